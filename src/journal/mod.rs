@@ -1,0 +1,162 @@
+//! Durable logs: one per user, appended by compare-and-set on its head, read from any offset.
+//!
+//! *The log is the lock*: an append names the head it follows and is refused if somebody was first,
+//! so a log has one author at a time without an election (RUN-6, DEL-1).
+//!
+//! - [`lines`]: encoded entries as they are stored and sent, the same bytes for both
+//! - [`memory`]: for tests
+//! - [`sqlite`]: the embedded engine
+
+pub mod lines;
+pub mod memory;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::lines::Lines;
+use crate::kernel::{
+    entry::{Entry, RunStatus},
+    ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    user::Receipt,
+};
+
+/// All logs of one deployment.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// The name of this journal; offsets of another epoch mean nothing here.
+    fn epoch(&self) -> Epoch;
+
+    /// The log of one user. Only the user factory calls this (ISO-4).
+    fn log(&self, user_id: &UserId) -> Arc<dyn Log>;
+
+    /// Every user with a run that is accepted and not completed (RUN-6).
+    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError>;
+
+    /// Trims what `retention` no longer keeps, oldest first, never an entry of an open run nor any
+    /// after it.
+    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError>;
+}
+
+/// The log of one user.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    /// Makes a batch durable, all of it or nothing. Returns only once it would survive power loss.
+    async fn append(&self, batch: Batch) -> Result<(), AppendError>;
+
+    /// What the log spans now.
+    async fn extent(&self) -> Result<Extent, JournalError>;
+
+    /// Entries after `after`, in order, from the oldest kept if that is later. Empty at the head.
+    /// At least one entry if there is one, then as many as both limits allow.
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
+
+    /// The head, the latest `recent_max` messages oldest first, and every run that is not completed.
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError>;
+
+    /// The receipt of a message, however old (DEL-6).
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError>;
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError>;
+
+    /// Threads, the one with the latest entry first; those before `before` in that order.
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError>;
+
+    /// The runs of a thread that have an entry after `after`, in order of acceptance.
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError>;
+}
+
+/// Entries to append together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The head that the first entry follows.
+    pub expected: Offset,
+    /// What the engine indexes.
+    pub entries: Vec<Entry>,
+    /// The same entries, encoded: what it stores.
+    pub lines: Lines,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimit {
+    pub entries_max: usize,
+    pub bytes_max: usize,
+}
+
+/// The oldest entry kept is `trimmed + 1`; the newest is `head`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    pub trimmed: Offset,
+    pub head: Offset,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    pub head: Offset,
+    pub recent: Vec<(MessageId, Receipt)>,
+    pub unfinished: Vec<RunRecord>,
+}
+
+/// What the index knows of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRecord {
+    pub run_id: RunId,
+    pub thread_id: ThreadId,
+    pub message_id: MessageId,
+    pub agent_name: AgentName,
+    /// Of its `user_message`.
+    pub accepted: Offset,
+    pub accepted_at: Timestamp,
+    /// Of its `agent_started`.
+    pub started: Option<Offset>,
+    /// Of its `agent_completed`, and how it ended.
+    pub completed: Option<(Offset, RunStatus)>,
+}
+
+/// What the index knows of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadRecord {
+    pub thread_id: ThreadId,
+    pub first: Offset,
+    pub last: Offset,
+    pub last_at: Timestamp,
+    pub messages: u64,
+}
+
+/// How much of the past is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    pub age_ms_max: Option<u64>,
+    pub user_entries_max: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trimmed {
+    pub users: u64,
+    pub entries: u64,
+}
+
+/// The journal cannot say what was asked. The fault is the storage's; the operator's to mend.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("the journal is not available: {0}")]
+    Unavailable(String),
+    #[error("the journal is damaged: {0}")]
+    Damaged(String),
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Somebody appended first. Nothing of this batch is in the log.
+    #[error("the log's head is {head}, not the expected one")]
+    Conflict { head: Offset },
+    /// The batch may or may not be in the log; only reading it tells (DEL-7).
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}

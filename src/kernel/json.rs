@@ -1,0 +1,149 @@
+//! JSON that passes through: kept as the text it arrived as, on one line, within a depth.
+
+use std::{fmt, sync::Arc};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::value::RawValue;
+
+/// Any JSON value, unchanged but for line breaks between its tokens; at most
+/// [`Json::DEPTH_MAX`] levels deep, so that no reader of ours or of a client is overrun by it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Json(Arc<str>);
+
+/// Why a text is not a [`Json`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidJson {
+    #[error("not JSON: {0}")]
+    Syntax(String),
+    #[error("nested deeper than {} levels", Json::DEPTH_MAX)]
+    TooDeep,
+    #[error("not a JSON object")]
+    NotAnObject,
+}
+
+impl Json {
+    /// Levels of arrays and objects that a value may have.
+    pub const DEPTH_MAX: usize = 64;
+
+    pub fn null() -> Self {
+        Self("null".into())
+    }
+
+    pub fn empty_object() -> Self {
+        Self("{}".into())
+    }
+
+    /// Takes a JSON text of any type.
+    pub fn parse(text: &str) -> Result<Self, InvalidJson> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|e| InvalidJson::Syntax(e.to_string()))?;
+        Self::from_raw(raw)
+    }
+
+    /// Takes an already delimited JSON text.
+    pub fn from_raw(raw: &RawValue) -> Result<Self, InvalidJson> {
+        let text = raw.get();
+        if depth(text) > Self::DEPTH_MAX {
+            return Err(InvalidJson::TooDeep);
+        }
+        // A raw line break can only stand between tokens: inside a string JSON escapes it.
+        if text.contains(['\n', '\r']) { Ok(Self(text.replace(['\n', '\r'], " ").into())) } else { Ok(Self(text.into())) }
+    }
+
+    /// The same value, if it is an object.
+    pub fn object(self) -> Result<Self, InvalidJson> {
+        if self.0.trim_start().starts_with('{') { Ok(self) } else { Err(InvalidJson::NotAnObject) }
+    }
+
+    /// The JSON text, on one line.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_null(&self) -> bool {
+        &*self.0 == "null"
+    }
+
+    /// The value as a tree, for a tool that looks inside.
+    pub fn to_value(&self) -> serde_json::Value {
+        serde_json::from_str(&self.0).expect("a Json holds checked JSON of bounded depth")
+    }
+}
+
+impl From<&serde_json::Value> for Json {
+    /// Takes a tree that the service itself built: one deeper than the limit becomes `null`.
+    fn from(value: &serde_json::Value) -> Self {
+        Self::parse(&value.to_string()).unwrap_or_else(|_| Self::null())
+    }
+}
+
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).expect("a Json holds checked JSON");
+        raw.serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(d)?;
+        Self::from_raw(raw).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Json {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Json".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_kept_but_for_line_breaks() {
+        let json = Json::parse("{\"a\":\n [1.50, \"x\\ny\"]}").unwrap();
+        assert_eq!(json.as_str(), "{\"a\":  [1.50, \"x\\ny\"]}");
+        assert_eq!(serde_json::to_string(&json).unwrap(), json.as_str());
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(Json::parse(&nested(Json::DEPTH_MAX)).is_ok());
+        assert_eq!(Json::parse(&nested(Json::DEPTH_MAX + 1)), Err(InvalidJson::TooDeep));
+        assert!(Json::parse(&nested(1_000_000)).is_err());
+        assert!(Json::parse("\"[[[\\\"[[[\"").is_ok());
+    }
+}

@@ -1,0 +1,16 @@
+//! The pure core: what a log may hold, and who may add what to it.
+//!
+//! No runtime, no clock, no randomness, no lock, no log line: time, ids and facts about the past
+//! arrive inside the input, decisions leave as values.
+//!
+//! - [`ids`], [`json`], [`entry`]: the vocabulary
+//! - [`run`]: one run, as typestate and as table
+//! - [`user`]: one user's log, as `decide` and `evolve`
+//! - [`limits`], [`rules`]: the bounds, and the ids of the contract's rules
+
+pub mod entry;
+pub mod ids;
+pub mod json;
+pub mod limits;
+pub mod run;
+pub mod user;

@@ -1,0 +1,35 @@
+//! The one place that spawns tasks: each belongs to somebody who can wait for its end.
+
+use std::future::Future;
+
+use tokio_util::task::TaskTracker;
+
+/// Tasks of one owner. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks(TaskTracker);
+
+impl Tasks {
+    #[expect(clippy::disallowed_methods, reason = "this module is where tasks start")]
+    pub fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(self.0.track_future(task))
+    }
+
+    /// How many of them run.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Waits until all have ended; none may be started afterwards.
+    pub async fn finished(&self) {
+        self.0.close();
+        self.0.wait().await;
+    }
+}

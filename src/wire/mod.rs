@@ -1,0 +1,1 @@
+//! Bytes on the wire and kernel values, each made of the other.
