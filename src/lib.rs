@@ -3,6 +3,6 @@
 
 pub mod journal;
 pub mod kernel;
-pub mod ops;
+pub mod runtime;
 pub mod user;
 pub mod wire;
