@@ -1,0 +1,178 @@
+//! The rules of the contract as predicates. Nothing here steps a machine or shares a line with the
+//! kernel: each rule looks at a whole word, or a whole log, and says what breaks it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use quintet::kernel::{
+    entry::{Body, Entry, Event, RunStatus},
+    ids::{CallId, MessageId, RunId, ThreadId},
+    user::Receipt,
+};
+
+/// An event as far as the rules of a word can tell one from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Letter {
+    Started,
+    Thinking,
+    Executing(CallId),
+    Returned(CallId),
+    Completed { succeeded: bool },
+}
+
+impl Letter {
+    pub fn of(event: &Event) -> Letter {
+        match event {
+            Event::Started { .. } => Letter::Started,
+            Event::Thinking(_) => Letter::Thinking,
+            Event::ToolExecuting(call) => Letter::Executing(call.call_id.clone()),
+            Event::ToolCompleted { call_id, .. } => Letter::Returned(call_id.clone()),
+            Event::Completed(completion) => {
+                Letter::Completed { succeeded: completion.status == RunStatus::Succeeded }
+            }
+        }
+    }
+}
+
+/// The rules that no continuation of this word could mend; empty if it is a prefix of a legal word.
+pub fn breaches(word: &[Letter]) -> BTreeSet<&'static str> {
+    let mut broken = BTreeSet::new();
+    let thought_before = |i: usize| word[..i].contains(&Letter::Thinking);
+    for (i, letter) in word.iter().enumerate() {
+        if (i == 0) != (*letter == Letter::Started) {
+            broken.insert("RUN-1");
+        }
+        match letter {
+            Letter::Started | Letter::Thinking => {}
+            Letter::Executing(call) => {
+                if !thought_before(i) {
+                    broken.insert("RUN-3");
+                }
+                if word[..i].contains(&Letter::Executing(call.clone())) {
+                    broken.insert("RUN-4");
+                }
+            }
+            Letter::Returned(call) => {
+                let opened = word[..i].contains(&Letter::Executing(call.clone()));
+                if !opened || word[..i].contains(&Letter::Returned(call.clone())) {
+                    broken.insert("RUN-4");
+                }
+            }
+            Letter::Completed { succeeded } => {
+                if *succeeded && !thought_before(i) {
+                    broken.insert("RUN-3");
+                }
+                if i + 1 != word.len() || open_calls(&word[..i]) > 0 {
+                    broken.insert("RUN-5");
+                }
+            }
+        }
+    }
+    broken
+}
+
+fn open_calls(word: &[Letter]) -> usize {
+    let count = |f: fn(&Letter) -> bool| word.iter().filter(|l| f(l)).count();
+    count(|l| matches!(l, Letter::Executing(_))) - count(|l| matches!(l, Letter::Returned(_)))
+}
+
+/// What a log says of one run.
+#[derive(Clone, Debug)]
+pub struct Told {
+    pub run_id: RunId,
+    pub thread_id: ThreadId,
+    pub message_id: MessageId,
+    pub receipt: Receipt,
+    pub word: Vec<Letter>,
+    /// The offsets of its events.
+    pub at: Vec<u64>,
+}
+
+impl Told {
+    pub fn begun(&self) -> bool {
+        !self.word.is_empty()
+    }
+
+    pub fn ended(&self) -> bool {
+        matches!(self.word.last(), Some(Letter::Completed { .. }))
+    }
+}
+
+/// The runs of a log in order of acceptance.
+pub fn runs(log: &[Entry]) -> Vec<Told> {
+    let mut runs: Vec<Told> = Vec::new();
+    for entry in log {
+        match &entry.body {
+            Body::UserMessage { message_id, .. } => runs.push(Told {
+                run_id: entry.run_id,
+                thread_id: entry.thread_id.clone(),
+                message_id: message_id.clone(),
+                receipt: Receipt { run_id: entry.run_id, offset: entry.offset },
+                word: vec![],
+                at: vec![],
+            }),
+            Body::Event { event, .. } => {
+                let run =
+                    runs.iter_mut().find(|r| r.run_id == entry.run_id).expect("a run is accepted first");
+                run.word.push(Letter::of(event));
+                run.at.push(entry.offset.0);
+            }
+        }
+    }
+    runs
+}
+
+/// Panics, naming the rule, if the log is not one that the contract allows.
+pub fn check(log: &[Entry]) {
+    let mut seq: BTreeMap<RunId, u64> = BTreeMap::new();
+    let (mut run_ids, mut message_ids) = (BTreeSet::new(), BTreeSet::new());
+    for (entry, offset) in log.iter().zip(1..) {
+        assert_eq!(entry.offset.0, offset, "DEL-2: offsets count");
+        match &entry.body {
+            Body::UserMessage { message_id, .. } => {
+                assert!(run_ids.insert(entry.run_id), "a run id is used once");
+                assert!(message_ids.insert(message_id.clone()), "DEL-6: a message is in the log once");
+            }
+            Body::Event { seq: found, event } => {
+                let seq = seq.entry(entry.run_id).or_default();
+                *seq += 1;
+                assert_eq!(found.0, *seq, "RUN-2: seq counts");
+                if let Event::Started { message_id } = event {
+                    let accepted = runs(log).into_iter().find(|r| r.run_id == entry.run_id).unwrap();
+                    assert_eq!((&accepted.message_id, &accepted.thread_id), (message_id, &entry.thread_id));
+                }
+            }
+        }
+    }
+    let runs = runs(log);
+    for run in &runs {
+        assert_eq!(breaches(&run.word), BTreeSet::new(), "{run:?}");
+    }
+    check_lines(log.len() as u64, &runs);
+}
+
+/// RUN-8 at every offset: in each thread the first run that has not ended is the only one under way.
+/// A run that starts and ends at adjacent offsets while another is under way was never active.
+fn check_lines(head: u64, runs: &[Told]) {
+    let threads: BTreeSet<&ThreadId> = runs.iter().map(|run| &run.thread_id).collect();
+    for thread in threads {
+        let line: Vec<&Told> = runs.iter().filter(|run| run.thread_id == *thread).collect();
+        for offset in 1..=head {
+            let active = |run: &&&Told| {
+                let passing = run.word.len() == 2 && run.ended() && run.at[1] == run.at[0] + 1;
+                let started = run.at.first().is_some_and(|at| *at <= offset);
+                let ended = run.ended() && run.at.last().is_some_and(|at| *at <= offset);
+                started && !ended && !passing
+            };
+            assert!(line.iter().filter(active).count() <= 1, "RUN-8: two active at {offset}: {line:?}");
+        }
+        let mut open = line.iter().filter(|run| !run.ended());
+        if let Some(first) = open.next() {
+            assert!(first.begun(), "RUN-6: the first in line of {thread} has not started");
+        }
+        assert!(open.all(|run| !run.begun()), "RUN-8: one of {thread} has overtaken");
+        let started: Vec<u64> = line.iter().filter_map(|run| run.at.first().copied()).collect();
+        let ran = |run: &&&Told| !(run.word.len() == 2 && run.ended());
+        let in_order: Vec<u64> = line.iter().filter(ran).filter_map(|run| run.at.first().copied()).collect();
+        assert!(in_order.is_sorted(), "RUN-8: order of acceptance in {thread}: {started:?}");
+    }
+}

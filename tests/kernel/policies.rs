@@ -1,0 +1,275 @@
+//! The user machine rule by rule, in examples one can read.
+
+use quintet::kernel::{
+    entry::{Body, By, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    ids::RunId,
+    json::Json,
+    limits::Limits,
+    run::{Breach, Cut},
+    user::{AgentStep, Command, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Send, UserState},
+};
+
+use crate::make::{
+    AT, agent_name, answer, call, call_id, error, failed, message_id, run_id, succeed, thread_id,
+};
+
+#[derive(Default)]
+struct Desk {
+    state: UserState,
+    log: Vec<Entry>,
+}
+
+impl Desk {
+    fn take(&mut self, command: Command) -> Result<Reply, Refusal> {
+        let decision = self.state.decide(command, &Limits::DEFAULT, AT)?;
+        for entry in decision.entries {
+            self.state.evolve(&entry, &Limits::DEFAULT).unwrap();
+            self.log.push(entry);
+        }
+        Ok(decision.reply)
+    }
+
+    /// Sends message `id` to thread 1; its run, if it is new, is `id` too.
+    fn send(&mut self, id: u8, on_busy: OnBusy) -> Result<Reply, Refusal> {
+        self.take(Command::Send(Send {
+            message_id: message_id(id),
+            thread_id: thread_id(1),
+            text: "hi".into(),
+            agent_name: agent_name(),
+            on_busy,
+            run_id: run_id(id.into()),
+            earlier: None,
+        }))
+    }
+
+    fn step(&mut self, id: u8, step: AgentStep) -> Result<Reply, Refusal> {
+        self.take(Command::Step { run_id: run_id(id.into()), step })
+    }
+
+    fn think(&mut self, id: u8) {
+        assert_eq!(self.step(id, AgentStep::Think(answer("x"))), Ok(Reply::Done));
+    }
+
+    fn open(&mut self, id: u8, call_number: u8, by: By) {
+        assert_eq!(self.step(id, AgentStep::Open(call(call_number, by))), Ok(Reply::Done));
+    }
+
+    fn answer(&mut self, id: u8, call: u8, past: Option<PastCall>) -> Result<Reply, Refusal> {
+        let result = CallResult::ok(Json::null());
+        self.take(Command::Answer { run_id: run_id(id.into()), call_id: call_id(call), result, past })
+    }
+
+    /// The log after its first `skip` entries, each as run and event.
+    fn told(&self, skip: usize) -> Vec<(RunId, String)> {
+        self.log[skip..].iter().map(|entry| (entry.run_id, label(&entry.body))).collect()
+    }
+}
+
+fn label(body: &Body) -> String {
+    match body {
+        Body::UserMessage { .. } => "message".into(),
+        Body::Event { event, .. } => match event {
+            Event::Started { .. } => "started".into(),
+            Event::Thinking(_) => "thinking".into(),
+            Event::ToolExecuting(call) => format!("{} executing", call.call_id),
+            Event::ToolCompleted { call_id, result, .. } => format!("{call_id} {:?}", result.status),
+            Event::Completed(completion) => format!("{:?}", completion.status),
+        },
+    }
+}
+
+fn words<const N: usize>(words: [(u8, &str); N]) -> Vec<(RunId, String)> {
+    words.map(|(id, word)| (run_id(id.into()), word.to_owned())).to_vec()
+}
+
+#[test]
+fn run_8_enqueue_waits_and_starts_with_the_end_of_the_one_before() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.send(2, OnBusy::Enqueue).unwrap();
+    assert_eq!(desk.told(0), words([(1, "message"), (1, "started"), (2, "message")]));
+    desk.think(1);
+    let decision = desk.state.decide(
+        Command::Step { run_id: run_id(1), step: AgentStep::Complete(succeed()) },
+        &Limits::DEFAULT,
+        AT,
+    );
+    let together: Vec<_> = decision.unwrap().entries.iter().map(|e| (e.run_id, label(&e.body))).collect();
+    assert_eq!(together, words([(1, "Succeeded"), (2, "started")]), "in one decision");
+}
+
+#[test]
+fn run_8_reject_refuses_only_while_the_thread_is_busy() {
+    let mut desk = Desk::default();
+    assert!(desk.send(1, OnBusy::Reject).is_ok());
+    assert_eq!(desk.send(2, OnBusy::Reject), Err(Refusal::ThreadBusy));
+    desk.take(Command::Cancel { run_id: run_id(1), ended: false }).unwrap();
+    assert!(desk.send(2, OnBusy::Reject).is_ok());
+}
+
+#[test]
+fn run_8_interrupt_ends_the_active_and_the_queued_then_runs() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.think(1);
+    desk.open(1, 7, By::Agent);
+    desk.send(2, OnBusy::Enqueue).unwrap();
+    let skip = desk.log.len();
+    desk.send(3, OnBusy::Interrupt).unwrap();
+    let told = [
+        (1, "c7 Cancelled"),
+        (1, "Cancelled"),
+        (2, "started"),
+        (2, "Cancelled"),
+        (3, "message"),
+        (3, "started"),
+    ];
+    assert_eq!(desk.told(skip), words(told), "RUN-7: open calls first");
+}
+
+#[test]
+fn run_8_a_queued_run_that_is_cancelled_is_never_active() {
+    let mut desk = Desk::default();
+    for id in [1, 2, 3] {
+        desk.send(id, OnBusy::Enqueue).unwrap();
+    }
+    let skip = desk.log.len();
+    desk.take(Command::Cancel { run_id: run_id(2), ended: false }).unwrap();
+    assert_eq!(desk.told(skip), words([(2, "started"), (2, "Cancelled")]));
+    let skip = desk.log.len();
+    desk.take(Command::Cancel { run_id: run_id(1), ended: false }).unwrap();
+    assert_eq!(
+        desk.told(skip),
+        words([(1, "Cancelled"), (3, "started")]),
+        "the one that was ended is passed over"
+    );
+}
+
+#[test]
+fn del_6_the_same_message_is_answered_the_same() {
+    let mut desk = Desk::default();
+    let Ok(Reply::Accepted { receipt, duplicate: false }) = desk.send(1, OnBusy::Enqueue) else { panic!() };
+    let again = Reply::Accepted { receipt, duplicate: true };
+    assert_eq!(desk.send(1, OnBusy::Reject), Ok(again.clone()), "busy or not");
+    desk.take(Command::Cancel { run_id: run_id(1), ended: false }).unwrap();
+    assert_eq!(desk.send(1, OnBusy::Interrupt), Ok(again), "open or over");
+    assert_eq!(desk.log.len(), 3);
+}
+
+#[test]
+fn del_6_what_memory_forgot_the_journal_tells() {
+    let limits = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
+    let receipt = Receipt { run_id: run_id(50), offset: quintet::kernel::ids::Offset(3) };
+    let send = Command::Send(Send {
+        message_id: message_id(1),
+        thread_id: thread_id(1),
+        text: "hi".into(),
+        agent_name: agent_name(),
+        on_busy: OnBusy::Enqueue,
+        run_id: run_id(51),
+        earlier: Some(receipt),
+    });
+    let decision = UserState::default().decide(send, &limits, AT).unwrap();
+    assert_eq!((decision.entries, decision.reply), (vec![], Reply::Accepted { receipt, duplicate: true }));
+}
+
+#[test]
+fn run_10_an_illegal_step_fails_its_run_and_names_the_breach() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    assert_eq!(
+        desk.step(1, AgentStep::Open(call(1, By::Agent))),
+        Ok(Reply::Violated(Breach::NothingThought))
+    );
+    let Some(Entry { body: Body::Event { event: Event::Completed(completion), .. }, .. }) = desk.log.last()
+    else {
+        panic!("the run has not ended")
+    };
+    assert_eq!(completion.status, RunStatus::Failed);
+    assert_eq!(completion.error.as_ref().unwrap().code, RunErrorCode::Violation);
+    assert!(!desk.told(0).iter().any(|(_, word)| word.contains("executing")), "the step reached nobody");
+    assert_eq!(desk.step(1, AgentStep::Think(answer("x"))), Err(Refusal::RunEnded));
+}
+
+#[test]
+fn run_11_only_the_first_answer_of_the_owner_counts() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    assert_eq!(desk.answer(1, 1, None), Err(Refusal::NotFound), "not opened yet");
+    desk.think(1);
+    desk.open(1, 1, By::Client);
+    desk.open(1, 2, By::Agent);
+    assert_eq!(desk.answer(1, 2, None), Err(Refusal::NotFound), "the agent's call is not the client's");
+    assert_eq!(desk.answer(2, 1, None), Err(Refusal::NotFound), "no such run");
+    assert_eq!(desk.answer(1, 1, None), Ok(Reply::Done));
+    let head = desk.log.len();
+    assert_eq!(desk.answer(1, 1, Some(PastCall::OfClient)), Err(Refusal::CallClosed), "a second answer");
+    assert_eq!(desk.answer(1, 9, Some(PastCall::NotOfClient)), Err(Refusal::NotFound));
+    assert_eq!(desk.log.len(), head);
+}
+
+#[test]
+fn run_11_the_agent_cannot_close_a_question() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.think(1);
+    desk.open(1, 1, By::Client);
+    let close = AgentStep::Close { call_id: call_id(1), result: CallResult::ok(Json::null()) };
+    assert_eq!(desk.step(1, close), Ok(Reply::Violated(Breach::CallOfAnother)));
+}
+
+#[test]
+fn run_9_a_resumed_run_closes_what_a_crash_left_open_but_for_questions_and_idempotent_calls() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.think(1);
+    desk.open(1, 1, By::Agent);
+    desk.open(1, 2, By::Client);
+    desk.open(1, 3, By::Agent);
+    let skip = desk.log.len();
+    desk.take(Command::Resume { run_id: run_id(1), keep: vec![call_id(3)] }).unwrap();
+    assert_eq!(desk.told(skip), words([(1, "c1 Unknown")]));
+    assert_eq!(desk.answer(1, 2, None), Ok(Reply::Done), "the question is still answerable");
+}
+
+#[test]
+fn run_7_a_deadline_closes_open_calls_before_it_ends_the_run() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.think(1);
+    desk.open(1, 1, By::Agent);
+    desk.open(1, 2, By::Client);
+    let skip = desk.log.len();
+    let cut = Cut::TimedOut(error(RunErrorCode::RunTimeout));
+    desk.take(Command::Cut { run_id: run_id(1), cut: cut.clone() }).unwrap();
+    assert_eq!(desk.told(skip), words([(1, "c1 TimedOut"), (1, "c2 TimedOut"), (1, "TimedOut")]));
+    assert_eq!(desk.take(Command::Cut { run_id: run_id(1), cut }), Err(Refusal::RunEnded));
+}
+
+#[test]
+fn one_call_may_time_out_alone() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.think(1);
+    desk.open(1, 1, By::Client);
+    let close =
+        || Command::CloseCall { run_id: run_id(1), call_id: call_id(1), status: CallStatus::TimedOut };
+    assert_eq!(desk.take(close()), Ok(Reply::Done));
+    assert_eq!(desk.take(close()), Err(Refusal::CallClosed));
+    assert!(matches!(desk.state.open_runs()[&run_id(1)].progress, Progress::Begun(_)), "the run goes on");
+}
+
+#[test]
+fn a_limit_that_a_step_exceeds_ends_its_run_and_no_other() {
+    let mut desk = Desk::default();
+    let limits = Limits { open_calls_max: 1, ..Limits::DEFAULT };
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.think(1);
+    desk.open(1, 1, By::Agent);
+    let step = AgentStep::Open(call(2, By::Agent));
+    let decision = desk.state.decide(Command::Step { run_id: run_id(1), step }, &limits, AT).unwrap();
+    assert_eq!(decision.reply, Reply::LimitReached("open_calls_max"));
+    let told: Vec<_> = decision.entries.iter().map(|entry| label(&entry.body)).collect();
+    assert_eq!(told, ["c1 Cancelled", "Failed"]);
+    assert_eq!(desk.take(Command::Cut { run_id: run_id(2), cut: failed() }), Err(Refusal::RunEnded));
+}
