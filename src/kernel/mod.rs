@@ -6,6 +6,7 @@
 //! - [`ids`], [`json`], [`entry`]: the vocabulary
 //! - [`run`]: one run, as typestate and as table
 //! - [`user`]: one user's log, as `decide` and `evolve`
+//! - [`ticket`]: one ticket, from its issue to its end
 //! - [`limits`], [`rules`]: the bounds, and the ids of the contract's rules
 
 pub mod entry;
@@ -13,4 +14,5 @@ pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod run;
+pub mod ticket;
 pub mod user;

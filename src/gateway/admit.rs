@@ -1,0 +1,233 @@
+//! Who may come in: connections in all and of a user, requests and frames of a user a second.
+//!
+//! Guarantees: one user's load does not use up another's share (ISO-6); what is kept for it is bounded,
+//! and forgotten once a user is idle (ISO-5).
+
+use std::{
+    collections::HashMap,
+    num::NonZeroU32,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use governor::{
+    NotUntil, Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
+};
+use tokio::time::Instant;
+
+use super::limits::GatewayLimits;
+use crate::kernel::ids::UserId;
+
+/// The limits of admission, and what counts against them. Cloning shares it.
+#[derive(Clone)]
+pub struct Admit(Arc<Inner>);
+
+struct Inner {
+    limits: GatewayLimits,
+    connections: Mutex<Connections>,
+    requests: Rate,
+    frames: Rate,
+}
+
+#[derive(Default)]
+struct Connections {
+    all: usize,
+    of_user: HashMap<UserId, usize>,
+}
+
+/// A connection that is admitted; its place is free again when this is dropped.
+pub struct Admission {
+    admit: Admit,
+    user_id: UserId,
+}
+
+/// Why somebody is not let in. Later is another matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Turned {
+    /// Closed with 1013.
+    #[error("connections_max is reached")]
+    ConnectionsMax,
+    /// Closed with 4429.
+    #[error("user_connections_max is reached")]
+    UserConnectionsMax,
+    #[error("too many at once; try again in {retry_after_ms} ms")]
+    RateLimited { retry_after_ms: u64 },
+}
+
+impl Admit {
+    pub fn new(limits: GatewayLimits) -> Self {
+        let users_max = limits.rate_users_max;
+        let requests =
+            Rate::new(limits.user_requests_per_second_max, limits.user_requests_burst_max, users_max);
+        let frames = Rate::new(limits.user_frames_per_second_max, limits.user_frames_burst_max, users_max);
+        Self(Arc::new(Inner { limits, connections: Mutex::default(), requests, frames }))
+    }
+
+    /// Takes a place for one more authenticated connection of a user.
+    pub fn connection(&self, user_id: &UserId) -> Result<Admission, Turned> {
+        let mut connections = self.connections();
+        if connections.all >= self.0.limits.connections_max {
+            return Err(turned(Turned::ConnectionsMax));
+        }
+        let of_user = connections.of_user.get(user_id).copied().unwrap_or(0);
+        if of_user >= self.0.limits.user_connections_max {
+            return Err(turned(Turned::UserConnectionsMax));
+        }
+        connections.of_user.insert(user_id.clone(), of_user + 1);
+        connections.all += 1;
+        metrics::gauge!("quintet_connections").set(connections.all as f64);
+        Ok(Admission { admit: self.clone(), user_id: user_id.clone() })
+    }
+
+    /// Counts one HTTP request of a user.
+    pub fn request(&self, user_id: &UserId) -> Result<(), Turned> {
+        self.0.requests.check(user_id)
+    }
+
+    /// Counts one frame of a user, on whatever connection.
+    pub fn frame(&self, user_id: &UserId) -> Result<(), Turned> {
+        self.0.frames.check(user_id)
+    }
+
+    /// How many connections are open.
+    pub fn connections_open(&self) -> usize {
+        self.connections().all
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let mut connections = self.admit.connections();
+        connections.all -= 1;
+        metrics::gauge!("quintet_connections").set(connections.all as f64);
+        if let Some(of_user) = connections.of_user.get_mut(&self.user_id) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                connections.of_user.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+/// A rate of each user, remembered for as many users as are allowed.
+struct Rate {
+    limiter: RateLimiter<UserId, HashMapStateStore<UserId>, Ticks, NoOpMiddleware<Duration>>,
+    clock: Ticks,
+    users_max: usize,
+    /// The second in which idle users were last looked for.
+    swept_s: AtomicU64,
+}
+
+impl Rate {
+    fn new(per_second: u32, burst: u32, users_max: usize) -> Self {
+        let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst));
+        let clock = Ticks(Instant::now());
+        let limiter = RateLimiter::new(quota, HashMapStateStore::default(), clock.clone());
+        Self { limiter, clock, users_max, swept_s: AtomicU64::new(0) }
+    }
+
+    fn check(&self, user_id: &UserId) -> Result<(), Turned> {
+        let now_s = self.clock.now().as_secs();
+        if self.swept_s.fetch_max(now_s, Ordering::Relaxed) < now_s {
+            self.limiter.retain_recent();
+        }
+        if self.limiter.len() > self.users_max {
+            return Err(turned(Turned::RateLimited { retry_after_ms: 1_000 }));
+        }
+        self.limiter.check_key(user_id).map_err(|until: NotUntil<Duration>| {
+            let wait = until.wait_time_from(self.clock.now());
+            turned(Turned::RateLimited { retry_after_ms: (wait.as_millis() as u64).max(1) })
+        })
+    }
+}
+
+/// The runtime's clock, so that simulations own this time as well.
+#[derive(Clone, Debug)]
+struct Ticks(Instant);
+
+impl Clock for Ticks {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+fn turned(why: Turned) -> Turned {
+    let limit = match why {
+        Turned::ConnectionsMax => "connections_max",
+        Turned::UserConnectionsMax => "user_connections_max",
+        Turned::RateLimited { .. } => "rate",
+    };
+    metrics::counter!("quintet_turned_away_total", "limit" => limit).increment(1);
+    why
+}
+
+fn at_least_one(n: u32) -> NonZeroU32 {
+    NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> UserId {
+        UserId::parse(name).unwrap()
+    }
+
+    #[test]
+    fn iso_6_a_full_user_leaves_room_for_others_until_all_is_full() {
+        let admit = Admit::new(GatewayLimits {
+            connections_max: 3,
+            user_connections_max: 2,
+            ..GatewayLimits::DEFAULT
+        });
+        let first = admit.connection(&user("ada")).unwrap();
+        let _second = admit.connection(&user("ada")).unwrap();
+        assert_eq!(admit.connection(&user("ada")).err(), Some(Turned::UserConnectionsMax));
+        let third = admit.connection(&user("bob")).unwrap();
+        assert_eq!(admit.connection(&user("cyd")).err(), Some(Turned::ConnectionsMax));
+        drop(first);
+        assert!(admit.connection(&user("ada")).is_ok());
+        drop(third);
+        assert_eq!(admit.connections_open(), 1);
+        assert_eq!(admit.connections().of_user.len(), 1, "iso_5: a user without connections is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn iso_6_a_users_rate_is_its_own_and_comes_back() {
+        let limits = GatewayLimits {
+            user_requests_per_second_max: 10,
+            user_requests_burst_max: 3,
+            ..GatewayLimits::DEFAULT
+        };
+        let admit = Admit::new(limits);
+        for _ in 0..3 {
+            assert_eq!(admit.request(&user("ada")), Ok(()));
+        }
+        assert_eq!(admit.request(&user("ada")), Err(Turned::RateLimited { retry_after_ms: 100 }));
+        assert_eq!(admit.request(&user("bob")), Ok(()));
+        tokio::time::advance(Duration::from_millis(101)).await;
+        assert_eq!(admit.request(&user("ada")), Ok(()));
+        assert!(admit.request(&user("ada")).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn iso_5_idle_users_are_forgotten_and_their_number_is_bounded() {
+        let admit = Admit::new(GatewayLimits { rate_users_max: 2, ..GatewayLimits::DEFAULT });
+        for name in ["ada", "bob", "cyd"] {
+            assert_eq!(admit.request(&user(name)), Ok(()));
+        }
+        assert!(matches!(admit.request(&user("dan")), Err(Turned::RateLimited { .. })));
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(admit.request(&user("dan")), Ok(()));
+        assert_eq!(admit.0.requests.limiter.len(), 1);
+    }
+}

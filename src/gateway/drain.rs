@@ -1,0 +1,61 @@
+//! The drain latch: from serving to draining to closing, never back.
+//!
+//! Guarantee: a stage that is reached stays reached, and whoever waits for it is woken, however late
+//! it began to wait (CONN-6).
+
+use tokio::sync::watch;
+
+/// How far the end of the service has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    #[default]
+    Serving,
+    /// No new message is accepted; runs go on to a safe point.
+    Draining,
+    /// Every connection is to close now, with 1012.
+    Closing,
+}
+
+/// The latch. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Drain(watch::Sender<Stage>);
+
+impl Drain {
+    pub fn stage(&self) -> Stage {
+        *self.0.borrow()
+    }
+
+    /// Moves on to `stage`; nothing happens if it is reached already.
+    pub fn advance(&self, stage: Stage) {
+        self.0.send_if_modified(|current| {
+            let moves = stage > *current;
+            *current = stage.max(*current);
+            moves
+        });
+    }
+
+    /// Resolves when `stage` is reached. Cancel safe.
+    pub async fn reached(&self, stage: Stage) {
+        let mut stages = self.0.subscribe();
+        stages.wait_for(|current| *current >= stage).await.expect("self holds the sender");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stage_is_never_left_again_and_late_waiters_see_it() {
+        let drain = Drain::default();
+        let waiter = tokio_test::task::spawn(async { drain.reached(Stage::Draining).await });
+        let mut waiter = waiter;
+        assert!(waiter.poll().is_pending());
+        drain.advance(Stage::Closing);
+        drain.advance(Stage::Draining);
+        assert!(waiter.is_woken());
+        assert!(waiter.poll().is_ready());
+        assert_eq!(drain.stage(), Stage::Closing);
+        drain.reached(Stage::Closing).await;
+    }
+}

@@ -1,0 +1,84 @@
+//! Every bound that the gateway keeps. What is reached is answered as the contract says:
+//! `limit_reached`, `rate_limited`, `too_large`, or a close with 4429 or 1013.
+
+use super::tickets::TicketLimits;
+use crate::kernel::ticket::Lifetime;
+
+crate::limits! {
+    /// The bounds of the public listener.
+    pub struct GatewayLimits {
+        /// Bytes of one HTTP request body.
+        pub body_bytes_max: usize = 512 * 1024, in 1_024..=67_108_864;
+        /// Bytes of one HTTP request head.
+        pub head_bytes_max: usize = 16 * 1024, in 8_192..=1_048_576;
+        /// Time in which a peer must send the whole head of a request.
+        pub head_wait_ms_max: u64 = 10_000, in 100..=600_000;
+        /// Time in which a peer must send the whole body of a request.
+        pub body_wait_ms_max: u64 = 30_000, in 100..=600_000;
+        /// Entries of one page of `GET /v1/entries` and of a thread's entries.
+        pub page_entries_max: usize = 1_000, in 1..=100_000;
+        /// Threads of one page of `GET /v1/threads`.
+        pub page_threads_max: usize = 200, in 1..=10_000;
+        /// Bytes of entries in one page.
+        pub page_bytes_max: usize = 4 * 1024 * 1024, in 65_536..=268_435_456;
+        /// Sockets of the public listener that are open at once, whatever they carry.
+        pub sockets_max: usize = 20_000, in 1..=1_000_000;
+        /// Authenticated connections (WebSocket and event streams) of all users at once.
+        pub connections_max: usize = 16_384, in 1..=1_000_000;
+        /// Authenticated connections of one user at once.
+        pub user_connections_max: usize = 64, in 1..=100_000;
+        /// HTTP requests of one user a second, in the long run.
+        pub user_requests_per_second_max: u32 = 200, in 1..=1_000_000;
+        /// HTTP requests of one user at once, before the rate counts.
+        pub user_requests_burst_max: u32 = 1_000, in 1..=1_000_000;
+        /// Frames of one user a second, over all connections, in the long run.
+        pub user_frames_per_second_max: u32 = 500, in 1..=1_000_000;
+        /// Frames of one user at once, before the rate counts.
+        pub user_frames_burst_max: u32 = 5_000, in 1..=1_000_000;
+        /// Users whose rates are remembered at once; a user is forgotten once idle.
+        pub rate_users_max: usize = 100_000, in 1..=10_000_000;
+        /// Time that a ticket lives unless its issuer asks otherwise (AUTH-2).
+        pub ticket_ttl_ms_default: u64 = 30_000, in 1..=300_000;
+        /// Time that a ticket may live at most (AUTH-2).
+        pub ticket_ttl_ms_max: u64 = 300_000, in 1..=300_000;
+        /// Tickets outstanding of all users.
+        pub tickets_max: usize = 100_000, in 1..=10_000_000;
+        /// Tickets outstanding of one user.
+        pub user_tickets_max: usize = 64, in 1..=100_000;
+        /// Bytes of one bearer token.
+        pub token_bytes_max: usize = 8 * 1024, in 64..=65_536;
+        /// Clocks of issuer and service may differ by this much when a token's `nbf` is checked;
+        /// its `exp` is never stretched (AUTH-3).
+        pub clock_skew_ms_max: u64 = 5_000, in 0..=60_000;
+        /// Time that a key set from the JWKS URL is used before it is fetched again.
+        pub jwks_fresh_ms_max: u64 = 600_000, in 1_000..=86_400_000;
+        /// Time that a key set is used at most while it cannot be fetched again; then every token is
+        /// refused (AUTH-5).
+        pub jwks_stale_ms_max: u64 = 3_600_000, in 1_000..=604_800_000;
+        /// Time between two fetches of the key set, whatever asks for it.
+        pub jwks_refetch_ms_min: u64 = 10_000, in 0..=3_600_000;
+        /// Time that one fetch of the key set may take.
+        pub jwks_wait_ms_max: u64 = 5_000, in 10..=60_000;
+        /// Bytes of a key set.
+        pub jwks_bytes_max: usize = 256 * 1024, in 1_024..=16_777_216;
+        /// Time that runs are given to come to their end when the service drains (CONN-6).
+        pub drain_wait_ms_max: u64 = 30_000, in 0..=3_600_000;
+        /// Time that connections are given to take their close frame at the end of a drain.
+        pub close_wait_ms_max: u64 = 5_000, in 0..=600_000;
+        /// What a client is told to wait before it comes back to a service that drains.
+        pub reconnect_after_ms: u64 = 1_000, in 0..=600_000;
+    }
+}
+
+impl GatewayLimits {
+    pub fn tickets(&self) -> TicketLimits {
+        TicketLimits {
+            lifetime: Lifetime {
+                ttl_ms_default: self.ticket_ttl_ms_default,
+                ttl_ms_max: self.ticket_ttl_ms_max,
+            },
+            outstanding_max: self.tickets_max,
+            user_outstanding_max: self.user_tickets_max,
+        }
+    }
+}

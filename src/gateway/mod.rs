@@ -1,0 +1,20 @@
+//! The service's face: who may come in, and what can be asked over HTTP, WebSocket and event streams.
+//!
+//! - [`state`]: what every handler shares; [`limits`]: every bound that is kept here
+//! - [`auth`]: a credential in, an identity out; [`token`], [`jwks`], [`tickets`]: the two kinds
+//! - [`origins`], [`admit`]: who is refused before anything else happens
+//! - [`drain`]: the latch that ends it all in order
+
+pub mod admit;
+pub mod auth;
+pub mod dev;
+pub mod drain;
+pub mod jwks;
+pub mod limits;
+pub mod origins;
+pub mod state;
+mod sync;
+pub mod tickets;
+pub mod token;
+
+pub use state::Gateway;

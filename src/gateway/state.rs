@@ -1,0 +1,26 @@
+//! What every handler shares. Cheap to clone: everything in it is shared or small.
+
+use std::sync::Arc;
+
+use super::{admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, limits::GatewayLimits, origins::Origins};
+use crate::{
+    runtime::tasks::Tasks,
+    user::{agents::SharedAgents, factory::Factory},
+};
+
+/// The gateway of one service.
+#[derive(Clone)]
+pub struct Gateway {
+    /// Users' machines, and the only way to them (ISO-4).
+    pub factory: Factory,
+    pub agents: SharedAgents,
+    pub auth: Auth,
+    pub origins: Arc<Origins>,
+    pub admit: Admit,
+    pub drain: Drain,
+    pub limits: GatewayLimits,
+    /// Tasks of connections: the service waits for them before it ends.
+    pub tasks: Tasks,
+    /// Log in as anyone; only under `quintet dev`.
+    pub dev: Option<Arc<DevLogin>>,
+}

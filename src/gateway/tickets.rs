@@ -1,0 +1,268 @@
+//! The tickets of this node that are outstanding: issued, not redeemed, not expired.
+//!
+//! Guarantees: of any number of redemptions of one ticket one wins (AUTH-1); a ticket is never kept,
+//! only its hash, so neither a memory dump nor a comparison of bytes gives one away; how many are
+//! outstanding is bounded, for a user and in all (AUTH-2).
+//!
+//! One lock, held for a few map operations and never across an await. A redemption takes the ticket
+//! out of the map by value, and [`Ticket::redeem`] consumes it: there is nothing left to redeem twice.
+
+use std::collections::{BTreeSet, HashMap};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::sync::Mutex;
+use crate::kernel::{
+    ids::{Timestamp, UserId},
+    ticket::{Identity, Issued, Lifetime, Ticket, Unissuable, Unredeemable},
+};
+
+/// The ticket store.
+#[derive(Debug)]
+pub struct Tickets {
+    limits: TicketLimits,
+    outstanding: Mutex<Outstanding>,
+}
+
+/// The bounds of a ticket store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TicketLimits {
+    pub lifetime: Lifetime,
+    pub outstanding_max: usize,
+    pub user_outstanding_max: usize,
+}
+
+/// What makes a ticket: 256 random bits. Shown once, to the one who asked for it.
+pub struct Secret([u8; 32]);
+
+/// A ticket as it is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedTicket {
+    /// base64url without padding.
+    pub text: String,
+    pub expires_at: Timestamp,
+}
+
+/// Why no ticket is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unissued {
+    #[error(transparent)]
+    Unissuable(#[from] Unissuable),
+    /// The name of the limit, and when the first of the tickets that fill it expires.
+    #[error("{limit} is reached")]
+    LimitReached { limit: &'static str, retry_after_ms: u64 },
+}
+
+#[derive(Debug, Default)]
+struct Outstanding {
+    tickets: HashMap<Hash, Ticket<Issued>>,
+    /// The same tickets in the order in which they expire.
+    expiries: BTreeSet<(Timestamp, Hash)>,
+    /// How many there are of each user; no user with none.
+    of_user: HashMap<UserId, usize>,
+}
+
+type Hash = [u8; 32];
+
+impl Tickets {
+    pub fn new(limits: TicketLimits) -> Self {
+        Self { limits, outstanding: Mutex::default() }
+    }
+
+    /// Issues a ticket made of `secret` to somebody who is authenticated.
+    pub fn issue(
+        &self,
+        secret: Secret,
+        issuer: Identity,
+        ttl_ms: Option<u64>,
+        at: Timestamp,
+    ) -> Result<IssuedTicket, Unissued> {
+        let limits = &self.limits;
+        let ticket = Ticket::issue(issuer, ttl_ms, limits.lifetime, at)?;
+        let mut outstanding = self.outstanding.lock().expect("no holder of this lock panics");
+        outstanding.forget_expired(at);
+        let full = if outstanding.of(ticket.user_id()) >= limits.user_outstanding_max {
+            Some("user_tickets_max")
+        } else if outstanding.tickets.len() >= limits.outstanding_max {
+            Some("tickets_max")
+        } else {
+            None
+        };
+        if let Some(limit) = full {
+            return Err(Unissued::LimitReached { limit, retry_after_ms: outstanding.next_expiry(at) });
+        }
+        let expires_at = ticket.expires_at();
+        outstanding.insert(secret.hash(), ticket);
+        Ok(IssuedTicket { text: secret.text(), expires_at })
+    }
+
+    /// Redeems a ticket: the identity of its issuer, for the first who asks in time (AUTH-1).
+    pub fn redeem(&self, text: &str, at: Timestamp) -> Result<Identity, Unredeemable> {
+        let secret = Secret::parse(text).ok_or(Unredeemable::Unknown)?;
+        let taken = self.outstanding.lock().expect("no holder of this lock panics").take(&secret.hash());
+        match taken.ok_or(Unredeemable::Unknown)?.redeem(at) {
+            Ok((_redeemed, identity)) => Ok(identity),
+            Err(_expired) => Err(Unredeemable::Expired),
+        }
+    }
+
+    /// How many tickets are outstanding at the time `at`.
+    pub fn len(&self, at: Timestamp) -> usize {
+        let mut outstanding = self.outstanding.lock().expect("no holder of this lock panics");
+        outstanding.forget_expired(at);
+        outstanding.tickets.len()
+    }
+}
+
+impl Outstanding {
+    fn of(&self, user_id: &UserId) -> usize {
+        self.of_user.get(user_id).copied().unwrap_or(0)
+    }
+
+    fn insert(&mut self, hash: Hash, ticket: Ticket<Issued>) {
+        *self.of_user.entry(ticket.user_id().clone()).or_default() += 1;
+        self.expiries.insert((ticket.expires_at(), hash));
+        self.tickets.insert(hash, ticket);
+    }
+
+    fn take(&mut self, hash: &Hash) -> Option<Ticket<Issued>> {
+        let ticket = self.tickets.remove(hash)?;
+        self.expiries.remove(&(ticket.expires_at(), *hash));
+        let of_user = self.of_user.get_mut(ticket.user_id()).expect("each ticket is counted for its user");
+        *of_user -= 1;
+        if *of_user == 0 {
+            self.of_user.remove(ticket.user_id());
+        }
+        Some(ticket)
+    }
+
+    fn forget_expired(&mut self, at: Timestamp) {
+        while let Some((expires_at, hash)) = self.expiries.first().copied() {
+            if expires_at > at {
+                break;
+            }
+            self.take(&hash);
+        }
+    }
+
+    fn next_expiry(&self, at: Timestamp) -> u64 {
+        self.expiries.first().map_or(0, |(expires_at, _)| expires_at.millis_since(at))
+    }
+}
+
+impl Secret {
+    /// Takes 256 bits from a source that nobody can predict.
+    pub fn new(bits: [u8; 32]) -> Self {
+        Self(bits)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut bits = [0; 32];
+        let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bits).ok()?;
+        (length == bits.len()).then_some(Self(bits))
+    }
+
+    fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
+    fn hash(&self) -> Hash {
+        *blake3::hash(&self.0).as_bytes()
+    }
+}
+
+#[cfg(all(test, not(quintet_loom)))]
+mod tests {
+    use std::sync::{Arc, Barrier};
+
+    use super::*;
+
+    const LIMITS: TicketLimits = TicketLimits {
+        lifetime: Lifetime { ttl_ms_default: 30_000, ttl_ms_max: 300_000 },
+        outstanding_max: 5,
+        user_outstanding_max: 3,
+    };
+
+    fn identity(user_id: &str) -> Identity {
+        Identity { user_id: UserId::parse(user_id).unwrap(), expires_at: Timestamp(1_000_000) }
+    }
+
+    fn issue(tickets: &Tickets, n: u8, user_id: &str, at: u64) -> Result<IssuedTicket, Unissued> {
+        tickets.issue(Secret::new([n; 32]), identity(user_id), None, Timestamp(at))
+    }
+
+    #[test]
+    fn auth_1_the_second_redemption_finds_nothing() {
+        let tickets = Tickets::new(LIMITS);
+        let ticket = issue(&tickets, 1, "ada", 0).unwrap();
+        assert_eq!(tickets.redeem(&ticket.text, Timestamp(1)), Ok(identity("ada")));
+        assert_eq!(tickets.redeem(&ticket.text, Timestamp(1)), Err(Unredeemable::Unknown));
+    }
+
+    #[test]
+    fn auth_2_an_expired_ticket_yields_nobody_and_leaves_nothing() {
+        let tickets = Tickets::new(LIMITS);
+        let ticket = issue(&tickets, 1, "ada", 0).unwrap();
+        assert_eq!(tickets.redeem(&ticket.text, Timestamp(30_000)), Err(Unredeemable::Expired));
+        assert_eq!(tickets.redeem(&ticket.text, Timestamp(0)), Err(Unredeemable::Unknown));
+        assert_eq!(tickets.len(Timestamp(0)), 0);
+    }
+
+    #[test]
+    fn auth_2_a_wrong_guess_consumes_nothing() {
+        let tickets = Tickets::new(LIMITS);
+        let ticket = issue(&tickets, 1, "ada", 0).unwrap();
+        let padded = format!("{}=", ticket.text);
+        let hash = URL_SAFE_NO_PAD.encode(blake3::hash(&[1; 32]).as_bytes());
+        // The last character carries two bits that mean nothing: only the canonical spelling counts.
+        let mut other_spelling = ticket.text.clone();
+        other_spelling.pop();
+        other_spelling.push('F');
+        let long = "A".repeat(100_000);
+        for guess in ["", "x", &ticket.text[..42], &padded, &other_spelling, &hash, &long, "ä"] {
+            assert_eq!(tickets.redeem(guess, Timestamp(1)), Err(Unredeemable::Unknown), "{guess:.50}");
+        }
+        assert!(tickets.redeem(&ticket.text, Timestamp(1)).is_ok());
+    }
+
+    #[test]
+    fn tickets_outstanding_are_bounded_for_a_user_and_in_all() {
+        let tickets = Tickets::new(LIMITS);
+        for n in 0..3 {
+            issue(&tickets, n, "ada", 100).unwrap();
+        }
+        let user_full = Unissued::LimitReached { limit: "user_tickets_max", retry_after_ms: 30_000 };
+        assert_eq!(issue(&tickets, 3, "ada", 100), Err(user_full));
+        issue(&tickets, 4, "bob", 200).unwrap();
+        let last = issue(&tickets, 5, "bob", 200).unwrap();
+        let full = Unissued::LimitReached { limit: "tickets_max", retry_after_ms: 29_900 };
+        assert_eq!(issue(&tickets, 6, "cyd", 200), Err(full));
+        // A redemption makes room, and so does time.
+        tickets.redeem(&last.text, Timestamp(200)).unwrap();
+        issue(&tickets, 7, "cyd", 200).unwrap();
+        issue(&tickets, 8, "ada", 30_100).unwrap();
+        assert_eq!(tickets.len(Timestamp(30_100)), 3);
+        assert_eq!(tickets.len(Timestamp(60_100)), 0);
+        assert!(tickets.outstanding.lock().unwrap().of_user.is_empty());
+    }
+
+    #[test]
+    fn auth_1_of_many_redemptions_at_once_one_wins() {
+        for round in 0..100 {
+            let tickets = Arc::new(Tickets::new(LIMITS));
+            let ticket = issue(&tickets, round, "ada", 0).unwrap();
+            let barrier = Arc::new(Barrier::new(8));
+            let racers: Vec<_> = (0..8)
+                .map(|_| {
+                    let (tickets, barrier, text) = (tickets.clone(), barrier.clone(), ticket.text.clone());
+                    std::thread::spawn(move || {
+                        barrier.wait();
+                        tickets.redeem(&text, Timestamp(1)).is_ok()
+                    })
+                })
+                .collect();
+            let winners = racers.into_iter().map(|r| r.join().unwrap()).filter(|won| *won).count();
+            assert_eq!(winners, 1);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! One ticket, from its issue to its end.
+//!
+//! ```text
+//!                redeem (in time)
+//!   Issued ───────────────────────▶ Redeemed
+//!      │  redeem (too late), lapse
+//!      └───────────────────────────▶ Expired
+//! ```
+//!
+//! Guarantees: a ticket yields an identity at most once, to the one who redeems it (AUTH-1); it lives
+//! at most its time and never longer than the credential of its issuer, carries exactly the issuer's
+//! identity, and nothing but its redemption consumes it (AUTH-2).
+
+use super::ids::{Timestamp, UserId};
+
+/// Whom a credential stands for, and from when on it does no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    pub user_id: UserId,
+    /// The first moment at which the credential is not accepted any more (AUTH-3).
+    pub expires_at: Timestamp,
+}
+
+impl Identity {
+    pub fn has_expired(&self, at: Timestamp) -> bool {
+        at >= self.expires_at
+    }
+}
+
+/// How long tickets may live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lifetime {
+    pub ttl_ms_default: u64,
+    pub ttl_ms_max: u64,
+}
+
+/// A ticket in a phase that the compiler knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ticket<P> {
+    issuer: Identity,
+    expires_at: Timestamp,
+    phase: P,
+}
+
+/// It may be redeemed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Issued;
+
+/// It has opened its one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Redeemed;
+
+/// Its time was over before anybody redeemed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Expired;
+
+/// Why a ticket is not issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unissuable {
+    #[error("ttl_ms must be 1 to {ttl_ms_max}")]
+    Lifetime { ttl_ms_max: u64 },
+    #[error("the issuer's credential has expired")]
+    IssuerExpired,
+}
+
+impl<P> Ticket<P> {
+    /// The first moment at which it cannot be redeemed any more.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// The user who was authenticated when it was issued.
+    pub fn user_id(&self) -> &UserId {
+        &self.issuer.user_id
+    }
+
+    fn into_phase<Q>(self, phase: Q) -> Ticket<Q> {
+        Ticket { issuer: self.issuer, expires_at: self.expires_at, phase }
+    }
+}
+
+impl Ticket<Issued> {
+    /// Issues a ticket to somebody who is authenticated; `ttl_ms` of `None` is the default.
+    pub fn issue(
+        issuer: Identity,
+        ttl_ms: Option<u64>,
+        lifetime: Lifetime,
+        at: Timestamp,
+    ) -> Result<Self, Unissuable> {
+        let Lifetime { ttl_ms_default, ttl_ms_max } = lifetime;
+        let ttl_ms = ttl_ms.unwrap_or(ttl_ms_default.min(ttl_ms_max));
+        if ttl_ms == 0 || ttl_ms > ttl_ms_max {
+            return Err(Unissuable::Lifetime { ttl_ms_max });
+        }
+        if issuer.has_expired(at) {
+            return Err(Unissuable::IssuerExpired);
+        }
+        // AUTH-2: no longer than its time, and no longer than its issuer's credential.
+        let expires_at = Timestamp(at.0.saturating_add(ttl_ms)).min(issuer.expires_at);
+        Ok(Self { issuer, expires_at, phase: Issued })
+    }
+
+    /// Consumes the ticket. Who redeems it in time is who issued it, with the same expiry (AUTH-1, AUTH-2).
+    pub fn redeem(self, at: Timestamp) -> Result<(Ticket<Redeemed>, Identity), Ticket<Expired>> {
+        let ticket = self.lapse(at)?;
+        let identity = ticket.issuer.clone();
+        Ok((ticket.into_phase(Redeemed), identity))
+    }
+
+    /// Time has passed: `Err` if it is over for this ticket.
+    pub fn lapse(self, at: Timestamp) -> Result<Self, Ticket<Expired>> {
+        if at >= self.expires_at { Err(self.into_phase(Expired)) } else { Ok(self) }
+    }
+}
+
+/// A ticket in whatever phase it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum AnyTicket {
+    Issued(Ticket<Issued>),
+    Redeemed(Ticket<Redeemed>),
+    Expired(Ticket<Expired>),
+}
+
+/// What happens to a ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TicketInput {
+    Redeem,
+    Lapse,
+}
+
+/// Why a ticket yields no identity. Nobody is told which of the two it was but the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Unredeemable {
+    /// Never issued, or redeemed already: the same to whoever asks.
+    #[error("no such ticket")]
+    Unknown,
+    #[error("the ticket has expired")]
+    Expired,
+}
+
+impl AnyTicket {
+    /// One input; the identity goes to the one `Redeem` that is in time and first (AUTH-1).
+    pub fn step(self, input: TicketInput, at: Timestamp) -> (Self, Result<Option<Identity>, Unredeemable>) {
+        match (self, input) {
+            (Self::Issued(ticket), TicketInput::Redeem) => match ticket.redeem(at) {
+                Ok((ticket, identity)) => (Self::Redeemed(ticket), Ok(Some(identity))),
+                Err(ticket) => (Self::Expired(ticket), Err(Unredeemable::Expired)),
+            },
+            (Self::Issued(ticket), TicketInput::Lapse) => match ticket.lapse(at) {
+                Ok(ticket) => (Self::Issued(ticket), Ok(None)),
+                Err(ticket) => (Self::Expired(ticket), Ok(None)),
+            },
+            (ticket @ Self::Redeemed(_), TicketInput::Redeem) => (ticket, Err(Unredeemable::Unknown)),
+            (ticket @ Self::Expired(_), TicketInput::Redeem) => (ticket, Err(Unredeemable::Expired)),
+            (ticket @ (Self::Redeemed(_) | Self::Expired(_)), TicketInput::Lapse) => (ticket, Ok(None)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIFETIME: Lifetime = Lifetime { ttl_ms_default: 30_000, ttl_ms_max: 300_000 };
+
+    fn ada(expires_at: u64) -> Identity {
+        Identity { user_id: UserId::parse("ada").unwrap(), expires_at: Timestamp(expires_at) }
+    }
+
+    #[test]
+    fn auth_2_a_ticket_lives_its_ttl_and_not_a_millisecond_longer() {
+        let issue = |ttl_ms| Ticket::issue(ada(10_000_000), ttl_ms, LIFETIME, Timestamp(1_000)).unwrap();
+        assert_eq!(issue(None).expires_at(), Timestamp(31_000));
+        assert_eq!(issue(Some(300_000)).expires_at(), Timestamp(301_000));
+        assert!(issue(Some(5)).redeem(Timestamp(1_004)).is_ok());
+        assert!(issue(Some(5)).redeem(Timestamp(1_005)).is_err());
+    }
+
+    #[test]
+    fn auth_2_a_ttl_of_nothing_or_over_the_limit_is_refused() {
+        for ttl_ms in [0, 300_001, u64::MAX] {
+            let refused = Ticket::issue(ada(10_000_000), Some(ttl_ms), LIFETIME, Timestamp(1_000));
+            assert_eq!(refused, Err(Unissuable::Lifetime { ttl_ms_max: 300_000 }));
+        }
+    }
+
+    #[test]
+    fn auth_2_a_ticket_never_outlives_the_credential_of_its_issuer() {
+        let ticket = Ticket::issue(ada(1_500), None, LIFETIME, Timestamp(1_000)).unwrap();
+        assert_eq!(ticket.expires_at(), Timestamp(1_500));
+        assert_eq!(ticket.redeem(Timestamp(1_499)).unwrap().1, ada(1_500));
+        let refused = Ticket::issue(ada(1_000), None, LIFETIME, Timestamp(1_000));
+        assert_eq!(refused, Err(Unissuable::IssuerExpired));
+    }
+
+    proptest! {
+        /// AUTH-1, AUTH-2: whatever is tried, in whatever order, at most one redemption yields the
+        /// issuer's identity, only in time, and only a redemption or the end of its time ends a ticket.
+        #[test]
+        fn auth_1_any_course_of_a_ticket_yields_its_identity_at_most_once(
+            expires_at in 1u64..200,
+            ttl_ms in 1u64..100,
+            inputs in prop::collection::vec((prop_oneof![Just(TicketInput::Redeem), Just(TicketInput::Lapse)], 0u64..20), 0..20),
+        ) {
+            let issued = Ticket::issue(ada(expires_at), Some(ttl_ms), LIFETIME, Timestamp(0)).unwrap();
+            let end = ttl_ms.min(expires_at);
+            let (mut ticket, mut at, mut yielded) = (AnyTicket::Issued(issued), 0, 0);
+            for (input, passed) in inputs {
+                at += passed;
+                let before = ticket.clone();
+                let (after, outcome) = ticket.step(input, Timestamp(at));
+                match outcome {
+                    Ok(Some(identity)) => {
+                        prop_assert_eq!(identity, ada(expires_at));
+                        prop_assert!(input == TicketInput::Redeem && at < end);
+                        yielded += 1;
+                    }
+                    Ok(None) => prop_assert_eq!(input, TicketInput::Lapse),
+                    Err(_) => prop_assert!(yielded == 1 || at >= end),
+                }
+                if after != before {
+                    prop_assert!(input == TicketInput::Redeem || at >= end);
+                }
+                ticket = after;
+            }
+            prop_assert!(yielded <= 1);
+        }
+    }
+}
