@@ -4,6 +4,7 @@
 pub mod gateway;
 pub mod journal;
 pub mod kernel;
+pub mod ops;
 pub mod runtime;
 pub mod user;
 pub mod wire;

@@ -1,0 +1,218 @@
+//! The settings, one row each: what there is to set, in what range, and what for.
+
+use super::{
+    LogFormat, Raw, Settings,
+    value::{quoted, quoted_list, without_password},
+};
+use crate::{
+    gateway::{limits::GatewayLimits, origins::Origins},
+    kernel::limits::Limits,
+    runtime::limits::Limit,
+};
+
+/// One setting: its name is its TOML key, in capitals after `QUINTET_` its variable.
+pub struct Setting {
+    pub name: &'static str,
+    /// What it is for, in a sentence.
+    pub doc: &'static str,
+    /// What may stand there.
+    pub range: String,
+    /// The effective value as TOML, secrets hidden; `None` if it is not set.
+    pub read: Read,
+    /// Takes a value, or says why not.
+    pub write: Write,
+}
+
+type Read = Box<dyn Fn(&Settings) -> Option<String>>;
+type Write = Box<dyn Fn(&mut Settings, Raw) -> Result<(), String>>;
+
+/// Every setting there is.
+pub fn table() -> Vec<Setting> {
+    let mut rows = places();
+    rows.extend(credentials());
+    rows.extend(logs());
+    rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
+    rows.extend(limits(KERNEL, |s| &s.kernel, |s| &mut s.kernel));
+    rows
+}
+
+fn places() -> Vec<Setting> {
+    vec![
+        Setting {
+            name: "listen",
+            doc: "Address of the public listener; port 0 takes a free one.",
+            range: "an IP address and a port".to_owned(),
+            read: Box::new(|s| Some(quoted(s.listen.to_string()))),
+            write: Box::new(|s, raw| raw.parse(ADDRESS).map(|address| s.listen = address)),
+        },
+        Setting {
+            name: "admin_listen",
+            doc: "Address of the listener for operations: `/livez`, `/readyz`, `/metrics`.",
+            range: "an IP address and a port".to_owned(),
+            read: Box::new(|s| Some(quoted(s.admin_listen.to_string()))),
+            write: Box::new(|s, raw| raw.parse(ADDRESS).map(|address| s.admin_listen = address)),
+        },
+        Setting {
+            name: "data_dir",
+            doc: "Folder of the embedded journal; made if it is not there. One process at a time uses it.",
+            range: "a path".to_owned(),
+            read: Box::new(|s| Some(quoted(s.data_dir.display().to_string()))),
+            write: Box::new(|s, raw| raw.text().map(|path| s.data_dir = path.into())),
+        },
+        Setting {
+            name: "journal",
+            doc: "Where the journal is. Not set: embedded, in the data folder.",
+            range: "a URL".to_owned(),
+            read: Box::new(|s| s.journal.as_deref().map(|url| quoted(without_password(url)))),
+            write: Box::new(|s, raw| raw.text().map(|url| s.journal = Some(url))),
+        },
+    ]
+}
+
+fn credentials() -> Vec<Setting> {
+    vec![
+        Setting {
+            name: "jwt_key",
+            doc: "File with the key that verifies tokens: a public key in PEM (RSA, P-256, P-384, Ed25519), or an HMAC secret of at least 32 bytes.",
+            range: "a path".to_owned(),
+            read: Box::new(|s| s.jwt_key.as_ref().map(|path| quoted(path.display().to_string()))),
+            write: Box::new(|s, raw| raw.text().map(|path| s.jwt_key = Some(path.into()))),
+        },
+        Setting {
+            name: "jwks_url",
+            doc: "Address of the key set that verifies tokens.",
+            range: "an https URL; http for loopback".to_owned(),
+            read: Box::new(|s| s.jwks_url.as_deref().map(|url| quoted(without_password(url)))),
+            write: Box::new(|s, raw| jwks_url(raw).map(|url| s.jwks_url = Some(url))),
+        },
+        Setting {
+            name: "jwt_audience",
+            doc: "Tokens must name it in `aud`.",
+            range: "text".to_owned(),
+            read: Box::new(|s| s.jwt_audience.clone().map(quoted)),
+            write: Box::new(|s, raw| raw.text().map(|audience| s.jwt_audience = Some(audience))),
+        },
+        Setting {
+            name: "jwt_issuer",
+            doc: "Tokens must have it as `iss`.",
+            range: "text".to_owned(),
+            read: Box::new(|s| s.jwt_issuer.clone().map(quoted)),
+            write: Box::new(|s, raw| raw.text().map(|issuer| s.jwt_issuer = Some(issuer))),
+        },
+        Setting {
+            name: "allow_origin",
+            doc: "Browser origins that may speak to the service (AUTH-4). As a variable: with commas between them.",
+            range: "a list of origins, as `https://chat.example.org`".to_owned(),
+            read: Box::new(|s| (!s.allow_origin.is_empty()).then(|| quoted_list(&s.allow_origin))),
+            write: Box::new(|s, raw| {
+                let origins = raw.list()?;
+                Origins::parse(origins.iter().map(String::as_str)).map_err(|e| e.to_string())?;
+                s.allow_origin = origins;
+                Ok(())
+            }),
+        },
+    ]
+}
+
+fn logs() -> Vec<Setting> {
+    vec![
+        Setting {
+            name: "log",
+            doc: "What is logged: a level, or levels by module as in `info,quintet::gateway=debug`.",
+            range: "a filter of tracing-subscriber".to_owned(),
+            read: Box::new(|s| Some(quoted(s.log.clone()))),
+            write: Box::new(|s, raw| {
+                let filter = raw.text()?;
+                tracing_subscriber::EnvFilter::try_new(&filter).map_err(|e| e.to_string())?;
+                s.log = filter;
+                Ok(())
+            }),
+        },
+        Setting {
+            name: "log_format",
+            doc: "The form of the log on stderr; `auto` is text on a terminal and JSON otherwise.",
+            range: "`auto`, `text` or `json`".to_owned(),
+            read: Box::new(|s| {
+                Some(quoted(match s.log_format {
+                    LogFormat::Auto => "auto",
+                    LogFormat::Text => "text",
+                    LogFormat::Json => "json",
+                }))
+            }),
+            write: Box::new(|s, raw| {
+                s.log_format = match raw.text()?.as_str() {
+                    "auto" => LogFormat::Auto,
+                    "text" => LogFormat::Text,
+                    "json" => LogFormat::Json,
+                    other => return Err(format!("is {other:?}; auto, text or json is needed")),
+                };
+                Ok(())
+            }),
+        },
+    ]
+}
+
+fn limits<T>(
+    table: &'static [Limit<T>],
+    of: fn(&Settings) -> &T,
+    of_mut: fn(&mut Settings) -> &mut T,
+) -> impl Iterator<Item = Setting> {
+    table.iter().map(move |limit| Setting {
+        name: limit.name,
+        doc: limit.doc,
+        range: format!("{} to {}", limit.min, limit.max),
+        read: Box::new(move |s| Some((limit.read)(of(s)).to_string())),
+        write: Box::new(move |s, raw| {
+            raw.number(limit.min, limit.max).map(|value| (limit.write)(of_mut(s), value))
+        }),
+    })
+}
+
+/// Keys from an address that anybody between can answer for would be no keys (AUTH-5).
+fn jwks_url(raw: Raw) -> Result<String, String> {
+    let text = raw.text()?;
+    let url = reqwest::Url::parse(&text).map_err(|e| format!("is {text:?}, not a URL: {e}"))?;
+    let loopback = match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback()),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Ok(text),
+        "http" if loopback => Ok(text),
+        "http" => Err("is plain http; whoever is between could make keys up, so https is needed".to_owned()),
+        other => Err(format!("has the scheme {other:?}; https is needed")),
+    }
+}
+
+macro_rules! kernel {
+    ($field:ident: $type:ty, $min:literal..=$max:literal, $doc:literal) => {
+        Limit {
+            name: stringify!($field),
+            doc: $doc,
+            min: $min,
+            max: $max,
+            read: |limits: &Limits| limits.$field as u64,
+            write: |limits: &mut Limits, value| limits.$field = value as $type,
+        }
+    };
+}
+/// The kernel's limits, which are plain data there; a test keeps this list whole.
+const KERNEL: &[Limit<Limits>] = &[
+    kernel!(text_bytes_max: usize, 1..=16_777_216, "Bytes of one message's `text`."),
+    kernel!(delta_bytes_max: usize, 1..=16_777_216, "Bytes of one thought's `delta`."),
+    kernel!(parameters_bytes_max: usize, 2..=16_777_216, "Bytes of a call's `parameters`."),
+    kernel!(results_bytes_max: usize, 4..=67_108_864, "Bytes of a call's `results` and `error` together."),
+    kernel!(answer_bytes_max: usize, 1..=67_108_864, "Bytes of all `answer` deltas of a run since its last reset."),
+    kernel!(open_calls_max: usize, 1..=10_000, "Calls of one run open at once."),
+    kernel!(run_calls_max: usize, 1..=1_000_000, "Calls of one run in all."),
+    kernel!(run_events_max: u64, 1..=1_000_000_000, "Events of one run, those that end it not counted."),
+    kernel!(open_runs_max: usize, 1..=100_000, "Runs of one user that are accepted and not completed."),
+    kernel!(queued_messages_max: usize, 0..=100_000, "Messages that wait behind the active run of one thread."),
+    kernel!(recent_messages_max: usize, 1..=100_000, "Messages of a user remembered in memory for idempotency; older ones are looked up in the journal."),
+];
+
+const ADDRESS: &str = "an IP address and a port, as 127.0.0.1:8080,";
