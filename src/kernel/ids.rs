@@ -84,7 +84,8 @@ macro_rules! text_id {
 }
 
 fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
 const NAME_PATTERN: Option<&str> = Some("^[A-Za-z0-9_-]{1,64}$");
@@ -123,6 +124,11 @@ pub struct RunId(pub Uuid);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Epoch(pub Uuid);
+
+/// One connection of one client, for logs and support; a UUIDv7 made by the service.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ConnectionId(pub Uuid);
 
 macro_rules! uuid_id {
     ($name:ident, $kind:literal) => {
@@ -178,6 +184,7 @@ macro_rules! uuid_id {
 
 uuid_id!(RunId, "run_id");
 uuid_id!(Epoch, "epoch");
+uuid_id!(ConnectionId, "connection_id");
 
 /// A position in one user's log: entries count 1, 2, 3 …; 0 is "before the first".
 #[derive(

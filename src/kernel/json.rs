@@ -1,15 +1,19 @@
 //! JSON that passes through: kept as the text it arrived as, on one line, within a depth.
 
-use std::{fmt, sync::Arc};
+use std::{cmp, fmt, hash, sync::Arc};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 /// Any JSON value, unchanged but for line breaks between its tokens; at most
-/// [`Json::DEPTH_MAX`] levels deep, so that no reader of ours or of a client is overrun by it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Json(Arc<str>);
+/// [`Json::DEPTH_MAX`] levels deep, its strings Unicode and its numbers finite, so that no reader of
+/// ours or of a client is overrun by it or stumbles over it.
+#[derive(Clone)]
+pub struct Json(Arc<RawValue>);
 
 /// Why a text is not a [`Json`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,11 +31,11 @@ impl Json {
     pub const DEPTH_MAX: usize = 64;
 
     pub fn null() -> Self {
-        Self("null".into())
+        Self(RawValue::NULL.to_owned().into())
     }
 
     pub fn empty_object() -> Self {
-        Self("{}".into())
+        Self(RawValue::from_string("{}".to_owned()).expect("an empty object is JSON").into())
     }
 
     /// Takes a JSON text of any type.
@@ -46,27 +50,33 @@ impl Json {
         if depth(text) > Self::DEPTH_MAX {
             return Err(InvalidJson::TooDeep);
         }
+        // A text is delimited without a look at its escapes and the size of its numbers.
+        let Strict = serde_json::from_str(text).map_err(|e| InvalidJson::Syntax(e.to_string()))?;
+        if !text.contains(['\n', '\r']) {
+            return Ok(Self(raw.to_owned().into()));
+        }
         // A raw line break can only stand between tokens: inside a string JSON escapes it.
-        if text.contains(['\n', '\r']) { Ok(Self(text.replace(['\n', '\r'], " ").into())) } else { Ok(Self(text.into())) }
+        let line = text.replace(['\n', '\r'], " ");
+        Ok(Self(RawValue::from_string(line).map_err(|e| InvalidJson::Syntax(e.to_string()))?.into()))
     }
 
     /// The same value, if it is an object.
     pub fn object(self) -> Result<Self, InvalidJson> {
-        if self.0.trim_start().starts_with('{') { Ok(self) } else { Err(InvalidJson::NotAnObject) }
+        if self.as_str().starts_with('{') { Ok(self) } else { Err(InvalidJson::NotAnObject) }
     }
 
     /// The JSON text, on one line.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.get()
     }
 
     pub fn is_null(&self) -> bool {
-        &*self.0 == "null"
+        self.as_str() == "null"
     }
 
     /// The value as a tree, for a tool that looks inside.
     pub fn to_value(&self) -> serde_json::Value {
-        serde_json::from_str(&self.0).expect("a Json holds checked JSON of bounded depth")
+        serde_json::from_str(self.as_str()).expect("a Json holds checked JSON of bounded depth")
     }
 }
 
@@ -95,16 +105,84 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
+/// Accepts what a reader that builds a tree accepts: no half of a surrogate pair, no number out of range.
+struct Strict;
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_any(Strict)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Strict;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+    fn visit_unit<E>(self) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_str<E>(self, _: &str) -> Result<Strict, E> {
+        Ok(Strict)
+    }
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Strict, A::Error> {
+        while let Some(Strict) = seq.next_element()? {}
+        Ok(Strict)
+    }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Strict, A::Error> {
+        while let Some((Strict, Strict)) = map.next_entry()? {}
+        Ok(Strict)
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Json {}
+
+impl PartialOrd for Json {
+    fn partial_cmp(&self, other: &Self) -> Option<cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Json {
+    fn cmp(&self, other: &Self) -> cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl hash::Hash for Json {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
+}
+
 impl fmt::Debug for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl Serialize for Json {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_str(&self.0).expect("a Json holds checked JSON");
-        raw.serialize(s)
+        self.0.serialize(s)
     }
 }
 
@@ -145,5 +223,16 @@ mod tests {
         assert_eq!(Json::parse(&nested(Json::DEPTH_MAX + 1)), Err(InvalidJson::TooDeep));
         assert!(Json::parse(&nested(1_000_000)).is_err());
         assert!(Json::parse("\"[[[\\\"[[[\"").is_ok());
+    }
+
+    #[test]
+    fn what_a_tree_cannot_hold_is_refused() {
+        for bad in [r#""\ud800""#, r#"{"\udc00":1}"#, "[1e400]", "-1e999"] {
+            assert!(matches!(Json::parse(bad), Err(InvalidJson::Syntax(_))), "{bad}");
+        }
+        for good in [r#"["\ud83d\ude00"]"#, "1e308", "123456789012345678901234567890", "null", "[true,-1,{}]"]
+        {
+            Json::parse(good).unwrap().to_value();
+        }
     }
 }

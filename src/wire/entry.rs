@@ -1,0 +1,297 @@
+//! Entries as lines: the one encoding that the journal stores and every connection sends.
+//!
+//! Guarantee: [`decode`] undoes [`encode`] exactly, and an encoded entry is one flat JSON object on one
+//! line, without a raw line feed, its keys always in the same order.
+
+use std::borrow::Cow;
+
+use bytes::{BufMut, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage};
+use crate::kernel::{
+    entry::{Body, Call, CallResult, Completion, Entry, Event, Thought},
+    ids::UserId,
+    json::InvalidJson,
+};
+
+/// Writes `entry` of this user's log at the end of `out`, without a line feed.
+pub fn encode(user_id: &UserId, entry: &Entry, out: &mut BytesMut) {
+    // The fields that every entry has are written once, here.
+    macro_rules! write {
+        ($shape:ident { $($field:ident: $value:expr),* $(,)? }) => {
+            write_shape(out, &$shape {
+                offset: entry.offset,
+                user_id: Cow::Borrowed(user_id),
+                thread_id: Cow::Borrowed(&entry.thread_id),
+                run_id: entry.run_id,
+                timestamp: entry.timestamp,
+                agent_name: Cow::Borrowed(&entry.agent_name),
+                $($field: $value),*
+            })
+        };
+    }
+    match &entry.body {
+        Body::UserMessage { message_id, text } => {
+            write!(UserMessage { message_id: Cow::Borrowed(message_id), text: text.into() })
+        }
+        Body::Event { seq, event } => match event {
+            Event::Started { message_id } => {
+                write!(AgentStarted { seq: *seq, message_id: Cow::Borrowed(message_id) })
+            }
+            Event::Thinking(Thought { kind, delta, reset }) => {
+                write!(AgentThinking { seq: *seq, kind: *kind, delta: delta.into(), reset: *reset })
+            }
+            Event::ToolExecuting(Call { call_id, tool_name, parameters, by }) => write!(ToolExecuting {
+                seq: *seq,
+                call_id: Cow::Borrowed(call_id),
+                tool_name: Cow::Borrowed(tool_name),
+                parameters: Cow::Borrowed(parameters),
+                by: *by,
+            }),
+            Event::ToolCompleted { call_id, tool_name, result, duration_ms } => write!(ToolCompleted {
+                seq: *seq,
+                call_id: Cow::Borrowed(call_id),
+                tool_name: Cow::Borrowed(tool_name),
+                status: result.status,
+                results: Cow::Borrowed(&result.results),
+                error: result.error.as_deref().map(Cow::Borrowed),
+                duration_ms: *duration_ms,
+            }),
+            Event::Completed(completion) => write!(AgentCompleted {
+                seq: *seq,
+                status: completion.status,
+                final_response: completion.final_response.as_deref().map(Cow::Borrowed),
+                error: completion.error.as_ref().map(Cow::Borrowed),
+                duration_ms: completion.duration_ms,
+                usage: completion.usage,
+            }),
+        },
+    }
+}
+
+fn write_shape(out: &mut BytesMut, shape: &impl Serialize) {
+    serde_json::to_writer(out.writer(), shape)
+        .expect("a growing buffer takes every byte, and every key is a string");
+}
+
+/// Reads one encoded entry, as for recovery from a journal.
+pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
+    // The user and the entry, from the fields that every shape has.
+    macro_rules! entry {
+        ($shape:ident, $body:expr) => {{
+            let (user_id, thread_id) = ($shape.user_id.into_owned(), $shape.thread_id.into_owned());
+            let (offset, run_id, timestamp) = ($shape.offset, $shape.run_id, $shape.timestamp);
+            let agent_name = $shape.agent_name.into_owned();
+            (user_id, Entry { offset, thread_id, run_id, timestamp, agent_name, body: $body })
+        }};
+    }
+    // A tagged enum would buffer the fields and lose the text of JSON that passes through: the tag is
+    // read first, then the shape.
+    let Tag { name } = serde_json::from_slice(line)?;
+    Ok(match &*name {
+        "user_message" => {
+            let s: UserMessage<'_> = serde_json::from_slice(line)?;
+            entry!(s, Body::UserMessage { message_id: s.message_id.into_owned(), text: s.text.into_owned() })
+        }
+        "agent_started" => {
+            let s: AgentStarted<'_> = serde_json::from_slice(line)?;
+            let event = Event::Started { message_id: s.message_id.into_owned() };
+            entry!(s, Body::Event { seq: s.seq, event })
+        }
+        "agent_thinking" => {
+            let s: AgentThinking<'_> = serde_json::from_slice(line)?;
+            let event =
+                Event::Thinking(Thought { kind: s.kind, delta: s.delta.into_owned(), reset: s.reset });
+            entry!(s, Body::Event { seq: s.seq, event })
+        }
+        "tool_executing" => {
+            let s: ToolExecuting<'_> = serde_json::from_slice(line)?;
+            let event = Event::ToolExecuting(Call {
+                call_id: s.call_id.into_owned(),
+                tool_name: s.tool_name.into_owned(),
+                parameters: s.parameters.into_owned().object()?,
+                by: s.by,
+            });
+            entry!(s, Body::Event { seq: s.seq, event })
+        }
+        "tool_completed" => {
+            let s: ToolCompleted<'_> = serde_json::from_slice(line)?;
+            let error = s.error.map(Cow::into_owned);
+            let event = Event::ToolCompleted {
+                call_id: s.call_id.into_owned(),
+                tool_name: s.tool_name.into_owned(),
+                result: CallResult { status: s.status, results: s.results.into_owned(), error },
+                duration_ms: s.duration_ms,
+            };
+            entry!(s, Body::Event { seq: s.seq, event })
+        }
+        "agent_completed" => {
+            let s: AgentCompleted<'_> = serde_json::from_slice(line)?;
+            let event = Event::Completed(Completion {
+                status: s.status,
+                final_response: s.final_response.map(Cow::into_owned),
+                error: s.error.map(Cow::into_owned),
+                duration_ms: s.duration_ms,
+                usage: s.usage,
+            });
+            entry!(s, Body::Event { seq: s.seq, event })
+        }
+        _ => return Err(DecodeError::UnknownType),
+    })
+}
+
+/// Bytes that are not an encoded entry. The fault is the storage's.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    #[error("not an entry")]
+    Json(#[from] serde_json::Error),
+    #[error("no entry has this type")]
+    UnknownType,
+    #[error("the parameters of a call are not an object")]
+    Parameters(#[from] InvalidJson),
+}
+
+#[derive(Deserialize)]
+struct Tag<'a> {
+    #[serde(rename = "type", borrow)]
+    name: Cow<'a, str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::wire::sample;
+
+    fn line(user_id: &UserId, entry: &Entry) -> String {
+        let mut out = BytesMut::new();
+        encode(user_id, entry, &mut out);
+        String::from_utf8(out.to_vec()).expect("an encoded entry is UTF-8")
+    }
+
+    /// The contract's table of entries once more, independently of the shapes.
+    fn expected(user_id: &UserId, entry: &Entry) -> Value {
+        let mut fields = json!({
+            "offset": entry.offset.0, "user_id": user_id.as_str(), "thread_id": entry.thread_id.as_str(),
+            "run_id": entry.run_id.to_string(), "timestamp": entry.timestamp.0, "agent_name": entry.agent_name.as_str(),
+        });
+        let (seq, own) = match &entry.body {
+            Body::UserMessage { message_id, text } => {
+                (None, json!({"type": "user_message", "message_id": message_id.as_str(), "text": text}))
+            }
+            Body::Event { seq, event } => (Some(seq.0), expected_event(event)),
+        };
+        let map = fields.as_object_mut().unwrap();
+        map.extend(seq.map(|seq| ("seq".to_owned(), json!(seq))));
+        map.extend(own.as_object().unwrap().clone());
+        fields
+    }
+
+    fn expected_event(event: &Event) -> Value {
+        let mut value = match event {
+            Event::Started { message_id } => {
+                json!({"type": "agent_started", "message_id": message_id.as_str()})
+            }
+            Event::Thinking(thought) => {
+                json!({"type": "agent_thinking", "kind": thought.kind, "delta": thought.delta, "reset": thought.reset})
+            }
+            Event::ToolExecuting(call) => json!({
+                "type": "tool_executing", "call_id": call.call_id.as_str(), "tool_name": call.tool_name.as_str(),
+                "parameters": call.parameters.to_value(), "by": call.by,
+            }),
+            Event::ToolCompleted { call_id, tool_name, result, duration_ms } => json!({
+                "type": "tool_completed", "call_id": call_id.as_str(), "tool_name": tool_name.as_str(),
+                "status": result.status, "results": result.results.to_value(), "error": result.error,
+                "duration_ms": duration_ms,
+            }),
+            Event::Completed(completion) => json!({
+                "type": "agent_completed", "status": completion.status, "final_response": completion.final_response,
+                "error": completion.error.as_ref().map(|e| json!({"code": e.code, "message": e.message})),
+                "duration_ms": completion.duration_ms,
+                "usage": completion.usage.map(|u| json!({"input_tokens": u.input_tokens, "output_tokens": u.output_tokens})),
+            }),
+        };
+        let map = value.as_object_mut().unwrap();
+        map.retain(|key, value| {
+            !(key == "reset" && *value == json!(false) || key == "usage" && value.is_null())
+        });
+        value
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn decoding_undoes_encoding(user_id in sample::user_id(), entry in sample::entry()) {
+            let line = line(&user_id, &entry);
+            let (decoded_user, decoded) = decode(line.as_bytes()).unwrap();
+            assert_eq!((&decoded_user, &decoded), (&user_id, &entry));
+            assert_eq!(self::line(&decoded_user, &decoded), line);
+        }
+
+        #[test]
+        fn an_entry_is_one_line_of_the_contract_s_json(user_id in sample::user_id(), entry in sample::entry()) {
+            let line = line(&user_id, &entry);
+            assert!(!line.contains(['\n', '\r']));
+            assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected(&user_id, &entry));
+        }
+
+        #[test]
+        fn no_damaged_line_panics(entry in sample::entry(), at in 0usize..4096, byte: u8) {
+            let mut line = line(&sample::ann(), &entry).into_bytes();
+            let at = at % line.len();
+            line[at] = byte;
+            let _ = decode(&line);
+            assert!(decode(&line[..at]).is_err());
+        }
+    }
+
+    #[test]
+    fn each_shape_has_its_keys_in_a_stable_order() {
+        let lines: Vec<_> = sample::one_of_each().iter().map(|entry| line(&sample::ann(), entry)).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn lines_of_another_kind_are_refused() {
+        let line = line(&sample::ann(), &sample::one_of_each()[3]);
+        for (from, to) in [
+            ("\"tool_executing\"", "\"tool_exploding\""),
+            ("{\"type\":\"tool_executing\",", "{"),
+            ("{\"city\":\"Oslo\"}", "[1]"),
+            ("\"seq\":3", "\"seq\":-3"),
+        ] {
+            assert!(line.contains(from), "{from} in {line}");
+            assert!(decode(line.replace(from, to).as_bytes()).is_err(), "{from} as {to}");
+        }
+    }
+
+    /// Run with `cargo test --release -- --ignored --nocapture nanoseconds`.
+    #[test]
+    #[ignore = "a measurement, not a check"]
+    fn nanoseconds_of_an_entry() {
+        let user_id = sample::ann();
+        for entry in sample::one_of_each() {
+            let (mut out, rounds) = (BytesMut::with_capacity(1 << 20), 200_000);
+            let encode_ns = nanoseconds(rounds, || {
+                out.clear();
+                encode(&user_id, &entry, &mut out);
+            });
+            let decode_ns = nanoseconds(rounds, || drop(decode(&out)));
+            let kind = &out[9..out[9..].iter().position(|b| *b == b'"').unwrap_or(0) + 9];
+            println!(
+                "{:16} {} B: encode {encode_ns} ns, decode {decode_ns} ns",
+                String::from_utf8_lossy(kind),
+                out.len()
+            );
+        }
+    }
+
+    fn nanoseconds(rounds: u32, mut work: impl FnMut()) -> u128 {
+        let start = tokio::time::Instant::now();
+        for _ in 0..rounds {
+            work();
+        }
+        start.elapsed().as_nanos() / u128::from(rounds)
+    }
+}

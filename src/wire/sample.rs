@@ -1,0 +1,266 @@
+//! Values for tests: one entry of each shape, and any entry at all.
+
+use proptest::{collection, option, prelude::*};
+
+use crate::kernel::{
+    entry::{
+        Body, By, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
+        Thought, ThoughtKind, Usage,
+    },
+    ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+    json::Json,
+};
+
+pub fn ann() -> UserId {
+    UserId::parse("ann").unwrap()
+}
+
+pub fn run_id_of(text: &str) -> RunId {
+    RunId::parse(text).unwrap()
+}
+
+/// One run of each kind of entry, as the examples of the documentation show it.
+pub fn one_of_each() -> Vec<Entry> {
+    let call_id = CallId::parse("c1").unwrap();
+    let tool_name = ToolName::parse("weather").unwrap();
+    let message_id = MessageId::parse("m-1").unwrap();
+    let answer = "Rain, 7 °C.";
+    let events = [
+        Event::Started { message_id: message_id.clone() },
+        Event::Thinking(Thought {
+            kind: ThoughtKind::Reasoning,
+            delta: "I need the weather.".into(),
+            reset: false,
+        }),
+        Event::ToolExecuting(Call {
+            call_id: call_id.clone(),
+            tool_name: tool_name.clone(),
+            parameters: Json::parse(r#"{"city":"Oslo"}"#).unwrap(),
+            by: By::Agent,
+        }),
+        Event::ToolCompleted {
+            call_id,
+            tool_name,
+            result: CallResult::ok(Json::parse(r#"{"celsius":7,"sky":"rain"}"#).unwrap()),
+            duration_ms: 12,
+        },
+        Event::Thinking(Thought { kind: ThoughtKind::Answer, delta: answer.into(), reset: true }),
+        Event::Completed(Completion {
+            status: RunStatus::Succeeded,
+            final_response: Some(answer.into()),
+            error: None,
+            duration_ms: 20,
+            usage: Some(Usage { input_tokens: 31, output_tokens: 8 }),
+        }),
+    ];
+    let message = Body::UserMessage { message_id, text: "What is the weather in Oslo?".into() };
+    let bodies = events.into_iter().zip(1..).map(|(event, seq)| Body::Event { seq: Seq(seq), event });
+    std::iter::once(message)
+        .chain(bodies)
+        .zip(1..)
+        .map(|(body, offset)| Entry {
+            offset: Offset(offset),
+            thread_id: ThreadId::parse("t-1").unwrap(),
+            run_id: run_id_of("01938c2e-7b1a-7c3d-8e4f-0123456789ab"),
+            timestamp: Timestamp(1_795_000_000_000 + offset),
+            agent_name: AgentName::parse("assistant").unwrap(),
+            body,
+        })
+        .collect()
+}
+
+/// Text with everything that an encoder may stumble over.
+pub fn text() -> impl Strategy<Value = String> {
+    let awkward = prop::sample::select(vec![
+        "\u{2028}",
+        "\u{2029}",
+        "\u{0}",
+        "\u{1f}",
+        "\u{7f}",
+        "\n",
+        "\r\n",
+        "\t",
+        "\"",
+        "\\",
+        "/",
+        "\u{feff}",
+        "\u{fffd}",
+        "😀",
+        "e\u{301}",
+        "\u{202e}",
+        "</script>",
+        "{\"type\":\"x\"}",
+    ]);
+    prop_oneof![
+        ".*",
+        collection::vec(prop_oneof![awkward.prop_map(str::to_owned), "\\PC{0,4}"], 0..8)
+            .prop_map(|v| v.concat())
+    ]
+}
+
+pub fn name() -> impl Strategy<Value = String> {
+    "[A-Za-z0-9_-]{1,64}"
+}
+
+pub fn user_id() -> impl Strategy<Value = UserId> {
+    text().prop_filter_map("1 to 256 bytes", |text| UserId::parse(&text).ok())
+}
+
+pub fn run_id() -> impl Strategy<Value = RunId> {
+    any::<u128>().prop_map(|bits| RunId(uuid::Uuid::from_u128(bits)))
+}
+
+pub fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![any::<u64>(), Just(0), Just(u64::MAX), Just((1 << 53) + 1)]
+}
+
+/// Any JSON text, with white space between its tokens and numbers of every spelling.
+pub fn json_text() -> impl Strategy<Value = String> {
+    let quoted = || text().prop_map(|text| serde_json::to_string(&text).unwrap());
+    let numbers = [
+        "0",
+        "-0",
+        "1.50",
+        "1E+2",
+        "18446744073709551615",
+        "-9223372036854775808",
+        "1e-400",
+        "12345678901234567890123",
+    ];
+    let leaf = prop_oneof![
+        prop::sample::select(vec!["null", "true", "false", "\"\\u0041\\ud83d\\ude00\\/\""])
+            .prop_map(str::to_owned),
+        prop::sample::select(numbers.to_vec()).prop_map(str::to_owned),
+        quoted(),
+    ];
+    leaf.prop_recursive(6, 24, 4, move |inner| {
+        let space = || prop::sample::select(vec!["", " ", "\n", "\t\r\n"]);
+        prop_oneof![
+            (collection::vec(inner.clone(), 0..4), space())
+                .prop_map(|(items, s)| format!("[{s}{}{s}]", items.join(&format!("{s},")))),
+            (collection::vec((quoted(), inner), 0..4), space()).prop_map(|(members, s)| {
+                let members: Vec<_> =
+                    members.into_iter().map(|(key, value)| format!("{key}{s}:{s}{value}")).collect();
+                format!("{{{s}{}{s}}}", members.join(","))
+            }),
+        ]
+    })
+}
+
+pub fn json() -> impl Strategy<Value = Json> {
+    let deepest = format!("{}{}", "[".repeat(Json::DEPTH_MAX), "]".repeat(Json::DEPTH_MAX));
+    prop_oneof![9 => json_text(), 1 => Just(deepest)].prop_map(|text| Json::parse(&text).unwrap())
+}
+
+fn object() -> impl Strategy<Value = Json> {
+    let text = collection::vec((text(), json_text()), 0..4).prop_map(|members| {
+        let members: Vec<_> = members
+            .into_iter()
+            .map(|(key, value)| format!("{}:{value}", serde_json::to_string(&key).unwrap()))
+            .collect();
+        format!("{{{}}}", members.join(","))
+    });
+    text.prop_map(|text| Json::parse(&text).unwrap())
+}
+
+fn id<T: std::fmt::Debug>(parse: impl Fn(&str) -> T) -> impl Strategy<Value = T> {
+    name().prop_map(move |text| parse(&text))
+}
+
+pub fn message_id() -> impl Strategy<Value = MessageId> {
+    id(|text| MessageId::parse(text).unwrap())
+}
+
+pub fn thread_id() -> impl Strategy<Value = ThreadId> {
+    id(|text| ThreadId::parse(text).unwrap())
+}
+
+pub fn agent_name() -> impl Strategy<Value = AgentName> {
+    id(|text| AgentName::parse(text).unwrap())
+}
+
+pub fn call_id() -> impl Strategy<Value = CallId> {
+    id(|text| CallId::parse(text).unwrap())
+}
+
+fn tool_name() -> impl Strategy<Value = ToolName> {
+    id(|text| ToolName::parse(text).unwrap())
+}
+
+fn result() -> impl Strategy<Value = CallResult> {
+    use CallStatus as S;
+    let status = prop::sample::select(vec![S::Ok, S::Error, S::TimedOut, S::Cancelled, S::Unknown]);
+    (status, json(), option::of(text())).prop_map(|(status, results, error)| CallResult {
+        status,
+        results,
+        error,
+    })
+}
+
+fn completion() -> impl Strategy<Value = Completion> {
+    use {RunErrorCode as C, RunStatus as S};
+    let status =
+        prop::sample::select(vec![S::Succeeded, S::Failed, S::Cancelled, S::TimedOut, S::Interrupted]);
+    let codes = vec![
+        C::Violation,
+        C::AgentError,
+        C::AgentPanic,
+        C::StepTimeout,
+        C::RunTimeout,
+        C::InvalidScript,
+        C::Upstream,
+        C::LimitReached,
+        C::NodeLost,
+    ];
+    let error = (prop::sample::select(codes), text()).prop_map(|(code, message)| RunError { code, message });
+    let usage =
+        (number(), number()).prop_map(|(input_tokens, output_tokens)| Usage { input_tokens, output_tokens });
+    (status, option::of(text()), option::of(error), number(), option::of(usage)).prop_map(
+        |(status, final_response, error, duration_ms, usage)| Completion {
+            status,
+            final_response,
+            error,
+            duration_ms,
+            usage,
+        },
+    )
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use ThoughtKind as K;
+    let kind = prop::sample::select(vec![K::Reasoning, K::Answer, K::Progress]);
+    let by = prop::sample::select(vec![By::Agent, By::Client]);
+    prop_oneof![
+        message_id().prop_map(|message_id| Event::Started { message_id }),
+        (kind, text(), any::<bool>()).prop_map(|(kind, delta, reset)| Event::Thinking(Thought {
+            kind,
+            delta,
+            reset
+        })),
+        (call_id(), tool_name(), object(), by).prop_map(|(call_id, tool_name, parameters, by)| {
+            Event::ToolExecuting(Call { call_id, tool_name, parameters, by })
+        }),
+        (call_id(), tool_name(), result(), number()).prop_map(|(call_id, tool_name, result, duration_ms)| {
+            Event::ToolCompleted { call_id, tool_name, result, duration_ms }
+        }),
+        completion().prop_map(Event::Completed),
+    ]
+}
+
+/// Any entry, legal in its run or not: the encoding does not care.
+pub fn entry() -> impl Strategy<Value = Entry> {
+    let body = prop_oneof![
+        1 => (message_id(), text()).prop_map(|(message_id, text)| Body::UserMessage { message_id, text }),
+        5 => (number(), event()).prop_map(|(seq, event)| Body::Event { seq: Seq(seq), event }),
+    ];
+    (number(), thread_id(), run_id(), number(), agent_name(), body).prop_map(
+        |(offset, thread_id, run_id, timestamp, agent_name, body)| Entry {
+            offset: Offset(offset),
+            thread_id,
+            run_id,
+            timestamp: Timestamp(timestamp),
+            agent_name,
+            body,
+        },
+    )
+}

@@ -1,0 +1,183 @@
+//! Frames that the service sends besides entries, which `wire::entry` encodes.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{
+    client::{FrameError, Nonce},
+    codes::ErrorCode,
+};
+use crate::kernel::{
+    ids::{ConnectionId, Epoch, MessageId, Offset, RunId, Timestamp, UserId},
+    limits::Limits,
+};
+
+/// The name of this contract, and of the WebSocket subprotocol.
+pub const PROTOCOL: &str = "quintet.v1";
+
+/// A frame of the service that is not an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame {
+    Ready(Ready),
+    CaughtUp(CaughtUp),
+    Accepted(Accepted),
+    Error(Error),
+    Renewed(Renewed),
+    Pong(Pong),
+    Draining(Draining),
+}
+
+impl ServerFrame {
+    /// The frame as it is sent.
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).expect("every key of a frame is a string")
+    }
+}
+
+/// The first frame on an authenticated connection (CONN-2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Ready {
+    /// `quintet.v1`.
+    pub protocol: &'static str,
+    /// Names this connection in the service's log.
+    pub connection_id: ConnectionId,
+    pub user_id: UserId,
+    /// The journal's name: a cursor of another epoch means nothing here.
+    pub epoch: Epoch,
+    /// Entries continue at `resumed_after + 1` (DEL-3).
+    pub resumed_after: Offset,
+    /// The offset of the last entry at this moment.
+    pub head: Offset,
+    /// What the client asked for and will not get, because it is no longer kept or never was (DEL-3).
+    pub gap: Option<Gap>,
+    /// How often the service pings.
+    pub heartbeat_ms: u64,
+    pub limits: ClientLimits,
+}
+
+/// Offsets `from` to `to`, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct Gap {
+    pub from: Offset,
+    pub to: Offset,
+}
+
+/// The bounds that a client has to keep, or can meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(inline)]
+pub struct ClientLimits {
+    /// Bytes of one frame from the client; above, the connection closes with 1009.
+    pub frame_bytes_max: u64,
+    /// Bytes of a message's `text`, in UTF-8.
+    pub text_bytes_max: u64,
+    /// Bytes of a call's `results` and `error` together, as they are written.
+    pub results_bytes_max: u64,
+    /// Levels of arrays and objects in `results`.
+    pub results_depth_max: u64,
+    /// Runs of the user that are accepted and not completed.
+    pub open_runs_max: u64,
+    /// Messages that wait behind the active run of one thread.
+    pub queued_messages_max: u64,
+    /// Frames that cannot be understood before the connection closes with 4400 (CONN-4).
+    pub bad_frames_max: u64,
+    /// Time for the answer to a ping, in milliseconds (CONN-5).
+    pub pong_wait_ms_max: u64,
+    /// Connections of the user at once.
+    pub user_connections_max: u64,
+    /// Frames of the user that are taken per second, in the long run.
+    pub user_frames_per_s_max: u64,
+}
+
+/// The bounds of the gateway that a client has to know; the rest of [`ClientLimits`] is the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayLimits {
+    pub frame_bytes_max: u64,
+    pub bad_frames_max: u64,
+    pub pong_wait_ms_max: u64,
+    pub user_connections_max: u64,
+    pub user_frames_per_s_max: u64,
+}
+
+impl ClientLimits {
+    pub fn new(kernel: &Limits, gateway: GatewayLimits) -> Self {
+        Self {
+            frame_bytes_max: gateway.frame_bytes_max,
+            text_bytes_max: kernel.text_bytes_max as u64,
+            results_bytes_max: kernel.results_bytes_max as u64,
+            results_depth_max: crate::kernel::json::Json::DEPTH_MAX as u64,
+            open_runs_max: kernel.open_runs_max as u64,
+            queued_messages_max: kernel.queued_messages_max as u64,
+            bad_frames_max: gateway.bad_frames_max,
+            pong_wait_ms_max: gateway.pong_wait_ms_max,
+            user_connections_max: gateway.user_connections_max,
+            user_frames_per_s_max: gateway.user_frames_per_s_max,
+        }
+    }
+}
+
+/// Everything up to `offset`, the head when the client resumed, has been sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CaughtUp {
+    pub offset: Offset,
+}
+
+/// A promise: the message and its run survive any crash from here on (DEL-5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Accepted {
+    pub message_id: MessageId,
+    pub run_id: RunId,
+    /// Of the `user_message`.
+    pub offset: Offset,
+    /// The message was accepted before; the answer is the same (DEL-6).
+    pub duplicate: bool,
+}
+
+/// A frame that was not carried out. Nothing has changed, unless `code` is `unavailable` (DEL-7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Error {
+    pub code: ErrorCode,
+    pub message: String,
+    /// The connection closes after this.
+    pub fatal: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<MessageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<RunId>,
+    /// When to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Error {
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { code, message, fatal: false, message_id: None, run_id: None, retry_after_ms: None }
+    }
+}
+
+impl From<FrameError> for Error {
+    fn from(e: FrameError) -> Self {
+        Self { message_id: e.message_id, run_id: e.run_id, ..Self::new(e.code, e.message) }
+    }
+}
+
+/// The connection now lives as long as the newer credential (AUTH-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Renewed {
+    /// Unix milliseconds.
+    pub expires_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Pong {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<Nonce>,
+}
+
+/// The service is about to stop or restart; the connection closes with 1012 (CONN-6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Draining {
+    pub reconnect_after_ms: u64,
+}
