@@ -274,3 +274,6 @@ const RSA: [Algorithm; 6] = [
 const P256_POINT_BYTES: usize = 65;
 const P384_POINT_BYTES: usize = 97;
 const ED25519_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests;
