@@ -4,11 +4,13 @@
 //! arrive inside the input, decisions leave as values.
 //!
 //! - [`ids`], [`json`], [`entry`]: the vocabulary
+//! - [`connection`]: one connection, from the socket to its close
 //! - [`run`]: one run, as typestate and as table
 //! - [`user`]: one user's log, as `decide` and `evolve`
 //! - [`ticket`]: one ticket, from its issue to its end
 //! - [`limits`], [`rules`]: the bounds, and the ids of the contract's rules
 
+pub mod connection;
 pub mod entry;
 pub mod ids;
 pub mod json;

@@ -1,0 +1,606 @@
+//! The states of a connection. Every input that is not named ends in `root`, which rejects it.
+
+use statig::prelude::*;
+
+use super::{
+    effect::{Cause, Effect, Fault, ServerFrame, Timer, Turn},
+    input::{Asked, Input, Unattached, Unverified},
+    resume::Resumption,
+};
+use crate::kernel::{ids::Offset, ticket::Identity};
+
+/// How much one connection may ask for; named in the documentation of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Frames that cannot be understood; the last of them closes the connection (CONN-4).
+    pub unclear_frames_max: u16,
+    /// Frames beyond the rate within one heartbeat; the last of them closes the connection.
+    pub throttled_frames_max: u16,
+    /// Commands that are carried out at once; further ones wait in the socket.
+    pub commands_max: u16,
+    /// Frames sent in answer to the client while the socket takes no more; further ones wait unread.
+    pub waiting_replies_max: u16,
+}
+
+impl Limits {
+    /// What the service runs with unless it is told otherwise.
+    pub const DEFAULT: Limits = Limits {
+        unclear_frames_max: 16,
+        throttled_frames_max: 64,
+        commands_max: 16,
+        waiting_replies_max: 32,
+    };
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What every state shares: the bounds, and how much of them is used.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Machine {
+    limits: Limits,
+    unclear: u16,
+    throttled: u16,
+    commands: u16,
+    writing: Writing,
+}
+
+/// Whether the socket still has to take something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Writing {
+    Idle,
+    /// A flush is under way; `replies` frames were sent in answer to the client since it began.
+    Busy {
+        replies: u16,
+    },
+}
+
+/// Who is at the other end before `hello`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Peer {
+    Unknown,
+    /// The upgrade request was authenticated.
+    Known(Identity),
+}
+
+/// An open connection: whose it is, and how far it has got.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Session {
+    identity: Identity,
+    /// The offset of the last entry sent; what comes next is the one after (DEL-2).
+    sent: Offset,
+    flow: Flow,
+    ping: Ping,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Flow {
+    /// The next chunk is being fetched.
+    Fetching,
+    /// A chunk is on its way to the socket; the next is not fetched before it is there (DEL-4).
+    Sending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Ping {
+    None,
+    /// The peer owes an answer.
+    Unanswered,
+}
+
+/// What a connection still has to catch up with when a drain begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Backlog {
+    Until(Offset),
+    None,
+}
+
+/// Where a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    Handshaking,
+    Verifying,
+    Attaching,
+    Replaying,
+    Live,
+    Draining,
+    /// The drain is over but for the last entries.
+    Leaving,
+    Closed(Cause),
+}
+
+impl Machine {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, unclear: 0, throttled: 0, commands: 0, writing: Writing::Idle }
+    }
+
+    /// Whether the client may have one more frame acted on.
+    pub(super) fn has_room(&self) -> bool {
+        let answered = match self.writing {
+            Writing::Idle => true,
+            Writing::Busy { replies } => replies < self.limits.waiting_replies_max,
+        };
+        answered && self.commands < self.limits.commands_max
+    }
+}
+
+#[state_machine(
+    initial = "State::handshaking(Peer::Unknown)",
+    state(derive(Clone, Debug, PartialEq, Eq, Hash)),
+    superstate(derive(Debug)),
+    visibility = "pub(super)",
+    context_identifier = "turn",
+    event_identifier = "input"
+)]
+impl Machine {
+    #[action]
+    fn greet(peer: &Peer, turn: &mut Turn<'_>) {
+        turn.order(Effect::Arm(Timer::Hello));
+        if let Peer::Known(identity) = peer {
+            turn.order(Effect::ExpireAt(identity.expires_at));
+        }
+    }
+
+    #[state(superstate = "setting_up", entry_action = "greet")]
+    fn handshaking(&mut self, peer: &mut Peer, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+        match (input, &*peer) {
+            (Input::Hello { cursor, credential: true }, _) => {
+                turn.order(Effect::Disarm(Timer::Hello));
+                turn.order(Effect::Arm(Timer::SetUp));
+                turn.order(Effect::Verify);
+                Transition(State::verifying(peer.clone(), *cursor))
+            }
+            (Input::Hello { cursor, credential: false }, Peer::Known(identity)) => {
+                turn.order(Effect::Disarm(Timer::Hello));
+                turn.order(Effect::Arm(Timer::SetUp));
+                turn.order(Effect::Attach(identity.clone()));
+                Transition(State::attaching(identity.clone(), *cursor))
+            }
+            (Input::Hello { credential: false, .. }, Peer::Unknown) => {
+                self.refuse(Fault::Unauthenticated, Cause::Unauthenticated, turn)
+            }
+            (Input::Elapsed(Timer::Hello), _) => close(Cause::NoHello, turn),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "setting_up")]
+    fn verifying(
+        &mut self,
+        peer: &Peer,
+        cursor: &Asked,
+        turn: &mut Turn<'_>,
+        input: &Input,
+    ) -> Outcome<State> {
+        match input {
+            // Of two credentials both have to be valid, and of the same user (AUTH-5).
+            Input::Verified(identity) if peer.may_be(identity) => {
+                turn.order(Effect::ExpireAt(identity.expires_at));
+                turn.order(Effect::Attach(identity.clone()));
+                Transition(State::attaching(identity.clone(), *cursor))
+            }
+            Input::Verified(_) | Input::Unverified(Unverified::Refused) => {
+                self.refuse(Fault::Unauthenticated, Cause::Unauthenticated, turn)
+            }
+            Input::Unverified(Unverified::Unavailable) => {
+                self.refuse(Fault::Unavailable, Cause::Unavailable, turn)
+            }
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "setting_up")]
+    fn attaching(
+        &mut self,
+        identity: &Identity,
+        cursor: &Asked,
+        turn: &mut Turn<'_>,
+        input: &Input,
+    ) -> Outcome<State> {
+        match input {
+            Input::Attached { epoch, trimmed, head } => {
+                let Resumption { resumed_after, gap } = Resumption::of(*cursor, *epoch, *trimmed, *head);
+                turn.order(Effect::Disarm(Timer::SetUp));
+                turn.order(Effect::Arm(Timer::Heartbeat));
+                // The first frame of an opened connection (CONN-2).
+                self.send(ServerFrame::Ready { resumed_after, head: *head, gap }, turn);
+                let session = Session {
+                    identity: identity.clone(),
+                    sent: resumed_after,
+                    flow: Flow::Fetching,
+                    ping: Ping::None,
+                };
+                if resumed_after < *head {
+                    turn.order(Effect::ReadOn { after: resumed_after, through: *head });
+                    Transition(State::replaying(session, *head))
+                } else {
+                    self.send(ServerFrame::CaughtUp { offset: *head }, turn);
+                    turn.order(Effect::ReadOn { after: resumed_after, through: WHATEVER_COMES });
+                    Transition(State::live(session))
+                }
+            }
+            // No frame may come before `ready` (CONN-2): the close code has to say it all.
+            Input::Unattached(Unattached::Unavailable) => close(Cause::Unavailable, turn),
+            Input::Unattached(Unattached::UserFull) => close(Cause::UserFull, turn),
+            Input::Unattached(Unattached::ServiceFull) => close(Cause::ServiceFull, turn),
+            _ => Super,
+        }
+    }
+
+    #[superstate(superstate = "connected")]
+    fn setting_up(&mut self, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+        match input {
+            // CONN-1: whatever it is, it has no effect.
+            Input::Renew | Input::Ping | Input::Command => self.misunderstood(Fault::BeforeHello, turn),
+            Input::Elapsed(Timer::SetUp) => close(Cause::Unavailable, turn),
+            Input::Drain { .. } => close(Cause::Draining, turn),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "open")]
+    fn replaying(
+        &mut self,
+        session: &mut Session,
+        head: &Offset,
+        turn: &mut Turn<'_>,
+        input: &Input,
+    ) -> Outcome<State> {
+        match input {
+            Input::Chunk { first, last } if session.expects(*first, *last) => {
+                if last > head {
+                    return close(Cause::Discontinuous, turn);
+                }
+                self.deliver(session, *last, turn);
+                if last < head {
+                    return Handled;
+                }
+                self.send(ServerFrame::CaughtUp { offset: *head }, turn);
+                Transition(State::live(session.clone()))
+            }
+            Input::Flushed if self.is_writing() => {
+                self.flushed(session, *head, turn);
+                Handled
+            }
+            Input::Drain { reconnect_after_ms } => {
+                self.send(ServerFrame::Draining { reconnect_after_ms: *reconnect_after_ms }, turn);
+                Transition(State::draining(session.clone(), Backlog::Until(*head)))
+            }
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "open")]
+    fn live(&mut self, session: &mut Session, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+        match input {
+            Input::Chunk { first, last } if session.expects(*first, *last) => {
+                self.deliver(session, *last, turn);
+                Handled
+            }
+            Input::Flushed if self.is_writing() => {
+                self.flushed(session, WHATEVER_COMES, turn);
+                Handled
+            }
+            Input::Drain { reconnect_after_ms } => {
+                self.send(ServerFrame::Draining { reconnect_after_ms: *reconnect_after_ms }, turn);
+                Transition(State::draining(session.clone(), Backlog::None))
+            }
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "open")]
+    fn draining(
+        &mut self,
+        session: &mut Session,
+        backlog: &mut Backlog,
+        turn: &mut Turn<'_>,
+        input: &Input,
+    ) -> Outcome<State> {
+        match (input, *backlog) {
+            (Input::Chunk { first, last }, Backlog::Until(head)) if session.expects(*first, *last) => {
+                if *last > head {
+                    return close(Cause::Discontinuous, turn);
+                }
+                self.deliver(session, *last, turn);
+                if *last == head {
+                    self.send(ServerFrame::CaughtUp { offset: head }, turn);
+                    *backlog = Backlog::None;
+                }
+                Handled
+            }
+            (Input::Chunk { first, last }, Backlog::None) if session.expects(*first, *last) => {
+                self.deliver(session, *last, turn);
+                Handled
+            }
+            (Input::Flushed, backlog) if self.is_writing() => {
+                let through = match backlog {
+                    Backlog::Until(head) => head,
+                    Backlog::None => WHATEVER_COMES,
+                };
+                self.flushed(session, through, turn);
+                Handled
+            }
+            // Who is still in the past goes on with it at the next connection.
+            (Input::Drained { .. }, Backlog::Until(_)) => close(Cause::Draining, turn),
+            (Input::Drained { head }, Backlog::None) if *head <= session.sent => close(Cause::Draining, turn),
+            (Input::Drained { head }, Backlog::None) => {
+                turn.order(Effect::Arm(Timer::Leave));
+                Transition(State::leaving(session.clone(), *head))
+            }
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "open")]
+    fn leaving(
+        &mut self,
+        session: &mut Session,
+        head: &Offset,
+        turn: &mut Turn<'_>,
+        input: &Input,
+    ) -> Outcome<State> {
+        match input {
+            Input::Chunk { first, last } if session.expects(*first, *last) => {
+                self.deliver(session, *last, turn);
+                if last < head { Handled } else { close(Cause::Draining, turn) }
+            }
+            Input::Flushed if self.is_writing() => {
+                self.flushed(session, WHATEVER_COMES, turn);
+                Handled
+            }
+            Input::Elapsed(Timer::Leave) => close(Cause::Draining, turn),
+            _ => Super,
+        }
+    }
+
+    #[superstate(superstate = "connected")]
+    fn open(&mut self, session: &mut Session, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+        match input {
+            Input::Hello { .. } => self.misunderstood(Fault::SecondHello, turn),
+            Input::Ping => {
+                self.reply(ServerFrame::Pong, turn);
+                Handled
+            }
+            Input::Command => {
+                self.commands += 1;
+                turn.order(Effect::Execute);
+                Handled
+            }
+            Input::Renew => {
+                self.commands += 1;
+                turn.order(Effect::Verify);
+                Handled
+            }
+            Input::Answered if self.commands > 0 => {
+                self.commands -= 1;
+                self.reply(ServerFrame::Answer, turn);
+                Handled
+            }
+            Input::Verified(identity) if self.commands > 0 => {
+                self.commands -= 1;
+                if session.identity.user_id == identity.user_id {
+                    session.identity = identity.clone();
+                    let expires_at = identity.expires_at;
+                    turn.order(Effect::ExpireAt(expires_at));
+                    self.reply(ServerFrame::Renewed { expires_at }, turn);
+                } else {
+                    // Another user's credential looks like none (ISO-3).
+                    self.reply(ServerFrame::Error { fault: Fault::Unauthenticated, fatal: false }, turn);
+                }
+                Handled
+            }
+            Input::Unverified(why) if self.commands > 0 => {
+                self.commands -= 1;
+                let fault = match why {
+                    Unverified::Refused => Fault::Unauthenticated,
+                    Unverified::Unavailable => Fault::Unavailable,
+                };
+                self.reply(ServerFrame::Error { fault, fatal: false }, turn);
+                Handled
+            }
+
+            Input::Chunk { .. } if session.flow == Flow::Fetching => close(Cause::Discontinuous, turn),
+            Input::Outrun if session.flow == Flow::Fetching => close(Cause::Outrun, turn),
+            Input::Unreadable if session.flow == Flow::Fetching => close(Cause::Unavailable, turn),
+
+            Input::Elapsed(Timer::Heartbeat) => {
+                self.throttled = 0;
+                turn.order(Effect::Arm(Timer::Heartbeat));
+                if session.ping == Ping::None {
+                    session.ping = Ping::Unanswered;
+                    turn.order(Effect::PingPeer);
+                    turn.order(Effect::Arm(Timer::Pong));
+                    self.flush(turn);
+                }
+                Handled
+            }
+            Input::Pong if session.ping == Ping::Unanswered => {
+                session.ping = Ping::None;
+                turn.order(Effect::Disarm(Timer::Pong));
+                Handled
+            }
+            Input::Elapsed(Timer::Pong) if session.ping == Ping::Unanswered => {
+                if self.has_room() {
+                    return close(Cause::NoPong, turn);
+                }
+                // Its answer may lie behind frames that are not read for lack of room: not its fault.
+                turn.order(Effect::Arm(Timer::Pong));
+                Handled
+            }
+            _ => Super,
+        }
+    }
+
+    #[superstate(superstate = "root")]
+    fn connected(&mut self, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+        match input {
+            Input::Unclear => self.misunderstood(Fault::Unclear, turn),
+            Input::Throttled { retry_after_ms } => {
+                self.throttled += 1;
+                let fatal = self.throttled >= self.limits.throttled_frames_max;
+                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms };
+                self.reply(ServerFrame::Error { fault, fatal }, turn);
+                if fatal { close(Cause::Flooding, turn) } else { Handled }
+            }
+            Input::Flushed if self.is_writing() => {
+                self.wrote(turn);
+                Handled
+            }
+            Input::Elapsed(Timer::Stall) if self.is_writing() => close(Cause::Stalled, turn),
+            // AUTH-3, wherever it is.
+            Input::Elapsed(Timer::Expiry) => close(Cause::Expired, turn),
+            // One that nobody asked for: RFC 6455 allows it.
+            Input::Pong => Handled,
+            Input::Binary => close(Cause::Binary, turn),
+            Input::NotUtf8 => close(Cause::NotUtf8, turn),
+            Input::TooLong => close(Cause::TooLong, turn),
+            Input::Garbled => close(Cause::Garbled, turn),
+            Input::PeerClosed => close(Cause::PeerClosed, turn),
+            Input::Gone => close(Cause::Gone, turn),
+            _ => Super,
+        }
+    }
+
+    #[state(superstate = "root")]
+    fn closed(cause: &Cause) -> Outcome<State> {
+        // Nothing is sent after the close (CONN-3): every input is rejected.
+        let _ = cause;
+        Super
+    }
+
+    #[superstate]
+    fn root(turn: &mut Turn<'_>) -> Outcome<State> {
+        turn.rejected = true;
+        Handled
+    }
+}
+
+impl Machine {
+    fn is_writing(&self) -> bool {
+        self.writing != Writing::Idle
+    }
+
+    /// Sends something that the service itself has to say.
+    fn send(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
+        turn.order(Effect::Send(frame));
+        self.flush(turn);
+    }
+
+    /// Sends something because of a frame of the client, which may send only so many of them ahead.
+    fn reply(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
+        self.send(frame, turn);
+        if let Writing::Busy { replies } = &mut self.writing {
+            *replies = replies.saturating_add(1);
+        }
+    }
+
+    /// One flush takes along whatever is sent until it is done.
+    fn flush(&mut self, turn: &mut Turn<'_>) {
+        if self.writing == Writing::Idle {
+            self.writing = Writing::Busy { replies: 0 };
+            turn.order(Effect::Flush);
+            turn.order(Effect::Arm(Timer::Stall));
+        }
+    }
+
+    fn wrote(&mut self, turn: &mut Turn<'_>) {
+        self.writing = Writing::Idle;
+        turn.order(Effect::Disarm(Timer::Stall));
+    }
+
+    fn deliver(&mut self, session: &mut Session, last: Offset, turn: &mut Turn<'_>) {
+        session.sent = last;
+        session.flow = Flow::Sending;
+        turn.order(Effect::SendChunk);
+        self.flush(turn);
+    }
+
+    fn flushed(&mut self, session: &mut Session, through: Offset, turn: &mut Turn<'_>) {
+        self.wrote(turn);
+        if session.flow == Flow::Sending {
+            session.flow = Flow::Fetching;
+            turn.order(Effect::ReadOn { after: session.sent, through });
+        }
+    }
+
+    fn misunderstood(&mut self, fault: Fault, turn: &mut Turn<'_>) -> Outcome<State> {
+        self.unclear += 1;
+        let fatal = self.unclear >= self.limits.unclear_frames_max;
+        self.reply(ServerFrame::Error { fault, fatal }, turn);
+        if fatal { close(Cause::TooManyUnclear, turn) } else { Handled }
+    }
+
+    /// Says why there will be no connection. Only to a peer that is not authenticated (CONN-2).
+    fn refuse(&mut self, fault: Fault, cause: Cause, turn: &mut Turn<'_>) -> Outcome<State> {
+        self.send(ServerFrame::Error { fault, fatal: true }, turn);
+        close(cause, turn)
+    }
+}
+
+fn close(cause: Cause, turn: &mut Turn<'_>) -> Outcome<State> {
+    turn.order(Effect::Close(cause));
+    Transition(State::closed(cause))
+}
+
+impl Peer {
+    fn may_be(&self, identity: &Identity) -> bool {
+        match self {
+            Peer::Unknown => true,
+            Peer::Known(known) => known.user_id == identity.user_id,
+        }
+    }
+}
+
+impl Session {
+    /// Whether these entries are asked for and follow those sent (DEL-2).
+    fn expects(&self, first: Offset, last: Offset) -> bool {
+        self.flow == Flow::Fetching && first.0.checked_sub(1) == Some(self.sent.0) && first <= last
+    }
+}
+
+impl State {
+    pub(super) fn phase(&self) -> Phase {
+        match self {
+            State::Handshaking { .. } => Phase::Handshaking,
+            State::Verifying { .. } => Phase::Verifying,
+            State::Attaching { .. } => Phase::Attaching,
+            State::Replaying { .. } => Phase::Replaying,
+            State::Live { .. } => Phase::Live,
+            State::Draining { .. } => Phase::Draining,
+            State::Leaving { .. } => Phase::Leaving,
+            State::Closed { cause } => Phase::Closed(*cause),
+        }
+    }
+
+    /// Client frames are taken only where they can be acted on or refused at once.
+    pub(super) fn listens(&self) -> bool {
+        match self {
+            State::Handshaking { .. }
+            | State::Replaying { .. }
+            | State::Live { .. }
+            | State::Draining { .. }
+            | State::Leaving { .. } => true,
+            State::Verifying { .. } | State::Attaching { .. } | State::Closed { .. } => false,
+        }
+    }
+
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        match self {
+            State::Replaying { session, .. }
+            | State::Live { session }
+            | State::Draining { session, .. }
+            | State::Leaving { session, .. } => Some(&session.identity),
+            State::Handshaking { .. }
+            | State::Verifying { .. }
+            | State::Attaching { .. }
+            | State::Closed { .. } => None,
+        }
+    }
+}
+
+/// Read on past whatever the head is.
+const WHATEVER_COMES: Offset = Offset(u64::MAX);
