@@ -1,12 +1,17 @@
 //! Bytes on the wire and kernel values, each made of the other. Knows the kernel only.
 //!
 //! - [`entry`], [`shapes`]: an entry as the line that journal and connections share
-//! - [`client`]: frames in; [`server`]: frames out, besides entries
+//! - [`client`], `fields`, [`form`]: frames in; [`server`]: frames out, besides entries
+//! - [`http`], [`problem`]: bodies of the HTTP routes
 //! - [`codes`]: error codes and close codes
 
 pub mod client;
 pub mod codes;
 pub mod entry;
+pub(crate) mod fields;
+pub mod form;
+pub mod http;
+pub mod problem;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod server;

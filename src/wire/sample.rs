@@ -7,8 +7,12 @@ use crate::kernel::{
         Body, By, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
         Thought, ThoughtKind, Usage,
     },
-    ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
     json::Json,
+    user::OnBusy,
+};
+use crate::wire::client::{
+    CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage,
 };
 
 pub fn ann() -> UserId {
@@ -263,4 +267,47 @@ pub fn entry() -> impl Strategy<Value = Entry> {
             body,
         },
     )
+}
+
+fn credential() -> impl Strategy<Value = Credential> {
+    let secret = || text().prop_map(|text| format!("s{}", text.chars().take(40).collect::<String>()));
+    prop_oneof![secret().prop_map(Credential::Ticket), secret().prop_map(Credential::Token)]
+}
+
+fn nonce() -> impl Strategy<Value = Nonce> {
+    prop_oneof![
+        "[a-z\\\\\"é]{0,20}".prop_map(|t| serde_json::to_string(&t).unwrap()),
+        "-?[1-9][0-9]{0,20}(\\.[0-9]+)?"
+    ]
+    .prop_map(|text| Nonce::read(serde_json::from_str(&text).unwrap()).unwrap())
+}
+
+/// Any frame that a client may send.
+pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
+    use ClientFrame as F;
+    let epoch = any::<u128>().prop_map(|bits| Epoch(uuid::Uuid::from_u128(bits)));
+    let on_busy = prop::sample::select(vec![OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt]);
+    let message_text = text().prop_map(|text| if text.is_empty() { "x".to_owned() } else { text });
+    let answered = result().prop_map(|result| CallResult {
+        status: if result.status == CallStatus::Ok { CallStatus::Ok } else { CallStatus::Error },
+        ..result
+    });
+    prop_oneof![
+        (option::of(credential()), option::of(epoch), number()).prop_map(|(credential, epoch, after)| {
+            F::Hello(Hello { credential, epoch, after: Offset(after) })
+        }),
+        (message_id(), thread_id(), message_text, option::of(agent_name()), on_busy).prop_map(
+            |(message_id, thread_id, text, agent_name, on_busy)| {
+                F::SendMessage(SendMessage { message_id, thread_id, text, agent_name, on_busy })
+            }
+        ),
+        run_id().prop_map(|run_id| F::CancelRun(CancelRun { run_id })),
+        (run_id(), call_id(), answered).prop_map(|(run_id, call_id, result)| F::CompleteCall(CompleteCall {
+            run_id,
+            call_id,
+            result
+        })),
+        credential().prop_map(|credential| F::Renew(Renew { credential })),
+        option::of(nonce()).prop_map(|nonce| F::Ping(Ping { nonce })),
+    ]
 }

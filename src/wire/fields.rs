@@ -1,0 +1,289 @@
+//! How the text of a client becomes a frame, in two passes: one finds where the values of the known
+//! fields stand, one reads those that the frame's type has.
+//!
+//! Guarantee: neither pass builds a tree or recurses, so no nesting overruns it; a field that the type
+//! does not have is ignored, whatever it holds.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    client::{
+        CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Hello, Nonce, Ping, Renew, SendMessage,
+        TEXT_BYTES_MAX, TICKET_BYTES_MAX, TOKEN_BYTES_MAX,
+    },
+    codes::ErrorCode,
+    form::Answered,
+};
+use crate::kernel::{
+    entry::CallResult,
+    ids::{AgentName, CallId, Epoch, InvalidId, MessageId, Offset, RunId, ThreadId},
+    json::Json,
+};
+
+/// Declares the fields that any frame has, and the pass that finds them.
+macro_rules! fields {
+    ($($field:ident $name:literal),* $(,)?) => {
+        /// What the first pass found.
+        pub(super) struct Fields<'a> {
+            $($field: Found<'a>,)*
+        }
+
+        #[derive(Deserialize)]
+        #[serde(field_identifier)]
+        #[allow(non_camel_case_types, reason = "the names of the fields themselves")]
+        enum Key {
+            $(#[serde(rename = $name)] $field,)*
+            #[serde(other)]
+            Unknown,
+        }
+
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Fields { $($field: Found { name: $name, raw: None, twice: false },)* };
+                while let Some(key) = map.next_key::<Key>()? {
+                    match key {
+                        $(Key::$field => fields.$field.set(map.next_value()?),)*
+                        Key::Unknown => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                }
+                Ok(fields)
+            }
+        }
+    };
+}
+
+fields!(
+    kind "type",
+    ticket "ticket",
+    token "token",
+    epoch "epoch",
+    after "after",
+    message_id "message_id",
+    thread_id "thread_id",
+    text "text",
+    agent_name "agent_name",
+    on_busy "on_busy",
+    run_id "run_id",
+    call_id "call_id",
+    status "status",
+    results "results",
+    error "error",
+    nonce "nonce",
+);
+
+struct FieldsVisitor;
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_map(FieldsVisitor)
+    }
+}
+
+/// One field of a frame: the text of its value, if it is there.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    name: &'static str,
+    raw: Option<&'a RawValue>,
+    twice: bool,
+}
+
+impl<'a> Found<'a> {
+    fn set(&mut self, raw: &'a RawValue) {
+        self.twice = self.raw.replace(raw).is_some();
+    }
+
+    /// The value; null is as good as missing. Of a field that stands twice nobody knows which is meant.
+    fn value(self) -> Result<Option<&'a RawValue>, Wrong> {
+        if self.twice {
+            Err(self.wrong("stands twice"))
+        } else {
+            Ok(self.raw.filter(|raw| raw.get() != "null"))
+        }
+    }
+
+    /// The value as a `T`, if it is there.
+    fn optional<T>(
+        self,
+        rule: &str,
+        read: impl FnOnce(&'a RawValue) -> Option<T>,
+    ) -> Result<Option<T>, Wrong> {
+        self.value()?.map(|raw| read(raw).ok_or_else(|| self.wrong(rule))).transpose()
+    }
+
+    fn required<T>(self, rule: &str, read: impl FnOnce(&'a RawValue) -> Option<T>) -> Result<T, Wrong> {
+        self.optional(rule, read)?.ok_or_else(|| self.wrong("is missing"))
+    }
+
+    fn optional_id<T>(self, parse: fn(&str) -> Result<T, InvalidId>) -> Result<Option<T>, Wrong> {
+        let Some(text) = self.optional("must be a string", string)? else { return Ok(None) };
+        parse(&text).map(Some).map_err(|e| self.wrong(&format!("must be {}", e.rule)))
+    }
+
+    fn required_id<T>(self, parse: fn(&str) -> Result<T, InvalidId>) -> Result<T, Wrong> {
+        self.optional_id(parse)?.ok_or_else(|| self.wrong("is missing"))
+    }
+
+    /// An id for an `error` to refer to: only one that is beyond doubt.
+    fn reference<T>(self, parse: fn(&str) -> Result<T, InvalidId>) -> Option<T> {
+        self.required_id(parse).ok()
+    }
+
+    fn secret(self, bytes_max: usize) -> Result<Option<String>, Wrong> {
+        let rule = format!("must be a string of 1 to {bytes_max} bytes");
+        self.optional(&rule, |raw| string(raw).filter(|secret| (1..=bytes_max).contains(&secret.len())))
+    }
+
+    fn wrong(self, rule: &str) -> Wrong {
+        let message = format!("{} {rule}", self.name);
+        Wrong { code: ErrorCode::InvalidField, field: Some(self.name), message }
+    }
+}
+
+/// What is wrong, before it is known which ids the frame carries. `message` has no word of the client's.
+pub(super) struct Wrong {
+    code: ErrorCode,
+    field: Option<&'static str>,
+    message: String,
+}
+
+fn malformed(message: &str) -> Wrong {
+    Wrong { code: ErrorCode::MalformedFrame, field: None, message: message.to_owned() }
+}
+
+impl Fields<'_> {
+    /// Both passes: the second is `read`.
+    pub(super) fn decode<T>(text: &str, read: fn(&Fields<'_>) -> Result<T, Wrong>) -> Result<T, FrameError> {
+        let (wrong, message_id, run_id) = match serde_json::from_str::<Fields<'_>>(text) {
+            Ok(fields) => match read(&fields) {
+                Ok(frame) => return Ok(frame),
+                Err(wrong) => (
+                    wrong,
+                    fields.message_id.reference(MessageId::parse),
+                    fields.run_id.reference(RunId::parse),
+                ),
+            },
+            Err(e) if e.is_data() => (malformed("a frame is a JSON object"), None, None),
+            Err(_) => (malformed("a frame is a JSON text"), None, None),
+        };
+        Err(FrameError { code: wrong.code, message: wrong.message, field: wrong.field, message_id, run_id })
+    }
+
+    pub(super) fn frame(&self) -> Result<ClientFrame, Wrong> {
+        let kind = self.kind.required("", string).map_err(|_| malformed("a frame has one type, a string"))?;
+        match kind.as_str() {
+            "hello" => self.hello().map(ClientFrame::Hello),
+            "send_message" => self.send_message().map(ClientFrame::SendMessage),
+            "cancel_run" => self.cancel_run().map(ClientFrame::CancelRun),
+            "complete_call" => self.complete_call().map(ClientFrame::CompleteCall),
+            "renew" => self.renew().map(ClientFrame::Renew),
+            "ping" => self.ping().map(ClientFrame::Ping),
+            // An entry, or another frame of the service, is no less unknown from a client.
+            _ => {
+                let message = "no frame of a client has this type".to_owned();
+                Err(Wrong { code: ErrorCode::UnknownType, field: None, message })
+            }
+        }
+    }
+
+    fn hello(&self) -> Result<Hello, Wrong> {
+        Ok(Hello {
+            credential: self.credential()?,
+            epoch: self.epoch.optional_id(Epoch::parse)?,
+            after: self
+                .after
+                .optional("must be an integer from 0 to 2^64 - 1", parse)?
+                .unwrap_or(Offset::ZERO),
+        })
+    }
+
+    pub(super) fn send_message(&self) -> Result<SendMessage, Wrong> {
+        Ok(SendMessage {
+            message_id: self.message_id.required_id(MessageId::parse)?,
+            thread_id: self.thread_id.required_id(ThreadId::parse)?,
+            text: self.text()?,
+            agent_name: self.agent_name.optional_id(AgentName::parse)?,
+            on_busy: self
+                .on_busy
+                .optional("must be \"enqueue\", \"reject\" or \"interrupt\"", parse)?
+                .unwrap_or_default(),
+        })
+    }
+
+    fn text(&self) -> Result<String, Wrong> {
+        let text = self.text.required("must be a string", string)?;
+        match text.len() {
+            0 => Err(self.text.wrong("must not be empty")),
+            1..=TEXT_BYTES_MAX => Ok(text),
+            _ => {
+                let wrong = self.text.wrong(&format!("is longer than {TEXT_BYTES_MAX} bytes"));
+                Err(Wrong { code: ErrorCode::TooLarge, ..wrong })
+            }
+        }
+    }
+
+    fn cancel_run(&self) -> Result<CancelRun, Wrong> {
+        Ok(CancelRun { run_id: self.run_id.required_id(RunId::parse)? })
+    }
+
+    fn complete_call(&self) -> Result<CompleteCall, Wrong> {
+        Ok(CompleteCall {
+            run_id: self.run_id.required_id(RunId::parse)?,
+            call_id: self.call_id.required_id(CallId::parse)?,
+            result: self.answer()?,
+        })
+    }
+
+    pub(super) fn answer(&self) -> Result<CallResult, Wrong> {
+        let strict = format!("must be strict JSON of at most {} levels", Json::DEPTH_MAX);
+        Ok(CallResult {
+            status: self.status.required("must be \"ok\" or \"error\"", parse::<Answered>)?.into(),
+            results: self
+                .results
+                .optional(&strict, |raw| Json::from_raw(raw).ok())?
+                .unwrap_or_else(Json::null),
+            error: self.error.optional("must be a string", string)?,
+        })
+    }
+
+    fn renew(&self) -> Result<Renew, Wrong> {
+        let credential =
+            self.credential()?.ok_or_else(|| self.token.wrong("is missing, and so is ticket"))?;
+        Ok(Renew { credential })
+    }
+
+    fn credential(&self) -> Result<Option<Credential>, Wrong> {
+        match (self.ticket.secret(TICKET_BYTES_MAX)?, self.token.secret(TOKEN_BYTES_MAX)?) {
+            (None, None) => Ok(None),
+            (Some(ticket), None) => Ok(Some(Credential::Ticket(ticket))),
+            (None, Some(token)) => Ok(Some(Credential::Token(token))),
+            (Some(_), Some(_)) => Err(self.token.wrong("and ticket exclude each other")),
+        }
+    }
+
+    fn ping(&self) -> Result<Ping, Wrong> {
+        let rule = format!("must be a string or a number of at most {} bytes", Nonce::BYTES_MAX);
+        Ok(Ping { nonce: self.nonce.optional(&rule, Nonce::read)? })
+    }
+}
+
+fn parse<T: DeserializeOwned>(raw: &RawValue) -> Option<T> {
+    serde_json::from_str(raw.get()).ok()
+}
+
+fn string(raw: &RawValue) -> Option<String> {
+    parse(raw)
+}

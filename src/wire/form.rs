@@ -1,0 +1,172 @@
+//! The frames of clients field for field, as JSON has them: what a client of ours writes, what the
+//! schema is made from, and nothing else. `wire::client` reads them; a test holds the two together.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::client::{
+    CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage, TEXT_BYTES_MAX,
+    TICKET_BYTES_MAX, TOKEN_BYTES_MAX,
+};
+use crate::kernel::{
+    entry::{CallResult, CallStatus},
+    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+    json::Json,
+    user::OnBusy,
+};
+
+/// A frame with its tag.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Form<'a> {
+    Hello(HelloForm<'a>),
+    SendMessage(MessageForm<'a>),
+    CancelRun(CancelForm),
+    CompleteCall(CallForm<'a>),
+    Renew(RenewForm<'a>),
+    Ping(PingForm<'a>),
+}
+
+/// The first frame of a client, once: who, and where its cursor stands.
+#[derive(Serialize, JsonSchema)]
+pub struct HelloForm<'a> {
+    /// A single-use ticket; excludes `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = TICKET_BYTES_MAX))]
+    pub ticket: Option<&'a str>,
+    /// A JWT; excludes `ticket`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = TOKEN_BYTES_MAX))]
+    pub token: Option<&'a str>,
+    /// The epoch that the cursor belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// The offset of the last entry that the client applied; 0 for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Offset>,
+}
+
+/// A message of the user; its agent runs.
+#[derive(Serialize, JsonSchema)]
+pub struct MessageForm<'a> {
+    /// Made by the client; the same id is the same message.
+    pub message_id: &'a MessageId,
+    pub thread_id: &'a ThreadId,
+    /// 1 to 65536 bytes of UTF-8.
+    #[schemars(length(min = 1, max = TEXT_BYTES_MAX))]
+    pub text: &'a str,
+    /// Missing: the default agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_name: Option<&'a AgentName>,
+    /// What to do if the thread has an active run; missing: `enqueue`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_busy: Option<OnBusy>,
+}
+
+/// Ends a run.
+#[derive(Serialize, JsonSchema)]
+pub struct CancelForm {
+    pub run_id: RunId,
+}
+
+/// Closes a call that waits for the client.
+#[derive(Serialize, JsonSchema)]
+pub struct CallForm<'a> {
+    pub run_id: RunId,
+    pub call_id: &'a CallId,
+    pub status: Answered,
+    /// Any JSON; missing: null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub results: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+}
+
+/// The same without the ids, which a path carries.
+#[derive(Serialize, JsonSchema)]
+pub struct AnswerForm<'a> {
+    pub status: Answered,
+    /// Any JSON; missing: null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub results: Option<&'a Json>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'a str>,
+}
+
+/// A newer credential of the same user: one of the two.
+#[derive(Serialize, JsonSchema)]
+pub struct RenewForm<'a> {
+    /// A single-use ticket; excludes `token`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = TICKET_BYTES_MAX))]
+    pub ticket: Option<&'a str>,
+    /// A JWT; excludes `ticket`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = TOKEN_BYTES_MAX))]
+    pub token: Option<&'a str>,
+}
+
+/// Asks for a `pong`.
+#[derive(Serialize, JsonSchema)]
+pub struct PingForm<'a> {
+    /// Comes back unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<&'a Nonce>,
+}
+
+/// How a client may close a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Answered {
+    Ok,
+    Error,
+}
+
+impl From<Answered> for CallStatus {
+    fn from(answered: Answered) -> Self {
+        match answered {
+            Answered::Ok => CallStatus::Ok,
+            Answered::Error => CallStatus::Error,
+        }
+    }
+}
+
+impl<'a> From<&'a ClientFrame> for Form<'a> {
+    fn from(frame: &'a ClientFrame) -> Self {
+        match frame {
+            ClientFrame::Hello(Hello { credential, epoch, after }) => {
+                let (ticket, token) = credential.as_ref().map_or((None, None), split);
+                Form::Hello(HelloForm { ticket, token, epoch: *epoch, after: Some(*after) })
+            }
+            ClientFrame::SendMessage(SendMessage { message_id, thread_id, text, agent_name, on_busy }) => {
+                let (agent_name, on_busy) = (agent_name.as_ref(), Some(*on_busy));
+                Form::SendMessage(MessageForm { message_id, thread_id, text, agent_name, on_busy })
+            }
+            ClientFrame::CancelRun(CancelRun { run_id }) => Form::CancelRun(CancelForm { run_id: *run_id }),
+            ClientFrame::CompleteCall(CompleteCall { run_id, call_id, result }) => {
+                let CallResult { status, results, error } = result;
+                let status = if *status == CallStatus::Ok { Answered::Ok } else { Answered::Error };
+                let results = (!results.is_null()).then_some(results);
+                Form::CompleteCall(CallForm {
+                    run_id: *run_id,
+                    call_id,
+                    status,
+                    results,
+                    error: error.as_deref(),
+                })
+            }
+            ClientFrame::Renew(Renew { credential }) => {
+                let (ticket, token) = split(credential);
+                Form::Renew(RenewForm { ticket, token })
+            }
+            ClientFrame::Ping(Ping { nonce }) => Form::Ping(PingForm { nonce: nonce.as_ref() }),
+        }
+    }
+}
+
+fn split(credential: &Credential) -> (Option<&str>, Option<&str>) {
+    match credential {
+        Credential::Ticket(ticket) => (Some(ticket), None),
+        Credential::Token(token) => (None, Some(token)),
+    }
+}
