@@ -1,1 +1,390 @@
+//! A journal in memory, for tests: it keeps every promise of the trait but the one that outlives the
+//! process, and fails on request in every way in which a real one can.
 
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{
+    AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention, RunRecord,
+    ThreadRecord, Trimmed, lines::LinesBuilder,
+};
+use crate::kernel::{
+    entry::{Body, Entry, Event},
+    ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    user::Receipt,
+};
+
+/// All logs, in memory. Cloning shares them: a clone is what a restarted process would open.
+#[derive(Clone, Debug)]
+pub struct MemoryJournal {
+    shared: Arc<Shared>,
+}
+
+/// How an append that is told to fail fails. Its author cannot tell one from the other (DEL-7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendFault {
+    /// Nothing of the batch is in the log.
+    Lost,
+    /// The batch is in the log.
+    Applied,
+}
+
+#[derive(Debug)]
+struct Shared {
+    epoch: Epoch,
+    users: Mutex<BTreeMap<UserId, UserLog>>,
+    faults: Mutex<Faults>,
+    /// Whether appends are held back, and how many are.
+    pause: watch::Sender<Pause>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    down: bool,
+    appends: VecDeque<AppendFault>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Pause {
+    paused: bool,
+    held: usize,
+}
+
+#[derive(Debug, Default)]
+struct UserLog {
+    head: Offset,
+    trimmed: Offset,
+    entries: VecDeque<Bytes>,
+    /// The last offset and time of each batch that is kept.
+    batches: VecDeque<(Offset, Timestamp)>,
+    runs: BTreeMap<Offset, RunRecord>,
+    accepted: HashMap<RunId, Offset>,
+    messages: HashMap<MessageId, Receipt>,
+    threads: HashMap<ThreadId, ThreadRecord>,
+}
+
+impl Default for MemoryJournal {
+    fn default() -> Self {
+        Self::new(Epoch(uuid::Uuid::from_u128(0x018f_3c2e_7b1a_7c3d_8e4f_0000_0000_0001)))
+    }
+}
+
+impl MemoryJournal {
+    pub fn new(epoch: Epoch) -> Self {
+        let shared = Shared {
+            epoch,
+            users: Mutex::default(),
+            faults: Mutex::default(),
+            pause: watch::Sender::new(Pause::default()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The next append that would succeed fails like this; further calls queue up behind it.
+    pub fn fail_next_append(&self, fault: AppendFault) {
+        lock(&self.shared.faults).appends.push_back(fault);
+    }
+
+    /// While down, nothing can be read or appended.
+    pub fn set_down(&self, down: bool) {
+        lock(&self.shared.faults).down = down;
+    }
+
+    /// From here on appends wait, before they take effect, until [`Self::release_appends`].
+    pub fn pause_appends(&self) {
+        self.shared.pause.send_modify(|pause| pause.paused = true);
+    }
+
+    pub fn release_appends(&self) {
+        self.shared.pause.send_modify(|pause| pause.paused = false);
+    }
+
+    /// Resolves when at least `count` appends are held back.
+    pub async fn appends_held(&self, count: usize) {
+        let mut pause = self.shared.pause.subscribe();
+        // The sender lives as long as `self`.
+        let _ = pause.wait_for(|pause| pause.held >= count).await;
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryJournal {
+    fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
+        Arc::new(MemoryLog { shared: self.shared.clone(), user_id: user_id.clone() })
+    }
+
+    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
+        self.shared.up()?;
+        let users = lock(&self.shared.users);
+        let open = |log: &UserLog| log.runs.values().any(|run| run.completed.is_none());
+        Ok(users.iter().filter(|(_, log)| open(log)).map(|(user_id, _)| user_id.clone()).collect())
+    }
+
+    /// Keeps every run record.
+    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
+        self.shared.up()?;
+        let mut trimmed = Trimmed::default();
+        for log in lock(&self.shared.users).values_mut() {
+            let entries = log.trim(retention, now);
+            trimmed.users += u64::from(entries > 0);
+            trimmed.entries += entries;
+        }
+        Ok(trimmed)
+    }
+}
+
+#[derive(Debug)]
+struct MemoryLog {
+    shared: Arc<Shared>,
+    user_id: UserId,
+}
+
+impl Shared {
+    fn up(&self) -> Result<(), JournalError> {
+        if lock(&self.faults).down { Err(unavailable()) } else { Ok(()) }
+    }
+}
+
+impl MemoryLog {
+    fn with<T>(&self, ask: impl FnOnce(&mut UserLog) -> T) -> Result<T, JournalError> {
+        self.shared.up()?;
+        Ok(ask(lock(&self.shared.users).entry(self.user_id.clone()).or_default()))
+    }
+
+    async fn released(&self) {
+        let mut pause = self.shared.pause.subscribe();
+        if pause.borrow().paused {
+            let _held = Held::new(&self.shared.pause);
+            // The sender lives as long as `self`.
+            let _ = pause.wait_for(|pause| !pause.paused).await;
+        }
+    }
+}
+
+/// Counts one append as held back, until dropped.
+struct Held<'a>(&'a watch::Sender<Pause>);
+
+impl<'a> Held<'a> {
+    fn new(pause: &'a watch::Sender<Pause>) -> Self {
+        pause.send_modify(|pause| pause.held += 1);
+        Self(pause)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|pause| pause.held -= 1);
+    }
+}
+
+#[async_trait]
+impl Log for MemoryLog {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        self.released().await;
+        self.with(|log| {
+            log.admit(&batch)?;
+            match lock(&self.shared.faults).appends.pop_front() {
+                None => log.apply(batch),
+                Some(AppendFault::Lost) => return Err(unavailable().into()),
+                Some(AppendFault::Applied) => {
+                    log.apply(batch);
+                    return Err(unavailable().into());
+                }
+            }
+            Ok(())
+        })?
+    }
+
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        self.with(|log| Extent { trimmed: log.trimmed, head: log.head })
+    }
+
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.with(|log| {
+            let after = Offset(after.0.min(i64::MAX as u64)).max(log.trimmed);
+            let mut lines = LinesBuilder::new(after.next());
+            let skip = after.0.saturating_sub(log.trimmed.0) as usize;
+            for line in log.entries.iter().skip(skip).take(limit.entries_max.max(1)) {
+                if !lines.is_empty() && lines.bytes() + line.len() + 1 > limit.bytes_max {
+                    break;
+                }
+                lines.push(|bytes| bytes.extend_from_slice(line));
+            }
+            lines.finish()
+        })
+    }
+
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.with(|log| {
+            let receipt = |run: &RunRecord| {
+                (run.message_id.clone(), Receipt { run_id: run.run_id, offset: run.accepted })
+            };
+            let mut recent: Vec<_> = log.runs.values().rev().take(recent_max).map(receipt).collect();
+            recent.reverse();
+            let unfinished = log.runs.values().filter(|run| run.completed.is_none()).cloned().collect();
+            Recovery { head: log.head, recent, unfinished }
+        })
+    }
+
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
+        self.with(|log| log.messages.get(message_id).copied())
+    }
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        self.with(|log| log.accepted.get(&run_id).and_then(|at| log.runs.get(at)).cloned())
+    }
+
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.with(|log| {
+            let earlier = |thread: &&ThreadRecord| before.is_none_or(|before| thread.last < before);
+            let mut threads: Vec<_> = log.threads.values().filter(earlier).cloned().collect();
+            threads.sort_by_key(|thread| std::cmp::Reverse(thread.last));
+            threads.truncate(limit);
+            threads
+        })
+    }
+
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.with(|log| {
+            let later = |run: &&RunRecord| run.completed.is_none_or(|(at, _)| at > after);
+            let of_thread = log.runs.values().filter(|run| &run.thread_id == thread_id);
+            of_thread.filter(later).take(limit).cloned().collect()
+        })
+    }
+}
+
+impl UserLog {
+    /// Whether the batch may be appended, the index included; changes nothing.
+    fn admit(&self, batch: &Batch) -> Result<(), AppendError> {
+        if batch.expected != self.head {
+            return Err(AppendError::Conflict { head: self.head });
+        }
+        let misfit =
+            |what: &str| Err(JournalError::Damaged(format!("a batch does not fit the index: {what}")).into());
+        let offsets = batch.expected.0 + 1..;
+        if batch.lines.len() != batch.entries.len()
+            || (!batch.entries.is_empty() && batch.lines.first() != batch.expected.next())
+            || !batch.entries.iter().zip(offsets).all(|(entry, offset)| entry.offset.0 == offset)
+        {
+            return misfit("the entries do not follow the expected head");
+        }
+        let (mut opened, mut closed, mut messages) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for Entry { run_id, body, .. } in &batch.entries {
+            let known = self.accepted.get(run_id).and_then(|at| self.runs.get(at));
+            let open = known.map_or(opened.contains(run_id), |run| run.completed.is_none())
+                && !closed.contains(run_id);
+            match body {
+                Body::UserMessage { message_id, .. } => {
+                    let fresh = known.is_none() && opened.insert(*run_id) && messages.insert(message_id);
+                    if !fresh || self.messages.contains_key(message_id) {
+                        return misfit("a run or message id is used twice");
+                    }
+                }
+                Body::Event { event: Event::Started { .. }, .. } if !open => {
+                    return misfit("a run is not open");
+                }
+                Body::Event { event: Event::Completed(_), .. } if !open => {
+                    return misfit("a run is not open");
+                }
+                Body::Event { event: Event::Completed(_), .. } => {
+                    closed.insert(*run_id);
+                }
+                Body::Event { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, batch: Batch) {
+        let Some(last_at) = batch.entries.last().map(|entry| entry.timestamp) else { return };
+        self.head = batch.lines.last();
+        self.entries.extend(batch.lines.iter().map(|(_, line)| line));
+        self.batches.push_back((self.head, last_at));
+        for entry in batch.entries {
+            self.index(entry);
+        }
+    }
+
+    fn index(&mut self, entry: Entry) {
+        let Entry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
+        let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| ThreadRecord {
+            thread_id: thread_id.clone(),
+            first: offset,
+            last: offset,
+            last_at: timestamp,
+            messages: 0,
+        });
+        (thread.last, thread.last_at) = (offset, timestamp);
+        match body {
+            Body::UserMessage { message_id, .. } => {
+                thread.messages += 1;
+                self.accepted.insert(run_id, offset);
+                self.messages.insert(message_id.clone(), Receipt { run_id, offset });
+                let (accepted, accepted_at) = (offset, timestamp);
+                let (started, completed) = (None, None);
+                self.runs.insert(
+                    offset,
+                    RunRecord {
+                        run_id,
+                        thread_id,
+                        message_id,
+                        agent_name,
+                        accepted,
+                        accepted_at,
+                        started,
+                        completed,
+                    },
+                );
+            }
+            Body::Event { event, .. } => {
+                let run = self.accepted.get(&run_id).and_then(|accepted| self.runs.get_mut(accepted));
+                match (run, event) {
+                    (Some(run), Event::Started { .. }) => run.started = run.started.or(Some(offset)),
+                    (Some(run), Event::Completed(end)) => run.completed = Some((offset, end.status)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// How many entries went.
+    fn trim(&mut self, retention: Retention, now: Timestamp) -> u64 {
+        let open = self.runs.values().find(|run| run.completed.is_none());
+        let bound = open.map_or(self.head.0, |run| run.accepted.0 - 1);
+        let old_before = retention.age_ms_max.map_or(0, |age| now.0.saturating_sub(age));
+        let surplus_to = retention.user_entries_max.map_or(0, |max| self.head.0.saturating_sub(max));
+        let before = self.trimmed;
+        while let Some((last, last_at)) = self.batches.front().copied() {
+            if last.0 > bound || (last_at.0 >= old_before && last.0 > surplus_to) {
+                break;
+            }
+            self.entries.drain(..(last.0 - self.trimmed.0) as usize);
+            self.batches.pop_front();
+            self.trimmed = last;
+        }
+        self.trimmed.0 - before.0
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unavailable() -> JournalError {
+    JournalError::Unavailable("a fault was asked for".into())
+}

@@ -3,10 +3,12 @@
 //! *The log is the lock*: an append names the head it follows and is refused if somebody was first,
 //! so a log has one author at a time without an election (RUN-6, DEL-1).
 //!
+//! - [`chain`]: what makes a stored log tamper-evident
 //! - [`lines`]: encoded entries as they are stored and sent, the same bytes for both
 //! - [`memory`]: for tests
 //! - [`sqlite`]: the embedded engine
 
+pub mod chain;
 pub mod lines;
 pub mod memory;
 pub mod sqlite;

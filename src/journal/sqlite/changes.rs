@@ -1,0 +1,108 @@
+//! What a batch changes in the index, folded so that each run and each thread is touched once.
+
+use crate::kernel::{
+    entry::{Body, Entry, Event, RunStatus},
+    ids::{MessageId, Offset, RunId, ThreadId, Timestamp},
+};
+
+/// The index changes of one batch.
+#[derive(Debug, Default)]
+pub(super) struct Changes<'a> {
+    pub runs: Vec<RunChange<'a>>,
+    pub threads: Vec<ThreadChange<'a>>,
+}
+
+/// A run that is accepted in this batch, or moved on.
+#[derive(Debug)]
+pub(super) struct RunChange<'a> {
+    pub run_id: RunId,
+    /// The `user_message`, if it is in this batch.
+    pub accepted: Option<(&'a Entry, &'a MessageId)>,
+    pub started: Option<Offset>,
+    pub completed: Option<(Offset, RunStatus)>,
+}
+
+#[derive(Debug)]
+pub(super) struct ThreadChange<'a> {
+    pub thread_id: &'a ThreadId,
+    pub first: Offset,
+    pub last: Offset,
+    pub last_at: Timestamp,
+    pub messages: u64,
+}
+
+impl<'a> Changes<'a> {
+    pub fn of(entries: &'a [Entry]) -> Self {
+        let mut changes = Self::default();
+        for entry in entries {
+            let thread = changes.thread(entry);
+            thread.last = entry.offset;
+            thread.last_at = entry.timestamp;
+            match &entry.body {
+                Body::UserMessage { message_id, .. } => {
+                    thread.messages += 1;
+                    changes.runs.push(RunChange {
+                        run_id: entry.run_id,
+                        accepted: Some((entry, message_id)),
+                        started: None,
+                        completed: None,
+                    });
+                }
+                Body::Event { event: Event::Started { .. }, .. } => {
+                    changes.run(entry.run_id).started = Some(entry.offset);
+                }
+                Body::Event { event: Event::Completed(completion), .. } => {
+                    changes.run(entry.run_id).completed = Some((entry.offset, completion.status));
+                }
+                Body::Event { .. } => {}
+            }
+        }
+        changes
+    }
+
+    fn run(&mut self, run_id: RunId) -> &mut RunChange<'a> {
+        let at = self.runs.iter().rposition(|run| run.run_id == run_id).unwrap_or_else(|| {
+            self.runs.push(RunChange { run_id, accepted: None, started: None, completed: None });
+            self.runs.len() - 1
+        });
+        &mut self.runs[at]
+    }
+
+    fn thread(&mut self, entry: &'a Entry) -> &mut ThreadChange<'a> {
+        let at = self.threads.iter().rposition(|t| t.thread_id == &entry.thread_id).unwrap_or_else(|| {
+            self.threads.push(ThreadChange {
+                thread_id: &entry.thread_id,
+                first: entry.offset,
+                last: entry.offset,
+                last_at: entry.timestamp,
+                messages: 0,
+            });
+            self.threads.len() - 1
+        });
+        &mut self.threads[at]
+    }
+}
+
+/// How a status stands in the index.
+pub(super) fn status_text(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Succeeded => "succeeded",
+        RunStatus::Failed => "failed",
+        RunStatus::Cancelled => "cancelled",
+        RunStatus::TimedOut => "timed_out",
+        RunStatus::Interrupted => "interrupted",
+    }
+}
+
+/// The inverse of [`status_text`].
+pub(super) fn status_of(text: &str) -> Option<RunStatus> {
+    [
+        RunStatus::Succeeded,
+        RunStatus::Failed,
+        RunStatus::Cancelled,
+        RunStatus::TimedOut,
+        RunStatus::Interrupted,
+    ]
+    .into_iter()
+    .find(|status| status_text(*status) == text)
+}

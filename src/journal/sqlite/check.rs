@@ -1,0 +1,45 @@
+//! Is what lies in the data folder what was written there?
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{
+    fault::{OpenError, open_fault},
+    writer::checksum,
+};
+
+/// Checks a database at open: up to `bytes_max` whole, a larger one only as far as SQLite itself does
+/// when it opens it. Rows are checked again when they are read, and `quintet audit` checks everything.
+pub(super) fn check(connection: &Connection, path: &Path, bytes_max: u64) -> Result<(), OpenError> {
+    let fault = |source| open_fault(path.to_owned(), source);
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    let bytes = number("page_count").map_err(fault)? * number("page_size").map_err(fault)?;
+    if bytes > bytes_max {
+        tracing::info!(bytes, bytes_max, "the journal is too large to be checked at every start");
+        return Ok(());
+    }
+    match first_damage(connection).map_err(fault)? {
+        None => Ok(()),
+        Some(what) => Err(OpenError::Damaged { path: path.to_owned(), what }),
+    }
+}
+
+/// The first thing that is wrong: in the structure of the database, its index, or its rows.
+pub(super) fn first_damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Ok(Some(verdict));
+    }
+    let mut query = connection.prepare("SELECT user, first, last, checksum, lines FROM batches")?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        if checksum(row.get_ref(4)?.as_blob()?) != row.get::<_, i64>(3)? {
+            let (user, first, last): (i64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            return Ok(Some(format!(
+                "entries {first} to {last} of user row {user} are not as they were written"
+            )));
+        }
+    }
+    Ok(None)
+}

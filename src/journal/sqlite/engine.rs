@@ -1,0 +1,234 @@
+//! The journal in one SQLite database, and the logs it hands out.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::JoinHandle,
+};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    backup, check,
+    fault::{OpenError, closed},
+    lock::FolderLock,
+    options::SqliteOptions,
+    pool::Readers,
+    reader,
+    schema::{self, DATABASE_FILE},
+    trim::{TrimTurn, Turn},
+    writer::{Append, Order, Writer},
+};
+use crate::{
+    journal::{
+        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
+        RunRecord, ThreadRecord, Trimmed,
+    },
+    kernel::{
+        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        user::Receipt,
+    },
+    runtime::clock,
+};
+
+/// All logs, in one database in one folder that belongs to this process. Cloning shares it; when the
+/// last clone and the last log are gone, what was appended is written and the folder is free.
+#[derive(Clone)]
+pub struct SqliteJournal {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    epoch: Epoch,
+    path: PathBuf,
+    options: SqliteOptions,
+    /// `None` only while the last handle goes.
+    ways: Option<Ways>,
+    threads: Vec<JoinHandle<()>>,
+    /// Last, so that the folder is free only when nothing writes to it any more.
+    _lock: FolderLock,
+}
+
+/// The ways to the threads.
+struct Ways {
+    writer: mpsc::Sender<Order>,
+    readers: Readers,
+}
+
+impl SqliteJournal {
+    /// Opens the journal in `folder`; makes both if need be.
+    ///
+    /// Blocks while it opens, migrates and checks the database: call it before serving.
+    pub fn open(folder: &Path, options: SqliteOptions) -> Result<SqliteJournal, OpenError> {
+        let path = folder.join(DATABASE_FILE);
+        std::fs::create_dir_all(folder)
+            .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
+        let lock = FolderLock::take(folder)?;
+        let mut connection = schema::open_to_write(&path, options.survives_power_loss)?;
+        check::check(&connection, &path, options.check_bytes_max)?;
+        let identity = schema::claim_identity(&mut connection)
+            .map_err(|source| super::fault::open_fault(path.clone(), source))?;
+
+        let (readers, mut threads) =
+            Readers::start(path.clone(), options.reader_threads, options.waiting_reads_max)?;
+        let (orders, waiting) = mpsc::channel(options.waiting_appends_max.max(1));
+        let writer = Writer::new(path.clone(), connection, identity.origin, options);
+        let thread = std::thread::Builder::new()
+            .name("journal-write".into())
+            .spawn(move || writer.run(waiting))
+            .map_err(OpenError::Thread)?;
+        threads.push(thread);
+        let ways = Some(Ways { writer: orders, readers });
+        Ok(Self {
+            shared: Arc::new(Shared { epoch: identity.epoch, path, options, ways, threads, _lock: lock }),
+        })
+    }
+
+    /// Copies the journal as it is now into the folder `to`, which must not hold one, while appends go
+    /// on. The copy is a data folder that can be audited, and served in the place of this one.
+    pub async fn backup(&self, to: &Path) -> Result<(), JournalError> {
+        let (from, to) = (self.shared.path.clone(), to.to_owned());
+        let (reply, done) = oneshot::channel();
+        // A thread of its own: it takes long, and the readers are for those who wait.
+        std::thread::Builder::new()
+            .name("journal-backup".into())
+            .spawn(move || {
+                let _ = reply.send(backup::backup(&from, &to, clock::now()));
+            })
+            .map_err(|error| JournalError::Unavailable(format!("no thread for the backup: {error}")))?;
+        done.await.map_err(|_| closed())?
+    }
+
+    #[cfg(test)]
+    pub(super) async fn on_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut rusqlite::Connection) -> T + Send + 'static,
+    ) -> T {
+        let (reply, done) = oneshot::channel();
+        let order = Order::Run(Box::new(move |connection| {
+            let _ = reply.send(work(connection));
+        }));
+        self.shared.order(order).await.expect("the writer runs");
+        done.await.expect("the writer has a connection")
+    }
+}
+
+impl Shared {
+    async fn order(&self, order: Order) -> Result<(), JournalError> {
+        let ways = self.ways.as_ref().ok_or_else(closed)?;
+        ways.writer.send(order).await.map_err(|_| closed())
+    }
+
+    fn readers(&self) -> Result<&Readers, JournalError> {
+        Ok(&self.ways.as_ref().ok_or_else(closed)?.readers)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.ways = None;
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the journal panicked");
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    fn epoch(&self) -> Epoch {
+        self.shared.epoch
+    }
+
+    fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
+        Arc::new(SqliteLog { shared: self.shared.clone(), user_id: user_id.clone() })
+    }
+
+    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
+        self.shared.readers()?.run(reader::unfinished).await
+    }
+
+    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
+        let run_records_max = self.shared.options.run_records_max;
+        let mut next = Some(TrimTurn { retention, now, run_records_max, done: 0, counted: 0 });
+        let mut trimmed = Trimmed::default();
+        while let Some(turn) = next {
+            let (reply, done) = oneshot::channel();
+            self.shared.order(Order::Trim { turn, reply }).await?;
+            let Turn { trimmed: now_trimmed, next: then } = done.await.map_err(|_| closed())??;
+            trimmed.users += now_trimmed.users;
+            trimmed.entries += now_trimmed.entries;
+            next = then;
+        }
+        Ok(trimmed)
+    }
+}
+
+/// The log of one user.
+struct SqliteLog {
+    shared: Arc<Shared>,
+    user_id: UserId,
+}
+
+impl SqliteLog {
+    async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut rusqlite::Connection, &UserId) -> Result<T, super::pool::ReadFailure>
+        + Send
+        + 'static,
+    ) -> Result<T, JournalError> {
+        let user_id = self.user_id.clone();
+        self.shared.readers()?.run(move |connection| query(connection, &user_id)).await
+    }
+}
+
+#[async_trait]
+impl Log for SqliteLog {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        let (reply, done) = oneshot::channel();
+        let append = Append { user_id: self.user_id.clone(), batch, reply };
+        self.shared.order(Order::Append(append)).await?;
+        // A writer that went without an answer may have committed (DEL-7).
+        done.await.map_err(|_| closed())?
+    }
+
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        self.query(reader::extent).await
+    }
+
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.query(move |connection, user_id| reader::read(connection, user_id, after, limit)).await
+    }
+
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.query(move |connection, user_id| reader::recovery(connection, user_id, recent_max)).await
+    }
+
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
+        let message_id = message_id.clone();
+        self.query(move |connection, user_id| reader::message(connection, user_id, &message_id)).await
+    }
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        self.query(move |connection, user_id| reader::run(connection, user_id, run_id)).await
+    }
+
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.query(move |connection, user_id| reader::threads(connection, user_id, before, limit)).await
+    }
+
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let thread_id = thread_id.clone();
+        self.query(move |connection, user_id| {
+            reader::thread_runs(connection, user_id, &thread_id, after, limit)
+        })
+        .await
+    }
+}

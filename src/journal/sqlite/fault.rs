@@ -1,0 +1,73 @@
+//! What can go wrong with the storage, said so that the operator knows what to do.
+
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+use super::lock::LockError;
+use crate::journal::JournalError;
+
+/// Why a journal was not opened. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error("the data folder {} cannot be used", .folder.display())]
+    Folder {
+        folder: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{} is a database, but not a Quintet journal", .path.display())]
+    NotAJournal { path: PathBuf },
+    #[error("the journal {} has schema {found}, and this version knows only up to {known}: use a newer version", .path.display())]
+    NewerSchema { path: PathBuf, found: u32, known: u32 },
+    #[error("the journal {} is damaged: {what}; run `quintet audit`, or restore a backup", .path.display())]
+    Damaged { path: PathBuf, what: String },
+    #[error("the journal {} cannot be opened", .path.display())]
+    Storage {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("a thread of the journal cannot be started")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Tells damage, which stays, from trouble, which may pass.
+pub(super) fn fault(error: &rusqlite::Error) -> JournalError {
+    use rusqlite::Error as E;
+    match error {
+        E::FromSqlConversionFailure(..) | E::InvalidColumnType(..) | E::IntegralValueOutOfRange(..) => {
+            JournalError::Damaged(error.to_string())
+        }
+        E::SqliteFailure(failure, _) => match failure.code {
+            ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => {
+                JournalError::Damaged(format!("{error}; run `quintet audit`, or restore a backup"))
+            }
+            ErrorCode::DiskFull => JournalError::Unavailable(
+                "the disk is full; writing goes on by itself once there is room".into(),
+            ),
+            ErrorCode::ReadOnly | ErrorCode::PermissionDenied => JournalError::Unavailable(format!(
+                "{error}; the service must be able to write to its data folder"
+            )),
+            ErrorCode::SystemIoFailure => {
+                JournalError::Unavailable(format!("{error} (code {}); check the disk", failure.extended_code))
+            }
+            _ => JournalError::Unavailable(error.to_string()),
+        },
+        _ => JournalError::Unavailable(error.to_string()),
+    }
+}
+
+/// The same, when opening.
+pub(super) fn open_fault(path: PathBuf, source: rusqlite::Error) -> OpenError {
+    match fault(&source) {
+        JournalError::Damaged(_) => OpenError::Damaged { path, what: source.to_string() },
+        JournalError::Unavailable(_) => OpenError::Storage { path, source },
+    }
+}
+
+pub(super) fn closed() -> JournalError {
+    JournalError::Unavailable("it is shut down".into())
+}

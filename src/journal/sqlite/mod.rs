@@ -1,0 +1,29 @@
+//! The embedded engine: one SQLite database in the data folder, one process at a time.
+//!
+//! ```text
+//!   log.append ──▶ bounded queue ──▶ writer thread: one transaction for all that wait ──▶ fsync ──▶ replies
+//!   log.read …  ──▶ bounded queue ──▶ reader threads, a connection each, snapshots
+//! ```
+//!
+//! - [`engine`]: the journal and its logs; [`options`]: what an operator may set; [`lock`]: one process
+//! - [`schema`]: tables, versions, migrations; [`check`]: is what lies there whole
+//! - [`writer`]: group commit; [`changes`]: what a batch changes in the index; [`trim`]: retention
+//! - [`reader`]: queries; [`pool`]: the threads that run them; [`backup`]; [`fault`]: what went wrong
+
+mod backup;
+mod changes;
+mod check;
+mod engine;
+mod fault;
+pub mod lock;
+mod options;
+mod pool;
+mod reader;
+pub mod schema;
+mod trim;
+mod writer;
+
+pub use self::{engine::SqliteJournal, fault::OpenError, options::SqliteOptions};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! A fixed pool of threads that answer reads, so that no query ever runs on a thread of the runtime.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    fault::{OpenError, closed, fault},
+    schema,
+};
+use crate::journal::JournalError;
+
+/// A query and where its answer goes. Says whether the connection may be used again.
+type Job = Box<dyn FnOnce(Result<&mut Connection, rusqlite::Error>) -> Health + Send>;
+
+enum Health {
+    Good,
+    /// The storage failed: the next query starts on a new connection.
+    Suspect,
+}
+
+/// The way to the readers: bounded, waits for room.
+#[derive(Clone)]
+pub(super) struct Readers {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Readers {
+    /// Starts the threads. They end when the last `Readers` is gone.
+    pub fn start(
+        path: PathBuf,
+        threads: usize,
+        waiting_max: usize,
+    ) -> Result<(Self, Vec<JoinHandle<()>>), OpenError> {
+        let (jobs, waiting) = mpsc::channel(waiting_max.max(1));
+        let waiting = Arc::new(Mutex::new(waiting));
+        let threads = (0..threads.max(1))
+            .map(|i| {
+                let (path, waiting) = (path.clone(), waiting.clone());
+                std::thread::Builder::new()
+                    .name(format!("journal-read-{i}"))
+                    .spawn(move || work(path, &waiting))
+                    .map_err(OpenError::Thread)
+            })
+            .collect::<Result<_, _>>()?;
+        Ok((Self { jobs }, threads))
+    }
+
+    /// Runs `query` on a reader and waits for its answer.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Connection) -> Result<T, ReadFailure> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let result = match connection {
+                Ok(connection) => query(connection).map_err(ReadFailure::into_error),
+                Err(error) => Err(fault(&error)),
+            };
+            let health = if result.is_ok() { Health::Good } else { Health::Suspect };
+            // Whoever asked may have gone.
+            let _ = reply.send(result);
+            health
+        });
+        self.jobs.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+/// Why a query has no answer.
+pub(super) enum ReadFailure {
+    Sql(rusqlite::Error),
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for ReadFailure {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadFailure::Sql(error)
+    }
+}
+
+impl ReadFailure {
+    fn into_error(self) -> JournalError {
+        match self {
+            ReadFailure::Sql(error) => fault(&error),
+            ReadFailure::Damaged(what) => {
+                JournalError::Damaged(format!("{what}; run `quintet audit`, or restore a backup"))
+            }
+        }
+    }
+}
+
+fn work(path: PathBuf, waiting: &Mutex<mpsc::Receiver<Job>>) {
+    let mut connection = None;
+    loop {
+        // One reader waits at the queue, the others for their turn at it. A poisoned lock cannot be: what
+        // is held here does not panic.
+        let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+        let Some(job) = job else { return };
+        let opened = match connection.take() {
+            Some(open) => Ok(open),
+            None => schema::open_to_read(&path),
+        };
+        match opened {
+            Ok(mut open) => {
+                if let Health::Good = job(Ok(&mut open)) {
+                    connection = Some(open);
+                }
+            }
+            Err(error) => {
+                job(Err(error));
+            }
+        }
+    }
+}

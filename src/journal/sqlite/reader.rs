@@ -1,0 +1,222 @@
+//! The queries. Each runs in one snapshot, so that head, index and entries agree.
+//!
+//! A row is checked against its checksum whenever it is read: a flipped bit is an error, not an entry.
+
+use bytes::BytesMut;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
+
+use super::{changes::status_of, pool::ReadFailure, writer::checksum};
+use crate::{
+    journal::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord},
+    kernel::{
+        ids::{AgentName, InvalidId, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        user::Receipt,
+    },
+};
+
+type Answer<T> = Result<T, ReadFailure>;
+
+/// The largest number that the database stores.
+const INTEGER_MAX: u64 = i64::MAX as u64;
+
+pub(super) fn unfinished(connection: &mut Connection) -> Answer<Vec<UserId>> {
+    let mut query = connection.prepare_cached(
+        "SELECT user_id FROM users WHERE id IN (SELECT user FROM runs WHERE completed IS NULL) ORDER BY id",
+    )?;
+    let users = query.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
+    users.iter().map(|text| UserId::parse(text).map_err(unreadable)).collect()
+}
+
+pub(super) fn extent(connection: &mut Connection, user_id: &UserId) -> Answer<Extent> {
+    Ok(user(connection, user_id)?.map_or(Extent::default(), |user| user.extent))
+}
+
+pub(super) fn read(
+    connection: &mut Connection,
+    user_id: &UserId,
+    after: Offset,
+    limit: ReadLimit,
+) -> Answer<Lines> {
+    let after = Offset(after.0.min(INTEGER_MAX));
+    let snapshot = connection.transaction()?;
+    let Some(User { id, extent }) = user(&snapshot, user_id)? else { return Ok(Lines::empty(after.next())) };
+    let after = after.max(extent.trimmed);
+    if after >= extent.head {
+        return Ok(Lines::empty(after.next()));
+    }
+    let entries_max = limit.entries_max.max(1);
+    let mut query = snapshot.prepare_cached(
+        "SELECT first, last, checksum, lines FROM batches WHERE user = ?1 AND last > ?2 ORDER BY last",
+    )?;
+    let mut rows = query.query(params![id, after.0])?;
+    let (mut bytes, mut end) = (BytesMut::new(), after);
+    while let Some(row) = rows.next()? {
+        let (first, last): (u64, u64) = (row.get(0)?, row.get(1)?);
+        let lines = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+        // Only the first row may begin with entries that were not asked for.
+        let follows = if bytes.is_empty() { first <= end.0 + 1 } else { first == end.0 + 1 };
+        if !follows || last <= end.0 || checksum(lines) != row.get::<_, i64>(2)? {
+            return Err(ReadFailure::Damaged(format!(
+                "the entries {first} to {last} are not as they were written"
+            )));
+        }
+        bytes.extend_from_slice(skip_lines(lines, (end.0 + 1).saturating_sub(first)));
+        end = Offset(last);
+        if end.0 - after.0 >= entries_max as u64 || bytes.len() >= limit.bytes_max {
+            break;
+        }
+    }
+    let whole =
+        Lines::parse(after.next(), bytes.freeze()).ok().filter(|lines| lines.last() == end && end > after);
+    let Some(lines) = whole else {
+        return Err(ReadFailure::Damaged(format!("entries after {after} are missing or torn")));
+    };
+    Ok(lines.after(after, entries_max, limit.bytes_max))
+}
+
+fn skip_lines(lines: &[u8], count: u64) -> &[u8] {
+    match count.checked_sub(1).and_then(|last| memchr::memchr_iter(b'\n', lines).nth(last as usize)) {
+        Some(end) => &lines[end + 1..],
+        None => lines,
+    }
+}
+
+pub(super) fn recovery(connection: &mut Connection, user_id: &UserId, recent_max: usize) -> Answer<Recovery> {
+    let snapshot = connection.transaction()?;
+    let Some(User { id, extent }) = user(&snapshot, user_id)? else { return Ok(Recovery::default()) };
+    let mut recent = runs(
+        snapshot.prepare_cached(
+            "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+             FROM runs WHERE user = ?1 ORDER BY accepted DESC LIMIT ?2",
+        )?,
+        params![id, recent_max],
+    )?;
+    recent.reverse();
+    let unfinished = runs(
+        snapshot.prepare_cached(
+            "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+             FROM runs WHERE user = ?1 AND completed IS NULL ORDER BY accepted",
+        )?,
+        params![id],
+    )?;
+    let receipt = |run: RunRecord| (run.message_id, Receipt { run_id: run.run_id, offset: run.accepted });
+    Ok(Recovery { head: extent.head, recent: recent.into_iter().map(receipt).collect(), unfinished })
+}
+
+pub(super) fn message(
+    connection: &mut Connection,
+    user_id: &UserId,
+    message_id: &MessageId,
+) -> Answer<Option<Receipt>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT run_id, accepted FROM runs
+             WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND message_id = ?2",
+        )?
+        .query_row([user_id.as_str(), message_id.as_str()], |row| Ok((row.get(0)?, Offset(row.get(1)?))))
+        .optional()?;
+    Ok(found.map(|(run_id, offset)| Receipt { run_id: RunId(uuid::Uuid::from_bytes(run_id)), offset }))
+}
+
+pub(super) fn run(connection: &mut Connection, user_id: &UserId, run_id: RunId) -> Answer<Option<RunRecord>> {
+    let query = connection.prepare_cached(
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+         FROM runs WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND run_id = ?2",
+    )?;
+    Ok(runs(query, params![user_id.as_str(), run_id.0.as_bytes()])?.pop())
+}
+
+pub(super) fn threads(
+    connection: &mut Connection,
+    user_id: &UserId,
+    before: Option<Offset>,
+    limit: usize,
+) -> Answer<Vec<ThreadRecord>> {
+    let before = before.map_or(INTEGER_MAX, |before| before.0.min(INTEGER_MAX));
+    let mut query = connection.prepare_cached(
+        "SELECT thread_id, first, last, last_at, messages FROM threads
+         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND last < ?2 ORDER BY last DESC LIMIT ?3",
+    )?;
+    let mut rows = query.query(params![user_id.as_str(), before, limit.min(INTEGER_MAX as usize)])?;
+    let mut threads = Vec::new();
+    while let Some(row) = rows.next()? {
+        threads.push(ThreadRecord {
+            thread_id: ThreadId::parse(text(row, 0)?).map_err(unreadable)?,
+            first: Offset(row.get(1)?),
+            last: Offset(row.get(2)?),
+            last_at: Timestamp(row.get(3)?),
+            messages: row.get(4)?,
+        });
+    }
+    Ok(threads)
+}
+
+pub(super) fn thread_runs(
+    connection: &mut Connection,
+    user_id: &UserId,
+    thread_id: &ThreadId,
+    after: Offset,
+    limit: usize,
+) -> Answer<Vec<RunRecord>> {
+    let query = connection.prepare_cached(
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+         FROM runs INDEXED BY runs_by_thread
+         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2
+           AND (completed IS NULL OR completed > ?3)
+         ORDER BY accepted LIMIT ?4",
+    )?;
+    let after = after.0.min(INTEGER_MAX);
+    runs(query, params![user_id.as_str(), thread_id.as_str(), after, limit.min(INTEGER_MAX as usize)])
+}
+
+struct User {
+    id: i64,
+    extent: Extent,
+}
+
+fn user(connection: &Connection, user_id: &UserId) -> rusqlite::Result<Option<User>> {
+    connection
+        .prepare_cached("SELECT id, trimmed, head FROM users WHERE user_id = ?1")?
+        .query_row([user_id.as_str()], |row| {
+            Ok(User {
+                id: row.get(0)?,
+                extent: Extent { trimmed: Offset(row.get(1)?), head: Offset(row.get(2)?) },
+            })
+        })
+        .optional()
+}
+
+/// Runs a query whose columns are those of a run record, in that order.
+fn runs(mut query: CachedStatement<'_>, params: impl Params) -> Answer<Vec<RunRecord>> {
+    let mut rows = query.query(params)?;
+    let mut runs = Vec::new();
+    while let Some(row) = rows.next()? {
+        let completed = match row.get::<_, Option<u64>>(7)? {
+            None => None,
+            Some(offset) => {
+                let status = status_of(text(row, 8)?)
+                    .ok_or_else(|| ReadFailure::Damaged("a run's status is unreadable".into()))?;
+                Some((Offset(offset), status))
+            }
+        };
+        runs.push(RunRecord {
+            run_id: RunId(uuid::Uuid::from_bytes(row.get(0)?)),
+            thread_id: ThreadId::parse(text(row, 1)?).map_err(unreadable)?,
+            message_id: MessageId::parse(text(row, 2)?).map_err(unreadable)?,
+            agent_name: AgentName::parse(text(row, 3)?).map_err(unreadable)?,
+            accepted: Offset(row.get(4)?),
+            accepted_at: Timestamp(row.get(5)?),
+            started: row.get::<_, Option<u64>>(6)?.map(Offset),
+            completed,
+        });
+    }
+    Ok(runs)
+}
+
+fn text<'r>(row: &'r Row<'_>, column: usize) -> Answer<&'r str> {
+    Ok(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?)
+}
+
+fn unreadable(error: InvalidId) -> ReadFailure {
+    ReadFailure::Damaged(format!("the index is unreadable: {error}"))
+}

@@ -1,0 +1,224 @@
+//! Tables, their versions, and the way from each version to the next.
+//!
+//! `PRAGMA user_version` counts the steps of [`MIGRATIONS`] that a database has taken. A step is
+//! never changed once released; what must change is a further step. `PRAGMA application_id` tells a
+//! journal from other databases.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, params};
+
+use super::{
+    fault::{OpenError, open_fault},
+    options::{CHECKPOINT_PAGES, LOG_KEPT_BYTES_MAX, READER_CACHE_KIB, STATEMENTS_MAX, WRITER_CACHE_KIB},
+};
+use crate::{kernel::ids::Epoch, runtime::clock};
+
+/// The database inside the data folder.
+pub const DATABASE_FILE: &str = "quintet.db";
+
+/// "QNTT" in ASCII.
+const APPLICATION_ID: u32 = 0x514e_5454;
+
+/// The newest schema that this version reads and writes.
+pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
+
+const MIGRATIONS: &[&str] = &[
+    // 1: a row an appended batch, and the index over what the batches say.
+    "
+    CREATE TABLE meta (
+        name  TEXT NOT NULL PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE users (
+        id            INTEGER PRIMARY KEY,
+        user_id       TEXT NOT NULL UNIQUE,
+        head          INTEGER NOT NULL,
+        chain         BLOB NOT NULL,    -- after entry `head`
+        trimmed       INTEGER NOT NULL,
+        trimmed_chain BLOB NOT NULL,    -- after entry `trimmed`
+        runs          INTEGER NOT NULL  -- rows in `runs`
+    ) STRICT;
+
+    CREATE TABLE batches (
+        user     INTEGER NOT NULL,
+        last     INTEGER NOT NULL,
+        first    INTEGER NOT NULL,
+        last_at  INTEGER NOT NULL,      -- timestamp of entry `last`
+        chain    BLOB NOT NULL,         -- after entry `last`
+        checksum INTEGER NOT NULL,      -- of `lines`
+        lines    BLOB NOT NULL,         -- one JSON text an entry, each with a line feed
+        PRIMARY KEY (user, last)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE runs (
+        user        INTEGER NOT NULL,
+        accepted    INTEGER NOT NULL,
+        accepted_at INTEGER NOT NULL,
+        run_id      BLOB NOT NULL,
+        message_id  TEXT NOT NULL,
+        thread_id   TEXT NOT NULL,
+        agent_name  TEXT NOT NULL,
+        started     INTEGER,
+        completed   INTEGER,
+        status      TEXT,
+        PRIMARY KEY (user, accepted)
+    ) STRICT, WITHOUT ROWID;
+    CREATE UNIQUE INDEX runs_by_id ON runs (user, run_id);
+    CREATE UNIQUE INDEX runs_by_message ON runs (user, message_id);
+    CREATE INDEX runs_by_thread ON runs (user, thread_id, accepted);
+    CREATE INDEX runs_open ON runs (user, accepted) WHERE completed IS NULL;
+
+    CREATE TABLE threads (
+        user      INTEGER NOT NULL,
+        thread_id TEXT NOT NULL,
+        first     INTEGER NOT NULL,
+        last      INTEGER NOT NULL,
+        last_at   INTEGER NOT NULL,
+        messages  INTEGER NOT NULL,
+        PRIMARY KEY (user, thread_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX threads_by_last ON threads (user, last);
+    ",
+];
+
+/// What a database says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The name of this journal as clients know it.
+    pub epoch: Epoch,
+    /// The epoch under which it was created: where its hash chains start. A restored backup has a new
+    /// epoch and keeps its origin.
+    pub origin: Epoch,
+}
+
+/// Opens a database for writing, made or brought to the newest schema as needed.
+pub(super) fn open_to_write(path: &Path, survives_power_loss: bool) -> Result<Connection, OpenError> {
+    let fault = |source| open_fault(path.to_owned(), source);
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(fault)?;
+    require_ours(&connection, path)?;
+    configure_writer(&connection, survives_power_loss).map_err(fault)?;
+    migrate(&mut connection).map_err(fault)?;
+    Ok(connection)
+}
+
+/// Opens a database that exists and has the newest schema, for the writer to go on after a fault.
+pub(super) fn reopen_to_write(path: &Path, survives_power_loss: bool) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    configure_writer(&connection, survives_power_loss)?;
+    Ok(connection)
+}
+
+/// Opens a database that exists, for queries only.
+pub fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    harden(&connection)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -i64::from(READER_CACHE_KIB))?;
+    Ok(connection)
+}
+
+/// Refuses a database that is not a journal, or that a newer version wrote.
+pub fn require_ours(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let fault = |source| open_fault(path.to_owned(), source);
+    let number =
+        |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).map_err(fault);
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let tables: u32 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fault)?;
+    if application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0) {
+        return Err(OpenError::NotAJournal { path: path.to_owned() });
+    }
+    if version > SCHEMA_VERSION {
+        return Err(OpenError::NewerSchema { path: path.to_owned(), found: version, known: SCHEMA_VERSION });
+    }
+    Ok(())
+}
+
+/// Who this journal is. A database that was made as a backup becomes a journal of its own here: it
+/// may have lost its latest entries, so cursors into the original must not fit it (DEL-3).
+pub(super) fn claim_identity(connection: &mut Connection) -> rusqlite::Result<Identity> {
+    let transaction = connection.transaction()?;
+    if meta(&transaction, "backup")?.is_some() {
+        transaction.execute("DELETE FROM meta WHERE name = 'backup'", [])?;
+        transaction
+            .execute("UPDATE meta SET value = ?1 WHERE name = 'epoch'", params![new_epoch().to_string()])?;
+    }
+    let identity = identity(&transaction)?;
+    transaction.commit()?;
+    Ok(identity)
+}
+
+/// Who this journal is, read only.
+pub fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
+    let epoch = |name: &str| {
+        let text = meta(connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        Epoch::parse(&text).map_err(|e| {
+            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
+        })
+    };
+    Ok(Identity { epoch: epoch("epoch")?, origin: epoch("origin")? })
+}
+
+fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
+    let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for step in &MIGRATIONS[version as usize..] {
+        transaction.execute_batch(step)?;
+    }
+    if version == 0 {
+        let epoch = new_epoch().to_string();
+        transaction
+            .execute("INSERT INTO meta (name, value) VALUES ('epoch', ?1), ('origin', ?1)", params![epoch])?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.commit()
+}
+
+fn new_epoch() -> Epoch {
+    let now = clock::now().0;
+    let at = uuid::Timestamp::from_unix(uuid::NoContext, now / 1000, (now % 1000) as u32 * 1_000_000);
+    Epoch(uuid::Uuid::new_v7(at))
+}
+
+fn configure_writer(connection: &Connection, survives_power_loss: bool) -> rusqlite::Result<()> {
+    harden(connection)?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(rusqlite::Error::InvalidParameterName(format!(
+            "the file system does not allow a write-ahead log (mode {mode})"
+        )));
+    }
+    connection.pragma_update(None, "synchronous", if survives_power_loss { "FULL" } else { "NORMAL" })?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES_MAX)?;
+    connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))
+}
+
+fn harden(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.busy_timeout(BUSY_WAIT_MAX)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// How long a connection waits for another one of this process, as while a log is recovered.
+const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,133 @@
+//! Faults of the storage, made on the writer's own connection.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use tempfile::TempDir;
+
+use super::{SqliteJournal, SqliteOptions, schema::DATABASE_FILE};
+use crate::{
+    journal::{AppendError, Batch, Journal, JournalError, Log, ReadLimit, lines::LinesBuilder},
+    kernel::{
+        entry::{Body, Entry},
+        ids::{AgentName, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    },
+};
+
+fn batch(after: u64, bytes: usize) -> Batch {
+    let offset = Offset(after + 1);
+    let mut lines = LinesBuilder::new(offset);
+    let text = "x".repeat(bytes);
+    lines.push(|line| line.extend_from_slice(format!("{{\"text\":\"{text}\"}}").as_bytes()));
+    let entry = Entry {
+        offset,
+        thread_id: ThreadId::parse("t").unwrap(),
+        run_id: RunId(uuid::Uuid::from_u128(u128::from(offset.0))),
+        timestamp: Timestamp(1),
+        agent_name: AgentName::parse("assistant").unwrap(),
+        body: Body::UserMessage { message_id: MessageId::parse(&format!("m{offset}")).unwrap(), text },
+    };
+    Batch { expected: Offset(after), entries: vec![entry], lines: lines.finish() }
+}
+
+struct Bench {
+    journal: SqliteJournal,
+    log: Arc<dyn Log>,
+    _folder: TempDir,
+}
+
+fn bench() -> Bench {
+    let folder = TempDir::new().unwrap();
+    let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+    let log = journal.log(&UserId::parse("ann").unwrap());
+    Bench { journal, log, _folder: folder }
+}
+
+async fn count(log: &Arc<dyn Log>) -> usize {
+    log.read(Offset::ZERO, ReadLimit { entries_max: 1 << 20, bytes_max: 1 << 30 }).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn del_7_a_full_disk_refuses_appends_and_the_writer_goes_on_once_there_is_room() {
+    let Bench { journal, log, _folder } = bench();
+    log.append(batch(0, 10)).await.unwrap();
+    // The cap belongs to the connection, which the writer gives up after a fault: it finds room again.
+    journal
+        .on_writer(|connection| {
+            let pages: u32 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+        })
+        .await;
+    let refused = log.append(batch(1, 500_000)).await;
+    assert!(
+        matches!(&refused, Err(AppendError::Journal(JournalError::Unavailable(why))) if why.contains("full")),
+        "{refused:?}"
+    );
+    assert_eq!(log.extent().await.unwrap().head, Offset(1));
+    assert_eq!(count(&log).await, 1, "reads go on");
+    log.append(batch(1, 500_000)).await.unwrap();
+    assert_eq!(count(&log).await, 2);
+}
+
+#[tokio::test]
+async fn del_7_a_database_that_cannot_be_written_refuses_all_that_wait() {
+    let Bench { journal, log, _folder } = bench();
+    log.append(batch(0, 10)).await.unwrap();
+    let other = journal.log(&UserId::parse("bob").unwrap());
+    journal.on_writer(|connection| connection.pragma_update(None, "query_only", true).unwrap()).await;
+    let (a, b) = tokio::join!(log.append(batch(1, 10)), other.append(batch(0, 10)));
+    // They shared one commit, or the second one found the writer on a new connection.
+    assert!(matches!(a, Err(AppendError::Journal(JournalError::Unavailable(_)))), "{a:?}");
+    let recovered = if b.is_ok() { 0 } else { 1 };
+    log.append(batch(1, 10)).await.unwrap();
+    if recovered == 1 {
+        other.append(batch(0, 10)).await.unwrap();
+    }
+    assert_eq!((count(&log).await, count(&other).await), (2, 1));
+}
+
+#[tokio::test]
+async fn del_7_a_commit_that_fails_is_forgotten_whole() {
+    let Bench { journal, log, _folder } = bench();
+    log.append(batch(0, 10)).await.unwrap();
+    journal
+        .on_writer(|connection| {
+            // A table that vanishes: the transaction fails half-way, after the lines were inserted.
+            connection.execute_batch("ALTER TABLE threads RENAME TO gone").unwrap();
+        })
+        .await;
+    assert!(log.append(batch(1, 10)).await.is_err());
+    assert_eq!(log.extent().await.unwrap().head, Offset(1));
+    assert_eq!(count(&log).await, 1);
+    let found = log.message(&MessageId::parse("m2").unwrap()).await.unwrap();
+    assert_eq!(found, None);
+    let repair = rusqlite::Connection::open(_folder.path().join(DATABASE_FILE)).unwrap();
+    repair.execute_batch("ALTER TABLE gone RENAME TO threads").unwrap();
+    log.append(batch(1, 10)).await.unwrap();
+    assert_eq!(count(&log).await, 2);
+}
+
+#[tokio::test]
+async fn appends_that_wait_share_a_commit() {
+    let Bench { journal, log: _log, _folder } = bench();
+    let commits = Arc::new(AtomicUsize::new(0));
+    let counted = commits.clone();
+    // Until this is done the writer takes nothing else, so the appends pile up behind it.
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let blocked = journal.on_writer(move |connection| {
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        connection.commit_hook(Some(count)).unwrap();
+        gate.recv().unwrap();
+    });
+    let logs: Vec<_> = (0..100).map(|i| journal.log(&UserId::parse(&format!("user {i}")).unwrap())).collect();
+    let appends = futures::future::join_all(logs.iter().map(|log| log.append(batch(0, 10))));
+    let release = async { open.send(()).unwrap() };
+    let ((), results, ()) = tokio::join!(blocked, appends, release);
+    assert!(results.into_iter().all(|result| result.is_ok()));
+    assert_eq!(commits.load(Ordering::Relaxed), 1, "one commit for a hundred users");
+}

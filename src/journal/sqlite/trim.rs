@@ -1,0 +1,139 @@
+//! Retention: the oldest batches of each user go, in turns, so that appends wait for one turn at most
+//! (ISO-6).
+//!
+//! Guarantee: no entry of an open run goes, nor any after it; what goes is a whole prefix of the log,
+//! and the chain hash at its end stays, so that the rest still verifies. The records of runs outlive
+//! their entries (DEL-6), the latest `run_records_max` of each user.
+
+use rusqlite::params;
+
+use super::{
+    options::{TRIM_ROWS_MAX, TRIM_USERS_MAX},
+    writer::{Failure, Writer},
+};
+use crate::{
+    journal::{Retention, Trimmed},
+    kernel::ids::Timestamp,
+};
+
+/// One turn of trimming.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TrimTurn {
+    pub retention: Retention,
+    pub now: Timestamp,
+    pub run_records_max: u64,
+    /// Users up to this row are done.
+    pub done: i64,
+    /// The user of this row has been counted in an earlier turn.
+    pub counted: i64,
+}
+
+/// What a turn did.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    pub trimmed: Trimmed,
+    /// `None` when every user is done.
+    pub next: Option<TrimTurn>,
+}
+
+struct Candidate {
+    id: i64,
+    head: u64,
+    trimmed: u64,
+    runs: u64,
+}
+
+impl Writer {
+    pub(super) fn trim(&mut self, turn: &TrimTurn) -> Result<Turn, Failure> {
+        let candidates: Vec<Candidate> = self
+            .connection()?
+            .prepare_cached("SELECT id, head, trimmed, runs FROM users WHERE id > ?1 ORDER BY id LIMIT ?2")?
+            .query_map(params![turn.done, TRIM_USERS_MAX], |row| {
+                Ok(Candidate { id: row.get(0)?, head: row.get(1)?, trimmed: row.get(2)?, runs: row.get(3)? })
+            })?
+            .collect::<Result<_, _>>()?;
+        let mut next = TrimTurn { ..*turn };
+        let mut trimmed = Trimmed::default();
+        let mut rows_left = TRIM_ROWS_MAX;
+        for user in &candidates {
+            let (rows, entries) = self.trim_user(user, turn, rows_left)?;
+            if entries > 0 && next.counted != user.id {
+                trimmed.users += 1;
+                next.counted = user.id;
+            }
+            trimmed.entries += entries;
+            rows_left -= rows;
+            if rows_left == 0 {
+                return Ok(Turn { trimmed, next: Some(next) });
+            }
+            next.done = user.id;
+        }
+        let more = candidates.len() == TRIM_USERS_MAX;
+        Ok(Turn { trimmed, next: more.then_some(next) })
+    }
+
+    /// Removes at most `rows_max` batches and as many run records of one user; says how many rows and
+    /// entries went.
+    fn trim_user(&self, user: &Candidate, turn: &TrimTurn, rows_max: usize) -> Result<(usize, u64), Failure> {
+        let connection = self.connection()?;
+        let open: Option<u64> = connection
+            .prepare_cached("SELECT min(accepted) FROM runs WHERE user = ?1 AND completed IS NULL")?
+            .query_row([user.id], |row| row.get(0))?;
+        let bound = open.map_or(user.head, |accepted| accepted - 1);
+        let old_before = turn.retention.age_ms_max.map_or(0, |age| turn.now.0.saturating_sub(age));
+        let surplus_to = turn.retention.user_entries_max.map_or(0, |max| user.head.saturating_sub(max));
+
+        let mut goes: Option<(u64, [u8; 32])> = None;
+        let mut rows = 0;
+        let mut oldest = connection.prepare_cached(
+            "SELECT last, last_at, chain FROM batches WHERE user = ?1 AND last <= ?2 ORDER BY last LIMIT ?3",
+        )?;
+        let mut batches = oldest.query(params![user.id, bound, rows_max])?;
+        while let Some(batch) = batches.next()? {
+            let (last, last_at): (u64, u64) = (batch.get(0)?, batch.get(1)?);
+            if last_at >= old_before && last > surplus_to {
+                break;
+            }
+            goes = Some((last, batch.get(2)?));
+            rows += 1;
+        }
+        drop(batches);
+
+        let mut trimmed = user.trimmed;
+        if let Some((last, chain)) = goes {
+            connection
+                .prepare_cached("DELETE FROM batches WHERE user = ?1 AND last <= ?2")?
+                .execute(params![user.id, last])?;
+            connection
+                .prepare_cached("UPDATE users SET trimmed = ?2, trimmed_chain = ?3 WHERE id = ?1")?
+                .execute(params![user.id, last, chain])?;
+            trimmed = last;
+        }
+        let records = user.runs.saturating_sub(turn.run_records_max).min((rows_max - rows) as u64);
+        let forgotten = if records > 0 { self.forget_runs(user.id, trimmed, records)? } else { 0 };
+        Ok((rows + forgotten, trimmed - user.trimmed))
+    }
+
+    fn forget_runs(&self, user: i64, trimmed: u64, records_max: u64) -> Result<usize, Failure> {
+        let connection = self.connection()?;
+        let forgotten = connection
+            .prepare_cached(
+                "DELETE FROM runs WHERE user = ?1 AND accepted IN (
+                     SELECT accepted FROM runs WHERE user = ?1 AND accepted <= ?2 AND completed <= ?2
+                     ORDER BY accepted LIMIT ?3)",
+            )?
+            .execute(params![user, trimmed, records_max])?;
+        if forgotten > 0 {
+            connection
+                .prepare_cached("UPDATE users SET runs = runs - ?2 WHERE id = ?1")?
+                .execute(params![user, forgotten])?;
+            connection
+                .prepare_cached(
+                    "DELETE FROM threads WHERE user = ?1 AND last <= ?2 AND NOT EXISTS (
+                         SELECT 1 FROM runs WHERE runs.user = ?1 AND runs.thread_id = threads.thread_id)",
+                )?
+                .execute(params![user, trimmed])?;
+        }
+        Ok(forgotten)
+    }
+}

@@ -1,0 +1,401 @@
+//! The one thread that writes: whatever appends are waiting share one transaction and one `fsync`.
+//!
+//! Guarantee: an append is acknowledged only after its transaction is committed (DEL-1, DEL-7). After
+//! a failed transaction nothing is remembered, and the next one starts from what the disk says, so
+//! the writer goes on by itself once the cause is gone.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    changes::{Changes, RunChange, status_text},
+    fault::fault,
+    options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
+    schema,
+    trim::{TrimTurn, Turn},
+};
+use crate::{
+    journal::{AppendError, Batch, JournalError, chain::ChainHash},
+    kernel::ids::{Epoch, Offset, UserId},
+};
+
+/// What the writer is asked.
+pub(super) enum Order {
+    Append(Append),
+    Trim {
+        turn: TrimTurn,
+        reply: oneshot::Sender<Result<Turn, JournalError>>,
+    },
+    #[cfg(test)]
+    Run(Box<dyn FnOnce(&mut Connection) + Send>),
+}
+
+pub(super) struct Append {
+    pub user_id: UserId,
+    pub batch: Batch,
+    pub reply: oneshot::Sender<Result<(), AppendError>>,
+}
+
+pub(super) struct Writer {
+    path: PathBuf,
+    origin: Epoch,
+    options: SqliteOptions,
+    /// `None` after a fault, until the next order opens it again.
+    connection: Option<Connection>,
+    users: HashMap<UserId, UserRow>,
+    /// Those of `users` that the open transaction has changed.
+    changed: Vec<UserId>,
+}
+
+/// A row of `users`, as the open transaction leaves it.
+#[derive(Clone, Copy)]
+struct UserRow {
+    /// `None`: there is no such row yet.
+    id: Option<i64>,
+    head: Offset,
+    chain: ChainHash,
+    new_runs: u64,
+}
+
+/// Why a transaction was given up.
+pub(super) enum Failure {
+    Sql(rusqlite::Error),
+    /// This batch contradicts the index; the others of its transaction may be fine.
+    Misfit(String),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => Failure::Misfit(error.to_string()),
+            _ => Failure::Sql(error),
+        }
+    }
+}
+
+impl Failure {
+    fn into_error(self) -> JournalError {
+        match self {
+            Failure::Sql(error) => fault(&error),
+            Failure::Misfit(what) => JournalError::Damaged(format!("a batch does not fit the index: {what}")),
+        }
+    }
+}
+
+impl Writer {
+    pub fn new(path: PathBuf, connection: Connection, origin: Epoch, options: SqliteOptions) -> Self {
+        Self {
+            path,
+            origin,
+            options,
+            connection: Some(connection),
+            users: HashMap::new(),
+            changed: Vec::new(),
+        }
+    }
+
+    /// Works until every sender is gone and nothing waits.
+    pub fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        while let Some(order) = orders.blocking_recv() {
+            let mut next = Some(order);
+            while let Some(order) = next.take() {
+                match order {
+                    Order::Append(first) => {
+                        let (group, other) = self.gather(first, &mut orders);
+                        self.commit(group);
+                        next = other;
+                    }
+                    Order::Trim { turn, reply } => {
+                        let result = self.in_transaction(|writer| writer.trim(&turn));
+                        // Whoever asked may have gone; the trimming stands all the same.
+                        let _ = reply.send(result.map_err(Failure::into_error));
+                    }
+                    #[cfg(test)]
+                    Order::Run(test) => {
+                        if let Some(connection) = &mut self.connection {
+                            test(connection);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The appends that wait right now, within the bounds of one commit, and the order that ended them.
+    fn gather(&self, first: Append, orders: &mut mpsc::Receiver<Order>) -> (Vec<Append>, Option<Order>) {
+        let mut bytes = first.batch.lines.as_bytes().len();
+        let mut group = vec![first];
+        while group.len() < self.options.commit_batches_max && bytes < self.options.commit_bytes_max {
+            match orders.try_recv() {
+                Ok(Order::Append(append)) => {
+                    bytes += append.batch.lines.as_bytes().len();
+                    group.push(append);
+                }
+                Ok(other) => return (group, Some(other)),
+                Err(_) => break,
+            }
+        }
+        (group, None)
+    }
+
+    fn commit(&mut self, group: Vec<Append>) {
+        let outcome =
+            self.in_transaction(|writer| group.iter().map(|append| writer.append(append)).collect());
+        match outcome {
+            Ok(verdicts) => {
+                let verdicts: Vec<_> = verdicts;
+                for (append, verdict) in group.into_iter().zip(verdicts) {
+                    // A sender that went away learns the outcome by reading its log.
+                    let _ = append.reply.send(verdict);
+                }
+            }
+            // One of them is to blame and the rest are not: each alone.
+            Err(Failure::Misfit(_)) if group.len() > 1 => {
+                group.into_iter().for_each(|append| self.commit(vec![append]));
+            }
+            Err(failure) => {
+                let error = failure.into_error();
+                tracing::error!(%error, batches = group.len(), "commit failed");
+                for append in group {
+                    let _ = append.reply.send(Err(AppendError::Journal(error.clone())));
+                }
+            }
+        }
+    }
+
+    /// Runs `work` in one transaction: all of it is durable, or the writer remembers none of it.
+    fn in_transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let result = self.begin().and_then(|()| work(self)).and_then(|value| {
+            self.save_users()?;
+            self.connection()?.prepare_cached("COMMIT")?.execute([])?;
+            Ok(value)
+        });
+        match &result {
+            Ok(_) => {}
+            Err(failure) => {
+                self.users.clear();
+                self.changed.clear();
+                let rolled_back = self.connection.as_ref().is_some_and(|connection| {
+                    connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
+                });
+                // What a connection remembers after a storage fault is not worth trusting.
+                if !rolled_back || matches!(failure, Failure::Sql(_)) {
+                    self.connection = None;
+                }
+            }
+        }
+        result
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        if self.connection.is_none() {
+            self.connection = Some(schema::reopen_to_write(&self.path, self.options.survives_power_loss)?);
+        }
+        if self.users.len() > USERS_AT_HAND_MAX {
+            self.users.clear();
+        }
+        self.connection()?.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    pub(super) fn connection(&self) -> Result<&Connection, Failure> {
+        self.connection.as_ref().ok_or_else(|| Failure::Misfit("no open transaction".into()))
+    }
+
+    /// Adds one batch to the open transaction, or says why it is not to be added.
+    fn append(&mut self, append: &Append) -> Result<Result<(), AppendError>, Failure> {
+        let Append { user_id, batch, .. } = append;
+        let user = self.user(user_id)?;
+        // The log is the lock: only who knows the head may append.
+        if user.head != batch.expected {
+            return Ok(Err(AppendError::Conflict { head: user.head }));
+        }
+        if let Some(what) = unfit(batch) {
+            return Ok(Err(AppendError::Journal(JournalError::Damaged(what.into()))));
+        }
+        if batch.entries.is_empty() {
+            return Ok(Ok(()));
+        }
+        let id = match user.id {
+            Some(id) => id,
+            None => self.insert_user(user_id, user.chain)?,
+        };
+        let chain = self.insert_lines(id, user.chain, batch)?;
+        let changes = Changes::of(&batch.entries);
+        let mut new_runs = user.new_runs;
+        for run in &changes.runs {
+            new_runs += self.save_run(id, run)?;
+        }
+        self.save_threads(id, &changes)?;
+        self.users
+            .insert(user_id.clone(), UserRow { id: Some(id), head: batch.lines.last(), chain, new_runs });
+        self.changed.push(user_id.clone());
+        Ok(Ok(()))
+    }
+
+    fn user(&mut self, user_id: &UserId) -> Result<UserRow, Failure> {
+        if let Some(row) = self.users.get(user_id) {
+            return Ok(*row);
+        }
+        let found = self
+            .connection()?
+            .prepare_cached("SELECT id, head, chain FROM users WHERE user_id = ?1")?
+            .query_row([user_id.as_str()], |row| {
+                let (id, head, chain) = (row.get(0)?, Offset(row.get(1)?), ChainHash(row.get(2)?));
+                Ok(UserRow { id: Some(id), head, chain, new_runs: 0 })
+            })
+            .optional()?;
+        let row = found.unwrap_or_else(|| UserRow {
+            id: None,
+            head: Offset::ZERO,
+            chain: ChainHash::start(self.origin, user_id),
+            new_runs: 0,
+        });
+        self.users.insert(user_id.clone(), row);
+        Ok(row)
+    }
+
+    fn insert_user(&self, user_id: &UserId, chain: ChainHash) -> Result<i64, Failure> {
+        let connection = self.connection()?;
+        connection
+            .prepare_cached(
+                "INSERT INTO users (user_id, head, chain, trimmed, trimmed_chain, runs)
+                 VALUES (?1, 0, ?2, 0, ?2, 0)",
+            )?
+            .execute(params![user_id.as_str(), chain.0])?;
+        Ok(connection.last_insert_rowid())
+    }
+
+    /// Stores the lines, in rows of bounded size, and returns the chain after the last.
+    fn insert_lines(&self, user: i64, mut chain: ChainHash, batch: &Batch) -> Result<ChainHash, Failure> {
+        let mut insert = self.connection()?.prepare_cached(
+            "INSERT INTO batches (user, last, first, last_at, chain, checksum, lines)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?;
+        let bytes = batch.lines.as_bytes();
+        let (mut first, mut start, mut end) = (batch.lines.first(), 0, 0);
+        for ((offset, line), entry) in batch.lines.iter().zip(&batch.entries) {
+            chain = chain.then(&line);
+            end += line.len() + 1;
+            let full = end - start >= ROW_BYTES_MAX || offset.0 - first.0 + 1 >= ROW_ENTRIES_MAX as u64;
+            if full || offset == batch.lines.last() {
+                let lines = &bytes[start..end];
+                insert.execute(params![
+                    user,
+                    offset.0,
+                    first.0,
+                    entry.timestamp.0,
+                    chain.0,
+                    checksum(lines),
+                    lines
+                ])?;
+                (first, start) = (offset.next(), end);
+            }
+        }
+        Ok(chain)
+    }
+
+    /// Returns how many rows this added.
+    fn save_run(&self, user: i64, run: &RunChange<'_>) -> Result<u64, Failure> {
+        let connection = self.connection()?;
+        let started = run.started.map(|offset| offset.0);
+        let completed = run.completed.map(|(offset, _)| offset.0);
+        let status = run.completed.map(|(_, status)| status_text(status));
+        match run.accepted {
+            Some((entry, message_id)) => {
+                connection
+                    .prepare_cached(
+                        "INSERT INTO runs (user, accepted, accepted_at, run_id, message_id, thread_id,
+                                           agent_name, started, completed, status)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                    )?
+                    .execute(params![
+                        user,
+                        entry.offset.0,
+                        entry.timestamp.0,
+                        run.run_id.0.as_bytes(),
+                        message_id.as_str(),
+                        entry.thread_id.as_str(),
+                        entry.agent_name.as_str(),
+                        started,
+                        completed,
+                        status
+                    ])?;
+                Ok(1)
+            }
+            None => {
+                let moved = connection
+                    .prepare_cached(
+                        "UPDATE runs SET started = coalesce(started, ?3), completed = ?4, status = ?5
+                         WHERE user = ?1 AND run_id = ?2 AND completed IS NULL",
+                    )?
+                    .execute(params![user, run.run_id.0.as_bytes(), started, completed, status])?;
+                match moved {
+                    1 => Ok(0),
+                    _ => Err(Failure::Misfit(format!("run {} is not open", run.run_id))),
+                }
+            }
+        }
+    }
+
+    fn save_threads(&self, user: i64, changes: &Changes<'_>) -> Result<(), Failure> {
+        let mut save = self.connection()?.prepare_cached(
+            "INSERT INTO threads (user, thread_id, first, last, last_at, messages) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (user, thread_id) DO UPDATE SET
+                 last = excluded.last, last_at = excluded.last_at, messages = messages + excluded.messages",
+        )?;
+        for thread in &changes.threads {
+            save.execute(params![
+                user,
+                thread.thread_id.as_str(),
+                thread.first.0,
+                thread.last.0,
+                thread.last_at.0,
+                thread.messages
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// Writes each user's row once, however many of its batches share the transaction.
+    fn save_users(&mut self) -> Result<(), Failure> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        for user_id in changed {
+            let row = self.users.get_mut(&user_id).expect("what was changed is at hand");
+            let new_runs = std::mem::take(&mut row.new_runs);
+            let row = *row;
+            self.connection()?
+                .prepare_cached("UPDATE users SET head = ?2, chain = ?3, runs = runs + ?4 WHERE id = ?1")?
+                .execute(params![row.id, row.head.0, row.chain.0, new_runs])?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a batch cannot be what its author meant.
+fn unfit(batch: &Batch) -> Option<&'static str> {
+    let expected = batch.expected.0 + 1..;
+    if batch.lines.first() != batch.expected.next() && !batch.entries.is_empty() {
+        return Some("the lines do not follow the expected head");
+    }
+    if batch.lines.len() != batch.entries.len() {
+        return Some("a batch has as many lines as entries");
+    }
+    if !batch.entries.iter().zip(expected).all(|(entry, offset)| entry.offset.0 == offset) {
+        return Some("the entries do not follow the expected head");
+    }
+    None
+}
+
+/// Tells a stored row that is as it was written from one that is not.
+pub(super) fn checksum(lines: &[u8]) -> i64 {
+    let hash = blake3::hash(lines);
+    i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+}

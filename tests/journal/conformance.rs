@@ -1,0 +1,362 @@
+//! The promises of the trait, one by one.
+
+use std::sync::Arc;
+
+use quintet::{
+    journal::{AppendError, Extent, JournalError, Log, ReadLimit, Recovery},
+    kernel::{
+        entry::RunStatus,
+        ids::{Offset, Timestamp},
+        user::Receipt,
+    },
+};
+
+use crate::support::{EVERYTHING, Scribe, engines, message, offsets, run, texts, thread, user};
+
+async fn all(log: &Arc<dyn Log>) -> Vec<(u64, String)> {
+    texts(&log.read(Offset::ZERO, EVERYTHING).await.unwrap())
+}
+
+#[tokio::test]
+async fn an_empty_log_spans_nothing() {
+    for engine in engines() {
+        let log = engine.journal.log(&user("nobody"));
+        assert_eq!(log.extent().await.unwrap(), Extent::default(), "{}", engine.name);
+        let lines = log.read(Offset::ZERO, EVERYTHING).await.unwrap();
+        assert!(lines.is_empty() && lines.first() == Offset(1), "{}", engine.name);
+        assert_eq!(log.recovery(10).await.unwrap(), Recovery::default(), "{}", engine.name);
+        assert_eq!(engine.journal.unfinished().await.unwrap(), []);
+        assert_eq!(log.threads(None, 10).await.unwrap(), []);
+        assert_eq!(log.message(&message("m")).await.unwrap(), None);
+        assert_eq!(log.run(run(1)).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_was_appended_is_read_back_in_order() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        let mut expected = vec![];
+        for number in 1..=40 {
+            let batch = scribe.whole_run(number, "t").batch();
+            expected.extend(texts(&batch.lines));
+            log.append(batch).await.unwrap();
+        }
+        assert_eq!(all(&log).await, expected, "{}", engine.name);
+        assert_eq!(log.extent().await.unwrap(), Extent { trimmed: Offset(0), head: Offset(200) });
+    }
+}
+
+#[tokio::test]
+async fn a_long_batch_is_stored_and_read_whole() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        for number in 1..=300 {
+            scribe.whole_run(number, "t").think_long(number);
+        }
+        let batch = scribe.batch();
+        let expected = texts(&batch.lines);
+        log.append(batch).await.unwrap();
+        assert_eq!(all(&log).await, expected, "{}", engine.name);
+        for after in [0, 1, 255, 256, 257, 700, expected.len() as u64 - 1] {
+            let one = log.read(Offset(after), ReadLimit { entries_max: 1, bytes_max: 1 }).await.unwrap();
+            assert_eq!(texts(&one), [expected[after as usize].clone()], "{} after {after}", engine.name);
+        }
+    }
+}
+
+impl Scribe {
+    fn think_long(&mut self, number: u64) -> &mut Self {
+        // After its end, but the journal does not judge runs.
+        self.think(number, &"x".repeat(300))
+    }
+}
+
+#[tokio::test]
+async fn run_6_an_append_that_expects_another_head_is_refused_and_changes_nothing() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        scribe.whole_run(1, "t").append(&log).await;
+        let before = all(&log).await;
+        for stale in [0, 4, 6, u64::MAX / 2] {
+            let mut other = Scribe::new("ann");
+            other.head = Offset(stale);
+            let refused = log.append(other.whole_run(2, "t").batch()).await;
+            assert!(
+                matches!(refused, Err(AppendError::Conflict { head: Offset(5) })),
+                "{} {stale}: {refused:?}",
+                engine.name
+            );
+        }
+        assert_eq!(all(&log).await, before, "{}", engine.name);
+        assert_eq!(log.run(run(2)).await.unwrap(), None, "{}", engine.name);
+        let nobody = engine.journal.log(&user("nobody"));
+        let mut late = Scribe::new("nobody");
+        late.head = Offset(3);
+        let refused = nobody.append(late.whole_run(1, "t").batch()).await;
+        assert!(matches!(refused, Err(AppendError::Conflict { head: Offset(0) })), "{}", engine.name);
+    }
+}
+
+#[tokio::test]
+async fn of_two_racing_appends_one_wins() {
+    for engine in engines() {
+        let (mut a, mut b) = (Scribe::new("ann"), Scribe::new("ann"));
+        let log = engine.journal.log(&a.user_id);
+        let (a, b) = (a.whole_run(1, "t").batch(), b.whole_run(2, "t").batch());
+        let texts_of = [texts(&a.lines), texts(&b.lines)];
+        let (a, b) = tokio::join!(log.append(a), log.append(b));
+        let winner = match (a, b) {
+            (Ok(()), Err(AppendError::Conflict { head: Offset(5) })) => 0,
+            (Err(AppendError::Conflict { head: Offset(5) }), Ok(())) => 1,
+            other => panic!("{}: {other:?}", engine.name),
+        };
+        assert_eq!(all(&log).await, texts_of[winner], "{}", engine.name);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_fit_is_refused_whole_and_spares_the_others() {
+    for engine in engines() {
+        let (mut ann, mut bob, mut cay) = (Scribe::new("ann"), Scribe::new("bob"), Scribe::new("cay"));
+        let logs = [&ann, &bob, &cay].map(|scribe| engine.journal.log(&scribe.user_id));
+        ann.whole_run(1, "t").append(&logs[0]).await;
+        bob.whole_run(1, "t").append(&logs[1]).await;
+
+        // The message id and the run are used up; three appends at once, so that they share a commit.
+        let bad = ann.message(9, "t", "fresh").message(7, "t", "m1").batch();
+        let also_bad = bob.completed(1, RunStatus::Failed).batch();
+        let good = cay.whole_run(1, "t").batch();
+        let (bad, also_bad, good) =
+            tokio::join!(logs[0].append(bad), logs[1].append(also_bad), logs[2].append(good));
+        assert!(
+            matches!(bad, Err(AppendError::Journal(JournalError::Damaged(_)))),
+            "{}: {bad:?}",
+            engine.name
+        );
+        assert!(matches!(also_bad, Err(AppendError::Journal(JournalError::Damaged(_)))), "{}", engine.name);
+        assert!(good.is_ok(), "{}: {good:?}", engine.name);
+        assert_eq!(all(&logs[0]).await.len(), 5, "{}", engine.name);
+        assert_eq!(logs[0].message(&message("fresh")).await.unwrap(), None, "{}", engine.name);
+        assert_eq!(all(&logs[2]).await.len(), 5, "{}", engine.name);
+
+        // And the logs go on.
+        ann.head = Offset(5);
+        ann.whole_run(2, "t").append(&logs[0]).await;
+        assert_eq!(all(&logs[0]).await.len(), 10, "{}", engine.name);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_whose_lines_and_entries_disagree_is_refused() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        let batch = scribe.whole_run(1, "t").batch();
+        let mut fewer = batch.clone();
+        fewer.entries.pop();
+        let mut moved = batch.clone();
+        moved.entries[2].offset = Offset(9);
+        for wrong in [fewer, moved] {
+            let refused = log.append(wrong).await;
+            assert!(
+                matches!(refused, Err(AppendError::Journal(JournalError::Damaged(_)))),
+                "{}",
+                engine.name
+            );
+        }
+        log.append(batch).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn reads_keep_both_limits_and_return_at_least_one() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        for number in 1..=4 {
+            scribe.whole_run(number, "t").append(&log).await;
+        }
+        let all = all(&log).await;
+        for after in 0..=20usize {
+            for entries_max in [1, 2, 5, 6, 100] {
+                for bytes_max in [1, 250, 700, 1_000_000] {
+                    let limit = ReadLimit { entries_max, bytes_max };
+                    let found = texts(&log.read(Offset(after as u64), limit).await.unwrap());
+                    let mut bytes = 0;
+                    let expected: Vec<_> = all[after..]
+                        .iter()
+                        .take(entries_max)
+                        .enumerate()
+                        .take_while(|(i, (_, line))| {
+                            bytes += line.len() + 1;
+                            *i == 0 || bytes <= bytes_max
+                        })
+                        .map(|(_, line)| line.clone())
+                        .collect();
+                    assert_eq!(found, expected, "{} after {after} {limit:?}", engine.name);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_read_at_or_past_the_head_is_empty() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        scribe.whole_run(1, "t").append(&log).await;
+        for after in [5, 6, 1 << 40, u64::MAX] {
+            let lines = log.read(Offset(after), EVERYTHING).await.unwrap();
+            assert!(lines.is_empty(), "{} {after}", engine.name);
+        }
+        assert_eq!(log.read(Offset(5), EVERYTHING).await.unwrap().first(), Offset(6), "{}", engine.name);
+    }
+}
+
+#[tokio::test]
+async fn iso_2_equal_ids_of_two_users_never_meet() {
+    for engine in engines() {
+        let (mut ann, mut bob) = (Scribe::new("ann"), Scribe::new("bob"));
+        let (a, b) = (engine.journal.log(&ann.user_id), engine.journal.log(&bob.user_id));
+        ann.whole_run(1, "t").append(&a).await;
+        bob.message(9, "t", "m9").batch();
+        (bob.head, bob.now) = (Offset(0), 0);
+        bob.message(1, "t", "m1").started(1, "m1").append(&b).await;
+        bob.message(2, "t", "m2").append(&b).await;
+        let own = |texts: Vec<(u64, String)>, name: &str| texts.iter().all(|(_, text)| text.contains(name));
+        assert!(own(all(&a).await, "\"ann\"") && own(all(&b).await, "\"bob\""), "{}", engine.name);
+        assert!(a.run(run(1)).await.unwrap().unwrap().completed.is_some(), "{}", engine.name);
+        assert!(b.run(run(1)).await.unwrap().unwrap().completed.is_none(), "{}", engine.name);
+        assert_eq!(a.run(run(2)).await.unwrap(), None, "{}", engine.name);
+        assert_eq!(a.message(&message("m2")).await.unwrap(), None, "{}", engine.name);
+        assert_eq!(
+            b.message(&message("m2")).await.unwrap(),
+            Some(Receipt { run_id: run(2), offset: Offset(3) })
+        );
+        assert_eq!(a.threads(None, 9).await.unwrap()[0].messages, 1, "{}", engine.name);
+        assert_eq!(b.threads(None, 9).await.unwrap()[0].messages, 2, "{}", engine.name);
+        assert_eq!(a.thread_runs(&thread("t"), Offset(0), 9).await.unwrap().len(), 1, "{}", engine.name);
+        assert_eq!(engine.journal.unfinished().await.unwrap(), [user("bob")], "{}", engine.name);
+    }
+}
+
+#[tokio::test]
+async fn recovery_tells_what_is_not_finished_and_the_latest_messages() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        scribe.whole_run(1, "t").append(&log).await;
+        scribe.message(2, "t", "m2").started(2, "m2").append(&log).await;
+        scribe.message(3, "t", "m3").append(&log).await;
+        scribe.message(4, "u", "m4").append(&log).await;
+        scribe.started(4, "m4").append(&log).await;
+        scribe.completed(4, RunStatus::Interrupted).append(&log).await;
+
+        let recovery = log.recovery(3).await.unwrap();
+        assert_eq!(recovery.head, Offset(11), "{}", engine.name);
+        let receipt = |number, offset| Receipt { run_id: run(number), offset: Offset(offset) };
+        let recent =
+            [(message("m2"), receipt(2, 6)), (message("m3"), receipt(3, 8)), (message("m4"), receipt(4, 9))];
+        assert_eq!(recovery.recent, recent, "{}", engine.name);
+        let numbers: Vec<_> =
+            recovery.unfinished.iter().map(|run| (run.run_id, run.accepted, run.started)).collect();
+        let expected = [(run(2), Offset(6), Some(Offset(7))), (run(3), Offset(8), None)];
+        assert_eq!(numbers, expected, "{}", engine.name);
+
+        let ended = log.run(run(4)).await.unwrap().unwrap();
+        assert_eq!(
+            (ended.accepted, ended.accepted_at, ended.started, ended.completed),
+            (
+                Offset(9),
+                Timestamp(1_800_000_000_009),
+                Some(Offset(10)),
+                Some((Offset(11), RunStatus::Interrupted))
+            ),
+            "{}",
+            engine.name
+        );
+        assert_eq!((ended.thread_id, ended.message_id), (thread("u"), message("m4")), "{}", engine.name);
+    }
+}
+
+#[tokio::test]
+async fn threads_come_latest_first_and_page() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        for number in 1..=6 {
+            scribe.whole_run(number, &format!("t{}", number % 3)).append(&log).await;
+        }
+        let first = log.threads(None, 2).await.unwrap();
+        let names: Vec<_> =
+            first.iter().map(|t| (t.thread_id.as_str().to_owned(), t.first, t.last)).collect();
+        let expected = [("t0".to_owned(), Offset(11), Offset(30)), ("t2".to_owned(), Offset(6), Offset(25))];
+        assert_eq!(names, expected, "{}", engine.name);
+        assert_eq!(
+            (first[0].messages, first[0].last_at),
+            (2, Timestamp(1_800_000_000_030)),
+            "{}",
+            engine.name
+        );
+        let rest = log.threads(Some(first[1].last), 2).await.unwrap();
+        assert_eq!(rest.len(), 1, "{}", engine.name);
+        assert_eq!(rest[0].thread_id, thread("t1"), "{}", engine.name);
+        assert_eq!(
+            log.threads(Some(Offset(u64::MAX)), usize::MAX).await.unwrap().len(),
+            3,
+            "{}",
+            engine.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn runs_of_a_thread_are_those_with_something_after_the_offset() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        scribe.whole_run(1, "t").whole_run(2, "other").message(3, "t", "m3").started(3, "m3");
+        scribe.message(4, "t", "m4").started(4, "m4").completed(4, RunStatus::Cancelled).append(&log).await;
+        let ids = async |after, limit| {
+            let runs = log.thread_runs(&thread("t"), Offset(after), limit).await.unwrap();
+            runs.iter().map(|found| found.run_id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(0, 9).await, [run(1), run(3), run(4)], "{}", engine.name);
+        assert_eq!(ids(0, 2).await, [run(1), run(3)], "{}", engine.name);
+        assert_eq!(ids(4, 9).await, [run(1), run(3), run(4)], "{}", engine.name);
+        assert_eq!(ids(5, 9).await, [run(3), run(4)], "{}", engine.name);
+        assert_eq!(ids(15, 9).await, [run(3)], "{}: the open one has more to come", engine.name);
+        assert_eq!(ids(u64::MAX, 9).await, [run(3)], "{}", engine.name);
+        assert_eq!(log.thread_runs(&thread("none"), Offset(0), 9).await.unwrap(), [], "{}", engine.name);
+    }
+}
+
+#[tokio::test]
+async fn many_users_append_and_read_at_once() {
+    for engine in engines() {
+        let tasks = quintet::runtime::tasks::Tasks::default();
+        let users: Vec<_> = (0..50)
+            .map(|i| {
+                let mut scribe = Scribe::new(&format!("user {i}"));
+                let log = engine.journal.log(&scribe.user_id);
+                tasks.spawn(async move {
+                    for number in 1..=10 {
+                        scribe.whole_run(number, "t").append(&log).await;
+                        let lines = log.read(Offset(scribe.head.0 - 5), EVERYTHING).await.unwrap();
+                        // DEL-1: what was acknowledged is there for whoever reads next.
+                        assert_eq!(offsets(&lines), (scribe.head.0 - 4..=scribe.head.0).collect::<Vec<_>>());
+                    }
+                    all(&log).await.iter().all(|(_, text)| text.contains(&format!("\"user {i}\"")))
+                })
+            })
+            .collect();
+        for user in users {
+            assert!(user.await.unwrap(), "{}", engine.name);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The data folder: reopened, shared, newer, foreign, damaged, copied.
+
+use std::{fs, path::Path};
+
+use quintet::{
+    journal::{
+        Extent, Journal, JournalError, Retention,
+        sqlite::{OpenError, SqliteJournal, SqliteOptions, lock::LockError, schema::DATABASE_FILE},
+    },
+    kernel::{
+        entry::RunStatus,
+        ids::{Offset, Timestamp},
+    },
+};
+use tempfile::TempDir;
+
+use crate::support::{EVERYTHING, Scribe, message, offsets, run, texts, user};
+
+fn open(folder: &Path) -> SqliteJournal {
+    SqliteJournal::open(folder, SqliteOptions::default()).unwrap()
+}
+
+fn refusal(folder: &Path) -> OpenError {
+    match SqliteJournal::open(folder, SqliteOptions::default()) {
+        Ok(_) => panic!("it opened"),
+        Err(error) => error,
+    }
+}
+
+/// A closed journal with 40 runs of one user.
+async fn filled() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path());
+    let mut scribe = Scribe::new("ann");
+    let log = journal.log(&scribe.user_id);
+    for number in 1..=40 {
+        scribe.whole_run(number, "t").append(&log).await;
+    }
+    folder
+}
+
+fn sql(folder: &Path, statements: &str) {
+    rusqlite::Connection::open(folder.join(DATABASE_FILE)).unwrap().execute_batch(statements).unwrap();
+}
+
+#[tokio::test]
+async fn a_journal_reopens_as_it_was() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path());
+    let epoch = journal.epoch();
+    let mut scribe = Scribe::new("ann");
+    let log = journal.log(&scribe.user_id);
+    scribe.whole_run(1, "t").message(2, "t", "m2").started(2, "m2").append(&log).await;
+    let before = (texts(&log.read(Offset(0), EVERYTHING).await.unwrap()), log.recovery(9).await.unwrap());
+    drop((log, journal));
+
+    let journal = open(folder.path());
+    assert_eq!(journal.epoch(), epoch);
+    let log = journal.log(&scribe.user_id);
+    let after = (texts(&log.read(Offset(0), EVERYTHING).await.unwrap()), log.recovery(9).await.unwrap());
+    assert_eq!(after, before);
+    assert_eq!(journal.unfinished().await.unwrap(), [user("ann")]);
+    scribe.completed(2, RunStatus::Interrupted).append(&log).await;
+    assert_eq!(journal.unfinished().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn two_journals_have_two_epochs_in_order_of_making() {
+    let (a, b) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (a, b) = (open(a.path()).epoch(), open(b.path()).epoch());
+    assert_ne!(a, b);
+    assert_eq!(a.0.get_version_num(), 7);
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_and_free_again_when_its_journal_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(folder.path());
+    let log = journal.log(&user("ann"));
+    let refused = refusal(folder.path());
+    assert!(matches!(refused, OpenError::Lock(LockError::InUse { .. })), "{refused:?}");
+    let message = refused.to_string();
+    assert!(message.contains(&std::process::id().to_string()), "who has it: {message}");
+    drop(journal);
+    assert!(SqliteJournal::open(folder.path(), SqliteOptions::default()).is_err(), "a log keeps it open");
+    drop(log);
+    open(folder.path());
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let folder = filled().await;
+    sql(folder.path(), "PRAGMA user_version = 4711");
+    let before = fs::read(folder.path().join(DATABASE_FILE)).unwrap();
+    let refused = refusal(folder.path());
+    assert!(matches!(refused, OpenError::NewerSchema { found: 4711, .. }), "{refused:?}");
+    assert!(refused.to_string().contains("newer version"), "{refused}");
+    assert_eq!(fs::read(folder.path().join(DATABASE_FILE)).unwrap(), before);
+}
+
+#[tokio::test]
+async fn another_database_and_another_file_are_refused_and_left_alone() {
+    let folder = TempDir::new().unwrap();
+    sql(folder.path(), "CREATE TABLE recipes (name TEXT)");
+    assert!(matches!(refusal(folder.path()), OpenError::NotAJournal { .. }));
+    fs::write(folder.path().join(DATABASE_FILE), "this is not a database at all, but long enough to look at")
+        .unwrap();
+    assert!(matches!(refusal(folder.path()), OpenError::Damaged { .. }));
+}
+
+#[tokio::test]
+async fn a_torn_database_is_refused() {
+    let folder = filled().await;
+    let file = fs::OpenOptions::new().write(true).open(folder.path().join(DATABASE_FILE)).unwrap();
+    let bytes = file.metadata().unwrap().len();
+    file.set_len(bytes / 2).unwrap();
+    let refused = refusal(folder.path());
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_found_at_open_or_when_it_is_read() {
+    let folder = filled().await;
+    let path = folder.path().join(DATABASE_FILE);
+    let mut bytes = fs::read(&path).unwrap();
+    let needle = b"hello 17";
+    let at = bytes.windows(needle.len()).position(|window| window == needle).unwrap();
+    bytes[at + 7] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+
+    let refused = refusal(folder.path());
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("81"), "names the entries: {refused}");
+
+    let unchecked = SqliteOptions { check_bytes_max: 0, ..SqliteOptions::default() };
+    let journal = SqliteJournal::open(folder.path(), unchecked).unwrap();
+    let log = journal.log(&user("ann"));
+    let read = log.read(Offset(0), EVERYTHING).await;
+    assert!(matches!(read, Err(JournalError::Damaged(_))), "{read:?}");
+    assert_eq!(offsets(&log.read(Offset(150), EVERYTHING).await.unwrap()).len(), 50, "the rest is readable");
+}
+
+#[tokio::test]
+async fn an_index_that_disagrees_with_itself_is_found_at_open() {
+    let folder = filled().await;
+    sql(
+        folder.path(),
+        "PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = replace(sql, 'message_id)', 'agent_name)') WHERE name = 'runs_by_message';",
+    );
+    let refused = refusal(folder.path());
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_backup_made_while_appends_go_on_is_a_journal_with_a_new_epoch() {
+    let folder = filled().await;
+    let journal = open(folder.path());
+    let mut scribe = Scribe::new("bob");
+    let log = journal.log(&scribe.user_id);
+    let target = TempDir::new().unwrap();
+    let to = target.path().join("copy");
+    let appends = async {
+        for number in 1..=20 {
+            scribe.whole_run(number, "t").append(&log).await;
+        }
+    };
+    let (backup, ()) = tokio::join!(journal.backup(&to), appends);
+    backup.unwrap();
+    assert!(matches!(journal.backup(&to).await, Err(JournalError::Unavailable(_))), "never over another");
+
+    let restored = open(&to);
+    assert_ne!(restored.epoch(), journal.epoch(), "DEL-3: cursors behind the copy must find a gap");
+    let ann = restored.log(&user("ann"));
+    assert_eq!(
+        texts(&ann.read(Offset(0), EVERYTHING).await.unwrap()),
+        texts(&journal.log(&user("ann")).read(Offset(0), EVERYTHING).await.unwrap())
+    );
+    // Whatever of bob's appends the copy caught, it caught whole.
+    let bob = restored.log(&user("bob"));
+    assert_eq!(bob.extent().await.unwrap().head.0 % 5, 0);
+    assert_eq!(restored.unfinished().await.unwrap(), []);
+    let epoch = restored.epoch();
+    drop((ann, bob, restored));
+    assert_eq!(open(&to).epoch(), epoch, "the new epoch is kept");
+}
+
+#[tokio::test]
+async fn del_6_run_records_are_kept_up_to_their_limit() {
+    let folder = TempDir::new().unwrap();
+    let options = SqliteOptions { run_records_max: 3, ..SqliteOptions::default() };
+    let journal = SqliteJournal::open(folder.path(), options).unwrap();
+    let mut scribe = Scribe::new("ann");
+    let log = journal.log(&scribe.user_id);
+    for number in 1..=6 {
+        scribe.whole_run(number, &format!("t{number}")).append(&log).await;
+    }
+    let keep = |user_entries_max| Retention { age_ms_max: None, user_entries_max: Some(user_entries_max) };
+    journal.trim(keep(25), Timestamp(0)).await.unwrap();
+    assert_eq!(log.message(&message("m1")).await.unwrap(), None);
+    assert!(log.message(&message("m2")).await.unwrap().is_some(), "its entries are kept, so its record is");
+    assert_eq!(log.threads(None, 9).await.unwrap().len(), 5, "a thread of which nothing is left is gone");
+    journal.trim(keep(0), Timestamp(0)).await.unwrap();
+    assert_eq!(log.run(run(3)).await.unwrap(), None);
+    assert_eq!(log.recovery(9).await.unwrap().recent.len(), 3);
+    assert_eq!(log.extent().await.unwrap(), Extent { trimmed: Offset(30), head: Offset(30) });
+}

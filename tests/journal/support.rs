@@ -1,0 +1,151 @@
+//! Engines to try, and the writing of logs.
+
+use std::{collections::HashMap, sync::Arc};
+
+use quintet::{
+    journal::{
+        Batch, Journal, Lines, Log, ReadLimit,
+        lines::LinesBuilder,
+        memory::MemoryJournal,
+        sqlite::{SqliteJournal, SqliteOptions},
+    },
+    kernel::{
+        entry::{Body, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
+        ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, UserId},
+    },
+};
+use tempfile::TempDir;
+
+/// An engine under test, with the folder that it lives in.
+pub struct Engine {
+    pub name: &'static str,
+    pub journal: Arc<dyn Journal>,
+    _folder: Option<TempDir>,
+}
+
+pub fn engines() -> Vec<Engine> {
+    let folder = TempDir::new().unwrap();
+    let sqlite = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+    vec![
+        Engine { name: "memory", journal: Arc::new(MemoryJournal::default()), _folder: None },
+        Engine { name: "sqlite", journal: Arc::new(sqlite), _folder: Some(folder) },
+    ]
+}
+
+pub fn user(name: &str) -> UserId {
+    UserId::parse(name).unwrap()
+}
+
+pub fn thread(name: &str) -> ThreadId {
+    ThreadId::parse(name).unwrap()
+}
+
+pub fn message(name: &str) -> MessageId {
+    MessageId::parse(name).unwrap()
+}
+
+pub fn run(number: u64) -> RunId {
+    RunId(uuid::Uuid::from_u128(0x018f_3c2e_7b1a_7c3d_8000_0000_0000_0000 + u128::from(number)))
+}
+
+pub const EVERYTHING: ReadLimit = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
+
+/// Writes one user's log: entries collect until [`Scribe::batch`] takes them.
+pub struct Scribe {
+    pub user_id: UserId,
+    pub head: Offset,
+    pub now: u64,
+    seqs: HashMap<RunId, (ThreadId, Seq)>,
+    entries: Vec<Entry>,
+}
+
+impl Scribe {
+    pub fn new(user_id: &str) -> Self {
+        Self {
+            user_id: user(user_id),
+            head: Offset::ZERO,
+            now: 1_800_000_000_000,
+            seqs: HashMap::new(),
+            entries: vec![],
+        }
+    }
+
+    pub fn message(&mut self, number: u64, thread_id: &str, message_id: &str) -> &mut Self {
+        let thread_id = thread(thread_id);
+        self.seqs.insert(run(number), (thread_id.clone(), Seq(0)));
+        let body = Body::UserMessage { message_id: message(message_id), text: format!("hello {number}") };
+        self.push(run(number), thread_id, body)
+    }
+
+    pub fn started(&mut self, number: u64, message_id: &str) -> &mut Self {
+        self.event(number, Event::Started { message_id: message(message_id) })
+    }
+
+    pub fn think(&mut self, number: u64, delta: &str) -> &mut Self {
+        let thought = Thought { kind: ThoughtKind::Answer, delta: delta.into(), reset: false };
+        self.event(number, Event::Thinking(thought))
+    }
+
+    pub fn completed(&mut self, number: u64, status: RunStatus) -> &mut Self {
+        let completion =
+            Completion { status, final_response: None, error: None, duration_ms: 1, usage: None };
+        self.event(number, Event::Completed(completion))
+    }
+
+    /// A message and its whole run: five entries.
+    pub fn whole_run(&mut self, number: u64, thread_id: &str) -> &mut Self {
+        let message_id = format!("m{number}");
+        self.message(number, thread_id, &message_id).started(number, &message_id);
+        self.think(number, "a").think(number, "b").completed(number, RunStatus::Succeeded)
+    }
+
+    pub fn event(&mut self, number: u64, event: Event) -> &mut Self {
+        let (thread_id, seq) = self.seqs.get_mut(&run(number)).unwrap();
+        *seq = seq.next();
+        let (thread_id, seq) = (thread_id.clone(), *seq);
+        self.push(run(number), thread_id, Body::Event { seq, event })
+    }
+
+    fn push(&mut self, run_id: RunId, thread_id: ThreadId, body: Body) -> &mut Self {
+        self.head = self.head.next();
+        self.now += 1;
+        self.entries.push(Entry {
+            offset: self.head,
+            thread_id,
+            run_id,
+            timestamp: Timestamp(self.now),
+            agent_name: AgentName::parse("assistant").unwrap(),
+            body,
+        });
+        self
+    }
+
+    /// What was collected, to be appended.
+    pub fn batch(&mut self) -> Batch {
+        let entries = std::mem::take(&mut self.entries);
+        let expected = Offset(self.head.0 - entries.len() as u64);
+        let mut lines = LinesBuilder::new(expected.next());
+        for entry in &entries {
+            lines.push(|bytes| bytes.extend_from_slice(line(&self.user_id, entry).as_bytes()));
+        }
+        Batch { expected, entries, lines: lines.finish() }
+    }
+
+    pub async fn append(&mut self, log: &Arc<dyn Log>) {
+        let batch = self.batch();
+        log.append(batch).await.unwrap();
+    }
+}
+
+/// What these tests store for an entry: all that tells it from every other.
+pub fn line(user_id: &UserId, entry: &Entry) -> String {
+    serde_json::json!({"offset": entry.offset, "user": user_id, "entry": format!("{entry:?}")}).to_string()
+}
+
+pub fn texts(lines: &Lines) -> Vec<(u64, String)> {
+    lines.iter().map(|(offset, line)| (offset.0, String::from_utf8(line.to_vec()).unwrap())).collect()
+}
+
+pub fn offsets(lines: &Lines) -> Vec<u64> {
+    lines.iter().map(|(offset, _)| offset.0).collect()
+}
