@@ -6,7 +6,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::user::Refusal;
+use crate::kernel::{
+    connection::{Cause, Fault},
+    user::Refusal,
+};
 
 /// What was wrong with a request; the same on WebSocket and HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -108,6 +111,19 @@ impl From<&Refusal> for ErrorCode {
     }
 }
 
+impl From<Fault> for ErrorCode {
+    /// The code of what a connection finds wrong itself; for `Unclear` the frame's own error says more.
+    fn from(fault: Fault) -> Self {
+        match fault {
+            // A `hello` in the wrong place cannot be understood, though it is well-formed.
+            Fault::Unclear | Fault::SecondHello => ErrorCode::MalformedFrame,
+            Fault::BeforeHello | Fault::Unauthenticated => ErrorCode::Unauthenticated,
+            Fault::Unavailable => ErrorCode::Unavailable,
+            Fault::RateLimited { .. } => ErrorCode::RateLimited,
+        }
+    }
+}
+
 /// Why a connection is closed, as its close frame says (CONN-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CloseCode {
@@ -201,6 +217,23 @@ impl CloseCode {
             CloseCode::Forbidden => "origin or right refused; final",
             CloseCode::TimedOut => "no hello, no pong or no reading in time; retry",
             CloseCode::RateLimited => "connection or rate limit of the user; retry later",
+        }
+    }
+}
+
+impl From<Cause> for CloseCode {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::PeerClosed | Cause::Gone => CloseCode::Normal,
+            Cause::NotUtf8 => CloseCode::NotUtf8,
+            Cause::TooLong => CloseCode::FrameTooLarge,
+            Cause::Binary | Cause::Garbled | Cause::TooManyUnclear => CloseCode::BadFrames,
+            Cause::Unauthenticated | Cause::Expired => CloseCode::Unauthenticated,
+            Cause::NoHello | Cause::NoPong | Cause::Stalled | Cause::Outrun => CloseCode::TimedOut,
+            Cause::Flooding | Cause::UserFull => CloseCode::RateLimited,
+            Cause::ServiceFull => CloseCode::OverCapacity,
+            Cause::Draining => CloseCode::Draining,
+            Cause::Unavailable | Cause::Discontinuous => CloseCode::Internal,
         }
     }
 }

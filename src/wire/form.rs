@@ -3,6 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::client::{
     CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage, TEXT_BYTES_MAX,
@@ -29,6 +30,7 @@ pub enum Form<'a> {
 
 /// The first frame of a client, once: who, and where its cursor stands.
 #[derive(Serialize, JsonSchema)]
+#[schemars(extend("not" = both()))]
 pub struct HelloForm<'a> {
     /// A single-use ticket; excludes `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +97,7 @@ pub struct AnswerForm<'a> {
 
 /// A newer credential of the same user: one of the two.
 #[derive(Serialize, JsonSchema)]
+#[schemars(extend("oneOf" = either()))]
 pub struct RenewForm<'a> {
     /// A single-use ticket; excludes `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +115,19 @@ pub struct PingForm<'a> {
     /// Comes back unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<&'a Nonce>,
+}
+
+/// A schema of whatever has both credentials.
+fn both() -> Value {
+    json!({"properties": {"ticket": {"type": "string"}, "token": {"type": "string"}}, "required": ["ticket", "token"]})
+}
+
+/// Schemas of which whatever has one credential fits one.
+fn either() -> Value {
+    json!([
+        {"properties": {"ticket": {"type": "string"}}, "required": ["ticket"]},
+        {"properties": {"token": {"type": "string"}}, "required": ["token"]},
+    ])
 }
 
 /// How a client may close a call.

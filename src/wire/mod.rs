@@ -3,6 +3,7 @@
 //! - [`entry`], [`shapes`]: an entry as the line that journal and connections share
 //! - [`client`], `fields`, [`form`]: frames in; [`server`]: frames out, besides entries
 //! - [`http`], [`problem`]: bodies of the HTTP routes
+//! - [`schema`]: all of it as JSON Schema
 //! - [`codes`]: error codes and close codes
 
 pub mod client;
@@ -14,5 +15,6 @@ pub mod http;
 pub mod problem;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod schema;
 pub mod server;
 pub mod shapes;

@@ -3,16 +3,23 @@
 use proptest::{collection, option, prelude::*};
 
 use crate::kernel::{
+    connection,
     entry::{
         Body, By, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
         Thought, ThoughtKind, Usage,
     },
-    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+    ids::{
+        AgentName, CallId, ConnectionId, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName,
+        UserId,
+    },
     json::Json,
+    limits::Limits,
     user::OnBusy,
 };
-use crate::wire::client::{
-    CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage,
+use crate::wire::{
+    client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage},
+    codes::ErrorCode,
+    server::{self, ServerFrame},
 };
 
 pub fn ann() -> UserId {
@@ -309,5 +316,73 @@ pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
         })),
         credential().prop_map(|credential| F::Renew(Renew { credential })),
         option::of(nonce()).prop_map(|nonce| F::Ping(Ping { nonce })),
+    ]
+}
+
+/// One of each frame of a client, as the examples of the documentation show them.
+pub fn client_frames() -> Vec<ClientFrame> {
+    let run_id = run_id_of("01938c2e-7b1a-7c3d-8e4f-0123456789ab");
+    vec![
+        ClientFrame::Hello(Hello {
+            credential: Some(Credential::Ticket("dGlja2V0LW9mLWFubg".into())),
+            epoch: Some(Epoch::parse("01938c2e-0000-7000-8000-00000000e90c").unwrap()),
+            after: Offset(5),
+        }),
+        ClientFrame::SendMessage(SendMessage {
+            message_id: MessageId::parse("m-1").unwrap(),
+            thread_id: ThreadId::parse("t-1").unwrap(),
+            text: "What is the weather in Oslo?".into(),
+            agent_name: Some(AgentName::parse("assistant").unwrap()),
+            on_busy: OnBusy::Enqueue,
+        }),
+        ClientFrame::CancelRun(CancelRun { run_id }),
+        ClientFrame::CompleteCall(CompleteCall {
+            run_id,
+            call_id: CallId::parse("q1").unwrap(),
+            result: CallResult::ok(Json::parse(r#"{"approved":true}"#).unwrap()),
+        }),
+        ClientFrame::Renew(Renew { credential: Credential::Token("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".into()) }),
+        ClientFrame::Ping(Ping { nonce: Some(Nonce::read(serde_json::from_str("17").unwrap()).unwrap()) }),
+    ]
+}
+
+/// One of each frame of the service, as the examples of the documentation show them.
+pub fn server_frames() -> Vec<ServerFrame> {
+    let message_id = MessageId::parse("m-1").unwrap();
+    let socket = server::SocketLimits {
+        frame_bytes_max: 524_288,
+        pong_wait_ms_max: 10_000,
+        user_connections_max: 64,
+        user_frames_per_second_max: 500,
+    };
+    vec![
+        ServerFrame::Ready(server::Ready {
+            protocol: server::PROTOCOL,
+            connection_id: ConnectionId::parse("01938c2e-7b00-7000-8000-000000000c01").unwrap(),
+            user_id: ann(),
+            epoch: Epoch::parse("01938c2e-0000-7000-8000-00000000e90c").unwrap(),
+            resumed_after: Offset(5),
+            head: Offset(7),
+            gap: None,
+            heartbeat_ms: 25_000,
+            limits: server::ClientLimits::new(&Limits::DEFAULT, &connection::Limits::DEFAULT, socket),
+        }),
+        ServerFrame::CaughtUp(server::CaughtUp { offset: Offset(7) }),
+        ServerFrame::Accepted(server::Accepted {
+            message_id: message_id.clone(),
+            run_id: run_id_of("01938c2e-7b1a-7c3d-8e4f-0123456789ab"),
+            offset: Offset(1),
+            duplicate: false,
+        }),
+        ServerFrame::Error(server::Error {
+            message_id: Some(message_id),
+            retry_after_ms: Some(1_000),
+            ..server::Error::new(ErrorCode::Draining, "the service is draining")
+        }),
+        ServerFrame::Renewed(server::Renewed { expires_at: Timestamp(1_795_000_900_000) }),
+        ServerFrame::Pong(server::Pong {
+            nonce: Some(Nonce::read(serde_json::from_str("17").unwrap()).unwrap()),
+        }),
+        ServerFrame::Draining(server::Draining { reconnect_after_ms: 1_000 }),
     ]
 }

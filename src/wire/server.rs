@@ -8,7 +8,9 @@ use super::{
     codes::ErrorCode,
 };
 use crate::kernel::{
+    connection,
     ids::{ConnectionId, Epoch, MessageId, Offset, RunId, Timestamp, UserId},
+    json::Json,
     limits::Limits,
 };
 
@@ -80,40 +82,48 @@ pub struct ClientLimits {
     pub open_runs_max: u64,
     /// Messages that wait behind the active run of one thread.
     pub queued_messages_max: u64,
-    /// Frames that cannot be understood before the connection closes with 4400 (CONN-4).
-    pub bad_frames_max: u64,
+    /// Frames that cannot be understood; the last of them closes the connection with 4400 (CONN-4).
+    pub unclear_frames_max: u64,
+    /// Commands of this connection that are carried out at once; further ones wait unread.
+    pub commands_max: u64,
     /// Time for the answer to a ping, in milliseconds (CONN-5).
     pub pong_wait_ms_max: u64,
     /// Connections of the user at once.
     pub user_connections_max: u64,
-    /// Frames of the user that are taken per second, in the long run.
-    pub user_frames_per_s_max: u64,
+    /// Frames of the user a second, over all connections, in the long run.
+    pub user_frames_per_second_max: u64,
 }
 
 /// The bounds of the gateway that a client has to know; the rest of [`ClientLimits`] is the kernel's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GatewayLimits {
+pub struct SocketLimits {
     pub frame_bytes_max: u64,
-    pub bad_frames_max: u64,
     pub pong_wait_ms_max: u64,
     pub user_connections_max: u64,
-    pub user_frames_per_s_max: u64,
+    pub user_frames_per_second_max: u64,
 }
 
 impl ClientLimits {
-    pub fn new(kernel: &Limits, gateway: GatewayLimits) -> Self {
+    pub fn new(user: &Limits, connection: &connection::Limits, socket: SocketLimits) -> Self {
         Self {
-            frame_bytes_max: gateway.frame_bytes_max,
-            text_bytes_max: kernel.text_bytes_max as u64,
-            results_bytes_max: kernel.results_bytes_max as u64,
-            results_depth_max: crate::kernel::json::Json::DEPTH_MAX as u64,
-            open_runs_max: kernel.open_runs_max as u64,
-            queued_messages_max: kernel.queued_messages_max as u64,
-            bad_frames_max: gateway.bad_frames_max,
-            pong_wait_ms_max: gateway.pong_wait_ms_max,
-            user_connections_max: gateway.user_connections_max,
-            user_frames_per_s_max: gateway.user_frames_per_s_max,
+            frame_bytes_max: socket.frame_bytes_max,
+            text_bytes_max: user.text_bytes_max as u64,
+            results_bytes_max: user.results_bytes_max as u64,
+            results_depth_max: Json::DEPTH_MAX as u64,
+            open_runs_max: user.open_runs_max as u64,
+            queued_messages_max: user.queued_messages_max as u64,
+            unclear_frames_max: connection.unclear_frames_max.into(),
+            commands_max: connection.commands_max.into(),
+            pong_wait_ms_max: socket.pong_wait_ms_max,
+            user_connections_max: socket.user_connections_max,
+            user_frames_per_second_max: socket.user_frames_per_second_max,
         }
+    }
+}
+
+impl From<connection::Gap> for Gap {
+    fn from(gap: connection::Gap) -> Self {
+        Self { from: gap.from, to: gap.to }
     }
 }
 

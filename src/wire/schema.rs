@@ -1,0 +1,128 @@
+//! The frames as JSON Schema (draft 2020-12), made from the types that read and write them.
+//!
+//! Guarantee: each schema stands alone, fixes `type` to its frame's name, and allows unknown fields.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use schemars::{
+    JsonSchema, SchemaGenerator,
+    generate::{Contract, SchemaSettings},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    form::{CallForm, CancelForm, HelloForm, MessageForm, PingForm, RenewForm},
+    server::{Accepted, CaughtUp, Draining, Error, Pong, Ready, Renewed},
+    shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage},
+};
+
+/// The schema of `/schema/{name}.json`: a frame, an entry, or one of the unions `client` (what clients
+/// send), `entry` (what a log holds) and `server` (what the service sends: its frames and entries).
+pub fn frame(name: &str) -> Option<Value> {
+    SCHEMAS.get(name).cloned()
+}
+
+/// Every name that [`frame`] knows.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    SCHEMAS.keys().copied()
+}
+
+/// The frames of clients.
+pub const CLIENT: [&str; 6] = ["hello", "send_message", "cancel_run", "complete_call", "renew", "ping"];
+/// The frames of the service that are not entries.
+pub const SERVER: [&str; 7] = ["ready", "caught_up", "accepted", "error", "renewed", "pong", "draining"];
+/// The entries.
+pub const ENTRY: [&str; 6] = [
+    "user_message",
+    "agent_started",
+    "agent_thinking",
+    "tool_executing",
+    "tool_completed",
+    "agent_completed",
+];
+
+static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
+    let mut schemas = BTreeMap::from([
+        ("hello", tagged("hello", read::<HelloForm<'_>>())),
+        ("send_message", tagged("send_message", read::<MessageForm<'_>>())),
+        ("cancel_run", tagged("cancel_run", read::<CancelForm>())),
+        ("complete_call", tagged("complete_call", read::<CallForm<'_>>())),
+        ("renew", tagged("renew", read::<RenewForm<'_>>())),
+        ("ping", tagged("ping", read::<PingForm<'_>>())),
+        ("ready", tagged("ready", written::<Ready>())),
+        ("caught_up", tagged("caught_up", written::<CaughtUp>())),
+        ("accepted", tagged("accepted", written::<Accepted>())),
+        ("error", tagged("error", written::<Error>())),
+        ("renewed", tagged("renewed", written::<Renewed>())),
+        ("pong", tagged("pong", written::<Pong>())),
+        ("draining", tagged("draining", written::<Draining>())),
+        ("user_message", tagged("user_message", written::<UserMessage<'_>>())),
+        ("agent_started", tagged("agent_started", written::<AgentStarted<'_>>())),
+        ("agent_thinking", tagged("agent_thinking", written::<AgentThinking<'_>>())),
+        ("tool_executing", tagged("tool_executing", written::<ToolExecuting<'_>>())),
+        ("tool_completed", tagged("tool_completed", written::<ToolCompleted<'_>>())),
+        ("agent_completed", tagged("agent_completed", written::<AgentCompleted<'_>>())),
+    ]);
+    let client = union("client", "What a client sends.", &schemas, &CLIENT);
+    let entry = union("entry", "One line of a user's log.", &schemas, &ENTRY);
+    let server = union("server", "What the service sends.", &schemas, &[&SERVER[..], &ENTRY].concat());
+    schemas.extend([("client", client), ("entry", entry), ("server", server)]);
+    schemas
+});
+
+/// The schema of what the service reads: what may be missing may be null.
+pub(super) fn read<T: JsonSchema>() -> Value {
+    generate::<T>(Contract::Deserialize)
+}
+
+/// The schema of what the service writes.
+pub(super) fn written<T: JsonSchema>() -> Value {
+    generate::<T>(Contract::Serialize)
+}
+
+fn generate<T: JsonSchema>(contract: Contract) -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.contract = contract;
+    });
+    SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value()
+}
+
+/// Adds the tag to the schema of a frame's fields.
+fn tagged(name: &'static str, mut schema: Value) -> Value {
+    let object = schema.as_object_mut().expect("a struct has an object for a schema");
+    object.insert("title".to_owned(), json!(name));
+    let properties = object.entry("properties").or_insert_with(|| Value::Object(Map::new()));
+    if let Some(properties) = properties.as_object_mut() {
+        properties.insert("type".to_owned(), json!({"const": name}));
+    }
+    let required = object.entry("required").or_insert_with(|| json!([]));
+    if let Some(required) = required.as_array_mut() {
+        required.insert(0, json!("type"));
+    }
+    schema
+}
+
+fn union(
+    name: &str,
+    description: &str,
+    schemas: &BTreeMap<&'static str, Value>,
+    names: &[&'static str],
+) -> Value {
+    let mut defs = Map::new();
+    for name in names {
+        let mut schema = schemas[name].clone();
+        if let Some(object) = schema.as_object_mut() {
+            object.remove("$schema");
+        }
+        defs.insert((*name).to_owned(), schema);
+    }
+    let one_of: Vec<_> = names.iter().map(|name| json!({"$ref": format!("#/$defs/{name}")})).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": name, "description": description, "oneOf": one_of, "$defs": defs,
+    })
+}
+
+#[cfg(test)]
+mod tests;
