@@ -3,6 +3,7 @@
 //! - [`state`]: what every handler shares; [`limits`]: every bound that is kept here
 //! - [`auth`]: a credential in, an identity out; [`token`], [`jwks`], [`tickets`]: the two kinds
 //! - [`origins`], [`admit`]: who is refused before anything else happens
+//! - [`page`]: the chat page of `quintet dev`
 //! - [`drain`]: the latch that ends it all in order
 
 pub mod admit;
@@ -12,6 +13,7 @@ pub mod drain;
 pub mod jwks;
 pub mod limits;
 pub mod origins;
+pub mod page;
 pub mod state;
 mod sync;
 pub mod tickets;

@@ -1,0 +1,57 @@
+// The HTTP side: logging in under `quintet dev`, tickets, agents.
+
+/** An answer that is not a success, with the `code` of the contract. */
+export class ApiError extends Error {
+  constructor(status, code, message, retry_after_ms = null) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.retry_after_ms = retry_after_ms;
+  }
+
+  /** Trying again with the same credential cannot help. */
+  get final() {
+    return this.status === 401 || this.status === 403 || this.status === 404;
+  }
+}
+
+/** `{token, user_id, expires_at}` for anyone: there are no secrets under `quintet dev`. */
+export function login(user_id) {
+  return call('POST', '/dev/login', null, { user_id });
+}
+
+/** `{ticket, expires_at, expires_in_ms}`: opens one connection, soon. */
+export function ticket(token) {
+  return call('POST', '/v1/tickets', token, {});
+}
+
+/** The agents that a message may name, as `{name, description, default}`. */
+export async function agents(token) {
+  const body = await call('GET', '/v1/agents', token);
+  const list = Array.isArray(body) ? body : (body.agents ?? []);
+  return list
+    .map((agent) => (typeof agent === 'string' ? { name: agent } : agent))
+    .map((agent) => ({
+      name: agent.agent_name ?? agent.name,
+      description: agent.description ?? '',
+      default: Boolean(agent.default ?? agent.is_default),
+    }));
+}
+
+async function call(method, path, token, body) {
+  const headers = { accept: 'application/json' };
+  if (token) headers.authorization = `Bearer ${token}`;
+  if (body !== undefined) headers['content-type'] = 'application/json';
+  let answer;
+  try {
+    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch {
+    throw new ApiError(0, 'unreachable', 'The server cannot be reached.');
+  }
+  const content = await answer.json().catch(() => null);
+  if (answer.ok && content !== null) return content;
+  const message = content?.detail ?? content?.message ?? content?.title ?? `HTTP ${answer.status}`;
+  const seconds = Number(answer.headers.get('retry-after'));
+  const retry_after_ms = content?.retry_after_ms ?? (seconds > 0 ? seconds * 1_000 : null);
+  throw new ApiError(answer.status, content?.code ?? 'internal', message, retry_after_ms);
+}

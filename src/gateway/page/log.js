@@ -1,0 +1,152 @@
+// The user's log, as the server tells it, folded into conversations.
+//
+// Pure: no document, no socket, no clock. The same frames in the same order give the same log.
+// Each offset is applied exactly once: a repeat is ignored, a hole is refused and named, and only
+// `ready` may move the cursor otherwise, by saying `gap` (DEL-2, DEL-3).
+
+import { EVENT_TYPES, applyEvent, createRun } from './run.js';
+
+export function createLog() {
+  return {
+    user_id: null,
+    epoch: null,
+    /** The offset of the last entry applied: the cursor to resume from. */
+    offset: 0,
+    /** The highest offset that the server is known to have. */
+    head: 0,
+    /** Whether everything that was there when the connection opened has been applied. */
+    caught_up: false,
+    resumed_after: 0,
+    /** The gap of the current connection, or null. */
+    gap: null,
+    /** Why the log was begun anew, if it was: the epoch changed, or the server's log is shorter. */
+    restarts: 0,
+    counts: { applied: 0, repeated: 0, holes: 0, foreign: 0 },
+    faults: [],
+    threads: new Map(),
+    runs: new Map(),
+    /** message_id -> turn */
+    messages: new Map(),
+  };
+}
+
+/**
+ * Takes one server frame. The verdict says what became of it:
+ * `ready`, `restarted`, `caught_up`, `applied`, `repeated`, `hole`, `foreign` or `none` (not for the log).
+ * After `hole` and `foreign` the connection cannot be trusted; resume from the cursor on a new one.
+ */
+export function reduce(log, frame) {
+  if (frame.type === 'ready') return { verdict: begin(log, frame) };
+  if (frame.type === 'caught_up') return { verdict: catchUp(log, frame) };
+  if (isEntry(frame)) return place(log, frame);
+  return { verdict: 'none' };
+}
+
+export function isEntry(frame) {
+  return frame.type === 'user_message' || EVENT_TYPES.includes(frame.type);
+}
+
+/** The run that occupies a thread, if any (RUN-8). */
+export function activeRun(log, thread_id) {
+  const turns = log.threads.get(thread_id)?.turns ?? [];
+  for (const { run_id } of turns) {
+    const run = log.runs.get(run_id);
+    if (run && !run.end) return run;
+  }
+  return null;
+}
+
+/** A resume continues where the client stopped, or says where it goes on (DEL-3). */
+function begin(log, ready) {
+  let verdict = 'ready';
+  const other = log.epoch !== null && log.epoch !== ready.epoch;
+  if (other || ready.resumed_after < log.offset) {
+    const { restarts, counts, faults } = log;
+    Object.assign(log, createLog(), { restarts: restarts + 1, counts, faults });
+    verdict = 'restarted';
+  } else if (ready.resumed_after > log.offset && !ready.gap) {
+    fault(log, 'DEL-3', `resumed after ${ready.resumed_after} instead of ${log.offset} without saying gap`);
+  }
+  if (ready.gap) for (const run of log.runs.values()) run.partial ||= !run.end;
+  log.user_id = ready.user_id;
+  log.epoch = ready.epoch;
+  log.offset = ready.resumed_after;
+  log.resumed_after = ready.resumed_after;
+  log.head = Math.max(ready.head, ready.resumed_after);
+  log.gap = ready.gap ?? null;
+  log.caught_up = false;
+  return verdict;
+}
+
+function catchUp(log, frame) {
+  if (frame.offset > log.offset) {
+    log.counts.holes += 1;
+    fault(log, 'DEL-2', `caught_up at ${frame.offset}, but only ${log.offset} came`);
+    return 'hole';
+  }
+  log.caught_up = true;
+  return 'caught_up';
+}
+
+function place(log, entry) {
+  if (log.user_id !== null && entry.user_id !== log.user_id) {
+    log.counts.foreign += 1;
+    fault(log, 'ISO-1', `entry ${entry.offset} belongs to another user`);
+    return { verdict: 'foreign' };
+  }
+  if (entry.offset <= log.offset) {
+    log.counts.repeated += 1;
+    fault(log, 'DEL-2', `entry ${entry.offset} came again`);
+    return { verdict: 'repeated' };
+  }
+  if (entry.offset !== log.offset + 1) {
+    log.counts.holes += 1;
+    fault(log, 'DEL-2', `entry ${entry.offset} came after ${log.offset}`);
+    return { verdict: 'hole' };
+  }
+  log.offset = entry.offset;
+  log.head = Math.max(log.head, entry.offset);
+  log.counts.applied += 1;
+  const thread = threadOf(log, entry);
+  thread.last_at = entry.timestamp;
+  thread.last_offset = entry.offset;
+  if (entry.type === 'user_message') applyMessage(log, thread, entry);
+  else applyEvent(runOf(log, thread, entry), entry);
+  return { verdict: 'applied', thread_id: entry.thread_id, run_id: entry.run_id };
+}
+
+function applyMessage(log, thread, entry) {
+  const turn = { offset: entry.offset, message_id: entry.message_id, text: entry.text, run_id: entry.run_id };
+  thread.title ??= entry.text;
+  thread.turns.push(turn);
+  log.messages.set(entry.message_id, turn);
+  log.runs.set(entry.run_id, createRun(entry));
+}
+
+/** The run of an event; one whose message lies before a gap gets a turn of its own. */
+function runOf(log, thread, entry) {
+  let run = log.runs.get(entry.run_id);
+  if (!run) {
+    run = createRun(entry);
+    run.partial = entry.type !== 'agent_started';
+    log.runs.set(entry.run_id, run);
+    thread.turns.push({ offset: entry.offset, message_id: null, text: null, run_id: entry.run_id });
+  }
+  return run;
+}
+
+function threadOf(log, { thread_id }) {
+  let thread = log.threads.get(thread_id);
+  if (!thread) {
+    thread = { thread_id, title: null, turns: [], last_at: 0, last_offset: 0 };
+    log.threads.set(thread_id, thread);
+  }
+  return thread;
+}
+
+function fault(log, rule, text) {
+  log.faults.push({ rule, text });
+  if (log.faults.length > FAULTS_MAX) log.faults.shift();
+}
+
+const FAULTS_MAX = 100;

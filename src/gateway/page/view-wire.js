@@ -1,0 +1,113 @@
+// The wire: facts of the connection, broken rules, and the raw frames in both directions.
+
+import { meaning } from './connection.js';
+import { clip } from './json.js';
+import { byId, clockTime, el, reconcile, setText, span } from './dom.js';
+
+/** The latest frames, `FRAMES_MAX` at most, each shortened to `FRAME_CHARS_MAX`. */
+export class Frames {
+  #frames = [];
+  #count = 0;
+  #drawn = -1;
+
+  add(direction, text) {
+    this.#count += 1;
+    const type = direction === 'close' ? 'close' : (/"type":"(\w+)"/.exec(text)?.[1] ?? '');
+    this.#frames.push({ number: this.#count, at: Date.now(), direction, type, text: clip(text, FRAME_CHARS_MAX) });
+    if (this.#frames.length > FRAMES_MAX) this.#frames.shift();
+  }
+
+  clear() {
+    this.#frames = [];
+    this.#drawn = -1;
+  }
+
+  draw() {
+    const list = byId('frames');
+    if (byId('frames-hold').checked || this.#drawn === this.#count) return;
+    this.#drawn = this.#count;
+    reconcile(list, this.#frames.toReversed(), {
+      key: (frame) => frame.number,
+      make: (frame) => el('li', { class: 'frame', data: { direction: frame.direction } },
+        el('span', { class: 'frame-head' },
+          el('span', { class: 'arrow' }, ARROWS[frame.direction]), clockTime(frame.at), el('b', {}, frame.type)),
+        el('code', {}, frame.text)),
+      update: () => {},
+    });
+  }
+}
+
+/** One line on the state of the connection. */
+export function phaseText(state, log) {
+  switch (state.phase) {
+    case 'disconnected':
+      return DISCONNECTED[state.why];
+    case 'replaying':
+      return `replaying ${log.offset} of ${log.head}`;
+    case 'live':
+      return state.drain ? 'live, draining' : 'live';
+    case 'waiting':
+      return `reconnecting in ${span(state.ms)}`;
+    default:
+      return state.phase;
+  }
+}
+
+export function drawFacts({ state, log, closing, reconnects, expires_at }) {
+  const progress = byId('progress');
+  progress.max = Math.max(1, log.head);
+  progress.value = log.offset;
+  const rows = [
+    ['state', phaseText(state, log)],
+    ['reason', state.reason ?? ''],
+    ['offset', String(log.offset)],
+    ['head', String(log.head)],
+    ['caught up', log.caught_up ? 'yes' : 'no'],
+    ['resumed after', String(log.resumed_after)],
+    ['gap', log.gap ? `${log.gap.from} to ${log.gap.to}` : 'none'],
+    ['epoch', log.epoch ?? ''],
+    ['connection', state.connection_id ?? ''],
+    ['applied', String(log.counts.applied)],
+    ['repeated', String(log.counts.repeated)],
+    ['holes', String(log.counts.holes)],
+    ['foreign', String(log.counts.foreign)],
+    ['connections', String(reconnects)],
+    ['last close', closing === null ? '' : closeText(closing)],
+    ['credential until', expires_at ? clockTime(expires_at) : ''],
+  ].filter(([, value]) => value !== '');
+  reconcile(byId('facts'), rows, {
+    key: ([name]) => name,
+    make: ([name]) => el('div', { data: { fact: name.replaceAll(' ', '_') } }, el('dt', {}, name), el('dd')),
+    update: (row, [, value]) => setText(row.lastElementChild, value),
+  });
+  reconcile(byId('faults'), log.faults.slice(-FAULTS_MAX), {
+    key: (fault) => `${log.faults.indexOf(fault)} ${fault.text}`,
+    make: (fault) => el('li', {}, `${fault.rule}: ${fault.text}`),
+    update: () => {},
+  });
+}
+
+export function closeText({ code, reason }) {
+  const { text, then } = meaning(code);
+  return `${code} ${text}${reason ? ` (${reason})` : ''}; ${THEN[then]}`;
+}
+
+const DISCONNECTED = {
+  start: 'not connected',
+  dropped: 'dropped',
+  closed: 'closed',
+  refused: 'refused',
+};
+
+const THEN = {
+  stop: 'nothing to do',
+  final: 'final',
+  retry: 'retry',
+  later: 'retry later',
+  credential: 'new credential',
+};
+
+const ARROWS = { in: '↓', out: '↑', close: '✕' };
+const FRAMES_MAX = 300;
+const FRAME_CHARS_MAX = 4_000;
+const FAULTS_MAX = 10;

@@ -1,0 +1,118 @@
+// What the journeys share: a Chromium, tabs that note every error and every frame, and a few
+// gestures of a user. Conditions are waited for, never time.
+
+import { chromium } from 'playwright-core';
+
+export const BASE = process.env.QUINTET_URL;
+
+/** A Chromium of the system with an empty profile. */
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
+}
+
+/** A user id that no other test uses; so tests share a server and nothing else. */
+export function someone(name) {
+  return `${name}-${crypto.randomUUID().slice(0, 8)}`;
+}
+
+/**
+ * A tab on the page, in a browser context of its own. `tab.frames` are the server frames that came
+ * on the wire, as Chromium saw them; `tab.problems` is everything a console, the policy or the
+ * network complained about.
+ */
+export async function openTab(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
+  const page = await context.newPage();
+  const tab = { page, frames: [], sent: [], problems: [], sockets: 0, close: () => context.close() };
+  await page.addInitScript(() => {
+    globalThis.violations = [];
+    document.addEventListener('securitypolicyviolation', (event) => {
+      globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`);
+    });
+  });
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') tab.problems.push(message.text());
+  });
+  page.on('pageerror', (error) => tab.problems.push(String(error)));
+  page.on('dialog', (dialog) => {
+    tab.problems.push(`dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== BASE) tab.problems.push(`outside request: ${request.url()}`);
+  });
+  page.on('websocket', (socket) => {
+    const connection = tab.sockets++;
+    socket.on('framereceived', ({ payload }) => tab.frames.push({ connection, ...JSON.parse(payload) }));
+    socket.on('framesent', ({ payload }) => tab.sent.push({ connection, ...JSON.parse(payload) }));
+  });
+  await page.goto(BASE);
+  return tab;
+}
+
+/** Logs in and waits until the log has been read. */
+export async function logIn({ page }, user_id) {
+  await page.getByLabel('Log in as').fill(user_id);
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await isLive({ page });
+}
+
+export async function isLive({ page }) {
+  await page.locator('#connection[data-phase="live"]').waitFor();
+}
+
+/** Sends a text as a user would. */
+export async function send({ page }, text, agent_name = 'assistant') {
+  await page.locator(`#agent option[value="${agent_name}"]`).waitFor({ state: 'attached' });
+  await page.getByLabel('Agent', { exact: true }).selectOption(agent_name);
+  await page.getByLabel('Message', { exact: true }).fill(text);
+  await page.getByRole('button', { name: 'Send', exact: true }).click();
+}
+
+export const script = (...steps) => JSON.stringify({ steps });
+
+/** The `index`-th run on the screen. */
+export const runAt = ({ page }, index) => page.locator('.run').nth(index);
+
+/** Waits until the `index`-th run is in that state. */
+export async function runIs(tab, index, state) {
+  await tab.page.locator(`:nth-match(.run, ${index + 1})[data-state="${state}"]`).waitFor();
+}
+
+/** The conversation on the screen, in words. */
+export async function conversation({ page }) {
+  const turns = await page.locator('#turns > .turn').all();
+  return Promise.all(
+    turns.map(async (turn) => ({
+      message: await turn.locator('.message-text').textContent(),
+      state: await turn.locator('.run').getAttribute('data-state'),
+      events: await turn.locator('.event').evaluateAll((events) =>
+        events.map((event) => `${event.dataset.seq}${event.dataset.lastSeq > event.dataset.seq ? `-${event.dataset.lastSeq}` : ''} ${event.dataset.event}`),
+      ),
+      thoughts: await turn.locator('.thought').allTextContents(),
+      calls: await turn.locator('.json').allTextContents(),
+      answer: await turn.locator('.answer-text').textContent(),
+    })),
+  );
+}
+
+/** The offsets of the entries on the wire, in the order they came. */
+export const offsets = (tab) => tab.frames.filter((frame) => frame.seq || frame.type === 'user_message').map(({ offset }) => offset);
+
+/** Everything that went wrong in the tab; the page is well when this is empty. */
+export async function problems(tab) {
+  return [...tab.problems, ...(await tab.page.evaluate(() => globalThis.violations))];
+}

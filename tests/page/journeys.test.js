@@ -1,0 +1,362 @@
+// The journeys of a person at the page, in a real browser against a real server.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+
+import { conversation, isLive, launch, logIn, offsets, openTab, problems, runAt, runIs, script, send, someone } from './browser.js';
+
+const THINK = { think: 'a thought', kind: 'reasoning' };
+const SLOW_TOOL = { tool: { call_id: 'slow', tool_name: 'long_search', parameters: { q: 1 }, takes_ms: 600_000, results: null, error: null } };
+const ASK = { ask: { call_id: 'q1', tool_name: 'approve', parameters: { action: 'send' } } };
+
+/** 1, 2, 3 … to the last: nothing lost, nothing twice. */
+function assertWhole(list, what) {
+  assert.deepEqual(list, Array.from(list, (_, index) => index + 1), what);
+  assert.ok(list.length > 0, what);
+}
+
+describe('the page', { timeout: 300_000 }, () => {
+  let browser;
+  let tabs;
+
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser.close());
+  beforeEach(() => {
+    tabs = [];
+  });
+  /** Whatever a journey did, no console, no policy and no network has anything to complain about. */
+  afterEach(async () => {
+    for (const tab of tabs) {
+      const found = await problems(tab);
+      await tab.close();
+      assert.deepEqual(found, []);
+    }
+  });
+
+  const open = async (options) => {
+    const tab = await openTab(browser, options);
+    tabs.push(tab);
+    return tab;
+  };
+
+  test('log in, send, see the five events and the answer', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    await send(tab, 'What is (17 + 4) * 2^10?');
+    await runIs(tab, 0, 'succeeded');
+    const [turn] = await conversation(tab);
+    assert.equal(turn.message, 'What is (17 + 4) * 2^10?');
+    const kinds = turn.events.map((event) => event.split(' ')[1]);
+    for (const kind of ['agent_started', 'agent_thinking', 'tool_executing', 'tool_completed', 'agent_completed']) {
+      assert.ok(kinds.includes(kind), `${kind} is missing`);
+    }
+    assert.equal(kinds[0], 'agent_started');
+    assert.equal(kinds.at(-1), 'agent_completed');
+    assert.match(turn.answer, /21[,. ]?504/);
+    const end = tab.frames.find((frame) => frame.type === 'agent_completed');
+    assert.equal(turn.answer, end.final_response);
+  });
+
+  test('a rehearsal shows its thoughts, its call with parameters and results, and every seq', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    const tool = { call_id: 'c1', tool_name: 'lookup', parameters: { word: 'quintet' }, takes_ms: 1, results: { players: 5 }, error: null };
+    await send(tab, script({ ...THINK, repeat: 3 }, { tool }, { answer: 'five ' }, { answer: 'players' }), 'rehearsal');
+    await runIs(tab, 0, 'succeeded');
+    const [turn] = await conversation(tab);
+    assert.deepEqual(turn.events, ['1 agent_started', '2-4 agent_thinking', '5 tool_executing', '6 tool_completed', '7-8 agent_thinking', '9 agent_completed']);
+    assert.deepEqual(turn.thoughts, ['a thoughta thoughta thought']);
+    assert.deepEqual(turn.calls, ['{ "word": "quintet" }', '{ "players": 5 }']);
+    assert.equal(turn.answer, 'five players');
+    assert.match(await runAt(tab, 0).locator('[data-event="tool_completed"]').textContent(), /ok/);
+  });
+
+  test('reloaded in the middle of a run, the same conversation comes back and goes on', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    await send(tab, script(THINK, { answer: 'first' }), 'rehearsal');
+    await runIs(tab, 0, 'succeeded');
+    await send(tab, script(THINK, ASK, { answer: 'done' }), 'rehearsal');
+    await runIs(tab, 1, 'waiting');
+    const before = await conversation(tab);
+    assert.equal(before.length, 2);
+    await tab.page.reload();
+    await isLive(tab);
+    await runIs(tab, 1, 'waiting');
+    assert.deepEqual(await conversation(tab), before);
+    await tab.page.getByRole('button', { name: 'Send answer' }).click();
+    await runIs(tab, 1, 'succeeded');
+    const [first, second] = await conversation(tab);
+    assert.deepEqual(first, before[0]);
+    assert.equal(second.answer, 'done');
+  });
+
+  test('del_3: dropped and resumed in the middle of a run, nothing is lost and nothing comes twice', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    await send(tab, script({ think: '.', repeat: 300, interval_ms: 5 }, ASK, { answer: 'end' }), 'rehearsal');
+    const [drop, resume] = ['Drop', 'Resume'].map((name) => tab.page.getByRole('button', { name, exact: true }));
+    for (let round = 1; round <= 4; round += 1) {
+      const reached = offsets(tab).length + 5;
+      await tab.page.waitForFunction(
+        (least) => Number(document.querySelector('[data-event="agent_thinking"]')?.dataset.lastSeq ?? 0) >= least,
+        reached,
+      );
+      await drop.click();
+      await tab.page.locator('#connection[data-phase="disconnected"]').waitFor();
+      await resume.click();
+      await isLive(tab);
+    }
+    await runIs(tab, 0, 'waiting');
+    await tab.page.getByRole('button', { name: 'Send answer' }).click();
+    await runIs(tab, 0, 'succeeded');
+    const [turn] = await conversation(tab);
+    assert.deepEqual(turn.events.slice(0, 3), ['1 agent_started', '2-301 agent_thinking', '302 tool_executing']);
+    assert.equal(turn.thoughts[0], '.'.repeat(300));
+    assert.ok(tab.sockets >= 5);
+    // What the page applied, as it counts it; the wire itself may repeat what a dropped socket still carried.
+    await tab.page.getByRole('button', { name: 'Wire' }).click();
+    const fact = (name) => tab.page.locator(`[data-fact="${name}"] dd`).textContent();
+    assert.deepEqual([await fact('repeated'), await fact('holes')], ['0', '0']);
+    assert.equal(await fact('applied'), await fact('offset'));
+    assert.equal(await fact('offset'), String(Math.max(...offsets(tab))));
+    for (let connection = 0; connection < tab.sockets; connection += 1) {
+      const mine = tab.frames.filter((frame) => frame.connection === connection);
+      const after = mine.find((frame) => frame.type === 'ready')?.resumed_after ?? 0;
+      assert.deepEqual(offsets({ frames: mine }), Array.from(offsets({ frames: mine }), (_, index) => after + 1 + index));
+    }
+  });
+
+  test('del_6: a message written while dropped goes out once when the connection is back', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    await tab.page.locator('#agent option[value="rehearsal"]').waitFor({ state: 'attached' });
+    await tab.page.getByRole('button', { name: 'Drop', exact: true }).click();
+    await send(tab, script(THINK, { answer: 'late' }), 'rehearsal');
+    await tab.page.locator('.unsent[data-state="waiting"]').waitFor();
+    await tab.page.reload();
+    await runIs(tab, 0, 'succeeded');
+    assert.equal((await conversation(tab)).length, 1);
+    assert.equal(await tab.page.locator('.unsent').count(), 0);
+    assert.equal(tab.frames.filter((frame) => frame.type === 'user_message').length, 1);
+  });
+
+  test('run_11: a question is answered by the form, and the answer is in the log', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    await send(tab, script(THINK, ASK, { answer: 'thanks' }), 'rehearsal');
+    await runIs(tab, 0, 'waiting');
+    const form = tab.page.getByRole('form', { name: 'Answer approve' });
+    await form.getByLabel('Results (JSON)').fill('{"approved": ');
+    await form.getByRole('button', { name: 'Send answer' }).click();
+    await form.getByText('The results are not JSON').waitFor();
+    await form.getByLabel('Results (JSON)').fill('{"approved": true, "count": 12345678901234567890}');
+    await form.getByRole('button', { name: 'Send answer' }).click();
+    await runIs(tab, 0, 'succeeded');
+    const sent = tab.sent.filter((frame) => frame.type === 'complete_call');
+    assert.deepEqual(sent.map(({ call_id, status }) => [call_id, status]), [['q1', 'ok']]);
+    const [turn] = await conversation(tab);
+    assert.deepEqual(turn.calls, ['{ "action": "send" }', '{ "approved": true, "count": 12345678901234567890 }']);
+    assert.equal(await form.count(), 0);
+  });
+
+  test('run_11: a question is refused by the form', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    await send(tab, script(THINK, ASK, { answer: 'as you like' }), 'rehearsal');
+    await runIs(tab, 0, 'waiting');
+    const form = tab.page.getByRole('form', { name: 'Answer approve' });
+    await form.getByLabel('error', { exact: true }).check();
+    await form.getByLabel('Error', { exact: true }).fill('not today');
+    await form.getByRole('button', { name: 'Send answer' }).click();
+    await runAt(tab, 0).getByText('not today').waitFor();
+    assert.equal(await runAt(tab, 0).locator('[data-call="q1"]').getAttribute('data-state'), 'error');
+  });
+
+  test('run_7: cancelled while a tool works, the call closes first and the run ends', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    await send(tab, script(THINK, SLOW_TOOL, { answer: 'never' }), 'rehearsal');
+    await runIs(tab, 0, 'tools');
+    await runAt(tab, 0).getByRole('button', { name: 'Cancel' }).click();
+    await runIs(tab, 0, 'cancelled');
+    const [turn] = await conversation(tab);
+    assert.deepEqual(turn.events, ['1 agent_started', '2 agent_thinking', '3 tool_executing', '4 tool_completed', '5 agent_completed']);
+    assert.equal(await runAt(tab, 0).locator('[data-call="slow"]').getAttribute('data-state'), 'cancelled');
+    assert.equal(turn.answer, '');
+  });
+
+  test('run_8: to a busy thread a message is queued, refused, or interrupts, as chosen', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    const busy = tab.page.getByLabel('If busy');
+    await send(tab, script(THINK, SLOW_TOOL), 'rehearsal');
+    await runIs(tab, 0, 'tools');
+    await send(tab, script(THINK, { answer: 'queued' }), 'rehearsal');
+    await runIs(tab, 1, 'queued');
+    await busy.selectOption('reject');
+    await send(tab, script(THINK, { answer: 'refused' }), 'rehearsal');
+    const refused = tab.page.locator('.unsent[data-state="refused"]');
+    await refused.getByText('thread_busy').waitFor();
+    await refused.getByRole('button', { name: 'Discard' }).click();
+    await refused.waitFor({ state: 'detached' });
+    await busy.selectOption('interrupt');
+    await send(tab, script(THINK, { answer: 'in front' }), 'rehearsal');
+    await runIs(tab, 2, 'succeeded');
+    assert.deepEqual((await conversation(tab)).map(({ state, answer }) => [state, answer]), [['cancelled', ''], ['cancelled', ''], ['succeeded', 'in front']]);
+  });
+
+  test('iso_2: two users side by side share nothing, though their threads have the same name', async () => {
+    const [ada, eve] = [await open(), await open()];
+    const names = [someone('ada'), someone('eve')];
+    await Promise.all([logIn(ada, names[0]), logIn(eve, names[1])]);
+    await Promise.all([
+      send(ada, script({ think: 'ada thinks' }, ASK, { answer: 'ada reads' }), 'rehearsal'),
+      send(eve, script({ think: 'eve thinks' }, ASK, { answer: 'eve reads' }), 'rehearsal'),
+    ]);
+    await Promise.all([runIs(ada, 0, 'waiting'), runIs(eve, 0, 'waiting')]);
+    await ada.page.getByRole('button', { name: 'Send answer' }).click();
+    await runIs(ada, 0, 'succeeded');
+    assert.equal(await runAt(eve, 0).getAttribute('data-state'), 'waiting');
+    await eve.page.getByRole('button', { name: 'Send answer' }).click();
+    await runIs(eve, 0, 'succeeded');
+    for (const [tab, own, other] of [[ada, names[0], 'eve'], [eve, names[1], 'ada']]) {
+      const [turn, ...more] = await conversation(tab);
+      assert.deepEqual(more, []);
+      assert.ok(!JSON.stringify(turn).includes(`${other} `));
+      const entries = tab.frames.filter((frame) => frame.offset && frame.user_id);
+      assert.deepEqual([...new Set(entries.map((entry) => entry.user_id))], [own]);
+      assert.deepEqual([...new Set(entries.map((entry) => entry.thread_id))], ['main']);
+      assertWhole(offsets(tab), own);
+    }
+  });
+
+  test('two tabs of one user show the same, live', async () => {
+    const user_id = someone('ada');
+    const [one, two] = [await open(), await open()];
+    await logIn(one, user_id);
+    await logIn(two, user_id);
+    await send(one, script(THINK, ASK, { answer: 'both' }), 'rehearsal');
+    await runIs(two, 0, 'waiting');
+    await two.page.getByRole('button', { name: 'Send answer' }).click();
+    await Promise.all([runIs(one, 0, 'succeeded'), runIs(two, 0, 'succeeded')]);
+    assert.deepEqual(await conversation(one), await conversation(two));
+  });
+
+  test('threads: a new one is empty, and each keeps its own conversation', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    await send(tab, script(THINK, { answer: 'in main' }), 'rehearsal');
+    await runIs(tab, 0, 'succeeded');
+    await tab.page.getByLabel('Id of the new thread').fill('second');
+    await tab.page.getByRole('button', { name: 'New thread' }).click();
+    await tab.page.getByRole('heading', { name: 'second' }).waitFor();
+    assert.equal((await conversation(tab)).length, 0);
+    await send(tab, script(THINK, { answer: 'in second' }), 'rehearsal');
+    await runIs(tab, 0, 'succeeded');
+    assert.equal((await conversation(tab))[0].answer, 'in second');
+    await tab.page.locator('[data-thread="main"].thread').click();
+    await tab.page.getByRole('heading', { name: 'main' }).waitFor();
+    assert.equal((await conversation(tab))[0].answer, 'in main');
+  });
+
+  test('with the keyboard alone: log in, choose a script, send, answer, cancel', async () => {
+    const tab = await open();
+    const { keyboard } = tab.page;
+    const focused = () => tab.page.evaluate(() => document.activeElement.textContent.trim());
+    const tabTo = async (name) => {
+      for (let presses = 0; presses < 60 && (await focused()) !== name; presses += 1) await keyboard.press('Tab');
+      assert.equal(await focused(), name, 'reachable with Tab');
+    };
+    await keyboard.type(someone('ada'));
+    await keyboard.press('Enter');
+    await isLive(tab);
+    await tab.page.locator('#agent option[value="rehearsal"]').waitFor({ state: 'attached' });
+    assert.equal(await tab.page.evaluate(() => document.activeElement.id), 'text');
+    for (let presses = 0; presses < 3; presses += 1) await keyboard.press('Tab');
+    assert.equal(await tab.page.evaluate(() => document.activeElement.id), 'script');
+    await keyboard.type('Ask for');
+    await tab.page.waitForFunction(() => document.getElementById('text').value.includes('"ask"'));
+    await tabTo('Send');
+    await keyboard.press('Enter');
+    await runIs(tab, 0, 'waiting');
+    await tabTo('Send answer');
+    await keyboard.press('Enter');
+    await runIs(tab, 0, 'succeeded');
+    assert.equal(await tab.page.evaluate(() => document.activeElement.id), 'text');
+    await keyboard.type(script(THINK, { hang: true }));
+    await keyboard.press('Enter');
+    await runIs(tab, 1, 'thinking');
+    await tabTo('Cancel');
+    await keyboard.press('Space');
+    await runIs(tab, 1, 'cancelled');
+  });
+
+  test('markup from anywhere is shown as text and never becomes markup', async () => {
+    const tab = await open();
+    await logIn(tab, someone('<i>ada</i>'));
+    const markup = (name) => `<img src=x class=planted onerror=alert("${name}")><script class=planted>alert(1)</script>`;
+    const tool = { call_id: 'c1', tool_name: 't', parameters: { [markup('key')]: markup('value') }, takes_ms: 1, results: markup('results'), error: null };
+    const bad = { ...tool, call_id: 'c2', results: null, error: markup('error') };
+    await send(tab, script({ think: markup('think') }, { tool }, { tool: bad }, { answer: markup('answer') }), 'rehearsal');
+    await runIs(tab, 0, 'succeeded');
+    await send(tab, markup('text'), 'rehearsal');
+    await runIs(tab, 1, 'failed');
+    await send(tab, script(THINK, { fail: markup('fail') }), 'rehearsal');
+    await runIs(tab, 2, 'failed');
+    await tab.page.getByRole('button', { name: 'Wire' }).click();
+    await tab.page.locator('.frame').first().waitFor();
+    assert.equal(await tab.page.locator('.planted').count(), 0);
+    const [first, second, third] = await conversation(tab);
+    assert.equal(first.answer, markup('answer'));
+    assert.deepEqual(first.thoughts, [markup('think')]);
+    assert.equal(first.calls.length, 3);
+    assert.equal(second.message, markup('text'));
+    assert.ok((await runAt(tab, 2).locator('.run-error').textContent()).includes(markup('fail')));
+    assert.ok((await tab.page.locator('#user').textContent()).startsWith('<i>ada</i>'));
+    assert.equal(third.state, 'failed');
+  });
+
+  test('every course that a run can take is drawn to its end', async () => {
+    const tab = await open();
+    await logIn(tab, someone('ada'));
+    const tools = ['a', 'b'].map((call_id, index) => ({ call_id, tool_name: 'side', parameters: {}, takes_ms: 20 - 10 * index, results: index, error: null }));
+    const courses = [
+      ['succeeded', script(THINK, { tools }, { answer: 'x' })],
+      ['failed', script(THINK, { fail: 'it failed' }), 'agent_error'],
+      ['failed', script(THINK, { panic: 'it panicked' }), 'agent_panic'],
+      ['failed', script(THINK, { illegal: 'complete_unopened_call' }), 'violation'],
+      ['failed', script(THINK, { illegal: 'complete_with_open_call' }), 'violation'],
+      ['failed', script(THINK, { illegal: 'reopen_call' }), 'violation'],
+      ['failed', script({ illegal: 'tool_before_thinking' }), 'violation'],
+      ['failed', '{"steps": [', 'invalid_script'],
+    ];
+    for (const [index, [state, text, code]] of courses.entries()) {
+      await send(tab, text, 'rehearsal');
+      await runIs(tab, index, state);
+      if (code) assert.match(await runAt(tab, index).locator('.run-error').textContent(), new RegExp(`^${code}: `));
+      assert.equal(await runAt(tab, index).locator('.faults li').count(), 0);
+    }
+    assertWhole(offsets(tab));
+  });
+
+  test('on a phone nothing overflows, and the threads and the wire open and close', async () => {
+    const tab = await open({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, colorScheme: 'dark' });
+    await logIn(tab, someone('a-rather-long-name'));
+    await send(tab, script({ think: 'x'.repeat(400) }, { ...ASK }, { answer: 'y'.repeat(400) }), 'rehearsal');
+    await runIs(tab, 0, 'waiting');
+    const overflow = () => tab.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+    assert.equal(await overflow(), 0);
+    await tab.page.getByRole('button', { name: 'Threads' }).click();
+    await tab.page.getByRole('button', { name: 'New thread' }).waitFor();
+    await tab.page.keyboard.press('Escape');
+    await tab.page.getByRole('button', { name: 'New thread' }).waitFor({ state: 'hidden' });
+    await tab.page.getByRole('button', { name: 'Wire' }).click();
+    await tab.page.getByRole('heading', { name: 'Frames' }).waitFor();
+    assert.equal(await overflow(), 0);
+    await tab.page.getByRole('button', { name: 'Close' }).click();
+    await tab.page.getByRole('heading', { name: 'Frames' }).waitFor({ state: 'hidden' });
+  });
+});
