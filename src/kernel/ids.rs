@@ -88,6 +88,9 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
+/// The one spelling of a UUID that the service writes and takes.
+const UUID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+
 const NAME_PATTERN: Option<&str> = Some("^[A-Za-z0-9_-]{1,64}$");
 
 text_id!(
@@ -176,7 +179,7 @@ macro_rules! uuid_id {
                 stringify!($name).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({"type": "string", "format": "uuid"})
+                json_schema!({"type": "string", "format": "uuid", "pattern": UUID_PATTERN})
             }
         }
     };

@@ -3,15 +3,17 @@
 //! - [`entry`], [`shapes`]: an entry as the line that journal and connections share
 //! - [`client`], `fields`, [`form`]: frames in; [`server`]: frames out, besides entries
 //! - [`http`], [`problem`]: bodies of the HTTP routes
-//! - [`schema`]: all of it as JSON Schema
+//! - [`schema`], [`openapi`], [`asyncapi`]: all of it, machine-readable
 //! - [`codes`]: error codes and close codes
 
+pub mod asyncapi;
 pub mod client;
 pub mod codes;
 pub mod entry;
 pub(crate) mod fields;
 pub mod form;
 pub mod http;
+pub mod openapi;
 pub mod problem;
 #[cfg(test)]
 pub(crate) mod sample;

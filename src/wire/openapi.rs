@@ -1,0 +1,446 @@
+//! The HTTP routes as OpenAPI 3.1, put together from the schemas of the types that the routes use.
+//!
+//! Guarantee: each route of the contract is here with every answer it can give; errors are always
+//! [`Problem`]s.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    form::{AnswerForm, MessageForm},
+    http::{
+        AgentsList, CallCompleted, EntriesPage, LoggedIn, LoginRequest, MessageAccepted,
+        PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunCancelled,
+        RunInfo, ThreadsPage, TicketIssued, TicketRequest,
+    },
+    problem::{PROBLEM_JSON, Problem},
+    schema::{self, read, written},
+};
+
+/// The document of `GET /openapi.json`.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for route in routes() {
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        path[route.method] = operation(&route);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Quintet",
+            "version": super::server::PROTOCOL,
+            "summary": "Delivers the events of every agent run to the user who owns it: in legal order, durably, once.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "servers": [{"url": "/"}],
+        "tags": [
+            {"name": "messages", "description": "Say something, and see what becomes of it."},
+            {"name": "log", "description": "Read the user's log."},
+            {"name": "access", "description": "Credentials."},
+            {"name": "contract", "description": "This contract, machine-readable."},
+            {"name": "operations", "description": "On a listener of their own."},
+        ],
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+                    "description": "The user id is the `sub` claim.",
+                },
+                "ticket": {
+                    "type": "apiKey", "in": "query", "name": "ticket",
+                    "description": "Opens one connection, for clients that cannot set a header (AUTH-1).",
+                },
+            },
+            "schemas": schemas(),
+            "parameters": parameters(),
+            "responses": problems(),
+        },
+    })
+}
+
+/// One route with what it takes and gives.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    tag: &'static str,
+    id: &'static str,
+    summary: &'static str,
+    parameters: &'static [&'static str],
+    body: Body,
+    answer: (u16, &'static str, Answer),
+    errors: &'static [u16],
+}
+
+enum Body {
+    None,
+    Optional(&'static str),
+    Required(&'static str),
+}
+
+/// What comes on success.
+enum Answer {
+    /// JSON of the schema of this name.
+    Json(&'static str),
+    /// Another document, by its media type.
+    Text(&'static str),
+    /// No body.
+    Empty,
+}
+
+fn routes() -> Vec<Route> {
+    use Answer::{Empty, Json, Text};
+    let get = |tag, path, id, summary, parameters, description, answer, errors| Route {
+        method: "get",
+        path,
+        tag,
+        id,
+        summary,
+        parameters,
+        body: Body::None,
+        answer: (200, description, answer),
+        errors,
+    };
+    let post = |tag, path, id, summary, parameters, body, answer, errors| Route {
+        method: "post",
+        path,
+        tag,
+        id,
+        summary,
+        parameters,
+        body,
+        answer,
+        errors,
+    };
+    vec![
+        post(
+            "access",
+            "/v1/tickets",
+            "issueTicket",
+            "Issues a ticket for one connection",
+            &[],
+            Body::Optional("TicketRequest"),
+            (201, "The ticket", Json("TicketIssued")),
+            &[400, 401, 403, 413, 415, 429, 503],
+        ),
+        post(
+            "messages",
+            "/v1/messages",
+            "sendMessage",
+            "Sends a message: the same as the frame `send_message`",
+            &[],
+            Body::Required("NewMessage"),
+            (202, "The message and its run survive any crash from here on", Json("MessageAccepted")),
+            &[400, 401, 403, 409, 413, 415, 429, 503],
+        ),
+        get(
+            "log",
+            "/v1/entries",
+            "listEntries",
+            "Reads the user's log, page by page",
+            &["after", "entriesLimit"],
+            "Entries in order",
+            Json("EntriesPage"),
+            &[400, 401, 403, 429, 503],
+        ),
+        get(
+            "log",
+            "/v1/threads",
+            "listThreads",
+            "Lists the user's threads, the one with the latest entry first",
+            &["before", "threadsLimit"],
+            "Threads",
+            Json("ThreadsPage"),
+            &[400, 401, 403, 429, 503],
+        ),
+        get(
+            "log",
+            "/v1/threads/{thread_id}/entries",
+            "listThreadEntries",
+            "Reads the entries of one thread, page by page",
+            &["threadId", "after", "entriesLimit"],
+            "Entries in order; of a thread that does not exist, none",
+            Json("EntriesPage"),
+            &[400, 401, 403, 429, 503],
+        ),
+        get(
+            "messages",
+            "/v1/runs/{run_id}",
+            "showRun",
+            "Shows one run",
+            &["runId"],
+            "The run",
+            Json("RunInfo"),
+            &[400, 401, 403, 404, 429, 503],
+        ),
+        post(
+            "messages",
+            "/v1/runs/{run_id}/cancel",
+            "cancelRun",
+            "Ends a run: the same as the frame `cancel_run`",
+            &["runId"],
+            Body::None,
+            (200, "The end of the run is in the log", Json("RunCancelled")),
+            &[400, 401, 403, 404, 409, 429, 503],
+        ),
+        post(
+            "messages",
+            "/v1/runs/{run_id}/calls/{call_id}",
+            "completeCall",
+            "Closes a call that waits for the client: the same as the frame `complete_call`",
+            &["runId", "callId"],
+            Body::Required("Answer"),
+            (200, "The `tool_completed` is in the log", Json("CallCompleted")),
+            &[400, 401, 403, 404, 409, 413, 415, 429, 503],
+        ),
+        get(
+            "log",
+            "/v1/stream",
+            "streamEntries",
+            "Streams the entries as server-sent events: `id` is `epoch:offset`, `data` the entry",
+            &["after", "lastEventId"],
+            "Entries, the kept ones first, then live ones",
+            Text("text/event-stream"),
+            &[400, 401, 403, 429, 503],
+        ),
+        Route {
+            method: "get",
+            path: "/v1/ws",
+            tag: "messages",
+            id: "openSocket",
+            summary: "Opens a WebSocket, subprotocol `quintet.v1`: see `/asyncapi.json`",
+            parameters: &[],
+            body: Body::None,
+            answer: (101, "The connection speaks WebSocket", Empty),
+            errors: &[400, 401, 403, 429, 503],
+        },
+        get(
+            "messages",
+            "/v1/agents",
+            "listAgents",
+            "Lists the agents that a message may name",
+            &[],
+            "The agents",
+            Json("AgentsList"),
+            &[401, 403, 429, 503],
+        ),
+        post(
+            "access",
+            "/dev/login",
+            "devLogin",
+            "Logs in as anyone; exists only under `quintet dev`",
+            &[],
+            Body::Required("LoginRequest"),
+            (200, "A token", Json("LoggedIn")),
+            &[400, 403, 404, 413, 415, 429],
+        ),
+        get(
+            "contract",
+            "/openapi.json",
+            "showOpenApi",
+            "This document",
+            &[],
+            "OpenAPI 3.1",
+            Text("application/json"),
+            &[],
+        ),
+        get(
+            "contract",
+            "/asyncapi.json",
+            "showAsyncApi",
+            "The WebSocket and the event stream",
+            &[],
+            "AsyncAPI 3.0",
+            Text("application/json"),
+            &[],
+        ),
+        get(
+            "contract",
+            "/schema/{frame}.json",
+            "showSchema",
+            "The JSON Schema of one frame or entry, or of `client`, `server` or `entry`",
+            &["frame"],
+            "JSON Schema, draft 2020-12",
+            Text("application/schema+json"),
+            &[404],
+        ),
+        get(
+            "operations",
+            "/livez",
+            "live",
+            "Whether the process is alive",
+            &[],
+            "It is",
+            Text("text/plain"),
+            &[],
+        ),
+        get(
+            "operations",
+            "/readyz",
+            "ready",
+            "Whether new connections are welcome",
+            &[],
+            "They are",
+            Text("text/plain"),
+            &[503],
+        ),
+        get(
+            "operations",
+            "/metrics",
+            "metrics",
+            "Prometheus metrics",
+            &[],
+            "Metrics",
+            Text("text/plain"),
+            &[],
+        ),
+    ]
+}
+
+fn operation(route: &Route) -> Value {
+    let mut responses = Map::new();
+    let (status, description, answer) = &route.answer;
+    let mut success = json!({"description": description});
+    match answer {
+        Answer::Json(name) => {
+            success["content"] = json!({"application/json": {"schema": component("schemas", name)}})
+        }
+        Answer::Text(media) => success["content"] = json!({*media: {}}),
+        Answer::Empty => {}
+    }
+    responses.insert(status.to_string(), success);
+    for error in route.errors {
+        responses.insert(error.to_string(), component("responses", &error.to_string()));
+    }
+    responses.insert("default".to_owned(), component("responses", "500"));
+    let parameters: Vec<_> = route.parameters.iter().map(|name| component("parameters", name)).collect();
+    let mut operation = json!({
+        "operationId": route.id, "summary": route.summary, "tags": [route.tag],
+        "parameters": parameters, "responses": responses,
+    });
+    match route.body {
+        Body::None => {}
+        Body::Optional(name) => operation["requestBody"] = request_body(name, false),
+        Body::Required(name) => operation["requestBody"] = request_body(name, true),
+    }
+    if route.path == "/v1/ws" {
+        // None of the two: the credential comes in `hello`.
+        operation["security"] = json!([{"bearer": []}, {"ticket": []}, {}]);
+    } else if !route.path.starts_with("/v1/") {
+        operation["security"] = json!([]);
+    }
+    if route.tag == "operations" {
+        operation["servers"] = json!([{"url": "http://localhost:9090", "description": "`--admin-listen`"}]);
+    }
+    operation
+}
+
+fn request_body(name: &str, required: bool) -> Value {
+    json!({"required": required, "content": {"application/json": {"schema": component("schemas", name)}}})
+}
+
+fn component(kind: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{kind}/{name}")})
+}
+
+/// Every schema by its name. Those of frames and entries have the frame's name.
+fn schemas() -> Map<String, Value> {
+    let mut page = written::<EntriesPage>();
+    page["properties"]["entries"] = json!({"type": "array", "items": component("schemas", "entry")});
+    if let Some(required) = page["required"].as_array_mut() {
+        required.push(json!("entries"));
+    }
+    let named = [
+        ("TicketRequest", read::<TicketRequest>()),
+        ("TicketIssued", written::<TicketIssued>()),
+        ("NewMessage", read::<MessageForm<'_>>()),
+        ("MessageAccepted", written::<MessageAccepted>()),
+        ("EntriesPage", page),
+        ("ThreadsPage", written::<ThreadsPage>()),
+        ("RunInfo", written::<RunInfo>()),
+        ("RunCancelled", written::<RunCancelled>()),
+        ("Answer", read::<AnswerForm<'_>>()),
+        ("CallCompleted", written::<CallCompleted>()),
+        ("AgentsList", written::<AgentsList>()),
+        ("LoginRequest", read::<LoginRequest>()),
+        ("LoggedIn", written::<LoggedIn>()),
+        ("Problem", written::<Problem>()),
+    ];
+    let entries = schema::ENTRY.into_iter().filter_map(|name| Some((name, schema::frame(name)?)));
+    let one_of: Vec<_> = schema::ENTRY.iter().map(|name| component("schemas", name)).collect();
+    let mapping: Map<_, _> = schema::ENTRY
+        .iter()
+        .map(|name| (name.to_string(), json!(format!("#/components/schemas/{name}"))))
+        .collect();
+    let entry = json!({
+        "description": "One line of a user's log.", "oneOf": one_of,
+        "discriminator": {"propertyName": "type", "mapping": mapping},
+    });
+    let all = named.into_iter().chain(entries).chain([("entry", entry)]);
+    all.map(|(name, schema)| (name.to_owned(), embedded(schema))).collect()
+}
+
+/// A schema as part of a document, which names the dialect once for all.
+pub(super) fn embedded(mut schema: Value) -> Value {
+    if let Some(object) = schema.as_object_mut() {
+        object.remove("$schema");
+    }
+    schema
+}
+
+fn parameters() -> Value {
+    let name = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"});
+    let uuid = json!({"type": "string", "format": "uuid"});
+    let offset = json!({"type": "integer", "format": "uint64", "minimum": 0});
+    let path =
+        |name: &str, schema: &Value| json!({"name": name, "in": "path", "required": true, "schema": schema});
+    let query = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    let limit =
+        |default: u32, max: u32| json!({"type": "integer", "minimum": 1, "maximum": max, "default": default});
+    let frames: Vec<_> = schema::names().collect();
+    json!({
+        "threadId": path("thread_id", &name),
+        "callId": path("call_id", &name),
+        "runId": path("run_id", &uuid),
+        "frame": path("frame", &json!({"enum": frames})),
+        "after": query("after", "What follows this offset.", offset.clone()),
+        "before": query("before", "Threads whose last entry lies before this offset.", offset),
+        "entriesLimit": query("limit", "Entries on the page.", limit(PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)),
+        "threadsLimit": query("limit", "Threads on the page.", limit(PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX)),
+        "lastEventId": {
+            "name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[0-9a-f-]{36}:[0-9]+$"},
+            "description": "The `id` of the last event applied, `epoch:offset`; goes before `after`.",
+        },
+    })
+}
+
+/// The answers that are errors, by status.
+fn problems() -> Map<String, Value> {
+    let statuses = [
+        (400, "The request cannot be understood, or names an agent that does not exist"),
+        (401, "No valid credential"),
+        (403, "This origin or this credential may not do this"),
+        (404, "There is no such thing, or it is another user's"),
+        (409, "The thread is busy, the run has ended, or the call is closed"),
+        (413, "The body or a field of it is too large"),
+        (415, "The body is not `application/json`"),
+        (429, "Too many requests, or a limit of the user is reached"),
+        (500, "A fault of the service"),
+        (503, "Draining, or the journal is not available; repeating the same request is safe"),
+    ];
+    let response = |status: u16, description: &str| {
+        let schema = component("schemas", "Problem");
+        let mut response = json!({"description": description, "content": {PROBLEM_JSON: {"schema": schema}}});
+        if [429, 503].contains(&status) {
+            response["headers"] = json!({"Retry-After": {
+                "description": "Seconds, rounded up.", "schema": {"type": "integer", "minimum": 0},
+            }});
+        }
+        response
+    };
+    statuses.into_iter().map(|(status, text)| (status.to_string(), response(status, text))).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::wire::{asyncapi, codes::ErrorCode, sample};
+
+/// Every `$ref` of a document, by the pointer it holds.
+fn references(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(reference)) = map.get("$ref") {
+                found.insert(reference.clone());
+            }
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_component_is_used() {
+    for document in [document(), asyncapi::document()] {
+        let mut found = BTreeSet::new();
+        references(&document, &mut found);
+        assert!(found.len() > 20);
+        for reference in &found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        }
+        for (kind, components) in document["components"].as_object().unwrap() {
+            for name in components.as_object().unwrap().keys().filter(|_| kind != "securitySchemes") {
+                assert!(found.contains(&format!("#/components/{kind}/{name}")), "{kind} {name} is not used");
+            }
+        }
+    }
+}
+
+/// The routes of the contract, once more.
+#[test]
+fn every_route_of_the_contract_is_described() {
+    let routes: BTreeSet<_> = document()["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+        })
+        .collect();
+    let contract = "post /v1/tickets|post /v1/messages|get /v1/entries|get /v1/threads|get /v1/threads/{thread_id}/entries|\
+        get /v1/runs/{run_id}|post /v1/runs/{run_id}/cancel|post /v1/runs/{run_id}/calls/{call_id}|get /v1/stream|get /v1/ws|\
+        get /v1/agents|get /livez|get /readyz|get /metrics|get /openapi.json|get /asyncapi.json|get /schema/{frame}.json|\
+        post /dev/login";
+    assert_eq!(routes, contract.split('|').map(str::to_owned).collect());
+}
+
+#[test]
+fn every_operation_declares_what_it_needs() {
+    let document = document();
+    let mut ids = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for operation in methods.as_object().unwrap().values() {
+            assert!(ids.insert(operation["operationId"].to_string()), "{path} shares its id");
+            let declared: BTreeSet<_> = operation["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|p| document.pointer(&p["$ref"].as_str().unwrap()[1..]).unwrap())
+                .filter(|p| p["in"] == "path")
+                .map(|p| p["name"].as_str().unwrap())
+                .collect();
+            let in_path: BTreeSet<_> =
+                path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect();
+            assert_eq!(declared, in_path, "{path}");
+            let bearer = operation.get("security").is_none();
+            assert_eq!(bearer, path.starts_with("/v1/") && path != "/v1/ws", "{path}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert_eq!(
+                path.starts_with("/v1/"),
+                responses.contains_key("401"),
+                "{path} without a credential"
+            );
+            assert_eq!(operation.get("requestBody").is_some(), responses.contains_key("415"), "{path}");
+        }
+    }
+}
+
+#[test]
+fn every_error_of_http_has_a_response() {
+    let document = document();
+    for code in ErrorCode::ALL {
+        let status = Problem::new(code, "x").status;
+        assert!(
+            document["components"]["responses"].get(status.to_string()).is_some(),
+            "{code:?} is {status}"
+        );
+    }
+}
+
+#[test]
+fn every_schema_of_the_document_is_one() {
+    for (name, schema) in document()["components"]["schemas"].as_object().unwrap() {
+        jsonschema::draft202012::meta::validate(schema).unwrap_or_else(|e| panic!("{name}: {e}"));
+    }
+}
+
+fn fits(name: &str, value: &Value) {
+    let mut schema = document()["components"]["schemas"][name].clone();
+    schema["components"] = document()["components"].clone();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let errors: Vec<_> = validator.iter_errors(value).map(|e| e.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new(), "{name}: {value}");
+    for key in value.as_object().unwrap().keys() {
+        let mut less = value.clone();
+        less.as_object_mut().unwrap().remove(key);
+        assert!(!validator.is_valid(&less), "{name} without {key}");
+    }
+}
+
+#[test]
+fn bodies_fit_their_schemas() {
+    let ann = sample::ann();
+    let lines: Vec<_> = sample::one_of_each()
+        .iter()
+        .map(|entry| {
+            let mut out = bytes::BytesMut::new();
+            crate::wire::entry::encode(&ann, entry, &mut out);
+            out
+        })
+        .collect();
+    let epoch = crate::kernel::ids::Epoch(uuid::Uuid::from_u128(7));
+    let offset = crate::kernel::ids::Offset;
+    for count in [0, 1, lines.len()] {
+        let mut body = bytes::BytesMut::new();
+        let page =
+            EntriesPage { epoch, after: offset(0), head: offset(9), gap: None, next_after: Some(offset(7)) };
+        page.encode(lines[..count].iter().map(|line| &line[..]), &mut body);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["entries"].as_array().unwrap().len(), count);
+        fits("EntriesPage", &body);
+    }
+    let problem = Problem::new(ErrorCode::NotFound, "no such run");
+    let body: Value = serde_json::from_str(&problem.encode()).unwrap();
+    assert_eq!(
+        body,
+        json!({"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no such run", "code": "not_found"})
+    );
+    fits("Problem", &body);
+    assert_eq!(problem.with_status(403).title, "Forbidden");
+    fits(
+        "RunInfo",
+        &json!({
+            "run_id": "01938c2e-7b1a-7c3d-8e4f-0123456789ab", "thread_id": "t", "message_id": "m", "agent_name": "a",
+            "state": "waiting", "status": null, "accepted_offset": 1, "started_offset": null, "completed_offset": null,
+            "accepted_at": 7,
+        }),
+    );
+}
+
+#[test]
+fn the_documents_are_what_they_were() {
+    let paths = document()["paths"].clone();
+    insta::assert_snapshot!("openapi_paths", serde_json::to_string_pretty(&paths).unwrap());
+    let channels = asyncapi::document();
+    let channels = json!({"channels": channels["channels"], "operations": channels["operations"]});
+    insta::assert_snapshot!("asyncapi_channels", serde_json::to_string_pretty(&channels).unwrap());
+}
