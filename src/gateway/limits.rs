@@ -15,10 +15,8 @@ crate::limits! {
         pub head_wait_ms_max: u64 = 10_000, in 100..=600_000;
         /// Time in which a peer must send the whole body of a request.
         pub body_wait_ms_max: u64 = 30_000, in 100..=600_000;
-        /// Entries of one page of `GET /v1/entries` and of a thread's entries.
-        pub page_entries_max: usize = 1_000, in 1..=100_000;
-        /// Threads of one page of `GET /v1/threads`.
-        pub page_threads_max: usize = 200, in 1..=10_000;
+        /// Time that a request may take in all; then its outcome is not known (DEL-7).
+        pub request_wait_ms_max: u64 = 60_000, in 100..=600_000;
         /// Bytes of entries in one page.
         pub page_bytes_max: usize = 4 * 1024 * 1024, in 65_536..=268_435_456;
         /// Sockets of the public listener that are open at once, whatever they carry.
@@ -46,7 +44,7 @@ crate::limits! {
         /// Tickets outstanding of one user.
         pub user_tickets_max: usize = 64, in 1..=100_000;
         /// Bytes of one bearer token.
-        pub token_bytes_max: usize = 8 * 1024, in 64..=65_536;
+        pub token_bytes_max: usize = 8 * 1024, in 64..=8_192;
         /// Clocks of issuer and service may differ by this much when a token's `nbf` is checked;
         /// its `exp` is never stretched (AUTH-3).
         pub clock_skew_ms_max: u64 = 5_000, in 0..=60_000;

@@ -4,19 +4,26 @@
 //! - [`auth`]: a credential in, an identity out; [`token`], [`jwks`], [`tickets`]: the two kinds
 //! - [`origins`], [`admit`]: who is refused before anything else happens
 //! - [`page`]: the chat page of `quintet dev`
+//! - [`router`]: the public listener's routes; [`http`]: those that answer once; [`refusal`]: why not
+//! - [`listen`]: sockets; [`operations`]: the routes of the admin listener
 //! - [`drain`]: the latch that ends it all in order
 
 pub mod admit;
 pub mod auth;
 pub mod dev;
 pub mod drain;
+pub mod http;
 pub mod jwks;
 pub mod limits;
+pub mod listen;
+pub mod operations;
 pub mod origins;
 pub mod page;
+pub mod refusal;
+pub mod router;
 pub mod state;
 mod sync;
 pub mod tickets;
 pub mod token;
 
-pub use state::Gateway;
+pub use self::{router::router, state::Gateway};

@@ -46,15 +46,18 @@ impl Origins {
         self
     }
 
+    /// Whether a page of this origin may speak to the service.
+    pub fn contains(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().is_ok_and(|origin| self.0.contains(origin))
+    }
+
     /// The origin of a request: `None` if no browser sent it, refused if it is not on the list, or
     /// if there are several (AUTH-4).
     pub fn check<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Forbidden> {
         let mut sent = headers.get_all(header::ORIGIN).iter();
         match (sent.next(), sent.next()) {
             (None, _) => Ok(None),
-            (Some(origin), None) if origin.to_str().is_ok_and(|origin| self.0.contains(origin)) => {
-                Ok(Some(origin))
-            }
+            (Some(origin), None) if self.contains(origin) => Ok(Some(origin)),
             _ => Err(Forbidden),
         }
     }

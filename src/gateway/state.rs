@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use super::{admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, limits::GatewayLimits, origins::Origins};
-use crate::{
-    runtime::tasks::Tasks,
-    user::{agents::SharedAgents, factory::Factory},
-};
+use crate::{runtime::tasks::Tasks, user::factory::Factory, wire::http::AgentInfo};
 
 /// The gateway of one service.
 #[derive(Clone)]
 pub struct Gateway {
     /// Users' machines, and the only way to them (ISO-4).
     pub factory: Factory,
-    pub agents: SharedAgents,
+    /// The agents that a message may name.
+    pub agents: Arc<[AgentInfo]>,
     pub auth: Auth,
     pub origins: Arc<Origins>,
     pub admit: Admit,

@@ -18,6 +18,7 @@ pub use self::{
     table::{Setting, table},
     value::Raw,
 };
+use super::limits::RetentionLimits;
 use crate::{gateway::limits::GatewayLimits, kernel::limits::Limits};
 
 /// The effective settings.
@@ -37,6 +38,7 @@ pub struct Settings {
     pub log_format: LogFormat,
     pub kernel: Limits,
     pub gateway: GatewayLimits,
+    pub retention: RetentionLimits,
 }
 
 /// The form of the log on stderr.
@@ -65,7 +67,15 @@ impl Default for Settings {
             log_format: LogFormat::Auto,
             kernel: Limits::DEFAULT,
             gateway: GatewayLimits::DEFAULT,
+            retention: RetentionLimits::DEFAULT,
         }
+    }
+}
+
+impl Settings {
+    /// The bounds of each user's machines.
+    pub fn user_limits(&self) -> Limits {
+        self.kernel
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     gateway::{limits::GatewayLimits, origins::Origins},
     kernel::limits::Limits,
+    ops::limits::RetentionLimits,
     runtime::limits::Limit,
 };
 
@@ -32,6 +33,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(credentials());
     rows.extend(logs());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
+    rows.extend(limits(RetentionLimits::TABLE, |s| &s.retention, |s| &mut s.retention));
     rows.extend(limits(KERNEL, |s| &s.kernel, |s| &mut s.kernel));
     rows
 }
@@ -202,7 +204,7 @@ macro_rules! kernel {
 }
 /// The kernel's limits, which are plain data there; a test keeps this list whole.
 const KERNEL: &[Limit<Limits>] = &[
-    kernel!(text_bytes_max: usize, 1..=16_777_216, "Bytes of one message's `text`."),
+    kernel!(text_bytes_max: usize, 1..=65_536, "Bytes of one message's `text`."),
     kernel!(delta_bytes_max: usize, 1..=16_777_216, "Bytes of one thought's `delta`."),
     kernel!(parameters_bytes_max: usize, 2..=16_777_216, "Bytes of a call's `parameters`."),
     kernel!(results_bytes_max: usize, 4..=67_108_864, "Bytes of a call's `results` and `error` together."),

@@ -1,0 +1,10 @@
+//! `GET /v1/agents`: the agents that a message may name.
+
+use axum::{Json, extract::State, response::IntoResponse};
+
+use super::extract::{Answer, Caller};
+use crate::{gateway::Gateway, wire::http::AgentsList};
+
+pub async fn list(State(gateway): State<Gateway>, _caller: Caller) -> Answer {
+    Ok(Json(AgentsList { agents: gateway.agents.to_vec() }).into_response())
+}

@@ -1,0 +1,149 @@
+//! What handlers take of a request, each with its own way to fail: who asks, ids, queries, bodies.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Path, Query, Request},
+    response::Response,
+};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::failure::Failure;
+use crate::{
+    gateway::{Gateway, auth::AuthError},
+    kernel::ticket::Identity,
+    user::factory::User,
+    wire::codes::ErrorCode,
+};
+
+/// The user who asks, proved by a bearer token: the only way from a request to a user's log (ISO-1, ISO-4).
+pub struct Caller {
+    pub identity: Identity,
+    pub user: User,
+}
+
+impl FromRequestParts<Gateway> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
+        let identity = gateway.auth.bearer(bearer(&parts.headers)?).await?;
+        gateway.admit.request(&identity.user_id)?;
+        let user = gateway.factory.attach(&identity.user_id);
+        Ok(Self { identity, user })
+    }
+}
+
+/// The token of `Authorization: Bearer`. Two of them are none: which one is meant, nobody can say.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
+    let mut sent = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(value), None) = (sent.next(), sent.next()) else { return Err(AuthError::Missing) };
+    let value = value.to_str().map_err(|_| AuthError::Missing)?;
+    match value.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(token.trim()),
+        _ => Err(AuthError::Missing),
+    }
+}
+
+/// One id of the path. One that cannot be is the same as one that is not (ISO-3).
+pub struct PathId<T>(pub T);
+
+impl<T: std::str::FromStr> FromRequestParts<Gateway> for PathId<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
+        let Path(text) =
+            Path::<String>::from_request_parts(parts, gateway).await.map_err(|_| Failure::not_found())?;
+        text.parse().map(Self).map_err(|_| Failure::not_found())
+    }
+}
+
+/// Two ids of the path.
+pub struct PathIds<T, U>(pub T, pub U);
+
+impl<T: std::str::FromStr, U: std::str::FromStr> FromRequestParts<Gateway> for PathIds<T, U> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
+        let both = Path::<(String, String)>::from_request_parts(parts, gateway).await;
+        let Path((first, second)) = both.map_err(|_| Failure::not_found())?;
+        match (first.parse(), second.parse()) {
+            (Ok(first), Ok(second)) => Ok(Self(first, second)),
+            _ => Err(Failure::not_found()),
+        }
+    }
+}
+
+/// The query, read as `T`.
+pub struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Gateway> for Asked<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
+        match Query::<T>::from_request_parts(parts, gateway).await {
+            Ok(Query(query)) => Ok(Self(query)),
+            Err(_) => Err(Failure::new(ErrorCode::InvalidField, "the query has a field that cannot be read")),
+        }
+    }
+}
+
+/// A JSON body as text, within `body_bytes_max` and `body_wait_ms_max`; empty if there is none.
+pub struct JsonText(pub String);
+
+impl FromRequest<Gateway> for JsonText {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Failure> {
+        let is_json = is_json(request.headers());
+        let limits = &gateway.limits;
+        let body = Limited::new(request.into_body(), limits.body_bytes_max).collect();
+        let wait = Duration::from_millis(limits.body_wait_ms_max);
+        let body = match tokio::time::timeout(wait, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let detail = format!("the body is longer than {} bytes", limits.body_bytes_max);
+                return Err(Failure::new(ErrorCode::TooLarge, detail));
+            }
+            Ok(Err(_)) => return Err(Failure::new(ErrorCode::MalformedFrame, "the body ended early")),
+            Err(_) => {
+                let failure = Failure::new(ErrorCode::MalformedFrame, "the body did not come in time");
+                return Err(failure.with_status(StatusCode::REQUEST_TIMEOUT));
+            }
+        };
+        if !body.is_empty() && !is_json {
+            let failure = Failure::new(ErrorCode::MalformedFrame, "the body must be application/json");
+            return Err(failure.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+        }
+        match String::from_utf8(body.into()) {
+            Ok(text) => Ok(Self(text)),
+            Err(_) => Err(Failure::new(ErrorCode::MalformedFrame, "the body is not UTF-8")),
+        }
+    }
+}
+
+impl JsonText {
+    /// The body as `T`. Fields that are not known are ignored.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.0).map_err(|error| {
+            if error.is_data() {
+                Failure::new(
+                    ErrorCode::InvalidField,
+                    "a field of the body is missing, or not what it must be",
+                )
+            } else {
+                Failure::new(ErrorCode::MalformedFrame, "the body is not JSON")
+            }
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else { return false };
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// What a handler answers.
+pub type Answer = Result<Response, Failure>;

@@ -1,0 +1,137 @@
+//! Every way in which an HTTP request fails, as one kind of answer: a [`Problem`] with the contract's code.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+
+use crate::{
+    gateway::{
+        admit::Turned,
+        auth::{AuthError, IssueError},
+        origins::Forbidden,
+        tickets::Unissued,
+    },
+    journal::JournalError,
+    user::factory::Unaccepted,
+    wire::{
+        client::FrameError,
+        codes::ErrorCode,
+        problem::{PROBLEM_JSON, Problem},
+    },
+};
+
+/// An answer that is an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure(Box<Problem>);
+
+impl Failure {
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self(Box::new(Problem::new(code, detail)))
+    }
+
+    /// There is no such thing, or it is another user's: the same answer to the last byte (ISO-3).
+    pub fn not_found() -> Self {
+        Self::new(ErrorCode::NotFound, "there is no such thing here")
+    }
+
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self(Box::new(self.0.with_status(status.as_u16())))
+    }
+
+    pub fn retry_after(mut self, retry_after_ms: u64) -> Self {
+        self.0.retry_after_ms = Some(retry_after_ms);
+        self
+    }
+
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        metrics::counter!("quintet_refusals_total", "code" => self.0.code.as_str()).increment(1);
+        let mut response = Response::new(Body::from(self.0.encode()));
+        *response.status_mut() =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if self.0.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(retry_after_ms) = self.0.retry_after_ms {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_ms.div_ceil(1000)));
+        }
+        response
+    }
+}
+
+impl From<FrameError> for Failure {
+    fn from(error: FrameError) -> Self {
+        Self(Box::new(error.into()))
+    }
+}
+
+impl From<Unaccepted> for Failure {
+    fn from(why: Unaccepted) -> Self {
+        match ErrorCode::from(&why) {
+            ErrorCode::NotFound => Self::not_found(),
+            code => Self::new(code, why.to_string()),
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(why: JournalError) -> Self {
+        tracing::error!(error = %why, "journal not read");
+        // What is wrong with the storage is the operator's to know, not the client's.
+        Self::new(ErrorCode::from(&why), "the journal is not available").retry_after(JOURNAL_RETRY_MS)
+    }
+}
+
+impl From<AuthError> for Failure {
+    fn from(why: AuthError) -> Self {
+        let detail = match why {
+            AuthError::Missing => "a credential is needed: the header `Authorization: Bearer` with a token",
+            AuthError::Unavailable => "credentials cannot be checked at the moment",
+            AuthError::Token(_) | AuthError::Ticket(_) => "the credential is not valid, or no longer",
+        };
+        Self::new(ErrorCode::from(&why), detail)
+    }
+}
+
+impl From<IssueError> for Failure {
+    fn from(why: IssueError) -> Self {
+        let failure = Self::new(ErrorCode::from(&why), why.to_string());
+        match why {
+            IssueError::Unissued(Unissued::LimitReached { retry_after_ms, .. }) => {
+                failure.retry_after(retry_after_ms)
+            }
+            _ => failure,
+        }
+    }
+}
+
+impl From<Turned> for Failure {
+    fn from(why: Turned) -> Self {
+        let failure = Self::new(ErrorCode::from(&why), why.to_string());
+        match why {
+            Turned::RateLimited { retry_after_ms } => failure.retry_after(retry_after_ms),
+            Turned::UserConnectionsMax => failure,
+            // Not this user's doing.
+            Turned::ConnectionsMax => failure.with_status(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+}
+
+impl From<Forbidden> for Failure {
+    fn from(why: Forbidden) -> Self {
+        metrics::counter!("quintet_origins_refused_total").increment(1);
+        Self::new(ErrorCode::Unauthenticated, why.to_string()).with_status(StatusCode::FORBIDDEN)
+    }
+}
+
+/// What a client is told to wait when the journal does not answer.
+const JOURNAL_RETRY_MS: u64 = 1_000;

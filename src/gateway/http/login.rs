@@ -1,0 +1,28 @@
+//! `POST /dev/login`: a token for whoever asks. The route exists under `quintet dev` only.
+
+use axum::{Json, extract::State, response::IntoResponse};
+
+use super::{
+    extract::{Answer, JsonText},
+    failure::Failure,
+};
+use crate::{
+    gateway::Gateway,
+    runtime::clock,
+    wire::{
+        codes::ErrorCode,
+        http::{LoggedIn, LoginRequest},
+    },
+};
+
+pub async fn login(State(gateway): State<Gateway>, body: JsonText) -> Answer {
+    // AUTH-5: without a throw-away key there is nobody to log in as.
+    let dev = gateway.dev.as_ref().ok_or_else(Failure::not_found)?;
+    let LoginRequest { user_id } = body.read()?;
+    let (token, identity) = dev.login(user_id, clock::now()).map_err(|error| {
+        tracing::error!(error = %error, "login failed");
+        Failure::new(ErrorCode::Internal, "no token could be made")
+    })?;
+    let answer = LoggedIn { token, user_id: identity.user_id, expires_at: identity.expires_at };
+    Ok(Json(answer).into_response())
+}

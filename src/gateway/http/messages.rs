@@ -1,0 +1,32 @@
+//! `POST /v1/messages`: the same as the frame `send_message`.
+
+use axum::{Json, extract::State, response::IntoResponse};
+use http::StatusCode;
+
+use super::{
+    extract::{Answer, Caller, JsonText},
+    failure::Failure,
+};
+use crate::{
+    gateway::Gateway,
+    user::factory::{NewMessage, Unaccepted},
+    wire::{client::SendMessage, http::MessageAccepted},
+};
+
+/// 202 once the message is durable: a promise that it has its run (DEL-5), the same however often it
+/// is sent (DEL-6).
+pub async fn send(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> Answer {
+    let SendMessage { message_id, thread_id, text, agent_name, on_busy } = SendMessage::decode(&body.0)?;
+    let message = NewMessage { message_id: message_id.clone(), thread_id, text, agent_name, on_busy };
+    let accepted = caller.user.send(message).await.map_err(|why| match why {
+        Unaccepted::Draining => Failure::from(why).retry_after(gateway.limits.reconnect_after_ms),
+        why => why.into(),
+    })?;
+    let answer = MessageAccepted {
+        run_id: accepted.receipt.run_id,
+        message_id,
+        offset: accepted.receipt.offset,
+        duplicate: accepted.duplicate,
+    };
+    Ok((StatusCode::ACCEPTED, Json(answer)).into_response())
+}

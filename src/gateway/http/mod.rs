@@ -1,0 +1,47 @@
+//! The routes that answer once and are done: contract, section 3, but for the streams.
+//!
+//! Guarantee: whatever arrives is answered with what was asked for or with a problem that carries one of
+//! the contract's codes; nothing is done for anybody who is not authenticated (AUTH-5), and nothing on
+//! another user's log (ISO-1).
+//!
+//! - [`messages`], [`entries`], [`threads`], [`runs`], [`tickets`], [`agents`]: one resource each
+//! - [`contract`]: the contract itself, machine-readable
+//! - [`login`]: log in as anyone, under `quintet dev`
+//! - [`extract`], [`failure`]: what handlers take, and how they fail
+
+pub mod agents;
+pub mod contract;
+pub mod entries;
+pub mod extract;
+pub mod failure;
+pub mod login;
+pub mod messages;
+pub mod runs;
+pub mod threads;
+pub mod tickets;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use super::Gateway;
+
+/// Every route of this folder.
+pub fn routes(gateway: &Gateway) -> Router<Gateway> {
+    let routes = Router::new()
+        .route("/v1/tickets", post(tickets::issue))
+        .route("/v1/messages", post(messages::send))
+        .route("/v1/entries", get(entries::page))
+        .route("/v1/threads", get(threads::list))
+        .route("/v1/threads/{thread_id}/entries", get(threads::page))
+        .route("/v1/runs/{run_id}", get(runs::show))
+        .route("/v1/runs/{run_id}/cancel", post(runs::cancel))
+        .route("/v1/runs/{run_id}/calls/{call_id}", post(runs::complete_call))
+        .route("/v1/agents", get(agents::list))
+        .route("/schema/{file}", get(contract::frame));
+    match gateway.dev {
+        Some(_) => routes.route("/dev/login", post(login::login)),
+        None => routes,
+    }
+}

@@ -1,0 +1,54 @@
+//! `/v1/runs/{id}`: one run; its end by the user; the user's answers to its calls.
+
+use axum::{Json, response::IntoResponse};
+
+use super::{
+    extract::{Answer, Caller, JsonText, PathId, PathIds},
+    failure::Failure,
+};
+use crate::{
+    kernel::ids::{CallId, RunId},
+    wire::{
+        client,
+        http::{CallCompleted, RunCancelled, RunInfo, RunState},
+    },
+};
+
+/// 200 with what is known of a run; 404 if the user has no such run (ISO-3).
+pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
+    let run = caller.user.run(run_id).await?.ok_or_else(Failure::not_found)?;
+    let info = RunInfo {
+        run_id,
+        thread_id: run.thread_id,
+        message_id: run.message_id,
+        agent_name: run.agent_name,
+        state: match (run.started, run.completed) {
+            (_, Some(_)) => RunState::Completed,
+            (Some(_), None) => RunState::Active,
+            (None, None) => RunState::Waiting,
+        },
+        status: run.completed.map(|(_, status)| status),
+        accepted_offset: run.accepted,
+        started_offset: run.started,
+        completed_offset: run.completed.map(|(offset, _)| offset),
+        accepted_at: run.accepted_at,
+    };
+    Ok(Json(info).into_response())
+}
+
+/// 200 once the run's `agent_completed` is durable.
+pub async fn cancel(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
+    caller.user.cancel(run_id).await?;
+    Ok(Json(RunCancelled { run_id }).into_response())
+}
+
+/// 200 once the call's `tool_completed` is durable: the first valid answer counts (RUN-11).
+pub async fn complete_call(
+    caller: Caller,
+    PathIds(run_id, call_id): PathIds<RunId, CallId>,
+    body: JsonText,
+) -> Answer {
+    let result = client::decode_answer(&body.0)?;
+    caller.user.answer(run_id, call_id.clone(), result).await?;
+    Ok(Json(CallCompleted { run_id, call_id }).into_response())
+}

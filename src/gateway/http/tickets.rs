@@ -1,0 +1,20 @@
+//! `POST /v1/tickets`: a credential for one connection, for browsers that cannot send a header with it.
+
+use axum::{Json, extract::State, response::IntoResponse};
+use http::StatusCode;
+
+use super::extract::{Answer, Caller, JsonText};
+use crate::{
+    gateway::Gateway,
+    runtime::clock,
+    wire::http::{TicketIssued, TicketRequest},
+};
+
+/// 201 with a ticket that stands for the caller, no longer than the caller's own token (AUTH-2).
+pub async fn issue(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> Answer {
+    let wish = if body.0.trim().is_empty() { TicketRequest::default() } else { body.read()? };
+    let issued = gateway.auth.issue_ticket(&caller.identity, wish.ttl_ms)?;
+    let expires_in_ms = issued.expires_at.millis_since(clock::now());
+    let answer = TicketIssued { ticket: issued.text, expires_at: issued.expires_at, expires_in_ms };
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}

@@ -1,0 +1,124 @@
+//! Sockets of the public listener: accepted up to a limit, given a limited time to speak, told when
+//! the service ends.
+//!
+//! Guarantees: never more than `sockets_max` sockets are open, those that became WebSockets included;
+//! a peer that does not send the head of a request in time is gone; what is open when the service
+//! closes ends by itself, each request answered to its end (CONN-6).
+
+use std::{
+    io::IoSlice,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, serve::Listener};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{self, AsyncRead, AsyncWrite, ReadBuf},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use super::{
+    drain::{Drain, Stage},
+    limits::GatewayLimits,
+};
+use crate::runtime::tasks::Tasks;
+
+/// Serves what comes in on `listener`, each socket as one of `tasks`, until the service closes.
+pub async fn serve<L: Listener>(
+    mut listener: L,
+    router: Router,
+    limits: GatewayLimits,
+    drain: Drain,
+    tasks: Tasks,
+) {
+    let room = Arc::new(Semaphore::new(limits.sockets_max));
+    let mut closing = pin!(drain.reached(Stage::Closing));
+    loop {
+        // At the limit nobody is accepted: who comes then waits in the system's own queue.
+        let accepted = async {
+            let permit = room.clone().acquire_owned().await.expect("nobody closes this semaphore");
+            let (socket, _) = listener.accept().await;
+            Counted { socket, _permit: permit }
+        };
+        let socket = tokio::select! {
+            biased;
+            () = &mut closing => return,
+            socket = accepted => socket,
+        };
+        tasks.spawn(speak(socket, router.clone(), limits, drain.clone()));
+    }
+}
+
+async fn speak<S>(socket: S, router: Router, limits: GatewayLimits, drain: Drain)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router.into_service::<Incoming>());
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits.head_wait_ms_max))
+        .max_buf_size(limits.head_bytes_max)
+        .serve_connection(TokioIo::new(socket), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = drain.reached(Stage::Closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // The peer's doing: it went away, was too slow, or does not speak HTTP.
+        tracing::debug!(error = %error, "socket ended early");
+    }
+}
+
+/// A socket that holds its place among `sockets_max` for as long as it is open, whatever it becomes.
+struct Counted<S> {
+    socket: S,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

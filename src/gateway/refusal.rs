@@ -1,0 +1,61 @@
+//! Why a request is not carried out, as the code that the client acts on: one total function for each
+//! boundary that can say no, the same for WebSocket and HTTP.
+
+use super::{
+    admit::Turned,
+    auth::{AuthError, IssueError},
+    tickets::Unissued,
+};
+use crate::{
+    journal::JournalError, kernel::ticket::Unissuable, user::factory::Unaccepted, wire::codes::ErrorCode,
+};
+
+impl From<&Unaccepted> for ErrorCode {
+    fn from(why: &Unaccepted) -> Self {
+        match why {
+            Unaccepted::Refused(refusal) => refusal.into(),
+            Unaccepted::UnknownAgent(_) => Self::UnknownAgent,
+            Unaccepted::Draining => Self::Draining,
+            Unaccepted::Overloaded => Self::LimitReached,
+            // DEL-7: not known to have succeeded, so never reported as success.
+            Unaccepted::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<&JournalError> for ErrorCode {
+    fn from(why: &JournalError) -> Self {
+        match why {
+            JournalError::Unavailable(_) | JournalError::Damaged(_) => Self::Unavailable,
+        }
+    }
+}
+
+impl From<&AuthError> for ErrorCode {
+    fn from(why: &AuthError) -> Self {
+        match why {
+            AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => Self::Unauthenticated,
+            AuthError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<&Turned> for ErrorCode {
+    fn from(why: &Turned) -> Self {
+        match why {
+            Turned::ConnectionsMax | Turned::UserConnectionsMax => Self::LimitReached,
+            Turned::RateLimited { .. } => Self::RateLimited,
+        }
+    }
+}
+
+impl From<&IssueError> for ErrorCode {
+    fn from(why: &IssueError) -> Self {
+        match why {
+            IssueError::Unissued(Unissued::Unissuable(Unissuable::Lifetime { .. })) => Self::InvalidField,
+            IssueError::Unissued(Unissued::Unissuable(Unissuable::IssuerExpired)) => Self::Unauthenticated,
+            IssueError::Unissued(Unissued::LimitReached { .. }) => Self::LimitReached,
+            IssueError::NoRandomness => Self::Internal,
+        }
+    }
+}

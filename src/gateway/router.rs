@@ -1,0 +1,111 @@
+//! The public listener's routes, and what every request passes on its way to them.
+//!
+//! ```text
+//!   request ─▶ measured ─▶ panics caught ─▶ origin checked (AUTH-4) ─▶ CORS ─▶ in time ─▶ handler
+//! ```
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, StatusCode, header};
+use tokio::time::Instant;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
+
+use super::{
+    Gateway,
+    http::{self as answers, failure::Failure},
+    page,
+};
+use crate::wire::codes::ErrorCode;
+
+/// Everything that the public listener serves.
+pub fn router(gateway: Gateway) -> Router {
+    let nosniff = SetResponseHeaderLayer::if_not_present(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    let no_store =
+        SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let answers =
+        answers::routes(&gateway).route_layer(middleware::from_fn_with_state(gateway.clone(), in_time));
+    let page = if gateway.dev.is_some() { page::routes() } else { Router::new() };
+    answers
+        .merge(page)
+        .fallback(async || Failure::not_found())
+        .method_not_allowed_fallback(async || {
+            Failure::not_found().with_status(StatusCode::METHOD_NOT_ALLOWED)
+        })
+        .layer(no_store)
+        .layer(nosniff)
+        .layer(cors(&gateway))
+        .layer(middleware::from_fn_with_state(gateway.clone(), from_allowed_origin))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(measured))
+        .with_state(gateway)
+}
+
+/// Pages of allowed origins may call the API with a bearer token; cookies play no part.
+fn cors(gateway: &Gateway) -> CorsLayer {
+    let origins = gateway.origins.clone();
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |origin, _| origins.contains(origin)))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, LAST_EVENT_ID])
+        .expose_headers([header::RETRY_AFTER])
+        .max_age(PREFLIGHT_AGE)
+}
+
+/// AUTH-4: before anything else, an upgrade included.
+async fn from_allowed_origin(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    match gateway.origins.check(request.headers()) {
+        Ok(_) => next.run(request).await,
+        Err(forbidden) => Failure::from(forbidden).into_response(),
+    }
+}
+
+/// Whatever takes longer than `request_wait_ms_max` has an outcome that is not known (DEL-7).
+async fn in_time(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+    let wait = Duration::from_millis(gateway.limits.request_wait_ms_max);
+    match tokio::time::timeout(wait, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Failure::new(ErrorCode::Unavailable, "the request was not done in time; repeating it is safe")
+                .into_response()
+        }
+    }
+}
+
+async fn measured(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    };
+    let response = next.run(request).await;
+    let status = response.status().as_str().to_owned();
+    metrics::histogram!("quintet_request_seconds", "route" => route, "method" => method, "status" => status)
+        .record(begun.elapsed().as_secs_f64());
+    response
+}
+
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    // What it said is in the log, by way of the panic hook.
+    Failure::new(ErrorCode::Internal, "the service has a fault").into_response()
+}
+
+const LAST_EVENT_ID: http::HeaderName = http::HeaderName::from_static("last-event-id");
+
+/// How long a browser may remember the answer to a preflight.
+const PREFLIGHT_AGE: Duration = Duration::from_secs(600);

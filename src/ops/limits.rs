@@ -1,0 +1,31 @@
+//! What the service does from time to time, and how much of the past it keeps.
+
+use crate::journal::Retention;
+
+crate::limits! {
+    /// The bounds of the journal's past.
+    pub struct RetentionLimits {
+        /// Age at which an entry may be trimmed; 0 keeps entries whatever their age. Entries of open
+        /// runs, and those after them, are never trimmed.
+        pub retention_age_ms_max: u64 = 0, in 0..=3_153_600_000_000;
+        /// Entries kept of one user; 0 keeps all.
+        pub retention_user_entries_max: u64 = 0, in 0..=1_000_000_000_000;
+        /// Time between two looks for entries that may be trimmed.
+        pub retention_interval_ms: u64 = 60_000, in 100..=86_400_000;
+    }
+}
+
+impl RetentionLimits {
+    pub fn retention(&self) -> Retention {
+        let unless_zero = |limit| (limit > 0).then_some(limit);
+        Retention {
+            age_ms_max: unless_zero(self.retention_age_ms_max),
+            user_entries_max: unless_zero(self.retention_user_entries_max),
+        }
+    }
+
+    /// Whether anything is ever trimmed.
+    pub fn trims(&self) -> bool {
+        self.retention() != Retention::default()
+    }
+}

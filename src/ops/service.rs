@@ -1,0 +1,332 @@
+//! The whole service, built of its settings, run, drained and stopped: what `main` calls, and tests.
+//!
+//! ```text
+//!   start: settings ─▶ journal, agents ─▶ recover ─▶ gateway ─▶ listeners ─▶ Running
+//!   drain: /readyz 503, no new message ─▶ runs at rest, or drain_wait_ms_max
+//!          ─▶ connections closed (1012), or close_wait_ms_max ─▶ journal let go
+//! ```
+//!
+//! Guarantees: nothing is served before every run that an earlier process left open is taken up (RUN-6);
+//! a drain ends in bounded time and loses nothing (CONN-6); a service without a key, or without a list
+//! of origins in production, does not start (AUTH-4, AUTH-5).
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use axum::serve::{Listener, ListenerExt};
+use tokio::net::TcpListener;
+
+use super::{
+    config::{Loaded, Settings, check},
+    limits::RetentionLimits,
+    metrics,
+};
+use crate::{
+    gateway::{
+        Gateway,
+        admit::Admit,
+        auth::{Auth, Keys},
+        dev::{DevLogin, DevLoginError},
+        drain::{Drain, Stage},
+        jwks::Jwks,
+        listen,
+        operations::{self, Operations},
+        origins::{InvalidOrigin, Origins},
+        router,
+        token::{ClaimsPolicy, KeyError, VerifyingKey},
+    },
+    journal::{Journal, JournalError},
+    runtime::{clock, tasks::Tasks},
+    user::{agents::SharedAgents, factory::Factory},
+    wire::http::AgentInfo,
+};
+
+/// Whom the service is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// One developer on one machine: anybody logs in as anyone, on loopback only.
+    Dev,
+    /// Production.
+    Serve,
+}
+
+/// What a service is made of beside its settings.
+pub struct Parts {
+    pub journal: Arc<dyn Journal>,
+    pub agents: SharedAgents,
+    /// What is said of the agents to those who may name them.
+    pub described: Vec<AgentInfo>,
+}
+
+/// A service that runs. Dropping it stops it at once; [`Running::drain`] ends it in order.
+pub struct Running {
+    pub listen: SocketAddr,
+    pub admin_listen: SocketAddr,
+    gateway: Gateway,
+    /// The acceptor of the public listener, sockets, connections.
+    public: Tasks,
+    /// What ends when nobody is left to ask.
+    _background: Background,
+}
+
+/// Tasks that go on until the service is gone.
+#[derive(Default)]
+struct Background(Vec<tokio::task::AbortHandle>);
+
+/// How a drain went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drained {
+    /// Every run came to rest in time; otherwise the next process takes the others up (RUN-6).
+    pub runs_at_rest: bool,
+    /// Every connection took its close in time.
+    pub connections_closed: bool,
+}
+
+/// Why the service does not start. See [`StartError::is_configuration`].
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] super::config::ConfigError),
+    #[error("jwt_key: {} cannot be read", .path.display())]
+    KeyFile {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("jwt_key: {}: {source}", .path.display())]
+    Key { path: PathBuf, source: KeyError },
+    #[error("jwks_url: {0}")]
+    Jwks(String),
+    #[error("allow_origin: {0}")]
+    Origin(#[from] InvalidOrigin),
+    #[error("{name}: {address} cannot be listened on")]
+    Listen {
+        name: &'static str,
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    DevLogin(#[from] DevLoginError),
+    #[error(transparent)]
+    Metrics(#[from] metrics::RecorderError),
+    #[error("what an earlier process left open cannot be taken up")]
+    Recovery(#[source] JournalError),
+}
+
+impl StartError {
+    /// Whether the operator has to change a setting: exit code 2, otherwise 1.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::KeyFile { .. } | Self::Key { .. } | Self::Jwks(_) | Self::Origin(_) => {
+                true
+            }
+            Self::Listen { .. } | Self::DevLogin(_) | Self::Metrics(_) | Self::Recovery(_) => false,
+        }
+    }
+}
+
+/// Refuses settings that the mode cannot run with, before anything is touched.
+pub fn check(mode: Mode, loaded: &Loaded) -> Result<(), StartError> {
+    match mode {
+        Mode::Dev => check::dev(loaded)?,
+        Mode::Serve => {
+            check::serve(loaded)?;
+            keys(&loaded.settings)?;
+        }
+    }
+    Ok(())
+}
+
+/// Binds both listeners and starts; the settings have passed [`check`].
+pub async fn start(mode: Mode, settings: &Settings, parts: Parts) -> Result<Running, StartError> {
+    let bind = async |name, address| {
+        TcpListener::bind(address).await.map_err(|source| StartError::Listen { name, address, source })
+    };
+    let listener = bind("listen", settings.listen).await?;
+    let admin = bind("admin_listen", settings.admin_listen).await?;
+    // Frames are small and each is waited for.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(error = %error, "TCP_NODELAY refused");
+        }
+    });
+    start_on(mode, settings, parts, listener, admin).await
+}
+
+/// Starts on listeners of any kind, as those of a simulated network.
+pub async fn start_on<L, A>(
+    mode: Mode,
+    settings: &Settings,
+    parts: Parts,
+    listener: L,
+    admin: A,
+) -> Result<Running, StartError>
+where
+    L: Listener<Addr = SocketAddr>,
+    A: Listener<Addr = SocketAddr>,
+{
+    let handle = metrics::recorder()?;
+    let address = |name, address, bound: std::io::Result<SocketAddr>| {
+        bound.map_err(|source| StartError::Listen { name, address, source })
+    };
+    let listen = address("listen", settings.listen, listener.local_addr())?;
+    let admin_listen = address("admin_listen", settings.admin_listen, admin.local_addr())?;
+    let Parts { journal, agents, described } = parts;
+
+    let factory = Factory::new(journal.clone(), agents, settings.user_limits());
+    factory.recover().await.map_err(StartError::Recovery)?;
+
+    let public = Tasks::default();
+    let gateway = gateway(mode, settings, listen, factory, described, public.clone())?;
+    let mut background = Background::default();
+
+    let limits = settings.gateway;
+    public.spawn(listen::serve(
+        listener,
+        router(gateway.clone()),
+        limits,
+        gateway.drain.clone(),
+        public.clone(),
+    ));
+
+    let shown = gateway.clone();
+    let operations = Operations {
+        drain: gateway.drain.clone(),
+        journal: journal.clone(),
+        metrics: Arc::new(move || {
+            sample(&shown);
+            handle.render()
+        }),
+    };
+    // Operators see the service until its very end: this listener never closes by itself.
+    let admin =
+        listen::serve(admin, operations::router(operations), limits, Drain::default(), Tasks::default());
+    background.start(admin);
+    background.start(async {
+        loop {
+            tokio::time::sleep(metrics::UPKEEP_INTERVAL).await;
+            handle.run_upkeep();
+        }
+    });
+    if settings.retention.trims() {
+        background.start(trim(journal, settings.retention));
+    }
+    Ok(Running { listen, admin_listen, gateway, public, _background: background })
+}
+
+fn gateway(
+    mode: Mode,
+    settings: &Settings,
+    listen: SocketAddr,
+    factory: Factory,
+    described: Vec<AgentInfo>,
+    tasks: Tasks,
+) -> Result<Gateway, StartError> {
+    let limits = settings.gateway;
+    let listed = Origins::parse(settings.allow_origin.iter().map(String::as_str))?;
+    let policy = ClaimsPolicy {
+        audience: settings.jwt_audience.clone(),
+        issuer: settings.jwt_issuer.clone(),
+        clock_skew_ms_max: limits.clock_skew_ms_max,
+    };
+    let (keys, origins, dev) = match mode {
+        Mode::Serve => (keys(settings)?, listed, None),
+        Mode::Dev => {
+            let login = DevLogin::throw_away()?;
+            let key = login.verifying_key().expect("its secret is long enough");
+            (Keys::Fixed(Box::new(key)), listed.and(Origins::of_loopback(listen)), Some(Arc::new(login)))
+        }
+    };
+    Ok(Gateway {
+        factory,
+        agents: described.into(),
+        auth: Auth::new(keys, policy, &limits),
+        origins: Arc::new(origins),
+        admit: Admit::new(limits),
+        drain: Drain::default(),
+        limits,
+        tasks,
+        dev,
+    })
+}
+
+/// The keys of production: from a file or from a key set, or there is no service (AUTH-5).
+fn keys(settings: &Settings) -> Result<Keys, StartError> {
+    if let Some(path) = &settings.jwt_key {
+        let contents =
+            std::fs::read(path).map_err(|source| StartError::KeyFile { path: path.clone(), source })?;
+        let key = VerifyingKey::from_file(&contents)
+            .map_err(|source| StartError::Key { path: path.clone(), source })?;
+        return Ok(Keys::Fixed(Box::new(key)));
+    }
+    let url = settings.jwks_url.as_deref().unwrap_or_default();
+    let url = reqwest::Url::parse(url).map_err(|e| StartError::Jwks(e.to_string()))?;
+    let set = Jwks::new(url, settings.gateway).map_err(|e| StartError::Jwks(e.to_string()))?;
+    Ok(Keys::Set(Box::new(set)))
+}
+
+/// Numbers that are looked up when somebody asks for them.
+fn sample(gateway: &Gateway) {
+    ::metrics::gauge!("quintet_live_users").set(gateway.factory.live_users() as f64);
+    ::metrics::gauge!("quintet_tickets_outstanding").set(gateway.auth.tickets_outstanding() as f64);
+    let draining = gateway.drain.stage() != Stage::Serving;
+    ::metrics::gauge!("quintet_draining").set(if draining { 1.0 } else { 0.0 });
+}
+
+/// Trims what the retention no longer keeps, for as long as the service runs.
+async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(limits.retention_interval_ms)).await;
+        match journal.trim(limits.retention(), clock::now()).await {
+            Ok(trimmed) if trimmed.entries > 0 => {
+                ::metrics::counter!("quintet_trimmed_entries_total").increment(trimmed.entries);
+                tracing::info!(users = trimmed.users, entries = trimmed.entries, "journal trimmed");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %error, "journal not trimmed"),
+        }
+    }
+}
+
+impl Running {
+    /// Ends the service in order (CONN-6). Takes no longer than both of its limits together.
+    pub async fn drain(&self) -> Drained {
+        let limits = self.gateway.limits;
+        tracing::info!(live_users = self.gateway.factory.live_users(), "draining");
+        self.gateway.drain.advance(Stage::Draining);
+        self.gateway.factory.drain();
+        let rest = Duration::from_millis(limits.drain_wait_ms_max);
+        let runs_at_rest = tokio::time::timeout(rest, self.gateway.factory.idle()).await.is_ok();
+
+        self.gateway.drain.advance(Stage::Closing);
+        let close = Duration::from_millis(limits.close_wait_ms_max);
+        let connections_closed = tokio::time::timeout(close, self.public.finished()).await.is_ok();
+        let drained = Drained { runs_at_rest, connections_closed };
+        tracing::info!(runs_at_rest, connections_closed, "drained");
+        drained
+    }
+
+    /// What the handlers share, for tests that look inside.
+    pub fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+}
+
+impl Background {
+    fn start(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.push(Tasks::default().spawn(task).abort_handle());
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Whoever does not wait for a drain still leaves nobody without a close.
+        self.gateway.drain.advance(Stage::Closing);
+    }
+}
