@@ -204,8 +204,15 @@ impl Run<Thinking> {
     }
 
     /// Opens a first call. Refuses a call id that the run has used (RUN-4).
-    pub fn open(self, call: Call, at: Timestamp) -> Result<(Run<ExecutingTools>, Event), CallReopened<Thinking>> {
-        let course = self.course.open(&call.call_id).map_err(|course| CallReopened(Run { course, phase: Thinking }))?;
+    pub fn open(
+        self,
+        call: Call,
+        at: Timestamp,
+    ) -> Result<(Run<ExecutingTools>, Event), CallReopened<Thinking>> {
+        let course = self
+            .course
+            .open(&call.call_id)
+            .map_err(|course| CallReopened(Run { course, phase: Thinking }))?;
         let open = BTreeMap::from([opened(&call, at)]);
         Ok((Self::with(course, ExecutingTools { open }), Event::ToolExecuting(call)))
     }
@@ -321,7 +328,9 @@ impl AnyRun {
 
             (R::Thinking(run), S::Open(call)) => run
                 .open(call, at)
-                .map_err(|CallReopened(run)| Violation::new(R::Thinking(run), StepName::Open, Breach::CallReopened))?
+                .map_err(|CallReopened(run)| {
+                    Violation::new(R::Thinking(run), StepName::Open, Breach::CallReopened)
+                })?
                 .map_run(R::ExecutingTools),
             (R::ExecutingTools(run), S::Open(call)) => run
                 .open(call, at)
@@ -332,7 +341,11 @@ impl AnyRun {
 
             (R::ExecutingTools(run), S::Close { call_id, result, closer }) => {
                 if run.open_calls().get(&call_id).is_some_and(|call| !closer.may_close(call.by)) {
-                    return Err(Violation::new(R::ExecutingTools(run), StepName::Close, Breach::CallOfAnother));
+                    return Err(Violation::new(
+                        R::ExecutingTools(run),
+                        StepName::Close,
+                        Breach::CallOfAnother,
+                    ));
                 }
                 let (after, event) = run.close(call_id, result, at).map_err(|run| {
                     Violation::new(R::ExecutingTools(run), StepName::Close, Breach::CallNotOpen)

@@ -61,19 +61,40 @@ pub struct Receipt {
 pub enum Command {
     Send(Send),
     /// The user ends a run. `ended`: the journal knows the run, and that it is over.
-    Cancel { run_id: RunId, ended: bool },
+    Cancel {
+        run_id: RunId,
+        ended: bool,
+    },
     /// The user answers a call that waits for the client (RUN-11). `past`: what the journal knows of
     /// the call if its run is over.
-    Answer { run_id: RunId, call_id: CallId, result: CallResult, past: Option<PastCall> },
+    Answer {
+        run_id: RunId,
+        call_id: CallId,
+        result: CallResult,
+        past: Option<PastCall>,
+    },
     /// An agent moves its run on.
-    Step { run_id: RunId, step: AgentStep },
+    Step {
+        run_id: RunId,
+        step: AgentStep,
+    },
     /// The service ends a run: panic, deadline, loss of the agent (RUN-6, RUN-7).
-    Cut { run_id: RunId, cut: Cut },
+    Cut {
+        run_id: RunId,
+        cut: Cut,
+    },
     /// The service closes one call, as at a deadline of its own.
-    CloseCall { run_id: RunId, call_id: CallId, status: CallStatus },
+    CloseCall {
+        run_id: RunId,
+        call_id: CallId,
+        status: CallStatus,
+    },
     /// A run that a crash orphaned is taken up again: calls of the agent that are open close as
     /// `unknown`, but for those in `keep` (idempotent tools, RUN-9); calls of the client stay open.
-    Resume { run_id: RunId, keep: Vec<CallId> },
+    Resume {
+        run_id: RunId,
+        keep: Vec<CallId>,
+    },
 }
 
 /// A message to accept.
@@ -91,7 +112,18 @@ pub struct Send {
 }
 
 /// What a message to a busy thread does (RUN-8).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum OnBusy {
     /// It waits; messages of a thread run one after another, in order of acceptance.
@@ -325,7 +357,13 @@ impl UserState {
         }
     }
 
-    fn step(&self, run_id: RunId, step: AgentStep, limits: &Limits, at: Timestamp) -> Result<Decision, Refusal> {
+    fn step(
+        &self,
+        run_id: RunId,
+        step: AgentStep,
+        limits: &Limits,
+        at: Timestamp,
+    ) -> Result<Decision, Refusal> {
         let (open, run) = self.begun(run_id).ok_or(Refusal::RunEnded)?;
         let mut draft = Draft::new(self, at);
         let over = over_limit(run, &step, limits);
@@ -543,7 +581,9 @@ fn why(status: CallStatus) -> &'static str {
         CallStatus::Ok | CallStatus::Error => "the call was closed",
         CallStatus::TimedOut => "the time allowed ran out",
         CallStatus::Cancelled => "the run ended before the call did",
-        CallStatus::Unknown => "the service stopped while the call was open; whether it took effect is not known",
+        CallStatus::Unknown => {
+            "the service stopped while the call was open; whether it took effect is not known"
+        }
     }
 }
 
@@ -563,7 +603,9 @@ fn over_limit(run: &AnyRun, step: &AgentStep, limits: &Limits) -> Option<&'stati
             let kept = if thought.reset { 0 } else { run.answer().len() };
             if thought.delta.len() > limits.delta_bytes_max {
                 Some("delta_bytes_max")
-            } else if thought.kind == ThoughtKind::Answer && kept + thought.delta.len() > limits.answer_bytes_max {
+            } else if thought.kind == ThoughtKind::Answer
+                && kept + thought.delta.len() > limits.answer_bytes_max
+            {
                 Some("answer_bytes_max")
             } else {
                 None

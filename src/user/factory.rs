@@ -1,62 +1,187 @@
 //! Builds one user's machines and hands out the only handles to them (ISO-4).
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-use super::{agents::SharedAgents, cursor::Cursor};
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use super::{
+    agents::SharedAgents,
+    cursor::Cursor,
+    deadline::DeadlineLimits,
+    hub::{Hub, HubLimits, Seat},
+    order::{Ask, Request},
+    recovery::{self, Pages},
+    registry::{Lease, Registry},
+    sync::Mutex,
+    tail::{Tail, TailLimits},
+};
 use crate::{
-    journal::{Journal, JournalError, Lines, ReadLimit, RunRecord, ThreadRecord},
+    journal::{Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
     kernel::{
         entry::CallResult,
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, UserId},
         limits::Limits,
         user::{OnBusy, Receipt, Refusal},
     },
+    runtime::tasks::Tasks,
 };
 
-/// Makes users' machines. One per process and journal.
+/// The bounds of one user's machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserLimits {
+    pub kernel: Limits,
+    pub deadlines: DeadlineLimits,
+    pub hub: HubLimits,
+    pub tail: TailLimits,
+}
+
+impl UserLimits {
+    pub const DEFAULT: UserLimits = UserLimits {
+        kernel: Limits::DEFAULT,
+        deadlines: DeadlineLimits::DEFAULT,
+        hub: HubLimits::DEFAULT,
+        tail: TailLimits::DEFAULT,
+    };
+}
+
+/// Makes users' machines. One per process and journal. Cloning shares it.
 #[derive(Clone)]
-pub struct Factory {}
+pub struct Factory(Arc<Shared>);
+
+/// What all users' machines share: nothing of any user.
+pub struct Shared {
+    journal: Arc<dyn Journal>,
+    registry: Arc<Registry<UserId, Machines>>,
+    tasks: Tasks,
+    draining: AtomicBool,
+    pub(super) agents: SharedAgents,
+    pub(super) limits: UserLimits,
+    pub(super) moving: Moving,
+}
+
+impl Shared {
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}
+
+/// How many runs move by themselves, in all: those that do not wait for their client.
+#[derive(Debug)]
+pub struct Moving(watch::Sender<usize>);
+
+impl Moving {
+    /// One user's share of the count changes.
+    pub(super) fn change(&self, from: usize, to: usize) {
+        if from != to {
+            self.0.send_modify(|count| *count = *count + to - from);
+        }
+    }
+}
+
+/// One user's machines.
+pub struct Machines {
+    shared: Arc<Shared>,
+    user_id: UserId,
+    log: Arc<dyn Log>,
+    tail: Arc<Tail>,
+    requests: mpsc::Sender<Request>,
+    /// Taken by the first request: a user who only listens needs no hub.
+    seat: Mutex<Option<Seat>>,
+    /// Ends the hub when the machines go.
+    _gone: DropGuard,
+}
+
+impl Machines {
+    fn new(shared: Arc<Shared>, user_id: UserId) -> Self {
+        let log = shared.journal.log(&user_id);
+        let tail = Arc::new(Tail::new(shared.limits.tail));
+        let (to_requests, requests) = mpsc::channel(shared.limits.hub.hub_requests_max);
+        let gone = CancellationToken::new();
+        let seat = Mutex::new(Some(Seat { requests, gone: gone.clone() }));
+        Self { shared, user_id, log, tail, requests: to_requests, seat, _gone: gone.drop_guard() }
+    }
+
+    fn wake(&self) {
+        let Some(seat) = self.seat.lock().take() else { return };
+        let hub =
+            Hub::new(self.shared.clone(), self.user_id.clone(), self.log.clone(), self.tail.clone(), seat);
+        self.shared.tasks.spawn(hub.run());
+    }
+}
 
 impl Factory {
-    pub fn new(journal: Arc<dyn Journal>, agents: SharedAgents, limits: Limits) -> Self {
-        let _ = (journal, agents, limits);
-        todo!()
+    pub fn new(journal: Arc<dyn Journal>, agents: SharedAgents, limits: UserLimits) -> Self {
+        Self(Arc::new(Shared {
+            journal,
+            registry: Registry::new(),
+            tasks: Tasks::default(),
+            draining: AtomicBool::new(false),
+            agents,
+            limits,
+            moving: Moving(watch::Sender::new(0)),
+        }))
     }
 
     /// The machines of one user, made if there are none; they live at least as long as the handle (ISO-5).
     pub fn attach(&self, user_id: &UserId) -> User {
-        let _ = user_id;
-        todo!()
+        User(self.0.registry.lease(user_id, || Machines::new(self.0.clone(), user_id.clone())))
     }
 
     /// Takes up every run that an earlier process left open (RUN-6). Call once, before serving.
     pub async fn recover(&self) -> Result<(), JournalError> {
-        todo!()
+        let users = self.0.journal.unfinished().await?;
+        tracing::info!(users = users.len(), "taking up what was left open");
+        for user_id in users {
+            let user = self.attach(&user_id);
+            let recovered = user.ask(|reply| Ask::Recover { reply }).await;
+            recovered.map_err(|error| JournalError::Unavailable(error.to_string()))?;
+        }
+        Ok(())
     }
 
     pub fn epoch(&self) -> Epoch {
-        todo!()
+        self.0.journal.epoch()
+    }
+
+    pub fn limits(&self) -> &UserLimits {
+        &self.0.limits
     }
 
     /// From here on no message is accepted (`Unaccepted::Draining`); runs go on (CONN-6).
     pub fn drain(&self) {
-        todo!()
+        self.0.draining.store(true, Ordering::Release);
     }
 
     /// Resolves when no run is open that could still move on its own.
     pub async fn idle(&self) {
-        todo!()
+        let mut moving = self.0.moving.0.subscribe();
+        // The sender lives as long as this factory.
+        let _ = moving.wait_for(|count| *count == 0).await;
+    }
+
+    /// How many runs are carried out right now, those not counted that wait for their client.
+    pub fn moving_runs(&self) -> usize {
+        *self.0.moving.0.borrow()
     }
 
     /// How many users have machines right now (ISO-5).
     pub fn live_users(&self) -> usize {
-        todo!()
+        self.0.registry.len()
     }
 }
 
 /// A lease on one user's machines. Everything it does concerns this user's log alone.
 #[derive(Clone)]
-pub struct User {}
+pub struct User(Lease<UserId, Machines>);
 
 /// A message as a client sends it, already well-formed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +210,7 @@ pub enum Unaccepted {
     UnknownAgent(AgentName),
     #[error("the service is draining")]
     Draining,
-    /// Too many commands of this user wait (`hub_commands_max`).
+    /// Too many commands of this user wait (`hub_requests_max`).
     #[error("too many commands are waiting")]
     Overloaded,
     /// The journal did not say that it is done; repeating the same request is safe.
@@ -93,56 +218,124 @@ pub enum Unaccepted {
     Unavailable,
 }
 
+impl From<JournalError> for Unaccepted {
+    fn from(error: JournalError) -> Self {
+        tracing::error!(%error, "a request could not be looked up");
+        Unaccepted::Unavailable
+    }
+}
+
 impl User {
     pub fn user_id(&self) -> &UserId {
-        todo!()
+        &self.0.user_id
     }
 
     pub async fn send(&self, message: NewMessage) -> Result<Accepted, Unaccepted> {
-        let _ = message;
-        todo!()
+        let run_id = RunId(Uuid::now_v7());
+        self.ask(|reply| Ask::Send { message, run_id, reply }).await
     }
 
     pub async fn cancel(&self, run_id: RunId) -> Result<(), Unaccepted> {
-        let _ = run_id;
-        todo!()
+        self.ask(|reply| Ask::Cancel { run_id, reply }).await
     }
 
     /// Closes a call that waits for the client (RUN-11).
     pub async fn answer(&self, run_id: RunId, call_id: CallId, result: CallResult) -> Result<(), Unaccepted> {
-        let _ = (run_id, call_id, result);
-        todo!()
+        self.ask(|reply| Ask::Answer { run_id, call_id, result, reply }).await
     }
 
     /// A cursor that stands after `after`; `after` may lie before the oldest entry kept or past the head.
     pub async fn cursor(&self, after: Offset) -> Result<Cursor, JournalError> {
-        let _ = after;
-        todo!()
+        Cursor::open(self.clone(), after).await
+    }
+
+    pub async fn extent(&self) -> Result<crate::journal::Extent, JournalError> {
+        self.log().extent().await
     }
 
     pub async fn entries(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
-        let _ = (after, limit);
-        todo!()
+        self.log().read(after, limit).await
     }
 
     pub async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
-        let _ = run_id;
-        todo!()
+        self.log().run(run_id).await
     }
 
-    pub async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        let _ = (before, limit);
-        todo!()
+    pub async fn threads(
+        &self,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.log().threads(before, limit).await
     }
 
-    /// Entries of one thread after `after`: each encoded, with its offset; `limit.entries_max` at most.
+    /// Entries of one thread after `after`: each encoded, with its offset; at most as many as both
+    /// limits allow, and at least one if there is one.
     pub async fn thread_entries(
         &self,
         thread_id: &ThreadId,
         after: Offset,
         limit: ReadLimit,
-    ) -> Result<Vec<(Offset, bytes::Bytes)>, JournalError> {
-        let _ = (thread_id, after, limit);
-        todo!()
+    ) -> Result<Vec<(Offset, Bytes)>, JournalError> {
+        let runs = self.log().thread_runs(thread_id, after, limit.entries_max).await?;
+        let head = self.log().extent().await?.head;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for (first, last) in spans(&runs, after, head) {
+            let mut pages = Pages::new(&**self.log(), Offset(first.0 - 1), last);
+            while let Some(lines) = pages.next().await? {
+                for (offset, line) in lines.iter() {
+                    let (_, entry) = recovery::decode(&line, self.user_id())?;
+                    if entry.thread_id != *thread_id {
+                        continue;
+                    }
+                    bytes += line.len();
+                    if found.len() == limit.entries_max || (bytes > limit.bytes_max && !found.is_empty()) {
+                        return Ok(found);
+                    }
+                    found.push((offset, line));
+                }
+            }
+        }
+        Ok(found)
     }
+
+    pub(super) fn log(&self) -> &Arc<dyn Log> {
+        &self.0.log
+    }
+
+    pub(super) fn tail(&self) -> &Tail {
+        &self.0.tail
+    }
+
+    async fn ask<T>(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<Result<T, Unaccepted>>) -> Ask,
+    ) -> Result<T, Unaccepted> {
+        self.0.wake();
+        let (reply, answer) = oneshot::channel();
+        let request = Request { ask: ask(reply), lease: self.clone() };
+        self.0.requests.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unaccepted::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => Unaccepted::Unavailable,
+        })?;
+        answer.await.unwrap_or(Err(Unaccepted::Unavailable))
+    }
+}
+
+/// Where the entries of `runs` after `after` lie: spans of offsets, disjoint and in order.
+fn spans(runs: &[RunRecord], after: Offset, head: Offset) -> Vec<(Offset, Offset)> {
+    let mut by_first: BTreeMap<Offset, Offset> = BTreeMap::new();
+    for run in runs {
+        let last = run.completed.map_or(head, |(completed, _)| completed);
+        let end = by_first.entry(run.accepted.max(after.next())).or_insert(last);
+        *end = last.max(*end);
+    }
+    let mut spans: Vec<(Offset, Offset)> = Vec::new();
+    for (first, last) in by_first {
+        match spans.last_mut() {
+            Some((_, end)) if first <= end.next() => *end = last.max(*end),
+            _ => spans.push((first, last)),
+        }
+    }
+    spans
 }

@@ -6,11 +6,23 @@
 //! ```
 //!
 //! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
-//! - [`hub`]: decides, appends, tells; [`deadline`]: what may not take longer
+//! - [`hub`]: decides, appends, tells, one [`turn`] at a time; [`order`]: what it is asked
+//! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer
 //! - [`tail`], [`cursor`]: *the log is the only queue*
-//! - [`port`]: what an agent holds of a run; [`agents`]: what the hub needs of the agents
+//! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them
 
 pub mod agents;
 pub mod cursor;
+pub mod deadline;
 pub mod factory;
+mod hub;
+mod order;
 pub mod port;
+mod recovery;
+pub mod registry;
+mod signal;
+mod sync;
+pub mod tail;
+mod turn;
+
+pub use hub::HubLimits;

@@ -1,10 +1,15 @@
 //! What an agent holds of its run: it can move this run on and read this user's log, nothing else.
 
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{order::Order, signal::RunSignal};
 use crate::{
-    journal::{JournalError, ReadLimit, lines::Lines},
+    journal::{JournalError, Log, ReadLimit, lines::Lines},
     kernel::{
         entry::CallResult,
-        ids::{CallId, Offset},
+        ids::{CallId, Offset, RunId},
         run::{Breach, Cut},
         user::AgentStep,
     },
@@ -29,43 +34,89 @@ pub enum Stopped {
 /// The way from an agent to its run. Dropping the last one of a run that is not complete ends the
 /// run as `failed`, code `agent_error` (RUN-6).
 #[derive(Clone)]
-pub struct RunPort {}
+pub struct RunPort(Arc<Inner>);
+
+struct Inner {
+    run_id: RunId,
+    orders: mpsc::Sender<Order>,
+    /// Told the run when the agent is gone. Has room for every run that may be open.
+    abandoned: mpsc::Sender<RunId>,
+    signal: Arc<RunSignal>,
+    log: Arc<dyn Log>,
+}
 
 impl RunPort {
+    pub(super) fn new(
+        run_id: RunId,
+        orders: mpsc::Sender<Order>,
+        abandoned: mpsc::Sender<RunId>,
+        signal: Arc<RunSignal>,
+        log: Arc<dyn Log>,
+    ) -> Self {
+        Self(Arc::new(Inner { run_id, orders, abandoned, signal, log }))
+    }
+
     /// Hands a step over without waiting for the disk; waits only for room. A step that turns out
     /// illegal is told to the next call.
     pub async fn post(&self, step: AgentStep) -> Result<(), Stopped> {
-        let _ = step;
-        todo!()
+        self.order(|run_id| Order::Step { run_id, step, reply: None }).await
     }
 
     /// Takes a step and waits until it is durable (DEL-1, RUN-9).
     pub async fn take(&self, step: AgentStep) -> Result<(), Stopped> {
-        let _ = step;
-        todo!()
+        let (reply, taken) = oneshot::channel();
+        self.order(|run_id| Order::Step { run_id, step, reply: Some(reply) }).await?;
+        // A hub that is gone without an answer took its runs with it.
+        taken.await.unwrap_or(Err(Stopped::Ended))
     }
 
-    /// Waits for the close of a call that is open `by` the client, or that the service may close
-    /// (deadline): returns what it closed with (RUN-11). Immediate if it has closed already.
+    /// Waits for the close of a call that is open `by` the client: returns what it closed with
+    /// (RUN-11). Immediate if it has closed already.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, Stopped> {
-        let _ = call_id;
-        todo!()
+        self.0.signal.closed(call_id).await
     }
 
     /// Ends the run early (RUN-7): the agent panicked, gave up, or cannot go on.
     pub async fn cut(&self, cut: Cut) {
-        let _ = cut;
-        todo!()
+        let (reply, done) = oneshot::channel();
+        if self.order(|run_id| Order::Cut { run_id, cut, reply }).await.is_ok() {
+            // Without an answer the run is over or its hub gone: nothing is left to end.
+            let _ = done.await;
+        }
     }
 
     /// Resolves when the run has ended, whoever ended it.
     pub async fn ended(&self) {
-        todo!()
+        self.0.signal.over().await;
     }
 
     /// Reads the user's own log.
     pub async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
-        let _ = (after, limit);
-        todo!()
+        self.0.log.read(after, limit).await
+    }
+
+    /// The user's own log spans up to here.
+    pub async fn head(&self) -> Result<Offset, JournalError> {
+        Ok(self.0.log.extent().await?.head)
+    }
+
+    async fn order(&self, order: impl FnOnce(RunId) -> Order) -> Result<(), Stopped> {
+        if let Some(why) = self.0.signal.stopped() {
+            return Err(why);
+        }
+        let sent = tokio::select! {
+            sent = self.0.orders.send(order(self.0.run_id)) => sent.is_ok(),
+            () = self.0.signal.over() => false,
+        };
+        if sent { Ok(()) } else { Err(self.0.signal.stopped().unwrap_or(Stopped::Ended)) }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.signal.stopped().is_none() && self.abandoned.try_send(self.run_id).is_err() {
+            // Its hub is gone, and the run with it, or the run's own deadline will end it.
+            tracing::debug!(run_id = %self.run_id, "an agent left a run whose hub is gone");
+        }
     }
 }

@@ -1,0 +1,134 @@
+//! What a hub learns from the log when it does not know: recovery is a fold of what is unfinished,
+//! whatever the length of what is not (RUN-6).
+
+use std::collections::BTreeMap;
+
+use crate::{
+    journal::{JournalError, Lines, Log, ReadLimit, RunRecord},
+    kernel::{
+        entry::{Body, By, Entry, Event},
+        ids::{CallId, Offset, RunId, UserId},
+        limits::Limits,
+        user::{PastCall, UserState},
+    },
+    wire,
+};
+
+/// The state of a log, and the past of every run that is not completed.
+pub struct Loaded {
+    pub state: UserState,
+    pub pasts: BTreeMap<RunId, Past>,
+}
+
+/// What an unfinished run has been so far.
+#[derive(Debug, Default)]
+pub struct Past {
+    pub text: String,
+    pub events: Vec<Entry>,
+}
+
+/// How much is read at once.
+const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
+
+pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Loaded, JournalError> {
+    let recovery = log.recovery(limits.recent_messages_max).await?;
+    let mut pasts: BTreeMap<RunId, Past> =
+        recovery.unfinished.iter().map(|run| (run.run_id, Past::default())).collect();
+    let mut unfinished = Vec::new();
+    if let Some(first) = recovery.unfinished.iter().map(|run| run.accepted).min() {
+        let mut pages = Pages::new(log, Offset(first.0 - 1), recovery.head);
+        while let Some(lines) = pages.next().await? {
+            for (_, line) in lines.iter() {
+                let (_, entry) = decode(&line, user_id)?;
+                let Some(past) = pasts.get_mut(&entry.run_id) else { continue };
+                match &entry.body {
+                    Body::UserMessage { text, .. } => past.text.clone_from(text),
+                    Body::Event { .. } => past.events.push(entry.clone()),
+                }
+                unfinished.push(entry);
+            }
+        }
+    }
+    let state = UserState::recover(recovery.head, recovery.recent, &unfinished, limits)
+        .map_err(|misfit| JournalError::Damaged(misfit.to_string()))?;
+    Ok(Loaded { state, pasts })
+}
+
+/// The text of the message that stands at `accepted`.
+pub async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<String, JournalError> {
+    let one = ReadLimit { entries_max: 1, bytes_max: 1 };
+    let lines = log.read(Offset(accepted.0 - 1), one).await?;
+    let (_, line) = lines.iter().next().ok_or_else(|| missing(accepted))?;
+    match decode(&line, user_id)?.1.body {
+        Body::UserMessage { text, .. } => Ok(text),
+        Body::Event { .. } => Err(missing(accepted)),
+    }
+}
+
+/// What the log knows of a call that is not open (RUN-11).
+pub async fn past_call(
+    log: &dyn Log,
+    user_id: &UserId,
+    run: &RunRecord,
+    call_id: &CallId,
+) -> Result<PastCall, JournalError> {
+    let head = match run.completed {
+        Some((completed, _)) => completed,
+        None => log.extent().await?.head,
+    };
+    let mut pages = Pages::new(log, Offset(run.accepted.0 - 1), head);
+    while let Some(lines) = pages.next().await? {
+        for (_, line) in lines.iter() {
+            let (_, entry) = decode(&line, user_id)?;
+            if let (true, Body::Event { event: Event::ToolExecuting(call), .. }) =
+                (entry.run_id == run.run_id, &entry.body)
+                && call.call_id == *call_id
+            {
+                return Ok(if call.by == By::Client { PastCall::OfClient } else { PastCall::NotOfClient });
+            }
+        }
+    }
+    Ok(PastCall::NotOfClient)
+}
+
+/// A walk over a log, a bounded page at a time.
+pub struct Pages<'a> {
+    log: &'a dyn Log,
+    after: Offset,
+    through: Offset,
+}
+
+impl<'a> Pages<'a> {
+    pub fn new(log: &'a dyn Log, after: Offset, through: Offset) -> Self {
+        Self { log, after, through }
+    }
+
+    /// The next page; `None` past the end. Entries that are no longer kept are passed over.
+    pub async fn next(&mut self) -> Result<Option<Lines>, JournalError> {
+        if self.after >= self.through {
+            return Ok(None);
+        }
+        let room = usize::try_from(self.through.0 - self.after.0).unwrap_or(usize::MAX);
+        let limit = ReadLimit { entries_max: PAGE.entries_max.min(room), ..PAGE };
+        let lines = self.log.read(self.after, limit).await?;
+        if lines.is_empty() || lines.first() > self.through {
+            return Ok(None);
+        }
+        self.after = lines.last();
+        Ok(Some(lines))
+    }
+}
+
+/// Reads an entry back. One of another user in this log is damage, never an entry (ISO-1).
+pub fn decode(line: &[u8], user_id: &UserId) -> Result<(UserId, Entry), JournalError> {
+    let decoded = wire::entry::decode(line).map_err(|error| JournalError::Damaged(error.to_string()))?;
+    if decoded.0 == *user_id {
+        Ok(decoded)
+    } else {
+        Err(JournalError::Damaged("an entry of another user".to_owned()))
+    }
+}
+
+fn missing(offset: Offset) -> JournalError {
+    JournalError::Damaged(format!("no user_message at offset {offset}"))
+}

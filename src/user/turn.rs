@@ -1,0 +1,196 @@
+//! One batch in the making: what is decided, and what may be told once it is durable (DEL-1).
+
+use tokio::sync::oneshot;
+
+use super::{
+    factory::{Accepted, Unaccepted, User},
+    port::Stopped,
+};
+use crate::{
+    journal::lines::{Lines, LinesBuilder},
+    kernel::{
+        entry::{Body, By, CallResult, Entry, Event},
+        ids::{CallId, Offset, RunId, UserId},
+        user::Reply,
+    },
+    wire,
+};
+
+/// What a hub has decided and not yet told.
+pub struct Turn {
+    entries: Vec<Entry>,
+    lines: LinesBuilder,
+    effects: Vec<Effect>,
+    promises: Vec<Promise>,
+    commands: usize,
+    /// Of one of the requests, for a run that outlives its sender.
+    lease: Option<User>,
+}
+
+/// What the durable batch means for the agents of this process.
+#[derive(Debug)]
+pub enum Effect {
+    /// A run has begun; its message if it stands in this batch.
+    Started {
+        run_id: RunId,
+        text: Option<String>,
+    },
+    /// A call waits for the client from here on (RUN-11).
+    Asked {
+        run_id: RunId,
+        call_id: CallId,
+    },
+    Closed {
+        run_id: RunId,
+        call_id: CallId,
+        result: CallResult,
+    },
+    /// The run made a step.
+    Moved {
+        run_id: RunId,
+    },
+    Completed {
+        run_id: RunId,
+        why: Stopped,
+    },
+    /// A run that lost its agent gets a new one, which is told the run's past.
+    Resumed {
+        run_id: RunId,
+        text: String,
+        past: Vec<Entry>,
+    },
+}
+
+/// An answer that waits for the batch.
+pub enum Promise {
+    Accepted(oneshot::Sender<Result<Accepted, Unaccepted>>, Result<Accepted, Unaccepted>),
+    Done(oneshot::Sender<Result<(), Unaccepted>>, Result<(), Unaccepted>),
+    Stepped(oneshot::Sender<Result<(), Stopped>>, Result<(), Stopped>),
+    Cut(oneshot::Sender<()>),
+}
+
+impl Promise {
+    /// Tells what was decided. A receiver that is gone has stopped waiting: nobody is owed an answer.
+    pub fn keep(self) {
+        match self {
+            Promise::Accepted(to, answer) => drop(to.send(answer)),
+            Promise::Done(to, answer) => drop(to.send(answer)),
+            Promise::Stepped(to, answer) => drop(to.send(answer)),
+            Promise::Cut(to) => drop(to.send(())),
+        }
+    }
+
+    /// Tells that the journal did not say that it is done (DEL-7).
+    pub fn withdraw(self) {
+        match self {
+            Promise::Accepted(to, _) => drop(to.send(Err(Unaccepted::Unavailable))),
+            Promise::Done(to, _) => drop(to.send(Err(Unaccepted::Unavailable))),
+            Promise::Stepped(to, _) => drop(to.send(Err(Stopped::Unavailable))),
+            Promise::Cut(to) => drop(to),
+        }
+    }
+}
+
+/// A turn taken apart, for the journal and for what follows.
+pub struct Decided {
+    pub entries: Vec<Entry>,
+    pub lines: Lines,
+    pub effects: Vec<Effect>,
+    pub promises: Vec<Promise>,
+    pub lease: Option<User>,
+}
+
+impl Turn {
+    /// A batch that follows `head`.
+    pub fn new(head: Offset) -> Self {
+        Self {
+            entries: Vec::new(),
+            lines: LinesBuilder::new(head.next()),
+            effects: Vec::new(),
+            promises: Vec::new(),
+            commands: 0,
+            lease: None,
+        }
+    }
+
+    /// Adds an entry that the state has taken in; `reply` is what its command is answered.
+    pub fn push(&mut self, user_id: &UserId, entry: Entry, reply: &Reply) {
+        self.lines.push(|bytes| wire::entry::encode(user_id, &entry, bytes));
+        let run_id = entry.run_id;
+        if let Body::Event { event, .. } = &entry.body {
+            match event {
+                Event::Started { .. } => {
+                    let text = self.entries.iter().rev().find_map(|earlier| match &earlier.body {
+                        Body::UserMessage { text, .. } if earlier.run_id == run_id => Some(text.clone()),
+                        _ => None,
+                    });
+                    self.effects.push(Effect::Started { run_id, text });
+                }
+                Event::Thinking(_) => self.moved(run_id),
+                Event::ToolExecuting(call) => {
+                    if call.by == By::Client {
+                        self.effects.push(Effect::Asked { run_id, call_id: call.call_id.clone() });
+                    }
+                    self.moved(run_id);
+                }
+                Event::ToolCompleted { call_id, result, .. } => {
+                    let (call_id, result) = (call_id.clone(), result.clone());
+                    self.effects.push(Effect::Closed { run_id, call_id, result });
+                    self.moved(run_id);
+                }
+                Event::Completed(_) => {
+                    self.effects.push(Effect::Completed { run_id, why: why_stopped(reply) });
+                }
+            }
+        }
+        self.entries.push(entry);
+    }
+
+    fn moved(&mut self, run_id: RunId) {
+        if !matches!(self.effects.last(), Some(Effect::Moved { run_id: last }) if *last == run_id) {
+            self.effects.push(Effect::Moved { run_id });
+        }
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+
+    pub fn promise(&mut self, promise: Promise) {
+        self.promises.push(promise);
+    }
+
+    pub fn lend(&mut self, lease: User) {
+        self.lease.get_or_insert(lease);
+    }
+
+    pub fn count_command(&mut self) {
+        self.commands += 1;
+    }
+
+    pub fn commands(&self) -> usize {
+        self.commands
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.lines.bytes()
+    }
+
+    pub fn decided(self) -> Decided {
+        Decided {
+            entries: self.entries,
+            lines: self.lines.finish(),
+            effects: self.effects,
+            promises: self.promises,
+            lease: self.lease,
+        }
+    }
+}
+
+fn why_stopped(reply: &Reply) -> Stopped {
+    match reply {
+        Reply::Violated(breach) => Stopped::Violated(*breach),
+        Reply::LimitReached(limit) => Stopped::LimitReached(limit),
+        Reply::Accepted { .. } | Reply::Done => Stopped::Ended,
+    }
+}

@@ -1,0 +1,107 @@
+//! What readers read: everything, once, in order, whenever they come (DEL-1 … DEL-6).
+
+use std::sync::Arc;
+
+use quintet::{
+    journal::{ReadLimit, memory::MemoryJournal},
+    kernel::{entry::ThoughtKind, ids::Offset, limits::Limits},
+    user::factory::UserLimits,
+    user::tail::TailLimits,
+};
+
+use crate::puppets::*;
+
+#[tokio::test]
+async fn del_2_readers_that_come_at_any_time_read_the_same_log() {
+    // A tail so small that the late readers' past is in the journal only.
+    let tail = TailLimits { tail_entries_max: 4, tail_bytes_max: 4096 };
+    let mut node =
+        Node::with(&Arc::new(MemoryJournal::default()), UserLimits { tail, ..UserLimits::DEFAULT }, true);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    let mut readers = Vec::new();
+    for i in 0..20 {
+        let (reader, mut cursor) = (ann.clone(), ann.cursor(Offset::ZERO).await.unwrap());
+        readers.push(tokio::spawn(async move { read_to_end(&reader, &mut cursor, "m1").await }));
+        run.port.post(thought(ThoughtKind::Answer, &format!("{i} "))).await.unwrap();
+    }
+    run.port.take(succeed()).await.unwrap();
+    let log = log(&ann).await;
+    assert_eq!(
+        log.iter().map(|entry| entry.offset.0).collect::<Vec<_>>(),
+        (1..=log.len() as u64).collect::<Vec<_>>()
+    );
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), log);
+    }
+}
+
+#[tokio::test]
+async fn del_4_reads_are_cut_by_both_limits_and_by_the_wanted_end() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    answer(&node.launched().await.port, "done").await;
+    let mut cursor = ann.cursor(Offset::ZERO).await.unwrap();
+    assert_eq!(cursor.extent().head, Offset(4));
+    assert_eq!(cursor.read(Offset(3), ReadLimit { entries_max: 2, ..ALL }).await.unwrap().len(), 2);
+    assert_eq!(cursor.read(Offset(3), ALL).await.unwrap().last(), Offset(3));
+    assert!(cursor.read(Offset(3), ALL).await.unwrap().is_empty());
+    assert_eq!(cursor.read(Offset(9), ReadLimit { bytes_max: 1, ..ALL }).await.unwrap().last(), Offset(4));
+}
+
+#[tokio::test]
+async fn del_6_the_same_message_id_is_the_same_message_however_old() {
+    let kernel = Limits { recent_messages_max: 2, ..Limits::DEFAULT };
+    let journal = Arc::new(MemoryJournal::default());
+    let mut node = Node::with(&journal, UserLimits { kernel, ..UserLimits::DEFAULT }, true);
+    let ann = node.user("ann");
+    let first = ann.send(message("m1", "t")).await.unwrap();
+    for id in ["m2", "m3", "m4"] {
+        ann.send(message(id, "other")).await.unwrap();
+    }
+    let again = ann.send(message("m1", "elsewhere")).await.unwrap();
+    assert!(again.duplicate);
+    assert_eq!(again.receipt, first.receipt);
+    let bobs = node.user("bob").send(message("m1", "t")).await.unwrap();
+    assert!(!bobs.duplicate, "ISO-2");
+    assert_eq!(node.launched().await.run_id, first.receipt.run_id);
+}
+
+#[tokio::test]
+async fn del_6_ten_senders_of_one_message_at_once_start_one_run() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    let sends = (0..10).map(|_| ann.send(message("m1", "t")));
+    let accepted: Vec<_> = futures::future::join_all(sends).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(accepted.iter().filter(|accepted| !accepted.duplicate).count(), 1);
+    assert!(accepted.iter().all(|one| one.receipt == accepted[0].receipt));
+    let _run = node.launched().await;
+    assert!(node.stage.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn iso_2_users_with_equal_ids_never_meet() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let names: Vec<String> = (0..50).map(|i| format!("user {i}")).collect();
+    for name in &names {
+        node.user(name).send(message("m1", "t")).await.unwrap();
+    }
+    let mut ports = Vec::new();
+    for _ in &names {
+        ports.push(node.launched().await);
+    }
+    for run in &ports {
+        answer(&run.port, &run.run_id.to_string()).await;
+    }
+    let mut runs = std::collections::BTreeSet::new();
+    for name in &names {
+        let user = node.user(name);
+        let log = log(&user).await;
+        assert!(log.iter().all(|entry| entry.run_id == log[0].run_id));
+        let run = log[0].run_id;
+        assert_eq!(words(&log), ["m1", "m1:started", &format!("thinking:{run}"), "Succeeded"]);
+        assert!(runs.insert(run));
+    }
+}

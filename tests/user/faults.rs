@@ -1,0 +1,164 @@
+//! A journal that fails, and processes that die: nothing accepted is lost, nothing is told that is
+//! not so (RUN-6, RUN-9, DEL-5, DEL-7).
+
+use std::{sync::Arc, time::Duration};
+
+use quintet::{
+    journal::memory::{AppendFault, MemoryJournal},
+    kernel::{
+        entry::{By, CallResult, CallStatus, ThoughtKind},
+        ids::Offset,
+        json::Json,
+    },
+    user::{
+        factory::{Unaccepted, UserLimits},
+        port::Stopped,
+    },
+};
+
+use crate::puppets::*;
+
+#[tokio::test]
+async fn del_7_an_append_of_unknown_outcome_is_never_reported_as_success() {
+    for (fault, expected) in [(AppendFault::Lost, false), (AppendFault::Applied, true)] {
+        let journal = Arc::new(MemoryJournal::default());
+        let mut node = Node::new(&journal);
+        let ann = node.user("ann");
+        journal.fail_next_append(fault);
+        assert_eq!(ann.send(message("m1", "t")).await, Err(Unaccepted::Unavailable), "{fault:?}");
+        let again = ann.send(message("m1", "t")).await.unwrap();
+        assert_eq!(again.duplicate, expected, "{fault:?}: what is true is read back");
+        let run = node.launched().await;
+        assert_eq!(run.run_id, again.receipt.run_id);
+        answer(&run.port, "done").await;
+        assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:done", "Succeeded"], "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn del_1_nothing_is_visible_or_promised_before_it_is_durable() {
+    let journal = Arc::new(MemoryJournal::default());
+    let node = Node::new(&journal);
+    let ann = node.user("ann");
+    let mut cursor = ann.cursor(Offset::ZERO).await.unwrap();
+    journal.pause_appends();
+    let sending = ann.send(message("m1", "t"));
+    tokio::pin!(sending);
+    tokio::select! {
+        _ = &mut sending => panic!("accepted before it was durable"),
+        () = cursor.moved() => panic!("visible before it was durable"),
+        () = journal.appends_held(1) => {}
+    }
+    assert_eq!(cursor.head(), Offset::ZERO);
+    journal.release_appends();
+    sending.await.unwrap();
+    cursor.moved().await;
+    assert_eq!(words(&decode(&ann, &cursor.read(Offset(9), ALL).await.unwrap())), ["m1", "m1:started"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_6_a_run_outlives_a_journal_that_was_away() {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut node = Node::new(&journal);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    journal.set_down(true);
+    assert_eq!(run.port.take(open("c1", "tool", By::Agent)).await, Err(Stopped::Unavailable));
+    assert_eq!(ann.send(message("m2", "t")).await, Err(Unaccepted::Unavailable));
+    journal.set_down(false);
+    let again =
+        tokio::time::timeout(Duration::from_secs(60), node.launched()).await.expect("it is taken up again");
+    assert_eq!((again.run_id, again.past.len(), again.text.as_str()), (run.run_id, 2, "text of m1"));
+    assert_eq!(run.port.take(succeed()).await, Err(Stopped::Unavailable), "the first agent has lost the run");
+    answer(&again.port, "done").await;
+    assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:hm", "thinking:done", "Succeeded"]);
+}
+
+/// A user with a run that has thought, opened an idempotent call, one that is not, and a question.
+async fn half_done(node: &mut Node) {
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    ann.send(message("m2", "t")).await.unwrap();
+    let port = node.launched().await.port;
+    port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    for (call_id, tool, by) in [
+        ("done", "tool", By::Agent),
+        ("open", "tool", By::Agent),
+        ("idem", "again", By::Agent),
+        ("q", "ask", By::Client),
+    ] {
+        port.take(open(call_id, tool, by)).await.unwrap();
+    }
+    port.take(close("done")).await.unwrap();
+    // The process dies here: the port must not fail the run as an agent that gives up would.
+    std::mem::forget(port);
+}
+
+#[tokio::test]
+async fn run_9_a_resumable_run_is_taken_up_from_its_own_log() {
+    let journal = Arc::new(MemoryJournal::default());
+    half_done(&mut Node::new(&journal)).await;
+
+    let mut node = Node::new(&journal);
+    node.factory.recover().await.unwrap();
+    let run = node.launched().await;
+    let ann = node.user("ann");
+    assert_eq!(run.text, "text of m1");
+    let past = words(&run.past);
+    assert_eq!(past.first().unwrap(), "m1:started");
+    assert_eq!(
+        past[past.len() - 2..],
+        ["completed:done:Ok", "completed:open:Unknown"],
+        "closed, never run again"
+    );
+    ann.answer(run.run_id, call("q"), CallResult::ok(Json::null())).await.unwrap();
+    assert_eq!(run.port.closed(&call("q")).await.unwrap().status, CallStatus::Ok, "RUN-11: still answerable");
+    run.port.take(close("idem")).await.unwrap();
+    answer(&run.port, "done").await;
+    let second = node.launched().await;
+    assert_eq!((second.message_id.as_str(), second.text.as_str()), ("m2", "text of m2"));
+    answer(&second.port, "too").await;
+    let all = words(&log(&ann).await);
+    assert_eq!(all.iter().filter(|word| *word == "Succeeded").count(), 2);
+}
+
+#[tokio::test]
+async fn run_6_a_run_that_cannot_be_resumed_ends_interrupted_and_the_next_one_runs() {
+    let journal = Arc::new(MemoryJournal::default());
+    half_done(&mut Node::new(&journal)).await;
+
+    let mut node = Node::with(&journal, UserLimits::DEFAULT, false);
+    node.factory.recover().await.unwrap();
+    let next = node.launched().await;
+    assert_eq!(next.message_id.as_str(), "m2");
+    answer(&next.port, "done").await;
+    let all = words(&log(&node.user("ann")).await);
+    let ends = [
+        "completed:idem:Unknown",
+        "completed:open:Unknown",
+        "completed:q:Unknown",
+        "Interrupted",
+        "m2:started",
+    ];
+    let at = all.iter().position(|word| word == ends[0]).unwrap();
+    assert_eq!(all[at..at + ends.len()], ends);
+}
+
+#[tokio::test]
+async fn a_zombie_is_fenced_off_by_the_log_itself() {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut old = Node::new(&journal);
+    let ann = old.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let zombie = old.launched().await;
+    // Another node takes the run over while the first one believes that it still has it.
+    let mut new = Node::new(&journal);
+    new.factory.recover().await.unwrap();
+    let heir = new.launched().await;
+    heir.port.take(thought(ThoughtKind::Reasoning, "heir")).await.unwrap();
+    let refused = zombie.port.take(thought(ThoughtKind::Reasoning, "zombie")).await;
+    assert_eq!(refused, Err(Stopped::Unavailable));
+    assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:heir"]);
+}

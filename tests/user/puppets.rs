@@ -1,0 +1,178 @@
+//! Agents whose every step a test takes by hand, and short words for the rest.
+
+use std::sync::Arc;
+
+use quintet::{
+    journal::{Lines, ReadLimit, memory::MemoryJournal},
+    kernel::{
+        entry::{Body, By, Call, CallResult, Entry, Event, RunStatus, Thought, ThoughtKind},
+        ids::{AgentName, CallId, MessageId, Offset, ThreadId, ToolName, UserId},
+        json::Json,
+        run::Ending,
+        user::{AgentStep, OnBusy},
+    },
+    user::{
+        agents::{Agents, Assignment, Treatment},
+        cursor::Cursor,
+        factory::{Factory, NewMessage, User, UserLimits},
+        port::RunPort,
+    },
+    wire,
+};
+use tokio::sync::mpsc;
+
+/// Hands every assignment to the test.
+pub struct Puppets {
+    stage: mpsc::UnboundedSender<Assignment>,
+    resumable: bool,
+}
+
+impl Agents for Puppets {
+    fn default_agent(&self) -> AgentName {
+        AgentName::parse("puppet").unwrap()
+    }
+
+    fn find(&self, agent_name: &AgentName) -> Option<Treatment> {
+        (agent_name.as_str() == "puppet").then_some(Treatment { resumable: self.resumable })
+    }
+
+    fn is_idempotent(&self, _: &AgentName, tool_name: &ToolName) -> bool {
+        tool_name.as_str() == "again"
+    }
+
+    fn launch(&self, assignment: Assignment) {
+        self.stage.send(assignment).unwrap();
+    }
+}
+
+/// A process: a factory over a journal, and the stage on which its agents appear.
+pub struct Node {
+    pub factory: Factory,
+    pub stage: mpsc::UnboundedReceiver<Assignment>,
+}
+
+impl Node {
+    pub fn new(journal: &Arc<MemoryJournal>) -> Self {
+        Self::with(journal, UserLimits::DEFAULT, true)
+    }
+
+    pub fn with(journal: &Arc<MemoryJournal>, limits: UserLimits, resumable: bool) -> Self {
+        let (to_stage, stage) = mpsc::unbounded_channel();
+        let agents = Arc::new(Puppets { stage: to_stage, resumable });
+        Self { factory: Factory::new(journal.clone(), agents, limits), stage }
+    }
+
+    pub async fn launched(&mut self) -> Assignment {
+        self.stage.recv().await.expect("an agent is launched")
+    }
+
+    pub fn user(&self, name: &str) -> User {
+        self.factory.attach(&UserId::parse(name).unwrap())
+    }
+}
+
+pub fn message(message_id: &str, thread_id: &str) -> NewMessage {
+    NewMessage {
+        message_id: MessageId::parse(message_id).unwrap(),
+        thread_id: ThreadId::parse(thread_id).unwrap(),
+        text: format!("text of {message_id}"),
+        agent_name: None,
+        on_busy: OnBusy::Enqueue,
+    }
+}
+
+pub fn thought(kind: ThoughtKind, delta: &str) -> AgentStep {
+    AgentStep::Think(Thought { kind, delta: delta.to_owned(), reset: false })
+}
+
+pub fn open(call_id: &str, tool_name: &str, by: By) -> AgentStep {
+    AgentStep::Open(Call {
+        call_id: call(call_id),
+        tool_name: ToolName::parse(tool_name).unwrap(),
+        parameters: Json::empty_object(),
+        by,
+    })
+}
+
+pub fn close(call_id: &str) -> AgentStep {
+    AgentStep::Close { call_id: call(call_id), result: CallResult::ok(Json::null()) }
+}
+
+pub fn succeed() -> AgentStep {
+    AgentStep::Complete(Ending::Succeeded { usage: None })
+}
+
+pub fn call(call_id: &str) -> CallId {
+    CallId::parse(call_id).unwrap()
+}
+
+/// Thinks, answers `text` and succeeds.
+pub async fn answer(port: &RunPort, text: &str) {
+    port.post(thought(ThoughtKind::Answer, text)).await.unwrap();
+    port.take(succeed()).await.unwrap();
+}
+
+/// Everything a user's log holds, decoded; each entry checked to be this user's.
+pub async fn log(user: &User) -> Vec<Entry> {
+    decode(user, &user.entries(Offset::ZERO, ALL).await.unwrap())
+}
+
+pub fn decode(user: &User, lines: &Lines) -> Vec<Entry> {
+    lines
+        .iter()
+        .map(|(offset, line)| {
+            let (owner, entry) = wire::entry::decode(&line).unwrap();
+            assert_eq!((&owner, entry.offset), (user.user_id(), offset), "ISO-1");
+            entry
+        })
+        .collect()
+}
+
+/// Reads until the run of `message_id` has completed; what was read, in order.
+pub async fn read_to_end(user: &User, cursor: &mut Cursor, message_id: &str) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut run_id = None;
+    loop {
+        cursor.moved().await;
+        let lines = cursor.read(Offset(u64::MAX), ALL).await.unwrap();
+        for entry in decode(user, &lines) {
+            match &entry.body {
+                Body::UserMessage { message_id: id, .. } if id.as_str() == message_id => {
+                    run_id = Some(entry.run_id)
+                }
+                _ => {}
+            }
+            let ends = completion(&entry).is_some() && Some(entry.run_id) == run_id;
+            entries.push(entry);
+            if ends {
+                return entries;
+            }
+        }
+    }
+}
+
+pub fn completion(entry: &Entry) -> Option<RunStatus> {
+    match &entry.body {
+        Body::Event { event: Event::Completed(completion), .. } => Some(completion.status),
+        _ => None,
+    }
+}
+
+/// A log as words: `m1 started thinking …`.
+pub fn words(entries: &[Entry]) -> Vec<String> {
+    entries
+        .iter()
+        .map(|entry| match &entry.body {
+            Body::UserMessage { message_id, .. } => message_id.to_string(),
+            Body::Event { event: Event::Started { message_id }, .. } => format!("{message_id}:started"),
+            Body::Event { event: Event::Thinking(thought), .. } => format!("thinking:{}", thought.delta),
+            Body::Event { event: Event::ToolExecuting(call), .. } => format!("executing:{}", call.call_id),
+            Body::Event { event: Event::ToolCompleted { call_id, result, .. }, .. } => {
+                format!("completed:{call_id}:{:?}", result.status)
+            }
+            Body::Event { event: Event::Completed(completion), .. } => format!("{:?}", completion.status),
+        })
+        .collect()
+}
+
+pub const ALL: ReadLimit = ReadLimit { entries_max: 100_000, bytes_max: 64 * 1024 * 1024 };

@@ -1,0 +1,218 @@
+//! Runs from their message to their end, whoever ends them.
+
+use std::{sync::Arc, time::Duration};
+
+use quintet::{
+    journal::memory::MemoryJournal,
+    kernel::{
+        entry::{By, CallResult, CallStatus, RunError, RunErrorCode, ThoughtKind},
+        ids::RunId,
+        json::Json,
+        run::{Breach, Cut},
+        user::{OnBusy, Refusal},
+    },
+    user::{
+        deadline::DeadlineLimits,
+        factory::{Unaccepted, UserLimits},
+        port::Stopped,
+    },
+};
+
+use crate::puppets::*;
+
+#[tokio::test]
+async fn the_main_job_a_message_goes_in_five_events_come_out() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    let accepted = ann.send(message("m1", "t")).await.unwrap();
+    assert!(!accepted.duplicate);
+    let run = node.launched().await;
+    assert_eq!((run.run_id, run.text.as_str()), (accepted.receipt.run_id, "text of m1"));
+    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.port.take(open("c1", "tool", By::Agent)).await.unwrap();
+    run.port.take(close("c1")).await.unwrap();
+    answer(&run.port, "done").await;
+    let expected =
+        ["m1", "m1:started", "thinking:hm", "executing:c1", "completed:c1:Ok", "thinking:done", "Succeeded"];
+    assert_eq!(words(&log(&ann).await), expected);
+}
+
+#[tokio::test]
+async fn run_8_messages_of_a_thread_run_one_after_another() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    for id in ["m1", "m2", "m3"] {
+        ann.send(message(id, "t")).await.unwrap();
+    }
+    for id in ["m1", "m2", "m3"] {
+        let run = node.launched().await;
+        assert_eq!((run.message_id.as_str(), run.text.as_str()), (id, format!("text of {id}").as_str()));
+        assert!(node.stage.try_recv().is_err(), "one at a time");
+        answer(&run.port, id).await;
+    }
+    let expected = [
+        "m1",
+        "m1:started",
+        "m2",
+        "m3",
+        "thinking:m1",
+        "Succeeded",
+        "m2:started",
+        "thinking:m2",
+        "Succeeded",
+        "m3:started",
+        "thinking:m3",
+        "Succeeded",
+    ];
+    assert_eq!(words(&log(&ann).await), expected);
+}
+
+#[tokio::test]
+async fn run_8_a_busy_thread_rejects_or_is_interrupted_as_asked() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let first = node.launched().await;
+    ann.send(message("m2", "t")).await.unwrap();
+    let rejected =
+        ann.send(quintet::user::factory::NewMessage { on_busy: OnBusy::Reject, ..message("m3", "t") });
+    assert_eq!(rejected.await, Err(Unaccepted::Refused(Refusal::ThreadBusy)));
+    let urgent = quintet::user::factory::NewMessage { on_busy: OnBusy::Interrupt, ..message("m4", "t") };
+    ann.send(urgent).await.unwrap();
+    first.port.ended().await;
+    assert_eq!(first.port.take(succeed()).await, Err(Stopped::Ended));
+    assert_eq!(node.launched().await.message_id.as_str(), "m4");
+    let expected = ["m1", "m1:started", "m2", "Cancelled", "m2:started", "Cancelled", "m4", "m4:started"];
+    assert_eq!(words(&log(&ann).await), expected);
+}
+
+#[tokio::test]
+async fn run_7_a_cancel_closes_what_is_open_and_stops_the_agent() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    let accepted = ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.port.take(open("c1", "tool", By::Agent)).await.unwrap();
+    ann.cancel(accepted.receipt.run_id).await.unwrap();
+    run.port.ended().await;
+    assert_eq!(run.port.take(close("c1")).await, Err(Stopped::Ended));
+    let again = ann.cancel(accepted.receipt.run_id).await;
+    assert_eq!(again, Err(Unaccepted::Refused(Refusal::RunEnded)));
+    let words = words(&log(&ann).await);
+    assert_eq!(words[3..], ["executing:c1", "completed:c1:Cancelled", "Cancelled"]);
+}
+
+#[tokio::test]
+async fn iso_3_a_foreign_run_looks_like_one_that_does_not_exist() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let (ann, bob) = (node.user("ann"), node.user("bob"));
+    let accepted = ann.send(message("m1", "t")).await.unwrap();
+    let _run = node.launched().await;
+    let foreign = bob.cancel(accepted.receipt.run_id).await;
+    let unknown = bob.cancel(RunId(uuid::Uuid::now_v7())).await;
+    assert_eq!(foreign, Err(Unaccepted::Refused(Refusal::NotFound)));
+    assert_eq!(foreign, unknown);
+    let answer = bob.answer(accepted.receipt.run_id, call("c1"), CallResult::ok(Json::null())).await;
+    assert_eq!(answer, Err(Unaccepted::Refused(Refusal::NotFound)));
+}
+
+#[tokio::test]
+async fn run_11_the_first_answer_of_the_owner_closes_a_call_and_a_second_changes_nothing() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    let run_id = ann.send(message("m1", "t")).await.unwrap().receipt.run_id;
+    let run = node.launched().await;
+    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.port.take(open("mine", "tool", By::Agent)).await.unwrap();
+    run.port.take(open("q", "approve", By::Client)).await.unwrap();
+    let yes = CallResult::ok(Json::parse("{\"approved\":true}").unwrap());
+    let answer = |call_id: &str| ann.answer(run_id, call(call_id), yes.clone());
+
+    assert_eq!(answer("mine").await, Err(Unaccepted::Refused(Refusal::NotFound)), "not the client's");
+    assert_eq!(answer("unknown").await, Err(Unaccepted::Refused(Refusal::NotFound)));
+    answer("q").await.unwrap();
+    assert_eq!(run.port.closed(&call("q")).await, Ok(yes.clone()));
+    assert_eq!(answer("q").await, Err(Unaccepted::Refused(Refusal::CallClosed)));
+    run.port.take(close("mine")).await.unwrap();
+    run.port.take(succeed()).await.unwrap();
+    assert_eq!(answer("q").await, Err(Unaccepted::Refused(Refusal::CallClosed)));
+    assert_eq!(answer("mine").await, Err(Unaccepted::Refused(Refusal::NotFound)));
+}
+
+#[tokio::test]
+async fn run_10_an_illegal_step_fails_the_run_and_reaches_no_reader() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    let illegal = run.port.take(open("c1", "tool", By::Agent)).await;
+    assert_eq!(illegal, Err(Stopped::Violated(Breach::NothingThought)));
+    assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "Failed"]);
+
+    ann.send(message("m2", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.post(close("c9")).await.unwrap();
+    run.port.ended().await;
+    let told = run.port.post(thought(ThoughtKind::Answer, "late")).await;
+    assert_eq!(
+        told,
+        Err(Stopped::Violated(Breach::CallNotOpen)),
+        "a posted step's fault is told to the next"
+    );
+}
+
+#[tokio::test]
+async fn run_6_an_agent_that_lets_go_of_its_run_fails_it() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    let mut cursor = ann.cursor(quintet::kernel::ids::Offset::ZERO).await.unwrap();
+    ann.send(message("m1", "t")).await.unwrap();
+    ann.send(message("m2", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    drop(run);
+    assert_eq!(words(&read_to_end(&ann, &mut cursor, "m1").await).last().unwrap(), "Failed");
+    let error = RunError { code: RunErrorCode::AgentPanic, message: "boom".into() };
+    node.launched().await.port.cut(Cut::Failed(error)).await;
+    assert_eq!(words(&read_to_end(&ann, &mut cursor, "m2").await).last().unwrap(), "Failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_6_a_run_that_makes_no_step_in_time_ends_as_timed_out_open_calls_first() {
+    let deadlines =
+        DeadlineLimits { step_ms_max: 1_000, run_ms_max: 3_600_000, client_call_ms_max: 3_600_000 };
+    let limits = UserLimits { deadlines, ..UserLimits::DEFAULT };
+    let mut node = Node::with(&Arc::new(MemoryJournal::default()), limits, true);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.port.take(open("c1", "tool", By::Agent)).await.unwrap();
+    run.port.ended().await;
+    let words = words(&log(&ann).await);
+    assert_eq!(words[3..], ["executing:c1", "completed:c1:TimedOut", "TimedOut"]);
+    assert_eq!(CallStatus::TimedOut, CallStatus::TimedOut);
+    // Long after, nothing of it is left.
+    tokio::time::timeout(Duration::from_secs(10), node.factory.idle()).await.unwrap();
+}
+
+#[tokio::test]
+async fn iso_5_machines_are_gone_with_the_last_handle_and_the_last_run() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    drop(ann);
+    assert_eq!(node.factory.live_users(), 1, "a run is open");
+    answer(&run.port, "done").await;
+    drop(run);
+    node.factory.idle().await;
+    tokio::time::timeout(Duration::from_secs(10), async {
+        while node.factory.live_users() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("nothing is left of ann");
+}
