@@ -15,6 +15,14 @@ function assertWhole(list, what) {
   assert.ok(list.length > 0, what);
 }
 
+/** What the page says of its own connection. */
+async function wireSays(tab, facts) {
+  await tab.page.getByRole('button', { name: 'Wire' }).click();
+  for (const [name, value] of Object.entries(facts)) {
+    assert.equal(await tab.page.locator(`[data-fact="${name}"] dd`).textContent(), value, name);
+  }
+}
+
 describe('the page', { timeout: 300_000 }, () => {
   let browser;
   let tabs;
@@ -117,16 +125,117 @@ describe('the page', { timeout: 300_000 }, () => {
     assert.equal(turn.thoughts[0], '.'.repeat(300));
     assert.ok(tab.sockets >= 5);
     // What the page applied, as it counts it; the wire itself may repeat what a dropped socket still carried.
-    await tab.page.getByRole('button', { name: 'Wire' }).click();
-    const fact = (name) => tab.page.locator(`[data-fact="${name}"] dd`).textContent();
-    assert.deepEqual([await fact('repeated'), await fact('holes')], ['0', '0']);
-    assert.equal(await fact('applied'), await fact('offset'));
-    assert.equal(await fact('offset'), String(Math.max(...offsets(tab))));
+    const last = String(Math.max(...offsets(tab)));
+    await wireSays(tab, { repeated: '0', holes: '0', applied: last, offset: last });
     for (let connection = 0; connection < tab.sockets; connection += 1) {
       const mine = tab.frames.filter((frame) => frame.connection === connection);
       const after = mine.find((frame) => frame.type === 'ready')?.resumed_after ?? 0;
       assert.deepEqual(offsets({ frames: mine }), Array.from(offsets({ frames: mine }), (_, index) => after + 1 + index));
     }
+  });
+
+  test('conn_3: closed with a code that says retry, the page comes back by itself and reads on', async () => {
+    const tab = await open();
+    let closes = [1006, 1011, 1012, 4408];
+    const wanted = closes.length + 1;
+    let connections = 0;
+    await tab.page.routeWebSocket('**/v1/ws', (socket) => {
+      const server = socket.connectToServer();
+      let left = 8;
+      connections += 1;
+      server.onMessage((text) => {
+        if (left === 0) return;
+        socket.send(text);
+        if (closes.length === 0) return;
+        left -= 1;
+        if (left > 0) return;
+        const [code, ...rest] = closes;
+        closes = rest;
+        server.close();
+        socket.close({ code });
+      });
+    });
+    await logIn(tab, someone('ada'));
+    await send(tab, script({ think: '.', repeat: 200 }, ASK, { answer: 'end' }), 'rehearsal');
+    await runIs(tab, 0, 'waiting');
+    await tab.page.getByRole('button', { name: 'Send answer' }).click();
+    await runIs(tab, 0, 'succeeded');
+    assert.equal(connections, wanted);
+    const [turn] = await conversation(tab);
+    assert.deepEqual(turn.events.slice(0, 3), ['1 agent_started', '2-201 agent_thinking', '202 tool_executing']);
+    assert.equal(turn.thoughts[0], '.'.repeat(200));
+    await wireSays(tab, { repeated: '0', holes: '0', connections: String(wanted) });
+  });
+
+  test('conn_3: closed with a code that says final, the page stays away and says why', async () => {
+    const tab = await open();
+    let connections = 0;
+    await tab.page.routeWebSocket('**/v1/ws', (socket) => {
+      connections += 1;
+      const server = socket.connectToServer();
+      server.onMessage((text) => {
+        if (JSON.parse(text).type === 'caught_up' && connections === 1) socket.close({ code: 4403, reason: 'not here' });
+        else socket.send(text);
+      });
+    });
+    await tab.page.getByLabel('Log in as').fill(someone('ada'));
+    await tab.page.getByRole('button', { name: 'Log in' }).click();
+    await tab.page.getByText('4403 origin or right refused (not here); final').waitFor();
+    assert.equal(await tab.page.locator('#connection').getAttribute('data-phase'), 'disconnected');
+    assert.equal(connections, 1);
+    await tab.page.getByRole('button', { name: 'Resume' }).click();
+    await isLive(tab);
+  });
+
+  test('del_2: an entry missing on the wire is noticed, and read again from the cursor', async () => {
+    const tab = await open();
+    let stolen = null;
+    await tab.page.routeWebSocket('**/v1/ws', (socket) => {
+      const server = socket.connectToServer();
+      server.onMessage((text) => {
+        const frame = JSON.parse(text);
+        if (stolen === null && frame.type === 'agent_thinking' && frame.seq === 4) stolen = frame.offset;
+        else socket.send(text);
+      });
+    });
+    await logIn(tab, someone('ada'));
+    await send(tab, script({ think: 'x', repeat: 9 }, { answer: 'end' }), 'rehearsal');
+    await runIs(tab, 0, 'succeeded');
+    assert.ok(stolen > 0);
+    assert.equal((await conversation(tab))[0].thoughts[0], 'x'.repeat(9));
+    await wireSays(tab, { repeated: '0', holes: '1', connections: '2' });
+  });
+
+  test('del_6: an acceptance that is lost on the wire does not make a second run', async () => {
+    const tab = await open();
+    let lost = 0;
+    const sent = [];
+    await tab.page.routeWebSocket('**/v1/ws', (socket) => {
+      const server = socket.connectToServer();
+      let dead = false;
+      socket.onMessage((text) => {
+        const frame = JSON.parse(text);
+        if (frame.type === 'send_message') sent.push(frame.message_id);
+        server.send(text);
+      });
+      server.onMessage((text) => {
+        const { type } = JSON.parse(text);
+        if (lost < 1 && (type === 'accepted' || type === 'user_message')) {
+          lost += 1;
+          dead = true;
+          socket.close({ code: 1011 });
+        } else if (!dead) {
+          socket.send(text);
+        }
+      });
+    });
+    await logIn(tab, someone('ada'));
+    await send(tab, script(THINK, { answer: 'once' }), 'rehearsal');
+    await runIs(tab, 0, 'succeeded');
+    assert.equal((await conversation(tab)).length, 1);
+    assert.equal(lost, 1);
+    assert.equal(new Set(sent).size, 1);
+    assert.equal(await tab.page.locator('.unsent').count(), 0);
   });
 
   test('del_6: a message written while dropped goes out once when the connection is back', async () => {

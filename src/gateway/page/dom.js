@@ -38,11 +38,14 @@ export function growText(element, text) {
  */
 export function reconcile(parent, items, { key, make, update }) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  const names = items.map((item) => String(key(item)));
+  // What goes, goes first: then nothing that stays has to move.
+  const staying = new Set(names);
+  for (const [name, element] of known) if (!staying.has(name)) element.remove();
   let place = parent.firstElementChild;
-  for (const item of items) {
-    const name = String(key(item));
+  for (const [index, item] of items.entries()) {
+    const name = names[index];
     let element = known.get(name);
-    known.delete(name);
     if (!element) {
       element = make(item);
       element.dataset.key = name;
@@ -51,7 +54,6 @@ export function reconcile(parent, items, { key, make, update }) {
     if (element === place) place = place.nextElementSibling;
     else parent.insertBefore(element, place);
   }
-  for (const element of known.values()) element.remove();
 }
 
 /** A button that is waiting for its effect: it keeps the focus, looks disabled and does nothing. */

@@ -48,12 +48,8 @@ export function isEntry(frame) {
 
 /** The run that occupies a thread, if any (RUN-8). */
 export function activeRun(log, thread_id) {
-  const turns = log.threads.get(thread_id)?.turns ?? [];
-  for (const { run_id } of turns) {
-    const run = log.runs.get(run_id);
-    if (run && !run.end) return run;
-  }
-  return null;
+  const [run_id] = log.threads.get(thread_id)?.open ?? [];
+  return log.runs.get(run_id) ?? null;
 }
 
 /** A resume continues where the client stopped, or says where it goes on (DEL-3). */
@@ -108,19 +104,17 @@ function place(log, entry) {
   log.head = Math.max(log.head, entry.offset);
   log.counts.applied += 1;
   const thread = threadOf(log, entry);
-  thread.last_at = entry.timestamp;
-  thread.last_offset = entry.offset;
   if (entry.type === 'user_message') applyMessage(log, thread, entry);
   else applyEvent(runOf(log, thread, entry), entry);
+  if (entry.type === 'agent_completed') thread.open.delete(entry.run_id);
   return { verdict: 'applied', thread_id: entry.thread_id, run_id: entry.run_id };
 }
 
 function applyMessage(log, thread, entry) {
   const turn = { offset: entry.offset, message_id: entry.message_id, text: entry.text, run_id: entry.run_id };
   thread.title ??= entry.text;
-  thread.turns.push(turn);
   log.messages.set(entry.message_id, turn);
-  log.runs.set(entry.run_id, createRun(entry));
+  begun(log, thread, turn, createRun(entry));
 }
 
 /** The run of an event; one whose message lies before a gap gets a turn of its own. */
@@ -129,16 +123,21 @@ function runOf(log, thread, entry) {
   if (!run) {
     run = createRun(entry);
     run.partial = entry.type !== 'agent_started';
-    log.runs.set(entry.run_id, run);
-    thread.turns.push({ offset: entry.offset, message_id: null, text: null, run_id: entry.run_id });
+    begun(log, thread, { offset: entry.offset, message_id: null, text: null, run_id: entry.run_id }, run);
   }
   return run;
 }
 
-function threadOf(log, { thread_id }) {
+function begun(log, thread, turn, run) {
+  thread.turns.push(turn);
+  thread.open.add(run.run_id);
+  log.runs.set(run.run_id, run);
+}
+
+function threadOf(log, { thread_id, offset }) {
   let thread = log.threads.get(thread_id);
   if (!thread) {
-    thread = { thread_id, title: null, turns: [], last_at: 0, last_offset: 0 };
+    thread = { thread_id, title: null, first_offset: offset, turns: [], open: new Set() };
     log.threads.set(thread_id, thread);
   }
   return thread;

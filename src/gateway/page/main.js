@@ -168,7 +168,10 @@ function onState(state) {
   if (!isOpen(state)) lost(app.outbox);
   if (state.phase === 'disconnected' && state.why === 'refused') notice(`Not connected: ${state.reason ?? ''}`);
   if (state.phase === 'disconnected' && state.why === 'closed') notice(`Closed: ${closeText(app.closing)}`);
-  if (state.phase === 'live') notice('');
+  if (state.phase === 'live') {
+    notice('');
+    nameAgents();
+  }
   if (['live', 'waiting', 'disconnected'].includes(state.phase)) announce(`Connection: ${phaseText(state, app.log)}`);
   schedule();
 }
@@ -199,7 +202,7 @@ function renewInMs(expires_at = app.session.expires_at) {
   return Math.max(RENEW_MS_MIN, left_ms - Math.min(RENEW_MARGIN_MS, left_ms / 4));
 }
 
-async function start() {
+function start() {
   draw(app, act);
   if (app.session === null) {
     byId('login-user').focus();
@@ -207,20 +210,14 @@ async function start() {
   }
   app.connection.connect();
   byId('text').focus();
-  try {
-    await freshAgents();
-  } catch (error) {
-    notice(`The agents are not known: ${error.message}`);
-  }
 }
 
-async function freshAgents() {
+/** Fills the choice of agents, again with every connection: another server may have others. */
+async function nameAgents() {
   try {
     showAgents(await agents(app.session.token));
   } catch (error) {
-    if (error.status !== 401) throw error;
-    await renewSession(app.session);
-    showAgents(await agents(app.session.token));
+    notice(`The agents are not known: ${error.message}`);
   }
 }
 

@@ -51,7 +51,7 @@ function setEnabled(button, enabled, counterpart) {
 }
 
 function drawThreads(app, act) {
-  const threads = [...app.log.threads.values()].sort((a, b) => b.last_offset - a.last_offset);
+  const threads = [...app.log.threads.values()].sort((a, b) => b.first_offset - a.first_offset);
   if (!app.log.threads.has(app.thread_id)) threads.unshift({ thread_id: app.thread_id, title: null });
   reconcile(byId('thread-list'), threads, {
     key: (thread) => thread.thread_id,
