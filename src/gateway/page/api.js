@@ -25,17 +25,9 @@ export function ticket(token) {
   return call('POST', '/v1/tickets', token, {});
 }
 
-/** The agents that a message may name, as `{name, description, default}`. */
+/** The agents that a message may name: `[{agent_name, description, default}]`. */
 export async function agents(token) {
-  const body = await call('GET', '/v1/agents', token);
-  const list = Array.isArray(body) ? body : (body.agents ?? []);
-  return list
-    .map((agent) => (typeof agent === 'string' ? { name: agent } : agent))
-    .map((agent) => ({
-      name: agent.agent_name ?? agent.name,
-      description: agent.description ?? '',
-      default: Boolean(agent.default ?? agent.is_default),
-    }));
+  return (await call('GET', '/v1/agents', token)).agents;
 }
 
 async function call(method, path, token, body) {

@@ -131,9 +131,9 @@ export function showAgents(agents) {
   const chosen = select.value;
   const sorted = agents.toSorted((a, b) => Number(b.default) - Number(a.default));
   select.replaceChildren(
-    ...sorted.map(({ name, description }) => el('option', { value: name, title: description }, name)),
+    ...sorted.map(({ agent_name, description }) => el('option', { value: agent_name, title: description }, agent_name)),
   );
-  if (sorted.some(({ name }) => name === chosen)) select.value = chosen;
+  if (sorted.some(({ agent_name }) => agent_name === chosen)) select.value = chosen;
 }
 
 /** Says something to those who cannot see it. */
