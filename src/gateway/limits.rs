@@ -2,7 +2,10 @@
 //! `limit_reached`, `rate_limited`, `too_large`, or a close with 4429 or 1013.
 
 use super::tickets::TicketLimits;
-use crate::kernel::ticket::Lifetime;
+use crate::{
+    kernel::{connection, ticket::Lifetime},
+    wire::server::SocketLimits,
+};
 
 crate::limits! {
     /// The bounds of the public listener.
@@ -33,6 +36,32 @@ crate::limits! {
         pub user_frames_per_second_max: u32 = 500, in 1..=1_000_000;
         /// Frames of one user at once, before the rate counts.
         pub user_frames_burst_max: u32 = 5_000, in 1..=1_000_000;
+        /// Bytes of one frame from a client; above, the connection closes with 1009.
+        pub frame_bytes_max: usize = 512 * 1024, in 4_096..=16_777_216;
+        /// Time in which `hello` has to come (CONN-1).
+        pub hello_wait_ms_max: u64 = 5_000, in 1..=600_000;
+        /// Time that the service takes at most to check a credential and to open a log.
+        pub set_up_wait_ms_max: u64 = 10_000, in 1..=600_000;
+        /// Time between two pings.
+        pub heartbeat_ms: u64 = 25_000, in 1..=600_000;
+        /// Time in which a peer has to answer a ping (CONN-5).
+        pub pong_wait_ms_max: u64 = 10_000, in 1..=600_000;
+        /// Time that a peer may take nothing of what is sent to it (CONN-5).
+        pub stall_wait_ms_max: u64 = 30_000, in 1..=600_000;
+        /// Time that readers are given for the last entries at the end of a drain (CONN-6).
+        pub leave_wait_ms_max: u64 = 2_000, in 0..=600_000;
+        /// Frames of one connection that cannot be understood; the last closes it with 4400 (CONN-4).
+        pub unclear_frames_max: u16 = 16, in 1..=65_535;
+        /// Frames of one connection beyond its user's rate, between two pings; the last closes it with 4429.
+        pub throttled_frames_max: u16 = 64, in 1..=65_535;
+        /// Commands of one connection that are carried out at once; further ones wait in its socket.
+        pub connection_commands_max: u16 = 16, in 1..=4_096;
+        /// Answers to a peer that does not read them; its further frames wait in its socket.
+        pub waiting_replies_max: u16 = 32, in 1..=4_096;
+        /// Entries that are read at once for one connection, and are then on their way to its socket.
+        pub chunk_entries_max: usize = 256, in 1..=65_536;
+        /// Bytes of entries that are read at once for one connection, unless a single entry is longer.
+        pub chunk_bytes_max: usize = 32 * 1024, in 1_024..=16_777_216;
         /// Users whose rates are remembered at once; a user is forgotten once idle.
         pub rate_users_max: usize = 100_000, in 1..=10_000_000;
         /// Time that a ticket lives unless its issuer asks otherwise (AUTH-2).
@@ -69,6 +98,26 @@ crate::limits! {
 }
 
 impl GatewayLimits {
+    /// What the machine of one connection keeps to.
+    pub fn connection(&self) -> connection::Limits {
+        connection::Limits {
+            unclear_frames_max: self.unclear_frames_max,
+            throttled_frames_max: self.throttled_frames_max,
+            commands_max: self.connection_commands_max,
+            waiting_replies_max: self.waiting_replies_max,
+        }
+    }
+
+    /// What clients are told of the rest.
+    pub fn socket(&self) -> SocketLimits {
+        SocketLimits {
+            frame_bytes_max: self.frame_bytes_max as u64,
+            pong_wait_ms_max: self.pong_wait_ms_max,
+            user_connections_max: self.user_connections_max as u64,
+            user_frames_per_second_max: self.user_frames_per_second_max.into(),
+        }
+    }
+
     pub fn tickets(&self) -> TicketLimits {
         TicketLimits {
             lifetime: Lifetime {

@@ -5,6 +5,7 @@
 //! - [`origins`], [`admit`]: who is refused before anything else happens
 //! - [`page`]: the chat page of `quintet dev`
 //! - [`router`]: the public listener's routes; [`http`]: those that answer once; [`refusal`]: why not
+//! - [`ws`], [`sse`]: those that go on
 //! - [`listen`]: sockets; [`operations`]: the routes of the admin listener
 //! - [`drain`]: the latch that ends it all in order
 
@@ -21,9 +22,11 @@ pub mod origins;
 pub mod page;
 pub mod refusal;
 pub mod router;
+pub mod sse;
 pub mod state;
 mod sync;
 pub mod tickets;
 pub mod token;
+pub mod ws;
 
 pub use self::{router::router, state::Gateway};

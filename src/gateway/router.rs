@@ -11,6 +11,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
+    routing::get,
 };
 use http::{HeaderValue, Method, StatusCode, header};
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ use tower_http::{
 use super::{
     Gateway,
     http::{self as answers, failure::Failure},
-    page,
+    page, sse, ws,
 };
 use crate::wire::codes::ErrorCode;
 
@@ -40,6 +41,8 @@ pub fn router(gateway: Gateway) -> Router {
     let page = if gateway.dev.is_some() { page::routes() } else { Router::new() };
     answers
         .merge(page)
+        .route("/v1/ws", get(ws::upgrade))
+        .route("/v1/stream", get(sse::stream))
         .fallback(async || Failure::not_found())
         .method_not_allowed_fallback(async || {
             Failure::not_found().with_status(StatusCode::METHOD_NOT_ALLOWED)

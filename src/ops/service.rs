@@ -245,6 +245,7 @@ fn gateway(
         admit: Admit::new(limits),
         drain: Drain::default(),
         limits,
+        user_limits: settings.user_limits(),
         tasks,
         dev,
     })

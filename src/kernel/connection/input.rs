@@ -27,6 +27,8 @@ pub enum Input {
     Throttled {
         retry_after_ms: u64,
     },
+    /// A ping of the transport, which the transport answers by itself.
+    Pinged,
     /// The answer to a ping of the service (CONN-5).
     Pong,
     Binary,
@@ -55,8 +57,10 @@ pub enum Input {
     Outrun,
     /// The journal cannot say what comes next.
     Unreadable,
-    /// A command is carried out or refused.
-    Answered,
+    /// A command is carried out or refused; `reply`: the client is told by a frame of its own.
+    Answered {
+        reply: bool,
+    },
     /// Everything that was sent is with the operating system.
     Flushed,
 
@@ -113,6 +117,7 @@ pub enum InputName {
     Command,
     Unclear,
     Throttled,
+    Pinged,
     Pong,
     Binary,
     NotUtf8,
@@ -145,6 +150,7 @@ impl Input {
                 | Input::Command
                 | Input::Unclear
                 | Input::Throttled { .. }
+                | Input::Pinged
         )
     }
 
@@ -156,6 +162,7 @@ impl Input {
             Input::Command => InputName::Command,
             Input::Unclear => InputName::Unclear,
             Input::Throttled { .. } => InputName::Throttled,
+            Input::Pinged => InputName::Pinged,
             Input::Pong => InputName::Pong,
             Input::Binary => InputName::Binary,
             Input::NotUtf8 => InputName::NotUtf8,
@@ -168,7 +175,7 @@ impl Input {
             Input::Chunk { .. } => InputName::Chunk,
             Input::Outrun => InputName::Outrun,
             Input::Unreadable => InputName::Unreadable,
-            Input::Answered => InputName::Answered,
+            Input::Answered { .. } => InputName::Answered,
             Input::Flushed => InputName::Flushed,
             Input::Elapsed(timer) => InputName::Elapsed(*timer),
             Input::Drain { .. } => InputName::Drain,

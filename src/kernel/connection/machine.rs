@@ -375,9 +375,11 @@ impl Machine {
                 turn.order(Effect::Verify);
                 Handled
             }
-            Input::Answered if self.commands > 0 => {
+            Input::Answered { reply } if self.commands > 0 => {
                 self.commands -= 1;
-                self.reply(ServerFrame::Answer, turn);
+                if *reply {
+                    self.reply(ServerFrame::Answer, turn);
+                }
                 Handled
             }
             Input::Verified(identity) if self.commands > 0 => {
@@ -453,6 +455,11 @@ impl Machine {
             Input::Elapsed(Timer::Stall) if self.is_writing() => close(Cause::Stalled, turn),
             // AUTH-3, wherever it is.
             Input::Elapsed(Timer::Expiry) => close(Cause::Expired, turn),
+            Input::Pinged => {
+                self.flush(turn);
+                self.replied();
+                Handled
+            }
             // One that nobody asked for: RFC 6455 allows it.
             Input::Pong => Handled,
             Input::Binary => close(Cause::Binary, turn),
@@ -493,6 +500,10 @@ impl Machine {
     /// Sends something because of a frame of the client, which may send only so many of them ahead.
     fn reply(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
         self.send(frame, turn);
+        self.replied();
+    }
+
+    fn replied(&mut self) {
         if let Writing::Busy { replies } = &mut self.writing {
             *replies = replies.saturating_add(1);
         }

@@ -48,6 +48,7 @@ fn alphabet() -> Vec<(String, Input)> {
         ("command", Input::Command),
         ("unclear", Input::Unclear),
         ("throttled", Input::Throttled { retry_after_ms: 10 }),
+        ("pinged", Input::Pinged),
         ("pong", Input::Pong),
         ("binary", Input::Binary),
         ("not utf-8", Input::NotUtf8),
@@ -71,7 +72,8 @@ fn alphabet() -> Vec<(String, Input)> {
         ("chunk 1..2", chunk(1, 2)),
         ("outrun", Input::Outrun),
         ("unreadable", Input::Unreadable),
-        ("answered", Input::Answered),
+        ("answered", Input::Answered { reply: true }),
+        ("done", Input::Answered { reply: false }),
         ("flushed", Input::Flushed),
         ("drain", DRAIN),
         ("drained at 2", drained(2)),
@@ -168,9 +170,10 @@ impl Observer {
         match input {
             Some(Input::Flushed) => (self.flushing, self.replies) = (false, 0),
             Some(Input::Chunk { .. } | Input::Outrun | Input::Unreadable) => self.fetching = None,
-            Some(Input::Answered | Input::Verified(_) | Input::Unverified(_)) if self.ready.is_some() => {
+            Some(Input::Answered { .. } | Input::Verified(_) | Input::Unverified(_)) if self.ready.is_some() => {
                 self.commands -= 1;
             }
+            Some(Input::Pinged) => self.replies += u16::from(self.flushing),
             _ => {}
         }
         for effect in effects {
@@ -396,7 +399,7 @@ fn commands_beyond_the_limit_are_left_unread() {
     connection.step(&Input::Elapsed(Timer::Heartbeat), &mut effects).unwrap();
     connection.step(&Input::Elapsed(Timer::Pong), &mut effects).unwrap();
     assert_eq!(effects.last(), Some(&Effect::Arm(Timer::Pong)));
-    connection.step(&Input::Answered, &mut effects).unwrap();
+    connection.step(&Input::Answered { reply: true }, &mut effects).unwrap();
     connection.step(&Input::Flushed, &mut effects).unwrap();
     assert!(connection.hears());
     connection.step(&Input::Elapsed(Timer::Pong), &mut effects).unwrap();

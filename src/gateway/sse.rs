@@ -1,0 +1,240 @@
+//! `GET /v1/stream`: a user's entries as server-sent events, `id:` = `epoch:offset`.
+//!
+//! Guarantees: the same cursor, order and gaps as on a WebSocket (DEL-2, DEL-3), and the same bytes; a
+//! reader that stalls holds one chunk and delays nobody (DEL-4); the stream ends with its credential
+//! (AUTH-3) and with the service (CONN-6).
+
+use std::{convert::Infallible, fmt::Write, time::Duration};
+
+use axum::{body::Body, extract::State, response::Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, header};
+use serde::Deserialize;
+use tokio::time::sleep;
+
+use super::{
+    Gateway,
+    admit::Admission,
+    drain::{Drain, Stage},
+    http::{
+        extract::{Answer, Asked, Caller},
+        failure::Failure,
+    },
+    ws::reader::Reader,
+};
+use crate::{
+    journal::Lines,
+    kernel::{
+        connection::{self, Gap, Resumption},
+        ids::{Epoch, Offset},
+        ticket::Identity,
+    },
+    runtime::clock,
+    user::{cursor::ReadError, factory::User},
+    wire::codes::ErrorCode,
+};
+
+#[derive(Deserialize)]
+pub struct Query {
+    after: Option<Offset>,
+}
+
+/// Streams the entries after the cursor, then those that come.
+pub async fn stream(
+    State(gateway): State<Gateway>,
+    Asked(query): Asked<Query>,
+    headers: HeaderMap,
+    caller: Caller,
+) -> Answer {
+    if gateway.drain.stage() >= Stage::Draining {
+        let failure = Failure::new(ErrorCode::Draining, "the service is draining");
+        return Err(failure.retry_after(gateway.limits.reconnect_after_ms));
+    }
+    let asked = match headers.get(LAST_EVENT_ID) {
+        Some(id) => last_event_id(id)?,
+        None => connection::Asked { epoch: None, after: query.after.unwrap_or_default() },
+    };
+    let Caller { identity, user } = caller;
+    let admission = gateway.admit.connection(&identity.user_id)?;
+    let cursor = user.cursor(asked.after).await?;
+    let (epoch, extent) = (gateway.factory.epoch(), cursor.extent());
+    let Resumption { resumed_after, gap } = Resumption::of(asked, epoch, extent.trimmed, extent.head);
+    let mut reader = Reader::new(cursor, &gateway.limits);
+    reader.read_on(resumed_after, WHATEVER_COMES);
+
+    let mut first = BytesMut::new();
+    push_fields(&mut first, format_args!("retry: {}\n\n", gateway.limits.reconnect_after_ms));
+    if let Some(gap) = gap {
+        push_gap(&mut first, epoch, resumed_after, gap);
+    }
+    let events = Events {
+        reader,
+        epoch,
+        sent: resumed_after,
+        first: Some(first.freeze()),
+        identity,
+        heartbeat: Duration::from_millis(gateway.limits.heartbeat_ms),
+        drain: gateway.drain.clone(),
+        _user: user,
+        _admission: admission,
+    };
+    let body =
+        stream::unfold(events, async |mut events| Some((Ok::<_, Infallible>(events.next().await?), events)));
+    let mut response = Response::new(Body::from_stream(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies that gather responses would hold events back.
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// One event stream. Asked for its next bytes only when the socket has room for them.
+struct Events {
+    reader: Reader,
+    epoch: Epoch,
+    sent: Offset,
+    first: Option<Bytes>,
+    identity: Identity,
+    heartbeat: Duration,
+    drain: Drain,
+    _user: User,
+    _admission: Admission,
+}
+
+impl Events {
+    /// The next bytes; `None` ends the stream, and the client comes back with its last id.
+    async fn next(&mut self) -> Option<Bytes> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        tokio::select! {
+            biased;
+            () = Self::expired(&self.identity) => None,
+            () = self.drain.reached(Stage::Closing) => None,
+            fetched = std::future::poll_fn(|cx| self.reader.poll_fetched(cx)) => match fetched {
+                Ok(lines) => {
+                    self.sent = lines.last();
+                    let mut bytes = BytesMut::new();
+                    push_entries(&mut bytes, self.epoch, &lines);
+                    self.reader.read_on(self.sent, WHATEVER_COMES);
+                    Some(bytes.freeze())
+                }
+                // Retention passed the reader: it goes on behind the gap, as on a new connection (DEL-3).
+                Err(ReadError::Gap(gap)) => {
+                    let mut bytes = BytesMut::new();
+                    self.sent = gap.to;
+                    push_gap(&mut bytes, self.epoch, self.sent, Gap { from: gap.from, to: gap.to });
+                    self.reader.read_on(self.sent, WHATEVER_COMES);
+                    Some(bytes.freeze())
+                }
+                Err(ReadError::Journal(error)) => {
+                    tracing::error!(%error, "a log cannot be read");
+                    None
+                }
+            },
+            () = sleep(self.heartbeat) => Some(Bytes::from_static(b": keep-alive\n\n")),
+        }
+    }
+    /// Resolves when the credential is no longer good, by the wall's clock, which may be set (AUTH-3).
+    async fn expired(identity: &Identity) {
+        loop {
+            let now = clock::now();
+            if identity.has_expired(now) {
+                return;
+            }
+            let wait = identity.expires_at.millis_since(now).min(WALL_CHECK_MS_MAX);
+            sleep(Duration::from_millis(wait)).await;
+        }
+    }
+}
+
+fn push_entries(bytes: &mut BytesMut, epoch: Epoch, lines: &Lines) {
+    for (offset, line) in lines.iter() {
+        let kind = std::str::from_utf8(type_of(&line)).unwrap_or("message");
+        push_fields(bytes, format_args!("id: {epoch}:{offset}\nevent: {kind}\ndata: "));
+        bytes.extend_from_slice(&line);
+        bytes.extend_from_slice(b"\n\n");
+    }
+}
+
+/// A gap moves the client's last id past what it will not get.
+fn push_gap(bytes: &mut BytesMut, epoch: Epoch, resumed_after: Offset, gap: Gap) {
+    let Gap { from, to } = gap;
+    push_fields(
+        bytes,
+        format_args!("id: {epoch}:{resumed_after}\nevent: gap\ndata: {{\"from\":{from},\"to\":{to}}}\n\n"),
+    );
+}
+
+fn push_fields(bytes: &mut BytesMut, fields: std::fmt::Arguments<'_>) {
+    bytes.write_fmt(fields).expect("a growing buffer takes everything");
+}
+
+/// The value of `type`, which every encoded entry begins with.
+fn type_of(line: &[u8]) -> &[u8] {
+    let rest = line.strip_prefix(b"{\"type\":\"").unwrap_or_default();
+    &rest[..memchr::memchr(b'"', rest).unwrap_or(0)]
+}
+
+/// The cursor that `Last-Event-ID` is.
+fn last_event_id(value: &HeaderValue) -> Result<connection::Asked, Failure> {
+    let parse = || {
+        let (epoch, offset) = value.to_str().ok()?.trim().split_once(':')?;
+        let offset = Some(offset).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        Some(connection::Asked {
+            epoch: Some(Epoch::parse(epoch).ok()?),
+            after: Offset(offset.parse().ok()?),
+        })
+    };
+    parse().ok_or_else(|| Failure::new(ErrorCode::InvalidField, "last-event-id must be epoch:offset"))
+}
+
+const WHATEVER_COMES: Offset = Offset(u64::MAX);
+const LAST_EVENT_ID: &str = "last-event-id";
+const X_ACCEL_BUFFERING: http::HeaderName = http::HeaderName::from_static("x-accel-buffering");
+/// Time after which the wall's clock is looked at again.
+const WALL_CHECK_MS_MAX: u64 = 30_000;
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const EPOCH: Epoch = Epoch(Uuid::from_u128(7));
+
+    #[test]
+    fn an_event_is_the_stored_line_under_its_offset_and_type() {
+        let stored = Bytes::from_static(b"{\"type\":\"user_message\",\"offset\":3}\n{\"type\":\"x\"}\n");
+        let lines = Lines::parse(Offset(3), stored).unwrap();
+        let mut bytes = BytesMut::new();
+        push_entries(&mut bytes, EPOCH, &lines);
+        let expected = format!(
+            "id: {EPOCH}:3\nevent: user_message\ndata: {{\"type\":\"user_message\",\"offset\":3}}\n\n\
+             id: {EPOCH}:4\nevent: x\ndata: {{\"type\":\"x\"}}\n\n"
+        );
+        assert_eq!(std::str::from_utf8(&bytes).unwrap(), expected);
+    }
+
+    #[test]
+    fn del_3_a_last_event_id_is_a_cursor_or_is_refused() {
+        let id = |text: &str| last_event_id(&HeaderValue::from_str(text).unwrap()).ok();
+        let cursor = |after| Some(connection::Asked { epoch: Some(EPOCH), after: Offset(after) });
+        assert_eq!(id(&format!("{EPOCH}:12")), cursor(12));
+        assert_eq!(id(&format!("{EPOCH}:0")), cursor(0));
+        for bad in [
+            "",
+            "12",
+            ":12",
+            &format!("{EPOCH}"),
+            &format!("{EPOCH}:"),
+            &format!("{EPOCH}:-1"),
+            &format!("{EPOCH}:+1"),
+            "x:1",
+        ] {
+            assert_eq!(id(bad), None, "{bad}");
+        }
+    }
+}

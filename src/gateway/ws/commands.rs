@@ -1,0 +1,99 @@
+//! What a client asks for, carried out by its user's machines; and what it is told.
+
+use crate::{
+    gateway::auth::{Auth, AuthError},
+    kernel::{
+        connection::Unverified,
+        ids::{MessageId, RunId},
+        ticket::Identity,
+    },
+    user::factory::{NewMessage, Unaccepted, User},
+    wire::{
+        client::{ClientFrame, Credential},
+        codes::ErrorCode,
+        server::{Accepted, Error, ServerFrame},
+    },
+};
+
+/// What an `error` is about, so that the client finds what it asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    pub message_id: Option<MessageId>,
+    pub run_id: Option<RunId>,
+}
+
+impl Subject {
+    pub fn of(frame: &ClientFrame) -> Self {
+        match frame {
+            ClientFrame::SendMessage(send) => {
+                Self { message_id: Some(send.message_id.clone()), ..Self::default() }
+            }
+            ClientFrame::CancelRun(cancel) => Self { run_id: Some(cancel.run_id), ..Self::default() },
+            ClientFrame::CompleteCall(call) => Self { run_id: Some(call.run_id), ..Self::default() },
+            ClientFrame::Hello(_) | ClientFrame::Renew(_) | ClientFrame::Ping(_) => Self::default(),
+        }
+    }
+
+    pub fn error(self, code: ErrorCode, message: impl Into<String>) -> Error {
+        Error { message_id: self.message_id, run_id: self.run_id, ..Error::new(code, message) }
+    }
+}
+
+/// Carries out a command. `None`: the answer is an entry.
+pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Option<ServerFrame> {
+    let subject = Subject::of(&frame);
+    let done = match frame {
+        ClientFrame::SendMessage(send) => {
+            let message_id = send.message_id.clone();
+            let message = NewMessage {
+                message_id: send.message_id,
+                thread_id: send.thread_id,
+                text: send.text,
+                agent_name: send.agent_name,
+                on_busy: send.on_busy,
+            };
+            user.send(message).await.map(|accepted| {
+                // The machines say so only once it is durable (DEL-5).
+                Some(ServerFrame::Accepted(Accepted {
+                    message_id,
+                    run_id: accepted.receipt.run_id,
+                    offset: accepted.receipt.offset,
+                    duplicate: accepted.duplicate,
+                }))
+            })
+        }
+        ClientFrame::CancelRun(cancel) => user.cancel(cancel.run_id).await.map(|()| None),
+        ClientFrame::CompleteCall(call) => {
+            user.answer(call.run_id, call.call_id, call.result).await.map(|()| None)
+        }
+        ClientFrame::Hello(_) | ClientFrame::Renew(_) | ClientFrame::Ping(_) => Ok(None),
+    };
+    done.unwrap_or_else(|unaccepted| {
+        let error = Error {
+            retry_after_ms: passes(&unaccepted).then_some(retry_after_ms),
+            ..subject.error(ErrorCode::from(&unaccepted), unaccepted.to_string())
+        };
+        Some(ServerFrame::Error(error))
+    })
+}
+
+/// Whether the same request may be carried out a little later.
+fn passes(unaccepted: &Unaccepted) -> bool {
+    match unaccepted {
+        Unaccepted::Draining | Unaccepted::Overloaded | Unaccepted::Unavailable => true,
+        Unaccepted::Refused(_) | Unaccepted::UnknownAgent(_) => false,
+    }
+}
+
+/// Whom a credential stands for. A ticket is spent by it (AUTH-1).
+pub async fn verify(auth: Auth, credential: Option<Credential>) -> Result<Identity, Unverified> {
+    let verified = match &credential {
+        Some(Credential::Token(token)) => auth.bearer(token).await,
+        Some(Credential::Ticket(ticket)) => auth.ticket(ticket).await,
+        None => Err(AuthError::Missing),
+    };
+    verified.map_err(|error| match error {
+        AuthError::Unavailable => Unverified::Unavailable,
+        AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => Unverified::Refused,
+    })
+}

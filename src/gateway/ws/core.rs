@@ -1,0 +1,365 @@
+//! What both phases of a connection share: the socket, the machine, and the way between the two.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::upgrade::Upgraded;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    commands::Subject,
+    socket::{Gone, Heard, Socket},
+    timers::Timers,
+};
+use crate::{
+    gateway::{Gateway, admit::Turned, drain::Stage},
+    kernel::{
+        connection::{Asked, Cause, Connection, Effect, Effects, Fault, Input, ServerFrame, Timer},
+        ids::{ConnectionId, UserId},
+        ticket::Identity,
+    },
+    wire::{
+        client::{ClientFrame, Credential, FrameError, Nonce},
+        codes::{CloseCode, ErrorCode},
+        server,
+    },
+};
+
+pub struct Core {
+    pub gateway: Gateway,
+    pub connection_id: ConnectionId,
+    machine: Connection,
+    effects: Effects,
+    socket: Socket,
+    flushing: bool,
+    timers: Timers,
+    /// What the socket had taken when the stall timer was armed.
+    written_before: u64,
+    stage: Stage,
+    next_stage: StageReached,
+    /// Whom frames are counted for, once that is known.
+    counted: Option<UserId>,
+    /// The frame that the machine's orders are about.
+    frame: Frame,
+    turn: Turn,
+}
+
+type StageReached = Pin<Box<dyn Future<Output = Stage> + Send>>;
+
+/// The client's frame at hand.
+pub enum Frame {
+    None,
+    Well(ClientFrame),
+    Ill(FrameError),
+}
+
+/// Whose turn it is to be asked first, so that neither side starves the other.
+#[derive(Clone, Copy)]
+enum Turn {
+    In,
+    Out,
+}
+
+/// Something for the machine.
+pub enum Happened {
+    Input(Input),
+    /// The service has come to this stage of its end (CONN-6).
+    Stage(Stage),
+}
+
+impl Core {
+    pub async fn new(
+        gateway: Gateway,
+        connection_id: ConnectionId,
+        upgraded: Upgraded,
+        known: Option<Identity>,
+    ) -> Self {
+        let mut effects = Effects::new();
+        let counted = known.as_ref().map(|identity| identity.user_id.clone());
+        let machine = Connection::accept(known, gateway.limits.connection(), &mut effects);
+        Self {
+            connection_id,
+            machine,
+            effects,
+            socket: Socket::new(upgraded, &gateway.limits).await,
+            flushing: false,
+            timers: Timers::new(gateway.limits),
+            written_before: 0,
+            stage: Stage::Serving,
+            next_stage: reached(&gateway, Stage::Draining),
+            counted,
+            frame: Frame::None,
+            turn: Turn::In,
+            gateway,
+        }
+    }
+
+    /// The orders that came of the last inputs.
+    pub fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Gives a list of orders back, for its memory.
+    pub fn recycle(&mut self, mut effects: Effects) {
+        effects.clear();
+        if self.effects.is_empty() {
+            self.effects = effects;
+        }
+    }
+
+    pub fn step(&mut self, input: &Input) {
+        let from = self.machine.phase();
+        match self.machine.step(input, &mut self.effects) {
+            Ok(()) => {
+                let to = self.machine.phase();
+                if from != to {
+                    tracing::debug!(?from, ?to, input = ?input.name(), "connection moved");
+                }
+            }
+            Err(rejected) => {
+                // The machine is as it was; that the shell asked is a fault of the shell.
+                metrics::counter!("quintet_connection_rejections_total").increment(1);
+                tracing::warn!(%rejected, "connection machine rejected an input");
+            }
+        }
+    }
+
+    /// Frames count against this user's rate from here on (ISO-6).
+    pub fn count_for(&mut self, user_id: UserId) {
+        tracing::Span::current().record("user_id", user_id.as_str());
+        self.counted = Some(user_id);
+    }
+
+    pub fn take_frame(&mut self) -> Option<ClientFrame> {
+        match std::mem::replace(&mut self.frame, Frame::None) {
+            Frame::Well(frame) => Some(frame),
+            Frame::Ill(_) | Frame::None => None,
+        }
+    }
+
+    pub fn take_credential(&mut self) -> Option<Credential> {
+        match self.take_frame()? {
+            ClientFrame::Hello(hello) => hello.credential,
+            ClientFrame::Renew(renew) => Some(renew.credential),
+            _ => None,
+        }
+    }
+
+    /// What happens next at the socket, the clock or the whole service; `more` is asked in its turn.
+    pub fn poll_happened(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut more: impl FnMut(&mut Context<'_>) -> Poll<Input>,
+    ) -> Poll<Happened> {
+        let first = self.turn;
+        self.turn = match first {
+            Turn::In => Turn::Out,
+            Turn::Out => Turn::In,
+        };
+        for turn in [first, self.turn] {
+            let polled = match turn {
+                Turn::In => self.poll_in(cx),
+                Turn::Out => match self.poll_out(cx) {
+                    Poll::Ready(input) => Poll::Ready(input),
+                    Poll::Pending => more(cx),
+                },
+            };
+            if let Poll::Ready(input) = polled {
+                return Poll::Ready(Happened::Input(input));
+            }
+        }
+        if self.stage < Stage::Closing
+            && let Poll::Ready(stage) = self.next_stage.as_mut().poll(cx)
+        {
+            self.stage = stage;
+            self.next_stage = reached(&self.gateway, Stage::Closing);
+            return Poll::Ready(Happened::Stage(stage));
+        }
+        Poll::Pending
+    }
+
+    fn poll_in(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        if let Poll::Ready(timer) = self.poll_elapsed(cx) {
+            return Poll::Ready(Input::Elapsed(timer));
+        }
+        if !self.machine.hears() {
+            return Poll::Pending;
+        }
+        self.socket.poll_heard(cx).map(|heard| self.understand(heard))
+    }
+
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        if !self.flushing {
+            return Poll::Pending;
+        }
+        self.socket.poll_flushed(cx).map(|flushed| {
+            self.flushing = false;
+            match flushed {
+                Ok(()) => Input::Flushed,
+                Err(Gone) => Input::Gone,
+            }
+        })
+    }
+
+    fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
+        loop {
+            let timer = std::task::ready!(self.timers.poll_elapsed(cx));
+            // A peer that has taken something since is slow, not stalled (CONN-5).
+            if timer == Timer::Stall && self.socket.written() > self.written_before {
+                self.arm(timer);
+                continue;
+            }
+            return Poll::Ready(timer);
+        }
+    }
+
+    fn understand(&mut self, heard: Heard) -> Input {
+        let input = match heard {
+            Heard::Text(text) => self.read(&text),
+            Heard::Ping => Input::Pinged,
+            Heard::Pong => return Input::Pong,
+            Heard::Binary => return Input::Binary,
+            Heard::Close => return Input::PeerClosed,
+            Heard::NotUtf8 => return Input::NotUtf8,
+            Heard::TooLong => return Input::TooLong,
+            Heard::Garbled => return Input::Garbled,
+            Heard::Gone => return Input::Gone,
+        };
+        match self.counted.as_ref().map(|user_id| self.gateway.admit.frame(user_id)) {
+            Some(Err(Turned::RateLimited { retry_after_ms })) => Input::Throttled { retry_after_ms },
+            Some(Err(Turned::ConnectionsMax | Turned::UserConnectionsMax) | Ok(())) | None => input,
+        }
+    }
+
+    fn read(&mut self, text: &str) -> Input {
+        let (frame, input) = match ClientFrame::decode(text) {
+            Ok(frame) => {
+                let input = match &frame {
+                    ClientFrame::Hello(hello) => Input::Hello {
+                        cursor: Asked { epoch: hello.epoch, after: hello.after },
+                        credential: hello.credential.is_some(),
+                    },
+                    ClientFrame::Renew(_) => Input::Renew,
+                    ClientFrame::Ping(_) => Input::Ping,
+                    ClientFrame::SendMessage(_)
+                    | ClientFrame::CancelRun(_)
+                    | ClientFrame::CompleteCall(_) => Input::Command,
+                };
+                (Frame::Well(frame), input)
+            }
+            Err(error) => (Frame::Ill(error), Input::Unclear),
+        };
+        self.frame = frame;
+        input
+    }
+
+    pub fn arm(&mut self, timer: Timer) {
+        if timer == Timer::Stall {
+            self.written_before = self.socket.written();
+        }
+        self.timers.arm(timer);
+    }
+
+    /// Does what needs neither user nor log. Hands back what does.
+    pub fn perform(&mut self, effect: Effect) -> Result<(), Effect> {
+        match effect {
+            Effect::Send(ServerFrame::Error { fault, fatal }) => {
+                let error = self.error(fault);
+                self.send(&server::ServerFrame::Error(server::Error { fatal, ..error }));
+            }
+            Effect::Send(ServerFrame::CaughtUp { offset }) => {
+                self.send(&server::ServerFrame::CaughtUp(server::CaughtUp { offset }));
+            }
+            Effect::Send(ServerFrame::Renewed { expires_at }) => {
+                self.send(&server::ServerFrame::Renewed(server::Renewed { expires_at }));
+            }
+            Effect::Send(ServerFrame::Pong) => {
+                let nonce = self.nonce();
+                self.send(&server::ServerFrame::Pong(server::Pong { nonce }));
+            }
+            Effect::Send(ServerFrame::Draining { reconnect_after_ms }) => {
+                self.send(&server::ServerFrame::Draining(server::Draining { reconnect_after_ms }));
+            }
+            Effect::Flush => self.flushing = true,
+            Effect::PingPeer => self.sent(Socket::ping),
+            Effect::Arm(timer) => self.arm(timer),
+            Effect::Disarm(timer) => self.timers.disarm(timer),
+            Effect::ExpireAt(expires_at) => self.timers.expire_at(expires_at),
+            other => return Err(other),
+        }
+        Ok(())
+    }
+
+    pub fn send(&mut self, frame: &server::ServerFrame) {
+        self.send_text(frame.encode().into());
+    }
+
+    pub fn send_text(&mut self, text: Utf8Bytes) {
+        self.sent(|socket| socket.send(text));
+    }
+
+    /// A socket that breaks while something is put into it says so again when it is flushed.
+    fn sent(&mut self, send: impl FnOnce(&mut Socket) -> Result<(), Gone>) {
+        if let Err(Gone) = send(&mut self.socket) {
+            self.flushing = true;
+        }
+    }
+
+    fn nonce(&mut self) -> Option<Nonce> {
+        match self.take_frame() {
+            Some(ClientFrame::Ping(ping)) => ping.nonce,
+            _ => None,
+        }
+    }
+
+    fn error(&mut self, fault: Fault) -> server::Error {
+        let frame = std::mem::replace(&mut self.frame, Frame::None);
+        let subject = match &frame {
+            Frame::Well(frame) => Subject::of(frame),
+            Frame::Ill(error) => Subject { message_id: error.message_id.clone(), run_id: error.run_id },
+            Frame::None => Subject::default(),
+        };
+        let code = ErrorCode::from(fault);
+        match fault {
+            Fault::Unclear => match frame {
+                Frame::Ill(error) => error.into(),
+                Frame::Well(_) | Frame::None => subject.error(code, "the frame cannot be understood"),
+            },
+            Fault::BeforeHello => subject.error(code, "hello comes first"),
+            Fault::SecondHello => subject.error(code, "hello comes once"),
+            Fault::Unauthenticated => subject.error(code, "no valid credential of this user"),
+            Fault::Unavailable => {
+                let retry_after_ms = Some(self.gateway.limits.reconnect_after_ms);
+                let error = subject.error(code, "credentials cannot be checked at the moment");
+                server::Error { retry_after_ms, ..error }
+            }
+            Fault::RateLimited { retry_after_ms } => {
+                let error = subject.error(code, "the user's frames come too fast");
+                server::Error { retry_after_ms: Some(retry_after_ms), ..error }
+            }
+        }
+    }
+
+    /// Ends it all: the close frame, some time for the peer to hear it, and the socket is gone.
+    pub async fn close(self, cause: Cause) {
+        let code = CloseCode::from(cause);
+        metrics::counter!("quintet_connection_closes_total", "code" => code.number().to_string())
+            .increment(1);
+        tracing::info!(?cause, code = code.number(), "connection closed");
+        if cause != Cause::Gone {
+            self.socket.close(code, Duration::from_millis(self.gateway.limits.close_wait_ms_max)).await;
+        }
+    }
+}
+
+fn reached(gateway: &Gateway, stage: Stage) -> StageReached {
+    let drain = gateway.drain.clone();
+    Box::pin(async move {
+        drain.reached(stage).await;
+        stage
+    })
+}

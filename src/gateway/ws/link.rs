@@ -1,0 +1,330 @@
+//! One connection, from its upgrade to its close, as a typestate: only a [`Link<Authenticated>`] has a
+//! user, a cursor and a method that streams (CONN-1).
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::{StreamExt, stream::FuturesOrdered};
+use hyper::upgrade::Upgraded;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    commands::{execute, verify},
+    core::{Core, Happened},
+    reader::Reader,
+};
+use crate::{
+    gateway::{
+        Gateway,
+        admit::{Admission, Turned},
+        drain::Stage,
+    },
+    journal::{Extent, Lines},
+    kernel::{
+        connection::{Cause, Effect, Input, ServerFrame, Unattached, Unverified},
+        ids::{ConnectionId, Offset},
+        ticket::Identity,
+    },
+    user::{cursor::ReadError, factory::User},
+    wire::{
+        client::ClientFrame,
+        server::{self, ClientLimits, Gap, PROTOCOL, Ready},
+    },
+};
+
+pub struct Link<P> {
+    core: Core,
+    phase: P,
+}
+
+/// Nobody yet, whatever the upgrade request was authenticated as: `hello` has to come.
+pub struct Greeting {
+    /// What the machine ordered and waits for.
+    arriving: Option<Arriving>,
+}
+
+/// A user, and everything that is this user's.
+pub struct Authenticated {
+    user: User,
+    reader: Reader,
+    commands: FuturesOrdered<Answering>,
+    /// The log's head when the runs had come to a safe point (CONN-6).
+    safe_point: Option<Pin<Box<dyn Future<Output = Offset> + Send>>>,
+    /// What the machine's orders are about.
+    at_hand: AtHand,
+    /// Its place among the connections; free when this is dropped.
+    _admission: Admission,
+}
+
+type Arriving = Pin<Box<dyn Future<Output = Arrival> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+enum Arrival {
+    Verified(Result<Identity, Unverified>),
+    Attached(Box<Attachment>),
+    Unattached(Unattached),
+}
+
+/// A user's machines and a place in the log, as they were found.
+struct Attachment {
+    user: User,
+    reader: Reader,
+    extent: Extent,
+    admission: Admission,
+}
+
+enum Answer {
+    Command(Option<server::ServerFrame>),
+    Renewal(Result<Identity, Unverified>),
+}
+
+enum AtHand {
+    Nothing,
+    Chunk(Lines),
+    Answer(server::ServerFrame),
+}
+
+impl Link<Greeting> {
+    pub async fn new(
+        gateway: Gateway,
+        connection_id: ConnectionId,
+        upgraded: Upgraded,
+        known: Option<Identity>,
+    ) -> Self {
+        let core = Core::new(gateway, connection_id, upgraded, known).await;
+        Self { core, phase: Greeting { arriving: None } }
+    }
+
+    /// Waits for `hello` and whatever it takes to be somebody. `None`: there will be no connection.
+    pub async fn greet(mut self) -> Option<Link<Authenticated>> {
+        let mut asked = Offset::ZERO;
+        loop {
+            for effect in self.core.take_effects() {
+                let Err(effect) = self.core.perform(effect) else { continue };
+                match effect {
+                    Effect::Verify => {
+                        let verified = verify(self.core.gateway.auth.clone(), self.core.take_credential());
+                        self.phase.arriving = Some(Box::pin(async { Arrival::Verified(verified.await) }));
+                    }
+                    Effect::Attach(identity) => {
+                        let attachment = attach(self.core.gateway.clone(), identity, asked);
+                        self.phase.arriving = Some(Box::pin(attachment));
+                    }
+                    Effect::Close(cause) => {
+                        self.core.close(cause).await;
+                        return None;
+                    }
+                    other => tracing::error!(order = ?other, "an order that only a user can carry out"),
+                }
+            }
+            let arriving = &mut self.phase.arriving;
+            let core = &mut self.core;
+            let happened = poll_fn(|cx| {
+                if let Some(arrival) = arriving
+                    && let Poll::Ready(arrival) = arrival.as_mut().poll(cx)
+                {
+                    *arriving = None;
+                    return Poll::Ready(Err(arrival));
+                }
+                core.poll_happened(cx, |_| Poll::Pending).map(Ok)
+            })
+            .await;
+            match happened {
+                Ok(Happened::Input(input)) => {
+                    if let Input::Hello { cursor, .. } = &input {
+                        asked = cursor.after;
+                    }
+                    self.core.step(&input);
+                }
+                Ok(Happened::Stage(_)) => {
+                    let reconnect_after_ms = self.core.gateway.limits.reconnect_after_ms;
+                    self.core.step(&Input::Drain { reconnect_after_ms });
+                }
+                Err(Arrival::Verified(Ok(identity))) => self.core.step(&Input::Verified(identity)),
+                Err(Arrival::Verified(Err(why))) => self.core.step(&Input::Unverified(why)),
+                Err(Arrival::Unattached(why)) => self.core.step(&Input::Unattached(why)),
+                Err(Arrival::Attached(attachment)) => return Some(self.open(*attachment)),
+            }
+        }
+    }
+
+    fn open(mut self, attachment: Attachment) -> Link<Authenticated> {
+        let Attachment { user, reader, extent, admission } = attachment;
+        let epoch = self.core.gateway.factory.epoch();
+        self.core.count_for(user.user_id().clone());
+        self.core.step(&Input::Attached { epoch, trimmed: extent.trimmed, head: extent.head });
+        let phase = Authenticated {
+            user,
+            reader,
+            commands: FuturesOrdered::new(),
+            safe_point: None,
+            at_hand: AtHand::Nothing,
+            _admission: admission,
+        };
+        Link { core: self.core, phase }
+    }
+}
+
+async fn attach(gateway: Gateway, identity: Identity, after: Offset) -> Arrival {
+    let admission = match gateway.admit.connection(&identity.user_id) {
+        Ok(admission) => admission,
+        Err(Turned::ConnectionsMax) => return Arrival::Unattached(Unattached::ServiceFull),
+        Err(Turned::UserConnectionsMax | Turned::RateLimited { .. }) => {
+            return Arrival::Unattached(Unattached::UserFull);
+        }
+    };
+    let user = gateway.factory.attach(&identity.user_id);
+    match user.cursor(after).await {
+        Ok(cursor) => {
+            let extent = cursor.extent();
+            let reader = Reader::new(cursor, &gateway.limits);
+            Arrival::Attached(Box::new(Attachment { user, reader, extent, admission }))
+        }
+        Err(error) => {
+            tracing::error!(%error, "a log cannot be opened");
+            Arrival::Unattached(Unattached::Unavailable)
+        }
+    }
+}
+
+impl Link<Authenticated> {
+    /// Sends what the log holds and will hold, and carries out what the client asks for, to the end.
+    pub async fn stream(mut self) {
+        loop {
+            let mut effects = self.core.take_effects();
+            for effect in effects.drain(..) {
+                let Err(effect) = self.core.perform(effect) else { continue };
+                if let Err(cause) = self.perform(effect) {
+                    // The user's machines are let go before the peer has its time to say good-bye (ISO-5).
+                    drop(self.phase);
+                    return self.core.close(cause).await;
+                }
+            }
+            self.core.recycle(effects);
+            let Self { core, phase } = &mut self;
+            match poll_fn(|cx| core.poll_happened(cx, |cx| phase.poll(cx))).await {
+                Happened::Input(input) => self.core.step(&input),
+                Happened::Stage(Stage::Serving | Stage::Draining) => {
+                    let reconnect_after_ms = self.core.gateway.limits.reconnect_after_ms;
+                    self.core.step(&Input::Drain { reconnect_after_ms });
+                }
+                Happened::Stage(Stage::Closing) => {
+                    self.phase.safe_point = Some(Box::pin(head(self.phase.user.clone())));
+                }
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), Cause> {
+        match effect {
+            Effect::SendChunk => self.send_chunk(),
+            Effect::ReadOn { after, through } => self.phase.reader.read_on(after, through),
+            Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) => {
+                let gap = gap.map(Gap::from);
+                let ready = self.ready(resumed_after, head, gap);
+                self.core.send(&server::ServerFrame::Ready(ready));
+            }
+            Effect::Send(ServerFrame::Answer) => {
+                if let AtHand::Answer(frame) = self.phase.take() {
+                    self.core.send(&frame);
+                }
+            }
+            Effect::Execute => {
+                if let Some(frame) = self.core.take_frame() {
+                    self.phase.execute(frame, self.core.gateway.limits.reconnect_after_ms);
+                }
+            }
+            Effect::Verify => {
+                let verified = verify(self.core.gateway.auth.clone(), self.core.take_credential());
+                self.phase.commands.push_back(Box::pin(async { Answer::Renewal(verified.await) }));
+            }
+            Effect::Close(cause) => return Err(cause),
+            other => tracing::error!(order = ?other, "an order that was carried out already"),
+        }
+        Ok(())
+    }
+
+    /// The entries as they are stored, a frame each; they share the memory of the chunk until the socket
+    /// has them.
+    fn send_chunk(&mut self) {
+        let AtHand::Chunk(lines) = self.phase.take() else { return };
+        metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
+        for (_, line) in lines.iter() {
+            // Entries are JSON, which the journal checked when it was written.
+            match Utf8Bytes::try_from(line) {
+                Ok(text) => self.core.send_text(text),
+                Err(error) => tracing::error!(%error, "an entry is not UTF-8"),
+            }
+        }
+    }
+
+    fn ready(&self, resumed_after: Offset, head: Offset, gap: Option<Gap>) -> Ready {
+        let gateway = &self.core.gateway;
+        let limits = &gateway.limits;
+        Ready {
+            protocol: PROTOCOL,
+            connection_id: self.core.connection_id,
+            user_id: self.phase.user.user_id().clone(),
+            epoch: gateway.factory.epoch(),
+            resumed_after,
+            head,
+            gap,
+            heartbeat_ms: limits.heartbeat_ms,
+            limits: ClientLimits::new(&gateway.user_limits, &limits.connection(), limits.socket()),
+        }
+    }
+}
+
+impl Authenticated {
+    fn take(&mut self) -> AtHand {
+        std::mem::replace(&mut self.at_hand, AtHand::Nothing)
+    }
+
+    fn execute(&mut self, frame: ClientFrame, retry_after_ms: u64) {
+        let answer = execute(self.user.clone(), frame, retry_after_ms);
+        self.commands.push_back(Box::pin(async { Answer::Command(answer.await) }));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        if let Poll::Ready(Some(answer)) = self.commands.poll_next_unpin(cx) {
+            return Poll::Ready(match answer {
+                Answer::Command(None) => Input::Answered { reply: false },
+                Answer::Command(Some(frame)) => {
+                    self.at_hand = AtHand::Answer(frame);
+                    Input::Answered { reply: true }
+                }
+                Answer::Renewal(Ok(identity)) => Input::Verified(identity),
+                Answer::Renewal(Err(why)) => Input::Unverified(why),
+            });
+        }
+        if let Poll::Ready(fetched) = self.reader.poll_fetched(cx) {
+            return Poll::Ready(match fetched {
+                Ok(lines) => {
+                    let input = Input::Chunk { first: lines.first(), last: lines.last() };
+                    self.at_hand = AtHand::Chunk(lines);
+                    input
+                }
+                Err(ReadError::Gap(_)) => Input::Outrun,
+                Err(ReadError::Journal(error)) => {
+                    tracing::error!(%error, "a log cannot be read");
+                    Input::Unreadable
+                }
+            });
+        }
+        if let Some(safe_point) = &mut self.safe_point
+            && let Poll::Ready(head) = safe_point.as_mut().poll(cx)
+        {
+            self.safe_point = None;
+            return Poll::Ready(Input::Drained { head });
+        }
+        Poll::Pending
+    }
+}
+
+/// The head of a log; 0 if it cannot be told, so that nobody waits for it.
+async fn head(user: User) -> Offset {
+    user.cursor(Offset(u64::MAX)).await.map_or(Offset::ZERO, |cursor| cursor.extent().head)
+}

@@ -1,0 +1,67 @@
+//! Fetches what comes next in a user's log, one chunk at a time.
+
+use std::{
+    mem,
+    task::{Context, Poll, ready},
+};
+
+use tokio_util::sync::ReusableBoxFuture;
+
+use crate::{
+    gateway::limits::GatewayLimits,
+    journal::{Lines, ReadLimit},
+    kernel::ids::Offset,
+    user::cursor::{Cursor, ReadError},
+};
+
+/// A cursor, and the read that is under way with it. A read goes on whatever else happens meanwhile.
+pub struct Reader {
+    limit: ReadLimit,
+    at: At,
+    /// Kept for its memory between reads.
+    fetch: ReusableBoxFuture<'static, Fetched>,
+}
+
+enum At {
+    Rest(Cursor),
+    Fetching,
+}
+
+type Fetched = (Cursor, Result<Lines, ReadError>);
+
+impl Reader {
+    pub fn new(cursor: Cursor, limits: &GatewayLimits) -> Self {
+        let limit = ReadLimit { entries_max: limits.chunk_entries_max, bytes_max: limits.chunk_bytes_max };
+        Self { limit, at: At::Rest(cursor), fetch: ReusableBoxFuture::new(std::future::pending()) }
+    }
+
+    /// Begins to fetch what follows `after`, up to `through`, as soon as there is something. A read
+    /// that is under way is left to its end.
+    pub fn read_on(&mut self, after: Offset, through: Offset) {
+        if let At::Rest(mut cursor) = mem::replace(&mut self.at, At::Fetching) {
+            if cursor.after() != after {
+                cursor.seek(after);
+            }
+            self.fetch.set(fetch(cursor, through, self.limit));
+        }
+    }
+
+    /// What was fetched: at least one entry. Pending while no read is under way.
+    pub fn poll_fetched(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lines, ReadError>> {
+        if let At::Rest(_) = self.at {
+            return Poll::Pending;
+        }
+        let (cursor, fetched) = ready!(self.fetch.poll(cx));
+        self.at = At::Rest(cursor);
+        Poll::Ready(fetched)
+    }
+}
+
+async fn fetch(mut cursor: Cursor, through: Offset, limit: ReadLimit) -> Fetched {
+    loop {
+        match cursor.read(through, limit).await {
+            Ok(lines) if lines.is_empty() => cursor.moved().await,
+            fetched => return (cursor, fetched),
+        }
+    }
+}

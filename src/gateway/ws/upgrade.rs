@@ -1,0 +1,131 @@
+//! The HTTP request that becomes a WebSocket, or is refused before anything else happens.
+//!
+//! Guarantees: an origin that is not on the list is refused first (AUTH-4); a ticket is spent only by a
+//! request that is in order otherwise (AUTH-2); a credential that is not good is a 401, never a socket.
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use hyper::upgrade::OnUpgrade;
+use serde::Deserialize;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::{Instrument, field};
+use uuid::Uuid;
+
+use super::link::Link;
+use crate::{
+    gateway::{
+        Gateway,
+        drain::Stage,
+        http::{
+            extract::{Answer, Asked, bearer},
+            failure::Failure,
+        },
+    },
+    kernel::{ids::ConnectionId, ticket::Identity},
+    wire::{codes::ErrorCode, server::PROTOCOL},
+};
+
+#[derive(Deserialize)]
+pub struct Query {
+    ticket: Option<String>,
+}
+
+/// Makes a WebSocket of a request that asks for one and may have it.
+pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>, request: Request) -> Answer {
+    let (mut parts, _) = request.into_parts();
+    // The router does so too; a socket is not left to the order of its layers (AUTH-4).
+    gateway.origins.check(&parts.headers)?;
+    if gateway.drain.stage() >= Stage::Draining {
+        let failure = Failure::new(ErrorCode::Draining, "the service is draining");
+        return Err(failure.retry_after(gateway.limits.reconnect_after_ms));
+    }
+    let accept = handshake(&parts)?;
+    let subprotocol = subprotocol(&parts.headers)?;
+    let not_upgradable = || Failure::new(ErrorCode::Internal, "this connection cannot become a WebSocket");
+    let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(not_upgradable)?;
+    let known = identity(&gateway, &parts.headers, query.ticket.as_deref()).await?;
+
+    let connection_id = ConnectionId(Uuid::now_v7());
+    let span = tracing::info_span!("connection", %connection_id, user_id = field::Empty);
+    let tasks = gateway.tasks.clone();
+    let connection = async move {
+        match on_upgrade.await {
+            Ok(upgraded) => {
+                if let Some(link) = Link::new(gateway, connection_id, upgraded, known).await.greet().await {
+                    link.stream().await;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "upgrade failed"),
+        }
+    };
+    tasks.spawn(connection.instrument(span));
+
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    Ok(response)
+}
+
+/// The proof that the request was understood as a WebSocket handshake (RFC 6455, 4.2.1).
+fn handshake(parts: &Parts) -> Result<HeaderValue, Failure> {
+    let asks = parts.method == Method::GET
+        && has_token(&parts.headers, header::CONNECTION, "upgrade")
+        && has_token(&parts.headers, header::UPGRADE, "websocket");
+    if !asks {
+        let failure = Failure::new(ErrorCode::MalformedFrame, "this is for WebSocket connections");
+        return Err(failure.with_status(StatusCode::UPGRADE_REQUIRED));
+    }
+    if parts.headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        let failure = Failure::new(ErrorCode::InvalidField, "sec-websocket-version must be 13");
+        return Err(failure.with_status(StatusCode::UPGRADE_REQUIRED));
+    }
+    let key = parts.headers.get(header::SEC_WEBSOCKET_KEY);
+    let invalid = || Failure::new(ErrorCode::InvalidField, "sec-websocket-key must be 16 bytes in base64");
+    let key = key.filter(|key| key.len() == KEY_BYTES).ok_or_else(invalid)?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| invalid())
+}
+
+/// The subprotocol to confirm: a client that names some has to name ours.
+fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, Failure> {
+    if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+        return Ok(None);
+    }
+    if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
+        return Ok(Some(HeaderValue::from_static(PROTOCOL)));
+    }
+    Err(Failure::new(ErrorCode::InvalidField, format!("the subprotocol spoken here is {PROTOCOL}")))
+}
+
+/// Whom the request is authenticated as, if it brings a credential; one that is not good ends it here.
+async fn identity(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    ticket: Option<&str>,
+) -> Result<Option<Identity>, Failure> {
+    match (headers.contains_key(header::AUTHORIZATION), ticket) {
+        (false, None) => Ok(None),
+        (true, None) => Ok(Some(gateway.auth.bearer(bearer(headers)?).await?)),
+        (false, Some(ticket)) => Ok(Some(gateway.auth.ticket(ticket).await?)),
+        (true, Some(_)) => {
+            Err(Failure::new(ErrorCode::InvalidField, "a bearer token and a ticket exclude each other"))
+        }
+    }
+}
+
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
+}
+
+/// Bytes of a `sec-websocket-key`.
+const KEY_BYTES: usize = 24;
