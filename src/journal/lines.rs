@@ -58,7 +58,8 @@ impl Lines {
 
     /// Each line without its line feed, shared, with its offset.
     pub fn iter(&self) -> impl Iterator<Item = (Offset, Bytes)> + '_ {
-        (0..self.ends.len()).map(|i| (Offset(self.first.0 + i as u64), self.bytes.slice(self.start(i)..self.end(i))))
+        (0..self.ends.len())
+            .map(|i| (Offset(self.first.0 + i as u64), self.bytes.slice(self.start(i)..self.end(i))))
     }
 
     /// The lines after `after`, at most `entries_max` of them and, but for the first, at most

@@ -36,7 +36,10 @@ use crate::{
     },
     journal::{Journal, JournalError},
     runtime::{clock, tasks::Tasks},
-    user::{agents::SharedAgents, factory::Factory},
+    user::{
+        agents::SharedAgents,
+        factory::{Factory, UserLimits},
+    },
     wire::http::AgentInfo,
 };
 
@@ -173,7 +176,11 @@ where
     let admin_listen = address("admin_listen", settings.admin_listen, admin.local_addr())?;
     let Parts { journal, agents, described } = parts;
 
-    let factory = Factory::new(journal.clone(), agents, settings.user_limits());
+    let factory = Factory::new(
+        journal.clone(),
+        agents,
+        UserLimits { kernel: settings.user_limits(), ..UserLimits::DEFAULT },
+    );
     factory.recover().await.map_err(StartError::Recovery)?;
 
     let public = Tasks::default();

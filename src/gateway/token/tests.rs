@@ -48,9 +48,21 @@ fn a_signed_token_is_its_subject_until_its_expiry() {
 fn every_kind_of_key_verifies_its_own_algorithms() {
     let pairs = [
         (key!("rsa.public.pem"), EncodingKey::from_rsa_pem(key!("rsa.private.pem")).unwrap(), &RSA[..]),
-        (key!("p256.public.pem"), EncodingKey::from_ec_pem(key!("p256.private.pem")).unwrap(), &[Algorithm::ES256]),
-        (key!("p384.public.pem"), EncodingKey::from_ec_pem(key!("p384.private.pem")).unwrap(), &[Algorithm::ES384]),
-        (key!("ed25519.public.pem"), EncodingKey::from_ed_pem(key!("ed25519.private.pem")).unwrap(), &[Algorithm::EdDSA]),
+        (
+            key!("p256.public.pem"),
+            EncodingKey::from_ec_pem(key!("p256.private.pem")).unwrap(),
+            &[Algorithm::ES256],
+        ),
+        (
+            key!("p384.public.pem"),
+            EncodingKey::from_ec_pem(key!("p384.private.pem")).unwrap(),
+            &[Algorithm::ES384],
+        ),
+        (
+            key!("ed25519.public.pem"),
+            EncodingKey::from_ed_pem(key!("ed25519.private.pem")).unwrap(),
+            &[Algorithm::EdDSA],
+        ),
         (SECRET, EncodingKey::from_secret(SECRET), &HMAC[..]),
     ];
     let policy = ClaimsPolicy::default();
@@ -132,7 +144,10 @@ fn auth_3_a_token_is_good_up_to_its_expiry_and_not_a_millisecond_longer() {
 fn auth_5_an_expiry_that_is_missing_or_no_number_is_not_for_ever() {
     for exp in [Value::Null, json!("1900000000"), json!(true), json!(-1), json!([1_900_000_000]), json!({})] {
         let outcome = verify(&with("exp", exp.clone()), &ClaimsPolicy::default());
-        assert!(matches!(outcome, Err(TokenError::Claim("exp") | TokenError::Malformed)), "{exp}: {outcome:?}");
+        assert!(
+            matches!(outcome, Err(TokenError::Claim("exp") | TokenError::Malformed)),
+            "{exp}: {outcome:?}"
+        );
     }
     assert_eq!(verify(&json!({"sub": "ada"}), &ClaimsPolicy::default()), Err(TokenError::Claim("exp")));
     assert_eq!(verify(&with("exp", json!(0)), &ClaimsPolicy::default()), Err(TokenError::Expired));
@@ -153,10 +168,19 @@ fn a_token_of_the_future_waits_but_for_the_skew_of_clocks() {
 fn auth_5_audience_and_issuer_must_match_where_they_are_configured() {
     let policy =
         ClaimsPolicy { audience: Some("quintet".into()), issuer: Some("id".into()), clock_skew_ms_max: 0 };
-    let claims = |aud: Value, iss: Value| json!({"sub": "ada", "exp": NOW.0 / 1000 + 60, "aud": aud, "iss": iss});
+    let claims =
+        |aud: Value, iss: Value| json!({"sub": "ada", "exp": NOW.0 / 1000 + 60, "aud": aud, "iss": iss});
     assert!(verify(&claims(json!("quintet"), json!("id")), &policy).is_ok());
     assert!(verify(&claims(json!(["x", "quintet"]), json!("id")), &policy).is_ok());
-    for aud in [Value::Null, json!("x"), json!([]), json!(["x"]), json!([["quintet"]]), json!({"quintet": 1}), json!("")] {
+    for aud in [
+        Value::Null,
+        json!("x"),
+        json!([]),
+        json!(["x"]),
+        json!([["quintet"]]),
+        json!({"quintet": 1}),
+        json!(""),
+    ] {
         assert_eq!(verify(&claims(aud.clone(), json!("id")), &policy), Err(TokenError::Audience), "{aud}");
     }
     for iss in [Value::Null, json!("x"), json!(["id"]), json!("")] {
@@ -169,16 +193,22 @@ fn auth_5_audience_and_issuer_must_match_where_they_are_configured() {
 fn auth_5_a_subject_that_is_no_user_id_is_nobody() {
     let longest = "x".repeat(256);
     assert!(verify(&with("sub", json!(longest)), &ClaimsPolicy::default()).is_ok());
-    for sub in [Value::Null, json!(""), json!("x".repeat(257)), json!(7), json!(["ada"]), json!({"id": "ada"})] {
+    for sub in
+        [Value::Null, json!(""), json!("x".repeat(257)), json!(7), json!(["ada"]), json!({"id": "ada"})]
+    {
         let outcome = verify(&with("sub", sub.clone()), &ClaimsPolicy::default());
-        assert!(matches!(outcome, Err(TokenError::Claim("sub") | TokenError::Malformed)), "{sub}: {outcome:?}");
+        assert!(
+            matches!(outcome, Err(TokenError::Claim("sub") | TokenError::Malformed)),
+            "{sub}: {outcome:?}"
+        );
     }
     let twice = format!(
         "{}.{}",
         URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256"}"#),
         URL_SAFE_NO_PAD.encode(format!(r#"{{"sub":"ada","sub":"bob","exp":{}}}"#, NOW.0 / 1000 + 60))
     );
-    let signature = jsonwebtoken::crypto::sign(twice.as_bytes(), &EncodingKey::from_secret(SECRET), Algorithm::HS256);
+    let signature =
+        jsonwebtoken::crypto::sign(twice.as_bytes(), &EncodingKey::from_secret(SECRET), Algorithm::HS256);
     let outcome = VerifyingKey::from_secret(SECRET).unwrap().verify(
         &format!("{twice}.{}", signature.unwrap()),
         &ClaimsPolicy::default(),

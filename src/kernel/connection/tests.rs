@@ -170,7 +170,9 @@ impl Observer {
         match input {
             Some(Input::Flushed) => (self.flushing, self.replies) = (false, 0),
             Some(Input::Chunk { .. } | Input::Outrun | Input::Unreadable) => self.fetching = None,
-            Some(Input::Answered { .. } | Input::Verified(_) | Input::Unverified(_)) if self.ready.is_some() => {
+            Some(Input::Answered { .. } | Input::Verified(_) | Input::Unverified(_))
+                if self.ready.is_some() =>
+            {
                 self.commands -= 1;
             }
             Some(Input::Pinged) => self.replies += u16::from(self.flushing),
