@@ -15,6 +15,7 @@ pub mod entry;
 pub mod ids;
 pub mod json;
 pub mod limits;
+pub mod rules;
 pub mod run;
 pub mod ticket;
 pub mod user;

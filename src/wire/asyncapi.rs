@@ -35,7 +35,8 @@ pub fn document() -> Value {
             },
             "stream": {
                 "address": "/v1/stream",
-                "description": "Server-sent events: `id` is `epoch:offset`, `data` the entry.",
+                "description": "Server-sent events: `id` is `epoch:offset`, `event` the entry's type, `data` the entry. \
+                    An event `gap` with `{from, to}` stands where entries are missing.",
                 "servers": [{"$ref": "#/servers/http"}],
                 "messages": channel_messages(ENTRY.iter()),
             },

@@ -121,7 +121,7 @@ impl Nonce {
 /// Bytes of a ticket that are read at all; those of the service are shorter.
 pub const TICKET_BYTES_MAX: usize = 256;
 /// Bytes of a token that are read at all; the gateway may be set to less, never to more.
-pub const TOKEN_BYTES_MAX: usize = 64 * 1024;
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of `text`. The kernel may be set to less, never to more.
 pub const TEXT_BYTES_MAX: usize = Limits::DEFAULT.text_bytes_max;
 

@@ -9,6 +9,8 @@
 pub mod asyncapi;
 pub mod client;
 pub mod codes;
+#[cfg(test)]
+mod doc;
 pub mod entry;
 pub(crate) mod fields;
 pub mod form;

@@ -160,9 +160,9 @@ fn routes() -> Vec<Route> {
             "listThreadEntries",
             "Reads the entries of one thread, page by page",
             &["threadId", "after", "entriesLimit"],
-            "Entries in order; of a thread that does not exist, none",
+            "Entries in order",
             Json("EntriesPage"),
-            &[400, 401, 403, 429, 503],
+            &[400, 401, 403, 404, 429, 503],
         ),
         get(
             "messages",

@@ -72,7 +72,7 @@ pub fn one_of_each() -> Vec<Entry> {
         .map(|(body, offset)| Entry {
             offset: Offset(offset),
             thread_id: ThreadId::parse("t-1").unwrap(),
-            run_id: run_id_of("01938c2e-7b1a-7c3d-8e4f-0123456789ab"),
+            run_id: run_id_of("01a1ee56-5e01-7c3d-8e4f-0123456789ab"),
             timestamp: Timestamp(1_795_000_000_000 + offset),
             agent_name: AgentName::parse("assistant").unwrap(),
             body,
@@ -321,11 +321,11 @@ pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
 
 /// One of each frame of a client, as the examples of the documentation show them.
 pub fn client_frames() -> Vec<ClientFrame> {
-    let run_id = run_id_of("01938c2e-7b1a-7c3d-8e4f-0123456789ab");
+    let run_id = run_id_of("01a1ee56-5e01-7c3d-8e4f-0123456789ab");
     vec![
         ClientFrame::Hello(Hello {
             credential: Some(Credential::Ticket("dGlja2V0LW9mLWFubg".into())),
-            epoch: Some(Epoch::parse("01938c2e-0000-7000-8000-00000000e90c").unwrap()),
+            epoch: Some(Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap()),
             after: Offset(5),
         }),
         ClientFrame::SendMessage(SendMessage {
@@ -358,9 +358,9 @@ pub fn server_frames() -> Vec<ServerFrame> {
     vec![
         ServerFrame::Ready(server::Ready {
             protocol: server::PROTOCOL,
-            connection_id: ConnectionId::parse("01938c2e-7b00-7000-8000-000000000c01").unwrap(),
+            connection_id: ConnectionId::parse("01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081").unwrap(),
             user_id: ann(),
-            epoch: Epoch::parse("01938c2e-0000-7000-8000-00000000e90c").unwrap(),
+            epoch: Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap(),
             resumed_after: Offset(5),
             head: Offset(7),
             gap: None,
@@ -370,7 +370,7 @@ pub fn server_frames() -> Vec<ServerFrame> {
         ServerFrame::CaughtUp(server::CaughtUp { offset: Offset(7) }),
         ServerFrame::Accepted(server::Accepted {
             message_id: message_id.clone(),
-            run_id: run_id_of("01938c2e-7b1a-7c3d-8e4f-0123456789ab"),
+            run_id: run_id_of("01a1ee56-5e01-7c3d-8e4f-0123456789ab"),
             offset: Offset(1),
             duplicate: false,
         }),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::wire::sample;
 
-const RUN: &str = "01938c2e-7b1a-7c3d-8e4f-0123456789ab";
+const RUN: &str = "01a1ee56-5e01-7c3d-8e4f-0123456789ab";
 
 fn message() -> Value {
     json!({"type": "send_message", "message_id": "m1", "thread_id": "t1", "text": "hi"})
