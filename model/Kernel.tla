@@ -1,0 +1,220 @@
+------------------------------- MODULE Kernel -------------------------------
+(***************************************************************************)
+(* What src/kernel decides, as operators without a state of their own: one *)
+(* run (run.rs), one user's log (user.rs).  The other modules put these    *)
+(* into an environment each.  Rule ids are those of the contract.          *)
+(*                                                                         *)
+(* Left out, here and in the code that is compared with it: time, texts,   *)
+(* tool names, JSON, and the limits in bytes.  No decision but those byte  *)
+(* limits looks at them.                                                   *)
+(***************************************************************************)
+EXTENDS Naturals, Sequences, FiniteSets, TLC
+
+CONSTANTS Calls,        \* call ids, numbers from 1
+          EventsMax,    \* run_events_max
+          OpenCallsMax, \* open_calls_max
+          RunCallsMax,  \* run_calls_max
+          OpenRunsMax,  \* open_runs_max
+          QueuedMax,    \* queued_messages_max
+          RecentMax     \* recent_messages_max
+
+Min(S) == CHOOSE x \in S : \A y \in S : x <= y
+
+-----------------------------------------------------------------------------
+(* One run: its phase, the number of its last event, every call it ever    *)
+(* opened, and who executes each call that is open.                        *)
+
+Waiting == [phase |-> "waiting", seq |-> 0, opened |-> {}, open |-> <<>>]
+Started == [phase |-> "started", seq |-> 1, opened |-> {}, open |-> <<>>]     \* RUN-1
+
+By == {"agent", "client"}
+MayClose(closer, by) == closer = "service" \/ closer = by                     \* RUN-11
+
+CanThink(r)           == r.phase \in {"started", "thinking", "executing"}     \* RUN-5
+CanOpen(r, c)         == r.phase \in {"thinking", "executing"}                \* RUN-3
+                         /\ c \notin r.opened                                 \* RUN-4
+CanClose(r, c, closer) == c \in DOMAIN r.open                                 \* RUN-4
+                          /\ MayClose(closer, r.open[c])                      \* RUN-11
+CanSucceed(r)         == r.phase = "thinking"                                 \* RUN-3, RUN-5
+CanCut(r)             == r.phase \in {"started", "thinking"}                  \* RUN-5
+
+Thinks(r)     == [r EXCEPT !.seq = @ + 1, !.phase = IF @ = "started" THEN "thinking" ELSE @]
+Opens(r, c, by) == [r EXCEPT !.seq = @ + 1, !.phase = "executing",
+                             !.opened = @ \cup {c}, !.open = @ @@ (c :> by)]
+Closes(r, c)  == LET rest == [d \in DOMAIN r.open \ {c} |-> r.open[d]]
+                 IN  [r EXCEPT !.seq = @ + 1, !.open = rest,
+                               !.phase = IF DOMAIN rest = {} THEN "thinking" ELSE "executing"]
+Completes(r)  == [r EXCEPT !.seq = @ + 1, !.phase = "completed"]              \* RUN-5
+
+-----------------------------------------------------------------------------
+(* Entries of a log.  An event's `what` is its status, or who executes the *)
+(* call.                                                                   *)
+
+Message(run, thread, message) ==
+  [run |-> run, seq |-> 0, kind |-> "user_message", thread |-> thread, message |-> message, call |-> 0, what |-> ""]
+Event(run, open, seq, kind, call, what) ==
+  [run |-> run, seq |-> seq, kind |-> kind, thread |-> open.thread, message |-> 0, call |-> call, what |-> what]
+
+StartedEvent(run, open) ==
+  [Event(run, open, 1, "agent_started", 0, "") EXCEPT !.message = open.message]
+
+(* A user's state: the head, every run that is accepted and not completed, *)
+(* and the latest messages.                                                *)
+NoUser == [head |-> 0, runs |-> <<>>, recent |-> <<>>]
+
+Line(u, thread)   == {r \in DOMAIN u.runs : u.runs[r].thread = thread}
+FirstOf(u, S)     == CHOOSE r \in S : \A q \in S : u.runs[r].accepted <= u.runs[q].accepted
+IsOpen(u, r)      == r \in DOMAIN u.runs
+IsBegun(u, r)     == IsOpen(u, r) /\ u.runs[r].run.phase # "waiting"
+
+Remembered(u, m)  == {i \in 1..Len(u.recent) : u.recent[i].message = m}
+
+(* Evolve: the state after one more entry.                                 *)
+Moved(r, e) ==
+  CASE e.kind = "agent_started"   -> Started
+    [] e.kind = "agent_thinking"  -> Thinks(r)
+    [] e.kind = "tool_executing"  -> Opens(r, e.call, e.what)
+    [] e.kind = "tool_completed"  -> Closes(r, e.call)
+    [] e.kind = "agent_completed" -> Completes(r)
+
+Latest(s) == IF Len(s) > RecentMax THEN SubSeq(s, Len(s) - RecentMax + 1, Len(s)) ELSE s
+
+Evolve(u, e) ==
+  LET head == u.head + 1 IN
+  IF e.kind = "user_message"
+  THEN [head |-> head,
+        runs |-> u.runs @@ (e.run :> [thread |-> e.thread, message |-> e.message, accepted |-> head, run |-> Waiting]),
+        recent |-> Latest(Append(u.recent, [message |-> e.message, run |-> e.run, offset |-> head]))]
+  ELSE IF e.kind = "agent_completed"
+  THEN [u EXCEPT !.head = head, !.runs = [r \in DOMAIN u.runs \ {e.run} |-> u.runs[r]]]
+  ELSE [u EXCEPT !.head = head, !.runs[e.run].run = Moved(@, e)]
+
+RECURSIVE EvolveAll(_, _)
+EvolveAll(u, entries) == IF entries = <<>> THEN u ELSE EvolveAll(Evolve(u, Head(entries)), Tail(entries))
+
+-----------------------------------------------------------------------------
+(* Ending a run early: start it if it waited, close what is open in order  *)
+(* of call ids, complete it.                                               *)
+
+ClosedAs(what) ==
+  CASE what = "timed_out"   -> "timed_out"
+    [] what = "interrupted" -> "unknown"
+    [] OTHER                -> "cancelled"
+
+RECURSIVE CloseEach(_, _, _, _, _)
+CloseEach(id, open, calls, seq, status) ==
+  IF calls = {} THEN <<>>
+  ELSE <<Event(id, open, seq, "tool_completed", Min(calls), status)>>
+       \o CloseEach(id, open, calls \ {Min(calls)}, seq + 1, status)
+
+End(u, id, what) ==                                                           \* RUN-7
+  LET open   == u.runs[id]
+      starts == IF open.run.phase = "waiting" THEN <<StartedEvent(id, open)>> ELSE <<>>
+      seq    == open.run.seq + Len(starts)
+      closes == CloseEach(id, open, DOMAIN open.run.open, seq + 1, ClosedAs(what))
+  IN  starts \o closes \o <<Event(id, open, seq + Len(closes) + 1, "agent_completed", 0, what)>>
+
+StartNext(u, ended) ==                                                        \* RUN-6, RUN-8
+  IF ~IsBegun(u, ended) THEN <<>>
+  ELSE LET rest == Line(u, u.runs[ended].thread) \ {ended}
+       IN  IF rest = {} THEN <<>> ELSE <<StartedEvent(FirstOf(u, rest), u.runs[FirstOf(u, rest)])>>
+
+EndAndGoOn(u, id, what) == End(u, id, what) \o StartNext(u, id)
+
+RECURSIVE EndLine(_, _, _)
+EndLine(u, S, what) ==
+  IF S = {} THEN <<>> ELSE LET r == FirstOf(u, S) IN End(u, r, what) \o EndLine(u, S \ {r}, what)
+
+-----------------------------------------------------------------------------
+(* Decide: the entries that a command adds.  Refused, or nothing to do:    *)
+(* none.                                                                   *)
+
+Send(u, message, thread, onBusy, fresh, isInJournal) ==
+  LET line      == Line(u, thread)
+      busy      == line # {}
+      interrupt == busy /\ onBusy = "interrupt"
+      cancelled == IF interrupt THEN EndLine(u, line, "cancelled") ELSE <<>>
+      open      == [thread |-> thread, message |-> message]
+      accepted  == <<Message(fresh, thread, message)>>
+      starts    == IF ~busy \/ interrupt THEN <<StartedEvent(fresh, open)>> ELSE <<>>
+  IN  IF Remembered(u, message) # {} \/ isInJournal THEN <<>>                 \* DEL-6
+      ELSE IF busy /\ onBusy = "reject" THEN <<>>                             \* RUN-8
+      ELSE IF ~interrupt /\ Cardinality(line) > QueuedMax THEN <<>>
+      ELSE IF ~interrupt /\ Cardinality(DOMAIN u.runs) >= OpenRunsMax THEN <<>>
+      ELSE cancelled \o accepted \o starts
+
+Cut(u, id, what) == IF IsOpen(u, id) THEN EndAndGoOn(u, id, what) ELSE <<>>   \* RUN-6
+
+(* One more event of a run; none of a run that is not open.                *)
+Adds(u, id, kind, call, what) ==
+  IF IsOpen(u, id) THEN <<Event(id, u.runs[id], u.runs[id].run.seq + 1, kind, call, what)>> ELSE <<>>
+
+Answer(u, id, c) ==                                                           \* RUN-11
+  IF IsBegun(u, id) /\ CanClose(u.runs[id].run, c, "client") THEN Adds(u, id, "tool_completed", c, "ok") ELSE <<>>
+
+CloseCall(u, id, c) ==
+  IF IsBegun(u, id) /\ CanClose(u.runs[id].run, c, "service")
+  THEN Adds(u, id, "tool_completed", c, "timed_out") ELSE <<>>
+
+(* An agent's step: legal, over a limit, or illegal (RUN-10).              *)
+AgentStep(u, id, legal, over, entries) ==
+  IF ~IsBegun(u, id) THEN <<>>
+  ELSE IF ~legal THEN EndAndGoOn(u, id, "violation")
+  ELSE IF over THEN EndAndGoOn(u, id, "limit_reached")
+  ELSE entries
+
+RunOf(u, id) == IF IsBegun(u, id) THEN u.runs[id].run ELSE Waiting
+Full(r)      == r.seq >= EventsMax
+
+Think(u, id) ==
+  AgentStep(u, id, CanThink(RunOf(u, id)), Full(RunOf(u, id)), Adds(u, id, "agent_thinking", 0, ""))
+Open(u, id, c, by) ==
+  LET r == RunOf(u, id) IN
+  AgentStep(u, id, CanOpen(r, c),
+            Full(r) \/ Cardinality(DOMAIN r.open) >= OpenCallsMax \/ Cardinality(r.opened) >= RunCallsMax,
+            Adds(u, id, "tool_executing", c, by))
+Close(u, id, c) ==
+  AgentStep(u, id, CanClose(RunOf(u, id), c, "agent"), FALSE, Adds(u, id, "tool_completed", c, "ok"))
+Succeed(u, id) ==
+  AgentStep(u, id, CanSucceed(RunOf(u, id)), FALSE, Adds(u, id, "agent_completed", 0, "succeeded") \o StartNext(u, id))
+Fail(u, id) ==
+  AgentStep(u, id, CanCut(RunOf(u, id)), FALSE, Adds(u, id, "agent_completed", 0, "failed") \o StartNext(u, id))
+
+(* Taken up after a crash: the agent's own open calls close as unknown,    *)
+(* but for an idempotent one; the client's stay open (RUN-9, RUN-11).      *)
+Resume(u, id, keep) ==
+  IF ~IsBegun(u, id) THEN <<>>
+  ELSE LET r == u.runs[id].run
+           orphans == {c \in DOMAIN r.open : r.open[c] = "agent" /\ c \notin keep}
+       IN  CloseEach(id, u.runs[id], orphans, r.seq + 1, "unknown")
+
+-----------------------------------------------------------------------------
+(* The rules, as predicates over a log, written without the operators      *)
+(* above.                                                                  *)
+
+EventsOf(log, id) == SelectSeq(log, LAMBDA e : e.run = id /\ e.kind # "user_message")
+RunIds(log)       == {log[i].run : i \in 1..Len(log)}
+
+OpenBefore(w, i) ==
+  {c \in Calls : \E j \in 1..(i - 1) :
+     /\ w[j].kind = "tool_executing"
+     /\ w[j].call = c
+     /\ \A k \in (j + 1)..(i - 1) : ~(w[k].kind = "tool_completed" /\ w[k].call = c)}
+
+RUN1(w) == \A i \in 1..Len(w) : (i = 1) = (w[i].kind = "agent_started")
+RUN2(w) == \A i \in 1..Len(w) : w[i].seq = i
+RUN3(w) == \A i \in 1..Len(w) :
+             (w[i].kind = "tool_executing" \/ (w[i].kind = "agent_completed" /\ w[i].what = "succeeded"))
+             => \E j \in 1..(i - 1) : w[j].kind = "agent_thinking"
+RUN4(w) == \A i \in 1..Len(w) :
+             /\ w[i].kind = "tool_completed" => w[i].call \in OpenBefore(w, i)
+             /\ w[i].kind = "tool_executing" =>
+                  \A j \in 1..(i - 1) : ~(w[j].kind = "tool_executing" /\ w[j].call = w[i].call)
+RUN5(w) == \A i \in 1..Len(w) :
+             w[i].kind = "agent_completed" => i = Len(w) /\ OpenBefore(w, i) = {}
+
+LegalWord(w) == RUN1(w) /\ RUN2(w) /\ RUN3(w) /\ RUN4(w) /\ RUN5(w)
+LegalLog(log) == \A id \in RunIds(log) : LegalWord(EventsOf(log, id))
+
+IsOver(log, id) == \E i \in 1..Len(log) : log[i].run = id /\ log[i].kind = "agent_completed"
+=============================================================================

@@ -1,0 +1,147 @@
+//! Everything that may be asked of a user's log, small enough to enumerate, and what the shell adds
+//! on the way to the kernel: a fresh run id, and what the journal knows of the past.
+
+use quintet::kernel::{
+    entry::{By, CallStatus, Entry},
+    ids::RunId,
+    run::{Cut, Ending},
+    user::{AgentStep, Command, OnBusy, PastCall, Send, UserState},
+};
+
+use crate::{
+    law,
+    vocabulary::{a_call, agent, call, failed, interrupted, message, ok, run, thought, thread, timed_out},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ask {
+    Send { message: u8, thread: u8, on_busy: OnBusy },
+    Cancel { run: u8 },
+    Answer { run: u8, call: u8 },
+    Step { run: u8, deed: Deed },
+    Cut { run: u8, cut: CutBy },
+    CloseCall { run: u8, call: u8 },
+    Resume { run: u8, keep: Option<u8> },
+}
+
+/// What an agent may try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    Think,
+    Open(u8, By),
+    Close(u8),
+    Succeed,
+    Fail,
+}
+
+/// Who ends a run early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CutBy {
+    Agent,
+    Deadline,
+    LostNode,
+}
+
+impl CutBy {
+    pub fn cut(self) -> Cut {
+        match self {
+            CutBy::Agent => failed(),
+            CutBy::Deadline => timed_out(),
+            CutBy::LostNode => interrupted(),
+        }
+    }
+}
+
+impl Deed {
+    pub fn step(self) -> AgentStep {
+        match self {
+            Deed::Think => AgentStep::Think(thought()),
+            Deed::Open(id, by) => AgentStep::Open(a_call(id, by)),
+            Deed::Close(id) => AgentStep::Close { call_id: call(id), result: ok() },
+            Deed::Succeed => AgentStep::Complete(Ending::Succeeded { usage: None }),
+            Deed::Fail => AgentStep::Complete(Ending::Cut(failed())),
+        }
+    }
+
+    pub fn all(calls: u8) -> Vec<Deed> {
+        let mut deeds = vec![Deed::Think, Deed::Succeed, Deed::Fail];
+        for id in 1..=calls {
+            deeds.extend([Deed::Open(id, By::Agent), Deed::Open(id, By::Client), Deed::Close(id)]);
+        }
+        deeds
+    }
+}
+
+impl Ask {
+    /// Every command of clients, own ids and foreign ones alike: run `runs + 1` does not exist.
+    pub fn of_clients(messages: u8, threads: u8, runs: u8, calls: u8) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for message in 1..=messages {
+            for thread in 1..=threads {
+                for on_busy in [OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt] {
+                    asks.push(Ask::Send { message, thread, on_busy });
+                }
+            }
+        }
+        for run in 1..=runs + 1 {
+            asks.push(Ask::Cancel { run });
+            asks.extend((1..=calls).map(|call| Ask::Answer { run, call }));
+        }
+        asks
+    }
+
+    /// Every command of agents and of the service, for runs that exist and one that does not.
+    pub fn of_the_house(runs: u8, calls: u8) -> Vec<Ask> {
+        let mut asks = Vec::new();
+        for run in 1..=runs + 1 {
+            asks.extend(Deed::all(calls).into_iter().map(|deed| Ask::Step { run, deed }));
+            asks.extend([CutBy::Agent, CutBy::Deadline, CutBy::LostNode].map(|cut| Ask::Cut { run, cut }));
+            asks.extend((1..=calls).map(|call| Ask::CloseCall { run, call }));
+            asks.push(Ask::Resume { run, keep: None });
+            asks.extend((1..=calls).map(|call| Ask::Resume { run, keep: Some(call) }));
+        }
+        asks
+    }
+
+    /// The command as the shell hands it to the kernel. `journal` is what is durable.
+    pub fn command(self, journal: &[Entry], view: &UserState, fresh: RunId) -> Command {
+        let told = law::runs(journal);
+        let of = |number: u8| told.iter().find(|told| told.run_id == run(number));
+        match self {
+            Ask::Send { message: number, thread: line, on_busy } => {
+                let message_id = message(number);
+                let recent = view.recent(&message_id).is_some();
+                let in_journal =
+                    told.iter().find(|told| *told.message_id == message_id).map(|told| told.receipt());
+                Command::Send(Send {
+                    earlier: in_journal.filter(|_| !recent),
+                    message_id,
+                    thread_id: thread(line),
+                    text: "x".into(),
+                    agent_name: agent(),
+                    on_busy,
+                    run_id: fresh,
+                })
+            }
+            Ask::Cancel { run: id } => {
+                Command::Cancel { run_id: run(id), ended: of(id).is_some_and(|told| told.ended().is_some()) }
+            }
+            Ask::Answer { run: id, call: call_number } => {
+                let by = of(id).and_then(|told| told.opened(&call(call_number)));
+                let past =
+                    Some(if by == Some(By::Client) { PastCall::OfClient } else { PastCall::NotOfClient });
+                Command::Answer { run_id: run(id), call_id: call(call_number), result: ok(), past }
+            }
+            Ask::Step { run: id, deed } => Command::Step { run_id: run(id), step: deed.step() },
+            Ask::Cut { run: id, cut } => Command::Cut { run_id: run(id), cut: cut.cut() },
+            Ask::CloseCall { run: id, call: call_number } => Command::CloseCall {
+                run_id: run(id),
+                call_id: call(call_number),
+                status: CallStatus::TimedOut,
+            },
+            Ask::Resume { run: id, keep } => {
+                Command::Resume { run_id: run(id), keep: keep.into_iter().map(call).collect() }
+            }
+        }
+    }
+}

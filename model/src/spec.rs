@@ -1,0 +1,253 @@
+//! The TLA+ specifications, explored in-process by the checker of the crate `tla-checker`, and
+//! compared with what the shipped kernel does in the same environment.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use indexmap::IndexSet;
+use tla_checker::{
+    ast::{State, Value},
+    checker::{CheckResult, check, format_value, prepare_spec},
+    eval::{init_states, make_primed_names, next_states},
+    load::{Prepared, prepare_from_path},
+};
+
+use crate::graph::Graph;
+
+/// A specification with the constants of one configuration.
+pub struct Spec {
+    prepared: Prepared,
+}
+
+/// What a check of invariants and temporal properties found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Holds {
+        states: usize,
+        transitions: usize,
+        properties: Vec<String>,
+    },
+    /// The name of what does not hold, and a trace.
+    Violated {
+        what: String,
+        trace: Vec<String>,
+    },
+}
+
+/// A specification's states and edges.
+pub struct SpecGraph {
+    pub vars: Vec<Arc<str>>,
+    pub states: IndexSet<State>,
+    /// From, action, to; steps that change nothing left out.
+    pub edges: BTreeSet<(u32, Arc<str>, u32)>,
+}
+
+/// Where two graphs differ, or how large they are if they do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    Equal { states: usize, edges: usize },
+    Different(Difference),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    pub only_in_code: usize,
+    pub only_in_spec: usize,
+    /// The first of them, as text.
+    pub example: String,
+}
+
+impl Spec {
+    /// Loads `module` (a file of this crate's folder) under a configuration of that folder, with
+    /// some of its constants replaced.
+    pub fn load(module: &str, config: &str, constants: &[(&str, Value)]) -> Result<Spec, String> {
+        Spec::load_from(
+            &folder().join(format!("{module}.tla")),
+            &folder().join(format!("{config}.cfg")),
+            constants,
+        )
+    }
+
+    pub fn load_from(module: &Path, config: &Path, constants: &[(&str, Value)]) -> Result<Spec, String> {
+        let constants: Vec<(Arc<str>, Value)> =
+            constants.iter().map(|(n, v)| (Arc::from(*n), v.clone())).collect();
+        let mut prepared = prepare_from_path(module, Some(config), &constants).map_err(|e| e.to_string())?;
+        // Never cut a search in silence: both limits end a check as neither success nor violation.
+        prepared.checker_config.max_states = STATES_MAX;
+        prepared.checker_config.max_depth = DEPTH_MAX;
+        if let Some(warning) = prepared.warnings.first() {
+            return Err(format!("{}: {}", module.display(), warning.value));
+        }
+        Ok(Spec { prepared })
+    }
+
+    /// Checks what the configuration names.
+    pub fn check(&self) -> Result<Outcome, String> {
+        let Prepared { spec, domains, checker_config, .. } = &self.prepared;
+        let trace = |states: &[State], actions: &[Option<Arc<str>>]| {
+            let steps = states.iter().enumerate().map(|(i, state)| {
+                let action = actions.get(i).and_then(Option::as_deref).unwrap_or("");
+                format!("{action} {}", show(&spec.vars, state))
+            });
+            steps.collect()
+        };
+        match check(spec, domains, checker_config) {
+            CheckResult::Ok(stats) => Ok(Outcome::Holds {
+                states: stats.states_explored,
+                transitions: stats.transitions,
+                properties: stats.properties_checked.iter().map(|name| name.to_string()).collect(),
+            }),
+            CheckResult::InvariantViolation(example, _) => {
+                let name = spec.invariant_names.get(example.violated_invariant).cloned().flatten();
+                let what = name.map_or_else(|| "an invariant".to_owned(), |name| name.to_string());
+                Ok(Outcome::Violated { what, trace: trace(&example.trace, &example.actions) })
+            }
+            CheckResult::PropertyViolation(violation, _) => Ok(Outcome::Violated {
+                what: violation.property.to_string(),
+                trace: trace(&violation.trace, &violation.actions),
+            }),
+            CheckResult::LivenessViolation(violation, _) => Ok(Outcome::Violated {
+                what: violation.property.to_string(),
+                trace: vec![format!(
+                    "{} states, then a cycle of {}",
+                    violation.prefix.len(),
+                    violation.cycle.len()
+                )],
+            }),
+            other => Err(format!("the check did not end: {other:?}")),
+        }
+    }
+
+    /// Every state and every edge.
+    pub fn explore(&self) -> Result<SpecGraph, String> {
+        let Prepared { spec, domains, spec_path, .. } = &self.prepared;
+        let (mut env, definitions) =
+            prepare_spec(spec, domains, Some(spec_path), true).map_err(|e| format!("{e:?}"))?;
+        let init = spec.init.as_ref().ok_or("the specification has no Init")?;
+        let next = spec.next.as_ref().ok_or("the specification has no Next")?;
+        let primed = make_primed_names(&spec.vars);
+        let mut states: IndexSet<State> = IndexSet::new();
+        let mut edges = BTreeSet::new();
+        states.extend(init_states(init, &spec.vars, &env, &definitions).map_err(|e| format!("{e:?}"))?);
+        let mut at = 0;
+        while at < states.len() {
+            let state = states[at].clone();
+            let steps = next_states(next, &state, &spec.vars, &primed, &mut env, &definitions)
+                .map_err(|e| format!("{e:?} after {}", show(&spec.vars, &state)))?;
+            for step in steps {
+                let action = step.action.unwrap_or_else(|| Arc::from(""));
+                let (to, _) = states.insert_full(step.state);
+                if to != at {
+                    edges.insert((at as u32, action, to as u32));
+                }
+            }
+            at += 1;
+        }
+        Ok(SpecGraph { vars: spec.vars.clone(), states, edges })
+    }
+}
+
+/// The folder of the specifications.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn show(vars: &[Arc<str>], state: &State) -> String {
+    let shown: Vec<String> = vars
+        .iter()
+        .zip(&state.values)
+        .map(|(var, value)| format!("{var} = {}", format_value(value)))
+        .collect();
+    shown.join(", ")
+}
+
+/// Says how a state and an action of a model are written in its specification.
+pub trait Refines<S, A> {
+    /// The values of the specification's variables, by name.
+    fn state(&self, state: &S) -> Vec<(&'static str, Value)>;
+
+    /// The name of the specification's action.
+    fn action(&self, action: &A) -> &'static str;
+}
+
+/// Compares a model's graph with its specification's: states, and edges with their actions.
+pub fn compare<S: Clone, A: Clone>(
+    model: &Graph<S, A>,
+    spec: &SpecGraph,
+    map: &impl Refines<S, A>,
+) -> Comparison {
+    let in_order = |state: &S| -> State {
+        let mut values: BTreeMap<&str, Value> = map.state(state).into_iter().collect();
+        let values = spec
+            .vars
+            .iter()
+            .map(|var| values.remove(&**var).unwrap_or_else(|| panic!("the model says nothing of `{var}`")));
+        State { values: values.collect() }
+    };
+    let code_states: Vec<State> = model.states.iter().map(in_order).collect();
+    // The number that each state of the code has in the specification.
+    let numbers: Vec<Option<u32>> =
+        code_states.iter().map(|state| spec.states.get_index_of(state).map(|i| i as u32)).collect();
+    let known: BTreeSet<u32> = numbers.iter().flatten().copied().collect();
+    let strange: Vec<usize> = (0..numbers.len()).filter(|i| numbers[*i].is_none()).collect();
+    if !strange.is_empty() || known.len() != spec.states.len() {
+        let example = match strange.first() {
+            Some(state) => format!("only the code reaches {}", show(&spec.vars, &code_states[*state])),
+            None => {
+                let missing =
+                    (0..spec.states.len()).find(|i| !known.contains(&(*i as u32))).expect("one is missing");
+                format!("only the specification reaches {}", show(&spec.vars, &spec.states[missing]))
+            }
+        };
+        let only_in_spec = spec.states.len() - known.len();
+        return Comparison::Different(Difference { only_in_code: strange.len(), only_in_spec, example });
+    }
+    if known.len() != code_states.len() {
+        let only_in_code = code_states.len() - known.len();
+        let example = "states of the code that the specification cannot tell apart".to_owned();
+        return Comparison::Different(Difference { only_in_code, only_in_spec: 0, example });
+    }
+    let number = |i: usize| numbers[i].expect("every state is known");
+    let edges: BTreeSet<(u32, Arc<str>, u32)> = model
+        .steps
+        .iter()
+        .enumerate()
+        .flat_map(|(from, steps)| {
+            steps.iter().map(move |(a, to)| (number(from), Arc::from(map.action(a)), number(*to as usize)))
+        })
+        .collect();
+    let describe = |(from, action, to): &(u32, Arc<str>, u32)| {
+        let state = |i: &u32| show(&spec.vars, &spec.states[*i as usize]);
+        format!("{action} from {} to {}", state(from), state(to))
+    };
+    let only_code: Vec<_> = edges.difference(&spec.edges).collect();
+    let only_spec: Vec<_> = spec.edges.difference(&edges).collect();
+    let example = match (only_code.first(), only_spec.first()) {
+        (Some(edge), _) => format!("only the code steps {}", describe(edge)),
+        (None, Some(edge)) => format!("only the specification steps {}", describe(edge)),
+        (None, None) => return Comparison::Equal { states: known.len(), edges: edges.len() },
+    };
+    let (only_in_code, only_in_spec) = (only_code.len(), only_spec.len());
+    Comparison::Different(Difference { only_in_code, only_in_spec, example })
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Comparison::Equal { states, edges } => write!(f, "equal: {states} states, {edges} edges"),
+            Comparison::Different(Difference { only_in_code, only_in_spec, example }) => {
+                write!(
+                    f,
+                    "different: {only_in_code} only in the code, {only_in_spec} only in the specification; {example}"
+                )
+            }
+        }
+    }
+}
+
+const STATES_MAX: usize = 10_000_000;
+const DEPTH_MAX: usize = 10_000;
