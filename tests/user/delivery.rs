@@ -20,10 +20,10 @@ async fn del_2_readers_that_come_at_any_time_read_the_same_log() {
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    let mut readers = Vec::new();
+    let mut readers = tokio::task::JoinSet::new();
     for i in 0..20 {
-        let (reader, mut cursor) = (ann.clone(), ann.cursor(Offset::ZERO).await.unwrap());
-        readers.push(tokio::spawn(async move { read_to_end(&reader, &mut cursor, "m1").await }));
+        let reader = ann.clone();
+        readers.spawn(async move { read_to_end(&reader, "m1").await });
         run.port.post(thought(ThoughtKind::Answer, &format!("{i} "))).await.unwrap();
     }
     run.port.take(succeed()).await.unwrap();
@@ -32,8 +32,8 @@ async fn del_2_readers_that_come_at_any_time_read_the_same_log() {
         log.iter().map(|entry| entry.offset.0).collect::<Vec<_>>(),
         (1..=log.len() as u64).collect::<Vec<_>>()
     );
-    for reader in readers {
-        assert_eq!(reader.await.unwrap(), log);
+    while let Some(read) = readers.join_next().await {
+        assert_eq!(read.unwrap(), log);
     }
 }
 

@@ -13,7 +13,6 @@ use quintet::{
     },
     user::{
         agents::{Agents, Assignment, Treatment},
-        cursor::Cursor,
         factory::{Factory, NewMessage, User, UserLimits},
         port::RunPort,
     },
@@ -128,8 +127,9 @@ pub fn decode(user: &User, lines: &Lines) -> Vec<Entry> {
         .collect()
 }
 
-/// Reads until the run of `message_id` has completed; what was read, in order.
-pub async fn read_to_end(user: &User, cursor: &mut Cursor, message_id: &str) -> Vec<Entry> {
+/// Reads the log from its beginning until the run of `message_id` has completed; what was read, in order.
+pub async fn read_to_end(user: &User, message_id: &str) -> Vec<Entry> {
+    let mut cursor = user.cursor(Offset::ZERO).await.unwrap();
     let mut entries = Vec::new();
     let mut run_id = None;
     loop {
