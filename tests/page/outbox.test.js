@@ -49,8 +49,13 @@ test('a refused message stays for the user to decide, a refused answer or cancel
   for (const frame of [MESSAGE, CANCEL, ANSWER]) add(outbox, frame);
   take(outbox);
   assert.equal(settle(outbox, error('thread_busy', { message_id: 'm-r1' })).intents.length, 1);
-  assert.deepEqual(settle(outbox, error('run_ended', { run_id: 'r1' })).intents.map(({ frame }) => frame), [CANCEL]);
-  assert.deepEqual(settle(outbox, error('call_closed', { run_id: 'r1' })).intents.map(({ frame }) => frame), [ANSWER]);
+  const meant = (code) => settle(outbox, error(code, { run_id: 'r1' })).intents.map(({ frame }) => frame);
+  assert.deepEqual(meant('call_closed'), [ANSWER]);
+  assert.deepEqual(meant('run_ended'), [CANCEL]);
+  add(outbox, ANSWER);
+  take(outbox);
+  assert.deepEqual(meant('run_ended'), []);
+  assert.deepEqual(meant('not_found'), [ANSWER]);
   assert.deepEqual([...outbox.values()].map(({ state }) => state), ['refused']);
   assert.deepEqual(take(outbox), []);
   release(outbox, ['message:m-r1']);
