@@ -462,6 +462,9 @@ describe('the page', { timeout: 300_000 }, () => {
     await tab.page.getByRole('button', { name: 'New thread' }).waitFor();
     await tab.page.keyboard.press('Escape');
     await tab.page.getByRole('button', { name: 'New thread' }).waitFor({ state: 'hidden' });
+    await tab.page.getByRole('button', { name: 'Threads' }).click();
+    await tab.page.getByRole('navigation').getByRole('button', { name: 'Close' }).click();
+    await tab.page.getByRole('button', { name: 'New thread' }).waitFor({ state: 'hidden' });
     await tab.page.getByRole('button', { name: 'Wire' }).click();
     await tab.page.getByRole('heading', { name: 'Frames' }).waitFor();
     assert.equal(await overflow(), 0);

@@ -274,6 +274,7 @@ function listen() {
   listenComposer();
   byId('threads-toggle').addEventListener('click', () => togglePanel('threads'));
   byId('wire-toggle').addEventListener('click', () => togglePanel('wire'));
+  byId('threads-close').addEventListener('click', () => togglePanel('threads', false));
   byId('wire-close').addEventListener('click', () => togglePanel('wire', false));
   byId('frames-clear').addEventListener('click', () => {
     app.frames.clear();
@@ -317,7 +318,7 @@ function listenComposer() {
   });
 }
 
-/** Shows or hides a side panel; the button that opened it gets the focus back. */
+/** Shows or hides a side panel; it takes the focus, and the button that opened it gets it back. */
 function togglePanel(name, open = byId('app').dataset[name] !== 'open') {
   const toggle = byId(`${name}-toggle`);
   const panel = byId(name);
@@ -326,7 +327,8 @@ function togglePanel(name, open = byId('app').dataset[name] !== 'open') {
   byId('app').dataset[name] = open ? 'open' : 'closed';
   toggle.setAttribute('aria-expanded', String(open));
   if (name === 'wire') panel.hidden = !open;
-  if (!open && hadFocus) toggle.focus();
+  if (open) byId(`${name}-close`).focus();
+  else if (hadFocus) toggle.focus();
   schedule();
 }
 

@@ -71,7 +71,6 @@ const APPLY = {
     const last = run.steps.at(-1);
     if (last?.type === 'thinking' && last.kind === kind && !event.reset) {
       last.last_seq = event.seq;
-      last.deltas += 1;
       last.text += event.delta;
       last.until = event.timestamp;
       last.version += 1;
@@ -82,7 +81,6 @@ const APPLY = {
       kind,
       seq: event.seq,
       last_seq: event.seq,
-      deltas: 1,
       text: event.delta,
       at: event.timestamp,
       until: event.timestamp,

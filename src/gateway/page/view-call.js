@@ -71,7 +71,7 @@ function makeForm(call, act) {
 
   const form = el(
     'form',
-    { class: 'answer', 'aria-label': `Answer ${call.tool_name}`, data: { call: call.call_id } },
+    { class: 'answer-form', 'aria-label': `Answer ${call.tool_name}`, data: { call: call.call_id } },
     el('fieldset', {}, el('legend', {}, 'Your answer'), choice('ok', 'ok', true), choice('error', 'error', false)),
     el('div', { class: 'field' }, el('label', { for: results.id }, 'Results (JSON)'), results),
     errorRow,

@@ -141,7 +141,7 @@ function makeStep(step, origin) {
       return el('li', { class: `step thinking ${step.kind}` },
         row('agent_thinking', step.seq,
           step.kind === 'answer' ? '' : el('p', { class: 'thought detail' }),
-          el('span', { class: 'kind' }, step.kind), el('span', { class: 'deltas muted' })));
+          el('span', { class: 'kind' }, step.kind), el('span', { class: 'notes muted' })));
     default:
       return el('li', { class: 'step completed' },
         row('agent_completed', step.seq, '',
@@ -156,9 +156,9 @@ function updateThinking(element, step) {
   const range = step.last_seq === step.seq ? String(step.seq) : `${step.seq}–${step.last_seq}`;
   setText(element.querySelector('.seq'), range);
   element.querySelector('.event').dataset.lastSeq = step.last_seq;
-  const deltas = step.deltas === 1 ? '' : `${step.deltas} deltas over ${span(Math.max(0, step.until - step.at))}`;
-  const notes = [deltas, step.restarted && 'starts over', step.withdrawn && 'withdrawn'].filter(Boolean);
-  setText(element.querySelector('.deltas'), notes.join(' · '));
+  const lasting = step.until > step.at ? `over ${span(step.until - step.at)}` : '';
+  const notes = [lasting, step.restarted && 'starts over', step.withdrawn && 'withdrawn'].filter(Boolean);
+  setText(element.querySelector('.notes'), notes.join(' · '));
   const thought = element.querySelector('.thought');
   if (thought) growText(thought, clip(step.text, THOUGHT_CHARS_MAX));
 }
