@@ -11,6 +11,9 @@
 //! known is answered `Unavailable`, and what is true is read back before anything else is decided
 //! (DEL-7); what waits is bounded, and a client never waits behind its own agents.
 
+mod asks;
+mod runs;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -24,23 +27,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    agents::Assignment,
     deadline::Deadlines,
-    factory::{Accepted, NewMessage, Shared, Unaccepted, User},
-    order::{Ask, Order, Request},
-    port::{RunPort, Stopped},
+    factory::{Shared, User},
+    order::{Order, Request},
+    port::Stopped,
     recovery::{self, Past},
     signal::RunSignal,
     tail::Tail,
-    turn::{Decided, Effect, Promise, Turn},
+    turn::{Decided, Promise, Turn},
 };
 use crate::{
     journal::{AppendError, Batch, JournalError, Log},
     kernel::{
-        entry::{By, CallResult, Entry, RunError, RunErrorCode},
-        ids::{CallId, RunId, Timestamp, UserId},
-        run::Cut,
-        user::{Command, Progress, Refusal, Reply, Send, UserState},
+        ids::{Offset, RunId, Timestamp, UserId},
+        user::{Command, UserState},
     },
     runtime::clock,
 };
@@ -208,7 +208,7 @@ impl Hub {
     async fn turn(&mut self, input: Input) {
         if let Err(error) = self.know().await {
             tracing::error!(user_id = %self.user_id, %error, "the log of a user cannot be read");
-            withdraw(input);
+            asks::withdraw(input);
             return;
         }
         let Some(head) = self.state.as_ref().map(UserState::head) else { return };
@@ -263,187 +263,6 @@ impl Hub {
         });
     }
 
-    /// Gives a run that lost its agent a new one, or ends it as `interrupted` (RUN-6, RUN-9).
-    fn take_up(&mut self, turn: &mut Turn, run_id: RunId, past: Past, at: Timestamp) {
-        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
-        let Progress::Begun(run) = &open.progress else { return };
-        let agents = &self.shared.agents;
-        if agents.find(&open.agent_name).is_some_and(|treatment| treatment.resumable) {
-            let again =
-                |call: &&CallId| agents.is_idempotent(&open.agent_name, &run.open_calls()[*call].tool_name);
-            let keep = run.open_calls().keys().filter(again).cloned().collect();
-            let Past { text, mut events } = past;
-            if let Some(Ok((_, entries))) = self.decide(turn, Command::Resume { run_id, keep }, at) {
-                events.extend(entries);
-                turn.effect(Effect::Resumed { run_id, text, past: events });
-            }
-        } else {
-            let error = RunError {
-                code: RunErrorCode::NodeLost,
-                message: "the service stopped while the run was open, and its agent cannot take it up again"
-                    .to_owned(),
-            };
-            self.decide(turn, Command::Cut { run_id, cut: Cut::Interrupted(error) }, at);
-        }
-    }
-
-    async fn handle(&mut self, turn: &mut Turn, input: Input, at: Timestamp) {
-        match input {
-            Input::Look => {}
-            Input::Own(command) => {
-                // A refusal here means that what it was about has come about by itself.
-                let _ = self.decide(turn, command, at);
-            }
-            Input::Request(Request { ask, lease }) => {
-                turn.lend(lease);
-                self.ask(turn, ask, at).await;
-            }
-            Input::Order(Order::Step { run_id, step, reply }) => {
-                let answer = match self.decide(turn, Command::Step { run_id, step }, at) {
-                    Some(Ok((Reply::Violated(breach), _))) => {
-                        tracing::warn!(%run_id, %breach, "an agent attempted an illegal step");
-                        metrics::counter!("quintet_violations_total").increment(1);
-                        Err(Stopped::Violated(breach))
-                    }
-                    Some(Ok((Reply::LimitReached(limit), _))) => Err(Stopped::LimitReached(limit)),
-                    Some(Ok(_)) => Ok(()),
-                    Some(Err(_)) => Err(Stopped::Ended),
-                    None => Err(Stopped::Unavailable),
-                };
-                if let Some(reply) = reply {
-                    turn.promise(Promise::Stepped(reply, answer));
-                }
-            }
-            Input::Order(Order::Cut { run_id, cut, reply }) => {
-                // Refused if the run has ended, which is what was asked for.
-                let _ = self.decide(turn, Command::Cut { run_id, cut }, at);
-                turn.promise(Promise::Cut(reply));
-            }
-        }
-    }
-
-    async fn ask(&mut self, turn: &mut Turn, ask: Ask, at: Timestamp) {
-        match ask {
-            Ask::Send { message, run_id, reply } => {
-                let answer = self.send(turn, message, run_id, at).await;
-                turn.promise(Promise::Accepted(reply, answer));
-            }
-            Ask::Cancel { run_id, reply } => {
-                let answer = self.cancel(turn, run_id, at).await;
-                turn.promise(Promise::Done(reply, answer));
-            }
-            Ask::Answer { run_id, call_id, result, reply } => {
-                let answer = self.answer(turn, run_id, call_id, result, at).await;
-                turn.promise(Promise::Done(reply, answer));
-            }
-            // Whatever was open has been taken up at the start of the turn.
-            Ask::Recover { reply } => turn.promise(Promise::Done(reply, Ok(()))),
-        }
-    }
-
-    async fn send(
-        &mut self,
-        turn: &mut Turn,
-        message: NewMessage,
-        run_id: RunId,
-        at: Timestamp,
-    ) -> Result<Accepted, Unaccepted> {
-        let state = self.state.as_ref().ok_or(Unaccepted::Unavailable)?;
-        let earlier = match state.recent(&message.message_id) {
-            Some(receipt) => Some(receipt),
-            None => self.log.message(&message.message_id).await?,
-        };
-        let agent_name = message.agent_name.unwrap_or_else(|| self.shared.agents.default_agent());
-        if earlier.is_none() {
-            if self.shared.is_draining() {
-                return Err(Unaccepted::Draining);
-            }
-            if self.shared.agents.find(&agent_name).is_none() {
-                return Err(Unaccepted::UnknownAgent(agent_name));
-            }
-        }
-        let send = Send {
-            message_id: message.message_id,
-            thread_id: message.thread_id,
-            text: message.text,
-            agent_name,
-            on_busy: message.on_busy,
-            run_id,
-            earlier,
-        };
-        match self.decide(turn, Command::Send(send), at) {
-            Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Accepted { receipt, duplicate }),
-            Some(Err(refusal)) => Err(refusal.into()),
-            Some(Ok(_)) | None => Err(Unaccepted::Unavailable),
-        }
-    }
-
-    async fn cancel(&mut self, turn: &mut Turn, run_id: RunId, at: Timestamp) -> Result<(), Unaccepted> {
-        let open = self.state.as_ref().is_some_and(|state| state.open_runs().contains_key(&run_id));
-        let ended = !open && self.log.run(run_id).await?.is_some();
-        self.done(turn, Command::Cancel { run_id, ended }, at)
-    }
-
-    async fn answer(
-        &mut self,
-        turn: &mut Turn,
-        run_id: RunId,
-        call_id: CallId,
-        result: CallResult,
-        at: Timestamp,
-    ) -> Result<(), Unaccepted> {
-        let open = match self
-            .state
-            .as_ref()
-            .and_then(|state| state.open_runs().get(&run_id))
-            .map(|open| &open.progress)
-        {
-            Some(Progress::Begun(run)) => run.open_calls().contains_key(&call_id),
-            Some(Progress::Waiting) | None => false,
-        };
-        let past = match (open, self.log.run(run_id).await?) {
-            (false, Some(run)) => Some(recovery::past_call(&*self.log, &self.user_id, &run, &call_id).await?),
-            _ => None,
-        };
-        self.done(turn, Command::Answer { run_id, call_id, result, past }, at)
-    }
-
-    fn done(&mut self, turn: &mut Turn, command: Command, at: Timestamp) -> Result<(), Unaccepted> {
-        match self.decide(turn, command, at) {
-            Some(answer) => Ok(answer.map(|_| ())?),
-            None => Err(Unaccepted::Unavailable),
-        }
-    }
-
-    /// Decides a command on top of what this turn has decided. `None` if the log does not fit what
-    /// the kernel decided, which is a fault of ours: the state is read back before anything else.
-    fn decide(
-        &mut self,
-        turn: &mut Turn,
-        command: Command,
-        at: Timestamp,
-    ) -> Option<Result<(Reply, Vec<Entry>), Refusal>> {
-        let state = self.state.as_mut()?;
-        let limits = &self.shared.limits.kernel;
-        let resumes = matches!(command, Command::Resume { .. });
-        let decision = match state.decide(command, limits, at) {
-            Ok(decision) => decision,
-            Err(refusal) => return Some(Err(refusal)),
-        };
-        for entry in &decision.entries {
-            if let Err(misfit) = state.evolve(entry, limits) {
-                tracing::error!(user_id = %self.user_id, %misfit, "the kernel decided what it does not accept");
-                self.state = None;
-                return None;
-            }
-        }
-        let past = if resumes { decision.entries.clone() } else { Vec::new() };
-        for entry in decision.entries {
-            turn.push(&self.user_id, entry, &decision.reply);
-        }
-        Some(Ok((decision.reply, past)))
-    }
-
     /// Makes the batch durable, then tells everyone whom it concerns (DEL-1).
     async fn commit(&mut self, decided: Decided) {
         let Decided { entries, lines, effects, promises, lease } = decided;
@@ -453,7 +272,7 @@ impl Hub {
         }
         if !entries.is_empty() {
             let count = entries.len() as u64;
-            let expected = crate::kernel::ids::Offset(lines.first().0 - 1);
+            let expected = Offset(lines.first().0 - 1);
             let appended = self.log.append(Batch { expected, entries, lines: lines.clone() }).await;
             if let Err(error) = appended {
                 match &error {
@@ -497,101 +316,6 @@ impl Hub {
         self.retry_later();
     }
 
-    async fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Started { run_id, text } => self.start(run_id, text).await,
-            Effect::Resumed { run_id, text, past } => {
-                tracing::info!(%run_id, events = past.len(), "a run is taken up again");
-                self.launch(run_id, text, past);
-            }
-            Effect::Asked { run_id, call_id } => {
-                if let Some(signal) = self.signals.get(&run_id) {
-                    signal.opened(call_id);
-                }
-            }
-            Effect::Closed { run_id, call_id, result } => {
-                if let Some(signal) = self.signals.get(&run_id) {
-                    signal.note_close(&call_id, &result);
-                }
-            }
-            Effect::Moved { run_id } => self.heard(run_id),
-            Effect::Completed { run_id, why } => {
-                tracing::info!(%run_id, "run completed");
-                self.deadlines.forget(run_id);
-                if let Some(signal) = self.signals.remove(&run_id) {
-                    signal.stop(why);
-                }
-            }
-        }
-    }
-
-    /// Sets an agent to work on a run that has just begun, unless the same batch ended it.
-    async fn start(&mut self, run_id: RunId, text: Option<String>) {
-        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
-        let accepted = open.accepted;
-        let text = match text {
-            Some(text) => Ok(text),
-            None => recovery::text(&*self.log, &self.user_id, accepted).await,
-        };
-        match text {
-            Ok(text) => {
-                tracing::info!(%run_id, "run started");
-                self.launch(run_id, text, Vec::new());
-            }
-            Err(error) => {
-                let message = format!("the message could not be read back: {error}");
-                let error = RunError { code: RunErrorCode::AgentError, message };
-                self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
-            }
-        }
-    }
-
-    fn launch(&mut self, run_id: RunId, text: String, past: Vec<Entry>) {
-        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
-        let Progress::Begun(run) = &open.progress else { return };
-        if self.shared.agents.find(&open.agent_name).is_none() {
-            let message = format!("no agent is named {} any more", open.agent_name);
-            let error = RunError { code: RunErrorCode::AgentError, message };
-            self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
-            return;
-        }
-        let signal = Arc::new(RunSignal::default());
-        for (call_id, call) in run.open_calls() {
-            if call.by == By::Client {
-                signal.opened(call_id.clone());
-            }
-        }
-        self.signals.insert(run_id, signal.clone());
-        let port =
-            RunPort::new(run_id, self.to_orders.clone(), self.to_abandoned.clone(), signal, self.log.clone());
-        let assignment = Assignment {
-            run_id,
-            thread_id: open.thread_id.clone(),
-            message_id: open.message_id.clone(),
-            agent_name: open.agent_name.clone(),
-            text,
-            past,
-            port,
-        };
-        self.heard(run_id);
-        self.shared.agents.launch(assignment);
-    }
-
-    fn heard(&mut self, run_id: RunId) {
-        if self.signals.contains_key(&run_id) {
-            let waits = self.waits_for_client(run_id);
-            self.deadlines.heard(run_id, waits, Instant::now());
-        }
-    }
-
-    fn waits_for_client(&self, run_id: RunId) -> bool {
-        let open = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id));
-        match open.map(|open| &open.progress) {
-            Some(Progress::Begun(run)) => run.open_calls().values().any(|call| call.by == By::Client),
-            Some(Progress::Waiting) | None => false,
-        }
-    }
-
     /// Holds a lease exactly while a run is open (ISO-5), and says how many of them move by themselves.
     fn settle(&mut self, lease: Option<User>) {
         let open = self.state.as_ref().is_some_and(|state| !state.open_runs().is_empty());
@@ -605,44 +329,10 @@ impl Hub {
         self.moving = moving;
     }
 
-    fn abandon(&mut self, run_id: RunId) {
-        if self.signals.contains_key(&run_id) {
-            let message = "the agent stopped without completing the run".to_owned();
-            let error = RunError { code: RunErrorCode::AgentError, message };
-            self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
-        }
-    }
-
-    fn check_deadlines(&mut self) {
-        let at = self.now();
-        if let Some(state) = &self.state {
-            self.own.extend(self.deadlines.passed(state, Instant::now(), at));
-        }
-    }
-
     /// The time now, never before an earlier answer: a log's timestamps do not go back.
     fn now(&mut self) -> Timestamp {
         self.last_at = self.last_at.max(clock::now());
         self.last_at
-    }
-}
-
-/// Answers what could not even be looked at.
-fn withdraw(input: Input) {
-    match input {
-        Input::Request(Request { ask, .. }) => match ask {
-            Ask::Send { reply, .. } => Promise::Accepted(reply, Err(Unaccepted::Unavailable)).withdraw(),
-            Ask::Cancel { reply, .. } | Ask::Answer { reply, .. } | Ask::Recover { reply } => {
-                Promise::Done(reply, Err(Unaccepted::Unavailable)).withdraw();
-            }
-        },
-        Input::Order(Order::Step { reply, .. }) => {
-            if let Some(reply) = reply {
-                Promise::Stepped(reply, Err(Stopped::Unavailable)).withdraw();
-            }
-        }
-        Input::Order(Order::Cut { reply, .. }) => Promise::Cut(reply).withdraw(),
-        Input::Own(_) | Input::Look => {}
     }
 }
 

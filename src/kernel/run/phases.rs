@@ -1,0 +1,270 @@
+//! The typestate face: only the methods that are legal in a phase exist in it, so an illegal step does
+//! not compile (RUN-1 … RUN-5).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::kernel::{
+    entry::{
+        By, Call, CallResult, CallStatus, Completion, Event, RunError, RunStatus, Thought, ThoughtKind, Usage,
+    },
+    ids::{CallId, MessageId, Seq, Timestamp, ToolName},
+};
+
+/// A run in a phase that the compiler knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Run<P> {
+    pub(super) course: Course,
+    phase: P,
+}
+
+/// `agent_started` is out and nothing else: the agent has to think first (RUN-3).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Started;
+
+/// The agent has thought at least once, and no call is open.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Thinking;
+
+/// At least one call is open; the run cannot complete (RUN-5).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ExecutingTools {
+    open: BTreeMap<CallId, OpenCall>,
+}
+
+/// `agent_completed` is out; nothing follows (RUN-5).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Completed {
+    pub status: RunStatus,
+}
+
+/// A call between its `tool_executing` and its `tool_completed`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OpenCall {
+    pub tool_name: ToolName,
+    pub by: By,
+    pub opened_at: Timestamp,
+}
+
+/// What every phase of a run knows. The shared parts make a clone cheap, whatever the run has said.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Course {
+    pub(super) seq: Seq,
+    pub(super) started_at: Timestamp,
+    /// Every call id that the run ever opened (RUN-4: opened once).
+    pub(super) calls: Arc<BTreeSet<CallId>>,
+    /// The `answer` deltas since the last reset.
+    pub(super) answer: Arc<String>,
+}
+
+impl Course {
+    fn advance(mut self) -> Self {
+        self.seq = self.seq.next();
+        self
+    }
+
+    fn think(mut self, thought: &Thought) -> Self {
+        if thought.kind == ThoughtKind::Answer {
+            let answer = Arc::make_mut(&mut self.answer);
+            if thought.reset {
+                answer.clear();
+            }
+            answer.push_str(&thought.delta);
+        }
+        self.advance()
+    }
+
+    fn open(mut self, call_id: &CallId) -> Result<Self, Self> {
+        if self.calls.contains(call_id) {
+            return Err(self);
+        }
+        Arc::make_mut(&mut self.calls).insert(call_id.clone());
+        Ok(self.advance())
+    }
+
+    fn complete(self, ending: Ending, at: Timestamp) -> (Run<Completed>, Event) {
+        let duration_ms = at.millis_since(self.started_at);
+        let completion = match ending {
+            Ending::Succeeded { usage } => Completion {
+                status: RunStatus::Succeeded,
+                final_response: Some(self.answer.as_str().to_owned()),
+                error: None,
+                duration_ms,
+                usage,
+            },
+            Ending::Cut(cut) => {
+                let (status, error) = cut.into_parts();
+                Completion { status, final_response: None, error, duration_ms, usage: None }
+            }
+        };
+        let phase = Completed { status: completion.status };
+        (Run { course: self.advance(), phase }, Event::Completed(completion))
+    }
+}
+
+/// How a run ends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// Its final response is what it answered (contract, section 2).
+    Succeeded {
+        usage: Option<Usage>,
+    },
+    Cut(Cut),
+}
+
+/// An ending that is not a success; legal before the agent has thought.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Cut {
+    Failed(RunError),
+    Cancelled,
+    TimedOut(RunError),
+    Interrupted(RunError),
+}
+
+impl Cut {
+    fn into_parts(self) -> (RunStatus, Option<RunError>) {
+        match self {
+            Cut::Failed(error) => (RunStatus::Failed, Some(error)),
+            Cut::Cancelled => (RunStatus::Cancelled, None),
+            Cut::TimedOut(error) => (RunStatus::TimedOut, Some(error)),
+            Cut::Interrupted(error) => (RunStatus::Interrupted, Some(error)),
+        }
+    }
+
+    /// How a call closes that is open when the run is cut (RUN-7).
+    pub fn closes_calls_as(&self) -> CallStatus {
+        match self {
+            Cut::Failed(_) | Cut::Cancelled => CallStatus::Cancelled,
+            Cut::TimedOut(_) => CallStatus::TimedOut,
+            Cut::Interrupted(_) => CallStatus::Unknown,
+        }
+    }
+}
+
+/// Refuses a call id that this run has opened before; hands the run back as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallReopened<P>(pub Run<P>);
+
+/// A run after one of its calls closed: others may still be open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterClose {
+    Thinking(Run<Thinking>),
+    ExecutingTools(Run<ExecutingTools>),
+}
+
+impl<P> Run<P> {
+    /// The number of the last event.
+    pub fn seq(&self) -> Seq {
+        self.course.seq
+    }
+
+    /// The answer so far: what the final response would be now.
+    pub fn answer(&self) -> &str {
+        &self.course.answer
+    }
+
+    fn with<Q>(course: Course, phase: Q) -> Run<Q> {
+        Run { course, phase }
+    }
+}
+
+impl Run<Started> {
+    /// Begins a run with its first event, seq 1 (RUN-1).
+    pub fn start(message_id: MessageId, at: Timestamp) -> (Self, Event) {
+        let course = Course { seq: Seq(1), started_at: at, calls: Arc::default(), answer: Arc::default() };
+        (Run { course, phase: Started }, Event::Started { message_id })
+    }
+
+    pub fn think(self, thought: Thought) -> (Run<Thinking>, Event) {
+        (Self::with(self.course.think(&thought), Thinking), Event::Thinking(thought))
+    }
+
+    /// Ends a run that never thought; it cannot have succeeded (RUN-3).
+    pub fn end(self, cut: Cut, at: Timestamp) -> (Run<Completed>, Event) {
+        self.course.complete(Ending::Cut(cut), at)
+    }
+}
+
+impl Run<Thinking> {
+    pub fn think(self, thought: Thought) -> (Run<Thinking>, Event) {
+        (Self::with(self.course.think(&thought), Thinking), Event::Thinking(thought))
+    }
+
+    /// Opens a first call. Refuses a call id that the run has used (RUN-4).
+    pub fn open(
+        self,
+        call: Call,
+        at: Timestamp,
+    ) -> Result<(Run<ExecutingTools>, Event), CallReopened<Thinking>> {
+        let course = self
+            .course
+            .open(&call.call_id)
+            .map_err(|course| CallReopened(Run { course, phase: Thinking }))?;
+        let open = BTreeMap::from([opened(&call, at)]);
+        Ok((Self::with(course, ExecutingTools { open }), Event::ToolExecuting(call)))
+    }
+
+    /// Emits the single terminal event and ends the run (RUN-5).
+    pub fn complete(self, ending: Ending, at: Timestamp) -> (Run<Completed>, Event) {
+        self.course.complete(ending, at)
+    }
+}
+
+impl Run<ExecutingTools> {
+    pub fn think(self, thought: Thought) -> (Run<ExecutingTools>, Event) {
+        (Run { course: self.course.think(&thought), phase: self.phase }, Event::Thinking(thought))
+    }
+
+    /// Opens a further call beside those that are open.
+    pub fn open(
+        self,
+        call: Call,
+        at: Timestamp,
+    ) -> Result<(Run<ExecutingTools>, Event), CallReopened<ExecutingTools>> {
+        let Run { course, mut phase } = self;
+        match course.open(&call.call_id) {
+            Ok(course) => {
+                phase.open.extend([opened(&call, at)]);
+                Ok((Self::with(course, phase), Event::ToolExecuting(call)))
+            }
+            Err(course) => Err(CallReopened(Run { course, phase })),
+        }
+    }
+
+    /// Closes one open call, in any order; `Err` hands the run back if that call is not open (RUN-4).
+    pub fn close(
+        self,
+        call_id: CallId,
+        result: CallResult,
+        at: Timestamp,
+    ) -> Result<(AfterClose, Event), Run<ExecutingTools>> {
+        let Run { course, mut phase } = self;
+        let Some(call) = phase.open.remove(&call_id) else { return Err(Run { course, phase }) };
+        let duration_ms = at.millis_since(call.opened_at);
+        let event = Event::ToolCompleted { call_id, tool_name: call.tool_name, result, duration_ms };
+        let course = course.advance();
+        let after = if phase.open.is_empty() {
+            AfterClose::Thinking(Self::with(course, Thinking))
+        } else {
+            AfterClose::ExecutingTools(Self::with(course, phase))
+        };
+        Ok((after, event))
+    }
+
+    /// The calls that are open, by id.
+    pub fn open_calls(&self) -> &BTreeMap<CallId, OpenCall> {
+        &self.phase.open
+    }
+}
+
+impl Run<Completed> {
+    pub fn status(&self) -> RunStatus {
+        self.phase.status
+    }
+}
+
+fn opened(call: &Call, at: Timestamp) -> (CallId, OpenCall) {
+    (call.call_id.clone(), OpenCall { tool_name: call.tool_name.clone(), by: call.by, opened_at: at })
+}

@@ -1,0 +1,234 @@
+//! `decide`: which entries a command adds. The state is only looked at.
+
+use super::{
+    command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Send},
+    draft::{Draft, why},
+    state::{OpenRun, Progress, Receipt, UserState},
+};
+use crate::kernel::{
+    entry::{Body, By, CallResult, CallStatus, RunError, RunErrorCode, ThoughtKind},
+    ids::{CallId, RunId, Timestamp},
+    limits::Limits,
+    run::{AnyRun, Closer, Cut, Step},
+};
+
+impl UserState {
+    /// What `command` adds to the log, at the time `at`.
+    pub fn decide(&self, command: Command, limits: &Limits, at: Timestamp) -> Result<Decision, Refusal> {
+        match command {
+            Command::Send(send) => self.send(send, limits, at),
+            Command::Cancel { run_id, ended } => self.cancel(run_id, ended, at),
+            Command::Answer { run_id, call_id, result, past } => {
+                self.answer(run_id, call_id, result, past, limits, at)
+            }
+            Command::Step { run_id, step } => self.step(run_id, step, limits, at),
+            Command::Cut { run_id, cut } => {
+                let mut draft = Draft::new(self, at);
+                draft.end(run_id, cut).ok_or(Refusal::RunEnded)?;
+                draft.start_next(run_id);
+                Ok(draft.decided(Reply::Done))
+            }
+            Command::CloseCall { run_id, call_id, status } => self.close_call(run_id, call_id, status, at),
+            Command::Resume { run_id, keep } => self.resume(run_id, keep, at),
+        }
+    }
+
+    fn send(&self, send: Send, limits: &Limits, at: Timestamp) -> Result<Decision, Refusal> {
+        if let Some(receipt) = self.recent(&send.message_id).or(send.earlier) {
+            let reply = Reply::Accepted { receipt, duplicate: true };
+            return Ok(Decision { entries: vec![], reply });
+        }
+        if send.text.len() > limits.text_bytes_max {
+            return Err(Refusal::TooLarge { what: "text", bytes_max: limits.text_bytes_max });
+        }
+        let line = self.lines.get(&send.thread_id);
+        let busy = line.is_some();
+        let interrupt = busy && send.on_busy == OnBusy::Interrupt;
+        if busy && send.on_busy == OnBusy::Reject {
+            return Err(Refusal::ThreadBusy);
+        }
+        if !interrupt {
+            if line.is_some_and(|line| line.len() > limits.queued_messages_max) {
+                return Err(Refusal::LimitReached("queued_messages_max"));
+            }
+            if self.runs.len() >= limits.open_runs_max {
+                return Err(Refusal::LimitReached("open_runs_max"));
+            }
+        }
+        let mut draft = Draft::new(self, at);
+        if let Some(line) = line.filter(|_| interrupt) {
+            for run_id in line {
+                draft.end(*run_id, Cut::Cancelled);
+            }
+        }
+        let run = OpenRun {
+            thread_id: send.thread_id,
+            message_id: send.message_id.clone(),
+            agent_name: send.agent_name,
+            accepted: draft.next_offset(),
+            progress: Progress::Waiting,
+        };
+        let receipt = Receipt { run_id: send.run_id, offset: run.accepted };
+        draft.push(send.run_id, &run, Body::UserMessage { message_id: send.message_id, text: send.text });
+        if !busy || interrupt {
+            draft.start(send.run_id, &run);
+        }
+        Ok(draft.decided(Reply::Accepted { receipt, duplicate: false }))
+    }
+
+    fn cancel(&self, run_id: RunId, ended: bool, at: Timestamp) -> Result<Decision, Refusal> {
+        let mut draft = Draft::new(self, at);
+        match draft.end(run_id, Cut::Cancelled) {
+            Some(()) => {
+                draft.start_next(run_id);
+                Ok(draft.decided(Reply::Done))
+            }
+            None if ended => Err(Refusal::RunEnded),
+            None => Err(Refusal::NotFound),
+        }
+    }
+
+    fn answer(
+        &self,
+        run_id: RunId,
+        call_id: CallId,
+        result: CallResult,
+        past: Option<PastCall>,
+        limits: &Limits,
+        at: Timestamp,
+    ) -> Result<Decision, Refusal> {
+        if result_bytes(&result) > limits.results_bytes_max {
+            return Err(Refusal::TooLarge { what: "results", bytes_max: limits.results_bytes_max });
+        }
+        // A call that the run opened and that is open no more is told from one that never was by what
+        // the journal says: who executed it is not kept in memory once it is closed.
+        let closed = || match past {
+            Some(PastCall::OfClient) => Refusal::CallClosed,
+            Some(PastCall::NotOfClient) | None => Refusal::NotFound,
+        };
+        let (open, run) = self.begun(run_id).ok_or_else(closed)?;
+        match run.open_calls().get(&call_id) {
+            Some(call) if call.by == By::Client => {
+                let step = Step::Close { call_id, result, closer: Closer::Client };
+                let event = run.decide(step, at).expect("the client may close a call that it executes");
+                let mut draft = Draft::new(self, at);
+                draft.event(run_id, open, run.seq().next(), event);
+                Ok(draft.decided(Reply::Done))
+            }
+            Some(_) => Err(Refusal::NotFound),
+            None => Err(closed()),
+        }
+    }
+
+    fn step(
+        &self,
+        run_id: RunId,
+        step: AgentStep,
+        limits: &Limits,
+        at: Timestamp,
+    ) -> Result<Decision, Refusal> {
+        let (open, run) = self.begun(run_id).ok_or(Refusal::RunEnded)?;
+        let mut draft = Draft::new(self, at);
+        let over = over_limit(run, &step, limits);
+        let completes = matches!(step, AgentStep::Complete(_));
+        let (code, message, reply) = match (over, run.decide(step.into_step(), at)) {
+            (None, Ok(event)) => {
+                draft.event(run_id, open, run.seq().next(), event);
+                if completes {
+                    draft.start_next(run_id);
+                }
+                return Ok(draft.decided(Reply::Done));
+            }
+            (_, Err(violation)) => {
+                (RunErrorCode::Violation, violation.to_string(), Reply::Violated(violation.breach))
+            }
+            (Some(limit), Ok(_)) => {
+                (RunErrorCode::LimitReached, format!("{limit} is reached"), Reply::LimitReached(limit))
+            }
+        };
+        draft.end(run_id, Cut::Failed(RunError { code, message }));
+        draft.start_next(run_id);
+        Ok(draft.decided(reply))
+    }
+
+    fn close_call(
+        &self,
+        run_id: RunId,
+        call_id: CallId,
+        status: CallStatus,
+        at: Timestamp,
+    ) -> Result<Decision, Refusal> {
+        let (open, run) = self.begun(run_id).ok_or(Refusal::RunEnded)?;
+        let result = CallResult::cut_short(status, why(status));
+        let step = Step::Close { call_id, result, closer: Closer::Service };
+        let event = run.decide(step, at).map_err(|_| Refusal::CallClosed)?;
+        let mut draft = Draft::new(self, at);
+        draft.event(run_id, open, run.seq().next(), event);
+        Ok(draft.decided(Reply::Done))
+    }
+
+    fn resume(&self, run_id: RunId, keep: Vec<CallId>, at: Timestamp) -> Result<Decision, Refusal> {
+        let (open, run) = self.begun(run_id).ok_or(Refusal::RunEnded)?;
+        let mut draft = Draft::new(self, at);
+        let mut seq = run.seq();
+        for (call_id, call) in run.open_calls() {
+            if call.by == By::Client || keep.contains(call_id) {
+                continue;
+            }
+            let result = CallResult::cut_short(CallStatus::Unknown, why(CallStatus::Unknown));
+            let step = Step::Close { call_id: call_id.clone(), result, closer: Closer::Service };
+            let event = run.decide(step, at).expect("the service may close a call that is open");
+            seq = seq.next();
+            draft.event(run_id, open, seq, event);
+        }
+        Ok(draft.decided(Reply::Done))
+    }
+
+    fn begun(&self, run_id: RunId) -> Option<(&OpenRun, &AnyRun)> {
+        match self.runs.get(&run_id) {
+            Some(open @ OpenRun { progress: Progress::Begun(run), .. }) => Some((open, run)),
+            _ => None,
+        }
+    }
+}
+
+fn result_bytes(result: &CallResult) -> usize {
+    result.results.as_str().len() + result.error.as_ref().map_or(0, String::len)
+}
+
+/// The name of the limit that a step would exceed.
+fn over_limit(run: &AnyRun, step: &AgentStep, limits: &Limits) -> Option<&'static str> {
+    let terminal = matches!(step, AgentStep::Complete(_) | AgentStep::Close { .. });
+    if !terminal && run.seq().0 >= limits.run_events_max {
+        return Some("run_events_max");
+    }
+    match step {
+        AgentStep::Think(thought) => {
+            let kept = if thought.reset { 0 } else { run.answer().len() };
+            if thought.delta.len() > limits.delta_bytes_max {
+                Some("delta_bytes_max")
+            } else if thought.kind == ThoughtKind::Answer
+                && kept + thought.delta.len() > limits.answer_bytes_max
+            {
+                Some("answer_bytes_max")
+            } else {
+                None
+            }
+        }
+        AgentStep::Open(call) => {
+            if call.parameters.as_str().len() > limits.parameters_bytes_max {
+                Some("parameters_bytes_max")
+            } else if run.open_calls().len() >= limits.open_calls_max {
+                Some("open_calls_max")
+            } else if run.calls_opened() >= limits.run_calls_max {
+                Some("run_calls_max")
+            } else {
+                None
+            }
+        }
+        AgentStep::Close { result, .. } => {
+            (result_bytes(result) > limits.results_bytes_max).then_some("results_bytes_max")
+        }
+        AgentStep::Complete(_) => None,
+    }
+}

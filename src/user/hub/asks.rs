@@ -1,0 +1,195 @@
+//! What a hub is asked, decided on top of what its turn has decided so far.
+
+use super::{Hub, Input};
+use crate::{
+    kernel::{
+        entry::{CallResult, Entry},
+        ids::{CallId, RunId, Timestamp},
+        user::{Command, Progress, Refusal, Reply, Send},
+    },
+    user::{
+        factory::{Accepted, NewMessage, Unaccepted},
+        order::{Ask, Order, Request},
+        port::Stopped,
+        recovery,
+        turn::{Promise, Turn},
+    },
+};
+
+impl Hub {
+    pub(super) async fn handle(&mut self, turn: &mut Turn, input: Input, at: Timestamp) {
+        match input {
+            Input::Look => {}
+            Input::Own(command) => {
+                // A refusal here means that what it was about has come about by itself.
+                let _ = self.decide(turn, command, at);
+            }
+            Input::Request(Request { ask, lease }) => {
+                turn.lend(lease);
+                self.ask(turn, ask, at).await;
+            }
+            Input::Order(Order::Step { run_id, step, reply }) => {
+                let answer = match self.decide(turn, Command::Step { run_id, step }, at) {
+                    Some(Ok((Reply::Violated(breach), _))) => {
+                        tracing::warn!(%run_id, %breach, "an agent attempted an illegal step");
+                        metrics::counter!("quintet_violations_total").increment(1);
+                        Err(Stopped::Violated(breach))
+                    }
+                    Some(Ok((Reply::LimitReached(limit), _))) => Err(Stopped::LimitReached(limit)),
+                    Some(Ok(_)) => Ok(()),
+                    Some(Err(_)) => Err(Stopped::Ended),
+                    None => Err(Stopped::Unavailable),
+                };
+                if let Some(reply) = reply {
+                    turn.promise(Promise::Stepped(reply, answer));
+                }
+            }
+            Input::Order(Order::Cut { run_id, cut, reply }) => {
+                // Refused if the run has ended, which is what was asked for.
+                let _ = self.decide(turn, Command::Cut { run_id, cut }, at);
+                turn.promise(Promise::Cut(reply));
+            }
+        }
+    }
+
+    async fn ask(&mut self, turn: &mut Turn, ask: Ask, at: Timestamp) {
+        match ask {
+            Ask::Send { message, run_id, reply } => {
+                let answer = self.send(turn, message, run_id, at).await;
+                turn.promise(Promise::Accepted(reply, answer));
+            }
+            Ask::Cancel { run_id, reply } => {
+                let answer = self.cancel(turn, run_id, at).await;
+                turn.promise(Promise::Done(reply, answer));
+            }
+            Ask::Answer { run_id, call_id, result, reply } => {
+                let answer = self.answer(turn, run_id, call_id, result, at).await;
+                turn.promise(Promise::Done(reply, answer));
+            }
+            // Whatever was open has been taken up at the start of the turn.
+            Ask::Recover { reply } => turn.promise(Promise::Done(reply, Ok(()))),
+        }
+    }
+
+    async fn send(
+        &mut self,
+        turn: &mut Turn,
+        message: NewMessage,
+        run_id: RunId,
+        at: Timestamp,
+    ) -> Result<Accepted, Unaccepted> {
+        let state = self.state.as_ref().ok_or(Unaccepted::Unavailable)?;
+        let earlier = match state.recent(&message.message_id) {
+            Some(receipt) => Some(receipt),
+            None => self.log.message(&message.message_id).await?,
+        };
+        let agent_name = message.agent_name.unwrap_or_else(|| self.shared.agents.default_agent());
+        if earlier.is_none() {
+            if self.shared.is_draining() {
+                return Err(Unaccepted::Draining);
+            }
+            if self.shared.agents.find(&agent_name).is_none() {
+                return Err(Unaccepted::UnknownAgent(agent_name));
+            }
+        }
+        let send = Send {
+            message_id: message.message_id,
+            thread_id: message.thread_id,
+            text: message.text,
+            agent_name,
+            on_busy: message.on_busy,
+            run_id,
+            earlier,
+        };
+        match self.decide(turn, Command::Send(send), at) {
+            Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Accepted { receipt, duplicate }),
+            Some(Err(refusal)) => Err(refusal.into()),
+            Some(Ok(_)) | None => Err(Unaccepted::Unavailable),
+        }
+    }
+
+    async fn cancel(&mut self, turn: &mut Turn, run_id: RunId, at: Timestamp) -> Result<(), Unaccepted> {
+        let open = self.state.as_ref().is_some_and(|state| state.open_runs().contains_key(&run_id));
+        let ended = !open && self.log.run(run_id).await?.is_some();
+        self.done(turn, Command::Cancel { run_id, ended }, at)
+    }
+
+    async fn answer(
+        &mut self,
+        turn: &mut Turn,
+        run_id: RunId,
+        call_id: CallId,
+        result: CallResult,
+        at: Timestamp,
+    ) -> Result<(), Unaccepted> {
+        let open = match self
+            .state
+            .as_ref()
+            .and_then(|state| state.open_runs().get(&run_id))
+            .map(|open| &open.progress)
+        {
+            Some(Progress::Begun(run)) => run.open_calls().contains_key(&call_id),
+            Some(Progress::Waiting) | None => false,
+        };
+        let past = match (open, self.log.run(run_id).await?) {
+            (false, Some(run)) => Some(recovery::past_call(&*self.log, &self.user_id, &run, &call_id).await?),
+            _ => None,
+        };
+        self.done(turn, Command::Answer { run_id, call_id, result, past }, at)
+    }
+
+    fn done(&mut self, turn: &mut Turn, command: Command, at: Timestamp) -> Result<(), Unaccepted> {
+        match self.decide(turn, command, at) {
+            Some(answer) => Ok(answer.map(|_| ())?),
+            None => Err(Unaccepted::Unavailable),
+        }
+    }
+
+    /// Decides a command on top of what this turn has decided. `None` if the log does not fit what
+    /// the kernel decided, which is a fault of ours: the state is read back before anything else.
+    pub(super) fn decide(
+        &mut self,
+        turn: &mut Turn,
+        command: Command,
+        at: Timestamp,
+    ) -> Option<Result<(Reply, Vec<Entry>), Refusal>> {
+        let state = self.state.as_mut()?;
+        let limits = &self.shared.limits.kernel;
+        let resumes = matches!(command, Command::Resume { .. });
+        let decision = match state.decide(command, limits, at) {
+            Ok(decision) => decision,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        for entry in &decision.entries {
+            if let Err(misfit) = state.evolve(entry, limits) {
+                tracing::error!(user_id = %self.user_id, %misfit, "the kernel decided what it does not accept");
+                self.state = None;
+                return None;
+            }
+        }
+        let past = if resumes { decision.entries.clone() } else { Vec::new() };
+        for entry in decision.entries {
+            turn.push(&self.user_id, entry, &decision.reply);
+        }
+        Some(Ok((decision.reply, past)))
+    }
+}
+
+/// Answers what could not even be looked at.
+pub(super) fn withdraw(input: Input) {
+    match input {
+        Input::Request(Request { ask, .. }) => match ask {
+            Ask::Send { reply, .. } => Promise::Accepted(reply, Err(Unaccepted::Unavailable)).withdraw(),
+            Ask::Cancel { reply, .. } | Ask::Answer { reply, .. } | Ask::Recover { reply } => {
+                Promise::Done(reply, Err(Unaccepted::Unavailable)).withdraw();
+            }
+        },
+        Input::Order(Order::Step { reply, .. }) => {
+            if let Some(reply) = reply {
+                Promise::Stepped(reply, Err(Stopped::Unavailable)).withdraw();
+            }
+        }
+        Input::Order(Order::Cut { reply, .. }) => Promise::Cut(reply).withdraw(),
+        Input::Own(_) | Input::Look => {}
+    }
+}

@@ -1,0 +1,158 @@
+//! What durable entries mean for the agents of this process, and what agents mean for the log.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Hub;
+use crate::{
+    kernel::{
+        entry::{By, Entry, RunError, RunErrorCode},
+        ids::{CallId, RunId, Timestamp},
+        run::Cut,
+        user::{Command, Progress},
+    },
+    user::{
+        agents::Assignment,
+        port::RunPort,
+        recovery::{self, Past},
+        signal::RunSignal,
+        turn::{Effect, Turn},
+    },
+};
+
+impl Hub {
+    /// Gives a run that lost its agent a new one, or ends it as `interrupted` (RUN-6, RUN-9).
+    pub(super) fn take_up(&mut self, turn: &mut Turn, run_id: RunId, past: Past, at: Timestamp) {
+        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
+        let Progress::Begun(run) = &open.progress else { return };
+        let agents = &self.shared.agents;
+        if agents.find(&open.agent_name).is_some_and(|treatment| treatment.resumable) {
+            let again =
+                |call: &&CallId| agents.is_idempotent(&open.agent_name, &run.open_calls()[*call].tool_name);
+            let keep = run.open_calls().keys().filter(again).cloned().collect();
+            let Past { text, mut events } = past;
+            if let Some(Ok((_, entries))) = self.decide(turn, Command::Resume { run_id, keep }, at) {
+                events.extend(entries);
+                turn.effect(Effect::Resumed { run_id, text, past: events });
+            }
+        } else {
+            let error = RunError {
+                code: RunErrorCode::NodeLost,
+                message: "the service stopped while the run was open, and its agent cannot take it up again"
+                    .to_owned(),
+            };
+            self.decide(turn, Command::Cut { run_id, cut: Cut::Interrupted(error) }, at);
+        }
+    }
+
+    pub(super) async fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Started { run_id, text } => self.start(run_id, text).await,
+            Effect::Resumed { run_id, text, past } => {
+                tracing::info!(%run_id, events = past.len(), "a run is taken up again");
+                self.launch(run_id, text, past);
+            }
+            Effect::Asked { run_id, call_id } => {
+                if let Some(signal) = self.signals.get(&run_id) {
+                    signal.opened(call_id);
+                }
+            }
+            Effect::Closed { run_id, call_id, result } => {
+                if let Some(signal) = self.signals.get(&run_id) {
+                    signal.note_close(&call_id, &result);
+                }
+            }
+            Effect::Moved { run_id } => self.heard(run_id),
+            Effect::Completed { run_id, why } => {
+                tracing::info!(%run_id, "run completed");
+                self.deadlines.forget(run_id);
+                if let Some(signal) = self.signals.remove(&run_id) {
+                    signal.stop(why);
+                }
+            }
+        }
+    }
+
+    /// Sets an agent to work on a run that has just begun, unless the same batch ended it.
+    async fn start(&mut self, run_id: RunId, text: Option<String>) {
+        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
+        let accepted = open.accepted;
+        let text = match text {
+            Some(text) => Ok(text),
+            None => recovery::text(&*self.log, &self.user_id, accepted).await,
+        };
+        match text {
+            Ok(text) => {
+                tracing::info!(%run_id, "run started");
+                self.launch(run_id, text, Vec::new());
+            }
+            Err(error) => {
+                let message = format!("the message could not be read back: {error}");
+                let error = RunError { code: RunErrorCode::AgentError, message };
+                self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
+            }
+        }
+    }
+
+    fn launch(&mut self, run_id: RunId, text: String, past: Vec<Entry>) {
+        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
+        let Progress::Begun(run) = &open.progress else { return };
+        if self.shared.agents.find(&open.agent_name).is_none() {
+            let message = format!("no agent is named {} any more", open.agent_name);
+            let error = RunError { code: RunErrorCode::AgentError, message };
+            self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
+            return;
+        }
+        let signal = Arc::new(RunSignal::default());
+        for (call_id, call) in run.open_calls() {
+            if call.by == By::Client {
+                signal.opened(call_id.clone());
+            }
+        }
+        self.signals.insert(run_id, signal.clone());
+        let port =
+            RunPort::new(run_id, self.to_orders.clone(), self.to_abandoned.clone(), signal, self.log.clone());
+        let assignment = Assignment {
+            run_id,
+            thread_id: open.thread_id.clone(),
+            message_id: open.message_id.clone(),
+            agent_name: open.agent_name.clone(),
+            text,
+            past,
+            port,
+        };
+        self.heard(run_id);
+        self.shared.agents.launch(assignment);
+    }
+
+    fn heard(&mut self, run_id: RunId) {
+        if self.signals.contains_key(&run_id) {
+            let waits = self.waits_for_client(run_id);
+            self.deadlines.heard(run_id, waits, Instant::now());
+        }
+    }
+
+    pub(super) fn waits_for_client(&self, run_id: RunId) -> bool {
+        let open = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id));
+        match open.map(|open| &open.progress) {
+            Some(Progress::Begun(run)) => run.open_calls().values().any(|call| call.by == By::Client),
+            Some(Progress::Waiting) | None => false,
+        }
+    }
+
+    pub(super) fn abandon(&mut self, run_id: RunId) {
+        if self.signals.contains_key(&run_id) {
+            let message = "the agent stopped without completing the run".to_owned();
+            let error = RunError { code: RunErrorCode::AgentError, message };
+            self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
+        }
+    }
+
+    pub(super) fn check_deadlines(&mut self) {
+        let at = self.now();
+        if let Some(state) = &self.state {
+            self.own.extend(self.deadlines.passed(state, Instant::now(), at));
+        }
+    }
+}
