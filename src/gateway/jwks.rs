@@ -45,6 +45,8 @@ pub enum NoKey {
 enum FetchError {
     #[error(transparent)]
     Http(#[from] reqwest::Error),
+    #[error("the answer has status {0}")]
+    Status(reqwest::StatusCode),
     #[error("the key set is longer than {0} bytes")]
     TooLarge(usize),
     #[error("not a JSON Web Key Set: {0}")]
@@ -56,9 +58,12 @@ enum FetchError {
 impl Jwks {
     /// The set at `url`, not fetched yet.
     pub fn new(url: reqwest::Url, limits: GatewayLimits) -> Result<Self, reqwest::Error> {
+        // An error says that the process has a provider already, which is as good.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .timeout(Duration::from_millis(limits.jwks_wait_ms_max))
-            // A key set is trusted because of its address: it does not get to name another.
+            // A key set is trusted because of its address: it does not get to name another; a redirect
+            // is not an answer.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self { url, client, limits, current: ArcSwapOption::empty(), fetched: Mutex::new(None) })
@@ -110,7 +115,10 @@ impl Jwks {
 
     async fn fetch(&self) -> Result<KeySet, FetchError> {
         let bytes_max = self.limits.jwks_bytes_max;
-        let mut response = self.client.get(self.url.clone()).send().await?.error_for_status()?;
+        let mut response = self.client.get(self.url.clone()).send().await?;
+        if response.status() != reqwest::StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
             if body.len() + chunk.len() > bytes_max {
@@ -152,3 +160,6 @@ impl KeySet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
