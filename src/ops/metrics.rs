@@ -39,6 +39,10 @@ const fn histogram(name: &'static str, doc: &'static str) -> Metric {
 pub const METRICS: &[Metric] = &[
     gauge("quintet_connections", "Authenticated connections that are open: WebSockets and event streams."),
     gauge("quintet_live_users", "Users who have machines in memory (ISO-5)."),
+    gauge(
+        "quintet_moving_runs",
+        "Runs that are carried out right now, those not counted that wait for their client.",
+    ),
     gauge("quintet_tickets_outstanding", "Tickets issued and neither redeemed nor expired."),
     gauge("quintet_draining", "1 from the moment a drain begins."),
     counter("quintet_tickets_issued_total", "Tickets issued."),
@@ -49,6 +53,15 @@ pub const METRICS: &[Metric] = &[
     counter(
         "quintet_turned_away_total",
         "Connections and requests turned away, by the `limit` that was reached.",
+    ),
+    counter("quintet_entries_appended_total", "Entries appended to the journal."),
+    counter("quintet_batches_appended_total", "Batches appended to the journal."),
+    counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
+    counter("quintet_entries_sent_total", "Entries handed to connections."),
+    counter("quintet_connection_closes_total", "Connections closed, by the close `code`."),
+    counter(
+        "quintet_connection_rejections_total",
+        "Inputs that a connection's machine did not expect: a fault of ours.",
     ),
     counter("quintet_trimmed_entries_total", "Entries trimmed because the retention no longer keeps them."),
     counter("quintet_refusals_total", "Requests answered with an error, by its `code`."),

@@ -36,10 +36,7 @@ use crate::{
     },
     journal::{Journal, JournalError},
     runtime::{clock, tasks::Tasks},
-    user::{
-        agents::SharedAgents,
-        factory::{Factory, UserLimits},
-    },
+    user::{agents::SharedAgents, factory::Factory},
     wire::http::AgentInfo,
 };
 
@@ -176,11 +173,7 @@ where
     let admin_listen = address("admin_listen", settings.admin_listen, admin.local_addr())?;
     let Parts { journal, agents, described } = parts;
 
-    let factory = Factory::new(
-        journal.clone(),
-        agents,
-        UserLimits { kernel: settings.user_limits(), ..UserLimits::DEFAULT },
-    );
+    let factory = Factory::new(journal.clone(), agents, settings.user_limits());
     factory.recover().await.map_err(StartError::Recovery)?;
 
     let public = Tasks::default();
@@ -252,7 +245,7 @@ fn gateway(
         admit: Admit::new(limits),
         drain: Drain::default(),
         limits,
-        user_limits: settings.user_limits(),
+        user_limits: settings.kernel,
         tasks,
         dev,
     })
@@ -276,6 +269,7 @@ fn keys(settings: &Settings) -> Result<Keys, StartError> {
 /// Numbers that are looked up when somebody asks for them.
 fn sample(gateway: &Gateway) {
     ::metrics::gauge!("quintet_live_users").set(gateway.factory.live_users() as f64);
+    ::metrics::gauge!("quintet_moving_runs").set(gateway.factory.moving_runs() as f64);
     ::metrics::gauge!("quintet_tickets_outstanding").set(gateway.auth.tickets_outstanding() as f64);
     let draining = gateway.drain.stage() != Stage::Serving;
     ::metrics::gauge!("quintet_draining").set(if draining { 1.0 } else { 0.0 });

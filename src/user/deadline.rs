@@ -11,20 +11,16 @@ use crate::kernel::{
     user::{Command, Progress, UserState},
 };
 
-/// How long a run may take (RUN-6, RUN-7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeadlineLimits {
-    /// From one step of a run to the next; does not count while a call waits for the client.
-    pub step_ms_max: u64,
-    /// From `agent_started` to the end; does not count while a call waits for the client.
-    pub run_ms_max: u64,
-    /// A call that waits for the client.
-    pub client_call_ms_max: u64,
-}
-
-impl DeadlineLimits {
-    pub const DEFAULT: DeadlineLimits =
-        DeadlineLimits { step_ms_max: 60_000, run_ms_max: 3_600_000, client_call_ms_max: 86_400_000 };
+crate::limits! {
+    /// How long a run may take (RUN-6, RUN-7).
+    pub struct DeadlineLimits {
+        /// From one step of a run to the next; time in which a call waits for the client does not count.
+        pub step_ms_max: u64 = 60_000, in 1..=604_800_000;
+        /// From `agent_started` to the end; time in which a call waits for the client does not count.
+        pub run_ms_max: u64 = 3_600_000, in 1..=2_592_000_000;
+        /// Time that a call waits for the client (RUN-11).
+        pub client_call_ms_max: u64 = 86_400_000, in 1..=31_536_000_000;
+    }
 }
 
 /// When the open runs of one user were last heard of. Checked lazily: a step only notes the time.

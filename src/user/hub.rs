@@ -45,29 +45,20 @@ use crate::{
     runtime::clock,
 };
 
-/// Bounds of one hub.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HubLimits {
-    /// Requests of clients that wait; one more is refused as overload.
-    pub hub_requests_max: usize,
-    /// Steps of agents that wait; one more waits at its agent.
-    pub hub_orders_max: usize,
-    /// Encoded bytes after which a batch takes no further command.
-    pub batch_bytes_max: usize,
-    /// Commands in one batch.
-    pub batch_commands_max: usize,
-    /// How long a log is quiet before its tail leaves memory.
-    pub tail_idle_ms_max: u64,
-}
-
-impl HubLimits {
-    pub const DEFAULT: HubLimits = HubLimits {
-        hub_requests_max: 64,
-        hub_orders_max: 256,
-        batch_bytes_max: 512 * 1024,
-        batch_commands_max: 512,
-        tail_idle_ms_max: 10_000,
-    };
+crate::limits! {
+    /// Bounds of one hub.
+    pub struct HubLimits {
+        /// Requests of one user's clients that wait; one more is refused as overload.
+        pub hub_requests_max: usize = 64, in 1..=100_000;
+        /// Steps of one user's agents that wait; one more waits at its agent.
+        pub hub_orders_max: usize = 256, in 1..=100_000;
+        /// Encoded bytes after which a batch takes no further command.
+        pub batch_bytes_max: usize = 512 * 1024, in 1_024..=67_108_864;
+        /// Commands in one batch.
+        pub batch_commands_max: usize = 512, in 1..=100_000;
+        /// How long a log is quiet before its tail leaves memory.
+        pub tail_idle_ms_max: u64 = 10_000, in 1..=86_400_000;
+    }
 }
 
 /// The receiving ends of a hub that nobody has needed yet.

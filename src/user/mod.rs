@@ -15,13 +15,13 @@ pub mod agents;
 pub mod cursor;
 pub mod deadline;
 pub mod factory;
-mod hub;
+pub mod hub;
 mod order;
 pub mod port;
 mod recovery;
 pub mod registry;
 mod signal;
-mod sync;
+pub(crate) mod sync;
 pub mod tail;
 mod turn;
 

@@ -16,15 +16,14 @@ use crate::{
     kernel::ids::Offset,
 };
 
-/// Bounds of one user's tail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TailLimits {
-    pub tail_entries_max: usize,
-    pub tail_bytes_max: usize,
-}
-
-impl TailLimits {
-    pub const DEFAULT: TailLimits = TailLimits { tail_entries_max: 4096, tail_bytes_max: 256 * 1024 };
+crate::limits! {
+    /// Bounds of one user's tail.
+    pub struct TailLimits {
+        /// Latest entries of one user kept in memory while somebody listens or runs.
+        pub tail_entries_max: usize = 4_096, in 1..=1_000_000;
+        /// Bytes of these entries.
+        pub tail_bytes_max: usize = 256 * 1024, in 1_024..=1_073_741_824;
+    }
 }
 
 #[derive(Debug)]

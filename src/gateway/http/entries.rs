@@ -30,7 +30,7 @@ pub async fn page(
     Asked(EntriesQuery { after, limit }): Asked<EntriesQuery>,
 ) -> Answer {
     let limit = page_limit(&gateway, limit)?;
-    let extent = caller.user.cursor(after).await?.extent();
+    let extent = caller.user.extent().await?;
     let lines = caller.user.entries(after, limit).await?;
     let first_kept = if lines.is_empty() { extent.trimmed.next() } else { lines.first() };
     let head = extent.head.max(lines.last());

@@ -51,7 +51,7 @@ pub async fn page(
 ) -> Answer {
     let limit = page_limit(&gateway, limit)?;
     let one = ReadLimit { entries_max: 1, ..limit };
-    let extent = caller.user.cursor(after).await?.extent();
+    let extent = caller.user.extent().await?;
     let entries = caller.user.thread_entries(&thread_id, after, limit).await?;
     let next_after = match entries.last() {
         Some((last, _)) => {

@@ -19,7 +19,11 @@ pub use self::{
     value::Raw,
 };
 use super::limits::RetentionLimits;
-use crate::{gateway::limits::GatewayLimits, kernel::limits::Limits};
+use crate::{
+    gateway::limits::GatewayLimits,
+    kernel::limits::Limits,
+    user::{deadline::DeadlineLimits, factory::UserLimits, hub::HubLimits, tail::TailLimits},
+};
 
 /// The effective settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +42,9 @@ pub struct Settings {
     pub log_format: LogFormat,
     pub kernel: Limits,
     pub gateway: GatewayLimits,
+    pub deadlines: DeadlineLimits,
+    pub hub: HubLimits,
+    pub tail: TailLimits,
     pub retention: RetentionLimits,
 }
 
@@ -67,6 +74,9 @@ impl Default for Settings {
             log_format: LogFormat::Auto,
             kernel: Limits::DEFAULT,
             gateway: GatewayLimits::DEFAULT,
+            deadlines: DeadlineLimits::DEFAULT,
+            hub: HubLimits::DEFAULT,
+            tail: TailLimits::DEFAULT,
             retention: RetentionLimits::DEFAULT,
         }
     }
@@ -74,8 +84,8 @@ impl Default for Settings {
 
 impl Settings {
     /// The bounds of each user's machines.
-    pub fn user_limits(&self) -> Limits {
-        self.kernel
+    pub fn user_limits(&self) -> UserLimits {
+        UserLimits { kernel: self.kernel, deadlines: self.deadlines, hub: self.hub, tail: self.tail }
     }
 }
 

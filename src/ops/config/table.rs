@@ -9,6 +9,7 @@ use crate::{
     kernel::limits::Limits,
     ops::limits::RetentionLimits,
     runtime::limits::Limit,
+    user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
 };
 
 /// One setting: its name is its TOML key, in capitals after `QUINTET_` its variable.
@@ -33,6 +34,9 @@ pub fn table() -> Vec<Setting> {
     rows.extend(credentials());
     rows.extend(logs());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
+    rows.extend(limits(DeadlineLimits::TABLE, |s| &s.deadlines, |s| &mut s.deadlines));
+    rows.extend(limits(HubLimits::TABLE, |s| &s.hub, |s| &mut s.hub));
+    rows.extend(limits(TailLimits::TABLE, |s| &s.tail, |s| &mut s.tail));
     rows.extend(limits(RetentionLimits::TABLE, |s| &s.retention, |s| &mut s.retention));
     rows.extend(limits(KERNEL, |s| &s.kernel, |s| &mut s.kernel));
     rows
