@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { activeRun, createLog, reduce } from '../../src/gateway/page/log.js';
+import { BROKEN, activeRun, createLog, reduce } from '../../src/gateway/page/log.js';
 import { answerOf, openCalls, stateOf } from '../../src/gateway/page/run.js';
 import { Journal } from './entries.js';
 
@@ -101,20 +101,23 @@ test('another epoch begins the log anew', () => {
   feed(log, [first.ready(), ...first.fiveEvents('main', 'old')]);
   const second = new Journal('ada', 'epoch-2');
   second.fiveEvents('main', 'new');
-  const [verdict] = feed(log, [second.ready(0, { gap: { from: 1, to: 0 } }), ...second.entries]);
+  const [verdict] = feed(log, [second.ready(0, { gap: { from: 0, to: 0 } }), ...second.entries]);
   assert.equal(verdict, 'restarted');
   assert.deepEqual([...log.runs.keys()], ['new']);
   assert.equal(log.epoch, 'epoch-2');
   assert.equal(log.restarts, 1);
 });
 
-test('a log that became shorter begins anew', () => {
+test('a log that ends before the cursor is read again from its start', () => {
   const journal = new Journal();
   const entries = journal.fiveEvents();
   const log = createLog();
   feed(log, [journal.ready(), ...entries]);
-  assert.equal(feed(log, [journal.ready(0, { gap: { from: 1, to: 7 } })])[0], 'restarted');
-  assert.equal(log.runs.size, 0);
+  assert.deepEqual(feed(log, [journal.ready(4, { head: 4, gap: { from: 5, to: 7 } })]), ['shorter']);
+  assert.ok(BROKEN.includes('shorter'));
+  assert.deepEqual([log.epoch, log.offset, log.runs.size], [null, 0, 0]);
+  feed(log, [journal.ready(0, { head: 4 }), ...entries.slice(0, 4)]);
+  assert.equal(log.runs.get('r1').events, 3);
 });
 
 test('iso_1: an entry of another user is refused', () => {

@@ -32,8 +32,8 @@ export function createLog() {
 
 /**
  * Takes one server frame. The verdict says what became of it:
- * `ready`, `restarted`, `caught_up`, `applied`, `repeated`, `hole`, `foreign` or `none` (not for the log).
- * After `hole` and `foreign` the connection cannot be trusted; resume from the cursor on a new one.
+ * `ready`, `restarted`, `shorter`, `caught_up`, `applied`, `repeated`, `hole`, `foreign` or `none` (not for the log).
+ * After one of `BROKEN` this connection is of no more use; resume from the cursor on a new one.
  */
 export function reduce(log, frame) {
   if (frame.type === 'ready') return { verdict: begin(log, frame) };
@@ -41,6 +41,9 @@ export function reduce(log, frame) {
   if (isEntry(frame)) return place(log, frame);
   return { verdict: 'none' };
 }
+
+/** `shorter`: the server's log ends before the cursor, so everything must be read again. */
+export const BROKEN = Object.freeze(['hole', 'foreign', 'shorter']);
 
 export function isEntry(frame) {
   return frame.type === 'user_message' || EVENT_TYPES.includes(frame.type);
@@ -55,11 +58,12 @@ export function activeRun(log, thread_id) {
 /** A resume continues where the client stopped, or says where it goes on (DEL-3). */
 function begin(log, ready) {
   let verdict = 'ready';
-  const other = log.epoch !== null && log.epoch !== ready.epoch;
-  if (other || ready.resumed_after < log.offset) {
-    const { restarts, counts, faults } = log;
-    Object.assign(log, createLog(), { restarts: restarts + 1, counts, faults });
+  if (log.epoch !== null && log.epoch !== ready.epoch) {
+    forget(log);
     verdict = 'restarted';
+  } else if (ready.resumed_after < log.offset) {
+    forget(log);
+    return 'shorter';
   } else if (ready.resumed_after > log.offset && !ready.gap) {
     fault(log, 'DEL-3', `resumed after ${ready.resumed_after} instead of ${log.offset} without saying gap`);
   }
@@ -72,6 +76,12 @@ function begin(log, ready) {
   log.gap = ready.gap ?? null;
   log.caught_up = false;
   return verdict;
+}
+
+/** What was read is not what the server has; only the tally stays. */
+function forget(log) {
+  const { restarts, counts, faults } = log;
+  Object.assign(log, createLog(), { restarts: restarts + 1, counts, faults });
 }
 
 function catchUp(log, frame) {

@@ -1,7 +1,7 @@
 // The page's one place where things meet: the session, the log, the outbox, the connection, the view.
 
 import { agents, login, ticket } from './api.js';
-import { createLog, isEntry, reduce } from './log.js';
+import { BROKEN, createLog, isEntry, reduce } from './log.js';
 import { openCalls } from './run.js';
 import { add, createOutbox, lost, prune, release, settle, take } from './outbox.js';
 import { isOpen } from './connection.js';
@@ -102,7 +102,6 @@ function flush() {
 function onFrame(frame) {
   const { verdict, run_id } = reduce(app.log, frame);
   if (verdict === 'ready' || verdict === 'restarted') app.reconnects += 1;
-  if (verdict === 'restarted') notice('The journal is another one: the conversation was read again from its start.');
   if (verdict === 'caught_up') {
     prune(app.outbox, app.log);
     compareWithSeen();
@@ -113,7 +112,7 @@ function onFrame(frame) {
   }
   if (!isEntry(frame)) answerIntents(frame);
   schedule();
-  return verdict !== 'hole' && verdict !== 'foreign';
+  return !BROKEN.includes(verdict);
 }
 
 /** What this tab had read before a reload must be there again. */

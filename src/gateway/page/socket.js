@@ -119,7 +119,7 @@ export class Connection {
     }
     const trusted = this.#hooks.onFrame(frame);
     if (!trusted) {
-      this.#input({ type: 'distrust', reason: 'a hole in the log', dice: Math.random() });
+      this.#input({ type: 'distrust', reason: 'the log did not continue', dice: Math.random() });
       return;
     }
     if (frame.type === 'caught_up') this.#input({ type: 'caught_up' });

@@ -71,6 +71,7 @@ export function drawFacts({ state, log, closing, reconnects, expires_at }) {
     ['repeated', String(log.counts.repeated)],
     ['holes', String(log.counts.holes)],
     ['foreign', String(log.counts.foreign)],
+    ['begun anew', log.restarts === 0 ? '' : String(log.restarts)],
     ['connections', String(reconnects)],
     ['last close', closing === null ? '' : closeText(closing)],
     ['credential until', expires_at ? clockTime(expires_at) : ''],
