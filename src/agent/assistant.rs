@@ -1,0 +1,116 @@
+//! The default agent: useful without a model and without a network.
+//!
+//! It reads the message by plain rules ([`wish`]), says what it makes of it, calls its tools, side by
+//! side where there are several, and answers in sentences ([`reply`]). What it cannot do it says.
+//!
+//! Guarantee: the same message and the same results of its tools give the same steps, so a run of it
+//! that a crash broke off goes on where it was.
+
+mod reply;
+mod sums;
+pub mod wish;
+mod words;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use self::wish::{Understood, Wish};
+use super::{
+    roles::{Agent, Task, Tool, Unfinished},
+    run::{Completed, Run, Started, Thinking},
+    tools::{calculate::Calculate, current_time::CurrentTime, search_history::SearchHistory},
+};
+use crate::{
+    kernel::{
+        entry::{CallResult, ThoughtKind},
+        ids::AgentName,
+        json::Json,
+    },
+    user::port::Stopped,
+};
+
+/// The assistant with its three tools.
+pub struct Assistant {
+    tools: [Arc<dyn Tool>; 3],
+}
+
+impl Assistant {
+    pub fn new() -> Self {
+        Self { tools: [Arc::new(Calculate), Arc::new(CurrentTime), Arc::new(SearchHistory)] }
+    }
+
+    fn call(&self, wish: &Wish) -> (&dyn Tool, Json) {
+        let [calculate, current_time, search_history] = &self.tools;
+        match wish {
+            Wish::Calculate { expression } => (&**calculate, Json::from(&json!({"expression": expression}))),
+            Wish::Time { place } => {
+                (&**current_time, Json::from(&json!({"zone": place.as_deref().unwrap_or("UTC")})))
+            }
+            Wish::Search { query, own_words_only } => {
+                let from = if *own_words_only { "user" } else { "anyone" };
+                (&**search_history, Json::from(&json!({"query": query, "from": from})))
+            }
+        }
+    }
+
+    async fn fulfil(
+        &self,
+        run: Run<Thinking>,
+        wishes: &[Wish],
+    ) -> Result<(Run<Thinking>, Vec<CallResult>), Stopped> {
+        run.call_all(wishes.iter().map(|wish| self.call(wish))).await
+    }
+}
+
+impl Default for Assistant {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Agent for Assistant {
+    fn name(&self) -> AgentName {
+        AgentName::parse("assistant").expect("a valid name")
+    }
+
+    fn description(&self) -> &str {
+        "Calculates exactly, tells the time anywhere, and finds what was said before."
+    }
+
+    fn resumable(&self) -> bool {
+        true
+    }
+
+    fn tools(&self) -> &[Arc<dyn Tool>] {
+        &self.tools
+    }
+
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+        let understood = wish::understand(&task.text);
+        let wishes = match &understood {
+            Understood::Wishes { wishes, .. } => wishes.clone(),
+            // A greeting is answered with the time of day, anything else with what was said of it before.
+            Understood::Greeting => vec![Wish::Time { place: None }],
+            Understood::Thanks | Understood::Help => vec![],
+            Understood::Other { keywords } => keywords
+                .iter()
+                .map(|keyword| Wish::Search { query: keyword.clone(), own_words_only: false })
+                .collect(),
+        };
+        let mut run = run.think(ThoughtKind::Reasoning, reply::reading(&understood)).await?;
+        for intent in reply::intents(&wishes) {
+            run = run.think(ThoughtKind::Reasoning, intent).await?;
+        }
+        let (mut run, results) = self.fulfil(run, &wishes).await?;
+        if !wishes.is_empty() {
+            run = run.think(ThoughtKind::Reasoning, reply::found(&results)).await?;
+        }
+        for delta in reply::answer(&understood, &wishes, &results) {
+            run = run.answer(delta).await?;
+        }
+        Ok(run.complete().await?)
+    }
+}

@@ -1,0 +1,197 @@
+//! One tool call in an agent's hands, as a line of types: opened, executed, closed.
+//!
+//! ```text
+//!   run.open ──▶ OpenCall ── execute(work) ──▶ Executed ── run.close ──▶ CallResult
+//!   run.ask  ──▶ AskedCall ── answered() ────▶    "     ──      "    ──▶     "
+//! ```
+//!
+//! None of them can be made by hand or copied, so a call is closed once, after it was opened, and its
+//! result is seen only when it is durable. Work that the log already holds a result of is not done
+//! again: its future is dropped without being polled (RUN-9).
+
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+
+use crate::{
+    kernel::{
+        entry::{CallResult, CallStatus},
+        ids::CallId,
+        json::Json,
+        limits::Limits,
+    },
+    user::port::{RunPort, Stopped},
+};
+
+/// A call that is open, its tool not yet executed.
+#[derive(Debug)]
+#[must_use = "an open call keeps its run from completing"]
+pub struct OpenCall {
+    call_id: CallId,
+    recorded: Option<CallResult>,
+}
+
+/// A call that waits for the client (RUN-11).
+#[must_use = "an open call keeps its run from completing"]
+pub struct AskedCall {
+    call_id: CallId,
+    recorded: Option<CallResult>,
+    port: RunPort,
+}
+
+/// A call whose work is done. Closing it shows the result.
+#[derive(Debug)]
+#[must_use = "an open call keeps its run from completing"]
+pub struct Executed {
+    call_id: CallId,
+    result: CallResult,
+    /// The log has the result already.
+    recorded: bool,
+}
+
+impl OpenCall {
+    pub(super) fn new(call_id: CallId, recorded: Option<CallResult>) -> Self {
+        Self { call_id, recorded }
+    }
+
+    pub fn call_id(&self) -> &CallId {
+        &self.call_id
+    }
+
+    /// Does the work of the call within [`CALL_MS_MAX`].
+    pub async fn execute<W>(self, work: W) -> Executed
+    where
+        W: Future<Output = Result<Json, String>>,
+    {
+        self.execute_within(CALL_MS_MAX, work).await
+    }
+
+    /// Does the work of the call, unless the log has its result. An error, a panic and an overrun of
+    /// `call_ms_max` milliseconds become the call's status; the run goes on.
+    pub async fn execute_within<W>(self, call_ms_max: u64, work: W) -> Executed
+    where
+        W: Future<Output = Result<Json, String>>,
+    {
+        let Self { call_id, recorded } = self;
+        if let Some(result) = recorded {
+            return Executed { call_id, result, recorded: true };
+        }
+        let work = AssertUnwindSafe(work).catch_unwind();
+        let result = match tokio::time::timeout(Duration::from_millis(call_ms_max), work).await {
+            Ok(Ok(Ok(results))) => CallResult::ok(results),
+            Ok(Ok(Err(error))) => CallResult::error(clipped(error, ERROR_BYTES_MAX)),
+            Ok(Err(_panic)) => CallResult::error("the tool panicked"),
+            Err(_elapsed) => CallResult::cut_short(
+                CallStatus::TimedOut,
+                &format!("the tool took longer than {call_ms_max} ms"),
+            ),
+        };
+        Executed { call_id, result: bounded(result), recorded: false }
+    }
+
+    /// Takes a result that came about elsewhere, unless the log has one.
+    pub fn executed(self, result: CallResult) -> Executed {
+        let Self { call_id, recorded } = self;
+        match recorded {
+            Some(result) => Executed { call_id, result, recorded: true },
+            None => Executed { call_id, result: bounded(result), recorded: false },
+        }
+    }
+
+    /// Whether the log has its result: the work is not done again.
+    pub fn is_recorded(&self) -> bool {
+        self.recorded.is_some()
+    }
+}
+
+impl AskedCall {
+    pub(super) fn new(call_id: CallId, recorded: Option<CallResult>, port: RunPort) -> Self {
+        Self { call_id, recorded, port }
+    }
+
+    pub fn call_id(&self) -> &CallId {
+        &self.call_id
+    }
+
+    /// Waits until the client has answered (RUN-11); an answer that the log has counts.
+    pub async fn answered(self) -> Result<Executed, Stopped> {
+        let Self { call_id, recorded, port } = self;
+        let result = match recorded {
+            Some(result) => result,
+            None => port.closed(&call_id).await?,
+        };
+        Ok(Executed { call_id, result, recorded: true })
+    }
+}
+
+impl Executed {
+    pub fn call_id(&self) -> &CallId {
+        &self.call_id
+    }
+
+    pub(super) fn into_parts(self) -> (CallId, CallResult, bool) {
+        (self.call_id, self.result, self.recorded)
+    }
+}
+
+/// A result that the log would refuse is an error of its tool, and the run goes on.
+fn bounded(result: CallResult) -> CallResult {
+    let bytes_max = Limits::DEFAULT.results_bytes_max;
+    let error = result.error.map(|error| clipped(error, ERROR_BYTES_MAX));
+    if result.results.as_str().len() + error.as_ref().map_or(0, String::len) > bytes_max {
+        return CallResult::error(format!("the tool's result is longer than {bytes_max} bytes"));
+    }
+    CallResult { error, ..result }
+}
+
+/// The beginning of a text, at most `bytes_max` bytes and a mark that something is missing.
+pub(super) fn clipped(mut text: String, bytes_max: usize) -> String {
+    if text.len() > bytes_max {
+        text.truncate(text.floor_char_boundary(bytes_max));
+        text.push('…');
+    }
+    text
+}
+
+/// How long a tool call may take unless its tool says otherwise.
+pub const CALL_MS_MAX: u64 = 30_000;
+
+/// Bytes of a tool's error that are kept.
+const ERROR_BYTES_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open() -> OpenCall {
+        OpenCall::new(CallId::parse("c1").unwrap(), None)
+    }
+
+    async fn results_of(work: impl Future<Output = Result<Json, String>>) -> CallResult {
+        open().execute_within(1000, work).await.into_parts().1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_a_panic_and_an_overrun_become_the_status_of_the_call() {
+        assert_eq!(results_of(async { Ok(Json::null()) }).await, CallResult::ok(Json::null()));
+        assert_eq!(results_of(async { Err("no".into()) }).await, CallResult::error("no"));
+        assert_eq!(results_of(async { panic!("secret") }).await, CallResult::error("the tool panicked"));
+        assert_eq!(results_of(std::future::pending()).await.status, CallStatus::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn rule_run_9_work_with_a_recorded_result_is_not_done_again() {
+        let recorded = CallResult::ok(Json::parse("1").unwrap());
+        let call = OpenCall::new(CallId::parse("c1").unwrap(), Some(recorded.clone()));
+        let done = call.execute(async { panic!("the tool ran again") }).await;
+        assert_eq!(done.into_parts(), (CallId::parse("c1").unwrap(), recorded, true));
+    }
+
+    #[tokio::test]
+    async fn a_result_over_the_limit_is_an_error_of_the_tool() {
+        let long = Json::from(&serde_json::Value::from("x".repeat(Limits::DEFAULT.results_bytes_max)));
+        assert_eq!(results_of(async { Ok(long) }).await.status, CallStatus::Error);
+        let error = results_of(async { Err("é".repeat(ERROR_BYTES_MAX)) }).await.error.unwrap();
+        assert!(error.len() <= ERROR_BYTES_MAX + '…'.len_utf8());
+    }
+}

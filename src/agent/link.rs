@@ -1,0 +1,213 @@
+//! The way of a run's steps to its log, past what the log holds already.
+//!
+//! Guarantee: steps reach the port in the order in which the agent takes them; the end of a run comes
+//! after everything that a former life of it left over.
+
+use futures_util::future::try_join_all;
+
+use super::{
+    call::{AskedCall, OpenCall},
+    history::History,
+    replay::{Opening, Replay, gave_up},
+};
+use crate::{
+    kernel::{
+        entry::{Body, By, Call, CallResult, Thought},
+        ids::{CallId, Offset, ToolName},
+        json::Json,
+        run::Ending,
+        user::AgentStep,
+    },
+    user::{
+        agents::Assignment,
+        port::{RunPort, Stopped},
+    },
+};
+
+/// A run's port, and what its log held when the agent began.
+pub(super) struct Link {
+    port: RunPort,
+    /// None once the agent has repeated all of it.
+    replay: Option<Box<Replay>>,
+    /// Calls that the agent has made: their count names them, the same way in every life of the run.
+    calls: u64,
+    /// The run's first entry.
+    begin: Offset,
+}
+
+impl Link {
+    pub(super) fn new(assignment: Assignment) -> Self {
+        let Assignment { past, port, .. } = assignment;
+        let begin = past.first().map_or(Offset::ZERO, |entry| entry.offset);
+        let events = past.iter().filter_map(|entry| match &entry.body {
+            Body::Event { event, .. } => Some(event),
+            Body::UserMessage { .. } => None,
+        });
+        let replay = Some(Replay::of(events)).filter(|replay| !replay.is_over()).map(Box::new);
+        Self { port, replay, calls: 0, begin }
+    }
+
+    pub(super) fn is_replaying(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    pub(super) fn history(&self) -> History {
+        History::new(self.port.clone(), self.begin)
+    }
+
+    pub(super) fn into_port(self) -> RunPort {
+        self.port
+    }
+
+    pub(super) fn unused(&self, call_id: &CallId) -> CallId {
+        self.replay.as_ref().map_or_else(|| call_id.clone(), |replay| replay.unused(call_id))
+    }
+
+    /// The agent's next call, with an id that is the same whenever the run runs again.
+    pub(super) fn call(&mut self, tool_name: ToolName, parameters: Json, by: By) -> Call {
+        self.calls += 1;
+        let call_id = CallId::parse(&format!("c{}", self.calls)).expect("a letter and digits");
+        Call { call_id, tool_name, parameters, by }
+    }
+
+    pub(super) async fn think(&mut self, thought: &Thought) -> Result<(), Stopped> {
+        match &mut self.replay {
+            None => self.post(thought.clone()).await,
+            Some(replay) => {
+                let needed = replay.think(thought.kind, &thought.delta);
+                self.forget_what_is_over();
+                match needed {
+                    Some(thought) => self.post(thought).await,
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    pub(super) async fn open(&mut self, call: Call) -> Result<(Call, OpenCall), Stopped> {
+        let mut made = self.open_all(vec![call]).await?;
+        Ok(made.pop().expect("a call was made"))
+    }
+
+    /// Opens calls in their order; returns when all of them are durable.
+    pub(super) async fn open_all(&mut self, calls: Vec<Call>) -> Result<Vec<(Call, OpenCall)>, Stopped> {
+        let mut steps = Vec::new();
+        let mut made = Vec::new();
+        for call in calls {
+            let (call, recorded) = self.admit(call, &mut steps);
+            let opened = OpenCall::new(call.call_id.clone(), recorded);
+            made.push((call, opened));
+        }
+        self.take_all(steps).await?;
+        Ok(made)
+    }
+
+    pub(super) async fn open_for_client(&mut self, call: Call) -> Result<(Call, AskedCall), Stopped> {
+        let mut steps = Vec::new();
+        let (call, recorded) = self.admit(call, &mut steps);
+        self.take_all(steps).await?;
+        let asked = AskedCall::new(call.call_id.clone(), recorded, self.port.clone());
+        Ok((call, asked))
+    }
+
+    pub(super) async fn close(&mut self, call_id: CallId, result: CallResult) -> Result<(), Stopped> {
+        self.port.take(AgentStep::Close { call_id, result }).await
+    }
+
+    /// Ends the run, once what a former life left over is withdrawn.
+    pub(super) async fn complete(&mut self, ending: Ending) -> Result<(), Stopped> {
+        if let Some(replay) = self.replay.take() {
+            let remains = replay.finish();
+            for thought in remains.thoughts {
+                self.post(thought).await?;
+            }
+            for call_id in remains.awaited {
+                self.port.closed(&call_id).await?;
+            }
+            self.take_all(remains.given_up.into_iter().map(give_up).collect()).await?;
+        }
+        self.port.take(AgentStep::Complete(ending)).await
+    }
+
+    /// The call under the id that it has in the log, and its result if the log has one; what has to
+    /// happen first is added to `steps`.
+    fn admit(&mut self, mut call: Call, steps: &mut Vec<AgentStep>) -> (Call, Option<CallResult>) {
+        let opening = match &mut self.replay {
+            None => Opening::New { call_id: call.call_id.clone(), given_up: Vec::new() },
+            Some(replay) => replay.open(&call),
+        };
+        self.forget_what_is_over();
+        match opening {
+            Opening::New { call_id, given_up } => {
+                call.call_id = call_id;
+                steps.extend(given_up.into_iter().map(give_up));
+                steps.push(AgentStep::Open(call.clone()));
+                (call, None)
+            }
+            Opening::Open { call_id } => (Call { call_id, ..call }, None),
+            Opening::Closed { call_id, result } => (Call { call_id, ..call }, Some(result)),
+        }
+    }
+
+    fn forget_what_is_over(&mut self) {
+        self.replay = self.replay.take().filter(|replay| !replay.is_over());
+    }
+
+    /// Hands a thought over in pieces that are never over the limit of a delta.
+    async fn post(&self, thought: Thought) -> Result<(), Stopped> {
+        for piece in pieces(thought) {
+            self.port.post(AgentStep::Think(piece)).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_all(&self, steps: Vec<AgentStep>) -> Result<(), Stopped> {
+        try_join_all(steps.into_iter().map(|step| self.port.take(step))).await?;
+        Ok(())
+    }
+}
+
+fn give_up(call_id: CallId) -> AgentStep {
+    AgentStep::Close { call_id, result: gave_up() }
+}
+
+/// A thought as thoughts of at most [`PIECE_BYTES_MAX`] bytes, one of them at least; the first resets if
+/// it does.
+fn pieces(thought: Thought) -> impl Iterator<Item = Thought> {
+    let Thought { kind, delta, reset } = thought;
+    let mut rest = Some(delta);
+    let mut first = true;
+    std::iter::from_fn(move || {
+        let mut piece = rest.take()?;
+        if piece.len() > PIECE_BYTES_MAX {
+            rest = Some(piece.split_off(piece.floor_char_boundary(PIECE_BYTES_MAX)));
+        }
+        let reset = reset && std::mem::replace(&mut first, false);
+        Some(Thought { kind, delta: piece, reset })
+    })
+}
+
+/// Bytes of one delta as agents' thoughts are handed over.
+const PIECE_BYTES_MAX: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::entry::ThoughtKind;
+
+    #[test]
+    fn a_long_thought_goes_in_pieces_and_resets_once() {
+        let text = "é".repeat(PIECE_BYTES_MAX) + "x";
+        let thought = Thought { kind: ThoughtKind::Reasoning, delta: text.clone(), reset: true };
+        let pieces: Vec<_> = pieces(thought).collect();
+        assert!(pieces.iter().all(|piece| piece.delta.len() <= PIECE_BYTES_MAX));
+        assert_eq!(pieces.iter().map(|piece| piece.reset).collect::<Vec<_>>(), [true, false, false]);
+        assert_eq!(pieces.iter().map(|piece| piece.delta.as_str()).collect::<String>(), text);
+    }
+
+    #[test]
+    fn an_empty_thought_is_one_piece() {
+        let thought = Thought { kind: ThoughtKind::Progress, delta: String::new(), reset: false };
+        assert_eq!(pieces(thought.clone()).collect::<Vec<_>>(), [thought]);
+    }
+}

@@ -1,0 +1,217 @@
+//! Plays a script, so that people who write clients, pages and tests see every course that a run can
+//! take. The script is the message; `docs/agents.md` lists its steps.
+//!
+//! Guarantee: a script without `illegal` plays as a legal run: where a tool, a question or the end comes
+//! before any thought, the player first thinks a `progress` (RUN-3). An `illegal` step is really taken,
+//! past the typestate and through the same port, and refused there (RUN-10).
+
+pub mod script;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::script::{Illegal, InvalidScript, Script, ScriptedCall, Step};
+use super::{
+    roles::{Agent, Task, Unfinished},
+    run::{Completed, Opened, Run, Started, Thinking},
+    supervisor::OpenPanic,
+};
+use crate::{
+    kernel::{
+        entry::{By, Call, CallResult, RunError, RunErrorCode, ThoughtKind},
+        ids::{AgentName, CallId, ToolName},
+        json::Json,
+        run::Ending,
+        user::AgentStep,
+    },
+    user::port::Stopped,
+};
+
+/// The agent that plays scripts. Its tools are not idempotent, like most that have an effect.
+pub struct Rehearsal;
+
+#[async_trait]
+impl Agent for Rehearsal {
+    fn name(&self) -> AgentName {
+        AgentName::parse("rehearsal").expect("a valid name")
+    }
+
+    fn description(&self) -> &str {
+        "Plays the script in the message, step by step: for those who write clients and tests."
+    }
+
+    fn resumable(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+        let script = Script::parse(&task.text)?;
+        let mut stage = Stage::Started(run);
+        for step in script.steps {
+            stage = match stage.play(step).await? {
+                Scene::GoesOn(run) => run,
+                Scene::Over(run) => return Ok(run),
+            };
+        }
+        Ok(stage.thinking().await?.complete().await?)
+    }
+}
+
+impl From<InvalidScript> for Unfinished {
+    fn from(invalid: InvalidScript) -> Self {
+        Self::Failed(RunError { code: RunErrorCode::InvalidScript, message: invalid.to_string() })
+    }
+}
+
+/// The run between two steps of a script.
+enum Stage {
+    Started(Run<Started>),
+    Thinking(Run<Thinking>),
+}
+
+enum Scene {
+    GoesOn(Stage),
+    Over(Run<Completed>),
+}
+
+impl Stage {
+    async fn play(self, step: Step) -> Result<Scene, Unfinished> {
+        let run = match step {
+            Step::Think { kind, delta, repeat, interval_ms } => {
+                let mut stage = self;
+                for turn in 0..repeat {
+                    if turn > 0 {
+                        stage.pause(interval_ms).await;
+                    }
+                    stage = Stage::Thinking(stage.think(kind, &delta).await?);
+                }
+                return Ok(Scene::GoesOn(stage));
+            }
+            Step::Answer(delta) => self.think(ThoughtKind::Answer, &delta).await?,
+            Step::Tools(calls) => tools(self.thinking().await?, calls).await?,
+            Step::Ask { call_id, tool_name, parameters } => {
+                let call = Call { call_id, tool_name, parameters, by: By::Client };
+                self.thinking().await?.ask_as(call).await?.0
+            }
+            Step::Wait { wait_ms } => {
+                self.pause(wait_ms).await;
+                return Ok(Scene::GoesOn(self));
+            }
+            Step::Fail(message) => {
+                return Ok(Scene::Over(match self {
+                    Stage::Started(run) => run.fail(message).await?,
+                    Stage::Thinking(run) => run.fail(message).await?,
+                }));
+            }
+            // Unwinds as any panic does, but without a report on the operator's terminal.
+            Step::Panic(message) => std::panic::resume_unwind(Box::new(OpenPanic(message))),
+            Step::Hang => std::future::pending().await,
+            Step::Illegal(illegal) => return Err(self.break_the_rules(illegal).await),
+        };
+        Ok(Scene::GoesOn(Stage::Thinking(run)))
+    }
+
+    async fn think(self, kind: ThoughtKind, delta: &str) -> Result<Run<Thinking>, Stopped> {
+        match self {
+            Stage::Started(run) => run.think(kind, delta).await,
+            Stage::Thinking(run) => run.think(kind, delta).await,
+        }
+    }
+
+    /// The run, after a first thought if there was none (RUN-3).
+    async fn thinking(self) -> Result<Run<Thinking>, Stopped> {
+        match self {
+            Stage::Started(run) => run.think(ThoughtKind::Progress, FIRST_THOUGHT).await,
+            Stage::Thinking(run) => Ok(run),
+        }
+    }
+
+    /// Lets time pass, which is no step of the run; not again for what a former life of it waited for.
+    async fn pause(&self, wait_ms: u64) {
+        let replaying = match self {
+            Stage::Started(run) => run.is_replaying(),
+            Stage::Thinking(run) => run.is_replaying(),
+        };
+        if wait_ms > 0 && !replaying {
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        }
+    }
+
+    /// Takes a step that the run's phase does not allow, past the typestate (RUN-10).
+    async fn break_the_rules(self, illegal: Illegal) -> Unfinished {
+        match self.try_illegal(illegal).await {
+            Err(stopped) => stopped.into(),
+            Ok(()) => Unfinished::because("an illegal step was not refused"),
+        }
+    }
+
+    async fn try_illegal(self, illegal: Illegal) -> Result<(), Stopped> {
+        let name = CallId::parse("illegal").expect("a valid name");
+        let (port, call_id) = match (self, illegal) {
+            (Stage::Started(run), Illegal::ToolBeforeThinking | Illegal::CompleteUnopenedCall) => {
+                let unused = run.unused(&name);
+                (run.into_port(), unused)
+            }
+            (stage, _) => {
+                let run = stage.thinking().await?;
+                let unused = run.unused(&name);
+                (run.into_port(), unused)
+            }
+        };
+        let tool_name = ToolName::parse("illegal").expect("a valid name");
+        let open = || {
+            let call = Call {
+                call_id: call_id.clone(),
+                tool_name: tool_name.clone(),
+                parameters: Json::empty_object(),
+                by: By::Agent,
+            };
+            AgentStep::Open(call)
+        };
+        match illegal {
+            Illegal::ToolBeforeThinking => port.take(open()).await,
+            Illegal::CompleteUnopenedCall => {
+                port.take(AgentStep::Close { call_id, result: CallResult::ok(Json::null()) }).await
+            }
+            Illegal::CompleteWithOpenCall => {
+                port.take(open()).await?;
+                port.take(AgentStep::Complete(Ending::Succeeded { usage: None })).await
+            }
+            Illegal::ReopenCall => {
+                port.take(open()).await?;
+                port.take(open()).await
+            }
+        }
+    }
+}
+
+/// Opens all calls, then closes each when its time has come.
+async fn tools(run: Run<Thinking>, calls: Vec<ScriptedCall>) -> Result<Run<Thinking>, Stopped> {
+    let wanted = calls.iter().map(ScriptedCall::call).collect();
+    let (run, opened) = match run.open_all_as(wanted).await? {
+        Opened::None(run) => return Ok(run),
+        Opened::Calls(run, opened) => (run, opened),
+    };
+    let work = opened.into_iter().zip(calls).map(|(opened, call)| async move {
+        if call.takes_ms > 0 && !opened.is_recorded() {
+            tokio::time::sleep(Duration::from_millis(call.takes_ms)).await;
+        }
+        opened.executed(call.result)
+    });
+    Ok(run.close_all(work).await?.0)
+}
+
+impl ScriptedCall {
+    fn call(&self) -> Call {
+        Call {
+            call_id: self.call_id.clone(),
+            tool_name: self.tool_name.clone(),
+            parameters: self.parameters.clone(),
+            by: By::Agent,
+        }
+    }
+}
+
+/// What the player thinks where a script has not thought in time.
+const FIRST_THOUGHT: &str = "The rehearsal begins.";

@@ -1,0 +1,340 @@
+//! A made-up agent, its log kept by the kernel's own table, and crashes at every point.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernel::{
+    entry::CallStatus,
+    ids::{MessageId, Timestamp, ToolName},
+    json::Json,
+    run::{AnyRun, Closer, Cut, Ending, Run, Step},
+};
+
+/// What a deterministic agent does, step by step.
+#[derive(Clone, Debug, PartialEq)]
+enum Act {
+    Think(ThoughtKind, String),
+    /// Tools side by side: each named by a number; even ones are idempotent.
+    Call(Vec<u8>),
+    Ask,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+struct Projection {
+    texts: [String; 3],
+    calls: BTreeMap<CallId, (Call, Option<CallResult>)>,
+}
+
+/// One life after another of the same run.
+struct Life {
+    run: AnyRun,
+    log: Vec<Event>,
+    /// How often the tool of each call ran to its end.
+    effects: BTreeMap<CallId, u32>,
+}
+
+const AT: Timestamp = Timestamp(0);
+
+fn idempotent(call: &Call) -> bool {
+    call.tool_name.as_str().trim_start_matches('t').parse::<u8>().is_ok_and(|n| n % 2 == 0)
+}
+
+fn result_of(call: &Call) -> CallResult {
+    CallResult::ok(Json::from(&serde_json::json!({"of": call.tool_name.as_str()})))
+}
+
+impl Life {
+    fn new() -> Self {
+        let (run, started) = Run::start(MessageId::parse("m").unwrap(), AT);
+        Self { run: AnyRun::Started(run), log: vec![started], effects: BTreeMap::new() }
+    }
+
+    /// The same run after a crash that left `kept` events, taken up as `Command::Resume` does it.
+    fn crashed(&self, kept: usize) -> Self {
+        let mut life = Self::new();
+        life.effects = self.effects.clone();
+        for event in &self.log[1..kept] {
+            life.run = life.run.clone().evolve(event, AT).unwrap();
+            life.log.push(event.clone());
+        }
+        let past = projection(&life.log);
+        for (call_id, (call, result)) in past.calls {
+            if result.is_none() && call.by == By::Agent && !idempotent(&call) {
+                let result = CallResult::cut_short(CallStatus::Unknown, "crash");
+                life.take(Step::Close { call_id, result, closer: Closer::Service });
+            }
+        }
+        life
+    }
+
+    fn take(&mut self, step: Step) {
+        let (run, event) = self.run.clone().step(step, AT).expect("the replay takes legal steps only");
+        self.run = run;
+        self.log.push(event);
+    }
+
+    /// Lets the agent run from the start to its end. The events so far are its past.
+    fn play(&mut self, acts: &[Act]) {
+        let mut replay = Replay::of(&self.log);
+        let mut calls = 0;
+        let mut next = |tool: &str, by| {
+            calls += 1;
+            let call_id = CallId::parse(&format!("c{calls}")).unwrap();
+            Call { call_id, tool_name: ToolName::parse(tool).unwrap(), parameters: Json::empty_object(), by }
+        };
+        for act in acts {
+            match act {
+                Act::Think(kind, delta) => {
+                    if let Some(thought) = replay.think(*kind, delta) {
+                        self.take(Step::Think(thought));
+                    }
+                }
+                Act::Call(tools) => {
+                    let wanted: Vec<_> =
+                        tools.iter().map(|tool| next(&format!("t{tool}"), By::Agent)).collect();
+                    let open: Vec<_> =
+                        wanted.iter().filter_map(|call| self.open(&mut replay, call)).collect();
+                    for call in open.into_iter().rev() {
+                        *self.effects.entry(call.call_id.clone()).or_default() += 1;
+                        let (call_id, result) = (call.call_id.clone(), result_of(&call));
+                        self.take(Step::Close { call_id, result, closer: Closer::Agent });
+                    }
+                }
+                Act::Ask => {
+                    if let Some(call) = self.open(&mut replay, &next("ask", By::Client)) {
+                        let (call_id, result) = (call.call_id.clone(), result_of(&call));
+                        self.take(Step::Close { call_id, result, closer: Closer::Client });
+                    }
+                }
+            }
+        }
+        let remains = replay.finish();
+        remains.thoughts.into_iter().for_each(|thought| self.take(Step::Think(thought)));
+        for call_id in remains.given_up {
+            self.take(Step::Close { call_id, result: gave_up(), closer: Closer::Agent });
+        }
+        for call_id in remains.awaited {
+            let result = CallResult::ok(Json::null());
+            self.take(Step::Close { call_id, result, closer: Closer::Client });
+        }
+        self.take(Step::Complete(Ending::Succeeded { usage: None }));
+    }
+
+    /// The call as it is open now; none if the log has its result.
+    fn open(&mut self, replay: &mut Replay, call: &Call) -> Option<Call> {
+        match replay.open(call) {
+            Opening::New { call_id, given_up } => {
+                for call_id in given_up {
+                    self.take(Step::Close { call_id, result: gave_up(), closer: Closer::Agent });
+                }
+                let call = Call { call_id, ..call.clone() };
+                self.take(Step::Open(call.clone()));
+                Some(call)
+            }
+            Opening::Open { call_id } => Some(Call { call_id, ..call.clone() }),
+            Opening::Closed { .. } => None,
+        }
+    }
+}
+
+fn projection(log: &[Event]) -> Projection {
+    let mut projection = Projection::default();
+    for event in log {
+        match event {
+            Event::Thinking(thought) => {
+                let text = &mut projection.texts[thought.kind as usize];
+                if thought.reset {
+                    text.clear();
+                }
+                text.push_str(&thought.delta);
+            }
+            Event::ToolExecuting(call) => {
+                projection.calls.insert(call.call_id.clone(), (call.clone(), None));
+            }
+            Event::ToolCompleted { call_id, result, .. } => {
+                projection.calls.get_mut(call_id).unwrap().1 = Some(result.clone());
+            }
+            Event::Started { .. } | Event::Completed(_) => {}
+        }
+    }
+    projection
+}
+
+/// What it would be without crashes, but for calls whose outcome a crash made unknown.
+fn assert_as_uncrashed(life: &Life, uncrashed: &Life) {
+    let (found, expected) = (projection(&life.log), projection(&uncrashed.log));
+    assert_eq!(found.texts, expected.texts);
+    assert_eq!(found.calls.keys().collect::<Vec<_>>(), expected.calls.keys().collect::<Vec<_>>());
+    for (call_id, (call, result)) in &found.calls {
+        let unknown = result.as_ref().is_some_and(|result| result.status == CallStatus::Unknown);
+        assert_eq!(*call, expected.calls[call_id].0);
+        if !unknown || idempotent(call) {
+            assert_eq!(*result, expected.calls[call_id].1, "{call_id}");
+        }
+    }
+    assert_eq!(life.run.answer(), uncrashed.run.answer());
+}
+
+fn kind() -> impl Strategy<Value = ThoughtKind> {
+    prop_oneof![Just(ThoughtKind::Reasoning), Just(ThoughtKind::Answer), Just(ThoughtKind::Progress)]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (kind(), "[abé]{0,3}").prop_map(|(kind, delta)| Act::Think(kind, delta)),
+        2 => prop::collection::vec(0u8..6, 1..4).prop_map(Act::Call),
+        1 => Just(Act::Ask),
+    ]
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    (kind(), "[abé]{0,3}", prop::collection::vec(act(), 0..8)).prop_map(|(kind, delta, mut acts)| {
+        acts.insert(0, Act::Think(kind, delta));
+        acts
+    })
+}
+
+proptest! {
+    /// RUN-9: whatever the crash points, the log says in the end what it would have said, and a tool
+    /// call that completed has run once.
+    #[test]
+    fn run_9_a_run_taken_up_again_ends_as_if_it_had_not_crashed(
+        acts in acts(),
+        crashes in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+    ) {
+        let mut uncrashed = Life::new();
+        uncrashed.play(&acts);
+        let mut life = Life::new();
+        life.play(&acts);
+        for crash in crashes {
+            // Anywhere after agent_started and before agent_completed.
+            let kept = 1 + crash.index(life.log.len() - 1);
+            let completed: Vec<_> = projection(&life.log[..kept]).calls.into_iter()
+                .filter(|(_, (_, result))| result.is_some()).map(|(call_id, _)| call_id).collect();
+            let mut next = life.crashed(kept);
+            let effects = next.effects.clone();
+            next.play(&acts);
+            for call_id in completed {
+                prop_assert_eq!(next.effects.get(&call_id), effects.get(&call_id), "{} ran again", call_id);
+            }
+            assert_as_uncrashed(&next, &uncrashed);
+            life = next;
+        }
+    }
+
+    /// An agent that takes another course after the crash: the log is legal and says what it said last.
+    #[test]
+    fn a_run_that_takes_another_course_is_corrected(
+        first in acts(),
+        second in acts(),
+        crash in any::<prop::sample::Index>(),
+    ) {
+        let mut life = Life::new();
+        life.play(&first);
+        let mut next = life.crashed(1 + crash.index(life.log.len() - 1));
+        next.play(&second);
+        let mut alone = Life::new();
+        alone.play(&second);
+        prop_assert_eq!(projection(&next.log).texts, projection(&alone.log).texts);
+        prop_assert_eq!(next.run.answer(), alone.run.answer());
+    }
+}
+
+fn said(kind: ThoughtKind, delta: &str) -> Event {
+    Event::Thinking(Thought { kind, delta: delta.into(), reset: false })
+}
+
+fn call(id: &str, tool: &str) -> Call {
+    Call {
+        call_id: CallId::parse(id).unwrap(),
+        tool_name: ToolName::parse(tool).unwrap(),
+        parameters: Json::parse(r#"{"a": 1, "b": 2}"#).unwrap(),
+        by: By::Agent,
+    }
+}
+
+fn closed(id: &str, result: CallResult) -> Event {
+    let (call_id, tool_name) = (CallId::parse(id).unwrap(), ToolName::parse("t").unwrap());
+    Event::ToolCompleted { call_id, tool_name, result, duration_ms: 0 }
+}
+
+#[test]
+fn said_text_is_not_said_again_however_it_is_cut() {
+    let mut replay = Replay::of(&[said(ThoughtKind::Answer, "Hello, "), said(ThoughtKind::Answer, "world")]);
+    assert_eq!(replay.think(ThoughtKind::Answer, "Hello"), None);
+    assert!(!replay.is_over());
+    let rest = replay.think(ThoughtKind::Answer, ", world!").unwrap();
+    assert_eq!((rest.delta.as_str(), rest.reset), ("!", false));
+    assert!(replay.is_over());
+}
+
+#[test]
+fn other_text_withdraws_what_was_said() {
+    let mut replay = Replay::of(&[said(ThoughtKind::Answer, "Hello, world")]);
+    assert_eq!(replay.think(ThoughtKind::Answer, "Hello, "), None);
+    let corrected = replay.think(ThoughtKind::Answer, "moon").unwrap();
+    assert_eq!((corrected.delta.as_str(), corrected.reset), ("Hello, moon", true));
+    let next = replay.think(ThoughtKind::Answer, "!").unwrap();
+    assert_eq!((next.delta.as_str(), next.reset), ("!", false));
+}
+
+#[test]
+fn the_end_withdraws_what_was_not_said_again() {
+    let mut replay =
+        Replay::of(&[said(ThoughtKind::Answer, "Hello, world"), said(ThoughtKind::Reasoning, "hm")]);
+    replay.think(ThoughtKind::Answer, "Hello");
+    let remains = replay.finish();
+    let thoughts: Vec<_> = remains.thoughts.iter().map(|t| (t.kind, t.delta.as_str(), t.reset)).collect();
+    assert_eq!(thoughts, [(ThoughtKind::Reasoning, "", true), (ThoughtKind::Answer, "Hello", true)]);
+}
+
+#[test]
+fn a_call_is_the_same_if_its_parameters_mean_the_same() {
+    let open = Event::ToolExecuting(call("c1", "t"));
+    let result = CallResult::cut_short(CallStatus::Unknown, "crash");
+    let mut replay = Replay::of(&[open, closed("c1", result.clone())]);
+    let again = Call { parameters: Json::parse(r#"{"b":2,"a":1}"#).unwrap(), ..call("c1", "t") };
+    assert_eq!(replay.open(&again), Opening::Closed { call_id: again.call_id.clone(), result });
+    // The agent's own second use of an id is for the run to refuse (RUN-4).
+    let refused = Opening::New { call_id: again.call_id.clone(), given_up: vec![] };
+    assert_eq!(replay.open(&again), refused);
+}
+
+#[test]
+fn another_call_under_a_used_id_gets_a_fresh_one_in_every_life() {
+    let mut log = vec![Event::ToolExecuting(call("c1", "t"))];
+    let other = call("c1", "other");
+    let fresh = CallId::parse("c1-2").unwrap();
+    let mut replay = Replay::of(&log);
+    let given_up = vec![CallId::parse("c1").unwrap()];
+    assert_eq!(replay.open(&other), Opening::New { call_id: fresh.clone(), given_up });
+    assert!(replay.is_over());
+
+    log.push(closed("c1", gave_up()));
+    log.push(Event::ToolExecuting(Call { call_id: fresh.clone(), ..other.clone() }));
+    let mut replay = Replay::of(&log);
+    assert_eq!(replay.open(&other), Opening::Open { call_id: fresh });
+}
+
+#[test]
+fn fresh_ids_stay_within_the_length_of_an_id() {
+    let long = CallId::parse(&"x".repeat(64)).unwrap();
+    let log = [Event::ToolExecuting(Call { call_id: long.clone(), ..call("c1", "t") })];
+    let unused = Replay::of(&log).unused(&long);
+    assert_eq!((unused.as_str().len(), unused.as_str().ends_with("x-2")), (64, true));
+}
+
+#[test]
+fn run_11_a_question_that_is_not_asked_again_is_still_the_clients() {
+    let question = Call { by: By::Client, ..call("c1", "ask") };
+    let replay = Replay::of(&[Event::ToolExecuting(question)]);
+    assert_eq!(replay.finish().awaited, [CallId::parse("c1").unwrap()]);
+}
+
+#[test]
+fn a_log_without_steps_is_over_at_once() {
+    let (_, started) = Run::start(MessageId::parse("m").unwrap(), AT);
+    assert!(Replay::of(&[started]).is_over());
+    let cut = AnyRun::Started(Run::start(MessageId::parse("m").unwrap(), AT).0).end(Cut::Cancelled, "", AT);
+    assert!(Replay::of(&cut).is_over());
+}

@@ -1,0 +1,344 @@
+//! A run in its agent's hands: the kernel's typestate over the way to the log.
+//!
+//! Each method is the kernel's transition of the same name and hands its event over, so what does not
+//! exist there does not compile here: a result without its call, a completion with a call open, a call
+//! or a success before a thought, anything after the end (RUN-3, RUN-4, RUN-5).
+//!
+//! Guarantees: a tool is invoked only when its `tool_executing` is durable, and its result is seen only
+//! when its `tool_completed` is (RUN-9). A run that is dropped before it completed ends as `failed`
+//! (RUN-6). A run that is taken up again does nothing twice that its log holds ([`super::replay`]).
+//!
+//! ```no_run
+//! # use quintet::agent::{AfterClose, Run, Started, Completed, Unfinished, Tool};
+//! # use quintet::kernel::{entry::ThoughtKind, json::Json};
+//! # async fn example(run: Run<Started>, clock: &dyn Tool, weather: &dyn Tool) -> Result<Run<Completed>, Unfinished> {
+//! let run = run.think(ThoughtKind::Reasoning, "First I need the time.").await?;
+//! let (run, time) = run.call(clock, Json::empty_object()).await?;
+//! let (run, both) = run.call_all([(clock, Json::empty_object()), (weather, Json::empty_object())]).await?;
+//! let run = run.answer(format!("It is {:?}, and {} more facts are known.", time.results, both.len())).await?;
+//! Ok(run.complete().await?)
+//! # }
+//! ```
+
+use std::future::Future;
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+
+pub use crate::kernel::run::{Completed, ExecutingTools, Started, Thinking};
+use crate::{
+    agent::{
+        call::{AskedCall, Executed, OpenCall, clipped},
+        history::History,
+        link::Link,
+        roles::{Tool, ToolContext},
+    },
+    kernel::{
+        entry::{By, Call, CallResult, RunError, RunErrorCode, Thought, ThoughtKind, Usage},
+        ids::{CallId, ToolName},
+        json::Json,
+        run::{self as machine, Breach, Cut, Ending},
+    },
+    runtime::clock,
+    user::{
+        agents::Assignment,
+        port::{RunPort, Stopped},
+    },
+};
+
+/// A run in a phase that the compiler knows. An `Err` of any step means that the run is over for its
+/// agent, and who ended it.
+#[must_use = "a run that is dropped before it completed ends as failed"]
+pub struct Run<P> {
+    machine: machine::Run<P>,
+    link: Link,
+}
+
+/// A run after one of its calls closed: others may still be open.
+pub enum AfterClose {
+    Thinking(Run<Thinking>),
+    ExecutingTools(Run<ExecutingTools>),
+}
+
+impl<P> Run<P> {
+    /// The answer so far: what the final response would be now.
+    pub fn answered(&self) -> &str {
+        self.machine.answer()
+    }
+
+    /// Whether the log of a run that was taken up again still holds steps that the agent has not come
+    /// to: a moment to skip what only takes time.
+    pub fn is_replaying(&self) -> bool {
+        self.link.is_replaying()
+    }
+
+    /// The user's log before this run.
+    pub fn history(&self) -> History {
+        self.link.history()
+    }
+
+    /// For the rehearsal of illegal steps, which no method here takes (RUN-10).
+    pub(super) fn into_port(self) -> RunPort {
+        self.link.into_port()
+    }
+
+    /// A call id like this one that the run's log does not hold.
+    pub(super) fn unused(&self, call_id: &CallId) -> CallId {
+        self.link.unused(call_id)
+    }
+}
+
+impl Run<Started> {
+    /// Begins, or takes up again, the run of an assignment.
+    pub(super) fn begin(assignment: Assignment) -> Self {
+        let (machine, _) = machine::Run::start(assignment.message_id.clone(), clock::now());
+        Self { machine, link: Link::new(assignment) }
+    }
+
+    /// Ends the run as `failed`, with `agent_error`, before it has thought.
+    pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, Stopped> {
+        let Self { machine, mut link } = self;
+        let cut = Cut::Failed(agent_error(message));
+        link.complete(Ending::Cut(cut.clone())).await?;
+        Ok(Run { machine: machine.end(cut, clock::now()).0, link })
+    }
+}
+
+impl Run<Thinking> {
+    /// Ends the run as `succeeded`; its final response is what it answered.
+    pub async fn complete(self) -> Result<Run<Completed>, Stopped> {
+        self.end(Ending::Succeeded { usage: None }).await
+    }
+
+    /// Ends the run as `succeeded` and says what it took.
+    pub async fn complete_with(self, usage: Usage) -> Result<Run<Completed>, Stopped> {
+        self.end(Ending::Succeeded { usage: Some(usage) }).await
+    }
+
+    /// Ends the run as `failed`, with `agent_error`.
+    pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, Stopped> {
+        self.end(Ending::Cut(Cut::Failed(agent_error(message)))).await
+    }
+
+    async fn end(self, ending: Ending) -> Result<Run<Completed>, Stopped> {
+        let Self { machine, mut link } = self;
+        link.complete(ending.clone()).await?;
+        Ok(Run { machine: machine.complete(ending, clock::now()).0, link })
+    }
+
+    /// Calls a tool: opens the call, invokes the tool within its time, closes the call.
+    pub async fn call(
+        self,
+        tool: &dyn Tool,
+        parameters: Json,
+    ) -> Result<(Run<Thinking>, CallResult), Stopped> {
+        let (run, mut results) = self.call_all([(tool, parameters)]).await?;
+        Ok((run, results.pop().expect("a call has a result")))
+    }
+
+    /// Calls tools side by side; the results stand in the order of the calls.
+    pub async fn call_all<'a>(
+        self,
+        calls: impl IntoIterator<Item = (&'a dyn Tool, Json)>,
+    ) -> Result<(Run<Thinking>, Vec<CallResult>), Stopped> {
+        let calls: Vec<_> = calls.into_iter().collect();
+        let wanted = calls.iter().map(|(tool, parameters)| (tool.name(), parameters.clone())).collect();
+        let history = self.history();
+        let (run, opened) = match self.open_all(wanted).await? {
+            Opened::None(run) => return Ok((run, Vec::new())),
+            Opened::Calls(run, opened) => (run, opened),
+        };
+        let work = opened.into_iter().zip(calls).map(|(opened, (tool, parameters))| {
+            let context = ToolContext { call_id: opened.call_id().clone(), history: history.clone() };
+            async move {
+                let work = async { tool.invoke(&parameters, &context).await };
+                opened.execute_within(tool.call_ms_max(), work).await
+            }
+        });
+        run.close_all(work).await
+    }
+
+    /// Asks the client and waits for its answer (RUN-11).
+    pub async fn ask(
+        self,
+        tool_name: ToolName,
+        parameters: Json,
+    ) -> Result<(Run<Thinking>, CallResult), Stopped> {
+        let Self { machine, mut link } = self;
+        let call = link.call(tool_name, parameters, By::Client);
+        Run { machine, link }.ask_as(call).await
+    }
+
+    /// The same with a call id of the agent's own.
+    pub(super) async fn ask_as(self, call: Call) -> Result<(Run<Thinking>, CallResult), Stopped> {
+        let (run, asked) = self.open_for_client_as(call).await?;
+        let (after, result) = run.close(asked.answered().await?).await?;
+        Ok((after.thinking(), result))
+    }
+
+    /// Opens several calls at once: one wait for the disk for all of them.
+    async fn open_all(self, calls: Vec<(ToolName, Json)>) -> Result<Opened, Stopped> {
+        let Self { machine, mut link } = self;
+        let calls = calls
+            .into_iter()
+            .map(|(tool_name, parameters)| link.call(tool_name, parameters, By::Agent))
+            .collect();
+        Run { machine, link }.open_all_as(calls).await
+    }
+
+    /// The same with call ids of the agent's own.
+    pub(super) async fn open_all_as(self, calls: Vec<Call>) -> Result<Opened, Stopped> {
+        let Self { machine, mut link } = self;
+        let mut made = link.open_all(calls).await?.into_iter();
+        let Some((call, opened)) = made.next() else { return Ok(Opened::None(Run { machine, link })) };
+        let mut all = vec![opened];
+        let (mut machine, _) = machine.open(call, clock::now()).map_err(reopened)?;
+        for (call, opened) in made {
+            (machine, _) = machine.open(call, clock::now()).map_err(reopened)?;
+            all.push(opened);
+        }
+        Ok(Opened::Calls(Run { machine, link }, all))
+    }
+}
+
+/// A run after several calls were opened, or none.
+pub(super) enum Opened {
+    None(Run<Thinking>),
+    Calls(Run<ExecutingTools>, Vec<OpenCall>),
+}
+
+impl Run<ExecutingTools> {
+    /// Closes a call and shows its result, durable by then (RUN-9).
+    pub async fn close(self, executed: Executed) -> Result<(AfterClose, CallResult), Stopped> {
+        let Self { machine, mut link } = self;
+        let (call_id, result, recorded) = executed.into_parts();
+        if !recorded {
+            link.close(call_id.clone(), result.clone()).await?;
+        }
+        let (after, _) = machine
+            .close(call_id, result.clone(), clock::now())
+            .map_err(|_| Stopped::Violated(Breach::CallNotOpen))?;
+        let after = match after {
+            machine::AfterClose::Thinking(machine) => AfterClose::Thinking(Run { machine, link }),
+            machine::AfterClose::ExecutingTools(machine) => AfterClose::ExecutingTools(Run { machine, link }),
+        };
+        Ok((after, result))
+    }
+
+    /// Does the work of all calls that are open side by side and closes each as it is done; the results
+    /// stand in the order of the work.
+    pub(super) async fn close_all<W>(
+        self,
+        work: impl IntoIterator<Item = W>,
+    ) -> Result<(Run<Thinking>, Vec<CallResult>), Stopped>
+    where
+        W: Future<Output = Executed>,
+    {
+        let work = work.into_iter().enumerate().map(|(place, work)| async move { (place, work.await) });
+        let mut work: FuturesUnordered<_> = work.collect();
+        let mut results = vec![None; work.len()];
+        let mut executing = self;
+        loop {
+            let (place, executed) = work.next().await.expect("there is work for every call that is open");
+            let (after, result) = executing.close(executed).await?;
+            results[place] = Some(result);
+            match after {
+                AfterClose::ExecutingTools(run) => executing = run,
+                AfterClose::Thinking(run) => return Ok((run, results.into_iter().flatten().collect())),
+            }
+        }
+    }
+}
+
+macro_rules! thinks {
+    ($from:ty => $to:ty) => {
+        impl Run<$from> {
+            /// Thinks aloud, without waiting for the disk.
+            pub async fn think(
+                self,
+                kind: ThoughtKind,
+                delta: impl Into<String>,
+            ) -> Result<Run<$to>, Stopped> {
+                let Self { machine, mut link } = self;
+                let thought = Thought { kind, delta: delta.into(), reset: false };
+                link.think(&thought).await?;
+                Ok(Run { machine: machine.think(thought).0, link })
+            }
+
+            /// Says a piece of the answer; all of them are the final response.
+            pub async fn answer(self, delta: impl Into<String>) -> Result<Run<$to>, Stopped> {
+                self.think(ThoughtKind::Answer, delta).await
+            }
+        }
+    };
+}
+
+thinks!(Started => Thinking);
+thinks!(Thinking => Thinking);
+thinks!(ExecutingTools => ExecutingTools);
+
+macro_rules! opens {
+    ($from:ty) => {
+        impl Run<$from> {
+            /// Opens a call; once this returns, `tool_executing` is durable and the tool may act (RUN-9).
+            pub async fn open(
+                self,
+                tool_name: ToolName,
+                parameters: Json,
+            ) -> Result<(Run<ExecutingTools>, OpenCall), Stopped> {
+                let Self { machine, mut link } = self;
+                let call = link.call(tool_name, parameters, By::Agent);
+                let (call, opened) = link.open(call).await?;
+                let (machine, _) = machine.open(call, clock::now()).map_err(reopened)?;
+                Ok((Run { machine, link }, opened))
+            }
+
+            /// Opens a call that the client answers (RUN-11).
+            pub async fn open_for_client(
+                self,
+                tool_name: ToolName,
+                parameters: Json,
+            ) -> Result<(Run<ExecutingTools>, AskedCall), Stopped> {
+                let Self { machine, mut link } = self;
+                let call = link.call(tool_name, parameters, By::Client);
+                Run { machine, link }.open_for_client_as(call).await
+            }
+
+            /// The same with a call id of the agent's own.
+            async fn open_for_client_as(
+                self,
+                call: Call,
+            ) -> Result<(Run<ExecutingTools>, AskedCall), Stopped> {
+                let Self { machine, mut link } = self;
+                let (call, asked) = link.open_for_client(call).await?;
+                let (machine, _) = machine.open(call, clock::now()).map_err(reopened)?;
+                Ok((Run { machine, link }, asked))
+            }
+        }
+    };
+}
+
+opens!(Thinking);
+opens!(ExecutingTools);
+
+impl AfterClose {
+    /// The run, where the call that closed was the only one open.
+    fn thinking(self) -> Run<Thinking> {
+        match self {
+            AfterClose::Thinking(run) => run,
+            AfterClose::ExecutingTools(_) => unreachable!("one call was opened, and it closed"),
+        }
+    }
+}
+
+/// The log has refused the call before the machine here did.
+fn reopened<P>(_: machine::CallReopened<P>) -> Stopped {
+    Stopped::Violated(Breach::CallReopened)
+}
+
+fn agent_error(message: impl Into<String>) -> RunError {
+    let message = clipped(message.into(), MESSAGE_BYTES_MAX);
+    RunError { code: RunErrorCode::AgentError, message }
+}
+
+/// Bytes of the message of a failed run.
+pub(super) const MESSAGE_BYTES_MAX: usize = 4096;
