@@ -60,7 +60,7 @@ pub struct Factory(Arc<Shared>);
 /// What all users' machines share: nothing of any user.
 pub struct Shared {
     journal: Arc<dyn Journal>,
-    registry: Arc<Registry<UserId, Machines>>,
+    registry: Registry<UserId, Machines>,
     tasks: Tasks,
     draining: AtomicBool,
     pub(super) agents: SharedAgents,

@@ -11,10 +11,12 @@ use std::{
 
 use super::sync::{Arc, AtomicUsize, Mutex, Ordering};
 
-/// Values that live as long as somebody holds a lease on them.
+/// Values that live as long as somebody holds a lease on them. Cloning shares them.
 pub struct Registry<K, T> {
-    slots: Mutex<HashMap<K, Arc<Slot<K, T>>>>,
+    slots: Arc<Mutex<Slots<K, T>>>,
 }
+
+type Slots<K, T> = HashMap<K, Arc<Slot<K, T>>>;
 
 struct Slot<K, T> {
     key: K,
@@ -25,16 +27,16 @@ struct Slot<K, T> {
 /// Keeps one value alive. Cloning takes another lease.
 pub struct Lease<K: Hash + Eq + Clone, T> {
     slot: Arc<Slot<K, T>>,
-    registry: Arc<Registry<K, T>>,
+    registry: Registry<K, T>,
 }
 
 impl<K: Hash + Eq + Clone, T> Registry<K, T> {
-    pub fn new() -> Arc<Self> {
-        Arc::new(Self { slots: Mutex::new(HashMap::new()) })
+    pub fn new() -> Self {
+        Self { slots: Arc::new(Mutex::new(HashMap::new())) }
     }
 
     /// A lease on the value of `key`, which `make` makes if there is none.
-    pub fn lease(self: &Arc<Self>, key: &K, make: impl FnOnce() -> T) -> Lease<K, T> {
+    pub fn lease(&self, key: &K, make: impl FnOnce() -> T) -> Lease<K, T> {
         let mut slots = self.slots.lock();
         let slot = match slots.entry(key.clone()) {
             hash_map::Entry::Occupied(occupied) => occupied.get().clone(),
@@ -55,6 +57,18 @@ impl<K: Hash + Eq + Clone, T> Registry<K, T> {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl<K: Hash + Eq + Clone, T> Default for Registry<K, T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K, T> Clone for Registry<K, T> {
+    fn clone(&self) -> Self {
+        Self { slots: self.slots.clone() }
     }
 }
 

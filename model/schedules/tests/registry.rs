@@ -1,0 +1,86 @@
+//! ISO-5 under every schedule: no lease ever reaches a value that has been let go, two values of one
+//! key are never in use at once, and nothing is left at the end.
+#![cfg(quintet_loom)]
+
+use loom::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+use quintet_schedules::registry::{Lease, Registry};
+
+/// A user's machines, as far as the registry is concerned: says whether it still exists.
+struct Machines {
+    alive: Arc<AtomicUsize>,
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn attach(registry: &Registry<u8, Machines>, alive: &Arc<AtomicUsize>) -> Lease<u8, Machines> {
+    registry.lease(&7, || {
+        alive.fetch_add(1, Ordering::AcqRel);
+        Machines { alive: alive.clone() }
+    })
+}
+
+#[test]
+fn a_lease_reaches_what_every_other_lease_reaches() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = preemptions();
+    model.check(|| {
+        let registry = Registry::new();
+        let alive = Arc::new(AtomicUsize::new(0));
+        let other = {
+            let (registry, alive) = (registry.clone(), alive.clone());
+            thread::spawn(move || {
+                let first = attach(&registry, &alive);
+                let second = first.clone();
+                drop(first);
+                drop(second);
+            })
+        };
+        let first = attach(&registry, &alive);
+        assert_eq!(registry.len(), 1, "what a lease holds can be found");
+        let again = attach(&registry, &alive);
+        assert!(std::ptr::eq(&*first, &*again), "two machines of one user at once");
+        drop(first);
+        assert_eq!(registry.len(), 1);
+        drop(again);
+        other.join().unwrap();
+        assert!(registry.is_empty(), "ISO-5");
+        assert_eq!(alive.load(Ordering::Acquire), 0, "ISO-5: memory too");
+    });
+}
+
+#[test]
+fn the_last_two_leases_may_go_at_once() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = preemptions();
+    model.check(|| {
+        let registry = Registry::new();
+        let alive = Arc::new(AtomicUsize::new(0));
+        let leases: Vec<_> = (0..2).map(|_| attach(&registry, &alive)).collect();
+        let going: Vec<_> = leases.into_iter().map(|lease| thread::spawn(move || drop(lease))).collect();
+        let back = attach(&registry, &alive);
+        assert_eq!(registry.len(), 1);
+        drop(back);
+        going.into_iter().for_each(|thread| thread.join().unwrap());
+        assert!(registry.is_empty());
+        assert_eq!(alive.load(Ordering::Acquire), 0);
+    });
+}
+
+/// Three by default, which finds every known bug here; `LOOM_MAX_PREEMPTIONS=0` lifts the bound.
+fn preemptions() -> Option<usize> {
+    match std::env::var("LOOM_MAX_PREEMPTIONS").ok().and_then(|bound| bound.parse().ok()) {
+        Some(0) => None,
+        Some(bound) => Some(bound),
+        None => Some(3),
+    }
+}

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs everything that checks this project, and installs what that needs. From the README:
+#
+#   bash tests/run.sh
+#
+# Needs Rust 1.95 or later and a C compiler; for the page, Node.js and Chromium, which are installed with
+# apt if they are missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$1"; }
+missing() { printf 'tests/run.sh: %s\n' "$1" >&2; exit 1; }
+
+command -v cargo >/dev/null || missing "cargo is not installed: see https://rustup.rs"
+command -v cc >/dev/null || missing "a C compiler is not installed: SQLite is built from source"
+
+step "format"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step "every schedule of the shared primitives"
+RUSTFLAGS="--cfg quintet_loom" cargo test --locked -p quintet-schedules --target-dir target/loom
+
+step "the page, in a browser"
+cargo build --locked
+bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
+
+step "everything else"
+cargo test --workspace --locked
