@@ -1,1 +1,32 @@
-fn main() {}
+//! The command line: says what was asked, calls the library, and turns what comes back into exit codes.
+//!
+//! 0 clean, 1 failure, 2 usage or configuration. Stdout carries what was asked for (the ready line, the
+//! settings, an audit's findings); everything else goes to stderr.
+
+mod cli;
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use quintet::ops::{config::ConfigError, service::StartError};
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("quintet: {error:#}");
+            if is_configuration(&error) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// Whether the operator has to change a setting, and not the world.
+fn is_configuration(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<ConfigError>().is_some()
+        || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration)
+}
+
+/// Usage or configuration; clap exits with the same.
+const USAGE: u8 = 2;

@@ -92,8 +92,12 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    #[error("jwt_key: {}: {source}", .path.display())]
-    Key { path: PathBuf, source: KeyError },
+    #[error("jwt_key: {}", .path.display())]
+    Key {
+        path: PathBuf,
+        #[source]
+        source: KeyError,
+    },
     #[error("jwks_url: {0}")]
     Jwks(String),
     #[error("allow_origin: {0}")]

@@ -1,0 +1,192 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use quintet::ops::config::Raw;
+
+/// Chat clients on one side, AI agents on the other: every run's events to the user who owns it, in
+/// order, durably, once.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Begin here:
+  quintet dev                     then open http://127.0.0.1:8080/ and say something
+  quintet serve --help            what production needs
+
+Every setting is a flag, a variable (QUINTET_LISTEN for --listen) or a key of the TOML file that
+--config names; the first of these that has it counts. `quintet check-config` lists them all.
+
+Exit codes: 0 clean, 1 failure, 2 usage or configuration.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run everything on this machine with nothing to configure
+    #[command(long_about = "\
+Runs everything on this machine with nothing to configure: a throw-away signing key, the journal in
+./quintet-data, agents with real tools, a chat page on /. Anybody who reaches it can log in as
+anyone, so it refuses every address but loopback.")]
+    #[command(after_help = "\
+Examples:
+  quintet dev
+  quintet dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0    free ports; see the ready line
+  quintet dev --allow-origin http://localhost:3000               a front end of your own
+
+It prints one JSON line to stdout once it is ready. Ctrl-C drains it: runs come to their end,
+clients are told to come back. A second Ctrl-C stops it at once.")]
+    Dev(DevFlags),
+
+    /// Run the service in production
+    #[command(long_about = "\
+Runs the service in production. It does not start without a key that verifies tokens and a list of
+the browser origins that may connect. The user is the `sub` claim of the token.")]
+    #[command(after_help = "\
+Examples:
+  quintet serve --jwks-url https://id.example.org/jwks.json --allow-origin https://chat.example.org
+  quintet serve --jwt-key public.pem --allow-origin https://chat.example.org --listen 0.0.0.0:8080
+  quintet serve --config /etc/quintet.toml
+
+SIGTERM drains: /readyz turns 503, runs come to their end, clients are told to come back, exit 0.
+A second signal stops it at once; nothing accepted is lost then either.")]
+    Serve(ServeFlags),
+
+    /// Print the effective settings, each with where it came from
+    #[command(long_about = "\
+Prints the effective settings as a TOML file, secrets hidden, each with where it came from. A
+setting that is unknown or out of its range is an error (exit code 2). What `quintet serve` would
+still miss is said on stderr.")]
+    #[command(after_help = "\
+Examples:
+  quintet check-config
+  quintet check-config --config /etc/quintet.toml")]
+    CheckConfig(ServeFlags),
+}
+
+#[derive(Args)]
+pub struct DevFlags {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    origins: OriginFlags,
+}
+
+#[derive(Args)]
+pub struct ServeFlags {
+    #[command(flatten)]
+    common: Common,
+    /// Key that verifies tokens: a public key in PEM, or an HMAC secret of at least 32 bytes
+    #[arg(long, value_name = "FILE", conflicts_with = "jwks_url")]
+    jwt_key: Option<String>,
+    /// Key set that verifies tokens
+    #[arg(long, value_name = "URL")]
+    jwks_url: Option<String>,
+    /// Tokens must name it in `aud`
+    #[arg(long, value_name = "TEXT")]
+    jwt_audience: Option<String>,
+    /// Tokens must have it as `iss`
+    #[arg(long, value_name = "TEXT")]
+    jwt_issuer: Option<String>,
+    #[command(flatten)]
+    origins: OriginFlags,
+}
+
+#[derive(Args)]
+struct OriginFlags {
+    /// Browser origin that may connect, as https://chat.example.org; repeatable
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+}
+
+#[derive(Args)]
+struct Common {
+    /// Address for clients [default: 127.0.0.1:8080]; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Address for operators: /livez, /readyz, /metrics [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// Folder of the embedded journal [default: ./quintet-data]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Where the journal is [default: embedded, in the data folder]
+    #[arg(long, value_name = "URL")]
+    journal: Option<String>,
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What is logged, as `info` or `warn,quintet::gateway=debug` [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+    /// Any other setting by its name, as `user_connections_max=10`; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Flags as the settings take them: as spelled, the setting's name, the value.
+pub type Flags = Vec<(String, String, Raw)>;
+
+impl DevFlags {
+    pub fn config(&self) -> Option<&PathBuf> {
+        self.common.config.as_ref()
+    }
+
+    pub fn flags(&self) -> Flags {
+        self.common.flags().into_iter().chain(self.origins.flags()).collect()
+    }
+}
+
+impl ServeFlags {
+    pub fn config(&self) -> Option<&PathBuf> {
+        self.common.config.as_ref()
+    }
+
+    pub fn flags(&self) -> Flags {
+        let credentials = [
+            ("jwt_key", &self.jwt_key),
+            ("jwks_url", &self.jwks_url),
+            ("jwt_audience", &self.jwt_audience),
+            ("jwt_issuer", &self.jwt_issuer),
+        ];
+        self.common.flags().into_iter().chain(given(&credentials)).chain(self.origins.flags()).collect()
+    }
+}
+
+impl OriginFlags {
+    fn flags(&self) -> Option<(String, String, Raw)> {
+        let origins = (!self.allow_origin.is_empty()).then(|| Raw::List(self.allow_origin.clone()))?;
+        Some(("--allow-origin".to_owned(), "allow_origin".to_owned(), origins))
+    }
+}
+
+impl Common {
+    fn flags(&self) -> Flags {
+        let named = [
+            ("listen", &self.listen),
+            ("admin_listen", &self.admin_listen),
+            ("data_dir", &self.data_dir),
+            ("journal", &self.journal),
+            ("log", &self.log),
+        ];
+        let set = self
+            .set
+            .iter()
+            .map(|(name, value)| (format!("--set {name}"), name.clone(), Raw::Text(value.clone())));
+        set.chain(given(&named)).collect()
+    }
+}
+
+fn given<'a>(flags: &'a [(&str, &Option<String>)]) -> impl Iterator<Item = (String, String, Raw)> + 'a {
+    flags.iter().filter_map(|(name, value)| {
+        let value = Option::clone(value)?;
+        Some((format!("--{}", name.replace('_', "-")), (*name).to_owned(), Raw::Text(value)))
+    })
+}

@@ -1,0 +1,178 @@
+//! The commands: each builds what it needs of the library and reports in its own words.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use quintet::{
+    agent::{Directory, Floor},
+    journal::{
+        Journal,
+        sqlite::{SqliteJournal, SqliteOptions},
+    },
+    ops::{
+        config::{CONFIG_VARIABLE, ConfigError, Given, Loaded, Settings, Source, check},
+        drain::Signals,
+        service::{self, Mode, Parts},
+        telemetry,
+    },
+    user::agents::Agents,
+    wire::http::AgentInfo,
+};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+
+use crate::cli::{Command, Flags};
+
+pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Dev(flags) => run_service(Mode::Dev, &load(flags.config(), flags.flags())?),
+        Command::Serve(flags) => run_service(Mode::Serve, &load(flags.config(), flags.flags())?),
+        Command::CheckConfig(flags) => check_config(&load(flags.config(), flags.flags())?),
+    }
+}
+
+fn load(config: Option<&PathBuf>, flags: Flags) -> Result<Loaded, ConfigError> {
+    let named = config.cloned().or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
+    let file = named.map(|path| read(&path).map(|text| (path, text))).transpose()?;
+    // What is not UTF-8 cannot be a setting of ours: their names and values are.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .collect();
+    Loaded::load(Given { flags, variables, file })
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::Syntax {
+        source_: Source::File(path.to_owned()),
+        why: format!("cannot be read: {error}"),
+    })
+}
+
+fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    check::consistent(loaded)?;
+    print(&loaded.show())?;
+    if let Err(missing) = check::serve(loaded) {
+        eprintln!("{missing}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    service::check(mode, loaded)?;
+    let settings = &loaded.settings;
+    let folder = journal_folder(settings)?;
+    telemetry::start(&settings.log, settings.log_format)?;
+    allow_sockets(settings.gateway.sockets_max as u64);
+
+    let journal = SqliteJournal::open(&folder, SqliteOptions::default())?;
+    let runtime = Runtime::new().context("the runtime cannot be started")?;
+    let code = runtime.block_on(serve(mode, settings, Arc::new(journal)));
+    // Whatever is still under way is not waited for: what was acknowledged is on disk.
+    runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
+    code
+}
+
+async fn serve(mode: Mode, settings: &Settings, journal: Arc<dyn Journal>) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+    let agents = Directory::built_in(mode == Mode::Dev, Floor::threads()?);
+    let described = described(&agents);
+    let parts = Parts { journal, agents: Arc::new(agents), described };
+    let running = tokio::select! {
+        running = service::start(mode, settings, parts) => running?,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped before it was ready");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+
+    let ready = serde_json::json!({
+        "listen": running.listen,
+        "admin_listen": running.admin_listen,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    print(&format!("{ready}\n"))?;
+    if mode == Mode::Dev {
+        eprintln!(
+            "\n  Quintet is ready. Open http://{}/ and log in as anyone. Ctrl-C ends it.\n",
+            running.listen
+        );
+    }
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "told to end; a second signal stops at once");
+    tokio::select! {
+        drained = running.drain() => {
+            if !drained.runs_at_rest {
+                tracing::info!("runs that were still open are taken up by the next process");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        signal = signals.next() => {
+            tracing::warn!(signal, "stopped at once");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn described(agents: &Directory) -> Vec<AgentInfo> {
+    let default = agents.default_agent();
+    let describe = |agent: &dyn quintet::agent::Agent| AgentInfo {
+        agent_name: agent.name(),
+        description: agent.description().to_owned(),
+        default: agent.name() == default,
+    };
+    agents.agents().map(describe).collect()
+}
+
+/// The folder of the embedded journal; there is no other engine yet.
+fn journal_folder(settings: &Settings) -> Result<PathBuf, ConfigError> {
+    match settings.journal.as_deref() {
+        None => Ok(settings.data_dir.clone()),
+        Some(url) => match url.strip_prefix("sqlite:") {
+            Some(folder) if !folder.is_empty() => Ok(PathBuf::from(folder)),
+            _ => Err(ConfigError::Missing(
+                "journal: leave it out for the embedded one in the data folder, or write sqlite:FOLDER"
+                    .to_owned(),
+            )),
+        },
+    }
+}
+
+/// Lets this process open as many sockets as it is to serve, if the system allows.
+fn allow_sockets(sockets_max: u64) {
+    let limit = getrlimit(Resource::Nofile);
+    let needed = sockets_max.saturating_add(FILES_BESIDE_SOCKETS);
+    let (Some(current), maximum) = (limit.current, limit.maximum) else { return };
+    let wanted = maximum.map_or(needed, |maximum| needed.min(maximum));
+    if wanted > current {
+        let raised = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: Some(wanted), maximum });
+        if let Err(error) = raised {
+            tracing::warn!(error = %error, "the limit of open files cannot be raised");
+        }
+    }
+    if wanted < sockets_max {
+        tracing::warn!(
+            open_files_max = wanted,
+            sockets_max,
+            "the system allows fewer open files than sockets_max"
+        );
+    }
+}
+
+/// Writes what was asked for to stdout, all of it, at once.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("stdout cannot be written to")
+}
+
+/// Files that a service has open beside its sockets: database, readers, log, listeners.
+const FILES_BESIDE_SOCKETS: u64 = 256;
+
+/// How long tasks may take to notice that the process ends.
+const SHUTDOWN_WAIT_MAX: Duration = Duration::from_millis(500);
