@@ -115,6 +115,7 @@ impl Events {
             () = self.drain.reached(Stage::Closing) => None,
             fetched = std::future::poll_fn(|cx| self.reader.poll_fetched(cx)) => match fetched {
                 Ok(lines) => {
+                    metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
                     self.sent = lines.last();
                     let mut bytes = BytesMut::new();
                     push_entries(&mut bytes, self.epoch, &lines);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, limits::GatewayLimits, origins::Origins};
-use crate::{kernel::limits::Limits, runtime::tasks::Tasks, user::factory::Factory, wire::http::AgentInfo};
+use crate::{runtime::tasks::Tasks, user::factory::Factory, wire::http::AgentInfo};
 
 /// The gateway of one service.
 #[derive(Clone)]
@@ -17,8 +17,6 @@ pub struct Gateway {
     pub admit: Admit,
     pub drain: Drain,
     pub limits: GatewayLimits,
-    /// The bounds of a user's machines, which clients are told of.
-    pub user_limits: Limits,
     /// Tasks of connections: the service waits for them before it ends.
     pub tasks: Tasks,
     /// Log in as anyone; only under `quintet dev`.

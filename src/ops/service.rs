@@ -249,7 +249,6 @@ fn gateway(
         admit: Admit::new(limits),
         drain: Drain::default(),
         limits,
-        user_limits: settings.kernel,
         tasks,
         dev,
     })

@@ -183,9 +183,15 @@ impl Core {
     }
 
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        if let Poll::Ready(timer) = self.poll_elapsed(cx) {
-            return Poll::Ready(Input::Elapsed(timer));
+        while let Poll::Ready(timer) = self.timers.poll_elapsed(cx) {
+            if let Some(input) = self.elapsed(timer, cx) {
+                return Poll::Ready(input);
+            }
         }
+        self.poll_heard(cx)
+    }
+
+    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         if !self.machine.hears() {
             return Poll::Pending;
         }
@@ -205,16 +211,29 @@ impl Core {
         })
     }
 
-    fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
-        loop {
-            let timer = std::task::ready!(self.timers.poll_elapsed(cx));
-            // A peer that has taken something since is slow, not stalled (CONN-5).
-            if timer == Timer::Stall && self.socket.written() > self.written_before {
-                self.arm(timer);
-                continue;
+    /// A timer has run out; but whoever it is about is not to blame for what lies in the socket unread
+    /// or could be written by now, if it is this task that is late.
+    fn elapsed(&mut self, timer: Timer, cx: &mut Context<'_>) -> Option<Input> {
+        match timer {
+            Timer::Hello | Timer::Pong => {
+                if let Poll::Ready(input) = self.poll_heard(cx) {
+                    self.timers.run_out(timer);
+                    return Some(input);
+                }
             }
-            return Poll::Ready(timer);
+            Timer::Stall => {
+                if let Poll::Ready(input) = self.poll_out(cx) {
+                    return Some(input);
+                }
+                // A peer that has taken something since is slow, not stalled (CONN-5).
+                if self.socket.written() > self.written_before {
+                    self.arm(timer);
+                    return None;
+                }
+            }
+            Timer::SetUp | Timer::Heartbeat | Timer::Leave | Timer::Expiry => {}
         }
+        Some(Input::Elapsed(timer))
     }
 
     fn understand(&mut self, heard: Heard) -> Input {

@@ -273,7 +273,11 @@ impl Link<Authenticated> {
             head,
             gap,
             heartbeat_ms: limits.heartbeat_ms,
-            limits: ClientLimits::new(&gateway.user_limits, &limits.connection(), limits.socket()),
+            limits: ClientLimits::new(
+                &gateway.factory.limits().kernel,
+                &limits.connection(),
+                limits.socket(),
+            ),
         }
     }
 }
@@ -326,5 +330,5 @@ impl Authenticated {
 
 /// The head of a log; 0 if it cannot be told, so that nobody waits for it.
 async fn head(user: User) -> Offset {
-    user.cursor(Offset(u64::MAX)).await.map_or(Offset::ZERO, |cursor| cursor.extent().head)
+    user.cursor(Offset(u64::MAX)).await.map_or(Offset::ZERO, |cursor| cursor.head())
 }

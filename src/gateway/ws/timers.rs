@@ -36,6 +36,11 @@ impl Timers {
         self.armed[timer as usize] = None;
     }
 
+    /// Lets a timer run out again at once.
+    pub fn run_out(&mut self, timer: Timer) {
+        self.armed[timer as usize] = Some(Instant::now());
+    }
+
     /// Arms [`Timer::Expiry`] for a moment of the wall's clock, which may be set meanwhile.
     pub fn expire_at(&mut self, expires_at: Timestamp) {
         self.expires_at = expires_at;

@@ -1,0 +1,311 @@
+//! What reaches a client: everything, once, in order, whatever happens to its connections.
+
+use std::collections::BTreeSet;
+
+use quintet::{
+    gateway::limits::GatewayLimits,
+    journal::{Journal, Retention},
+    kernel::{entry::By, ids::Timestamp},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::{
+    Client, Heard, Service, close_call, offsets, open_call, say, soon, succeed, think, types, until,
+};
+
+#[tokio::test]
+async fn a_message_goes_in_and_five_events_come_out() {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "hello").await;
+    let run = service.launched().await;
+    think(&run.port, "let me see").await;
+    open_call(&run.port, "c1", By::Agent).await;
+    close_call(&run.port, "c1").await;
+    say(&run.port, "hi").await;
+    succeed(&run.port).await;
+    let mut frames = client.until("agent_completed").await;
+    // `accepted` is about the message, not part of the log; it may stand anywhere behind it.
+    let at = frames.iter().position(|frame| frame["type"] == "accepted").expect("accepted");
+    let accepted = frames.remove(at);
+    assert_eq!(
+        types(&frames),
+        [
+            "user_message",
+            "agent_started",
+            "agent_thinking",
+            "tool_executing",
+            "tool_completed",
+            "agent_thinking",
+            "agent_completed"
+        ]
+    );
+    assert_eq!(offsets(&frames), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!((&accepted["offset"], &accepted["duplicate"]), (&json!(1), &json!(false)));
+    for frame in &frames {
+        assert_eq!(frame["user_id"], "ada");
+        assert_eq!(frame["run_id"], accepted["run_id"]);
+    }
+    let seqs: Vec<_> = frames[1..].iter().map(|frame| frame["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(frames.last().unwrap()["final_response"], "hi");
+}
+
+/// DEL-1, DEL-5: nothing is told before it is durable.
+#[tokio::test]
+async fn del_1_nothing_is_told_before_the_journal_has_it() {
+    let service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    service.journal.pause_appends();
+    client.message("m1", "hello").await;
+    soon("an append", service.journal.appends_held(1)).await;
+    // A pong overtakes nothing that was sent: there was nothing.
+    client.alive().await;
+    service.journal.release_appends();
+    client.until("accepted").await;
+}
+
+/// DEL-7: what is not known to be durable is not accepted.
+#[tokio::test]
+async fn del_7_a_journal_that_fails_is_unavailable_and_the_message_can_be_sent_again() {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    service.journal.set_down(true);
+    client.message("m1", "hello").await;
+    let error = client.expect_error("unavailable").await;
+    assert_eq!(error["message_id"], "m1");
+    assert!(error["retry_after_ms"].is_u64());
+    service.journal.set_down(false);
+    // Its user's machines come back by themselves; the same message is the same, however often it is sent.
+    soon("acceptance", async {
+        loop {
+            client.message("m1", "hello").await;
+            let frame = client.frame().await;
+            if frame["type"] != "error" {
+                return;
+            }
+        }
+    })
+    .await;
+    service.answer("there").await;
+    client.until("agent_completed").await;
+}
+
+/// DEL-6: ten connections, one message, one run.
+#[tokio::test]
+async fn del_6_ten_connections_that_send_one_message_get_one_answer() {
+    let mut service = Service::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(service.open("ada").await.0);
+    }
+    futures_util::future::join_all(clients.iter_mut().map(|client| client.message("m1", "once"))).await;
+    service.answer("one").await;
+    let mut answers = BTreeSet::new();
+    let mut new = 0;
+    for client in &mut clients {
+        let (mut entries, mut accepted) = (Vec::new(), None);
+        while accepted.is_none() || entries.len() < 5 {
+            let frame = client.frame().await;
+            if frame["type"] == "accepted" {
+                assert!(accepted.replace(frame).is_none(), "accepted twice");
+            } else {
+                entries.push(frame);
+            }
+        }
+        let accepted = accepted.unwrap();
+        new += u32::from(accepted["duplicate"] == false);
+        answers.insert((accepted["run_id"].to_string(), accepted["offset"].to_string()));
+        assert_eq!(offsets(&entries), [1, 2, 3, 4, 5]);
+    }
+    assert_eq!((answers.len(), new), (1, 1));
+}
+
+/// DEL-2, DEL-3: the union of what was received over aborted connections is 1, 2, 3 … exactly.
+#[tokio::test]
+async fn del_3_a_resume_continues_where_the_client_stopped() {
+    let mut service = Service::start().await;
+    let (mut sender, ready) = service.open("ada").await;
+    sender.message("m1", "a long one").await;
+    let run = service.launched().await;
+    let total = 200;
+    let mut received: Vec<u64> = Vec::new();
+    let mut written = 2;
+    while received.len() < total {
+        // Entries are written while nobody is connected, and while somebody is.
+        for _ in 0..7 {
+            if written < total {
+                think(&run.port, &format!("thought {written}")).await;
+                written += 1;
+            }
+        }
+        let after = received.last().copied().unwrap_or(0);
+        let mut client = service.known("ada").await;
+        let ready = client.hello(json!({"epoch": ready["epoch"], "after": after})).await;
+        assert_eq!((&ready["resumed_after"], &ready["gap"]), (&json!(after), &Value::Null));
+        let mut caught_up = 0;
+        for _ in 0..(received.len() % 5 + 3).min(total - received.len()) {
+            let frame = client.frame().await;
+            if frame["type"] == "caught_up" {
+                caught_up += 1;
+                assert_eq!(frame["offset"], ready["head"]);
+                assert_eq!(received.last().copied().unwrap_or(0), ready["head"].as_u64().unwrap());
+                continue;
+            }
+            received.push(frame["offset"].as_u64().unwrap());
+        }
+        assert!(caught_up <= 1);
+        // The socket is dropped without a word.
+        drop(client);
+    }
+    assert_eq!(received, (1..=total as u64).collect::<Vec<_>>());
+}
+
+/// DEL-2: `caught_up` comes once, behind exactly the entries up to the head told in `ready`.
+#[tokio::test]
+async fn caught_up_stands_between_what_was_and_what_comes() {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "x").await;
+    let run = service.launched().await;
+    think(&run.port, "one").await;
+    client.until("agent_thinking").await;
+
+    let mut late = service.known("ada").await;
+    let ready = late.hello(json!({})).await;
+    assert_eq!(ready["head"], 3);
+    assert_eq!(
+        types(&late.until("caught_up").await),
+        ["user_message", "agent_started", "agent_thinking", "caught_up"]
+    );
+    say(&run.port, "two").await;
+    succeed(&run.port).await;
+    assert_eq!(types(&late.until("agent_completed").await), ["agent_thinking", "agent_completed"]);
+    late.alive().await;
+}
+
+#[tokio::test]
+async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap() {
+    let mut service = Service::start().await;
+    let (mut client, ready) = service.open("ada").await;
+    for message_id in ["m1", "m2"] {
+        client.message(message_id, "x").await;
+        service.answer("y").await;
+        client.until("agent_completed").await;
+    }
+    let epoch = ready["epoch"].clone();
+    let resume = async |hello: Value| {
+        let mut client = service.known("ada").await;
+        let ready = client.hello(hello).await;
+        let replayed = offsets(&client.until("caught_up").await);
+        (ready["resumed_after"].as_u64().unwrap(), ready["gap"].clone(), replayed)
+    };
+    let (all, from) = ((1..=10).collect::<Vec<_>>(), |first| (first..=10).collect::<Vec<u64>>());
+    assert_eq!(resume(json!({"after": 4})).await, (4, Value::Null, from(5)), "no epoch is this one");
+    assert_eq!(resume(json!({"epoch": epoch, "after": 10})).await, (10, Value::Null, vec![]));
+    // From the future: what this log does not have is a gap, and it goes on at the head.
+    let future = json!({"epoch": epoch, "after": 12});
+    assert_eq!(resume(future).await, (10, json!({"from": 11, "to": 12}), vec![]));
+    // Another epoch: everything kept comes anew.
+    let elsewhere = json!({"epoch": Uuid::now_v7(), "after": 7});
+    assert_eq!(resume(elsewhere.clone()).await, (0, json!({"from": 0, "to": 0}), all));
+
+    let retention = Retention { age_ms_max: None, user_entries_max: Some(5) };
+    service.journal.trim(retention, Timestamp(0)).await.unwrap();
+    let trimmed = 10 - resume(json!({})).await.2.len() as u64;
+    assert!(trimmed > 0);
+    assert_eq!(resume(json!({})).await, (trimmed, json!({"from": 1, "to": trimmed}), from(trimmed + 1)));
+    assert_eq!(resume(json!({"after": 2})).await.1, json!({"from": 3, "to": trimmed}));
+    assert_eq!(resume(elsewhere).await.1, json!({"from": 1, "to": trimmed}));
+}
+
+/// ISO-1, ISO-2: equal ids of many users at once; each sees exactly its own.
+#[tokio::test]
+async fn iso_2_equal_ids_of_fifty_users_never_meet() {
+    let mut service = Service::start().await;
+    let users: Vec<String> = (0..50).map(|i| format!("user-{i}")).collect();
+    let mut clients: Vec<Client> = Vec::new();
+    for user in &users {
+        clients.push(service.open(user).await.0);
+    }
+    for (client, user) in clients.iter_mut().zip(&users) {
+        client.message("m1", &format!("I am {user}")).await;
+    }
+    for _ in &users {
+        let run = service.launched().await;
+        think(&run.port, "hm").await;
+        open_call(&run.port, "c1", By::Agent).await;
+        close_call(&run.port, "c1").await;
+        // The answer repeats what this run was asked.
+        say(&run.port, &run.text).await;
+        succeed(&run.port).await;
+    }
+    for (client, user) in clients.iter_mut().zip(&users) {
+        let mut entries = Vec::new();
+        while entries.len() < 7 {
+            let frame = client.frame().await;
+            if frame["type"] != "accepted" {
+                assert_eq!(&frame["user_id"], user.as_str());
+                entries.push(frame);
+            }
+        }
+        assert_eq!(offsets(&entries), (1..=7).collect::<Vec<_>>());
+        assert_eq!(entries[6]["final_response"], format!("I am {user}"));
+        client.alive().await;
+    }
+}
+
+/// DEL-4: a reader that stops delays nobody, is found out, and gets everything when it comes back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn del_4_a_stalled_reader_delays_nobody_and_misses_nothing() {
+    let limits = GatewayLimits { stall_wait_ms_max: 1_000, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
+    let (mut stalled, ready) = service.open("ada").await;
+    let (mut reader, _) = service.open("ada").await;
+    reader.message("m1", "flood me").await;
+    let run = service.launched().await;
+    let (entries, delta) = (400, "x".repeat(60 * 1024));
+    // Nobody reads `stalled`; 24 MB are more than the sockets between it and the service hold.
+    let flood = async {
+        for _ in 0..entries {
+            think(&run.port, &delta).await;
+        }
+        succeed(&run.port).await;
+    };
+    let ((), read) = tokio::join!(flood, reader.until("agent_completed"));
+    let head = entries as u64 + 3;
+    assert_eq!(offsets(&read), (1..=head).collect::<Vec<_>>());
+
+    let gateway = service.running.gateway().clone();
+    until(|| gateway.admit.connections_open() == 1).await;
+    // What reached it before it was given up is a beginning without a hole; the rest comes on resuming.
+    let mut received = Vec::new();
+    let end = loop {
+        match stalled.hear().await {
+            Heard::Frame(frame) => received.push(frame["offset"].as_u64().unwrap()),
+            end => break end,
+        }
+    };
+    assert!(matches!(end, Heard::Closed(4408) | Heard::Broken), "{end:?}");
+    assert!(received.len() < head as usize, "it was never stalled");
+    let after = received.len() as u64;
+    assert_eq!(received, (1..=after).collect::<Vec<_>>());
+    let mut again = service.known("ada").await;
+    again.hello(json!({"epoch": ready["epoch"], "after": after})).await;
+    assert_eq!(offsets(&again.until("caught_up").await), (after + 1..=head).collect::<Vec<_>>());
+}
+
+/// ISO-5: with the last connection gone, the user's machines are gone.
+#[tokio::test]
+async fn iso_5_a_user_who_left_leaves_nothing_behind() {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "x").await;
+    service.answer("y").await;
+    client.until("agent_completed").await;
+    let gateway = service.running.gateway().clone();
+    assert_eq!((gateway.factory.live_users(), gateway.admit.connections_open()), (1, 1));
+    client.ws.close(None).await.unwrap();
+    until(|| (gateway.factory.live_users(), gateway.admit.connections_open()) == (0, 0)).await;
+}

@@ -1,0 +1,165 @@
+//! How connections end: each with its documented code, and never without one.
+
+use http::HeaderValue;
+use quintet::gateway::limits::GatewayLimits;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::{Heard, Service, soon, succeed, think, types, with_bearer};
+
+#[tokio::test]
+async fn who_says_no_hello_in_time_is_closed_with_4408() {
+    let service = Service::with(GatewayLimits { hello_wait_ms_max: 50, ..GatewayLimits::DEFAULT }).await;
+    assert_eq!(service.stranger().await.hear().await, Heard::Closed(4408));
+    assert_eq!(service.known("ada").await.hear().await, Heard::Closed(4408));
+    // The limit is for `hello`, not for the connection.
+    let (mut client, _) = service.open("ada").await;
+    tokio::time::timeout(std::time::Duration::from_millis(200), client.hear()).await.expect_err("closed");
+    client.alive().await;
+}
+
+/// CONN-5: who answers no ping is gone within the documented time.
+#[tokio::test]
+async fn conn_5_a_peer_that_answers_no_ping_is_closed_with_4408() {
+    let limits = GatewayLimits { heartbeat_ms: 50, pong_wait_ms_max: 100, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let (mut living, _) = service.open("ada").await;
+    // This client answers nothing by itself: it speaks WebSocket by hand.
+    let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
+    let head = format!(
+        "GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         authorization: Bearer {}\r\n\r\n",
+        service.token("ada")
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let hello = br#"{"type":"hello"}"#;
+    let mut frame = vec![0x81, 0x80 | hello.len() as u8, 0, 0, 0, 0];
+    frame.extend_from_slice(hello);
+    socket.write_all(&frame).await.unwrap();
+    let mut heard = Vec::new();
+    tokio::select! {
+        // Whoever reads answers pings.
+        heard = living.hear() => panic!("{heard:?}"),
+        ended = soon("the end", socket.read_to_end(&mut heard)) => { ended.unwrap(); }
+    }
+    let pings = heard.windows(2).filter(|bytes| bytes == &[0x89, 0x00]).count();
+    assert_eq!(pings, 1, "asked once, then closed");
+    let close = heard.windows(4).position(|bytes| bytes[0] == 0x88 && bytes[2..] == 4408u16.to_be_bytes());
+    assert!(close.is_some(), "a close frame with 4408");
+    living.alive().await;
+}
+
+/// AUTH-3: a connection does not outlive its credential, unless renewed by the same user.
+#[tokio::test]
+async fn auth_3_a_connection_ends_with_its_credential_unless_renewed() {
+    let service = Service::start().await;
+    let short = || with_bearer(service.request(), &service.token_until("ada", 600));
+    let mut ends = service.connect(short()).await;
+    ends.hello(json!({})).await;
+    let mut goes_on = service.connect(short()).await;
+    goes_on.hello(json!({})).await;
+    goes_on.expect("caught_up").await;
+
+    goes_on.say(json!({"type": "renew", "token": service.token("ben")})).await;
+    goes_on.expect_error("unauthenticated").await;
+    let before = service.token_until("ada", 600);
+    goes_on.say(json!({"type": "renew", "token": before})).await;
+    let first = goes_on.expect("renewed").await["expires_at"].as_u64().unwrap();
+    goes_on.say(json!({"type": "renew", "ticket": service.ticket("ada").await})).await;
+    assert!(goes_on.expect("renewed").await["expires_at"].as_u64().unwrap() > first);
+
+    ends.expect("caught_up").await;
+    assert_eq!(ends.hear().await, Heard::Closed(4401));
+    goes_on.alive().await;
+
+    // One that says no `hello` ends as well.
+    let mut silent = service.connect(short()).await;
+    assert_eq!(silent.hear().await, Heard::Closed(4401));
+}
+
+#[tokio::test]
+async fn a_client_that_closes_is_answered_with_its_own_code() {
+    let service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    client.ws.close(None).await.unwrap();
+    assert!(matches!(client.ws_end().await, None | Some(1000 | 1005)));
+}
+
+/// CONN-6: a drain tells every client, lets the run reach its end, and closes with 1012 behind its last
+/// entry.
+#[tokio::test]
+async fn conn_6_a_drain_tells_everybody_and_loses_nothing() {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    let (mut idle, _) = service.open("ben").await;
+    let mut greeting = service.stranger().await;
+    client.message("m1", "x").await;
+    let run = service.launched().await;
+    client.until("accepted").await;
+
+    let drain = service.running.drain();
+    let rest = async {
+        let draining = client.until("draining").await;
+        assert!(draining.last().unwrap()["reconnect_after_ms"].is_u64());
+        idle.expect("draining").await;
+        assert_eq!(greeting.hear().await, Heard::Closed(1012));
+        client.message("m2", "too late").await;
+        let error = client.until("error").await.pop().unwrap();
+        assert_eq!((&error["code"], &error["message_id"]), (&json!("draining"), &json!("m2")));
+        assert!(error["retry_after_ms"].is_u64());
+        let refused = service.try_connect(service.request()).await.err().expect("no new connection");
+        assert_eq!(refused.status(), 503);
+        // The run goes on to its end, and its client sees it.
+        think(&run.port, "on").await;
+        succeed(&run.port).await;
+        let frames = client.until("agent_completed").await;
+        assert_eq!(types(&frames[frames.len() - 2..]), ["agent_thinking", "agent_completed"]);
+        assert_eq!(client.hear().await, Heard::Closed(1012));
+        assert_eq!(idle.closed().await, 1012);
+    };
+    let (drained, ()) = soon("the drain", async { tokio::join!(drain, rest) }).await;
+    assert!(drained.runs_at_rest);
+}
+
+/// CONN-6: a drain does not wait for those who do not read.
+#[tokio::test]
+async fn conn_6_a_reader_in_the_past_is_closed_and_resumes_elsewhere() {
+    let limits = GatewayLimits { leave_wait_ms_max: 50, close_wait_ms_max: 500, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "x").await;
+    let run = service.launched().await;
+    for _ in 0..400 {
+        think(&run.port, &"x".repeat(60 * 1024)).await;
+    }
+    succeed(&run.port).await;
+    // It never reads a byte of the 24 MB.
+    let drained = soon("the drain", service.running.drain()).await;
+    assert!(drained.runs_at_rest);
+}
+
+/// CONN-3: every close says whether to come back.
+#[tokio::test]
+async fn conn_3_a_close_says_what_to_do_next() {
+    let service = Service::start().await;
+    let mut client = service.stranger().await;
+    client.say(json!({"type": "hello"})).await;
+    client.expect("error").await;
+    let close = client.close_frame().await;
+    assert_eq!(u16::from(close.0), 4401);
+    assert!(close.1.ends_with("new credential"), "{}", close.1);
+}
+
+#[tokio::test]
+async fn a_request_with_two_authorizations_is_refused() {
+    let service = Service::start().await;
+    let mut request = with_bearer(service.request(), &service.token("ada"));
+    let other = HeaderValue::from_str(&format!("Bearer {}", service.token("ben"))).unwrap();
+    request.headers_mut().append("authorization", other);
+    let response = service.try_connect(request).await.err().unwrap();
+    assert_eq!(response.status(), 401);
+    let problem: Value = serde_json::from_slice(response.body().as_deref().unwrap()).unwrap();
+    assert_eq!(problem["code"], "unauthenticated");
+}

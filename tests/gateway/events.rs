@@ -1,0 +1,221 @@
+//! The same entries as server-sent events.
+
+use quintet::{
+    gateway::limits::GatewayLimits,
+    journal::{Journal, Retention},
+    kernel::ids::Timestamp,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::harness::{Service, http_client, offsets, soon, succeed, think};
+
+#[derive(Debug, PartialEq)]
+struct Event {
+    id: String,
+    event: String,
+    data: Value,
+}
+
+struct Events {
+    response: reqwest::Response,
+    buffer: String,
+}
+
+impl Events {
+    async fn open(service: &Service, query: &str, headers: &[(&str, &str)], user: &str) -> Self {
+        let response = Self::request(service, query, headers, user).await;
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { response, buffer: String::new() }
+    }
+
+    async fn request(
+        service: &Service,
+        query: &str,
+        headers: &[(&str, &str)],
+        user: &str,
+    ) -> reqwest::Response {
+        let url = format!("http://{}/v1/stream{query}", service.running.listen);
+        let mut request = http_client().get(url).bearer_auth(service.token(user));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        soon("a response", request.send()).await.unwrap()
+    }
+
+    /// The next block between empty lines; `None` at the end.
+    async fn block(&mut self) -> Option<String> {
+        loop {
+            if let Some((block, rest)) = self.buffer.split_once("\n\n") {
+                let block = block.to_owned();
+                self.buffer = rest.to_owned();
+                return Some(block);
+            }
+            match soon("bytes", self.response.chunk()).await {
+                Ok(Some(bytes)) => self.buffer.push_str(std::str::from_utf8(&bytes).unwrap()),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let block = self.block().await?;
+            let field =
+                |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+            if let Some(data) = field("data: ") {
+                let data = serde_json::from_str(&data).unwrap();
+                return Some(Event { id: field("id: ").unwrap(), event: field("event: ").unwrap(), data });
+            }
+        }
+    }
+
+    async fn take(&mut self, count: usize) -> Vec<Event> {
+        let mut events = Vec::new();
+        while events.len() < count {
+            events.push(self.next().await.expect("the stream goes on"));
+        }
+        events
+    }
+}
+
+/// A service with two answered messages of ada: ten entries.
+async fn with_history() -> Service {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    for message_id in ["m1", "m2"] {
+        client.message(message_id, "x").await;
+        service.answer("y").await;
+        client.until("agent_completed").await;
+    }
+    service
+}
+
+#[tokio::test]
+async fn del_2_the_stream_carries_the_same_entries_as_the_socket() {
+    let mut service = with_history().await;
+    let (mut client, _) = service.open("ada").await;
+    let mut reader = service.known("ada").await;
+    let ready = reader.hello(json!({})).await;
+    let mut frames = reader.until("caught_up").await;
+    frames.pop();
+    let mut stream = Events::open(&service, "", &[], "ada").await;
+    let epoch = ready["epoch"].as_str().unwrap().to_owned();
+    for (event, frame) in stream.take(10).await.iter().zip(&frames) {
+        assert_eq!(event.id, format!("{epoch}:{}", frame["offset"]));
+        assert_eq!(event.event, frame["type"].as_str().unwrap());
+        assert_eq!(&event.data, frame);
+    }
+    // And what comes, live.
+    client.message("m3", "more").await;
+    service.answer("there").await;
+    let live: Vec<_> = stream.take(5).await.into_iter().map(|event| event.event).collect();
+    assert_eq!(
+        live,
+        ["user_message", "agent_started", "agent_thinking", "agent_thinking", "agent_completed"]
+    );
+
+    let mut after = Events::open(&service, "?after=12", &[], "ada").await;
+    assert_eq!(after.take(3).await[0].data["offset"], 13);
+    let last_id = format!("{epoch}:13");
+    let mut resumed = Events::open(&service, "?after=1", &[("last-event-id", last_id.as_str())], "ada").await;
+    assert_eq!(resumed.next().await.unwrap().data["offset"], 14, "the id of the last event goes before");
+}
+
+#[tokio::test]
+async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap_event() {
+    let service = with_history().await;
+    let epoch = service.running.gateway().factory.epoch();
+    let elsewhere = format!("{}:7", Uuid::now_v7());
+    let mut stream = Events::open(&service, "", &[("last-event-id", elsewhere.as_str())], "ada").await;
+    let gap = stream.next().await.unwrap();
+    assert_eq!(
+        (gap.event.as_str(), gap.id, gap.data),
+        ("gap", format!("{epoch}:0"), json!({"from": 0, "to": 0}))
+    );
+    assert_eq!(stream.next().await.unwrap().data["offset"], 1);
+
+    let mut stream = Events::open(&service, "?after=99", &[], "ada").await;
+    let gap = stream.next().await.unwrap();
+    assert_eq!((gap.id, gap.data), (format!("{epoch}:10"), json!({"from": 11, "to": 99})));
+
+    let retention = Retention { age_ms_max: None, user_entries_max: Some(5) };
+    service.journal.trim(retention, Timestamp(0)).await.unwrap();
+    let mut stream = Events::open(&service, "", &[], "ada").await;
+    let gap = stream.next().await.unwrap();
+    assert_eq!((gap.event.as_str(), &gap.data["from"]), ("gap", &json!(1)));
+    let next = stream.next().await.unwrap();
+    assert_eq!(next.data["offset"].as_u64().unwrap(), gap.data["to"].as_u64().unwrap() + 1);
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_none_is_refused() {
+    let service = Service::start().await;
+    for (query, headers) in [
+        ("?after=x", vec![]),
+        ("?after=-1", vec![]),
+        ("", vec![("last-event-id", "12")]),
+        ("", vec![("last-event-id", "x:12")]),
+    ] {
+        let response = Events::request(&service, query, &headers, "ada").await;
+        assert_eq!(response.status(), 400, "{query} {headers:?}");
+        let problem: Value = response.json().await.unwrap();
+        assert_eq!(problem["code"], "invalid_field");
+    }
+    let url = format!("http://{}/v1/stream", service.running.listen);
+    assert_eq!(http_client().get(url).send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn iso_1_a_stream_carries_its_own_user_alone() {
+    let mut service = with_history().await;
+    let mut bens = Events::open(&service, "", &[], "ben").await;
+    let (mut ben, _) = service.open("ben").await;
+    ben.message("m1", "x").await;
+    service.answer("y").await;
+    for event in bens.take(5).await {
+        assert_eq!(event.data["user_id"], "ben");
+    }
+}
+
+#[tokio::test]
+async fn a_quiet_stream_says_that_it_is_alive_and_ends_with_the_service() {
+    let service = Service::with(GatewayLimits { heartbeat_ms: 20, ..GatewayLimits::DEFAULT }).await;
+    let mut stream = Events::open(&service, "", &[], "ada").await;
+    assert!(stream.block().await.unwrap().starts_with("retry: "));
+    assert_eq!(stream.block().await.unwrap(), ": keep-alive");
+    let drained = soon("the drain", service.running.drain()).await;
+    assert!(drained.connections_closed);
+    assert!(stream.next().await.is_none());
+    assert_eq!(service.running.gateway().admit.connections_open(), 0);
+}
+
+/// AUTH-3: a stream ends with its credential.
+#[tokio::test]
+async fn auth_3_a_stream_ends_with_its_credential() {
+    let service = Service::start().await;
+    let url = format!("http://{}/v1/stream", service.running.listen);
+    let token = service.token_until("ada", 300);
+    let response = http_client().get(url).bearer_auth(token).send().await.unwrap();
+    let mut stream = Events { response, buffer: String::new() };
+    assert!(stream.next().await.is_none());
+}
+
+/// DEL-4: a stream that nobody reads delays nobody.
+#[tokio::test]
+async fn del_4_a_stream_that_nobody_reads_delays_nobody() {
+    let mut service = Service::start().await;
+    let _stalled = Events::open(&service, "", &[], "ada").await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "flood").await;
+    let run = service.launched().await;
+    let flood = async {
+        for _ in 0..300 {
+            think(&run.port, &"x".repeat(60 * 1024)).await;
+        }
+        succeed(&run.port).await;
+    };
+    let ((), frames) = tokio::join!(flood, client.until("agent_completed"));
+    assert_eq!(offsets(&frames).len(), 303);
+}

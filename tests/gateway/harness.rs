@@ -1,0 +1,341 @@
+//! A service on a free port, and clients that know the wire and nothing else.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures_util::{SinkExt, StreamExt};
+use http::{HeaderValue, Request, Response};
+use quintet::{
+    gateway::limits::GatewayLimits,
+    journal::memory::MemoryJournal,
+    kernel::{
+        entry::{By, Call, CallResult, Thought, ThoughtKind},
+        ids::{AgentName, CallId, Timestamp, ToolName, UserId},
+        json::Json,
+        run::Ending,
+        user::AgentStep,
+    },
+    ops::{
+        config::Settings,
+        service::{self, Mode, Parts, Running},
+    },
+    runtime::clock,
+    user::{
+        agents::{Agents, Assignment, Treatment},
+        port::RunPort,
+    },
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, sync::mpsc};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream,
+    tungstenite::{self, Message, client::IntoClientRequest},
+};
+
+/// How long a test waits for what has to happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come in time"))
+}
+
+/// Looks until it is so: for what nobody announces.
+pub async fn until(so: impl Fn() -> bool) {
+    soon("what a test looks for", async {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+/// Hands every assignment to the test.
+struct Puppets(mpsc::UnboundedSender<Assignment>);
+
+impl Agents for Puppets {
+    fn default_agent(&self) -> AgentName {
+        AgentName::parse("puppet").unwrap()
+    }
+
+    fn find(&self, agent_name: &AgentName) -> Option<Treatment> {
+        (agent_name.as_str() == "puppet").then_some(Treatment { resumable: true })
+    }
+
+    fn is_idempotent(&self, _: &AgentName, _: &ToolName) -> bool {
+        false
+    }
+
+    fn launch(&self, assignment: Assignment) {
+        // A test that is over has no stage any more.
+        let _ = self.0.send(assignment);
+    }
+}
+
+pub struct Service {
+    pub running: Running,
+    pub journal: Arc<MemoryJournal>,
+    stage: mpsc::UnboundedReceiver<Assignment>,
+}
+
+impl Service {
+    pub async fn start() -> Self {
+        Self::with(GatewayLimits::DEFAULT).await
+    }
+
+    pub async fn with(gateway: GatewayLimits) -> Self {
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        let settings = Settings { listen: any_port, admin_listen: any_port, gateway, ..Settings::default() };
+        let (to_stage, stage) = mpsc::unbounded_channel();
+        let journal = Arc::new(MemoryJournal::default());
+        let parts =
+            Parts { journal: journal.clone(), agents: Arc::new(Puppets(to_stage)), described: Vec::new() };
+        let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
+        Self { running, journal, stage }
+    }
+
+    /// A token for `user`, good for long.
+    pub fn token(&self, user: &str) -> String {
+        self.token_until(user, u64::MAX)
+    }
+
+    /// A token for `user` that expires `in_ms` from now, rounded up to the second of its claim.
+    pub fn token_until(&self, user: &str, in_ms: u64) -> String {
+        let login = self.running.gateway().dev.clone().unwrap();
+        let life_ms = quintet::gateway::dev::TOKEN_SECONDS * 1000;
+        let issued = clock::now().0 - life_ms.saturating_sub(in_ms.min(life_ms - 999) + 999);
+        login.login(UserId::parse(user).unwrap(), Timestamp(issued)).unwrap().0
+    }
+
+    pub async fn ticket(&self, user: &str) -> String {
+        let response = soon("a ticket", self.http("POST", "/v1/tickets", user)).await;
+        let body: Value = response.json().await.unwrap();
+        body["ticket"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn http(&self, method: &str, path: &str, user: &str) -> reqwest::Response {
+        let url = format!("http://{}{path}", self.running.listen);
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = http_client().request(method, url).bearer_auth(self.token(user));
+        request.send().await.unwrap()
+    }
+
+    /// The handshake of a client, before it is sent.
+    pub fn request(&self) -> Request<()> {
+        format!("ws://{}/v1/ws", self.running.listen).into_client_request().unwrap()
+    }
+
+    pub async fn connect(&self, request: Request<()>) -> Client {
+        self.try_connect(request).await.unwrap_or_else(|r| panic!("refused: {}", r.status()))
+    }
+
+    pub async fn try_connect(&self, request: Request<()>) -> Result<Client, Response<Option<Vec<u8>>>> {
+        match soon("an answer to the handshake", tokio_tungstenite::connect_async(request)).await {
+            Ok((ws, _)) => Ok(Client { ws }),
+            Err(tungstenite::Error::Http(response)) => Err(*response),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A socket that nobody is known on.
+    pub async fn stranger(&self) -> Client {
+        self.connect(self.request()).await
+    }
+
+    /// A socket whose handshake was authenticated as `user`.
+    pub async fn known(&self, user: &str) -> Client {
+        self.connect(with_bearer(self.request(), &self.token(user))).await
+    }
+
+    /// An open connection of `user`, all caught up; and its `ready`.
+    pub async fn open(&self, user: &str) -> (Client, Value) {
+        let mut client = self.known(user).await;
+        let ready = client.hello(json!({})).await;
+        client.until("caught_up").await;
+        (client, ready)
+    }
+
+    /// The next run that wants to be carried out.
+    pub async fn launched(&mut self) -> Assignment {
+        soon("a run", self.stage.recv()).await.expect("the service is there")
+    }
+
+    /// Carries the next run out: one thought, one answer, success.
+    pub async fn answer(&mut self, text: &str) {
+        let run = self.launched().await;
+        think(&run.port, "hm").await;
+        say(&run.port, text).await;
+        succeed(&run.port).await;
+    }
+}
+
+pub fn http_client() -> reqwest::Client {
+    // Every client of reqwest wants one, though nothing here is encrypted; the first one stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+pub fn with_bearer(mut request: Request<()>, token: &str) -> Request<()> {
+    let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+    request.headers_mut().insert("authorization", value);
+    request
+}
+
+pub async fn think(port: &RunPort, delta: &str) {
+    let thought = Thought { kind: ThoughtKind::Reasoning, delta: delta.to_owned(), reset: false };
+    port.post(AgentStep::Think(thought)).await.unwrap();
+}
+
+pub async fn say(port: &RunPort, delta: &str) {
+    let thought = Thought { kind: ThoughtKind::Answer, delta: delta.to_owned(), reset: false };
+    port.post(AgentStep::Think(thought)).await.unwrap();
+}
+
+pub async fn open_call(port: &RunPort, call_id: &str, by: By) {
+    let (call_id, tool_name) = (CallId::parse(call_id).unwrap(), ToolName::parse("look").unwrap());
+    let call = Call { call_id, tool_name, parameters: Json::empty_object(), by };
+    port.take(AgentStep::Open(call)).await.unwrap();
+}
+
+pub async fn close_call(port: &RunPort, call_id: &str) {
+    let call_id = CallId::parse(call_id).unwrap();
+    port.take(AgentStep::Close { call_id, result: CallResult::ok(Json::null()) }).await.unwrap();
+}
+
+pub async fn succeed(port: &RunPort) {
+    port.take(AgentStep::Complete(Ending::Succeeded { usage: None })).await.unwrap();
+}
+
+pub struct Client {
+    pub ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+/// What a client hears.
+#[derive(Debug, PartialEq)]
+pub enum Heard {
+    Frame(Value),
+    Closed(u16),
+    /// The socket ended without a close frame.
+    Broken,
+}
+
+impl Client {
+    pub async fn say(&mut self, frame: Value) {
+        self.say_text(&frame.to_string()).await;
+    }
+
+    pub async fn say_text(&mut self, text: &str) {
+        self.say_message(Message::text(text)).await;
+    }
+
+    pub async fn say_message(&mut self, message: Message) {
+        soon("room in the socket", self.ws.send(message)).await.unwrap();
+    }
+
+    pub async fn hear(&mut self) -> Heard {
+        loop {
+            match soon("a frame", self.ws.next()).await {
+                Some(Ok(Message::Text(text))) => return Heard::Frame(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(close))) => return Heard::Closed(close.unwrap().code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Heard::Broken,
+            }
+        }
+    }
+
+    /// The next frame, which has to be one.
+    pub async fn frame(&mut self) -> Value {
+        match self.hear().await {
+            Heard::Frame(frame) => frame,
+            other => panic!("{other:?} instead of a frame"),
+        }
+    }
+
+    /// The next frame, which has to be of this type.
+    pub async fn expect(&mut self, kind: &str) -> Value {
+        let frame = self.frame().await;
+        assert_eq!(frame["type"], kind, "{frame}");
+        frame
+    }
+
+    /// The next frame, which has to be an `error` of this code that leaves the connection alive.
+    pub async fn expect_error(&mut self, code: &str) -> Value {
+        let error = self.expect("error").await;
+        assert_eq!((&error["code"], &error["fatal"]), (&json!(code), &json!(false)), "{error}");
+        error
+    }
+
+    /// Frames up to and with the first of this type.
+    pub async fn until(&mut self, kind: &str) -> Vec<Value> {
+        let mut frames = Vec::new();
+        loop {
+            let frame = self.frame().await;
+            let last = frame["type"] == kind;
+            frames.push(frame);
+            if last {
+                return frames;
+            }
+        }
+    }
+
+    /// The code that the connection closes with, whatever came before.
+    pub async fn closed(&mut self) -> u16 {
+        loop {
+            match self.hear().await {
+                Heard::Frame(_) => {}
+                Heard::Closed(code) => return code,
+                Heard::Broken => panic!("the socket ended without a close frame"),
+            }
+        }
+    }
+
+    /// The code that the service answers a close with; none if the socket just ended.
+    pub async fn ws_end(&mut self) -> Option<u16> {
+        loop {
+            match soon("the end", self.ws.next()).await {
+                Some(Ok(Message::Close(close))) => return close.map(|close| close.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    /// Code and reason of the close frame, which has to be next.
+    pub async fn close_frame(&mut self) -> (u16, String) {
+        match soon("the close", self.ws.next()).await {
+            Some(Ok(Message::Close(Some(close)))) => (close.code.into(), close.reason.to_string()),
+            other => panic!("{other:?} instead of a close"),
+        }
+    }
+
+    /// Says `hello` and hears `ready`, the first frame (CONN-2).
+    pub async fn hello(&mut self, fields: Value) -> Value {
+        let mut hello = json!({"type": "hello"});
+        hello.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        self.say(hello).await;
+        self.expect("ready").await
+    }
+
+    /// Nothing but a pong is ahead: whatever was sent before has been dealt with.
+    pub async fn alive(&mut self) {
+        self.say(json!({"type": "ping", "nonce": "alive"})).await;
+        let pong = self.expect("pong").await;
+        assert_eq!(pong["nonce"], "alive");
+    }
+
+    pub async fn message(&mut self, message_id: &str, text: &str) {
+        self.say(json!({"type": "send_message", "message_id": message_id, "thread_id": "t", "text": text}))
+            .await;
+    }
+}
+
+pub fn offsets(frames: &[Value]) -> Vec<u64> {
+    frames
+        .iter()
+        .filter_map(|frame| {
+            frame["run_id"].as_str().and(frame["timestamp"].as_u64()).and(frame["offset"].as_u64())
+        })
+        .collect()
+}
+
+pub fn types(frames: &[Value]) -> Vec<&str> {
+    frames.iter().map(|frame| frame["type"].as_str().unwrap()).collect()
+}

@@ -1,0 +1,12 @@
+//! The gateway from outside, over real sockets: what a client may send, what it is told, how it ends.
+//!
+//! The service is the whole one but for its agents, whose every step a test takes by hand, and its
+//! journal, which is in memory and can be told to fail. A test waits for events, never for time; what
+//! does not come within [`harness::PATIENCE`] is a failure.
+
+mod delivery;
+mod ends;
+mod events;
+mod frames;
+mod handshake;
+mod harness;
