@@ -3,9 +3,9 @@
 //! Guarantee: [`decode`] undoes [`encode`] exactly, and an encoded entry is one flat JSON object on one
 //! line, without a raw line feed, its keys always in the same order.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, io};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use serde::{Deserialize, Serialize};
 
 use super::shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage};
@@ -71,8 +71,54 @@ pub fn encode(user_id: &UserId, entry: &Entry, out: &mut BytesMut) {
 }
 
 fn write_shape(out: &mut BytesMut, shape: &impl Serialize) {
-    serde_json::to_writer(out.writer(), shape)
-        .expect("a growing buffer takes every byte, and every key is a string");
+    let mut gather = Gather { out, held: [0; HELD_BYTES], len: 0 };
+    serde_json::to_writer(&mut gather, shape).expect("memory takes every byte, and every key is a string");
+    gather.pass_on();
+}
+
+/// Gathers the many small pieces that a serializer writes: a [`BytesMut`] takes few large ones at less
+/// than half the cost.
+struct Gather<'a> {
+    out: &'a mut BytesMut,
+    held: [u8; HELD_BYTES],
+    len: usize,
+}
+
+const HELD_BYTES: usize = 512;
+
+impl Gather<'_> {
+    #[inline(never)]
+    fn pass_on(&mut self) {
+        self.out.extend_from_slice(&self.held[..self.len]);
+        self.len = 0;
+    }
+}
+
+impl io::Write for Gather<'_> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.write_all(piece)?;
+        Ok(piece.len())
+    }
+
+    // Most pieces are a few bytes whose number the compiler knows, if it sees both sides.
+    #[inline(always)]
+    fn write_all(&mut self, piece: &[u8]) -> io::Result<()> {
+        if piece.len() > HELD_BYTES - self.len {
+            self.pass_on();
+        }
+        match self.held.get_mut(self.len..self.len + piece.len()) {
+            Some(room) => {
+                room.copy_from_slice(piece);
+                self.len += piece.len();
+            }
+            None => self.out.extend_from_slice(piece),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Reads one encoded entry, as for recovery from a journal.
@@ -88,8 +134,7 @@ pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
     }
     // A tagged enum would buffer the fields and lose the text of JSON that passes through: the tag is
     // read first, then the shape.
-    let Tag { name } = serde_json::from_slice(line)?;
-    Ok(match &*name {
+    Ok(match &*tag(line)? {
         "user_message" => {
             let s: UserMessage<'_> = serde_json::from_slice(line)?;
             entry!(s, Body::UserMessage { message_id: s.message_id.into_owned(), text: s.text.into_owned() })
@@ -139,6 +184,15 @@ pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
         }
         _ => return Err(DecodeError::UnknownType),
     })
+}
+
+/// The type of an entry: what stands first in a line of ours, or wherever else it stands.
+fn tag(line: &[u8]) -> Result<Cow<'_, str>, DecodeError> {
+    let first = line.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
+    match first.and_then(|name| std::str::from_utf8(name).ok()) {
+        Some(name) => Ok(Cow::Borrowed(name)),
+        None => Ok(serde_json::from_slice::<Tag<'_>>(line)?.name),
+    }
 }
 
 /// Bytes that are not an encoded entry. The fault is the storage's.
@@ -253,6 +307,29 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_may_have_any_length() {
+        let mut entry = sample::one_of_each().remove(2);
+        for length in (0..2 * HELD_BYTES).chain([65_536, 1_000_000]) {
+            let delta: String = ["x", "\n", "é"].iter().cycle().take(length).copied().collect();
+            let thought = Thought { kind: crate::kernel::entry::ThoughtKind::Answer, delta, reset: false };
+            entry.body = Body::Event { seq: crate::kernel::ids::Seq(2), event: Event::Thinking(thought) };
+            assert_eq!(decode(line(&sample::ann(), &entry).as_bytes()).unwrap().1, entry, "{length}");
+        }
+        let mut out = BytesMut::from(&b"before"[..]);
+        encode(&sample::ann(), &entry, &mut out);
+        assert!(out.starts_with(b"before{\"type\":"), "what was there stays");
+    }
+
+    #[test]
+    fn the_type_may_stand_anywhere() {
+        let line = line(&sample::ann(), &sample::one_of_each()[0]);
+        let moved = line
+            .replace("{\"type\":\"user_message\",", "{ ")
+            .replace('}', ",\"type\":\"user_\\u006dessage\"}");
+        assert_eq!(decode(moved.as_bytes()).unwrap().1, sample::one_of_each()[0]);
+    }
+
+    #[test]
     fn lines_of_another_kind_are_refused() {
         let line = line(&sample::ann(), &sample::one_of_each()[3]);
         for (from, to) in [
@@ -272,7 +349,7 @@ mod tests {
     fn nanoseconds_of_an_entry() {
         let user_id = sample::ann();
         for entry in sample::one_of_each() {
-            let (mut out, rounds) = (BytesMut::with_capacity(1 << 20), 200_000);
+            let (mut out, rounds) = (BytesMut::with_capacity(1 << 20), 10_000);
             let encode_ns = nanoseconds(rounds, || {
                 out.clear();
                 encode(&user_id, &entry, &mut out);
@@ -287,11 +364,15 @@ mod tests {
         }
     }
 
+    /// The best of several goes: whatever else the machine does only adds.
     fn nanoseconds(rounds: u32, mut work: impl FnMut()) -> u128 {
-        let start = tokio::time::Instant::now();
-        for _ in 0..rounds {
-            work();
-        }
-        start.elapsed().as_nanos() / u128::from(rounds)
+        let go = |work: &mut dyn FnMut()| {
+            let start = tokio::time::Instant::now();
+            for _ in 0..rounds {
+                work();
+            }
+            start.elapsed().as_nanos() / u128::from(rounds)
+        };
+        (0..20).map(|_| go(&mut work)).min().unwrap_or_default()
     }
 }
