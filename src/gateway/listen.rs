@@ -2,7 +2,8 @@
 //! the service ends.
 //!
 //! Guarantees: never more than `sockets_max` sockets are open, those that became WebSockets included;
-//! a peer that does not send the head of a request in time is gone; what is open when the service
+//! a peer that does not send the head of a request in time is gone, and so is one that reads nothing of
+//! its answer; what is open when the service
 //! closes ends by itself, each request answered to its end (CONN-6).
 
 use std::{
@@ -22,6 +23,7 @@ use hyper_util::{
 use tokio::{
     io::{self, AsyncRead, AsyncWrite, ReadBuf},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep, sleep_until},
 };
 
 use super::{
@@ -45,7 +47,7 @@ pub async fn serve<L: Listener>(
         let accepted = async {
             let permit = room.clone().acquire_owned().await.expect("nobody closes this semaphore");
             let (socket, _) = listener.accept().await;
-            Counted { socket, _permit: permit }
+            Counted { socket, stall: Stall::new(limits), _permit: permit }
         };
         let socket = tokio::select! {
             biased;
@@ -81,9 +83,11 @@ where
     }
 }
 
-/// A socket that holds its place among `sockets_max` for as long as it is open, whatever it becomes.
+/// A socket that holds its place among `sockets_max` for as long as it is open, whatever it becomes, and
+/// that breaks if its peer takes nothing for too long.
 struct Counted<S> {
     socket: S,
+    stall: Stall,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -99,7 +103,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+        let written = Pin::new(&mut self.socket).poll_write(cx, buf);
+        self.stall.watch(written, cx)
     }
 
     fn poll_write_vectored(
@@ -107,7 +112,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, bufs);
+        self.stall.watch(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -120,5 +126,35 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+/// Breaks a write that waits too long: an answer or an event stream that nobody reads would otherwise
+/// hold its place, and its user's machines, for ever (DEL-4, ISO-5).
+struct Stall {
+    wait: Duration,
+    /// Since the last write that had to wait; kept for its memory.
+    waiting: Option<Pin<Box<Sleep>>>,
+    waits: bool,
+}
+
+impl Stall {
+    fn new(limits: GatewayLimits) -> Self {
+        // A WebSocket says so itself before this: it has a close code for it (CONN-5).
+        let wait = Duration::from_millis(2 * limits.stall_wait_ms_max);
+        Self { wait, waiting: None, waits: false }
+    }
+
+    fn watch(&mut self, written: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.waits = false;
+            return written;
+        }
+        let deadline = Instant::now() + self.wait;
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if !std::mem::replace(&mut self.waits, true) {
+            waiting.as_mut().reset(deadline);
+        }
+        waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }

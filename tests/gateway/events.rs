@@ -8,7 +8,7 @@ use quintet::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Service, http_client, offsets, soon, succeed, think};
+use crate::harness::{Service, http_client, offsets, soon, succeed, think, until};
 
 #[derive(Debug, PartialEq)]
 struct Event {
@@ -202,10 +202,11 @@ async fn auth_3_a_stream_ends_with_its_credential() {
     assert!(stream.next().await.is_none());
 }
 
-/// DEL-4: a stream that nobody reads delays nobody.
-#[tokio::test]
-async fn del_4_a_stream_that_nobody_reads_delays_nobody() {
-    let mut service = Service::start().await;
+/// DEL-4, ISO-5: a stream that nobody reads delays nobody, and is let go in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn del_4_a_stream_that_nobody_reads_delays_nobody_and_is_let_go() {
+    let limits = GatewayLimits { stall_wait_ms_max: 400, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
     let _stalled = Events::open(&service, "", &[], "ada").await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "flood").await;
@@ -218,4 +219,7 @@ async fn del_4_a_stream_that_nobody_reads_delays_nobody() {
     };
     let ((), frames) = tokio::join!(flood, client.until("agent_completed"));
     assert_eq!(offsets(&frames).len(), 303);
+    let gateway = service.running.gateway().clone();
+    until(|| gateway.admit.connections_open() == 1).await;
+    client.alive().await;
 }

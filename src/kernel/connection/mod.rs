@@ -20,12 +20,14 @@
 //!
 //! - [`input`], [`effect`]: what happened, and what is to be done, in order
 //! - [`resume`]: where a cursor goes on, or what is missing
-//! - [`machine`]: the states
+//! - [`states`]: the table; [`shared`], [`session`]: what the states hold
 
 pub mod effect;
 pub mod input;
-mod machine;
 pub mod resume;
+mod session;
+mod shared;
+mod states;
 #[cfg(test)]
 mod tests;
 
@@ -33,15 +35,13 @@ use std::hash::{Hash, Hasher};
 
 use statig::blocking::{InitializedStateMachine, IntoStateMachineExt};
 
-use self::{
-    effect::Turn,
-    machine::{Machine, Peer, State},
-};
+use self::{effect::Turn, session::Peer, shared::Machine, states::State};
 pub use self::{
     effect::{Cause, Effect, Effects, Fault, ServerFrame, Timer},
     input::{Asked, Input, InputName, Unattached, Unverified},
-    machine::{Limits, Phase},
     resume::{Gap, Resumption},
+    session::Phase,
+    shared::Limits,
 };
 use crate::kernel::ticket::Identity;
 

@@ -6,126 +6,10 @@ use super::{
     effect::{Cause, Effect, Fault, ServerFrame, Timer, Turn},
     input::{Asked, Input, Unattached, Unverified},
     resume::Resumption,
+    session::{Backlog, Flow, Peer, Phase, Ping, Session},
+    shared::Machine,
 };
 use crate::kernel::{ids::Offset, ticket::Identity};
-
-/// How much one connection may ask for; named in the documentation of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Limits {
-    /// Frames that cannot be understood; the last of them closes the connection (CONN-4).
-    pub unclear_frames_max: u16,
-    /// Frames beyond the rate within one heartbeat; the last of them closes the connection.
-    pub throttled_frames_max: u16,
-    /// Commands that are carried out at once; further ones wait in the socket.
-    pub commands_max: u16,
-    /// Frames sent in answer to the client while the socket takes no more; further ones wait unread.
-    pub waiting_replies_max: u16,
-}
-
-impl Limits {
-    /// What the service runs with unless it is told otherwise.
-    pub const DEFAULT: Limits = Limits {
-        unclear_frames_max: 16,
-        throttled_frames_max: 64,
-        commands_max: 16,
-        waiting_replies_max: 32,
-    };
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// What every state shares: the bounds, and how much of them is used.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Machine {
-    limits: Limits,
-    unclear: u16,
-    throttled: u16,
-    commands: u16,
-    writing: Writing,
-}
-
-/// Whether the socket still has to take something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Writing {
-    Idle,
-    /// A flush is under way; `replies` frames were sent in answer to the client since it began.
-    Busy {
-        replies: u16,
-    },
-}
-
-/// Who is at the other end before `hello`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Peer {
-    Unknown,
-    /// The upgrade request was authenticated.
-    Known(Identity),
-}
-
-/// An open connection: whose it is, and how far it has got.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Session {
-    identity: Identity,
-    /// The offset of the last entry sent; what comes next is the one after (DEL-2).
-    sent: Offset,
-    flow: Flow,
-    ping: Ping,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Flow {
-    /// The next chunk is being fetched.
-    Fetching,
-    /// A chunk is on its way to the socket; the next is not fetched before it is there (DEL-4).
-    Sending,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Ping {
-    None,
-    /// The peer owes an answer.
-    Unanswered,
-}
-
-/// What a connection still has to catch up with when a drain begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Backlog {
-    Until(Offset),
-    None,
-}
-
-/// Where a connection is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    Handshaking,
-    Verifying,
-    Attaching,
-    Replaying,
-    Live,
-    Draining,
-    /// The drain is over but for the last entries.
-    Leaving,
-    Closed(Cause),
-}
-
-impl Machine {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, unclear: 0, throttled: 0, commands: 0, writing: Writing::Idle }
-    }
-
-    /// Whether the client may have one more frame acted on.
-    pub(super) fn has_room(&self) -> bool {
-        let answered = match self.writing {
-            Writing::Idle => true,
-            Writing::Busy { replies } => replies < self.limits.waiting_replies_max,
-        };
-        answered && self.commands < self.limits.commands_max
-    }
-}
 
 #[state_machine(
     initial = "State::handshaking(Peer::Unknown)",
@@ -487,57 +371,6 @@ impl Machine {
 }
 
 impl Machine {
-    fn is_writing(&self) -> bool {
-        self.writing != Writing::Idle
-    }
-
-    /// Sends something that the service itself has to say.
-    fn send(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
-        turn.order(Effect::Send(frame));
-        self.flush(turn);
-    }
-
-    /// Sends something because of a frame of the client, which may send only so many of them ahead.
-    fn reply(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
-        self.send(frame, turn);
-        self.replied();
-    }
-
-    fn replied(&mut self) {
-        if let Writing::Busy { replies } = &mut self.writing {
-            *replies = replies.saturating_add(1);
-        }
-    }
-
-    /// One flush takes along whatever is sent until it is done.
-    fn flush(&mut self, turn: &mut Turn<'_>) {
-        if self.writing == Writing::Idle {
-            self.writing = Writing::Busy { replies: 0 };
-            turn.order(Effect::Flush);
-            turn.order(Effect::Arm(Timer::Stall));
-        }
-    }
-
-    fn wrote(&mut self, turn: &mut Turn<'_>) {
-        self.writing = Writing::Idle;
-        turn.order(Effect::Disarm(Timer::Stall));
-    }
-
-    fn deliver(&mut self, session: &mut Session, last: Offset, turn: &mut Turn<'_>) {
-        session.sent = last;
-        session.flow = Flow::Sending;
-        turn.order(Effect::SendChunk);
-        self.flush(turn);
-    }
-
-    fn flushed(&mut self, session: &mut Session, through: Offset, turn: &mut Turn<'_>) {
-        self.wrote(turn);
-        if session.flow == Flow::Sending {
-            session.flow = Flow::Fetching;
-            turn.order(Effect::ReadOn { after: session.sent, through });
-        }
-    }
-
     fn misunderstood(&mut self, fault: Fault, turn: &mut Turn<'_>) -> Outcome<State> {
         self.unclear += 1;
         let fatal = self.unclear >= self.limits.unclear_frames_max;
@@ -555,22 +388,6 @@ impl Machine {
 fn close(cause: Cause, turn: &mut Turn<'_>) -> Outcome<State> {
     turn.order(Effect::Close(cause));
     Transition(State::closed(cause))
-}
-
-impl Peer {
-    fn may_be(&self, identity: &Identity) -> bool {
-        match self {
-            Peer::Unknown => true,
-            Peer::Known(known) => known.user_id == identity.user_id,
-        }
-    }
-}
-
-impl Session {
-    /// Whether these entries are asked for and follow those sent (DEL-2).
-    fn expects(&self, first: Offset, last: Offset) -> bool {
-        self.flow == Flow::Fetching && first.0.checked_sub(1) == Some(self.sent.0) && first <= last
-    }
 }
 
 impl State {
