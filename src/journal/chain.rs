@@ -3,18 +3,36 @@
 //!
 //! ```text
 //!   h0 = BLAKE3-derive-key("quintet journal chain v1", origin epoch ‖ user id)
-//!   hi = BLAKE3(hi-1 ‖ encoded line i, without its line feed)
+//!   hi = BLAKE3(hi-1 ‖ BLAKE3(encoded line i, without its line feed))
 //! ```
 //!
-//! The start binds the chain to its owner, so that equal entries of two users hash apart (ISO-2).
+//! The start binds the chain to its owner, so that equal entries of two users hash apart (ISO-2). A
+//! line enters by its digest, so that a chain can be verified across lines that are not shown.
 
 use std::fmt;
 
 use crate::kernel::ids::{Epoch, UserId};
 
+/// The hash of one encoded line, without its line feed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LineDigest(pub [u8; 32]);
+
 /// The hash after some line of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChainHash(pub [u8; 32]);
+
+impl LineDigest {
+    /// Bytes of a digest that are stored beside a line: enough to tell which of many was damaged.
+    pub const SHORT_BYTES: usize = 8;
+
+    pub fn of(line: &[u8]) -> Self {
+        Self(blake3::hash(line).into())
+    }
+
+    pub fn short(&self) -> [u8; Self::SHORT_BYTES] {
+        self.0[..Self::SHORT_BYTES].try_into().expect("a digest has 32 bytes")
+    }
+}
 
 impl ChainHash {
     /// The hash before the first line. `origin` is the epoch under which the journal was created.
@@ -24,28 +42,53 @@ impl ChainHash {
         Self(hasher.finalize().into())
     }
 
-    /// The hash after `line` (without its line feed), which follows here.
-    pub fn then(self, line: &[u8]) -> Self {
-        Self(blake3::Hasher::new().update(&self.0).update(line).finalize().into())
-    }
-
-    /// The inverse of `Display`.
-    pub fn parse(text: &str) -> Option<Self> {
-        blake3::Hash::from_hex(text).ok().map(|hash| Self(hash.into()))
+    /// The hash after the line of this digest, which follows here.
+    pub fn then(self, line: LineDigest) -> Self {
+        let mut both = [0; 64];
+        both[..32].copy_from_slice(&self.0);
+        both[32..].copy_from_slice(&line.0);
+        Self(blake3::hash(&both).into())
     }
 }
 
-impl fmt::Display for ChainHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        blake3::Hash::from_bytes(self.0).fmt(f)
-    }
+macro_rules! hex {
+    ($name:ident) => {
+        impl $name {
+            /// The inverse of `Display`.
+            pub fn parse(text: &str) -> Option<Self> {
+                blake3::Hash::from_hex(text).ok().map(|hash| Self(hash.into()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                blake3::Hash::from_bytes(self.0).fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+                Self::parse(&text).ok_or_else(|| serde::de::Error::custom("a hash is 64 hexadecimal digits"))
+            }
+        }
+    };
 }
 
-impl fmt::Debug for ChainHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+hex!(LineDigest);
+hex!(ChainHash);
 
 #[cfg(test)]
 mod tests {
@@ -57,10 +100,11 @@ mod tests {
         let other = Epoch::parse("018f3c2e-7b1a-7c3d-8e4f-0123456789ac").unwrap();
         let (a, b) = (UserId::parse("a").unwrap(), UserId::parse("b").unwrap());
         let start = ChainHash::start(epoch, &a);
+        let then = |lines: &[&[u8]]| lines.iter().fold(start, |chain, line| chain.then(LineDigest::of(line)));
         assert_ne!(start, ChainHash::start(epoch, &b), "the owner (ISO-2)");
         assert_ne!(start, ChainHash::start(other, &a), "the journal");
-        assert_ne!(start.then(b"x").then(b"y"), start.then(b"y").then(b"x"), "the order");
-        assert_ne!(start.then(b"x").then(b"y"), start.then(b"xy"), "where a line ends");
+        assert_ne!(then(&[b"x", b"y"]), then(&[b"y", b"x"]), "the order");
+        assert_ne!(then(&[b"x", b"y"]), then(&[b"xy"]), "where a line ends");
         assert_eq!(ChainHash::parse(&start.to_string()), Some(start));
     }
 }

@@ -5,4 +5,5 @@ mod crash;
 mod folder;
 mod reference;
 mod retention;
+#[allow(dead_code, reason = "shared with the tests of the audit")]
 mod support;

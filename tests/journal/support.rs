@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::BytesMut;
 use quintet::{
     journal::{
         Batch, Journal, Lines, Log, ReadLimit,
@@ -10,9 +11,11 @@ use quintet::{
         sqlite::{SqliteJournal, SqliteOptions},
     },
     kernel::{
-        entry::{Body, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
-        ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, UserId},
+        entry::{Body, By, Call, CallResult, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
+        ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+        json::Json,
     },
+    wire::entry::encode,
 };
 use tempfile::TempDir;
 
@@ -56,7 +59,8 @@ pub struct Scribe {
     pub head: Offset,
     pub now: u64,
     seqs: HashMap<RunId, (ThreadId, Seq)>,
-    entries: Vec<Entry>,
+    /// Each with its line, as it is to be stored.
+    entries: Vec<(Entry, String)>,
 }
 
 impl Scribe {
@@ -86,9 +90,37 @@ impl Scribe {
         self.event(number, Event::Thinking(thought))
     }
 
+    pub fn open(&mut self, number: u64, call_id: &str, by: By) -> &mut Self {
+        let (call_id, tool_name) = (CallId::parse(call_id).unwrap(), ToolName::parse("tool").unwrap());
+        self.event(
+            number,
+            Event::ToolExecuting(Call { call_id, tool_name, parameters: Json::empty_object(), by }),
+        )
+    }
+
+    pub fn close(&mut self, number: u64, call_id: &str) -> &mut Self {
+        let (call_id, tool_name) = (CallId::parse(call_id).unwrap(), ToolName::parse("tool").unwrap());
+        let result = CallResult::ok(Json::null());
+        self.event(number, Event::ToolCompleted { call_id, tool_name, result, duration_ms: 1 })
+    }
+
+    /// An end whose response is that of [`Scribe::think`] with "a", if it succeeds.
     pub fn completed(&mut self, number: u64, status: RunStatus) -> &mut Self {
-        let completion =
-            Completion { status, final_response: None, error: None, duration_ms: 1, usage: None };
+        let thought = self
+            .entries
+            .iter()
+            .any(|(entry, _)| matches!(&entry.body, Body::Event { event: Event::Thinking(_), .. }));
+        let final_response =
+            (status == RunStatus::Succeeded).then(|| if thought { "a".into() } else { String::new() });
+        self.ended(number, status, final_response)
+    }
+
+    pub fn succeeded(&mut self, number: u64, final_response: &str) -> &mut Self {
+        self.ended(number, RunStatus::Succeeded, Some(final_response.into()))
+    }
+
+    fn ended(&mut self, number: u64, status: RunStatus, final_response: Option<String>) -> &mut Self {
+        let completion = Completion { status, final_response, error: None, duration_ms: 1, usage: None };
         self.event(number, Event::Completed(completion))
     }
 
@@ -96,7 +128,7 @@ impl Scribe {
     pub fn whole_run(&mut self, number: u64, thread_id: &str) -> &mut Self {
         let message_id = format!("m{number}");
         self.message(number, thread_id, &message_id).started(number, &message_id);
-        self.think(number, "a").think(number, "b").completed(number, RunStatus::Succeeded)
+        self.think(number, "a").think(number, "b").succeeded(number, "ab")
     }
 
     pub fn event(&mut self, number: u64, event: Event) -> &mut Self {
@@ -109,26 +141,47 @@ impl Scribe {
     fn push(&mut self, run_id: RunId, thread_id: ThreadId, body: Body) -> &mut Self {
         self.head = self.head.next();
         self.now += 1;
-        self.entries.push(Entry {
+        self.write(Entry {
             offset: self.head,
             thread_id,
             run_id,
             timestamp: Timestamp(self.now),
             agent_name: AgentName::parse("assistant").unwrap(),
             body,
-        });
+        })
+    }
+
+    /// Takes an entry as it is.
+    pub fn write(&mut self, entry: Entry) -> &mut Self {
+        self.head = entry.offset;
+        let line = line(&self.user_id, &entry);
+        self.entries.push((entry, line));
+        self
+    }
+
+    /// Changes what is stored for the last entry, and not what is indexed.
+    pub fn edit(&mut self, change: impl FnOnce(&mut serde_json::Value)) -> &mut Self {
+        let (_, line) = self.entries.last_mut().unwrap();
+        let mut value = serde_json::from_str(line).unwrap();
+        change(&mut value);
+        *line = value.to_string();
         self
     }
 
     /// What was collected, to be appended.
     pub fn batch(&mut self) -> Batch {
-        let entries = std::mem::take(&mut self.entries);
-        let expected = Offset(self.head.0 - entries.len() as u64);
+        let written = std::mem::take(&mut self.entries);
+        let expected = Offset(self.head.0 - written.len() as u64);
         let mut lines = LinesBuilder::new(expected.next());
-        for entry in &entries {
-            lines.push(|bytes| bytes.extend_from_slice(line(&self.user_id, entry).as_bytes()));
+        for (_, line) in &written {
+            lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
+        let entries = written.into_iter().map(|(entry, _)| entry).collect();
         Batch { expected, entries, lines: lines.finish() }
+    }
+
+    pub async fn append_to(&mut self, journal: &dyn Journal) {
+        self.append(&journal.log(&self.user_id)).await;
     }
 
     pub async fn append(&mut self, log: &Arc<dyn Log>) {
@@ -137,9 +190,10 @@ impl Scribe {
     }
 }
 
-/// What these tests store for an entry: all that tells it from every other.
 pub fn line(user_id: &UserId, entry: &Entry) -> String {
-    serde_json::json!({"offset": entry.offset, "user": user_id, "entry": format!("{entry:?}")}).to_string()
+    let mut bytes = BytesMut::new();
+    encode(user_id, entry, &mut bytes);
+    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 pub fn texts(lines: &Lines) -> Vec<(u64, String)> {

@@ -49,7 +49,7 @@ impl<'a> Changes<'a> {
                     });
                 }
                 Body::Event { event: Event::Started { .. }, .. } => {
-                    changes.run(entry.run_id).started = Some(entry.offset);
+                    changes.run(entry.run_id).started.get_or_insert(entry.offset);
                 }
                 Body::Event { event: Event::Completed(completion), .. } => {
                     changes.run(entry.run_id).completed = Some((entry.offset, completion.status));

@@ -23,6 +23,7 @@ pub mod schema;
 mod trim;
 mod writer;
 
+pub(crate) use self::writer::checksum;
 pub use self::{engine::SqliteJournal, fault::OpenError, options::SqliteOptions};
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ pub(super) const USERS_AT_HAND_MAX: usize = 65_536;
 pub(super) const TRIM_ROWS_MAX: usize = 512;
 /// Users that one turn of trimming looks at.
 pub(super) const TRIM_USERS_MAX: usize = 256;
+/// Bytes of a database page.
+pub(super) const PAGE_BYTES: u32 = 8192;
 /// Pages in the write-ahead log at which the writer moves them into the database.
 pub(super) const CHECKPOINT_PAGES: u32 = 4000;
 /// Bytes that the write-ahead log keeps on disk once it has been moved into the database.

@@ -10,7 +10,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, param
 
 use super::{
     fault::{OpenError, open_fault},
-    options::{CHECKPOINT_PAGES, LOG_KEPT_BYTES_MAX, READER_CACHE_KIB, STATEMENTS_MAX, WRITER_CACHE_KIB},
+    options::{
+        CHECKPOINT_PAGES, LOG_KEPT_BYTES_MAX, PAGE_BYTES, READER_CACHE_KIB, STATEMENTS_MAX, WRITER_CACHE_KIB,
+    },
 };
 use crate::{kernel::ids::Epoch, runtime::clock};
 
@@ -47,7 +49,8 @@ const MIGRATIONS: &[&str] = &[
         first    INTEGER NOT NULL,
         last_at  INTEGER NOT NULL,      -- timestamp of entry `last`
         chain    BLOB NOT NULL,         -- after entry `last`
-        checksum INTEGER NOT NULL,      -- of `lines`
+        checksum INTEGER NOT NULL,      -- of `lines`, all of them
+        digests  BLOB NOT NULL,         -- of each line, its first 8 bytes: which one is damaged
         lines    BLOB NOT NULL,         -- one JSON text an entry, each with a line feed
         PRIMARY KEY (user, last)
     ) STRICT, WITHOUT ROWID;
@@ -199,6 +202,8 @@ fn new_epoch() -> Epoch {
 
 fn configure_writer(connection: &Connection, survives_power_loss: bool) -> rusqlite::Result<()> {
     harden(connection)?;
+    // Of effect only before a database has its first table.
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
         return Err(rusqlite::Error::InvalidParameterName(format!(

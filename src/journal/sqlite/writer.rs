@@ -17,7 +17,10 @@ use super::{
     trim::{TrimTurn, Turn},
 };
 use crate::{
-    journal::{AppendError, Batch, JournalError, chain::ChainHash},
+    journal::{
+        AppendError, Batch, JournalError,
+        chain::{ChainHash, LineDigest},
+    },
     kernel::ids::{Epoch, Offset, UserId},
 };
 
@@ -274,13 +277,17 @@ impl Writer {
     /// Stores the lines, in rows of bounded size, and returns the chain after the last.
     fn insert_lines(&self, user: i64, mut chain: ChainHash, batch: &Batch) -> Result<ChainHash, Failure> {
         let mut insert = self.connection()?.prepare_cached(
-            "INSERT INTO batches (user, last, first, last_at, chain, checksum, lines)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO batches (user, last, first, last_at, chain, checksum, digests, lines)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?;
         let bytes = batch.lines.as_bytes();
         let (mut first, mut start, mut end) = (batch.lines.first(), 0, 0);
+        let mut digests =
+            Vec::with_capacity(batch.lines.len().min(ROW_ENTRIES_MAX) * LineDigest::SHORT_BYTES);
         for ((offset, line), entry) in batch.lines.iter().zip(&batch.entries) {
-            chain = chain.then(&line);
+            let digest = LineDigest::of(&line);
+            digests.extend_from_slice(&digest.short());
+            chain = chain.then(digest);
             end += line.len() + 1;
             let full = end - start >= ROW_BYTES_MAX || offset.0 - first.0 + 1 >= ROW_ENTRIES_MAX as u64;
             if full || offset == batch.lines.last() {
@@ -292,8 +299,10 @@ impl Writer {
                     entry.timestamp.0,
                     chain.0,
                     checksum(lines),
+                    digests,
                     lines
                 ])?;
+                digests.clear();
                 (first, start) = (offset.next(), end);
             }
         }
@@ -395,7 +404,7 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
 }
 
 /// Tells a stored row that is as it was written from one that is not.
-pub(super) fn checksum(lines: &[u8]) -> i64 {
+pub(crate) fn checksum(lines: &[u8]) -> i64 {
     let hash = blake3::hash(lines);
     i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }
