@@ -2,6 +2,7 @@
 //! durably, once. `docs/architecture.md` is the way in.
 
 pub mod agent;
+pub mod audit;
 pub mod gateway;
 pub mod journal;
 pub mod kernel;

@@ -1,0 +1,291 @@
+//! One user's log, or one run of it, as a file that can be verified without the journal.
+//!
+//! ```text
+//!   {"evidence":"quintet-evidence-v1","origin":…,"user_id":…,"run_id":…,"from":1,"to":9,"chain_before":…}
+//!   {"type":"user_message",…}            an entry that is shown, byte for byte as stored
+//!   {"hidden":"9f2c…"}                   the digest of one that is not part of the run
+//!   {"chain_after":"51ab…"}
+//! ```
+//!
+//! What is verified: every line that is shown, every line that is hidden, their number and their order
+//! lead from `chain_before` to `chain_after`; evidence that begins with entry 1 begins with the chain
+//! of this user in this journal. That `chain_after` is the journal's is for the reader to compare with
+//! what was noted elsewhere, as by an earlier audit.
+
+use std::{
+    io::{self, BufRead, Write},
+    path::Path,
+};
+
+use rusqlite::{OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    journal::{AuditError, UserRow, open, users},
+    log::{Before, LogCheck},
+    report::{Findings, Violation},
+};
+use crate::{
+    journal::chain::{ChainHash, LineDigest},
+    kernel::ids::{Epoch, RunId, UserId},
+};
+
+const FORMAT: &str = "quintet-evidence-v1";
+
+/// Bytes of one line of evidence.
+const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What evidence is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Everything that is kept of one user.
+    User(UserId),
+    /// One run; other entries between its first and its last are hidden.
+    Run(UserId, RunId),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    evidence: String,
+    origin: String,
+    user_id: String,
+    run_id: Option<String>,
+    from: u64,
+    to: u64,
+    chain_before: ChainHash,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hidden {
+    hidden: LineDigest,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Footer {
+    chain_after: ChainHash,
+}
+
+/// What verified evidence says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    pub origin: String,
+    pub user_id: String,
+    pub run_id: Option<String>,
+    pub from: u64,
+    pub to: u64,
+    pub shown: u64,
+    pub hidden: u64,
+    pub chain_after: String,
+    /// Rules of the contract that the entries do not keep, though they are as they were written.
+    pub violations: Vec<Violation>,
+}
+
+/// Why evidence cannot be made, or proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    #[error(transparent)]
+    Journal(#[from] AuditError),
+    #[error("the evidence cannot be read or written")]
+    Io(#[from] io::Error),
+    #[error("line {line} of the evidence is not what stands there: {what}")]
+    Form { line: u64, what: String },
+    #[error("the evidence begins with entry 1 and not with the chain of user {0:?}")]
+    Start(String),
+    #[error("the entries do not lead to the chain at the end: one was changed, moved, added or removed")]
+    Broken,
+}
+
+impl From<rusqlite::Error> for EvidenceError {
+    fn from(error: rusqlite::Error) -> Self {
+        EvidenceError::Journal(error.into())
+    }
+}
+
+/// Writes evidence from the journal in `folder`, which must not be in use.
+pub fn export(folder: &Path, subject: &Subject, out: &mut impl Write) -> Result<(), EvidenceError> {
+    let opened = open(folder)?;
+    let connection = &opened.connection;
+    let (Subject::User(user_id) | Subject::Run(user_id, _)) = subject;
+    let user = users(connection, Some(user_id))?.pop().ok_or_else(|| AuditError::NoUser(user_id.clone()))?;
+    let run_id = match subject {
+        Subject::User(_) => None,
+        Subject::Run(_, run_id) => Some(run_id.to_string()),
+    };
+    let (from, to) = match subject {
+        Subject::User(_) => (user.trimmed + 1, user.head),
+        Subject::Run(_, run_id) => {
+            let found: Option<(u64, Option<u64>)> = connection
+                .query_row(
+                    "SELECT accepted, completed FROM runs WHERE user = ?1 AND run_id = ?2",
+                    params![user.id, run_id.0.as_bytes()],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            let kept = found.filter(|(accepted, _)| *accepted > user.trimmed);
+            let (accepted, completed) = kept.ok_or_else(|| AuditError::NoRun(run_id.to_string()))?;
+            (accepted, completed.unwrap_or(user.head))
+        }
+    };
+
+    // The row before the first one wanted says where the chain stands.
+    let (mut offset, mut chain) = row_before(connection, &user, from)?;
+    let mut query = connection
+        .prepare("SELECT lines FROM batches WHERE user = ?1 AND last > ?2 AND first <= ?3 ORDER BY last")?;
+    let mut rows = query.query(params![user.id, offset, to])?;
+    let mut header = Some(|chain_before| Header {
+        evidence: FORMAT.into(),
+        origin: opened.identity.origin.to_string(),
+        user_id: user.user_id.clone(),
+        run_id: run_id.clone(),
+        from,
+        to,
+        chain_before,
+    });
+    while let Some(row) = rows.next()? {
+        for line in row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?.split_inclusive(|b| *b == b'\n')
+        {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            offset += 1;
+            if offset >= from
+                && let Some(header) = header.take()
+            {
+                json_line(out, &header(chain))?;
+            }
+            if offset > to {
+                break;
+            }
+            let digest = LineDigest::of(line);
+            chain = chain.then(digest);
+            if offset < from {
+                continue;
+            }
+            if run_id.as_deref().is_none_or(|run_id| is_of_run(line, run_id)) {
+                out.write_all(line)?;
+                out.write_all(b"\n")?;
+            } else {
+                json_line(out, &Hidden { hidden: digest })?;
+            }
+        }
+    }
+    if let Some(header) = header.take() {
+        json_line(out, &header(chain))?;
+    }
+    json_line(out, &Footer { chain_after: chain })?;
+    out.flush()?;
+    Ok(())
+}
+
+fn row_before(
+    connection: &rusqlite::Connection,
+    user: &UserRow,
+    from: u64,
+) -> Result<(u64, ChainHash), EvidenceError> {
+    let found = connection
+        .query_row(
+            "SELECT last, chain FROM batches WHERE user = ?1 AND last < ?2 ORDER BY last DESC LIMIT 1",
+            params![user.id, from],
+            |row| Ok((row.get(0)?, ChainHash(row.get(1)?))),
+        )
+        .optional()?;
+    Ok(found.unwrap_or((user.trimmed, user.trimmed_chain)))
+}
+
+fn is_of_run(line: &[u8], run_id: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Named {
+        run_id: String,
+    }
+    serde_json::from_slice::<Named>(line).is_ok_and(|line| line.run_id == run_id)
+}
+
+fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<(), EvidenceError> {
+    serde_json::to_writer(&mut *out, value).map_err(io::Error::from)?;
+    out.write_all(b"\n")?;
+    Ok(())
+}
+
+/// Verifies evidence by itself, without any journal.
+pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
+    let mut lines = Lines { input, number: 0, line: Vec::new() };
+    let Some(first) = lines.next()? else { return Err(lines.form("it is empty")) };
+    let header: Header = serde_json::from_slice(first).map_err(|error| lines.form(&error.to_string()))?;
+    if header.evidence != FORMAT {
+        return Err(lines.form("it is of another format"));
+    }
+    if header.from == 0 {
+        return Err(lines.form("entries count from 1"));
+    }
+    if header.from == 1 {
+        let start = Epoch::parse(&header.origin)
+            .ok()
+            .zip(UserId::parse(&header.user_id).ok())
+            .map(|(origin, user_id)| ChainHash::start(origin, &user_id));
+        if start != Some(header.chain_before) {
+            return Err(EvidenceError::Start(header.user_id));
+        }
+    }
+
+    let mut chain = header.chain_before;
+    let mut offset = header.from - 1;
+    let (mut shown, mut hidden) = (0, 0);
+    let mut findings = Findings::new(VIOLATIONS_MAX);
+    findings.of_user(Some(&header.user_id));
+    // What came before evidence that does not begin with a message is not known.
+    let mut log = LogCheck::new(&header.user_id, Before::Unknown);
+    let chain_after = loop {
+        let Some(line) = lines.next()? else { return Err(lines.form("the chain at its end is missing")) };
+        if let Ok(Footer { chain_after }) = serde_json::from_slice(line) {
+            break chain_after;
+        }
+        offset += 1;
+        let digest = match serde_json::from_slice::<Hidden>(line) {
+            Ok(Hidden { hidden: digest }) if header.run_id.is_some() => {
+                hidden += 1;
+                digest
+            }
+            _ => {
+                shown += 1;
+                log.entry(offset, line, &mut findings);
+                LineDigest::of(line)
+            }
+        };
+        chain = chain.then(digest);
+    };
+    if chain != chain_after || offset != header.to || lines.next()?.is_some() {
+        return Err(EvidenceError::Broken);
+    }
+    log.end(&mut findings);
+    let Header { origin, user_id, run_id, from, to, .. } = header;
+    let (chain_after, violations) = (chain_after.to_string(), findings.report.violations().to_vec());
+    Ok(Verdict { origin, user_id, run_id, from, to, shown, hidden, chain_after, violations })
+}
+
+/// Violations that a verdict lists.
+const VIOLATIONS_MAX: usize = 100;
+
+struct Lines<'a, R> {
+    input: &'a mut R,
+    number: u64,
+    line: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<'_, R> {
+    /// The next line, without its line feed.
+    fn next(&mut self) -> Result<Option<&[u8]>, EvidenceError> {
+        self.line.clear();
+        self.number += 1;
+        let read = io::Read::take(&mut *self.input, LINE_BYTES_MAX).read_until(b'\n', &mut self.line)?;
+        match self.line.strip_suffix(b"\n") {
+            _ if read == 0 => Ok(None),
+            Some(line) => Ok(Some(line)),
+            None => Err(EvidenceError::Form { line: self.number, what: "it is cut off or too long".into() }),
+        }
+    }
+
+    fn form(&self, what: &str) -> EvidenceError {
+        EvidenceError::Form { line: self.number, what: what.into() }
+    }
+}

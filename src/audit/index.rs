@@ -1,0 +1,185 @@
+//! Whether the index says of one user's entries what the entries say.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    log::{Milestone, ThreadCheck},
+    report::Findings,
+    run::RunCheck,
+};
+
+/// The index of one user.
+pub(super) struct IndexCheck<'c> {
+    connection: &'c Connection,
+    user: i64,
+    accepted: u64,
+}
+
+/// What the index says where a run begins: run, message, thread, agent, time.
+type Beginning = (String, String, String, String, u64);
+/// And of its course: start, end, status.
+type Course = (Option<u64>, Option<u64>, Option<String>);
+
+impl<'c> IndexCheck<'c> {
+    pub fn new(connection: &'c Connection, user: i64) -> Self {
+        Self { connection, user, accepted: 0 }
+    }
+
+    /// The runs that reach from the removed entries into what is left, each with where it was accepted.
+    pub fn runs_across(
+        &self,
+        trimmed: u64,
+        findings: &mut Findings,
+    ) -> rusqlite::Result<HashMap<String, u64>> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT run_id, accepted, completed FROM runs
+             WHERE user = ?1 AND accepted <= ?2 AND (completed IS NULL OR completed > ?2)",
+        )?;
+        let mut rows = query.query(params![self.user, trimmed])?;
+        let mut runs = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let (run_id, accepted) = (uuid::Uuid::from_bytes(row.get(0)?).to_string(), row.get(1)?);
+            if row.get::<_, Option<u64>>(2)?.is_none() {
+                // RUN-6: what a successor needs to end a run is never removed.
+                findings.violation("RUN-6", accepted, Some(&run_id), "an open run has lost its beginning");
+            }
+            runs.insert(run_id, accepted);
+        }
+        Ok(runs)
+    }
+
+    pub fn milestone(
+        &mut self,
+        offset: u64,
+        milestone: &Milestone,
+        findings: &mut Findings,
+    ) -> rusqlite::Result<()> {
+        match milestone {
+            Milestone::Accepted { run_id, message_id, thread_id, agent_name, at } => {
+                self.accepted += 1;
+                let found: Option<Beginning> = self
+                    .connection
+                    .prepare_cached(
+                        "SELECT run_id, message_id, thread_id, agent_name, accepted_at FROM runs
+                         WHERE user = ?1 AND accepted = ?2",
+                    )?
+                    .query_row(params![self.user, offset], |row| {
+                        let run_id = uuid::Uuid::from_bytes(row.get(0)?).to_string();
+                        Ok((run_id, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                    })
+                    .optional()?;
+                let said = (run_id.clone(), message_id.clone(), thread_id.clone(), agent_name.clone(), *at);
+                if found.as_ref() != Some(&said) {
+                    let what = match found {
+                        None => "the index does not know this message".to_owned(),
+                        Some((run, message, ..)) => {
+                            format!(
+                                "the index has message {message:?} and run {run} here, or other particulars"
+                            )
+                        }
+                    };
+                    findings.violation("INDEX", offset, Some(run_id), what);
+                }
+            }
+            Milestone::Completed { run_id, accepted, started, status } if *accepted > 0 => {
+                let (found_start, end, found_status) = self.course(*accepted)?;
+                let starts_agree = started.is_none() || *started == found_start;
+                if !starts_agree || end != Some(offset) || found_status.as_deref() != Some(status) {
+                    let what = format!(
+                        "the index has the run start at {found_start:?} and end at {end:?}, {found_status:?}"
+                    );
+                    findings.violation("INDEX", offset, Some(run_id), what);
+                }
+            }
+            Milestone::Completed { .. } | Milestone::Other => {}
+        }
+        Ok(())
+    }
+
+    fn course(&self, accepted: u64) -> rusqlite::Result<Course> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT started, completed, status FROM runs WHERE user = ?1 AND accepted = ?2")?
+            .query_row(params![self.user, accepted], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// What only the whole log shows: nothing is open in the index that is not, nothing is too much.
+    pub fn end(
+        &self,
+        trimmed: u64,
+        runs_counted: u64,
+        unfinished: &[RunCheck],
+        threads: &HashMap<String, ThreadCheck>,
+        findings: &mut Findings,
+    ) -> rusqlite::Result<()> {
+        for run in unfinished.iter().filter(|run| run.accepted > 0) {
+            let (started, completed, _) = self.course(run.accepted)?;
+            if completed.is_some() || (run.started.is_some() && started != run.started) {
+                let what = format!(
+                    "the index has the run start at {started:?} and end at {completed:?}; it is open"
+                );
+                findings.violation("INDEX", run.accepted, Some(&run.run_id), what);
+            }
+        }
+        let count = |sql, trimmed: u64| -> rusqlite::Result<u64> {
+            self.connection.prepare_cached(sql)?.query_row(params![self.user, trimmed], |row| row.get(0))
+        };
+        let kept = count("SELECT count(*) FROM runs WHERE user = ?1 AND accepted > ?2", trimmed)?;
+        if kept != self.accepted {
+            let what = format!(
+                "the index has {kept} runs of the entries that are kept, which have {}",
+                self.accepted
+            );
+            findings.violation("INDEX", None, None, what);
+        }
+        let all = count("SELECT count(*) FROM runs WHERE user = ?1 AND accepted > ?2", 0)?;
+        if all != runs_counted {
+            let what = format!("the index counts {runs_counted} run records, and there are {all}");
+            findings.violation("INDEX", None, None, what);
+        }
+        self.threads(trimmed, threads, findings)
+    }
+
+    fn threads(
+        &self,
+        trimmed: u64,
+        threads: &HashMap<String, ThreadCheck>,
+        findings: &mut Findings,
+    ) -> rusqlite::Result<()> {
+        let mut query = self.connection.prepare_cached(
+            "SELECT thread_id, first, last, last_at, messages FROM threads WHERE user = ?1",
+        )?;
+        let mut rows = query.query([self.user])?;
+        let mut known = 0;
+        while let Some(row) = rows.next()? {
+            let thread_id: String = row.get(0)?;
+            let (first, last, last_at, messages): (u64, u64, u64, u64) =
+                (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            let agrees = match threads.get(&thread_id) {
+                None => last <= trimmed,
+                Some(seen) => {
+                    known += 1;
+                    let begins = if first > trimmed { first == seen.first } else { trimmed > 0 };
+                    let counts =
+                        if first > trimmed { messages == seen.messages } else { messages >= seen.messages };
+                    begins && counts && (last, last_at) == (seen.last, seen.last_at)
+                }
+            };
+            if !agrees {
+                let what = format!(
+                    "the index has thread {thread_id:?} from {first} to {last} with {messages} messages; the entries do not"
+                );
+                findings.violation("INDEX", None, None, what);
+            }
+        }
+        if known != threads.len() {
+            let what = format!("the index lacks {} threads that the entries have", threads.len() - known);
+            findings.violation("INDEX", None, None, what);
+        }
+        Ok(())
+    }
+}

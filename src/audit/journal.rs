@@ -1,0 +1,254 @@
+//! The audit of a whole journal: every row, every chain, every rule, every index.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Row, params};
+
+use super::{
+    index::IndexCheck,
+    log::{Before, LogCheck},
+    report::{Findings, Report},
+};
+use crate::{
+    journal::{
+        chain::{ChainHash, LineDigest},
+        sqlite::{
+            OpenError,
+            lock::{FolderLock, LockError},
+            schema::{self, DATABASE_FILE, Identity},
+        },
+    },
+    kernel::ids::UserId,
+};
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct AuditOptions {
+    /// One user only.
+    pub user_id: Option<UserId>,
+    /// Violations that are listed; further ones are counted.
+    pub violations_max: usize,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self { user_id: None, violations_max: 1000 }
+    }
+}
+
+/// Why there is no audit. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("{0}; audit a backup of it while it runs")]
+    InUse(LockError),
+    #[error("there is no journal in {}", .0.display())]
+    NoJournal(PathBuf),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error("the journal has no user {0:?}")]
+    NoUser(UserId),
+    #[error("the journal has no run {0} of this user")]
+    NoRun(String),
+    #[error("the journal cannot be read")]
+    Storage(#[from] rusqlite::Error),
+}
+
+/// Reads the journal in `folder`, changes nothing, and says what it finds.
+///
+/// The journal must not be in use: a backup of one that is can be audited at any time.
+pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
+    let Opened { connection, identity, .. } = open(folder)?;
+    let mut findings = Findings::new(options.violations_max);
+    findings.report.epoch = identity.epoch.to_string();
+    findings.report.origin = identity.origin.to_string();
+    integrity(&connection, &mut findings);
+    let users = match users(&connection, options.user_id.as_ref()) {
+        Ok(users) => users,
+        Err(error) => {
+            findings.violation("STORAGE", None, None, format!("the users cannot be read: {error}"));
+            return Ok(findings.report);
+        }
+    };
+    if let (Some(user_id), true) = (&options.user_id, users.is_empty()) {
+        return Err(AuditError::NoUser(user_id.clone()));
+    }
+    for user in users {
+        findings.of_user(Some(&user.user_id));
+        // Of damage that cannot be read past, this user's findings say so; the others are read all the same.
+        if let Err(error) = audit_user(&connection, identity, &user, &mut findings) {
+            findings.violation("STORAGE", None, None, format!("the rest cannot be read: {error}"));
+        }
+    }
+    Ok(findings.report)
+}
+
+pub(super) struct Opened {
+    pub connection: Connection,
+    pub identity: Identity,
+    _lock: FolderLock,
+}
+
+/// Opens a journal to be read, and keeps a service from starting on it meanwhile.
+pub(super) fn open(folder: &Path) -> Result<Opened, AuditError> {
+    let path = folder.join(DATABASE_FILE);
+    if !path.is_file() {
+        return Err(AuditError::NoJournal(folder.to_owned()));
+    }
+    let lock = FolderLock::take(folder).map_err(|error| match error {
+        LockError::InUse { .. } => AuditError::InUse(error),
+        LockError::Io { .. } => AuditError::Open(error.into()),
+    })?;
+    let connection = schema::open_to_read(&path)?;
+    schema::require_ours(&connection, &path)?;
+    let identity = schema::identity(&connection)?;
+    Ok(Opened { connection, identity, _lock: lock })
+}
+
+/// A row of `users`.
+pub(super) struct UserRow {
+    pub id: i64,
+    pub user_id: String,
+    pub head: u64,
+    pub chain: ChainHash,
+    pub trimmed: u64,
+    pub trimmed_chain: ChainHash,
+    pub runs: u64,
+}
+
+pub(super) fn users(connection: &Connection, only: Option<&UserId>) -> rusqlite::Result<Vec<UserRow>> {
+    let mut query = connection.prepare(
+        "SELECT id, user_id, head, chain, trimmed, trimmed_chain, runs FROM users
+         WHERE ?1 IS NULL OR user_id = ?1 ORDER BY id",
+    )?;
+    let rows = query.query_map(params![only.map(UserId::as_str)], |row| {
+        Ok(UserRow {
+            id: row.get(0)?,
+            user_id: row.get(1)?,
+            head: row.get(2)?,
+            chain: ChainHash(row.get(3)?),
+            trimmed: row.get(4)?,
+            trimmed_chain: ChainHash(row.get(5)?),
+            runs: row.get(6)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// SQLite's own opinion of its pages and indexes.
+fn integrity(connection: &Connection, findings: &mut Findings) {
+    let verdicts = connection.prepare("PRAGMA integrity_check(20)").and_then(|mut check| {
+        let rows = check.query_map([], |row| row.get::<_, String>(0))?;
+        rows.collect::<rusqlite::Result<Vec<_>>>()
+    });
+    match verdicts {
+        Ok(verdicts) => {
+            for verdict in verdicts.iter().filter(|verdict| *verdict != "ok") {
+                findings.violation("STORAGE", None, None, verdict.as_str());
+            }
+        }
+        Err(error) => findings.violation("STORAGE", None, None, error.to_string()),
+    }
+}
+
+fn audit_user(
+    connection: &Connection,
+    identity: Identity,
+    user: &UserRow,
+    findings: &mut Findings,
+) -> rusqlite::Result<()> {
+    findings.report.users += 1;
+    findings.report.trimmed += user.trimmed;
+    let mut index = IndexCheck::new(connection, user.id);
+    let before = Before::Runs(index.runs_across(user.trimmed, findings)?);
+    let mut log = LogCheck::new(&user.user_id, before);
+    let mut rows = Rows { head: user.trimmed, chain: user.trimmed_chain };
+    // The chain starts with the owner's name: another owner's log does not fit here (ISO-2).
+    let start = UserId::parse(&user.user_id).ok().map(|user_id| ChainHash::start(identity.origin, &user_id));
+    if user.trimmed == 0 && start != Some(user.trimmed_chain) {
+        findings.violation("CHAIN", None, None, "the chain does not start with this user");
+    }
+    let mut query = connection.prepare_cached(
+        "SELECT first, last, last_at, chain, checksum, digests, lines FROM batches WHERE user = ?1 ORDER BY last",
+    )?;
+    let mut batches = query.query([user.id])?;
+    while let Some(batch) = batches.next()? {
+        rows.row(batch, &mut log, &mut index, findings)?;
+    }
+    if rows.head != user.head {
+        let what = format!("the log ends at entry {}, and its head is {}", rows.head, user.head);
+        findings.violation("DEL-2", None, None, what);
+    }
+    if rows.chain != user.chain {
+        findings.violation("CHAIN", rows.head, None, "the chain after the last entry is not the user's");
+    }
+    let unfinished = log.end(findings);
+    if log.unreadable > 0 {
+        return Ok(());
+    }
+    index.end(user.trimmed, user.runs, &unfinished, &log.threads, findings)
+}
+
+/// The rows of one user, as far as they have been read.
+struct Rows {
+    head: u64,
+    chain: ChainHash,
+}
+
+impl Rows {
+    fn row(
+        &mut self,
+        row: &Row<'_>,
+        log: &mut LogCheck,
+        index: &mut IndexCheck<'_>,
+        findings: &mut Findings,
+    ) -> rusqlite::Result<()> {
+        let (first, last, last_at): (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (chain, checksum) = (ChainHash(row.get(3)?), row.get::<_, i64>(4)?);
+        let (digests, bytes) = (row.get_ref(5)?.as_blob()?, row.get_ref(6)?.as_blob()?);
+        if first != self.head + 1 {
+            let what = format!("entry {first} follows entry {}", self.head);
+            findings.violation("DEL-2", first, None, what);
+        }
+        let lines: Vec<&[u8]> =
+            bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|byte| *byte == b'\n').collect();
+        if lines.len() as u64 != (last + 1).saturating_sub(first) || !bytes.ends_with(b"\n") {
+            let what = format!("the row of entries {first} to {last} holds {} lines", lines.len());
+            findings.violation("STORAGE", first, None, what);
+        }
+        let mut damaged = None;
+        for (i, line) in lines.iter().enumerate() {
+            let digest = LineDigest::of(line);
+            let stored = digests.chunks(LineDigest::SHORT_BYTES).nth(i);
+            if stored != Some(&digest.short()[..]) && damaged.is_none() {
+                damaged = Some(first + i as u64);
+            }
+            self.chain = self.chain.then(digest);
+        }
+        match damaged {
+            Some(offset) => findings.violation("CHAIN", offset, None, "the entry is not as it was written"),
+            None if crate::journal::sqlite::checksum(bytes) != checksum => {
+                let what = format!("the checksum of entries {first} to {last} is not that of their bytes");
+                findings.violation("STORAGE", first, None, what);
+            }
+            None => {}
+        }
+        if self.chain != chain {
+            if damaged.is_none() {
+                let what = format!("the chain breaks between entries {first} and {last}, or before them");
+                findings.violation("CHAIN", first, None, what);
+            }
+            // From here on with what is stored: a later break is a finding of its own.
+            self.chain = chain;
+        }
+        for (i, line) in lines.iter().enumerate() {
+            let offset = first + i as u64;
+            let milestone = log.entry(offset, line, findings);
+            index.milestone(offset, &milestone, findings)?;
+        }
+        if log.unreadable == 0 && log.last_at() != last_at {
+            findings.violation("INDEX", last, None, "the row's time is not that of its last entry");
+        }
+        self.head = last;
+        Ok(())
+    }
+}

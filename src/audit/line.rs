@@ -1,0 +1,247 @@
+//! What an encoded entry says, read from the contract's table of entries (section 2) and nothing else.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// An entry as it is stored.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    pub head: Head<'a>,
+    pub body: Body<'a>,
+}
+
+/// What every entry has.
+#[derive(Debug, Deserialize)]
+pub(super) struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    pub offset: u64,
+    #[serde(borrow)]
+    pub user_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub thread_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub run_id: Cow<'a, str>,
+    pub timestamp: u64,
+    #[serde(borrow)]
+    pub agent_name: Cow<'a, str>,
+}
+
+#[derive(Debug)]
+pub(super) enum Body<'a> {
+    Message(Message<'a>),
+    Event(u64, Event<'a>),
+}
+
+#[derive(Debug)]
+pub(super) enum Event<'a> {
+    Started { message_id: Cow<'a, str> },
+    Thinking(Thinking<'a>),
+    Executing(Executing<'a>),
+    Completed(ToolCompleted<'a>),
+    End(End<'a>),
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Message<'a> {
+    #[serde(borrow)]
+    pub message_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub text: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Started<'a> {
+    seq: u64,
+    #[serde(borrow)]
+    message_id: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Thinking<'a> {
+    seq: u64,
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub delta: Cow<'a, str>,
+    #[serde(default)]
+    pub reset: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Executing<'a> {
+    seq: u64,
+    #[serde(borrow)]
+    pub call_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub tool_name: Cow<'a, str>,
+    #[serde(borrow)]
+    parameters: &'a RawValue,
+    #[serde(borrow)]
+    pub by: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ToolCompleted<'a> {
+    seq: u64,
+    #[serde(borrow)]
+    pub call_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub tool_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub status: Cow<'a, str>,
+    #[serde(rename = "results")]
+    _results: &'a RawValue,
+    #[serde(rename = "error", borrow)]
+    _error: Nullable<Cow<'a, str>>,
+    pub duration_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct End<'a> {
+    seq: u64,
+    #[serde(borrow)]
+    pub status: Cow<'a, str>,
+    #[serde(borrow)]
+    pub final_response: Nullable<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub error: Nullable<EndError<'a>>,
+    pub duration_ms: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct EndError<'a> {
+    #[serde(borrow)]
+    pub code: Cow<'a, str>,
+    #[serde(rename = "message")]
+    _message: Cow<'a, str>,
+}
+
+/// A field that must be there, if only as `null`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Nullable<T> {
+    Value(T),
+    Null(()),
+}
+
+impl<T> Nullable<T> {
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Nullable::Value(value) => Some(value),
+            Nullable::Null(()) => None,
+        }
+    }
+}
+
+const KINDS: [&str; 3] = ["reasoning", "answer", "progress"];
+const BY: [&str; 2] = ["agent", "client"];
+const CALL_STATUS: [&str; 5] = ["ok", "error", "timed_out", "cancelled", "unknown"];
+const RUN_STATUS: [&str; 5] = ["succeeded", "failed", "cancelled", "timed_out", "interrupted"];
+const RUN_ERRORS: [&str; 9] = [
+    "violation",
+    "agent_error",
+    "agent_panic",
+    "step_timeout",
+    "run_timeout",
+    "invalid_script",
+    "upstream",
+    "limit_reached",
+    "node_lost",
+];
+
+impl<'a> Line<'a> {
+    /// Reads a line, or says in what it is not an entry.
+    pub fn parse(line: &'a [u8]) -> Result<Self, String> {
+        let head: Head<'a> = parse(line)?;
+        name("thread_id", &head.thread_id)?;
+        name("agent_name", &head.agent_name)?;
+        run_id(&head.run_id)?;
+        if !(1..=256).contains(&head.user_id.len()) {
+            return Err("user_id is not 1 to 256 bytes".into());
+        }
+        let body = match &*head.kind {
+            "user_message" => {
+                let message: Message<'a> = parse(line)?;
+                name("message_id", &message.message_id)?;
+                if message.text.is_empty() {
+                    return Err("text is empty".into());
+                }
+                Body::Message(message)
+            }
+            "agent_started" => {
+                let Started { seq, message_id } = parse(line)?;
+                name("message_id", &message_id)?;
+                Body::Event(seq, Event::Started { message_id })
+            }
+            "agent_thinking" => {
+                let thinking: Thinking<'a> = parse(line)?;
+                one_of("kind", &thinking.kind, &KINDS)?;
+                Body::Event(thinking.seq, Event::Thinking(thinking))
+            }
+            "tool_executing" => {
+                let executing: Executing<'a> = parse(line)?;
+                name("call_id", &executing.call_id)?;
+                name("tool_name", &executing.tool_name)?;
+                one_of("by", &executing.by, &BY)?;
+                if !executing.parameters.get().trim_start().starts_with('{') {
+                    return Err("parameters is not an object".into());
+                }
+                Body::Event(executing.seq, Event::Executing(executing))
+            }
+            "tool_completed" => {
+                let completed: ToolCompleted<'a> = parse(line)?;
+                name("call_id", &completed.call_id)?;
+                name("tool_name", &completed.tool_name)?;
+                one_of("status", &completed.status, &CALL_STATUS)?;
+                Body::Event(completed.seq, Event::Completed(completed))
+            }
+            "agent_completed" => {
+                let end: End<'a> = parse(line)?;
+                one_of("status", &end.status, &RUN_STATUS)?;
+                if let Some(error) = end.error.value() {
+                    one_of("error.code", &error.code, &RUN_ERRORS)?;
+                }
+                Body::Event(end.seq, Event::End(end))
+            }
+            other => return Err(format!("{other:?} is not a type of entry")),
+        };
+        Ok(Self { head, body })
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(line).map_err(|error| error.to_string())
+}
+
+fn name(field: &str, text: &str) -> Result<(), String> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if (1..=64).contains(&text.len()) && text.bytes().all(legal) {
+        Ok(())
+    } else {
+        Err(format!("{field} is not 1 to 64 characters of A-Z a-z 0-9 _ -"))
+    }
+}
+
+/// Ids made by the service are UUIDv7, in lower case.
+fn run_id(text: &str) -> Result<(), String> {
+    let bytes = text.as_bytes();
+    let form = bytes.len() == 36
+        && bytes.iter().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => *b == b'-',
+            14 => *b == b'7',
+            19 => matches!(b, b'8' | b'9' | b'a' | b'b'),
+            _ => matches!(b, b'0'..=b'9' | b'a'..=b'f'),
+        });
+    if form { Ok(()) } else { Err(format!("run_id {text:?} is not a UUIDv7 in lower case")) }
+}
+
+fn one_of(field: &str, text: &str, legal: &[&str]) -> Result<(), String> {
+    if legal.contains(&text) {
+        Ok(())
+    } else {
+        Err(format!("{field} {text:?} is not one of {}", legal.join(", ")))
+    }
+}

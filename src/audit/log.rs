@@ -1,0 +1,252 @@
+//! Whether one user's entries stand in an order that the contract allows.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::{
+    line::{Body, Event, Head, Line},
+    report::Findings,
+    run::RunCheck,
+};
+
+/// One user's log, as far as it has been read.
+#[derive(Debug)]
+pub(super) struct LogCheck {
+    user_id: String,
+    before: Before,
+    /// Accepted and not completed.
+    runs: HashMap<String, RunCheck>,
+    pub threads: HashMap<String, ThreadCheck>,
+    /// Digests of run ids that were accepted, and of message ids: an id is used once.
+    accepted: HashSet<u128>,
+    messages: HashSet<u128>,
+    /// A run that started although its thread had an active one: it must end with the next entry.
+    passing: Option<(String, u64)>,
+    last_at: u64,
+    /// Entries that could not be read: what else the log says is not complete.
+    pub unreadable: u64,
+}
+
+/// What is known of the entries that retention has removed.
+#[derive(Debug)]
+pub(super) enum Before {
+    /// The runs, by id, that reach from there into what is left, each with the offset of its
+    /// `user_message`.
+    Runs(HashMap<String, u64>),
+    /// Nothing: a run that is not accepted in what is left may have been accepted before.
+    Unknown,
+}
+
+/// One thread, as far as it has been read.
+#[derive(Debug, Default)]
+pub(super) struct ThreadCheck {
+    pub first: u64,
+    pub last: u64,
+    pub last_at: u64,
+    pub messages: u64,
+    active: Option<String>,
+    /// Accepted and not started, in order of acceptance.
+    waiting: VecDeque<String>,
+}
+
+/// What the index must know, too.
+#[derive(Debug)]
+pub(super) enum Milestone {
+    Accepted { run_id: String, message_id: String, thread_id: String, agent_name: String, at: u64 },
+    Completed { run_id: String, accepted: u64, started: Option<u64>, status: String },
+    Other,
+}
+
+impl LogCheck {
+    pub fn new(user_id: &str, before: Before) -> Self {
+        Self {
+            user_id: user_id.to_owned(),
+            before,
+            runs: HashMap::new(),
+            threads: HashMap::new(),
+            accepted: HashSet::new(),
+            messages: HashSet::new(),
+            passing: None,
+            last_at: 0,
+            unreadable: 0,
+        }
+    }
+
+    /// Takes the entry that is stored at `offset`.
+    pub fn entry(&mut self, offset: u64, line: &[u8], findings: &mut Findings) -> Milestone {
+        findings.report.entries += 1;
+        let Line { head, body } = match Line::parse(line) {
+            Ok(line) => line,
+            Err(what) => {
+                self.unreadable += 1;
+                findings.violation("ENTRY", offset, None, what);
+                return Milestone::Other;
+            }
+        };
+        let run_id = head.run_id.to_string();
+        let mut wrong = |rule, what: String| findings.violation(rule, offset, Some(&run_id), what);
+        // ISO-1: what is in a user's log is sent on that user's connections.
+        if head.user_id != self.user_id {
+            wrong("ISO-1", format!("the entry belongs to user {:?}", head.user_id));
+        }
+        // DEL-2
+        if head.offset != offset {
+            wrong("DEL-2", format!("the entry says that its offset is {}", head.offset));
+        }
+        if let Some((passing, _)) = self.passing.take_if(|(_, at)| *at < offset) {
+            // RUN-8
+            if passing != run_id || !matches!(body, Body::Event(_, Event::End(_))) {
+                findings.violation(
+                    "RUN-8",
+                    offset - 1,
+                    Some(&passing),
+                    "the run starts while another run of its thread is active",
+                );
+            }
+        }
+        if head.timestamp < self.last_at {
+            findings.report.clock_steps_back += 1;
+        }
+        self.last_at = head.timestamp;
+        let thread = self.threads.entry(head.thread_id.to_string()).or_default();
+        if thread.first == 0 {
+            thread.first = offset;
+        }
+        (thread.last, thread.last_at) = (offset, head.timestamp);
+        match body {
+            Body::Message(message) => {
+                thread.messages += 1;
+                self.accept(&head, &message.message_id, findings)
+            }
+            Body::Event(seq, event) => self.event(offset, &head, seq, &event, findings),
+        }
+    }
+
+    fn accept(&mut self, head: &Head<'_>, message_id: &str, findings: &mut Findings) -> Milestone {
+        let run_id = head.run_id.to_string();
+        findings.report.runs += 1;
+        // DEL-6
+        if !self.messages.insert(digest(message_id)) {
+            let what = format!("message {message_id:?} was accepted before");
+            findings.violation("DEL-6", head.offset, Some(&run_id), what);
+        }
+        if !self.accepted.insert(digest(&run_id)) {
+            findings.violation("DEL-6", head.offset, Some(&run_id), "the run id was used before");
+        }
+        if let Some(thread) = self.threads.get_mut(&*head.thread_id) {
+            thread.waiting.push_back(run_id.clone());
+        }
+        self.runs.insert(run_id.clone(), RunCheck::accepted(head, message_id));
+        Milestone::Accepted {
+            run_id,
+            message_id: message_id.to_owned(),
+            thread_id: head.thread_id.to_string(),
+            agent_name: head.agent_name.to_string(),
+            at: head.timestamp,
+        }
+    }
+
+    fn event(
+        &mut self,
+        offset: u64,
+        head: &Head<'_>,
+        seq: u64,
+        event: &Event<'_>,
+        findings: &mut Findings,
+    ) -> Milestone {
+        let run_id = head.run_id.to_string();
+        if !self.runs.contains_key(&run_id) {
+            match self.begun_before(head) {
+                Some(run) => {
+                    self.runs.insert(run_id.clone(), run);
+                }
+                None => {
+                    // RUN-5: nothing follows agent_completed. RUN-1: nothing comes before the message.
+                    let (rule, what) = if self.accepted.contains(&digest(&run_id)) {
+                        ("RUN-5", "an event after agent_completed")
+                    } else {
+                        ("RUN-1", "an event of a run that no message caused")
+                    };
+                    findings.violation(rule, offset, Some(&run_id), what);
+                    return Milestone::Other;
+                }
+            }
+        }
+        let run = self.runs.get_mut(&run_id).expect("it was found or inserted above");
+        let goes_on = run.started.is_none() && !matches!(event, Event::Started { .. });
+        run.event(head, seq, event, findings);
+        let thread = self.threads.entry(run.thread_id.clone()).or_default();
+        if goes_on && thread.active.is_none() {
+            thread.active = Some(run_id.clone());
+        }
+        match event {
+            Event::Started { .. } => {
+                let first_waiting = thread.waiting.front() == Some(&run_id);
+                thread.waiting.retain(|waiting| *waiting != run_id);
+                // RUN-8
+                if thread.active.is_some() {
+                    self.passing = Some((run_id, offset));
+                } else {
+                    if !first_waiting && self.accepted.contains(&digest(&run_id)) {
+                        let what = "the run starts before one of its thread that was accepted earlier";
+                        findings.violation("RUN-8", offset, Some(&run_id), what);
+                    }
+                    thread.active = Some(run_id);
+                }
+                Milestone::Other
+            }
+            Event::End(end) => {
+                if thread.active.as_ref() == Some(&run_id) {
+                    thread.active = None;
+                }
+                thread.waiting.retain(|waiting| *waiting != run_id);
+                let (accepted, started) = (run.accepted, run.started);
+                self.accepted.insert(digest(&run_id));
+                self.runs.remove(&run_id);
+                Milestone::Completed { run_id, accepted, started, status: end.status.to_string() }
+            }
+            _ => Milestone::Other,
+        }
+    }
+
+    /// A run that was accepted in what retention has removed.
+    fn begun_before(&mut self, head: &Head<'_>) -> Option<RunCheck> {
+        let run_id = &*head.run_id;
+        let accepted = match &mut self.before {
+            Before::Runs(runs) => runs.remove(run_id)?,
+            Before::Unknown if self.accepted.contains(&digest(run_id)) => return None,
+            Before::Unknown => 0,
+        };
+        Some(RunCheck::cut(head, accepted))
+    }
+
+    /// The time of the last entry that was read.
+    pub fn last_at(&self) -> u64 {
+        self.last_at
+    }
+
+    /// Ends the log, and returns the runs that are not completed.
+    pub fn end(&mut self, findings: &mut Findings) -> Vec<RunCheck> {
+        if let Some((passing, offset)) = self.passing.take() {
+            let what = "the run starts while another run of its thread is active";
+            findings.violation("RUN-8", offset, Some(&passing), what);
+        }
+        if let Before::Runs(runs) = &self.before {
+            for run_id in runs.keys() {
+                // RUN-6
+                let what = "the index says that the run goes on after what was removed, and it does not";
+                findings.violation("INDEX", None, Some(run_id), what);
+            }
+        }
+        let mut runs: Vec<_> = self.runs.drain().map(|(_, run)| run).collect();
+        runs.sort_by_key(|run| run.accepted);
+        for run in &runs {
+            findings.unfinished(run.unfinished(&self.user_id));
+        }
+        runs
+    }
+}
+
+fn digest(id: &str) -> u128 {
+    let hash = blake3::hash(id.as_bytes());
+    u128::from_le_bytes(hash.as_bytes()[..16].try_into().expect("a hash has 32 bytes"))
+}

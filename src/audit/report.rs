@@ -1,0 +1,185 @@
+//! What an audit found, for people and for machines.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A rule that a journal does not keep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// A rule of the contract, or `CHAIN` (the hash chain), `STORAGE` (the stored rows), `INDEX` (what
+    /// the index says of the entries), `ENTRY` (the form of an entry).
+    pub rule: String,
+    pub user_id: Option<String>,
+    pub offset: Option<u64>,
+    pub run_id: Option<String>,
+    /// One sentence.
+    pub what: String,
+}
+
+/// A run that is accepted and not completed. Not a violation: a crash leaves such runs, and the next
+/// start takes them up (RUN-6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    pub user_id: String,
+    pub run_id: String,
+    pub thread_id: String,
+    /// The offset of its `user_message`.
+    pub accepted: u64,
+    /// The offset of its `agent_started`; none while it waits in its thread.
+    pub started: Option<u64>,
+    /// Calls that are open, those that wait for the client among them.
+    pub open_calls: u64,
+    pub open_client_calls: u64,
+}
+
+/// The result of an audit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub epoch: String,
+    /// The epoch under which the journal was created; another one if it was restored from a backup.
+    pub origin: String,
+    pub users: u64,
+    pub entries: u64,
+    /// Entries that retention has removed.
+    pub trimmed: u64,
+    /// Runs of which the journal has the `user_message`.
+    pub runs: u64,
+    /// Times at which an entry bears an earlier time than the one before it: a clock was set back.
+    pub clock_steps_back: u64,
+    pub unfinished: Vec<Unfinished>,
+    pub unfinished_total: u64,
+    /// The first ones of each user, in order.
+    violations: Vec<Violation>,
+    pub violations_total: u64,
+}
+
+impl Report {
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Whether the journal keeps every rule that was checked.
+    pub fn is_clean(&self) -> bool {
+        self.violations_total == 0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "journal {}", self.epoch)?;
+        if self.origin != self.epoch {
+            write!(f, " (restored; created as {})", self.origin)?;
+        }
+        writeln!(f)?;
+        writeln!(f, "  users {}, entries {}, runs {}", self.users, self.entries, self.runs)?;
+        if self.trimmed > 0 {
+            writeln!(f, "  entries removed by retention: {}", self.trimmed)?;
+        }
+        if self.clock_steps_back > 0 {
+            writeln!(f, "  the clock was set back {} times", self.clock_steps_back)?;
+        }
+        writeln!(f, "unfinished runs: {}", self.unfinished_total)?;
+        for run in &self.unfinished {
+            writeln!(f, "  {run}")?;
+        }
+        more(f, self.unfinished_total, self.unfinished.len())?;
+        writeln!(f, "violations: {}", self.violations_total)?;
+        for violation in &self.violations {
+            writeln!(f, "  {violation}")?;
+        }
+        more(f, self.violations_total, self.violations.len())
+    }
+}
+
+fn more(f: &mut fmt::Formatter<'_>, total: u64, shown: usize) -> fmt::Result {
+    match total - shown as u64 {
+        0 => Ok(()),
+        rest => writeln!(f, "  and {rest} more"),
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<7}", self.rule)?;
+        if let Some(user_id) = &self.user_id {
+            write!(f, " user {user_id:?}")?;
+        }
+        if let Some(offset) = self.offset {
+            write!(f, " entry {offset}")?;
+        }
+        if let Some(run_id) = &self.run_id {
+            write!(f, " run {run_id}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user_id, run_id, thread_id, accepted, .. } = self;
+        write!(f, "user {user_id:?} run {run_id} in thread {thread_id}, accepted at {accepted}, ")?;
+        match self.started {
+            None => write!(f, "waiting for its turn"),
+            Some(started) => write!(f, "started at {started}"),
+        }?;
+        match (self.open_calls, self.open_client_calls) {
+            (0, _) => Ok(()),
+            (open, 0) => write!(f, ", {open} calls open"),
+            (open, client) => write!(f, ", {open} calls open, {client} of them for the client to answer"),
+        }
+    }
+}
+
+/// Collects what is found: counts everything, keeps what fits.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub report: Report,
+    user_id: Option<String>,
+    of_user: usize,
+    violations_max: usize,
+}
+
+/// Violations of one user that are listed; further ones are counted.
+const USER_VIOLATIONS_MAX: usize = 100;
+/// Unfinished runs that are listed; further ones are counted.
+const UNFINISHED_MAX: usize = 1000;
+
+impl Findings {
+    pub fn new(violations_max: usize) -> Self {
+        Self { report: Report::default(), user_id: None, of_user: 0, violations_max }
+    }
+
+    /// What is found from here on concerns this user.
+    pub fn of_user(&mut self, user_id: Option<&str>) {
+        self.user_id = user_id.map(str::to_owned);
+        self.of_user = 0;
+    }
+
+    pub fn violation(
+        &mut self,
+        rule: &'static str,
+        offset: impl Into<Option<u64>>,
+        run_id: Option<&str>,
+        what: impl Into<String>,
+    ) {
+        self.report.violations_total += 1;
+        self.of_user += 1;
+        if self.report.violations.len() < self.violations_max && self.of_user <= USER_VIOLATIONS_MAX {
+            self.report.violations.push(Violation {
+                rule: rule.into(),
+                user_id: self.user_id.clone(),
+                offset: offset.into(),
+                run_id: run_id.map(str::to_owned),
+                what: what.into(),
+            });
+        }
+    }
+
+    pub fn unfinished(&mut self, run: Unfinished) {
+        self.report.unfinished_total += 1;
+        if self.report.unfinished.len() < UNFINISHED_MAX {
+            self.report.unfinished.push(run);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Whatever the kernel writes, the audit accepts.
+
+use proptest::prelude::*;
+use quintet::{
+    audit::{AuditOptions, Report, audit},
+    journal::{
+        Journal, Retention,
+        sqlite::{SqliteJournal, SqliteOptions},
+    },
+    kernel::{
+        entry::{By, Call, CallResult, CallStatus, RunError, RunErrorCode, Thought, ThoughtKind},
+        ids::{AgentName, CallId, Timestamp, ToolName},
+        json::Json,
+        limits::Limits,
+        run::{Cut, Ending},
+        user::{AgentStep, Command, OnBusy, Send, UserState},
+    },
+};
+use tempfile::TempDir;
+
+use crate::support::{Scribe, message, run, thread};
+
+/// One move of an environment that knows nothing of what is legal.
+#[derive(Clone, Debug)]
+struct Move {
+    user: usize,
+    kind: u8,
+    pick: u64,
+    passed_ms: u64,
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = (0..2usize, 0..14u8, any::<u64>(), 0..1000u64);
+    prop::collection::vec(
+        one.prop_map(|(user, kind, pick, passed_ms)| Move { user, kind, pick, passed_ms }),
+        1..300,
+    )
+}
+
+/// The command that a move makes of this state.
+fn command(state: &UserState, of: &Move, next: u64) -> Command {
+    let runs: Vec<_> = state.open_runs().keys().copied().collect();
+    let run_id = if runs.is_empty() { run(1) } else { runs[of.pick as usize % runs.len()] };
+    let call_id = CallId::parse(&format!("c{}", of.pick / 7 % 3)).unwrap();
+    let error = |code| RunError { code, message: "so".into() };
+    let think = |kind, reset| {
+        let thought = Thought { kind, delta: format!("d{}", of.pick % 10), reset };
+        Command::Step { run_id, step: AgentStep::Think(thought) }
+    };
+    let open = |by| {
+        let tool_name = ToolName::parse("tool").unwrap();
+        let call = Call { call_id: call_id.clone(), tool_name, parameters: Json::empty_object(), by };
+        Command::Step { run_id, step: AgentStep::Open(call) }
+    };
+    match of.kind {
+        0..=2 => Command::Send(Send {
+            message_id: message(&format!("m{}", if of.pick.is_multiple_of(5) { next / 2 } else { next })),
+            thread_id: thread(&format!("t{}", of.pick / 3 % 3)),
+            text: "hello".into(),
+            agent_name: AgentName::parse("assistant").unwrap(),
+            on_busy: [OnBusy::Enqueue, OnBusy::Enqueue, OnBusy::Interrupt, OnBusy::Reject]
+                [of.pick as usize % 4],
+            run_id: run(1000 + next),
+            earlier: None,
+        }),
+        3 => think(ThoughtKind::Reasoning, false),
+        4 => think(ThoughtKind::Answer, of.pick.is_multiple_of(4)),
+        5 => open(By::Agent),
+        6 => open(By::Client),
+        7 => {
+            Command::Step { run_id, step: AgentStep::Close { call_id, result: CallResult::ok(Json::null()) } }
+        }
+        8 => Command::Answer { run_id, call_id, result: CallResult::error("no"), past: None },
+        9 => Command::Step { run_id, step: AgentStep::Complete(Ending::Succeeded { usage: None }) },
+        10 => Command::Cancel { run_id, ended: false },
+        11 => Command::Cut { run_id, cut: Cut::TimedOut(error(RunErrorCode::RunTimeout)) },
+        12 => Command::CloseCall { run_id, call_id, status: CallStatus::TimedOut },
+        _ => Command::Resume { run_id, keep: vec![] },
+    }
+}
+
+/// Lets the kernel decide, and appends what it decides.
+async fn write(journal: &SqliteJournal, moves: &[Move]) -> u64 {
+    // What a message was told must be found again, however old it is.
+    let limits = Limits { recent_messages_max: 10_000, ..Limits::DEFAULT };
+    let mut users = ["ann", "bob"].map(|name| (Scribe::new(name), UserState::default()));
+    let mut unfinished = 0;
+    for (next, of) in moves.iter().enumerate() {
+        let (scribe, state) = &mut users[of.user];
+        scribe.now += of.passed_ms;
+        let command = command(state, of, next as u64);
+        let Ok(decision) = state.decide(command, &limits, Timestamp(scribe.now)) else { continue };
+        for entry in decision.entries {
+            state.evolve(&entry, &limits).unwrap();
+            scribe.write(entry);
+        }
+        scribe.append_to(journal).await;
+    }
+    for (_, state) in &users {
+        unfinished += state.open_runs().len() as u64;
+    }
+    unfinished
+}
+
+fn clean(folder: &TempDir) -> Report {
+    let report = audit(folder.path(), &AuditOptions::default()).unwrap();
+    assert!(report.is_clean(), "{report}");
+    report
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_the_kernel_decides_is_clean_and_stays_so_when_trimmed(moves in moves(), keep in 0..200u64) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = TempDir::new().unwrap();
+            let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+            let unfinished = write(&journal, &moves).await;
+            drop(journal);
+            prop_assert_eq!(clean(&folder).unfinished_total, unfinished);
+
+            let options = SqliteOptions { run_records_max: 5, ..SqliteOptions::default() };
+            let journal = SqliteJournal::open(folder.path(), options).unwrap();
+            let retention = Retention { age_ms_max: None, user_entries_max: Some(keep) };
+            let trimmed = journal.trim(retention, Timestamp(0)).await.unwrap();
+            drop(journal);
+            let report = clean(&folder);
+            prop_assert_eq!(report.trimmed, trimmed.entries);
+            prop_assert_eq!(report.unfinished_total, unfinished, "nothing of an open run goes (RUN-6)");
+            Ok(())
+        })?;
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_a_dead_process_left_is_read_with_what_it_had_not_yet_moved() {
+    let folder = TempDir::new().unwrap();
+    let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+    let mut scribe = Scribe::new("ann");
+    let log = journal.log(&scribe.user_id);
+    for number in 1..=10 {
+        scribe.whole_run(number, "t").append(&log).await;
+    }
+    // What a kill would leave: the files as they are now, the log of the database beside it.
+    let left = TempDir::new().unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
+    }
+    let report = clean(&left);
+    assert_eq!((report.users, report.entries, report.runs), (1, 50, 10));
+}
+
+#[tokio::test]
+async fn a_report_says_what_is_unfinished_and_reads_as_json() {
+    let folder = TempDir::new().unwrap();
+    let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+    let mut scribe = Scribe::new("ann");
+    let log = journal.log(&scribe.user_id);
+    scribe.whole_run(1, "t").message(2, "t", "m2").started(2, "m2").think(2, "x");
+    scribe.open(2, "a", By::Agent).open(2, "b", By::Client).message(3, "t", "m3").append(&log).await;
+    drop((log, journal));
+    let report = clean(&folder);
+    let found: Vec<_> = report
+        .unfinished
+        .iter()
+        .map(|run| (run.accepted, run.started, run.open_calls, run.open_client_calls))
+        .collect();
+    assert_eq!(found, [(6, Some(7), 2, 1), (11, None, 0, 0)]);
+    let text = report.to_string();
+    assert!(text.contains("unfinished runs: 2") && text.contains("waiting for its turn"), "{text}");
+    assert!(text.contains("violations: 0"), "{text}");
+    let json = serde_json::to_string(&report).unwrap();
+    assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+}
