@@ -262,7 +262,7 @@ fn routes() -> Vec<Route> {
             "The JSON Schema of one frame or entry, or of `client`, `server` or `entry`",
             &["frame"],
             "JSON Schema, draft 2020-12",
-            Text("application/schema+json"),
+            Text("application/json"),
             &[404],
         ),
         get(
@@ -313,7 +313,14 @@ fn operation(route: &Route) -> Value {
     for error in route.errors {
         responses.insert(error.to_string(), component("responses", &error.to_string()));
     }
-    responses.insert("default".to_owned(), component("responses", "500"));
+    if route.tag == "operations" {
+        for response in responses.values_mut() {
+            // What a probe reads is the status.
+            *response = json!({"description": response["description"].as_str().unwrap_or("It is not"), "content": {"text/plain": {}}});
+        }
+    } else {
+        responses.insert("default".to_owned(), component("responses", "500"));
+    }
     let parameters: Vec<_> = route.parameters.iter().map(|name| component("parameters", name)).collect();
     let mut operation = json!({
         "operationId": route.id, "summary": route.summary, "tags": [route.tag],

@@ -4,6 +4,7 @@
 //! journal, which is in memory and can be told to fail. A test waits for events, never for time; what
 //! does not come within [`harness::PATIENCE`] is a failure.
 
+mod contract;
 mod delivery;
 mod ends;
 mod events;

@@ -1,13 +1,43 @@
-//! The contract, machine-readable: `/schema/{frame}.json`. Public, like the documentation.
+//! The contract, machine-readable: `/openapi.json`, `/asyncapi.json`, `/schema/{frame}.json`. Public, like
+//! the documentation.
 
-use axum::{Json, extract::Path, response::IntoResponse};
+use std::sync::LazyLock;
+
+use axum::{
+    Json,
+    extract::Path,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::header;
+use serde_json::Value;
 
 use super::{extract::Answer, failure::Failure};
-use crate::wire::schema;
+use crate::wire::{asyncapi, openapi, schema};
 
 /// 200 with the JSON Schema of one frame or entry.
 pub async fn frame(file: Result<Path<String>, axum::extract::rejection::PathRejection>) -> Answer {
     let Ok(Path(file)) = file else { return Err(Failure::not_found()) };
     let schema = file.strip_suffix(".json").and_then(schema::frame);
     Ok(Json(schema.ok_or_else(Failure::not_found)?).into_response())
+}
+
+/// 200 with the OpenAPI document.
+pub async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| written(openapi::document()));
+    document(&DOCUMENT)
+}
+
+/// 200 with the AsyncAPI document.
+pub async fn asyncapi() -> Response {
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| written(asyncapi::document()));
+    document(&DOCUMENT)
+}
+
+fn written(document: Value) -> Bytes {
+    document.to_string().into()
+}
+
+fn document(bytes: &Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], bytes.clone()).into_response()
 }

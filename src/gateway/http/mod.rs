@@ -39,6 +39,8 @@ pub fn routes(gateway: &Gateway) -> Router<Gateway> {
         .route("/v1/runs/{run_id}/cancel", post(runs::cancel))
         .route("/v1/runs/{run_id}/calls/{call_id}", post(runs::complete_call))
         .route("/v1/agents", get(agents::list))
+        .route("/openapi.json", get(contract::openapi))
+        .route("/asyncapi.json", get(contract::asyncapi))
         .route("/schema/{file}", get(contract::frame));
     match gateway.dev {
         Some(_) => routes.route("/dev/login", post(login::login)),
