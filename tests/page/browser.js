@@ -3,7 +3,7 @@
 
 import { chromium } from 'playwright-core';
 
-export const BASE = process.env.QUINTET_URL;
+export const BASE = process.env.PAGE_TEST_URL;
 
 /** A Chromium of the system with an empty profile. */
 export function launch() {
@@ -33,7 +33,7 @@ export function someone(name) {
  * on the wire, as Chromium saw them; `tab.problems` is everything a console, the policy or the
  * network complained about.
  */
-export async function openTab(browser, options = {}) {
+export async function openTab(browser, options = {}, base = BASE) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
   const page = await context.newPage();
   const tab = { page, frames: [], sent: [], problems: [], sockets: 0, close: () => context.close() };
@@ -52,14 +52,14 @@ export async function openTab(browser, options = {}) {
     dialog.dismiss();
   });
   page.on('request', (request) => {
-    if (new URL(request.url()).origin !== BASE) tab.problems.push(`outside request: ${request.url()}`);
+    if (new URL(request.url()).origin !== base) tab.problems.push(`outside request: ${request.url()}`);
   });
   page.on('websocket', (socket) => {
     const connection = tab.sockets++;
     socket.on('framereceived', ({ payload }) => tab.frames.push({ connection, ...JSON.parse(payload) }));
     socket.on('framesent', ({ payload }) => tab.sent.push({ connection, ...JSON.parse(payload) }));
   });
-  await page.goto(BASE);
+  await page.goto(base);
   return tab;
 }
 
@@ -72,6 +72,14 @@ export async function logIn({ page }, user_id) {
 
 export async function isLive({ page }) {
   await page.locator('#connection[data-phase="live"]').waitFor();
+}
+
+/** Goes to a thread, new or not. */
+export async function openThread({ page }, thread_id, behindButton = false) {
+  if (behindButton) await page.getByRole('button', { name: 'Threads' }).click();
+  await page.getByLabel('Id of the new thread').fill(thread_id);
+  await page.getByRole('button', { name: 'New thread' }).click();
+  await page.getByRole('heading', { name: thread_id, exact: true }).waitFor();
 }
 
 /** Sends a text as a user would. */

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 
-import { conversation, isLive, launch, logIn, offsets, openTab, problems, runAt, runIs, script, send, someone } from './browser.js';
+import { conversation, isLive, launch, logIn, offsets, openTab, openThread, problems, runAt, runIs, script, send, someone } from './browser.js';
 
 const THINK = { think: 'a thought', kind: 'reasoning' };
 const SLOW_TOOL = { tool: { call_id: 'slow', tool_name: 'long_search', parameters: { q: 1 }, takes_ms: 600_000, results: null, error: null } };
@@ -206,37 +206,40 @@ describe('the page', { timeout: 300_000 }, () => {
     await wireSays(tab, { repeated: '0', holes: '1', connections: '2' });
   });
 
-  test('del_6: an acceptance that is lost on the wire does not make a second run', async () => {
-    const tab = await open();
-    let lost = 0;
-    const sent = [];
-    await tab.page.routeWebSocket('**/v1/ws', (socket) => {
-      const server = socket.connectToServer();
-      let dead = false;
-      socket.onMessage((text) => {
-        const frame = JSON.parse(text);
-        if (frame.type === 'send_message') sent.push(frame.message_id);
-        server.send(text);
+  for (const [what, isLost] of [
+    ['a message lost on its way is sent again, as the same message', (frame) => frame.type === 'send_message'],
+    ['an acceptance lost on its way back does not make a second run', (frame) => frame.type === 'accepted' || frame.type === 'user_message'],
+  ]) {
+    test(`del_6: ${what}`, async () => {
+      const tab = await open();
+      let lost = 0;
+      const sent = [];
+      await tab.page.routeWebSocket('**/v1/ws', (socket) => {
+        const server = socket.connectToServer();
+        let dead = false;
+        const relay = (to) => (text) => {
+          const frame = JSON.parse(text);
+          if (frame.type === 'send_message') sent.push(frame.message_id);
+          if (lost === 0 && isLost(frame)) {
+            lost += 1;
+            dead = true;
+            socket.close({ code: 1011 });
+          } else if (!dead) {
+            to.send(text);
+          }
+        };
+        socket.onMessage(relay(server));
+        server.onMessage(relay(socket));
       });
-      server.onMessage((text) => {
-        const { type } = JSON.parse(text);
-        if (lost < 1 && (type === 'accepted' || type === 'user_message')) {
-          lost += 1;
-          dead = true;
-          socket.close({ code: 1011 });
-        } else if (!dead) {
-          socket.send(text);
-        }
-      });
+      await logIn(tab, someone('ada'));
+      await send(tab, script(THINK, { answer: 'once' }), 'rehearsal');
+      await runIs(tab, 0, 'succeeded');
+      assert.equal((await conversation(tab)).length, 1);
+      assert.equal(lost, 1);
+      assert.equal(new Set(sent).size, 1);
+      assert.equal(await tab.page.locator('.unsent').count(), 0);
     });
-    await logIn(tab, someone('ada'));
-    await send(tab, script(THINK, { answer: 'once' }), 'rehearsal');
-    await runIs(tab, 0, 'succeeded');
-    assert.equal((await conversation(tab)).length, 1);
-    assert.equal(lost, 1);
-    assert.equal(new Set(sent).size, 1);
-    assert.equal(await tab.page.locator('.unsent').count(), 0);
-  });
+  }
 
   test('del_6: a message written while dropped goes out once when the connection is back', async () => {
     const tab = await open();
@@ -359,9 +362,7 @@ describe('the page', { timeout: 300_000 }, () => {
     await logIn(tab, someone('ada'));
     await send(tab, script(THINK, { answer: 'in main' }), 'rehearsal');
     await runIs(tab, 0, 'succeeded');
-    await tab.page.getByLabel('Id of the new thread').fill('second');
-    await tab.page.getByRole('button', { name: 'New thread' }).click();
-    await tab.page.getByRole('heading', { name: 'second' }).waitFor();
+    await openThread(tab, 'second');
     assert.equal((await conversation(tab)).length, 0);
     await send(tab, script(THINK, { answer: 'in second' }), 'rehearsal');
     await runIs(tab, 0, 'succeeded');
@@ -454,10 +455,15 @@ describe('the page', { timeout: 300_000 }, () => {
   test('on a phone nothing overflows, and the threads and the wire open and close', async () => {
     const tab = await open({ viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true, colorScheme: 'dark' });
     await logIn(tab, someone('a-rather-long-name'));
-    await send(tab, script({ think: 'x'.repeat(400) }, { ...ASK }, { answer: 'y'.repeat(400) }), 'rehearsal');
+    await send(tab, script({ think: 'x'.repeat(400) }, { answer: 'y'.repeat(400) }, ASK), 'rehearsal');
     await runIs(tab, 0, 'waiting');
-    const overflow = () => tab.page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-    assert.equal(await overflow(), 0);
+    const overflowing = () =>
+      tab.page.evaluate(() =>
+        [...document.querySelectorAll('html, .bar, .scroll, .thought, .answer-text, .message, .json, .composer-row, .answer-form, .frame')]
+          .filter((element) => element.scrollWidth > element.clientWidth)
+          .map((element) => element.className || element.tagName),
+      );
+    assert.deepEqual(await overflowing(), []);
     await tab.page.getByRole('button', { name: 'Threads' }).click();
     await tab.page.getByRole('button', { name: 'New thread' }).waitFor();
     await tab.page.keyboard.press('Escape');
@@ -467,7 +473,7 @@ describe('the page', { timeout: 300_000 }, () => {
     await tab.page.getByRole('button', { name: 'New thread' }).waitFor({ state: 'hidden' });
     await tab.page.getByRole('button', { name: 'Wire' }).click();
     await tab.page.getByRole('heading', { name: 'Frames' }).waitFor();
-    assert.equal(await overflow(), 0);
+    assert.deepEqual(await overflowing(), []);
     await tab.page.getByRole('button', { name: 'Close' }).click();
     await tab.page.getByRole('heading', { name: 'Frames' }).waitFor({ state: 'hidden' });
   });

@@ -2,15 +2,16 @@
 # The chat page, driven in a headless Chromium against a real server.
 #   tests/page/run.sh path/to/quintet [test-file ...]
 # Installs what is missing: Node.js and Chromium from the system's packages, Playwright from npm.
-# QUINTET_URL=http://127.0.0.1:PORT uses a server that runs already, and needs no binary.
+# PAGE_TEST_URL=http://127.0.0.1:PORT uses a server that runs already, and needs no binary.
 set -euo pipefail
 
 quintet=${1:-}
-if [[ -z ${QUINTET_URL:-} && ! -x $quintet ]]; then
+if [[ -z ${PAGE_TEST_URL:-} && ! -x $quintet ]]; then
   echo "usage: tests/page/run.sh path/to/quintet [test-file ...]" >&2
   exit 2
 fi
 [[ -z $quintet ]] || quintet=$(realpath "$quintet")
+export PAGE_TEST_BINARY=$quintet
 shift || true
 cd "$(dirname "$0")"
 
@@ -33,7 +34,7 @@ if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 fi
 
-if [[ -z ${QUINTET_URL:-} ]]; then
+if [[ -z ${PAGE_TEST_URL:-} ]]; then
   folder=$(mktemp -d)
   coproc SERVER {
     exec "$quintet" dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --data-dir "$folder/data" 2>"$folder/log"
@@ -50,7 +51,7 @@ if [[ -z ${QUINTET_URL:-} ]]; then
   # The ready line is the first on stdout; a server that ends before it closes the pipe.
   IFS= read -r ready <&"${SERVER[0]}" || { echo "the server ended before it was ready" >&2; exit 1; }
   listen=$(node -p 'JSON.parse(process.argv[1]).listen' "$ready")
-  export QUINTET_URL=http://$listen
+  export PAGE_TEST_URL=http://$listen
 fi
 
 if [[ $# == 0 ]]; then set -- *.test.js; fi
