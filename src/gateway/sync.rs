@@ -1,7 +1,3 @@
-//! The lock of this folder's shared primitives: the standard one, or the one that loom explores.
+//! The lock of this folder's shared primitives: a model checker of schedules can take its place.
 
-#[cfg(not(quintet_loom))]
-pub use std::sync::Mutex;
-
-#[cfg(quintet_loom)]
-pub use loom::sync::Mutex;
+pub use crate::user::sync::Mutex;

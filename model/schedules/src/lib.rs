@@ -5,3 +5,12 @@
 pub mod registry;
 #[path = "../../../src/user/sync.rs"]
 pub mod sync;
+#[path = "../../../src/gateway/tickets.rs"]
+pub mod tickets;
+
+/// As much of the kernel as the primitives speak of.
+#[path = "../../../src/kernel"]
+pub mod kernel {
+    pub mod ids;
+    pub mod ticket;
+}
