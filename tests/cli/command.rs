@@ -1,0 +1,189 @@
+//! The binary as a child process, and what it says. A test waits for lines and answers, never for time.
+
+use std::{
+    ffi::OsStr,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+/// How long a test waits for what has to happen.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The binary with an environment that says nothing.
+pub fn quintet(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quintet"));
+    command.args(arguments);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("QUINTET_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What a command that ends by itself leaves behind.
+pub struct Outcome {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub fn outcome(mut command: Command) -> Outcome {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    Outcome {
+        code: output.status.code().expect("it exits, and is not killed"),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub fn run(arguments: &[&str]) -> Outcome {
+    outcome(quintet(arguments))
+}
+
+/// A service that runs. Killed when it is dropped.
+pub struct Service {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    stderr: Option<std::thread::JoinHandle<String>>,
+    pub ready: Value,
+    client: reqwest::Client,
+}
+
+impl Service {
+    /// `quintet dev` on free ports with its journal in `folder`.
+    pub fn dev(folder: &Path, more: &[&str]) -> Self {
+        Self::start("dev", folder, more)
+    }
+
+    /// A command on free ports with its journal in `folder`; it has to become ready.
+    pub fn start(command: &str, folder: &Path, more: &[&str]) -> Self {
+        let mut child = on_free_ports(command, folder)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Somebody has to read it, or it fills up.
+        let mut stderr = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).unwrap();
+            text
+        });
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        if line.is_empty() {
+            panic!("it did not become ready: {}", stderr.join().unwrap());
+        }
+        let ready = serde_json::from_str(&line).unwrap();
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
+        Self { child, stdout, stderr: Some(stderr), ready, client }
+    }
+
+    pub fn listen(&self) -> &str {
+        self.ready["listen"].as_str().unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end: how it ended, what else was on stdout, and the whole log.
+    pub fn ended(mut self) -> (ExitStatus, String, String) {
+        let status = self.child.wait().unwrap();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (status, rest, self.stderr.take().unwrap().join().unwrap())
+    }
+
+    /// Drains it: it has to end clean.
+    pub fn drained(self) -> String {
+        self.signal(Signal::TERM);
+        let (status, rest, log) = self.ended();
+        assert_eq!((status.code(), rest.as_str()), (Some(0), ""), "{log}");
+        log
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> (u16, Value) {
+        self.answer(self.client.get(self.url(path)).bearer_auth(token)).await
+    }
+
+    pub async fn post(&self, path: &str, token: &str, body: &Value) -> (u16, Value) {
+        self.answer(self.client.post(self.url(path)).bearer_auth(token).json(body)).await
+    }
+
+    /// The status and the text of a route of the admin listener; none if nobody listens any more.
+    pub async fn admin(&self, path: &str) -> Option<(u16, String)> {
+        let url = format!("http://{}{path}", self.ready["admin_listen"].as_str().unwrap());
+        let response = self.client.get(url).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder) -> (u16, Value) {
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.listen())
+    }
+
+    pub async fn login(&self, user_id: &str) -> String {
+        let (status, body) = self.post("/dev/login", "", &json!({"user_id": user_id})).await;
+        assert_eq!(status, 200, "{body}");
+        body["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Has a message accepted; the run's id.
+    pub async fn rehearse(&self, token: &str, message_id: &str, steps: Value) -> String {
+        let text = json!({ "steps": steps }).to_string();
+        let message = json!({"message_id": message_id, "thread_id": message_id, "agent_name": "rehearsal", "text": text});
+        let (status, body) = self.post("/v1/messages", token, &message).await;
+        assert_eq!(status, 202, "{body}");
+        body["run_id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a run is in this state.
+    pub async fn until_run(&self, token: &str, run_id: &str, state: &str) -> Value {
+        soon(async {
+            loop {
+                let (status, run) = self.get(&format!("/v1/runs/{run_id}"), token).await;
+                assert_eq!(status, 200, "{run}");
+                if run["state"] == state {
+                    return run;
+                }
+            }
+        })
+        .await
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Gone already, if the test has waited for it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn on_free_ports(command: &str, folder: &Path) -> Command {
+    let mut command = quintet([command, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    command.arg("--data-dir").arg(folder);
+    command
+}
+
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("it has to happen soon")
+}

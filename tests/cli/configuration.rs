@@ -1,0 +1,139 @@
+//! What is said of mistakes, and what `check-config` shows.
+
+use std::fs;
+
+use crate::command::{outcome, quintet, run};
+
+#[test]
+fn help_shows_how_to_begin_and_each_command_has_examples() {
+    let help = run(&["--help"]);
+    assert_eq!((help.code, help.stderr.as_str()), (0, ""));
+    for word in ["quintet dev", "serve", "check-config", "QUINTET_", "Exit codes"] {
+        assert!(help.stdout.contains(word), "{word}: {}", help.stdout);
+    }
+    for command in ["dev", "serve", "check-config"] {
+        let help = run(&[command, "--help"]);
+        assert_eq!(help.code, 0);
+        assert!(help.stdout.contains("Examples:") && help.stdout.contains("--data-dir"), "{}", help.stdout);
+    }
+    assert!(run(&["--version"]).stdout.starts_with("quintet "));
+}
+
+#[test]
+fn mistakes_of_usage_exit_with_2_and_leave_stdout_alone() {
+    let mistakes: &[&[&str]] = &[
+        &[],
+        &["dance"],
+        &["dev", "--lisen", "127.0.0.1:0"],
+        &["dev", "--jwt-key", "k"],
+        &["dev", "--set", "tickets_max"],
+        &["serve", "--jwt-key", "k", "--jwks-url", "https://a.test"],
+    ];
+    for arguments in mistakes {
+        let mistake = run(arguments);
+        assert_eq!((mistake.code, mistake.stdout.as_str()), (2, ""), "{arguments:?}");
+        assert!(!mistake.stderr.is_empty());
+    }
+}
+
+#[test]
+fn settings_that_are_wrong_exit_with_2_and_are_named_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("q.toml");
+    fs::write(&file, "tickets_max = 0\n").unwrap();
+    let file = file.to_str().unwrap();
+    let nowhere = folder.path().join("missing.toml");
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["dev", "--set", "tickets_mx=5"], &["--set tickets_mx", "did you mean \"tickets_max\""]),
+        (&["dev", "--set", "tickets_max=many"], &["--set tickets_max", "is many", "from 1 to"]),
+        (&["dev", "--listen", "nowhere"], &["--listen", "an IP address and a port"]),
+        (&["dev", "--listen", "0.0.0.0:0"], &["--listen", "0.0.0.0:0", "loopback"]),
+        (&["dev", "--admin-listen", "192.0.2.7:0"], &["--admin-listen", "loopback"]),
+        (&["dev", "--log", "quintet=loud"], &["--log", "level"]),
+        (&["dev", "--allow-origin", "*"], &["--allow-origin", "not an origin"]),
+        (&["dev", "--journal", "carrier-pigeon://x"], &["journal", "sqlite:FOLDER"]),
+        (&["check-config", "--config", file], &["q.toml", "tickets_max", "is 0"]),
+        (&["dev", "--config", nowhere.to_str().unwrap()], &["missing.toml", "cannot be read"]),
+    ];
+    for (arguments, words) in cases {
+        let mistake = run(arguments);
+        assert_eq!((mistake.code, mistake.stdout.as_str()), (2, ""), "{arguments:?}: {}", mistake.stderr);
+        for word in *words {
+            assert!(mistake.stderr.contains(word), "{arguments:?}: {word} is not in {}", mistake.stderr);
+        }
+    }
+    let mut command = quintet(["check-config"]);
+    command.env("QUINTET_LISTN", "127.0.0.1:0");
+    let mistake = outcome(command);
+    assert_eq!(mistake.code, 2);
+    assert!(mistake.stderr.contains("variable QUINTET_LISTN"), "{}", mistake.stderr);
+}
+
+#[test]
+fn auth_5_production_without_a_key_or_origins_does_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("short"), "too short").unwrap();
+    fs::write(path("good"), [b'k'; 32]).unwrap();
+    let private = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rsa.private.pem");
+    let origin = ["--allow-origin", "https://chat.example.org"];
+    let (short, good, gone) = (path("short"), path("good"), path("gone"));
+    let cases: &[(&[&str], &[&str])] = &[
+        (&[], &["--jwt-key", "--jwks-url", "--allow-origin"]),
+        (&["--jwt-key", &good], &["--allow-origin"]),
+        (&origin, &["--jwt-key", "--jwks-url"]),
+        (&["--jwt-key", &short, origin[0], origin[1]], &["jwt_key", "9 bytes", "32"]),
+        (&["--jwt-key", &gone, origin[0], origin[1]], &["jwt_key", "cannot be read"]),
+        (&["--jwt-key", private, origin[0], origin[1]], &["private key", "public"]),
+        (&["--jwks-url", "http://id.example.org/", origin[0], origin[1]], &["--jwks-url", "https is needed"]),
+    ];
+    let data = path("data");
+    for (arguments, words) in cases {
+        let refused = outcome({
+            let mut command = quintet(["serve", "--data-dir", &data]);
+            command.args(*arguments);
+            command
+        });
+        assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{arguments:?}: {}", refused.stderr);
+        for word in *words {
+            assert!(refused.stderr.contains(word), "{arguments:?}: {word} is not in {}", refused.stderr);
+        }
+    }
+    assert!(!folder.path().join("data").exists(), "nothing was touched");
+}
+
+#[test]
+fn check_config_shows_each_value_with_where_it_came_from_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("q.toml");
+    fs::write(&file, "user_tickets_max = 7\njournal = 'postgres://q:s3cret@db.test/q'\n").unwrap();
+    let mut command = quintet(["check-config", "--listen", "127.0.0.1:81", "--config"]);
+    command.arg(&file).env("QUINTET_JWT_ISSUER", "https://id.example.org");
+    let shown = outcome(command);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    let line = |name: &str| {
+        let starts = format!("{name} = ");
+        let line = shown.stdout.lines().find(|line| line.starts_with(&starts));
+        line.unwrap_or_else(|| panic!("{name} is not in {}", shown.stdout)).to_owned()
+    };
+    assert!(line("listen").contains("\"127.0.0.1:81\"") && line("listen").ends_with("# flag --listen"));
+    assert!(line("user_tickets_max").contains("= 7") && line("user_tickets_max").ends_with("q.toml"));
+    assert!(line("jwt_issuer").ends_with("# variable QUINTET_JWT_ISSUER"));
+    assert!(line("tickets_max").ends_with("# default"));
+    assert!(!shown.stdout.contains("s3cret") && line("journal").contains("hidden"), "{}", shown.stdout);
+    assert!(shown.stderr.contains("--jwt-key"), "what is missing for production: {}", shown.stderr);
+    // What is shown is a file that says the same.
+    fs::write(&file, &shown.stdout).unwrap();
+    let again = run(&["check-config", "--config", file.to_str().unwrap()]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+}
+
+#[test]
+fn the_file_may_be_named_by_a_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("q.toml");
+    fs::write(&file, "user_tickets_max = 7\n").unwrap();
+    let mut command = quintet(["check-config"]);
+    command.env("QUINTET_CONFIG", &file);
+    assert!(outcome(command).stdout.contains("user_tickets_max = 7"));
+}

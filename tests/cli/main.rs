@@ -1,0 +1,7 @@
+//! The command line from outside: the real binary, its output, its exit codes, its way to end.
+
+mod command;
+mod configuration;
+mod ending;
+mod production;
+mod starting;
