@@ -5,6 +5,9 @@ import { chromium } from 'playwright-core';
 
 export const BASE = process.env.PAGE_TEST_URL;
 
+/** How long a condition may take on a busy machine before it counts as never. */
+const WAIT_MS_MAX = 60_000;
+
 /** A Chromium of the system with an empty profile. */
 export function launch() {
   return chromium.launch({
@@ -36,6 +39,7 @@ export function someone(name) {
 export async function openTab(browser, options = {}, base = BASE) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
   const page = await context.newPage();
+  page.setDefaultTimeout(WAIT_MS_MAX);
   const tab = { page, frames: [], sent: [], problems: [], sockets: 0, close: () => context.close() };
   await page.addInitScript(() => {
     globalThis.violations = [];

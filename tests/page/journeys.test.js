@@ -23,7 +23,7 @@ async function wireSays(tab, facts) {
   }
 }
 
-describe('the page', { timeout: 300_000 }, () => {
+describe('the page', { timeout: 900_000 }, () => {
   let browser;
   let tabs;
 

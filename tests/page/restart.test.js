@@ -30,7 +30,7 @@ async function serve(folder, listen = '127.0.0.1:0') {
   return { listen: JSON.parse(line).listen, stop };
 }
 
-describe('the page and a server that restarts', { timeout: 120_000, skip: !binary && 'needs the binary' }, () => {
+describe('the page and a server that restarts', { timeout: 300_000, skip: !binary && 'needs the binary' }, () => {
   let browser;
   let folder;
   before(async () => {

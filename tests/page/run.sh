@@ -23,7 +23,11 @@ install() {
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
-command -v node npm >/dev/null || install nodejs npm
+command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm
+if (($(node -p 'process.versions.node.split(".")[0]') < 20)); then
+  echo "tests/page/run.sh: needs Node.js 20 or later, and this is $(node --version)" >&2
+  exit 1
+fi
 export CHROMIUM=${CHROMIUM:-$(command -v chromium || true)}
 if [[ -z $CHROMIUM ]]; then
   install chromium
