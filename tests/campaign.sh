@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The long campaigns: what tests/run.sh does in small, without its bounds. Takes hours on two cores.
+#
+#   bash tests/campaign.sh
+#
+# QUINTET_CAMPAIGN_KILLS=N changes how often the service is killed (default 500).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$1"; }
+
+step "every schedule, without a bound on preemptions"
+RUSTFLAGS="--cfg quintet_loom" LOOM_MAX_PREEMPTIONS=0 \
+  cargo test --locked --release -p quintet-schedules --target-dir target/loom
+
+step "large models"
+cargo test --locked --release -p quintet-model -- --include-ignored
+
+step "properties, many cases"
+PROPTEST_CASES=20000 cargo test --locked --release --test kernel --lib
+
+step "kills"
+QUINTET_CAMPAIGN_KILLS="${QUINTET_CAMPAIGN_KILLS:-500}" cargo test --locked --release --test crash -- --nocapture
