@@ -220,7 +220,7 @@ impl Link<Authenticated> {
 
     fn perform(&mut self, effect: Effect) -> Result<(), Cause> {
         match effect {
-            Effect::SendChunk => self.send_chunk(),
+            Effect::SendChunk => self.send_chunk()?,
             Effect::ReadOn { after, through } => self.phase.reader.read_on(after, through),
             Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) => {
                 let gap = gap.map(Gap::from);
@@ -249,16 +249,19 @@ impl Link<Authenticated> {
 
     /// The entries as they are stored, a frame each; they share the memory of the chunk until the socket
     /// has them.
-    fn send_chunk(&mut self) {
-        let AtHand::Chunk(lines) = self.phase.take() else { return };
+    fn send_chunk(&mut self) -> Result<(), Cause> {
+        let AtHand::Chunk(lines) = self.phase.take() else { return Ok(()) };
         metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
         for (_, line) in lines.iter() {
-            // Entries are JSON, which the journal checked when it was written.
-            match Utf8Bytes::try_from(line) {
-                Ok(text) => self.core.send_text(text),
-                Err(error) => tracing::error!(%error, "an entry is not UTF-8"),
-            }
+            // Entries were UTF-8 when they were stored. One that is not any more is damage: without it the
+            // stream would have a hole (DEL-2).
+            let text = Utf8Bytes::try_from(line).map_err(|error| {
+                tracing::error!(%error, "an entry is not UTF-8");
+                Cause::Discontinuous
+            })?;
+            self.core.send_text(text);
         }
+        Ok(())
     }
 
     fn ready(&self, resumed_after: Offset, head: Offset, gap: Option<Gap>) -> Ready {
