@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use quintet::ops::config::Raw;
+use quintet::{
+    kernel::ids::{RunId, UserId},
+    ops::config::Raw,
+};
 
 /// Chat clients on one side, AI agents on the other: every run's events to the user who owns it, in
 /// order, durably, once.
@@ -64,6 +67,76 @@ Examples:
   quintet check-config
   quintet check-config --config /etc/quintet.toml")]
     CheckConfig(ServeFlags),
+
+    /// Check a journal against every rule that a journal can show
+    #[command(long_about = "\
+Reads a journal, changes nothing, and checks it: every stored row, every user's hash chain, every
+rule of the contract that a journal can show, every index. Prints what it finds; exit code 1 if any
+rule is violated. The journal must not be in use: audit a backup of one that is.
+
+With --export it writes one user's log, or one run of it, as a file that can be verified anywhere
+with --verify, without the journal.")]
+    #[command(after_help = "\
+Examples:
+  quintet audit
+  quintet audit --data-dir /backup/monday --user ada --json
+  quintet audit --user ada --run 018f3c2e-7b1a-7c3d-8e4f-0123456789ab --export evidence.jsonl
+  quintet audit --verify evidence.jsonl")]
+    Audit(AuditFlags),
+
+    /// Copy the journal, also while a service runs on it
+    #[command(long_about = "\
+Copies the journal as it is at this moment into another folder, while a service runs on it or not.
+The copy is a data folder: audit it, or serve it in the place of the original; clients then find a
+new epoch and read on from what is there.")]
+    #[command(after_help = "\
+Example:
+  quintet backup --data-dir /var/lib/quintet --to /backup/monday")]
+    Backup(BackupFlags),
+}
+
+/// Which journal.
+#[derive(Args)]
+pub struct JournalFlags {
+    /// Folder of the embedded journal [default: ./quintet-data]
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<String>,
+    /// Where the journal is [default: embedded, in the data folder]
+    #[arg(long, value_name = "URL")]
+    journal: Option<String>,
+    /// TOML file with settings
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct AuditFlags {
+    #[command(flatten)]
+    pub journal: JournalFlags,
+    /// Only this user
+    #[arg(long, value_name = "USER_ID")]
+    pub user: Option<UserId>,
+    /// Only this run; with --export
+    #[arg(long, value_name = "RUN_ID", requires = "user", requires = "export")]
+    pub run: Option<RunId>,
+    /// Write the user's log, or the run, to this file as evidence
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub export: Option<PathBuf>,
+    /// Verify this file of evidence; no journal is needed
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "run", "export", "data_dir", "journal", "config"])]
+    pub verify: Option<PathBuf>,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BackupFlags {
+    #[command(flatten)]
+    pub journal: JournalFlags,
+    /// Folder for the copy; made if it is not there, and must not hold a journal
+    #[arg(long, value_name = "FOLDER")]
+    pub to: PathBuf,
 }
 
 #[derive(Args)]
@@ -157,6 +230,16 @@ impl ServeFlags {
             ("jwt_issuer", &self.jwt_issuer),
         ];
         self.common.flags().into_iter().chain(given(&credentials)).chain(self.origins.flags()).collect()
+    }
+}
+
+impl JournalFlags {
+    pub fn config(&self) -> Option<&PathBuf> {
+        self.config.as_ref()
+    }
+
+    pub fn flags(&self) -> Flags {
+        given(&[("data_dir", &self.data_dir), ("journal", &self.journal)]).collect()
     }
 }
 

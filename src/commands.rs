@@ -11,12 +11,9 @@ use std::{
 use anyhow::Context;
 use quintet::{
     agent::{Directory, Floor},
-    journal::{
-        Journal,
-        sqlite::{SqliteJournal, SqliteOptions},
-    },
+    journal::{Journal, sqlite::SqliteJournal},
     ops::{
-        config::{CONFIG_VARIABLE, ConfigError, Given, Loaded, Settings, Source, check},
+        config::{CONFIG_VARIABLE, ConfigError, Given, Loaded, Settings, Source},
         drain::Signals,
         service::{self, Mode, Parts},
         telemetry,
@@ -27,13 +24,21 @@ use quintet::{
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
-use crate::cli::{Command, Flags};
+use crate::{
+    cli::{Command, Flags, JournalFlags},
+    inspect,
+};
 
 pub fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Dev(flags) => run_service(Mode::Dev, &load(flags.config(), flags.flags())?),
         Command::Serve(flags) => run_service(Mode::Serve, &load(flags.config(), flags.flags())?),
-        Command::CheckConfig(flags) => check_config(&load(flags.config(), flags.flags())?),
+        Command::CheckConfig(flags) => inspect::check_config(&load(flags.config(), flags.flags())?),
+        Command::Audit(flags) => match &flags.verify {
+            Some(evidence) => inspect::verify(evidence, flags.json),
+            None => inspect::audit(&folder_of(&flags.journal)?, &flags),
+        },
+        Command::Backup(flags) => inspect::backup(&folder_of(&flags.journal)?, &flags.to),
     }
 }
 
@@ -54,13 +59,8 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
-    check::consistent(loaded)?;
-    print(&loaded.show())?;
-    if let Err(missing) = check::serve(loaded) {
-        eprintln!("{missing}");
-    }
-    Ok(ExitCode::SUCCESS)
+fn folder_of(flags: &JournalFlags) -> Result<PathBuf, ConfigError> {
+    journal_folder(&load(flags.config(), flags.flags())?.settings)
 }
 
 fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
@@ -70,7 +70,7 @@ fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     telemetry::start(&settings.log, settings.log_format)?;
     allow_sockets(settings.gateway.sockets_max as u64);
 
-    let journal = SqliteJournal::open(&folder, SqliteOptions::default())?;
+    let journal = SqliteJournal::open(&folder, settings.sqlite)?;
     let runtime = Runtime::new().context("the runtime cannot be started")?;
     let code = runtime.block_on(serve(mode, settings, Arc::new(journal)));
     // Whatever is still under way is not waited for: what was acknowledged is on disk.
@@ -166,7 +166,7 @@ fn allow_sockets(sockets_max: u64) {
 }
 
 /// Writes what was asked for to stdout, all of it, at once.
-fn print(text: &str) -> anyhow::Result<()> {
+pub fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("stdout cannot be written to")
 }

@@ -5,11 +5,16 @@
 
 mod cli;
 mod commands;
+mod inspect;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use quintet::ops::{config::ConfigError, service::StartError};
+use quintet::{
+    audit::{AuditError, EvidenceError},
+    journal::sqlite::OpenError,
+    ops::{config::ConfigError, service::StartError},
+};
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -26,6 +31,9 @@ fn main() -> ExitCode {
 fn is_configuration(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ConfigError>().is_some()
         || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration)
+        || error.downcast_ref::<AuditError>().is_some_and(AuditError::is_not_there)
+        || matches!(error.downcast_ref(), Some(EvidenceError::Journal(error)) if error.is_not_there())
+        || matches!(error.downcast_ref(), Some(OpenError::NoJournal { .. }))
 }
 
 /// Usage or configuration; clap exits with the same.

@@ -53,6 +53,13 @@ pub enum AuditError {
     Storage(#[from] rusqlite::Error),
 }
 
+impl AuditError {
+    /// Whether what was asked for is not there, as after a slip of the pen.
+    pub fn is_not_there(&self) -> bool {
+        matches!(self, Self::NoJournal(_) | Self::NoUser(_) | Self::NoRun(_))
+    }
+}
+
 /// Reads the journal in `folder`, changes nothing, and says what it finds.
 ///
 /// The journal must not be in use: a backup of one that is can be audited at any time.

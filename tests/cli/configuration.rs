@@ -11,10 +11,10 @@ fn help_shows_how_to_begin_and_each_command_has_examples() {
     for word in ["quintet dev", "serve", "check-config", "QUINTET_", "Exit codes"] {
         assert!(help.stdout.contains(word), "{word}: {}", help.stdout);
     }
-    for command in ["dev", "serve", "check-config"] {
+    for command in ["dev", "serve", "check-config", "audit", "backup"] {
         let help = run(&[command, "--help"]);
         assert_eq!(help.code, 0);
-        assert!(help.stdout.contains("Examples:") && help.stdout.contains("--data-dir"), "{}", help.stdout);
+        assert!(help.stdout.contains("Example") && help.stdout.contains("--data-dir"), "{}", help.stdout);
     }
     assert!(run(&["--version"]).stdout.starts_with("quintet "));
 }

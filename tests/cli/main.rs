@@ -3,5 +3,6 @@
 mod command;
 mod configuration;
 mod ending;
+mod inspecting;
 mod production;
 mod starting;

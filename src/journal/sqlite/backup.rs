@@ -7,7 +7,10 @@ use std::{
 
 use rusqlite::{Connection, params};
 
-use super::schema::{self, DATABASE_FILE};
+use super::{
+    fault::{OpenError, open_fault},
+    schema::{self, DATABASE_FILE},
+};
 use crate::{journal::JournalError, kernel::ids::Timestamp};
 
 /// Copies the database at `from`, as it is at this moment, into the folder `to`, which is made; the
@@ -33,6 +36,18 @@ pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), Journ
     File::open(&partial).and_then(|copy| copy.sync_all()).map_err(file)?;
     fs::rename(&partial, &target).map_err(file)?;
     File::open(to).and_then(|folder| folder.sync_all()).map_err(file)
+}
+
+/// The same from a data folder, whether a service runs on it or not.
+pub fn backup_folder(folder: &Path, to: &Path, now: Timestamp) -> Result<(), OpenError> {
+    let path = folder.join(DATABASE_FILE);
+    if !path.is_file() {
+        return Err(OpenError::NoJournal { folder: folder.to_owned() });
+    }
+    let connection = schema::open_to_read(&path).map_err(|source| open_fault(path.clone(), source))?;
+    schema::require_ours(&connection, &path)?;
+    drop(connection);
+    backup(&path, to, now).map_err(OpenError::Backup)
 }
 
 fn copy(from: &Path, to: &Path, now: Timestamp) -> rusqlite::Result<()> {

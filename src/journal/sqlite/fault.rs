@@ -30,6 +30,10 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+    #[error("there is no journal in {}", .folder.display())]
+    NoJournal { folder: PathBuf },
+    #[error(transparent)]
+    Backup(JournalError),
     #[error("a thread of the journal cannot be started")]
     Thread(#[source] std::io::Error),
 }

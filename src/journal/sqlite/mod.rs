@@ -24,7 +24,7 @@ mod trim;
 mod writer;
 
 pub(crate) use self::writer::checksum;
-pub use self::{engine::SqliteJournal, fault::OpenError, options::SqliteOptions};
+pub use self::{backup::backup_folder, engine::SqliteJournal, fault::OpenError, options::SqliteOptions};
 
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ pub use self::{
 use super::limits::RetentionLimits;
 use crate::{
     gateway::limits::GatewayLimits,
+    journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
     user::{deadline::DeadlineLimits, factory::UserLimits, hub::HubLimits, tail::TailLimits},
 };
@@ -46,6 +47,7 @@ pub struct Settings {
     pub hub: HubLimits,
     pub tail: TailLimits,
     pub retention: RetentionLimits,
+    pub sqlite: SqliteOptions,
 }
 
 /// The form of the log on stderr.
@@ -78,6 +80,7 @@ impl Default for Settings {
             hub: HubLimits::DEFAULT,
             tail: TailLimits::DEFAULT,
             retention: RetentionLimits::DEFAULT,
+            sqlite: SqliteOptions::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     gateway::{limits::GatewayLimits, origins::Origins},
+    journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
     ops::limits::RetentionLimits,
     runtime::limits::Limit,
@@ -38,6 +39,8 @@ pub fn table() -> Vec<Setting> {
     rows.extend(limits(HubLimits::TABLE, |s| &s.hub, |s| &mut s.hub));
     rows.extend(limits(TailLimits::TABLE, |s| &s.tail, |s| &mut s.tail));
     rows.extend(limits(RetentionLimits::TABLE, |s| &s.retention, |s| &mut s.retention));
+    rows.push(durability());
+    rows.extend(limits(SQLITE, |s| &s.sqlite, |s| &mut s.sqlite));
     rows.extend(limits(KERNEL, |s| &s.kernel, |s| &mut s.kernel));
     rows
 }
@@ -158,6 +161,18 @@ fn logs() -> Vec<Setting> {
     ]
 }
 
+fn durability() -> Setting {
+    Setting {
+        name: "survives_power_loss",
+        doc: "An accepted message survives loss of power. `false` is faster and survives the end of the process, but the last moments before a power cut may be gone.",
+        range: "`true` or `false`".to_owned(),
+        read: Box::new(|s| Some(s.sqlite.survives_power_loss.to_string())),
+        write: Box::new(|s, raw| {
+            raw.parse("true or false").map(|survives| s.sqlite.survives_power_loss = survives)
+        }),
+    }
+}
+
 fn limits<T>(
     table: &'static [Limit<T>],
     of: fn(&Settings) -> &T,
@@ -194,31 +209,42 @@ fn jwks_url(raw: Raw) -> Result<String, String> {
     }
 }
 
-macro_rules! kernel {
-    ($field:ident: $type:ty, $min:literal..=$max:literal, $doc:literal) => {
+macro_rules! limit {
+    ($of:ty, $field:ident: $type:ty, $min:literal..=$max:literal, $doc:literal) => {
         Limit {
             name: stringify!($field),
             doc: $doc,
             min: $min,
             max: $max,
-            read: |limits: &Limits| limits.$field as u64,
-            write: |limits: &mut Limits, value| limits.$field = value as $type,
+            read: |limits: &$of| limits.$field as u64,
+            write: |limits: &mut $of, value| limits.$field = value as $type,
         }
     };
 }
+/// What may be set of the embedded engine.
+const SQLITE: &[Limit<SqliteOptions>] = &[
+    limit!(SqliteOptions, reader_threads: usize, 1..=64, "Threads of the journal that answer reads."),
+    limit!(SqliteOptions, waiting_appends_max: usize, 1..=1_000_000, "Appends that wait for the journal's writer; the next one waits for room."),
+    limit!(SqliteOptions, waiting_reads_max: usize, 1..=1_000_000, "Reads that wait for one of the journal's readers; the next one waits for room."),
+    limit!(SqliteOptions, commit_batches_max: usize, 1..=100_000, "Batches of all users that share one commit."),
+    limit!(SqliteOptions, commit_bytes_max: usize, 65_536..=268_435_456, "Bytes of entries that share one commit."),
+    limit!(SqliteOptions, run_records_max: u64, 1..=1_000_000_000, "Run records kept of each user once their entries are trimmed: so long is a `message_id` remembered (DEL-6)."),
+    limit!(SqliteOptions, check_bytes_max: u64, 0..=1_000_000_000_000, "Bytes of a database that is checked whole when it is opened; a larger one is checked as it is read."),
+];
+
 /// The kernel's limits, which are plain data there; a test keeps this list whole.
 const KERNEL: &[Limit<Limits>] = &[
-    kernel!(text_bytes_max: usize, 1..=65_536, "Bytes of one message's `text`."),
-    kernel!(delta_bytes_max: usize, 1..=16_777_216, "Bytes of one thought's `delta`."),
-    kernel!(parameters_bytes_max: usize, 2..=16_777_216, "Bytes of a call's `parameters`."),
-    kernel!(results_bytes_max: usize, 4..=67_108_864, "Bytes of a call's `results` and `error` together."),
-    kernel!(answer_bytes_max: usize, 1..=67_108_864, "Bytes of all `answer` deltas of a run since its last reset."),
-    kernel!(open_calls_max: usize, 1..=10_000, "Calls of one run open at once."),
-    kernel!(run_calls_max: usize, 1..=1_000_000, "Calls of one run in all."),
-    kernel!(run_events_max: u64, 1..=1_000_000_000, "Events of one run, those that end it not counted."),
-    kernel!(open_runs_max: usize, 1..=100_000, "Runs of one user that are accepted and not completed."),
-    kernel!(queued_messages_max: usize, 0..=100_000, "Messages that wait behind the active run of one thread."),
-    kernel!(recent_messages_max: usize, 1..=100_000, "Messages of a user remembered in memory for idempotency; older ones are looked up in the journal."),
+    limit!(Limits, text_bytes_max: usize, 1..=65_536, "Bytes of one message's `text`."),
+    limit!(Limits, delta_bytes_max: usize, 1..=16_777_216, "Bytes of one thought's `delta`."),
+    limit!(Limits, parameters_bytes_max: usize, 2..=16_777_216, "Bytes of a call's `parameters`."),
+    limit!(Limits, results_bytes_max: usize, 4..=67_108_864, "Bytes of a call's `results` and `error` together."),
+    limit!(Limits, answer_bytes_max: usize, 1..=67_108_864, "Bytes of all `answer` deltas of a run since its last reset."),
+    limit!(Limits, open_calls_max: usize, 1..=10_000, "Calls of one run open at once."),
+    limit!(Limits, run_calls_max: usize, 1..=1_000_000, "Calls of one run in all."),
+    limit!(Limits, run_events_max: u64, 1..=1_000_000_000, "Events of one run, those that end it not counted."),
+    limit!(Limits, open_runs_max: usize, 1..=100_000, "Runs of one user that are accepted and not completed."),
+    limit!(Limits, queued_messages_max: usize, 0..=100_000, "Messages that wait behind the active run of one thread."),
+    limit!(Limits, recent_messages_max: usize, 1..=100_000, "Messages of a user remembered in memory for idempotency; older ones are looked up in the journal."),
 ];
 
 const ADDRESS: &str = "an IP address and a port, as 127.0.0.1:8080,";

@@ -1,0 +1,88 @@
+//! The commands that look and do not serve: settings, audits, evidence, backups.
+
+use std::{
+    fs::File,
+    io::{BufReader, BufWriter, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use quintet::{
+    audit::{self, AuditOptions, Subject},
+    journal::sqlite::backup_folder,
+    ops::config::{Loaded, check},
+    runtime::clock,
+};
+
+use crate::{cli::AuditFlags, commands::print};
+
+/// Prints every setting; says what production would still miss.
+pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
+    check::consistent(loaded)?;
+    print(&loaded.show())?;
+    if let Err(missing) = check::serve(loaded) {
+        eprintln!("{missing}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Audits the journal in `folder`, or writes evidence from it.
+pub fn audit(folder: &Path, flags: &AuditFlags) -> anyhow::Result<ExitCode> {
+    if let (Some(user_id), Some(file)) = (&flags.user, &flags.export) {
+        let subject = match flags.run {
+            Some(run_id) => Subject::Run(user_id.clone(), run_id),
+            None => Subject::User(user_id.clone()),
+        };
+        return export(folder, &subject, file);
+    }
+    let options = AuditOptions { user_id: flags.user.clone(), ..AuditOptions::default() };
+    let report = audit::audit(folder, &options)?;
+    print(&if flags.json { json_line(&report)? } else { report.to_string() })?;
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn export(folder: &Path, subject: &Subject, file: &Path) -> anyhow::Result<ExitCode> {
+    let unwritable = || format!("{} cannot be written", file.display());
+    let mut out = BufWriter::new(File::create_new(file).with_context(unwritable)?);
+    audit::export(folder, subject, &mut out)?;
+    out.flush().with_context(unwritable)?;
+    out.get_ref().sync_all().with_context(unwritable)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Verifies evidence, far from the journal that it came from.
+pub fn verify(evidence: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let file = File::open(evidence).with_context(|| format!("{} cannot be read", evidence.display()))?;
+    let verdict = audit::verify(&mut BufReader::new(file))?;
+    if json {
+        print(&json_line(&verdict)?)?;
+    } else {
+        let about = verdict.run_id.as_ref().map_or(String::new(), |run_id| format!(", run {run_id}"));
+        let mut text = format!(
+            "whole and unchanged: user {:?}{about}, entries {} to {}, {} shown, {} hidden\njournal {}, chain {}\nviolations: {}\n",
+            verdict.user_id,
+            verdict.from,
+            verdict.to,
+            verdict.shown,
+            verdict.hidden,
+            verdict.origin,
+            verdict.chain_after,
+            verdict.violations.len(),
+        );
+        verdict.violations.iter().for_each(|violation| text.push_str(&format!("  {violation}\n")));
+        print(&text)?;
+    }
+    Ok(if verdict.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Copies the journal in `folder` to the folder `to`.
+pub fn backup(folder: &Path, to: &Path) -> anyhow::Result<ExitCode> {
+    backup_folder(folder, to, clock::now())?;
+    print(&format!("{} is a copy of {}\n", to.display(), folder.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json_line(value: &impl serde::Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(value).context("the findings cannot be written as JSON")? + "\n")
+}
