@@ -13,7 +13,7 @@ use super::{
 use crate::{
     kernel::{
         entry::{Body, By, Call, CallResult, Thought},
-        ids::{CallId, Offset, ToolName},
+        ids::{CallId, Offset, RunId, ToolName},
         json::Json,
         run::Ending,
         user::AgentStep,
@@ -27,6 +27,7 @@ use crate::{
 /// A run's port, and what its log held when the agent began.
 pub(super) struct Link {
     port: RunPort,
+    run_id: RunId,
     /// None once the agent has repeated all of it.
     replay: Option<Box<Replay>>,
     /// Calls that the agent has made: their count names them, the same way in every life of the run.
@@ -37,18 +38,22 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(assignment: Assignment) -> Self {
-        let Assignment { past, port, .. } = assignment;
+        let Assignment { run_id, past, port, .. } = assignment;
         let begin = past.first().map_or(Offset::ZERO, |entry| entry.offset);
         let events = past.iter().filter_map(|entry| match &entry.body {
             Body::Event { event, .. } => Some(event),
             Body::UserMessage { .. } => None,
         });
         let replay = Some(Replay::of(events)).filter(|replay| !replay.is_over()).map(Box::new);
-        Self { port, replay, calls: 0, begin }
+        Self { port, run_id, replay, calls: 0, begin }
     }
 
     pub(super) fn is_replaying(&self) -> bool {
         self.replay.is_some()
+    }
+
+    pub(super) fn run_id(&self) -> RunId {
+        self.run_id
     }
 
     pub(super) fn history(&self) -> History {

@@ -146,6 +146,7 @@ pub struct Task {
 /// What a tool knows besides its parameters.
 #[derive(Clone)]
 pub struct ToolContext {
+    pub run_id: RunId,
     /// Of this call; the same again if the call is made again after a crash.
     pub call_id: CallId,
     /// The user's own log, up to the run.

@@ -142,13 +142,13 @@ impl Run<Thinking> {
     ) -> Result<(Run<Thinking>, Vec<CallResult>), Stopped> {
         let calls: Vec<_> = calls.into_iter().collect();
         let wanted = calls.iter().map(|(tool, parameters)| (tool.name(), parameters.clone())).collect();
-        let history = self.history();
+        let (run_id, history) = (self.link.run_id(), self.history());
         let (run, opened) = match self.open_all(wanted).await? {
             Opened::None(run) => return Ok((run, Vec::new())),
             Opened::Calls(run, opened) => (run, opened),
         };
         let work = opened.into_iter().zip(calls).map(|(opened, (tool, parameters))| {
-            let context = ToolContext { call_id: opened.call_id().clone(), history: history.clone() };
+            let context = ToolContext { run_id, call_id: opened.call_id().clone(), history: history.clone() };
             async move {
                 let work = async { tool.invoke(&parameters, &context).await };
                 opened.execute_within(tool.call_ms_max(), work).await

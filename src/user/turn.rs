@@ -30,10 +30,10 @@ pub struct Turn {
 /// What the durable batch means for the agents of this process.
 #[derive(Debug)]
 pub enum Effect {
-    /// A run has begun; its message if it stands in this batch.
+    /// A run has begun, with this entry; its message if it stands in this batch.
     Started {
-        run_id: RunId,
         text: Option<String>,
+        started: Entry,
     },
     /// A call waits for the client from here on (RUN-11).
     Asked {
@@ -124,7 +124,7 @@ impl Turn {
                         Body::UserMessage { text, .. } if earlier.run_id == run_id => Some(text.clone()),
                         _ => None,
                     });
-                    self.effects.push(Effect::Started { run_id, text });
+                    self.effects.push(Effect::Started { text, started: entry.clone() });
                 }
                 Event::Thinking(_) => self.moved(run_id),
                 Event::ToolExecuting(call) => {

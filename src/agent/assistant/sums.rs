@@ -179,31 +179,35 @@ fn symbol(c: char, rest: &str) -> (Kind, String, usize) {
 /// A run without what cannot begin or end a sum: commas, operators that have nothing on one side,
 /// parentheses of the sentence around it.
 fn trimmed(mut run: &[Token]) -> &[Token] {
+    let count = |kind| run.iter().filter(|token| token.kind == kind).count();
+    let (mut opened, mut closed) = (count(Kind::Open), count(Kind::Close));
     loop {
-        let opened = run.iter().filter(|token| token.kind == Kind::Open).count();
-        let closed = run.iter().filter(|token| token.kind == Kind::Close).count();
-        run = match run {
-            [Token { kind: Kind::Comma | Kind::Of | Kind::Percent | Kind::Close, .. }, rest @ ..] => rest,
-            [Token { kind: Kind::Operator, written, .. }, rest @ ..] if written != "-" => rest,
-            [Token { kind: Kind::Open, .. }, rest @ ..] if opened > closed && only_once(run, Kind::Open) => {
-                rest
+        let (rest, dropped) = match run {
+            [first @ Token { kind: Kind::Comma | Kind::Of | Kind::Percent | Kind::Close, .. }, rest @ ..] => {
+                (rest, first)
             }
-            [rest @ .., Token { kind: Kind::Comma | Kind::Of | Kind::Open | Kind::Function, .. }] => rest,
-            [rest @ .., Token { kind: Kind::Operator, written, .. }]
+            [first @ Token { kind: Kind::Operator, written, .. }, rest @ ..] if written != "-" => {
+                (rest, first)
+            }
+            // `(see 3+4` of a sentence.
+            [first @ Token { kind: Kind::Open, .. }, rest @ ..] if (opened, closed) == (1, 0) => {
+                (rest, first)
+            }
+            [rest @ .., last @ Token { kind: Kind::Comma | Kind::Of | Kind::Open | Kind::Function, .. }] => {
+                (rest, last)
+            }
+            [rest @ .., last @ Token { kind: Kind::Operator, written, .. }]
                 if !written.starts_with("^2") && !written.starts_with("^3") =>
             {
-                rest
+                (rest, last)
             }
-            [rest @ .., Token { kind: Kind::Close, .. }] if closed > opened => rest,
+            [rest @ .., last @ Token { kind: Kind::Close, .. }] if closed > opened => (rest, last),
             _ => return run,
         };
+        opened -= usize::from(dropped.kind == Kind::Open);
+        closed -= usize::from(dropped.kind == Kind::Close);
+        run = rest;
     }
-}
-
-/// Whether the first token of a run is the only one of its kind: `(see 3+4` of a sentence.
-fn only_once(run: &[Token], kind: Kind) -> bool {
-    run.iter().filter(|token| token.kind == kind).count() == 1
-        && !run.iter().any(|token| token.kind == Kind::Close)
 }
 
 /// Whether there is something to calculate.

@@ -65,7 +65,7 @@ pub fn understand(text: &str) -> Understood {
     found.sort_by_key(|(at, _)| *at);
     let mut wishes: Vec<Wish> = Vec::new();
     for (_, wish) in found {
-        if !wishes.contains(&wish) {
+        if wishes.len() <= WISHES_MAX && !wishes.contains(&wish) {
             wishes.push(wish);
         }
     }

@@ -137,7 +137,7 @@ impl<'a> Words<'a> {
     /// Words that say what the text is about: the longest that are not in every text.
     pub fn keywords(&self, max: usize) -> Vec<String> {
         let mut words: Vec<&Word> = Vec::new();
-        for word in &self.words {
+        for word in self.words.iter().take(KEYWORD_CANDIDATES_MAX) {
             let plain = word.lower.chars().all(char::is_alphanumeric)
                 && word.lower.chars().count() >= KEYWORD_CHARS_MIN;
             if plain
@@ -201,6 +201,9 @@ const COMMON: &[&str] = &[
     "this", "those", "very", "want", "well", "were", "what", "when", "where", "which", "while", "will",
     "with", "without", "would", "your", "yours",
 ];
+
+/// Words of a text among which keywords are looked for.
+const KEYWORD_CANDIDATES_MAX: usize = 1000;
 
 const KEYWORD_CHARS_MIN: usize = 4;
 

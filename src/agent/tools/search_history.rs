@@ -8,10 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    agent::{
-        history::History,
-        roles::{Tool, ToolContext},
-    },
+    agent::roles::{Tool, ToolContext},
     kernel::{ids::ToolName, json::Json},
 };
 
@@ -23,6 +20,7 @@ pub struct SearchHistory;
 struct Line {
     #[serde(rename = "type")]
     kind: String,
+    run_id: String,
     thread_id: String,
     timestamp: u64,
     text: Option<String>,
@@ -77,11 +75,13 @@ impl Tool for SearchHistory {
     async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
         let parameters: Parameters =
             serde_json::from_str(parameters.as_str()).map_err(|error| error.to_string())?;
-        search(parameters, &context.history).await.map(|found| Json::from(&found))
+        search(parameters, context).await.map(|found| Json::from(&found))
     }
 }
 
-async fn search(parameters: Parameters, history: &History) -> Result<serde_json::Value, String> {
+async fn search(parameters: Parameters, context: &ToolContext) -> Result<serde_json::Value, String> {
+    let ToolContext { history, run_id, .. } = context;
+    let own_run = run_id.to_string();
     let Parameters { query, from, limit } = parameters;
     let words: Vec<Vec<char>> = query.split_whitespace().take(WORDS_MAX).map(folded).collect();
     if words.is_empty() {
@@ -101,6 +101,10 @@ async fn search(parameters: Parameters, history: &History) -> Result<serde_json:
             bytes += line.len();
             // Lines that are neither said nor answered have nothing to find.
             let Ok(line) = serde_json::from_slice::<Line>(&line) else { continue };
+            // The message that asks is no finding.
+            if line.run_id == own_run {
+                continue;
+            }
             let (who, text) = match (line.kind.as_str(), line.text, line.final_response) {
                 ("user_message", Some(text), _) if from != From::Agent => ("user", text),
                 ("agent_completed", _, Some(text)) if from != From::User => ("agent", text),

@@ -48,7 +48,7 @@ impl Hub {
 
     pub(super) async fn carry_out(&mut self, effect: Effect) {
         match effect {
-            Effect::Started { run_id, text } => self.start(run_id, text).await,
+            Effect::Started { text, started } => self.start(text, started).await,
             Effect::Resumed { run_id, text, past } => {
                 tracing::info!(%run_id, events = past.len(), "a run is taken up again");
                 self.launch(run_id, text, past);
@@ -75,7 +75,8 @@ impl Hub {
     }
 
     /// Sets an agent to work on a run that has just begun, unless the same batch ended it.
-    async fn start(&mut self, run_id: RunId, text: Option<String>) {
+    async fn start(&mut self, text: Option<String>, started: Entry) {
+        let run_id = started.run_id;
         let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
         let accepted = open.accepted;
         let text = match text {
@@ -85,7 +86,7 @@ impl Hub {
         match text {
             Ok(text) => {
                 tracing::info!(%run_id, "run started");
-                self.launch(run_id, text, Vec::new());
+                self.launch(run_id, text, vec![started]);
             }
             Err(error) => {
                 let message = format!("the message could not be read back: {error}");

@@ -1,0 +1,237 @@
+//! Agents that misbehave: however an agent stops, its run ends, and nobody else notices (RUN-6).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use async_trait::async_trait;
+use quintet::{
+    agent::{
+        Agent, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished,
+        call::CALL_MS_MAX, rehearsal::Rehearsal,
+    },
+    journal::memory::MemoryJournal,
+    kernel::{
+        entry::{Event, RunStatus, ThoughtKind},
+        ids::{AgentName, ToolName},
+        json::Json,
+    },
+    user::{agents::Agents, factory::UserLimits},
+};
+use tokio::sync::Notify;
+
+use crate::stage::{Stage, ending, words};
+
+/// An agent whose message says how it misbehaves.
+struct Rogue {
+    /// Set when the agent's future is dropped.
+    dropped: Arc<Notify>,
+    /// Ends the busy loop.
+    released: Arc<AtomicBool>,
+    tools: [Arc<dyn Tool>; 1],
+}
+
+/// A tool whose parameters say how it misbehaves.
+struct RogueTool(Arc<AtomicU32>);
+
+struct Dropped(Arc<Notify>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+#[async_trait]
+impl Tool for RogueTool {
+    fn name(&self) -> ToolName {
+        ToolName::parse("rogue").unwrap()
+    }
+
+    fn description(&self) -> &str {
+        "Misbehaves."
+    }
+
+    fn parameters_schema(&self) -> serde_json::Value {
+        serde_json::json!({"type": "object"})
+    }
+
+    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        match parameters.to_value()["do"].as_str() {
+            Some("panic") => panic!("tool: {}", context.call_id),
+            Some("hang") => std::future::pending().await,
+            _ => Ok(Json::from(&serde_json::json!({"call": context.call_id}))),
+        }
+    }
+}
+
+#[async_trait]
+impl Agent for Rogue {
+    fn name(&self) -> AgentName {
+        AgentName::parse("rogue").unwrap()
+    }
+
+    fn description(&self) -> &str {
+        "Misbehaves."
+    }
+
+    fn tools(&self) -> &[Arc<dyn Tool>] {
+        &self.tools
+    }
+
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+        let _dropped = Dropped(self.dropped.clone());
+        let run = run.think(ThoughtKind::Reasoning, "hm").await?;
+        let tool = &*self.tools[0];
+        match task.text.as_str() {
+            "give up" => Err(Unfinished::because("I give up")),
+            "give up with a call open" => {
+                let (_run, _call) = run.open(tool.name(), Json::empty_object()).await?;
+                Err(Unfinished::because("x".repeat(100_000)))
+            }
+            "panic with a call open" => {
+                let (_run, _call) = run.open(tool.name(), Json::empty_object()).await?;
+                panic!("a literal");
+            }
+            "panic with a secret" => panic!("the password is {}", task.text),
+            "panic in a helper task" => {
+                drop(run);
+                panic!("after the run was let go");
+            }
+            "forget the run" => std::future::pending().await,
+            "busy loop" => {
+                while !self.released.load(Ordering::SeqCst) {
+                    std::hint::spin_loop();
+                }
+                Ok(run.complete().await?)
+            }
+            tools => {
+                let calls = tools.split(' ').map(|what| (tool, Json::from(&serde_json::json!({"do": what}))));
+                let (run, results) = run.call_all(calls).await?;
+                let statuses: Vec<_> = results.iter().map(|result| format!("{:?}", result.status)).collect();
+                Ok(run.answer(statuses.join(" ")).await?.complete().await?)
+            }
+        }
+    }
+}
+
+struct Scene {
+    stage: Stage,
+    dropped: Arc<Notify>,
+    released: Arc<AtomicBool>,
+    invoked: Arc<AtomicU32>,
+}
+
+fn scene(floor: Floor, limits: UserLimits) -> Scene {
+    let (dropped, released, invoked): (Arc<Notify>, Arc<AtomicBool>, Arc<AtomicU32>) = Default::default();
+    let tool: Arc<dyn Tool> = Arc::new(RogueTool(invoked.clone()));
+    let rogue = Rogue { dropped: dropped.clone(), released: released.clone(), tools: [tool] };
+    let agents = Directory::new(rogue, floor).with(Rehearsal);
+    Scene { stage: Stage::within(MemoryJournal::default(), agents, limits), dropped, released, invoked }
+}
+
+async fn ended(text: &str) -> Vec<Event> {
+    scene(Floor::shared(), UserLimits::DEFAULT).stage.ann().play("rogue", text).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_7_an_agent_that_stops_with_a_call_open_leaves_it_closed() {
+    let events = ended("panic with a call open").await;
+    assert_eq!(words(&events)[2..], ["open:c1", "cancelled:c1", "failed"]);
+    assert_eq!(ending(&events), (RunStatus::Failed, "agent_panic".into(), "a literal".into()));
+    let events = ended("give up with a call open").await;
+    assert_eq!(words(&events)[2..], ["open:c1", "cancelled:c1", "failed"]);
+    assert!(ending(&events).2.len() < 5000, "the message is bounded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_gives_up_says_why() {
+    assert_eq!(
+        ending(&ended("give up").await),
+        (RunStatus::Failed, "agent_error".into(), "I give up".into())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_panic_formats_is_not_told() {
+    let events = ended("panic with a secret").await;
+    assert_eq!(ending(&events), (RunStatus::Failed, "agent_panic".into(), "the agent panicked".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_6_a_panic_after_the_run_was_let_go_ends_it() {
+    assert_eq!(ending(&ended("panic in a helper task").await).0, RunStatus::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_panics_or_hangs_is_a_result() {
+    let scene = scene(Floor::shared(), UserLimits::DEFAULT);
+    let events = scene.stage.ann().play("rogue", "panic fine hang").await;
+    let (status, _, _) = ending(&events);
+    assert_eq!(status, RunStatus::Succeeded);
+    let closed = [&words(&events)[5..8], &[]].concat();
+    assert!(closed.contains(&"error:c1".into()) && closed.contains(&"ok:c2".into()), "{closed:?}");
+    assert_eq!(closed[2], "timedout:c3", "after {CALL_MS_MAX} ms");
+    assert_eq!(scene.invoked.load(Ordering::SeqCst), 3);
+    assert!(!format!("{events:?}").contains("tool: c1"), "what a panic formats is not told");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_ends_otherwise_drops_its_agent() {
+    let scene = scene(Floor::shared(), UserLimits::DEFAULT);
+    let mut ann = scene.stage.ann();
+    let mut run = ann.send("rogue", "forget the run").await;
+    run.until(|event| matches!(event, Event::Thinking(_))).await;
+    ann.user.cancel(run.run_id).await.unwrap();
+    assert_eq!(ending(&run.to_end().await).0, RunStatus::Cancelled);
+    scene.dropped.notified().await;
+}
+
+/// ISO-6: a busy loop holds one thread of the agents'; its own run ends at its deadline, and another
+/// user's run goes its way meanwhile.
+#[tokio::test]
+async fn iso_6_an_agent_in_a_busy_loop_holds_up_nobody() {
+    let mut limits = UserLimits::DEFAULT;
+    limits.deadlines.step_ms_max = 200;
+    let scene = scene(Floor::threads().unwrap(), limits);
+    let mut run = scene.stage.ann().send("rogue", "busy loop").await;
+    run.until(|event| matches!(event, Event::Thinking(_))).await;
+    let other = scene.stage.user("bob").play("rehearsal", r#"{"steps":[{"answer":"fine"}]}"#).await;
+    assert_eq!(ending(&other).0, RunStatus::Succeeded);
+    let (status, code, _) = ending(&run.to_end().await);
+    assert_eq!((status, code.as_str()), (RunStatus::TimedOut, "step_timeout"));
+    scene.released.store(true, Ordering::SeqCst);
+    scene.dropped.notified().await;
+}
+
+/// Dropping the directory while an agent never yields returns at once.
+#[tokio::test]
+async fn the_agents_threads_end_in_the_background() {
+    let scene = scene(Floor::threads().unwrap(), UserLimits::DEFAULT);
+    let mut run = scene.stage.ann().send("rogue", "busy loop").await;
+    run.until(|event| matches!(event, Event::Thinking(_))).await;
+    drop((run, scene.stage));
+    scene.released.store(true, Ordering::SeqCst);
+    scene.dropped.notified().await;
+}
+
+#[test]
+fn run_9_only_a_declared_tool_is_idempotent() {
+    let agents = Directory::built_in(true, Floor::shared());
+    let idempotent = |agent: &str, tool: &str| {
+        agents.is_idempotent(&AgentName::parse(agent).unwrap(), &ToolName::parse(tool).unwrap())
+    };
+    assert!(["calculate", "current_time", "search_history"].iter().all(|tool| idempotent("assistant", tool)));
+    assert!(
+        !idempotent("assistant", "x") && !idempotent("rehearsal", "calculate") && !idempotent("nobody", "x")
+    );
+    assert!(
+        agents.find(&AgentName::parse("rehearsal").unwrap()).is_some_and(|treatment| treatment.resumable)
+    );
+    assert!(
+        Directory::built_in(false, Floor::shared()).find(&AgentName::parse("rehearsal").unwrap()).is_none()
+    );
+    assert_eq!(agents.default_agent().as_str(), "assistant");
+}
