@@ -50,6 +50,8 @@ crate::limits! {
         pub stall_wait_ms_max: u64 = 30_000, in 1..=600_000;
         /// Time that readers are given for the last entries at the end of a drain (CONN-6).
         pub leave_wait_ms_max: u64 = 2_000, in 0..=600_000;
+        /// Time that a peer is given to take its close frame and to answer it.
+        pub farewell_wait_ms_max: u64 = 2_000, in 0..=600_000;
         /// Frames of one connection that cannot be understood; the last closes it with 4400 (CONN-4).
         pub unclear_frames_max: u16 = 16, in 1..=65_535;
         /// Frames of one connection beyond its user's rate, between two pings; the last closes it with 4429.

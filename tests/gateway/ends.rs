@@ -1,12 +1,12 @@
 //! How connections end: each with its documented code, and never without one.
 
 use http::HeaderValue;
-use quintet::gateway::limits::GatewayLimits;
+use quintet::gateway::{drain::Stage, limits::GatewayLimits};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Heard, Service, soon, succeed, think, types, with_bearer};
+use crate::harness::{Heard, Service, offsets, soon, succeed, think, types, with_bearer};
 
 #[tokio::test]
 async fn who_says_no_hello_in_time_is_closed_with_4408() {
@@ -123,6 +123,31 @@ async fn conn_6_a_drain_tells_everybody_and_loses_nothing() {
     assert!(drained.runs_at_rest);
 }
 
+/// CONN-6: whoever reads gets the last entries, though the service was done long before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conn_6_a_slow_reader_still_gets_the_last_entries() {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "x").await;
+    let run = service.launched().await;
+    let drain = async {
+        for _ in 0..400 {
+            think(&run.port, &"x".repeat(60 * 1024)).await;
+        }
+        succeed(&run.port).await;
+        service.running.drain().await
+    };
+    let read = async {
+        // Not a byte is read before the service has nothing left to do but to close.
+        service.running.gateway().drain.reached(Stage::Closing).await;
+        let frames = client.until("agent_completed").await;
+        assert_eq!(offsets(&frames), (1..=403).collect::<Vec<_>>());
+        assert_eq!(client.closed().await, 1012);
+    };
+    let (drained, ()) = soon("the drain", async { tokio::join!(drain, read) }).await;
+    assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
+}
+
 /// CONN-6: a drain does not wait for those who do not read.
 #[tokio::test]
 async fn conn_6_a_reader_in_the_past_is_closed_and_resumes_elsewhere() {
@@ -138,6 +163,8 @@ async fn conn_6_a_reader_in_the_past_is_closed_and_resumes_elsewhere() {
     // It never reads a byte of the 24 MB.
     let drained = soon("the drain", service.running.drain()).await;
     assert!(drained.runs_at_rest);
+    let received = offsets(&client.until_closed().await);
+    assert_eq!(received, (1..=received.len() as u64).collect::<Vec<_>>(), "a beginning without a hole");
 }
 
 /// CONN-3: every close says whether to come back.
@@ -148,7 +175,7 @@ async fn conn_3_a_close_says_what_to_do_next() {
     client.say(json!({"type": "hello"})).await;
     client.expect("error").await;
     let close = client.close_frame().await;
-    assert_eq!(u16::from(close.0), 4401);
+    assert_eq!(close.0, 4401);
     assert!(close.1.ends_with("new credential"), "{}", close.1);
 }
 

@@ -292,3 +292,18 @@ async fn answers_come_in_the_order_of_the_commands() {
     .await;
     assert_eq!(answered, ids);
 }
+
+/// The answer that is ready first waits for the one that was asked for first; a ping overtakes both.
+#[tokio::test]
+async fn no_answer_overtakes_an_earlier_one() {
+    let service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    service.journal.pause_appends();
+    client.message("m1", "slow").await;
+    soon("an append", service.journal.appends_held(1)).await;
+    client.say(json!({"type": "renew", "token": service.token("ada")})).await;
+    client.alive().await;
+    service.journal.release_appends();
+    let frames = client.until("renewed").await;
+    assert!(frames.iter().any(|frame| frame["type"] == "accepted"), "{frames:?}");
+}

@@ -38,11 +38,12 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come in time"))
 }
 
-/// Looks until it is so: for what nobody announces.
+/// Looks again and again until it is so: for what nobody announces.
 pub async fn until(so: impl Fn() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
     soon("what a test looks for", async {
         while !so() {
-            tokio::task::yield_now().await;
+            looks.tick().await;
         }
     })
     .await;
@@ -234,7 +235,11 @@ impl Client {
         loop {
             match soon("a frame", self.ws.next()).await {
                 Some(Ok(Message::Text(text))) => return Heard::Frame(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(close))) => return Heard::Closed(close.unwrap().code.into()),
+                Some(Ok(Message::Close(close))) => {
+                    // Answers the close, and waits for the service to let go.
+                    while soon("the end", self.ws.next()).await.is_some() {}
+                    return Heard::Closed(close.unwrap().code.into());
+                }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Heard::Broken,
             }
@@ -304,6 +309,15 @@ impl Client {
             Some(Ok(Message::Close(Some(close)))) => (close.code.into(), close.reason.to_string()),
             other => panic!("{other:?} instead of a close"),
         }
+    }
+
+    /// Every frame that still comes, however the socket ends.
+    pub async fn until_closed(&mut self) -> Vec<Value> {
+        let mut frames = Vec::new();
+        while let Heard::Frame(frame) = self.hear().await {
+            frames.push(frame);
+        }
+        frames
     }
 
     /// Says `hello` and hears `ready`, the first frame (CONN-2).

@@ -370,7 +370,7 @@ impl Core {
             .increment(1);
         tracing::info!(?cause, code = code.number(), "connection closed");
         if cause != Cause::Gone {
-            self.socket.close(code, Duration::from_millis(self.gateway.limits.close_wait_ms_max)).await;
+            self.socket.close(code, Duration::from_millis(self.gateway.limits.farewell_wait_ms_max)).await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The HTTP request that becomes a WebSocket, or is refused before anything else happens.
 //!
-//! Guarantees: an origin that is not on the list is refused first (AUTH-4); a ticket is spent only by a
-//! request that is in order otherwise (AUTH-2); a credential that is not good is a 401, never a socket.
+//! Guarantees: a ticket is spent only by a request that is in order otherwise (AUTH-2), which includes its
+//! origin: the router looked at that first (AUTH-4); a credential that is not good is a 401, never a socket.
 
 use axum::{
     body::Body,
@@ -37,8 +37,6 @@ pub struct Query {
 /// Makes a WebSocket of a request that asks for one and may have it.
 pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>, request: Request) -> Answer {
     let (mut parts, _) = request.into_parts();
-    // The router does so too; a socket is not left to the order of its layers (AUTH-4).
-    gateway.origins.check(&parts.headers)?;
     if gateway.drain.stage() >= Stage::Draining {
         let failure = Failure::new(ErrorCode::Draining, "the service is draining");
         return Err(failure.retry_after(gateway.limits.reconnect_after_ms));
