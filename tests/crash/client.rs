@@ -1,0 +1,116 @@
+//! One WebSocket of one user, everything on it witnessed.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use rand::{RngExt, rngs::StdRng};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+use crate::{
+    http,
+    process::Addresses,
+    stage::{PATIENCE, Stage},
+    witness::{Heard, Parting, SharedBook, Tape},
+};
+
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+    tape: Tape,
+}
+
+/// Why there is no connection, or none any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The service closed it, and said why.
+    Closed { code: u16, parting: Parting },
+    /// It broke: the service is gone.
+    Broken,
+    /// The service did not want it.
+    Refused(u16),
+}
+
+impl Client {
+    /// Connects as the book's user, to go on after `after`.
+    pub async fn open(
+        stage: &Stage,
+        book: &SharedBook,
+        to: Addresses,
+        after: u64,
+        rng: &mut StdRng,
+    ) -> Result<Self, Ended> {
+        // The epoch is the client's to keep; without one the cursor is taken as it is.
+        let epoch = book.borrow().epoch().filter(|_| rng.random_bool(0.8)).map(str::to_owned);
+        let in_hello = rng.random_bool(0.3);
+        let tape = Tape::new(book, after);
+        let opened = tokio::time::timeout(PATIENCE, async {
+            let user = book.borrow().user.clone();
+            let token = http::login(to.listen, &user).await.map_err(|_| Ended::Broken)?;
+            let mut socket = connect(to, (!in_hello).then_some(&token)).await?;
+            let mut hello = json!({"type": "hello", "after": after, "epoch": epoch});
+            if in_hello {
+                hello["token"] = json!(token);
+            }
+            socket.send(Message::text(hello.to_string())).await.map_err(|_| Ended::Broken)?;
+            Ok(socket)
+        });
+        match opened.await {
+            Ok(socket) => Ok(Self { socket: socket?, tape }),
+            Err(_) => stage.fail("a connection was neither made nor refused"),
+        }
+    }
+
+    pub async fn send(&mut self, frame: &Value) -> Result<(), Ended> {
+        let send = self.socket.send(Message::text(frame.to_string()));
+        match tokio::time::timeout(PATIENCE, send).await {
+            Ok(Ok(())) => Ok(()),
+            // What the service still had to say is heard by whoever reads on.
+            Ok(Err(_)) | Err(_) => Err(Ended::Broken),
+        }
+    }
+
+    /// The next frame of the contract.
+    pub async fn hear(&mut self) -> Result<Heard, Ended> {
+        loop {
+            match self.socket.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(self.tape.hear(&text)),
+                Some(Ok(Message::Close(frame))) => {
+                    let code = frame.map_or(1005, |frame| frame.code.into());
+                    return Err(Ended::Closed { code, parting: self.tape.parting() });
+                }
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(Ended::Broken),
+            }
+        }
+    }
+
+    /// Reads on until it has `wanted`.
+    pub async fn until(&mut self, wanted: Heard) -> Result<(), Ended> {
+        while self.hear().await? != wanted {}
+        Ok(())
+    }
+
+    /// Says goodbye.
+    pub async fn leave(mut self) {
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.socket.close(None)).await;
+    }
+}
+
+async fn connect(to: Addresses, token: Option<&String>) -> Result<WebSocketStream<TcpStream>, Ended> {
+    let mut request = format!("ws://{}/v1/ws", to.listen).into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("quintet.v1"));
+    if let Some(token) = token {
+        let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        request.headers_mut().insert("authorization", bearer);
+    }
+    let socket = TcpStream::connect(to.listen).await.map_err(|_| Ended::Broken)?;
+    match client_async(request, socket).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::Error::Http(response)) => Err(Ended::Refused(response.status().as_u16())),
+        Err(_) => Err(Ended::Broken),
+    }
+}

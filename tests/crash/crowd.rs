@@ -1,0 +1,353 @@
+//! Many users at once, each with a client that keeps to the contract and gives nobody any peace: it
+//! sends, sends again what nobody has answered, answers what it is asked, cancels, leaves, comes back.
+
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, time::Duration};
+
+use futures_util::future::join_all;
+use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{
+    client::{Client, Ended},
+    http,
+    process::Addresses,
+    stage::Stage,
+    wish::Wish,
+    witness::{Book, Fate, Heard, Parting, SharedBook},
+};
+
+/// What all of them are told, and tell.
+pub struct Crowd {
+    pub stage: Stage,
+    pub books: Vec<SharedBook>,
+    /// Where the service is, while it is.
+    pub place: watch::Sender<Option<Addresses>>,
+    pub phase: watch::Sender<Phase>,
+    /// Entries heard, in all.
+    pub pulse: Rc<watch::Sender<u64>>,
+    /// How connections ended.
+    pub ends: Rc<RefCell<Vec<Ended>>>,
+    wishes: fn(&str, usize, &mut StdRng) -> Wish,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Send as much as may be open.
+    Load,
+    /// Send nothing new; bring everything to its end.
+    Finish,
+}
+
+/// Messages of one user that are not over, at most: the load goes on, and can come to an end.
+const OPEN_MAX: usize = 6;
+
+/// How long a client waits before it comes back to a service that did not break off by itself.
+const BACKOFF_MS_MAX: u64 = 40;
+
+impl Crowd {
+    pub fn new(stage: &Stage, users: usize, wishes: fn(&str, usize, &mut StdRng) -> Wish) -> Self {
+        let pulse = Rc::new(watch::Sender::new(0));
+        let books = (0..users).map(|n| Book::new(&format!("user {n}"), stage, &pulse)).collect();
+        Self {
+            stage: stage.clone(),
+            books,
+            place: watch::Sender::new(None),
+            phase: watch::Sender::new(Phase::Load),
+            pulse,
+            ends: Rc::default(),
+            wishes,
+        }
+    }
+
+    /// Plays all users until everything that any of them began has come to its end.
+    pub async fn play(&self) {
+        let players = self.books.iter().zip(1..).map(|(book, part)| async move {
+            let (done, over) = watch::channel(false);
+            let first = Player::new(self, book, self.stage.rng(2 * part));
+            let second = Player::new(self, book, self.stage.rng(2 * part + 1));
+            tokio::join!(first.play(done), second.look_on(over));
+        });
+        join_all(players).await;
+    }
+
+    /// Resolves when all users have heard `more` entries from here on.
+    pub async fn hears(&self, more: u64) {
+        let mut pulse = self.pulse.subscribe();
+        let until = *pulse.borrow() + more;
+        pulse.wait_for(|heard| *heard >= until).await.unwrap();
+    }
+
+    /// What is not over yet.
+    pub fn open_shown(&self) -> String {
+        let open = self.books.iter().filter(|book| book.borrow().open() > 0);
+        open.map(|book| book.borrow().open_shown()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// One user at one device.
+struct Player<'a> {
+    crowd: &'a Crowd,
+    book: SharedBook,
+    rng: StdRng,
+    place: watch::Receiver<Option<Addresses>>,
+    phase: watch::Receiver<Phase>,
+    /// What this connection has answered and cancelled: once on each connection.
+    told: BTreeSet<String>,
+}
+
+/// Why a player's connection is over.
+enum Over {
+    Ended(Ended),
+    /// It left by itself.
+    Left,
+    /// There is nothing more to do.
+    Done,
+}
+
+impl From<Ended> for Over {
+    fn from(ended: Ended) -> Self {
+        Over::Ended(ended)
+    }
+}
+
+impl<'a> Player<'a> {
+    fn new(crowd: &'a Crowd, book: &SharedBook, rng: StdRng) -> Self {
+        let (place, phase) = (crowd.place.subscribe(), crowd.phase.subscribe());
+        Self { crowd, book: book.clone(), rng, place, phase, told: BTreeSet::new() }
+    }
+
+    fn is_finishing(&self) -> bool {
+        *self.phase.borrow() == Phase::Finish
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_finishing() && self.book.borrow().open() == 0
+    }
+
+    /// The device that sends.
+    async fn play(mut self, done: watch::Sender<bool>) {
+        while !self.is_done() {
+            let Some(to) = self.somewhere().await else { break };
+            match self.session(to).await {
+                Ok(()) | Err(Over::Done) => break,
+                Err(Over::Left) => {}
+                Err(Over::Ended(ended)) => self.note(ended).await,
+            }
+        }
+        done.send_replace(true);
+    }
+
+    /// A second device, that reads from anywhere and repeats what was said.
+    async fn look_on(mut self, mut over: watch::Receiver<bool>) {
+        let rounds = async {
+            loop {
+                let Some(to) = self.somewhere().await else { break };
+                if let Err(Over::Ended(ended)) = self.glance(to).await {
+                    self.note(ended).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = rounds => {}
+            _ = over.wait_for(|over| *over) => {}
+        }
+    }
+
+    /// Waits for the service to be somewhere.
+    async fn somewhere(&mut self) -> Option<Addresses> {
+        self.place.wait_for(Option::is_some).await.ok().and_then(|place| *place)
+    }
+
+    async fn note(&mut self, ended: Ended) {
+        match &ended {
+            Ended::Closed { code: 1012, parting: Parting::Untold } => {
+                self.book.borrow().found("closed with 1012 and never told of the drain (CONN-6)");
+            }
+            Ended::Closed { code: 1012, .. } | Ended::Broken | Ended::Refused(503) => {}
+            other => self.book.borrow().found(format_args!("a connection ended by itself: {other:?}")),
+        }
+        self.crowd.ends.borrow_mut().push(ended);
+        // A client comes back after a short random delay, or at once where there is a new service.
+        self.place.mark_unchanged();
+        let pause = Duration::from_millis(self.rng.random_range(1..BACKOFF_MS_MAX));
+        let _ = tokio::time::timeout(pause, self.place.changed()).await;
+    }
+
+    async fn session(&mut self, to: Addresses) -> Result<(), Over> {
+        let head = self.book.borrow().head();
+        // Mostly where it was; sometimes a client has forgotten what it had.
+        let after = if self.rng.random_bool(0.2) { self.rng.random_range(0..=head) } else { head };
+        let mut client = Client::open(&self.crowd.stage, &self.book, to, after, &mut self.rng).await?;
+        client.until(Heard::CaughtUp).await?;
+        self.told.clear();
+        self.resend(&mut client).await?;
+        loop {
+            self.act(&mut client, to).await?;
+            if self.is_done() {
+                client.leave().await;
+                return Err(Over::Done);
+            }
+            let heard = tokio::select! {
+                heard = client.hear() => heard?,
+                _ = self.phase.changed() => continue,
+            };
+            if matches!(&heard, Heard::Error { code } if code.ends_with("limited") || code == "limit_reached")
+            {
+                // Refused for now: whatever it was has to be said once more.
+                self.told.clear();
+                let unanswered = self.book.borrow().unanswered.iter().choose(&mut self.rng).cloned();
+                let frame = unanswered.and_then(|id| self.book.borrow_mut().sends_again(&id));
+                if let Some(frame) = frame {
+                    client.send(&frame).await?;
+                }
+            }
+            if !self.is_finishing() && self.rng.random_bool(0.002) {
+                if self.rng.random_bool(0.5) {
+                    client.leave().await;
+                }
+                return Err(Over::Left);
+            }
+        }
+    }
+
+    /// Sends again what nobody has answered (DEL-6).
+    async fn resend(&mut self, client: &mut Client) -> Result<(), Ended> {
+        let unanswered: Vec<String> = self.book.borrow().unanswered.iter().cloned().collect();
+        for message_id in unanswered {
+            let frame = self.book.borrow_mut().sends_again(&message_id);
+            if let Some(frame) = frame {
+                client.send(&frame).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, client: &mut Client, to: Addresses) -> Result<(), Ended> {
+        while !self.is_finishing() && self.book.borrow().open() < OPEN_MAX {
+            let wish = self.wish();
+            if self.rng.random_bool(0.05) {
+                self.post(&wish, to).await;
+            } else {
+                client.send(&wish.frame()).await?;
+            }
+        }
+        for frame in self.answers() {
+            client.send(&frame).await?;
+        }
+        for frame in self.cancels() {
+            client.send(&frame).await?;
+        }
+        Ok(())
+    }
+
+    fn wish(&mut self) -> Wish {
+        let mut book = self.book.borrow_mut();
+        let wish = (self.crowd.wishes)(&book.user, book.messages.len(), &mut self.rng);
+        book.sends(wish.clone());
+        wish
+    }
+
+    /// The same promise by HTTP (DEL-5).
+    async fn post(&mut self, wish: &Wish, to: Addresses) {
+        let user = self.book.borrow().user.clone();
+        let posted = async {
+            let token = http::login(to.listen, &user).await?;
+            http::request(to.listen, "POST", "/v1/messages", Some(&token), Some(&wish.frame())).await
+        };
+        // Without an answer it is sent again later.
+        let Ok((status, body)) = self.crowd.stage.soon("an answer to a POST", posted).await else { return };
+        match status {
+            202 => match serde_json::from_str(&body) {
+                Ok(accepted) => self.book.borrow_mut().hear_accepted(&accepted),
+                Err(error) => self.book.borrow().found(format_args!("{error}: {body}")),
+            },
+            409 => self.book.borrow_mut().hear_busy(&wish.message_id),
+            429 | 503 => {}
+            _ => self.book.borrow().found(format_args!("POST /v1/messages: {status} {body}")),
+        }
+    }
+
+    /// Some of the calls that wait for the client, answered; now and then twice, and differently.
+    fn answers(&mut self) -> Vec<Value> {
+        let hurry = self.is_finishing();
+        let mut frames = Vec::new();
+        let mut book = self.book.borrow_mut();
+        let Book { waiting, asks, .. } = &mut *book;
+        for (run_id, call_id) in waiting.iter() {
+            let told = format!("{run_id} {call_id}");
+            if self.told.contains(&told) || !(hurry || self.rng.random_bool(0.4)) {
+                continue;
+            }
+            self.told.insert(told);
+            let answers = asks.entry((run_id.clone(), call_id.clone())).or_default();
+            for _ in 0..self.rng.random_range(1..=2) {
+                let mut frame = answer(&mut self.rng);
+                answers.push(frame.clone());
+                frame["type"] = json!("complete_call");
+                frame["run_id"] = json!(run_id);
+                frame["call_id"] = json!(call_id);
+                frames.push(frame);
+            }
+        }
+        frames
+    }
+
+    fn cancels(&mut self) -> Vec<Value> {
+        let hurry = self.is_finishing();
+        let mut book = self.book.borrow_mut();
+        let Book { running, runs, messages, .. } = &mut *book;
+        let mut frames = Vec::new();
+        for run_id in running.iter() {
+            let Some(run) = runs.get_mut(run_id) else { continue };
+            let wants = messages.get(&run.message_id).is_some_and(|message| message.wish.cancels);
+            if wants && !self.told.contains(run_id) && (hurry || self.rng.random_bool(0.1)) {
+                self.told.insert(run_id.clone());
+                run.cancelled_by_us = true;
+                frames.push(json!({"type": "cancel_run", "run_id": run_id}));
+            }
+        }
+        frames
+    }
+
+    /// Reads a part of the log again, and repeats a message that was accepted long ago.
+    async fn glance(&mut self, to: Addresses) -> Result<(), Over> {
+        let head = self.book.borrow().head();
+        let back = if self.rng.random_bool(0.1) { head } else { head.min(200) };
+        let after = head - self.rng.random_range(0..=back);
+        let mut client = Client::open(&self.crowd.stage, &self.book, to, after, &mut self.rng).await?;
+        client.until(Heard::CaughtUp).await?;
+        let again = {
+            let mut book = self.book.borrow_mut();
+            let accepted = book.messages.values_mut();
+            let accepted = accepted.filter(|message| matches!(message.fate, Fate::Accepted { .. }));
+            accepted.choose(&mut self.rng).map(|message| {
+                message.sendings += 1;
+                let mut frame = message.wish.frame();
+                frame["text"] = json!("the same id is the same message");
+                frame
+            })
+        };
+        if let Some(frame) = again {
+            client.send(&frame).await?;
+            client.until(Heard::Accepted).await?;
+        }
+        let more = self.rng.random_range(0..400);
+        for _ in 0..more {
+            client.hear().await?;
+        }
+        if self.rng.random_bool(0.5) {
+            client.leave().await;
+        }
+        Err(Over::Left)
+    }
+}
+
+/// What a client may make of a question.
+fn answer(rng: &mut StdRng) -> Value {
+    if rng.random_bool(0.8) {
+        json!({"status": "ok", "results": {"n": rng.random_range(0..1000)}, "error": null})
+    } else {
+        json!({"status": "error", "results": null, "error": "no"})
+    }
+}

@@ -1,0 +1,51 @@
+//! One HTTP request a connection: all that a campaign needs beside WebSockets.
+
+use std::{io, net::SocketAddr};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// The status and the body; an error if the service was gone before it had answered.
+pub async fn request(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> io::Result<(u16, String)> {
+    let mut socket = TcpStream::connect(to).await?;
+    let bearer = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n{bearer}\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    socket.write_all(head.as_bytes()).await?;
+    socket.write_all(body.as_bytes()).await?;
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await?;
+    let cut_off = || io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is cut off");
+    let answer = String::from_utf8(answer).map_err(|_| cut_off())?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(cut_off)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(cut_off)?;
+    let said = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    if said.is_some_and(|length| length.trim() != body.len().to_string()) {
+        return Err(cut_off());
+    }
+    Ok((status, body.to_owned()))
+}
+
+/// A token for whoever it is.
+pub async fn login(to: SocketAddr, user: &str) -> io::Result<String> {
+    let body = serde_json::json!({"user_id": user});
+    let (status, body) = request(to, "POST", "/dev/login", None, Some(&body)).await?;
+    let body: Value = serde_json::from_str(&body)?;
+    match body["token"].as_str() {
+        Some(token) if status == 200 => Ok(token.to_owned()),
+        _ => Err(io::Error::other(format!("login: {status}"))),
+    }
+}

@@ -1,0 +1,281 @@
+//! Tools with an effect that the service cannot take back: a line in a file, written by a process that is
+//! killed at random instants. Every call has at most one effect, one that completed has exactly one, and
+//! none has an effect that the log does not know of (RUN-9).
+//!
+//! The process is this test, run anew as a whole service with agents of its own: `ledger` takes up what a
+//! crash broke off, `brittle` does not.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use quintet::{
+    agent::{
+        Agent, Completed, Directory, Floor, Run, Started, Task, Thinking, Tool, ToolContext, Unfinished,
+    },
+    journal::sqlite::{SqliteJournal, SqliteOptions},
+    kernel::{
+        entry::ThoughtKind,
+        ids::{AgentName, ToolName},
+        json::Json,
+    },
+    ops::{
+        config::Settings,
+        drain::Signals,
+        service::{self, Mode, Parts},
+    },
+};
+use rand::{RngExt, rngs::StdRng};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    campaign::{audit, kill_and_judge},
+    crowd::Crowd,
+    stage::{Stage, setting},
+    wish::{Expect, ExpectedCall, Wish, place},
+    witness::Book,
+};
+
+const FOLDER: &str = "QUINTET_CAMPAIGN_LEDGER";
+
+/// The file that the tools write to.
+const LEDGER: &str = "ledger";
+
+/// A tool whose effect is a line.
+struct Append {
+    name: &'static str,
+    idempotent: bool,
+    ledger: PathBuf,
+}
+
+#[async_trait]
+impl Tool for Append {
+    fn name(&self) -> ToolName {
+        ToolName::parse(self.name).unwrap()
+    }
+
+    fn description(&self) -> &str {
+        "Writes a line that nobody takes back."
+    }
+
+    fn parameters_schema(&self) -> Value {
+        json!({"type": "object"})
+    }
+
+    fn idempotent(&self) -> bool {
+        self.idempotent
+    }
+
+    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
+        let parameters = parameters.to_value();
+        let pause = || Duration::from_millis(parameters["pause_ms"].as_u64().unwrap_or_default());
+        // A kill may come before the effect, or after it and before anybody knows.
+        tokio::time::sleep(pause()).await;
+        let run_id = parameters["run_id"].as_str().unwrap_or_default();
+        let line = format!("{run_id} {}\n", context.call_id);
+        let mut file = OpenOptions::new().append(true).create(true).open(&self.ledger).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+        tokio::time::sleep(pause()).await;
+        Ok(Json::from(&json!({"written": line.trim()})))
+    }
+}
+
+/// An agent that calls as it is told: groups of calls, side by side within a group.
+struct Clerk {
+    name: &'static str,
+    resumable: bool,
+    tools: [Arc<dyn Tool>; 2],
+}
+
+impl Clerk {
+    fn new(name: &'static str, resumable: bool, folder: &Path) -> Self {
+        let append = |name, idempotent| Append { name, idempotent, ledger: folder.join(LEDGER) };
+        Self { name, resumable, tools: [Arc::new(append("append", false)), Arc::new(append("assert", true))] }
+    }
+
+    async fn group(
+        &self,
+        run: Run<Thinking>,
+        task: &Task,
+        group: &Value,
+    ) -> Result<Run<Thinking>, Unfinished> {
+        let calls = group.as_array().into_iter().flatten().map(|call| {
+            let tool = &*self.tools[usize::from(call["tool"] == "assert")];
+            let pause_ms = &call["pause_ms"];
+            (tool, Json::from(&json!({"run_id": task.run_id.to_string(), "pause_ms": pause_ms})))
+        });
+        let (run, results) = run.call_all(calls).await?;
+        Ok(run.answer(format!("{} done. ", results.len())).await?)
+    }
+}
+
+#[async_trait]
+impl Agent for Clerk {
+    fn name(&self) -> AgentName {
+        AgentName::parse(self.name).unwrap()
+    }
+
+    fn description(&self) -> &str {
+        "Does as it is told, once."
+    }
+
+    fn resumable(&self) -> bool {
+        self.resumable
+    }
+
+    fn tools(&self) -> &[Arc<dyn Tool>] {
+        &self.tools
+    }
+
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+        let groups: Value =
+            serde_json::from_str(&task.text).map_err(|error| Unfinished::because(error.to_string()))?;
+        let mut run = run.think(ThoughtKind::Reasoning, "I do as I am told. ").await?;
+        for group in groups.as_array().into_iter().flatten() {
+            run = self.group(run, &task, group).await?;
+        }
+        Ok(run.complete().await?)
+    }
+}
+
+/// Not a test of its own: the process that is killed.
+#[test]
+#[ignore = "the child of another test"]
+fn child_that_serves_until_it_is_killed() {
+    let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut signals = Signals::listen().unwrap();
+        let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
+        let agents = Directory::new(Clerk::new("ledger", true, &folder), Floor::threads().unwrap())
+            .with(Clerk::new("brittle", false, &folder));
+        let parts = Parts { journal: Arc::new(journal), agents: Arc::new(agents), described: Vec::new() };
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        let settings = Settings { listen: any_port, admin_listen: any_port, ..Settings::default() };
+        let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
+        println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
+        signals.next().await;
+        running.drain().await;
+    });
+    runtime.shutdown_background();
+}
+
+/// Groups of calls, for either agent.
+fn wish(_: &str, number: usize, rng: &mut StdRng) -> Wish {
+    let (mut calls, mut groups, mut answer) = (BTreeMap::new(), Vec::new(), String::new());
+    for _ in 0..rng.random_range(1..4) {
+        let group: Vec<Value> = (0..rng.random_range(1..4))
+            .map(|_| {
+                let tool = if rng.random_bool(0.3) { "assert" } else { "append" };
+                let expected =
+                    ExpectedCall { by: "agent", tool_name: tool.to_owned(), status: "ok", results: None };
+                calls.insert(format!("c{}", calls.len() + 1), expected);
+                json!({"tool": tool, "pause_ms": rng.random_range(0..8)})
+            })
+            .collect();
+        answer.push_str(&format!("{} done. ", group.len()));
+        groups.push(group);
+    }
+    let (thread_id, on_busy) = place(rng);
+    let breaks = rng.random_bool(0.25);
+    Wish {
+        message_id: format!("m-{number}"),
+        thread_id,
+        agent_name: if breaks { "brittle" } else { "ledger" },
+        text: json!(groups).to_string(),
+        on_busy,
+        expect: Expect {
+            status: "succeeded",
+            reasoning: Some("I do as I am told. ".to_owned()),
+            answer: Some(answer),
+            calls: Some(calls),
+            breaks,
+            ..Expect::default()
+        },
+        cancels: rng.random_bool(0.05),
+    }
+}
+
+/// How often each call of a run has had its effect.
+type Effects = BTreeMap<(String, String), usize>;
+
+#[tokio::test]
+async fn run_9_a_call_has_at_most_one_effect_whenever_the_service_is_killed() {
+    let _alone = crate::ONE_AT_A_TIME.lock().await;
+    let kills = setting("QUINTET_CAMPAIGN_KILLS").unwrap_or(20);
+    let users = setting("QUINTET_CAMPAIGN_USERS").unwrap_or(4);
+    let stage = Stage::new("ledger campaign");
+    let folder = TempDir::new().unwrap();
+    let crowd = Crowd::new(&stage, users as usize, wish);
+    let tally = kill_and_judge(&stage, &crowd, kills, || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "ledger::child_that_serves_until_it_is_killed", "--ignored", "--nocapture"]);
+        command.env(FOLDER, folder.path());
+        command
+    })
+    .await;
+    audit(&stage, folder.path());
+
+    let mut effects = Effects::new();
+    for line in fs::read_to_string(folder.path().join(LEDGER)).unwrap().lines() {
+        let (run_id, call_id) = line.split_once(' ').unwrap();
+        *effects.entry((run_id.to_owned(), call_id.to_owned())).or_default() += 1;
+    }
+    let lines: usize = effects.values().sum();
+    let mut again = 0;
+    for book in &crowd.books {
+        again += account(&book.borrow(), &mut effects);
+    }
+    for (call, count) in &effects {
+        stage.found(format!("{call:?} had {count} effects, and no log knows of it (RUN-9)"));
+    }
+    stage.look();
+
+    eprintln!(
+        "{kills} kills, {users} users, {lines} effects, {again} repeated where that is as good: {tally:?}"
+    );
+    assert!(lines as u64 > kills, "a campaign without effects shows nothing");
+    assert!(tally.unknown_calls > 0 && tally.interrupted > 0, "{tally:?}");
+}
+
+/// Takes the effects of one user's calls out of the ledger; how many were repeated, by tools that may.
+fn account(book: &Book, effects: &mut Effects) -> usize {
+    let mut again = 0;
+    let mut tools = BTreeMap::new();
+    for text in &book.log {
+        let entry: Value = serde_json::from_str(text).unwrap();
+        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        let call = (text("run_id"), text("call_id"));
+        match entry["type"].as_str() {
+            Some("tool_executing") => {
+                tools.insert(call, text("tool_name"));
+            }
+            Some("tool_completed") => {
+                let count = effects.remove(&call).unwrap_or_default();
+                let may_repeat = tools[&call] == "assert";
+                let fits = match (text("status").as_str(), may_repeat) {
+                    ("ok", false) => count == 1,
+                    ("ok", true) => count >= 1,
+                    (_, false) => count <= 1,
+                    // A call that may be made again is made again, by an agent that goes on.
+                    ("unknown", true) => entry["agent_name"] == "brittle",
+                    (_, true) => true,
+                };
+                if !fits {
+                    book.found(format_args!("{count} effects (RUN-9): {entry}"));
+                }
+                again += count.saturating_sub(1);
+            }
+            _ => {}
+        }
+    }
+    again
+}

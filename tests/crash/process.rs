@@ -1,0 +1,110 @@
+//! The service as an operating system sees it: a process that starts, says that it is ready, is
+//! signalled, and ends.
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Command, ExitStatus, Stdio},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::stage::{Lines, Stage};
+
+pub struct Process {
+    pid: Pid,
+    ready: watch::Receiver<Option<Addresses>>,
+    ended: watch::Receiver<Option<ExitStatus>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    pub listen: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// The command that serves out of `folder`, on ports of its own.
+pub fn dev(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quintet"));
+    command.args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
+    command.arg(folder);
+    command
+}
+
+impl Process {
+    pub fn start(mut command: Command, lines: Lines) -> Self {
+        // The service refuses settings that it does not know, and the campaign's are none of its.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("QUINTET_CAMPAIGN") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let pid = Pid::from_child(&child);
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (to_ready, ready) = watch::channel(None);
+        let (to_ended, ended) = watch::channel(None);
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(addresses) = addresses(&line) {
+                    to_ready.send_replace(Some(addresses));
+                }
+            }
+        });
+        let log = thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| lines.push(line));
+        });
+        thread::spawn(move || {
+            let status = child.wait().unwrap();
+            log.join().unwrap();
+            to_ended.send_replace(Some(status));
+        });
+        Self { pid, ready, ended }
+    }
+
+    pub async fn ready(&self, stage: &Stage) -> Addresses {
+        let mut ready = self.ready.clone();
+        let ready = async { ready.wait_for(Option::is_some).await.ok().and_then(|ready| *ready) };
+        match stage.soon("the ready line", ready).await {
+            Some(addresses) => addresses,
+            None => stage.fail("the service ended before it was ready"),
+        }
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        // Once it is waited for, its number may be another's.
+        if self.ended.borrow().is_none() {
+            let _ = kill_process(self.pid, signal);
+        }
+    }
+
+    pub async fn ended(&self, stage: &Stage) -> ExitStatus {
+        let mut ended = self.ended.clone();
+        let ended = async { *ended.wait_for(Option::is_some).await.unwrap() };
+        stage.soon("the end of the service", ended).await.unwrap()
+    }
+
+    /// `kill -9`, and it is gone.
+    pub async fn kill(&self, stage: &Stage) {
+        self.signal(Signal::KILL);
+        self.ended(stage).await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+/// What a ready line says; it may stand behind something else on its line.
+fn addresses(line: &str) -> Option<Addresses> {
+    let ready: Value = serde_json::from_str(&line[line.find('{')?..]).ok()?;
+    let address = |name: &str| ready[name].as_str()?.parse().ok();
+    Some(Addresses { listen: address("listen")?, admin: address("admin_listen")? })
+}

@@ -1,0 +1,109 @@
+//! What every campaign has: a seed, the last words of the service, what was found, and waits that end.
+
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    future::Future,
+    rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rand::{SeedableRng, rngs::StdRng};
+
+/// How long something may take that has to happen, on a machine that has much else to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Findings that are shown; the first one is what matters.
+const FINDINGS_SHOWN_MAX: usize = 12;
+
+/// Lines of the service's log that are shown.
+const LINES_MAX: usize = 40;
+
+/// One campaign: cloning shares it.
+#[derive(Clone)]
+pub struct Stage {
+    pub seed: u64,
+    lines: Lines,
+    findings: Rc<RefCell<Vec<String>>>,
+}
+
+/// The last lines that the service wrote to stderr.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<VecDeque<String>>>);
+
+impl Stage {
+    /// Takes the seed from `QUINTET_CAMPAIGN_SEED`, or any.
+    pub fn new(what: &str) -> Self {
+        let seed = setting("QUINTET_CAMPAIGN_SEED").unwrap_or_else(rand::random);
+        eprintln!("{what}: QUINTET_CAMPAIGN_SEED={seed}");
+        Self { seed, lines: Lines::default(), findings: Rc::default() }
+    }
+
+    /// Randomness of its own for each part, so that one does not move the others.
+    pub fn rng(&self, part: u64) -> StdRng {
+        StdRng::seed_from_u64(self.seed ^ part.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    pub fn lines(&self) -> Lines {
+        self.lines.clone()
+    }
+
+    /// Something that the contract does not allow. The campaign ends at its next look.
+    pub fn found(&self, what: String) {
+        self.findings.borrow_mut().push(what);
+    }
+
+    pub fn count(&self) -> usize {
+        self.findings.borrow().len()
+    }
+
+    /// Ends the test if anything was found.
+    pub fn look(&self) {
+        if self.count() > 0 {
+            self.fail("the contract is broken");
+        }
+    }
+
+    /// Ends the test, with all that is known.
+    pub fn fail(&self, why: &str) -> ! {
+        let findings = self.findings.borrow();
+        let shown: Vec<_> = findings.iter().take(FINDINGS_SHOWN_MAX).map(|f| format!("  - {f}")).collect();
+        let lines: Vec<String> = self.lines.0.lock().unwrap().iter().cloned().collect();
+        panic!(
+            "{why}\nQUINTET_CAMPAIGN_SEED={}\n{} findings:\n{}\nthe last lines of the service:\n{}",
+            self.seed,
+            findings.len(),
+            shown.join("\n"),
+            lines.join("\n")
+        )
+    }
+
+    /// Waits for what has to happen, and not for ever.
+    pub async fn within<T>(&self, what: &str, wait: Duration, future: impl Future<Output = T>) -> T {
+        match tokio::time::timeout(wait, future).await {
+            Ok(done) => done,
+            Err(_) => self.fail(&format!("{what}: not within {wait:?}")),
+        }
+    }
+
+    pub async fn soon<T>(&self, what: &str, future: impl Future<Output = T>) -> T {
+        self.within(what, PATIENCE, future).await
+    }
+}
+
+impl Lines {
+    pub fn push(&self, line: String) {
+        let mut lines = self.0.lock().unwrap();
+        if lines.len() == LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+}
+
+/// A number from the environment; one that is none is a mistake and not a default.
+pub fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}

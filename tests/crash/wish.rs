@@ -1,0 +1,193 @@
+//! What a user sends, and what has to come of it, whatever happens in between.
+
+use std::collections::BTreeMap;
+
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
+use serde_json::{Value, json};
+
+/// A message in the making, and the one run that has to come of it.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    pub message_id: String,
+    pub thread_id: String,
+    pub agent_name: &'static str,
+    pub text: String,
+    pub on_busy: &'static str,
+    pub expect: Expect,
+    /// The user ends the run at some time.
+    pub cancels: bool,
+}
+
+/// How a run that nobody cut short has to end. What is not said is not checked.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    pub status: &'static str,
+    pub code: Option<&'static str>,
+    pub reasoning: Option<String>,
+    pub answer: Option<String>,
+    /// The answer says this.
+    pub says: Option<&'static str>,
+    /// Exactly these calls.
+    pub calls: Option<BTreeMap<String, ExpectedCall>>,
+    /// No call of it is ever `unknown`: its tools are idempotent.
+    pub knows_its_calls: bool,
+    /// The agent does not take up a run that a crash broke off: it may end as `interrupted` (RUN-6).
+    pub breaks: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedCall {
+    pub by: &'static str,
+    pub tool_name: String,
+    /// Of the agent's own calls: how they close unless they are cut off.
+    pub status: &'static str,
+    pub results: Option<Value>,
+}
+
+impl Wish {
+    /// The frame that sends it.
+    pub fn frame(&self) -> Value {
+        let Self { message_id, thread_id, agent_name, text, on_busy, .. } = self;
+        json!({"type": "send_message", "message_id": message_id, "thread_id": thread_id,
+            "agent_name": agent_name, "text": text, "on_busy": on_busy})
+    }
+
+    /// Anything that the agents which come with the service can do, within some milliseconds.
+    pub fn any(user: &str, number: usize, rng: &mut StdRng) -> Self {
+        let (thread_id, on_busy) = place(rng);
+        let message_id = format!("m-{number}");
+        let (agent_name, text, expect, hangs) = match rng.random_range(0..10) {
+            0 | 1 => assistant(user, rng),
+            2 => ("rehearsal", format!("{user}: no script"), Expect::failed("invalid_script"), false),
+            _ => rehearsal(user, &message_id, rng),
+        };
+        let cancels = hangs || rng.random_bool(0.06);
+        Self { message_id, thread_id, agent_name, text, on_busy, expect, cancels }
+    }
+}
+
+impl Expect {
+    fn failed(code: &'static str) -> Self {
+        Self { status: "failed", code: Some(code), ..Self::default() }
+    }
+}
+
+/// Equal threads for every user; some of them with manners of their own.
+pub fn place(rng: &mut StdRng) -> (String, &'static str) {
+    match rng.random_range(0..8) {
+        0 => ("t-interrupt".to_owned(), "interrupt"),
+        1 => ("t-interrupt".to_owned(), "enqueue"),
+        2 => ("t-reject".to_owned(), "reject"),
+        other => (format!("t-{}", other % 3), "enqueue"),
+    }
+}
+
+fn assistant(user: &str, rng: &mut StdRng) -> (&'static str, String, Expect, bool) {
+    let (text, says) = *[
+        ("What is 17 * 23?", Some("391")),
+        ("What is (2 + 3) * (4 + 5)? And what time is it in Oslo?", Some("45")),
+        ("What time is it in Asia/Tokyo?", Some("Tokyo")),
+        ("hello", Some("Hello")),
+        ("search my messages for calculator", None),
+    ]
+    .choose(rng)
+    .unwrap();
+    let expect = Expect { status: "succeeded", says, knows_its_calls: true, ..Expect::default() };
+    let _ = user;
+    ("assistant", text.to_owned(), expect, false)
+}
+
+fn rehearsal(user: &str, message_id: &str, rng: &mut StdRng) -> (&'static str, String, Expect, bool) {
+    let mut script = Script::default();
+    for number in 0..rng.random_range(1..7) {
+        script.step(&format!("{user}/{message_id}/{number} "), rng);
+    }
+    let mut hangs = false;
+    let (status, code) = match rng.random_range(0..20) {
+        0 | 1 => script.end(json!({"fail": "as rehearsed"}), "agent_error"),
+        2 => script.end(json!({"panic": "as rehearsed"}), "agent_panic"),
+        3 => {
+            let illegal = ["complete_unopened_call", "complete_with_open_call", "reopen_call"];
+            // Its calls are the player's own.
+            script.opens_more = true;
+            script.end(json!({"illegal": illegal.choose(rng).unwrap()}), "violation")
+        }
+        4 => {
+            script.steps.push(json!({"hang": true}));
+            hangs = true;
+            ("cancelled", None)
+        }
+        _ => ("succeeded", None),
+    };
+    let Script { steps, reasoning, answer, calls, opens_more } = script;
+    let expect = Expect {
+        status,
+        code,
+        reasoning: Some(reasoning),
+        answer: Some(answer),
+        calls: (!opens_more).then_some(calls),
+        ..Expect::default()
+    };
+    ("rehearsal", json!({"steps": steps}).to_string(), expect, hangs)
+}
+
+/// A script in the making, and what it makes of a run.
+#[derive(Default)]
+struct Script {
+    steps: Vec<Value>,
+    reasoning: String,
+    answer: String,
+    calls: BTreeMap<String, ExpectedCall>,
+    opens_more: bool,
+}
+
+impl Script {
+    fn step(&mut self, mark: &str, rng: &mut StdRng) {
+        let step = match rng.random_range(0..12) {
+            0..=2 => {
+                // Sometimes a burst, sometimes a trickle.
+                let (repeat, interval_ms) = *[(1, 0), (3, 0), (8, 2), (60, 0), (300, 0)].choose(rng).unwrap();
+                (0..repeat).for_each(|_| self.reasoning.push_str(mark));
+                json!({"think": mark, "repeat": repeat, "interval_ms": interval_ms})
+            }
+            3 | 4 => {
+                self.answer.push_str(mark);
+                json!({"answer": mark})
+            }
+            5 => json!({"wait_ms": rng.random_range(0..25)}),
+            6..=8 => json!({"tool": self.call(mark, rng)}),
+            9 => {
+                let calls: Vec<_> = (0..rng.random_range(2..6)).map(|_| self.call(mark, rng)).collect();
+                json!({"tools": calls})
+            }
+            _ => {
+                let call_id = format!("q{}", self.calls.len());
+                let expected =
+                    ExpectedCall { by: "client", tool_name: "approve".into(), status: "", results: None };
+                self.calls.insert(call_id.clone(), expected);
+                json!({"ask": {"call_id": call_id, "tool_name": "approve", "parameters": {"mark": mark}}})
+            }
+        };
+        self.steps.push(step);
+    }
+
+    fn call(&mut self, mark: &str, rng: &mut StdRng) -> Value {
+        let call_id = format!("c{}", self.calls.len());
+        let error = rng.random_bool(0.2).then_some("as rehearsed");
+        let results = json!({"mark": mark, "n": rng.random_range(0..1000)});
+        let expected = ExpectedCall {
+            by: "agent",
+            tool_name: "rehearsed".into(),
+            status: if error.is_some() { "error" } else { "ok" },
+            results: Some(results.clone()),
+        };
+        self.calls.insert(call_id.clone(), expected);
+        json!({"call_id": call_id, "tool_name": "rehearsed", "parameters": {"mark": mark},
+            "takes_ms": rng.random_range(0..20), "results": results, "error": error})
+    }
+
+    fn end(&mut self, step: Value, code: &'static str) -> (&'static str, Option<&'static str>) {
+        self.steps.push(step);
+        ("failed", Some(code))
+    }
+}

@@ -1,0 +1,377 @@
+//! What one user's clients were told, on every connection, and whether it may have been said.
+//!
+//! Written from the contract, over JSON as it came, and without a word of the service's own code.
+//! Here is what can be judged at once: one connection (CONN-2, DEL-2, DEL-3), and one entry told twice
+//! (it may never change). What a log amounts to in the end is [`crate::verdict`]'s.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
+
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::{stage::Stage, wish::Wish};
+
+pub type SharedBook = Rc<RefCell<Book>>;
+
+/// All that one user's clients know.
+pub struct Book {
+    pub user: String,
+    stage: Stage,
+    /// How many entries all users have heard, for those who wait for something to happen.
+    pulse: Rc<watch::Sender<u64>>,
+    epoch: Option<String>,
+    /// Entries as they came, by offset less one; consecutive, since every cursor begins inside.
+    pub log: Vec<Box<str>>,
+    pub messages: BTreeMap<String, Message>,
+    pub runs: BTreeMap<String, Run>,
+    /// Calls that wait, or have waited, for this user's client (RUN-11): what was answered; the first
+    /// answer to arrive counts.
+    pub asks: BTreeMap<(String, String), Vec<Value>>,
+    /// Those of `asks` that are open.
+    pub waiting: BTreeSet<(String, String)>,
+    /// Messages that nobody has answered, and have to be sent again.
+    pub unanswered: BTreeSet<String>,
+    /// Runs that were promised and are not in the log yet.
+    promised: BTreeSet<String>,
+    /// Runs that are in the log and not over.
+    pub running: BTreeSet<String>,
+}
+
+/// A message, from its first sending.
+pub struct Message {
+    pub wish: Wish,
+    /// On how many connections it was sent, resent ones included.
+    pub sendings: usize,
+    pub fate: Fate,
+    /// Answers `duplicate: false`: one at most (DEL-6).
+    pub firsts: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nobody has answered it: it has to be sent again.
+    Unknown,
+    Accepted {
+        run_id: String,
+        offset: u64,
+    },
+    /// By its own wish: it would have had to wait.
+    Refused,
+}
+
+#[derive(Default)]
+pub struct Run {
+    pub message_id: String,
+    pub started: bool,
+    pub cancelled_by_us: bool,
+}
+
+/// One connection.
+pub struct Tape {
+    book: SharedBook,
+    after: u64,
+    begun: bool,
+    head: u64,
+    last: u64,
+    caught_up: bool,
+    draining: bool,
+}
+
+/// What a connection had been told when it was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parting {
+    /// Nothing yet: what comes first is `ready` (CONN-2).
+    Stranger,
+    /// It had begun, and never heard of a drain.
+    Untold,
+    Told,
+}
+
+/// What a frame was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    Ready,
+    CaughtUp,
+    Entry,
+    Accepted,
+    Error { code: String },
+    Draining,
+    Other,
+}
+
+impl Book {
+    pub fn new(user: &str, stage: &Stage, pulse: &Rc<watch::Sender<u64>>) -> SharedBook {
+        Rc::new(RefCell::new(Self {
+            user: user.to_owned(),
+            stage: stage.clone(),
+            pulse: pulse.clone(),
+            epoch: None,
+            log: Vec::new(),
+            messages: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            unanswered: BTreeSet::new(),
+            promised: BTreeSet::new(),
+            running: BTreeSet::new(),
+        }))
+    }
+
+    pub fn head(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    pub fn epoch(&self) -> Option<&str> {
+        self.epoch.as_deref()
+    }
+
+    pub fn found(&self, what: impl std::fmt::Display) {
+        self.stage.found(format!("{}: {what}", self.user));
+    }
+
+    /// A message goes out for the first time.
+    pub fn sends(&mut self, wish: Wish) {
+        let message_id = wish.message_id.clone();
+        let message = Message { wish, sendings: 1, fate: Fate::Unknown, firsts: 0 };
+        self.unanswered.insert(message_id.clone());
+        self.messages.insert(message_id, message);
+    }
+
+    /// A message goes out once more: its frame.
+    pub fn sends_again(&mut self, message_id: &str) -> Option<Value> {
+        let message = self.messages.get_mut(message_id)?;
+        message.sendings += 1;
+        Some(message.wish.frame())
+    }
+
+    /// How much is not over: messages without an answer, runs without an end.
+    pub fn open(&self) -> usize {
+        self.unanswered.len() + self.promised.len() + self.running.len()
+    }
+
+    /// What is not over, for people.
+    pub fn open_shown(&self) -> String {
+        let running = self.running.iter().map(|run_id| {
+            let run = &self.runs[run_id];
+            let text = self.messages.get(&run.message_id).map(|message| &message.wish.text);
+            format!("run {run_id} of {}, started: {}: {text:?}", run.message_id, run.started)
+        });
+        let Self { user, unanswered, promised, waiting, .. } = self;
+        let running = running.collect::<Vec<_>>().join("; ");
+        format!("{user}: unanswered {unanswered:?}, promised {promised:?}, waiting {waiting:?}, {running}")
+    }
+
+    /// An entry, told on whatever connection: new at the end of the log, or the same as ever.
+    fn hear_entry(&mut self, offset: u64, text: &str, entry: &Value) {
+        self.pulse.send_modify(|heard| *heard += 1);
+        match self.log.get(offset as usize - 1) {
+            Some(known) if **known == *text => {}
+            Some(known) => self.found(format_args!("entry {offset} has changed: {known} became {text}")),
+            None if offset == self.head() + 1 => {
+                self.log.push(text.into());
+                self.learn(entry);
+            }
+            None => self.found(format_args!("entry {offset} came before entry {}", self.head() + 1)),
+        }
+    }
+
+    fn learn(&mut self, entry: &Value) {
+        let Some(run_id) = entry["run_id"].as_str().map(str::to_owned) else { return };
+        let call = || (run_id.clone(), entry["call_id"].as_str().unwrap_or_default().to_owned());
+        match entry["type"].as_str() {
+            Some("user_message") => {
+                let message_id = entry["message_id"].as_str().unwrap_or_default().to_owned();
+                self.promised.remove(&run_id);
+                self.running.insert(run_id.clone());
+                self.runs.insert(run_id, Run { message_id, ..Run::default() });
+            }
+            Some("agent_started") => {
+                self.runs.entry(run_id).or_default().started = true;
+            }
+            Some("tool_executing") if entry["by"] == "client" => {
+                self.waiting.insert(call());
+                self.asks.entry(call()).or_default();
+            }
+            Some("tool_completed") => {
+                self.waiting.remove(&call());
+            }
+            Some("agent_completed") => {
+                self.running.remove(&run_id);
+            }
+            _ => {}
+        }
+    }
+
+    /// `accepted`, on whatever connection or by HTTP: a promise, and always the same one (DEL-5, DEL-6).
+    pub fn hear_accepted(&mut self, accepted: &Value) {
+        let (Some(message_id), Some(run_id), Some(offset), Some(duplicate)) = (
+            accepted["message_id"].as_str(),
+            accepted["run_id"].as_str(),
+            accepted["offset"].as_u64(),
+            accepted["duplicate"].as_bool(),
+        ) else {
+            return self.found(format_args!("no acceptance: {accepted}"));
+        };
+        let Some(message) = self.messages.get_mut(message_id) else {
+            return self.found(format_args!("accepted what was never sent: {accepted}"));
+        };
+        message.firsts += usize::from(!duplicate);
+        let firsts = message.firsts;
+        let fate = Fate::Accepted { run_id: run_id.to_owned(), offset };
+        let before = std::mem::replace(&mut message.fate, fate.clone());
+        self.unanswered.remove(message_id);
+        if !self.runs.contains_key(run_id) {
+            self.promised.insert(run_id.to_owned());
+        }
+        if firsts > 1 {
+            self.found(format_args!("{message_id} was accepted as new {firsts} times (DEL-6)"));
+        }
+        if matches!(before, Fate::Accepted { .. }) && before != fate {
+            self.found(format_args!("{message_id} was promised {before:?} and then {fate:?} (DEL-6)"));
+        }
+    }
+
+    /// `thread_busy`: a message that was not to wait is not accepted.
+    pub fn hear_busy(&mut self, message_id: &str) {
+        match self.messages.get_mut(message_id) {
+            Some(message) if message.wish.on_busy == "reject" && message.fate == Fate::Unknown => {
+                message.fate = Fate::Refused;
+                self.unanswered.remove(message_id);
+            }
+            _ => self.found(format_args!("{message_id} was refused, and nothing here explains it")),
+        }
+    }
+
+    fn hear_error(&mut self, error: &Value) -> String {
+        let code = error["code"].as_str().unwrap_or_default().to_owned();
+        if error["fatal"] == true {
+            self.found(format_args!("a fatal error: {error}"));
+        }
+        match code.as_str() {
+            // About a message, and not the last word: it is sent again.
+            "draining" | "rate_limited" | "limit_reached" => {}
+            "thread_busy" => self.hear_busy(error["message_id"].as_str().unwrap_or_default()),
+            // A cancel or an answer that came late, or was sent twice.
+            "run_ended" | "call_closed" => {}
+            _ => self.found(format_args!("an error that nothing here explains: {error}")),
+        }
+        code
+    }
+}
+
+impl Tape {
+    /// Of a connection whose `hello` will ask for what comes after `after`.
+    pub fn new(book: &SharedBook, after: u64) -> Self {
+        Self {
+            book: book.clone(),
+            after,
+            begun: false,
+            // What anybody has heard before this connection began was durable then (DEL-1).
+            head: book.borrow().head(),
+            last: after,
+            caught_up: false,
+            draining: false,
+        }
+    }
+
+    pub fn parting(&self) -> Parting {
+        match (self.begun, self.draining) {
+            (false, _) => Parting::Stranger,
+            (true, false) => Parting::Untold,
+            (true, true) => Parting::Told,
+        }
+    }
+
+    pub fn hear(&mut self, text: &str) -> Heard {
+        let frame: Value = match serde_json::from_str(text) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.found(format_args!("a frame is not JSON, {error}: {text}"));
+                return Heard::Other;
+            }
+        };
+        let kind = frame["type"].as_str().unwrap_or_default();
+        if !self.begun && kind != "ready" {
+            self.found(format_args!("the first frame is no ready (CONN-2): {text}"));
+        }
+        match kind {
+            "ready" => self.ready(&frame),
+            "caught_up" => self.caught_up(&frame),
+            "accepted" => {
+                self.book.borrow_mut().hear_accepted(&frame);
+                Heard::Accepted
+            }
+            "error" => Heard::Error { code: self.book.borrow_mut().hear_error(&frame) },
+            "draining" => {
+                if std::mem::replace(&mut self.draining, true) {
+                    self.found("draining was said twice");
+                }
+                Heard::Draining
+            }
+            "pong" => Heard::Other,
+            _ => self.entry(text, &frame),
+        }
+    }
+
+    fn ready(&mut self, ready: &Value) -> Heard {
+        if std::mem::replace(&mut self.begun, true) {
+            self.found("a second ready");
+        }
+        let (after, head) = (ready["resumed_after"].as_u64(), ready["head"].as_u64());
+        let mut book = self.book.borrow_mut();
+        if ready["user_id"] != *book.user {
+            book.found(format_args!("ready as somebody else (ISO-1): {ready}"));
+        }
+        let epoch = ready["epoch"].as_str().unwrap_or_default();
+        if book.epoch.get_or_insert_with(|| epoch.to_owned()) != epoch {
+            book.found(format_args!("the epoch changed: {ready}"));
+        }
+        if !ready["gap"].is_null() || after != Some(self.after) {
+            book.found(format_args!("entries after {} are lost (DEL-3): {ready}", self.after));
+        }
+        if head < Some(self.head) {
+            book.found(format_args!("{} was heard and is not durable (DEL-1): {ready}", self.head));
+        }
+        self.head = head.unwrap_or_default();
+        Heard::Ready
+    }
+
+    fn caught_up(&mut self, frame: &Value) -> Heard {
+        if std::mem::replace(&mut self.caught_up, true) {
+            self.found("caught_up was said twice");
+        }
+        if frame["offset"] != self.head || self.last != self.head.max(self.after) {
+            let (head, last) = (self.head, self.last);
+            self.found(format_args!("caught up with {head} at {last}: {frame}"));
+        }
+        Heard::CaughtUp
+    }
+
+    fn entry(&mut self, text: &str, entry: &Value) -> Heard {
+        let mut book = self.book.borrow_mut();
+        let Some(offset) = entry["offset"].as_u64() else {
+            book.found(format_args!("no frame of the contract: {text}"));
+            return Heard::Other;
+        };
+        if entry["user_id"] != *book.user {
+            book.found(format_args!("an entry of another user (ISO-1): {text}"));
+        }
+        if offset != self.last + 1 {
+            book.found(format_args!("entry {offset} follows entry {} (DEL-2)", self.last));
+        }
+        if !self.caught_up && offset > self.head {
+            book.found(format_args!("entry {offset} is live, before caught_up at {}", self.head));
+        }
+        self.last = offset;
+        book.hear_entry(offset, text, entry);
+        Heard::Entry
+    }
+
+    fn found(&self, what: impl std::fmt::Display) {
+        self.book.borrow().found(what);
+    }
+}
