@@ -5,6 +5,8 @@
 //! for this audience and from this issuer where they are configured, and with a `sub` that is a user
 //! id. Whatever is missing or cannot be read is a refusal (AUTH-5).
 
+use std::collections::HashSet;
+
 use jsonwebtoken::{
     Algorithm, DecodingKey, Header, Validation,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse},
@@ -181,12 +183,14 @@ impl VerifyingKey {
     pub fn verify(&self, token: &str, policy: &ClaimsPolicy, at: Timestamp) -> Result<Identity, TokenError> {
         // AUTH-5: the algorithm is the key's to choose. Claims are checked below, by our clock, and
         // strictly: the library's own checks pass over an `iss` or `aud` that is not there.
-        let mut validation = Validation::default();
-        validation.algorithms = self.algorithms.clone();
-        validation.required_spec_claims.clear();
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        validation.validate_aud = false;
+        let validation = Validation {
+            algorithms: self.algorithms.clone(),
+            required_spec_claims: HashSet::new(),
+            validate_exp: false,
+            validate_nbf: false,
+            validate_aud: false,
+            ..Validation::default()
+        };
         let claims = jsonwebtoken::decode::<Claims>(token, &self.key, &validation).map_err(refused)?.claims;
         claims.identity(policy, at)
     }
