@@ -38,7 +38,8 @@ pub struct Assignment {
     pub agent_name: AgentName,
     /// The user's message.
     pub text: String,
-    /// The run's own events so far, in order: `agent_started` alone unless it is taken up again.
+    /// The run's own events so far, in order, thoughts that follow one another joined to one; empty
+    /// unless the run is taken up again.
     pub past: Vec<Entry>,
     pub port: RunPort,
 }

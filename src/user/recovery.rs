@@ -9,7 +9,7 @@ use crate::{
         entry::{Body, By, Entry, Event},
         ids::{CallId, Offset, RunId, UserId},
         limits::Limits,
-        user::{PastCall, UserState},
+        user::{PastCall, Recovering, UserState},
     },
     wire,
 };
@@ -27,6 +27,27 @@ pub struct Past {
     pub events: Vec<Entry>,
 }
 
+impl Past {
+    /// Takes the next entry of the run. Thoughts that follow one another are kept as one, so that a
+    /// long run is not a long list.
+    fn take(&mut self, entry: Entry) {
+        match entry.body {
+            Body::UserMessage { text, .. } => self.text = text,
+            Body::Event { event: Event::Thinking(ref more), .. } if !more.reset => {
+                match self.events.last_mut() {
+                    Some(Entry { body: Body::Event { event: Event::Thinking(last), .. }, .. })
+                        if last.kind == more.kind =>
+                    {
+                        last.delta.push_str(&more.delta);
+                    }
+                    _ => self.events.push(entry),
+                }
+            }
+            Body::Event { .. } => self.events.push(entry),
+        }
+    }
+}
+
 /// How much is read at once.
 const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
 
@@ -34,23 +55,19 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
     let recovery = log.recovery(limits.recent_messages_max).await?;
     let mut pasts: BTreeMap<RunId, Past> =
         recovery.unfinished.iter().map(|run| (run.run_id, Past::default())).collect();
-    let mut unfinished = Vec::new();
+    let mut recovering = Recovering::default();
     if let Some(first) = recovery.unfinished.iter().map(|run| run.accepted).min() {
         let mut pages = Pages::new(log, Offset(first.0 - 1), recovery.head);
         while let Some(lines) = pages.next().await? {
             for (_, line) in lines.iter() {
                 let (_, entry) = decode(&line, user_id)?;
                 let Some(past) = pasts.get_mut(&entry.run_id) else { continue };
-                match &entry.body {
-                    Body::UserMessage { text, .. } => past.text.clone_from(text),
-                    Body::Event { .. } => past.events.push(entry.clone()),
-                }
-                unfinished.push(entry);
+                recovering.take(&entry).map_err(|misfit| JournalError::Damaged(misfit.to_string()))?;
+                past.take(entry);
             }
         }
     }
-    let state = UserState::recover(recovery.head, recovery.recent, &unfinished, limits)
-        .map_err(|misfit| JournalError::Damaged(misfit.to_string()))?;
+    let state = recovering.finish(recovery.head, recovery.recent, limits);
     Ok(Loaded { state, pasts })
 }
 

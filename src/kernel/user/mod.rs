@@ -19,4 +19,4 @@ mod draft;
 mod state;
 
 pub use command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Send};
-pub use state::{Misfit, OpenRun, Progress, Receipt, UserState};
+pub use state::{Misfit, OpenRun, Progress, Receipt, Recovering, UserState};

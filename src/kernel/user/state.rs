@@ -55,14 +55,9 @@ impl UserState {
         unfinished: impl IntoIterator<Item = &'a Entry>,
         limits: &Limits,
     ) -> Result<Self, Misfit> {
-        let mut state = UserState::default();
-        for entry in unfinished {
-            state.apply(entry)?;
-        }
-        state.head = head;
-        state.recent = recent.into_iter().collect();
-        state.forget(limits);
-        Ok(state)
+        let mut recovering = Recovering::default();
+        unfinished.into_iter().try_for_each(|entry| recovering.take(entry))?;
+        Ok(recovering.finish(head, recent, limits))
     }
 
     /// The offset of the last entry.
@@ -156,6 +151,29 @@ impl UserState {
             open.progress = Progress::Begun(run);
         }
         Ok(())
+    }
+}
+
+/// A state that is read back an entry at a time, so that nobody has to hold them all.
+#[derive(Debug, Default)]
+pub struct Recovering(UserState);
+
+impl Recovering {
+    /// Takes the next entry of a run that is not completed.
+    pub fn take(&mut self, unfinished: &Entry) -> Result<(), Misfit> {
+        self.0.apply(unfinished)
+    }
+
+    /// The state of the log that ends at `head` with these latest messages.
+    pub fn finish(
+        self,
+        head: Offset,
+        recent: impl IntoIterator<Item = (MessageId, Receipt)>,
+        limits: &Limits,
+    ) -> UserState {
+        let mut state = UserState { head, recent: recent.into_iter().collect(), ..self.0 };
+        state.forget(limits);
+        state
     }
 }
 
