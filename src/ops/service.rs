@@ -3,7 +3,7 @@
 //! ```text
 //!   start: settings ─▶ journal, agents ─▶ recover ─▶ gateway ─▶ listeners ─▶ Running
 //!   drain: /readyz 503, no new message ─▶ runs at rest, or drain_wait_ms_max
-//!          ─▶ connections closed (1012), or close_wait_ms_max ─▶ journal let go
+//!          ─▶ connections closed (1012), each within its own limits ─▶ journal let go
 //! ```
 //!
 //! Guarantees: nothing is served before every run that an earlier process left open is taken up (RUN-6);
@@ -294,7 +294,8 @@ async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
 }
 
 impl Running {
-    /// Ends the service in order (CONN-6). Takes no longer than both of its limits together.
+    /// Ends the service in order (CONN-6). Takes no longer than `drain_wait_ms_max`,
+    /// `leave_wait_ms_max` and `close_wait_ms_max` together, and a second.
     pub async fn drain(&self) -> Drained {
         let limits = self.gateway.limits;
         tracing::info!(live_users = self.gateway.factory.live_users(), "draining");
@@ -304,7 +305,8 @@ impl Running {
         let runs_at_rest = tokio::time::timeout(rest, self.gateway.factory.idle()).await.is_ok();
 
         self.gateway.drain.advance(Stage::Closing);
-        let close = Duration::from_millis(limits.close_wait_ms_max);
+        // Each connection takes no longer than these two; one that does not keep to it is left behind.
+        let close = Duration::from_millis(limits.leave_wait_ms_max + limits.close_wait_ms_max) + LATE_MAX;
         let connections_closed = tokio::time::timeout(close, self.public.finished()).await.is_ok();
         let drained = Drained { runs_at_rest, connections_closed };
         tracing::info!(runs_at_rest, connections_closed, "drained");
@@ -335,3 +337,6 @@ impl Drop for Running {
         self.gateway.drain.advance(Stage::Closing);
     }
 }
+
+/// How late the last connection may notice that its time is over.
+const LATE_MAX: Duration = Duration::from_secs(1);

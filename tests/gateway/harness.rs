@@ -1,6 +1,10 @@
 //! A service on a free port, and clients that know the wire and nothing else.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, Request, Response};
@@ -169,9 +173,14 @@ impl Service {
 }
 
 pub fn http_client() -> reqwest::Client {
-    // Every client of reqwest wants one, though nothing here is encrypted; the first one stays.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    // It takes long to make and is shared by all tests, each with a runtime of its own: so no socket of
+    // it lives longer than its request.
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        // Every client of reqwest wants one, though nothing here is encrypted; the first one stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
+    });
+    CLIENT.clone()
 }
 
 pub fn with_bearer(mut request: Request<()>, token: &str) -> Request<()> {

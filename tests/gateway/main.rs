@@ -4,10 +4,16 @@
 //! journal, which is in memory and can be told to fail. A test waits for events, never for time; what
 //! does not come within [`harness::PATIENCE`] is a failure.
 
+mod bodies;
 mod contract;
 mod delivery;
+mod doors;
 mod ends;
 mod events;
 mod frames;
 mod handshake;
 mod harness;
+mod http;
+mod operations;
+mod routes;
+mod turned_away;

@@ -33,7 +33,8 @@ pub async fn page(
     let extent = caller.user.extent().await?;
     let lines = caller.user.entries(after, limit).await?;
     let first_kept = if lines.is_empty() { extent.trimmed.next() } else { lines.first() };
-    let head = extent.head.max(lines.last());
+    // An empty page says nothing of the head: `after` may lie past it.
+    let head = if lines.is_empty() { extent.head } else { extent.head.max(lines.last()) };
     let page = EntriesPage {
         epoch: gateway.factory.epoch(),
         after,

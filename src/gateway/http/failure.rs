@@ -78,6 +78,8 @@ impl From<Unaccepted> for Failure {
     fn from(why: Unaccepted) -> Self {
         match ErrorCode::from(&why) {
             ErrorCode::NotFound => Self::not_found(),
+            // DEL-7, DEL-6: what became of it is not known, and asking again does no harm.
+            code @ ErrorCode::Unavailable => Self::new(code, why.to_string()).retry_after(JOURNAL_RETRY_MS),
             code => Self::new(code, why.to_string()),
         }
     }

@@ -1,0 +1,124 @@
+//! Bodies that are not what they must be: each is refused by name, and nothing has happened.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use quintet::gateway::limits::GatewayLimits;
+use serde_json::json;
+
+use crate::harness::{Service, soon};
+
+/// Routes that read a body, and a path for each.
+const READERS: [&str; 4] =
+    ["/v1/tickets", "/v1/messages", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab/calls/c", "/dev/login"];
+
+fn post(service: &Service, path: &str) -> reqwest::RequestBuilder {
+    service.ask("POST", path).bearer_auth(service.token("ada"))
+}
+
+/// A body that comes in pieces, its length not said beforehand.
+fn piecewise(pieces: impl Stream<Item = String> + Send + Sync + 'static) -> reqwest::Body {
+    let frames = pieces.map(|piece| Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(piece))));
+    reqwest::Body::wrap(StreamBody::new(frames))
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_json_is_refused_as_malformed() {
+    let service = Service::start().await;
+    let deep = "[".repeat(200_000);
+    for path in READERS {
+        for body in [&b"{"[..], b"nonsense", b"{\"text\":\"\xff\"}", b"{}{}", b"\0", deep.as_bytes()] {
+            let request = post(&service, path).header("content-type", "application/json").body(body.to_vec());
+            service.reply(request).await.problem(400, "malformed_frame");
+        }
+    }
+    for path in READERS.iter().filter(|path| **path != "/v1/tickets") {
+        let answer = service.reply(post(&service, path)).await;
+        answer.problem(400, "malformed_frame");
+    }
+    assert_eq!(service.get("ada", "/v1/entries").await.ok(200)["head"], 0);
+}
+
+#[tokio::test]
+async fn a_body_of_another_media_type_is_refused_whatever_it_holds() {
+    let service = Service::start().await;
+    for path in READERS {
+        for media in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json", ""] {
+            let request = post(&service, path).header("content-type", media).body("{\"user_id\":\"ada\"}");
+            service.reply(request).await.problem(415, "malformed_frame");
+        }
+        let request = post(&service, path).body("{\"user_id\":\"ada\"}");
+        service.reply(request).await.problem(415, "malformed_frame");
+    }
+    for media in ["application/json; charset=utf-8", "Application/JSON", "application/vnd.chat+json"] {
+        let request = post(&service, "/v1/tickets").header("content-type", media).body("{}");
+        service.reply(request).await.ok(201);
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_however_it_comes() {
+    let limits = GatewayLimits { body_bytes_max: 2_048, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let long = format!("{{\"text\":\"{}\"}}", "x".repeat(2_048));
+    for path in READERS {
+        let said = post(&service, path).header("content-type", "application/json").body(long.clone());
+        service.reply(said).await.problem(413, "too_large");
+        // Without a length up front.
+        let pieces = piecewise(futures_util::stream::iter([long.clone(), long.clone()]));
+        let chunked = post(&service, path).header("content-type", "application/json").body(pieces);
+        service.reply(chunked).await.problem(413, "too_large");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let limits = GatewayLimits { body_wait_ms_max: 50, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let begins = futures_util::stream::iter(["{".to_owned()]).chain(futures_util::stream::pending());
+    let request = post(&service, "/v1/messages").header("content-type", "application/json");
+    let answer = service.reply(request.body(piecewise(begins))).await;
+    answer.problem(408, "malformed_frame");
+}
+
+#[tokio::test]
+async fn del_7_a_request_that_is_not_done_in_time_is_not_called_done() {
+    let limits = GatewayLimits { request_wait_ms_max: 50, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
+    let message = json!({"message_id": "m", "thread_id": "t", "text": "hello"});
+    service.journal.pause_appends();
+    service.post("ada", "/v1/messages", &message).await.problem(503, "unavailable");
+    service.journal.release_appends();
+    // DEL-6: asking again is safe, and tells what became of it.
+    let again = soon("the journal", async {
+        loop {
+            let answer = service.post("ada", "/v1/messages", &message).await;
+            if answer.status != 503 {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .ok(202);
+    assert_eq!(again["offset"], 1);
+    service.answer("hi").await;
+}
+
+#[tokio::test]
+async fn del_7_without_its_journal_the_service_promises_nothing() {
+    let service = Service::start().await;
+    service.journal.set_down(true);
+    let message = json!({"message_id": "m", "thread_id": "t", "text": "hello"});
+    let refused = service.post("ada", "/v1/messages", &message).await;
+    let problem = refused.problem(503, "unavailable");
+    assert!(problem["retry_after_ms"].is_u64() && refused.header("retry-after") == "1", "{problem}");
+    for path in ["/v1/entries", "/v1/threads", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab"] {
+        service.get("ada", path).await.problem(503, "unavailable");
+    }
+    service.journal.set_down(false);
+    service.post("ada", "/v1/messages", &message).await.ok(202);
+}

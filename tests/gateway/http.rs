@@ -1,0 +1,79 @@
+//! Plain HTTP, as a client that knows nothing of the service but its routes.
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+
+use crate::harness::{Service, http_client, soon};
+
+/// An answer, all of it.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// It has to be this success.
+    pub fn ok(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/json");
+        self.json()
+    }
+
+    /// It has to be a problem with this status and code.
+    pub fn problem(&self, status: u16, code: &str) -> Value {
+        let problem = self.json();
+        assert_eq!((self.status, problem["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(problem["status"], status);
+        problem
+    }
+}
+
+impl Service {
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.running.listen)
+    }
+
+    pub async fn get(&self, user: &str, path: &str) -> Answer {
+        self.reply(http_client().get(self.url(path)).bearer_auth(self.token(user))).await
+    }
+
+    pub async fn post(&self, user: &str, path: &str, body: &Value) -> Answer {
+        self.reply(http_client().post(self.url(path)).bearer_auth(self.token(user)).json(body)).await
+    }
+
+    /// A request of nobody in particular.
+    pub fn ask(&self, method: &str, path: &str) -> RequestBuilder {
+        http_client().request(Method::from_bytes(method.as_bytes()).unwrap(), self.url(path))
+    }
+
+    pub async fn reply(&self, request: RequestBuilder) -> Answer {
+        let response = soon("an answer", request.send()).await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: soon("its body", response.text()).await.unwrap() }
+    }
+}
+
+/// Every route that wants to know who asks.
+pub const ROUTES: [(&str, &str); 10] = [
+    ("POST", "/v1/tickets"),
+    ("POST", "/v1/messages"),
+    ("GET", "/v1/entries"),
+    ("GET", "/v1/threads"),
+    ("GET", "/v1/threads/t/entries"),
+    ("GET", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab"),
+    ("POST", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab/cancel"),
+    ("POST", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab/calls/c"),
+    ("GET", "/v1/agents"),
+    ("GET", "/v1/stream"),
+];

@@ -1,0 +1,78 @@
+//! The admin listener: alive, ready, in numbers.
+
+use crate::{
+    harness::{Service, http_client, soon},
+    http::Answer,
+};
+
+async fn admin(service: &Service, path: &str) -> Answer {
+    let url = format!("http://{}{path}", service.running.admin_listen);
+    service.reply(http_client().get(url)).await
+}
+
+#[tokio::test]
+async fn the_service_is_ready_while_its_journal_answers() {
+    let service = Service::start().await;
+    let says = async |path: &str| {
+        let answer = admin(&service, path).await;
+        (answer.status, answer.text)
+    };
+    assert_eq!(says("/livez").await, (200, "ok\n".into()));
+    assert_eq!(says("/readyz").await, (200, "ok\n".into()));
+    service.journal.set_down(true);
+    assert_eq!(says("/readyz").await, (503, "the journal is not available\n".into()));
+    assert_eq!(says("/livez").await.0, 200, "to kill it would not mend the journal");
+    service.journal.set_down(false);
+    assert_eq!(says("/readyz").await, (200, "ok\n".into()));
+}
+
+#[tokio::test]
+async fn conn_6_from_the_start_of_a_drain_the_service_is_not_ready_and_ends_in_time() {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m", "hello").await;
+    client.until("accepted").await;
+    let run = service.launched().await;
+    let drain = service.running.drain();
+    let ends = async {
+        client.until("draining").await;
+        let ready = admin(&service, "/readyz").await;
+        assert_eq!((ready.status, ready.text.as_str()), (503, "draining\n"));
+        assert_eq!(admin(&service, "/livez").await.status, 200);
+        crate::harness::think(&run.port, "hm").await;
+        crate::harness::succeed(&run.port).await;
+        client.until("agent_completed").await;
+        assert_eq!(client.closed().await, 1012);
+        client.ws_end().await;
+    };
+    let (drained, ()) = soon("the drain", async { tokio::join!(drain, ends) }).await;
+    assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
+    let refused = tokio::net::TcpStream::connect(service.running.listen).await;
+    assert!(refused.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn numbers_are_rendered_for_prometheus() {
+    let service = Service::start().await;
+    service.get("ada", "/v1/entries").await.ok(200);
+    service.reply(service.ask("GET", "/v1/entries")).await.problem(401, "unauthenticated");
+    let answer = admin(&service, "/metrics").await;
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    for line in [
+        "# TYPE quintet_request_seconds histogram",
+        "quintet_request_seconds_bucket{route=\"/v1/entries\",method=\"GET\",status=\"200\",le=\"",
+        "quintet_refusals_total{code=\"unauthenticated\"}",
+        "quintet_auth_failures_total{reason=\"missing\"}",
+        "# HELP quintet_live_users ",
+    ] {
+        assert!(answer.text.contains(line), "{line} is not in {}", answer.text);
+    }
+}
+
+#[tokio::test]
+async fn the_public_routes_are_not_on_the_admin_listener() {
+    let service = Service::start().await;
+    for path in ["/", "/v1/entries", "/v1/ws", "/dev/login"] {
+        assert_eq!(admin(&service, path).await.status, 404, "{path}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Limits on who comes in at once: each answers as documented, and leaves room for others.
+
+use quintet::gateway::limits::GatewayLimits;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::harness::{Service, soon};
+
+#[tokio::test]
+async fn iso_6_a_user_who_asks_too_often_waits_and_others_do_not() {
+    let limits = GatewayLimits {
+        user_requests_per_second_max: 1,
+        user_requests_burst_max: 3,
+        ..GatewayLimits::DEFAULT
+    };
+    let service = Service::with(limits).await;
+    for _ in 0..3 {
+        service.get("ada", "/v1/agents").await.ok(200);
+    }
+    let refused = service.get("ada", "/v1/agents").await;
+    let problem = refused.problem(429, "rate_limited");
+    assert!((1..=1_000).contains(&problem["retry_after_ms"].as_u64().unwrap()), "{problem}");
+    assert_eq!(refused.header("retry-after"), "1");
+    service.get("bob", "/v1/agents").await.ok(200);
+    // Whoever is nobody uses nobody's share up.
+    for _ in 0..10 {
+        service
+            .reply(service.ask("GET", "/v1/agents").bearer_auth("x"))
+            .await
+            .problem(401, "unauthenticated");
+    }
+    service.get("bob", "/v1/agents").await.ok(200);
+}
+
+#[tokio::test]
+async fn beyond_sockets_max_nobody_is_served_until_somebody_goes() {
+    let service = Service::with(GatewayLimits { sockets_max: 1, ..GatewayLimits::DEFAULT }).await;
+    let ask = "GET /v1/agents HTTP/1.1\r\nhost: q\r\n\r\n";
+    let mut first = TcpStream::connect(service.running.listen).await.unwrap();
+    first.write_all(ask.as_bytes()).await.unwrap();
+    answered(&mut first).await;
+    let mut second = TcpStream::connect(service.running.listen).await.unwrap();
+    second.write_all(ask.as_bytes()).await.unwrap();
+    // The first is served again while the second waits for its place.
+    first.write_all(ask.as_bytes()).await.unwrap();
+    answered(&mut first).await;
+    let mut byte = [0];
+    assert!(second.try_read(&mut byte).is_err(), "there is no answer yet");
+    drop(first);
+    answered(&mut second).await;
+}
+
+async fn answered(socket: &mut TcpStream) {
+    let mut text = String::new();
+    let mut piece = [0; 1024];
+    while !text.ends_with('}') {
+        let length = soon("an answer", socket.read(&mut piece)).await.unwrap();
+        assert!(length > 0, "the socket is closed");
+        text.push_str(std::str::from_utf8(&piece[..length]).unwrap());
+    }
+    assert!(text.starts_with("HTTP/1.1 401"), "{text}");
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_come_to_the_point_is_gone() {
+    let service = Service::with(GatewayLimits { head_wait_ms_max: 50, ..GatewayLimits::DEFAULT }).await;
+    for begin in ["", "GET /v1/agents HTT", "GET /v1/agents HTTP/1.1\r\nhost: q\r\nx: "] {
+        let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
+        socket.write_all(begin.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        soon("the end", socket.read_to_end(&mut rest)).await.unwrap();
+        assert!(!String::from_utf8(rest).unwrap().contains("HTTP/1.1 2"), "{begin}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_over_the_limit_is_refused() {
+    let service = Service::start().await;
+    let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
+    let head = format!("GET /v1/agents HTTP/1.1\r\nhost: q\r\nx: {}\r\n\r\n", "x".repeat(20_000));
+    socket.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    // The rest of the head may meet a closed socket.
+    let _ = soon("an answer", socket.read_to_end(&mut answer)).await;
+    assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn what_is_not_http_harms_nobody() {
+    let service = Service::start().await;
+    for nonsense in [
+        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\0\0\0\0\r\n\r\n",
+    ] {
+        let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
+        socket.write_all(nonsense).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = soon("the end", socket.read_to_end(&mut answer)).await;
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    service.post("ada", "/v1/tickets", &json!({})).await.ok(201);
+}
