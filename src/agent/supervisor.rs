@@ -15,6 +15,7 @@ use std::{any::Any, collections::BTreeMap, future::Future, io, panic::AssertUnwi
 
 use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
+use tracing::Instrument;
 
 use super::{
     assistant::Assistant,
@@ -96,7 +97,10 @@ impl Agents for Directory {
     }
 
     fn launch(&self, assignment: Assignment) {
-        self.floor.spawn(supervise(self.agents.get(&assignment.agent_name).cloned(), assignment));
+        let span =
+            tracing::info_span!("run", run_id = %assignment.run_id, agent_name = %assignment.agent_name);
+        let agent = self.agents.get(&assignment.agent_name).cloned();
+        self.floor.spawn(supervise(agent, assignment).instrument(span));
     }
 }
 
@@ -113,6 +117,12 @@ async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment) {
             Err(panic) => panicked(&*panic),
         },
     };
+    let reason = match failed.code {
+        RunErrorCode::AgentPanic => "panic",
+        _ => "error",
+    };
+    metrics::counter!("quintet_agent_failures_total", "reason" => reason).increment(1);
+    tracing::warn!(reason, "an agent did not complete its run");
     let message = clipped(failed.message, MESSAGE_BYTES_MAX);
     port.cut(Cut::Failed(RunError { message, ..failed })).await;
 }

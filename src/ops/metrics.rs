@@ -57,6 +57,7 @@ pub const METRICS: &[Metric] = &[
     counter("quintet_entries_appended_total", "Entries appended to the journal."),
     counter("quintet_batches_appended_total", "Batches appended to the journal."),
     counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
+    counter("quintet_agent_failures_total", "Runs that their agent did not complete, by `reason`."),
     counter("quintet_entries_sent_total", "Entries handed to connections."),
     counter("quintet_connection_closes_total", "Connections closed, by the close `code`."),
     counter(

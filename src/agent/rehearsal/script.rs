@@ -367,4 +367,15 @@ mod tests {
         let deep = format!(r#"{{"steps":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert!(Script::parse(&deep).is_err());
     }
+
+    #[test]
+    fn the_scripts_of_the_documentation_parse() {
+        let page = include_str!("../../../docs/agents.md");
+        let scripts: Vec<_> =
+            page.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(scripts.len() >= 3);
+        for script in scripts {
+            assert!(Script::parse(script).is_ok(), "{script}: {:?}", Script::parse(script));
+        }
+    }
 }
