@@ -10,3 +10,6 @@ pub mod limits;
 pub mod metrics;
 pub mod service;
 pub mod telemetry;
+
+#[cfg(test)]
+mod docs;
