@@ -48,6 +48,8 @@ crate::limits! {
         pub pong_wait_ms_max: u64 = 10_000, in 1..=600_000;
         /// Time that a peer may take nothing of what is sent to it (CONN-5).
         pub stall_wait_ms_max: u64 = 30_000, in 1..=600_000;
+        /// Bytes for one socket that wait in the operating system to be sent.
+        pub unsent_bytes_max: u32 = 128 * 1024, in 4_096..=16_777_216;
         /// Time that readers are given for the last entries at the end of a drain (CONN-6).
         pub leave_wait_ms_max: u64 = 2_000, in 0..=600_000;
         /// Time that a peer is given to take its close frame and to answer it.

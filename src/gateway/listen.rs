@@ -22,6 +22,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{self, AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep_until},
 };
@@ -31,6 +32,20 @@ use super::{
     limits::GatewayLimits,
 };
 use crate::runtime::tasks::Tasks;
+
+/// Sets what the operating system does with a socket that was accepted.
+pub fn tune(socket: &TcpStream, limits: &GatewayLimits) {
+    // Frames are small and each is waited for.
+    let set = socket.set_nodelay(true);
+    // What a stalled peer's socket holds would otherwise grow to megabytes (DEL-4), and a slow peer would
+    // look stalled for as long as it takes to read a third of them (CONN-5).
+    #[cfg(target_os = "linux")]
+    let set =
+        set.and_then(|()| socket2::SockRef::from(socket).set_tcp_notsent_lowat(limits.unsent_bytes_max));
+    if let Err(error) = set {
+        tracing::debug!(%error, "socket options refused");
+    }
+}
 
 /// Serves what comes in on `listener`, each socket as one of `tasks`, until the service closes.
 pub async fn serve<L: Listener>(

@@ -148,12 +148,8 @@ pub async fn start(mode: Mode, settings: &Settings, parts: Parts) -> Result<Runn
     };
     let listener = bind("listen", settings.listen).await?;
     let admin = bind("admin_listen", settings.admin_listen).await?;
-    // Frames are small and each is waited for.
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(error = %error, "TCP_NODELAY refused");
-        }
-    });
+    let limits = settings.gateway;
+    let listener = listener.tap_io(move |socket| listen::tune(socket, &limits));
     start_on(mode, settings, parts, listener, admin).await
 }
 

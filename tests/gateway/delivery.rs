@@ -1,6 +1,6 @@
 //! What reaches a client: everything, once, in order, whatever happens to its connections.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use quintet::{
     gateway::limits::GatewayLimits,
@@ -8,6 +8,8 @@ use quintet::{
     kernel::{entry::By, ids::Timestamp},
 };
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
+use tokio_tungstenite::MaybeTlsStream;
 use uuid::Uuid;
 
 use crate::harness::{
@@ -294,6 +296,57 @@ async fn del_4_a_stalled_reader_delays_nobody_and_misses_nothing() {
     let mut again = service.known("ada").await;
     again.hello(json!({"epoch": ready["epoch"], "after": after})).await;
     assert_eq!(offsets(&again.until("caught_up").await), (after + 1..=head).collect::<Vec<_>>());
+}
+
+/// DEL-4: what waits for a stalled reader is bounded all the way down to the system's own buffers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn del_4_little_is_under_way_to_a_reader_that_stalls() {
+    let limits = GatewayLimits { stall_wait_ms_max: 500, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
+    let mut stalled = service.narrow("ada").await;
+    stalled.hello(json!({})).await;
+    let (mut reader, _) = service.open("ada").await;
+    reader.message("m1", "flood me").await;
+    let run = service.launched().await;
+    let flood = async {
+        for _ in 0..100 {
+            think(&run.port, &"x".repeat(60 * 1024)).await;
+        }
+        succeed(&run.port).await;
+    };
+    tokio::join!(flood, reader.until("agent_completed"));
+    let gateway = service.running.gateway().clone();
+    until(|| gateway.admit.connections_open() == 1).await;
+    // Of 6 MB it got what was under way when it stalled.
+    let bytes: usize = stalled.until_closed().await.iter().map(|frame| frame.to_string().len()).sum();
+    assert!(bytes < 512 * 1024, "{bytes} bytes");
+}
+
+/// CONN-5: a reader that is slow, however slow, is not stalled.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conn_5_a_slow_reader_is_not_taken_for_a_stalled_one() {
+    let limits =
+        GatewayLimits { stall_wait_ms_max: 150, unsent_bytes_max: 8 * 1024, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
+    let mut slow = service.narrow("ada").await;
+    slow.hello(json!({})).await;
+    slow.message("m1", "flood me").await;
+    let run = service.launched().await;
+    for _ in 0..4 {
+        think(&run.port, &"x".repeat(60 * 1024)).await;
+    }
+    succeed(&run.port).await;
+    // One entry takes it several times as long as a peer may take nothing.
+    let MaybeTlsStream::Plain(socket) = slow.ws.get_mut() else { panic!("plain text") };
+    let (mut pace, mut read) = (tokio::time::interval(Duration::from_millis(20)), 0);
+    let mut buffer = [0; 2 * 1024];
+    while read < 200 * 1024 {
+        pace.tick().await;
+        let bytes = soon("bytes", socket.read(&mut buffer)).await.unwrap();
+        assert_ne!(bytes, 0, "closed after {read} bytes");
+        read += bytes;
+    }
+    assert_eq!(service.running.gateway().admit.connections_open(), 1);
 }
 
 /// ISO-5: with the last connection gone, the user's machines are gone.

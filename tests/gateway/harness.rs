@@ -29,7 +29,10 @@ use quintet::{
     },
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    sync::mpsc,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream,
     tungstenite::{self, Message, client::IntoClientRequest},
@@ -138,6 +141,16 @@ impl Service {
             Err(tungstenite::Error::Http(response)) => Err(*response),
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// A socket of `user` whose own system holds hardly anything for it.
+    pub async fn narrow(&self, user: &str) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 * 1024).unwrap();
+        let stream = socket.connect(self.running.listen).await.unwrap();
+        let request = with_bearer(self.request(), &self.token(user));
+        let handshake = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream));
+        Client { ws: soon("a handshake", handshake).await.unwrap().0 }
     }
 
     /// A socket that nobody is known on.
