@@ -13,7 +13,7 @@ use crate::{
     journal::{
         chain::{ChainHash, LineDigest},
         sqlite::{
-            OpenError,
+            self, OpenError,
             lock::{FolderLock, LockError},
             schema::{self, DATABASE_FILE, Identity},
         },
@@ -64,8 +64,11 @@ impl AuditError {
 ///
 /// The journal must not be in use: a backup of one that is can be audited at any time.
 pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
-    let Opened { connection, identity, .. } = open(folder)?;
+    let Opened { connection, identity, log_damage, _lock } = open(folder)?;
     let mut findings = Findings::new(options.violations_max);
+    if let Some(what) = log_damage {
+        findings.violation("STORAGE", None, None, what);
+    }
     findings.report.epoch = identity.epoch.to_string();
     findings.report.origin = identity.origin.to_string();
     integrity(&connection, &mut findings);
@@ -92,6 +95,7 @@ pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError
 pub(super) struct Opened {
     pub connection: Connection,
     pub identity: Identity,
+    log_damage: Option<String>,
     _lock: FolderLock,
 }
 
@@ -105,10 +109,11 @@ pub(super) fn open(folder: &Path) -> Result<Opened, AuditError> {
         LockError::InUse { .. } => AuditError::InUse(error),
         LockError::Io { .. } => AuditError::Open(error.into()),
     })?;
+    let log_damage = sqlite::log_damage(&path)?;
     let connection = schema::open_to_read(&path)?;
     schema::require_ours(&connection, &path)?;
     let identity = schema::identity(&connection)?;
-    Ok(Opened { connection, identity, _lock: lock })
+    Ok(Opened { connection, identity, log_damage, _lock: lock })
 }
 
 /// A row of `users`.
@@ -233,7 +238,7 @@ impl Rows {
         }
         match damaged {
             Some(offset) => findings.violation("CHAIN", offset, None, "the entry is not as it was written"),
-            None if crate::journal::sqlite::checksum(bytes) != checksum => {
+            None if sqlite::checksum(bytes) != checksum => {
                 let what = format!("the checksum of entries {first} to {last} is not that of their bytes");
                 findings.violation("STORAGE", first, None, what);
             }

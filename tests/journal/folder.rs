@@ -1,15 +1,19 @@
 //! The data folder: reopened, shared, newer, foreign, damaged, copied.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use quintet::{
+    audit::AuditOptions,
     journal::{
         Extent, Journal, JournalError, Retention,
         sqlite::{OpenError, SqliteJournal, SqliteOptions, lock::LockError, schema::DATABASE_FILE},
     },
     kernel::{
         entry::RunStatus,
-        ids::{Offset, Timestamp},
+        ids::{Epoch, Offset, Timestamp},
     },
 };
 use tempfile::TempDir;
@@ -150,6 +154,85 @@ async fn an_index_that_disagrees_with_itself_is_found_at_open() {
     );
     let refused = refusal(folder.path());
     assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
+}
+
+/// The files as a kill would leave them, of a journal with 40 runs, and the epoch of that journal.
+async fn left_behind(options: SqliteOptions) -> (TempDir, Epoch) {
+    let folder = TempDir::new().unwrap();
+    let journal = SqliteJournal::open(folder.path(), options).unwrap();
+    let mut scribe = Scribe::new("ann");
+    for number in 1..=40 {
+        scribe.whole_run(number, "t").append_to(&journal).await;
+    }
+    let left = TempDir::new().unwrap();
+    for file in fs::read_dir(folder.path()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), left.path().join(file.file_name())).unwrap();
+    }
+    (left, journal.epoch())
+}
+
+fn log_file(folder: &Path) -> PathBuf {
+    folder.join(format!("{DATABASE_FILE}-wal"))
+}
+
+async fn head(journal: &SqliteJournal) -> u64 {
+    journal.log(&user("ann")).extent().await.unwrap().head.0
+}
+
+#[tokio::test]
+async fn del_5_a_log_that_a_kill_left_is_taken_up_and_the_epoch_stays() {
+    let (folder, epoch) = left_behind(SqliteOptions::default()).await;
+    let journal = open(folder.path());
+    assert_eq!((head(&journal).await, journal.epoch()), (200, epoch));
+}
+
+#[tokio::test]
+async fn a_last_transaction_that_was_cut_off_was_never_acknowledged_and_goes() {
+    let (folder, epoch) = left_behind(SqliteOptions::default()).await;
+    let file = fs::OpenOptions::new().write(true).open(log_file(folder.path())).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 100).unwrap();
+    let journal = open(folder.path());
+    assert_eq!((head(&journal).await, journal.epoch()), (195, epoch));
+}
+
+#[tokio::test]
+async fn del_7_a_bit_flipped_inside_the_log_is_found_and_not_taken_for_its_end() {
+    let (folder, epoch) = left_behind(SqliteOptions::default()).await;
+    let path = log_file(folder.path());
+    let sound = fs::read(&path).unwrap();
+    // In the header of the log, in the header of a frame, in a page; each far from the end.
+    for at in [9, 17, 32 + 2, 32 + 9, 32 + 17, sound.len() / 2, sound.len() / 3, sound.len() / 5 * 3] {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let refused = refusal(folder.path());
+        assert!(matches!(refused, OpenError::Damaged { .. }), "byte {at}: {refused:?}");
+        assert!(refused.to_string().contains("write-ahead log"), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is touched");
+        let report = quintet::audit::audit(folder.path(), &AuditOptions::default()).unwrap();
+        assert!(report.violations().iter().any(|v| v.rule == "STORAGE"), "byte {at}: {report}");
+    }
+    // On request it opens with what came before, and says to every client that there is a gap.
+    let unchecked = SqliteOptions { check_bytes_max: 0, ..SqliteOptions::default() };
+    let journal = SqliteJournal::open(folder.path(), unchecked).unwrap();
+    assert!((1..200).contains(&head(&journal).await));
+    assert_ne!(journal.epoch(), epoch, "DEL-3");
+}
+
+#[tokio::test]
+async fn del_3_one_that_does_not_wait_for_the_disk_takes_a_new_epoch_unless_it_was_closed() {
+    let lossy = SqliteOptions { survives_power_loss: false, ..SqliteOptions::default() };
+    let (folder, epoch) = left_behind(lossy).await;
+    let journal = SqliteJournal::open(folder.path(), lossy).unwrap();
+    let second = journal.epoch();
+    assert_ne!(second, epoch, "what the power took may be in cursors");
+    drop(journal);
+    let journal = SqliteJournal::open(folder.path(), lossy).unwrap();
+    assert_eq!(journal.epoch(), second, "it was closed");
+    drop(journal);
+    assert_eq!(open(folder.path()).epoch(), second);
+    assert_eq!(open(folder.path()).epoch(), second);
 }
 
 #[tokio::test]

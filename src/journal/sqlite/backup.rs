@@ -57,6 +57,6 @@ fn copy(from: &Path, to: &Path, now: Timestamp) -> rusqlite::Result<()> {
     source.execute("VACUUM INTO ?1", params![to.to_string_lossy()])?;
     drop(source);
     let copy = Connection::open(to)?;
-    copy.execute("INSERT INTO meta (name, value) VALUES ('backup', ?1)", params![now.0.to_string()])?;
+    schema::mark_as_backup(&copy, now)?;
     copy.close().map_err(|(_, error)| error)
 }

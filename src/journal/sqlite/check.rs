@@ -6,8 +6,31 @@ use rusqlite::Connection;
 
 use super::{
     fault::{OpenError, open_fault},
+    schema, wal,
     writer::checksum,
 };
+
+/// Whether the write-ahead log was damaged, so that entries are lost. That is refused, unless nothing
+/// is to be checked (`bytes_max` is 0): then the journal goes on without them.
+pub(super) fn lost_entries(path: &Path, bytes_max: u64) -> Result<bool, OpenError> {
+    let Some(what) = log_damage(path)? else { return Ok(false) };
+    if bytes_max > 0 {
+        let what = format!("{what}; with `check_bytes_max` 0 it opens without them, under a new epoch");
+        return Err(OpenError::Damaged { path: path.to_owned(), what });
+    }
+    tracing::error!(%what, "the journal goes on without the transactions behind the damage");
+    Ok(true)
+}
+
+/// What is wrong with the write-ahead log, if a process that waits for the disk has written it.
+pub fn log_damage(path: &Path) -> Result<Option<String>, OpenError> {
+    let folder = || path.parent().unwrap_or(path).to_owned();
+    let damage = wal::damage(path).map_err(|source| OpenError::Folder { folder: folder(), source })?;
+    let Some(what) = damage else { return Ok(None) };
+    let lossy = schema::open_to_read(path).and_then(|connection| schema::is_lossy(&connection));
+    // One that does not wait loses its end with the power, and says so by a new epoch.
+    Ok(if lossy.unwrap_or(false) { None } else { Some(what) })
+}
 
 /// Checks a database at open: up to `bytes_max` whole, a larger one only as far as SQLite itself does
 /// when it opens it. Rows are checked again when they are read, and `quintet audit` checks everything.

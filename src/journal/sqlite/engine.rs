@@ -65,9 +65,12 @@ impl SqliteJournal {
         std::fs::create_dir_all(folder)
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
         let lock = FolderLock::take(folder)?;
-        let mut connection = schema::open_to_write(&path, options.survives_power_loss)?;
+        let lost = check::lost_entries(&path, options.check_bytes_max)?;
+        let mut connection = schema::open_to_write(&path)?;
         check::check(&connection, &path, options.check_bytes_max)?;
-        let identity = schema::claim_identity(&mut connection)
+        let durable = options.survives_power_loss;
+        let identity = schema::claim_identity(&mut connection, durable, lost)
+            .and_then(|identity| schema::set_durability(&connection, durable).map(|()| identity))
             .map_err(|source| super::fault::open_fault(path.clone(), source))?;
 
         let (readers, mut threads) =

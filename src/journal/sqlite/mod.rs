@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - [`engine`]: the journal and its logs; [`options`]: what an operator may set; [`lock`]: one process
-//! - [`schema`]: tables, versions, migrations; [`check`]: is what lies there whole
+//! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: is what lies there whole
 //! - [`writer`]: group commit; [`changes`]: what a batch changes in the index; [`trim`]: retention
 //! - [`reader`]: queries; [`pool`]: the threads that run them; [`backup`]; [`fault`]: what went wrong
 
@@ -21,9 +21,10 @@ mod pool;
 mod reader;
 pub mod schema;
 mod trim;
+mod wal;
 mod writer;
 
-pub(crate) use self::writer::checksum;
+pub(crate) use self::{check::log_damage, writer::checksum};
 pub use self::{backup::backup_folder, engine::SqliteJournal, fault::OpenError, options::SqliteOptions};
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ use super::{
         CHECKPOINT_PAGES, LOG_KEPT_BYTES_MAX, PAGE_BYTES, READER_CACHE_KIB, STATEMENTS_MAX, WRITER_CACHE_KIB,
     },
 };
-use crate::{kernel::ids::Epoch, runtime::clock};
+use crate::{
+    kernel::ids::{Epoch, Timestamp},
+    runtime::clock,
+};
 
 /// The database inside the data folder.
 pub const DATABASE_FILE: &str = "quintet.db";
@@ -96,8 +99,9 @@ pub struct Identity {
     pub origin: Epoch,
 }
 
-/// Opens a database for writing, made or brought to the newest schema as needed.
-pub(super) fn open_to_write(path: &Path, survives_power_loss: bool) -> Result<Connection, OpenError> {
+/// Opens a database for writing, made or brought to the newest schema as needed. What it commits
+/// survives loss of power until [`set_durability`] says otherwise.
+pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     let fault = |source| open_fault(path.to_owned(), source);
     let mut connection = Connection::open_with_flags(
         path,
@@ -105,7 +109,7 @@ pub(super) fn open_to_write(path: &Path, survives_power_loss: bool) -> Result<Co
     )
     .map_err(fault)?;
     require_ours(&connection, path)?;
-    configure_writer(&connection, survives_power_loss).map_err(fault)?;
+    configure_writer(&connection).map_err(fault)?;
     migrate(&mut connection).map_err(fault)?;
     Ok(connection)
 }
@@ -116,8 +120,14 @@ pub(super) fn reopen_to_write(path: &Path, survives_power_loss: bool) -> rusqlit
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    configure_writer(&connection, survives_power_loss)?;
+    configure_writer(&connection)?;
+    set_durability(&connection, survives_power_loss)?;
     Ok(connection)
+}
+
+/// Whether a commit is on the disk when it returns.
+pub(super) fn set_durability(connection: &Connection, survives_power_loss: bool) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", if survives_power_loss { "FULL" } else { "NORMAL" })
 }
 
 /// Opens a database that exists, for queries only.
@@ -149,19 +159,49 @@ pub fn require_ours(connection: &Connection, path: &Path) -> Result<(), OpenErro
     Ok(())
 }
 
-/// Who this journal is. A database that was made as a backup becomes a journal of its own here: it
-/// may have lost its latest entries, so cursors into the original must not fit it (DEL-3).
-pub(super) fn claim_identity(connection: &mut Connection) -> rusqlite::Result<Identity> {
+/// Who this journal is. It takes a new epoch if it may lack entries that clients have seen, so that
+/// their cursors do not fit other entries in the same places (DEL-3): if it was restored from a backup,
+/// if a process that did not wait for the disk left it without closing it, or if entries were `lost`.
+pub(super) fn claim_identity(
+    connection: &mut Connection,
+    survives_power_loss: bool,
+    lost: bool,
+) -> rusqlite::Result<Identity> {
     let transaction = connection.transaction()?;
-    if meta(&transaction, "backup")?.is_some() {
-        transaction.execute("DELETE FROM meta WHERE name = 'backup'", [])?;
+    if lost || meta(&transaction, BACKUP)?.is_some() || meta(&transaction, LOSSY)?.is_some() {
         transaction
             .execute("UPDATE meta SET value = ?1 WHERE name = 'epoch'", params![new_epoch().to_string()])?;
+    }
+    transaction.execute("DELETE FROM meta WHERE name IN (?1, ?2)", [BACKUP, LOSSY])?;
+    if !survives_power_loss {
+        transaction.execute("INSERT INTO meta (name, value) VALUES (?1, 'open')", [LOSSY])?;
     }
     let identity = identity(&transaction)?;
     transaction.commit()?;
     Ok(identity)
 }
+
+/// Notes that nothing was lost: everything before is on the disk when this returns.
+pub(super) fn close_lossy(connection: &Connection) -> rusqlite::Result<()> {
+    set_durability(connection, true)?;
+    connection.execute("DELETE FROM meta WHERE name = ?1", [LOSSY])?;
+    Ok(())
+}
+
+/// Whether a process that does not wait for the disk has this database open, or has left it so.
+pub fn is_lossy(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(meta(connection, LOSSY)?.is_some())
+}
+
+/// Marks a database that is a copy of another.
+pub(super) fn mark_as_backup(connection: &Connection, at: Timestamp) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM meta WHERE name = ?1", [LOSSY])?;
+    connection.execute("INSERT INTO meta (name, value) VALUES (?1, ?2)", [BACKUP, &at.0.to_string()])?;
+    Ok(())
+}
+
+const BACKUP: &str = "backup";
+const LOSSY: &str = "lossy";
 
 /// Who this journal is, read only.
 pub fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
@@ -181,6 +221,9 @@ fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>>
 fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
     let version: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == SCHEMA_VERSION {
+        return Ok(());
+    }
     for step in &MIGRATIONS[version as usize..] {
         transaction.execute_batch(step)?;
     }
@@ -200,7 +243,7 @@ fn new_epoch() -> Epoch {
     Epoch(uuid::Uuid::new_v7(at))
 }
 
-fn configure_writer(connection: &Connection, survives_power_loss: bool) -> rusqlite::Result<()> {
+fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     harden(connection)?;
     // Of effect only before a database has its first table.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
@@ -210,7 +253,7 @@ fn configure_writer(connection: &Connection, survives_power_loss: bool) -> rusql
             "the file system does not allow a write-ahead log (mode {mode})"
         )));
     }
-    connection.pragma_update(None, "synchronous", if survives_power_loss { "FULL" } else { "NORMAL" })?;
+    set_durability(connection, true)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES_MAX)?;
     connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))

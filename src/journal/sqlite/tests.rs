@@ -11,8 +11,8 @@ use super::{SqliteJournal, SqliteOptions, schema::DATABASE_FILE};
 use crate::{
     journal::{AppendError, Batch, Journal, JournalError, Log, ReadLimit, lines::LinesBuilder},
     kernel::{
-        entry::{Body, Entry},
-        ids::{AgentName, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        entry::{Body, Entry, Event},
+        ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, UserId},
     },
 };
 
@@ -109,12 +109,11 @@ async fn del_7_a_commit_that_fails_is_forgotten_whole() {
     assert_eq!(count(&log).await, 2);
 }
 
-#[tokio::test]
-async fn appends_that_wait_share_a_commit() {
-    let Bench { journal, log: _log, _folder } = bench();
+/// Runs `appends` while the writer is held up, so that they all wait when it goes on; says how many
+/// commits they took.
+async fn in_one_turn<T>(journal: &SqliteJournal, appends: impl Future<Output = T>) -> (T, usize) {
     let commits = Arc::new(AtomicUsize::new(0));
     let counted = commits.clone();
-    // Until this is done the writer takes nothing else, so the appends pile up behind it.
     let (open, gate) = std::sync::mpsc::channel::<()>();
     let blocked = journal.on_writer(move |connection| {
         let count = move || {
@@ -124,10 +123,45 @@ async fn appends_that_wait_share_a_commit() {
         connection.commit_hook(Some(count)).unwrap();
         gate.recv().unwrap();
     });
+    let release = async { open.send(()).unwrap() };
+    let ((), result, ()) = tokio::join!(blocked, appends, release);
+    (result, commits.load(Ordering::Relaxed))
+}
+
+#[tokio::test]
+async fn appends_that_wait_share_a_commit() {
+    let Bench { journal, .. } = &bench();
     let logs: Vec<_> = (0..100).map(|i| journal.log(&UserId::parse(&format!("user {i}")).unwrap())).collect();
     let appends = futures::future::join_all(logs.iter().map(|log| log.append(batch(0, 10))));
-    let release = async { open.send(()).unwrap() };
-    let ((), results, ()) = tokio::join!(blocked, appends, release);
+    let (results, commits) = in_one_turn(journal, appends).await;
     assert!(results.into_iter().all(|result| result.is_ok()));
-    assert_eq!(commits.load(Ordering::Relaxed), 1, "one commit for a hundred users");
+    assert_eq!(commits, 1, "one commit for a hundred users");
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_fit_spares_those_that_share_its_commit() {
+    let Bench { journal, log, .. } = &bench();
+    let other = journal.log(&UserId::parse("bob").unwrap());
+    let mut misfit = batch(0, 10);
+    misfit.entries[0].body = Body::Event {
+        seq: Seq(1),
+        event: Event::Started { message_id: MessageId::parse("m").unwrap() },
+    };
+    let appends = async { tokio::join!(log.append(batch(0, 10)), other.append(misfit)) };
+    let ((good, bad), _) = in_one_turn(journal, appends).await;
+    assert!(good.is_ok(), "{good:?}");
+    assert!(matches!(bad, Err(AppendError::Journal(JournalError::Damaged(_)))), "{bad:?}");
+    assert_eq!((count(log).await, count(&other).await), (1, 0));
+    log.append(batch(1, 10)).await.unwrap();
+    other.append(batch(0, 10)).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_appends_of_one_user_in_one_commit_follow_each_other() {
+    let Bench { journal, log, .. } = &bench();
+    let appends = async { tokio::join!(log.append(batch(0, 10)), log.append(batch(1, 10)), log.append(batch(1, 10))) };
+    let ((first, second, third), commits) = in_one_turn(journal, appends).await;
+    assert!(first.is_ok() && second.is_ok());
+    assert!(matches!(third, Err(AppendError::Conflict { head: Offset(2) })), "{third:?}");
+    assert_eq!((commits, count(log).await), (1, 2));
 }

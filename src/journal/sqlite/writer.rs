@@ -124,6 +124,15 @@ impl Writer {
                 }
             }
         }
+        self.close();
+    }
+
+    fn close(self) {
+        if let (false, Some(connection)) = (self.options.survives_power_loss, &self.connection)
+            && let Err(error) = schema::close_lossy(connection)
+        {
+            tracing::warn!(%error, "the journal is closed without its last appends on the disk");
+        }
     }
 
     /// The appends that wait right now, within the bounds of one commit, and the order that ended them.
