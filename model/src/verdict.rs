@@ -120,7 +120,7 @@ impl Case<'_> {
         };
         self.expect("DEL-5", promised)
             .or_else(|| self.expect("RUN-8", left == expected))
-            .or_else(|| self.expect("RUN-8", !interrupts || waiting.iter().all(|told| cancelled(&told))))
+            .or_else(|| self.expect("RUN-8", !interrupts || waiting.iter().all(cancelled)))
     }
 
     fn cancel(&self, number: u8) -> Option<&'static str> {

@@ -15,7 +15,10 @@ fn the_operations_guide_lists_every_setting_and_every_metric() {
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, expected).unwrap();
     } else {
-        assert!(found == expected, "docs/operations.md is out of date: UPDATE_DOCS=1 cargo test --lib ops::docs");
+        assert!(
+            found == expected,
+            "docs/operations.md is out of date: UPDATE_DOCS=1 cargo test --lib ops::docs"
+        );
     }
 }
 

@@ -91,6 +91,6 @@ async fn run_9_a_tool_acts_after_its_call_is_durable_and_its_result_is_seen_afte
     journal.appends_held(1).await;
     assert!(!signs.result_seen.load(Ordering::SeqCst), "tool_completed is not durable yet");
     journal.release_appends();
-    assert_eq!(ending(&run.to_end().await).0, RunStatus::Succeeded);
+    assert_eq!(ending(&run.finish().await).0, RunStatus::Succeeded);
     assert!(signs.result_seen.load(Ordering::SeqCst));
 }

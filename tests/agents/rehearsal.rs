@@ -104,7 +104,7 @@ async fn run_11_a_question_is_closed_by_the_first_answer_of_its_owner() {
     let late = ann.user.answer(run_id, call_id, CallResult::error("no")).await;
     assert_eq!(late, Err(Unaccepted::Refused(Refusal::CallClosed)));
 
-    let events = run.to_end().await;
+    let events = run.finish().await;
     assert_eq!(words(&events)[2..], ["open:q1", "ok:q1", "answer:a", "succeeded"]);
     assert!(
         events.iter().any(|event| matches!(event, Event::ToolCompleted { result, .. } if *result == yes))
@@ -130,7 +130,7 @@ async fn run_6_a_hang_ends_at_the_step_deadline_or_by_cancel() {
     let mut run = ann.send("rehearsal", r#"{"steps":[{"think":"t"},{"hang":true}]}"#).await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;
     ann.user.cancel(run.run_id).await.unwrap();
-    assert_eq!(ending(&run.to_end().await).0, RunStatus::Cancelled);
+    assert_eq!(ending(&run.finish().await).0, RunStatus::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +142,7 @@ async fn run_7_a_cancel_during_tools_closes_them_first() {
     let mut run = ann.send("rehearsal", script).await;
     run.until(|event| matches!(event, Event::ToolExecuting(call) if call.call_id.as_str() == "c2")).await;
     ann.user.cancel(run.run_id).await.unwrap();
-    let events = run.to_end().await;
+    let events = run.finish().await;
     assert_eq!(words(&events)[2..], ["open:c1", "open:c2", "cancelled:c1", "cancelled:c2", "cancelled"]);
 }
 

@@ -103,7 +103,7 @@ impl Talk {
 
     /// The events of a run from a message to its end.
     pub async fn play(&mut self, agent: &str, text: &str) -> Vec<Event> {
-        self.send(agent, text).await.to_end().await
+        self.send(agent, text).await.finish().await
     }
 
     pub async fn log(&self) -> Vec<Entry> {
@@ -137,7 +137,7 @@ impl Watch {
         &self.seen
     }
 
-    pub async fn to_end(mut self) -> Vec<Event> {
+    pub async fn finish(mut self) -> Vec<Event> {
         self.until(|event| matches!(event, Event::Completed(_))).await;
         self.seen
     }

@@ -185,7 +185,7 @@ async fn a_run_that_ends_otherwise_drops_its_agent() {
     let mut run = ann.send("rogue", "forget the run").await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;
     ann.user.cancel(run.run_id).await.unwrap();
-    assert_eq!(ending(&run.to_end().await).0, RunStatus::Cancelled);
+    assert_eq!(ending(&run.finish().await).0, RunStatus::Cancelled);
     scene.dropped.notified().await;
 }
 
@@ -200,7 +200,7 @@ async fn iso_6_an_agent_in_a_busy_loop_holds_up_nobody() {
     run.until(|event| matches!(event, Event::Thinking(_))).await;
     let other = scene.stage.user("bob").play("rehearsal", r#"{"steps":[{"answer":"fine"}]}"#).await;
     assert_eq!(ending(&other).0, RunStatus::Succeeded);
-    let (status, code, _) = ending(&run.to_end().await);
+    let (status, code, _) = ending(&run.finish().await);
     assert_eq!((status, code.as_str()), (RunStatus::TimedOut, "step_timeout"));
     scene.released.store(true, Ordering::SeqCst);
     scene.dropped.notified().await;

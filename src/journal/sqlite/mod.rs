@@ -24,8 +24,8 @@ mod trim;
 mod wal;
 mod writer;
 
-pub(crate) use self::{check::log_damage, writer::checksum};
 pub use self::{backup::backup_folder, engine::SqliteJournal, fault::OpenError, options::SqliteOptions};
+pub(crate) use self::{check::log_damage, writer::checksum};
 
 #[cfg(test)]
 mod tests;

@@ -143,10 +143,8 @@ async fn a_batch_that_does_not_fit_spares_those_that_share_its_commit() {
     let Bench { journal, log, .. } = &bench();
     let other = journal.log(&UserId::parse("bob").unwrap());
     let mut misfit = batch(0, 10);
-    misfit.entries[0].body = Body::Event {
-        seq: Seq(1),
-        event: Event::Started { message_id: MessageId::parse("m").unwrap() },
-    };
+    misfit.entries[0].body =
+        Body::Event { seq: Seq(1), event: Event::Started { message_id: MessageId::parse("m").unwrap() } };
     let appends = async { tokio::join!(log.append(batch(0, 10)), other.append(misfit)) };
     let ((good, bad), _) = in_one_turn(journal, appends).await;
     assert!(good.is_ok(), "{good:?}");
@@ -159,7 +157,8 @@ async fn a_batch_that_does_not_fit_spares_those_that_share_its_commit() {
 #[tokio::test]
 async fn two_appends_of_one_user_in_one_commit_follow_each_other() {
     let Bench { journal, log, .. } = &bench();
-    let appends = async { tokio::join!(log.append(batch(0, 10)), log.append(batch(1, 10)), log.append(batch(1, 10))) };
+    let appends =
+        async { tokio::join!(log.append(batch(0, 10)), log.append(batch(1, 10)), log.append(batch(1, 10))) };
     let ((first, second, third), commits) = in_one_turn(journal, appends).await;
     assert!(first.is_ok() && second.is_ok());
     assert!(matches!(third, Err(AppendError::Conflict { head: Offset(2) })), "{third:?}");

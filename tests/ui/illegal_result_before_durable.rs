@@ -1,0 +1,9 @@
+//! RUN-9: a result is seen when its tool_completed is durable.
+
+use quintet::agent::Executed;
+
+fn course(executed: Executed) -> bool {
+    executed.result.error.is_some()
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+//! A run comes from the supervisor alone.
+
+use quintet::agent::{Completed, Run, Started};
+
+fn course(run: Run<Started>) -> Run<Completed> {
+    Run { machine: run.machine, link: run.link }
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+//! A step consumes its run: there is no way back to before it.
+
+use quintet::agent::{Run, Started, Unfinished};
+use quintet::kernel::entry::ThoughtKind;
+
+async fn course(run: Run<Started>) -> Result<(), Unfinished> {
+    let _once = run.think(ThoughtKind::Reasoning, "a").await?;
+    let _twice = run.think(ThoughtKind::Reasoning, "b").await?;
+    Ok(())
+}
+
+fn main() {}
