@@ -210,6 +210,8 @@ impl Parts {
 mod tests {
     use stateright::{Model, Property};
 
+    type Fairness = fn(&'static str, fn(&char) -> bool) -> Class<char>;
+
     use super::*;
     use crate::graph::explore;
 
@@ -251,9 +253,7 @@ mod tests {
         // Up and down for ever: g is enabled in 1 only.
         assert_eq!(verdicts(&[(0, 'u', 1), (1, 'd', 0), (1, 'g', 9)]), [false, false, false]);
         let graph = explore(&Drawn(&[(0, 'u', 1), (1, 'd', 0), (1, 'g', 9)]));
-        let classes = |g: fn(&'static str, fn(&char) -> bool) -> Class<char>| {
-            [weak("u", |a: &char| *a == 'u'), g("g", |a: &char| *a == 'g')]
-        };
+        let classes = |g: Fairness| [weak("u", |a: &char| *a == 'u'), g("g", |a: &char| *a == 'g')];
         assert!(!leads_to(&graph, |s| *s == 0, |s| *s == 9, &classes(weak)).holds());
         assert!(leads_to(&graph, |s| *s == 0, |s| *s == 9, &classes(strong)).holds());
     }
@@ -269,7 +269,7 @@ mod tests {
     fn strong_fairness_forbids_the_cycle_when_no_way_avoids_it() {
         // Every cycle passes 1; standing still is forbidden by the fairness of a and b.
         let graph = explore(&Drawn(&[(0, 'a', 1), (1, 'b', 0), (1, 'g', 9)]));
-        let ab = |fairness: fn(&'static str, fn(&char) -> bool) -> Class<char>| {
+        let ab = |fairness: Fairness| {
             [
                 weak("a", |a: &char| *a == 'a'),
                 weak("b", |a: &char| *a == 'b'),
