@@ -1,7 +1,7 @@
 -------------------------------- MODULE Run --------------------------------
 (***************************************************************************)
 (* One run: every step, by every closer, in every state.  The same machine *)
-(* as src/kernel/run.rs; model/src/models/run.rs explores that one, and a  *)
+(* as src/kernel/run; model/src/models/run.rs explores that one, and a     *)
 (* test finds the two graphs equal, state for state and edge for edge.     *)
 (***************************************************************************)
 EXTENDS Kernel

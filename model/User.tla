@@ -2,7 +2,7 @@
 (***************************************************************************)
 (* One user's log: every command of clients, agents and the service, with  *)
 (* ids of runs that are open, over or never were, in every state.  The     *)
-(* same machine as src/kernel/user.rs; model/src/models/user.rs explores   *)
+(* same machine as src/kernel/user; model/src/models/user.rs explores      *)
 (* that one, and a test finds the two graphs equal.                        *)
 (***************************************************************************)
 EXTENDS Kernel

@@ -37,15 +37,3 @@ fn run() {
 fn user_with_two_messages() {
     holds(user(2, 1, 1, 3), 42985, 63034);
 }
-
-#[test]
-#[ignore = "minutes: part of the long campaign"]
-fn run_at_large() {
-    holds(RunModel { machine: &Shipped, calls: 3, events_max: 8 }, 0, 0);
-}
-
-#[test]
-#[ignore = "minutes: part of the long campaign"]
-fn user_at_large() {
-    holds(user(2, 1, 1, 4), 0, 0);
-}

@@ -48,7 +48,6 @@ fn user_equals_its_specification_with_two_calls() {
 fn user_equals_its_specification_at_large() {
     user_equals_its_specification(&user(2, 2, 1, 2), 6545, 6552);
     user_equals_its_specification(&user(1, 1, 2, 5), 5464, 5825);
-    user_equals_its_specification(&user(2, 1, 1, 3), 42985, 44774);
 }
 
 /// Invariants, and RUN-6 under the fairness that `FairSpec` assumes.
