@@ -29,9 +29,13 @@ pub enum Ended {
     /// The service closed it, and said why.
     Closed { code: u16, parting: Parting },
     /// It broke: the service is gone.
-    Broken,
+    Broken { parting: Parting },
     /// The service did not want it.
     Refused(u16),
+}
+
+impl Ended {
+    const NEVER_WAS: Ended = Ended::Broken { parting: Parting::Stranger };
 }
 
 impl Client {
@@ -49,13 +53,13 @@ impl Client {
         let tape = Tape::new(book, after);
         let opened = tokio::time::timeout(PATIENCE, async {
             let user = book.borrow().user.clone();
-            let token = http::login(to.listen, &user).await.map_err(|_| Ended::Broken)?;
+            let token = http::login(to.listen, &user).await.map_err(|_| Ended::NEVER_WAS)?;
             let mut socket = connect(to, (!in_hello).then_some(&token)).await?;
             let mut hello = json!({"type": "hello", "after": after, "epoch": epoch});
             if in_hello {
                 hello["token"] = json!(token);
             }
-            socket.send(Message::text(hello.to_string())).await.map_err(|_| Ended::Broken)?;
+            socket.send(Message::text(hello.to_string())).await.map_err(|_| Ended::NEVER_WAS)?;
             Ok(socket)
         });
         match opened.await {
@@ -69,7 +73,9 @@ impl Client {
         match tokio::time::timeout(PATIENCE, send).await {
             Ok(Ok(())) => Ok(()),
             // What the service still had to say is heard by whoever reads on.
-            Ok(Err(_)) | Err(_) => Err(Ended::Broken),
+            Ok(Err(_)) | Err(_) => loop {
+                self.hear().await?;
+            },
         }
     }
 
@@ -83,7 +89,7 @@ impl Client {
                     return Err(Ended::Closed { code, parting: self.tape.parting() });
                 }
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(Ended::Broken),
+                Some(Err(_)) | None => return Err(Ended::Broken { parting: self.tape.parting() }),
             }
         }
     }
@@ -107,10 +113,10 @@ async fn connect(to: Addresses, token: Option<&String>) -> Result<WebSocketStrea
         let bearer = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         request.headers_mut().insert("authorization", bearer);
     }
-    let socket = TcpStream::connect(to.listen).await.map_err(|_| Ended::Broken)?;
+    let socket = TcpStream::connect(to.listen).await.map_err(|_| Ended::NEVER_WAS)?;
     match client_async(request, socket).await {
         Ok((socket, _)) => Ok(socket),
         Err(tungstenite::Error::Http(response)) => Err(Ended::Refused(response.status().as_u16())),
-        Err(_) => Err(Ended::Broken),
+        Err(_) => Err(Ended::NEVER_WAS),
     }
 }

@@ -164,7 +164,7 @@ impl<'a> Player<'a> {
             Ended::Closed { code: 1012, parting: Parting::Untold } => {
                 self.book.borrow().found("closed with 1012 and never told of the drain (CONN-6)");
             }
-            Ended::Closed { code: 1012, .. } | Ended::Broken | Ended::Refused(503) => {}
+            Ended::Closed { code: 1012, .. } | Ended::Broken { .. } | Ended::Refused(503) => {}
             other => self.book.borrow().found(format_args!("a connection ended by itself: {other:?}")),
         }
         self.crowd.ends.borrow_mut().push(ended);

@@ -9,9 +9,11 @@
 mod campaign;
 mod client;
 mod crowd;
+mod drain;
 mod http;
 mod ledger;
 mod process;
+mod readers;
 mod stage;
 mod verdict;
 mod wish;

@@ -2,6 +2,7 @@
 //! signalled, and ends.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
@@ -93,6 +94,15 @@ impl Process {
     pub async fn kill(&self, stage: &Stage) {
         self.signal(Signal::KILL);
         self.ended(stage).await;
+    }
+
+    /// What the process holds of the machine's memory.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib * 1024
     }
 }
 

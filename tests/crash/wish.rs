@@ -64,6 +64,37 @@ impl Wish {
         let cancels = hangs || rng.random_bool(0.06);
         Self { message_id, thread_id, agent_name, text, on_busy, expect, cancels }
     }
+
+    /// The same, but nothing that stays until it is cancelled.
+    pub fn brief(user: &str, number: usize, rng: &mut StdRng) -> Self {
+        loop {
+            let wish = Self::any(user, number, rng);
+            if !wish.text.contains("hang") {
+                return wish;
+            }
+        }
+    }
+
+    /// A script of this many thoughts of this many bytes, in a thread of its own.
+    pub fn long(message_id: &str, thoughts: u64, bytes: usize) -> Self {
+        let thought = "x".repeat(bytes);
+        let script = json!({"steps": [{"think": thought, "repeat": thoughts}, {"answer": "done"}]});
+        let expect = Expect { status: "succeeded", answer: Some("done".into()), ..Expect::default() };
+        Self::script(message_id, &script, expect)
+    }
+
+    /// A rehearsal of exactly this, in a thread of its own.
+    pub fn script(message_id: &str, script: &Value, expect: Expect) -> Self {
+        Self {
+            message_id: message_id.to_owned(),
+            thread_id: message_id.to_owned(),
+            agent_name: "rehearsal",
+            text: script.to_string(),
+            on_busy: "enqueue",
+            expect,
+            cancels: false,
+        }
+    }
 }
 
 impl Expect {
