@@ -298,8 +298,9 @@ impl Running {
         self.gateway.drain.advance(Stage::Draining);
         self.gateway.factory.drain();
         let rest = Duration::from_millis(limits.drain_wait_ms_max);
-        let runs_at_rest = tokio::time::timeout(rest, self.gateway.factory.idle()).await.is_ok();
+        let runs_at_rest = tokio::time::timeout(rest, self.gateway.factory.comes_to_rest()).await.is_ok();
 
+        self.gateway.factory.rest();
         self.gateway.drain.advance(Stage::Closing);
         // Each connection takes no longer than these two; one that does not keep to it is left behind.
         let close = Duration::from_millis(limits.leave_wait_ms_max + limits.close_wait_ms_max) + LATE_MAX;

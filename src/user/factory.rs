@@ -63,6 +63,7 @@ pub struct Shared {
     registry: Registry<UserId, Machines>,
     tasks: Tasks,
     draining: AtomicBool,
+    resting: AtomicBool,
     pub(super) agents: SharedAgents,
     pub(super) limits: UserLimits,
     pub(super) moving: Moving,
@@ -72,18 +73,44 @@ impl Shared {
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
+
+    pub(super) fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Acquire)
+    }
 }
 
-/// How many runs move by themselves, in all: those that do not wait for their client.
+/// What moves by itself, in all.
 #[derive(Debug)]
-pub struct Moving(watch::Sender<usize>);
+pub struct Moving(watch::Sender<Motion>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Motion {
+    /// Runs that do not wait for their client.
+    runs: usize,
+    /// Hubs at work: what they have decided may start runs once it is durable.
+    turns: usize,
+}
+
+/// One turn of a hub, from before it looks at anything until all that it changed is counted.
+pub(super) struct TurnCounted<'a>(&'a Moving);
 
 impl Moving {
-    /// One user's share of the count changes.
+    /// One user's share of the runs changes.
     pub(super) fn change(&self, from: usize, to: usize) {
         if from != to {
-            self.0.send_modify(|count| *count = *count + to - from);
+            self.0.send_modify(|motion| motion.runs = motion.runs + to - from);
         }
+    }
+
+    pub(super) fn turn(&self) -> TurnCounted<'_> {
+        self.0.send_modify(|motion| motion.turns += 1);
+        TurnCounted(self)
+    }
+}
+
+impl Drop for TurnCounted<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|motion| motion.turns -= 1);
     }
 }
 
@@ -125,9 +152,10 @@ impl Factory {
             registry: Registry::new(),
             tasks: Tasks::default(),
             draining: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
             agents,
             limits,
-            moving: Moving(watch::Sender::new(0)),
+            moving: Moving(watch::Sender::default()),
         }))
     }
 
@@ -161,16 +189,32 @@ impl Factory {
         self.0.draining.store(true, Ordering::Release);
     }
 
-    /// Resolves when no run is open that could still move on its own.
+    /// From here on clients move no run either: what they would answer or cancel is refused as a
+    /// message is, and asked again of the next process (CONN-6).
+    pub fn rest(&self) {
+        self.0.resting.store(true, Ordering::Release);
+    }
+
+    /// Resolves when no run moves, and none will ([`Self::rest`]): no call is open that the end of this
+    /// process would cut off, but those that wait for their client.
+    pub async fn comes_to_rest(&self) {
+        self.idle().await;
+        self.rest();
+        // A turn that began before may have moved a run; one that begins now knows.
+        self.idle().await;
+    }
+
+    /// Resolves when no run is open that could still move on its own, and nothing is decided that
+    /// could start one.
     pub async fn idle(&self) {
         let mut moving = self.0.moving.0.subscribe();
         // The sender lives as long as this factory.
-        let _ = moving.wait_for(|count| *count == 0).await;
+        let _ = moving.wait_for(|motion| *motion == Motion::default()).await;
     }
 
     /// How many runs are carried out right now, those not counted that wait for their client.
     pub fn moving_runs(&self) -> usize {
-        *self.0.moving.0.borrow()
+        self.0.moving.0.borrow().runs
     }
 
     /// How many users have machines right now (ISO-5).

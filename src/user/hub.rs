@@ -147,7 +147,9 @@ impl Hub {
 
     /// Works until the last lease is gone.
     pub async fn run(mut self) {
+        let shared = self.shared.clone();
         while let Some(input) = self.next().await {
+            let _counted = shared.moving.turn();
             self.turn(input).await;
         }
         self.shared.moving.change(self.moving, 0);
@@ -315,7 +317,7 @@ impl Hub {
     }
 
     fn count_moving(&mut self) {
-        let moving = self.signals.keys().filter(|run_id| !self.waits_for_client(**run_id)).count();
+        let moving = self.signals.keys().filter(|run_id| !self.is_at_rest(**run_id)).count();
         self.shared.moving.change(self.moving, moving);
         self.moving = moving;
     }

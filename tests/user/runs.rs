@@ -214,3 +214,57 @@ async fn iso_5_machines_are_gone_with_the_last_handle_and_the_last_run() {
     .await
     .expect("nothing is left of ann");
 }
+
+#[tokio::test]
+async fn conn_6_a_run_at_rest_is_not_moved_by_its_client_before_the_process_ends() {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut node = Node::new(&journal);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.port.take(open("q1", "approve", By::Client)).await.unwrap();
+    run.port.take(open("c1", "tool", By::Agent)).await.unwrap();
+    node.factory.drain();
+    let resting = tokio_test::task::spawn(node.factory.comes_to_rest());
+    let mut resting = resting;
+    assert!(resting.poll().is_pending(), "a call of the agent is open beside the question");
+    run.port.take(close("c1")).await.unwrap();
+    drop(resting);
+    node.factory.comes_to_rest().await;
+
+    let yes = CallResult::ok(Json::null());
+    assert_eq!(ann.answer(run.run_id, call("q1"), yes.clone()).await, Err(Unaccepted::Draining));
+    assert_eq!(ann.cancel(run.run_id).await, Err(Unaccepted::Draining));
+    let said = words(&log(&ann).await);
+    assert_eq!(said[3..], ["executing:q1", "executing:c1", "completed:c1:Ok"], "nothing has changed");
+
+    let mut next = Node::new(&journal);
+    next.factory.recover().await.unwrap();
+    let again = next.launched().await;
+    let ann = next.user("ann");
+    ann.answer(again.run_id, call("q1"), yes.clone()).await.unwrap();
+    assert_eq!(again.port.closed(&call("q1")).await, Ok(yes));
+}
+
+#[tokio::test]
+async fn conn_6_what_was_decided_before_the_rest_counts_as_moving() {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut node = Node::new(&journal);
+    let ann = node.user("ann");
+    journal.pause_appends();
+    let mut sending = tokio_test::task::spawn(ann.send(message("m1", "t")));
+    assert!(sending.poll().is_pending());
+    journal.appends_held(1).await;
+    node.factory.drain();
+    {
+        let mut resting = tokio_test::task::spawn(node.factory.comes_to_rest());
+        assert!(resting.poll().is_pending(), "a run is about to start");
+        journal.release_appends();
+        sending.await.unwrap();
+        let run = node.stage.recv().await.unwrap();
+        assert!(resting.poll().is_pending(), "it runs");
+        answer(&run.port, "done").await;
+    }
+    node.factory.comes_to_rest().await;
+}

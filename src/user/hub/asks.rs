@@ -54,6 +54,10 @@ impl Hub {
 
     async fn ask(&mut self, turn: &mut Turn, ask: Ask, at: Timestamp) {
         match ask {
+            // A run that moved now would be cut off in the middle of its next call (CONN-6).
+            Ask::Cancel { reply, .. } | Ask::Answer { reply, .. } if self.shared.is_resting() => {
+                turn.promise(Promise::Done(reply, Err(Unaccepted::Draining)));
+            }
             Ask::Send { message, run_id, reply } => {
                 let answer = self.send(turn, message, run_id, at).await;
                 turn.promise(Promise::Accepted(reply, answer));

@@ -134,12 +134,24 @@ impl Hub {
         }
     }
 
-    pub(super) fn waits_for_client(&self, run_id: RunId) -> bool {
+    /// Whether a call of the run waits for the client: its deadlines do, too.
+    fn waits_for_client(&self, run_id: RunId) -> bool {
+        self.open_calls(run_id).any(|by| by == By::Client)
+    }
+
+    /// Whether the run waits for the client, and for nothing that the end of this process would cut
+    /// off (CONN-6).
+    pub(super) fn is_at_rest(&self, run_id: RunId) -> bool {
+        self.waits_for_client(run_id) && self.open_calls(run_id).all(|by| by == By::Client)
+    }
+
+    fn open_calls(&self, run_id: RunId) -> impl Iterator<Item = By> {
         let open = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id));
-        match open.map(|open| &open.progress) {
-            Some(Progress::Begun(run)) => run.open_calls().values().any(|call| call.by == By::Client),
-            Some(Progress::Waiting) | None => false,
-        }
+        let run = match open.map(|open| &open.progress) {
+            Some(Progress::Begun(run)) => Some(run),
+            Some(Progress::Waiting) | None => None,
+        };
+        run.into_iter().flat_map(|run| run.open_calls().values().map(|call| call.by))
     }
 
     pub(super) fn abandon(&mut self, run_id: RunId) {
