@@ -259,8 +259,8 @@ async fn taken_up(scene: &Scene) {
     client.leave().await;
     process.signal(Signal::TERM);
     assert_eq!(process.ended(&scene.stage).await.code(), Some(0));
-    let closed = |text: &&Box<str>| text.contains("tool_completed") && text.contains("\"unknown\"");
-    assert_eq!(scene.book.borrow().log.iter().filter(closed).count(), 1);
+    let closed = |text: &str| text.contains("tool_completed") && text.contains("\"unknown\"");
+    assert_eq!(scene.book.borrow().log.iter().filter(|text| closed(text)).count(), 1);
     scene.judged(true);
 }
 
