@@ -80,7 +80,8 @@ fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
 
 async fn serve(mode: Mode, settings: &Settings, journal: Arc<dyn Journal>) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
-    let agents = Directory::built_in(mode == Mode::Dev, Floor::threads()?);
+    let rehearsal = mode == Mode::Dev || settings.names_rehearsal();
+    let agents = Directory::built_in(rehearsal, Floor::threads()?);
     let described = described(&agents);
     let parts = Parts { journal, agents: Arc::new(agents), described };
     let running = tokio::select! {

@@ -39,6 +39,7 @@ pub struct Settings {
     pub jwt_audience: Option<String>,
     pub jwt_issuer: Option<String>,
     pub allow_origin: Vec<String>,
+    pub extra_agents: Vec<String>,
     pub log: String,
     pub log_format: LogFormat,
     pub kernel: Limits,
@@ -72,6 +73,7 @@ impl Default for Settings {
             jwt_audience: None,
             jwt_issuer: None,
             allow_origin: Vec::new(),
+            extra_agents: Vec::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
             kernel: Limits::DEFAULT,
@@ -86,6 +88,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether the agent that plays scripts was asked for by its name.
+    pub fn names_rehearsal(&self) -> bool {
+        self.extra_agents.iter().any(|name| name == table::REHEARSAL)
+    }
+
     /// The bounds of each user's machines.
     pub fn user_limits(&self) -> UserLimits {
         UserLimits { kernel: self.kernel, deadlines: self.deadlines, hub: self.hub, tail: self.tail }

@@ -33,6 +33,7 @@ type Write = Box<dyn Fn(&mut Settings, Raw) -> Result<(), String>>;
 pub fn table() -> Vec<Setting> {
     let mut rows = places();
     rows.extend(credentials());
+    rows.extend(agents());
     rows.extend(logs());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
     rows.extend(limits(DeadlineLimits::TABLE, |s| &s.deadlines, |s| &mut s.deadlines));
@@ -122,6 +123,26 @@ fn credentials() -> Vec<Setting> {
         },
     ]
 }
+
+fn agents() -> Vec<Setting> {
+    vec![Setting {
+        name: "extra_agents",
+        doc: "Agents that come with the service and are not there unless they are named; `quintet dev` has them all. As a variable: with commas between them.",
+        range: "a list of: `rehearsal`".to_owned(),
+        read: Box::new(|s| (!s.extra_agents.is_empty()).then(|| quoted_list(&s.extra_agents))),
+        write: Box::new(|s, raw| {
+            let names = raw.list()?;
+            if let Some(unknown) = names.iter().find(|name| *name != REHEARSAL) {
+                return Err(format!("names {unknown:?}; there is only {REHEARSAL:?}"));
+            }
+            s.extra_agents = names;
+            Ok(())
+        }),
+    }]
+}
+
+/// The agent that plays scripts.
+pub const REHEARSAL: &str = "rehearsal";
 
 fn logs() -> Vec<Setting> {
     vec![

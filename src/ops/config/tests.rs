@@ -172,3 +172,12 @@ fn every_limit_of_the_kernel_can_be_set() {
         assert!(rows.iter().any(|row| row.name == name.0.trim()), "{} is no setting", name.0);
     }
 }
+
+#[test]
+fn an_extra_agent_is_there_by_its_name_only() {
+    let loaded = Loaded::load(variable("QUINTET_EXTRA_AGENTS", "rehearsal")).unwrap();
+    assert_eq!(loaded.settings.extra_agents, ["rehearsal"]);
+    assert!(Loaded::load(Given::default()).unwrap().settings.extra_agents.is_empty());
+    let refused = error(variable("QUINTET_EXTRA_AGENTS", "rehearsal,oracle"));
+    assert!(refused.contains("oracle") && refused.contains("extra_agents"), "{refused}");
+}
