@@ -19,7 +19,7 @@ function assertWhole(list, what) {
 async function wireSays(tab, facts) {
   await tab.page.getByRole('button', { name: 'Wire' }).click();
   for (const [name, value] of Object.entries(facts)) {
-    assert.equal(await tab.page.locator(`[data-fact="${name}"] dd`).textContent(), value, name);
+    await tab.page.locator(`[data-fact="${name}"] dd`).getByText(value, { exact: true }).waitFor();
   }
 }
 
@@ -181,7 +181,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await tab.page.getByLabel('Log in as').fill(someone('ada'));
     await tab.page.getByRole('button', { name: 'Log in' }).click();
     await tab.page.getByText('4403 origin or right refused (not here); final').waitFor();
-    assert.equal(await tab.page.locator('#connection').getAttribute('data-phase'), 'disconnected');
+    await tab.page.locator('#connection[data-phase="disconnected"]').waitFor();
     assert.equal(connections, 1);
     await tab.page.getByRole('button', { name: 'Resume' }).click();
     await isLive(tab);
@@ -237,7 +237,7 @@ describe('the page', { timeout: 900_000 }, () => {
       assert.equal((await conversation(tab)).length, 1);
       assert.equal(lost, 1);
       assert.equal(new Set(sent).size, 1);
-      assert.equal(await tab.page.locator('.unsent').count(), 0);
+      await tab.page.locator('.unsent').waitFor({ state: 'detached' });
     });
   }
 
@@ -251,7 +251,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await tab.page.reload();
     await runIs(tab, 0, 'succeeded');
     assert.equal((await conversation(tab)).length, 1);
-    assert.equal(await tab.page.locator('.unsent').count(), 0);
+    await tab.page.locator('.unsent').waitFor({ state: 'detached' });
     assert.equal(tab.frames.filter((frame) => frame.type === 'user_message').length, 1);
   });
 
@@ -271,7 +271,7 @@ describe('the page', { timeout: 900_000 }, () => {
     assert.deepEqual(sent.map(({ call_id, status }) => [call_id, status]), [['q1', 'ok']]);
     const [turn] = await conversation(tab);
     assert.deepEqual(turn.calls, ['{ "action": "send" }', '{ "approved": true, "count": 12345678901234567890 }']);
-    assert.equal(await form.count(), 0);
+    await form.waitFor({ state: 'detached' });
   });
 
   test('run_11: a question is refused by the form', async () => {
@@ -284,7 +284,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await form.getByLabel('Error', { exact: true }).fill('not today');
     await form.getByRole('button', { name: 'Send answer' }).click();
     await runAt(tab, 0).getByText('not today').waitFor();
-    assert.equal(await runAt(tab, 0).locator('[data-call="q1"]').getAttribute('data-state'), 'error');
+    await runAt(tab, 0).locator('[data-call="q1"][data-state="error"]').waitFor();
   });
 
   test('run_7: cancelled while a tool works, the call closes first and the run ends', async () => {
@@ -296,7 +296,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await runIs(tab, 0, 'cancelled');
     const [turn] = await conversation(tab);
     assert.deepEqual(turn.events, ['1 agent_started', '2 agent_thinking', '3 tool_executing', '4 tool_completed', '5 agent_completed']);
-    assert.equal(await runAt(tab, 0).locator('[data-call="slow"]').getAttribute('data-state'), 'cancelled');
+    await runAt(tab, 0).locator('[data-call="slow"][data-state="cancelled"]').waitFor();
     assert.equal(turn.answer, '');
   });
 
