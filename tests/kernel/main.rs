@@ -3,9 +3,10 @@
 //!
 //! - [`oracle`]: the rules as predicates over a word of events, and over a log
 //! - [`words`]: the run machine: legal words, the two faces, the table, early ends
-//! - [`sequences`]: the user machine under arbitrary commands
+//! - [`account`], [`sequences`]: the user machine under arbitrary commands
 //! - [`policies`]: the user machine rule by rule, in examples one can read
 
+mod account;
 mod make;
 mod oracle;
 mod policies;

@@ -3,54 +3,21 @@
 
 use proptest::{prelude::*, sample::Index};
 use quintet::kernel::{
-    entry::{Body, By, CallResult, CallStatus, Entry, RunErrorCode},
-    ids::{MessageId, Offset, RunId},
+    entry::{Body, By, CallResult, Entry, RunErrorCode},
+    ids::Offset,
     json::Json,
-    limits::Limits,
     run::{Cut, Ending},
-    user::{AgentStep, Command, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Send, UserState},
+    user::{AgentStep, OnBusy},
 };
 
 use crate::{
-    make::{AT, agent_name, answer, call, call_id, error, failed, message_id, run_id, succeed, thread_id},
+    account::{Account, Attempt, LIMITS},
+    make::{answer, call, call_id, error, failed, succeed},
     oracle::{self, Told},
 };
 
-/// Small, so that every one of them is reached.
-const LIMITS: Limits = Limits {
-    text_bytes_max: 8,
-    delta_bytes_max: 4,
-    answer_bytes_max: 6,
-    open_calls_max: 2,
-    run_calls_max: 3,
-    run_events_max: 9,
-    open_runs_max: 4,
-    queued_messages_max: 2,
-    recent_messages_max: 2,
-    ..Limits::DEFAULT
-};
-
-/// A command whose run, if it names one, is still to be picked from those that exist then.
-#[derive(Clone, Debug)]
-enum Attempt {
-    Send {
-        message: u8,
-        thread: u8,
-        on_busy: OnBusy,
-        text: &'static str,
-    },
-    Cancel(Index),
-    Answer(Index, u8),
-    Step(Index, AgentStep),
-    Cut(Index, Cut),
-    CloseCall(Index, u8),
-    Resume(Index, Vec<u8>),
-    /// The machines are lost and recovered from the log.
-    Crash,
-}
-
 fn attempt() -> impl Strategy<Value = Attempt> {
-    let run = any::<Index>;
+    let run = any::<u8>;
     let id = || 1..=4u8;
     let on_busy =
         prop_oneof![3 => Just(OnBusy::Enqueue), 1 => Just(OnBusy::Reject), 1 => Just(OnBusy::Interrupt)];
@@ -79,165 +46,6 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         1 => (run(), prop::collection::vec(id(), 0..2)).prop_map(|(run, keep)| Attempt::Resume(run, keep)),
         1 => Just(Attempt::Crash),
     ]
-}
-
-/// The machine beside its log.
-#[derive(Default)]
-struct Account {
-    state: UserState,
-    log: Vec<Entry>,
-}
-
-impl Account {
-    fn told(&self, run_id: RunId) -> Option<Told> {
-        oracle::runs(&self.log).into_iter().find(|run| run.run_id == run_id)
-    }
-
-    /// Every run that the log knows, and one that it does not.
-    fn pick(&self, index: &Index) -> RunId {
-        let mut ids: Vec<RunId> = oracle::runs(&self.log).iter().map(|run| run.run_id).collect();
-        ids.push(run_id(999));
-        *index.get(&ids)
-    }
-
-    /// What the journal would tell of a message that memory has forgotten.
-    fn earlier(&self, message_id: &MessageId) -> Option<Receipt> {
-        let told = oracle::runs(&self.log).into_iter().find(|run| run.message_id == *message_id)?;
-        self.state.recent(message_id).is_none().then_some(told.receipt)
-    }
-
-    fn command(&self, attempt: &Attempt) -> Option<Command> {
-        let ended = |run_id| self.told(run_id).is_some_and(|run| run.ended());
-        let result = || CallResult::ok(Json::null());
-        Some(match attempt {
-            Attempt::Send { message, thread, on_busy, text } => Command::Send(Send {
-                message_id: message_id(*message),
-                thread_id: thread_id(*thread),
-                text: (*text).into(),
-                agent_name: agent_name(),
-                on_busy: *on_busy,
-                run_id: run_id(self.log.len()),
-                earlier: self.earlier(&message_id(*message)),
-            }),
-            Attempt::Cancel(run) => Command::Cancel { run_id: self.pick(run), ended: ended(self.pick(run)) },
-            Attempt::Answer(run, id) => Command::Answer {
-                run_id: self.pick(run),
-                call_id: call_id(*id),
-                result: result(),
-                past: None,
-            },
-            Attempt::Step(run, step) => Command::Step { run_id: self.pick(run), step: step.clone() },
-            Attempt::Cut(run, cut) => Command::Cut { run_id: self.pick(run), cut: cut.clone() },
-            Attempt::CloseCall(run, id) => Command::CloseCall {
-                run_id: self.pick(run),
-                call_id: call_id(*id),
-                status: CallStatus::TimedOut,
-            },
-            Attempt::Resume(run, keep) => {
-                Command::Resume { run_id: self.pick(run), keep: keep.iter().map(|id| call_id(*id)).collect() }
-            }
-            Attempt::Crash => return None,
-        })
-    }
-
-    fn take(&mut self, command: Command) -> Result<Reply, Refusal> {
-        let before = self.state.clone();
-        let expected = self.expected(&command);
-        let decided = self.state.decide(command.clone(), &LIMITS, AT);
-        assert_eq!(self.state, before, "deciding changes nothing");
-        if let Some(expected) = expected {
-            assert_eq!(decided.as_ref().map(|d| &d.reply), expected.as_ref(), "{command:?}");
-        }
-        let decision = decided?;
-        for entry in decision.entries {
-            self.state.evolve(&entry, &LIMITS).expect("what the kernel decides, it can follow");
-            self.log.push(entry);
-        }
-        Ok(decision.reply)
-    }
-
-    /// What the contract makes of a user's own commands, told from the log alone.
-    fn expected(&self, command: &Command) -> Option<Result<Reply, Refusal>> {
-        let runs = oracle::runs(&self.log);
-        let open = |run: &&Told| !run.ended();
-        Some(match command {
-            Command::Send(send) => {
-                if let Some(run) = runs.iter().find(|run| run.message_id == send.message_id) {
-                    return Some(Ok(Reply::Accepted { receipt: run.receipt, duplicate: true }));
-                }
-                let line: Vec<_> =
-                    runs.iter().filter(open).filter(|r| r.thread_id == send.thread_id).collect();
-                let interrupts = send.on_busy == OnBusy::Interrupt && !line.is_empty();
-                if send.text.len() > LIMITS.text_bytes_max {
-                    Err(Refusal::TooLarge { what: "text", bytes_max: LIMITS.text_bytes_max })
-                } else if send.on_busy == OnBusy::Reject && !line.is_empty() {
-                    Err(Refusal::ThreadBusy)
-                } else if !interrupts && line.len() > LIMITS.queued_messages_max {
-                    Err(Refusal::LimitReached("queued_messages_max"))
-                } else if !interrupts && runs.iter().filter(open).count() >= LIMITS.open_runs_max {
-                    Err(Refusal::LimitReached("open_runs_max"))
-                } else {
-                    return None;
-                }
-            }
-            Command::Cancel { run_id, .. } => match runs.iter().find(|run| run.run_id == *run_id) {
-                None => Err(Refusal::NotFound),
-                Some(run) if run.ended() => Err(Refusal::RunEnded),
-                Some(_) => Ok(Reply::Done),
-            },
-            Command::Cut { run_id, .. } => match runs.iter().find(|run| run.run_id == *run_id) {
-                Some(run) if !run.ended() => Ok(Reply::Done),
-                _ => Err(Refusal::RunEnded),
-            },
-            _ => return None,
-        })
-    }
-
-    /// Recovery from the head, the messages and the entries of unfinished runs (RUN-6).
-    fn recovered(&self) -> UserState {
-        let runs = oracle::runs(&self.log);
-        let unfinished = |entry: &&Entry| runs.iter().any(|run| run.run_id == entry.run_id && !run.ended());
-        let recent = runs.iter().map(|run| (run.message_id.clone(), run.receipt));
-        let head = Offset(self.log.len() as u64);
-        UserState::recover(head, recent, self.log.iter().filter(unfinished), &LIMITS).expect("recovery fits")
-    }
-
-    fn check(&self) {
-        oracle::check(&self.log);
-        let mut fold = UserState::default();
-        for entry in &self.log {
-            fold.evolve(entry, &LIMITS).expect("the log fits");
-        }
-        assert_eq!(fold, self.state, "the fold of the log is the live state");
-        assert_eq!(self.recovered(), self.state, "recovery is the live state");
-        let open: Vec<RunId> = self.state.open_runs().keys().copied().collect();
-        let mut told: Vec<RunId> =
-            oracle::runs(&self.log).iter().filter(|run| !run.ended()).map(|run| run.run_id).collect();
-        told.sort();
-        assert_eq!(open, told, "RUN-6: open in memory is open in the log");
-    }
-
-    /// Every run is brought to its end, the client's questions answered, the rest cut.
-    fn wind_up(&mut self) {
-        while let Some((run_id, open)) = self.state.open_runs().iter().next() {
-            let (run_id, open): (RunId, OpenRun) = (*run_id, open.clone());
-            let question = match &open.progress {
-                Progress::Begun(run) => run.open_calls().iter().find(|(_, call)| call.by == By::Client),
-                Progress::Waiting => None,
-            };
-            let command = match question {
-                Some((call_id, _)) => Command::Answer {
-                    run_id,
-                    call_id: call_id.clone(),
-                    result: CallResult::ok(Json::null()),
-                    past: None,
-                },
-                None => Command::Cut { run_id, cut: failed() },
-            };
-            assert_eq!(self.take(command), Ok(Reply::Done));
-            self.check();
-        }
-    }
 }
 
 proptest! {
