@@ -1,0 +1,157 @@
+//! Any text as a rehearsal script, played to its end by the real agent on a user's real machines, in
+//! time that is not waited for.
+//!
+//! Whatever the text, its run ends in exactly one `agent_completed`, its events in a legal order
+//! (RUN-1 … RUN-6, RUN-10), and as the script says: told here from its steps alone.
+
+use std::sync::Arc;
+
+use quintet::{
+    agent::{
+        Directory, Floor,
+        rehearsal::script::{CALLS_MAX, EVENTS_MAX, STEPS_MAX, Script, Step},
+    },
+    journal::{ReadLimit, memory::MemoryJournal},
+    kernel::{
+        entry::{Body, By, CallResult, Completion, Event, RunErrorCode, RunStatus, ThoughtKind},
+        ids::{AgentName, MessageId, Offset, ThreadId, UserId},
+        json::Json,
+        user::OnBusy,
+    },
+    user::factory::{Factory, NewMessage, UserLimits},
+    wire,
+};
+
+use super::kernel::oracle::{Letter, breaches};
+
+pub fn run(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let script = Script::parse(text);
+    match &script {
+        Ok(script) => {
+            let events: u64 = script.steps.iter().map(weight).sum();
+            let calls: usize = script.steps.iter().map(calls).sum();
+            assert!(script.steps.len() <= STEPS_MAX && events <= EVENTS_MAX && calls <= CALLS_MAX);
+            if events > PLAYED_EVENTS_MAX {
+                return;
+            }
+        }
+        Err(invalid) => assert!(!invalid.to_string().is_empty()),
+    }
+    if text.is_empty() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(play(text, script.ok()));
+}
+
+/// Events of a script that is played here; the others are only read.
+const PLAYED_EVENTS_MAX: u64 = 500;
+
+async fn play(text: &str, script: Option<Script>) {
+    let journal = Arc::new(MemoryJournal::default());
+    let agents = Arc::new(Directory::built_in(true, Floor::shared()));
+    let factory = Factory::new(journal, agents, UserLimits::DEFAULT);
+    let user = factory.attach(&UserId::parse("ada").expect("a valid id"));
+    let message = NewMessage {
+        message_id: MessageId::parse("m").expect("a valid id"),
+        thread_id: ThreadId::parse("t").expect("a valid id"),
+        text: text.to_owned(),
+        agent_name: Some(AgentName::parse("rehearsal").expect("a valid id")),
+        on_busy: OnBusy::Enqueue,
+    };
+    let Ok(accepted) = user.send(message).await else {
+        assert!(text.len() > UserLimits::DEFAULT.kernel.text_bytes_max);
+        return;
+    };
+    let mut cursor = user.cursor(Offset::ZERO).await.expect("the journal is there");
+    let (mut word, mut answer, mut last) = (Vec::new(), String::new(), None);
+    let mut patience = tokio::time::interval(std::time::Duration::from_secs(24 * 3600));
+    patience.tick().await;
+    while last.is_none() {
+        tokio::select! {
+            biased;
+            () = cursor.moved() => {}
+            _ = patience.tick() => panic!("RUN-6: the run does not end: {word:?}"),
+        }
+        let lines = cursor.read(Offset(u64::MAX), READ).await.expect("the journal is there");
+        for (_, line) in lines.iter() {
+            let (_, entry) = wire::entry::decode(&line).expect("an entry");
+            let Body::Event { event, .. } = entry.body else { continue };
+            word.push(Letter::of(&event));
+            match event {
+                Event::Thinking(thought) if thought.kind == ThoughtKind::Answer => answer += &thought.delta,
+                Event::ToolExecuting(call) if call.by == By::Client => {
+                    // RUN-11: the client answers each question once, and the second time in vain.
+                    let result = || CallResult::ok(Json::null());
+                    let run_id = accepted.receipt.run_id;
+                    user.answer(run_id, call.call_id.clone(), result()).await.expect("it is open");
+                    assert!(user.answer(run_id, call.call_id, result()).await.is_err(), "RUN-11");
+                }
+                Event::Completed(completion) => last = Some(completion),
+                _ => {}
+            }
+        }
+    }
+    assert!(breaches(&word).is_empty(), "{word:?}");
+    judge(script, &last.expect("the run has ended"), &answer);
+    drop((user, cursor));
+    while factory.live_users() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// How a script has to end, told from its steps.
+fn judge(script: Option<Script>, end: &Completion, answer: &str) {
+    let code = end.error.as_ref().map(|error| error.code);
+    let Some(script) = script else {
+        assert_eq!((end.status, code), (RunStatus::Failed, Some(RunErrorCode::InvalidScript)));
+        return;
+    };
+    for step in &script.steps {
+        let expected = match step {
+            Step::Fail(_) => (RunStatus::Failed, Some(RunErrorCode::AgentError)),
+            Step::Panic(_) => (RunStatus::Failed, Some(RunErrorCode::AgentPanic)),
+            Step::Hang => (RunStatus::TimedOut, Some(RunErrorCode::StepTimeout)),
+            Step::Illegal(_) => (RunStatus::Failed, Some(RunErrorCode::Violation)),
+            // Near a limit the one or the other comes first.
+            Step::Wait { wait_ms } if *wait_ms >= STEP_MS => return,
+            Step::Think { interval_ms, .. } if *interval_ms >= STEP_MS => return,
+            Step::Tools(calls) if calls.iter().any(|call| call.takes_ms >= STEP_MS) => return,
+            Step::Wait { .. } if script.steps.iter().map(waits).sum::<u64>() >= STEP_MS => return,
+            _ => continue,
+        };
+        assert_eq!((end.status, code), expected, "{step:?}");
+        return;
+    }
+    assert_eq!(end.status, RunStatus::Succeeded);
+    assert_eq!(end.final_response.as_deref(), Some(answer), "the answer is its deltas");
+}
+
+fn waits(step: &Step) -> u64 {
+    match step {
+        Step::Wait { wait_ms } => *wait_ms,
+        Step::Think { repeat, interval_ms, .. } => u64::from(*repeat) * interval_ms,
+        Step::Tools(calls) => calls.iter().map(|call| call.takes_ms).sum(),
+        _ => 0,
+    }
+}
+
+fn weight(step: &Step) -> u64 {
+    match step {
+        Step::Think { repeat, .. } => u64::from(*repeat),
+        Step::Tools(calls) => 2 * calls.len() as u64,
+        _ => 1,
+    }
+}
+
+fn calls(step: &Step) -> usize {
+    match step {
+        Step::Tools(calls) => calls.len(),
+        Step::Ask { .. } => 1,
+        _ => 0,
+    }
+}
+
+const STEP_MS: u64 = UserLimits::DEFAULT.deadlines.step_ms_max;
+const READ: ReadLimit = ReadLimit { entries_max: 1000, bytes_max: 1 << 20 };

@@ -1,0 +1,341 @@
+//! A cursor in every form in which a client writes one (`hello`, `Last-Event-ID`, a query) against a
+//! log with a trimmed beginning, read on while it grows and is trimmed further.
+//!
+//! What arrives is exactly what the log keeps after the cursor, in order, each once; what is missing is
+//! said as a gap, and nothing else is (DEL-2, DEL-3). The reference is the log as a list.
+
+use std::sync::Arc;
+
+use axum::extract::Query;
+use bytes::{Bytes, BytesMut};
+use futures::executor::block_on;
+use quintet::{
+    gateway::http::entries::page_of,
+    journal::{Batch, Journal, Log, ReadLimit, Retention, lines::LinesBuilder, memory::MemoryJournal},
+    kernel::{
+        connection::{Asked, Cause, Connection, Effect, Effects, Input, Limits, Resumption, ServerFrame},
+        entry::{Body, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
+        ids::{AgentName, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+        ticket::Identity,
+    },
+    user::{
+        agents::{Agents, Assignment, Treatment},
+        cursor::ReadError,
+        factory::{Factory, User, UserLimits},
+    },
+    wire::{self, client::ClientFrame, event_id::EventId, http::EntriesQuery},
+};
+use uuid::Uuid;
+
+use super::program::Program;
+
+/// The log under the cursor, and the list that it has to agree with.
+struct Shelf {
+    user: User,
+    log: Arc<dyn Log>,
+    journal: Arc<MemoryJournal>,
+    written: Vec<Bytes>,
+    trimmed: u64,
+    runs: u128,
+}
+
+/// What a reader got: entries, and the gaps that it was told.
+#[derive(Default)]
+struct Read {
+    entries: Vec<(u64, Bytes)>,
+    gaps: Vec<(u64, u64)>,
+    /// The log was trimmed past the reader, who was told to come again.
+    outrun: bool,
+}
+
+pub fn run(bytes: &[u8]) {
+    let mut program = Program::new(bytes);
+    let mut shelf = Shelf::new();
+    for _ in 0..program.below(6) {
+        shelf.grow(&mut program);
+    }
+    shelf.trim(&mut program);
+    let form = program.below(6);
+    let here = program.below(3);
+    let asked_after = program.number();
+    let (entries_max, bytes_max) = (1 + program.below(5), 1 + 64 * program.below(16));
+    let limit = ReadLimit { entries_max, bytes_max };
+    let epoch = [shelf.journal.epoch(), Epoch(Uuid::nil())][usize::from(here == 2)];
+    let raw = |program: &mut Program<'_>| String::from_utf8_lossy(program.rest()).into_owned();
+    match form {
+        0 | 1 => {
+            let text = if form == 1 {
+                raw(&mut program)
+            } else if here == 0 {
+                format!(r#"{{"type":"hello","after":{asked_after}}}"#)
+            } else {
+                format!(r#"{{"type":"hello","after":{asked_after},"epoch":"{epoch}"}}"#)
+            };
+            let Ok(ClientFrame::Hello(hello)) = ClientFrame::decode(&text) else { return };
+            let asked = Asked { epoch: hello.epoch, after: hello.after };
+            let read = shelf.socket(asked, limit, &mut program);
+            shelf.judge(asked, read);
+        }
+        2 | 3 => {
+            let text = if form == 3 { raw(&mut program) } else { format!("{epoch}:{asked_after}") };
+            let Some(id) = EventId::parse(&text) else { return };
+            assert_eq!(EventId::parse(&id.to_string()), Some(id));
+            let (before, after) = text.trim().split_once(':').expect("a form with two parts");
+            assert_eq!(before, id.epoch.to_string());
+            assert_eq!(after.trim_start_matches('0'), id.offset.to_string().trim_start_matches('0'));
+            let asked = Asked { epoch: Some(id.epoch), after: id.offset };
+            let read = shelf.stream(asked, limit, &mut program);
+            shelf.judge(asked, read);
+        }
+        _ => {
+            let text = if form == 5 {
+                raw(&mut program)
+            } else {
+                format!("after={asked_after}&limit={entries_max}")
+            };
+            let Ok(uri) = format!("/v1/entries?{text}").parse::<axum::http::Uri>() else { return };
+            let Ok(Query(query)) = Query::<EntriesQuery>::try_from_uri(&uri) else { return };
+            if query.limit == 0 {
+                return;
+            }
+            let read = shelf.pages(query, bytes_max);
+            shelf.judge_pages(query.after.0, read);
+        }
+    }
+}
+
+impl Shelf {
+    fn new() -> Self {
+        let journal = Arc::new(MemoryJournal::default());
+        let factory = Factory::new(journal.clone(), Arc::new(Nobody), UserLimits::DEFAULT);
+        let user = factory.attach(&ada());
+        Self { user, log: journal.log(&ada()), journal, written: Vec::new(), trimmed: 0, runs: 0 }
+    }
+
+    fn head(&self) -> u64 {
+        self.written.len() as u64
+    }
+
+    /// One batch: a run from its message to its end.
+    fn grow(&mut self, program: &mut Program<'_>) {
+        self.runs += 1;
+        let thoughts = program.below(5);
+        let message_id = MessageId::parse(&format!("m{}", self.runs)).expect("a valid id");
+        let mut bodies = vec![Body::UserMessage { message_id: message_id.clone(), text: "hello".into() }];
+        let mut events = vec![Event::Started { message_id }];
+        for _ in 0..thoughts {
+            let delta = "x".repeat(usize::from(program.byte()));
+            events.push(Event::Thinking(Thought { kind: ThoughtKind::Answer, delta, reset: false }));
+        }
+        events.push(Event::Completed(Completion {
+            status: RunStatus::Cancelled,
+            final_response: None,
+            error: None,
+            duration_ms: 0,
+            usage: None,
+        }));
+        bodies.extend(events.into_iter().zip(1..).map(|(event, seq)| Body::Event { seq: Seq(seq), event }));
+        let expected = Offset(self.head());
+        let mut lines = LinesBuilder::new(expected.next());
+        let mut entries = Vec::new();
+        for (body, offset) in bodies.into_iter().zip(expected.0 + 1..) {
+            let entry = Entry {
+                offset: Offset(offset),
+                thread_id: ThreadId::parse("t").expect("a valid id"),
+                run_id: RunId(Uuid::from_u128(self.runs)),
+                timestamp: Timestamp(1),
+                agent_name: AgentName::parse("a").expect("a valid id"),
+                body,
+            };
+            let mut line = BytesMut::new();
+            wire::entry::encode(&ada(), &entry, &mut line);
+            lines.push(|out| out.extend_from_slice(&line));
+            self.written.push(line.freeze());
+            entries.push(entry);
+        }
+        block_on(self.log.append(Batch { expected, entries, lines: lines.finish() })).expect("it follows");
+        // Whoever opens a cursor learns of the new head, and all cursors of the user with it.
+        drop(block_on(self.user.cursor(Offset::ZERO)).expect("the journal is there"));
+    }
+
+    fn trim(&mut self, program: &mut Program<'_>) {
+        let keep = u64::from(program.byte()) % (self.head() + 2);
+        let kept = self.head() - self.trimmed;
+        let retention = Retention { user_entries_max: Some(keep), age_ms_max: None };
+        block_on(self.journal.trim(retention, Timestamp(1))).expect("the journal is there");
+        self.trimmed = block_on(self.log.extent()).expect("the journal is there").trimmed.0;
+        assert!(self.head() - self.trimmed >= keep.min(kept), "retention keeps what it says");
+    }
+
+    /// As a WebSocket does it: the machine orders, the cursor reads.
+    fn socket(&mut self, asked: Asked, limit: ReadLimit, program: &mut Program<'_>) -> Read {
+        let mut effects = Effects::new();
+        let identity = Identity { user_id: ada(), expires_at: Timestamp(u64::MAX) };
+        let mut machine = Connection::accept(Some(identity), Limits::DEFAULT, &mut effects);
+        let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
+        let extent = cursor.extent();
+        let mut read = Read::default();
+        let mut inputs = vec![
+            Input::Hello { cursor: asked, credential: false },
+            Input::Attached { epoch: self.journal.epoch(), trimmed: extent.trimmed, head: extent.head },
+        ];
+        inputs.reverse();
+        let mut chunk = None;
+        while let Some(input) = inputs.pop() {
+            effects.clear();
+            machine.step(&input, &mut effects).expect("the machine asked for it");
+            for effect in std::mem::take(&mut effects) {
+                match effect {
+                    Effect::Send(ServerFrame::Ready { gap, .. }) => {
+                        read.gaps.extend(gap.map(|gap| (gap.from.0, gap.to.0)));
+                    }
+                    Effect::SendChunk => read.entries.extend(chunk.take().expect("a chunk is at hand")),
+                    Effect::Flush => inputs.push(Input::Flushed),
+                    Effect::ReadOn { after, through } => {
+                        cursor.seek(after);
+                        self.live(program);
+                        if cursor.head() > after {
+                            match block_on(cursor.read(through, limit)) {
+                                Ok(lines) => {
+                                    inputs
+                                        .insert(0, Input::Chunk { first: lines.first(), last: lines.last() });
+                                    chunk = Some(collect(&lines));
+                                }
+                                Err(ReadError::Gap(_)) => inputs.insert(0, Input::Outrun),
+                                Err(error) => panic!("{error}"),
+                            }
+                        }
+                    }
+                    Effect::Close(cause) => {
+                        assert_eq!(cause, Cause::Outrun);
+                        read.outrun = true;
+                        return read;
+                    }
+                    _ => {}
+                }
+            }
+        }
+        read
+    }
+
+    /// As an event stream does it: a gap on the way is told, and reading goes on behind it.
+    fn stream(&mut self, asked: Asked, limit: ReadLimit, program: &mut Program<'_>) -> Read {
+        let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
+        let extent = cursor.extent();
+        let Resumption { resumed_after, gap } =
+            Resumption::of(asked, self.journal.epoch(), extent.trimmed, extent.head);
+        let mut read = Read::default();
+        read.gaps.extend(gap.map(|gap| (gap.from.0, gap.to.0)));
+        cursor.seek(resumed_after);
+        loop {
+            self.live(program);
+            if cursor.head() <= cursor.after() {
+                return read;
+            }
+            match block_on(cursor.read(Offset(u64::MAX), limit)) {
+                Ok(lines) => read.entries.extend(collect(&lines)),
+                Err(ReadError::Gap(gap)) => {
+                    read.gaps.push((gap.from.0, gap.to.0));
+                    cursor.seek(gap.to);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// As `GET /v1/entries` does it, page after page.
+    fn pages(&self, query: EntriesQuery, bytes_max: usize) -> Read {
+        let mut read = Read::default();
+        let mut after = query.after;
+        loop {
+            let limit = ReadLimit { entries_max: query.limit as usize, bytes_max };
+            let extent = block_on(self.user.extent()).expect("the journal is there");
+            let lines = block_on(self.user.entries(after, limit)).expect("the journal is there");
+            let page = page_of(self.journal.epoch(), after, extent, &lines);
+            assert_eq!(page.head.0, self.head());
+            read.gaps.extend(page.gap.map(|gap| (gap.from.0, gap.to.0)));
+            read.entries.extend(collect(&lines));
+            match page.next_after {
+                Some(next) => after = next,
+                None => return read,
+            }
+        }
+    }
+
+    /// What happens while somebody reads.
+    fn live(&mut self, program: &mut Program<'_>) {
+        if self.head() < 100 {
+            match program.byte() {
+                1..=64 => self.grow(program),
+                65..=80 => self.trim(program),
+                _ => {}
+            }
+        }
+    }
+
+    /// The reference: everything after the cursor is an entry that was read or lies in a gap that was told.
+    fn judge(&self, asked: Asked, read: Read) {
+        let same = asked.epoch.is_none_or(|epoch| epoch == self.journal.epoch());
+        let mut next = if same { asked.after.0.saturating_add(1) } else { 1 };
+        let mut gaps = read.gaps.into_iter().peekable();
+        if !same {
+            let (from, to) = gaps.next().expect("DEL-3: another epoch is a gap");
+            assert!(from <= 1 && from <= to && to <= self.trimmed);
+            next = to + 1;
+        } else if let Some((from, to)) = gaps.next_if(|(_, to)| *to == asked.after.0) {
+            // The client is ahead of this log: it goes on at what was the head.
+            assert!(from <= to && from <= self.head() + 1);
+            next = from;
+        }
+        for (offset, line) in read.entries {
+            while let Some((from, to)) = gaps.next_if(|(from, _)| *from == next) {
+                assert!(to >= from && to <= self.trimmed, "DEL-3: a gap over what is kept");
+                next = to + 1;
+            }
+            assert_eq!(offset, next, "DEL-2: neither a hole nor a repeat");
+            assert_eq!(line, self.written[offset as usize - 1], "DEL-3: as it was written");
+            next += 1;
+        }
+        for (from, to) in gaps {
+            assert!(from == next && to >= from && to <= self.trimmed, "DEL-3: {from}..={to} at {next}");
+            next = to + 1;
+        }
+        if read.outrun {
+            assert!(next <= self.trimmed, "outrun by retention");
+        } else {
+            assert_eq!(next, self.head() + 1, "DEL-3: everything arrives");
+        }
+    }
+
+    fn judge_pages(&self, after: u64, read: Read) {
+        let gap = (after < self.trimmed).then(|| (after + 1, self.trimmed));
+        assert_eq!(read.gaps, Vec::from_iter(gap), "DEL-3");
+        let kept =
+            (after.max(self.trimmed)..self.head()).map(|at| (at + 1, self.written[at as usize].clone()));
+        assert_eq!(read.entries, kept.collect::<Vec<_>>(), "DEL-2");
+    }
+}
+
+fn collect(lines: &quintet::journal::Lines) -> Vec<(u64, Bytes)> {
+    lines.iter().map(|(offset, line)| (offset.0, line)).collect()
+}
+
+fn ada() -> UserId {
+    UserId::parse("ada").expect("a valid id")
+}
+
+/// Nobody runs here.
+struct Nobody;
+
+impl Agents for Nobody {
+    fn default_agent(&self) -> AgentName {
+        AgentName::parse("nobody").expect("a valid id")
+    }
+    fn find(&self, _: &AgentName) -> Option<Treatment> {
+        None
+    }
+    fn is_idempotent(&self, _: &AgentName, _: &ToolName) -> bool {
+        false
+    }
+    fn launch(&self, _: Assignment) {}
+}

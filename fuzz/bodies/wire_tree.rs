@@ -1,0 +1,143 @@
+//! The contract's table of client frames, read once more from a tree of JSON, without a line of the
+//! decoder's: what a frame is, or that it is none.
+
+use quintet::{
+    kernel::{
+        entry::{CallResult, CallStatus},
+        ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+        json::Json,
+        user::OnBusy,
+    },
+    wire::client::{
+        CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage,
+    },
+};
+use serde_json::{Map, Value, value::RawValue};
+
+/// An object as a tree. Of a key that stands twice it holds the last value.
+pub struct Tree(Map<String, Value>, Map<String, Value>);
+
+impl Tree {
+    /// `None`: not an object, or one that no tree holds (too deep, half a character).
+    pub fn read(text: &str) -> Option<Self> {
+        let Value::Object(map) = serde_json::from_str(text).ok()? else { return None };
+        // The text of each value, for what passes through unchanged.
+        let raw: std::collections::BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).ok()?;
+        let raw = raw.into_iter().map(|(key, value)| (key, Value::String(value.get().to_owned())));
+        Some(Self(map, raw.collect()))
+    }
+
+    /// Whether some field holds this text.
+    pub fn holds(&self, text: &str) -> bool {
+        self.0.values().any(|value| value == text)
+    }
+
+    pub fn frame(&self) -> Option<ClientFrame> {
+        Some(match self.string("type")?.as_str() {
+            "hello" => ClientFrame::Hello(Hello {
+                credential: self.credential()?,
+                epoch: self.optional("epoch", |v| uuid(v).and_then(|id| Epoch::parse(id).ok()))?,
+                after: Offset(self.optional("after", Value::as_u64)?.unwrap_or(0)),
+            }),
+            "send_message" => ClientFrame::SendMessage(SendMessage {
+                message_id: MessageId::parse(self.name("message_id")?).ok()?,
+                thread_id: ThreadId::parse(self.name("thread_id")?).ok()?,
+                text: self.string("text").filter(|text| (1..=65_536).contains(&text.len()))?,
+                agent_name: self.optional("agent_name", |v| {
+                    v.as_str().filter(|n| is_name(n)).and_then(|n| AgentName::parse(n).ok())
+                })?,
+                on_busy: self
+                    .optional("on_busy", |v| match v.as_str()? {
+                        "enqueue" => Some(OnBusy::Enqueue),
+                        "reject" => Some(OnBusy::Reject),
+                        "interrupt" => Some(OnBusy::Interrupt),
+                        _ => None,
+                    })?
+                    .unwrap_or(OnBusy::Enqueue),
+            }),
+            "cancel_run" => ClientFrame::CancelRun(CancelRun { run_id: self.run_id()? }),
+            "complete_call" => ClientFrame::CompleteCall(CompleteCall {
+                run_id: self.run_id()?,
+                call_id: CallId::parse(self.name("call_id")?).ok()?,
+                result: CallResult {
+                    status: match self.string("status")?.as_str() {
+                        "ok" => CallStatus::Ok,
+                        "error" => CallStatus::Error,
+                        _ => return None,
+                    },
+                    results: self
+                        .optional("results", |v| (levels(v) <= 64).then(|| self.text_of("results")))?
+                        .unwrap_or_else(Json::null),
+                    error: self.optional("error", |v| v.as_str().map(str::to_owned))?,
+                },
+            }),
+            "renew" => ClientFrame::Renew(Renew { credential: self.credential()?? }),
+            "ping" => ClientFrame::Ping(Ping {
+                nonce: self.optional("nonce", |v| {
+                    let raw = RawValue::from_string(self.1["nonce"].as_str()?.to_owned()).ok()?;
+                    if v.is_string() || v.is_number() { Nonce::read(&raw) } else { None }
+                })?,
+            }),
+            _ => return None,
+        })
+    }
+
+    /// A field that may be missing, or null; `None` if it is there and wrong.
+    fn optional<T>(&self, field: &str, read: impl FnOnce(&Value) -> Option<T>) -> Option<Option<T>> {
+        match self.0.get(field) {
+            None | Some(Value::Null) => Some(None),
+            Some(value) => read(value).map(Some),
+        }
+    }
+
+    fn string(&self, field: &str) -> Option<String> {
+        self.0.get(field)?.as_str().map(str::to_owned)
+    }
+
+    fn name(&self, field: &str) -> Option<&str> {
+        self.0.get(field)?.as_str().filter(|name| is_name(name))
+    }
+
+    fn run_id(&self) -> Option<RunId> {
+        RunId::parse(uuid(self.0.get("run_id")?)?).ok()
+    }
+
+    fn credential(&self) -> Option<Option<Credential>> {
+        let secret = |field, max| {
+            self.optional(field, |v| v.as_str().filter(|s| (1..=max).contains(&s.len())).map(str::to_owned))
+        };
+        match (secret("ticket", 256)?, secret("token", 8192)?) {
+            (None, None) => Some(None),
+            (Some(ticket), None) => Some(Some(Credential::Ticket(ticket))),
+            (None, Some(token)) => Some(Some(Credential::Token(token))),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    fn text_of(&self, field: &str) -> Json {
+        let text = self.1[field].as_str().expect("the text of a value").replace(['\n', '\r'], " ");
+        Json::parse(&text).expect("a value of a tree")
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=64).contains(&text.len()) && text.chars().all(legal)
+}
+
+fn uuid(value: &Value) -> Option<&str> {
+    let form = |(i, b): (usize, u8)| match i {
+        8 | 13 | 18 | 23 => b == b'-',
+        _ => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
+    };
+    value.as_str().filter(|text| text.len() == 36 && text.bytes().enumerate().all(form))
+}
+
+/// How deep arrays and objects lie in one another.
+fn levels(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),
+        Value::Object(map) => 1 + map.values().map(levels).max().unwrap_or(0),
+        _ => 0,
+    }
+}
