@@ -1,4 +1,5 @@
-//! What agents cannot do does not compile: one case per illegal step (RUN-3, RUN-4, RUN-5, RUN-9).
+//! What must not be done does not compile: one case per illegal step of an agent (RUN-3, RUN-4, RUN-5,
+//! RUN-9), and per way around the factory (ISO-4).
 
 #[test]
 fn illegal_steps_do_not_compile() {

@@ -7,7 +7,9 @@
 //! - [`models`]: one environment each, as a stateright model
 //! - [`graph`]: exhaustive exploration with the shortest path to whatever goes wrong
 //! - [`fair`]: leads-to under weak and strong fairness
+//! - [`planted`]: defects in the shipped source, and the tests that have to see them
 //! - [`spec`]: the TLA+ specifications, explored in-process, and compared edge for edge
+//! - [`traceability`]: from each rule to all that stands for it
 //! - [`refine`]: the kernel's types as the specifications write them
 
 pub mod ask;
@@ -16,7 +18,9 @@ pub mod graph;
 pub mod law;
 pub mod machine;
 pub mod models;
+pub mod planted;
 pub mod refine;
 pub mod spec;
+pub mod traceability;
 pub mod verdict;
 pub mod vocabulary;

@@ -149,3 +149,31 @@ pub fn decode(line: &[u8], user_id: &UserId) -> Result<(UserId, Entry), JournalE
 fn missing(offset: Offset) -> JournalError {
     JournalError::Damaged(format!("no user_message at offset {offset}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::kernel::ids::{AgentName, MessageId, ThreadId, Timestamp};
+
+    #[test]
+    fn iso_1_an_entry_of_another_user_is_damage_and_never_an_entry() {
+        let (ann, ben) = (UserId::parse("ann").unwrap(), UserId::parse("ben").unwrap());
+        let entry = Entry {
+            offset: Offset(1),
+            thread_id: ThreadId::parse("t").unwrap(),
+            run_id: RunId(Uuid::from_u128(1)),
+            timestamp: Timestamp(1),
+            agent_name: AgentName::parse("assistant").unwrap(),
+            body: Body::UserMessage {
+                message_id: MessageId::parse("m").unwrap(),
+                text: "of ben alone".to_owned(),
+            },
+        };
+        let mut line = bytes::BytesMut::new();
+        wire::entry::encode(&ben, &entry, &mut line);
+        assert_eq!(decode(&line, &ben).unwrap().1, entry);
+        assert!(matches!(decode(&line, &ann), Err(JournalError::Damaged(_))));
+    }
+}

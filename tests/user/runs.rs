@@ -38,6 +38,25 @@ async fn the_main_job_a_message_goes_in_five_events_come_out() {
 }
 
 #[tokio::test]
+async fn a_step_waits_for_room_and_is_never_thrown_away() {
+    let mut limits = UserLimits::DEFAULT;
+    limits.hub.hub_orders_max = 1;
+    let mut node = Node::with(&Arc::new(MemoryJournal::default()), limits, true);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    let thoughts: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    let posts = thoughts.iter().map(|delta| run.port.post(thought(ThoughtKind::Reasoning, delta)));
+    for posted in futures::future::join_all(posts).await {
+        posted.unwrap();
+    }
+    answer(&run.port, "done").await;
+    let told = words(&log(&ann).await);
+    let expected = thoughts.iter().map(|delta| format!("thinking:{delta}"));
+    assert_eq!(told[2..202], expected.collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn run_8_messages_of_a_thread_run_one_after_another() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");

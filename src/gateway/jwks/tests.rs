@@ -166,6 +166,20 @@ async fn a_key_that_cannot_be_read_does_not_spoil_the_others() {
 }
 
 #[tokio::test]
+async fn auth_5_a_good_token_is_nobody_while_its_key_cannot_be_fetched() {
+    let (jwk, signing) = pair(Some("a"));
+    let claims = json!({"sub": "ada", "exp": 4_000_000_000u64});
+    let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
+    header.kid = Some("a".into());
+    let token = jsonwebtoken::encode(&header, &claims, &signing).unwrap();
+    let issuer = Issuer::start(json!([jwk])).await;
+    let auth = |set| Auth::new(Keys::Set(Box::new(set)), ClaimsPolicy::default(), &EAGER);
+    assert!(auth(issuer.set(EAGER)).bearer(&token).await.is_ok());
+    issuer.says(500, "");
+    assert_eq!(auth(issuer.set(EAGER)).bearer(&token).await, Err(AuthError::Unavailable));
+}
+
+#[tokio::test]
 async fn a_token_is_verified_with_the_key_that_it_names() {
     let (jwk, signing) = pair(Some("ed"));
     let issuer = Issuer::start(json!([rsa("other"), jwk])).await;

@@ -1,0 +1,223 @@
+//! Defects planted in the shipped source, and whether the project's own tests see them.
+//!
+//! Guarantee: a defect counts as caught only if its tests pass without it, the tree compiles with it,
+//! and at least one of its tests then fails. A defect whose place is no longer in the source, a test
+//! that does not exist and a tree that does not compile are errors, never a catch.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde::Deserialize;
+
+/// One defect, and the tests that have to see it. See `planted.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Defect {
+    pub name: String,
+    /// Ids of the rules that it breaks.
+    pub rules: Vec<String>,
+    /// The class of the predecessor's defects that it belongs to.
+    pub class: Option<String>,
+    /// What is wrong, in a sentence.
+    pub says: String,
+    #[serde(default)]
+    pub file: String,
+    #[serde(default)]
+    pub find: String,
+    #[serde(default)]
+    pub replace: String,
+    /// Arguments of `cargo test`.
+    pub test: Vec<String>,
+    /// The defect makes its test wait for ever: the time limit is the catch.
+    #[serde(default)]
+    pub hangs: bool,
+    /// Whether the defect can be written at all. Where it cannot, the compiler is the check, and
+    /// `cases` are the programs that it refuses.
+    #[serde(default = "yes")]
+    pub compiles: bool,
+    #[serde(default)]
+    pub cases: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    defect: Vec<Defect>,
+}
+
+/// What came of a defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its tests went red.
+    Caught,
+    /// Its tests ran into the time limit, as foretold.
+    Hung,
+    /// Its tests stayed green.
+    Survived,
+}
+
+/// Why nothing can be said of a defect.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0}: its place stands {1} times in {2}, and not once: mend planted.toml")]
+    Place(String, usize, String),
+    #[error("{0}: with the defect the tree does not compile: mend planted.toml")]
+    Uncompilable(String),
+    #[error("{0}: without the defect its tests are not green")]
+    RedBefore(String),
+    #[error("{0}: no test is called that: `cargo test {1}`")]
+    NoTest(String, String),
+    #[error("{0}: its tests hang, which was not foretold")]
+    Hangs(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Every defect of the table.
+pub fn all() -> Vec<Defect> {
+    let table: Table = toml::from_str(include_str!("../planted.toml")).expect("planted.toml is well-formed");
+    table.defect
+}
+
+impl Defect {
+    /// The source with the defect in it.
+    pub fn plant(&self, source: &str) -> Result<String, Error> {
+        match source.matches(&self.find).count() {
+            1 => Ok(source.replacen(&self.find, &self.replace, 1)),
+            n => Err(Error::Place(self.name.clone(), n, self.file.clone())),
+        }
+    }
+}
+
+/// A copy of the project in which defects are planted.
+pub struct Plot {
+    tree: PathBuf,
+    build: PathBuf,
+    green: BTreeSet<Vec<String>>,
+}
+
+/// How a run of tests ended.
+enum Ended {
+    Green,
+    Red,
+    OutOfTime,
+}
+
+impl Plot {
+    /// Copies what git knows of the project at `root` to below `plot`.
+    pub fn new(root: &Path, plot: &Path) -> Result<Self, Error> {
+        let (tree, build) = (plot.join("tree"), plot.join("build"));
+        let listed = Command::new("git").arg("-C").arg(root).args(["ls-files", "-z"]).output()?;
+        if !listed.status.success() {
+            return Err(io::Error::other("`git ls-files` does not list the project").into());
+        }
+        for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let Ok(wanted) = fs::read(root.join(&name)) else { continue };
+            write_if_other(&tree.join(&name), &wanted)?;
+        }
+        Ok(Self { tree, build, green: BTreeSet::new() })
+    }
+
+    /// Plants one defect, runs its tests, and takes it out again.
+    pub fn try_out(&mut self, defect: &Defect) -> Result<Verdict, Error> {
+        self.green_before(defect)?;
+        if !defect.compiles {
+            // The programs that must not compile are the test, and it was green.
+            return Ok(Verdict::Caught);
+        }
+        let path = self.tree.join(&defect.file);
+        let source = fs::read_to_string(&path)?;
+        fs::write(&path, defect.plant(&source)?)?;
+        let verdict = self.with_defect(defect);
+        fs::write(&path, source)?;
+        verdict
+    }
+
+    fn with_defect(&self, defect: &Defect) -> Result<Verdict, Error> {
+        if !matches!(self.cargo(&defect.test, true, BUILD_TIME_MAX)?, Ended::Green) {
+            return Err(Error::Uncompilable(defect.name.clone()));
+        }
+        match self.cargo(&defect.test, false, if defect.hangs { HANG_TIME } else { TEST_TIME_MAX })? {
+            Ended::Green => Ok(Verdict::Survived),
+            Ended::Red => Ok(Verdict::Caught),
+            Ended::OutOfTime if defect.hangs => Ok(Verdict::Hung),
+            Ended::OutOfTime => Err(Error::Hangs(defect.name.clone())),
+        }
+    }
+
+    fn green_before(&mut self, defect: &Defect) -> Result<(), Error> {
+        if self.green.contains(&defect.test) {
+            return Ok(());
+        }
+        self.cargo(&defect.test, true, BUILD_TIME_MAX)?;
+        if !self.runs_a_test(defect)? {
+            return Err(Error::NoTest(defect.name.clone(), defect.test.join(" ")));
+        }
+        match self.cargo(&defect.test, false, TEST_TIME_MAX)? {
+            Ended::Green => {
+                self.green.insert(defect.test.clone());
+                Ok(())
+            }
+            Ended::Red | Ended::OutOfTime => Err(Error::RedBefore(defect.name.clone())),
+        }
+    }
+
+    fn runs_a_test(&self, defect: &Defect) -> io::Result<bool> {
+        let listed = self.command(&defect.test, false).args(["--", "--list"]).output()?;
+        Ok(String::from_utf8_lossy(&listed.stdout).lines().any(|line| line.ends_with(": test")))
+    }
+
+    fn command(&self, test: &[String], build_only: bool) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(&self.tree).env("CARGO_TARGET_DIR", &self.build).arg("test").arg("--locked");
+        if build_only {
+            command.arg("--no-run");
+        }
+        command.args(test);
+        command
+    }
+
+    fn cargo(&self, test: &[String], build_only: bool, time_max: Duration) -> io::Result<Ended> {
+        let mut child = self.command(test, build_only).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(if status.success() { Ended::Green } else { Ended::Red });
+            }
+            if begun.elapsed() > time_max {
+                // The tests are cargo's children: they hold on to nothing once their own time is over.
+                child.kill()?;
+                child.wait()?;
+                return Ok(Ended::OutOfTime);
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+/// Leaves a file alone that is as it should be: what did not change is not built again.
+fn write_if_other(path: &Path, wanted: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|found| found == wanted) {
+        return Ok(());
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(path, wanted)
+}
+
+const BUILD_TIME_MAX: Duration = Duration::from_secs(1800);
+const TEST_TIME_MAX: Duration = Duration::from_secs(300);
+/// Time after which a test counts as one that waits for ever; without the defect it takes a moment.
+const HANG_TIME: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(100);

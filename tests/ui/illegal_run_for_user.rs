@@ -1,0 +1,12 @@
+//! A run's id is no way to a user's machines (ISO-4).
+
+use quintet::{
+    kernel::ids::RunId,
+    user::factory::{Factory, User},
+};
+
+fn course(factory: &Factory, run_id: &RunId) -> User {
+    factory.attach(run_id)
+}
+
+fn main() {}

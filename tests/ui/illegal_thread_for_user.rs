@@ -1,0 +1,12 @@
+//! A thread's id is no way to a user's machines (ISO-4).
+
+use quintet::{
+    kernel::ids::ThreadId,
+    user::factory::{Factory, User},
+};
+
+fn course(factory: &Factory, thread_id: &ThreadId) -> User {
+    factory.attach(thread_id)
+}
+
+fn main() {}
