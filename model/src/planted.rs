@@ -187,6 +187,7 @@ impl Plot {
         command
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the patience of a command line, not the service's time")]
     fn cargo(&self, test: &[String], build_only: bool, time_max: Duration) -> io::Result<Ended> {
         let mut child = self.command(test, build_only).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let begun = Instant::now();

@@ -170,3 +170,8 @@ impl Unfinished {
         Self::Failed(RunError { code: RunErrorCode::AgentError, message: message.into() })
     }
 }
+
+/// The examples of `docs/agents.md` run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/agents.md")]
+struct AgentsPage;
