@@ -16,21 +16,23 @@ vars == <<user, log>>
 Runs == Messages
 OnBusy == {"enqueue", "reject", "interrupt"}
 
-Add(entries) == entries # <<>> /\ log' = log \o entries /\ user' = EvolveAll(user, entries)
+Add(entries) == /\ log' = log \o entries
+                /\ user' = EvolveAll(user, entries)
 
 InJournal(m) == \E i \in 1..Len(log) : log[i].kind = "user_message" /\ log[i].message = m
 
-DoSend      == \E m \in Messages, t \in Threads, b \in OnBusy : Add(Send(user, m, t, b, m, InJournal(m)))
-DoCancel    == \E r \in Runs : Add(Cut(user, r, "cancelled"))
-DoAnswer    == \E r \in Runs, c \in Calls : Add(Answer(user, r, c))
-DoThink     == \E r \in Runs : Add(Think(user, r))
-DoOpen      == \E r \in Runs, c \in Calls, by \in By : Add(Open(user, r, c, by))
-DoClose     == \E r \in Runs, c \in Calls : Add(Close(user, r, c))
-DoSucceed   == \E r \in Runs : Add(Succeed(user, r))
-DoFail      == \E r \in Runs : Add(Fail(user, r))
-DoCut       == \E r \in Runs, what \in {"failed", "timed_out", "interrupted"} : Add(Cut(user, r, what))
-DoCloseCall == \E r \in Runs, c \in Calls : Add(CloseCall(user, r, c))
-DoResume    == \E r \in Runs, keep \in {{}} \cup {{c} : c \in Calls} : Add(Resume(user, r, keep))
+DoSend      == \E m \in Messages, t \in Threads, b \in OnBusy :
+                 LET new == Send(user, m, t, b, m, InJournal(m)) IN new # <<>> /\ Add(new)
+DoCancel    == \E r \in Runs : LET new == Cut(user, r, "cancelled") IN new # <<>> /\ Add(new)
+DoAnswer    == \E r \in Runs, c \in Calls : LET new == Answer(user, r, c) IN new # <<>> /\ Add(new)
+DoThink     == \E r \in Runs : LET new == Think(user, r) IN new # <<>> /\ Add(new)
+DoOpen      == \E r \in Runs, c \in Calls, by \in By : LET new == Open(user, r, c, by) IN new # <<>> /\ Add(new)
+DoClose     == \E r \in Runs, c \in Calls : LET new == Close(user, r, c) IN new # <<>> /\ Add(new)
+DoSucceed   == \E r \in Runs : LET new == Succeed(user, r) IN new # <<>> /\ Add(new)
+DoFail      == \E r \in Runs : LET new == Fail(user, r) IN new # <<>> /\ Add(new)
+DoCut       == \E r \in Runs, what \in {"failed", "timed_out", "interrupted"} : LET new == Cut(user, r, what) IN new # <<>> /\ Add(new)
+DoCloseCall == \E r \in Runs, c \in Calls : LET new == CloseCall(user, r, c) IN new # <<>> /\ Add(new)
+DoResume    == \E r \in Runs, keep \in {{}} \cup {{c} : c \in Calls} : LET new == Resume(user, r, keep) IN new # <<>> /\ Add(new)
 
 Init == user = NoUser /\ log = <<>>
 Next == \/ DoSend \/ DoCancel \/ DoAnswer

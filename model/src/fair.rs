@@ -21,17 +21,18 @@ pub enum Fairness {
 }
 
 /// Actions that are assumed to be taken fairly.
-pub struct Class<A> {
+pub struct Class<S, A> {
     pub name: &'static str,
     pub fairness: Fairness,
-    pub contains: fn(&A) -> bool,
+    /// Whether this action, taken in this state, is of the class.
+    pub contains: fn(&S, &A) -> bool,
 }
 
-pub fn weak<A>(name: &'static str, contains: fn(&A) -> bool) -> Class<A> {
+pub fn weak<S, A>(name: &'static str, contains: fn(&S, &A) -> bool) -> Class<S, A> {
     Class { name, fairness: Fairness::Weak, contains }
 }
 
-pub fn strong<A>(name: &'static str, contains: fn(&A) -> bool) -> Class<A> {
+pub fn strong<S, A>(name: &'static str, contains: fn(&S, &A) -> bool) -> Class<S, A> {
     Class { name, fairness: Fairness::Strong, contains }
 }
 
@@ -55,7 +56,7 @@ pub fn leads_to<S: Clone, A: Clone>(
     graph: &Graph<S, A>,
     p: impl Fn(&S) -> bool,
     q: impl Fn(&S) -> bool,
-    classes: &[Class<A>],
+    classes: &[Class<S, A>],
 ) -> Verdict {
     let without_q: Vec<bool> = graph.states.iter().map(|state| !q(state)).collect();
     let owing: Vec<u32> =
@@ -101,14 +102,17 @@ enum Judgement {
     Without(Vec<u32>),
 }
 
-fn judge<S: Clone, A: Clone>(graph: &Graph<S, A>, part: &[u32], classes: &[Class<A>]) -> Judgement {
+fn judge<S: Clone, A: Clone>(graph: &Graph<S, A>, part: &[u32], classes: &[Class<S, A>]) -> Judgement {
     let inside: std::collections::HashSet<u32, ahash::RandomState> = part.iter().copied().collect();
     let steps = |state: &u32| graph.steps[*state as usize].iter();
-    let enabled = |class: &Class<A>, state: &u32| steps(state).any(|(action, _)| (class.contains)(action));
-    let mut avoid: Vec<&Class<A>> = Vec::new();
+    let of = |class: &Class<S, A>, state: &u32, action: &A| {
+        (class.contains)(&graph.states[*state as usize], action)
+    };
+    let enabled = |class: &Class<S, A>, state: &u32| steps(state).any(|(action, _)| of(class, state, action));
+    let mut avoid: Vec<&Class<S, A>> = Vec::new();
     for class in classes {
         let taken =
-            |state: &u32| steps(state).any(|(action, to)| (class.contains)(action) && inside.contains(to));
+            |state: &u32| steps(state).any(|(action, to)| of(class, state, action) && inside.contains(to));
         if part.iter().any(taken) {
             continue;
         }
@@ -210,7 +214,7 @@ impl Parts {
 mod tests {
     use stateright::{Model, Property};
 
-    type Fairness = fn(&'static str, fn(&char) -> bool) -> Class<char>;
+    type Make = fn(&'static str, fn(&u8, &char) -> bool) -> Class<u8, char>;
 
     use super::*;
     use crate::graph::explore;
@@ -238,7 +242,7 @@ mod tests {
     /// Whether 0 leads to 9 in `edges` under each fairness of action `g`: none, weak, strong.
     fn verdicts(edges: &'static [(u8, char, u8)]) -> [bool; 3] {
         let graph = explore(&Drawn(edges));
-        let g = |action: &char| *action == 'g';
+        let g = |_: &u8, action: &char| *action == 'g';
         [vec![], vec![weak("g", g)], vec![strong("g", g)]]
             .map(|classes| leads_to(&graph, |s| *s == 0, |s| *s == 9, &classes).holds())
     }
@@ -253,7 +257,8 @@ mod tests {
         // Up and down for ever: g is enabled in 1 only.
         assert_eq!(verdicts(&[(0, 'u', 1), (1, 'd', 0), (1, 'g', 9)]), [false, false, false]);
         let graph = explore(&Drawn(&[(0, 'u', 1), (1, 'd', 0), (1, 'g', 9)]));
-        let classes = |g: Fairness| [weak("u", |a: &char| *a == 'u'), g("g", |a: &char| *a == 'g')];
+        let classes =
+            |g: Make| [weak("u", |_: &u8, a: &char| *a == 'u'), g("g", |_: &u8, a: &char| *a == 'g')];
         assert!(!leads_to(&graph, |s| *s == 0, |s| *s == 9, &classes(weak)).holds());
         assert!(leads_to(&graph, |s| *s == 0, |s| *s == 9, &classes(strong)).holds());
     }
@@ -269,11 +274,11 @@ mod tests {
     fn strong_fairness_forbids_the_cycle_when_no_way_avoids_it() {
         // Every cycle passes 1; standing still is forbidden by the fairness of a and b.
         let graph = explore(&Drawn(&[(0, 'a', 1), (1, 'b', 0), (1, 'g', 9)]));
-        let ab = |fairness: Fairness| {
+        let ab = |fairness: Make| {
             [
-                weak("a", |a: &char| *a == 'a'),
-                weak("b", |a: &char| *a == 'b'),
-                fairness("g", |a: &char| *a == 'g'),
+                weak("a", |_: &u8, a: &char| *a == 'a'),
+                weak("b", |_: &u8, a: &char| *a == 'b'),
+                fairness("g", |_: &u8, a: &char| *a == 'g'),
             ]
         };
         assert!(!leads_to(&graph, |s| *s == 0, |s| *s == 9, &ab(weak)).holds());
@@ -300,7 +305,7 @@ mod tests {
     #[test]
     fn only_states_after_p_are_owed() {
         let graph = explore(&Drawn(&[(0, 'x', 5), (5, 'y', 0), (0, 'p', 1), (1, 'g', 9)]));
-        let fair = [weak("g", |a: &char| *a == 'g')];
+        let fair = [weak("g", |_: &u8, a: &char| *a == 'g')];
         assert_eq!(leads_to(&graph, |s| *s == 1, |s| *s == 9, &fair), Verdict::Holds { owed: 1 });
         assert!(!leads_to(&graph, |s| *s == 0, |s| *s == 9, &fair).holds());
     }

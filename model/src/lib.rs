@@ -6,7 +6,8 @@
 //! - [`law`], [`verdict`]: the contract as predicates over a log, and over one command to it
 //! - [`models`]: one environment each, as a stateright model
 //! - [`graph`]: exhaustive exploration with the shortest path to whatever goes wrong
-//! - [`fair`]: leads-to under weak and strong fairness
+//! - [`fair`]: leads-to under weak and strong fairness; [`liveness`]: what has to happen in the end
+//! - [`instances`]: what is checked, and how large it is
 //! - [`planted`]: defects in the shipped source, and the tests that have to see them
 //! - [`spec`]: the TLA+ specifications, explored in-process, and compared edge for edge
 //! - [`traceability`]: from each rule to all that stands for it
@@ -15,7 +16,9 @@
 pub mod ask;
 pub mod fair;
 pub mod graph;
+pub mod instances;
 pub mod law;
+pub mod liveness;
 pub mod machine;
 pub mod models;
 pub mod planted;

@@ -4,17 +4,22 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use quintet::kernel::{
+    connection::Phase,
     entry::{Body, Entry, Event, RunStatus},
     limits::Limits,
     run::{AnyRun, Closer, PhaseName},
+    ticket::AnyTicket,
     user::{OpenRun, Progress, Receipt, UserState},
 };
 use tla_checker::ast::Value;
 
 use crate::{
-    ask::Ask,
+    ask::{Ask, Deed},
     models::{
+        delivery::{self, DeliveryAction, DeliveryModel, DeliveryState, Drain, Frame, Link},
+        fence::{FenceAction, FenceModel, FenceState, Node},
         run::{Letter, RunAction, RunModel, RunState},
+        ticket::{self, Seat, TicketAction, TicketModel, TicketState},
         user::{Account, UserModel},
     },
     spec::Refines,
@@ -176,7 +181,7 @@ impl Refines<RunState, RunAction> for RunModel {
         vec![("run", run(&state.run, self.calls)), ("word", sequence(state.word.iter().map(letter)))]
     }
 
-    fn action(&self, action: &RunAction) -> &'static str {
+    fn action(&self, action: &RunAction, _: &RunState) -> &'static str {
         match action {
             RunAction::Think => "DoThink",
             RunAction::Open(..) => "DoOpen",
@@ -200,8 +205,241 @@ impl Refines<Account, Ask> for UserModel {
         vec![("user", user(&state.user, self.calls, self.messages)), ("log", log(&state.log))]
     }
 
-    /// Every command of `User.tla` goes through its operator `Add`.
-    fn action(&self, _: &Ask) -> &'static str {
-        "Add"
+    fn action(&self, ask: &Ask, _: &Account) -> &'static str {
+        operator(*ask)
+    }
+}
+
+/// The operator of the specifications that takes a command.
+fn operator(ask: Ask) -> &'static str {
+    match ask {
+        Ask::Send { .. } => "DoSend",
+        Ask::Cancel { .. } => "DoCancel",
+        Ask::Answer { .. } => "DoAnswer",
+        Ask::Step { deed: Deed::Think, .. } => "DoThink",
+        Ask::Step { deed: Deed::Open(..), .. } => "DoOpen",
+        Ask::Step { deed: Deed::Close(..), .. } => "DoClose",
+        Ask::Step { deed: Deed::Succeed, .. } => "DoSucceed",
+        Ask::Step { deed: Deed::Fail, .. } => "DoFail",
+        Ask::Cut { .. } => "DoCut",
+        Ask::CloseCall { .. } => "DoCloseCall",
+        Ask::Resume { .. } => "DoResume",
+    }
+}
+
+impl FenceModel {
+    pub fn constants(&self) -> Vec<(&'static str, Value)> {
+        let mut constants = limits(&self.limits, 1);
+        constants.extend([("Nodes", up_to(self.nodes)), ("Messages", up_to(self.messages))]);
+        constants
+    }
+}
+
+impl Refines<FenceState, FenceAction> for FenceModel {
+    fn state(&self, state: &FenceState) -> Vec<(&'static str, Value)> {
+        let node = |node: &Node| {
+            let none = UserState::default();
+            let (is, view, batch, promise, armed) = match node {
+                Node::Down => ("down", &none, &[][..], 0, &[][..]),
+                Node::Lost { armed } => ("lost", &none, &[][..], 0, &armed[..]),
+                Node::Knows { view, batch, promise, armed } => {
+                    ("knows", view, &batch[..], promise.unwrap_or(0), &armed[..])
+                }
+            };
+            record([
+                ("is", text(is)),
+                ("user", user(view, 1, self.messages)),
+                ("batch", log(batch)),
+                ("promise", int(promise)),
+                ("armed", set(armed.iter().map(|run| int(*run)))),
+            ])
+        };
+        let times = |run: u8| {
+            state.invoked.iter().find(|(invoked, _)| *invoked == run).map_or(0, |(_, times)| *times)
+        };
+        vec![
+            ("log", log(&state.log)),
+            ("node", sequence(state.nodes.iter().map(node))),
+            ("told", set(state.told.iter().map(|(message, run)| sequence([int(*message), int(*run)])))),
+            ("invoked", sequence((1..=self.messages).map(|run| int(times(run))))),
+        ]
+    }
+
+    fn action(&self, action: &FenceAction, to: &FenceState) -> &'static str {
+        let decided =
+            |n: u8| !matches!(&to.nodes[usize::from(n)], Node::Knows { batch, .. } if batch.is_empty());
+        match action {
+            FenceAction::Start(_) => "Start",
+            FenceAction::Know(_) => "Know",
+            FenceAction::Decide(n, Ask::Send { .. }) if !decided(*n) => "Again",
+            FenceAction::Decide(_, ask) => operator(*ask),
+            FenceAction::Write(_) => "Write",
+            FenceAction::WriteUnheard(_) => "WriteUnheard",
+            FenceAction::WriteFails(_) | FenceAction::Refused(_) => "WriteFails",
+            FenceAction::Invoke(..) => "Invoke",
+            FenceAction::Crash(_) => "Crash",
+        }
+    }
+}
+
+impl TicketModel {
+    pub fn constants(&self) -> Vec<(&'static str, Value)> {
+        let ends = (1..=self.tickets).map(|t| int(ticket::CREDENTIAL_ENDS[ticket::owner(t)]));
+        vec![
+            ("Tickets", up_to(self.tickets)),
+            ("Seats", up_to(2)),
+            ("TtlMax", int(ticket::TTL_MAX)),
+            ("TimeMax", int(self.time_max)),
+            ("CredentialEnds", sequence(ends)),
+        ]
+    }
+}
+
+impl Refines<TicketState, TicketAction> for TicketModel {
+    fn state(&self, state: &TicketState) -> Vec<(&'static str, Value)> {
+        let ticket = |slot: &Option<ticket::Slot>| {
+            let (is, issued, ttl, opened) = match slot {
+                None => ("none", 0, 0, 0),
+                Some(slot) => {
+                    let is = match slot.ticket {
+                        AnyTicket::Issued(_) => "issued",
+                        AnyTicket::Redeemed(_) => "redeemed",
+                        AnyTicket::Expired(_) => "expired",
+                    };
+                    (is, slot.issued, slot.ttl, slot.opened)
+                }
+            };
+            record([("is", text(is)), ("issued", int(issued)), ("ttl", int(ttl)), ("opened", int(opened))])
+        };
+        let seat = |seat: &Seat| {
+            let (ticket, at) = match seat {
+                Seat::Free | Seat::Looked { .. } => (0, 0),
+                Seat::Open { ticket, at, .. } => (*ticket, *at),
+            };
+            record([("ticket", int(ticket)), ("at", int(at))])
+        };
+        vec![
+            ("now", int(state.now)),
+            ("ticket", sequence(state.tickets.iter().map(ticket))),
+            ("seat", sequence(state.seats.iter().map(seat))),
+        ]
+    }
+
+    fn action(&self, action: &TicketAction, _: &TicketState) -> &'static str {
+        match action {
+            TicketAction::Tick => "Tick",
+            TicketAction::Issue { .. } => "Issue",
+            TicketAction::Redeem { .. } => "Redeem",
+            TicketAction::Lapse { .. } => "Lapse",
+            TicketAction::Close { .. } => "Close",
+        }
+    }
+}
+
+impl DeliveryModel {
+    pub fn constants(&self) -> Vec<(&'static str, Value)> {
+        let clients = self.clients as u8;
+        let mut constants = limits(&self.limits, 1);
+        constants.extend([
+            ("Clients", up_to(clients)),
+            ("Senders", up_to(self.senders as u8)),
+            ("SocketFrames", int(delivery::SOCKET_FRAMES as u64)),
+            ("Drains", Value::Bool(self.drains)),
+            ("Trims", Value::Bool(self.trims)),
+            ("ReadsSingly", Value::Bool(self.reads_singly)),
+        ]);
+        constants
+    }
+}
+
+fn frame(frame: &Frame) -> Value {
+    let (kind, from, to) = match frame {
+        Frame::Ready { after, gap: None, .. } => ("ready", *after, *after),
+        Frame::Ready { gap: Some((from, to)), .. } => ("gap", *from, *to),
+        Frame::CaughtUp(offset) => ("caught_up", *offset, *offset),
+        Frame::Entries(first, last) => ("entries", *first, *last),
+        Frame::Accepted => ("accepted", 0, 0),
+        Frame::Draining => ("draining", 0, 0),
+    };
+    record([("kind", text(kind)), ("from", int(from)), ("to", int(to))])
+}
+
+impl Refines<DeliveryState, DeliveryAction> for DeliveryModel {
+    fn state(&self, state: &DeliveryState) -> Vec<(&'static str, Value)> {
+        let link = |link: &Option<Link>| {
+            let phase = link.as_ref().map_or("none", |link| match link.machine.phase() {
+                Phase::Replaying => "replaying",
+                Phase::Live => "live",
+                Phase::Draining => "draining",
+                Phase::Leaving => "leaving",
+                Phase::Handshaking | Phase::Verifying | Phase::Attaching | Phase::Closed(_) => "elsewhere",
+            });
+            let of = |field: fn(&Link) -> u64| int(link.as_ref().map_or(0, field));
+            let message = link.as_ref().map_or("unsent", |link| match link.message {
+                delivery::Message::Unsent => "unsent",
+                delivery::Message::Sent => "sent",
+                delivery::Message::Answered => "answered",
+            });
+            record([
+                ("phase", text(phase)),
+                ("sent", of(|link| link.sent)),
+                ("owes", of(|link| link.owes.unwrap_or(delivery::FOREVER))),
+                ("fetching", Value::Bool(link.as_ref().is_some_and(|link| link.fetch.is_some()))),
+                ("flushing", Value::Bool(link.as_ref().is_some_and(|link| link.flushing))),
+                ("replies", of(|link| link.replies.into())),
+                ("message", text(message)),
+                ("leaving", of(|link| link.leaving.unwrap_or(0))),
+                ("wire", sequence(link.iter().flat_map(|link| &link.wire).map(frame))),
+            ])
+        };
+        let none = UserState::default();
+        let (is, view, batch, promise) = match &state.hub {
+            None => ("down", &none, &[][..], 0),
+            Some(hub) => ("up", &hub.view, &hub.batch[..], hub.promise.map_or(0, |c| c as u64 + 1)),
+        };
+        let hub = record([
+            ("is", text(is)),
+            ("user", user(view, 1, 1)),
+            ("batch", log(batch)),
+            ("promise", int(promise)),
+        ]);
+        let drain = match state.drain {
+            Drain::No => "no",
+            Drain::Draining => "draining",
+            Drain::Drained => "drained",
+        };
+        let client = |client: &delivery::Client| {
+            record([("after", int(client.after)), ("accepted", Value::Bool(client.accepted))])
+        };
+        vec![
+            ("log", log(&state.log)),
+            ("trimmed", int(state.trimmed)),
+            ("hub", hub),
+            ("drain", text(drain)),
+            ("link", sequence(state.links.iter().map(link))),
+            ("client", sequence(state.clients.iter().map(client))),
+        ]
+    }
+
+    fn action(&self, action: &DeliveryAction, _: &DeliveryState) -> &'static str {
+        match action {
+            DeliveryAction::Connect(_) => "Connect",
+            DeliveryAction::Ask(_) => "Ask",
+            DeliveryAction::Take(_) => "Take",
+            DeliveryAction::Step(deed) => operator(Ask::Step { run: 1, deed: *deed }),
+            DeliveryAction::Deadline => "Deadline",
+            DeliveryAction::Write => "Write",
+            DeliveryAction::WriteFails => "WriteFails",
+            DeliveryAction::Crash => "Crash",
+            DeliveryAction::Restart => "Restart",
+            DeliveryAction::Read(..) => "Read",
+            DeliveryAction::Flushed(_) => "Flushed",
+            DeliveryAction::Receive(_) => "Receive",
+            DeliveryAction::Drop(_) => "Drop",
+            DeliveryAction::Trim => "Trim",
+            DeliveryAction::DrainBegins => "DrainBegins",
+            DeliveryAction::DrainEnds => "DrainEnds",
+            DeliveryAction::Leave(_) => "Leave",
+        }
     }
 }

@@ -13,6 +13,7 @@ use tla_checker::{
     ast::{State, Value},
     checker::{CheckResult, check, format_value, prepare_spec},
     eval::{init_states, make_primed_names, next_states},
+    liveness::LivenessViolation,
     load::{Prepared, prepare_from_path},
 };
 
@@ -112,11 +113,7 @@ impl Spec {
             }),
             CheckResult::LivenessViolation(violation, _) => Ok(Outcome::Violated {
                 what: violation.property.to_string(),
-                trace: vec![format!(
-                    "{} states, then a cycle of {}",
-                    violation.prefix.len(),
-                    violation.cycle.len()
-                )],
+                trace: lasso(&spec.vars, &violation),
             }),
             other => Err(format!("the check did not end: {other:?}")),
         }
@@ -156,6 +153,15 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A way to a cycle, and the cycle.
+fn lasso(vars: &[Arc<str>], violation: &LivenessViolation) -> Vec<String> {
+    let steps = |states: &[State], part: &str| -> Vec<String> {
+        states.iter().map(|state| format!("{part} {}", show(vars, state))).collect()
+    };
+    let fairness = violation.fairness_info.iter().map(|(what, taken)| format!("{what}: {taken}"));
+    [steps(&violation.prefix, "then"), steps(&violation.cycle, "again"), fairness.collect()].concat()
+}
+
 fn show(vars: &[Arc<str>], state: &State) -> String {
     let shown: Vec<String> = vars
         .iter()
@@ -170,8 +176,8 @@ pub trait Refines<S, A> {
     /// The values of the specification's variables, by name.
     fn state(&self, state: &S) -> Vec<(&'static str, Value)>;
 
-    /// The name of the specification's action.
-    fn action(&self, action: &A) -> &'static str;
+    /// The name of the specification's action that takes this step.
+    fn action(&self, action: &A, to: &S) -> &'static str;
 }
 
 /// Compares a model's graph with its specification's: states, and edges with their actions.
@@ -217,7 +223,9 @@ pub fn compare<S: Clone, A: Clone>(
         .iter()
         .enumerate()
         .flat_map(|(from, steps)| {
-            steps.iter().map(move |(a, to)| (number(from), Arc::from(map.action(a)), number(*to as usize)))
+            steps.iter().map(move |(a, to)| {
+                (number(from), Arc::from(map.action(a, &model.states[*to as usize])), number(*to as usize))
+            })
         })
         .collect();
     let describe = |(from, action, to): &(u32, Arc<str>, u32)| {

@@ -92,6 +92,11 @@ pub fn without_words(mut entry: Entry) -> Entry {
     entry
 }
 
+/// A result of nothing but a status.
+pub fn cut_result(status: CallStatus) -> CallResult {
+    CallResult { status, results: null(), error: None }
+}
+
 fn error(code: RunErrorCode) -> RunError {
     RunError { code, message: String::new() }
 }

@@ -1,0 +1,223 @@
+------------------------------ MODULE Delivery ------------------------------
+(***************************************************************************)
+(* From the hub to the clients: a hub that decides and appends, the        *)
+(* durable log, connections that read it, lossy links, clients that keep a *)
+(* cursor.  The log is the only queue: a connection asks for what follows  *)
+(* its cursor, and asks on when the socket has taken it.                   *)
+(* model/src/models/delivery.rs puts the shipped user machine and the      *)
+(* shipped connection machine into the same environment; a test finds the  *)
+(* two graphs equal.  Run 1 of message 1 is all that the log tells of.     *)
+(***************************************************************************)
+EXTENDS Kernel
+
+CONSTANTS Clients, Senders,  \* numbers from 1; senders are the first of the clients
+          SocketFrames,      \* frames that a socket takes before it pushes back
+          Drains, Trims, ReadsSingly
+
+VARIABLES log,      \* durable
+          trimmed,  \* entries up to here are no longer kept
+          hub,      \* the machine, what it has decided, and whom it will tell
+          drain,    \* whether the service is about to go
+          link,     \* one connection to each client, or none
+          client    \* what each client has, and whether it was told "accepted"
+vars == <<log, trimmed, hub, drain, link, client>>
+
+Forever == 999
+Down    == [is |-> "down", user |-> NoUser, batch |-> <<>>, promise |-> 0]
+NoLink  == [phase |-> "none", sent |-> 0, owes |-> 0, fetching |-> FALSE, flushing |-> FALSE,
+            replies |-> 0, message |-> "unsent", leaving |-> 0, wire |-> <<>>]
+Frame(kind, from, to) == [kind |-> kind, from |-> from, to |-> to]
+
+IsUp(c) == link[c].phase # "none"
+Idle    == hub.is = "up" /\ hub.batch = <<>>
+OpenRun == hub.is = "up" /\ (DOMAIN hub.user.runs # {} \/ hub.batch # <<>>)
+
+(* What a connection sends: into the wire, and flushed if no flush runs.   *)
+Flush(l)       == IF l.flushing THEN l ELSE [l EXCEPT !.flushing = TRUE, !.replies = 0]
+Sends(l, f)    == Flush([l EXCEPT !.wire = Append(@, f)])
+Replies(l, f)  == LET m == Sends(l, f) IN [m EXCEPT !.replies = @ + 1]
+CatchesUp(l)   == [Sends(l, Frame("caught_up", l.owes, l.owes)) EXCEPT !.owes = Forever]
+Delivers(l, last) ==                                                         \* DEL-2
+  Sends([l EXCEPT !.sent = last, !.fetching = FALSE], Frame("entries", l.sent + 1, last))
+(* A connection that closes is gone, and nobody waits for its answer.      *)
+Forgotten(h, c) == IF h.promise = c THEN [h EXCEPT !.promise = 0] ELSE h
+
+-----------------------------------------------------------------------------
+(* The hub.                                                                *)
+Restart == /\ hub.is = "down"
+           /\ hub' = [Down EXCEPT !.is = "up", !.user = EvolveAll(NoUser, log)]
+           /\ UNCHANGED <<log, trimmed, drain, link, client>>
+
+Decides(entries, promise) ==
+  hub' = [hub EXCEPT !.user = EvolveAll(@, entries), !.batch = entries, !.promise = promise]
+
+Works(entries) == /\ entries # <<>>
+                  /\ Decides(entries, 0)
+                  /\ UNCHANGED <<log, trimmed, drain, link, client>>
+DoThink   == Idle /\ Works(Think(hub.user, 1))
+DoSucceed == Idle /\ Works(Succeed(hub.user, 1))
+Deadline  == Idle /\ Works(Cut(hub.user, 1, "timed_out"))
+
+Answered(l) == Replies([l EXCEPT !.message = "answered"], Frame("accepted", 0, 0))
+
+Take == \E c \in Clients :
+  /\ Idle /\ link[c].message = "sent"
+  /\ drain = "no" \/ log # <<>>
+  /\ LET entries == Send(hub.user, 1, 1, "enqueue", 1, log # <<>>) IN
+     IF entries = <<>>
+     THEN link' = [link EXCEPT ![c] = Answered(@)] /\ UNCHANGED hub          \* DEL-6
+     ELSE Decides(entries, c) /\ UNCHANGED link
+  /\ UNCHANGED <<log, trimmed, drain, client>>
+
+Write ==                                                                     \* DEL-1, DEL-5
+  /\ hub.batch # <<>>
+  /\ log' = log \o hub.batch
+  /\ hub' = [hub EXCEPT !.batch = <<>>, !.promise = 0]
+  /\ link' = IF hub.promise = 0 THEN link ELSE [link EXCEPT ![hub.promise] = Answered(@)]
+  /\ UNCHANGED <<trimmed, drain, client>>
+
+WriteFails == /\ hub.batch # <<>>
+              /\ hub' = [Down EXCEPT !.is = "up", !.user = EvolveAll(NoUser, log)]
+              /\ UNCHANGED <<log, trimmed, drain, link, client>>
+
+Crash == /\ hub.is = "up"
+         /\ hub' = Down /\ drain' = "no" /\ link' = [c \in Clients |-> NoLink]
+         /\ UNCHANGED <<log, trimmed, client>>
+
+Trim == /\ Trims /\ hub.is = "up" /\ ~OpenRun /\ log # <<>>
+        /\ trimmed # Len(log) /\ trimmed' = Len(log)
+        /\ UNCHANGED <<log, hub, drain, link, client>>
+
+-----------------------------------------------------------------------------
+(* Connections.                                                            *)
+Connect(c) ==
+  /\ hub.is = "up" /\ ~IsUp(c) /\ drain = "no"
+  /\ LET after   == client[c].after
+         head    == Len(log)
+         resumed == IF after < trimmed THEN trimmed ELSE after               \* DEL-3
+         ready   == IF after < trimmed THEN Frame("gap", after + 1, trimmed) ELSE Frame("ready", after, after)
+         opened  == Sends([NoLink EXCEPT !.sent = resumed, !.owes = head, !.fetching = TRUE], ready)
+     IN  link' = [link EXCEPT ![c] =
+                    IF resumed < head THEN [opened EXCEPT !.phase = "replaying"]
+                    ELSE [CatchesUp(opened) EXCEPT !.phase = "live"]]
+  /\ UNCHANGED <<log, trimmed, hub, drain, client>>
+
+Ask == \E c \in Senders :
+  /\ IsUp(c) /\ link[c].message = "unsent" /\ ~client[c].accepted
+  /\ link' = [link EXCEPT ![c].message = "sent"]
+  /\ UNCHANGED <<log, trimmed, hub, drain, client>>
+
+Hangs(c) == link' = [link EXCEPT ![c] = NoLink] /\ hub' = Forgotten(hub, c)
+
+Reading(c, last) ==
+  LET l == link[c]
+      d == Delivers(l, last)
+  IN  IF l.phase = "leaving" /\ last >= l.leaving THEN Hangs(c)            \* CONN-6
+      ELSE /\ UNCHANGED hub
+           /\ link' = [link EXCEPT ![c] =
+                IF l.owes # last THEN d
+                ELSE IF l.phase = "replaying" THEN [CatchesUp(d) EXCEPT !.phase = "live"]
+                ELSE CatchesUp(d)]
+
+Least(a, b) == IF a < b THEN a ELSE b
+
+Read(c) ==
+  /\ IsUp(c) /\ link[c].fetching
+  /\ IF trimmed > link[c].sent THEN Hangs(c)                               \* DEL-3: outrun
+     ELSE \E last \in {link[c].sent + 1, Least(Len(log), link[c].owes)} :
+            /\ link[c].sent < last /\ last <= Len(log)                        \* DEL-1
+            /\ ReadsSingly \/ last = Least(Len(log), link[c].owes)
+            /\ Reading(c, last)
+  /\ UNCHANGED <<log, trimmed, drain, client>>
+
+Flushed(c) ==                                                                \* DEL-4
+  /\ link[c].flushing /\ Len(link[c].wire) < SocketFrames
+  /\ link' = [link EXCEPT ![c].flushing = FALSE, ![c].replies = 0, ![c].fetching = TRUE]
+  /\ UNCHANGED <<log, trimmed, hub, drain, client>>
+
+Receive(c) ==
+  /\ link[c].wire # <<>>
+  /\ LET f == Head(link[c].wire) IN
+     client' = [client EXCEPT
+       ![c].after = IF f.kind \in {"ready", "gap", "entries"} THEN f.to ELSE @,
+       ![c].accepted = IF f.kind = "accepted" THEN TRUE ELSE @]
+  /\ link' = [link EXCEPT ![c].wire = Tail(@)]
+  /\ UNCHANGED <<log, trimmed, hub, drain>>
+
+Drop(c) == IsUp(c) /\ Hangs(c) /\ UNCHANGED <<log, trimmed, drain, client>>
+
+-----------------------------------------------------------------------------
+(* A drain: told at once; closed when runs are at rest and the reader has  *)
+(* what there is, or its time is over (CONN-6).                            *)
+DrainBegins ==
+  /\ Drains /\ hub.is = "up" /\ drain = "no"
+  /\ drain' = "draining"
+  /\ link' = [c \in Clients |->
+       IF IsUp(c) THEN [Sends(link[c], Frame("draining", 0, 0)) EXCEPT !.phase = "draining"] ELSE link[c]]
+  /\ UNCHANGED <<log, trimmed, hub, client>>
+
+DrainEnds ==
+  /\ drain = "draining" /\ ~OpenRun
+  /\ drain' = "drained"
+  /\ LET stays(c) == IsUp(c) /\ link[c].owes = Forever /\ Len(log) > link[c].sent IN
+     /\ link' = [c \in Clients |->
+          IF stays(c) THEN [link[c] EXCEPT !.phase = "leaving", !.leaving = Len(log)] ELSE NoLink]
+     /\ hub' = IF hub.promise # 0 /\ ~stays(hub.promise) THEN [hub EXCEPT !.promise = 0] ELSE hub
+  /\ UNCHANGED <<log, trimmed, client>>
+
+Leave(c) ==
+  /\ link[c].phase = "leaving" /\ Hangs(c)
+  /\ UNCHANGED <<log, trimmed, drain, client>>
+
+-----------------------------------------------------------------------------
+Init == /\ log = <<>> /\ trimmed = 0 /\ hub = Down /\ drain = "no"
+        /\ link = [c \in Clients |-> NoLink]
+        /\ client = [c \in Clients |-> [after |-> 0, accepted |-> FALSE]]
+Next == \/ Restart \/ DoThink \/ DoSucceed \/ Deadline \/ Take \/ Write \/ WriteFails \/ Crash \/ Trim
+        \/ Ask \/ DrainBegins \/ DrainEnds
+        \/ \E c \in Clients : Connect(c) \/ Read(c) \/ Flushed(c) \/ Receive(c) \/ Drop(c) \/ Leave(c)
+
+Spec     == Init /\ [][Next]_vars
+(* Links drop and hubs crash again and again.  Only strong fairness lets a *)
+(* reader get through: what is possible again and again comes about in the *)
+(* end, however much is on the wire.  Nothing is asked of any client but   *)
+(* the first: a reader that stands still holds nobody up (DEL-4).          *)
+WireMax          == 6
+ReceiveAt(c, n)  == Len(link[c].wire) = n /\ Receive(c)
+ReceiveEntries(c) == link[c].wire # <<>> /\ Head(link[c].wire).kind = "entries" /\ Receive(c)
+ReadAfresh(c)    == link[c].wire = <<>> /\ Read(c)
+
+FairSpec == /\ Spec
+            /\ SF_vars(Restart) /\ SF_vars(Deadline) /\ SF_vars(Write) /\ SF_vars(DrainEnds)
+            /\ \A c \in Clients : SF_vars(Leave(c))
+            /\ SF_vars(Connect(1)) /\ SF_vars(Flushed(1)) /\ SF_vars(ReadAfresh(1)) /\ SF_vars(ReceiveEntries(1))
+            /\ \A n \in 1..WireMax : SF_vars(ReceiveAt(1, n))
+WeakSpec == /\ Spec
+            /\ WF_vars(Restart) /\ WF_vars(Deadline) /\ WF_vars(Write) /\ WF_vars(DrainEnds)
+            /\ \A c \in Clients : WF_vars(Leave(c))
+            /\ WF_vars(Connect(1)) /\ WF_vars(Flushed(1)) /\ WF_vars(Read(1)) /\ WF_vars(Receive(1))
+
+-----------------------------------------------------------------------------
+Legal    == LegalLog(log)                                                    \* RUN-1 ... RUN-5
+Durable  == \A c \in Clients : link[c].sent <= Len(log) /\ client[c].after <= Len(log)   \* DEL-1
+(* What is on the wire follows what the client has, without hole or repeat. *)
+RECURSIVE Follows(_, _)
+Follows(after, wire) ==                                                      \* DEL-2, DEL-3
+  IF wire = <<>> THEN TRUE
+  ELSE LET f == Head(wire) IN
+       CASE f.kind = "ready"     -> f.to = after /\ Follows(after, Tail(wire))
+         [] f.kind = "gap"       -> f.from = after + 1 /\ Follows(f.to, Tail(wire))
+         [] f.kind = "entries"   -> f.from = after + 1 /\ f.to >= f.from /\ Follows(f.to, Tail(wire))
+         [] f.kind = "caught_up" -> f.to = after /\ Follows(after, Tail(wire))
+         [] OTHER                -> Follows(after, Tail(wire))
+InOrder  == \A c \in Clients : Follows(client[c].after, link[c].wire)        \* DEL-2, DEL-3
+Bounded  == \A c \in Clients : Len(link[c].wire) <= WireMax                  \* DEL-4
+Promised == \A c \in Clients :                                               \* DEL-5
+  (client[c].accepted \/ \E i \in 1..Len(link[c].wire) : link[c].wire[i].kind = "accepted") => log # <<>>
+OneMessage == \A i, j \in 1..Len(log) :                                      \* DEL-6
+  log[i].kind = "user_message" /\ log[j].kind = "user_message" => i = j
+
+IsComplete == log # <<>> /\ IsOver(log, 1)
+CatchUp  == IsComplete ~> (client[1].after = Len(log))                       \* DEL-3: an open cursor catches up
+DrainDone == (drain = "draining") ~> (\A c \in Clients : ~IsUp(c))            \* CONN-6
+=============================================================================

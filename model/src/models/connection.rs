@@ -1,0 +1,339 @@
+//! One connection: every input offered in every state, whatever its caller asked for. An observer who
+//! knows the rules and none of the machine's states judges what it orders.
+
+use quintet::kernel::{
+    connection::{
+        Asked, Cause, Connection, Effect, Effects, Fault, Gap, Input, Limits, Phase, Rejected, ServerFrame,
+        Timer, Unattached, Unverified,
+    },
+    ids::{Epoch, Offset, Timestamp, UserId},
+    ticket::Identity,
+};
+use stateright::{Model, Property};
+use std::fmt::Debug;
+use uuid::Uuid;
+
+/// The connection machine as a parameter; the default is the shipped one.
+pub trait ConnectionMachine: Debug + Send + Sync {
+    fn step(
+        &self,
+        connection: &mut Connection,
+        input: &Input,
+        effects: &mut Effects,
+    ) -> Result<(), Rejected> {
+        connection.step(input, effects)
+    }
+}
+
+#[derive(Debug)]
+pub struct ShippedConnection;
+
+impl ConnectionMachine for ShippedConnection {}
+
+#[derive(Clone, Debug)]
+pub struct ConnectionModel {
+    pub machine: &'static dyn ConnectionMachine,
+    /// Whether the upgrade request was authenticated, as user 1.
+    pub known: bool,
+    /// How far logs reach.
+    pub offset_max: u64,
+    pub limits: Limits,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Watched {
+    pub connection: Connection,
+    pub seen: Seen,
+}
+
+/// What an observer of the orders remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// Whose credential was accepted.
+    user: Option<u8>,
+    hello: bool,
+    /// Its cursor, as it said `hello`.
+    asked: Option<Asked>,
+    ready: bool,
+    caught_up: bool,
+    /// The head that `ready` named.
+    told_head: u64,
+    /// The last entry that went out.
+    sent: u64,
+    closed: Option<Cause>,
+    commands: u16,
+    unclear: u16,
+    pub broken: Option<&'static str>,
+}
+
+pub const LIMITS: Limits =
+    Limits { unclear_frames_max: 2, throttled_frames_max: 2, commands_max: 1, waiting_replies_max: 2 };
+
+const HERE: Epoch = Epoch(Uuid::from_u128(1));
+const ELSEWHERE: Epoch = Epoch(Uuid::from_u128(2));
+
+pub fn identity(user: u8) -> Identity {
+    let user_id = UserId::parse(if user == 1 { "u1" } else { "u2" }).expect("a short name is valid");
+    Identity { user_id, expires_at: Timestamp(9) }
+}
+
+fn user(identity: &Identity) -> u8 {
+    if identity.user_id.as_str() == "u1" { 1 } else { 2 }
+}
+
+impl ConnectionModel {
+    fn inputs(&self) -> Vec<Input> {
+        let mut inputs = vec![
+            Input::Renew,
+            Input::Ping,
+            Input::Command,
+            Input::Unclear,
+            Input::Throttled { retry_after_ms: 1 },
+            Input::Pong,
+            Input::Binary,
+            Input::NotUtf8,
+            Input::TooLong,
+            Input::Garbled,
+            Input::Verified(identity(1)),
+            Input::Verified(identity(2)),
+            Input::Unverified(Unverified::Refused),
+            Input::Unverified(Unverified::Unavailable),
+            Input::Unattached(Unattached::Unavailable),
+            Input::Unattached(Unattached::UserFull),
+            Input::Unattached(Unattached::ServiceFull),
+            Input::Outrun,
+            Input::Unreadable,
+            Input::Answered { reply: true },
+            Input::Answered { reply: false },
+            Input::Flushed,
+            Input::Drain { reconnect_after_ms: 1 },
+            Input::PeerClosed,
+            Input::Gone,
+        ];
+        inputs.extend(Timer::ALL.map(Input::Elapsed));
+        for after in 0..=self.offset_max + 1 {
+            for credential in [false, true] {
+                inputs.extend(
+                    [None, Some(HERE), Some(ELSEWHERE)].map(|epoch| Input::Hello {
+                        cursor: Asked { epoch, after: Offset(after) },
+                        credential,
+                    }),
+                );
+            }
+        }
+        for head in 0..=self.offset_max {
+            inputs.extend((0..=head).map(|trimmed| Input::Attached {
+                epoch: HERE,
+                trimmed: Offset(trimmed),
+                head: Offset(head),
+            }));
+            inputs.push(Input::Drained { head: Offset(head) });
+            inputs.extend((1..=head).map(|first| Input::Chunk { first: Offset(first), last: Offset(head) }));
+        }
+        inputs
+    }
+}
+
+impl Seen {
+    fn breaks(&mut self, rule: &'static str) {
+        self.broken = self.broken.or(Some(rule));
+    }
+
+    /// The order in which things come is the observer's whole knowledge.
+    fn see(&mut self, input: &Input, effect: &Effect, limits: &Limits) {
+        if self.closed.is_some() {
+            self.breaks("CONN-3");
+        }
+        match effect {
+            Effect::Attach(identity) => {
+                self.expect("CONN-1", self.hello);
+                // ISO-1: the machines that are attached are those of the credential that was accepted.
+                self.expect("ISO-1", self.user == Some(user(identity)));
+            }
+            Effect::Execute => {
+                self.commands += 1;
+                self.expect("CONN-1", self.ready && *input == Input::Command);
+                self.expect("DEL-4", self.commands <= limits.commands_max);
+            }
+            Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) => {
+                self.expect("CONN-2", !self.ready);
+                self.ready = true;
+                self.sent = resumed_after.0;
+                self.told_head = head.0;
+                self.expect_resumption(input, resumed_after.0, *gap);
+            }
+            Effect::Send(ServerFrame::CaughtUp { offset }) => {
+                self.expect("DEL-2", self.ready && !self.caught_up && offset.0 == self.sent);
+                self.expect("DEL-2", offset.0 == self.told_head);
+                self.caught_up = true;
+            }
+            Effect::Send(ServerFrame::Error { fault, .. }) => {
+                // Before `ready` only whoever is not (or not yet) let in hears of an error.
+                let early = matches!(
+                    fault,
+                    Fault::Unclear
+                        | Fault::BeforeHello
+                        | Fault::Unauthenticated
+                        | Fault::Unavailable
+                        | Fault::RateLimited { .. }
+                );
+                self.expect("CONN-2", self.ready || early);
+            }
+            Effect::Send(ServerFrame::Answer) => {
+                self.expect("DEL-7", *input == (Input::Answered { reply: true }))
+            }
+            Effect::Send(_) => self.expect("CONN-2", self.ready),
+            Effect::SendChunk => {
+                let Input::Chunk { first, last } = input else { return self.breaks("DEL-2") };
+                self.expect("CONN-2", self.ready);
+                self.expect("DEL-2", first.0 == self.sent + 1 && last >= first);
+                self.sent = last.0;
+            }
+            Effect::ReadOn { after, .. } => self.expect("DEL-2", after.0 == self.sent),
+            Effect::Close(cause) => self.closed = Some(*cause),
+            Effect::Verify
+            | Effect::Flush
+            | Effect::PingPeer
+            | Effect::Arm(_)
+            | Effect::Disarm(_)
+            | Effect::ExpireAt(_) => {}
+        }
+    }
+
+    /// DEL-3: it goes on right behind the cursor, or says what is missing.
+    fn expect_resumption(&mut self, input: &Input, resumed_after: u64, gap: Option<Gap>) {
+        let (Some(asked), Input::Attached { trimmed, head, .. }) = (self.asked, input) else {
+            return self.breaks("CONN-1");
+        };
+        let holds = match gap {
+            None => resumed_after == asked.after.0 && asked.epoch != Some(ELSEWHERE),
+            Some(gap) if asked.epoch == Some(ELSEWHERE) => resumed_after == trimmed.0 && gap.to == *trimmed,
+            Some(gap) if asked.after < *trimmed => {
+                resumed_after == trimmed.0 && gap.from == asked.after.next() && gap.to == *trimmed
+            }
+            Some(gap) => {
+                asked.after > *head
+                    && resumed_after == head.0
+                    && gap.from == head.next()
+                    && gap.to == asked.after
+            }
+        };
+        self.expect("DEL-3", holds && (trimmed.0..=head.0).contains(&resumed_after));
+    }
+
+    fn expect(&mut self, rule: &'static str, holds: bool) {
+        if !holds {
+            self.breaks(rule);
+        }
+    }
+}
+
+impl Model for ConnectionModel {
+    type State = Watched;
+    type Action = Input;
+
+    fn init_states(&self) -> Vec<Watched> {
+        let mut effects = Effects::new();
+        let connection = Connection::accept(self.known.then(|| identity(1)), self.limits, &mut effects);
+        let mut seen = Seen { user: self.known.then_some(1), ..Seen::default() };
+        for effect in &effects {
+            seen.see(&Input::Flushed, effect, &self.limits);
+        }
+        vec![Watched { connection, seen }]
+    }
+
+    fn actions(&self, _: &Watched, actions: &mut Vec<Input>) {
+        actions.extend(self.inputs());
+    }
+
+    fn next_state(&self, state: &Watched, input: Input) -> Option<Watched> {
+        if state.seen.broken.is_some() {
+            return None;
+        }
+        let mut next = state.clone();
+        let mut effects = Effects::new();
+        match self.machine.step(&mut next.connection, &input, &mut effects) {
+            Err(_) => {
+                let unchanged = next.connection == state.connection && effects.is_empty();
+                next.seen.expect("CONN-4", unchanged);
+            }
+            Ok(()) => {
+                let seen = &mut next.seen;
+                if state.connection.phase() == Phase::Handshaking && matches!(input, Input::Hello { .. }) {
+                    seen.hello = true;
+                    seen.asked = if let Input::Hello { cursor, .. } = input { Some(cursor) } else { None };
+                }
+                if let (Phase::Verifying, Input::Verified(identity)) = (state.connection.phase(), &input) {
+                    // AUTH-5: of two credentials both have to be of the same user.
+                    let same = seen.user.is_none_or(|known| known == user(identity));
+                    seen.user = if same { Some(user(identity)) } else { None };
+                }
+                let misunderstood = [Fault::Unclear, Fault::BeforeHello, Fault::SecondHello];
+                for effect in &effects {
+                    if matches!(effect, Effect::Send(ServerFrame::Error { fault, .. }) if misunderstood.contains(fault))
+                    {
+                        seen.unclear += 1;
+                        seen.expect("CONN-4", seen.unclear <= self.limits.unclear_frames_max);
+                    }
+                    seen.see(&input, effect, &self.limits);
+                }
+                if matches!(input, Input::Answered { .. } | Input::Verified(_) | Input::Unverified(_)) {
+                    seen.commands = seen.commands.saturating_sub(1);
+                }
+                if input == Input::Unclear && seen.unclear < self.limits.unclear_frames_max {
+                    // CONN-4: it is answered, changes nothing else, and the connection lives.
+                    let answered = matches!(effects.first(), Some(Effect::Send(ServerFrame::Error { .. })));
+                    seen.expect("CONN-4", answered && next.connection.phase() == state.connection.phase());
+                }
+                if input == Input::Elapsed(Timer::Expiry) {
+                    seen.expect("AUTH-3", seen.closed == Some(Cause::Expired));
+                }
+                let whose = next.connection.identity().map(user);
+                seen.expect("ISO-1", whose.is_none() || whose == seen.user);
+                let closed = matches!(next.connection.phase(), Phase::Closed(_));
+                seen.expect("CONN-3", closed == seen.closed.is_some());
+            }
+        }
+        (next != *state).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        type P = Property<ConnectionModel>;
+        fn kept(s: &Watched, rule: &str) -> bool {
+            s.seen.broken != Some(rule)
+        }
+        vec![
+            P::always("CONN-1 nothing has an effect before hello is accepted", |_, s| kept(s, "CONN-1")),
+            P::always("CONN-2 ready is the first frame of an open connection, once", |_, s| {
+                kept(s, "CONN-2")
+            }),
+            P::always("CONN-3 nothing follows the close, and there is one", |_, s| kept(s, "CONN-3")),
+            P::always(
+                "CONN-4 what is not understood is answered and changes nothing, up to the limit",
+                |_, s| kept(s, "CONN-4"),
+            ),
+            P::always("DEL-2 entries are contiguous, caught_up comes once", |_, s| kept(s, "DEL-2")),
+            P::always("DEL-3 it goes on behind the cursor, or says what is missing", |_, s| kept(s, "DEL-3")),
+            P::always("DEL-4 what is outstanding is bounded", |_, s| kept(s, "DEL-4")),
+            P::always("DEL-7 an answer answers something", |_, s| kept(s, "DEL-7")),
+            P::always("ISO-1 the connection is of the user whose credential was accepted", |_, s| {
+                kept(s, "ISO-1")
+            }),
+            P::always("AUTH-3 it does not outlive its credential", |_, s| kept(s, "AUTH-3")),
+            P::sometimes("it is live", |_, s| s.connection.phase() == Phase::Live),
+            P::sometimes("it leaves, with entries still to come", |_, s| {
+                s.connection.phase() == Phase::Leaving
+            }),
+            P::sometimes("it catches up after a gap", |_, s| {
+                s.seen.caught_up && s.seen.asked.is_some_and(|a| a.after.0 > s.seen.sent)
+            }),
+            P::sometimes("a command is under way", |_, s| s.seen.commands > 0),
+            P::sometimes("it expires", |_, s| s.seen.closed == Some(Cause::Expired)),
+            P::sometimes("it is closed for what nobody understands", |_, s| {
+                s.seen.closed == Some(Cause::TooManyUnclear)
+            }),
+            P::sometimes("it is closed for a hole", |_, s| s.seen.closed == Some(Cause::Discontinuous)),
+            P::sometimes("it does not read", |_, s| s.seen.closed == Some(Cause::Stalled)),
+        ]
+    }
+}

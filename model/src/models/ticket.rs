@@ -1,0 +1,261 @@
+//! Tickets: two users issue them, two connections on two nodes race to redeem them, guess, and come
+//! too late; time passes whenever it likes. The store is that of `src/gateway/tickets.rs`: it takes a
+//! ticket out before it looks at it, in one step. Its specification is `Ticket.tla`.
+
+use std::fmt::Debug;
+
+use quintet::kernel::{
+    ids::{Timestamp, UserId},
+    ticket::{AnyTicket, Identity, Lifetime, Ticket, TicketInput, Unissuable, Unredeemable},
+};
+use stateright::{Model, Property};
+
+/// The ticket's own part of a store, so that a defect can take its place.
+pub trait TicketMachine: Debug + Send + Sync {
+    fn issue(
+        &self,
+        issuer: Identity,
+        ttl_ms: Option<u64>,
+        lifetime: Lifetime,
+        at: Timestamp,
+    ) -> Result<AnyTicket, Unissuable> {
+        Ticket::issue(issuer, ttl_ms, lifetime, at).map(AnyTicket::Issued)
+    }
+
+    fn step(
+        &self,
+        ticket: AnyTicket,
+        input: TicketInput,
+        at: Timestamp,
+    ) -> (AnyTicket, Result<Option<Identity>, Unredeemable>) {
+        ticket.step(input, at)
+    }
+
+    /// A redemption that looks first and takes later, as two steps.
+    fn looks_first(&self) -> bool {
+        false
+    }
+
+    /// Whoever is asked about a ticket that is not there lets the caller in.
+    fn fails_open(&self) -> Option<Identity> {
+        None
+    }
+}
+
+#[derive(Debug)]
+pub struct ShippedTickets;
+
+impl TicketMachine for ShippedTickets {}
+
+#[derive(Clone, Debug)]
+pub struct TicketModel {
+    pub machine: &'static dyn TicketMachine,
+    /// How many tickets are issued, first of user 1, then of user 2, and so on in turns.
+    pub tickets: u8,
+    pub time_max: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TicketState {
+    pub now: u8,
+    pub tickets: Vec<Option<Slot>>,
+    pub seats: [Seat; 2],
+}
+
+/// A ticket, and what is known of its issue: what the rules are told by.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    pub ticket: AnyTicket,
+    pub issued: u8,
+    pub ttl: u8,
+    /// How many connections it has opened, never counted past two.
+    pub opened: u8,
+}
+
+/// One end that tries to connect.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Seat {
+    Free,
+    /// Only of a store that looks first: it saw that the ticket is good.
+    Looked {
+        ticket: u8,
+        identity: Identity,
+    },
+    Open {
+        ticket: u8,
+        identity: Identity,
+        at: u8,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TicketAction {
+    Tick,
+    Issue {
+        ticket: u8,
+        ttl: u8,
+    },
+    /// Of tickets that exist and such that never did.
+    Redeem {
+        seat: u8,
+        ticket: u8,
+    },
+    Lapse {
+        ticket: u8,
+    },
+    Close {
+        seat: u8,
+    },
+}
+
+/// What a ticket may live at most, and what is asked for: the limit, less, and more.
+pub const TTL_MAX: u8 = 2;
+/// When the credentials of user 1 and user 2 end: before and after a ticket of full length would.
+pub const CREDENTIAL_ENDS: [u8; 2] = [2, 9];
+
+pub fn owner(ticket: u8) -> usize {
+    usize::from((ticket - 1) % 2)
+}
+
+fn identity(user: usize) -> Identity {
+    let user_id = UserId::parse(["u1", "u2"][user]).expect("a short name is valid");
+    Identity { user_id, expires_at: Timestamp(CREDENTIAL_ENDS[user].into()) }
+}
+
+impl Slot {
+    fn good_until(&self, ticket: u8) -> u8 {
+        (self.issued + self.ttl).min(CREDENTIAL_ENDS[owner(ticket)])
+    }
+}
+
+impl TicketModel {
+    fn redeem(&self, state: &mut TicketState, seat: usize, number: u8) -> Option<()> {
+        let at = Timestamp(state.now.into());
+        let Some(slot) = state.tickets.get_mut(usize::from(number - 1)).and_then(Option::as_mut) else {
+            let identity = self.machine.fails_open()?;
+            state.seats[seat] = Seat::Open { ticket: number, identity, at: state.now };
+            return Some(());
+        };
+        match state.seats[seat].clone() {
+            Seat::Free if self.machine.looks_first() => {
+                let (_, Ok(Some(identity))) = self.machine.step(slot.ticket.clone(), TicketInput::Redeem, at)
+                else {
+                    return None;
+                };
+                state.seats[seat] = Seat::Looked { ticket: number, identity };
+            }
+            Seat::Looked { ticket, identity } if ticket == number => {
+                slot.ticket = self.machine.step(slot.ticket.clone(), TicketInput::Redeem, at).0;
+                slot.opened = (slot.opened + 1).min(2);
+                state.seats[seat] = Seat::Open { ticket, identity, at: state.now };
+            }
+            Seat::Free => {
+                let (ticket, yielded) = self.machine.step(slot.ticket.clone(), TicketInput::Redeem, at);
+                slot.ticket = ticket;
+                if let Ok(Some(identity)) = yielded {
+                    slot.opened = (slot.opened + 1).min(2);
+                    state.seats[seat] = Seat::Open { ticket: number, identity, at: state.now };
+                }
+            }
+            Seat::Looked { .. } | Seat::Open { .. } => return None,
+        }
+        Some(())
+    }
+}
+
+impl Model for TicketModel {
+    type State = TicketState;
+    type Action = TicketAction;
+
+    fn init_states(&self) -> Vec<TicketState> {
+        vec![TicketState {
+            now: 0,
+            tickets: vec![None; self.tickets.into()],
+            seats: [Seat::Free, Seat::Free],
+        }]
+    }
+
+    fn actions(&self, _: &TicketState, actions: &mut Vec<TicketAction>) {
+        use TicketAction as A;
+        actions.push(A::Tick);
+        for ticket in 1..=self.tickets + 1 {
+            actions.extend((0..=TTL_MAX + 1).map(|ttl| A::Issue { ticket, ttl }));
+            actions.extend([0, 1].map(|seat| A::Redeem { seat, ticket }));
+            actions.push(A::Lapse { ticket });
+        }
+        actions.extend([0, 1].map(|seat| A::Close { seat }));
+    }
+
+    fn next_state(&self, state: &TicketState, action: TicketAction) -> Option<TicketState> {
+        use TicketAction as A;
+        let mut next = state.clone();
+        let at = Timestamp(state.now.into());
+        match action {
+            A::Tick => next.now = (state.now < self.time_max).then_some(state.now + 1)?,
+            A::Issue { ticket, ttl } => {
+                let slot = next.tickets.get_mut(usize::from(ticket - 1)).filter(|slot| slot.is_none())?;
+                let lifetime = Lifetime { ttl_ms_default: 1, ttl_ms_max: TTL_MAX.into() };
+                let issued =
+                    self.machine.issue(identity(owner(ticket)), Some(ttl.into()), lifetime, at).ok()?;
+                *slot = Some(Slot { ticket: issued, issued: state.now, ttl, opened: 0 });
+            }
+            A::Redeem { seat, ticket } => self.redeem(&mut next, seat.into(), ticket)?,
+            A::Lapse { ticket } => {
+                let slot = next.tickets.get_mut(usize::from(ticket - 1))?.as_mut()?;
+                slot.ticket = self.machine.step(slot.ticket.clone(), TicketInput::Lapse, at).0;
+            }
+            A::Close { seat } => next.seats[usize::from(seat)] = Seat::Free,
+        }
+        (next != *state).then_some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        type P = Property<TicketModel>;
+        fn slots(s: &TicketState) -> impl Iterator<Item = (u8, &Slot)> {
+            (1..).zip(&s.tickets).filter_map(|(number, slot)| Some((number, slot.as_ref()?)))
+        }
+        fn open(s: &TicketState) -> impl Iterator<Item = (Option<&Slot>, u8, &Identity, u8)> {
+            s.seats.iter().filter_map(move |seat| match seat {
+                Seat::Open { ticket, identity, at } => Some((
+                    s.tickets.get(usize::from(*ticket - 1)).and_then(Option::as_ref),
+                    *ticket,
+                    identity,
+                    *at,
+                )),
+                Seat::Free | Seat::Looked { .. } => None,
+            })
+        }
+        vec![
+            P::always("AUTH-1 a ticket opens at most one connection", |_, s| {
+                slots(s).all(|(_, slot)| slot.opened <= 1)
+            }),
+            P::always("AUTH-2 it opens within its time, which is at most the limit", |_, s| {
+                open(s).all(|(slot, number, _, at)| slot.is_none_or(|slot| at < slot.good_until(number)))
+                    && slots(s).all(|(_, slot)| (1..=TTL_MAX).contains(&slot.ttl))
+            }),
+            P::always("AUTH-2 it carries its issuer's rights and no more", |_, s| {
+                open(s).all(|(_, number, got, _)| *got == identity(owner(number)))
+            }),
+            P::always("AUTH-2 only its redemption or the end of its time consumes it", |_, s| {
+                slots(s).all(|(number, slot)| match slot.ticket {
+                    AnyTicket::Issued(_) => slot.opened == 0,
+                    AnyTicket::Redeemed(_) => slot.opened >= 1,
+                    AnyTicket::Expired(_) => slot.opened == 0 && s.now >= slot.good_until(number),
+                })
+            }),
+            P::always("AUTH-5 what was never issued opens nothing", |_, s| {
+                open(s).all(|(slot, ..)| slot.is_some())
+            }),
+            P::sometimes("both tickets are open at once", |_, s| open(s).count() == 2),
+            P::sometimes("a ticket expires unused", |_, s| {
+                slots(s).any(|(_, slot)| matches!(slot.ticket, AnyTicket::Expired(_)))
+            }),
+            P::sometimes("the issuer's credential ends before the ticket's time", |_, s| {
+                slots(s).any(|(n, slot)| {
+                    slot.good_until(n) < slot.issued + slot.ttl
+                        && matches!(slot.ticket, AnyTicket::Redeemed(_))
+                })
+            }),
+        ]
+    }
+}
