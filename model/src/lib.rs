@@ -5,6 +5,7 @@
 //! - [`vocabulary`], [`ask`]: small names, and all that may be asked
 //! - [`law`], [`verdict`]: the contract as predicates over a log, and over one command to it
 //! - [`models`]: one environment each, as a stateright model
+//! - [`charts`]: the machines drawn and tabulated for people
 //! - [`graph`]: exhaustive exploration with the shortest path to whatever goes wrong
 //! - [`fair`]: leads-to under weak and strong fairness; [`liveness`]: what has to happen in the end
 //! - [`instances`]: what is checked, and how large it is
@@ -14,6 +15,7 @@
 //! - [`refine`]: the kernel's types as the specifications write them
 
 pub mod ask;
+pub mod charts;
 pub mod fair;
 pub mod graph;
 pub mod instances;
