@@ -194,6 +194,12 @@ struct Common {
     /// What is logged, as `info` or `warn,quintet::gateway=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// Hold live traffic against the rules; violations show in the metrics and the log
+    #[arg(long)]
+    conformance: bool,
+    /// Append a record of each transition to this file, for the checker of traces
+    #[arg(long, value_name = "FILE")]
+    trace: Option<String>,
     /// Any other setting by its name, as `user_connections_max=10`; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
@@ -263,7 +269,14 @@ impl Common {
             .set
             .iter()
             .map(|(name, value)| (format!("--set {name}"), name.clone(), Raw::Text(value.clone())));
-        set.chain(given(&named)).collect()
+        let conformance = self
+            .conformance
+            .then(|| ("--conformance".to_owned(), "conformance".to_owned(), Raw::Text("true".to_owned())));
+        let trace = self
+            .trace
+            .iter()
+            .map(|file| ("--trace".to_owned(), "trace_file".to_owned(), Raw::Text(file.clone())));
+        set.chain(given(&named)).chain(conformance).chain(trace).collect()
     }
 }
 

@@ -10,3 +10,4 @@ pub mod ops;
 pub mod runtime;
 pub mod user;
 pub mod wire;
+pub mod witness;

@@ -93,7 +93,7 @@ impl<'c> IndexCheck<'c> {
                     findings.violation("INDEX", offset, Some(run_id), what);
                 }
             }
-            Milestone::Completed { .. } | Milestone::Other => {}
+            Milestone::Completed { .. } | Milestone::Closed { .. } | Milestone::Other => {}
         }
         Ok(())
     }

@@ -16,9 +16,9 @@ pub(super) struct LogCheck {
     /// Accepted and not completed.
     runs: HashMap<String, RunCheck>,
     pub threads: HashMap<String, ThreadCheck>,
-    /// Digests of run ids that were accepted, and of message ids: an id is used once.
-    accepted: HashSet<u128>,
-    messages: HashSet<u128>,
+    /// Run ids that were accepted, and message ids: an id is used once.
+    accepted: Seen,
+    messages: Seen,
     /// A run that started although its thread had an active one: it must end with the next entry.
     passing: Option<(String, u64)>,
     last_at: u64,
@@ -51,20 +51,73 @@ pub(super) struct ThreadCheck {
 /// What the index must know, too.
 #[derive(Debug)]
 pub(super) enum Milestone {
-    Accepted { run_id: String, message_id: String, thread_id: String, agent_name: String, at: u64 },
-    Completed { run_id: String, accepted: u64, started: Option<u64>, status: String },
+    Accepted {
+        run_id: String,
+        message_id: String,
+        thread_id: String,
+        agent_name: String,
+        at: u64,
+    },
+    Completed {
+        run_id: String,
+        accepted: u64,
+        started: Option<u64>,
+        status: String,
+    },
+    /// A call closed that the client was to answer, or its agent.
+    Closed {
+        run_id: String,
+        by_client: bool,
+        status: String,
+    },
     Other,
+}
+
+/// Digests of ids: all of them, or the latest.
+#[derive(Debug)]
+struct Seen {
+    digests: HashSet<u128>,
+    /// In order of arrival; only if there is a bound.
+    order: VecDeque<u128>,
+    max: usize,
+}
+
+impl Seen {
+    fn new(max: usize) -> Self {
+        Self { digests: HashSet::new(), order: VecDeque::new(), max }
+    }
+
+    /// False if it was seen before.
+    fn insert(&mut self, digest: u128) -> bool {
+        let fresh = self.digests.insert(digest);
+        if fresh && self.max < usize::MAX {
+            self.order.push_back(digest);
+            if self.order.len() > self.max {
+                self.order.pop_front().map(|oldest| self.digests.remove(&oldest));
+            }
+        }
+        fresh
+    }
+
+    fn contains(&self, digest: u128) -> bool {
+        self.digests.contains(&digest)
+    }
 }
 
 impl LogCheck {
     pub fn new(user_id: &str, before: Before) -> Self {
+        Self::bounded(user_id, before, usize::MAX)
+    }
+
+    /// Remembers the latest `ids_max` messages and runs only, for a log without an end.
+    pub fn bounded(user_id: &str, before: Before, ids_max: usize) -> Self {
         Self {
             user_id: user_id.to_owned(),
             before,
             runs: HashMap::new(),
             threads: HashMap::new(),
-            accepted: HashSet::new(),
-            messages: HashSet::new(),
+            accepted: Seen::new(ids_max),
+            messages: Seen::new(ids_max),
             passing: None,
             last_at: 0,
             unreadable: 0,
@@ -161,7 +214,7 @@ impl LogCheck {
                 }
                 None => {
                     // RUN-5: nothing follows agent_completed. RUN-1: nothing comes before the message.
-                    let (rule, what) = if self.accepted.contains(&digest(&run_id)) {
+                    let (rule, what) = if self.accepted.contains(digest(&run_id)) {
                         ("RUN-5", "an event after agent_completed")
                     } else {
                         ("RUN-1", "an event of a run that no message caused")
@@ -186,7 +239,7 @@ impl LogCheck {
                 if thread.active.is_some() {
                     self.passing = Some((run_id, offset));
                 } else {
-                    if !first_waiting && self.accepted.contains(&digest(&run_id)) {
+                    if !first_waiting && self.accepted.contains(digest(&run_id)) {
                         let what = "the run starts before one of its thread that was accepted earlier";
                         findings.violation("RUN-8", offset, Some(&run_id), what);
                     }
@@ -204,8 +257,34 @@ impl LogCheck {
                 self.runs.remove(&run_id);
                 Milestone::Completed { run_id, accepted, started, status: end.status.to_string() }
             }
-            _ => Milestone::Other,
+            Event::Completed(done) => Milestone::Closed {
+                by_client: run.is_by_client(&done.call_id).unwrap_or(false),
+                run_id,
+                status: done.status.to_string(),
+            },
+            Event::Thinking(_) | Event::Executing(_) => Milestone::Other,
         }
+    }
+
+    /// From here on every run that comes was accepted in what is read.
+    pub fn all_known(&mut self) {
+        self.before = Before::Runs(HashMap::new());
+    }
+
+    /// Whether a run is accepted and not completed.
+    pub fn is_open(&self, run_id: &str) -> bool {
+        self.runs.contains_key(run_id)
+    }
+
+    /// Lets go of what is known of threads on which nothing is open.
+    pub fn forget_idle_threads(&mut self) {
+        self.threads.retain(|_, thread| thread.active.is_some() || !thread.waiting.is_empty());
+    }
+
+    /// How much is remembered: open runs, busy threads, ids.
+    #[cfg(test)]
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.runs.len(), self.threads.len(), self.accepted.order.len() + self.messages.order.len())
     }
 
     /// A run that was accepted in what retention has removed.
@@ -213,7 +292,7 @@ impl LogCheck {
         let run_id = &*head.run_id;
         let accepted = match &mut self.before {
             Before::Runs(runs) => runs.remove(run_id)?,
-            Before::Unknown if self.accepted.contains(&digest(run_id)) => return None,
+            Before::Unknown if self.accepted.contains(digest(run_id)) => return None,
             Before::Unknown => 0,
         };
         Some(RunCheck::cut(head, accepted))

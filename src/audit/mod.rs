@@ -8,7 +8,8 @@
 //!   rows ──▶ storage, chain ──▶ line ──▶ log: order, threads ──▶ run: its word ──▶ index agrees?
 //! ```
 //!
-//! - [`journal`]: the whole of one; [`evidence`]: a part of one, to be verified elsewhere
+//! - [`journal`]: the whole of one; [`evidence`]: a part of one, to be verified elsewhere; [`live`]: one
+//!   that is being written
 //! - [`line`]: what an entry says; [`run`], [`log`]: whether it may say so there; [`index`]
 //! - [`report`]: what was found
 
@@ -16,6 +17,7 @@ mod evidence;
 mod index;
 mod journal;
 mod line;
+pub mod live;
 mod log;
 mod report;
 mod run;

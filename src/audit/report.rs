@@ -59,6 +59,10 @@ impl Report {
         &self.violations
     }
 
+    pub(super) fn take_violations(self) -> Vec<Violation> {
+        self.violations
+    }
+
     /// Whether the journal keeps every rule that was checked.
     pub fn is_clean(&self) -> bool {
         self.violations_total == 0

@@ -174,6 +174,11 @@ impl RunCheck {
         }
     }
 
+    /// Whether a call is the client's to answer; `None` if the run did not open it in what is known.
+    pub fn is_by_client(&self, call_id: &str) -> Option<bool> {
+        self.calls.get(call_id).map(|call| call.by_client)
+    }
+
     /// What is left of a run that has not ended.
     pub fn unfinished(&self, user_id: &str) -> Unfinished {
         let open = self.calls.values().filter(|call| call.open);

@@ -17,6 +17,7 @@ use crate::{
     },
     kernel::ticket::Unredeemable,
     runtime::clock,
+    witness::Witness,
 };
 
 /// Decides whom a credential stands for. Cloning shares it.
@@ -29,6 +30,7 @@ struct Inner {
     policy: ClaimsPolicy,
     token_bytes_max: usize,
     tickets: Tickets,
+    witness: Witness,
 }
 
 /// Where the keys are that verify tokens.
@@ -70,9 +72,9 @@ impl AuthError {
 }
 
 impl Auth {
-    pub fn new(keys: Keys, policy: ClaimsPolicy, limits: &GatewayLimits) -> Self {
+    pub fn new(keys: Keys, policy: ClaimsPolicy, limits: &GatewayLimits, witness: Witness) -> Self {
         let tickets = Tickets::new(limits.tickets());
-        Self(Arc::new(Inner { keys, policy, token_bytes_max: limits.token_bytes_max, tickets }))
+        Self(Arc::new(Inner { keys, policy, token_bytes_max: limits.token_bytes_max, tickets, witness }))
     }
 
     /// The identity that a bearer token proves now.
@@ -82,7 +84,9 @@ impl Auth {
 
     /// The identity of a ticket's issuer, once: the ticket is consumed (AUTH-1, AUTH-2).
     pub async fn ticket(&self, ticket: &str) -> Result<Identity, AuthError> {
-        let redeemed = self.0.tickets.redeem(ticket, clock::now());
+        let at = clock::now();
+        let redeemed = self.0.tickets.redeem(ticket, at);
+        self.0.witness.redeemed(ticket, &redeemed, at);
         if redeemed.is_ok() {
             metrics::counter!("quintet_tickets_redeemed_total").increment(1);
         }
@@ -93,7 +97,9 @@ impl Auth {
     pub fn issue_ticket(&self, issuer: &Identity, ttl_ms: Option<u64>) -> Result<IssuedTicket, IssueError> {
         let mut bits = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut bits).map_err(|_| IssueError::NoRandomness)?;
-        let issued = self.0.tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, clock::now())?;
+        let at = clock::now();
+        let issued = self.0.tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, at)?;
+        self.0.witness.issued(&issued.text, issuer, issued.expires_at, at);
         metrics::counter!("quintet_tickets_issued_total").increment(1);
         Ok(issued)
     }

@@ -12,6 +12,7 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::{
     Gateway,
@@ -27,12 +28,13 @@ use crate::{
     journal::Lines,
     kernel::{
         connection::{self, Gap, Resumption},
-        ids::{Epoch, Offset},
+        ids::{ConnectionId, Epoch, Offset},
         ticket::Identity,
     },
     runtime::clock,
     user::{cursor::ReadError, factory::User},
     wire::{codes::ErrorCode, event_id::EventId},
+    witness::{ConnectionWitness, Resumed},
 };
 
 #[derive(Deserialize)]
@@ -62,6 +64,10 @@ pub async fn stream(
     let Resumption { resumed_after, gap } = Resumption::of(asked, epoch, extent.trimmed, extent.head);
     let mut reader = Reader::new(cursor, &gateway.limits);
     reader.read_on(resumed_after, WHATEVER_COMES);
+    let mut witness = gateway.factory.witness().connection(ConnectionId(Uuid::now_v7()));
+    witness.belongs_to(user.witness());
+    let told = Resumed::new(epoch, resumed_after, extent.head, gap);
+    witness.resumes(user.user_id(), asked, told);
 
     let mut first = BytesMut::new();
     push_fields(&mut first, format_args!("retry: {}\n\n", gateway.limits.reconnect_after_ms));
@@ -76,6 +82,7 @@ pub async fn stream(
         identity,
         heartbeat: Duration::from_millis(gateway.limits.heartbeat_ms),
         drain: gateway.drain.clone(),
+        witness,
         _user: user,
         _admission: admission,
     };
@@ -99,6 +106,7 @@ struct Events {
     identity: Identity,
     heartbeat: Duration,
     drain: Drain,
+    witness: ConnectionWitness,
     _user: User,
     _admission: Admission,
 }
@@ -117,6 +125,7 @@ impl Events {
                 Ok(lines) => {
                     metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
                     self.sent = lines.last();
+                    lines.iter().for_each(|(_, line)| self.witness.streams(&line));
                     let mut bytes = BytesMut::new();
                     push_entries(&mut bytes, self.epoch, &lines);
                     self.reader.read_on(self.sent, WHATEVER_COMES);
@@ -126,6 +135,7 @@ impl Events {
                 Err(ReadError::Gap(gap)) => {
                     let mut bytes = BytesMut::new();
                     self.sent = gap.to;
+                    self.witness.passes_over(gap.from, gap.to);
                     push_gap(&mut bytes, self.epoch, self.sent, Gap { from: gap.from, to: gap.to });
                     self.reader.read_on(self.sent, WHATEVER_COMES);
                     Some(bytes.freeze())

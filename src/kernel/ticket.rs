@@ -11,10 +11,12 @@
 //! at most its time and never longer than the credential of its issuer, carries exactly the issuer's
 //! identity, and nothing but its redemption consumes it (AUTH-2).
 
+use serde::{Deserialize, Serialize};
+
 use super::ids::{Timestamp, UserId};
 
 /// Whom a credential stands for, and from when on it does no longer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     pub user_id: UserId,
     /// The first moment at which the credential is not accepted any more (AUTH-3).

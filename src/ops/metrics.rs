@@ -57,6 +57,12 @@ pub const METRICS: &[Metric] = &[
     counter("quintet_entries_appended_total", "Entries appended to the journal."),
     counter("quintet_batches_appended_total", "Batches appended to the journal."),
     counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
+    counter(
+        "quintet_conformance_violations_total",
+        "Rules that live traffic did not keep, by `rule`; only with `conformance`. Anything but 0 is a fault of ours.",
+    ),
+    counter("quintet_trace_records_total", "Records written to the trace; only with `trace_file`."),
+    counter("quintet_trace_lost_total", "Records that the trace has lost; only with `trace_file`."),
     counter("quintet_agent_failures_total", "Runs that their agent did not complete, by `reason`."),
     counter("quintet_entries_sent_total", "Entries handed to connections."),
     counter("quintet_connection_closes_total", "Connections closed, by the close `code`."),

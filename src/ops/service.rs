@@ -38,6 +38,7 @@ use crate::{
     runtime::{clock, tasks::Tasks},
     user::{agents::SharedAgents, factory::Factory},
     wire::http::AgentInfo,
+    witness::{Witness, record::DrainStage, trace::Trace},
 };
 
 /// Whom the service is for.
@@ -109,6 +110,12 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    #[error("trace_file: {} cannot be written", .path.display())]
+    Trace {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error(transparent)]
     DevLogin(#[from] DevLoginError),
     #[error(transparent)]
@@ -121,9 +128,12 @@ impl StartError {
     /// Whether the operator has to change a setting: exit code 2, otherwise 1.
     pub fn is_configuration(&self) -> bool {
         match self {
-            Self::Config(_) | Self::KeyFile { .. } | Self::Key { .. } | Self::Jwks(_) | Self::Origin(_) => {
-                true
-            }
+            Self::Config(_)
+            | Self::KeyFile { .. }
+            | Self::Key { .. }
+            | Self::Jwks(_)
+            | Self::Origin(_)
+            | Self::Trace { .. } => true,
             Self::Listen { .. } | Self::DevLogin(_) | Self::Metrics(_) | Self::Recovery(_) => false,
         }
     }
@@ -173,7 +183,8 @@ where
     let admin_listen = address("admin_listen", settings.admin_listen, admin.local_addr())?;
     let Parts { journal, agents, described } = parts;
 
-    let factory = Factory::new(journal.clone(), agents, settings.user_limits());
+    let witness = witness(settings, &*journal)?;
+    let factory = Factory::watched(journal.clone(), agents, settings.user_limits(), witness);
     factory.recover().await.map_err(StartError::Recovery)?;
 
     let public = Tasks::default();
@@ -214,6 +225,15 @@ where
     Ok(Running { listen, admin_listen, gateway, public, _background: background })
 }
 
+/// Whoever is to watch this process, if anybody is.
+fn witness(settings: &Settings, journal: &dyn Journal) -> Result<Witness, StartError> {
+    let trace = settings
+        .trace_file
+        .as_ref()
+        .map(|path| Trace::to_file(path).map_err(|source| StartError::Trace { path: path.clone(), source }));
+    Ok(Witness::new(settings.conformance, trace.transpose()?, journal.epoch(), &settings.kernel))
+}
+
 fn gateway(
     mode: Mode,
     settings: &Settings,
@@ -237,10 +257,11 @@ fn gateway(
             (Keys::Fixed(Box::new(key)), listed.and(Origins::of_loopback(listen)), Some(Arc::new(login)))
         }
     };
+    let auth = Auth::new(keys, policy, &limits, factory.witness().clone());
     Ok(Gateway {
         factory,
         agents: described.into(),
-        auth: Auth::new(keys, policy, &limits),
+        auth,
         origins: Arc::new(origins),
         admit: Admit::new(limits),
         drain: Drain::default(),
@@ -295,18 +316,24 @@ impl Running {
     pub async fn drain(&self) -> Drained {
         let limits = self.gateway.limits;
         tracing::info!(live_users = self.gateway.factory.live_users(), "draining");
+        let witness = self.gateway.factory.witness();
         self.gateway.drain.advance(Stage::Draining);
         self.gateway.factory.drain();
+        witness.drains(DrainStage::Draining);
         let rest = Duration::from_millis(limits.drain_wait_ms_max);
         let runs_at_rest = tokio::time::timeout(rest, self.gateway.factory.comes_to_rest()).await.is_ok();
 
         self.gateway.factory.rest();
+        witness.drains(DrainStage::Rest);
         self.gateway.drain.advance(Stage::Closing);
         // Each connection takes no longer than these two; one that does not keep to it is left behind.
         let close = Duration::from_millis(limits.leave_wait_ms_max + limits.close_wait_ms_max) + LATE_MAX;
         let connections_closed = tokio::time::timeout(close, self.public.finished()).await.is_ok();
         let drained = Drained { runs_at_rest, connections_closed };
         tracing::info!(runs_at_rest, connections_closed, "drained");
+        if tokio::time::timeout(LATE_MAX, witness.stops()).await.is_err() {
+            tracing::warn!("the end of the trace is not written yet");
+        }
         drained
     }
 

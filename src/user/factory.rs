@@ -33,6 +33,7 @@ use crate::{
         user::{OnBusy, Receipt, Refusal},
     },
     runtime::tasks::Tasks,
+    witness::{UserWitness, Witness},
 };
 
 /// The bounds of one user's machines.
@@ -64,6 +65,7 @@ pub struct Shared {
     tasks: Tasks,
     draining: AtomicBool,
     resting: AtomicBool,
+    witness: Witness,
     pub(super) agents: SharedAgents,
     pub(super) limits: UserLimits,
     pub(super) moving: Moving,
@@ -119,6 +121,7 @@ pub struct Machines {
     shared: Arc<Shared>,
     user_id: UserId,
     log: Arc<dyn Log>,
+    witness: UserWitness,
     tail: Arc<Tail>,
     requests: mpsc::Sender<Request>,
     /// Taken by the first request: a user who only listens needs no hub.
@@ -129,30 +132,41 @@ pub struct Machines {
 
 impl Machines {
     fn new(shared: Arc<Shared>, user_id: UserId) -> Self {
-        let log = shared.journal.log(&user_id);
+        let (log, witness) = shared.witness.log(&user_id, shared.journal.log(&user_id));
         let tail = Arc::new(Tail::new(shared.limits.tail));
         let (to_requests, requests) = mpsc::channel(shared.limits.hub.hub_requests_max);
         let gone = CancellationToken::new();
         let seat = Mutex::new(Some(Seat { requests, gone: gone.clone() }));
-        Self { shared, user_id, log, tail, requests: to_requests, seat, _gone: gone.drop_guard() }
+        Self { shared, user_id, log, witness, tail, requests: to_requests, seat, _gone: gone.drop_guard() }
     }
 
     fn wake(&self) {
         let Some(seat) = self.seat.lock().take() else { return };
-        let hub =
-            Hub::new(self.shared.clone(), self.user_id.clone(), self.log.clone(), self.tail.clone(), seat);
+        let (log, witness) = (self.log.clone(), self.witness.clone());
+        let hub = Hub::new(self.shared.clone(), self.user_id.clone(), log, witness, self.tail.clone(), seat);
         self.shared.tasks.spawn(hub.run());
     }
 }
 
 impl Factory {
     pub fn new(journal: Arc<dyn Journal>, agents: SharedAgents, limits: UserLimits) -> Self {
+        Self::watched(journal, agents, limits, Witness::off())
+    }
+
+    /// A factory whose users' logs somebody watches.
+    pub fn watched(
+        journal: Arc<dyn Journal>,
+        agents: SharedAgents,
+        limits: UserLimits,
+        witness: Witness,
+    ) -> Self {
         Self(Arc::new(Shared {
             journal,
             registry: Registry::new(),
             tasks: Tasks::default(),
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
+            witness,
             agents,
             limits,
             moving: Moving(watch::Sender::default()),
@@ -182,6 +196,11 @@ impl Factory {
 
     pub fn limits(&self) -> &UserLimits {
         &self.0.limits
+    }
+
+    /// Whoever watches this process.
+    pub fn witness(&self) -> &Witness {
+        &self.0.witness
     }
 
     /// From here on no message is accepted (`Unaccepted::Draining`); runs go on (CONN-6).
@@ -341,6 +360,11 @@ impl User {
             }
         }
         Ok(found)
+    }
+
+    /// Whoever watches this user's machines.
+    pub fn witness(&self) -> &UserWitness {
+        &self.0.witness
     }
 
     pub(super) fn log(&self) -> &Arc<dyn Log> {

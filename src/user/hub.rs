@@ -43,6 +43,7 @@ use crate::{
         user::{Command, UserState},
     },
     runtime::clock,
+    witness::{UserWitness, record::Outcome},
 };
 
 crate::limits! {
@@ -70,6 +71,7 @@ pub struct Seat {
 pub struct Hub {
     shared: Arc<Shared>,
     log: Arc<dyn Log>,
+    witness: UserWitness,
     tail: Arc<Tail>,
     user_id: UserId,
     requests: mpsc::Receiver<Request>,
@@ -117,13 +119,21 @@ enum Input {
 }
 
 impl Hub {
-    pub fn new(shared: Arc<Shared>, user_id: UserId, log: Arc<dyn Log>, tail: Arc<Tail>, seat: Seat) -> Self {
+    pub fn new(
+        shared: Arc<Shared>,
+        user_id: UserId,
+        log: Arc<dyn Log>,
+        witness: UserWitness,
+        tail: Arc<Tail>,
+        seat: Seat,
+    ) -> Self {
         let (to_orders, orders) = mpsc::channel(shared.limits.hub.hub_orders_max);
         let (to_abandoned, abandoned) = mpsc::channel(2 * shared.limits.kernel.open_runs_max);
         let deadlines = Deadlines::new(shared.limits.deadlines);
         Self {
             shared,
             log,
+            witness,
             tail,
             user_id,
             requests: seat.requests,
@@ -259,11 +269,14 @@ impl Hub {
     /// Makes the batch durable, then tells everyone whom it concerns (DEL-1).
     async fn commit(&mut self, decided: Decided) {
         let Decided { entries, lines, effects, promises, lease } = decided;
-        if self.state.is_none() {
+        let Some(head) = self.state.as_ref().map(UserState::head) else {
+            self.witness.settled(Offset(lines.first().0 - 1), Outcome::Forgotten);
             self.lose(promises, lease);
             return;
-        }
-        if !entries.is_empty() {
+        };
+        if entries.is_empty() {
+            self.witness.settled(head, Outcome::Nothing);
+        } else {
             let count = entries.len() as u64;
             let expected = Offset(lines.first().0 - 1);
             let appended = self.log.append(Batch { expected, entries, lines: lines.clone() }).await;

@@ -13,7 +13,7 @@ use crate::{
     client::Client,
     crowd::{Crowd, Phase},
     http,
-    process::{Addresses, Process, dev},
+    process::{Addresses, Process, watched},
     stage::{Stage, setting},
     verdict::{Tally, Weather, judge},
     wish::Wish,
@@ -56,7 +56,7 @@ async fn nothing_accepted_is_lost_whenever_the_service_is_killed() {
     let stage = Stage::new("crash campaign");
     let folder = TempDir::new().unwrap();
     let crowd = Crowd::new(&stage, users as usize, Wish::any);
-    let tally = kill_and_judge(&stage, &crowd, kills, || dev(folder.path())).await;
+    let tally = kill_and_judge(&stage, &crowd, kills, || watched(folder.path())).await;
     audit(&stage, folder.path());
 
     eprintln!("{kills} kills, {users} users: {tally:?}");

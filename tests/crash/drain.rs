@@ -13,7 +13,7 @@ use crate::{
     client::{Client, Ended},
     crowd::{Crowd, Phase},
     http,
-    process::{Addresses, Process, dev},
+    process::{Addresses, Process, watched},
     stage::{Stage, setting},
     verdict::{Weather, judge},
     wish::{Expect, ExpectedCall, Wish},
@@ -31,7 +31,7 @@ async fn conn_6_rolling_restarts_under_load_lose_and_repeat_nothing() {
     let storm = async {
         let mut rng = stage.rng(0);
         for _ in 0..restarts {
-            let process = Process::start(dev(folder.path()), stage.lines());
+            let process = Process::start(watched(folder.path()), stage.lines());
             crowd.place.send_replace(Some(process.ready(&stage).await));
             stage.soon("load", crowd.hears(rng.random_range(1..600))).await;
             process.signal(Signal::TERM);
@@ -42,7 +42,7 @@ async fn conn_6_rolling_restarts_under_load_lose_and_repeat_nothing() {
             }
             stage.look();
         }
-        let process = Process::start(dev(folder.path()), stage.lines());
+        let process = Process::start(watched(folder.path()), stage.lines());
         crowd.place.send_replace(Some(process.ready(&stage).await));
         crowd.phase.send_replace(Phase::Finish);
         process
@@ -80,7 +80,7 @@ impl Scene {
     }
 
     async fn serve(&self) -> (Process, Addresses, Client) {
-        self.serve_by(dev(self.folder.path())).await
+        self.serve_by(watched(self.folder.path())).await
     }
 
     async fn serve_by(&self, command: Command) -> (Process, Addresses, Client) {
@@ -239,7 +239,7 @@ async fn a_second_signal_stops_at_once_and_loses_nothing() {
 
 /// A service that gives its runs next to no time.
 fn impatient(folder: &Path) -> Command {
-    let mut command = dev(folder);
+    let mut command = watched(folder);
     command.args(["--set", "drain_wait_ms_max=100"]);
     command
 }

@@ -36,6 +36,18 @@ pub fn dev(folder: &Path) -> Command {
     command
 }
 
+/// The same, watching itself; and its transitions go into `TRACE_FOLDER`, if that is set, whatever
+/// becomes of the process: see `docs/model/traces.md`.
+pub fn watched(folder: &Path) -> Command {
+    let mut command = dev(folder);
+    command.arg("--conformance");
+    if let Some(traces) = std::env::var_os("TRACE_FOLDER") {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        command.arg("--trace").arg(Path::new(&traces).join(format!("crash-{name}.jsonl")));
+    }
+    command
+}
+
 impl Process {
     pub fn start(mut command: Command, lines: Lines) -> Self {
         // The service refuses settings that it does not know, and the campaign's are none of its.

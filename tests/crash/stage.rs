@@ -28,9 +28,9 @@ pub struct Stage {
     findings: Rc<RefCell<Vec<String>>>,
 }
 
-/// The last lines that the service wrote to stderr.
+/// The last lines that the service wrote to stderr, and those in which it accuses itself.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<Mutex<VecDeque<String>>>);
+pub struct Lines(Arc<Mutex<VecDeque<String>>>, Arc<Mutex<Vec<String>>>);
 
 impl Stage {
     /// Takes the seed from `QUINTET_CAMPAIGN_SEED`, or any.
@@ -60,6 +60,9 @@ impl Stage {
 
     /// Ends the test if anything was found.
     pub fn look(&self) {
+        for line in std::mem::take(&mut *self.lines.1.lock().unwrap()) {
+            self.found(format!("the service breaks a rule in its own eyes: {line}"));
+        }
         if self.count() > 0 {
             self.fail("the contract is broken");
         }
@@ -94,6 +97,9 @@ impl Stage {
 
 impl Lines {
     pub fn push(&self, line: String) {
+        if line.contains("conformance: a ") {
+            self.1.lock().unwrap().push(line.clone());
+        }
         let mut lines = self.0.lock().unwrap();
         if lines.len() == LINES_MAX {
             lines.pop_front();

@@ -2,7 +2,11 @@
 
 use std::{
     future::Future,
-    sync::{Arc, LazyLock},
+    path::PathBuf,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,7 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, Request, Response};
 use quintet::{
     gateway::limits::GatewayLimits,
-    journal::memory::MemoryJournal,
+    journal::{Journal, memory::MemoryJournal},
     kernel::{
         entry::{By, Call, CallResult, Thought, ThoughtKind},
         ids::{AgentName, CallId, Timestamp, ToolName, UserId},
@@ -20,6 +24,7 @@ use quintet::{
     },
     ops::{
         config::Settings,
+        metrics,
         service::{self, Mode, Parts, Running},
     },
     runtime::clock,
@@ -90,12 +95,23 @@ impl Service {
     }
 
     pub async fn with(gateway: GatewayLimits) -> Self {
-        let any_port = "127.0.0.1:0".parse().unwrap();
-        let settings = Settings { listen: any_port, admin_listen: any_port, gateway, ..Settings::default() };
-        let (to_stage, stage) = mpsc::unbounded_channel();
         let journal = Arc::new(MemoryJournal::default());
-        let parts =
-            Parts { journal: journal.clone(), agents: Arc::new(Puppets(to_stage)), described: Vec::new() };
+        Self::on(journal.clone(), journal, gateway).await
+    }
+
+    /// A service on `used`, which may be `journal` behind something else. It watches itself.
+    pub async fn on(used: Arc<dyn Journal>, journal: Arc<MemoryJournal>, gateway: GatewayLimits) -> Self {
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        let settings = Settings {
+            listen: any_port,
+            admin_listen: any_port,
+            gateway,
+            conformance: true,
+            trace_file: trace_file(),
+            ..Settings::default()
+        };
+        let (to_stage, stage) = mpsc::unbounded_channel();
+        let parts = Parts { journal: used, agents: Arc::new(Puppets(to_stage)), described: Vec::new() };
         let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
         Self { running, journal, stage }
     }
@@ -183,6 +199,25 @@ impl Service {
         say(&run.port, text).await;
         succeed(&run.port).await;
     }
+}
+
+/// Where this service writes its trace, if anybody asked for one: see `docs/model/traces.md`.
+fn trace_file() -> Option<PathBuf> {
+    static SERVICES: AtomicUsize = AtomicUsize::new(0);
+    let folder = PathBuf::from(std::env::var_os("TRACE_FOLDER")?);
+    let (process, service) = (std::process::id(), SERVICES.fetch_add(1, Ordering::Relaxed));
+    Some(folder.join(format!("gateway-{process}-{service}.jsonl")))
+}
+
+/// How often live traffic was found to break a rule in this process: by rule, those that were.
+pub fn violations() -> Vec<(String, u64)> {
+    let rendered = metrics::recorder().unwrap().render();
+    let found = rendered.lines().filter_map(|line| {
+        let (rule, count) =
+            line.strip_prefix("quintet_conformance_violations_total{rule=\"")?.split_once("\"} ")?;
+        Some((rule.to_owned(), count.parse().unwrap()))
+    });
+    found.filter(|(_, count)| *count > 0).collect()
 }
 
 pub fn http_client() -> reqwest::Client {

@@ -5,6 +5,7 @@
 //! does not come within [`harness::PATIENCE`] is a failure.
 
 mod bodies;
+mod conformance;
 mod contract;
 mod delivery;
 mod doors;

@@ -14,6 +14,7 @@ use crate::{
         token::{ClaimsPolicy, TokenError},
     },
     runtime::{clock, tasks::Tasks},
+    witness::Witness,
 };
 
 /// An issuer on loopback: what it answers can be changed, what it was asked is counted.
@@ -173,7 +174,7 @@ async fn auth_5_a_good_token_is_nobody_while_its_key_cannot_be_fetched() {
     header.kid = Some("a".into());
     let token = jsonwebtoken::encode(&header, &claims, &signing).unwrap();
     let issuer = Issuer::start(json!([jwk])).await;
-    let auth = |set| Auth::new(Keys::Set(Box::new(set)), ClaimsPolicy::default(), &EAGER);
+    let auth = |set| Auth::new(Keys::Set(Box::new(set)), ClaimsPolicy::default(), &EAGER, Witness::off());
     assert!(auth(issuer.set(EAGER)).bearer(&token).await.is_ok());
     issuer.says(500, "");
     assert_eq!(auth(issuer.set(EAGER)).bearer(&token).await, Err(AuthError::Unavailable));
@@ -183,7 +184,8 @@ async fn auth_5_a_good_token_is_nobody_while_its_key_cannot_be_fetched() {
 async fn a_token_is_verified_with_the_key_that_it_names() {
     let (jwk, signing) = pair(Some("ed"));
     let issuer = Issuer::start(json!([rsa("other"), jwk])).await;
-    let auth = Auth::new(Keys::Set(Box::new(issuer.set(EAGER))), ClaimsPolicy::default(), &EAGER);
+    let keys = Keys::Set(Box::new(issuer.set(EAGER)));
+    let auth = Auth::new(keys, ClaimsPolicy::default(), &EAGER, Witness::off());
     let token = |kid: Option<&str>| {
         let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
         header.kid = kid.map(str::to_owned);

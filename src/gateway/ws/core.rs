@@ -27,6 +27,7 @@ use crate::{
         codes::{CloseCode, ErrorCode},
         server,
     },
+    witness::ConnectionWitness,
 };
 
 pub struct Core {
@@ -34,6 +35,7 @@ pub struct Core {
     pub connection_id: ConnectionId,
     machine: Connection,
     effects: Effects,
+    pub witness: ConnectionWitness,
     socket: Socket,
     flushing: bool,
     timers: Timers,
@@ -80,11 +82,14 @@ impl Core {
     ) -> Self {
         let mut effects = Effects::new();
         let counted = known.as_ref().map(|identity| identity.user_id.clone());
-        let machine = Connection::accept(known, gateway.limits.connection(), &mut effects);
+        let mut witness = gateway.factory.witness().connection(connection_id);
+        let machine = Connection::accept(known.clone(), gateway.limits.connection(), &mut effects);
+        witness.accepted(known.as_ref(), &effects);
         Self {
             connection_id,
             machine,
             effects,
+            witness,
             socket: Socket::new(upgraded, &gateway.limits).await,
             flushing: false,
             timers: Timers::new(gateway.limits),
@@ -112,8 +117,10 @@ impl Core {
     }
 
     pub fn step(&mut self, input: &Input) {
-        let from = self.machine.phase();
-        match self.machine.step(input, &mut self.effects) {
+        let (from, before) = (self.machine.phase(), self.effects.len());
+        let stepped = self.machine.step(input, &mut self.effects);
+        self.witness.stepped(input, &self.effects[before..], stepped.is_err());
+        match stepped {
             Ok(()) => {
                 let to = self.machine.phase();
                 if from != to {
@@ -318,6 +325,7 @@ impl Core {
     }
 
     pub fn send_text(&mut self, text: Utf8Bytes) {
+        self.witness.sends(&text);
         self.sent(|socket| socket.send(text));
     }
 
@@ -364,8 +372,9 @@ impl Core {
     }
 
     /// Ends it all: the close frame, some time for the peer to hear it, and the socket is gone.
-    pub async fn close(self, cause: Cause) {
+    pub async fn close(mut self, cause: Cause) {
         let code = CloseCode::from(cause);
+        self.witness.closes(code.number());
         metrics::counter!("quintet_connection_closes_total", "code" => code.number().to_string())
             .increment(1);
         tracing::info!(?cause, code = code.number(), "connection closed");

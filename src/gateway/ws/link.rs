@@ -155,6 +155,7 @@ impl Link<Greeting> {
         let Attachment { user, reader, extent, admission } = attachment;
         let epoch = self.core.gateway.factory.epoch();
         self.core.count_for(user.user_id().clone());
+        self.core.witness.belongs_to(user.witness());
         self.core.step(&Input::Attached { epoch, trimmed: extent.trimmed, head: extent.head });
         let phase = Authenticated {
             user,
@@ -261,6 +262,7 @@ impl Link<Authenticated> {
             })?;
             self.core.send_text(text);
         }
+        self.core.witness.sent_chunk();
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What a connection orders its caller to do.
 
+use serde::{Deserialize, Serialize};
+
 use super::resume::Gap;
 use crate::kernel::{
     ids::{Offset, Timestamp},
@@ -10,7 +12,8 @@ use crate::kernel::{
 pub type Effects = Vec<Effect>;
 
 /// One order. What it does not carry (texts, bytes, answers) belongs to the input it answers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Look at the credential of the frame at hand; ends in `Verified` or `Unverified`.
     Verify,
@@ -42,7 +45,8 @@ pub enum Effect {
 }
 
 /// A frame to the client; answers to its commands are the caller's to write.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ServerFrame {
     Ready {
         resumed_after: Offset,
@@ -68,7 +72,8 @@ pub enum ServerFrame {
 }
 
 /// What an `error` frame of the connection itself is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The frame at hand cannot be understood (CONN-4).
     Unclear,
@@ -86,7 +91,8 @@ pub enum Fault {
 }
 
 /// What may run out. How long each takes is the caller's setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Timer {
     /// For the client to say `hello`.
     Hello,
@@ -117,7 +123,8 @@ impl Timer {
 }
 
 /// Why a connection closed. `wire::CloseCode` gives each its code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     PeerClosed,
     Gone,

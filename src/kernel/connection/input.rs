@@ -1,5 +1,7 @@
 //! What can happen to a connection.
 
+use serde::{Deserialize, Serialize};
+
 use super::effect::Timer;
 use crate::kernel::{
     ids::{Epoch, Offset},
@@ -8,7 +10,8 @@ use crate::kernel::{
 
 /// Something happened. Inputs are taken one at a time; what belongs to one (the text of a frame, the
 /// bytes of a chunk) stays with the caller until its effects are done.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Input {
     /// The client said `hello`; `credential`: it brought one along.
     Hello {
@@ -81,7 +84,7 @@ pub enum Input {
 }
 
 /// The cursor as a client names it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Asked {
     /// None is taken as the epoch of this journal.
     pub epoch: Option<Epoch>,
@@ -90,7 +93,8 @@ pub struct Asked {
 }
 
 /// Why a credential did not yield an identity (AUTH-5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unverified {
     /// Invalid, expired or spent: all look the same.
     Refused,
@@ -99,7 +103,8 @@ pub enum Unverified {
 }
 
 /// Why a user's machines cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Unattached {
     Unavailable,
     /// The user has as many connections as a user may have.

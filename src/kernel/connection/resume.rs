@@ -1,10 +1,12 @@
 //! Where a cursor goes on: right behind what the client has, or at a `gap` that says what it misses (DEL-3).
 
+use serde::{Deserialize, Serialize};
+
 use super::input::Asked;
 use crate::kernel::ids::{Epoch, Offset};
 
 /// Entries `from` … `to` that a reader asked for and this log no longer has, or never had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gap {
     pub from: Offset,
     pub to: Offset,

@@ -42,6 +42,10 @@ pub struct Settings {
     pub extra_agents: Vec<String>,
     pub log: String,
     pub log_format: LogFormat,
+    /// Whether the running service is held against its rules.
+    pub conformance: bool,
+    /// Where its transitions are written.
+    pub trace_file: Option<PathBuf>,
     pub kernel: Limits,
     pub gateway: GatewayLimits,
     pub deadlines: DeadlineLimits,
@@ -76,6 +80,8 @@ impl Default for Settings {
             extra_agents: Vec::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
+            conformance: false,
+            trace_file: None,
             kernel: Limits::DEFAULT,
             gateway: GatewayLimits::DEFAULT,
             deadlines: DeadlineLimits::DEFAULT,

@@ -35,6 +35,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(credentials());
     rows.extend(agents());
     rows.extend(logs());
+    rows.extend(witnesses());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
     rows.extend(limits(DeadlineLimits::TABLE, |s| &s.deadlines, |s| &mut s.deadlines));
     rows.extend(limits(HubLimits::TABLE, |s| &s.hub, |s| &mut s.hub));
@@ -178,6 +179,25 @@ fn logs() -> Vec<Setting> {
                 };
                 Ok(())
             }),
+        },
+    ]
+}
+
+fn witnesses() -> Vec<Setting> {
+    vec![
+        Setting {
+            name: "conformance",
+            doc: "Holds live traffic against the rules, by code of its own; violations are counted in `quintet_conformance_violations_total` and logged, and the service goes on.",
+            range: "`true` or `false`".to_owned(),
+            read: Box::new(|s| Some(s.conformance.to_string())),
+            write: Box::new(|s, raw| raw.parse("true or false").map(|watched| s.conformance = watched)),
+        },
+        Setting {
+            name: "trace_file",
+            doc: "File that a record of each transition is appended to, without texts and under pseudonyms. See `docs/model/traces.md`.",
+            range: "a path".to_owned(),
+            read: Box::new(|s| s.trace_file.as_ref().map(|path| quoted(path.display().to_string()))),
+            write: Box::new(|s, raw| raw.text().map(|path| s.trace_file = Some(path.into()))),
         },
     ]
 }

@@ -160,7 +160,10 @@ impl Hub {
         let state = self.state.as_mut()?;
         let limits = &self.shared.limits.kernel;
         let resumes = matches!(command, Command::Resume { .. });
-        let decision = match state.decide(command, limits, at) {
+        let told = self.witness.deciding(&command);
+        let decided = state.decide(command, limits, at);
+        self.witness.decided(told, &decided);
+        let decision = match decided {
             Ok(decision) => decision,
             Err(refusal) => return Some(Err(refusal)),
         };

@@ -1,0 +1,284 @@
+//! The same second opinion, while the log is written: one user's entries as they become durable.
+//!
+//! Guarantee: whatever the log holds already, memory is bounded by what is open in it and by
+//! [`IDS_MAX`]; every entry is judged once, in the order of the log.
+
+use super::{
+    log::{Before, LogCheck, Milestone},
+    report::{Findings, Violation},
+};
+use crate::{
+    journal::Lines,
+    kernel::{
+        entry::By,
+        ids::{Offset, RunId, UserId},
+    },
+};
+
+/// One user's log, from some moment on.
+#[derive(Debug)]
+pub struct LiveCheck {
+    log: LogCheck,
+    head: Offset,
+}
+
+/// Somebody asked for the close of a call of this run: its agent or the client (RUN-11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseAsked {
+    pub run_id: RunId,
+    pub by: By,
+}
+
+/// Message and run ids that are remembered of each user, to see one used twice.
+pub const IDS_MAX: usize = 1024;
+
+/// Violations of one batch that are told one by one.
+const BATCH_VIOLATIONS_MAX: usize = 16;
+
+impl LiveCheck {
+    /// The log ends at `head`. What it holds of runs that are open comes through [`Self::learn`].
+    pub fn new(user_id: &UserId, head: Offset) -> Self {
+        Self { log: LogCheck::bounded(user_id.as_str(), Before::Unknown, IDS_MAX), head }
+    }
+
+    /// Takes what is in the log already, without an opinion on it: that is the audit's.
+    pub fn learn(&mut self, lines: &Lines) {
+        let mut findings = Findings::new(0);
+        for (offset, line) in lines.iter() {
+            self.log.entry(offset.0, &line, &mut findings);
+        }
+    }
+
+    /// Everything that is open has been learnt: an event of any other run is a violation from here on.
+    pub fn learnt(&mut self) {
+        self.log.all_known();
+        self.log.forget_idle_threads();
+    }
+
+    /// Judges a batch that has become durable; `asked`: the closes of calls that it was asked for.
+    pub fn appended(&mut self, lines: &Lines, asked: &[CloseAsked]) -> Vec<Violation> {
+        let mut findings = Findings::new(BATCH_VIOLATIONS_MAX);
+        // DEL-2
+        if lines.first() != self.head.next() {
+            let what = format!("the batch begins at {}, and the head is {}", lines.first(), self.head);
+            findings.violation("DEL-2", lines.first().0, None, what);
+        }
+        self.head = lines.last();
+        let mut unknown = Vec::new();
+        for (offset, line) in lines.iter() {
+            let milestone = self.log.entry(offset.0, &line, &mut findings);
+            let Milestone::Closed { run_id, by_client, status } = milestone else { continue };
+            match &*status {
+                "ok" | "error" => {
+                    let by = if by_client { By::Client } else { By::Agent };
+                    let closer = |close: &CloseAsked| close.by == by && close.run_id.to_string() == run_id;
+                    if !asked.iter().any(closer) {
+                        let what = "a call is closed by somebody whose it is not";
+                        findings.violation("RUN-11", offset.0, Some(&run_id), what);
+                    }
+                }
+                // A call of the client outlives whatever its run does.
+                "unknown" if by_client => unknown.push((offset, run_id)),
+                _ => {}
+            }
+        }
+        for (offset, run_id) in unknown {
+            if self.log.is_open(&run_id) {
+                let what = "a call that waits for the client is given up while its run goes on";
+                findings.violation("RUN-11", offset.0, Some(&run_id), what);
+            }
+        }
+        self.log.forget_idle_threads();
+        findings.report.take_violations()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        journal::lines::LinesBuilder,
+        kernel::{
+            entry::{
+                Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunStatus, Thought, ThoughtKind,
+            },
+            ids::{AgentName, CallId, MessageId, Seq, ThreadId, Timestamp, ToolName},
+            json::Json,
+        },
+        wire,
+    };
+
+    fn user() -> UserId {
+        UserId::parse("ada").unwrap()
+    }
+
+    /// UUIDv7 in form.
+    fn run(n: u128) -> RunId {
+        RunId(Uuid::from_u128(0x018f_3c2e_7b1a_7c3d_8e4f_0000_0000_0000 + n))
+    }
+
+    fn entry(run_id: RunId, thread: &str, body: Body) -> Entry {
+        Entry {
+            offset: Offset(0),
+            thread_id: ThreadId::parse(thread).unwrap(),
+            run_id,
+            timestamp: Timestamp(1),
+            agent_name: AgentName::parse("agent").unwrap(),
+            body,
+        }
+    }
+
+    fn message(n: u128, thread: &str) -> Entry {
+        let message_id = MessageId::parse(&format!("m{n}")).unwrap();
+        entry(run(n), thread, Body::UserMessage { message_id, text: "x".into() })
+    }
+
+    fn event(n: u128, thread: &str, seq: u64, event: Event) -> Entry {
+        entry(run(n), thread, Body::Event { seq: Seq(seq), event })
+    }
+
+    fn started(n: u128) -> Event {
+        Event::Started { message_id: MessageId::parse(&format!("m{n}")).unwrap() }
+    }
+
+    fn thinks() -> Event {
+        Event::Thinking(Thought { kind: ThoughtKind::Reasoning, delta: "hm".into(), reset: false })
+    }
+
+    fn opens(call: &str, by: By) -> Event {
+        let (call_id, tool_name) = (CallId::parse(call).unwrap(), ToolName::parse("look").unwrap());
+        Event::ToolExecuting(Call { call_id, tool_name, parameters: Json::empty_object(), by })
+    }
+
+    fn closes(call: &str, status: CallStatus) -> Event {
+        Event::ToolCompleted {
+            call_id: CallId::parse(call).unwrap(),
+            tool_name: ToolName::parse("look").unwrap(),
+            result: CallResult { status, results: Json::null(), error: None },
+            duration_ms: 0,
+        }
+    }
+
+    fn ends(status: RunStatus) -> Event {
+        let final_response = (status == RunStatus::Succeeded).then(String::new);
+        Event::Completed(Completion { status, final_response, error: None, duration_ms: 0, usage: None })
+    }
+
+    /// The entries as a batch that follows `head`; the rules that it breaks.
+    fn judge(check: &mut LiveCheck, head: u64, entries: Vec<Entry>, asked: &[CloseAsked]) -> Vec<String> {
+        let mut lines = LinesBuilder::new(Offset(head + 1));
+        for (i, mut entry) in entries.into_iter().enumerate() {
+            entry.offset = Offset(head + 1 + i as u64);
+            let mut bytes = BytesMut::new();
+            wire::entry::encode(&user(), &entry, &mut bytes);
+            lines.push(|out| out.extend_from_slice(&bytes));
+        }
+        let found = check.appended(&lines.finish(), asked);
+        found.into_iter().map(|violation| violation.rule).collect()
+    }
+
+    fn fresh() -> LiveCheck {
+        let mut check = LiveCheck::new(&user(), Offset(0));
+        check.learnt();
+        check
+    }
+
+    /// What one planted batch, after a run that has begun, is found to break.
+    fn planted(entries: Vec<Entry>) -> Vec<String> {
+        let mut check = fresh();
+        let begun = vec![message(1, "t"), event(1, "t", 1, started(1))];
+        assert_eq!(judge(&mut check, 0, begun, &[]), Vec::<String>::new());
+        judge(&mut check, 2, entries, &[])
+    }
+
+    fn of_run_1(events: Vec<Event>) -> Vec<Entry> {
+        (2..).zip(events).map(|(seq, e)| event(1, "t", seq, e)).collect()
+    }
+
+    #[test]
+    fn a_legal_log_is_accepted() {
+        let asked = [By::Agent, By::Client].map(|by| CloseAsked { run_id: run(1), by });
+        let mut check = fresh();
+        let mut log = vec![message(1, "t"), event(1, "t", 1, started(1))];
+        log.extend(of_run_1(vec![
+            thinks(),
+            opens("a", By::Agent),
+            opens("b", By::Client),
+            closes("b", CallStatus::Ok),
+            closes("a", CallStatus::Error),
+            ends(RunStatus::Succeeded),
+        ]));
+        assert_eq!(judge(&mut check, 0, log, &asked), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_rule_is_seen_broken() {
+        let succeeded = || ends(RunStatus::Succeeded);
+        let two = |a: Entry, b: Entry| vec![a, b];
+        let cases: Vec<(&str, Vec<Entry>)> = vec![
+            ("RUN-1", vec![event(1, "t", 2, started(1))]),
+            ("RUN-1", vec![event(9, "t", 1, started(9))]),
+            ("RUN-2", vec![event(1, "t", 3, thinks())]),
+            ("RUN-3", of_run_1(vec![opens("a", By::Agent)])),
+            ("RUN-3", of_run_1(vec![succeeded()])),
+            ("RUN-4", of_run_1(vec![thinks(), closes("a", CallStatus::TimedOut)])),
+            ("RUN-4", of_run_1(vec![thinks(), opens("a", By::Agent), opens("a", By::Agent)])),
+            ("RUN-5", of_run_1(vec![thinks(), succeeded(), thinks()])),
+            ("RUN-5", of_run_1(vec![thinks(), opens("a", By::Agent), succeeded()])),
+            ("RUN-7", of_run_1(vec![thinks(), opens("a", By::Agent), ends(RunStatus::Cancelled)])),
+            ("RUN-8", vec![message(2, "t"), event(2, "t", 1, started(2)), event(2, "t", 2, thinks())]),
+            ("RUN-11", of_run_1(vec![thinks(), opens("a", By::Client), closes("a", CallStatus::Ok)])),
+            ("RUN-11", of_run_1(vec![thinks(), opens("a", By::Client), closes("a", CallStatus::Unknown)])),
+            ("DEL-6", two(message(2, "u"), message(2, "u"))),
+        ];
+        for (rule, entries) in cases {
+            let found = planted(entries.clone());
+            assert!(found.iter().any(|found| found == rule), "{rule}: {found:?} in {entries:?}");
+        }
+    }
+
+    #[test]
+    fn run_11_an_agent_cannot_answer_for_the_client() {
+        let asked = [CloseAsked { run_id: run(1), by: By::Agent }];
+        let mut check = fresh();
+        let mut log = vec![message(1, "t"), event(1, "t", 1, started(1))];
+        log.extend(of_run_1(vec![thinks(), opens("a", By::Client), closes("a", CallStatus::Ok)]));
+        assert_eq!(judge(&mut check, 0, log, &asked), ["RUN-11"]);
+    }
+
+    #[test]
+    fn del_2_offsets_go_on_without_a_gap() {
+        let mut check = fresh();
+        assert_eq!(judge(&mut check, 1, vec![message(1, "t")], &[]), ["DEL-2"]);
+    }
+
+    #[test]
+    fn iso_1_an_entry_of_somebody_else_is_seen() {
+        let mut lines = LinesBuilder::new(Offset(1));
+        let other = UserId::parse("bob").unwrap();
+        let mut first = message(1, "t");
+        first.offset = Offset(1);
+        lines.push(|out| wire::entry::encode(&other, &first, out));
+        let found = fresh().appended(&lines.finish(), &[]);
+        assert_eq!(found.iter().map(|v| &*v.rule).collect::<Vec<_>>(), ["ISO-1"]);
+    }
+
+    #[test]
+    fn memory_is_what_is_open() {
+        let mut check = fresh();
+        for n in 1..=3000u64 {
+            let id = u128::from(n);
+            let thread = format!("t{n}");
+            let whole = vec![
+                message(id, &thread),
+                event(id, &thread, 1, started(id)),
+                event(id, &thread, 2, ends(RunStatus::Cancelled)),
+            ];
+            assert_eq!(judge(&mut check, 3 * (n - 1), whole, &[]), Vec::<String>::new());
+        }
+        assert_eq!(check.log.sizes(), (0, 0, 2 * IDS_MAX));
+    }
+}

@@ -1,0 +1,328 @@
+//! Whether one connection says only what it may: the rules that frames themselves can show, read from
+//! their bytes and from the contract, not from the machine that sends them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::kernel::{
+    connection::{Asked, Gap},
+    ids::{Epoch, Offset, UserId},
+};
+
+/// One connection's frames, as far as they have been sent.
+#[derive(Debug)]
+pub struct FrameCheck {
+    user_id: Option<UserId>,
+    asked: Asked,
+    said: Said,
+}
+
+/// How far the connection has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    /// The last offset sent, or passed over by a gap.
+    Ready(Offset),
+    Closed,
+}
+
+/// Where a stream of entries goes on, as it was told to the client.
+#[derive(Clone, Copy, Debug)]
+pub struct Resumed {
+    epoch: Option<Epoch>,
+    after: Offset,
+    head: Offset,
+    gap: Option<Gap>,
+}
+
+/// A rule that a frame does not keep, the offset that it is about, and how.
+pub type Breach = (&'static str, Option<Offset>, &'static str);
+
+#[derive(Deserialize)]
+struct Frame<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    offset: Option<Offset>,
+    #[serde(borrow)]
+    user_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    epoch: Option<Cow<'a, str>>,
+    resumed_after: Option<Offset>,
+    head: Option<Offset>,
+    gap: Option<Gap>,
+}
+
+impl Resumed {
+    pub fn new(epoch: Epoch, after: Offset, head: Offset, gap: Option<Gap>) -> Self {
+        Self { epoch: Some(epoch), after, head, gap }
+    }
+}
+
+impl FrameCheck {
+    pub fn new() -> Self {
+        Self { user_id: None, asked: Asked::default(), said: Said::Nothing }
+    }
+
+    /// The connection was found to be this user's.
+    pub fn authenticated(&mut self, user_id: &UserId) {
+        self.user_id.get_or_insert_with(|| user_id.clone());
+    }
+
+    /// The client named its cursor.
+    pub fn asked(&mut self, asked: Asked) {
+        if self.said == Said::Nothing {
+            self.asked = asked;
+        }
+    }
+
+    /// A frame is about to be sent; `durable`: as far as the log of the connection's user is known to
+    /// reach. Returns the user that an entry names, if it is not the connection's.
+    pub fn frame<'t>(
+        &mut self,
+        text: &'t str,
+        durable: Offset,
+        breach: &mut impl FnMut(Breach),
+    ) -> Option<Sent<'t>> {
+        // CONN-3
+        if self.said == Said::Closed {
+            breach(("CONN-3", None, "a frame follows the close"));
+        }
+        let Ok(frame) = serde_json::from_str::<Frame<'t>>(text) else {
+            breach(("ENTRY", None, "a frame that is not one"));
+            return None;
+        };
+        let offset = frame.offset;
+        match (&*frame.kind, self.said) {
+            ("ready", Said::Nothing) => {
+                let told = match (&frame.epoch, frame.resumed_after, frame.head) {
+                    (Some(epoch), Some(after), Some(head)) => {
+                        Resumed { epoch: Epoch::parse(epoch).ok(), after, head, gap: frame.gap }
+                    }
+                    _ => {
+                        breach(("CONN-2", None, "a ready without a place in the log"));
+                        return None;
+                    }
+                };
+                self.owned(frame.user_id.as_deref(), None, breach);
+                self.resumed(told, durable, breach);
+            }
+            ("ready", _) => breach(("CONN-2", None, "ready comes twice")),
+            // Only what went wrong may be said to somebody who is not there yet.
+            ("error", _) => {}
+            (_, Said::Nothing) => breach(("CONN-2", offset, "something comes before ready")),
+            // DEL-5
+            ("accepted", _) if offset.is_none_or(|offset| offset > durable) => {
+                breach(("DEL-5", offset, "a message is accepted that the journal does not have"));
+            }
+            // DEL-3
+            ("caught_up", Said::Ready(sent)) if offset != Some(sent) => {
+                breach(("DEL-3", offset, "caught up elsewhere than where it stands"));
+            }
+            ("accepted" | "caught_up" | "renewed" | "pong" | "draining", _) => {}
+            _ => {
+                self.entry(offset, frame.user_id.as_deref(), durable, breach);
+                return Some(Sent { offset: offset.unwrap_or_default(), user_id: frame.user_id });
+            }
+        }
+        None
+    }
+
+    /// Entries go on here, the client is told.
+    pub fn resumed(&mut self, told: Resumed, durable: Offset, breach: &mut impl FnMut(Breach)) {
+        let Resumed { epoch, after, head, gap } = told;
+        let asked = self.asked.after;
+        let same_journal = self.asked.epoch.is_none_or(|asked| epoch == Some(asked));
+        // DEL-3
+        let whole = match gap {
+            None => same_journal && after == asked,
+            Some(Gap { from, to }) if same_journal => {
+                after != asked && from == asked.min(head).next() && to == after.max(asked)
+            }
+            Some(Gap { from, to }) => from == after.min(Offset(1)) && to == after,
+        };
+        if !whole || after > head {
+            breach(("DEL-3", Some(after), "it goes on elsewhere than where it was asked to"));
+        }
+        // DEL-1
+        if head > durable {
+            breach(("DEL-1", Some(head), "a head is told that is not durable"));
+        }
+        self.said = Said::Ready(after);
+    }
+
+    /// Entries up to here are passed over, the client is told.
+    pub fn passed_over(&mut self, from: Offset, to: Offset, breach: &mut impl FnMut(Breach)) {
+        // DEL-3
+        if self.said != Said::Ready(Offset(from.0.saturating_sub(1))) || to < from {
+            breach(("DEL-3", Some(from), "a gap elsewhere than where it stands"));
+        }
+        self.said = Said::Ready(to);
+    }
+
+    fn entry(
+        &mut self,
+        offset: Option<Offset>,
+        user_id: Option<&str>,
+        durable: Offset,
+        breach: &mut impl FnMut(Breach),
+    ) {
+        self.owned(user_id, offset, breach);
+        let Some(offset) = offset else {
+            breach(("ENTRY", None, "an entry without an offset"));
+            return;
+        };
+        // DEL-1
+        if offset > durable {
+            breach(("DEL-1", Some(offset), "an entry is sent that is not durable"));
+        }
+        // DEL-2
+        if let Said::Ready(sent) = self.said {
+            if offset != sent.next() {
+                breach(("DEL-2", Some(offset), "an entry does not follow the one before"));
+            }
+            self.said = Said::Ready(offset);
+        }
+    }
+
+    fn owned(&self, user_id: Option<&str>, offset: Option<Offset>, breach: &mut impl FnMut(Breach)) {
+        // ISO-1
+        if user_id.is_none() || user_id != self.user_id.as_ref().map(UserId::as_str) {
+            breach(("ISO-1", offset, "what is another user's is sent"));
+        }
+    }
+
+    /// The close frame is about to be sent.
+    pub fn closes(&mut self, code: u16, breach: &mut impl FnMut(Breach)) {
+        // CONN-3
+        if self.said == Said::Closed {
+            breach(("CONN-3", None, "it closes twice"));
+        }
+        if !CLOSE_CODES.contains(&code) {
+            breach(("CONN-3", None, "the close has a code that is not documented"));
+        }
+        self.said = Said::Closed;
+    }
+}
+
+/// An entry that was sent.
+#[derive(Debug)]
+pub struct Sent<'a> {
+    pub offset: Offset,
+    pub user_id: Option<Cow<'a, str>>,
+}
+
+/// The contract's table of close codes.
+const CLOSE_CODES: [u16; 11] = [1000, 1007, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const EPOCH: &str = "018f3c2e-7b1a-7c3d-8e4f-000000000001";
+    const ELSEWHERE: &str = "018f3c2e-7b1a-7c3d-8e4f-000000000002";
+
+    fn ready(after: u64, head: u64, gap: Value) -> Value {
+        json!({"type": "ready", "user_id": "ada", "epoch": EPOCH, "resumed_after": after, "head": head, "gap": gap})
+    }
+
+    fn entry(user: &str, offset: u64) -> Value {
+        json!({"type": "agent_thinking", "offset": offset, "user_id": user, "delta": "{\"type\":\"ready\"}"})
+    }
+
+    fn frame(kind: &str) -> Value {
+        json!({"type": kind, "offset": 3})
+    }
+
+    /// The rules that ada's frames break, on a log that is durable up to 5.
+    fn judge(asked: Asked, frames: &[Value]) -> Vec<&'static str> {
+        let mut check = FrameCheck::new();
+        check.authenticated(&UserId::parse("ada").unwrap());
+        check.asked(asked);
+        let mut found = Vec::new();
+        for frame in frames {
+            match frame["type"].as_str() {
+                Some("close") => {
+                    check.closes(frame["code"].as_u64().unwrap() as u16, &mut |(rule, ..)| found.push(rule))
+                }
+                _ => {
+                    check.frame(&frame.to_string(), Offset(5), &mut |(rule, ..)| found.push(rule));
+                }
+            }
+        }
+        found
+    }
+
+    fn after(after: u64) -> Asked {
+        Asked { epoch: Some(Epoch::parse(EPOCH).unwrap()), after: Offset(after) }
+    }
+
+    #[test]
+    fn what_the_contract_shows_is_accepted() {
+        let close = json!({"type": "close", "code": 1012});
+        let live = [ready(2, 3, Value::Null), entry("ada", 3), frame("caught_up"), frame("accepted"), close];
+        assert_eq!(judge(after(2), &live), [""; 0]);
+        let refused = [json!({"type": "error"}), json!({"type": "close", "code": 4401})];
+        assert_eq!(judge(after(0), &refused), [""; 0]);
+    }
+
+    #[test]
+    fn every_gap_that_the_kernel_tells_is_accepted() {
+        use crate::kernel::connection::Resumption;
+        for epoch in [None, Some(EPOCH), Some(ELSEWHERE)] {
+            for (asked, trimmed) in (0..9).flat_map(|asked| (0..=5).map(move |trimmed| (asked, trimmed))) {
+                let epoch = epoch.map(|epoch| Epoch::parse(epoch).unwrap());
+                let asked = Asked { epoch, after: Offset(asked) };
+                let here = Epoch::parse(EPOCH).unwrap();
+                let Resumption { resumed_after, gap } =
+                    Resumption::of(asked, here, Offset(trimmed), Offset(5));
+                let gap = gap.map_or(Value::Null, |gap| json!({"from": gap.from.0, "to": gap.to.0}));
+                let told = ready(resumed_after.0, 5, gap);
+                assert_eq!(judge(asked, std::slice::from_ref(&told)), [""; 0], "{asked:?} {trimmed} {told}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_rule_is_seen_broken() {
+        let open = || ready(2, 3, Value::Null);
+        let close = |code: u64| json!({"type": "close", "code": code});
+        let elsewhere = Asked { epoch: Some(Epoch::parse(ELSEWHERE).unwrap()), after: Offset(2) };
+        let cases = [
+            ("CONN-2", after(2), vec![entry("ada", 3)]),
+            ("CONN-2", after(2), vec![frame("accepted")]),
+            ("CONN-2", after(2), vec![open(), open()]),
+            ("CONN-3", after(2), vec![open(), close(1012), entry("ada", 3)]),
+            ("CONN-3", after(2), vec![open(), close(1012), close(1012)]),
+            ("CONN-3", after(2), vec![open(), close(1006)]),
+            (
+                "DEL-1",
+                after(2),
+                vec![open(), entry("ada", 3), entry("ada", 4), entry("ada", 5), entry("ada", 6)],
+            ),
+            ("DEL-1", after(2), vec![ready(2, 6, Value::Null)]),
+            ("DEL-2", after(2), vec![open(), entry("ada", 4)]),
+            ("DEL-2", after(2), vec![open(), entry("ada", 3), entry("ada", 3)]),
+            ("DEL-3", after(1), vec![open()]),
+            ("DEL-3", after(2), vec![ready(2, 3, json!({"from": 1, "to": 2}))]),
+            ("DEL-3", after(0), vec![ready(2, 3, json!({"from": 2, "to": 2}))]),
+            ("DEL-3", elsewhere, vec![open()]),
+            ("DEL-3", after(2), vec![open(), json!({"type": "caught_up", "offset": 3})]),
+            ("DEL-5", after(2), vec![open(), json!({"type": "accepted", "offset": 6})]),
+            ("ISO-1", after(2), vec![open(), entry("bob", 3)]),
+            (
+                "ISO-1",
+                after(2),
+                vec![
+                    json!({"type": "ready", "user_id": "bob", "epoch": EPOCH, "resumed_after": 2, "head": 3}),
+                ],
+            ),
+            ("ENTRY", after(2), vec![json!([])]),
+        ];
+        for (rule, asked, frames) in cases {
+            assert_eq!(judge(asked, &frames), [rule], "{frames:?}");
+        }
+    }
+}

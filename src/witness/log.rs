@@ -1,0 +1,268 @@
+//! One user's log, watched where it meets the journal: everything that becomes durable, in order.
+//!
+//! Guarantee: what is known to be durable is what the journal itself said, never what a hub believes;
+//! whoever acts on it finds its record written (DEL-1).
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+
+use async_trait::async_trait;
+
+use super::{
+    record::{Answer, Append, Decided, OpenRun, Outcome, Record, Recovered, TracedCommand, TracedEntry},
+    watch::Watch,
+};
+use crate::{
+    audit::live::{CloseAsked, LiveCheck},
+    journal::{
+        AppendError, Batch, Extent, JournalError, Lines, Log, ReadLimit, Recovery, RunRecord, ThreadRecord,
+    },
+    kernel::{
+        entry::{By, Entry},
+        ids::{MessageId, Offset, RunId, ThreadId, UserId},
+        user::{Command, Decision, Receipt, Refusal},
+    },
+    wire,
+};
+
+/// Who watches one user's machines, or nobody. Cloning shares it; it goes with the last of them.
+#[derive(Clone, Debug)]
+pub struct UserWitness(Option<Arc<Watched>>);
+
+#[derive(Debug)]
+struct Watched {
+    watch: Arc<Watch>,
+    user_id: UserId,
+    durable: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// None before the hub has learnt what the log says, and whenever it does not know.
+    check: Option<LiveCheck>,
+    /// What the hub has decided and not yet asked the journal for.
+    decided: Vec<Decided>,
+    closes: Vec<CloseAsked>,
+}
+
+impl UserWitness {
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn of(watch: Arc<Watch>, user_id: UserId) -> Self {
+        let (durable, state) = (AtomicU64::new(0), Mutex::default());
+        Self(Some(Arc::new(Watched { watch, user_id, durable, state })))
+    }
+
+    /// How far the log is known to reach.
+    pub fn durable(&self) -> Offset {
+        self.0.as_ref().map_or(Offset::ZERO, |watched| Offset(watched.durable.load(Ordering::Acquire)))
+    }
+
+    /// What is about to be decided, if anybody wants to know.
+    pub fn deciding(&self, command: &Command) -> Option<TracedCommand> {
+        let watched = self.0.as_ref()?;
+        Some(TracedCommand::of(command, &watched.user_id, &watched.watch.names))
+    }
+
+    /// What came of it.
+    pub fn decided(&self, command: Option<TracedCommand>, decision: &Result<Decision, Refusal>) {
+        let (Some(watched), Some(command)) = (&self.0, command) else { return };
+        let entries = decision.as_ref().map_or(0, |decision| decision.entries.len() as u64);
+        let mut state = watched.state();
+        if let (TracedCommand::Answer { run, .. } | TracedCommand::Close { run, .. }, Ok(_)) =
+            (&command, decision)
+        {
+            let by = if matches!(command, TracedCommand::Answer { .. }) { By::Client } else { By::Agent };
+            state.closes.push(CloseAsked { run_id: *run, by });
+        }
+        if watched.watch.trace.is_some() {
+            Decided { command, answer: Answer::of(decision), entries, times: 1 }.add(&mut state.decided);
+        }
+    }
+
+    /// The journal is not asked for anything: nothing was added, or the hub gave up.
+    pub fn settled(&self, head: Offset, outcome: Outcome) {
+        let Some(watched) = &self.0 else { return };
+        let mut state = watched.state();
+        state.closes.clear();
+        let decided = std::mem::take(&mut state.decided);
+        if !decided.is_empty() {
+            watched.append(head, decided, Vec::new(), outcome);
+        }
+    }
+}
+
+impl Watched {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The journal says that the log reaches to here.
+    fn reaches(&self, head: Offset) {
+        // Under the lock, so that whoever finds it raised finds the record written.
+        let _state = self.state();
+        if self.durable.fetch_max(head.0, Ordering::AcqRel) < head.0 {
+            self.watch.write(|names| Record::Head { user: names.user(&self.user_id), head });
+        }
+    }
+
+    fn append(&self, expected: Offset, decided: Vec<Decided>, entries: Vec<TracedEntry>, outcome: Outcome) {
+        self.watch.write(|names| {
+            let user = names.user(&self.user_id);
+            Record::Append(Append { user, expected, decided, entries, outcome })
+        });
+    }
+
+    fn traced<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) -> Vec<TracedEntry> {
+        let mut traced = Vec::new();
+        for entry in entries {
+            TracedEntry::of(entry, &self.user_id, &self.watch.names).add(&mut traced);
+        }
+        traced
+    }
+}
+
+/// A log that is watched.
+pub struct WatchedLog {
+    log: Arc<dyn Log>,
+    watched: Arc<Watched>,
+}
+
+/// How much is read at once.
+const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
+
+impl WatchedLog {
+    pub(super) fn new(log: Arc<dyn Log>, user: UserWitness) -> Self {
+        let watched = user.0.expect("whoever watches a log is somebody");
+        Self { log, watched }
+    }
+
+    /// Learns what is open in the log, as its hub does.
+    async fn learn(&self, recovery: &Recovery) -> Result<(), JournalError> {
+        let watched = &self.watched;
+        let mut check = LiveCheck::new(&watched.user_id, recovery.head);
+        let mut open: Vec<OpenRun> = Vec::new();
+        let first = recovery.unfinished.iter().map(|run| run.accepted).min();
+        let mut after = first.map_or(recovery.head, |first| Offset(first.0 - 1));
+        while after < recovery.head {
+            let room = usize::try_from(recovery.head.0 - after.0).unwrap_or(usize::MAX);
+            let limit = ReadLimit { entries_max: PAGE.entries_max.min(room), ..PAGE };
+            let lines = self.log.read(after, limit).await?;
+            if lines.is_empty() {
+                break;
+            }
+            after = lines.last();
+            if watched.watch.conformance {
+                check.learn(&lines);
+            }
+            if watched.watch.trace.is_some() {
+                self.note_open(&lines, recovery, &mut open);
+            }
+        }
+        check.learnt();
+        open.sort_by_key(|run| run.accepted);
+        let mut state = watched.state();
+        state.check = watched.watch.conformance.then_some(check);
+        watched.durable.fetch_max(recovery.head.0, Ordering::AcqRel);
+        watched.watch.write(|names| {
+            let user = names.user(&watched.user_id);
+            Record::Recovered(Recovered { user, head: recovery.head, open })
+        });
+        Ok(())
+    }
+
+    fn note_open(&self, lines: &Lines, recovery: &Recovery, open: &mut Vec<OpenRun>) {
+        for (offset, line) in lines.iter() {
+            // What cannot be read is for the hub to stumble over.
+            let Ok((_, entry)) = wire::entry::decode(&line) else { continue };
+            if !recovery.unfinished.iter().any(|run| run.run_id == entry.run_id) {
+                continue;
+            }
+            let traced = TracedEntry::of(&entry, &self.watched.user_id, &self.watched.watch.names);
+            match open.iter_mut().find(|run| run.entries[0].run == entry.run_id) {
+                Some(run) => traced.add(&mut run.entries),
+                None => open.push(OpenRun { accepted: offset, entries: vec![traced] }),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Log for WatchedLog {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        let watched = &self.watched;
+        let (expected, lines) = (batch.expected, batch.lines.clone());
+        let traced = watched.watch.trace.is_some().then(|| watched.traced(&batch.entries));
+        let (decided, closes) = {
+            let mut state = watched.state();
+            (std::mem::take(&mut state.decided), std::mem::take(&mut state.closes))
+        };
+        let appended = self.log.append(batch).await;
+        let mut state = watched.state();
+        let outcome = match &appended {
+            Ok(()) => Outcome::Appended,
+            Err(AppendError::Conflict { .. }) => Outcome::Refused,
+            Err(AppendError::Journal(_)) => Outcome::Unknown,
+        };
+        if let Some(traced) = traced {
+            watched.append(expected, decided, traced, outcome);
+        }
+        if outcome != Outcome::Appended {
+            // The hub reads back what is true, and this learns with it.
+            state.check = None;
+            return appended;
+        }
+        watched.durable.fetch_max(lines.last().0, Ordering::AcqRel);
+        if let Some(check) = &mut state.check {
+            for violation in check.appended(&lines, &closes) {
+                watched.watch.log_violation(&watched.user_id, &violation);
+            }
+        }
+        appended
+    }
+
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        let extent = self.log.extent().await?;
+        self.watched.reaches(extent.head);
+        Ok(extent)
+    }
+
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.log.read(after, limit).await
+    }
+
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        let recovery = self.log.recovery(recent_max).await?;
+        if let Err(error) = self.learn(&recovery).await {
+            // The hub will find the same, and say it.
+            tracing::warn!(%error, "what is open in a log cannot be learnt by who watches it");
+        }
+        Ok(recovery)
+    }
+
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
+        self.log.message(message_id).await
+    }
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        self.log.run(run_id).await
+    }
+
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.log.threads(before, limit).await
+    }
+
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.log.thread_runs(thread_id, after, limit).await
+    }
+}

@@ -1,0 +1,77 @@
+//! Pseudonyms: the same name for the same thing in every trace of one journal, and no way back.
+//!
+//! Users, threads, messages, calls and tickets bear names that somebody else chose and that may say
+//! something. A trace has 64 bits of their hash instead, keyed by the journal's epoch and, where a name
+//! is a user's own, by its user. Who holds both a trace and a list of user ids can tell which is which.
+
+use crate::kernel::ids::{CallId, Epoch, MessageId, ThreadId, UserId};
+
+#[derive(Clone, Debug)]
+pub struct Names([u8; 32]);
+
+impl Names {
+    pub fn new(epoch: Epoch) -> Self {
+        Self(blake3::derive_key("quintet trace names v1", epoch.0.as_bytes()))
+    }
+
+    pub fn user(&self, user_id: &UserId) -> UserId {
+        self.user_text(user_id.as_str())
+    }
+
+    /// The name of whoever has this id, even if it is none.
+    pub fn user_text(&self, user_id: &str) -> UserId {
+        UserId::parse(&self.hash("user", &[user_id.as_bytes()])).expect(HEX_IS_A_NAME)
+    }
+
+    pub fn thread(&self, user_id: &UserId, thread_id: &ThreadId) -> ThreadId {
+        ThreadId::parse(&self.of_user("thread", user_id, thread_id.as_str())).expect(HEX_IS_A_NAME)
+    }
+
+    pub fn message(&self, user_id: &UserId, message_id: &MessageId) -> MessageId {
+        MessageId::parse(&self.of_user("message", user_id, message_id.as_str())).expect(HEX_IS_A_NAME)
+    }
+
+    pub fn call(&self, user_id: &UserId, call_id: &CallId) -> CallId {
+        CallId::parse(&self.of_user("call", user_id, call_id.as_str())).expect(HEX_IS_A_NAME)
+    }
+
+    pub fn ticket(&self, ticket: &str) -> String {
+        self.hash("ticket", &[ticket.as_bytes()])
+    }
+
+    fn of_user(&self, kind: &str, user_id: &UserId, text: &str) -> String {
+        self.hash(kind, &[user_id.as_str().as_bytes(), text.as_bytes()])
+    }
+
+    fn hash(&self, kind: &str, parts: &[&[u8]]) -> String {
+        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        hasher.update(kind.as_bytes());
+        for part in parts {
+            hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+        }
+        hasher.finalize().to_hex()[..NAME_CHARS].to_owned()
+    }
+}
+
+/// Characters of a name, four bits each.
+const NAME_CHARS: usize = 16;
+const HEX_IS_A_NAME: &str = "sixteen hexadecimal digits are a name of every kind";
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_the_same_within_a_journal_and_a_user_and_nowhere_else() {
+        let names = [1, 2].map(|n| Names::new(Epoch(Uuid::from_u128(n))));
+        let [ada, bob] = ["ada", "bob"].map(|id| UserId::parse(id).unwrap());
+        let thread = ThreadId::parse("ada").unwrap();
+        assert_eq!(names[0].user(&ada), names[0].clone().user(&ada));
+        assert_ne!(names[0].user(&ada), names[1].user(&ada));
+        assert_ne!(names[0].thread(&ada, &thread), names[0].thread(&bob, &thread));
+        assert_ne!(names[0].user(&ada).as_str(), names[0].thread(&ada, &thread).as_str());
+        assert!(!names[0].user(&ada).as_str().contains("ada"));
+    }
+}

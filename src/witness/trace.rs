@@ -1,0 +1,314 @@
+//! The way of a record into its file: numbered, through a bounded queue, to a thread that writes.
+//!
+//! Guarantees: whoever writes a record never waits for the disk; records stand in the file in the
+//! order in which they were written; one that is lost, because the thread does not keep up or the file
+//! fails, is counted, said in the log, and marked where it belongs ([`Record::Lost`]); the service goes on.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+    },
+    thread,
+};
+
+use tokio::sync::oneshot;
+
+use super::record::{Line, Record};
+
+/// A trace that is being written.
+#[derive(Debug)]
+pub struct Trace {
+    state: Mutex<Numbers>,
+    to_writer: SyncSender<Message>,
+}
+
+#[derive(Debug)]
+struct Numbers {
+    next: u64,
+    /// Records that found no room since the last one that did.
+    lost: u64,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(Box<Line>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Records that wait for the writer; one more is lost.
+pub const TRACE_QUEUE_RECORDS_MAX: usize = 65_536;
+/// Bytes that are gathered before they are written.
+const GATHERED_BYTES_MAX: usize = 256 * 1024;
+
+impl Trace {
+    /// Writes to a file, behind what it holds.
+    pub fn to_file(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        end_line(&mut file)?;
+        Self::to(file, TRACE_QUEUE_RECORDS_MAX)
+    }
+
+    /// Writes to anything that takes bytes; `queue_max` records may wait for it.
+    pub fn to(out: impl Write + Send + 'static, queue_max: usize) -> io::Result<Self> {
+        let (to_writer, records) = sync_channel(queue_max);
+        let mut writer = Writer { out, gathered: Vec::new(), lines: 0, lost: 0, last: 0 };
+        thread::Builder::new().name("trace".to_owned()).spawn(move || writer.run(&records))?;
+        Ok(Self { state: Mutex::new(Numbers { next: 1, lost: 0 }), to_writer })
+    }
+
+    /// Adds a record. Never waits for the file.
+    pub fn write(&self, record: Record) {
+        let mut numbers = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if numbers.lost > 0 {
+            // The hole is marked before anything that follows it.
+            let mark = Record::Lost { records: numbers.lost };
+            if !self.send(numbers.next, mark) {
+                numbers.lost += 1;
+                metrics::counter!("quintet_trace_lost_total").increment(1);
+                return;
+            }
+            tracing::warn!(records = numbers.lost, "the trace goes on after a hole");
+            *numbers = Numbers { next: numbers.next + 1, lost: 0 };
+        }
+        if self.send(numbers.next, record) {
+            numbers.next += 1;
+        } else {
+            numbers.lost = 1;
+            metrics::counter!("quintet_trace_lost_total").increment(1);
+            tracing::error!("the trace has a hole: its writer does not keep up");
+        }
+    }
+
+    fn send(&self, n: u64, record: Record) -> bool {
+        self.to_writer.try_send(Message::Line(Box::new(Line { n, record }))).is_ok()
+    }
+
+    /// Asks for everything so far to be written; resolves when it is. `None`: the queue is full.
+    pub fn flushed(&self) -> Option<oneshot::Receiver<()>> {
+        let (done, flushed) = oneshot::channel();
+        self.to_writer.try_send(Message::Flush(done)).ok()?;
+        Some(flushed)
+    }
+}
+
+/// The last line may have been cut off with its process.
+fn end_line(file: &mut File) -> io::Result<()> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(());
+    }
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
+}
+
+struct Writer<W> {
+    out: W,
+    gathered: Vec<u8>,
+    /// Lines in `gathered`.
+    lines: u64,
+    /// Lines that the file did not take.
+    lost: u64,
+    last: u64,
+}
+
+impl<W: Write> Writer<W> {
+    fn run(&mut self, records: &Receiver<Message>) {
+        while let Ok(message) = records.recv() {
+            self.take(message);
+            loop {
+                match records.try_recv() {
+                    Ok(message) => self.take(message),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+                if self.gathered.len() >= GATHERED_BYTES_MAX {
+                    break;
+                }
+            }
+            self.write();
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Line(line) => {
+                self.last = line.n;
+                self.gather(&line);
+                self.lines += 1;
+            }
+            Message::Flush(done) => {
+                self.write();
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn gather(&mut self, line: &Line) {
+        serde_json::to_writer(&mut self.gathered, line).expect("a record is plain data, and memory takes it");
+        self.gathered.push(b'\n');
+    }
+
+    fn write(&mut self) {
+        if self.lines == 0 {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.gathered);
+        if self.lost > 0 {
+            // Behind whatever part of a line the file took.
+            self.gathered.push(b'\n');
+            let first = self.last.saturating_sub(self.lines);
+            self.gather(&Line { n: first, record: Record::Lost { records: self.lost } });
+            self.gathered.append(&mut bytes);
+            bytes = std::mem::take(&mut self.gathered);
+        }
+        match self.out.write_all(&bytes).and_then(|()| self.out.flush()) {
+            Ok(()) => {
+                if self.lost > 0 {
+                    tracing::warn!(records = self.lost, "the trace goes on after a hole");
+                }
+                metrics::counter!("quintet_trace_records_total").increment(self.lines);
+                self.lost = 0;
+            }
+            Err(error) => {
+                if self.lost == 0 {
+                    tracing::error!(%error, "the trace has a hole: its file fails");
+                }
+                metrics::counter!("quintet_trace_lost_total").increment(self.lines);
+                self.lost += self.lines;
+            }
+        }
+        self.lines = 0;
+        bytes.clear();
+        self.gathered = bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc, Condvar,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use super::*;
+
+    /// A file in memory that can be held up and can fail.
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Sheet>);
+
+    #[derive(Default)]
+    struct Sheet {
+        bytes: Mutex<Vec<u8>>,
+        held: Mutex<bool>,
+        changed: Condvar,
+        full: AtomicBool,
+    }
+
+    impl Paper {
+        fn hold(&self, held: bool) {
+            *self.0.held.lock().unwrap() = held;
+            self.0.changed.notify_all();
+        }
+
+        fn lines(&self) -> Vec<Line> {
+            let text = String::from_utf8(self.0.bytes.lock().unwrap().clone()).unwrap();
+            let whole = text.lines().filter(|line| line.ends_with('}'));
+            whole.map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+    }
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            drop(self.0.changed.wait_while(self.0.held.lock().unwrap(), |held| *held).unwrap());
+            let mut paper = self.0.bytes.lock().unwrap();
+            if self.0.full.load(Ordering::SeqCst) {
+                // As a disk that is full: a part is taken.
+                paper.extend_from_slice(&bytes[..3]);
+                return Err(io::Error::other("full"));
+            }
+            paper.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn flush(trace: &Trace) {
+        while let Some(flushed) = trace.flushed() {
+            if flushed.blocking_recv().is_ok() {
+                return;
+            }
+        }
+        panic!("the queue is full");
+    }
+
+    fn numbers(lines: &[Line]) -> Vec<(u64, bool)> {
+        lines.iter().map(|line| (line.n, matches!(line.record, Record::Lost { .. }))).collect()
+    }
+
+    #[test]
+    fn records_stand_in_order_one_a_line() {
+        let paper = Paper::default();
+        let trace = Trace::to(paper.clone(), 16).unwrap();
+        trace.write(Record::Stop);
+        trace.write(Record::Drain { stage: super::super::record::DrainStage::Rest });
+        flush(&trace);
+        assert_eq!(numbers(&paper.lines()), [(1, false), (2, false)]);
+    }
+
+    #[test]
+    fn who_writes_never_waits_and_the_hole_is_marked() {
+        let paper = Paper::default();
+        paper.hold(true);
+        let trace = Trace::to(paper.clone(), 4).unwrap();
+        // One of them may be with the writer already, and as many as are gathered at once.
+        (0..100).for_each(|_| trace.write(Record::Stop));
+        paper.hold(false);
+        while trace.flushed().is_none_or(|flushed| flushed.blocking_recv().is_err()) {}
+        trace.write(Record::Stop);
+        flush(&trace);
+        let lines = paper.lines();
+        let marks: Vec<u64> = lines
+            .iter()
+            .filter_map(|line| if let Record::Lost { records } = line.record { Some(records) } else { None })
+            .collect();
+        let whole = lines.len() as u64 - marks.len() as u64;
+        assert!(!marks.is_empty(), "{lines:?}");
+        assert_eq!(marks.iter().sum::<u64>() + whole, 101);
+        assert_eq!(lines.last().unwrap().record, Record::Stop);
+    }
+
+    #[test]
+    fn a_file_that_fails_costs_records_and_says_so() {
+        let paper = Paper::default();
+        let trace = Trace::to(paper.clone(), 16).unwrap();
+        trace.write(Record::Stop);
+        flush(&trace);
+        paper.0.full.store(true, Ordering::SeqCst);
+        trace.write(Record::Stop);
+        flush(&trace);
+        paper.0.full.store(false, Ordering::SeqCst);
+        trace.write(Record::Stop);
+        flush(&trace);
+        assert_eq!(numbers(&paper.lines()), [(1, false), (2, true), (3, false)]);
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace.jsonl");
+        std::fs::write(&path, "{\"n\":1,\"is\":\"st").unwrap();
+        let trace = Trace::to_file(&path).unwrap();
+        trace.write(Record::Stop);
+        flush(&trace);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\"n\":1,\"is\":\"st\n{\"n\":1,\"is\":\"stop\"}\n");
+    }
+}

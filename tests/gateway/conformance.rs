@@ -1,0 +1,33 @@
+//! What the service finds in its own traffic, in this process, whatever the other tests do to it: nothing.
+
+use serde_json::json;
+
+use crate::harness::{Service, soon, succeed, think, violations};
+
+/// Runs beside all other tests of this binary, and reads what was counted for all of them so far.
+#[tokio::test]
+async fn live_traffic_keeps_every_rule_that_is_watched() {
+    let mut service = Service::start().await;
+    let (mut first, _) = service.open("ada").await;
+    let (mut second, _) = service.open("ada").await;
+    for n in 0..20 {
+        first.message(&format!("m{n}"), "hello").await;
+        let run = service.launched().await;
+        think(&run.port, "hm").await;
+        succeed(&run.port).await;
+        first.until("agent_completed").await;
+        second.until("agent_completed").await;
+    }
+    let mut late = service.known("ada").await;
+    late.hello(json!({"after": 7})).await;
+    late.until("caught_up").await;
+    let drain = service.running.drain();
+    let closes = async {
+        for client in [&mut first, &mut second, &mut late] {
+            assert_eq!(client.closed().await, 1012);
+            client.ws_end().await;
+        }
+    };
+    soon("the drain", async { tokio::join!(drain, closes) }).await;
+    assert_eq!(violations(), []);
+}
