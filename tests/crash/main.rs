@@ -1,6 +1,6 @@
 //! The service against force: killed at random instants, told to end under load, read by clients that
 //! do not read. What its clients were told is judged by a checker of its own, written from the contract
-//! ([`witness`], [`verdict`]); the journal that is left, by `quintet audit`.
+//! ([`common`]); the journal that is left, by `quintet audit`.
 //!
 //! Small unless told otherwise. `QUINTET_CAMPAIGN_KILLS=500` makes it a campaign, `QUINTET_CAMPAIGN_USERS`
 //! sets the load, and `QUINTET_CAMPAIGN_SEED` repeats what was drawn, though not the instants: those
@@ -14,10 +14,11 @@ mod http;
 mod ledger;
 mod process;
 mod readers;
-mod stage;
-mod verdict;
-mod wish;
-mod witness;
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use common::{stage, verdict, wish, witness};
 
 /// The machine belongs to one campaign at a time, so that what is measured is its own.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -24,6 +24,8 @@ const LINES_MAX: usize = 40;
 #[derive(Clone)]
 pub struct Stage {
     pub seed: u64,
+    /// What repeats it, for people.
+    again: Rc<str>,
     lines: Lines,
     findings: Rc<RefCell<Vec<String>>>,
 }
@@ -37,7 +39,12 @@ impl Stage {
     pub fn new(what: &str) -> Self {
         let seed = setting("QUINTET_CAMPAIGN_SEED").unwrap_or_else(rand::random);
         eprintln!("{what}: QUINTET_CAMPAIGN_SEED={seed}");
-        Self { seed, lines: Lines::default(), findings: Rc::default() }
+        Self::of(seed, &format!("QUINTET_CAMPAIGN_SEED={seed}"))
+    }
+
+    /// One whose seed was drawn elsewhere; `again` repeats it.
+    pub fn of(seed: u64, again: &str) -> Self {
+        Self { seed, again: again.into(), lines: Lines::default(), findings: Rc::default() }
     }
 
     /// Randomness of its own for each part, so that one does not move the others.
@@ -74,8 +81,8 @@ impl Stage {
         let shown: Vec<_> = findings.iter().take(FINDINGS_SHOWN_MAX).map(|f| format!("  - {f}")).collect();
         let lines: Vec<String> = self.lines.0.lock().unwrap().iter().cloned().collect();
         panic!(
-            "{why}\nQUINTET_CAMPAIGN_SEED={}\n{} findings:\n{}\nthe last lines of the service:\n{}",
-            self.seed,
+            "{why}\n{}\n{} findings:\n{}\nthe last lines of the service:\n{}",
+            self.again,
             findings.len(),
             shown.join("\n"),
             lines.join("\n")
