@@ -245,6 +245,7 @@ impl Hub {
         match recovery::load(&*self.log, &self.user_id, &self.shared.limits.kernel).await {
             Ok(mut loaded) => {
                 self.tail.raise(loaded.state.head());
+                self.last_at = self.last_at.max(loaded.last_at);
                 loaded.pasts.retain(|_, past| !past.events.is_empty());
                 self.orphans = loaded.pasts;
                 self.state = Some(loaded.state);
@@ -298,11 +299,20 @@ impl Hub {
             self.tail_clears =
                 Some(Instant::now() + Duration::from_millis(self.shared.limits.hub.tail_idle_ms_max));
         }
+        let mut unread = false;
         for effect in effects {
-            self.carry_out(effect).await;
+            if let Err(error) = self.carry_out(effect).await {
+                tracing::error!(user_id = %self.user_id, %error, "a message cannot be read back");
+                unread = true;
+            }
         }
         promises.into_iter().for_each(Promise::keep);
-        self.settle(lease);
+        if unread {
+            // What is accepted runs when the journal is back, and does not fail with it (RUN-6).
+            self.lose(Vec::new(), lease);
+        } else {
+            self.settle(lease);
+        }
     }
 
     /// After a batch that may or may not be in the log: nothing is known until it is read back (DEL-7).

@@ -7,7 +7,7 @@ use crate::{
     journal::{JournalError, Lines, Log, ReadLimit, RunRecord},
     kernel::{
         entry::{Body, By, Entry, Event},
-        ids::{CallId, Offset, RunId, UserId},
+        ids::{CallId, Offset, RunId, Timestamp, UserId},
         limits::Limits,
         user::{PastCall, Recovering, UserState},
     },
@@ -17,6 +17,8 @@ use crate::{
 /// The state of a log, and the past of every run that is not completed.
 pub struct Loaded {
     pub state: UserState,
+    /// Of the last entry: no later one is from before it, whatever the clock was set to meanwhile.
+    pub last_at: Timestamp,
     pub pasts: BTreeMap<RunId, Past>,
 }
 
@@ -51,6 +53,9 @@ impl Past {
 /// How much is read at once.
 const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
 
+/// A single entry, however long.
+const ONE: ReadLimit = ReadLimit { entries_max: 1, bytes_max: 1 };
+
 pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Loaded, JournalError> {
     let recovery = log.recovery(limits.recent_messages_max).await?;
     let mut pasts: BTreeMap<RunId, Past> =
@@ -68,13 +73,23 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
         }
     }
     let state = recovering.finish(recovery.head, recovery.recent, limits);
-    Ok(Loaded { state, pasts })
+    let last_at = last_at(log, user_id, recovery.head).await?;
+    Ok(Loaded { state, last_at, pasts })
+}
+
+/// The time of the entry at `head`; the beginning of time if it is not kept any more.
+async fn last_at(log: &dyn Log, user_id: &UserId, head: Offset) -> Result<Timestamp, JournalError> {
+    if head == Offset::ZERO {
+        return Ok(Timestamp::default());
+    }
+    let lines = log.read(Offset(head.0 - 1), ONE).await?;
+    let Some((_, line)) = lines.iter().next() else { return Ok(Timestamp::default()) };
+    Ok(decode(&line, user_id)?.1.timestamp)
 }
 
 /// The text of the message that stands at `accepted`.
 pub async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<String, JournalError> {
-    let one = ReadLimit { entries_max: 1, bytes_max: 1 };
-    let lines = log.read(Offset(accepted.0 - 1), one).await?;
+    let lines = log.read(Offset(accepted.0 - 1), ONE).await?;
     let (_, line) = lines.iter().next().ok_or_else(|| missing(accepted))?;
     match decode(&line, user_id)?.1.body {
         Body::UserMessage { text, .. } => Ok(text),

@@ -6,8 +6,8 @@ use std::{sync::Arc, time::Duration};
 use quintet::{
     journal::memory::{AppendFault, MemoryJournal},
     kernel::{
-        entry::{By, CallResult, CallStatus, ThoughtKind},
-        ids::Offset,
+        entry::{Body, By, CallResult, CallStatus, Entry, Event, ThoughtKind},
+        ids::{CallId, Offset},
         json::Json,
     },
     user::{
@@ -76,6 +76,14 @@ async fn run_6_a_run_outlives_a_journal_that_was_away() {
     assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:hm", "thinking:done", "Succeeded"]);
 }
 
+/// The call that an entry closes.
+fn closed(entry: &Entry) -> Option<CallId> {
+    match &entry.body {
+        Body::Event { event: Event::ToolCompleted { call_id, .. }, .. } => Some(call_id.clone()),
+        _ => None,
+    }
+}
+
 /// A user with a run that has thought, opened an idempotent call, one that is not, and a question.
 async fn half_done(node: &mut Node) {
     let ann = node.user("ann");
@@ -122,6 +130,24 @@ async fn run_9_a_resumable_run_is_taken_up_from_its_own_log() {
     answer(&second.port, "too").await;
     let all = words(&log(&ann).await);
     assert_eq!(all.iter().filter(|word| *word == "Succeeded").count(), 2);
+}
+
+#[tokio::test]
+async fn run_11_an_answer_that_makes_the_hub_take_the_run_up_reaches_its_agent() {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut first = Node::new(&journal);
+    half_done(&mut first).await;
+
+    // Nobody has recovered anything: the answer is what wakes the hub, and stands in the same batch.
+    let mut node = Node::new(&journal);
+    let ann = node.user("ann");
+    let run_id = log(&ann).await[0].run_id;
+    let answer = CallResult::ok(Json::parse("7").unwrap());
+    ann.answer(run_id, call("q"), answer.clone()).await.unwrap();
+    let run = node.launched().await;
+    assert!(run.past.iter().all(|entry| closed(entry) != Some(call("q"))), "the agent has to ask for it");
+    let told = tokio::time::timeout(Duration::from_secs(5), run.port.closed(&call("q"))).await;
+    assert_eq!(told.expect("the agent is told"), Ok(answer));
 }
 
 #[tokio::test]

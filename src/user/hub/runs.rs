@@ -1,13 +1,14 @@
 //! What durable entries mean for the agents of this process, and what agents mean for the log.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tokio::time::Instant;
 
 use super::Hub;
 use crate::{
+    journal::JournalError,
     kernel::{
-        entry::{By, Entry, RunError, RunErrorCode},
+        entry::{Body, By, Entry, Event, RunError, RunErrorCode},
         ids::{CallId, RunId, Timestamp},
         run::Cut,
         user::{Command, Progress},
@@ -46,9 +47,10 @@ impl Hub {
         }
     }
 
-    pub(super) async fn carry_out(&mut self, effect: Effect) {
+    /// An error means that a run has begun and has no agent.
+    pub(super) async fn carry_out(&mut self, effect: Effect) -> Result<(), JournalError> {
         match effect {
-            Effect::Started { text, started } => self.start(text, started).await,
+            Effect::Started { text, started } => self.start(text, started).await?,
             Effect::Resumed { run_id, text, past } => {
                 tracing::info!(%run_id, events = past.len(), "a run is taken up again");
                 self.launch(run_id, text, past);
@@ -72,33 +74,27 @@ impl Hub {
                 }
             }
         }
+        Ok(())
     }
 
     /// Sets an agent to work on a run that has just begun, unless the same batch ended it.
-    async fn start(&mut self, text: Option<String>, started: Entry) {
+    async fn start(&mut self, text: Option<String>, started: Entry) -> Result<(), JournalError> {
         let run_id = started.run_id;
-        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
+        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else {
+            return Ok(());
+        };
         let accepted = open.accepted;
         let text = match text {
-            Some(text) => Ok(text),
-            None => recovery::text(&*self.log, &self.user_id, accepted).await,
+            Some(text) => text,
+            None => recovery::text(&*self.log, &self.user_id, accepted).await?,
         };
-        match text {
-            Ok(text) => {
-                tracing::info!(%run_id, "run started");
-                self.launch(run_id, text, vec![started]);
-            }
-            Err(error) => {
-                let message = format!("the message could not be read back: {error}");
-                let error = RunError { code: RunErrorCode::AgentError, message };
-                self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
-            }
-        }
+        tracing::info!(%run_id, "run started");
+        self.launch(run_id, text, vec![started]);
+        Ok(())
     }
 
     fn launch(&mut self, run_id: RunId, text: String, past: Vec<Entry>) {
         let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
-        let Progress::Begun(run) = &open.progress else { return };
         if self.shared.agents.find(&open.agent_name).is_none() {
             let message = format!("no agent is named {} any more", open.agent_name);
             let error = RunError { code: RunErrorCode::AgentError, message };
@@ -106,10 +102,10 @@ impl Hub {
             return;
         }
         let signal = Arc::new(RunSignal::default());
-        for (call_id, call) in run.open_calls() {
-            if call.by == By::Client {
-                signal.opened(call_id.clone());
-            }
+        // What the agent finds open waits for its answer, though this very batch may hold one (RUN-11):
+        // that is told next, like any other.
+        for call_id in asked_in(&past) {
+            signal.opened(call_id.clone());
         }
         self.signals.insert(run_id, signal.clone());
         let port =
@@ -168,4 +164,21 @@ impl Hub {
             self.own.extend(self.deadlines.passed(state, Instant::now(), at));
         }
     }
+}
+
+/// The calls that wait for the client at the end of these entries of a run.
+fn asked_in(past: &[Entry]) -> BTreeSet<&CallId> {
+    let mut asked = BTreeSet::new();
+    for entry in past {
+        match &entry.body {
+            Body::Event { event: Event::ToolExecuting(call), .. } if call.by == By::Client => {
+                asked.insert(&call.call_id);
+            }
+            Body::Event { event: Event::ToolCompleted { call_id, .. }, .. } => {
+                asked.remove(call_id);
+            }
+            _ => {}
+        }
+    }
+    asked
 }
