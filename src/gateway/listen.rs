@@ -86,6 +86,7 @@ where
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
+        biased;
         ended = connection.as_mut() => ended,
         () = drain.reached(Stage::Closing) => {
             connection.as_mut().graceful_shutdown();

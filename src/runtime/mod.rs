@@ -1,6 +1,8 @@
-//! What the process lends to every part: the clock of the wall, tasks that have an owner, and the
-//! form in which limits are written down.
+//! What the process lends to every part: the clock of the wall, new ids, tasks that have an owner, and
+//! the form in which limits are written down; and what a simulation puts in their place.
 
 pub mod clock;
+pub mod ids;
 pub mod limits;
+pub mod simulation;
 pub mod tasks;

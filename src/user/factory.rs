@@ -11,7 +11,6 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
 use super::{
     agents::SharedAgents,
@@ -32,7 +31,7 @@ use crate::{
         limits::Limits,
         user::{OnBusy, Receipt, Refusal},
     },
-    runtime::tasks::Tasks,
+    runtime::{ids, tasks::Tasks},
     witness::{UserWitness, Witness},
 };
 
@@ -294,7 +293,7 @@ impl User {
     }
 
     pub async fn send(&self, message: NewMessage) -> Result<Accepted, Unaccepted> {
-        let run_id = RunId(Uuid::now_v7());
+        let run_id = RunId(ids::fresh());
         self.ask(|reply| Ask::Send { message, run_id, reply }).await
     }
 

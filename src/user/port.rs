@@ -105,8 +105,9 @@ impl RunPort {
             return Err(why);
         }
         let sent = tokio::select! {
-            sent = self.0.orders.send(order(self.0.run_id)) => sent.is_ok(),
+            biased;
             () = self.0.signal.over() => false,
+            sent = self.0.orders.send(order(self.0.run_id)) => sent.is_ok(),
         };
         if sent { Ok(()) } else { Err(self.0.signal.stopped().unwrap_or(Stopped::Ended)) }
     }

@@ -13,7 +13,6 @@ use hyper::upgrade::OnUpgrade;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{Instrument, field};
-use uuid::Uuid;
 
 use super::link::Link;
 use crate::{
@@ -26,6 +25,7 @@ use crate::{
         },
     },
     kernel::{ids::ConnectionId, ticket::Identity},
+    runtime::ids,
     wire::{codes::ErrorCode, server::PROTOCOL},
 };
 
@@ -47,7 +47,7 @@ pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>,
     let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(not_upgradable)?;
     let known = identity(&gateway, &parts.headers, query.ticket.as_deref()).await?;
 
-    let connection_id = ConnectionId(Uuid::now_v7());
+    let connection_id = ConnectionId(ids::fresh());
     let span = tracing::info_span!("connection", %connection_id, user_id = field::Empty);
     let tasks = gateway.tasks.clone();
     let connection = async move {
