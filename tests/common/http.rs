@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr};
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
@@ -16,11 +16,21 @@ pub async fn request(
     token: Option<&str>,
     body: Option<&Value>,
 ) -> io::Result<(u16, String)> {
-    let mut socket = TcpStream::connect(to).await?;
+    exchange(TcpStream::connect(to).await?, method, path, token, body).await
+}
+
+/// The same over a socket of any kind.
+pub async fn exchange(
+    mut socket: impl AsyncRead + AsyncWrite + Unpin,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> io::Result<(u16, String)> {
     let bearer = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     let body = body.map(Value::to_string).unwrap_or_default();
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {to}\r\nconnection: close\r\n{bearer}\
+        "{method} {path} HTTP/1.1\r\nhost: quintet\r\nconnection: close\r\n{bearer}\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );

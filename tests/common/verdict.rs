@@ -19,6 +19,8 @@ use crate::{
 pub struct Weather {
     /// It was killed: calls may be `unknown`.
     pub killed: bool,
+    /// Its deadlines are short: a run that hangs may be timed out before anybody cancels it.
+    pub hasty: bool,
 }
 
 /// What a campaign has met, so that nobody takes an empty one for a good one.
@@ -28,6 +30,7 @@ pub struct Tally {
     pub runs: usize,
     pub cancelled: usize,
     pub interrupted: usize,
+    pub timed_out: usize,
     pub unknown_calls: usize,
     pub answered: usize,
     pub resets: usize,
@@ -81,6 +84,11 @@ pub fn judge(book: &Book, weather: Weather) -> Tally {
             book.found(format_args!("entry {offset}: run {run_id} has had its beginning (RUN-6)"));
         }
     }
+    if let Some(back) =
+        log.windows(2).find(|pair| pair[1]["timestamp"].as_u64() < pair[0]["timestamp"].as_u64())
+    {
+        book.found(format_args!("time goes back: {} after {}", back[1], back[0]));
+    }
     let mut tally = Tally { entries: log.len(), runs: runs.len(), ..Tally::default() };
     promises(book, &log, &of_message, &mut tally);
     turns(book, &log, &runs);
@@ -89,6 +97,7 @@ pub fn judge(book: &Book, weather: Weather) -> Tally {
             book.found(format_args!("run {run_id}: {why}"));
         }
         tally.cancelled += usize::from(told.status() == "cancelled");
+        tally.timed_out += usize::from(told.status() == "timed_out");
         tally.interrupted += usize::from(told.status() == "interrupted");
         tally.resets += told.of_type("agent_thinking").filter(|thought| thought["reset"] == true).count();
         let calls = told.of_type("tool_completed");
@@ -268,6 +277,7 @@ fn course(book: &Book, run_id: &str, told: &Told, weather: Weather, tally: &mut 
         || message.wish.thread_id == "t-interrupt";
     match status {
         "cancelled" if was_cancelled => return Ok(()),
+        "timed_out" if weather.hasty && message.wish.hangs() => return Ok(()),
         "interrupted" if expect.breaks && weather.killed && last["error"]["code"] == "node_lost" => {
             return Ok(());
         }
@@ -357,12 +367,23 @@ fn calls(
 
 impl Tally {
     pub fn add(&mut self, other: &Tally) {
-        let Tally { entries, runs, cancelled, interrupted, unknown_calls, answered, resets, resent, refused } =
-            other;
+        let Tally {
+            entries,
+            runs,
+            cancelled,
+            interrupted,
+            timed_out,
+            unknown_calls,
+            answered,
+            resets,
+            resent,
+            refused,
+        } = other;
         self.entries += entries;
         self.runs += runs;
         self.cancelled += cancelled;
         self.interrupted += interrupted;
+        self.timed_out += timed_out;
         self.unknown_calls += unknown_calls;
         self.answered += answered;
         self.resets += resets;

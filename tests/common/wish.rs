@@ -65,11 +65,16 @@ impl Wish {
         Self { message_id, thread_id, agent_name, text, on_busy, expect, cancels }
     }
 
+    /// Whether its run goes on until somebody or something ends it.
+    pub fn hangs(&self) -> bool {
+        self.text.contains("\"hang\"")
+    }
+
     /// The same, but nothing that stays until it is cancelled.
     pub fn brief(user: &str, number: usize, rng: &mut StdRng) -> Self {
         loop {
             let wish = Self::any(user, number, rng);
-            if !wish.text.contains("hang") {
+            if !wish.hangs() {
                 return wish;
             }
         }

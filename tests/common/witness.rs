@@ -39,6 +39,8 @@ pub struct Book {
     promised: BTreeSet<String>,
     /// Runs that are in the log and not over.
     pub running: BTreeSet<String>,
+    /// Errors beside those of any load that what is done to the service explains.
+    pub explains: fn(&Self, error: &Value) -> bool,
 }
 
 /// A message, from its first sending.
@@ -118,6 +120,7 @@ impl Book {
             unanswered: BTreeSet::new(),
             promised: BTreeSet::new(),
             running: BTreeSet::new(),
+            explains: |_, _| false,
         }))
     }
 
@@ -238,6 +241,8 @@ impl Book {
     /// `thread_busy`: a message that was not to wait is not accepted.
     pub fn hear_busy(&mut self, message_id: &str) {
         match self.messages.get_mut(message_id) {
+            // Of two that were sent one may be refused, and the other has the last word.
+            Some(message) if message.sendings > 1 && message.fate != Fate::Unknown => {}
             Some(message) if message.wish.on_busy == "reject" && message.fate == Fate::Unknown => {
                 message.fate = Fate::Refused;
                 self.unanswered.remove(message_id);
@@ -248,6 +253,9 @@ impl Book {
 
     fn hear_error(&mut self, error: &Value) -> String {
         let code = error["code"].as_str().unwrap_or_default().to_owned();
+        if (self.explains)(self, error) {
+            return code;
+        }
         if error["fatal"] == true {
             self.found(format_args!("a fatal error: {error}"));
         }
@@ -295,7 +303,9 @@ impl Tape {
             }
         };
         let kind = frame["type"].as_str().unwrap_or_default();
-        if !self.begun && kind != "ready" {
+        // A connection that is nobody's is told why it has to end.
+        let good_bye = kind == "error" && frame["fatal"] == true;
+        if !self.begun && kind != "ready" && !good_bye {
             self.found(format_args!("the first frame is no ready (CONN-2): {text}"));
         }
         match kind {

@@ -88,7 +88,7 @@ pub async fn kill_and_judge(
     };
     let process = finish(stage, crowd, storm).await;
     end(stage, crowd, &process).await;
-    verdict(stage, crowd, Weather { killed: true })
+    verdict(stage, crowd, Weather { killed: true, hasty: false })
 }
 
 /// Lets the process serve until the instant has come.

@@ -55,7 +55,7 @@ async fn conn_6_rolling_restarts_under_load_lose_and_repeat_nothing() {
         }
     }
     end(&stage, &crowd, &process).await;
-    let tally = verdict(&stage, &crowd, Weather { killed: false });
+    let tally = verdict(&stage, &crowd, Weather { killed: false, hasty: false });
     audit(&stage, folder.path());
 
     let closed = |ended: &&Ended| matches!(ended, Ended::Closed { code: 1012, parting: Parting::Told });
@@ -130,7 +130,7 @@ impl Scene {
     }
 
     fn judged(&self, killed: bool) {
-        judge(&self.book.borrow(), Weather { killed });
+        judge(&self.book.borrow(), Weather { killed, hasty: false });
         self.stage.look();
         audit(&self.stage, self.folder.path());
     }

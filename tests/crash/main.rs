@@ -10,7 +10,6 @@ mod campaign;
 mod client;
 mod crowd;
 mod drain;
-mod http;
 mod ledger;
 mod process;
 mod readers;
@@ -18,7 +17,7 @@ mod readers;
 #[path = "../common/mod.rs"]
 mod common;
 
-use common::{stage, verdict, wish, witness};
+use common::{http, stage, verdict, wish, witness};
 
 /// The machine belongs to one campaign at a time, so that what is measured is its own.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

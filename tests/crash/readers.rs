@@ -136,7 +136,7 @@ impl Scene {
         process.signal(Signal::TERM);
         assert_eq!(process.ended(&self.stage).await.code(), Some(0));
         for book in [&self.stalled, &self.other] {
-            judge(&book.borrow(), Weather { killed: false });
+            judge(&book.borrow(), Weather { killed: false, hasty: false });
         }
         self.stage.look();
         assert!(self.stalled.borrow().head() > self.events);

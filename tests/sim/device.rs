@@ -1,0 +1,427 @@
+//! One user at one device: a client that keeps to the contract, gives nobody any peace, and comes back
+//! whatever happens to its connections.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    time::Duration,
+};
+
+use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::{
+    client::{Client, Ended, Pass, Resume, request, token},
+    sky::Sky,
+    stage::Stage,
+    trouble::Trouble,
+    wish::Wish,
+    witness::{Book, Fate, Heard, Parting, SharedBook},
+};
+
+/// What all devices share.
+pub struct House {
+    pub sky: Sky,
+    pub stage: Stage,
+    pub books: Vec<SharedBook>,
+    pub journal: Trouble,
+    pub phase: watch::Sender<Phase>,
+    pub short_tokens: bool,
+    pub stats: RefCell<Stats>,
+}
+
+/// What was met, so that nobody takes an empty simulation for a good one.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub counts: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Send as much as may be open.
+    Load,
+    /// Send nothing new; bring everything to its end.
+    Finish,
+}
+
+pub struct Device {
+    pub house: Rc<House>,
+    pub book: SharedBook,
+    pub name: String,
+    pub rng: StdRng,
+    phase: watch::Receiver<Phase>,
+    /// Counts how often the device lost what it had open.
+    resets: watch::Receiver<u64>,
+    /// What this connection has answered and cancelled: once on each connection.
+    told: BTreeSet<String>,
+    /// When it may send a new message again.
+    sends_at_ms: u64,
+}
+
+/// Why a session is over.
+pub enum Over {
+    Ended(Ended),
+    /// It left by itself.
+    Left,
+}
+
+impl From<Ended> for Over {
+    fn from(ended: Ended) -> Self {
+        Over::Ended(ended)
+    }
+}
+
+/// How a device reads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Ready,
+    /// Slowly, and not at all for a while.
+    Slow,
+}
+
+impl Stats {
+    pub fn count(&mut self, what: impl Into<String>) {
+        *self.counts.entry(what.into()).or_default() += 1;
+    }
+
+    pub fn add(&mut self, other: &Stats) {
+        for (what, count) in &other.counts {
+            *self.counts.entry(what.clone()).or_default() += count;
+        }
+    }
+
+    pub fn of(&self, what: &str) -> u64 {
+        self.counts.get(what).copied().unwrap_or(0)
+    }
+}
+
+impl House {
+    pub fn count(&self, what: impl Into<String>) {
+        self.stats.borrow_mut().count(what);
+    }
+}
+
+impl Device {
+    pub fn new(house: &Rc<House>, user: usize, number: usize, resets: watch::Receiver<u64>) -> Self {
+        let rng = house.stage.rng(1_000 + number as u64);
+        let book = house.books[user].clone();
+        let name = format!("{} at device {number}", book.borrow().user);
+        let phase = house.phase.subscribe();
+        Self { house: house.clone(), book, name, rng, phase, resets, told: BTreeSet::new(), sends_at_ms: 0 }
+    }
+
+    /// Lives until everything that its user began has come to its end, and reads it all once more.
+    pub async fn live(mut self) {
+        while !self.is_done() {
+            let mut resets = self.resets.clone();
+            let over = tokio::select! {
+                biased;
+                _ = resets.changed() => {
+                    self.resets.mark_unchanged();
+                    self.house.count("reset");
+                    Over::Left
+                }
+                over = self.session() => over,
+            };
+            if let Over::Ended(ended) = over {
+                self.note(&ended);
+            }
+            // A client comes back after a short random delay.
+            let pause = self.rng.random_range(1..BACKOFF_MS_MAX);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+        while let Err(ended) = self.reread().await {
+            self.note(&ended);
+            tokio::time::sleep(Duration::from_millis(BACKOFF_MS_MAX)).await;
+        }
+    }
+
+    pub fn is_finishing(&self) -> bool {
+        *self.phase.borrow() == Phase::Finish
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_finishing() && self.book.borrow().open() == 0
+    }
+
+    /// How a connection ended: as the contract lets it, for a reason that is there.
+    pub fn note(&mut self, ended: &Ended) {
+        self.house.sky.note(&self.name, format_args!("{ended:?}"));
+        let failed = self.house.journal.failures() > 0;
+        let explained = match ended {
+            Ended::Closed { code: 1012, parting } => *parting != Parting::Untold,
+            // Nothing came in time, or nothing was read in time.
+            Ended::Closed { code: 4408, .. } => true,
+            Ended::Closed { code: 1011, .. } => failed,
+            Ended::Closed { code: 4401, .. } | Ended::Refused(401) => {
+                self.house.short_tokens || self.house.sky.skew_ms() != 0
+            }
+            Ended::Refused(429 | 503) | Ended::Broken | Ended::Silent => true,
+            _ => false,
+        };
+        if !explained {
+            self.book.borrow().found(format_args!("a connection ended by itself: {ended:?}"));
+        }
+        self.house.count(match ended {
+            Ended::Closed { code, .. } => format!("closed {code}"),
+            Ended::Refused(status) => format!("refused {status}"),
+            Ended::Broken => "broken".to_owned(),
+            Ended::Silent => "silent".to_owned(),
+        });
+    }
+
+    /// A token: one that lives long, or now and then one that does not.
+    pub fn token(&mut self) -> String {
+        let life_ms = if self.house.short_tokens && !self.is_finishing() && self.rng.random_bool(0.4) {
+            self.rng.random_range(500..4_000)
+        } else {
+            TOKEN_LIFE_MS
+        };
+        token(&self.book.borrow().user, self.house.sky.unix_ms() + life_ms)
+    }
+
+    fn pass(&mut self) -> Pass {
+        let token = self.token();
+        if self.rng.random_bool(0.3) { Pass::Hello(token) } else { Pass::Header(token) }
+    }
+
+    /// A place in the log: mostly not far back, sometimes anywhere.
+    fn somewhere(&mut self) -> u64 {
+        let head = self.book.borrow().head();
+        let back = if self.rng.random_bool(0.1) { head } else { head.min(100) };
+        head - self.rng.random_range(0..=back)
+    }
+
+    /// A connection that goes on after `after`.
+    pub async fn open(&mut self, after: u64) -> Result<Client, Ended> {
+        let pass = self.pass();
+        // The epoch is the client's to keep; without one the cursor is taken as it is.
+        let epoch = self.book.borrow().epoch().filter(|_| self.rng.random_bool(0.8)).map(str::to_owned);
+        let resume = Resume { epoch, after };
+        let client = Client::open(&self.house.sky, &self.name, &self.book, &pass, &resume).await?;
+        self.house.count("opened");
+        Ok(client)
+    }
+
+    async fn session(&mut self) -> Over {
+        let kind = if self.is_finishing() { 0 } else { self.rng.random_range(0..20) };
+        let session = match kind {
+            0..=11 => self.converse(Pace::Ready).await,
+            12 | 13 => self.converse(Pace::Slow).await,
+            14 | 15 => self.glance().await,
+            16 | 17 => self.garble().await,
+            _ => self.race().await,
+        };
+        match session {
+            Ok(()) => Over::Left,
+            Err(over) => over,
+        }
+    }
+
+    /// Says and hears whatever there is, until the connection ends or the device is done.
+    async fn converse(&mut self, pace: Pace) -> Result<(), Over> {
+        let head = self.book.borrow().head();
+        // Mostly where it was; sometimes a client has forgotten what it had.
+        let after = if self.rng.random_bool(0.2) { self.somewhere() } else { head };
+        let mut client = self.open(after).await?;
+        client.until(Heard::CaughtUp).await?;
+        self.told.clear();
+        self.resend(&mut client).await?;
+        let mut phase = self.phase.clone();
+        loop {
+            self.act(&mut client).await?;
+            if self.is_done() {
+                client.leave().await;
+                return Ok(());
+            }
+            if pace == Pace::Slow && !self.is_finishing() {
+                let pause = if self.rng.random_bool(0.02) { 3_000 } else { 20 };
+                tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..pause))).await;
+            }
+            let heard = tokio::select! {
+                biased;
+                heard = client.hear() => heard?,
+                _ = phase.changed() => continue,
+                // What another device has heard may be something to act on here.
+                () = tokio::time::sleep(LOOK) => continue,
+            };
+            if let Heard::Error { code } = &heard
+                && AGAIN.contains(&code.as_str())
+            {
+                // Refused for now: whatever it was has to be said once more.
+                self.told.clear();
+                self.house.count(format!("error {code}"));
+                tokio::time::sleep(LOOK).await;
+                self.resend(&mut client).await?;
+            }
+            if !self.is_finishing() && self.rng.random_bool(0.003) {
+                if self.rng.random_bool(0.5) {
+                    client.leave().await;
+                }
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends again what nobody has answered (DEL-6).
+    async fn resend(&mut self, client: &mut Client) -> Result<(), Ended> {
+        let unanswered: Vec<String> = self.book.borrow().unanswered.iter().cloned().collect();
+        for message_id in unanswered {
+            let frame = self.book.borrow_mut().sends_again(&message_id);
+            if let Some(frame) = frame {
+                client.send(&frame).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn act(&mut self, client: &mut Client) -> Result<(), Ended> {
+        let now_ms = self.house.sky.now_ms();
+        if !self.is_finishing() && self.sends_at_ms <= now_ms && self.book.borrow().open() < OPEN_MAX {
+            self.sends_at_ms = now_ms + self.rng.random_range(0..SEND_PAUSE_MS_MAX);
+            let wish = self.wish();
+            if self.rng.random_bool(0.05) {
+                self.post(&wish).await?;
+            } else {
+                client.send(&wish.frame()).await?;
+            }
+        }
+        for frame in self.answers().into_iter().chain(self.cancels()) {
+            client.send(&frame).await?;
+        }
+        Ok(())
+    }
+
+    fn wish(&mut self) -> Wish {
+        let mut book = self.book.borrow_mut();
+        let mut wish = Wish::any(&book.user, book.messages.len(), &mut self.rng);
+        // Long ones cost time and show little more here.
+        while wish.text.contains("\"repeat\":300") {
+            wish = Wish::any(&book.user, book.messages.len(), &mut self.rng);
+        }
+        book.sends(wish.clone());
+        wish
+    }
+
+    /// The same promise by HTTP (DEL-5). Without an answer it is sent again in the next session.
+    async fn post(&mut self, wish: &Wish) -> Result<(), Ended> {
+        let token = self.token();
+        let posted = request("POST", "/v1/messages", &token, Some(&wish.frame())).await;
+        let (status, body) = posted?;
+        self.house.sky.note(&self.name, format_args!("{status} {body}"));
+        match status {
+            202 => self.book.borrow_mut().hear_accepted(&body),
+            409 => self.book.borrow_mut().hear_busy(&wish.message_id),
+            401 | 429 | 503 => return Err(Ended::Refused(status)),
+            _ => self.book.borrow().found(format_args!("POST /v1/messages: {status} {body}")),
+        }
+        Ok(())
+    }
+
+    /// Some of the calls that wait for the client, answered; now and then twice, and differently (RUN-11).
+    fn answers(&mut self) -> Vec<Value> {
+        let hurry = self.is_finishing();
+        let mut frames = Vec::new();
+        let mut book = self.book.borrow_mut();
+        let Book { waiting, asks, .. } = &mut *book;
+        for (run_id, call_id) in waiting.iter() {
+            let told = format!("{run_id} {call_id}");
+            if self.told.contains(&told) || !(hurry || self.rng.random_bool(0.4)) {
+                continue;
+            }
+            self.told.insert(told);
+            let answers = asks.entry((run_id.clone(), call_id.clone())).or_default();
+            for _ in 0..self.rng.random_range(1..=2) {
+                let mut frame = json!({"status": "ok", "results": {"n": self.rng.random_range(0..1000)},
+                    "error": null});
+                answers.push(frame.clone());
+                frame["type"] = json!("complete_call");
+                frame["run_id"] = json!(run_id);
+                frame["call_id"] = json!(call_id);
+                frames.push(frame);
+            }
+        }
+        frames
+    }
+
+    fn cancels(&mut self) -> Vec<Value> {
+        let hurry = self.is_finishing();
+        let mut book = self.book.borrow_mut();
+        let Book { running, runs, messages, .. } = &mut *book;
+        let mut frames = Vec::new();
+        for run_id in running.iter() {
+            let Some(run) = runs.get_mut(run_id) else { continue };
+            let wants = messages.get(&run.message_id).is_some_and(|message| message.wish.cancels);
+            if wants && !self.told.contains(run_id) && (hurry || self.rng.random_bool(0.1)) {
+                self.told.insert(run_id.clone());
+                run.cancelled_by_us = true;
+                frames.push(json!({"type": "cancel_run", "run_id": run_id}));
+            }
+        }
+        frames
+    }
+
+    /// Reads a part of the log again, and repeats a message that was accepted long ago.
+    async fn glance(&mut self) -> Result<(), Over> {
+        let after = self.somewhere();
+        let mut client = self.open(after).await?;
+        client.until(Heard::CaughtUp).await?;
+        let again = {
+            let mut book = self.book.borrow_mut();
+            let accepted = book.messages.values_mut();
+            let accepted = accepted.filter(|message| matches!(message.fate, Fate::Accepted { .. }));
+            accepted.choose(&mut self.rng).map(|message| {
+                message.sendings += 1;
+                let mut frame = message.wish.frame();
+                frame["text"] = json!("the same id is the same message");
+                frame
+            })
+        };
+        if let Some(frame) = again {
+            client.send(&frame).await?;
+            self.house.count("repeated");
+        }
+        let (more, while_ms) = (self.rng.random_range(0..60), self.rng.random_range(1..1_000));
+        let listen = async {
+            for _ in 0..more {
+                client.hear().await?;
+            }
+            Ok::<_, Ended>(())
+        };
+        if let Ok(heard) = tokio::time::timeout(Duration::from_millis(while_ms), listen).await {
+            heard?;
+        }
+        if self.rng.random_bool(0.5) {
+            client.leave().await;
+        }
+        Ok(())
+    }
+
+    /// The whole log, from its beginning to where it was when this began.
+    async fn reread(&mut self) -> Result<(), Ended> {
+        let mut client = self.open(0).await?;
+        client.until(Heard::CaughtUp).await?;
+        client.leave().await;
+        Ok(())
+    }
+}
+
+/// Errors that say: not now.
+const AGAIN: [&str; 4] = ["unavailable", "draining", "rate_limited", "limit_reached"];
+
+/// Messages of one user that are not over, at most.
+const OPEN_MAX: usize = 4;
+
+/// How long a device pauses after a new message.
+const SEND_PAUSE_MS_MAX: u64 = 250;
+
+/// How long a client waits before it comes back.
+const BACKOFF_MS_MAX: u64 = 150;
+
+/// How long a token lives that nobody is to see the end of, whatever the clock.
+pub const TOKEN_LIFE_MS: u64 = 48 * 3_600_000;
+
+/// How often a device looks at what its user's other devices have heard.
+const LOOK: Duration = Duration::from_millis(100);

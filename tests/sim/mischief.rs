@@ -1,0 +1,134 @@
+//! What clients do that do not keep to the contract: frames that are none, other people's runs, one ticket
+//! for several connections.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rand::{RngExt, seq::IteratorRandom};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::{
+    client::{Client, Ended, Pass, Resume, request, token},
+    device::{Device, Over, TOKEN_LIFE_MS},
+    witness::Heard,
+};
+
+impl Device {
+    /// Sends what cannot be understood and what is not its to ask: each is answered with an error and
+    /// changes nothing (CONN-4, ISO-3), and the connection lives until there are too many of them.
+    pub async fn garble(&mut self) -> Result<(), Over> {
+        let head = self.book.borrow().head();
+        let mut client = self.open(head).await?;
+        client.until(Heard::CaughtUp).await?;
+        let binary = self.rng.random_bool(0.1);
+        for sent in 0..self.rng.random_range(1..24) {
+            let frame = self.nonsense();
+            client.send_message(Message::text(frame)).await?;
+            self.house.count("nonsense");
+            let answer = loop {
+                match client.hear().await {
+                    Ok(Heard::Error { code }) => break code,
+                    Ok(_) => {}
+                    // The limit of such frames; some of those that were sent could be understood.
+                    Err(Ended::Closed { code: 4400, .. }) if sent + 1 >= UNCLEAR_FRAMES_MAX => {
+                        self.house.count("closed 4400");
+                        return Ok(());
+                    }
+                    Err(ended) => return Err(ended.into()),
+                }
+            };
+            self.house.sky.note(&self.name, format_args!("answered with {answer}"));
+        }
+        if binary {
+            client.send_message(Message::binary(vec![0xff; 8])).await?;
+            loop {
+                match client.hear().await {
+                    Ok(_) => {}
+                    Err(Ended::Closed { code: 4400, .. }) => return Ok(()),
+                    Err(ended) => return Err(ended.into()),
+                }
+            }
+        }
+        client.leave().await;
+        Ok(())
+    }
+
+    fn nonsense(&mut self) -> String {
+        let nobody = "01a1ee56-5e01-7c3d-8e4f-0123456789ab".to_owned();
+        let books = &self.house.books;
+        let others = books.iter().filter(|book| !std::rc::Rc::ptr_eq(book, &self.book));
+        let runs: Vec<String> =
+            others.flat_map(|book| book.borrow().runs.keys().cloned().collect::<Vec<_>>()).collect();
+        let run_id = runs.iter().choose(&mut self.rng).cloned().unwrap_or(nobody);
+        match self.rng.random_range(0..8) {
+            0 => "no JSON at all".to_owned(),
+            1 => json!({"type": "no_such_type"}).to_string(),
+            2 => json!([1, 2, 3]).to_string(),
+            3 => json!({"type": "send_message", "message_id": "nobody's", "text": 7}).to_string(),
+            4 => json!({"type": "hello"}).to_string(),
+            5 | 6 => json!({"type": "cancel_run", "run_id": run_id}).to_string(),
+            _ => json!({"type": "complete_call", "run_id": run_id, "call_id": "q0", "status": "ok"})
+                .to_string(),
+        }
+    }
+
+    /// Takes one ticket and opens as many connections with it as it can: one at most (AUTH-1), and none
+    /// once its time is over (AUTH-2).
+    pub async fn race(&mut self) -> Result<(), Over> {
+        let user = self.book.borrow().user.clone();
+        let bearer = token(&user, self.house.sky.unix_ms() + TOKEN_LIFE_MS);
+        let ttl_ms = self.rng.random_range(200..4_000);
+        let (status, issued) =
+            request("POST", "/v1/tickets", &bearer, Some(&json!({"ttl_ms": ttl_ms}))).await?;
+        let Some(ticket) = issued["ticket"].as_str().filter(|_| status == 201) else {
+            if !matches!(status, 401 | 429 | 503) {
+                self.book.borrow().found(format_args!("no ticket: {status} {issued}"));
+            }
+            return Ok(());
+        };
+        let over_ms = self.house.sky.now_ms() + ttl_ms;
+        if self.rng.random_bool(0.3) {
+            tokio::time::sleep(Duration::from_millis(self.rng.random_range(0..2 * ttl_ms))).await;
+        }
+        let late = self.house.sky.now_ms() > over_ms;
+        let after = self.book.borrow().head();
+        let racers: Vec<_> = (0..self.rng.random_range(2..4))
+            .map(|_| {
+                let pass = match self.rng.random_bool(0.5) {
+                    true => Pass::Query(ticket.to_owned()),
+                    false => Pass::HelloTicket(ticket.to_owned()),
+                };
+                self.run(pass, after)
+            })
+            .collect();
+        let winners = join_all(racers).await.into_iter().flatten().count();
+        self.house.count("races");
+        self.house.sky.note(&self.name, format_args!("{winners} of a ticket's racers won, late: {late}"));
+        if winners > 1 {
+            self.book.borrow().found(format_args!("one ticket opened {winners} connections (AUTH-1)"));
+        }
+        if late && winners > 0 {
+            self.book.borrow().found("a ticket was redeemed after its time (AUTH-2)");
+        }
+        for _ in 0..winners {
+            self.house.count("races won");
+        }
+        Ok(())
+    }
+
+    /// One racer: a winner is told `ready`.
+    fn run(&self, pass: Pass, after: u64) -> impl Future<Output = Option<()>> + use<> {
+        let (sky, name, book) = (self.house.sky.clone(), self.name.clone(), self.book.clone());
+        async move {
+            let resume = Resume { epoch: None, after };
+            let mut client = Client::open(&sky, &name, &book, &pass, &resume).await.ok()?;
+            client.until(Heard::Ready).await.ok()?;
+            client.leave().await;
+            Some(())
+        }
+    }
+}
+
+/// The default of the setting, which simulations keep.
+const UNCLEAR_FRAMES_MAX: u32 = 16;

@@ -1,0 +1,159 @@
+//! What a seed draws before anything begins: how many there are, what the limits are, and what goes wrong
+//! when.
+
+use quintet::{
+    gateway::limits::GatewayLimits,
+    ops::config::Settings,
+    user::{deadline::DeadlineLimits, tail::TailLimits},
+};
+use rand::{RngExt, rngs::StdRng};
+
+use crate::trouble::Mood;
+
+/// One simulation, before it begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub users: usize,
+    /// Devices of each user.
+    pub devices: Vec<usize>,
+    pub settings: Settings,
+    /// Time that a step of the simulation takes: messages are delivered between steps.
+    pub tick_ms: u64,
+    /// Time in which new messages are sent and things go wrong.
+    pub load_ms: u64,
+    /// Some tokens live no longer than seconds.
+    pub short_tokens: bool,
+    /// In order of time.
+    pub faults: Vec<(u64, Fault)>,
+}
+
+/// Something that goes wrong, and is repaired after `ms` if it does not pass by itself.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// The server is gone at once; a new process starts after so long.
+    Crash { down_ms: u64 },
+    /// The same, and no peer is told: the machine lost its power.
+    PowerLoss { down_ms: u64 },
+    /// The server is told to end in order; a new process starts when it has.
+    Drain,
+    /// What is sent between a device and the server is lost, both ways.
+    Partition { device: usize, ms: u64 },
+    /// What is sent one way is lost: a half-open link.
+    HalfOpen { device: usize, to_server: bool, ms: u64 },
+    /// What is sent is kept, both ways, and arrives all at once when it is repaired.
+    Hold { device: usize, ms: u64 },
+    /// Of a thousand messages so many are lost, with whatever is on its way beside them.
+    Loss { device: usize, per_mille: u64, ms: u64 },
+    /// Messages take so long from here on.
+    Latency { device: usize, latency_ms: u64 },
+    /// The device drops what it has open, without a word.
+    Reset { device: usize },
+    /// The server's clock is set.
+    Clock { by_ms: i64 },
+    /// The journal fails.
+    Journal { mood: Mood, ms: u64 },
+}
+
+impl Plan {
+    pub fn draw(rng: &mut StdRng) -> Self {
+        let users = rng.random_range(2..=3);
+        let devices: Vec<usize> = (0..users).map(|_| if rng.random_bool(0.2) { 3 } else { 2 }).collect();
+        let all = devices.iter().sum();
+        let load_ms = rng.random_range(1_000..3_500);
+        let mut faults: Vec<_> = (0..rng.random_range(0..14))
+            .map(|_| (rng.random_range(0..load_ms), Fault::draw(rng, all, load_ms)))
+            .collect();
+        // A server that ends while it is cut off from somebody is worth more than chance gives it.
+        if rng.random_bool(0.3) {
+            let (at_ms, device) = (rng.random_range(0..load_ms), rng.random_range(0..all));
+            faults.push((at_ms, Fault::Partition { device, ms: rng.random_range(50..4_000) }));
+            faults.push((at_ms + rng.random_range(0..100), Fault::Drain));
+        }
+        faults.sort_by_key(|(at_ms, _)| *at_ms);
+        let tick_ms = rng.random_range(2..=8);
+        let short_tokens = rng.random_bool(0.3);
+        Self { users, devices, settings: settings(rng), tick_ms, load_ms, short_tokens, faults }
+    }
+
+    /// All devices of all users.
+    pub fn devices(&self) -> usize {
+        self.devices.iter().sum()
+    }
+}
+
+impl Fault {
+    fn draw(rng: &mut StdRng, devices: usize, load_ms: u64) -> Self {
+        let device = rng.random_range(0..devices);
+        let ms = rng.random_range(20..load_ms);
+        match rng.random_range(0..24) {
+            0..=3 => Fault::Crash { down_ms: rng.random_range(0..400) },
+            4 => Fault::PowerLoss { down_ms: rng.random_range(0..1_500) },
+            5 | 6 => Fault::Drain,
+            7..=9 => Fault::Partition { device, ms },
+            10..=12 => Fault::HalfOpen { device, to_server: rng.random_bool(0.5), ms },
+            13 | 14 => Fault::Hold { device, ms },
+            15 | 16 => Fault::Loss { device, per_mille: rng.random_range(1..100), ms },
+            17 | 18 => Fault::Latency { device, latency_ms: latency(rng) },
+            19 => Fault::Reset { device },
+            20 | 21 => {
+                let hours = *[1_000, 60_000, 3_700_000, 7_200_000].get(rng.random_range(0..4)).unwrap_or(&0);
+                let by_ms = rng.random_range(0..hours) as i64;
+                Fault::Clock { by_ms: if rng.random_bool(0.5) { by_ms } else { -by_ms } }
+            }
+            _ => Fault::Journal { mood: Mood::draw(rng), ms },
+        }
+    }
+}
+
+impl Mood {
+    fn draw(rng: &mut StdRng) -> Self {
+        let mut of_thousand = |often: f64| if rng.random_bool(often) { rng.random_range(1..500) } else { 0 };
+        let (refused, unconfirmed, unread) = (of_thousand(0.6), of_thousand(0.6), of_thousand(0.4));
+        let takes_ms_max = if rng.random_bool(0.5) { rng.random_range(1..60) } else { 0 };
+        Self { refused, unconfirmed, unread, takes_ms_max }
+    }
+}
+
+/// A near, a far or a very far device.
+pub fn latency(rng: &mut StdRng) -> u64 {
+    match rng.random_range(0..10) {
+        0..=5 => rng.random_range(1..6),
+        6..=8 => rng.random_range(6..60),
+        _ => rng.random_range(60..200),
+    }
+}
+
+/// Limits that are met within seconds, and small enough that every way is taken.
+fn settings(rng: &mut StdRng) -> Settings {
+    let gateway = GatewayLimits {
+        head_wait_ms_max: 3_000,
+        hello_wait_ms_max: 2_000,
+        set_up_wait_ms_max: 3_000,
+        heartbeat_ms: rng.random_range(500..3_000),
+        pong_wait_ms_max: rng.random_range(800..2_000),
+        stall_wait_ms_max: rng.random_range(800..3_000),
+        leave_wait_ms_max: rng.random_range(200..1_500),
+        farewell_wait_ms_max: rng.random_range(100..1_000),
+        drain_wait_ms_max: rng.random_range(200..3_000),
+        close_wait_ms_max: rng.random_range(200..1_500),
+        reconnect_after_ms: rng.random_range(10..200),
+        chunk_entries_max: rng.random_range(1..64),
+        chunk_bytes_max: rng.random_range(1_024..32 * 1_024),
+        connection_commands_max: rng.random_range(1..16),
+        waiting_replies_max: rng.random_range(1..32),
+        ..GatewayLimits::DEFAULT
+    };
+    let deadlines = DeadlineLimits { step_ms_max: rng.random_range(2_000..6_000), ..DeadlineLimits::DEFAULT };
+    let tail = TailLimits {
+        tail_entries_max: rng.random_range(1..256),
+        tail_bytes_max: rng.random_range(1_024..64 * 1_024),
+    };
+    Settings {
+        allow_origin: vec!["https://chat.example.org".to_owned()],
+        extra_agents: vec!["rehearsal".to_owned()],
+        gateway,
+        deadlines,
+        tail,
+        ..Settings::default()
+    }
+}

@@ -1,0 +1,114 @@
+//! Seeds, one after the other, on as many threads as there are processors.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    device::Stats,
+    stage::setting,
+    storm::{Report, play},
+    verdict::Tally,
+};
+
+#[derive(Default)]
+struct Sum {
+    tally: Tally,
+    stats: Stats,
+    simulated: Duration,
+    /// All traces together, in any order: the same seeds have the same, in every process.
+    traces: u64,
+    failed: Vec<(u64, String)>,
+}
+
+#[test]
+fn seeds_lose_nothing_whatever_goes_wrong() {
+    let first = setting("QUINTET_SIM_SEED").unwrap_or(1);
+    let count = setting("QUINTET_SIM_SEEDS").unwrap_or(100);
+    let next = AtomicU64::new(first);
+    let sum = Mutex::new(Sum::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(count as usize).max(1);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count || sum.lock().unwrap().failed.len() >= FAILURES_MAX {
+                        return;
+                    }
+                    let played = catch_unwind(AssertUnwindSafe(|| play(seed)));
+                    sum.lock().unwrap().take(seed, played);
+                }
+            });
+        }
+    });
+    let Sum { tally, stats, simulated, traces, failed } = sum.into_inner().unwrap();
+    eprintln!(
+        "{count} seeds from {first}, {simulated:?} simulated, traces {traces:016x}: {tally:?}\n{:?}",
+        stats.counts
+    );
+    if !failed.is_empty() {
+        let shown: Vec<_> = failed.iter().map(|(seed, why)| format!("seed {seed}: {why}")).collect();
+        panic!("{} seeds failed\n{}", failed.len(), shown.join("\n\n"));
+    }
+    if count >= 100 {
+        for what in EVERYTHING {
+            assert!(stats.of(what) > 0, "{count} seeds without a single {what:?} show nothing of it");
+        }
+        assert!(tally.unknown_calls > 0 && tally.answered > 0 && tally.timed_out > 0, "{tally:?}");
+        assert_eq!(tally.interrupted, 0, "all agents here take up what was broken off: {tally:?}");
+    }
+}
+
+impl Sum {
+    fn take(&mut self, seed: u64, played: std::thread::Result<Report>) {
+        match played {
+            Ok(report) => {
+                self.tally.add(&report.tally);
+                self.stats.add(&report.stats);
+                self.simulated += report.simulated;
+                self.traces ^= report.trace;
+            }
+            Err(panic) => {
+                let why = panic.downcast_ref::<String>().cloned();
+                self.failed.push((seed, why.unwrap_or_else(|| "a panic, shown above".to_owned())));
+            }
+        }
+    }
+}
+
+/// Seeds that fail before the rest is not played any more.
+const FAILURES_MAX: usize = 5;
+
+/// What a hundred seeds have to meet at least once.
+const EVERYTHING: [&str; 24] = [
+    "Crash",
+    "PowerLoss",
+    "Drain",
+    "Partition",
+    "HalfOpen",
+    "Hold",
+    "Loss",
+    "Latency",
+    "Reset",
+    "Clock",
+    "Journal",
+    "opened",
+    "broken",
+    "silent",
+    "reset",
+    "closed 1012",
+    "closed 4408",
+    "closed 4400",
+    "closed 4401",
+    "error unavailable",
+    "repeated",
+    "nonsense",
+    "races won",
+    "drained at rest",
+];

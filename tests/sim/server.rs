@@ -1,0 +1,148 @@
+//! The service as a host of the simulated network: started as a supervisor starts a process, again and
+//! again if it does not come up; drained when it is told to.
+
+use std::{
+    cell::RefCell,
+    io::Write,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use quintet::{
+    agent::supervisor::{Directory, Floor},
+    gateway::Gateway,
+    ops::{
+        config::Settings,
+        service::{Drained, Mode, Parts, StartError, start_on},
+    },
+};
+use tempfile::NamedTempFile;
+use tokio::{sync::watch, time::Instant};
+use turmoil::net::{TcpListener, TcpStream};
+
+use crate::{sky::Sky, trouble::Trouble};
+
+/// The one server, by name.
+pub const SERVER: &str = "server";
+
+/// Its public port.
+pub const PORT: u16 = 80;
+
+/// What signs tokens.
+pub const SECRET: &[u8] = b"a secret that is as long as a secret has to be";
+
+/// How the server is doing, for those outside of it. Cloning shares it.
+#[derive(Clone)]
+pub struct Place(Rc<Inner>);
+
+struct Inner {
+    sky: Sky,
+    journal: Trouble,
+    settings: Settings,
+    /// While it serves.
+    gateway: RefCell<Option<Gateway>>,
+    drains: watch::Sender<bool>,
+    /// How drains went, and the time that each took.
+    drained: RefCell<Vec<(Drained, Duration)>>,
+}
+
+impl Place {
+    pub fn new(sky: &Sky, journal: &Trouble, settings: Settings) -> Self {
+        Self(Rc::new(Inner {
+            sky: sky.clone(),
+            journal: journal.clone(),
+            settings: Settings { jwt_key: Some(KEY.path().to_owned()), ..settings },
+            gateway: RefCell::new(None),
+            drains: watch::Sender::new(false),
+            drained: RefCell::default(),
+        }))
+    }
+
+    /// What the handlers share, if it serves.
+    pub fn gateway(&self) -> Option<Gateway> {
+        self.0.gateway.borrow().clone()
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// The process is gone, or about to be: nothing of it is held any more.
+    pub fn forget(&self) {
+        self.0.gateway.take();
+        self.0.drains.send_replace(false);
+    }
+
+    /// SIGTERM.
+    pub fn drain(&self) {
+        self.0.drains.send_replace(true);
+    }
+
+    pub fn drained(&self) -> Vec<(Drained, Duration)> {
+        self.0.drained.borrow().clone()
+    }
+
+    /// One process, from its start to the end of its drain.
+    pub async fn serve(self) -> turmoil::Result {
+        let Inner { sky, journal, settings, gateway, drains, drained } = &*self.0;
+        let mut told = drains.subscribe();
+        let running = loop {
+            let listen = |port: u16| TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port)));
+            let (public, admin) = (Listening(listen(PORT).await?), Listening(listen(PORT + 1).await?));
+            let directory = Directory::built_in(true, Floor::shared());
+            let parts = Parts {
+                journal: Arc::new(journal.clone()),
+                agents: Arc::new(directory),
+                described: Vec::new(),
+            };
+            match start_on(Mode::Serve, settings, parts, public, admin).await {
+                Ok(running) => break running,
+                Err(StartError::Recovery(error)) => sky.note(SERVER, format_args!("not started: {error}")),
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(RESTART_WAIT).await;
+        };
+        sky.note(SERVER, "serves");
+        gateway.replace(Some(running.gateway().clone()));
+        // The sender lives outside.
+        let _ = told.wait_for(|drains| *drains).await;
+        let begun = Instant::now();
+        let outcome = running.drain().await;
+        sky.note(SERVER, format_args!("{outcome:?} after {:?}", begun.elapsed()));
+        drained.borrow_mut().push((outcome, begun.elapsed()));
+        gateway.take();
+        Ok(())
+    }
+}
+
+/// A listener of the simulated network, as the service wants one.
+struct Listening(TcpListener);
+
+impl axum::serve::Listener for Listening {
+    type Io = TcpStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
+        loop {
+            if let Ok(accepted) = self.0.accept().await {
+                return accepted;
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Production takes its key from a file.
+static KEY: LazyLock<NamedTempFile> = LazyLock::new(|| {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(SECRET).unwrap();
+    file
+});
+
+/// How long a supervisor waits before it starts the service once more.
+const RESTART_WAIT: Duration = Duration::from_millis(50);

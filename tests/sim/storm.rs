@@ -1,0 +1,390 @@
+//! One simulation from its seed to its verdict: hosts and links, faults at their instants, everything
+//! repaired, everything brought to its end, everything compared.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use futures_util::FutureExt;
+use quintet::{
+    journal::{Journal, ReadLimit},
+    kernel::ids::{Offset, UserId},
+};
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+use turmoil::Sim;
+
+use crate::{
+    device::{Device, House, Phase, Stats},
+    plan::{Fault, Plan, latency},
+    server::{Place, SERVER},
+    sky::Sky,
+    stage::Stage,
+    trouble::{Mood, Trouble},
+    verdict::{Tally, Weather, judge},
+    witness::Book,
+};
+
+/// What came of a simulation.
+pub struct Report {
+    /// The hash of all that was seen.
+    pub trace: u64,
+    pub tally: Tally,
+    pub stats: Stats,
+    pub simulated: Duration,
+}
+
+/// What is done at an instant.
+enum Deed {
+    Fault(Fault),
+    Start,
+    /// Both ways between a device and the server are well again; what was held arrives.
+    Mend {
+        device: usize,
+    },
+    MendLoss {
+        device: usize,
+    },
+    CalmJournal,
+}
+
+struct Storm<'a> {
+    sim: Sim<'a>,
+    plan: Plan,
+    house: Rc<House>,
+    place: Place,
+    rng: StdRng,
+    resets: Vec<watch::Sender<u64>>,
+    /// By time, and in the order in which they were decided.
+    due: BTreeMap<(u64, usize), Deed>,
+    decided: usize,
+    /// The server is down and is to stay down until its start is due.
+    down: bool,
+    finishes_ms: Option<u64>,
+}
+
+/// Plays one seed; ends the test if anything is wrong.
+pub fn play(seed: u64) -> Report {
+    let again = format!("QUINTET_SIM_SEED={seed} QUINTET_SIM_SEEDS=1 cargo test --test sim seeds");
+    let stage = Stage::of(seed, &again);
+    let sky = Sky::new(seed);
+    let _sky = sky.enter();
+    let mut rng = stage.rng(0);
+    let plan = Plan::draw(&mut rng);
+    sky.note("plan", format_args!("{plan:?}"));
+    Storm::new(&stage, &sky, plan, rng).run()
+}
+
+impl Storm<'_> {
+    fn new(stage: &Stage, sky: &Sky, plan: Plan, rng: StdRng) -> Self {
+        let journal = Trouble::new(stage.seed);
+        let place = Place::new(sky, &journal, plan.settings.clone());
+        let pulse = Rc::new(watch::Sender::new(0));
+        let books = (0..plan.users).map(|user| {
+            let book = Book::new(&format!("user {user}"), stage, &pulse);
+            book.borrow_mut().explains = explains;
+            book
+        });
+        let house = Rc::new(House {
+            sky: sky.clone(),
+            stage: stage.clone(),
+            books: books.collect(),
+            journal,
+            phase: watch::Sender::new(Phase::Load),
+            short_tokens: plan.short_tokens,
+            stats: RefCell::default(),
+        });
+        let mut sim = turmoil::Builder::new()
+            .rng_seed(stage.seed)
+            .enable_random_order()
+            .simulation_duration(Duration::from_secs(1_000_000))
+            .tick_duration(Duration::from_millis(plan.tick_ms))
+            // A latency belongs to a link and not to a message: so what happens on one link does not
+            // depend on the order of what happens on others, which the service's runtime draws by itself.
+            .min_message_latency(Duration::from_millis(1))
+            .max_message_latency(Duration::from_millis(1))
+            .build();
+        let serving = place.clone();
+        sim.host(SERVER, move || serving.clone().serve());
+        let users =
+            plan.devices.iter().enumerate().flat_map(|(user, devices)| (0..*devices).map(move |_| user));
+        let mut resets = Vec::new();
+        for (number, user) in users.enumerate() {
+            let (to_device, reset) = watch::channel(0);
+            let device = Device::new(&house, user, number, reset);
+            sim.client(host(number), async move {
+                device.live().await;
+                Ok(())
+            });
+            resets.push(to_device);
+        }
+        let mut storm = Self {
+            sim,
+            plan,
+            house,
+            place,
+            rng,
+            resets,
+            due: BTreeMap::new(),
+            decided: 0,
+            down: false,
+            finishes_ms: None,
+        };
+        for device in 0..storm.plan.devices() {
+            let latency_ms = latency(&mut storm.rng);
+            storm.set_latency(device, latency_ms);
+        }
+        for (at_ms, fault) in std::mem::take(&mut storm.plan.faults) {
+            storm.decide(at_ms, Deed::Fault(fault));
+        }
+        storm
+    }
+
+    fn run(mut self) -> Report {
+        let (stage, sky) = (self.house.stage.clone(), self.house.sky.clone());
+        loop {
+            let now_ms = sky.now_ms();
+            while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now_ms) {
+                let deed = entry.remove();
+                self.carry_out(deed);
+            }
+            if now_ms >= self.plan.load_ms && self.finishes_ms.is_none() {
+                self.calm();
+                self.finishes_ms = Some(now_ms);
+                self.house.phase.send_replace(Phase::Finish);
+            }
+            if self.finishes_ms.is_some_and(|since_ms| now_ms > since_ms + FINISH_MS_MAX) {
+                let open: Vec<_> = self.house.books.iter().map(|book| book.borrow().open_shown()).collect();
+                stage.fail(&format!(
+                    "not over {FINISH_MS_MAX} ms after everything was repaired:\n{}",
+                    open.join("\n")
+                ));
+            }
+            if self.step() {
+                break;
+            }
+            stage.look();
+        }
+        self.nobody_is_left();
+        self.verdict()
+    }
+
+    /// One step of the simulation. Whether all devices are done.
+    fn step(&mut self) -> bool {
+        let done = match self.sim.step() {
+            Ok(done) => done,
+            Err(error) => self.house.stage.fail(&format!("the simulation broke: {error}")),
+        };
+        self.house.sky.set_now_ms(self.sim.elapsed().as_millis() as u64);
+        if !self.down && !self.sim.is_host_running(SERVER) {
+            // It has drained, and whatever supervises it starts it again.
+            self.start_in(self.plan.tick_ms);
+        }
+        done
+    }
+
+    fn decide(&mut self, at_ms: u64, deed: Deed) {
+        self.decided += 1;
+        self.due.insert((at_ms, self.decided), deed);
+    }
+
+    fn start_in(&mut self, wait_ms: u64) {
+        self.down = true;
+        self.place.forget();
+        self.decide(self.house.sky.now_ms() + wait_ms, Deed::Start);
+    }
+
+    fn carry_out(&mut self, deed: Deed) {
+        let now_ms = self.house.sky.now_ms();
+        match deed {
+            Deed::Fault(fault) => {
+                self.house.sky.note("storm", format_args!("{fault:?}"));
+                self.house.count(name(&fault));
+                self.strike(fault, now_ms);
+            }
+            Deed::Start => {
+                self.house.sky.note("storm", "the server starts");
+                self.sim.bounce(SERVER);
+                self.down = false;
+            }
+            Deed::Mend { device } => {
+                self.sim.release(host(device), SERVER);
+            }
+            Deed::MendLoss { device } => self.sim.set_link_fail_rate(host(device), SERVER, 0.0),
+            Deed::CalmJournal => self.house.journal.set_mood(Mood::default()),
+        }
+    }
+
+    fn strike(&mut self, fault: Fault, now_ms: u64) {
+        match fault {
+            Fault::Crash { down_ms } => self.crash(down_ms),
+            Fault::PowerLoss { down_ms } => {
+                for device in 0..self.plan.devices() {
+                    self.sim.partition(host(device), SERVER);
+                    self.decide(now_ms + down_ms, Deed::Mend { device });
+                }
+                self.crash(down_ms);
+            }
+            Fault::Drain => self.place.drain(),
+            Fault::Partition { device, ms } => {
+                self.sim.partition(host(device), SERVER);
+                self.decide(now_ms + ms, Deed::Mend { device });
+            }
+            Fault::HalfOpen { device, to_server, ms } => {
+                let device_host = host(device);
+                let (from, to) =
+                    if to_server { (device_host.as_str(), SERVER) } else { (SERVER, device_host.as_str()) };
+                self.sim.partition_oneway(from, to);
+                self.decide(now_ms + ms, Deed::Mend { device });
+            }
+            Fault::Hold { device, ms } => {
+                self.sim.hold(host(device), SERVER);
+                self.decide(now_ms + ms, Deed::Mend { device });
+            }
+            Fault::Loss { device, per_mille, ms } => {
+                self.sim.set_link_fail_rate(host(device), SERVER, per_mille as f64 / 1000.0);
+                self.decide(now_ms + ms, Deed::MendLoss { device });
+            }
+            Fault::Latency { device, latency_ms } => self.set_latency(device, latency_ms),
+            Fault::Reset { device } => self.resets[device].send_modify(|resets| *resets += 1),
+            Fault::Clock { by_ms } => {
+                let skew_ms = (self.house.sky.skew_ms() + by_ms).clamp(-SKEW_MS_MAX, SKEW_MS_MAX);
+                self.house.sky.set_clock(skew_ms);
+            }
+            Fault::Journal { mood, ms } => {
+                self.house.journal.set_mood(mood);
+                self.decide(now_ms + ms, Deed::CalmJournal);
+            }
+        }
+    }
+
+    fn crash(&mut self, down_ms: u64) {
+        if !self.down {
+            self.place.forget();
+            self.sim.crash(SERVER);
+            self.start_in(down_ms);
+        }
+    }
+
+    fn set_latency(&mut self, device: usize, latency_ms: u64) {
+        self.sim.set_link_latency(host(device), SERVER, Duration::from_millis(latency_ms));
+    }
+
+    /// Repairs everything: from here on what was accepted has to come to its end (RUN-6).
+    fn calm(&mut self) {
+        self.house.sky.note("storm", "everything is repaired");
+        let starts = self.due.values().any(|deed| matches!(deed, Deed::Start));
+        self.due.clear();
+        if starts {
+            self.decide(0, Deed::Start);
+        }
+        for device in 0..self.plan.devices() {
+            for deed in [Deed::MendLoss { device }, Deed::Mend { device }] {
+                self.carry_out(deed);
+            }
+            self.set_latency(device, 1 + device as u64);
+        }
+        self.house.journal.set_mood(Mood::default());
+    }
+
+    /// Goes on until no user has machines any more, no run moves and no connection is open (ISO-5).
+    fn nobody_is_left(&mut self) {
+        let until_ms = self.house.sky.now_ms() + QUIET_MS_MAX;
+        loop {
+            let Some(gateway) = self.place.gateway() else {
+                self.house.stage.fail("the server is not there at the end");
+            };
+            let left = (
+                gateway.factory.live_users(),
+                gateway.factory.moving_runs(),
+                gateway.admit.connections_open(),
+            );
+            if left == (0, 0, 0) {
+                return;
+            }
+            if self.house.sky.now_ms() > until_ms {
+                self.house
+                    .stage
+                    .fail(&format!("users, runs and connections that are left (ISO-5): {left:?}"));
+            }
+            drop(gateway);
+            self.step();
+        }
+    }
+
+    fn verdict(self) -> Report {
+        let House { stage, journal, books, sky, stats, .. } = &*self.house;
+        let weather = Weather { killed: true, hasty: true };
+        let mut tally = Tally::default();
+        for book in books {
+            let book = book.borrow();
+            self.same_as_journal(&book);
+            tally.add(&judge(&book, weather));
+        }
+        let unfinished = journal.inner.unfinished().now_or_never();
+        if !matches!(&unfinished, Some(Ok(users)) if users.is_empty()) {
+            stage.found(format!("the journal holds runs that are not over: {unfinished:?}"));
+        }
+        let limits = self.place.settings().gateway;
+        let bound_ms = limits.drain_wait_ms_max + limits.leave_wait_ms_max + limits.close_wait_ms_max + 1_000;
+        for (drained, took) in self.place.drained() {
+            if took > Duration::from_millis(bound_ms + 2) {
+                stage
+                    .found(format!("a drain took {took:?}, longer than {bound_ms} ms (CONN-6): {drained:?}"));
+            }
+            self.house.count(if drained.runs_at_rest { "drained at rest" } else { "drained in time" });
+        }
+        stage.look();
+        let stats = stats.borrow().clone();
+        sky.note("verdict", format_args!("{tally:?}"));
+        Report { trace: sky.trace(), tally, stats, simulated: self.sim.elapsed() }
+    }
+
+    /// What a user's clients heard is what the journal holds, all of it and nothing else (DEL-2, DEL-5).
+    fn same_as_journal(&self, book: &Book) {
+        let all = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
+        let log = self.house.journal.inner.log(&UserId::parse(&book.user).unwrap());
+        let Some(Ok(lines)) = log.read(Offset(0), all).now_or_never() else {
+            return book.found("the journal cannot be read");
+        };
+        if lines.len() as u64 != book.head() {
+            book.found(format_args!("{} entries in the journal, {} heard", lines.len(), book.head()));
+        }
+        for ((offset, line), heard) in lines.iter().zip(&book.log) {
+            if *line != *heard.as_bytes() {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                return book.found(format_args!("the journal has {line} at {offset}, heard was {heard}"));
+            }
+        }
+    }
+}
+
+/// Errors that clients here bring about, or the journal, or the clock.
+fn explains(book: &Book, error: &serde_json::Value) -> bool {
+    let known = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
+    match error["code"].as_str().unwrap_or_default() {
+        "unavailable" | "unauthenticated" => true,
+        "malformed_frame" | "unknown_type" | "invalid_field" => {
+            !book.messages.contains_key(&known("message_id"))
+        }
+        // What is somebody else's, or nobody's (ISO-3).
+        "not_found" => error["fatal"] == false && !book.runs.contains_key(&known("run_id")),
+        _ => false,
+    }
+}
+
+fn name(fault: &Fault) -> String {
+    let shown = format!("{fault:?}");
+    shown.split([' ', '{']).next().unwrap_or_default().to_owned()
+}
+
+pub fn host(device: usize) -> String {
+    format!("device-{device}")
+}
+
+/// Time in which everything that was accepted comes to its end, once everything is repaired.
+const FINISH_MS_MAX: u64 = 120_000;
+
+/// Time in which machines and connections are gone, once every client has left.
+const QUIET_MS_MAX: u64 = 30_000;
+
+/// How wrong the server's clock is at most: well within the life of the tokens that are to last.
+const SKEW_MS_MAX: i64 = 3 * 3_600_000;

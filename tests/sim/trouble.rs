@@ -1,0 +1,200 @@
+//! A journal that outlives its host, and fails as a seed wants it: an append refused, an append done and
+//! not confirmed, a read that fails, and each of them slow.
+//!
+//! What comes of an operation is a function of the seed, the operation and the time, not of what was asked
+//! before it: two readers that are woken in either order find the same.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use quintet::{
+    journal::{
+        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
+        RunRecord, ThreadRecord, Trimmed, memory::MemoryJournal,
+    },
+    kernel::{
+        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        user::Receipt,
+    },
+    runtime::clock,
+};
+
+/// How a journal is doing: of a thousand operations so many fail.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mood {
+    /// Appends that are refused, nothing of them done.
+    pub refused: u64,
+    /// Appends that are done, and reported as failed (DEL-7).
+    pub unconfirmed: u64,
+    /// Reads that fail.
+    pub unread: u64,
+    /// Time that an operation takes at most, half of it before it takes effect.
+    pub takes_ms_max: u64,
+}
+
+/// The journal, held outside all hosts. Cloning shares it.
+#[derive(Clone)]
+pub struct Trouble {
+    /// What is really there.
+    pub inner: MemoryJournal,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    seed: u64,
+    mood: Mutex<Mood>,
+    failures: AtomicU64,
+}
+
+struct TroubledLog {
+    inner: Arc<dyn Log>,
+    shared: Arc<Shared>,
+    user_id: UserId,
+}
+
+/// What the seed has decided for one operation.
+struct Fate {
+    /// 0 to 999.
+    luck: u64,
+    half: Duration,
+}
+
+impl Trouble {
+    pub fn new(seed: u64) -> Self {
+        let shared = Shared { seed, mood: Mutex::default(), failures: AtomicU64::new(0) };
+        Self { inner: MemoryJournal::default(), shared: Arc::new(shared) }
+    }
+
+    pub fn set_mood(&self, mood: Mood) {
+        *self.shared.mood.lock().unwrap() = mood;
+    }
+
+    /// How many operations have failed.
+    pub fn failures(&self) -> u64 {
+        self.shared.failures.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    fn mood(&self) -> Mood {
+        *self.mood.lock().unwrap()
+    }
+
+    fn fate(&self, operation: &str, user_id: &str, about: u64) -> Fate {
+        let mut hasher = blake3::Hasher::new();
+        for number in [self.seed, about, clock::now().0] {
+            hasher.update(&number.to_be_bytes());
+        }
+        hasher.update(operation.as_bytes()).update(user_id.as_bytes());
+        let hash = hasher.finalize();
+        let drawn = |at: usize| u64::from(u16::from_be_bytes([hash.as_bytes()[at], hash.as_bytes()[at + 1]]));
+        let takes_ms = drawn(2) % (self.mood().takes_ms_max + 1);
+        Fate { luck: drawn(0) % 1000, half: Duration::from_millis(takes_ms.div_ceil(2)) }
+    }
+
+    fn failed(&self) -> JournalError {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        JournalError::Unavailable("as the seed wants it".to_owned())
+    }
+
+    async fn reads<T>(
+        &self,
+        operation: &str,
+        user_id: &str,
+        about: u64,
+        read: impl Future<Output = Result<T, JournalError>>,
+    ) -> Result<T, JournalError> {
+        let fate = self.fate(operation, user_id, about);
+        pause(fate.half).await;
+        if fate.luck < self.mood().unread {
+            return Err(self.failed());
+        }
+        let found = read.await;
+        pause(fate.half).await;
+        found
+    }
+}
+
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}
+
+#[async_trait]
+impl Journal for Trouble {
+    fn epoch(&self) -> Epoch {
+        self.inner.epoch()
+    }
+
+    fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
+        let (inner, shared) = (self.inner.log(user_id), self.shared.clone());
+        Arc::new(TroubledLog { inner, shared, user_id: user_id.clone() })
+    }
+
+    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
+        self.shared.reads("unfinished", "", 0, self.inner.unfinished()).await
+    }
+
+    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
+        self.inner.trim(retention, now).await
+    }
+}
+
+#[async_trait]
+impl Log for TroubledLog {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        let fate = self.shared.fate("append", self.user_id.as_str(), batch.expected.0);
+        pause(fate.half).await;
+        let mood = self.shared.mood();
+        if fate.luck < mood.refused {
+            return Err(self.shared.failed().into());
+        }
+        self.inner.append(batch).await?;
+        pause(fate.half).await;
+        if fate.luck < mood.refused + mood.unconfirmed {
+            return Err(self.shared.failed().into());
+        }
+        Ok(())
+    }
+
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        self.shared.reads("extent", self.user_id.as_str(), 0, self.inner.extent()).await
+    }
+
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.shared.reads("read", self.user_id.as_str(), after.0, self.inner.read(after, limit)).await
+    }
+
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.shared.reads("recovery", self.user_id.as_str(), 0, self.inner.recovery(recent_max)).await
+    }
+
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
+        self.shared.reads("message", message_id.as_str(), 0, self.inner.message(message_id)).await
+    }
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        self.shared.reads("run", self.user_id.as_str(), 0, self.inner.run(run_id)).await
+    }
+
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.shared.reads("threads", self.user_id.as_str(), 0, self.inner.threads(before, limit)).await
+    }
+
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let runs = self.inner.thread_runs(thread_id, after, limit);
+        self.shared.reads("thread_runs", self.user_id.as_str(), after.0, runs).await
+    }
+}
