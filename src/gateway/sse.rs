@@ -12,7 +12,6 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use super::{
     Gateway,
@@ -31,7 +30,7 @@ use crate::{
         ids::{ConnectionId, Epoch, Offset},
         ticket::Identity,
     },
-    runtime::clock,
+    runtime::{clock, ids},
     user::{cursor::ReadError, factory::User},
     wire::{codes::ErrorCode, event_id::EventId},
     witness::{ConnectionWitness, Resumed},
@@ -64,7 +63,7 @@ pub async fn stream(
     let Resumption { resumed_after, gap } = Resumption::of(asked, epoch, extent.trimmed, extent.head);
     let mut reader = Reader::new(cursor, &gateway.limits);
     reader.read_on(resumed_after, WHATEVER_COMES);
-    let mut witness = gateway.factory.witness().connection(ConnectionId(Uuid::now_v7()));
+    let mut witness = gateway.factory.witness().connection(ConnectionId(ids::fresh()));
     witness.belongs_to(user.witness());
     let told = Resumed::new(epoch, resumed_after, extent.head, gap);
     witness.resumes(user.user_id(), asked, told);
