@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 
 use super::drain::{Drain, Stage};
-use crate::{
-    journal::{Journal, JournalError},
-    kernel::ids::UserId,
-};
+use crate::journal::Journal;
 
 /// What the routes of operations look at.
 #[derive(Clone)]
@@ -28,12 +25,12 @@ pub fn router(operations: Operations) -> Router {
         .with_state(operations)
 }
 
-/// 200 while new clients are welcome and the journal answers; 503 from the moment a drain begins (CONN-6).
+/// 200 while new clients are welcome and the journal takes what they send (DEL-7); 503 from the moment a drain begins (CONN-6).
 async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static str) {
     if operations.drain.stage() != Stage::Serving {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
-    match tokio::time::timeout(PROBE_WAIT_MAX, probe(&*operations.journal)).await {
+    match tokio::time::timeout(PROBE_WAIT_MAX, operations.journal.probe()).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n"),
         Ok(Err(error)) => {
             tracing::warn!(error = %error, "not ready");
@@ -43,18 +40,9 @@ async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static s
     }
 }
 
-/// Reads what a log spans that is always empty: the way to the storage is the same as everybody's.
-async fn probe(journal: &dyn Journal) -> Result<(), JournalError> {
-    let nobody = UserId::parse(PROBE_USER_ID).expect("it is short and not empty");
-    journal.log(&nobody).extent().await.map(|_| ())
-}
-
 async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (operations.metrics)())
 }
 
 /// How long the journal may take to answer a probe.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// No entry is ever appended here by a probe; a user of this name would not be disturbed either.
-const PROBE_USER_ID: &str = "quintet:readiness";

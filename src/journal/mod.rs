@@ -36,10 +36,19 @@ pub trait Journal: Send + Sync + 'static {
     /// Every user with a run that is accepted and not completed (RUN-6).
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError>;
 
+    /// Whether the journal can do now what appends need of it: what `/readyz` says.
+    async fn probe(&self) -> Result<(), JournalError> {
+        let nobody = UserId::parse(PROBE_USER_ID).expect("it is short and not empty");
+        self.log(&nobody).extent().await.map(|_| ())
+    }
+
     /// Trims what `retention` no longer keeps, oldest first, never an entry of an open run nor any
     /// after it.
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError>;
 }
+
+/// No entry is ever appended here; a user of this name would not be disturbed either.
+const PROBE_USER_ID: &str = "quintet:readiness";
 
 /// The log of one user.
 #[async_trait]

@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     fault::{OpenError, open_fault},
+    lock::CopyLock,
     schema::{self, DATABASE_FILE},
 };
 use crate::{journal::JournalError, kernel::ids::Timestamp};
@@ -19,6 +20,7 @@ use crate::{journal::JournalError, kernel::ids::Timestamp};
 /// The copy is marked: a service that opens it takes a new epoch, since the entries that came after
 /// the copy are not in it, and cursors behind them must find a gap (DEL-3).
 pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), JournalError> {
+    let _copying = CopyLock::shared(from)?;
     let target = to.join(DATABASE_FILE);
     let partial = to.join(format!("{DATABASE_FILE}.partial"));
     let file = |source: std::io::Error| {

@@ -14,10 +14,11 @@ use super::{
     fault::{OpenError, closed},
     lock::FolderLock,
     options::SqliteOptions,
-    pool::Readers,
+    pool::{ReadSide, Readers},
     reader,
     schema::{self, DATABASE_FILE},
     trim::{TrimTurn, Turn},
+    wal,
     writer::{Append, Order, Writer},
 };
 use crate::{
@@ -66,6 +67,8 @@ impl SqliteJournal {
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
         let lock = FolderLock::take(folder)?;
         let lost = check::lost_entries(&path, options.check_bytes_max)?;
+        // What the process before had not synced is in the kernel's memory and may be on no disk.
+        wal::settle(&path).map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
         let mut connection = schema::open_to_write(&path)?;
         check::check(&connection, &path, options.check_bytes_max)?;
         let durable = options.survives_power_loss;
@@ -73,10 +76,11 @@ impl SqliteJournal {
             .and_then(|identity| schema::set_durability(&connection, durable).map(|()| identity))
             .map_err(|source| super::fault::open_fault(path.clone(), source))?;
 
+        let side = ReadSide::new(path.clone());
         let (readers, mut threads) =
-            Readers::start(path.clone(), options.reader_threads, options.waiting_reads_max)?;
+            Readers::start(&side, options.reader_threads, options.waiting_reads_max)?;
         let (orders, waiting) = mpsc::channel(options.waiting_appends_max.max(1));
-        let writer = Writer::new(path.clone(), connection, identity.origin, options);
+        let writer = Writer::new(path.clone(), connection, side, identity.origin, options);
         let thread = std::thread::Builder::new()
             .name("journal-write".into())
             .spawn(move || writer.run(waiting))
@@ -151,6 +155,14 @@ impl Journal for SqliteJournal {
 
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
         self.shared.readers()?.run(reader::unfinished).await
+    }
+
+    /// DEL-7: ready is a journal that can be written and read.
+    async fn probe(&self) -> Result<(), JournalError> {
+        let (reply, done) = oneshot::channel();
+        self.shared.order(Order::Probe(reply)).await?;
+        done.await.map_err(|_| closed())??;
+        self.shared.readers()?.run(reader::probe).await
     }
 
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {

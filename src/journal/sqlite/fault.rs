@@ -55,13 +55,26 @@ pub(super) fn fault(error: &rusqlite::Error) -> JournalError {
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied => JournalError::Unavailable(format!(
                 "{error}; the service must be able to write to its data folder"
             )),
-            ErrorCode::SystemIoFailure => {
-                JournalError::Unavailable(format!("{error} (code {}); check the disk", failure.extended_code))
-            }
+            ErrorCode::SystemIoFailure => JournalError::Unavailable(format!(
+                "{error} (code {}); check the disk; the service tries again by itself",
+                failure.extended_code
+            )),
             _ => JournalError::Unavailable(error.to_string()),
         },
         _ => JournalError::Unavailable(error.to_string()),
     }
+}
+
+/// Whether the disk itself failed, so that a sync may have.
+pub(super) fn is_io(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+}
+
+/// The same of what is done with a file directly.
+pub(super) fn of_file(error: &std::io::Error) -> JournalError {
+    JournalError::Unavailable(format!(
+        "its log cannot be written again after a fault: {error}; check the disk; the service tries again by itself"
+    ))
 }
 
 /// The same, when opening.

@@ -1,11 +1,14 @@
 //! One process at a time owns a data folder: an operating system lock on `quintet.lock`, which no
-//! crash can leave behind.
+//! crash can leave behind. A second lock, on `quintet.copy.lock`, tells the owner that its database is
+//! being copied.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
 };
+
+use crate::journal::JournalError;
 
 /// The file that carries the lock; it holds the owner's process id for the message to others.
 pub const LOCK_FILE: &str = "quintet.lock";
@@ -26,6 +29,49 @@ pub enum LockError {
         #[source]
         source: std::io::Error,
     },
+}
+
+/// The file whose lock is shared by all who copy the database right now.
+const COPY_LOCK_FILE: &str = "quintet.copy.lock";
+
+/// A share in a database that others may copy too, or the certainty that nobody does. Until dropped.
+#[derive(Debug)]
+pub(super) struct CopyLock {
+    _file: File,
+}
+
+impl CopyLock {
+    /// For one who copies the database; waits for its owner to be done with what it must do alone.
+    pub fn shared(database: &Path) -> Result<Self, JournalError> {
+        let file = Self::file(database)?;
+        file.lock_shared().map_err(|error| unusable(&error))?;
+        Ok(Self { _file: file })
+    }
+
+    /// For the owner, when nobody else may have the database open. Never waits.
+    pub fn alone(database: &Path) -> Result<Self, JournalError> {
+        let file = Self::file(database)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::Error(error)) => Err(unusable(&error)),
+            Err(TryLockError::WouldBlock) => Err(JournalError::Unavailable(
+                "a backup is being made, and after the fault before it the database is needed alone; writing \
+                 goes on by itself once the backup has ended"
+                    .into(),
+            )),
+        }
+    }
+
+    fn file(database: &Path) -> Result<File, JournalError> {
+        let path = database.with_file_name(COPY_LOCK_FILE);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        options.open(path).map_err(|error| unusable(&error))
+    }
+}
+
+fn unusable(error: &std::io::Error) -> JournalError {
+    JournalError::Unavailable(format!("the lock file {COPY_LOCK_FILE} cannot be used: {error}"))
 }
 
 impl FolderLock {

@@ -8,6 +8,7 @@
 //! - [`engine`]: the journal and its logs; [`options`]: what an operator may set; [`lock`]: one process
 //! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: is what lies there whole
 //! - [`writer`]: group commit; [`changes`]: what a batch changes in the index; [`trim`]: retention
+//! - [`upkeep`]: its log kept short, and the ground found again after the disk failed
 //! - [`reader`]: queries; [`pool`]: the threads that run them; [`backup`]; [`fault`]: what went wrong
 
 mod backup;
@@ -21,6 +22,7 @@ mod pool;
 mod reader;
 pub mod schema;
 mod trim;
+mod upkeep;
 mod wal;
 mod writer;
 

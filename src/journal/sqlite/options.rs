@@ -53,6 +53,8 @@ pub(super) const TRIM_USERS_MAX: usize = 256;
 pub(super) const PAGE_BYTES: u32 = 8192;
 /// Pages in the write-ahead log at which the writer moves them into the database.
 pub(super) const CHECKPOINT_PAGES: u32 = 4000;
+/// Pages in the write-ahead log at which readers are held up for the moment that it takes to begin it anew.
+pub(super) const LOG_PAGES_MAX: u32 = 2 * CHECKPOINT_PAGES;
 /// Bytes that the write-ahead log keeps on disk once it has been moved into the database.
 pub(super) const LOG_KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Memory of the writer's page cache.

@@ -2,7 +2,7 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     thread::JoinHandle,
 };
 
@@ -30,10 +30,57 @@ pub(super) struct Readers {
     jobs: mpsc::Sender<Job>,
 }
 
+/// What the readers read through, and the door at which the writer holds them up.
+pub(super) struct ReadSide {
+    path: PathBuf,
+    /// Shared by the queries that run, one at a time for who must be alone with the database.
+    door: RwLock<()>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl ReadSide {
+    pub fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self { path, door: RwLock::default(), idle: Mutex::default() })
+    }
+
+    /// Runs `act` while no query runs; those that come wait for it.
+    pub fn held<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _alone = self.door.write().unwrap_or_else(PoisonError::into_inner);
+        act()
+    }
+
+    /// Closes every connection that is not in use: the next queries start on new ones.
+    pub fn close_idle(&self) {
+        self.idle().clear();
+    }
+
+    fn answer(&self, job: Job) {
+        let _with_others = self.door.read().unwrap_or_else(PoisonError::into_inner);
+        let idle = self.idle().pop();
+        match idle.map_or_else(|| schema::open_to_read(&self.path), Ok) {
+            Ok(mut open) => {
+                match job(Ok(&mut open)) {
+                    Health::Good => self.idle().push(open),
+                    // What hit one may have hit the others.
+                    Health::Suspect => self.close_idle(),
+                }
+            }
+            Err(error) => {
+                job(Err(error));
+            }
+        }
+    }
+
+    /// A poisoned lock cannot be: nothing that is done under it panics.
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Readers {
     /// Starts the threads. They end when the last `Readers` is gone.
     pub fn start(
-        path: PathBuf,
+        side: &Arc<ReadSide>,
         threads: usize,
         waiting_max: usize,
     ) -> Result<(Self, Vec<JoinHandle<()>>), OpenError> {
@@ -41,10 +88,10 @@ impl Readers {
         let waiting = Arc::new(Mutex::new(waiting));
         let threads = (0..threads.max(1))
             .map(|i| {
-                let (path, waiting) = (path.clone(), waiting.clone());
+                let (side, waiting) = (side.clone(), waiting.clone());
                 std::thread::Builder::new()
                     .name(format!("journal-read-{i}"))
-                    .spawn(move || work(path, &waiting))
+                    .spawn(move || work(&side, &waiting))
                     .map_err(OpenError::Thread)
             })
             .collect::<Result<_, _>>()?;
@@ -95,26 +142,12 @@ impl ReadFailure {
     }
 }
 
-fn work(path: PathBuf, waiting: &Mutex<mpsc::Receiver<Job>>) {
-    let mut connection = None;
+fn work(side: &ReadSide, waiting: &Mutex<mpsc::Receiver<Job>>) {
     loop {
         // One reader waits at the queue, the others for their turn at it. A poisoned lock cannot be: what
         // is held here does not panic.
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(job) = job else { return };
-        let opened = match connection.take() {
-            Some(open) => Ok(open),
-            None => schema::open_to_read(&path),
-        };
-        match opened {
-            Ok(mut open) => {
-                if let Health::Good = job(Ok(&mut open)) {
-                    connection = Some(open);
-                }
-            }
-            Err(error) => {
-                job(Err(error));
-            }
-        }
+        side.answer(job);
     }
 }

@@ -27,6 +27,11 @@ pub(super) fn unfinished(connection: &mut Connection) -> Answer<Vec<UserId>> {
     users.iter().map(|text| UserId::parse(text).map_err(unreadable)).collect()
 }
 
+/// Reads what is always there; on a connection that is new, from the disk.
+pub(super) fn probe(connection: &mut Connection) -> Answer<()> {
+    Ok(connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?)
+}
+
 pub(super) fn extent(connection: &mut Connection, user_id: &UserId) -> Answer<Extent> {
     Ok(user(connection, user_id)?.map_or(Extent::default(), |user| user.extent))
 }

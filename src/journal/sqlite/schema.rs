@@ -10,9 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, param
 
 use super::{
     fault::{OpenError, open_fault},
-    options::{
-        CHECKPOINT_PAGES, LOG_KEPT_BYTES_MAX, PAGE_BYTES, READER_CACHE_KIB, STATEMENTS_MAX, WRITER_CACHE_KIB,
-    },
+    options::{LOG_KEPT_BYTES_MAX, PAGE_BYTES, READER_CACHE_KIB, STATEMENTS_MAX, WRITER_CACHE_KIB},
 };
 use crate::{
     kernel::ids::{Epoch, Timestamp},
@@ -200,6 +198,17 @@ pub(super) fn mark_as_backup(connection: &Connection, at: Timestamp) -> rusqlite
     Ok(())
 }
 
+/// Writes something that nobody reads.
+pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO meta (name, value) VALUES ('probe', ?1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )?
+        .execute([clock::now().0.to_string()])?;
+    Ok(())
+}
+
 const BACKUP: &str = "backup";
 const LOSSY: &str = "lossy";
 
@@ -254,7 +263,8 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
         )));
     }
     set_durability(connection, true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // The writer does it itself, to know when it fails.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES_MAX)?;
     connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))
 }
@@ -264,9 +274,11 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_WAIT_MAX)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // A connection that is given up after a fault must not touch the database once more.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
 /// How long a connection waits for another one of this process, as while a log is recovered.
-const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);
+pub(super) const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);

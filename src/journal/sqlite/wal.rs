@@ -10,7 +10,7 @@
 use std::{
     ffi::OsString,
     fs::File,
-    io::{self, BufReader, Read},
+    io::{self, BufReader, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,29 @@ pub fn damage(path: &Path) -> io::Result<Option<String>> {
         Err(error) => return Err(error),
     };
     Log::read(BufReader::with_capacity(READ_BYTES, file))
+}
+
+/// Brings to the disk what the kernel shows of the log: each byte is written again, so that no page of
+/// it is clean because its last sync failed, and then synced. Nobody else may write to it meanwhile.
+///
+/// What is torn by a crash in between is torn where it stood: the bytes are the same.
+pub(super) fn settle(path: &Path) -> io::Result<()> {
+    let mut file = match File::options().read(true).write(true).open(log_of(path)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut buffer = vec![0; READ_BYTES];
+    let mut at = 0;
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return file.sync_all();
+        }
+        file.seek(SeekFrom::Start(at))?;
+        file.write_all(&buffer[..count])?;
+        at += count as u64;
+    }
 }
 
 fn log_of(path: &Path) -> PathBuf {

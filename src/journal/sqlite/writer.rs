@@ -2,9 +2,9 @@
 //!
 //! Guarantee: an append is acknowledged only after its transaction is committed (DEL-1, DEL-7). After
 //! a failed transaction nothing is remembered, and the next one starts from what the disk says, so
-//! the writer goes on by itself once the cause is gone.
+//! the writer goes on by itself once the cause is gone ([`super::upkeep`]).
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
@@ -13,8 +13,9 @@ use super::{
     changes::{Changes, RunChange, status_text},
     fault::fault,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
-    schema,
+    pool::ReadSide,
     trim::{TrimTurn, Turn},
+    upkeep::Upkeep,
 };
 use crate::{
     journal::{
@@ -31,6 +32,7 @@ pub(super) enum Order {
         turn: TrimTurn,
         reply: oneshot::Sender<Result<Turn, JournalError>>,
     },
+    Probe(oneshot::Sender<Result<(), JournalError>>),
     #[cfg(test)]
     Run(Box<dyn FnOnce(&mut Connection) + Send>),
 }
@@ -42,11 +44,15 @@ pub(super) struct Append {
 }
 
 pub(super) struct Writer {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     origin: Epoch,
-    options: SqliteOptions,
-    /// `None` after a fault, until the next order opens it again.
-    connection: Option<Connection>,
+    pub(super) options: SqliteOptions,
+    pub(super) readers: Arc<ReadSide>,
+    /// `None` only where a new one could not be opened.
+    pub(super) connection: Option<Connection>,
+    /// The connection has met a fault of the storage, and is for nothing any more.
+    pub(super) suspect: bool,
+    pub(super) upkeep: Upkeep,
     users: HashMap<UserId, UserRow>,
     /// Those of `users` that the open transaction has changed.
     changed: Vec<UserId>,
@@ -67,6 +73,8 @@ pub(super) enum Failure {
     Sql(rusqlite::Error),
     /// This batch contradicts the index; the others of its transaction may be fine.
     Misfit(String),
+    /// After a fault, the files could not be brought to the disk again.
+    Ground(JournalError),
 }
 
 impl From<rusqlite::Error> for Failure {
@@ -79,21 +87,31 @@ impl From<rusqlite::Error> for Failure {
 }
 
 impl Failure {
-    fn into_error(self) -> JournalError {
+    pub(super) fn into_error(self) -> JournalError {
         match self {
             Failure::Sql(error) => fault(&error),
+            Failure::Ground(error) => error,
             Failure::Misfit(what) => JournalError::Damaged(format!("a batch does not fit the index: {what}")),
         }
     }
 }
 
 impl Writer {
-    pub fn new(path: PathBuf, connection: Connection, origin: Epoch, options: SqliteOptions) -> Self {
+    pub fn new(
+        path: PathBuf,
+        connection: Connection,
+        readers: Arc<ReadSide>,
+        origin: Epoch,
+        options: SqliteOptions,
+    ) -> Self {
         Self {
             path,
             origin,
             options,
+            readers,
             connection: Some(connection),
+            suspect: false,
+            upkeep: Upkeep::default(),
             users: HashMap::new(),
             changed: Vec::new(),
         }
@@ -115,6 +133,9 @@ impl Writer {
                         // Whoever asked may have gone; the trimming stands all the same.
                         let _ = reply.send(result.map_err(Failure::into_error));
                     }
+                    Order::Probe(reply) => {
+                        let _ = reply.send(self.probe());
+                    }
                     #[cfg(test)]
                     Order::Run(test) => {
                         if let Some(connection) = &mut self.connection {
@@ -122,17 +143,10 @@ impl Writer {
                         }
                     }
                 }
+                self.tidy();
             }
         }
         self.close();
-    }
-
-    fn close(self) {
-        if let (false, Some(connection)) = (self.options.survives_power_loss, &self.connection)
-            && let Err(error) = schema::close_lossy(connection)
-        {
-            tracing::warn!(%error, "the journal is closed without its last appends on the disk");
-        }
     }
 
     /// The appends that wait right now, within the bounds of one commit, and the order that ended them.
@@ -178,7 +192,7 @@ impl Writer {
     }
 
     /// Runs `work` in one transaction: all of it is durable, or the writer remembers none of it.
-    fn in_transaction<T>(
+    pub(super) fn in_transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -196,17 +210,19 @@ impl Writer {
                     connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
                 });
                 // What a connection remembers after a storage fault is not worth trusting.
-                if !rolled_back || matches!(failure, Failure::Sql(_)) {
-                    self.connection = None;
+                if let Failure::Sql(error) = failure {
+                    self.upkeep.note(error);
+                    self.suspect = true;
                 }
+                self.suspect |= !rolled_back;
             }
         }
         result
     }
 
     fn begin(&mut self) -> Result<(), Failure> {
-        if self.connection.is_none() {
-            self.connection = Some(schema::reopen_to_write(&self.path, self.options.survives_power_loss)?);
+        if self.suspect || self.connection.is_none() {
+            self.reconnect()?;
         }
         if self.users.len() > USERS_AT_HAND_MAX {
             self.users.clear();
