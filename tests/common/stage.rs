@@ -26,6 +26,8 @@ pub struct Stage {
     pub seed: u64,
     /// What repeats it, for people.
     again: Rc<str>,
+    /// The disk fails now and then: `unavailable` is an answer.
+    pub faulty: bool,
     lines: Lines,
     findings: Rc<RefCell<Vec<String>>>,
 }
@@ -44,7 +46,12 @@ impl Stage {
 
     /// One whose seed was drawn elsewhere; `again` repeats it.
     pub fn of(seed: u64, again: &str) -> Self {
-        Self { seed, again: again.into(), lines: Lines::default(), findings: Rc::default() }
+        Self { seed, again: again.into(), faulty: false, lines: Lines::default(), findings: Rc::default() }
+    }
+
+    /// The same, with a disk that fails now and then.
+    pub fn with_faults(self) -> Self {
+        Self { faulty: true, ..self }
     }
 
     /// Randomness of its own for each part, so that one does not move the others.

@@ -262,6 +262,7 @@ impl Book {
         match code.as_str() {
             // About a message, and not the last word: it is sent again.
             "draining" | "rate_limited" | "limit_reached" => {}
+            "unavailable" if self.stage.faulty => {}
             "thread_busy" => self.hear_busy(error["message_id"].as_str().unwrap_or_default()),
             // A cancel or an answer that came late, or was sent twice.
             "run_ended" | "call_closed" => {}

@@ -165,6 +165,7 @@ impl<'a> Player<'a> {
                 self.book.borrow().found("closed with 1012 and never told of the drain (CONN-6)");
             }
             Ended::Closed { code: 1012, .. } | Ended::Broken { .. } | Ended::Refused(503) => {}
+            Ended::Closed { code: 1011, .. } if self.crowd.stage.faulty => {}
             other => self.book.borrow().found(format_args!("a connection ended by itself: {other:?}")),
         }
         self.crowd.ends.borrow_mut().push(ended);
@@ -192,8 +193,8 @@ impl<'a> Player<'a> {
                 heard = client.hear() => heard?,
                 _ = self.phase.changed() => continue,
             };
-            if matches!(&heard, Heard::Error { code } if code.ends_with("limited") || code == "limit_reached")
-            {
+            let not_now = ["rate_limited", "limit_reached", "unavailable"];
+            if matches!(&heard, Heard::Error { code } if not_now.contains(&code.as_str())) {
                 // Refused for now: whatever it was has to be said once more.
                 self.told.clear();
                 let unanswered = self.book.borrow().unanswered.iter().choose(&mut self.rng).cloned();

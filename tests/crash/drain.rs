@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    campaign::{audit, end, finish, verdict},
     client::{Client, Ended},
     crowd::{Crowd, Phase},
+    ends::{audit, end, finish, verdict},
     http,
     process::{Addresses, Process, watched},
     stage::{Stage, setting},

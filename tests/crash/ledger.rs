@@ -37,8 +37,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    campaign::{audit, kill_and_judge},
+    campaign::kill_and_judge,
     crowd::Crowd,
+    ends::audit,
     stage::{Stage, setting},
     wish::{Expect, ExpectedCall, Wish, place},
     witness::Book,

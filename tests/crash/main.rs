@@ -10,7 +10,9 @@ mod campaign;
 mod client;
 mod crowd;
 mod drain;
+mod ends;
 mod ledger;
+#[allow(dead_code, reason = "each campaign uses its part of it")]
 mod process;
 mod readers;
 

@@ -81,12 +81,21 @@ impl Process {
     }
 
     pub async fn ready(&self, stage: &Stage) -> Addresses {
-        let mut ready = self.ready.clone();
-        let ready = async { ready.wait_for(Option::is_some).await.ok().and_then(|ready| *ready) };
-        match stage.soon("the ready line", ready).await {
+        match self.ready_or_ended(stage).await {
             Some(addresses) => addresses,
             None => stage.fail("the service ended before it was ready"),
         }
+    }
+
+    /// Whether it got so far, or ended before.
+    pub async fn becomes_ready(&self, stage: &Stage) -> bool {
+        self.ready_or_ended(stage).await.is_some()
+    }
+
+    async fn ready_or_ended(&self, stage: &Stage) -> Option<Addresses> {
+        let mut ready = self.ready.clone();
+        let ready = async { ready.wait_for(Option::is_some).await.ok().and_then(|ready| *ready) };
+        stage.soon("the ready line", ready).await
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    campaign::audit,
     client::{Client, Ended},
+    ends::audit,
     http,
     process::{Addresses, Process, dev},
     stage::{Stage, setting},

@@ -1,0 +1,145 @@
+//! Kills, failing disks and power cuts together, under load from many users: everything that the service
+//! ever said is held against the contract (RUN-6, RUN-9, DEL-1 … DEL-7).
+
+use std::time::Duration;
+
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
+
+use crate::{
+    control::{ALWAYS, Action, Call, DATABASE, LOG},
+    crowd::{Crowd, Phase},
+    disk::{ALL, EIO, ENOSPC, EROFS, Fault, FaultyDisk},
+    ends::{audit, end, finish, verdict},
+    process::Process,
+    stage::{Stage, setting},
+    verdict::Weather,
+    wish::Wish,
+};
+
+/// What is done to a service once it serves.
+#[derive(Clone, Copy, Debug, Default)]
+struct Met {
+    kills: u32,
+    power_cuts: u32,
+    faults: u32,
+    bitten: u32,
+    went_on: u32,
+    not_started: u32,
+}
+
+/// Entries after which something happens.
+const ENTRIES_MAX: u64 = 400;
+
+/// How long a fault lasts, unless entries come all the same.
+const FAULT_WAIT: Duration = Duration::from_millis(250);
+
+/// Time in which a service on a sound disk has to say something.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn nothing_accepted_is_lost_whatever_the_disk_does_and_whenever_it_is_killed() {
+    let strikes = setting("QUINTET_CAMPAIGN_STRIKES").unwrap_or(15);
+    let users = setting("QUINTET_CAMPAIGN_USERS").unwrap_or(if strikes > 100 { 16 } else { 6 });
+    let stage = Stage::new("disk campaign").with_faults();
+    let disk = FaultyDisk::new(stage.seed);
+    let crowd = Crowd::new(&stage, users as usize, Wish::any);
+    let mut met = Met::default();
+    let storm = storm(&stage, &disk, &crowd, strikes, &mut met);
+    let process = finish(&stage, &crowd, storm).await;
+    end(&stage, &crowd, &process).await;
+    let tally = verdict(&stage, &crowd, Weather { killed: true, hasty: false });
+    audit(&stage, &disk.folder());
+
+    eprintln!("{strikes} strikes, {users} users: {met:?}, {tally:?}");
+    assert!(tally.runs as u64 > strikes, "a campaign without load shows nothing: {tally:?}");
+    assert!(met.bitten > 0 && met.kills > 0 && met.went_on > 0, "{met:?}");
+    assert_eq!(tally.interrupted, 0, "all agents here take up what was broken off: {tally:?}");
+}
+
+async fn storm(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, strikes: u64, met: &mut Met) -> Process {
+    let mut rng = stage.rng(0);
+    let mut running: Option<Process> = None;
+    for _ in 0..strikes {
+        let process = match running.take() {
+            Some(process) => process,
+            None => start(stage, disk, crowd, &mut rng, met).await,
+        };
+        heard(stage, crowd, rng.random_range(0..ENTRIES_MAX)).await;
+        if rng.random_bool(0.7) {
+            let faults = any(&mut rng);
+            faults.iter().for_each(|fault| disk.set(*fault));
+            met.faults += 1;
+            // Whether anything is heard is not sure now; the instant itself is what is random here.
+            let entries = rng.random_range(0..ENTRIES_MAX);
+            let wait = FAULT_WAIT.mul_f64(rng.random_range(0.0..1.0));
+            let _ = tokio::time::timeout(wait, crowd.hears(entries)).await;
+            met.bitten += faults.iter().map(|fault| disk.bitten(fault.call)).sum::<u32>();
+        }
+        if rng.random_bool(0.5) {
+            disk.clear();
+            met.went_on += 1;
+            running = Some(process);
+        } else {
+            crowd.place.send_replace(None);
+            process.kill(stage).await;
+            met.kills += 1;
+            disk.clear();
+            if rng.random_bool(0.5) {
+                disk.lose_power();
+                met.power_cuts += 1;
+            }
+        }
+        stage.look();
+    }
+    disk.clear();
+    let process = match running {
+        Some(process) => process,
+        None => start(stage, disk, crowd, &mut rng, met).await,
+    };
+    crowd.phase.send_replace(Phase::Finish);
+    process
+}
+
+/// Starts the service; sometimes the disk fails meanwhile, and it does not start the first time.
+async fn start(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, rng: &mut StdRng, met: &mut Met) -> Process {
+    if rng.random_bool(0.2) {
+        any(rng).iter().for_each(|fault| disk.set(*fault));
+        let process = Process::start(disk.dev(), stage.lines());
+        if !process.becomes_ready(stage).await {
+            met.not_started += 1;
+        }
+        process.kill(stage).await;
+        disk.clear();
+    }
+    let process = Process::start(disk.dev(), stage.lines());
+    crowd.place.send_replace(Some(process.ready(stage).await));
+    process
+}
+
+async fn heard(stage: &Stage, crowd: &Crowd, entries: u64) {
+    if tokio::time::timeout(SILENCE_MAX, crowd.hears(entries)).await.is_err() {
+        stage.found(format!("silence on a sound disk: {}", crowd.open_shown()));
+    }
+}
+
+/// Anything that may happen to a disk, but for bits that flip: those are for a journal's own checks, and
+/// a bit that flips where there are none is believed.
+fn any(rng: &mut StdRng) -> Vec<Fault> {
+    let files = *[LOG, DATABASE, LOG | DATABASE].choose(rng).unwrap();
+    let chance = *[ALWAYS, ALWAYS / 2, ALWAYS / 20].choose(rng).unwrap();
+    let skip = rng.random_range(0..20);
+    let times = *[1, 2, 5, u32::MAX].choose(rng).unwrap();
+    let one = |call, action, errno| Fault { call, action, errno, files, chance, skip, times };
+    match rng.random_range(0..8) {
+        0 => vec![Fault { files: ALL, ..Fault::every(Call::Write, Action::Full, ENOSPC) }],
+        1 => vec![
+            Fault { files: ALL, ..Fault::every(Call::Write, Action::Fail, EROFS) },
+            Fault { files: ALL, ..Fault::every(Call::Open, Action::Fail, EROFS) },
+        ],
+        2 => vec![one(Call::Write, Action::Fail, EIO)],
+        3 => vec![one(Call::Write, Action::Torn, EIO)],
+        4 => vec![one(Call::Read, Action::Fail, EIO)],
+        5 => vec![one(Call::Truncate, Action::Fail, EIO), one(Call::Write, Action::Short, 0)],
+        _ => vec![one(Call::Sync, Action::Fail, EIO)],
+    }
+}

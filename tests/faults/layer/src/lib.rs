@@ -1,0 +1,26 @@
+//! A disk that fails, under a process that knows nothing of it (`LD_PRELOAD`, Linux).
+//!
+//! ```text
+//!   quintet ── open, read, write, fsync, ftruncate … ──▶ [this] ──▶ kernel
+//!                                                          │ ▲
+//!      disk folder: what a power cut would leave ◀─────────┘ └── control file: what fails now
+//! ```
+//!
+//! Guarantee: only files below `FAULT_LAYER_FOLDER` are touched; all other calls go straight through.
+//! What fails is said by the control file ([`control`]), drawn from `FAULT_LAYER_SEED` ([`fault`]).
+//! With `FAULT_LAYER_DISK` set, [`disk`] keeps beside each file what of it has really been synced: a page
+//! whose sync failed is *not* on the disk, is clean all the same, and no later sync brings it there, as
+//! on Linux.
+//!
+//! All `unsafe` of the workspace is in [`hooks`], which stands in for functions of the C library, and in
+//! [`kernel`], which makes the system calls itself, so that nothing here can meet its own hooks.
+
+#![cfg(target_os = "linux")]
+
+#[allow(dead_code, reason = "the layer and the tests use their parts of it")]
+#[path = "../../control.rs"]
+mod control;
+mod disk;
+mod fault;
+mod hooks;
+mod kernel;

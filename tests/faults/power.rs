@@ -1,0 +1,81 @@
+//! Syncs that fail, and power that goes. After a failed sync the kernel shows bytes that are not on the
+//! disk and that no later sync will bring there: what the service says afterwards has to be true of the
+//! disk all the same (DEL-1, DEL-5).
+
+use crate::{
+    control::{Action, Call, DATABASE, LOG},
+    disk::{EIO, Fault},
+    storage::Scene,
+    witness::Heard,
+};
+
+fn one_sync_fails(files: u32) -> Fault {
+    Fault { files, times: 1, ..Fault::every(Call::Sync, Action::Fail, EIO) }
+}
+
+#[tokio::test]
+async fn del_5_what_is_said_after_a_failed_sync_survives_the_power() {
+    for killed_between in [false, true] {
+        let (mut scene, mut ann, mut bob) = Scene::new("a failed sync, then no power").await;
+        scene.disk.set(one_sync_fails(LOG));
+        scene.send(&scene.ann, &mut ann).await;
+        scene.until(&mut ann, Heard::Error { code: "unavailable".into() }).await;
+        assert_eq!(scene.disk.bitten(Call::Sync), 1);
+        if killed_between {
+            // Its successor finds in the log what the kernel shows, and must not take it for the disk's.
+            scene.again().await;
+            ann = scene.open(&scene.ann).await;
+            bob = scene.open(&scene.bob).await;
+        }
+        scene.finish(&scene.ann, &mut ann).await;
+        scene.run(&scene.bob, &mut bob).await;
+        scene.process.kill(&scene.stage).await;
+        scene.disk.lose_power();
+        scene.start().await;
+        let (mut ann, mut bob) = (scene.open(&scene.ann).await, scene.open(&scene.bob).await);
+        scene.run(&scene.ann, &mut ann).await;
+        scene.run(&scene.bob, &mut bob).await;
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn del_5_power_that_goes_takes_nothing_that_was_told() {
+    let (mut scene, mut ann, mut bob) = Scene::new("no power").await;
+    for round in 0..3 {
+        scene.run(&scene.ann, &mut ann).await;
+        // In the middle of something.
+        scene.send(&scene.bob, &mut bob).await;
+        if round > 0 {
+            scene.until(&mut bob, Heard::Accepted).await;
+        }
+        scene.process.kill(&scene.stage).await;
+        scene.disk.lose_power();
+        scene.start().await;
+        ann = scene.open(&scene.ann).await;
+        bob = scene.open(&scene.bob).await;
+        scene.finish(&scene.bob, &mut bob).await;
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_synced_keeps_its_log_until_it_can() {
+    let (mut scene, mut ann, mut bob) = Scene::new("no sync of the database").await;
+    scene.disk.set(Fault { files: DATABASE, ..Fault::every(Call::Sync, Action::Fail, EIO) });
+    let long = crate::wish::Wish::long("long", 700, 60_000);
+    let frame = long.frame();
+    scene.ann.borrow_mut().sends(long);
+    ann.send(&frame).await.unwrap();
+    scene.finish(&scene.ann, &mut ann).await;
+    assert!(scene.disk.bitten(Call::Sync) > 0, "the log was never moved into the database");
+    scene.run(&scene.bob, &mut bob).await;
+    scene.disk.clear();
+    scene.run(&scene.bob, &mut bob).await;
+    scene.process.kill(&scene.stage).await;
+    scene.disk.lose_power();
+    scene.start().await;
+    let mut bob = scene.open(&scene.bob).await;
+    scene.run(&scene.bob, &mut bob).await;
+    scene.end().await;
+}

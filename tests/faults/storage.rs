@@ -1,0 +1,273 @@
+//! One fault at a time, while two users are there. Whatever fails, a message that is not on the disk is
+//! refused and never accepted, `/readyz` says so, who only reads is served where the disk allows it, and
+//! when the fault is gone everything goes on as if it had not been (DEL-1, DEL-5, DEL-7, ISO-6).
+
+use quintet::audit::AuditOptions;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::{
+    client::Client,
+    control::{Action, Call},
+    disk::{ALL, EACCES, EIO, ENOSPC, EROFS, Fault, FaultyDisk},
+    http,
+    process::{Addresses, Process},
+    stage::Stage,
+    verdict::{Weather, judge},
+    wish::{Expect, Wish},
+    witness::{Book, Heard, SharedBook},
+};
+
+/// Two users on a disk that can be told to fail.
+pub struct Scene {
+    pub stage: Stage,
+    pub disk: FaultyDisk,
+    pub process: Process,
+    pub to: Addresses,
+    pub ann: SharedBook,
+    pub bob: SharedBook,
+}
+
+impl Scene {
+    /// Both have a run behind them.
+    pub async fn new(what: &str) -> (Self, Client, Client) {
+        let stage = Stage::new(what).with_faults();
+        let disk = FaultyDisk::new(stage.seed);
+        let process = Process::start(disk.dev(), stage.lines());
+        let to = process.ready(&stage).await;
+        let book = |user| Book::new(user, &stage, &Default::default());
+        let (ann, bob) = (book("ann"), book("bob"));
+        let scene = Self { disk, process, to, ann, bob, stage };
+        let (mut of_ann, mut of_bob) = (scene.open(&scene.ann).await, scene.open(&scene.bob).await);
+        scene.run(&scene.ann, &mut of_ann).await;
+        scene.run(&scene.bob, &mut of_bob).await;
+        (scene, of_ann, of_bob)
+    }
+
+    /// Kills it, or finds it dead; and starts it again.
+    pub async fn again(&mut self) {
+        self.process.kill(&self.stage).await;
+        self.start().await;
+    }
+
+    pub async fn start(&mut self) {
+        self.process = Process::start(self.disk.dev(), self.stage.lines());
+        self.to = self.process.ready(&self.stage).await;
+    }
+
+    pub async fn open(&self, book: &SharedBook) -> Client {
+        let head = book.borrow().head();
+        let opened = Client::open(&self.stage, book, self.to, head, &mut self.stage.rng(1)).await;
+        let mut client = opened.unwrap_or_else(|ended| self.stage.fail(&format!("{ended:?}")));
+        self.until(&mut client, Heard::CaughtUp).await;
+        client
+    }
+
+    pub async fn until(&self, client: &mut Client, wanted: Heard) {
+        let heard = self.stage.soon(&format!("{wanted:?}"), client.until(wanted)).await;
+        heard.unwrap_or_else(|ended| self.stage.fail(&format!("{ended:?}")));
+        self.stage.look();
+    }
+
+    /// A new message; it is not said what becomes of it.
+    pub async fn send(&self, book: &SharedBook, client: &mut Client) -> String {
+        let message_id = format!("m-{}", book.borrow().messages.len());
+        let script =
+            json!({"steps": [{"think": "a"}, {"tool": {"call_id": "c", "tool_name": "t"}}, {"answer": "b"}]});
+        let expect = Expect { status: "succeeded", answer: Some("b".into()), ..Expect::default() };
+        let wish = Wish::script(&message_id, &script, expect);
+        let frame = wish.frame();
+        book.borrow_mut().sends(wish);
+        client.send(&frame).await.unwrap();
+        message_id
+    }
+
+    /// A message, and its run to the end.
+    pub async fn run(&self, book: &SharedBook, client: &mut Client) {
+        self.send(book, client).await;
+        self.finish(book, client).await;
+    }
+
+    /// Sends again what has no answer, and reads until nothing is open.
+    pub async fn finish(&self, book: &SharedBook, client: &mut Client) {
+        self.send_again(book, client).await;
+        let over = async {
+            while book.borrow().open() > 0 {
+                match client.hear().await {
+                    // The log is read back after a fault, and then it is known what is in it.
+                    Ok(heard) if heard == refused() => self.send_again(book, client).await,
+                    Ok(_) => {}
+                    Err(ended) => self.stage.fail(&format!("{ended:?}")),
+                }
+            }
+        };
+        self.stage.soon("the end of all runs", over).await;
+        self.stage.look();
+    }
+
+    async fn send_again(&self, book: &SharedBook, client: &mut Client) {
+        let unanswered: Vec<_> = book.borrow().unanswered.iter().cloned().collect();
+        for message_id in unanswered {
+            let frame = book.borrow_mut().sends_again(&message_id).unwrap();
+            client.send(&frame).await.unwrap();
+        }
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        let asked = http::request(self.to.admin, "GET", "/readyz", None, None);
+        self.stage.soon("readiness", asked).await.unwrap().0 == 200
+    }
+
+    /// A GET as this user.
+    pub async fn get(&self, user: &str, path: &str) -> (u16, Value) {
+        let token = http::login(self.to.listen, user).await.unwrap();
+        let asked = http::request(self.to.listen, "GET", path, Some(&token), None);
+        let (status, body) = self.stage.soon(path, asked).await.unwrap();
+        (status, serde_json::from_str(&body).unwrap())
+    }
+
+    /// The connection lives.
+    pub async fn ping(&self, client: &mut Client) {
+        client.send(&json!({"type": "ping"})).await.unwrap();
+        self.until(client, Heard::Other).await;
+    }
+
+    /// Reads both logs from the beginning, ends the service in order, and judges all of it.
+    pub async fn end(self) {
+        for book in [&self.ann, &self.bob] {
+            let opened = Client::open(&self.stage, book, self.to, 0, &mut self.stage.rng(2)).await;
+            let mut client = opened.unwrap_or_else(|ended| self.stage.fail(&format!("{ended:?}")));
+            self.until(&mut client, Heard::CaughtUp).await;
+            client.leave().await;
+        }
+        self.process.signal(Signal::TERM);
+        assert_eq!(self.process.ended(&self.stage).await.code(), Some(0));
+        for book in [&self.ann, &self.bob] {
+            judge(&book.borrow(), Weather { killed: true, hasty: false });
+        }
+        self.stage.look();
+        match quintet::audit::audit(&self.disk.folder(), &AuditOptions::default()) {
+            Ok(report) if report.is_clean() && report.unfinished_total == 0 => {}
+            Ok(report) => self.stage.fail(&format!("the auditor found something:\n{report}")),
+            Err(error) => self.stage.fail(&format!("there was no audit: {error}")),
+        }
+    }
+}
+
+fn refused() -> Heard {
+    Heard::Error { code: "unavailable".into() }
+}
+
+/// What may happen to a disk so that nothing can be written.
+const NO_WRITES: &[(&str, &[Fault])] = &[
+    ("full", &[Fault::every(Call::Write, Action::Full, ENOSPC)]),
+    (
+        "read only",
+        &[
+            Fault { files: ALL, ..Fault::every(Call::Write, Action::Fail, EROFS) },
+            Fault { files: ALL, ..Fault::every(Call::Open, Action::Fail, EROFS) },
+        ],
+    ),
+    (
+        "not ours any more",
+        &[
+            Fault { times: 1, ..Fault::every(Call::Write, Action::Fail, EIO) },
+            Fault { files: ALL, ..Fault::every(Call::Open, Action::Fail, EACCES) },
+        ],
+    ),
+    ("no write", &[Fault::every(Call::Write, Action::Fail, EIO)]),
+    ("torn writes", &[Fault::every(Call::Write, Action::Torn, EIO)]),
+    ("no sync", &[Fault::every(Call::Sync, Action::Fail, EIO)]),
+];
+
+#[tokio::test]
+async fn del_7_a_disk_that_takes_nothing_is_told_to_who_writes_and_spares_who_reads() {
+    for (name, faults) in NO_WRITES {
+        let (scene, mut ann, mut bob) = Scene::new(name).await;
+        let head = scene.bob.borrow().head();
+        faults.iter().for_each(|fault| scene.disk.set(*fault));
+
+        scene.send(&scene.ann, &mut ann).await;
+        scene.until(&mut ann, refused()).await;
+        assert!(faults.iter().any(|fault| scene.disk.bitten(fault.call) > 0), "{name}: nothing failed");
+        assert!(!scene.is_ready().await, "{name}");
+        // And once more, however often it is asked.
+        let again = scene.ann.borrow_mut().sends_again("m-1").unwrap();
+        ann.send(&again).await.unwrap();
+        scene.until(&mut ann, refused()).await;
+        // The connections are alive, the other user is served: all that is there, and a new connection.
+        scene.ping(&mut ann).await;
+        scene.ping(&mut bob).await;
+        let (status, page) = scene.get("bob", "/v1/entries").await;
+        assert_eq!((status, page["head"].as_u64()), (200, Some(head)), "{name}: {page}");
+        let mut second =
+            Client::open(&scene.stage, &scene.bob, scene.to, 0, &mut scene.stage.rng(3)).await.unwrap();
+        scene.until(&mut second, Heard::CaughtUp).await;
+        second.leave().await;
+
+        scene.disk.clear();
+        assert!(scene.is_ready().await, "{name}: it goes on by itself");
+        scene.finish(&scene.ann, &mut ann).await;
+        scene.run(&scene.bob, &mut bob).await;
+        scene.end().await;
+    }
+}
+
+#[tokio::test]
+async fn writes_that_are_only_short_are_gone_on_with() {
+    let (scene, mut ann, _bob) = Scene::new("short writes").await;
+    scene.disk.set(Fault::every(Call::Write, Action::Short, 0));
+    scene.run(&scene.ann, &mut ann).await;
+    assert!(scene.disk.bitten(Call::Write) > 0);
+    assert!(scene.is_ready().await);
+    scene.disk.clear();
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn del_7_a_disk_that_cannot_be_read_is_told_to_who_reads() {
+    let (mut scene, _, _) = Scene::new("no read").await;
+    // A new process holds nothing of the journal in memory yet.
+    scene.again().await;
+    let mut ann = scene.open(&scene.ann).await;
+    scene.disk.set(Fault::every(Call::Read, Action::Fail, EIO));
+    let (status, problem) = scene.get("bob", "/v1/entries").await;
+    assert_eq!((status, problem["code"].as_str()), (503, Some("unavailable")), "{problem}");
+    assert!(scene.disk.bitten(Call::Read) > 0);
+    assert!(!scene.is_ready().await);
+    scene.ping(&mut ann).await;
+
+    scene.disk.clear();
+    assert!(scene.is_ready().await, "it goes on by itself");
+    scene.run(&scene.ann, &mut ann).await;
+    let mut bob = scene.open(&scene.bob).await;
+    scene.run(&scene.bob, &mut bob).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn del_7_what_is_read_with_a_flipped_bit_is_an_error_and_never_an_entry() {
+    let (mut scene, mut ann, _) = Scene::new("flipped bits").await;
+    scene.run(&scene.ann, &mut ann).await;
+    let (_, sound) = scene.get("ann", "/v1/entries").await;
+    let (mut refused, mut served) = (0, 0);
+    for _ in 0..5 {
+        // What has once been read rightly is kept by a process, and not read again.
+        scene.again().await;
+        scene.disk.set(Fault::every(Call::Read, Action::Flip, 0));
+        for _ in 0..10 {
+            match scene.get("ann", "/v1/entries").await {
+                (200, page) if page == sound => served += 1,
+                (503, problem) if problem["code"] == "unavailable" => refused += 1,
+                other => scene.stage.fail(&format!("{other:?}")),
+            }
+        }
+        scene.disk.clear();
+        assert!(scene.is_ready().await, "it goes on by itself");
+    }
+    // Not all that is read matters.
+    assert!(refused > 0, "{served} times right, with {} bits flipped", scene.disk.bitten(Call::Read));
+    let mut ann = scene.open(&scene.ann).await;
+    scene.run(&scene.ann, &mut ann).await;
+    scene.end().await;
+}
