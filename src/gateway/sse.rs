@@ -123,6 +123,7 @@ impl Events {
             fetched = std::future::poll_fn(|cx| self.reader.poll_fetched(cx)) => match fetched {
                 Ok(lines) => {
                     metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
+                    metrics::counter!("quintet_sent_bytes_total").increment(lines.as_bytes().len() as u64);
                     self.sent = lines.last();
                     lines.iter().for_each(|(_, line)| self.witness.streams(&line));
                     let mut bytes = BytesMut::new();

@@ -56,6 +56,12 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("quintet_entries_appended_total", "Entries appended to the journal."),
     counter("quintet_batches_appended_total", "Batches appended to the journal."),
+    counter("quintet_appended_bytes_total", "Bytes of the entries appended to the journal."),
+    counter(
+        "quintet_append_failures_total",
+        "Appends that were refused or failed, by `reason`: `conflict`, another author was first; `journal`.",
+    ),
+    histogram("quintet_append_seconds", "Time from a batch's way to the journal to its being durable."),
     counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
     counter(
         "quintet_conformance_violations_total",
@@ -65,6 +71,7 @@ pub const METRICS: &[Metric] = &[
     counter("quintet_trace_lost_total", "Records that the trace has lost; only with `trace_file`."),
     counter("quintet_agent_failures_total", "Runs that their agent did not complete, by `reason`."),
     counter("quintet_entries_sent_total", "Entries handed to connections."),
+    counter("quintet_sent_bytes_total", "Bytes of the entries handed to connections."),
     counter("quintet_connection_closes_total", "Connections closed, by the close `code`."),
     counter(
         "quintet_connection_rejections_total",

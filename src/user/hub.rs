@@ -280,13 +280,19 @@ impl Hub {
         } else {
             let count = entries.len() as u64;
             let expected = Offset(lines.first().0 - 1);
+            let begun = Instant::now();
             let appended = self.log.append(Batch { expected, entries, lines: lines.clone() }).await;
+            metrics::histogram!("quintet_append_seconds").record(begun.elapsed().as_secs_f64());
             if let Err(error) = appended {
                 match &error {
                     AppendError::Conflict { .. } => {
+                        metrics::counter!("quintet_append_failures_total", "reason" => "conflict")
+                            .increment(1);
                         tracing::warn!(user_id = %self.user_id, %error, "another author appended first");
                     }
                     AppendError::Journal(_) => {
+                        metrics::counter!("quintet_append_failures_total", "reason" => "journal")
+                            .increment(1);
                         tracing::error!(user_id = %self.user_id, %error, "an append failed");
                     }
                 }
@@ -295,6 +301,7 @@ impl Hub {
             }
             metrics::counter!("quintet_entries_appended_total").increment(count);
             metrics::counter!("quintet_batches_appended_total").increment(1);
+            metrics::counter!("quintet_appended_bytes_total").increment(lines.as_bytes().len() as u64);
             self.tail.publish(lines);
             self.tail_clears =
                 Some(Instant::now() + Duration::from_millis(self.shared.limits.hub.tail_idle_ms_max));

@@ -253,6 +253,7 @@ impl Link<Authenticated> {
     fn send_chunk(&mut self) -> Result<(), Cause> {
         let AtHand::Chunk(lines) = self.phase.take() else { return Ok(()) };
         metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
+        metrics::counter!("quintet_sent_bytes_total").increment(lines.as_bytes().len() as u64);
         for (_, line) in lines.iter() {
             // Entries were UTF-8 when they were stored. One that is not any more is damage: without it the
             // stream would have a hole (DEL-2).
