@@ -10,8 +10,10 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$1"; }
 
 step "every schedule, without a bound on preemptions"
-RUSTFLAGS="--cfg quintet_loom" LOOM_MAX_PREEMPTIONS=0 \
-  cargo test --locked --release -p quintet-schedules --target-dir target/loom
+LOOM_MAX_PREEMPTIONS=0 cargo test --locked --release -p quintet-schedules
+
+step "random schedules of the hub"
+QUINTET_CAMPAIGN_SCHEDULES="${QUINTET_CAMPAIGN_SCHEDULES:-200}" cargo test --locked --release -p quintet-hub
 
 step "large models"
 cargo test --locked --release -p quintet-model -- --include-ignored

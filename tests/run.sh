@@ -20,9 +20,6 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
-step "every schedule of the shared primitives"
-RUSTFLAGS="--cfg quintet_loom" cargo test --locked -p quintet-schedules --target-dir target/loom
-
 step "the page, in a browser"
 cargo build --locked
 bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"

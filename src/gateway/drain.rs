@@ -3,7 +3,7 @@
 //! Guarantee: a stage that is reached stays reached, and whoever waits for it is woken, however late
 //! it began to wait (CONN-6).
 
-use tokio::sync::watch;
+use super::sync::watch;
 
 /// How far the end of the service has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ impl Drain {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(quintet_loom)))]
 mod tests {
     use super::*;
 

@@ -1,3 +1,4 @@
-//! The lock of this folder's shared primitives: a model checker of schedules can take its place.
+//! The lock and the signal of this folder's shared primitives: a model checker of schedules can take
+//! their place.
 
-pub use crate::user::sync::Mutex;
+pub use crate::user::sync::{Mutex, watch};

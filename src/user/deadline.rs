@@ -144,7 +144,7 @@ fn due(limits: &DeadlineLimits, heard: &Heard, run: &AnyRun, now: Instant, at: T
 /// How soon a deadline is looked at again that could not be acted on.
 const RETRY: Duration = Duration::from_secs(1);
 
-#[cfg(test)]
+#[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
 mod tests {
     use super::*;
     use crate::kernel::{

@@ -1,12 +1,6 @@
 //! Builds one user's machines and hands out the only handles to them (ISO-4).
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,7 +14,7 @@ use super::{
     order::{Ask, Request},
     recovery::{self, Pages},
     registry::{Lease, Registry},
-    sync::Mutex,
+    sync::{AtomicBool, Mutex, Ordering},
     tail::{Tail, TailLimits},
 };
 use crate::{
@@ -168,7 +162,7 @@ impl Factory {
             witness,
             agents,
             limits,
-            moving: Moving(watch::Sender::default()),
+            moving: Moving(watch::channel(Motion::default()).0),
         }))
     }
 

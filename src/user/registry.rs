@@ -108,7 +108,7 @@ impl<K: Hash + Eq + Clone, T> Drop for Lease<K, T> {
     }
 }
 
-#[cfg(all(test, not(quintet_loom)))]
+#[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
 mod tests {
     use super::*;
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
-
-use super::{port::Stopped, sync::Mutex};
+use super::{
+    port::Stopped,
+    sync::{CancellationToken, Mutex, Notify},
+};
 use crate::kernel::{entry::CallResult, ids::CallId};
 
 /// Shared by a run's hub and its port.
@@ -61,6 +61,7 @@ impl RunSignal {
                 return Err(why);
             }
             tokio::select! {
+                biased;
                 () = closed => {}
                 () = self.over() => {}
             }

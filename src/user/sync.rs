@@ -1,34 +1,47 @@
-//! Locks and counters of the shared primitives, so that a model checker of schedules can take their
-//! place. `cfg(quintet_loom)` is ours: the usual `cfg(loom)` would change tokio as well.
+//! Locks, counters and signals of the shared primitives, so that a model checker of schedules can take their
+//! place. `cfg(quintet_loom)` and `cfg(quintet_shuttle)` are ours, set by packages under `model/` for
+//! themselves: the usual `cfg(loom)` would change tokio as well.
 
 #[cfg(quintet_loom)]
 pub use loom::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
-#[cfg(not(quintet_loom))]
+#[cfg(quintet_shuttle)]
+pub use shuttle::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+#[cfg(not(any(quintet_loom, quintet_shuttle)))]
 pub use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
+
+#[cfg(not(quintet_loom))]
+pub use tokio::sync::{Notify, watch};
+#[cfg(not(quintet_loom))]
+pub use tokio_util::sync::CancellationToken;
+
+#[cfg(quintet_loom)]
+pub use crate::stand_ins::{CancellationToken, Notify, watch};
+
+#[cfg(quintet_loom)]
+use loom::sync as inner;
+#[cfg(quintet_shuttle)]
+use shuttle::sync as inner;
+#[cfg(not(any(quintet_loom, quintet_shuttle)))]
+use std::sync as inner;
 
 /// A mutex whose holder never leaves it broken: what it guards is consistent at every await and panic.
 #[derive(Debug, Default)]
-pub struct Mutex<T>(Inner<T>);
+pub struct Mutex<T>(inner::Mutex<T>);
 
-#[cfg(quintet_loom)]
-type Inner<T> = loom::sync::Mutex<T>;
-#[cfg(not(quintet_loom))]
-type Inner<T> = std::sync::Mutex<T>;
-
-#[cfg(quintet_loom)]
-pub type Guard<'a, T> = loom::sync::MutexGuard<'a, T>;
-#[cfg(not(quintet_loom))]
-pub type Guard<'a, T> = std::sync::MutexGuard<'a, T>;
+pub type Guard<'a, T> = inner::MutexGuard<'a, T>;
 
 impl<T> Mutex<T> {
     pub fn new(value: T) -> Self {
-        Self(Inner::new(value))
+        Self(inner::Mutex::new(value))
     }
 
     pub fn lock(&self) -> Guard<'_, T> {

@@ -5,9 +5,7 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::watch;
-
-use super::sync::Mutex;
+use super::sync::{Mutex, watch};
 use crate::{
     journal::{
         ReadLimit,
@@ -43,7 +41,7 @@ struct Recent {
 
 impl Tail {
     pub fn new(limits: TailLimits) -> Self {
-        Self { limits, recent: Mutex::default(), head: watch::Sender::new(Offset::ZERO) }
+        Self { limits, recent: Mutex::default(), head: watch::channel(Offset::ZERO).0 }
     }
 
     /// Adds entries that are durable and follow the head, and wakes the readers (DEL-1).
@@ -130,7 +128,7 @@ impl Recent {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
 mod tests {
     use super::*;
 

@@ -1,16 +1,26 @@
-//! The shared primitives of `quintet`, the same source files, for exploration by loom:
-//! `RUSTFLAGS="--cfg quintet_loom" cargo test -p quintet-schedules --target-dir target/loom`.
+//! The shared primitives of `quintet`, the same source files, under every schedule that loom can think
+//! of: `cargo test -p quintet-schedules`; `docs/model/concurrency.md` tells what is looked at and how far.
 
+pub use quintet::{journal, kernel, limits, runtime};
+
+#[path = "../../../src/gateway/drain.rs"]
+pub mod drain;
 #[path = "../../../src/user/registry.rs"]
 pub mod registry;
+#[path = "../../../src/user/signal.rs"]
+pub mod signal;
+pub mod stand_ins;
 #[path = "../../../src/user/sync.rs"]
 pub mod sync;
+#[path = "../../../src/user/tail.rs"]
+pub mod tail;
 #[path = "../../../src/gateway/tickets.rs"]
 pub mod tickets;
 
-/// As much of the kernel as the primitives speak of.
-#[path = "../../../src/kernel"]
-pub mod kernel {
-    pub mod ids;
-    pub mod ticket;
+/// Why a run is over, for its signal.
+pub mod port {
+    pub use quintet::user::port::Stopped;
 }
+
+// Each with a defect that its test has to see.
+include!(concat!(env!("OUT_DIR"), "/twins.rs"));

@@ -1,7 +1,6 @@
 //! AUTH-1 under every schedule: a ticket yields its identity to one of those who race for it, and the
 //! store is bounded and empty at the end; and a store that looks first and deletes later, as the
 //! predecessor's did, is caught.
-#![cfg(quintet_loom)]
 
 use std::collections::HashMap;
 
@@ -14,6 +13,9 @@ use quintet_schedules::{
     sync::Mutex,
     tickets::{Secret, TicketLimits, Tickets},
 };
+
+mod bound;
+use bound::check;
 
 const LIMITS: TicketLimits = TicketLimits {
     lifetime: Lifetime { ttl_ms_default: 10, ttl_ms_max: 10 },
@@ -103,16 +105,4 @@ fn auth_1_a_store_that_looks_first_and_deletes_later_is_caught() {
         let mine = tickets.redeem(7).is_some();
         assert!(!(other.join().unwrap() && mine), "the ticket was spent twice");
     });
-}
-
-/// Three preemptions by default; `LOOM_MAX_PREEMPTIONS=0` lifts the bound.
-fn check(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound =
-        match std::env::var("LOOM_MAX_PREEMPTIONS").ok().and_then(|bound| bound.parse().ok()) {
-            Some(0) => None,
-            Some(bound) => Some(bound),
-            None => Some(3),
-        };
-    builder.check(model);
 }

@@ -1,0 +1,76 @@
+//! Sets the cfg under which `src/user/sync.rs` takes its locks and counters from shuttle, for this
+//! package alone; and makes the twins: the files of `src/user/`, one of them with a defect.
+
+use std::{env, fs, path::Path};
+
+/// A twin, the file that is different in it, and how.
+const TWINS: [(&str, &str, &str, &str); 4] = [
+    (
+        "twin_registry",
+        "registry.rs",
+        "let idle = self.slot.leases.load(Ordering::Acquire) == 0;",
+        // The last lease removes its value without looking whether somebody leased it anew.
+        "let idle = true;",
+    ),
+    (
+        "twin_cursor",
+        "cursor.rs",
+        "let _ = self.head.wait_for(|head| *head > after).await;",
+        // It looks first and listens later: what is published in between wakes nobody. Shuttle switches
+        // tasks before a lock, so there is one in between.
+        "if self.head() <= after {
+            let _ = self.user.tail().head();
+            let mut head = self.user.tail().watch();
+            let _ = head.changed().await;
+        }",
+    ),
+    (
+        "twin_signal",
+        "signal.rs",
+        "        if let Some(waiting) = self.calls.lock().get_mut(call_id) {
+            *waiting = Some(result.clone());
+            self.closed.notify_waiters();",
+        // It wakes first and says why later.
+        "        self.closed.notify_waiters();
+        if let Some(waiting) = self.calls.lock().get_mut(call_id) {
+            *waiting = Some(result.clone());",
+    ),
+    (
+        "twin_drain",
+        "factory.rs",
+        "        // A turn that began before may have moved a run; one that begins now knows.
+        self.idle().await;",
+        // Whoever decided before the rest may still set a run moving.
+        "",
+    ),
+];
+
+fn main() {
+    println!("cargo:rustc-cfg=quintet_shuttle");
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=../../src/user");
+    let out = env::var("OUT_DIR").expect("cargo sets it");
+    let out = Path::new(&out);
+    for (twin, file, right, wrong) in TWINS {
+        let folder = out.join(twin).join("user");
+        copy(Path::new("../../src/user"), &folder);
+        let text = fs::read_to_string(folder.join(file)).expect("a file of src/user");
+        assert_eq!(text.matches(right).count(), 1, "{file} does not say once: {right}");
+        fs::write(folder.join(file), text.replace(right, wrong)).expect("room");
+        let root = format!("#[path = {:?}]\npub mod user;\n", folder.join("mod.rs"));
+        fs::write(out.join(format!("{twin}.rs")), root).expect("room");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("room");
+    for file in fs::read_dir(from).expect("a folder") {
+        let file = file.expect("a file").path();
+        let to = to.join(file.file_name().expect("a name"));
+        if file.is_dir() {
+            copy(&file, &to);
+        } else {
+            fs::copy(&file, to).expect("room");
+        }
+    }
+}

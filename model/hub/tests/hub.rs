@@ -1,0 +1,33 @@
+//! A user's machines as they ship, under random schedules.
+
+#![allow(dead_code, reason = "the files are whole; a test uses a part of them")]
+
+pub use quintet::{journal, kernel, limits, wire, witness};
+
+#[path = "../../../src/user/mod.rs"]
+pub mod user;
+
+#[path = "scene/runtime.rs"]
+pub mod runtime;
+#[path = "scene/mod.rs"]
+mod scene;
+
+#[test]
+fn users_come_and_go() {
+    scene::explore(scene::CROWD);
+}
+
+#[test]
+fn run_11_a_question_is_answered_under_every_schedule() {
+    scene::explore(scene::QUESTION);
+}
+
+#[test]
+fn del_6_two_clients_who_send_the_same_message_see_its_one_run() {
+    scene::explore(scene::PAIR);
+}
+
+#[test]
+fn conn_6_a_drain_brings_every_run_to_rest_and_none_moves_after() {
+    scene::explore(scene::DRAIN);
+}

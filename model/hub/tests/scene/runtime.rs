@@ -1,0 +1,6 @@
+//! What the process lends to the files of `src/user/`, on shuttle's tasks.
+
+pub use quintet::runtime::{clock, ids, limits};
+
+#[path = "tasks.rs"]
+pub mod tasks;

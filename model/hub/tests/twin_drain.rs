@@ -1,0 +1,18 @@
+//! A drain that does not wait for the turns that began before it is caught.
+
+#![allow(dead_code, reason = "the files are whole; a test uses a part of them")]
+
+pub use quintet::{journal, kernel, limits, wire, witness};
+
+include!(concat!(env!("OUT_DIR"), "/twin_drain.rs"));
+
+#[path = "scene/runtime.rs"]
+pub mod runtime;
+#[path = "scene/mod.rs"]
+mod scene;
+
+#[test]
+#[should_panic(expected = "CONN-6")]
+fn the_twin_is_caught() {
+    scene::explore(scene::DRAIN);
+}

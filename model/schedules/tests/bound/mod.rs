@@ -1,0 +1,26 @@
+//! How far loom looks.
+
+/// Explores `model` with three preemptions, which finds every known bug here; `LOOM_MAX_PREEMPTIONS=N`
+/// sets another bound, and 0 none.
+pub fn check(model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound =
+        match std::env::var("LOOM_MAX_PREEMPTIONS").ok().and_then(|bound| bound.parse().ok()) {
+            Some(0) => None,
+            Some(bound) => Some(bound),
+            None => Some(3),
+        };
+    builder.check(model);
+}
+
+/// A deadlock under loom ends the process: the twin that has one is played by another.
+#[allow(dead_code, reason = "not every primitive has a twin that deadlocks")]
+pub fn deadlocks(twin: &str) {
+    let this = std::env::current_exe().expect("a test knows its own program");
+    let played = std::process::Command::new(this)
+        .args(["--exact", "--ignored", "--nocapture", twin])
+        .output()
+        .expect("a test can play another");
+    let said = String::from_utf8_lossy(&played.stderr);
+    assert!(!played.status.success() && said.contains("deadlock"), "{:?}: {said}", played.status);
+}

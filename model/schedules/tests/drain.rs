@@ -1,0 +1,49 @@
+//! CONN-6 under every schedule: whoever waits for a stage of the drain is woken, and no stage is left again.
+
+use loom::{future::block_on, thread};
+
+mod bound;
+
+/// The scenes, over the latch that ships and over its twin.
+macro_rules! scenes {
+    ($drain:ident) => {
+        use quintet_schedules::$drain::{Drain, Stage};
+
+        use super::*;
+
+        /// One signal drains, another closes at once, a connection waits for the close.
+        pub fn two_who_advance_and_one_who_waits() {
+            let drain = Drain::default();
+            let others = [Stage::Draining, Stage::Closing].map(|stage| {
+                let drain = drain.clone();
+                thread::spawn(move || drain.advance(stage))
+            });
+            block_on(drain.reached(Stage::Draining));
+            let reached = drain.stage();
+            assert!(reached >= Stage::Draining, "a stage was left again");
+            block_on(drain.reached(Stage::Closing));
+            assert!(drain.stage() == Stage::Closing, "a stage was left again");
+            others.into_iter().for_each(|other| other.join().unwrap());
+            assert!(drain.stage() == Stage::Closing, "a stage was left again");
+        }
+    };
+}
+
+mod shipped {
+    scenes!(drain);
+}
+
+mod twin {
+    scenes!(twin_drain);
+}
+
+#[test]
+fn conn_6_a_stage_that_is_reached_stays_reached() {
+    bound::check(shipped::two_who_advance_and_one_who_waits);
+}
+
+#[test]
+#[should_panic(expected = "a stage was left again")]
+fn a_latch_that_goes_back_is_caught() {
+    bound::check(twin::two_who_advance_and_one_who_waits);
+}

@@ -1,0 +1,93 @@
+//! RUN-11, RUN-6 under every schedule: an agent that waits for its client is woken by the answer or by
+//! the end of its run, whichever comes, and learns why.
+
+use loom::{future::block_on, sync::Arc, thread};
+use quintet_schedules::{
+    kernel::{entry::CallResult, ids::CallId, json::Json},
+    port::Stopped,
+};
+
+mod bound;
+
+fn call() -> CallId {
+    CallId::parse("q").unwrap()
+}
+
+/// The scenes, over the signal that ships and over its twin.
+macro_rules! scenes {
+    ($signal:ident) => {
+        use quintet_schedules::$signal::RunSignal;
+
+        use super::*;
+
+        fn asked() -> Arc<RunSignal> {
+            let signal = Arc::new(RunSignal::default());
+            signal.opened(call());
+            signal
+        }
+
+        pub fn the_client_answers() {
+            let signal = asked();
+            let hub = {
+                let signal = signal.clone();
+                thread::spawn(move || signal.note_close(&call(), &CallResult::ok(Json::null())))
+            };
+            assert_eq!(block_on(signal.closed(&call())), Ok(CallResult::ok(Json::null())));
+            hub.join().unwrap();
+        }
+
+        pub fn the_client_answers_and_the_run_ends() {
+            let signal = asked();
+            let hub = {
+                let signal = signal.clone();
+                thread::spawn(move || {
+                    signal.note_close(&call(), &CallResult::ok(Json::null()));
+                    signal.stop(Stopped::Ended);
+                    // A later reason does not replace the first.
+                    signal.stop(Stopped::Unavailable);
+                })
+            };
+            let watcher = {
+                let signal = signal.clone();
+                thread::spawn(move || {
+                    block_on(signal.over());
+                    assert_eq!(signal.stopped(), Some(Stopped::Ended), "over, and nobody says why");
+                })
+            };
+            let closed = block_on(signal.closed(&call()));
+            assert!(closed.is_ok() || closed == Err(Stopped::Ended), "{closed:?}");
+            hub.join().unwrap();
+            watcher.join().unwrap();
+        }
+    };
+}
+
+mod shipped {
+    scenes!(signal);
+}
+
+#[allow(dead_code, reason = "one scene is enough to see it")]
+mod twin {
+    scenes!(twin_signal);
+}
+
+#[test]
+fn run_11_an_agent_that_waits_is_woken_by_the_answer() {
+    bound::check(shipped::the_client_answers);
+}
+
+#[test]
+fn run_6_an_agent_that_waits_is_woken_by_the_end_and_told_why() {
+    bound::check(shipped::the_client_answers_and_the_run_ends);
+}
+
+#[test]
+#[ignore = "it deadlocks, as it has to"]
+fn twin_that_looks_first() {
+    bound::check(twin::the_client_answers);
+}
+
+#[test]
+fn a_signal_that_looks_before_it_listens_is_caught() {
+    bound::deadlocks("twin_that_looks_first");
+}

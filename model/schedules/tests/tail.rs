@@ -1,0 +1,106 @@
+//! DEL-1, DEL-2 under every schedule: a reader who waits for the head is woken by what moves it, finds
+//! what it was told of, and never sees the head go back.
+
+use bytes::BytesMut;
+use loom::{future::block_on, sync::Arc, thread};
+use quintet_schedules::{
+    journal::{ReadLimit, lines::LinesBuilder},
+    kernel::ids::Offset,
+};
+
+mod bound;
+
+const ALL: ReadLimit = ReadLimit { entries_max: 100, bytes_max: 1 << 20 };
+
+fn batch(first: u64) -> quintet_schedules::journal::Lines {
+    let mut lines = LinesBuilder::new(Offset(first));
+    lines.push(|line: &mut BytesMut| line.extend_from_slice(b"{}"));
+    lines.finish()
+}
+
+/// The scenes, over the tail that ships and over its twins.
+macro_rules! scenes {
+    ($tail:ident) => {
+        use quintet_schedules::$tail::{Tail, TailLimits};
+
+        use super::*;
+
+        /// A hub publishes twice while a reader follows, as a cursor does it.
+        pub fn a_reader_follows() {
+            let tail = Arc::new(Tail::new(TailLimits::DEFAULT));
+            let hub = {
+                let tail = tail.clone();
+                thread::spawn(move || {
+                    tail.publish(batch(1));
+                    tail.publish(batch(2));
+                })
+            };
+            let mut head = tail.watch();
+            let mut after = Offset::ZERO;
+            while after < Offset(2) {
+                let through = *block_on(head.wait_for(|head| *head > after)).unwrap();
+                let lines = tail.read(after, through, ALL).expect("DEL-1: what is told of is there");
+                assert_eq!((lines.first(), lines.last()), (after.next(), through), "DEL-2: without a gap");
+                after = lines.last();
+            }
+            hub.join().unwrap();
+        }
+
+        /// A hub publishes, a cursor that opens tells what the journal said a while ago.
+        pub fn the_head_never_goes_back() {
+            let tail = Arc::new(Tail::new(TailLimits::DEFAULT));
+            let hub = {
+                let tail = tail.clone();
+                thread::spawn(move || {
+                    tail.publish(batch(1));
+                    tail.publish(batch(2));
+                })
+            };
+            let cursor = {
+                let tail = tail.clone();
+                thread::spawn(move || tail.raise(Offset(1)))
+            };
+            let (before, after) = (tail.head(), tail.head());
+            assert!(before <= after, "the head went back");
+            hub.join().unwrap();
+            cursor.join().unwrap();
+            assert_eq!(tail.head(), Offset(2), "the head went back");
+        }
+    };
+}
+
+mod shipped {
+    scenes!(tail);
+}
+
+#[allow(dead_code, reason = "one scene is enough to see it")]
+mod twin {
+    scenes!(twin_tail);
+}
+
+#[allow(dead_code, reason = "one scene is enough to see it")]
+mod twin_order {
+    scenes!(twin_tail_order);
+}
+
+#[test]
+fn del_1_whoever_waits_for_the_head_is_woken_and_finds_the_entries() {
+    bound::check(shipped::a_reader_follows);
+}
+
+#[test]
+fn del_2_the_head_never_goes_back() {
+    bound::check(shipped::the_head_never_goes_back);
+}
+
+#[test]
+#[should_panic(expected = "the head went back")]
+fn a_tail_that_compares_first_and_sets_later_is_caught() {
+    bound::check(twin::the_head_never_goes_back);
+}
+
+#[test]
+#[should_panic(expected = "DEL-")]
+fn a_tail_that_tells_before_it_has_is_caught() {
+    bound::check(twin_order::a_reader_follows);
+}
