@@ -1,4 +1,7 @@
 //! What may not take longer: a step of a run, a run as a whole, a call that waits for the client.
+//!
+//! Guarantee: what happens within one process is measured by the process's own time, so that setting the
+//! wall's clock ends no run; the wall's clock tells only how old a run or a call was when it was taken up.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -32,12 +35,33 @@ pub struct Deadlines {
     next: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Heard {
     step: Instant,
+    run: Age,
+    /// Calls that wait for the client.
+    asked: BTreeMap<CallId, Age>,
     /// How long the run has waited for the client in all, and since when it does now.
     waited: Duration,
     waits_since: Option<Instant>,
+}
+
+/// How old something is.
+#[derive(Clone, Copy, Debug)]
+struct Age {
+    /// When this process first heard of it, and how old it was then by the wall's clock.
+    since: Instant,
+    before: Duration,
+}
+
+impl Age {
+    fn new(born_at: Timestamp, now: Instant, at: Timestamp) -> Self {
+        Self { since: now, before: Duration::from_millis(at.millis_since(born_at)) }
+    }
+
+    fn at(self, now: Instant) -> Duration {
+        self.before + (now - self.since)
+    }
 }
 
 impl Deadlines {
@@ -45,12 +69,21 @@ impl Deadlines {
         Self { limits, heard: BTreeMap::new(), next: None }
     }
 
-    /// A run has begun, been taken up again, or moved; `waits`: a call of it waits for the client.
-    pub fn heard(&mut self, run_id: RunId, waits: bool, now: Instant) {
-        let fresh = Heard { step: now, waited: Duration::ZERO, waits_since: None };
-        let heard = self.heard.entry(run_id).or_insert(fresh);
+    /// A run has begun, been taken up again, or moved.
+    pub fn heard(&mut self, run_id: RunId, run: &AnyRun, now: Instant, at: Timestamp) {
+        let heard = self.heard.entry(run_id).or_insert_with(|| Heard {
+            step: now,
+            run: Age::new(run.started_at(), now, at),
+            asked: BTreeMap::new(),
+            waited: Duration::ZERO,
+            waits_since: None,
+        });
         heard.step = now;
-        match (heard.waits_since, waits) {
+        heard.asked.retain(|call_id, _| run.open_calls().contains_key(call_id));
+        for (call_id, call) in run.open_calls().iter().filter(|(_, call)| call.by == By::Client) {
+            heard.asked.entry(call_id.clone()).or_insert_with(|| Age::new(call.opened_at, now, at));
+        }
+        match (heard.waits_since, !heard.asked.is_empty()) {
             (Some(since), false) => {
                 heard.waited += now - since;
                 heard.waits_since = None;
@@ -77,14 +110,14 @@ impl Deadlines {
     }
 
     /// What has to be done about the deadlines that have passed; call it at [`Self::next`].
-    pub fn passed(&mut self, state: &UserState, now: Instant, at: Timestamp) -> Vec<Command> {
+    pub fn passed(&mut self, state: &UserState, now: Instant) -> Vec<Command> {
         let mut commands = Vec::new();
         let mut next: Option<Instant> = None;
         for (run_id, open) in state.open_runs() {
-            let (Progress::Begun(run), Some(heard)) = (&open.progress, self.heard.get(run_id)) else {
+            let (Progress::Begun(_), Some(heard)) = (&open.progress, self.heard.get(run_id)) else {
                 continue;
             };
-            match due(&self.limits, heard, run, now, at) {
+            match due(&self.limits, heard, now) {
                 Due::Cut(cut) => commands.push(Command::Cut { run_id: *run_id, cut }),
                 Due::Close(calls) => commands.extend(calls.into_iter().map(|call_id| Command::CloseCall {
                     run_id: *run_id,
@@ -113,21 +146,17 @@ enum Due {
     Later(Duration),
 }
 
-fn due(limits: &DeadlineLimits, heard: &Heard, run: &AnyRun, now: Instant, at: Timestamp) -> Due {
-    let of_client = || run.open_calls().iter().filter(|(_, call)| call.by == By::Client);
-    if heard.waits_since.is_some() {
-        let left =
-            |opened_at: Timestamp| limits.client_call_ms_max.saturating_sub(at.millis_since(opened_at));
-        let late: Vec<CallId> =
-            of_client().filter(|(_, call)| left(call.opened_at) == 0).map(|(id, _)| id.clone()).collect();
-        if !late.is_empty() {
-            return Due::Close(late);
+fn due(limits: &DeadlineLimits, heard: &Heard, now: Instant) -> Due {
+    let left = |age: &Age| Duration::from_millis(limits.client_call_ms_max).saturating_sub(age.at(now));
+    if let Some(soonest) = heard.asked.values().map(left).min() {
+        if !soonest.is_zero() {
+            return Due::Later(soonest);
         }
-        let soonest = of_client().map(|(_, call)| left(call.opened_at)).min();
-        return Due::Later(Duration::from_millis(soonest.unwrap_or(limits.step_ms_max)));
+        let late = heard.asked.iter().filter(|(_, age)| left(age).is_zero());
+        return Due::Close(late.map(|(call_id, _)| call_id.clone()).collect());
     }
     let step = Duration::from_millis(limits.step_ms_max).saturating_sub(now - heard.step);
-    let running = Duration::from_millis(at.millis_since(run.started_at())).saturating_sub(heard.waited);
+    let running = heard.run.at(now).saturating_sub(heard.waited);
     let whole = Duration::from_millis(limits.run_ms_max).saturating_sub(running);
     let timed_out = |code, what: &str, ms: u64| {
         Due::Cut(Cut::TimedOut(RunError { code, message: format!("{what} took longer than {ms} ms") }))
@@ -206,16 +235,23 @@ mod tests {
         }
     }
 
+    fn hear(deadlines: &mut Deadlines, state: &UserState, now: Instant, at: u64) {
+        let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
+            panic!("the run has begun");
+        };
+        deadlines.heard(run_id(), run, now, Timestamp(at));
+    }
+
     #[tokio::test]
     async fn a_run_that_makes_no_step_times_out_by_its_step_limit() {
         let (state, start) = (state(vec![thought()]), Instant::now());
         let mut deadlines = Deadlines::new(LIMITS);
-        deadlines.heard(run_id(), false, start);
+        hear(&mut deadlines, &state, start, 0);
         assert_eq!(deadlines.next(), Some(start + after(100)));
-        deadlines.heard(run_id(), false, start + after(60));
-        assert!(deadlines.passed(&state, start + after(100), Timestamp(100)).is_empty(), "it moved at 60");
+        hear(&mut deadlines, &state, start + after(60), 60);
+        assert!(deadlines.passed(&state, start + after(100)).is_empty(), "it moved at 60");
         assert_eq!(deadlines.next(), Some(start + after(160)));
-        let passed = deadlines.passed(&state, start + after(160), Timestamp(160));
+        let passed = deadlines.passed(&state, start + after(160));
         assert_eq!(code(&passed), Some(RunErrorCode::StepTimeout));
     }
 
@@ -223,24 +259,49 @@ mod tests {
     async fn a_run_that_keeps_stepping_times_out_by_its_run_limit() {
         let (state, start) = (state(vec![thought()]), Instant::now());
         let mut deadlines = Deadlines::new(LIMITS);
-        deadlines.heard(run_id(), false, start + after(200));
-        assert!(deadlines.passed(&state, start + after(249), Timestamp(249)).is_empty());
-        let passed = deadlines.passed(&state, start + after(250), Timestamp(250));
+        hear(&mut deadlines, &state, start, 0);
+        hear(&mut deadlines, &state, start + after(200), 200);
+        assert!(deadlines.passed(&state, start + after(249)).is_empty());
+        let passed = deadlines.passed(&state, start + after(250));
         assert_eq!(code(&passed), Some(RunErrorCode::RunTimeout));
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_taken_up_is_as_old_as_the_walls_clock_says() {
+        let (state, start) = (state(vec![thought()]), Instant::now());
+        let mut deadlines = Deadlines::new(LIMITS);
+        hear(&mut deadlines, &state, start, 200);
+        assert!(deadlines.passed(&state, start + after(49)).is_empty());
+        assert_eq!(code(&deadlines.passed(&state, start + after(50))), Some(RunErrorCode::RunTimeout));
+    }
+
+    #[tokio::test]
+    async fn setting_the_walls_clock_ends_no_run_and_no_question() {
+        let (running, start) = (state(vec![thought()]), Instant::now());
+        let mut deadlines = Deadlines::new(LIMITS);
+        hear(&mut deadlines, &running, start, 0);
+        hear(&mut deadlines, &running, start + after(90), 1_000_000);
+        assert!(deadlines.passed(&running, start + after(180)).is_empty());
+
+        let waiting = state(vec![thought(), ask()]);
+        let mut deadlines = Deadlines::new(LIMITS);
+        hear(&mut deadlines, &waiting, start, 0);
+        hear(&mut deadlines, &waiting, start + after(90), 1_000_000);
+        assert!(deadlines.passed(&waiting, start + after(999)).is_empty());
     }
 
     #[tokio::test]
     async fn run_11_waiting_for_the_client_counts_against_its_own_limit_only() {
         let (waiting, start) = (state(vec![thought(), ask()]), Instant::now());
         let mut deadlines = Deadlines::new(LIMITS);
-        deadlines.heard(run_id(), true, start);
-        assert!(deadlines.passed(&waiting, start + after(999), Timestamp(999)).is_empty());
-        let passed = deadlines.passed(&waiting, start + after(1000), Timestamp(1000));
+        hear(&mut deadlines, &waiting, start, 0);
+        assert!(deadlines.passed(&waiting, start + after(999)).is_empty());
+        let passed = deadlines.passed(&waiting, start + after(1000));
         assert!(matches!(&passed[..], [Command::CloseCall { status: CallStatus::TimedOut, .. }]));
 
-        deadlines.heard(run_id(), false, start + after(1000));
         let answered = state(vec![thought()]);
-        let later = deadlines.passed(&answered, start + after(1050), Timestamp(1050));
+        hear(&mut deadlines, &answered, start + after(1000), 1000);
+        let later = deadlines.passed(&answered, start + after(1050));
         assert!(later.is_empty(), "the time it waited does not count against the run: {later:?}");
     }
 }

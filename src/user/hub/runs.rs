@@ -124,13 +124,16 @@ impl Hub {
     }
 
     fn heard(&mut self, run_id: RunId) {
-        if self.signals.contains_key(&run_id) {
-            let waits = self.waits_for_client(run_id);
-            self.deadlines.heard(run_id, waits, Instant::now());
+        let at = self.now();
+        let open = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id));
+        if let Some(Progress::Begun(run)) = open.map(|open| &open.progress)
+            && self.signals.contains_key(&run_id)
+        {
+            self.deadlines.heard(run_id, run, Instant::now(), at);
         }
     }
 
-    /// Whether a call of the run waits for the client: its deadlines do, too.
+    /// Whether a call of the run waits for the client.
     fn waits_for_client(&self, run_id: RunId) -> bool {
         self.open_calls(run_id).any(|by| by == By::Client)
     }
@@ -159,9 +162,8 @@ impl Hub {
     }
 
     pub(super) fn check_deadlines(&mut self) {
-        let at = self.now();
         if let Some(state) = &self.state {
-            self.own.extend(self.deadlines.passed(state, Instant::now(), at));
+            self.own.extend(self.deadlines.passed(state, Instant::now()));
         }
     }
 }
