@@ -15,7 +15,7 @@ use crate::{
         tickets::{IssuedTicket, Secret, Tickets, Unissued},
         token::{self, ClaimsPolicy, TokenError, VerifyingKey},
     },
-    kernel::ticket::Unredeemable,
+    kernel::{ids::Timestamp, ticket::Unredeemable},
     runtime::clock,
     witness::Witness,
 };
@@ -30,6 +30,8 @@ struct Inner {
     policy: ClaimsPolicy,
     token_bytes_max: usize,
     tickets: Tickets,
+    /// The clock that tickets live by.
+    clock: clock::Watched,
     witness: Witness,
 }
 
@@ -74,7 +76,8 @@ impl AuthError {
 impl Auth {
     pub fn new(keys: Keys, policy: ClaimsPolicy, limits: &GatewayLimits, witness: Witness) -> Self {
         let tickets = Tickets::new(limits.tickets());
-        Self(Arc::new(Inner { keys, policy, token_bytes_max: limits.token_bytes_max, tickets, witness }))
+        let (token_bytes_max, clock) = (limits.token_bytes_max, clock::Watched::new());
+        Self(Arc::new(Inner { keys, policy, token_bytes_max, tickets, clock, witness }))
     }
 
     /// The identity that a bearer token proves now.
@@ -84,9 +87,11 @@ impl Auth {
 
     /// The identity of a ticket's issuer, once: the ticket is consumed (AUTH-1, AUTH-2).
     pub async fn ticket(&self, ticket: &str) -> Result<Identity, AuthError> {
-        let at = clock::now();
-        let redeemed = self.0.tickets.redeem(ticket, at);
-        self.0.witness.redeemed(ticket, &redeemed, at);
+        let redeemed = self.at_the_time(|tickets, at| {
+            let redeemed = tickets.redeem(ticket, at);
+            self.0.witness.redeemed(ticket, &redeemed, at);
+            redeemed
+        });
         if redeemed.is_ok() {
             metrics::counter!("quintet_tickets_redeemed_total").increment(1);
         }
@@ -97,11 +102,25 @@ impl Auth {
     pub fn issue_ticket(&self, issuer: &Identity, ttl_ms: Option<u64>) -> Result<IssuedTicket, IssueError> {
         let mut bits = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut bits).map_err(|_| IssueError::NoRandomness)?;
-        let at = clock::now();
-        let issued = self.0.tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, at)?;
-        self.0.witness.issued(&issued.text, issuer, issued.expires_at, at);
+        let issued = self.at_the_time(|tickets, at| {
+            let issued = tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, at)?;
+            self.0.witness.issued(&issued.text, issuer, issued.expires_at, at);
+            Ok::<_, Unissued>(issued)
+        })?;
         metrics::counter!("quintet_tickets_issued_total").increment(1);
         Ok(issued)
+    }
+
+    /// Does something about tickets at the time that it is. Once the clock is set back, those that are
+    /// outstanding are void: they would live longer than their time otherwise (AUTH-2).
+    fn at_the_time<T>(&self, what: impl FnOnce(&Tickets, Timestamp) -> T) -> T {
+        self.0.clock.look(|at, set_back| {
+            if set_back {
+                let tickets = self.0.tickets.forget_all();
+                tracing::warn!(tickets, "the clock was set back: outstanding tickets are void");
+            }
+            what(&self.0.tickets, at)
+        })
     }
 
     /// Tickets issued and neither redeemed nor expired.

@@ -106,6 +106,11 @@ impl Tickets {
         }
     }
 
+    /// Forgets all tickets that are outstanding; how many they were.
+    pub fn forget_all(&self) -> usize {
+        std::mem::take(&mut *self.outstanding.lock()).tickets.len()
+    }
+
     /// How many tickets are outstanding at the time `at`.
     pub fn len(&self, at: Timestamp) -> usize {
         let mut outstanding = self.outstanding.lock();
