@@ -71,24 +71,29 @@ impl Client {
         pass: &Pass,
         resume: &Resume,
     ) -> Result<Self, Ended> {
-        let tape = Tape::new(book, resume.after);
+        let mut client = Self::upgrade(sky, name, book, pass, resume).await?;
         let mut hello = json!({"type": "hello", "after": resume.after, "epoch": resume.epoch});
         match pass {
             Pass::Hello(token) => hello["token"] = json!(token),
             Pass::HelloTicket(ticket) => hello["ticket"] = json!(ticket),
             Pass::Header(_) | Pass::Query(_) => {}
         }
-        let socket = patiently(connect(pass)).await??;
-        let mut client = Self {
-            socket,
-            tape,
-            sky: sky.clone(),
-            name: name.to_owned(),
-            quiet_since: Instant::now(),
-            asked: false,
-        };
         client.send(&hello).await?;
         Ok(client)
+    }
+
+    /// A connection that has not said `hello` yet.
+    pub async fn upgrade(
+        sky: &Sky,
+        name: &str,
+        book: &SharedBook,
+        pass: &Pass,
+        resume: &Resume,
+    ) -> Result<Self, Ended> {
+        let tape = Tape::new(book, resume.after);
+        let socket = patiently(connect(pass)).await??;
+        let (sky, name) = (sky.clone(), name.to_owned());
+        Ok(Self { socket, tape, sky, name, quiet_since: Instant::now(), asked: false })
     }
 
     pub async fn send(&mut self, frame: &Value) -> Result<(), Ended> {
@@ -132,6 +137,17 @@ impl Client {
                 }
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Err(Ended::Broken),
+            }
+        }
+    }
+
+    /// The next frame, however long it takes: for a peer that only listens.
+    pub async fn hear_patiently(&mut self) -> Result<Heard, Ended> {
+        loop {
+            self.quiet_since = Instant::now() + Duration::from_secs(1_000);
+            match self.hear().await {
+                Err(Ended::Silent) => {}
+                heard => return heard,
             }
         }
     }

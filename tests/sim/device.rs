@@ -354,7 +354,7 @@ impl Device {
         for run_id in running.iter() {
             let Some(run) = runs.get_mut(run_id) else { continue };
             let wants = messages.get(&run.message_id).is_some_and(|message| message.wish.cancels);
-            if wants && !self.told.contains(run_id) && (hurry || self.rng.random_bool(0.1)) {
+            if wants && !self.told.contains(run_id) && (hurry || self.rng.random_bool(0.01)) {
                 self.told.insert(run_id.clone());
                 run.cancelled_by_us = true;
                 frames.push(json!({"type": "cancel_run", "run_id": run_id}));

@@ -9,15 +9,18 @@
 //! - [`plan`]: what a seed draws; [`storm`]: doing it
 //! - [`sky`]: time, chance and the trace; [`trouble`]: a journal that fails; [`server`]: the service as a host
 //! - [`client`]: one connection; [`device`]: one user at one device
-//! - [`seeds`]: the tests
+//! - [`seeds`]: a hundred of them; [`scene`]: a simulation written by hand; [`clocks`], [`half_open`]: some
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod client;
+mod clocks;
 mod device;
+mod half_open;
 mod mischief;
 mod plan;
+mod scene;
 mod seeds;
 mod server;
 mod sky;

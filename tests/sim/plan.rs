@@ -42,8 +42,8 @@ pub enum Fault {
     HalfOpen { device: usize, to_server: bool, ms: u64 },
     /// What is sent is kept, both ways, and arrives all at once when it is repaired.
     Hold { device: usize, ms: u64 },
-    /// Of a thousand messages so many are lost, with whatever is on its way beside them.
-    Loss { device: usize, per_mille: u64, ms: u64 },
+    /// Whatever is on its way between a device and the server at this moment is lost, both ways.
+    Loss { device: usize },
     /// Messages take so long from here on.
     Latency { device: usize, latency_ms: u64 },
     /// The device drops what it has open, without a word.
@@ -63,6 +63,9 @@ impl Plan {
         let mut faults: Vec<_> = (0..rng.random_range(0..14))
             .map(|_| (rng.random_range(0..load_ms), Fault::draw(rng, all, load_ms)))
             .collect();
+        for _ in 0..rng.random_range(0..4) {
+            faults.push((rng.random_range(0..load_ms), Fault::Loss { device: rng.random_range(0..all) }));
+        }
         // A server that ends while it is cut off from somebody is worth more than chance gives it.
         if rng.random_bool(0.3) {
             let (at_ms, device) = (rng.random_range(0..load_ms), rng.random_range(0..all));
@@ -92,7 +95,7 @@ impl Fault {
             7..=9 => Fault::Partition { device, ms },
             10..=12 => Fault::HalfOpen { device, to_server: rng.random_bool(0.5), ms },
             13 | 14 => Fault::Hold { device, ms },
-            15 | 16 => Fault::Loss { device, per_mille: rng.random_range(1..100), ms },
+            15 | 16 => Fault::Loss { device },
             17 | 18 => Fault::Latency { device, latency_ms: latency(rng) },
             19 => Fault::Reset { device },
             20 | 21 => {
@@ -143,7 +146,7 @@ fn settings(rng: &mut StdRng) -> Settings {
         waiting_replies_max: rng.random_range(1..32),
         ..GatewayLimits::DEFAULT
     };
-    let deadlines = DeadlineLimits { step_ms_max: rng.random_range(2_000..6_000), ..DeadlineLimits::DEFAULT };
+    let deadlines = DeadlineLimits { step_ms_max: rng.random_range(500..3_000), ..DeadlineLimits::DEFAULT };
     let tail = TailLimits {
         tail_entries_max: rng.random_range(1..256),
         tail_bytes_max: rng.random_range(1_024..64 * 1_024),

@@ -1,4 +1,4 @@
-//! Seeds, one after the other, on as many threads as there are processors.
+//! Seeds, one after the other, on as many threads as there are processors; and the same seed twice.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -56,12 +56,25 @@ fn seeds_lose_nothing_whatever_goes_wrong() {
         let shown: Vec<_> = failed.iter().map(|(seed, why)| format!("seed {seed}: {why}")).collect();
         panic!("{} seeds failed\n{}", failed.len(), shown.join("\n\n"));
     }
+    let counted = quintet::ops::metrics::recorder().unwrap().render();
+    let rejected = counted.lines().find(|line| line.starts_with("quintet_connection_rejections_total"));
+    assert_eq!(rejected, None, "a connection's machine was asked for what it does not know");
     if count >= 100 {
         for what in EVERYTHING {
             assert!(stats.of(what) > 0, "{count} seeds without a single {what:?} show nothing of it");
         }
         assert!(tally.unknown_calls > 0 && tally.answered > 0 && tally.timed_out > 0, "{tally:?}");
         assert_eq!(tally.interrupted, 0, "all agents here take up what was broken off: {tally:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_story() {
+    for seed in 1..=4 {
+        let (first, second) = (play(seed), play(seed));
+        assert_eq!(first.trace, second.trace, "seed {seed}");
+        // For comparing processes by hand.
+        eprintln!("seed {seed}: trace {:016x}", first.trace);
     }
 }
 
@@ -73,6 +86,8 @@ impl Sum {
                 self.stats.add(&report.stats);
                 self.simulated += report.simulated;
                 self.traces ^= report.trace;
+                // For comparing processes.
+                eprintln!("seed {seed}: trace {:016x}", report.trace);
             }
             Err(panic) => {
                 let why = panic.downcast_ref::<String>().cloned();

@@ -40,9 +40,6 @@ enum Deed {
     Mend {
         device: usize,
     },
-    MendLoss {
-        device: usize,
-    },
     CalmJournal,
 }
 
@@ -94,11 +91,12 @@ impl Storm<'_> {
         });
         let mut sim = turmoil::Builder::new()
             .rng_seed(stage.seed)
-            .enable_random_order()
             .simulation_duration(Duration::from_secs(1_000_000))
             .tick_duration(Duration::from_millis(plan.tick_ms))
-            // A latency belongs to a link and not to a message: so what happens on one link does not
-            // depend on the order of what happens on others, which the service's runtime draws by itself.
+            .tcp_capacity(SEGMENTS_MAX)
+            // A latency belongs to a link and not to a message, and nothing else is drawn while it runs: so
+            // what happens on one link does not depend on the order of what happens on others. That the
+            // service's runtime draws by itself (`tokio::sync::watch` wakes those who wait in any order).
             .min_message_latency(Duration::from_millis(1))
             .max_message_latency(Duration::from_millis(1))
             .build();
@@ -208,7 +206,6 @@ impl Storm<'_> {
             Deed::Mend { device } => {
                 self.sim.release(host(device), SERVER);
             }
-            Deed::MendLoss { device } => self.sim.set_link_fail_rate(host(device), SERVER, 0.0),
             Deed::CalmJournal => self.house.journal.set_mood(Mood::default()),
         }
     }
@@ -239,9 +236,9 @@ impl Storm<'_> {
                 self.sim.hold(host(device), SERVER);
                 self.decide(now_ms + ms, Deed::Mend { device });
             }
-            Fault::Loss { device, per_mille, ms } => {
-                self.sim.set_link_fail_rate(host(device), SERVER, per_mille as f64 / 1000.0);
-                self.decide(now_ms + ms, Deed::MendLoss { device });
+            Fault::Loss { device } => {
+                self.sim.partition(host(device), SERVER);
+                self.decide(now_ms, Deed::Mend { device });
             }
             Fault::Latency { device, latency_ms } => self.set_latency(device, latency_ms),
             Fault::Reset { device } => self.resets[device].send_modify(|resets| *resets += 1),
@@ -277,9 +274,7 @@ impl Storm<'_> {
             self.decide(0, Deed::Start);
         }
         for device in 0..self.plan.devices() {
-            for deed in [Deed::MendLoss { device }, Deed::Mend { device }] {
-                self.carry_out(deed);
-            }
+            self.carry_out(Deed::Mend { device });
             self.set_latency(device, 1 + device as u64);
         }
         self.house.journal.set_mood(Mood::default());
@@ -379,6 +374,10 @@ fn name(fault: &Fault) -> String {
 pub fn host(device: usize) -> String {
     format!("device-{device}")
 }
+
+/// Pieces of a stream that are on their way at once, at most: more than a stalled reader makes wait here.
+/// [`crate::half_open`] is for those.
+const SEGMENTS_MAX: usize = 2_048;
 
 /// Time in which everything that was accepted comes to its end, once everything is repaired.
 const FINISH_MS_MAX: u64 = 120_000;

@@ -1,0 +1,159 @@
+//! The clock of the server's machine is set while the service runs: what that may do, and what it may not.
+//! `docs/testing.md` says what is promised.
+
+use quintet::ops::config::Settings;
+use serde_json::json;
+
+use crate::{
+    client::{Ended, Pass, request},
+    device::TOKEN_LIFE_MS,
+    scene::{Actor, Scene},
+};
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The bound of the gateway's look at the wall's clock.
+const WALL_CHECK_MS_MAX: u64 = 30_000;
+
+fn scene() -> Scene<'static> {
+    Scene::new(Settings::default(), 1_024)
+}
+
+async fn ticket(actor: &Actor) -> Pass {
+    let token = actor.token(TOKEN_LIFE_MS);
+    let (status, issued) = request("POST", "/v1/tickets", &token, None).await.unwrap();
+    assert_eq!(status, 201, "{issued}");
+    Pass::Query(issued["ticket"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn auth_2_a_ticket_does_not_live_longer_because_the_clock_is_set_back() {
+    for wait_ms in [0, 10_000, 31_000] {
+        let mut scene = scene();
+        let actor = scene.actor("ann", "device", move |actor| async move {
+            let old = ticket(&actor).await;
+            actor.mark(1);
+            tokio::time::sleep(std::time::Duration::from_millis(wait_ms + 1_000)).await;
+            assert_eq!(actor.open_with(&old).await.err(), Some(Ended::Refused(401)), "{wait_ms}");
+            let fresh = ticket(&actor).await;
+            actor.open_with(&fresh).await.unwrap().leave().await;
+            actor.mark(2);
+        });
+        scene.reach(&actor, 1, 1_000);
+        scene.sky.set_clock(-HOUR_MS);
+        scene.reach(&actor, 2, wait_ms + 3_000);
+    }
+}
+
+#[test]
+fn auth_2_a_ticket_lives_out_its_time_and_no_longer() {
+    for (wait_ms, lives) in [(29_000, true), (31_000, false)] {
+        let mut scene = scene();
+        let actor = scene.actor("ann", "device", move |actor| async move {
+            let pass = ticket(&actor).await;
+            tokio::time::sleep(std::time::Duration::from_millis(wait_ms)).await;
+            assert_eq!(actor.open_with(&pass).await.is_ok(), lives, "{wait_ms}");
+            actor.mark(1);
+        });
+        scene.reach(&actor, 1, 40_000);
+    }
+}
+
+#[test]
+fn auth_3_a_clock_that_is_set_past_the_expiry_ends_the_connection_within_the_documented_time() {
+    let mut scene = scene();
+    let actor = scene.actor("ann", "device", |actor| async move {
+        let pass = Pass::Header(actor.token(HOUR_MS as u64));
+        let mut client = actor.open_with(&pass).await.unwrap();
+        actor.mark(1);
+        let ended = loop {
+            if let Err(ended) = client.hear().await {
+                break ended;
+            }
+        };
+        assert!(matches!(ended, Ended::Closed { code: 4401, .. }), "{ended:?}");
+        actor.mark(2);
+    });
+    scene.reach(&actor, 1, 1_000);
+    scene.go_on(20_000);
+    scene.sky.set_clock(2 * HOUR_MS);
+    scene.reach(&actor, 2, WALL_CHECK_MS_MAX + 100);
+}
+
+#[test]
+fn auth_3_a_connection_lives_by_the_walls_clock_when_that_is_set_back() {
+    let mut scene = scene();
+    let actor = scene.actor("ann", "device", |actor| async move {
+        let pass = Pass::Header(actor.token(60_000));
+        let mut client = actor.open_with(&pass).await.unwrap();
+        actor.mark(1);
+        while client.hear().await.is_ok() {}
+        actor.mark(2);
+    });
+    scene.reach(&actor, 1, 1_000);
+    scene.sky.set_clock(-HOUR_MS);
+    scene.go_on(120_000);
+    assert_eq!(actor.reached.get(), 1, "its token is good for another hour by that clock");
+    scene.sky.set_clock(0);
+    scene.reach(&actor, 2, WALL_CHECK_MS_MAX + 100);
+}
+
+#[test]
+fn no_run_and_no_question_ends_because_the_clock_is_set() {
+    for by_ms in [3 * HOUR_MS, -3 * HOUR_MS, 48 * HOUR_MS] {
+        let mut scene = scene();
+        let actor = scene.actor("ann", "device", |actor| async move {
+            let mut client = actor.open().await.unwrap();
+            let steps = json!([{"think": "hm"}, {"wait_ms": 5_000}, {"answer": "done"}]);
+            actor.rehearse(&mut client, "m-1", steps).await;
+            let ask = json!([{"ask": {"call_id": "q", "tool_name": "approve", "parameters": {}}}]);
+            actor.rehearse(&mut client, "m-2", ask).await;
+            while actor.book.borrow().waiting.is_empty() {
+                client.hear().await.unwrap();
+            }
+            actor.mark(1);
+            while actor.book.borrow().running.len() > 1 {
+                client.hear().await.unwrap();
+            }
+            let (run_id, call_id) = actor.book.borrow().waiting.first().cloned().expect("it still waits");
+            let answer = json!({"status": "ok", "results": 1, "error": null});
+            actor.book.borrow_mut().asks.insert((run_id.clone(), call_id.clone()), vec![answer]);
+            let frame = json!({"type": "complete_call", "run_id": run_id, "call_id": call_id,
+                "status": "ok", "results": 1});
+            client.send(&frame).await.unwrap();
+            actor.hear_out(&mut client).await;
+            actor.mark(2);
+        });
+        scene.reach(&actor, 1, 1_000);
+        scene.sky.set_clock(by_ms);
+        scene.reach(&actor, 2, 10_000);
+        assert_eq!(scene.judge(&actor).runs, 2, "{by_ms}");
+    }
+}
+
+#[test]
+fn a_log_does_not_go_back_in_time_when_the_clock_does_whatever_happens_to_the_process() {
+    let mut scene = scene();
+    let actor = scene.actor("ann", "device", |actor| async move {
+        for (life, message_id) in [(1, "m-1"), (2, "m-2"), (3, "m-3")] {
+            let mut client = loop {
+                match actor.open().await {
+                    Ok(client) => break client,
+                    Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+                }
+            };
+            actor.rehearse(&mut client, message_id, json!([{"answer": "hi"}])).await;
+            actor.hear_out(&mut client).await;
+            actor.mark(life);
+            while client.hear().await.is_ok() {}
+        }
+    });
+    scene.reach(&actor, 1, 1_000);
+    scene.sky.set_clock(-HOUR_MS);
+    scene.crash();
+    scene.reach(&actor, 2, 2_000);
+    scene.crash();
+    scene.reach(&actor, 3, 2_000);
+    // The verdict looks at the times of all entries.
+    assert_eq!(scene.judge(&actor).runs, 3);
+}

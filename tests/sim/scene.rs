@@ -1,0 +1,177 @@
+//! A small simulation that a test writes by hand: the service with the limits that it comes with, and one or
+//! two clients that do what the test says.
+
+use std::{cell::Cell, future::Future, rc::Rc, time::Duration};
+
+use quintet::{ops::config::Settings, runtime::simulation};
+use serde_json::json;
+use tokio::sync::watch;
+use turmoil::Sim;
+
+use crate::{
+    client::{Client, Ended, Pass, Resume, token},
+    device::TOKEN_LIFE_MS,
+    server::{Place, SERVER},
+    sky::Sky,
+    stage::Stage,
+    trouble::Trouble,
+    verdict::{Tally, Weather, judge},
+    wish::{Expect, Wish},
+    witness::{Book, Heard, SharedBook},
+};
+
+pub struct Scene<'a> {
+    pub sim: Sim<'a>,
+    pub sky: Sky,
+    pub stage: Stage,
+    pub place: Place,
+    pub tick_ms: u64,
+    _sky: simulation::Entered,
+}
+
+/// One user's client, as a test sees it. Cloning shares it.
+#[derive(Clone)]
+pub struct Actor {
+    pub sky: Sky,
+    pub book: SharedBook,
+    name: String,
+    /// How far it has come, for those outside.
+    pub reached: Rc<Cell<u32>>,
+}
+
+impl Scene<'_> {
+    /// The service, with these settings and an agent that plays scripts.
+    pub fn new(settings: Settings, segments_max: usize) -> Self {
+        let (seed, tick_ms) = (1, 10);
+        let stage = Stage::of(seed, "a simulation without a seed: it plays the same every time");
+        let sky = Sky::new(seed);
+        let entered = sky.enter();
+        let settings = Settings {
+            allow_origin: vec!["https://chat.example.org".to_owned()],
+            extra_agents: vec!["rehearsal".to_owned()],
+            ..settings
+        };
+        let place = Place::new(&sky, &Trouble::new(seed), settings);
+        let mut sim = turmoil::Builder::new()
+            .rng_seed(seed)
+            .simulation_duration(Duration::from_secs(1_000_000))
+            .tick_duration(Duration::from_millis(tick_ms))
+            .tcp_capacity(segments_max)
+            .min_message_latency(Duration::from_millis(1))
+            .max_message_latency(Duration::from_millis(1))
+            .build();
+        let serving = place.clone();
+        sim.host(SERVER, move || serving.clone().serve());
+        Self { sim, sky, stage, place, tick_ms, _sky: entered }
+    }
+
+    /// Lets a client of `user` do as it is told, on a host of its own.
+    pub fn actor<F>(&mut self, user: &str, host: &str, act: impl FnOnce(Actor) -> F) -> Actor
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let pulse = Rc::new(watch::Sender::new(0));
+        let book = Book::new(user, &self.stage, &pulse);
+        let name = format!("{user} at {host}");
+        let actor = Actor { sky: self.sky.clone(), book, name, reached: Rc::default() };
+        let acting = act(actor.clone());
+        self.sim.client(host, async move {
+            acting.await;
+            Ok(())
+        });
+        actor
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        self.sky.now_ms()
+    }
+
+    pub fn step(&mut self) {
+        self.sim.step().expect("nothing fails here");
+        self.sky.set_now_ms(self.sim.elapsed().as_millis() as u64);
+        self.stage.look();
+    }
+
+    pub fn go_on(&mut self, ms: u64) {
+        let until_ms = self.now_ms() + ms;
+        while self.now_ms() < until_ms {
+            self.step();
+        }
+    }
+
+    /// Steps until it is so; how long that took. Fails if it takes longer than `ms_max`.
+    #[track_caller]
+    pub fn until(&mut self, what: &str, ms_max: u64, so: impl Fn(&Self) -> bool) -> u64 {
+        let begun_ms = self.now_ms();
+        while !so(self) {
+            self.step();
+            let took_ms = self.now_ms() - begun_ms;
+            assert!(took_ms <= ms_max + self.tick_ms, "{what}: not within {ms_max} ms");
+        }
+        self.now_ms() - begun_ms
+    }
+
+    /// Steps until the actor has come so far.
+    #[track_caller]
+    pub fn reach(&mut self, actor: &Actor, mark: u32, ms_max: u64) -> u64 {
+        self.until(&format!("mark {mark}"), ms_max, |_| actor.reached.get() >= mark)
+    }
+
+    pub fn connections_open(&self) -> usize {
+        self.place.gateway().map_or(0, |gateway| gateway.admit.connections_open())
+    }
+
+    pub fn live_users(&self) -> usize {
+        self.place.gateway().map_or(0, |gateway| gateway.factory.live_users())
+    }
+
+    /// Ends the process at once and starts another.
+    pub fn crash(&mut self) {
+        self.place.forget();
+        self.sim.crash(SERVER);
+        self.sim.bounce(SERVER);
+    }
+
+    pub fn judge(&self, actor: &Actor) -> Tally {
+        let tally = judge(&actor.book.borrow(), Weather { killed: true, hasty: false });
+        self.stage.look();
+        tally
+    }
+}
+
+impl Actor {
+    pub fn mark(&self, mark: u32) {
+        self.reached.set(mark);
+    }
+
+    pub fn token(&self, life_ms: u64) -> String {
+        token(&self.book.borrow().user, self.sky.unix_ms() + life_ms)
+    }
+
+    pub async fn open_with(&self, pass: &Pass) -> Result<Client, Ended> {
+        let resume = Resume { epoch: None, after: self.book.borrow().head() };
+        let mut client = Client::open(&self.sky, &self.name, &self.book, pass, &resume).await?;
+        client.until(Heard::CaughtUp).await?;
+        Ok(client)
+    }
+
+    /// A connection that goes on where the book ends.
+    pub async fn open(&self) -> Result<Client, Ended> {
+        self.open_with(&Pass::Header(self.token(TOKEN_LIFE_MS))).await
+    }
+
+    /// Sends a script that has to succeed.
+    pub async fn rehearse(&self, client: &mut Client, message_id: &str, steps: serde_json::Value) {
+        let expect = Expect { status: "succeeded", ..Expect::default() };
+        let wish = Wish::script(message_id, &json!({ "steps": steps }), expect);
+        self.book.borrow_mut().sends(wish.clone());
+        client.send(&wish.frame()).await.expect("the connection is well");
+    }
+
+    /// Hears until everything that was sent is over.
+    pub async fn hear_out(&self, client: &mut Client) {
+        while self.book.borrow().open() > 0 {
+            client.hear().await.expect("the connection is well");
+        }
+    }
+}
