@@ -5,5 +5,6 @@ mod crash;
 mod folder;
 mod reference;
 mod retention;
+mod size;
 #[allow(dead_code, reason = "shared with the tests of the audit")]
 mod support;

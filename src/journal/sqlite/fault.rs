@@ -88,3 +88,32 @@ pub(super) fn open_fault(path: PathBuf, source: rusqlite::Error) -> OpenError {
 pub(super) fn closed() -> JournalError {
     JournalError::Unavailable("it is shut down".into())
 }
+
+/// Why a transaction was given up.
+pub(super) enum Failure {
+    /// The storage failed.
+    Sql(rusqlite::Error),
+    /// This batch contradicts the index; the others of its transaction may be fine.
+    Misfit(String),
+    /// After a fault, the files could not be brought to the disk again.
+    Ground(JournalError),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => Failure::Misfit(error.to_string()),
+            _ => Failure::Sql(error),
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn into_error(self) -> JournalError {
+        match self {
+            Failure::Sql(error) => fault(&error),
+            Failure::Ground(error) => error,
+            Failure::Misfit(what) => JournalError::Damaged(format!("a batch does not fit the index: {what}")),
+        }
+    }
+}

@@ -58,8 +58,8 @@ pub(super) const LOG_PAGES_MAX: u32 = 2 * CHECKPOINT_PAGES;
 /// Bytes that the write-ahead log keeps on disk once it has been moved into the database.
 pub(super) const LOG_KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Memory of the writer's page cache.
-pub(super) const WRITER_CACHE_KIB: u32 = 32 * 1024;
+pub(super) const WRITER_CACHE_KIB: u32 = 8 * 1024;
 /// Memory of each reader's page cache.
-pub(super) const READER_CACHE_KIB: u32 = 4 * 1024;
+pub(super) const READER_CACHE_KIB: u32 = 2 * 1024;
 /// Distinct statements that a connection keeps prepared.
 pub(super) const STATEMENTS_MAX: usize = 64;

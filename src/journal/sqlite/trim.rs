@@ -8,8 +8,9 @@
 use rusqlite::params;
 
 use super::{
+    fault::Failure,
     options::{TRIM_ROWS_MAX, TRIM_USERS_MAX},
-    writer::{Failure, Writer},
+    writer::Writer,
 };
 use crate::{
     journal::{Retention, Trimmed},

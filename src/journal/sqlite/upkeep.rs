@@ -11,14 +11,17 @@
 //! - *The log is reset only while nobody reads it.* SQLite waits for a moment without readers, which under
 //!   load may never come. Past [`LOG_PAGES_MAX`] the readers are held up for that moment.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use super::{
-    fault::{fault, is_io, of_file},
+    fault::{Failure, fault, is_io, of_file},
     lock::CopyLock,
     options::{CHECKPOINT_PAGES, LOG_PAGES_MAX},
+    pool::ReadSide,
     schema, wal,
-    writer::{Failure, Writer},
+    writer::Writer,
 };
 use crate::journal::JournalError;
 
@@ -36,12 +39,6 @@ impl Upkeep {
     pub fn note(&mut self, error: &rusqlite::Error) {
         self.in_doubt |= is_io(error);
     }
-}
-
-/// What a checkpoint says: pages in the log, and how many of them are in the database.
-struct Moved {
-    log: u32,
-    moved: u32,
 }
 
 impl Writer {
@@ -96,7 +93,7 @@ impl Writer {
         let (Some(connection), false) = (self.connection, self.suspect) else { return };
         let lossy = !self.options.survives_power_loss;
         let closed = if lossy { schema::close_lossy(&connection) } else { Ok(()) };
-        let closed = closed.and_then(|()| checkpoint(&connection, "TRUNCATE").map(|_| ()));
+        let closed = closed.and_then(|()| checkpoint(&connection, "TRUNCATE").map(drop));
         if let Err(error) = closed {
             tracing::warn!(error = %fault(&error), "the journal is closed with its log beside it");
         }
@@ -104,36 +101,30 @@ impl Writer {
 }
 
 impl Upkeep {
-    fn shorten_log(
-        &mut self,
-        connection: &Connection,
-        readers: &super::pool::ReadSide,
-    ) -> rusqlite::Result<()> {
-        let pages = checkpoint(connection, "NOOP")?.log;
+    fn shorten_log(&mut self, connection: &Connection, readers: &ReadSide) -> rusqlite::Result<()> {
+        let pages = checkpoint(connection, "NOOP")?;
+        if pages < CHECKPOINT_PAGES {
+            self.not_before_pages = 0;
+        }
         if pages < CHECKPOINT_PAGES.max(self.not_before_pages) {
             return Ok(());
         }
-        // Whatever comes of it: not at every commit.
+        // Until SQLite finds its moment: again soon, but not at every commit.
         self.not_before_pages = pages + CHECKPOINT_PAGES / 4;
-        let Moved { log, moved } = checkpoint(connection, "PASSIVE")?;
-        if moved == log {
-            self.not_before_pages = 0;
-        }
-        if log >= LOG_PAGES_MAX {
-            connection.busy_timeout(std::time::Duration::ZERO)?;
-            let reset = readers.held(|| checkpoint(connection, "RESTART"));
+        if checkpoint(connection, "PASSIVE")? >= LOG_PAGES_MAX {
+            // It does not wait for a copy that is being made, and tries again later.
+            connection.busy_timeout(Duration::ZERO)?;
+            let begun_anew = readers.held(|| checkpoint(connection, "RESTART"));
             connection.busy_timeout(schema::BUSY_WAIT_MAX)?;
-            // It fails while a copy is being made, and is tried again later.
-            reset?;
+            begun_anew?;
         }
         Ok(())
     }
 }
 
-fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Moved> {
-    connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?.query_row([], |row| {
-        // Negative where there is no log.
-        let pages = |column| row.get::<_, i64>(column).map(|pages| u32::try_from(pages).unwrap_or(0));
-        Ok(Moved { log: pages(1)?, moved: pages(2)? })
-    })
+/// Moves the log into the database, as far as the mode says; says how many pages are in the log.
+fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
+    let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
+    // Negative where there is no log.
+    checkpoint.query_row([], |row| Ok(u32::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
 }

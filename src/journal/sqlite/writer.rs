@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     changes::{Changes, RunChange, status_text},
-    fault::fault,
+    fault::Failure,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
     trim::{TrimTurn, Turn},
@@ -66,34 +66,6 @@ struct UserRow {
     head: Offset,
     chain: ChainHash,
     new_runs: u64,
-}
-
-/// Why a transaction was given up.
-pub(super) enum Failure {
-    Sql(rusqlite::Error),
-    /// This batch contradicts the index; the others of its transaction may be fine.
-    Misfit(String),
-    /// After a fault, the files could not be brought to the disk again.
-    Ground(JournalError),
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::ConstraintViolation) => Failure::Misfit(error.to_string()),
-            _ => Failure::Sql(error),
-        }
-    }
-}
-
-impl Failure {
-    pub(super) fn into_error(self) -> JournalError {
-        match self {
-            Failure::Sql(error) => fault(&error),
-            Failure::Ground(error) => error,
-            Failure::Misfit(what) => JournalError::Damaged(format!("a batch does not fit the index: {what}")),
-        }
-    }
 }
 
 impl Writer {
