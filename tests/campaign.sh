@@ -3,7 +3,8 @@
 #
 #   bash tests/campaign.sh
 #
-# QUINTET_CAMPAIGN_KILLS=N changes how often the service is killed (default 500).
+# QUINTET_CAMPAIGN_KILLS=N changes how often the service is killed (default 500), QUINTET_CAMPAIGN_STRIKES=N
+# how often its disk fails, it is killed or its power is cut (default 500).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,3 +24,11 @@ PROPTEST_CASES=20000 cargo test --locked --release --test kernel --lib
 
 step "kills"
 QUINTET_CAMPAIGN_KILLS="${QUINTET_CAMPAIGN_KILLS:-500}" cargo test --locked --release --test crash -- --nocapture
+
+step "disks that fail, kills, power cuts"
+QUINTET_CAMPAIGN_STRIKES="${QUINTET_CAMPAIGN_STRIKES:-500}" \
+  cargo test --locked --release --test faults -- --nocapture
+
+step "a reader that is a million events and a gigabyte behind"
+QUINTET_CAMPAIGN_EVENTS=1000000 QUINTET_CAMPAIGN_EVENT_BYTES=900 \
+  cargo test --locked --release --test crash readers -- --nocapture --test-threads=1

@@ -63,6 +63,11 @@ impl Stage {
         self.lines.clone()
     }
 
+    /// Whether the service has said this in its last lines.
+    pub fn was_said(&self, what: &str) -> bool {
+        self.lines.0.lock().unwrap().iter().any(|line| line.contains(what))
+    }
+
     /// Something that the contract does not allow. The campaign ends at its next look.
     pub fn found(&self, what: String) {
         self.findings.borrow_mut().push(what);
