@@ -2,6 +2,7 @@
 //! frames a second to 1 and to 1,000 connections, and idle memory of 10,000.
 //!
 //!     cargo bench --bench delivery
+//!     cargo bench --bench delivery -- watched     what it costs to be watched, instead
 //!
 //! Both servers run in processes of their own; the client is the same for both. The bare server knows no
 //! user, no log and no order: it writes a prepared frame, 64 to a write. Ours authenticates, reads the
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
             let bytes = arguments.next().context("frame size")?.parse()?;
             runtime.block_on(bare(bytes))
         }
+        Some("watched") => runtime.block_on(watched()),
         // `cargo test --benches` only asks whether it starts.
         Some("--test") => Ok(()),
         _ => runtime.block_on(compare()),
@@ -71,6 +73,40 @@ async fn compare() -> Result<()> {
 
     let (a, b) = (idle(&ours, true).await?, idle(&bare, false).await?);
     println!("{IDLE} idle           ours {a:>10.1} KiB each   bare {b:>10.1} KiB each   ratio {:.2}", a / b);
+    Ok(())
+}
+
+/// The same service unwatched, held against its rules, and writing a trace besides: rounds in turn.
+async fn watched() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let trace = folder.path().join("trace.jsonl");
+    let trace = trace.to_str().context("a path that is text")?;
+    let ways: [(&str, &[&str]); 3] = [
+        ("unwatched", &[]),
+        ("--conformance", &["--conformance"]),
+        ("--conformance --trace", &["--conformance", "--trace", trace]),
+    ];
+    let mut figures = vec![(Vec::new(), Vec::new()); ways.len()];
+    for round in 0..ROUNDS {
+        for (way, (name, flags)) in ways.iter().enumerate() {
+            let journal = folder.path().join(format!("{round}-{way}"));
+            let server = Server::ours_with(&journal, flags)?;
+            println!("{name}:");
+            let reader = Reader::prepare(&server, "reader", ALONE).await?;
+            figures[way].0.push(reader.live);
+            figures[way].1.push(rate(&server, Some(&reader), 1, ALONE).await?);
+        }
+    }
+    let medians: Vec<(f64, f64)> =
+        figures.into_iter().map(|(live, replay)| (median(live), median(replay))).collect();
+    for ((name, _), (live, replay)) in ways.iter().zip(&medians) {
+        let (base_live, base_replay) = medians[0];
+        println!(
+            "{name:<24} live {live:>9.0} events/s ratio {:.2}   replay {replay:>9.0} frames/s ratio {:.2}",
+            live / base_live,
+            replay / base_replay
+        );
+    }
     Ok(())
 }
 
@@ -130,10 +166,15 @@ struct Server {
 
 impl Server {
     fn ours(folder: &std::path::Path) -> Result<Self> {
+        Self::ours_with(folder, &[])
+    }
+
+    fn ours_with(folder: &std::path::Path, flags: &[&str]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quintet"));
         command
             .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(folder);
+            .arg(folder)
+            .args(flags);
         for (name, value) in [
             ("QUINTET_LOG", "warn"),
             ("QUINTET_CONNECTIONS_MAX", "20000"),
@@ -179,6 +220,8 @@ fn start(mut command: Command) -> Result<(Child, String)> {
 struct Reader {
     token: String,
     entry_bytes: usize,
+    /// Events a second while its log was written.
+    live: f64,
 }
 
 impl Reader {
@@ -198,11 +241,9 @@ impl Reader {
         })
         .await
         .context("the log was not written in time")??;
-        println!(
-            "a run that thinks {entries} times, durable and read live: {:.0} events/s",
-            entries as f64 / started.elapsed().as_secs_f64()
-        );
-        Ok(Self { token, entry_bytes: last })
+        let live = entries as f64 / started.elapsed().as_secs_f64();
+        println!("a run that thinks {entries} times, durable and read live: {live:.0} events/s");
+        Ok(Self { token, entry_bytes: last, live })
     }
 }
 

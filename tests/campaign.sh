@@ -22,8 +22,12 @@ cargo test --locked --release -p quintet-model -- --include-ignored
 step "properties, many cases"
 PROPTEST_CASES=20000 cargo test --locked --release --test kernel --lib
 
-step "kills"
-QUINTET_CAMPAIGN_KILLS="${QUINTET_CAMPAIGN_KILLS:-500}" cargo test --locked --release --test crash -- --nocapture
+step "kills, and what the service did meanwhile, against its specification"
+traces=$(mktemp -d)
+trap 'rm -rf "$traces"' EXIT
+TRACE_FOLDER="$traces" QUINTET_CAMPAIGN_KILLS="${QUINTET_CAMPAIGN_KILLS:-500}" \
+  cargo test --locked --release --test crash -- --nocapture
+cargo run --locked --release -p quintet-model --bin accept -- "$traces"
 
 step "disks that fail, kills, power cuts"
 QUINTET_CAMPAIGN_STRIKES="${QUINTET_CAMPAIGN_STRIKES:-500}" \

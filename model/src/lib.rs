@@ -11,6 +11,7 @@
 //! - [`instances`]: what is checked, and how large it is
 //! - [`planted`]: defects in the shipped source, and the tests that have to see them
 //! - [`spec`]: the TLA+ specifications, explored in-process, and compared edge for edge
+//! - [`trace`]: what the running service wrote down, against both
 //! - [`traceability`]: from each rule to all that stands for it
 //! - [`refine`]: the kernel's types as the specifications write them
 
@@ -26,6 +27,7 @@ pub mod models;
 pub mod planted;
 pub mod refine;
 pub mod spec;
+pub mod trace;
 pub mod traceability;
 pub mod verdict;
 pub mod vocabulary;

@@ -117,6 +117,7 @@ impl Auth {
         self.0.clock.look(|at, set_back| {
             if set_back {
                 let tickets = self.0.tickets.forget_all();
+                self.0.witness.tickets_void();
                 tracing::warn!(tickets, "the clock was set back: outstanding tickets are void");
             }
             what(&self.0.tickets, at)

@@ -231,7 +231,8 @@ fn witness(settings: &Settings, journal: &dyn Journal) -> Result<Witness, StartE
         .trace_file
         .as_ref()
         .map(|path| Trace::to_file(path).map_err(|source| StartError::Trace { path: path.clone(), source }));
-    Ok(Witness::new(settings.conformance, trace.transpose()?, journal.epoch(), &settings.kernel))
+    let connection = settings.gateway.connection();
+    Ok(Witness::new(settings.conformance, trace.transpose()?, journal.epoch(), &settings.kernel, connection))
 }
 
 fn gateway(

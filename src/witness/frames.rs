@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::kernel::{
     connection::{Asked, Gap},
-    ids::{Epoch, Offset, UserId},
+    ids::{Epoch, Offset, RunId, UserId},
 };
 
 /// One connection's frames, as far as they have been sent.
@@ -51,6 +51,7 @@ struct Frame<'a> {
     resumed_after: Option<Offset>,
     head: Option<Offset>,
     gap: Option<Gap>,
+    run_id: Option<RunId>,
 }
 
 impl Resumed {
@@ -77,20 +78,15 @@ impl FrameCheck {
     }
 
     /// A frame is about to be sent; `durable`: as far as the log of the connection's user is known to
-    /// reach. Returns the user that an entry names, if it is not the connection's.
-    pub fn frame<'t>(
-        &mut self,
-        text: &'t str,
-        durable: Offset,
-        breach: &mut impl FnMut(Breach),
-    ) -> Option<Sent<'t>> {
+    /// reach.
+    pub fn frame(&mut self, text: &str, durable: Offset, breach: &mut impl FnMut(Breach)) -> Sent {
         // CONN-3
         if self.said == Said::Closed {
             breach(("CONN-3", None, "a frame follows the close"));
         }
-        let Ok(frame) = serde_json::from_str::<Frame<'t>>(text) else {
+        let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else {
             breach(("ENTRY", None, "a frame that is not one"));
-            return None;
+            return Sent::Other;
         };
         let offset = frame.offset;
         match (&*frame.kind, self.said) {
@@ -101,7 +97,7 @@ impl FrameCheck {
                     }
                     _ => {
                         breach(("CONN-2", None, "a ready without a place in the log"));
-                        return None;
+                        return Sent::Other;
                     }
                 };
                 self.owned(frame.user_id.as_deref(), None, breach);
@@ -111,21 +107,28 @@ impl FrameCheck {
             // Only what went wrong may be said to somebody who is not there yet.
             ("error", _) => {}
             (_, Said::Nothing) => breach(("CONN-2", offset, "something comes before ready")),
-            // DEL-5
-            ("accepted", _) if offset.is_none_or(|offset| offset > durable) => {
-                breach(("DEL-5", offset, "a message is accepted that the journal does not have"));
+            ("accepted", _) => {
+                // DEL-5
+                if offset.is_none_or(|offset| offset > durable) {
+                    breach(("DEL-5", offset, "a message is accepted that the journal does not have"));
+                }
+                return match (frame.run_id, offset) {
+                    (Some(run_id), Some(offset)) => Sent::Accepted { run_id, offset },
+                    _ => Sent::Other,
+                };
             }
             // DEL-3
             ("caught_up", Said::Ready(sent)) if offset != Some(sent) => {
                 breach(("DEL-3", offset, "caught up elsewhere than where it stands"));
             }
-            ("accepted" | "caught_up" | "renewed" | "pong" | "draining", _) => {}
+            ("caught_up" | "renewed" | "pong" | "draining", _) => {}
             _ => {
                 self.entry(offset, frame.user_id.as_deref(), durable, breach);
-                return Some(Sent { offset: offset.unwrap_or_default(), user_id: frame.user_id });
+                let user_id = frame.user_id.unwrap_or_default().into_owned();
+                return Sent::Entry { offset: offset.unwrap_or_default(), user_id };
             }
         }
-        None
+        Sent::Other
     }
 
     /// Entries go on here, the client is told.
@@ -205,11 +208,12 @@ impl FrameCheck {
     }
 }
 
-/// An entry that was sent.
+/// What was sent, as its bytes tell.
 #[derive(Debug)]
-pub struct Sent<'a> {
-    pub offset: Offset,
-    pub user_id: Option<Cow<'a, str>>,
+pub enum Sent {
+    Entry { offset: Offset, user_id: String },
+    Accepted { run_id: RunId, offset: Offset },
+    Other,
 }
 
 /// The contract's table of close codes.

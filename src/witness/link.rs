@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::{
-    frames::{Breach, FrameCheck, Resumed},
+    frames::{Breach, FrameCheck, Resumed, Sent},
     log::UserWitness,
     record::{self, FrameKind, Record},
     watch::{Watch, counted},
@@ -149,38 +149,38 @@ impl Watching {
     }
 
     fn sends(&mut self, text: &str) {
-        let entry = self.judge(text);
+        let sent = self.judge(text);
         if self.watch.trace.is_none() {
             return;
         }
-        match entry {
-            Some((offset, user_id)) => match &mut self.burst {
-                Some(burst) if burst.to.next() == offset && burst.user_id == user_id => burst.to = offset,
-                _ => {
-                    self.tell_burst();
-                    self.burst = Some(Burst { user_id, from: offset, to: offset });
+        let frame = match sent {
+            Sent::Entry { offset, user_id } => {
+                match &mut self.burst {
+                    Some(burst) if burst.to.next() == offset && burst.user_id == user_id => burst.to = offset,
+                    _ => {
+                        self.tell_burst();
+                        self.burst = Some(Burst { user_id, from: offset, to: offset });
+                    }
                 }
-            },
-            None => {
-                self.tell_burst();
-                let frame = FrameKind::Other(kind_of(text).to_owned());
-                let connection = self.connection_id;
-                self.watch.write(|_| Record::Sent { connection, frame });
+                return;
             }
-        }
+            Sent::Accepted { run_id, offset } => FrameKind::Accepted { run: run_id, offset },
+            Sent::Other => FrameKind::Other(kind_of(text).to_owned()),
+        };
+        self.tell_burst();
+        let connection = self.connection_id;
+        self.watch.write(|_| Record::Sent { connection, frame });
     }
 
-    /// The offset and the user of an entry.
-    fn judge(&mut self, text: &str) -> Option<(Offset, String)> {
+    fn judge(&mut self, text: &str) -> Sent {
         let Self { watch, connection_id, check, user, user_id, .. } = self;
-        let (loud, traced) = (watch.conformance, watch.trace.is_some());
+        let loud = watch.conformance;
         let breach = &mut |breach| {
             if loud {
                 violation(*connection_id, user_id.as_ref(), breach);
             }
         };
-        let sent = check.frame(text, user.durable(), breach)?;
-        traced.then(|| (sent.offset, sent.user_id.unwrap_or_default().into_owned()))
+        check.frame(text, user.durable(), breach)
     }
 
     fn tell_burst(&mut self) {

@@ -239,8 +239,15 @@ impl Log for WatchedLog {
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         let recovery = self.log.recovery(recent_max).await?;
         if let Err(error) = self.learn(&recovery).await {
-            // The hub will find the same, and say it.
+            // The hub may have better luck: its log is not judged before it learns it anew.
             tracing::warn!(%error, "what is open in a log cannot be learnt by who watches it");
+            let mut state = self.watched.state();
+            state.check = None;
+            self.watched.durable.fetch_max(recovery.head.0, Ordering::AcqRel);
+            self.watched.watch.write(|names| {
+                let user = names.user(&self.watched.user_id);
+                Record::Unlearnt { user, head: recovery.head }
+            });
         }
         Ok(recovery)
     }

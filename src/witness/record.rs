@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names::Names;
 use crate::kernel::{
-    connection::{Effect, Input},
+    connection::{self, Effect, Input},
     entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::{CallId, ConnectionId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
     limits::Limits,
@@ -33,6 +33,12 @@ pub enum Record {
     Start(Start),
     /// A hub learnt what a log says.
     Recovered(Recovered),
+    /// A hub learnt what a log says, and whoever watches it could not: until the next time, what is
+    /// appended cannot be judged.
+    Unlearnt {
+        user: UserId,
+        head: Offset,
+    },
     /// The journal says that a log reaches at least to here.
     Head {
         user: UserId,
@@ -68,6 +74,8 @@ pub enum Record {
         at: Timestamp,
         what: TicketDid,
     },
+    /// The clock was set back: whatever ticket is outstanding is good for nobody any more.
+    TicketsVoid,
     Drain {
         stage: DrainStage,
     },
@@ -85,6 +93,7 @@ pub struct Start {
     pub epoch: Epoch,
     pub version: String,
     pub limits: TracedLimits,
+    pub connection: connection::Limits,
 }
 
 /// The format of the traces that this writes.
@@ -270,12 +279,11 @@ pub enum What {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FrameKind {
+    /// A message is accepted, as this run, at this offset.
+    Accepted { run: RunId, offset: Offset },
     /// Consecutive entries, and the user that they name.
-    Entries {
-        user: UserId,
-        from: Offset,
-        to: Offset,
-    },
+    Entries { user: UserId, from: Offset, to: Offset },
+    /// The type of any other.
     Other(String),
 }
 

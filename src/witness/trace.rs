@@ -10,9 +10,10 @@ use std::{
     path::Path,
     sync::{
         Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     },
     thread,
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
@@ -23,7 +24,10 @@ use super::record::{Line, Record};
 #[derive(Debug)]
 pub struct Trace {
     state: Mutex<Numbers>,
-    to_writer: SyncSender<Message>,
+    /// Let go first when the trace is dropped.
+    to_writer: Option<SyncSender<Message>>,
+    /// Ends with the writer.
+    writer: Mutex<Receiver<()>>,
 }
 
 #[derive(Debug)]
@@ -41,6 +45,8 @@ enum Message {
 
 /// Records that wait for the writer; one more is lost.
 pub const TRACE_QUEUE_RECORDS_MAX: usize = 65_536;
+/// How long whoever drops a trace waits for what is left of it to be written.
+const LAST_WRITE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes that are gathered before they are written.
 const GATHERED_BYTES_MAX: usize = 256 * 1024;
 
@@ -55,9 +61,15 @@ impl Trace {
     /// Writes to anything that takes bytes; `queue_max` records may wait for it.
     pub fn to(out: impl Write + Send + 'static, queue_max: usize) -> io::Result<Self> {
         let (to_writer, records) = sync_channel(queue_max);
-        let mut writer = Writer { out, gathered: Vec::new(), lines: 0, lost: 0, last: 0 };
-        thread::Builder::new().name("trace".to_owned()).spawn(move || writer.run(&records))?;
-        Ok(Self { state: Mutex::new(Numbers { next: 1, lost: 0 }), to_writer })
+        let (alive, writer) = sync_channel(1);
+        let mut work = Writer { out, gathered: Vec::new(), lines: 0, lost: 0, last: 0 };
+        let work = move || {
+            work.run(&records);
+            drop(alive);
+        };
+        thread::Builder::new().name("trace".to_owned()).spawn(work)?;
+        let state = Mutex::new(Numbers { next: 1, lost: 0 });
+        Ok(Self { state, to_writer: Some(to_writer), writer: Mutex::new(writer) })
     }
 
     /// Adds a record. Never waits for the file.
@@ -84,14 +96,27 @@ impl Trace {
     }
 
     fn send(&self, n: u64, record: Record) -> bool {
-        self.to_writer.try_send(Message::Line(Box::new(Line { n, record }))).is_ok()
+        let line = Message::Line(Box::new(Line { n, record }));
+        self.to_writer.as_ref().is_some_and(|to_writer| to_writer.try_send(line).is_ok())
     }
 
     /// Asks for everything so far to be written; resolves when it is. `None`: the queue is full.
     pub fn flushed(&self) -> Option<oneshot::Receiver<()>> {
         let (done, flushed) = oneshot::channel();
-        self.to_writer.try_send(Message::Flush(done)).ok()?;
+        self.to_writer.as_ref()?.try_send(Message::Flush(done)).ok()?;
         Some(flushed)
+    }
+}
+
+impl Drop for Trace {
+    /// What is in the queue is written, if that does not take long: whoever writes to the same file next
+    /// is to find it there.
+    fn drop(&mut self) {
+        self.to_writer = None;
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(RecvTimeoutError::Timeout) = writer.recv_timeout(LAST_WRITE_WAIT_MAX) {
+            tracing::error!("the end of the trace is not written yet");
+        }
     }
 }
 
@@ -298,6 +323,15 @@ mod tests {
         trace.write(Record::Stop);
         flush(&trace);
         assert_eq!(numbers(&paper.lines()), [(1, false), (2, true), (3, false)]);
+    }
+
+    #[test]
+    fn what_is_in_the_queue_is_written_before_the_trace_is_gone() {
+        let paper = Paper::default();
+        let trace = Trace::to(paper.clone(), 1000).unwrap();
+        (0..1000).for_each(|_| trace.write(Record::Stop));
+        drop(trace);
+        assert_eq!(paper.lines().len(), 1000);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     audit::Violation,
     journal::Log,
     kernel::{
+        connection,
         ids::{ConnectionId, Epoch, Timestamp, UserId},
         limits::Limits,
         ticket::{Identity, Unredeemable},
@@ -43,7 +44,13 @@ impl Witness {
     }
 
     /// Watches for violations, writes a trace, both, or neither.
-    pub fn new(conformance: bool, trace: Option<Trace>, epoch: Epoch, limits: &Limits) -> Self {
+    pub fn new(
+        conformance: bool,
+        trace: Option<Trace>,
+        epoch: Epoch,
+        limits: &Limits,
+        connection: connection::Limits,
+    ) -> Self {
         if !conformance && trace.is_none() {
             return Self::off();
         }
@@ -60,6 +67,7 @@ impl Witness {
                 epoch,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 limits: TracedLimits::of(limits),
+                connection,
             })
         });
         Self(Some(Arc::new(witness)))
@@ -98,6 +106,13 @@ impl Witness {
         });
     }
 
+    /// Outstanding tickets are forgotten.
+    pub fn tickets_void(&self) {
+        if let Some(watch) = &self.0 {
+            watch.write(|_| Record::TicketsVoid);
+        }
+    }
+
     fn ticket(&self, ticket: &str, at: Timestamp, what: impl FnOnce(&Names) -> TicketDid) {
         if let Some(watch) = &self.0 {
             watch.write(|names| Record::Ticket { ticket: names.ticket(ticket), at, what: what(names) });
@@ -114,7 +129,13 @@ impl Witness {
     pub async fn stops(&self) {
         let Some(watch) = &self.0 else { return };
         watch.write(|_| Record::Stop);
-        if let Some(flushed) = watch.trace.as_ref().and_then(Trace::flushed) {
+        self.flushed().await;
+    }
+
+    /// Resolves when every record so far is in the file of the trace, or never will be.
+    pub async fn flushed(&self) {
+        let trace = self.0.as_ref().and_then(|watch| watch.trace.as_ref());
+        if let Some(flushed) = trace.and_then(Trace::flushed) {
             // A writer that is gone has nothing left to write.
             let _ = flushed.await;
         }

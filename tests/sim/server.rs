@@ -5,8 +5,12 @@ use std::{
     cell::RefCell,
     io::Write,
     net::SocketAddr,
+    path::PathBuf,
     rc::Rc,
-    sync::{Arc, LazyLock},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -53,7 +57,12 @@ impl Place {
         Self(Rc::new(Inner {
             sky: sky.clone(),
             journal: journal.clone(),
-            settings: Settings { jwt_key: Some(KEY.path().to_owned()), ..settings },
+            settings: Settings {
+                jwt_key: Some(KEY.path().to_owned()),
+                conformance: true,
+                trace_file: trace_file(),
+                ..settings
+            },
             gateway: RefCell::new(None),
             drains: watch::Sender::new(false),
             drained: RefCell::default(),
@@ -88,6 +97,7 @@ impl Place {
     pub async fn serve(self) -> turmoil::Result {
         let Inner { sky, journal, settings, gateway, drains, drained } = &*self.0;
         let mut told = drains.subscribe();
+        let mut settings = settings.clone();
         let running = loop {
             let listen = |port: u16| TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port)));
             let (public, admin) = (Listening(listen(PORT).await?), Listening(listen(PORT + 1).await?));
@@ -97,9 +107,13 @@ impl Place {
                 agents: Arc::new(directory),
                 described: Vec::new(),
             };
-            match start_on(Mode::Serve, settings, parts, public, admin).await {
+            match start_on(Mode::Serve, &settings, parts, public, admin).await {
                 Ok(running) => break running,
-                Err(StartError::Recovery(error)) => sky.note(SERVER, format_args!("not started: {error}")),
+                Err(StartError::Recovery(error)) => {
+                    sky.note(SERVER, format_args!("not started: {error}"));
+                    // A process would be gone: here its machines stay, and go on in the trace that they have.
+                    settings.trace_file = trace_file();
+                }
                 Err(error) => return Err(error.into()),
             }
             tokio::time::sleep(RESTART_WAIT).await;
@@ -135,6 +149,15 @@ impl axum::serve::Listener for Listening {
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.0.local_addr()
     }
+}
+
+/// Where the processes of one simulation write their trace, if anybody asked for one: see
+/// `docs/model/traces.md`.
+fn trace_file() -> Option<PathBuf> {
+    static SIMULATIONS: AtomicUsize = AtomicUsize::new(0);
+    let folder = PathBuf::from(std::env::var_os("TRACE_FOLDER")?);
+    let (process, number) = (std::process::id(), SIMULATIONS.fetch_add(1, Ordering::Relaxed));
+    Some(folder.join(format!("sim-{process}-{number}.jsonl")))
 }
 
 /// Production takes its key from a file.

@@ -8,7 +8,7 @@ use super::{
 use crate::kernel::ids::Offset;
 
 /// How much one connection may ask for; named in the documentation of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// Frames that cannot be understood; the last of them closes the connection (CONN-4).
     pub unclear_frames_max: u16,

@@ -1,0 +1,97 @@
+//! A slice of a trace against the text of a specification: a module is made that extends it and may
+//! only step as the slice says, whatever hidden steps that takes; the checker of TLA+ has to find the end.
+
+use std::{collections::HashSet, fs, path::Path};
+
+use super::{Narrow, Refused};
+use crate::spec::{Outcome, Spec, folder};
+
+/// A slice as a module `Trace` that extends its specification: `l` counts the steps that are seen, from 1,
+/// and `NotAccepted` fails where all of them are done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Slice {
+    pub module: String,
+    pub config: String,
+    /// The line of each step that is seen.
+    pub lines: Vec<usize>,
+}
+
+/// The slices for one specification.
+#[derive(Clone, Debug)]
+pub struct Slices {
+    pub spec: &'static str,
+    pub slices: Vec<Slice>,
+    pub left_out: usize,
+}
+
+impl Slices {
+    pub fn new(spec: &'static str) -> Self {
+        Self { spec, slices: Vec::new(), left_out: 0 }
+    }
+
+    pub fn add(&mut self, slice: Option<Slice>) {
+        match slice {
+            Some(slice) => self.slices.push(slice),
+            None => self.left_out += 1,
+        }
+    }
+}
+
+/// Slices that their specification has accepted.
+#[derive(Debug, Default)]
+pub struct Checked(HashSet<(&'static str, String, String)>);
+
+/// Every distinct slice once; the first that is not accepted, at the record that no behaviour allows.
+pub fn check(slices: Slices, checked: &mut Checked) -> Result<Narrow, Refused> {
+    let Slices { spec, slices, left_out } = slices;
+    let count = slices.len();
+    let workplace =
+        tempfile::tempdir().map_err(|error| Refused::at(0, format!("no place for modules: {error}")))?;
+    copy_specifications(workplace.path()).map_err(|why| Refused::at(0, why))?;
+    let mut distinct = 0;
+    for slice in slices {
+        let key = (spec, slice.module.clone(), slice.config.clone());
+        if !checked.0.contains(&key) {
+            one(workplace.path(), spec, &slice)?;
+            checked.0.insert(key);
+            distinct += 1;
+        }
+    }
+    Ok(Narrow { spec, slices: count, distinct, left_out })
+}
+
+fn copy_specifications(to: &Path) -> Result<(), String> {
+    for file in fs::read_dir(folder()).map_err(|e| e.to_string())?.filter_map(Result::ok) {
+        if file.path().extension().is_some_and(|extension| extension == "tla") {
+            fs::copy(file.path(), to.join(file.file_name())).map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn one(workplace: &Path, spec: &str, slice: &Slice) -> Result<(), Refused> {
+    let first = slice.lines.first().copied().unwrap_or(0);
+    let failed = |why: String| Refused::at(first, format!("{spec}.tla could not be asked: {why}"));
+    let (module, config) = (workplace.join("Trace.tla"), workplace.join("Trace.cfg"));
+    fs::write(&module, &slice.module).map_err(|e| failed(e.to_string()))?;
+    fs::write(&config, &slice.config).map_err(|e| failed(e.to_string()))?;
+    let loaded = Spec::load_from(&module, &config, &[]).map_err(failed)?;
+    match loaded.check().map_err(failed)? {
+        // It is not so that the trace is not accepted.
+        Outcome::Violated { what, .. } if what == "NotAccepted" => Ok(()),
+        Outcome::Violated { what, .. } => Err(failed(format!("{what} is violated"))),
+        Outcome::Holds { .. } => {
+            let graph = loaded.explore().map_err(failed)?;
+            let at = graph.vars.iter().position(|var| &**var == "l");
+            let furthest = graph.states.iter().filter_map(|state| match at.map(|at| &state.values[at]) {
+                Some(tla_checker::ast::Value::Int(l)) => usize::try_from(*l).ok(),
+                _ => None,
+            });
+            // In `Run`, the first event is there from the beginning.
+            let before = if spec == "Run" { 2 } else { 1 };
+            let step = furthest.max().unwrap_or(before).saturating_sub(before);
+            let line = slice.lines.get(step).copied().unwrap_or(first);
+            Err(Refused::at(line, format!("no behaviour of {spec}.tla goes on from here:\n{}", slice.module)))
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What is small enough for the specifications, cut out of a trace and given small names.
+//!
+//! - `Run.tla` is shown every run of which the beginning is there.
+//! - `User.tla` is shown every stretch of a thread from idle to idle. Threads of one user do not look at
+//!   one another but for `open_runs_max`, and an idle thread is like a new one but for the messages that
+//!   are remembered: the wide pass sees both.
+//!
+//! In both, of thoughts that follow one another two stay: a thought behind a thought changes nothing but
+//! the seq. A call that ended in an error is one that ended well: the specifications do not tell them
+//! apart. What is larger than [`ENTRIES_MAX`] and the like is left out, and counted.
+
+use std::collections::HashMap;
+
+use quintet::{
+    kernel::{
+        entry::{By, CallStatus, RunErrorCode, RunStatus},
+        ids::{CallId, RunId, ThreadId},
+    },
+    witness::record::{TracedEntry, What},
+};
+
+use super::{
+    logs::{LogTrace, Logs, Piece},
+    narrow::{Slice, Slices},
+};
+
+/// Entries of one slice.
+pub const ENTRIES_MAX: usize = 24;
+/// Calls of one run, and messages of one thread.
+pub const CALLS_MAX: usize = 3;
+pub const MESSAGES_MAX: usize = 4;
+/// Thoughts in a row that stay.
+const THOUGHTS_MAX: usize = 2;
+
+/// Every slice of every specification.
+pub fn all(logs: &Logs) -> Vec<Slices> {
+    let (mut runs, mut users) = (Slices::new("Run"), Slices::new("User"));
+    let mut sorted: Vec<_> = logs.users().collect();
+    sorted.sort_by_key(|(user, _)| user.as_str().to_owned());
+    for (_, log) in sorted {
+        for stretch in stretches(log) {
+            for run in stretch.runs() {
+                runs.add(run_slice(&run));
+            }
+            users.add(stretch.slice());
+        }
+    }
+    vec![runs, users]
+}
+
+/// A thread from idle to idle, or to the end of what is known.
+#[derive(Clone, Debug, Default)]
+struct Stretch {
+    /// Entries that became durable together, each with its line.
+    batches: Vec<(usize, Vec<TracedEntry>)>,
+    open: Vec<RunId>,
+}
+
+/// The stretches of every thread of a log that begin where it was idle.
+fn stretches(log: &LogTrace) -> Vec<Stretch> {
+    let mut done = Vec::new();
+    let mut threads: HashMap<ThreadId, Stretch> = HashMap::new();
+    // Runs that are open and whose beginning is not there.
+    let mut strange: Vec<RunId> = Vec::new();
+    let mut strange_threads: HashMap<RunId, ThreadId> = HashMap::new();
+    for piece in &log.pieces {
+        match piece {
+            Piece::Cut { open } => {
+                done.extend(threads.drain().map(|(_, stretch)| stretch));
+                strange.clone_from(open);
+                strange_threads.clear();
+            }
+            Piece::Batch { line, entries } => {
+                for entry in entries {
+                    if strange.contains(&entry.run) {
+                        strange_threads.insert(entry.run, entry.thread.clone());
+                        if matches!(entry.what, What::AgentCompleted { .. }) {
+                            strange.retain(|run| *run != entry.run);
+                        }
+                        continue;
+                    }
+                    // A thread that was not idle when this began: its runs waited for strange ones.
+                    let stretch = threads.entry(entry.thread.clone()).or_default();
+                    stretch.take(*line, entry);
+                    if stretch.open.is_empty() {
+                        done.extend(threads.remove(&entry.thread));
+                    }
+                }
+            }
+        }
+    }
+    done.extend(threads.into_values());
+    let tainted = |stretch: &Stretch| {
+        let thread =
+            stretch.batches.first().and_then(|(_, entries)| entries.first()).map(|entry| &entry.thread);
+        // What began beside a run whose beginning is not there may have waited for it.
+        let begins = stretch.batches.first().and_then(|(_, entries)| entries.first());
+        !matches!(begins.map(|entry| &entry.what), Some(What::UserMessage { .. }))
+            || thread.is_some_and(|thread| strange_threads.values().any(|other| other == thread))
+    };
+    done.retain(|stretch| !tainted(stretch));
+    done
+}
+
+impl Stretch {
+    fn take(&mut self, line: usize, entry: &TracedEntry) {
+        match &entry.what {
+            What::UserMessage { .. } => self.open.push(entry.run),
+            What::AgentCompleted { .. } => self.open.retain(|run| *run != entry.run),
+            _ => {}
+        }
+        match self.batches.last_mut() {
+            Some((last, entries)) if *last == line => entries.push(entry.clone()),
+            _ => self.batches.push((line, vec![entry.clone()])),
+        }
+    }
+
+    /// Each run's events, with their lines.
+    fn runs(&self) -> Vec<Vec<(usize, TracedEntry)>> {
+        let mut runs: Vec<(RunId, Vec<(usize, TracedEntry)>)> = Vec::new();
+        for (line, entry) in
+            self.batches.iter().flat_map(|(line, entries)| entries.iter().map(move |e| (*line, e)))
+        {
+            if matches!(entry.what, What::UserMessage { .. }) {
+                continue;
+            }
+            match runs.iter_mut().find(|(run, _)| *run == entry.run) {
+                Some((_, events)) => events.push((line, entry.clone())),
+                None => runs.push((entry.run, vec![(line, entry.clone())])),
+            }
+        }
+        runs.into_iter().map(|(_, events)| events).collect()
+    }
+
+    /// The stretch as `User.tla` has it; none if it is too large for it.
+    fn slice(&self) -> Option<Slice> {
+        let mut small = Small::default();
+        let every = self.batches.iter().flat_map(|(_, entries)| entries);
+        small.name_calls(every);
+        let (mut all, mut ends, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        for (line, entries) in &self.batches {
+            for entry in entries {
+                let run = small.run(entry.run);
+                if !small.keeps(run, entry) {
+                    continue;
+                }
+                all.push(small.entry(run, entry)?);
+            }
+            if ends.last() != Some(&all.len()) && !all.is_empty() {
+                ends.push(all.len());
+                lines.push(*line);
+            }
+        }
+        let calls = small.calls.values().copied().max().unwrap_or(0).max(1);
+        if all.is_empty() || all.len() > ENTRIES_MAX || small.runs.len() > MESSAGES_MAX || calls > CALLS_MAX {
+            return None;
+        }
+        let module = format!(
+            "---- MODULE Trace ----\nEXTENDS User\nVARIABLE l\n\
+             All == << {} >>\nEnds == << {} >>\n\
+             TraceInit == Init /\\ l = 1\n\
+             TraceNext == /\\ l <= Len(Ends) /\\ Next\n\
+             \x20            /\\ Len(log') <= Ends[l]\n\
+             \x20            /\\ log' = SubSeq(All, 1, Len(log'))\n\
+             \x20            /\\ l' = IF Len(log') = Ends[l] THEN l + 1 ELSE l\n\
+             TraceSpec == TraceInit /\\ [][TraceNext]_<<vars, l>>\n\
+             NotAccepted == l <= Len(Ends)\n====\n",
+            all.join(",\n  "),
+            ends.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        );
+        let config = format!(
+            "SPECIFICATION TraceSpec\nCONSTANTS\n{}  Messages = {}\n  Threads = {{1}}\n\
+             INVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
+            constants(calls),
+            up_to(small.runs.len())
+        );
+        Some(Slice { module, config, lines })
+    }
+}
+
+/// One run as `Run.tla` has it.
+fn run_slice(events: &[(usize, TracedEntry)]) -> Option<Slice> {
+    let mut small = Small::default();
+    small.name_calls(events.iter().map(|(_, entry)| entry));
+    let (mut word, mut lines) = (Vec::new(), Vec::new());
+    for (line, entry) in events {
+        let run = small.run(entry.run);
+        if small.keeps(run, entry) {
+            let (kind, call, what) = small.letter(entry)?;
+            // `Run.tla` knows one way to close a call, and does not say why a run failed.
+            let what = match (kind, what) {
+                ("tool_completed", _) => "ok",
+                (_, "violation" | "limit_reached") => "failed",
+                (_, what) => what,
+            };
+            word.push(format!("[kind |-> \"{kind}\", call |-> {call}, what |-> \"{what}\"]"));
+            lines.push(*line);
+        }
+    }
+    let calls = small.calls.values().copied().max().unwrap_or(0).max(1);
+    if word.len() > ENTRIES_MAX || calls > CALLS_MAX {
+        return None;
+    }
+    let module = format!(
+        "---- MODULE Trace ----\nEXTENDS Run\nVARIABLE l\nAll == << {} >>\n\
+         TraceInit == Init /\\ l = 2\n\
+         TraceNext == /\\ l <= Len(All) /\\ Next\n\
+         \x20            /\\ word' = SubSeq(All, 1, l)\n\
+         \x20            /\\ l' = l + 1\n\
+         TraceSpec == TraceInit /\\ [][TraceNext]_<<vars, l>>\n\
+         NotAccepted == l <= Len(All)\n====\n",
+        word.join(",\n  ")
+    );
+    let config = format!(
+        "SPECIFICATION TraceSpec\nCONSTANTS\n{}INVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
+        constants(calls)
+    );
+    // The word begins with its first event.
+    lines.remove(0);
+    (!lines.is_empty()).then_some(Slice { module, config, lines })
+}
+
+/// The constants of `Kernel.tla`: limits that no slice reaches.
+fn constants(calls: usize) -> String {
+    let limits = ["EventsMax", "OpenCallsMax", "RunCallsMax", "OpenRunsMax", "QueuedMax", "RecentMax"];
+    let limits: String = limits.iter().map(|name| format!("  {name} = 99\n")).collect();
+    format!("  Calls = {}\n{limits}", up_to(calls))
+}
+
+pub fn up_to(max: usize) -> String {
+    let numbers: Vec<String> = (1..=max).map(|n| n.to_string()).collect();
+    format!("{{{}}}", numbers.join(", "))
+}
+
+/// Small names for what a slice speaks of.
+#[derive(Debug, Default)]
+struct Small {
+    /// Runs and their messages, in order of acceptance.
+    runs: Vec<RunId>,
+    calls: HashMap<(RunId, CallId), usize>,
+    /// How many events of each run have been kept, and how many thoughts in a row.
+    seqs: HashMap<usize, (u64, usize)>,
+}
+
+impl Small {
+    fn run(&mut self, run: RunId) -> usize {
+        match self.runs.iter().position(|known| *known == run) {
+            Some(at) => at + 1,
+            None => {
+                self.runs.push(run);
+                self.runs.len()
+            }
+        }
+    }
+
+    /// Numbers the calls of each run in the order in which they close: those that close together close
+    /// in the order of their names, and a trace does not have those.
+    fn name_calls<'a>(&mut self, entries: impl Iterator<Item = &'a TracedEntry> + Clone) {
+        let mut counts: HashMap<RunId, usize> = HashMap::new();
+        let closed = entries.clone().filter_map(|entry| match &entry.what {
+            What::ToolCompleted { call, .. } => Some((entry.run, call)),
+            _ => None,
+        });
+        let opened = entries.filter_map(|entry| match &entry.what {
+            What::ToolExecuting { call, .. } => Some((entry.run, call)),
+            _ => None,
+        });
+        for (run, call) in closed.chain(opened) {
+            self.calls.entry((run, call.clone())).or_insert_with(|| {
+                let count = counts.entry(run).or_default();
+                *count += 1;
+                *count
+            });
+        }
+    }
+
+    /// Whether an entry stays.
+    fn keeps(&mut self, run: usize, entry: &TracedEntry) -> bool {
+        let (seq, thoughts) = self.seqs.entry(run).or_default();
+        *thoughts = if entry.what == What::AgentThinking { *thoughts + 1 } else { 0 };
+        if *thoughts > THOUGHTS_MAX {
+            return false;
+        }
+        *seq += u64::from(!matches!(entry.what, What::UserMessage { .. }));
+        true
+    }
+
+    /// Kind, call and what of an entry; none for what the slices' limits do not allow.
+    fn letter(&self, entry: &TracedEntry) -> Option<(&'static str, usize, &'static str)> {
+        let call = |call: &CallId| self.calls.get(&(entry.run, call.clone())).copied().unwrap_or(0);
+        Some(match &entry.what {
+            What::UserMessage { .. } => ("user_message", 0, ""),
+            What::AgentStarted { .. } => ("agent_started", 0, ""),
+            What::AgentThinking => ("agent_thinking", 0, ""),
+            What::ToolExecuting { call: id, by } => {
+                ("tool_executing", call(id), if *by == By::Agent { "agent" } else { "client" })
+            }
+            What::ToolCompleted { call: id, status } => {
+                let status = match status {
+                    CallStatus::Ok | CallStatus::Error => "ok",
+                    CallStatus::TimedOut => "timed_out",
+                    CallStatus::Cancelled => "cancelled",
+                    CallStatus::Unknown => "unknown",
+                };
+                ("tool_completed", call(id), status)
+            }
+            What::AgentCompleted { status, code } => {
+                let what = match (status, code) {
+                    (RunStatus::Failed, Some(RunErrorCode::LimitReached)) => return None,
+                    (RunStatus::Failed, Some(RunErrorCode::Violation)) => "violation",
+                    (RunStatus::Failed, _) => "failed",
+                    (RunStatus::Succeeded, _) => "succeeded",
+                    (RunStatus::Cancelled, _) => "cancelled",
+                    (RunStatus::TimedOut, _) => "timed_out",
+                    (RunStatus::Interrupted, _) => "interrupted",
+                };
+                ("agent_completed", 0, what)
+            }
+        })
+    }
+
+    /// An entry as `Kernel.tla` writes it.
+    fn entry(&self, run: usize, entry: &TracedEntry) -> Option<String> {
+        let (kind, call, what) = self.letter(entry)?;
+        let seq = if kind == "user_message" { 0 } else { self.seqs.get(&run).map_or(0, |(seq, _)| *seq) };
+        let message = if matches!(kind, "user_message" | "agent_started") { run } else { 0 };
+        Some(format!(
+            "[run |-> {run}, seq |-> {seq}, kind |-> \"{kind}\", thread |-> 1, message |-> {message}, call |-> {call}, what |-> \"{what}\"]"
+        ))
+    }
+}

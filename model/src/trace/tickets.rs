@@ -1,0 +1,117 @@
+//! The wide pass over tickets: each is issued once, and redeemed as its own machine allows (AUTH-1,
+//! AUTH-2).
+//!
+//! Hidden, and searched: of redemptions that race, the loser may be heard of before the winner.
+
+use std::collections::HashMap;
+
+use quintet::{
+    kernel::{
+        ids::{Timestamp, UserId},
+        ticket::{AnyTicket, Identity, Lifetime, Ticket, TicketInput},
+    },
+    witness::record::TicketDid,
+};
+
+use super::{Account, Refused};
+
+/// The tickets of one process.
+#[derive(Debug, Default)]
+pub struct Tickets {
+    known: HashMap<String, Known>,
+    holed: bool,
+}
+
+#[derive(Debug)]
+struct Known {
+    ticket: AnyTicket,
+    user: UserId,
+    expires_at: Timestamp,
+    /// A redemption found nothing while this was still there to be had: somebody else must have it.
+    lost_a_race: Option<usize>,
+}
+
+/// The longest life of a ticket that the contract allows.
+const TTL_MS_MAX: u64 = 300_000;
+
+impl Tickets {
+    pub fn hole(&mut self) {
+        self.known.clear();
+        self.holed = true;
+    }
+
+    /// Whatever is outstanding is forgotten: nobody redeems it, and whoever tries finds nothing.
+    pub fn void(&mut self) {
+        self.known.retain(|_, known| !matches!(known.ticket, AnyTicket::Issued(_)));
+    }
+
+    pub fn record(
+        &mut self,
+        line: usize,
+        ticket: &str,
+        at: Timestamp,
+        what: &TicketDid,
+        account: &mut Account,
+    ) -> Result<(), Refused> {
+        let refused = |why: &str| Err(Refused::at(line, why));
+        if let TicketDid::Issued { user, expires_at, credential_expires_at } = what {
+            account.tickets += 1;
+            let identity = Identity { user_id: user.clone(), expires_at: *credential_expires_at };
+            let lifetime = Lifetime { ttl_ms_default: TTL_MS_MAX, ttl_ms_max: TTL_MS_MAX };
+            let ttl_ms = expires_at.millis_since(at);
+            let issued = match Ticket::issue(identity, Some(ttl_ms), lifetime, at) {
+                Ok(issued) if issued.expires_at() == *expires_at => AnyTicket::Issued(issued),
+                Ok(_) | Err(_) => return refused("a ticket is issued for longer than it may live"),
+            };
+            let known =
+                Known { ticket: issued, user: user.clone(), expires_at: *expires_at, lost_a_race: None };
+            return match self.known.insert(ticket.to_owned(), known) {
+                None => Ok(()),
+                Some(_) => refused("a ticket is issued twice"),
+            };
+        }
+        let Some(known) = self.known.get_mut(ticket) else {
+            return match what {
+                TicketDid::RefusedUnknown => Ok(()),
+                _ if self.holed => {
+                    account.unjudged += 1;
+                    Ok(())
+                }
+                _ => refused("a ticket that was never issued is good"),
+            };
+        };
+        let (stepped, redeemed) = known.ticket.clone().step(TicketInput::Redeem, at);
+        match (what, redeemed) {
+            (TicketDid::Redeemed { user }, Ok(Some(identity))) if *user == known.user => {
+                debug_assert_eq!(identity.user_id, *user);
+                (known.ticket, known.lost_a_race) = (stepped, None);
+                Ok(())
+            }
+            (TicketDid::Redeemed { .. }, _) => {
+                refused("a ticket is redeemed that may not be, or by somebody else")
+            }
+            (TicketDid::RefusedExpired, Err(_)) if at >= known.expires_at => {
+                known.ticket = stepped;
+                Ok(())
+            }
+            (TicketDid::RefusedExpired, _) => refused("a ticket is refused as expired that is not"),
+            (TicketDid::RefusedUnknown, Err(_)) => Ok(()),
+            (TicketDid::RefusedUnknown, Ok(_)) => {
+                known.lost_a_race.get_or_insert(line);
+                Ok(())
+            }
+            (TicketDid::Issued { .. }, _) => Ok(()),
+        }
+    }
+
+    /// Every race that was lost has been won by somebody; `killed`: unless its record went with the process.
+    pub fn end(&self, killed: bool) -> Result<(), Refused> {
+        let lost = self.known.values().filter_map(|known| known.lost_a_race).min();
+        match lost {
+            Some(line) if !killed => {
+                Err(Refused::at(line, "a good ticket is refused, and nobody has redeemed it"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
