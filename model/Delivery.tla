@@ -198,7 +198,7 @@ WeakSpec == /\ Spec
             /\ WF_vars(Connect(1)) /\ WF_vars(Flushed(1)) /\ WF_vars(Read(1)) /\ WF_vars(Receive(1))
 
 -----------------------------------------------------------------------------
-Legal    == LegalLog(log)                                                    \* RUN-1 ... RUN-5
+Legal    == LegalLog(log)                                                    \* RUN-1 RUN-2 RUN-3 RUN-4 RUN-5
 Durable  == \A c \in Clients : link[c].sent <= Len(log) /\ client[c].after <= Len(log)   \* DEL-1
 (* What is on the wire follows what the client has, without hole or repeat. *)
 RECURSIVE Follows(_, _)

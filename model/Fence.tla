@@ -114,7 +114,7 @@ FairSpec == Spec /\ \A n \in Nodes : SF_vars(Start(n)) /\ SF_vars(Know(n)) /\ SF
 WeakSpec == Spec /\ \A n \in Nodes : WF_vars(Start(n)) /\ WF_vars(Know(n)) /\ WF_vars(DoCut(n)) /\ WF_vars(Write(n))
 
 -----------------------------------------------------------------------------
-Legal == LegalLog(log)                                                     \* RUN-1 ... RUN-5
+Legal == LegalLog(log)                                                     \* RUN-1 RUN-2 RUN-3 RUN-4 RUN-5
 Promised ==                                                                \* DEL-5
   \A p \in told : \E i \in 1..Len(log) : log[i].kind = "user_message" /\ log[i].message = p[1] /\ log[i].run = p[2]
 OneMessage ==                                                              \* DEL-6

@@ -10,30 +10,33 @@ VARIABLES run,   \* the machine
           word   \* what it has emitted: <<kind, call, what>>
 vars == <<run, word>>
 
-Closers == {"agent", "client", "service"}
-
 Emit(kind, call, what) == word' = Append(word, [kind |-> kind, call |-> call, what |-> what])
 Room == Len(word) < EventsMax
 
 DoThink == Room /\ CanThink(run) /\ run' = Thinks(run) /\ Emit("agent_thinking", 0, "")
 DoOpen  == \E c \in Calls, by \in By :
              Room /\ CanOpen(run, c) /\ run' = Opens(run, c, by) /\ Emit("tool_executing", c, by)
-DoClose == \E c \in Calls, closer \in Closers :
-             CanClose(run, c, closer) /\ run' = Closes(run, c) /\ Emit("tool_completed", c, "ok")
+AgentCloses == \E c \in Calls :
+             CanClose(run, c, "agent") /\ run' = Closes(run, c) /\ Emit("tool_completed", c, "ok")
+ClientCloses == \E c \in Calls :                             \* RUN-11
+             CanClose(run, c, "client") /\ run' = Closes(run, c) /\ Emit("tool_completed", c, "ok")
+ServiceCloses == \E c \in Calls :                            \* RUN-7
+             CanClose(run, c, "service") /\ run' = Closes(run, c) /\ Emit("tool_completed", c, "ok")
 DoSucceed == CanSucceed(run) /\ run' = Completes(run) /\ Emit("agent_completed", 0, "succeeded")
 DoCut   == \E what \in {"failed", "cancelled", "timed_out", "interrupted"} :
              CanCut(run) /\ run' = Completes(run) /\ Emit("agent_completed", 0, what)
 
 Init == run = Started /\ word = <<[kind |-> "agent_started", call |-> 0, what |-> ""]>>
-Next == DoThink \/ DoOpen \/ DoClose \/ DoSucceed \/ DoCut
+Next == \/ DoThink \/ DoOpen \/ DoSucceed \/ DoCut
+        \/ AgentCloses \/ ClientCloses \/ ServiceCloses
 
 Spec     == Init /\ [][Next]_vars
 (* An agent may hang; whoever closes calls and cuts runs may not: RUN-6.   *)
-FairSpec == Spec /\ WF_vars(DoClose) /\ WF_vars(DoCut)
+FairSpec == Spec /\ WF_vars(ServiceCloses) /\ WF_vars(DoCut)
 
 -----------------------------------------------------------------------------
 Numbered == [i \in 1..Len(word) |-> [run |-> 1, seq |-> i, kind |-> word[i].kind, call |-> word[i].call, what |-> word[i].what]]
-Legal    == LegalWord(Numbered)                          \* RUN-1, RUN-3, RUN-4, RUN-5
+Legal    == LegalWord(Numbered)                          \* RUN-1 RUN-3 RUN-4 RUN-5
 Counts   == run.seq = Len(word)                          \* RUN-2
 PhaseFits == /\ (run.phase = "executing") = (DOMAIN run.open # {})
              /\ (run.phase = "completed") = (word[Len(word)].kind = "agent_completed")

@@ -14,15 +14,19 @@ VARIABLES user,  \* the machine
 vars == <<user, log>>
 
 Runs == Messages
-OnBusy == {"enqueue", "reject", "interrupt"}
 
 Add(entries) == /\ log' = log \o entries
                 /\ user' = EvolveAll(user, entries)
 
 InJournal(m) == \E i \in 1..Len(log) : log[i].kind = "user_message" /\ log[i].message = m
 
-DoSend      == \E m \in Messages, t \in Threads, b \in OnBusy :
-                 LET new == Send(user, m, t, b, m, InJournal(m)) IN new # <<>> /\ Add(new)
+(* What a message to a busy thread does is the sender's choice: RUN-8.      *)
+SendOrWait      == \E m \in Messages, t \in Threads :
+                 LET new == Send(user, m, t, "enqueue", m, InJournal(m)) IN new # <<>> /\ Add(new)
+SendOrReject    == \E m \in Messages, t \in Threads :
+                 LET new == Send(user, m, t, "reject", m, InJournal(m)) IN new # <<>> /\ Add(new)
+SendOrInterrupt == \E m \in Messages, t \in Threads :
+                 LET new == Send(user, m, t, "interrupt", m, InJournal(m)) IN new # <<>> /\ Add(new)
 DoCancel    == \E r \in Runs : LET new == Cut(user, r, "cancelled") IN new # <<>> /\ Add(new)
 DoAnswer    == \E r \in Runs, c \in Calls : LET new == Answer(user, r, c) IN new # <<>> /\ Add(new)
 DoThink     == \E r \in Runs : LET new == Think(user, r) IN new # <<>> /\ Add(new)
@@ -35,7 +39,7 @@ DoCloseCall == \E r \in Runs, c \in Calls : LET new == CloseCall(user, r, c) IN 
 DoResume    == \E r \in Runs, keep \in {{}} \cup {{c} : c \in Calls} : LET new == Resume(user, r, keep) IN new # <<>> /\ Add(new)
 
 Init == user = NoUser /\ log = <<>>
-Next == \/ DoSend \/ DoCancel \/ DoAnswer
+Next == \/ SendOrWait \/ SendOrReject \/ SendOrInterrupt \/ DoCancel \/ DoAnswer
         \/ DoThink \/ DoOpen \/ DoClose \/ DoSucceed \/ DoFail
         \/ DoCut \/ DoCloseCall \/ DoResume
 
@@ -44,7 +48,7 @@ Spec     == Init /\ [][Next]_vars
 FairSpec == Spec /\ WF_vars(DoCut)
 
 -----------------------------------------------------------------------------
-Legal == LegalLog(log)                                       \* RUN-1 ... RUN-5
+Legal == LegalLog(log)                                       \* RUN-1 RUN-2 RUN-3 RUN-4 RUN-5
 
 Fold == user = EvolveAll(NoUser, log)                        \* recovery by fold = live state
 

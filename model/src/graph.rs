@@ -32,15 +32,6 @@ pub struct Findings<S, A> {
     pub unwitnessed: Vec<&'static str>,
 }
 
-/// When to stop an examination.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// Every state has been seen.
-    Exhausted,
-    /// A property with this prefix in its name has failed, or every state has been seen.
-    Fails(&'static str),
-}
-
 /// Explores all of a model.
 ///
 /// # Panics
@@ -50,30 +41,54 @@ where
     M::State: Clone + Eq + Hash,
     M::Action: Clone,
 {
-    let mut graph = Graph { states: IndexSet::default(), steps: Vec::new(), from: Vec::new() };
-    walk(model, &mut graph, |_| false);
+    let mut graph = Graph::default();
+    walk(model, &mut graph, |_| Onward::Expand);
     graph
 }
 
-fn walk<M: Model>(model: &M, graph: &mut Graph<M::State, M::Action>, mut stop: impl FnMut(&M::State) -> bool)
+/// What to do with a state that was just found.
+enum Onward {
+    Expand,
+    /// It is kept, and not gone on from.
+    Leave,
+    Halt,
+}
+
+impl<S, A> Default for Graph<S, A> {
+    fn default() -> Self {
+        Graph { states: IndexSet::default(), steps: Vec::new(), from: Vec::new() }
+    }
+}
+
+/// Finds every state; whether nothing halted it.
+fn walk<M: Model>(
+    model: &M,
+    graph: &mut Graph<M::State, M::Action>,
+    mut look: impl FnMut(&M::State) -> Onward,
+) -> bool
 where
     M::State: Clone + Eq + Hash,
     M::Action: Clone,
 {
+    let mut left = Vec::new();
     for state in model.init_states() {
-        let halt = stop(&state);
+        let onward = look(&state);
         if graph.states.insert(state) {
             graph.from.push(None);
+            left.push(matches!(onward, Onward::Leave));
         }
-        if halt {
-            return;
+        if let Onward::Halt = onward {
+            graph.steps.push(Vec::new());
+            return false;
         }
     }
     let mut at = 0;
     let mut actions = Vec::new();
     while at < graph.states.len() {
         let state = graph.states[at].clone();
-        model.actions(&state, &mut actions);
+        if !left[at] {
+            model.actions(&state, &mut actions);
+        }
         let mut steps = Vec::new();
         for action in actions.drain(..) {
             let Some(next) = model.next_state(&state, action.clone()) else { continue };
@@ -82,37 +97,88 @@ where
                 continue;
             }
             let (index, is_new) = graph.states.insert_full(next);
-            if is_new {
-                graph.from.push(Some((at as u32, steps.len() as u32)));
-            }
             steps.push((action, index as u32));
-            if is_new && stop(&graph.states[index]) {
-                graph.steps.push(steps);
-                return;
+            if is_new {
+                graph.from.push(Some((at as u32, steps.len() as u32 - 1)));
+                let onward = look(&graph.states[index]);
+                left.push(matches!(onward, Onward::Leave));
+                if let Onward::Halt = onward {
+                    graph.steps.push(steps);
+                    return false;
+                }
             }
         }
         graph.steps.push(steps);
         at += 1;
     }
+    true
+}
+
+/// What a hunt found: each `always` property that fails, with the first state that it fails in.
+pub struct Hunt<S, A> {
+    pub graph: Graph<S, A>,
+    pub failed: Vec<(&'static str, usize)>,
+    pub unwitnessed: Vec<&'static str>,
+    /// The states that were not gone on from, by number: a property fails in them, or the hunt gave up.
+    pub ends: Vec<usize>,
+}
+
+/// Checks every property in every state, and goes on from no state that a property fails in: what
+/// follows a defect is not looked at. Gives up behind `states_max` states.
+pub fn hunt<M: Model>(model: &M, states_max: usize) -> Hunt<M::State, M::Action>
+where
+    M::State: Clone + Eq + Hash,
+    M::Action: Clone,
+{
+    let mut graph = Graph::default();
+    let (claims, mut unseen): (Vec<_>, Vec<_>) =
+        model.properties().into_iter().partition(|p| p.expectation == Expectation::Always);
+    let mut failed: Vec<(&'static str, M::State)> = Vec::new();
+    let (mut states, mut ends) = (0, Vec::new());
+    let is_whole = walk(model, &mut graph, |state| {
+        states += 1;
+        unseen.retain(|property| !(property.condition)(model, state));
+        let mut fails = false;
+        for property in claims.iter().filter(|property| !(property.condition)(model, state)) {
+            fails = true;
+            if failed.iter().all(|(name, _)| *name != property.name) {
+                failed.push((property.name, state.clone()));
+            }
+        }
+        if fails {
+            ends.push(states - 1);
+        }
+        match (states > states_max, fails) {
+            (true, _) => Onward::Halt,
+            (false, true) => Onward::Leave,
+            (false, false) => Onward::Expand,
+        }
+    });
+    // Where it gave up, the state at hand was expanded half.
+    let expanded = if is_whole { graph.steps.len() } else { graph.steps.len() - 1 };
+    graph.steps.resize_with(graph.states.len(), Vec::new);
+    ends.extend(expanded..graph.states.len());
+    let at = |state| graph.states.get_index_of(state).expect("it was inserted before it was judged");
+    let failed = failed.iter().map(|(name, state)| (*name, at(state))).collect();
+    let unwitnessed = unseen.iter().map(|property| property.name).collect();
+    Hunt { graph, failed, unwitnessed, ends }
 }
 
 /// Checks every property in every state.
-pub fn examine<M: Model>(model: &M, until: Until) -> Findings<M::State, M::Action>
+pub fn examine<M: Model>(model: &M) -> Findings<M::State, M::Action>
 where
     M::State: Clone + Eq + Hash,
     M::Action: Clone,
 {
     let mut pending = model.properties();
     let mut failed: Vec<(&'static str, M::State)> = Vec::new();
-    let mut graph = Graph { states: IndexSet::default(), steps: Vec::new(), from: Vec::new() };
+    let mut graph = Graph::default();
     walk(model, &mut graph, |state| {
-        let mut stop = false;
         pending.retain(|property| {
             let holds = (property.condition)(model, state);
             match property.expectation {
                 Expectation::Always if !holds => {
                     failed.push((property.name, state.clone()));
-                    stop |= matches!(until, Until::Fails(prefix) if property.name.starts_with(prefix));
                     false
                 }
                 Expectation::Always => true,
@@ -120,7 +186,7 @@ where
                 Expectation::Eventually => panic!("`eventually` is unsound: use `fair`"),
             }
         });
-        stop
+        Onward::Expand
     });
     let unwitnessed =
         pending.iter().filter(|p| p.expectation == Expectation::Sometimes).map(|p| p.name).collect();
@@ -164,11 +230,6 @@ impl<S: Clone, A: Clone> Graph<S, A> {
 }
 
 impl<S, A> Findings<S, A> {
-    /// The first failure whose property's name starts with `prefix`.
-    pub fn failure(&self, prefix: &str) -> Option<&(&'static str, Path<S, A>)> {
-        self.failed.iter().find(|(name, _)| name.starts_with(prefix))
-    }
-
     /// Panics unless every property holds, every witness was found but those named in `but`, and the
     /// numbers of states and steps are these: a search that is cut short, a model that has shrunk, a
     /// property that has become vacuous, shows.

@@ -9,7 +9,7 @@ use quintet::kernel::{
     limits::Limits,
     run::{AnyRun, Closer, PhaseName},
     ticket::AnyTicket,
-    user::{OpenRun, Progress, Receipt, UserState},
+    user::{OnBusy, OpenRun, Progress, Receipt, UserState},
 };
 use tla_checker::ast::Value;
 
@@ -185,7 +185,9 @@ impl Refines<RunState, RunAction> for RunModel {
         match action {
             RunAction::Think => "DoThink",
             RunAction::Open(..) => "DoOpen",
-            RunAction::Close(_, Closer::Agent | Closer::Client | Closer::Service) => "DoClose",
+            RunAction::Close(_, Closer::Agent) => "AgentCloses",
+            RunAction::Close(_, Closer::Client) => "ClientCloses",
+            RunAction::Close(_, Closer::Service) => "ServiceCloses",
             RunAction::Succeed => "DoSucceed",
             RunAction::Fail | RunAction::Cancel | RunAction::TimeOut | RunAction::Interrupt => "DoCut",
         }
@@ -206,7 +208,12 @@ impl Refines<Account, Ask> for UserModel {
     }
 
     fn action(&self, ask: &Ask, _: &Account) -> &'static str {
-        operator(*ask)
+        match ask {
+            Ask::Send { on_busy: OnBusy::Enqueue, .. } => "SendOrWait",
+            Ask::Send { on_busy: OnBusy::Reject, .. } => "SendOrReject",
+            Ask::Send { on_busy: OnBusy::Interrupt, .. } => "SendOrInterrupt",
+            ask => operator(*ask),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -121,6 +122,55 @@ impl Spec {
 
     /// Every state and every edge.
     pub fn explore(&self) -> Result<SpecGraph, String> {
+        let mut edges = BTreeSet::new();
+        let states = self.walk(|_, from, steps| {
+            edges.extend(steps.iter().filter(|(_, to)| *to != from).map(|(a, to)| (from, a.clone(), *to)));
+            ControlFlow::Continue(())
+        })?;
+        Ok(SpecGraph { vars: self.prepared.spec.vars.clone(), states, edges })
+    }
+
+    /// The first state, in the order of exploration, in which this specification leaves a model that was
+    /// explored to its end: the code does not reach it, or takes other steps out of it. `None`: equal, as far
+    /// as the specification goes. The state of the code is named by its number if it has one.
+    pub fn first_difference<S: Clone, A: Clone>(
+        &self,
+        model: &Graph<S, A>,
+        map: &impl Refines<S, A>,
+    ) -> Result<Option<(Option<usize>, String)>, String> {
+        let vars = &self.prepared.spec.vars;
+        let code: IndexSet<State> = model.states.iter().map(|state| in_order(vars, map, state)).collect();
+        let mut difference = None;
+        self.walk(|states, from, steps| {
+            let state = &states[from as usize];
+            let Some(at) = code.get_index_of(state) else {
+                difference = Some((None, format!("only the specification reaches {}", show(vars, state))));
+                return ControlFlow::Break(());
+            };
+            let to_of = |to: &u32| code.get_index_of(&states[*to as usize]);
+            let specified: BTreeSet<(&str, Option<usize>)> =
+                steps.iter().map(|(a, to)| (&**a, to_of(to))).filter(|(_, to)| *to != Some(at)).collect();
+            let taken: BTreeSet<(&str, Option<usize>)> = model.steps[at]
+                .iter()
+                .map(|(a, to)| (map.action(a, &model.states[*to as usize]), Some(*to as usize)))
+                .collect();
+            let first = |side, step: Option<&(&str, Option<usize>)>| {
+                step.map(|(action, _)| {
+                    (Some(at), format!("only the {side} steps {action} from {}", show(vars, state)))
+                })
+            };
+            difference = first("specification", specified.difference(&taken).next())
+                .or_else(|| first("code", taken.difference(&specified).next()));
+            if difference.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(difference)
+    }
+
+    /// Explores, and shows every state with its steps, in order.
+    fn walk(
+        &self,
+        mut look: impl FnMut(&IndexSet<State>, u32, &[(Arc<str>, u32)]) -> ControlFlow<()>,
+    ) -> Result<IndexSet<State>, String> {
         let Prepared { spec, domains, spec_path, .. } = &self.prepared;
         let (mut env, definitions) =
             prepare_spec(spec, domains, Some(spec_path), true).map_err(|e| format!("{e:?}"))?;
@@ -128,23 +178,25 @@ impl Spec {
         let next = spec.next.as_ref().ok_or("the specification has no Next")?;
         let primed = make_primed_names(&spec.vars);
         let mut states: IndexSet<State> = IndexSet::new();
-        let mut edges = BTreeSet::new();
         states.extend(init_states(init, &spec.vars, &env, &definitions).map_err(|e| format!("{e:?}"))?);
         let mut at = 0;
         while at < states.len() {
             let state = states[at].clone();
-            let steps = next_states(next, &state, &spec.vars, &primed, &mut env, &definitions)
+            let found = next_states(next, &state, &spec.vars, &primed, &mut env, &definitions)
                 .map_err(|e| format!("{e:?} after {}", show(&spec.vars, &state)))?;
-            for step in steps {
-                let action = step.action.unwrap_or_else(|| Arc::from(""));
-                let (to, _) = states.insert_full(step.state);
-                if to != at {
-                    edges.insert((at as u32, action, to as u32));
-                }
+            let steps: Vec<(Arc<str>, u32)> = found
+                .into_iter()
+                .map(|step| {
+                    let action = step.action.unwrap_or_else(|| Arc::from(""));
+                    (action, states.insert_full(step.state).0 as u32)
+                })
+                .collect();
+            if look(&states, at as u32, &steps).is_break() {
+                break;
             }
             at += 1;
         }
-        Ok(SpecGraph { vars: spec.vars.clone(), states, edges })
+        Ok(states)
     }
 }
 
@@ -186,15 +238,7 @@ pub fn compare<S: Clone, A: Clone>(
     spec: &SpecGraph,
     map: &impl Refines<S, A>,
 ) -> Comparison {
-    let in_order = |state: &S| -> State {
-        let mut values: BTreeMap<&str, Value> = map.state(state).into_iter().collect();
-        let values = spec
-            .vars
-            .iter()
-            .map(|var| values.remove(&**var).unwrap_or_else(|| panic!("the model says nothing of `{var}`")));
-        State { values: values.collect() }
-    };
-    let code_states: Vec<State> = model.states.iter().map(in_order).collect();
+    let code_states: Vec<State> = model.states.iter().map(|state| in_order(&spec.vars, map, state)).collect();
     // The number that each state of the code has in the specification.
     let numbers: Vec<Option<u32>> =
         code_states.iter().map(|state| spec.states.get_index_of(state).map(|i| i as u32)).collect();
@@ -210,7 +254,8 @@ pub fn compare<S: Clone, A: Clone>(
             }
         };
         let only_in_spec = spec.states.len() - known.len();
-        return Comparison::Different(Difference { only_in_code: strange.len(), only_in_spec, example });
+        let only_in_code = strange.len();
+        return Comparison::Different(Difference { only_in_code, only_in_spec, example });
     }
     if known.len() != code_states.len() {
         let only_in_code = code_states.len() - known.len();
@@ -243,11 +288,60 @@ pub fn compare<S: Clone, A: Clone>(
     Comparison::Different(Difference { only_in_code, only_in_spec, example })
 }
 
+/// The first state, in the order of exploration, in which a model that was explored in part leaves its
+/// specification: it is none of the specification's, or other steps lead out of it. From the states in
+/// `ends` nothing is compared, since the model was not gone on from there.
+pub fn leaves<S: Clone, A: Clone>(
+    model: &Graph<S, A>,
+    ends: &[usize],
+    spec: &SpecGraph,
+    map: &impl Refines<S, A>,
+) -> Option<(usize, String)> {
+    let ends: BTreeSet<usize> = ends.iter().copied().collect();
+    let written: Vec<State> = model.states.iter().map(|state| in_order(&spec.vars, map, state)).collect();
+    let numbers: Vec<Option<u32>> =
+        written.iter().map(|state| spec.states.get_index_of(state).map(|i| i as u32)).collect();
+    let mut steps: BTreeMap<u32, BTreeSet<(&str, u32)>> = BTreeMap::new();
+    for (from, action, to) in &spec.edges {
+        steps.entry(*from).or_default().insert((action, *to));
+    }
+    (0..numbers.len()).find_map(|at| {
+        let Some(number) = numbers[at] else {
+            return Some((at, format!("only the code reaches {}", show(&spec.vars, &written[at]))));
+        };
+        if ends.contains(&at) {
+            return None;
+        }
+        let taken: BTreeSet<(&str, Option<u32>)> = model.steps[at]
+            .iter()
+            .map(|(action, to)| (map.action(action, &model.states[*to as usize]), numbers[*to as usize]))
+            .filter(|(_, to)| *to != Some(number))
+            .collect();
+        let known: BTreeSet<(&str, Option<u32>)> =
+            steps.get(&number).into_iter().flatten().map(|(action, to)| (*action, Some(*to))).collect();
+        let whose = |side: &str, step: Option<&(&str, Option<u32>)>| {
+            let (action, _) = step?;
+            Some((at, format!("only the {side} steps {action} from {}", show(&spec.vars, &written[at]))))
+        };
+        whose("code", taken.difference(&known).next())
+            .or_else(|| whose("specification", known.difference(&taken).next()))
+    })
+}
+
+/// A state of a model as its specification writes it.
+fn in_order<S, A>(vars: &[Arc<str>], map: &impl Refines<S, A>, state: &S) -> State {
+    let mut values: BTreeMap<&str, Value> = map.state(state).into_iter().collect();
+    let values = vars
+        .iter()
+        .map(|var| values.remove(&**var).unwrap_or_else(|| panic!("the model says nothing of `{var}`")));
+    State { values: values.collect() }
+}
+
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Comparison::Equal { states, edges } => write!(f, "equal: {states} states, {edges} edges"),
-            Comparison::Different(Difference { only_in_code, only_in_spec, example }) => {
+            Comparison::Different(Difference { only_in_code, only_in_spec, example, .. }) => {
                 write!(
                     f,
                     "different: {only_in_code} only in the code, {only_in_spec} only in the specification; {example}"

@@ -10,6 +10,11 @@ use quintet::kernel::{
     ticket::Identity,
 };
 use stateright::{Model, Property};
+
+use crate::{
+    checks,
+    checks::{Check, Checked},
+};
 use std::fmt::Debug;
 use uuid::Uuid;
 
@@ -89,6 +94,7 @@ impl ConnectionModel {
             Input::Command,
             Input::Unclear,
             Input::Throttled { retry_after_ms: 1 },
+            Input::Pinged,
             Input::Pong,
             Input::Binary,
             Input::NotUtf8,
@@ -148,7 +154,8 @@ impl Seen {
             Effect::Attach(identity) => {
                 self.expect("CONN-1", self.hello);
                 // ISO-1: the machines that are attached are those of the credential that was accepted.
-                self.expect("ISO-1", self.user == Some(user(identity)));
+                let vouched = matches!(input, Input::Verified(_) | Input::Hello { credential: false, .. });
+                self.expect("ISO-1", vouched && self.user == Some(user(identity)));
             }
             Effect::Execute => {
                 self.commands += 1;
@@ -181,6 +188,10 @@ impl Seen {
             }
             Effect::Send(ServerFrame::Answer) => {
                 self.expect("DEL-7", *input == (Input::Answered { reply: true }))
+            }
+            Effect::Send(ServerFrame::Renewed { .. }) => {
+                let own = matches!(input, Input::Verified(identity) if self.user == Some(user(identity)));
+                self.expect("ISO-1", self.ready && own);
             }
             Effect::Send(_) => self.expect("CONN-2", self.ready),
             Effect::SendChunk => {
@@ -255,7 +266,7 @@ impl Model for ConnectionModel {
         match self.machine.step(&mut next.connection, &input, &mut effects) {
             Err(_) => {
                 let unchanged = next.connection == state.connection && effects.is_empty();
-                next.seen.expect("CONN-4", unchanged);
+                next.seen.expect("UNCHANGED", unchanged);
             }
             Ok(()) => {
                 let seen = &mut next.seen;
@@ -298,42 +309,57 @@ impl Model for ConnectionModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        type P = Property<ConnectionModel>;
+        Self::stateright_properties()
+    }
+}
+
+impl Checked for ConnectionModel {
+    const NAME: &str = "connection";
+
+    fn checks() -> Vec<Check<Self>> {
         fn kept(s: &Watched, rule: &str) -> bool {
             s.seen.broken != Some(rule)
         }
-        vec![
-            P::always("CONN-1 nothing has an effect before hello is accepted", |_, s| kept(s, "CONN-1")),
-            P::always("CONN-2 ready is the first frame of an open connection, once", |_, s| {
-                kept(s, "CONN-2")
-            }),
-            P::always("CONN-3 nothing follows the close, and there is one", |_, s| kept(s, "CONN-3")),
-            P::always(
-                "CONN-4 what is not understood is answered and changes nothing, up to the limit",
-                |_, s| kept(s, "CONN-4"),
-            ),
-            P::always("DEL-2 entries are contiguous, caught_up comes once", |_, s| kept(s, "DEL-2")),
-            P::always("DEL-3 it goes on behind the cursor, or says what is missing", |_, s| kept(s, "DEL-3")),
-            P::always("DEL-4 what is outstanding is bounded", |_, s| kept(s, "DEL-4")),
-            P::always("DEL-7 an answer answers something", |_, s| kept(s, "DEL-7")),
-            P::always("ISO-1 the connection is of the user whose credential was accepted", |_, s| {
-                kept(s, "ISO-1")
-            }),
-            P::always("AUTH-3 it does not outlive its credential", |_, s| kept(s, "AUTH-3")),
-            P::sometimes("it is live", |_, s| s.connection.phase() == Phase::Live),
-            P::sometimes("it leaves, with entries still to come", |_, s| {
+        fn closed(s: &Watched, cause: Cause) -> bool {
+            s.seen.closed == Some(cause)
+        }
+        checks![ConnectionModel;
+            always ["CONN-1"] "nothing has an effect before hello is accepted" => |_, s| kept(s, "CONN-1");
+            always ["CONN-2"] "ready is the first frame of an open connection, once" => |_, s| kept(s, "CONN-2");
+            always ["CONN-3"] "nothing follows the close, and there is one" => |_, s| kept(s, "CONN-3");
+            always ["CONN-4"] "what is not understood is answered and changes nothing, up to the limit" =>
+                |_, s| kept(s, "CONN-4");
+            always ["DEL-2"] "entries are contiguous, caught_up comes once" => |_, s| kept(s, "DEL-2");
+            always ["DEL-3"] "it goes on behind the cursor, or says what is missing" => |_, s| kept(s, "DEL-3");
+            always ["DEL-4"] "what is outstanding is bounded" => |_, s| kept(s, "DEL-4");
+            always ["DEL-7"] "an answer answers something" => |_, s| kept(s, "DEL-7");
+            always ["ISO-1", "AUTH-5"] "it is of the user whose credential was accepted" =>
+                |_, s| kept(s, "ISO-1");
+            always ["AUTH-3"] "it does not outlive its credential" => |_, s| kept(s, "AUTH-3");
+            always ["UNCHANGED"] "a rejected input changes nothing and orders nothing" =>
+                |_, s| kept(s, "UNCHANGED");
+            sometimes ["CONN-2"] "it is live" => |_, s| s.connection.phase() == Phase::Live;
+            sometimes ["CONN-1"] "it heard what it did not act on before hello" => |_, s| {
+                s.connection.phase() == Phase::Handshaking && s.seen.unclear > 0
+            };
+            sometimes ["DEL-2"] "it leaves, with entries still to come" => |_, s| {
                 s.connection.phase() == Phase::Leaving
-            }),
-            P::sometimes("it catches up after a gap", |_, s| {
+            };
+            sometimes ["DEL-3"] "it catches up after a gap" => |_, s| {
                 s.seen.caught_up && s.seen.asked.is_some_and(|a| a.after.0 > s.seen.sent)
-            }),
-            P::sometimes("a command is under way", |_, s| s.seen.commands > 0),
-            P::sometimes("it expires", |_, s| s.seen.closed == Some(Cause::Expired)),
-            P::sometimes("it is closed for what nobody understands", |_, s| {
-                s.seen.closed == Some(Cause::TooManyUnclear)
-            }),
-            P::sometimes("it is closed for a hole", |_, s| s.seen.closed == Some(Cause::Discontinuous)),
-            P::sometimes("it does not read", |_, s| s.seen.closed == Some(Cause::Stalled)),
+            };
+            sometimes ["DEL-4", "DEL-7"] "a command is under way" => |_, s| s.seen.commands > 0;
+            sometimes ["DEL-4"] "it does not read" => |_, s| closed(s, Cause::Stalled);
+            sometimes ["AUTH-3"] "it expires" => |_, s| closed(s, Cause::Expired);
+            sometimes ["ISO-1", "AUTH-5"] "it is closed for want of a credential" =>
+                |_, s| closed(s, Cause::Unauthenticated);
+            sometimes ["CONN-4"] "it is closed for what nobody understands" =>
+                |_, s| closed(s, Cause::TooManyUnclear);
+            sometimes ["DEL-2"] "it is closed for a hole" => |_, s| closed(s, Cause::Discontinuous);
+            sometimes ["CONN-3", "UNCHANGED"] "an input comes after the close, and is rejected" => |m, s| {
+                s.seen.closed.is_some()
+                    && m.machine.step(&mut s.connection.clone(), &Input::Ping, &mut Effects::new()).is_err()
+            };
         ]
     }
 }

@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 use crate::{
     ask::{Ask, CutBy, Deed},
+    checks,
+    checks::{Check, Checked},
     law,
     machine::Machine,
     models::connection::{ConnectionMachine, identity},
@@ -203,7 +205,7 @@ impl DeliveryModel {
         let Some(mut link) = state.links[c].take() else { return };
         let mut effects = Effects::new();
         if self.connection.step(&mut link.machine, input, &mut effects).is_err() {
-            state.breaks("CONN-4");
+            state.breaks("FIT");
         }
         let (mut closed, mut answers) = (false, 0);
         for effect in effects {
@@ -532,46 +534,71 @@ impl Model for DeliveryModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        type P = Property<DeliveryModel>;
+        Self::stateright_properties()
+    }
+}
+
+impl Checked for DeliveryModel {
+    const NAME: &str = "delivery";
+
+    fn checks() -> Vec<Check<Self>> {
         fn kept(s: &DeliveryState, rule: &str) -> bool {
             s.broken != Some(rule)
         }
         fn links(s: &DeliveryState) -> impl Iterator<Item = &Link> {
             s.links.iter().flatten()
         }
-        vec![
-            P::always("DEL-1 nothing is sent before it is durable", |_, s| kept(s, "DEL-1")),
-            P::always("DEL-2 a client gets what follows, once", |_, s| kept(s, "DEL-2")),
-            P::always("DEL-3 a resume goes on behind the cursor, or says what is missing", |_, s| {
-                kept(s, "DEL-3")
-            }),
-            P::always("DEL-4 what is under way to one client is bounded", |_, s| {
+        checks![DeliveryModel;
+            always ["DEL-1"] "nothing is sent before it is durable" => |_, s| kept(s, "DEL-1");
+            always ["DEL-2"] "a client gets what follows, once" => |_, s| kept(s, "DEL-2");
+            always ["DEL-3"] "a resume goes on behind the cursor, or says what is missing" =>
+                |_, s| kept(s, "DEL-3");
+            always ["DEL-4"] "what is under way to one client is bounded" => |_, s| {
                 links(s).all(|link| link.wire.len() <= WIRE_FRAMES_MAX)
-            }),
-            P::always("DEL-5 who is told has its message in the log", |_, s| {
+            };
+            always ["DEL-5"] "who is told has its message in the log" => |_, s| {
                 kept(s, "DEL-5") && s.clients.iter().all(|c| !c.accepted || !law::runs(&s.log).is_empty())
-            }),
-            P::always("DEL-6 however often it is sent, it is one message", |_, s| law::del_6(&s.log)),
-            P::always("CONN-4 the caller offers what the machine expects", |_, s| kept(s, "CONN-4")),
-            P::always("RECOVERY a restart knows what was durable", |m, s| {
+            };
+            always ["DEL-6"] "however often it is sent, it is one message" => |_, s| law::del_6(&s.log);
+            always ["CONN-6"] "a drain is over when every run is at rest" => |_, s| {
+                s.drain != Drain::Drained || !Self::open_run(s)
+            };
+            always ["FIT"] "the caller offers what the machine expects" => |_, s| kept(s, "FIT");
+            always ["RECOVERY", "FOLD"] "a restart knows what was durable" => |m, s| {
                 kept(s, "FOLD")
                     && m.recovered(&s.log).is_some_and(|view| match &s.hub {
                         Some(hub) if hub.batch.is_empty() => view == hub.view,
                         _ => true,
                     })
-            }),
-            P::sometimes("a client has everything", |_, s| {
+            };
+            sometimes ["DEL-2", "FIT"] "a client has everything" => |_, s| {
                 s.log.len() > 3 && s.clients[0].after == s.log.len() as u64
-            }),
-            P::sometimes("a reader is behind while the log grows", |_, s| {
+            };
+            sometimes ["DEL-1"] "entries are decided and not durable while a reader waits for them" => |_, s| {
+                s.hub.as_ref().is_some_and(|hub| !hub.batch.is_empty())
+                    && links(s).any(|link| link.fetch.is_some() && link.sent == s.log.len() as u64)
+            };
+            sometimes ["DEL-4"] "a reader is behind while the log grows" => |_, s| {
                 links(s).any(|link| link.machine.phase() == Phase::Replaying && link.flushing)
                     && s.log.len() > 3
-            }),
-            P::sometimes("a message is accepted while nobody who sent it is there", |_, s| {
+            };
+            sometimes ["DEL-3"] "a client is back, and goes on in the middle" => |_, s| {
+                s.clients[0].after > 0 && links(s).any(|l| matches!(l.wire[..], [Frame::Ready { .. }, ..]))
+            };
+            sometimes ["DEL-3"] "a client is told of a gap" => |_, s| {
+                links(s).any(|link| matches!(link.wire.first(), Some(Frame::Ready { gap: Some(_), .. })))
+            };
+            sometimes ["DEL-5", "DEL-6"] "a message is accepted while nobody who sent it is there" => |_, s| {
                 !s.log.is_empty()
                     && s.links.iter().all(Option::is_none)
                     && s.clients.iter().all(|c| !c.accepted)
-            }),
+            };
+            sometimes ["RECOVERY", "FOLD"] "a hub is down while a run is open" => |_, s| {
+                s.hub.is_none() && law::runs(&s.log).iter().any(|told| told.ended().is_none())
+            };
+            sometimes ["CONN-6"] "a drained service still serves a reader" => |_, s| {
+                s.drain == Drain::Drained && links(s).any(|link| link.leaving.is_some())
+            };
         ]
     }
 }

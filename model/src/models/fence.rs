@@ -16,6 +16,8 @@ use stateright::{Model, Property};
 
 use crate::{
     ask::{Ask, CutBy, Deed},
+    checks,
+    checks::{Check, Checked},
     law,
     machine::Machine,
     vocabulary::{brief, call_number, message, message_number, run, run_number, without_words},
@@ -191,6 +193,14 @@ impl FenceModel {
             }
             let (entries, _) = self.decide(&mut view, Command::Resume { run_id, keep: vec![] })?;
             batch.extend(entries);
+        }
+        // RUN-9: no call of an agent that was open before is open behind this.
+        let orphaned = view.open_runs().values().any(|open| match &open.progress {
+            Progress::Begun(run) => run.open_calls().values().any(|call| call.by == By::Agent),
+            Progress::Waiting => false,
+        });
+        if orphaned {
+            return Err("RUN-9");
         }
         state.nodes[n] = Node::Knows { view, batch, promise: None, armed };
         Ok(())
@@ -369,36 +379,44 @@ impl Model for FenceModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        type P = Property<FenceModel>;
+        Self::stateright_properties()
+    }
+}
+
+impl Checked for FenceModel {
+    const NAME: &str = "fence";
+
+    fn checks() -> Vec<Check<Self>> {
         fn any_log(s: &FenceState, find: impl Fn(&Event) -> bool) -> bool {
             s.log.iter().any(|entry| matches!(&entry.body, Body::Event { event, .. } if find(event)))
         }
-        vec![
-            P::always("RUN-1..5 the log is legal, whoever wrote it", |_, s| {
-                law::run_1(&s.log)
-                    && law::run_2(&s.log)
-                    && law::run_3(&s.log)
-                    && law::run_4(&s.log)
-                    && law::run_5(&s.log)
-            }),
-            P::always("RUN-8 one active run a thread, whoever wrote it", |_, s| law::run_8(&s.log)),
-            P::always("RUN-9 a tool acts at most once, and never before its call is durable", |_, s| {
-                s.broken != Some("RUN-9")
-            }),
-            P::always("DEL-2 offsets count, whoever wrote them", |_, s| law::del_2(&s.log)),
-            P::always("DEL-5 what was promised is in the log for good", |_, s| {
+        fn kept(s: &FenceState, rule: &str) -> bool {
+            s.broken != Some(rule)
+        }
+        checks![FenceModel;
+            always ["RUN-1"] "agent_started comes first and once, whoever wrote it" => |_, s| law::run_1(&s.log);
+            always ["RUN-2"] "seq counts, whoever wrote it" => |_, s| law::run_2(&s.log);
+            always ["RUN-3"] "a thought before a call and before success, whoever wrote it" =>
+                |_, s| law::run_3(&s.log);
+            always ["RUN-4"] "each call opened once, closed once, whoever wrote it" => |_, s| law::run_4(&s.log);
+            always ["RUN-5"] "agent_completed last, whoever wrote it" => |_, s| law::run_5(&s.log);
+            always ["RUN-8"] "one active run a thread, whoever wrote it" => |_, s| law::run_8(&s.log);
+            always ["RUN-9"] "a tool acts once, after its call is durable; an orphan is not taken up" =>
+                |_, s| kept(s, "RUN-9");
+            always ["DEL-2"] "offsets count, whoever wrote them" => |_, s| law::del_2(&s.log);
+            always ["DEL-5"] "what was promised is in the log for good" => |_, s| {
                 let runs = law::runs(&s.log);
-                s.broken != Some("DEL-5")
+                kept(s, "DEL-5")
                     && s.told.iter().all(|(m, r)| {
                         runs.iter().any(|t| message_number(t.message_id) == *m && run_number(t.run_id) == *r)
                     })
-            }),
-            P::always("DEL-6 one message, one run, whichever node was asked", |_, s| {
+            };
+            always ["DEL-6"] "one message, one run, whichever node was asked" => |_, s| {
                 law::del_6(&s.log) && s.told.windows(2).all(|pair| pair[0].0 != pair[1].0)
-            }),
-            P::always("DEL-7 nothing unknown is told as done", |_, s| s.broken != Some("DEL-7")),
-            P::always("FOLD what a node knows is the fold of what it read and decided", |m, s| {
-                s.broken != Some("FOLD")
+            };
+            always ["DEL-7"] "nothing unknown is told as done" => |_, s| kept(s, "DEL-7");
+            always ["FOLD", "RECOVERY"] "what a node knows is the fold of what it read and decided" => |m, s| {
+                kept(s, "FOLD")
                     && s.nodes.iter().all(|node| match node {
                         Node::Knows { view, batch, .. } => {
                             let durable = view.head().0 as usize - batch.len();
@@ -409,24 +427,24 @@ impl Model for FenceModel {
                         }
                         Node::Down | Node::Lost { .. } => true,
                     })
-            }),
-            P::sometimes("every node has decided, and only one can win", |_, s| {
+            };
+            sometimes ["DEL-2", "DEL-7", "RUN-8"] "every node has decided, and only one can win" => |_, s| {
                 s.nodes.iter().all(|node| matches!(node, Node::Knows { batch, .. } if !batch.is_empty()))
-            }),
-            P::sometimes("a call closes as unknown", |_, s| {
+            };
+            sometimes ["RUN-9", "RUN-4"] "a call closes as unknown" => |_, s| {
                 use quintet::kernel::entry::CallStatus::Unknown;
                 any_log(s, |e| matches!(e, Event::ToolCompleted { result, .. } if result.status == Unknown))
-            }),
-            P::sometimes(
-                "a tool acts for a node that has lost the log",
-                |_, s| matches!(&s.nodes[0], Node::Lost { armed } if !armed.is_empty()),
-            ),
-            P::sometimes("a promise is kept by the other node", |_, s| {
-                !s.told.is_empty()
-                    && s.nodes[0] == Node::Down
-                    && any_log(s, |e| matches!(e, Event::Completed(_)))
-            }),
-            P::sometimes("every message is told", |m, s| s.told.len() == usize::from(m.messages)),
+            };
+            sometimes ["RUN-9"] "a tool acts for a node that has lost the log" =>
+                |_, s| matches!(&s.nodes[0], Node::Lost { armed } if !armed.is_empty());
+            sometimes ["DEL-5", "FOLD", "RECOVERY"] "a promise is kept without the node that gave it" => |_, s| {
+                !s.told.is_empty() && s.nodes[0] == Node::Down && any_log(s, |e| matches!(e, Event::Completed(_)))
+            };
+            sometimes ["DEL-6"] "every message is told" => |m, s| s.told.len() == usize::from(m.messages);
+            sometimes ["RUN-1", "RUN-2", "RUN-3", "RUN-5"] "a run succeeds" => |_, s| {
+                use quintet::kernel::entry::RunStatus::Succeeded;
+                any_log(s, |e| matches!(e, Event::Completed(c) if c.status == Succeeded))
+            };
         ]
     }
 }

@@ -15,6 +15,8 @@ use stateright::{Model, Property};
 
 use crate::{
     ask::{Ask, Deed},
+    checks,
+    checks::{Check, Checked},
     law,
     machine::Machine,
     vocabulary::{brief, message, run, run_number, without_words},
@@ -163,11 +165,11 @@ impl IsolationModel {
         world.connections[connection]?;
         let (own, user) = (self.user(connection), self.reaches(world, connection, ask));
         let decided = self.decide(world, user, ask);
+        if user != own && decided.as_ref().is_ok_and(|(entries, _)| !entries.is_empty()) {
+            world.breaks("ISO-1");
+        }
         self.judge(world, own, ask, &decided);
         if let Ok((entries, _)) = decided {
-            if user != own && !entries.is_empty() {
-                world.breaks("ISO-1");
-            }
             self.add(world, user, entries);
         }
         Some(())
@@ -297,27 +299,34 @@ impl Model for IsolationModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        type P = Property<IsolationModel>;
+        Self::stateright_properties()
+    }
+}
+
+impl Checked for IsolationModel {
+    const NAME: &str = "isolation";
+
+    fn checks() -> Vec<Check<Self>> {
         fn kept(w: &World, rule: &str) -> bool {
             w.broken != Some(rule)
         }
         fn whose(w: &World, user: usize) -> bool {
             w.users[user].log.iter().all(|entry| run_number(entry.run_id) == run_of(user))
         }
-        vec![
-            P::always("ISO-1 a connection tells of its own user only, and reaches nobody else", |_, w| {
+        checks![IsolationModel;
+            always ["ISO-1"] "a connection tells of its own user only, and reaches nobody else" => |_, w| {
                 kept(w, "ISO-1") && whose(w, 0) && whose(w, 1)
-            }),
-            P::always("ISO-2 equal ids of two users never meet", |_, w| kept(w, "ISO-2")),
-            P::always("ISO-3 what is another's is as what does not exist", |_, w| kept(w, "ISO-3")),
-            P::always("ISO-5 machines live while somebody needs them", |_, w| {
+            };
+            always ["ISO-2"] "equal ids of two users never meet" => |_, w| kept(w, "ISO-2");
+            always ["ISO-3"] "what is another's is as what does not exist" => |_, w| kept(w, "ISO-3");
+            always ["ISO-5"] "machines live while somebody needs them" => |_, w| {
                 kept(w, "ISO-5")
                     && w.users.iter().all(|account| {
                         account.machines.is_some()
                             || law::runs(&account.log).iter().all(|run| run.ended().is_some())
                     })
-            }),
-            P::always("FOLD machines that come back know what they knew", |m, w| {
+            };
+            always ["FOLD", "RECOVERY"] "machines that come back know what they knew" => |m, w| {
                 kept(w, "FOLD")
                     && w.users.iter().all(|account| {
                         account
@@ -325,22 +334,28 @@ impl Model for IsolationModel {
                             .as_ref()
                             .is_none_or(|live| m.recovered(&account.log).as_ref() == Some(live))
                     })
-            }),
-            P::sometimes("both users have a run of the same names at once", |_, w| {
+            };
+            sometimes ["ISO-2", "ISO-3"] "both users have a run of the same names at once" => |_, w| {
                 w.users
                     .iter()
                     .all(|account| account.machines.as_ref().is_some_and(|m| m.open_runs().len() == 1))
-            }),
-            P::sometimes("a run goes on with nobody there", |_, w| {
+            };
+            sometimes ["ISO-1"] "both users have read what is theirs" => |m, w| {
+                let read = |user| {
+                    (0..w.connections.len()).any(|c| m.user(c) == user && w.connections[c] > Some(0))
+                };
+                read(0) && read(1)
+            };
+            sometimes ["ISO-5"] "a run goes on with nobody there" => |_, w| {
                 w.connections.iter().all(Option::is_none)
                     && w.users[0].machines.as_ref().is_some_and(|m| !m.open_runs().is_empty())
-            }),
-            P::sometimes("machines are gone while the log is not empty", |_, w| {
+            };
+            sometimes ["ISO-5", "FOLD", "RECOVERY"] "machines are gone while the log is not empty" => |_, w| {
                 w.users.iter().any(|account| account.machines.is_none() && !account.log.is_empty())
-            }),
-            P::sometimes("a client has answered its own question", |_, w| {
+            };
+            sometimes ["ISO-3"] "a client has answered its own question" => |_, w| {
                 w.users.iter().any(|account| account.log.iter().any(|entry| brief(entry).contains("c1 ok")))
-            }),
+            };
         ]
     }
 }

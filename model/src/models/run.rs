@@ -8,6 +8,8 @@ use quintet::kernel::{
 use stateright::{Model, Property};
 
 use crate::{
+    checks,
+    checks::{Check, Checked},
     machine::Machine,
     vocabulary::{AT, a_call, call, call_number, failed, interrupted, message, ok, thought, timed_out},
 };
@@ -181,7 +183,11 @@ impl Model for RunModel {
                     RunAction::Interrupt => Letter::Completed(RunStatus::Interrupted),
                 });
                 let unjust = legal(&wanted) && owned(&state.word, action);
-                let broken = (unjust || *violation.run != state.run).then_some("RUN-10");
+                let broken = if unjust {
+                    Some("RUN-10")
+                } else {
+                    (*violation.run != state.run).then_some("UNCHANGED")
+                };
                 (*violation.run, broken)
             }
         };
@@ -190,42 +196,61 @@ impl Model for RunModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        type P = Property<RunModel>;
-        vec![
-            P::always("RUN-1 agent_started comes first and once", |_, s| run_1(&s.word)),
-            P::always("RUN-2 seq counts", |_, s| s.run.seq().0 == s.word.len() as u64),
-            P::always("RUN-3 a thought before the first call and before success", |_, s| run_3(&s.word)),
-            P::always("RUN-4 each call opened once, closed once", |_, s| run_4(&s.word)),
-            P::always("RUN-5 agent_completed last, no call open", |_, s| run_5(&s.word)),
-            P::always("RUN-7 an early end closes what is open, then ends", |m, s| m.ends_well(s)),
-            P::always("RUN-10 refused exactly if illegal, and unchanged", |_, s| s.broken != Some("RUN-10")),
-            P::always("RUN-11 closed by whom it belongs to", |_, s| s.broken != Some("RUN-11")),
-            P::sometimes("two calls are open", |_, s| s.run.open_calls().len() == 2),
-            P::sometimes("the call opened first closes first", |_, s| {
+        Self::stateright_properties()
+    }
+}
+
+impl Checked for RunModel {
+    const NAME: &str = "run";
+
+    fn checks() -> Vec<Check<Self>> {
+        checks![RunModel;
+            always ["RUN-1"] "agent_started comes first and once" => |_, s| run_1(&s.word);
+            always ["RUN-2"] "seq counts" => |_, s| s.run.seq().0 == s.word.len() as u64;
+            always ["RUN-3"] "a thought before the first call and before success" => |_, s| run_3(&s.word);
+            always ["RUN-4"] "each call opened once, closed once" => |_, s| run_4(&s.word);
+            always ["RUN-5"] "agent_completed last, no call open" => |_, s| run_5(&s.word);
+            always ["RUN-7"] "an early end closes what is open, then ends" => |m, s| m.ends_well(s);
+            always ["RUN-10"] "refused exactly if illegal" => |_, s| s.broken != Some("RUN-10");
+            always ["RUN-11"] "closed by whom it belongs to" => |_, s| s.broken != Some("RUN-11");
+            always ["UNCHANGED"] "a refused step leaves the run as it was" =>
+                |_, s| s.broken != Some("UNCHANGED");
+            sometimes ["RUN-4", "RUN-7"] "two calls are open" => |_, s| s.run.open_calls().len() == 2;
+            sometimes ["RUN-4"] "the call opened first closes first" => |_, s| {
                 matches!(
                     &s.word[..],
                     [.., Letter::Executing(1, _), Letter::Executing(2, _), Letter::Returned(1)]
                 )
-            }),
-            P::sometimes("the call opened last closes first", |_, s| {
+            };
+            sometimes ["RUN-4"] "the call opened last closes first" => |_, s| {
                 matches!(
                     &s.word[..],
                     [.., Letter::Executing(1, _), Letter::Executing(2, _), Letter::Returned(2)]
                 )
-            }),
-            P::sometimes("it succeeds after a call", |_, s| {
+            };
+            sometimes ["RUN-1", "RUN-2", "RUN-3", "RUN-5"] "it succeeds after a call" => |_, s| {
                 matches!(&s.word[..], [.., Letter::Returned(_), Letter::Completed(RunStatus::Succeeded)])
-            }),
-            P::sometimes("it fails before it thinks", |_, s| {
+            };
+            sometimes ["RUN-3"] "it fails before it thinks" => |_, s| {
                 matches!(&s.word[..], [Letter::Started, Letter::Completed(RunStatus::Failed)])
-            }),
-            P::sometimes("it is cancelled", |_, s| {
+            };
+            sometimes ["RUN-7"] "it is cancelled" => |_, s| {
                 s.word.ends_with(&[Letter::Completed(RunStatus::Cancelled)])
-            }),
-            P::sometimes("it times out", |_, s| s.word.ends_with(&[Letter::Completed(RunStatus::TimedOut)])),
-            P::sometimes("it is interrupted", |_, s| {
+            };
+            sometimes ["RUN-7"] "it times out" => |_, s| {
+                s.word.ends_with(&[Letter::Completed(RunStatus::TimedOut)])
+            };
+            sometimes ["RUN-7"] "it is interrupted" => |_, s| {
                 s.word.ends_with(&[Letter::Completed(RunStatus::Interrupted)])
-            }),
+            };
+            sometimes ["RUN-10", "UNCHANGED"] "a step is refused while a call is open" => |m, s| {
+                !s.run.open_calls().is_empty()
+                    && m.machine.step(s.run.clone(), RunAction::Succeed.step()).is_err()
+            };
+            sometimes ["RUN-11"] "the agent may not close the client's call" => |m, s| {
+                s.run.open_calls().values().any(|open| open.by == By::Client)
+                    && m.machine.step(s.run.clone(), RunAction::Close(1, Closer::Agent).step()).is_err()
+            };
         ]
     }
 }

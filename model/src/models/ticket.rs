@@ -10,6 +10,11 @@ use quintet::kernel::{
 };
 use stateright::{Model, Property};
 
+use crate::{
+    checks,
+    checks::{Check, Checked},
+};
+
 /// The ticket's own part of a store, so that a defect can take its place.
 pub trait TicketMachine: Debug + Send + Sync {
     fn issue(
@@ -210,7 +215,14 @@ impl Model for TicketModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        type P = Property<TicketModel>;
+        Self::stateright_properties()
+    }
+}
+
+impl Checked for TicketModel {
+    const NAME: &str = "ticket";
+
+    fn checks() -> Vec<Check<Self>> {
         fn slots(s: &TicketState) -> impl Iterator<Item = (u8, &Slot)> {
             (1..).zip(&s.tickets).filter_map(|(number, slot)| Some((number, slot.as_ref()?)))
         }
@@ -225,37 +237,48 @@ impl Model for TicketModel {
                 Seat::Free | Seat::Looked { .. } => None,
             })
         }
-        vec![
-            P::always("AUTH-1 a ticket opens at most one connection", |_, s| {
+        checks![TicketModel;
+            always ["AUTH-1"] "a ticket opens at most one connection" => |_, s| {
                 slots(s).all(|(_, slot)| slot.opened <= 1)
-            }),
-            P::always("AUTH-2 it opens within its time, which is at most the limit", |_, s| {
+            };
+            always ["AUTH-2"] "it opens within its time, which is at most the limit" => |_, s| {
                 open(s).all(|(slot, number, _, at)| slot.is_none_or(|slot| at < slot.good_until(number)))
                     && slots(s).all(|(_, slot)| (1..=TTL_MAX).contains(&slot.ttl))
-            }),
-            P::always("AUTH-2 it carries its issuer's rights and no more", |_, s| {
+            };
+            always ["AUTH-2"] "it carries its issuer's rights and no more" => |_, s| {
                 open(s).all(|(_, number, got, _)| *got == identity(owner(number)))
-            }),
-            P::always("AUTH-2 only its redemption or the end of its time consumes it", |_, s| {
+            };
+            always ["AUTH-2"] "only its redemption or the end of its time consumes it" => |_, s| {
                 slots(s).all(|(number, slot)| match slot.ticket {
                     AnyTicket::Issued(_) => slot.opened == 0,
                     AnyTicket::Redeemed(_) => slot.opened >= 1,
                     AnyTicket::Expired(_) => slot.opened == 0 && s.now >= slot.good_until(number),
                 })
-            }),
-            P::always("AUTH-5 what was never issued opens nothing", |_, s| {
+            };
+            always ["AUTH-5"] "what was never issued opens nothing" => |_, s| {
                 open(s).all(|(slot, ..)| slot.is_some())
-            }),
-            P::sometimes("both tickets are open at once", |_, s| open(s).count() == 2),
-            P::sometimes("a ticket expires unused", |_, s| {
+            };
+            always ["UNCHANGED"] "a refused redemption changes nothing, but that time is over" => |m, s| {
+                slots(s).all(|(_, slot)| {
+                    let at = Timestamp(s.now.into());
+                    let (after, got) = m.machine.step(slot.ticket.clone(), TicketInput::Redeem, at);
+                    got.is_ok() || after == slot.ticket || matches!(after, AnyTicket::Expired(_))
+                })
+            };
+            sometimes ["AUTH-1"] "both tickets are open at once" => |_, s| open(s).count() == 2;
+            sometimes ["AUTH-2"] "a ticket expires unused" => |_, s| {
                 slots(s).any(|(_, slot)| matches!(slot.ticket, AnyTicket::Expired(_)))
-            }),
-            P::sometimes("the issuer's credential ends before the ticket's time", |_, s| {
+            };
+            sometimes ["AUTH-2"] "the issuer's credential ends before the ticket's time" => |_, s| {
                 slots(s).any(|(n, slot)| {
                     slot.good_until(n) < slot.issued + slot.ttl
                         && matches!(slot.ticket, AnyTicket::Redeemed(_))
                 })
-            }),
+            };
+            sometimes ["AUTH-5", "UNCHANGED"] "a ticket is spent, and its seat is free again" => |_, s| {
+                slots(s).any(|(_, slot)| matches!(slot.ticket, AnyTicket::Redeemed(_)))
+                    && s.seats.iter().all(|seat| *seat == Seat::Free)
+            };
         ]
     }
 }

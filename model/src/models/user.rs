@@ -5,19 +5,21 @@
 use std::sync::Arc;
 
 use quintet::kernel::{
-    entry::{Body, By, CallStatus, Entry, Event, RunStatus},
-    ids::Offset,
+    entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    ids::{Offset, Seq},
     limits::Limits,
-    user::UserState,
+    user::{Refusal, UserState},
 };
 use stateright::{Model, Property};
 
 use crate::{
     ask::Ask,
+    checks,
+    checks::{Check, Checked},
     law,
     machine::Machine,
     verdict,
-    vocabulary::{brief, run, without_words},
+    vocabulary::{brief, run, thought, without_words},
 };
 
 #[derive(Clone, Debug)]
@@ -57,6 +59,43 @@ impl UserModel {
             recent_messages_max: 1,
             ..Limits::DEFAULT
         }
+    }
+
+    /// Entries that do not belong behind this log: of another place, of no run, of the same run again, out
+    /// of number, of a run that is over.
+    fn misfits(&self, state: &Account) -> Vec<Entry> {
+        let Some(last) = state.log.last() else { return vec![] };
+        let next = Entry { offset: state.user.head().next(), ..last.clone() };
+        let event = |run_id, seq| Entry {
+            run_id,
+            body: Body::Event { seq, event: Event::Thinking(thought()) },
+            ..next.clone()
+        };
+        let mut misfits = vec![last.clone(), event(run(0), Seq(1)), event(last.run_id, Seq(99))];
+        let told = law::runs(&state.log);
+        if let Some(over) = told.iter().find(|told| told.ended().is_some()) {
+            misfits.push(event(over.run_id, Seq(over.events.len() as u64 + 1)));
+        }
+        if let Some(open) = told.iter().find(|told| told.ended().is_none()) {
+            let body = Body::UserMessage { message_id: open.message_id.clone(), text: "x".into() };
+            misfits.push(Entry { run_id: open.run_id, body, ..next.clone() });
+            let started = Event::Started { message_id: open.message_id.clone() };
+            let again = Body::Event { seq: Seq(open.events.len() as u64 + 1), event: started };
+            misfits.extend(open.begun().then_some(Entry { run_id: open.run_id, body: again, ..next }));
+        }
+        misfits
+    }
+
+    /// Whether some message is refused because too many runs are open, or wait.
+    fn refuses_for_want_of_room(&self, state: &Account) -> bool {
+        let sends = Ask::of_clients(self.messages, self.threads, 0, 0);
+        sends.into_iter().any(|ask| {
+            let command = ask.command(&state.log, &state.user, run(9));
+            matches!(
+                self.machine.decide(&state.user, command, &self.limits),
+                Err(Refusal::LimitReached("queued_messages_max" | "open_runs_max"))
+            )
+        })
     }
 
     fn fold(&self, log: &[Entry]) -> Option<UserState> {
@@ -111,7 +150,14 @@ impl Model for UserModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        type P = Property<UserModel>;
+        Self::stateright_properties()
+    }
+}
+
+impl Checked for UserModel {
+    const NAME: &str = "user";
+
+    fn checks() -> Vec<Check<Self>> {
         fn kept(s: &Account, rule: &str) -> bool {
             s.broken != Some(rule)
         }
@@ -121,67 +167,85 @@ impl Model for UserModel {
         fn any(s: &Account, find: impl Fn(&Event) -> bool) -> bool {
             s.log.iter().any(|entry| matches!(&entry.body, Body::Event { event, .. } if find(event)))
         }
-        vec![
-            P::always("RUN-1 agent_started comes first and once", |_, s| law::run_1(&s.log)),
-            P::always("RUN-2 seq counts", |_, s| law::run_2(&s.log)),
-            P::always("RUN-3 a thought before the first call and before success", |_, s| law::run_3(&s.log)),
-            P::always("RUN-4 each call opened once, closed once", |_, s| {
+        fn closes(s: &Account, status: CallStatus) -> bool {
+            any(s, |e| matches!(e, Event::ToolCompleted { result, .. } if result.status == status))
+        }
+        fn fails_for(s: &Account, code: RunErrorCode) -> bool {
+            any(s, |e| matches!(e, Event::Completed(c) if c.error.as_ref().is_some_and(|e| e.code == code)))
+        }
+        checks![UserModel;
+            always ["RUN-1"] "agent_started comes first and once" => |_, s| law::run_1(&s.log);
+            always ["RUN-2"] "seq counts" => |_, s| law::run_2(&s.log);
+            always ["RUN-3"] "a thought before the first call and before success" => |_, s| law::run_3(&s.log);
+            always ["RUN-4"] "each call opened once, closed once" => |_, s| {
                 law::run_4(&s.log) && kept(s, "RUN-4")
-            }),
-            P::always("RUN-5 agent_completed last, no call open", |_, s| {
+            };
+            always ["RUN-5"] "agent_completed last, no call open" => |_, s| {
                 law::run_5(&s.log) && kept(s, "RUN-5")
-            }),
-            P::always("RUN-6 the first in line has begun, and whoever is ended has an end", |_, s| {
+            };
+            always ["RUN-6"] "the first in line has begun, and whoever is ended has an end" => |_, s| {
                 law::run_6(&s.log) && kept(s, "RUN-6")
-            }),
-            P::always("RUN-7 an early end closes what is open, as it should", |_, s| kept(s, "RUN-7")),
-            P::always("RUN-8 one active run a thread, in order; on_busy is followed", |_, s| {
+            };
+            always ["RUN-7"] "an early end closes what is open, as it should" => |_, s| kept(s, "RUN-7");
+            always ["RUN-8"] "one active run a thread, in order; on_busy is followed" => |_, s| {
                 law::run_8(&s.log) && kept(s, "RUN-8")
-            }),
-            P::always("RUN-9 a resumed run's orphaned calls close as unknown", |_, s| kept(s, "RUN-9")),
-            P::always("RUN-10 an illegal step fails its run and shows nobody", |_, s| kept(s, "RUN-10")),
-            P::always("RUN-11 the first answer of the owner counts, and no other", |_, s| kept(s, "RUN-11")),
-            P::always("DEL-2 offsets count", |_, s| law::del_2(&s.log)),
-            P::always("DEL-5 an acceptance names what the log has", |_, s| kept(s, "DEL-5")),
-            P::always("DEL-6 the same message is the same run and answer", |_, s| {
+            };
+            always ["RUN-9"] "a resumed run's orphaned calls close as unknown" => |_, s| kept(s, "RUN-9");
+            always ["RUN-10"] "an illegal step fails its run and shows nobody" => |_, s| kept(s, "RUN-10");
+            always ["RUN-11"] "the first answer of the owner counts, and no other" => |_, s| kept(s, "RUN-11");
+            always ["DEL-2"] "offsets count" => |_, s| law::del_2(&s.log);
+            always ["DEL-5"] "an acceptance names what the log has" => |_, s| kept(s, "DEL-5");
+            always ["DEL-6"] "the same message is the same run and answer" => |_, s| {
                 law::del_6(&s.log) && kept(s, "DEL-6")
-            }),
-            P::always("ISO-3 what does not exist is not found", |_, s| kept(s, "ISO-3")),
-            P::always("LIMIT what is over a limit is refused, what is not is not", |_, s| kept(s, "LIMIT")),
-            P::always("FOLD the fold of the log is the live state", |m, s| {
+            };
+            always ["ISO-3"] "what does not exist is not found" => |_, s| kept(s, "ISO-3");
+            always ["LIMIT"] "what is over a limit is refused, what is not is not" => |_, s| kept(s, "LIMIT");
+            always ["FOLD"] "the fold of the log is the live state" => |m, s| {
                 kept(s, "FOLD") && m.fold(&s.log).as_ref() == Some(&s.user)
-            }),
-            P::always("RECOVERY recovery is the live state", |m, s| {
+            };
+            always ["RECOVERY"] "recovery is the live state" => |m, s| {
                 m.recovered(&s.log).as_ref() == Some(&s.user)
-            }),
-            P::sometimes("a run succeeds", |_, s| ended(s, RunStatus::Succeeded)),
-            P::sometimes("a run fails", |_, s| ended(s, RunStatus::Failed)),
-            P::sometimes("a run is cancelled", |_, s| ended(s, RunStatus::Cancelled)),
-            P::sometimes("a run times out", |_, s| ended(s, RunStatus::TimedOut)),
-            P::sometimes("a run is interrupted", |_, s| ended(s, RunStatus::Interrupted)),
-            P::sometimes("a message waits", |_, s| law::runs(&s.log).iter().any(|run| !run.begun())),
-            P::sometimes("one that waited runs", |_, s| {
+            };
+            always ["UNCHANGED"] "an entry that does not fit is refused, and changes nothing" => |m, s| {
+                m.misfits(s).iter().all(|entry| {
+                    let mut after = s.user.clone();
+                    m.machine.evolve(&mut after, entry, &m.limits).is_err() && after == s.user
+                })
+            };
+            sometimes ["RUN-1", "RUN-2", "RUN-3", "RUN-5", "DEL-2"] "a run succeeds" =>
+                |_, s| ended(s, RunStatus::Succeeded);
+            sometimes ["RUN-5"] "a run fails" => |_, s| ended(s, RunStatus::Failed);
+            sometimes ["RUN-6"] "a run is cancelled" => |_, s| ended(s, RunStatus::Cancelled);
+            sometimes ["RUN-6"] "a run times out" => |_, s| ended(s, RunStatus::TimedOut);
+            sometimes ["RUN-6"] "a run is interrupted" => |_, s| ended(s, RunStatus::Interrupted);
+            sometimes ["RUN-7"] "a call closes as cancelled" => |_, s| closes(s, CallStatus::Cancelled);
+            sometimes ["RUN-8"] "a message waits" => |_, s| law::runs(&s.log).iter().any(|run| !run.begun());
+            sometimes ["RUN-6", "RUN-8"] "one that waited runs" => |_, s| {
                 law::runs(&s.log)
                     .iter()
                     .any(|run| run.events.len() > 2 && run.events[0].0.0 > run.accepted.0 + 1)
-            }),
-            P::sometimes("a client answers", |_, s| {
+            };
+            sometimes ["RUN-4", "RUN-11"] "a client answers" => |_, s| {
                 law::runs(&s.log).iter().any(|told| {
                     told.events.iter().any(|(.., event)| {
                         matches!(event, Event::ToolCompleted { call_id, result, .. }
                             if result.status == CallStatus::Ok && told.opened(call_id) == Some(By::Client))
                     })
                 })
-            }),
-            P::sometimes("a call closes as unknown", |_, s| {
-                any(
-                    s,
-                    |e| matches!(e, Event::ToolCompleted { result, .. } if result.status == CallStatus::Unknown),
-                )
-            }),
-            P::sometimes("a message is remembered by the journal alone", |_, s| {
+            };
+            sometimes ["RUN-9"] "a call closes as unknown" => |_, s| closes(s, CallStatus::Unknown);
+            sometimes ["RUN-10"] "a run fails for a violation" => |_, s| fails_for(s, RunErrorCode::Violation);
+            sometimes ["LIMIT"] "a run fails for a limit" => |_, s| fails_for(s, RunErrorCode::LimitReached);
+            sometimes ["LIMIT", "RUN-8"] "a message is refused for want of room" => |m, s| {
+                m.refuses_for_want_of_room(s)
+            };
+            sometimes ["DEL-5", "DEL-6", "RECOVERY"] "a message is remembered by the journal alone" => |_, s| {
                 law::runs(&s.log).iter().any(|told| s.user.recent(told.message_id).is_none())
-            }),
+            };
+            sometimes ["FOLD", "UNCHANGED", "ISO-3"] "one run is open while another is over" => |_, s| {
+                let told = law::runs(&s.log);
+                told.iter().any(|t| t.ended().is_some()) && told.iter().any(|t| t.ended().is_none())
+            };
         ]
     }
 }

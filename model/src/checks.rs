@@ -1,0 +1,100 @@
+//! A property of a model, with the rules that it stands for as data.
+//!
+//! Guarantee: the name of a check begins with its rules, so that a counterexample, stateright's explorer
+//! and the traceability table cite the same. What is no rule of the contract has a word of [`OWN_TERMS`].
+
+use stateright::{Expectation, Model, Property};
+
+/// What a check claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// In every state.
+    Always,
+    /// In some state: an `always` whose case never arises would say nothing.
+    Sometimes,
+    /// In the end, under a named fairness.
+    Liveness,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Always => "always",
+            Kind::Sometimes => "sometimes",
+            Kind::Liveness => "liveness",
+        }
+    }
+}
+
+/// One property of a model.
+pub struct Check<M: Model> {
+    pub rules: &'static [&'static str],
+    /// The rules, and what is claimed.
+    pub name: &'static str,
+    pub kind: Kind,
+    pub holds: fn(&M, &M::State) -> bool,
+}
+
+impl<M: Model> Check<M> {
+    pub fn always(
+        rules: &'static [&'static str],
+        name: &'static str,
+        holds: fn(&M, &M::State) -> bool,
+    ) -> Self {
+        Self { rules, name, kind: Kind::Always, holds }
+    }
+
+    pub fn sometimes(
+        rules: &'static [&'static str],
+        name: &'static str,
+        holds: fn(&M, &M::State) -> bool,
+    ) -> Self {
+        Self { rules, name, kind: Kind::Sometimes, holds }
+    }
+
+    /// As stateright's checker and its explorer take it.
+    ///
+    /// # Panics
+    /// If it is a claim of liveness: stateright's `eventually` is unsound, see [`crate::fair`].
+    pub fn property(self) -> Property<M> {
+        let expectation = match self.kind {
+            Kind::Always => Expectation::Always,
+            Kind::Sometimes => Expectation::Sometimes,
+            Kind::Liveness => panic!("{}: liveness is checked by `fair`", self.name),
+        };
+        Property { expectation, name: self.name, condition: self.holds }
+    }
+}
+
+/// A model that says what its checks stand for.
+pub trait Checked: Model + Sized {
+    /// As the tables name it.
+    const NAME: &'static str;
+
+    fn checks() -> Vec<Check<Self>>;
+
+    fn stateright_properties() -> Vec<Property<Self>> {
+        Self::checks().into_iter().map(Check::property).collect()
+    }
+}
+
+/// The checks of a model: `always` or `sometimes`, the rules, the claim, and what decides it.
+#[macro_export]
+macro_rules! checks {
+    ($model:ty; $($kind:ident [$first:literal $(, $rule:literal)*] $says:literal => $holds:expr;)+) => {
+        vec![$($crate::checks::Check::<$model>::$kind(
+            &[$first $(, $rule)*],
+            concat!($first, " ", $($rule, " ",)* $says),
+            $holds,
+        )),+]
+    };
+}
+
+/// What checks stand for that no rule of the contract says in so many words, and what each means.
+pub const OWN_TERMS: [(&str, &str); 5] = [
+    ("FOLD", "what is known is the fold of the log"),
+    ("RECOVERY", "recovery is the live state"),
+    ("UNCHANGED", "what is refused changes nothing"),
+    ("LIMIT", "what is over a limit is refused, and nothing else for it"),
+    ("FIT", "the environment offers only what the machine expects"),
+];

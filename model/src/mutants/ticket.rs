@@ -1,0 +1,120 @@
+//! Defects of tickets and of the store around them.
+
+use quintet::kernel::{
+    ids::{Timestamp, UserId},
+    ticket::{AnyTicket, Identity, Lifetime, Ticket, TicketInput, Unissuable, Unredeemable},
+};
+
+use super::{Hunted, suites};
+use crate::{models::ticket::TicketMachine, mutants};
+
+type Stepped = (AnyTicket, Result<Option<Identity>, Unredeemable>);
+
+fn identity(name: &str, expires_at: u64) -> Identity {
+    let user_id = UserId::parse(name).expect("a short name is valid");
+    Identity { user_id, expires_at: Timestamp(expires_at) }
+}
+
+macro_rules! defect {
+    ($name:ident { $($body:tt)* }) => {
+        #[derive(Debug)]
+        struct $name;
+        impl TicketMachine for $name { $($body)* }
+    };
+}
+
+defect!(LooksFirst {
+    fn looks_first(&self) -> bool {
+        true
+    }
+});
+
+defect!(LooksConsume {
+    fn step(&self, ticket: AnyTicket, input: TicketInput, at: Timestamp) -> Stepped {
+        match input {
+            // The endpoint that says whether a ticket is good redeems it.
+            TicketInput::Lapse => (ticket.step(TicketInput::Redeem, at).0, Ok(None)),
+            TicketInput::Redeem => ticket.step(input, at),
+        }
+    }
+});
+
+defect!(SpentTwice {
+    fn step(&self, ticket: AnyTicket, input: TicketInput, at: Timestamp) -> Stepped {
+        match (ticket.clone(), input, ticket.clone().step(input, at)) {
+            (AnyTicket::Redeemed(redeemed), TicketInput::Redeem, (after, Err(_))) => {
+                let credential = if redeemed.user_id().as_str() == "u1" { 2 } else { 9 };
+                (after, Ok(Some(identity(redeemed.user_id().as_str(), credential))))
+            }
+            (.., stepped) => stepped,
+        }
+    }
+});
+
+defect!(TimeStandsStill {
+    fn step(&self, ticket: AnyTicket, input: TicketInput, _: Timestamp) -> Stepped {
+        ticket.step(input, Timestamp(0))
+    }
+});
+
+defect!(NoLongestLife {
+    fn issue(
+        &self,
+        issuer: Identity,
+        ttl_ms: Option<u64>,
+        lifetime: Lifetime,
+        at: Timestamp,
+    ) -> Result<AnyTicket, Unissuable> {
+        Ticket::issue(issuer, ttl_ms, Lifetime { ttl_ms_max: u64::MAX, ..lifetime }, at).map(AnyTicket::Issued)
+    }
+});
+
+defect!(OutlivesItsIssuer {
+    fn issue(
+        &self,
+        issuer: Identity,
+        ttl_ms: Option<u64>,
+        lifetime: Lifetime,
+        at: Timestamp,
+    ) -> Result<AnyTicket, Unissuable> {
+        let issuer = Identity { expires_at: Timestamp(u64::MAX), ..issuer };
+        Ticket::issue(issuer, ttl_ms, lifetime, at).map(AnyTicket::Issued)
+    }
+});
+
+defect!(HashesTheUser {
+    fn step(&self, ticket: AnyTicket, input: TicketInput, at: Timestamp) -> Stepped {
+        let (ticket, yielded) = ticket.step(input, at);
+        // However many users there are, there is one number for them.
+        let one = |found: Identity| identity("u1", found.expires_at.0);
+        (ticket, yielded.map(|found| found.map(one)))
+    }
+});
+
+defect!(LetsStrangersIn {
+    fn fails_open(&self) -> Option<Identity> {
+        Some(identity("u1", 2))
+    }
+});
+
+#[rustfmt::skip]
+pub fn mutants() -> Vec<Hunted> {
+    mutants![
+        "looks-first-takes-later" ["AUTH-1"] Some("ticket spent twice"), "a ticket is read, and deleted by a second step",
+            "ticket: AUTH-1" => suites::ticket(&LooksFirst);
+        "spent-tickets-are-good" ["AUTH-1"] Some("ticket spent twice"), "a redeemed ticket yields its identity again",
+            "ticket: AUTH-1" => suites::ticket(&SpentTwice);
+        "a-look-consumes-it" ["AUTH-2"] Some("ticket spent twice"), "whoever asks whether a ticket is good consumes it",
+            "ticket: AUTH-2 only" => suites::ticket(&LooksConsume);
+        "tickets-never-expire" ["AUTH-2"] None, "the clock is not looked at",
+            "ticket: AUTH-2 it opens" => suites::ticket(&TimeStandsStill);
+        "no-longest-life" ["AUTH-2"] Some("limits that do not limit"), "a ticket lives as long as is asked for",
+            "ticket: AUTH-2 it opens" => suites::ticket(&NoLongestLife);
+        "outlives-its-issuer" ["AUTH-2", "AUTH-3"] None, "a ticket carries more time than its issuer has",
+            "ticket: AUTH-2 it carries" => suites::ticket(&OutlivesItsIssuer);
+        "user-id-from-a-hash" ["AUTH-2", "AUTH-5"] Some("identity fails open"), "two users are one, as after a hash modulo a number",
+            "ticket: AUTH-2 it carries" => suites::ticket(&HashesTheUser);
+        "strangers-get-in" ["AUTH-5"] Some("identity fails open"), "a ticket that was never issued lets its bearer in",
+            "ticket: AUTH-5" => suites::ticket(&LetsStrangersIn);
+    ]
+}
