@@ -3,5 +3,10 @@
 
 mod delivery;
 mod faults;
+mod isolation;
+mod machine;
+#[path = "../kernel/oracle.rs"]
+#[allow(dead_code, reason = "the kernel's tests use the rest")]
+mod oracle;
 mod puppets;
 mod runs;

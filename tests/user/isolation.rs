@@ -1,0 +1,214 @@
+//! ISO-1, ISO-2, ISO-3: users who choose the same ids for everything, and name each other's runs, in any
+//! interleaving. Each gets the answers, and the log, that it would have got alone, where what is
+//! another's does not exist.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use quintet::{
+    journal::memory::MemoryJournal,
+    kernel::{
+        entry::{Body, By, CallResult, Entry, ThoughtKind},
+        ids::{Offset, RunId, ThreadId},
+        json::Json,
+        user::OnBusy,
+    },
+    user::{agents::Assignment, factory::User},
+};
+use uuid::Uuid;
+
+use crate::puppets::{ALL, Node, call, close, log, message, open, succeed, thought};
+
+const USERS: [&str; 3] = ["ann", "ben", "cyd"];
+
+/// What one user does; every user names messages, threads and calls alike.
+#[derive(Clone, Debug)]
+enum Act {
+    Send {
+        message: u8,
+        thread: u8,
+        on_busy: OnBusy,
+    },
+    Cancel(Which),
+    Answer(Which, u8),
+    Fetch(Which),
+    Thread(u8),
+    /// The agent of the user's first run that is under way does something.
+    Step(Step),
+}
+
+/// A run that a client may name.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Own(u8),
+    /// Of the next user.
+    Foreign(u8),
+    Nobodys,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Think,
+    Open(u8, By),
+    Close(u8),
+    Succeed,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let which = || {
+        prop_oneof![
+            4 => (0..4u8).prop_map(Which::Own),
+            4 => (0..4u8).prop_map(Which::Foreign),
+            1 => Just(Which::Nobodys),
+        ]
+    };
+    let on_busy = prop_oneof![Just(OnBusy::Enqueue), Just(OnBusy::Reject), Just(OnBusy::Interrupt)];
+    let by = prop_oneof![Just(By::Agent), Just(By::Client)];
+    let step = prop_oneof![
+        3 => Just(Step::Think),
+        2 => (0..2u8, by).prop_map(|(id, by)| Step::Open(id, by)),
+        1 => (0..2u8).prop_map(Step::Close),
+        1 => Just(Step::Succeed),
+    ];
+    prop_oneof![
+        4 => (0..4u8, 0..2u8, on_busy)
+            .prop_map(|(message, thread, on_busy)| Act::Send { message, thread, on_busy }),
+        2 => which().prop_map(Act::Cancel),
+        3 => (which(), 0..2u8).prop_map(|(run, id)| Act::Answer(run, id)),
+        2 => which().prop_map(Act::Fetch),
+        1 => (0..3u8).prop_map(Act::Thread),
+        5 => step.prop_map(Act::Step),
+    ]
+}
+
+/// A process with some of the users, and what each of them was told.
+struct World {
+    node: Node,
+    users: Vec<(usize, User)>,
+    runs: [Vec<RunId>; 3],
+    at_work: [Vec<Assignment>; 3],
+    told: [Vec<String>; 3],
+}
+
+impl World {
+    fn of(users: &[usize]) -> Self {
+        let journal = Arc::new(MemoryJournal::default());
+        let node = Node::new(&journal);
+        let users = users.iter().map(|at| (*at, node.user(USERS[*at]))).collect();
+        Self { node, users, runs: Default::default(), at_work: Default::default(), told: Default::default() }
+    }
+
+    fn user(&self, at: usize) -> User {
+        self.users.iter().find(|(user, _)| *user == at).expect("one of this world's").1.clone()
+    }
+
+    fn pick(&self, at: usize, which: Which) -> RunId {
+        let runs = match which {
+            Which::Own(run) => self.runs[at].get(usize::from(run)),
+            Which::Foreign(run) => self.runs[(at + 1) % USERS.len()].get(usize::from(run)),
+            Which::Nobodys => None,
+        };
+        runs.copied().unwrap_or_else(|| RunId(Uuid::now_v7()))
+    }
+
+    async fn play(&mut self, at: usize, act: &Act) {
+        let user = self.user(at);
+        let told = match act {
+            Act::Send { message: number, thread, on_busy } => {
+                let mut message = message(&format!("m{number}"), &format!("t{thread}"));
+                message.on_busy = *on_busy;
+                let answer = user.send(message).await;
+                if let Ok(accepted) = &answer
+                    && !accepted.duplicate
+                {
+                    self.runs[at].push(accepted.receipt.run_id);
+                }
+                format!("{answer:?}")
+            }
+            Act::Cancel(which) => format!("{:?}", user.cancel(self.pick(at, *which)).await),
+            Act::Answer(which, id) => {
+                let (run_id, call_id) = (self.pick(at, *which), call(&format!("c{id}")));
+                format!("{:?}", user.answer(run_id, call_id, CallResult::ok(Json::null())).await)
+            }
+            Act::Fetch(which) => {
+                let run = user.run(self.pick(at, *which)).await.unwrap();
+                format!("{:?}", run.map(|run| (run.run_id, run.message_id, run.accepted, run.completed)))
+            }
+            Act::Thread(thread) => {
+                let thread_id = ThreadId::parse(&format!("t{thread}")).unwrap();
+                let entries = user.thread_entries(&thread_id, Offset::ZERO, ALL).await.unwrap();
+                format!("{:?}", entries.iter().map(|(offset, _)| offset).collect::<Vec<_>>())
+            }
+            Act::Step(step) => self.step(at, *step).await,
+        };
+        self.told[at].push(told);
+        // Whatever follows from it comes about before the next act, in every world alike.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        while let Ok(assignment) = self.node.stage.try_recv() {
+            let owner = self.runs.iter().position(|runs| runs.contains(&assignment.run_id));
+            self.at_work[owner.expect("ISO-4: every run is somebody's")].push(assignment);
+        }
+    }
+
+    async fn step(&mut self, at: usize, step: Step) -> String {
+        let Some(assignment) = self.at_work[at].first() else { return "nobody is at work".to_owned() };
+        let name = |id: u8| format!("c{id}");
+        let port = assignment.port.clone();
+        let taken = match step {
+            Step::Think => port.take(thought(ThoughtKind::Answer, "x")).await,
+            Step::Open(id, by) => port.take(open(&name(id), "tool", by)).await,
+            Step::Close(id) => port.take(close(&name(id))).await,
+            Step::Succeed => port.take(succeed()).await,
+        };
+        if taken.is_err() || matches!(step, Step::Succeed) {
+            self.at_work[at].remove(0);
+        }
+        format!("{taken:?}")
+    }
+
+    /// All that a user was told and can read, its runs named by their number.
+    async fn seen_by(&self, at: usize) -> Vec<String> {
+        let user = self.user(at);
+        let mut seen = self.told[at].clone();
+        for Entry { offset, thread_id, run_id, body, .. } in log(&user).await {
+            let body = match body {
+                // How long it took is the clock's.
+                Body::Event { seq, event } => format!("{seq:?} {:?}", crate::oracle::Letter::of(&event)),
+                message => format!("{message:?}"),
+            };
+            seen.push(format!("{offset} {thread_id} {run_id} {body}"));
+        }
+        for text in &mut seen {
+            for (number, run_id) in self.runs[at].iter().enumerate() {
+                *text = text.replace(&run_id.to_string(), &format!("run {number}"));
+            }
+        }
+        seen
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn iso_2_iso_3_each_user_sees_what_it_would_have_seen_alone(
+        acts in prop::collection::vec((0..USERS.len(), act()), 1..60)
+    ) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
+            let mut together = World::of(&[0, 1, 2]);
+            for (at, act) in &acts {
+                together.play(*at, act).await;
+            }
+            for at in 0..USERS.len() {
+                let mut alone = World::of(&[at]);
+                for (_, act) in acts.iter().filter(|(other, _)| *other == at) {
+                    alone.play(at, act).await;
+                }
+                assert_eq!(together.seen_by(at).await, alone.seen_by(at).await, "{}", USERS[at]);
+            }
+        });
+    }
+}
