@@ -218,6 +218,9 @@ fn changed_evidence(program: &mut Program<'_>) {
     }
     let mut changed = evidence.clone();
     for _ in 0..1 + program.below(3) {
+        if changed.is_empty() {
+            break;
+        }
         let at = (usize::from(program.byte()) << 8 | usize::from(program.byte())) % changed.len();
         match program.below(5) {
             0 => changed[at] ^= 1 << program.below(8),

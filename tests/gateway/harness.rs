@@ -192,6 +192,11 @@ impl Service {
         soon("a run", self.stage.recv()).await.expect("the service is there")
     }
 
+    /// A run that wants to be carried out and has said so.
+    pub fn launched_by_now(&mut self) -> Option<Assignment> {
+        self.stage.try_recv().ok()
+    }
+
     /// Carries the next run out: one thought, one answer, success.
     pub async fn answer(&mut self, text: &str) {
         let run = self.launched().await;

@@ -15,6 +15,7 @@ mod frames;
 mod handshake;
 mod harness;
 mod http;
+mod isolation;
 mod operations;
 mod routes;
 mod turned_away;
