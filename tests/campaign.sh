@@ -4,7 +4,9 @@
 #   bash tests/campaign.sh
 #
 # QUINTET_CAMPAIGN_KILLS=N changes how often the service is killed (default 500), QUINTET_CAMPAIGN_STRIKES=N
-# how often its disk fails, it is killed or its power is cut (default 500).
+# how often its disk fails, it is killed or its power is cut (default 500), QUINTET_CAMPAIGN_SCHEDULES=N how
+# many times as many random schedules are tried as in CI (default 200), QUINTET_CAMPAIGN_FUZZ_SECONDS=N how
+# long each fuzz target runs (default 720).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +23,11 @@ cargo test --locked --release -p quintet-model -- --include-ignored
 
 step "properties, many cases"
 PROPTEST_CASES=20000 cargo test --locked --release --test kernel --lib
+PROPTEST_CASES=2000 cargo test --locked --release --test user -- machine isolation
+PROPTEST_CASES=200 cargo test --locked --release --test gateway -- isolation
+
+step "fuzzing, an hour"
+bash fuzz/run.sh
 
 step "kills, and what the service did meanwhile, against its specification"
 traces=$(mktemp -d)
@@ -36,3 +43,7 @@ QUINTET_CAMPAIGN_STRIKES="${QUINTET_CAMPAIGN_STRIKES:-500}" \
 step "a reader that is a million events and a gigabyte behind"
 QUINTET_CAMPAIGN_EVENTS=1000000 QUINTET_CAMPAIGN_EVENT_BYTES=900 \
   cargo test --locked --release --test crash readers -- --nocapture --test-threads=1
+
+step "mutants of the kernel"
+cargo mutants --version >/dev/null 2>&1 || cargo install cargo-mutants --locked
+cargo mutants -p quintet-kernel

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
+    cases::cases,
     harness::{Client, Service},
     http::Answer,
 };
@@ -214,7 +215,7 @@ async fn asks(port: &RunPort) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn iso_3_what_is_anothers_looks_like_what_is_not(

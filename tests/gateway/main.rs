@@ -5,6 +5,8 @@
 //! does not come within [`harness::PATIENCE`] is a failure.
 
 mod bodies;
+#[path = "../cases/mod.rs"]
+mod cases;
 mod conformance;
 mod contract;
 mod delivery;

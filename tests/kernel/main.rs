@@ -7,6 +7,8 @@
 //! - [`policies`]: the user machine rule by rule, in examples one can read
 
 mod account;
+#[path = "../cases/mod.rs"]
+mod cases;
 mod make;
 mod oracle;
 mod policies;

@@ -12,6 +12,7 @@ use quintet::kernel::{
 
 use crate::{
     account::{Account, Attempt, LIMITS},
+    cases::cases,
     make::{answer, call, call_id, error, failed, succeed},
     oracle::{self, Told},
 };
@@ -49,7 +50,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(cases(400))]
 
     /// RUN-1 … RUN-8, RUN-10, DEL-6, and recovery, under whatever is asked.
     #[test]

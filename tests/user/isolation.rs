@@ -17,7 +17,10 @@ use quintet::{
 };
 use uuid::Uuid;
 
-use crate::puppets::{ALL, Node, call, close, log, message, open, succeed, thought};
+use crate::{
+    cases::cases,
+    puppets::{ALL, Node, call, close, log, message, open, succeed, thought},
+};
 
 const USERS: [&str; 3] = ["ann", "ben", "cyd"];
 
@@ -190,7 +193,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn iso_2_iso_3_each_user_sees_what_it_would_have_seen_alone(
@@ -202,12 +205,12 @@ proptest! {
             for (at, act) in &acts {
                 together.play(*at, act).await;
             }
-            for at in 0..USERS.len() {
+            for (at, name) in USERS.iter().enumerate() {
                 let mut alone = World::of(&[at]);
                 for (_, act) in acts.iter().filter(|(other, _)| *other == at) {
                     alone.play(at, act).await;
                 }
-                assert_eq!(together.seen_by(at).await, alone.seen_by(at).await, "{}", USERS[at]);
+                assert_eq!(together.seen_by(at).await, alone.seen_by(at).await, "{name}");
             }
         });
     }

@@ -26,6 +26,7 @@ use quintet::{
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
+    cases::cases,
     oracle,
     puppets::{Node, call, close, decode, log, message, open, succeed, thought},
 };
@@ -304,7 +305,7 @@ impl StateMachineTest for Shell {
 const SOME: quintet::journal::ReadLimit = quintet::journal::ReadLimit { entries_max: 3, bytes_max: 1 << 20 };
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(60))]
 
     /// RUN-6, DEL-2, DEL-5, DEL-6, DEL-7 and ISO-5, whatever happens.
     #[test]

@@ -2,6 +2,8 @@
 
 #[path = "../../../tests/kernel/account.rs"]
 mod account;
+#[path = "../../../tests/cases/mod.rs"]
+mod cases;
 #[path = "../../../tests/kernel/make.rs"]
 mod make;
 #[path = "../../../tests/kernel/oracle.rs"]

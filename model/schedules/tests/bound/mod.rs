@@ -1,7 +1,12 @@
 //! How far loom looks.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 /// Explores `model` with three preemptions, which finds every known bug here; `LOOM_MAX_PREEMPTIONS=N`
-/// sets another bound, and 0 none.
+/// sets another bound, and 0 none. Says how many schedules there were.
 pub fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound =
@@ -10,7 +15,13 @@ pub fn check(model: impl Fn() + Sync + Send + 'static) {
             Some(bound) => Some(bound),
             None => Some(3),
         };
-    builder.check(model);
+    let played = Arc::new(AtomicUsize::new(0));
+    let counted = played.clone();
+    builder.check(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        model();
+    });
+    println!("{} schedules", played.load(Ordering::Relaxed));
 }
 
 /// A deadlock under loom ends the process: the twin that has one is played by another.
