@@ -12,8 +12,9 @@ cd "$(dirname "$0")/.."
 
 step() { printf '\n== %s\n' "$1"; }
 
-step "every schedule, without a bound on preemptions"
-LOOM_MAX_PREEMPTIONS=0 cargo test --locked --release -p quintet-schedules
+step "every schedule, without a bound on preemptions; of two scenes, with more than in CI"
+LOOM_MAX_PREEMPTIONS=0 cargo test --locked --release -p quintet-schedules --test registry --test tail --test tickets
+LOOM_MAX_PREEMPTIONS=4 cargo test --locked --release -p quintet-schedules --test drain --test signal
 
 step "random schedules of the hub"
 QUINTET_CAMPAIGN_SCHEDULES="${QUINTET_CAMPAIGN_SCHEDULES:-200}" cargo test --locked --release -p quintet-hub
