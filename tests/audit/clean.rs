@@ -8,7 +8,7 @@ use quintet::{
         sqlite::{SqliteJournal, SqliteOptions},
     },
     kernel::{
-        entry::{By, Call, CallResult, CallStatus, RunError, RunErrorCode, Thought, ThoughtKind},
+        entry::{By, Call, CallResult, CallStatus, RunError, RunErrorCode, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, CallId, Timestamp, ToolName},
         json::Json,
         limits::Limits,
@@ -150,6 +150,24 @@ async fn a_journal_that_a_dead_process_left_is_read_with_what_it_had_not_yet_mov
     }
     let report = clean(&left);
     assert_eq!((report.users, report.entries, report.runs), (1, 50, 10));
+}
+
+/// A run that is cancelled while it waits starts and ends at once, past those that wait before it.
+#[tokio::test]
+async fn run_8_one_that_never_acts_is_clean_beside_a_run_whose_beginning_is_gone() {
+    let folder = TempDir::new().unwrap();
+    let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+    let mut scribe = Scribe::new("ann");
+    let log = journal.log(&scribe.user_id);
+    scribe.message(1, "t", "m1").started(1, "m1").think(1, "a").append(&log).await;
+    scribe.message(2, "t", "m2").message(3, "t", "m3").append(&log).await;
+    scribe.started(3, "m3").completed(3, RunStatus::Cancelled).append(&log).await;
+    scribe.think(1, "b").succeeded(1, "ab").append(&log).await;
+    scribe.started(2, "m2").completed(2, RunStatus::Cancelled).append(&log).await;
+    let retention = Retention { age_ms_max: None, user_entries_max: Some(8) };
+    assert_eq!(journal.trim(retention, Timestamp(0)).await.unwrap().entries, 3);
+    drop((log, journal));
+    assert_eq!(clean(&folder).entries, 8);
 }
 
 #[tokio::test]
