@@ -88,6 +88,15 @@ impl Scene {
         self.finish(book, client).await;
     }
 
+    /// A run of ann's that writes so many times 60,000 bytes.
+    pub async fn run_long(&self, message_id: &str, thoughts: u64, client: &mut Client) {
+        let wish = Wish::long(message_id, thoughts, 60_000);
+        let frame = wish.frame();
+        self.ann.borrow_mut().sends(wish);
+        client.send(&frame).await.unwrap();
+        self.finish(&self.ann, client).await;
+    }
+
     /// Sends again what has no answer, and reads until nothing is open.
     pub async fn finish(&self, book: &SharedBook, client: &mut Client) {
         self.send_again(book, client).await;
