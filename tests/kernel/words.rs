@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use proptest::prelude::*;
 use quintet::kernel::{
-    entry::{By, CallStatus, Event, RunErrorCode},
+    entry::{By, CallStatus, Event, RunErrorCode, Thought},
     ids::Seq,
     run::{
         AfterClose, AnyRun, Breach, CallReopened, Closer, Completed, Cut, Ending, ExecutingTools, Run,
@@ -320,3 +320,14 @@ proptest! {
 
 /// Legal words of up to six steps: a walk that is cut short shows.
 const WORDS_OF_SIX: usize = 2046;
+
+#[test]
+fn the_answer_of_a_run_is_its_deltas_since_the_last_reset() {
+    let (run, _) = Run::start(message_id(1), AT);
+    assert_eq!(run.answer(), "");
+    let (run, _) = run.think(answer("ab"));
+    let (run, _) = run.think(answer("c"));
+    assert_eq!(run.answer(), "abc");
+    let (run, _) = run.think(Thought { reset: true, ..answer("d") });
+    assert_eq!(run.answer(), "d");
+}
