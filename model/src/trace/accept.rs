@@ -1,12 +1,13 @@
 //! One trace, from its first record to its last.
 
-use quintet::witness::record::{Record, TracedLimits};
+use quintet::witness::record::{Outcome, Record, TracedLimits};
 
 use super::{
     Account, Refused,
+    delivery::Deliveries,
     links::Links,
     logs::Logs,
-    narrow::{self, Checked},
+    narrow::{self, Checked, Slices},
     read::{self, Process},
     replay, slice,
     tickets::Tickets,
@@ -15,32 +16,48 @@ use super::{
 /// Accepts a trace, or names the first record that no behaviour allows. `checked`: slices that the
 /// specifications have accepted before.
 pub fn accept(text: &str, checked: &mut Checked) -> Result<Account, Refused> {
-    let (logs, mut account) = wide(text)?;
-    for slices in slice::all(&logs) {
+    let Wide { logs, deliveries, tickets, mut account } = wide(text)?;
+    let mut all = slice::all(&logs);
+    if checked.asks_for_deliveries() {
+        all.extend([deliveries.slices(), tickets]);
+    }
+    for slices in all {
         account.narrow.push(narrow::check(slices, checked)?);
     }
     Ok(account)
 }
 
+/// What the wide pass has seen.
+#[derive(Debug)]
+pub struct Wide {
+    pub logs: Logs,
+    pub deliveries: Deliveries,
+    pub tickets: Slices,
+    pub account: Account,
+}
+
 /// The wide pass: every record, by the kernel itself.
-pub fn wide(text: &str) -> Result<(Logs, Account), Refused> {
+pub fn wide(text: &str) -> Result<Wide, Refused> {
     let processes = read::read(text)?;
-    let mut account = Account { processes: processes.len(), ..Account::default() };
-    let mut logs = Logs::default();
+    let account = Account { processes: processes.len(), ..Account::default() };
+    let (logs, deliveries, tickets) = (Logs::default(), Deliveries::default(), Slices::new("Ticket"));
+    let mut wide = Wide { logs, deliveries, tickets, account };
     let mut epoch = None;
     for process in &processes {
         if epoch.replace(process.start.epoch).is_some_and(|before| before != process.start.epoch) {
             // Another journal: nothing of the one before is true of it.
-            logs = Logs::default();
+            wide.logs = Logs::default();
         }
-        one(process, &mut logs, &mut account)?;
-        logs.restart();
+        one(process, &mut wide)?;
+        wide.logs.restart();
+        wide.deliveries.cut();
     }
-    account.users = logs.users().count();
-    Ok((logs, account))
+    wide.account.users = wide.logs.users().count();
+    Ok(wide)
 }
 
-fn one(process: &Process, logs: &mut Logs, account: &mut Account) -> Result<(), Refused> {
+fn one(process: &Process, wide: &mut Wide) -> Result<(), Refused> {
+    let Wide { logs, deliveries, tickets: slices, account } = wide;
     let traced: &TracedLimits = &process.start.limits;
     let limits = replay::limits(traced);
     let mut links = Links::new(process.start.connection);
@@ -51,18 +68,43 @@ fn one(process: &Process, logs: &mut Logs, account: &mut Account) -> Result<(), 
         let line = *line;
         match record {
             Record::Start(_) => {}
-            Record::Recovered(recovered) => logs.recovered(line, recovered, &limits, account)?,
-            Record::Unlearnt { user, head } => logs.unlearnt(user, *head),
-            Record::Head { user, head } => logs.head(user, *head),
-            Record::Append(append) => logs.append(line, append, &limits, account)?,
+            Record::Recovered(recovered) => {
+                logs.recovered(line, recovered, &limits, account)?;
+                deliveries.recovered(&recovered.user, recovered.head);
+            }
+            Record::Unlearnt { user, head } => {
+                logs.unlearnt(user, *head);
+                deliveries.spoilt(user);
+            }
+            Record::Head { user, head } => {
+                logs.head(user, *head);
+                deliveries.head(line, user, *head);
+            }
+            Record::Append(append) => {
+                logs.append(line, append, &limits, account)?;
+                match append.outcome {
+                    Outcome::Appended => deliveries.appended(line, &append.user, &append.entries),
+                    Outcome::Nothing => {}
+                    Outcome::Refused | Outcome::Unknown | Outcome::Forgotten => {
+                        deliveries.spoilt(&append.user)
+                    }
+                }
+            }
             Record::Accepted { connection, identity, effects } => {
                 links.accepted(line, *connection, identity.as_ref(), effects, account)?;
             }
             Record::Step { connection, input, rejected, effects } => {
                 links.step(line, *connection, input, *rejected, effects, logs, account)?;
+                deliveries.stepped(line, *connection, input, links.user(*connection));
             }
-            Record::Sent { connection, frame } => links.sent(line, *connection, frame, logs, account)?,
-            Record::Closed { connection, code } => links.closed(line, *connection, *code, account)?,
+            Record::Sent { connection, frame } => {
+                links.sent(line, *connection, frame, logs, account)?;
+                deliveries.sent(line, *connection, frame);
+            }
+            Record::Closed { connection, code } => {
+                links.closed(line, *connection, *code, account)?;
+                deliveries.closed(line, *connection);
+            }
             Record::Ticket { ticket, at, what } => tickets.record(line, ticket, *at, what, account)?,
             Record::TicketsVoid => tickets.void(),
             Record::Drain { .. } => {}
@@ -72,8 +114,10 @@ fn one(process: &Process, logs: &mut Logs, account: &mut Account) -> Result<(), 
                 logs.hole();
                 links.hole();
                 tickets.hole();
+                deliveries.cut();
             }
         }
     }
+    tickets.slices(slices);
     tickets.end(killed)
 }

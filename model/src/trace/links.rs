@@ -78,6 +78,11 @@ impl Links {
         Ok(())
     }
 
+    /// Whose connection it is, once that is known.
+    pub fn user(&self, connection: ConnectionId) -> Option<&UserId> {
+        self.open.get(&connection).and_then(|link| link.user.as_ref())
+    }
+
     /// The connection of a record; `None` if it may have been accepted where records are lost.
     fn link(
         &mut self,

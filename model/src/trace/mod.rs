@@ -11,10 +11,11 @@
 //!
 //! - [`read`]: lines into processes; [`logs`], [`links`], [`tickets`]: the wide pass
 //! - [`replay`]: recorded commands and entries as the kernel has them
-//! - [`slice`], [`narrow`]: what is small enough for the specifications, and their answer
+//! - [`slice`], [`delivery`], [`narrow`]: what is small enough for the specifications, and their answer
 //! - [`accept`]: all of it, for one file; [`spoil`]: wrong records, to see each refused
 
 pub mod accept;
+pub mod delivery;
 pub mod links;
 pub mod logs;
 pub mod narrow;

@@ -39,7 +39,18 @@ impl Slices {
 
 /// Slices that their specification has accepted.
 #[derive(Debug, Default)]
-pub struct Checked(HashSet<(&'static str, String, String)>);
+pub struct Checked(HashSet<(&'static str, String, String)>, bool);
+
+impl Checked {
+    /// `Delivery.tla` and `Ticket.tla` are asked, too.
+    pub fn with_deliveries() -> Self {
+        Self(HashSet::new(), true)
+    }
+
+    pub fn asks_for_deliveries(&self) -> bool {
+        self.1
+    }
+}
 
 /// Every distinct slice once; the first that is not accepted, at the record that no behaviour allows.
 pub fn check(slices: Slices, checked: &mut Checked) -> Result<Narrow, Refused> {

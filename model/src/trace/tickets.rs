@@ -13,7 +13,10 @@ use quintet::{
     witness::record::TicketDid,
 };
 
-use super::{Account, Refused};
+use super::{
+    Account, Refused,
+    narrow::{Slice, Slices},
+};
 
 /// The tickets of one process.
 #[derive(Debug, Default)]
@@ -29,7 +32,83 @@ struct Known {
     expires_at: Timestamp,
     /// A redemption found nothing while this was still there to be had: somebody else must have it.
     lost_a_race: Option<usize>,
+    /// What is seen of it, for `Ticket.tla`.
+    seen: Vec<(usize, Timestamp, Did)>,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Did {
+    Issued,
+    Redeemed,
+    RefusedExpired,
+    RefusedUnknown,
+}
+
+impl Known {
+    /// None if the clock was set back in between, or a loser was heard of before its winner.
+    fn slice(&self) -> Option<Slice> {
+        if self.seen.len() > STEPS_MAX || !self.seen.is_sorted_by_key(|(_, at, _)| *at) {
+            return None;
+        }
+        let gone = |before: usize| {
+            self.seen[..before].iter().any(|(.., did)| *did != Did::Issued && *did != Did::RefusedUnknown)
+        };
+        let early = |(i, (_, at, did)): (usize, &(usize, Timestamp, Did))| {
+            *did == Did::RefusedUnknown && *at < self.expires_at && !gone(i)
+        };
+        if self.seen.iter().enumerate().any(early) {
+            return None;
+        }
+        let mut moments: Vec<Timestamp> = self.seen.iter().map(|(_, at, _)| *at).collect();
+        moments.push(self.expires_at);
+        moments.sort_unstable();
+        moments.dedup();
+        let small = |at: Timestamp| moments.binary_search(&at).expect("every moment is in the list");
+        let (mut steps, mut opened, mut lines) = (Vec::new(), 0, Vec::new());
+        let mut bounds = Vec::new();
+        for (line, at, did) in &self.seen {
+            let is = match did {
+                Did::Issued => "ticket[1].is = \"issued\"".to_owned(),
+                Did::Redeemed => {
+                    opened += 1;
+                    "ticket[1].is = \"redeemed\"".to_owned()
+                }
+                Did::RefusedExpired => "ticket[1].is = \"expired\"".to_owned(),
+                Did::RefusedUnknown => "ticket[1].is # \"issued\"".to_owned(),
+            };
+            let number = steps.len() + 1;
+            steps.push(format!(
+                "(l = {number} /\\ now = {} /\\ {is} /\\ ticket[1].opened = {opened})",
+                small(*at)
+            ));
+            bounds.push(opened.to_string());
+            lines.push(*line);
+        }
+        let ttl = small(self.expires_at) - small(self.seen[0].1);
+        let module = format!(
+            "---- MODULE Trace ----\nEXTENDS Ticket\nVARIABLE l\nSteps == {}\nOpened == << {} >>\n\
+             Seen == \\/ {}\n\
+             Hidden == /\\ l <= Steps /\\ Next\n\
+             \x20         /\\ ticket'[1].opened <= Opened[l] /\\ ticket'[1].ttl \\in {{0, {ttl}}}\n\
+             \x20         /\\ UNCHANGED l\n\
+             Observed == l <= Steps /\\ Seen /\\ l' = l + 1 /\\ UNCHANGED <<now, ticket, seat>>\n\
+             TraceInit == Init /\\ l = 1\nTraceNext == Hidden \\/ Observed\n\
+             TraceSpec == TraceInit /\\ [][TraceNext]_<<vars, l>>\nNotAccepted == l <= Steps\n====\n",
+            steps.len(),
+            bounds.join(", "),
+            steps.join("\n        \\/ "),
+        );
+        let config = format!(
+            "SPECIFICATION TraceSpec\nCONSTANTS\n  Tickets = {{1}}\n  Seats = {{1, 2}}\n  TtlMax = {ttl}\n  \
+             TimeMax = {}\n  CredentialEnds = <<99>>\nINVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
+            moments.len()
+        );
+        Some(Slice { module, config, lines })
+    }
+}
+
+/// Steps of one slice.
+const STEPS_MAX: usize = 6;
 
 /// The longest life of a ticket that the contract allows.
 const TTL_MS_MAX: u64 = 300_000;
@@ -63,8 +142,13 @@ impl Tickets {
                 Ok(issued) if issued.expires_at() == *expires_at => AnyTicket::Issued(issued),
                 Ok(_) | Err(_) => return refused("a ticket is issued for longer than it may live"),
             };
-            let known =
-                Known { ticket: issued, user: user.clone(), expires_at: *expires_at, lost_a_race: None };
+            let known = Known {
+                ticket: issued,
+                user: user.clone(),
+                expires_at: *expires_at,
+                lost_a_race: None,
+                seen: vec![(line, at, Did::Issued)],
+            };
             return match self.known.insert(ticket.to_owned(), known) {
                 None => Ok(()),
                 Some(_) => refused("a ticket is issued twice"),
@@ -80,6 +164,13 @@ impl Tickets {
                 _ => refused("a ticket that was never issued is good"),
             };
         };
+        let did = match what {
+            TicketDid::Issued { .. } => Did::Issued,
+            TicketDid::Redeemed { .. } => Did::Redeemed,
+            TicketDid::RefusedUnknown => Did::RefusedUnknown,
+            TicketDid::RefusedExpired => Did::RefusedExpired,
+        };
+        known.seen.push((line, at, did));
         let (stepped, redeemed) = known.ticket.clone().step(TicketInput::Redeem, at);
         match (what, redeemed) {
             (TicketDid::Redeemed { user }, Ok(Some(identity))) if *user == known.user => {
@@ -102,6 +193,13 @@ impl Tickets {
             }
             (TicketDid::Issued { .. }, _) => Ok(()),
         }
+    }
+
+    /// Each ticket as `Ticket.tla` has it, its moments counted: no step looks at how far apart they are.
+    pub fn slices(&self, slices: &mut Slices) {
+        let mut known: Vec<&Known> = self.known.values().collect();
+        known.sort_by_key(|known| known.seen.first().map(|(line, ..)| *line));
+        known.into_iter().for_each(|known| slices.add(known.slice()));
     }
 
     /// Every race that was lost has been won by somebody; `killed`: unless its record went with the process.
