@@ -238,6 +238,8 @@ impl Log for WatchedLog {
 
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         let recovery = self.log.recovery(recent_max).await?;
+        // This much the journal has said, whatever becomes of the rest.
+        self.watched.durable.fetch_max(recovery.head.0, Ordering::AcqRel);
         if let Err(error) = self.learn(&recovery).await {
             // The hub may have better luck: its log is not judged before it learns it anew.
             tracing::warn!(%error, "what is open in a log cannot be learnt by who watches it");
