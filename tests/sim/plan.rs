@@ -154,6 +154,8 @@ fn settings(rng: &mut StdRng) -> Settings {
     Settings {
         allow_origin: vec!["https://chat.example.org".to_owned()],
         extra_agents: vec!["rehearsal".to_owned()],
+        // The service watches itself as well, by its own rules.
+        conformance: true,
         gateway,
         deadlines,
         tail,

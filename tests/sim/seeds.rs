@@ -57,6 +57,9 @@ fn seeds_lose_nothing_whatever_goes_wrong() {
         panic!("{} seeds failed\n{}", failed.len(), shown.join("\n\n"));
     }
     let counted = quintet::ops::metrics::recorder().unwrap().render();
+    for line in counted.lines().filter(|line| line.starts_with("quintet_conformance_violations_total")) {
+        assert!(line.ends_with(" 0"), "the service found fault with itself, and nobody else did: {line}");
+    }
     let rejected = counted.lines().find(|line| line.starts_with("quintet_connection_rejections_total"));
     assert_eq!(rejected, None, "a connection's machine was asked for what it does not know");
     if count >= 100 {
