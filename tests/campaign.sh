@@ -7,6 +7,8 @@
 # how often its disk fails, it is killed or its power is cut (default 500), QUINTET_CAMPAIGN_SCHEDULES=N how
 # many times as many random schedules are tried as in CI (default 200), QUINTET_CAMPAIGN_FUZZ_SECONDS=N how
 # long each fuzz target runs (default 720).
+# QUINTET_CAMPAIGN_SEEDS=N changes how many seeds the simulated network plays (default 5000), from
+# QUINTET_SIM_SEED on (default 1).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,3 +50,6 @@ QUINTET_CAMPAIGN_EVENTS=1000000 QUINTET_CAMPAIGN_EVENT_BYTES=900 \
 step "mutants of the kernel"
 cargo mutants --version >/dev/null 2>&1 || cargo install cargo-mutants --locked
 cargo mutants -p quintet-kernel
+
+step "seeds of the simulated network"
+QUINTET_SIM_SEEDS="${QUINTET_CAMPAIGN_SEEDS:-5000}" cargo test --locked --release --test sim seeds -- --nocapture
