@@ -218,7 +218,7 @@ fn write_if_other(path: &Path, wanted: &[u8]) -> io::Result<()> {
 }
 
 const BUILD_TIME_MAX: Duration = Duration::from_secs(1800);
-const TEST_TIME_MAX: Duration = Duration::from_secs(300);
+const TEST_TIME_MAX: Duration = Duration::from_secs(900);
 /// Time after which a test counts as one that waits for ever; without the defect it takes a moment.
 const HANG_TIME: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
