@@ -15,7 +15,12 @@ use std::{
 use quintet::kernel::rules::Rule;
 use regex::Regex;
 
-use crate::planted;
+use crate::{
+    catalogue,
+    checks::Kind,
+    mutants::{self, CLASSES},
+    planted,
+};
 
 /// What a place does for a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +64,6 @@ impl Column {
 pub const BEYOND: &[(&str, Column, &str)] = &[
     ("RUN-9", Column::Audit, "a journal shows that a call was recorded, not when its tool acted"),
     ("RUN-10", Column::Audit, "an illegal step never reaches a journal; that the run failed is RUN-5"),
-    ("RUN-11", Column::Audit, "a refused answer leaves no trace in a journal; a closed call is RUN-4"),
     ("DEL-1", Column::Audit, "a journal does not show what was sent"),
     ("DEL-3", Column::Audit, "a journal does not show what was sent"),
     ("DEL-4", Column::Audit, "a journal does not show who read it"),
@@ -82,6 +86,7 @@ pub const BEYOND: &[(&str, Column, &str)] = &[
     ("AUTH-5", Column::Audit, "credentials are not in a journal"),
     ("ISO-4", Column::Model, "a property of types: programs that break it do not compile"),
     ("ISO-6", Column::Model, "a property of time: who waits how long is not a state"),
+    ("CONN-5", Column::Model, "a property of time: the machine only hears that a timer has run out"),
     ("AUTH-4", Column::Model, "an origin is looked at before there is a machine"),
     ("ISO-1", Column::Specification, BY_ONE_USER),
     ("ISO-2", Column::Specification, BY_ONE_USER),
@@ -118,7 +123,10 @@ pub struct Place {
 
 /// Every rule with what stands for it.
 #[derive(Debug, Default)]
-pub struct Table(BTreeMap<(String, Column), BTreeSet<Place>>);
+pub struct Table {
+    places: BTreeMap<(String, Column), BTreeSet<Place>>,
+    classes: Vec<(&'static str, Vec<String>)>,
+}
 
 static ID: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(RUN|DEL|ISO|CONN|AUTH)-(\d+)\b"));
 static RANGE: LazyLock<Regex> =
@@ -163,11 +171,11 @@ impl Table {
     /// Adds what names its rules as data.
     pub fn add(&mut self, rule: &str, column: Column, path: &str, what: &str) {
         let place = Place { path: path.to_owned(), what: what.to_owned() };
-        self.0.entry((rule.to_owned(), column)).or_default().insert(place);
+        self.places.entry((rule.to_owned(), column)).or_default().insert(place);
     }
 
     pub fn places(&self, rule: Rule, column: Column) -> impl Iterator<Item = &Place> {
-        self.0.get(&(rule.id.to_owned(), column)).into_iter().flatten()
+        self.places.get(&(rule.id.to_owned(), column)).into_iter().flatten()
     }
 
     /// Rules for which nothing stands in a column, and nothing says why.
@@ -185,6 +193,9 @@ impl Table {
                     _ => {}
                 }
             }
+        }
+        for (class, _) in self.classes.iter().filter(|(_, own)| own.is_empty()) {
+            gaps.push(format!("the class {class:?} has no mutant"));
         }
         gaps
     }
@@ -269,6 +280,12 @@ impl Table {
             }
             text.push('\n');
         }
+        text.push_str(CLASSES_HEAD);
+        for (class, own) in &self.classes {
+            let own: Vec<String> = own.iter().map(|name| format!("`{name}`")).collect();
+            text.push_str(&format!("| {class} | {} |\n", own.join(", ")));
+        }
+        text.push_str("\n## The rules\n");
         for rule in Rule::ALL {
             text.push_str(&format!("\n### {rule}\n\n{}\n\n", rule.text));
             for column in Column::ALL {
@@ -303,13 +320,42 @@ impl Table {
 /// All that stands for the rules in the project at `root`.
 pub fn whole(root: &Path) -> io::Result<Table> {
     let mut table = Table::of_tree(root)?;
-    for defect in planted::all() {
-        for rule in &defect.rules {
-            table.add(rule, Column::Mutant, "model/planted.toml", &defect.name);
+    for property in catalogue::properties().into_iter().filter(|property| property.kind != Kind::Sometimes) {
+        let path = format!("model/src/models/{}.rs", property.model);
+        table.add(property.rule, Column::Model, &path, &property.name);
+    }
+    for property in catalogue::spec_properties()? {
+        let path = format!("model/{}.tla", property.module);
+        table.add(&property.rule, Column::Specification, &path, &property.name);
+    }
+    for hunted in mutants::all() {
+        for rule in hunted.mutant.rules {
+            table.add(rule, Column::Mutant, MUTANTS, hunted.mutant.id);
         }
     }
+    for defect in planted::all() {
+        for rule in &defect.rules {
+            table.add(rule, Column::Mutant, PLANTED, &defect.name);
+        }
+    }
+    table.classes = classes();
     Ok(table)
 }
+
+/// The classes of the predecessor's defects, each with the mutants and planted defects that belong to it.
+fn classes() -> Vec<(&'static str, Vec<String>)> {
+    let (hunted, planted) = (mutants::all(), planted::all());
+    let of = |class: &&'static str| {
+        let hunted = hunted.iter().map(|hunted| (hunted.mutant.class, hunted.mutant.id.to_owned()));
+        let planted = planted.iter().map(|defect| (defect.class.as_deref(), defect.name.clone()));
+        let own = hunted.chain(planted).filter(|(of, _)| *of == Some(*class)).map(|(_, name)| name);
+        (*class, own.collect())
+    };
+    CLASSES.iter().map(of).collect()
+}
+
+const MUTANTS: &str = "model/src/mutants/mod.rs";
+const PLANTED: &str = "model/planted.toml";
 
 fn reason(rule: Rule, column: Column) -> Option<&'static str> {
     let mut reasons = BEYOND.iter();
@@ -423,6 +469,17 @@ same test without `UPDATE_DOCS`, which fails for a rule that has nothing in a co
 A place is found by the rule's id in a comment or in a test's name; properties and mutants name their rules as
 data. A dash is explained in the rule's own section.
 
+";
+
+const CLASSES_HEAD: &str = "
+## The predecessor's defects
+
+Each class of defects that made this project necessary, and the small defects of that class that the checks
+catch: mutants of the machines (`cargo run -p quintet-model --bin mutants`), and defects planted in the shipped
+source (`cargo run -p quintet-model --bin planted`).
+
+| class | mutants |
+|---|---|
 ";
 
 #[cfg(test)]
