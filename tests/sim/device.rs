@@ -112,8 +112,23 @@ impl Device {
         Self { house: house.clone(), book, name, rng, phase, resets, told: BTreeSet::new(), sends_at_ms: 0 }
     }
 
-    /// Lives until everything that its user began has come to its end, and reads it all once more.
+    /// Lives until everything that its user began has come to its end, and reads it all once more: a message
+    /// that was refused on one way may have been accepted on another, and only the log says so.
     pub async fn live(mut self) {
+        loop {
+            self.attend().await;
+            while let Err(ended) = self.reread().await {
+                self.note(&ended);
+                tokio::time::sleep(Duration::from_millis(BACKOFF_MS_MAX)).await;
+            }
+            if self.is_done() {
+                return;
+            }
+        }
+    }
+
+    /// Connects, again and again, until nothing is open.
+    async fn attend(&mut self) {
         while !self.is_done() {
             let mut resets = self.resets.clone();
             let over = tokio::select! {
@@ -131,10 +146,6 @@ impl Device {
             // A client comes back after a short random delay.
             let pause = self.rng.random_range(1..BACKOFF_MS_MAX);
             tokio::time::sleep(Duration::from_millis(pause)).await;
-        }
-        while let Err(ended) = self.reread().await {
-            self.note(&ended);
-            tokio::time::sleep(Duration::from_millis(BACKOFF_MS_MAX)).await;
         }
     }
 
