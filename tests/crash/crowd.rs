@@ -191,7 +191,11 @@ impl<'a> Player<'a> {
             }
             let heard = tokio::select! {
                 heard = client.hear() => heard?,
-                _ = self.phase.changed() => continue,
+                _ = self.phase.changed() => {
+                    // What a POST was refused, or not told, nothing on this connection recalls.
+                    self.resend(&mut client).await?;
+                    continue;
+                }
             };
             let not_now = ["rate_limited", "limit_reached", "unavailable"];
             if matches!(&heard, Heard::Error { code } if not_now.contains(&code.as_str())) {
