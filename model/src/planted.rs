@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeSet,
     fs, io,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -189,15 +190,16 @@ impl Plot {
 
     #[expect(clippy::disallowed_methods, reason = "the patience of a command line, not the service's time")]
     fn cargo(&self, test: &[String], build_only: bool, time_max: Duration) -> io::Result<Ended> {
-        let mut child = self.command(test, build_only).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut command = self.command(test, build_only);
+        let mut child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let begun = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok(if status.success() { Ended::Green } else { Ended::Red });
             }
             if begun.elapsed() > time_max {
-                // The tests are cargo's children: they hold on to nothing once their own time is over.
-                child.kill()?;
+                // Cargo's children too: a test that waits for ever would outlive it.
+                Command::new("kill").args(["-9", "--", &format!("-{}", child.id())]).status()?;
                 child.wait()?;
                 return Ok(Ended::OutOfTime);
             }
