@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use quintet::{
     kernel::{
-        ids::{MessageId, Offset, RunId, UserId},
+        ids::{MessageId, Offset, RunId, ThreadId, UserId},
         limits::Limits,
         user::{OpenRun, Progress, Receipt, UserState},
     },
@@ -44,8 +44,8 @@ pub struct LogTrace {
 pub enum Piece {
     /// Entries that became durable together.
     Batch { line: usize, entries: Vec<TracedEntry> },
-    /// Entries are missing here; runs that are open behind it began before.
-    Cut { open: Vec<RunId> },
+    /// Entries are missing here; runs that are open behind it, each with its thread, began before.
+    Cut { open: Vec<(RunId, ThreadId)> },
 }
 
 /// A batch that may be in the log: its line, its entries, and where they stand.
@@ -194,7 +194,7 @@ impl LogTrace {
                 self.durable.unwrap_or_default()
             ));
         }
-        let open = || state.open_runs().keys().copied().collect();
+        let open = || state.open_runs().iter().map(|(run, open)| (*run, open.thread_id.clone())).collect();
         match std::mem::take(&mut self.knowledge) {
             Knowledge::State(before) => {
                 if !same(&before, &state) {

@@ -20,7 +20,7 @@ use quintet::{
 };
 
 use super::{
-    logs::{LogTrace, Logs, Piece},
+    logs::{Logs, Piece},
     narrow::{Slice, Slices},
 };
 
@@ -38,7 +38,7 @@ pub fn all(logs: &Logs) -> Vec<Slices> {
     let mut sorted: Vec<_> = logs.users().collect();
     sorted.sort_by_key(|(user, _)| user.as_str().to_owned());
     for (_, log) in sorted {
-        for stretch in stretches(log) {
+        for stretch in stretches(&log.pieces) {
             for run in stretch.runs() {
                 runs.add(run_slice(&run));
             }
@@ -57,29 +57,27 @@ struct Stretch {
 }
 
 /// The stretches of every thread of a log that begin where it was idle.
-fn stretches(log: &LogTrace) -> Vec<Stretch> {
+fn stretches(pieces: &[Piece]) -> Vec<Stretch> {
     let mut done = Vec::new();
     let mut threads: HashMap<ThreadId, Stretch> = HashMap::new();
-    // Runs that are open and whose beginning is not there.
-    let mut strange: Vec<RunId> = Vec::new();
-    let mut strange_threads: HashMap<RunId, ThreadId> = HashMap::new();
-    for piece in &log.pieces {
+    // Runs whose beginning is not there, and those that began while such a one held their thread.
+    let mut strange: HashMap<RunId, ThreadId> = HashMap::new();
+    for piece in pieces {
         match piece {
             Piece::Cut { open } => {
                 done.extend(threads.drain().map(|(_, stretch)| stretch));
-                strange.clone_from(open);
-                strange_threads.clear();
+                strange = open.iter().cloned().collect();
             }
             Piece::Batch { line, entries } => {
                 for entry in entries {
-                    if strange.contains(&entry.run) {
-                        strange_threads.insert(entry.run, entry.thread.clone());
-                        if matches!(entry.what, What::AgentCompleted { .. }) {
-                            strange.retain(|run| *run != entry.run);
+                    if strange.values().any(|thread| *thread == entry.thread) {
+                        match entry.what {
+                            What::UserMessage { .. } => drop(strange.insert(entry.run, entry.thread.clone())),
+                            What::AgentCompleted { .. } => drop(strange.remove(&entry.run)),
+                            _ => {}
                         }
                         continue;
                     }
-                    // A thread that was not idle when this began: its runs waited for strange ones.
                     let stretch = threads.entry(entry.thread.clone()).or_default();
                     stretch.take(*line, entry);
                     if stretch.open.is_empty() {
@@ -90,19 +88,17 @@ fn stretches(log: &LogTrace) -> Vec<Stretch> {
         }
     }
     done.extend(threads.into_values());
-    let tainted = |stretch: &Stretch| {
-        let thread =
-            stretch.batches.first().and_then(|(_, entries)| entries.first()).map(|entry| &entry.thread);
-        // What began beside a run whose beginning is not there may have waited for it.
-        let begins = stretch.batches.first().and_then(|(_, entries)| entries.first());
-        !matches!(begins.map(|entry| &entry.what), Some(What::UserMessage { .. }))
-            || thread.is_some_and(|thread| strange_threads.values().any(|other| other == thread))
-    };
-    done.retain(|stretch| !tainted(stretch));
+    done.retain(Stretch::begins);
     done
 }
 
 impl Stretch {
+    /// Whether its first message is there: behind a hole it need not be.
+    fn begins(&self) -> bool {
+        let first = self.batches.first().and_then(|(_, entries)| entries.first());
+        matches!(first.map(|entry| &entry.what), Some(What::UserMessage { .. }))
+    }
+
     fn take(&mut self, line: usize, entry: &TracedEntry) {
         match &entry.what {
             What::UserMessage { .. } => self.open.push(entry.run),
@@ -327,5 +323,59 @@ impl Small {
         Some(format!(
             "[run |-> {run}, seq |-> {seq}, kind |-> \"{kind}\", thread |-> 1, message |-> {message}, call |-> {call}, what |-> \"{what}\"]"
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quintet::kernel::ids::MessageId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn run(number: u128) -> RunId {
+        RunId(Uuid::from_u128(number))
+    }
+
+    fn thread(name: &str) -> ThreadId {
+        ThreadId::parse(name).unwrap()
+    }
+
+    fn entry(number: u128, on: &str, what: What) -> TracedEntry {
+        TracedEntry { run: run(number), thread: thread(on), seq: None, what, times: 1 }
+    }
+
+    fn message(number: u128, on: &str) -> TracedEntry {
+        let message = MessageId::parse(&format!("m{number}")).unwrap();
+        entry(number, on, What::UserMessage { message })
+    }
+
+    fn completed(number: u128, on: &str) -> TracedEntry {
+        entry(number, on, What::AgentCompleted { status: RunStatus::Cancelled, code: None })
+    }
+
+    fn batch(line: usize, entries: Vec<TracedEntry>) -> Piece {
+        Piece::Batch { line, entries }
+    }
+
+    /// Which runs' messages the stretches begin with.
+    fn begun(pieces: Vec<Piece>) -> Vec<RunId> {
+        let stretches = stretches(&pieces);
+        stretches.iter().map(|stretch| stretch.batches[0].1[0].run).collect()
+    }
+
+    #[test]
+    fn a_thread_is_not_idle_while_a_run_is_open_that_began_before_the_cut() {
+        let cut = || Piece::Cut { open: vec![(run(1), thread("a"))] };
+        // Run 1 says nothing, and then there is another cut: run 2 waited for it all the same.
+        assert_eq!(begun(vec![cut(), batch(1, vec![message(2, "a"), message(3, "b")]), cut()]), [run(3)]);
+        // Run 2 waits for run 1, and run 3 for run 2; run 4 finds the thread idle.
+        let waiting = vec![
+            cut(),
+            batch(1, vec![message(2, "a")]),
+            batch(2, vec![completed(1, "a"), message(3, "a")]),
+            batch(3, vec![completed(2, "a"), completed(3, "a"), message(4, "a")]),
+        ];
+        assert_eq!(begun(waiting), [run(4)]);
     }
 }
