@@ -97,26 +97,21 @@ impl Place {
     pub async fn serve(self) -> turmoil::Result {
         let Inner { sky, journal, settings, gateway, drains, drained } = &*self.0;
         let mut told = drains.subscribe();
-        let mut settings = settings.clone();
-        let running = loop {
-            let listen = |port: u16| TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port)));
-            let (public, admin) = (Listening(listen(PORT).await?), Listening(listen(PORT + 1).await?));
-            let directory = Directory::built_in(true, Floor::shared());
-            let parts = Parts {
-                journal: Arc::new(journal.clone()),
-                agents: Arc::new(directory),
-                described: Vec::new(),
-            };
-            match start_on(Mode::Serve, &settings, parts, public, admin).await {
-                Ok(running) => break running,
-                Err(StartError::Recovery(error)) => {
-                    sky.note(SERVER, format_args!("not started: {error}"));
-                    // A process would be gone: here its machines stay, and go on in the trace that they have.
-                    settings.trace_file = trace_file();
-                }
-                Err(error) => return Err(error.into()),
+        let listen = |port: u16| TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port)));
+        let (public, admin) = (Listening(listen(PORT).await?), Listening(listen(PORT + 1).await?));
+        let parts = Parts {
+            journal: Arc::new(journal.clone()),
+            agents: Arc::new(Directory::built_in(true, Floor::shared())),
+            described: Vec::new(),
+        };
+        let running = match start_on(Mode::Serve, settings, parts, public, admin).await {
+            Ok(running) => running,
+            // The process ends with all that was in it; whoever supervises it starts another.
+            Err(StartError::Recovery(error)) => {
+                sky.note(SERVER, format_args!("not started: {error}"));
+                return Ok(());
             }
-            tokio::time::sleep(RESTART_WAIT).await;
+            Err(error) => return Err(error.into()),
         };
         sky.note(SERVER, "serves");
         gateway.replace(Some(running.gateway().clone()));
@@ -166,6 +161,3 @@ static KEY: LazyLock<NamedTempFile> = LazyLock::new(|| {
     file.write_all(SECRET).unwrap();
     file
 });
-
-/// How long a supervisor waits before it starts the service once more.
-const RESTART_WAIT: Duration = Duration::from_millis(50);
