@@ -25,4 +25,9 @@ cargo build --locked
 bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "everything else"
-cargo test --workspace --locked
+traces=$(mktemp -d)
+trap 'rm -rf "$traces"' EXIT
+TRACE_FOLDER="$traces" cargo test --workspace --locked
+
+step "what the service did meanwhile, against its specification"
+cargo run --quiet --locked -p quintet-model --bin accept -- --brief "$traces"
