@@ -1,7 +1,8 @@
 //! `--conformance` sees a service that breaks its rules: a journal is put below it that is not what it
 //! seems, and the watch over live traffic has to count it, while the service goes on.
 //!
-//! A process of its own, since what is counted is counted for a process.
+//! A process of its own, since what is counted is counted for a process. Its traces stand apart: `accept`
+//! has to refuse them (`docs/model/traces.md`).
 
 #[path = "gateway/harness.rs"]
 #[expect(dead_code, reason = "one harness for all who speak to the gateway")]
@@ -119,7 +120,7 @@ impl Log for DefectiveLog {
 async fn service(defect: Defect) -> Service {
     let journal = Arc::new(MemoryJournal::default());
     let used = Arc::new(Defective { journal: journal.clone(), defect });
-    Service::on(used, journal, GatewayLimits::DEFAULT).await
+    Service::on(used, journal, GatewayLimits::DEFAULT, harness::trace_file("refused")).await
 }
 
 fn count(rule: &str) -> u64 {

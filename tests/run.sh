@@ -31,3 +31,5 @@ TRACE_FOLDER="$traces" cargo test --workspace --locked
 
 step "what the service did meanwhile, against its specification"
 cargo run --quiet --locked -p quintet-model --bin accept -- --brief "$traces"
+# Services whose journal was made to break rules.
+cargo run --quiet --locked -p quintet-model --bin accept -- --refuse "$traces/refused"

@@ -96,18 +96,23 @@ impl Service {
 
     pub async fn with(gateway: GatewayLimits) -> Self {
         let journal = Arc::new(MemoryJournal::default());
-        Self::on(journal.clone(), journal, gateway).await
+        Self::on(journal.clone(), journal, gateway, trace_file("")).await
     }
 
     /// A service on `used`, which may be `journal` behind something else. It watches itself.
-    pub async fn on(used: Arc<dyn Journal>, journal: Arc<MemoryJournal>, gateway: GatewayLimits) -> Self {
+    pub async fn on(
+        used: Arc<dyn Journal>,
+        journal: Arc<MemoryJournal>,
+        gateway: GatewayLimits,
+        trace_file: Option<PathBuf>,
+    ) -> Self {
         let any_port = "127.0.0.1:0".parse().unwrap();
         let settings = Settings {
             listen: any_port,
             admin_listen: any_port,
             gateway,
             conformance: true,
-            trace_file: trace_file(),
+            trace_file,
             ..Settings::default()
         };
         let (to_stage, stage) = mpsc::unbounded_channel();
@@ -206,10 +211,11 @@ impl Service {
     }
 }
 
-/// Where this service writes its trace, if anybody asked for one: see `docs/model/traces.md`.
-fn trace_file() -> Option<PathBuf> {
+/// Where the next service writes its trace, if anybody asked for one: see `docs/model/traces.md`.
+pub fn trace_file(under: &str) -> Option<PathBuf> {
     static SERVICES: AtomicUsize = AtomicUsize::new(0);
-    let folder = PathBuf::from(std::env::var_os("TRACE_FOLDER")?);
+    let folder = PathBuf::from(std::env::var_os("TRACE_FOLDER")?).join(under);
+    std::fs::create_dir_all(&folder).unwrap();
     let (process, service) = (std::process::id(), SERVICES.fetch_add(1, Ordering::Relaxed));
     Some(folder.join(format!("gateway-{process}-{service}.jsonl")))
 }

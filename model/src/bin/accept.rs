@@ -1,8 +1,10 @@
 //! Accepts traces of the running service, or names the first record that no behaviour allows.
 //!
-//!     cargo run -p quintet-model --bin accept -- [--brief] TRACE...
+//!     cargo run -p quintet-model --bin accept -- [--brief | --refuse] TRACE...
 //!
-//! A folder stands for every `*.jsonl` in it; `--brief` prints what is refused, and the sum. Exit code 1 if a trace is refused, 2 if one cannot be read.
+//! A folder stands for every `*.jsonl` in it. `--brief` prints what is refused, and the sum. With `--refuse`
+//! each trace is known to be of a service that broke a rule. Exit code 1 if a trace is refused, or with
+//! `--refuse` accepted; 2 if one cannot be read.
 
 use std::{
     fs,
@@ -14,13 +16,15 @@ use quintet_model::trace::{Account, Checked, accept};
 
 fn main() -> ExitCode {
     let (flags, named): (Vec<_>, Vec<_>) =
-        std::env::args_os().skip(1).partition(|argument| argument == BRIEF);
-    if named.is_empty() {
-        eprintln!("usage: accept [{BRIEF}] TRACE...");
+        std::env::args_os().skip(1).partition(|argument| argument == BRIEF || argument == REFUSE);
+    if named.is_empty() || flags.len() > 1 {
+        eprintln!("usage: accept [{BRIEF} | {REFUSE}] TRACE...");
         return ExitCode::from(CANNOT_READ);
     }
-    match all(&named.into_iter().map(PathBuf::from).collect::<Vec<_>>(), !flags.is_empty()) {
-        Ok(0) => ExitCode::SUCCESS,
+    let (brief, refuse) = (flags == [BRIEF], flags == [REFUSE]);
+    match all(&named.into_iter().map(PathBuf::from).collect::<Vec<_>>(), brief) {
+        Ok(Judged { accepted: 0, .. }) if refuse => ExitCode::SUCCESS,
+        Ok(Judged { refused: 0, .. }) if !refuse => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(why) => {
             eprintln!("{why}");
@@ -29,8 +33,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// How many traces are refused.
-fn all(named: &[PathBuf], brief: bool) -> Result<usize, String> {
+/// How many traces are what.
+struct Judged {
+    accepted: usize,
+    refused: usize,
+}
+
+fn all(named: &[PathBuf], brief: bool) -> Result<Judged, String> {
     let (mut checked, mut sum) = (Checked::default(), Account::default());
     let (mut accepted, mut refused) = (0, 0);
     for path in named {
@@ -57,11 +66,13 @@ fn all(named: &[PathBuf], brief: bool) -> Result<usize, String> {
         }
     }
     println!("{accepted} traces accepted, {refused} refused\n  {sum}");
-    Ok(refused)
+    Ok(Judged { accepted, refused })
 }
 
 /// Only what is refused, and the sum.
 const BRIEF: &str = "--brief";
+/// Each of them has to be refused.
+const REFUSE: &str = "--refuse";
 const CANNOT_READ: u8 = 2;
 
 fn traces(path: &Path) -> std::io::Result<Vec<PathBuf>> {
