@@ -28,6 +28,7 @@ step "properties, many cases"
 PROPTEST_CASES=20000 cargo test --locked --release --test kernel --lib
 PROPTEST_CASES=2000 cargo test --locked --release --test user -- machine isolation
 PROPTEST_CASES=200 cargo test --locked --release --test gateway -- isolation
+PROPTEST_CASES=2000 cargo test --locked --release --test journal --test audit
 
 step "fuzzing, an hour"
 bash fuzz/run.sh
@@ -50,6 +51,9 @@ QUINTET_CAMPAIGN_EVENTS=1000000 QUINTET_CAMPAIGN_EVENT_BYTES=900 \
 step "mutants of the kernel"
 cargo mutants --version >/dev/null 2>&1 || cargo install cargo-mutants --locked
 cargo mutants -p quintet-kernel
+
+step "defects of the shell"
+cargo run --locked -p quintet-model --bin planted
 
 step "seeds of the simulated network"
 QUINTET_SIM_SEEDS="${QUINTET_CAMPAIGN_SEEDS:-5000}" cargo test --locked --release --test sim seeds -- --nocapture

@@ -18,7 +18,10 @@ use quintet::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Scribe, message, run, thread};
+use crate::{
+    cases::cases,
+    support::{Scribe, message, run, thread},
+};
 
 /// One move of an environment that knows nothing of what is legal.
 #[derive(Clone, Debug)]
@@ -109,7 +112,7 @@ fn clean(folder: &TempDir) -> Report {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(cases(32))]
     #[test]
     fn whatever_the_kernel_decides_is_clean_and_stays_so_when_trimmed(moves in moves(), keep in 0..200u64) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

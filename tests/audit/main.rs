@@ -1,6 +1,8 @@
 //! A second opinion is worth something if it accepts every journal that the service writes, and no
 //! other.
 
+#[path = "../cases/mod.rs"]
+mod cases;
 mod clean;
 mod evidence;
 mod planted;

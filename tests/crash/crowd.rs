@@ -1,20 +1,21 @@
 //! Many users at once, each with a client that keeps to the contract and gives nobody any peace: it
 //! sends, sends again what nobody has answered, answers what it is asked, cancels, leaves, comes back.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc, time::Duration};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use futures_util::future::join_all;
 use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
     client::{Client, Ended},
     http,
+    moves::{Told, repeats},
     process::Addresses,
     stage::Stage,
     wish::Wish,
-    witness::{Book, Fate, Heard, Parting, SharedBook},
+    witness::{Book, Heard, Parting, SharedBook},
 };
 
 /// What all of them are told, and tell.
@@ -93,7 +94,7 @@ struct Player<'a> {
     place: watch::Receiver<Option<Addresses>>,
     phase: watch::Receiver<Phase>,
     /// What this connection has answered and cancelled: once on each connection.
-    told: BTreeSet<String>,
+    told: Told,
 }
 
 /// Why a player's connection is over.
@@ -114,7 +115,7 @@ impl From<Ended> for Over {
 impl<'a> Player<'a> {
     fn new(crowd: &'a Crowd, book: &SharedBook, rng: StdRng) -> Self {
         let (place, phase) = (crowd.place.subscribe(), crowd.phase.subscribe());
-        Self { crowd, book: book.clone(), rng, place, phase, told: BTreeSet::new() }
+        Self { crowd, book: book.clone(), rng, place, phase, told: Told::default() }
     }
 
     fn is_finishing(&self) -> bool {
@@ -181,7 +182,7 @@ impl<'a> Player<'a> {
         let after = if self.rng.random_bool(0.2) { self.rng.random_range(0..=head) } else { head };
         let mut client = Client::open(&self.crowd.stage, &self.book, to, after, &mut self.rng).await?;
         client.until(Heard::CaughtUp).await?;
-        self.told.clear();
+        self.told.forget();
         self.resend(&mut client).await?;
         loop {
             self.act(&mut client, to).await?;
@@ -200,7 +201,7 @@ impl<'a> Player<'a> {
             let not_now = ["rate_limited", "limit_reached", "unavailable"];
             if matches!(&heard, Heard::Error { code } if not_now.contains(&code.as_str())) {
                 // Refused for now: whatever it was has to be said once more.
-                self.told.clear();
+                self.told.forget();
                 let unanswered = self.book.borrow().unanswered.iter().choose(&mut self.rng).cloned();
                 let frame = unanswered.and_then(|id| self.book.borrow_mut().sends_again(&id));
                 if let Some(frame) = frame {
@@ -237,13 +238,19 @@ impl<'a> Player<'a> {
                 client.send(&wish.frame()).await?;
             }
         }
-        for frame in self.answers() {
-            client.send(&frame).await?;
-        }
-        for frame in self.cancels() {
+        for frame in self.replies() {
             client.send(&frame).await?;
         }
         Ok(())
+    }
+
+    /// Answers and cancels.
+    fn replies(&mut self) -> Vec<Value> {
+        let hurry = self.is_finishing();
+        let mut book = self.book.borrow_mut();
+        let mut frames = self.told.answers(&mut book, hurry, &mut self.rng);
+        frames.extend(self.told.cancels(&mut book, hurry, 0.1, &mut self.rng));
+        frames
     }
 
     fn wish(&mut self) -> Wish {
@@ -273,48 +280,6 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Some of the calls that wait for the client, answered; now and then twice, and differently.
-    fn answers(&mut self) -> Vec<Value> {
-        let hurry = self.is_finishing();
-        let mut frames = Vec::new();
-        let mut book = self.book.borrow_mut();
-        let Book { waiting, asks, .. } = &mut *book;
-        for (run_id, call_id) in waiting.iter() {
-            let told = format!("{run_id} {call_id}");
-            if self.told.contains(&told) || !(hurry || self.rng.random_bool(0.4)) {
-                continue;
-            }
-            self.told.insert(told);
-            let answers = asks.entry((run_id.clone(), call_id.clone())).or_default();
-            for _ in 0..self.rng.random_range(1..=2) {
-                let mut frame = answer(&mut self.rng);
-                answers.push(frame.clone());
-                frame["type"] = json!("complete_call");
-                frame["run_id"] = json!(run_id);
-                frame["call_id"] = json!(call_id);
-                frames.push(frame);
-            }
-        }
-        frames
-    }
-
-    fn cancels(&mut self) -> Vec<Value> {
-        let hurry = self.is_finishing();
-        let mut book = self.book.borrow_mut();
-        let Book { running, runs, messages, .. } = &mut *book;
-        let mut frames = Vec::new();
-        for run_id in running.iter() {
-            let Some(run) = runs.get_mut(run_id) else { continue };
-            let wants = messages.get(&run.message_id).is_some_and(|message| message.wish.cancels);
-            if wants && !self.told.contains(run_id) && (hurry || self.rng.random_bool(0.1)) {
-                self.told.insert(run_id.clone());
-                run.cancelled_by_us = true;
-                frames.push(json!({"type": "cancel_run", "run_id": run_id}));
-            }
-        }
-        frames
-    }
-
     /// Reads a part of the log again, and repeats a message that was accepted long ago.
     async fn glance(&mut self, to: Addresses) -> Result<(), Over> {
         let head = self.book.borrow().head();
@@ -322,17 +287,7 @@ impl<'a> Player<'a> {
         let after = head - self.rng.random_range(0..=back);
         let mut client = Client::open(&self.crowd.stage, &self.book, to, after, &mut self.rng).await?;
         client.until(Heard::CaughtUp).await?;
-        let again = {
-            let mut book = self.book.borrow_mut();
-            let accepted = book.messages.values_mut();
-            let accepted = accepted.filter(|message| matches!(message.fate, Fate::Accepted { .. }));
-            accepted.choose(&mut self.rng).map(|message| {
-                message.sendings += 1;
-                let mut frame = message.wish.frame();
-                frame["text"] = json!("the same id is the same message");
-                frame
-            })
-        };
+        let again = repeats(&mut self.book.borrow_mut(), &mut self.rng);
         if let Some(frame) = again {
             client.send(&frame).await?;
             client.until(Heard::Accepted).await?;
@@ -345,14 +300,5 @@ impl<'a> Player<'a> {
             client.leave().await;
         }
         Err(Over::Left)
-    }
-}
-
-/// What a client may make of a question.
-fn answer(rng: &mut StdRng) -> Value {
-    if rng.random_bool(0.8) {
-        json!({"status": "ok", "results": {"n": rng.random_range(0..1000)}, "error": null})
-    } else {
-        json!({"status": "error", "results": null, "error": "no"})
     }
 }

@@ -19,7 +19,7 @@ mod readers;
 #[path = "../common/mod.rs"]
 mod common;
 
-use common::{http, stage, verdict, wish, witness};
+use common::{http, moves, stage, verdict, wish, witness};
 
 /// The machine belongs to one campaign at a time, so that what is measured is its own.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

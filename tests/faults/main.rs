@@ -27,4 +27,4 @@ mod ends;
 #[path = "../crash/process.rs"]
 mod process;
 
-use common::{http, stage, verdict, wish, witness};
+use common::{http, moves, stage, verdict, wish, witness};

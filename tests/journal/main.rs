@@ -1,5 +1,7 @@
 //! What every engine of the journal promises, tried on each of them.
 
+#[path = "../cases/mod.rs"]
+mod cases;
 mod conformance;
 mod crash;
 mod folder;

@@ -6,7 +6,10 @@ use quintet::{
     kernel::ids::{Offset, Timestamp},
 };
 
-use crate::support::{EVERYTHING, Scribe, engines, texts};
+use crate::{
+    cases::cases,
+    support::{EVERYTHING, Scribe, engines, texts},
+};
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -54,7 +57,7 @@ impl Reference {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
     #[test]
     fn every_engine_does_what_the_reference_does(actions in prop::collection::vec(action(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

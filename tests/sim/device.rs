@@ -1,24 +1,20 @@
 //! One user at one device: a client that keeps to the contract, gives nobody any peace, and comes back
 //! whatever happens to its connections.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
-use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
-use serde_json::{Value, json};
+use rand::{RngExt, rngs::StdRng};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
     client::{Client, Ended, Pass, Resume, request, token},
+    moves::{Told, repeats},
     sky::Sky,
     stage::Stage,
     trouble::Trouble,
     wish::Wish,
-    witness::{Book, Fate, Heard, Parting, SharedBook},
+    witness::{Heard, Parting, SharedBook},
 };
 
 /// What all devices share.
@@ -55,7 +51,7 @@ pub struct Device {
     /// Counts how often the device lost what it had open.
     resets: watch::Receiver<u64>,
     /// What this connection has answered and cancelled: once on each connection.
-    told: BTreeSet<String>,
+    told: Told,
     /// When it may send a new message again.
     sends_at_ms: u64,
 }
@@ -109,7 +105,7 @@ impl Device {
         let book = house.books[user].clone();
         let name = format!("{} at device {number}", book.borrow().user);
         let phase = house.phase.subscribe();
-        Self { house: house.clone(), book, name, rng, phase, resets, told: BTreeSet::new(), sends_at_ms: 0 }
+        Self { house: house.clone(), book, name, rng, phase, resets, told: Told::default(), sends_at_ms: 0 }
     }
 
     /// Lives until everything that its user began has come to its end, and reads it all once more: a message
@@ -238,7 +234,7 @@ impl Device {
         let after = if self.rng.random_bool(0.2) { self.somewhere() } else { head };
         let mut client = self.open(after).await?;
         client.until(Heard::CaughtUp).await?;
-        self.told.clear();
+        self.told.forget();
         self.resend(&mut client).await?;
         let mut phase = self.phase.clone();
         loop {
@@ -262,7 +258,7 @@ impl Device {
                 && AGAIN.contains(&code.as_str())
             {
                 // Refused for now: whatever it was has to be said once more.
-                self.told.clear();
+                self.told.forget();
                 self.house.count(format!("error {code}"));
                 tokio::time::sleep(LOOK).await;
                 self.resend(&mut client).await?;
@@ -299,10 +295,19 @@ impl Device {
                 client.send(&wish.frame()).await?;
             }
         }
-        for frame in self.answers().into_iter().chain(self.cancels()) {
+        for frame in self.replies() {
             client.send(&frame).await?;
         }
         Ok(())
+    }
+
+    /// Answers and cancels.
+    fn replies(&mut self) -> Vec<Value> {
+        let hurry = self.is_finishing();
+        let mut book = self.book.borrow_mut();
+        let mut frames = self.told.answers(&mut book, hurry, &mut self.rng);
+        frames.extend(self.told.cancels(&mut book, hurry, 0.01, &mut self.rng));
+        frames
     }
 
     fn wish(&mut self) -> Wish {
@@ -331,65 +336,12 @@ impl Device {
         Ok(())
     }
 
-    /// Some of the calls that wait for the client, answered; now and then twice, and differently (RUN-11).
-    fn answers(&mut self) -> Vec<Value> {
-        let hurry = self.is_finishing();
-        let mut frames = Vec::new();
-        let mut book = self.book.borrow_mut();
-        let Book { waiting, asks, .. } = &mut *book;
-        for (run_id, call_id) in waiting.iter() {
-            let told = format!("{run_id} {call_id}");
-            if self.told.contains(&told) || !(hurry || self.rng.random_bool(0.4)) {
-                continue;
-            }
-            self.told.insert(told);
-            let answers = asks.entry((run_id.clone(), call_id.clone())).or_default();
-            for _ in 0..self.rng.random_range(1..=2) {
-                let mut frame = json!({"status": "ok", "results": {"n": self.rng.random_range(0..1000)},
-                    "error": null});
-                answers.push(frame.clone());
-                frame["type"] = json!("complete_call");
-                frame["run_id"] = json!(run_id);
-                frame["call_id"] = json!(call_id);
-                frames.push(frame);
-            }
-        }
-        frames
-    }
-
-    fn cancels(&mut self) -> Vec<Value> {
-        let hurry = self.is_finishing();
-        let mut book = self.book.borrow_mut();
-        let Book { running, runs, messages, .. } = &mut *book;
-        let mut frames = Vec::new();
-        for run_id in running.iter() {
-            let Some(run) = runs.get_mut(run_id) else { continue };
-            let wants = messages.get(&run.message_id).is_some_and(|message| message.wish.cancels);
-            if wants && !self.told.contains(run_id) && (hurry || self.rng.random_bool(0.01)) {
-                self.told.insert(run_id.clone());
-                run.cancelled_by_us = true;
-                frames.push(json!({"type": "cancel_run", "run_id": run_id}));
-            }
-        }
-        frames
-    }
-
     /// Reads a part of the log again, and repeats a message that was accepted long ago.
     async fn glance(&mut self) -> Result<(), Over> {
         let after = self.somewhere();
         let mut client = self.open(after).await?;
         client.until(Heard::CaughtUp).await?;
-        let again = {
-            let mut book = self.book.borrow_mut();
-            let accepted = book.messages.values_mut();
-            let accepted = accepted.filter(|message| matches!(message.fate, Fate::Accepted { .. }));
-            accepted.choose(&mut self.rng).map(|message| {
-                message.sendings += 1;
-                let mut frame = message.wish.frame();
-                frame["text"] = json!("the same id is the same message");
-                frame
-            })
-        };
+        let again = repeats(&mut self.book.borrow_mut(), &mut self.rng);
         if let Some(frame) = again {
             client.send(&frame).await?;
             self.house.count("repeated");

@@ -27,4 +27,4 @@ mod sky;
 mod storm;
 mod trouble;
 
-use common::{http, stage, verdict, wish, witness};
+use common::{http, moves, stage, verdict, wish, witness};

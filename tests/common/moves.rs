@@ -1,0 +1,80 @@
+//! What a client that gives nobody any peace says next, from what its user knows.
+
+use std::collections::BTreeSet;
+
+use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
+use serde_json::{Value, json};
+
+use super::witness::{Book, Fate};
+
+/// What a connection has answered and cancelled: each once.
+#[derive(Debug, Default)]
+pub struct Told(BTreeSet<String>);
+
+impl Told {
+    /// Another connection, or what was said was refused for now.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// Some of the calls that wait for the client, or `all`, answered; now and then twice, and differently
+    /// (RUN-11).
+    pub fn answers(&mut self, book: &mut Book, all: bool, rng: &mut StdRng) -> Vec<Value> {
+        let mut frames = Vec::new();
+        let Book { waiting, asks, .. } = book;
+        for (run_id, call_id) in waiting.iter() {
+            let told = format!("{run_id} {call_id}");
+            if self.0.contains(&told) || !(all || rng.random_bool(0.4)) {
+                continue;
+            }
+            self.0.insert(told);
+            let answers = asks.entry((run_id.clone(), call_id.clone())).or_default();
+            for _ in 0..rng.random_range(1..=2) {
+                let mut frame = answer(rng);
+                answers.push(frame.clone());
+                frame["type"] = json!("complete_call");
+                frame["run_id"] = json!(run_id);
+                frame["call_id"] = json!(call_id);
+                frames.push(frame);
+            }
+        }
+        frames
+    }
+
+    /// Of the runs that are to be cancelled each with this `chance`, or `all`.
+    pub fn cancels(&mut self, book: &mut Book, all: bool, chance: f64, rng: &mut StdRng) -> Vec<Value> {
+        let Book { running, runs, messages, .. } = book;
+        let mut frames = Vec::new();
+        for run_id in running.iter() {
+            let Some(run) = runs.get_mut(run_id) else { continue };
+            let wants = messages.get(&run.message_id).is_some_and(|message| message.wish.cancels);
+            if wants && !self.0.contains(run_id) && (all || rng.random_bool(chance)) {
+                self.0.insert(run_id.clone());
+                run.cancelled_by_us = true;
+                frames.push(json!({"type": "cancel_run", "run_id": run_id}));
+            }
+        }
+        frames
+    }
+}
+
+/// A message that was accepted long ago, if there is one, with another text (DEL-6).
+pub fn repeats(book: &mut Book, rng: &mut StdRng) -> Option<Value> {
+    let accepted = book.messages.values_mut();
+    let accepted = accepted.filter(|message| matches!(message.fate, Fate::Accepted { .. }));
+    accepted.choose(rng).map(|message| {
+        message.sendings += 1;
+        let mut frame = message.wish.frame();
+        frame["text"] = json!("the same id is the same message");
+        frame
+    })
+}
+
+/// What a client may make of a question.
+fn answer(rng: &mut StdRng) -> Value {
+    if rng.random_bool(0.8) {
+        json!({"status": "ok", "results": {"n": rng.random_range(0..1000)}, "error": null})
+    } else {
+        json!({"status": "error", "results": null, "error": "no"})
+    }
+}
