@@ -72,10 +72,24 @@ fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
 
     let journal = SqliteJournal::open(&folder, settings.sqlite)?;
     let runtime = Runtime::new().context("the runtime cannot be started")?;
-    let code = runtime.block_on(serve(mode, settings, Arc::new(journal)));
+    let code = runtime.block_on(serve(mode, settings, Arc::new(journal.clone())));
     // Whatever is still under way is not waited for: what was acknowledged is on disk.
     runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
+    if matches!(code, Ok(ExitCode::SUCCESS)) {
+        close(&journal)?;
+    }
     code
+}
+
+/// Agents that wait or never yield may hold the journal for longer than this process is to last.
+fn close(journal: &SqliteJournal) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    match runtime.block_on(async { tokio::time::timeout(CLOSE_WAIT_MAX, journal.close()).await }) {
+        Ok(closed) => closed?,
+        // What was acknowledged is durable all the same; the next start finds it in the write-ahead log.
+        Err(_) => tracing::warn!("the journal's disk does not answer: it is left as after a crash"),
+    }
+    Ok(())
 }
 
 async fn serve(mode: Mode, settings: &Settings, journal: Arc<dyn Journal>) -> anyhow::Result<ExitCode> {
@@ -177,3 +191,6 @@ const FILES_BESIDE_SOCKETS: u64 = 256;
 
 /// How long tasks may take to notice that the process ends.
 const SHUTDOWN_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// How long the write-ahead log may take to be moved into the database.
+const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);

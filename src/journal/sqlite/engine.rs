@@ -107,6 +107,14 @@ impl SqliteJournal {
         done.await.map_err(|_| closed())?
     }
 
+    /// Ends the writing in order, whoever still holds the journal: what waits is appended, the write-ahead
+    /// log moved into the database, and nothing is appended from here on.
+    pub async fn close(&self) -> Result<(), JournalError> {
+        let (reply, done) = oneshot::channel();
+        self.shared.order(Order::Close(reply)).await?;
+        done.await.map_err(|_| closed())
+    }
+
     #[cfg(test)]
     pub(super) async fn on_writer<T: Send + 'static>(
         &self,

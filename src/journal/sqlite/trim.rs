@@ -5,6 +5,8 @@
 //! and the chain hash at its end stays, so that the rest still verifies. The records of runs outlive
 //! their entries (DEL-6), the latest `run_records_max` of each user.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 
 use super::{
@@ -117,24 +119,25 @@ impl Writer {
 
     fn forget_runs(&self, user: i64, trimmed: u64, records_max: u64) -> Result<usize, Failure> {
         let connection = self.connection()?;
-        let forgotten = connection
-            .prepare_cached(
-                "DELETE FROM runs WHERE user = ?1 AND accepted IN (
-                     SELECT accepted FROM runs WHERE user = ?1 AND accepted <= ?2 AND completed <= ?2
-                     ORDER BY accepted LIMIT ?3)",
-            )?
-            .execute(params![user, trimmed, records_max])?;
-        if forgotten > 0 {
-            connection
-                .prepare_cached("UPDATE users SET runs = runs - ?2 WHERE id = ?1")?
-                .execute(params![user, forgotten])?;
-            connection
-                .prepare_cached(
-                    "DELETE FROM threads WHERE user = ?1 AND last <= ?2 AND NOT EXISTS (
-                         SELECT 1 FROM runs WHERE runs.user = ?1 AND runs.thread_id = threads.thread_id)",
-                )?
-                .execute(params![user, trimmed])?;
+        let mut forgotten = connection.prepare_cached(
+            "DELETE FROM runs WHERE user = ?1 AND accepted IN (
+                 SELECT accepted FROM runs WHERE user = ?1 AND accepted <= ?2 AND completed <= ?2
+                 ORDER BY accepted LIMIT ?3)
+             RETURNING thread_id",
+        )?;
+        let threads = forgotten.query_map(params![user, trimmed, records_max], |row| row.get(0))?;
+        let threads = threads.collect::<Result<Vec<String>, _>>()?;
+        connection
+            .prepare_cached("UPDATE users SET runs = runs - ?2 WHERE id = ?1")?
+            .execute(params![user, threads.len()])?;
+        // A thread goes with the last of its runs.
+        let mut emptied = connection.prepare_cached(
+            "DELETE FROM threads WHERE user = ?1 AND thread_id = ?2 AND last <= ?3 AND NOT EXISTS (
+                 SELECT 1 FROM runs WHERE runs.user = ?1 AND runs.thread_id = ?2)",
+        )?;
+        for thread_id in threads.iter().collect::<BTreeSet<_>>() {
+            emptied.execute(params![user, thread_id, trimmed])?;
         }
-        Ok(forgotten)
+        Ok(threads.len())
     }
 }

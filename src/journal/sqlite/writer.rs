@@ -33,6 +33,8 @@ pub(super) enum Order {
         reply: oneshot::Sender<Result<Turn, JournalError>>,
     },
     Probe(oneshot::Sender<Result<(), JournalError>>),
+    /// The last order: told when everything before it is done and the database is closed.
+    Close(oneshot::Sender<()>),
     #[cfg(test)]
     Run(Box<dyn FnOnce(&mut Connection) + Send>),
 }
@@ -89,8 +91,9 @@ impl Writer {
         }
     }
 
-    /// Works until every sender is gone and nothing waits.
+    /// Works until every sender is gone or it is told to close, and nothing waits.
     pub fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        let mut closers = Vec::new();
         while let Some(order) = orders.blocking_recv() {
             let mut next = Some(order);
             while let Some(order) = next.take() {
@@ -108,6 +111,10 @@ impl Writer {
                     Order::Probe(reply) => {
                         let _ = reply.send(self.probe());
                     }
+                    Order::Close(closer) => {
+                        orders.close();
+                        closers.push(closer);
+                    }
                     #[cfg(test)]
                     Order::Run(test) => {
                         if let Some(connection) = &mut self.connection {
@@ -119,6 +126,10 @@ impl Writer {
             }
         }
         self.close();
+        for closer in closers {
+            // Whoever asked may have stopped waiting.
+            let _ = closer.send(());
+        }
     }
 
     /// The appends that wait right now, within the bounds of one commit, and the order that ended them.
