@@ -60,7 +60,7 @@ pub fn verify(evidence: &Path, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         let about = verdict.run_id.as_ref().map_or(String::new(), |run_id| format!(", run {run_id}"));
         let mut text = format!(
-            "whole and unchanged: user {:?}{about}, entries {} to {}, {} shown, {} hidden\njournal {}, chain {}\nviolations: {}\n",
+            "consistent: user {:?}{about}, entries {} to {}, {} shown, {} hidden\njournal {}, chain {}: no key signs it, so it proves the entries to who knows it from the journal\nviolations: {}\n",
             verdict.user_id,
             verdict.from,
             verdict.to,

@@ -108,7 +108,7 @@ async fn evidence_proves_itself_far_from_the_journal_and_proves_nothing_once_it_
     std::fs::remove_dir_all(&data).unwrap();
     let whole = run(&["audit", "--verify", file]);
     assert_eq!(whole.code, 0, "{}", whole.stderr);
-    assert!(whole.stdout.contains(&run_id) && whole.stdout.contains("unchanged"), "{}", whole.stdout);
+    assert!(whole.stdout.contains(&run_id) && whole.stdout.contains("consistent"), "{}", whole.stdout);
     let verdict: Value = serde_json::from_str(&run(&["audit", "--verify", file, "--json"]).stdout).unwrap();
     assert_eq!(verdict["run_id"], run_id.as_str());
 
