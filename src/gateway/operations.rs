@@ -1,6 +1,12 @@
 //! What operators and their machines ask, on a listener of its own: is it alive, is it ready, how is it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 
@@ -11,6 +17,8 @@ use crate::journal::Journal;
 #[derive(Clone)]
 pub struct Operations {
     pub drain: Drain,
+    /// Raised once everything that an earlier process left open is taken up.
+    pub recovered: Arc<AtomicBool>,
     pub journal: Arc<dyn Journal>,
     /// All metrics as they are now, in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
@@ -25,10 +33,14 @@ pub fn router(operations: Operations) -> Router {
         .with_state(operations)
 }
 
-/// 200 while new clients are welcome and the journal takes what they send (DEL-7); 503 from the moment a drain begins (CONN-6).
+/// 200 while new clients are welcome and the journal takes what they send (DEL-7); 503 until what was left
+/// open is taken up (RUN-6), and from the moment a drain begins (CONN-6).
 async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static str) {
     if operations.drain.stage() != Stage::Serving {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+    }
+    if !operations.recovered.load(Ordering::Acquire) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "taking up what was left open\n");
     }
     match tokio::time::timeout(PROBE_WAIT_MAX, operations.journal.probe()).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n"),

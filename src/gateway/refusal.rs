@@ -18,7 +18,7 @@ impl From<&Unaccepted> for ErrorCode {
             Unaccepted::Draining => Self::Draining,
             Unaccepted::Overloaded => Self::LimitReached,
             // DEL-7: not known to have succeeded, so never reported as success.
-            Unaccepted::Unavailable => Self::Unavailable,
+            Unaccepted::Unavailable | Unaccepted::Damaged => Self::Unavailable,
         }
     }
 }

@@ -55,6 +55,10 @@ pub const METRICS: &[Metric] = &[
         "Connections and requests turned away, by the `limit` that was reached.",
     ),
     counter("quintet_entries_appended_total", "Entries appended to the journal."),
+    counter(
+        "quintet_damaged_users_total",
+        "Users whose open runs were not taken up, because their log is damaged.",
+    ),
     counter("quintet_batches_appended_total", "Batches appended to the journal."),
     counter("quintet_appended_bytes_total", "Bytes of the entries appended to the journal."),
     counter(

@@ -1,7 +1,7 @@
 //! The whole service, built of its settings, run, drained and stopped: what `main` calls, and tests.
 //!
 //! ```text
-//!   start: settings ─▶ journal, agents ─▶ recover ─▶ gateway ─▶ listeners ─▶ Running
+//!   start: settings ─▶ journal, agents ─▶ admin listener ─▶ recover ─▶ public listener ─▶ Running
 //!   drain: /readyz 503, no new message ─▶ runs at rest, or drain_wait_ms_max
 //!          ─▶ connections closed (1012), each within its own limits ─▶ journal let go
 //! ```
@@ -10,7 +10,15 @@
 //! a drain ends in bounded time and loses nothing (CONN-6); a service without a key, or without a list
 //! of origins in production, does not start (AUTH-4, AUTH-5).
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::serve::{Listener, ListenerExt};
 use tokio::net::TcpListener;
@@ -185,13 +193,35 @@ where
 
     let witness = witness(settings, &*journal)?;
     let factory = Factory::watched(journal.clone(), agents, settings.user_limits(), witness);
-    factory.recover().await.map_err(StartError::Recovery)?;
-
     let public = Tasks::default();
     let gateway = gateway(mode, settings, listen, factory, described, public.clone())?;
     let mut background = Background::default();
-
     let limits = settings.gateway;
+
+    let (shown, rendered) = (gateway.clone(), handle.clone());
+    let recovered = Arc::new(AtomicBool::new(false));
+    let operations = Operations {
+        drain: gateway.drain.clone(),
+        recovered: recovered.clone(),
+        journal: journal.clone(),
+        metrics: Arc::new(move || {
+            sample(&shown);
+            rendered.render()
+        }),
+    };
+    // Operators see the service from its first step to its very end: this listener never closes by itself.
+    let admin =
+        listen::serve(admin, operations::router(operations), limits, Drain::default(), Tasks::default());
+    background.start(admin);
+    background.start(async move {
+        loop {
+            tokio::time::sleep(metrics::UPKEEP_INTERVAL).await;
+            handle.run_upkeep();
+        }
+    });
+
+    gateway.factory.recover().await.map_err(StartError::Recovery)?;
+    recovered.store(true, Ordering::Release);
     public.spawn(listen::serve(
         listener,
         router(gateway.clone()),
@@ -199,26 +229,6 @@ where
         gateway.drain.clone(),
         public.clone(),
     ));
-
-    let shown = gateway.clone();
-    let operations = Operations {
-        drain: gateway.drain.clone(),
-        journal: journal.clone(),
-        metrics: Arc::new(move || {
-            sample(&shown);
-            handle.render()
-        }),
-    };
-    // Operators see the service until its very end: this listener never closes by itself.
-    let admin =
-        listen::serve(admin, operations::router(operations), limits, Drain::default(), Tasks::default());
-    background.start(admin);
-    background.start(async {
-        loop {
-            tokio::time::sleep(metrics::UPKEEP_INTERVAL).await;
-            handle.run_upkeep();
-        }
-    });
     if settings.retention.trims() {
         background.start(trim(journal, settings.retention));
     }

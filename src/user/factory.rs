@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -46,6 +47,9 @@ impl UserLimits {
         tail: TailLimits::DEFAULT,
     };
 }
+
+/// Users whose runs are taken up at the same time: each may hold what its open runs have said.
+const RECOVERIES_MAX: usize = 4;
 
 /// Makes users' machines. One per process and journal. Cloning shares it.
 #[derive(Clone)]
@@ -172,15 +176,30 @@ impl Factory {
     }
 
     /// Takes up every run that an earlier process left open (RUN-6). Call once, before serving.
+    ///
+    /// A user whose log is damaged is left as it is, and spares the others: its runs are taken up by the
+    /// process that finds the log mended.
     pub async fn recover(&self) -> Result<(), JournalError> {
         let users = self.0.journal.unfinished().await?;
         tracing::info!(users = users.len(), "taking up what was left open");
-        for user_id in users {
-            let user = self.attach(&user_id);
-            let recovered = user.ask(|reply| Ask::Recover { reply }).await;
-            recovered.map_err(|error| JournalError::Unavailable(error.to_string()))?;
+        let recoveries = stream::iter(users).map(|user_id| self.recover_user(user_id));
+        recoveries.buffer_unordered(RECOVERIES_MAX).try_collect().await
+    }
+
+    async fn recover_user(&self, user_id: UserId) -> Result<(), JournalError> {
+        let user = self.attach(&user_id);
+        match user.ask(|reply| Ask::Recover { reply }).await {
+            Ok(()) => Ok(()),
+            Err(Unaccepted::Damaged) => {
+                metrics::counter!("quintet_damaged_users_total").increment(1);
+                tracing::error!(
+                    %user_id,
+                    "the runs of a user are not taken up: the log is damaged; run `quintet audit`, or restore a backup"
+                );
+                Ok(())
+            }
+            Err(error) => Err(JournalError::Unavailable(format!("the runs of user {user_id}: {error}"))),
         }
-        Ok(())
     }
 
     pub fn epoch(&self) -> Epoch {
@@ -272,6 +291,9 @@ pub enum Unaccepted {
     /// The journal did not say that it is done; repeating the same request is safe.
     #[error("the journal is not available")]
     Unavailable,
+    /// What the log holds cannot be read; only an operator can mend it.
+    #[error("the log is damaged")]
+    Damaged,
 }
 
 impl From<JournalError> for Unaccepted {

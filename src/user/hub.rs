@@ -211,7 +211,7 @@ impl Hub {
     async fn turn(&mut self, input: Input) {
         if let Err(error) = self.know().await {
             tracing::error!(user_id = %self.user_id, %error, "the log of a user cannot be read");
-            asks::withdraw(input);
+            asks::withdraw(input, &error);
             return;
         }
         let Some(head) = self.state.as_ref().map(UserState::head) else { return };

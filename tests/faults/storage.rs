@@ -11,6 +11,7 @@ use crate::{
     control::{Action, Call},
     disk::{ALL, EACCES, EIO, ENOSPC, EROFS, Fault, FaultyDisk},
     http,
+    moves::Told,
     process::{Addresses, Process},
     stage::Stage,
     verdict::{Weather, judge},
@@ -293,12 +294,21 @@ fn entries(page: &Value) -> impl Iterator<Item = &Value> {
 
 #[tokio::test]
 async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_others() {
-    let (mut scene, _, _) = Scene::new("a damaged page").await;
+    let (mut scene, _, mut of_bob) = Scene::new("a damaged page").await;
+    // The run that the damage hits is open, so that a start has to read it.
+    let question = json!({"steps": [{"think": "hm"}, {"ask": {"call_id": "asked", "tool_name": "approve"}}]});
+    let wish = Wish::script("open", &question, Expect { status: "succeeded", ..Expect::default() });
+    let frame = wish.frame();
+    scene.bob.borrow_mut().sends(wish);
+    of_bob.send(&frame).await.unwrap();
+    while scene.bob.borrow().waiting.is_empty() {
+        scene.until(&mut of_bob, Heard::Entry).await;
+    }
     scene.process.signal(Signal::TERM);
     assert_eq!(scene.process.ended(&scene.stage).await.code(), Some(0));
     let path = scene.disk.folder().join("quintet.db");
     let sound = std::fs::read(&path).unwrap();
-    let needle = br#""user_id":"bob""#;
+    let needle = br#""call_id":"asked""#;
     let at = sound.windows(needle.len()).position(|bytes| bytes == needle).unwrap() + needle.len() - 2;
     let mut damaged = sound.clone();
     damaged[at] ^= 1;
@@ -318,6 +328,7 @@ async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_ot
     unchecked.args(["--set", "check_bytes_max=0"]);
     scene.process = Process::start(unchecked, scene.stage.lines());
     scene.to = scene.process.ready(&scene.stage).await;
+    assert!(scene.stage.was_said("the runs of a user are not taken up"));
     assert_eq!(scene.get("bob", "/v1/entries").await.0, 503);
     let mut ann = scene.open(&scene.ann).await;
     scene.run(&scene.ann, &mut ann).await;
@@ -329,5 +340,12 @@ async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_ot
     bytes[at] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
     scene.start().await;
+    let mut bob = scene.open(&scene.bob).await;
+    let mut told = Told::default();
+    let answers = told.answers(&mut scene.bob.borrow_mut(), true, &mut scene.stage.rng(4));
+    for frame in answers {
+        bob.send(&frame).await.unwrap();
+    }
+    scene.finish(&scene.bob, &mut bob).await;
     scene.end().await;
 }

@@ -115,8 +115,7 @@ impl Service {
             trace_file,
             ..Settings::default()
         };
-        let (to_stage, stage) = mpsc::unbounded_channel();
-        let parts = Parts { journal: used, agents: Arc::new(Puppets(to_stage)), described: Vec::new() };
+        let (parts, stage) = parts(used);
         let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
         Self { running, journal, stage }
     }
@@ -209,6 +208,12 @@ impl Service {
         say(&run.port, text).await;
         succeed(&run.port).await;
     }
+}
+
+/// What a service on `journal` is made of, and where its runs come out.
+pub fn parts(journal: Arc<dyn Journal>) -> (Parts, mpsc::UnboundedReceiver<Assignment>) {
+    let (to_stage, stage) = mpsc::unbounded_channel();
+    (Parts { journal, agents: Arc::new(Puppets(to_stage)), described: Vec::new() }, stage)
 }
 
 /// Where the next service writes its trace, if anybody asked for one: see `docs/model/traces.md`.

@@ -1,7 +1,16 @@
 //! The admin listener: alive, ready, in numbers.
 
+use quintet::{
+    kernel::entry::By,
+    ops::{
+        config::Settings,
+        service::{self, Mode},
+    },
+};
+use tokio::net::TcpListener;
+
 use crate::{
-    harness::{Service, http_client, soon},
+    harness::{Service, http_client, open_call, parts, soon, think},
     http::Answer,
 };
 
@@ -24,6 +33,44 @@ async fn the_service_is_ready_while_its_journal_answers() {
     assert_eq!(says("/livez").await.0, 200, "to kill it would not mend the journal");
     service.journal.set_down(false);
     assert_eq!(says("/readyz").await, (200, "ok\n".into()));
+}
+
+/// However long it takes to take up what was left open, nobody takes the process for dead.
+#[tokio::test]
+async fn run_6_a_service_that_takes_up_what_was_left_open_is_alive_and_not_ready() {
+    let mut before = Service::start().await;
+    let (mut client, _) = before.open("ada").await;
+    client.message("m", "hello").await;
+    let run = before.launched().await;
+    think(&run.port, "hm").await;
+    open_call(&run.port, "c", By::Agent).await;
+    let journal = before.journal.clone();
+    // As in a process that dies, its agent says nothing any more.
+    std::mem::forget(run);
+    drop(before);
+
+    journal.pause_appends();
+    let any_port = || TcpListener::bind("127.0.0.1:0");
+    let (listener, admin) = (any_port().await.unwrap(), any_port().await.unwrap());
+    let admin_address = admin.local_addr().unwrap();
+    let (parts, mut stage) = parts(journal.clone());
+    let settings = Settings::default();
+    let starts = service::start_on(Mode::Dev, &settings, parts, listener, admin);
+    let says = async |path: &str| {
+        let answer = http_client().get(format!("http://{admin_address}{path}")).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let meanwhile = async {
+        journal.appends_held(1).await;
+        assert_eq!(says("/livez").await, (200, "ok\n".into()));
+        assert_eq!(says("/readyz").await, (503, "taking up what was left open\n".into()));
+        journal.release_appends();
+    };
+    let (running, ()) = soon("the start", async { tokio::join!(starts, meanwhile) }).await;
+    let _running = running.unwrap();
+    assert_eq!(says("/readyz").await, (200, "ok\n".into()));
+    let taken_up = soon("the run", stage.recv()).await.unwrap();
+    assert_eq!(taken_up.text, "hello");
 }
 
 #[tokio::test]

@@ -80,7 +80,8 @@ pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Opt
 /// Whether the same request may be carried out a little later.
 fn passes(unaccepted: &Unaccepted) -> bool {
     match unaccepted {
-        Unaccepted::Draining | Unaccepted::Overloaded | Unaccepted::Unavailable => true,
+        Unaccepted::Draining | Unaccepted::Overloaded => true,
+        Unaccepted::Unavailable | Unaccepted::Damaged => true,
         Unaccepted::Refused(_) | Unaccepted::UnknownAgent(_) => false,
     }
 }

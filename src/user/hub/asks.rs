@@ -2,6 +2,7 @@
 
 use super::{Hub, Input};
 use crate::{
+    journal::JournalError,
     kernel::{
         entry::{CallResult, Entry},
         ids::{CallId, RunId, Timestamp},
@@ -182,13 +183,17 @@ impl Hub {
     }
 }
 
-/// Answers what could not even be looked at.
-pub(super) fn withdraw(input: Input) {
+/// Answers what could not even be looked at, since the log cannot be read.
+pub(super) fn withdraw(input: Input, error: &JournalError) {
+    let why = match error {
+        JournalError::Unavailable(_) => Unaccepted::Unavailable,
+        JournalError::Damaged(_) => Unaccepted::Damaged,
+    };
     match input {
         Input::Request(Request { ask, .. }) => match ask {
-            Ask::Send { reply, .. } => Promise::Accepted(reply, Err(Unaccepted::Unavailable)).withdraw(),
+            Ask::Send { reply, .. } => Promise::Accepted(reply, Err(why)).keep(),
             Ask::Cancel { reply, .. } | Ask::Answer { reply, .. } | Ask::Recover { reply } => {
-                Promise::Done(reply, Err(Unaccepted::Unavailable)).withdraw();
+                Promise::Done(reply, Err(why)).keep();
             }
         },
         Input::Order(Order::Step { reply, .. }) => {
