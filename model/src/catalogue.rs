@@ -27,6 +27,8 @@ pub struct Property {
     pub name: String,
     pub model: &'static str,
     pub kind: Kind,
+    /// What the `sometimes` of the same model claims that is the case of an `always`.
+    pub case: Option<&'static str>,
 }
 
 /// One invariant or temporal property of a specification, for one of its rules.
@@ -57,6 +59,7 @@ pub fn properties() -> Vec<Property> {
             name: ending.property(),
             model: ending.model,
             kind: Kind::Liveness,
+            case: None,
         }));
     }
     all
@@ -69,6 +72,7 @@ fn of<M: Checked>() -> impl Iterator<Item = Property> {
             name: check.name.to_owned(),
             model: M::NAME,
             kind: check.kind,
+            case: check.case,
         };
         check.rules.iter().map(named).collect::<Vec<_>>()
     })

@@ -1,7 +1,7 @@
 //! A property of a model, with the rules that it stands for as data.
 //!
 //! Guarantee: the name of a check begins with its rules, so that a counterexample, stateright's explorer
-//! and the traceability table cite the same. What is no rule of the contract has a word of [`OWN_TERMS`].
+//! and the traceability table cite the same. An `always` names the `sometimes` that is its case. What is no rule of the contract has a word of [`OWN_TERMS`].
 
 use stateright::{Expectation, Model, Property};
 
@@ -10,7 +10,7 @@ use stateright::{Expectation, Model, Property};
 pub enum Kind {
     /// In every state.
     Always,
-    /// In some state: an `always` whose case never arises would say nothing.
+    /// In some state: the case of an `always`, which would say nothing if it never arose.
     Sometimes,
     /// In the end, under a named fairness.
     Liveness,
@@ -32,6 +32,8 @@ pub struct Check<M: Model> {
     /// The rules, and what is claimed.
     pub name: &'static str,
     pub kind: Kind,
+    /// What the `sometimes` claims in which an `always` has something to say.
+    pub case: Option<&'static str>,
     pub holds: fn(&M, &M::State) -> bool,
 }
 
@@ -41,7 +43,7 @@ impl<M: Model> Check<M> {
         name: &'static str,
         holds: fn(&M, &M::State) -> bool,
     ) -> Self {
-        Self { rules, name, kind: Kind::Always, holds }
+        Self { rules, name, kind: Kind::Always, case: None, holds }
     }
 
     pub fn sometimes(
@@ -49,7 +51,12 @@ impl<M: Model> Check<M> {
         name: &'static str,
         holds: fn(&M, &M::State) -> bool,
     ) -> Self {
-        Self { rules, name, kind: Kind::Sometimes, holds }
+        Self { rules, name, kind: Kind::Sometimes, case: None, holds }
+    }
+
+    #[must_use]
+    pub fn in_case(self, case: &'static str) -> Self {
+        Self { case: Some(case), ..self }
     }
 
     /// As stateright's checker and its explorer take it.
@@ -78,15 +85,16 @@ pub trait Checked: Model + Sized {
     }
 }
 
-/// The checks of a model: `always` or `sometimes`, the rules, the claim, and what decides it.
+/// The checks of a model: `always` or `sometimes`, the rules, the claim, the claim of the `sometimes` that
+/// is its case, and what decides it.
 #[macro_export]
 macro_rules! checks {
-    ($model:ty; $($kind:ident [$first:literal $(, $rule:literal)*] $says:literal => $holds:expr;)+) => {
+    ($model:ty; $($kind:ident [$first:literal $(, $rule:literal)*] $says:literal $(case $case:literal)? => $holds:expr;)+) => {
         vec![$($crate::checks::Check::<$model>::$kind(
             &[$first $(, $rule)*],
             concat!($first, " ", $($rule, " ",)* $says),
             $holds,
-        )),+]
+        )$(.in_case($case))?),+]
     };
 }
 

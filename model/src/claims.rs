@@ -81,7 +81,11 @@ pub const INSTANCES: &[Instance] = instances![
     "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 1401 2308
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown"] false instances::crowded();
-    "fence" "fence" "2 nodes, 1 message, 3 events" 19940 120826 [] false instances::fence(2, 1, 3);
+    "fence" "fence" "2 nodes, 1 message, 3 events" 19940 120826 ["RUN-8 one that waited runs"] false
+        instances::fence(2, 1, 3);
+    "fence-messages" "fence" "1 node, 2 messages, 1 event" 1533 3932
+        ["RUN-9 RUN-4 a call closes as unknown", "RUN-9 a tool acts for a node that has lost the log",
+            "RUN-1 RUN-2 RUN-3 RUN-5 a run succeeds"] false instances::fence(1, 2, 1);
     "delivery" "delivery" "1 client, with a drain and with retention" 20574 110953 [] false
         DeliveryModel { drains: true, trims: true, ..instances::delivery(1) };
     "isolation" "isolation" "2 users with 2 connections each, runs of 1 event" 9801 76032
@@ -90,7 +94,7 @@ pub const INSTANCES: &[Instance] = instances![
         instances::isolation(1, 3);
     "connection" "connection" "a stranger, a log of up to 1 entry" 47248 352336 [] false
         instances::connection(false, 1);
-    "connection-known" "connection" "authenticated by its request, a log of up to 1 entry" 23518 176836 [] false
+    "connection-known" "connection" "authenticated by its request, a log of up to 1 entry" 46636 352336 [] false
         instances::connection(true, 1);
     "ticket" "ticket" "2 tickets, 2 seats, 4 moments" 3129 7634 [] false instances::ticket(2, 4);
 
@@ -114,7 +118,7 @@ pub const INSTANCES: &[Instance] = instances![
         ["ISO-3 a client has answered its own question"] true instances::isolation(2, 2);
     "connection-large" "connection" "a stranger, a log of up to 2 entries" 143636 1394608 [] true
         instances::connection(false, 2);
-    "connection-known-large" "connection" "authenticated by its request, a log of up to 2 entries" 71652 698164 []
+    "connection-known-large" "connection" "authenticated by its request, a log of up to 2 entries" 142820 1394608 []
         true instances::connection(true, 2);
     "ticket-large" "ticket" "3 tickets, 2 seats, 6 moments" 113177 357212 [] true instances::ticket(3, 6);
 ];

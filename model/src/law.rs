@@ -178,10 +178,10 @@ pub fn del_6(log: &[Entry]) -> bool {
     })
 }
 
-/// All of the above, for a model that looks at the log as a whole.
 /// Whether a log keeps one rule.
 pub type Law = fn(&[Entry]) -> bool;
 
+/// All of the above, for a model that looks at the log as a whole.
 pub const RULES: [(&str, Law); 9] = [
     ("RUN-1", run_1),
     ("RUN-2", run_2),

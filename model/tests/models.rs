@@ -23,6 +23,7 @@ explored! {
     user_calls "user-calls"
     user_crowded "user-crowded"
     fence "fence"
+    fence_messages "fence-messages"
     delivery "delivery"
     isolation "isolation"
     isolation_questions "isolation-questions"

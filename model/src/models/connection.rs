@@ -1,6 +1,8 @@
 //! One connection: every input offered in every state, whatever its caller asked for. An observer who
 //! knows the rules and none of the machine's states judges what it orders.
 
+use std::fmt::Debug;
+
 use quintet::kernel::{
     connection::{
         Asked, Cause, Connection, Effect, Effects, Fault, Gap, Input, Limits, Phase, Rejected, ServerFrame,
@@ -10,13 +12,12 @@ use quintet::kernel::{
     ticket::Identity,
 };
 use stateright::{Model, Property};
+use uuid::Uuid;
 
 use crate::{
     checks,
     checks::{Check, Checked},
 };
-use std::fmt::Debug;
-use uuid::Uuid;
 
 /// The connection machine as a parameter; the default is the shipped one.
 pub trait ConnectionMachine: Debug + Send + Sync {
@@ -56,6 +57,9 @@ pub struct Watched {
 pub struct Seen {
     /// Whose credential was accepted.
     user: Option<u8>,
+    /// When the credential ends that was accepted last, and for when its end is armed.
+    ends: Option<Timestamp>,
+    armed: Option<Timestamp>,
     hello: bool,
     /// Its cursor, as it said `hello`.
     asked: Option<Asked>,
@@ -71,15 +75,15 @@ pub struct Seen {
     pub broken: Option<&'static str>,
 }
 
-pub const LIMITS: Limits =
-    Limits { unclear_frames_max: 2, throttled_frames_max: 2, commands_max: 1, waiting_replies_max: 2 };
-
-const HERE: Epoch = Epoch(Uuid::from_u128(1));
-const ELSEWHERE: Epoch = Epoch(Uuid::from_u128(2));
-
+/// What a user's upgrade request is authenticated with.
 pub fn identity(user: u8) -> Identity {
     let user_id = UserId::parse(if user == 1 { "u1" } else { "u2" }).expect("a short name is valid");
     Identity { user_id, expires_at: Timestamp(9) }
+}
+
+/// What a user brings along in `hello` or `renew`: it ends at another time than that of the request.
+pub fn credential(user: u8) -> Identity {
+    Identity { expires_at: Timestamp(12), ..identity(user) }
 }
 
 fn user(identity: &Identity) -> u8 {
@@ -100,8 +104,8 @@ impl ConnectionModel {
             Input::NotUtf8,
             Input::TooLong,
             Input::Garbled,
-            Input::Verified(identity(1)),
-            Input::Verified(identity(2)),
+            Input::Verified(credential(1)),
+            Input::Verified(credential(2)),
             Input::Unverified(Unverified::Refused),
             Input::Unverified(Unverified::Unavailable),
             Input::Unattached(Unattached::Unavailable),
@@ -189,9 +193,12 @@ impl Seen {
             Effect::Send(ServerFrame::Answer) => {
                 self.expect("DEL-7", *input == (Input::Answered { reply: true }))
             }
-            Effect::Send(ServerFrame::Renewed { .. }) => {
+            Effect::Send(ServerFrame::Renewed { expires_at }) => {
                 let own = matches!(input, Input::Verified(identity) if self.user == Some(user(identity)));
                 self.expect("ISO-1", self.ready && own);
+                let says = matches!(input, Input::Verified(identity) if identity.expires_at == *expires_at);
+                self.expect("AUTH-3", says);
+                self.ends = Some(*expires_at);
             }
             Effect::Send(_) => self.expect("CONN-2", self.ready),
             Effect::SendChunk => {
@@ -202,12 +209,9 @@ impl Seen {
             }
             Effect::ReadOn { after, .. } => self.expect("DEL-2", after.0 == self.sent),
             Effect::Close(cause) => self.closed = Some(*cause),
-            Effect::Verify
-            | Effect::Flush
-            | Effect::PingPeer
-            | Effect::Arm(_)
-            | Effect::Disarm(_)
-            | Effect::ExpireAt(_) => {}
+            Effect::ExpireAt(moment) => self.armed = Some(*moment),
+            Effect::Arm(Timer::Expiry) | Effect::Disarm(Timer::Expiry) => self.armed = None,
+            Effect::Verify | Effect::Flush | Effect::PingPeer | Effect::Arm(_) | Effect::Disarm(_) => {}
         }
     }
 
@@ -246,7 +250,8 @@ impl Model for ConnectionModel {
     fn init_states(&self) -> Vec<Watched> {
         let mut effects = Effects::new();
         let connection = Connection::accept(self.known.then(|| identity(1)), self.limits, &mut effects);
-        let mut seen = Seen { user: self.known.then_some(1), ..Seen::default() };
+        let ends = self.known.then(|| identity(1).expires_at);
+        let mut seen = Seen { user: self.known.then_some(1), ends, ..Seen::default() };
         for effect in &effects {
             seen.see(&Input::Flushed, effect, &self.limits);
         }
@@ -267,6 +272,10 @@ impl Model for ConnectionModel {
             Err(_) => {
                 let unchanged = next.connection == state.connection && effects.is_empty();
                 next.seen.expect("UNCHANGED", unchanged);
+                // These two may come at any time: whoever listens has to listen to them.
+                next.seen.expect("CONN-4", input != Input::Unclear || !state.connection.hears());
+                let is_over = input == Input::Elapsed(Timer::Expiry) && state.seen.armed.is_some();
+                next.seen.expect("AUTH-3", !is_over || state.seen.closed.is_some());
             }
             Ok(()) => {
                 let seen = &mut next.seen;
@@ -278,10 +287,12 @@ impl Model for ConnectionModel {
                     // AUTH-5: of two credentials both have to be of the same user.
                     let same = seen.user.is_none_or(|known| known == user(identity));
                     seen.user = if same { Some(user(identity)) } else { None };
+                    seen.ends = if same { Some(identity.expires_at) } else { None };
                 }
                 let misunderstood = [Fault::Unclear, Fault::BeforeHello, Fault::SecondHello];
                 for effect in &effects {
-                    if matches!(effect, Effect::Send(ServerFrame::Error { fault, .. }) if misunderstood.contains(fault))
+                    if matches!(effect, Effect::Send(ServerFrame::Error { fault, .. })
+                        if misunderstood.contains(fault))
                     {
                         seen.unclear += 1;
                         seen.expect("CONN-4", seen.unclear <= self.limits.unclear_frames_max);
@@ -299,6 +310,9 @@ impl Model for ConnectionModel {
                 if input == Input::Elapsed(Timer::Expiry) {
                     seen.expect("AUTH-3", seen.closed == Some(Cause::Expired));
                 }
+                // AUTH-3: an open connection has its end armed, and for when the credential ends.
+                let armed = seen.armed.is_some() && seen.armed == seen.ends;
+                seen.expect("AUTH-3", !seen.ready || seen.closed.is_some() || armed);
                 let whose = next.connection.identity().map(user);
                 seen.expect("ISO-1", whose.is_none() || whose == seen.user);
                 let closed = matches!(next.connection.phase(), Phase::Closed(_));
@@ -324,20 +338,29 @@ impl Checked for ConnectionModel {
             s.seen.closed == Some(cause)
         }
         checks![ConnectionModel;
-            always ["CONN-1"] "nothing has an effect before hello is accepted" => |_, s| kept(s, "CONN-1");
-            always ["CONN-2"] "ready is the first frame of an open connection, once" => |_, s| kept(s, "CONN-2");
-            always ["CONN-3"] "nothing follows the close, and there is one" => |_, s| kept(s, "CONN-3");
-            always ["CONN-4"] "what is not understood is answered and changes nothing, up to the limit" =>
-                |_, s| kept(s, "CONN-4");
-            always ["DEL-2"] "entries are contiguous, caught_up comes once" => |_, s| kept(s, "DEL-2");
-            always ["DEL-3"] "it goes on behind the cursor, or says what is missing" => |_, s| kept(s, "DEL-3");
-            always ["DEL-4"] "what is outstanding is bounded" => |_, s| kept(s, "DEL-4");
-            always ["DEL-7"] "an answer answers something" => |_, s| kept(s, "DEL-7");
-            always ["ISO-1", "AUTH-5"] "it is of the user whose credential was accepted" =>
-                |_, s| kept(s, "ISO-1");
-            always ["AUTH-3"] "it does not outlive its credential" => |_, s| kept(s, "AUTH-3");
-            always ["UNCHANGED"] "a rejected input changes nothing and orders nothing" =>
-                |_, s| kept(s, "UNCHANGED");
+            always ["CONN-1"] "nothing has an effect before hello is accepted"
+                case "it heard what it did not act on before hello" => |_, s| kept(s, "CONN-1");
+            always ["CONN-2"] "ready is the first frame of an open connection, once"
+                case "it is live" => |_, s| kept(s, "CONN-2");
+            always ["CONN-3"] "nothing follows the close, and there is one"
+                case "an input comes after the close, and is rejected" => |_, s| kept(s, "CONN-3");
+            always ["CONN-4"] "what is not understood is answered and changes nothing, up to the limit"
+                case "it is closed for what nobody understands" => |_, s| kept(s, "CONN-4");
+            always ["DEL-2"] "entries are contiguous, caught_up comes once"
+                case "it is closed for a hole" => |_, s| kept(s, "DEL-2");
+            always ["DEL-3"] "it goes on behind the cursor, or says what is missing"
+                case "it catches up after a gap" => |_, s| kept(s, "DEL-3");
+            always ["DEL-4"] "what is outstanding is bounded"
+                case "a command is under way" => |_, s| kept(s, "DEL-4");
+            always ["DEL-7"] "an answer answers something"
+                case "a command is under way" => |_, s| kept(s, "DEL-7");
+            always ["ISO-1", "AUTH-5"] "it is of the user whose credential was accepted"
+                case "it is closed for want of a credential" => |_, s| kept(s, "ISO-1");
+            always ["AUTH-3"] "it does not outlive its credential"
+                case "it expires after it was renewed or opened by another credential" =>
+                    |_, s| kept(s, "AUTH-3");
+            always ["UNCHANGED"] "a rejected input changes nothing and orders nothing"
+                case "an input comes after the close, and is rejected" => |_, s| kept(s, "UNCHANGED");
             sometimes ["CONN-2"] "it is live" => |_, s| s.connection.phase() == Phase::Live;
             sometimes ["CONN-1"] "it heard what it did not act on before hello" => |_, s| {
                 s.connection.phase() == Phase::Handshaking && s.seen.unclear > 0
@@ -350,7 +373,9 @@ impl Checked for ConnectionModel {
             };
             sometimes ["DEL-4", "DEL-7"] "a command is under way" => |_, s| s.seen.commands > 0;
             sometimes ["DEL-4"] "it does not read" => |_, s| closed(s, Cause::Stalled);
-            sometimes ["AUTH-3"] "it expires" => |_, s| closed(s, Cause::Expired);
+            sometimes ["AUTH-3"] "it expires after it was renewed or opened by another credential" => |_, s| {
+                closed(s, Cause::Expired) && s.seen.ready && s.seen.armed == Some(credential(1).expires_at)
+            };
             sometimes ["ISO-1", "AUTH-5"] "it is closed for want of a credential" =>
                 |_, s| closed(s, Cause::Unauthenticated);
             sometimes ["CONN-4"] "it is closed for what nobody understands" =>
@@ -363,3 +388,9 @@ impl Checked for ConnectionModel {
         ]
     }
 }
+
+pub const LIMITS: Limits =
+    Limits { unclear_frames_max: 2, throttled_frames_max: 2, commands_max: 1, waiting_replies_max: 2 };
+
+const HERE: Epoch = Epoch(Uuid::from_u128(1));
+const ELSEWHERE: Epoch = Epoch(Uuid::from_u128(2));

@@ -10,9 +10,9 @@ use quintet::kernel::{
         Asked, Connection, Effect, Effects, Gap, Input, Limits as ConnectionLimits, Phase, ServerFrame, Timer,
     },
     entry::Entry,
-    ids::{Epoch, Offset},
+    ids::{Epoch, MessageId, Offset},
     limits::Limits,
-    user::{OnBusy, Reply, UserState},
+    user::{OnBusy, Receipt, Reply, UserState},
 };
 use stateright::{Model, Property};
 use uuid::Uuid;
@@ -51,6 +51,14 @@ pub enum Slip {
     IgnoresBackpressure,
     /// The drain waits for a reader that does not read, for ever (CONN-6, "deadlock on close").
     DrainWaits,
+    /// The drain is over while a run is not (CONN-6).
+    DrainEndsEarly,
+    /// A message that comes again over a new connection is taken for a new one (DEL-6).
+    TakesAgain,
+    /// One flush is reported twice.
+    FlushesTwice,
+    /// The view that an append did not confirm is kept (DEL-7).
+    KeepsView,
 }
 
 #[derive(Clone, Debug)]
@@ -302,8 +310,18 @@ impl DeliveryModel {
     /// The hub decides; `None` if that adds nothing.
     fn decide(&self, state: &mut DeliveryState, ask: Ask, promise: Option<usize>) -> Option<()> {
         let hub = state.hub.clone().filter(|hub| hub.batch.is_empty())?;
-        let command = ask.command(&state.log, &hub.view, run(1));
-        let decision = self.machine.decide(&hub.view, command, &self.limits).ok()?;
+        let decision = match self.slip {
+            // As if neither memory nor the journal knew the message, and the run were another.
+            Slip::TakesAgain if promise.is_some() && !state.log.is_empty() => {
+                let knows_nothing = self.remembering(vec![], &state.log)?;
+                let command = ask.command(&[], &knows_nothing, run(2));
+                self.machine.decide(&knows_nothing, command, &self.limits).ok()?
+            }
+            _ => {
+                let command = ask.command(&state.log, &hub.view, run(1));
+                self.machine.decide(&hub.view, command, &self.limits).ok()?
+            }
+        };
         let mut view = hub.view;
         let batch: Vec<Entry> = decision.entries.into_iter().map(without_words).collect();
         for entry in &batch {
@@ -333,9 +351,14 @@ impl DeliveryModel {
 
     fn recovered(&self, log: &[Entry]) -> Option<UserState> {
         let told = law::runs(log);
+        self.remembering(told.iter().map(|told| (told.message_id.clone(), told.receipt())).collect(), log)
+    }
+
+    /// What a restart makes of the log, if these are the messages that it remembers.
+    fn remembering(&self, recent: Vec<(MessageId, Receipt)>, log: &[Entry]) -> Option<UserState> {
+        let told = law::runs(log);
         let is_open = |entry: &&Entry| told.iter().any(|t| t.run_id == entry.run_id && t.ended().is_none());
         let unfinished: Vec<&Entry> = log.iter().filter(is_open).collect();
-        let recent = told.iter().map(|told| (told.message_id.clone(), told.receipt())).collect();
         self.machine.recover(Offset(log.len() as u64), recent, &unfinished, &self.limits).ok()
     }
 
@@ -448,8 +471,11 @@ impl Model for DeliveryModel {
                 }
             }
             A::WriteFails => {
-                state.hub.as_ref().filter(|hub| !hub.batch.is_empty())?;
-                let view = self.recovered(&state.log)?;
+                let hub = state.hub.as_ref().filter(|hub| !hub.batch.is_empty())?;
+                let view = match self.slip {
+                    Slip::KeepsView => hub.view.clone(),
+                    _ => self.recovered(&state.log)?,
+                };
                 next.hub = Some(Hub { view, batch: vec![], promise: None });
             }
             A::Crash => {
@@ -490,6 +516,9 @@ impl Model for DeliveryModel {
                 link.flushing = false;
                 link.replies = 0;
                 self.input(&mut next, c, &Input::Flushed);
+                if self.slip == Slip::FlushesTwice {
+                    self.input(&mut next, c, &Input::Flushed);
+                }
             }
             A::Receive(c) => Self::receive(&mut next, c)?,
             A::Drop(c) => {
@@ -513,7 +542,8 @@ impl Model for DeliveryModel {
                 }
             }
             A::DrainEnds => {
-                if state.drain != Drain::Draining || Self::open_run(state) {
+                let at_rest = !Self::open_run(state) || self.slip == Slip::DrainEndsEarly;
+                if state.drain != Drain::Draining || !at_rest {
                     return None;
                 }
                 next.drain = Drain::Drained;
@@ -549,22 +579,33 @@ impl Checked for DeliveryModel {
             s.links.iter().flatten()
         }
         checks![DeliveryModel;
-            always ["DEL-1"] "nothing is sent before it is durable" => |_, s| kept(s, "DEL-1");
-            always ["DEL-2"] "a client gets what follows, once" => |_, s| kept(s, "DEL-2");
-            always ["DEL-3"] "a resume goes on behind the cursor, or says what is missing" =>
-                |_, s| kept(s, "DEL-3");
-            always ["DEL-4"] "what is under way to one client is bounded" => |_, s| {
+            always ["DEL-1"] "nothing is sent before it is durable"
+                case "entries are decided and not durable while a reader waits for them" =>
+                    |_, s| kept(s, "DEL-1");
+            always ["DEL-2"] "a client gets what follows, once"
+                case "a client has everything" => |_, s| kept(s, "DEL-2");
+            always ["DEL-3"] "a resume goes on behind the cursor, or says what is missing"
+                case "a client is back, and goes on in the middle" => |_, s| kept(s, "DEL-3");
+            always ["DEL-4"] "what is under way to one client is bounded"
+                case "a reader is behind while the log grows" => |_, s| {
                 links(s).all(|link| link.wire.len() <= WIRE_FRAMES_MAX)
             };
-            always ["DEL-5"] "who is told has its message in the log" => |_, s| {
+            always ["DEL-5"] "who is told has its message in the log"
+                case "who was told is gone, and so is the hub" => |_, s| {
                 kept(s, "DEL-5") && s.clients.iter().all(|c| !c.accepted || !law::runs(&s.log).is_empty())
             };
-            always ["DEL-6"] "however often it is sent, it is one message" => |_, s| law::del_6(&s.log);
-            always ["CONN-6"] "a drain is over when every run is at rest" => |_, s| {
-                s.drain != Drain::Drained || !Self::open_run(s)
+            always ["DEL-6"] "however often it is sent, it is one message"
+                case "a message that the log has is sent again" => |_, s| law::del_6(&s.log);
+            always ["CONN-6"] "when a drain is over, every run is over, and nothing is decided any more"
+                case "a drained service still serves a reader" => |_, s| {
+                s.drain != Drain::Drained
+                    || law::runs(&s.log).iter().all(|told| told.ended().is_some())
+                        && s.hub.as_ref().is_none_or(|hub| hub.batch.is_empty())
             };
-            always ["FIT"] "the caller offers what the machine expects" => |_, s| kept(s, "FIT");
-            always ["RECOVERY", "FOLD"] "a restart knows what was durable" => |m, s| {
+            always ["FIT"] "the caller offers what the machine expects"
+                case "a client has everything" => |_, s| kept(s, "FIT");
+            always ["RECOVERY", "FOLD"] "a restart knows what was durable"
+                case "a hub is down while a run is open" => |m, s| {
                 kept(s, "FOLD")
                     && m.recovered(&s.log).is_some_and(|view| match &s.hub {
                         Some(hub) if hub.batch.is_empty() => view == hub.view,
@@ -587,6 +628,12 @@ impl Checked for DeliveryModel {
             };
             sometimes ["DEL-3"] "a client is told of a gap" => |_, s| {
                 links(s).any(|link| matches!(link.wire.first(), Some(Frame::Ready { gap: Some(_), .. })))
+            };
+            sometimes ["DEL-5"] "who was told is gone, and so is the hub" => |_, s| {
+                s.hub.is_none() && s.clients.iter().any(|client| client.accepted)
+            };
+            sometimes ["DEL-6"] "a message that the log has is sent again" => |_, s| {
+                !s.log.is_empty() && links(s).any(|link| link.message == Message::Sent)
             };
             sometimes ["DEL-5", "DEL-6"] "a message is accepted while nobody who sent it is there" => |_, s| {
                 !s.log.is_empty()

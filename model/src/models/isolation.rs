@@ -314,19 +314,24 @@ impl Checked for IsolationModel {
             w.users[user].log.iter().all(|entry| run_number(entry.run_id) == run_of(user))
         }
         checks![IsolationModel;
-            always ["ISO-1"] "a connection tells of its own user only, and reaches nobody else" => |_, w| {
+            always ["ISO-1"] "a connection tells of its own user only, and reaches nobody else"
+                case "both users have read what is theirs" => |_, w| {
                 kept(w, "ISO-1") && whose(w, 0) && whose(w, 1)
             };
-            always ["ISO-2"] "equal ids of two users never meet" => |_, w| kept(w, "ISO-2");
-            always ["ISO-3"] "what is another's is as what does not exist" => |_, w| kept(w, "ISO-3");
-            always ["ISO-5"] "machines live while somebody needs them" => |_, w| {
+            always ["ISO-2"] "equal ids of two users never meet"
+                case "both users have a run of the same names at once" => |_, w| kept(w, "ISO-2");
+            always ["ISO-3"] "what is another's is as what does not exist"
+                case "both users have a run of the same names at once" => |_, w| kept(w, "ISO-3");
+            always ["ISO-5"] "machines live while somebody needs them"
+                case "a run goes on with nobody there" => |_, w| {
                 kept(w, "ISO-5")
                     && w.users.iter().all(|account| {
                         account.machines.is_some()
                             || law::runs(&account.log).iter().all(|run| run.ended().is_some())
                     })
             };
-            always ["FOLD", "RECOVERY"] "machines that come back know what they knew" => |m, w| {
+            always ["FOLD", "RECOVERY"] "machines that come back know what they knew"
+                case "machines are gone while the log is not empty" => |m, w| {
                 kept(w, "FOLD")
                     && w.users.iter().all(|account| {
                         account

@@ -205,16 +205,24 @@ impl Checked for RunModel {
 
     fn checks() -> Vec<Check<Self>> {
         checks![RunModel;
-            always ["RUN-1"] "agent_started comes first and once" => |_, s| run_1(&s.word);
-            always ["RUN-2"] "seq counts" => |_, s| s.run.seq().0 == s.word.len() as u64;
-            always ["RUN-3"] "a thought before the first call and before success" => |_, s| run_3(&s.word);
-            always ["RUN-4"] "each call opened once, closed once" => |_, s| run_4(&s.word);
-            always ["RUN-5"] "agent_completed last, no call open" => |_, s| run_5(&s.word);
-            always ["RUN-7"] "an early end closes what is open, then ends" => |m, s| m.ends_well(s);
-            always ["RUN-10"] "refused exactly if illegal" => |_, s| s.broken != Some("RUN-10");
-            always ["RUN-11"] "closed by whom it belongs to" => |_, s| s.broken != Some("RUN-11");
-            always ["UNCHANGED"] "a refused step leaves the run as it was" =>
-                |_, s| s.broken != Some("UNCHANGED");
+            always ["RUN-1"] "agent_started comes first and once"
+                case "it succeeds after a call" => |_, s| run_1(&s.word);
+            always ["RUN-2"] "seq counts"
+                case "it succeeds after a call" => |_, s| s.run.seq().0 == s.word.len() as u64;
+            always ["RUN-3"] "a thought before the first call and before success"
+                case "it succeeds after a call" => |_, s| run_3(&s.word);
+            always ["RUN-4"] "each call opened once, closed once"
+                case "the call opened last closes first" => |_, s| run_4(&s.word);
+            always ["RUN-5"] "agent_completed last, no call open"
+                case "a step is refused while a call is open" => |_, s| run_5(&s.word);
+            always ["RUN-7"] "an early end closes what is open, then ends"
+                case "two calls are open" => |m, s| m.ends_well(s);
+            always ["RUN-10"] "refused exactly if illegal"
+                case "a step is refused while a call is open" => |_, s| s.broken != Some("RUN-10");
+            always ["RUN-11"] "closed by whom it belongs to"
+                case "the agent may not close the client's call" => |_, s| s.broken != Some("RUN-11");
+            always ["UNCHANGED"] "a refused step leaves the run as it was"
+                case "a step is refused while a call is open" => |_, s| s.broken != Some("UNCHANGED");
             sometimes ["RUN-4", "RUN-7"] "two calls are open" => |_, s| s.run.open_calls().len() == 2;
             sometimes ["RUN-4"] "the call opened first closes first" => |_, s| {
                 matches!(

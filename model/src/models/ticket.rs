@@ -238,32 +238,47 @@ impl Checked for TicketModel {
             })
         }
         checks![TicketModel;
-            always ["AUTH-1"] "a ticket opens at most one connection" => |_, s| {
+            always ["AUTH-1"] "a ticket opens at most one connection"
+                case "a ticket is open at one end while the other asks for it" => |_, s| {
                 slots(s).all(|(_, slot)| slot.opened <= 1)
             };
-            always ["AUTH-2"] "it opens within its time, which is at most the limit" => |_, s| {
+            always ["AUTH-2"] "it opens within its time, which is at most the limit"
+                case "a ticket expires unused" => |_, s| {
                 open(s).all(|(slot, number, _, at)| slot.is_none_or(|slot| at < slot.good_until(number)))
                     && slots(s).all(|(_, slot)| (1..=TTL_MAX).contains(&slot.ttl))
             };
-            always ["AUTH-2"] "it carries its issuer's rights and no more" => |_, s| {
+            always ["AUTH-2"] "it carries its issuer's rights and no more"
+                case "the issuer's credential ends before the ticket's time" => |_, s| {
                 open(s).all(|(_, number, got, _)| *got == identity(owner(number)))
             };
-            always ["AUTH-2"] "only its redemption or the end of its time consumes it" => |_, s| {
+            always ["AUTH-2"] "only its redemption or the end of its time consumes it"
+                case "a ticket is looked at, and stays good" => |_, s| {
                 slots(s).all(|(number, slot)| match slot.ticket {
                     AnyTicket::Issued(_) => slot.opened == 0,
                     AnyTicket::Redeemed(_) => slot.opened >= 1,
                     AnyTicket::Expired(_) => slot.opened == 0 && s.now >= slot.good_until(number),
                 })
             };
-            always ["AUTH-5"] "what was never issued opens nothing" => |_, s| {
+            always ["AUTH-5"] "what was never issued opens nothing"
+                case "there is a ticket, and one that never was is asked for" => |_, s| {
                 open(s).all(|(slot, ..)| slot.is_some())
             };
-            always ["UNCHANGED"] "a refused redemption changes nothing, but that time is over" => |m, s| {
+            always ["UNCHANGED"] "a refused redemption changes nothing, but that time is over"
+                case "a ticket is spent, and its seat is free again" => |m, s| {
                 slots(s).all(|(_, slot)| {
                     let at = Timestamp(s.now.into());
                     let (after, got) = m.machine.step(slot.ticket.clone(), TicketInput::Redeem, at);
                     got.is_ok() || after == slot.ticket || matches!(after, AnyTicket::Expired(_))
                 })
+            };
+            sometimes ["AUTH-1"] "a ticket is open at one end while the other asks for it" => |m, s| {
+                s.seats.contains(&Seat::Free)
+                    && open(s).any(|(slot, ..)| {
+                        slot.is_some_and(|slot| {
+                            let at = Timestamp(s.now.into());
+                            m.machine.step(slot.ticket.clone(), TicketInput::Redeem, at).1.is_err()
+                        })
+                    })
             };
             sometimes ["AUTH-1"] "both tickets are open at once" => |_, s| open(s).count() == 2;
             sometimes ["AUTH-2"] "a ticket expires unused" => |_, s| {
@@ -274,6 +289,18 @@ impl Checked for TicketModel {
                     slot.good_until(n) < slot.issued + slot.ttl
                         && matches!(slot.ticket, AnyTicket::Redeemed(_))
                 })
+            };
+            sometimes ["AUTH-2"] "a ticket is looked at, and stays good" => |m, s| {
+                slots(s).any(|(_, slot)| {
+                    let looked = m.machine.step(slot.ticket.clone(), TicketInput::Lapse, Timestamp(s.now.into()));
+                    s.now > slot.issued
+                        && matches!(slot.ticket, AnyTicket::Issued(_))
+                        && looked.0 == slot.ticket
+                })
+            };
+            sometimes ["AUTH-5"] "there is a ticket, and one that never was is asked for" => |m, s| {
+                let asks = TicketAction::Redeem { seat: 0, ticket: m.tickets + 1 };
+                slots(s).count() > 0 && s.seats[0] == Seat::Free && m.next_state(s, asks).is_none()
             };
             sometimes ["AUTH-5", "UNCHANGED"] "a ticket is spent, and its seat is free again" => |_, s| {
                 slots(s).any(|(_, slot)| matches!(slot.ticket, AnyTicket::Redeemed(_)))

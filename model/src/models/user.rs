@@ -174,39 +174,58 @@ impl Checked for UserModel {
             any(s, |e| matches!(e, Event::Completed(c) if c.error.as_ref().is_some_and(|e| e.code == code)))
         }
         checks![UserModel;
-            always ["RUN-1"] "agent_started comes first and once" => |_, s| law::run_1(&s.log);
-            always ["RUN-2"] "seq counts" => |_, s| law::run_2(&s.log);
-            always ["RUN-3"] "a thought before the first call and before success" => |_, s| law::run_3(&s.log);
-            always ["RUN-4"] "each call opened once, closed once" => |_, s| {
+            always ["RUN-1"] "agent_started comes first and once"
+                case "a run succeeds" => |_, s| law::run_1(&s.log);
+            always ["RUN-2"] "seq counts"
+                case "a run succeeds" => |_, s| law::run_2(&s.log);
+            always ["RUN-3"] "a thought before the first call and before success"
+                case "a run succeeds" => |_, s| law::run_3(&s.log);
+            always ["RUN-4"] "each call opened once, closed once"
+                case "a client answers" => |_, s| {
                 law::run_4(&s.log) && kept(s, "RUN-4")
             };
-            always ["RUN-5"] "agent_completed last, no call open" => |_, s| {
+            always ["RUN-5"] "agent_completed last, no call open"
+                case "a call closes as cancelled" => |_, s| {
                 law::run_5(&s.log) && kept(s, "RUN-5")
             };
-            always ["RUN-6"] "the first in line has begun, and whoever is ended has an end" => |_, s| {
+            always ["RUN-6"] "the first in line has begun, and whoever is ended has an end"
+                case "one that waited runs" => |_, s| {
                 law::run_6(&s.log) && kept(s, "RUN-6")
             };
-            always ["RUN-7"] "an early end closes what is open, as it should" => |_, s| kept(s, "RUN-7");
-            always ["RUN-8"] "one active run a thread, in order; on_busy is followed" => |_, s| {
+            always ["RUN-7"] "an early end closes what is open, as it should"
+                case "a call closes as cancelled" => |_, s| kept(s, "RUN-7");
+            always ["RUN-8"] "one active run a thread, in order; on_busy is followed"
+                case "a message waits" => |_, s| {
                 law::run_8(&s.log) && kept(s, "RUN-8")
             };
-            always ["RUN-9"] "a resumed run's orphaned calls close as unknown" => |_, s| kept(s, "RUN-9");
-            always ["RUN-10"] "an illegal step fails its run and shows nobody" => |_, s| kept(s, "RUN-10");
-            always ["RUN-11"] "the first answer of the owner counts, and no other" => |_, s| kept(s, "RUN-11");
-            always ["DEL-2"] "offsets count" => |_, s| law::del_2(&s.log);
-            always ["DEL-5"] "an acceptance names what the log has" => |_, s| kept(s, "DEL-5");
-            always ["DEL-6"] "the same message is the same run and answer" => |_, s| {
+            always ["RUN-9"] "a resumed run's orphaned calls close as unknown"
+                case "a call closes as unknown" => |_, s| kept(s, "RUN-9");
+            always ["RUN-10"] "an illegal step fails its run and shows nobody"
+                case "a run fails for a violation" => |_, s| kept(s, "RUN-10");
+            always ["RUN-11"] "the first answer of the owner counts, and no other"
+                case "a client answers" => |_, s| kept(s, "RUN-11");
+            always ["DEL-2"] "offsets count"
+                case "a run succeeds" => |_, s| law::del_2(&s.log);
+            always ["DEL-5"] "an acceptance names what the log has"
+                case "a message is remembered by the journal alone" => |_, s| kept(s, "DEL-5");
+            always ["DEL-6"] "the same message is the same run and answer"
+                case "a message is remembered by the journal alone" => |_, s| {
                 law::del_6(&s.log) && kept(s, "DEL-6")
             };
-            always ["ISO-3"] "what does not exist is not found" => |_, s| kept(s, "ISO-3");
-            always ["LIMIT"] "what is over a limit is refused, what is not is not" => |_, s| kept(s, "LIMIT");
-            always ["FOLD"] "the fold of the log is the live state" => |m, s| {
+            always ["ISO-3"] "what does not exist is not found"
+                case "a run that never was is asked for, beside one that is" => |_, s| kept(s, "ISO-3");
+            always ["LIMIT"] "what is over a limit is refused, what is not is not"
+                case "a run fails for a limit" => |_, s| kept(s, "LIMIT");
+            always ["FOLD"] "the fold of the log is the live state"
+                case "one run is open while another is over" => |m, s| {
                 kept(s, "FOLD") && m.fold(&s.log).as_ref() == Some(&s.user)
             };
-            always ["RECOVERY"] "recovery is the live state" => |m, s| {
+            always ["RECOVERY"] "recovery is the live state"
+                case "one run is open while another is over" => |m, s| {
                 m.recovered(&s.log).as_ref() == Some(&s.user)
             };
-            always ["UNCHANGED"] "an entry that does not fit is refused, and changes nothing" => |m, s| {
+            always ["UNCHANGED"] "an entry that does not fit is refused, and changes nothing"
+                case "one run is open while another is over" => |m, s| {
                 m.misfits(s).iter().all(|entry| {
                     let mut after = s.user.clone();
                     m.machine.evolve(&mut after, entry, &m.limits).is_err() && after == s.user
@@ -241,6 +260,10 @@ impl Checked for UserModel {
             };
             sometimes ["DEL-5", "DEL-6", "RECOVERY"] "a message is remembered by the journal alone" => |_, s| {
                 law::runs(&s.log).iter().any(|told| s.user.recent(told.message_id).is_none())
+            };
+            sometimes ["ISO-3"] "a run that never was is asked for, beside one that is" => |m, s| {
+                let command = Ask::Cancel { run: m.messages + 1 }.command(&s.log, &s.user, run(0));
+                !s.log.is_empty() && m.machine.decide(&s.user, command, &m.limits) == Err(Refusal::NotFound)
             };
             sometimes ["FOLD", "UNCHANGED", "ISO-3"] "one run is open while another is over" => |_, s| {
                 let told = law::runs(&s.log);

@@ -9,7 +9,7 @@ use quintet::kernel::{
 
 use super::{Hunted, suites};
 use crate::{
-    models::connection::{ConnectionMachine, identity},
+    models::connection::{ConnectionMachine, credential},
     mutants,
 };
 
@@ -165,22 +165,22 @@ defect!(AnyCredentialOpens, |before, connection, input, effects, answered| {
     if before.phase() == Phase::Verifying && *input == Input::Unverified(Unverified::Unavailable) {
         *connection = before;
         effects.clear();
-        return connection.step(&Input::Verified(identity(1)), effects);
+        return connection.step(&Input::Verified(credential(1)), effects);
     }
     answered
 });
 
 defect!(TheOtherCredentialWins, |before, connection, input, effects, answered| {
     if before.phase() == Phase::Verifying
-        && *input == Input::Verified(identity(2))
+        && *input == Input::Verified(credential(2))
         && closes(effects, Cause::Unauthenticated)
     {
         *connection = before;
         effects.clear();
-        let verified = connection.step(&Input::Verified(identity(1)), effects);
+        let verified = connection.step(&Input::Verified(credential(1)), effects);
         for effect in effects.iter_mut() {
             if let Effect::Attach(whose) = effect {
-                *whose = identity(2);
+                *whose = credential(2);
             }
         }
         return verified;
@@ -189,10 +189,10 @@ defect!(TheOtherCredentialWins, |before, connection, input, effects, answered| {
 });
 
 defect!(RenewsAsAnybody, |before, _connection, input, effects, answered| {
-    if is_open(&before) && *input == Input::Verified(identity(2)) && answered.is_ok() {
+    if is_open(&before) && *input == Input::Verified(credential(2)) && answered.is_ok() {
         for effect in effects.iter_mut() {
             if let Effect::Send(frame @ ServerFrame::Error { .. }) = effect {
-                *frame = ServerFrame::Renewed { expires_at: identity(2).expires_at };
+                *frame = ServerFrame::Renewed { expires_at: credential(2).expires_at };
             }
         }
     }
@@ -203,6 +203,38 @@ defect!(OutlivesItsCredential, |before, connection, input, effects, answered| {
     if *input == Input::Elapsed(Timer::Expiry) && answered.is_ok() {
         *connection = before;
         effects.clear();
+    }
+    answered
+});
+
+defect!(NeverArmed, |before, _connection, _input, effects, answered| {
+    if before.phase() == Phase::Verifying {
+        effects.retain(|effect| !matches!(effect, Effect::ExpireAt(_)));
+    }
+    answered
+});
+
+defect!(RenewalArmsNothing, |before, _connection, _input, effects, answered| {
+    if is_open(&before) {
+        effects.retain(|effect| !matches!(effect, Effect::ExpireAt(_)));
+    }
+    answered
+});
+
+defect!(WhatRunsOutIsNotExpected, |before, connection, input, effects, answered| {
+    if is_open(&before) && *input == Input::Elapsed(Timer::Expiry) {
+        *connection = before.clone();
+        effects.clear();
+        return Err(Rejected { phase: before.phase(), input: input.name() });
+    }
+    answered
+});
+
+defect!(WhatIsUnclearIsNotExpected, |before, connection, input, effects, answered| {
+    if *input == Input::Unclear && answered.is_ok() {
+        *connection = before.clone();
+        effects.clear();
+        return Err(Rejected { phase: before.phase(), input: input.name() });
     }
     answered
 });
@@ -225,12 +257,12 @@ pub fn mutants() -> Vec<Hunted> {
             "connection: CONN-3" => suites::connection(&ClosesWithoutAWord);
         "ignores-what-is-unclear" ["CONN-4"] None, "what cannot be understood is dropped in silence",
             "connection: CONN-4" => suites::connection(&IgnoresWhatIsUnclear);
-        "acknowledges-what-is-unclear" ["CONN-4", "DEL-7"] Some("acknowledged but ignored"),
+        "acknowledges-what-is-unclear" ["DEL-7"] Some("acknowledged but ignored"),
             "what cannot be understood is acknowledged",
             "connection: DEL-7" => suites::connection(&AcknowledgesWhatIsUnclear);
         "never-has-enough" ["CONN-4"] Some("limits that do not limit"), "frames that cannot be understood are not counted",
             "connection: CONN-4" => suites::connection(&NeverHasEnough);
-        "rejections-move" ["CONN-4"] None, "an input that is refused has moved the machine on",
+        "rejections-move" ["UNCHANGED"] None, "an input that is refused has moved the machine on",
             "connection: UNCHANGED" => suites::connection(&RejectionsMove);
         "skips-entries" ["DEL-2"] None, "entries behind a hole are sent",
             "connection: DEL-2" => suites::connection(&SkipsEntries);
@@ -248,9 +280,19 @@ pub fn mutants() -> Vec<Hunted> {
         "the-other-credential-wins" ["ISO-1", "AUTH-5"] Some("guard that does not guard"),
             "of two credentials of different users, one is believed",
             "connection: ISO-1" => suites::connection(&TheOtherCredentialWins);
-        "renews-as-anybody" ["ISO-1", "AUTH-3"] None, "another user's credential renews the connection",
+        "renews-as-anybody" ["ISO-1"] None, "another user's credential renews the connection",
             "connection: ISO-1" => suites::connection(&RenewsAsAnybody);
         "outlives-its-credential" ["AUTH-3"] None, "the end of a credential ends nothing",
             "connection: AUTH-3" => suites::connection(&OutlivesItsCredential);
+        "expiry-is-not-armed" ["AUTH-3"] None, "the end of the credential that opens a connection is not armed",
+            "connection: AUTH-3" => suites::connection(&NeverArmed);
+        "renewal-arms-nothing" ["AUTH-3"] None, "a renewal is confirmed, and the connection ends when it would have",
+            "connection: AUTH-3" => suites::connection(&RenewalArmsNothing);
+        "expiry-is-not-expected" ["AUTH-3"] Some("guard that does not guard"),
+            "an open connection rejects the end of its credential as out of place, and lives on",
+            "connection: AUTH-3" => suites::connection(&WhatRunsOutIsNotExpected);
+        "unclear-is-not-expected" ["CONN-4"] Some("acknowledged but ignored"),
+            "what cannot be understood is rejected as out of place, and not answered",
+            "connection: CONN-4" => suites::connection(&WhatIsUnclearIsNotExpected);
     ]
 }

@@ -24,7 +24,7 @@ use suites::Catch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mutant {
     pub id: &'static str,
-    /// The rules that it breaks.
+    /// The rules and own terms that it breaks: each is cited by a check that is red under it.
     pub rules: &'static [&'static str],
     /// The class of the predecessor's defects that it belongs to, one of [`CLASSES`].
     pub class: Option<&'static str>,

@@ -9,7 +9,7 @@ use super::{Hunted, suites};
 use crate::{
     machine::Machine,
     mutants,
-    vocabulary::{AT, thought, tool},
+    vocabulary::{AT, message, thought, tool},
 };
 
 /// A machine with one defect; everything else is as shipped.
@@ -21,7 +21,7 @@ macro_rules! defect {
     };
 }
 
-fn succeeded() -> Event {
+pub(super) fn succeeded() -> Event {
     Event::Completed(Completion {
         status: RunStatus::Succeeded,
         final_response: None,
@@ -97,6 +97,14 @@ defect!(SpeaksAfterTheEnd {
     }
 });
 
+defect!(SaysThatItStarted {
+    fn step(&self, run: AnyRun, step: Step) -> Result<(AnyRun, Event), Violation> {
+        let starts = matches!((&run, &step), (AnyRun::Started(_), Step::Think(_)));
+        let (run, event) = run.step(step, AT)?;
+        Ok((run, if starts { Event::Started { message_id: message(1) } } else { event }))
+    }
+});
+
 defect!(CountsTwice {
     fn step(&self, run: AnyRun, step: Step) -> Result<(AnyRun, Event), Violation> {
         let opens = matches!(step, Step::Open(_));
@@ -163,6 +171,8 @@ pub fn mutants() -> Vec<Hunted> {
             "run: RUN-3" => suites::run(&CallsFirst);
         "success-before-thought" ["RUN-3"] None, "a run may succeed before it has thought",
             "run: RUN-3" => suites::run(&SucceedsFirst);
+        "starts-again" ["RUN-1"] Some("duplicate lifecycle events"), "a run says with its first thought that it has started",
+            "run: RUN-1" => suites::run(&SaysThatItStarted);
         "seq-counts-twice" ["RUN-2"] None, "a number is left out behind each call",
             "run: RUN-2" => suites::run(&CountsTwice);
         "call-id-used-again" ["RUN-4"] None, "a call id may be opened again",
@@ -175,12 +185,12 @@ pub fn mutants() -> Vec<Hunted> {
             "run: RUN-5" => suites::run(&SpeaksAfterTheEnd);
         "early-end-leaves-calls-open" ["RUN-7"] None, "an early end leaves open calls open",
             "run: RUN-7" => suites::run(&EndsWithoutClosing);
-        "cut-says-nothing" ["RUN-6", "RUN-7"] Some("missing terminal event"),
+        "cut-says-nothing" ["RUN-7"] Some("missing terminal event"),
             "the path of errors fails itself: a run that is cut never says that it is over",
             "run: RUN-7" => suites::run(&CutSaysNothing);
-        "refuses-parallel-calls" ["RUN-4", "RUN-10"] None, "a legal step is refused: one call at a time",
+        "refuses-parallel-calls" ["RUN-10"] None, "a legal step is refused: one call at a time",
             "run: RUN-10" => suites::run(&RefusesParallelCalls);
-        "refusal-moves-the-run" ["RUN-10"] None, "a refused step is half done: the run has moved on without an event",
+        "refusal-moves-the-run" ["UNCHANGED"] None, "a refused step is half done: the run has moved on without an event",
             "run: UNCHANGED" => suites::run(&RefusesButMoves);
         "anybody-closes" ["RUN-11"] None, "whoever knows a call id may close the call",
             "run: RUN-11" => suites::run(&AnybodyCloses);

@@ -1,7 +1,10 @@
 //! Defects of the shell around the kernel: hub and journal, delivery, and the way from a connection to its
 //! user. Each is a branch of the model around the shipped machine.
 
-use super::{Hunted, suites};
+use super::{
+    Hunted, suites,
+    user::{NothingIsIllegal, RunsSideBySide},
+};
 use crate::{
     models::{delivery::Slip, fence::Flaw, isolation::Leak},
     mutants,
@@ -10,26 +13,31 @@ use crate::{
 #[rustfmt::skip]
 pub fn mutants() -> Vec<Hunted> {
     mutants![
-        "no-fence" ["DEL-2", "RUN-8"] None, "the journal appends whatever head is expected: two nodes write one log",
+        "no-fence" ["DEL-2"] None, "the journal appends whatever head is expected: two nodes write one log",
             "fence: DEL-2" => suites::fence(Flaw::AppendsAnyway);
         "promises-what-failed" ["DEL-7", "DEL-5"] Some("success reported without delivery"),
             "an append that was refused or failed is answered as if it had succeeded",
             "fence: DEL-7" => suites::fence(Flaw::PromisesAnyway);
-        "promises-before-it-is-durable" ["DEL-5", "DEL-1"] Some("success reported without delivery"),
+        "promises-before-it-is-durable" ["DEL-5", "DEL-7"] Some("success reported without delivery"),
             "the sender is told before the append",
             "fence: DEL-5" => suites::fence(Flaw::PromisesEarly);
         "invokes-before-it-is-durable" ["RUN-9"] None, "a tool is invoked when its call is decided, not when it is durable",
             "fence: RUN-9" => suites::fence(Flaw::InvokesEarly);
         "invokes-again" ["RUN-9"] None, "a run that is taken up invokes its open calls again",
             "fence: RUN-9" => suites::fence(Flaw::InvokesAgain);
-        "takes-nothing-up" ["RUN-9", "RUN-6"] None, "nobody closes the calls that a crash left open",
+        "takes-nothing-up" ["RUN-9"] None, "nobody closes the calls that a crash left open",
             "fence: RUN-9" => suites::fence(Flaw::TakesNothingUp);
-        "keeps-an-unconfirmed-view" ["DEL-7"] None, "what an append did not confirm is believed",
+        "keeps-an-unconfirmed-view" ["FOLD"] None, "what an append did not confirm is believed",
             "fence: FOLD" => suites::fence(Flaw::KeepsView);
         "journal-is-not-asked" ["DEL-6"] None, "the journal is not asked for messages that memory has forgotten",
             "fence: DEL-6" => suites::fence(Flaw::ForgetsMessages);
         "no-deadline" ["RUN-6"] Some("retry that never runs"), "a run that waits for its deadline never meets it",
             "fence: RUN-6" => suites::fence(Flaw::NoDeadline);
+        "two-nodes-let-everything-pass" ["RUN-3", "RUN-4", "RUN-5"] Some("guard that does not guard"),
+            "what is illegal is decided, and the fold takes it for a thought",
+            "fence: RUN-3" => suites::fence_of(&NothingIsIllegal);
+        "two-nodes-run-side-by-side" ["RUN-8"] None, "a message to a busy thread runs at once, whichever node was asked",
+            "fence: RUN-8" => suites::fence_of(&RunsSideBySide);
 
         "published-before-it-is-durable" ["DEL-1"] Some("success reported without delivery"),
             "entries are published when they are decided",
@@ -48,7 +56,7 @@ pub fn mutants() -> Vec<Hunted> {
             "delivery: DEL-2" => suites::delivery(Slip::DropsWhenBusy);
         "ignores-backpressure" ["DEL-4"] None, "the whole backlog goes out at once, whatever the socket takes",
             "delivery: DEL-4" => suites::delivery(Slip::IgnoresBackpressure);
-        "flush-is-never-followed" ["DEL-3", "DEL-4"] Some("flush that never runs"),
+        "flush-is-never-followed" ["DEL-3"] Some("flush that never runs"),
             "the callback that goes on after a flush is never called",
             "delivery: DEL-3 an open cursor" => suites::delivery(Slip::NeverFlushes);
         "connection-is-never-registered" ["DEL-3"] Some("connection never registered"),
@@ -56,6 +64,14 @@ pub fn mutants() -> Vec<Hunted> {
             "delivery: DEL-3 an open cursor" => suites::delivery(Slip::NeverReads);
         "drain-waits-for-ever" ["CONN-6"] Some("deadlock on close"), "the drain waits for a reader that does not read",
             "delivery: CONN-6 a drain ends" => suites::delivery(Slip::DrainWaits);
+        "drain-ends-early" ["CONN-6"] None, "the drain is over while a run goes on",
+            "delivery: CONN-6 when" => suites::delivery(Slip::DrainEndsEarly);
+        "message-is-taken-again" ["DEL-6"] None, "a message that comes again over a new connection is taken for a new one",
+            "delivery: DEL-6" => suites::delivery(Slip::TakesAgain);
+        "flushed-twice" ["FIT"] None, "a flush is reported twice to the connection",
+            "delivery: FIT" => suites::delivery(Slip::FlushesTwice);
+        "hub-keeps-what-failed" ["RECOVERY"] None, "the hub goes on from what the journal did not take",
+            "delivery: RECOVERY" => suites::delivery(Slip::KeepsView);
 
         "thread-id-for-user-id" ["ISO-1", "ISO-2"] Some("identifier confusion"),
             "where an event goes is looked up by its thread id",
@@ -73,7 +89,7 @@ pub fn mutants() -> Vec<Hunted> {
             "isolation: ISO-5 machines go" => suites::isolation(Leak::KeepsMachines);
         "machines-go-too-early" ["ISO-5"] None, "machines go with the last connection, whatever still runs",
             "isolation: ISO-5 machines live" => suites::isolation(Leak::EvictsEarly);
-        "machines-of-a-connection" ["DEL-3", "ISO-5"] Some("orphaned storage"),
+        "machines-of-a-connection" ["RECOVERY"] Some("orphaned storage"),
             "state is kept by connection: the next connection does not find it",
             "isolation: FOLD" => suites::isolation(Leak::MachinesPerConnection);
     ]

@@ -11,10 +11,11 @@ use std::{
     },
 };
 
+use quintet::kernel::rules::Rule;
 use stateright::Model;
 
 use crate::{
-    checks::Checked,
+    checks::{Checked, OWN_TERMS},
     fair::Verdict,
     graph::{Graph, explore, hunt},
     instances,
@@ -41,6 +42,15 @@ pub struct Catch {
     pub steps: usize,
     /// Step by step, and where it leads.
     pub example: String,
+}
+
+impl Catch {
+    /// The rules and own terms that its name cites.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        let is_one =
+            |word: &&str| Rule::find(word).is_some() || OWN_TERMS.iter().any(|(term, _)| term == word);
+        self.check.split(' ').filter(is_one)
+    }
 }
 
 /// No suite has a model with as many states; a mutant that leads further is cut off there.
@@ -138,6 +148,13 @@ pub fn user(machine: &'static dyn Machine) -> Vec<Catch> {
         let found = Found::of(&model).and_graph("User", spec, &model);
         found.and_ending(ends, liveness::every_run_ends, Fairness::Weak).red
     });
+    shortest(red.collect())
+}
+
+/// A defect of the machine, in the hands of nodes that race.
+pub fn fence_of(machine: &'static dyn Machine) -> Vec<Catch> {
+    let small = [instances::fence(1, 1, 3), instances::fence(2, 1, 2), instances::fence(1, 2, 1)];
+    let red = small.into_iter().flat_map(|model| Found::of(&FenceModel { machine, ..model }).red);
     shortest(red.collect())
 }
 
