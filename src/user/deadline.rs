@@ -1,14 +1,18 @@
 //! What may not take longer: a step of a run, a run as a whole, a call that waits for the client.
 //!
 //! Guarantee: what happens within one process is measured by the process's own time, so that setting the
-//! wall's clock ends no run; the wall's clock tells only how old a run or a call was when it was taken up.
+//! wall's clock ends no run; the wall's clock tells only how old a run or a call was when this process took
+//! it up, and how long it had waited for its client by then.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use crate::kernel::{
-    entry::{By, CallStatus, RunError, RunErrorCode},
+    entry::{By, CallStatus, Event, RunError, RunErrorCode},
     ids::{CallId, RunId, Timestamp},
     run::{AnyRun, Cut},
     user::{Command, Progress, UserState},
@@ -69,15 +73,22 @@ impl Deadlines {
         Self { limits, heard: BTreeMap::new(), next: None }
     }
 
-    /// A run has begun, been taken up again, or moved.
-    pub fn heard(&mut self, run_id: RunId, run: &AnyRun, now: Instant, at: Timestamp) {
-        let heard = self.heard.entry(run_id).or_insert_with(|| Heard {
+    /// A run has begun or been taken up again. `waited` is of the time before this process heard of it,
+    /// and counts for nothing if it has heard of it before.
+    pub fn taken_up(&mut self, run_id: RunId, run: &AnyRun, waited: &Waited, now: Instant, at: Timestamp) {
+        self.heard.entry(run_id).or_insert_with(|| Heard {
             step: now,
             run: Age::new(run.started_at(), now, at),
             asked: BTreeMap::new(),
-            waited: Duration::ZERO,
+            waited: waited.until(at),
             waits_since: None,
         });
+        self.moved(run_id, run, now, at);
+    }
+
+    /// A run that was taken up has made a step.
+    pub fn moved(&mut self, run_id: RunId, run: &AnyRun, now: Instant, at: Timestamp) {
+        let Some(heard) = self.heard.get_mut(&run_id) else { return };
         heard.step = now;
         heard.asked.retain(|call_id, _| run.open_calls().contains_key(call_id));
         for (call_id, call) in run.open_calls().iter().filter(|(_, call)| call.by == By::Client) {
@@ -102,6 +113,17 @@ impl Deadlines {
         if self.heard.is_empty() {
             self.next = None;
         }
+    }
+
+    /// The log is not known for now: no deadline passes until runs are taken up again. How long they have
+    /// taken is not forgotten.
+    pub fn suspend(&mut self) {
+        self.next = None;
+    }
+
+    /// Forgets the runs that are not open any more.
+    pub fn keep_open(&mut self, state: &UserState) {
+        self.heard.retain(|run_id, _| state.open_runs().contains_key(run_id));
     }
 
     /// No deadline passes before this moment.
@@ -137,6 +159,39 @@ impl Deadlines {
         }
         self.next = next;
         commands
+    }
+}
+
+/// How long a run has waited for its client, by what its log says: the time in which at least one of its
+/// questions was open (RUN-11).
+#[derive(Clone, Debug, Default)]
+pub struct Waited {
+    open: BTreeSet<CallId>,
+    since: Timestamp,
+    before_ms: u64,
+}
+
+impl Waited {
+    /// Takes the next event of the run.
+    pub fn take(&mut self, event: &Event, at: Timestamp) {
+        match event {
+            Event::ToolExecuting(call) if call.by == By::Client => {
+                if self.open.is_empty() {
+                    self.since = at;
+                }
+                self.open.insert(call.call_id.clone());
+            }
+            Event::ToolCompleted { call_id, .. } if self.open.remove(call_id) && self.open.is_empty() => {
+                self.before_ms += at.millis_since(self.since);
+            }
+            _ => {}
+        }
+    }
+
+    /// A question that is open has waited until `at`.
+    fn until(&self, at: Timestamp) -> Duration {
+        let now_ms = if self.open.is_empty() { 0 } else { at.millis_since(self.since) };
+        Duration::from_millis(self.before_ms + now_ms)
     }
 }
 
@@ -239,7 +294,7 @@ mod tests {
         let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
             panic!("the run has begun");
         };
-        deadlines.heard(run_id(), run, now, Timestamp(at));
+        deadlines.taken_up(run_id(), run, &Waited::default(), now, Timestamp(at));
     }
 
     #[tokio::test]

@@ -248,6 +248,7 @@ impl Hub {
                 self.last_at = self.last_at.max(loaded.last_at);
                 loaded.pasts.retain(|_, past| !past.events.is_empty());
                 self.orphans = loaded.pasts;
+                self.deadlines.keep_open(&loaded.state);
                 self.state = Some(loaded.state);
                 self.retry = None;
                 Ok(())
@@ -325,10 +326,10 @@ impl Hub {
     /// After a batch that may or may not be in the log: nothing is known until it is read back (DEL-7).
     fn lose(&mut self, promises: Vec<Promise>, lease: Option<User>) {
         self.state = None;
-        for (run_id, signal) in std::mem::take(&mut self.signals) {
+        for signal in std::mem::take(&mut self.signals).into_values() {
             signal.stop(Stopped::Unavailable);
-            self.deadlines.forget(run_id);
         }
+        self.deadlines.suspend();
         // What these agents have sent and nobody has taken must not reach the runs when they are taken
         // up again: they get new ways in.
         (self.to_orders, self.orders) = mpsc::channel(self.shared.limits.hub.hub_orders_max);

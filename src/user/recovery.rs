@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::deadline::Waited;
 use crate::{
     journal::{JournalError, Lines, Log, ReadLimit, RunRecord},
     kernel::{
@@ -27,12 +28,16 @@ pub struct Loaded {
 pub struct Past {
     pub text: String,
     pub events: Vec<Entry>,
+    pub waited: Waited,
 }
 
 impl Past {
     /// Takes the next entry of the run. Thoughts that follow one another are kept as one, so that a
     /// long run is not a long list.
     fn take(&mut self, entry: Entry) {
+        if let Body::Event { event, .. } = &entry.body {
+            self.waited.take(event, entry.timestamp);
+        }
         match entry.body {
             Body::UserMessage { text, .. } => self.text = text,
             Body::Event { event: Event::Thinking(ref more), .. } if !more.reset => {

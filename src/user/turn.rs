@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::{
     factory::{Accepted, Unaccepted, User},
     port::Stopped,
+    recovery::Past,
 };
 use crate::{
     journal::lines::{Lines, LinesBuilder},
@@ -56,8 +57,7 @@ pub enum Effect {
     /// A run that lost its agent gets a new one, which is told the run's past.
     Resumed {
         run_id: RunId,
-        text: String,
-        past: Vec<Entry>,
+        past: Past,
     },
 }
 

@@ -3,6 +3,7 @@
 
 #[path = "../cases/mod.rs"]
 mod cases;
+mod deadlines;
 mod delivery;
 mod faults;
 mod isolation;

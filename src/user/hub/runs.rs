@@ -24,7 +24,7 @@ use crate::{
 
 impl Hub {
     /// Gives a run that lost its agent a new one, or ends it as `interrupted` (RUN-6, RUN-9).
-    pub(super) fn take_up(&mut self, turn: &mut Turn, run_id: RunId, past: Past, at: Timestamp) {
+    pub(super) fn take_up(&mut self, turn: &mut Turn, run_id: RunId, mut past: Past, at: Timestamp) {
         let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
         let Progress::Begun(run) = &open.progress else { return };
         let agents = &self.shared.agents;
@@ -32,10 +32,9 @@ impl Hub {
             let again =
                 |call: &&CallId| agents.is_idempotent(&open.agent_name, &run.open_calls()[*call].tool_name);
             let keep = run.open_calls().keys().filter(again).cloned().collect();
-            let Past { text, mut events } = past;
             if let Some(Ok((_, entries))) = self.decide(turn, Command::Resume { run_id, keep }, at) {
-                events.extend(entries);
-                turn.effect(Effect::Resumed { run_id, text, past: events });
+                past.events.extend(entries);
+                turn.effect(Effect::Resumed { run_id, past });
             }
         } else {
             let error = RunError {
@@ -51,9 +50,9 @@ impl Hub {
     pub(super) async fn carry_out(&mut self, effect: Effect) -> Result<(), JournalError> {
         match effect {
             Effect::Started { text, started } => self.start(text, started).await?,
-            Effect::Resumed { run_id, text, past } => {
-                tracing::info!(%run_id, events = past.len(), "a run is taken up again");
-                self.launch(run_id, text, past);
+            Effect::Resumed { run_id, past } => {
+                tracing::info!(%run_id, events = past.events.len(), "a run is taken up again");
+                self.launch(run_id, past);
             }
             Effect::Asked { run_id, call_id } => {
                 if let Some(signal) = self.signals.get(&run_id) {
@@ -65,7 +64,7 @@ impl Hub {
                     signal.note_close(&call_id, &result);
                 }
             }
-            Effect::Moved { run_id } => self.heard(run_id),
+            Effect::Moved { run_id } => self.moved(run_id),
             Effect::Completed { run_id, why } => {
                 tracing::info!(%run_id, "run completed");
                 self.deadlines.forget(run_id);
@@ -89,11 +88,12 @@ impl Hub {
             None => recovery::text(&*self.log, &self.user_id, accepted).await?,
         };
         tracing::info!(%run_id, "run started");
-        self.launch(run_id, text, vec![started]);
+        self.launch(run_id, Past { text, events: vec![started], ..Past::default() });
         Ok(())
     }
 
-    fn launch(&mut self, run_id: RunId, text: String, past: Vec<Entry>) {
+    fn launch(&mut self, run_id: RunId, past: Past) {
+        let at = self.now();
         let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
         if self.shared.agents.find(&open.agent_name).is_none() {
             let message = format!("no agent is named {} any more", open.agent_name);
@@ -104,7 +104,8 @@ impl Hub {
         let signal = Arc::new(RunSignal::default());
         // What the agent finds open waits for its answer, though this very batch may hold one (RUN-11):
         // that is told next, like any other.
-        for call_id in asked_in(&past) {
+        let Past { text, events, waited } = past;
+        for call_id in asked_in(&events) {
             signal.opened(call_id.clone());
         }
         self.signals.insert(run_id, signal.clone());
@@ -116,20 +117,22 @@ impl Hub {
             message_id: open.message_id.clone(),
             agent_name: open.agent_name.clone(),
             text,
-            past,
+            past: events,
             port,
         };
-        self.heard(run_id);
+        if let Progress::Begun(run) = &open.progress {
+            self.deadlines.taken_up(run_id, run, &waited, Instant::now(), at);
+        }
         self.shared.agents.launch(assignment);
     }
 
-    fn heard(&mut self, run_id: RunId) {
+    fn moved(&mut self, run_id: RunId) {
         let at = self.now();
         let open = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id));
         if let Some(Progress::Begun(run)) = open.map(|open| &open.progress)
             && self.signals.contains_key(&run_id)
         {
-            self.deadlines.heard(run_id, run, Instant::now(), at);
+            self.deadlines.moved(run_id, run, Instant::now(), at);
         }
     }
 
