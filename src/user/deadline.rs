@@ -102,9 +102,10 @@ impl Deadlines {
             (None, true) => heard.waits_since = Some(now),
             (Some(_), true) | (None, false) => {}
         }
-        let shortest =
-            self.limits.step_ms_max.min(self.limits.run_ms_max).min(self.limits.client_call_ms_max);
-        let soonest = now + Duration::from_millis(shortest);
+        let soonest = match due(&self.limits, heard, now) {
+            Due::Later(wait) => now + wait,
+            Due::Cut(_) | Due::Close(_) => now,
+        };
         self.next = Some(self.next.map_or(soonest, |next| next.min(soonest)));
     }
 

@@ -9,7 +9,8 @@
 //!
 //! Guarantees: nothing is told before it is durable (DEL-1, DEL-5); an append whose outcome is not
 //! known is answered `Unavailable`, and what is true is read back before anything else is decided
-//! (DEL-7); what waits is bounded, and a client never waits behind its own agents.
+//! (DEL-7); what waits is bounded, and a client never waits behind its own agents; each turn first looks
+//! after runs whose time is over or whose agent is gone, whatever else waits (RUN-6).
 
 mod asks;
 mod runs;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     deadline::Deadlines,
-    factory::{Shared, User},
+    factory::{Shared, User, UserLimits},
     order::{Order, Request},
     port::Stopped,
     recovery::{self, Past},
@@ -127,8 +128,8 @@ impl Hub {
         tail: Arc<Tail>,
         seat: Seat,
     ) -> Self {
-        let (to_orders, orders) = mpsc::channel(shared.limits.hub.hub_orders_max);
-        let (to_abandoned, abandoned) = mpsc::channel(2 * shared.limits.kernel.open_runs_max);
+        let (to_orders, orders) = orders(&shared.limits);
+        let (to_abandoned, abandoned) = abandoned(&shared.limits);
         let deadlines = Deadlines::new(shared.limits.deadlines);
         Self {
             shared,
@@ -179,10 +180,8 @@ impl Hub {
                 self.abandon(run_id);
                 Some(Input::Look)
             }
-            () = at(self.deadlines.next()) => {
-                self.check_deadlines();
-                Some(Input::Look)
-            }
+            // The turn looks at them.
+            () = at(self.deadlines.next()) => Some(Input::Look),
             Some(order) = self.orders.recv() => Some(Input::Order(order)),
             () = at(retry_at) => Some(Input::Look),
             () = at(self.tail_clears) => {
@@ -220,6 +219,7 @@ impl Hub {
         for (run_id, past) in std::mem::take(&mut self.orphans) {
             self.take_up(&mut turn, run_id, past, at);
         }
+        self.look_after_runs();
         let mut next = Some(input);
         while let Some(input) = next {
             turn.count_command();
@@ -332,7 +332,8 @@ impl Hub {
         self.deadlines.suspend();
         // What these agents have sent and nobody has taken must not reach the runs when they are taken
         // up again: they get new ways in.
-        (self.to_orders, self.orders) = mpsc::channel(self.shared.limits.hub.hub_orders_max);
+        (self.to_orders, self.orders) = orders(&self.shared.limits);
+        (self.to_abandoned, self.abandoned) = abandoned(&self.shared.limits);
         self.own.clear();
         self.lease = self.lease.take().or(lease);
         promises.into_iter().for_each(Promise::withdraw);
@@ -358,6 +359,16 @@ impl Hub {
         self.last_at = self.last_at.max(clock::now());
         self.last_at
     }
+}
+
+/// The way of the agents' steps.
+fn orders(limits: &UserLimits) -> (mpsc::Sender<Order>, mpsc::Receiver<Order>) {
+    mpsc::channel(limits.hub.hub_orders_max)
+}
+
+/// The way of the runs whose agents are gone: room for every run that may be open, twice.
+fn abandoned(limits: &UserLimits) -> (mpsc::Sender<RunId>, mpsc::Receiver<RunId>) {
+    mpsc::channel(2 * limits.kernel.open_runs_max)
 }
 
 /// Sleeps until `instant`; for ever if there is none.

@@ -12,13 +12,22 @@ use quintet::{
         entry::{Body, By, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
         ids::{Offset, Timestamp},
         json::Json,
+        user::OnBusy,
     },
     runtime::simulation::{Entered, World, enter},
-    user::{agents::Assignment, deadline::DeadlineLimits, factory::UserLimits, port::RunPort},
+    user::{
+        agents::Assignment,
+        deadline::DeadlineLimits,
+        factory::{NewMessage, User, UserLimits},
+        port::RunPort,
+    },
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 
-use crate::puppets::*;
+use crate::{disk::Disk, puppets::*};
 
 /// A wall's clock that goes with the time of the test.
 struct Clock(Instant);
@@ -156,4 +165,75 @@ async fn a_run_is_as_old_as_it_was_when_an_append_failed_whatever_the_clock_says
     let took = goes_on(&run.port, minutes(120)).await;
     assert!(took <= minutes(18), "45 minutes were over, and it ran for {took:?} more");
     assert_eq!(why(&log(&node.user("ann")).await), Some(RunErrorCode::RunTimeout));
+}
+
+/// A message of the user every 2 ms, each instead of the one before, for as long as this lives.
+fn flood(user: &User) -> JoinSet<()> {
+    let (user, mut flood) = (user.clone(), JoinSet::new());
+    flood.spawn(async move {
+        let mut sent = JoinSet::new();
+        for n in 0.. {
+            let message = NewMessage { on_busy: OnBusy::Interrupt, ..message(&format!("f{n}"), "flood") };
+            let user = user.clone();
+            sent.spawn(async move { user.send(message).await.expect("there is room") });
+            sleep(Duration::from_millis(2)).await;
+        }
+    });
+    flood
+}
+
+/// A run beside which its user sends without a pause, to a disk that takes 5 ms.
+async fn beside_a_flood(limits: UserLimits) -> (Node, Assignment, JoinSet<()>) {
+    let disk = Arc::new(Disk::new(&MemoryJournal::default(), Duration::from_millis(5)));
+    let mut node = Node::with(&disk, limits, true);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    let flood = flood(&ann);
+    sleep(Duration::from_millis(500)).await;
+    (node, run, flood)
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_6_a_deadline_passes_in_time_however_busy_the_user_is() {
+    let mut limits = limits();
+    limits.deadlines.step_ms_max = 1_000;
+    let (_node, run, _flood) = beside_a_flood(limits).await;
+    timeout(Duration::from_secs(1), run.port.ended()).await.expect("it has made no step for a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_6_a_run_that_its_agent_left_ends_however_busy_the_user_is() {
+    let (node, run, _flood) = beside_a_flood(limits()).await;
+    drop(run);
+    let ended = timeout(Duration::from_secs(1), read_to_end(&node.user("ann"), "m1")).await;
+    let ended = ended.expect("its agent is gone");
+    assert_eq!(why(&ended), Some(RunErrorCode::AgentError));
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_6_what_is_taken_up_has_only_the_time_that_is_left() {
+    let _clock = clock();
+    let mut first = Node::with(&Arc::new(MemoryJournal::default()), limits(), true);
+    first.user("ann").send(message("m1", "t")).await.unwrap();
+    let run = first.launched().await;
+    assert_eq!(goes_on(&run.port, minutes(50)).await, minutes(54));
+    run.port.take(thought(ThoughtKind::Reasoning, ".")).await.unwrap();
+    sleep(minutes(5) + Duration::from_secs(45)).await;
+    let (_node, run) = next_process(&first).await;
+    let left = Instant::now();
+    timeout(minutes(1), run.port.ended()).await.expect("its hour is over");
+    assert!(left.elapsed() < Duration::from_secs(30), "{:?}", left.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_11_a_question_that_is_taken_up_has_only_the_time_that_is_left() {
+    let _clock = clock();
+    let mut first = Node::with(&Arc::new(MemoryJournal::default()), limits(), true);
+    let _run = asks(&mut first).await;
+    sleep(minutes(24 * 60) - Duration::from_secs(20)).await;
+    let (_node, run) = next_process(&first).await;
+    let closed = timeout(Duration::from_secs(25), run.port.closed(&call("q"))).await;
+    closed.expect("its day is over").unwrap();
 }

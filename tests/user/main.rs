@@ -5,6 +5,7 @@
 mod cases;
 mod deadlines;
 mod delivery;
+mod disk;
 mod faults;
 mod isolation;
 mod machine;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quintet::{
-    journal::{Lines, ReadLimit, memory::MemoryJournal},
+    journal::{Journal, Lines, ReadLimit},
     kernel::{
         entry::{Body, By, Call, CallResult, Entry, Event, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, CallId, MessageId, Offset, ThreadId, ToolName, UserId},
@@ -51,11 +51,11 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(journal: &Arc<MemoryJournal>) -> Self {
+    pub fn new(journal: &Arc<impl Journal>) -> Self {
         Self::with(journal, UserLimits::DEFAULT, true)
     }
 
-    pub fn with(journal: &Arc<MemoryJournal>, limits: UserLimits, resumable: bool) -> Self {
+    pub fn with(journal: &Arc<impl Journal>, limits: UserLimits, resumable: bool) -> Self {
         let (to_stage, stage) = mpsc::unbounded_channel();
         let agents = Arc::new(Puppets { stage: to_stage, resumable });
         Self { factory: Factory::new(journal.clone(), agents, limits), stage }

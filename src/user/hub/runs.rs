@@ -156,17 +156,24 @@ impl Hub {
         run.into_iter().flat_map(|run| run.open_calls().values().map(|call| call.by))
     }
 
+    /// Runs whose agent is gone and runs whose time is over end, before anything else (RUN-6).
+    pub(super) fn look_after_runs(&mut self) {
+        while let Ok(run_id) = self.abandoned.try_recv() {
+            self.abandon(run_id);
+        }
+        let now = Instant::now();
+        if let (Some(state), Some(next)) = (&self.state, self.deadlines.next())
+            && next <= now
+        {
+            self.own.extend(self.deadlines.passed(state, now));
+        }
+    }
+
     pub(super) fn abandon(&mut self, run_id: RunId) {
         if self.signals.contains_key(&run_id) {
             let message = "the agent stopped without completing the run".to_owned();
             let error = RunError { code: RunErrorCode::AgentError, message };
             self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
-        }
-    }
-
-    pub(super) fn check_deadlines(&mut self) {
-        if let Some(state) = &self.state {
-            self.own.extend(self.deadlines.passed(state, Instant::now()));
         }
     }
 }

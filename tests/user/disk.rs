@@ -1,0 +1,136 @@
+//! A journal as a disk would have it: appends take their time, and reads wait or fail when they are told to.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use quintet::{
+    journal::{
+        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
+        RunRecord, ThreadRecord, Trimmed, memory::MemoryJournal,
+    },
+    kernel::{
+        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        user::Receipt,
+    },
+};
+use tokio::sync::watch;
+
+pub struct Disk {
+    memory: MemoryJournal,
+    ways: Arc<Ways>,
+}
+
+/// How it behaves right now.
+pub struct Ways {
+    append: Duration,
+    reads_held: watch::Sender<bool>,
+    reads_waiting: watch::Sender<usize>,
+    lookups_fail: AtomicBool,
+}
+
+struct DiskLog(Arc<dyn Log>, Arc<Ways>);
+
+impl Disk {
+    /// One whose appends take so long.
+    pub fn new(memory: &MemoryJournal, append: Duration) -> Self {
+        let ways = Ways {
+            append,
+            reads_held: watch::Sender::new(false),
+            reads_waiting: watch::Sender::new(0),
+            lookups_fail: AtomicBool::new(false),
+        };
+        Self { memory: memory.clone(), ways: Arc::new(ways) }
+    }
+
+    /// From here on entries are read only once they are let go.
+    pub fn hold_reads(&self, held: bool) {
+        self.ways.reads_held.send_replace(held);
+    }
+
+    /// Resolves when a read is held.
+    pub async fn read_is_held(&self) {
+        let mut waiting = self.ways.reads_waiting.subscribe();
+        // The sender lives as long as `self`.
+        let _ = waiting.wait_for(|waiting| *waiting > 0).await;
+    }
+
+    /// Whether the index says what it knows of a run.
+    pub fn fail_lookups(&self, fail: bool) {
+        self.ways.lookups_fail.store(fail, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Journal for Disk {
+    fn epoch(&self) -> Epoch {
+        self.memory.epoch()
+    }
+
+    fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
+        Arc::new(DiskLog(self.memory.log(user_id), self.ways.clone()))
+    }
+
+    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
+        self.memory.unfinished().await
+    }
+
+    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
+        self.memory.trim(retention, now).await
+    }
+}
+
+#[async_trait]
+impl Log for DiskLog {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        tokio::time::sleep(self.1.append).await;
+        self.0.append(batch).await
+    }
+
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        self.0.extent().await
+    }
+
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        let mut held = self.1.reads_held.subscribe();
+        if *held.borrow() {
+            self.1.reads_waiting.send_modify(|waiting| *waiting += 1);
+            let _ = held.wait_for(|held| !held).await;
+            self.1.reads_waiting.send_modify(|waiting| *waiting -= 1);
+        }
+        self.0.read(after, limit).await
+    }
+
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.0.recovery(recent_max).await
+    }
+
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
+        self.0.message(message_id).await
+    }
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        if self.1.lookups_fail.load(Ordering::SeqCst) {
+            return Err(JournalError::Unavailable("a fault was asked for".into()));
+        }
+        self.0.run(run_id).await
+    }
+
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.0.threads(before, limit).await
+    }
+
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.0.thread_runs(thread_id, after, limit).await
+    }
+}
