@@ -12,7 +12,7 @@ use super::{
     cursor::Cursor,
     deadline::DeadlineLimits,
     hub::{Hub, HubLimits, Seat},
-    order::{Ask, Request},
+    order::{Answered, Ask, Request},
     recovery::{self, Pages},
     registry::{Lease, Registry},
     sync::{AtomicBool, Mutex, Ordering},
@@ -24,7 +24,7 @@ use crate::{
         entry::CallResult,
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, UserId},
         limits::Limits,
-        user::{OnBusy, Receipt, Refusal},
+        user::{OnBusy, PastCall, Receipt, Refusal},
     },
     runtime::{ids, tasks::Tasks},
     witness::{UserWitness, Witness},
@@ -123,6 +123,8 @@ pub struct Machines {
     requests: mpsc::Sender<Request>,
     /// Taken by the first request: a user who only listens needs no hub.
     seat: Mutex<Option<Seat>>,
+    /// Held by the one who reads a run that is over, however long it was.
+    looks_back: tokio::sync::Mutex<()>,
     /// Ends the hub when the machines go.
     _gone: DropGuard,
 }
@@ -134,7 +136,18 @@ impl Machines {
         let (to_requests, requests) = mpsc::channel(shared.limits.hub.hub_requests_max);
         let gone = CancellationToken::new();
         let seat = Mutex::new(Some(Seat { requests, gone: gone.clone() }));
-        Self { shared, user_id, log, witness, tail, requests: to_requests, seat, _gone: gone.drop_guard() }
+        let looks_back = tokio::sync::Mutex::default();
+        Self {
+            shared,
+            user_id,
+            log,
+            witness,
+            tail,
+            requests: to_requests,
+            seat,
+            looks_back,
+            _gone: gone.drop_guard(),
+        }
     }
 
     fn wake(&self) {
@@ -319,7 +332,27 @@ impl User {
 
     /// Closes a call that waits for the client (RUN-11).
     pub async fn answer(&self, run_id: RunId, call_id: CallId, result: CallResult) -> Result<(), Unaccepted> {
-        self.ask(|reply| Ask::Answer { run_id, call_id, result, reply }).await
+        match self.ask_answer(run_id, &call_id, &result, None).await? {
+            Answered::Done => Ok(()),
+            Answered::NotOpen => {
+                // Of each user one at a time, and apart from the hub, whose runs go on meanwhile (ISO-6).
+                let _one = self.0.looks_back.lock().await;
+                let past = recovery::past_call(&**self.log(), self.user_id(), run_id, &call_id).await?;
+                // A run that is not open is not opened again.
+                self.ask_answer(run_id, &call_id, &result, Some(past)).await.map(|_| ())
+            }
+        }
+    }
+
+    async fn ask_answer(
+        &self,
+        run_id: RunId,
+        call_id: &CallId,
+        result: &CallResult,
+        past: Option<PastCall>,
+    ) -> Result<Answered, Unaccepted> {
+        let (call_id, result) = (call_id.clone(), result.clone());
+        self.ask(|reply| Ask::Answer { run_id, call_id, result, past, reply }).await
     }
 
     /// A cursor that stands after `after`; `after` may lie before the oldest entry kept or past the head.

@@ -28,6 +28,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    asked::Asked,
     deadline::Deadlines,
     factory::{Shared, User, UserLimits},
     order::{Order, Request},
@@ -90,6 +91,7 @@ pub struct Hub {
     /// The runs that an agent of this process carries out.
     signals: BTreeMap<RunId, Arc<RunSignal>>,
     deadlines: Deadlines,
+    asked: Asked,
     /// Commands of the hub's own: deadlines, agents that are gone.
     own: VecDeque<Command>,
     /// Keeps the machines while a run is open (ISO-5).
@@ -147,6 +149,7 @@ impl Hub {
             orphans: BTreeMap::new(),
             signals: BTreeMap::new(),
             deadlines,
+            asked: Asked::default(),
             own: VecDeque::new(),
             lease: None,
             retry: None,
@@ -248,6 +251,7 @@ impl Hub {
                 self.last_at = self.last_at.max(loaded.last_at);
                 loaded.pasts.retain(|_, past| !past.events.is_empty());
                 self.orphans = loaded.pasts;
+                self.asked = loaded.asked;
                 self.deadlines.keep_open(&loaded.state);
                 self.state = Some(loaded.state);
                 self.retry = None;

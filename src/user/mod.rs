@@ -7,11 +7,13 @@
 //!
 //! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
 //! - [`hub`]: decides, appends, tells, one [`turn`] at a time; [`order`]: what it is asked
-//! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer
+//! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
+//!   client was asked
 //! - [`tail`], [`cursor`]: *the log is the only queue*
 //! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them
 
 pub mod agents;
+mod asked;
 pub mod cursor;
 pub mod deadline;
 pub mod factory;

@@ -10,7 +10,7 @@ use crate::kernel::{
     entry::CallResult,
     ids::{CallId, RunId},
     run::Cut,
-    user::AgentStep,
+    user::{AgentStep, PastCall},
 };
 
 /// A request of the user. Its lease keeps the hub alive until it is answered (ISO-5).
@@ -33,12 +33,22 @@ pub enum Ask {
         run_id: RunId,
         call_id: CallId,
         result: CallResult,
-        reply: oneshot::Sender<Result<(), Unaccepted>>,
+        /// What the journal knows of the call; not looked up yet if there is none.
+        past: Option<PastCall>,
+        reply: oneshot::Sender<Result<Answered, Unaccepted>>,
     },
     /// Take up what an earlier process left open (RUN-6).
     Recover {
         reply: oneshot::Sender<Result<(), Unaccepted>>,
     },
+}
+
+/// What comes of an answer to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    Done,
+    /// The run is not open: the journal has to be asked, which may take long, and then again the hub.
+    NotOpen,
 }
 
 /// A step of a run, from its agent.

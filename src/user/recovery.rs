@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::deadline::Waited;
+use super::{asked::Asked, deadline::Waited};
 use crate::{
     journal::{JournalError, Lines, Log, ReadLimit, RunRecord},
     kernel::{
@@ -21,6 +21,7 @@ pub struct Loaded {
     /// Of the last entry: no later one is from before it, whatever the clock was set to meanwhile.
     pub last_at: Timestamp,
     pub pasts: BTreeMap<RunId, Past>,
+    pub asked: Asked,
 }
 
 /// What an unfinished run has been so far.
@@ -65,7 +66,7 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
     let recovery = log.recovery(limits.recent_messages_max).await?;
     let mut pasts: BTreeMap<RunId, Past> =
         recovery.unfinished.iter().map(|run| (run.run_id, Past::default())).collect();
-    let mut recovering = Recovering::default();
+    let (mut recovering, mut asked) = (Recovering::default(), Asked::default());
     if let Some(first) = recovery.unfinished.iter().map(|run| run.accepted).min() {
         let mut pages = Pages::new(log, Offset(first.0 - 1), recovery.head);
         while let Some(lines) = pages.next().await? {
@@ -73,13 +74,14 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
                 let (_, entry) = decode(&line, user_id)?;
                 let Some(past) = pasts.get_mut(&entry.run_id) else { continue };
                 recovering.take(&entry).map_err(|misfit| JournalError::Damaged(misfit.to_string()))?;
+                asked.take(&entry);
                 past.take(entry);
             }
         }
     }
     let state = recovering.finish(recovery.head, recovery.recent, limits);
     let last_at = last_at(log, user_id, recovery.head).await?;
-    Ok(Loaded { state, last_at, pasts })
+    Ok(Loaded { state, last_at, pasts, asked })
 }
 
 /// The time of the entry at `head`; the beginning of time if it is not kept any more.
@@ -102,23 +104,22 @@ pub async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<S
     }
 }
 
-/// What the log knows of a call that is not open (RUN-11).
+/// What the log knows of a call of a run that is not open (RUN-11). Reads the whole run.
 pub async fn past_call(
     log: &dyn Log,
     user_id: &UserId,
-    run: &RunRecord,
+    run_id: RunId,
     call_id: &CallId,
 ) -> Result<PastCall, JournalError> {
-    let head = match run.completed {
-        Some((completed, _)) => completed,
-        None => log.extent().await?.head,
+    let Some(RunRecord { accepted, completed: Some((completed, _)), .. }) = log.run(run_id).await? else {
+        return Ok(PastCall::NotOfClient);
     };
-    let mut pages = Pages::new(log, Offset(run.accepted.0 - 1), head);
+    let mut pages = Pages::new(log, Offset(accepted.0 - 1), completed);
     while let Some(lines) = pages.next().await? {
         for (_, line) in lines.iter() {
             let (_, entry) = decode(&line, user_id)?;
             if let (true, Body::Event { event: Event::ToolExecuting(call), .. }) =
-                (entry.run_id == run.run_id, &entry.body)
+                (entry.run_id == run_id, &entry.body)
                 && call.call_id == *call_id
             {
                 return Ok(if call.by == By::Client { PastCall::OfClient } else { PastCall::NotOfClient });

@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::{
     factory::{Accepted, Unaccepted, User},
+    order::Answered,
     port::Stopped,
     recovery::Past,
 };
@@ -65,6 +66,7 @@ pub enum Effect {
 pub enum Promise {
     Accepted(oneshot::Sender<Result<Accepted, Unaccepted>>, Result<Accepted, Unaccepted>),
     Done(oneshot::Sender<Result<(), Unaccepted>>, Result<(), Unaccepted>),
+    Answered(oneshot::Sender<Result<Answered, Unaccepted>>, Result<Answered, Unaccepted>),
     Stepped(oneshot::Sender<Result<(), Stopped>>, Result<(), Stopped>),
     Cut(oneshot::Sender<()>),
 }
@@ -75,6 +77,7 @@ impl Promise {
         match self {
             Promise::Accepted(to, answer) => drop(to.send(answer)),
             Promise::Done(to, answer) => drop(to.send(answer)),
+            Promise::Answered(to, answer) => drop(to.send(answer)),
             Promise::Stepped(to, answer) => drop(to.send(answer)),
             Promise::Cut(to) => drop(to.send(())),
         }
@@ -85,6 +88,7 @@ impl Promise {
         match self {
             Promise::Accepted(to, _) => drop(to.send(Err(Unaccepted::Unavailable))),
             Promise::Done(to, _) => drop(to.send(Err(Unaccepted::Unavailable))),
+            Promise::Answered(to, _) => drop(to.send(Err(Unaccepted::Unavailable))),
             Promise::Stepped(to, _) => drop(to.send(Err(Stopped::Unavailable))),
             Promise::Cut(to) => drop(to),
         }

@@ -1,6 +1,7 @@
 //! One user's machines as a whole, over a journal in memory that can be told to fail: what clients
 //! and agents are told, what readers read, and what is left when everybody has gone.
 
+mod answers;
 #[path = "../cases/mod.rs"]
 mod cases;
 mod deadlines;

@@ -6,13 +6,12 @@ use crate::{
     kernel::{
         entry::{CallResult, Entry},
         ids::{CallId, RunId, Timestamp},
-        user::{Command, Progress, Refusal, Reply, Send},
+        user::{Command, PastCall, Refusal, Reply, Send},
     },
     user::{
         factory::{Accepted, NewMessage, Unaccepted},
-        order::{Ask, Order, Request},
+        order::{Answered, Ask, Order, Request},
         port::Stopped,
-        recovery,
         turn::{Promise, Turn},
     },
 };
@@ -56,8 +55,11 @@ impl Hub {
     async fn ask(&mut self, turn: &mut Turn, ask: Ask, at: Timestamp) {
         match ask {
             // A run that moved now would be cut off in the middle of its next call (CONN-6).
-            Ask::Cancel { reply, .. } | Ask::Answer { reply, .. } if self.shared.is_resting() => {
+            Ask::Cancel { reply, .. } if self.shared.is_resting() => {
                 turn.promise(Promise::Done(reply, Err(Unaccepted::Draining)));
+            }
+            Ask::Answer { reply, .. } if self.shared.is_resting() => {
+                turn.promise(Promise::Answered(reply, Err(Unaccepted::Draining)));
             }
             Ask::Send { message, run_id, reply } => {
                 let answer = self.send(turn, message, run_id, at).await;
@@ -67,9 +69,9 @@ impl Hub {
                 let answer = self.cancel(turn, run_id, at).await;
                 turn.promise(Promise::Done(reply, answer));
             }
-            Ask::Answer { run_id, call_id, result, reply } => {
-                let answer = self.answer(turn, run_id, call_id, result, at).await;
-                turn.promise(Promise::Done(reply, answer));
+            Ask::Answer { run_id, call_id, result, past, reply } => {
+                let answer = self.answer(turn, run_id, call_id, result, past, at);
+                turn.promise(Promise::Answered(reply, answer));
             }
             // Whatever was open has been taken up at the start of the turn.
             Ask::Recover { reply } => turn.promise(Promise::Done(reply, Ok(()))),
@@ -119,28 +121,24 @@ impl Hub {
         self.done(turn, Command::Cancel { run_id, ended }, at)
     }
 
-    async fn answer(
+    /// An open run is answered from memory, whatever the journal can say right now (RUN-11); what it takes
+    /// to tell a late answer to another from one to nothing is not for a turn to look up (ISO-6).
+    fn answer(
         &mut self,
         turn: &mut Turn,
         run_id: RunId,
         call_id: CallId,
         result: CallResult,
+        past: Option<PastCall>,
         at: Timestamp,
-    ) -> Result<(), Unaccepted> {
-        let open = match self
-            .state
-            .as_ref()
-            .and_then(|state| state.open_runs().get(&run_id))
-            .map(|open| &open.progress)
-        {
-            Some(Progress::Begun(run)) => run.open_calls().contains_key(&call_id),
-            Some(Progress::Waiting) | None => false,
+    ) -> Result<Answered, Unaccepted> {
+        let state = self.state.as_ref().ok_or(Unaccepted::Unavailable)?;
+        let past = match (state.open_runs().get(&run_id), past) {
+            (None, None) => return Ok(Answered::NotOpen),
+            (None, past) => past,
+            (Some(_), _) => Some(self.asked.past(run_id, &call_id)),
         };
-        let past = match (open, self.log.run(run_id).await?) {
-            (false, Some(run)) => Some(recovery::past_call(&*self.log, &self.user_id, &run, &call_id).await?),
-            _ => None,
-        };
-        self.done(turn, Command::Answer { run_id, call_id, result, past }, at)
+        self.done(turn, Command::Answer { run_id, call_id, result, past }, at).map(|()| Answered::Done)
     }
 
     fn done(&mut self, turn: &mut Turn, command: Command, at: Timestamp) -> Result<(), Unaccepted> {
@@ -174,6 +172,7 @@ impl Hub {
                 self.state = None;
                 return None;
             }
+            self.asked.take(entry);
         }
         let past = if resumes { decision.entries.clone() } else { Vec::new() };
         for entry in decision.entries {
@@ -192,7 +191,8 @@ pub(super) fn withdraw(input: Input, error: &JournalError) {
     match input {
         Input::Request(Request { ask, .. }) => match ask {
             Ask::Send { reply, .. } => Promise::Accepted(reply, Err(why)).keep(),
-            Ask::Cancel { reply, .. } | Ask::Answer { reply, .. } | Ask::Recover { reply } => {
+            Ask::Answer { reply, .. } => Promise::Answered(reply, Err(why)).keep(),
+            Ask::Cancel { reply, .. } | Ask::Recover { reply } => {
                 Promise::Done(reply, Err(why)).keep();
             }
         },

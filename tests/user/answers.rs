@@ -1,0 +1,104 @@
+//! Answers of the client that come late or in hard times (RUN-11): nobody waits for them, and no valid one
+//! is refused.
+
+use std::{sync::Arc, time::Duration};
+
+use quintet::{
+    journal::memory::MemoryJournal,
+    kernel::{
+        entry::{By, CallResult, ThoughtKind},
+        json::Json,
+        user::Refusal,
+    },
+    user::factory::Unaccepted,
+};
+use tokio::time::timeout;
+
+use crate::{disk::Disk, puppets::*};
+
+const SOON: Duration = Duration::from_secs(5);
+
+fn disk() -> Arc<Disk> {
+    Arc::new(Disk::new(&MemoryJournal::default(), Duration::ZERO))
+}
+
+fn yes() -> CallResult {
+    CallResult::ok(Json::null())
+}
+
+#[tokio::test(start_paused = true)]
+async fn iso_6_a_late_answer_holds_up_nobody_while_it_is_looked_up() {
+    let disk = disk();
+    let mut node = Node::new(&disk);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let old = node.launched().await;
+    old.port.take(thought(ThoughtKind::Answer, "hm")).await.unwrap();
+    old.port.take(open("q", "approve", By::Client)).await.unwrap();
+    ann.answer(old.run_id, call("q"), yes()).await.unwrap();
+    old.port.take(succeed()).await.unwrap();
+    ann.send(message("m2", "t")).await.unwrap();
+    let run = node.launched().await;
+
+    disk.hold_reads(true);
+    let late = ann.answer(old.run_id, call("q"), yes());
+    let unknown = ann.answer(old.run_id, call("other"), yes());
+    tokio::pin!(late, unknown);
+    tokio::select! {
+        _ = &mut late => panic!("nothing can be read"),
+        _ = &mut unknown => panic!("nothing can be read"),
+        () = disk.read_is_held() => {}
+    }
+    let step = timeout(SOON, run.port.take(thought(ThoughtKind::Answer, "hm")));
+    step.await.expect("the agent's step does not wait for it").unwrap();
+    timeout(SOON, ann.send(message("m3", "t"))).await.expect("nor does a message").unwrap();
+    disk.hold_reads(false);
+    let refused = |refusal| Err(Unaccepted::Refused(refusal));
+    let expected = (refused(Refusal::CallClosed), refused(Refusal::NotFound));
+    assert_eq!(tokio::join!(late, unknown), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_11_a_late_answer_to_an_open_run_is_refused_without_a_look_at_its_log() {
+    let disk = disk();
+    let mut node = Node::new(&disk);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.take(thought(ThoughtKind::Answer, "hm")).await.unwrap();
+    run.port.take(open("q", "approve", By::Client)).await.unwrap();
+    run.port.take(open("c", "tool", By::Agent)).await.unwrap();
+    run.port.take(close("c")).await.unwrap();
+    ann.answer(run.run_id, call("q"), yes()).await.unwrap();
+    std::mem::forget(run.port);
+    // This process has seen the calls; the next one has read of them.
+    let mut next = Node::new(&disk);
+    next.factory.recover().await.unwrap();
+    let _again = next.launched().await;
+    disk.hold_reads(true);
+    disk.fail_lookups(true);
+    for node in [&node, &next] {
+        let ann = node.user("ann");
+        for (call_id, refusal) in
+            [("q", Refusal::CallClosed), ("c", Refusal::NotFound), ("unknown", Refusal::NotFound)]
+        {
+            let late = timeout(SOON, ann.answer(run.run_id, call(call_id), yes())).await;
+            assert_eq!(late.expect("nothing is read"), Err(Unaccepted::Refused(refusal)), "{call_id}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_11_a_valid_answer_needs_nothing_of_the_index() {
+    let disk = disk();
+    let mut node = Node::new(&disk);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    run.port.take(thought(ThoughtKind::Answer, "hm")).await.unwrap();
+    run.port.take(open("q", "approve", By::Client)).await.unwrap();
+    disk.fail_lookups(true);
+    ann.answer(run.run_id, call("q"), yes()).await.unwrap();
+    let foreign = node.user("bob").answer(run.run_id, call("q"), yes()).await;
+    assert_eq!(foreign, Err(Unaccepted::Unavailable), "what is not known is not called unknown");
+}
