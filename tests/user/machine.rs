@@ -152,7 +152,7 @@ impl Shell {
     /// Lets everything happen that can, and reads what came of it.
     fn settle(&mut self) {
         let process = self.process.as_mut().expect("a process runs between two crashes");
-        process.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(200)).await });
+        process.runtime.block_on(async { tokio::time::sleep(Duration::from_secs(1)).await });
         while let Ok(assignment) = process.node.stage.try_recv() {
             process.at_work.push(assignment);
         }
