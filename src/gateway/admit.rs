@@ -1,4 +1,5 @@
-//! Who may come in: connections in all and of a user, requests and frames of a user a second.
+//! Who may come in: connections in all and of a user, pages of a user that are under way, requests and
+//! frames of a user a second.
 //!
 //! Guarantees: one user's load does not use up another's share (ISO-6); what is kept for it is bounded,
 //! and forgotten once a user is idle (ISO-5).
@@ -27,20 +28,30 @@ pub struct Admit(Arc<Inner>);
 
 struct Inner {
     limits: GatewayLimits,
-    connections: Mutex<Connections>,
+    connections: Mutex<Places>,
+    pages: Mutex<Places>,
     requests: Rate,
     frames: Rate,
 }
 
+/// Places that are taken.
 #[derive(Default)]
-struct Connections {
+struct Places {
     all: usize,
     of_user: HashMap<UserId, usize>,
 }
 
-/// A connection that is admitted; its place is free again when this is dropped.
+/// What takes a place.
+#[derive(Clone, Copy)]
+enum Guest {
+    Connection,
+    Page,
+}
+
+/// A connection or a page that is admitted; its place is free again when this is dropped.
 pub struct Admission {
     admit: Admit,
+    guest: Guest,
     user_id: UserId,
 }
 
@@ -53,6 +64,9 @@ pub enum Turned {
     /// Closed with 4429.
     #[error("user_connections_max is reached")]
     UserConnectionsMax,
+    /// Too many pages of this user are under way to readers who have not taken them yet.
+    #[error("user_pages_max is reached; try again in {retry_after_ms} ms")]
+    UserPagesMax { retry_after_ms: u64 },
     #[error("too many at once; try again in {retry_after_ms} ms")]
     RateLimited { retry_after_ms: u64 },
 }
@@ -63,23 +77,33 @@ impl Admit {
         let requests =
             Rate::new(limits.user_requests_per_second_max, limits.user_requests_burst_max, users_max);
         let frames = Rate::new(limits.user_frames_per_second_max, limits.user_frames_burst_max, users_max);
-        Self(Arc::new(Inner { limits, connections: Mutex::default(), requests, frames }))
+        let (connections, pages) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { limits, connections, pages, requests, frames }))
     }
 
     /// Takes a place for one more authenticated connection of a user.
     pub fn connection(&self, user_id: &UserId) -> Result<Admission, Turned> {
-        let mut connections = self.connections();
+        let mut connections = self.places(Guest::Connection);
         if connections.all >= self.0.limits.connections_max {
             return Err(turned(Turned::ConnectionsMax));
         }
-        let of_user = connections.of_user.get(user_id).copied().unwrap_or(0);
-        if of_user >= self.0.limits.user_connections_max {
+        if connections.of(user_id) >= self.0.limits.user_connections_max {
             return Err(turned(Turned::UserConnectionsMax));
         }
-        connections.of_user.insert(user_id.clone(), of_user + 1);
-        connections.all += 1;
+        connections.take(user_id);
         metrics::gauge!("quintet_connections").set(connections.all as f64);
-        Ok(Admission { admit: self.clone(), user_id: user_id.clone() })
+        Ok(Admission { admit: self.clone(), guest: Guest::Connection, user_id: user_id.clone() })
+    }
+
+    /// Takes a place for one more page of a user, from the first read to the last byte that is taken of it
+    /// (DEL-4, ISO-6).
+    pub fn page(&self, user_id: &UserId) -> Result<Admission, Turned> {
+        let mut pages = self.places(Guest::Page);
+        if pages.of(user_id) >= self.0.limits.user_pages_max {
+            return Err(turned(Turned::UserPagesMax { retry_after_ms: PAGE_RETRY_MS }));
+        }
+        pages.take(user_id);
+        Ok(Admission { admit: self.clone(), guest: Guest::Page, user_id: user_id.clone() })
     }
 
     /// Counts one HTTP request of a user.
@@ -94,24 +118,50 @@ impl Admit {
 
     /// How many connections are open.
     pub fn connections_open(&self) -> usize {
-        self.connections().all
+        self.places(Guest::Connection).all
     }
 
-    fn connections(&self) -> MutexGuard<'_, Connections> {
-        self.0.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many pages are on their way to their readers.
+    pub fn pages_under_way(&self) -> usize {
+        self.places(Guest::Page).all
+    }
+
+    fn places(&self, guest: Guest) -> MutexGuard<'_, Places> {
+        let places = match guest {
+            Guest::Connection => &self.0.connections,
+            Guest::Page => &self.0.pages,
+        };
+        places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn of(&self, user_id: &UserId) -> usize {
+        self.of_user.get(user_id).copied().unwrap_or(0)
+    }
+
+    fn take(&mut self, user_id: &UserId) {
+        *self.of_user.entry(user_id.clone()).or_default() += 1;
+        self.all += 1;
+    }
+
+    fn leave(&mut self, user_id: &UserId) {
+        self.all -= 1;
+        if let Some(of_user) = self.of_user.get_mut(user_id) {
+            *of_user -= 1;
+            if *of_user == 0 {
+                self.of_user.remove(user_id);
+            }
+        }
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut connections = self.admit.connections();
-        connections.all -= 1;
-        metrics::gauge!("quintet_connections").set(connections.all as f64);
-        if let Some(of_user) = connections.of_user.get_mut(&self.user_id) {
-            *of_user -= 1;
-            if *of_user == 0 {
-                connections.of_user.remove(&self.user_id);
-            }
+        let mut places = self.admit.places(self.guest);
+        places.leave(&self.user_id);
+        if let Guest::Connection = self.guest {
+            metrics::gauge!("quintet_connections").set(places.all as f64);
         }
     }
 }
@@ -164,6 +214,7 @@ fn turned(why: Turned) -> Turned {
     let limit = match why {
         Turned::ConnectionsMax => "connections_max",
         Turned::UserConnectionsMax => "user_connections_max",
+        Turned::UserPagesMax { .. } => "user_pages_max",
         Turned::RateLimited { .. } => "rate",
     };
     metrics::counter!("quintet_turned_away_total", "limit" => limit).increment(1);
@@ -173,6 +224,9 @@ fn turned(why: Turned) -> Turned {
 fn at_least_one(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)
 }
+
+/// What a client is told to wait for a place for another page.
+const PAGE_RETRY_MS: u64 = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +252,26 @@ mod tests {
         assert!(admit.connection(&user("ada")).is_ok());
         drop(third);
         assert_eq!(admit.connections_open(), 1);
-        assert_eq!(admit.connections().of_user.len(), 1, "iso_5: a user without connections is forgotten");
+        assert_eq!(
+            admit.places(Guest::Connection).of_user.len(),
+            1,
+            "iso_5: a user without connections is forgotten"
+        );
+    }
+
+    #[test]
+    fn iso_6_pages_of_a_user_have_places_of_their_own() {
+        let limits = GatewayLimits { user_connections_max: 1, user_pages_max: 2, ..GatewayLimits::DEFAULT };
+        let admit = Admit::new(limits);
+        let _connection = admit.connection(&user("ada")).unwrap();
+        let first = admit.page(&user("ada")).unwrap();
+        let _second = admit.page(&user("ada")).unwrap();
+        assert!(matches!(admit.page(&user("ada")).err(), Some(Turned::UserPagesMax { .. })));
+        let bobs = admit.page(&user("bob")).unwrap();
+        drop((first, bobs));
+        assert!(admit.page(&user("ada")).is_ok());
+        assert_eq!((admit.pages_under_way(), admit.connections_open()), (1, 1));
+        assert_eq!(admit.places(Guest::Page).of_user.len(), 1, "iso_5: a user without pages is forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 
 use super::tickets::TicketLimits;
 use crate::{
+    journal::ReadLimit,
     kernel::{connection, ticket::Lifetime},
     wire::server::SocketLimits,
 };
@@ -20,8 +21,10 @@ crate::limits! {
         pub body_wait_ms_max: u64 = 30_000, in 100..=600_000;
         /// Time that a request may take in all; then its outcome is not known (DEL-7).
         pub request_wait_ms_max: u64 = 60_000, in 100..=600_000;
-        /// Bytes of entries in one page.
+        /// Bytes of the log that are looked through for one page, which is then no longer than that.
         pub page_bytes_max: usize = 4 * 1024 * 1024, in 65_536..=268_435_456;
+        /// Pages of one user that are under way at once, until their readers have taken them.
+        pub user_pages_max: usize = 16, in 1..=100_000;
         /// Sockets of the public listener that are open at once, whatever they carry.
         pub sockets_max: usize = 20_000, in 1..=1_000_000;
         /// Authenticated connections (WebSocket and event streams) of all users at once.
@@ -62,9 +65,9 @@ crate::limits! {
         pub connection_commands_max: u16 = 16, in 1..=4_096;
         /// Answers to a peer that does not read them; its further frames wait in its socket.
         pub waiting_replies_max: u16 = 32, in 1..=4_096;
-        /// Entries that are read at once for one connection, and are then on their way to its socket.
+        /// Entries that are read at once for one connection or page, and are then on their way to its socket.
         pub chunk_entries_max: usize = 256, in 1..=65_536;
-        /// Bytes of entries that are read at once for one connection, unless a single entry is longer.
+        /// Bytes of entries that are read at once for one connection or page, unless a single entry is longer.
         pub chunk_bytes_max: usize = 32 * 1024, in 1_024..=16_777_216;
         /// Users whose rates are remembered at once; a user is forgotten once idle.
         pub rate_users_max: usize = 100_000, in 1..=10_000_000;
@@ -102,6 +105,11 @@ crate::limits! {
 }
 
 impl GatewayLimits {
+    /// What is read at once for one reader (DEL-4).
+    pub fn chunk(&self) -> ReadLimit {
+        ReadLimit { entries_max: self.chunk_entries_max, bytes_max: self.chunk_bytes_max }
+    }
+
     /// What the machine of one connection keeps to.
     pub fn connection(&self) -> connection::Limits {
         connection::Limits {

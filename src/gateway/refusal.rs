@@ -43,7 +43,9 @@ impl From<&AuthError> for ErrorCode {
 impl From<&Turned> for ErrorCode {
     fn from(why: &Turned) -> Self {
         match why {
-            Turned::ConnectionsMax | Turned::UserConnectionsMax => Self::LimitReached,
+            Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. } => {
+                Self::LimitReached
+            }
             Turned::RateLimited { .. } => Self::RateLimited,
         }
     }

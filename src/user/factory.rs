@@ -1,8 +1,7 @@
 //! Builds one user's machines and hands out the only handles to them (ISO-4).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -13,10 +12,11 @@ use super::{
     deadline::DeadlineLimits,
     hub::{Hub, HubLimits, Seat},
     order::{Answered, Ask, Request},
-    recovery::{self, Pages},
+    recovery,
     registry::{Lease, Registry},
     sync::{AtomicBool, Mutex, Ordering},
     tail::{Tail, TailLimits},
+    walk::{Walk, WalkLimit},
 };
 use crate::{
     journal::{Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
@@ -380,34 +380,15 @@ impl User {
         self.log().threads(before, limit).await
     }
 
-    /// Entries of one thread after `after`: each encoded, with its offset; at most as many as both
-    /// limits allow, and at least one if there is one.
-    pub async fn thread_entries(
+    /// A walk over the entries after `after`, of one thread or of all; `None` if the user has no such
+    /// thread (ISO-3).
+    pub async fn walk(
         &self,
-        thread_id: &ThreadId,
+        thread: Option<&ThreadId>,
         after: Offset,
-        limit: ReadLimit,
-    ) -> Result<Vec<(Offset, Bytes)>, JournalError> {
-        let runs = self.log().thread_runs(thread_id, after, limit.entries_max).await?;
-        let head = self.log().extent().await?.head;
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        for (first, last) in spans(&runs, after, head) {
-            let mut pages = Pages::new(&**self.log(), Offset(first.0 - 1), last);
-            while let Some(lines) = pages.next().await? {
-                for (offset, line) in lines.iter() {
-                    let (_, entry) = recovery::decode(&line, self.user_id())?;
-                    if entry.thread_id != *thread_id {
-                        continue;
-                    }
-                    bytes += line.len();
-                    if found.len() == limit.entries_max || (bytes > limit.bytes_max && !found.is_empty()) {
-                        return Ok(found);
-                    }
-                    found.push((offset, line));
-                }
-            }
-        }
-        Ok(found)
+        limit: WalkLimit,
+    ) -> Result<Option<Walk>, JournalError> {
+        Walk::open(self.clone(), thread, after, limit).await
     }
 
     /// Whoever watches this user's machines.
@@ -436,22 +417,4 @@ impl User {
         })?;
         answer.await.unwrap_or(Err(Unaccepted::Unavailable))
     }
-}
-
-/// Where the entries of `runs` after `after` lie: spans of offsets, disjoint and in order.
-fn spans(runs: &[RunRecord], after: Offset, head: Offset) -> Vec<(Offset, Offset)> {
-    let mut by_first: BTreeMap<Offset, Offset> = BTreeMap::new();
-    for run in runs {
-        let last = run.completed.map_or(head, |(completed, _)| completed);
-        let end = by_first.entry(run.accepted.max(after.next())).or_insert(last);
-        *end = last.max(*end);
-    }
-    let mut spans: Vec<(Offset, Offset)> = Vec::new();
-    for (first, last) in by_first {
-        match spans.last_mut() {
-            Some((_, end)) if first <= end.next() => *end = last.max(*end),
-            _ => spans.push((first, last)),
-        }
-    }
-    spans
 }

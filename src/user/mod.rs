@@ -9,7 +9,7 @@
 //! - [`hub`]: decides, appends, tells, one [`turn`] at a time; [`order`]: what it is asked
 //! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
 //!   client was asked
-//! - [`tail`], [`cursor`]: *the log is the only queue*
+//! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: a page of it
 //! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them
 
 pub mod agents;
@@ -26,5 +26,6 @@ mod signal;
 pub(crate) mod sync;
 pub mod tail;
 mod turn;
+pub mod walk;
 
 pub use hub::HubLimits;

@@ -11,8 +11,9 @@ use super::{
     codes::{CloseCode, ErrorCode, Retry},
     entry,
     http::{
-        AgentInfo, AgentsList, CallCompleted, EntriesPage, LoggedIn, LoginRequest, MessageAccepted,
-        RunCancelled, RunInfo, RunState, ThreadInfo, ThreadsPage, TicketIssued, TicketRequest,
+        AgentInfo, AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest,
+        MessageAccepted, RunCancelled, RunInfo, RunState, ThreadInfo, ThreadsPage, TicketIssued,
+        TicketRequest,
     },
     problem::Problem,
     sample::{self, ann, run_id_of},
@@ -58,10 +59,10 @@ fn bodies() -> Vec<String> {
         after: Offset(5),
         head: Offset(7),
         gap: None,
-        next_after: None,
     };
     let mut body = BytesMut::new();
-    page.encode(lines()[5..].iter().map(|line| line.as_bytes()), &mut body);
+    let end = EntriesPageEnd { next_after: None };
+    page.encode(lines()[5..].iter().map(|line| line.as_bytes()), end, &mut body);
     let answer = sample::client_frames().into_iter().find_map(|frame| match frame {
         ClientFrame::CompleteCall(call) => Some(call.result),
         _ => None,

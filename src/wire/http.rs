@@ -85,7 +85,7 @@ impl Default for ThreadsQuery {
     }
 }
 
-/// 200 of `GET /v1/entries` and `GET /v1/threads/{id}/entries`, without the entries themselves.
+/// 200 of `GET /v1/entries` and `GET /v1/threads/{id}/entries`: what stands before the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EntriesPage {
     pub epoch: Epoch,
@@ -95,23 +95,47 @@ pub struct EntriesPage {
     pub head: Offset,
     /// What was asked for and is no longer kept (DEL-3).
     pub gap: Option<Gap>,
-    /// The `after` of the next page; null: there is none yet.
+}
+
+/// What stands behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EntriesPageEnd {
+    /// The `after` of the next page, which may be empty; null: there is none yet.
     pub next_after: Option<Offset>,
 }
 
 impl EntriesPage {
     /// The body as it is sent, `entries` being encoded entries.
-    pub fn encode<'a>(&self, entries: impl IntoIterator<Item = &'a [u8]>, out: &mut BytesMut) {
-        serde_json::to_writer((&mut *out).writer(), self).expect("a growing buffer takes every byte");
-        out.truncate(out.len() - 1);
-        out.put_slice(b",\"entries\":[");
+    pub fn encode<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a [u8]>,
+        end: EntriesPageEnd,
+        out: &mut BytesMut,
+    ) {
+        self.begin(out);
         for (i, entry) in entries.into_iter().enumerate() {
             if i > 0 {
                 out.put_u8(b',');
             }
             out.put_slice(entry);
         }
-        out.put_slice(b"]}");
+        end.end(out);
+    }
+
+    /// The body up to the first entry. Entries follow, with a comma between two, then [`EntriesPageEnd`].
+    pub fn begin(&self, out: &mut BytesMut) {
+        serde_json::to_writer((&mut *out).writer(), self).expect("a growing buffer takes every byte");
+        out.truncate(out.len() - 1);
+        out.put_slice(b",\"entries\":[");
+    }
+}
+
+impl EntriesPageEnd {
+    /// The rest of the body.
+    pub fn end(&self, out: &mut BytesMut) {
+        let rest = serde_json::to_vec(self).expect("a number or nothing is always JSON");
+        out.put_slice(b"],");
+        out.put_slice(&rest[1..]);
     }
 }
 

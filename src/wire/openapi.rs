@@ -11,7 +11,7 @@ use self::routes::{Answer, Body, Route, routes};
 use super::{
     form::{AnswerForm, MessageForm},
     http::{
-        AgentsList, CallCompleted, EntriesPage, LoggedIn, LoginRequest, MessageAccepted,
+        AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest, MessageAccepted,
         PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunCancelled,
         RunInfo, ThreadsPage, TicketIssued, TicketRequest,
     },
@@ -120,8 +120,10 @@ fn component(kind: &str, name: &str) -> Value {
 fn schemas() -> Map<String, Value> {
     let mut page = written::<EntriesPage>();
     page["properties"]["entries"] = json!({"type": "array", "items": component("schemas", "entry")});
+    let mut end = written::<EntriesPageEnd>();
+    page["properties"]["next_after"] = end["properties"]["next_after"].take();
     if let Some(required) = page["required"].as_array_mut() {
-        required.push(json!("entries"));
+        required.extend([json!("entries"), json!("next_after")]);
     }
     let named = [
         ("TicketRequest", read::<TicketRequest>()),

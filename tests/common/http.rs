@@ -42,11 +42,29 @@ pub async fn exchange(
     let answer = String::from_utf8(answer).map_err(|_| cut_off())?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(cut_off)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(cut_off)?;
+    if head.lines().any(|line| line == "transfer-encoding: chunked") {
+        return Ok((status, unchunked(body).ok_or_else(cut_off)?));
+    }
     let said = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     if said.is_some_and(|length| length.trim() != body.len().to_string()) {
         return Err(cut_off());
     }
     Ok((status, body.to_owned()))
+}
+
+/// A body that came in chunks; `None` if the last one is missing.
+fn unchunked(mut rest: &str) -> Option<String> {
+    let mut whole = Vec::new();
+    loop {
+        let (length, chunks) = rest.split_once("\r\n")?;
+        let length = usize::from_str_radix(length, 16).ok()?;
+        let (chunk, behind) = chunks.as_bytes().split_at_checked(length)?;
+        if length == 0 {
+            return String::from_utf8(whole).ok();
+        }
+        whole.extend_from_slice(chunk);
+        rest = std::str::from_utf8(behind.strip_prefix(b"\r\n")?).ok()?;
+    }
 }
 
 /// A token for whoever it is.

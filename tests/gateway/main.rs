@@ -19,5 +19,6 @@ mod harness;
 mod http;
 mod isolation;
 mod operations;
+mod pages;
 mod routes;
 mod turned_away;

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use quintet::{
     journal::memory::MemoryJournal,
@@ -13,7 +14,8 @@ use quintet::{
         json::Json,
         user::OnBusy,
     },
-    user::{agents::Assignment, factory::User},
+    user::{agents::Assignment, factory::User, walk::WalkLimit},
+    wire,
 };
 use uuid::Uuid;
 
@@ -139,8 +141,13 @@ impl World {
             }
             Act::Thread(thread) => {
                 let thread_id = ThreadId::parse(&format!("t{thread}")).unwrap();
-                let entries = user.thread_entries(&thread_id, Offset::ZERO, ALL).await.unwrap();
-                format!("{:?}", entries.iter().map(|(offset, _)| offset).collect::<Vec<_>>())
+                let limit = WalkLimit { page: ALL, chunk: ALL };
+                let entries = match user.walk(Some(&thread_id), Offset::ZERO, limit).await.unwrap() {
+                    Some(mut walk) => walk.next().await.unwrap(),
+                    None => Vec::new(),
+                };
+                let offset = |line: &Bytes| wire::entry::decode(line).unwrap().1.offset;
+                format!("{:?}", entries.iter().map(offset).collect::<Vec<_>>())
             }
             Act::Step(step) => self.step(at, *step).await,
         };

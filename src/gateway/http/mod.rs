@@ -5,6 +5,7 @@
 //! another user's log (ISO-1).
 //!
 //! - [`messages`], [`entries`], [`threads`], [`runs`], [`tickets`], [`agents`]: one resource each
+//! - [`pages`]: what both kinds of pages of entries are made of
 //! - [`contract`]: the contract itself, machine-readable
 //! - [`login`]: log in as anyone, under `quintet dev`
 //! - [`extract`], [`failure`]: what handlers take, and how they fail
@@ -16,6 +17,7 @@ pub mod extract;
 pub mod failure;
 pub mod login;
 pub mod messages;
+mod pages;
 pub mod runs;
 pub mod threads;
 pub mod tickets;

@@ -3,18 +3,16 @@
 use axum::{Json, extract::State, response::IntoResponse};
 
 use super::{
-    entries::{answer, page_limit},
     extract::{Answer, Asked, Caller, PathId},
     failure::Failure,
+    pages::Pages,
 };
 use crate::{
     gateway::Gateway,
-    journal::ReadLimit,
-    kernel::ids::{Offset, ThreadId},
+    kernel::ids::ThreadId,
     wire::{
         codes::ErrorCode,
-        http::{EntriesPage, EntriesQuery, PAGE_THREADS_MAX, ThreadInfo, ThreadsPage, ThreadsQuery},
-        server::Gap,
+        http::{EntriesQuery, PAGE_THREADS_MAX, ThreadInfo, ThreadsPage, ThreadsQuery},
     },
 };
 
@@ -47,28 +45,7 @@ pub async fn page(
     State(gateway): State<Gateway>,
     caller: Caller,
     PathId(thread_id): PathId<ThreadId>,
-    Asked(EntriesQuery { after, limit }): Asked<EntriesQuery>,
+    Asked(query): Asked<EntriesQuery>,
 ) -> Answer {
-    let limit = page_limit(&gateway, limit)?;
-    let one = ReadLimit { entries_max: 1, ..limit };
-    let extent = caller.user.extent().await?;
-    let entries = caller.user.thread_entries(&thread_id, after, limit).await?;
-    let next_after = match entries.last() {
-        Some((last, _)) => {
-            let more = caller.user.thread_entries(&thread_id, *last, one).await?;
-            (!more.is_empty()).then_some(*last)
-        }
-        None if caller.user.thread_entries(&thread_id, Offset::ZERO, one).await?.is_empty() => {
-            return Err(Failure::not_found());
-        }
-        None => None,
-    };
-    let page = EntriesPage {
-        epoch: gateway.factory.epoch(),
-        after,
-        head: entries.last().map_or(extent.head, |(last, _)| extent.head.max(*last)),
-        gap: (after < extent.trimmed).then(|| Gap { from: after.next(), to: extent.trimmed }),
-        next_after,
-    };
-    Ok(answer(&page, entries.into_iter().map(|(_, entry)| entry)))
+    Pages::new(&gateway, &caller)?.answer(Some(&thread_id), query).await
 }

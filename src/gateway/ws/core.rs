@@ -257,7 +257,11 @@ impl Core {
         };
         match self.counted.as_ref().map(|user_id| self.gateway.admit.frame(user_id)) {
             Some(Err(Turned::RateLimited { retry_after_ms })) => Input::Throttled { retry_after_ms },
-            Some(Err(Turned::ConnectionsMax | Turned::UserConnectionsMax) | Ok(())) | None => input,
+            Some(
+                Err(Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. })
+                | Ok(()),
+            )
+            | None => input,
         }
     }
 

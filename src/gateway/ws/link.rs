@@ -173,7 +173,7 @@ async fn attach(gateway: Gateway, identity: Identity, after: Offset) -> Arrival 
     let admission = match gateway.admit.connection(&identity.user_id) {
         Ok(admission) => admission,
         Err(Turned::ConnectionsMax) => return Arrival::Unattached(Unattached::ServiceFull),
-        Err(Turned::UserConnectionsMax | Turned::RateLimited { .. }) => {
+        Err(Turned::UserConnectionsMax | Turned::UserPagesMax { .. } | Turned::RateLimited { .. }) => {
             return Arrival::Unattached(Unattached::UserFull);
         }
     };

@@ -31,8 +31,11 @@ type Fetched = (Cursor, Result<Lines, ReadError>);
 
 impl Reader {
     pub fn new(cursor: Cursor, limits: &GatewayLimits) -> Self {
-        let limit = ReadLimit { entries_max: limits.chunk_entries_max, bytes_max: limits.chunk_bytes_max };
-        Self { limit, at: At::Rest(cursor), fetch: ReusableBoxFuture::new(std::future::pending()) }
+        Self {
+            limit: limits.chunk(),
+            at: At::Rest(cursor),
+            fetch: ReusableBoxFuture::new(std::future::pending()),
+        }
     }
 
     /// Begins to fetch what follows `after`, up to `through`, as soon as there is something. A read

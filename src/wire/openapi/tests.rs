@@ -131,9 +131,9 @@ fn bodies_fit_their_schemas() {
     let offset = crate::kernel::ids::Offset;
     for count in [0, 1, lines.len()] {
         let mut body = bytes::BytesMut::new();
-        let page =
-            EntriesPage { epoch, after: offset(0), head: offset(9), gap: None, next_after: Some(offset(7)) };
-        page.encode(lines[..count].iter().map(|line| &line[..]), &mut body);
+        let page = EntriesPage { epoch, after: offset(0), head: offset(9), gap: None };
+        let end = EntriesPageEnd { next_after: Some(offset(7)) };
+        page.encode(lines[..count].iter().map(|line| &line[..]), end, &mut body);
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["entries"].as_array().unwrap().len(), count);
         fits("EntriesPage", &body);

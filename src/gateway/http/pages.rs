@@ -1,0 +1,137 @@
+//! One page of entries, of a log or of a thread, read and sent a chunk at a time.
+//!
+//! Guarantees: a page holds no more than a chunk in memory, however long it is and however slowly it is
+//! taken, and only so many of one user are under way (DEL-4, ISO-6); a page that ends early says so by its
+//! `next_after`, and what is missing stands in its `gap` or in that of the next page (DEL-2, DEL-3).
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{body::Body, response::IntoResponse};
+use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::stream;
+use http::header;
+
+use super::{
+    extract::{Answer, Caller},
+    failure::Failure,
+};
+use crate::{
+    gateway::{Gateway, admit::Admission},
+    journal::ReadLimit,
+    kernel::ids::ThreadId,
+    user::{
+        factory::User,
+        walk::{Walk, WalkLimit},
+    },
+    wire::{
+        codes::ErrorCode,
+        http::{EntriesPage, EntriesPageEnd, EntriesQuery, PAGE_ENTRIES_MAX},
+        server::Gap,
+    },
+};
+
+/// A place among the pages of a user, which one page is made on.
+pub struct Pages<'a> {
+    gateway: &'a Gateway,
+    user: &'a User,
+    place: Admission,
+}
+
+/// A page of which more is to be sent.
+struct Rest {
+    walk: Walk,
+    some: bool,
+    wait: Duration,
+    /// Free when the last chunk is with the socket, or the reader has gone.
+    _place: Admission,
+}
+
+impl<'a> Pages<'a> {
+    pub fn new(gateway: &'a Gateway, caller: &'a Caller) -> Result<Self, Failure> {
+        let place = gateway.admit.page(&caller.identity.user_id)?;
+        Ok(Self { gateway, user: &caller.user, place })
+    }
+
+    /// 200 with entries after `after`, of `thread` or of all; 404 if the user has no such thread (ISO-3).
+    pub async fn answer(self, thread: Option<&ThreadId>, query: EntriesQuery) -> Answer {
+        let EntriesQuery { after, limit } = query;
+        if limit == 0 || limit > PAGE_ENTRIES_MAX {
+            let range = format!("limit must be 1 to {PAGE_ENTRIES_MAX}");
+            return Err(Failure::new(ErrorCode::InvalidField, range));
+        }
+        let limits = &self.gateway.limits;
+        let page = ReadLimit { entries_max: limit as usize, bytes_max: limits.page_bytes_max };
+        let walk = self.user.walk(thread, after, WalkLimit { page, chunk: limits.chunk() }).await?;
+        let mut walk = walk.ok_or_else(Failure::not_found)?;
+        // Before the head of the answer: if it fails, it is an error, and with it the gap is known.
+        let entries = walk.next().await?;
+        let page = EntriesPage {
+            epoch: self.gateway.factory.epoch(),
+            after,
+            head: walk.head(),
+            gap: walk.gap().map(|gap| Gap { from: gap.from, to: gap.to }),
+        };
+        let mut first = BytesMut::new();
+        page.begin(&mut first);
+        let wait = Duration::from_millis(limits.request_wait_ms_max);
+        let mut rest = Rest { walk, some: false, wait, _place: self.place };
+        rest.push(&entries, &mut first);
+        let body = match rest.walk.is_over() {
+            true => Body::from(first.freeze()),
+            false => {
+                let chunks =
+                    stream::unfold((Some(first.freeze()), Some(rest)), async |(first, rest)| {
+                        match (first, rest) {
+                            (Some(first), rest) => Some((Ok::<_, Infallible>(first), (None, rest))),
+                            (None, Some(mut rest)) => {
+                                let chunk = rest.next().await;
+                                let rest = (!rest.walk.is_over()).then_some(rest);
+                                Some((Ok(chunk), (None, rest)))
+                            }
+                            (None, None) => None,
+                        }
+                    });
+                Body::from_stream(chunks)
+            }
+        };
+        let mut response = body.into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        Ok(response)
+    }
+}
+
+impl Rest {
+    /// The next chunk of the body. What cannot be read is left to the next page, which says why.
+    async fn next(&mut self) -> Bytes {
+        let mut chunk = BytesMut::new();
+        let entries = match tokio::time::timeout(self.wait, self.walk.next()).await {
+            Ok(Ok(entries)) => entries,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a page ends early");
+                self.walk.stop();
+                Vec::new()
+            }
+            Err(_) => {
+                tracing::warn!("a page ends early: the journal takes too long");
+                self.walk.stop();
+                Vec::new()
+            }
+        };
+        self.push(&entries, &mut chunk);
+        chunk.freeze()
+    }
+
+    fn push(&mut self, entries: &[Bytes], out: &mut BytesMut) {
+        for entry in entries {
+            if std::mem::replace(&mut self.some, true) {
+                out.put_u8(b',');
+            }
+            out.put_slice(entry);
+        }
+        if self.walk.is_over() {
+            EntriesPageEnd { next_after: self.walk.next_after() }.end(out);
+        }
+    }
+}

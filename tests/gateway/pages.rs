@@ -1,0 +1,407 @@
+//! Pages of a log and of its threads: what one costs, and that nothing is missing between two of them,
+//! whatever happens to the log meanwhile.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use quintet::{
+    gateway::limits::GatewayLimits,
+    journal::{
+        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
+        RunRecord, ThreadRecord, Trimmed, memory::MemoryJournal,
+    },
+    kernel::{
+        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        user::Receipt,
+    },
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+
+use crate::harness::{Service, say, soon, succeed, think};
+
+/// What is to happen when the log is read for the n-th time from now on.
+enum Mishap {
+    /// The retention passes by, and leaves this many entries.
+    Trim(u64),
+    /// The storage fails, once.
+    Fail,
+}
+
+/// A journal that says what was read of it, and to which things happen just when it is read.
+struct Watched {
+    journal: Arc<MemoryJournal>,
+    reads: Arc<Reads>,
+}
+
+#[derive(Default)]
+struct Reads {
+    bytes: AtomicUsize,
+    largest: AtomicUsize,
+    mishap: Mutex<Option<(usize, Mishap)>>,
+}
+
+impl Reads {
+    fn forget(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+        self.largest.store(0, Ordering::Relaxed);
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
+    }
+
+    fn at_read(&self, nth: usize, mishap: Mishap) {
+        *self.mishap.lock().unwrap() = Some((nth, mishap));
+    }
+
+    fn due(&self) -> Option<Mishap> {
+        let mut mishap = self.mishap.lock().unwrap();
+        let (left, _) = mishap.as_mut()?;
+        *left -= 1;
+        if *left > 0 { None } else { mishap.take().map(|(_, mishap)| mishap) }
+    }
+}
+
+struct WatchedLog {
+    log: Arc<dyn Log>,
+    journal: Arc<MemoryJournal>,
+    reads: Arc<Reads>,
+}
+
+#[async_trait]
+impl Journal for Watched {
+    fn epoch(&self) -> Epoch {
+        self.journal.epoch()
+    }
+
+    fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
+        let (log, journal) = (self.journal.log(user_id), self.journal.clone());
+        Arc::new(WatchedLog { log, journal, reads: self.reads.clone() })
+    }
+
+    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
+        self.journal.unfinished().await
+    }
+
+    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
+        self.journal.trim(retention, now).await
+    }
+}
+
+#[async_trait]
+impl Log for WatchedLog {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        self.log.append(batch).await
+    }
+
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        self.log.extent().await
+    }
+
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        match self.reads.due() {
+            Some(Mishap::Fail) => return Err(JournalError::Unavailable("as the test wants it".to_owned())),
+            Some(Mishap::Trim(keep)) => drop(self.journal.trim(keeping(keep), Timestamp(0)).await?),
+            None => {}
+        }
+        let lines = self.log.read(after, limit).await?;
+        self.reads.bytes.fetch_add(lines.as_bytes().len(), Ordering::Relaxed);
+        self.reads.largest.fetch_max(lines.as_bytes().len(), Ordering::Relaxed);
+        Ok(lines)
+    }
+
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.log.recovery(recent_max).await
+    }
+
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
+        self.log.message(message_id).await
+    }
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        self.log.run(run_id).await
+    }
+
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.log.threads(before, limit).await
+    }
+
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.log.thread_runs(thread_id, after, limit).await
+    }
+}
+
+fn keeping(entries: u64) -> Retention {
+    Retention { age_ms_max: None, user_entries_max: Some(entries) }
+}
+
+async fn watched(limits: GatewayLimits) -> (Service, Arc<Reads>) {
+    let (journal, reads) = (Arc::new(MemoryJournal::default()), Arc::new(Reads::default()));
+    let used = Watched { journal: journal.clone(), reads: reads.clone() };
+    (Service::on(Arc::new(used), journal, limits, None).await, reads)
+}
+
+/// A run of `user` in `thread` that thinks so many times of so many bytes, and succeeds.
+async fn run(
+    service: &mut Service,
+    user: &str,
+    message_id: &str,
+    thread: &str,
+    thoughts: usize,
+    bytes: usize,
+) {
+    let message = json!({"message_id": message_id, "thread_id": thread, "text": "hello"});
+    service.post(user, "/v1/messages", &message).await.ok(202);
+    let run = service.launched().await;
+    for _ in 0..thoughts {
+        think(&run.port, &"x".repeat(bytes)).await;
+    }
+    say(&run.port, "done").await;
+    succeed(&run.port).await;
+}
+
+fn offsets(page: &Value) -> Vec<u64> {
+    page["entries"].as_array().unwrap().iter().map(|entry| entry["offset"].as_u64().unwrap()).collect()
+}
+
+/// Everything after `after`, page by page: what each page was asked for, and the page.
+async fn walk(service: &Service, user: &str, path: &str, mut after: u64) -> Vec<(u64, Value)> {
+    let mut pages = Vec::new();
+    loop {
+        let page = service.get(user, &format!("{path}?after={after}&limit=1000")).await.ok(200);
+        let next = page["next_after"].as_u64();
+        pages.push((after, page));
+        match next {
+            Some(next) => {
+                assert!(next > after, "a page that leads nowhere: {next} after {after}");
+                after = next;
+            }
+            None => return pages,
+        }
+    }
+}
+
+/// DEL-3: of `wanted`, every entry is on a page or in a gap that a page told of.
+fn nothing_is_missing(pages: &[(u64, Value)], wanted: impl IntoIterator<Item = u64>) {
+    let seen: Vec<u64> = pages.iter().flat_map(|(_, page)| offsets(page)).collect();
+    assert!(seen.is_sorted_by(|a, b| a < b), "DEL-2: {seen:?}");
+    for offset in wanted {
+        let told = pages.iter().any(|(_, page)| {
+            let gap = &page["gap"];
+            gap["from"].as_u64().is_some_and(|from| from <= offset)
+                && gap["to"].as_u64().is_some_and(|to| offset <= to)
+        });
+        assert!(told != seen.contains(&offset), "entry {offset}: on a page, or else in a gap; {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn del_4_a_page_is_read_a_chunk_at_a_time_and_is_the_log_to_the_last_byte() {
+    let limits =
+        GatewayLimits { chunk_bytes_max: 8 * 1024, page_bytes_max: 256 * 1024, ..GatewayLimits::DEFAULT };
+    let (mut service, reads) = watched(limits).await;
+    run(&mut service, "ada", "m1", "t", 300, 2_000).await;
+    let (mut client, ready) = service.open("ada").await;
+    client.alive().await;
+    let head = ready["head"].as_u64().unwrap();
+    for path in ["/v1/entries", "/v1/threads/t/entries"] {
+        reads.forget();
+        let pages = walk(&service, "ada", path, 0).await;
+        assert!(reads.largest() <= limits.chunk_bytes_max, "{path}: {} bytes at once", reads.largest());
+        assert!((3..=4).contains(&pages.len()), "{path}: {} pages of 600 KB", pages.len());
+        nothing_is_missing(&pages, 1..=head);
+    }
+    let mut reader = service.known("ada").await;
+    reader.hello(json!({})).await;
+    let mut frames = reader.until("caught_up").await;
+    frames.pop();
+    let entries = walk(&service, "ada", "/v1/entries", 0).await;
+    let entries: Vec<_> = entries.iter().flat_map(|(_, page)| page["entries"].as_array().unwrap()).collect();
+    assert_eq!(entries, frames.iter().collect::<Vec<_>>());
+}
+
+/// A socket that asks for a page and whose own system holds hardly anything for it.
+async fn ask_and_read_no_further_than_the_head(service: &Service, user: &str, path: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut stream = soon("a socket", socket.connect(service.running.listen)).await.unwrap();
+    let token = service.token(user);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: quintet\r\nauthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    soon("the status", stream.read_exact(&mut status)).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    stream
+}
+
+/// DEL-4, ISO-6: a reader that asks for pages and does not read them costs what its own limit allows, and
+/// nobody else anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn iso_6_pages_that_are_not_read_are_limited_for_each_user() {
+    let limits = GatewayLimits { user_pages_max: 3, ..GatewayLimits::DEFAULT };
+    let (mut service, reads) = watched(limits).await;
+    for user in ["ada", "bob"] {
+        run(&mut service, user, "m1", "t", 120, 60 * 1024).await;
+    }
+    reads.forget();
+    let mut stalled = Vec::new();
+    for path in ["/v1/entries?limit=1000", "/v1/threads/t/entries?limit=1000", "/v1/entries?limit=1000"] {
+        stalled.push(ask_and_read_no_further_than_the_head(&service, "ada", path).await);
+    }
+    for path in ["/v1/entries", "/v1/threads/t/entries"] {
+        let refused = service.get("ada", path).await;
+        let problem = refused.problem(429, "limit_reached");
+        assert!(problem["retry_after_ms"].as_u64().unwrap() > 0 && !refused.header("retry-after").is_empty());
+    }
+    // Three pages of 4 MiB were asked for, and hardly anything was taken.
+    assert!(reads.bytes() < 3 * 1024 * 1024, "{} bytes were read for nobody", reads.bytes());
+    // What is no page of entries goes on, and so does everybody else.
+    service.get("ada", "/v1/threads").await.ok(200);
+    service.get("bob", "/v1/entries?limit=1000").await.ok(200);
+    // A place is free again when its reader has gone; and when its page was read.
+    drop(stalled.pop());
+    let gateway = service.running.gateway().clone();
+    crate::harness::until(|| gateway.admit.pages_under_way() == 2).await;
+    for _ in 0..5 {
+        service.get("ada", "/v1/entries?limit=1000").await.ok(200);
+    }
+    drop(stalled);
+    crate::harness::until(|| gateway.admit.pages_under_way() == 0).await;
+}
+
+/// ISO-6, DEL-4: a thread with few entries among many of another costs a bounded part of the log a page.
+#[tokio::test]
+async fn iso_6_a_page_of_a_sparse_thread_looks_through_a_bounded_part_of_the_log() {
+    let limits =
+        GatewayLimits { chunk_bytes_max: 8 * 1024, page_bytes_max: 64 * 1024, ..GatewayLimits::DEFAULT };
+    let (mut service, reads) = watched(limits).await;
+    let message = |id: &str, thread: &str| json!({"message_id": id, "thread_id": thread, "text": "hello"});
+    service.post("ada", "/v1/messages", &message("m1", "sparse")).await.ok(202);
+    let sparse = service.launched().await;
+    service.post("ada", "/v1/messages", &message("m2", "dense")).await.ok(202);
+    let dense = service.launched().await;
+    for _ in 0..8 {
+        think(&sparse.port, "hm").await;
+        for _ in 0..60 {
+            think(&dense.port, &"x".repeat(1_000)).await;
+        }
+    }
+    let whole = walk(&service, "ada", "/v1/entries", 0).await;
+    let of_sparse: Vec<u64> = whole
+        .iter()
+        .flat_map(|(_, page)| page["entries"].as_array().unwrap())
+        .filter(|entry| entry["thread_id"] == "sparse")
+        .map(|entry| entry["offset"].as_u64().unwrap())
+        .collect();
+    assert_eq!(of_sparse.len(), 10);
+    let (mut after, mut found) = (0, Vec::new());
+    loop {
+        reads.forget();
+        let page = service.get("ada", &format!("/v1/threads/sparse/entries?after={after}")).await.ok(200);
+        let most = limits.page_bytes_max + limits.chunk_bytes_max;
+        assert!(reads.bytes() <= most, "{} bytes were read for one page", reads.bytes());
+        found.extend(offsets(&page));
+        match page["next_after"].as_u64() {
+            Some(next) => {
+                assert!(next > after, "{page}");
+                after = next;
+            }
+            None => break,
+        }
+    }
+    assert_eq!(found, of_sparse, "DEL-2");
+}
+
+#[tokio::test]
+async fn a_page_after_the_largest_offset_there_can_be_is_empty() {
+    let (mut service, _) = watched(GatewayLimits::DEFAULT).await;
+    run(&mut service, "ada", "m1", "t", 3, 10).await;
+    // A run that is open, so that the thread goes on.
+    service.post("ada", "/v1/messages", &json!({"message_id": "m2", "thread_id": "t", "text": "x"})).await;
+    let _open = service.launched().await;
+    for after in [u64::MAX, u64::MAX - 1, i64::MAX as u64, i64::MAX as u64 - 1] {
+        for path in ["/v1/entries", "/v1/threads/t/entries"] {
+            let page = service.get("ada", &format!("{path}?after={after}")).await.ok(200);
+            assert_eq!(offsets(&page), [0; 0], "{path} {after}");
+            assert_eq!((&page["gap"], &page["next_after"]), (&Value::Null, &Value::Null), "{path} {after}");
+        }
+    }
+}
+
+/// DEL-3: what the retention takes while a page is being made is told as a gap, on this page or the next.
+#[tokio::test]
+async fn del_3_a_trim_while_a_page_is_made_leaves_no_silent_hole() {
+    for path in ["/v1/entries", "/v1/threads/t1/entries"] {
+        for nth in 1..=6 {
+            for keep in [0, 1, 12, 40, 70] {
+                let limits = GatewayLimits {
+                    chunk_entries_max: 8,
+                    page_bytes_max: 64 * 1024,
+                    ..GatewayLimits::DEFAULT
+                };
+                let (mut service, reads) = watched(limits).await;
+                for (message_id, thread) in
+                    [("m1", "t1"), ("m2", "t2"), ("m3", "t1"), ("m4", "t2"), ("m5", "t1")]
+                {
+                    run(&mut service, "ada", message_id, thread, 12, 10).await;
+                }
+                let whole = walk(&service, "ada", path, 0).await;
+                let wanted: Vec<u64> = whole.iter().flat_map(|(_, page)| offsets(page)).collect();
+                reads.at_read(nth, Mishap::Trim(keep));
+                let pages = walk(&service, "ada", path, 0).await;
+                nothing_is_missing(&pages, wanted);
+            }
+        }
+    }
+}
+
+/// DEL-2, DEL-7: storage that fails in the middle of a page ends the page early, and says where to go on.
+#[tokio::test]
+async fn del_2_a_page_that_cannot_be_read_to_its_end_says_where_to_go_on() {
+    let limits = GatewayLimits { chunk_entries_max: 8, ..GatewayLimits::DEFAULT };
+    let (mut service, reads) = watched(limits).await;
+    run(&mut service, "ada", "m1", "t", 60, 10).await;
+    for path in ["/v1/entries", "/v1/threads/t/entries"] {
+        reads.at_read(1, Mishap::Fail);
+        service.get("ada", path).await.problem(503, "unavailable");
+        for nth in 2..=8 {
+            reads.at_read(nth, Mishap::Fail);
+            let pages = walk(&service, "ada", path, 0).await;
+            assert_eq!(pages.len(), 2, "{path}: the {nth}. read fails");
+            nothing_is_missing(&pages, 1..=64);
+        }
+    }
+}
+
+/// DEL-3: a thread whose first runs are not kept any more is there, from where it is kept.
+#[tokio::test]
+async fn del_3_a_thread_of_which_much_is_trimmed_is_there_from_where_it_is_kept() {
+    let (mut service, _) = watched(GatewayLimits::DEFAULT).await;
+    for i in 0..12 {
+        run(&mut service, "ada", &format!("m{i}"), "t", 1, 10).await;
+    }
+    let last = walk(&service, "ada", "/v1/threads/t/entries", 0).await.len();
+    assert_eq!(last, 1);
+    service.journal.trim(keeping(5), Timestamp(0)).await.unwrap();
+    // Records of runs stay, and there are more of them than the page has room for.
+    let page = service.get("ada", "/v1/threads/t/entries?limit=3").await.ok(200);
+    assert_eq!((offsets(&page), &page["gap"]), (vec![56, 57, 58], &json!({"from": 1, "to": 55})));
+    let page = service.get("ada", "/v1/threads/t/entries?after=58&limit=3").await.ok(200);
+    assert_eq!((offsets(&page), &page["next_after"]), (vec![59, 60], &Value::Null));
+}
