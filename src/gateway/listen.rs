@@ -3,7 +3,7 @@
 //!
 //! Guarantees: never more than `sockets_max` sockets are open, those that became WebSockets included;
 //! a peer that does not send the head of a request in time is gone, and so is one that reads nothing of
-//! its answer; what is open when the service
+//! its answer, and one that does not acknowledge what it is sent (CONN-5, on Linux); what is open when the service
 //! closes ends by itself, each request answered to its end (CONN-6).
 
 use std::{
@@ -40,11 +40,22 @@ pub fn tune(socket: &TcpStream, limits: &GatewayLimits) {
     // What a stalled peer's socket holds would otherwise grow to megabytes (DEL-4), and a slow peer would
     // look stalled for as long as it takes to read a third of them (CONN-5).
     #[cfg(target_os = "linux")]
-    let set =
-        set.and_then(|()| socket2::SockRef::from(socket).set_tcp_notsent_lowat(limits.unsent_bytes_max));
+    let set = set.and_then(|()| {
+        let socket = socket2::SockRef::from(socket);
+        socket.set_tcp_notsent_lowat(limits.unsent_bytes_max)?;
+        // Of a peer that is there no more nobody tells: what is sent to it, as the line that keeps an event
+        // stream alive, is never acknowledged (CONN-5, ISO-5).
+        socket.set_tcp_user_timeout(Some(unacknowledged_max(limits)))
+    });
     if let Err(error) = set {
         tracing::debug!(%error, "socket options refused");
     }
+}
+
+/// How long what was sent to a peer may be without its acknowledgement: longer than a peer is given to
+/// answer a ping, or to take something of what is sent to it.
+pub fn unacknowledged_max(limits: &GatewayLimits) -> Duration {
+    Duration::from_millis(limits.heartbeat_ms.max(limits.stall_wait_ms_max) + limits.pong_wait_ms_max)
 }
 
 /// Serves what comes in on `listener`, each socket as one of `tasks`, until the service closes.

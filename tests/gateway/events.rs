@@ -6,6 +6,7 @@ use quintet::{
     kernel::ids::Timestamp,
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
 use crate::harness::{Service, http_client, offsets, soon, succeed, think, until};
@@ -222,4 +223,33 @@ async fn del_4_a_stream_that_nobody_reads_delays_nobody_and_is_let_go() {
     let gateway = service.running.gateway().clone();
     until(|| gateway.admit.connections_open() == 1).await;
     client.alive().await;
+}
+
+/// CONN-5, ISO-5: nobody tells of a peer that is there no more. What its stream is kept alive with is not
+/// acknowledged, and that ends it, though there is always room for the next such line.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conn_5_a_stream_whose_peer_has_vanished_is_let_go() {
+    let limits = GatewayLimits {
+        heartbeat_ms: 20,
+        pong_wait_ms_max: 100,
+        stall_wait_ms_max: 200,
+        ..GatewayLimits::DEFAULT
+    };
+    let service = Service::with(limits).await;
+    let mut socket = tokio::net::TcpStream::connect(service.running.listen).await.unwrap();
+    let token = service.token("ada");
+    let request =
+        format!("GET /v1/stream HTTP/1.1\r\nhost: quintet\r\nauthorization: Bearer {token}\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    soon("the status", socket.read_exact(&mut status)).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    let gateway = service.running.gateway().clone();
+    assert_eq!(gateway.admit.connections_open(), 1);
+    // From here on nothing that is sent to it arrives, and nobody answers for it: the one instruction
+    // of this filter drops every packet.
+    const DROP: socket2::SockFilter = socket2::SockFilter::new(0x06, 0, 0, 0);
+    socket2::SockRef::from(&socket).attach_filter(&[DROP]).unwrap();
+    until(|| (gateway.admit.connections_open(), gateway.factory.live_users()) == (0, 0)).await;
 }
