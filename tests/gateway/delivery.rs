@@ -349,6 +349,42 @@ async fn conn_5_a_slow_reader_is_not_taken_for_a_stalled_one() {
     assert_eq!(service.running.gateway().admit.connections_open(), 1);
 }
 
+/// CONN-5: the ping lies behind what a slow reader has not come to, so that its answer takes much longer
+/// than an answer may. It reads, and is left alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conn_5_a_slow_reader_of_a_backlog_is_not_taken_for_one_that_answers_no_ping() {
+    let limits = GatewayLimits {
+        heartbeat_ms: 50,
+        pong_wait_ms_max: 100,
+        stall_wait_ms_max: 3_000,
+        unsent_bytes_max: 8 * 1024,
+        ..GatewayLimits::DEFAULT
+    };
+    let mut service = Service::with(limits).await;
+    let mut slow = service.narrow("ada").await;
+    slow.hello(json!({})).await;
+    slow.message("m1", "flood me").await;
+    let run = service.launched().await;
+    for _ in 0..4 {
+        think(&run.port, &"x".repeat(60 * 1024)).await;
+    }
+    succeed(&run.port).await;
+    // Not one ping is answered meanwhile; each entry takes six times as long as an answer may.
+    let MaybeTlsStream::Plain(socket) = slow.ws.get_mut() else { panic!("plain text") };
+    let (mut pace, mut read) = (tokio::time::interval(Duration::from_millis(20)), 0);
+    let mut buffer = [0; 2 * 1024];
+    while read < 200 * 1024 {
+        pace.tick().await;
+        let bytes = soon("bytes", socket.read(&mut buffer)).await.unwrap();
+        assert_ne!(bytes, 0, "closed after {read} bytes");
+        read += bytes;
+    }
+    assert_eq!(service.running.gateway().admit.connections_open(), 1);
+    // From here on it does not even read: that is found out, the end of its backlog notwithstanding.
+    let gateway = service.running.gateway().clone();
+    until(|| gateway.admit.connections_open() == 0).await;
+}
+
 /// ISO-5: with the last connection gone, the user's machines are gone.
 #[tokio::test]
 async fn iso_5_a_user_who_left_leaves_nothing_behind() {

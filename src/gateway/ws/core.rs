@@ -227,6 +227,13 @@ impl Core {
                     self.timers.run_out(timer);
                     return Some(input);
                 }
+                // The ping itself may lie behind what a slow peer has not come to yet: one that takes
+                // what is sent to it is alive, and is given its time (CONN-5).
+                let stall = Duration::from_millis(self.gateway.limits.stall_wait_ms_max);
+                if timer == Timer::Pong && self.socket.made_room_within(stall) {
+                    self.arm(timer);
+                    return None;
+                }
             }
             Timer::Stall => {
                 if let Poll::Ready(input) = self.poll_out(cx) {

@@ -12,7 +12,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -51,7 +51,7 @@ impl Socket {
             .write_buffer_size(BUFFER_BYTES)
             .max_message_size(Some(limits.frame_bytes_max))
             .max_frame_size(Some(limits.frame_bytes_max));
-        let io = Metered { io: TokioIo::new(upgraded), written: 0 };
+        let io = Metered { io: TokioIo::new(upgraded), written: 0, waits: false, made_room: None };
         Self(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
     }
 
@@ -99,6 +99,12 @@ impl Socket {
         self.0.get_ref().written
     }
 
+    /// Whether the peer has, within `time`, made room for something that had to wait for it: it is behind,
+    /// and takes what is sent to it.
+    pub fn made_room_within(&self, time: Duration) -> bool {
+        self.0.get_ref().made_room.is_some_and(|made_room| made_room.elapsed() < time)
+    }
+
     /// Says why, gives the peer `wait` to hear it, and lets go (CONN-3).
     pub async fn close(mut self, code: CloseCode, wait: Duration) {
         // Whether the peer heard it is the peer's business: there is nobody to tell.
@@ -134,6 +140,10 @@ impl Socket {
 struct Metered<S> {
     io: S,
     written: u64,
+    /// The operating system takes nothing before the peer takes something.
+    waits: bool,
+    /// When it last took something again.
+    made_room: Option<Instant>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
@@ -148,8 +158,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        let Poll::Ready(written) = Pin::new(&mut self.io).poll_write(cx, buf)? else {
+            self.waits = true;
+            return Poll::Pending;
+        };
         self.written += written as u64;
+        if std::mem::take(&mut self.waits) {
+            self.made_room = Some(Instant::now());
+        }
         Poll::Ready(Ok(written))
     }
 
