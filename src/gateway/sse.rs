@@ -2,7 +2,7 @@
 //!
 //! Guarantees: the same cursor, order and gaps as on a WebSocket (DEL-2, DEL-3), and the same bytes; a
 //! reader that stalls holds one chunk and delays nobody (DEL-4); the stream ends with its credential
-//! (AUTH-3) and with the service (CONN-6).
+//! (AUTH-3), and with the service, of which it is told before and after whose last entry it ends (CONN-6).
 
 use std::{convert::Infallible, fmt::Write, time::Duration};
 
@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{
     Gateway,
@@ -81,8 +81,11 @@ pub async fn stream(
         identity,
         heartbeat: Duration::from_millis(gateway.limits.heartbeat_ms),
         drain: gateway.drain.clone(),
+        ending: Ending::NotYet,
+        reconnect_after_ms: gateway.limits.reconnect_after_ms,
+        leave: Duration::from_millis(gateway.limits.leave_wait_ms_max),
         witness,
-        _user: user,
+        user,
         _admission: admission,
     };
     let body =
@@ -105,9 +108,26 @@ struct Events {
     identity: Identity,
     heartbeat: Duration,
     drain: Drain,
+    ending: Ending,
+    reconnect_after_ms: u64,
+    /// Time that the reader is given for the last entries.
+    leave: Duration,
     witness: ConnectionWitness,
-    _user: User,
+    user: User,
     _admission: Admission,
+}
+
+/// How far the stream has come with the end of the service (CONN-6).
+#[derive(Clone, Copy)]
+enum Ending {
+    NotYet,
+    /// The reader knows that it will come.
+    Told,
+    /// The runs are at rest: what is left is to send the entries up to this one, if there is time.
+    Leaving {
+        head: Offset,
+        until: Instant,
+    },
 }
 
 impl Events {
@@ -116,38 +136,58 @@ impl Events {
         if let Some(first) = self.first.take() {
             return Some(first);
         }
-        tokio::select! {
-            biased;
-            () = Self::expired(&self.identity) => None,
-            () = self.drain.reached(Stage::Closing) => None,
-            fetched = std::future::poll_fn(|cx| self.reader.poll_fetched(cx)) => match fetched {
-                Ok(lines) => {
-                    metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
-                    metrics::counter!("quintet_sent_bytes_total").increment(lines.as_bytes().len() as u64);
-                    self.sent = lines.last();
-                    lines.iter().for_each(|(_, line)| self.witness.streams(&line));
-                    let mut bytes = BytesMut::new();
-                    push_entries(&mut bytes, self.epoch, &lines);
-                    self.reader.read_on(self.sent, WHATEVER_COMES);
-                    Some(bytes.freeze())
-                }
-                // Retention passed the reader: it goes on behind the gap, as on a new connection (DEL-3).
-                Err(ReadError::Gap(gap)) => {
-                    let mut bytes = BytesMut::new();
-                    self.sent = gap.to;
-                    self.witness.passes_over(gap.from, gap.to);
-                    push_gap(&mut bytes, self.epoch, self.sent, Gap { from: gap.from, to: gap.to });
-                    self.reader.read_on(self.sent, WHATEVER_COMES);
-                    Some(bytes.freeze())
-                }
-                Err(ReadError::Journal(error)) => {
-                    tracing::error!(%error, "a log cannot be read");
-                    None
-                }
-            },
-            () = sleep(self.heartbeat) => Some(Bytes::from_static(b": keep-alive\n\n")),
+        loop {
+            if let Ending::Leaving { head, .. } = self.ending
+                && head <= self.sent
+            {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                () = Self::expired(&self.identity) => return None,
+                () = self.ending.goes_on(&self.drain) => match self.ending {
+                    Ending::NotYet => {
+                        self.ending = Ending::Told;
+                        return Some(draining(self.reconnect_after_ms));
+                    }
+                    Ending::Told => {
+                        let head = timeout(self.leave, self.user.cursor(Offset(u64::MAX))).await;
+                        let head = head.ok()?.ok()?.head();
+                        self.ending = Ending::Leaving { head, until: Instant::now() + self.leave };
+                    }
+                    Ending::Leaving { .. } => return None,
+                },
+                fetched = std::future::poll_fn(|cx| self.reader.poll_fetched(cx)) => return self.chunk(fetched),
+                () = sleep(self.heartbeat) => return Some(Bytes::from_static(b": keep-alive\n\n")),
+            }
         }
     }
+
+    fn chunk(&mut self, fetched: Result<Lines, ReadError>) -> Option<Bytes> {
+        let mut bytes = BytesMut::new();
+        match fetched {
+            Ok(lines) => {
+                metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
+                metrics::counter!("quintet_sent_bytes_total").increment(lines.as_bytes().len() as u64);
+                self.sent = lines.last();
+                lines.iter().for_each(|(_, line)| self.witness.streams(&line));
+                push_entries(&mut bytes, self.epoch, &lines);
+            }
+            // Retention passed the reader: it goes on behind the gap, as on a new connection (DEL-3).
+            Err(ReadError::Gap(gap)) => {
+                self.sent = gap.to;
+                self.witness.passes_over(gap.from, gap.to);
+                push_gap(&mut bytes, self.epoch, self.sent, Gap { from: gap.from, to: gap.to });
+            }
+            Err(ReadError::Journal(error)) => {
+                tracing::error!(%error, "a log cannot be read");
+                return None;
+            }
+        }
+        self.reader.read_on(self.sent, WHATEVER_COMES);
+        Some(bytes.freeze())
+    }
+
     /// Resolves when the credential is no longer good, by the wall's clock, which may be set (AUTH-3).
     async fn expired(identity: &Identity) {
         loop {
@@ -159,6 +199,22 @@ impl Events {
             sleep(Duration::from_millis(wait)).await;
         }
     }
+}
+
+impl Ending {
+    /// Resolves when the service has come to what follows, or the reader's time is over.
+    async fn goes_on(self, drain: &Drain) {
+        match self {
+            Self::NotYet => drain.reached(Stage::Draining).await,
+            Self::Told => drain.reached(Stage::Closing).await,
+            Self::Leaving { until, .. } => sleep_until(until).await,
+        }
+    }
+}
+
+/// An event without an id: the client's cursor stays where it is.
+fn draining(reconnect_after_ms: u64) -> Bytes {
+    Bytes::from(format!("event: draining\ndata: {{\"reconnect_after_ms\":{reconnect_after_ms}}}\n\n"))
 }
 
 fn push_entries(bytes: &mut BytesMut, epoch: Epoch, lines: &Lines) {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use crate::harness::{Service, http_client, offsets, soon, succeed, think, until};
+use crate::harness::{Service, http_client, offsets, say, soon, succeed, think, until};
 
 #[derive(Debug, PartialEq)]
 struct Event {
@@ -65,9 +65,10 @@ impl Events {
             let block = self.block().await?;
             let field =
                 |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-            if let Some(data) = field("data: ") {
+            // What has no id is no entry, and no gap between two of them.
+            if let (Some(id), Some(data)) = (field("id: "), field("data: ")) {
                 let data = serde_json::from_str(&data).unwrap();
-                return Some(Event { id: field("id: ").unwrap(), event: field("event: ").unwrap(), data });
+                return Some(Event { id, event: field("event: ").unwrap(), data });
             }
         }
     }
@@ -252,4 +253,60 @@ async fn conn_5_a_stream_whose_peer_has_vanished_is_let_go() {
     const DROP: socket2::SockFilter = socket2::SockFilter::new(0x06, 0, 0, 0);
     socket2::SockRef::from(&socket).attach_filter(&[DROP]).unwrap();
     until(|| (gateway.admit.connections_open(), gateway.factory.live_users()) == (0, 0)).await;
+}
+
+/// CONN-6: a drain tells the readers of streams, who get what comes until the service closes, to the last
+/// entry.
+#[tokio::test]
+async fn conn_6_a_stream_is_told_of_the_drain_and_gets_the_last_entry() {
+    let mut service = Service::start().await;
+    let mut stream = Events::open(&service, "", &[], "ada").await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "x").await;
+    let run = service.launched().await;
+    think(&run.port, "hm").await;
+    assert_eq!(stream.take(3).await[2].event, "agent_thinking");
+    drop(client);
+    let told = async {
+        // An event without an id: the cursor of the client stays where it is.
+        let block = loop {
+            let block = stream.block().await.expect("the stream goes on");
+            if block.starts_with("event: draining") {
+                break block;
+            }
+        };
+        assert_eq!(block, "event: draining\ndata: {\"reconnect_after_ms\":1000}");
+        say(&run.port, "there").await;
+        succeed(&run.port).await;
+        let last: Vec<_> = stream.take(2).await.into_iter().map(|event| event.event).collect();
+        assert_eq!(last, ["agent_thinking", "agent_completed"]);
+        assert_eq!(stream.next().await, None);
+    };
+    let (drained, ()) = tokio::join!(service.running.drain(), told);
+    assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
+}
+
+/// CONN-6: who is behind when the service closes is given its time, and no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conn_6_a_stream_that_is_behind_gets_the_last_entries_before_it_ends() {
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "x").await;
+    let run = service.launched().await;
+    for _ in 0..200 {
+        think(&run.port, &"x".repeat(10 * 1024)).await;
+    }
+    drop(client);
+    let mut stream = Events::open(&service, "", &[], "ada").await;
+    succeed(&run.port).await;
+    let read = async {
+        let mut offsets = Vec::new();
+        while let Some(event) = stream.next().await {
+            offsets.extend(event.data["offset"].as_u64());
+        }
+        offsets
+    };
+    let (drained, read) = tokio::join!(service.running.drain(), read);
+    assert!(drained.connections_closed, "{drained:?}");
+    assert_eq!(read, (1..=203).collect::<Vec<_>>());
 }
