@@ -78,6 +78,11 @@ impl Lines {
         Lines { first, bytes: self.bytes.slice(start..stop), ends }
     }
 
+    /// The same lines in memory of their own: what they were cut from is not held on to.
+    pub fn detached(self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self }
+    }
+
     fn start(&self, i: usize) -> usize {
         if i == 0 { 0 } else { self.end(i - 1) + 1 }
     }

@@ -76,7 +76,10 @@ pub(super) fn read(
     let Some(lines) = whole else {
         return Err(ReadFailure::Damaged(format!("entries after {after} are missing or torn")));
     };
-    Ok(lines.after(after, entries_max, limit.bytes_max))
+    let wanted = lines.after(after, entries_max, limit.bytes_max);
+    // A batch may be many times as long as what was asked for, and a slow reader holds on to that (DEL-4).
+    let detaches = wanted.as_bytes().len() < lines.as_bytes().len() / 2;
+    Ok(if detaches { wanted.detached() } else { wanted })
 }
 
 fn skip_lines(lines: &[u8], count: u64) -> &[u8] {

@@ -72,6 +72,29 @@ async fn del_7_a_full_disk_refuses_appends_and_the_writer_goes_on_once_there_is_
 }
 
 #[tokio::test]
+async fn del_4_what_was_read_holds_on_to_no_more_than_it_is() {
+    let Bench { journal: _journal, log, _folder } = bench();
+    let (mut together, mut lines) = (batch(0, 1), LinesBuilder::new(Offset(1)));
+    together.entries.clear();
+    for after in 0..100 {
+        let one = batch(after, 5_000);
+        lines.extend(&one.lines);
+        together.entries.extend(one.entries);
+    }
+    together.lines = lines.finish();
+    log.append(together).await.unwrap();
+    for after in [0, 50, 90] {
+        let limit = ReadLimit { entries_max: 256, bytes_max: 32 * 1024 };
+        let lines = log.read(Offset(after), limit).await.unwrap();
+        assert_eq!(lines.len(), 6, "as many as there is room for");
+        let bytes = lines.as_bytes().clone();
+        drop(lines);
+        let (long, held) = (bytes.len(), bytes.try_into_mut().expect("nobody else has it").capacity());
+        assert!(held < 2 * long + 1, "{long} bytes hold on to {held} after {after}");
+    }
+}
+
+#[tokio::test]
 async fn del_7_a_database_that_cannot_be_written_refuses_all_that_wait() {
     let Bench { journal, log, _folder } = bench();
     log.append(batch(0, 10)).await.unwrap();
