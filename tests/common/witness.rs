@@ -287,6 +287,43 @@ impl Tape {
         }
     }
 
+    /// Of an event stream that goes on after `after`: no `ready` and no `caught_up`, or else the same.
+    pub fn of_stream(book: &SharedBook, after: u64) -> Self {
+        Self { begun: true, caught_up: true, ..Self::new(book, after) }
+    }
+
+    /// An event of a stream: an entry under its own id and type, or something that is said of the stream.
+    pub fn hear_event(&mut self, id: Option<&str>, kind: &str, data: &str) -> Heard {
+        let entry: Value = match serde_json::from_str(data) {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.found(format_args!("an event is not JSON, {error}: {data}"));
+                return Heard::Other;
+            }
+        };
+        match (id, kind) {
+            (None, "draining") => {
+                if std::mem::replace(&mut self.draining, true) {
+                    self.found("draining was said twice");
+                }
+                return Heard::Draining;
+            }
+            (Some(id), _) if entry["type"] == kind => {
+                let mut book = self.book.borrow_mut();
+                let offset = &entry["offset"];
+                let epoch = id.strip_suffix(&format!(":{offset}")).unwrap_or_default().to_owned();
+                if *book.epoch.get_or_insert_with(|| epoch.clone()) != epoch {
+                    book.found(format_args!("entry {offset} has the id {id}"));
+                }
+            }
+            _ => {
+                self.found(format_args!("an event that nothing here explains: {id:?} {kind} {data}"));
+                return Heard::Other;
+            }
+        }
+        self.entry(data, &entry)
+    }
+
     pub fn parting(&self) -> Parting {
         match (self.begun, self.draining) {
             (false, _) => Parting::Stranger,

@@ -52,7 +52,9 @@ async fn nothing_accepted_is_lost_whenever_the_service_is_killed() {
     let tally = kill_and_judge(&stage, &crowd, kills, || watched(folder.path())).await;
     audit(&stage, folder.path());
 
-    eprintln!("{kills} kills, {users} users: {tally:?}");
+    let streamed = crowd.streamed.get();
+    eprintln!("{kills} kills, {users} users: {tally:?}, {streamed} entries on event streams");
+    assert!(streamed > kills, "event streams carry the load as well: {streamed}");
     assert!(tally.runs as u64 > kills, "a campaign without load shows nothing: {tally:?}");
     assert!(tally.unknown_calls > 0 && tally.answered > 0, "{tally:?}");
     assert_eq!(tally.interrupted, 0, "all agents here take up what a crash broke off: {tally:?}");

@@ -28,6 +28,8 @@ pub struct Client {
 pub enum Ended {
     /// The service closed it, and said why.
     Closed { code: u16, parting: Parting },
+    /// An event stream came to its end.
+    Over { parting: Parting },
     /// It broke: the service is gone.
     Broken { parting: Parting },
     /// The service did not want it.
@@ -35,7 +37,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    const NEVER_WAS: Ended = Ended::Broken { parting: Parting::Stranger };
+    pub const NEVER_WAS: Ended = Ended::Broken { parting: Parting::Stranger };
 }
 
 impl Client {

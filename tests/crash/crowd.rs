@@ -1,7 +1,11 @@
 //! Many users at once, each with a client that keeps to the contract and gives nobody any peace: it
 //! sends, sends again what nobody has answered, answers what it is asked, cancels, leaves, comes back.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
@@ -14,6 +18,7 @@ use crate::{
     moves::{Told, repeats},
     process::Addresses,
     stage::Stage,
+    stream::Stream,
     wish::Wish,
     witness::{Book, Heard, Parting, SharedBook},
 };
@@ -29,6 +34,8 @@ pub struct Crowd {
     pub pulse: Rc<watch::Sender<u64>>,
     /// How connections ended.
     pub ends: Rc<RefCell<Vec<Ended>>>,
+    /// Entries heard on event streams.
+    pub streamed: Rc<Cell<u64>>,
     wishes: fn(&str, usize, &mut StdRng) -> Wish,
 }
 
@@ -57,6 +64,7 @@ impl Crowd {
             phase: watch::Sender::new(Phase::Load),
             pulse,
             ends: Rc::default(),
+            streamed: Rc::default(),
             wishes,
         }
     }
@@ -65,9 +73,10 @@ impl Crowd {
     pub async fn play(&self) {
         let players = self.books.iter().zip(1..).map(|(book, part)| async move {
             let (done, over) = watch::channel(false);
-            let first = Player::new(self, book, self.stage.rng(2 * part));
-            let second = Player::new(self, book, self.stage.rng(2 * part + 1));
-            tokio::join!(first.play(done), second.look_on(over));
+            let first = Player::new(self, book, self.stage.rng(3 * part));
+            let second = Player::new(self, book, self.stage.rng(3 * part + 1));
+            let third = Player::new(self, book, self.stage.rng(3 * part + 2));
+            tokio::join!(first.play(done), second.look_on(over.clone()), third.listen(over));
         });
         join_all(players).await;
     }
@@ -155,6 +164,37 @@ impl<'a> Player<'a> {
         }
     }
 
+    /// A third device, that listens to an event stream.
+    async fn listen(mut self, mut over: watch::Receiver<bool>) {
+        let rounds = async {
+            loop {
+                let Some(to) = self.somewhere().await else { break };
+                if let Err(Over::Ended(ended)) = self.listen_once(to).await {
+                    self.note(ended).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = rounds => {}
+            _ = over.wait_for(|over| *over) => {}
+        }
+    }
+
+    /// Goes on where the user is, or repeats some of it; stays until it ends, or leaves.
+    async fn listen_once(&mut self, to: Addresses) -> Result<(), Over> {
+        let head = self.book.borrow().head();
+        let after = head - self.rng.random_range(0..=head.min(200));
+        let mut stream = Stream::open(&self.crowd.stage, &self.book, to, after).await?;
+        loop {
+            if stream.hear().await? == Heard::Entry {
+                self.crowd.streamed.update(|streamed| streamed + 1);
+            }
+            if self.rng.random_bool(0.002) {
+                return Err(Over::Left);
+            }
+        }
+    }
+
     /// Waits for the service to be somewhere.
     async fn somewhere(&mut self) -> Option<Addresses> {
         self.place.wait_for(Option::is_some).await.ok().and_then(|place| *place)
@@ -165,7 +205,13 @@ impl<'a> Player<'a> {
             Ended::Closed { code: 1012, parting: Parting::Untold } => {
                 self.book.borrow().found("closed with 1012 and never told of the drain (CONN-6)");
             }
-            Ended::Closed { code: 1012, .. } | Ended::Broken { .. } | Ended::Refused(503) => {}
+            Ended::Over { parting: Parting::Untold } if !self.crowd.stage.faulty => {
+                self.book.borrow().found("a stream ended and was never told of the drain (CONN-6)");
+            }
+            Ended::Closed { code: 1012, .. }
+            | Ended::Over { .. }
+            | Ended::Broken { .. }
+            | Ended::Refused(503) => {}
             Ended::Closed { code: 1011, .. } if self.crowd.stage.faulty => {}
             other => self.book.borrow().found(format_args!("a connection ended by itself: {other:?}")),
         }

@@ -15,6 +15,7 @@ mod ledger;
 #[allow(dead_code, reason = "each campaign uses its part of it")]
 mod process;
 mod readers;
+mod stream;
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -26,5 +26,7 @@ mod ends;
 #[allow(dead_code, reason = "each campaign uses its part of it")]
 #[path = "../crash/process.rs"]
 mod process;
+#[path = "../crash/stream.rs"]
+mod stream;
 
 use common::{http, moves, stage, verdict, wish, witness};
