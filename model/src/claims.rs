@@ -13,7 +13,7 @@ use crate::{
     graph::{examine, explore},
     instances,
     liveness::{self, Fairness},
-    models::delivery::DeliveryModel,
+    models::{delivery::DeliveryModel, isolation::IsolationModel},
     spec::{Comparison, Outcome, Refines, Spec, compare},
 };
 
@@ -89,9 +89,15 @@ pub const INSTANCES: &[Instance] = instances![
     "delivery" "delivery" "1 client, with a drain and with retention" 20574 110953 [] false
         DeliveryModel { drains: true, trims: true, ..instances::delivery(1) };
     "isolation" "isolation" "2 users with 2 connections each, runs of 1 event" 9801 76032
-        ["ISO-3 a client has answered its own question"] false instances::isolation(2, 1);
-    "isolation-questions" "isolation" "2 users with 1 connection each, with questions" 20736 103968 [] false
-        instances::isolation(1, 3);
+        ["ISO-5 the service is down while both users have a run",
+            "ISO-1 ISO-5 one user's append fails while another reads",
+            "ISO-3 a client has answered its own question"] false instances::isolation(2, 1);
+    "isolation-questions" "isolation" "2 users with 1 connection each, with questions" 20736 103968
+        ["ISO-5 the service is down while both users have a run",
+            "ISO-1 ISO-5 one user's append fails while another reads"] false instances::isolation(1, 3);
+    "isolation-failures" "isolation" "2 users with 1 connection each, crashes, appends that fail" 7120 47608
+        ["ISO-3 a client has answered its own question"] false
+        IsolationModel { fails: true, ..instances::isolation(1, 2) };
     "connection" "connection" "a stranger, a log of up to 1 entry" 47248 352336 [] false
         instances::connection(false, 1);
     "connection-known" "connection" "authenticated by its request, a log of up to 1 entry" 46636 352336 [] false
@@ -114,8 +120,12 @@ pub const INSTANCES: &[Instance] = instances![
     "delivery-two-large" "delivery" "2 clients, 1 of them sends" 217347 1507857
         ["DEL-3 a client is told of a gap", "CONN-6 a drained service still serves a reader"] true
         instances::delivery(2);
-    "isolation-large" "isolation" "2 users with 2 connections each, runs of 2 events" 43681 361570
-        ["ISO-3 a client has answered its own question"] true instances::isolation(2, 2);
+    "delivery-two-drain-large" "delivery" "2 clients, 1 of them sends, with a drain" 245177 1806552
+        ["DEL-2 FIT a client has everything", "DEL-4 a reader is behind while the log grows",
+            "DEL-3 a client is told of a gap"] true instances::drained_pair();
+    "isolation-large" "isolation" "2 users with 2 connections each, crashes, appends that fail" 169808 1693384
+        ["ISO-3 a client has answered its own question"] true
+        IsolationModel { fails: true, ..instances::isolation(2, 2) };
     "connection-large" "connection" "a stranger, a log of up to 2 entries" 143636 1394608 [] true
         instances::connection(false, 2);
     "connection-known-large" "connection" "authenticated by its request, a log of up to 2 entries" 142820 1394608 []

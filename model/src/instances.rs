@@ -65,8 +65,14 @@ pub fn delivery(clients: usize) -> DeliveryModel {
     }
 }
 
+/// Two clients of a service that drains; only the first sends.
+pub fn drained_pair() -> DeliveryModel {
+    DeliveryModel { drains: true, limits: limits(1), ..delivery(2) }
+}
+
 pub fn isolation(connections: u8, run_events_max: u64) -> IsolationModel {
-    IsolationModel { machine: &Shipped, leak: Leak::None, connections, limits: limits(run_events_max) }
+    let limits = limits(run_events_max);
+    IsolationModel { machine: &Shipped, leak: Leak::None, connections, fails: false, limits }
 }
 
 pub fn connection(known: bool, offset_max: u64) -> ConnectionModel {

@@ -321,7 +321,9 @@ impl Table {
 pub fn whole(root: &Path) -> io::Result<Table> {
     let mut table = Table::of_tree(root)?;
     for property in catalogue::properties().into_iter().filter(|property| property.kind != Kind::Sometimes) {
-        let path = format!("model/src/models/{}.rs", property.model);
+        let own = format!("model/src/models/{}/properties.rs", property.model);
+        let beside = format!("model/src/models/{}.rs", property.model);
+        let path = if root.join(&own).exists() { own } else { beside };
         table.add(property.rule, Column::Model, &path, &property.name);
     }
     for property in catalogue::spec_properties()? {

@@ -27,6 +27,7 @@ explored! {
     delivery "delivery"
     isolation "isolation"
     isolation_questions "isolation-questions"
+    isolation_failures "isolation-failures"
     connection "connection"
     connection_known "connection-known"
     ticket "ticket"

@@ -3,11 +3,17 @@
 //! The hub crashes, links drop, retention trims, a drain comes, at every instant. Its specification is
 //! `Delivery.tla`.
 
+//!
+//! - [`state`]: what there is; [`properties`]: what is claimed of it
+
+mod properties;
+mod state;
+
 use std::sync::Arc;
 
 use quintet::kernel::{
     connection::{
-        Asked, Connection, Effect, Effects, Gap, Input, Limits as ConnectionLimits, Phase, ServerFrame, Timer,
+        Asked, Connection, Effect, Effects, Gap, Input, Limits as ConnectionLimits, ServerFrame, Timer,
     },
     entry::Entry,
     ids::{Epoch, MessageId, Offset},
@@ -19,13 +25,14 @@ use uuid::Uuid;
 
 use crate::{
     ask::{Ask, CutBy, Deed},
-    checks,
-    checks::{Check, Checked},
+    checks::Checked,
     law,
     machine::Machine,
     models::connection::{ConnectionMachine, identity},
-    vocabulary::{brief, run, without_words},
+    vocabulary::{run, without_words},
 };
+
+pub use self::state::{Client, DeliveryAction, DeliveryState, Drain, Frame, Hub, Link, Message};
 
 /// A small named defect of what stands between log and client; `None` is what the service does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,128 +82,6 @@ pub struct DeliveryModel {
     pub senders: usize,
     /// Whether entries are also read one at a time.
     pub reads_singly: bool,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct DeliveryState {
-    pub log: Arc<Vec<Entry>>,
-    pub trimmed: u64,
-    pub hub: Option<Hub>,
-    pub drain: Drain,
-    pub links: Vec<Option<Link>>,
-    pub clients: Vec<Client>,
-    pub broken: Option<&'static str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Hub {
-    pub view: UserState,
-    pub batch: Vec<Entry>,
-    /// Which client is told once the batch is durable.
-    pub promise: Option<usize>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Drain {
-    No,
-    Draining,
-    Drained,
-}
-
-/// A connection as its caller holds it: the machine, what it ordered, and the wire to the client.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Link {
-    pub machine: Connection,
-    /// The last entry that was sent.
-    pub sent: u64,
-    /// The head that `ready` named, until `caught_up` says that it is reached.
-    pub owes: Option<u64>,
-    /// Entries that the machine asked for: after, and through.
-    pub fetch: Option<(u64, u64)>,
-    pub flushing: bool,
-    /// Answers since the flush began.
-    pub replies: u8,
-    /// How far the client's message is, which it sends once a connection.
-    pub message: Message,
-    /// The last entry before a drained service lets go.
-    pub leaving: Option<u64>,
-    pub wire: Vec<Frame>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Message {
-    Unsent,
-    /// With the hub, or on the way there.
-    Sent,
-    Answered,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Frame {
-    Ready { after: u64, head: u64, gap: Option<(u64, u64)> },
-    CaughtUp(u64),
-    Entries(u64, u64),
-    Accepted,
-    Draining,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Client {
-    /// The last entry that it has.
-    pub after: u64,
-    pub accepted: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeliveryAction {
-    Connect(usize),
-    /// A client sends its message, or sends it again.
-    Ask(usize),
-    Take(usize),
-    Step(Deed),
-    Deadline,
-    Write,
-    WriteFails,
-    Crash,
-    Restart,
-    /// Some of what a connection asked for is read: one entry, or all.
-    Read(usize, bool),
-    Flushed(usize),
-    Receive(usize),
-    Drop(usize),
-    Trim,
-    DrainBegins,
-    /// Every run has come to rest.
-    DrainEnds,
-    /// A reader had its time to take the last entries.
-    Leave(usize),
-}
-
-/// Frames that a socket takes before it pushes back.
-pub const SOCKET_FRAMES: usize = 2;
-/// "Whatever comes": beyond every offset.
-pub const FOREVER: u64 = 999;
-/// More than this may never be on the way to one client (DEL-4).
-const WIRE_FRAMES_MAX: usize = 6;
-
-const HERE: Epoch = Epoch(Uuid::from_u128(1));
-
-impl std::fmt::Debug for DeliveryState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let log: Vec<String> = self.log.iter().map(brief).collect();
-        let batch: Vec<String> = self.hub.iter().flat_map(|hub| &hub.batch).map(brief).collect();
-        write!(f, "log {log:?} after {}, deciding {batch:?}, clients {:?}", self.trimmed, self.clients)?;
-        for link in self.links.iter().flatten() {
-            write!(f, ", {:?} fetching {:?} wire {:?}", link.machine.phase(), link.fetch, link.wire)?;
-        }
-        self.broken.map_or(Ok(()), |rule| write!(f, ", {rule} broken"))
-    }
-}
-
-impl DeliveryState {
-    fn breaks(&mut self, rule: &'static str) {
-        self.broken = self.broken.or(Some(rule));
-    }
 }
 
 impl DeliveryModel {
@@ -568,84 +453,9 @@ impl Model for DeliveryModel {
     }
 }
 
-impl Checked for DeliveryModel {
-    const NAME: &str = "delivery";
+/// Frames that a socket takes before it pushes back.
+pub const SOCKET_FRAMES: usize = 2;
+/// "Whatever comes": beyond every offset.
+pub const FOREVER: u64 = 999;
 
-    fn checks() -> Vec<Check<Self>> {
-        fn kept(s: &DeliveryState, rule: &str) -> bool {
-            s.broken != Some(rule)
-        }
-        fn links(s: &DeliveryState) -> impl Iterator<Item = &Link> {
-            s.links.iter().flatten()
-        }
-        checks![DeliveryModel;
-            always ["DEL-1"] "nothing is sent before it is durable"
-                case "entries are decided and not durable while a reader waits for them" =>
-                    |_, s| kept(s, "DEL-1");
-            always ["DEL-2"] "a client gets what follows, once"
-                case "a client has everything" => |_, s| kept(s, "DEL-2");
-            always ["DEL-3"] "a resume goes on behind the cursor, or says what is missing"
-                case "a client is back, and goes on in the middle" => |_, s| kept(s, "DEL-3");
-            always ["DEL-4"] "what is under way to one client is bounded"
-                case "a reader is behind while the log grows" => |_, s| {
-                links(s).all(|link| link.wire.len() <= WIRE_FRAMES_MAX)
-            };
-            always ["DEL-5"] "who is told has its message in the log"
-                case "who was told is gone, and so is the hub" => |_, s| {
-                kept(s, "DEL-5") && s.clients.iter().all(|c| !c.accepted || !law::runs(&s.log).is_empty())
-            };
-            always ["DEL-6"] "however often it is sent, it is one message"
-                case "a message that the log has is sent again" => |_, s| law::del_6(&s.log);
-            always ["CONN-6"] "when a drain is over, every run is over, and nothing is decided any more"
-                case "a drained service still serves a reader" => |_, s| {
-                s.drain != Drain::Drained
-                    || law::runs(&s.log).iter().all(|told| told.ended().is_some())
-                        && s.hub.as_ref().is_none_or(|hub| hub.batch.is_empty())
-            };
-            always ["FIT"] "the caller offers what the machine expects"
-                case "a client has everything" => |_, s| kept(s, "FIT");
-            always ["RECOVERY", "FOLD"] "a restart knows what was durable"
-                case "a hub is down while a run is open" => |m, s| {
-                kept(s, "FOLD")
-                    && m.recovered(&s.log).is_some_and(|view| match &s.hub {
-                        Some(hub) if hub.batch.is_empty() => view == hub.view,
-                        _ => true,
-                    })
-            };
-            sometimes ["DEL-2", "FIT"] "a client has everything" => |_, s| {
-                s.log.len() > 3 && s.clients[0].after == s.log.len() as u64
-            };
-            sometimes ["DEL-1"] "entries are decided and not durable while a reader waits for them" => |_, s| {
-                s.hub.as_ref().is_some_and(|hub| !hub.batch.is_empty())
-                    && links(s).any(|link| link.fetch.is_some() && link.sent == s.log.len() as u64)
-            };
-            sometimes ["DEL-4"] "a reader is behind while the log grows" => |_, s| {
-                links(s).any(|link| link.machine.phase() == Phase::Replaying && link.flushing)
-                    && s.log.len() > 3
-            };
-            sometimes ["DEL-3"] "a client is back, and goes on in the middle" => |_, s| {
-                s.clients[0].after > 0 && links(s).any(|l| matches!(l.wire[..], [Frame::Ready { .. }, ..]))
-            };
-            sometimes ["DEL-3"] "a client is told of a gap" => |_, s| {
-                links(s).any(|link| matches!(link.wire.first(), Some(Frame::Ready { gap: Some(_), .. })))
-            };
-            sometimes ["DEL-5"] "who was told is gone, and so is the hub" => |_, s| {
-                s.hub.is_none() && s.clients.iter().any(|client| client.accepted)
-            };
-            sometimes ["DEL-6"] "a message that the log has is sent again" => |_, s| {
-                !s.log.is_empty() && links(s).any(|link| link.message == Message::Sent)
-            };
-            sometimes ["DEL-5", "DEL-6"] "a message is accepted while nobody who sent it is there" => |_, s| {
-                !s.log.is_empty()
-                    && s.links.iter().all(Option::is_none)
-                    && s.clients.iter().all(|c| !c.accepted)
-            };
-            sometimes ["RECOVERY", "FOLD"] "a hub is down while a run is open" => |_, s| {
-                s.hub.is_none() && law::runs(&s.log).iter().any(|told| told.ended().is_none())
-            };
-            sometimes ["CONN-6"] "a drained service still serves a reader" => |_, s| {
-                s.drain == Drain::Drained && links(s).any(|link| link.leaving.is_some())
-            };
-        ]
-    }
-}
+const HERE: Epoch = Epoch(Uuid::from_u128(1));

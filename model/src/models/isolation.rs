@@ -42,6 +42,10 @@ pub enum Leak {
     EvictsEarly,
     /// Machines belong to a connection: a second one gets its own ("orphaned storage").
     MachinesPerConnection,
+    /// After a crash, machines are made of the log that lies first.
+    RecoversTheFirst,
+    /// When one user's append fails, the other's machines are taken for lost too, and not found again.
+    LosesEverybody,
 }
 
 #[derive(Clone, Debug)]
@@ -49,12 +53,16 @@ pub struct IsolationModel {
     pub machine: &'static dyn Machine,
     pub leak: Leak,
     pub connections: u8,
+    /// Whether appends may fail, and the service crash.
+    pub fails: bool,
     pub limits: Limits,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct World {
     pub users: [Account; 2],
+    /// Whether the service has crashed.
+    pub is_down: bool,
     /// Each connection of each user: how far it has read, or none.
     pub connections: Vec<Option<u64>>,
     pub broken: Option<&'static str>,
@@ -65,6 +73,8 @@ pub struct World {
 pub struct Account {
     pub log: Arc<Vec<Entry>>,
     pub machines: Option<UserState>,
+    /// Whether an append failed, so that the log has to be read before the machines are there again.
+    pub is_lost: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,16 +88,27 @@ pub enum WorldAction {
     Deliver(u8),
     /// The machines of a user are let go.
     LetGo(u8),
+    /// An append for a user fails, and what its machines knew with it; its log is read again.
+    WriteFails(u8),
+    ReadAgain(u8),
+    /// The service crashes, with every connection; at its restart it takes up the runs that are open.
+    Crash,
+    Restart,
 }
 
 impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (number, user) in (1..).zip(&self.users) {
             let log: Vec<String> = user.log.iter().map(brief).collect();
-            let live = if user.machines.is_some() { "live" } else { "gone" };
+            let live = match (&user.machines, user.is_lost) {
+                (Some(_), _) => "live",
+                (None, true) => "lost",
+                (None, false) => "gone",
+            };
             write!(f, "u{number} {live} {log:?}, ")?;
         }
-        write!(f, "connections at {:?}", self.connections)?;
+        let up = if self.is_down { "down" } else { "up" };
+        write!(f, "{up}, connections at {:?}", self.connections)?;
         self.broken.map_or(Ok(()), |rule| write!(f, ", {rule} broken"))
     }
 }
@@ -163,6 +184,8 @@ impl IsolationModel {
 
     fn ask(&self, world: &mut World, connection: usize, ask: Ask) -> Option<()> {
         world.connections[connection]?;
+        // Commands wait for machines that are being found again.
+        world.users[self.user(connection)].machines.as_ref()?;
         let (own, user) = (self.user(connection), self.reaches(world, connection, ask));
         let decided = self.decide(world, user, ask);
         if user != own && decided.as_ref().is_ok_and(|(entries, _)| !entries.is_empty()) {
@@ -210,16 +233,65 @@ impl IsolationModel {
     }
 
     fn connect(&self, world: &mut World, connection: usize) -> Option<()> {
-        if world.connections[connection].is_some() {
+        let user = self.user(connection);
+        if world.connections[connection].is_some() || world.is_down || world.users[user].is_lost {
             return None;
         }
-        let user = self.user(connection);
         if world.users[user].machines.is_none() || self.leak == Leak::MachinesPerConnection {
             let log =
                 if self.leak == Leak::MachinesPerConnection { &[][..] } else { &world.users[user].log[..] };
             world.users[user].machines = Some(self.recovered(log)?);
         }
         world.connections[connection] = Some(0);
+        Some(())
+    }
+
+    fn write_fails(&self, world: &mut World, user: usize) -> Option<()> {
+        let account = &mut world.users[user];
+        account.machines.take()?;
+        account.is_lost = true;
+        if self.leak == Leak::LosesEverybody {
+            // Nobody knows of the other that its log has to be read again.
+            world.users[1 - user].machines = None;
+        }
+        Some(())
+    }
+
+    fn read_again(&self, world: &mut World, user: usize) -> Option<()> {
+        let account = &mut world.users[user];
+        if !account.is_lost {
+            return None;
+        }
+        account.is_lost = false;
+        account.machines = Some(self.recovered(&account.log)?);
+        Some(())
+    }
+
+    fn crash(&self, world: &mut World) -> Option<()> {
+        if world.is_down {
+            return None;
+        }
+        world.is_down = true;
+        world.connections.fill(None);
+        for account in &mut world.users {
+            (account.machines, account.is_lost) = (None, false);
+        }
+        Some(())
+    }
+
+    /// RUN-6: whoever has a run that is not over has machines again.
+    fn restart(&self, world: &mut World) -> Option<()> {
+        if !world.is_down {
+            return None;
+        }
+        world.is_down = false;
+        for user in 0..world.users.len() {
+            if is_at_rest(&world.users[user]) {
+                continue;
+            }
+            let whose = if self.leak == Leak::RecoversTheFirst { 0 } else { user };
+            world.users[user].machines = Some(self.recovered(&world.users[whose].log)?);
+        }
         Some(())
     }
 
@@ -241,13 +313,18 @@ impl IsolationModel {
     }
 }
 
+fn is_at_rest(account: &Account) -> bool {
+    law::runs(&account.log).iter().all(|run| run.ended().is_some())
+}
+
 impl Model for IsolationModel {
     type State = World;
     type Action = WorldAction;
 
     fn init_states(&self) -> Vec<World> {
         let connections = vec![None; 2 * usize::from(self.connections)];
-        vec![World { users: [Account::default(), Account::default()], connections, broken: None }]
+        let users = [Account::default(), Account::default()];
+        vec![World { users, is_down: false, connections, broken: None }]
     }
 
     fn actions(&self, _: &World, actions: &mut Vec<WorldAction>) {
@@ -264,6 +341,12 @@ impl Model for IsolationModel {
                 [Deed::Think, Deed::Open(1, By::Client), Deed::Succeed].map(|deed| A::Step(user, deed)),
             );
             actions.push(A::LetGo(user));
+            if self.fails {
+                actions.extend([A::WriteFails(user), A::ReadAgain(user)]);
+            }
+        }
+        if self.fails {
+            actions.extend([A::Crash, A::Restart]);
         }
     }
 
@@ -294,6 +377,10 @@ impl Model for IsolationModel {
                 }
                 next.users[user].machines = None;
             }
+            A::WriteFails(user) => self.write_fails(&mut next, user.into())?,
+            A::ReadAgain(user) => self.read_again(&mut next, user.into())?,
+            A::Crash => self.crash(&mut next)?,
+            A::Restart => self.restart(&mut next)?,
         }
         (next != *world).then_some(next)
     }
@@ -326,8 +413,7 @@ impl Checked for IsolationModel {
                 case "a run goes on with nobody there" => |_, w| {
                 kept(w, "ISO-5")
                     && w.users.iter().all(|account| {
-                        account.machines.is_some()
-                            || law::runs(&account.log).iter().all(|run| run.ended().is_some())
+                        account.machines.is_some() || account.is_lost || w.is_down || is_at_rest(account)
                     })
             };
             always ["FOLD", "RECOVERY"] "machines that come back know what they knew"
@@ -354,6 +440,13 @@ impl Checked for IsolationModel {
             sometimes ["ISO-5"] "a run goes on with nobody there" => |_, w| {
                 w.connections.iter().all(Option::is_none)
                     && w.users[0].machines.as_ref().is_some_and(|m| !m.open_runs().is_empty())
+            };
+            sometimes ["ISO-5"] "the service is down while both users have a run" => |_, w| {
+                w.is_down && w.users.iter().all(|account| !is_at_rest(account))
+            };
+            sometimes ["ISO-1", "ISO-5"] "one user's append fails while another reads" => |m, w| {
+                w.users[0].is_lost
+                    && (0..w.connections.len()).any(|c| m.user(c) == 1 && w.connections[c] > Some(0))
             };
             sometimes ["ISO-5", "FOLD", "RECOVERY"] "machines are gone while the log is not empty" => |_, w| {
                 w.users.iter().any(|account| account.machines.is_none() && !account.log.is_empty())

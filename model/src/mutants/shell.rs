@@ -92,5 +92,10 @@ pub fn mutants() -> Vec<Hunted> {
         "machines-of-a-connection" ["RECOVERY"] Some("orphaned storage"),
             "state is kept by connection: the next connection does not find it",
             "isolation: FOLD" => suites::isolation(Leak::MachinesPerConnection);
+        "recovers-the-first-log" ["RECOVERY"] Some("identifier confusion"),
+            "after a crash every user's machines are made of the log that lies first",
+            "isolation: FOLD" => suites::isolation(Leak::RecoversTheFirst);
+        "one-failure-is-everybodys" ["ISO-5"] None, "when one user's append fails, the machines of all are lost",
+            "isolation: ISO-5 machines live" => suites::isolation(Leak::LosesEverybody);
     ]
 }

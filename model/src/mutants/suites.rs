@@ -194,7 +194,7 @@ pub fn delivery(slip: Slip) -> Vec<Catch> {
 }
 
 pub fn isolation(leak: Leak) -> Vec<Catch> {
-    let model = IsolationModel { leak, ..instances::isolation(1, 2) };
+    let model = IsolationModel { leak, fails: true, ..instances::isolation(1, 2) };
     let go = "isolation: ISO-5 machines go when nobody needs them";
     shortest(Found::of(&model).and_ending(go, liveness::machines_go, Fairness::Weak).red)
 }
