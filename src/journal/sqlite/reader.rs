@@ -77,7 +77,8 @@ pub(super) fn read(
         return Err(ReadFailure::Damaged(format!("entries after {after} are missing or torn")));
     };
     let wanted = lines.after(after, entries_max, limit.bytes_max);
-    // A batch may be many times as long as what was asked for, and a slow reader holds on to that (DEL-4).
+    // Rows are read whole, and a row may be longer than what was asked for: a slow reader would hold on to
+    // all of it (DEL-4).
     let detaches = wanted.as_bytes().len() < lines.as_bytes().len() / 2;
     Ok(if detaches { wanted.detached() } else { wanted })
 }
