@@ -66,6 +66,10 @@ pub const METRICS: &[Metric] = &[
         "Appends that were refused or failed, by `reason`: `conflict`, another author was first; `journal`.",
     ),
     histogram("quintet_append_seconds", "Time from a batch's way to the journal to its being durable."),
+    counter(
+        "quintet_hub_panics_total",
+        "Panics while a user's log was worked on: a fault of ours. The log is read back and its runs are taken up again.",
+    ),
     counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
     counter(
         "quintet_conformance_violations_total",

@@ -10,17 +10,20 @@
 //! Guarantees: nothing is told before it is durable (DEL-1, DEL-5); an append whose outcome is not
 //! known is answered `Unavailable`, and what is true is read back before anything else is decided
 //! (DEL-7); what waits is bounded, and a client never waits behind its own agents; each turn first looks
-//! after runs whose time is over or whose agent is gone, whatever else waits (RUN-6).
+//! after runs whose time is over or whose agent is gone, whatever else waits (RUN-6); and a turn that panics
+//! ends neither the hub nor its runs.
 
 mod asks;
 mod runs;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
@@ -94,9 +97,11 @@ pub struct Hub {
     asked: Asked,
     /// Commands of the hub's own: deadlines, agents that are gone.
     own: VecDeque<Command>,
-    /// Keeps the machines while a run is open (ISO-5).
+    /// Of one of the requests: keeps the machines during a turn, and while a run is open (ISO-5).
     lease: Option<User>,
     retry: Option<Retry>,
+    /// Turns in a row that panicked.
+    falls: u32,
     tail_clears: Option<Instant>,
     last_at: Timestamp,
     /// How many runs of this user the process-wide count holds.
@@ -153,6 +158,7 @@ impl Hub {
             own: VecDeque::new(),
             lease: None,
             retry: None,
+            falls: 0,
             tail_clears: None,
             last_at: Timestamp::default(),
             moving: 0,
@@ -164,9 +170,23 @@ impl Hub {
         let shared = self.shared.clone();
         while let Some(input) = self.next().await {
             let _counted = shared.moving.turn();
-            self.turn(input).await;
+            match AssertUnwindSafe(self.turn(input)).catch_unwind().await {
+                Ok(()) => self.falls = 0,
+                Err(_panic) => self.fall(),
+            }
         }
-        self.shared.moving.change(self.moving, 0);
+    }
+
+    /// After a turn that panicked, which is a fault of ours: it has told nobody anything, so what is true
+    /// is read back, as after an append of unknown outcome (DEL-7).
+    fn fall(&mut self) {
+        metrics::counter!("quintet_hub_panics_total").increment(1);
+        tracing::error!(user_id = %self.user_id, "a hub panicked: the log of its user is read back");
+        self.tail.clear();
+        self.lose(Vec::new());
+        let wait = RETRY_FIRST.saturating_mul(1 << self.falls.min(16)).min(RETRY_LAST);
+        self.retry = self.retry.take().map(|_| Retry { at: Instant::now() + wait, wait });
+        self.falls = self.falls.saturating_add(1);
     }
 
     /// Waits for work; `None` when the machines are gone.
@@ -274,10 +294,10 @@ impl Hub {
 
     /// Makes the batch durable, then tells everyone whom it concerns (DEL-1).
     async fn commit(&mut self, decided: Decided) {
-        let Decided { entries, lines, effects, promises, lease } = decided;
+        let Decided { entries, lines, effects, promises } = decided;
         let Some(head) = self.state.as_ref().map(UserState::head) else {
             self.witness.settled(Offset(lines.first().0 - 1), Outcome::Forgotten);
-            self.lose(promises, lease);
+            self.lose(promises);
             return;
         };
         if entries.is_empty() {
@@ -301,7 +321,7 @@ impl Hub {
                         tracing::error!(user_id = %self.user_id, %error, "an append failed");
                     }
                 }
-                self.lose(promises, lease);
+                self.lose(promises);
                 return;
             }
             metrics::counter!("quintet_entries_appended_total").increment(count);
@@ -321,14 +341,14 @@ impl Hub {
         promises.into_iter().for_each(Promise::keep);
         if unread {
             // What is accepted runs when the journal is back, and does not fail with it (RUN-6).
-            self.lose(Vec::new(), lease);
+            self.lose(Vec::new());
         } else {
-            self.settle(lease);
+            self.settle();
         }
     }
 
     /// After a batch that may or may not be in the log: nothing is known until it is read back (DEL-7).
-    fn lose(&mut self, promises: Vec<Promise>, lease: Option<User>) {
+    fn lose(&mut self, promises: Vec<Promise>) {
         self.state = None;
         for signal in std::mem::take(&mut self.signals).into_values() {
             signal.stop(Stopped::Unavailable);
@@ -339,17 +359,18 @@ impl Hub {
         (self.to_orders, self.orders) = orders(&self.shared.limits);
         (self.to_abandoned, self.abandoned) = abandoned(&self.shared.limits);
         self.own.clear();
-        self.lease = self.lease.take().or(lease);
         promises.into_iter().for_each(Promise::withdraw);
         self.count_moving();
         self.retry_later();
     }
 
     /// Holds a lease exactly while a run is open (ISO-5), and says how many of them move by themselves.
-    fn settle(&mut self, lease: Option<User>) {
+    fn settle(&mut self) {
         let open = self.state.as_ref().is_some_and(|state| !state.open_runs().is_empty());
         self.count_moving();
-        self.lease = if open { self.lease.take().or(lease) } else { None };
+        if !open {
+            self.lease = None;
+        }
     }
 
     fn count_moving(&mut self) {
@@ -373,6 +394,12 @@ fn orders(limits: &UserLimits) -> (mpsc::Sender<Order>, mpsc::Receiver<Order>) {
 /// The way of the runs whose agents are gone: room for every run that may be open, twice.
 fn abandoned(limits: &UserLimits) -> (mpsc::Sender<RunId>, mpsc::Receiver<RunId>) {
     mpsc::channel(2 * limits.kernel.open_runs_max)
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.shared.moving.change(self.moving, 0);
+    }
 }
 
 /// Sleeps until `instant`; for ever if there is none.

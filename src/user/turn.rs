@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::{
-    factory::{Accepted, Unaccepted, User},
+    factory::{Accepted, Unaccepted},
     order::Answered,
     port::Stopped,
     recovery::Past,
@@ -25,8 +25,6 @@ pub struct Turn {
     effects: Vec<Effect>,
     promises: Vec<Promise>,
     commands: usize,
-    /// Of one of the requests, for a run that outlives its sender.
-    lease: Option<User>,
 }
 
 /// What the durable batch means for the agents of this process.
@@ -101,7 +99,6 @@ pub struct Decided {
     pub lines: Lines,
     pub effects: Vec<Effect>,
     pub promises: Vec<Promise>,
-    pub lease: Option<User>,
 }
 
 impl Turn {
@@ -113,7 +110,6 @@ impl Turn {
             effects: Vec::new(),
             promises: Vec::new(),
             commands: 0,
-            lease: None,
         }
     }
 
@@ -164,10 +160,6 @@ impl Turn {
         self.promises.push(promise);
     }
 
-    pub fn lend(&mut self, lease: User) {
-        self.lease.get_or_insert(lease);
-    }
-
     pub fn count_command(&mut self) {
         self.commands += 1;
     }
@@ -186,7 +178,6 @@ impl Turn {
             lines: self.lines.finish(),
             effects: self.effects,
             promises: self.promises,
-            lease: self.lease,
         }
     }
 }

@@ -116,7 +116,7 @@ impl Stage {
 
 impl Lines {
     pub fn push(&self, line: String) {
-        if line.contains("conformance: a ") {
+        if line.contains("conformance: a ") || line.contains("a hub panicked") {
             self.1.lock().unwrap().push(line.clone());
         }
         let mut lines = self.0.lock().unwrap();

@@ -7,6 +7,7 @@ mod cases;
 mod deadlines;
 mod delivery;
 mod disk;
+mod falls;
 mod faults;
 mod isolation;
 mod machine;

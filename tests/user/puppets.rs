@@ -1,6 +1,9 @@
 //! Agents whose every step a test takes by hand, and short words for the rest.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use quintet::{
     journal::{Journal, Lines, ReadLimit},
@@ -24,6 +27,8 @@ use tokio::sync::mpsc;
 pub struct Puppets {
     stage: mpsc::UnboundedSender<Assignment>,
     resumable: bool,
+    /// How many launches from here on panic, in the hub that launches.
+    falls: Arc<AtomicUsize>,
 }
 
 impl Agents for Puppets {
@@ -40,6 +45,8 @@ impl Agents for Puppets {
     }
 
     fn launch(&self, assignment: Assignment) {
+        let falls = self.falls.fetch_update(SeqCst, SeqCst, |falls| falls.checked_sub(1)).is_ok();
+        assert!(!falls, "a launch was asked to panic");
         self.stage.send(assignment).unwrap();
     }
 }
@@ -48,6 +55,7 @@ impl Agents for Puppets {
 pub struct Node {
     pub factory: Factory,
     pub stage: mpsc::UnboundedReceiver<Assignment>,
+    falls: Arc<AtomicUsize>,
 }
 
 impl Node {
@@ -57,8 +65,14 @@ impl Node {
 
     pub fn with(journal: &Arc<impl Journal>, limits: UserLimits, resumable: bool) -> Self {
         let (to_stage, stage) = mpsc::unbounded_channel();
-        let agents = Arc::new(Puppets { stage: to_stage, resumable });
-        Self { factory: Factory::new(journal.clone(), agents, limits), stage }
+        let falls = Arc::<AtomicUsize>::default();
+        let agents = Arc::new(Puppets { stage: to_stage, resumable, falls: falls.clone() });
+        Self { factory: Factory::new(journal.clone(), agents, limits), stage, falls }
+    }
+
+    /// The hub panics as it launches an agent, so many times.
+    pub fn fall(&self, times: usize) {
+        self.falls.store(times, SeqCst);
     }
 
     pub async fn launched(&mut self) -> Assignment {

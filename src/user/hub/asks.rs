@@ -25,7 +25,7 @@ impl Hub {
                 let _ = self.decide(turn, command, at);
             }
             Input::Request(Request { ask, lease }) => {
-                turn.lend(lease);
+                self.lease.get_or_insert(lease);
                 self.ask(turn, ask, at).await;
             }
             Input::Order(Order::Step { run_id, step, reply }) => {
