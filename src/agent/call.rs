@@ -18,7 +18,6 @@ use crate::{
         entry::{CallResult, CallStatus},
         ids::CallId,
         json::Json,
-        limits::Limits,
     },
     user::port::{RunPort, Stopped},
 };
@@ -29,6 +28,7 @@ use crate::{
 pub struct OpenCall {
     call_id: CallId,
     recorded: Option<CallResult>,
+    results_bytes_max: usize,
 }
 
 /// A call that waits for the client (RUN-11).
@@ -50,8 +50,8 @@ pub struct Executed {
 }
 
 impl OpenCall {
-    pub(super) fn new(call_id: CallId, recorded: Option<CallResult>) -> Self {
-        Self { call_id, recorded }
+    pub(super) fn new(call_id: CallId, recorded: Option<CallResult>, results_bytes_max: usize) -> Self {
+        Self { call_id, recorded, results_bytes_max }
     }
 
     pub fn call_id(&self) -> &CallId {
@@ -72,7 +72,7 @@ impl OpenCall {
     where
         W: Future<Output = Result<Json, String>>,
     {
-        let Self { call_id, recorded } = self;
+        let Self { call_id, recorded, results_bytes_max } = self;
         if let Some(result) = recorded {
             return Executed { call_id, result, recorded: true };
         }
@@ -86,15 +86,15 @@ impl OpenCall {
                 &format!("the tool took longer than {call_ms_max} ms"),
             ),
         };
-        Executed { call_id, result: bounded(result), recorded: false }
+        Executed { call_id, result: bounded(result, results_bytes_max), recorded: false }
     }
 
     /// Takes a result that came about elsewhere, unless the log has one.
     pub fn executed(self, result: CallResult) -> Executed {
-        let Self { call_id, recorded } = self;
+        let Self { call_id, recorded, results_bytes_max } = self;
         match recorded {
             Some(result) => Executed { call_id, result, recorded: true },
-            None => Executed { call_id, result: bounded(result), recorded: false },
+            None => Executed { call_id, result: bounded(result, results_bytes_max), recorded: false },
         }
     }
 
@@ -134,14 +134,26 @@ impl Executed {
     }
 }
 
-/// A result that the log would refuse is an error of its tool, and the run goes on.
-fn bounded(result: CallResult) -> CallResult {
-    let bytes_max = Limits::DEFAULT.results_bytes_max;
+/// A result that the log would refuse, being longer than `bytes_max`, is an error of its tool, and the run
+/// goes on.
+pub(super) fn bounded(result: CallResult, bytes_max: usize) -> CallResult {
     let error = result.error.map(|error| clipped(error, ERROR_BYTES_MAX));
-    if result.results.as_str().len() + error.as_ref().map_or(0, String::len) > bytes_max {
-        return CallResult::error(format!("the tool's result is longer than {bytes_max} bytes"));
+    let bytes = |error: &String| result.results.as_str().len() + error.len();
+    if error.as_ref().map_or(result.results.as_str().len(), bytes) <= bytes_max {
+        return CallResult { error, ..result };
     }
-    CallResult { error, ..result }
+    let (status, error) = match error {
+        Some(error) if result.results == Json::null() => (result.status, error),
+        _ => (CallStatus::Error, format!("the tool's result is longer than {bytes_max} bytes")),
+    };
+    let results = Json::null();
+    let room = bytes_max.saturating_sub(results.as_str().len());
+    let error = match room.checked_sub('…'.len_utf8()) {
+        Some(kept) if error.len() > room => clipped(error, kept),
+        Some(_) => error,
+        None => String::new(),
+    };
+    CallResult { status, results, error: Some(error) }
 }
 
 /// The beginning of a text, at most `bytes_max` bytes and a mark that something is missing.
@@ -163,8 +175,10 @@ const ERROR_BYTES_MAX: usize = 4096;
 mod tests {
     use super::*;
 
+    const RESULTS_BYTES_MAX: usize = 256 * 1024;
+
     fn open() -> OpenCall {
-        OpenCall::new(CallId::parse("c1").unwrap(), None)
+        OpenCall::new(CallId::parse("c1").unwrap(), None, RESULTS_BYTES_MAX)
     }
 
     async fn results_of(work: impl Future<Output = Result<Json, String>>) -> CallResult {
@@ -182,14 +196,14 @@ mod tests {
     #[tokio::test]
     async fn rule_run_9_work_with_a_recorded_result_is_not_done_again() {
         let recorded = CallResult::ok(Json::parse("1").unwrap());
-        let call = OpenCall::new(CallId::parse("c1").unwrap(), Some(recorded.clone()));
+        let call = OpenCall { recorded: Some(recorded.clone()), ..open() };
         let done = call.execute(async { panic!("the tool ran again") }).await;
         assert_eq!(done.into_parts(), (CallId::parse("c1").unwrap(), recorded, true));
     }
 
     #[tokio::test]
     async fn a_result_over_the_limit_is_an_error_of_the_tool() {
-        let long = Json::from(&serde_json::Value::from("x".repeat(Limits::DEFAULT.results_bytes_max)));
+        let long = Json::from(&serde_json::Value::from("x".repeat(RESULTS_BYTES_MAX)));
         assert_eq!(results_of(async { Ok(long) }).await.status, CallStatus::Error);
         let error = results_of(async { Err("é".repeat(ERROR_BYTES_MAX)) }).await.error.unwrap();
         assert!(error.len() <= ERROR_BYTES_MAX + '…'.len_utf8());

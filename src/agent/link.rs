@@ -6,7 +6,7 @@
 use futures_util::future::try_join_all;
 
 use super::{
-    call::{AskedCall, OpenCall},
+    call::{AskedCall, OpenCall, bounded},
     history::History,
     replay::{Opening, Replay, gave_up},
 };
@@ -100,7 +100,8 @@ impl Link {
         let mut made = Vec::new();
         for call in calls {
             let (call, recorded) = self.admit(call, &mut steps);
-            let opened = OpenCall::new(call.call_id.clone(), recorded);
+            let results_bytes_max = self.port.limits().results_bytes_max;
+            let opened = OpenCall::new(call.call_id.clone(), recorded, results_bytes_max);
             made.push((call, opened));
         }
         self.take_all(steps).await?;
@@ -129,7 +130,8 @@ impl Link {
             for call_id in remains.awaited {
                 self.port.closed(&call_id).await?;
             }
-            self.take_all(remains.given_up.into_iter().map(give_up).collect()).await?;
+            self.take_all(remains.given_up.into_iter().map(|call_id| self.give_up(call_id)).collect())
+                .await?;
         }
         self.port.take(AgentStep::Complete(ending)).await
     }
@@ -145,7 +147,7 @@ impl Link {
         match opening {
             Opening::New { call_id, given_up } => {
                 call.call_id = call_id;
-                steps.extend(given_up.into_iter().map(give_up));
+                steps.extend(given_up.into_iter().map(|call_id| self.give_up(call_id)));
                 steps.push(AgentStep::Open(call.clone()));
                 (call, None)
             }
@@ -160,10 +162,14 @@ impl Link {
 
     /// Hands a thought over in pieces that are never over the limit of a delta.
     async fn post(&self, thought: Thought) -> Result<(), Stopped> {
-        for piece in pieces(thought) {
+        for piece in pieces(thought, self.port.limits().delta_bytes_max.min(PIECE_BYTES_MAX)) {
             self.port.post(AgentStep::Think(piece)).await?;
         }
         Ok(())
+    }
+
+    fn give_up(&self, call_id: CallId) -> AgentStep {
+        AgentStep::Close { call_id, result: bounded(gave_up(), self.port.limits().results_bytes_max) }
     }
 
     async fn take_all(&self, steps: Vec<AgentStep>) -> Result<(), Stopped> {
@@ -172,27 +178,24 @@ impl Link {
     }
 }
 
-fn give_up(call_id: CallId) -> AgentStep {
-    AgentStep::Close { call_id, result: gave_up() }
-}
-
-/// A thought as thoughts of at most [`PIECE_BYTES_MAX`] bytes, one of them at least; the first resets if
-/// it does.
-fn pieces(thought: Thought) -> impl Iterator<Item = Thought> {
+/// A thought as thoughts of at most `bytes_max` bytes, one character at least; the first resets if it does.
+fn pieces(thought: Thought, bytes_max: usize) -> impl Iterator<Item = Thought> {
     let Thought { kind, delta, reset } = thought;
     let mut rest = Some(delta);
     let mut first = true;
     std::iter::from_fn(move || {
         let mut piece = rest.take()?;
-        if piece.len() > PIECE_BYTES_MAX {
-            rest = Some(piece.split_off(piece.floor_char_boundary(PIECE_BYTES_MAX)));
+        if piece.len() > bytes_max {
+            let one = piece.chars().next().map_or(0, char::len_utf8);
+            let more = piece.split_off(piece.floor_char_boundary(bytes_max).max(one));
+            rest = Some(more).filter(|more| !more.is_empty());
         }
         let reset = reset && std::mem::replace(&mut first, false);
         Some(Thought { kind, delta: piece, reset })
     })
 }
 
-/// Bytes of one delta as agents' thoughts are handed over.
+/// Bytes of one delta as agents' thoughts are handed over, at most.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 #[cfg(test)]
@@ -204,7 +207,7 @@ mod tests {
     fn a_long_thought_goes_in_pieces_and_resets_once() {
         let text = "é".repeat(PIECE_BYTES_MAX) + "x";
         let thought = Thought { kind: ThoughtKind::Reasoning, delta: text.clone(), reset: true };
-        let pieces: Vec<_> = pieces(thought).collect();
+        let pieces: Vec<_> = pieces(thought, PIECE_BYTES_MAX).collect();
         assert!(pieces.iter().all(|piece| piece.delta.len() <= PIECE_BYTES_MAX));
         assert_eq!(pieces.iter().map(|piece| piece.reset).collect::<Vec<_>>(), [true, false, false]);
         assert_eq!(pieces.iter().map(|piece| piece.delta.as_str()).collect::<String>(), text);
@@ -213,6 +216,6 @@ mod tests {
     #[test]
     fn an_empty_thought_is_one_piece() {
         let thought = Thought { kind: ThoughtKind::Progress, delta: String::new(), reset: false };
-        assert_eq!(pieces(thought.clone()).collect::<Vec<_>>(), [thought]);
+        assert_eq!(pieces(thought.clone(), PIECE_BYTES_MAX).collect::<Vec<_>>(), [thought]);
     }
 }

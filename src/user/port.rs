@@ -10,6 +10,7 @@ use crate::{
     kernel::{
         entry::CallResult,
         ids::{CallId, Offset, RunId},
+        limits::Limits,
         run::{Breach, Cut},
         user::AgentStep,
     },
@@ -43,6 +44,7 @@ struct Inner {
     abandoned: mpsc::Sender<RunId>,
     signal: Arc<RunSignal>,
     log: Arc<dyn Log>,
+    limits: Limits,
 }
 
 impl RunPort {
@@ -52,8 +54,14 @@ impl RunPort {
         abandoned: mpsc::Sender<RunId>,
         signal: Arc<RunSignal>,
         log: Arc<dyn Log>,
+        limits: Limits,
     ) -> Self {
-        Self(Arc::new(Inner { run_id, orders, abandoned, signal, log }))
+        Self(Arc::new(Inner { run_id, orders, abandoned, signal, log, limits }))
+    }
+
+    /// What a step may not exceed.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// Hands a step over without waiting for the disk; waits only for room. A step that turns out

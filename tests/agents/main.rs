@@ -3,6 +3,7 @@
 
 mod assistant;
 mod durable;
+mod limits;
 mod rehearsal;
 mod restart;
 mod stage;

@@ -276,7 +276,7 @@ const SQLITE: &[Limit<SqliteOptions>] = &[
 /// The kernel's limits, which are plain data there; a test keeps this list whole.
 const KERNEL: &[Limit<Limits>] = &[
     limit!(Limits, text_bytes_max: usize, 1..=65_536, "Bytes of one message's `text`."),
-    limit!(Limits, delta_bytes_max: usize, 1..=16_777_216, "Bytes of one thought's `delta`."),
+    limit!(Limits, delta_bytes_max: usize, 4..=16_777_216, "Bytes of one thought's `delta`."),
     limit!(Limits, parameters_bytes_max: usize, 2..=16_777_216, "Bytes of a call's `parameters`."),
     limit!(Limits, results_bytes_max: usize, 4..=67_108_864, "Bytes of a call's `results` and `error` together."),
     limit!(Limits, answer_bytes_max: usize, 1..=67_108_864, "Bytes of all `answer` deltas of a run since its last reset."),

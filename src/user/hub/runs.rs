@@ -109,8 +109,14 @@ impl Hub {
             signal.opened(call_id.clone());
         }
         self.signals.insert(run_id, signal.clone());
-        let port =
-            RunPort::new(run_id, self.to_orders.clone(), self.to_abandoned.clone(), signal, self.log.clone());
+        let port = RunPort::new(
+            run_id,
+            self.to_orders.clone(),
+            self.to_abandoned.clone(),
+            signal,
+            self.log.clone(),
+            self.shared.limits.kernel,
+        );
         let assignment = Assignment {
             run_id,
             thread_id: open.thread_id.clone(),
