@@ -7,19 +7,20 @@ use futures_util::future::try_join_all;
 
 use super::{
     call::{AskedCall, OpenCall, bounded},
+    echo::Echo,
     history::History,
-    replay::{Opening, Replay, gave_up},
+    replay::{Opening, Replay, Saying, gave_up},
 };
 use crate::{
     kernel::{
-        entry::{Body, By, Call, CallResult, Thought},
+        entry::{Body, By, Call, CallResult, Thought, ThoughtKind},
         ids::{CallId, Offset, RunId, ToolName},
         json::Json,
         run::Ending,
         user::AgentStep,
     },
     user::{
-        agents::Assignment,
+        agents::{Assignment, Said, Spoken},
         port::{RunPort, Stopped},
     },
 };
@@ -29,23 +30,32 @@ pub(super) struct Link {
     port: RunPort,
     run_id: RunId,
     /// None once the agent has repeated all of it.
-    replay: Option<Box<Replay>>,
+    replay: Option<Box<Replayed>>,
     /// Calls that the agent has made: their count names them, the same way in every life of the run.
     calls: u64,
     /// The run's first entry.
     begin: Offset,
 }
 
+/// What the log held, and where the agent is in it.
+struct Replayed {
+    replay: Replay,
+    said: Said,
+    /// What was said of each kind, as far as it had to be compared.
+    echoes: [Option<Echo>; 3],
+}
+
 impl Link {
     pub(super) fn new(assignment: Assignment) -> Self {
-        let Assignment { run_id, past, port, .. } = assignment;
+        let Assignment { run_id, past, said, port, .. } = assignment;
         let begin = past.first().map_or(Offset::ZERO, |entry| entry.offset);
         let events = past.iter().filter_map(|entry| match &entry.body {
             Body::Event { event, .. } => Some(event),
             Body::UserMessage { .. } => None,
         });
-        let replay = Some(Replay::of(events)).filter(|replay| !replay.is_over()).map(Box::new);
-        Self { port, run_id, replay, calls: 0, begin }
+        let replay = Replay::of(|kind| said.of(kind).bytes, events);
+        let replayed = Box::new(Replayed { replay, said, echoes: [const { None }; 3] });
+        Self { port, run_id, replay: Some(replayed), calls: 0, begin }.without_what_is_over()
     }
 
     pub(super) fn is_replaying(&self) -> bool {
@@ -65,7 +75,7 @@ impl Link {
     }
 
     pub(super) fn unused(&self, call_id: &CallId) -> CallId {
-        self.replay.as_ref().map_or_else(|| call_id.clone(), |replay| replay.unused(call_id))
+        self.replay.as_ref().map_or_else(|| call_id.clone(), |past| past.replay.unused(call_id))
     }
 
     /// The agent's next call, with an id that is the same whenever the run runs again.
@@ -75,18 +85,56 @@ impl Link {
         Call { call_id, tool_name, parameters, by }
     }
 
+    /// Says a thought, or as much of it as the log does not say already.
     pub(super) async fn think(&mut self, thought: &Thought) -> Result<(), Stopped> {
-        match &mut self.replay {
-            None => self.post(thought.clone()).await,
-            Some(replay) => {
-                let needed = replay.think(thought.kind, &thought.delta);
-                self.forget_what_is_over();
-                match needed {
-                    Some(thought) => self.post(thought).await,
-                    None => Ok(()),
-                }
+        for piece in pieces(thought.clone(), self.piece_bytes_max()) {
+            let Some(past) = &mut self.replay else {
+                self.port.post(AgentStep::Think(piece)).await?;
+                continue;
+            };
+            let (kind, delta) = (piece.kind, &piece.delta);
+            let spoken = past.said.of(kind);
+            while past.replay.lacks(kind, delta) {
+                let echo = past.echoes[kind as usize]
+                    .get_or_insert_with(|| Echo::new(self.port.clone(), self.run_id, kind, spoken));
+                // The log holds as many bytes as recovery counted.
+                let Some(more) = echo.next().await else { return Err(Stopped::Unavailable) };
+                past.replay.more(kind, &more);
+            }
+            let saying = past.replay.think(kind, delta);
+            self.forget_what_is_over();
+            match saying {
+                Saying::Said => {}
+                Saying::More(thought) => self.post(thought).await?,
+                Saying::Anew { kind, kept, delta } => self.say_anew(kind, spoken, kept, delta).await?,
             }
         }
+        Ok(())
+    }
+
+    /// Withdraws all that was said of a kind, and says the first `kept` bytes of it again, then `delta`.
+    async fn say_anew(
+        &self,
+        kind: ThoughtKind,
+        spoken: Spoken,
+        kept: u64,
+        delta: String,
+    ) -> Result<(), Stopped> {
+        let mut echo = Echo::new(self.port.clone(), self.run_id, kind, spoken);
+        let mut thought = Thought { kind, delta: String::new(), reset: true };
+        let mut left = kept;
+        while left > 0 {
+            let Some(mut text) = echo.next().await else { return Err(Stopped::Unavailable) };
+            text.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= text.len() as u64;
+            thought.delta.push_str(&text);
+            if thought.delta.len() >= PIECE_BYTES_MAX {
+                let next = Thought { kind, delta: String::new(), reset: false };
+                self.post(std::mem::replace(&mut thought, next)).await?;
+            }
+        }
+        thought.delta.push_str(&delta);
+        if thought.reset || !thought.delta.is_empty() { self.post(thought).await } else { Ok(()) }
     }
 
     pub(super) async fn open(&mut self, call: Call) -> Result<(Call, OpenCall), Stopped> {
@@ -122,10 +170,10 @@ impl Link {
 
     /// Ends the run, once what a former life left over is withdrawn.
     pub(super) async fn complete(&mut self, ending: Ending) -> Result<(), Stopped> {
-        if let Some(replay) = self.replay.take() {
-            let remains = replay.finish();
-            for thought in remains.thoughts {
-                self.post(thought).await?;
+        if let Some(past) = self.replay.take() {
+            let remains = past.replay.finish();
+            for (kind, kept) in remains.withdrawn {
+                self.say_anew(kind, past.said.of(kind), kept, String::new()).await?;
             }
             for call_id in remains.awaited {
                 self.port.closed(&call_id).await?;
@@ -141,7 +189,7 @@ impl Link {
     fn admit(&mut self, mut call: Call, steps: &mut Vec<AgentStep>) -> (Call, Option<CallResult>) {
         let opening = match &mut self.replay {
             None => Opening::New { call_id: call.call_id.clone(), given_up: Vec::new() },
-            Some(replay) => replay.open(&call),
+            Some(past) => past.replay.open(&call),
         };
         self.forget_what_is_over();
         match opening {
@@ -157,12 +205,21 @@ impl Link {
     }
 
     fn forget_what_is_over(&mut self) {
-        self.replay = self.replay.take().filter(|replay| !replay.is_over());
+        self.replay = self.replay.take().filter(|past| !past.replay.is_over());
+    }
+
+    fn without_what_is_over(mut self) -> Self {
+        self.forget_what_is_over();
+        self
+    }
+
+    fn piece_bytes_max(&self) -> usize {
+        self.port.limits().delta_bytes_max.min(PIECE_BYTES_MAX)
     }
 
     /// Hands a thought over in pieces that are never over the limit of a delta.
     async fn post(&self, thought: Thought) -> Result<(), Stopped> {
-        for piece in pieces(thought, self.port.limits().delta_bytes_max.min(PIECE_BYTES_MAX)) {
+        for piece in pieces(thought, self.piece_bytes_max()) {
             self.port.post(AgentStep::Think(piece)).await?;
         }
         Ok(())
@@ -201,7 +258,6 @@ const PIECE_BYTES_MAX: usize = 16 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::entry::ThoughtKind;
 
     #[test]
     fn a_long_thought_goes_in_pieces_and_resets_once() {

@@ -2,13 +2,15 @@
 //!
 //! - [`Agent`], [`Tool`] ([`roles`]): what authors implement
 //! - [`Run`] ([`run`]): the kernel's typestate in an agent's hands; [`call`]: one tool call;
-//!   [`link`]: its way to the log; [`replay`]: what the log holds is not done twice (RUN-9)
+//!   [`link`]: its way to the log; [`replay`]: what the log holds is not done twice (RUN-9); [`echo`]: what it
+//!   has said, read again
 //! - [`supervisor`]: runs them, apart from the service's own input and output (RUN-6)
 //! - [`assistant`]: the default agent, with [`tools`]; [`rehearsal`]: plays a script
 //! - [`history`]: the user's own log, to read
 
 pub mod assistant;
 pub mod call;
+mod echo;
 pub mod history;
 mod link;
 pub mod rehearsal;

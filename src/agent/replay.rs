@@ -19,7 +19,8 @@
 //! have said without the crash, and no tool call that completed runs twice. For one that takes other
 //! steps, the log says in the end what the agent said last.
 //!
-//! Pure: the log comes in as events, steps go out as values.
+//! Pure: the log comes in as events, steps go out as values. Of the texts it holds only what it was given
+//! to compare next ([`Replay::lacks`], [`Replay::more`]), however long they are.
 
 use std::collections::BTreeMap;
 
@@ -40,9 +41,12 @@ pub struct Replay {
 /// The text of one kind of thought since its last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Told {
-    text: String,
-    /// How many bytes of it the agent has said again.
-    repeated: usize,
+    bytes: u64,
+    /// How many of them the agent has said again.
+    repeated: u64,
+    /// Text that the log holds; what follows the repeated part begins at `at`.
+    ahead: String,
+    at: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +65,18 @@ enum Place {
     PassedBy,
 }
 
+/// What comes of a thought of the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Saying {
+    /// The log says it already.
+    Said,
+    /// This is said.
+    More(Thought),
+    /// The log says something else: all of this kind is withdrawn and said anew, the first `kept` bytes of
+    /// it as the log has them, then `delta`.
+    Anew { kind: ThoughtKind, kept: u64, delta: String },
+}
+
 /// What comes of a call that the agent makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opening {
@@ -75,8 +91,8 @@ pub enum Opening {
 /// What the log holds besides what the agent did before its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remains {
-    /// Withdraw what was not said again.
-    pub thoughts: Vec<Thought>,
+    /// Kinds of which something was not said again: all of it is withdrawn but the first so many bytes.
+    pub withdrawn: Vec<(ThoughtKind, u64)>,
     /// Calls of the agent that are open: to be closed as given up.
     pub given_up: Vec<CallId>,
     /// Calls of the client that are open: only the client, a cancel or a deadline closes them (RUN-11).
@@ -84,18 +100,15 @@ pub struct Remains {
 }
 
 impl Replay {
-    /// Takes the events of a run so far, in order.
-    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+    /// Takes how many bytes of each kind a run has said since it last withdrew them, and its other events
+    /// so far, in order.
+    pub fn of<'a>(said: impl Fn(ThoughtKind) -> u64, events: impl IntoIterator<Item = &'a Event>) -> Self {
         let mut replay = Replay::default();
+        for kind in KINDS {
+            replay.told(kind).bytes = said(kind);
+        }
         for event in events {
             match event {
-                Event::Thinking(thought) => {
-                    let told = replay.told(thought.kind);
-                    if thought.reset {
-                        told.text.clear();
-                    }
-                    told.text.push_str(&thought.delta);
-                }
                 Event::ToolExecuting(call) => {
                     let past = PastCall { call: call.clone(), result: None, place: Place::Ahead };
                     replay.calls.insert(call.call_id.clone(), past);
@@ -105,7 +118,7 @@ impl Replay {
                         past.result = Some(result.clone());
                     }
                 }
-                Event::Started { .. } | Event::Completed(_) => {}
+                Event::Started { .. } | Event::Thinking(_) | Event::Completed(_) => {}
             }
         }
         replay
@@ -113,7 +126,7 @@ impl Replay {
 
     /// Whether the agent has repeated all that the log holds: from here on every step is a new one.
     pub fn is_over(&self) -> bool {
-        let told = |told: &Told| told.rest().is_empty();
+        let told = |told: &Told| told.rest() == 0;
         let done = |past: &PastCall| match past.place {
             Place::Ahead => false,
             Place::Repeated => true,
@@ -122,19 +135,37 @@ impl Replay {
         told(&self.reasoning) && told(&self.answer) && told(&self.progress) && self.calls.values().all(done)
     }
 
-    /// What has to be said so that the log says `delta` next; nothing if it does already.
-    pub fn think(&mut self, kind: ThoughtKind, delta: &str) -> Option<Thought> {
+    /// Whether it needs to be given [`Self::more`] of what the log holds before it can tell what comes of
+    /// `delta`.
+    pub fn lacks(&self, kind: ThoughtKind, delta: &str) -> bool {
+        let told = self.told_of(kind);
+        (told.ahead().len() as u64) < told.rest().min(delta.len() as u64)
+    }
+
+    /// Takes the next text of this kind that the log holds.
+    pub fn more(&mut self, kind: ThoughtKind, text: &str) {
         let told = self.told(kind);
-        let rest = told.rest();
-        if !rest.is_empty() && rest.starts_with(delta) {
-            told.repeated += delta.len();
-            return None;
+        told.ahead.drain(..told.at);
+        told.at = 0;
+        told.ahead.push_str(text);
+    }
+
+    /// What has to be said so that the log says `delta` next.
+    pub fn think(&mut self, kind: ThoughtKind, delta: &str) -> Saying {
+        let told = self.told(kind);
+        let (rest, bytes) = (told.rest(), delta.len() as u64);
+        if rest > 0 && bytes <= rest && told.ahead().starts_with(delta) {
+            told.repeated += bytes;
+            told.at += delta.len();
+            return Saying::Said;
         }
-        if let Some(new) = delta.strip_prefix(rest) {
-            told.repeated = told.text.len();
-            return Some(Thought { kind, delta: new.to_owned(), reset: false });
+        if bytes >= rest
+            && let Some(new) = delta.strip_prefix(told.ahead())
+        {
+            (told.repeated, told.at) = (told.bytes, told.ahead.len());
+            return Saying::More(Thought { kind, delta: new.to_owned(), reset: false });
         }
-        Some(told.withdraw(kind, delta))
+        Saying::Anew { kind, kept: told.withdraw(), delta: delta.to_owned() }
     }
 
     /// What comes of a call that the agent makes. An id that the agent itself has used before is left
@@ -182,10 +213,10 @@ impl Replay {
     /// The agent is done: what the log holds besides is withdrawn.
     pub fn finish(mut self) -> Remains {
         let mut remains = Remains::default();
-        for kind in [ThoughtKind::Reasoning, ThoughtKind::Answer, ThoughtKind::Progress] {
+        for kind in KINDS {
             let told = self.told(kind);
-            if !told.rest().is_empty() {
-                remains.thoughts.push(told.withdraw(kind, ""));
+            if told.rest() > 0 {
+                remains.withdrawn.push((kind, told.withdraw()));
             }
         }
         for (call_id, past) in self.calls {
@@ -198,6 +229,14 @@ impl Replay {
         remains
     }
 
+    fn told_of(&self, kind: ThoughtKind) -> &Told {
+        match kind {
+            ThoughtKind::Reasoning => &self.reasoning,
+            ThoughtKind::Answer => &self.answer,
+            ThoughtKind::Progress => &self.progress,
+        }
+    }
+
     fn told(&mut self, kind: ThoughtKind) -> &mut Told {
         match kind {
             ThoughtKind::Reasoning => &mut self.reasoning,
@@ -208,16 +247,18 @@ impl Replay {
 }
 
 impl Told {
-    fn rest(&self) -> &str {
-        &self.text[self.repeated..]
+    /// How many bytes the agent has not said again.
+    fn rest(&self) -> u64 {
+        self.bytes - self.repeated
     }
 
-    /// Takes back what is in the log and says instead what the agent has said so far, and `delta`.
-    fn withdraw(&mut self, kind: ThoughtKind, delta: &str) -> Thought {
-        let mut said = std::mem::take(&mut self.text);
-        said.truncate(std::mem::take(&mut self.repeated));
-        said.push_str(delta);
-        Thought { kind, delta: said, reset: true }
+    fn ahead(&self) -> &str {
+        &self.ahead[self.at..]
+    }
+
+    /// From here on the log holds nothing more of this kind; how much of it the agent has said again.
+    fn withdraw(&mut self) -> u64 {
+        std::mem::take(self).repeated
     }
 }
 
@@ -244,6 +285,8 @@ fn derived(call_id: &CallId, attempt: u32) -> CallId {
 }
 
 const CALL_ID_BYTES_MAX: usize = 64;
+
+const KINDS: [ThoughtKind; 3] = [ThoughtKind::Reasoning, ThoughtKind::Answer, ThoughtKind::Progress];
 
 #[cfg(test)]
 mod tests;

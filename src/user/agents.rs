@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::port::RunPort;
 use crate::kernel::{
-    entry::Entry,
-    ids::{AgentName, MessageId, RunId, ThreadId, ToolName},
+    entry::{Entry, Thought, ThoughtKind},
+    ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName},
 };
 
 /// The agents that messages may name.
@@ -38,10 +38,46 @@ pub struct Assignment {
     pub agent_name: AgentName,
     /// The user's message.
     pub text: String,
-    /// The run's own events so far, in order, thoughts that follow one another joined to one; empty
-    /// unless the run is taken up again.
+    /// The run's own events so far but its thoughts, in order.
     pub past: Vec<Entry>,
+    /// Its thoughts: where they stand in the log.
+    pub said: Said,
     pub port: RunPort,
+}
+
+/// What a run has said so far. Its text is read from the log where it is needed, and never held: it may be
+/// longer than memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said([Spoken; 3]);
+
+/// What a run has said of one kind since it last withdrew what it had said: the `delta`s of that kind
+/// between two entries of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spoken {
+    pub first: Offset,
+    pub last: Offset,
+    pub bytes: u64,
+}
+
+impl Said {
+    /// Takes the next thought of the run, which stands at `offset`.
+    pub fn take(&mut self, offset: Offset, thought: &Thought) {
+        let spoken = &mut self.0[thought.kind as usize];
+        if thought.reset {
+            *spoken = Spoken::default();
+        }
+        if !thought.delta.is_empty() {
+            if spoken.bytes == 0 {
+                spoken.first = offset;
+            }
+            spoken.last = offset;
+            spoken.bytes += thought.delta.len() as u64;
+        }
+    }
+
+    pub fn of(&self, kind: ThoughtKind) -> Spoken {
+        self.0[kind as usize]
+    }
 }
 
 /// Agents behind one pointer.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{asked::Asked, deadline::Waited};
+use super::{agents::Said, asked::Asked, deadline::Waited};
 use crate::{
     journal::{JournalError, Lines, Log, ReadLimit, RunRecord},
     kernel::{
@@ -24,34 +24,26 @@ pub struct Loaded {
     pub asked: Asked,
 }
 
-/// What an unfinished run has been so far.
+/// What an unfinished run has been so far. Its size does not depend on how much it has said.
 #[derive(Debug, Default)]
 pub struct Past {
     pub text: String,
+    /// All but its thoughts.
     pub events: Vec<Entry>,
+    pub said: Said,
     pub waited: Waited,
 }
 
 impl Past {
-    /// Takes the next entry of the run. Thoughts that follow one another are kept as one, so that a
-    /// long run is not a long list.
+    /// Takes the next entry of the run.
     fn take(&mut self, entry: Entry) {
-        if let Body::Event { event, .. } = &entry.body {
-            self.waited.take(event, entry.timestamp);
-        }
-        match entry.body {
-            Body::UserMessage { text, .. } => self.text = text,
-            Body::Event { event: Event::Thinking(ref more), .. } if !more.reset => {
-                match self.events.last_mut() {
-                    Some(Entry { body: Body::Event { event: Event::Thinking(last), .. }, .. })
-                        if last.kind == more.kind =>
-                    {
-                        last.delta.push_str(&more.delta);
-                    }
-                    _ => self.events.push(entry),
-                }
+        match &entry.body {
+            Body::UserMessage { text, .. } => self.text.clone_from(text),
+            Body::Event { event: Event::Thinking(thought), .. } => self.said.take(entry.offset, thought),
+            Body::Event { event, .. } => {
+                self.waited.take(event, entry.timestamp);
+                self.events.push(entry);
             }
-            Body::Event { .. } => self.events.push(entry),
         }
     }
 }

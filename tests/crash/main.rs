@@ -16,6 +16,7 @@ mod ledger;
 mod process;
 mod readers;
 mod stream;
+mod taken_up;
 
 #[path = "../common/mod.rs"]
 mod common;

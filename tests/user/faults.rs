@@ -11,6 +11,7 @@ use quintet::{
         json::Json,
     },
     user::{
+        agents::Spoken,
         factory::{Unaccepted, UserLimits},
         port::Stopped,
     },
@@ -71,7 +72,8 @@ async fn run_6_a_run_outlives_a_journal_that_was_away() {
     // Nobody asks meanwhile, and nothing else the hub does comes so soon: it looks again by itself.
     let again =
         tokio::time::timeout(Duration::from_secs(2), node.launched()).await.expect("it is taken up again");
-    assert_eq!((again.run_id, again.past.len(), again.text.as_str()), (run.run_id, 2, "text of m1"));
+    assert_eq!((again.run_id, again.past.len(), again.text.as_str()), (run.run_id, 1, "text of m1"));
+    assert_eq!(again.said.of(ThoughtKind::Reasoning), Spoken { first: Offset(3), last: Offset(3), bytes: 2 });
     assert_eq!(run.port.take(succeed()).await, Err(Stopped::Unavailable), "the first agent has lost the run");
     answer(&again.port, "done").await;
     assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:hm", "thinking:done", "Succeeded"]);

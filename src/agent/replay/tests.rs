@@ -75,7 +75,7 @@ impl Life {
 
     /// Lets the agent run from the start to its end. The events so far are its past.
     fn play(&mut self, acts: &[Act]) {
-        let mut replay = Replay::of(&self.log);
+        let (mut replay, mut texts) = taken_up(&self.log);
         let mut calls = 0;
         let mut next = |tool: &str, by| {
             calls += 1;
@@ -85,7 +85,7 @@ impl Life {
         for act in acts {
             match act {
                 Act::Think(kind, delta) => {
-                    if let Some(thought) = replay.think(*kind, delta) {
+                    if let Some(thought) = texts.say(&mut replay, *kind, delta) {
                         self.take(Step::Think(thought));
                     }
                 }
@@ -109,7 +109,8 @@ impl Life {
             }
         }
         let remains = replay.finish();
-        remains.thoughts.into_iter().for_each(|thought| self.take(Step::Think(thought)));
+        let withdrawn = remains.withdrawn.into_iter().map(|(kind, kept)| texts.anew(kind, kept, ""));
+        withdrawn.for_each(|thought| self.take(Step::Think(thought)));
         for call_id in remains.given_up {
             self.take(Step::Close { call_id, result: gave_up(), closer: Closer::Agent });
         }
@@ -135,6 +136,38 @@ impl Life {
             Opening::Closed { .. } => None,
         }
     }
+}
+
+/// What a log says of each kind, and how much of it the replay was given.
+struct Texts([(String, usize); 3]);
+
+impl Texts {
+    /// What is said, and the log read for it a character at a time.
+    fn say(&mut self, replay: &mut Replay, kind: ThoughtKind, delta: &str) -> Option<Thought> {
+        while replay.lacks(kind, delta) {
+            let (text, given) = &mut self.0[kind as usize];
+            let next = text[*given..].chars().next().expect("no more is asked for than there is");
+            *given += next.len_utf8();
+            replay.more(kind, next.encode_utf8(&mut [0; 4]));
+        }
+        match replay.think(kind, delta) {
+            Saying::Said => None,
+            Saying::More(thought) => Some(thought),
+            Saying::Anew { kind, kept, delta } => Some(self.anew(kind, kept, &delta)),
+        }
+    }
+
+    fn anew(&self, kind: ThoughtKind, kept: u64, delta: &str) -> Thought {
+        let kept = &self.0[kind as usize].0[..usize::try_from(kept).unwrap()];
+        Thought { kind, delta: format!("{kept}{delta}"), reset: true }
+    }
+}
+
+/// A replay of a log, and where it reads what was said.
+fn taken_up(log: &[Event]) -> (Replay, Texts) {
+    let texts = projection(log).texts;
+    let replay = Replay::of(|kind| texts[kind as usize].len() as u64, log);
+    (replay, Texts(texts.map(|text| (text, 0))))
 }
 
 fn projection(log: &[Event]) -> Projection {
@@ -260,39 +293,50 @@ fn closed(id: &str, result: CallResult) -> Event {
 
 #[test]
 fn said_text_is_not_said_again_however_it_is_cut() {
-    let mut replay = Replay::of(&[said(ThoughtKind::Answer, "Hello, "), said(ThoughtKind::Answer, "world")]);
-    assert_eq!(replay.think(ThoughtKind::Answer, "Hello"), None);
+    let (mut replay, mut texts) =
+        taken_up(&[said(ThoughtKind::Answer, "Hello, "), said(ThoughtKind::Answer, "world")]);
+    assert_eq!(texts.say(&mut replay, ThoughtKind::Answer, "Hello"), None);
     assert!(!replay.is_over());
-    let rest = replay.think(ThoughtKind::Answer, ", world!").unwrap();
+    let rest = texts.say(&mut replay, ThoughtKind::Answer, ", world!").unwrap();
     assert_eq!((rest.delta.as_str(), rest.reset), ("!", false));
     assert!(replay.is_over());
 }
 
 #[test]
 fn other_text_withdraws_what_was_said() {
-    let mut replay = Replay::of(&[said(ThoughtKind::Answer, "Hello, world")]);
-    assert_eq!(replay.think(ThoughtKind::Answer, "Hello, "), None);
-    let corrected = replay.think(ThoughtKind::Answer, "moon").unwrap();
+    let (mut replay, mut texts) = taken_up(&[said(ThoughtKind::Answer, "Hello, world")]);
+    assert_eq!(texts.say(&mut replay, ThoughtKind::Answer, "Hello, "), None);
+    let corrected = texts.say(&mut replay, ThoughtKind::Answer, "moon").unwrap();
     assert_eq!((corrected.delta.as_str(), corrected.reset), ("Hello, moon", true));
-    let next = replay.think(ThoughtKind::Answer, "!").unwrap();
+    let next = texts.say(&mut replay, ThoughtKind::Answer, "!").unwrap();
     assert_eq!((next.delta.as_str(), next.reset), ("!", false));
 }
 
 #[test]
 fn the_end_withdraws_what_was_not_said_again() {
-    let mut replay =
-        Replay::of(&[said(ThoughtKind::Answer, "Hello, world"), said(ThoughtKind::Reasoning, "hm")]);
-    replay.think(ThoughtKind::Answer, "Hello");
+    let (mut replay, mut texts) =
+        taken_up(&[said(ThoughtKind::Answer, "Hello, world"), said(ThoughtKind::Reasoning, "hm")]);
+    texts.say(&mut replay, ThoughtKind::Answer, "Hello");
     let remains = replay.finish();
-    let thoughts: Vec<_> = remains.thoughts.iter().map(|t| (t.kind, t.delta.as_str(), t.reset)).collect();
-    assert_eq!(thoughts, [(ThoughtKind::Reasoning, "", true), (ThoughtKind::Answer, "Hello", true)]);
+    assert_eq!(remains.withdrawn, [(ThoughtKind::Reasoning, 0), (ThoughtKind::Answer, 5)]);
+}
+
+#[test]
+fn no_more_of_what_was_said_is_held_than_a_thought_needs() {
+    let long = "x".repeat(100_000);
+    let (mut replay, mut texts) = taken_up(&[said(ThoughtKind::Reasoning, &long)]);
+    for _ in 0..100_000 / 100 {
+        assert_eq!(texts.say(&mut replay, ThoughtKind::Reasoning, &long[..100]), None);
+        assert!(replay.reasoning.ahead.len() <= 200, "{} bytes", replay.reasoning.ahead.len());
+    }
+    assert!(replay.is_over());
 }
 
 #[test]
 fn a_call_is_the_same_if_its_parameters_mean_the_same() {
     let open = Event::ToolExecuting(call("c1", "t"));
     let result = CallResult::cut_short(CallStatus::Unknown, "crash");
-    let mut replay = Replay::of(&[open, closed("c1", result.clone())]);
+    let mut replay = taken_up(&[open, closed("c1", result.clone())]).0;
     let again = Call { parameters: Json::parse(r#"{"b":2,"a":1}"#).unwrap(), ..call("c1", "t") };
     assert_eq!(replay.open(&again), Opening::Closed { call_id: again.call_id.clone(), result });
     // The agent's own second use of an id is for the run to refuse (RUN-4).
@@ -305,14 +349,14 @@ fn another_call_under_a_used_id_gets_a_fresh_one_in_every_life() {
     let mut log = vec![Event::ToolExecuting(call("c1", "t"))];
     let other = call("c1", "other");
     let fresh = CallId::parse("c1-2").unwrap();
-    let mut replay = Replay::of(&log);
+    let mut replay = taken_up(&log).0;
     let given_up = vec![CallId::parse("c1").unwrap()];
     assert_eq!(replay.open(&other), Opening::New { call_id: fresh.clone(), given_up });
     assert!(replay.is_over());
 
     log.push(closed("c1", gave_up()));
     log.push(Event::ToolExecuting(Call { call_id: fresh.clone(), ..other.clone() }));
-    let mut replay = Replay::of(&log);
+    let mut replay = taken_up(&log).0;
     assert_eq!(replay.open(&other), Opening::Open { call_id: fresh });
 }
 
@@ -320,21 +364,21 @@ fn another_call_under_a_used_id_gets_a_fresh_one_in_every_life() {
 fn fresh_ids_stay_within_the_length_of_an_id() {
     let long = CallId::parse(&"x".repeat(64)).unwrap();
     let log = [Event::ToolExecuting(Call { call_id: long.clone(), ..call("c1", "t") })];
-    let unused = Replay::of(&log).unused(&long);
+    let unused = taken_up(&log).0.unused(&long);
     assert_eq!((unused.as_str().len(), unused.as_str().ends_with("x-2")), (64, true));
 }
 
 #[test]
 fn run_11_a_question_that_is_not_asked_again_is_still_the_clients() {
     let question = Call { by: By::Client, ..call("c1", "ask") };
-    let replay = Replay::of(&[Event::ToolExecuting(question)]);
+    let replay = taken_up(&[Event::ToolExecuting(question)]).0;
     assert_eq!(replay.finish().awaited, [CallId::parse("c1").unwrap()]);
 }
 
 #[test]
 fn a_log_without_steps_is_over_at_once() {
     let (_, started) = Run::start(MessageId::parse("m").unwrap(), AT);
-    assert!(Replay::of(&[started]).is_over());
+    assert!(taken_up(&[started]).0.is_over());
     let cut = AnyRun::Started(Run::start(MessageId::parse("m").unwrap(), AT).0).end(Cut::Cancelled, "", AT);
-    assert!(Replay::of(&cut).is_over());
+    assert!(taken_up(&cut).0.is_over());
 }

@@ -104,7 +104,7 @@ impl Hub {
         let signal = Arc::new(RunSignal::default());
         // What the agent finds open waits for its answer, though this very batch may hold one (RUN-11):
         // that is told next, like any other.
-        let Past { text, events, waited } = past;
+        let Past { text, events, said, waited } = past;
         for call_id in asked_in(&events) {
             signal.opened(call_id.clone());
         }
@@ -124,6 +124,7 @@ impl Hub {
             agent_name: open.agent_name.clone(),
             text,
             past: events,
+            said,
             port,
         };
         if let Progress::Begun(run) = &open.progress {

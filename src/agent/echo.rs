@@ -1,0 +1,81 @@
+//! What a run has said, read again from its log piece by piece.
+//!
+//! Guarantee: holds one page of the log, however much was said. What cannot be read now is tried again
+//! until the run's own deadline; nothing is taken for said that was not read.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::{
+    journal::{JournalError, ReadLimit},
+    kernel::{
+        entry::{Body, Event, ThoughtKind},
+        ids::{Offset, RunId},
+    },
+    user::{agents::Spoken, port::RunPort},
+    wire,
+};
+
+/// The text of one kind of thought since its last reset, in order.
+pub(super) struct Echo {
+    port: RunPort,
+    run_id: RunId,
+    kind: ThoughtKind,
+    /// The last entry read, and the last one that there is.
+    after: Offset,
+    last: Offset,
+    page: VecDeque<String>,
+}
+
+impl Echo {
+    pub(super) fn new(port: RunPort, run_id: RunId, kind: ThoughtKind, spoken: Spoken) -> Self {
+        let after = Offset(spoken.first.0.saturating_sub(1));
+        Self { port, run_id, kind, after, last: spoken.last, page: VecDeque::new() }
+    }
+
+    /// The next piece, as it was said; `None` after the last.
+    pub(super) async fn next(&mut self) -> Option<String> {
+        let mut wait = RETRY_FIRST;
+        loop {
+            if let Some(piece) = self.page.pop_front() {
+                return Some(piece);
+            }
+            if self.after >= self.last {
+                return None;
+            }
+            if let Err(error) = self.turn_page().await {
+                tracing::warn!(run_id = %self.run_id, %error, "a run's own log cannot be read again");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(RETRY_LAST);
+            }
+        }
+    }
+
+    async fn turn_page(&mut self) -> Result<(), JournalError> {
+        let lines = self.port.read(self.after, PAGE).await?;
+        if lines.is_empty() || lines.first() != self.after.next() {
+            let what = format!("entry {} of an open run is missing", self.after.next());
+            return Err(JournalError::Damaged(what));
+        }
+        let mut page = VecDeque::new();
+        for (offset, line) in lines.iter().take_while(|(offset, _)| *offset <= self.last) {
+            let (_, entry) = wire::entry::decode(&line)
+                .map_err(|error| JournalError::Damaged(format!("entry {offset}: {error}")))?;
+            match entry.body {
+                Body::Event { event: Event::Thinking(thought), .. }
+                    if entry.run_id == self.run_id && thought.kind == self.kind =>
+                {
+                    page.push_back(thought.delta);
+                }
+                _ => {}
+            }
+        }
+        (self.page, self.after) = (page, lines.last());
+        Ok(())
+    }
+}
+
+/// How much is read at once.
+const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 256 * 1024 };
+
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LAST: Duration = Duration::from_secs(5);
