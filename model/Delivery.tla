@@ -182,7 +182,7 @@ Spec     == Init /\ [][Next]_vars
 (* reader get through: what is possible again and again comes about in the *)
 (* end, however much is on the wire.  Nothing is asked of any client but   *)
 (* the first: a reader that stands still holds nobody up (DEL-4).          *)
-WireMax          == 6
+WireMax          == 5
 ReceiveAt(c, n)  == Len(link[c].wire) = n /\ Receive(c)
 ReceiveEntries(c) == link[c].wire # <<>> /\ Head(link[c].wire).kind = "entries" /\ Receive(c)
 ReadAfresh(c)    == link[c].wire = <<>> /\ Read(c)
@@ -196,6 +196,14 @@ WeakSpec == /\ Spec
             /\ WF_vars(Restart) /\ WF_vars(Deadline) /\ WF_vars(Write) /\ WF_vars(DrainEnds)
             /\ \A c \in Clients : WF_vars(Leave(c))
             /\ WF_vars(Connect(1)) /\ WF_vars(Flushed(1)) /\ WF_vars(Read(1)) /\ WF_vars(Receive(1))
+
+(* A drain needs the service alone: of no client is anything asked (CONN-6). *)
+DrainSpec     == /\ Spec
+                 /\ SF_vars(Deadline) /\ SF_vars(Write) /\ SF_vars(DrainEnds)
+                 /\ \A c \in Clients : SF_vars(Leave(c))
+DrainWeakSpec == /\ Spec
+                 /\ WF_vars(Deadline) /\ WF_vars(Write) /\ WF_vars(DrainEnds)
+                 /\ \A c \in Clients : WF_vars(Leave(c))
 
 -----------------------------------------------------------------------------
 Legal    == LegalLog(log)                                                    \* RUN-1 RUN-2 RUN-3 RUN-4 RUN-5

@@ -67,7 +67,7 @@ DoClose(n)   == \E r \in Runs : Idle(n) /\ Decide(n, Close(node[n].user, r, 1), 
 DoSucceed(n) == \E r \in Runs : Idle(n) /\ Decide(n, Succeed(node[n].user, r), 0)
 DoCut(n)     == \E r \in Runs : Idle(n) /\ IsBegun(node[n].user, r) /\ Decide(n, Cut(node[n].user, r, "timed_out"), 0)
 
-Opened(entries) == {entries[i].run : i \in {i \in 1..Len(entries) : entries[i].kind = "tool_executing"}}
+Opened(entries) == {entries[i].run : i \in {j \in 1..Len(entries) : entries[j].kind = "tool_executing"}}
 
 Write(n) ==
   /\ Pending(n) /\ Fits(n)

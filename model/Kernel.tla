@@ -5,8 +5,8 @@
 (* into an environment each.  Rule ids are those of the contract.          *)
 (*                                                                         *)
 (* Left out, here and in the code that is compared with it: time, texts,   *)
-(* tool names, JSON, and the limits in bytes.  No decision but those byte  *)
-(* limits looks at them.                                                   *)
+(* tool names, JSON, and the limits in bytes.  Of what is decided here,    *)
+(* only those limits look at any of it.  Tickets go by time: Ticket.tla.   *)
 (***************************************************************************)
 EXTENDS Naturals, Sequences, FiniteSets, TLC
 

@@ -10,6 +10,9 @@ EXTENDS Naturals, FiniteSets
 CONSTANTS Tickets, Seats, TtlMax, TimeMax,
           CredentialEnds   \* when the credential of each ticket's issuer ends
 
+(* For Ticket.cfg: TLC reads no sequence in a configuration.               *)
+Ends == <<2, 9>>
+
 VARIABLES now,
           ticket,   \* of each: what it is, when it was issued and for how long, how often it opened
           seat      \* which ticket opened each seat, and when; 0 is free

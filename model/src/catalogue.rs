@@ -2,7 +2,7 @@
 //! is, and what kind of claim it makes.
 //!
 //! Guarantee: nothing is listed by hand. A model's properties are those that its explorations check; a
-//! specification's are those that its configuration names, with the rules that the comment behind the
+//! specification's are those that its configurations name, with the rules that the comment behind the
 //! definition cites.
 
 use std::{collections::BTreeSet, fs, io};
@@ -11,12 +11,13 @@ use quintet::kernel::rules::Rule;
 
 use crate::{
     checks::{Checked, Kind},
-    claims::{ENDINGS, SPECIFIED},
+    claims::ENDINGS,
     models::{
         connection::ConnectionModel, delivery::DeliveryModel, fence::FenceModel, isolation::IsolationModel,
         run::RunModel, ticket::TicketModel, user::UserModel,
     },
     spec::folder,
+    specified::{Config, SPECIFIED},
 };
 
 /// One property of one model, for one of its rules.
@@ -80,20 +81,20 @@ fn of<M: Checked>() -> impl Iterator<Item = Property> {
 
 /// All that the configurations name.
 pub fn spec_properties() -> io::Result<Vec<SpecProperty>> {
-    let mut all = Vec::new();
+    let mut all = BTreeSet::new();
     for specified in SPECIFIED {
         let module = specified.spec;
         let text = fs::read_to_string(folder().join(format!("{module}.tla")))?;
-        let config = fs::read_to_string(folder().join(format!("{module}.cfg")))?;
-        for (word, kind) in [("INVARIANT ", Kind::Always), ("PROPERTY ", Kind::Liveness)] {
-            for name in config.lines().filter_map(|line| line.strip_prefix(word)) {
+        let config = Config::read(specified.config)?;
+        for (word, kind) in [("INVARIANT", Kind::Always), ("PROPERTY", Kind::Liveness)] {
+            for name in config.named(word) {
                 let Some((line, rules)) = definition(&text, name) else { continue };
                 let named = |rule| SpecProperty { rule, name: name.to_owned(), module, kind, line };
                 all.extend(rules.into_iter().map(named));
             }
         }
     }
-    Ok(all)
+    Ok(all.into_iter().collect())
 }
 
 /// Where a name is defined, and the rules that its comment cites.

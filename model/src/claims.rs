@@ -1,6 +1,7 @@
 //! Every claim with the numbers that it is asserted with: what is explored, which specification has the
 //! graph of which model, what has to happen in the end. The tests run these tables, and the documents
-//! are generated from them, so that neither can say what the other does not.
+//! are generated from them, so that neither can say what the other does not. What the specifications claim
+//! of themselves is in [`crate::specified`].
 
 use std::{fmt::Debug, hash::Hash};
 
@@ -14,7 +15,7 @@ use crate::{
     instances,
     liveness::{self, Fairness},
     models::{delivery::DeliveryModel, isolation::IsolationModel},
-    spec::{Comparison, Outcome, Refines, Spec, compare},
+    spec::{Comparison, Refines, Spec, compare},
 };
 
 /// An instance of a model, explored to its last state.
@@ -29,6 +30,7 @@ pub struct Instance {
     /// Minutes: explored in the long campaign only.
     pub is_large: bool,
     explore: fn(&Instance),
+    serve: fn(&str),
 }
 
 fn holds<M>(model: M, instance: &Instance)
@@ -53,6 +55,11 @@ impl Instance {
     pub fn verify(&self) {
         (self.explore)(self);
     }
+
+    /// Serves stateright's explorer of it on this address, until the process is stopped.
+    pub fn serve(&self, address: &str) {
+        (self.serve)(address);
+    }
 }
 
 macro_rules! instances {
@@ -62,6 +69,9 @@ macro_rules! instances {
             name: $name, model: $model, says: $says, states: $states, edges: $edges,
             unwitnessed: &[$($unwitnessed),*], is_large: $is_large,
             explore: |instance| holds($make, instance),
+            serve: |address| {
+                $make.checker().serve(address);
+            },
         }),+]
     };
 }
@@ -71,16 +81,36 @@ pub const INSTANCES: &[Instance] = instances![
     "run" "run" "2 calls, 6 events" 2003 2418 [] false instances::run(2, 6);
     "user-messages" "user" "2 messages on 1 thread, 1 call, 2 events a run" 1143 1770
         ["RUN-7 a call closes as cancelled", "RUN-4 RUN-11 a client answers",
-            "RUN-9 a call closes as unknown", "LIMIT RUN-8 a message is refused for want of room"] false
+            "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
+            "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false
         instances::user(2, 1, 1, 2);
     "user-calls" "user" "1 message, 2 calls, 4 events" 1395 2693
-        ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
-            "LIMIT RUN-8 a message is refused for want of room",
+        ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides",
+            "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides",
+            "LIMIT RUN-8 open_runs_max decides",
             "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
             "FOLD UNCHANGED ISO-3 one run is open while another is over"] false instances::user(1, 1, 2, 4);
     "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 1401 2308
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
-            "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown"] false instances::crowded();
+            "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
+            "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides"] false instances::crowded();
+    "user-open-calls" "user" "2 calls, of which 1 may be open" 335 631
+        ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT run_calls_max decides",
+            "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides",
+            "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
+            "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
+        instances::two_calls(1, 2);
+    "user-run-calls" "user" "2 calls, of which 1 may be opened" 335 631
+        ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides",
+            "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides",
+            "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
+            "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
+        instances::two_calls(2, 1);
+    "user-no-line" "user" "2 messages on 1 thread, none may wait, room for 2 runs" 365 602
+        ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
+            "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
+            "LIMIT run_calls_max decides", "LIMIT RUN-8 open_runs_max decides"] false
+        instances::no_line();
     "fence" "fence" "2 nodes, 1 message, 3 events" 19940 120826 ["RUN-8 one that waited runs"] false
         instances::fence(2, 1, 3);
     "fence-messages" "fence" "1 node, 2 messages, 1 event" 1533 3932
@@ -106,10 +136,13 @@ pub const INSTANCES: &[Instance] = instances![
 
     "run-large" "run" "3 calls, 8 events" 174449 221830 [] true instances::run(3, 8);
     "user-large" "user" "2 messages on 1 thread, 1 call, 3 events a run" 42985 63034
-        ["LIMIT RUN-8 a message is refused for want of room"] true instances::user(2, 1, 1, 3);
+        ["LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
+            "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] true
+        instances::user(2, 1, 1, 3);
     "user-threads-large" "user" "2 messages, 2 threads, 2 events a run" 6545 9988
         ["RUN-7 a call closes as cancelled", "RUN-4 RUN-11 a client answers",
-            "RUN-9 a call closes as unknown", "LIMIT RUN-8 a message is refused for want of room"] true
+            "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
+            "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] true
         instances::user(2, 2, 1, 2);
     "fence-large" "fence" "1 node, 2 messages, 3 events" 404269 1245536 [] true instances::fence(1, 2, 3);
     "fence-nodes-large" "fence" "2 nodes, 2 messages, 2 events" 409141 2494796
@@ -183,6 +216,10 @@ pub const EQUALITIES: &[Equality] = equalities![
     "user-threads" "User" "1 message, 2 threads, 4 events" 359 484 false instances::user(1, 2, 1, 4);
     "user-calls" "User" "1 message, 2 calls, 4 events" 1395 1971 false instances::user(1, 1, 2, 4);
     "user-crowded" "User" "2 messages on 2 threads, room for 1 run" 1401 2108 false instances::crowded();
+    "user-open-calls" "User" "2 calls, of which 1 may be open" 335 495 false instances::two_calls(1, 2);
+    "user-run-calls" "User" "2 calls, of which 1 may be opened" 335 495 false instances::two_calls(2, 1);
+    "user-no-line" "User" "2 messages on 1 thread, none may wait, room for 2 runs" 365 550 false instances::no_line();
+    "fence-messages" "Fence" "1 node, 2 messages, 1 event" 1533 3932 false instances::fence(1, 2, 1);
     "fence-node" "Fence" "1 node, 1 message, 3 events" 480 1262 false instances::fence(1, 1, 3);
     "fence-nodes" "Fence" "2 nodes, 1 message, 2 events" 1698 8358 false instances::fence(2, 1, 2);
     "delivery-drain" "Delivery" "1 client, with a drain" 12494 65139 false
@@ -202,60 +239,6 @@ pub const EQUALITIES: &[Equality] = equalities![
         DeliveryModel { drains: true, trims: true, ..instances::delivery(1) };
     "ticket-large" "Ticket" "3 tickets, 4 moments" 56601 163355 true instances::ticket(3, 4);
 ];
-
-/// What a specification's own check has to find: invariants and liveness under `FairSpec`, and that the
-/// same property fails with less.
-pub struct Specified {
-    pub spec: &'static str,
-    pub states: usize,
-    pub property: &'static str,
-    /// Configurations with less fairness, under which the property fails.
-    pub fails_under: &'static [&'static str],
-}
-
-pub const SPECIFIED: &[Specified] = &[
-    Specified { spec: "Run", states: 2003, property: "Ends", fails_under: &["RunUnfair"] },
-    Specified { spec: "User", states: 1143, property: "EveryRunEnds", fails_under: &["UserUnfair"] },
-    Specified {
-        spec: "Fence",
-        states: 1698,
-        property: "EveryRunEnds",
-        fails_under: &["FenceUnfair", "FenceWeak"],
-    },
-    Specified {
-        spec: "Delivery",
-        states: 3336,
-        property: "CatchUp",
-        fails_under: &["DeliveryUnfair", "DeliveryWeak"],
-    },
-    Specified { spec: "Ticket", states: 3129, property: "NoneStays", fails_under: &["TicketUnfair"] },
-];
-
-impl Specified {
-    /// # Panics
-    /// If an invariant or the property fails, or the number of states is another.
-    pub fn verify(&self) {
-        match Spec::load(self.spec, self.spec, &[]).and_then(|spec| spec.check()) {
-            Ok(Outcome::Holds { states, properties, .. }) => {
-                assert_eq!(states, self.states, "{}", self.spec);
-                let checked = properties.iter().any(|property| property == self.property);
-                assert!(checked, "{} checked {properties:?}", self.spec);
-            }
-            other => panic!("{}: {other:?}", self.spec),
-        }
-    }
-
-    /// # Panics
-    /// If the property holds with less fairness: it would be vacuous.
-    pub fn needs_its_fairness(&self) {
-        for config in self.fails_under {
-            match Spec::load(self.spec, config, &[]).and_then(|spec| spec.check()) {
-                Ok(Outcome::Violated { what, .. }) => assert_eq!(what, self.property, "{config}"),
-                other => panic!("{config}: {other:?}"),
-            }
-        }
-    }
-}
 
 /// What has to happen in the end, for the code itself, by [`crate::fair`].
 pub struct Ending {

@@ -5,7 +5,8 @@ use std::{fmt::Write, fs, path::Path};
 use crate::{
     catalogue,
     checks::{Kind, OWN_TERMS},
-    claims::{ENDINGS, EQUALITIES, INSTANCES, SPECIFIED},
+    claims::{ENDINGS, EQUALITIES, INSTANCES},
+    specified::SPECIFIED,
 };
 
 /// Holds what stands between the markers of `name` in a document to `table`; with `UPDATE_DOCS` set, puts it
@@ -75,11 +76,14 @@ pub fn endings() -> String {
             crate::liveness::Fairness::ALL.into_iter().filter(|f| *f < e.needs).map(|f| f.name()).collect();
         row([e.model, &e.rules.join(" "), e.says, &number(e.states), e.needs.name(), &less.join(", ")]);
     }
+    let cited = catalogue::spec_properties().expect("the specifications can be read");
     for s in SPECIFIED {
         let file = format!("`{}.tla`", s.spec);
-        let less: Vec<String> = s.fails_under.iter().map(|config| format!("`{config}.cfg`")).collect();
-        let config = format!("`{}.cfg`", s.spec);
-        row([&file, "", &format!("`{}`", s.property), &number(s.states), &config, &less.join(", ")]);
+        let of = cited.iter().filter(|p| (p.module, &*p.name) == (s.spec, s.property));
+        let rules: Vec<&str> = of.map(|property| &*property.rule).collect();
+        let less: Vec<String> = s.fails_under.iter().map(|less| format!("`{less}`")).collect();
+        let (claim, config) = (format!("`{}`: {}", s.property, s.says), format!("`{}.cfg`", s.config));
+        row([&file, &rules.join(" "), &claim, &number(s.states), &config, &less.join(", ")]);
     }
     rows
 }

@@ -39,6 +39,19 @@ pub fn user_with(
     UserModel { machine, messages, threads, calls, limits }
 }
 
+/// One message and two calls, of which so many may be open at once, and be opened in all: with room for one
+/// of either, only this limit stops the second call.
+pub fn two_calls(open_calls_max: usize, run_calls_max: usize) -> UserModel {
+    let model = user(1, 1, 2, 4);
+    UserModel { limits: Limits { open_calls_max, run_calls_max, ..model.limits }, ..model }
+}
+
+/// Two messages on one thread, with room for two runs, and none in line.
+pub fn no_line() -> UserModel {
+    let model = user(2, 1, 1, 2);
+    UserModel { limits: Limits { queued_messages_max: 0, ..model.limits }, ..model }
+}
+
 /// Two messages on two threads, with room for one run, and none in line behind it.
 pub fn crowded() -> UserModel {
     let model = user(2, 2, 1, 2);
@@ -63,6 +76,11 @@ pub fn delivery(clients: usize) -> DeliveryModel {
         trims: false,
         reads_singly: false,
     }
+}
+
+/// One client, a drain, and runs of one event.
+pub fn drain() -> DeliveryModel {
+    DeliveryModel { drains: true, limits: limits(1), ..delivery(1) }
 }
 
 /// Two clients of a service that drains; only the first sends.

@@ -14,6 +14,7 @@
 //! - [`planted`]: defects in the shipped source, and the tests that have to see them
 //! - [`docs`]: tables of the documents, generated
 //! - [`spec`]: the TLA+ specifications, explored in-process, and compared edge for edge
+//! - [`specified`]: what the specifications claim of themselves, and that each of it can fail
 //! - [`trace`]: what the running service wrote down, against both
 //! - [`traceability`]: from each rule to all that stands for it
 //! - [`refine`]: the kernel's types as the specifications write them
@@ -35,6 +36,7 @@ pub mod mutants;
 pub mod planted;
 pub mod refine;
 pub mod spec;
+pub mod specified;
 pub mod trace;
 pub mod traceability;
 pub mod verdict;

@@ -1,5 +1,6 @@
 //! Small numbers for the kernel's names: run 1, message 2, call 1. What the rules do not look at is
-//! held fixed: one agent, one tool, one text, time that stands still.
+//! held fixed: one agent, one tool, one text, time that stands still. Tickets go by time, and have a clock
+//! of their own ([`crate::models::ticket`]).
 
 use std::sync::LazyLock;
 
@@ -14,7 +15,7 @@ use quintet::kernel::{
 };
 use uuid::Uuid;
 
-/// The only moment there is: nothing in the kernel's decisions depends on time.
+/// The only moment there is: of what runs and users' machines decide, nothing depends on time.
 pub const AT: Timestamp = Timestamp(0);
 
 const NAMES_MAX: u8 = 10;

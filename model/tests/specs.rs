@@ -1,7 +1,13 @@
 //! The specifications hold, liveness needs the fairness that they assume, and each has the same graph
 //! as the shipped kernel: the keystone of all claims made here.
 
-use quintet_model::claims::{EQUALITIES, SPECIFIED};
+use std::{collections::BTreeSet, fs};
+
+use quintet_model::{
+    claims::EQUALITIES,
+    spec::folder,
+    specified::{BREACHES, Breach, Config, SPECIFIED, Specified},
+};
 
 fn equal(spec: &str) {
     let small = EQUALITIES.iter().filter(|equality| equality.spec == spec && !equality.is_large);
@@ -39,14 +45,61 @@ fn equal_at_large() {
     EQUALITIES.iter().filter(|equality| equality.is_large).for_each(|equality| equality.verify());
 }
 
-/// Invariants, and liveness under the fairness that `FairSpec` assumes.
+/// Invariants, and liveness under the fairness that each configuration assumes.
 #[test]
 fn the_specifications_hold() {
-    SPECIFIED.iter().for_each(|specified| specified.verify());
+    SPECIFIED.iter().for_each(Specified::verify);
 }
 
 /// Without fairness, or with less, nothing has to happen: a property that held here would be vacuous.
 #[test]
 fn without_fairness_liveness_fails() {
-    SPECIFIED.iter().for_each(|specified| specified.needs_its_fairness());
+    SPECIFIED.iter().for_each(Specified::needs_its_fairness);
+}
+
+/// An invariant that no edit of its specification breaks would be vacuous.
+#[test]
+fn every_invariant_can_fail() {
+    BREACHES.iter().for_each(Breach::verify);
+    let broken: BTreeSet<(&str, String)> =
+        BREACHES.iter().map(|breach| (breach.spec(), breach.invariant.to_owned())).collect();
+    let mut named = BTreeSet::new();
+    for specified in SPECIFIED {
+        let config = Config::read(specified.config).unwrap();
+        named.extend(config.named("INVARIANT").iter().map(|name| (specified.spec, (*name).to_owned())));
+    }
+    assert_eq!(named, broken);
+}
+
+/// A property that only a forgotten configuration names is checked by nobody.
+#[test]
+fn every_configuration_is_checked() {
+    let mut named: Vec<&str> = SPECIFIED.iter().map(|specified| specified.config).collect();
+    named.sort_unstable();
+    assert_eq!(named, configurations());
+}
+
+/// A constant is a number, a truth value, a set of numbers, or a definition of the module: TLC's
+/// configurations take no sequence and no function.
+#[test]
+fn the_configurations_are_in_the_subset_that_tlc_reads() {
+    for name in configurations() {
+        for constant in Config::read(&name).unwrap().constants() {
+            let simple = constant.split_once(" = ").is_some_and(|(_, value)| {
+                let of_numbers = value.trim_matches(['{', '}']).split(", ").all(|n| n.parse::<u32>().is_ok());
+                of_numbers || ["TRUE", "FALSE"].contains(&value)
+            });
+            assert!(simple || constant.contains(" <- "), "{name}.cfg: {constant}");
+        }
+    }
+}
+
+/// The names of all configurations, in order.
+fn configurations() -> Vec<String> {
+    let files = fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
+    let configurations = files.filter(|path| path.extension().is_some_and(|e| e == "cfg"));
+    let mut names: Vec<String> =
+        configurations.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }

@@ -8,7 +8,7 @@ use quintet::kernel::{
     entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::{Offset, Seq},
     limits::Limits,
-    user::{Refusal, UserState},
+    user::{Decision, Refusal, Reply, UserState},
 };
 use stateright::{Model, Property};
 
@@ -48,7 +48,8 @@ impl std::fmt::Debug for Account {
 }
 
 impl UserModel {
-    /// Limits so small that the model reaches each of them.
+    /// Limits so small that a model meets them. Which of them decides in which instance is witnessed
+    /// by name: every limit decides alone in some instance of [`crate::claims`].
     pub fn small_limits() -> Limits {
         Limits {
             run_events_max: 4,
@@ -86,16 +87,22 @@ impl UserModel {
         misfits
     }
 
-    /// Whether some message is refused because too many runs are open, or wait.
-    fn refuses_for_want_of_room(&self, state: &Account) -> bool {
-        let sends = Ask::of_clients(self.messages, self.threads, 0, 0);
-        sends.into_iter().any(|ask| {
+    /// Whether this limit decides alone: a command that it stops is not stopped once it is lifted.
+    fn decides(&self, state: &Account, limit: &str, lift: fn(&mut Limits)) -> bool {
+        let stopped_by = |ask: Ask, limits: &Limits| {
             let command = ask.command(&state.log, &state.user, run(9));
-            matches!(
-                self.machine.decide(&state.user, command, &self.limits),
-                Err(Refusal::LimitReached("queued_messages_max" | "open_runs_max"))
-            )
-        })
+            match self.machine.decide(&state.user, command, limits) {
+                Ok(Decision { reply: Reply::LimitReached(limit), .. })
+                | Err(Refusal::LimitReached(limit)) => Some(limit),
+                _ => None,
+            }
+        };
+        let mut lifted = self.limits;
+        lift(&mut lifted);
+        let mut asks = Ask::of_clients(self.messages, self.threads, 0, 0);
+        asks.extend(Ask::of_the_house(self.messages, self.calls));
+        asks.into_iter()
+            .any(|ask| stopped_by(ask, &self.limits) == Some(limit) && stopped_by(ask, &lifted).is_none())
     }
 
     fn fold(&self, log: &[Entry]) -> Option<UserState> {
@@ -255,8 +262,20 @@ impl Checked for UserModel {
             sometimes ["RUN-9"] "a call closes as unknown" => |_, s| closes(s, CallStatus::Unknown);
             sometimes ["RUN-10"] "a run fails for a violation" => |_, s| fails_for(s, RunErrorCode::Violation);
             sometimes ["LIMIT"] "a run fails for a limit" => |_, s| fails_for(s, RunErrorCode::LimitReached);
-            sometimes ["LIMIT", "RUN-8"] "a message is refused for want of room" => |m, s| {
-                m.refuses_for_want_of_room(s)
+            sometimes ["LIMIT"] "run_events_max decides" => |m, s| {
+                m.decides(s, "run_events_max", |limits| limits.run_events_max = u64::MAX)
+            };
+            sometimes ["LIMIT"] "open_calls_max decides" => |m, s| {
+                m.decides(s, "open_calls_max", |limits| limits.open_calls_max = usize::MAX)
+            };
+            sometimes ["LIMIT"] "run_calls_max decides" => |m, s| {
+                m.decides(s, "run_calls_max", |limits| limits.run_calls_max = usize::MAX)
+            };
+            sometimes ["LIMIT", "RUN-8"] "queued_messages_max decides" => |m, s| {
+                m.decides(s, "queued_messages_max", |limits| limits.queued_messages_max = usize::MAX)
+            };
+            sometimes ["LIMIT", "RUN-8"] "open_runs_max decides" => |m, s| {
+                m.decides(s, "open_runs_max", |limits| limits.open_runs_max = usize::MAX)
             };
             sometimes ["DEL-5", "DEL-6", "RECOVERY"] "a message is remembered by the journal alone" => |_, s| {
                 law::runs(&s.log).iter().any(|told| s.user.recent(told.message_id).is_none())

@@ -1,18 +1,11 @@
 //! What a mutant is put before: every check of the models that it can be in, the claims of liveness, and
 //! the comparison with the specification. The original passes all of it.
 
-use std::{
-    fmt::Debug,
-    hash::Hash,
-    path::PathBuf,
-    sync::{
-        LazyLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{fmt::Debug, hash::Hash, sync::LazyLock};
 
 use quintet::kernel::rules::Rule;
 use stateright::Model;
+use tempfile::TempDir;
 
 use crate::{
     checks::{Checked, OWN_TERMS},
@@ -128,21 +121,22 @@ pub fn run(machine: &'static dyn Machine) -> Vec<Catch> {
     found.and_ending(ends, liveness::run_ends, Fairness::Weak).red
 }
 
-fn messages() -> UserModel {
-    instances::user(2, 1, 1, 2)
-}
-
-fn calls() -> UserModel {
-    instances::user(1, 1, 2, 4)
+/// Small instances, in which each limit decides alone somewhere.
+fn users() -> [UserModel; 6] {
+    [
+        instances::user(2, 1, 1, 2),
+        instances::user(1, 1, 2, 4),
+        instances::crowded(),
+        instances::no_line(),
+        instances::two_calls(1, 2),
+        instances::two_calls(2, 1),
+    ]
 }
 
 pub fn user(machine: &'static dyn Machine) -> Vec<Catch> {
-    static MESSAGES: LazyLock<SpecGraph> = LazyLock::new(|| graph_of("User", &messages().constants()));
-    static CALLS: LazyLock<SpecGraph> = LazyLock::new(|| graph_of("User", &calls().constants()));
-    static CROWDED: LazyLock<SpecGraph> =
-        LazyLock::new(|| graph_of("User", &instances::crowded().constants()));
-    let small = [(messages(), &MESSAGES), (calls(), &CALLS), (instances::crowded(), &CROWDED)];
-    let red = small.into_iter().flat_map(|(model, spec)| {
+    static SPECS: LazyLock<Vec<SpecGraph>> =
+        LazyLock::new(|| users().iter().map(|model| graph_of("User", &model.constants())).collect());
+    let red = users().into_iter().zip(&*SPECS).flat_map(|(model, spec)| {
         let model = UserModel { machine, ..model };
         let ends = "user: RUN-6 every accepted run ends, if deadlines do not rest";
         let found = Found::of(&model).and_graph("User", spec, &model);
@@ -151,45 +145,43 @@ pub fn user(machine: &'static dyn Machine) -> Vec<Catch> {
     shortest(red.collect())
 }
 
+/// The last with two messages, so that one waits, and memory has one to forget.
+fn fences() -> [FenceModel; 3] {
+    [instances::fence(1, 1, 3), instances::fence(2, 1, 2), instances::fence(1, 2, 1)]
+}
+
 /// A defect of the machine, in the hands of nodes that race.
 pub fn fence_of(machine: &'static dyn Machine) -> Vec<Catch> {
-    let small = [instances::fence(1, 1, 3), instances::fence(2, 1, 2), instances::fence(1, 2, 1)];
-    let red = small.into_iter().flat_map(|model| Found::of(&FenceModel { machine, ..model }).red);
+    let red = fences().into_iter().flat_map(|model| Found::of(&FenceModel { machine, ..model }).red);
     shortest(red.collect())
 }
 
 pub fn fence(flaw: Flaw) -> Vec<Catch> {
-    static NODES: LazyLock<SpecGraph> =
-        LazyLock::new(|| graph_of("Fence", &instances::fence(2, 1, 2).constants()));
-    static NODE: LazyLock<SpecGraph> =
-        LazyLock::new(|| graph_of("Fence", &instances::fence(1, 1, 3).constants()));
-    let small = [(instances::fence(1, 1, 3), &NODE), (instances::fence(2, 1, 2), &NODES)];
-    let mut red: Vec<Catch> = small
-        .into_iter()
-        .flat_map(|(model, spec)| {
-            let model = FenceModel { flaw, ..model };
-            let ends = "fence: RUN-6 every accepted run ends, however often nodes crash";
-            let found = Found::of(&model).and_graph("Fence", spec, &model);
-            found.and_ending(ends, liveness::every_run_ends_somewhere, Fairness::Strong).red
-        })
-        .collect();
-    // Two messages, so that memory has one to forget.
-    red.extend(Found::of(&FenceModel { flaw, ..instances::fence(1, 2, 1) }).red);
-    shortest(red)
+    static SPECS: LazyLock<Vec<SpecGraph>> =
+        LazyLock::new(|| fences().iter().map(|model| graph_of("Fence", &model.constants())).collect());
+    let red = fences().into_iter().zip(&*SPECS).flat_map(|(model, spec)| {
+        let model = FenceModel { flaw, ..model };
+        let ends = "fence: RUN-6 every accepted run ends, however often nodes crash";
+        let found = Found::of(&model).and_graph("Fence", spec, &model);
+        found.and_ending(ends, liveness::every_run_ends_somewhere, Fairness::Strong).red
+    });
+    shortest(red.collect())
+}
+
+fn deliveries() -> [DeliveryModel; 2] {
+    [DeliveryModel { trims: true, ..instances::delivery(1) }, instances::drain()]
 }
 
 pub fn delivery(slip: Slip) -> Vec<Catch> {
-    fn trims() -> DeliveryModel {
-        DeliveryModel { trims: true, ..instances::delivery(1) }
-    }
-    static SPEC: LazyLock<SpecGraph> = LazyLock::new(|| graph_of("Delivery", &trims().constants()));
-    let model = DeliveryModel { slip, ..trims() };
+    static SPECS: LazyLock<Vec<SpecGraph>> =
+        LazyLock::new(|| deliveries().iter().map(|model| graph_of("Delivery", &model.constants())).collect());
+    let [trims, drains] = deliveries().map(|model| DeliveryModel { slip, ..model });
     let catches_up = "delivery: DEL-3 an open cursor catches up, however often links drop";
-    let found = Found::of(&model).and_graph("Delivery", &SPEC, &model);
+    let found = Found::of(&trims).and_graph("Delivery", &SPECS[0], &trims);
     let mut red = found.and_ending(catches_up, liveness::cursor_catches_up, Fairness::Strong).red;
-    let drains = DeliveryModel { trims: false, drains: true, ..model };
     let ends = "delivery: CONN-6 a drain ends with every connection closed, whoever reads";
-    red.extend(Found::of(&drains).and_ending(ends, liveness::drain_ends, Fairness::Strong).red);
+    let found = Found::of(&drains).and_graph("Delivery", &SPECS[1], &drains);
+    red.extend(found.and_ending(ends, liveness::drain_ends, Fairness::Strong).red);
     shortest(red)
 }
 
@@ -225,20 +217,9 @@ pub fn unasked(model: &UserModel) -> Vec<Catch> {
 pub fn spec(name: &'static str, edit: Edit) -> Vec<Catch> {
     match name {
         "Run" => loosened(name, edit, &instances::run(2, 5), &instances::run(2, 5).constants()),
-        "User" => {
-            let small = [messages(), calls(), instances::crowded()];
-            let red = small.iter().map(|model| loosened(name, edit, model, &model.constants()));
-            red.into_iter().find(|red| !red.is_empty()).unwrap_or_default()
-        }
-        "Fence" => {
-            let small = [instances::fence(1, 1, 3), instances::fence(2, 1, 2)];
-            let red = small.iter().map(|model| loosened(name, edit, model, &model.constants()));
-            red.into_iter().find(|red| !red.is_empty()).unwrap_or_default()
-        }
-        "Delivery" => {
-            let model = DeliveryModel { trims: true, ..instances::delivery(1) };
-            loosened(name, edit, &model, &model.constants())
-        }
+        "User" => loosened_in_one(name, edit, users(), UserModel::constants),
+        "Fence" => loosened_in_one(name, edit, fences(), FenceModel::constants),
+        "Delivery" => loosened_in_one(name, edit, deliveries(), DeliveryModel::constants),
         "Ticket" => {
             let model = instances::ticket(2, 3);
             loosened(name, edit, &model, &model.constants())
@@ -255,15 +236,31 @@ pub struct Edit {
     pub replace: &'static str,
 }
 
+/// What is found in the first instance that it shows in.
+fn loosened_in_one<M, const N: usize>(
+    name: &str,
+    edit: Edit,
+    models: [M; N],
+    constants: impl Fn(&M) -> Vec<(&'static str, tla_checker::ast::Value)>,
+) -> Vec<Catch>
+where
+    M: Model + Refines<M::State, M::Action>,
+    M::State: Clone + Debug + Eq + Hash,
+    M::Action: Clone + Debug,
+{
+    let red = models.iter().map(|model| loosened(name, edit, model, &constants(model)));
+    red.into_iter().find(|red| !red.is_empty()).unwrap_or_default()
+}
+
 fn loosened<M>(name: &str, edit: Edit, model: &M, constants: &[(&str, tla_checker::ast::Value)]) -> Vec<Catch>
 where
     M: Model + Refines<M::State, M::Action>,
     M::State: Clone + Debug + Eq + Hash,
     M::Action: Clone + Debug,
 {
-    let (scratch, text) = edit.plant();
+    let scratch = edit.plant();
     let spec = Spec::load_from(
-        &scratch.0.join(format!("{name}.tla")),
+        &scratch.path().join(format!("{name}.tla")),
         &folder().join(format!("{name}.cfg")),
         constants,
     );
@@ -280,32 +277,20 @@ where
         Err(error) => vec![Catch {
             check: graph_check(name),
             steps: 0,
-            example: format!("  with `{text}` it cannot be explored: {error}"),
+            example: format!("  with `{}` it cannot be explored: {error}", edit.replace),
         }],
     }
 }
 
-/// A folder that is gone when this is dropped.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Nothing depends on it: a folder that stays behind is the operating system's to sweep.
-        std::fs::remove_dir_all(&self.0).unwrap_or_default();
-    }
-}
-
 impl Edit {
-    /// Copies the specifications, with this edit in one of them.
-    fn plant(self) -> (Scratch, &'static str) {
-        let folder = folder();
-        static PLANTED: AtomicUsize = AtomicUsize::new(0);
-        let number = PLANTED.fetch_add(1, Ordering::Relaxed);
-        let own = format!("quintet-model-{}-{number}", std::process::id());
-        let scratch = Scratch(std::env::temp_dir().join(own));
-        let planted = || -> std::io::Result<()> {
-            std::fs::create_dir_all(&scratch.0)?;
-            for file in std::fs::read_dir(&folder)? {
+    /// Nothing is replaced.
+    pub(crate) const NONE: Edit = Edit { file: "", find: "", replace: "" };
+
+    /// Copies the specifications, with this edit in one of them, to a folder that is gone when it is dropped.
+    pub(crate) fn plant(self) -> TempDir {
+        let planted = || -> std::io::Result<TempDir> {
+            let scratch = tempfile::tempdir()?;
+            for file in std::fs::read_dir(folder())? {
                 let file = file?;
                 let name = file.file_name().to_string_lossy().into_owned();
                 if !name.ends_with(".tla") {
@@ -316,12 +301,11 @@ impl Edit {
                     assert_eq!(text.matches(self.find).count(), 1, "{name} has one `{}`", self.find);
                     text = text.replacen(self.find, self.replace, 1);
                 }
-                std::fs::write(scratch.0.join(name), text)?;
+                std::fs::write(scratch.path().join(name), text)?;
             }
-            Ok(())
+            Ok(scratch)
         };
-        planted().unwrap_or_else(|error| panic!("{}: {error}", scratch.0.display()));
-        (scratch, self.replace)
+        planted().unwrap_or_else(|error| panic!("the specifications are copied: {error}"))
     }
 }
 

@@ -86,7 +86,7 @@ impl Known {
         }
         let ttl = small(self.expires_at) - small(self.seen[0].1);
         let module = format!(
-            "---- MODULE Trace ----\nEXTENDS Ticket\nVARIABLE l\nSteps == {}\nOpened == << {} >>\n\
+            "---- MODULE Trace ----\nEXTENDS Ticket\nVARIABLE l\nNoEnds == <<99>>\nSteps == {}\nOpened == << {} >>\n\
              Seen == \\/ {}\n\
              Hidden == /\\ l <= Steps /\\ Next\n\
              \x20         /\\ ticket'[1].opened <= Opened[l] /\\ ticket'[1].ttl \\in {{0, {ttl}}}\n\
@@ -100,7 +100,7 @@ impl Known {
         );
         let config = format!(
             "SPECIFICATION TraceSpec\nCONSTANTS\n  Tickets = {{1}}\n  Seats = {{1, 2}}\n  TtlMax = {ttl}\n  \
-             TimeMax = {}\n  CredentialEnds = <<99>>\nINVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
+             TimeMax = {}\n  CredentialEnds <- NoEnds\nINVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
             moments.len()
         );
         Some(Slice { module, config, lines })

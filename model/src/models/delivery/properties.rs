@@ -92,4 +92,4 @@ impl Checked for DeliveryModel {
 }
 
 /// More than this may never be on the way to one client (DEL-4).
-const WIRE_FRAMES_MAX: usize = 6;
+const WIRE_FRAMES_MAX: usize = 5;
