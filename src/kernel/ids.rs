@@ -263,6 +263,13 @@ mod tests {
     }
 
     #[test]
+    fn numbers_say_what_they_are() {
+        assert_eq!(Offset(17).to_string(), "17");
+        assert_eq!(Timestamp(1_500).millis_since(Timestamp(1_000)), 500);
+        assert_eq!(Timestamp(1_000).millis_since(Timestamp(1_500)), 0, "the clock went back");
+    }
+
+    #[test]
     fn run_ids_have_one_spelling() {
         let text = "018f3c2e-7b1a-7c3d-8e4f-0123456789ab";
         assert_eq!(RunId::parse(text).unwrap().to_string(), text);

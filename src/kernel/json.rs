@@ -87,12 +87,14 @@ impl From<&serde_json::Value> for Json {
     }
 }
 
+/// Levels of a text that is JSON.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
     for byte in text.bytes() {
         match byte {
             _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
+            // JSON has none outside of strings.
+            b'\\' => escaped = true,
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
                 depth += 1;
@@ -223,6 +225,41 @@ mod tests {
         assert_eq!(Json::parse(&nested(Json::DEPTH_MAX + 1)), Err(InvalidJson::TooDeep));
         assert!(Json::parse(&nested(1_000_000)).is_err());
         assert!(Json::parse("\"[[[\\\"[[[\"").is_ok());
+    }
+
+    #[test]
+    fn only_brackets_between_tokens_are_levels() {
+        for (text, levels) in [
+            ("1", 0),
+            (r#""[[""#, 0),
+            (r#""\"[[""#, 0),
+            (r#"["\\", {}]"#, 2),
+            (r#"[[], {}, [], {}]"#, 2),
+            (r#"["]", ["}", ["]", {}]]]"#, 4),
+            (r#"["[", ["{"]]"#, 2),
+            (r#"{"[": {"\"": 1}}"#, 2),
+        ] {
+            assert_eq!(depth(text), levels, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_its_text() {
+        use std::collections::{BTreeSet, HashSet};
+        let [one, two, null] = ["[1]", "[2]", "null"].map(|text| Json::parse(text).unwrap());
+        assert!(one != two && one == one.clone() && one < two);
+        assert_eq!(one.partial_cmp(&two), Some(cmp::Ordering::Less));
+        assert_eq!(HashSet::from([&one, &two, &null, &one.clone()]).len(), 3);
+        assert_eq!(BTreeSet::from([&one, &two, &one.clone()]).len(), 2);
+        let hash = |json: &Json| {
+            hash::BuildHasher::hash_one(&hash::BuildHasherDefault::<hash::DefaultHasher>::default(), json)
+        };
+        assert_ne!(hash(&one), hash(&two));
+        assert_eq!(format!("{one:?}"), "[1]");
+        assert_eq!(one.to_value(), serde_json::json!([1]));
+        assert!(null.is_null() && Json::null().is_null() && !one.is_null());
+        assert_eq!(Json::json_schema(&mut SchemaGenerator::default()), true, "any JSON");
+        assert!(Json::inline_schema());
     }
 
     #[test]

@@ -51,3 +51,17 @@ impl Default for Limits {
         Self::DEFAULT
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contract's own, and the same promise for what an agent says.
+    #[test]
+    fn the_limits_are_those_that_clients_and_agents_are_told() {
+        let limits = Limits::default();
+        assert_eq!((limits.text_bytes_max, limits.delta_bytes_max), (65_536, 65_536));
+        assert_eq!((limits.parameters_bytes_max, limits.results_bytes_max), (65_536, 262_144));
+        assert_eq!(limits.answer_bytes_max, 1_048_576);
+    }
+}

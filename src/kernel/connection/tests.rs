@@ -427,3 +427,17 @@ fn auth_3_only_the_same_user_renews() {
     assert_eq!(at(Input::Verified(identity("ben", 2000))), refused, "another user's looks like none (ISO-3)");
     assert_eq!(refused.0.expires_at, Timestamp(1000));
 }
+
+/// What a model tells states apart by (`model/`), and what a log of one shows.
+#[test]
+fn connections_in_other_states_are_told_apart() {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+    let mut effects = Effects::new();
+    let known = Connection::accept(Some(identity("anna", 2000)), Limits::DEFAULT, &mut effects);
+    let unknown = Connection::accept(None, Limits::DEFAULT, &mut effects);
+    let hash = |connection: &Connection| BuildHasherDefault::<DefaultHasher>::default().hash_one(connection);
+    assert_ne!(hash(&known), hash(&unknown));
+    assert_eq!(hash(&known), hash(&known.clone()));
+    assert!(format!("{known:?}").contains("Handshaking"), "{known:?}");
+}
