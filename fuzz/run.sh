@@ -5,7 +5,7 @@
 #
 # QUINTET_CAMPAIGN_FUZZ_SECONDS=N gives each target N seconds (default 720). What is found lies in
 # fuzz/artifacts; what is new stays in target/fuzz-corpus and can be merged into fuzz/corpus with
-# QUINTET_FUZZ_KEEP=1. docs/model/fuzzing.md tells what a campaign reached.
+# QUINTET_FUZZ_KEEP=1. docs/model/results.md tells what the last campaign reached.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -12,48 +12,55 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n== %s\n' "$1"; }
+failed=()
+# One part after another, whatever becomes of each.
+step() {
+  printf '\n== %s\n' "$1"
+  ("${@:2}") || failed+=("$1")
+}
 
-step "every schedule, without a bound on preemptions; of two scenes, with more than in CI"
-LOOM_MAX_PREEMPTIONS=0 cargo test --locked --release -p quintet-schedules --test registry --test tail --test tickets
-LOOM_MAX_PREEMPTIONS=4 cargo test --locked --release -p quintet-schedules --test drain --test signal
+schedules() {
+  LOOM_MAX_PREEMPTIONS=0 cargo test --locked --release -p quintet-schedules --test registry --test tail --test tickets &&
+    LOOM_MAX_PREEMPTIONS=4 cargo test --locked --release -p quintet-schedules --test drain --test signal
+}
+properties() {
+  PROPTEST_CASES=20000 cargo test --locked --release --test kernel --lib &&
+    PROPTEST_CASES=2000 cargo test --locked --release --test user -- machine isolation &&
+    PROPTEST_CASES=200 cargo test --locked --release --test gateway -- isolation &&
+    PROPTEST_CASES=2000 cargo test --locked --release --test journal --test audit
+}
+kills() {
+  traces=$(mktemp -d)
+  trap 'rm -rf "$traces"' EXIT
+  TRACE_FOLDER="$traces" QUINTET_CAMPAIGN_KILLS="${QUINTET_CAMPAIGN_KILLS:-500}" \
+    cargo test --locked --release --test crash -- --nocapture &&
+    cargo run --locked --release -p quintet-model --bin accept -- "$traces"
+}
+kernel_mutants() {
+  { cargo mutants --version >/dev/null 2>&1 || cargo install cargo-mutants --locked; } &&
+    cargo mutants -p quintet-kernel
+}
 
-step "random schedules of the hub"
-QUINTET_CAMPAIGN_SCHEDULES="${QUINTET_CAMPAIGN_SCHEDULES:-200}" cargo test --locked --release -p quintet-hub
-
-step "large models"
-cargo test --locked --release -p quintet-model -- --include-ignored
-
-step "properties, many cases"
-PROPTEST_CASES=20000 cargo test --locked --release --test kernel --lib
-PROPTEST_CASES=2000 cargo test --locked --release --test user -- machine isolation
-PROPTEST_CASES=200 cargo test --locked --release --test gateway -- isolation
-PROPTEST_CASES=2000 cargo test --locked --release --test journal --test audit
-
-step "fuzzing, an hour"
-bash fuzz/run.sh
-
-step "kills, and what the service did meanwhile, against its specification"
-traces=$(mktemp -d)
-trap 'rm -rf "$traces"' EXIT
-TRACE_FOLDER="$traces" QUINTET_CAMPAIGN_KILLS="${QUINTET_CAMPAIGN_KILLS:-500}" \
-  cargo test --locked --release --test crash -- --nocapture
-cargo run --locked --release -p quintet-model --bin accept -- "$traces"
-
-step "disks that fail, kills, power cuts"
-QUINTET_CAMPAIGN_STRIKES="${QUINTET_CAMPAIGN_STRIKES:-500}" \
+step "every schedule, without a bound on preemptions; of two scenes, with more than in CI" schedules
+step "random schedules of the hub" \
+  env QUINTET_CAMPAIGN_SCHEDULES="${QUINTET_CAMPAIGN_SCHEDULES:-200}" cargo test --locked --release -p quintet-hub
+step "large models" cargo test --locked --release -p quintet-model -- --include-ignored
+step "properties, many cases" properties
+step "fuzzing, an hour" bash fuzz/run.sh
+step "kills, and what the service did meanwhile, against its specification" kills
+step "disks that fail, kills, power cuts" \
+  env QUINTET_CAMPAIGN_STRIKES="${QUINTET_CAMPAIGN_STRIKES:-500}" \
   cargo test --locked --release --test faults -- --nocapture
-
-step "a reader that is a million events and a gigabyte behind"
-QUINTET_CAMPAIGN_EVENTS=1000000 QUINTET_CAMPAIGN_EVENT_BYTES=900 \
+step "a reader that is a million events and a gigabyte behind" \
+  env QUINTET_CAMPAIGN_EVENTS=1000000 QUINTET_CAMPAIGN_EVENT_BYTES=900 \
   cargo test --locked --release --test crash readers -- --nocapture --test-threads=1
+step "mutants of the kernel" kernel_mutants
+step "defects of the shell" cargo run --locked -p quintet-model --bin planted
+step "seeds of the simulated network" \
+  env QUINTET_SIM_SEEDS="${QUINTET_CAMPAIGN_SEEDS:-5000}" cargo test --locked --release --test sim seeds -- --nocapture
 
-step "mutants of the kernel"
-cargo mutants --version >/dev/null 2>&1 || cargo install cargo-mutants --locked
-cargo mutants -p quintet-kernel
-
-step "defects of the shell"
-cargo run --locked -p quintet-model --bin planted
-
-step "seeds of the simulated network"
-QUINTET_SIM_SEEDS="${QUINTET_CAMPAIGN_SEEDS:-5000}" cargo test --locked --release --test sim seeds -- --nocapture
+if [ ${#failed[@]} -gt 0 ]; then
+  printf '\nFAILED: %s\n' "${failed[@]}"
+  exit 1
+fi
+printf '\nEverything held.\n'
