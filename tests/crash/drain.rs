@@ -13,6 +13,7 @@ use crate::{
     crowd::{Crowd, Phase},
     ends::{audit, end, finish, verdict},
     http,
+    moves::Told,
     process::{Addresses, Process, watched},
     stage::{Stage, setting},
     verdict::{Weather, judge},
@@ -151,10 +152,11 @@ async fn conn_6_a_drain_refuses_what_is_new_and_lets_what_runs_come_to_its_end()
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let scene = Scene::new("one drain");
     let (process, to, mut client) = scene.serve().await;
-    // The run is held by a question: it ends when the test says so. Only runs that move hold a drain,
-    // so another one does, that waits for longer than all of this takes.
-    let slow = json!([{"think": "a"}, {"wait_ms": 3000}, {"answer": "b"}]);
-    scene.send(&mut client, script("slow", slow, succeeds()), "agent_thinking").await;
+    // It holds the drain until the test lets it go.
+    let slow = json!([{"think": "a"}, {"hang": true}]);
+    let cancelled = Expect { status: "cancelled", ..Expect::default() };
+    let slow = Wish { cancels: true, ..script("slow", slow, cancelled) };
+    scene.send(&mut client, slow, "agent_thinking").await;
     assert_eq!(readiness(to).await, 200);
 
     process.signal(Signal::TERM);
@@ -173,9 +175,13 @@ async fn conn_6_a_drain_refuses_what_is_new_and_lets_what_runs_come_to_its_end()
         Err(Ended::Refused(503)) | Err(Ended::Broken { parting: Parting::Stranger }) => {}
         Ok(_) | Err(_) => stage.fail("a new connection during a drain"),
     }
+    let cancels = Told::default().cancels(&mut scene.book.borrow_mut(), true, 1.0, &mut stage.rng(1));
+    for frame in cancels {
+        client.send(&frame).await.unwrap();
+    }
 
     assert_eq!(scene.ends(&mut client).await, TOLD);
-    assert_eq!(scene.last()["status"], "succeeded", "the run came to its end before the close");
+    assert_eq!(scene.last()["status"], "cancelled", "the run came to its end before the close");
     assert_eq!(process.ended(stage).await.code(), Some(0));
     scene.judged(false);
 }

@@ -106,17 +106,13 @@ impl Service {
         gateway: GatewayLimits,
         trace_file: Option<PathBuf>,
     ) -> Self {
-        let any_port = "127.0.0.1:0".parse().unwrap();
-        let settings = Settings {
-            listen: any_port,
-            admin_listen: any_port,
-            gateway,
-            conformance: true,
-            trace_file,
-            ..Settings::default()
-        };
+        let settings = Settings { gateway, trace_file, ..settings() };
+        Self::as_set(&settings, used, journal).await
+    }
+
+    pub async fn as_set(settings: &Settings, used: Arc<dyn Journal>, journal: Arc<MemoryJournal>) -> Self {
         let (parts, stage) = parts(used);
-        let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
+        let running = service::start(Mode::Dev, settings, parts).await.unwrap();
         Self { running, journal, stage }
     }
 
@@ -208,6 +204,12 @@ impl Service {
         say(&run.port, text).await;
         succeed(&run.port).await;
     }
+}
+
+/// Ports of its own, and an eye on itself.
+pub fn settings() -> Settings {
+    let any_port = "127.0.0.1:0".parse().unwrap();
+    Settings { listen: any_port, admin_listen: any_port, conformance: true, ..Settings::default() }
 }
 
 /// What a service on `journal` is made of, and where its runs come out.

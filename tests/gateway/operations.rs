@@ -1,16 +1,22 @@
 //! The admin listener: alive, ready, in numbers.
 
+use std::sync::Arc;
+
 use quintet::{
+    journal::memory::MemoryJournal,
     kernel::entry::By,
     ops::{
         config::Settings,
+        limits::RetentionLimits,
+        metrics,
         service::{self, Mode},
     },
 };
+use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::{
-    harness::{Service, http_client, open_call, parts, soon, think},
+    harness::{Service, http_client, open_call, parts, settings, soon, think, trace_file, until},
     http::Answer,
 };
 
@@ -71,6 +77,33 @@ async fn run_6_a_service_that_takes_up_what_was_left_open_is_alive_and_not_ready
     assert_eq!(says("/readyz").await, (200, "ok\n".into()));
     let taken_up = soon("the run", stage.recv()).await.unwrap();
     assert_eq!(taken_up.text, "hello");
+}
+
+#[tokio::test]
+async fn del_3_what_the_retention_does_not_keep_is_trimmed_while_the_service_runs() {
+    let retention = RetentionLimits {
+        retention_user_entries_max: 5,
+        retention_interval_ms: 100,
+        ..RetentionLimits::DEFAULT
+    };
+    let settings = Settings { retention, trace_file: trace_file(""), ..settings() };
+    let journal = Arc::new(MemoryJournal::default());
+    let mut service = Service::as_set(&settings, journal.clone(), journal).await;
+    let (mut client, _) = service.open("ada").await;
+    for message in ["m1", "m2"] {
+        client.message(message, "hello").await;
+        service.answer("there").await;
+        client.until("agent_completed").await;
+    }
+    let trimmed = "quintet_trimmed_entries_total 5";
+    until(|| metrics::recorder().unwrap().render().contains(trimmed)).await;
+    let page = service.get("ada", "/v1/entries").await.ok(200);
+    assert_eq!(page["entries"][0]["offset"], 6, "{page}");
+    let mut late = service.known("ada").await;
+    let ready = late.hello(json!({"after": 0})).await;
+    assert_eq!((&ready["gap"]["from"], &ready["gap"]["to"]), (&json!(1), &json!(5)), "{ready}");
+    // The live connection has all of it, and goes on.
+    client.alive().await;
 }
 
 #[tokio::test]
