@@ -441,3 +441,16 @@ fn connections_in_other_states_are_told_apart() {
     assert_eq!(hash(&known), hash(&known.clone()));
     assert!(format!("{known:?}").contains("Handshaking"), "{known:?}");
 }
+
+/// Whoever says nothing does not stay (CONN-5), nor longer than the credential of its upgrade (AUTH-3).
+#[test]
+fn auth_3_a_socket_has_its_time_from_the_first_moment() {
+    let mut effects = Effects::new();
+    Connection::accept(None, Limits::DEFAULT, &mut effects);
+    assert_eq!(effects.drain(..).collect::<Vec<_>>(), [Effect::Arm(Timer::Hello)]);
+    Connection::accept(Some(identity("anna", 2000)), Limits::DEFAULT, &mut effects);
+    assert_eq!(
+        effects.drain(..).collect::<Vec<_>>(),
+        [Effect::Arm(Timer::Hello), Effect::ExpireAt(Timestamp(2000))]
+    );
+}
