@@ -5,10 +5,12 @@
 //! - [`words`]: the run machine: legal words, the two faces, the table, early ends
 //! - [`account`], [`sequences`]: the user machine under arbitrary commands
 //! - [`policies`]: the user machine rule by rule, in examples one can read
+//! - [`limits`]: every limit, reached and exceeded
 
 mod account;
 #[path = "../cases/mod.rs"]
 mod cases;
+mod limits;
 mod make;
 mod oracle;
 mod policies;

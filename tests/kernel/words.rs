@@ -328,6 +328,8 @@ fn the_answer_of_a_run_is_its_deltas_since_the_last_reset() {
     let (run, _) = run.think(answer("ab"));
     let (run, _) = run.think(answer("c"));
     assert_eq!(run.answer(), "abc");
+    assert_eq!(AnyRun::Thinking(run.clone()).answer(), "abc");
     let (run, _) = run.think(Thought { reset: true, ..answer("d") });
     assert_eq!(run.answer(), "d");
+    assert_eq!(AnyRun::Thinking(run).started_at(), AT);
 }

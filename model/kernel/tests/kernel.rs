@@ -4,6 +4,8 @@
 mod account;
 #[path = "../../../tests/cases/mod.rs"]
 mod cases;
+#[path = "../../../tests/kernel/limits.rs"]
+mod limits;
 #[path = "../../../tests/kernel/make.rs"]
 mod make;
 #[path = "../../../tests/kernel/oracle.rs"]
