@@ -2,7 +2,8 @@
 //! named. A step that exceeds one ends its run.
 
 use quintet::kernel::{
-    entry::{Body, By, Call, CallResult, Event, Thought, ThoughtKind},
+    entry::{Body, By, Call, CallResult, CallStatus, Event, Thought, ThoughtKind},
+    ids::Offset,
     json::Json,
     limits::Limits,
     user::{AgentStep, Command, OnBusy, Refusal, Reply, Send, UserState},
@@ -148,6 +149,18 @@ fn a_message_may_reach_each_limit_and_not_exceed_it() {
 }
 
 #[test]
+fn as_many_messages_are_remembered_as_may_be_and_the_latest() {
+    let limits = Limits { recent_messages_max: 2, ..Limits::DEFAULT };
+    let mut state = UserState::default();
+    for id in 1..=3 {
+        take(&mut state, send(id, id, "hi"), &limits).unwrap();
+    }
+    assert_eq!([1, 2, 3].map(|id| state.recent(&message_id(id)).is_some()), [false, true, true]);
+    // Each is a message and the start of its run.
+    assert_eq!(state.head(), Offset(6));
+}
+
+#[test]
 fn an_answer_of_a_client_may_reach_its_limit_and_not_exceed_it() {
     let limits = Limits { results_bytes_max: 5, ..Limits::DEFAULT };
     let mut state = UserState::default();
@@ -172,4 +185,26 @@ fn a_violation_says_which_step_came_in_which_phase() {
         _ => None,
     });
     assert!(said.unwrap().message.starts_with("Open in phase Started: "), "{said:?}");
+}
+
+#[test]
+fn a_call_that_is_cut_off_says_why() {
+    let because = |status| {
+        let mut state = UserState::default();
+        let limits = Limits::DEFAULT;
+        take(&mut state, send(1, 1, "hi"), &limits).unwrap();
+        for step in [think("x"), open(1, "{}")] {
+            take(&mut state, Command::Step { run_id: run_id(1), step }, &limits).unwrap();
+        }
+        let close = Command::CloseCall { run_id: run_id(1), call_id: call_id(1), status };
+        let decision = state.decide(close, &limits, AT).unwrap();
+        decision.entries.into_iter().find_map(|entry| match entry.body {
+            Body::Event { event: Event::ToolCompleted { result, .. }, .. } => result.error,
+            _ => None,
+        })
+    };
+    let [late, cancelled, lost] =
+        [CallStatus::TimedOut, CallStatus::Cancelled, CallStatus::Unknown].map(because);
+    assert!(late != cancelled && cancelled != lost && lost != late, "{late:?} {cancelled:?} {lost:?}");
+    assert!(late.is_some_and(|text| text.contains("time")));
 }
