@@ -6,6 +6,7 @@ use quintet::kernel::{
     ids::Offset,
     json::Json,
     limits::Limits,
+    run::PhaseName,
     user::{AgentStep, Command, OnBusy, Refusal, Reply, Send, UserState},
 };
 
@@ -169,7 +170,8 @@ fn an_answer_of_a_client_may_reach_its_limit_and_not_exceed_it() {
         take(&mut state, Command::Step { run_id: run_id(1), step }, &limits).unwrap();
     }
     let answer = |result| Command::Answer { run_id: run_id(1), call_id: call_id(1), result, past: None };
-    let too_large = Err(Refusal::TooLarge { what: "results", bytes_max: 5 });
+    let too_large = Err::<Reply, _>(Refusal::TooLarge { what: "results", bytes_max: 5 });
+    assert_eq!(take(&mut state, answer(ok("[1, 2]")), &limits), too_large);
     assert_eq!(take(&mut state, answer(CallResult::error("xy")), &limits), too_large);
     assert_eq!(take(&mut state, answer(CallResult::error("x")), &limits), Ok(Reply::Done));
 }
@@ -185,6 +187,7 @@ fn a_violation_says_which_step_came_in_which_phase() {
         _ => None,
     });
     assert!(said.unwrap().message.starts_with("Open in phase Started: "), "{said:?}");
+    assert_eq!(PhaseName::ExecutingTools.to_string(), "ExecutingTools");
 }
 
 #[test]
