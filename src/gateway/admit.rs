@@ -20,7 +20,10 @@ use governor::{
 use tokio::time::Instant;
 
 use super::limits::GatewayLimits;
-use crate::kernel::ids::UserId;
+use crate::{
+    kernel::ids::UserId,
+    runtime::saturation::{Saturation, Scope},
+};
 
 /// The limits of admission, and what counts against them. Cloning shares it.
 #[derive(Clone)]
@@ -28,6 +31,7 @@ pub struct Admit(Arc<Inner>);
 
 struct Inner {
     limits: GatewayLimits,
+    saturation: Saturation,
     connections: Mutex<Places>,
     pages: Mutex<Places>,
     requests: Rate,
@@ -67,28 +71,31 @@ pub enum Turned {
     /// Too many pages of this user are under way to readers who have not taken them yet.
     #[error("user_pages_max is reached; try again in {retry_after_ms} ms")]
     UserPagesMax { retry_after_ms: u64 },
+    /// The rates of too many users are counted already.
+    #[error("rate_users_max is reached; try again in {retry_after_ms} ms")]
+    RateUsersMax { retry_after_ms: u64 },
     #[error("too many at once; try again in {retry_after_ms} ms")]
     RateLimited { retry_after_ms: u64 },
 }
 
 impl Admit {
-    pub fn new(limits: GatewayLimits) -> Self {
+    pub fn new(limits: GatewayLimits, saturation: Saturation) -> Self {
         let users_max = limits.rate_users_max;
         let requests =
             Rate::new(limits.user_requests_per_second_max, limits.user_requests_burst_max, users_max);
         let frames = Rate::new(limits.user_frames_per_second_max, limits.user_frames_burst_max, users_max);
         let (connections, pages) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { limits, connections, pages, requests, frames }))
+        Self(Arc::new(Inner { limits, saturation, connections, pages, requests, frames }))
     }
 
     /// Takes a place for one more authenticated connection of a user.
     pub fn connection(&self, user_id: &UserId) -> Result<Admission, Turned> {
         let mut connections = self.places(Guest::Connection);
         if connections.all >= self.0.limits.connections_max {
-            return Err(turned(Turned::ConnectionsMax));
+            return Err(self.rejected(Turned::ConnectionsMax));
         }
         if connections.of(user_id) >= self.0.limits.user_connections_max {
-            return Err(turned(Turned::UserConnectionsMax));
+            return Err(self.rejected(Turned::UserConnectionsMax));
         }
         connections.take(user_id);
         metrics::gauge!("quintet_connections").set(connections.all as f64);
@@ -100,7 +107,7 @@ impl Admit {
     pub fn page(&self, user_id: &UserId) -> Result<Admission, Turned> {
         let mut pages = self.places(Guest::Page);
         if pages.of(user_id) >= self.0.limits.user_pages_max {
-            return Err(turned(Turned::UserPagesMax { retry_after_ms: PAGE_RETRY_MS }));
+            return Err(self.rejected(Turned::UserPagesMax { retry_after_ms: PAGE_RETRY_MS }));
         }
         pages.take(user_id);
         Ok(Admission { admit: self.clone(), guest: Guest::Page, user_id: user_id.clone() })
@@ -108,12 +115,12 @@ impl Admit {
 
     /// Counts one HTTP request of a user.
     pub fn request(&self, user_id: &UserId) -> Result<(), Turned> {
-        self.0.requests.check(user_id)
+        self.0.requests.check(user_id).map_err(|why| self.rejected(why))
     }
 
     /// Counts one frame of a user, on whatever connection.
     pub fn frame(&self, user_id: &UserId) -> Result<(), Turned> {
-        self.0.frames.check(user_id)
+        self.0.frames.check(user_id).map_err(|why| self.rejected(why))
     }
 
     /// How many connections are open.
@@ -124,6 +131,19 @@ impl Admit {
     /// How many pages are on their way to their readers.
     pub fn pages_under_way(&self) -> usize {
         self.places(Guest::Page).all
+    }
+
+    /// Records which limit rejected the work.
+    fn rejected(&self, why: Turned) -> Turned {
+        let (limit, scope) = match why {
+            Turned::ConnectionsMax => ("connections_max", Scope::Service),
+            Turned::UserConnectionsMax => ("user_connections_max", Scope::User),
+            Turned::UserPagesMax { .. } => ("user_pages_max", Scope::User),
+            Turned::RateUsersMax { .. } => ("rate_users_max", Scope::Service),
+            Turned::RateLimited { .. } => ("rate", Scope::User),
+        };
+        self.0.saturation.reached(limit, scope);
+        why
     }
 
     fn places(&self, guest: Guest) -> MutexGuard<'_, Places> {
@@ -189,11 +209,11 @@ impl Rate {
             self.limiter.retain_recent();
         }
         if self.limiter.len() > self.users_max {
-            return Err(turned(Turned::RateLimited { retry_after_ms: 1_000 }));
+            return Err(Turned::RateUsersMax { retry_after_ms: 1_000 });
         }
         self.limiter.check_key(user_id).map_err(|until: NotUntil<Duration>| {
             let wait = until.wait_time_from(self.clock.now());
-            turned(Turned::RateLimited { retry_after_ms: (wait.as_millis() as u64).max(1) })
+            Turned::RateLimited { retry_after_ms: (wait.as_millis() as u64).max(1) }
         })
     }
 }
@@ -208,17 +228,6 @@ impl Clock for Ticks {
     fn now(&self) -> Duration {
         self.0.elapsed()
     }
-}
-
-fn turned(why: Turned) -> Turned {
-    let limit = match why {
-        Turned::ConnectionsMax => "connections_max",
-        Turned::UserConnectionsMax => "user_connections_max",
-        Turned::UserPagesMax { .. } => "user_pages_max",
-        Turned::RateLimited { .. } => "rate",
-    };
-    metrics::counter!("quintet_turned_away_total", "limit" => limit).increment(1);
-    why
 }
 
 fn at_least_one(n: u32) -> NonZeroU32 {
@@ -238,11 +247,8 @@ mod tests {
 
     #[test]
     fn iso_6_a_full_user_leaves_room_for_others_until_all_is_full() {
-        let admit = Admit::new(GatewayLimits {
-            connections_max: 3,
-            user_connections_max: 2,
-            ..GatewayLimits::DEFAULT
-        });
+        let limits = GatewayLimits { connections_max: 3, user_connections_max: 2, ..GatewayLimits::DEFAULT };
+        let admit = Admit::new(limits, Saturation::default());
         let first = admit.connection(&user("ada")).unwrap();
         let _second = admit.connection(&user("ada")).unwrap();
         assert_eq!(admit.connection(&user("ada")).err(), Some(Turned::UserConnectionsMax));
@@ -262,7 +268,7 @@ mod tests {
     #[test]
     fn iso_6_pages_of_a_user_have_places_of_their_own() {
         let limits = GatewayLimits { user_connections_max: 1, user_pages_max: 2, ..GatewayLimits::DEFAULT };
-        let admit = Admit::new(limits);
+        let admit = Admit::new(limits, Saturation::default());
         let _connection = admit.connection(&user("ada")).unwrap();
         let first = admit.page(&user("ada")).unwrap();
         let _second = admit.page(&user("ada")).unwrap();
@@ -281,7 +287,7 @@ mod tests {
             user_requests_burst_max: 3,
             ..GatewayLimits::DEFAULT
         };
-        let admit = Admit::new(limits);
+        let admit = Admit::new(limits, Saturation::default());
         for _ in 0..3 {
             assert_eq!(admit.request(&user("ada")), Ok(()));
         }
@@ -294,11 +300,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn iso_5_idle_users_are_forgotten_and_their_number_is_bounded() {
-        let admit = Admit::new(GatewayLimits { rate_users_max: 2, ..GatewayLimits::DEFAULT });
+        let admit =
+            Admit::new(GatewayLimits { rate_users_max: 2, ..GatewayLimits::DEFAULT }, Saturation::default());
         for name in ["ada", "bob", "cyd"] {
             assert_eq!(admit.request(&user(name)), Ok(()));
         }
-        assert!(matches!(admit.request(&user("dan")), Err(Turned::RateLimited { .. })));
+        assert!(matches!(admit.request(&user("dan")), Err(Turned::RateUsersMax { .. })));
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(admit.request(&user("dan")), Ok(()));
         assert_eq!(admit.0.requests.limiter.len(), 1);

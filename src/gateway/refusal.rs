@@ -46,7 +46,7 @@ impl From<&Turned> for ErrorCode {
             Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. } => {
                 Self::LimitReached
             }
-            Turned::RateLimited { .. } => Self::RateLimited,
+            Turned::RateLimited { .. } | Turned::RateUsersMax { .. } => Self::RateLimited,
         }
     }
 }

@@ -51,8 +51,12 @@ pub const METRICS: &[Metric] = &[
     counter("quintet_jwks_failures_total", "Fetches of the key set that failed (AUTH-5)."),
     counter("quintet_origins_refused_total", "Requests refused because of their browser origin (AUTH-4)."),
     counter(
-        "quintet_turned_away_total",
-        "Connections and requests turned away, by the `limit` that was reached.",
+        "quintet_rejected_total",
+        "Connections, requests and frames rejected, by the `limit` that was reached.",
+    ),
+    gauge(
+        "quintet_limit_reached",
+        "1 while a limit rejects work, 0 afterwards, by `limit` and its `scope`: `service`, `user` or `peer`.",
     ),
     counter("quintet_entries_appended_total", "Entries appended to the journal."),
     counter(

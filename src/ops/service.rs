@@ -43,7 +43,7 @@ use crate::{
         token::{ClaimsPolicy, KeyError, VerifyingKey},
     },
     journal::{Journal, JournalError},
-    runtime::{clock, tasks::Tasks},
+    runtime::{clock, saturation::Saturation, tasks::Tasks},
     user::{agents::SharedAgents, factory::Factory},
     wire::http::AgentInfo,
     witness::{Witness, record::DrainStage, trace::Trace},
@@ -194,7 +194,8 @@ where
     let witness = witness(settings, &*journal)?;
     let factory = Factory::watched(journal.clone(), agents, settings.user_limits(), witness);
     let public = Tasks::default();
-    let gateway = gateway(mode, settings, listen, factory, described, public.clone())?;
+    let saturation = Saturation::default();
+    let gateway = gateway(mode, settings, listen, factory, described, saturation.clone(), public.clone())?;
     let mut background = Background::default();
     let limits = settings.gateway;
 
@@ -217,6 +218,7 @@ where
         loop {
             tokio::time::sleep(metrics::UPKEEP_INTERVAL).await;
             handle.run_upkeep();
+            saturation.sweep();
         }
     });
 
@@ -251,6 +253,7 @@ fn gateway(
     listen: SocketAddr,
     factory: Factory,
     described: Vec<AgentInfo>,
+    saturation: Saturation,
     tasks: Tasks,
 ) -> Result<Gateway, StartError> {
     let limits = settings.gateway;
@@ -274,7 +277,7 @@ fn gateway(
         agents: described.into(),
         auth,
         origins: Arc::new(origins),
-        admit: Admit::new(limits),
+        admit: Admit::new(limits, saturation),
         drain: Drain::default(),
         limits,
         tasks,

@@ -4,5 +4,6 @@
 pub mod clock;
 pub mod ids;
 pub mod limits;
+pub mod saturation;
 pub mod simulation;
 pub mod tasks;

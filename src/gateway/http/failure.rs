@@ -120,9 +120,9 @@ impl From<Turned> for Failure {
     fn from(why: Turned) -> Self {
         let failure = Self::new(ErrorCode::from(&why), why.to_string());
         match why {
-            Turned::RateLimited { retry_after_ms } | Turned::UserPagesMax { retry_after_ms } => {
-                failure.retry_after(retry_after_ms)
-            }
+            Turned::RateLimited { retry_after_ms }
+            | Turned::RateUsersMax { retry_after_ms }
+            | Turned::UserPagesMax { retry_after_ms } => failure.retry_after(retry_after_ms),
             Turned::UserConnectionsMax => failure,
             // Not this user's doing.
             Turned::ConnectionsMax => failure.with_status(StatusCode::SERVICE_UNAVAILABLE),

@@ -263,7 +263,9 @@ impl Core {
             Heard::Gone => return Input::Gone,
         };
         match self.counted.as_ref().map(|user_id| self.gateway.admit.frame(user_id)) {
-            Some(Err(Turned::RateLimited { retry_after_ms })) => Input::Throttled { retry_after_ms },
+            Some(Err(Turned::RateLimited { retry_after_ms } | Turned::RateUsersMax { retry_after_ms })) => {
+                Input::Throttled { retry_after_ms }
+            }
             Some(
                 Err(Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. })
                 | Ok(()),

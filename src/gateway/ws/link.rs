@@ -173,9 +173,12 @@ async fn attach(gateway: Gateway, identity: Identity, after: Offset) -> Arrival 
     let admission = match gateway.admit.connection(&identity.user_id) {
         Ok(admission) => admission,
         Err(Turned::ConnectionsMax) => return Arrival::Unattached(Unattached::ServiceFull),
-        Err(Turned::UserConnectionsMax | Turned::UserPagesMax { .. } | Turned::RateLimited { .. }) => {
-            return Arrival::Unattached(Unattached::UserFull);
-        }
+        Err(
+            Turned::UserConnectionsMax
+            | Turned::UserPagesMax { .. }
+            | Turned::RateLimited { .. }
+            | Turned::RateUsersMax { .. },
+        ) => return Arrival::Unattached(Unattached::UserFull),
     };
     let user = gateway.factory.attach(&identity.user_id);
     match user.cursor(after).await {
