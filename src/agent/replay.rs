@@ -284,7 +284,7 @@ fn derived(call_id: &CallId, attempt: u32) -> CallId {
         .expect("made of a call id's own alphabet")
 }
 
-const CALL_ID_BYTES_MAX: usize = 64;
+const CALL_ID_BYTES_MAX: usize = 128;
 
 const KINDS: [ThoughtKind; 3] = [ThoughtKind::Reasoning, ThoughtKind::Answer, ThoughtKind::Progress];
 

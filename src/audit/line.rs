@@ -217,11 +217,10 @@ fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
 }
 
 fn name(field: &str, text: &str) -> Result<(), String> {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-    if (1..=64).contains(&text.len()) && text.bytes().all(legal) {
+    if (1..=128).contains(&text.len()) && text.bytes().all(|b| (0x21..=0x7E).contains(&b)) {
         Ok(())
     } else {
-        Err(format!("{field} is not 1 to 64 characters of A-Z a-z 0-9 _ -"))
+        Err(format!("{field} is not 1 to 128 visible ASCII characters"))
     }
 }
 

@@ -16,7 +16,7 @@ pub struct InvalidId {
 }
 
 macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $pattern:expr, $max:literal, $valid:expr) => {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:expr, $pattern:expr, $max:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(Arc<str>);
@@ -83,15 +83,17 @@ macro_rules! text_id {
     };
 }
 
+/// Whether `text` is 1 to 128 visible ASCII characters (0x21 to 0x7E).
 fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+    (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// The one spelling of a UUID that the service writes and takes.
 const UUID_PATTERN: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
 
-const NAME_PATTERN: Option<&str> = Some("^[A-Za-z0-9_-]{1,64}$");
+const NAME_PATTERN: Option<&str> = Some("^[!-~]{1,128}$");
+
+const NAME_RULE: &str = "1 to 128 visible ASCII characters";
 
 text_id!(
     /// The owner of a log: the `sub` claim of a credential, opaque, 1–256 bytes.
@@ -99,23 +101,23 @@ text_id!(
 );
 text_id!(
     /// A conversation, named by the client; unique within its user only (ISO-2).
-    ThreadId, "thread_id", "1 to 64 characters of A-Z a-z 0-9 _ -", NAME_PATTERN, 64, is_name
+    ThreadId, "thread_id", NAME_RULE, NAME_PATTERN, 128, is_name
 );
 text_id!(
     /// A message, named by the client; the same id from the same user is the same message (DEL-6).
-    MessageId, "message_id", "1 to 64 characters of A-Z a-z 0-9 _ -", NAME_PATTERN, 64, is_name
+    MessageId, "message_id", NAME_RULE, NAME_PATTERN, 128, is_name
 );
 text_id!(
     /// One tool call; unique within its run (RUN-4).
-    CallId, "call_id", "1 to 64 characters of A-Z a-z 0-9 _ -", NAME_PATTERN, 64, is_name
+    CallId, "call_id", NAME_RULE, NAME_PATTERN, 128, is_name
 );
 text_id!(
     /// An agent that a message may name.
-    AgentName, "agent_name", "1 to 64 characters of A-Z a-z 0-9 _ -", NAME_PATTERN, 64, is_name
+    AgentName, "agent_name", NAME_RULE, NAME_PATTERN, 128, is_name
 );
 text_id!(
     /// A tool, as its agent calls it.
-    ToolName, "tool_name", "1 to 64 characters of A-Z a-z 0-9 _ -", NAME_PATTERN, 64, is_name
+    ToolName, "tool_name", NAME_RULE, NAME_PATTERN, 128, is_name
 );
 
 /// One run of an agent: a UUIDv7 made by the service, never reused.
@@ -247,10 +249,10 @@ mod tests {
 
     #[test]
     fn names_keep_their_alphabet_and_length() {
-        for good in ["a", "A-z_09", &"x".repeat(64)] {
+        for good in ["a", "A-z_09", "user:42/chat", "call_abc|fc_123", "!~\"\\", &"x".repeat(128)] {
             assert!(ThreadId::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "a b", "ä", "a/b", "a\0", &"x".repeat(65)] {
+        for bad in ["", "a b", "ä", "a\u{7f}", "a\0", "a\n", &"x".repeat(129)] {
             assert!(MessageId::parse(bad).is_err(), "{bad}");
         }
     }

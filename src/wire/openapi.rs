@@ -164,7 +164,7 @@ pub(super) fn embedded(mut schema: Value) -> Value {
 }
 
 fn parameters() -> Value {
-    let name = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"});
+    let name = json!({"type": "string", "pattern": "^[!-~]{1,128}$"});
     let uuid = json!({"type": "string", "format": "uuid"});
     let offset = json!({"type": "integer", "format": "uint64", "minimum": 0});
     let path =

@@ -110,7 +110,7 @@ pub fn text() -> impl Strategy<Value = String> {
 }
 
 pub fn name() -> impl Strategy<Value = String> {
-    "[A-Za-z0-9_-]{1,64}"
+    "[!-~]{1,128}"
 }
 
 pub fn user_id() -> impl Strategy<Value = UserId> {

@@ -118,6 +118,20 @@ async fn pages_of_entries_together_are_the_log_exactly() {
 }
 
 #[tokio::test]
+async fn ids_of_visible_ascii_are_taken_everywhere_and_percent_encoded_in_a_path() {
+    let mut service = Service::start().await;
+    for (n, thread_id) in ["user:42/chat", "a.b?c#d", "call_abc|fc_123", "100%", r#""\"#].iter().enumerate() {
+        let message_id = format!("msg_{n}.2/{thread_id}");
+        send(&service, "ada", &message_id, thread_id).await;
+        service.answer("hi").await;
+        let encoded: String = thread_id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let page = service.get("ada", &format!("/v1/threads/{encoded}/entries")).await.ok(200);
+        let first = &page["entries"][0];
+        assert_eq!((&first["thread_id"], &first["message_id"]), (&json!(thread_id), &json!(message_id)));
+    }
+}
+
+#[tokio::test]
 async fn threads_are_listed_with_the_latest_first_and_each_has_its_own_entries() {
     let mut service = Service::start().await;
     for (message_id, thread_id) in [("m1", "t1"), ("m2", "t2"), ("m3", "t3"), ("m4", "t1")] {
@@ -178,7 +192,7 @@ async fn iso_3_what_is_anothers_looks_exactly_like_what_is_not_there() {
         let missing = service.get("bob", &path.replace("{}", none)).await;
         foreign.problem(404, "not_found");
         assert_eq!(foreign.text, missing.text, "{path}");
-        for impossible in ["x y", "%00", "%FF", "..%2f..", &"x".repeat(65)] {
+        for impossible in ["x y", "%00", "%FF", "..%2f..", &"x".repeat(129)] {
             let wrong = service.get("bob", &path.replace("{}", impossible)).await;
             wrong.problem(404, "not_found");
             assert_eq!(wrong.text, missing.text, "{path} {impossible}");

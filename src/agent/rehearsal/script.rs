@@ -337,7 +337,7 @@ mod tests {
             (r#"{"steps":[{"tools":[]}]}"#, "the length of tools has to be 1 to 64"),
             (
                 r#"{"steps":[{"tool":{"call_id":"a b","tool_name":"x"}}]}"#,
-                "call_id must be 1 to 64 characters",
+                "call_id must be 1 to 128 visible ASCII characters",
             ),
             (
                 r#"{"steps":[{"tool":{"call_id":"a","tool_name":"x","parameters":[]}}]}"#,

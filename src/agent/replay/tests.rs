@@ -362,10 +362,10 @@ fn another_call_under_a_used_id_gets_a_fresh_one_in_every_life() {
 
 #[test]
 fn fresh_ids_stay_within_the_length_of_an_id() {
-    let long = CallId::parse(&"x".repeat(64)).unwrap();
+    let long = CallId::parse(&"x".repeat(128)).unwrap();
     let log = [Event::ToolExecuting(Call { call_id: long.clone(), ..call("c1", "t") })];
     let unused = taken_up(&log).0.unused(&long);
-    assert_eq!((unused.as_str().len(), unused.as_str().ends_with("x-2")), (64, true));
+    assert_eq!((unused.as_str().len(), unused.as_str().ends_with("x-2")), (128, true));
 }
 
 #[test]
