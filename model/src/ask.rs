@@ -121,6 +121,7 @@ impl Ask {
                     agent_name: agent(),
                     on_busy,
                     run_id: fresh,
+                    differs: false,
                 })
             }
             Ask::Cancel { run: id } => {

@@ -67,7 +67,7 @@ rules! {
     DEL_5 "DEL-5"
         "`accepted` is a promise: the message and its run survive any crash after it."
     DEL_6 "DEL-6"
-        "The same `message_id` from the same user is the same message: same run, same answer, however often and on however many connections it is sent."
+        "The same `message_id` from the same user is the same message: same run, same answer, however often and on however many connections it is sent. The same id with other content is refused (`message_id_reused`), and changes nothing."
     DEL_7 "DEL-7"
         "An operation whose outcome is not known to have succeeded is never reported as success."
     ISO_1 "ISO-1"

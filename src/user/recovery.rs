@@ -88,11 +88,18 @@ async fn last_at(log: &dyn Log, user_id: &UserId, head: Offset) -> Result<Timest
 
 /// The text of the message that stands at `accepted`.
 pub async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<String, JournalError> {
-    let lines = log.read(Offset(accepted.0 - 1), ONE).await?;
-    let (_, line) = lines.iter().next().ok_or_else(|| missing(accepted))?;
-    match decode(&line, user_id)?.1.body {
+    match entry(log, user_id, accepted).await?.ok_or_else(|| missing(accepted))?.body {
         Body::UserMessage { text, .. } => Ok(text),
         Body::Event { .. } => Err(missing(accepted)),
+    }
+}
+
+/// Reads the entry at `offset`; `None` if the log no longer keeps it, or does not reach so far.
+pub async fn entry(log: &dyn Log, user_id: &UserId, offset: Offset) -> Result<Option<Entry>, JournalError> {
+    let lines = log.read(Offset(offset.0 - 1), ONE).await?;
+    match lines.iter().next() {
+        Some((found, line)) if found == offset => decode(&line, user_id).map(|(_, entry)| Some(entry)),
+        Some(_) | None => Ok(None),
     }
 }
 

@@ -146,6 +146,13 @@ impl Turn {
         self.entries.push(entry);
     }
 
+    /// Returns the entry at `offset`, if this batch adds it.
+    pub fn entry(&self, offset: Offset) -> Option<&Entry> {
+        let first = self.entries.first()?.offset;
+        let index = usize::try_from(offset.0.checked_sub(first.0)?).ok()?;
+        self.entries.get(index)
+    }
+
     fn moved(&mut self, run_id: RunId) {
         if !matches!(self.effects.last(), Some(Effect::Moved { run_id: last }) if *last == run_id) {
             self.effects.push(Effect::Moved { run_id });

@@ -29,6 +29,8 @@ pub enum ErrorCode {
     RunEnded,
     CallClosed,
     ThreadBusy,
+    /// The `message_id` belongs to an accepted message with other content (DEL-6).
+    MessageIdReused,
     UnknownAgent,
     TooLarge,
     RateLimited,
@@ -41,7 +43,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [ErrorCode; 15] = [
+    pub const ALL: [ErrorCode; 16] = [
         ErrorCode::MalformedFrame,
         ErrorCode::UnknownType,
         ErrorCode::InvalidField,
@@ -50,6 +52,7 @@ impl ErrorCode {
         ErrorCode::RunEnded,
         ErrorCode::CallClosed,
         ErrorCode::ThreadBusy,
+        ErrorCode::MessageIdReused,
         ErrorCode::UnknownAgent,
         ErrorCode::TooLarge,
         ErrorCode::RateLimited,
@@ -70,6 +73,7 @@ impl ErrorCode {
             ErrorCode::RunEnded => "run_ended",
             ErrorCode::CallClosed => "call_closed",
             ErrorCode::ThreadBusy => "thread_busy",
+            ErrorCode::MessageIdReused => "message_id_reused",
             ErrorCode::UnknownAgent => "unknown_agent",
             ErrorCode::TooLarge => "too_large",
             ErrorCode::RateLimited => "rate_limited",
@@ -89,7 +93,10 @@ impl ErrorCode {
             | ErrorCode::UnknownAgent => 400,
             ErrorCode::Unauthenticated => 401,
             ErrorCode::NotFound => 404,
-            ErrorCode::RunEnded | ErrorCode::CallClosed | ErrorCode::ThreadBusy => 409,
+            ErrorCode::RunEnded
+            | ErrorCode::CallClosed
+            | ErrorCode::ThreadBusy
+            | ErrorCode::MessageIdReused => 409,
             ErrorCode::TooLarge => 413,
             ErrorCode::RateLimited | ErrorCode::LimitReached => 429,
             ErrorCode::Internal => 500,
@@ -102,6 +109,7 @@ impl From<&Refusal> for ErrorCode {
     fn from(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::ThreadBusy => ErrorCode::ThreadBusy,
+            Refusal::MessageIdReused => ErrorCode::MessageIdReused,
             Refusal::LimitReached(_) => ErrorCode::LimitReached,
             Refusal::NotFound => ErrorCode::NotFound,
             Refusal::RunEnded => ErrorCode::RunEnded,

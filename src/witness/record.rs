@@ -172,6 +172,9 @@ pub enum TracedCommand {
         message: MessageId,
         on_busy: OnBusy,
         earlier: Option<(RunId, Offset)>,
+        /// Whether the earlier message has other content (DEL-6).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        differs: bool,
     },
     Cancel {
         run: RunId,
@@ -243,6 +246,7 @@ pub enum Answer {
     Violated,
     LimitReached(String),
     ThreadBusy,
+    MessageIdReused,
     RefusedLimit(String),
     NotFound,
     RunEnded,
@@ -352,6 +356,7 @@ impl TracedCommand {
                 message: names.message(user_id, &send.message_id),
                 on_busy: send.on_busy,
                 earlier: send.earlier.map(|Receipt { run_id, offset }| (run_id, offset)),
+                differs: send.differs,
             },
             Command::Cancel { run_id, ended } => Self::Cancel { run: *run_id, ended: *ended },
             Command::Answer { run_id, call_id, result, past } => Self::Answer {
@@ -410,6 +415,7 @@ impl Answer {
                 Reply::LimitReached(limit) => Self::LimitReached((*limit).to_owned()),
             },
             Err(Refusal::ThreadBusy) => Self::ThreadBusy,
+            Err(Refusal::MessageIdReused) => Self::MessageIdReused,
             Err(Refusal::LimitReached(limit)) => Self::RefusedLimit((*limit).to_owned()),
             Err(Refusal::NotFound) => Self::NotFound,
             Err(Refusal::RunEnded) => Self::RunEnded,

@@ -65,6 +65,7 @@ fn command(state: &UserState, of: &Move, next: u64) -> Command {
                 [of.pick as usize % 4],
             run_id: run(1000 + next),
             earlier: None,
+            differs: false,
         }),
         3 => think(ThoughtKind::Reasoning, false),
         4 => think(ThoughtKind::Answer, of.pick.is_multiple_of(4)),

@@ -60,6 +60,9 @@ async fn del_6_a_message_sent_ten_times_at_once_is_one_message() {
     assert!(answers.iter().all(|answer| answer["run_id"] == answers[0]["run_id"] && answer["offset"] == 1));
     assert_eq!(answers.iter().filter(|answer| answer["duplicate"] == false).count(), 1);
     service.answer("hi").await;
+    let mut other = message.clone();
+    other["text"] = json!("another text");
+    service.post("ada", "/v1/messages", &other).await.problem(409, "message_id_reused");
     // ISO-2: the same id of another user is another message.
     let other = service.post("bob", "/v1/messages", &message).await.ok(202);
     assert_eq!((&other["duplicate"], &other["offset"]), (&json!(false), &json!(1)));

@@ -84,6 +84,7 @@ impl Account {
                 on_busy: *on_busy,
                 run_id: run_id(self.log.len()),
                 earlier: self.earlier(&message_id(*message)),
+                differs: false,
             }),
             Attempt::Cancel(run) => {
                 Command::Cancel { run_id: self.pick(*run), ended: ended(self.pick(*run)) }

@@ -21,6 +21,7 @@ fn send(id: u8, thread: u8, text: &str) -> Command {
         on_busy: OnBusy::Enqueue,
         run_id: run_id(id.into()),
         earlier: None,
+        differs: false,
     })
 }
 

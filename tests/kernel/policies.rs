@@ -39,6 +39,7 @@ impl Desk {
             on_busy,
             run_id: run_id(id.into()),
             earlier: None,
+            differs: false,
         }))
     }
 
@@ -168,9 +169,40 @@ fn del_6_what_memory_forgot_the_journal_tells() {
         on_busy: OnBusy::Enqueue,
         run_id: run_id(51),
         earlier: Some(receipt),
+        differs: false,
     });
     let decision = UserState::default().decide(send, &limits, AT).unwrap();
     assert_eq!((decision.entries, decision.reply), (vec![], Reply::Accepted { receipt, duplicate: true }));
+}
+
+#[test]
+fn del_6_a_used_id_with_other_content_is_refused_and_changes_nothing() {
+    let mut desk = Desk::default();
+    let fresh = |id: u8, earlier| Send {
+        message_id: message_id(id),
+        thread_id: thread_id(1),
+        text: "other".into(),
+        agent_name: agent_name(),
+        on_busy: OnBusy::Interrupt,
+        run_id: run_id(9),
+        earlier,
+        differs: true,
+    };
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    let before = desk.state.clone();
+    assert_eq!(desk.take(Command::Send(fresh(1, None))), Err(Refusal::MessageIdReused), "recent");
+    let receipt = Receipt { run_id: run_id(50), offset: quintet::kernel::ids::Offset(3) };
+    assert_eq!(
+        desk.take(Command::Send(fresh(2, Some(receipt)))),
+        Err(Refusal::MessageIdReused),
+        "in the journal"
+    );
+    assert_eq!(desk.state, before);
+    let new = desk.take(Command::Send(fresh(3, None)));
+    assert!(
+        matches!(new, Ok(Reply::Accepted { duplicate: false, .. })),
+        "without an earlier message: {new:?}"
+    );
 }
 
 #[test]

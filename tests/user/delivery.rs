@@ -4,8 +4,13 @@ use std::sync::Arc;
 
 use quintet::{
     journal::{ReadLimit, memory::MemoryJournal},
-    kernel::{entry::ThoughtKind, ids::Offset, limits::Limits},
-    user::factory::UserLimits,
+    kernel::{
+        entry::ThoughtKind,
+        ids::{AgentName, Offset},
+        limits::Limits,
+        user::{OnBusy, Refusal},
+    },
+    user::factory::{NewMessage, Unaccepted, UserLimits},
     user::tail::TailLimits,
 };
 
@@ -61,12 +66,50 @@ async fn del_6_the_same_message_id_is_the_same_message_however_old() {
     for id in ["m2", "m3", "m4"] {
         ann.send(message(id, "other")).await.unwrap();
     }
-    let again = ann.send(message("m1", "elsewhere")).await.unwrap();
+    let again = ann.send(message("m1", "t")).await.unwrap();
     assert!(again.duplicate);
     assert_eq!(again.receipt, first.receipt);
     let bobs = node.user("bob").send(message("m1", "t")).await.unwrap();
     assert!(!bobs.duplicate, "ISO-2");
     assert_eq!(node.launched().await.run_id, first.receipt.run_id);
+}
+
+#[tokio::test]
+async fn del_6_a_used_id_with_other_content_is_refused_and_changes_nothing() {
+    let kernel = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
+    let journal = Arc::new(MemoryJournal::default());
+    let node = Node::with(&journal, UserLimits { kernel, ..UserLimits::DEFAULT }, true);
+    let ann = node.user("ann");
+    for id in ["old", "recent"] {
+        ann.send(message(id, "t")).await.unwrap();
+    }
+    let head = ann.cursor(Offset::ZERO).await.unwrap().extent().head;
+    for id in ["old", "recent"] {
+        let same = message(id, "t");
+        let others = [
+            NewMessage { text: "another text".into(), ..same.clone() },
+            NewMessage { text: same.text.to_uppercase(), ..same.clone() },
+            NewMessage { text: format!("{} ", same.text), ..same.clone() },
+            NewMessage { thread_id: message("m", "elsewhere").thread_id, ..same.clone() },
+            NewMessage { agent_name: Some(AgentName::parse("another").unwrap()), ..same.clone() },
+        ];
+        for other in others {
+            let refused = ann.send(other.clone()).await;
+            assert_eq!(refused, Err(Unaccepted::Refused(Refusal::MessageIdReused)), "{other:?}");
+        }
+        let again = ann.send(NewMessage { on_busy: OnBusy::Reject, ..same }).await.unwrap();
+        assert!(again.duplicate, "{id}: the same content, under any policy");
+    }
+    // Both in one batch: the first is not in the journal when the second is decided.
+    let (first, second) = futures::future::join(
+        ann.send(message("new", "t")),
+        ann.send(NewMessage { text: "another text".into(), ..message("new", "t") }),
+    )
+    .await;
+    assert!(!first.unwrap().duplicate);
+    assert_eq!(second, Err(Unaccepted::Refused(Refusal::MessageIdReused)));
+    assert_eq!(ann.cursor(Offset::ZERO).await.unwrap().extent().head, Offset(head.0 + 1));
+    assert!(!node.user("bob").send(message("old", "elsewhere")).await.unwrap().duplicate, "ISO-2");
 }
 
 #[tokio::test]

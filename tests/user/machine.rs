@@ -1,7 +1,7 @@
 //! The whole user shell (factory, registry, hub, tail, cursor) under whatever clients, agents, a journal
 //! that fails and processes that die may do, against a reference of ten lines.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::{prelude::*, sample::Index};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
@@ -14,7 +14,7 @@ use quintet::{
         entry::{Body, By, CallResult, Entry, ThoughtKind},
         ids::{Offset, RunId},
         json::Json,
-        user::OnBusy,
+        user::{OnBusy, Refusal},
     },
     user::{
         agents::Assignment,
@@ -111,6 +111,8 @@ struct Shell {
     process: Option<Process>,
     /// What a reader of each user has read so far, across all its connections.
     read: [Vec<Entry>; 2],
+    /// The thread that each accepted message named, by user and number.
+    threads: BTreeMap<(usize, u8), u8>,
 }
 
 struct Process {
@@ -172,6 +174,7 @@ impl Shell {
     }
 
     fn send(&mut self, user: usize, number: u8, thread: u8, interrupt: bool) {
+        let first_thread = *self.threads.entry((user, number)).or_insert(thread);
         let known = self.read[user].iter().find_map(|entry| match &entry.body {
             Body::UserMessage { message_id, .. } if message_id.as_str() == format!("m{number}") => {
                 Some(entry.run_id)
@@ -186,10 +189,15 @@ impl Shell {
             loop {
                 match user.send(message.clone()).await {
                     Err(Unaccepted::Unavailable) => {}
-                    answered => return answered.unwrap(),
+                    answered => return answered,
                 }
             }
         });
+        if first_thread != thread {
+            assert_eq!(accepted, Err(Unaccepted::Refused(Refusal::MessageIdReused)), "DEL-6");
+            return;
+        }
+        let accepted = accepted.unwrap();
         if let Some(run_id) = known {
             assert_eq!((accepted.receipt.run_id, accepted.duplicate), (run_id, true), "DEL-6");
         }
@@ -231,7 +239,7 @@ impl StateMachineTest for Shell {
     fn init_test(_: &Accepted) -> Self {
         let (journal, read) = (Arc::new(MemoryJournal::default()), Default::default());
         let process = Some(Process::start(&journal, &read));
-        Self { journal, process, read }
+        Self { journal, process, read, threads: BTreeMap::new() }
     }
 
     fn apply(mut shell: Self, _: &Accepted, transition: Transition) -> Self {

@@ -62,7 +62,7 @@ pub fn command(decided: &Decided, known: Option<Receipt>) -> Command {
     let thought = |kind| Thought { kind, delta: "x".into(), reset: true };
     let step = |run: &RunId, step| Command::Step { run_id: *run, step };
     match &decided.command {
-        TracedCommand::Send { run, thread, message, on_busy, earlier } => Command::Send(Send {
+        TracedCommand::Send { run, thread, message, on_busy, earlier, differs } => Command::Send(Send {
             message_id: message.clone(),
             thread_id: thread.clone(),
             text: "x".into(),
@@ -70,6 +70,7 @@ pub fn command(decided: &Decided, known: Option<Receipt>) -> Command {
             on_busy: *on_busy,
             run_id: *run,
             earlier: earlier.map(|(run_id, offset)| Receipt { run_id, offset }).or(known),
+            differs: *differs,
         }),
         TracedCommand::Cancel { run, ended } => Command::Cancel { run_id: *run, ended: *ended },
         TracedCommand::Answer { run, call, status, past } => Command::Answer {

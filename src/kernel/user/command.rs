@@ -60,6 +60,9 @@ pub struct Send {
     pub run_id: RunId,
     /// What the journal knows of this `message_id`, if it is not among the recent ones.
     pub earlier: Option<Receipt>,
+    /// Whether the message that was accepted under this `message_id` has other content (DEL-6). Without an
+    /// earlier message it has no meaning.
+    pub differs: bool,
 }
 
 /// What a message to a busy thread does (RUN-8).
@@ -138,6 +141,9 @@ pub enum Reply {
 pub enum Refusal {
     #[error("the thread has an active run")]
     ThreadBusy,
+    /// The id names an accepted message with other content (DEL-6).
+    #[error("the message_id was used for a message with other content")]
+    MessageIdReused,
     #[error("{0} is reached")]
     LimitReached(&'static str),
     #[error("no such run or call")]

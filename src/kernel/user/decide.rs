@@ -35,6 +35,9 @@ impl UserState {
 
     fn send(&self, send: Send, limits: &Limits, at: Timestamp) -> Result<Decision, Refusal> {
         if let Some(receipt) = self.recent(&send.message_id).or(send.earlier) {
+            if send.differs {
+                return Err(Refusal::MessageIdReused);
+            }
             let reply = Reply::Accepted { receipt, duplicate: true };
             return Ok(Decision { entries: vec![], reply });
         }

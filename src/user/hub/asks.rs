@@ -4,14 +4,15 @@ use super::{Hub, Input};
 use crate::{
     journal::JournalError,
     kernel::{
-        entry::{CallResult, Entry},
+        entry::{Body, CallResult, Entry},
         ids::{CallId, RunId, Timestamp},
-        user::{Command, PastCall, Refusal, Reply, Send},
+        user::{Command, PastCall, Receipt, Refusal, Reply, Send},
     },
     user::{
         factory::{Accepted, NewMessage, Unaccepted},
         order::{Answered, Ask, Order, Request},
         port::Stopped,
+        recovery,
         turn::{Promise, Turn},
     },
 };
@@ -90,6 +91,10 @@ impl Hub {
             Some(receipt) => Some(receipt),
             None => self.log.message(&message.message_id).await?,
         };
+        let differs = match earlier {
+            Some(receipt) => self.differs(turn, &message, receipt).await?,
+            None => false,
+        };
         let agent_name = message.agent_name.unwrap_or_else(|| self.shared.agents.default_agent());
         if earlier.is_none() {
             if self.shared.is_draining() {
@@ -107,12 +112,36 @@ impl Hub {
             on_busy: message.on_busy,
             run_id,
             earlier,
+            differs,
         };
         match self.decide(turn, Command::Send(send), at) {
             Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Accepted { receipt, duplicate }),
             Some(Err(refusal)) => Err(refusal.into()),
             Some(Ok(_)) | None => Err(Unaccepted::Unavailable),
         }
+    }
+
+    /// Whether `message` has other content than the message accepted as `receipt` (DEL-6): another text, another
+    /// thread, or an agent other than the one it had. An entry that is no longer kept has no content to compare.
+    async fn differs(
+        &self,
+        turn: &Turn,
+        message: &NewMessage,
+        receipt: Receipt,
+    ) -> Result<bool, JournalError> {
+        let differs = |earlier: &Entry| {
+            let text = match &earlier.body {
+                Body::UserMessage { text, .. } => text,
+                Body::Event { .. } => return true,
+            };
+            let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
+            *text != message.text || earlier.thread_id != message.thread_id || agent_differs
+        };
+        if let Some(entry) = turn.entry(receipt.offset) {
+            return Ok(differs(entry));
+        }
+        let kept = recovery::entry(&*self.log, &self.user_id, receipt.offset).await?;
+        Ok(kept.is_some_and(|entry| differs(&entry)))
     }
 
     async fn cancel(&mut self, turn: &mut Turn, run_id: RunId, at: Timestamp) -> Result<(), Unaccepted> {
