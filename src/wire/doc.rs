@@ -83,7 +83,7 @@ fn bodies() -> Vec<String> {
         json(&MessageAccepted {
             run_id,
             message_id: message_id.clone(),
-            offset: Offset(1),
+            message_offset: Offset(1),
             duplicate: false,
         }),
         json(&ThreadsPage {

@@ -36,8 +36,8 @@ pub struct TicketIssued {
 pub struct MessageAccepted {
     pub run_id: RunId,
     pub message_id: MessageId,
-    /// Of the `user_message`.
-    pub offset: Offset,
+    /// The offset of the `user_message`.
+    pub message_offset: Offset,
     /// The message was accepted before; the answer is the same (DEL-6).
     pub duplicate: bool,
 }

@@ -367,11 +367,11 @@ pub fn server_frames() -> Vec<ServerFrame> {
             heartbeat_ms: 25_000,
             limits: server::ClientLimits::new(&Limits::DEFAULT, &connection::Limits::DEFAULT, socket),
         }),
-        ServerFrame::CaughtUp(server::CaughtUp { offset: Offset(7) }),
+        ServerFrame::CaughtUp(server::CaughtUp { head: Offset(7) }),
         ServerFrame::Accepted(server::Accepted {
             message_id: message_id.clone(),
             run_id: run_id_of("01a1ee56-5e01-7c3d-8e4f-0123456789ab"),
-            offset: Offset(1),
+            message_offset: Offset(1),
             duplicate: false,
         }),
         ServerFrame::Error(server::Error {

@@ -127,10 +127,10 @@ impl From<connection::Gap> for Gap {
     }
 }
 
-/// Everything up to `offset`, the head when the client resumed, has been sent.
+/// Everything up to `head`, the head when the client resumed, has been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CaughtUp {
-    pub offset: Offset,
+    pub head: Offset,
 }
 
 /// A promise: the message and its run survive any crash from here on (DEL-5).
@@ -138,8 +138,8 @@ pub struct CaughtUp {
 pub struct Accepted {
     pub message_id: MessageId,
     pub run_id: RunId,
-    /// Of the `user_message`.
-    pub offset: Offset,
+    /// The offset of the `user_message`.
+    pub message_offset: Offset,
     /// The message was accepted before; the answer is the same (DEL-6).
     pub duplicate: bool,
 }

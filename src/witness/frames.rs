@@ -44,6 +44,7 @@ struct Frame<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     offset: Option<Offset>,
+    message_offset: Option<Offset>,
     #[serde(borrow)]
     user_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -109,17 +110,18 @@ impl FrameCheck {
             (_, Said::Nothing) => breach(("CONN-2", offset, "something comes before ready")),
             ("accepted", _) => {
                 // DEL-5
-                if offset.is_none_or(|offset| offset > durable) {
-                    breach(("DEL-5", offset, "a message is accepted that the journal does not have"));
+                let accepted = frame.message_offset;
+                if accepted.is_none_or(|accepted| accepted > durable) {
+                    breach(("DEL-5", accepted, "a message is accepted that the journal does not have"));
                 }
-                return match (frame.run_id, offset) {
+                return match (frame.run_id, accepted) {
                     (Some(run_id), Some(offset)) => Sent::Accepted { run_id, offset },
                     _ => Sent::Other,
                 };
             }
             // DEL-3
-            ("caught_up", Said::Ready(sent)) if offset != Some(sent) => {
-                breach(("DEL-3", offset, "caught up elsewhere than where it stands"));
+            ("caught_up", Said::Ready(sent)) if frame.head != Some(sent) => {
+                breach(("DEL-3", frame.head, "caught up elsewhere than where it stands"));
             }
             ("caught_up" | "renewed" | "pong" | "draining", _) => {}
             _ => {
@@ -237,7 +239,7 @@ mod tests {
     }
 
     fn frame(kind: &str) -> Value {
-        json!({"type": kind, "offset": 3})
+        json!({"type": kind, "head": 3, "message_offset": 3})
     }
 
     /// The rules that ada's frames break, on a log that is durable up to 5.
@@ -313,8 +315,8 @@ mod tests {
             ("DEL-3", after(2), vec![ready(2, 3, json!({"from": 1, "to": 2}))]),
             ("DEL-3", after(0), vec![ready(2, 3, json!({"from": 2, "to": 2}))]),
             ("DEL-3", elsewhere, vec![open()]),
-            ("DEL-3", after(2), vec![open(), json!({"type": "caught_up", "offset": 3})]),
-            ("DEL-5", after(2), vec![open(), json!({"type": "accepted", "offset": 6})]),
+            ("DEL-3", after(2), vec![open(), json!({"type": "caught_up", "head": 3})]),
+            ("DEL-5", after(2), vec![open(), json!({"type": "accepted", "message_offset": 6})]),
             ("ISO-1", after(2), vec![open(), entry("bob", 3)]),
             (
                 "ISO-1",

@@ -214,7 +214,7 @@ impl Book {
         let (Some(message_id), Some(run_id), Some(offset), Some(duplicate)) = (
             accepted["message_id"].as_str(),
             accepted["run_id"].as_str(),
-            accepted["offset"].as_u64(),
+            accepted["message_offset"].as_u64(),
             accepted["duplicate"].as_bool(),
         ) else {
             return self.found(format_args!("no acceptance: {accepted}"));
@@ -392,7 +392,7 @@ impl Tape {
         if std::mem::replace(&mut self.caught_up, true) {
             self.found("caught_up was said twice");
         }
-        if frame["offset"] != self.head || self.last != self.head.max(self.after) {
+        if frame["head"] != self.head || self.last != self.head.max(self.after) {
             let (head, last) = (self.head, self.last);
             self.found(format_args!("caught up with {head} at {last}: {frame}"));
         }

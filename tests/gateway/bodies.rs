@@ -96,7 +96,7 @@ async fn del_7_a_request_that_is_not_done_in_time_is_not_called_done() {
     // DEL-6: asking again is safe, and tells what became of it.
     let again = service.post("ada", "/v1/messages", &message).await.ok(202);
     assert_eq!(again["duplicate"], true);
-    assert_eq!(again["offset"], 1);
+    assert_eq!(again["message_offset"], 1);
     service.answer("hi").await;
 }
 

@@ -44,7 +44,7 @@ async fn a_message_goes_in_and_five_events_come_out() {
         ]
     );
     assert_eq!(offsets(&frames), [1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!((&accepted["offset"], &accepted["duplicate"]), (&json!(1), &json!(false)));
+    assert_eq!((&accepted["message_offset"], &accepted["duplicate"]), (&json!(1), &json!(false)));
     for frame in &frames {
         assert_eq!(frame["user_id"], "ada");
         assert_eq!(frame["run_id"], accepted["run_id"]);
@@ -118,7 +118,7 @@ async fn del_6_ten_connections_that_send_one_message_get_one_answer() {
         }
         let accepted = accepted.unwrap();
         new += u32::from(accepted["duplicate"] == false);
-        answers.insert((accepted["run_id"].to_string(), accepted["offset"].to_string()));
+        answers.insert((accepted["run_id"].to_string(), accepted["message_offset"].to_string()));
         assert_eq!(offsets(&entries), [1, 2, 3, 4, 5]);
     }
     assert_eq!((answers.len(), new), (1, 1));
@@ -151,7 +151,7 @@ async fn del_3_a_resume_continues_where_the_client_stopped() {
             let frame = client.frame().await;
             if frame["type"] == "caught_up" {
                 caught_up += 1;
-                assert_eq!(frame["offset"], ready["head"]);
+                assert_eq!(frame["head"], ready["head"]);
                 assert_eq!(received.last().copied().unwrap_or(0), ready["head"].as_u64().unwrap());
                 continue;
             }

@@ -52,7 +52,7 @@ async fn each_way_to_authenticate_opens_a_connection() {
         assert!(Uuid::parse_str(ready["epoch"].as_str().unwrap()).is_ok());
         assert_eq!(ready["heartbeat_ms"], 25_000);
         assert_eq!(ready["limits"]["frame_bytes_max"], 512 * 1024);
-        assert_eq!(client.expect("caught_up").await["offset"], 0);
+        assert_eq!(client.expect("caught_up").await["head"], 0);
         client.alive().await;
     }
 }

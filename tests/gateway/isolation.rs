@@ -71,7 +71,12 @@ impl World {
                 let body = json!({
                     "message_id": format!("m{message}"), "thread_id": format!("t{thread}"), "text": "the same",
                 });
-                let accepted = self.service.post(user, "/v1/messages", &body).await.ok(202);
+                let answer = self.service.post(user, "/v1/messages", &body).await;
+                if answer.status == 409 {
+                    answer.problem(409, "message_id_reused");
+                    return;
+                }
+                let accepted = answer.ok(202);
                 let run_id = accepted["run_id"].as_str().unwrap().to_owned();
                 assert!(!self.runs[1 - at].contains(&run_id), "ISO-2");
                 if accepted["duplicate"] == false {

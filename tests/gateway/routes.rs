@@ -57,7 +57,11 @@ async fn del_6_a_message_sent_ten_times_at_once_is_one_message() {
     let sent =
         futures_util::future::join_all((0..10).map(|_| service.post("ada", "/v1/messages", &message))).await;
     let answers: Vec<Value> = sent.iter().map(|answer| answer.ok(202)).collect();
-    assert!(answers.iter().all(|answer| answer["run_id"] == answers[0]["run_id"] && answer["offset"] == 1));
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer["run_id"] == answers[0]["run_id"] && answer["message_offset"] == 1)
+    );
     assert_eq!(answers.iter().filter(|answer| answer["duplicate"] == false).count(), 1);
     service.answer("hi").await;
     let mut other = message.clone();
@@ -65,7 +69,7 @@ async fn del_6_a_message_sent_ten_times_at_once_is_one_message() {
     service.post("ada", "/v1/messages", &other).await.problem(409, "message_id_reused");
     // ISO-2: the same id of another user is another message.
     let other = service.post("bob", "/v1/messages", &message).await.ok(202);
-    assert_eq!((&other["duplicate"], &other["offset"]), (&json!(false), &json!(1)));
+    assert_eq!((&other["duplicate"], &other["message_offset"]), (&json!(false), &json!(1)));
     assert_ne!(other["run_id"], answers[0]["run_id"]);
 }
 

@@ -16,7 +16,7 @@ export class Journal {
   }
 
   caughtUp() {
-    return { type: 'caught_up', offset: this.offset };
+    return { type: 'caught_up', head: this.offset };
   }
 
   put(entry) {

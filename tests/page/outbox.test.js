@@ -11,7 +11,7 @@ import { Journal } from './entries.js';
 const MESSAGE = { type: 'send_message', message_id: 'm-r1', thread_id: 'main', text: 'hello' };
 const CANCEL = { type: 'cancel_run', run_id: 'r1' };
 const ANSWER = { type: 'complete_call', run_id: 'r1', call_id: 'c1', status: 'ok', results: {} };
-const ACCEPTED = { type: 'accepted', message_id: 'm-r1', run_id: 'r1', offset: 1, duplicate: false };
+const ACCEPTED = { type: 'accepted', message_id: 'm-r1', run_id: 'r1', message_offset: 1, duplicate: false };
 const error = (code, more) => ({ type: 'error', code, message: 'no', fatal: false, ...more });
 
 test('del_6: after every loss the same message goes out again, until it is accepted', () => {

@@ -25,7 +25,7 @@ pub async fn send(State(gateway): State<Gateway>, caller: Caller, body: JsonText
     let answer = MessageAccepted {
         run_id: accepted.receipt.run_id,
         message_id,
-        offset: accepted.receipt.offset,
+        message_offset: accepted.receipt.offset,
         duplicate: accepted.duplicate,
     };
     Ok((StatusCode::ACCEPTED, Json(answer)).into_response())

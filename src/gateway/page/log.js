@@ -85,9 +85,9 @@ function forget(log) {
 }
 
 function catchUp(log, frame) {
-  if (frame.offset > log.offset) {
+  if (frame.head > log.offset) {
     log.counts.holes += 1;
-    fault(log, 'DEL-2', `caught_up at ${frame.offset}, but only ${log.offset} came`);
+    fault(log, 'DEL-2', `caught_up at ${frame.head}, but only ${log.offset} came`);
     return 'hole';
   }
   log.caught_up = true;

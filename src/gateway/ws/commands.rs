@@ -57,7 +57,7 @@ pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Opt
                 Some(ServerFrame::Accepted(Accepted {
                     message_id,
                     run_id: accepted.receipt.run_id,
-                    offset: accepted.receipt.offset,
+                    message_offset: accepted.receipt.offset,
                     duplicate: accepted.duplicate,
                 }))
             })

@@ -311,7 +311,7 @@ impl Core {
                 self.send(&server::ServerFrame::Error(server::Error { fatal, ..error }));
             }
             Effect::Send(ServerFrame::CaughtUp { offset }) => {
-                self.send(&server::ServerFrame::CaughtUp(server::CaughtUp { offset }));
+                self.send(&server::ServerFrame::CaughtUp(server::CaughtUp { head: offset }));
             }
             Effect::Send(ServerFrame::Renewed { expires_at }) => {
                 self.send(&server::ServerFrame::Renewed(server::Renewed { expires_at }));
