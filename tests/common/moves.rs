@@ -58,16 +58,18 @@ impl Told {
     }
 }
 
-/// A message that was accepted long ago, if there is one, with another text (DEL-6).
+/// A message that was accepted long ago, if there is one: as it was, or its id with another text (DEL-6).
 pub fn repeats(book: &mut Book, rng: &mut StdRng) -> Option<Value> {
     let accepted = book.messages.values_mut();
     let accepted = accepted.filter(|message| matches!(message.fate, Fate::Accepted { .. }));
-    accepted.choose(rng).map(|message| {
-        message.sendings += 1;
-        let mut frame = message.wish.frame();
-        frame["text"] = json!("the same id is the same message");
-        frame
-    })
+    let message = accepted.choose(rng)?;
+    message.sendings += 1;
+    let mut frame = message.wish.frame();
+    if rng.random_bool(0.5) {
+        message.reuses += 1;
+        frame["text"] = json!("another text under a used id");
+    }
+    Some(frame)
 }
 
 /// What a client may make of a question.

@@ -49,6 +49,8 @@ pub struct Message {
     /// On how many connections it was sent, resent ones included.
     pub sendings: usize,
     pub fate: Fate,
+    /// How often the id was sent with other content, after it was accepted.
+    pub reuses: usize,
     /// Answers `duplicate: false`: one at most (DEL-6).
     pub firsts: usize,
 }
@@ -139,7 +141,7 @@ impl Book {
     /// A message goes out for the first time.
     pub fn sends(&mut self, wish: Wish) {
         let message_id = wish.message_id.clone();
-        let message = Message { wish, sendings: 1, fate: Fate::Unknown, firsts: 0 };
+        let message = Message { wish, sendings: 1, fate: Fate::Unknown, reuses: 0, firsts: 0 };
         self.unanswered.insert(message_id.clone());
         self.messages.insert(message_id, message);
     }
@@ -251,6 +253,14 @@ impl Book {
         }
     }
 
+    /// `message_id_reused`: the id was sent with other content (DEL-6).
+    fn hear_reused(&mut self, error: &Value) {
+        let message = error["message_id"].as_str().and_then(|id| self.messages.get(id));
+        if message.is_none_or(|message| message.reuses == 0) {
+            self.found(format_args!("no id was sent with other content: {error}"));
+        }
+    }
+
     fn hear_error(&mut self, error: &Value) -> String {
         let code = error["code"].as_str().unwrap_or_default().to_owned();
         if (self.explains)(self, error) {
@@ -264,6 +274,7 @@ impl Book {
             "draining" | "rate_limited" | "limit_reached" => {}
             "unavailable" if self.stage.faulty => {}
             "thread_busy" => self.hear_busy(error["message_id"].as_str().unwrap_or_default()),
+            "message_id_reused" => self.hear_reused(error),
             // A cancel or an answer that came late, or was sent twice.
             "run_ended" | "call_closed" => {}
             _ => self.found(format_args!("an error that nothing here explains: {error}")),
