@@ -11,16 +11,25 @@ use anyhow::Context;
 use quintet::{
     audit::{self, AuditOptions, Subject},
     journal::sqlite::backup_folder,
-    ops::config::{Loaded, check},
+    ops::{
+        config::{Loaded, check},
+        service,
+    },
     runtime::clock,
 };
 
 use crate::{cli::AuditFlags, commands::print};
 
-/// Prints every setting; says what production would still miss.
+/// Prints every setting and the kind of the key; prints to stderr what production would still miss.
 pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     check::consistent(loaded)?;
     print(&loaded.show())?;
+    if let Some((name, key)) = service::described_key(&loaded.settings)? {
+        print(&format!("# {name}: {key}\n"))?;
+    }
+    if !loaded.service_links.is_empty() {
+        eprintln!("variables of Kubernetes service links are ignored: {}", loaded.service_links.join(", "));
+    }
     if let Err(missing) = check::serve(loaded) {
         eprintln!("{missing}");
     }
