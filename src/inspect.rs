@@ -15,7 +15,7 @@ use quintet::{
         config::{Loaded, check},
         service,
     },
-    runtime::clock,
+    runtime::{clock, private},
 };
 
 use crate::{cli::AuditFlags, commands::print};
@@ -53,7 +53,7 @@ pub fn audit(folder: &Path, flags: &AuditFlags) -> anyhow::Result<ExitCode> {
 
 fn export(folder: &Path, subject: &Subject, file: &Path) -> anyhow::Result<ExitCode> {
     let unwritable = || format!("{} cannot be written", file.display());
-    let mut out = BufWriter::new(File::create_new(file).with_context(unwritable)?);
+    let mut out = BufWriter::new(private::create_file(file).with_context(unwritable)?);
     audit::export(folder, subject, &mut out)?;
     out.flush().with_context(unwritable)?;
     out.get_ref().sync_all().with_context(unwritable)?;

@@ -153,17 +153,18 @@ impl Auth {
     pub fn issue_ticket(&self, issuer: &Identity, ttl_ms: Option<u64>) -> Result<IssuedTicket, IssueError> {
         let mut bits = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut bits).map_err(|_| IssueError::NoRandomness)?;
-        let issued = self.at_the_time(|tickets, at| {
-            let issued = tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, at)?;
-            self.0.witness.issued(&issued.text, issuer, issued.expires_at, at);
-            Ok::<_, Unissued>(issued)
-        })
-        .inspect_err(|error| {
-            if let Unissued::LimitReached { limit, .. } = error {
-                let scope = if *limit == "tickets_max" { Scope::Service } else { Scope::User };
-                self.0.saturation.reached(limit, scope);
-            }
-        })?;
+        let issued = self
+            .at_the_time(|tickets, at| {
+                let issued = tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, at)?;
+                self.0.witness.issued(&issued.text, issuer, issued.expires_at, at);
+                Ok::<_, Unissued>(issued)
+            })
+            .inspect_err(|error| {
+                if let Unissued::LimitReached { limit, .. } = error {
+                    let scope = if *limit == "tickets_max" { Scope::Service } else { Scope::User };
+                    self.0.saturation.reached(limit, scope);
+                }
+            })?;
         metrics::counter!("quintet_tickets_issued_total").increment(1);
         Ok(issued)
     }

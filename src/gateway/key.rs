@@ -160,7 +160,8 @@ impl VerifyingKey {
             Algorithm::EdDSA => "Ed25519",
             _ => "RSA",
         };
-        let sha256 = jwk.thumbprint(ThumbprintHash::SHA256).map_err(|e| KeyError::Unsupported(e.to_string()))?;
+        let sha256 =
+            jwk.thumbprint(ThumbprintHash::SHA256).map_err(|e| KeyError::Unsupported(e.to_string()))?;
         let description = KeyDescription::Public { kind, sha256 };
         match jwk.common.key_algorithm {
             None => Self::usable(key, of_kind, description),

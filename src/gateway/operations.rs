@@ -49,7 +49,10 @@ async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static s
         return (StatusCode::SERVICE_UNAVAILABLE, "taking up what was left open\n");
     }
     if !operations.auth.has_keys() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no keys to verify tokens with: the set at jwks_url is not fetched\n");
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no keys to verify tokens with: the set at jwks_url is not fetched\n",
+        );
     }
     match tokio::time::timeout(PROBE_WAIT_MAX, operations.journal.probe()).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n"),

@@ -95,12 +95,7 @@ impl VerifyingKey {
     ///
     /// # Errors
     /// When the algorithm is not one of this key's, or a claim is not in order.
-    pub fn check(
-        &self,
-        token: &str,
-        policy: &ClaimsPolicy,
-        at: Timestamp,
-    ) -> Result<Unverified, TokenError> {
+    pub fn check(&self, token: &str, policy: &ClaimsPolicy, at: Timestamp) -> Result<Unverified, TokenError> {
         let header = header(token)?;
         // AUTH-5: the key's kind fixes the algorithm.
         if !self.algorithms.contains(&header.alg) {
@@ -110,8 +105,9 @@ impl VerifyingKey {
             return Err(TokenError::Type);
         }
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-        let claims =
-            jsonwebtoken::dangerous::insecure_decode::<Claims>(token).map_err(|error| refused(&error))?.claims;
+        let claims = jsonwebtoken::dangerous::insecure_decode::<Claims>(token)
+            .map_err(|error| refused(&error))?
+            .claims;
         let identity = claims.identity(policy, at)?;
         Ok(Unverified { signed: signed.into(), signature: signature.into(), algorithm: header.alg, identity })
     }

@@ -24,7 +24,10 @@ use axum::serve::{Listener, ListenerExt};
 use tokio::net::TcpListener;
 
 use super::{
-    config::{Loaded, Settings, check::{self, KeySource}},
+    config::{
+        Loaded, Settings,
+        check::{self, KeySource},
+    },
     limits::RetentionLimits,
     metrics,
 };
@@ -327,7 +330,9 @@ fn keys(settings: &Settings) -> Result<Keys, StartError> {
     if settings.any_audience {
         tracing::warn!("any_audience is set: tokens of this issuer for other applications are accepted too");
     }
-    Ok(Keys::Set(Jwks::start(url, settings.gateway).map_err(|e| StartError::Jwks(e.without_url().to_string()))?))
+    Ok(Keys::Set(
+        Jwks::start(url, settings.gateway).map_err(|e| StartError::Jwks(e.without_url().to_string()))?,
+    ))
 }
 
 /// The setting, the path, the key, the file.
@@ -343,7 +348,9 @@ fn key_of_file(settings: &Settings) -> Result<Option<KeyOfFile>, StartError> {
     let unread = |source| StartError::KeyFile { name, path: path.clone(), source };
     let file = KeyFile::read(&path).map_err(unread)?;
     let key = match name {
-        "jwt_secret" => HmacSecret::from_file(&file.contents).map_err(KeyError::from).map(|secret| VerifyingKey::from_secret(&secret)),
+        "jwt_secret" => HmacSecret::from_file(&file.contents)
+            .map_err(KeyError::from)
+            .map(|secret| VerifyingKey::from_secret(&secret)),
         _ => VerifyingKey::from_public_pem(&file.contents),
     };
     match key {

@@ -44,7 +44,9 @@ pub enum SecretError {
     SeveralLines,
     #[error("the secret begins or ends with a blank; only one line break at its end is left out")]
     Blank,
-    #[error("the secret repeats a short pattern or few characters; `openssl rand -base64 48` makes a good one")]
+    #[error(
+        "the secret repeats a short pattern or few characters; `openssl rand -base64 48` makes a good one"
+    )]
     Predictable,
     #[error("the secret is an example that is published")]
     Published,
@@ -110,7 +112,10 @@ fn structure(contents: &[u8]) -> Option<&'static str> {
     let starts = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| trimmed.starts_with(prefix));
     // One byte tells little of random bytes that were decoded; text goes on as text.
     let is_text_at_first = trimmed.iter().take(16).all(|byte| is_text(*byte) || *byte == b'\t');
-    if contents.starts_with(b"\xff\xfe") || contents.starts_with(b"\xfe\xff") || contents.contains(&0) && utf16(contents) {
+    if contents.starts_with(b"\xff\xfe")
+        || contents.starts_with(b"\xfe\xff")
+        || contents.contains(&0) && utf16(contents)
+    {
         return Some("text in UTF-16");
     }
     if contains(text, b"begin") || contains(text, b"----") {
@@ -120,7 +125,9 @@ fn structure(contents: &[u8]) -> Option<&'static str> {
         return Some("a key or certificate in DER");
     }
     if starts(&[b"ssh-", b"ecdsa-", b"sk-ssh", b"sk-ecdsa"])
-        || [&b"ssh-rsa"[..], b"ssh-dss", b"ssh-ed25519", b"ecdsa-sha2-"].iter().any(|name| contains(text, name))
+        || [&b"ssh-rsa"[..], b"ssh-dss", b"ssh-ed25519", b"ecdsa-sha2-"]
+            .iter()
+            .any(|name| contains(text, name))
     {
         return Some("an OpenSSH key");
     }
@@ -228,12 +235,23 @@ fn is_path(line: &[u8]) -> bool {
     let relative = [&b"./"[..], b"../", b"~/", b".\\", b"\\\\"].iter().any(|prefix| line.starts_with(prefix));
     let drive = matches!(line, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
     let extension = [
-        &b".pem"[..], b".key", b".pub", b".der", b".crt", b".cer", b".json", b".jwk", b".jwks", b".txt", b".secret",
+        &b".pem"[..],
+        b".key",
+        b".pub",
+        b".der",
+        b".crt",
+        b".cer",
+        b".json",
+        b".jwk",
+        b".jwks",
+        b".txt",
+        b".secret",
     ];
     let named = extension.iter().any(|extension| {
         line.len() > extension.len() && line[line.len() - extension.len()..].eq_ignore_ascii_case(extension)
     });
-    let not_base64 = line.iter().any(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')));
+    let not_base64 =
+        line.iter().any(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')));
     let one_case = !line.iter().any(u8::is_ascii_uppercase);
     let absolute = line.starts_with(b"/") && (not_base64 || one_case);
     relative || drive || named || absolute
@@ -292,8 +310,12 @@ const PERIOD_BYTES_MIN: usize = 16;
 /// The entropy of single characters; random hexadecimal text has about 3.7.
 const BITS_PER_BYTE_MIN: f64 = 3.0;
 /// How the examples of widely used documentation begin.
-const PUBLISHED: [&[u8]; 4] =
-    [b"a-string-secret-at-least-", b"a-valid-string-secret-that-is-", b"your-256-bit-secret", b"your-512-bit-secret"];
+const PUBLISHED: [&[u8]; 4] = [
+    b"a-string-secret-at-least-",
+    b"a-valid-string-secret-that-is-",
+    b"your-256-bit-secret",
+    b"your-512-bit-secret",
+];
 
 #[cfg(test)]
 mod tests;

@@ -71,9 +71,8 @@ fn every_kind_of_key_verifies_its_own_algorithms() {
             &[Algorithm::EdDSA][..],
         ),
     ];
-    let pairs = pairs.map(|(pem, private, algorithms)| {
-        (VerifyingKey::from_public_pem(pem).unwrap(), private, algorithms)
-    });
+    let pairs = pairs
+        .map(|(pem, private, algorithms)| (VerifyingKey::from_public_pem(pem).unwrap(), private, algorithms));
     let secret = (
         hmac(),
         EncodingKey::from_secret(SECRET),
@@ -222,17 +221,14 @@ fn auth_5_a_subject_that_is_no_user_id_is_nobody() {
     );
     let signature =
         jsonwebtoken::crypto::sign(twice.as_bytes(), &EncodingKey::from_secret(SECRET), Algorithm::HS256);
-    let outcome = hmac().verify(
-        &format!("{twice}.{}", signature.unwrap()),
-        &ANY,
-        NOW,
-    );
+    let outcome = hmac().verify(&format!("{twice}.{}", signature.unwrap()), &ANY, NOW);
     assert_eq!(outcome, Err(TokenError::Malformed), "two subjects");
 }
 
 #[test]
 fn auth_5_an_expiry_in_milliseconds_or_beyond_all_dates_is_refused() {
-    for exp in [json!(NOW.0), json!(NOW.0 + 60_000), json!(1e300), json!(u64::MAX), json!(100_000_000_000u64)] {
+    for exp in [json!(NOW.0), json!(NOW.0 + 60_000), json!(1e300), json!(u64::MAX), json!(100_000_000_000u64)]
+    {
         assert_eq!(verify(&with("exp", exp.clone()), &ANY), Err(TokenError::Unit), "{exp}");
     }
     assert!(verify(&with("exp", json!(9_999_999_999u64)), &ANY).is_ok(), "far, but a date");
@@ -256,8 +252,17 @@ fn auth_5_a_token_of_another_type_is_no_access_token() {
     for typ in [None, Some("JWT"), Some("jwt"), Some("at+jwt"), Some("AT+JWT"), Some("application/at+jwt")] {
         assert!(of_type(typ).is_ok(), "{typ:?}");
     }
-    for typ in ["logout+jwt", "dpop+jwt", "JWE", "secevent+jwt", "id+jwt", "", "JWT ", "application/jose", "text/jwt"]
-    {
+    for typ in [
+        "logout+jwt",
+        "dpop+jwt",
+        "JWE",
+        "secevent+jwt",
+        "id+jwt",
+        "",
+        "JWT ",
+        "application/jose",
+        "text/jwt",
+    ] {
         assert_eq!(of_type(Some(typ)), Err(TokenError::Type), "{typ}");
     }
 }

@@ -71,7 +71,9 @@ pub fn key_source(settings: &Settings) -> Result<KeySource<'_>, ConfigError> {
         (Some(path), None, None) => Ok(KeySource::Secret(path)),
         (None, Some(path), None) => Ok(KeySource::PublicKey(path)),
         (None, None, Some(url)) => Ok(KeySource::Jwks(url)),
-        (None, None, None) => Err(ConfigError::Missing(format!("`quintet serve` does not start without\n  - {KEY}"))),
+        (None, None, None) => {
+            Err(ConfigError::Missing(format!("`quintet serve` does not start without\n  - {KEY}")))
+        }
         _ => Err(ConfigError::Missing(
             "jwt_secret, jwt_public_key and jwks_url exclude each other: only one of them can name the keys \
              that count"
@@ -88,7 +90,9 @@ pub fn key_source(settings: &Settings) -> Result<KeySource<'_>, ConfigError> {
 pub fn audience(settings: &Settings) -> Result<Audience, ConfigError> {
     match (&settings.jwt_audience, settings.any_audience) {
         (Some(audience), false) => Ok(Audience::Named(audience.clone())),
-        (Some(_), true) => Err(ConfigError::Missing("jwt_audience and any_audience exclude each other".to_owned())),
+        (Some(_), true) => {
+            Err(ConfigError::Missing("jwt_audience and any_audience exclude each other".to_owned()))
+        }
         (None, false) if settings.jwks_url.is_some() => {
             Err(ConfigError::Missing(format!("`quintet serve` does not start without\n  - {AUDIENCE}")))
         }
@@ -124,7 +128,8 @@ pub fn production(settings: &Settings) -> Result<(), ConfigError> {
     Ok(())
 }
 
-const KEY: &str = "a key that verifies tokens: --jwt-secret FILE (HMAC), --jwt-public-key FILE (PEM) or --jwks-url URL";
+const KEY: &str =
+    "a key that verifies tokens: --jwt-secret FILE (HMAC), --jwt-public-key FILE (PEM) or --jwks-url URL";
 const AUDIENCE: &str = "the audience of its tokens: --jwt-audience TEXT; or, if tokens for every application of the issuer are \
      to be accepted, --any-audience";
 const ORIGINS: &str =

@@ -177,7 +177,8 @@ pub const CONFIG_VARIABLE: &str = "QUINTET_CONFIG";
 impl Loaded {
     /// Makes settings of what was given: file first, then variables, then flags, each over the one before.
     pub fn load(given: Given) -> Result<Self, ConfigError> {
-        let mut loaded = Self { settings: Settings::default(), service_links: Vec::new(), sources: BTreeMap::new() };
+        let mut loaded =
+            Self { settings: Settings::default(), service_links: Vec::new(), sources: BTreeMap::new() };
         let table = table();
         if let Some((path, text)) = given.file {
             let source = Source::File(path);

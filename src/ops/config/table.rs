@@ -259,7 +259,9 @@ fn jwks_url(raw: Raw) -> Result<String, String> {
     match url.scheme() {
         "https" => Ok(text),
         "http" if loopback => Ok(text),
-        "http" => Err("is plain http; the network between could replace the keys, so https is needed".to_owned()),
+        "http" => {
+            Err("is plain http; the network between could replace the keys, so https is needed".to_owned())
+        }
         other => Err(format!("has the scheme {other:?}; https is needed")),
     }
 }

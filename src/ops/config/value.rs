@@ -102,7 +102,11 @@ pub fn without_secrets(url: &str) -> String {
     }
     parsed.set_fragment(None);
     // A URL that holds nothing secret is shown as it was written.
-    if parsed.as_str().trim_end_matches('/') == url.trim_end_matches('/') { url.to_owned() } else { parsed.to_string() }
+    if parsed.as_str().trim_end_matches('/') == url.trim_end_matches('/') {
+        url.to_owned()
+    } else {
+        parsed.to_string()
+    }
 }
 
 /// Stands in the place of a secret.

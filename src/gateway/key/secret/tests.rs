@@ -136,8 +136,11 @@ fn spellings() -> Vec<(&'static str, Vec<u8>)> {
 
 #[test]
 fn auth_5_nothing_public_or_structured_is_a_secret() {
-    let accepted: Vec<_> =
-        spellings().into_iter().filter(|(_, file)| HmacSecret::from_file(file).is_ok()).map(|(name, _)| name).collect();
+    let accepted: Vec<_> = spellings()
+        .into_iter()
+        .filter(|(_, file)| HmacSecret::from_file(file).is_ok())
+        .map(|(name, _)| name)
+        .collect();
     assert!(accepted.is_empty(), "taken for secrets: {accepted:?}");
 }
 
@@ -187,7 +190,8 @@ fn random_text_is_a_secret_and_one_line_break_at_its_end_is_left_out() {
     ] {
         for end in ["", "\n", "\r\n"] {
             let file = format!("{secret}{end}");
-            let read = HmacSecret::from_file(file.as_bytes()).unwrap_or_else(|error| panic!("{file:?}: {error}"));
+            let read =
+                HmacSecret::from_file(file.as_bytes()).unwrap_or_else(|error| panic!("{file:?}: {error}"));
             assert_eq!(read.bytes(), secret.as_bytes());
         }
     }
