@@ -187,7 +187,7 @@ async fn the_set_is_fetched_before_the_first_token_and_renewed_in_the_background
     let limits = GatewayLimits { jwks_fresh_ms_max: 1_000, ..EAGER };
     let set = issuer.set(limits);
     let known = async |kid: &str| {
-        while !set.inner.current.load_full().is_some_and(|set| set.find(Some(kid)).is_some()) {
+        while set.inner.current.load_full().is_none_or(|set| set.find(Some(kid)).is_none()) {
             tokio::task::yield_now().await;
         }
     };

@@ -273,7 +273,7 @@ fn is_predictable(line: &[u8]) -> bool {
 fn hexadecimal(line: &[u8]) -> Option<Vec<u8>> {
     let digits = line.strip_prefix(b"0x").unwrap_or(line);
     let value = |digit: &u8| char::from(*digit).to_digit(16).map(|value| value as u8);
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks_exact(2).map(|pair| Some(value(&pair[0])? << 4 | value(&pair[1])?)).collect()
