@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 
 use super::{
     config::{
-        Loaded, Settings,
+        Loaded, Settings, Source,
         check::{self, KeySource},
     },
     limits::RetentionLimits,
@@ -294,6 +294,7 @@ fn gateway(
             (keys(settings)?, listed, None)
         }
         Mode::Dev => {
+            check::loopback("listen", listen, Source::Default)?;
             let login = DevLogin::throw_away()?;
             let key = login.verifying_key();
             (Keys::Fixed(Arc::new(key)), listed.and(Origins::of_loopback(listen)), Some(Arc::new(login)))

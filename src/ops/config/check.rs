@@ -1,6 +1,6 @@
 //! What a command needs of the settings before it starts.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use super::{ConfigError, Loaded, Settings, Source};
 use crate::gateway::token::Audience;
@@ -33,13 +33,7 @@ pub fn dev(loaded: &Loaded) -> Result<(), ConfigError> {
     consistent(loaded)?;
     let settings = &loaded.settings;
     for (name, address) in [("listen", settings.listen), ("admin_listen", settings.admin_listen)] {
-        if !address.ip().is_loopback() {
-            let why = format!(
-                "is {address}; `quintet dev` lets anybody log in as anyone and so stays on loopback. \
-                 Use 127.0.0.1, or `quintet serve`"
-            );
-            return Err(ConfigError::Invalid { name, source_: loaded.source(name), why });
-        }
+        loopback(name, address, loaded.source(name))?;
     }
     for name in ["jwt_secret", "jwt_public_key", "jwks_url", "jwt_audience", "any_audience", "jwt_issuer"] {
         let source_ = loaded.source(name);
@@ -49,6 +43,21 @@ pub fn dev(loaded: &Loaded) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// Checks that `quintet dev` is reached from this machine alone: it logs in every caller as any user (AUTH-5).
+///
+/// # Errors
+/// When the address is not on loopback.
+pub fn loopback(name: &'static str, address: SocketAddr, source_: Source) -> Result<(), ConfigError> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    let why = format!(
+        "is {address}; `quintet dev` logs in every caller as any user and so stays on loopback. Use 127.0.0.1, \
+         or `quintet serve`"
+    );
+    Err(ConfigError::Invalid { name, source_, why })
 }
 
 /// The one source of the keys that verify tokens, by its kind: nothing about it is guessed (AUTH-5).
