@@ -49,8 +49,10 @@ Runs the service in production. It does not start without a key that verifies to
 the browser origins that may connect. The user is the `sub` claim of the token.")]
     #[command(after_help = "\
 Examples:
-  quintet serve --jwks-url https://id.example.org/jwks.json --allow-origin https://chat.example.org
-  quintet serve --jwt-key public.pem --allow-origin https://chat.example.org --listen 0.0.0.0:8080
+  quintet serve --jwks-url https://id.example.org/jwks.json --jwt-audience quintet \\
+    --allow-origin https://chat.example.org
+  quintet serve --jwt-public-key public.pem --allow-origin https://chat.example.org
+  quintet serve --jwt-secret secret.txt --allow-origin https://chat.example.org
   quintet serve --config /etc/quintet.toml
 
 SIGTERM drains: /readyz turns 503, runs come to their end, clients are told to come back, exit 0.
@@ -151,15 +153,24 @@ pub struct DevFlags {
 pub struct ServeFlags {
     #[command(flatten)]
     common: Common,
-    /// Key that verifies tokens: a public key in PEM, or an HMAC secret of at least 32 bytes
+    /// HMAC secret that verifies tokens: one line of at least 32 printable characters
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jwt_public_key", "jwks_url"])]
+    jwt_secret: Option<String>,
+    /// Public key in PEM that verifies tokens: RSA, P-256, P-384 or Ed25519
     #[arg(long, value_name = "FILE", conflicts_with = "jwks_url")]
+    jwt_public_key: Option<String>,
+    /// Refused: the kind of a key is not guessed
+    #[arg(long, value_name = "FILE", hide = true)]
     jwt_key: Option<String>,
     /// Key set that verifies tokens
     #[arg(long, value_name = "URL")]
     jwks_url: Option<String>,
-    /// Tokens must name it in `aud`
-    #[arg(long, value_name = "TEXT")]
+    /// Tokens must name it in `aud`; needed with --jwks-url
+    #[arg(long, value_name = "TEXT", conflicts_with = "any_audience")]
     jwt_audience: Option<String>,
+    /// Accept tokens for any audience: all applications of the issuer
+    #[arg(long)]
+    any_audience: bool,
     /// Tokens must have it as `iss`
     #[arg(long, value_name = "TEXT")]
     jwt_issuer: Option<String>,
@@ -169,7 +180,7 @@ pub struct ServeFlags {
 
 #[derive(Args)]
 struct OriginFlags {
-    /// Browser origin that may connect, as https://chat.example.org; repeatable
+    /// Browser origin that may connect, as https://chat.example.org or capacitor://localhost; repeatable
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
 }
@@ -230,12 +241,18 @@ impl ServeFlags {
 
     pub fn flags(&self) -> Flags {
         let credentials = [
+            ("jwt_secret", &self.jwt_secret),
+            ("jwt_public_key", &self.jwt_public_key),
             ("jwt_key", &self.jwt_key),
             ("jwks_url", &self.jwks_url),
             ("jwt_audience", &self.jwt_audience),
             ("jwt_issuer", &self.jwt_issuer),
         ];
-        self.common.flags().into_iter().chain(given(&credentials)).chain(self.origins.flags()).collect()
+        let any_audience = self
+            .any_audience
+            .then(|| ("--any-audience".to_owned(), "any_audience".to_owned(), Raw::Text("true".to_owned())));
+        let common = self.common.flags().into_iter();
+        common.chain(given(&credentials)).chain(any_audience).chain(self.origins.flags()).collect()
     }
 }
 

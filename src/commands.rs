@@ -43,7 +43,10 @@ pub fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn load(config: Option<&PathBuf>, flags: Flags) -> Result<Loaded, ConfigError> {
-    let named = config.cloned().or_else(|| std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from));
+    let named = config.cloned().or_else(|| {
+        let variable = std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty());
+        variable.map(PathBuf::from)
+    });
     let file = named.map(|path| read(&path).map(|text| (path, text))).transpose()?;
     // What is not UTF-8 cannot be a setting of ours: their names and values are.
     let variables = std::env::vars_os()
@@ -68,6 +71,7 @@ fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let settings = &loaded.settings;
     let folder = journal_folder(settings)?;
     telemetry::start(&settings.log, settings.log_format)?;
+    service::warn_of_settings(loaded);
     allow_sockets(settings.gateway.sockets_max as u64);
 
     let journal = SqliteJournal::open(&folder, settings.sqlite)?;

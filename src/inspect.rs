@@ -11,16 +11,25 @@ use anyhow::Context;
 use quintet::{
     audit::{self, AuditOptions, Subject},
     journal::sqlite::backup_folder,
-    ops::config::{Loaded, check},
-    runtime::clock,
+    ops::{
+        config::{Loaded, check},
+        service,
+    },
+    runtime::{clock, private},
 };
 
 use crate::{cli::AuditFlags, commands::print};
 
-/// Prints every setting; says what production would still miss.
+/// Prints every setting and the kind of the key; prints to stderr what production would still miss.
 pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     check::consistent(loaded)?;
     print(&loaded.show())?;
+    if let Some((name, key)) = service::described_key(&loaded.settings)? {
+        print(&format!("# {name}: {key}\n"))?;
+    }
+    if !loaded.service_links.is_empty() {
+        eprintln!("variables of Kubernetes service links are ignored: {}", loaded.service_links.join(", "));
+    }
     if let Err(missing) = check::serve(loaded) {
         eprintln!("{missing}");
     }
@@ -44,7 +53,7 @@ pub fn audit(folder: &Path, flags: &AuditFlags) -> anyhow::Result<ExitCode> {
 
 fn export(folder: &Path, subject: &Subject, file: &Path) -> anyhow::Result<ExitCode> {
     let unwritable = || format!("{} cannot be written", file.display());
-    let mut out = BufWriter::new(File::create_new(file).with_context(unwritable)?);
+    let mut out = BufWriter::new(private::create_file(file).with_context(unwritable)?);
     audit::export(folder, subject, &mut out)?;
     out.flush().with_context(unwritable)?;
     out.get_ref().sync_all().with_context(unwritable)?;

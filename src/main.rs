@@ -17,6 +17,8 @@ use quintet::{
 };
 
 fn main() -> ExitCode {
+    // AUTH-6: what this process makes is for its owner alone, also what SQLite makes.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let cli = cli::Cli::parse();
     match commands::run(cli.command) {
         Ok(code) => code,

@@ -1,26 +1,34 @@
-//! Who is there: a bearer token or a ticket in, an [`Identity`] out, or nobody.
+//! Authentication: takes a bearer token or a ticket, returns an [`Identity`] or an error.
 //!
 //! Guarantee: nothing fails open. There is no `Auth` without a key or a key set, no branch that makes
-//! up a user, and a store or key set that cannot be asked is a refusal (AUTH-5).
+//! up a user, and a store or key set that does not answer is an error (AUTH-5).
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use rand::TryRng;
 
 pub use crate::kernel::ticket::Identity;
 use crate::{
     gateway::{
+        checks::SignatureChecks,
         jwks::{Jwks, NoKey},
+        key::VerifyingKey,
         limits::GatewayLimits,
         tickets::{IssuedTicket, Secret, Tickets, Unissued},
-        token::{self, ClaimsPolicy, TokenError, VerifyingKey},
+        token::{self, ClaimsPolicy, TokenError},
     },
     kernel::{ids::Timestamp, ticket::Unredeemable},
-    runtime::clock,
+    runtime::{
+        clock,
+        saturation::{Saturation, Scope},
+    },
     witness::Witness,
 };
 
-/// Decides whom a credential stands for. Cloning shares it.
+/// Checks credentials. Cloning shares it.
 #[derive(Clone, Debug)]
 pub struct Auth(Arc<Inner>);
 
@@ -29,20 +37,24 @@ struct Inner {
     keys: Keys,
     policy: ClaimsPolicy,
     token_bytes_max: usize,
+    checks: SignatureChecks,
     tickets: Tickets,
+    saturation: Saturation,
+    /// A token that lives very long was accepted, and a warning logged.
+    long_lived: AtomicBool,
     /// The clock that tickets live by.
     clock: clock::Watched,
     witness: Witness,
 }
 
-/// Where the keys are that verify tokens.
+/// The keys that verify tokens.
 #[derive(Debug)]
 pub enum Keys {
-    Fixed(Box<VerifyingKey>),
-    Set(Box<Jwks>),
+    Fixed(Arc<VerifyingKey>),
+    Set(Jwks),
 }
 
-/// Why a credential stands for nobody.
+/// Why a credential yields no identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     #[error("a credential is needed")]
@@ -51,9 +63,12 @@ pub enum AuthError {
     Token(#[from] TokenError),
     #[error(transparent)]
     Ticket(#[from] Unredeemable),
-    /// Ours or the issuer's fault: nobody can tell whether the credential is good (AUTH-5).
+    /// Our fault or the issuer's: the credential cannot be checked, and so is refused (AUTH-5).
     #[error("credentials cannot be checked at the moment")]
     Unavailable,
+    /// As many signatures as may be are being checked.
+    #[error("waiting_signature_checks_max is reached")]
+    Busy,
 }
 
 impl AuthError {
@@ -65,19 +80,55 @@ impl AuthError {
             Self::Token(TokenError::Signature) => "token_signature",
             Self::Token(TokenError::Algorithm) => "token_algorithm",
             Self::Token(TokenError::UnknownKey) => "token_key",
+            Self::Token(TokenError::Audience) => "token_audience",
+            Self::Token(TokenError::Type) => "token_type",
+            Self::Token(TokenError::Unit | TokenError::Lifetime) => "token_lifetime",
             Self::Token(_) => "token_claims",
             Self::Ticket(Unredeemable::Unknown) => "ticket_unknown",
             Self::Ticket(Unredeemable::Expired) => "ticket_expired",
             Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+        }
+    }
+
+    /// Whether a credential was presented and is not good: what limits on failed attempts count. False where
+    /// none was presented, and where the service could not check it.
+    pub fn is_failed_verification(&self) -> bool {
+        match self {
+            Self::Token(_) | Self::Ticket(_) => true,
+            Self::Missing | Self::Unavailable | Self::Busy => false,
         }
     }
 }
 
 impl Auth {
-    pub fn new(keys: Keys, policy: ClaimsPolicy, limits: &GatewayLimits, witness: Witness) -> Self {
-        let tickets = Tickets::new(limits.tickets());
-        let (token_bytes_max, clock) = (limits.token_bytes_max, clock::Watched::new());
-        Self(Arc::new(Inner { keys, policy, token_bytes_max, tickets, clock, witness }))
+    pub fn new(
+        keys: Keys,
+        policy: ClaimsPolicy,
+        limits: &GatewayLimits,
+        saturation: Saturation,
+        witness: Witness,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            keys,
+            policy,
+            token_bytes_max: limits.token_bytes_max,
+            checks: SignatureChecks::new(limits, saturation.clone()),
+            tickets: Tickets::new(limits.tickets()),
+            saturation,
+            long_lived: AtomicBool::new(false),
+            clock: clock::Watched::new(),
+            witness,
+        }))
+    }
+
+    /// Whether there are keys to verify tokens with: false until the first key set is fetched, and while the
+    /// last one is too old to be used.
+    pub fn has_keys(&self) -> bool {
+        match &self.0.keys {
+            Keys::Fixed(_) => true,
+            Keys::Set(set) => set.is_usable(),
+        }
     }
 
     /// The identity that a bearer token proves now.
@@ -102,11 +153,18 @@ impl Auth {
     pub fn issue_ticket(&self, issuer: &Identity, ttl_ms: Option<u64>) -> Result<IssuedTicket, IssueError> {
         let mut bits = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut bits).map_err(|_| IssueError::NoRandomness)?;
-        let issued = self.at_the_time(|tickets, at| {
-            let issued = tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, at)?;
-            self.0.witness.issued(&issued.text, issuer, issued.expires_at, at);
-            Ok::<_, Unissued>(issued)
-        })?;
+        let issued = self
+            .at_the_time(|tickets, at| {
+                let issued = tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, at)?;
+                self.0.witness.issued(&issued.text, issuer, issued.expires_at, at);
+                Ok::<_, Unissued>(issued)
+            })
+            .inspect_err(|error| {
+                if let Unissued::LimitReached { limit, .. } = error {
+                    let scope = if *limit == "tickets_max" { Scope::Service } else { Scope::User };
+                    self.0.saturation.reached(limit, scope);
+                }
+            })?;
         metrics::counter!("quintet_tickets_issued_total").increment(1);
         Ok(issued)
     }
@@ -136,20 +194,32 @@ impl Auth {
         if token.len() > self.0.token_bytes_max {
             return Err(TokenError::TooLong.into());
         }
-        let header = token::header(token)?;
-        let policy = &self.0.policy;
-        match &self.0.keys {
-            Keys::Fixed(key) => Ok(key.verify(token, policy, clock::now())?),
+        let key = match &self.0.keys {
+            Keys::Fixed(key) => key.clone(),
             Keys::Set(set) => {
-                let key = set.key(header.kid.as_deref()).await.map_err(|none| match none {
+                let header = token::header(token)?;
+                set.key(header.kid.as_deref()).await.map_err(|none| match none {
                     NoKey::Unknown => AuthError::Token(TokenError::UnknownKey),
                     NoKey::Unavailable => AuthError::Unavailable,
-                })?;
-                Ok(key.verify(token, policy, clock::now())?)
+                })?
             }
+        };
+        let now = clock::now();
+        let unverified = key.check(token, &self.0.policy, now)?;
+        let identity = self.0.checks.verify(&key, unverified).await?;
+        let lifetime_ms = identity.expires_at.millis_since(now);
+        if lifetime_ms > LONG_LIFETIME_MS && !self.0.long_lived.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                lifetime_ms,
+                "a token is valid for more than a year; token_lifetime_ms_max can refuse such tokens"
+            );
         }
+        Ok(identity)
     }
 }
+
+/// A lifetime of tokens that is worth one warning: a year.
+const LONG_LIFETIME_MS: u64 = 366 * 24 * 60 * 60 * 1000;
 
 /// Why no ticket is issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rand::TryRng;
 use serde::Serialize;
 
-use super::token::{KeyError, VerifyingKey};
+use super::key::{VerifyingKey, secret::HmacSecret};
 use crate::kernel::{
     ids::{Timestamp, UserId},
     ticket::Identity,
@@ -15,7 +15,7 @@ use crate::kernel::{
 
 /// A throw-away signing key.
 pub struct DevLogin {
-    secret: [u8; 64],
+    secret: HmacSecret,
 }
 
 /// Why a token was not made. The fault is ours or the system's.
@@ -38,20 +38,20 @@ impl DevLogin {
     pub fn throw_away() -> Result<Self, DevLoginError> {
         let mut secret = [0; 64];
         rand::rngs::SysRng.try_fill_bytes(&mut secret).map_err(|_| DevLoginError::NoRandomness)?;
-        Ok(Self { secret })
+        Ok(Self { secret: HmacSecret::random(secret) })
     }
 
-    /// The key that verifies what this one signs.
-    pub fn verifying_key(&self) -> Result<VerifyingKey, KeyError> {
+    /// Returns the key that verifies what this one signs.
+    pub fn verifying_key(&self) -> VerifyingKey {
         VerifyingKey::from_secret(&self.secret)
     }
 
-    /// A token for whoever asks to be `user_id`, good for [`TOKEN_SECONDS`].
+    /// Makes a token of any user, valid for [`TOKEN_SECONDS`].
     pub fn login(&self, user_id: UserId, at: Timestamp) -> Result<(String, Identity), DevLoginError> {
         let iat = at.0 / 1000;
         let exp = iat + TOKEN_SECONDS;
         let claims = Claims { sub: &user_id, iat, exp };
-        let key = EncodingKey::from_secret(&self.secret);
+        let key = EncodingKey::from_secret(self.secret.bytes());
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?;
         Ok((token, Identity { user_id, expires_at: Timestamp(exp * 1000) }))
     }

@@ -81,13 +81,21 @@ crate::limits! {
         pub user_tickets_max: usize = 64, in 1..=100_000;
         /// Bytes of one bearer token.
         pub token_bytes_max: usize = 8 * 1024, in 64..=8_192;
+        /// Time that a token may be valid from now on; a token whose `exp` lies further ahead is refused. 0
+        /// sets no bound; an `exp` that is not in seconds is refused in any case.
+        pub token_lifetime_ms_max: u64 = 0, in 0..=315_360_000_000;
+        /// Signatures of tokens by public keys that are checked at once, each on a thread apart from those
+        /// that serve.
+        pub signature_checks_max: usize = 2, in 1..=1_024;
+        /// Tokens that wait for the check of their signature; the next one is answered `unavailable`.
+        pub waiting_signature_checks_max: usize = 256, in 1..=100_000;
         /// Clocks of issuer and service may differ by this much when a token's `nbf` is checked;
         /// its `exp` is never stretched (AUTH-3).
         pub clock_skew_ms_max: u64 = 5_000, in 0..=60_000;
-        /// Time that a key set from the JWKS URL is used before it is fetched again.
+        /// Time after which a key set from the JWKS URL is fetched again, in the background.
         pub jwks_fresh_ms_max: u64 = 600_000, in 1_000..=86_400_000;
         /// Time that a key set is used at most while it cannot be fetched again; then every token is
-        /// refused (AUTH-5).
+        /// refused, and `/readyz` answers 503 (AUTH-5).
         pub jwks_stale_ms_max: u64 = 3_600_000, in 1_000..=604_800_000;
         /// Time between two fetches of the key set, whatever asks for it.
         pub jwks_refetch_ms_min: u64 = 10_000, in 0..=3_600_000;

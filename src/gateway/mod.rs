@@ -1,7 +1,8 @@
 //! The service's face: who may come in, and what can be asked over HTTP, WebSocket and event streams.
 //!
 //! - [`state`]: what every handler shares; [`limits`]: every bound that is kept here
-//! - [`auth`]: a credential in, an identity out; [`token`], [`jwks`], [`tickets`]: the two kinds
+//! - [`auth`]: a credential in, an identity out; [`token`], [`tickets`]: the two kinds; [`key`], [`jwks`]: the
+//!   keys that verify tokens; [`checks`]: signatures, verified in bounded numbers
 //! - [`origins`], [`admit`]: who is refused before anything else happens
 //! - [`page`]: the chat page of `quintet dev`
 //! - [`router`]: the public listener's routes; [`http`]: those that answer once; [`refusal`]: why not
@@ -11,10 +12,12 @@
 
 pub mod admit;
 pub mod auth;
+pub mod checks;
 pub mod dev;
 pub mod drain;
 pub mod http;
 pub mod jwks;
+pub mod key;
 pub mod limits;
 pub mod listen;
 pub mod operations;

@@ -10,7 +10,10 @@ use std::{
 
 use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
 
-use super::drain::{Drain, Stage};
+use super::{
+    auth::Auth,
+    drain::{Drain, Stage},
+};
 use crate::journal::Journal;
 
 /// What the routes of operations look at.
@@ -20,6 +23,8 @@ pub struct Operations {
     /// Raised once everything that an earlier process left open is taken up.
     pub recovered: Arc<AtomicBool>,
     pub journal: Arc<dyn Journal>,
+    /// Whether tokens can be verified.
+    pub auth: Auth,
     /// All metrics as they are now, in Prometheus' text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
@@ -33,14 +38,21 @@ pub fn router(operations: Operations) -> Router {
         .with_state(operations)
 }
 
-/// 200 while new clients are welcome and the journal takes what they send (DEL-7); 503 until what was left
-/// open is taken up (RUN-6), and from the moment a drain begins (CONN-6).
+/// Answers 200 while new clients are served and the journal is writable (DEL-7); 503 until open runs are
+/// resumed (RUN-6), while there is no key set to verify tokens with (AUTH-5), and from the moment a drain
+/// begins (CONN-6).
 async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static str) {
     if operations.drain.stage() != Stage::Serving {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
     if !operations.recovered.load(Ordering::Acquire) {
         return (StatusCode::SERVICE_UNAVAILABLE, "taking up what was left open\n");
+    }
+    if !operations.auth.has_keys() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no keys to verify tokens with: the set at jwks_url is not fetched\n",
+        );
     }
     match tokio::time::timeout(PROBE_WAIT_MAX, operations.journal.probe()).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n"),

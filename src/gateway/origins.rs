@@ -1,7 +1,7 @@
-//! The browser origins that may speak to the service.
+//! The origins of browsers and web views that may connect to the service.
 //!
 //! Guarantee: a request that carries an `Origin` which is not on the list is refused before anything
-//! else is done with it, an upgrade included (AUTH-4). No entry stands for more than one origin.
+//! else is done with it, an upgrade included (AUTH-4). Each entry is one origin, compared byte for byte.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -14,7 +14,7 @@ pub struct Origins(BTreeSet<String>);
 /// Why a text is not an origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not an origin: write scheme, host and port as a browser sends them, as in https://chat.example.org"
+    "{0:?} is not an origin: write scheme://host or scheme://host:port as a browser sends it, in lower case and without a slash at the end, as in https://chat.example.org or capacitor://localhost"
 )]
 pub struct InvalidOrigin(pub String);
 
@@ -63,17 +63,31 @@ impl Origins {
     }
 }
 
+/// Takes an origin as a browser sends it (RFC 6454, 6.1): `scheme://host`, or with a port that is not the
+/// scheme's own.
 fn parse(text: &str) -> Result<String, InvalidOrigin> {
     let invalid = || InvalidOrigin(text.to_owned());
-    // No entry stands for several origins, even where a URL may hold a star.
-    if text.contains('*') {
-        return Err(invalid());
-    }
     let url = reqwest::Url::parse(text).map_err(|_| invalid())?;
-    // A URL that is an origin and nothing more is spelled as its own origin, up to the final slash.
-    let origin = url.origin().ascii_serialization();
-    let same = origin == text.strip_suffix('/').unwrap_or(text);
-    if same && url.origin().is_tuple() { Ok(origin) } else { Err(invalid()) }
+    // The schemes that the URL standard knows: their origin is serialised in one way only.
+    if url.is_special() {
+        let is_origin = url.origin().is_tuple() && url.origin().ascii_serialization() == text;
+        return if is_origin && !text.contains('*') { Ok(text.to_owned()) } else { Err(invalid()) };
+    }
+    // Others, as those of apps and extensions: exactly what is written.
+    let (scheme, rest) = text.split_once("://").ok_or_else(invalid)?;
+    let (host, port) = match rest.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (rest, None),
+    };
+    let is_port =
+        |port: &str| port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
+    let is_host = !host.is_empty()
+        && host.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_'));
+    if scheme == url.scheme() && is_host && port.is_none_or(is_port) {
+        Ok(text.to_owned())
+    } else {
+        Err(invalid())
+    }
 }
 
 #[cfg(test)]
@@ -111,9 +125,18 @@ mod tests {
 
     #[test]
     fn what_is_no_origin_is_not_taken_for_one() {
-        for good in
-            ["https://chat.example.org", "http://127.0.0.1:8080", "http://[::1]:8080", "https://a.test/"]
-        {
+        for good in [
+            "https://chat.example.org",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "capacitor://localhost",
+            "tauri://localhost",
+            "ionic://localhost",
+            "ionic://localhost:8100",
+            "app://obsidian.md",
+            "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            "moz-extension://6c4e2a0e-8f3b-4c7d-9a51-0d2e4f6a8b1c",
+        ] {
             assert!(Origins::parse([good]).is_ok(), "{good}");
         }
         for bad in [
@@ -128,8 +151,53 @@ mod tests {
             "https://user@a.test",
             "https://a.test?x",
             "HTTPS://a.test",
+            "https://a.test/",
+            "https://a.test:0443",
+            "https://a.test:8443/",
+            "https://",
+            " https://a.test",
+            "https://a.test ",
+            "https:a.test",
+            "https://a.test,https://b.test",
+            "file://host",
+            "capacitor://*",
+            "capacitor://localhost/",
+            "capacitor://localhost/path",
+            "capacitor://LOCALHOST",
+            "Capacitor://localhost",
+            "capacitor://",
+            "capacitor://localhost:",
+            "capacitor://localhost:0",
+            "capacitor://localhost:080",
+            "capacitor://localhost:65536",
+            "capacitor://user@localhost",
+            "capacitor://localhost?x",
+            "capacitor://localhost#x",
+            "capacitor:localhost",
+            "capacitor://local host",
+            "chrome-extension://*",
+            "*://localhost",
+            "data:text/html,x",
+            "blob:https://a.test/x",
+            "about:blank",
         ] {
             assert!(Origins::parse([bad]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn auth_4_an_origin_of_an_app_is_compared_exactly() {
+        let origins = Origins::parse(["capacitor://localhost", "ionic://localhost:8100"]).unwrap();
+        assert!(origins.check(&from(&["capacitor://localhost"])).is_ok());
+        assert!(origins.check(&from(&["ionic://localhost:8100"])).is_ok());
+        for foreign in [
+            "ionic://localhost",
+            "capacitor://localhost:80",
+            "tauri://localhost",
+            "http://localhost",
+            "capacitor://localhost/",
+        ] {
+            assert_eq!(origins.check(&from(&[foreign])), Err(Forbidden), "{foreign}");
         }
     }
 

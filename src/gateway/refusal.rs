@@ -35,7 +35,7 @@ impl From<&AuthError> for ErrorCode {
     fn from(why: &AuthError) -> Self {
         match why {
             AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => Self::Unauthenticated,
-            AuthError::Unavailable => Self::Unavailable,
+            AuthError::Unavailable | AuthError::Busy => Self::Unavailable,
         }
     }
 }

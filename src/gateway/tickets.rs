@@ -48,7 +48,8 @@ pub struct IssuedTicket {
 pub enum Unissued {
     #[error(transparent)]
     Unissuable(#[from] Unissuable),
-    /// The name of the limit, and when the first of the tickets that fill it expires.
+    /// The name of the limit, and the time until the first of the user's own tickets expires; if there is
+    /// none, until the first of all expires.
     #[error("{limit} is reached")]
     LimitReached { limit: &'static str, retry_after_ms: u64 },
 }
@@ -58,11 +59,14 @@ struct Outstanding {
     tickets: HashMap<Hash, Ticket<Issued>>,
     /// The same tickets in the order in which they expire.
     expiries: BTreeSet<(Timestamp, Hash)>,
-    /// How many there are of each user; no user with none.
-    of_user: HashMap<UserId, usize>,
+    /// Those of each user in the order in which they expire; no user with none.
+    of_user: HashMap<UserId, BTreeSet<(Timestamp, Hash)>>,
 }
 
 type Hash = [u8; 32];
+
+/// Tickets outstanding of one user while half of `tickets_max` or more are outstanding.
+const CROWDED_USER_TICKETS_MAX: usize = 2;
 
 impl Tickets {
     pub fn new(limits: TicketLimits) -> Self {
@@ -81,15 +85,20 @@ impl Tickets {
         let ticket = Ticket::issue(issuer, ttl_ms, limits.lifetime, at)?;
         let mut outstanding = self.outstanding.lock();
         outstanding.forget_expired(at);
-        let full = if outstanding.of(ticket.user_id()) >= limits.user_outstanding_max {
+        let (own, all) = (outstanding.of(ticket.user_id()), outstanding.tickets.len());
+        // ISO-6: the second half is for the first tickets of other users, so that it takes very many
+        // accounts to stop everyone.
+        let is_crowded = all >= limits.outstanding_max.div_ceil(2);
+        let full = if own >= limits.user_outstanding_max {
             Some("user_tickets_max")
-        } else if outstanding.tickets.len() >= limits.outstanding_max {
+        } else if all >= limits.outstanding_max || is_crowded && own >= CROWDED_USER_TICKETS_MAX {
             Some("tickets_max")
         } else {
             None
         };
         if let Some(limit) = full {
-            return Err(Unissued::LimitReached { limit, retry_after_ms: outstanding.next_expiry(at) });
+            let retry_after_ms = outstanding.next_expiry(ticket.user_id(), at);
+            return Err(Unissued::LimitReached { limit, retry_after_ms });
         }
         let expires_at = ticket.expires_at();
         outstanding.insert(secret.hash(), ticket);
@@ -121,11 +130,11 @@ impl Tickets {
 
 impl Outstanding {
     fn of(&self, user_id: &UserId) -> usize {
-        self.of_user.get(user_id).copied().unwrap_or(0)
+        self.of_user.get(user_id).map_or(0, BTreeSet::len)
     }
 
     fn insert(&mut self, hash: Hash, ticket: Ticket<Issued>) {
-        *self.of_user.entry(ticket.user_id().clone()).or_default() += 1;
+        self.of_user.entry(ticket.user_id().clone()).or_default().insert((ticket.expires_at(), hash));
         self.expiries.insert((ticket.expires_at(), hash));
         self.tickets.insert(hash, ticket);
     }
@@ -133,9 +142,9 @@ impl Outstanding {
     fn take(&mut self, hash: &Hash) -> Option<Ticket<Issued>> {
         let ticket = self.tickets.remove(hash)?;
         self.expiries.remove(&(ticket.expires_at(), *hash));
-        let of_user = self.of_user.get_mut(ticket.user_id()).expect("each ticket is counted for its user");
-        *of_user -= 1;
-        if *of_user == 0 {
+        let of_user = self.of_user.get_mut(ticket.user_id()).expect("each ticket is listed for its user");
+        of_user.remove(&(ticket.expires_at(), *hash));
+        if of_user.is_empty() {
             self.of_user.remove(ticket.user_id());
         }
         Some(ticket)
@@ -150,8 +159,11 @@ impl Outstanding {
         }
     }
 
-    fn next_expiry(&self, at: Timestamp) -> u64 {
-        self.expiries.first().map_or(0, |(expires_at, _)| expires_at.millis_since(at))
+    /// The time until the first of a user's tickets expires, or of all if the user has none: the expiry of
+    /// another user's tickets is no use to one who has too many.
+    fn next_expiry(&self, user_id: &UserId, at: Timestamp) -> u64 {
+        let first = self.of_user.get(user_id).unwrap_or(&self.expiries).first();
+        first.map_or(0, |(expires_at, _)| expires_at.millis_since(at))
     }
 }
 
@@ -232,7 +244,7 @@ mod tests {
 
     #[test]
     fn tickets_outstanding_are_bounded_for_a_user_and_in_all() {
-        let tickets = Tickets::new(LIMITS);
+        let tickets = Tickets::new(TicketLimits { outstanding_max: 7, ..LIMITS });
         for n in 0..3 {
             issue(&tickets, n, "ada", 100).unwrap();
         }
@@ -240,15 +252,47 @@ mod tests {
         assert_eq!(issue(&tickets, 3, "ada", 100), Err(user_full));
         issue(&tickets, 4, "bob", 200).unwrap();
         let last = issue(&tickets, 5, "bob", 200).unwrap();
+        issue(&tickets, 6, "cyd", 200).unwrap();
+        issue(&tickets, 7, "dan", 200).unwrap();
         let full = Unissued::LimitReached { limit: "tickets_max", retry_after_ms: 29_900 };
-        assert_eq!(issue(&tickets, 6, "cyd", 200), Err(full));
+        assert_eq!(issue(&tickets, 8, "eve", 200), Err(full));
         // A redemption makes room, and so does time.
         tickets.redeem(&last.text, Timestamp(200)).unwrap();
-        issue(&tickets, 7, "cyd", 200).unwrap();
-        issue(&tickets, 8, "ada", 30_100).unwrap();
-        assert_eq!(tickets.len(Timestamp(30_100)), 3);
+        issue(&tickets, 9, "eve", 200).unwrap();
+        issue(&tickets, 10, "ada", 30_100).unwrap();
+        assert_eq!(tickets.len(Timestamp(30_100)), 5);
         assert_eq!(tickets.len(Timestamp(60_100)), 0);
         assert!(tickets.outstanding.lock().of_user.is_empty());
+    }
+
+    #[test]
+    fn iso_3_a_user_with_too_many_tickets_waits_for_its_own_to_expire() {
+        let tickets = Tickets::new(TicketLimits { outstanding_max: 100, ..LIMITS });
+        issue(&tickets, 1, "bob", 0).unwrap();
+        for n in 2..5 {
+            issue(&tickets, n, "ada", 20_000).unwrap();
+        }
+        let user_full = Unissued::LimitReached { limit: "user_tickets_max", retry_after_ms: 30_000 };
+        assert_eq!(issue(&tickets, 5, "ada", 20_000), Err(user_full));
+        assert!(issue(&tickets, 6, "ada", 50_000).is_ok(), "after the time that was named");
+    }
+
+    #[test]
+    fn iso_6_users_who_take_all_they_may_leave_tickets_for_others() {
+        let tickets = Tickets::new(TicketLimits { outstanding_max: 20, ..LIMITS });
+        let mut n = 0;
+        let mut take = |user_id: &str| {
+            n += 1;
+            issue(&tickets, n, user_id, 0)
+        };
+        // As many accounts as would fill the store with three each.
+        for greedy in 0..7 {
+            let _refused: Vec<_> = (0..4).map(|_| take(&format!("greedy-{greedy}"))).collect();
+        }
+        assert!(take("ada").is_ok() && take("ada").is_ok());
+        let crowded = Unissued::LimitReached { limit: "tickets_max", retry_after_ms: 30_000 };
+        assert_eq!(take("ada"), Err(crowded));
+        assert!(take("bob").is_ok());
     }
 
     #[test]

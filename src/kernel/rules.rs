@@ -103,7 +103,9 @@ rules! {
     AUTH_4 "AUTH-4"
         "A browser origin that is not on the allow-list is refused before the upgrade."
     AUTH_5 "AUTH-5"
-        "Nothing fails open: no missing setting, store failure or unknown mode yields an identity."
+        "Nothing fails open: no missing setting, store failure or unknown mode yields an identity; a key is never guessed to be of a kind that it was not declared to be; the library's entry points refuse what the command line refuses, by type."
+    AUTH_6 "AUTH-6"
+        "Data at rest and secrets are readable by the owner of the process alone: folders 0700, files 0600, whatever the umask; no credential and no message text in a log at any level."
 }
 
 impl Rule {
@@ -130,7 +132,7 @@ mod tests {
     fn the_rules_are_those_of_the_document() {
         let ours: Vec<_> = Rule::ALL.iter().map(|rule| (rule.id, rule.text)).collect();
         assert_eq!(ours, documented());
-        assert_eq!(ours.len(), 35);
+        assert_eq!(ours.len(), 36);
     }
 
     #[test]

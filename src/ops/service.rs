@@ -24,7 +24,10 @@ use axum::serve::{Listener, ListenerExt};
 use tokio::net::TcpListener;
 
 use super::{
-    config::{Loaded, Settings, check},
+    config::{
+        Loaded, Settings, Source,
+        check::{self, KeySource},
+    },
     limits::RetentionLimits,
     metrics,
 };
@@ -36,11 +39,16 @@ use crate::{
         dev::{DevLogin, DevLoginError},
         drain::{Drain, Stage},
         jwks::Jwks,
+        key::{
+            KeyDescription, KeyError, VerifyingKey,
+            file::{KeyFile, KeyFileError},
+            secret::HmacSecret,
+        },
         listen,
         operations::{self, Operations},
         origins::{InvalidOrigin, Origins},
         router,
-        token::{ClaimsPolicy, KeyError, VerifyingKey},
+        token::ClaimsPolicy,
     },
     journal::{Journal, JournalError},
     runtime::{clock, saturation::Saturation, tasks::Tasks},
@@ -95,14 +103,16 @@ pub struct Drained {
 pub enum StartError {
     #[error(transparent)]
     Config(#[from] super::config::ConfigError),
-    #[error("jwt_key: {} cannot be read", .path.display())]
+    #[error("{name}: {}", .path.display())]
     KeyFile {
+        name: &'static str,
         path: PathBuf,
         #[source]
-        source: std::io::Error,
+        source: KeyFileError,
     },
-    #[error("jwt_key: {}", .path.display())]
+    #[error("{name}: {}", .path.display())]
     Key {
+        name: &'static str,
         path: PathBuf,
         #[source]
         source: KeyError,
@@ -153,10 +163,22 @@ pub fn check(mode: Mode, loaded: &Loaded) -> Result<(), StartError> {
         Mode::Dev => check::dev(loaded)?,
         Mode::Serve => {
             check::serve(loaded)?;
-            keys(&loaded.settings)?;
+            key_of_file(&loaded.settings)?;
         }
     }
     Ok(())
+}
+
+/// Warns of settings that are ignored, and of a configuration file with secrets that others may read
+/// (AUTH-6). The log has to be there.
+pub fn warn_of_settings(loaded: &Loaded) {
+    if !loaded.service_links.is_empty() {
+        let variables = loaded.service_links.join(", ");
+        tracing::warn!(variables, "variables of Kubernetes service links are ignored");
+    }
+    if let Some(path) = loaded.exposed_file() {
+        tracing::warn!(path = %path.display(), "every user of this machine can read a secret in the configuration: chmod o-rwx");
+    }
 }
 
 /// Binds both listeners and starts; the settings have passed [`check`].
@@ -204,6 +226,7 @@ where
     let operations = Operations {
         drain: gateway.drain.clone(),
         recovered: recovered.clone(),
+        auth: gateway.auth.clone(),
         journal: journal.clone(),
         metrics: Arc::new(move || {
             sample(&shown);
@@ -259,19 +282,25 @@ fn gateway(
     let limits = settings.gateway;
     let listed = Origins::parse(settings.allow_origin.iter().map(String::as_str))?;
     let policy = ClaimsPolicy {
-        audience: settings.jwt_audience.clone(),
+        audience: check::audience(settings)?,
         issuer: settings.jwt_issuer.clone(),
         clock_skew_ms_max: limits.clock_skew_ms_max,
+        lifetime_ms_max: limits.token_lifetime_ms_max,
     };
     let (keys, origins, dev) = match mode {
-        Mode::Serve => (keys(settings)?, listed, None),
+        // AUTH-4, AUTH-5: settings that did not come through `check` are refused here.
+        Mode::Serve => {
+            check::production(settings)?;
+            (keys(settings)?, listed, None)
+        }
         Mode::Dev => {
+            check::loopback("listen", listen, Source::Default)?;
             let login = DevLogin::throw_away()?;
-            let key = login.verifying_key().expect("its secret is long enough");
-            (Keys::Fixed(Box::new(key)), listed.and(Origins::of_loopback(listen)), Some(Arc::new(login)))
+            let key = login.verifying_key();
+            (Keys::Fixed(Arc::new(key)), listed.and(Origins::of_loopback(listen)), Some(Arc::new(login)))
         }
     };
-    let auth = Auth::new(keys, policy, &limits, factory.witness().clone());
+    let auth = Auth::new(keys, policy, &limits, saturation.clone(), factory.witness().clone());
     Ok(Gateway {
         factory,
         agents: described.into(),
@@ -285,19 +314,72 @@ fn gateway(
     })
 }
 
-/// The keys of production: from a file or from a key set, or there is no service (AUTH-5).
+/// The keys of production, of the kind that the settings name (AUTH-5).
 fn keys(settings: &Settings) -> Result<Keys, StartError> {
-    if let Some(path) = &settings.jwt_key {
-        let contents =
-            std::fs::read(path).map_err(|source| StartError::KeyFile { path: path.clone(), source })?;
-        let key = VerifyingKey::from_file(&contents)
-            .map_err(|source| StartError::Key { path: path.clone(), source })?;
-        return Ok(Keys::Fixed(Box::new(key)));
+    if let Some((name, path, key, file)) = key_of_file(settings)? {
+        tracing::info!(setting = name, path = %path.display(), key = %key.description(), "verification key read");
+        warn_of_access(name, &path, &key, &file);
+        if settings.jwt_audience.is_none() && key.is_costly() {
+            tracing::warn!(
+                "jwt_audience is not set: tokens of this issuer for other applications are accepted too"
+            );
+        }
+        return Ok(Keys::Fixed(Arc::new(key)));
     }
     let url = settings.jwks_url.as_deref().unwrap_or_default();
     let url = reqwest::Url::parse(url).map_err(|e| StartError::Jwks(e.to_string()))?;
-    let set = Jwks::new(url, settings.gateway).map_err(|e| StartError::Jwks(e.to_string()))?;
-    Ok(Keys::Set(Box::new(set)))
+    if settings.any_audience {
+        tracing::warn!("any_audience is set: tokens of this issuer for other applications are accepted too");
+    }
+    Ok(Keys::Set(
+        Jwks::start(url, settings.gateway).map_err(|e| StartError::Jwks(e.without_url().to_string()))?,
+    ))
+}
+
+/// The setting, the path, the key, the file.
+type KeyOfFile = (&'static str, PathBuf, VerifyingKey, KeyFile);
+
+/// Reads the key file that the settings name; none is read where they name a key set.
+fn key_of_file(settings: &Settings) -> Result<Option<KeyOfFile>, StartError> {
+    let (name, path) = match check::key_source(settings)? {
+        KeySource::Secret(path) => ("jwt_secret", path.to_owned()),
+        KeySource::PublicKey(path) => ("jwt_public_key", path.to_owned()),
+        KeySource::Jwks(_) => return Ok(None),
+    };
+    let unread = |source| StartError::KeyFile { name, path: path.clone(), source };
+    let file = KeyFile::read(&path).map_err(unread)?;
+    let key = match name {
+        "jwt_secret" => HmacSecret::from_file(&file.contents)
+            .map_err(KeyError::from)
+            .map(|secret| VerifyingKey::from_secret(&secret)),
+        _ => VerifyingKey::from_public_pem(&file.contents),
+    };
+    match key {
+        Ok(key) => Ok(Some((name, path, key, file))),
+        Err(source) => Err(StartError::Key { name, path, source }),
+    }
+}
+
+/// Describes the key in the file that the settings name, for `check-config`.
+///
+/// # Errors
+/// When there is such a file and `quintet serve` would refuse it.
+pub fn described_key(settings: &Settings) -> Result<Option<(&'static str, KeyDescription)>, StartError> {
+    if check::key_source(settings).is_err() {
+        return Ok(None);
+    }
+    Ok(key_of_file(settings)?.map(|(name, _, key, _)| (name, key.description().clone())))
+}
+
+/// Warns of a secret that others may read, and of a key that others may replace (AUTH-6).
+fn warn_of_access(name: &str, path: &std::path::Path, key: &VerifyingKey, file: &KeyFile) {
+    let is_secret = !key.is_costly();
+    if is_secret && file.is_readable_by_others {
+        tracing::warn!(setting = name, path = %path.display(), "every user of this machine can read the secret: chmod o-rwx");
+    }
+    if file.is_writable_by_others {
+        tracing::warn!(setting = name, path = %path.display(), "users beside its owner can change the key: chmod go-w");
+    }
 }
 
 /// Numbers that are looked up when somebody asks for them.

@@ -5,7 +5,7 @@
 //! fails, is counted, said in the log, and marked where it belongs ([`Record::Lost`]); the service goes on.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read, Seek, SeekFrom, Write},
     path::Path,
     sync::{
@@ -19,6 +19,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::record::{Line, Record};
+use crate::runtime::private;
 
 /// A trace that is being written.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ const GATHERED_BYTES_MAX: usize = 256 * 1024;
 impl Trace {
     /// Writes to a file, behind what it holds.
     pub fn to_file(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let mut file = private::append_to(path)?;
         end_line(&mut file)?;
         Self::to(file, TRACE_QUEUE_RECORDS_MAX)
     }

@@ -25,9 +25,12 @@ fn mistakes_of_usage_exit_with_2_and_leave_stdout_alone() {
         &[],
         &["dance"],
         &["dev", "--lisen", "127.0.0.1:0"],
+        &["dev", "--jwt-secret", "k"],
         &["dev", "--jwt-key", "k"],
+        &["serve", "--jwt-key", "k"],
+        &["serve", "--jwt-secret", "k", "--jwt-public-key", "k"],
         &["dev", "--set", "tickets_max"],
-        &["serve", "--jwt-key", "k", "--jwks-url", "https://a.test"],
+        &["serve", "--jwt-secret", "k", "--jwks-url", "https://a.test"],
     ];
     for arguments in mistakes {
         let mistake = run(arguments);
@@ -74,17 +77,26 @@ fn auth_5_production_without_a_key_or_origins_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("short"), "too short").unwrap();
-    fs::write(path("good"), [b'k'; 32]).unwrap();
+    fs::write(path("good"), "kR4vXyT0b9Zq2LmN7sWcE1hJ8uPfG6dA\n").unwrap();
     let private = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rsa.private.pem");
+    let public = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rsa.public.pem");
+    let certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/certificate.pem");
     let origin = ["--allow-origin", "https://chat.example.org"];
     let (short, good, gone) = (path("short"), path("good"), path("gone"));
     let cases: &[(&[&str], &[&str])] = &[
-        (&[], &["--jwt-key", "--jwks-url", "--allow-origin"]),
-        (&["--jwt-key", &good], &["--allow-origin"]),
-        (&origin, &["--jwt-key", "--jwks-url"]),
-        (&["--jwt-key", &short, origin[0], origin[1]], &["jwt_key", "9 bytes", "32"]),
-        (&["--jwt-key", &gone, origin[0], origin[1]], &["jwt_key", "cannot be read"]),
-        (&["--jwt-key", private, origin[0], origin[1]], &["private key", "public"]),
+        (&[], &["--jwt-secret", "--jwt-public-key", "--jwks-url", "--allow-origin"]),
+        (&["--jwt-secret", &good], &["--allow-origin"]),
+        (&origin, &["--jwt-secret", "--jwt-public-key", "--jwks-url"]),
+        (&["--jwt-key", &good, origin[0], origin[1]], &["--jwt-secret", "--jwt-public-key"]),
+        (&["--jwt-secret", &short, origin[0], origin[1]], &["jwt_secret", "9 bytes", "32"]),
+        (&["--jwt-secret", &gone, origin[0], origin[1]], &["jwt_secret", "cannot be read"]),
+        (&["--jwt-secret", "/dev/zero", origin[0], origin[1]], &["jwt_secret", "regular file"]),
+        (&["--jwt-secret", "/", origin[0], origin[1]], &["jwt_secret", "regular file"]),
+        (&["--jwt-secret", public, origin[0], origin[1]], &["jwt_secret", "PEM", "--jwt-public-key"]),
+        (&["--jwt-public-key", &good, origin[0], origin[1]], &["jwt_public_key", "PEM", "--jwt-secret"]),
+        (&["--jwt-public-key", private, origin[0], origin[1]], &["jwt_public_key", "private key"]),
+        (&["--jwt-public-key", certificate, origin[0], origin[1]], &["jwt_public_key", "certificate"]),
+        (&["--jwks-url", "https://id.test/", origin[0], origin[1]], &["--jwt-audience", "--any-audience"]),
         (&["--jwks-url", "http://id.example.org/", origin[0], origin[1]], &["--jwks-url", "https is needed"]),
     ];
     let data = path("data");
@@ -121,11 +133,39 @@ fn check_config_shows_each_value_with_where_it_came_from_and_no_secret() {
     assert!(line("jwt_issuer").ends_with("# variable QUINTET_JWT_ISSUER"));
     assert!(line("tickets_max").ends_with("# default"));
     assert!(!shown.stdout.contains("s3cret") && line("journal").contains("hidden"), "{}", shown.stdout);
-    assert!(shown.stderr.contains("--jwt-key"), "what is missing for production: {}", shown.stderr);
+    assert!(shown.stderr.contains("--jwt-secret"), "what is missing for production: {}", shown.stderr);
     // What is shown is a file that says the same.
     fs::write(&file, &shown.stdout).unwrap();
     let again = run(&["check-config", "--config", file.to_str().unwrap()]);
     assert_eq!(again.code, 0, "{}", again.stderr);
+}
+
+#[test]
+fn check_config_names_the_kind_of_the_key_and_refuses_one_that_serve_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "kR4vXyT0b9Zq2LmN7sWcE1hJ8uPfG6dA\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    let public = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/ed25519.public.pem");
+    let shown = run(&["check-config", "--jwt-secret", secret]);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    assert!(shown.stdout.contains("# jwt_secret: HMAC secret, 32 bytes"), "{}", shown.stdout);
+    assert!(!shown.stdout.contains("kR4vXy") && !shown.stderr.contains("kR4vXy"));
+    let shown = run(&["check-config", "--jwt-public-key", public]);
+    assert!(shown.stdout.contains("# jwt_public_key: Ed25519 public key, SHA-256 "), "{}", shown.stdout);
+    let refused = run(&["check-config", "--jwt-secret", public]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("PEM"), "{}", refused.stderr);
+}
+
+#[test]
+fn an_empty_variable_names_no_file_and_service_links_are_no_settings() {
+    let mut command = quintet(["check-config"]);
+    command.env("QUINTET_CONFIG", "").env("QUINTET_PORT", "tcp://10.0.0.7:8080");
+    command.env("QUINTET_SERVICE_HOST", "10.0.0.7").env("QUINTET_PORT_8080_TCP_PROTO", "tcp");
+    let shown = outcome(command);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    assert!(shown.stderr.contains("QUINTET_SERVICE_HOST"), "{}", shown.stderr);
 }
 
 #[test]

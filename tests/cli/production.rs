@@ -1,10 +1,10 @@
-//! `quintet serve`: who is let in, and what is not there.
+//! `quintet serve`: which credentials it accepts, which routes it lacks, and who may read its files.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use quintet::runtime::clock;
 use serde_json::{Value, json};
 
-use crate::command::Service;
+use crate::command::{Service, on_free_ports, outcome, run};
 
 const SECRET: &[u8] = b"a secret of the tests, 32 bytes.";
 
@@ -19,7 +19,8 @@ fn in_a_minute() -> u64 {
 fn serve(folder: &std::path::Path, more: &[&str]) -> Service {
     let secret = folder.join("secret");
     std::fs::write(&secret, SECRET).unwrap();
-    let mut flags = vec!["--jwt-key", secret.to_str().unwrap(), "--allow-origin", "https://chat.example.org"];
+    let mut flags =
+        vec!["--jwt-secret", secret.to_str().unwrap(), "--allow-origin", "https://chat.example.org"];
     flags.extend(more);
     Service::start("serve", &folder.join("data"), &flags)
 }
@@ -62,7 +63,7 @@ async fn a_public_key_in_pem_opens_the_door_too() {
     let folder = tempfile::tempdir().unwrap();
     let public = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/ed25519.public.pem");
     let private = include_bytes!("../keys/ed25519.private.pem");
-    let flags = ["--jwt-key", public, "--allow-origin", "https://chat.example.org"];
+    let flags = ["--jwt-public-key", public, "--allow-origin", "https://chat.example.org"];
     let service = Service::start("serve", folder.path(), &flags);
     let signing = EncodingKey::from_ed_pem(private).unwrap();
     let good = token(json!({"sub": "ada", "exp": in_a_minute()}), &signing, Algorithm::EdDSA);
@@ -93,4 +94,66 @@ async fn auth_5_production_has_no_login_no_page_and_no_rehearsal() {
     let (status, problem) = service.post("/v1/messages", &good, &message).await;
     assert_eq!((status, &problem["code"]), (400, &json!("unknown_agent")));
     service.drained();
+}
+
+#[tokio::test]
+async fn auth_5_a_service_whose_key_set_cannot_be_fetched_is_not_ready_and_logs_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = [
+        "--jwks-url",
+        "https://127.0.0.1:1/jwks?api_key=s3cret",
+        "--jwt-audience",
+        "quintet",
+        "--allow-origin",
+        "https://chat.example.org",
+    ];
+    let service = Service::start("serve", folder.path(), &flags);
+    let ready = reqwest::get(format!("http://{}/readyz", service.ready["admin_listen"].as_str().unwrap()));
+    let ready = ready.await.unwrap();
+    assert_eq!(ready.status(), 503);
+    assert!(ready.text().await.unwrap().contains("jwks_url"));
+    let (status, problem) = service.get("/v1/entries", "a.b.c").await;
+    assert_eq!((status, &problem["code"]), (401, &json!("unauthenticated")), "no token at all");
+    let good = token(
+        json!({"sub": "ada", "exp": in_a_minute(), "aud": "quintet"}),
+        &EncodingKey::from_secret(SECRET),
+        Algorithm::HS256,
+    );
+    let (status, problem) = service.get("/v1/entries", &good).await;
+    assert_eq!((status, &problem["code"]), (503, &json!("unavailable")));
+    let log = service.drained();
+    assert!(log.contains("key set not fetched") && !log.contains("s3cret"), "{log}");
+}
+
+#[tokio::test]
+async fn auth_6_folders_and_files_are_the_owners_alone_and_a_link_is_not_followed() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = tempfile::tempdir().unwrap();
+    let (data, copy) = (place.path().join("data"), place.path().join("copy"));
+    let trace = place.path().join("trace.jsonl");
+    let service = Service::dev(&data, &["--trace", trace.to_str().unwrap()]);
+    let loose = |folder: &std::path::Path| {
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let all = files.chain([folder.to_owned()]);
+        let mode = |path: &std::path::PathBuf| path.metadata().unwrap().permissions().mode();
+        all.filter(|path| mode(path) & 0o077 != 0).collect::<Vec<_>>()
+    };
+    assert_eq!(trace.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let backup = run(&["backup", "--data-dir", data.to_str().unwrap(), "--to", copy.to_str().unwrap()]);
+    assert_eq!(backup.code, 0, "{}", backup.stderr);
+    assert_eq!((loose(&data), loose(&copy)), (vec![], vec![]));
+    service.drained();
+
+    let linked = place.path().join("linked");
+    std::fs::create_dir(&linked).unwrap();
+    let victim = place.path().join("victim");
+    for name in ["quintet.lock", "quintet.db"] {
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, linked.join(name)).unwrap();
+        let refused = outcome(on_free_ports("dev", &linked));
+        assert_eq!(refused.code, 1, "{name}: {}", refused.stderr);
+        assert!(refused.stderr.contains("symbolic link"), "{name}: {}", refused.stderr);
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        std::fs::remove_file(linked.join(name)).unwrap();
+    }
 }

@@ -58,7 +58,7 @@ impl Place {
             sky: sky.clone(),
             journal: journal.clone(),
             settings: Settings {
-                jwt_key: Some(KEY.path().to_owned()),
+                jwt_secret: Some(KEY.path().to_owned()),
                 conformance: true,
                 trace_file: trace_file(),
                 ..settings

@@ -97,10 +97,14 @@ impl From<AuthError> for Failure {
     fn from(why: AuthError) -> Self {
         let detail = match why {
             AuthError::Missing => "a credential is needed: the header `Authorization: Bearer` with a token",
-            AuthError::Unavailable => "credentials cannot be checked at the moment",
+            AuthError::Unavailable | AuthError::Busy => "credentials cannot be checked at the moment",
             AuthError::Token(_) | AuthError::Ticket(_) => "the credential is not valid, or no longer",
         };
-        Self::new(ErrorCode::from(&why), detail)
+        let failure = Self::new(ErrorCode::from(&why), detail);
+        match why {
+            AuthError::Unavailable | AuthError::Busy => failure.retry_after(AUTH_RETRY_MS),
+            AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => failure,
+        }
     }
 }
 
@@ -136,6 +140,9 @@ impl From<Forbidden> for Failure {
         Self::new(ErrorCode::Unauthenticated, why.to_string()).with_status(StatusCode::FORBIDDEN)
     }
 }
+
+/// Time after which a client may retry when its credential could not be checked.
+const AUTH_RETRY_MS: u64 = 1_000;
 
 /// What a client is told to wait when the journal does not answer.
 const JOURNAL_RETRY_MS: u64 = 1_000;

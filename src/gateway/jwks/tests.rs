@@ -11,9 +11,9 @@ use super::*;
 use crate::{
     gateway::{
         auth::{Auth, AuthError, Keys},
-        token::{ClaimsPolicy, TokenError},
+        token::{Audience, ClaimsPolicy, TokenError},
     },
-    runtime::{clock, tasks::Tasks},
+    runtime::{clock, saturation::Saturation, tasks::Tasks},
     witness::Witness,
 };
 
@@ -54,7 +54,7 @@ impl Issuer {
     }
 
     fn set(&self, limits: GatewayLimits) -> Jwks {
-        Jwks::new(self.url.clone(), limits).unwrap()
+        Jwks::start(self.url.clone(), limits).unwrap()
     }
 }
 
@@ -73,6 +73,12 @@ fn pair(kid: Option<&str>) -> (Value, jsonwebtoken::EncodingKey) {
 
 fn rsa(kid: &str) -> Value {
     json!({"kty": "RSA", "kid": kid, "n": URL_SAFE_NO_PAD.encode([0xff; 256]), "e": "AQAB"})
+}
+
+fn auth(set: Jwks) -> Auth {
+    let policy =
+        ClaimsPolicy { audience: Audience::Any, issuer: None, clock_skew_ms_max: 0, lifetime_ms_max: 0 };
+    Auth::new(Keys::Set(set), policy, &EAGER, Saturation::default(), Witness::off())
 }
 
 const EAGER: GatewayLimits = GatewayLimits { jwks_refetch_ms_min: 0, ..GatewayLimits::DEFAULT };
@@ -143,21 +149,74 @@ async fn auth_5_without_a_set_there_is_nobody() {
             "{status} {body:.40}"
         );
     }
-    let nowhere = Jwks::new("http://127.0.0.1:1/".parse().unwrap(), EAGER).unwrap();
+    let nowhere = Jwks::start("http://127.0.0.1:1/".parse().unwrap(), EAGER).unwrap();
     assert_eq!(nowhere.key(Some("a")).await.err(), Some(NoKey::Unavailable));
 }
 
 #[tokio::test]
-async fn auth_5_a_set_that_cannot_be_renewed_is_used_for_a_limited_time() {
+async fn auth_5_a_set_that_cannot_be_renewed_is_used_until_jwks_stale_ms_max_and_then_there_is_none() {
     let issuer = Issuer::start(json!([rsa("a")])).await;
-    let old_at_once = GatewayLimits { jwks_fresh_ms_max: 0, ..EAGER };
-    let believed = issuer.set(old_at_once);
-    let disbelieved = issuer.set(GatewayLimits { jwks_stale_ms_max: 0, ..old_at_once });
-    assert!(believed.key(Some("a")).await.is_ok());
+    let set = issuer.set(EAGER);
+    assert!(set.key(Some("a")).await.is_ok());
     issuer.says(500, "");
-    assert!(believed.key(Some("a")).await.is_ok());
-    assert_eq!(disbelieved.key(Some("a")).await.err(), Some(NoKey::Unavailable));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(EAGER.jwks_stale_ms_max) - Duration::from_secs(60)).await;
+    assert!(set.is_usable());
+    assert!(set.key(Some("a")).await.is_ok(), "old, and not too old");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    assert!(!set.is_usable());
+    assert_eq!(set.key(Some("a")).await.err(), Some(NoKey::Unavailable));
 }
+
+#[tokio::test]
+async fn a_known_key_does_not_wait_for_an_issuer_that_does_not_answer() {
+    let issuer = Issuer::start(json!([rsa("a")])).await;
+    let set = issuer.set(EAGER);
+    assert!(set.key(Some("a")).await.is_ok());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(EAGER.jwks_fresh_ms_max + 1)).await;
+    // A fetch is under way for as long as this is held.
+    let _fetching = set.inner.fetched.lock().await;
+    let found = futures_util::FutureExt::now_or_never(set.key(Some("a")));
+    assert!(matches!(found, Some(Ok(_))), "{found:?}");
+}
+
+#[tokio::test]
+async fn the_set_is_fetched_before_the_first_token_and_renewed_in_the_background() {
+    let issuer = Issuer::start(json!([rsa("old")])).await;
+    let limits = GatewayLimits { jwks_fresh_ms_max: 1_000, ..EAGER };
+    let set = issuer.set(limits);
+    let known = async |kid: &str| {
+        while set.inner.current.load_full().is_none_or(|set| set.find(Some(kid)).is_none()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, known("old")).await.expect("fetched without a token");
+    issuer.says(200, json!({"keys": [rsa("new")]}).to_string());
+    tokio::time::timeout(PATIENCE, known("new")).await.expect("renewed without a token");
+}
+
+#[tokio::test]
+async fn auth_5_a_set_that_was_never_fetched_is_not_usable() {
+    let issuer = Issuer::start(json!([])).await;
+    let set = issuer.set(EAGER);
+    assert!(set.key(Some("a")).await.is_err() && !set.is_usable());
+    issuer.says(200, json!({"keys": [rsa("a")]}).to_string());
+    assert!(set.key(Some("a")).await.is_ok() && set.is_usable());
+}
+
+#[tokio::test]
+async fn auth_5_a_private_key_in_a_set_is_not_used() {
+    let mut private = rsa("leaked");
+    private["d"] = json!("AQAB");
+    let issuer = Issuer::start(json!([private, rsa("a")])).await;
+    let set = issuer.set(EAGER);
+    assert!(set.key(Some("a")).await.is_ok());
+    assert_eq!(set.key(Some("leaked")).await.err(), Some(NoKey::Unknown));
+}
+
+/// How long a test waits for what has to happen.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_key_that_cannot_be_read_does_not_spoil_the_others() {
@@ -174,7 +233,6 @@ async fn auth_5_a_good_token_is_nobody_while_its_key_cannot_be_fetched() {
     header.kid = Some("a".into());
     let token = jsonwebtoken::encode(&header, &claims, &signing).unwrap();
     let issuer = Issuer::start(json!([jwk])).await;
-    let auth = |set| Auth::new(Keys::Set(Box::new(set)), ClaimsPolicy::default(), &EAGER, Witness::off());
     assert!(auth(issuer.set(EAGER)).bearer(&token).await.is_ok());
     issuer.says(500, "");
     assert_eq!(auth(issuer.set(EAGER)).bearer(&token).await, Err(AuthError::Unavailable));
@@ -184,8 +242,7 @@ async fn auth_5_a_good_token_is_nobody_while_its_key_cannot_be_fetched() {
 async fn a_token_is_verified_with_the_key_that_it_names() {
     let (jwk, signing) = pair(Some("ed"));
     let issuer = Issuer::start(json!([rsa("other"), jwk])).await;
-    let keys = Keys::Set(Box::new(issuer.set(EAGER)));
-    let auth = Auth::new(keys, ClaimsPolicy::default(), &EAGER, Witness::off());
+    let auth = auth(issuer.set(EAGER));
     let token = |kid: Option<&str>| {
         let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);
         header.kid = kid.map(str::to_owned);

@@ -94,7 +94,7 @@ pub async fn verify(auth: Auth, credential: Option<Credential>) -> Result<Identi
         None => Err(AuthError::Missing),
     };
     verified.map_err(|error| match error {
-        AuthError::Unavailable => Unverified::Unavailable,
+        AuthError::Unavailable | AuthError::Busy => Unverified::Unavailable,
         AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => Unverified::Refused,
     })
 }

@@ -12,7 +12,7 @@ use super::{
     lock::CopyLock,
     schema::{self, DATABASE_FILE},
 };
-use crate::{journal::JournalError, kernel::ids::Timestamp};
+use crate::{journal::JournalError, kernel::ids::Timestamp, runtime::private};
 
 /// Copies the database at `from`, as it is at this moment, into the folder `to`, which is made; the
 /// copy is durable when this returns. Appends go on meanwhile.
@@ -26,7 +26,7 @@ pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), Journ
     let file = |source: std::io::Error| {
         JournalError::Unavailable(format!("the backup cannot be written to {}: {source}", to.display()))
     };
-    fs::create_dir_all(to).map_err(file)?;
+    private::make_folder(to, DATABASE_FILE).map_err(file)?;
     if target.try_exists().map_err(file)? {
         return Err(JournalError::Unavailable(format!("{} exists already", target.display())));
     }
@@ -34,6 +34,8 @@ pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), Journ
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file(error)),
         _ => {}
     }
+    // AUTH-6: SQLite takes an empty file as it is.
+    private::create_file(&partial).map_err(file)?;
     copy(from, &partial, now).map_err(|error| super::fault::fault(&error))?;
     File::open(&partial).and_then(|copy| copy.sync_all()).map_err(file)?;
     fs::rename(&partial, &target).map_err(file)?;
@@ -43,7 +45,7 @@ pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), Journ
 /// The same from a data folder, whether a service runs on it or not.
 pub fn backup_folder(folder: &Path, to: &Path, now: Timestamp) -> Result<(), OpenError> {
     let path = folder.join(DATABASE_FILE);
-    if !path.is_file() {
+    if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
         return Err(OpenError::NoJournal { folder: folder.to_owned() });
     }
     let connection = schema::open_to_read(&path).map_err(|source| open_fault(path.clone(), source))?;

@@ -30,7 +30,7 @@ use crate::{
         ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
         user::Receipt,
     },
-    runtime::clock,
+    runtime::{clock, private},
 };
 
 /// All logs, in one database in one folder that belongs to this process. Cloning shares it; when the
@@ -57,19 +57,31 @@ struct Ways {
     readers: Readers,
 }
 
+/// The files of a database: itself, its write-ahead log, and the index of that.
+fn files(database: &Path) -> [PathBuf; 3] {
+    ["", "-wal", "-shm"].map(|suffix| {
+        let mut file = database.as_os_str().to_owned();
+        file.push(suffix);
+        file.into()
+    })
+}
+
 impl SqliteJournal {
     /// Opens the journal in `folder`; makes both if need be.
     ///
     /// Blocks while it opens, migrates and checks the database: call it before serving.
     pub fn open(folder: &Path, options: SqliteOptions) -> Result<SqliteJournal, OpenError> {
         let path = folder.join(DATABASE_FILE);
-        std::fs::create_dir_all(folder)
-            .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
+        let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
+        // AUTH-6: what is said in a conversation is for the owner of the process alone.
+        private::make_folder(folder, DATABASE_FILE).map_err(unusable)?;
         let lock = FolderLock::take(folder)?;
+        files(&path).iter().try_for_each(|file| private::tighten_file(file)).map_err(unusable)?;
         let lost = check::lost_entries(&path, options.check_bytes_max)?;
         // What the process before had not synced is in the kernel's memory and may be on no disk.
-        wal::settle(&path).map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
+        wal::settle(&path).map_err(unusable)?;
         let mut connection = schema::open_to_write(&path)?;
+        files(&path).iter().try_for_each(|file| private::keep_file(file)).map_err(unusable)?;
         check::check(&connection, &path, options.check_bytes_max)?;
         let durable = options.survives_power_loss;
         let identity = schema::claim_identity(&mut connection, durable, lost)

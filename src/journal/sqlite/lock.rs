@@ -3,12 +3,12 @@
 //! being copied.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
-use crate::journal::JournalError;
+use crate::{journal::JournalError, runtime::private};
 
 /// The file that carries the lock; it holds the owner's process id for the message to others.
 pub const LOCK_FILE: &str = "quintet.lock";
@@ -64,9 +64,7 @@ impl CopyLock {
 
     fn file(database: &Path) -> Result<File, JournalError> {
         let path = database.with_file_name(COPY_LOCK_FILE);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        options.open(path).map_err(|error| unusable(&error))
+        private::open_file(&path).map_err(|error| unusable(&error))
     }
 }
 
@@ -79,8 +77,8 @@ impl FolderLock {
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join(LOCK_FILE);
         let io = |source| LockError::Io { path: path.clone(), source };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        // AUTH-6: a link to another file is not followed, and nothing is truncated before the lock is held.
+        let mut file = private::open_file(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(source)) => return Err(io(source)),

@@ -1,6 +1,9 @@
 //! What a command needs of the settings before it starts.
 
-use super::{ConfigError, Loaded, Source};
+use std::{net::SocketAddr, path::Path};
+
+use super::{ConfigError, Loaded, Settings, Source};
+use crate::gateway::token::Audience;
 
 /// What fits together and what does not, whatever the command.
 pub fn consistent(loaded: &Loaded) -> Result<(), ConfigError> {
@@ -30,15 +33,9 @@ pub fn dev(loaded: &Loaded) -> Result<(), ConfigError> {
     consistent(loaded)?;
     let settings = &loaded.settings;
     for (name, address) in [("listen", settings.listen), ("admin_listen", settings.admin_listen)] {
-        if !address.ip().is_loopback() {
-            let why = format!(
-                "is {address}; `quintet dev` lets anybody log in as anyone and so stays on loopback. \
-                 Use 127.0.0.1, or `quintet serve`"
-            );
-            return Err(ConfigError::Invalid { name, source_: loaded.source(name), why });
-        }
+        loopback(name, address, loaded.source(name))?;
     }
-    for name in ["jwt_key", "jwks_url", "jwt_audience", "jwt_issuer"] {
+    for name in ["jwt_secret", "jwt_public_key", "jwks_url", "jwt_audience", "any_audience", "jwt_issuer"] {
         let source_ = loaded.source(name);
         if source_ != Source::Default {
             let why = "`quintet dev` makes a key of its own; this setting is for `quintet serve`".to_owned();
@@ -48,29 +45,101 @@ pub fn dev(loaded: &Loaded) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// `quintet serve`: a way to verify tokens and a list of origins, or no service (AUTH-4, AUTH-5).
-pub fn serve(loaded: &Loaded) -> Result<(), ConfigError> {
-    consistent(loaded)?;
-    let settings = &loaded.settings;
-    let mut missing = Vec::new();
-    match (&settings.jwt_key, &settings.jwks_url) {
-        (None, None) => missing.push(
-            "a key that verifies tokens: --jwt-key FILE (HMAC secret or public key in PEM) or --jwks-url URL",
-        ),
-        (Some(_), Some(_)) => {
-            let why = "is set beside jwt_key; only one of the two can say which keys count".to_owned();
-            return Err(ConfigError::Invalid { name: "jwks_url", source_: loaded.source("jwks_url"), why });
-        }
-        _ => {}
-    }
-    if settings.allow_origin.is_empty() {
-        missing.push(
-            "the browser origins that may connect: --allow-origin https://chat.example.org (repeatable)",
-        );
-    }
-    if missing.is_empty() {
+/// Checks that `quintet dev` is reached from this machine alone: it logs in every caller as any user (AUTH-5).
+///
+/// # Errors
+/// When the address is not on loopback.
+pub fn loopback(name: &'static str, address: SocketAddr, source_: Source) -> Result<(), ConfigError> {
+    if address.ip().is_loopback() {
         return Ok(());
     }
-    let list: String = missing.iter().map(|what| format!("\n  - {what}")).collect();
-    Err(ConfigError::Missing(format!("`quintet serve` does not start without{list}")))
+    let why = format!(
+        "is {address}; `quintet dev` logs in every caller as any user and so stays on loopback. Use 127.0.0.1, \
+         or `quintet serve`"
+    );
+    Err(ConfigError::Invalid { name, source_, why })
 }
+
+/// The one source of the keys that verify tokens, by its kind: nothing about it is guessed (AUTH-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySource<'a> {
+    /// A file with an HMAC secret.
+    Secret(&'a Path),
+    /// A file with a public key in PEM.
+    PublicKey(&'a Path),
+    /// The URL of a key set.
+    Jwks(&'a str),
+}
+
+/// Returns the source of keys that the settings name.
+///
+/// # Errors
+/// When they name none, or several.
+pub fn key_source(settings: &Settings) -> Result<KeySource<'_>, ConfigError> {
+    match (&settings.jwt_secret, &settings.jwt_public_key, &settings.jwks_url) {
+        (Some(path), None, None) => Ok(KeySource::Secret(path)),
+        (None, Some(path), None) => Ok(KeySource::PublicKey(path)),
+        (None, None, Some(url)) => Ok(KeySource::Jwks(url)),
+        (None, None, None) => {
+            Err(ConfigError::Missing(format!("`quintet serve` does not start without\n  - {KEY}")))
+        }
+        _ => Err(ConfigError::Missing(
+            "jwt_secret, jwt_public_key and jwks_url exclude each other: only one of them can name the keys \
+             that count"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Returns the audience that tokens are for.
+///
+/// # Errors
+/// When a key set is used and no audience is named: it belongs to an issuer that makes tokens for other
+/// applications too.
+pub fn audience(settings: &Settings) -> Result<Audience, ConfigError> {
+    match (&settings.jwt_audience, settings.any_audience) {
+        (Some(audience), false) => Ok(Audience::Named(audience.clone())),
+        (Some(_), true) => {
+            Err(ConfigError::Missing("jwt_audience and any_audience exclude each other".to_owned()))
+        }
+        (None, false) if settings.jwks_url.is_some() => {
+            Err(ConfigError::Missing(format!("`quintet serve` does not start without\n  - {AUDIENCE}")))
+        }
+        (None, _) => Ok(Audience::Any),
+    }
+}
+
+/// Checks what `quintet serve` needs: keys that verify tokens, an audience where there is a key set, and a
+/// list of origins (AUTH-4, AUTH-5).
+///
+/// # Errors
+/// Names everything that is missing.
+pub fn serve(loaded: &Loaded) -> Result<(), ConfigError> {
+    consistent(loaded)?;
+    production(&loaded.settings)
+}
+
+/// The same for settings that were not loaded from anywhere.
+pub fn production(settings: &Settings) -> Result<(), ConfigError> {
+    let without_keys =
+        settings.jwt_secret.is_none() && settings.jwt_public_key.is_none() && settings.jwks_url.is_none();
+    let without_audience =
+        settings.jwks_url.is_some() && settings.jwt_audience.is_none() && !settings.any_audience;
+    let needed =
+        [(without_keys, KEY), (without_audience, AUDIENCE), (settings.allow_origin.is_empty(), ORIGINS)];
+    let list: String =
+        needed.iter().filter(|(missing, _)| *missing).map(|(_, what)| format!("\n  - {what}")).collect();
+    if !list.is_empty() {
+        return Err(ConfigError::Missing(format!("`quintet serve` does not start without{list}")));
+    }
+    key_source(settings)?;
+    audience(settings)?;
+    Ok(())
+}
+
+const KEY: &str =
+    "a key that verifies tokens: --jwt-secret FILE (HMAC), --jwt-public-key FILE (PEM) or --jwks-url URL";
+const AUDIENCE: &str = "the audience of its tokens: --jwt-audience TEXT; or, if tokens for every application of the issuer are \
+     to be accepted, --any-audience";
+const ORIGINS: &str =
+    "the browser origins that may connect: --allow-origin https://chat.example.org (repeatable)";

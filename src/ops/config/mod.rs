@@ -7,12 +7,14 @@
 //!
 //! - [`table`]: the settings, one row each; [`value`]: how a row reads what it was given
 //! - [`check`]: what a command needs of them
+//! - [`links`]: variables of an orchestrator, which are no settings
 
 pub mod check;
+pub mod links;
 pub mod table;
 pub mod value;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf};
 
 pub use self::{
     table::{Setting, table},
@@ -34,9 +36,14 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// `None`: the embedded engine, in the data folder.
     pub journal: Option<String>,
-    pub jwt_key: Option<PathBuf>,
+    /// File with an HMAC secret.
+    pub jwt_secret: Option<PathBuf>,
+    /// File with a public key.
+    pub jwt_public_key: Option<PathBuf>,
     pub jwks_url: Option<String>,
     pub jwt_audience: Option<String>,
+    /// Tokens for any audience are taken.
+    pub any_audience: bool,
     pub jwt_issuer: Option<String>,
     pub allow_origin: Vec<String>,
     pub extra_agents: Vec<String>,
@@ -72,9 +79,11 @@ impl Default for Settings {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 9090)),
             data_dir: PathBuf::from("./quintet-data"),
             journal: None,
-            jwt_key: None,
+            jwt_secret: None,
+            jwt_public_key: None,
             jwks_url: None,
             jwt_audience: None,
+            any_audience: false,
             jwt_issuer: None,
             allow_origin: Vec::new(),
             extra_agents: Vec::new(),
@@ -141,6 +150,8 @@ pub struct Given {
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub settings: Settings,
+    /// Variables that an orchestrator set for its services of this name, and that are ignored.
+    pub service_links: Vec<String>,
     sources: BTreeMap<&'static str, Source>,
 }
 
@@ -160,13 +171,14 @@ pub enum ConfigError {
 /// What a variable's name begins with; the rest is the setting's name in capitals.
 pub const VARIABLE_PREFIX: &str = "QUINTET_";
 
-/// The variable that names the configuration file.
+/// The variable that names the configuration file. Empty, it counts as not set.
 pub const CONFIG_VARIABLE: &str = "QUINTET_CONFIG";
 
 impl Loaded {
     /// Makes settings of what was given: file first, then variables, then flags, each over the one before.
     pub fn load(given: Given) -> Result<Self, ConfigError> {
-        let mut loaded = Self { settings: Settings::default(), sources: BTreeMap::new() };
+        let mut loaded =
+            Self { settings: Settings::default(), service_links: Vec::new(), sources: BTreeMap::new() };
         let table = table();
         if let Some((path, text)) = given.file {
             let source = Source::File(path);
@@ -181,6 +193,10 @@ impl Loaded {
         for (variable, value) in given.variables {
             let Some(name) = variable.strip_prefix(VARIABLE_PREFIX) else { continue };
             if variable != CONFIG_VARIABLE {
+                if links::is_service_link(name, &value) {
+                    loaded.service_links.push(variable);
+                    continue;
+                }
                 let name = name.to_ascii_lowercase();
                 loaded.set(&table, &name, Raw::Text(value), Source::Variable(variable))?;
             }
@@ -211,6 +227,18 @@ impl Loaded {
         self.sources.get(name).cloned().unwrap_or_default()
     }
 
+    /// The configuration file, if it holds a secret and users outside its group may read it.
+    pub fn exposed_file(&self) -> Option<PathBuf> {
+        let settings = &self.settings;
+        let urls = [("journal", &settings.journal), ("jwks_url", &settings.jwks_url)];
+        urls.into_iter().find_map(|(name, url)| {
+            let Source::File(path) = self.source(name) else { return None };
+            let is_secret = url.as_ref().is_some_and(|url| value::without_secrets(url) != *url);
+            let mode = std::fs::metadata(&path).ok()?.permissions().mode();
+            (is_secret && mode & 0o004 != 0).then_some(path)
+        })
+    }
+
     /// The effective settings as TOML, each with where it came from; secrets hidden.
     pub fn show(&self) -> String {
         let mut shown = String::new();
@@ -228,6 +256,11 @@ impl Loaded {
 /// The setting that was probably meant.
 fn hint(table: &[Setting], name: &str) -> String {
     let name = name.replace('-', "_");
+    if name == "jwt_key" {
+        return "; an HMAC secret is given as jwt_secret (--jwt-secret FILE), a public key in PEM as \
+                jwt_public_key (--jwt-public-key FILE)"
+            .to_owned();
+    }
     let nearest = table
         .iter()
         .map(|setting| (distance(&name, setting.name), setting.name))

@@ -2,7 +2,7 @@
 
 use super::{
     LogFormat, Raw, Settings,
-    value::{quoted, quoted_list, without_password},
+    value::{quoted, quoted_list, without_secrets},
 };
 use crate::{
     gateway::{limits::GatewayLimits, origins::Origins},
@@ -74,7 +74,7 @@ fn places() -> Vec<Setting> {
             name: "journal",
             doc: "Where the journal is. Not set: embedded, in the data folder.",
             range: "a URL".to_owned(),
-            read: Box::new(|s| s.journal.as_deref().map(|url| quoted(without_password(url)))),
+            read: Box::new(|s| s.journal.as_deref().map(|url| quoted(without_secrets(url)))),
             write: Box::new(|s, raw| raw.text().map(|url| s.journal = Some(url))),
         },
     ]
@@ -83,25 +83,39 @@ fn places() -> Vec<Setting> {
 fn credentials() -> Vec<Setting> {
     vec![
         Setting {
-            name: "jwt_key",
-            doc: "File with the key that verifies tokens: a public key in PEM (RSA, P-256, P-384, Ed25519), or an HMAC secret of at least 32 bytes.",
+            name: "jwt_secret",
+            doc: "File with the HMAC secret that verifies tokens: one line of 32 to 256 printable ASCII characters.",
             range: "a path".to_owned(),
-            read: Box::new(|s| s.jwt_key.as_ref().map(|path| quoted(path.display().to_string()))),
-            write: Box::new(|s, raw| raw.text().map(|path| s.jwt_key = Some(path.into()))),
+            read: Box::new(|s| s.jwt_secret.as_ref().map(|path| quoted(path.display().to_string()))),
+            write: Box::new(|s, raw| raw.text().map(|path| s.jwt_secret = Some(path.into()))),
+        },
+        Setting {
+            name: "jwt_public_key",
+            doc: "File with the public key that verifies tokens, in PEM: RSA of at least 2,048 bits, P-256, P-384 or Ed25519.",
+            range: "a path".to_owned(),
+            read: Box::new(|s| s.jwt_public_key.as_ref().map(|path| quoted(path.display().to_string()))),
+            write: Box::new(|s, raw| raw.text().map(|path| s.jwt_public_key = Some(path.into()))),
         },
         Setting {
             name: "jwks_url",
             doc: "Address of the key set that verifies tokens.",
             range: "an https URL; http for loopback".to_owned(),
-            read: Box::new(|s| s.jwks_url.as_deref().map(|url| quoted(without_password(url)))),
+            read: Box::new(|s| s.jwks_url.as_deref().map(|url| quoted(without_secrets(url)))),
             write: Box::new(|s, raw| jwks_url(raw).map(|url| s.jwks_url = Some(url))),
         },
         Setting {
             name: "jwt_audience",
-            doc: "Tokens must name it in `aud`.",
+            doc: "Tokens must name it in `aud`. Needed with `jwks_url`, unless `any_audience` is set.",
             range: "text".to_owned(),
             read: Box::new(|s| s.jwt_audience.clone().map(quoted)),
             write: Box::new(|s, raw| raw.text().map(|audience| s.jwt_audience = Some(audience))),
+        },
+        Setting {
+            name: "any_audience",
+            doc: "Takes tokens for any audience: every user of every application of the same issuer is a user here.",
+            range: "`true` or `false`".to_owned(),
+            read: Box::new(|s| Some(s.any_audience.to_string())),
+            write: Box::new(|s, raw| raw.parse("true or false").map(|any| s.any_audience = any)),
         },
         Setting {
             name: "jwt_issuer",
@@ -113,7 +127,7 @@ fn credentials() -> Vec<Setting> {
         Setting {
             name: "allow_origin",
             doc: "Browser origins that may speak to the service (AUTH-4). As a variable: with commas between them.",
-            range: "a list of origins, as `https://chat.example.org`".to_owned(),
+            range: "a list of origins, as `https://chat.example.org` or `capacitor://localhost`".to_owned(),
             read: Box::new(|s| (!s.allow_origin.is_empty()).then(|| quoted_list(&s.allow_origin))),
             write: Box::new(|s, raw| {
                 let origins = raw.list()?;
@@ -230,10 +244,10 @@ fn limits<T>(
     })
 }
 
-/// Keys from an address that anybody between can answer for would be no keys (AUTH-5).
+/// Takes the URL of a key set: over plain http the network between could replace the keys (AUTH-5).
 fn jwks_url(raw: Raw) -> Result<String, String> {
     let text = raw.text()?;
-    let url = reqwest::Url::parse(&text).map_err(|e| format!("is {text:?}, not a URL: {e}"))?;
+    let url = reqwest::Url::parse(&text).map_err(|e| format!("is not a URL: {e}"))?;
     let loopback = match url.host_str() {
         Some("localhost") => true,
         Some(host) => host
@@ -245,7 +259,9 @@ fn jwks_url(raw: Raw) -> Result<String, String> {
     match url.scheme() {
         "https" => Ok(text),
         "http" if loopback => Ok(text),
-        "http" => Err("is plain http; whoever is between could make keys up, so https is needed".to_owned()),
+        "http" => {
+            Err("is plain http; the network between could replace the keys, so https is needed".to_owned())
+        }
         other => Err(format!("has the scheme {other:?}; https is needed")),
     }
 }

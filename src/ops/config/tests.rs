@@ -87,6 +87,52 @@ fn auth_5_keys_come_over_https_or_from_loopback() {
 }
 
 #[test]
+fn auth_5_the_setting_that_guessed_the_kind_of_a_key_names_the_two_that_do_not() {
+    for given in [file("jwt_key = 'k'"), variable("QUINTET_JWT_KEY", "k"), flag("jwt_key", "k")] {
+        let why = error(given);
+        assert!(why.contains("jwt_secret") && why.contains("jwt_public_key"), "{why}");
+    }
+}
+
+#[test]
+fn auth_6_urls_are_shown_without_their_secrets() {
+    use super::value::without_secrets;
+    for (url, shown) in [
+        ("https://id.example.org/jwks.json", "https://id.example.org/jwks.json"),
+        ("https://id.example.org", "https://id.example.org"),
+        ("https://u:p@id.example.org/jwks", "https://hidden:hidden@id.example.org/jwks"),
+        ("https://u@id.example.org/jwks", "https://hidden@id.example.org/jwks"),
+        ("https://:p@id.example.org/jwks", "https://:hidden@id.example.org/jwks"),
+        (
+            "https://id.example.org/jwks?api_key=s3cret&v=2&flag#f",
+            "https://id.example.org/jwks?api_key=hidden&v=hidden&hidden",
+        ),
+        (
+            "postgres://q:s3cret@db.test/q?sslpassword=x",
+            "postgres://hidden:hidden@db.test/q?sslpassword=hidden",
+        ),
+        ("sqlite:/var/lib/quintet", "sqlite:/var/lib/quintet"),
+        ("sqlite:data", "sqlite:data"),
+        ("host=db.test password=s3cret", "(hidden)"),
+        ("u:s3cret@db.test", "(hidden)"),
+    ] {
+        assert_eq!(without_secrets(url), shown, "{url}");
+    }
+    let why = error(flag("jwks_url", "https://u:s3cret@[x/"));
+    assert!(why.contains("jwks_url") && !why.contains("s3cret"), "{why}");
+}
+
+#[test]
+fn variables_of_service_links_are_ignored_and_listed() {
+    let loaded = Loaded::load(variable("QUINTET_PORT", "tcp://10.0.0.7:8080")).unwrap();
+    assert_eq!(
+        (loaded.settings, loaded.service_links),
+        (Settings::default(), vec!["QUINTET_PORT".to_owned()])
+    );
+    assert!(error(variable("QUINTET_PORT", "8080")).contains("there is no setting"));
+}
+
+#[test]
 fn several_origins_fit_into_a_variable() {
     let loaded = Loaded::load(variable("QUINTET_ALLOW_ORIGIN", "https://a.test, https://b.test")).unwrap();
     assert_eq!(loaded.settings.allow_origin, ["https://a.test", "https://b.test"]);
@@ -95,14 +141,31 @@ fn several_origins_fit_into_a_variable() {
 #[test]
 fn auth_5_serve_says_everything_that_is_missing_and_does_not_guess() {
     let why = check::serve(&Loaded::load(Given::default()).unwrap()).unwrap_err().to_string();
-    assert!(
-        why.contains("--jwt-key") && why.contains("--jwks-url") && why.contains("--allow-origin"),
-        "{why}"
-    );
-    let both = file("jwt_key = 'k'\njwks_url = 'https://a.test'\nallow_origin = ['https://a.test']");
-    assert!(check::serve(&Loaded::load(both).unwrap()).is_err());
-    let enough = file("jwt_key = 'k'\nallow_origin = ['https://a.test']");
-    assert!(check::serve(&Loaded::load(enough).unwrap()).is_ok());
+    for word in ["--jwt-secret", "--jwt-public-key", "--jwks-url", "--allow-origin"] {
+        assert!(why.contains(word), "{why}");
+    }
+    let serve = |keys: &str| {
+        let loaded = Loaded::load(file(&format!("{keys}\nallow_origin = ['https://a.test']"))).unwrap();
+        check::serve(&loaded).map_err(|error| error.to_string())
+    };
+    for enough in [
+        "jwt_secret = 'k'",
+        "jwt_public_key = 'k'",
+        "jwks_url = 'https://a.test'\njwt_audience = 'quintet'",
+        "jwks_url = 'https://a.test'\nany_audience = true",
+    ] {
+        assert_eq!(serve(enough), Ok(()), "{enough}");
+    }
+    for both in [
+        "jwt_secret = 'k'\njwt_public_key = 'k'",
+        "jwt_secret = 'k'\njwks_url = 'https://a.test'\njwt_audience = 'quintet'",
+        "jwt_public_key = 'k'\njwks_url = 'https://a.test'\njwt_audience = 'quintet'",
+        "jwt_public_key = 'k'\njwt_audience = 'quintet'\nany_audience = true",
+    ] {
+        assert!(serve(both).is_err_and(|why| why.contains("exclude each other")), "{both}");
+    }
+    let why = serve("jwks_url = 'https://a.test'").unwrap_err();
+    assert!(why.contains("--jwt-audience") && why.contains("--any-audience"), "{why}");
 }
 
 #[test]
@@ -113,7 +176,9 @@ fn dev_stays_on_loopback_and_takes_no_key() {
         assert!(why.contains(name) && why.contains("loopback"), "{why}");
     }
     assert!(check::dev(&Loaded::load(flag("listen", "[::1]:0")).unwrap()).is_ok());
-    assert!(check::dev(&Loaded::load(flag("jwt_key", "k")).unwrap()).is_err());
+    for name in ["jwt_secret", "jwt_public_key", "jwt_audience"] {
+        assert!(check::dev(&Loaded::load(flag(name, "k")).unwrap()).is_err(), "{name}");
+    }
 }
 
 #[test]
@@ -126,7 +191,7 @@ fn limits_that_contradict_each_other_are_refused() {
 #[test]
 fn what_is_shown_is_a_file_that_says_the_same_with_no_password_in_it() {
     let given = file(
-        "journal = 'postgres://q:s3cret@db.test/q'\njwt_key = 'a\"b'\nallow_origin = ['https://a.test']\ntickets_max = 7",
+        "journal = 'postgres://q:s3cret@db.test/q'\njwt_secret = 'a\"b'\nallow_origin = ['https://a.test']\ntickets_max = 7",
     );
     let shown = Loaded::load(given.clone()).unwrap().show();
     assert!(!shown.contains("s3cret"), "{shown}");

@@ -76,13 +76,38 @@ pub fn quoted_list(items: &[String]) -> String {
     toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect()).to_string()
 }
 
-/// A URL without the password it may carry.
-pub fn without_password(url: &str) -> String {
-    match reqwest::Url::parse(url) {
-        Ok(mut parsed) if parsed.password().is_some() => {
-            let hidden = parsed.set_password(Some("hidden"));
-            if hidden.is_ok() { parsed.to_string() } else { "(hidden)".to_owned() }
-        }
-        _ => url.to_owned(),
+/// Returns a URL without what may be secret in it: user, password, values of the query, fragment. What is no
+/// URL, and may hold a password in another notation, is hidden whole.
+pub fn without_secrets(url: &str) -> String {
+    let hidden = || "(hidden)".to_owned();
+    let Ok(mut parsed) = reqwest::Url::parse(url) else {
+        let plain = !url.contains('@') && !url.contains('=') && !url.contains('?');
+        return if plain { url.to_owned() } else { hidden() };
+    };
+    if parsed.cannot_be_a_base() {
+        return if url.contains(['@', '?', '#']) { hidden() } else { url.to_owned() };
+    }
+    let user = !parsed.username().is_empty() && parsed.set_username(HIDDEN).is_err();
+    let password = parsed.password().is_some() && parsed.set_password(Some(HIDDEN)).is_err();
+    if user || password {
+        return hidden();
+    }
+    if let Some(query) = parsed.query() {
+        let hide = |pair: &str| match pair.split_once('=') {
+            Some((name, _)) => format!("{name}={HIDDEN}"),
+            None => HIDDEN.to_owned(),
+        };
+        let pairs: Vec<String> = query.split('&').map(hide).collect();
+        parsed.set_query(Some(&pairs.join("&")));
+    }
+    parsed.set_fragment(None);
+    // A URL that holds nothing secret is shown as it was written.
+    if parsed.as_str().trim_end_matches('/') == url.trim_end_matches('/') {
+        url.to_owned()
+    } else {
+        parsed.to_string()
     }
 }
+
+/// Stands in the place of a secret.
+const HIDDEN: &str = "hidden";

@@ -1,0 +1,118 @@
+//! Checks of signatures by public keys, off the threads that serve and in bounded numbers.
+//!
+//! Guarantee: forged tokens cost at most `signature_checks_max` threads and `waiting_signature_checks_max`
+//! tokens of memory, however many arrive (ISO-6); the next one is refused without a look at its signature.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::{
+    auth::AuthError,
+    key::VerifyingKey,
+    limits::GatewayLimits,
+    token::{TokenError, Unverified},
+};
+use crate::{
+    kernel::ticket::Identity,
+    runtime::saturation::{Saturation, Scope},
+};
+
+/// The slots for checks that run and for checks that wait.
+#[derive(Debug)]
+pub struct SignatureChecks {
+    running: Arc<Semaphore>,
+    /// One permit for each check that runs or waits.
+    admitted: Arc<Semaphore>,
+    saturation: Saturation,
+}
+
+impl SignatureChecks {
+    pub fn new(limits: &GatewayLimits, saturation: Saturation) -> Self {
+        let running_max = limits.signature_checks_max;
+        let admitted_max = running_max + limits.waiting_signature_checks_max;
+        let (running, admitted) =
+            (Arc::new(Semaphore::new(running_max)), Arc::new(Semaphore::new(admitted_max)));
+        Self { running, admitted, saturation }
+    }
+
+    /// Verifies the signature of a token whose claims are in order, within the bounds if the key is a public
+    /// one. Cancel safe: a check that has begun ends, and then frees its slot.
+    ///
+    /// # Errors
+    /// [`AuthError::Busy`] when no slot is free to wait in.
+    pub async fn verify(&self, key: &Arc<VerifyingKey>, token: Unverified) -> Result<Identity, AuthError> {
+        if !key.is_costly() {
+            return Ok(key.verify_signature(token)?);
+        }
+        let Ok(admitted) = self.admitted.clone().try_acquire_owned() else {
+            self.saturation.reached("waiting_signature_checks_max", Scope::Service);
+            return Err(AuthError::Busy);
+        };
+        let Ok(running) = self.running.clone().acquire_owned().await else {
+            return Err(AuthError::Unavailable);
+        };
+        let key = key.clone();
+        let check = move || {
+            let outcome = key.verify_signature(token);
+            drop((running, admitted));
+            outcome
+        };
+        match tokio::task::spawn_blocking(check).await {
+            Ok(outcome) => Ok(outcome?),
+            Err(error) if error.is_panic() => {
+                tracing::error!("the check of a signature panicked");
+                Err(TokenError::Signature.into())
+            }
+            Err(_) => Err(AuthError::Unavailable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        gateway::{
+            auth::{Auth, Keys},
+            token::{Audience, ClaimsPolicy},
+        },
+        runtime::clock,
+        witness::Witness,
+    };
+
+    fn claims() -> serde_json::Value {
+        serde_json::json!({"sub": "ada", "exp": clock::now().0 / 1000 + 60})
+    }
+
+    fn token(private: &[u8]) -> String {
+        let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::RS256);
+        let key = jsonwebtoken::EncodingKey::from_rsa_pem(private).unwrap();
+        jsonwebtoken::encode(&header, &claims(), &key).unwrap()
+    }
+
+    #[tokio::test]
+    async fn iso_6_signature_checks_beyond_the_slots_are_refused_before_the_signature_is_read() {
+        let public = include_bytes!("../../tests/keys/rsa.public.pem");
+        let key = VerifyingKey::from_public_pem(public).unwrap();
+        let limits = GatewayLimits {
+            signature_checks_max: 1,
+            waiting_signature_checks_max: 2,
+            ..GatewayLimits::DEFAULT
+        };
+        let policy =
+            ClaimsPolicy { audience: Audience::Any, issuer: None, clock_skew_ms_max: 0, lifetime_ms_max: 0 };
+        let saturation = Saturation::default();
+        let auth = Auth::new(Keys::Fixed(Arc::new(key)), policy, &limits, saturation.clone(), Witness::off());
+        let good = token(include_bytes!("../../tests/keys/rsa.private.pem"));
+        // All are polled once before the runtime's single thread takes a result.
+        let outcomes = futures_util::future::join_all((0..8).map(|_| auth.bearer(&good))).await;
+        let busy = outcomes.iter().filter(|outcome| **outcome == Err(AuthError::Busy)).count();
+        assert_eq!((busy, outcomes.iter().filter(|outcome| outcome.is_ok()).count()), (5, 3));
+        assert_eq!(saturation.current(), [("waiting_signature_checks_max", Scope::Service)]);
+        assert!(auth.bearer(&good).await.is_ok(), "the slots are free again");
+        let forged = format!("{}.{}", good.rsplit_once('.').unwrap().0, "AAAA");
+        let outcomes = futures_util::future::join_all((0..3).map(|_| auth.bearer(&forged))).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == Err(TokenError::Signature.into())));
+    }
+}

@@ -1,0 +1,321 @@
+//! HMAC secrets, and the material that is refused in the place of one.
+//!
+//! Guarantee: a file that holds anything public or structured yields no secret (AUTH-5): no key, key set,
+//! certificate or token in any encoding, no path, no page, no repeated pattern. An HS256 token that is signed
+//! with the bytes of such a file is never accepted.
+//!
+//! A secret is one line of printable ASCII. This form is required because binary public keys, such as the 32
+//! bytes of an Ed25519 key, cannot be told from random bytes. A bare public key that is written as base64 or
+//! hexadecimal text without any structure around it still looks like a random secret.
+
+use base64::{
+    Engine,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+
+/// A secret that signs and verifies tokens. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HmacSecret(Vec<u8>);
+
+impl std::fmt::Debug for HmacSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HmacSecret({} bytes)", self.0.len())
+    }
+}
+
+/// Why the contents of a file are not an HMAC secret. The operator's to change.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SecretError {
+    #[error("the secret is {0} bytes long; at least {SECRET_BYTES_MIN} are needed")]
+    Short(usize),
+    #[error(
+        "the secret is {0} bytes long; at most {SECRET_BYTES_MAX} are taken, and more than 64 add no strength"
+    )]
+    Long(usize),
+    #[error(
+        "this looks like {0}, not like a secret; a public key belongs in --jwt-public-key, as PEM, and a key set in --jwks-url"
+    )]
+    Structured(&'static str),
+    #[error(
+        "a secret is one line of printable ASCII, and this is not text: it contains {0}. `openssl rand -base64 48` makes one"
+    )]
+    NotText(&'static str),
+    #[error("a secret is one line, and this has several. `openssl rand -base64 48` makes one")]
+    SeveralLines,
+    #[error("the secret begins or ends with a blank; only one line break at its end is left out")]
+    Blank,
+    #[error(
+        "the secret repeats a short pattern or few characters; `openssl rand -base64 48` makes a good one"
+    )]
+    Predictable,
+    #[error("the secret is an example that is published")]
+    Published,
+}
+
+/// Bytes of an HMAC secret: as many as the shortest hash has.
+pub const SECRET_BYTES_MIN: usize = 32;
+/// Bytes of an HMAC secret; the modulus of an RSA key of 2,048 bits is longer in any text form.
+pub const SECRET_BYTES_MAX: usize = 256;
+
+impl HmacSecret {
+    /// Takes the contents of a secret file: one line of printable ASCII, without the line break (`\n` or
+    /// `\r\n`) at its end.
+    ///
+    /// # Errors
+    /// When the contents are no such line, or look like anything but a secret.
+    pub fn from_file(contents: &[u8]) -> Result<Self, SecretError> {
+        if let Some(what) = structure(contents) {
+            return Err(SecretError::Structured(what));
+        }
+        let line = contents.strip_suffix(b"\n").unwrap_or(contents);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if let Some(why) = not_text(line) {
+            return Err(SecretError::NotText(why));
+        }
+        if line.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            return Err(SecretError::SeveralLines);
+        }
+        if line.trim_ascii().len() != line.len() {
+            return Err(SecretError::Blank);
+        }
+        match line.len() {
+            short @ ..SECRET_BYTES_MIN => return Err(SecretError::Short(short)),
+            SECRET_BYTES_MIN..=SECRET_BYTES_MAX => {}
+            long => return Err(SecretError::Long(long)),
+        }
+        if let Some(what) = structured_line(line) {
+            return Err(SecretError::Structured(what));
+        }
+        if PUBLISHED.iter().any(|published| line.starts_with(published)) {
+            return Err(SecretError::Published);
+        }
+        if is_predictable(line) {
+            return Err(SecretError::Predictable);
+        }
+        Ok(Self(line.to_vec()))
+    }
+
+    /// Takes fresh random bytes, for a key that is never written down.
+    pub(in crate::gateway) fn random(bytes: [u8; 64]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    pub(in crate::gateway) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Names the format of contents that are recognised whatever else they hold.
+fn structure(contents: &[u8]) -> Option<&'static str> {
+    let text = contents.strip_prefix(UTF8_BOM).unwrap_or(contents);
+    let trimmed = text.trim_ascii();
+    let starts = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| trimmed.starts_with(prefix));
+    // One byte tells little of random bytes that were decoded; text goes on as text.
+    let is_text_at_first = trimmed.iter().take(16).all(|byte| is_text(*byte) || *byte == b'\t');
+    if contents.starts_with(b"\xff\xfe")
+        || contents.starts_with(b"\xfe\xff")
+        || contents.contains(&0) && utf16(contents)
+    {
+        return Some("text in UTF-16");
+    }
+    if contains(text, b"begin") || contains(text, b"----") {
+        return Some("a key or certificate in PEM");
+    }
+    if is_der(contents) {
+        return Some("a key or certificate in DER");
+    }
+    if starts(&[b"ssh-", b"ecdsa-", b"sk-ssh", b"sk-ecdsa"])
+        || [&b"ssh-rsa"[..], b"ssh-dss", b"ssh-ed25519", b"ecdsa-sha2-"]
+            .iter()
+            .any(|name| contains(text, name))
+    {
+        return Some("an OpenSSH key");
+    }
+    if is_text_at_first && starts(&[b"{", b"["]) {
+        return Some("JSON, such as a JWK or a key set");
+    }
+    if is_text_at_first && starts(&[b"<"]) {
+        return Some("HTML or XML");
+    }
+    if contents.starts_with(b"\x1f\x8b") || contents.starts_with(b"PK\x03\x04") {
+        return Some("compressed data");
+    }
+    None
+}
+
+/// Names the format of one line of text, also of what it encodes in base64 or hexadecimal.
+fn structured_line(line: &[u8]) -> Option<&'static str> {
+    let has = |needle: &[u8]| contains(line, needle);
+    let starts = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| line.starts_with(prefix));
+    if has(b"://") || is_path(line) {
+        return Some("a path or an address");
+    }
+    if starts(&[b"did:", b"age1", b"SHA256:", b"MD5:", b"Modulus="]) || has(b".public.") {
+        return Some("a public key or a fingerprint");
+    }
+    if line.contains(&b':') && line.iter().all(|byte| byte.is_ascii_hexdigit() || *byte == b':') {
+        return Some("a fingerprint or a dump in hexadecimal");
+    }
+    if starts(&[b"eyJ", b"ey0"]) {
+        return Some("JSON or a token in base64");
+    }
+    encoded(line, ENCODINGS_MAX)
+}
+
+/// Names the format of what `line` encodes, through at most `depth` encodings.
+fn encoded(line: &[u8], depth: usize) -> Option<&'static str> {
+    let depth = depth.checked_sub(1)?;
+    let decodings = [hexadecimal(line), base64(line)];
+    decodings.into_iter().flatten().find_map(|decoded| {
+        structure(&decoded).or_else(|| key_bytes(&decoded)).or_else(|| encoded(decoded.trim_ascii(), depth))
+    })
+}
+
+/// Names the format of decoded bytes that have no structure of text.
+fn key_bytes(bytes: &[u8]) -> Option<&'static str> {
+    match (bytes.len(), bytes) {
+        // RFC 4253, 6.6: a name with its length before it.
+        (24.., [0, 0, 0, length @ 4..=40, name @ ..])
+            if name.iter().take(usize::from(*length)).all(u8::is_ascii_graphic) =>
+        {
+            Some("an SSH key in base64")
+        }
+        // SEC 1, 2.3.3.
+        (65 | 97 | 133, [4, ..]) | (33 | 49 | 67, [2 | 3, ..]) => Some("a public key on an elliptic curve"),
+        (42, [b'E', b'd', ..]) => Some("a public key of minisign"),
+        _ => None,
+    }
+}
+
+/// Whether bytes begin as a key or certificate in DER does: a sequence whose first element is a sequence, a
+/// number, an identifier or a version tag.
+fn is_der(bytes: &[u8]) -> bool {
+    let [0x30, length, rest @ ..] = bytes else { return false };
+    let inner = match length {
+        2..=0x7f => rest.first(),
+        0x81 => rest.get(1),
+        0x82 => rest.get(2),
+        0x83 => rest.get(3),
+        _ => None,
+    };
+    // Text that begins with the digit 0 begins with the same byte; its next bytes are printable.
+    matches!(inner, Some(0x02 | 0x06 | 0x30 | 0xa0)) && bytes.iter().any(|byte| !is_text(*byte))
+}
+
+/// Whether every second byte, one way or the other, is NUL, as in ASCII text that is written as UTF-16.
+fn utf16(bytes: &[u8]) -> bool {
+    let nul = |offset: usize| bytes.iter().skip(offset).step_by(2).take(16).all(|byte| *byte == 0);
+    nul(0) || nul(1)
+}
+
+fn not_text(line: &[u8]) -> Option<&'static str> {
+    if line.starts_with(UTF8_BOM) {
+        return Some("a byte order mark");
+    }
+    let odd = line.iter().find(|byte| !is_text(**byte))?;
+    Some(match odd {
+        0 => "a NUL byte",
+        b'\t' => "a tab",
+        0x80.. => "bytes beyond ASCII",
+        _ => "a control character",
+    })
+}
+
+/// Printable ASCII, blanks and line breaks.
+fn is_text(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\n' | b'\r')
+}
+
+fn contains(text: &[u8], needle: &[u8]) -> bool {
+    text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
+}
+
+/// Whether the line names a file. Slashes occur in base64 too, so more than one has to be there.
+fn is_path(line: &[u8]) -> bool {
+    let relative = [&b"./"[..], b"../", b"~/", b".\\", b"\\\\"].iter().any(|prefix| line.starts_with(prefix));
+    let drive = matches!(line, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
+    let extension = [
+        &b".pem"[..],
+        b".key",
+        b".pub",
+        b".der",
+        b".crt",
+        b".cer",
+        b".json",
+        b".jwk",
+        b".jwks",
+        b".txt",
+        b".secret",
+    ];
+    let named = extension.iter().any(|extension| {
+        line.len() > extension.len() && line[line.len() - extension.len()..].eq_ignore_ascii_case(extension)
+    });
+    let not_base64 =
+        line.iter().any(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')));
+    let one_case = !line.iter().any(u8::is_ascii_uppercase);
+    let absolute = line.starts_with(b"/") && (not_base64 || one_case);
+    relative || drive || named || absolute
+}
+
+/// Whether a line is a short pattern that is repeated, or has too little variety for random text.
+fn is_predictable(line: &[u8]) -> bool {
+    let repeats = |period: usize| line.iter().zip(&line[period..]).all(|(a, b)| a == b);
+    if (1..PERIOD_BYTES_MIN).any(repeats) {
+        return true;
+    }
+    let mut counts = [0usize; 256];
+    line.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    let total = line.len() as f64;
+    let shares = counts.iter().filter(|count| **count > 0).map(|count| *count as f64 / total);
+    shares.map(|share| -share * share.log2()).sum::<f64>() < BITS_PER_BYTE_MIN
+}
+
+fn hexadecimal(line: &[u8]) -> Option<Vec<u8>> {
+    let digits = line.strip_prefix(b"0x").unwrap_or(line);
+    let value = |digit: &u8| char::from(*digit).to_digit(16).map(|value| value as u8);
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    digits.chunks_exact(2).map(|pair| Some(value(&pair[0])? << 4 | value(&pair[1])?)).collect()
+}
+
+/// Decodes base64 of either alphabet, with or without padding. The bits that a shortened text leaves over
+/// do not count.
+fn base64(line: &[u8]) -> Option<Vec<u8>> {
+    let text: Vec<u8> = line
+        .iter()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            byte => *byte,
+        })
+        .collect();
+    // One character over a whole number of groups encodes nothing.
+    let whole = if text.len() % 4 == 1 { &text[..text.len() - 1] } else { &text[..] };
+    LENIENT.decode(whole).ok().filter(|decoded| !decoded.is_empty())
+}
+
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
+/// Encodings that are looked through, as base64 of base64.
+const ENCODINGS_MAX: usize = 3;
+/// The shortest pattern that may be repeated.
+const PERIOD_BYTES_MIN: usize = 16;
+/// The entropy of single characters; random hexadecimal text has about 3.7.
+const BITS_PER_BYTE_MIN: f64 = 3.0;
+/// How the examples of widely used documentation begin.
+const PUBLISHED: [&[u8]; 4] = [
+    b"a-string-secret-at-least-",
+    b"a-valid-string-secret-that-is-",
+    b"your-256-bit-secret",
+    b"your-512-bit-secret",
+];
+
+#[cfg(test)]
+mod tests;
