@@ -11,7 +11,10 @@ use anyhow::Context;
 use quintet::{
     audit::{self, AuditOptions, Subject},
     journal::sqlite::backup_folder,
-    ops::config::{Loaded, check},
+    ops::{
+        config::{Loaded, check},
+        telemetry,
+    },
     runtime::clock,
 };
 
@@ -22,7 +25,7 @@ pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     check::consistent(loaded)?;
     print(&loaded.show())?;
     if let Err(missing) = check::serve(loaded) {
-        eprintln!("{missing}");
+        telemetry::report(&format!("{missing}\n"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -90,6 +90,11 @@ pub const METRICS: &[Metric] = &[
         "Inputs that a connection's machine did not expect: a fault of ours.",
     ),
     counter("quintet_trimmed_entries_total", "Entries trimmed because the retention no longer keeps them."),
+    counter(
+        "quintet_log_dropped_total",
+        "Log lines that were not written, because the queue was full or a write failed.",
+    ),
+    counter("quintet_log_write_errors_total", "Writes of the log to stderr that failed."),
     counter("quintet_refusals_total", "Requests answered with an error, by its `code`."),
     histogram(
         "quintet_request_seconds",

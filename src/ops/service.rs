@@ -26,7 +26,7 @@ use tokio::net::TcpListener;
 use super::{
     config::{Loaded, Settings, check},
     limits::RetentionLimits,
-    metrics,
+    metrics, telemetry,
 };
 use crate::{
     gateway::{
@@ -56,6 +56,15 @@ pub enum Mode {
     Dev,
     /// Production.
     Serve,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dev => "dev",
+            Self::Serve => "serve",
+        })
+    }
 }
 
 /// What a service is made of beside its settings.
@@ -306,6 +315,9 @@ fn sample(gateway: &Gateway) {
     ::metrics::gauge!("quintet_moving_runs").set(gateway.factory.moving_runs() as f64);
     ::metrics::gauge!("quintet_tickets_outstanding").set(gateway.auth.tickets_outstanding() as f64);
     let draining = gateway.drain.stage() != Stage::Serving;
+    let losses = telemetry::losses();
+    ::metrics::counter!("quintet_log_dropped_total").absolute(losses.dropped);
+    ::metrics::counter!("quintet_log_write_errors_total").absolute(losses.write_errors);
     ::metrics::gauge!("quintet_draining").set(if draining { 1.0 } else { 0.0 });
 }
 

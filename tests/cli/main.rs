@@ -4,5 +4,8 @@ mod command;
 mod configuration;
 mod ending;
 mod inspecting;
+mod logging;
+mod panics;
 mod production;
+mod signals;
 mod starting;

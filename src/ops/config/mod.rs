@@ -18,7 +18,7 @@ pub use self::{
     table::{Setting, table},
     value::Raw,
 };
-use super::limits::RetentionLimits;
+use super::{limits::RetentionLimits, telemetry::LogLimits};
 use crate::{
     gateway::limits::GatewayLimits,
     journal::sqlite::SqliteOptions,
@@ -42,6 +42,7 @@ pub struct Settings {
     pub extra_agents: Vec<String>,
     pub log: String,
     pub log_format: LogFormat,
+    pub log_limits: LogLimits,
     /// Whether the running service is held against its rules.
     pub conformance: bool,
     /// Where its transitions are written.
@@ -80,6 +81,7 @@ impl Default for Settings {
             extra_agents: Vec::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
+            log_limits: LogLimits::DEFAULT,
             conformance: false,
             trace_file: None,
             kernel: Limits::DEFAULT,
@@ -97,6 +99,15 @@ impl Settings {
     /// Whether the agent that plays scripts was asked for by its name.
     pub fn names_rehearsal(&self) -> bool {
         self.extra_agents.iter().any(|name| name == table::REHEARSAL)
+    }
+
+    /// Returns where the keys that verify tokens come from, for the log.
+    pub fn key_source(&self, dev: bool) -> &'static str {
+        match (dev, &self.jwt_key) {
+            (true, _) => "throw-away",
+            (false, Some(_)) => "jwt_key",
+            (false, None) => "jwks_url",
+        }
     }
 
     /// The bounds of each user's machines.
