@@ -99,5 +99,5 @@ async fn run_6_a_panic_of_an_agent_is_logged_without_its_text() {
     let run = service.until_run(&token, &run_id, "completed").await;
     assert_eq!(run["status"], "failed", "{run}");
     let log = service.drained();
-    assert!(log.contains(r#""message":"panic""#) && !log.contains("xyzzy-42"), "{log}");
+    assert!(log.contains(r#""reason":"panic""#) && !log.contains("xyzzy-42"), "{log}");
 }
