@@ -96,7 +96,7 @@ async fn a_reader_that_comes_back_gets_whole_lines_and_the_number_of_those_dropp
     service.signal(Signal::TERM);
     assert_eq!(service.ended().0.code(), Some(0));
     let events = events(&reader.join().unwrap());
-    let notice = |event: &Value| event["message"].as_str()?.strip_suffix(" log lines dropped")?.parse().ok();
+    let notice = |event: &Value| event["message"].as_str()?.strip_suffix(" log lines dropped")?.parse::<u64>().ok();
     let reported: u64 = events.iter().filter_map(notice).sum();
     assert!(reported >= dropped, "{reported} of {dropped} are reported");
     let refusals = events.iter().filter(|event| event["message"] == "credential refused").count() as u64;

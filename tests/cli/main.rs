@@ -5,6 +5,7 @@ mod configuration;
 mod ending;
 mod inspecting;
 mod logging;
+mod metrics;
 mod panics;
 mod production;
 mod signals;

@@ -41,6 +41,8 @@ crate::limits! {
         pub log_queue_bytes_max: usize = 4_194_304, in 65_536..=1_073_741_824;
         /// Bytes of one line of the log; a longer one is cut.
         pub log_line_bytes_max: usize = 16_384, in 1_024..=65_536;
+        /// Lines a minute about requests that are refused for one reason; further ones are counted in one line.
+        pub refusal_lines_per_minute_max: u64 = 10, in 0..=100_000;
         /// Time that the process waits at its end for the log to be written.
         pub log_flush_timeout_ms: u64 = 1_000, in 0..=60_000;
     }
