@@ -75,7 +75,12 @@ pub const METRICS: &[Metric] = &[
     gauge("quintet_draining", "1 from the moment a drain begins."),
     counter("quintet_tickets_issued_total", "Tickets issued."),
     counter("quintet_tickets_redeemed_total", "Tickets that opened a connection (AUTH-1)."),
-    counters("quintet_auth_failures_total", "reason", || texts(AUTH_FAILURES), "Credentials refused, by `reason`."),
+    counters(
+        "quintet_auth_failures_total",
+        "reason",
+        || texts(AUTH_FAILURES),
+        "Credentials refused, by `reason`.",
+    ),
     counter("quintet_jwks_failures_total", "Fetches of the key set that failed (AUTH-5)."),
     counter("quintet_origins_refused_total", "Requests refused because of their browser origin (AUTH-4)."),
     counters(
@@ -126,10 +131,20 @@ pub const METRICS: &[Metric] = &[
     gauge("quintet_journal_bytes", "Size of the embedded journal's database file."),
     gauge("quintet_journal_wal_bytes", "Size of the embedded journal's write-ahead log."),
     gauge("quintet_build_info", "1, with the `version` of the service."),
-    counters("quintet_agent_failures_total", "reason", || texts(&["error", "panic"]), "Runs that their agent did not complete, by `reason`."),
+    counters(
+        "quintet_agent_failures_total",
+        "reason",
+        || texts(&["error", "panic"]),
+        "Runs that their agent did not complete, by `reason`.",
+    ),
     counter("quintet_entries_sent_total", "Entries handed to connections."),
     counter("quintet_sent_bytes_total", "Bytes of the entries handed to connections."),
-    counters("quintet_connection_closes_total", "code", close_codes, "Connections closed, by the close `code`."),
+    counters(
+        "quintet_connection_closes_total",
+        "code",
+        close_codes,
+        "Connections closed, by the close `code`.",
+    ),
     counter(
         "quintet_connection_rejections_total",
         "Inputs that a connection's machine did not expect: a fault of ours.",
@@ -140,7 +155,12 @@ pub const METRICS: &[Metric] = &[
         "Log lines that were not written, because the queue was full or a write failed.",
     ),
     counter("quintet_log_write_errors_total", "Writes of the log to stderr that failed."),
-    counters("quintet_refusals_total", "code", error_codes, "Requests answered with an error, by its `code`."),
+    counters(
+        "quintet_refusals_total",
+        "code",
+        error_codes,
+        "Requests answered with an error, by its `code`.",
+    ),
     histogram(
         "quintet_request_seconds",
         "Time from a request's head to its answer, by `route`, `method` and `status`.",
@@ -161,7 +181,8 @@ const AUTH_FAILURES: &[&str] = &[
 ];
 
 /// Values of `limit`: settings that reject work.
-const LIMITS: &[&str] = &["connections_max", "user_connections_max", "user_pages_max", "rate_users_max", "rate"];
+const LIMITS: &[&str] =
+    &["connections_max", "user_connections_max", "user_pages_max", "rate_users_max", "rate"];
 
 fn texts(values: &[&str]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
@@ -285,7 +306,10 @@ mod tests {
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file)).unwrap();
         let end = format!("\"{end}");
         let quoted = text.match_indices(&end).filter_map(|(at, _)| text[..at].rsplit('"').next());
-        quoted.filter(|text| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')).map(str::to_owned).collect()
+        quoted
+            .filter(|text| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The values of these labels are written where they are counted; each has its series from the start.
@@ -294,7 +318,8 @@ mod tests {
         let limits = quoted_before("gateway/admit.rs", ", Scope::");
         assert!(!limits.is_empty());
         assert_eq!(limits, LIMITS.iter().map(ToString::to_string).collect());
-        let auth = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gateway/auth.rs")).unwrap();
+        let auth =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gateway/auth.rs")).unwrap();
         let reasons = &auth[auth.find("fn reason(").unwrap()..];
         let reasons = &reasons[..reasons.find("\n    }\n").unwrap()];
         let reasons: BTreeSet<&str> = reasons.split('"').skip(1).step_by(2).collect();

@@ -38,9 +38,9 @@ use super::{
     port::Stopped,
     recovery::{self, Past},
     signal::RunSignal,
+    sync::Ordering,
     tail::Tail,
     turn::{Decided, Promise, Turn},
-    sync::Ordering,
 };
 use crate::{
     journal::{AppendError, Batch, JournalError, Log},

@@ -96,7 +96,8 @@ async fn a_reader_that_comes_back_gets_whole_lines_and_the_number_of_those_dropp
     service.signal(Signal::TERM);
     assert_eq!(service.ended().0.code(), Some(0));
     let events = events(&reader.join().unwrap());
-    let notice = |event: &Value| event["message"].as_str()?.strip_suffix(" log lines dropped")?.parse::<u64>().ok();
+    let notice =
+        |event: &Value| event["message"].as_str()?.strip_suffix(" log lines dropped")?.parse::<u64>().ok();
     let reported: u64 = events.iter().filter_map(notice).sum();
     assert!(reported >= dropped, "{reported} of {dropped} are reported");
     let refusals = events.iter().filter(|event| event["message"] == "credential refused").count() as u64;
@@ -152,7 +153,8 @@ async fn a_log_file_on_a_disk_that_was_full_goes_on_with_whole_lines() {
     refused(&service, 3).await;
     let pid = service.pid().to_string();
     let limited = |bytes: &str| {
-        let set = Command::new("prlimit").args([&format!("--fsize={bytes}:unlimited"), "--pid", &pid]).status();
+        let set =
+            Command::new("prlimit").args([&format!("--fsize={bytes}:unlimited"), "--pid", &pid]).status();
         assert!(set.unwrap().success());
     };
     let size = || std::fs::metadata(&path).unwrap().len();

@@ -62,7 +62,7 @@ async fn the_values_are_those_of_the_work_that_was_done() {
     let steps = json!([{"think": "hm"}, {"wait_ms": 60}, {"answer": "done"}]);
     let done = service.rehearse(&token, "m1", steps).await;
     service.until_run(&token, &done, "completed").await;
-    let failed = service.rehearse(&token, "m2", json!([{"think": "hm"}, {"fail": "no"}])).await;
+    let failed = service.rehearse(&token, "m2", json!([{"think": "hm"}, {"panic": "no"}])).await;
     service.until_run(&token, &failed, "completed").await;
 
     let hangs = service.rehearse(&token, "m3", json!([{"think": "hm"}, {"hang": true}])).await;
@@ -79,7 +79,7 @@ async fn the_values_are_those_of_the_work_that_was_done() {
         ("quintet_run_seconds_count", 2.0),
         ("quintet_run_seconds_bucket{le=\"0.05\"}", 1.0),
         ("quintet_run_seconds_bucket{le=\"14400\"}", 2.0),
-        ("quintet_agent_failures_total{reason=\"error\"}", 1.0),
+        ("quintet_agent_failures_total{reason=\"panic\"}", 1.0),
         ("quintet_waiting_messages", 1.0),
         ("quintet_moving_runs", 1.0),
         ("quintet_auth_failures_total{reason=\"token_claims\"}", 1.0),

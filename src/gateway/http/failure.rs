@@ -142,7 +142,9 @@ impl From<Turned> for Failure {
 impl From<Forbidden> for Failure {
     fn from(why: Forbidden) -> Self {
         metrics::counter!("quintet_origins_refused_total").increment(1);
-        Self::new(ErrorCode::Unauthenticated, why.to_string()).with_status(StatusCode::FORBIDDEN).because("origin")
+        Self::new(ErrorCode::Unauthenticated, why.to_string())
+            .with_status(StatusCode::FORBIDDEN)
+            .because("origin")
     }
 }
 

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     journal::{
-        AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, Trimmed,
+        AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery,
+        Retention, RunRecord, ThreadRecord, Trimmed,
     },
     kernel::{
         ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
