@@ -68,9 +68,8 @@ fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     let settings = &loaded.settings;
     let folder = journal_folder(settings)?;
     let log = telemetry::start(&settings.log, settings.log_format, settings.log_limits)?;
-    let ended = serve_until_drained(mode, settings, &folder, &log);
-    log.flush();
-    ended
+    let _flushed = log.flushed();
+    serve_until_drained(mode, settings, &folder, &log)
 }
 
 fn serve_until_drained(

@@ -43,7 +43,7 @@ fn scenes() {
     let panics = move || match scene.to_str().unwrap() {
         "literal" => panic!("written in the source"),
         "formatted" => panic!("what ann said: {secret}"),
-        "expect" => Err::<(), _>(secret).expect("a reason of the source"),
+        "expect" => std::hint::black_box(Err::<(), _>(secret)).expect("a reason of the source"),
         "payload" => std::panic::panic_any(secret),
         "event" => tracing::error!(value = ?Panics, "an event"),
         "span" => {
@@ -54,7 +54,7 @@ fn scenes() {
     };
     assert!(std::thread::spawn(panics).join().is_err());
     tracing::info!("after the panic");
-    log.flush();
+    let _flushed = log.flushed();
 }
 
 #[test]

@@ -153,9 +153,26 @@ impl Log {
         self.queue.push(text.as_bytes().to_vec());
     }
 
+    /// Returns a guard that flushes the log when it is dropped, also by a panic.
+    #[must_use]
+    pub fn flushed(&self) -> Flushed {
+        Flushed(self.clone())
+    }
+
     /// Waits until everything logged so far is written, at most `log_flush_timeout_ms`. Returns whether it is.
     pub fn flush(&self) -> bool {
         self.queue.flush(self.flush)
+    }
+}
+
+/// Flushes the log when it is dropped.
+#[derive(Debug)]
+pub struct Flushed(Log);
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        // What is not written in time is lost: stderr takes nothing.
+        self.0.flush();
     }
 }
 
