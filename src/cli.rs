@@ -56,7 +56,7 @@ Examples:
   quintet serve --config /etc/quintet.toml
 
 SIGTERM drains: /readyz turns 503, runs come to their end, clients are told to come back, exit 0.
-A second signal stops it at once; nothing accepted is lost then either.")]
+A second signal stops it at once, exit 1; nothing accepted is lost then either. SIGHUP drains too.")]
     Serve(ServeFlags),
 
     /// Print the effective settings, each with where it came from

@@ -1,7 +1,7 @@
 //! The commands: each builds what it needs of the library and reports in its own words.
 
 use std::{
-    io::{self, Write},
+    io,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -14,9 +14,9 @@ use quintet::{
     journal::{Journal, sqlite::SqliteJournal},
     ops::{
         config::{CONFIG_VARIABLE, ConfigError, Given, Loaded, Settings, Source},
-        drain::Signals,
+        drain::Caught,
         service::{self, Mode, Parts},
-        telemetry,
+        telemetry::{self, Log, Output},
     },
     user::agents::Agents,
     wire::http::AgentInfo,
@@ -70,19 +70,29 @@ fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
     service::check(mode, loaded)?;
     let settings = &loaded.settings;
     let folder = journal_folder(settings)?;
-    telemetry::start(&settings.log, settings.log_format)?;
+    let log = telemetry::start(&settings.log, settings.log_format, settings.log_limits)?;
+    let _flushed = log.flushed();
     service::warn_of_settings(loaded);
+    serve_until_drained(mode, settings, &folder, &log)
+}
+
+fn serve_until_drained(
+    mode: Mode,
+    settings: &Settings,
+    folder: &Path,
+    log: &Log,
+) -> anyhow::Result<ExitCode> {
+    let caught = Caught::new().context("signals cannot be caught")?;
     allow_sockets(settings.gateway.sockets_max as u64);
 
-    let journal = SqliteJournal::open(&folder, settings.sqlite)?;
+    let journal = SqliteJournal::open(folder, settings.sqlite)?;
     let runtime = Runtime::new().context("the runtime cannot be started")?;
-    let code = runtime.block_on(serve(mode, settings, Arc::new(journal.clone())));
-    // Whatever is still under way is not waited for: what was acknowledged is on disk.
+    let served = runtime.block_on(serve(mode, settings, (folder, Arc::new(journal.clone())), &caught, log));
+    // What is still running is not waited for: acknowledged messages are on disk.
     runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
-    if matches!(code, Ok(ExitCode::SUCCESS)) {
-        close(&journal)?;
-    }
-    code
+    served?;
+    close(&journal)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Agents that wait or never yield may hold the journal for longer than this process is to last.
@@ -96,46 +106,72 @@ fn close(journal: &SqliteJournal) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(mode: Mode, settings: &Settings, journal: Arc<dyn Journal>) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::listen().context("signals cannot be listened to")?;
+/// Serves until a signal has drained the service. A second signal does not come back from its handler.
+async fn serve(
+    mode: Mode,
+    settings: &Settings,
+    (folder, journal): (&Path, Arc<dyn Journal>),
+    caught: &Caught,
+    log: &Log,
+) -> anyhow::Result<()> {
+    let mut signals = caught.listen().context("signals cannot be listened to")?;
     let rehearsal = mode == Mode::Dev || settings.names_rehearsal();
     let agents = Directory::built_in(rehearsal, Floor::threads()?);
     let described = described(&agents);
     let parts = Parts { journal, agents: Arc::new(agents), described };
     let running = tokio::select! {
         running = service::start(mode, settings, parts) => running?,
-        signal = signals.next() => {
-            tracing::info!(signal, "stopped before it was ready");
-            return Ok(ExitCode::SUCCESS);
+        signal = signals.drain() => {
+            tracing::info!(signal, "stopped before the service was ready");
+            return Ok(());
         }
     };
 
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %mode,
+        listen = %running.listen,
+        admin_listen = %running.admin_listen,
+        journal = %format_args!("sqlite:{}", folder.display()),
+        keys = settings.key_source(mode == Mode::Dev),
+        "service started"
+    );
     let ready = serde_json::json!({
         "listen": running.listen,
         "admin_listen": running.admin_listen,
         "version": env!("CARGO_PKG_VERSION"),
     });
-    print(&format!("{ready}\n"))?;
+    announce(format!("{ready}\n")).await;
     if mode == Mode::Dev {
-        eprintln!(
-            "\n  Quintet is ready. Open http://{}/ and log in as anyone. Ctrl-C ends it.\n",
+        log.print(&format!(
+            "\n  Quintet is ready. Open http://{}/ and log in as anyone. Ctrl-C ends it.\n\n",
             running.listen
-        );
+        ));
     }
 
-    let signal = signals.next().await;
-    tracing::info!(signal, "told to end; a second signal stops at once");
-    tokio::select! {
-        drained = running.drain() => {
-            if !drained.runs_at_rest {
-                tracing::info!("runs that were still open are taken up by the next process");
-            }
-            Ok(ExitCode::SUCCESS)
+    let signal = signals.drain().await;
+    tracing::info!(signal, "draining after a signal; a second SIGTERM or SIGINT stops at once");
+    if !running.drain().await.runs_at_rest {
+        tracing::info!("runs that are still open are resumed by the next process");
+    }
+    Ok(())
+}
+
+/// Prints the ready line. The service does not depend on it: a stdout that is closed or full is logged, and
+/// one that does not take the line within [`READY_LINE_TIMEOUT`] is not waited for any longer.
+async fn announce(line: String) {
+    let (done, printed) = tokio::sync::oneshot::channel();
+    let started = std::thread::Builder::new().name("ready".to_owned()).spawn(move || {
+        // The receiver is gone if the line was not taken in time.
+        let _late = done.send(Output::stdout().and_then(|mut stdout| stdout.write_lines(line.as_bytes())));
+    });
+    let printed = async { printed.await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())) };
+    match (started, tokio::time::timeout(READY_LINE_TIMEOUT, printed).await) {
+        (Ok(_), Ok(Ok(()))) => {}
+        (Err(error), _) | (Ok(_), Ok(Err(error))) => {
+            tracing::error!(%error, "the ready line cannot be printed to stdout; the service goes on");
         }
-        signal = signals.next() => {
-            tracing::warn!(signal, "stopped at once");
-            Ok(ExitCode::FAILURE)
-        }
+        (Ok(_), Err(_)) => tracing::warn!("stdout does not take the ready line; the service goes on"),
     }
 }
 
@@ -184,11 +220,21 @@ fn allow_sockets(sockets_max: u64) {
     }
 }
 
-/// Writes what was asked for to stdout, all of it, at once.
+/// Writes the result of a command to stdout, and waits for its reader.
+///
+/// # Errors
+/// [`StdoutClosed`] if the reader is gone, as `head` once it has its lines.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("stdout cannot be written to")
+    match Output::stdout().and_then(|mut stdout| stdout.write_lines(text.as_bytes())) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
+        written => written.context("stdout cannot be written to"),
+    }
 }
+
+/// The reader of stdout is gone. The exit code says so, a message does not: pipelines end this way.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the reader of stdout is gone")]
+pub struct StdoutClosed;
 
 /// Files that a service has open beside its sockets: database, readers, log, listeners.
 const FILES_BESIDE_SOCKETS: u64 = 256;
@@ -198,3 +244,6 @@ const SHUTDOWN_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// How long the write-ahead log may take to be moved into the database.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long stdout may take to accept the ready line before the service goes on without it.
+const READY_LINE_TIMEOUT: Duration = Duration::from_secs(1);

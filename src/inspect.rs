@@ -13,7 +13,7 @@ use quintet::{
     journal::sqlite::backup_folder,
     ops::{
         config::{Loaded, check},
-        service,
+        service, telemetry,
     },
     runtime::{clock, private},
 };
@@ -28,10 +28,11 @@ pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
         print(&format!("# {name}: {key}\n"))?;
     }
     if !loaded.service_links.is_empty() {
-        eprintln!("variables of Kubernetes service links are ignored: {}", loaded.service_links.join(", "));
+        let names = loaded.service_links.join(", ");
+        telemetry::report(&format!("variables of Kubernetes service links are ignored: {names}\n"));
     }
     if let Err(missing) = check::serve(loaded) {
-        eprintln!("{missing}");
+        telemetry::report(&format!("{missing}\n"));
     }
     Ok(ExitCode::SUCCESS)
 }

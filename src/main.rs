@@ -13,7 +13,7 @@ use clap::Parser;
 use quintet::{
     audit::{AuditError, EvidenceError},
     journal::sqlite::OpenError,
-    ops::{config::ConfigError, service::StartError},
+    ops::{config::ConfigError, service::StartError, telemetry},
 };
 
 fn main() -> ExitCode {
@@ -23,7 +23,9 @@ fn main() -> ExitCode {
     match commands::run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("quintet: {error:#}");
+            if !error.is::<commands::StdoutClosed>() {
+                telemetry::report(&format!("quintet: {error:#}\n"));
+            }
             if is_configuration(&error) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }

@@ -104,7 +104,7 @@ crate::limits! {
         /// Bytes of a key set.
         pub jwks_bytes_max: usize = 256 * 1024, in 1_024..=16_777_216;
         /// Time that runs are given to come to their end when the service drains (CONN-6).
-        pub drain_wait_ms_max: u64 = 30_000, in 0..=3_600_000;
+        pub drain_wait_ms_max: u64 = 20_000, in 0..=3_600_000;
         /// Time that connections are given to take their close frame at the end of a drain.
         pub close_wait_ms_max: u64 = 5_000, in 0..=600_000;
         /// What a client is told to wait before it comes back to a service that drains.

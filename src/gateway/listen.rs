@@ -8,6 +8,7 @@
 
 use std::{
     io::IoSlice,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -15,7 +16,12 @@ use std::{
 };
 
 use axum::{Router, serve::Listener};
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -30,6 +36,7 @@ use tokio::{
 use super::{
     drain::{Drain, Stage},
     limits::GatewayLimits,
+    refusal_log::SocketPeer,
 };
 use crate::runtime::tasks::Tasks;
 
@@ -59,7 +66,7 @@ pub fn unacknowledged_max(limits: &GatewayLimits) -> Duration {
 }
 
 /// Serves what comes in on `listener`, each socket as one of `tasks`, until the service closes.
-pub async fn serve<L: Listener>(
+pub async fn serve<L: Listener<Addr = SocketAddr>>(
     mut listener: L,
     router: Router,
     limits: GatewayLimits,
@@ -72,23 +79,27 @@ pub async fn serve<L: Listener>(
         // At the limit nobody is accepted: who comes then waits in the system's own queue.
         let accepted = async {
             let permit = room.clone().acquire_owned().await.expect("nobody closes this semaphore");
-            let (socket, _) = listener.accept().await;
-            Counted { socket, stall: Stall::new(limits), _permit: permit }
+            let (socket, address) = listener.accept().await;
+            (Counted { socket, stall: Stall::new(limits), _permit: permit }, SocketPeer(address.ip()))
         };
-        let socket = tokio::select! {
+        let (socket, peer) = tokio::select! {
             biased;
             () = &mut closing => return,
             socket = accepted => socket,
         };
-        tasks.spawn(speak(socket, router.clone(), limits, drain.clone()));
+        tasks.spawn(speak(socket, peer, router.clone(), limits, drain.clone()));
     }
 }
 
-async fn speak<S>(socket: S, router: Router, limits: GatewayLimits, drain: Drain)
+async fn speak<S>(socket: S, peer: SocketPeer, router: Router, limits: GatewayLimits, drain: Drain)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = TowerToHyperService::new(router.into_service::<Incoming>());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(limits.head_wait_ms_max))

@@ -24,6 +24,7 @@ pub mod operations;
 pub mod origins;
 pub mod page;
 pub mod refusal;
+pub mod refusal_log;
 pub mod router;
 pub mod sse;
 pub mod state;

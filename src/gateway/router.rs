@@ -1,7 +1,7 @@
 //! The public listener's routes, and what every request passes on its way to them.
 //!
 //! ```text
-//!   request ─▶ measured ─▶ panics caught ─▶ origin checked (AUTH-4) ─▶ CORS ─▶ in time ─▶ handler
+//!   request ─▶ measured ─▶ refusals logged ─▶ panics caught ─▶ origin checked (AUTH-4) ─▶ CORS ─▶ in time ─▶ handler
 //! ```
 
 use std::{any::Any, time::Duration};
@@ -24,7 +24,7 @@ use tower_http::{
 use super::{
     Gateway,
     http::{self as answers, failure::Failure},
-    page, sse, ws,
+    page, refusal_log, sse, ws,
 };
 use crate::wire::codes::ErrorCode;
 
@@ -52,6 +52,7 @@ pub fn router(gateway: Gateway) -> Router {
         .layer(cors(&gateway))
         .layer(middleware::from_fn_with_state(gateway.clone(), from_allowed_origin))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(gateway.refusals.clone(), refusal_log::logged))
         .layer(middleware::from_fn(measured))
         .with_state(gateway)
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, limits::GatewayLimits, origins::Origins};
+use super::{
+    admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, limits::GatewayLimits, origins::Origins,
+    refusal_log::RefusalLog,
+};
 use crate::{runtime::tasks::Tasks, user::factory::Factory, wire::http::AgentInfo};
 
 /// The gateway of one service.
@@ -15,6 +18,8 @@ pub struct Gateway {
     pub auth: Auth,
     pub origins: Arc<Origins>,
     pub admit: Admit,
+    /// The lines that refused requests leave.
+    pub refusals: RefusalLog,
     pub drain: Drain,
     pub limits: GatewayLimits,
     /// Tasks of connections: the service waits for them before it ends.

@@ -42,6 +42,14 @@ pub trait Journal: Send + Sync + 'static {
         self.log(&nobody).extent().await.map(|_| ())
     }
 
+    /// Returns the sizes of the journal's files; `None` if it has none of its own.
+    ///
+    /// # Errors
+    /// If the file system does not answer for one of them.
+    async fn file_sizes(&self) -> std::io::Result<Option<FileSizes>> {
+        Ok(None)
+    }
+
     /// Trims what `retention` no longer keeps, oldest first, never an entry of an open run nor any
     /// after it.
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError>;
@@ -145,6 +153,13 @@ pub struct ThreadRecord {
 pub struct Retention {
     pub age_ms_max: Option<u64>,
     pub user_entries_max: Option<u64>,
+}
+
+/// The sizes of an embedded journal's files, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileSizes {
+    pub database: u64,
+    pub write_ahead_log: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -139,6 +139,28 @@ pub enum RunStatus {
     Interrupted,
 }
 
+impl RunStatus {
+    /// Every status, in order.
+    pub const ALL: [RunStatus; 5] = [
+        RunStatus::Succeeded,
+        RunStatus::Failed,
+        RunStatus::Cancelled,
+        RunStatus::TimedOut,
+        RunStatus::Interrupted,
+    ];
+
+    /// Returns the status as it is written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RunStatus::Succeeded => "succeeded",
+            RunStatus::Failed => "failed",
+            RunStatus::Cancelled => "cancelled",
+            RunStatus::TimedOut => "timed_out",
+            RunStatus::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// Why a run did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]

@@ -7,6 +7,11 @@ use std::{sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::{
+    kernel::entry::RunStatus,
+    wire::codes::{CloseCode, ErrorCode},
+};
+
 /// What a metric counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -21,18 +26,41 @@ pub struct Metric {
     pub name: &'static str,
     pub kind: Kind,
     pub doc: &'static str,
+    pub series: Series,
+}
+
+/// The series of a counter that exist from the start, at 0: the increase of a series that appears with its
+/// first event cannot be seen.
+#[derive(Clone, Copy, Debug)]
+pub enum Series {
+    /// One, without labels.
+    One,
+    /// One for each value of a label.
+    Each(&'static str, fn() -> Vec<String>),
+    /// Those that their owner registers, because they depend on settings or are not known beforehand.
+    Open,
 }
 
 const fn counter(name: &'static str, doc: &'static str) -> Metric {
-    Metric { name, kind: Kind::Counter, doc }
+    Metric { name, kind: Kind::Counter, doc, series: Series::One }
+}
+
+/// A counter with a series for each value of a label.
+const fn counters(
+    name: &'static str,
+    label: &'static str,
+    values: fn() -> Vec<String>,
+    doc: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Counter, doc, series: Series::Each(label, values) }
 }
 
 const fn gauge(name: &'static str, doc: &'static str) -> Metric {
-    Metric { name, kind: Kind::Gauge, doc }
+    Metric { name, kind: Kind::Gauge, doc, series: Series::Open }
 }
 
 const fn histogram(name: &'static str, doc: &'static str) -> Metric {
-    Metric { name, kind: Kind::Histogram, doc }
+    Metric { name, kind: Kind::Histogram, doc, series: Series::Open }
 }
 
 /// Every metric there is.
@@ -47,11 +75,18 @@ pub const METRICS: &[Metric] = &[
     gauge("quintet_draining", "1 from the moment a drain begins."),
     counter("quintet_tickets_issued_total", "Tickets issued."),
     counter("quintet_tickets_redeemed_total", "Tickets that opened a connection (AUTH-1)."),
-    counter("quintet_auth_failures_total", "Credentials refused, by `reason`."),
+    counters(
+        "quintet_auth_failures_total",
+        "reason",
+        || texts(AUTH_FAILURES),
+        "Credentials refused, by `reason`.",
+    ),
     counter("quintet_jwks_failures_total", "Fetches of the key set that failed (AUTH-5)."),
     counter("quintet_origins_refused_total", "Requests refused because of their browser origin (AUTH-4)."),
-    counter(
+    counters(
         "quintet_rejected_total",
+        "limit",
+        || texts(LIMITS),
         "Connections, requests and frames rejected, by the `limit` that was reached.",
     ),
     gauge(
@@ -65,8 +100,10 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("quintet_batches_appended_total", "Batches appended to the journal."),
     counter("quintet_appended_bytes_total", "Bytes of the entries appended to the journal."),
-    counter(
+    counters(
         "quintet_append_failures_total",
+        "reason",
+        || texts(&["conflict", "journal"]),
         "Appends that were refused or failed, by `reason`: `conflict`, another author was first; `journal`.",
     ),
     histogram("quintet_append_seconds", "Time from a batch's way to the journal to its being durable."),
@@ -75,27 +112,97 @@ pub const METRICS: &[Metric] = &[
         "Panics while a user's log was worked on: a fault of ours. The log is read back and its runs are taken up again.",
     ),
     counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
-    counter(
-        "quintet_conformance_violations_total",
-        "Rules that live traffic did not keep, by `rule`; only with `conformance`. Anything but 0 is a fault of ours.",
-    ),
+    Metric {
+        name: "quintet_conformance_violations_total",
+        kind: Kind::Counter,
+        doc: "Rules that live traffic did not keep, by `rule`; only with `conformance`. Anything but 0 is a fault of ours.",
+        series: Series::Open,
+    },
     counter("quintet_trace_records_total", "Records written to the trace; only with `trace_file`."),
     counter("quintet_trace_lost_total", "Records that the trace has lost; only with `trace_file`."),
-    counter("quintet_agent_failures_total", "Runs that their agent did not complete, by `reason`."),
+    counters(
+        "quintet_runs_completed_total",
+        "status",
+        run_statuses,
+        "Runs that reached their end, by its `status` (RUN-6).",
+    ),
+    histogram("quintet_run_seconds", "Time from the start of a run to its end."),
+    gauge("quintet_waiting_messages", "Messages that are accepted and whose runs have not begun."),
+    gauge("quintet_journal_bytes", "Size of the embedded journal's database file."),
+    gauge("quintet_journal_wal_bytes", "Size of the embedded journal's write-ahead log."),
+    gauge("quintet_build_info", "1, with the `version` of the service."),
+    counters(
+        "quintet_agent_failures_total",
+        "reason",
+        || texts(&["error", "panic"]),
+        "Runs that their agent did not complete, by `reason`.",
+    ),
     counter("quintet_entries_sent_total", "Entries handed to connections."),
     counter("quintet_sent_bytes_total", "Bytes of the entries handed to connections."),
-    counter("quintet_connection_closes_total", "Connections closed, by the close `code`."),
+    counters(
+        "quintet_connection_closes_total",
+        "code",
+        close_codes,
+        "Connections closed, by the close `code`.",
+    ),
     counter(
         "quintet_connection_rejections_total",
         "Inputs that a connection's machine did not expect: a fault of ours.",
     ),
     counter("quintet_trimmed_entries_total", "Entries trimmed because the retention no longer keeps them."),
-    counter("quintet_refusals_total", "Requests answered with an error, by its `code`."),
+    counter(
+        "quintet_log_dropped_total",
+        "Log lines that were not written, because the queue was full or a write failed.",
+    ),
+    counter("quintet_log_write_errors_total", "Writes of the log to stderr that failed."),
+    counters(
+        "quintet_refusals_total",
+        "code",
+        error_codes,
+        "Requests answered with an error, by its `code`.",
+    ),
     histogram(
         "quintet_request_seconds",
         "Time from a request's head to its answer, by `route`, `method` and `status`.",
     ),
 ];
+
+/// Values of `reason` of refused credentials.
+const AUTH_FAILURES: &[&str] = &[
+    "missing",
+    "token_expired",
+    "token_signature",
+    "token_algorithm",
+    "token_key",
+    "token_audience",
+    "token_type",
+    "token_lifetime",
+    "token_claims",
+    "ticket_unknown",
+    "ticket_expired",
+    "unavailable",
+    "busy",
+];
+
+/// Values of `limit`: settings that reject work.
+const LIMITS: &[&str] =
+    &["connections_max", "user_connections_max", "user_pages_max", "rate_users_max", "rate"];
+
+fn texts(values: &[&str]) -> Vec<String> {
+    values.iter().map(ToString::to_string).collect()
+}
+
+fn run_statuses() -> Vec<String> {
+    RunStatus::ALL.iter().map(|status| status.as_str().to_owned()).collect()
+}
+
+fn error_codes() -> Vec<String> {
+    ErrorCode::ALL.iter().map(|code| code.as_str().to_owned()).collect()
+}
+
+fn close_codes() -> Vec<String> {
+    CloseCode::ALL.iter().map(|code| code.number().to_string()).collect()
+}
 
 /// The way to the recorder of this process, made at the first call.
 pub fn recorder() -> Result<&'static PrometheusHandle, RecorderError> {
@@ -111,6 +218,7 @@ pub struct RecorderError(String);
 fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("quintet_run_seconds".to_owned()), RUN_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), BYTES)?
         .install_recorder()?;
     for metric in METRICS {
@@ -119,8 +227,24 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
             Kind::Gauge => metrics::describe_gauge!(metric.name, metric.doc),
             Kind::Histogram => metrics::describe_histogram!(metric.name, metric.doc),
         }
+        match (metric.kind, metric.series) {
+            (Kind::Counter, Series::One) => metrics::counter!(metric.name).increment(0),
+            (Kind::Counter, Series::Each(label, values)) => {
+                for value in values() {
+                    metrics::counter!(metric.name, label => value).increment(0);
+                }
+            }
+            (Kind::Counter, Series::Open) | (Kind::Gauge | Kind::Histogram, _) => {}
+        }
     }
+    process().describe();
     Ok(handle)
+}
+
+/// The metrics of the process itself: memory, processor time, descriptors, threads, time of its start.
+pub fn process() -> &'static metrics_process::Collector {
+    static PROCESS: OnceLock<metrics_process::Collector> = OnceLock::new();
+    PROCESS.get_or_init(metrics_process::Collector::default)
 }
 
 /// How often what histograms collected is worked in.
@@ -128,6 +252,8 @@ pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 const SECONDS: &[f64] =
     &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const RUN_SECONDS: &[f64] =
+    &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0];
 const BYTES: &[f64] = &[256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
 
 #[cfg(test)]
@@ -177,6 +303,34 @@ mod tests {
         let described: BTreeSet<String> = METRICS.iter().map(|metric| metric.name.to_owned()).collect();
         assert_eq!(described.len(), METRICS.len(), "a metric is described twice");
         assert_eq!(recorded(), described);
+    }
+
+    /// The texts between two marks of a source file that stand in quotes before `end`.
+    fn quoted_before(file: &str, end: &str) -> BTreeSet<String> {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file)).unwrap();
+        let end = format!("\"{end}");
+        let quoted = text.match_indices(&end).filter_map(|(at, _)| text[..at].rsplit('"').next());
+        quoted
+            .filter(|text| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The values of these labels are written where they are counted; each has its series from the start.
+    #[test]
+    fn labels_of_closed_sets_are_registered_whole() {
+        let limits = quoted_before("gateway/admit.rs", ", Scope::");
+        assert!(!limits.is_empty());
+        assert_eq!(limits, LIMITS.iter().map(ToString::to_string).collect());
+        let auth =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gateway/auth.rs")).unwrap();
+        let reasons = &auth[auth.find("fn reason(").unwrap()..];
+        let reasons = &reasons[..reasons.find("\n    }\n").unwrap()];
+        let reasons: BTreeSet<&str> = reasons.split('"').skip(1).step_by(2).collect();
+        assert_eq!(reasons, AUTH_FAILURES.iter().copied().collect());
+        for status in RunStatus::ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Running the service: what it is told, how it starts, what it reports, how it ends.
 //!
 //! - [`config`]: flags, variables, file and defaults made into one [`config::Settings`]
-//! - [`telemetry`]: the log; [`metrics`]: the numbers; [`drain`]: signals
+//! - [`telemetry`]: the log; [`metrics`]: the metrics; [`drain`]: signals
 //! - [`service`]: all of it put together; [`limits`]: how much of the past is kept
 
 pub mod config;

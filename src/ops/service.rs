@@ -29,7 +29,7 @@ use super::{
         check::{self, KeySource},
     },
     limits::RetentionLimits,
-    metrics,
+    metrics, telemetry,
 };
 use crate::{
     gateway::{
@@ -47,6 +47,7 @@ use crate::{
         listen,
         operations::{self, Operations},
         origins::{InvalidOrigin, Origins},
+        refusal_log::RefusalLog,
         router,
         token::ClaimsPolicy,
     },
@@ -64,6 +65,15 @@ pub enum Mode {
     Dev,
     /// Production.
     Serve,
+}
+
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Dev => "dev",
+            Self::Serve => "serve",
+        })
+    }
 }
 
 /// What a service is made of beside its settings.
@@ -237,11 +247,14 @@ where
     let admin =
         listen::serve(admin, operations::router(operations), limits, Drain::default(), Tasks::default());
     background.start(admin);
+    let (refusals, measured) = (gateway.refusals.clone(), journal.clone());
     background.start(async move {
         loop {
+            measure(&*measured).await;
             tokio::time::sleep(metrics::UPKEEP_INTERVAL).await;
             handle.run_upkeep();
             saturation.sweep();
+            refusals.sweep();
         }
     });
 
@@ -307,6 +320,7 @@ fn gateway(
         auth,
         origins: Arc::new(origins),
         admit: Admit::new(limits, saturation),
+        refusals: RefusalLog::new(settings.log_limits.refusal_lines_per_minute_max),
         drain: Drain::default(),
         limits,
         tasks,
@@ -388,7 +402,25 @@ fn sample(gateway: &Gateway) {
     ::metrics::gauge!("quintet_moving_runs").set(gateway.factory.moving_runs() as f64);
     ::metrics::gauge!("quintet_tickets_outstanding").set(gateway.auth.tickets_outstanding() as f64);
     let draining = gateway.drain.stage() != Stage::Serving;
+    ::metrics::gauge!("quintet_waiting_messages").set(gateway.factory.waiting_messages() as f64);
+    ::metrics::gauge!("quintet_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::process().collect();
+    let losses = telemetry::losses();
+    ::metrics::counter!("quintet_log_dropped_total").absolute(losses.dropped);
+    ::metrics::counter!("quintet_log_write_errors_total").absolute(losses.write_errors);
     ::metrics::gauge!("quintet_draining").set(if draining { 1.0 } else { 0.0 });
+}
+
+/// Records how large the journal's files are.
+async fn measure(journal: &dyn Journal) {
+    match journal.file_sizes().await {
+        Ok(Some(sizes)) => {
+            ::metrics::gauge!("quintet_journal_bytes").set(sizes.database as f64);
+            ::metrics::gauge!("quintet_journal_wal_bytes").set(sizes.write_ahead_log as f64);
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the journal's files cannot be measured"),
+    }
 }
 
 /// Trims what the retention no longer keeps, for as long as the service runs.

@@ -14,7 +14,7 @@ use super::{
     order::{Answered, Ask, Request},
     recovery,
     registry::{Lease, Registry},
-    sync::{AtomicBool, Mutex, Ordering},
+    sync::{AtomicBool, AtomicUsize, Mutex, Ordering},
     tail::{Tail, TailLimits},
     walk::{Walk, WalkLimit},
 };
@@ -66,6 +66,8 @@ pub struct Shared {
     pub(super) agents: SharedAgents,
     pub(super) limits: UserLimits,
     pub(super) moving: Moving,
+    /// Messages of all users that are accepted and whose runs have not begun.
+    pub(super) waiting: AtomicUsize,
 }
 
 impl Shared {
@@ -180,6 +182,7 @@ impl Factory {
             agents,
             limits,
             moving: Moving(watch::channel(Motion::default()).0),
+            waiting: AtomicUsize::new(0),
         }))
     }
 
@@ -259,6 +262,11 @@ impl Factory {
     /// How many runs are carried out right now, those not counted that wait for their client.
     pub fn moving_runs(&self) -> usize {
         self.0.moving.0.borrow().runs
+    }
+
+    /// Returns the number of accepted messages of all users whose runs have not begun.
+    pub fn waiting_messages(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
     }
 
     /// How many users have machines right now (ISO-5).

@@ -38,6 +38,7 @@ use super::{
     port::Stopped,
     recovery::{self, Past},
     signal::RunSignal,
+    sync::Ordering,
     tail::Tail,
     turn::{Decided, Promise, Turn},
 };
@@ -45,7 +46,7 @@ use crate::{
     journal::{AppendError, Batch, JournalError, Log},
     kernel::{
         ids::{Offset, RunId, Timestamp, UserId},
-        user::{Command, UserState},
+        user::{Command, Progress, UserState},
     },
     runtime::clock,
     witness::{UserWitness, record::Outcome},
@@ -106,6 +107,8 @@ pub struct Hub {
     last_at: Timestamp,
     /// How many runs of this user the process-wide count holds.
     moving: usize,
+    /// How many waiting messages of this user the process-wide count holds.
+    waiting: usize,
 }
 
 /// When to look at the log again after the journal failed.
@@ -162,6 +165,7 @@ impl Hub {
             tail_clears: None,
             last_at: Timestamp::default(),
             moving: 0,
+            waiting: 0,
         }
     }
 
@@ -377,6 +381,14 @@ impl Hub {
         let moving = self.signals.keys().filter(|run_id| !self.is_at_rest(**run_id)).count();
         self.shared.moving.change(self.moving, moving);
         self.moving = moving;
+        let open = self.state.iter().flat_map(|state| state.open_runs().values());
+        self.count_waiting(open.filter(|run| matches!(run.progress, Progress::Waiting)).count());
+    }
+
+    fn count_waiting(&mut self, waiting: usize) {
+        // Wraps around where the difference is negative, and back when it is added.
+        self.shared.waiting.fetch_add(waiting.wrapping_sub(self.waiting), Ordering::Relaxed);
+        self.waiting = waiting;
     }
 
     /// The time now, never before an earlier answer: a log's timestamps do not go back.
@@ -399,6 +411,7 @@ fn abandoned(limits: &UserLimits) -> (mpsc::Sender<RunId>, mpsc::Receiver<RunId>
 impl Drop for Hub {
     fn drop(&mut self) {
         self.shared.moving.change(self.moving, 0);
+        self.count_waiting(0);
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     journal::lines::{Lines, LinesBuilder},
     kernel::{
-        entry::{Body, By, CallResult, Entry, Event},
+        entry::{Body, By, CallResult, Entry, Event, RunStatus},
         ids::{CallId, Offset, RunId, UserId},
         user::Reply,
     },
@@ -52,6 +52,8 @@ pub enum Effect {
     Completed {
         run_id: RunId,
         why: Stopped,
+        status: RunStatus,
+        duration_ms: u64,
     },
     /// A run that lost its agent gets a new one, which is told the run's past.
     Resumed {
@@ -138,8 +140,10 @@ impl Turn {
                     self.effects.push(Effect::Closed { run_id, call_id, result });
                     self.moved(run_id);
                 }
-                Event::Completed(_) => {
-                    self.effects.push(Effect::Completed { run_id, why: why_stopped(reply) });
+                Event::Completed(end) => {
+                    let (status, duration_ms) = (end.status, end.duration_ms);
+                    let why = why_stopped(reply);
+                    self.effects.push(Effect::Completed { run_id, why, status, duration_ms });
                 }
             }
         }

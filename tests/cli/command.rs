@@ -63,30 +63,34 @@ impl Service {
 
     /// A command on free ports with its journal in `folder`; it has to become ready.
     pub fn start(command: &str, folder: &Path, more: &[&str]) -> Self {
-        let mut child = on_free_ports(command, folder)
-            .args(more)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Somebody has to read it, or it fills up.
-        let mut stderr = child.stderr.take().unwrap();
-        let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).unwrap();
-            text
+        let mut command = on_free_ports(command, folder);
+        command.args(more).stderr(Stdio::piped());
+        Self::spawn(command)
+    }
+
+    /// A command whose stderr the test has set up; it has to become ready.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        // The command holds copies of the descriptors that it was given.
+        drop(command);
+        // A pipe that is not read fills up.
+        let stderr = child.stderr.take().map(|mut stderr| {
+            std::thread::spawn(move || {
+                let mut text = String::new();
+                stderr.read_to_string(&mut text).unwrap();
+                text
+            })
         });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         if line.is_empty() {
-            panic!("it did not become ready: {}", stderr.join().unwrap());
+            panic!("it did not become ready: {:?}", stderr.map(|stderr| stderr.join().unwrap()));
         }
         let ready = serde_json::from_str(&line).unwrap();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().timeout(PATIENCE).build().unwrap();
-        Self { child, stdout, stderr: Some(stderr), ready, client }
+        Self { child, stdout, stderr, ready, client }
     }
 
     pub fn listen(&self) -> &str {
@@ -94,16 +98,34 @@ impl Service {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Waits for the end: how it ended, what else was on stdout, and the whole log.
     pub fn ended(mut self) -> (ExitStatus, String, String) {
-        let status = self.child.wait().unwrap();
+        let status = self.exited();
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
-        (status, rest, self.stderr.take().unwrap().join().unwrap())
+        (status, rest, self.stderr.take().map(|stderr| stderr.join().unwrap()).unwrap_or_default())
+    }
+
+    /// Waits for the end of the process, at most [`PATIENCE`].
+    fn exited(&mut self) -> ExitStatus {
+        let pid = Pid::from_child(&self.child);
+        let (done, waits) = std::sync::mpsc::channel();
+        let guard = std::thread::spawn(move || {
+            if waits.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                kill_process(pid, Signal::KILL).unwrap();
+            }
+        });
+        let status = self.child.wait().unwrap();
+        let _ = done.send(());
+        guard.join().unwrap();
+        status
     }
 
     /// Drains it: it has to end clean.
@@ -155,18 +177,27 @@ impl Service {
         body["run_id"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until a run is in this state.
+    /// Waits for the event that brings a run to this state, `active` or `completed`; the run as it is then.
     pub async fn until_run(&self, token: &str, run_id: &str, state: &str) -> Value {
+        let event = match state {
+            "active" => "agent_started",
+            "completed" => "agent_completed",
+            _ => panic!("no event for {state}"),
+        };
+        let mut stream =
+            self.client.get(self.url("/v1/stream?after=0")).bearer_auth(token).send().await.unwrap();
+        assert_eq!(stream.status().as_u16(), 200);
+        let mut text = String::new();
         soon(async {
-            loop {
-                let (status, run) = self.get(&format!("/v1/runs/{run_id}"), token).await;
-                assert_eq!(status, 200, "{run}");
-                if run["state"] == state {
-                    return run;
-                }
+            while !text.lines().any(|line| line.contains(event) && line.contains(run_id)) {
+                let chunk = stream.chunk().await.unwrap().expect("the stream goes on");
+                text.push_str(&String::from_utf8_lossy(&chunk));
             }
         })
-        .await
+        .await;
+        let (status, run) = self.get(&format!("/v1/runs/{run_id}"), token).await;
+        assert_eq!((status, &run["state"]), (200, &json!(state)));
+        run
     }
 }
 

@@ -28,7 +28,7 @@ use quintet::{
     },
     ops::{
         config::Settings,
-        drain::Signals,
+        drain::Caught,
         service::{self, Mode, Parts},
     },
 };
@@ -154,7 +154,7 @@ fn child_that_serves_until_it_is_killed() {
     let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut signals = Signals::listen().unwrap();
+        let mut signals = Caught::new().unwrap().listen().unwrap();
         let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
         let agents = Directory::new(Clerk::new("ledger", true, &folder), Floor::threads().unwrap())
             .with(Clerk::new("brittle", false, &folder));
@@ -163,7 +163,7 @@ fn child_that_serves_until_it_is_killed() {
         let settings = Settings { listen: any_port, admin_listen: any_port, ..Settings::default() };
         let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
         println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
-        signals.next().await;
+        signals.drain().await;
         running.drain().await;
     });
     runtime.shutdown_background();

@@ -11,6 +11,7 @@ use crate::{
         admit::Turned,
         auth::{AuthError, IssueError},
         origins::Forbidden,
+        refusal_log::Refused,
         tickets::Unissued,
     },
     journal::JournalError,
@@ -22,13 +23,13 @@ use crate::{
     },
 };
 
-/// An answer that is an error.
+/// An answer that is an error, with the reason that the log states.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(Box<Problem>);
+pub struct Failure(Box<Problem>, &'static str);
 
 impl Failure {
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self(Box::new(Problem::new(code, detail)))
+        Self(Box::new(Problem::new(code, detail)), code.as_str())
     }
 
     /// There is no such thing, or it is another user's: the same answer to the last byte (ISO-3).
@@ -37,12 +38,17 @@ impl Failure {
     }
 
     pub fn with_status(self, status: StatusCode) -> Self {
-        Self(Box::new(self.0.with_status(status.as_u16())))
+        Self(Box::new(self.0.with_status(status.as_u16())), self.1)
     }
 
     pub fn retry_after(mut self, retry_after_ms: u64) -> Self {
         self.0.retry_after_ms = Some(retry_after_ms);
         self
+    }
+
+    /// Has the log state a reason that is more precise than the code.
+    fn because(self, reason: &'static str) -> Self {
+        Self(self.0, reason)
     }
 
     pub fn code(&self) -> ErrorCode {
@@ -54,6 +60,7 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         metrics::counter!("quintet_refusals_total", "code" => self.0.code.as_str()).increment(1);
         let mut response = Response::new(Body::from(self.0.encode()));
+        response.extensions_mut().insert(Refused { code: self.0.code, reason: self.1 });
         *response.status_mut() =
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
@@ -70,7 +77,9 @@ impl IntoResponse for Failure {
 
 impl From<FrameError> for Failure {
     fn from(error: FrameError) -> Self {
-        Self(Box::new(error.into()))
+        let problem: Problem = error.into();
+        let reason = problem.code.as_str();
+        Self(Box::new(problem), reason)
     }
 }
 
@@ -100,7 +109,7 @@ impl From<AuthError> for Failure {
             AuthError::Unavailable | AuthError::Busy => "credentials cannot be checked at the moment",
             AuthError::Token(_) | AuthError::Ticket(_) => "the credential is not valid, or no longer",
         };
-        let failure = Self::new(ErrorCode::from(&why), detail);
+        let failure = Self::new(ErrorCode::from(&why), detail).because(why.reason());
         match why {
             AuthError::Unavailable | AuthError::Busy => failure.retry_after(AUTH_RETRY_MS),
             AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => failure,
@@ -137,7 +146,9 @@ impl From<Turned> for Failure {
 impl From<Forbidden> for Failure {
     fn from(why: Forbidden) -> Self {
         metrics::counter!("quintet_origins_refused_total").increment(1);
-        Self::new(ErrorCode::Unauthenticated, why.to_string()).with_status(StatusCode::FORBIDDEN)
+        Self::new(ErrorCode::Unauthenticated, why.to_string())
+            .with_status(StatusCode::FORBIDDEN)
+            .because("origin")
     }
 }
 

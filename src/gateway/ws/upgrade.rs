@@ -23,6 +23,7 @@ use crate::{
             extract::{Answer, Asked, bearer},
             failure::Failure,
         },
+        refusal_log::SocketPeer,
     },
     kernel::{ids::ConnectionId, ticket::Identity},
     runtime::ids,
@@ -48,7 +49,8 @@ pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>,
     let known = identity(&gateway, &parts.headers, query.ticket.as_deref()).await?;
 
     let connection_id = ConnectionId(ids::fresh());
-    let span = tracing::info_span!("connection", %connection_id, user_id = field::Empty);
+    let peer = parts.extensions.get::<SocketPeer>().map(|peer| field::display(peer.0));
+    let span = tracing::info_span!("connection", %connection_id, peer, user_id = field::Empty);
     let tasks = gateway.tasks.clone();
     let connection = async move {
         match on_upgrade.await {

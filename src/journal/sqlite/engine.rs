@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     journal::{
-        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, Trimmed,
+        AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery,
+        Retention, RunRecord, ThreadRecord, Trimmed,
     },
     kernel::{
         ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
@@ -183,6 +183,16 @@ impl Journal for SqliteJournal {
         self.shared.order(Order::Probe(reply)).await?;
         done.await.map_err(|_| closed())??;
         self.shared.readers()?.run(reader::probe).await
+    }
+
+    async fn file_sizes(&self) -> std::io::Result<Option<FileSizes>> {
+        let database = tokio::fs::metadata(&self.shared.path).await?.len();
+        let write_ahead_log = match tokio::fs::metadata(wal::log_of(&self.shared.path)).await {
+            Ok(metadata) => metadata.len(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Some(FileSizes { database, write_ahead_log }))
     }
 
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {

@@ -20,7 +20,7 @@ pub use self::{
     table::{Setting, table},
     value::Raw,
 };
-use super::limits::RetentionLimits;
+use super::{limits::RetentionLimits, telemetry::LogLimits};
 use crate::{
     gateway::limits::GatewayLimits,
     journal::sqlite::SqliteOptions,
@@ -49,6 +49,7 @@ pub struct Settings {
     pub extra_agents: Vec<String>,
     pub log: String,
     pub log_format: LogFormat,
+    pub log_limits: LogLimits,
     /// Whether the running service is held against its rules.
     pub conformance: bool,
     /// Where its transitions are written.
@@ -89,6 +90,7 @@ impl Default for Settings {
             extra_agents: Vec::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
+            log_limits: LogLimits::DEFAULT,
             conformance: false,
             trace_file: None,
             kernel: Limits::DEFAULT,
@@ -106,6 +108,19 @@ impl Settings {
     /// Whether the agent that plays scripts was asked for by its name.
     pub fn names_rehearsal(&self) -> bool {
         self.extra_agents.iter().any(|name| name == table::REHEARSAL)
+    }
+
+    /// Returns where the keys that verify tokens come from, for the log.
+    pub fn key_source(&self, dev: bool) -> &'static str {
+        if dev {
+            "throw-away"
+        } else if self.jwt_secret.is_some() {
+            "jwt_secret"
+        } else if self.jwt_public_key.is_some() {
+            "jwt_public_key"
+        } else {
+            "jwks_url"
+        }
     }
 
     /// The bounds of each user's machines.

@@ -8,7 +8,7 @@ use crate::{
     gateway::{limits::GatewayLimits, origins::Origins},
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
-    ops::limits::RetentionLimits,
+    ops::{limits::RetentionLimits, telemetry::LogLimits},
     runtime::limits::Limit,
     user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
 };
@@ -35,6 +35,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(credentials());
     rows.extend(agents());
     rows.extend(logs());
+    rows.extend(limits(LogLimits::TABLE, |s| &s.log_limits, |s| &mut s.log_limits));
     rows.extend(witnesses());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
     rows.extend(limits(DeadlineLimits::TABLE, |s| &s.deadlines, |s| &mut s.deadlines));

@@ -1,6 +1,6 @@
 //! What durable entries mean for the agents of this process, and what agents mean for the log.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -65,8 +65,11 @@ impl Hub {
                 }
             }
             Effect::Moved { run_id } => self.moved(run_id),
-            Effect::Completed { run_id, why } => {
-                tracing::info!(%run_id, "run completed");
+            Effect::Completed { run_id, why, status, duration_ms } => {
+                metrics::counter!("quintet_runs_completed_total", "status" => status.as_str()).increment(1);
+                metrics::histogram!("quintet_run_seconds")
+                    .record(Duration::from_millis(duration_ms).as_secs_f64());
+                tracing::info!(%run_id, status = status.as_str(), "run completed");
                 self.deadlines.forget(run_id);
                 if let Some(signal) = self.signals.remove(&run_id) {
                     signal.stop(why);

@@ -1,0 +1,175 @@
+//! One log line for each refused request, at the default level, at a bounded rate.
+//!
+//! Guarantee: every reason leaves `refusal_lines_per_minute_max` lines a minute at most, and after that
+//! minute one line with the number of refusals that have no line of their own. A flood of refusals neither
+//! goes unnoticed nor hides the rest of the log.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::{MatchedPath, Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderValue, header};
+use tokio::time::Instant;
+
+use crate::wire::codes::ErrorCode;
+
+/// The address of the socket that a request came on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketPeer(pub IpAddr);
+
+/// An extension of a response that is an error: its code, and the cause if it is known more precisely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub code: ErrorCode,
+    pub reason: &'static str,
+}
+
+/// The log of refusals. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct RefusalLog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    lines_max: u64,
+    /// Reasons are constants of this program, so they are few.
+    windows: Mutex<BTreeMap<&'static str, Window>>,
+}
+
+/// The refusals of one reason in one minute.
+#[derive(Debug)]
+struct Window {
+    begun: Instant,
+    refusals: u64,
+}
+
+/// The origin of a refused request is shortened to this many bytes.
+const ORIGIN_BYTES_MAX: usize = 200;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Whether an error leaves a line: credentials, origins, upgrades, and what is over a limit. What is the
+/// service's own fault is logged where it happens.
+fn is_logged(refused: Refused, route: &str) -> bool {
+    match refused.code {
+        ErrorCode::Unauthenticated
+        | ErrorCode::TooLarge
+        | ErrorCode::RateLimited
+        | ErrorCode::LimitReached => true,
+        ErrorCode::MalformedFrame | ErrorCode::InvalidField => route == UPGRADE,
+        ErrorCode::UnknownType
+        | ErrorCode::NotFound
+        | ErrorCode::RunEnded
+        | ErrorCode::CallClosed
+        | ErrorCode::ThreadBusy
+        | ErrorCode::MessageIdReused
+        | ErrorCode::UnknownAgent
+        | ErrorCode::Draining
+        | ErrorCode::Unavailable
+        | ErrorCode::Internal => false,
+    }
+}
+
+/// The route of WebSocket upgrades.
+const UPGRADE: &str = "/v1/ws";
+
+/// Logs each refused request of the router that it wraps.
+pub async fn logged(State(log): State<RefusalLog>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<SocketPeer>().map(|peer| peer.0);
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let response = next.run(request).await;
+    if let Some(refused) = response.extensions().get::<Refused>() {
+        let route = route.as_ref().map_or("none", |route| route.as_str());
+        if is_logged(*refused, route) && log.admits(refused.reason) {
+            let status = response.status().as_u16();
+            let origin = origin.as_ref().map(shortened);
+            let peer = peer.map(tracing::field::display);
+            tracing::info!(reason = refused.reason, status, route, peer, origin, "request refused");
+        }
+    }
+    response
+}
+
+fn shortened(origin: &HeaderValue) -> String {
+    let bytes = origin.as_bytes();
+    String::from_utf8_lossy(&bytes[..bytes.len().min(ORIGIN_BYTES_MAX)]).into_owned()
+}
+
+impl RefusalLog {
+    /// A log of at most `lines_max` lines a minute and reason.
+    pub fn new(lines_max: u64) -> Self {
+        Self(Arc::new(Inner { lines_max, windows: Mutex::default() }))
+    }
+
+    /// Counts a refusal. Returns whether it gets a line of its own.
+    fn admits(&self, reason: &'static str) -> bool {
+        self.sweep();
+        let mut windows = self.windows();
+        let window = windows.entry(reason).or_insert_with(|| Window { begun: Instant::now(), refusals: 0 });
+        window.refusals += 1;
+        window.refusals <= self.0.lines_max
+    }
+
+    /// Logs how many refusals of past minutes have no line, and forgets these minutes. Call it at least
+    /// once a minute.
+    pub fn sweep(&self) {
+        for (reason, refusals) in self.over() {
+            tracing::warn!(reason, refusals, "requests refused, of which only the first were logged");
+        }
+    }
+
+    /// Removes the minutes that are over. Returns those with more refusals than lines.
+    fn over(&self) -> Vec<(&'static str, u64)> {
+        let mut over = Vec::new();
+        self.windows().retain(|reason, window| {
+            let goes_on = window.begun.elapsed() < MINUTE;
+            if !goes_on && window.refusals > self.0.lines_max {
+                over.push((*reason, window.refusals));
+            }
+            goes_on
+        });
+        over
+    }
+
+    fn windows(&self) -> MutexGuard<'_, BTreeMap<&'static str, Window>> {
+        self.0.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_reason_has_some_lines_a_minute_and_then_a_number() {
+        let log = RefusalLog::new(2);
+        let lines = |reason| (0..10).filter(|_| log.admits(reason)).count();
+        assert_eq!((lines("origin"), lines("missing"), lines("origin")), (2, 2, 0));
+        tokio::time::advance(MINUTE - Duration::from_millis(1)).await;
+        assert_eq!(log.over(), []);
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(log.over(), [("missing", 10), ("origin", 20)]);
+        assert_eq!(lines("origin"), 2, "a minute of its own");
+        tokio::time::advance(MINUTE).await;
+        log.sweep();
+        assert!(log.admits("missing"));
+        tokio::time::advance(MINUTE).await;
+        assert_eq!(log.over(), [], "each had its line");
+    }
+
+    #[test]
+    fn refusals_over_limits_of_credentials_and_upgrades_are_logged_and_others_are_not() {
+        let logged = |code, route| is_logged(Refused { code, reason: "" }, route);
+        let of_route = |route| ErrorCode::ALL.into_iter().filter(|code| logged(*code, route)).count();
+        assert_eq!((of_route("/v1/entries"), of_route(UPGRADE)), (4, 6));
+        assert!(!logged(ErrorCode::Internal, UPGRADE));
+    }
+}

@@ -1,0 +1,132 @@
+//! The metrics of a real process: what is there from the start, and the values after known work.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::command::Service;
+
+/// Every series that is exposed, with its value.
+async fn series(service: &Service) -> BTreeMap<String, f64> {
+    let (status, text) = service.admin("/metrics").await.unwrap();
+    assert_eq!(status, 200);
+    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    let pairs = lines.map(|line| line.rsplit_once(' ').unwrap());
+    pairs.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn every_counter_is_there_at_0_before_anything_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::dev(folder.path(), &[]);
+    let series = series(&service).await;
+    for name in [
+        "quintet_hub_panics_total",
+        "quintet_violations_total",
+        "quintet_damaged_users_total",
+        "quintet_append_failures_total{reason=\"conflict\"}",
+        "quintet_append_failures_total{reason=\"journal\"}",
+        "quintet_agent_failures_total{reason=\"panic\"}",
+        "quintet_auth_failures_total{reason=\"token_expired\"}",
+        "quintet_refusals_total{code=\"rate_limited\"}",
+        "quintet_connection_closes_total{code=\"4429\"}",
+        "quintet_rejected_total{limit=\"connections_max\"}",
+        "quintet_runs_completed_total{status=\"succeeded\"}",
+        "quintet_runs_completed_total{status=\"failed\"}",
+        "quintet_runs_completed_total{status=\"timed_out\"}",
+        "quintet_log_dropped_total",
+        "quintet_log_write_errors_total",
+        "quintet_entries_appended_total",
+        "quintet_waiting_messages",
+    ] {
+        assert_eq!(series.get(name), Some(&0.0), "{name}");
+    }
+    // Nothing has happened yet: whatever counts is at 0.
+    for (name, value) in series.iter().filter(|(name, _)| name.starts_with("quintet_")) {
+        assert!(!name.contains("_total") || *value == 0.0, "{name} {value}");
+    }
+    let build = format!("quintet_build_info{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(series.get(&build), Some(&1.0));
+    for name in ["process_resident_memory_bytes", "process_open_fds", "process_start_time_seconds"] {
+        assert!(series[name] > 0.0, "{name}");
+    }
+    assert!(series.contains_key("process_cpu_seconds_total"));
+    service.drained();
+}
+
+#[tokio::test]
+async fn the_values_are_those_of_the_work_that_was_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::dev(folder.path(), &[]);
+    let token = service.login("ada").await;
+    let steps = json!([{"think": "hm"}, {"wait_ms": 60}, {"answer": "done"}]);
+    let done = service.rehearse(&token, "m1", steps).await;
+    service.until_run(&token, &done, "completed").await;
+    let failed = service.rehearse(&token, "m2", json!([{"think": "hm"}, {"panic": "no"}])).await;
+    service.until_run(&token, &failed, "completed").await;
+
+    let hangs = service.rehearse(&token, "m3", json!([{"think": "hm"}, {"hang": true}])).await;
+    service.until_run(&token, &hangs, "active").await;
+    let message = json!({"message_id": "m4", "thread_id": "m3", "text": "behind it"});
+    let (status, behind) = service.post("/v1/messages", &token, &message).await;
+    assert_eq!(status, 202, "{behind}");
+    assert_eq!(service.get("/v1/entries", "no token").await.0, 401);
+    let waits = series(&service).await;
+    for (name, value) in [
+        ("quintet_runs_completed_total{status=\"succeeded\"}", 1.0),
+        ("quintet_runs_completed_total{status=\"failed\"}", 1.0),
+        ("quintet_runs_completed_total{status=\"cancelled\"}", 0.0),
+        ("quintet_run_seconds_count", 2.0),
+        ("quintet_run_seconds_bucket{le=\"0.05\"}", 1.0),
+        ("quintet_run_seconds_bucket{le=\"14400\"}", 2.0),
+        ("quintet_agent_failures_total{reason=\"panic\"}", 1.0),
+        ("quintet_waiting_messages", 1.0),
+        ("quintet_moving_runs", 1.0),
+        ("quintet_auth_failures_total{reason=\"token_claims\"}", 1.0),
+        ("quintet_refusals_total{code=\"unauthenticated\"}", 1.0),
+        ("quintet_request_seconds_count{route=\"/v1/entries\",method=\"GET\",status=\"401\"}", 1.0),
+    ] {
+        assert_eq!(waits.get(name), Some(&value), "{name}");
+    }
+    assert!(waits["quintet_run_seconds_sum"] >= 0.06 && waits["quintet_run_seconds_sum"] < 30.0);
+    let appended = service.get("/v1/entries", &token).await.1["head"].as_f64().unwrap();
+    assert_eq!(waits["quintet_entries_appended_total"], appended);
+    let (status, _) = service.post(&format!("/v1/runs/{hangs}/cancel"), &token, &json!({})).await;
+    assert_eq!(status, 200);
+    service.until_run(&token, behind["run_id"].as_str().unwrap(), "completed").await;
+    let after = series(&service).await;
+    assert_eq!(after["quintet_runs_completed_total{status=\"cancelled\"}"], 1.0);
+    assert_eq!(after["quintet_waiting_messages"], 0.0);
+    service.drained();
+    let size = std::fs::metadata(folder.path().join("quintet.db")).unwrap().len() as f64;
+    assert!(waits["quintet_journal_bytes"] > 0.0 && waits["quintet_journal_bytes"] <= size);
+}
+
+#[tokio::test]
+async fn refused_requests_leave_lines_with_reason_and_peer_at_a_bounded_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::dev(folder.path(), &["--set", "refusal_lines_per_minute_max=3"]);
+    let token = service.login("ada").await;
+    for _ in 0..20 {
+        assert_eq!(service.get("/v1/entries", &format!("{token}x")).await.0, 401);
+    }
+    assert_eq!(service.get("/v1/ws", &token).await.0, 426);
+    let request = reqwest::Client::new().get(service.url("/v1/entries"));
+    let refused = request.header("origin", "https://evil.example").send().await.unwrap();
+    assert_eq!(refused.status(), 403);
+    let large = json!({ "message_id": "m", "thread_id": "t", "text": "x".repeat(1_000_000) });
+    assert_eq!(service.post("/v1/messages", &token, &large).await.0, 413);
+    let log = service.drained();
+    let refusals: Vec<serde_json::Value> = log
+        .lines()
+        .filter(|line| line.contains("request refused"))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |reason: &str| refusals.iter().filter(|line| line["reason"] == reason).collect::<Vec<_>>();
+    assert_eq!(of("token_signature").len(), 3, "{log}");
+    assert_eq!((of("origin").len(), of("malformed_frame").len(), of("too_large").len()), (1, 1, 1), "{log}");
+    assert_eq!(of("origin")[0]["origin"], "https://evil.example");
+    for refusal in &refusals {
+        assert_eq!((&refusal["peer"], &refusal["level"]), (&json!("127.0.0.1"), &json!("INFO")), "{refusal}");
+    }
+}
