@@ -1,13 +1,15 @@
 //! Sockets of the public listener: accepted up to a limit, given a limited time to speak, told when
 //! the service ends.
 //!
-//! Guarantees: never more than `sockets_max` sockets are open, those that became WebSockets included;
+//! Guarantees: never more than `sockets_max` sockets are served, those that became WebSockets included; a
+//! new one displaces one that is not authenticated where there is no room (ISO-6);
 //! a peer that does not send the head of a request in time is gone, and so is one that reads nothing of
 //! its answer, and one that does not acknowledge what it is sent (CONN-5, on Linux); what is open when the service
 //! closes ends by itself, each request answered to its end (CONN-6).
 
 use std::{
     io::IoSlice,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
@@ -15,7 +17,12 @@ use std::{
 };
 
 use axum::{Router, serve::Listener};
-use hyper::{body::Incoming, server::conn::http1};
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -30,6 +37,7 @@ use tokio::{
 use super::{
     drain::{Drain, Stage},
     limits::GatewayLimits,
+    peers::{Peers, Place},
 };
 use crate::runtime::tasks::Tasks;
 
@@ -59,36 +67,56 @@ pub fn unacknowledged_max(limits: &GatewayLimits) -> Duration {
 }
 
 /// Serves what comes in on `listener`, each socket as one of `tasks`, until the service closes.
-pub async fn serve<L: Listener>(
+pub async fn serve<L: Listener<Addr = SocketAddr>>(
     mut listener: L,
     router: Router,
     limits: GatewayLimits,
     drain: Drain,
     tasks: Tasks,
+    peers: Peers,
 ) {
     let room = Arc::new(Semaphore::new(limits.sockets_max));
     let mut closing = pin!(drain.reached(Stage::Closing));
     loop {
-        // At the limit nobody is accepted: who comes then waits in the system's own queue.
         let accepted = async {
-            let permit = room.clone().acquire_owned().await.expect("nobody closes this semaphore");
-            let (socket, _) = listener.accept().await;
-            Counted { socket, stall: Stall::new(limits), _permit: permit }
+            let (socket, address) = listener.accept().await;
+            let place = match peers.accept(address.ip()) {
+                Ok(place) => place,
+                Err(full) => {
+                    tracing::debug!(error = %full, "socket rejected");
+                    return None;
+                }
+            };
+            let permit = match room.clone().try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => {
+                    // Where every socket is authenticated, the new one waits until one of them ends.
+                    peers.make_room();
+                    room.clone().acquire_owned().await.expect("nobody closes this semaphore")
+                }
+            };
+            Some(Counted { socket, stall: Stall::new(limits), place, _permit: permit })
         };
         let socket = tokio::select! {
             biased;
             () = &mut closing => return,
             socket = accepted => socket,
         };
+        let Some(socket) = socket else { continue };
         tasks.spawn(speak(socket, router.clone(), limits, drain.clone()));
     }
 }
 
-async fn speak<S>(socket: S, router: Router, limits: GatewayLimits, drain: Drain)
+async fn speak<S>(socket: Counted<S>, router: Router, limits: GatewayLimits, drain: Drain)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(router.into_service::<Incoming>());
+    let (place, service) =
+        (socket.place.clone(), TowerToHyperService::new(router.into_service::<Incoming>()));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(place.clone());
+        service.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(limits.head_wait_ms_max))
@@ -111,10 +139,11 @@ where
 }
 
 /// A socket that holds its place among `sockets_max` for as long as it is open, whatever it becomes, and
-/// that breaks if its peer takes nothing for too long.
+/// that breaks if its peer takes nothing for too long or its place is given away.
 struct Counted<S> {
     socket: S,
     stall: Stall,
+    place: Place,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -124,6 +153,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.place.poll_breaks(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }

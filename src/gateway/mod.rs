@@ -3,6 +3,7 @@
 //! - [`state`]: what every handler shares; [`limits`]: every bound that is kept here
 //! - [`auth`]: a credential in, an identity out; [`token`], [`jwks`], [`tickets`]: the two kinds
 //! - [`origins`], [`admit`]: who is refused before anything else happens
+//! - [`peers`], [`hosts`]: where a request comes from, and what it calls the service
 //! - [`page`]: the chat page of `quintet dev`
 //! - [`router`]: the public listener's routes; [`http`]: those that answer once; [`refusal`]: why not
 //! - [`ws`], [`sse`]: those that go on
@@ -13,6 +14,7 @@ pub mod admit;
 pub mod auth;
 pub mod dev;
 pub mod drain;
+pub mod hosts;
 pub mod http;
 pub mod jwks;
 pub mod limits;
@@ -20,6 +22,7 @@ pub mod listen;
 pub mod operations;
 pub mod origins;
 pub mod page;
+pub mod peers;
 pub mod refusal;
 pub mod router;
 pub mod sse;

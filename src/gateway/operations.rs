@@ -8,15 +8,23 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Router, extract::State, http::StatusCode, http::header, middleware, response::IntoResponse, routing::get,
+};
 
-use super::drain::{Drain, Stage};
+use super::{
+    drain::{Drain, Stage},
+    hosts::{self, Hosts},
+    router::guarded,
+};
 use crate::journal::Journal;
 
 /// What the routes of operations look at.
 #[derive(Clone)]
 pub struct Operations {
     pub drain: Drain,
+    /// The names that the listener goes by.
+    pub hosts: Hosts,
     /// Raised once everything that an earlier process left open is taken up.
     pub recovered: Arc<AtomicBool>,
     pub journal: Arc<dyn Journal>,
@@ -26,10 +34,13 @@ pub struct Operations {
 
 /// `/livez`, `/readyz`, `/metrics`.
 pub fn router(operations: Operations) -> Router {
+    let hosts = operations.hosts.clone();
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .layer(middleware::from_fn_with_state(hosts, hosts::checked))
+        .layer(middleware::from_fn(guarded))
         .with_state(operations)
 }
 

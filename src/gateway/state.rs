@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, limits::GatewayLimits, origins::Origins};
+use super::{
+    admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, hosts::Hosts, limits::GatewayLimits,
+    origins::Origins, peers::Peers,
+};
 use crate::{runtime::tasks::Tasks, user::factory::Factory, wire::http::AgentInfo};
 
 /// The gateway of one service.
@@ -15,6 +18,9 @@ pub struct Gateway {
     pub auth: Auth,
     pub origins: Arc<Origins>,
     pub admit: Admit,
+    pub peers: Peers,
+    /// The names that the public listener goes by.
+    pub hosts: Hosts,
     pub drain: Drain,
     pub limits: GatewayLimits,
     /// Tasks of connections: the service waits for them before it ends.

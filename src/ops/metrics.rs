@@ -38,6 +38,18 @@ const fn histogram(name: &'static str, doc: &'static str) -> Metric {
 /// Every metric there is.
 pub const METRICS: &[Metric] = &[
     gauge("quintet_connections", "Authenticated connections that are open: WebSockets and event streams."),
+    gauge(
+        "quintet_sockets",
+        "Sockets of the public listener that are open, by `state`: `authenticated` while they carry an authenticated connection or request, or `unauthenticated`.",
+    ),
+    counter(
+        "quintet_sockets_displaced_total",
+        "Unauthenticated sockets closed to make room for new ones (ISO-6).",
+    ),
+    counter(
+        "quintet_forwarded_malformed_total",
+        "Requests from a trusted proxy whose client address could not be read; the proxy's own was used.",
+    ),
     gauge("quintet_live_users", "Users who have machines in memory (ISO-5)."),
     gauge(
         "quintet_moving_runs",

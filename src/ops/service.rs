@@ -35,10 +35,12 @@ use crate::{
         auth::{Auth, Keys},
         dev::{DevLogin, DevLoginError},
         drain::{Drain, Stage},
+        hosts::{Hosts, InvalidName},
         jwks::Jwks,
         listen,
         operations::{self, Operations},
         origins::{InvalidOrigin, Origins},
+        peers::{Peers, TrustedProxies, forwarded::InvalidNetwork},
         router,
         token::{ClaimsPolicy, KeyError, VerifyingKey},
     },
@@ -111,6 +113,10 @@ pub enum StartError {
     Jwks(String),
     #[error("allow_origin: {0}")]
     Origin(#[from] InvalidOrigin),
+    #[error("trusted_proxies: {0}")]
+    TrustedProxy(#[from] InvalidNetwork),
+    #[error("hosts: {0}")]
+    Host(#[from] InvalidName),
     #[error("{name}: {address} cannot be listened on")]
     Listen {
         name: &'static str,
@@ -141,6 +147,8 @@ impl StartError {
             | Self::Key { .. }
             | Self::Jwks(_)
             | Self::Origin(_)
+            | Self::TrustedProxy(_)
+            | Self::Host(_)
             | Self::Trace { .. } => true,
             Self::Listen { .. } | Self::DevLogin(_) | Self::Metrics(_) | Self::Recovery(_) => false,
         }
@@ -203,6 +211,7 @@ where
     let recovered = Arc::new(AtomicBool::new(false));
     let operations = Operations {
         drain: gateway.drain.clone(),
+        hosts: Hosts::listed(settings.admin_hosts.iter().map(String::as_str))?,
         recovered: recovered.clone(),
         journal: journal.clone(),
         metrics: Arc::new(move || {
@@ -211,8 +220,14 @@ where
         }),
     };
     // Operators see the service from its first step to its very end: this listener never closes by itself.
-    let admin =
-        listen::serve(admin, operations::router(operations), limits, Drain::default(), Tasks::default());
+    let admin = listen::serve(
+        admin,
+        operations::router(operations),
+        limits,
+        Drain::default(),
+        Tasks::default(),
+        Peers::new(limits, TrustedProxies::default(), saturation.clone()),
+    );
     background.start(admin);
     background.start(async move {
         loop {
@@ -230,6 +245,7 @@ where
         limits,
         gateway.drain.clone(),
         public.clone(),
+        gateway.peers.clone(),
     ));
     if settings.retention.trims() {
         background.start(trim(journal, settings.retention));
@@ -271,13 +287,22 @@ fn gateway(
             (Keys::Fixed(Box::new(key)), listed.and(Origins::of_loopback(listen)), Some(Arc::new(login)))
         }
     };
+    let trusted = settings.trusted_proxies.iter().map(String::as_str);
+    let trusted = TrustedProxies::parse(trusted, settings.forwarded_header)?;
+    let hosts = match mode {
+        // Without a list of its own, production goes by whatever name its proxy and its clients use.
+        Mode::Serve if settings.hosts.is_empty() => Hosts::Any,
+        Mode::Serve | Mode::Dev => Hosts::listed(settings.hosts.iter().map(String::as_str))?,
+    };
     let auth = Auth::new(keys, policy, &limits, factory.witness().clone());
     Ok(Gateway {
         factory,
         agents: described.into(),
         auth,
         origins: Arc::new(origins),
-        admit: Admit::new(limits, saturation),
+        admit: Admit::new(limits, saturation.clone()),
+        peers: Peers::new(limits, trusted, saturation),
+        hosts,
         drain: Drain::default(),
         limits,
         tasks,
@@ -305,6 +330,11 @@ fn sample(gateway: &Gateway) {
     ::metrics::gauge!("quintet_live_users").set(gateway.factory.live_users() as f64);
     ::metrics::gauge!("quintet_moving_runs").set(gateway.factory.moving_runs() as f64);
     ::metrics::gauge!("quintet_tickets_outstanding").set(gateway.auth.tickets_outstanding() as f64);
+    let sockets = gateway.peers.sockets_open();
+    let by_state = [("authenticated", sockets.authenticated), ("unauthenticated", sockets.unauthenticated)];
+    for (state, open) in by_state {
+        ::metrics::gauge!("quintet_sockets", "state" => state).set(open as f64);
+    }
     let draining = gateway.drain.stage() != Stage::Serving;
     ::metrics::gauge!("quintet_draining").set(if draining { 1.0 } else { 0.0 });
 }

@@ -8,17 +8,25 @@ use std::{
 };
 
 use hyper::upgrade::Upgraded;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
-    commands::Subject,
+    commands::{Subject, verify},
     socket::{Gone, Heard, Socket},
     timers::Timers,
 };
 use crate::{
-    gateway::{Gateway, admit::Turned, drain::Stage},
+    gateway::{
+        Gateway,
+        admit::{Turned, Unfinished},
+        drain::Stage,
+        peers::{PeerAddr, PeerLimited, Place},
+    },
     kernel::{
-        connection::{Asked, Cause, Connection, Effect, Effects, Fault, Input, ServerFrame, Timer},
+        connection::{
+            Asked, Cause, Connection, Effect, Effects, Fault, Input, Phase, ServerFrame, Timer, Unverified,
+        },
         ids::{ConnectionId, UserId},
         ticket::Identity,
     },
@@ -29,6 +37,13 @@ use crate::{
     },
     witness::ConnectionWitness,
 };
+
+/// Where a connection came from.
+pub struct Origin {
+    pub peer: PeerAddr,
+    /// The place of its socket.
+    pub place: Place,
+}
 
 pub struct Core {
     pub gateway: Gateway,
@@ -43,14 +58,38 @@ pub struct Core {
     written_before: u64,
     stage: Stage,
     next_stage: StageReached,
-    /// Whom frames are counted for, once that is known.
-    counted: Option<UserId>,
+    origin: Origin,
+    payer: Payer,
+    /// Bytes that a message may have now.
+    message_bytes_max: u64,
+    /// The share of this connection in its user's incomplete messages.
+    unfinished: Option<Unfinished>,
+    /// Whether a ping of the service waits for its pong.
+    pinged: Pinged,
+    /// Until the message that is not complete has to be.
+    message_timeout: Pin<Box<Sleep>>,
     /// The frame that the machine's orders are about.
     frame: Frame,
     turn: Turn,
 }
 
 type StageReached = Pin<Box<dyn Future<Output = Stage> + Send>>;
+
+/// What the frames of the client count against (ISO-6).
+enum Payer {
+    /// Its peer address, and its own number of frames before `ready`.
+    Peer {
+        frames: u32,
+    },
+    User(UserId),
+}
+
+/// A ping of the service's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pinged {
+    Answered,
+    Waiting,
+}
 
 /// The client's frame at hand.
 pub enum Frame {
@@ -78,10 +117,15 @@ impl Core {
         gateway: Gateway,
         connection_id: ConnectionId,
         upgraded: Upgraded,
+        origin: Origin,
         known: Option<Identity>,
     ) -> Self {
         let mut effects = Effects::new();
-        let counted = known.as_ref().map(|identity| identity.user_id.clone());
+        let payer = match &known {
+            Some(identity) => Payer::User(identity.user_id.clone()),
+            None => Payer::Peer { frames: 0 },
+        };
+        origin.place.announces();
         let mut witness = gateway.factory.witness().connection(connection_id);
         let machine = Connection::accept(known.clone(), gateway.limits.connection(), &mut effects);
         witness.accepted(known.as_ref(), &effects);
@@ -96,7 +140,12 @@ impl Core {
             written_before: 0,
             stage: Stage::Serving,
             next_stage: reached(&gateway, Stage::Draining),
-            counted,
+            origin,
+            payer,
+            message_bytes_max: gateway.limits.unready_message_bytes_max as u64,
+            unfinished: None,
+            pinged: Pinged::Answered,
+            message_timeout: Box::pin(sleep_until(Instant::now())),
             frame: Frame::None,
             turn: Turn::In,
             gateway,
@@ -135,10 +184,20 @@ impl Core {
         }
     }
 
-    /// Frames count against this user's rate from here on (ISO-6).
-    pub fn count_for(&mut self, user_id: UserId) {
+    /// The connection is this user's: its frames count against the user's rate from here on, its socket keeps
+    /// its place (ISO-6).
+    pub fn belongs_to(&mut self, user_id: UserId) {
         tracing::Span::current().record("user_id", user_id.as_str());
-        self.counted = Some(user_id);
+        self.origin.place.is_member();
+        self.message_bytes_max = self.gateway.limits.frame_bytes_max as u64;
+        self.unfinished = Some(self.gateway.admit.unfinished(&user_id));
+        self.payer = Payer::User(user_id);
+    }
+
+    /// Verifies the credential of the frame at hand.
+    pub fn verify(&mut self) -> impl Future<Output = Result<Identity, Unverified>> + Send + use<> {
+        let Gateway { auth, peers, .. } = &self.gateway;
+        verify(auth.clone(), peers.clone(), self.origin.peer, self.take_credential())
     }
 
     pub fn take_frame(&mut self) -> Option<ClientFrame> {
@@ -190,6 +249,9 @@ impl Core {
     }
 
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        if self.machine.phase() == Phase::Handshaking && self.origin.place.poll_displaced(cx).is_ready() {
+            return Poll::Ready(Input::Displaced);
+        }
         while let Poll::Ready(timer) = self.timers.poll_elapsed(cx) {
             if let Some(input) = self.elapsed(timer, cx) {
                 return Poll::Ready(input);
@@ -202,7 +264,67 @@ impl Core {
         if !self.machine.hears() {
             return Poll::Pending;
         }
-        self.socket.poll_heard(cx).map(|heard| self.understand(heard))
+        match self.socket.poll_heard(cx) {
+            Poll::Ready(heard) => {
+                let input = self.understand(heard);
+                if let Some(unfinished) = &mut self.unfinished {
+                    unfinished.clear();
+                }
+                Poll::Ready(input)
+            }
+            Poll::Pending => self.poll_unfinished(cx),
+        }
+    }
+
+    /// Looks at a message that is not complete: its fragments count as frames, its bytes and its time are
+    /// bounded (ISO-6).
+    fn poll_unfinished(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        let frames = self.socket.frames();
+        let (bytes, since, fragments) =
+            (frames.unfinished_bytes(), frames.unfinished_since(), frames.take_fragments());
+        for _ in 0..fragments {
+            if let Err(retry_after_ms) = self.count() {
+                return Poll::Ready(Input::Throttled { retry_after_ms });
+            }
+        }
+        if bytes > self.message_bytes_max {
+            return Poll::Ready(Input::TooLong);
+        }
+        if self.unfinished.as_mut().is_some_and(|unfinished| unfinished.set(bytes).is_err()) {
+            return Poll::Ready(Input::UnfinishedMax);
+        }
+        let Some(since) = since else { return Poll::Pending };
+        let deadline = since + Duration::from_millis(self.gateway.limits.message_timeout_ms);
+        if self.message_timeout.deadline() != deadline {
+            self.message_timeout.as_mut().reset(deadline);
+        }
+        self.message_timeout.as_mut().poll(cx).map(|()| Input::MessageLate)
+    }
+
+    /// Counts one frame; the time to wait if it is one too many.
+    fn count(&mut self) -> Result<(), u64> {
+        match &mut self.payer {
+            Payer::User(user_id) => match self.gateway.admit.frame(user_id) {
+                Err(Turned::RateLimited { retry_after_ms } | Turned::RateUsersMax { retry_after_ms }) => {
+                    Err(retry_after_ms)
+                }
+                Err(Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. })
+                | Ok(()) => Ok(()),
+            },
+            Payer::Peer { frames } => {
+                *frames += 1;
+                let own = *frames <= self.gateway.limits.unready_frames_max;
+                if !own {
+                    self.gateway.admit.unready_frames_max_reached();
+                }
+                let of_peer = self.gateway.peers.frame(self.origin.peer);
+                match of_peer {
+                    Ok(()) if own => Ok(()),
+                    Ok(()) => Err(self.gateway.limits.reconnect_after_ms),
+                    Err(PeerLimited { retry_after_ms }) => Err(retry_after_ms),
+                }
+            }
+        }
     }
 
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
@@ -251,26 +373,36 @@ impl Core {
     }
 
     fn understand(&mut self, heard: Heard) -> Input {
-        let input = match heard {
-            Heard::Text(text) => self.read(&text),
-            Heard::Ping => Input::Pinged,
-            Heard::Pong => return Input::Pong,
-            Heard::Binary => return Input::Binary,
-            Heard::Close => return Input::PeerClosed,
-            Heard::NotUtf8 => return Input::NotUtf8,
-            Heard::TooLong => return Input::TooLong,
-            Heard::Garbled => return Input::Garbled,
-            Heard::Gone => return Input::Gone,
+        // The answer to a ping of the service is the only frame that it asked for.
+        let asked_for = matches!(heard, Heard::Pong)
+            && std::mem::replace(&mut self.pinged, Pinged::Answered) == Pinged::Waiting;
+        let counted = match &heard {
+            Heard::Text(_) | Heard::Ping => self.count(),
+            Heard::Pong if !asked_for => self.count(),
+            // The others end the connection.
+            _ => Ok(()),
         };
-        match self.counted.as_ref().map(|user_id| self.gateway.admit.frame(user_id)) {
-            Some(Err(Turned::RateLimited { retry_after_ms } | Turned::RateUsersMax { retry_after_ms })) => {
-                Input::Throttled { retry_after_ms }
+        match heard {
+            Heard::Text(text) => match (counted, &self.payer) {
+                (Ok(()), _) => self.read(&text),
+                (Err(retry_after_ms), Payer::User(_)) => {
+                    // Its error names the ids that it is about.
+                    self.read(&text);
+                    Input::Throttled { retry_after_ms }
+                }
+                (Err(retry_after_ms), Payer::Peer { .. }) => Input::Throttled { retry_after_ms },
+            },
+            Heard::Ping | Heard::Pong if counted.is_err() => {
+                Input::Throttled { retry_after_ms: counted.err().unwrap_or_default() }
             }
-            Some(
-                Err(Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. })
-                | Ok(()),
-            )
-            | None => input,
+            Heard::Ping => Input::Pinged,
+            Heard::Pong => Input::Pong,
+            Heard::Binary(_) => Input::Binary,
+            Heard::Close => Input::PeerClosed,
+            Heard::NotUtf8 => Input::NotUtf8,
+            Heard::TooLong => Input::TooLong,
+            Heard::Garbled => Input::Garbled,
+            Heard::Gone => Input::Gone,
         }
     }
 
@@ -290,6 +422,7 @@ impl Core {
                 };
                 (Frame::Well(frame), input)
             }
+            Err(error) if error.code == ErrorCode::TooLarge => (Frame::Ill(error), Input::Oversized),
             Err(error) => (Frame::Ill(error), Input::Unclear),
         };
         self.frame = frame;
@@ -324,7 +457,10 @@ impl Core {
                 self.send(&server::ServerFrame::Draining(server::Draining { reconnect_after_ms }));
             }
             Effect::Flush => self.flushing = true,
-            Effect::PingPeer => self.sent(Socket::ping),
+            Effect::PingPeer => {
+                self.pinged = Pinged::Waiting;
+                self.sent(Socket::ping);
+            }
             Effect::Arm(timer) => self.arm(timer),
             Effect::Disarm(timer) => self.timers.disarm(timer),
             Effect::ExpireAt(expires_at) => self.timers.expire_at(expires_at),
@@ -365,7 +501,7 @@ impl Core {
         };
         let code = ErrorCode::from(fault);
         match fault {
-            Fault::Unclear => match frame {
+            Fault::Unclear | Fault::Oversized => match frame {
                 Frame::Ill(error) => error.into(),
                 Frame::Well(_) | Frame::None => subject.error(code, "the frame cannot be understood"),
             },
@@ -378,7 +514,7 @@ impl Core {
                 server::Error { retry_after_ms, ..error }
             }
             Fault::RateLimited { retry_after_ms } => {
-                let error = subject.error(code, "the user's frames come too fast");
+                let error = subject.error(code, "frames come too fast");
                 server::Error { retry_after_ms: Some(retry_after_ms), ..error }
             }
         }
@@ -387,12 +523,20 @@ impl Core {
     /// Ends it all: the close frame, some time for the peer to hear it, and the socket is gone.
     pub async fn close(mut self, cause: Cause) {
         let code = CloseCode::from(cause);
+        let stranger = matches!(self.payer, Payer::Peer { .. });
+        if stranger
+            && matches!(cause, Cause::Flooding | Cause::TooManyUnclear | Cause::NoHello | Cause::TooLong)
+        {
+            self.gateway.peers.failed(self.origin.peer);
+        }
         self.witness.closes(code.number());
         metrics::counter!("quintet_connection_closes_total", "code" => code.number().to_string())
             .increment(1);
         tracing::info!(?cause, code = code.number(), "connection closed");
         if cause != Cause::Gone {
-            self.socket.close(code, Duration::from_millis(self.gateway.limits.farewell_wait_ms_max)).await;
+            // One that was displaced is not waited for: its place is taken.
+            let wait = if cause == Cause::Displaced { 0 } else { self.gateway.limits.farewell_wait_ms_max };
+            self.socket.close(code, Duration::from_millis(wait)).await;
         }
     }
 }

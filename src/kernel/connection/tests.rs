@@ -47,6 +47,7 @@ fn alphabet() -> Vec<(String, Input)> {
         ("ping", Input::Ping),
         ("command", Input::Command),
         ("unclear", Input::Unclear),
+        ("oversized", Input::Oversized),
         ("throttled", Input::Throttled { retry_after_ms: 10 }),
         ("pinged", Input::Pinged),
         ("pong", Input::Pong),
@@ -54,10 +55,14 @@ fn alphabet() -> Vec<(String, Input)> {
         ("not utf-8", Input::NotUtf8),
         ("too long", Input::TooLong),
         ("garbled", Input::Garbled),
+        ("message late", Input::MessageLate),
+        ("unfinished max", Input::UnfinishedMax),
+        ("displaced", Input::Displaced),
         ("verified anna", Input::Verified(identity("anna", 2000))),
         ("verified ben", Input::Verified(identity("ben", 2000))),
         ("unverified", Input::Unverified(Unverified::Refused)),
         ("unverifiable", Input::Unverified(Unverified::Unavailable)),
+        ("not verified", Input::Unverified(Unverified::Limited { retry_after_ms: 10 })),
         ("attached 1..4", attached(0, 4)),
         ("attached 1..2", attached(0, 2)),
         ("attached 4..4", attached(3, 4)),
@@ -290,8 +295,13 @@ impl Watched {
     }
 }
 
-const TIGHT: Limits =
-    Limits { unclear_frames_max: 2, throttled_frames_max: 2, commands_max: 1, waiting_replies_max: 1 };
+const TIGHT: Limits = Limits {
+    unclear_frames_max: 2,
+    unclear_frames_forgiven: 1,
+    throttled_frames_max: 2,
+    commands_max: 1,
+    waiting_replies_max: 1,
+};
 
 /// Every state that the alphabet can reach under tight limits, every input in each of them.
 #[test]

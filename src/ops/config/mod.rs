@@ -20,7 +20,7 @@ pub use self::{
 };
 use super::limits::RetentionLimits;
 use crate::{
-    gateway::limits::GatewayLimits,
+    gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
     user::{deadline::DeadlineLimits, factory::UserLimits, hub::HubLimits, tail::TailLimits},
@@ -39,6 +39,13 @@ pub struct Settings {
     pub jwt_audience: Option<String>,
     pub jwt_issuer: Option<String>,
     pub allow_origin: Vec<String>,
+    /// Names of the public listener beside loopback and IP addresses.
+    pub hosts: Vec<String>,
+    /// The same of the listener for operations.
+    pub admin_hosts: Vec<String>,
+    /// Networks whose hosts are proxies.
+    pub trusted_proxies: Vec<String>,
+    pub forwarded_header: ForwardedHeader,
     pub extra_agents: Vec<String>,
     pub log: String,
     pub log_format: LogFormat,
@@ -77,6 +84,10 @@ impl Default for Settings {
             jwt_audience: None,
             jwt_issuer: None,
             allow_origin: Vec::new(),
+            hosts: Vec::new(),
+            admin_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             extra_agents: Vec::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
