@@ -241,7 +241,7 @@ async fn conn_5_a_stream_whose_peer_has_vanished_is_let_go() {
     let mut socket = tokio::net::TcpStream::connect(service.running.listen).await.unwrap();
     let token = service.token("ada");
     let request =
-        format!("GET /v1/stream HTTP/1.1\r\nhost: quintet\r\nauthorization: Bearer {token}\r\n\r\n");
+        format!("GET /v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut status = [0; 12];
     soon("the status", socket.read_exact(&mut status)).await.unwrap();

@@ -5,6 +5,7 @@
 //! does not come within [`harness::PATIENCE`] is a failure.
 
 mod bodies;
+mod budgets;
 #[path = "../cases/mod.rs"]
 mod cases;
 mod conformance;

@@ -279,14 +279,13 @@ impl Core {
     /// Looks at a message that is not complete: its fragments count as frames, its bytes and its time are
     /// bounded (ISO-6).
     fn poll_unfinished(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        let frames = self.socket.frames();
-        let (bytes, since, fragments) =
-            (frames.unfinished_bytes(), frames.unfinished_since(), frames.take_fragments());
-        for _ in 0..fragments {
+        while self.socket.frames().take_fragment() {
             if let Err(retry_after_ms) = self.count() {
                 return Poll::Ready(Input::Throttled { retry_after_ms });
             }
         }
+        let frames = self.socket.frames();
+        let (bytes, since) = (frames.unfinished_bytes(), frames.unfinished_since());
         if bytes > self.message_bytes_max {
             return Poll::Ready(Input::TooLong);
         }

@@ -146,7 +146,7 @@ impl Socket {
         // A socket that is let go with bytes unread is reset, and the peer may never see the close frame:
         // what it still sends has to be taken, though nobody can make frames of it any more.
         let io = self.0.get_mut();
-        io.farewell = Some(FAREWELL_BYTES);
+        io.farewell = Some(WASTE_BYTES);
         io.shutdown().await?;
         let mut waste = [0; BUFFER_BYTES];
         while io.read(&mut waste).await? > 0 {}
@@ -240,5 +240,7 @@ const BUFFER_BYTES: usize = 4 * 1024;
 const LOOK_BYTES: usize = 16 * 1024;
 const LOOK_FRAGMENTS: u32 = 16;
 
-/// Bytes that are read after the close frame was sent, and again when the peer's own has come.
+/// Bytes of frames that are read after the close frame was sent, in wait for the peer's own; and bytes that
+/// are then taken off the socket unread.
 const FAREWELL_BYTES: usize = 1024 * 1024;
+const WASTE_BYTES: usize = 16 * 1024 * 1024;
