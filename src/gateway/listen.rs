@@ -90,9 +90,13 @@ pub async fn serve<L: Listener<Addr = SocketAddr>>(
             let permit = match room.clone().try_acquire_owned() {
                 Ok(permit) => permit,
                 Err(_) => {
-                    // Where every socket is authenticated, the new one waits until one of them ends.
+                    // Where every socket is authenticated, the new one waits until one of them ends; it is
+                    // not the one that makes room.
+                    place.is_busy();
                     peers.make_room();
-                    room.clone().acquire_owned().await.expect("nobody closes this semaphore")
+                    let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+                    place.is_idle();
+                    permit
                 }
             };
             Some(Counted { socket, stall: Stall::new(limits), place, _permit: permit })

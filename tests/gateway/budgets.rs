@@ -169,11 +169,8 @@ async fn iso_6_a_message_is_complete_in_time() {
 
 #[tokio::test]
 async fn iso_6_incomplete_messages_of_a_user_share_a_bound() {
-    let limits = GatewayLimits {
-        frame_bytes_max: 8_192,
-        user_unfinished_bytes_max: 10_000,
-        ..GatewayLimits::DEFAULT
-    };
+    let limits =
+        GatewayLimits { frame_bytes_max: 8_192, user_unfinished_bytes_max: 10_000, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let (mut one, mut two) = (service.open("ada").await.0, service.open("ada").await.0);
     let mut bobs = service.open("bob").await.0;

@@ -120,13 +120,15 @@ impl Socket {
         self.0.get_ref().made_room.is_some_and(|made_room| made_room.elapsed() < time)
     }
 
-    /// Says why, gives the peer `wait` to hear it, and lets go (CONN-3).
+    /// Says why, gives the peer `wait` to hear it, and lets go (CONN-3). A peer that floods is listened to for
+    /// less.
     pub async fn close(mut self, code: CloseCode, wait: Duration) {
+        let waste = if code == CloseCode::RateLimited { FAREWELL_BYTES } else { WASTE_BYTES };
         // Whether the peer heard it is the peer's business: there is nobody to tell.
-        let _ = timeout(wait, self.say_good_bye(code)).await;
+        let _ = timeout(wait, self.say_good_bye(code, waste)).await;
     }
 
-    async fn say_good_bye(&mut self, code: CloseCode) -> Result<(), Error> {
+    async fn say_good_bye(&mut self, code: CloseCode, waste: usize) -> Result<(), Error> {
         // What still comes is not acted on, and is not read without a bound (ISO-6).
         self.0.get_mut().farewell = Some(FAREWELL_BYTES);
         let reason = Utf8Bytes::from_static(code.reason());
@@ -146,10 +148,10 @@ impl Socket {
         // A socket that is let go with bytes unread is reset, and the peer may never see the close frame:
         // what it still sends has to be taken, though nobody can make frames of it any more.
         let io = self.0.get_mut();
-        io.farewell = Some(WASTE_BYTES);
+        io.farewell = Some(waste);
         io.shutdown().await?;
-        let mut waste = [0; BUFFER_BYTES];
-        while io.read(&mut waste).await? > 0 {}
+        let mut unread = [0; BUFFER_BYTES];
+        while io.read(&mut unread).await? > 0 {}
         Ok(())
     }
 }
@@ -242,5 +244,5 @@ const LOOK_FRAGMENTS: u32 = 16;
 
 /// Bytes of frames that are read after the close frame was sent, in wait for the peer's own; and bytes that
 /// are then taken off the socket unread.
-const FAREWELL_BYTES: usize = 1024 * 1024;
+const FAREWELL_BYTES: usize = 64 * 1024;
 const WASTE_BYTES: usize = 16 * 1024 * 1024;

@@ -6,7 +6,6 @@
 use axum::{
     body::Body,
     extract::{Request, State},
-    response::Response,
 };
 use base64::Engine;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts};
@@ -43,10 +42,7 @@ pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>,
         let failure = Failure::new(ErrorCode::Draining, "the service is draining");
         return Err(failure.retry_after(gateway.limits.reconnect_after_ms));
     }
-    let accept = handshake(&parts)?;
-    let subprotocol = subprotocol(&parts.headers)?;
-    let not_upgradable = || Failure::new(ErrorCode::Internal, "this connection cannot become a WebSocket");
-    let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(not_upgradable)?;
+    let Handshake { on_upgrade, response } = Handshake::read(&mut parts)?;
     let peer = peer(&parts)?;
     let place = parts.extensions.remove::<Place>().ok_or_else(not_upgradable)?;
     let known = identity(&gateway, peer, &parts.headers, query.ticket.as_deref()).await?;
@@ -69,16 +65,42 @@ pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>,
     };
     tasks.spawn(connection.instrument(span));
 
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if let Some(subprotocol) = subprotocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    Ok(response.map(|()| Body::empty()))
+}
+
+/// A request that may become a WebSocket (RFC 6455, section 4.2).
+pub struct Handshake {
+    /// The socket, once the response is sent.
+    pub on_upgrade: OnUpgrade,
+    /// 101, with what proves that the request was understood.
+    pub response: http::Response<()>,
+}
+
+impl Handshake {
+    /// Reads the request's head.
+    ///
+    /// # Errors
+    ///
+    /// If it does not ask for a WebSocket, or not in the way that the RFC and the contract say.
+    pub fn read(parts: &mut Parts) -> Result<Self, Failure> {
+        let accept = handshake(parts)?;
+        let subprotocol = subprotocol(&parts.headers)?;
+        let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(not_upgradable)?;
+        let mut response = http::Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some(subprotocol) = subprotocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        }
+        Ok(Self { on_upgrade, response })
     }
-    Ok(response)
+}
+
+fn not_upgradable() -> Failure {
+    Failure::new(ErrorCode::Internal, "this connection cannot become a WebSocket")
 }
 
 /// The proof that the request was understood as a WebSocket handshake (RFC 6455, 4.2.1).
