@@ -363,6 +363,14 @@ impl Client {
         error
     }
 
+    /// The next ping of the service, which has to be next.
+    pub async fn transport_ping(&mut self) {
+        match soon("a ping", self.ws.next()).await {
+            Some(Ok(Message::Ping(_))) => {}
+            other => panic!("{other:?} instead of a ping"),
+        }
+    }
+
     /// Frames up to and with the first of this type.
     pub async fn until(&mut self, kind: &str) -> Vec<Value> {
         let mut frames = Vec::new();

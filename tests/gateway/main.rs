@@ -17,6 +17,7 @@ mod events;
 mod frames;
 mod handshake;
 mod harness;
+mod heads;
 mod http;
 mod isolation;
 mod operations;

@@ -397,6 +397,28 @@ fn conn_4_the_last_unclear_frame_closes() {
     assert_eq!(watched.connection.phase(), Phase::Closed(Cause::TooManyUnclear));
 }
 
+/// CONN-4: the count of unclear frames leaks with each heartbeat, and what is understood adds nothing to it.
+#[test]
+fn conn_4_unclear_frames_leak() {
+    let limits = Limits { unclear_frames_max: 3, unclear_frames_forgiven: 2, ..Limits::DEFAULT };
+    let opening = [hello(0, false), attached(0, 0), Input::Flushed];
+    let mut connection = connection(Some(identity("anna", 1000)), limits, &opening);
+    let mut effects = Effects::new();
+    let mut step = |connection: &mut Connection, input: Input| connection.step(&input, &mut effects).unwrap();
+    for _ in 0..10 {
+        for input in [Input::Unclear, Input::Oversized, Input::Unclear, Input::Oversized, Input::Flushed] {
+            step(&mut connection, input);
+        }
+        step(&mut connection, Input::Elapsed(Timer::Heartbeat));
+        step(&mut connection, Input::Pong);
+    }
+    assert_eq!(connection.phase(), Phase::Live);
+    for _ in 0..3 {
+        step(&mut connection, Input::Unclear);
+    }
+    assert_eq!(connection.phase(), Phase::Closed(Cause::TooManyUnclear));
+}
+
 #[test]
 fn commands_beyond_the_limit_are_left_unread() {
     let mut connection = connection(
