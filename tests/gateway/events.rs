@@ -12,19 +12,19 @@ use uuid::Uuid;
 use crate::harness::{Service, http_client, offsets, say, soon, succeed, think, until};
 
 #[derive(Debug, PartialEq)]
-struct Event {
-    id: String,
-    event: String,
-    data: Value,
+pub struct Event {
+    pub id: String,
+    pub event: String,
+    pub data: Value,
 }
 
-struct Events {
+pub struct Events {
     response: reqwest::Response,
     buffer: String,
 }
 
 impl Events {
-    async fn open(service: &Service, query: &str, headers: &[(&str, &str)], user: &str) -> Self {
+    pub async fn open(service: &Service, query: &str, headers: &[(&str, &str)], user: &str) -> Self {
         let response = Self::request(service, query, headers, user).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -60,7 +60,7 @@ impl Events {
         }
     }
 
-    async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Event> {
         loop {
             let block = self.block().await?;
             let field =

@@ -21,6 +21,7 @@ mod heads;
 mod http;
 mod isolation;
 mod operations;
+mod outrun;
 mod pages;
 mod routes;
 mod turned_away;
