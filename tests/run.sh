@@ -4,7 +4,7 @@
 #   bash tests/run.sh
 #
 # Needs Rust 1.95 or later and a C compiler; for the page, Node.js and Chromium, which are installed with
-# apt if they are missing.
+# apt if they are missing; for the Autobahn suite, Python 2.7 (see tests/autobahn/run.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,6 +23,9 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 step "the page, in a browser"
 cargo build --locked
 bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
+
+step "the WebSocket protocol, by the Autobahn suite"
+bash tests/autobahn/run.sh
 
 step "everything else"
 traces=$(mktemp -d)

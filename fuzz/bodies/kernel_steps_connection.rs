@@ -46,6 +46,7 @@ struct Seen {
 pub fn connection(program: &mut Program<'_>) {
     let limits = Limits {
         unclear_frames_max: 1 + program.below(3) as u16,
+        unclear_frames_forgiven: program.below(2) as u16,
         throttled_frames_max: 1 + program.below(3) as u16,
         commands_max: 1 + program.below(3) as u16,
         waiting_replies_max: 1 + program.below(3) as u16,
@@ -99,6 +100,10 @@ impl Seen {
         match input {
             Input::Hello { cursor, .. } if !self.open() => self.asked = Some(*cursor),
             Input::Hello { .. } | Input::Unclear => self.unclear += 1,
+            Input::Oversized if !self.open() => self.unclear += 1,
+            Input::Elapsed(Timer::Heartbeat) => {
+                self.unclear = self.unclear.saturating_sub(limits.unclear_frames_forgiven);
+            }
             Input::Renew | Input::Ping | Input::Command if !self.open() => self.unclear += 1,
             Input::Renew | Input::Command => {
                 self.commands += 1;
@@ -204,9 +209,22 @@ fn input(program: &mut Program<'_>, seen: &Seen) -> Input {
         6 => Input::Throttled { retry_after_ms: 1 },
         7 => Input::Pinged,
         8 => Input::Pong,
-        9 => [Input::Binary, Input::NotUtf8, Input::TooLong, Input::Garbled][program.below(4)].clone(),
+        9 => [
+            Input::Binary,
+            Input::NotUtf8,
+            Input::TooLong,
+            Input::Garbled,
+            Input::Oversized,
+            Input::MessageLate,
+            Input::UnfinishedMax,
+            Input::Displaced,
+        ][program.below(8)]
+        .clone(),
         10 | 11 => Input::Verified(identity(program)),
-        12 => Input::Unverified([Unverified::Refused, Unverified::Unavailable][program.below(2)]),
+        12 => Input::Unverified(
+            [Unverified::Refused, Unverified::Unavailable, Unverified::Limited { retry_after_ms: 1 }]
+                [program.below(3)],
+        ),
         13 | 14 => {
             let trimmed = u64::from(program.byte());
             let head = Offset(trimmed + u64::from(program.byte()));

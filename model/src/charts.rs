@@ -194,6 +194,7 @@ fn step_title(step: StepName) -> String {
 pub fn connection_machine() -> Chart {
     let limits = ConnectionLimits {
         unclear_frames_max: 2,
+        unclear_frames_forgiven: 1,
         throttled_frames_max: 2,
         commands_max: 1,
         waiting_replies_max: 2,
@@ -304,6 +305,7 @@ fn connection_inputs() -> Vec<Input> {
         Input::Unreadable,
         Input::Flushed,
         Input::Unclear,
+        Input::Oversized,
         Input::Throttled { retry_after_ms: 1 },
         Input::Pinged,
         Input::Pong,
@@ -317,6 +319,9 @@ fn connection_inputs() -> Vec<Input> {
         Input::NotUtf8,
         Input::TooLong,
         Input::Garbled,
+        Input::MessageLate,
+        Input::UnfinishedMax,
+        Input::Displaced,
         Input::PeerClosed,
         Input::Gone,
     ]);

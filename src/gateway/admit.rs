@@ -36,6 +36,7 @@ struct Inner {
     pages: Mutex<Places>,
     requests: Rate,
     frames: Rate,
+    unfinished: Mutex<HashMap<UserId, u64>>,
 }
 
 /// Places that are taken.
@@ -84,8 +85,15 @@ impl Admit {
         let requests =
             Rate::new(limits.user_requests_per_second_max, limits.user_requests_burst_max, users_max);
         let frames = Rate::new(limits.user_frames_per_second_max, limits.user_frames_burst_max, users_max);
-        let (connections, pages) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { limits, saturation, connections, pages, requests, frames }))
+        Self(Arc::new(Inner {
+            limits,
+            saturation,
+            connections: Mutex::default(),
+            pages: Mutex::default(),
+            requests,
+            frames,
+            unfinished: Mutex::default(),
+        }))
     }
 
     /// Takes a place for one more authenticated connection of a user.
@@ -121,6 +129,16 @@ impl Admit {
     /// Counts one frame of a user, on whatever connection.
     pub fn frame(&self, user_id: &UserId) -> Result<(), Turned> {
         self.0.frames.check(user_id).map_err(|why| self.rejected(why))
+    }
+
+    /// The share of one connection in the incomplete messages of its user; nothing yet.
+    pub fn unfinished(&self, user_id: &UserId) -> Unfinished {
+        Unfinished { admit: self.clone(), user_id: user_id.clone(), bytes: 0 }
+    }
+
+    /// Records that a connection was closed for its frames before `ready`.
+    pub fn unready_frames_max_reached(&self) {
+        self.0.saturation.reached("unready_frames_max", Scope::Peer);
     }
 
     /// How many connections are open.
@@ -183,6 +201,56 @@ impl Drop for Admission {
         if let Guest::Connection = self.guest {
             metrics::gauge!("quintet_connections").set(places.all as f64);
         }
+    }
+}
+
+/// The bytes of a connection's incomplete message, which count against its user until it is complete or
+/// this is dropped (ISO-6).
+pub struct Unfinished {
+    admit: Admit,
+    user_id: UserId,
+    bytes: u64,
+}
+
+/// The user's incomplete messages hold as many bytes as they may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("user_unfinished_bytes_max is reached")]
+pub struct UnfinishedMax;
+
+impl Unfinished {
+    /// Takes note that the message is complete.
+    pub fn clear(&mut self) {
+        // Less is never over the limit.
+        let _ = self.set(0);
+    }
+
+    /// Takes note of the message's length now. What is over the limit is not counted.
+    pub fn set(&mut self, bytes: u64) -> Result<(), UnfinishedMax> {
+        if bytes == self.bytes {
+            return Ok(());
+        }
+        let Inner { limits, saturation, unfinished, .. } = &*self.admit.0;
+        let bytes_max = limits.user_unfinished_bytes_max.max(limits.frame_bytes_max) as u64;
+        let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = unfinished.get(&self.user_id).copied().unwrap_or(0) - self.bytes;
+        let total = others.saturating_add(bytes);
+        if total > bytes_max {
+            saturation.reached("user_unfinished_bytes_max", Scope::User);
+            return Err(UnfinishedMax);
+        }
+        self.bytes = bytes;
+        if total == 0 {
+            unfinished.remove(&self.user_id);
+        } else {
+            unfinished.insert(self.user_id.clone(), total);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -278,6 +346,21 @@ mod tests {
         assert!(admit.page(&user("ada")).is_ok());
         assert_eq!((admit.pages_under_way(), admit.connections_open()), (1, 1));
         assert_eq!(admit.places(Guest::Page).of_user.len(), 1, "iso_5: a user without pages is forgotten");
+    }
+
+    #[test]
+    fn iso_6_incomplete_messages_of_a_user_share_a_bound() {
+        let limits =
+            GatewayLimits { user_unfinished_bytes_max: 100, frame_bytes_max: 60, ..GatewayLimits::DEFAULT };
+        let admit = Admit::new(limits, Saturation::default());
+        let (mut one, mut two) = (admit.unfinished(&user("ada")), admit.unfinished(&user("ada")));
+        assert_eq!((one.set(60), two.set(40)), (Ok(()), Ok(())));
+        assert_eq!(two.set(41), Err(UnfinishedMax));
+        assert_eq!(admit.unfinished(&user("bob")).set(60), Ok(()));
+        assert_eq!(one.set(0), Ok(()));
+        assert_eq!(two.set(60), Ok(()));
+        drop((one, two));
+        assert!(admit.0.unfinished.lock().unwrap().is_empty(), "iso_5: nothing is left of a user");
     }
 
     #[tokio::test(start_paused = true)]

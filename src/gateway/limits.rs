@@ -59,6 +59,32 @@ crate::limits! {
         pub farewell_wait_ms_max: u64 = 2_000, in 0..=600_000;
         /// Frames of one connection that cannot be understood; the last closes it with 4400 (CONN-4).
         pub unclear_frames_max: u16 = 16, in 1..=65_535;
+        /// Frames that cannot be understood and are forgiven between two pings; 0 forgives none (CONN-4).
+        pub unclear_frames_forgiven: u16 = 1, in 0..=65_535;
+        /// Time in which a message must be complete once its first byte has come (ISO-6).
+        pub message_timeout_ms: u64 = 30_000, in 100..=600_000;
+        /// Bytes of a message before `ready`; above, the connection closes with 1009.
+        pub unready_message_bytes_max: usize = 16 * 1024, in 1_024..=16_777_216;
+        /// Bytes of messages that are not complete, over all connections of one user; above, the connection
+        /// closes with 4429. One message of `frame_bytes_max` is always allowed.
+        pub user_unfinished_bytes_max: usize = 4 * 1024 * 1024, in 1_024..=1_073_741_824;
+        /// Frames of one connection before `ready`, control frames and fragments included; the next one
+        /// closes it with 4429.
+        pub unready_frames_max: u32 = 32, in 1..=65_535;
+        /// Frames of one peer address a second that come before `ready`, over all its connections.
+        pub peer_frames_per_second_max: u32 = 500, in 1..=1_000_000;
+        /// Refused credentials and refused requests of one peer address a minute; above, its credentials are
+        /// answered 429, or 4429, and are not checked. An IPv6 address counts with its /64.
+        pub peer_auth_failures_per_minute_max: u32 = 600, in 1..=1_000_000;
+        /// Sockets of one peer address at once; never more than three quarters of `sockets_max`, so that no
+        /// address takes them all. An IPv6 address counts with its /64, a trusted proxy not at all.
+        pub peer_sockets_max: usize = 8_192, in 1..=1_000_000;
+        /// Sockets that are not authenticated; never more than half of `sockets_max`. A further one displaces
+        /// the oldest of the peer address that has the most.
+        pub unauthenticated_sockets_max: usize = 5_000, in 1..=1_000_000;
+        /// Peer addresses whose failures and frames are remembered at once; the ones not heard of for longest
+        /// are forgotten.
+        pub peers_max: usize = 65_536, in 16..=10_000_000;
         /// Frames of one connection beyond its user's rate, between two pings; the last closes it with 4429.
         pub throttled_frames_max: u16 = 64, in 1..=65_535;
         /// Commands of one connection that are carried out at once; further ones wait in its socket.
@@ -122,6 +148,7 @@ impl GatewayLimits {
     pub fn connection(&self) -> connection::Limits {
         connection::Limits {
             unclear_frames_max: self.unclear_frames_max,
+            unclear_frames_forgiven: self.unclear_frames_forgiven,
             throttled_frames_max: self.throttled_frames_max,
             commands_max: self.connection_commands_max,
             waiting_replies_max: self.waiting_replies_max,

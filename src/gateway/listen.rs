@@ -1,7 +1,8 @@
 //! Sockets of the public listener: accepted up to a limit, given a limited time to speak, told when
 //! the service ends.
 //!
-//! Guarantees: never more than `sockets_max` sockets are open, those that became WebSockets included;
+//! Guarantees: never more than `sockets_max` sockets are served, those that became WebSockets included; a
+//! new one displaces one that is not authenticated where there is no room (ISO-6);
 //! a peer that does not send the head of a request in time is gone, and so is one that reads nothing of
 //! its answer, and one that does not acknowledge what it is sent (CONN-5, on Linux); what is open when the service
 //! closes ends by itself, each request answered to its end (CONN-6).
@@ -36,7 +37,7 @@ use tokio::{
 use super::{
     drain::{Drain, Stage},
     limits::GatewayLimits,
-    refusal_log::SocketPeer,
+    peers::{Peers, Place},
 };
 use crate::runtime::tasks::Tasks;
 
@@ -72,32 +73,52 @@ pub async fn serve<L: Listener<Addr = SocketAddr>>(
     limits: GatewayLimits,
     drain: Drain,
     tasks: Tasks,
+    peers: Peers,
 ) {
     let room = Arc::new(Semaphore::new(limits.sockets_max));
     let mut closing = pin!(drain.reached(Stage::Closing));
     loop {
-        // At the limit nobody is accepted: who comes then waits in the system's own queue.
         let accepted = async {
-            let permit = room.clone().acquire_owned().await.expect("nobody closes this semaphore");
             let (socket, address) = listener.accept().await;
-            (Counted { socket, stall: Stall::new(limits), _permit: permit }, SocketPeer(address.ip()))
+            let place = match peers.accept(address.ip()) {
+                Ok(place) => place,
+                Err(full) => {
+                    tracing::debug!(error = %full, "socket rejected");
+                    return None;
+                }
+            };
+            let permit = match room.clone().try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => {
+                    // Where every socket is authenticated, the new one waits until one of them ends; it is
+                    // not the one that makes room.
+                    place.is_busy();
+                    peers.make_room();
+                    let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+                    place.is_idle();
+                    permit
+                }
+            };
+            Some(Counted { socket, stall: Stall::new(limits), place, _permit: permit })
         };
-        let (socket, peer) = tokio::select! {
+        let socket = tokio::select! {
             biased;
             () = &mut closing => return,
             socket = accepted => socket,
         };
-        tasks.spawn(speak(socket, peer, router.clone(), limits, drain.clone()));
+        let Some(socket) = socket else { continue };
+        tasks.spawn(speak(socket, router.clone(), limits, drain.clone()));
     }
 }
 
-async fn speak<S>(socket: S, peer: SocketPeer, router: Router, limits: GatewayLimits, drain: Drain)
+async fn speak<S>(socket: Counted<S>, router: Router, limits: GatewayLimits, drain: Drain)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(router.into_service::<Incoming>());
+    let (place, service) =
+        (socket.place.clone(), TowerToHyperService::new(router.into_service::<Incoming>()));
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(place.clone());
         service.call(request)
     });
     let connection = http1::Builder::new()
@@ -122,10 +143,11 @@ where
 }
 
 /// A socket that holds its place among `sockets_max` for as long as it is open, whatever it becomes, and
-/// that breaks if its peer takes nothing for too long.
+/// that breaks if its peer takes nothing for too long or its place is given away.
 struct Counted<S> {
     socket: S,
     stall: Stall,
+    place: Place,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -135,6 +157,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.place.poll_breaks(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }

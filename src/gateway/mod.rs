@@ -4,6 +4,7 @@
 //! - [`auth`]: a credential in, an identity out; [`token`], [`tickets`]: the two kinds; [`key`], [`jwks`]: the
 //!   keys that verify tokens; [`checks`]: signatures, verified in bounded numbers
 //! - [`origins`], [`admit`]: who is refused before anything else happens
+//! - [`peers`], [`hosts`]: where a request comes from, and what it calls the service
 //! - [`page`]: the chat page of `quintet dev`
 //! - [`router`]: the public listener's routes; [`http`]: those that answer once; [`refusal`]: why not
 //! - [`ws`], [`sse`]: those that go on
@@ -15,6 +16,7 @@ pub mod auth;
 pub mod checks;
 pub mod dev;
 pub mod drain;
+pub mod hosts;
 pub mod http;
 pub mod jwks;
 pub mod key;
@@ -23,6 +25,7 @@ pub mod listen;
 pub mod operations;
 pub mod origins;
 pub mod page;
+pub mod peers;
 pub mod refusal;
 pub mod refusal_log;
 pub mod router;

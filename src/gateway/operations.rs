@@ -8,11 +8,15 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Router, extract::State, http::StatusCode, http::header, middleware, response::IntoResponse, routing::get,
+};
 
 use super::{
     auth::Auth,
     drain::{Drain, Stage},
+    hosts::{self, Hosts},
+    router::guarded,
 };
 use crate::journal::Journal;
 
@@ -20,6 +24,8 @@ use crate::journal::Journal;
 #[derive(Clone)]
 pub struct Operations {
     pub drain: Drain,
+    /// The names that the listener goes by.
+    pub hosts: Hosts,
     /// Raised once everything that an earlier process left open is taken up.
     pub recovered: Arc<AtomicBool>,
     pub journal: Arc<dyn Journal>,
@@ -31,10 +37,13 @@ pub struct Operations {
 
 /// `/livez`, `/readyz`, `/metrics`.
 pub fn router(operations: Operations) -> Router {
+    let hosts = operations.hosts.clone();
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
+        .layer(middleware::from_fn_with_state(hosts, hosts::checked))
+        .layer(middleware::from_fn(guarded))
         .with_state(operations)
 }
 

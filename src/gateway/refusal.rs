@@ -23,6 +23,17 @@ impl From<&Unaccepted> for ErrorCode {
     }
 }
 
+impl Unaccepted {
+    /// Whether the same request may be carried out a little later (DEL-6): then the answer says when to
+    /// repeat it, on every transport.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Draining | Self::Overloaded | Self::Unavailable | Self::Damaged => true,
+            Self::Refused(_) | Self::UnknownAgent(_) => false,
+        }
+    }
+}
+
 impl From<&JournalError> for ErrorCode {
     fn from(why: &JournalError) -> Self {
         match why {

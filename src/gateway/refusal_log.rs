@@ -6,7 +6,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,11 +18,8 @@ use axum::{
 use http::{HeaderValue, header};
 use tokio::time::Instant;
 
+use super::peers::PeerAddr;
 use crate::wire::codes::ErrorCode;
-
-/// The address of the socket that a request came on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SocketPeer(pub IpAddr);
 
 /// An extension of a response that is an error: its code, and the cause if it is known more precisely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +56,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 fn is_logged(refused: Refused, route: &str) -> bool {
     match refused.code {
         ErrorCode::Unauthenticated
+        | ErrorCode::Forbidden
         | ErrorCode::TooLarge
         | ErrorCode::RateLimited
         | ErrorCode::LimitReached => true,
@@ -82,7 +79,7 @@ const UPGRADE: &str = "/v1/ws";
 
 /// Logs each refused request of the router that it wraps.
 pub async fn logged(State(log): State<RefusalLog>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<SocketPeer>().map(|peer| peer.0);
+    let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0);
     let route = request.extensions().get::<MatchedPath>().cloned();
     let origin = request.headers().get(header::ORIGIN).cloned();
     let response = next.run(request).await;
@@ -169,7 +166,7 @@ mod tests {
     fn refusals_over_limits_of_credentials_and_upgrades_are_logged_and_others_are_not() {
         let logged = |code, route| is_logged(Refused { code, reason: "" }, route);
         let of_route = |route| ErrorCode::ALL.into_iter().filter(|code| logged(*code, route)).count();
-        assert_eq!((of_route("/v1/entries"), of_route(UPGRADE)), (4, 6));
+        assert_eq!((of_route("/v1/entries"), of_route(UPGRADE)), (5, 7));
         assert!(!logged(ErrorCode::Internal, UPGRADE));
     }
 }

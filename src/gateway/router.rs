@@ -1,7 +1,7 @@
 //! The public listener's routes, and what every request passes on its way to them.
 //!
 //! ```text
-//!   request ─▶ measured ─▶ refusals logged ─▶ panics caught ─▶ origin checked (AUTH-4) ─▶ CORS ─▶ in time ─▶ handler
+//!   request ─▶ measured ─▶ headers ─▶ peer ─▶ refusals logged ─▶ panics caught ─▶ host, origin checked (AUTH-4) ─▶ CORS ─▶ in time ─▶ handler
 //! ```
 
 use std::{any::Any, time::Duration};
@@ -22,18 +22,16 @@ use tower_http::{
 };
 
 use super::{
-    Gateway,
+    Gateway, hosts,
     http::{self as answers, failure::Failure},
-    page, refusal_log, sse, ws,
+    page,
+    peers::Place,
+    refusal_log, sse, ws,
 };
 use crate::wire::codes::ErrorCode;
 
 /// Everything that the public listener serves.
 pub fn router(gateway: Gateway) -> Router {
-    let nosniff = SetResponseHeaderLayer::if_not_present(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
     let no_store =
         SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let answers =
@@ -48,11 +46,13 @@ pub fn router(gateway: Gateway) -> Router {
             Failure::not_found().with_status(StatusCode::METHOD_NOT_ALLOWED)
         })
         .layer(no_store)
-        .layer(nosniff)
         .layer(cors(&gateway))
         .layer(middleware::from_fn_with_state(gateway.clone(), from_allowed_origin))
+        .layer(middleware::from_fn_with_state(gateway.hosts.clone(), hosts::checked))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(gateway.refusals.clone(), refusal_log::logged))
+        .layer(middleware::from_fn_with_state(gateway.clone(), of_peer))
+        .layer(middleware::from_fn(guarded))
         .layer(middleware::from_fn(measured))
         .with_state(gateway)
 }
@@ -66,6 +66,51 @@ fn cors(gateway: &Gateway) -> CorsLayer {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, LAST_EVENT_ID])
         .expose_headers([header::RETRY_AFTER])
         .max_age(PREFLIGHT_AGE)
+}
+
+/// Sets the headers that keep browsers from taking an answer for something else, on every answer; the page
+/// brings a policy of its own.
+pub(super) async fn guarded(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in GUARDS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Finds out where a request comes from, and ends the socket of one that is refused without having been
+/// authenticated: holding a socket costs a stranger a new one each time (ISO-6).
+async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
+    let Some(place) = request.extensions().get::<Place>().cloned() else {
+        tracing::error!("a request without a socket");
+        return Failure::new(ErrorCode::Internal, "the service has a fault").into_response();
+    };
+    let peer = match place.resolve(request.headers()) {
+        Ok(peer) => peer,
+        Err(full) => return Failure::from(full).into_response().closing(),
+    };
+    request.extensions_mut().insert(peer);
+    let response = next.run(request).await;
+    let authenticated = place.is_idle();
+    if authenticated || !response.status().is_client_error() {
+        return response;
+    }
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        gateway.peers.failed(peer);
+    }
+    response.closing()
+}
+
+/// An answer after which the socket closes.
+trait Closing {
+    fn closing(self) -> Self;
+}
+
+impl Closing for Response {
+    fn closing(mut self) -> Self {
+        self.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        self
+    }
 }
 
 /// AUTH-4: before anything else, an upgrade included.
@@ -82,8 +127,11 @@ async fn in_time(State(gateway): State<Gateway>, request: Request, next: Next) -
     match tokio::time::timeout(wait, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            Failure::new(ErrorCode::Unavailable, "the request was not done in time; repeating it is safe")
-                .into_response()
+            let failure = Failure::new(
+                ErrorCode::Unavailable,
+                "the request was not done in time; repeating it is safe",
+            );
+            failure.retry_after(gateway.limits.reconnect_after_ms).into_response()
         }
     }
 }
@@ -109,6 +157,12 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     Failure::new(ErrorCode::Internal, "the service has a fault").into_response()
 }
 
+const GUARDS: [(http::HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (http::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+];
 const LAST_EVENT_ID: http::HeaderName = http::HeaderName::from_static("last-event-id");
 
 /// How long a browser may remember the answer to a preflight.

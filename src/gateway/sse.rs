@@ -6,7 +6,7 @@
 
 use std::{convert::Infallible, fmt::Write, time::Duration};
 
-use axum::{body::Body, extract::State, response::Response};
+use axum::{Extension, body::Body, extract::State, response::Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, header};
@@ -21,6 +21,7 @@ use super::{
         extract::{Answer, Asked, Caller},
         failure::Failure,
     },
+    peers::Place,
     ws::reader::Reader,
 };
 use crate::{
@@ -47,6 +48,7 @@ pub async fn stream(
     Asked(query): Asked<Query>,
     headers: HeaderMap,
     caller: Caller,
+    Extension(place): Extension<Place>,
 ) -> Answer {
     if gateway.drain.stage() >= Stage::Draining {
         let failure = Failure::new(ErrorCode::Draining, "the service is draining");
@@ -59,6 +61,7 @@ pub async fn stream(
     let Caller { identity, user } = caller;
     let admission = gateway.admit.connection(&identity.user_id)?;
     let cursor = user.cursor(asked.after).await?;
+    place.is_member();
     let (epoch, extent) = (gateway.factory.epoch(), cursor.extent());
     let Resumption { resumed_after, gap } = Resumption::of(asked, epoch, extent.trimmed, extent.head);
     let mut reader = Reader::new(cursor, &gateway.limits);

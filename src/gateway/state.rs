@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, limits::GatewayLimits, origins::Origins,
-    refusal_log::RefusalLog,
+    admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, hosts::Hosts, limits::GatewayLimits,
+    origins::Origins, peers::Peers, refusal_log::RefusalLog,
 };
 use crate::{runtime::tasks::Tasks, user::factory::Factory, wire::http::AgentInfo};
 
@@ -20,6 +20,9 @@ pub struct Gateway {
     pub admit: Admit,
     /// The lines that refused requests leave.
     pub refusals: RefusalLog,
+    pub peers: Peers,
+    /// The names that the public listener goes by.
+    pub hosts: Hosts,
     pub drain: Drain,
     pub limits: GatewayLimits,
     /// Tasks of connections: the service waits for them before it ends.

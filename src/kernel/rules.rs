@@ -85,7 +85,7 @@ rules! {
     CONN_1 "CONN-1"
         "No client frame has an effect before authentication; accepted is not ready."
     CONN_2 "CONN-2"
-        "The first server frame on an authenticated connection is `ready`."
+        "`ready` comes once, before any entry, answer or `caught_up`. Only an `error` about a frame that came before `hello` may stand before it."
     CONN_3 "CONN-3"
         "Nothing is sent after the close frame; every close carries a documented code, and says retry or final."
     CONN_4 "CONN-4"

@@ -66,6 +66,18 @@ const fn histogram(name: &'static str, doc: &'static str) -> Metric {
 /// Every metric there is.
 pub const METRICS: &[Metric] = &[
     gauge("quintet_connections", "Authenticated connections that are open: WebSockets and event streams."),
+    gauge(
+        "quintet_sockets",
+        "Sockets of the public listener that are open, by `state`: `authenticated` while they carry an authenticated connection or request, or `unauthenticated`.",
+    ),
+    counter(
+        "quintet_sockets_displaced_total",
+        "Unauthenticated sockets closed to make room for new ones (ISO-6).",
+    ),
+    counter(
+        "quintet_forwarded_malformed_total",
+        "Requests from a trusted proxy whose client address could not be read; the proxy's own was used.",
+    ),
     gauge("quintet_live_users", "Users who have machines in memory (ISO-5)."),
     gauge(
         "quintet_moving_runs",
@@ -185,8 +197,23 @@ const AUTH_FAILURES: &[&str] = &[
 ];
 
 /// Values of `limit`: settings that reject work.
-const LIMITS: &[&str] =
-    &["connections_max", "user_connections_max", "user_pages_max", "rate_users_max", "rate"];
+const LIMITS: &[&str] = &[
+    "connections_max",
+    "peer_auth_failures_per_minute_max",
+    "peer_frames_per_second_max",
+    "peer_sockets_max",
+    "rate",
+    "rate_users_max",
+    "sockets_max",
+    "tickets_max",
+    "unauthenticated_sockets_max",
+    "unready_frames_max",
+    "user_connections_max",
+    "user_pages_max",
+    "user_tickets_max",
+    "user_unfinished_bytes_max",
+    "waiting_signature_checks_max",
+];
 
 fn texts(values: &[&str]) -> Vec<String> {
     values.iter().map(ToString::to_string).collect()
@@ -305,9 +332,16 @@ mod tests {
         assert_eq!(recorded(), described);
     }
 
-    /// The texts between two marks of a source file that stand in quotes before `end`.
-    fn quoted_before(file: &str, end: &str) -> BTreeSet<String> {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file)).unwrap();
+    /// The text of every source file but this one and tests.
+    fn product() -> String {
+        let mut files = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        let product = files.iter().filter(|file| !file.ends_with("ops/metrics.rs"));
+        product.map(|file| fs::read_to_string(file).unwrap()).collect()
+    }
+
+    /// The texts in quotes that stand directly before `end`.
+    fn quoted_before(text: &str, end: &str) -> BTreeSet<String> {
         let end = format!("\"{end}");
         let quoted = text.match_indices(&end).filter_map(|(at, _)| text[..at].rsplit('"').next());
         quoted
@@ -319,9 +353,13 @@ mod tests {
     /// The values of these labels are written where they are counted; each has its series from the start.
     #[test]
     fn labels_of_closed_sets_are_registered_whole() {
-        let limits = quoted_before("gateway/admit.rs", ", Scope::");
-        assert!(!limits.is_empty());
-        assert_eq!(limits, LIMITS.iter().map(ToString::to_string).collect());
+        let product = product();
+        let registered: BTreeSet<String> = LIMITS.iter().map(ToString::to_string).collect();
+        let named = quoted_before(&product, ", Scope::");
+        assert!(named.len() > 5 && named.is_subset(&registered), "{:?}", named.difference(&registered));
+        for limit in LIMITS {
+            assert!(product.contains(&format!("\"{limit}\"")), "{limit} is not named in the source");
+        }
         let auth =
             fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gateway/auth.rs")).unwrap();
         let reasons = &auth[auth.find("fn reason(").unwrap()..];

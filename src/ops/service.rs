@@ -38,6 +38,7 @@ use crate::{
         auth::{Auth, Keys},
         dev::{DevLogin, DevLoginError},
         drain::{Drain, Stage},
+        hosts::{Hosts, InvalidName},
         jwks::Jwks,
         key::{
             KeyDescription, KeyError, VerifyingKey,
@@ -47,6 +48,7 @@ use crate::{
         listen,
         operations::{self, Operations},
         origins::{InvalidOrigin, Origins},
+        peers::{Peers, TrustedProxies, forwarded::InvalidNetwork},
         refusal_log::RefusalLog,
         router,
         token::ClaimsPolicy,
@@ -131,6 +133,10 @@ pub enum StartError {
     Jwks(String),
     #[error("allow_origin: {0}")]
     Origin(#[from] InvalidOrigin),
+    #[error("trusted_proxies: {0}")]
+    TrustedProxy(#[from] InvalidNetwork),
+    #[error("hosts: {0}")]
+    Host(#[from] InvalidName),
     #[error("{name}: {address} cannot be listened on")]
     Listen {
         name: &'static str,
@@ -161,6 +167,8 @@ impl StartError {
             | Self::Key { .. }
             | Self::Jwks(_)
             | Self::Origin(_)
+            | Self::TrustedProxy(_)
+            | Self::Host(_)
             | Self::Trace { .. } => true,
             Self::Listen { .. } | Self::DevLogin(_) | Self::Metrics(_) | Self::Recovery(_) => false,
         }
@@ -235,6 +243,7 @@ where
     let recovered = Arc::new(AtomicBool::new(false));
     let operations = Operations {
         drain: gateway.drain.clone(),
+        hosts: Hosts::listed(settings.admin_hosts.iter().map(String::as_str))?,
         recovered: recovered.clone(),
         auth: gateway.auth.clone(),
         journal: journal.clone(),
@@ -244,8 +253,14 @@ where
         }),
     };
     // Operators see the service from its first step to its very end: this listener never closes by itself.
-    let admin =
-        listen::serve(admin, operations::router(operations), limits, Drain::default(), Tasks::default());
+    let admin = listen::serve(
+        admin,
+        operations::router(operations),
+        limits,
+        Drain::default(),
+        Tasks::default(),
+        Peers::new(limits, TrustedProxies::default(), saturation.clone()),
+    );
     background.start(admin);
     let (refusals, measured) = (gateway.refusals.clone(), journal.clone());
     background.start(async move {
@@ -266,6 +281,7 @@ where
         limits,
         gateway.drain.clone(),
         public.clone(),
+        gateway.peers.clone(),
     ));
     if settings.retention.trims() {
         background.start(trim(journal, settings.retention));
@@ -313,14 +329,23 @@ fn gateway(
             (Keys::Fixed(Arc::new(key)), listed.and(Origins::of_loopback(listen)), Some(Arc::new(login)))
         }
     };
+    let trusted = settings.trusted_proxies.iter().map(String::as_str);
+    let trusted = TrustedProxies::parse(trusted, settings.forwarded_header)?;
+    let hosts = match mode {
+        // Without a list of its own, production goes by whatever name its proxy and its clients use.
+        Mode::Serve if settings.hosts.is_empty() => Hosts::Any,
+        Mode::Serve | Mode::Dev => Hosts::listed(settings.hosts.iter().map(String::as_str))?,
+    };
     let auth = Auth::new(keys, policy, &limits, saturation.clone(), factory.witness().clone());
     Ok(Gateway {
         factory,
         agents: described.into(),
         auth,
         origins: Arc::new(origins),
-        admit: Admit::new(limits, saturation),
         refusals: RefusalLog::new(settings.log_limits.refusal_lines_per_minute_max),
+        admit: Admit::new(limits, saturation.clone()),
+        peers: Peers::new(limits, trusted, saturation),
+        hosts,
         drain: Drain::default(),
         limits,
         tasks,
@@ -401,6 +426,11 @@ fn sample(gateway: &Gateway) {
     ::metrics::gauge!("quintet_live_users").set(gateway.factory.live_users() as f64);
     ::metrics::gauge!("quintet_moving_runs").set(gateway.factory.moving_runs() as f64);
     ::metrics::gauge!("quintet_tickets_outstanding").set(gateway.auth.tickets_outstanding() as f64);
+    let sockets = gateway.peers.sockets_open();
+    let by_state = [("authenticated", sockets.authenticated), ("unauthenticated", sockets.unauthenticated)];
+    for (state, open) in by_state {
+        ::metrics::gauge!("quintet_sockets", "state" => state).set(open as f64);
+    }
     let draining = gateway.drain.stage() != Stage::Serving;
     ::metrics::gauge!("quintet_waiting_messages").set(gateway.factory.waiting_messages() as f64);
     ::metrics::gauge!("quintet_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);

@@ -26,6 +26,8 @@ pub enum ErrorCode {
     Unauthenticated,
     /// There is no such thing, or it is another user's (ISO-3).
     NotFound,
+    /// The page's origin, or the host that the request names, is not on its allow-list (AUTH-4).
+    Forbidden,
     RunEnded,
     CallClosed,
     ThreadBusy,
@@ -43,12 +45,13 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [ErrorCode; 16] = [
+    pub const ALL: [ErrorCode; 17] = [
         ErrorCode::MalformedFrame,
         ErrorCode::UnknownType,
         ErrorCode::InvalidField,
         ErrorCode::Unauthenticated,
         ErrorCode::NotFound,
+        ErrorCode::Forbidden,
         ErrorCode::RunEnded,
         ErrorCode::CallClosed,
         ErrorCode::ThreadBusy,
@@ -70,6 +73,7 @@ impl ErrorCode {
             ErrorCode::InvalidField => "invalid_field",
             ErrorCode::Unauthenticated => "unauthenticated",
             ErrorCode::NotFound => "not_found",
+            ErrorCode::Forbidden => "forbidden",
             ErrorCode::RunEnded => "run_ended",
             ErrorCode::CallClosed => "call_closed",
             ErrorCode::ThreadBusy => "thread_busy",
@@ -92,6 +96,7 @@ impl ErrorCode {
             | ErrorCode::InvalidField
             | ErrorCode::UnknownAgent => 400,
             ErrorCode::Unauthenticated => 401,
+            ErrorCode::Forbidden => 403,
             ErrorCode::NotFound => 404,
             ErrorCode::RunEnded
             | ErrorCode::CallClosed
@@ -125,6 +130,7 @@ impl From<Fault> for ErrorCode {
         match fault {
             // A `hello` in the wrong place cannot be understood, though it is well-formed.
             Fault::Unclear | Fault::SecondHello => ErrorCode::MalformedFrame,
+            Fault::Oversized => ErrorCode::TooLarge,
             Fault::BeforeHello | Fault::Unauthenticated => ErrorCode::Unauthenticated,
             Fault::Unavailable => ErrorCode::Unavailable,
             Fault::RateLimited { .. } => ErrorCode::RateLimited,
@@ -136,6 +142,8 @@ impl From<Fault> for ErrorCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CloseCode {
     Normal,
+    /// The bytes break RFC 6455.
+    Protocol,
     NotUtf8,
     FrameTooLarge,
     /// A fault of the service's own, named in its log under the connection's id.
@@ -169,8 +177,9 @@ pub enum Retry {
 }
 
 impl CloseCode {
-    pub const ALL: [CloseCode; 11] = [
+    pub const ALL: [CloseCode; 12] = [
         CloseCode::Normal,
+        CloseCode::Protocol,
         CloseCode::NotUtf8,
         CloseCode::FrameTooLarge,
         CloseCode::Internal,
@@ -186,6 +195,7 @@ impl CloseCode {
     pub fn number(self) -> u16 {
         match self {
             CloseCode::Normal => 1000,
+            CloseCode::Protocol => 1002,
             CloseCode::NotUtf8 => 1007,
             CloseCode::FrameTooLarge => 1009,
             CloseCode::Internal => 1011,
@@ -202,9 +212,11 @@ impl CloseCode {
     pub fn retry(self) -> Retry {
         match self {
             CloseCode::Normal => Retry::None,
-            CloseCode::NotUtf8 | CloseCode::FrameTooLarge | CloseCode::BadFrames | CloseCode::Forbidden => {
-                Retry::Final
-            }
+            CloseCode::Protocol
+            | CloseCode::NotUtf8
+            | CloseCode::FrameTooLarge
+            | CloseCode::BadFrames
+            | CloseCode::Forbidden => Retry::Final,
             CloseCode::Internal | CloseCode::Draining | CloseCode::TimedOut => Retry::Retry,
             CloseCode::OverCapacity | CloseCode::RateLimited => Retry::RetryLater,
             CloseCode::Unauthenticated => Retry::NewCredential,
@@ -215,6 +227,7 @@ impl CloseCode {
     pub fn reason(self) -> &'static str {
         match self {
             CloseCode::Normal => "normal",
+            CloseCode::Protocol => "WebSocket protocol error; final",
             CloseCode::NotUtf8 => "not UTF-8; final",
             CloseCode::FrameTooLarge => "frame over the limit; final",
             CloseCode::Internal => "fault of the service; retry",
@@ -223,7 +236,7 @@ impl CloseCode {
             CloseCode::BadFrames => "frames that cannot be understood; final",
             CloseCode::Unauthenticated => "not authenticated or credential expired; new credential",
             CloseCode::Forbidden => "origin or right refused; final",
-            CloseCode::TimedOut => "no hello, no pong or no reading in time; retry",
+            CloseCode::TimedOut => "no hello, no pong, no whole message or no reading in time; retry",
             CloseCode::RateLimited => "connection or rate limit of the user; retry later",
         }
     }
@@ -235,11 +248,14 @@ impl From<Cause> for CloseCode {
             Cause::PeerClosed | Cause::Gone => CloseCode::Normal,
             Cause::NotUtf8 => CloseCode::NotUtf8,
             Cause::TooLong => CloseCode::FrameTooLarge,
-            Cause::Binary | Cause::Garbled | Cause::TooManyUnclear => CloseCode::BadFrames,
+            Cause::Garbled => CloseCode::Protocol,
+            Cause::Binary | Cause::TooManyUnclear => CloseCode::BadFrames,
             Cause::Unauthenticated | Cause::Expired => CloseCode::Unauthenticated,
-            Cause::NoHello | Cause::NoPong | Cause::Stalled | Cause::Outrun => CloseCode::TimedOut,
-            Cause::Flooding | Cause::UserFull => CloseCode::RateLimited,
-            Cause::ServiceFull => CloseCode::OverCapacity,
+            Cause::NoHello | Cause::NoPong | Cause::MessageLate | Cause::Stalled | Cause::Outrun => {
+                CloseCode::TimedOut
+            }
+            Cause::Flooding | Cause::UnfinishedMax | Cause::UserFull => CloseCode::RateLimited,
+            Cause::ServiceFull | Cause::Displaced => CloseCode::OverCapacity,
             Cause::Draining => CloseCode::Draining,
             Cause::Unavailable | Cause::Discontinuous => CloseCode::Internal,
         }
@@ -259,6 +275,30 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), ErrorCode::ALL.len());
+    }
+
+    /// CONN-3: the table of the contract, pair by pair. A reader that retention passed may come back (4408).
+    #[test]
+    fn conn_3_each_cause_has_the_code_of_the_contract() {
+        let expected = |cause| match cause {
+            Cause::PeerClosed | Cause::Gone => 1000,
+            Cause::Garbled => 1002,
+            Cause::NotUtf8 => 1007,
+            Cause::TooLong => 1009,
+            Cause::Unavailable | Cause::Discontinuous => 1011,
+            Cause::Draining => 1012,
+            Cause::ServiceFull | Cause::Displaced => 1013,
+            Cause::Binary | Cause::TooManyUnclear => 4400,
+            Cause::Unauthenticated | Cause::Expired => 4401,
+            Cause::NoHello | Cause::NoPong | Cause::MessageLate | Cause::Stalled | Cause::Outrun => 4408,
+            Cause::Flooding | Cause::UnfinishedMax | Cause::UserFull => 4429,
+        };
+        for cause in Cause::ALL {
+            assert_eq!(CloseCode::from(cause).number(), expected(cause), "{cause:?}");
+        }
+        let causes: std::collections::BTreeSet<_> = Cause::ALL.into();
+        assert_eq!(causes.len(), Cause::ALL.len(), "each cause once");
+        assert!(causes.contains(&Cause::Outrun));
     }
 
     /// CONN-3: every close says retry or final, in the number, in the text, and in room of a close frame.

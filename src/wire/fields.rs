@@ -23,7 +23,7 @@ use super::{
 use crate::kernel::{
     entry::CallResult,
     ids::{AgentName, CallId, Epoch, InvalidId, MessageId, Offset, RunId, ThreadId},
-    json::Json,
+    json::{InvalidJson, Json},
 };
 
 /// Declares the fields that any frame has, and the pass that finds them.
@@ -121,7 +121,7 @@ impl<'a> Found<'a> {
         rule: &str,
         read: impl FnOnce(&'a RawValue) -> Option<T>,
     ) -> Result<Option<T>, Wrong> {
-        self.value()?.map(|raw| read(raw).ok_or_else(|| self.wrong(rule))).transpose()
+        self.value()?.map(|raw| read(raw).ok_or_else(|| self.wrong(reason(raw).unwrap_or(rule)))).transpose()
     }
 
     fn required<T>(self, rule: &str, read: impl FnOnce(&'a RawValue) -> Option<T>) -> Result<T, Wrong> {
@@ -248,7 +248,7 @@ impl Fields<'_> {
     }
 
     pub(super) fn answer(&self) -> Result<CallResult, Wrong> {
-        let strict = format!("must be strict JSON of at most {} levels", Json::DEPTH_MAX);
+        let strict = format!("is nested deeper than {} levels", Json::DEPTH_MAX);
         Ok(CallResult {
             status: self.status.required("must be \"ok\" or \"error\"", parse::<Answered>)?.into(),
             results: self
@@ -277,6 +277,18 @@ impl Fields<'_> {
     fn ping(&self) -> Result<Ping, Wrong> {
         let rule = format!("must be a string or a number of at most {} bytes", Nonce::BYTES_MAX);
         Ok(Ping { nonce: self.nonce.optional(&rule, Nonce::read)? })
+    }
+}
+
+/// What makes a value that is well-formed JSON unreadable, whatever its field is for.
+fn reason(raw: &RawValue) -> Option<&'static str> {
+    match Json::from_raw(raw) {
+        Err(InvalidJson::Syntax(why)) if why.starts_with("number out of range") => {
+            Some("has a number that no 64-bit float can hold")
+        }
+        // A value that was delimited has no other fault left.
+        Err(InvalidJson::Syntax(_)) => Some("has half of a surrogate pair, which no Unicode text has"),
+        Err(InvalidJson::TooDeep | InvalidJson::NotAnObject) | Ok(_) => None,
     }
 }
 

@@ -40,7 +40,7 @@ impl Stream {
                 None => format!("/v1/stream?after={after} HTTP/1.1"),
             };
             let request = format!(
-                "GET {cursor}\r\nhost: quintet\r\naccept: text/event-stream\r\nauthorization: Bearer {token}\r\n\r\n"
+                "GET {cursor}\r\nhost: localhost\r\naccept: text/event-stream\r\nauthorization: Bearer {token}\r\n\r\n"
             );
             let mut socket = TcpStream::connect(to.listen).await.map_err(|_| Ended::NEVER_WAS)?;
             socket.write_all(request.as_bytes()).await.map_err(|_| Ended::NEVER_WAS)?;

@@ -60,7 +60,7 @@ async fn auth_4_a_page_of_another_origin_gets_nothing_from_any_route() {
         for origin in ["https://evil.test", "null", "http://localhost:1", "https://evil.test/x"] {
             let request = service.ask(method, path).bearer_auth(&token).header("origin", origin);
             let refused = service.reply(request).await;
-            refused.problem(403, "unauthenticated");
+            refused.problem(403, "forbidden");
             assert_eq!(refused.header("access-control-allow-origin"), "");
         }
     }
@@ -84,7 +84,7 @@ async fn a_browser_may_ask_beforehand_and_learns_what_its_page_may_do() {
     assert!(allowed.header("access-control-allow-headers").contains("authorization"));
     assert!(allowed.header("access-control-allow-methods").contains("POST"));
     assert_eq!(allowed.header("access-control-allow-credentials"), "", "cookies play no part");
-    ask("https://evil.test").await.problem(403, "unauthenticated");
+    ask("https://evil.test").await.problem(403, "forbidden");
 }
 
 #[tokio::test]
@@ -110,6 +110,9 @@ async fn answers_are_not_kept_and_not_taken_for_something_else() {
     {
         assert_eq!(answer.header("cache-control"), "no-store");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("referrer-policy"), "no-referrer");
+        assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
+        assert!(answer.header("content-security-policy").contains("frame-ancestors 'none'"));
     }
 }
 

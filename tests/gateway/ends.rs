@@ -28,7 +28,7 @@ async fn conn_5_a_peer_that_answers_no_ping_is_closed_with_4408() {
     // This client answers nothing by itself: it speaks WebSocket by hand.
     let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
     let head = format!(
-        "GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
          authorization: Bearer {}\r\n\r\n",
         service.token("ada")

@@ -12,19 +12,19 @@ use uuid::Uuid;
 use crate::harness::{Service, http_client, offsets, say, soon, succeed, think, until};
 
 #[derive(Debug, PartialEq)]
-struct Event {
-    id: String,
-    event: String,
-    data: Value,
+pub struct Event {
+    pub id: String,
+    pub event: String,
+    pub data: Value,
 }
 
-struct Events {
+pub struct Events {
     response: reqwest::Response,
     buffer: String,
 }
 
 impl Events {
-    async fn open(service: &Service, query: &str, headers: &[(&str, &str)], user: &str) -> Self {
+    pub async fn open(service: &Service, query: &str, headers: &[(&str, &str)], user: &str) -> Self {
         let response = Self::request(service, query, headers, user).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -60,7 +60,7 @@ impl Events {
         }
     }
 
-    async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<Event> {
         loop {
             let block = self.block().await?;
             let field =
@@ -241,7 +241,7 @@ async fn conn_5_a_stream_whose_peer_has_vanished_is_let_go() {
     let mut socket = tokio::net::TcpStream::connect(service.running.listen).await.unwrap();
     let token = service.token("ada");
     let request =
-        format!("GET /v1/stream HTTP/1.1\r\nhost: quintet\r\nauthorization: Bearer {token}\r\n\r\n");
+        format!("GET /v1/stream HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut status = [0; 12];
     soon("the status", socket.read_exact(&mut status)).await.unwrap();

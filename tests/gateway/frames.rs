@@ -157,13 +157,13 @@ async fn text_that_is_not_utf8_ends_with_1007() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_frames_end_with_4400() {
+async fn conn_3_bytes_that_are_no_frames_end_with_1002() {
     let service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     // Reserved bits, a reserved opcode, and no mask.
     let MaybeTlsStream::Plain(socket) = client.ws.get_mut() else { panic!("plain text") };
     socket.write_all(&[0xff, 0x7f, 1, 2, 3, 4, 5, 6, 7, 8]).await.unwrap();
-    assert_eq!(client.hear().await, Heard::Closed(4400));
+    assert_eq!(client.hear().await, Heard::Closed(1002));
 }
 
 /// ISO-3: another user's run looks like none, to the letter.

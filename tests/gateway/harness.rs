@@ -159,6 +159,26 @@ impl Service {
         }
     }
 
+    /// A bare socket from this address of loopback, of which Linux has many.
+    #[cfg(target_os = "linux")]
+    pub async fn socket_from(&self, address: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((address.parse::<std::net::Ipv4Addr>().unwrap(), 0).into()).unwrap();
+        socket.connect(self.running.listen).await.unwrap()
+    }
+
+    /// An open connection of `user` from this address of loopback.
+    #[cfg(target_os = "linux")]
+    pub async fn open_from(&self, user: &str, address: &str) -> Client {
+        let stream = MaybeTlsStream::Plain(self.socket_from(address).await);
+        let request = with_bearer(self.request(), &self.token(user));
+        let handshake = tokio_tungstenite::client_async(request, stream);
+        let mut client = Client { ws: soon("a handshake", handshake).await.unwrap().0 };
+        client.hello(json!({})).await;
+        client.until("caught_up").await;
+        client
+    }
+
     /// A socket of `user` whose own system holds hardly anything for it.
     pub async fn narrow(&self, user: &str) -> Client {
         let socket = TcpSocket::new_v4().unwrap();
@@ -341,6 +361,14 @@ impl Client {
         let error = self.expect("error").await;
         assert_eq!((&error["code"], &error["fatal"]), (&json!(code), &json!(false)), "{error}");
         error
+    }
+
+    /// The next ping of the service, which has to be next.
+    pub async fn transport_ping(&mut self) {
+        match soon("a ping", self.ws.next()).await {
+            Some(Ok(Message::Ping(_))) => {}
+            other => panic!("{other:?} instead of a ping"),
+        }
     }
 
     /// Frames up to and with the first of this type.

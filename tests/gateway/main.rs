@@ -5,6 +5,7 @@
 //! does not come within [`harness::PATIENCE`] is a failure.
 
 mod bodies;
+mod budgets;
 #[path = "../cases/mod.rs"]
 mod cases;
 mod conformance;
@@ -16,9 +17,11 @@ mod events;
 mod frames;
 mod handshake;
 mod harness;
+mod heads;
 mod http;
 mod isolation;
 mod operations;
+mod outrun;
 mod pages;
 mod routes;
 mod turned_away;

@@ -242,7 +242,7 @@ async fn ask_and_read_no_further_than_the_head(service: &Service, user: &str, pa
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     let mut stream = soon("a socket", socket.connect(service.running.listen)).await.unwrap();
     let token = service.token(user);
-    let request = format!("GET {path} HTTP/1.1\r\nhost: quintet\r\nauthorization: Bearer {token}\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut status = [0; 12];
     soon("the status", stream.read_exact(&mut status)).await.unwrap();

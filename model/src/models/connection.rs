@@ -72,6 +72,8 @@ pub struct Seen {
     closed: Option<Cause>,
     commands: u16,
     unclear: u16,
+    /// Whether a heartbeat has forgiven an unclear frame.
+    forgiven: bool,
     pub broken: Option<&'static str>,
 }
 
@@ -97,6 +99,7 @@ impl ConnectionModel {
             Input::Ping,
             Input::Command,
             Input::Unclear,
+            Input::Oversized,
             Input::Throttled { retry_after_ms: 1 },
             Input::Pinged,
             Input::Pong,
@@ -104,10 +107,14 @@ impl ConnectionModel {
             Input::NotUtf8,
             Input::TooLong,
             Input::Garbled,
+            Input::MessageLate,
+            Input::UnfinishedMax,
+            Input::Displaced,
             Input::Verified(credential(1)),
             Input::Verified(credential(2)),
             Input::Unverified(Unverified::Refused),
             Input::Unverified(Unverified::Unavailable),
+            Input::Unverified(Unverified::Limited { retry_after_ms: 1 }),
             Input::Unattached(Unattached::Unavailable),
             Input::Unattached(Unattached::UserFull),
             Input::Unattached(Unattached::ServiceFull),
@@ -178,17 +185,10 @@ impl Seen {
                 self.expect("DEL-2", offset.0 == self.told_head);
                 self.caught_up = true;
             }
-            Effect::Send(ServerFrame::Error { fault, .. }) => {
-                // Before `ready` only whoever is not (or not yet) let in hears of an error.
-                let early = matches!(
-                    fault,
-                    Fault::Unclear
-                        | Fault::BeforeHello
-                        | Fault::Unauthenticated
-                        | Fault::Unavailable
-                        | Fault::RateLimited { .. }
-                );
-                self.expect("CONN-2", self.ready || early);
+            Effect::Send(ServerFrame::Error { fault, fatal }) => {
+                // Before `ready`: about a frame that came before `hello`, or the last word before a close.
+                self.expect("CONN-2", self.ready || !self.hello || *fatal);
+                self.expect("CONN-2", self.ready || *fault != Fault::SecondHello);
             }
             Effect::Send(ServerFrame::Answer) => {
                 self.expect("DEL-7", *input == (Input::Answered { reply: true }))
@@ -290,14 +290,21 @@ impl Model for ConnectionModel {
                     seen.ends = if same { Some(identity.expires_at) } else { None };
                 }
                 let misunderstood = [Fault::Unclear, Fault::BeforeHello, Fault::SecondHello];
+                let counts = |fault| {
+                    misunderstood.contains(fault) || (*fault == Fault::Oversized && !state.seen.ready)
+                };
                 for effect in &effects {
                     if matches!(effect, Effect::Send(ServerFrame::Error { fault, .. })
-                        if misunderstood.contains(fault))
+                        if counts(fault))
                     {
                         seen.unclear += 1;
                         seen.expect("CONN-4", seen.unclear <= self.limits.unclear_frames_max);
                     }
                     seen.see(&input, effect, &self.limits);
+                }
+                if input == Input::Elapsed(Timer::Heartbeat) {
+                    seen.forgiven |= seen.unclear > 0;
+                    seen.unclear = seen.unclear.saturating_sub(self.limits.unclear_frames_forgiven);
                 }
                 if matches!(input, Input::Answered { .. } | Input::Verified(_) | Input::Unverified(_)) {
                     seen.commands = seen.commands.saturating_sub(1);
@@ -306,6 +313,12 @@ impl Model for ConnectionModel {
                     // CONN-4: it is answered, changes nothing else, and the connection lives.
                     let answered = matches!(effects.first(), Some(Effect::Send(ServerFrame::Error { .. })));
                     seen.expect("CONN-4", answered && next.connection.phase() == state.connection.phase());
+                }
+                if input == Input::Oversized && seen.ready {
+                    // CONN-4: it was understood; it is answered, and counts for nothing.
+                    let answered = matches!(effects.first(), Some(Effect::Send(ServerFrame::Error { .. })));
+                    let lives = next.connection.phase() == state.connection.phase();
+                    seen.expect("CONN-4", answered && lives);
                 }
                 if input == Input::Elapsed(Timer::Expiry) {
                     seen.expect("AUTH-3", seen.closed == Some(Cause::Expired));
@@ -380,6 +393,8 @@ impl Checked for ConnectionModel {
                 |_, s| closed(s, Cause::Unauthenticated);
             sometimes ["CONN-4"] "it is closed for what nobody understands" =>
                 |_, s| closed(s, Cause::TooManyUnclear);
+            sometimes ["CONN-4"] "unclear frames are forgiven at a heartbeat, and it is closed for later ones" =>
+                |_, s| closed(s, Cause::TooManyUnclear) && s.seen.forgiven;
             sometimes ["DEL-2"] "it is closed for a hole" => |_, s| closed(s, Cause::Discontinuous);
             sometimes ["CONN-3", "UNCHANGED"] "an input comes after the close, and is rejected" => |m, s| {
                 s.seen.closed.is_some()
@@ -389,8 +404,13 @@ impl Checked for ConnectionModel {
     }
 }
 
-pub const LIMITS: Limits =
-    Limits { unclear_frames_max: 2, throttled_frames_max: 2, commands_max: 1, waiting_replies_max: 2 };
+pub const LIMITS: Limits = Limits {
+    unclear_frames_max: 2,
+    unclear_frames_forgiven: 1,
+    throttled_frames_max: 2,
+    commands_max: 1,
+    waiting_replies_max: 2,
+};
 
 const HERE: Epoch = Epoch(Uuid::from_u128(1));
 const ELSEWHERE: Epoch = Epoch(Uuid::from_u128(2));

@@ -64,6 +64,31 @@ defect!(AnswersBeforeReady, |before, _connection, input, effects, answered| {
     answered
 });
 
+defect!(SpeaksBetweenHelloAndReady, |before, _connection, input, effects, answered| {
+    if before.phase() == Phase::Attaching && *input == Input::Unclear && answered.is_err() {
+        effects.push(Effect::Send(ServerFrame::Error { fault: Fault::Unclear, fatal: false }));
+        return Ok(());
+    }
+    answered
+});
+
+defect!(ForgivesEverything, |before, connection, _input, effects, answered| {
+    if closes(effects, Cause::TooManyUnclear) && is_open(&before) {
+        *connection = before;
+        *effects = vec![Effect::Send(ServerFrame::Error { fault: Fault::Unclear, fatal: false })];
+    }
+    answered
+});
+
+defect!(OversizedCloses, |before, connection, input, effects, answered| {
+    if is_open(&before) && *input == Input::Oversized && answered.is_ok() {
+        *connection = before;
+        effects.clear();
+        return connection.step(&Input::Garbled, effects);
+    }
+    answered
+});
+
 defect!(ReadyTwice, |_before, _connection, _input, effects, answered| {
     let ready = effects.iter().position(|effect| matches!(effect, Effect::Send(ServerFrame::Ready { .. })));
     if let Some(at) = ready {
@@ -249,6 +274,14 @@ pub fn mutants() -> Vec<Hunted> {
             "connection: CONN-1" => suites::connection(&AcceptedIsReady);
         "answers-before-ready" ["CONN-2"] None, "a ping is answered before `ready`",
             "connection: CONN-2" => suites::connection(&AnswersBeforeReady);
+        "speaks-between-hello-and-ready" ["CONN-2"] None,
+            "a frame that came after `hello` is answered before `ready`",
+            "connection: CONN-2" => suites::connection(&SpeaksBetweenHelloAndReady);
+        "forgives-everything" ["CONN-4"] Some("limits that do not limit"),
+            "an open connection is never closed for frames that cannot be understood",
+            "connection: CONN-4" => suites::connection(&ForgivesEverything);
+        "oversized-closes" ["CONN-4"] None, "a frame with too large a field closes the connection",
+            "connection: CONN-4" => suites::connection(&OversizedCloses);
         "ready-twice" ["CONN-2"] Some("duplicate lifecycle events"), "`ready` is sent by two layers",
             "connection: CONN-2" => suites::connection(&ReadyTwice);
         "speaks-after-the-close" ["CONN-3"] None, "a ping is answered after the close",

@@ -12,7 +12,11 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::failure::Failure;
 use crate::{
-    gateway::{Gateway, auth::AuthError},
+    gateway::{
+        Gateway,
+        auth::AuthError,
+        peers::{PeerAddr, Place},
+    },
     kernel::ticket::Identity,
     user::factory::User,
     wire::codes::ErrorCode,
@@ -30,11 +34,25 @@ impl FromRequestParts<Gateway> for Caller {
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
         // No token is a token that is nobody's: refused, and counted, in the same place.
         let token = bearer(&parts.headers).unwrap_or_default();
+        let peer = peer(parts)?;
+        if !token.is_empty() {
+            gateway.peers.may_try(peer)?;
+        }
         let identity = gateway.auth.bearer(token).await?;
+        // Its socket keeps its place until the request is answered.
+        if let Some(place) = parts.extensions.get::<Place>() {
+            place.is_busy();
+        }
         gateway.admit.request(&identity.user_id)?;
         let user = gateway.factory.attach(&identity.user_id);
         Ok(Self { identity, user })
     }
+}
+
+/// The address that a request came from, which the router found out.
+pub fn peer(parts: &Parts) -> Result<PeerAddr, Failure> {
+    let fault = || Failure::new(ErrorCode::Internal, "the service has a fault");
+    parts.extensions.get::<PeerAddr>().copied().ok_or_else(fault)
 }
 
 /// The token of `Authorization: Bearer`. Two of them are none: which one is meant, nobody can say.

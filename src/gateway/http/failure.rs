@@ -11,6 +11,7 @@ use crate::{
         admit::Turned,
         auth::{AuthError, IssueError},
         origins::Forbidden,
+        peers::{PeerFull, PeerLimited},
         refusal_log::Refused,
         tickets::Unissued,
     },
@@ -68,6 +69,10 @@ impl IntoResponse for Failure {
         if self.0.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        if self.0.status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
         if let Some(retry_after_ms) = self.0.retry_after_ms {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after_ms.div_ceil(1000)));
         }
@@ -87,8 +92,7 @@ impl From<Unaccepted> for Failure {
     fn from(why: Unaccepted) -> Self {
         match ErrorCode::from(&why) {
             ErrorCode::NotFound => Self::not_found(),
-            // DEL-7, DEL-6: what became of it is not known, and asking again does no harm.
-            code @ ErrorCode::Unavailable => Self::new(code, why.to_string()).retry_after(JOURNAL_RETRY_MS),
+            code if why.passes() => Self::new(code, why.to_string()).retry_after(RETRY_MS),
             code => Self::new(code, why.to_string()),
         }
     }
@@ -98,7 +102,19 @@ impl From<JournalError> for Failure {
     fn from(why: JournalError) -> Self {
         tracing::error!(error = %why, "journal not read");
         // What is wrong with the storage is the operator's to know, not the client's.
-        Self::new(ErrorCode::from(&why), "the journal is not available").retry_after(JOURNAL_RETRY_MS)
+        Self::new(ErrorCode::from(&why), "the journal is not available").retry_after(RETRY_MS)
+    }
+}
+
+impl From<PeerLimited> for Failure {
+    fn from(why: PeerLimited) -> Self {
+        Self::new(ErrorCode::RateLimited, why.to_string()).retry_after(why.retry_after_ms)
+    }
+}
+
+impl From<PeerFull> for Failure {
+    fn from(why: PeerFull) -> Self {
+        Self::new(ErrorCode::LimitReached, why.to_string()).retry_after(RETRY_MS)
     }
 }
 
@@ -111,7 +127,7 @@ impl From<AuthError> for Failure {
         };
         let failure = Self::new(ErrorCode::from(&why), detail).because(why.reason());
         match why {
-            AuthError::Unavailable | AuthError::Busy => failure.retry_after(AUTH_RETRY_MS),
+            AuthError::Unavailable | AuthError::Busy => failure.retry_after(RETRY_MS),
             AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => failure,
         }
     }
@@ -136,9 +152,11 @@ impl From<Turned> for Failure {
             Turned::RateLimited { retry_after_ms }
             | Turned::RateUsersMax { retry_after_ms }
             | Turned::UserPagesMax { retry_after_ms } => failure.retry_after(retry_after_ms),
-            Turned::UserConnectionsMax => failure,
+            Turned::UserConnectionsMax => failure.retry_after(RETRY_MS),
             // Not this user's doing.
-            Turned::ConnectionsMax => failure.with_status(StatusCode::SERVICE_UNAVAILABLE),
+            Turned::ConnectionsMax => {
+                failure.with_status(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_MS)
+            }
         }
     }
 }
@@ -146,14 +164,9 @@ impl From<Turned> for Failure {
 impl From<Forbidden> for Failure {
     fn from(why: Forbidden) -> Self {
         metrics::counter!("quintet_origins_refused_total").increment(1);
-        Self::new(ErrorCode::Unauthenticated, why.to_string())
-            .with_status(StatusCode::FORBIDDEN)
-            .because("origin")
+        Self::new(ErrorCode::Forbidden, why.to_string()).because("origin")
     }
 }
 
-/// Time after which a client may retry when its credential could not be checked.
-const AUTH_RETRY_MS: u64 = 1_000;
-
-/// What a client is told to wait when the journal does not answer.
-const JOURNAL_RETRY_MS: u64 = 1_000;
+/// Time after which a client may retry where it is not known how long the cause lasts.
+const RETRY_MS: u64 = 1_000;

@@ -1,13 +1,16 @@
 //! What a client asks for, carried out by its user's machines; and what it is told.
 
 use crate::{
-    gateway::auth::{Auth, AuthError},
+    gateway::{
+        auth::{Auth, AuthError},
+        peers::{PeerAddr, PeerLimited, Peers},
+    },
     kernel::{
         connection::Unverified,
         ids::{MessageId, RunId},
         ticket::Identity,
     },
-    user::factory::{NewMessage, Unaccepted, User},
+    user::factory::{NewMessage, User},
     wire::{
         client::{ClientFrame, Credential},
         codes::ErrorCode,
@@ -70,24 +73,24 @@ pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Opt
     };
     done.unwrap_or_else(|unaccepted| {
         let error = Error {
-            retry_after_ms: passes(&unaccepted).then_some(retry_after_ms),
+            retry_after_ms: unaccepted.passes().then_some(retry_after_ms),
             ..subject.error(ErrorCode::from(&unaccepted), unaccepted.to_string())
         };
         Some(ServerFrame::Error(error))
     })
 }
 
-/// Whether the same request may be carried out a little later.
-fn passes(unaccepted: &Unaccepted) -> bool {
-    match unaccepted {
-        Unaccepted::Draining | Unaccepted::Overloaded => true,
-        Unaccepted::Unavailable | Unaccepted::Damaged => true,
-        Unaccepted::Refused(_) | Unaccepted::UnknownAgent(_) => false,
+/// Verifies the credential of a peer. A ticket is spent by it (AUTH-1). Above
+/// `peer_auth_failures_per_minute_max` it is not looked at.
+pub async fn verify(
+    auth: Auth,
+    peers: Peers,
+    peer: PeerAddr,
+    credential: Option<Credential>,
+) -> Result<Identity, Unverified> {
+    if let Err(PeerLimited { retry_after_ms }) = peers.may_try(peer) {
+        return Err(Unverified::Limited { retry_after_ms });
     }
-}
-
-/// Whom a credential stands for. A ticket is spent by it (AUTH-1).
-pub async fn verify(auth: Auth, credential: Option<Credential>) -> Result<Identity, Unverified> {
     let verified = match &credential {
         Some(Credential::Token(token)) => auth.bearer(token).await,
         Some(Credential::Ticket(ticket)) => auth.ticket(ticket).await,
@@ -95,6 +98,9 @@ pub async fn verify(auth: Auth, credential: Option<Credential>) -> Result<Identi
     };
     verified.map_err(|error| match error {
         AuthError::Unavailable | AuthError::Busy => Unverified::Unavailable,
-        AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => Unverified::Refused,
+        AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => {
+            peers.failed(peer);
+            Unverified::Refused
+        }
     })
 }

@@ -1,4 +1,8 @@
 //! What both phases of a connection share: the socket, the machine, and the way between the two.
+//!
+//! - [`heard`]: what comes in, counted and bounded
+
+mod heard;
 
 use std::{
     future::Future,
@@ -8,17 +12,25 @@ use std::{
 };
 
 use hyper::upgrade::Upgraded;
+use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
-    commands::Subject,
-    socket::{Gone, Heard, Socket},
+    commands::{Subject, verify},
+    socket::{Gone, Socket},
     timers::Timers,
 };
 use crate::{
-    gateway::{Gateway, admit::Turned, drain::Stage},
+    gateway::{
+        Gateway,
+        admit::Unfinished,
+        drain::Stage,
+        peers::{PeerAddr, Place},
+    },
     kernel::{
-        connection::{Asked, Cause, Connection, Effect, Effects, Fault, Input, ServerFrame, Timer},
+        connection::{
+            Cause, Connection, Effect, Effects, Fault, Input, Phase, ServerFrame, Timer, Unverified,
+        },
         ids::{ConnectionId, UserId},
         ticket::Identity,
     },
@@ -29,6 +41,13 @@ use crate::{
     },
     witness::ConnectionWitness,
 };
+
+/// Where a connection came from.
+pub struct Origin {
+    pub peer: PeerAddr,
+    /// The place of its socket.
+    pub place: Place,
+}
 
 pub struct Core {
     pub gateway: Gateway,
@@ -43,14 +62,38 @@ pub struct Core {
     written_before: u64,
     stage: Stage,
     next_stage: StageReached,
-    /// Whom frames are counted for, once that is known.
-    counted: Option<UserId>,
+    origin: Origin,
+    payer: Payer,
+    /// Bytes that a message may have now.
+    message_bytes_max: u64,
+    /// The share of this connection in its user's incomplete messages.
+    unfinished: Option<Unfinished>,
+    /// Whether a ping of the service waits for its pong.
+    pinged: Pinged,
+    /// Until the message that is not complete has to be.
+    message_timeout: Pin<Box<Sleep>>,
     /// The frame that the machine's orders are about.
     frame: Frame,
     turn: Turn,
 }
 
 type StageReached = Pin<Box<dyn Future<Output = Stage> + Send>>;
+
+/// What the frames of the client count against (ISO-6).
+enum Payer {
+    /// Its peer address, and its own number of frames before `ready`.
+    Peer {
+        frames: u32,
+    },
+    User(UserId),
+}
+
+/// A ping of the service's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pinged {
+    Answered,
+    Waiting,
+}
 
 /// The client's frame at hand.
 pub enum Frame {
@@ -78,10 +121,15 @@ impl Core {
         gateway: Gateway,
         connection_id: ConnectionId,
         upgraded: Upgraded,
+        origin: Origin,
         known: Option<Identity>,
     ) -> Self {
         let mut effects = Effects::new();
-        let counted = known.as_ref().map(|identity| identity.user_id.clone());
+        let payer = match &known {
+            Some(identity) => Payer::User(identity.user_id.clone()),
+            None => Payer::Peer { frames: 0 },
+        };
+        origin.place.announces();
         let mut witness = gateway.factory.witness().connection(connection_id);
         let machine = Connection::accept(known.clone(), gateway.limits.connection(), &mut effects);
         witness.accepted(known.as_ref(), &effects);
@@ -96,7 +144,12 @@ impl Core {
             written_before: 0,
             stage: Stage::Serving,
             next_stage: reached(&gateway, Stage::Draining),
-            counted,
+            origin,
+            payer,
+            message_bytes_max: gateway.limits.unready_message_bytes_max as u64,
+            unfinished: None,
+            pinged: Pinged::Answered,
+            message_timeout: Box::pin(sleep_until(Instant::now())),
             frame: Frame::None,
             turn: Turn::In,
             gateway,
@@ -135,10 +188,20 @@ impl Core {
         }
     }
 
-    /// Frames count against this user's rate from here on (ISO-6).
-    pub fn count_for(&mut self, user_id: UserId) {
+    /// The connection is this user's: its frames count against the user's rate from here on, its socket keeps
+    /// its place (ISO-6).
+    pub fn belongs_to(&mut self, user_id: UserId) {
         tracing::Span::current().record("user_id", user_id.as_str());
-        self.counted = Some(user_id);
+        self.origin.place.is_member();
+        self.message_bytes_max = self.gateway.limits.frame_bytes_max as u64;
+        self.unfinished = Some(self.gateway.admit.unfinished(&user_id));
+        self.payer = Payer::User(user_id);
+    }
+
+    /// Verifies the credential of the frame at hand.
+    pub fn verify(&mut self) -> impl Future<Output = Result<Identity, Unverified>> + Send + use<> {
+        let Gateway { auth, peers, .. } = &self.gateway;
+        verify(auth.clone(), peers.clone(), self.origin.peer, self.take_credential())
     }
 
     pub fn take_frame(&mut self) -> Option<ClientFrame> {
@@ -190,19 +253,15 @@ impl Core {
     }
 
     fn poll_in(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        if self.machine.phase() == Phase::Handshaking && self.origin.place.poll_displaced(cx).is_ready() {
+            return Poll::Ready(Input::Displaced);
+        }
         while let Poll::Ready(timer) = self.timers.poll_elapsed(cx) {
             if let Some(input) = self.elapsed(timer, cx) {
                 return Poll::Ready(input);
             }
         }
         self.poll_heard(cx)
-    }
-
-    fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
-        if !self.machine.hears() {
-            return Poll::Pending;
-        }
-        self.socket.poll_heard(cx).map(|heard| self.understand(heard))
     }
 
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
@@ -250,52 +309,6 @@ impl Core {
         Some(Input::Elapsed(timer))
     }
 
-    fn understand(&mut self, heard: Heard) -> Input {
-        let input = match heard {
-            Heard::Text(text) => self.read(&text),
-            Heard::Ping => Input::Pinged,
-            Heard::Pong => return Input::Pong,
-            Heard::Binary => return Input::Binary,
-            Heard::Close => return Input::PeerClosed,
-            Heard::NotUtf8 => return Input::NotUtf8,
-            Heard::TooLong => return Input::TooLong,
-            Heard::Garbled => return Input::Garbled,
-            Heard::Gone => return Input::Gone,
-        };
-        match self.counted.as_ref().map(|user_id| self.gateway.admit.frame(user_id)) {
-            Some(Err(Turned::RateLimited { retry_after_ms } | Turned::RateUsersMax { retry_after_ms })) => {
-                Input::Throttled { retry_after_ms }
-            }
-            Some(
-                Err(Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. })
-                | Ok(()),
-            )
-            | None => input,
-        }
-    }
-
-    fn read(&mut self, text: &str) -> Input {
-        let (frame, input) = match ClientFrame::decode(text) {
-            Ok(frame) => {
-                let input = match &frame {
-                    ClientFrame::Hello(hello) => Input::Hello {
-                        cursor: Asked { epoch: hello.epoch, after: hello.after },
-                        credential: hello.credential.is_some(),
-                    },
-                    ClientFrame::Renew(_) => Input::Renew,
-                    ClientFrame::Ping(_) => Input::Ping,
-                    ClientFrame::SendMessage(_)
-                    | ClientFrame::CancelRun(_)
-                    | ClientFrame::CompleteCall(_) => Input::Command,
-                };
-                (Frame::Well(frame), input)
-            }
-            Err(error) => (Frame::Ill(error), Input::Unclear),
-        };
-        self.frame = frame;
-        input
-    }
-
     pub fn arm(&mut self, timer: Timer) {
         if timer == Timer::Stall {
             self.written_before = self.socket.written();
@@ -324,7 +337,10 @@ impl Core {
                 self.send(&server::ServerFrame::Draining(server::Draining { reconnect_after_ms }));
             }
             Effect::Flush => self.flushing = true,
-            Effect::PingPeer => self.sent(Socket::ping),
+            Effect::PingPeer => {
+                self.pinged = Pinged::Waiting;
+                self.sent(Socket::ping);
+            }
             Effect::Arm(timer) => self.arm(timer),
             Effect::Disarm(timer) => self.timers.disarm(timer),
             Effect::ExpireAt(expires_at) => self.timers.expire_at(expires_at),
@@ -365,7 +381,7 @@ impl Core {
         };
         let code = ErrorCode::from(fault);
         match fault {
-            Fault::Unclear => match frame {
+            Fault::Unclear | Fault::Oversized => match frame {
                 Frame::Ill(error) => error.into(),
                 Frame::Well(_) | Frame::None => subject.error(code, "the frame cannot be understood"),
             },
@@ -378,7 +394,7 @@ impl Core {
                 server::Error { retry_after_ms, ..error }
             }
             Fault::RateLimited { retry_after_ms } => {
-                let error = subject.error(code, "the user's frames come too fast");
+                let error = subject.error(code, "frames come too fast");
                 server::Error { retry_after_ms: Some(retry_after_ms), ..error }
             }
         }
@@ -387,12 +403,20 @@ impl Core {
     /// Ends it all: the close frame, some time for the peer to hear it, and the socket is gone.
     pub async fn close(mut self, cause: Cause) {
         let code = CloseCode::from(cause);
+        let stranger = matches!(self.payer, Payer::Peer { .. });
+        if stranger
+            && matches!(cause, Cause::Flooding | Cause::TooManyUnclear | Cause::NoHello | Cause::TooLong)
+        {
+            self.gateway.peers.failed(self.origin.peer);
+        }
         self.witness.closes(code.number());
         metrics::counter!("quintet_connection_closes_total", "code" => code.number().to_string())
             .increment(1);
         tracing::info!(?cause, code = code.number(), "connection closed");
         if cause != Cause::Gone {
-            self.socket.close(code, Duration::from_millis(self.gateway.limits.farewell_wait_ms_max)).await;
+            // One that was displaced is not waited for: its place is taken.
+            let wait = if cause == Cause::Displaced { 0 } else { self.gateway.limits.farewell_wait_ms_max };
+            self.socket.close(code, Duration::from_millis(wait)).await;
         }
     }
 }

@@ -12,8 +12,8 @@ use hyper::upgrade::Upgraded;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
-    commands::{execute, verify},
-    core::{Core, Happened},
+    commands::execute,
+    core::{Core, Happened, Origin},
     reader::Reader,
 };
 use crate::{
@@ -92,9 +92,10 @@ impl Link<Greeting> {
         gateway: Gateway,
         connection_id: ConnectionId,
         upgraded: Upgraded,
+        origin: Origin,
         known: Option<Identity>,
     ) -> Self {
-        let core = Core::new(gateway, connection_id, upgraded, known).await;
+        let core = Core::new(gateway, connection_id, upgraded, origin, known).await;
         Self { core, phase: Greeting { arriving: None } }
     }
 
@@ -106,7 +107,7 @@ impl Link<Greeting> {
                 let Err(effect) = self.core.perform(effect) else { continue };
                 match effect {
                     Effect::Verify => {
-                        let verified = verify(self.core.gateway.auth.clone(), self.core.take_credential());
+                        let verified = self.core.verify();
                         self.phase.arriving = Some(Box::pin(async { Arrival::Verified(verified.await) }));
                     }
                     Effect::Attach(identity) => {
@@ -154,7 +155,7 @@ impl Link<Greeting> {
     fn open(mut self, attachment: Attachment) -> Link<Authenticated> {
         let Attachment { user, reader, extent, admission } = attachment;
         let epoch = self.core.gateway.factory.epoch();
-        self.core.count_for(user.user_id().clone());
+        self.core.belongs_to(user.user_id().clone());
         self.core.witness.belongs_to(user.witness());
         self.core.step(&Input::Attached { epoch, trimmed: extent.trimmed, head: extent.head });
         let phase = Authenticated {
@@ -242,7 +243,7 @@ impl Link<Authenticated> {
                 }
             }
             Effect::Verify => {
-                let verified = verify(self.core.gateway.auth.clone(), self.core.take_credential());
+                let verified = self.core.verify();
                 self.phase.commands.push_back(Box::pin(async { Answer::Renewal(verified.await) }));
             }
             Effect::Close(cause) => return Err(cause),

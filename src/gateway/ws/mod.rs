@@ -11,15 +11,16 @@
 //!
 //! - [`upgrade`]: the HTTP request, refused before anything else happens or made a socket
 //! - [`link`]: one connection from `hello` to its close; [`core`]: what both of its phases share
-//! - [`socket`]: WebSocket messages in and out, and the good-bye; [`timers`]: what may run out
+//! - [`socket`]: WebSocket messages in and out, and the good-bye; [`frames`]: their frames; [`timers`]: what may run out
 //! - [`reader`]: the next entries, also those of event streams; [`commands`]: what a client asks for
 
 mod commands;
 mod core;
+mod frames;
 mod link;
 pub(super) mod reader;
-mod socket;
+pub mod socket;
 mod timers;
-mod upgrade;
+pub mod upgrade;
 
 pub use upgrade::upgrade;

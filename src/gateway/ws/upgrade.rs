@@ -6,24 +6,24 @@
 use axum::{
     body::Body,
     extract::{Request, State},
-    response::Response,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use base64::Engine;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use hyper::upgrade::OnUpgrade;
 use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{Instrument, field};
 
-use super::link::Link;
+use super::{core::Origin, link::Link};
 use crate::{
     gateway::{
         Gateway,
         drain::Stage,
         http::{
-            extract::{Answer, Asked, bearer},
+            extract::{Answer, Asked, bearer, peer},
             failure::Failure,
         },
-        refusal_log::SocketPeer,
+        peers::{PeerAddr, Place},
     },
     kernel::{ids::ConnectionId, ticket::Identity},
     runtime::ids,
@@ -42,20 +42,21 @@ pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>,
         let failure = Failure::new(ErrorCode::Draining, "the service is draining");
         return Err(failure.retry_after(gateway.limits.reconnect_after_ms));
     }
-    let accept = handshake(&parts)?;
-    let subprotocol = subprotocol(&parts.headers)?;
-    let not_upgradable = || Failure::new(ErrorCode::Internal, "this connection cannot become a WebSocket");
-    let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(not_upgradable)?;
-    let known = identity(&gateway, &parts.headers, query.ticket.as_deref()).await?;
+    let Handshake { on_upgrade, response } = Handshake::read(&mut parts)?;
+    let peer = peer(&parts)?;
+    let place = parts.extensions.remove::<Place>().ok_or_else(not_upgradable)?;
+    let known = identity(&gateway, peer, &parts.headers, query.ticket.as_deref()).await?;
+    let origin = Origin { peer, place };
 
     let connection_id = ConnectionId(ids::fresh());
-    let peer = parts.extensions.get::<SocketPeer>().map(|peer| field::display(peer.0));
-    let span = tracing::info_span!("connection", %connection_id, peer, user_id = field::Empty);
+    let span = tracing::info_span!("connection", %connection_id, peer = %peer.0, user_id = field::Empty);
     let tasks = gateway.tasks.clone();
     let connection = async move {
         match on_upgrade.await {
             Ok(upgraded) => {
-                if let Some(link) = Link::new(gateway, connection_id, upgraded, known).await.greet().await {
+                if let Some(link) =
+                    Link::new(gateway, connection_id, upgraded, origin, known).await.greet().await
+                {
                     link.stream().await;
                 }
             }
@@ -64,34 +65,61 @@ pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>,
     };
     tasks.spawn(connection.instrument(span));
 
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    if let Some(subprotocol) = subprotocol {
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    Ok(response.map(|()| Body::empty()))
+}
+
+/// A request that may become a WebSocket (RFC 6455, section 4.2).
+pub struct Handshake {
+    /// The socket, once the response is sent.
+    pub on_upgrade: OnUpgrade,
+    /// 101, with what proves that the request was understood.
+    pub response: http::Response<()>,
+}
+
+impl Handshake {
+    /// Reads the request's head.
+    ///
+    /// # Errors
+    ///
+    /// If it does not ask for a WebSocket, or not in the way that the RFC and the contract say.
+    pub fn read(parts: &mut Parts) -> Result<Self, Failure> {
+        let accept = handshake(parts)?;
+        let subprotocol = subprotocol(&parts.headers)?;
+        let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(not_upgradable)?;
+        let mut response = http::Response::new(());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        if let Some(subprotocol) = subprotocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        }
+        Ok(Self { on_upgrade, response })
     }
-    Ok(response)
+}
+
+fn not_upgradable() -> Failure {
+    Failure::new(ErrorCode::Internal, "this connection cannot become a WebSocket")
 }
 
 /// The proof that the request was understood as a WebSocket handshake (RFC 6455, 4.2.1).
 fn handshake(parts: &Parts) -> Result<HeaderValue, Failure> {
-    let asks = parts.method == Method::GET
+    let asks = parts.version == Version::HTTP_11
+        && parts.method == Method::GET
         && has_token(&parts.headers, header::CONNECTION, "upgrade")
         && has_token(&parts.headers, header::UPGRADE, "websocket");
     if !asks {
         let failure = Failure::new(ErrorCode::MalformedFrame, "this is for WebSocket connections");
         return Err(failure.with_status(StatusCode::UPGRADE_REQUIRED));
     }
-    if parts.headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    if one(&parts.headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
         let failure = Failure::new(ErrorCode::InvalidField, "sec-websocket-version must be 13");
         return Err(failure.with_status(StatusCode::UPGRADE_REQUIRED));
     }
-    let key = parts.headers.get(header::SEC_WEBSOCKET_KEY);
+    let key = one(&parts.headers, header::SEC_WEBSOCKET_KEY);
     let invalid = || Failure::new(ErrorCode::InvalidField, "sec-websocket-key must be 16 bytes in base64");
-    let key = key.filter(|key| key.len() == KEY_BYTES).ok_or_else(invalid)?;
+    let key = key.filter(|key| is_key(key)).ok_or_else(invalid)?;
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| invalid())
 }
 
@@ -109,12 +137,19 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, Failure> {
 /// Whom the request is authenticated as, if it brings a credential; one that is not good ends it here.
 async fn identity(
     gateway: &Gateway,
+    peer: PeerAddr,
     headers: &HeaderMap,
     ticket: Option<&str>,
 ) -> Result<Option<Identity>, Failure> {
+    // A peer above its limit opens no socket, with a credential or without.
+    gateway.peers.may_try(peer)?;
     match (headers.contains_key(header::AUTHORIZATION), ticket) {
         (false, None) => Ok(None),
-        (true, None) => Ok(Some(gateway.auth.bearer(bearer(headers)?).await?)),
+        (true, None) => {
+            let identity = gateway.auth.bearer(bearer(headers)?).await?;
+            gateway.admit.request(&identity.user_id)?;
+            Ok(Some(identity))
+        }
         (false, Some(ticket)) => Ok(Some(gateway.auth.ticket(ticket).await?)),
         (true, Some(_)) => {
             Err(Failure::new(ErrorCode::InvalidField, "a bearer token and a ticket exclude each other"))
@@ -127,5 +162,16 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
 }
 
-/// Bytes of a `sec-websocket-key`.
-const KEY_BYTES: usize = 24;
+/// The value of a header that stands exactly once.
+fn one(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).into_iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Whether a `sec-websocket-key` is a nonce as RFC 6455, section 4.1 has it.
+fn is_key(key: &HeaderValue) -> bool {
+    base64::prelude::BASE64_STANDARD.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == NONCE_BYTES)
+}
+
+/// Bytes of the nonce in a `sec-websocket-key`.
+const NONCE_BYTES: usize = 16;

@@ -77,6 +77,8 @@ pub enum ServerFrame {
 pub enum Fault {
     /// The frame at hand cannot be understood (CONN-4).
     Unclear,
+    /// A field of the frame at hand is larger than it may be.
+    Oversized,
     /// Something other than `hello` came before it was accepted (CONN-1).
     BeforeHello,
     /// `hello` is the first frame, once.
@@ -131,6 +133,7 @@ pub enum Cause {
     NotUtf8,
     TooLong,
     Binary,
+    /// The bytes are not WebSocket frames (RFC 6455).
     Garbled,
     /// Too many frames that could not be understood (CONN-4).
     TooManyUnclear,
@@ -140,19 +143,53 @@ pub enum Cause {
     Expired,
     NoHello,
     NoPong,
+    /// A message was not complete in time.
+    MessageLate,
     /// The peer does not read (CONN-5).
     Stalled,
     /// The peer read so slowly that retention passed it.
     Outrun,
     /// The peer kept sending beyond its rate.
     Flooding,
+    /// The user's incomplete messages hold too many bytes.
+    UnfinishedMax,
     UserFull,
     ServiceFull,
+    /// The socket was not authenticated and made room for another one.
+    Displaced,
     Draining,
     /// Journal or credential store cannot be reached, or not in time.
     Unavailable,
     /// The entries that were read do not follow those that were sent (DEL-2).
     Discontinuous,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Cause; 22] = [
+        Cause::PeerClosed,
+        Cause::Gone,
+        Cause::NotUtf8,
+        Cause::TooLong,
+        Cause::Binary,
+        Cause::Garbled,
+        Cause::TooManyUnclear,
+        Cause::Unauthenticated,
+        Cause::Expired,
+        Cause::NoHello,
+        Cause::NoPong,
+        Cause::MessageLate,
+        Cause::Stalled,
+        Cause::Outrun,
+        Cause::Flooding,
+        Cause::UnfinishedMax,
+        Cause::UserFull,
+        Cause::ServiceFull,
+        Cause::Displaced,
+        Cause::Draining,
+        Cause::Unavailable,
+        Cause::Discontinuous,
+    ];
 }
 
 /// What the machine writes to while it takes one input.

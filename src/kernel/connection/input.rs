@@ -26,7 +26,9 @@ pub enum Input {
     Command,
     /// A text frame that cannot be understood (CONN-4).
     Unclear,
-    /// A frame beyond the rate that this peer may send at; it was not looked at further.
+    /// A text frame that is understood and too large in one of its fields; it does not count as unclear.
+    Oversized,
+    /// A frame beyond the rate of its user, or of its peer before `ready`; it is not acted on.
     Throttled {
         retry_after_ms: u64,
     },
@@ -39,6 +41,12 @@ pub enum Input {
     TooLong,
     /// The bytes are not WebSocket frames.
     Garbled,
+    /// The peer began a message and did not complete it in time.
+    MessageLate,
+    /// The incomplete messages of the user's connections hold more bytes than they may (ISO-6).
+    UnfinishedMax,
+    /// The socket is not authenticated, and its place is needed for another one (ISO-6).
+    Displaced,
 
     /// A credential was looked at.
     Verified(Identity),
@@ -98,8 +106,10 @@ pub struct Asked {
 pub enum Unverified {
     /// Invalid, expired or spent: all look the same.
     Refused,
-    /// Whoever could tell cannot be reached.
+    /// The key set or the ticket store cannot be reached.
     Unavailable,
+    /// The peer's credentials were refused too often; this one was not checked.
+    Limited { retry_after_ms: u64 },
 }
 
 /// Why a user's machines cannot be had.
@@ -121,6 +131,7 @@ pub enum InputName {
     Ping,
     Command,
     Unclear,
+    Oversized,
     Throttled,
     Pinged,
     Pong,
@@ -128,6 +139,9 @@ pub enum InputName {
     NotUtf8,
     TooLong,
     Garbled,
+    MessageLate,
+    UnfinishedMax,
+    Displaced,
     Verified,
     Unverified,
     Attached,
@@ -154,6 +168,7 @@ impl Input {
                 | Input::Ping
                 | Input::Command
                 | Input::Unclear
+                | Input::Oversized
                 | Input::Throttled { .. }
                 | Input::Pinged
         )
@@ -166,6 +181,7 @@ impl Input {
             Input::Ping => InputName::Ping,
             Input::Command => InputName::Command,
             Input::Unclear => InputName::Unclear,
+            Input::Oversized => InputName::Oversized,
             Input::Throttled { .. } => InputName::Throttled,
             Input::Pinged => InputName::Pinged,
             Input::Pong => InputName::Pong,
@@ -173,6 +189,9 @@ impl Input {
             Input::NotUtf8 => InputName::NotUtf8,
             Input::TooLong => InputName::TooLong,
             Input::Garbled => InputName::Garbled,
+            Input::MessageLate => InputName::MessageLate,
+            Input::UnfinishedMax => InputName::UnfinishedMax,
+            Input::Displaced => InputName::Displaced,
             Input::Verified(_) => InputName::Verified,
             Input::Unverified(_) => InputName::Unverified,
             Input::Attached { .. } => InputName::Attached,

@@ -12,6 +12,8 @@ use crate::kernel::ids::Offset;
 pub struct Limits {
     /// Frames that cannot be understood; the last of them closes the connection (CONN-4).
     pub unclear_frames_max: u16,
+    /// Frames that cannot be understood and are forgiven at each heartbeat (CONN-4).
+    pub unclear_frames_forgiven: u16,
     /// Frames beyond the rate within one heartbeat; the last of them closes the connection.
     pub throttled_frames_max: u16,
     /// Commands that are carried out at once; further ones wait in the socket.
@@ -24,6 +26,7 @@ impl Limits {
     /// What the service runs with unless it is told otherwise.
     pub const DEFAULT: Limits = Limits {
         unclear_frames_max: 16,
+        unclear_frames_forgiven: 1,
         throttled_frames_max: 64,
         commands_max: 16,
         waiting_replies_max: 32,
@@ -68,6 +71,13 @@ impl Machine {
             Writing::Busy { replies } => replies < self.limits.waiting_replies_max,
         };
         answered && self.commands < self.limits.commands_max
+    }
+
+    /// Starts a new period of the rates that are counted by heartbeat: `unclear` leaks, so that a client is
+    /// closed for a burst of such frames and not for their number in a long life (CONN-4).
+    pub(super) fn forgive(&mut self) {
+        self.throttled = 0;
+        self.unclear = self.unclear.saturating_sub(self.limits.unclear_frames_forgiven);
     }
 
     pub(super) fn is_writing(&self) -> bool {

@@ -72,6 +72,10 @@ impl Machine {
             Input::Unverified(Unverified::Unavailable) => {
                 self.refuse(Fault::Unavailable, Cause::Unavailable, turn)
             }
+            Input::Unverified(Unverified::Limited { retry_after_ms }) => {
+                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms };
+                self.refuse(fault, Cause::Flooding, turn)
+            }
             _ => Super,
         }
     }
@@ -119,6 +123,13 @@ impl Machine {
         match input {
             // CONN-1: whatever it is, it has no effect.
             Input::Renew | Input::Ping | Input::Command => self.misunderstood(Fault::BeforeHello, turn),
+            Input::Oversized => self.misunderstood(Fault::Oversized, turn),
+            // A peer without an identity gets no second chance: it can come back.
+            Input::Throttled { retry_after_ms } => {
+                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms };
+                self.refuse(fault, Cause::Flooding, turn)
+            }
+            Input::Displaced => close(Cause::Displaced, turn),
             Input::Elapsed(Timer::SetUp) => close(Cause::Unavailable, turn),
             Input::Drain { .. } => close(Cause::Draining, turn),
             _ => Super,
@@ -245,6 +256,11 @@ impl Machine {
     fn open(&mut self, session: &mut Session, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
         match input {
             Input::Hello { .. } => self.misunderstood(Fault::SecondHello, turn),
+            // It was understood, so it does not count against the limit of those that were not (CONN-4).
+            Input::Oversized => {
+                self.reply(ServerFrame::Error { fault: Fault::Oversized, fatal: false }, turn);
+                Handled
+            }
             Input::Ping => {
                 self.reply(ServerFrame::Pong, turn);
                 Handled
@@ -284,6 +300,9 @@ impl Machine {
                 let fault = match why {
                     Unverified::Refused => Fault::Unauthenticated,
                     Unverified::Unavailable => Fault::Unavailable,
+                    Unverified::Limited { retry_after_ms } => {
+                        Fault::RateLimited { retry_after_ms: *retry_after_ms }
+                    }
                 };
                 self.reply(ServerFrame::Error { fault, fatal: false }, turn);
                 Handled
@@ -294,7 +313,7 @@ impl Machine {
             Input::Unreadable if session.flow == Flow::Fetching => close(Cause::Unavailable, turn),
 
             Input::Elapsed(Timer::Heartbeat) => {
-                self.throttled = 0;
+                self.forgive();
                 turn.order(Effect::Arm(Timer::Heartbeat));
                 if session.ping == Ping::None {
                     session.ping = Ping::Unanswered;
@@ -350,6 +369,8 @@ impl Machine {
             Input::NotUtf8 => close(Cause::NotUtf8, turn),
             Input::TooLong => close(Cause::TooLong, turn),
             Input::Garbled => close(Cause::Garbled, turn),
+            Input::MessageLate => close(Cause::MessageLate, turn),
+            Input::UnfinishedMax => close(Cause::UnfinishedMax, turn),
             Input::PeerClosed => close(Cause::PeerClosed, turn),
             Input::Gone => close(Cause::Gone, turn),
             _ => Super,

@@ -47,6 +47,7 @@ fn alphabet() -> Vec<(String, Input)> {
         ("ping", Input::Ping),
         ("command", Input::Command),
         ("unclear", Input::Unclear),
+        ("oversized", Input::Oversized),
         ("throttled", Input::Throttled { retry_after_ms: 10 }),
         ("pinged", Input::Pinged),
         ("pong", Input::Pong),
@@ -54,10 +55,14 @@ fn alphabet() -> Vec<(String, Input)> {
         ("not utf-8", Input::NotUtf8),
         ("too long", Input::TooLong),
         ("garbled", Input::Garbled),
+        ("message late", Input::MessageLate),
+        ("unfinished max", Input::UnfinishedMax),
+        ("displaced", Input::Displaced),
         ("verified anna", Input::Verified(identity("anna", 2000))),
         ("verified ben", Input::Verified(identity("ben", 2000))),
         ("unverified", Input::Unverified(Unverified::Refused)),
         ("unverifiable", Input::Unverified(Unverified::Unavailable)),
+        ("not verified", Input::Unverified(Unverified::Limited { retry_after_ms: 10 })),
         ("attached 1..4", attached(0, 4)),
         ("attached 1..2", attached(0, 2)),
         ("attached 4..4", attached(3, 4)),
@@ -290,8 +295,13 @@ impl Watched {
     }
 }
 
-const TIGHT: Limits =
-    Limits { unclear_frames_max: 2, throttled_frames_max: 2, commands_max: 1, waiting_replies_max: 1 };
+const TIGHT: Limits = Limits {
+    unclear_frames_max: 2,
+    unclear_frames_forgiven: 1,
+    throttled_frames_max: 2,
+    commands_max: 1,
+    waiting_replies_max: 1,
+};
 
 /// Every state that the alphabet can reach under tight limits, every input in each of them.
 #[test]
@@ -385,6 +395,28 @@ fn conn_4_the_last_unclear_frame_closes() {
     }
     watched.step(&Input::Command, &limits).unwrap();
     assert_eq!(watched.connection.phase(), Phase::Closed(Cause::TooManyUnclear));
+}
+
+/// CONN-4: the count of unclear frames leaks with each heartbeat, and what is understood adds nothing to it.
+#[test]
+fn conn_4_unclear_frames_leak() {
+    let limits = Limits { unclear_frames_max: 3, unclear_frames_forgiven: 2, ..Limits::DEFAULT };
+    let opening = [hello(0, false), attached(0, 0), Input::Flushed];
+    let mut connection = connection(Some(identity("anna", 1000)), limits, &opening);
+    let mut effects = Effects::new();
+    let mut step = |connection: &mut Connection, input: Input| connection.step(&input, &mut effects).unwrap();
+    for _ in 0..10 {
+        for input in [Input::Unclear, Input::Oversized, Input::Unclear, Input::Oversized, Input::Flushed] {
+            step(&mut connection, input);
+        }
+        step(&mut connection, Input::Elapsed(Timer::Heartbeat));
+        step(&mut connection, Input::Pong);
+    }
+    assert_eq!(connection.phase(), Phase::Live);
+    for _ in 0..3 {
+        step(&mut connection, Input::Unclear);
+    }
+    assert_eq!(connection.phase(), Phase::Closed(Cause::TooManyUnclear));
 }
 
 #[test]

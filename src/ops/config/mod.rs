@@ -22,7 +22,7 @@ pub use self::{
 };
 use super::{limits::RetentionLimits, telemetry::LogLimits};
 use crate::{
-    gateway::limits::GatewayLimits,
+    gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
     user::{deadline::DeadlineLimits, factory::UserLimits, hub::HubLimits, tail::TailLimits},
@@ -46,6 +46,13 @@ pub struct Settings {
     pub any_audience: bool,
     pub jwt_issuer: Option<String>,
     pub allow_origin: Vec<String>,
+    /// Names of the public listener beside loopback and IP addresses.
+    pub hosts: Vec<String>,
+    /// The same of the listener for operations.
+    pub admin_hosts: Vec<String>,
+    /// Networks whose hosts are proxies.
+    pub trusted_proxies: Vec<String>,
+    pub forwarded_header: ForwardedHeader,
     pub extra_agents: Vec<String>,
     pub log: String,
     pub log_format: LogFormat,
@@ -87,6 +94,10 @@ impl Default for Settings {
             any_audience: false,
             jwt_issuer: None,
             allow_origin: Vec::new(),
+            hosts: Vec::new(),
+            admin_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
             extra_agents: Vec::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,

@@ -5,7 +5,12 @@ use super::{
     value::{quoted, quoted_list, without_secrets},
 };
 use crate::{
-    gateway::{limits::GatewayLimits, origins::Origins},
+    gateway::{
+        hosts::Hosts,
+        limits::GatewayLimits,
+        origins::Origins,
+        peers::{TrustedProxies, forwarded::ForwardedHeader},
+    },
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
     ops::{limits::RetentionLimits, telemetry::LogLimits},
@@ -33,6 +38,7 @@ type Write = Box<dyn Fn(&mut Settings, Raw) -> Result<(), String>>;
 pub fn table() -> Vec<Setting> {
     let mut rows = places();
     rows.extend(credentials());
+    rows.extend(peers());
     rows.extend(agents());
     rows.extend(logs());
     rows.extend(limits(LogLimits::TABLE, |s| &s.log_limits, |s| &mut s.log_limits));
@@ -138,6 +144,64 @@ fn credentials() -> Vec<Setting> {
             }),
         },
     ]
+}
+
+fn peers() -> Vec<Setting> {
+    vec![
+        Setting {
+            name: "hosts",
+            doc: "Host names under which the public listener is reached; other names are refused with 403. `localhost` and IP addresses always pass. Not set: any under `serve`, none further under `dev`. As a variable: with commas between them.",
+            range: "a list of host names, as `chat.example.org`".to_owned(),
+            read: Box::new(|s| (!s.hosts.is_empty()).then(|| quoted_list(&s.hosts))),
+            write: Box::new(|s, raw| names(raw).map(|names| s.hosts = names)),
+        },
+        Setting {
+            name: "admin_hosts",
+            doc: "The same for the listener for operations; not set: none further. As a variable: with commas between them.",
+            range: "a list of host names, as `quintet.internal`".to_owned(),
+            read: Box::new(|s| (!s.admin_hosts.is_empty()).then(|| quoted_list(&s.admin_hosts))),
+            write: Box::new(|s, raw| names(raw).map(|names| s.admin_hosts = names)),
+        },
+        Setting {
+            name: "trusted_proxies",
+            doc: "Addresses and networks of your own reverse proxies. A request from one of them counts against the client that its `forwarded_header` states: the right-most address that is not a trusted proxy. From other peers the header is ignored. As a variable: with commas between them.",
+            range: "a list of IP addresses or networks, as `10.0.0.0/8`".to_owned(),
+            read: Box::new(|s| (!s.trusted_proxies.is_empty()).then(|| quoted_list(&s.trusted_proxies))),
+            write: Box::new(|s, raw| {
+                let networks = raw.list()?;
+                TrustedProxies::parse(networks.iter().map(String::as_str), s.forwarded_header)
+                    .map_err(|e| e.to_string())?;
+                s.trusted_proxies = networks;
+                Ok(())
+            }),
+        },
+        Setting {
+            name: "forwarded_header",
+            doc: "The header that the trusted proxies write; clients can write the other one.",
+            range: "`x-forwarded-for` or `forwarded`".to_owned(),
+            read: Box::new(|s| {
+                Some(quoted(match s.forwarded_header {
+                    ForwardedHeader::XForwardedFor => "x-forwarded-for",
+                    ForwardedHeader::Forwarded => "forwarded",
+                }))
+            }),
+            write: Box::new(|s, raw| {
+                s.forwarded_header = match raw.text()?.to_ascii_lowercase().as_str() {
+                    "x-forwarded-for" => ForwardedHeader::XForwardedFor,
+                    "forwarded" => ForwardedHeader::Forwarded,
+                    other => return Err(format!("is {other:?}; x-forwarded-for or forwarded is needed")),
+                };
+                Ok(())
+            }),
+        },
+    ]
+}
+
+/// Host names.
+fn names(raw: Raw) -> Result<Vec<String>, String> {
+    let names = raw.list()?;
+    Hosts::listed(names.iter().map(String::as_str)).map_err(|e| e.to_string())?;
+    Ok(names)
 }
 
 fn agents() -> Vec<Setting> {

@@ -1,0 +1,153 @@
+//! The hosts that a request may name: against DNS rebinding, where a page of another site reaches a
+//! listener under a name of its own.
+//!
+//! Guarantee: an HTTP/1.1 request names exactly one host (RFC 9112, section 3.2). Where there is an
+//! allow-list, no other name passes. An IP address always does: no DNS server can point it elsewhere.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, Uri, Version, header, uri::Authority};
+
+use super::http::failure::Failure;
+use crate::wire::codes::ErrorCode;
+
+/// The names that a listener goes by.
+#[derive(Clone, Debug)]
+pub enum Hosts {
+    /// Whatever it is called: the origin list and the credentials decide.
+    Any,
+    /// `localhost`, IP addresses, and these.
+    Listed(Arc<BTreeSet<String>>),
+}
+
+/// Why a request was rejected. The fault is the client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidHost {
+    #[error("an HTTP/1.1 request has exactly one host header")]
+    NotOne,
+    #[error("the host header is not a host")]
+    Malformed,
+    #[error("the host is not on the allow-list")]
+    Forbidden,
+}
+
+/// Not the name of a host.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a host name; write it without scheme and port, as in quintet.internal")]
+pub struct InvalidName(pub String);
+
+impl Hosts {
+    /// An allow-list of `names` beside loopback and IP addresses.
+    pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidName> {
+        let name = |text: &str| {
+            let valid = text.parse::<Authority>().is_ok_and(|authority| authority.host() == text);
+            if valid && text != "*" {
+                Ok(text.to_ascii_lowercase())
+            } else {
+                Err(InvalidName(text.to_owned()))
+            }
+        };
+        Ok(Self::Listed(Arc::new(names.into_iter().map(name).collect::<Result<_, _>>()?)))
+    }
+
+    /// Checks the hosts that a request names.
+    pub fn check(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), InvalidHost> {
+        let mut sent = headers.get_all(header::HOST).iter();
+        match (sent.next(), sent.next()) {
+            (None, _) if version < Version::HTTP_11 => {}
+            (Some(host), None) => {
+                let host = host.to_str().map_err(|_| InvalidHost::Malformed)?;
+                self.check_authority(&host.parse().map_err(|_| InvalidHost::Malformed)?)?;
+            }
+            _ => return Err(InvalidHost::NotOne),
+        }
+        uri.authority().map_or(Ok(()), |authority| self.check_authority(authority))
+    }
+
+    fn check_authority(&self, authority: &Authority) -> Result<(), InvalidHost> {
+        if authority.as_str().contains('@') || authority.host().is_empty() {
+            return Err(InvalidHost::Malformed);
+        }
+        let Self::Listed(names) = self else { return Ok(()) };
+        let host = authority.host().to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let allowed = host == "localhost" || bare.parse::<IpAddr>().is_ok() || names.contains(host);
+        if allowed { Ok(()) } else { Err(InvalidHost::Forbidden) }
+    }
+}
+
+/// Rejects a request that does not name exactly one host, or one that is not listed.
+pub async fn checked(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
+    match hosts.check(request.version(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(why) => Failure::from(why).into_response(),
+    }
+}
+
+impl From<InvalidHost> for Failure {
+    fn from(why: InvalidHost) -> Self {
+        match why {
+            InvalidHost::NotOne | InvalidHost::Malformed => {
+                Self::new(ErrorCode::MalformedFrame, why.to_string())
+            }
+            InvalidHost::Forbidden => Self::new(ErrorCode::Forbidden, why.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn check(hosts: &Hosts, version: Version, sent: &[&str]) -> Result<(), InvalidHost> {
+        let sent = sent.iter().map(|host| (header::HOST, HeaderValue::from_str(host).unwrap()));
+        hosts.check(version, &Uri::from_static("/"), &sent.collect())
+    }
+
+    #[test]
+    fn http_1_1_names_exactly_one_host() {
+        let one = |sent: &[&str]| check(&Hosts::Any, Version::HTTP_11, sent);
+        assert_eq!(one(&["chat.example.org"]), Ok(()));
+        assert_eq!(one(&[]), Err(InvalidHost::NotOne));
+        assert_eq!(one(&["a.test", "a.test"]), Err(InvalidHost::NotOne));
+        for malformed in ["", "a b", "user@a.test", "a.test/x", ":80"] {
+            assert_eq!(one(&[malformed]), Err(InvalidHost::Malformed), "{malformed:?}");
+        }
+        assert_eq!(check(&Hosts::Any, Version::HTTP_10, &[]), Ok(()));
+        assert_eq!(check(&Hosts::Any, Version::HTTP_10, &["a", "a"]), Err(InvalidHost::NotOne));
+    }
+
+    #[test]
+    fn auth_4_no_name_but_a_listed_one_reaches_a_listener_of_its_own() {
+        let hosts = Hosts::listed(["Quintet.internal"]).unwrap();
+        for good in [
+            "localhost",
+            "LOCALHOST:9090",
+            "127.0.0.1:9090",
+            "10.1.2.3",
+            "[::1]:9090",
+            "quintet.internal:9090",
+            "quintet.internal.",
+        ] {
+            assert_eq!(check(&hosts, Version::HTTP_11, &[good]), Ok(()), "{good}");
+        }
+        for bad in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "x.quintet.internal"]
+        {
+            assert_eq!(check(&hosts, Version::HTTP_11, &[bad]), Err(InvalidHost::Forbidden), "{bad}");
+        }
+        let absolute = Uri::from_static("http://evil.example/metrics");
+        let headers = [(header::HOST, HeaderValue::from_static("localhost"))].into_iter().collect();
+        assert_eq!(hosts.check(Version::HTTP_11, &absolute, &headers), Err(InvalidHost::Forbidden));
+        for name in ["http://a.test", "a.test:80", "*", "", "a/b"] {
+            assert!(Hosts::listed([name]).is_err(), "{name:?}");
+        }
+    }
+}

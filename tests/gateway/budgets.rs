@@ -1,0 +1,312 @@
+//! Floods from peers with and without an identity: what they send is counted, what they hold is bounded,
+//! and others get in (ISO-6).
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use quintet::gateway::limits::GatewayLimits;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_tungstenite::tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+use crate::harness::{Client, Heard, Service, soon};
+
+/// Few frames at once, hardly any more, and no forgiveness within the test.
+fn few() -> GatewayLimits {
+    GatewayLimits {
+        user_frames_per_second_max: 1,
+        user_frames_burst_max: 10,
+        throttled_frames_max: 5,
+        ..GatewayLimits::DEFAULT
+    }
+}
+
+fn fragment(opcode: Data, payload: &[u8], last: bool) -> Message {
+    Message::Frame(Frame::message(payload.to_vec(), OpCode::Data(opcode), last))
+}
+
+/// Sends `message` until the service has closed, at most `times`; the code of the close.
+async fn flood(client: &mut Client, message: impl Fn(usize) -> Message, times: usize) -> Option<u16> {
+    for n in 0..times {
+        // A service that has closed takes no more.
+        if soon("room", client.ws.feed(message(n))).await.is_err() {
+            break;
+        }
+    }
+    let _ = soon("room", client.ws.flush()).await;
+    client.ws_end().await
+}
+
+#[tokio::test]
+async fn iso_6_unsolicited_pongs_and_pings_count_as_frames() {
+    for message in [Message::Pong(vec![1].into()), Message::Ping(vec![1].into())] {
+        let service = Service::with(few()).await;
+        let (mut client, _) = service.open("ada").await;
+        let code = flood(&mut client, |_| message.clone(), 100).await;
+        assert_eq!(code, Some(4429), "{message:?}");
+        service.open("bob").await.0.alive().await;
+    }
+}
+
+#[tokio::test]
+async fn iso_6_fragments_count_as_frames_though_their_message_never_ends() {
+    let service = Service::with(few()).await;
+    let (mut client, _) = service.open("ada").await;
+    let opcode = |n| if n == 0 { Data::Text } else { Data::Continue };
+    assert_eq!(flood(&mut client, |n| fragment(opcode(n), b"", false), 200).await, Some(4429));
+}
+
+/// The answer to a ping of the service is not counted: it would close a client that is over its rate.
+#[tokio::test]
+async fn conn_5_an_answered_ping_is_no_frame_too_many() {
+    let limits = GatewayLimits { heartbeat_ms: 20, user_frames_burst_max: 2, ..few() };
+    let service = Service::with(limits).await;
+    let (mut client, _) = service.open("ada").await;
+    let pings = async {
+        let mut pings = 0;
+        while pings < 30 {
+            match client.ws.next().await.unwrap().unwrap() {
+                Message::Ping(_) => pings += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    soon("thirty pings", pings).await;
+}
+
+#[tokio::test]
+async fn iso_6_frames_before_ready_have_a_budget_of_their_own() {
+    let limits = GatewayLimits { unready_frames_max: 4, unclear_frames_max: 100, ..GatewayLimits::DEFAULT };
+    for message in [Message::Ping(vec![].into()), Message::Pong(vec![].into()), Message::text("{}")] {
+        let service = Service::with(limits).await;
+        let mut client = service.stranger().await;
+        assert_eq!(flood(&mut client, |_| message.clone(), 50).await, Some(4429), "{message:?}");
+        // Within the budget, a stranger becomes a user.
+        let mut client = service.stranger().await;
+        for _ in 0..3 {
+            client.say_message(message.clone()).await;
+        }
+        client.say(json!({"type": "hello", "token": service.token("ada")})).await;
+        client.until("ready").await;
+    }
+}
+
+#[tokio::test]
+async fn iso_6_frames_before_ready_count_against_their_address_over_all_its_sockets() {
+    let limits = GatewayLimits { peer_frames_per_second_max: 1, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let (mut known, _) = service.open("ada").await;
+    for _ in 0..2 {
+        let mut client = service.stranger().await;
+        flood(&mut client, |_| Message::Ping(vec![].into()), 8).await;
+        drop(client);
+    }
+    let mut client = service.stranger().await;
+    client.say_message(Message::Ping(vec![].into())).await;
+    assert_eq!(client.closed().await, 4429);
+    // Those of a user do not.
+    known.alive().await;
+    service.open("bob").await.0.alive().await;
+}
+
+/// The user of a connection pays for its frames however it said who it is (ISO-6).
+#[tokio::test]
+async fn iso_6_the_rate_holds_for_those_who_authenticate_in_hello() {
+    for by in ["token", "ticket"] {
+        let service = Service::with(few()).await;
+        let credential = match by {
+            "token" => service.token("ada"),
+            _ => service.ticket("ada").await,
+        };
+        let mut client = service.stranger().await;
+        client.hello(json!({by: credential})).await;
+        client.expect("caught_up").await;
+        let ping = json!({"type": "ping"}).to_string();
+        assert_eq!(flood(&mut client, |_| Message::text(&ping), 100).await, Some(4429), "{by}");
+    }
+}
+
+#[tokio::test]
+async fn iso_6_a_message_is_short_before_ready() {
+    let service = Service::start().await;
+    let long = json!({"type": "hello", "token": "x".repeat(20_000)}).to_string();
+    let mut client = service.stranger().await;
+    client.say_message(Message::text(&long)).await;
+    assert_eq!(client.closed().await, 1009);
+    // One that is not complete is not waited for.
+    let mut client = service.known("ada").await;
+    for opcode in [Data::Text, Data::Continue] {
+        client.say_message(fragment(opcode, &[b' '; 10_000], false)).await;
+    }
+    assert_eq!(client.closed().await, 1009);
+    // What follows `hello` is as long as it likes.
+    let mut client = service.known("ada").await;
+    client.say(json!({"type": "hello"})).await;
+    client.say(json!({"type": "ping", "ignored": "x".repeat(100_000)})).await;
+    client.until("pong").await;
+}
+
+#[tokio::test]
+async fn iso_6_a_message_is_complete_in_time() {
+    let service = Service::with(GatewayLimits { message_timeout_ms: 100, ..GatewayLimits::DEFAULT }).await;
+    let mut fragmented = service.open("ada").await.0;
+    fragmented.say_message(fragment(Data::Text, b"{", false)).await;
+    assert_eq!(fragmented.closed().await, 4408);
+    // A header whose payload does not come.
+    let mut socket = upgraded(&service, "ada").await;
+    socket.write_all(&[0x81, 0xfe, 0x10, 0x00, 1, 2, 3, 4]).await.unwrap();
+    assert_eq!(close_code(&mut socket).await, Some(4408));
+}
+
+#[tokio::test]
+async fn iso_6_incomplete_messages_of_a_user_share_a_bound() {
+    let limits =
+        GatewayLimits { frame_bytes_max: 8_192, user_unfinished_bytes_max: 10_000, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let (mut one, mut two) = (service.open("ada").await.0, service.open("ada").await.0);
+    let mut bobs = service.open("bob").await.0;
+    let open = || fragment(Data::Text, &[b' '; 6_000], false);
+    one.say_message(open()).await;
+    one.say_message(Message::Ping(vec![7].into())).await;
+    pong(&mut one).await;
+    bobs.say_message(open()).await;
+    two.say_message(open()).await;
+    assert_eq!(two.closed().await, 4429);
+    // The others' messages come to their end.
+    for client in [&mut one, &mut bobs] {
+        client.say_message(fragment(Data::Continue, b"{\"type\":\"ping\"}", true)).await;
+        client.until("pong").await;
+    }
+}
+
+async fn pong(client: &mut Client) {
+    match soon("a pong", client.ws.next()).await {
+        Some(Ok(Message::Pong(_))) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn iso_6_strangers_who_hold_their_sockets_keep_no_user_out() {
+    let service = Service::with(GatewayLimits { sockets_max: 8, ..GatewayLimits::DEFAULT }).await;
+    let mut kept = service.open("ada").await.0;
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
+        // Some say nothing, some become WebSockets and say nothing, some ask for what anyone may have.
+        match held.len() % 3 {
+            0 => {}
+            1 => socket.write_all(UPGRADE.as_bytes()).await.unwrap(),
+            _ => socket.write_all(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap(),
+        }
+        held.push(socket);
+        let mut user = service.open("bob").await.0;
+        user.alive().await;
+    }
+    kept.alive().await;
+    let open = service.running.gateway().peers.sockets_open();
+    assert!(open.unauthenticated <= 4, "{open:?}");
+}
+
+#[tokio::test]
+async fn iso_6_a_socket_ends_with_its_first_refused_request() {
+    let service = Service::start().await;
+    for ask in ["GET /v1/agents", "GET /nowhere", "DELETE /v1/agents", "GET /v1/ws"] {
+        let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
+        socket.write_all(format!("{ask} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        soon("the end", socket.read_to_end(&mut answer)).await.unwrap();
+        assert!(String::from_utf8_lossy(&answer).contains("connection: close"), "{ask}");
+    }
+    // One that is authenticated stays open, whatever is answered.
+    let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
+    let ask = format!(
+        "GET /v1/runs/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
+        service.token("ada")
+    );
+    for _ in 0..2 {
+        socket.write_all(ask.as_bytes()).await.unwrap();
+        let mut piece = [0; 4_096];
+        let length = soon("an answer", socket.read(&mut piece)).await.unwrap();
+        assert!(piece[..length].starts_with(b"HTTP/1.1 404"));
+    }
+}
+
+#[tokio::test]
+async fn iso_6_a_peer_that_keeps_failing_is_answered_429_over_every_door() {
+    let limits = GatewayLimits { peer_auth_failures_per_minute_max: 5, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let (mut open, _) = service.open("ada").await;
+    let ticket = service.ticket("ada").await;
+    for _ in 0..5 {
+        let request = service.ask("GET", "/v1/agents").bearer_auth("forged");
+        service.reply(request).await.problem(401, "unauthenticated");
+    }
+    let refused = service.get("ada", "/v1/agents").await;
+    let problem = refused.problem(429, "rate_limited");
+    assert!(problem["retry_after_ms"].as_u64().unwrap() > 0);
+    assert!(!refused.header("retry-after").is_empty());
+    let mut by_ticket = service.request();
+    *by_ticket.uri_mut() = format!("{}?ticket={ticket}", by_ticket.uri()).parse().unwrap();
+    for request in [service.request(), by_ticket] {
+        assert_eq!(service.try_connect(request).await.err().unwrap().status(), 429);
+    }
+    // The connection that is open stays so; a credential on it is not looked at.
+    open.say(json!({"type": "renew", "token": service.token("ada")})).await;
+    let error = open.expect_error("rate_limited").await;
+    assert!(error["retry_after_ms"].as_u64().unwrap() > 0);
+    open.alive().await;
+}
+
+#[tokio::test]
+async fn iso_6_a_credential_in_hello_is_not_checked_above_the_limit() {
+    let limits = GatewayLimits { peer_auth_failures_per_minute_max: 3, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let mut late = service.stranger().await;
+    for _ in 0..3 {
+        let mut client = service.stranger().await;
+        client.say(json!({"type": "hello", "token": "forged"})).await;
+        assert_eq!(client.expect("error").await["code"], "unauthenticated");
+        assert_eq!(client.hear().await, Heard::Closed(4401));
+    }
+    late.say(json!({"type": "hello", "token": service.token("ada")})).await;
+    assert_eq!(late.expect("error").await["code"], "rate_limited");
+    assert_eq!(late.hear().await, Heard::Closed(4429));
+}
+
+const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                       sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A bare socket of a user, past `ready`.
+async fn upgraded(service: &Service, user: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
+    let bearer = format!("authorization: Bearer {}\r\n\r\n", service.token(user));
+    socket.write_all(UPGRADE.replacen("\r\n\r\n", &format!("\r\n{bearer}"), 1).as_bytes()).await.unwrap();
+    let hello = br#"{"type":"hello"}"#;
+    socket.write_all(&[&[0x81, 0x80 | hello.len() as u8, 0, 0, 0, 0], &hello[..]].concat()).await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.windows(9).any(|window| window == b"caught_up") {
+        let mut piece = [0; 1_024];
+        let length = soon("ready", socket.read(&mut piece)).await.unwrap();
+        assert!(length > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend(&piece[..length]);
+    }
+    socket
+}
+
+/// The code of the close frame, which has to be all that comes.
+async fn close_code(socket: &mut TcpStream) -> Option<u16> {
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await;
+    let at = rest.iter().position(|byte| *byte == 0x88)?;
+    Some(u16::from_be_bytes([*rest.get(at + 2)?, *rest.get(at + 3)?]))
+}

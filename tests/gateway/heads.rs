@@ -1,0 +1,187 @@
+//! Heads of requests that are not as RFC 9112 and RFC 6455 have them, or that name another host.
+
+use quintet::gateway::limits::GatewayLimits;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::harness::{Service, http_client, soon};
+
+/// The answer to a head, whose lines are given without their ends; its socket may stay open.
+async fn ask(address: std::net::SocketAddr, lines: &[&str]) -> String {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
+        let mut piece = [0; 4_096];
+        match soon("an answer", socket.read(&mut piece)).await.unwrap() {
+            0 => break,
+            length => answer.extend(&piece[..length]),
+        }
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+fn status(answer: &str) -> u16 {
+    answer.split(' ').nth(1).unwrap_or_default().parse().unwrap_or_else(|_| panic!("{answer:?}"))
+}
+
+#[tokio::test]
+async fn a_request_names_exactly_one_host() {
+    let service = Service::start().await;
+    for address in [service.running.listen, service.running.admin_listen] {
+        let path = if address == service.running.listen { "/openapi.json" } else { "/livez" };
+        let get = format!("GET {path} HTTP/1.1");
+        for (hosts, expected) in [
+            (&[][..], 400),
+            (&["host: localhost", "host: localhost"], 400),
+            (&["host: localhost", "host: evil.example"], 400),
+            (&["host: "], 400),
+            (&["host: a b"], 400),
+            (&["host: localhost"], 200),
+            (&["host: 127.0.0.1:1"], 200),
+        ] {
+            let answer = ask(address, &[&[get.as_str()], hosts].concat()).await;
+            assert_eq!(status(&answer), expected, "{hosts:?}");
+        }
+        // Probes of old still speak HTTP/1.0.
+        let answer = ask(address, &[&format!("GET {path} HTTP/1.0")]).await;
+        assert_eq!(status(&answer), 200);
+    }
+}
+
+/// A page of another site that points its own name at this machine is refused (DNS rebinding).
+#[tokio::test]
+async fn auth_4_a_foreign_host_reaches_neither_dev_nor_operations() {
+    let service = Service::start().await;
+    let login = ["POST /dev/login HTTP/1.1", "content-length: 0", "host: evil.example:8080"];
+    assert_eq!(status(&ask(service.running.listen, &login).await), 403);
+    for line in ["GET /metrics HTTP/1.1", "GET http://evil.example/metrics HTTP/1.1", "GET /livez HTTP/1.0"] {
+        let answer = ask(service.running.admin_listen, &[line, "host: evil.example"]).await;
+        assert_eq!(status(&answer), 403, "{line}");
+        assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_is_as_rfc_6455_has_it() {
+    let service = Service::start().await;
+    let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+    let version = "sec-websocket-version: 13";
+    let cases: &[(&str, &[&str], u16)] = &[
+        ("1.1", &[key, version], 101),
+        ("1.0", &[key, version], 426),
+        ("1.1", &[key], 426),
+        ("1.1", &[key, "sec-websocket-version: 8"], 426),
+        ("1.1", &[key, version, "sec-websocket-version: 8"], 426),
+        ("1.1", &[key, "sec-websocket-version: 13, 8"], 426),
+        ("1.1", &[version], 400),
+        ("1.1", &[key, key, version], 400),
+        ("1.1", &["sec-websocket-key: ************************", version], 400),
+        ("1.1", &["sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ", version], 400),
+        ("1.1", &["sec-websocket-key: dGhlIHNhbXBsZSBub25jZTE=", version], 400),
+        ("1.1", &["sec-websocket-key: dGhlIHNhbXBsZSBub25jZR==", version], 400),
+    ];
+    for (http, headers, expected) in cases {
+        let line = format!("GET /v1/ws HTTP/{http}");
+        let common = [line.as_str(), "host: localhost", "connection: upgrade", "upgrade: websocket"];
+        let answer = ask(service.running.listen, &[&common[..], headers].concat()).await;
+        assert_eq!(status(&answer), *expected, "{http} {headers:?}: {answer}");
+        let says_which = answer.contains("sec-websocket-version: 13");
+        assert_eq!(says_which, *expected == 426, "{answer}");
+    }
+}
+
+/// The socket gives `retry_after_ms` for these; HTTP gives it too, and says the same in a header.
+#[tokio::test]
+async fn conn_6_a_refusal_that_passes_says_when_to_come_back() {
+    let service = Service::start().await;
+    let mut client = service.open("ada").await.0;
+    let stream = format!("http://{}/v1/stream", service.running.listen);
+    service.running.gateway().factory.drain();
+    client.message("m", "late").await;
+    let error = client.expect_error("draining").await;
+    assert!(error["retry_after_ms"].is_u64(), "{error}");
+    let run = "/v1/runs/01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081";
+    let refused = service
+        .post("ada", "/v1/messages", &serde_json::json!({"message_id": "n", "thread_id": "t", "text": "x"}))
+        .await;
+    assert!(refused.problem(503, "draining")["retry_after_ms"].is_u64());
+    assert!(!refused.header("retry-after").is_empty());
+    service.post("ada", &format!("{run}/cancel"), &serde_json::json!({})).await.problem(404, "not_found");
+    service.running.gateway().drain.advance(quintet::gateway::drain::Stage::Draining);
+    let answer = http_client().get(stream).bearer_auth(service.token("ada")).send().await.unwrap();
+    assert!(answer.headers().contains_key("retry-after"));
+}
+
+/// Both say what is wrong with the value, not that it is of another type.
+#[tokio::test]
+async fn conn_4_half_a_surrogate_pair_and_a_number_out_of_range_are_named() {
+    let service = Service::with(GatewayLimits { unclear_frames_max: 50, ..GatewayLimits::DEFAULT }).await;
+    let mut client = service.open("ada").await.0;
+    let run = "\"run_id\":\"01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081\",\"call_id\":\"c\",\"status\":\"ok\"";
+    for (frame, says) in [
+        (
+            r#"{"type":"send_message","message_id":"m","thread_id":"t","text":"\ud83d"}"#.to_owned(),
+            "surrogate",
+        ),
+        (
+            r#"{"type":"send_message","message_id":"\udc00","thread_id":"t","text":"x"}"#.to_owned(),
+            "surrogate",
+        ),
+        (r#"{"type":"ping","nonce":"\ud800x"}"#.to_owned(), "surrogate"),
+        (r#"{"type":"ping","nonce":1e309}"#.to_owned(), "64-bit float"),
+        (format!("{{\"type\":\"complete_call\",{run},\"results\":1e309}}"), "64-bit float"),
+        (format!("{{\"type\":\"complete_call\",{run},\"results\":[-1e999]}}"), "64-bit float"),
+        (format!("{{\"type\":\"complete_call\",{run},\"results\":{{\"a\":\"\\udfff\"}}}}"), "surrogate"),
+        (format!("{{\"type\":\"complete_call\",{run},\"error\":\"\\ud800\"}}"), "surrogate"),
+        (
+            format!("{{\"type\":\"complete_call\",{run},\"results\":{}1{}}}", "[".repeat(65), "]".repeat(65)),
+            "levels",
+        ),
+    ] {
+        client.say_text(&frame).await;
+        let error = client.expect_error("invalid_field").await;
+        assert!(error["message"].as_str().unwrap().contains(says), "{frame}: {error}");
+    }
+    client.alive().await;
+}
+
+/// A text that is too long is understood: it does not count against the frames that are not (CONN-4).
+#[tokio::test]
+async fn conn_4_texts_that_are_too_long_close_nothing() {
+    let service = Service::with(GatewayLimits { unclear_frames_max: 2, ..GatewayLimits::DEFAULT }).await;
+    let mut client = service.open("ada").await.0;
+    for _ in 0..5 {
+        client.message("m", &"x".repeat(65_537)).await;
+        client.expect_error("too_large").await;
+    }
+    client.alive().await;
+}
+
+/// CONN-4: frames that cannot be understood are forgiven over time, a burst of them is not.
+#[tokio::test]
+async fn conn_4_unclear_frames_are_forgiven_at_each_heartbeat() {
+    let limits = GatewayLimits { unclear_frames_max: 2, heartbeat_ms: 20, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let mut client = service.open("ada").await.0;
+    for _ in 0..5 {
+        client.say_text("nonsense").await;
+        client.expect_error("malformed_frame").await;
+        // A ping of the service is one heartbeat.
+        for _ in 0..2 {
+            client.transport_ping().await;
+        }
+    }
+    let steady = GatewayLimits { unclear_frames_forgiven: 0, ..limits };
+    let service = Service::with(steady).await;
+    let mut client = service.open("ada").await.0;
+    client.say_text("nonsense").await;
+    client.expect_error("malformed_frame").await;
+    for _ in 0..2 {
+        client.transport_ping().await;
+    }
+    client.say_text("nonsense").await;
+    assert_eq!(client.closed().await, 4400);
+}
