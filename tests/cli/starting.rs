@@ -29,7 +29,7 @@ async fn the_main_job_runs_from_login_to_the_last_event() {
     let token = service.login("ada").await;
     let message = json!({"message_id": "m1", "thread_id": "t1", "text": "What is 2 + 3 * 4?"});
     let (status, accepted) = service.post("/v1/messages", &token, &message).await;
-    assert_eq!((status, &accepted["offset"]), (202, &json!(1)));
+    assert_eq!((status, &accepted["message_offset"]), (202, &json!(1)));
     service.until_run(&token, accepted["run_id"].as_str().unwrap(), "completed").await;
     let (_, page) = service.get("/v1/entries", &token).await;
     let kinds: Vec<_> =
