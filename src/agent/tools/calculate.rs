@@ -235,7 +235,7 @@ impl Evaluation<'_> {
         if !digits.contains(|c: char| c.is_ascii_digit()) {
             return Err(NoValue::Unknown { found: ".".into(), at: self.at() });
         }
-        self.numbers.push(Number::parse(&digits, exponent)?);
+        self.numbers.push(Number::parse(&digits, exponent, &mut self.budget)?);
         self.position += length;
         self.after_number = true;
         Ok(())
@@ -407,10 +407,10 @@ fn apply(function: Function, arguments: Vec<Number>, budget: &mut Budget) -> Res
         (Function::Abs, 1) => Ok(first.abs()),
         (Function::Floor, 1) => Ok(first.floor()),
         (Function::Ceil, 1) => Ok(first.ceil()),
-        (Function::Round, 1) => first.round(&Number::parse("0", 0)?, budget),
+        (Function::Round, 1) => first.round(&Number::whole(0), budget),
         (Function::Round, 2) => first.round(&rest.next().expect("there are two"), budget),
-        (Function::Min, _) => Ok(rest.fold(first, Number::smaller)),
-        (Function::Max, _) => Ok(rest.fold(first, Number::larger)),
+        (Function::Min, _) => rest.try_fold(first, |least, next| least.smaller(next, budget)),
+        (Function::Max, _) => rest.try_fold(first, |most, next| most.larger(next, budget)),
         (Function::Round, _) => Err(NoNumber::Arguments("round", "one number, or a number and places")),
         _ => Err(NoNumber::Arguments("this function", "one number")),
     }
@@ -454,6 +454,9 @@ pub const EXPRESSION_BYTES_MAX: usize = 256 * 1024;
 
 /// Characters of an unknown name that an error repeats.
 const NAME_CHARS_SHOWN: usize = 32;
+
+#[cfg(test)]
+mod limits;
 
 #[cfg(test)]
 mod tests {
