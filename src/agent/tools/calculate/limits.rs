@@ -3,7 +3,6 @@
 //! A stack overflow aborts the process, and no `catch_unwind` holds it: depth and length of an
 //! expression, and the terms of the continued fractions of its values, must not become stack frames.
 
-
 use std::{sync::mpsc, time::Duration};
 
 use num_bigint::BigUint;
@@ -75,8 +74,8 @@ fn run_6_nesting_and_chains_of_a_whole_message_need_no_stack() {
         let _ = on_a_small_stack(&open.repeat(depth));
     }
     let chains = [
-        "1+", "1-", "1*", "1/", "2%", "1^", "2^", "1^-", "-", "+", "2**", "1-(-1)+", "9/7+", "1.5e9*", "1e-9+",
-        "1/3-", "50% of ", "1+1%+", "√", "sqrt ", "2 mod ",
+        "1+", "1-", "1*", "1/", "2%", "1^", "2^", "1^-", "-", "+", "2**", "1-(-1)+", "9/7+", "1.5e9*",
+        "1e-9+", "1/3-", "50% of ", "1+1%+", "√", "sqrt ", "2 mod ",
     ];
     for chain in chains {
         let times = 2 * half / chain.len();
@@ -105,18 +104,17 @@ fn iso_6_every_operation_is_paid_for() {
         "1700!".into(),
         "sqrt(2)".into(),
         "(2^8000+1)^(1/16)".into(),
+        "1".into(),
+        "1%".into(),
     ];
     for number in &numbers {
         for (start, between, end) in [
             ("min(", ", ", ")"),
-            ("max(", ", ", ")"),
             ("", " + ", ""),
             ("", " % ", ""),
             ("", " / ", ""),
             ("round(", ") + round(", ")"),
-            ("floor(", ") + floor(", ")"),
             ("sqrt(", ") + sqrt(", ")"),
-            ("(", ") * 0 + (", ")"),
             ("", "+(", ""),
         ] {
             let times = (EXPRESSION_BYTES_MAX - 64) / (number.len() + between.len());
