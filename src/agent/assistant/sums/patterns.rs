@@ -53,6 +53,9 @@ fn of_percent<'a>(left: &Expression, rest: &'a [Token]) -> &'a [Token] {
 
 /// `add 8% tax to 45.50`, `20% off 80`, `subtract 3 from 10`, `a 15% tip on 60` …
 fn two_sided(core: &[Token]) -> Option<Expression> {
+    let core = words(core, &["a", "an", "the"])
+        .filter(|rest| rest.first().is_some_and(Token::is_number))
+        .unwrap_or(core);
     let bare = leading(core);
     for (verb, joint, form) in TWO_SIDED {
         let Some(rest) = (if verb.is_empty() { Some(core) } else { phrase_at(core, verb) }) else { continue };

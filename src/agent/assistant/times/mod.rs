@@ -11,7 +11,7 @@ use std::ops::Range;
 use serde_json::json;
 
 use self::shift::{anchor, shift};
-use super::{lexer::Token, shown};
+use super::{lexer::Token, shown, sums::number_words};
 use crate::agent::tools::zones::Zone;
 
 pub use self::shift::Shift;
@@ -133,7 +133,11 @@ impl Found {
                 at += taken;
             } else if let Some(taken) = FILLERS.iter().filter_map(|phrase| phrase_at(rest, phrase)).max() {
                 at += taken;
-            } else if strong && at > 0 && matches!(clause[at - 1].word(), "in" | "at" | "on" | "for") {
+            } else if strong
+                && names_a_place(rest)
+                && at > 0
+                && matches!(clause[at - 1].word(), "in" | "at" | "on" | "for")
+            {
                 let taken = unknown_place(clause, at);
                 found
                     .places
@@ -223,6 +227,13 @@ fn place(text: &str, clause: &[Token], at: usize) -> Option<(String, usize)> {
             spelled.chars().count() <= 3 && !capital && (at == 0 || AMBIGUOUS.contains(&spelled.as_str()));
         (certain && !word).then(|| (written.to_owned(), count))
     })
+}
+
+/// Whether tokens after a preposition can be a place that is not known: `in a while` and `in 3
+/// fortnights` are times.
+fn names_a_place(rest: &[Token]) -> bool {
+    let word = rest.first().map_or("", Token::word);
+    !word.is_empty() && !NO_PLACE.contains(&word) && number_words(rest).is_none()
 }
 
 /// The tokens of a place that is not known: up to a comma, a conjunction or a word that is understood.
@@ -407,6 +418,10 @@ const FILLERS: &[&str] = &[
 
 /// Tokens of a place's name: `America/Argentina/Buenos_Aires`, `Port-au-Prince`.
 const PLACE_TOKENS_MAX: usize = 7;
+
+/// Words after a preposition that do not begin a place.
+const NO_PLACE: &[&str] =
+    &["a", "an", "some", "few", "several", "next", "last", "this", "my", "about", "around"];
 
 const UNKNOWN_TOKENS_MAX: usize = 3;
 

@@ -147,6 +147,7 @@ fn what_is_not_understood_is_declined_by_name() {
         ("what day was 5/6/2026?", "“5/6/2026”"),
         ("what time will it be in 3 hours at noon in Berlin in Paris", "not both"),
         ("what time is it in Berlin in a while", "“a while”"),
+        ("what time is it in Berlin in 3 fortnights", "fortnights"),
         ("what time was it when it rained", "“rained”"),
     ];
     for (text, expected) in cases {

@@ -163,4 +163,4 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 const STACK_BYTES: usize = 128 * 1024;
 
 /// Generous for a debug build on a busy machine: without payment some of these take minutes.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
