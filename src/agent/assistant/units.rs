@@ -98,10 +98,10 @@ fn how_many(text: &str, core: &[Token]) -> Option<Found> {
 
 /// An amount and its unit; `a mile` is one.
 fn measured<'a>(text: &str, tokens: &'a [Token]) -> Option<(String, &'static Unit, &'a [Token])> {
-    if matches!(tokens.first()?.word(), "a" | "an" | "one") {
-        if let Some((from, rest)) = unit(text, &tokens[1..]) {
-            return Some(("1".into(), from, rest));
-        }
+    if matches!(tokens.first()?.word(), "a" | "an" | "one")
+        && let Some((from, rest)) = unit(text, &tokens[1..])
+    {
+        return Some(("1".into(), from, rest));
     }
     // Digits with a unit attached (`5km`) are no number to an expression.
     let (amount, taken) = match (&tokens.first()?.lexeme, tokens.get(1)) {

@@ -69,13 +69,11 @@ fn judged(whole: Whole) -> Reading {
         if found.ambiguous_percent {
             return Reading::Declined(AMBIGUOUS_PERCENT.into());
         }
-        if let Some(parts) = &found.tight_parts {
-            if is_date(parts) {
-                let text = found.written.replace(' ', "");
-                return Reading::Declined(format!(
-                    "I read {text} as a date, not as a calculation; to calculate it, write spaces around its signs"
-                ));
-            }
+        if found.tight_parts.as_deref().is_some_and(is_date) {
+            let text = found.written.replace(' ', "");
+            return Reading::Declined(format!(
+                "I read {text} as a date, not as a calculation; to calculate it, write spaces around its signs"
+            ));
         }
         if found.ends_with_exclamation && found.operations > 1 {
             return Reading::Declined(EXCLAMATION.into());

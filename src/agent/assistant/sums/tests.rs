@@ -338,7 +338,8 @@ fn in_words(value: u64) -> String {
         }
         let rest = (value % 100) as usize;
         if rest >= 20 {
-            let unit = if rest % 10 > 0 { format!("-{}", SMALL[rest % 10]) } else { String::new() };
+            let unit =
+                if !rest.is_multiple_of(10) { format!("-{}", SMALL[rest % 10]) } else { String::new() };
             words.push(format!("{}{unit}", TENS[rest / 10]));
         } else if rest > 0 || value == 0 {
             words.push(SMALL[rest].to_owned());

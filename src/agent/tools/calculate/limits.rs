@@ -97,12 +97,9 @@ fn iso_6_every_operation_is_paid_for() {
     let numbers = [
         format!("{b}/{a}"),
         "7e-2400".into(),
-        "7e2400".into(),
         format!("{}/3", "7".repeat(2400)),
         "2^8000".into(),
-        "(1/3)^4000".into(),
         "1700!".into(),
-        "sqrt(2)".into(),
         "(2^8000+1)^(1/16)".into(),
         "1".into(),
         "1%".into(),
