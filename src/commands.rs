@@ -95,7 +95,7 @@ fn close(journal: &SqliteJournal) -> anyhow::Result<()> {
 async fn serve(mode: Mode, settings: &Settings, journal: Arc<dyn Journal>) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("signals cannot be listened to")?;
     let rehearsal = mode == Mode::Dev || settings.names_rehearsal();
-    let agents = Directory::built_in(rehearsal, Floor::threads()?);
+    let agents = Directory::built_in(rehearsal, Floor::threads_within(settings.agents)?);
     let described = described(&agents);
     let parts = Parts { journal, agents: Arc::new(agents), described };
     let running = tokio::select! {

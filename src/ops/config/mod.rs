@@ -20,6 +20,7 @@ pub use self::{
 };
 use super::limits::RetentionLimits;
 use crate::{
+    agent::AgentLimits,
     gateway::limits::GatewayLimits,
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
@@ -48,6 +49,7 @@ pub struct Settings {
     pub trace_file: Option<PathBuf>,
     pub kernel: Limits,
     pub gateway: GatewayLimits,
+    pub agents: AgentLimits,
     pub deadlines: DeadlineLimits,
     pub hub: HubLimits,
     pub tail: TailLimits,
@@ -84,6 +86,7 @@ impl Default for Settings {
             trace_file: None,
             kernel: Limits::DEFAULT,
             gateway: GatewayLimits::DEFAULT,
+            agents: AgentLimits::DEFAULT,
             deadlines: DeadlineLimits::DEFAULT,
             hub: HubLimits::DEFAULT,
             tail: TailLimits::DEFAULT,
