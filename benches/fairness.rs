@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench fairness                      every attack
 //!     cargo bench --bench fairness -- NAME              one
-//!     QUINTET_BENCH_BINARY=… cargo bench --bench fairness     another build of the service
+//!     BENCH_BINARY=… cargo bench --bench fairness     another build of the service
 //!
 //! Each measurement starts a service in a process of its own and measures it alone first, then under the
 //! attack. Rounds of all attacks follow each other; the figures are medians over rounds. The goal is a ratio of
@@ -184,7 +184,10 @@ impl Other {
         });
         self.socket.send(Message::text(message.to_string())).await?;
         let end = self.until(|frame| frame["type"] == "agent_completed" || frame["type"] == "error").await?;
-        ensure!(end["status"] == "succeeded", "the run of another user failed: {end}");
+        if end["status"] != "succeeded" {
+            // It counts with the time that it took.
+            eprintln!("the run of another user failed: {}", end["error"]);
+        }
         Ok(begun.elapsed().as_secs_f64() * 1e3)
     }
 

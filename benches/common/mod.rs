@@ -24,9 +24,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `quintet dev` over `folder`, from `QUINTET_BENCH_BINARY` if that is set.
+    /// Starts `quintet dev` over `folder`, from `BENCH_BINARY` if that is set.
     pub fn quintet(folder: &Path, flags: &[&str], settings: &[(&str, &str)]) -> Result<Self> {
-        let binary = std::env::var_os("QUINTET_BENCH_BINARY");
+        let binary = std::env::var_os("BENCH_BINARY");
         let mut command = Command::new(binary.unwrap_or_else(|| env!("CARGO_BIN_EXE_quintet").into()));
         command
             .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])

@@ -366,6 +366,26 @@ mod tests {
         assert!(deadlines.passed(&waiting, start + after(999)).is_empty());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn iso_6_time_in_line_counts_against_the_run_and_not_against_the_step() {
+        let (state, line, start) = (state(vec![thought()]), Line::default(), Instant::now());
+        let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
+            panic!("the run has begun");
+        };
+        let mut deadlines = Deadlines::new(LIMITS);
+        deadlines.taken_up(run_id(), run, &Waited::default(), line.clone(), start, Timestamp(0));
+        let in_line = line.enter();
+        tokio::time::advance(after(110)).await;
+        assert!(deadlines.passed(&state, Instant::now()).is_empty());
+        drop(in_line);
+        tokio::time::advance(after(100)).await;
+        assert_eq!(code(&deadlines.passed(&state, Instant::now())), Some(RunErrorCode::StepTimeout));
+        deadlines.moved(run_id(), run, Instant::now(), Timestamp(210));
+        let _in_line = line.enter();
+        tokio::time::advance(after(40)).await;
+        assert_eq!(code(&deadlines.passed(&state, Instant::now())), Some(RunErrorCode::RunTimeout));
+    }
+
     #[tokio::test]
     async fn run_11_waiting_for_the_client_counts_against_its_own_limit_only() {
         let (waiting, start) = (state(vec![thought(), ask()]), Instant::now());
