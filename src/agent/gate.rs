@@ -274,6 +274,7 @@ mod tests {
             for run in crowd.iter_mut().filter(|run| run.is_woken()) {
                 let _ = run.poll();
             }
+            assert!(taken.load(Ordering::Relaxed) < 1_000, "the other user waits for every run");
         };
         assert!(before <= 20, "{before} turns were taken before the ten of the other user");
     }
