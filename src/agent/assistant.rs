@@ -27,6 +27,7 @@ use self::{
     wish::{Understood, Wish},
 };
 use super::{
+    limits::AgentLimits,
     roles::{Agent, Task, Tool, Unfinished},
     run::{Completed, Run, Started, Thinking},
     tools::{calculate::Calculate, current_time::CurrentTime, search_history::SearchHistory},
@@ -47,7 +48,13 @@ pub struct Assistant {
 
 impl Assistant {
     pub fn new() -> Self {
-        Self { tools: [Arc::new(Calculate), Arc::new(CurrentTime), Arc::new(SearchHistory)] }
+        Self::within(&AgentLimits::DEFAULT)
+    }
+
+    /// The assistant with its share of what agents may read.
+    pub fn within(limits: &AgentLimits) -> Self {
+        let search_history = SearchHistory::new(limits);
+        Self { tools: [Arc::new(Calculate), Arc::new(CurrentTime), Arc::new(search_history)] }
     }
 
     fn call(&self, wish: &Wish) -> (&dyn Tool, Json) {

@@ -1,13 +1,13 @@
 //! Builds one user's machines and hands out the only handles to them (ISO-4).
 
-use std::sync::Arc;
+use std::{hash::RandomState, sync::Arc};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    agents::SharedAgents,
+    agents::{Owner, SharedAgents},
     cursor::Cursor,
     deadline::DeadlineLimits,
     hub::{Hub, HubLimits, Seat},
@@ -63,6 +63,8 @@ pub struct Shared {
     draining: AtomicBool,
     resting: AtomicBool,
     witness: Witness,
+    /// Keys of the owners that stand for users.
+    owners: RandomState,
     pub(super) agents: SharedAgents,
     pub(super) limits: UserLimits,
     pub(super) moving: Moving,
@@ -73,6 +75,10 @@ pub struct Shared {
 impl Shared {
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    pub(super) fn owner(&self, user_id: &UserId) -> Owner {
+        Owner::of(&self.owners, user_id)
     }
 
     pub(super) fn is_resting(&self) -> bool {
@@ -179,6 +185,7 @@ impl Factory {
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             witness,
+            owners: RandomState::new(),
             agents,
             limits,
             moving: Moving(watch::channel(Motion::default()).0),

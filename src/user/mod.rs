@@ -10,7 +10,8 @@
 //! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
 //!   client was asked
 //! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: a page of it
-//! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them
+//! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them;
+//!   [`line`]: how long a run waits for its user's others
 
 pub mod agents;
 mod asked;
@@ -18,6 +19,7 @@ pub mod cursor;
 pub mod deadline;
 pub mod factory;
 pub mod hub;
+pub mod line;
 mod order;
 pub mod port;
 mod recovery;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{order::Order, signal::RunSignal};
+use super::{line::Line, order::Order, signal::RunSignal};
 use crate::{
     journal::{JournalError, Log, ReadLimit, lines::Lines},
     kernel::{
@@ -43,6 +43,7 @@ struct Inner {
     /// Told the run when the agent is gone. Has room for every run that may be open.
     abandoned: mpsc::Sender<RunId>,
     signal: Arc<RunSignal>,
+    line: Line,
     log: Arc<dyn Log>,
     limits: Limits,
 }
@@ -53,15 +54,21 @@ impl RunPort {
         orders: mpsc::Sender<Order>,
         abandoned: mpsc::Sender<RunId>,
         signal: Arc<RunSignal>,
+        line: Line,
         log: Arc<dyn Log>,
         limits: Limits,
     ) -> Self {
-        Self(Arc::new(Inner { run_id, orders, abandoned, signal, log, limits }))
+        Self(Arc::new(Inner { run_id, orders, abandoned, signal, line, log, limits }))
     }
 
     /// What a step may not exceed.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// How long the run has waited for its user's others.
+    pub fn line(&self) -> &Line {
+        &self.0.line
     }
 
     /// Hands a step over without waiting for the disk; waits only for room. A step that turns out

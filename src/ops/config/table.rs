@@ -5,6 +5,7 @@ use super::{
     value::{quoted, quoted_list, without_secrets},
 };
 use crate::{
+    agent::AgentLimits,
     gateway::{limits::GatewayLimits, origins::Origins},
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
@@ -38,6 +39,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(limits(LogLimits::TABLE, |s| &s.log_limits, |s| &mut s.log_limits));
     rows.extend(witnesses());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
+    rows.extend(limits(AgentLimits::TABLE, |s| &s.agents, |s| &mut s.agents));
     rows.extend(limits(DeadlineLimits::TABLE, |s| &s.deadlines, |s| &mut s.deadlines));
     rows.extend(limits(HubLimits::TABLE, |s| &s.hub, |s| &mut s.hub));
     rows.extend(limits(TailLimits::TABLE, |s| &s.tail, |s| &mut s.tail));

@@ -15,6 +15,7 @@ use crate::{
     },
     user::{
         agents::Assignment,
+        line::Line,
         port::RunPort,
         recovery::{self, Past},
         signal::RunSignal,
@@ -112,15 +113,18 @@ impl Hub {
             signal.opened(call_id.clone());
         }
         self.signals.insert(run_id, signal.clone());
+        let line = Line::default();
         let port = RunPort::new(
             run_id,
             self.to_orders.clone(),
             self.to_abandoned.clone(),
             signal,
+            line.clone(),
             self.log.clone(),
             self.shared.limits.kernel,
         );
         let assignment = Assignment {
+            owner: self.shared.owner(&self.user_id),
             run_id,
             thread_id: open.thread_id.clone(),
             message_id: open.message_id.clone(),
@@ -131,7 +135,7 @@ impl Hub {
             port,
         };
         if let Progress::Begun(run) = &open.progress {
-            self.deadlines.taken_up(run_id, run, &waited, Instant::now(), at);
+            self.deadlines.taken_up(run_id, run, &waited, line, Instant::now(), at);
         }
         self.shared.agents.launch(assignment);
     }
