@@ -44,6 +44,12 @@ impl Hub {
                     turn.promise(Promise::Stepped(reply, answer));
                 }
             }
+            Input::Order(Order::Parked { run_id }) => {
+                // Only a run with nothing else under way has outlived its resume.
+                if self.is_at_rest(run_id) {
+                    self.prove(turn, run_id);
+                }
+            }
             Input::Order(Order::Cut { run_id, cut, reply }) => {
                 // Refused if the run has ended, which is what was asked for.
                 let _ = self.decide(turn, Command::Cut { run_id, cut }, at);
@@ -173,6 +179,9 @@ impl Hub {
                 return None;
             }
             self.asked.take(entry);
+            if let Some(past) = self.resumed.suspects.get_mut(&entry.run_id) {
+                past.take(entry.clone());
+            }
         }
         let past = if resumes { decision.entries.clone() } else { Vec::new() };
         for entry in decision.entries {
@@ -202,6 +211,6 @@ pub(super) fn withdraw(input: Input, error: &JournalError) {
             }
         }
         Input::Order(Order::Cut { reply, .. }) => Promise::Cut(reply).withdraw(),
-        Input::Own(_) | Input::Look => {}
+        Input::Order(Order::Parked { .. }) | Input::Own(_) | Input::Look => {}
     }
 }
