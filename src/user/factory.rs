@@ -184,7 +184,7 @@ impl Factory {
             agents,
             limits,
             moving: Moving(watch::channel(Motion::default()).0),
-            trials: Trials::new(Duration::from_millis(limits.hub.resume_trial_timeout_ms)),
+            trials: Trials::new(Duration::from_millis(limits.hub.resume_settle_timeout_ms)),
             incarnation: Incarnation(ids::fresh()),
         }))
     }

@@ -66,9 +66,12 @@ crate::limits! {
         pub batch_commands_max: usize = 512, in 1..=100_000;
         /// How long a log is quiet before its tail leaves memory.
         pub tail_idle_ms_max: u64 = 10_000, in 1..=86_400_000;
-        /// Time that a run which a process did not survive is resumed on its own, before the next one
-        /// (RUN-6). Doubles with each resume of the run, up to `step_ms_max`.
-        pub resume_trial_timeout_ms: u64 = 500, in 1..=60_000;
+        /// Time from the start, once every other run is resumed, to the first trial of a suspected run: one
+        /// that was resumed and had made no step when the process died (RUN-6).
+        pub resume_settle_timeout_ms: u64 = 500, in 0..=3_600_000;
+        /// Time that a suspected run is resumed on its own, if it makes no step. A process that dies later
+        /// in the run does not count as the first of the `run_resumes_max`.
+        pub resume_trial_timeout_ms: u64 = 10_000, in 1..=3_600_000;
     }
 }
 

@@ -5,8 +5,8 @@
 //! own, in a *trial*, and the others wait: a process that dies in a trial counts against one run alone.
 //!
 //! ```text
-//!   recovery: runs without suspicion are resumed ─▶ `resume_trial_timeout_ms` pass ─▶ trials, one by one
-//!   a trial ends: a step, the end of the run, a wait for the client, or the timeout
+//!   recovery: other runs are resumed ─▶ `resume_settle_timeout_ms` ─▶ trials, one by one
+//!   a trial ends: a step, the end of the run, a wait for its client, or `resume_trial_timeout_ms`
 //! ```
 
 use std::{sync::Arc, time::Duration};

@@ -132,7 +132,7 @@ impl Hub {
         }
         let Some((run_id, past)) = self.resumed.suspects.pop_first() else { return };
         let counting = self.counting(run_id, &past);
-        let timeout = self.trial_timeout(counting);
+        let timeout = Duration::from_millis(self.shared.limits.hub.resume_trial_timeout_ms);
         self.resumed.trial = Some(Trial { run_id, timeout, ends: None, _permit: permit });
         tracing::info!(%run_id, resumes = counting.without_step, "a run is resumed apart from others");
         if !self.resume(turn, run_id, past, counting, at) {
@@ -210,14 +210,6 @@ impl Hub {
     fn is_resumed_here(&self, run_id: RunId) -> bool {
         let record = self.resumed.records.get(&run_id);
         record.is_some_and(|record| record.incarnation == Some(self.shared.incarnation))
-    }
-
-    /// Doubles with each resume of the run, so that a fault that shows late is found as well.
-    fn trial_timeout(&self, counting: Resumes) -> Duration {
-        let limits = &self.shared.limits;
-        let factor = 1u64 << counting.total.saturating_sub(1).min(16);
-        let longest = limits.deadlines.step_ms_max.max(limits.hub.resume_trial_timeout_ms);
-        Duration::from_millis(limits.hub.resume_trial_timeout_ms.saturating_mul(factor).min(longest))
     }
 
     fn begun(&self, run_id: RunId) -> Option<(&crate::kernel::user::OpenRun, &AnyRun)> {
