@@ -154,9 +154,20 @@ defect!(NeverRejects {
 defect!(KeepsOrphans {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         match command {
-            Command::Resume { run_id, .. } => {
+            Command::Resume { run_id, resumes, .. } => {
                 let keep = begun(state, run_id).map_or(vec![], |run| run.open_calls().keys().cloned().collect());
-                shipped(state, Command::Resume { run_id, keep }, limits)
+                shipped(state, Command::Resume { run_id, keep, resumes }, limits)
+            }
+            command => shipped(state, command, limits),
+        }
+    }
+});
+
+defect!(ResumesForEver {
+    fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
+        match command {
+            Command::Resume { run_id, keep, .. } => {
+                shipped(state, Command::Resume { run_id, keep, resumes: Resumes::default() }, limits)
             }
             command => shipped(state, command, limits),
         }
