@@ -16,15 +16,38 @@ use crate::{
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    Send { message: u8, thread: u8, on_busy: OnBusy },
-    Cancel { run: u8 },
-    Answer { run: u8, call: u8 },
-    Step { run: u8, deed: Deed },
-    Cut { run: u8, cut: CutBy },
-    CloseCall { run: u8, call: u8 },
-    Resume { run: u8, keep: Option<u8> },
+    Send {
+        message: u8,
+        thread: u8,
+        on_busy: OnBusy,
+    },
+    Cancel {
+        run: u8,
+    },
+    Answer {
+        run: u8,
+        call: u8,
+    },
+    Step {
+        run: u8,
+        deed: Deed,
+    },
+    Cut {
+        run: u8,
+        cut: CutBy,
+    },
+    CloseCall {
+        run: u8,
+        call: u8,
+    },
+    Resume {
+        run: u8,
+        keep: Option<u8>,
+    },
     /// A resume of a run that was resumed as often as is allowed (RUN-6).
-    Exhaust { run: u8 },
+    Exhaust {
+        run: u8,
+    },
 }
 
 /// What an agent may try.
