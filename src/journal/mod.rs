@@ -6,18 +6,23 @@
 //! - [`chain`]: what makes a stored log tamper-evident
 //! - [`lines`]: encoded entries as they are stored and sent, the same bytes for both
 //! - [`memory`]: for tests
+//! - [`resumes`]: how often each open run was resumed
 //! - [`sqlite`]: the embedded engine
 
 pub mod chain;
 pub mod lines;
 pub mod memory;
+mod resumes;
 pub mod sqlite;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use self::lines::Lines;
+pub use self::{
+    lines::Lines,
+    resumes::{Incarnation, ResumeRecord},
+};
 use crate::kernel::{
     entry::{Entry, RunStatus},
     ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
@@ -100,6 +105,9 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// The same entries, encoded: what it stores.
     pub lines: Lines,
+    /// Records of resumes to store in the same commit, one at most for each run (RUN-6). A batch may hold
+    /// nothing else.
+    pub resumes: Vec<ResumeRecord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +128,8 @@ pub struct Recovery {
     pub head: Offset,
     pub recent: Vec<(MessageId, Receipt)>,
     pub unfinished: Vec<RunRecord>,
+    /// The resumes of the runs that are not completed, for those that were resumed.
+    pub resumes: Vec<ResumeRecord>,
 }
 
 /// What the index knows of a run.

@@ -45,7 +45,7 @@ rules! {
     RUN_5 "RUN-5"
         "`agent_completed` is the last event, exactly one, and no call is open when it comes."
     RUN_6 "RUN-6"
-        "Every accepted message gets its run, and every run reaches `agent_completed`: on agent error, panic, hang, cancel, limit, shutdown, `kill -9` of the server, loss of the node."
+        "Every accepted message gets its run, and every run reaches `agent_completed`: on agent error, panic, hang, cancel, limit, shutdown, `kill -9` of the server, loss of the node. A run that is resumed `run_resumes_max` times (default 2) without a new durable step ends `failed`, code `resume_limit`: one run never takes a process down twice for good."
     RUN_7 "RUN-7"
         "Whatever ends a run early first closes each open call with `tool_completed` (`cancelled`, `timed_out` or `unknown`)."
     RUN_8 "RUN-8"

@@ -111,6 +111,10 @@ pub const METRICS: &[Metric] = &[
         "quintet_hub_panics_total",
         "Panics while a user's log was worked on: a fault of ours. The log is read back and its runs are taken up again.",
     ),
+    counter(
+        "quintet_resume_limits_total",
+        "Runs that ended with `resume_limit`, by the `limit`: the service died whenever it resumed them (RUN-6).",
+    ),
     counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
     Metric {
         name: "quintet_conformance_violations_total",

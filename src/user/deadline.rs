@@ -206,6 +206,11 @@ impl Waited {
         }
     }
 
+    /// Whether this call is open and waits for the client.
+    pub fn waits_for(&self, call_id: &CallId) -> bool {
+        self.open.contains(call_id)
+    }
+
     /// A question that is open has waited until `at`.
     fn until(&self, at: Timestamp) -> Duration {
         let now_ms = if self.open.is_empty() { 0 } else { at.millis_since(self.since) };

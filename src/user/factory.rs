@@ -1,6 +1,6 @@
 //! Builds one user's machines and hands out the only handles to them (ISO-4).
 
-use std::{hash::RandomState, sync::Arc};
+use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,10 +16,11 @@ use super::{
     registry::{Lease, Registry},
     sync::{AtomicBool, AtomicUsize, Mutex, Ordering},
     tail::{Tail, TailLimits},
+    trials::Trials,
     walk::{Walk, WalkLimit},
 };
 use crate::{
-    journal::{Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
+    journal::{Incarnation, Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
     kernel::{
         entry::CallResult,
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, UserId},
@@ -70,6 +71,9 @@ pub struct Shared {
     pub(super) moving: Moving,
     /// Messages of all users that are accepted and whose runs have not begun.
     pub(super) waiting: AtomicUsize,
+    pub(super) trials: Trials,
+    /// This process, as the records of resumes name it.
+    pub(super) incarnation: Incarnation,
 }
 
 impl Shared {
@@ -190,6 +194,8 @@ impl Factory {
             limits,
             moving: Moving(watch::channel(Motion::default()).0),
             waiting: AtomicUsize::new(0),
+            trials: Trials::new(Duration::from_millis(limits.hub.resume_settle_timeout_ms)),
+            incarnation: Incarnation(ids::fresh()),
         }))
     }
 
@@ -206,7 +212,9 @@ impl Factory {
         let users = self.0.journal.unfinished().await?;
         tracing::info!(users = users.len(), "taking up what was left open");
         let recoveries = stream::iter(users).map(|user_id| self.recover_user(user_id));
-        recoveries.buffer_unordered(RECOVERIES_MAX).try_collect().await
+        let recovered = recoveries.buffer_unordered(RECOVERIES_MAX).try_collect().await;
+        self.0.trials.recovered();
+        recovered
     }
 
     async fn recover_user(&self, user_id: UserId) -> Result<(), JournalError> {
@@ -223,6 +231,11 @@ impl Factory {
             }
             Err(error) => Err(JournalError::Unavailable(format!("the runs of user {user_id}: {error}"))),
         }
+    }
+
+    /// This process, as the records of resumes name it (RUN-6).
+    pub fn incarnation(&self) -> Incarnation {
+        self.0.incarnation
     }
 
     pub fn epoch(&self) -> Epoch {

@@ -46,6 +46,8 @@ struct Inner {
     line: Line,
     log: Arc<dyn Log>,
     limits: Limits,
+    /// The run was resumed: where it waits for its client is of note (RUN-6).
+    resumed: bool,
 }
 
 impl RunPort {
@@ -57,8 +59,9 @@ impl RunPort {
         line: Line,
         log: Arc<dyn Log>,
         limits: Limits,
+        resumed: bool,
     ) -> Self {
-        Self(Arc::new(Inner { run_id, orders, abandoned, signal, line, log, limits }))
+        Self(Arc::new(Inner { run_id, orders, abandoned, signal, line, log, limits, resumed }))
     }
 
     /// What a step may not exceed.
@@ -88,6 +91,9 @@ impl RunPort {
     /// Waits for the close of a call that is open `by` the client: returns what it closed with
     /// (RUN-11). Immediate if it has closed already.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, Stopped> {
+        if self.0.resumed {
+            self.order(|run_id| Order::Parked { run_id }).await?;
+        }
         self.0.signal.closed(call_id).await
     }
 

@@ -9,7 +9,10 @@ use super::{
     recovery::Past,
 };
 use crate::{
-    journal::lines::{Lines, LinesBuilder},
+    journal::{
+        ResumeRecord,
+        lines::{Lines, LinesBuilder},
+    },
     kernel::{
         entry::{Body, By, CallResult, Entry, Event, RunStatus},
         ids::{CallId, Offset, RunId, UserId},
@@ -25,6 +28,7 @@ pub struct Turn {
     effects: Vec<Effect>,
     promises: Vec<Promise>,
     commands: usize,
+    resumes: Vec<ResumeRecord>,
 }
 
 /// What the durable batch means for the agents of this process.
@@ -54,6 +58,10 @@ pub enum Effect {
         why: Stopped,
         status: RunStatus,
         duration_ms: u64,
+    },
+    /// A resumed run has proved that the process survives it.
+    Outlived {
+        run_id: RunId,
     },
     /// A run that lost its agent gets a new one, which is told the run's past.
     Resumed {
@@ -101,6 +109,7 @@ pub struct Decided {
     pub lines: Lines,
     pub effects: Vec<Effect>,
     pub promises: Vec<Promise>,
+    pub resumes: Vec<ResumeRecord>,
 }
 
 impl Turn {
@@ -112,6 +121,7 @@ impl Turn {
             effects: Vec::new(),
             promises: Vec::new(),
             commands: 0,
+            resumes: Vec::new(),
         }
     }
 
@@ -167,6 +177,12 @@ impl Turn {
         self.effects.push(effect);
     }
 
+    /// Stores a record of resumes with the batch, in place of one of the same run.
+    pub fn record(&mut self, record: ResumeRecord) {
+        self.resumes.retain(|other| other.run_id != record.run_id);
+        self.resumes.push(record);
+    }
+
     pub fn promise(&mut self, promise: Promise) {
         self.promises.push(promise);
     }
@@ -189,6 +205,7 @@ impl Turn {
             lines: self.lines.finish(),
             effects: self.effects,
             promises: self.promises,
+            resumes: self.resumes,
         }
     }
 }
@@ -196,7 +213,7 @@ impl Turn {
 fn why_stopped(reply: &Reply) -> Stopped {
     match reply {
         Reply::Violated(breach) => Stopped::Violated(*breach),
-        Reply::LimitReached(limit) => Stopped::LimitReached(limit),
+        Reply::LimitReached(limit) | Reply::ResumeLimit(limit) => Stopped::LimitReached(limit),
         Reply::Accepted { .. } | Reply::Done => Stopped::Ended,
     }
 }

@@ -197,6 +197,7 @@ impl Log for WatchedLog {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let watched = &self.watched;
         let (expected, lines) = (batch.expected, batch.lines.clone());
+        let adds_nothing = batch.entries.is_empty();
         let traced = watched.watch.trace.is_some().then(|| watched.traced(&batch.entries));
         let (decided, closes) = {
             let mut state = watched.state();
@@ -205,12 +206,17 @@ impl Log for WatchedLog {
         let appended = self.log.append(batch).await;
         let mut state = watched.state();
         let outcome = match &appended {
+            // A record of resumes, and no entry.
+            Ok(()) if adds_nothing => Outcome::Nothing,
             Ok(()) => Outcome::Appended,
             Err(AppendError::Conflict { .. }) => Outcome::Refused,
             Err(AppendError::Journal(_)) => Outcome::Unknown,
         };
         if let Some(traced) = traced {
             watched.append(expected, decided, traced, outcome);
+        }
+        if outcome == Outcome::Nothing {
+            return appended;
         }
         if outcome != Outcome::Appended {
             // The hub reads back what is true, and this learns with it.

@@ -177,7 +177,7 @@ impl Scribe {
             lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
         let entries = written.into_iter().map(|(entry, _)| entry).collect();
-        Batch { expected, entries, lines: lines.finish() }
+        Batch { expected, entries, lines: lines.finish(), resumes: vec![] }
     }
 
     pub async fn append_to(&mut self, journal: &dyn Journal) {

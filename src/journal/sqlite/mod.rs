@@ -9,6 +9,7 @@
 //! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: is what lies there whole
 //! - [`writer`]: group commit; [`changes`]: what a batch changes in the index; [`trim`]: retention
 //! - [`upkeep`]: its log kept short, and the ground found again after the disk failed
+//! - [`resumes`]: how often each open run was resumed
 //! - [`reader`]: queries; [`pool`]: the threads that run them; [`backup`]; [`fault`]: what went wrong
 
 mod backup;
@@ -20,6 +21,7 @@ pub mod lock;
 mod options;
 mod pool;
 mod reader;
+mod resumes;
 pub mod schema;
 mod trim;
 mod upkeep;

@@ -85,6 +85,8 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX threads_by_last ON threads (user, last);
     ",
+    // 2: how often each open run was resumed.
+    super::resumes::TABLE,
 ];
 
 /// What a database says of itself.

@@ -29,7 +29,7 @@ fn batch(after: u64, bytes: usize) -> Batch {
         agent_name: AgentName::parse("assistant").unwrap(),
         body: Body::UserMessage { message_id: MessageId::parse(&format!("m{offset}")).unwrap(), text },
     };
-    Batch { expected: Offset(after), entries: vec![entry], lines: lines.finish() }
+    Batch { expected: Offset(after), entries: vec![entry], lines: lines.finish(), resumes: vec![] }
 }
 
 struct Bench {

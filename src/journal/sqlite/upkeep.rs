@@ -20,7 +20,7 @@ use super::{
     lock::CopyLock,
     options::{CHECKPOINT_PAGES, LOG_PAGES_MAX},
     pool::ReadSide,
-    schema, wal,
+    resumes, schema, wal,
     writer::Writer,
 };
 use crate::journal::JournalError;
@@ -84,6 +84,17 @@ impl Writer {
                 self.upkeep.in_doubt = true;
                 self.suspect = true;
             }
+        }
+    }
+
+    /// Takes back the resumes that this process counted, since it stops in order (RUN-6).
+    pub(super) fn release_resumes(&self) {
+        let (Some(connection), false, Some(ended)) = (&self.connection, self.suspect, self.incarnation)
+        else {
+            return;
+        };
+        if let Err(error) = resumes::release(connection, ended) {
+            tracing::warn!(error = %fault(&error), "the runs that this process resumed stay counted");
         }
     }
 

@@ -14,12 +14,13 @@ use super::{
     fault::Failure,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
+    resumes,
     trim::{TrimTurn, Turn},
     upkeep::Upkeep,
 };
 use crate::{
     journal::{
-        AppendError, Batch, JournalError,
+        AppendError, Batch, Incarnation, JournalError,
         chain::{ChainHash, LineDigest},
     },
     kernel::ids::{Epoch, Offset, UserId},
@@ -58,6 +59,8 @@ pub(super) struct Writer {
     users: HashMap<UserId, UserRow>,
     /// Those of `users` that the open transaction has changed.
     changed: Vec<UserId>,
+    /// The process, once it has resumed a run: it takes its resumes back when it stops in order (RUN-6).
+    pub(super) incarnation: Option<Incarnation>,
 }
 
 /// A row of `users`, as the open transaction leaves it.
@@ -88,6 +91,7 @@ impl Writer {
             upkeep: Upkeep::default(),
             users: HashMap::new(),
             changed: Vec::new(),
+            incarnation: None,
         }
     }
 
@@ -124,6 +128,10 @@ impl Writer {
                 }
                 self.tidy();
             }
+        }
+        // Without an order to close, the process ends in another way: its resumes stay counted (RUN-6).
+        if !closers.is_empty() {
+            self.release_resumes();
         }
         self.close();
         for closer in closers {
@@ -229,18 +237,30 @@ impl Writer {
         if let Some(what) = unfit(batch) {
             return Ok(Err(AppendError::Journal(JournalError::Damaged(what.into()))));
         }
-        if batch.entries.is_empty() {
+        if batch.entries.is_empty() && batch.resumes.is_empty() {
             return Ok(Ok(()));
         }
         let id = match user.id {
             Some(id) => id,
             None => self.insert_user(user_id, user.chain)?,
         };
+        // Before the runs: one that completes in this batch loses its record.
+        if let Some(last) = batch.resumes.last() {
+            resumes::save(self.connection()?, id, &batch.resumes)?;
+            self.incarnation = last.incarnation.or(self.incarnation);
+        }
+        if batch.entries.is_empty() {
+            self.users.insert(user_id.clone(), UserRow { id: Some(id), ..user });
+            return Ok(Ok(()));
+        }
         let chain = self.insert_lines(id, user.chain, batch)?;
         let changes = Changes::of(&batch.entries);
         let mut new_runs = user.new_runs;
         for run in &changes.runs {
             new_runs += self.save_run(id, run)?;
+            if run.completed.is_some() {
+                resumes::remove(self.connection()?, id, run.run_id)?;
+            }
         }
         self.save_threads(id, &changes)?;
         self.users

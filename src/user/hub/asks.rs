@@ -2,10 +2,10 @@
 
 use super::{Hub, Input};
 use crate::{
-    journal::JournalError,
+    journal::{JournalError, Log},
     kernel::{
         entry::{Body, CallResult, Entry},
-        ids::{CallId, RunId, Timestamp},
+        ids::{CallId, RunId, Timestamp, UserId},
         user::{Command, PastCall, Receipt, Refusal, Reply, Send},
     },
     user::{
@@ -43,6 +43,12 @@ impl Hub {
                 };
                 if let Some(reply) = reply {
                     turn.promise(Promise::Stepped(reply, answer));
+                }
+            }
+            Input::Order(Order::Parked { run_id }) => {
+                // Only a run with nothing else under way has outlived its resume.
+                if self.is_at_rest(run_id) {
+                    self.prove(turn, run_id);
                 }
             }
             Input::Order(Order::Cut { run_id, cut, reply }) => {
@@ -92,7 +98,7 @@ impl Hub {
             None => self.log.message(&message.message_id).await?,
         };
         let differs = match earlier {
-            Some(receipt) => self.differs(turn, &message, receipt).await?,
+            Some(receipt) => differs(&*self.log, &self.user_id, turn, &message, receipt).await?,
             None => false,
         };
         let agent_name = message.agent_name.unwrap_or_else(|| self.shared.agents.default_agent());
@@ -119,29 +125,6 @@ impl Hub {
             Some(Err(refusal)) => Err(refusal.into()),
             Some(Ok(_)) | None => Err(Unaccepted::Unavailable),
         }
-    }
-
-    /// Whether `message` has other content than the message accepted as `receipt` (DEL-6): another text, another
-    /// thread, or an agent other than the one it had. An entry that is no longer kept has no content to compare.
-    async fn differs(
-        &self,
-        turn: &Turn,
-        message: &NewMessage,
-        receipt: Receipt,
-    ) -> Result<bool, JournalError> {
-        let differs = |earlier: &Entry| {
-            let text = match &earlier.body {
-                Body::UserMessage { text, .. } => text,
-                Body::Event { .. } => return true,
-            };
-            let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
-            *text != message.text || earlier.thread_id != message.thread_id || agent_differs
-        };
-        if let Some(entry) = turn.entry(receipt.offset) {
-            return Ok(differs(entry));
-        }
-        let kept = recovery::entry(&*self.log, &self.user_id, receipt.offset).await?;
-        Ok(kept.is_some_and(|entry| differs(&entry)))
     }
 
     async fn cancel(&mut self, turn: &mut Turn, run_id: RunId, at: Timestamp) -> Result<(), Unaccepted> {
@@ -202,6 +185,9 @@ impl Hub {
                 return None;
             }
             self.asked.take(entry);
+            if let Some(past) = self.resumed.suspects.get_mut(&entry.run_id) {
+                past.take(entry.clone());
+            }
         }
         let past = if resumes { decision.entries.clone() } else { Vec::new() };
         for entry in decision.entries {
@@ -209,6 +195,30 @@ impl Hub {
         }
         Some(Ok((decision.reply, past)))
     }
+}
+
+/// Whether `message` has other content than the message accepted as `receipt` (DEL-6): another text, another
+/// thread, or an agent other than the one it had. An entry that is no longer kept has no content to compare.
+async fn differs(
+    log: &dyn Log,
+    user_id: &UserId,
+    turn: &Turn,
+    message: &NewMessage,
+    receipt: Receipt,
+) -> Result<bool, JournalError> {
+    let differs = |earlier: &Entry| {
+        let text = match &earlier.body {
+            Body::UserMessage { text, .. } => text,
+            Body::Event { .. } => return true,
+        };
+        let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
+        *text != message.text || earlier.thread_id != message.thread_id || agent_differs
+    };
+    if let Some(entry) = turn.entry(receipt.offset) {
+        return Ok(differs(entry));
+    }
+    let kept = recovery::entry(log, user_id, receipt.offset).await?;
+    Ok(kept.is_some_and(|entry| differs(&entry)))
 }
 
 /// Answers what could not even be looked at, since the log cannot be read.
@@ -231,6 +241,6 @@ pub(super) fn withdraw(input: Input, error: &JournalError) {
             }
         }
         Input::Order(Order::Cut { reply, .. }) => Promise::Cut(reply).withdraw(),
-        Input::Own(_) | Input::Look => {}
+        Input::Order(Order::Parked { .. }) | Input::Own(_) | Input::Look => {}
     }
 }
