@@ -63,7 +63,10 @@ pub trait Log: Send + Sync + 'static {
     /// At least one entry if there is one, then as many as both limits allow.
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
 
-    /// The head, the latest `recent_max` messages oldest first, and every run that is not completed.
+    /// Returns the head, the latest `recent_max` messages oldest first, and every run that is not completed.
+    ///
+    /// The answer is final: a batch of an earlier append of this log is in it, or will never be in the log,
+    /// whatever that append returned. Errs while that is not known (DEL-7).
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError>;
 
     /// The receipt of a message, however old (DEL-6).

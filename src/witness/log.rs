@@ -255,7 +255,12 @@ impl Log for WatchedLog {
     }
 
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.log.message(message_id).await
+        let found = self.log.message(message_id).await?;
+        if let Some(receipt) = &found {
+            // The journal reports an entry at this offset, so the log reaches at least to it.
+            self.watched.reaches(receipt.offset);
+        }
+        Ok(found)
     }
 
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {

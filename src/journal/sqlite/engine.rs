@@ -44,6 +44,7 @@ struct Shared {
     epoch: Epoch,
     path: PathBuf,
     options: SqliteOptions,
+    side: Arc<ReadSide>,
     /// `None` only while the last handle goes.
     ways: Option<Ways>,
     threads: Vec<JoinHandle<()>>,
@@ -80,7 +81,7 @@ impl SqliteJournal {
         let (readers, mut threads) =
             Readers::start(&side, options.reader_threads, options.waiting_reads_max)?;
         let (orders, waiting) = mpsc::channel(options.waiting_appends_max.max(1));
-        let writer = Writer::new(path.clone(), connection, side, identity.origin, options);
+        let writer = Writer::new(path.clone(), connection, side.clone(), identity.origin, options);
         let thread = std::thread::Builder::new()
             .name("journal-write".into())
             .spawn(move || writer.run(waiting))
@@ -88,7 +89,15 @@ impl SqliteJournal {
         threads.push(thread);
         let ways = Some(Ways { writer: orders, readers });
         Ok(Self {
-            shared: Arc::new(Shared { epoch: identity.epoch, path, options, ways, threads, _lock: lock }),
+            shared: Arc::new(Shared {
+                epoch: identity.epoch,
+                path,
+                options,
+                side,
+                ways,
+                threads,
+                _lock: lock,
+            }),
         })
     }
 
@@ -115,14 +124,29 @@ impl SqliteJournal {
         done.await.map_err(|_| closed())
     }
 
+    /// Puts the writer into the state after a sync that failed.
+    #[cfg(test)]
+    pub(super) async fn fail_sync(&self) {
+        let (reply, done) = oneshot::channel();
+        let order = Order::Run(Box::new(move |writer| {
+            (writer.suspect, writer.upkeep.in_doubt) = (true, true);
+            writer.readers.set_in_doubt(true);
+            let _ = reply.send(());
+        }));
+        self.shared.order(order).await.expect("the writer runs");
+        done.await.expect("the writer runs");
+    }
+
     #[cfg(test)]
     pub(super) async fn on_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut rusqlite::Connection) -> T + Send + 'static,
     ) -> T {
         let (reply, done) = oneshot::channel();
-        let order = Order::Run(Box::new(move |connection| {
-            let _ = reply.send(work(connection));
+        let order = Order::Run(Box::new(move |writer| {
+            if let Some(connection) = &mut writer.connection {
+                let _ = reply.send(work(connection));
+            }
         }));
         self.shared.order(order).await.expect("the writer runs");
         done.await.expect("the writer has a connection")
@@ -133,6 +157,17 @@ impl Shared {
     async fn order(&self, order: Order) -> Result<(), JournalError> {
         let ways = self.ways.as_ref().ok_or_else(closed)?;
         ways.writer.send(order).await.map_err(|_| closed())
+    }
+
+    /// Waits until no transaction of unknown outcome can turn up any more. Errs while the storage does not
+    /// allow to find out.
+    async fn settled(&self) -> Result<(), JournalError> {
+        if !self.side.is_in_doubt() {
+            return Ok(());
+        }
+        let (reply, done) = oneshot::channel();
+        self.order(Order::Settle(reply)).await?;
+        done.await.map_err(|_| closed())?
     }
 
     fn readers(&self) -> Result<&Readers, JournalError> {
@@ -226,6 +261,7 @@ impl Log for SqliteLog {
     }
 
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.shared.settled().await?;
         self.query(move |connection, user_id| reader::recovery(connection, user_id, recent_max)).await
     }
 

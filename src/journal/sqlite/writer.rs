@@ -33,10 +33,13 @@ pub(super) enum Order {
         reply: oneshot::Sender<Result<Turn, JournalError>>,
     },
     Probe(oneshot::Sender<Result<(), JournalError>>),
+    /// Resolves the outcome of every transaction before this order: it is in the log and shown, or never
+    /// will be (DEL-7).
+    Settle(oneshot::Sender<Result<(), JournalError>>),
     /// The last order: told when everything before it is done and the database is closed.
     Close(oneshot::Sender<()>),
     #[cfg(test)]
-    Run(Box<dyn FnOnce(&mut Connection) + Send>),
+    Run(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
 pub(super) struct Append {
@@ -111,16 +114,16 @@ impl Writer {
                     Order::Probe(reply) => {
                         let _ = reply.send(self.probe());
                     }
+                    Order::Settle(reply) => {
+                        // A caller that has gone away asks again.
+                        let _ = reply.send(self.settle());
+                    }
                     Order::Close(closer) => {
                         orders.close();
                         closers.push(closer);
                     }
                     #[cfg(test)]
-                    Order::Run(test) => {
-                        if let Some(connection) = &mut self.connection {
-                            test(connection);
-                        }
-                    }
+                    Order::Run(test) => test(&mut self),
                 }
                 self.tidy();
             }
@@ -196,6 +199,11 @@ impl Writer {
                 if let Failure::Sql(error) = failure {
                     self.upkeep.note(error);
                     self.suspect = true;
+                    // Before the outcome is reported: a log that is read back after it waits for the
+                    // transaction (DEL-7).
+                    if self.upkeep.in_doubt {
+                        self.readers.set_in_doubt(true);
+                    }
                 }
                 self.suspect |= !rolled_back;
             }
