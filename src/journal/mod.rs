@@ -27,7 +27,8 @@ use crate::kernel::{
 /// All logs of one deployment.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
-    /// The name of this journal; offsets of another epoch mean nothing here.
+    /// Returns the epoch under which this journal is open. Another one is begun at every opening; cursors of
+    /// an earlier one are continued where [`Log::continues`] says so (DEL-3).
     fn epoch(&self) -> Epoch;
 
     /// The log of one user. Only the user factory calls this (ISO-4).
@@ -68,6 +69,13 @@ pub trait Log: Send + Sync + 'static {
     /// The answer is final: a batch of an earlier append of this log is in it, or will never be in the log,
     /// whatever that append returned. Errs while that is not known (DEL-7).
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError>;
+
+    /// Returns whether a cursor taken under `epoch` stands in this very log: every entry up to `after` that it
+    /// may have seen is the entry that this log has there (DEL-3).
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        let _ = (epoch, after);
+        Ok(false)
+    }
 
     /// The receipt of a message, however old (DEL-6).
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError>;

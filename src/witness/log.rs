@@ -21,7 +21,7 @@ use crate::{
     },
     kernel::{
         entry::{By, Entry},
-        ids::{MessageId, Offset, RunId, ThreadId, UserId},
+        ids::{Epoch, MessageId, Offset, RunId, ThreadId, UserId},
         user::{Command, Decision, Receipt, Refusal},
     },
     wire,
@@ -252,6 +252,10 @@ impl Log for WatchedLog {
             });
         }
         Ok(recovery)
+    }
+
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        self.log.continues(epoch, after).await
     }
 
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {

@@ -102,6 +102,7 @@ impl Writer {
         let (Some(connection), false) = (self.connection, self.suspect) else { return };
         let lossy = !self.options.survives_power_loss;
         let closed = if lossy { schema::close_lossy(&connection) } else { Ok(()) };
+        let closed = closed.and_then(|()| schema::clear_in_use(&connection));
         let closed = closed.and_then(|()| checkpoint(&connection, "TRUNCATE").map(drop));
         if let Err(error) = closed {
             tracing::warn!(error = %fault(&error), "the journal is closed with its log beside it");

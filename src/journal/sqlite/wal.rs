@@ -47,7 +47,7 @@ pub(super) fn settle(path: &Path) -> io::Result<()> {
     }
 }
 
-fn log_of(path: &Path) -> PathBuf {
+pub(super) fn log_of(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push("-wal");
     PathBuf::from(name)

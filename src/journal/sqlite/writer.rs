@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     changes::{Changes, RunChange, status_text},
+    epochs,
     fault::Failure,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
@@ -51,6 +52,8 @@ pub(super) struct Append {
 pub(super) struct Writer {
     pub(super) path: PathBuf,
     origin: Epoch,
+    /// Number of the current epoch.
+    epoch_number: i64,
     pub(super) options: SqliteOptions,
     pub(super) readers: Arc<ReadSide>,
     /// `None` only where a new one could not be opened.
@@ -71,6 +74,8 @@ struct UserRow {
     head: Offset,
     chain: ChainHash,
     new_runs: u64,
+    /// Its head before the first entry of this epoch is in `epoch_heads`.
+    epoch_noted: bool,
 }
 
 impl Writer {
@@ -78,12 +83,13 @@ impl Writer {
         path: PathBuf,
         connection: Connection,
         readers: Arc<ReadSide>,
-        origin: Epoch,
+        (origin, epoch_number): (Epoch, i64),
         options: SqliteOptions,
     ) -> Self {
         Self {
             path,
             origin,
+            epoch_number,
             options,
             readers,
             connection: Some(connection),
@@ -244,6 +250,9 @@ impl Writer {
             Some(id) => id,
             None => self.insert_user(user_id, user.chain)?,
         };
+        if !user.epoch_noted {
+            epochs::note_head(self.connection()?, id, self.epoch_number, user.head)?;
+        }
         let chain = self.insert_lines(id, user.chain, batch)?;
         let changes = Changes::of(&batch.entries);
         let mut new_runs = user.new_runs;
@@ -251,8 +260,10 @@ impl Writer {
             new_runs += self.save_run(id, run)?;
         }
         self.save_threads(id, &changes)?;
-        self.users
-            .insert(user_id.clone(), UserRow { id: Some(id), head: batch.lines.last(), chain, new_runs });
+        self.users.insert(
+            user_id.clone(),
+            UserRow { id: Some(id), head: batch.lines.last(), chain, new_runs, epoch_noted: true },
+        );
         self.changed.push(user_id.clone());
         Ok(Ok(()))
     }
@@ -266,7 +277,7 @@ impl Writer {
             .prepare_cached("SELECT id, head, chain FROM users WHERE user_id = ?1")?
             .query_row([user_id.as_str()], |row| {
                 let (id, head, chain) = (row.get(0)?, Offset(row.get(1)?), ChainHash(row.get(2)?));
-                Ok(UserRow { id: Some(id), head, chain, new_runs: 0 })
+                Ok(UserRow { id: Some(id), head, chain, new_runs: 0, epoch_noted: false })
             })
             .optional()?;
         let row = found.unwrap_or_else(|| UserRow {
@@ -274,6 +285,7 @@ impl Writer {
             head: Offset::ZERO,
             chain: ChainHash::start(self.origin, user_id),
             new_runs: 0,
+            epoch_noted: false,
         });
         self.users.insert(user_id.clone(), row);
         Ok(row)
