@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::pool::ReadFailure;
+use super::{pool::ReadFailure, writer::checksum};
 use crate::{
     kernel::ids::{Epoch, Offset, Timestamp, UserId},
     runtime::{clock, ids},
@@ -28,16 +28,16 @@ pub(super) const SCHEMA: &str = "
         number   INTEGER PRIMARY KEY,
         epoch    TEXT NOT NULL UNIQUE,
         began_at INTEGER NOT NULL,
-        reason   TEXT NOT NULL
+        reason   TEXT NOT NULL,
+        checksum INTEGER NOT NULL   -- of the other columns
     ) STRICT;
-    INSERT INTO epochs (number, epoch, began_at, reason)
-        SELECT 1, value, 0, 'created' FROM meta WHERE name = 'epoch';
 
     -- The head of a user's log when its first entry under this epoch was appended.
     CREATE TABLE epoch_heads (
-        user   INTEGER NOT NULL,
-        number INTEGER NOT NULL,
-        head   INTEGER NOT NULL,
+        user     INTEGER NOT NULL,
+        number   INTEGER NOT NULL,
+        head     INTEGER NOT NULL,
+        checksum INTEGER NOT NULL,  -- of the other columns
         PRIMARY KEY (user, number)
     ) STRICT, WITHOUT ROWID;
 ";
@@ -89,9 +89,15 @@ impl Epochs {
         if let Reason::Cut(_) = reason {
             transaction.execute_batch("DELETE FROM epochs; DELETE FROM epoch_heads")?;
         }
+        let is_new = !transaction.query_row("SELECT EXISTS (SELECT 1 FROM users)", [], |row| row.get::<_, bool>(0))?;
+        if last.is_none() && !is_new && reason == Reason::Opened {
+            // The epoch under which a version without this table served.
+            insert(transaction, 1, created, Timestamp::default(), "created")?;
+        }
         let (number, current, reason) = match (last, reason) {
-            (None, Reason::Opened) => (1, created, "created"),
-            (last, Reason::Opened) => (last.unwrap_or(0) + 1, draw(&key), "opened"),
+            (None, Reason::Opened) if is_new => (1, created, "created"),
+            (None, Reason::Opened) => (2, draw(&key), "opened"),
+            (Some(last), Reason::Opened) => (last + 1, draw(&key), "opened"),
             (last, Reason::Cut(why)) => (last.unwrap_or(0) + 1, draw(&key), why),
         };
         insert(transaction, number, current, now, reason)?;
@@ -130,8 +136,10 @@ pub(super) fn note_head(
     head: Offset,
 ) -> rusqlite::Result<()> {
     connection
-        .prepare_cached("INSERT OR IGNORE INTO epoch_heads (user, number, head) VALUES (?1, ?2, ?3)")?
-        .execute(params![user, number, head.0])?;
+        .prepare_cached(
+            "INSERT OR IGNORE INTO epoch_heads (user, number, head, checksum) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![user, number, head.0, head_checksum(user, number, head)])?;
     Ok(())
 }
 
@@ -144,12 +152,16 @@ pub(super) fn shared_through(
 ) -> Result<Option<Offset>, ReadFailure> {
     let found = connection
         .prepare_cached(
-            "SELECT head FROM epoch_heads
+            "SELECT user, number, head, checksum FROM epoch_heads
              WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND number > ?2 ORDER BY number LIMIT 1",
         )?
-        .query_row(params![user_id.as_str(), number], |row| row.get(0).map(Offset))
+        .query_row(params![user_id.as_str(), number], head_row)
         .optional()?;
-    Ok(found)
+    match found {
+        Some((_, _, None)) => Err(ReadFailure::Damaged("the head at the end of an epoch".into())),
+        Some((_, _, head)) => Ok(head),
+        None => Ok(None),
+    }
 }
 
 /// One epoch of a journal, as an audit reports it.
@@ -179,6 +191,62 @@ pub fn history(connection: &Connection) -> rusqlite::Result<Vec<EpochRecord>> {
     rows.collect()
 }
 
+/// What of the record of epochs is not as it was written.
+pub fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut found = Vec::new();
+    if history(connection)?.is_empty() {
+        return Ok(found);
+    }
+    let meta = |name: &str| {
+        let query = connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0));
+        query.optional().map(|value: Option<String>| value.unwrap_or_default())
+    };
+    if !is_key(&meta("epoch_key")?) {
+        found.push("the key of the epochs is not as it was written".into());
+    }
+    let mut query =
+        connection.prepare("SELECT number, epoch, began_at, reason, checksum FROM epochs ORDER BY number")?;
+    let mut rows = query.query([])?;
+    let mut last = String::new();
+    while let Some(row) = rows.next()? {
+        let number: i64 = row.get(0)?;
+        last = row.get(1)?;
+        if epoch_checksum(number, &last, row.get(2)?, &row.get::<_, String>(3)?) != row.get::<_, i64>(4)? {
+            found.push(format!("epoch {number} is not as it was written"));
+        }
+    }
+    if meta("epoch")? != last {
+        found.push("the current epoch is not the last one of the record".into());
+    }
+    let mut query = connection.prepare("SELECT user, number, head, checksum FROM epoch_heads")?;
+    for row in query.query_map([], head_row)? {
+        if let (user, number, None) = row? {
+            found.push(format!("the head of user row {user} before epoch {number} is not as it was written"));
+        }
+    }
+    Ok(found)
+}
+
+/// Reads a row of `epoch_heads`; no head if it is not as it was written.
+fn head_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, i64, Option<Offset>)> {
+    let (user, number, head) = (row.get(0)?, row.get(1)?, Offset(row.get(2)?));
+    let sound = head_checksum(user, number, head) == row.get::<_, i64>(3)?;
+    Ok((user, number, sound.then_some(head)))
+}
+
+fn head_checksum(user: i64, number: i64, head: Offset) -> i64 {
+    checksum(format!("{user} {number} {head}").as_bytes())
+}
+
+fn epoch_checksum(number: i64, epoch: &str, began_at: u64, reason: &str) -> i64 {
+    checksum(format!("{number} {epoch} {began_at} {reason}").as_bytes())
+}
+
+/// Whether this is a key with the checksum that it was written with.
+fn is_key(text: &str) -> bool {
+    text.rsplit_once('.').is_some_and(|(key, sum)| format!("{:x}", checksum(key.as_bytes())) == sum)
+}
+
 fn insert(
     transaction: &Transaction<'_>,
     number: i64,
@@ -188,8 +256,14 @@ fn insert(
 ) -> rusqlite::Result<()> {
     transaction
         .execute(
-            "INSERT INTO epochs (number, epoch, began_at, reason) VALUES (?1, ?2, ?3, ?4)",
-            params![number, epoch.to_string(), at.0, reason],
+            "INSERT INTO epochs (number, epoch, began_at, reason, checksum) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                number,
+                epoch.to_string(),
+                at.0,
+                reason,
+                epoch_checksum(number, &epoch.to_string(), at.0, reason)
+            ],
         )
         .map(drop)
 }
@@ -216,7 +290,8 @@ fn key(transaction: &Transaction<'_>) -> rusqlite::Result<[u8; 32]> {
     let text = match found {
         Some(text) => text,
         None => {
-            let text = format!("{}{}", ids::fresh().simple(), ids::fresh().simple());
+            let key = format!("{}{}", ids::fresh().simple(), ids::fresh().simple());
+            let text = format!("{key}.{:x}", checksum(key.as_bytes()));
             transaction.execute("INSERT INTO meta (name, value) VALUES ('epoch_key', ?1)", [&text])?;
             text
         }
