@@ -89,7 +89,8 @@ impl Epochs {
         if let Reason::Cut(_) = reason {
             transaction.execute_batch("DELETE FROM epochs; DELETE FROM epoch_heads")?;
         }
-        let is_new = !transaction.query_row("SELECT EXISTS (SELECT 1 FROM users)", [], |row| row.get::<_, bool>(0))?;
+        let is_new =
+            !transaction.query_row("SELECT EXISTS (SELECT 1 FROM users)", [], |row| row.get::<_, bool>(0))?;
         if last.is_none() && !is_new && reason == Reason::Opened {
             // The epoch under which a version without this table served.
             insert(transaction, 1, created, Timestamp::default(), "created")?;
