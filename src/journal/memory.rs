@@ -33,6 +33,9 @@ pub enum AppendFault {
     Lost,
     /// The batch is in the log.
     Applied,
+    /// The batch is not in the log yet; [`MemoryJournal::land_late_appends`] puts it there. A log that states
+    /// its head in between does not keep the guarantee of [`Log::recovery`].
+    Late,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,7 @@ struct Shared {
 struct Faults {
     down: bool,
     appends: VecDeque<AppendFault>,
+    late: Vec<(UserId, Batch)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,6 +94,15 @@ impl MemoryJournal {
     /// The next append that would succeed fails like this; further calls queue up behind it.
     pub fn fail_next_append(&self, fault: AppendFault) {
         lock(&self.shared.faults).appends.push_back(fault);
+    }
+
+    /// Puts into their logs the batches of appends that failed as [`AppendFault::Late`].
+    pub fn land_late_appends(&self) {
+        let late = std::mem::take(&mut lock(&self.shared.faults).late);
+        let mut users = lock(&self.shared.users);
+        for (user_id, batch) in late {
+            users.entry(user_id).or_default().apply(batch);
+        }
     }
 
     /// While down, nothing can be read or appended.
@@ -201,11 +214,16 @@ impl Log for MemoryLog {
         self.released().await;
         self.with(|log| {
             log.admit(&batch)?;
-            match lock(&self.shared.faults).appends.pop_front() {
+            let fault = lock(&self.shared.faults).appends.pop_front();
+            match fault {
                 None => log.apply(batch),
                 Some(AppendFault::Lost) => return Err(unavailable().into()),
                 Some(AppendFault::Applied) => {
                     log.apply(batch);
+                    return Err(unavailable().into());
+                }
+                Some(AppendFault::Late) => {
+                    lock(&self.shared.faults).late.push((self.user_id.clone(), batch));
                     return Err(unavailable().into());
                 }
             }

@@ -61,7 +61,7 @@ rules! {
     DEL_2 "DEL-2"
         "On one connection, entries come in `offset` order, each once, without a gap."
     DEL_3 "DEL-3"
-        "A resume from (`epoch`, `after`) continues at `after + 1`, or says `gap` and where it goes on. Never a silent hole, never a silent repeat."
+        "A resume from (`epoch`, `after`) continues at `after + 1`, or says `gap` and where it goes on. Never a silent hole, never a silent repeat. Where acknowledged entries were lost below the service, the journal has a new epoch before anything is served or appended: offsets are never silently used again."
     DEL_4 "DEL-4"
         "A slow, stalled or vanished reader delays nobody else and costs bounded memory, whatever the backlog."
     DEL_5 "DEL-5"

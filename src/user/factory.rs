@@ -22,6 +22,7 @@ use super::{
 use crate::{
     journal::{Incarnation, Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
     kernel::{
+        connection::Asked,
         entry::CallResult,
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, UserId},
         limits::Limits,
@@ -386,6 +387,16 @@ impl User {
     /// A cursor that stands after `after`; `after` may lie before the oldest entry kept or past the head.
     pub async fn cursor(&self, after: Offset) -> Result<Cursor, JournalError> {
         Cursor::open(self.clone(), after).await
+    }
+
+    /// Returns the epoch that a cursor is compared with: its own where this log continues it, else the
+    /// journal's, to which it does not belong (DEL-3).
+    pub async fn epoch_for(&self, asked: Asked) -> Result<Epoch, JournalError> {
+        let here = self.0.shared.journal.epoch();
+        match asked.epoch {
+            Some(epoch) if epoch != here && self.log().continues(epoch, asked.after).await? => Ok(epoch),
+            _ => Ok(here),
+        }
     }
 
     pub async fn extent(&self) -> Result<crate::journal::Extent, JournalError> {

@@ -23,6 +23,7 @@ use crate::{
 
 /// What a hub has decided and not yet told.
 pub struct Turn {
+    follows: Offset,
     entries: Vec<Entry>,
     lines: LinesBuilder,
     effects: Vec<Effect>,
@@ -116,6 +117,7 @@ impl Turn {
     /// A batch that follows `head`.
     pub fn new(head: Offset) -> Self {
         Self {
+            follows: head,
             entries: Vec::new(),
             lines: LinesBuilder::new(head.next()),
             effects: Vec::new(),
@@ -185,6 +187,11 @@ impl Turn {
 
     pub fn promise(&mut self, promise: Promise) {
         self.promises.push(promise);
+    }
+
+    /// The head of the log that this batch follows.
+    pub fn follows(&self) -> Offset {
+        self.follows
     }
 
     pub fn count_command(&mut self) {

@@ -21,7 +21,7 @@ use crate::{
     },
     kernel::{
         entry::{By, Entry},
-        ids::{MessageId, Offset, RunId, ThreadId, UserId},
+        ids::{Epoch, MessageId, Offset, RunId, ThreadId, UserId},
         user::{Command, Decision, Receipt, Refusal},
     },
     wire,
@@ -260,8 +260,17 @@ impl Log for WatchedLog {
         Ok(recovery)
     }
 
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        self.log.continues(epoch, after).await
+    }
+
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.log.message(message_id).await
+        let found = self.log.message(message_id).await?;
+        if let Some(receipt) = &found {
+            // The journal reports an entry at this offset, so the log reaches at least to it.
+            self.watched.reaches(receipt.offset);
+        }
+        Ok(found)
     }
 
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {

@@ -54,6 +54,7 @@ pub fn run(number: u64) -> RunId {
 pub const EVERYTHING: ReadLimit = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
 
 /// Writes one user's log: entries collect until [`Scribe::batch`] takes them.
+#[derive(Clone)]
 pub struct Scribe {
     pub user_id: UserId,
     pub head: Offset,

@@ -65,7 +65,16 @@ impl Writer {
         })?;
         self.suspect = false;
         self.upkeep = Upkeep::default();
+        self.readers.set_in_doubt(false);
         tracing::info!("the journal has found its ground again: its log is on the disk");
+        Ok(())
+    }
+
+    /// Brings the log to the disk after a fault, if there was one and that has not been done yet.
+    pub(super) fn settle(&mut self) -> Result<(), JournalError> {
+        if self.suspect || self.connection.is_none() {
+            self.reconnect().map_err(Failure::into_error)?;
+        }
         Ok(())
     }
 
@@ -104,6 +113,7 @@ impl Writer {
         let (Some(connection), false) = (self.connection, self.suspect) else { return };
         let lossy = !self.options.survives_power_loss;
         let closed = if lossy { schema::close_lossy(&connection) } else { Ok(()) };
+        let closed = closed.and_then(|()| schema::clear_in_use(&connection));
         let closed = closed.and_then(|()| checkpoint(&connection, "TRUNCATE").map(drop));
         if let Err(error) = closed {
             tracing::warn!(error = %fault(&error), "the journal is closed with its log beside it");

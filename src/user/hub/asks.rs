@@ -5,7 +5,7 @@ use crate::{
     journal::{JournalError, Log},
     kernel::{
         entry::{Body, CallResult, Entry},
-        ids::{CallId, RunId, Timestamp, UserId},
+        ids::{CallId, Offset, RunId, Timestamp, UserId},
         user::{Command, PastCall, Receipt, Refusal, Reply, Send},
     },
     user::{
@@ -95,7 +95,13 @@ impl Hub {
         let state = self.state.as_ref().ok_or(Unaccepted::Unavailable)?;
         let earlier = match state.recent(&message.message_id) {
             Some(receipt) => Some(receipt),
-            None => self.log.message(&message.message_id).await?,
+            None => {
+                let found = self.log.message(&message.message_id).await?;
+                if let Some(receipt) = found {
+                    self.require_known(turn, receipt.offset)?;
+                }
+                found
+            }
         };
         let differs = match earlier {
             Some(receipt) => differs(&*self.log, &self.user_id, turn, &message, receipt).await?,
@@ -129,8 +135,24 @@ impl Hub {
 
     async fn cancel(&mut self, turn: &mut Turn, run_id: RunId, at: Timestamp) -> Result<(), Unaccepted> {
         let open = self.state.as_ref().is_some_and(|state| state.open_runs().contains_key(&run_id));
-        let ended = !open && self.log.run(run_id).await?.is_some();
+        let record = if open { None } else { self.log.run(run_id).await? };
+        if let Some(run) = &record {
+            self.require_known(turn, run.completed.map_or(run.accepted, |(completed, _)| completed))?;
+        }
+        let ended = record.is_some();
         self.done(turn, Command::Cancel { run_id, ended }, at)
+    }
+
+    /// Errs, and has the log read back, if the journal has an entry at `offset` that this hub does not know
+    /// of. Nothing is decided on a state that lacks entries: a message would be accepted whose run never
+    /// starts (RUN-6), and a run reported as ended that is not (DEL-7).
+    fn require_known(&mut self, turn: &Turn, offset: Offset) -> Result<(), Unaccepted> {
+        if offset <= turn.follows() {
+            return Ok(());
+        }
+        tracing::warn!(user_id = %self.user_id, %offset, "the log has entries that its hub does not know");
+        self.state = None;
+        Err(Unaccepted::Unavailable)
     }
 
     /// An open run is answered from memory, whatever the journal can say right now (RUN-11); what it takes
