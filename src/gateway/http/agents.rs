@@ -1,4 +1,4 @@
-//! `GET /v1/agents`: the agents that a message may name.
+//! `GET /v1/agents`: lists the agents that a message may name.
 
 use axum::{Json, extract::State, response::IntoResponse};
 

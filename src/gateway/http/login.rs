@@ -1,4 +1,4 @@
-//! `POST /dev/login`: a token for whoever asks. The route exists under `quintet dev` only.
+//! `POST /dev/login`: issues a token for any user. The route exists only under `quintet dev`.
 
 use axum::{Json, extract::State, response::IntoResponse};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub async fn login(State(gateway): State<Gateway>, body: JsonText) -> Answer {
-    // AUTH-5: without a throw-away key there is nobody to log in as.
+    // AUTH-5: tokens are issued only with the throw-away key of `quintet dev`.
     let dev = gateway.dev.as_ref().ok_or_else(Failure::not_found)?;
     let LoginRequest { user_id } = body.read()?;
     let (token, identity) = dev.login(user_id, clock::now()).map_err(|error| {

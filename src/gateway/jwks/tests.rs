@@ -17,7 +17,7 @@ use crate::{
     witness::Witness,
 };
 
-/// An issuer on loopback: what it answers can be changed, what it was asked is counted.
+/// An issuer on a loopback address with a configurable response and a counter of requests.
 struct Issuer {
     url: reqwest::Url,
     answer: Arc<Lock<(u16, String)>>,
@@ -58,7 +58,7 @@ impl Issuer {
     }
 }
 
-/// A key of the set, and the one that signs for it.
+/// Returns a key of the set and the matching signing key.
 fn pair(kid: Option<&str>) -> (Value, jsonwebtoken::EncodingKey) {
     let pem = include_bytes!("../../../tests/keys/ed25519.private.pem");
     let signing = jsonwebtoken::EncodingKey::from_ed_pem(pem).unwrap();
@@ -133,7 +133,7 @@ async fn auth_5_without_a_set_there_is_nobody() {
     let answers = [
         (500, good.clone()),
         (404, String::new()),
-        // A key set is trusted because of its address.
+        // A redirect to a valid set is not followed.
         (302, good),
         (200, String::new()),
         (200, "[]".into()),
@@ -175,7 +175,7 @@ async fn a_known_key_does_not_wait_for_an_issuer_that_does_not_answer() {
     assert!(set.key(Some("a")).await.is_ok());
     tokio::time::pause();
     tokio::time::advance(Duration::from_millis(EAGER.jwks_fresh_ms_max + 1)).await;
-    // A fetch is under way for as long as this is held.
+    // Holding the lock simulates a fetch in progress.
     let _fetching = set.inner.fetched.lock().await;
     let found = futures_util::FutureExt::now_or_never(set.key(Some("a")));
     assert!(matches!(found, Some(Ok(_))), "{found:?}");
@@ -215,7 +215,7 @@ async fn auth_5_a_private_key_in_a_set_is_not_used() {
     assert_eq!(set.key(Some("leaked")).await.err(), Some(NoKey::Unknown));
 }
 
-/// How long a test waits for what has to happen.
+/// Timeout for an expected event.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]

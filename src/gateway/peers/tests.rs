@@ -57,7 +57,7 @@ fn iso_6_who_is_authenticated_is_not_displaced() {
     let stranger = peers.accept(ip("192.0.2.1")).unwrap();
     let _next = peers.accept(ip("192.0.2.1")).unwrap();
     assert!(displaced(&stranger) && !displaced(&busy) && !displaced(&member));
-    // One that has been answered waits as a stranger does.
+    // After the response, the idle socket may be displaced like an unauthenticated one.
     assert!(busy.is_idle() && member.is_idle());
     assert!(peers.make_room() && peers.make_room() && !peers.make_room());
     assert!(displaced(&busy) && !displaced(&member));

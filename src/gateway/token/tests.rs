@@ -97,7 +97,7 @@ fn every_kind_of_key_verifies_its_own_algorithms() {
 
 #[test]
 fn auth_5_a_public_key_is_never_taken_for_a_secret() {
-    // The classic: sign with the public key's own text as if it were an HMAC secret.
+    // Algorithm confusion: an HS256 token signed with the public key's PEM text as the secret.
     for public in [key!("rsa.public.pem"), key!("p256.public.pem"), key!("ed25519.public.pem")] {
         let forged = sign(Algorithm::HS256, &EncodingKey::from_secret(public), &good());
         let outcome = VerifyingKey::from_public_pem(public).unwrap().verify(&forged, &ANY, NOW);

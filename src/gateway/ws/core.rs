@@ -1,6 +1,7 @@
-//! What both phases of a connection share: the socket, the machine, and the way between the two.
+//! The parts shared by both phases of a connection: the socket, the state machine and the timers, and the
+//! translation between them.
 //!
-//! - [`heard`]: what comes in, counted and bounded
+//! - [`heard`]: incoming messages, counted and bounded
 
 mod heard;
 
@@ -42,10 +43,10 @@ use crate::{
     witness::ConnectionWitness,
 };
 
-/// Where a connection came from.
+/// The peer and socket of a connection.
 pub struct Origin {
     pub peer: PeerAddr,
-    /// The place of its socket.
+    /// The registration of its socket.
     pub place: Place,
 }
 
@@ -58,61 +59,61 @@ pub struct Core {
     socket: Socket,
     flushing: bool,
     timers: Timers,
-    /// What the socket had taken when the stall timer was armed.
+    /// Value of [`Socket::written`] when the stall timer was armed.
     written_before: u64,
     stage: Stage,
     next_stage: StageReached,
     origin: Origin,
     payer: Payer,
-    /// Bytes that a message may have now.
+    /// Maximum length of a message in the current phase.
     message_bytes_max: u64,
-    /// The share of this connection in its user's incomplete messages.
+    /// Counts the bytes of this connection's incomplete message; `Some` once authenticated.
     unfinished: Option<Unfinished>,
-    /// Whether a ping of the service waits for its pong.
+    /// Whether a ping of the service is unanswered.
     pinged: Pinged,
-    /// Until the message that is not complete has to be.
+    /// Timeout for the incomplete message.
     message_timeout: Pin<Box<Sleep>>,
-    /// The frame that the machine's orders are about.
+    /// The last frame; effects of the machine refer to it.
     frame: Frame,
     turn: Turn,
 }
 
 type StageReached = Pin<Box<dyn Future<Output = Stage> + Send>>;
 
-/// What the frames of the client count against (ISO-6).
+/// The budget that the client's frames count against (ISO-6).
 enum Payer {
-    /// Its peer address, and its own number of frames before `ready`.
+    /// The peer address, and the number of frames on this connection before `ready`.
     Peer {
         frames: u32,
     },
     User(UserId),
 }
 
-/// A ping of the service's own.
+/// State of the last ping sent by the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pinged {
     Answered,
     Waiting,
 }
 
-/// The client's frame at hand.
+/// The last frame of the client.
 pub enum Frame {
     None,
     Well(ClientFrame),
     Ill(FrameError),
 }
 
-/// Whose turn it is to be asked first, so that neither side starves the other.
+/// The direction that is polled first. It alternates, so that neither direction starves the other.
 #[derive(Clone, Copy)]
 enum Turn {
     In,
     Out,
 }
 
-/// Something for the machine.
+/// A result of [`Core::poll_happened`].
 pub enum Happened {
     Input(Input),
-    /// The service has come to this stage of its end (CONN-6).
+    /// The shutdown has reached this stage (CONN-6).
     Stage(Stage),
 }
 
@@ -156,12 +157,12 @@ impl Core {
         }
     }
 
-    /// The orders that came of the last inputs.
+    /// Returns and clears the effects of the last inputs.
     pub fn take_effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
     }
 
-    /// Gives a list of orders back, for its memory.
+    /// Returns the buffer so that its allocation is reused.
     pub fn recycle(&mut self, mut effects: Effects) {
         effects.clear();
         if self.effects.is_empty() {
@@ -181,15 +182,15 @@ impl Core {
                 }
             }
             Err(rejected) => {
-                // The machine is as it was; that the shell asked is a fault of the shell.
+                // A rejected input leaves the machine unchanged; sending it is a bug in the shell.
                 metrics::counter!("quintet_connection_rejections_total").increment(1);
                 tracing::warn!(%rejected, "connection machine rejected an input");
             }
         }
     }
 
-    /// The connection is this user's: its frames count against the user's rate from here on, its socket keeps
-    /// its place (ISO-6).
+    /// Assigns the connection to a user: frames count against the user's rate, the limits of authenticated
+    /// connections apply, and the socket can no longer be displaced (ISO-6).
     pub fn belongs_to(&mut self, user_id: UserId) {
         tracing::Span::current().record("user_id", user_id.as_str());
         self.origin.place.is_member();
@@ -198,7 +199,7 @@ impl Core {
         self.payer = Payer::User(user_id);
     }
 
-    /// Verifies the credential of the frame at hand.
+    /// Verifies the credential of the last frame.
     pub fn verify(&mut self) -> impl Future<Output = Result<Identity, Unverified>> + Send + use<> {
         let Gateway { auth, peers, .. } = &self.gateway;
         verify(auth.clone(), peers.clone(), self.origin.peer, self.take_credential())
@@ -219,7 +220,7 @@ impl Core {
         }
     }
 
-    /// What happens next at the socket, the clock or the whole service; `more` is asked in its turn.
+    /// Polls socket, timers and shutdown for the next event. `more` is polled after the outgoing direction.
     pub fn poll_happened(
         &mut self,
         cx: &mut Context<'_>,
@@ -277,8 +278,8 @@ impl Core {
         })
     }
 
-    /// A timer has run out; but whoever it is about is not to blame for what lies in the socket unread
-    /// or could be written by now, if it is this task that is late.
+    /// Handles an elapsed timer. If this task was polled late, the peer is not at fault: data that has
+    /// already arrived or can be written now takes precedence over the timeout.
     fn elapsed(&mut self, timer: Timer, cx: &mut Context<'_>) -> Option<Input> {
         match timer {
             Timer::Hello | Timer::Pong => {
@@ -286,8 +287,8 @@ impl Core {
                     self.timers.run_out(timer);
                     return Some(input);
                 }
-                // The ping itself may lie behind what a slow peer has not come to yet: one that takes
-                // what is sent to it is alive, and is given its time (CONN-5).
+                // The ping may still be queued behind data that a slow peer has not read yet. A peer that
+                // accepts data is alive and gets more time (CONN-5).
                 let stall = Duration::from_millis(self.gateway.limits.stall_wait_ms_max);
                 if timer == Timer::Pong && self.socket.made_room_within(stall) {
                     self.arm(timer);
@@ -298,7 +299,7 @@ impl Core {
                 if let Poll::Ready(input) = self.poll_out(cx) {
                     return Some(input);
                 }
-                // A peer that has taken something since is slow, not stalled (CONN-5).
+                // A peer that accepted data since the timer was armed is slow, not stalled (CONN-5).
                 if self.socket.written() > self.written_before {
                     self.arm(timer);
                     return None;
@@ -316,7 +317,7 @@ impl Core {
         self.timers.arm(timer);
     }
 
-    /// Does what needs neither user nor log. Hands back what does.
+    /// Performs effects that need neither the user nor the log. Returns other effects to the caller.
     pub fn perform(&mut self, effect: Effect) -> Result<(), Effect> {
         match effect {
             Effect::Send(ServerFrame::Error { fault, fatal }) => {
@@ -358,7 +359,7 @@ impl Core {
         self.sent(|socket| socket.send(text));
     }
 
-    /// A socket that breaks while something is put into it says so again when it is flushed.
+    /// A failed send is ignored: flushing the broken socket fails too and reports it.
     fn sent(&mut self, send: impl FnOnce(&mut Socket) -> Result<(), Gone>) {
         if let Err(Gone) = send(&mut self.socket) {
             self.flushing = true;
@@ -400,7 +401,7 @@ impl Core {
         }
     }
 
-    /// Ends it all: the close frame, some time for the peer to hear it, and the socket is gone.
+    /// Closes the connection: sends the close frame, waits for the closing handshake, and drops the socket.
     pub async fn close(mut self, cause: Cause) {
         let code = CloseCode::from(cause);
         let stranger = matches!(self.payer, Payer::Peer { .. });
@@ -414,7 +415,7 @@ impl Core {
             .increment(1);
         tracing::info!(?cause, code = code.number(), "connection closed");
         if cause != Cause::Gone {
-            // One that was displaced is not waited for: its place is taken.
+            // No wait for a displaced connection: its slot is already taken by another socket.
             let wait = if cause == Cause::Displaced { 0 } else { self.gateway.limits.farewell_wait_ms_max };
             self.socket.close(code, Duration::from_millis(wait)).await;
         }
