@@ -1,4 +1,4 @@
-//! What can be written on the command line.
+//! The command-line interface.
 
 use std::path::PathBuf;
 
@@ -97,7 +97,7 @@ Example:
     Backup(BackupFlags),
 }
 
-/// Which journal.
+/// Selects a journal.
 #[derive(Args)]
 pub struct JournalFlags {
     /// Folder of the embedded journal [default: ./quintet-data]
@@ -221,7 +221,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// Flags as the settings take them: as spelled, the setting's name, the value.
+/// Flags in the form that the settings take: the flag as typed, the name of the setting, the value.
 pub type Flags = Vec<(String, String, Raw)>;
 
 impl DevFlags {

@@ -1,7 +1,7 @@
-//! The service's numbers, named and described in one place, rendered for Prometheus on the admin
+//! The metrics of the service: names and descriptions in one table, rendered for Prometheus on the admin
 //! listener.
 //!
-//! Every metric that any part records has a row here; a test looks for those that have none.
+//! Each recorded metric has a row; a test compares the table with the source.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     wire::codes::{CloseCode, ErrorCode},
 };
 
-/// What a metric counts.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Counter,
@@ -20,7 +20,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// One metric: its name, with the unit in it, and what it says.
+/// One metric. Its name contains the unit.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     pub name: &'static str,
@@ -29,15 +29,16 @@ pub struct Metric {
     pub series: Series,
 }
 
-/// The series of a counter that exist from the start, at 0: the increase of a series that appears with its
-/// first event cannot be seen.
+/// The series of a counter that are registered at startup with the value 0. Without it, the first increment
+/// of a series is invisible to `rate()` and `increase()`.
 #[derive(Clone, Copy, Debug)]
 pub enum Series {
-    /// One, without labels.
+    /// One series without labels.
     One,
-    /// One for each value of a label.
+    /// One series for each value of a label.
     Each(&'static str, fn() -> Vec<String>),
-    /// Those that their owner registers, because they depend on settings or are not known beforehand.
+    /// Registered where they are recorded, because the label values depend on settings or are not a closed
+    /// set.
     Open,
 }
 
@@ -45,7 +46,7 @@ const fn counter(name: &'static str, doc: &'static str) -> Metric {
     Metric { name, kind: Kind::Counter, doc, series: Series::One }
 }
 
-/// A counter with a series for each value of a label.
+/// Declares a counter with a series for each value of a label.
 const fn counters(
     name: &'static str,
     label: &'static str,
@@ -63,7 +64,7 @@ const fn histogram(name: &'static str, doc: &'static str) -> Metric {
     Metric { name, kind: Kind::Histogram, doc, series: Series::Open }
 }
 
-/// Every metric there is.
+/// The table of all metrics.
 pub const METRICS: &[Metric] = &[
     gauge("quintet_connections", "Authenticated connections that are open: WebSockets and event streams."),
     gauge(
@@ -179,7 +180,7 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Values of `reason` of refused credentials.
+/// Values of the label `reason` of refused credentials.
 const AUTH_FAILURES: &[&str] = &[
     "missing",
     "token_expired",
@@ -196,7 +197,7 @@ const AUTH_FAILURES: &[&str] = &[
     "busy",
 ];
 
-/// Values of `limit`: settings that reject work.
+/// Values of the label `limit`: settings that reject work.
 const LIMITS: &[&str] = &[
     "connections_max",
     "peer_auth_failures_per_minute_max",
@@ -231,13 +232,16 @@ fn close_codes() -> Vec<String> {
     CloseCode::ALL.iter().map(|code| code.number().to_string()).collect()
 }
 
-/// The way to the recorder of this process, made at the first call.
+/// Returns the metrics recorder of this process, which is installed at the first call.
+///
+/// # Errors
+/// When the process has another recorder.
 pub fn recorder() -> Result<&'static PrometheusHandle, RecorderError> {
     static HANDLE: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
     HANDLE.get_or_init(|| install().map_err(|e| e.to_string())).as_ref().map_err(|e| RecorderError(e.clone()))
 }
 
-/// There can be no metrics in this process. The fault is ours: somebody installed another recorder.
+/// No metrics recorder could be installed, usually because the process has another one.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("metrics cannot be recorded: {0}")]
 pub struct RecorderError(String);
@@ -268,13 +272,13 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
     Ok(handle)
 }
 
-/// The metrics of the process itself: memory, processor time, descriptors, threads, time of its start.
+/// Returns the collector of process metrics: memory, CPU time, file descriptors, threads, start time.
 pub fn process() -> &'static metrics_process::Collector {
     static PROCESS: OnceLock<metrics_process::Collector> = OnceLock::new();
     PROCESS.get_or_init(metrics_process::Collector::default)
 }
 
-/// How often what histograms collected is worked in.
+/// Interval at which histogram samples are aggregated.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 const SECONDS: &[f64] =
@@ -304,7 +308,7 @@ mod tests {
         }
     }
 
-    /// The metrics that the sources record, found by their names' prefix.
+    /// Returns the names of the metrics that the sources record, found by the macros that record them.
     fn recorded() -> BTreeSet<String> {
         let mut files = Vec::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
@@ -332,7 +336,7 @@ mod tests {
         assert_eq!(recorded(), described);
     }
 
-    /// The text of every source file but this one and tests.
+    /// Returns the text of all source files except this one.
     fn product() -> String {
         let mut files = Vec::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
@@ -340,7 +344,7 @@ mod tests {
         product.map(|file| fs::read_to_string(file).unwrap()).collect()
     }
 
-    /// The texts in quotes that stand directly before `end`.
+    /// Returns the quoted strings directly before `end`.
     fn quoted_before(text: &str, end: &str) -> BTreeSet<String> {
         let end = format!("\"{end}");
         let quoted = text.match_indices(&end).filter_map(|(at, _)| text[..at].rsplit('"').next());
@@ -350,7 +354,7 @@ mod tests {
             .collect()
     }
 
-    /// The values of these labels are written where they are counted; each has its series from the start.
+    /// The label values occur as literals where they are recorded, and all have a series from startup.
     #[test]
     fn labels_of_closed_sets_are_registered_whole() {
         let product = product();

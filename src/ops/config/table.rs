@@ -1,4 +1,4 @@
-//! The settings, one row each: what there is to set, in what range, and what for.
+//! The table of settings: name, description, range and accessors.
 
 use super::{
     LogFormat, Raw, Settings,
@@ -18,23 +18,23 @@ use crate::{
     user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
 };
 
-/// One setting: its name is its TOML key, in capitals after `QUINTET_` its variable.
+/// One setting. The TOML key is its name; the variable is its name in upper case, prefixed with `QUINTET_`.
 pub struct Setting {
     pub name: &'static str,
-    /// What it is for, in a sentence.
+    /// The description, one or more sentences.
     pub doc: &'static str,
-    /// What may stand there.
+    /// A description of the accepted values.
     pub range: String,
-    /// The effective value as TOML, secrets hidden; `None` if it is not set.
+    /// Returns the effective value as TOML, with secrets hidden; `None` if it is not set.
     pub read: Read,
-    /// Takes a value, or says why not.
+    /// Parses and sets a value. The error text completes a sentence that begins with the setting's name.
     pub write: Write,
 }
 
 type Read = Box<dyn Fn(&Settings) -> Option<String>>;
 type Write = Box<dyn Fn(&mut Settings, Raw) -> Result<(), String>>;
 
-/// Every setting there is.
+/// Returns all settings.
 pub fn table() -> Vec<Setting> {
     let mut rows = places();
     rows.extend(credentials());
@@ -197,7 +197,7 @@ fn peers() -> Vec<Setting> {
     ]
 }
 
-/// Host names.
+/// Parses a list of host names.
 fn names(raw: Raw) -> Result<Vec<String>, String> {
     let names = raw.list()?;
     Hosts::listed(names.iter().map(String::as_str)).map_err(|e| e.to_string())?;
@@ -221,7 +221,7 @@ fn agents() -> Vec<Setting> {
     }]
 }
 
-/// The agent that plays scripts.
+/// Name of the agent that plays scripts.
 pub const REHEARSAL: &str = "rehearsal";
 
 fn logs() -> Vec<Setting> {
@@ -309,7 +309,7 @@ fn limits<T>(
     })
 }
 
-/// Takes the URL of a key set: over plain http the network between could replace the keys (AUTH-5).
+/// Validates the URL of a key set. Plain http is refused, since the network could replace the keys (AUTH-5).
 fn jwks_url(raw: Raw) -> Result<String, String> {
     let text = raw.text()?;
     let url = reqwest::Url::parse(&text).map_err(|e| format!("is not a URL: {e}"))?;
@@ -343,7 +343,7 @@ macro_rules! limit {
         }
     };
 }
-/// What may be set of the embedded engine.
+/// Settings of the embedded engine.
 const SQLITE: &[Limit<SqliteOptions>] = &[
     limit!(SqliteOptions, reader_threads: usize, 1..=64, "Threads of the journal that answer reads."),
     limit!(SqliteOptions, waiting_appends_max: usize, 1..=1_000_000, "Appends that wait for the journal's writer; the next one waits for room."),
@@ -354,7 +354,7 @@ const SQLITE: &[Limit<SqliteOptions>] = &[
     limit!(SqliteOptions, check_bytes_max: u64, 0..=1_000_000_000_000, "Bytes of a database that is checked whole when it is opened; a larger one is checked as it is read."),
 ];
 
-/// The kernel's limits, which are plain data there; a test keeps this list whole.
+/// The kernel's limits. They are plain data in the kernel; a test checks that this list is complete.
 const KERNEL: &[Limit<Limits>] = &[
     limit!(Limits, text_bytes_max: usize, 1..=65_536, "Bytes of one message's `text`."),
     limit!(Limits, delta_bytes_max: usize, 4..=16_777_216, "Bytes of one thought's `delta`."),
