@@ -82,7 +82,7 @@ fn serve_until_drained(
     folder: &Path,
     log: &Log,
 ) -> anyhow::Result<ExitCode> {
-    let caught = Caught::new().context("signals cannot be caught")?;
+    let caught = Caught::new().context("signal handlers cannot be installed")?;
     allow_sockets(settings.gateway.sockets_max as u64);
 
     let journal = SqliteJournal::open(folder, settings.sqlite)?;
@@ -101,7 +101,7 @@ fn close(journal: &SqliteJournal) -> anyhow::Result<()> {
     match runtime.block_on(async { tokio::time::timeout(CLOSE_WAIT_MAX, journal.close()).await }) {
         Ok(closed) => closed?,
         // Acknowledged entries are durable in the write-ahead log, which the next start recovers.
-        Err(_) => tracing::warn!("the journal's disk does not answer: it is left as after a crash"),
+        Err(_) => tracing::warn!("the journal's disk does not respond; the next start recovers the journal"),
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ async fn serve(
     caught: &Caught,
     log: &Log,
 ) -> anyhow::Result<()> {
-    let mut signals = caught.listen().context("signals cannot be listened to")?;
+    let mut signals = caught.listen().context("signal handlers cannot be installed")?;
     let rehearsal = mode == Mode::Dev || settings.names_rehearsal();
     let agents = Directory::built_in(rehearsal, Floor::threads()?);
     let described = described(&agents);
@@ -152,7 +152,7 @@ async fn serve(
     let signal = signals.drain().await;
     tracing::info!(signal, "draining after a signal; a second SIGTERM or SIGINT stops at once");
     if !running.drain().await.runs_at_rest {
-        tracing::info!("runs that are still open are resumed by the next process");
+        tracing::info!("the next process resumes the runs that are still open");
     }
     Ok(())
 }
@@ -169,9 +169,11 @@ async fn announce(line: String) {
     match (started, tokio::time::timeout(READY_LINE_TIMEOUT, printed).await) {
         (Ok(_), Ok(Ok(()))) => {}
         (Err(error), _) | (Ok(_), Ok(Err(error))) => {
-            tracing::error!(%error, "the ready line cannot be printed to stdout; the service goes on");
+            tracing::error!(%error, "the ready line cannot be written to stdout; the service continues");
         }
-        (Ok(_), Err(_)) => tracing::warn!("stdout does not take the ready line; the service goes on"),
+        (Ok(_), Err(_)) => {
+            tracing::warn!("the ready line was not read from stdout in time; the service continues")
+        }
     }
 }
 
@@ -192,8 +194,7 @@ fn journal_folder(settings: &Settings) -> Result<PathBuf, ConfigError> {
         Some(url) => match url.strip_prefix("sqlite:") {
             Some(folder) if !folder.is_empty() => Ok(PathBuf::from(folder)),
             _ => Err(ConfigError::Missing(
-                "journal: leave it out for the embedded one in the data folder, or write sqlite:FOLDER"
-                    .to_owned(),
+                "journal: omit it for the embedded one in the data folder, or write sqlite:FOLDER".to_owned(),
             )),
         },
     }

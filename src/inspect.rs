@@ -70,7 +70,7 @@ pub fn verify(evidence: &Path, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         let about = verdict.run_id.as_ref().map_or(String::new(), |run_id| format!(", run {run_id}"));
         let mut text = format!(
-            "consistent: user {:?}{about}, entries {} to {}, {} shown, {} hidden\njournal {}, chain {}: no key signs it, so it proves the entries to who knows it from the journal\nviolations: {}\n",
+            "consistent: user {:?}{about}, entries {} to {}, {} shown, {} hidden\njournal {}, chain {}: it is not signed, so it proves the entries only if the chain hash is known from the journal\nviolations: {}\n",
             verdict.user_id,
             verdict.from,
             verdict.to,

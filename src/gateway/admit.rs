@@ -75,7 +75,7 @@ pub enum Turned {
     #[error("rate_users_max is reached; try again in {retry_after_ms} ms")]
     RateUsersMax { retry_after_ms: u64 },
     /// The request or frame rate of the user is exceeded.
-    #[error("too many at once; try again in {retry_after_ms} ms")]
+    #[error("the rate limit is exceeded; try again in {retry_after_ms} ms")]
     RateLimited { retry_after_ms: u64 },
 }
 

@@ -235,7 +235,7 @@ const LONG_LIFETIME_MS: u64 = 366 * 24 * 60 * 60 * 1000;
 pub enum IssueError {
     #[error(transparent)]
     Unissued(#[from] Unissued),
-    #[error("the system has no randomness to give")]
+    #[error("the system provides no random bytes")]
     NoRandomness,
 }
 

@@ -62,7 +62,7 @@ impl SignatureChecks {
         match tokio::task::spawn_blocking(check).await {
             Ok(outcome) => Ok(outcome?),
             Err(error) if error.is_panic() => {
-                tracing::error!("the check of a signature panicked");
+                tracing::error!("signature verification panicked");
                 Err(TokenError::Signature.into())
             }
             Err(_) => Err(AuthError::Unavailable),

@@ -21,7 +21,7 @@ pub struct DevLogin {
 /// Why no token was issued. The fault is ours or the system's.
 #[derive(Debug, thiserror::Error)]
 pub enum DevLoginError {
-    #[error("the system has no randomness to give")]
+    #[error("the system provides no random bytes")]
     NoRandomness,
     #[error("the token cannot be signed")]
     Signing(#[from] jsonwebtoken::errors::Error),

@@ -46,7 +46,7 @@ struct KeySet {
 /// Why no key was found for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoKey {
-    #[error("the key set does not know this key")]
+    #[error("the key set does not contain this key")]
     Unknown,
     #[error("the key set is not available")]
     Unavailable,
@@ -58,7 +58,7 @@ enum FetchError {
     /// An error without its URL, which may contain a secret.
     #[error("{}", with_causes(.0))]
     Http(reqwest::Error),
-    #[error("the answer has status {0}")]
+    #[error("the response has status {0}")]
     Status(reqwest::StatusCode),
     #[error("the key set is longer than {0} bytes")]
     TooLarge(usize),
@@ -215,7 +215,7 @@ impl KeySet {
         for value in served.keys {
             // A published private key lets anyone sign tokens.
             if value.get("d").is_some() {
-                tracing::warn!("jwks_url: a key of the set is private, and is not used");
+                tracing::warn!("jwks_url: ignoring a private key in the key set");
                 continue;
             }
             let Ok(jwk) = serde_json::from_value::<Jwk>(value) else { continue };

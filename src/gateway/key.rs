@@ -52,7 +52,7 @@ pub enum KeyError {
     Private,
     #[error("this is a certificate; give its public key, as `openssl x509 -pubkey -noout` prints it")]
     Certificate,
-    #[error("this holds {0} PEM blocks; exactly one public key is taken, and none is chosen among several")]
+    #[error("this contains {0} PEM blocks; exactly one public key is accepted")]
     SeveralBlocks(usize),
     #[error(
         "this is not a public key in PEM (`-----BEGIN PUBLIC KEY-----`); an HMAC secret belongs in --jwt-secret"

@@ -55,7 +55,7 @@ async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static s
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
     if !operations.recovered.load(Ordering::Acquire) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "taking up what was left open\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "resuming open runs\n");
     }
     if !operations.auth.has_keys() {
         return (
@@ -69,7 +69,7 @@ async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static s
             tracing::warn!(error = %error, "not ready");
             (StatusCode::SERVICE_UNAVAILABLE, "the journal is not available\n")
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the journal does not answer\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the journal does not respond\n"),
     }
 }
 

@@ -119,7 +119,7 @@ impl RefusalLog {
     /// called at least once a minute.
     pub fn sweep(&self) {
         for (reason, refusals) in self.over() {
-            tracing::warn!(reason, refusals, "requests refused, of which only the first were logged");
+            tracing::warn!(reason, refusals, "requests refused; only the first of them were logged");
         }
     }
 

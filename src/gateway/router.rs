@@ -83,8 +83,8 @@ pub(super) async fn guarded(request: Request, next: Next) -> Response {
 /// response, so that each refused attempt costs a new connection (ISO-6).
 async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
     let Some(place) = request.extensions().get::<Place>().cloned() else {
-        tracing::error!("a request without a socket");
-        return Failure::new(ErrorCode::Internal, "the service has a fault").into_response();
+        tracing::error!("request without peer address");
+        return Failure::new(ErrorCode::Internal, "internal error").into_response();
     };
     let peer = match place.resolve(request.headers()) {
         Ok(peer) => peer,
@@ -128,10 +128,7 @@ async fn in_time(State(gateway): State<Gateway>, request: Request, next: Next) -
     match tokio::time::timeout(wait, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let failure = Failure::new(
-                ErrorCode::Unavailable,
-                "the request was not done in time; repeating it is safe",
-            );
+            let failure = Failure::new(ErrorCode::Unavailable, "the request timed out; repeating it is safe");
             failure.retry_after(gateway.limits.reconnect_after_ms).into_response()
         }
     }
@@ -155,7 +152,7 @@ async fn measured(request: Request, next: Next) -> Response {
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     // The panic hook has logged the message.
-    Failure::new(ErrorCode::Internal, "the service has a fault").into_response()
+    Failure::new(ErrorCode::Internal, "internal error").into_response()
 }
 
 const GUARDS: [(http::HeaderName, &str); 4] = [

@@ -183,7 +183,7 @@ impl Events {
                 push_gap(&mut bytes, self.epoch, self.sent, Gap { from: gap.from, to: gap.to });
             }
             Err(ReadError::Journal(error)) => {
-                tracing::error!(%error, "a log cannot be read");
+                tracing::error!(%error, "user log cannot be read");
                 return None;
             }
         }

@@ -46,19 +46,19 @@ pub enum TokenError {
     Malformed,
     #[error("the token is longer than token_bytes_max")]
     TooLong,
-    #[error("the token's algorithm is not one that its key is for")]
+    #[error("the token's algorithm does not belong to the key")]
     Algorithm,
-    #[error("the token's header asks for extensions that are not known")]
+    #[error("the token's header requires unknown extensions")]
     Critical,
-    #[error("the token's signature is not by a key of ours")]
+    #[error("the token's signature does not match the key")]
     Signature,
-    #[error("the token names a key that is not known")]
+    #[error("the token names an unknown key")]
     UnknownKey,
-    #[error("the token's claim `{0}` is missing or of a wrong kind")]
+    #[error("the token's claim `{0}` is missing or of the wrong type")]
     Claim(&'static str),
     #[error("the token's header `typ` is not JWT or at+jwt: it is no access token")]
     Type,
-    #[error("the token's claim `exp` is not in seconds, but perhaps in milliseconds")]
+    #[error("the token's claim `exp` is not in seconds, possibly in milliseconds")]
     Unit,
     #[error("the token's claim `exp` lies further ahead than token_lifetime_ms_max")]
     Lifetime,

@@ -82,7 +82,7 @@ impl Signals {
     /// Resolves to the name of the signal that starts a drain. Cancel safe.
     pub async fn drain(&mut self) -> &'static str {
         if self.draining.load(Ordering::SeqCst) {
-            return "a signal during the start";
+            return "signal during startup";
         }
         let hang_up = async {
             match &mut self.hang_up {

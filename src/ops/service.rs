@@ -137,7 +137,7 @@ pub enum StartError {
     TrustedProxy(#[from] InvalidNetwork),
     #[error("hosts: {0}")]
     Host(#[from] InvalidName),
-    #[error("{name}: {address} cannot be listened on")]
+    #[error("{name}: cannot listen on {address}")]
     Listen {
         name: &'static str,
         address: SocketAddr,
@@ -154,7 +154,7 @@ pub enum StartError {
     DevLogin(#[from] DevLoginError),
     #[error(transparent)]
     Metrics(#[from] metrics::RecorderError),
-    #[error("what an earlier process left open cannot be taken up")]
+    #[error("runs left open by an earlier process cannot be resumed")]
     Recovery(#[source] JournalError),
 }
 
@@ -426,7 +426,7 @@ fn warn_of_access(name: &str, path: &std::path::Path, key: &VerifyingKey, file: 
         tracing::warn!(setting = name, path = %path.display(), "every user of this machine can read the secret: chmod o-rwx");
     }
     if file.is_writable_by_others {
-        tracing::warn!(setting = name, path = %path.display(), "users beside its owner can change the key: chmod go-w");
+        tracing::warn!(setting = name, path = %path.display(), "users other than its owner can change the key: chmod go-w");
     }
 }
 

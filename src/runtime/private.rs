@@ -35,7 +35,7 @@ pub fn make_folder(folder: &Path, own: &str) -> io::Result<()> {
         tracing::warn!(
             folder = %folder.display(),
             mode = %format_args!("{:04o}", mode & 0o7777),
-            "other users of this machine may enter the folder, which holds other files too: chmod go-rwx"
+            "other users of this machine can access the folder, which contains other files too: chmod go-rwx"
         );
     }
     Ok(())
@@ -126,7 +126,7 @@ fn tighten(path: &Path, permissions: Permissions) {
         Ok(()) => tracing::warn!(
             path = %path.display(),
             mode = %format_args!("{mode:04o}"),
-            "other users of this machine had access: the mode is changed"
+            "other users of this machine had access; the mode was changed"
         ),
         Err(error) => tracing::warn!(
             path = %path.display(),

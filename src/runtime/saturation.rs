@@ -62,7 +62,7 @@ impl Saturation {
         limits.insert(limit, Reached { scope, last: now, refusals: 1 });
         metrics::gauge!("quintet_limit_reached", "limit" => limit, "scope" => scope.as_str()).set(1.0);
         drop(limits);
-        tracing::warn!(limit, scope = scope.as_str(), "limit reached: work is refused until there is room");
+        tracing::warn!(limit, scope = scope.as_str(), "limit reached; work is rejected until there is room");
     }
 
     /// Returns the limits that are currently reached, ordered by name.

@@ -55,7 +55,7 @@ impl FromRequestParts<Gateway> for Caller {
 /// # Errors
 /// `internal` if the router did not run, which is a bug.
 pub fn peer(parts: &Parts) -> Result<PeerAddr, Failure> {
-    let fault = || Failure::new(ErrorCode::Internal, "the service has a fault");
+    let fault = || Failure::new(ErrorCode::Internal, "internal error");
     parts.extensions.get::<PeerAddr>().copied().ok_or_else(fault)
 }
 
@@ -111,7 +111,7 @@ impl<T: DeserializeOwned> FromRequestParts<Gateway> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
         match Query::<T>::from_request_parts(parts, gateway).await {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(_) => Err(Failure::new(ErrorCode::InvalidField, "the query has a field that cannot be read")),
+            Err(_) => Err(Failure::new(ErrorCode::InvalidField, "a field of the query is invalid")),
         }
     }
 }
@@ -135,7 +135,7 @@ impl FromRequest<Gateway> for JsonText {
             }
             Ok(Err(_)) => return Err(Failure::new(ErrorCode::MalformedFrame, "the body ended early")),
             Err(_) => {
-                let failure = Failure::new(ErrorCode::MalformedFrame, "the body did not come in time");
+                let failure = Failure::new(ErrorCode::MalformedFrame, "the body was not received in time");
                 return Err(failure.with_status(StatusCode::REQUEST_TIMEOUT));
             }
         };
@@ -161,9 +161,8 @@ impl JsonText {
         if !is_object {
             return Err(Failure::new(ErrorCode::MalformedFrame, "the body is not a JSON object"));
         }
-        serde_json::from_str(&self.0).map_err(|_| {
-            Failure::new(ErrorCode::InvalidField, "a field of the body is missing, or not what it must be")
-        })
+        serde_json::from_str(&self.0)
+            .map_err(|_| Failure::new(ErrorCode::InvalidField, "a field of the body is missing or invalid"))
     }
 }
 

@@ -21,7 +21,7 @@ pub async fn login(State(gateway): State<Gateway>, body: JsonText) -> Answer {
     let LoginRequest { user_id } = body.read()?;
     let (token, identity) = dev.login(user_id, clock::now()).map_err(|error| {
         tracing::error!(error = %error, "login failed");
-        Failure::new(ErrorCode::Internal, "no token could be made")
+        Failure::new(ErrorCode::Internal, "the token could not be created")
     })?;
     let answer = LoggedIn { token, user_id: identity.user_id, expires_at: identity.expires_at };
     Ok(Json(answer).into_response())

@@ -111,12 +111,12 @@ impl Rest {
         let entries = match tokio::time::timeout(self.wait, self.walk.next()).await {
             Ok(Ok(entries)) => entries,
             Ok(Err(error)) => {
-                tracing::error!(%error, "a page ends early");
+                tracing::error!(%error, "page truncated: the journal cannot be read");
                 self.walk.stop();
                 Vec::new()
             }
             Err(_) => {
-                tracing::warn!("a page ends early: the journal takes too long");
+                tracing::warn!("page truncated: the journal read timed out");
                 self.walk.stop();
                 Vec::new()
             }

@@ -29,7 +29,7 @@ pub enum KeyFileError {
     Io(#[from] std::io::Error),
     #[error("it cannot be read: it is not a regular file, but a folder, a device or a pipe")]
     NotAFile,
-    #[error("it is longer than {KEY_FILE_BYTES_MAX} bytes, and so no key")]
+    #[error("it is longer than {KEY_FILE_BYTES_MAX} bytes, which no key is")]
     TooLarge,
 }
 

@@ -42,13 +42,13 @@ pub enum SecretError {
     NotText(&'static str),
     #[error("a secret is one line, and this has several. `openssl rand -base64 48` makes one")]
     SeveralLines,
-    #[error("the secret begins or ends with a blank; only one line break at its end is left out")]
+    #[error("the secret begins or ends with a blank; only one line break at its end is ignored")]
     Blank,
     #[error(
         "the secret repeats a short pattern or few characters; `openssl rand -base64 48` makes a good one"
     )]
     Predictable,
-    #[error("the secret is an example that is published")]
+    #[error("the secret is a published example")]
     Published,
 }
 

@@ -62,7 +62,7 @@ impl TrustedProxies {
             Some(address) => address,
             None => {
                 metrics::counter!("quintet_forwarded_malformed_total").increment(1);
-                tracing::debug!("a trusted proxy states no address that can be read");
+                tracing::debug!("malformed client address from a trusted proxy");
                 socket
             }
         }

@@ -384,18 +384,18 @@ impl Core {
         match fault {
             Fault::Unclear | Fault::Oversized => match frame {
                 Frame::Ill(error) => error.into(),
-                Frame::Well(_) | Frame::None => subject.error(code, "the frame cannot be understood"),
+                Frame::Well(_) | Frame::None => subject.error(code, "the frame is invalid"),
             },
-            Fault::BeforeHello => subject.error(code, "hello comes first"),
-            Fault::SecondHello => subject.error(code, "hello comes once"),
-            Fault::Unauthenticated => subject.error(code, "no valid credential of this user"),
+            Fault::BeforeHello => subject.error(code, "hello must be the first frame"),
+            Fault::SecondHello => subject.error(code, "hello must be sent only once"),
+            Fault::Unauthenticated => subject.error(code, "no valid credential for this user"),
             Fault::Unavailable => {
                 let retry_after_ms = Some(self.gateway.limits.reconnect_after_ms);
                 let error = subject.error(code, "credentials cannot be checked at the moment");
                 server::Error { retry_after_ms, ..error }
             }
             Fault::RateLimited { retry_after_ms } => {
-                let error = subject.error(code, "frames come too fast");
+                let error = subject.error(code, "the frame rate limit is exceeded");
                 server::Error { retry_after_ms: Some(retry_after_ms), ..error }
             }
         }

@@ -118,7 +118,9 @@ impl Link<Greeting> {
                         self.core.close(cause).await;
                         return None;
                     }
-                    other => tracing::error!(order = ?other, "an order that only a user can carry out"),
+                    other => {
+                        tracing::error!(order = ?other, "connection effect not allowed before authentication")
+                    }
                 }
             }
             let arriving = &mut self.phase.arriving;
@@ -189,7 +191,7 @@ async fn attach(gateway: Gateway, identity: Identity, after: Offset) -> Arrival 
             Arrival::Attached(Box::new(Attachment { user, reader, extent, admission }))
         }
         Err(error) => {
-            tracing::error!(%error, "a log cannot be opened");
+            tracing::error!(%error, "user log cannot be opened");
             Arrival::Unattached(Unattached::Unavailable)
         }
     }
@@ -249,7 +251,7 @@ impl Link<Authenticated> {
                 self.phase.commands.push_back(Box::pin(async { Answer::Renewal(verified.await) }));
             }
             Effect::Close(cause) => return Err(cause),
-            other => tracing::error!(order = ?other, "an order that was carried out already"),
+            other => tracing::error!(order = ?other, "connection effect was already performed"),
         }
         Ok(())
     }
@@ -325,7 +327,7 @@ impl Authenticated {
                 }
                 Err(ReadError::Gap(_)) => Input::Outrun,
                 Err(ReadError::Journal(error)) => {
-                    tracing::error!(%error, "a log cannot be read");
+                    tracing::error!(%error, "user log cannot be read");
                     Input::Unreadable
                 }
             });

@@ -109,7 +109,7 @@ fn handshake(parts: &Parts) -> Result<HeaderValue, Failure> {
         && has_token(&parts.headers, header::CONNECTION, "upgrade")
         && has_token(&parts.headers, header::UPGRADE, "websocket");
     if !asks {
-        let failure = Failure::new(ErrorCode::MalformedFrame, "this is for WebSocket connections");
+        let failure = Failure::new(ErrorCode::MalformedFrame, "a WebSocket handshake is required");
         return Err(failure.with_status(StatusCode::UPGRADE_REQUIRED));
     }
     if one(&parts.headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
@@ -130,7 +130,7 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, Failure> {
     if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
         return Ok(Some(HeaderValue::from_static(PROTOCOL)));
     }
-    Err(Failure::new(ErrorCode::InvalidField, format!("the subprotocol spoken here is {PROTOCOL}")))
+    Err(Failure::new(ErrorCode::InvalidField, format!("the only supported subprotocol is {PROTOCOL}")))
 }
 
 /// Authenticates the request if it carries a credential. An invalid one is an error.

@@ -90,8 +90,8 @@ pub fn key_source(settings: &Settings) -> Result<KeySource<'_>, ConfigError> {
             Err(ConfigError::Missing(format!("`quintet serve` does not start without\n  - {KEY}")))
         }
         _ => Err(ConfigError::Missing(
-            "jwt_secret, jwt_public_key and jwks_url exclude each other: only one of them can name the keys \
-             that count"
+            "jwt_secret, jwt_public_key and jwks_url exclude each other: only one source of \
+             keys is allowed"
                 .to_owned(),
         )),
     }

@@ -34,7 +34,7 @@ impl Raw {
     /// When it is empty, a list, or of an unsupported type.
     pub fn text(self) -> Result<String, String> {
         match self {
-            Self::Text(text) if text.is_empty() => Err("is empty; leave it out instead".to_owned()),
+            Self::Text(text) if text.is_empty() => Err("is empty; omit it instead".to_owned()),
             Self::Text(text) => Ok(text),
             Self::Number(number) => Ok(number.to_string()),
             Self::List(_) => Err("is a list; one text is needed".to_owned()),
