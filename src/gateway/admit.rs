@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_6_a_full_user_leaves_room_for_others_until_all_is_full() {
+    fn iso_6_connections_are_limited_per_user_and_in_total() {
         let limits = GatewayLimits { connections_max: 3, user_connections_max: 2, ..GatewayLimits::DEFAULT };
         let admit = Admit::new(limits, Saturation::default());
         let first = admit.connection(&user("ada")).unwrap();
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_6_pages_of_a_user_have_places_of_their_own() {
+    fn iso_6_pages_are_limited_separately_from_connections() {
         let limits = GatewayLimits { user_connections_max: 1, user_pages_max: 2, ..GatewayLimits::DEFAULT };
         let admit = Admit::new(limits, Saturation::default());
         let _connection = admit.connection(&user("ada")).unwrap();
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn iso_6_a_users_rate_is_its_own_and_comes_back() {
+    async fn iso_6_rates_are_per_user_and_refill() {
         let limits = GatewayLimits {
             user_requests_per_second_max: 10,
             user_requests_burst_max: 3,

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn auth_4_no_name_but_a_listed_one_reaches_a_listener_of_its_own() {
+    fn auth_4_only_listed_host_names_are_accepted() {
         let hosts = Hosts::listed(["Quintet.internal"]).unwrap();
         for good in [
             "localhost",

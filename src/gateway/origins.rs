@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_not_taken_for_one() {
+    fn text_that_is_not_an_origin_is_refused() {
         for good in [
             "https://chat.example.org",
             "http://127.0.0.1:8080",
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_on_loopback_may_go_by_any_of_its_names() {
+    fn loopback_origins_include_all_names_of_the_host() {
         let origins = Origins::of_loopback("127.0.0.1:8080".parse().unwrap());
         assert!(origins.check(&from(&["http://localhost:8080"])).is_ok());
         assert!(origins.check(&from(&["http://127.0.0.1:8080"])).is_ok());

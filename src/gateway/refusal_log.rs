@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_reason_has_some_lines_a_minute_and_then_a_number() {
+    async fn each_reason_has_a_limit_of_lines_and_then_a_total() {
         let log = RefusalLog::new(2);
         let lines = |reason| (0..10).filter(|_| log.admits(reason)).count();
         assert_eq!((lines("origin"), lines("missing"), lines("origin")), (2, 2, 0));

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn auth_2_an_expired_ticket_yields_nobody_and_leaves_nothing() {
+    fn auth_2_an_expired_ticket_is_refused_and_removed() {
         let tickets = Tickets::new(LIMITS);
         let ticket = issue(&tickets, 1, "ada", 0).unwrap();
         assert_eq!(tickets.redeem(&ticket.text, Timestamp(30_000)), Err(Unredeemable::Expired));

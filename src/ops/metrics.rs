@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn names_say_what_is_counted() {
+    fn metric_names_end_with_their_unit() {
         for metric in METRICS {
             assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
             if metric.kind == Kind::Histogram {

@@ -137,7 +137,7 @@ pub enum StartError {
     TrustedProxy(#[from] InvalidNetwork),
     #[error("hosts: {0}")]
     Host(#[from] InvalidName),
-    #[error("{name}: cannot listen on {address}")]
+    #[error("{name}: {address} cannot be bound")]
     Listen {
         name: &'static str,
         address: SocketAddr,

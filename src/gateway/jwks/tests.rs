@@ -116,7 +116,7 @@ async fn tokens_with_made_up_keys_do_not_drive_fetches() {
 }
 
 #[tokio::test]
-async fn many_who_need_the_set_at_once_share_one_fetch() {
+async fn concurrent_lookups_share_one_fetch() {
     let issuer = Issuer::start(json!([rsa("a")])).await;
     let set = issuer.set(EAGER);
     let found = futures_util::future::join_all((0..20).map(|_| set.key(Some("a")))).await;
@@ -125,7 +125,7 @@ async fn many_who_need_the_set_at_once_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn auth_5_without_a_set_there_is_nobody() {
+async fn auth_5_without_a_key_set_no_token_is_accepted() {
     let issuer = Issuer::start(json!([])).await;
     let long = format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(GatewayLimits::DEFAULT.jwks_bytes_max));
     let symmetric = json!({"keys": [{"kty": "oct", "kid": "a", "k": "AAAA"}]}).to_string();
@@ -261,7 +261,7 @@ async fn a_token_is_verified_with_the_key_that_it_names() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_name_is_verified_with_the_only_key() {
+async fn a_token_without_a_kid_is_verified_with_the_only_key() {
     let (jwk, _) = pair(None);
     let issuer = Issuer::start(json!([jwk])).await;
     assert!(issuer.set(EAGER).key(None).await.is_ok());

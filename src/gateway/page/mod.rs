@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_with_the_current_version_is_told_so() {
+    fn a_browser_with_the_current_version_gets_304() {
         let first = answer(INDEX, &HeaderMap::new());
         let etag = first.headers()[header::ETAG].clone();
         for (sent, status) in [

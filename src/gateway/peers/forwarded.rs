@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_6_what_cannot_be_read_is_the_proxys_own() {
+    fn iso_6_a_malformed_header_resolves_to_the_proxy() {
         let x = trusting(ForwardedHeader::XForwardedFor);
         let bad = ["", "unknown", "203.0.113.7, x", "203.0.113.7,", "203.0.113.999", "\"203.0.113.7", "::g"];
         for value in bad {

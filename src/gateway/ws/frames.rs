@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn iso_6_a_message_counts_as_long_as_it_says_from_its_header_on() {
+    async fn iso_6_a_message_counts_with_its_declared_length_from_its_header_on() {
         let now = Instant::now();
         let mut frames = Frames::default();
         frames.see(&frame(0x81, 500_000)[..14], now);

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_earliest_comes_first_and_what_is_disarmed_never() {
+    async fn timers_elapse_in_order_and_disarmed_ones_never() {
         let (mut timers, start) = (timers(), Instant::now());
         timers.arm(Timer::Heartbeat);
         timers.arm(Timer::Hello);

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_that_kubernetes_sets_for_a_service_of_this_name_are_told_from_settings() {
+    fn service_links_are_distinguished_from_settings() {
         for (name, value) in [
             ("PORT", "tcp://10.0.0.7:8080"),
             ("PORT", "udp://[fd00::7]:8080"),
