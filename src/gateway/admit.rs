@@ -80,6 +80,7 @@ pub enum Turned {
 }
 
 impl Admit {
+    /// Creates empty counters with the given limits.
     pub fn new(limits: GatewayLimits, saturation: Saturation) -> Self {
         let users_max = limits.rate_users_max;
         let requests =
@@ -249,6 +250,7 @@ impl Unfinished {
         let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         let others = unfinished.get(&self.user_id).copied().unwrap_or(0) - self.bytes;
         let total = others.saturating_add(bytes);
+        // Checked before storing, so that the counters stay consistent after an error.
         if total > bytes_max {
             saturation.reached("user_unfinished_bytes_max", Scope::User);
             return Err(UnfinishedMax);
@@ -288,9 +290,11 @@ impl Rate {
 
     fn check(&self, user_id: &UserId) -> Result<(), Turned> {
         let now_s = self.clock.now().as_secs();
+        // At most once per second: removes users whose bucket is full again (ISO-5).
         if self.swept_s.fetch_max(now_s, Ordering::Relaxed) < now_s {
             self.limiter.retain_recent();
         }
+        // Fail closed: without an entry, a rate cannot be enforced for the user.
         if self.limiter.len() > self.users_max {
             return Err(Turned::RateUsersMax { retry_after_ms: 1_000 });
         }

@@ -102,6 +102,7 @@ impl AuthError {
 }
 
 impl Auth {
+    /// Creates an authenticator with an empty ticket store.
     pub fn new(
         keys: Keys,
         policy: ClaimsPolicy,
@@ -200,6 +201,7 @@ impl Auth {
         if token.is_empty() {
             return Err(AuthError::Missing);
         }
+        // Before any decoding, which costs time proportional to the length.
         if token.len() > self.0.token_bytes_max {
             return Err(TokenError::TooLong.into());
         }

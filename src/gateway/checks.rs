@@ -29,6 +29,7 @@ pub struct SignatureChecks {
 }
 
 impl SignatureChecks {
+    /// Creates the slots with the sizes in `limits`.
     pub fn new(limits: &GatewayLimits, saturation: Saturation) -> Self {
         let running_max = limits.signature_checks_max;
         let admitted_max = running_max + limits.waiting_signature_checks_max;

@@ -21,6 +21,7 @@ pub enum Stage {
 pub struct Drain(watch::Sender<Stage>);
 
 impl Drain {
+    /// Returns the current stage.
     pub fn stage(&self) -> Stage {
         *self.0.borrow()
     }

@@ -71,6 +71,7 @@ impl Hosts {
             }
             _ => return Err(InvalidHost::NotOne),
         }
+        // A request target in absolute form names a host too (RFC 9112, section 3.2.2).
         uri.authority().map_or(Ok(()), |authority| self.check_authority(authority))
     }
 

@@ -141,6 +141,7 @@ async fn renew(inner: Weak<Inner>) {
         let age_ms = set.age_ms(&set.current.load_full());
         let due_ms = set.limits.jwks_fresh_ms_max.saturating_sub(age_ms);
         let pause = Duration::from_millis(due_ms.max(set.limits.jwks_refetch_ms_min)).max(RENEWAL_PAUSE_MIN);
+        // Holds no strong reference while sleeping, so that dropping the `Jwks` ends the task.
         drop((set, known));
         tokio::time::sleep(pause).await;
     }
@@ -160,6 +161,7 @@ impl Inner {
 
     /// Fetches the set, unless a fetch has replaced `known` meanwhile or the minimum interval has not passed.
     async fn refetch(&self, known: &Option<Arc<KeySet>>) {
+        // Concurrent callers wait here for the fetch in progress and then find its result.
         let mut fetched = self.fetched.lock().await;
         let current = self.current.load_full();
         let renewed = match (known, &current) {
@@ -171,6 +173,7 @@ impl Inner {
         if renewed || fetched.is_some_and(|at| at.elapsed() < pause) {
             return;
         }
+        // Set before the fetch, so that the interval also applies after a failure.
         *fetched = Some(Instant::now());
         match self.fetch().await {
             Ok(set) => {
@@ -193,6 +196,7 @@ impl Inner {
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
+            // Checked per chunk: `Content-Length` may be missing or wrong.
             if body.len() + chunk.len() > bytes_max {
                 return Err(FetchError::TooLarge(bytes_max));
             }

@@ -39,6 +39,7 @@ impl Origins {
         Self(["127.0.0.1", "localhost", "[::1]"].map(|host| format!("http://{host}{suffix}")).into())
     }
 
+    /// Returns whether no origin is allowed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -63,6 +64,7 @@ impl Origins {
         match (sent.next(), sent.next()) {
             (None, _) => Ok(None),
             (Some(origin), None) if self.contains(origin) => Ok(Some(origin)),
+            // Not listed, or several headers, of which it is unclear which one counts.
             _ => Err(Forbidden),
         }
     }

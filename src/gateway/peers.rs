@@ -94,6 +94,7 @@ impl From<IpAddr> for PeerKey {
 }
 
 impl Peers {
+    /// Creates the registry without any sockets.
     pub fn new(limits: GatewayLimits, trusted: TrustedProxies, saturation: Saturation) -> Self {
         let failures = Rates::new(
             limits.peer_auth_failures_per_minute_max,
@@ -120,6 +121,7 @@ impl Peers {
         if !self.0.trusted.contains(address) {
             self.room_of_peer(&mut sockets, peer)?;
         }
+        // Any peer may be displaced here: the limit is one of the whole service.
         if sockets.strangers >= self.strangers_max() {
             self.0.saturation.reached("unauthenticated_sockets_max", Scope::Service);
             sockets.displace_one();
@@ -165,6 +167,7 @@ impl Peers {
         counted.map_err(|wait| self.limited("peer_frames_per_second_max", wait))
     }
 
+    /// Returns the numbers of open sockets.
     pub fn sockets_open(&self) -> SocketsOpen {
         let sockets = self.sockets();
         let unauthenticated = sockets.strangers;
@@ -225,6 +228,7 @@ impl Sockets {
         self.next += 1;
         self.strangers += 1;
         let strangers = &mut self.of_peer.entry(peer).or_default().strangers;
+        // The ordered set is keyed by the count, so the entry is replaced when the count changes.
         self.crowds.remove(&(strangers.len(), peer));
         strangers.insert(id, displacement);
         self.crowds.insert((strangers.len(), peer));
@@ -253,6 +257,7 @@ impl Sockets {
         let strangers = self.of_peer.get(&peer).map(|of_peer| &of_peer.strangers);
         let Some((id, displacement)) = strangers.and_then(BTreeMap::first_key_value) else { return false };
         let (id, displacement) = (*id, displacement.clone());
+        // No longer listed, so that the same socket is not displaced twice before it closes.
         self.befriend(peer, id);
         displacement.displace();
         metrics::counter!("quintet_sockets_displaced_total").increment(1);

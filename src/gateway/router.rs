@@ -96,6 +96,7 @@ async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Nex
     if authenticated || !response.status().is_client_error() {
         return response;
     }
+    // A 429 is the consequence of earlier failures; counting it would extend the limit.
     if response.status() != StatusCode::TOO_MANY_REQUESTS {
         gateway.peers.failed(peer);
     }

@@ -37,6 +37,7 @@ use crate::{
     witness::{ConnectionWitness, Resumed},
 };
 
+/// The query of `GET /v1/stream`.
 #[derive(Deserialize)]
 pub struct Query {
     after: Option<Offset>,
@@ -59,6 +60,7 @@ pub async fn stream(
         None => connection::Asked { epoch: None, after: query.after.unwrap_or_default() },
     };
     let Caller { identity, user } = caller;
+    // Event streams share the connection limits of WebSockets (ISO-6).
     let admission = gateway.admit.connection(&identity.user_id)?;
     let cursor = user.cursor(asked.after).await?;
     place.is_member();
@@ -146,6 +148,7 @@ impl Events {
                 return None;
             }
             tokio::select! {
+                // Biased: the expiry of the credential and the shutdown take precedence over further entries.
                 biased;
                 () = Self::expired(&self.identity) => return None,
                 () = self.ending.goes_on(&self.drain) => match self.ending {

@@ -69,6 +69,7 @@ type Hash = [u8; 32];
 const CROWDED_USER_TICKETS_MAX: usize = 2;
 
 impl Tickets {
+    /// Creates an empty store.
     pub fn new(limits: TicketLimits) -> Self {
         Self { limits, outstanding: Mutex::default() }
     }
@@ -114,6 +115,7 @@ impl Tickets {
     /// When the ticket is unknown, already redeemed or expired.
     pub fn redeem(&self, text: &str, at: Timestamp) -> Result<Identity, Unredeemable> {
         let secret = Secret::parse(text).ok_or(Unredeemable::Unknown)?;
+        // AUTH-1: removed while the lock is held, so a concurrent redemption does not find it.
         let taken = self.outstanding.lock().take(&secret.hash());
         match taken.ok_or(Unredeemable::Unknown)?.redeem(at) {
             Ok((_redeemed, identity)) => Ok(identity),

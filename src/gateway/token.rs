@@ -104,6 +104,7 @@ impl VerifyingKey {
         if !header.typ.as_deref().is_none_or(is_access_token) {
             return Err(TokenError::Type);
         }
+        // The signature covers everything before the last dot (RFC 7515).
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let claims = jsonwebtoken::dangerous::insecure_decode::<Claims>(token)
             .map_err(|error| refused(&error))?
@@ -173,6 +174,7 @@ impl Claims {
         if at >= expires_at {
             return Err(TokenError::Expired);
         }
+        // Otherwise a value in milliseconds would be valid for thousands of years.
         if expires_at >= DATES_END {
             return Err(TokenError::Unit);
         }

@@ -16,6 +16,7 @@ crate::limits! {
 }
 
 impl RetentionLimits {
+    /// Returns the limits in the form that the journal takes, with 0 as `None`.
     pub fn retention(&self) -> Retention {
         let unless_zero = |limit| (limit > 0).then_some(limit);
         Retention {

@@ -210,6 +210,7 @@ pub async fn start(mode: Mode, settings: &Settings, parts: Parts) -> Result<Runn
     let bind = async |name, address| {
         TcpListener::bind(address).await.map_err(|source| StartError::Listen { name, address, source })
     };
+    // Both are bound before anything else starts, so that an address in use has no side effects.
     let listener = bind("listen", settings.listen).await?;
     let admin = bind("admin_listen", settings.admin_listen).await?;
     let limits = settings.gateway;
@@ -282,6 +283,7 @@ where
         }
     });
 
+    // RUN-6: open runs are resumed before the public listener accepts its first socket.
     gateway.factory.recover().await.map_err(StartError::Recovery)?;
     recovered.store(true, Ordering::Release);
     public.spawn(listen::serve(
@@ -484,6 +486,7 @@ impl Running {
         let limits = self.gateway.limits;
         tracing::info!(live_users = self.gateway.factory.live_users(), "draining");
         let witness = self.gateway.factory.witness();
+        // Connections are notified first; then the factory rejects new messages.
         self.gateway.drain.advance(Stage::Draining);
         self.gateway.factory.drain();
         witness.drains(DrainStage::Draining);

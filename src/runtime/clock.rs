@@ -32,6 +32,7 @@ impl Look {
 }
 
 impl Watched {
+    /// Starts watching at the current time.
     pub fn new() -> Self {
         Self(Mutex::new(Look::take()))
     }

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 pub struct Tasks(TaskTracker);
 
 impl Tasks {
+    /// Spawns a task that belongs to this owner. It is not aborted when the handle is dropped.
     #[expect(clippy::disallowed_methods, reason = "this module is where tasks start")]
     pub fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
     where
@@ -23,6 +24,7 @@ impl Tasks {
         self.0.len()
     }
 
+    /// Returns whether no task is running.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

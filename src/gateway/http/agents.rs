@@ -5,6 +5,7 @@ use axum::{Json, extract::State, response::IntoResponse};
 use super::extract::{Answer, Caller};
 use crate::{gateway::Gateway, wire::http::AgentsList};
 
+/// Returns 200 with the agents.
 pub async fn list(State(gateway): State<Gateway>, _caller: Caller) -> Answer {
     Ok(Json(AgentsList { agents: gateway.agents.to_vec() }).into_response())
 }

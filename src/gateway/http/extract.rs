@@ -36,6 +36,7 @@ impl FromRequestParts<Gateway> for Caller {
         // A missing token is verified as an empty one, so that it is refused and counted in one place.
         let token = bearer(&parts.headers).unwrap_or_default();
         let peer = peer(parts)?;
+        // A request without a token costs no verification, so it is not subject to the failure limit.
         if !token.is_empty() {
             gateway.peers.may_try(peer)?;
         }

@@ -29,6 +29,7 @@ use crate::{
 pub struct Failure(Box<Problem>, &'static str);
 
 impl Failure {
+    /// Creates an error with the status of its code. `detail` is shown to the client.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self(Box::new(Problem::new(code, detail)), code.as_str())
     }
@@ -38,10 +39,12 @@ impl Failure {
         Self::new(ErrorCode::NotFound, "there is no such thing here")
     }
 
+    /// Overrides the status.
     pub fn with_status(self, status: StatusCode) -> Self {
         Self(Box::new(self.0.with_status(status.as_u16())), self.1)
     }
 
+    /// Sets the retry delay, in milliseconds. The header `Retry-After` is rounded up to seconds.
     pub fn retry_after(mut self, retry_after_ms: u64) -> Self {
         self.0.retry_after_ms = Some(retry_after_ms);
         self
@@ -52,6 +55,7 @@ impl Failure {
         Self(self.0, reason)
     }
 
+    /// Returns the error code.
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }

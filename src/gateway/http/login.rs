@@ -15,6 +15,7 @@ use crate::{
     },
 };
 
+/// Returns 200 with a token for the requested user; 404 outside of `quintet dev`.
 pub async fn login(State(gateway): State<Gateway>, body: JsonText) -> Answer {
     // AUTH-5: tokens are issued only with the throw-away key of `quintet dev`.
     let dev = gateway.dev.as_ref().ok_or_else(Failure::not_found)?;

@@ -47,6 +47,10 @@ struct Rest {
 }
 
 impl<'a> Pages<'a> {
+    /// Takes one of the user's page slots.
+    ///
+    /// # Errors
+    /// When the user has reached `user_pages_max`.
     pub fn new(gateway: &'a Gateway, caller: &'a Caller) -> Result<Self, Failure> {
         let place = gateway.admit.page(&caller.identity.user_id)?;
         Ok(Self { gateway, user: &caller.user, place })

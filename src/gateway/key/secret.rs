@@ -100,6 +100,7 @@ impl HmacSecret {
         Self(bytes.to_vec())
     }
 
+    /// Returns the secret, for signing and verifying only.
     pub(in crate::gateway) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -33,6 +33,10 @@ pub struct TrustedProxies {
 pub struct InvalidNetwork(pub String);
 
 impl TrustedProxies {
+    /// Parses addresses and networks (CIDR).
+    ///
+    /// # Errors
+    /// When an entry is neither.
     pub fn parse<'a>(
         networks: impl IntoIterator<Item = &'a str>,
         header: ForwardedHeader,
@@ -46,6 +50,7 @@ impl TrustedProxies {
         Ok(Self { networks, header })
     }
 
+    /// Returns whether an address belongs to a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
@@ -74,6 +79,8 @@ impl TrustedProxies {
             ForwardedHeader::Forwarded => (header::FORWARDED, element),
         };
         let mut nearest = socket;
+        // From right to left: each proxy appends the address of its own peer, so the right-most entries can be
+        // trusted.
         for value in headers.get_all(name).iter().rev() {
             for hop in split(value.to_str().ok()?, ',')?.into_iter().rev() {
                 let hop = address(hop.trim())?.to_canonical();

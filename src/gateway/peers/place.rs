@@ -53,6 +53,7 @@ pub(super) struct Displacement {
 }
 
 impl Place {
+    /// Creates the registration of a socket that is listed as unauthenticated with this `id`.
     pub(super) fn new(
         peers: Peers,
         address: IpAddr,
@@ -80,6 +81,7 @@ impl Place {
                 sockets.befriend(at.peer, id);
             }
             sockets.leave(at.peer);
+            // Only after `room_of_peer` succeeded: an error leaves the socket with its previous peer.
             let id = sockets.enter(peer, self.0.displacement.clone());
             if let Standing::Stranger(own) = &mut at.standing {
                 *own = id;
@@ -106,6 +108,7 @@ impl Place {
         if let Standing::Stranger(id) = at.standing {
             self.0.peers.sockets().befriend(at.peer, id);
         }
+        // A connection stays authenticated until it closes; later requests cannot demote it.
         if at.standing != Standing::Member {
             at.standing = standing;
         }
@@ -159,6 +162,7 @@ impl Drop for Inner {
 }
 
 impl Displacement {
+    /// Marks the socket as displaced and wakes its task.
     pub(super) fn displace(&self) {
         self.displaced.store(true, Ordering::Release);
         self.waker.wake();

@@ -52,6 +52,7 @@ impl Rates {
         levels.set(peer, level.min(now + self.full));
     }
 
+    /// Returns the number of peers with an entry.
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
         let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,6 +66,7 @@ impl Recent {
     }
 
     fn set(&mut self, peer: PeerKey, level: Instant) {
+        // Rotating generations bounds the memory without tracking the age of each entry.
         if self.young.len() >= self.generation_max && !self.young.contains_key(&peer) {
             self.old = std::mem::take(&mut self.young);
         }

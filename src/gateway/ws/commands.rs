@@ -26,6 +26,7 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Returns the ids in a client frame.
     pub fn of(frame: &ClientFrame) -> Self {
         match frame {
             ClientFrame::SendMessage(send) => {
@@ -37,6 +38,7 @@ impl Subject {
         }
     }
 
+    /// Creates an error that refers to these ids.
     pub fn error(self, code: ErrorCode, message: impl Into<String>) -> Error {
         Error { message_id: self.message_id, run_id: self.run_id, ..Error::new(code, message) }
     }

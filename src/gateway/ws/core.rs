@@ -50,6 +50,7 @@ pub struct Origin {
     pub place: Place,
 }
 
+/// The state shared by both phases of a connection.
 pub struct Core {
     pub gateway: Gateway,
     pub connection_id: ConnectionId,
@@ -118,6 +119,7 @@ pub enum Happened {
 }
 
 impl Core {
+    /// Starts the state machine on an upgraded connection. `known` is the identity from the upgrade request.
     pub async fn new(
         gateway: Gateway,
         connection_id: ConnectionId,
@@ -130,6 +132,7 @@ impl Core {
             Some(identity) => Payer::User(identity.user_id.clone()),
             None => Payer::Peer { frames: 0 },
         };
+        // From here on, a displaced connection is closed with a close code instead of a reset.
         origin.place.announces();
         let mut witness = gateway.factory.witness().connection(connection_id);
         let machine = Connection::accept(known.clone(), gateway.limits.connection(), &mut effects);
@@ -170,6 +173,7 @@ impl Core {
         }
     }
 
+    /// Feeds an input to the state machine. Its effects are collected until [`Core::take_effects`].
     pub fn step(&mut self, input: &Input) {
         let (from, before) = (self.machine.phase(), self.effects.len());
         let stepped = self.machine.step(input, &mut self.effects);
@@ -205,6 +209,7 @@ impl Core {
         verify(auth.clone(), peers.clone(), self.origin.peer, self.take_credential())
     }
 
+    /// Takes the last frame, if it was valid.
     pub fn take_frame(&mut self) -> Option<ClientFrame> {
         match std::mem::replace(&mut self.frame, Frame::None) {
             Frame::Well(frame) => Some(frame),
@@ -212,6 +217,7 @@ impl Core {
         }
     }
 
+    /// Takes the credential of the last frame.
     pub fn take_credential(&mut self) -> Option<Credential> {
         match self.take_frame()? {
             ClientFrame::Hello(hello) => hello.credential,
@@ -310,6 +316,7 @@ impl Core {
         Some(Input::Elapsed(timer))
     }
 
+    /// Arms a timer of the connection.
     pub fn arm(&mut self, timer: Timer) {
         if timer == Timer::Stall {
             self.written_before = self.socket.written();
@@ -350,10 +357,12 @@ impl Core {
         Ok(())
     }
 
+    /// Queues a frame.
     pub fn send(&mut self, frame: &server::ServerFrame) {
         self.send_text(frame.encode().into());
     }
 
+    /// Queues an encoded frame.
     pub fn send_text(&mut self, text: Utf8Bytes) {
         self.witness.sends(&text);
         self.sent(|socket| socket.send(text));
@@ -405,6 +414,7 @@ impl Core {
     pub async fn close(mut self, cause: Cause) {
         let code = CloseCode::from(cause);
         let stranger = matches!(self.payer, Payer::Peer { .. });
+        // Counted as a failure of the peer: protocol violations before authentication (ISO-6).
         if stranger
             && matches!(cause, Cause::Flooding | Cause::TooManyUnclear | Cause::NoHello | Cause::TooLong)
         {

@@ -72,6 +72,7 @@ impl Frames {
             self.fragments = self.fragments.saturating_add(1);
         }
         self.payload = payload;
+        // An empty payload ends the frame now; no further byte will.
         if payload == 0 {
             self.end_frame();
         }
@@ -94,6 +95,7 @@ impl Frames {
         self.message.as_ref().map(|message| message.since).or(self.frame_since)
     }
 
+    /// Returns the number of fragments that were not taken yet.
     pub fn fragments(&self) -> u32 {
         self.fragments
     }

@@ -35,6 +35,7 @@ use crate::{
     },
 };
 
+/// A connection in the phase `P`.
 pub struct Link<P> {
     core: Core,
     phase: P,
@@ -88,6 +89,7 @@ enum AtHand {
 }
 
 impl Link<Greeting> {
+    /// Starts a connection on an upgraded socket.
     pub async fn new(
         gateway: Gateway,
         connection_id: ConnectionId,
@@ -157,6 +159,7 @@ impl Link<Greeting> {
     fn open(mut self, attachment: Attachment) -> Link<Authenticated> {
         let Attachment { user, reader, extent, admission } = attachment;
         let epoch = self.core.gateway.factory.epoch();
+        // Before `Attached`: the machine's next effects count against the user.
         self.core.belongs_to(user.user_id().clone());
         self.core.witness.belongs_to(user.witness());
         self.core.step(&Input::Attached { epoch, trimmed: extent.trimmed, head: extent.head });
@@ -173,6 +176,7 @@ impl Link<Greeting> {
 }
 
 async fn attach(gateway: Gateway, identity: Identity, after: Offset) -> Arrival {
+    // The slot is taken before the log is opened, so that rejected connections cost no read (ISO-6).
     let admission = match gateway.admit.connection(&identity.user_id) {
         Ok(admission) => admission,
         Err(Turned::ConnectionsMax) => return Arrival::Unattached(Unattached::ServiceFull),

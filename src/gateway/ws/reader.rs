@@ -30,6 +30,7 @@ enum At {
 type Fetched = (Cursor, Result<Lines, ReadError>);
 
 impl Reader {
+    /// Creates a reader at the position of `cursor`.
     pub fn new(cursor: Cursor, limits: &GatewayLimits) -> Self {
         Self {
             limit: limits.chunk(),

@@ -48,6 +48,7 @@ pub enum Heard {
 pub struct Gone;
 
 impl Socket {
+    /// Creates a WebSocket on an upgraded connection.
     pub async fn new(upgraded: Upgraded, limits: &GatewayLimits) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
@@ -99,6 +100,10 @@ impl Socket {
         &mut self.0.get_mut().frames
     }
 
+    /// Queues a ping.
+    ///
+    /// # Errors
+    /// When the socket is broken.
     pub fn ping(&mut self) -> Result<(), Gone> {
         self.start(Message::Ping(Bytes::new()))
     }
@@ -197,6 +202,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         if self.farewell == Some(0) {
             return Poll::Ready(Ok(()));
         }
+        // The WebSocket library buffers a whole message. Pausing lets the caller apply the limits on
+        // incomplete messages, and the waker schedules the next read.
         let full = self.read >= LOOK_BYTES || self.frames.fragments() >= LOOK_FRAGMENTS;
         if self.farewell.is_none() && full {
             cx.waker().wake_by_ref();

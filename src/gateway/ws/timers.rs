@@ -15,6 +15,7 @@ use crate::{
     runtime::clock,
 };
 
+/// Deadlines of the armed timers.
 pub struct Timers {
     limits: GatewayLimits,
     armed: [Option<Instant>; Timer::ALL.len()],
@@ -23,15 +24,18 @@ pub struct Timers {
 }
 
 impl Timers {
+    /// Creates the timers with none armed.
     pub fn new(limits: GatewayLimits) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
         Self { limits, armed: [None; Timer::ALL.len()], expires_at: Timestamp(u64::MAX), sleep }
     }
 
+    /// Arms a timer with its configured timeout. A timer that is armed starts over.
     pub fn arm(&mut self, timer: Timer) {
         self.armed[timer as usize] = Some(Instant::now() + self.wait(timer));
     }
 
+    /// Disarms a timer.
     pub fn disarm(&mut self, timer: Timer) {
         self.armed[timer as usize] = None;
     }

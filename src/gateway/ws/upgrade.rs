@@ -30,6 +30,7 @@ use crate::{
     wire::{codes::ErrorCode, server::PROTOCOL},
 };
 
+/// The query of `GET /v1/ws`.
 #[derive(Deserialize)]
 pub struct Query {
     ticket: Option<String>,

@@ -228,6 +228,7 @@ impl Loaded {
                 loaded.set(&table, &name, Raw::Text(value), Source::Variable(variable))?;
             }
         }
+        // Last, so that flags override variables and the file.
         for (flag, name, value) in given.flags {
             loaded.set(&table, &name, value, Source::Flag(flag))?;
         }

@@ -11,6 +11,7 @@ pub enum Raw {
 }
 
 impl Raw {
+    /// Converts a TOML value.
     pub fn from_toml(value: &toml::Value) -> Self {
         match value {
             toml::Value::String(text) => Self::Text(text.clone()),

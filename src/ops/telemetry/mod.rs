@@ -110,6 +110,7 @@ pub fn start(filter: &str, format: LogFormat, limits: LogLimits) -> Result<Log, 
         .with(layer)
         .try_init()
         .map_err(|_| TelemetryError::InUse)?;
+    // Only after the subscriber is installed: a failure above starts no thread.
     log.queue.write_to(output, log.lines).map_err(TelemetryError::Thread)?;
     LOG.set(log.clone()).map_err(|_| TelemetryError::InUse)?;
     panic::set_hook(Box::new(log_panic));

@@ -53,6 +53,7 @@ enum Item {
 }
 
 impl Queue {
+    /// Creates an empty queue, without a writer thread.
     pub(super) fn new(limits: &LogLimits) -> Self {
         Self(Arc::new(Shared {
             lines_max: limits.log_queue_lines_max,
@@ -99,6 +100,7 @@ impl Queue {
         state.is_done()
     }
 
+    /// Returns the losses since the queue was created.
     pub(super) fn losses(&self) -> Losses {
         Losses { dropped: self.0.dropped.load(Relaxed), write_errors: self.0.write_errors.load(Relaxed) }
     }
@@ -122,6 +124,7 @@ impl Queue {
                     return item;
                 }
                 None => {
+                    // Wakes `flush`: nothing is queued and nothing is being written.
                     self.0.emptied.notify_all();
                     state = self.0.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }

@@ -18,6 +18,7 @@ use crate::{
 };
 
 impl Core {
+    /// Returns the input for the next message, or for a violation of the limits on an incomplete one.
     pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         if !self.machine.hears() {
             return Poll::Pending;
@@ -52,6 +53,7 @@ impl Core {
         }
         let Some(since) = since else { return Poll::Pending };
         let deadline = since + Duration::from_millis(self.gateway.limits.message_timeout_ms);
+        // The deadline moves only when another message begins.
         if self.message_timeout.deadline() != deadline {
             self.message_timeout.as_mut().reset(deadline);
         }
