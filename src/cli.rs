@@ -1,4 +1,4 @@
-//! What can be written on the command line.
+//! The command-line interface.
 
 use std::path::PathBuf;
 
@@ -9,18 +9,18 @@ use quintet::{
 };
 
 /// Chat clients on one side, AI agents on the other: every run's events to the user who owns it, in
-/// order, durably, once.
+/// order, durably, exactly once.
 #[derive(Parser)]
 #[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "\
-Begin here:
-  quintet dev                     then open http://127.0.0.1:8080/ and say something
-  quintet serve --help            what production needs
+Getting started:
+  quintet dev                     then open http://127.0.0.1:8080/ and send a message
+  quintet serve --help            requirements of production
 
-Every setting is a flag, a variable (QUINTET_LISTEN for --listen) or a key of the TOML file that
---config names; the first of these that has it counts. `quintet check-config` lists them all.
+Each setting is a flag, a variable (QUINTET_LISTEN for --listen) or a key of the TOML file given
+with --config, in this order of precedence. `quintet check-config` lists them all.
 
-Exit codes: 0 clean, 1 failure, 2 usage or configuration.")]
+Exit codes: 0 success, 1 failure, 2 usage or configuration.")]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -31,16 +31,16 @@ pub enum Command {
     /// Run everything on this machine with nothing to configure
     #[command(long_about = "\
 Runs everything on this machine with nothing to configure: a throw-away signing key, the journal in
-./quintet-data, agents with real tools, a chat page on /. Anybody who reaches it can log in as
-anyone, so it refuses every address but loopback.")]
+./quintet-data, agents with real tools, a chat page on /. Any client can log in as any
+user, so it accepts loopback addresses only.")]
     #[command(after_help = "\
 Examples:
   quintet dev
   quintet dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0    free ports; see the ready line
   quintet dev --allow-origin http://localhost:3000               a front end of your own
 
-It prints one JSON line to stdout once it is ready. Ctrl-C drains it: runs come to their end,
-clients are told to come back. A second Ctrl-C stops it at once.")]
+It prints one JSON line to stdout once it is ready. Ctrl-C drains it: runs end or reach a safe
+point, clients are asked to reconnect. A second Ctrl-C stops it immediately.")]
     Dev(DevFlags),
 
     /// Run the service in production
@@ -55,15 +55,16 @@ Examples:
   quintet serve --jwt-secret secret.txt --allow-origin https://chat.example.org
   quintet serve --config /etc/quintet.toml
 
-SIGTERM drains: /readyz turns 503, runs come to their end, clients are told to come back, exit 0.
-A second signal stops it at once, exit 1; nothing accepted is lost then either. SIGHUP drains too.")]
+SIGTERM drains: /readyz turns 503, runs end or reach a safe point, clients are asked to reconnect,
+exit 0. A second signal stops it immediately, exit 1; accepted messages are not lost. SIGHUP
+drains too.")]
     Serve(ServeFlags),
 
-    /// Print the effective settings, each with where it came from
+    /// Print the effective settings with their sources
     #[command(long_about = "\
-Prints the effective settings as a TOML file, secrets hidden, each with where it came from. A
-setting that is unknown or out of its range is an error (exit code 2). What `quintet serve` would
-still miss is said on stderr.")]
+Prints the effective settings as a TOML file with their sources; secrets are hidden. An unknown or
+out-of-range setting is an error (exit code 2). Settings that `quintet serve` still requires are
+listed on stderr.")]
     #[command(after_help = "\
 Examples:
   quintet check-config
@@ -73,8 +74,8 @@ Examples:
     /// Check a journal against every rule that a journal can show
     #[command(long_about = "\
 Reads a journal, changes nothing, and checks it: every stored row, every user's hash chain, every
-rule of the contract that a journal can show, every index. Prints what it finds; exit code 1 if any
-rule is violated. The journal must not be in use: audit a backup of one that is.
+rule of the protocol that a journal can show, every index. Prints the findings; exit code 1 if any
+rule is violated. The journal must not be in use; audit a backup instead.
 
 With --export it writes one user's log, or one run of it, as a file that can be verified anywhere
 with --verify, without the journal.")]
@@ -86,24 +87,24 @@ Examples:
   quintet audit --verify evidence.jsonl")]
     Audit(AuditFlags),
 
-    /// Copy the journal, also while a service runs on it
+    /// Copy the journal, also while a service uses it
     #[command(long_about = "\
-Copies the journal as it is at this moment into another folder, while a service runs on it or not.
-The copy is a data folder: audit it, or serve it in the place of the original; clients then find a
-new epoch and read on from what is there.")]
+Copies the current state of the journal to another folder, also while a service uses it. The copy
+is a data folder: audit it, or serve it in place of the original. Clients then get a new epoch and
+read the log again.")]
     #[command(after_help = "\
 Example:
   quintet backup --data-dir /var/lib/quintet --to /backup/monday")]
     Backup(BackupFlags),
 }
 
-/// Which journal.
+/// Selects a journal.
 #[derive(Args)]
 pub struct JournalFlags {
     /// Folder of the embedded journal [default: ./quintet-data]
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<String>,
-    /// Where the journal is [default: embedded, in the data folder]
+    /// URL of the journal [default: embedded, in the data folder]
     #[arg(long, value_name = "URL")]
     journal: Option<String>,
     /// TOML file with settings
@@ -124,7 +125,7 @@ pub struct AuditFlags {
     /// Write the user's log, or the run, to this file as evidence
     #[arg(long, value_name = "FILE", requires = "user")]
     pub export: Option<PathBuf>,
-    /// Verify this file of evidence; no journal is needed
+    /// Verify this evidence file; needs no journal
     #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "run", "export", "data_dir", "journal", "config"])]
     pub verify: Option<PathBuf>,
     /// Print the findings as JSON
@@ -136,7 +137,7 @@ pub struct AuditFlags {
 pub struct BackupFlags {
     #[command(flatten)]
     pub journal: JournalFlags,
-    /// Folder for the copy; made if it is not there, and must not hold a journal
+    /// Folder for the copy; created if missing, must not contain a journal
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
 }
@@ -159,19 +160,19 @@ pub struct ServeFlags {
     /// Public key in PEM that verifies tokens: RSA, P-256, P-384 or Ed25519
     #[arg(long, value_name = "FILE", conflicts_with = "jwks_url")]
     jwt_public_key: Option<String>,
-    /// Refused: the kind of a key is not guessed
+    /// Rejected: the kind of a key is not guessed
     #[arg(long, value_name = "FILE", hide = true)]
     jwt_key: Option<String>,
     /// Key set that verifies tokens
     #[arg(long, value_name = "URL")]
     jwks_url: Option<String>,
-    /// Tokens must name it in `aud`; needed with --jwks-url
+    /// Required audience (`aud`) of tokens; needed with --jwks-url
     #[arg(long, value_name = "TEXT", conflicts_with = "any_audience")]
     jwt_audience: Option<String>,
     /// Accept tokens for any audience: all applications of the issuer
     #[arg(long)]
     any_audience: bool,
-    /// Tokens must have it as `iss`
+    /// Required issuer (`iss`) of tokens
     #[arg(long, value_name = "TEXT")]
     jwt_issuer: Option<String>,
     #[command(flatten)]
@@ -187,7 +188,7 @@ struct OriginFlags {
 
 #[derive(Args)]
 struct Common {
-    /// Address for clients [default: 127.0.0.1:8080]; port 0 takes a free one
+    /// Address for clients [default: 127.0.0.1:8080]; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
     /// Address for operators: /livez, /readyz, /metrics [default: 127.0.0.1:9090]
@@ -196,19 +197,19 @@ struct Common {
     /// Folder of the embedded journal [default: ./quintet-data]
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<String>,
-    /// Where the journal is [default: embedded, in the data folder]
+    /// URL of the journal [default: embedded, in the data folder]
     #[arg(long, value_name = "URL")]
     journal: Option<String>,
     /// TOML file with settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// What is logged, as `info` or `warn,quintet::gateway=debug` [default: info]
+    /// Log filter, such as `info` or `warn,quintet::gateway=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
-    /// Hold live traffic against the rules; violations show in the metrics and the log
+    /// Check live traffic against the rules; violations appear in the metrics and the log
     #[arg(long)]
     conformance: bool,
-    /// Append a record of each transition to this file, for the checker of traces
+    /// Append a record of each transition to this file, for the trace checker
     #[arg(long, value_name = "FILE")]
     trace: Option<String>,
     /// Any other setting by its name, as `user_connections_max=10`; repeatable
@@ -221,7 +222,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// Flags as the settings take them: as spelled, the setting's name, the value.
+/// Flags in the form that the settings take: the flag as typed, the name of the setting, the value.
 pub type Flags = Vec<(String, String, Raw)>;
 
 impl DevFlags {

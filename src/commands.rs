@@ -1,4 +1,4 @@
-//! The commands: each builds what it needs of the library and reports in its own words.
+//! The commands. Each assembles the parts of the library that it needs.
 
 use std::{
     io,
@@ -48,7 +48,7 @@ fn load(config: Option<&PathBuf>, flags: Flags) -> Result<Loaded, ConfigError> {
         variable.map(PathBuf::from)
     });
     let file = named.map(|path| read(&path).map(|text| (path, text))).transpose()?;
-    // What is not UTF-8 cannot be a setting of ours: their names and values are.
+    // Names and values of settings are UTF-8, so a variable with another name is not a setting.
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
         .collect();
@@ -82,31 +82,31 @@ fn serve_until_drained(
     folder: &Path,
     log: &Log,
 ) -> anyhow::Result<ExitCode> {
-    let caught = Caught::new().context("signals cannot be caught")?;
+    let caught = Caught::new().context("signal handlers cannot be installed")?;
     allow_sockets(settings.gateway.sockets_max as u64);
 
     let journal = SqliteJournal::open(folder, settings.sqlite)?;
     let runtime = Runtime::new().context("the runtime cannot be started")?;
     let served = runtime.block_on(serve(mode, settings, (folder, Arc::new(journal.clone())), &caught, log));
-    // What is still running is not waited for: acknowledged messages are on disk.
+    // Remaining tasks are not awaited: acknowledged messages are on disk.
     runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
     served?;
     close(&journal)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Agents that wait or never yield may hold the journal for longer than this process is to last.
+/// Closes the journal, with a timeout: an agent that blocks or never yields may keep it open.
 fn close(journal: &SqliteJournal) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     match runtime.block_on(async { tokio::time::timeout(CLOSE_WAIT_MAX, journal.close()).await }) {
         Ok(closed) => closed?,
-        // What was acknowledged is durable all the same; the next start finds it in the write-ahead log.
-        Err(_) => tracing::warn!("the journal's disk does not answer: it is left as after a crash"),
+        // Acknowledged entries are durable in the write-ahead log, which the next start recovers.
+        Err(_) => tracing::warn!("the journal's disk does not respond; the next start recovers the journal"),
     }
     Ok(())
 }
 
-/// Serves until a signal has drained the service. A second signal does not come back from its handler.
+/// Serves until a signal has drained the service. A second signal ends the process from its handler.
 async fn serve(
     mode: Mode,
     settings: &Settings,
@@ -114,7 +114,7 @@ async fn serve(
     caught: &Caught,
     log: &Log,
 ) -> anyhow::Result<()> {
-    let mut signals = caught.listen().context("signals cannot be listened to")?;
+    let mut signals = caught.listen().context("signal handlers cannot be installed")?;
     let rehearsal = mode == Mode::Dev || settings.names_rehearsal();
     let agents = Directory::built_in(rehearsal, Floor::threads_within(settings.agents)?);
     let described = described(&agents);
@@ -152,26 +152,28 @@ async fn serve(
     let signal = signals.drain().await;
     tracing::info!(signal, "draining after a signal; a second SIGTERM or SIGINT stops at once");
     if !running.drain().await.runs_at_rest {
-        tracing::info!("runs that are still open are resumed by the next process");
+        tracing::info!("the next process resumes the runs that are still open");
     }
     Ok(())
 }
 
-/// Prints the ready line. The service does not depend on it: a stdout that is closed or full is logged, and
-/// one that does not take the line within [`READY_LINE_TIMEOUT`] is not waited for any longer.
+/// Prints the ready line. The service does not depend on it: errors are logged, and after
+/// [`READY_LINE_TIMEOUT`] a blocked stdout is no longer awaited.
 async fn announce(line: String) {
     let (done, printed) = tokio::sync::oneshot::channel();
     let started = std::thread::Builder::new().name("ready".to_owned()).spawn(move || {
-        // The receiver is gone if the line was not taken in time.
+        // The receiver is dropped after the timeout.
         let _late = done.send(Output::stdout().and_then(|mut stdout| stdout.write_lines(line.as_bytes())));
     });
     let printed = async { printed.await.unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into())) };
     match (started, tokio::time::timeout(READY_LINE_TIMEOUT, printed).await) {
         (Ok(_), Ok(Ok(()))) => {}
         (Err(error), _) | (Ok(_), Ok(Err(error))) => {
-            tracing::error!(%error, "the ready line cannot be printed to stdout; the service goes on");
+            tracing::error!(%error, "the ready line cannot be written to stdout; the service continues");
         }
-        (Ok(_), Err(_)) => tracing::warn!("stdout does not take the ready line; the service goes on"),
+        (Ok(_), Err(_)) => {
+            tracing::warn!("the ready line was not read from stdout in time; the service continues")
+        }
     }
 }
 
@@ -185,21 +187,20 @@ fn described(agents: &Directory) -> Vec<AgentInfo> {
     agents.agents().map(describe).collect()
 }
 
-/// The folder of the embedded journal; there is no other engine yet.
+/// Returns the folder of the embedded journal, the only engine so far.
 fn journal_folder(settings: &Settings) -> Result<PathBuf, ConfigError> {
     match settings.journal.as_deref() {
         None => Ok(settings.data_dir.clone()),
         Some(url) => match url.strip_prefix("sqlite:") {
             Some(folder) if !folder.is_empty() => Ok(PathBuf::from(folder)),
             _ => Err(ConfigError::Missing(
-                "journal: leave it out for the embedded one in the data folder, or write sqlite:FOLDER"
-                    .to_owned(),
+                "journal: omit it for the embedded one in the data folder, or write sqlite:FOLDER".to_owned(),
             )),
         },
     }
 }
 
-/// Lets this process open as many sockets as it is to serve, if the system allows.
+/// Raises the limit on open files to what `sockets_max` needs, as far as the system allows.
 fn allow_sockets(sockets_max: u64) {
     let limit = getrlimit(Resource::Nofile);
     let needed = sockets_max.saturating_add(FILES_BESIDE_SOCKETS);
@@ -220,10 +221,10 @@ fn allow_sockets(sockets_max: u64) {
     }
 }
 
-/// Writes the result of a command to stdout, and waits for its reader.
+/// Writes the result of a command to stdout. Blocks until the reader has accepted it.
 ///
 /// # Errors
-/// [`StdoutClosed`] if the reader is gone, as `head` once it has its lines.
+/// [`StdoutClosed`] when the reader has closed the pipe, as `head` does after its last line.
 pub fn print(text: &str) -> anyhow::Result<()> {
     match Output::stdout().and_then(|mut stdout| stdout.write_lines(text.as_bytes())) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
@@ -231,19 +232,19 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// The reader of stdout is gone. The exit code says so, a message does not: pipelines end this way.
+/// The reader of stdout has closed the pipe. Reported by the exit code only, since it is normal in pipelines.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the reader of stdout is gone")]
 pub struct StdoutClosed;
 
-/// Files that a service has open beside its sockets: database, readers, log, listeners.
+/// Open files beside sockets: database, readers, log, listeners.
 const FILES_BESIDE_SOCKETS: u64 = 256;
 
-/// How long tasks may take to notice that the process ends.
+/// Timeout for tasks to end when the process exits.
 const SHUTDOWN_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// How long the write-ahead log may take to be moved into the database.
+/// Timeout for checkpointing the write-ahead log into the database.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// How long stdout may take to accept the ready line before the service goes on without it.
+/// Timeout for writing the ready line to stdout.
 const READY_LINE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The commands that look and do not serve: settings, audits, evidence, backups.
+//! Commands that do not serve: settings, audits, evidence, backups.
 
 use std::{
     fs::File,
@@ -20,7 +20,7 @@ use quintet::{
 
 use crate::{cli::AuditFlags, commands::print};
 
-/// Prints every setting and the kind of the key; prints to stderr what production would still miss.
+/// Prints all settings and a description of the key. Prints what `quintet serve` still requires to stderr.
 pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     check::consistent(loaded)?;
     print(&loaded.show())?;
@@ -37,7 +37,7 @@ pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Audits the journal in `folder`, or writes evidence from it.
+/// Audits the journal in `folder`, or exports evidence from it.
 pub fn audit(folder: &Path, flags: &AuditFlags) -> anyhow::Result<ExitCode> {
     if let (Some(user_id), Some(file)) = (&flags.user, &flags.export) {
         let subject = match flags.run {
@@ -61,7 +61,7 @@ fn export(folder: &Path, subject: &Subject, file: &Path) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// Verifies evidence, far from the journal that it came from.
+/// Verifies evidence without the journal that it was exported from.
 pub fn verify(evidence: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let file = File::open(evidence).with_context(|| format!("{} cannot be read", evidence.display()))?;
     let verdict = audit::verify(&mut BufReader::new(file))?;
@@ -70,7 +70,7 @@ pub fn verify(evidence: &Path, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         let about = verdict.run_id.as_ref().map_or(String::new(), |run_id| format!(", run {run_id}"));
         let mut text = format!(
-            "consistent: user {:?}{about}, entries {} to {}, {} shown, {} hidden\njournal {}, chain {}: no key signs it, so it proves the entries to who knows it from the journal\nviolations: {}\n",
+            "consistent: user {:?}{about}, entries {} to {}, {} shown, {} hidden\njournal {}, chain {}: it is not signed, so it proves the entries only if the chain hash is known from the journal\nviolations: {}\n",
             verdict.user_id,
             verdict.from,
             verdict.to,

@@ -1,5 +1,17 @@
-//! Quintet delivers the five events of every agent run to the user who owns it: in legal order,
-//! durably, once. `docs/architecture.md` is the way in.
+//! Quintet delivers the five events of each agent run to the user who owns it, in legal order, durably and
+//! exactly once.
+//!
+//! `docs/architecture.md` describes the structure; the modules from the core outwards:
+//!
+//! - [`kernel`]: the pure state machines and rules
+//! - [`wire`]: encodings of entries, frames and HTTP bodies
+//! - [`journal`]: durable, ordered storage of entries
+//! - [`agent`]: the interface for agents, and their execution
+//! - [`user`]: the machines of one user
+//! - [`gateway`]: HTTP, WebSocket and event-stream endpoints
+//! - [`ops`]: configuration, startup, telemetry and shutdown
+//! - [`audit`], [`witness`]: checks of journals and of live traffic against the rules
+//! - [`runtime`]: clock, ids, tasks and limits
 
 pub mod agent;
 pub mod audit;

@@ -1,7 +1,7 @@
-//! The command line: says what was asked, calls the library, and turns what comes back into exit codes.
+//! The command line: parses arguments, calls the library, and maps errors to exit codes.
 //!
-//! 0 clean, 1 failure, 2 usage or configuration. Stdout carries what was asked for (the ready line, the
-//! settings, an audit's findings); everything else goes to stderr.
+//! Exit codes: 0 success, 1 failure, 2 usage or configuration error. Stdout carries results only (the ready
+//! line, settings, audit findings); everything else goes to stderr.
 
 mod cli;
 mod commands;
@@ -17,7 +17,7 @@ use quintet::{
 };
 
 fn main() -> ExitCode {
-    // AUTH-6: what this process makes is for its owner alone, also what SQLite makes.
+    // AUTH-6: files created by this process, also by SQLite, are accessible to the owner only.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let cli = cli::Cli::parse();
     match commands::run(cli.command) {
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the operator has to change a setting, and not the world.
+/// Returns whether the operator can fix the error by changing a setting or an argument.
 fn is_configuration(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ConfigError>().is_some()
         || error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration)
@@ -40,5 +40,5 @@ fn is_configuration(error: &anyhow::Error) -> bool {
         || matches!(error.downcast_ref(), Some(OpenError::NoJournal { .. }))
 }
 
-/// Usage or configuration; clap exits with the same.
+/// Exit code of usage and configuration errors, the same as clap's.
 const USAGE: u8 = 2;

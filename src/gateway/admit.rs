@@ -1,8 +1,7 @@
-//! Who may come in: connections in all and of a user, pages of a user that are under way, requests and
-//! frames of a user a second.
+//! Admission control: connections in total and per user, pages per user, request and frame rates per user.
 //!
-//! Guarantees: one user's load does not use up another's share (ISO-6); what is kept for it is bounded,
-//! and forgotten once a user is idle (ISO-5).
+//! Guarantees: the load of one user does not consume the share of another (ISO-6); the memory for the
+//! counters is bounded, and the entry of a user is removed once idle (ISO-5).
 
 use std::{
     collections::HashMap,
@@ -25,7 +24,7 @@ use crate::{
     runtime::saturation::{Saturation, Scope},
 };
 
-/// The limits of admission, and what counts against them. Cloning shares it.
+/// The admission limits and their counters. Clones share the counters.
 #[derive(Clone)]
 pub struct Admit(Arc<Inner>);
 
@@ -39,47 +38,49 @@ struct Inner {
     unfinished: Mutex<HashMap<UserId, u64>>,
 }
 
-/// Places that are taken.
+/// Slots in use, in total and per user.
 #[derive(Default)]
 struct Places {
     all: usize,
     of_user: HashMap<UserId, usize>,
 }
 
-/// What takes a place.
+/// The kind of resource that occupies a slot.
 #[derive(Clone, Copy)]
 enum Guest {
     Connection,
     Page,
 }
 
-/// A connection or a page that is admitted; its place is free again when this is dropped.
+/// An admitted connection or page. Dropping it frees the slot.
 pub struct Admission {
     admit: Admit,
     guest: Guest,
     user_id: UserId,
 }
 
-/// Why somebody is not let in. Later is another matter.
+/// Why a connection or request was rejected. Retrying later may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Turned {
-    /// Closed with 1013.
+    /// Service-wide limit; the connection closes with 1013.
     #[error("connections_max is reached")]
     ConnectionsMax,
-    /// Closed with 4429.
+    /// Limit of the user; the connection closes with 4429.
     #[error("user_connections_max is reached")]
     UserConnectionsMax,
-    /// Too many pages of this user are under way to readers who have not taken them yet.
+    /// Too many responses to this user are still being sent.
     #[error("user_pages_max is reached; try again in {retry_after_ms} ms")]
     UserPagesMax { retry_after_ms: u64 },
-    /// The rates of too many users are counted already.
+    /// The rate limiter already tracks the maximum number of users.
     #[error("rate_users_max is reached; try again in {retry_after_ms} ms")]
     RateUsersMax { retry_after_ms: u64 },
-    #[error("too many at once; try again in {retry_after_ms} ms")]
+    /// The request or frame rate of the user is exceeded.
+    #[error("the rate limit is exceeded; try again in {retry_after_ms} ms")]
     RateLimited { retry_after_ms: u64 },
 }
 
 impl Admit {
+    /// Creates empty counters with the given limits.
     pub fn new(limits: GatewayLimits, saturation: Saturation) -> Self {
         let users_max = limits.rate_users_max;
         let requests =
@@ -96,7 +97,10 @@ impl Admit {
         }))
     }
 
-    /// Takes a place for one more authenticated connection of a user.
+    /// Takes a slot for an authenticated connection of a user.
+    ///
+    /// # Errors
+    /// When `connections_max` or `user_connections_max` is reached.
     pub fn connection(&self, user_id: &UserId) -> Result<Admission, Turned> {
         let mut connections = self.places(Guest::Connection);
         if connections.all >= self.0.limits.connections_max {
@@ -110,8 +114,11 @@ impl Admit {
         Ok(Admission { admit: self.clone(), guest: Guest::Connection, user_id: user_id.clone() })
     }
 
-    /// Takes a place for one more page of a user, from the first read to the last byte that is taken of it
-    /// (DEL-4, ISO-6).
+    /// Takes a slot for a page of a user, held from the first read until the socket has accepted the last
+    /// byte (DEL-4, ISO-6).
+    ///
+    /// # Errors
+    /// When `user_pages_max` is reached.
     pub fn page(&self, user_id: &UserId) -> Result<Admission, Turned> {
         let mut pages = self.places(Guest::Page);
         if pages.of(user_id) >= self.0.limits.user_pages_max {
@@ -122,36 +129,42 @@ impl Admit {
     }
 
     /// Counts one HTTP request of a user.
+    ///
+    /// # Errors
+    /// When the user's request rate is exceeded, or `rate_users_max` is reached.
     pub fn request(&self, user_id: &UserId) -> Result<(), Turned> {
         self.0.requests.check(user_id).map_err(|why| self.rejected(why))
     }
 
-    /// Counts one frame of a user, on whatever connection.
+    /// Counts one frame of a user, over all connections.
+    ///
+    /// # Errors
+    /// When the user's frame rate is exceeded, or `rate_users_max` is reached.
     pub fn frame(&self, user_id: &UserId) -> Result<(), Turned> {
         self.0.frames.check(user_id).map_err(|why| self.rejected(why))
     }
 
-    /// The share of one connection in the incomplete messages of its user; nothing yet.
+    /// Creates the counter for the incomplete message of one connection, starting at 0 bytes.
     pub fn unfinished(&self, user_id: &UserId) -> Unfinished {
         Unfinished { admit: self.clone(), user_id: user_id.clone(), bytes: 0 }
     }
 
-    /// Records that a connection was closed for its frames before `ready`.
+    /// Records that a connection was closed because of `unready_frames_max`.
     pub fn unready_frames_max_reached(&self) {
         self.0.saturation.reached("unready_frames_max", Scope::Peer);
     }
 
-    /// How many connections are open.
+    /// Returns the number of open connections.
     pub fn connections_open(&self) -> usize {
         self.places(Guest::Connection).all
     }
 
-    /// How many pages are on their way to their readers.
+    /// Returns the number of pages that are being sent.
     pub fn pages_under_way(&self) -> usize {
         self.places(Guest::Page).all
     }
 
-    /// Records which limit rejected the work.
+    /// Records the limit that rejected the request and returns the error.
     fn rejected(&self, why: Turned) -> Turned {
         let (limit, scope) = match why {
             Turned::ConnectionsMax => ("connections_max", Scope::Service),
@@ -204,27 +217,30 @@ impl Drop for Admission {
     }
 }
 
-/// The bytes of a connection's incomplete message, which count against its user until it is complete or
-/// this is dropped (ISO-6).
+/// The bytes of a connection's incomplete message. They count against the user until the message is complete
+/// or this is dropped (ISO-6).
 pub struct Unfinished {
     admit: Admit,
     user_id: UserId,
     bytes: u64,
 }
 
-/// The user's incomplete messages hold as many bytes as they may.
+/// The incomplete messages of the user have reached the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("user_unfinished_bytes_max is reached")]
 pub struct UnfinishedMax;
 
 impl Unfinished {
-    /// Takes note that the message is complete.
+    /// Sets the length to 0: the message is complete.
     pub fn clear(&mut self) {
-        // Less is never over the limit.
+        // A smaller value never exceeds the limit.
         let _ = self.set(0);
     }
 
-    /// Takes note of the message's length now. What is over the limit is not counted.
+    /// Sets the current length of the message.
+    ///
+    /// # Errors
+    /// When the user's total exceeds `user_unfinished_bytes_max`; the previous length stays counted.
     pub fn set(&mut self, bytes: u64) -> Result<(), UnfinishedMax> {
         if bytes == self.bytes {
             return Ok(());
@@ -234,6 +250,7 @@ impl Unfinished {
         let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         let others = unfinished.get(&self.user_id).copied().unwrap_or(0) - self.bytes;
         let total = others.saturating_add(bytes);
+        // Checked before storing, so that the counters stay consistent after an error.
         if total > bytes_max {
             saturation.reached("user_unfinished_bytes_max", Scope::User);
             return Err(UnfinishedMax);
@@ -254,12 +271,12 @@ impl Drop for Unfinished {
     }
 }
 
-/// A rate of each user, remembered for as many users as are allowed.
+/// A rate limiter with one bucket per user and a bounded number of users.
 struct Rate {
     limiter: RateLimiter<UserId, HashMapStateStore<UserId>, Ticks, NoOpMiddleware<Duration>>,
     clock: Ticks,
     users_max: usize,
-    /// The second in which idle users were last looked for.
+    /// The second, on `clock`, in which idle users were last removed.
     swept_s: AtomicU64,
 }
 
@@ -273,9 +290,11 @@ impl Rate {
 
     fn check(&self, user_id: &UserId) -> Result<(), Turned> {
         let now_s = self.clock.now().as_secs();
+        // At most once per second: removes users whose bucket is full again (ISO-5).
         if self.swept_s.fetch_max(now_s, Ordering::Relaxed) < now_s {
             self.limiter.retain_recent();
         }
+        // Fail closed: without an entry, a rate cannot be enforced for the user.
         if self.limiter.len() > self.users_max {
             return Err(Turned::RateUsersMax { retry_after_ms: 1_000 });
         }
@@ -286,7 +305,7 @@ impl Rate {
     }
 }
 
-/// The runtime's clock, so that simulations own this time as well.
+/// Tokio's clock, so that a simulation controls the rate limiter's time as well.
 #[derive(Clone, Debug)]
 struct Ticks(Instant);
 
@@ -302,7 +321,7 @@ fn at_least_one(n: u32) -> NonZeroU32 {
     NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)
 }
 
-/// What a client is told to wait for a place for another page.
+/// Retry delay for a client that has reached `user_pages_max`.
 const PAGE_RETRY_MS: u64 = 1_000;
 
 #[cfg(test)]
@@ -314,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_6_a_full_user_leaves_room_for_others_until_all_is_full() {
+    fn iso_6_connections_are_limited_per_user_and_in_total() {
         let limits = GatewayLimits { connections_max: 3, user_connections_max: 2, ..GatewayLimits::DEFAULT };
         let admit = Admit::new(limits, Saturation::default());
         let first = admit.connection(&user("ada")).unwrap();
@@ -334,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_6_pages_of_a_user_have_places_of_their_own() {
+    fn iso_6_pages_are_limited_separately_from_connections() {
         let limits = GatewayLimits { user_connections_max: 1, user_pages_max: 2, ..GatewayLimits::DEFAULT };
         let admit = Admit::new(limits, Saturation::default());
         let _connection = admit.connection(&user("ada")).unwrap();
@@ -364,7 +383,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn iso_6_a_users_rate_is_its_own_and_comes_back() {
+    async fn iso_6_rates_are_per_user_and_refill() {
         let limits = GatewayLimits {
             user_requests_per_second_max: 10,
             user_requests_burst_max: 3,

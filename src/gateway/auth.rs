@@ -1,7 +1,7 @@
 //! Authentication: takes a bearer token or a ticket, returns an [`Identity`] or an error.
 //!
-//! Guarantee: nothing fails open. There is no `Auth` without a key or a key set, no branch that makes
-//! up a user, and a store or key set that does not answer is an error (AUTH-5).
+//! Guarantee: authentication fails closed. An `Auth` always has a key or a key set, no code path invents a
+//! user, and an unavailable ticket store or key set is an error (AUTH-5).
 
 use std::sync::{
     Arc,
@@ -28,7 +28,7 @@ use crate::{
     witness::Witness,
 };
 
-/// Checks credentials. Cloning shares it.
+/// Verifies credentials and issues tickets. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct Auth(Arc<Inner>);
 
@@ -40,21 +40,21 @@ struct Inner {
     checks: SignatureChecks,
     tickets: Tickets,
     saturation: Saturation,
-    /// A token that lives very long was accepted, and a warning logged.
+    /// Set once a token with a very long lifetime was accepted and logged.
     long_lived: AtomicBool,
-    /// The clock that tickets live by.
+    /// The wall clock that ticket lifetimes are measured with.
     clock: clock::Watched,
     witness: Witness,
 }
 
-/// The keys that verify tokens.
+/// The source of the keys that verify tokens.
 #[derive(Debug)]
 pub enum Keys {
     Fixed(Arc<VerifyingKey>),
     Set(Jwks),
 }
 
-/// Why a credential yields no identity.
+/// Why a credential was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     #[error("a credential is needed")]
@@ -63,16 +63,16 @@ pub enum AuthError {
     Token(#[from] TokenError),
     #[error(transparent)]
     Ticket(#[from] Unredeemable),
-    /// Our fault or the issuer's: the credential cannot be checked, and so is refused (AUTH-5).
+    /// Fault of the service or the issuer: the credential cannot be verified and is refused (AUTH-5).
     #[error("credentials cannot be checked at the moment")]
     Unavailable,
-    /// As many signatures as may be are being checked.
+    /// All slots for signature verification are taken.
     #[error("waiting_signature_checks_max is reached")]
     Busy,
 }
 
 impl AuthError {
-    /// What went wrong, as a label of the metric.
+    /// Returns the error as a metric label.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -91,8 +91,8 @@ impl AuthError {
         }
     }
 
-    /// Whether a credential was presented and is not good: what limits on failed attempts count. False where
-    /// none was presented, and where the service could not check it.
+    /// Returns whether a presented credential was invalid; the limits on failed attempts count these. False
+    /// if none was presented or the service could not verify it.
     pub fn is_failed_verification(&self) -> bool {
         match self {
             Self::Token(_) | Self::Ticket(_) => true,
@@ -102,6 +102,7 @@ impl AuthError {
 }
 
 impl Auth {
+    /// Creates an authenticator with an empty ticket store.
     pub fn new(
         keys: Keys,
         policy: ClaimsPolicy,
@@ -122,8 +123,8 @@ impl Auth {
         }))
     }
 
-    /// Whether there are keys to verify tokens with: false until the first key set is fetched, and while the
-    /// last one is too old to be used.
+    /// Returns whether tokens can be verified: false until the first key set is fetched, and while the
+    /// current one is older than `jwks_stale_ms_max`.
     pub fn has_keys(&self) -> bool {
         match &self.0.keys {
             Keys::Fixed(_) => true,
@@ -131,12 +132,18 @@ impl Auth {
         }
     }
 
-    /// The identity that a bearer token proves now.
+    /// Verifies a bearer token and returns its identity.
+    ///
+    /// # Errors
+    /// When the token is invalid, or cannot be verified at the moment.
     pub async fn bearer(&self, token: &str) -> Result<Identity, AuthError> {
         counted(self.verify(token).await)
     }
 
-    /// The identity of a ticket's issuer, once: the ticket is consumed (AUTH-1, AUTH-2).
+    /// Redeems a ticket and returns the identity of its issuer. The ticket is consumed (AUTH-1, AUTH-2).
+    ///
+    /// # Errors
+    /// When the ticket is unknown, already redeemed or expired.
     pub async fn ticket(&self, ticket: &str) -> Result<Identity, AuthError> {
         let redeemed = self.at_the_time(|tickets, at| {
             let redeemed = tickets.redeem(ticket, at);
@@ -149,7 +156,10 @@ impl Auth {
         counted(redeemed.map_err(AuthError::from))
     }
 
-    /// Issues a ticket that stands for `issuer`, for `ttl_ms` or the default (AUTH-2).
+    /// Issues a ticket for the identity `issuer`, valid for `ttl_ms` or the default lifetime (AUTH-2).
+    ///
+    /// # Errors
+    /// When a ticket limit is reached, `ttl_ms` is out of range, or no random bytes are available.
     pub fn issue_ticket(&self, issuer: &Identity, ttl_ms: Option<u64>) -> Result<IssuedTicket, IssueError> {
         let mut bits = [0; 32];
         rand::rngs::SysRng.try_fill_bytes(&mut bits).map_err(|_| IssueError::NoRandomness)?;
@@ -169,8 +179,8 @@ impl Auth {
         Ok(issued)
     }
 
-    /// Does something about tickets at the time that it is. Once the clock is set back, those that are
-    /// outstanding are void: they would live longer than their time otherwise (AUTH-2).
+    /// Calls `what` with the ticket store and the current time. If the clock was set back, all outstanding
+    /// tickets are dropped first, since they would otherwise outlive their expiry (AUTH-2).
     fn at_the_time<T>(&self, what: impl FnOnce(&Tickets, Timestamp) -> T) -> T {
         self.0.clock.look(|at, set_back| {
             if set_back {
@@ -182,7 +192,7 @@ impl Auth {
         })
     }
 
-    /// Tickets issued and neither redeemed nor expired.
+    /// Returns the number of tickets that are neither redeemed nor expired.
     pub fn tickets_outstanding(&self) -> usize {
         self.0.tickets.len(clock::now())
     }
@@ -191,6 +201,7 @@ impl Auth {
         if token.is_empty() {
             return Err(AuthError::Missing);
         }
+        // Before any decoding, which costs time proportional to the length.
         if token.len() > self.0.token_bytes_max {
             return Err(TokenError::TooLong.into());
         }
@@ -218,15 +229,15 @@ impl Auth {
     }
 }
 
-/// A lifetime of tokens that is worth one warning: a year.
+/// Token lifetime above which one warning is logged: a year.
 const LONG_LIFETIME_MS: u64 = 366 * 24 * 60 * 60 * 1000;
 
-/// Why no ticket is issued.
+/// Why no ticket was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
     #[error(transparent)]
     Unissued(#[from] Unissued),
-    #[error("the system has no randomness to give")]
+    #[error("the system provides no random bytes")]
     NoRandomness,
 }
 

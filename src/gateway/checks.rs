@@ -1,7 +1,8 @@
-//! Checks of signatures by public keys, off the threads that serve and in bounded numbers.
+//! Verifies public-key signatures on blocking threads, in bounded numbers.
 //!
-//! Guarantee: forged tokens cost at most `signature_checks_max` threads and `waiting_signature_checks_max`
-//! tokens of memory, however many arrive (ISO-6); the next one is refused without a look at its signature.
+//! Guarantee: forged tokens occupy at most `signature_checks_max` threads and the memory of
+//! `waiting_signature_checks_max` tokens, however many arrive (ISO-6). Further tokens are refused before
+//! their signature is read.
 
 use std::sync::Arc;
 
@@ -18,16 +19,17 @@ use crate::{
     runtime::saturation::{Saturation, Scope},
 };
 
-/// The slots for checks that run and for checks that wait.
+/// Semaphores for running and for queued verifications.
 #[derive(Debug)]
 pub struct SignatureChecks {
     running: Arc<Semaphore>,
-    /// One permit for each check that runs or waits.
+    /// One permit per verification that runs or waits.
     admitted: Arc<Semaphore>,
     saturation: Saturation,
 }
 
 impl SignatureChecks {
+    /// Creates the slots with the sizes in `limits`.
     pub fn new(limits: &GatewayLimits, saturation: Saturation) -> Self {
         let running_max = limits.signature_checks_max;
         let admitted_max = running_max + limits.waiting_signature_checks_max;
@@ -36,11 +38,11 @@ impl SignatureChecks {
         Self { running, admitted, saturation }
     }
 
-    /// Verifies the signature of a token whose claims are in order, within the bounds if the key is a public
-    /// one. Cancel safe: a check that has begun ends, and then frees its slot.
+    /// Verifies the signature of a token whose claims are valid; a public-key signature takes a slot. Cancel
+    /// safe: a verification that has started runs to its end and then frees its slot.
     ///
     /// # Errors
-    /// [`AuthError::Busy`] when no slot is free to wait in.
+    /// [`AuthError::Busy`] when no slot is free; [`AuthError::Token`] when the signature is invalid.
     pub async fn verify(&self, key: &Arc<VerifyingKey>, token: Unverified) -> Result<Identity, AuthError> {
         if !key.is_costly() {
             return Ok(key.verify_signature(token)?);
@@ -61,7 +63,7 @@ impl SignatureChecks {
         match tokio::task::spawn_blocking(check).await {
             Ok(outcome) => Ok(outcome?),
             Err(error) if error.is_panic() => {
-                tracing::error!("the check of a signature panicked");
+                tracing::error!("signature verification panicked");
                 Err(TokenError::Signature.into())
             }
             Err(_) => Err(AuthError::Unavailable),

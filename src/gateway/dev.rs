@@ -1,7 +1,7 @@
-//! Log in as anyone, for `quintet dev` alone: a signing key that lives as long as the process.
+//! Issues tokens for any user, for `quintet dev` only, with a signing key that lives as long as the process.
 //!
-//! Guarantee: a service without a [`DevLogin`] has no way to make a token (AUTH-5); the key of one is
-//! made of fresh randomness, is never written anywhere, and is good for nothing elsewhere.
+//! Guarantee: a service without a [`DevLogin`] cannot issue tokens (AUTH-5). The key is made from fresh
+//! random bytes, never stored, and valid for this process only.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rand::TryRng;
@@ -13,15 +13,15 @@ use crate::kernel::{
     ticket::Identity,
 };
 
-/// A throw-away signing key.
+/// A signing key that is discarded with the process.
 pub struct DevLogin {
     secret: HmacSecret,
 }
 
-/// Why a token was not made. The fault is ours or the system's.
+/// Why no token was issued. The fault is ours or the system's.
 #[derive(Debug, thiserror::Error)]
 pub enum DevLoginError {
-    #[error("the system has no randomness to give")]
+    #[error("the system provides no random bytes")]
     NoRandomness,
     #[error("the token cannot be signed")]
     Signing(#[from] jsonwebtoken::errors::Error),
@@ -35,6 +35,10 @@ struct Claims<'a> {
 }
 
 impl DevLogin {
+    /// Creates a fresh random key.
+    ///
+    /// # Errors
+    /// When the system provides no random bytes.
     pub fn throw_away() -> Result<Self, DevLoginError> {
         let mut secret = [0; 64];
         rand::rngs::SysRng.try_fill_bytes(&mut secret).map_err(|_| DevLoginError::NoRandomness)?;
@@ -46,7 +50,10 @@ impl DevLogin {
         VerifyingKey::from_secret(&self.secret)
     }
 
-    /// Makes a token of any user, valid for [`TOKEN_SECONDS`].
+    /// Issues a token for any user, valid for [`TOKEN_SECONDS`].
+    ///
+    /// # Errors
+    /// When the token cannot be signed.
     pub fn login(&self, user_id: UserId, at: Timestamp) -> Result<(String, Identity), DevLoginError> {
         let iat = at.0 / 1000;
         let exp = iat + TOKEN_SECONDS;
@@ -57,5 +64,5 @@ impl DevLogin {
     }
 }
 
-/// Seconds that a token of `quintet dev` is good for: a working day.
+/// Lifetime of a token of `quintet dev`: 12 hours.
 pub const TOKEN_SECONDS: u64 = 12 * 60 * 60;

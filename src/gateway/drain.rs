@@ -1,31 +1,32 @@
-//! The drain latch: from serving to draining to closing, never back.
+//! The drain latch: serving, draining, closing, in this order and never back.
 //!
-//! Guarantee: a stage that is reached stays reached, and whoever waits for it is woken, however late
-//! it began to wait (CONN-6).
+//! Guarantee: a stage once reached stays reached, and every waiter is woken, including those that start to
+//! wait afterwards (CONN-6).
 
 use super::sync::watch;
 
-/// How far the end of the service has come.
+/// The stages of a shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     #[default]
     Serving,
-    /// No new message is accepted; runs go on to a safe point.
+    /// New messages are rejected; runs continue to a safe point.
     Draining,
-    /// Every connection is to close now, with 1012.
+    /// All connections close, with 1012.
     Closing,
 }
 
-/// The latch. Cloning shares it.
+/// The latch. Clones share the stage.
 #[derive(Clone, Debug, Default)]
 pub struct Drain(watch::Sender<Stage>);
 
 impl Drain {
+    /// Returns the current stage.
     pub fn stage(&self) -> Stage {
         *self.0.borrow()
     }
 
-    /// Moves on to `stage`; nothing happens if it is reached already.
+    /// Advances to `stage`; does nothing if it is already reached.
     pub fn advance(&self, stage: Stage) {
         self.0.send_if_modified(|current| {
             let moves = stage > *current;

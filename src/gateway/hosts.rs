@@ -1,8 +1,7 @@
-//! The hosts that a request may name: against DNS rebinding, where a page of another site reaches a
-//! listener under a name of its own.
+//! The `Host` allow-list, against DNS rebinding: a foreign page whose host name resolves to this listener.
 //!
-//! Guarantee: an HTTP/1.1 request names exactly one host (RFC 9112, section 3.2). Where there is an
-//! allow-list, no other name passes. An IP address always does: no DNS server can point it elsewhere.
+//! Guarantee: an HTTP/1.1 request names exactly one host (RFC 9112, section 3.2). With an allow-list, other
+//! names are rejected. IP addresses are always accepted, since DNS cannot rebind them.
 
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
@@ -16,16 +15,16 @@ use http::{HeaderMap, Uri, Version, header, uri::Authority};
 use super::http::failure::Failure;
 use crate::wire::codes::ErrorCode;
 
-/// The names that a listener goes by.
+/// The host names that a listener accepts.
 #[derive(Clone, Debug)]
 pub enum Hosts {
-    /// Whatever it is called: the origin list and the credentials decide.
+    /// Any name. The origin allow-list and credentials protect the listener.
     Any,
-    /// `localhost`, IP addresses, and these.
+    /// `localhost`, IP addresses, and these names in lower case.
     Listed(Arc<BTreeSet<String>>),
 }
 
-/// Why a request was rejected. The fault is the client's.
+/// Why the host of a request was rejected. Client fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHost {
     #[error("an HTTP/1.1 request has exactly one host header")]
@@ -36,13 +35,16 @@ pub enum InvalidHost {
     Forbidden,
 }
 
-/// Not the name of a host.
+/// A configured name that is not a host name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a host name; write it without scheme and port, as in quintet.internal")]
 pub struct InvalidName(pub String);
 
 impl Hosts {
-    /// An allow-list of `names` beside loopback and IP addresses.
+    /// Creates an allow-list of `names`, `localhost` and IP addresses.
+    ///
+    /// # Errors
+    /// When a name has a scheme or port, or is not a host name.
     pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidName> {
         let name = |text: &str| {
             let valid = text.parse::<Authority>().is_ok_and(|authority| authority.host() == text);
@@ -55,7 +57,10 @@ impl Hosts {
         Ok(Self::Listed(Arc::new(names.into_iter().map(name).collect::<Result<_, _>>()?)))
     }
 
-    /// Checks the hosts that a request names.
+    /// Checks the `Host` headers and the authority of the request target.
+    ///
+    /// # Errors
+    /// When there is not exactly one valid host, or it is not on the allow-list.
     pub fn check(&self, version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), InvalidHost> {
         let mut sent = headers.get_all(header::HOST).iter();
         match (sent.next(), sent.next()) {
@@ -66,6 +71,7 @@ impl Hosts {
             }
             _ => return Err(InvalidHost::NotOne),
         }
+        // A request target in absolute form names a host too (RFC 9112, section 3.2.2).
         uri.authority().map_or(Ok(()), |authority| self.check_authority(authority))
     }
 
@@ -82,7 +88,7 @@ impl Hosts {
     }
 }
 
-/// Rejects a request that does not name exactly one host, or one that is not listed.
+/// Middleware that rejects a request without exactly one allowed host.
 pub async fn checked(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
     match hosts.check(request.version(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
@@ -126,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn auth_4_no_name_but_a_listed_one_reaches_a_listener_of_its_own() {
+    fn auth_4_only_listed_host_names_are_accepted() {
         let hosts = Hosts::listed(["Quintet.internal"]).unwrap();
         for good in [
             "localhost",

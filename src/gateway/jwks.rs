@@ -1,8 +1,8 @@
-//! The key set behind a JWKS URL, kept in memory and renewed in the background.
+//! The key set of a JWKS URL (RFC 7517), cached and refreshed in the background.
 //!
-//! Guarantees: fetches are bounded in time, in bytes and in how often they happen, whatever tokens
-//! arrive; a key that is known is returned at once, without a wait for the issuer; a set that cannot be
-//! renewed is used for a limited time, and then there is none (AUTH-5).
+//! Guarantees: fetches are bounded in time, size and frequency, regardless of the tokens that arrive. A known
+//! key is returned without waiting for the issuer. A set that cannot be refreshed is used for a limited time;
+//! after that, no token is accepted (AUTH-5).
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use tokio::{sync::Mutex, task::AbortHandle, time::Instant};
 use super::{key::VerifyingKey, limits::GatewayLimits};
 use crate::runtime::tasks::Tasks;
 
-/// The keys of one issuer. Dropping it ends the task that renews them.
+/// The keys of one issuer. Dropping it ends the task that refreshes them.
 #[derive(Debug)]
 pub struct Jwks {
     inner: Arc<Inner>,
@@ -30,35 +30,35 @@ struct Inner {
     client: reqwest::Client,
     limits: GatewayLimits,
     current: ArcSwapOption<KeySet>,
-    /// When the last fetch began. Held while one is under way: one at a time.
+    /// Start of the last fetch. Locked during a fetch, so that there is one at a time.
     fetched: Mutex<Option<Instant>>,
 }
 
-/// The keys of a set that can be used, at a moment.
+/// The usable keys of a set, as fetched at one time.
 #[derive(Debug)]
 struct KeySet {
     by_kid: HashMap<String, Arc<VerifyingKey>>,
-    /// Every key, with a `kid` or without: a token without a `kid` is checked with the only key of a set.
+    /// All keys, with or without a `kid`. A token without a `kid` is verified with the only key of a set.
     all: Vec<Arc<VerifyingKey>>,
     fetched_at: Instant,
 }
 
-/// Why there is no key for a token.
+/// Why no key was found for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoKey {
-    #[error("the key set does not know this key")]
+    #[error("the key set does not contain this key")]
     Unknown,
     #[error("the key set is not available")]
     Unavailable,
 }
 
-/// Why a key set was not fetched. The fault is the issuer's or the network's.
+/// Why a key set was not fetched. Fault of the issuer or the network.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
-    /// Without its URL, which may carry a secret.
+    /// An error without its URL, which may contain a secret.
     #[error("{}", with_causes(.0))]
     Http(reqwest::Error),
-    #[error("the answer has status {0}")]
+    #[error("the response has status {0}")]
     Status(reqwest::StatusCode),
     #[error("the key set is longer than {0} bytes")]
     TooLarge(usize),
@@ -74,24 +74,23 @@ impl From<reqwest::Error> for FetchError {
     }
 }
 
-/// An error and the errors that led to it.
+/// Formats an error followed by its sources.
 fn with_causes(error: &reqwest::Error) -> String {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 impl Jwks {
-    /// Begins to fetch the set at `url`, and to fetch it again when it is old. Call it on a runtime.
+    /// Starts a task that fetches the set at `url` and refreshes it. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// When the client of HTTP cannot be built.
+    /// When the HTTP client cannot be built.
     pub fn start(url: reqwest::Url, limits: GatewayLimits) -> Result<Self, reqwest::Error> {
-        // An error means that the process has a provider already, which is as good.
+        // Fails if the process has installed a provider already; that one is used then.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
             .timeout(Duration::from_millis(limits.jwks_wait_ms_max))
-            // A key set is trusted because of its address: it does not get to name another; a redirect
-            // is not an answer.
+            // The key set is trusted because of its URL, so a redirect must not replace that URL.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let (current, fetched) = (ArcSwapOption::empty(), Mutex::new(None));
@@ -100,15 +99,16 @@ impl Jwks {
         Ok(Self { inner, renewal })
     }
 
-    /// Returns the key that a token names; the only one of the set if it names none.
+    /// Returns the key with the id `kid`, or the only key of the set if `kid` is `None`.
     ///
     /// # Errors
-    /// When the set does not have it, even after another fetch, or when there is no set to use.
+    /// [`NoKey::Unknown`] when the set lacks the key, also after another fetch; [`NoKey::Unavailable`] when
+    /// there is no usable set.
     pub async fn key(&self, kid: Option<&str>) -> Result<Arc<VerifyingKey>, NoKey> {
         let inner = &self.inner;
         let known = inner.current.load_full();
         match known.as_ref().and_then(|set| set.find(kid)) {
-            // A set that is due is renewed in the background meanwhile.
+            // A set due for a refresh is still used; the background task fetches the next one.
             Some(key) if inner.is_usable(&known) => return Ok(key),
             _ => inner.refetch(&known).await,
         }
@@ -119,7 +119,7 @@ impl Jwks {
         known.and_then(|set| set.find(kid)).ok_or(NoKey::Unknown)
     }
 
-    /// Whether there is a set, and it is not older than `jwks_stale_ms_max`.
+    /// Returns whether there is a set younger than `jwks_stale_ms_max`.
     pub fn is_usable(&self) -> bool {
         self.inner.is_usable(&self.inner.current.load_full())
     }
@@ -131,7 +131,7 @@ impl Drop for Jwks {
     }
 }
 
-/// Fetches the set whenever it is missing or due, for as long as it is used.
+/// Fetches the set whenever it is missing or due, until the set is dropped.
 async fn renew(inner: Weak<Inner>) {
     while let Some(set) = inner.upgrade() {
         let known = set.current.load_full();
@@ -141,12 +141,13 @@ async fn renew(inner: Weak<Inner>) {
         let age_ms = set.age_ms(&set.current.load_full());
         let due_ms = set.limits.jwks_fresh_ms_max.saturating_sub(age_ms);
         let pause = Duration::from_millis(due_ms.max(set.limits.jwks_refetch_ms_min)).max(RENEWAL_PAUSE_MIN);
+        // Holds no strong reference while sleeping, so that dropping the `Jwks` ends the task.
         drop((set, known));
         tokio::time::sleep(pause).await;
     }
 }
 
-/// The shortest time between two fetches in the background.
+/// Minimum interval between two background fetches.
 const RENEWAL_PAUSE_MIN: Duration = Duration::from_secs(1);
 
 impl Inner {
@@ -158,8 +159,9 @@ impl Inner {
         set.as_ref().map_or(u64::MAX, |set| set.fetched_at.elapsed().as_millis() as u64)
     }
 
-    /// Fetches the set unless another fetch has just ended, with success or not.
+    /// Fetches the set, unless a fetch has replaced `known` meanwhile or the minimum interval has not passed.
     async fn refetch(&self, known: &Option<Arc<KeySet>>) {
+        // Concurrent callers wait here for the fetch in progress and then find its result.
         let mut fetched = self.fetched.lock().await;
         let current = self.current.load_full();
         let renewed = match (known, &current) {
@@ -171,6 +173,7 @@ impl Inner {
         if renewed || fetched.is_some_and(|at| at.elapsed() < pause) {
             return;
         }
+        // Set before the fetch, so that the interval also applies after a failure.
         *fetched = Some(Instant::now());
         match self.fetch().await {
             Ok(set) => {
@@ -193,6 +196,7 @@ impl Inner {
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await? {
+            // Checked per chunk: `Content-Length` may be missing or wrong.
             if body.len() + chunk.len() > bytes_max {
                 return Err(FetchError::TooLarge(bytes_max));
             }
@@ -202,7 +206,7 @@ impl Inner {
     }
 }
 
-/// A set as it is served. Keys are read one by one: one that cannot be read does not spoil the rest.
+/// A key set as served. Keys are decoded one by one, so that an invalid key does not affect the others.
 #[derive(serde::Deserialize)]
 struct Served {
     keys: Vec<serde_json::Value>,
@@ -213,9 +217,9 @@ impl KeySet {
         let served: Served = serde_json::from_slice(body)?;
         let mut set = Self { by_kid: HashMap::new(), all: Vec::new(), fetched_at };
         for value in served.keys {
-            // A private key that is published signs for everyone.
+            // A published private key lets anyone sign tokens.
             if value.get("d").is_some() {
-                tracing::warn!("jwks_url: a key of the set is private, and is not used");
+                tracing::warn!("jwks_url: ignoring a private key in the key set");
                 continue;
             }
             let Ok(jwk) = serde_json::from_value::<Jwk>(value) else { continue };

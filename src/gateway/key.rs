@@ -1,9 +1,9 @@
-//! Keys that verify tokens. The kind of a key is given, never guessed, and fixes its algorithms.
+//! Keys that verify tokens. The kind of a key is configured, never guessed, and fixes its algorithms.
 //!
-//! Guarantees: an HMAC secret is an [`HmacSecret`], which nothing public becomes; a public key file holds
-//! exactly one public key in PEM; a key verifies the algorithms of its own kind and no other (AUTH-5).
+//! Guarantees: an HMAC secret is an [`HmacSecret`], which public key material cannot become. A public key
+//! file holds exactly one public key in PEM. A key verifies only the algorithms of its own kind (AUTH-5).
 //!
-//! - [`secret`]: HMAC secrets; [`file`]: key files, read within bounds
+//! - [`secret`]: HMAC secrets; [`file`]: bounded reads of key files
 
 pub mod file;
 pub mod secret;
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 use self::secret::{HmacSecret, SecretError};
 
-/// A key that verifies tokens, and the algorithms that it may be used with.
+/// A key that verifies tokens, with the algorithms it may be used with.
 #[derive(Clone, Debug)]
 pub struct VerifyingKey {
     pub(super) key: DecodingKey,
@@ -27,8 +27,7 @@ pub struct VerifyingKey {
     description: KeyDescription,
 }
 
-/// A key as operators see it: its kind, and for a public key its fingerprint. Nothing of a secret but its
-/// length.
+/// A key as shown to operators: the kind and fingerprint of a public key, or the length of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyDescription {
     Secret { bytes: usize },
@@ -44,7 +43,7 @@ impl fmt::Display for KeyDescription {
     }
 }
 
-/// Why a key cannot be used. The operator's to change.
+/// Why a key cannot be used. Operator fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     #[error(transparent)]
@@ -53,7 +52,7 @@ pub enum KeyError {
     Private,
     #[error("this is a certificate; give its public key, as `openssl x509 -pubkey -noout` prints it")]
     Certificate,
-    #[error("this holds {0} PEM blocks; exactly one public key is taken, and none is chosen among several")]
+    #[error("this contains {0} PEM blocks; exactly one public key is accepted")]
     SeveralBlocks(usize),
     #[error(
         "this is not a public key in PEM (`-----BEGIN PUBLIC KEY-----`); an HMAC secret belongs in --jwt-secret"
@@ -65,20 +64,20 @@ pub enum KeyError {
     Unsupported(String),
 }
 
-/// Bytes of an RSA modulus.
+/// Minimum length of an RSA modulus, in bytes.
 pub const RSA_BYTES_MIN: usize = 256;
 
 impl VerifyingKey {
-    /// Makes the key of an HMAC secret, for HS256, HS384 and HS512.
+    /// Creates a key from an HMAC secret, for HS256, HS384 and HS512.
     pub fn from_secret(secret: &HmacSecret) -> Self {
         let description = KeyDescription::Secret { bytes: secret.bytes().len() };
         Self { key: DecodingKey::from_secret(secret.bytes()), algorithms: HMAC.to_vec(), description }
     }
 
-    /// Takes the contents of a public key file: one public key in PEM (RFC 7468), text around it left out.
+    /// Parses the contents of a public key file: one public key in PEM (RFC 7468). Text around it is ignored.
     ///
     /// # Errors
-    /// When the contents are anything else, a private key, a certificate or a second block included.
+    /// When there is no public key, more than one PEM block, a private key or a certificate.
     pub fn from_public_pem(contents: &[u8]) -> Result<Self, KeyError> {
         let text = std::str::from_utf8(contents).map_err(|_| KeyError::NotPem)?;
         if text.contains("PRIVATE KEY-----") {
@@ -99,7 +98,7 @@ impl VerifyingKey {
         };
         let pem = block.as_bytes();
         if let Ok(key) = DecodingKey::from_rsa_pem(pem) {
-            // PKCS#1: the modulus and a few bytes more.
+            // PKCS#1 encodes the modulus and a few more bytes.
             let long = key.try_get_as_bytes().is_ok_and(|der| der.len() >= RSA_BYTES_MIN);
             return if long { public(key, "RSA", &RSA) } else { Err(KeyError::ShortRsa) };
         }
@@ -118,13 +117,16 @@ impl VerifyingKey {
         }
     }
 
-    /// Takes a public key of a key set, with the one algorithm that it names or those of its kind.
-    /// A symmetric key is refused: every reader of the set could sign with it.
+    /// Creates a key from a public key of a key set, with the algorithm named there or those of its kind.
+    ///
+    /// # Errors
+    /// When the key is symmetric (every reader of the set could sign with it), not meant for verifying
+    /// signatures, or of an unsupported kind.
     pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
         if matches!(&jwk.common.public_key_use, Some(used) if *used != PublicKeyUse::Signature) {
             return Err(KeyError::Unsupported("not for signatures".into()));
         }
-        // RFC 7517, 4.3: a key that lists its operations has no others.
+        // RFC 7517, 4.3: `key_ops`, where present, lists all permitted operations.
         if matches!(&jwk.common.key_operations, Some(listed) if !listed.contains(&KeyOperations::Verify)) {
             return Err(KeyError::Unsupported("`key_ops` does not list `verify`".into()));
         }
@@ -146,7 +148,7 @@ impl VerifyingKey {
             (_, jsonwebtoken::DecodingKeyKind::RsaModulusExponent { n, .. }) if n.len() < RSA_BYTES_MIN => {
                 return Err(KeyError::ShortRsa);
             }
-            // The library takes the first 32 bytes of whatever there is.
+            // The library silently uses the first 32 bytes of a longer key.
             (AlgorithmParameters::OctetKeyPair(_), jsonwebtoken::DecodingKeyKind::SecretOrDer(bytes))
                 if bytes.len() != ED25519_BYTES =>
             {
@@ -172,7 +174,7 @@ impl VerifyingKey {
         }
     }
 
-    /// Checks at once, not at the first token, that the key can be used.
+    /// Creates the key and verifies once with it, so that an unusable key is reported at startup.
     fn usable(
         key: DecodingKey,
         algorithms: &[Algorithm],
@@ -185,19 +187,18 @@ impl VerifyingKey {
         Ok(Self { key, algorithms: algorithms.to_vec(), description })
     }
 
-    /// Describes the key for operators.
+    /// Returns the description for operators.
     pub fn description(&self) -> &KeyDescription {
         &self.description
     }
 
-    /// Whether a check of a signature takes long enough to be kept off the threads that serve: true for all
-    /// public keys.
+    /// Returns whether verifying a signature is too expensive for the worker threads: true for public keys.
     pub fn is_costly(&self) -> bool {
         matches!(self.description, KeyDescription::Public { .. })
     }
 }
 
-/// The block of a public key, from its first dash to its last.
+/// Returns the PEM block of a public key, including its boundaries.
 fn public_block(text: &str) -> Option<&str> {
     ["PUBLIC KEY", "RSA PUBLIC KEY"].iter().find_map(|label| {
         let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
@@ -207,7 +208,8 @@ fn public_block(text: &str) -> Option<&str> {
     })
 }
 
-/// SHA-256 of the DER in a block, in hexadecimal, as `openssl pkey -pubin -outform DER | sha256sum` prints it.
+/// Returns the SHA-256 of a block's DER in hexadecimal, as `openssl pkey -pubin -outform DER | sha256sum`
+/// prints it.
 fn fingerprint(block: &str) -> Result<String, KeyError> {
     let body: String = block.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
     let der = STANDARD.decode(body).map_err(|_| KeyError::NotPem)?;
@@ -223,7 +225,7 @@ pub(super) const RSA: [Algorithm; 6] = [
     Algorithm::PS384,
     Algorithm::PS512,
 ];
-/// An uncompressed point of SEC 1.
+/// Lengths of uncompressed points in bytes (SEC 1, 2.3.3).
 const P256_POINT_BYTES: usize = 65;
 const P384_POINT_BYTES: usize = 97;
 const ED25519_BYTES: usize = 32;

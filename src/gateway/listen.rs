@@ -1,11 +1,9 @@
-//! Sockets of the public listener: accepted up to a limit, given a limited time to speak, told when
-//! the service ends.
+//! Accepts sockets of the public listener and serves HTTP/1.1 on them.
 //!
-//! Guarantees: never more than `sockets_max` sockets are served, those that became WebSockets included; a
-//! new one displaces one that is not authenticated where there is no room (ISO-6);
-//! a peer that does not send the head of a request in time is gone, and so is one that reads nothing of
-//! its answer, and one that does not acknowledge what it is sent (CONN-5, on Linux); what is open when the service
-//! closes ends by itself, each request answered to its end (CONN-6).
+//! Guarantees: at most `sockets_max` sockets are served, including those upgraded to WebSocket; when all are
+//! in use, a new socket displaces one that is not authenticated (ISO-6). A socket is closed when its peer
+//! does not send a request head in time, accepts no byte of a response, or (on Linux) does not acknowledge
+//! data (CONN-5). At shutdown, open sockets finish the request in progress and then close (CONN-6).
 
 use std::{
     io::IoSlice,
@@ -41,18 +39,18 @@ use super::{
 };
 use crate::runtime::tasks::Tasks;
 
-/// Sets what the operating system does with a socket that was accepted.
+/// Sets the TCP options of an accepted socket. A failure is logged at debug level.
 pub fn tune(socket: &TcpStream, limits: &GatewayLimits) {
-    // Frames are small and each is waited for.
+    // Frames are small and latency matters: disable Nagle's algorithm.
     let set = socket.set_nodelay(true);
-    // What a stalled peer's socket holds would otherwise grow to megabytes (DEL-4), and a slow peer would
-    // look stalled for as long as it takes to read a third of them (CONN-5).
+    // Without it, the send buffer of a stalled peer grows to megabytes (DEL-4), and a slow peer looks
+    // stalled until it has read about a third of that buffer (CONN-5).
     #[cfg(target_os = "linux")]
     let set = set.and_then(|()| {
         let socket = socket2::SockRef::from(socket);
         socket.set_tcp_notsent_lowat(limits.unsent_bytes_max)?;
-        // Of a peer that is there no more nobody tells: what is sent to it, as the line that keeps an event
-        // stream alive, is never acknowledged (CONN-5, ISO-5).
+        // A vanished peer sends no FIN or RST; data such as keep-alive lines just stays unacknowledged.
+        // This timeout closes the socket (CONN-5, ISO-5).
         socket.set_tcp_user_timeout(Some(unacknowledged_max(limits)))
     });
     if let Err(error) = set {
@@ -60,13 +58,13 @@ pub fn tune(socket: &TcpStream, limits: &GatewayLimits) {
     }
 }
 
-/// How long what was sent to a peer may be without its acknowledgement: longer than a peer is given to
-/// answer a ping, or to take something of what is sent to it.
+/// Returns `TCP_USER_TIMEOUT`, the time that sent data may stay unacknowledged. It is longer than the ping
+/// and stall timeouts, so that these close the connection first, with a close code.
 pub fn unacknowledged_max(limits: &GatewayLimits) -> Duration {
     Duration::from_millis(limits.heartbeat_ms.max(limits.stall_wait_ms_max) + limits.pong_wait_ms_max)
 }
 
-/// Serves what comes in on `listener`, each socket as one of `tasks`, until the service closes.
+/// Accepts sockets from `listener` until the drain reaches [`Stage::Closing`]; serves each in one of `tasks`.
 pub async fn serve<L: Listener<Addr = SocketAddr>>(
     mut listener: L,
     router: Router,
@@ -90,8 +88,8 @@ pub async fn serve<L: Listener<Addr = SocketAddr>>(
             let permit = match room.clone().try_acquire_owned() {
                 Ok(permit) => permit,
                 Err(_) => {
-                    // Where every socket is authenticated, the new one waits until one of them ends; it is
-                    // not the one that makes room.
+                    // `sockets_max` is reached. If all sockets are authenticated, none can be displaced and
+                    // this one waits; it is marked busy meanwhile so that it does not displace itself.
                     place.is_busy();
                     peers.make_room();
                     let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
@@ -137,13 +135,13 @@ where
         }
     };
     if let Err(error) = ended {
-        // The peer's doing: it went away, was too slow, or does not speak HTTP.
+        // Client fault: the peer disconnected, timed out or sent malformed HTTP.
         tracing::debug!(error = %error, "socket ended early");
     }
 }
 
-/// A socket that holds its place among `sockets_max` for as long as it is open, whatever it becomes, and
-/// that breaks if its peer takes nothing for too long or its place is given away.
+/// A socket that holds a `sockets_max` permit until it is dropped, also after an upgrade. I/O fails when the
+/// peer accepts no data for too long or the socket is displaced.
 struct Counted<S> {
     socket: S,
     stall: Stall,
@@ -192,18 +190,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 }
 
-/// Breaks a write that waits too long: an answer or an event stream that nobody reads would otherwise
-/// hold its place, and its user's machines, for ever (DEL-4, ISO-5).
+/// Fails a write that is pending for too long. Otherwise a response or event stream without a reader would
+/// hold its socket and its user's machines forever (DEL-4, ISO-5).
 struct Stall {
     wait: Duration,
-    /// Since the last write that had to wait; kept for its memory.
+    /// Timer of the first pending write; the allocation is reused.
     waiting: Option<Pin<Box<Sleep>>>,
     waits: bool,
 }
 
 impl Stall {
     fn new(limits: GatewayLimits) -> Self {
-        // A WebSocket says so itself before this: it has a close code for it (CONN-5).
+        // Twice the stall timeout: a WebSocket connection closes itself earlier, with 4408 (CONN-5).
         let wait = Duration::from_millis(2 * limits.stall_wait_ms_max);
         Self { wait, waiting: None, waits: false }
     }

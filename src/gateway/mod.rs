@@ -1,15 +1,17 @@
-//! The service's face: who may come in, and what can be asked over HTTP, WebSocket and event streams.
+//! The public and admin listeners: authentication, admission, and the HTTP, WebSocket and event-stream
+//! endpoints.
 //!
-//! - [`state`]: what every handler shares; [`limits`]: every bound that is kept here
-//! - [`auth`]: a credential in, an identity out; [`token`], [`tickets`]: the two kinds; [`key`], [`jwks`]: the
-//!   keys that verify tokens; [`checks`]: signatures, verified in bounded numbers
-//! - [`origins`], [`admit`]: who is refused before anything else happens
-//! - [`peers`], [`hosts`]: where a request comes from, and what it calls the service
+//! - [`state`]: state shared by all handlers; [`limits`]: the settings that bound the gateway
+//! - [`auth`]: verifies a credential and returns an identity; [`token`], [`tickets`]: the two kinds of
+//!   credential; [`key`], [`jwks`]: the keys that verify tokens; [`checks`]: bounded signature verification
+//! - [`origins`], [`admit`]: the origin allow-list; limits on connections, pages, requests and frames
+//! - [`peers`], [`hosts`]: peer addresses with their limits; the allow-list of `Host` headers
 //! - [`page`]: the chat page of `quintet dev`
-//! - [`router`]: the public listener's routes; [`http`]: those that answer once; [`refusal`]: why not
-//! - [`ws`], [`sse`]: those that go on
-//! - [`listen`]: sockets; [`operations`]: the routes of the admin listener
-//! - [`drain`]: the latch that ends it all in order
+//! - [`router`]: the routes of the public listener; [`http`]: request-response endpoints; [`refusal`]: error
+//!   codes; [`refusal_log`]: rate-limited log lines for refused requests
+//! - [`ws`], [`sse`]: the streaming endpoints
+//! - [`listen`]: accepts sockets; [`operations`]: the routes of the admin listener
+//! - [`drain`]: the latch that orders the shutdown; [`dev`]: the signing key of `quintet dev`
 
 pub mod admit;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! What operators and their machines ask, on a listener of its own: is it alive, is it ready, how is it.
+//! The admin listener: liveness, readiness and metrics.
 
 use std::{
     sync::{
@@ -20,22 +20,22 @@ use super::{
 };
 use crate::journal::Journal;
 
-/// What the routes of operations look at.
+/// State of the admin routes.
 #[derive(Clone)]
 pub struct Operations {
     pub drain: Drain,
-    /// The names that the listener goes by.
+    /// The `Host` names that the listener accepts.
     pub hosts: Hosts,
-    /// Raised once everything that an earlier process left open is taken up.
+    /// Set once all runs left open by an earlier process are resumed (RUN-6).
     pub recovered: Arc<AtomicBool>,
     pub journal: Arc<dyn Journal>,
-    /// Whether tokens can be verified.
+    /// Used to check that there are keys to verify tokens with.
     pub auth: Auth,
-    /// All metrics as they are now, in Prometheus' text format.
+    /// Renders all metrics in the Prometheus text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-/// `/livez`, `/readyz`, `/metrics`.
+/// Builds the router of the admin listener: `/livez`, `/readyz`, `/metrics`.
 pub fn router(operations: Operations) -> Router {
     let hosts = operations.hosts.clone();
     Router::new()
@@ -47,15 +47,15 @@ pub fn router(operations: Operations) -> Router {
         .with_state(operations)
 }
 
-/// Answers 200 while new clients are served and the journal is writable (DEL-7); 503 until open runs are
-/// resumed (RUN-6), while there is no key set to verify tokens with (AUTH-5), and from the moment a drain
-/// begins (CONN-6).
+/// Returns 200 while new clients are served and the journal is writable (DEL-7). Returns 503 until open runs
+/// are resumed (RUN-6), while there is no key set to verify tokens with (AUTH-5), and once a drain has begun
+/// (CONN-6).
 async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static str) {
     if operations.drain.stage() != Stage::Serving {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
     }
     if !operations.recovered.load(Ordering::Acquire) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "taking up what was left open\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "resuming open runs\n");
     }
     if !operations.auth.has_keys() {
         return (
@@ -69,7 +69,7 @@ async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static s
             tracing::warn!(error = %error, "not ready");
             (StatusCode::SERVICE_UNAVAILABLE, "the journal is not available\n")
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the journal does not answer\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the journal does not respond\n"),
     }
 }
 
@@ -77,5 +77,5 @@ async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (operations.metrics)())
 }
 
-/// How long the journal may take to answer a probe.
+/// Timeout for the journal probe of `/readyz`.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);

@@ -1,7 +1,7 @@
-//! The origins of browsers and web views that may connect to the service.
+//! The allow-list of origins of browsers and web views.
 //!
-//! Guarantee: a request that carries an `Origin` which is not on the list is refused before anything
-//! else is done with it, an upgrade included (AUTH-4). Each entry is one origin, compared byte for byte.
+//! Guarantee: a request with an `Origin` that is not on the list is refused before any other processing, an
+//! upgrade included (AUTH-4). Each entry is one origin, compared byte for byte.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -11,69 +11,76 @@ use http::{HeaderMap, HeaderValue, header};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins(BTreeSet<String>);
 
-/// Why a text is not an origin.
+/// The text is not a serialised origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not an origin: write scheme://host or scheme://host:port as a browser sends it, in lower case and without a slash at the end, as in https://chat.example.org or capacitor://localhost"
 )]
 pub struct InvalidOrigin(pub String);
 
-/// The request comes from a page that may not speak to the service (AUTH-4).
+/// The origin of a request is not on the allow-list (AUTH-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the origin is not on the allow-list")]
 pub struct Forbidden;
 
 impl Origins {
-    /// Takes origins as a browser sends them: scheme, host, and the port if it is not the scheme's own.
+    /// Parses origins as a browser sends them: scheme, host, and the port unless it is the scheme's default.
+    ///
+    /// # Errors
+    /// When an entry is not exactly one origin in this form.
     pub fn parse<'a>(origins: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidOrigin> {
         origins.into_iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The origins under which a browser on this machine sees a service on `listen`.
+    /// Returns the origins of a browser on this machine for a service on `listen`.
     pub fn of_loopback(listen: SocketAddr) -> Self {
         let port = listen.port();
         let suffix = if port == 80 { String::new() } else { format!(":{port}") };
         Self(["127.0.0.1", "localhost", "[::1]"].map(|host| format!("http://{host}{suffix}")).into())
     }
 
+    /// Returns whether no origin is allowed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Both lists together.
+    /// Returns the union of both lists.
     pub fn and(mut self, more: Origins) -> Self {
         self.0.extend(more.0);
         self
     }
 
-    /// Whether a page of this origin may speak to the service.
+    /// Returns whether the origin is on the list.
     pub fn contains(&self, origin: &HeaderValue) -> bool {
         origin.to_str().is_ok_and(|origin| self.0.contains(origin))
     }
 
-    /// The origin of a request: `None` if no browser sent it, refused if it is not on the list, or
-    /// if there are several (AUTH-4).
+    /// Returns the origin of a request, or `None` if it has no `Origin` header.
+    ///
+    /// # Errors
+    /// When the origin is not on the list, or the header occurs more than once (AUTH-4).
     pub fn check<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Forbidden> {
         let mut sent = headers.get_all(header::ORIGIN).iter();
         match (sent.next(), sent.next()) {
             (None, _) => Ok(None),
             (Some(origin), None) if self.contains(origin) => Ok(Some(origin)),
+            // Not listed, or several headers, of which it is unclear which one counts.
             _ => Err(Forbidden),
         }
     }
 }
 
-/// Takes an origin as a browser sends it (RFC 6454, 6.1): `scheme://host`, or with a port that is not the
-/// scheme's own.
+/// Parses one origin in its serialised form (RFC 6454, 6.1): `scheme://host`, or with a port other than the
+/// scheme's default.
 fn parse(text: &str) -> Result<String, InvalidOrigin> {
     let invalid = || InvalidOrigin(text.to_owned());
     let url = reqwest::Url::parse(text).map_err(|_| invalid())?;
-    // The schemes that the URL standard knows: their origin is serialised in one way only.
+    // Special schemes of the URL standard: their origin has exactly one serialisation.
     if url.is_special() {
         let is_origin = url.origin().is_tuple() && url.origin().ascii_serialization() == text;
         return if is_origin && !text.contains('*') { Ok(text.to_owned()) } else { Err(invalid()) };
     }
-    // Others, as those of apps and extensions: exactly what is written.
+    // Other schemes, such as those of apps and extensions, are taken as written.
     let (scheme, rest) = text.split_once("://").ok_or_else(invalid)?;
     let (host, port) = match rest.split_once(':') {
         Some((host, port)) => (host, Some(port)),
@@ -124,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_not_taken_for_one() {
+    fn text_that_is_not_an_origin_is_refused() {
         for good in [
             "https://chat.example.org",
             "http://127.0.0.1:8080",
@@ -202,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_on_loopback_may_go_by_any_of_its_names() {
+    fn loopback_origins_include_all_names_of_the_host() {
         let origins = Origins::of_loopback("127.0.0.1:8080".parse().unwrap());
         assert!(origins.check(&from(&["http://localhost:8080"])).is_ok());
         assert!(origins.check(&from(&["http://127.0.0.1:8080"])).is_ok());

@@ -1,12 +1,11 @@
-//! Peer addresses: the sockets that each has open, and the failures and frames of each that came without
-//! an identity.
+//! Peer addresses: the open sockets of each, and rate limits on its failed and unauthenticated requests.
 //!
-//! Guarantees: sockets that are not authenticated are bounded, in all and by address, and the oldest of
-//! the address that has the most makes room for a new one, so that strangers keep no user out (ISO-6);
-//! what is kept for it is bounded, however many addresses there are.
+//! Guarantees: sockets that are not authenticated are bounded in total and per address. The oldest such
+//! socket of the address with the most is displaced by a new one, so unauthenticated peers cannot lock out
+//! users (ISO-6). Memory is bounded regardless of the number of addresses.
 //!
-//! - [`place`]: one open socket among them; [`rates`]: events of an address over time
-//! - [`forwarded`]: the address behind a trusted proxy
+//! - [`place`]: one open socket; [`rates`]: a leaky bucket per peer
+//! - [`forwarded`]: client addresses behind trusted proxies
 
 pub mod forwarded;
 pub mod place;
@@ -24,16 +23,16 @@ use self::{place::Displacement, rates::Rates};
 use super::limits::GatewayLimits;
 use crate::runtime::saturation::{Saturation, Scope};
 
-/// The address that a request came from: of its socket, or as a trusted proxy states it.
+/// The address of a request: that of its socket, or the one stated by a trusted proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub IpAddr);
 
-/// What counts as one peer: an IPv4 address, or the /64 of an IPv6 address, which is what one customer of
-/// a network gets.
+/// The unit that limits on peers apply to: an IPv4 address, or the /64 of an IPv6 address, the usual
+/// allocation to one customer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(IpAddr);
 
-/// The sockets and rates of all peers. Cloning shares them.
+/// Sockets and rate limits of all peers. Clones share them.
 #[derive(Clone)]
 pub struct Peers(Arc<Inner>);
 
@@ -46,19 +45,19 @@ struct Inner {
     frames: Rates,
 }
 
-/// A peer has failed, or sent, too often.
+/// The peer has exceeded its rate of failures or of unauthenticated frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many refused requests from this address; try again in {retry_after_ms} ms")]
 pub struct PeerLimited {
     pub retry_after_ms: u64,
 }
 
-/// The peer has as many sockets as it may have, all of them authenticated.
+/// The peer has reached `peer_sockets_max`, and all of its sockets are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("peer_sockets_max is reached")]
 pub struct PeerFull;
 
-/// How many sockets are open.
+/// The number of open sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketsOpen {
     pub authenticated: usize,
@@ -70,7 +69,7 @@ struct Sockets {
     open: usize,
     strangers: usize,
     of_peer: HashMap<PeerKey, OfPeer>,
-    /// The peers that have strangers, by their number.
+    /// Peers with unauthenticated sockets, ordered by the number of these.
     crowds: BTreeSet<(usize, PeerKey)>,
     next: u64,
 }
@@ -78,7 +77,7 @@ struct Sockets {
 #[derive(Default)]
 struct OfPeer {
     open: usize,
-    /// Sockets that are not authenticated, the oldest first.
+    /// Unauthenticated sockets by id, oldest first.
     strangers: BTreeMap<u64, Arc<Displacement>>,
 }
 
@@ -95,6 +94,7 @@ impl From<IpAddr> for PeerKey {
 }
 
 impl Peers {
+    /// Creates the registry without any sockets.
     pub fn new(limits: GatewayLimits, trusted: TrustedProxies, saturation: Saturation) -> Self {
         let failures = Rates::new(
             limits.peer_auth_failures_per_minute_max,
@@ -109,14 +109,19 @@ impl Peers {
         Self(Arc::new(Inner { limits, trusted, saturation, sockets, failures, frames }))
     }
 
-    /// Takes a place for a socket that was accepted from `address`; nothing is known of it yet.
+    /// Registers a socket accepted from `address`, as unauthenticated. Displaces another one if a limit is
+    /// reached.
+    ///
+    /// # Errors
+    /// When the peer has reached its limit and none of its sockets can be displaced.
     pub fn accept(&self, address: IpAddr) -> Result<Place, PeerFull> {
         let peer = PeerKey::from(address);
         let mut sockets = self.sockets();
-        // A proxy's sockets are its clients': each counts once its first request says whose it is.
+        // Sockets of a proxy are counted for its clients, once the first request states the address.
         if !self.0.trusted.contains(address) {
             self.room_of_peer(&mut sockets, peer)?;
         }
+        // Any peer may be displaced here: the limit is one of the whole service.
         if sockets.strangers >= self.strangers_max() {
             self.0.saturation.reached("unauthenticated_sockets_max", Scope::Service);
             sockets.displace_one();
@@ -127,42 +132,49 @@ impl Peers {
         Ok(Place::new(self.clone(), address, peer, id, displacement))
     }
 
-    /// Makes room for a socket where `sockets_max` is reached. Whether there was a socket to displace.
+    /// Displaces an unauthenticated socket because `sockets_max` is reached. Returns whether there was one.
     pub fn make_room(&self) -> bool {
         self.0.saturation.reached("sockets_max", Scope::Service);
         self.sockets().displace_one()
     }
 
-    /// The address that a request on a socket of `address` came from.
+    /// Returns the peer address of a request on a socket with the remote address `address`.
     pub fn resolve(&self, address: IpAddr, headers: &http::HeaderMap) -> PeerAddr {
         PeerAddr(self.0.trusted.resolve(address, headers))
     }
 
-    /// Whether a credential of this peer may be checked.
+    /// Checks whether a credential of this peer may be verified.
+    ///
+    /// # Errors
+    /// When the peer has exceeded `peer_auth_failures_per_minute_max`.
     pub fn may_try(&self, peer: PeerAddr) -> Result<(), PeerLimited> {
         let checked = self.0.failures.check(peer.0.into());
         checked.map_err(|wait| self.limited("peer_auth_failures_per_minute_max", wait))
     }
 
-    /// Counts a credential or a request of this peer that was refused.
+    /// Counts a refused credential or a refused unauthenticated request of this peer.
     pub fn failed(&self, peer: PeerAddr) {
         self.0.failures.count(peer.0.into());
     }
 
-    /// Counts a frame that came before its connection was open.
+    /// Counts a frame that arrived before `ready`.
+    ///
+    /// # Errors
+    /// When the peer has exceeded `peer_frames_per_second_max`.
     pub fn frame(&self, peer: PeerAddr) -> Result<(), PeerLimited> {
         let counted = self.0.frames.check(peer.0.into());
         self.0.frames.count(peer.0.into());
         counted.map_err(|wait| self.limited("peer_frames_per_second_max", wait))
     }
 
+    /// Returns the numbers of open sockets.
     pub fn sockets_open(&self) -> SocketsOpen {
         let sockets = self.sockets();
         let unauthenticated = sockets.strangers;
         SocketsOpen { authenticated: sockets.open - unauthenticated, unauthenticated }
     }
 
-    /// A peer whose share is used up gives one of its own strangers for the new socket.
+    /// Makes room for a socket of `peer`: at the limit, displaces one of its unauthenticated sockets.
     fn room_of_peer(&self, sockets: &mut Sockets, peer: PeerKey) -> Result<(), PeerFull> {
         let open = sockets.of_peer.get(&peer).map_or(0, |of_peer| of_peer.open);
         if open < self.peer_max() {
@@ -177,12 +189,12 @@ impl Peers {
         PeerLimited { retry_after_ms: (wait.as_millis() as u64).max(1) }
     }
 
-    /// ISO-6: no address takes all sockets, whatever the settings.
+    /// Returns the limit on sockets per peer. ISO-6: no configuration lets one address take all sockets.
     fn peer_max(&self) -> usize {
         self.0.limits.peer_sockets_max.min(self.0.limits.sockets_max / 4 * 3).max(1)
     }
 
-    /// ISO-6: strangers take half of all sockets at most, whatever the settings.
+    /// Returns the limit on unauthenticated sockets. ISO-6: at most half of all sockets in any configuration.
     fn strangers_max(&self) -> usize {
         self.0.limits.unauthenticated_sockets_max.min(self.0.limits.sockets_max / 2).max(1)
     }
@@ -193,7 +205,7 @@ impl Peers {
 }
 
 impl Sockets {
-    /// Takes up a socket as a stranger, the newest of its peer.
+    /// Adds a socket as the newest unauthenticated one of its peer and returns its id.
     fn enter(&mut self, peer: PeerKey, displacement: Arc<Displacement>) -> u64 {
         self.open += 1;
         self.of_peer.entry(peer).or_default().open += 1;
@@ -210,19 +222,20 @@ impl Sockets {
         }
     }
 
-    /// Lists a socket of `peer` as a stranger.
+    /// Marks a socket of `peer` as unauthenticated and returns its new id.
     fn estrange(&mut self, peer: PeerKey, displacement: Arc<Displacement>) -> u64 {
         let id = self.next;
         self.next += 1;
         self.strangers += 1;
         let strangers = &mut self.of_peer.entry(peer).or_default().strangers;
+        // The ordered set is keyed by the count, so the entry is replaced when the count changes.
         self.crowds.remove(&(strangers.len(), peer));
         strangers.insert(id, displacement);
         self.crowds.insert((strangers.len(), peer));
         id
     }
 
-    /// Takes a socket off the list of strangers; it may have been displaced.
+    /// Removes a socket from the unauthenticated ones, if it is still listed there.
     fn befriend(&mut self, peer: PeerKey, id: u64) {
         let Some(of_peer) = self.of_peer.get_mut(&peer) else { return };
         let before = of_peer.strangers.len();
@@ -235,7 +248,7 @@ impl Sockets {
         }
     }
 
-    /// Displaces the oldest stranger of the peer that has the most.
+    /// Displaces the oldest unauthenticated socket of the peer with the most. Returns false if there is none.
     fn displace_one(&mut self) -> bool {
         self.crowds.last().copied().is_some_and(|(_, peer)| self.displace_of(peer))
     }
@@ -244,6 +257,7 @@ impl Sockets {
         let strangers = self.of_peer.get(&peer).map(|of_peer| &of_peer.strangers);
         let Some((id, displacement)) = strangers.and_then(BTreeMap::first_key_value) else { return false };
         let (id, displacement) = (*id, displacement.clone());
+        // No longer listed, so that the same socket is not displaced twice before it closes.
         self.befriend(peer, id);
         displacement.displace();
         metrics::counter!("quintet_sockets_displaced_total").increment(1);
@@ -251,7 +265,7 @@ impl Sockets {
     }
 }
 
-/// Seconds of frames that a peer may send at once.
+/// Burst of `peer_frames_per_second_max`, in seconds of that rate.
 const FRAMES_BURST_S: u32 = 10;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Why a request is not carried out, as the code that the client acts on: one total function for each
-//! boundary that can say no, the same for WebSocket and HTTP.
+//! Maps errors to the error codes of the protocol: one total function per error type, used by WebSocket and
+//! HTTP alike.
 
 use super::{
     admit::Turned,
@@ -17,15 +17,15 @@ impl From<&Unaccepted> for ErrorCode {
             Unaccepted::UnknownAgent(_) => Self::UnknownAgent,
             Unaccepted::Draining => Self::Draining,
             Unaccepted::Overloaded => Self::LimitReached,
-            // DEL-7: not known to have succeeded, so never reported as success.
+            // DEL-7: the outcome is unknown, so it is not reported as success.
             Unaccepted::Unavailable | Unaccepted::Damaged => Self::Unavailable,
         }
     }
 }
 
 impl Unaccepted {
-    /// Whether the same request may be carried out a little later (DEL-6): then the answer says when to
-    /// repeat it, on every transport.
+    /// Returns whether retrying the same request may succeed (DEL-6). If so, the response carries a retry
+    /// delay on every transport.
     pub fn passes(&self) -> bool {
         match self {
             Self::Draining | Self::Overloaded | Self::Unavailable | Self::Damaged => true,

@@ -1,8 +1,8 @@
-//! One log line for each refused request, at the default level, at a bounded rate.
+//! Rate-limited log lines for refused requests, at the default level.
 //!
-//! Guarantee: every reason leaves `refusal_lines_per_minute_max` lines a minute at most, and after that
-//! minute one line with the number of refusals that have no line of their own. A flood of refusals neither
-//! goes unnoticed nor hides the rest of the log.
+//! Guarantee: each reason gets at most `refusal_lines_per_minute_max` lines per minute, followed by one line
+//! with the total if there were more. A flood of refusals is visible in the log and does not bury other
+//! lines.
 
 use std::{
     collections::BTreeMap,
@@ -21,38 +21,38 @@ use tokio::time::Instant;
 use super::peers::PeerAddr;
 use crate::wire::codes::ErrorCode;
 
-/// An extension of a response that is an error: its code, and the cause if it is known more precisely.
+/// Response extension of an error: its code and, where known, a more specific reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub code: ErrorCode,
     pub reason: &'static str,
 }
 
-/// The log of refusals. Cloning shares it.
+/// Counts refusals per reason and decides which are logged. Clones share the counters.
 #[derive(Clone, Debug)]
 pub struct RefusalLog(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     lines_max: u64,
-    /// Reasons are constants of this program, so they are few.
+    /// One window per reason. Reasons are static strings of this program, so the map is small.
     windows: Mutex<BTreeMap<&'static str, Window>>,
 }
 
-/// The refusals of one reason in one minute.
+/// Refusals with the same reason within one minute.
 #[derive(Debug)]
 struct Window {
     begun: Instant,
     refusals: u64,
 }
 
-/// The origin of a refused request is shortened to this many bytes.
+/// Longest origin in a log line, in bytes; a longer one is truncated.
 const ORIGIN_BYTES_MAX: usize = 200;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Whether an error leaves a line: credentials, origins, upgrades, and what is over a limit. What is the
-/// service's own fault is logged where it happens.
+/// Returns whether a refusal is logged: credentials, origins, failed upgrades and exceeded limits. Errors of
+/// the service itself are logged where they occur.
 fn is_logged(refused: Refused, route: &str) -> bool {
     match refused.code {
         ErrorCode::Unauthenticated
@@ -74,10 +74,10 @@ fn is_logged(refused: Refused, route: &str) -> bool {
     }
 }
 
-/// The route of WebSocket upgrades.
+/// The route of WebSocket upgrades, for which malformed requests are logged too.
 const UPGRADE: &str = "/v1/ws";
 
-/// Logs each refused request of the router that it wraps.
+/// Middleware that logs each refused request.
 pub async fn logged(State(log): State<RefusalLog>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0);
     let route = request.extensions().get::<MatchedPath>().cloned();
@@ -101,12 +101,12 @@ fn shortened(origin: &HeaderValue) -> String {
 }
 
 impl RefusalLog {
-    /// A log of at most `lines_max` lines a minute and reason.
+    /// Creates a log with at most `lines_max` lines per minute and reason.
     pub fn new(lines_max: u64) -> Self {
         Self(Arc::new(Inner { lines_max, windows: Mutex::default() }))
     }
 
-    /// Counts a refusal. Returns whether it gets a line of its own.
+    /// Counts a refusal and returns whether to log it.
     fn admits(&self, reason: &'static str) -> bool {
         self.sweep();
         let mut windows = self.windows();
@@ -115,15 +115,15 @@ impl RefusalLog {
         window.refusals <= self.0.lines_max
     }
 
-    /// Logs how many refusals of past minutes have no line, and forgets these minutes. Call it at least
-    /// once a minute.
+    /// Logs the totals of expired windows that exceeded the limit and removes all expired windows. Must be
+    /// called at least once a minute.
     pub fn sweep(&self) {
         for (reason, refusals) in self.over() {
-            tracing::warn!(reason, refusals, "requests refused, of which only the first were logged");
+            tracing::warn!(reason, refusals, "requests refused; only the first of them were logged");
         }
     }
 
-    /// Removes the minutes that are over. Returns those with more refusals than lines.
+    /// Removes expired windows and returns the reason and count of those over the limit.
     fn over(&self) -> Vec<(&'static str, u64)> {
         let mut over = Vec::new();
         self.windows().retain(|reason, window| {
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn each_reason_has_some_lines_a_minute_and_then_a_number() {
+    async fn each_reason_has_a_limit_of_lines_and_then_a_total() {
         let log = RefusalLog::new(2);
         let lines = |reason| (0..10).filter(|_| log.admits(reason)).count();
         assert_eq!((lines("origin"), lines("missing"), lines("origin")), (2, 2, 0));

@@ -1,4 +1,4 @@
-//! The public listener's routes, and what every request passes on its way to them.
+//! The routes of the public listener and the middleware around them.
 //!
 //! ```text
 //!   request ─▶ measured ─▶ headers ─▶ peer ─▶ refusals logged ─▶ panics caught ─▶ host, origin checked (AUTH-4) ─▶ CORS ─▶ in time ─▶ handler
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::wire::codes::ErrorCode;
 
-/// Everything that the public listener serves.
+/// Builds the router of the public listener.
 pub fn router(gateway: Gateway) -> Router {
     let no_store =
         SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -57,7 +57,8 @@ pub fn router(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
-/// Pages of allowed origins may call the API with a bearer token; cookies play no part.
+/// Builds the CORS layer: pages of allowed origins may call the API with a bearer token; cookies are not
+/// allowed.
 fn cors(gateway: &Gateway) -> CorsLayer {
     let origins = gateway.origins.clone();
     CorsLayer::new()
@@ -68,8 +69,8 @@ fn cors(gateway: &Gateway) -> CorsLayer {
         .max_age(PREFLIGHT_AGE)
 }
 
-/// Sets the headers that keep browsers from taking an answer for something else, on every answer; the page
-/// brings a policy of its own.
+/// Adds the security headers in [`GUARDS`] to every response that does not set them itself, as the chat page
+/// does for its content-security policy.
 pub(super) async fn guarded(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in GUARDS {
@@ -78,12 +79,12 @@ pub(super) async fn guarded(request: Request, next: Next) -> Response {
     response
 }
 
-/// Finds out where a request comes from, and ends the socket of one that is refused without having been
-/// authenticated: holding a socket costs a stranger a new one each time (ISO-6).
+/// Resolves the peer address of a request. Closes the socket after an unauthenticated request with a 4xx
+/// response, so that each refused attempt costs a new connection (ISO-6).
 async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
     let Some(place) = request.extensions().get::<Place>().cloned() else {
-        tracing::error!("a request without a socket");
-        return Failure::new(ErrorCode::Internal, "the service has a fault").into_response();
+        tracing::error!("request without peer address");
+        return Failure::new(ErrorCode::Internal, "internal error").into_response();
     };
     let peer = match place.resolve(request.headers()) {
         Ok(peer) => peer,
@@ -95,13 +96,14 @@ async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Nex
     if authenticated || !response.status().is_client_error() {
         return response;
     }
+    // A 429 is the consequence of earlier failures; counting it would extend the limit.
     if response.status() != StatusCode::TOO_MANY_REQUESTS {
         gateway.peers.failed(peer);
     }
     response.closing()
 }
 
-/// An answer after which the socket closes.
+/// Extension trait: closes the socket after a response.
 trait Closing {
     fn closing(self) -> Self;
 }
@@ -113,7 +115,7 @@ impl Closing for Response {
     }
 }
 
-/// AUTH-4: before anything else, an upgrade included.
+/// Rejects a request from an origin that is not allowed, before any handler and any upgrade (AUTH-4).
 async fn from_allowed_origin(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     match gateway.origins.check(request.headers()) {
         Ok(_) => next.run(request).await,
@@ -121,16 +123,13 @@ async fn from_allowed_origin(State(gateway): State<Gateway>, request: Request, n
     }
 }
 
-/// Whatever takes longer than `request_wait_ms_max` has an outcome that is not known (DEL-7).
+/// Applies `request_wait_ms_max`. After the timeout the outcome is unknown, and the client retries (DEL-7).
 async fn in_time(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     let wait = Duration::from_millis(gateway.limits.request_wait_ms_max);
     match tokio::time::timeout(wait, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let failure = Failure::new(
-                ErrorCode::Unavailable,
-                "the request was not done in time; repeating it is safe",
-            );
+            let failure = Failure::new(ErrorCode::Unavailable, "the request timed out; repeating it is safe");
             failure.retry_after(gateway.limits.reconnect_after_ms).into_response()
         }
     }
@@ -153,8 +152,8 @@ async fn measured(request: Request, next: Next) -> Response {
 }
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
-    // What it said is in the log, by way of the panic hook.
-    Failure::new(ErrorCode::Internal, "the service has a fault").into_response()
+    // The panic hook has logged the message.
+    Failure::new(ErrorCode::Internal, "internal error").into_response()
 }
 
 const GUARDS: [(http::HeaderName, &str); 4] = [
@@ -165,5 +164,5 @@ const GUARDS: [(http::HeaderName, &str); 4] = [
 ];
 const LAST_EVENT_ID: http::HeaderName = http::HeaderName::from_static("last-event-id");
 
-/// How long a browser may remember the answer to a preflight.
+/// Time for which a browser caches a preflight response.
 const PREFLIGHT_AGE: Duration = Duration::from_secs(600);

@@ -1,8 +1,8 @@
 //! `GET /v1/stream`: a user's entries as server-sent events, `id:` = `epoch:offset`.
 //!
-//! Guarantees: the same cursor, order and gaps as on a WebSocket (DEL-2, DEL-3), and the same bytes; a
-//! reader that stalls holds one chunk and delays nobody (DEL-4); the stream ends with its credential
-//! (AUTH-3), and with the service, of which it is told before and after whose last entry it ends (CONN-6).
+//! Guarantees: cursor, order, gaps and bytes are the same as on a WebSocket (DEL-2, DEL-3). A stalled reader
+//! holds one chunk and delays no other (DEL-4). The stream ends when its credential expires (AUTH-3), and at
+//! shutdown, which is announced, after the last entry (CONN-6).
 
 use std::{convert::Infallible, fmt::Write, time::Duration};
 
@@ -37,12 +37,13 @@ use crate::{
     witness::{ConnectionWitness, Resumed},
 };
 
+/// The query of `GET /v1/stream`.
 #[derive(Deserialize)]
 pub struct Query {
     after: Option<Offset>,
 }
 
-/// Streams the entries after the cursor, then those that come.
+/// Streams the entries after the cursor, then new ones as they are appended.
 pub async fn stream(
     State(gateway): State<Gateway>,
     Asked(query): Asked<Query>,
@@ -59,6 +60,7 @@ pub async fn stream(
         None => connection::Asked { epoch: None, after: query.after.unwrap_or_default() },
     };
     let Caller { identity, user } = caller;
+    // Event streams share the connection limits of WebSockets (ISO-6).
     let admission = gateway.admit.connection(&identity.user_id)?;
     let cursor = user.cursor(asked.after).await?;
     place.is_member();
@@ -98,12 +100,12 @@ pub async fn stream(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // Proxies that gather responses would hold events back.
+    // Disables response buffering in nginx and similar proxies, which would delay events.
     headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
     Ok(response)
 }
 
-/// One event stream. Asked for its next bytes only when the socket has room for them.
+/// The body of one event stream. Polled only when the socket has room for more.
 struct Events {
     reader: Reader,
     epoch: Epoch,
@@ -114,20 +116,20 @@ struct Events {
     drain: Drain,
     ending: Ending,
     reconnect_after_ms: u64,
-    /// Time that the reader is given for the last entries.
+    /// Time for sending the last entries.
     leave: Duration,
     witness: ConnectionWitness,
     user: User,
     _admission: Admission,
 }
 
-/// How far the stream has come with the end of the service (CONN-6).
+/// Progress of the stream in the shutdown (CONN-6).
 #[derive(Clone, Copy)]
 enum Ending {
     NotYet,
-    /// The reader knows that it will come.
+    /// The reader has received the `draining` event.
     Told,
-    /// The runs are at rest: what is left is to send the entries up to this one, if there is time.
+    /// All runs are at a safe point. Entries up to `head` are sent, but no longer than `until`.
     Leaving {
         head: Offset,
         until: Instant,
@@ -135,7 +137,7 @@ enum Ending {
 }
 
 impl Events {
-    /// The next bytes; `None` ends the stream, and the client comes back with its last id.
+    /// Returns the next bytes. `None` ends the stream; the client then resumes with its last id.
     async fn next(&mut self) -> Option<Bytes> {
         if let Some(first) = self.first.take() {
             return Some(first);
@@ -147,6 +149,7 @@ impl Events {
                 return None;
             }
             tokio::select! {
+                // Biased: the expiry of the credential and the shutdown take precedence over further entries.
                 biased;
                 () = Self::expired(&self.identity) => return None,
                 () = self.ending.goes_on(&self.drain) => match self.ending {
@@ -177,14 +180,14 @@ impl Events {
                 lines.iter().for_each(|(_, line)| self.witness.streams(&line));
                 push_entries(&mut bytes, self.epoch, &lines);
             }
-            // Retention passed the reader: it goes on behind the gap, as on a new connection (DEL-3).
+            // Retention has trimmed entries before they were read: continue after the gap (DEL-3).
             Err(ReadError::Gap(gap)) => {
                 self.sent = gap.to;
                 self.witness.passes_over(gap.from, gap.to);
                 push_gap(&mut bytes, self.epoch, self.sent, Gap { from: gap.from, to: gap.to });
             }
             Err(ReadError::Journal(error)) => {
-                tracing::error!(%error, "a log cannot be read");
+                tracing::error!(%error, "user log cannot be read");
                 return None;
             }
         }
@@ -192,7 +195,7 @@ impl Events {
         Some(bytes.freeze())
     }
 
-    /// Resolves when the credential is no longer good, by the wall's clock, which may be set (AUTH-3).
+    /// Resolves when the credential expires by the wall clock, which may be set meanwhile (AUTH-3).
     async fn expired(identity: &Identity) {
         loop {
             let now = clock::now();
@@ -206,7 +209,7 @@ impl Events {
 }
 
 impl Ending {
-    /// Resolves when the service has come to what follows, or the reader's time is over.
+    /// Resolves when the next stage of the shutdown is reached or the time for the last entries is over.
     async fn goes_on(self, drain: &Drain) {
         match self {
             Self::NotYet => drain.reached(Stage::Draining).await,
@@ -216,7 +219,7 @@ impl Ending {
     }
 }
 
-/// An event without an id: the client's cursor stays where it is.
+/// Encodes the `draining` event. It has no id, so that the client's cursor is unchanged.
 fn draining(reconnect_after_ms: u64) -> Bytes {
     Bytes::from(format!("event: draining\ndata: {{\"reconnect_after_ms\":{reconnect_after_ms}}}\n\n"))
 }
@@ -230,7 +233,7 @@ fn push_entries(bytes: &mut BytesMut, epoch: Epoch, lines: &Lines) {
     }
 }
 
-/// A gap moves the client's last id past what it will not get.
+/// Appends a `gap` event, whose id moves the client's cursor past the missing entries.
 fn push_gap(bytes: &mut BytesMut, epoch: Epoch, resumed_after: Offset, gap: Gap) {
     let Gap { from, to } = gap;
     let id = EventId { epoch, offset: resumed_after };
@@ -241,13 +244,16 @@ fn push_fields(bytes: &mut BytesMut, fields: std::fmt::Arguments<'_>) {
     bytes.write_fmt(fields).expect("a growing buffer takes everything");
 }
 
-/// The value of `type`, which every encoded entry begins with.
+/// Returns the value of `type`, the first field of each encoded entry.
 fn type_of(line: &[u8]) -> &[u8] {
     let rest = line.strip_prefix(b"{\"type\":\"").unwrap_or_default();
     &rest[..memchr::memchr(b'"', rest).unwrap_or(0)]
 }
 
-/// The cursor that `Last-Event-ID` is.
+/// Parses `Last-Event-ID` as a cursor.
+///
+/// # Errors
+/// When it is not `epoch:offset`.
 fn last_event_id(value: &HeaderValue) -> Result<connection::Asked, Failure> {
     let id = value.to_str().ok().and_then(EventId::parse);
     let EventId { epoch, offset } =
@@ -258,7 +264,7 @@ fn last_event_id(value: &HeaderValue) -> Result<connection::Asked, Failure> {
 const WHATEVER_COMES: Offset = Offset(u64::MAX);
 const LAST_EVENT_ID: &str = "last-event-id";
 const X_ACCEL_BUFFERING: http::HeaderName = http::HeaderName::from_static("x-accel-buffering");
-/// Time after which the wall's clock is looked at again.
+/// Interval at which the wall clock is re-checked, since it may be set.
 const WALL_CHECK_MS_MAX: u64 = 30_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What every handler shares. Cheap to clone: everything in it is shared or small.
+//! State shared by all handlers. Cheap to clone: each field is reference-counted or small.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::{runtime::tasks::Tasks, user::factory::Factory, wire::http::AgentInfo
 /// The gateway of one service.
 #[derive(Clone)]
 pub struct Gateway {
-    /// Users' machines, and the only way to them (ISO-4).
+    /// Creates and looks up the machines of users; the only access to them (ISO-4).
     pub factory: Factory,
-    /// The agents that a message may name.
+    /// The agents that a message may name, as `GET /v1/agents` lists them.
     pub agents: Arc<[AgentInfo]>,
     pub auth: Auth,
     pub origins: Arc<Origins>,
     pub admit: Admit,
-    /// The lines that refused requests leave.
+    /// Writes the log lines for refused requests.
     pub refusals: RefusalLog,
     pub peers: Peers,
-    /// The names that the public listener goes by.
+    /// The `Host` names that the public listener accepts.
     pub hosts: Hosts,
     pub drain: Drain,
     pub limits: GatewayLimits,
-    /// Tasks of connections: the service waits for them before it ends.
+    /// Tasks of connections. The service waits for them at shutdown.
     pub tasks: Tasks,
-    /// Log in as anyone; only under `quintet dev`.
+    /// Issues tokens for any user; `Some` only under `quintet dev`.
     pub dev: Option<Arc<DevLogin>>,
 }

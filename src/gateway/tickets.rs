@@ -1,11 +1,11 @@
-//! The tickets of this node that are outstanding: issued, not redeemed, not expired.
+//! Outstanding tickets of this node: issued, not redeemed, not expired.
 //!
-//! Guarantees: of any number of redemptions of one ticket one wins (AUTH-1); a ticket is never kept,
-//! only its hash, so neither a memory dump nor a comparison of bytes gives one away; how many are
-//! outstanding is bounded, for a user and in all (AUTH-2).
+//! Guarantees: of concurrent redemptions of a ticket exactly one succeeds (AUTH-1). Only hashes of tickets
+//! are stored, so neither a memory dump nor the timing of a comparison reveals one. The number of outstanding
+//! tickets is bounded per user and in total (AUTH-2).
 //!
-//! One lock, held for a few map operations and never across an await. A redemption takes the ticket
-//! out of the map by value, and [`Ticket::redeem`] consumes it: there is nothing left to redeem twice.
+//! One lock protects the maps; it is held for a few map operations and never across an await. A redemption
+//! removes the ticket from the map and [`Ticket::redeem`] consumes it, so it cannot be redeemed twice.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -24,7 +24,7 @@ pub struct Tickets {
     outstanding: Mutex<Outstanding>,
 }
 
-/// The bounds of a ticket store.
+/// Limits of a ticket store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TicketLimits {
     pub lifetime: Lifetime,
@@ -32,24 +32,24 @@ pub struct TicketLimits {
     pub user_outstanding_max: usize,
 }
 
-/// What makes a ticket: 256 random bits. Shown once, to the one who asked for it.
+/// The 256 random bits of a ticket, returned once, to its issuer.
 pub struct Secret([u8; 32]);
 
-/// A ticket as it is handed out.
+/// An issued ticket, as returned to the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedTicket {
-    /// base64url without padding.
+    /// The secret in base64url without padding.
     pub text: String,
     pub expires_at: Timestamp,
 }
 
-/// Why no ticket is issued.
+/// Why no ticket was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unissued {
     #[error(transparent)]
     Unissuable(#[from] Unissuable),
-    /// The name of the limit, and the time until the first of the user's own tickets expires; if there is
-    /// none, until the first of all expires.
+    /// A limit is reached. `retry_after_ms` is the time until the user's next ticket expires or, if the user
+    /// has none, until the next ticket of any user expires.
     #[error("{limit} is reached")]
     LimitReached { limit: &'static str, retry_after_ms: u64 },
 }
@@ -57,23 +57,27 @@ pub enum Unissued {
 #[derive(Debug, Default)]
 struct Outstanding {
     tickets: HashMap<Hash, Ticket<Issued>>,
-    /// The same tickets in the order in which they expire.
+    /// All tickets, ordered by expiry.
     expiries: BTreeSet<(Timestamp, Hash)>,
-    /// Those of each user in the order in which they expire; no user with none.
+    /// The tickets of each user, ordered by expiry. Users without tickets have no entry.
     of_user: HashMap<UserId, BTreeSet<(Timestamp, Hash)>>,
 }
 
 type Hash = [u8; 32];
 
-/// Tickets outstanding of one user while half of `tickets_max` or more are outstanding.
+/// Limit on the tickets of one user once half of `tickets_max` is outstanding.
 const CROWDED_USER_TICKETS_MAX: usize = 2;
 
 impl Tickets {
+    /// Creates an empty store.
     pub fn new(limits: TicketLimits) -> Self {
         Self { limits, outstanding: Mutex::default() }
     }
 
-    /// Issues a ticket made of `secret` to somebody who is authenticated.
+    /// Issues a ticket with `secret` for the authenticated identity `issuer`.
+    ///
+    /// # Errors
+    /// When `ttl_ms` is out of range, `issuer` has expired, or a limit is reached.
     pub fn issue(
         &self,
         secret: Secret,
@@ -86,8 +90,8 @@ impl Tickets {
         let mut outstanding = self.outstanding.lock();
         outstanding.forget_expired(at);
         let (own, all) = (outstanding.of(ticket.user_id()), outstanding.tickets.len());
-        // ISO-6: the second half is for the first tickets of other users, so that it takes very many
-        // accounts to stop everyone.
+        // ISO-6: the second half is reserved for users with few tickets, so that exhausting the store
+        // takes a very large number of accounts.
         let is_crowded = all >= limits.outstanding_max.div_ceil(2);
         let full = if own >= limits.user_outstanding_max {
             Some("user_tickets_max")
@@ -105,9 +109,13 @@ impl Tickets {
         Ok(IssuedTicket { text: secret.text(), expires_at })
     }
 
-    /// Redeems a ticket: the identity of its issuer, for the first who asks in time (AUTH-1).
+    /// Redeems a ticket and returns the identity of its issuer. Only the first redemption succeeds (AUTH-1).
+    ///
+    /// # Errors
+    /// When the ticket is unknown, already redeemed or expired.
     pub fn redeem(&self, text: &str, at: Timestamp) -> Result<Identity, Unredeemable> {
         let secret = Secret::parse(text).ok_or(Unredeemable::Unknown)?;
+        // AUTH-1: removed while the lock is held, so a concurrent redemption does not find it.
         let taken = self.outstanding.lock().take(&secret.hash());
         match taken.ok_or(Unredeemable::Unknown)?.redeem(at) {
             Ok((_redeemed, identity)) => Ok(identity),
@@ -115,12 +123,12 @@ impl Tickets {
         }
     }
 
-    /// Forgets all tickets that are outstanding; how many they were.
+    /// Removes all outstanding tickets and returns their number.
     pub fn forget_all(&self) -> usize {
         std::mem::take(&mut *self.outstanding.lock()).tickets.len()
     }
 
-    /// How many tickets are outstanding at the time `at`.
+    /// Returns the number of tickets outstanding at the time `at`.
     pub fn len(&self, at: Timestamp) -> usize {
         let mut outstanding = self.outstanding.lock();
         outstanding.forget_expired(at);
@@ -159,8 +167,8 @@ impl Outstanding {
         }
     }
 
-    /// The time until the first of a user's tickets expires, or of all if the user has none: the expiry of
-    /// another user's tickets is no use to one who has too many.
+    /// Returns the milliseconds until a user's next ticket expires or, if the user has none, until any does.
+    /// A user at its own limit does not benefit from the expiry of other users' tickets.
     fn next_expiry(&self, user_id: &UserId, at: Timestamp) -> u64 {
         let first = self.of_user.get(user_id).unwrap_or(&self.expiries).first();
         first.map_or(0, |(expires_at, _)| expires_at.millis_since(at))
@@ -168,7 +176,7 @@ impl Outstanding {
 }
 
 impl Secret {
-    /// Takes 256 bits from a source that nobody can predict.
+    /// Creates a secret from 256 bits of a cryptographically secure source.
     pub fn new(bits: [u8; 32]) -> Self {
         Self(bits)
     }
@@ -217,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn auth_2_an_expired_ticket_yields_nobody_and_leaves_nothing() {
+    fn auth_2_an_expired_ticket_is_refused_and_removed() {
         let tickets = Tickets::new(LIMITS);
         let ticket = issue(&tickets, 1, "ada", 0).unwrap();
         assert_eq!(tickets.redeem(&ticket.text, Timestamp(30_000)), Err(Unredeemable::Expired));
@@ -231,7 +239,7 @@ mod tests {
         let ticket = issue(&tickets, 1, "ada", 0).unwrap();
         let padded = format!("{}=", ticket.text);
         let hash = URL_SAFE_NO_PAD.encode(blake3::hash(&[1; 32]).as_bytes());
-        // The last character carries two bits that mean nothing: only the canonical spelling counts.
+        // The last character has two unused bits; only the canonical encoding is accepted.
         let mut other_spelling = ticket.text.clone();
         other_spelling.pop();
         other_spelling.push('F');
@@ -256,7 +264,7 @@ mod tests {
         issue(&tickets, 7, "dan", 200).unwrap();
         let full = Unissued::LimitReached { limit: "tickets_max", retry_after_ms: 29_900 };
         assert_eq!(issue(&tickets, 8, "eve", 200), Err(full));
-        // A redemption makes room, and so does time.
+        // Both redemption and expiry free a slot.
         tickets.redeem(&last.text, Timestamp(200)).unwrap();
         issue(&tickets, 9, "eve", 200).unwrap();
         issue(&tickets, 10, "ada", 30_100).unwrap();
@@ -285,7 +293,7 @@ mod tests {
             n += 1;
             issue(&tickets, n, user_id, 0)
         };
-        // As many accounts as would fill the store with three each.
+        // More accounts than needed to fill the store with three tickets each.
         for greedy in 0..7 {
             let _refused: Vec<_> = (0..4).map(|_| take(&format!("greedy-{greedy}"))).collect();
         }

@@ -1,12 +1,12 @@
-//! Bearer tokens: JSON Web Tokens, verified with a key whose kind fixes the algorithm.
+//! Bearer tokens: JSON Web Tokens (RFC 7519), verified with a key whose kind fixes the algorithm.
 //!
-//! Guarantees: a token yields an identity only with a signature by a configured key, in an algorithm of that
-//! key's kind, as an access token (`typ`), before its `exp`, after its `nbf`, for this audience and from this
-//! issuer where they are configured, and with a `sub` that is a user id. A claim that is missing or cannot be
-//! read is an error (AUTH-5).
+//! Guarantees: a token yields an identity only if its signature is by a configured key with an algorithm of
+//! that key's kind, its `typ` is that of an access token, `exp` is in the future and `nbf` is not, `aud` and
+//! `iss` match where configured, and `sub` is a valid user id. A missing or malformed claim is an error
+//! (AUTH-5).
 //!
-//! Header and claims are checked before the signature, which costs a thousand times as much. The answer to a
-//! client is the same for every error, so that the order reveals nothing.
+//! Header and claims are checked before the signature, which costs about a thousand times as much. Clients
+//! get the same answer for every error, so the order of the checks reveals nothing.
 
 use jsonwebtoken::Header;
 use serde::Deserialize;
@@ -17,48 +17,48 @@ use crate::kernel::{
     ticket::Identity,
 };
 
-/// The claims that a token needs beside its signature.
+/// The requirements on a token's claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimsPolicy {
     pub audience: Audience,
-    /// Tokens must have it as `iss`. With none configured, `iss` is not read.
+    /// The required `iss`; `None` skips the check.
     pub issuer: Option<String>,
-    /// How far `nbf` may lie ahead. `exp` is never stretched.
+    /// How far in the future `nbf` may be, in milliseconds. Does not apply to `exp`.
     pub clock_skew_ms_max: u64,
-    /// How far `exp` may lie ahead; 0 for any time.
+    /// How far in the future `exp` may be, in milliseconds; 0 disables the limit.
     pub lifetime_ms_max: u64,
 }
 
-/// The audience that tokens are for. It has no default: a token for another application of the same issuer
-/// is refused unless that is switched off by name.
+/// The audience of accepted tokens. It has no default: tokens for another application of the same issuer are
+/// accepted only if the operator explicitly disables the check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// Tokens must name it among their `aud`.
+    /// `aud` must contain this value.
     Named(String),
-    /// `aud` is not read.
+    /// `aud` is not checked.
     Any,
 }
 
-/// Why a token yields no identity. The client gets one answer for all of them; the log has the reason.
+/// Why a token was refused. Clients get the same answer for all variants; the log has the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("the token is not a signed JWT")]
     Malformed,
     #[error("the token is longer than token_bytes_max")]
     TooLong,
-    #[error("the token's algorithm is not one that its key is for")]
+    #[error("the token's algorithm does not belong to the key")]
     Algorithm,
-    #[error("the token's header asks for extensions that are not known")]
+    #[error("the token's header requires unknown extensions")]
     Critical,
-    #[error("the token's signature is not by a key of ours")]
+    #[error("the token's signature does not match the key")]
     Signature,
-    #[error("the token names a key that is not known")]
+    #[error("the token names an unknown key")]
     UnknownKey,
-    #[error("the token's claim `{0}` is missing or of a wrong kind")]
+    #[error("the token's claim `{0}` is missing or of the wrong type")]
     Claim(&'static str),
     #[error("the token's header `typ` is not JWT or at+jwt: it is no access token")]
     Type,
-    #[error("the token's claim `exp` is not in seconds, but perhaps in milliseconds")]
+    #[error("the token's claim `exp` is not in seconds, possibly in milliseconds")]
     Unit,
     #[error("the token's claim `exp` lies further ahead than token_lifetime_ms_max")]
     Lifetime,
@@ -72,10 +72,10 @@ pub enum TokenError {
     Issuer,
 }
 
-/// A token whose header and claims are in order, and whose signature is not verified yet.
+/// A token with valid header and claims, whose signature is not verified yet.
 #[derive(Debug)]
 pub struct Unverified {
-    /// The part that the signature covers.
+    /// The header and payload, which the signature covers.
     signed: Box<str>,
     signature: Box<str>,
     algorithm: jsonwebtoken::Algorithm,
@@ -83,27 +83,28 @@ pub struct Unverified {
 }
 
 impl VerifyingKey {
-    /// Returns the identity that a token proves at the time `at`.
+    /// Verifies a token at the time `at` and returns its identity.
     ///
     /// # Errors
-    /// When anything about the token is not in order.
+    /// When the header, a claim or the signature is invalid.
     pub fn verify(&self, token: &str, policy: &ClaimsPolicy, at: Timestamp) -> Result<Identity, TokenError> {
         self.verify_signature(self.check(token, policy, at)?)
     }
 
-    /// Checks all of a token but its signature.
+    /// Checks the header and claims of a token, but not its signature.
     ///
     /// # Errors
-    /// When the algorithm is not one of this key's, or a claim is not in order.
+    /// When the algorithm does not belong to this key, or a claim is invalid.
     pub fn check(&self, token: &str, policy: &ClaimsPolicy, at: Timestamp) -> Result<Unverified, TokenError> {
         let header = header(token)?;
-        // AUTH-5: the key's kind fixes the algorithm.
+        // AUTH-5: the key decides the algorithm, not the token.
         if !self.algorithms.contains(&header.alg) {
             return Err(TokenError::Algorithm);
         }
         if !header.typ.as_deref().is_none_or(is_access_token) {
             return Err(TokenError::Type);
         }
+        // The signature covers everything before the last dot (RFC 7515).
         let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let claims = jsonwebtoken::dangerous::insecure_decode::<Claims>(token)
             .map_err(|error| refused(&error))?
@@ -112,11 +113,11 @@ impl VerifyingKey {
         Ok(Unverified { signed: signed.into(), signature: signature.into(), algorithm: header.alg, identity })
     }
 
-    /// Verifies the signature of a token that [`VerifyingKey::check`] passed. Takes up to a millisecond of
-    /// the processor for a public key.
+    /// Verifies the signature of a token returned by [`VerifyingKey::check`]. With a public key, this takes
+    /// up to a millisecond of CPU time.
     ///
     /// # Errors
-    /// When the signature is not by this key.
+    /// When the signature was not made with this key.
     pub fn verify_signature(&self, token: Unverified) -> Result<Identity, TokenError> {
         let signed = token.signed.as_bytes();
         match jsonwebtoken::crypto::verify(&token.signature, signed, &self.key, token.algorithm) {
@@ -126,21 +127,20 @@ impl VerifyingKey {
     }
 }
 
-/// Whether a header's `typ` is that of a token that opens a service: `JWT` (RFC 7519) or `at+jwt` (RFC
-/// 9068), in any case, with `application/` before it or not. Others, such as `logout+jwt`, are for something
-/// else.
+/// Returns whether `typ` is that of an access token: `JWT` (RFC 7519) or `at+jwt` (RFC 9068), in any case and
+/// with an optional `application/` prefix. Other types, such as `logout+jwt`, have other uses.
 fn is_access_token(typ: &str) -> bool {
     let typ = typ.to_ascii_lowercase();
     matches!(typ.strip_prefix("application/").unwrap_or(&typ), "jwt" | "at+jwt")
 }
 
-/// Reads the header of a token, not verified: it only chooses the key.
+/// Decodes the header of a token without verifying it. It is only used to select the key.
 ///
 /// # Errors
-/// When it cannot be read, or has extensions that must be understood.
+/// When the header is malformed or has critical extensions.
 pub fn header(token: &str) -> Result<Header, TokenError> {
     let header = jsonwebtoken::decode_header(token).map_err(|error| refused(&error))?;
-    // RFC 7515, 4.1.11: what must be understood, and is not, must be refused.
+    // RFC 7515, 4.1.11: a token with critical extensions that are not understood must be rejected.
     if header.crit.is_some() { Err(TokenError::Critical) } else { Ok(header) }
 }
 
@@ -155,7 +155,7 @@ fn refused(error: &jsonwebtoken::errors::Error) -> TokenError {
     }
 }
 
-/// The claims of a token that are read. Each may be of any JSON type; a wrong one is an error that names it.
+/// The claims that are checked. Any JSON type decodes, so that a wrong one yields an error naming the claim.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Claims {
@@ -174,6 +174,7 @@ impl Claims {
         if at >= expires_at {
             return Err(TokenError::Expired);
         }
+        // Otherwise a value in milliseconds would be valid for thousands of years.
         if expires_at >= DATES_END {
             return Err(TokenError::Unit);
         }
@@ -198,13 +199,13 @@ impl Claims {
     }
 }
 
-/// A NumericDate: seconds since 1970, possibly with a fraction.
+/// Parses a NumericDate: seconds since 1970, possibly with a fraction.
 fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
     let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0)?;
     Some(Timestamp((seconds * 1000.0) as u64))
 }
 
-/// `aud` is one audience or a list of them.
+/// Returns whether `aud`, a string or a list of strings, contains `audience`.
 fn names(aud: &serde_json::Value, audience: &str) -> bool {
     match aud {
         serde_json::Value::String(one) => one == audience,
@@ -213,7 +214,7 @@ fn names(aud: &serde_json::Value, audience: &str) -> bool {
     }
 }
 
-/// 10^11 s after 1970, in the year 5138. Dates in milliseconds since March 1973 lie beyond it.
+/// 10^11 s after 1970, in the year 5138. Larger values are milliseconds of a date after March 1973.
 const DATES_END: Timestamp = Timestamp(100_000_000_000_000);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Signals: the first one drains the service, a second one stops it at once.
+//! Signals: the first drains the service, a second one stops it immediately.
 //!
 //! | signal | effect |
 //! |---|---|
@@ -6,8 +6,8 @@
 //! | SIGHUP | drain, unless the parent process had it ignored (`nohup`); nothing during a drain |
 //! | SIGUSR1, SIGUSR2, SIGPIPE, SIGXFSZ | ignored; a write to a closed pipe or beyond the file size limit returns an error |
 //!
-//! Guarantee: the second signal ends the process from within its signal handler. It needs no thread, no
-//! runtime, no lock and no log.
+//! Guarantee: the second signal ends the process from within its signal handler, which needs no thread,
+//! runtime, lock or log.
 
 use std::{
     io,
@@ -23,28 +23,28 @@ use signal_hook::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The signals of this process, caught, before there is a runtime to wait for them.
+/// Installed signal handlers. Created before the runtime that waits for the signals.
 #[derive(Debug)]
 pub struct Caught {
-    /// Set by the first signal that drains.
+    /// Set by the first signal that starts a drain.
     draining: Arc<AtomicBool>,
     hang_up: bool,
 }
 
 impl Caught {
-    /// Catches the signals. Call it before anything that takes time: process 1 of a container ignores
-    /// signals that it does not catch.
+    /// Installs the signal handlers. Must be called before any slow initialisation: process 1 of a container
+    /// ignores signals without a handler.
     ///
     /// # Errors
-    /// If the system refuses a handler.
+    /// When a handler cannot be installed.
     pub fn new() -> io::Result<Self> {
         let draining = Arc::new(AtomicBool::new(false));
         for drains in [SIGTERM, SIGINT] {
-            // Handlers run in the order of registration: the first signal finds the flag not set.
+            // Handlers run in registration order, so the first signal does not see the flag set.
             flag::register_conditional_shutdown(drains, STOPPED, draining.clone())?;
             flag::register(drains, draining.clone())?;
         }
-        // A shell sends it twice when its terminal goes away, so it never stops at once.
+        // A shell sends SIGHUP twice when its terminal closes, so it never stops immediately.
         let hang_up = !is_ignored(SIGHUP);
         if hang_up {
             flag::register(SIGHUP, draining.clone())?;
@@ -55,10 +55,10 @@ impl Caught {
         Ok(Self { draining, hang_up })
     }
 
-    /// Makes the first signal something to wait for. Must be called within a runtime.
+    /// Returns futures for the signals. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// If the system refuses a handler.
+    /// When a handler cannot be installed.
     pub fn listen(&self) -> io::Result<Signals> {
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -69,7 +69,7 @@ impl Caught {
     }
 }
 
-/// The signals that drain.
+/// The signals that start a drain.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -79,10 +79,10 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Resolves once a signal orders a drain, with its name. Cancel safe.
+    /// Resolves to the name of the signal that starts a drain. Cancel safe.
     pub async fn drain(&mut self) -> &'static str {
         if self.draining.load(Ordering::SeqCst) {
-            return "a signal during the start";
+            return "signal during startup";
         }
         let hang_up = async {
             match &mut self.hang_up {
@@ -98,7 +98,7 @@ impl Signals {
     }
 }
 
-/// Whether this process ignores a signal, as its parent decided. Where the system does not show it, no.
+/// Returns whether the parent process had this signal ignored. False if the system does not expose it.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -107,5 +107,5 @@ fn is_ignored(signal: i32) -> bool {
         .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
-/// The exit code of a process that a second signal stopped.
+/// Exit code after a second signal.
 const STOPPED: i32 = 1;

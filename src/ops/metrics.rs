@@ -1,7 +1,7 @@
-//! The service's numbers, named and described in one place, rendered for Prometheus on the admin
+//! The metrics of the service: names and descriptions in one table, rendered for Prometheus on the admin
 //! listener.
 //!
-//! Every metric that any part records has a row here; a test looks for those that have none.
+//! Each recorded metric has a row; a test compares the table with the source.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
     wire::codes::{CloseCode, ErrorCode},
 };
 
-/// What a metric counts.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Counter,
@@ -20,7 +20,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// One metric: its name, with the unit in it, and what it says.
+/// One metric. Its name contains the unit.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     pub name: &'static str,
@@ -29,15 +29,16 @@ pub struct Metric {
     pub series: Series,
 }
 
-/// The series of a counter that exist from the start, at 0: the increase of a series that appears with its
-/// first event cannot be seen.
+/// The series of a counter that are registered at startup with the value 0. Without it, the first increment
+/// of a series is invisible to `rate()` and `increase()`.
 #[derive(Clone, Copy, Debug)]
 pub enum Series {
-    /// One, without labels.
+    /// One series without labels.
     One,
-    /// One for each value of a label.
+    /// One series for each value of a label.
     Each(&'static str, fn() -> Vec<String>),
-    /// Those that their owner registers, because they depend on settings or are not known beforehand.
+    /// Registered where they are recorded, because the label values depend on settings or are not a closed
+    /// set.
     Open,
 }
 
@@ -45,7 +46,7 @@ const fn counter(name: &'static str, doc: &'static str) -> Metric {
     Metric { name, kind: Kind::Counter, doc, series: Series::One }
 }
 
-/// A counter with a series for each value of a label.
+/// Declares a counter with a series for each value of a label.
 const fn counters(
     name: &'static str,
     label: &'static str,
@@ -63,12 +64,12 @@ const fn histogram(name: &'static str, doc: &'static str) -> Metric {
     Metric { name, kind: Kind::Histogram, doc, series: Series::Open }
 }
 
-/// Every metric there is.
+/// The table of all metrics.
 pub const METRICS: &[Metric] = &[
-    gauge("quintet_connections", "Authenticated connections that are open: WebSockets and event streams."),
+    gauge("quintet_connections", "Open authenticated connections: WebSockets and event streams."),
     gauge(
         "quintet_sockets",
-        "Sockets of the public listener that are open, by `state`: `authenticated` while they carry an authenticated connection or request, or `unauthenticated`.",
+        "Open sockets of the public listener by `state`: `authenticated` while they carry an authenticated connection or request, otherwise `unauthenticated`.",
     ),
     counter(
         "quintet_sockets_displaced_total",
@@ -76,15 +77,12 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "quintet_forwarded_malformed_total",
-        "Requests from a trusted proxy whose client address could not be read; the proxy's own was used.",
+        "Requests from a trusted proxy with a malformed client address; the proxy's own was used.",
     ),
-    gauge("quintet_live_users", "Users who have machines in memory (ISO-5)."),
-    gauge(
-        "quintet_moving_runs",
-        "Runs that are carried out right now, those not counted that wait for their client.",
-    ),
-    gauge("quintet_tickets_outstanding", "Tickets issued and neither redeemed nor expired."),
-    gauge("quintet_draining", "1 from the moment a drain begins."),
+    gauge("quintet_live_users", "Users with state machines in memory (ISO-5)."),
+    gauge("quintet_moving_runs", "Runs that are executing, without those that wait for their client."),
+    gauge("quintet_tickets_outstanding", "Tickets that are neither redeemed nor expired."),
+    gauge("quintet_draining", "1 once a drain has begun, otherwise 0."),
     counter("quintet_tickets_issued_total", "Tickets issued."),
     counter("quintet_tickets_redeemed_total", "Tickets that opened a connection (AUTH-1)."),
     counters(
@@ -108,7 +106,7 @@ pub const METRICS: &[Metric] = &[
     counter("quintet_entries_appended_total", "Entries appended to the journal."),
     counter(
         "quintet_damaged_users_total",
-        "Users whose open runs were not taken up, because their log is damaged.",
+        "Users whose open runs were not resumed because their log is damaged.",
     ),
     counter("quintet_batches_appended_total", "Batches appended to the journal."),
     counter("quintet_appended_bytes_total", "Bytes of the entries appended to the journal."),
@@ -116,12 +114,12 @@ pub const METRICS: &[Metric] = &[
         "quintet_append_failures_total",
         "reason",
         || texts(&["conflict", "journal"]),
-        "Appends that were refused or failed, by `reason`: `conflict`, another author was first; `journal`.",
+        "Rejected or failed appends by `reason`: `conflict` (another writer was first) or `journal`.",
     ),
-    histogram("quintet_append_seconds", "Time from a batch's way to the journal to its being durable."),
+    histogram("quintet_append_seconds", "Time from submitting a batch to the journal until it is durable."),
     counter(
         "quintet_hub_panics_total",
-        "Panics while a user's log was worked on: a fault of ours. The log is read back and its runs are taken up again.",
+        "Panics while processing a user's log, which are bugs of the service. The log is read back and its runs are resumed.",
     ),
     counters(
         "quintet_journal_rollbacks_total",
@@ -133,25 +131,20 @@ pub const METRICS: &[Metric] = &[
         "quintet_resume_limits_total",
         "limit",
         || texts(&["run_resumes_max", "run_resumes_total_max"]),
-        "Runs that ended with `resume_limit`, by the `limit`: the service died whenever it resumed them (RUN-6).",
+        "Runs that ended with `resume_limit`, by `limit`: the process died each time after it resumed them (RUN-6).",
     ),
-    counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
+    counter("quintet_violations_total", "Illegal steps of agents that were rejected (RUN-10)."),
     Metric {
         name: "quintet_conformance_violations_total",
         kind: Kind::Counter,
-        doc: "Rules that live traffic did not keep, by `rule`; only with `conformance`. Anything but 0 is a fault of ours.",
+        doc: "Violations of rules by live traffic, by `rule`; only with `conformance`. Any value above 0 is a bug of the service.",
         series: Series::Open,
     },
     counter("quintet_trace_records_total", "Records written to the trace; only with `trace_file`."),
-    counter("quintet_trace_lost_total", "Records that the trace has lost; only with `trace_file`."),
-    counters(
-        "quintet_runs_completed_total",
-        "status",
-        run_statuses,
-        "Runs that reached their end, by its `status` (RUN-6).",
-    ),
+    counter("quintet_trace_lost_total", "Records lost from the trace; only with `trace_file`."),
+    counters("quintet_runs_completed_total", "status", run_statuses, "Completed runs by `status` (RUN-6)."),
     histogram("quintet_run_seconds", "Time from the start of a run to its end."),
-    gauge("quintet_waiting_messages", "Messages that are accepted and whose runs have not begun."),
+    gauge("quintet_waiting_messages", "Accepted messages whose runs have not started."),
     gauge("quintet_journal_bytes", "Size of the embedded journal's database file."),
     gauge("quintet_journal_wal_bytes", "Size of the embedded journal's write-ahead log."),
     gauge("quintet_build_info", "1, with the `version` of the service."),
@@ -159,7 +152,7 @@ pub const METRICS: &[Metric] = &[
         "quintet_agent_failures_total",
         "reason",
         || texts(&["error", "panic"]),
-        "Runs that their agent did not complete, by `reason`.",
+        "Runs that failed in their agent, by `reason`.",
     ),
     counter("quintet_entries_sent_total", "Entries handed to connections."),
     counter("quintet_sent_bytes_total", "Bytes of the entries handed to connections."),
@@ -171,14 +164,11 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "quintet_connection_rejections_total",
-        "Inputs that a connection's machine did not expect: a fault of ours.",
+        "Inputs rejected by a connection's state machine, which are bugs of the service.",
     ),
-    counter("quintet_trimmed_entries_total", "Entries trimmed because the retention no longer keeps them."),
-    counter(
-        "quintet_log_dropped_total",
-        "Log lines that were not written, because the queue was full or a write failed.",
-    ),
-    counter("quintet_log_write_errors_total", "Writes of the log to stderr that failed."),
+    counter("quintet_trimmed_entries_total", "Entries trimmed by retention."),
+    counter("quintet_log_dropped_total", "Log lines dropped because the queue was full or a write failed."),
+    counter("quintet_log_write_errors_total", "Failed writes of the log to stderr."),
     counters(
         "quintet_refusals_total",
         "code",
@@ -191,7 +181,7 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Values of `reason` of refused credentials.
+/// Values of the label `reason` of refused credentials.
 const AUTH_FAILURES: &[&str] = &[
     "missing",
     "token_expired",
@@ -208,7 +198,7 @@ const AUTH_FAILURES: &[&str] = &[
     "busy",
 ];
 
-/// Values of `limit`: settings that reject work.
+/// Values of the label `limit`: settings that reject work.
 const LIMITS: &[&str] = &[
     "connections_max",
     "peer_auth_failures_per_minute_max",
@@ -243,13 +233,16 @@ fn close_codes() -> Vec<String> {
     CloseCode::ALL.iter().map(|code| code.number().to_string()).collect()
 }
 
-/// The way to the recorder of this process, made at the first call.
+/// Returns the metrics recorder of this process, which is installed at the first call.
+///
+/// # Errors
+/// When the process has another recorder.
 pub fn recorder() -> Result<&'static PrometheusHandle, RecorderError> {
     static HANDLE: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
     HANDLE.get_or_init(|| install().map_err(|e| e.to_string())).as_ref().map_err(|e| RecorderError(e.clone()))
 }
 
-/// There can be no metrics in this process. The fault is ours: somebody installed another recorder.
+/// No metrics recorder could be installed, usually because the process has another one.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("metrics cannot be recorded: {0}")]
 pub struct RecorderError(String);
@@ -280,13 +273,13 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
     Ok(handle)
 }
 
-/// The metrics of the process itself: memory, processor time, descriptors, threads, time of its start.
+/// Returns the collector of process metrics: memory, CPU time, file descriptors, threads, start time.
 pub fn process() -> &'static metrics_process::Collector {
     static PROCESS: OnceLock<metrics_process::Collector> = OnceLock::new();
     PROCESS.get_or_init(metrics_process::Collector::default)
 }
 
-/// How often what histograms collected is worked in.
+/// Interval at which histogram samples are aggregated.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 const SECONDS: &[f64] =
@@ -316,7 +309,7 @@ mod tests {
         }
     }
 
-    /// The metrics that the sources record, found by their names' prefix.
+    /// Returns the names of the metrics that the sources record, found by the macros that record them.
     fn recorded() -> BTreeSet<String> {
         let mut files = Vec::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
@@ -344,7 +337,7 @@ mod tests {
         assert_eq!(recorded(), described);
     }
 
-    /// The text of every source file but this one and tests.
+    /// Returns the text of all source files except this one.
     fn product() -> String {
         let mut files = Vec::new();
         sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
@@ -352,7 +345,7 @@ mod tests {
         product.map(|file| fs::read_to_string(file).unwrap()).collect()
     }
 
-    /// The texts in quotes that stand directly before `end`.
+    /// Returns the quoted strings directly before `end`.
     fn quoted_before(text: &str, end: &str) -> BTreeSet<String> {
         let end = format!("\"{end}");
         let quoted = text.match_indices(&end).filter_map(|(at, _)| text[..at].rsplit('"').next());
@@ -362,7 +355,7 @@ mod tests {
             .collect()
     }
 
-    /// The values of these labels are written where they are counted; each has its series from the start.
+    /// The label values occur as literals where they are recorded, and all have a series from startup.
     #[test]
     fn labels_of_closed_sets_are_registered_whole() {
         let product = product();
@@ -384,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn names_say_what_is_counted() {
+    fn metric_names_end_with_their_unit() {
         for metric in METRICS {
             assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
             if metric.kind == Kind::Histogram {

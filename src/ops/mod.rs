@@ -1,8 +1,8 @@
-//! Running the service: what it is told, how it starts, what it reports, how it ends.
+//! Operation of the service: configuration, startup, telemetry and shutdown.
 //!
-//! - [`config`]: flags, variables, file and defaults made into one [`config::Settings`]
+//! - [`config`]: merges flags, variables, the file and defaults into [`config::Settings`]
 //! - [`telemetry`]: the log; [`metrics`]: the metrics; [`drain`]: signals
-//! - [`service`]: all of it put together; [`limits`]: how much of the past is kept
+//! - [`service`]: assembles and runs the service; [`limits`]: retention settings
 
 pub mod config;
 pub mod drain;

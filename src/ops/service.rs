@@ -1,4 +1,4 @@
-//! The whole service, built of its settings, run, drained and stopped: what `main` calls, and tests.
+//! Builds, runs, drains and stops the service. Used by `main` and by tests.
 //!
 //! ```text
 //!   start: settings ─▶ journal, agents ─▶ admin listener ─▶ recover ─▶ public listener ─▶ Running
@@ -6,9 +6,9 @@
 //!          ─▶ connections closed (1012), each within its own limits ─▶ journal let go
 //! ```
 //!
-//! Guarantees: nothing is served before every run that an earlier process left open is taken up (RUN-6);
-//! a drain ends in bounded time and loses nothing (CONN-6); a service without a key, or without a list
-//! of origins in production, does not start (AUTH-4, AUTH-5).
+//! Guarantees: no client is served before all runs left open by an earlier process are resumed (RUN-6). A
+//! drain takes bounded time and loses nothing (CONN-6). Without a verification key or, in production, without
+//! an origin allow-list, the service does not start (AUTH-4, AUTH-5).
 
 use std::{
     net::SocketAddr,
@@ -60,10 +60,10 @@ use crate::{
     witness::{Witness, record::DrainStage, trace::Trace},
 };
 
-/// Whom the service is for.
+/// The mode of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// One developer on one machine: anybody logs in as anyone, on loopback only.
+    /// Development on one machine: any client can log in as any user, on loopback only.
     Dev,
     /// Production.
     Serve,
@@ -78,39 +78,39 @@ impl std::fmt::Display for Mode {
     }
 }
 
-/// What a service is made of beside its settings.
+/// The parts of a service that are passed in beside its settings.
 pub struct Parts {
     pub journal: Arc<dyn Journal>,
     pub agents: SharedAgents,
-    /// What is said of the agents to those who may name them.
+    /// The agents as `GET /v1/agents` lists them.
     pub described: Vec<AgentInfo>,
 }
 
-/// A service that runs. Dropping it stops it at once; [`Running::drain`] ends it in order.
+/// A running service. Dropping it stops it immediately; [`Running::drain`] shuts it down in order.
 pub struct Running {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     gateway: Gateway,
-    /// The acceptor of the public listener, sockets, connections.
+    /// Tasks of the public listener: its acceptor, sockets and connections.
     public: Tasks,
-    /// What ends when nobody is left to ask.
+    /// Aborted on drop.
     _background: Background,
 }
 
-/// Tasks that go on until the service is gone.
+/// Tasks that run until the service is dropped.
 #[derive(Default)]
 struct Background(Vec<tokio::task::AbortHandle>);
 
-/// How a drain went.
+/// The outcome of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
-    /// Every run came to rest in time; otherwise the next process takes the others up (RUN-6).
+    /// All runs ended or reached a safe point in time. Otherwise the next process resumes them (RUN-6).
     pub runs_at_rest: bool,
-    /// Every connection took its close in time.
+    /// All connections closed in time.
     pub connections_closed: bool,
 }
 
-/// Why the service does not start. See [`StartError::is_configuration`].
+/// Why the service did not start. See [`StartError::is_configuration`].
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
@@ -137,7 +137,7 @@ pub enum StartError {
     TrustedProxy(#[from] InvalidNetwork),
     #[error("hosts: {0}")]
     Host(#[from] InvalidName),
-    #[error("{name}: {address} cannot be listened on")]
+    #[error("{name}: {address} cannot be bound")]
     Listen {
         name: &'static str,
         address: SocketAddr,
@@ -154,12 +154,12 @@ pub enum StartError {
     DevLogin(#[from] DevLoginError),
     #[error(transparent)]
     Metrics(#[from] metrics::RecorderError),
-    #[error("what an earlier process left open cannot be taken up")]
+    #[error("runs left open by an earlier process cannot be resumed")]
     Recovery(#[source] JournalError),
 }
 
 impl StartError {
-    /// Whether the operator has to change a setting: exit code 2, otherwise 1.
+    /// Returns whether the operator has to change a setting (exit code 2; otherwise 1).
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Config(_)
@@ -175,7 +175,10 @@ impl StartError {
     }
 }
 
-/// Refuses settings that the mode cannot run with, before anything is touched.
+/// Checks that the settings are complete and consistent for the mode. Has no side effects.
+///
+/// # Errors
+/// When a required setting is missing, settings contradict each other, or the key file is invalid.
 pub fn check(mode: Mode, loaded: &Loaded) -> Result<(), StartError> {
     match mode {
         Mode::Dev => check::dev(loaded)?,
@@ -187,8 +190,8 @@ pub fn check(mode: Mode, loaded: &Loaded) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Warns of settings that are ignored, and of a configuration file with secrets that others may read
-/// (AUTH-6). The log has to be there.
+/// Logs warnings about ignored settings, and about a configuration file with secrets that other users can
+/// read (AUTH-6). The log must be started.
 pub fn warn_of_settings(loaded: &Loaded) {
     if !loaded.service_links.is_empty() {
         let variables = loaded.service_links.join(", ");
@@ -199,11 +202,15 @@ pub fn warn_of_settings(loaded: &Loaded) {
     }
 }
 
-/// Binds both listeners and starts; the settings have passed [`check`].
+/// Binds both listeners and starts the service. The settings must have passed [`check`].
+///
+/// # Errors
+/// When a listener cannot be bound, a setting is invalid, or recovery fails.
 pub async fn start(mode: Mode, settings: &Settings, parts: Parts) -> Result<Running, StartError> {
     let bind = async |name, address| {
         TcpListener::bind(address).await.map_err(|source| StartError::Listen { name, address, source })
     };
+    // Both are bound before anything else starts, so that an address in use has no side effects.
     let listener = bind("listen", settings.listen).await?;
     let admin = bind("admin_listen", settings.admin_listen).await?;
     let limits = settings.gateway;
@@ -211,7 +218,10 @@ pub async fn start(mode: Mode, settings: &Settings, parts: Parts) -> Result<Runn
     start_on(mode, settings, parts, listener, admin).await
 }
 
-/// Starts on listeners of any kind, as those of a simulated network.
+/// Starts the service on any kind of listener, such as those of a simulated network.
+///
+/// # Errors
+/// When a setting is invalid, or recovery fails.
 pub async fn start_on<L, A>(
     mode: Mode,
     settings: &Settings,
@@ -252,7 +262,7 @@ where
             rendered.render()
         }),
     };
-    // Operators see the service from its first step to its very end: this listener never closes by itself.
+    // The admin listener serves from startup to the very end; a drain does not close it.
     let admin = listen::serve(
         admin,
         operations::router(operations),
@@ -273,6 +283,7 @@ where
         }
     });
 
+    // RUN-6: open runs are resumed before the public listener accepts its first socket.
     gateway.factory.recover().await.map_err(StartError::Recovery)?;
     recovered.store(true, Ordering::Release);
     public.spawn(listen::serve(
@@ -289,7 +300,7 @@ where
     Ok(Running { listen, admin_listen, gateway, public, _background: background })
 }
 
-/// Whoever is to watch this process, if anybody is.
+/// Creates the conformance monitor and the trace, as configured.
 fn witness(settings: &Settings, journal: &dyn Journal) -> Result<Witness, StartError> {
     let trace = settings
         .trace_file
@@ -317,7 +328,7 @@ fn gateway(
         lifetime_ms_max: limits.token_lifetime_ms_max,
     };
     let (keys, origins, dev) = match mode {
-        // AUTH-4, AUTH-5: settings that did not come through `check` are refused here.
+        // AUTH-4, AUTH-5: refuses settings that were not passed to `check` before.
         Mode::Serve => {
             check::production(settings)?;
             (keys(settings)?, listed, None)
@@ -332,7 +343,7 @@ fn gateway(
     let trusted = settings.trusted_proxies.iter().map(String::as_str);
     let trusted = TrustedProxies::parse(trusted, settings.forwarded_header)?;
     let hosts = match mode {
-        // Without a list of its own, production goes by whatever name its proxy and its clients use.
+        // Without an allow-list, production accepts any name that its proxy and clients use.
         Mode::Serve if settings.hosts.is_empty() => Hosts::Any,
         Mode::Serve | Mode::Dev => Hosts::listed(settings.hosts.iter().map(String::as_str))?,
     };
@@ -353,7 +364,7 @@ fn gateway(
     })
 }
 
-/// The keys of production, of the kind that the settings name (AUTH-5).
+/// Loads the verification keys of the configured kind (AUTH-5).
 fn keys(settings: &Settings) -> Result<Keys, StartError> {
     if let Some((name, path, key, file)) = key_of_file(settings)? {
         tracing::info!(setting = name, path = %path.display(), key = %key.description(), "verification key read");
@@ -375,10 +386,10 @@ fn keys(settings: &Settings) -> Result<Keys, StartError> {
     ))
 }
 
-/// The setting, the path, the key, the file.
+/// The name of the setting, the path, the key and the file.
 type KeyOfFile = (&'static str, PathBuf, VerifyingKey, KeyFile);
 
-/// Reads the key file that the settings name; none is read where they name a key set.
+/// Reads the configured key file. Returns `None` if a key set is configured instead.
 fn key_of_file(settings: &Settings) -> Result<Option<KeyOfFile>, StartError> {
     let (name, path) = match check::key_source(settings)? {
         KeySource::Secret(path) => ("jwt_secret", path.to_owned()),
@@ -399,10 +410,10 @@ fn key_of_file(settings: &Settings) -> Result<Option<KeyOfFile>, StartError> {
     }
 }
 
-/// Describes the key in the file that the settings name, for `check-config`.
+/// Returns the setting and description of the configured key file, for `check-config`; `None` without one.
 ///
 /// # Errors
-/// When there is such a file and `quintet serve` would refuse it.
+/// When `quintet serve` would refuse the file.
 pub fn described_key(settings: &Settings) -> Result<Option<(&'static str, KeyDescription)>, StartError> {
     if check::key_source(settings).is_err() {
         return Ok(None);
@@ -410,18 +421,18 @@ pub fn described_key(settings: &Settings) -> Result<Option<(&'static str, KeyDes
     Ok(key_of_file(settings)?.map(|(name, _, key, _)| (name, key.description().clone())))
 }
 
-/// Warns of a secret that others may read, and of a key that others may replace (AUTH-6).
+/// Warns about a secret that other users can read, and a key that they can replace (AUTH-6).
 fn warn_of_access(name: &str, path: &std::path::Path, key: &VerifyingKey, file: &KeyFile) {
     let is_secret = !key.is_costly();
     if is_secret && file.is_readable_by_others {
         tracing::warn!(setting = name, path = %path.display(), "every user of this machine can read the secret: chmod o-rwx");
     }
     if file.is_writable_by_others {
-        tracing::warn!(setting = name, path = %path.display(), "users beside its owner can change the key: chmod go-w");
+        tracing::warn!(setting = name, path = %path.display(), "users other than its owner can change the key: chmod go-w");
     }
 }
 
-/// Numbers that are looked up when somebody asks for them.
+/// Updates the metrics that are sampled when `/metrics` is rendered.
 fn sample(gateway: &Gateway) {
     ::metrics::gauge!("quintet_live_users").set(gateway.factory.live_users() as f64);
     ::metrics::gauge!("quintet_moving_runs").set(gateway.factory.moving_runs() as f64);
@@ -441,7 +452,7 @@ fn sample(gateway: &Gateway) {
     ::metrics::gauge!("quintet_draining").set(if draining { 1.0 } else { 0.0 });
 }
 
-/// Records how large the journal's files are.
+/// Updates the metrics of the journal's file sizes.
 async fn measure(journal: &dyn Journal) {
     match journal.file_sizes().await {
         Ok(Some(sizes)) => {
@@ -453,7 +464,7 @@ async fn measure(journal: &dyn Journal) {
     }
 }
 
-/// Trims what the retention no longer keeps, for as long as the service runs.
+/// Trims the journal according to the retention settings, until the service is dropped.
 async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
     loop {
         tokio::time::sleep(Duration::from_millis(limits.retention_interval_ms)).await;
@@ -469,12 +480,13 @@ async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
 }
 
 impl Running {
-    /// Ends the service in order (CONN-6). Takes no longer than `drain_wait_ms_max`,
-    /// `leave_wait_ms_max` and `close_wait_ms_max` together, and a second.
+    /// Shuts the service down in order (CONN-6). Takes at most `drain_wait_ms_max` + `leave_wait_ms_max` +
+    /// `close_wait_ms_max` + 1 s.
     pub async fn drain(&self) -> Drained {
         let limits = self.gateway.limits;
         tracing::info!(live_users = self.gateway.factory.live_users(), "draining");
         let witness = self.gateway.factory.witness();
+        // Connections are notified first; then the factory rejects new messages.
         self.gateway.drain.advance(Stage::Draining);
         self.gateway.factory.drain();
         witness.drains(DrainStage::Draining);
@@ -484,17 +496,18 @@ impl Running {
         self.gateway.factory.rest();
         witness.drains(DrainStage::Rest);
         self.gateway.drain.advance(Stage::Closing);
-        // Each connection takes no longer than these two; one that does not keep to it is left behind.
+        // Upper bound for each connection; one that exceeds it is abandoned.
         let close = Duration::from_millis(limits.leave_wait_ms_max + limits.close_wait_ms_max) + LATE_MAX;
         let connections_closed = tokio::time::timeout(close, self.public.finished()).await.is_ok();
         let drained = Drained { runs_at_rest, connections_closed };
         tracing::info!(runs_at_rest, connections_closed, "drained");
-        // Nobody waits for the file here: a writer's thread has a time of its own, which no simulation owns.
+        // Does not wait for the trace file: its writer thread runs in real time, which a simulation does not
+        // control.
         witness.stops();
         drained
     }
 
-    /// What the handlers share, for tests that look inside.
+    /// Returns the shared state of the handlers, for tests.
     pub fn gateway(&self) -> &Gateway {
         &self.gateway
     }
@@ -514,10 +527,10 @@ impl Drop for Background {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Whoever does not wait for a drain still leaves nobody without a close.
+        // Without a drain, connections still get a close frame.
         self.gateway.drain.advance(Stage::Closing);
     }
 }
 
-/// How late the last connection may notice that its time is over.
+/// Allowance for the last connection to notice its timeout.
 const LATE_MAX: Duration = Duration::from_secs(1);

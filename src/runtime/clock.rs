@@ -1,4 +1,4 @@
-//! The one place that reads the clock of the wall.
+//! The wall clock. The only module that reads [`SystemTime`].
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,12 +10,12 @@ use tokio::time::Instant;
 use super::simulation;
 use crate::kernel::ids::Timestamp;
 
-/// The time now. A clock set before 1970 reads as 0.
+/// Returns the current time in milliseconds since 1970; 0 for an earlier time.
 pub fn now() -> Timestamp {
     simulation::ask(|world| world.now()).unwrap_or_else(wall)
 }
 
-/// Notices that the wall's clock is set back, for what must not live longer by it.
+/// A wall clock that detects being set back, for lifetimes that must not be extended by it.
 #[derive(Debug)]
 pub struct Watched(Mutex<Look>);
 
@@ -32,12 +32,13 @@ impl Look {
 }
 
 impl Watched {
+    /// Starts watching at the current time.
     pub fn new() -> Self {
         Self(Mutex::new(Look::take()))
     }
 
-    /// The time now, handed on before anybody else looks, with whether the clock has been set back since
-    /// the last look, by more than [`SET_BACK_MIN`].
+    /// Calls `then` with the current time and whether the clock was set back by more than [`SET_BACK_MIN`]
+    /// since the last call. Calls are serialised, so `then` must be short.
     pub fn look<T>(&self, then: impl FnOnce(Timestamp, bool) -> T) -> T {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let look = Look::take();
@@ -56,8 +57,8 @@ impl Default for Watched {
     }
 }
 
-/// By how much a clock has to fall behind between two looks to count as set back: less is what a clock
-/// does that is kept in time.
+/// Minimum step back between two calls that counts as setting the clock back. Smaller steps are normal for a
+/// synchronised clock.
 pub const SET_BACK_MIN: Duration = Duration::from_secs(1);
 
 #[expect(clippy::disallowed_methods, reason = "this module is where time enters")]

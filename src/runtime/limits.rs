@@ -1,11 +1,11 @@
-//! Limits as a table: each has a name with its unit last, a default, a range and a sentence, written
-//! once. The settings, their documentation and the structs that carry the values are made of it.
+//! Limits as tables. Each limit has a name ending in its unit, a default, a range and a description, declared
+//! once with [`limits!`](crate::limits); the settings and their documentation are derived from the tables.
 
-/// One bound of `T`, as the operator sees it.
+/// One limit in a table, with accessors for the struct `T` that carries its value.
 pub struct Limit<T: 'static> {
-    /// The setting's name and the field's.
+    /// The name of the setting and of the field.
     pub name: &'static str,
-    /// What it bounds, in a sentence.
+    /// The description, one or two sentences.
     pub doc: &'static str,
     pub min: u64,
     pub max: u64,
@@ -13,11 +13,11 @@ pub struct Limit<T: 'static> {
     pub write: fn(&mut T, u64),
 }
 
-/// Declares a struct of limits: fields of an unsigned type, `= default, in min..=max`.
+/// Declares a struct of limits. Fields have an unsigned type, `= default`, and `in min..=max`.
 ///
 /// ```
 /// quintet::limits! {
-///     /// What one kettle may do.
+///     /// Limits of one kettle.
 ///     pub struct KettleLimits {
 ///         /// Time to boil.
 ///         pub boil_ms_max: u64 = 5_000, in 1..=60_000;
@@ -42,10 +42,10 @@ macro_rules! limits {
         }
 
         impl $name {
-            /// What the service runs with unless it is told otherwise.
+            /// The default values.
             pub const DEFAULT: $name = $name { $($field: $default,)+ };
 
-            /// Every limit of this struct, in order.
+            /// Every limit of this struct, in declaration order.
             pub const TABLE: &'static [$crate::runtime::limits::Limit<$name>] = &[
                 $($crate::runtime::limits::Limit {
                     name: stringify!($field),

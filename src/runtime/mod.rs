@@ -1,5 +1,9 @@
-//! What the process lends to every part: the clock of the wall, new ids, tasks that have an owner, and
-//! the form in which limits are written down; files that are the owner's alone; and what a simulation puts in their place.
+//! Services of the process that all layers use: wall clock, id generation, tracked tasks, limit tables and
+//! private files.
+//!
+//! - [`clock`], [`ids`]: time and ids, which [`simulation`] replaces in tests
+//! - [`tasks`]: tasks that can be awaited; [`limits`]: tables of settings; [`saturation`]: limits in effect
+//! - [`private`]: files and folders accessible to their owner only
 
 pub mod clock;
 pub mod ids;

@@ -1,7 +1,7 @@
-//! Files and folders that are the owner's alone: folders 0700, files 0600, whatever the umask (AUTH-6).
+//! Files and folders accessible to their owner only: folders 0700, files 0600, for any umask (AUTH-6).
 //!
-//! Guarantees: what is made here is private from its first moment; a file that exists with a looser mode is
-//! made private; a symbolic link is never followed, so that a link cannot lead a write to another file.
+//! Guarantees: a new file or folder is private from its creation. An existing file with a looser mode is
+//! tightened. Symbolic links are not followed, so that a link cannot redirect a write to another file.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -12,13 +12,16 @@ use std::{
 
 use rustix::fs::OFlags;
 
-/// The mode of folders.
+/// Mode of folders.
 const FOLDER_MODE: u32 = 0o700;
-/// The mode of files.
+/// Mode of files.
 const FILE_MODE: u32 = 0o600;
 
-/// Makes a folder, with its parents, that only the owner may enter. One that exists and is empty, or holds
-/// `own`, becomes private; any other belongs to more than this service, and is left as it is with a warning.
+/// Creates a folder and its parents, accessible to the owner only. An existing folder is tightened if it is
+/// empty or contains `own`; otherwise it is shared with other data, and only a warning is logged.
+///
+/// # Errors
+/// When the folder cannot be created or read.
 pub fn make_folder(folder: &Path, own: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
     let mode = fs::metadata(folder)?.permissions().mode();
@@ -32,32 +35,35 @@ pub fn make_folder(folder: &Path, own: &str) -> io::Result<()> {
         tracing::warn!(
             folder = %folder.display(),
             mode = %format_args!("{:04o}", mode & 0o7777),
-            "other users of this machine may enter the folder, which holds other files too: chmod go-rwx"
+            "other users of this machine can access the folder, which contains other files too: chmod go-rwx"
         );
     }
     Ok(())
 }
 
-/// Opens a file for reading and writing; makes it if need be. Never truncates it.
+/// Opens a file for reading and writing, and creates it if missing. Never truncates it.
 ///
 /// # Errors
-/// Also when the path is a symbolic link, or no regular file.
+/// When the file cannot be opened, is a symbolic link, or is not a regular file.
 pub fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     open_with(&mut options, path)
 }
 
-/// Makes a file for writing that does not exist yet.
+/// Creates a new file for writing.
 ///
 /// # Errors
-/// Also when the path exists, a symbolic link included.
+/// When the file cannot be created, or the path exists, including as a symbolic link.
 pub fn create_file(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().write(true).create_new(true), path)
 }
 
-/// Opens a file to append to and to read; makes it if need be. Links and devices are allowed: the operator
-/// named the path.
+/// Opens a file for appending and reading, and creates it if missing. Links and devices are allowed, because
+/// the operator has chosen the path.
+///
+/// # Errors
+/// When the file cannot be opened.
 pub fn append_to(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).append(true).create(true).mode(FILE_MODE).open(path)?;
     let metadata = file.metadata()?;
@@ -67,7 +73,10 @@ pub fn append_to(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a file private that another library has just made in a private folder.
+/// Sets the mode of a file that another library has created in a private folder. A missing file is ignored.
+///
+/// # Errors
+/// When the mode cannot be set.
 pub fn keep_file(path: &Path) -> io::Result<()> {
     match fs::set_permissions(path, Permissions::from_mode(FILE_MODE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -87,10 +96,10 @@ fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a file private that exists; one that does not is no error.
+/// Tightens the mode of an existing file. A missing file is ignored.
 ///
 /// # Errors
-/// When the path is a symbolic link.
+/// When the path is a symbolic link or cannot be inspected.
 pub fn tighten_file(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(metadata) if metadata.is_symlink() => Err(is_link()),
@@ -109,14 +118,15 @@ fn tighten_if_loose(path: &Path, mode: u32) {
     }
 }
 
-/// A volume may belong to another user or not know modes at all; that is the operator's choice, with a warning.
+/// Sets the mode and logs a warning. A failure is logged but not returned: a volume may belong to another
+/// user or not support modes.
 fn tighten(path: &Path, permissions: Permissions) {
     let mode = permissions.mode();
     match fs::set_permissions(path, permissions) {
         Ok(()) => tracing::warn!(
             path = %path.display(),
             mode = %format_args!("{mode:04o}"),
-            "other users of this machine had access: the mode is changed"
+            "other users of this machine had access; the mode was changed"
         ),
         Err(error) => tracing::warn!(
             path = %path.display(),

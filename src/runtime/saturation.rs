@@ -1,8 +1,8 @@
-//! The limits that refuse work right now.
+//! Tracks which limits currently reject work.
 //!
-//! Guarantee: whichever limit is reached, operators see it: a gauge is 1, one WARN is logged when the
-//! limit is first reached and one INFO when it has refused nothing for [`SATURATED_FOR`], however often it
-//! refuses in between (ISO-6).
+//! Guarantee: a limit that is reached is visible to operators (ISO-6). Its gauge is 1; one WARN is logged
+//! when it is first reached and one INFO once it has rejected nothing for [`SATURATED_FOR`], regardless of
+//! the number of rejections in between.
 
 use std::{
     collections::BTreeMap,
@@ -12,13 +12,13 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Time without a refusal after which a limit no longer counts as reached.
+/// Time without a rejection after which a limit no longer counts as reached.
 pub const SATURATED_FOR: Duration = Duration::from_secs(15);
 
-/// What shares the bound of a limit.
+/// The scope of a limit: which work competes for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// The whole service: while it is reached, everyone's new work is refused.
+    /// The whole service: while the limit is reached, new work of all users is rejected.
     Service,
     /// One user; other users are not affected.
     User,
@@ -27,7 +27,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The name in logs, labels and `/readyz`.
+    /// Returns the name used in logs, metric labels and `/readyz`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Service => "service",
@@ -37,7 +37,7 @@ impl Scope {
     }
 }
 
-/// Records which limits are reached. Cloning shares the record.
+/// A record of the limits that are reached. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Saturation(Arc<Mutex<BTreeMap<&'static str, Reached>>>);
 
@@ -49,7 +49,7 @@ struct Reached {
 }
 
 impl Saturation {
-    /// Records that `limit`, the name of a setting, refused something.
+    /// Records that `limit`, the name of a setting, has rejected work.
     pub fn reached(&self, limit: &'static str, scope: Scope) {
         metrics::counter!("quintet_rejected_total", "limit" => limit).increment(1);
         let now = Instant::now();
@@ -62,10 +62,10 @@ impl Saturation {
         limits.insert(limit, Reached { scope, last: now, refusals: 1 });
         metrics::gauge!("quintet_limit_reached", "limit" => limit, "scope" => scope.as_str()).set(1.0);
         drop(limits);
-        tracing::warn!(limit, scope = scope.as_str(), "limit reached: work is refused until there is room");
+        tracing::warn!(limit, scope = scope.as_str(), "limit reached; work is rejected until there is room");
     }
 
-    /// Returns the limits that are reached, by name.
+    /// Returns the limits that are currently reached, ordered by name.
     pub fn current(&self) -> Vec<(&'static str, Scope)> {
         let now = Instant::now();
         let limits = self.limits();
@@ -73,7 +73,8 @@ impl Saturation {
         reached.map(|(limit, reached)| (*limit, reached.scope)).collect()
     }
 
-    /// Forgets the limits that are no longer reached. Call it at least every [`SATURATED_FOR`].
+    /// Removes limits that are no longer reached, and resets their gauges. Must be called at least every
+    /// [`SATURATED_FOR`].
     pub fn sweep(&self) {
         let now = Instant::now();
         let mut over = Vec::new();

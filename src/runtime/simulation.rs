@@ -1,25 +1,25 @@
-//! What a simulation puts in the place of the wall's clock and of what makes ids differ.
+//! Replaces the wall clock and the random part of ids in a simulation.
 //!
-//! Guarantee: it is in force on the one thread that called [`enter`], until what that returned is
-//! dropped, and nowhere else. Secrets are never simulated.
+//! Guarantee: a simulation applies only to the thread that called [`enter`], until the returned guard is
+//! dropped. Secrets are never simulated.
 
 use std::{cell::RefCell, marker::PhantomData, rc::Rc};
 
 use crate::kernel::ids::Timestamp;
 
-/// The world that a simulation makes up.
+/// The simulated clock and randomness.
 pub trait World {
-    /// What the wall's clock shows.
+    /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
 
-    /// What makes an id differ from others of the same millisecond.
+    /// Returns the random part of an id.
     fn random(&self) -> [u8; 10];
 }
 
-/// A simulation is in force while this lives.
+/// A guard for an active simulation, which ends on drop.
 #[must_use = "a simulation ends when this is dropped"]
 pub struct Entered {
-    /// Stays on its thread.
+    /// Makes the guard `!Send`, since the simulation is thread-local.
     _here: PhantomData<*const ()>,
 }
 
@@ -27,15 +27,15 @@ thread_local! {
     static WORLD: RefCell<Option<Rc<dyn World>>> = const { RefCell::new(None) };
 }
 
-/// Puts `world` in force on this thread, in place of whichever was.
+/// Activates `world` on this thread, replacing any other.
 pub fn enter(world: Rc<dyn World>) -> Entered {
     WORLD.set(Some(world));
     Entered { _here: PhantomData }
 }
 
-/// What the world in force says; `None` if none is, which is always but in tests.
+/// Calls `question` with the active world. Returns `None` without a simulation, as always in production.
 pub(super) fn ask<T>(question: impl FnOnce(&dyn World) -> T) -> Option<T> {
-    // At the end of a thread there is no simulation any more.
+    // Thread-local storage is unavailable while the thread exits; there is no simulation then.
     let world = WORLD.try_with(|world| world.borrow().clone()).ok().flatten();
     world.map(|world| question(&*world))
 }

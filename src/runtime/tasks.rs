@@ -1,14 +1,15 @@
-//! The one place that spawns tasks: each belongs to somebody who can wait for its end.
+//! Spawns tasks. Each task belongs to an owner that can wait for its end.
 
 use std::future::Future;
 
 use tokio_util::task::TaskTracker;
 
-/// Tasks of one owner. Cloning shares them.
+/// The tasks of one owner. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks(TaskTracker);
 
 impl Tasks {
+    /// Spawns a task that belongs to this owner. It is not aborted when the handle is dropped.
     #[expect(clippy::disallowed_methods, reason = "this module is where tasks start")]
     pub fn spawn<F>(&self, task: F) -> tokio::task::JoinHandle<F::Output>
     where
@@ -18,16 +19,17 @@ impl Tasks {
         tokio::spawn(self.0.track_future(task))
     }
 
-    /// How many of them run.
+    /// Returns the number of running tasks.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Returns whether no task is running.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Waits until all have ended; none may be started afterwards.
+    /// Waits until all tasks have ended. No task may be spawned afterwards.
     pub async fn finished(&self) {
         self.0.close();
         self.0.wait().await;

@@ -196,7 +196,7 @@ async fn the_ready_line_on_a_stdout_that_fails_or_is_full_does_not_stop_the_serv
             }
         };
         let started = until("service started");
-        until("the service goes on");
+        until("the service continues");
         let livez = format!("http://{}/livez", started["admin_listen"].as_str().unwrap());
         assert_eq!(soon(reqwest::get(livez)).await.unwrap().status(), 200);
         let pid = rustix::process::Pid::from_child(&child);

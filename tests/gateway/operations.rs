@@ -69,7 +69,7 @@ async fn run_6_a_service_that_takes_up_what_was_left_open_is_alive_and_not_ready
     let meanwhile = async {
         journal.appends_held(1).await;
         assert_eq!(says("/livez").await, (200, "ok\n".into()));
-        assert_eq!(says("/readyz").await, (503, "taking up what was left open\n".into()));
+        assert_eq!(says("/readyz").await, (503, "resuming open runs\n".into()));
         journal.release_appends();
     };
     let (running, ()) = soon("the start", async { tokio::join!(starts, meanwhile) }).await;

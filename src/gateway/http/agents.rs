@@ -1,10 +1,11 @@
-//! `GET /v1/agents`: the agents that a message may name.
+//! `GET /v1/agents`: lists the agents that a message may name.
 
 use axum::{Json, extract::State, response::IntoResponse};
 
 use super::extract::{Answer, Caller};
 use crate::{gateway::Gateway, wire::http::AgentsList};
 
+/// Returns 200 with the agents.
 pub async fn list(State(gateway): State<Gateway>, _caller: Caller) -> Answer {
     Ok(Json(AgentsList { agents: gateway.agents.to_vec() }).into_response())
 }

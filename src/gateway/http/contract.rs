@@ -1,5 +1,5 @@
-//! The contract, machine-readable: `/openapi.json`, `/asyncapi.json`, `/schema/{frame}.json`. Public, like
-//! the documentation.
+//! The protocol in machine-readable form: `/openapi.json`, `/asyncapi.json`, `/schema/{frame}.json`. Served
+//! without authentication, like the documentation.
 
 use std::sync::LazyLock;
 
@@ -15,20 +15,20 @@ use serde_json::Value;
 use super::{extract::Answer, failure::Failure};
 use crate::wire::{asyncapi, openapi, schema};
 
-/// 200 with the JSON Schema of one frame or entry.
+/// Returns 200 with the JSON Schema of one frame or entry, or 404.
 pub async fn frame(file: Result<Path<String>, axum::extract::rejection::PathRejection>) -> Answer {
     let Ok(Path(file)) = file else { return Err(Failure::not_found()) };
     let schema = file.strip_suffix(".json").and_then(schema::frame);
     Ok(Json(schema.ok_or_else(Failure::not_found)?).into_response())
 }
 
-/// 200 with the OpenAPI document.
+/// Returns 200 with the OpenAPI document.
 pub async fn openapi() -> Response {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| written(openapi::document()));
     document(&DOCUMENT)
 }
 
-/// 200 with the AsyncAPI document.
+/// Returns 200 with the AsyncAPI document.
 pub async fn asyncapi() -> Response {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| written(asyncapi::document()));
     document(&DOCUMENT)

@@ -1,4 +1,4 @@
-//! `GET /v1/entries`: the user's log, page by page.
+//! `GET /v1/entries`: pages of the user's log.
 
 use axum::extract::State;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{gateway::Gateway, wire::http::EntriesQuery};
 
-/// 200 with entries after `after`, in order, and where to go on.
+/// Returns 200 with the entries after `after`, in order, and the cursor of the next page.
 pub async fn page(
     State(gateway): State<Gateway>,
     caller: Caller,

@@ -1,4 +1,4 @@
-//! What handlers take of a request, each with its own way to fail: who asks, ids, queries, bodies.
+//! Extractors: caller, path ids, query and body, each with its own rejection.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ use crate::{
     wire::codes::ErrorCode,
 };
 
-/// The user who asks, proved by a bearer token: the only way from a request to a user's log (ISO-1, ISO-4).
+/// The authenticated user of a request, proven by a bearer token. The only access from a request to a user's
+/// log (ISO-1, ISO-4).
 pub struct Caller {
     pub identity: Identity,
     pub user: User,
@@ -32,14 +33,15 @@ impl FromRequestParts<Gateway> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
-        // No token is a token that is nobody's: refused, and counted, in the same place.
+        // A missing token is verified as an empty one, so that it is refused and counted in one place.
         let token = bearer(&parts.headers).unwrap_or_default();
         let peer = peer(parts)?;
+        // A request without a token costs no verification, so it is not subject to the failure limit.
         if !token.is_empty() {
             gateway.peers.may_try(peer)?;
         }
         let identity = gateway.auth.bearer(token).await?;
-        // Its socket keeps its place until the request is answered.
+        // The socket must not be displaced until the request is answered.
         if let Some(place) = parts.extensions.get::<Place>() {
             place.is_busy();
         }
@@ -49,13 +51,19 @@ impl FromRequestParts<Gateway> for Caller {
     }
 }
 
-/// The address that a request came from, which the router found out.
+/// Returns the peer address that the router has resolved.
+///
+/// # Errors
+/// `internal` if the router did not run, which is a bug.
 pub fn peer(parts: &Parts) -> Result<PeerAddr, Failure> {
-    let fault = || Failure::new(ErrorCode::Internal, "the service has a fault");
+    let fault = || Failure::new(ErrorCode::Internal, "internal error");
     parts.extensions.get::<PeerAddr>().copied().ok_or_else(fault)
 }
 
-/// The token of `Authorization: Bearer`. Two of them are none: which one is meant, nobody can say.
+/// Returns the token of `Authorization: Bearer`.
+///
+/// # Errors
+/// When the header is missing, occurs more than once, or has another scheme.
 pub fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
     let mut sent = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (sent.next(), sent.next()) else { return Err(AuthError::Missing) };
@@ -66,7 +74,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
     }
 }
 
-/// One id of the path. One that cannot be is the same as one that is not (ISO-3).
+/// One id in the path. A malformed id is answered like an unknown one (ISO-3).
 pub struct PathId<T>(pub T);
 
 impl<T: std::str::FromStr> FromRequestParts<Gateway> for PathId<T> {
@@ -79,7 +87,7 @@ impl<T: std::str::FromStr> FromRequestParts<Gateway> for PathId<T> {
     }
 }
 
-/// Two ids of the path.
+/// Two ids in the path. Malformed ids are answered like unknown ones (ISO-3).
 pub struct PathIds<T, U>(pub T, pub U);
 
 impl<T: std::str::FromStr, U: std::str::FromStr> FromRequestParts<Gateway> for PathIds<T, U> {
@@ -95,7 +103,7 @@ impl<T: std::str::FromStr, U: std::str::FromStr> FromRequestParts<Gateway> for P
     }
 }
 
-/// The query, read as `T`.
+/// The query string, deserialised as `T`.
 pub struct Asked<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts<Gateway> for Asked<T> {
@@ -104,12 +112,12 @@ impl<T: DeserializeOwned> FromRequestParts<Gateway> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
         match Query::<T>::from_request_parts(parts, gateway).await {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(_) => Err(Failure::new(ErrorCode::InvalidField, "the query has a field that cannot be read")),
+            Err(_) => Err(Failure::new(ErrorCode::InvalidField, "a field of the query is invalid")),
         }
     }
 }
 
-/// A JSON body as text, within `body_bytes_max` and `body_wait_ms_max`; empty if there is none.
+/// A JSON body as text, bounded by `body_bytes_max` and `body_wait_ms_max`. Empty without a body.
 pub struct JsonText(pub String);
 
 impl FromRequest<Gateway> for JsonText {
@@ -128,7 +136,7 @@ impl FromRequest<Gateway> for JsonText {
             }
             Ok(Err(_)) => return Err(Failure::new(ErrorCode::MalformedFrame, "the body ended early")),
             Err(_) => {
-                let failure = Failure::new(ErrorCode::MalformedFrame, "the body did not come in time");
+                let failure = Failure::new(ErrorCode::MalformedFrame, "the body was not received in time");
                 return Err(failure.with_status(StatusCode::REQUEST_TIMEOUT));
             }
         };
@@ -144,16 +152,18 @@ impl FromRequest<Gateway> for JsonText {
 }
 
 impl JsonText {
-    /// The body as `T`. Fields that are not known are ignored.
+    /// Deserialises the body as `T`. Unknown fields are ignored.
+    ///
+    /// # Errors
+    /// `malformed_frame` if the body is not a JSON object, `invalid_field` if it is not a valid `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         let is_object =
             self.0.trim_ascii_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&self.0).is_ok();
         if !is_object {
             return Err(Failure::new(ErrorCode::MalformedFrame, "the body is not a JSON object"));
         }
-        serde_json::from_str(&self.0).map_err(|_| {
-            Failure::new(ErrorCode::InvalidField, "a field of the body is missing, or not what it must be")
-        })
+        serde_json::from_str(&self.0)
+            .map_err(|_| Failure::new(ErrorCode::InvalidField, "a field of the body is missing or invalid"))
     }
 }
 
@@ -163,5 +173,5 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// What a handler answers.
+/// The result of a handler.
 pub type Answer = Result<Response, Failure>;

@@ -1,4 +1,4 @@
-//! Every way in which an HTTP request fails, as one kind of answer: a [`Problem`] with the contract's code.
+//! The error response of HTTP endpoints: a [`Problem`] (RFC 9457) with an error code of the protocol.
 
 use axum::{
     body::Body,
@@ -24,34 +24,38 @@ use crate::{
     },
 };
 
-/// An answer that is an error, with the reason that the log states.
+/// An error response, with the reason that is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure(Box<Problem>, &'static str);
 
 impl Failure {
+    /// Creates an error with the status of its code. `detail` is shown to the client.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self(Box::new(Problem::new(code, detail)), code.as_str())
     }
 
-    /// There is no such thing, or it is another user's: the same answer to the last byte (ISO-3).
+    /// Creates a 404. Another user's resource and a missing one yield identical bytes (ISO-3).
     pub fn not_found() -> Self {
         Self::new(ErrorCode::NotFound, "there is no such thing here")
     }
 
+    /// Overrides the status.
     pub fn with_status(self, status: StatusCode) -> Self {
         Self(Box::new(self.0.with_status(status.as_u16())), self.1)
     }
 
+    /// Sets the retry delay, in milliseconds. The header `Retry-After` is rounded up to seconds.
     pub fn retry_after(mut self, retry_after_ms: u64) -> Self {
         self.0.retry_after_ms = Some(retry_after_ms);
         self
     }
 
-    /// Has the log state a reason that is more precise than the code.
+    /// Sets a logged reason that is more specific than the code.
     fn because(self, reason: &'static str) -> Self {
         Self(self.0, reason)
     }
 
+    /// Returns the error code.
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
@@ -101,7 +105,7 @@ impl From<Unaccepted> for Failure {
 impl From<JournalError> for Failure {
     fn from(why: JournalError) -> Self {
         tracing::error!(error = %why, "journal not read");
-        // What is wrong with the storage is the operator's to know, not the client's.
+        // Details of a storage error are for the operator, not for the client.
         Self::new(ErrorCode::from(&why), "the journal is not available").retry_after(RETRY_MS)
     }
 }
@@ -153,7 +157,7 @@ impl From<Turned> for Failure {
             | Turned::RateUsersMax { retry_after_ms }
             | Turned::UserPagesMax { retry_after_ms } => failure.retry_after(retry_after_ms),
             Turned::UserConnectionsMax => failure.retry_after(RETRY_MS),
-            // Not this user's doing.
+            // A limit of the service, not of this user: 503 instead of 429.
             Turned::ConnectionsMax => {
                 failure.with_status(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_MS)
             }
@@ -168,5 +172,5 @@ impl From<Forbidden> for Failure {
     }
 }
 
-/// Time after which a client may retry where it is not known how long the cause lasts.
+/// Retry delay when the duration of the cause is unknown.
 const RETRY_MS: u64 = 1_000;

@@ -1,4 +1,4 @@
-//! `POST /dev/login`: a token for whoever asks. The route exists under `quintet dev` only.
+//! `POST /dev/login`: issues a token for any user. The route exists only under `quintet dev`.
 
 use axum::{Json, extract::State, response::IntoResponse};
 
@@ -15,13 +15,14 @@ use crate::{
     },
 };
 
+/// Returns 200 with a token for the requested user; 404 outside of `quintet dev`.
 pub async fn login(State(gateway): State<Gateway>, body: JsonText) -> Answer {
-    // AUTH-5: without a throw-away key there is nobody to log in as.
+    // AUTH-5: tokens are issued only with the throw-away key of `quintet dev`.
     let dev = gateway.dev.as_ref().ok_or_else(Failure::not_found)?;
     let LoginRequest { user_id } = body.read()?;
     let (token, identity) = dev.login(user_id, clock::now()).map_err(|error| {
         tracing::error!(error = %error, "login failed");
-        Failure::new(ErrorCode::Internal, "no token could be made")
+        Failure::new(ErrorCode::Internal, "the token could not be created")
     })?;
     let answer = LoggedIn { token, user_id: identity.user_id, expires_at: identity.expires_at };
     Ok(Json(answer).into_response())

@@ -1,4 +1,4 @@
-//! `POST /v1/messages`: the same as the frame `send_message`.
+//! `POST /v1/messages`: equivalent to the frame `send_message`.
 
 use axum::{Json, extract::State, response::IntoResponse};
 use http::StatusCode;
@@ -13,8 +13,8 @@ use crate::{
     wire::{client::SendMessage, http::MessageAccepted},
 };
 
-/// 202 once the message is durable: a promise that it has its run (DEL-5), the same however often it
-/// is sent (DEL-6).
+/// Returns 202 once the message is durable, which guarantees that it gets a run (DEL-5). Repeating the
+/// request returns the same answer (DEL-6).
 pub async fn send(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> Answer {
     let SendMessage { message_id, thread_id, text, agent_name, on_busy } = SendMessage::decode(&body.0)?;
     let message = NewMessage { message_id: message_id.clone(), thread_id, text, agent_name, on_busy };

@@ -1,14 +1,13 @@
-//! The routes that answer once and are done: contract, section 3, but for the streams.
+//! The request-response endpoints of the HTTP API.
 //!
-//! Guarantee: whatever arrives is answered with what was asked for or with a problem that carries one of
-//! the contract's codes; nothing is done for anybody who is not authenticated (AUTH-5), and nothing on
-//! another user's log (ISO-1).
+//! Guarantee: each request gets either its result or a problem with an error code of the protocol. An
+//! unauthenticated request has no effect (AUTH-5), and no request reaches another user's log (ISO-1).
 //!
 //! - [`messages`], [`entries`], [`threads`], [`runs`], [`tickets`], [`agents`]: one resource each
-//! - [`pages`]: what both kinds of pages of entries are made of
-//! - [`contract`]: the contract itself, machine-readable
-//! - [`login`]: log in as anyone, under `quintet dev`
-//! - [`extract`], [`failure`]: what handlers take, and how they fail
+//! - [`pages`]: pages of entries, shared by `entries` and `threads`
+//! - [`contract`]: OpenAPI, AsyncAPI and JSON Schema documents
+//! - [`login`]: the login of `quintet dev`
+//! - [`extract`], [`failure`]: extractors and error responses
 
 pub mod agents;
 pub mod contract;
@@ -29,7 +28,7 @@ use axum::{
 
 use super::Gateway;
 
-/// Every route of this folder.
+/// Returns the routes of this folder.
 pub fn routes(gateway: &Gateway) -> Router<Gateway> {
     let routes = Router::new()
         .route("/v1/tickets", post(tickets::issue))

@@ -1,8 +1,8 @@
-//! One page of entries, of a log or of a thread, read and sent a chunk at a time.
+//! Pages of entries, of a log or of a thread, read and sent one chunk at a time.
 //!
-//! Guarantees: a page holds no more than a chunk in memory, however long it is and however slowly it is
-//! taken, and only so many of one user are under way (DEL-4, ISO-6); a page that ends early says so by its
-//! `next_after`, and what is missing stands in its `gap` or in that of the next page (DEL-2, DEL-3).
+//! Guarantees: a page keeps at most one chunk in memory regardless of its length and of the reader's speed,
+//! and the pages of a user in progress are bounded (DEL-4, ISO-6). A page that ends early has the matching
+//! `next_after`; missing entries are reported in its `gap` or that of the next page (DEL-2, DEL-3).
 
 use std::{convert::Infallible, time::Duration};
 
@@ -30,29 +30,34 @@ use crate::{
     },
 };
 
-/// A place among the pages of a user, which one page is made on.
+/// An admitted page of a user that has not been read yet.
 pub struct Pages<'a> {
     gateway: &'a Gateway,
     user: &'a User,
     place: Admission,
 }
 
-/// A page of which more is to be sent.
+/// The remaining part of a page.
 struct Rest {
     walk: Walk,
     some: bool,
     wait: Duration,
-    /// Free when the last chunk is with the socket, or the reader has gone.
+    /// Freed once the last chunk is written to the socket, or the reader disconnects.
     _place: Admission,
 }
 
 impl<'a> Pages<'a> {
+    /// Takes one of the user's page slots.
+    ///
+    /// # Errors
+    /// When the user has reached `user_pages_max`.
     pub fn new(gateway: &'a Gateway, caller: &'a Caller) -> Result<Self, Failure> {
         let place = gateway.admit.page(&caller.identity.user_id)?;
         Ok(Self { gateway, user: &caller.user, place })
     }
 
-    /// 200 with entries after `after`, of `thread` or of all; 404 if the user has no such thread (ISO-3).
+    /// Returns 200 with the entries after `after`, of `thread` or of the whole log; 404 if the user has no
+    /// such thread (ISO-3).
     pub async fn answer(self, thread: Option<&ThreadId>, query: EntriesQuery) -> Answer {
         let EntriesQuery { after, limit } = query;
         if limit == 0 || limit > PAGE_ENTRIES_MAX {
@@ -63,7 +68,8 @@ impl<'a> Pages<'a> {
         let page = ReadLimit { entries_max: limit as usize, bytes_max: limits.page_bytes_max };
         let walk = self.user.walk(thread, after, WalkLimit { page, chunk: limits.chunk() }).await?;
         let mut walk = walk.ok_or_else(Failure::not_found)?;
-        // Before the head of the answer: if it fails, it is an error, and with it the gap is known.
+        // Read the first chunk before the response head: a failure is still an error response, and the gap is
+        // known.
         let entries = walk.next().await?;
         let page = EntriesPage {
             epoch: self.gateway.factory.epoch(),
@@ -103,18 +109,18 @@ impl<'a> Pages<'a> {
 }
 
 impl Rest {
-    /// The next chunk of the body. What cannot be read is left to the next page, which says why.
+    /// Returns the next chunk of the body. On a read error the page ends early, and the next page reports it.
     async fn next(&mut self) -> Bytes {
         let mut chunk = BytesMut::new();
         let entries = match tokio::time::timeout(self.wait, self.walk.next()).await {
             Ok(Ok(entries)) => entries,
             Ok(Err(error)) => {
-                tracing::error!(%error, "a page ends early");
+                tracing::error!(%error, "page truncated: the journal cannot be read");
                 self.walk.stop();
                 Vec::new()
             }
             Err(_) => {
-                tracing::warn!("a page ends early: the journal takes too long");
+                tracing::warn!("page truncated: the journal read timed out");
                 self.walk.stop();
                 Vec::new()
             }

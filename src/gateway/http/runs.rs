@@ -1,4 +1,4 @@
-//! `/v1/runs/{id}`: one run; its end by the user; the user's answers to its calls.
+//! `/v1/runs/{id}`: shows a run, cancels it, and completes its calls.
 
 use axum::{Json, response::IntoResponse};
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// 200 with what is known of a run; 404 if the user has no such run (ISO-3).
+/// Returns 200 with the state of a run; 404 if the user has no such run (ISO-3).
 pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
     let run = caller.user.run(run_id).await?.ok_or_else(Failure::not_found)?;
     let info = RunInfo {
@@ -36,13 +36,13 @@ pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
     Ok(Json(info).into_response())
 }
 
-/// 200 once the run's `agent_completed` is durable.
+/// Returns 200 once the run's `agent_completed` is durable.
 pub async fn cancel(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
     caller.user.cancel(run_id).await?;
     Ok(Json(RunCancelled { run_id }).into_response())
 }
 
-/// 200 once the call's `tool_completed` is durable: the first valid answer counts (RUN-11).
+/// Returns 200 once the call's `tool_completed` is durable. The first valid result wins (RUN-11).
 pub async fn complete_call(
     caller: Caller,
     PathIds(run_id, call_id): PathIds<RunId, CallId>,

@@ -1,4 +1,4 @@
-//! `GET /v1/threads` and `GET /v1/threads/{id}/entries`: the user's conversations.
+//! `GET /v1/threads` and `GET /v1/threads/{id}/entries`: lists the user's threads and their entries.
 
 use axum::{Json, extract::State, response::IntoResponse};
 
@@ -16,13 +16,13 @@ use crate::{
     },
 };
 
-/// 200 with threads, the one with the latest entry first.
+/// Returns 200 with threads, most recent entry first.
 pub async fn list(caller: Caller, Asked(ThreadsQuery { before, limit }): Asked<ThreadsQuery>) -> Answer {
     if limit == 0 || limit > PAGE_THREADS_MAX {
         return Err(Failure::new(ErrorCode::InvalidField, format!("limit must be 1 to {PAGE_THREADS_MAX}")));
     }
     let limit = limit as usize;
-    // One more than asked for tells whether there is a next page.
+    // One more than requested, to know whether there is a next page.
     let mut threads = caller.user.threads(before, limit + 1).await?;
     let more = threads.len() > limit;
     threads.truncate(limit);
@@ -40,7 +40,7 @@ pub async fn list(caller: Caller, Asked(ThreadsQuery { before, limit }): Asked<T
     Ok(Json(ThreadsPage { threads, next_before }).into_response())
 }
 
-/// 200 with the entries of one thread after `after`; 404 if the user has no such thread (ISO-3).
+/// Returns 200 with the entries of one thread after `after`; 404 if the user has no such thread (ISO-3).
 pub async fn page(
     State(gateway): State<Gateway>,
     caller: Caller,

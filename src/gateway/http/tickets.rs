@@ -1,4 +1,5 @@
-//! `POST /v1/tickets`: a credential for one connection, for browsers that cannot send a header with it.
+//! `POST /v1/tickets`: issues a single-use credential for clients that cannot set a header on a WebSocket
+//! request, such as browsers.
 
 use axum::{Json, extract::State, response::IntoResponse};
 use http::StatusCode;
@@ -10,7 +11,7 @@ use crate::{
     wire::http::{TicketIssued, TicketRequest},
 };
 
-/// 201 with a ticket that stands for the caller, no longer than the caller's own token (AUTH-2).
+/// Returns 201 with a ticket for the caller, valid no longer than the caller's token (AUTH-2).
 pub async fn issue(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> Answer {
     let wish = if body.0.trim().is_empty() { TicketRequest::default() } else { body.read()? };
     let issued = gateway.auth.issue_ticket(&caller.identity, wish.ttl_ms)?;

@@ -17,7 +17,7 @@ use crate::{
     witness::Witness,
 };
 
-/// An issuer on loopback: what it answers can be changed, what it was asked is counted.
+/// An issuer on a loopback address with a configurable response and a counter of requests.
 struct Issuer {
     url: reqwest::Url,
     answer: Arc<Lock<(u16, String)>>,
@@ -58,7 +58,7 @@ impl Issuer {
     }
 }
 
-/// A key of the set, and the one that signs for it.
+/// Returns a key of the set and the matching signing key.
 fn pair(kid: Option<&str>) -> (Value, jsonwebtoken::EncodingKey) {
     let pem = include_bytes!("../../../tests/keys/ed25519.private.pem");
     let signing = jsonwebtoken::EncodingKey::from_ed_pem(pem).unwrap();
@@ -116,7 +116,7 @@ async fn tokens_with_made_up_keys_do_not_drive_fetches() {
 }
 
 #[tokio::test]
-async fn many_who_need_the_set_at_once_share_one_fetch() {
+async fn concurrent_lookups_share_one_fetch() {
     let issuer = Issuer::start(json!([rsa("a")])).await;
     let set = issuer.set(EAGER);
     let found = futures_util::future::join_all((0..20).map(|_| set.key(Some("a")))).await;
@@ -125,7 +125,7 @@ async fn many_who_need_the_set_at_once_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn auth_5_without_a_set_there_is_nobody() {
+async fn auth_5_without_a_key_set_no_token_is_accepted() {
     let issuer = Issuer::start(json!([])).await;
     let long = format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(GatewayLimits::DEFAULT.jwks_bytes_max));
     let symmetric = json!({"keys": [{"kty": "oct", "kid": "a", "k": "AAAA"}]}).to_string();
@@ -133,7 +133,7 @@ async fn auth_5_without_a_set_there_is_nobody() {
     let answers = [
         (500, good.clone()),
         (404, String::new()),
-        // A key set is trusted because of its address.
+        // A redirect to a valid set is not followed.
         (302, good),
         (200, String::new()),
         (200, "[]".into()),
@@ -175,7 +175,7 @@ async fn a_known_key_does_not_wait_for_an_issuer_that_does_not_answer() {
     assert!(set.key(Some("a")).await.is_ok());
     tokio::time::pause();
     tokio::time::advance(Duration::from_millis(EAGER.jwks_fresh_ms_max + 1)).await;
-    // A fetch is under way for as long as this is held.
+    // Holding the lock simulates a fetch in progress.
     let _fetching = set.inner.fetched.lock().await;
     let found = futures_util::FutureExt::now_or_never(set.key(Some("a")));
     assert!(matches!(found, Some(Ok(_))), "{found:?}");
@@ -215,7 +215,7 @@ async fn auth_5_a_private_key_in_a_set_is_not_used() {
     assert_eq!(set.key(Some("leaked")).await.err(), Some(NoKey::Unknown));
 }
 
-/// How long a test waits for what has to happen.
+/// Timeout for an expected event.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
@@ -261,7 +261,7 @@ async fn a_token_is_verified_with_the_key_that_it_names() {
 }
 
 #[tokio::test]
-async fn a_token_without_a_name_is_verified_with_the_only_key() {
+async fn a_token_without_a_kid_is_verified_with_the_only_key() {
     let (jwk, _) = pair(None);
     let issuer = Issuer::start(json!([jwk])).await;
     assert!(issuer.set(EAGER).key(None).await.is_ok());

@@ -1,7 +1,7 @@
-//! Key files, read within bounds.
+//! Bounded reads of key files.
 //!
-//! Guarantee: a read ends and is bounded, whatever the path names: only regular files are read, so that a
-//! device, a pipe or a folder is an error.
+//! Guarantee: a read terminates and its size is bounded for any path. Only regular files are read; a device,
+//! a pipe or a directory is an error.
 
 use std::{
     fs::OpenOptions,
@@ -12,34 +12,37 @@ use std::{
 
 use rustix::fs::OFlags;
 
-/// The contents of a key file, and who else may use it.
+/// The contents of a key file and the access that other users have to it.
 #[derive(Debug)]
 pub struct KeyFile {
     pub contents: Vec<u8>,
-    /// Users outside the file's group may read it.
+    /// Users outside the file's group can read it.
     pub is_readable_by_others: bool,
-    /// Users beside the owner may change it.
+    /// Users other than the owner can write it.
     pub is_writable_by_others: bool,
 }
 
-/// Why a key file is not read. The operator's to change.
+/// Why a key file was not read. Operator fault.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     #[error("it cannot be read")]
     Io(#[from] std::io::Error),
     #[error("it cannot be read: it is not a regular file, but a folder, a device or a pipe")]
     NotAFile,
-    #[error("it is longer than {KEY_FILE_BYTES_MAX} bytes, and so no key")]
+    #[error("it is longer than {KEY_FILE_BYTES_MAX} bytes, which no key is")]
     TooLarge,
 }
 
-/// Bytes of a key file.
+/// Maximum length of a key file, in bytes.
 pub const KEY_FILE_BYTES_MAX: usize = 64 * 1024;
 
 impl KeyFile {
-    /// Reads a key file. Links are followed: orchestrators mount secrets as links.
+    /// Reads a key file. Symbolic links are followed, since orchestrators mount secrets as links.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a regular file, or is too long.
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
-        // A pipe without a writer would block the open.
+        // Non-blocking, because opening a pipe without a writer would block.
         let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
         let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
         let metadata = file.metadata()?;

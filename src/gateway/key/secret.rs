@@ -1,19 +1,19 @@
-//! HMAC secrets, and the material that is refused in the place of one.
+//! HMAC secrets, and detection of key material that must not be used as one.
 //!
-//! Guarantee: a file that holds anything public or structured yields no secret (AUTH-5): no key, key set,
-//! certificate or token in any encoding, no path, no page, no repeated pattern. An HS256 token that is signed
-//! with the bytes of such a file is never accepted.
+//! Guarantee: a file with public or structured contents yields no secret (AUTH-5): keys, key sets,
+//! certificates or tokens in any encoding, paths, web pages and repeated patterns are refused. An HS256 token
+//! signed with the bytes of such a file is never accepted.
 //!
 //! A secret is one line of printable ASCII. This form is required because binary public keys, such as the 32
-//! bytes of an Ed25519 key, cannot be told from random bytes. A bare public key that is written as base64 or
-//! hexadecimal text without any structure around it still looks like a random secret.
+//! bytes of an Ed25519 key, are indistinguishable from random bytes. A bare public key written as base64 or
+//! hexadecimal text without any structure still looks like a random secret.
 
 use base64::{
     Engine,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// A secret that signs and verifies tokens. Never shown.
+/// A secret that signs and verifies tokens. Its `Debug` output shows only the length.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HmacSecret(Vec<u8>);
 
@@ -23,7 +23,7 @@ impl std::fmt::Debug for HmacSecret {
     }
 }
 
-/// Why the contents of a file are not an HMAC secret. The operator's to change.
+/// Why the contents of a file are not an HMAC secret. Operator fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     #[error("the secret is {0} bytes long; at least {SECRET_BYTES_MIN} are needed")]
@@ -42,27 +42,27 @@ pub enum SecretError {
     NotText(&'static str),
     #[error("a secret is one line, and this has several. `openssl rand -base64 48` makes one")]
     SeveralLines,
-    #[error("the secret begins or ends with a blank; only one line break at its end is left out")]
+    #[error("the secret begins or ends with a blank; only one line break at its end is ignored")]
     Blank,
     #[error(
         "the secret repeats a short pattern or few characters; `openssl rand -base64 48` makes a good one"
     )]
     Predictable,
-    #[error("the secret is an example that is published")]
+    #[error("the secret is a published example")]
     Published,
 }
 
-/// Bytes of an HMAC secret: as many as the shortest hash has.
+/// Minimum length of a secret in bytes: the output length of SHA-256 (RFC 7518, 3.2).
 pub const SECRET_BYTES_MIN: usize = 32;
-/// Bytes of an HMAC secret; the modulus of an RSA key of 2,048 bits is longer in any text form.
+/// Maximum length of a secret in bytes; a 2,048-bit RSA modulus is longer in any text encoding.
 pub const SECRET_BYTES_MAX: usize = 256;
 
 impl HmacSecret {
-    /// Takes the contents of a secret file: one line of printable ASCII, without the line break (`\n` or
+    /// Parses the contents of a secret file: one line of printable ASCII, without the line break (`\n` or
     /// `\r\n`) at its end.
     ///
     /// # Errors
-    /// When the contents are no such line, or look like anything but a secret.
+    /// When the contents have another form, or look like something other than a secret.
     pub fn from_file(contents: &[u8]) -> Result<Self, SecretError> {
         if let Some(what) = structure(contents) {
             return Err(SecretError::Structured(what));
@@ -95,22 +95,24 @@ impl HmacSecret {
         Ok(Self(line.to_vec()))
     }
 
-    /// Takes fresh random bytes, for a key that is never written down.
+    /// Creates a secret from fresh random bytes, for a key that is never stored.
     pub(in crate::gateway) fn random(bytes: [u8; 64]) -> Self {
         Self(bytes.to_vec())
     }
 
+    /// Returns the secret, for signing and verifying only.
     pub(in crate::gateway) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// Names the format of contents that are recognised whatever else they hold.
+/// Returns the name of a format that is recognisable at the start or anywhere in the contents.
 fn structure(contents: &[u8]) -> Option<&'static str> {
     let text = contents.strip_prefix(UTF8_BOM).unwrap_or(contents);
     let trimmed = text.trim_ascii();
     let starts = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| trimmed.starts_with(prefix));
-    // One byte tells little of random bytes that were decoded; text goes on as text.
+    // The formats below with one-byte prefixes also require text after it: in decoded random bytes, a single
+    // matching byte proves nothing.
     let is_text_at_first = trimmed.iter().take(16).all(|byte| is_text(*byte) || *byte == b'\t');
     if contents.starts_with(b"\xff\xfe")
         || contents.starts_with(b"\xfe\xff")
@@ -143,7 +145,7 @@ fn structure(contents: &[u8]) -> Option<&'static str> {
     None
 }
 
-/// Names the format of one line of text, also of what it encodes in base64 or hexadecimal.
+/// Returns the name of the format of one line of text, or of the data it encodes in base64 or hexadecimal.
 fn structured_line(line: &[u8]) -> Option<&'static str> {
     let has = |needle: &[u8]| contains(line, needle);
     let starts = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| line.starts_with(prefix));
@@ -162,7 +164,7 @@ fn structured_line(line: &[u8]) -> Option<&'static str> {
     encoded(line, ENCODINGS_MAX)
 }
 
-/// Names the format of what `line` encodes, through at most `depth` encodings.
+/// Returns the name of the format that `line` encodes, through at most `depth` nested encodings.
 fn encoded(line: &[u8], depth: usize) -> Option<&'static str> {
     let depth = depth.checked_sub(1)?;
     let decodings = [hexadecimal(line), base64(line)];
@@ -171,24 +173,24 @@ fn encoded(line: &[u8], depth: usize) -> Option<&'static str> {
     })
 }
 
-/// Names the format of decoded bytes that have no structure of text.
+/// Returns the name of the binary key format of decoded bytes.
 fn key_bytes(bytes: &[u8]) -> Option<&'static str> {
     match (bytes.len(), bytes) {
-        // RFC 4253, 6.6: a name with its length before it.
+        // RFC 4253, 6.6: the key type, preceded by its length.
         (24.., [0, 0, 0, length @ 4..=40, name @ ..])
             if name.iter().take(usize::from(*length)).all(u8::is_ascii_graphic) =>
         {
             Some("an SSH key in base64")
         }
-        // SEC 1, 2.3.3.
+        // SEC 1, 2.3.3: compressed and uncompressed points.
         (65 | 97 | 133, [4, ..]) | (33 | 49 | 67, [2 | 3, ..]) => Some("a public key on an elliptic curve"),
         (42, [b'E', b'd', ..]) => Some("a public key of minisign"),
         _ => None,
     }
 }
 
-/// Whether bytes begin as a key or certificate in DER does: a sequence whose first element is a sequence, a
-/// number, an identifier or a version tag.
+/// Returns whether bytes begin like a key or certificate in DER: a sequence whose first element is a
+/// sequence, an integer, an object identifier or a version tag.
 fn is_der(bytes: &[u8]) -> bool {
     let [0x30, length, rest @ ..] = bytes else { return false };
     let inner = match length {
@@ -198,11 +200,11 @@ fn is_der(bytes: &[u8]) -> bool {
         0x83 => rest.get(3),
         _ => None,
     };
-    // Text that begins with the digit 0 begins with the same byte; its next bytes are printable.
+    // `0` is also the tag of a sequence; text that begins with this digit continues with printable bytes.
     matches!(inner, Some(0x02 | 0x06 | 0x30 | 0xa0)) && bytes.iter().any(|byte| !is_text(*byte))
 }
 
-/// Whether every second byte, one way or the other, is NUL, as in ASCII text that is written as UTF-16.
+/// Returns whether all bytes at even or all at odd positions are NUL, as in ASCII text encoded as UTF-16.
 fn utf16(bytes: &[u8]) -> bool {
     let nul = |offset: usize| bytes.iter().skip(offset).step_by(2).take(16).all(|byte| *byte == 0);
     nul(0) || nul(1)
@@ -221,7 +223,7 @@ fn not_text(line: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Printable ASCII, blanks and line breaks.
+/// Returns whether a byte is printable ASCII, a blank or a line break.
 fn is_text(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | b'\n' | b'\r')
 }
@@ -230,7 +232,8 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
     text.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
 }
 
-/// Whether the line names a file. Slashes occur in base64 too, so more than one has to be there.
+/// Returns whether the line is a file path. Base64 may begin with a slash too, so a slash alone is not
+/// sufficient.
 fn is_path(line: &[u8]) -> bool {
     let relative = [&b"./"[..], b"../", b"~/", b".\\", b"\\\\"].iter().any(|prefix| line.starts_with(prefix));
     let drive = matches!(line, [b'A'..=b'Z' | b'a'..=b'z', b':', b'\\' | b'/', ..]);
@@ -257,7 +260,7 @@ fn is_path(line: &[u8]) -> bool {
     relative || drive || named || absolute
 }
 
-/// Whether a line is a short pattern that is repeated, or has too little variety for random text.
+/// Returns whether a line repeats a short pattern or has too little variety for random text.
 fn is_predictable(line: &[u8]) -> bool {
     let repeats = |period: usize| line.iter().zip(&line[period..]).all(|(a, b)| a == b);
     if (1..PERIOD_BYTES_MIN).any(repeats) {
@@ -279,8 +282,7 @@ fn hexadecimal(line: &[u8]) -> Option<Vec<u8>> {
     digits.chunks_exact(2).map(|pair| Some(value(&pair[0])? << 4 | value(&pair[1])?)).collect()
 }
 
-/// Decodes base64 of either alphabet, with or without padding. The bits that a shortened text leaves over
-/// do not count.
+/// Decodes base64 of either alphabet, with or without padding. Left-over bits of truncated text are ignored.
 fn base64(line: &[u8]) -> Option<Vec<u8>> {
     let text: Vec<u8> = line
         .iter()
@@ -291,7 +293,7 @@ fn base64(line: &[u8]) -> Option<Vec<u8>> {
             byte => *byte,
         })
         .collect();
-    // One character over a whole number of groups encodes nothing.
+    // A single character beyond a whole number of groups encodes no byte.
     let whole = if text.len() % 4 == 1 { &text[..text.len() - 1] } else { &text[..] };
     LENIENT.decode(whole).ok().filter(|decoded| !decoded.is_empty())
 }
@@ -303,13 +305,13 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
-/// Encodings that are looked through, as base64 of base64.
+/// Maximum depth of nested encodings, such as base64 of base64.
 const ENCODINGS_MAX: usize = 3;
-/// The shortest pattern that may be repeated.
+/// Minimum length of a pattern that may repeat, in bytes.
 const PERIOD_BYTES_MIN: usize = 16;
-/// The entropy of single characters; random hexadecimal text has about 3.7.
+/// Minimum entropy per character, in bits; random hexadecimal text has about 3.7.
 const BITS_PER_BYTE_MIN: f64 = 3.0;
-/// How the examples of widely used documentation begin.
+/// Prefixes of example secrets in widely used documentation.
 const PUBLISHED: [&[u8]; 4] = [
     b"a-string-secret-at-least-",
     b"a-valid-string-secret-that-is-",

@@ -1,6 +1,6 @@
-// The HTTP side: logging in under `quintet dev`, tickets, agents.
+// HTTP requests: login under `quintet dev`, tickets, agents.
 
-/** An answer that is not a success, with the `code` of the contract. */
+/** An error response, with the error `code` of the protocol. */
 export class ApiError extends Error {
   constructor(status, code, message, retry_after_ms = null) {
     super(message);
@@ -9,23 +9,23 @@ export class ApiError extends Error {
     this.retry_after_ms = retry_after_ms;
   }
 
-  /** Trying again with the same credential cannot help. */
+  /** Whether retrying with the same credential is useless. */
   get final() {
     return this.status === 401 || this.status === 403 || this.status === 404;
   }
 }
 
-/** `{token, user_id, expires_at}` for anyone: there are no secrets under `quintet dev`. */
+/** Logs in as any user without a password, under `quintet dev`. Returns `{token, user_id, expires_at}`. */
 export function login(user_id) {
   return call('POST', '/dev/login', null, { user_id });
 }
 
-/** `{ticket, expires_at, expires_in_ms}`: opens one connection, soon. */
+/** Issues a ticket for one connection. Returns `{ticket, expires_at, expires_in_ms}`. */
 export function ticket(token) {
   return call('POST', '/v1/tickets', token, {});
 }
 
-/** The agents that a message may name: `[{agent_name, description, default}]`. */
+/** Lists the agents that a message may name: `[{agent_name, description, default}]`. */
 export async function agents(token) {
   return (await call('GET', '/v1/agents', token)).agents;
 }

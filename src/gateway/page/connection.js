@@ -6,11 +6,11 @@
 //        │                 elapsed│                       ▼                                           │
 //        └─────────────────────  waiting ◀────────────────────────────────────────────────────────────┘
 //
-// Pure: `step(state, input)` gives the next state and the effects to carry out, in order; time,
-// chance and the network are in the input. What a phase knows lives in that phase. `socket.js` is
-// the shell. An input that a phase does not expect changes nothing.
+// Pure: `step(state, input)` returns the next state and the effects to perform, in order. Time,
+// randomness and network events are part of the input. Data of one phase lives in that phase's
+// state. `socket.js` is the I/O shell. An unexpected input leaves the state unchanged.
 
-/** Nobody asked for a connection yet. */
+/** The state before the first `connect`. */
 export const INITIAL = Object.freeze({ phase: 'disconnected', why: 'start' });
 
 /**
@@ -26,12 +26,12 @@ export function step(state, input) {
   return arm ? arm(state, input) : [state, []];
 }
 
-/** Whether frames of the client may be sent. */
+/** Returns whether client frames may be sent. */
 export function isOpen(state) {
   return state.phase === 'replaying' || state.phase === 'live';
 }
 
-/** What a close code means and what the client does: contract, section 2. */
+/** Returns the description of a close code and the client's reaction: docs/protocol.md, close codes. */
 export function meaning(code) {
   return CLOSE_CODES[code] ?? { text: 'unknown code', then: code >= 4400 ? 'final' : 'retry' };
 }
@@ -53,7 +53,7 @@ export const CLOSE_CODES = Object.freeze({
   4429: { text: 'connection or rate limit reached', then: 'later' },
 });
 
-/** Exponential backoff with full jitter: anything from nothing to the ceiling, `dice` in 0..1. */
+/** Exponential backoff with full jitter: a random delay up to the ceiling, `dice` in 0..1. */
 export function backoff(attempt, then, dice) {
   const base = then === 'later' ? LATER_MS : RETRY_MS;
   return Math.round(dice * Math.min(RETRY_MS_MAX, base * 2 ** attempt));
@@ -110,7 +110,7 @@ const TABLE = {
   },
 };
 
-/** What every phase with a socket, or on its way to one, does alike. */
+/** Transitions shared by all phases that have or await a socket. */
 const ALWAYS = {
   drop: () => [{ phase: 'disconnected', why: 'dropped' }, [{ type: 'abort' }, ...QUIET]],
 
@@ -136,7 +136,7 @@ const ALWAYS = {
   draining: (state, { reconnect_after_ms }) =>
     isOpen(state) ? [{ ...state, drain: { reconnect_after_ms } }, []] : [state, []],
 
-  /** Any frame shows that the server lives. */
+  /** Any frame proves that the server is alive. */
   heard: (state) => (isOpen(state) ? [state, [{ type: 'disarm', timer: 'pong' }]] : [state, []]),
 
   renewed: (state, { renew_in_ms }) => (isOpen(state) ? [state, renewal(renew_in_ms)] : [state, []]),
@@ -193,8 +193,8 @@ const RETRY_MS_MAX = 30_000;
 const DEADLINE_MS = 15_000;
 const PONG_MS = 10_000;
 const RENEW_AGAIN_MS = 5_000;
-/** Refused credentials in a row before the page gives up and asks to log in. */
+/** Refused credentials in a row after which the page asks the user to log in. */
 const REFUSALS_MAX = 3;
 
-/** Every timer that a left phase may have armed. */
+/** All timers that the previous phase may have armed. */
 const QUIET = ['deadline', 'beat', 'pong', 'renew', 'retry'].map((timer) => ({ type: 'disarm', timer }));

@@ -1,6 +1,6 @@
-// Elements, made without markup: text goes in as text and never becomes anything else.
+// DOM helpers. Text is only ever inserted as text nodes, never as markup.
 
-/** An element with properties and children; strings become text, null and false nothing. */
+/** Creates an element with properties and children. Strings become text; null and false are skipped. */
 export function el(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
@@ -17,12 +17,12 @@ export function el(tag, props = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Sets text only where it differs, so that selections and live regions are left alone. */
+/** Sets text only if it differs, to preserve selections and avoid repeated live-region announcements. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Lets an element show `text`, of which it mostly shows the beginning already. */
+/** Sets an element's text, appending only the new part if the old text is a prefix. */
 export function growText(element, text) {
   const node = element.firstChild;
   if (node && element.childNodes.length === 1 && text.length > node.length && text.startsWith(node.data)) {
@@ -33,13 +33,14 @@ export function growText(element, text) {
 }
 
 /**
- * Makes the children of `parent` those of `items`, in order: `key(item)` names one, `make(item)` builds
- * it, `update(element, item)` brings it up to date. Elements that stay keep focus and what was typed.
+ * Updates the children of `parent` to match `items`, in order: `key(item)` identifies an item,
+ * `make(item)` creates its element, `update(element, item)` updates it. Elements that stay keep their
+ * focus and input.
  */
 export function reconcile(parent, items, { key, make, update }) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   const names = items.map((item) => String(key(item)));
-  // What goes, goes first: then nothing that stays has to move.
+  // Remove old elements first, so that the remaining ones need not move.
   const staying = new Set(names);
   for (const [name, element] of known) if (!staying.has(name)) element.remove();
   let place = parent.firstElementChild;
@@ -56,7 +57,7 @@ export function reconcile(parent, items, { key, make, update }) {
   }
 }
 
-/** A button that is waiting for its effect: it keeps the focus, looks disabled and does nothing. */
+/** Marks a button as busy: it keeps the focus, appears disabled and ignores clicks. */
 export function setBusy(button, busy, text) {
   button.setAttribute('aria-disabled', String(busy));
   setText(button, text);
@@ -64,21 +65,21 @@ export function setBusy(button, busy, text) {
 
 export const isBusy = (button) => button.getAttribute('aria-disabled') === 'true';
 
-/** Does `change`, which may take away the element with the focus; then the composer gets it. */
+/** Runs `change`, which may remove the focused element; in that case the composer is focused. */
 export function keepingFocus(element, change) {
   const focused = element.contains(document.activeElement);
   change();
   if (focused && !element.contains(document.activeElement)) byId('text').focus();
 }
 
-/** Milliseconds, as a person reads them. */
+/** Formats a duration in milliseconds. */
 export function span(ms) {
   if (ms < 1_000) return `${ms} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 2 : 1)} s`;
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
 }
 
-/** The time of day of a Unix time in milliseconds. */
+/** Formats a Unix time in milliseconds as the time of day. */
 export function clockTime(ms) {
   return new Date(ms).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 }

@@ -1,8 +1,8 @@
-// The user's log, as the server tells it, folded into conversations.
+// The user's log, grouped into conversations.
 //
-// Pure: no document, no socket, no clock. The same frames in the same order give the same log.
-// Each offset is applied exactly once: a repeat is ignored, a hole is refused and named, and only
-// `ready` may move the cursor otherwise, by saying `gap` (DEL-2, DEL-3).
+// Pure: no document, no socket, no clock. The same frames in the same order yield the same log.
+// Each offset is applied exactly once: repeats are ignored and holes are errors. Only `ready` may move
+// the cursor otherwise, with a `gap` (DEL-2, DEL-3).
 
 import { EVENT_TYPES, applyEvent, createRun } from './run.js';
 
@@ -10,30 +10,30 @@ export function createLog() {
   return {
     user_id: null,
     epoch: null,
-    /** The offset of the last entry applied: the cursor to resume from. */
+    /** The offset of the last applied entry: the cursor to resume from. */
     offset: 0,
-    /** The highest offset that the server is known to have. */
+    /** The highest offset that the server has reported. */
     head: 0,
-    /** Whether everything that was there when the connection opened has been applied. */
+    /** Whether all entries that existed when the connection opened have been applied. */
     caught_up: false,
     resumed_after: 0,
-    /** The gap of the current connection, or null. */
+    /** The gap reported for the current connection, or null. */
     gap: null,
-    /** Why the log was begun anew, if it was: the epoch changed, or the server's log is shorter. */
+    /** How often the log was read again from the start: the epoch changed, or the server's log is shorter. */
     restarts: 0,
     counts: { applied: 0, repeated: 0, holes: 0, foreign: 0 },
     faults: [],
     threads: new Map(),
     runs: new Map(),
-    /** message_id -> turn */
+    /** Maps message_id to its turn. */
     messages: new Map(),
   };
 }
 
 /**
- * Takes one server frame. The verdict says what became of it:
- * `ready`, `restarted`, `shorter`, `caught_up`, `applied`, `repeated`, `hole`, `foreign` or `none` (not for the log).
- * After one of `BROKEN` this connection is of no more use; resume from the cursor on a new one.
+ * Applies one server frame and returns a verdict: `ready`, `restarted`, `shorter`, `caught_up`,
+ * `applied`, `repeated`, `hole`, `foreign` or `none` (not an entry). After a verdict in `BROKEN`, the
+ * connection must be replaced by a new one that resumes from the cursor.
  */
 export function reduce(log, frame) {
   if (frame.type === 'ready') return { verdict: begin(log, frame) };
@@ -42,20 +42,20 @@ export function reduce(log, frame) {
   return { verdict: 'none' };
 }
 
-/** `shorter`: the server's log ends before the cursor, so everything must be read again. */
+/** `shorter`: the server's log ends before the cursor, so it must be read again from the start. */
 export const BROKEN = Object.freeze(['hole', 'foreign', 'shorter']);
 
 export function isEntry(frame) {
   return frame.type === 'user_message' || EVENT_TYPES.includes(frame.type);
 }
 
-/** The run that occupies a thread, if any (RUN-8). */
+/** Returns the active run of a thread, or null (RUN-8). */
 export function activeRun(log, thread_id) {
   const [run_id] = log.threads.get(thread_id)?.open ?? [];
   return log.runs.get(run_id) ?? null;
 }
 
-/** A resume continues where the client stopped, or says where it goes on (DEL-3). */
+/** Applies `ready`: the server resumes after the cursor, or reports a gap (DEL-3). */
 function begin(log, ready) {
   let verdict = 'ready';
   // Every start of the service has an epoch of its own; a gap from the first entry says that the log is another one.
@@ -79,7 +79,7 @@ function begin(log, ready) {
   return verdict;
 }
 
-/** What was read is not what the server has; only the tally stays. */
+/** Discards all entries, since the server's log is a different one. Keeps the counters and faults. */
 function forget(log) {
   const { restarts, counts, faults } = log;
   Object.assign(log, createLog(), { restarts: restarts + 1, counts, faults });
@@ -128,7 +128,7 @@ function applyMessage(log, thread, entry) {
   begun(log, thread, turn, createRun(entry));
 }
 
-/** The run of an event; one whose message lies before a gap gets a turn of its own. */
+/** Returns the run of an event. A run whose message lies before a gap gets its own turn. */
 function runOf(log, thread, entry) {
   let run = log.runs.get(entry.run_id);
   if (!run) {

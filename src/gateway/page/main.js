@@ -1,4 +1,4 @@
-// The page's one place where things meet: the session, the log, the outbox, the connection, the view.
+// The entry point: connects the session, log, outbox, connection and view.
 
 import { agents, login, ticket } from './api.js';
 import { BROKEN, createLog, isEntry, reduce } from './log.js';
@@ -11,9 +11,9 @@ import { announce, draw, notice, prepare, showAgents } from './view.js';
 import { Frames, closeText, phaseText } from './view-wire.js';
 import { byId } from './dom.js';
 
-/** Everyone begins in a thread of the same name: equal ids of two users never meet (ISO-2). */
+/** The initial thread. All users can have the same name for it, since thread ids are per user (ISO-2). */
 const FIRST_THREAD = 'main';
-/** Turns drawn at first, and how many more each time. */
+/** Turns drawn initially, and added each time. */
 const TURNS_STEP = 50;
 
 const app = {
@@ -27,7 +27,7 @@ const app = {
   reconnects: 0,
   refusals: new Map(),
   connection: null,
-  /** How far this tab had read before it was reloaded. */
+  /** The cursor of this tab before it was reloaded. */
   seen: restore('cursor', null),
 };
 
@@ -66,7 +66,7 @@ const act = {
   },
   answering: (run_id, call_id) => app.outbox.get(`answer:${run_id}:${call_id}`),
   refusal: (run_id, call_id) => app.refusals.get(`answer:${run_id}:${call_id}`),
-  /** What is under way for a run, as one value to compare. */
+  /** Summarises the pending intents of a run as one comparable value. */
   pendingOf(run_id) {
     const under = [...app.outbox.values()].filter(({ frame }) => frame.run_id === run_id);
     const refused = [...app.refusals.keys()].filter((key) => key.includes(run_id)).length;
@@ -84,7 +84,7 @@ const act = {
   },
 };
 
-/** Notes what the user wants, and sends it now or when there is a connection. */
+/** Records an intent of the user and sends it now or once connected. */
 function intend(frame) {
   add(app.outbox, frame);
   storeOutbox();
@@ -98,7 +98,7 @@ function flush() {
   storeOutbox();
 }
 
-/** Applies a server frame; false if the connection cannot be trusted any more. */
+/** Applies a server frame. Returns false if the connection must be replaced. */
 function onFrame(frame) {
   const { verdict, run_id } = reduce(app.log, frame);
   if (verdict === 'ready' || verdict === 'restarted') app.reconnects += 1;
@@ -115,7 +115,7 @@ function onFrame(frame) {
   return !BROKEN.includes(verdict);
 }
 
-/** What this tab had read before a reload must be there again. */
+/** Checks that the entries read before a reload still exist. */
 function compareWithSeen() {
   const { seen, log } = app;
   app.seen = null;
@@ -146,7 +146,7 @@ function answerIntents(frame) {
   if (intents.length > 0) storeOutbox();
 }
 
-/** Says aloud what matters of a live entry. */
+/** Announces important live entries to screen readers. */
 function tell(entry, run) {
   if (entry.type === 'agent_completed') {
     announce(`${run.agent_name}: ${entry.status}. ${entry.final_response ?? entry.error?.message ?? ''}`.slice(0, 500));
@@ -175,7 +175,7 @@ function onState(state) {
   schedule();
 }
 
-/** A new ticket; when the token is used up, under `quintet dev` logging in again needs no asking. */
+/** Fetches a ticket. If the token has expired under `quintet dev`, logs in again automatically. */
 async function freshTicket() {
   const { session } = app;
   const renewing = isOpen(app.connection.state);
@@ -195,7 +195,7 @@ async function renewSession(session) {
   if (app.session === session) store('session', session);
 }
 
-/** How long until the connection's credential should be renewed. */
+/** Returns the time until the connection's credential should be renewed. */
 function renewInMs(expires_at = app.session.expires_at) {
   const left_ms = expires_at - Date.now();
   return Math.max(RENEW_MS_MIN, left_ms - Math.min(RENEW_MARGIN_MS, left_ms / 4));
@@ -211,7 +211,7 @@ function start() {
   byId('text').focus();
 }
 
-/** Fills the choice of agents, again with every connection: another server may have others. */
+/** Updates the list of agents after each connection, since another server may have different ones. */
 async function nameAgents() {
   try {
     showAgents(await agents(app.session.token));
@@ -222,7 +222,7 @@ async function nameAgents() {
 
 let scheduled = false;
 
-/** Draws once before the next frame of the screen, however much happened. */
+/** Draws at most once per animation frame. */
 function schedule() {
   if (scheduled) return;
   scheduled = true;
@@ -298,7 +298,7 @@ function listenComposer() {
     event.preventDefault();
     byId('composer').requestSubmit();
   });
-  // The arrow keys choose one script after the other: the focus stays, and Tab leads on to Send.
+  // Arrow keys move through the scripts and keep the focus; Tab moves on to Send.
   byId('script').addEventListener('change', ({ target }) => {
     const entry = [...QUESTIONS, ...REHEARSALS][Number(target.value || NaN)];
     text.value = entry?.text ?? '';
@@ -317,7 +317,7 @@ function listenComposer() {
   });
 }
 
-/** Shows or hides a side panel; it takes the focus, and the button that opened it gets it back. */
+/** Shows or hides a side panel. Moves the focus to it, and back to the button that opened it. */
 function togglePanel(name, open = byId('app').dataset[name] !== 'open') {
   const toggle = byId(`${name}-toggle`);
   const panel = byId(name);

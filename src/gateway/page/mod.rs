@@ -1,8 +1,8 @@
-//! The chat page of `quintet dev`: a few plain files, embedded in the binary.
+//! The chat page of `quintet dev`: static files embedded in the binary.
 //!
-//! Guarantees: the page needs no other address than its own; every answer carries a content-security
-//! policy that refuses inline code, foreign sources and framing; a browser that holds the current
-//! version is told so (`304`) and never keeps a stale one.
+//! Guarantees: the page loads nothing from other origins. Every response carries a content-security policy
+//! that blocks inline code, foreign sources and framing. Responses are revalidated by entity tag (`304`), so
+//! a browser never shows a stale version.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use axum::{
     routing::get,
 };
 
-/// `/` and `/page/<file>`, for a router of any state.
+/// Returns the routes `/` and `/page/<file>`.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route("/", get(index)).route("/page/{file}", get(file))
 }
@@ -27,7 +27,7 @@ async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
     answer(&name, &headers)
 }
 
-/// The file of that name, or `304` where the browser has it already, or `404`.
+/// Returns the file with this name, `304` if the browser has the current version, or `404`.
 fn answer(name: &str, headers: &HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         return (StatusCode::NOT_FOUND, GUARDS).into_response();
@@ -40,7 +40,7 @@ fn answer(name: &str, headers: &HeaderMap) -> Response {
     (GUARDS, etag, [(header::CONTENT_TYPE, asset.content_type)], asset.bytes).into_response()
 }
 
-/// Whether a list of entity tags, as `If-None-Match` has it, contains `etag`.
+/// Returns whether an `If-None-Match` list contains `etag`.
 fn names(tags: &HeaderValue, etag: &HeaderValue) -> bool {
     let (Ok(tags), Ok(etag)) = (tags.to_str(), etag.to_str()) else { return false };
     tags.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
@@ -98,7 +98,7 @@ static ASSETS: LazyLock<[Asset; 17]> = LazyLock::new(|| {
     ]
 });
 
-/// On every answer, found or not.
+/// Headers of every response, including `404`.
 const GUARDS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_with_the_current_version_is_told_so() {
+    fn a_browser_with_the_current_version_gets_304() {
         let first = answer(INDEX, &HeaderMap::new());
         let etag = first.headers()[header::ETAG].clone();
         for (sent, status) in [

@@ -1,35 +1,35 @@
-// What the user wants done and the log does not show yet: messages, answers to calls, cancels.
+// Pending intents of the user that the log does not show yet: messages, call results, cancels.
 //
-// Pure. An intent is sent on every new connection, under the same ids, until the server accepts or
-// refuses it or the log shows it done; so it happens once, however often the connection breaks (DEL-6).
+// Pure. An intent is sent on each new connection under the same ids until the server accepts or
+// refuses it or the log shows its effect, so it takes effect once despite reconnects (DEL-6).
 
-/** Intents by key, in the order they were made. */
+/** Creates an outbox: intents by key, in creation order. */
 export function createOutbox(intents = []) {
   return new Map(intents.map((intent) => [intent.key, { ...intent, state: revived(intent.state) }]));
 }
 
-/** Adds the intent of a client frame. `waiting` until `take` hands it out. */
+/** Adds the intent of a client frame, in state `waiting` until `take` returns it. */
 export function add(outbox, frame) {
   const intent = { key: keyOf(frame), frame, state: 'waiting', error: null };
   outbox.set(intent.key, intent);
   return intent;
 }
 
-/** The frames to send now, each marked as sent. */
+/** Returns the frames to send now and marks them as sent. */
 export function take(outbox) {
   const waiting = [...outbox.values()].filter((intent) => intent.state === 'waiting');
   for (const intent of waiting) intent.state = 'sent';
   return waiting.map((intent) => intent.frame);
 }
 
-/** The connection is gone: what was sent and not answered must be sent again. */
+/** Handles a lost connection: intents that were sent and not answered are sent again. */
 export function lost(outbox) {
   for (const intent of outbox.values()) if (intent.state === 'sent') intent.state = 'waiting';
 }
 
 /**
- * Takes a server frame that answers an intent. Returns the intents it concerns, and for one that
- * may be tried again, after how long: `{ intents, retry_after_ms }`.
+ * Applies a server frame that answers an intent. Returns the affected intents and, if they may be
+ * retried, the delay: `{ intents, retry_after_ms }`.
  */
 export function settle(outbox, frame) {
   if (frame.type === 'accepted') {
@@ -49,7 +49,7 @@ export function settle(outbox, frame) {
   return { intents, retry_after_ms };
 }
 
-/** Held or refused intents go out again. */
+/** Makes held or refused intents waiting again. */
 export function release(outbox, keys) {
   for (const key of keys) {
     const intent = outbox.get(key);
@@ -57,7 +57,7 @@ export function release(outbox, keys) {
   }
 }
 
-/** Forgets what the log shows done. Call after entries are applied. */
+/** Removes intents whose effect is in the log. Called after entries are applied. */
 export function prune(outbox, log) {
   for (const [key, { frame }] of outbox) {
     if (DONE[frame.type](frame, log)) outbox.delete(key);
@@ -87,7 +87,7 @@ function keyOf(frame) {
   }
 }
 
-/** An error names its message or its run; which of a run's intents it means, its code tells. */
+/** Finds the intents that an error refers to by its message id or run id, and by its code. */
 function concerned(outbox, error) {
   if (error.message_id) {
     const intent = outbox.get(`message:${error.message_id}`);

@@ -1,9 +1,9 @@
-// One run as its events: which steps it took, what it said, which calls are open.
+// One run, built from its events: steps, texts and open calls.
 //
-// Pure: the same events in the same order give the same run. Each step carries a `version` that
-// grows when the step changes, so that a view redraws no more than it must.
+// Pure: the same events in the same order yield the same run. Each step has a `version` that is
+// incremented on every change, so that a view redraws only what changed.
 
-/** A run that is accepted and has not begun. */
+/** Creates an accepted run that has not started. */
 export function createRun({ run_id, thread_id, message_id = null, agent_name, timestamp }) {
   return {
     run_id,
@@ -19,14 +19,14 @@ export function createRun({ run_id, thread_id, message_id = null, agent_name, ti
     texts: { reasoning: '', answer: '', progress: '' },
     calls: new Map(),
     end: null,
-    /** Part of it lies in a gap, so its rules cannot be checked from here. */
+    /** Part of the run lies in a gap, so its rules cannot be checked. */
     partial: false,
     faults: [],
     version: 0,
   };
 }
 
-/** Takes the run's next event. */
+/** Applies the run's next event. */
 export function applyEvent(run, event) {
   check(run, event);
   run.seq = event.seq;
@@ -36,7 +36,7 @@ export function applyEvent(run, event) {
   APPLY[event.type](run, event);
 }
 
-/** `queued`, `started`, `thinking`, `tools`, `waiting` for the user, or the status of its end. */
+/** Returns `queued`, `started`, `thinking`, `tools`, `waiting` (for the user), or the final status. */
 export function stateOf(run) {
   if (run.end) return run.end.status;
   if (run.events === 0) return 'queued';
@@ -46,12 +46,12 @@ export function stateOf(run) {
   return run.steps.some((step) => step.type === 'thinking') ? 'thinking' : 'started';
 }
 
-/** Steps of calls that nothing has closed, in the order they were opened. */
+/** Returns the steps of open calls, in the order they were opened. */
 export function openCalls(run) {
   return [...run.calls.values()].filter((call) => call.open);
 }
 
-/** What the agent answered: the final response, or as much of it as there is. */
+/** Returns the final response, or the part of the answer received so far. */
 export function answerOf(run) {
   return run.end?.final_response ?? run.texts.answer;
 }
@@ -134,7 +134,7 @@ const APPLY = {
 
 export const EVENT_TYPES = Object.freeze(Object.keys(APPLY));
 
-/** The run's earlier deltas of this kind no longer count. */
+/** Discards the run's earlier deltas of this kind. */
 function withdraw(run, kind) {
   run.texts[kind] = '';
   for (const step of run.steps) {
@@ -152,7 +152,7 @@ function push(run, step) {
   return step;
 }
 
-/** Notes what the rules exclude, for the eye of whoever works on the server; the event counts. */
+/** Records violations of the rules, for server developers. The event is applied regardless. */
 function check(run, event) {
   if (run.partial) return;
   const fault = (rule, text) => run.faults.push({ rule, text });

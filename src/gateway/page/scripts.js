@@ -1,5 +1,5 @@
-// Ready texts to send: questions for the assistant, and rehearsal scripts for every course that a
-// run can take (contract, section 5).
+// Prepared messages: questions for the assistant, and rehearsal scripts for every possible course of
+// a run (docs/agents.md).
 
 const question = (name, text) => ({ name, agent_name: 'assistant', text });
 const rehearsal = (name, ...steps) => ({ name, agent_name: 'rehearsal', text: JSON.stringify({ steps }, null, 1) });

@@ -1,14 +1,15 @@
-// The shell of `connection.js`: carries out its effects on a real WebSocket and real timers, and
-// feeds it what happens. An event of a socket that was left behind never reaches the machine.
+// The I/O shell of `connection.js`: performs its effects on a real WebSocket and timers, and feeds
+// events back. Events of an abandoned socket are ignored.
 
 import { decode, encode } from './json.js';
 import { INITIAL, isOpen, step } from './connection.js';
 
 /**
  * `ticket()` fetches a ticket: `{ticket}`, or throws `{final, message, retry_after_ms?}`.
- * `cursor()` is where to resume: `{epoch, after}`. `renewInMs(expires_at?)` says when to renew.
- * `onFrame(frame)` applies a server frame and returns false if the connection cannot be trusted.
- * `onRaw(direction, text)` sees every frame. `onState(state)` sees every change. `onFlush()` may send.
+ * `cursor()` returns the cursor to resume from: `{epoch, after}`. `renewInMs(expires_at?)` returns the
+ * time until renewal. `onFrame(frame)` applies a server frame and returns false if the connection must
+ * be replaced. `onRaw(direction, text)` receives every frame. `onState(state)` receives every state
+ * change. `onFlush()` is called when frames may be sent.
  */
 export class Connection {
   #state = INITIAL;
@@ -30,12 +31,12 @@ export class Connection {
     this.#input({ type: 'connect' });
   }
 
-  /** Lets go of the socket at once: nothing that is still under way is seen. */
+  /** Abandons the socket immediately. */
   drop() {
     this.#input({ type: 'drop' });
   }
 
-  /** Sends a client frame; false if the connection is not open. */
+  /** Sends a client frame. Returns false if the connection is not open. */
   send(frame) {
     if (!isOpen(this.#state)) return false;
     this.#write(frame);
@@ -135,7 +136,7 @@ export class Connection {
     this.#hooks.onRaw('out', encode(redacted(frame)));
   }
 
-  /** Forgets the socket; whatever it still has to say is for nobody. */
+  /** Abandons the socket; its further events are ignored. */
   #abandon() {
     this.#generation += 1;
     this.#socket?.close();
@@ -143,10 +144,10 @@ export class Connection {
   }
 }
 
-/** Credentials are not for the eye. */
+/** Hides credentials in displayed frames. */
 function redacted(frame) {
   return frame.ticket ? { ...frame, ticket: '…' } : frame;
 }
 
-/** The longest time that `setTimeout` can wait. */
+/** The longest delay that `setTimeout` supports. */
 const TIMER_MS_MAX = 2 ** 31 - 1;

@@ -1,9 +1,9 @@
-// A tool call as its two events, and the form for a call that waits for the user (RUN-11).
+// A tool call with its two events, and the form for a call that waits for the user (RUN-11).
 
 import { clip, decode, pretty } from './json.js';
 import { el, isBusy, keepingFocus, setBusy, setText, span } from './dom.js';
 
-/** `act.answer(frame)` sends a `complete_call`; `act.answering(run_id, call_id)` is its intent, if one is under way. */
+/** `act.answer(frame)` sends a `complete_call`; `act.answering(run_id, call_id)` returns it while pending. */
 export function makeCall(call, origin_ms, act) {
   const opened = el(
     'div',

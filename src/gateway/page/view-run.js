@@ -1,4 +1,4 @@
-// A turn: the user's message, and its run drawn as its events, with state, sequence and timing.
+// A turn: the user's message and its run, with state, sequence and timing.
 
 import { answerOf, openCalls, stateOf } from './run.js';
 import { clip } from './json.js';
@@ -18,7 +18,7 @@ export function makeTurn(turn) {
   );
 }
 
-/** Brings a turn up to date; does nothing while neither the run nor what is asked of it changed. */
+/** Updates a turn. Does nothing if neither the run nor its pending intents have changed. */
 export function updateTurn(element, run, act) {
   const article = element.lastElementChild;
   const pending = act.pendingOf(run.run_id);
@@ -29,7 +29,7 @@ export function updateTurn(element, run, act) {
   updateRun(article, run, act);
 }
 
-/** A message that the log does not show yet. */
+/** Draws a message that the log does not show yet. */
 export function makeUnsent(intent, act) {
   const { frame } = intent;
   const again = el('button', { type: 'button', class: 'quiet', onclick: () => act.retry(intent.key) }, 'Try again');
@@ -52,7 +52,7 @@ function messageText(text) {
   return shown;
 }
 
-/** Rehearsal scripts are code, and read better as code. */
+/** Rehearsal scripts are displayed as code. */
 export function looksLikeScript(text) {
   return /^\s*\{\s*"steps"/.test(text);
 }
@@ -184,7 +184,7 @@ const UNSENT = {
   refused: (error) => `Refused (${error})`,
 };
 
-/** Steps of a run that are drawn: the latest, and every call that waits for the user. */
+/** Maximum number of steps drawn per run: the latest, plus every call that waits for the user. */
 const STEPS_MAX = 200;
 const THOUGHT_CHARS_MAX = 20_000;
 const TEXT_CHARS_MAX = 200_000;

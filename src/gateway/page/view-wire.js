@@ -1,10 +1,10 @@
-// The wire: facts of the connection, broken rules, and the raw frames in both directions.
+// The wire panel: connection details, rule violations, and raw frames in both directions.
 
 import { meaning } from './connection.js';
 import { clip } from './json.js';
 import { byId, clockTime, el, reconcile, setText, span } from './dom.js';
 
-/** The latest frames, `FRAMES_MAX` at most, each shortened to `FRAME_CHARS_MAX`. */
+/** The latest `FRAMES_MAX` frames, each truncated to `FRAME_CHARS_MAX`. */
 export class Frames {
   #frames = [];
   #count = 0;
@@ -37,7 +37,7 @@ export class Frames {
   }
 }
 
-/** One line on the state of the connection. */
+/** Describes the state of the connection in one line. */
 export function phaseText(state, log) {
   switch (state.phase) {
     case 'disconnected':

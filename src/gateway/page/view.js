@@ -1,5 +1,4 @@
-// The page as a whole: draws what the log, the outbox and the connection say. Keeps no state of
-// its own but what is on the screen.
+// The page as a whole: draws the log, outbox and connection. Keeps no state besides the DOM.
 
 import { activeRun } from './log.js';
 import { stateOf } from './run.js';
@@ -8,7 +7,7 @@ import { QUESTIONS, REHEARSALS } from './scripts.js';
 import { looksLikeScript, makeTurn, makeUnsent, updateTurn, updateUnsent } from './view-run.js';
 import { drawFacts, phaseText } from './view-wire.js';
 
-/** Draws everything. `app` is read, `act` is what the elements may do. */
+/** Draws everything. `app` is only read; `act` has the actions of the elements. */
 export function draw(app, act) {
   byId('login').hidden = app.session !== null;
   byId('app').hidden = app.session === null;
@@ -39,7 +38,7 @@ function drawConnection({ connection, log }) {
   setEnabled(byId('resume'), dropped || state.phase === 'waiting', byId('drop'));
 }
 
-/** A button that is disabled under the user's fingers hands the focus to its counterpart. */
+/** Moves the focus from a button that gets disabled to its counterpart. */
 function setEnabled(button, enabled, counterpart) {
   if (button.disabled === !enabled) return;
   const focused = document.activeElement === button;
@@ -109,7 +108,7 @@ function drawConversation(app, act) {
   if (changed || atEnd) scroll.scrollTop = scroll.scrollHeight;
 }
 
-/** Fills what never changes: the scripts to choose from and the suggestions of an empty thread. */
+/** Fills static content: the list of scripts and the suggestions of an empty thread. */
 export function prepare(act) {
   const group = (label, entries, offset) =>
     el('optgroup', { label }, ...entries.map((entry, index) => el('option', { value: String(offset + index) }, entry.name)));
@@ -125,7 +124,7 @@ export function prepare(act) {
   );
 }
 
-/** The agents that a message may name; the one of the service's choice comes first. */
+/** Fills the list of agents, the default one first. */
 export function showAgents(agents) {
   const select = byId('agent');
   const chosen = select.value;
@@ -136,12 +135,12 @@ export function showAgents(agents) {
   if (sorted.some(({ agent_name }) => agent_name === chosen)) select.value = chosen;
 }
 
-/** Says something to those who cannot see it. */
+/** Announces text to screen readers. */
 export function announce(text) {
   setText(byId('announcer'), text);
 }
 
-/** A problem that concerns no single element; empty text takes it away. */
+/** Shows a problem that concerns no single element; empty text hides it. */
 export function notice(text) {
   const element = byId('notice');
   element.hidden = text === '';
@@ -149,5 +148,5 @@ export function notice(text) {
 }
 
 const TITLE_CHARS_MAX = 80;
-/** This close to the end, the view follows what comes. */
+/** Distance from the end, in pixels, within which the view scrolls along with new content. */
 const NEAR_PX = 80;

@@ -1,9 +1,7 @@
-//! The client's address behind proxies that the operator trusts: `X-Forwarded-For`, or `Forwarded`
-//! (RFC 7239).
+//! Client addresses behind trusted proxies: `X-Forwarded-For`, or `Forwarded` (RFC 7239).
 //!
-//! Guarantee: from a peer that is not a trusted proxy, and of the header that the proxy does not write,
-//! nothing is believed; a value that cannot be read yields the proxy's own address, so that its budget is
-//! the one that is used.
+//! Guarantee: a header is used only if the socket belongs to a trusted proxy, and only the configured one. A
+//! malformed value resolves to the address of the proxy, so that it consumes the proxy's own limits.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,7 +12,7 @@ use std::{
 use http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 
-/// The header in which proxies state addresses. The other one is the client's to write.
+/// The header that trusted proxies set. The other one passes through from clients and is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
     #[default]
@@ -22,19 +20,23 @@ pub enum ForwardedHeader {
     Forwarded,
 }
 
-/// The networks whose hosts are proxies of the operator's own.
+/// The networks of the operator's own proxies.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies {
     networks: Arc<[IpNet]>,
     header: ForwardedHeader,
 }
 
-/// Not an address or a network.
+/// The text is neither an IP address nor a network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an IP address or a network such as 10.0.0.0/8")]
 pub struct InvalidNetwork(pub String);
 
 impl TrustedProxies {
+    /// Parses addresses and networks (CIDR).
+    ///
+    /// # Errors
+    /// When an entry is neither.
     pub fn parse<'a>(
         networks: impl IntoIterator<Item = &'a str>,
         header: ForwardedHeader,
@@ -48,13 +50,14 @@ impl TrustedProxies {
         Ok(Self { networks, header })
     }
 
+    /// Returns whether an address belongs to a trusted proxy.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.networks.iter().any(|network| network.contains(&address))
     }
 
-    /// The right-most address that is not a trusted proxy, from the socket's own to the left. Where all
-    /// are, the left-most.
+    /// Returns the right-most address that is not a trusted proxy, starting at the socket's own. If all are
+    /// trusted, returns the left-most.
     pub fn resolve(&self, socket: IpAddr, headers: &HeaderMap) -> IpAddr {
         let socket = socket.to_canonical();
         if !self.contains(socket) {
@@ -64,7 +67,7 @@ impl TrustedProxies {
             Some(address) => address,
             None => {
                 metrics::counter!("quintet_forwarded_malformed_total").increment(1);
-                tracing::debug!("a trusted proxy states no address that can be read");
+                tracing::debug!("malformed client address from a trusted proxy");
                 socket
             }
         }
@@ -76,6 +79,8 @@ impl TrustedProxies {
             ForwardedHeader::Forwarded => (header::FORWARDED, element),
         };
         let mut nearest = socket;
+        // From right to left: each proxy appends the address of its own peer, so the right-most entries can be
+        // trusted.
         for value in headers.get_all(name).iter().rev() {
             for hop in split(value.to_str().ok()?, ',')?.into_iter().rev() {
                 let hop = address(hop.trim())?.to_canonical();
@@ -89,7 +94,7 @@ impl TrustedProxies {
     }
 }
 
-/// One element of `Forwarded`: pairs, of which `for` has the address.
+/// Parses one element of `Forwarded`, a list of pairs, and returns the address in `for`.
 fn element(element: &str) -> Option<IpAddr> {
     let mut address = None;
     for pair in split(element, ';')? {
@@ -104,14 +109,14 @@ fn element(element: &str) -> Option<IpAddr> {
     address
 }
 
-/// An address, with a port or without.
+/// Parses an address with an optional port.
 fn node(text: &str) -> Option<IpAddr> {
     let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
     let address = bracketed.unwrap_or(text).parse();
     address.or_else(|_| text.parse().map(|address: SocketAddr| address.ip())).ok()
 }
 
-/// The parts between separators that are not quoted; `None` if a quote is not closed.
+/// Splits at separators outside quotes. Returns `None` if a quote is not closed.
 fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let mut quoted = false;
     let parts = text.split(|c| {
@@ -165,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_6_what_cannot_be_read_is_the_proxys_own() {
+    fn iso_6_a_malformed_header_resolves_to_the_proxy() {
         let x = trusting(ForwardedHeader::XForwardedFor);
         let bad = ["", "unknown", "203.0.113.7, x", "203.0.113.7,", "203.0.113.999", "\"203.0.113.7", "::g"];
         for value in bad {

@@ -1,4 +1,4 @@
-//! One open socket: whose it is, whether it is authenticated, and whether its place was given away.
+//! One open socket: its peer, its authentication state, and whether it was displaced.
 
 use std::{
     net::IpAddr,
@@ -13,14 +13,14 @@ use futures_util::task::AtomicWaker;
 
 use super::{PeerAddr, PeerFull, PeerKey, Peers};
 
-/// The place of an open socket, free when the last clone is dropped: one is with the socket, one with each
-/// request on it.
+/// The registration of an open socket, removed when the last clone is dropped. The socket and each of its
+/// requests hold a clone.
 #[derive(Clone)]
 pub struct Place(Arc<Inner>);
 
 struct Inner {
     peers: Peers,
-    /// The address of the socket itself.
+    /// The remote address of the socket, possibly a proxy.
     address: IpAddr,
     displacement: Arc<Displacement>,
     at: Mutex<At>,
@@ -32,27 +32,28 @@ struct At {
     standing: Standing,
 }
 
-/// What is known of the peer at the other end.
+/// The authentication state of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
-    /// Nothing: its place may be given away. The number is its place among the strangers.
+    /// Not authenticated and may be displaced. Holds the socket's id among those of its peer.
     Stranger(u64),
-    /// A request that is authenticated is being answered.
+    /// An authenticated request is in progress.
     Busy,
-    /// It carries an authenticated connection, which counts against its user.
+    /// Carries an authenticated connection, which counts against its user.
     Member,
 }
 
-/// Tells a socket that its place was given away.
+/// Signals a socket that it is displaced.
 #[derive(Debug, Default)]
 pub(super) struct Displacement {
     displaced: AtomicBool,
-    /// The socket's task says so to its peer; otherwise the socket breaks.
+    /// The connection's task closes the socket with a close frame; while false, I/O on the socket fails.
     announced: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl Place {
+    /// Creates the registration of a socket that is listed as unauthenticated with this `id`.
     pub(super) fn new(
         peers: Peers,
         address: IpAddr,
@@ -64,7 +65,10 @@ impl Place {
         Self(Arc::new(Inner { peers, address, displacement, at }))
     }
 
-    /// The address that a request on this socket came from, and counts against from now on.
+    /// Resolves the peer address of a request and moves the socket to that peer.
+    ///
+    /// # Errors
+    /// When that peer has reached its limit on sockets.
     pub fn resolve(&self, headers: &http::HeaderMap) -> Result<PeerAddr, PeerFull> {
         let peers = &self.0.peers;
         let resolved = peers.resolve(self.0.address, headers);
@@ -77,6 +81,7 @@ impl Place {
                 sockets.befriend(at.peer, id);
             }
             sockets.leave(at.peer);
+            // Only after `room_of_peer` succeeded: an error leaves the socket with its previous peer.
             let id = sockets.enter(peer, self.0.displacement.clone());
             if let Standing::Stranger(own) = &mut at.standing {
                 *own = id;
@@ -88,12 +93,12 @@ impl Place {
         Ok(resolved)
     }
 
-    /// A request on this socket is authenticated.
+    /// Marks the socket as busy with an authenticated request.
     pub fn is_busy(&self) {
         self.stand(Standing::Busy);
     }
 
-    /// This socket carries an authenticated connection, to its end.
+    /// Marks the socket as an authenticated connection until it is closed.
     pub fn is_member(&self) {
         self.stand(Standing::Member);
     }
@@ -103,13 +108,14 @@ impl Place {
         if let Standing::Stranger(id) = at.standing {
             self.0.peers.sockets().befriend(at.peer, id);
         }
+        // A connection stays authenticated until it closes; later requests cannot demote it.
         if at.standing != Standing::Member {
             at.standing = standing;
         }
     }
 
-    /// A request was answered: the socket may wait for the next, and its place may be given away meanwhile.
-    /// Whether that request was authenticated.
+    /// Marks the end of a request: unless it carries a connection, the socket may be displaced again. Returns
+    /// whether the request was authenticated.
     pub fn is_idle(&self) -> bool {
         let mut at = self.at();
         if at.standing == Standing::Busy {
@@ -121,17 +127,17 @@ impl Place {
         at.standing == Standing::Member
     }
 
-    /// From here on the task of the connection closes the socket when it is displaced.
+    /// Leaves closing a displaced socket to the connection's task, which sends a close frame first.
     pub fn announces(&self) {
         self.0.displacement.announced.store(true, Ordering::Release);
     }
 
-    /// Ready once the place was given away.
+    /// Resolves once the socket is displaced.
     pub fn poll_displaced(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.displacement.poll(cx)
     }
 
-    /// The same, while the socket has to break by itself.
+    /// Resolves once the socket is displaced, unless the connection's task closes it.
     pub fn poll_breaks(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.0.displacement.announced.load(Ordering::Acquire) {
             return Poll::Pending;
@@ -156,6 +162,7 @@ impl Drop for Inner {
 }
 
 impl Displacement {
+    /// Marks the socket as displaced and wakes its task.
     pub(super) fn displace(&self) {
         self.displaced.store(true, Ordering::Release);
         self.waker.wake();
@@ -164,7 +171,7 @@ impl Displacement {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.displaced.load(Ordering::Acquire) {
             self.waker.register(cx.waker());
-            // It may have been displaced between the look and the registration.
+            // Check again: `displace` may have run between the check and the registration.
             if !self.displaced.load(Ordering::Acquire) {
                 return Poll::Pending;
             }

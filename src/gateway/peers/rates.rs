@@ -1,4 +1,4 @@
-//! Events of a peer over time, as a leaky bucket each (GCRA), for a bounded number of peers.
+//! A leaky bucket (GCRA) per peer, for a bounded number of peers.
 
 use std::{
     collections::HashMap,
@@ -10,17 +10,17 @@ use tokio::time::Instant;
 
 use super::PeerKey;
 
-/// Counts events by peer. A peer without events costs nothing.
+/// Counts events per peer. A peer whose bucket is empty needs no entry.
 pub(super) struct Rates {
-    /// Time in which one event leaks away.
+    /// Time in which one event drains from a bucket.
     interval: Duration,
-    /// The level of a full bucket.
+    /// Time in which a full bucket drains.
     full: Duration,
     levels: Mutex<Recent>,
 }
 
-/// The moments at which buckets are empty again, in two generations: when the young one is full, it becomes
-/// the old one, and what was in the old one is forgotten.
+/// The times at which buckets are empty, in two generations: when the young one is full, it replaces the old
+/// one, whose entries are dropped.
 struct Recent {
     young: HashMap<PeerKey, Instant>,
     old: HashMap<PeerKey, Instant>,
@@ -28,7 +28,7 @@ struct Recent {
 }
 
 impl Rates {
-    /// `events` in each `period` in the long run, and `burst` at once.
+    /// Allows `events` per `period`, with bursts of `burst`.
     pub(super) fn new(events: u32, period: Duration, burst: u32, peers_max: usize) -> Self {
         let interval = period / events.max(1);
         let recent =
@@ -36,7 +36,7 @@ impl Rates {
         Self { interval, full: interval * burst.max(1), levels: Mutex::new(recent) }
     }
 
-    /// Whether the peer's bucket has room for one more event; otherwise the time until it has.
+    /// Checks whether the peer's bucket has room for an event. Otherwise returns the time until it has.
     pub(super) fn check(&self, peer: PeerKey) -> Result<(), Duration> {
         let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(empty_at) = levels.find(peer) else { return Ok(()) };
@@ -44,7 +44,7 @@ impl Rates {
         if over.is_zero() { Ok(()) } else { Err(over) }
     }
 
-    /// Adds an event to the peer's bucket; a full one takes no more.
+    /// Adds an event to the peer's bucket, up to its capacity.
     pub(super) fn count(&self, peer: PeerKey) {
         let mut levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -52,6 +52,7 @@ impl Rates {
         levels.set(peer, level.min(now + self.full));
     }
 
+    /// Returns the number of peers with an entry.
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
         let levels = self.levels.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,6 +66,7 @@ impl Recent {
     }
 
     fn set(&mut self, peer: PeerKey, level: Instant) {
+        // Rotating generations bounds the memory without tracking the age of each entry.
         if self.young.len() >= self.generation_max && !self.young.contains_key(&peer) {
             self.old = std::mem::take(&mut self.young);
         }

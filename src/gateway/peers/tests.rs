@@ -32,7 +32,7 @@ fn iso_6_an_ipv6_address_counts_with_its_64_and_a_mapped_one_as_ipv4() {
 }
 
 #[test]
-fn iso_6_the_oldest_stranger_of_the_largest_crowd_makes_room() {
+fn iso_6_the_oldest_unauthenticated_socket_of_the_peer_with_the_most_is_displaced() {
     let peers = peers(GatewayLimits { unauthenticated_sockets_max: 3, ..GatewayLimits::DEFAULT });
     let crowd: Vec<_> = (0..2).map(|_| peers.accept(ip("192.0.2.1")).unwrap()).collect();
     let alone = peers.accept(ip("192.0.2.2")).unwrap();
@@ -48,7 +48,7 @@ fn iso_6_the_oldest_stranger_of_the_largest_crowd_makes_room() {
 }
 
 #[test]
-fn iso_6_who_is_authenticated_is_not_displaced() {
+fn iso_6_authenticated_sockets_are_not_displaced() {
     let peers = peers(GatewayLimits { unauthenticated_sockets_max: 1, ..GatewayLimits::DEFAULT });
     let member = peers.accept(ip("192.0.2.1")).unwrap();
     member.is_member();
@@ -57,14 +57,14 @@ fn iso_6_who_is_authenticated_is_not_displaced() {
     let stranger = peers.accept(ip("192.0.2.1")).unwrap();
     let _next = peers.accept(ip("192.0.2.1")).unwrap();
     assert!(displaced(&stranger) && !displaced(&busy) && !displaced(&member));
-    // One that has been answered waits as a stranger does.
+    // After the response, the idle socket may be displaced like an unauthenticated one.
     assert!(busy.is_idle() && member.is_idle());
     assert!(peers.make_room() && peers.make_room() && !peers.make_room());
     assert!(displaced(&busy) && !displaced(&member));
 }
 
 #[test]
-fn iso_6_a_peer_has_its_share_and_gives_of_its_own() {
+fn iso_6_a_peer_at_its_limit_displaces_its_own_sockets() {
     let peers = peers(GatewayLimits { peer_sockets_max: 2, ..GatewayLimits::DEFAULT });
     let other = peers.accept(ip("192.0.2.2")).unwrap();
     let first = peers.accept(ip("2001:db8::1")).unwrap();
@@ -80,14 +80,14 @@ fn iso_6_a_peer_has_its_share_and_gives_of_its_own() {
 }
 
 #[test]
-fn iso_6_no_setting_gives_all_sockets_to_strangers_or_to_one_address() {
+fn iso_6_no_setting_gives_all_sockets_to_unauthenticated_peers_or_one_address() {
     let peers = peers(GatewayLimits { sockets_max: 8, ..GatewayLimits::DEFAULT });
     let places: Vec<_> = (0..20).map(|_| peers.accept(ip("192.0.2.1")).unwrap()).collect();
     assert_eq!(places.iter().filter(|place| !displaced(place)).count(), 4);
 }
 
 #[test]
-fn iso_6_a_proxys_socket_is_its_clients() {
+fn iso_6_a_proxys_sockets_count_for_its_clients() {
     let trusted = TrustedProxies::parse(["10.0.0.1"], ForwardedHeader::XForwardedFor).unwrap();
     let limits = GatewayLimits { peer_sockets_max: 1, ..GatewayLimits::DEFAULT };
     let peers = Peers::new(limits, trusted, Saturation::default());

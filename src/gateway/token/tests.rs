@@ -47,7 +47,7 @@ fn ada() -> Identity {
 }
 
 #[test]
-fn a_signed_token_is_its_subject_until_its_expiry() {
+fn a_signed_token_yields_its_subject() {
     assert_eq!(verify(&good(), &ANY), Ok(ada()));
 }
 
@@ -97,7 +97,7 @@ fn every_kind_of_key_verifies_its_own_algorithms() {
 
 #[test]
 fn auth_5_a_public_key_is_never_taken_for_a_secret() {
-    // The classic: sign with the public key's own text as if it were an HMAC secret.
+    // Algorithm confusion: an HS256 token signed with the public key's PEM text as the secret.
     for public in [key!("rsa.public.pem"), key!("p256.public.pem"), key!("ed25519.public.pem")] {
         let forged = sign(Algorithm::HS256, &EncodingKey::from_secret(public), &good());
         let outcome = VerifyingKey::from_public_pem(public).unwrap().verify(&forged, &ANY, NOW);
@@ -106,7 +106,7 @@ fn auth_5_a_public_key_is_never_taken_for_a_secret() {
 }
 
 #[test]
-fn auth_5_a_token_without_a_good_signature_is_nobody() {
+fn auth_5_a_token_without_a_valid_signature_is_refused() {
     let key = hmac();
     let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let token = secret_token(&good());
@@ -136,7 +136,7 @@ fn auth_5_a_token_without_a_good_signature_is_nobody() {
 }
 
 #[test]
-fn auth_5_what_a_header_calls_critical_must_be_understood() {
+fn auth_5_critical_header_extensions_are_refused() {
     let mut head = Header::new(Algorithm::HS256);
     head.crit = Some(vec!["exp".into()]);
     let token = jsonwebtoken::encode(&head, &good(), &EncodingKey::from_secret(SECRET)).unwrap();
@@ -155,7 +155,7 @@ fn auth_3_a_token_is_good_up_to_its_expiry_and_not_a_millisecond_longer() {
 }
 
 #[test]
-fn auth_5_an_expiry_that_is_missing_or_no_number_is_not_for_ever() {
+fn auth_5_a_missing_or_malformed_expiry_is_refused() {
     for exp in [Value::Null, json!("1900000000"), json!(true), json!(-1), json!([1_900_000_000]), json!({})] {
         let outcome = verify(&with("exp", exp.clone()), &ANY);
         assert!(
@@ -168,7 +168,7 @@ fn auth_5_an_expiry_that_is_missing_or_no_number_is_not_for_ever() {
 }
 
 #[test]
-fn a_token_of_the_future_waits_but_for_the_skew_of_clocks() {
+fn nbf_is_checked_with_the_allowed_clock_skew() {
     let policy = ClaimsPolicy { clock_skew_ms_max: 5_000, ..ANY };
     let begins = |seconds: u64| with("nbf", json!(NOW.0 / 1000 + seconds));
     assert!(verify(&begins(5), &policy).is_ok());
@@ -202,7 +202,7 @@ fn auth_5_audience_and_issuer_must_match_where_they_are_configured() {
 }
 
 #[test]
-fn auth_5_a_subject_that_is_no_user_id_is_nobody() {
+fn auth_5_a_subject_that_is_not_a_user_id_is_refused() {
     let longest = "x".repeat(256);
     assert!(verify(&with("sub", json!(longest)), &ANY).is_ok());
     for sub in

@@ -1,4 +1,4 @@
-//! What a client asks for, carried out by its user's machines; and what it is told.
+//! Executes client commands and verifies credentials for WebSocket connections.
 
 use crate::{
     gateway::{
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// What an `error` is about, so that the client finds what it asked for.
+/// The ids that an `error` frame refers to, so that the client can match it to its request.
 #[derive(Clone, Debug, Default)]
 pub struct Subject {
     pub message_id: Option<MessageId>,
@@ -26,6 +26,7 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Returns the ids in a client frame.
     pub fn of(frame: &ClientFrame) -> Self {
         match frame {
             ClientFrame::SendMessage(send) => {
@@ -37,12 +38,13 @@ impl Subject {
         }
     }
 
+    /// Creates an error that refers to these ids.
     pub fn error(self, code: ErrorCode, message: impl Into<String>) -> Error {
         Error { message_id: self.message_id, run_id: self.run_id, ..Error::new(code, message) }
     }
 }
 
-/// Carries out a command. `None`: the answer is an entry.
+/// Executes a command. Returns the reply, or `None` if the command's entry in the log is the reply.
 pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Option<ServerFrame> {
     let subject = Subject::of(&frame);
     let done = match frame {
@@ -56,7 +58,7 @@ pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Opt
                 on_busy: send.on_busy,
             };
             user.send(message).await.map(|accepted| {
-                // The machines say so only once it is durable (DEL-5).
+                // `send` returns only after the append is durable (DEL-5).
                 Some(ServerFrame::Accepted(Accepted {
                     message_id,
                     run_id: accepted.receipt.run_id,
@@ -80,8 +82,8 @@ pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Opt
     })
 }
 
-/// Verifies the credential of a peer. A ticket is spent by it (AUTH-1). Above
-/// `peer_auth_failures_per_minute_max` it is not looked at.
+/// Verifies the credential of a peer. A ticket is consumed (AUTH-1). Above
+/// `peer_auth_failures_per_minute_max`, the credential is not verified.
 pub async fn verify(
     auth: Auth,
     peers: Peers,

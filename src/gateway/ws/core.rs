@@ -1,6 +1,7 @@
-//! What both phases of a connection share: the socket, the machine, and the way between the two.
+//! The parts shared by both phases of a connection: the socket, the state machine and the timers, and the
+//! translation between them.
 //!
-//! - [`heard`]: what comes in, counted and bounded
+//! - [`heard`]: incoming messages, counted and bounded
 
 mod heard;
 
@@ -42,13 +43,14 @@ use crate::{
     witness::ConnectionWitness,
 };
 
-/// Where a connection came from.
+/// The peer and socket of a connection.
 pub struct Origin {
     pub peer: PeerAddr,
-    /// The place of its socket.
+    /// The registration of its socket.
     pub place: Place,
 }
 
+/// The state shared by both phases of a connection.
 pub struct Core {
     pub gateway: Gateway,
     pub connection_id: ConnectionId,
@@ -58,65 +60,66 @@ pub struct Core {
     socket: Socket,
     flushing: bool,
     timers: Timers,
-    /// What the socket had taken when the stall timer was armed.
+    /// Value of [`Socket::written`] when the stall timer was armed.
     written_before: u64,
     stage: Stage,
     next_stage: StageReached,
     origin: Origin,
     payer: Payer,
-    /// Bytes that a message may have now.
+    /// Maximum length of a message in the current phase.
     message_bytes_max: u64,
-    /// The share of this connection in its user's incomplete messages.
+    /// Counts the bytes of this connection's incomplete message; `Some` once authenticated.
     unfinished: Option<Unfinished>,
-    /// Whether a ping of the service waits for its pong.
+    /// Whether a ping of the service is unanswered.
     pinged: Pinged,
-    /// Until the message that is not complete has to be.
+    /// Timeout for the incomplete message.
     message_timeout: Pin<Box<Sleep>>,
-    /// The frame that the machine's orders are about.
+    /// The last frame; effects of the machine refer to it.
     frame: Frame,
     turn: Turn,
 }
 
 type StageReached = Pin<Box<dyn Future<Output = Stage> + Send>>;
 
-/// What the frames of the client count against (ISO-6).
+/// The budget that the client's frames count against (ISO-6).
 enum Payer {
-    /// Its peer address, and its own number of frames before `ready`.
+    /// The peer address, and the number of frames on this connection before `ready`.
     Peer {
         frames: u32,
     },
     User(UserId),
 }
 
-/// A ping of the service's own.
+/// State of the last ping sent by the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pinged {
     Answered,
     Waiting,
 }
 
-/// The client's frame at hand.
+/// The last frame of the client.
 pub enum Frame {
     None,
     Well(ClientFrame),
     Ill(FrameError),
 }
 
-/// Whose turn it is to be asked first, so that neither side starves the other.
+/// The direction that is polled first. It alternates, so that neither direction starves the other.
 #[derive(Clone, Copy)]
 enum Turn {
     In,
     Out,
 }
 
-/// Something for the machine.
+/// A result of [`Core::poll_happened`].
 pub enum Happened {
     Input(Input),
-    /// The service has come to this stage of its end (CONN-6).
+    /// The shutdown has reached this stage (CONN-6).
     Stage(Stage),
 }
 
 impl Core {
+    /// Starts the state machine on an upgraded connection. `known` is the identity from the upgrade request.
     pub async fn new(
         gateway: Gateway,
         connection_id: ConnectionId,
@@ -129,6 +132,7 @@ impl Core {
             Some(identity) => Payer::User(identity.user_id.clone()),
             None => Payer::Peer { frames: 0 },
         };
+        // From here on, a displaced connection is closed with a close code instead of a reset.
         origin.place.announces();
         let mut witness = gateway.factory.witness().connection(connection_id);
         let machine = Connection::accept(known.clone(), gateway.limits.connection(), &mut effects);
@@ -156,12 +160,12 @@ impl Core {
         }
     }
 
-    /// The orders that came of the last inputs.
+    /// Returns and clears the effects of the last inputs.
     pub fn take_effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
     }
 
-    /// Gives a list of orders back, for its memory.
+    /// Returns the buffer so that its allocation is reused.
     pub fn recycle(&mut self, mut effects: Effects) {
         effects.clear();
         if self.effects.is_empty() {
@@ -169,6 +173,7 @@ impl Core {
         }
     }
 
+    /// Feeds an input to the state machine. Its effects are collected until [`Core::take_effects`].
     pub fn step(&mut self, input: &Input) {
         let (from, before) = (self.machine.phase(), self.effects.len());
         let stepped = self.machine.step(input, &mut self.effects);
@@ -181,15 +186,15 @@ impl Core {
                 }
             }
             Err(rejected) => {
-                // The machine is as it was; that the shell asked is a fault of the shell.
+                // A rejected input leaves the machine unchanged; sending it is a bug in the shell.
                 metrics::counter!("quintet_connection_rejections_total").increment(1);
                 tracing::warn!(%rejected, "connection machine rejected an input");
             }
         }
     }
 
-    /// The connection is this user's: its frames count against the user's rate from here on, its socket keeps
-    /// its place (ISO-6).
+    /// Assigns the connection to a user: frames count against the user's rate, the limits of authenticated
+    /// connections apply, and the socket can no longer be displaced (ISO-6).
     pub fn belongs_to(&mut self, user_id: UserId) {
         tracing::Span::current().record("user_id", user_id.as_str());
         self.origin.place.is_member();
@@ -198,12 +203,13 @@ impl Core {
         self.payer = Payer::User(user_id);
     }
 
-    /// Verifies the credential of the frame at hand.
+    /// Verifies the credential of the last frame.
     pub fn verify(&mut self) -> impl Future<Output = Result<Identity, Unverified>> + Send + use<> {
         let Gateway { auth, peers, .. } = &self.gateway;
         verify(auth.clone(), peers.clone(), self.origin.peer, self.take_credential())
     }
 
+    /// Takes the last frame, if it was valid.
     pub fn take_frame(&mut self) -> Option<ClientFrame> {
         match std::mem::replace(&mut self.frame, Frame::None) {
             Frame::Well(frame) => Some(frame),
@@ -211,6 +217,7 @@ impl Core {
         }
     }
 
+    /// Takes the credential of the last frame.
     pub fn take_credential(&mut self) -> Option<Credential> {
         match self.take_frame()? {
             ClientFrame::Hello(hello) => hello.credential,
@@ -219,7 +226,7 @@ impl Core {
         }
     }
 
-    /// What happens next at the socket, the clock or the whole service; `more` is asked in its turn.
+    /// Polls socket, timers and shutdown for the next event. `more` is polled after the outgoing direction.
     pub fn poll_happened(
         &mut self,
         cx: &mut Context<'_>,
@@ -277,8 +284,8 @@ impl Core {
         })
     }
 
-    /// A timer has run out; but whoever it is about is not to blame for what lies in the socket unread
-    /// or could be written by now, if it is this task that is late.
+    /// Handles an elapsed timer. If this task was polled late, the peer is not at fault: data that has
+    /// already arrived or can be written now takes precedence over the timeout.
     fn elapsed(&mut self, timer: Timer, cx: &mut Context<'_>) -> Option<Input> {
         match timer {
             Timer::Hello | Timer::Pong => {
@@ -286,8 +293,8 @@ impl Core {
                     self.timers.run_out(timer);
                     return Some(input);
                 }
-                // The ping itself may lie behind what a slow peer has not come to yet: one that takes
-                // what is sent to it is alive, and is given its time (CONN-5).
+                // The ping may still be queued behind data that a slow peer has not read yet. A peer that
+                // accepts data is alive and gets more time (CONN-5).
                 let stall = Duration::from_millis(self.gateway.limits.stall_wait_ms_max);
                 if timer == Timer::Pong && self.socket.made_room_within(stall) {
                     self.arm(timer);
@@ -298,7 +305,7 @@ impl Core {
                 if let Poll::Ready(input) = self.poll_out(cx) {
                     return Some(input);
                 }
-                // A peer that has taken something since is slow, not stalled (CONN-5).
+                // A peer that accepted data since the timer was armed is slow, not stalled (CONN-5).
                 if self.socket.written() > self.written_before {
                     self.arm(timer);
                     return None;
@@ -309,6 +316,7 @@ impl Core {
         Some(Input::Elapsed(timer))
     }
 
+    /// Arms a timer of the connection.
     pub fn arm(&mut self, timer: Timer) {
         if timer == Timer::Stall {
             self.written_before = self.socket.written();
@@ -316,7 +324,7 @@ impl Core {
         self.timers.arm(timer);
     }
 
-    /// Does what needs neither user nor log. Hands back what does.
+    /// Performs effects that need neither the user nor the log. Returns other effects to the caller.
     pub fn perform(&mut self, effect: Effect) -> Result<(), Effect> {
         match effect {
             Effect::Send(ServerFrame::Error { fault, fatal }) => {
@@ -349,16 +357,18 @@ impl Core {
         Ok(())
     }
 
+    /// Queues a frame.
     pub fn send(&mut self, frame: &server::ServerFrame) {
         self.send_text(frame.encode().into());
     }
 
+    /// Queues an encoded frame.
     pub fn send_text(&mut self, text: Utf8Bytes) {
         self.witness.sends(&text);
         self.sent(|socket| socket.send(text));
     }
 
-    /// A socket that breaks while something is put into it says so again when it is flushed.
+    /// A failed send is ignored: flushing the broken socket fails too and reports it.
     fn sent(&mut self, send: impl FnOnce(&mut Socket) -> Result<(), Gone>) {
         if let Err(Gone) = send(&mut self.socket) {
             self.flushing = true;
@@ -383,27 +393,28 @@ impl Core {
         match fault {
             Fault::Unclear | Fault::Oversized => match frame {
                 Frame::Ill(error) => error.into(),
-                Frame::Well(_) | Frame::None => subject.error(code, "the frame cannot be understood"),
+                Frame::Well(_) | Frame::None => subject.error(code, "the frame is invalid"),
             },
-            Fault::BeforeHello => subject.error(code, "hello comes first"),
-            Fault::SecondHello => subject.error(code, "hello comes once"),
-            Fault::Unauthenticated => subject.error(code, "no valid credential of this user"),
+            Fault::BeforeHello => subject.error(code, "hello must be the first frame"),
+            Fault::SecondHello => subject.error(code, "hello must be sent only once"),
+            Fault::Unauthenticated => subject.error(code, "no valid credential for this user"),
             Fault::Unavailable => {
                 let retry_after_ms = Some(self.gateway.limits.reconnect_after_ms);
                 let error = subject.error(code, "credentials cannot be checked at the moment");
                 server::Error { retry_after_ms, ..error }
             }
             Fault::RateLimited { retry_after_ms } => {
-                let error = subject.error(code, "frames come too fast");
+                let error = subject.error(code, "the frame rate limit is exceeded");
                 server::Error { retry_after_ms: Some(retry_after_ms), ..error }
             }
         }
     }
 
-    /// Ends it all: the close frame, some time for the peer to hear it, and the socket is gone.
+    /// Closes the connection: sends the close frame, waits for the closing handshake, and drops the socket.
     pub async fn close(mut self, cause: Cause) {
         let code = CloseCode::from(cause);
         let stranger = matches!(self.payer, Payer::Peer { .. });
+        // Counted as a failure of the peer: protocol violations before authentication (ISO-6).
         if stranger
             && matches!(cause, Cause::Flooding | Cause::TooManyUnclear | Cause::NoHello | Cause::TooLong)
         {
@@ -414,7 +425,7 @@ impl Core {
             .increment(1);
         tracing::info!(?cause, code = code.number(), "connection closed");
         if cause != Cause::Gone {
-            // One that was displaced is not waited for: its place is taken.
+            // No wait for a displaced connection: its slot is already taken by another socket.
             let wait = if cause == Cause::Displaced { 0 } else { self.gateway.limits.farewell_wait_ms_max };
             self.socket.close(code, Duration::from_millis(wait)).await;
         }

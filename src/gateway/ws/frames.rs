@@ -1,29 +1,29 @@
-//! The frames of a byte stream, seen by their headers (RFC 6455, section 5.2).
+//! Tracks the frames of a byte stream by their headers (RFC 6455, section 5.2).
 //!
-//! Guarantee: each frame is seen when its header is there, however its message is cut up: a WebSocket
-//! library hands out whole messages, and a peer could otherwise send fragments without end and without
-//! being counted (ISO-6).
+//! Guarantee: each frame is counted as soon as its header is complete, regardless of fragmentation. The
+//! WebSocket library only returns complete messages, so a peer could otherwise send any number of fragments
+//! without being counted (ISO-6).
 
 use tokio::time::Instant;
 
-/// Follows the headers of what a peer sends. Payloads are skipped, not kept.
+/// Parses frame headers in the bytes that a peer sends. Payloads are skipped, not stored.
 #[derive(Debug, Default)]
 pub struct Frames {
     header: Header,
-    /// Bytes of the current frame's payload that are still to come.
+    /// Remaining bytes of the current frame's payload.
     payload: u64,
-    /// Whether the frame at hand ends its message; control frames are messages of their own.
+    /// Whether the current frame has FIN set.
     last: bool,
     control: bool,
-    /// The first byte of the frame at hand.
+    /// Arrival of the current frame's first byte.
     frame_since: Option<Instant>,
-    /// The data message that is on its way.
+    /// The incomplete data message.
     message: Option<Message>,
-    /// Frames that did not end their message, that were not taken yet.
+    /// Frames without FIN that [`Frames::take_fragment`] has not returned yet.
     fragments: u32,
 }
 
-/// A header as far as it has come: at most 14 bytes.
+/// The bytes of a header received so far, at most 14.
 #[derive(Debug, Default)]
 struct Header {
     bytes: [u8; HEADER_BYTES_MAX],
@@ -32,13 +32,13 @@ struct Header {
 
 #[derive(Debug)]
 struct Message {
-    /// Bytes of its frames so far, by their headers.
+    /// Sum of the payload lengths in its frame headers so far.
     bytes: u64,
     since: Instant,
 }
 
 impl Frames {
-    /// Takes the bytes that came.
+    /// Processes received bytes.
     pub fn see(&mut self, mut bytes: &[u8], now: Instant) {
         while !bytes.is_empty() {
             if self.payload > 0 {
@@ -72,6 +72,7 @@ impl Frames {
             self.fragments = self.fragments.saturating_add(1);
         }
         self.payload = payload;
+        // An empty payload ends the frame now; no further byte will.
         if payload == 0 {
             self.end_frame();
         }
@@ -84,21 +85,22 @@ impl Frames {
         }
     }
 
-    /// Bytes of the message that is not complete, as announced by its frames; 0 between messages.
+    /// Returns the length of the incomplete message, as declared by its frame headers; 0 between messages.
     pub fn unfinished_bytes(&self) -> u64 {
         self.message.as_ref().map_or(0, |message| message.bytes)
     }
 
-    /// The moment at which the message or frame that is not complete began.
+    /// Returns the time at which the incomplete message or frame began.
     pub fn unfinished_since(&self) -> Option<Instant> {
         self.message.as_ref().map(|message| message.since).or(self.frame_since)
     }
 
+    /// Returns the number of fragments that were not taken yet.
     pub fn fragments(&self) -> u32 {
         self.fragments
     }
 
-    /// Takes one of the fragments that came; whether there was one.
+    /// Decrements the number of fragments. Returns false if it was 0.
     pub fn take_fragment(&mut self) -> bool {
         let left = self.fragments.checked_sub(1);
         self.fragments = left.unwrap_or(0);
@@ -107,7 +109,7 @@ impl Frames {
 }
 
 impl Header {
-    /// Takes one byte; the length of the payload once the header is complete.
+    /// Adds one byte. Returns the payload length once the header is complete.
     fn push(&mut self, byte: u8) -> Option<u64> {
         self.bytes[self.len] = byte;
         self.len += 1;
@@ -133,7 +135,7 @@ impl Header {
 
 const HEADER_BYTES_MAX: usize = 14;
 const FIN: u8 = 0x80;
-/// Opcodes of control frames have this bit.
+/// Set in the opcodes of control frames.
 const CONTROL: u8 = 0x08;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
@@ -181,7 +183,7 @@ mod tests {
         for step in [1, 2, 3, 7, 4_096, stream.len()] {
             let mut frames = Frames::default();
             stream.chunks(step).for_each(|bytes| frames.see(bytes, now));
-            // The last message is open and has no byte yet: its beginning is known all the same.
+            // The last message is incomplete and still empty; its start is recorded nevertheless.
             assert_eq!(state(&frames), (0, true, 3), "{step} bytes at a time");
             frames.see(&frame(0x80, 0), now);
             assert_eq!(state(&frames), (0, false, 3), "{step} bytes at a time");
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn iso_6_a_message_counts_as_long_as_it_says_from_its_header_on() {
+    async fn iso_6_a_message_counts_with_its_declared_length_from_its_header_on() {
         let now = Instant::now();
         let mut frames = Frames::default();
         frames.see(&frame(0x81, 500_000)[..14], now);

@@ -1,5 +1,5 @@
-//! One connection, from its upgrade to its close, as a typestate: only a [`Link<Authenticated>`] has a
-//! user, a cursor and a method that streams (CONN-1).
+//! A WebSocket connection from upgrade to close, as a typestate: only [`Link<Authenticated>`] has a user, a
+//! cursor and a method that streams (CONN-1).
 
 use std::{
     future::{Future, poll_fn},
@@ -35,27 +35,28 @@ use crate::{
     },
 };
 
+/// A connection in the phase `P`.
 pub struct Link<P> {
     core: Core,
     phase: P,
 }
 
-/// Nobody yet, whatever the upgrade request was authenticated as: `hello` has to come.
+/// Before `ready`: the connection waits for `hello`, even if the upgrade request was authenticated.
 pub struct Greeting {
-    /// What the machine ordered and waits for.
+    /// The operation in progress, ordered by the machine.
     arriving: Option<Arriving>,
 }
 
-/// A user, and everything that is this user's.
+/// After `ready`: the connection belongs to one user.
 pub struct Authenticated {
     user: User,
     reader: Reader,
     commands: FuturesOrdered<Answering>,
-    /// The log's head when the runs had come to a safe point (CONN-6).
+    /// Resolves to the log's head once all runs have reached a safe point (CONN-6).
     safe_point: Option<Pin<Box<dyn Future<Output = Offset> + Send>>>,
-    /// What the machine's orders are about.
+    /// The payload of the machine's next effect.
     at_hand: AtHand,
-    /// Its place among the connections; free when this is dropped.
+    /// The connection slot, freed on drop.
     _admission: Admission,
 }
 
@@ -68,7 +69,7 @@ enum Arrival {
     Unattached(Unattached),
 }
 
-/// A user's machines and a place in the log, as they were found.
+/// The user's handle, a positioned reader and an admission slot.
 struct Attachment {
     user: User,
     reader: Reader,
@@ -89,6 +90,7 @@ enum AtHand {
 }
 
 impl Link<Greeting> {
+    /// Starts a connection on an upgraded socket.
     pub async fn new(
         gateway: Gateway,
         connection_id: ConnectionId,
@@ -100,7 +102,7 @@ impl Link<Greeting> {
         Self { core, phase: Greeting { arriving: None } }
     }
 
-    /// Waits for `hello` and whatever it takes to be somebody. `None`: there will be no connection.
+    /// Waits for `hello` and authenticates the connection. Returns `None` if it was closed instead.
     pub async fn greet(mut self) -> Option<Link<Authenticated>> {
         let mut asked = Asked::default();
         loop {
@@ -119,7 +121,9 @@ impl Link<Greeting> {
                         self.core.close(cause).await;
                         return None;
                     }
-                    other => tracing::error!(order = ?other, "an order that only a user can carry out"),
+                    other => {
+                        tracing::error!(order = ?other, "connection effect not allowed before authentication")
+                    }
                 }
             }
             let arriving = &mut self.phase.arriving;
@@ -193,21 +197,23 @@ async fn attach(gateway: Gateway, identity: Identity, asked: Asked) -> Arrival {
             Arrival::Attached(Box::new(Attachment { user, reader, epoch, extent, admission }))
         }
         Err(error) => {
-            tracing::error!(%error, "a log cannot be opened");
+            tracing::error!(%error, "user log cannot be opened");
             Arrival::Unattached(Unattached::Unavailable)
         }
     }
 }
 
 impl Link<Authenticated> {
-    /// Sends what the log holds and will hold, and carries out what the client asks for, to the end.
+    /// Sends current and future entries of the log and executes the client's commands until the connection
+    /// closes.
     pub async fn stream(mut self) {
         loop {
             let mut effects = self.core.take_effects();
             for effect in effects.drain(..) {
                 let Err(effect) = self.core.perform(effect) else { continue };
                 if let Err(cause) = self.perform(effect) {
-                    // The user's machines are let go before the peer has its time to say good-bye (ISO-5).
+                    // Release the user's machines before the closing handshake, which may take a while
+                    // (ISO-5).
                     drop(self.phase);
                     return self.core.close(cause).await;
                 }
@@ -251,20 +257,20 @@ impl Link<Authenticated> {
                 self.phase.commands.push_back(Box::pin(async { Answer::Renewal(verified.await) }));
             }
             Effect::Close(cause) => return Err(cause),
-            other => tracing::error!(order = ?other, "an order that was carried out already"),
+            other => tracing::error!(order = ?other, "connection effect was already performed"),
         }
         Ok(())
     }
 
-    /// The entries as they are stored, a frame each; they share the memory of the chunk until the socket
-    /// has them.
+    /// Sends stored entries unchanged, one frame each. The frames share the chunk's memory until the socket
+    /// has accepted them.
     fn send_chunk(&mut self) -> Result<(), Cause> {
         let AtHand::Chunk(lines) = self.phase.take() else { return Ok(()) };
         metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
         metrics::counter!("quintet_sent_bytes_total").increment(lines.as_bytes().len() as u64);
         for (_, line) in lines.iter() {
-            // Entries were UTF-8 when they were stored. One that is not any more is damage: without it the
-            // stream would have a hole (DEL-2).
+            // Stored entries are UTF-8. If one is not, it is damaged, and skipping it would leave a gap in
+            // the stream (DEL-2).
             let text = Utf8Bytes::try_from(line).map_err(|error| {
                 tracing::error!(%error, "an entry is not UTF-8");
                 Cause::Discontinuous
@@ -327,7 +333,7 @@ impl Authenticated {
                 }
                 Err(ReadError::Gap(_)) => Input::Outrun,
                 Err(ReadError::Journal(error)) => {
-                    tracing::error!(%error, "a log cannot be read");
+                    tracing::error!(%error, "user log cannot be read");
                     Input::Unreadable
                 }
             });
@@ -342,7 +348,7 @@ impl Authenticated {
     }
 }
 
-/// The head of a log; 0 if it cannot be told, so that nobody waits for it.
+/// Returns the head of a log, or 0 if it cannot be read, so that the shutdown does not wait for it.
 async fn head(user: User) -> Offset {
     user.cursor(Offset(u64::MAX)).await.map_or(Offset::ZERO, |cursor| cursor.head())
 }

@@ -1,18 +1,19 @@
-//! `GET /v1/ws`: the shell around [`crate::kernel::connection`], which decides everything but the bytes.
+//! `GET /v1/ws`: the I/O shell around the state machine [`crate::kernel::connection`].
 //!
 //! ```text
 //!   upgrade ──▶ Link<Greeting> ── greet ──▶ Link<Authenticated> ── stream ──▶ farewell
 //!                  hello, credential            entries, commands, drain
 //! ```
 //!
-//! Guarantees: only a [`link::Link`] of an authenticated user has a cursor to stream from (CONN-1); no
-//! event waits anywhere but in the log: one chunk is on its way to a socket, and the next is read when
-//! the socket has taken it (DEL-4).
+//! Guarantees: only a [`link::Link`] of an authenticated user has a cursor to stream from (CONN-1). Entries
+//! are not queued per connection: the next chunk is read once the socket has accepted the previous one
+//! (DEL-4).
 //!
-//! - [`upgrade`]: the HTTP request, refused before anything else happens or made a socket
-//! - [`link`]: one connection from `hello` to its close; [`core`]: what both of its phases share
-//! - [`socket`]: WebSocket messages in and out, and the good-bye; [`frames`]: their frames; [`timers`]: what may run out
-//! - [`reader`]: the next entries, also those of event streams; [`commands`]: what a client asks for
+//! - [`upgrade`]: validates the HTTP request and upgrades it
+//! - [`link`]: one connection from `hello` to close; [`core`]: the parts shared by both of its phases
+//! - [`socket`]: WebSocket messages and the closing handshake; [`frames`]: frame headers; [`timers`]: hello,
+//!   set-up, ping, stall, drain and expiry timeouts
+//! - [`reader`]: reads the next entries, for event streams too; [`commands`]: executes client commands
 
 mod commands;
 mod core;

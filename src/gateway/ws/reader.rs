@@ -1,4 +1,4 @@
-//! Fetches what comes next in a user's log, one chunk at a time.
+//! Reads the next entries of a user's log, one chunk at a time.
 
 use std::{
     mem,
@@ -14,11 +14,11 @@ use crate::{
     user::cursor::{Cursor, ReadError},
 };
 
-/// A cursor, and the read that is under way with it. A read goes on whatever else happens meanwhile.
+/// A cursor and the read in progress. A read is not cancelled when other events occur.
 pub struct Reader {
     limit: ReadLimit,
     at: At,
-    /// Kept for its memory between reads.
+    /// The read in progress; its allocation is reused.
     fetch: ReusableBoxFuture<'static, Fetched>,
 }
 
@@ -30,6 +30,7 @@ enum At {
 type Fetched = (Cursor, Result<Lines, ReadError>);
 
 impl Reader {
+    /// Creates a reader at the position of `cursor`.
     pub fn new(cursor: Cursor, limits: &GatewayLimits) -> Self {
         Self {
             limit: limits.chunk(),
@@ -38,8 +39,8 @@ impl Reader {
         }
     }
 
-    /// Begins to fetch what follows `after`, up to `through`, as soon as there is something. A read
-    /// that is under way is left to its end.
+    /// Starts a read of the entries after `after`, up to `through`, which waits until there are some. Does
+    /// nothing while a read is in progress.
     pub fn read_on(&mut self, after: Offset, through: Offset) {
         if let At::Rest(mut cursor) = mem::replace(&mut self.at, At::Fetching) {
             if cursor.after() != after {
@@ -49,7 +50,7 @@ impl Reader {
         }
     }
 
-    /// What was fetched: at least one entry. Pending while no read is under way.
+    /// Resolves to the entries read, at least one. Pending while no read is in progress.
     pub fn poll_fetched(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lines, ReadError>> {
         if let At::Rest(_) = self.at {
             return Poll::Pending;

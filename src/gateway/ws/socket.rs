@@ -1,4 +1,4 @@
-//! A WebSocket as messages in, text frames out, and a good-bye that reaches the peer.
+//! A WebSocket: incoming messages, outgoing text frames, and a closing handshake that reaches the peer.
 
 use std::{
     io,
@@ -27,10 +27,10 @@ use crate::{gateway::limits::GatewayLimits, wire::codes::CloseCode};
 
 use super::frames::Frames;
 
-/// A WebSocket of a client.
+/// The server side of a WebSocket.
 pub struct Socket(WebSocketStream<Metered<TokioIo<Upgraded>>>);
 
-/// What came in.
+/// An incoming message, or the reason why there are no more.
 pub enum Heard {
     Text(Utf8Bytes),
     Binary(Bytes),
@@ -43,11 +43,12 @@ pub enum Heard {
     Gone,
 }
 
-/// The socket broke.
+/// The socket is broken.
 #[derive(Debug)]
 pub struct Gone;
 
 impl Socket {
+    /// Creates a WebSocket on an upgraded connection.
     pub async fn new(upgraded: Upgraded, limits: &GatewayLimits) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER_BYTES)
@@ -58,8 +59,9 @@ impl Socket {
         Self(WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await)
     }
 
-    /// The next message; pending from time to time although there is more, so that the caller looks at
-    /// [`Socket::frames`]. After one that ends the conversation there is none.
+    /// Returns the next message. May return `Pending` although more data is available, so that the caller
+    /// checks [`Socket::frames`] in between; the task is woken in that case. Returns no message after the
+    /// final one.
     pub fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         self.0.get_mut().read = 0;
         loop {
@@ -69,7 +71,7 @@ impl Socket {
                 Some(Ok(Message::Ping(_))) => Heard::Ping,
                 Some(Ok(Message::Pong(_))) => Heard::Pong,
                 Some(Ok(Message::Close(_))) => Heard::Close,
-                // Only a writer makes those.
+                // Produced only when writing.
                 Some(Ok(Message::Frame(_))) => continue,
                 Some(Err(Error::Utf8(_))) => Heard::NotUtf8,
                 Some(Err(Error::Capacity(_))) => Heard::TooLong,
@@ -80,61 +82,67 @@ impl Socket {
         }
     }
 
-    /// Puts a text frame behind what was sent so far; it is on its way at the next flush, or before.
+    /// Queues a text frame. It is sent at the next flush or earlier.
+    ///
+    /// # Errors
+    /// When the socket is broken.
     pub fn send(&mut self, text: Utf8Bytes) -> Result<(), Gone> {
         self.start(Message::Text(text))
     }
 
-    /// The same for a binary frame.
+    /// Queues a binary frame, like [`Socket::send`].
     pub fn send_binary(&mut self, bytes: Bytes) -> Result<(), Gone> {
         self.start(Message::Binary(bytes))
     }
 
-    /// The frames that came, complete messages or not.
+    /// Returns the frames received so far, including those of incomplete messages.
     pub fn frames(&mut self) -> &mut Frames {
         &mut self.0.get_mut().frames
     }
 
+    /// Queues a ping.
+    ///
+    /// # Errors
+    /// When the socket is broken.
     pub fn ping(&mut self) -> Result<(), Gone> {
         self.start(Message::Ping(Bytes::new()))
     }
 
     fn start(&mut self, message: Message) -> Result<(), Gone> {
-        // What the socket does not take at once waits in memory; how much that may be, the machine decides.
+        // Data that the socket does not accept is buffered; the state machine bounds how much is queued.
         Pin::new(&mut self.0).start_send(message).map_err(|_| Gone)
     }
 
-    /// Resolves when everything that was sent is with the operating system.
+    /// Resolves once all queued data is written to the operating system.
     pub fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         Pin::new(&mut self.0).poll_flush(cx).map_err(|_| Gone)
     }
 
-    /// Bytes that the operating system took from this socket so far.
+    /// Returns the number of bytes that the operating system has accepted.
     pub fn written(&self) -> u64 {
         self.0.get_ref().written
     }
 
-    /// Whether the peer has, within `time`, made room for something that had to wait for it: it is behind,
-    /// and takes what is sent to it.
+    /// Returns whether a pending write succeeded within the last `time`: the peer is slow, but reads.
     pub fn made_room_within(&self, time: Duration) -> bool {
         self.0.get_ref().made_room.is_some_and(|made_room| made_room.elapsed() < time)
     }
 
-    /// Says why, gives the peer `wait` to hear it, and lets go (CONN-3). A peer that floods is listened to for
-    /// less.
+    /// Performs the closing handshake with `code`, waiting at most `wait`, and drops the socket (CONN-3).
+    /// Reads less of the remaining input if the peer was closed for flooding.
     pub async fn close(mut self, code: CloseCode, wait: Duration) {
         let waste = if code == CloseCode::RateLimited { FAREWELL_BYTES } else { WASTE_BYTES };
-        // Whether the peer heard it is the peer's business: there is nobody to tell.
+        // A timeout or error here concerns only the peer; the socket is dropped in any case.
         let _ = timeout(wait, self.say_good_bye(code, waste)).await;
     }
 
     async fn say_good_bye(&mut self, code: CloseCode, waste: usize) -> Result<(), Error> {
-        // What still comes is not acted on, and is not read without a bound (ISO-6).
+        // Further input is discarded, and the amount read is bounded (ISO-6).
         self.0.get_mut().farewell = Some(FAREWELL_BYTES);
         let reason = Utf8Bytes::from_static(code.reason());
         match self.0.send(Message::Close(Some(CloseFrame { code: code.number().into(), reason }))).await {
             Ok(()) => {}
-            // The peer said it first: what is left is to answer, which a flush does.
+            // The peer has sent its close frame first; flushing sends the queued reply.
             Err(Error::Protocol(_)) => self.0.flush().await?,
             Err(error) => return Err(error),
         }
@@ -145,8 +153,8 @@ impl Socket {
                 Err(_) => break,
             }
         }
-        // A socket that is let go with bytes unread is reset, and the peer may never see the close frame:
-        // what it still sends has to be taken, though nobody can make frames of it any more.
+        // Closing a TCP socket with unread input resets it, which can discard the close frame before the peer
+        // reads it. So the remaining input is drained as raw bytes.
         let io = self.0.get_mut();
         io.farewell = Some(waste);
         io.shutdown().await?;
@@ -156,18 +164,18 @@ impl Socket {
     }
 }
 
-/// Counts what is read and written, so that a slow peer can be told from one that does not read at all.
+/// Counts bytes in both directions, to distinguish a slow peer from one that does not read at all.
 struct Metered<S> {
     io: S,
     written: u64,
-    /// The operating system takes nothing before the peer takes something.
+    /// The last write was pending: the send buffer is full.
     waits: bool,
-    /// When it last took something again.
+    /// Time of the last successful write after a pending one.
     made_room: Option<Instant>,
     frames: Frames,
-    /// Bytes read since the caller last looked.
+    /// Bytes read since the last call to [`Socket::poll_heard`].
     read: usize,
-    /// Bytes that are still read once the service has closed.
+    /// Remaining bytes that may be read during the closing handshake; `None` before it.
     farewell: Option<usize>,
 }
 
@@ -194,6 +202,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         if self.farewell == Some(0) {
             return Poll::Ready(Ok(()));
         }
+        // The WebSocket library buffers a whole message. Pausing lets the caller apply the limits on
+        // incomplete messages, and the waker schedules the next read.
         let full = self.read >= LOOK_BYTES || self.frames.fragments() >= LOOK_FRAGMENTS;
         if self.farewell.is_none() && full {
             cx.waker().wake_by_ref();
@@ -234,15 +244,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     }
 }
 
-/// Bytes read at once, and bytes that are gathered before they are written without being told to. Small
-/// ones: with many connections the default of 128 KiB costs more time than it saves, and the memory.
+/// Size of the read and write buffers. Small, because with many connections the default of 128 KiB costs more
+/// memory and time than it saves.
 const BUFFER_BYTES: usize = 4 * 1024;
 
-/// Bytes, and fragments, of a message that is not complete after which the caller has a look.
+/// Bytes and fragments of an incomplete message after which reading pauses for the caller's checks.
 const LOOK_BYTES: usize = 16 * 1024;
 const LOOK_FRAGMENTS: u32 = 16;
 
-/// Bytes of frames that are read after the close frame was sent, in wait for the peer's own; and bytes that
-/// are then taken off the socket unread.
+/// Bytes of frames read after the close frame was sent, until the peer's close frame arrives, and raw bytes
+/// drained afterwards.
 const FAREWELL_BYTES: usize = 64 * 1024;
 const WASTE_BYTES: usize = 16 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! The timers of one connection: at most one sleeping future, however many are armed.
+//! The timers of one connection, multiplexed onto a single sleep.
 
 use std::{
     future::Future,
@@ -15,6 +15,7 @@ use crate::{
     runtime::clock,
 };
 
+/// Deadlines of the armed timers.
 pub struct Timers {
     limits: GatewayLimits,
     armed: [Option<Instant>; Timer::ALL.len()],
@@ -23,37 +24,41 @@ pub struct Timers {
 }
 
 impl Timers {
+    /// Creates the timers with none armed.
     pub fn new(limits: GatewayLimits) -> Self {
         let sleep = Box::pin(sleep_until(Instant::now()));
         Self { limits, armed: [None; Timer::ALL.len()], expires_at: Timestamp(u64::MAX), sleep }
     }
 
+    /// Arms a timer with its configured timeout. A timer that is armed starts over.
     pub fn arm(&mut self, timer: Timer) {
         self.armed[timer as usize] = Some(Instant::now() + self.wait(timer));
     }
 
+    /// Disarms a timer.
     pub fn disarm(&mut self, timer: Timer) {
         self.armed[timer as usize] = None;
     }
 
-    /// Lets a timer run out again at once.
+    /// Makes a timer elapse immediately.
     pub fn run_out(&mut self, timer: Timer) {
         self.armed[timer as usize] = Some(Instant::now());
     }
 
-    /// Arms [`Timer::Expiry`] for a moment of the wall's clock, which may be set meanwhile.
+    /// Arms [`Timer::Expiry`] for a wall-clock time, which is re-checked because the clock may be set.
     pub fn expire_at(&mut self, expires_at: Timestamp) {
         self.expires_at = expires_at;
         self.arm(Timer::Expiry);
     }
 
-    /// The next timer to run out, disarmed with it.
+    /// Resolves to the next elapsed timer and disarms it.
     pub fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<Timer> {
         loop {
             let armed = Timer::ALL.iter().filter_map(|timer| Some((self.armed[*timer as usize]?, *timer)));
             let Some((deadline, timer)) = armed.min() else { return Poll::Pending };
             if deadline > Instant::now() {
-                // A sleep that ends too early only leads back here; most timers are disarmed in time.
+                // Waking too early only loops; resetting on each change is not worth it, as most timers are
+                // disarmed in time.
                 if self.sleep.is_elapsed() || self.sleep.deadline() > deadline {
                     self.sleep.as_mut().reset(deadline);
                 }
@@ -82,7 +87,7 @@ impl Timers {
     }
 }
 
-/// Time after which the wall's clock is looked at again: it may have been set.
+/// Interval at which the wall clock is re-checked, since it may be set.
 const WALL_CHECK_MS_MAX: u64 = 30_000;
 
 #[cfg(test)]
@@ -96,7 +101,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_earliest_comes_first_and_what_is_disarmed_never() {
+    async fn timers_elapse_in_order_and_disarmed_ones_never() {
         let (mut timers, start) = (timers(), Instant::now());
         timers.arm(Timer::Heartbeat);
         timers.arm(Timer::Hello);
@@ -125,7 +130,7 @@ mod tests {
         {
             let mut elapsed = tokio_test::task::spawn(poll_fn(|cx| timers.poll_elapsed(cx)));
             assert!(elapsed.poll().is_pending());
-            // The runtime's clock runs on, the wall's does not.
+            // Advances the runtime's clock only, not the wall clock.
             tokio::time::advance(Duration::from_secs(4_000)).await;
             assert!(elapsed.poll().is_pending());
         }

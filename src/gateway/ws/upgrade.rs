@@ -1,7 +1,7 @@
-//! The HTTP request that becomes a WebSocket, or is refused before anything else happens.
+//! The HTTP request that upgrades to a WebSocket.
 //!
-//! Guarantees: a ticket is spent only by a request that is in order otherwise (AUTH-2), which includes its
-//! origin: the router looked at that first (AUTH-4); a credential that is not good is a 401, never a socket.
+//! Guarantees: a ticket is consumed only if the rest of the request is valid (AUTH-2), including its origin,
+//! which the router has checked (AUTH-4). An invalid credential is answered with 401 and opens no WebSocket.
 
 use axum::{
     body::Body,
@@ -30,12 +30,13 @@ use crate::{
     wire::{codes::ErrorCode, server::PROTOCOL},
 };
 
+/// The query of `GET /v1/ws`.
 #[derive(Deserialize)]
 pub struct Query {
     ticket: Option<String>,
 }
 
-/// Makes a WebSocket of a request that asks for one and may have it.
+/// Validates and authenticates an upgrade request and starts the connection's task.
 pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>, request: Request) -> Answer {
     let (mut parts, _) = request.into_parts();
     if gateway.drain.stage() >= Stage::Draining {
@@ -68,20 +69,19 @@ pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>,
     Ok(response.map(|()| Body::empty()))
 }
 
-/// A request that may become a WebSocket (RFC 6455, section 4.2).
+/// A valid upgrade request (RFC 6455, section 4.2).
 pub struct Handshake {
-    /// The socket, once the response is sent.
+    /// Resolves to the socket once the response is sent.
     pub on_upgrade: OnUpgrade,
-    /// 101, with what proves that the request was understood.
+    /// The 101 response with `Sec-WebSocket-Accept`.
     pub response: http::Response<()>,
 }
 
 impl Handshake {
-    /// Reads the request's head.
+    /// Validates the head of an upgrade request.
     ///
     /// # Errors
-    ///
-    /// If it does not ask for a WebSocket, or not in the way that the RFC and the contract say.
+    /// When it is not a WebSocket handshake according to RFC 6455, or names only unknown subprotocols.
     pub fn read(parts: &mut Parts) -> Result<Self, Failure> {
         let accept = handshake(parts)?;
         let subprotocol = subprotocol(&parts.headers)?;
@@ -103,14 +103,14 @@ fn not_upgradable() -> Failure {
     Failure::new(ErrorCode::Internal, "this connection cannot become a WebSocket")
 }
 
-/// The proof that the request was understood as a WebSocket handshake (RFC 6455, 4.2.1).
+/// Validates the handshake headers and returns the value of `Sec-WebSocket-Accept` (RFC 6455, 4.2.1).
 fn handshake(parts: &Parts) -> Result<HeaderValue, Failure> {
     let asks = parts.version == Version::HTTP_11
         && parts.method == Method::GET
         && has_token(&parts.headers, header::CONNECTION, "upgrade")
         && has_token(&parts.headers, header::UPGRADE, "websocket");
     if !asks {
-        let failure = Failure::new(ErrorCode::MalformedFrame, "this is for WebSocket connections");
+        let failure = Failure::new(ErrorCode::MalformedFrame, "a WebSocket handshake is required");
         return Err(failure.with_status(StatusCode::UPGRADE_REQUIRED));
     }
     if one(&parts.headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
@@ -123,7 +123,7 @@ fn handshake(parts: &Parts) -> Result<HeaderValue, Failure> {
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| invalid())
 }
 
-/// The subprotocol to confirm: a client that names some has to name ours.
+/// Returns the subprotocol to confirm. A client that offers subprotocols must offer ours.
 fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, Failure> {
     if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         return Ok(None);
@@ -131,17 +131,17 @@ fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, Failure> {
     if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
         return Ok(Some(HeaderValue::from_static(PROTOCOL)));
     }
-    Err(Failure::new(ErrorCode::InvalidField, format!("the subprotocol spoken here is {PROTOCOL}")))
+    Err(Failure::new(ErrorCode::InvalidField, format!("the only supported subprotocol is {PROTOCOL}")))
 }
 
-/// Whom the request is authenticated as, if it brings a credential; one that is not good ends it here.
+/// Authenticates the request if it carries a credential. An invalid one is an error.
 async fn identity(
     gateway: &Gateway,
     peer: PeerAddr,
     headers: &HeaderMap,
     ticket: Option<&str>,
 ) -> Result<Option<Identity>, Failure> {
-    // A peer above its limit opens no socket, with a credential or without.
+    // A peer above its failure limit opens no socket, with or without a credential.
     gateway.peers.may_try(peer)?;
     match (headers.contains_key(header::AUTHORIZATION), ticket) {
         (false, None) => Ok(None),
@@ -162,16 +162,16 @@ fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|found| found.trim().eq_ignore_ascii_case(token))
 }
 
-/// The value of a header that stands exactly once.
+/// Returns the value of a header that occurs exactly once.
 fn one(headers: &HeaderMap, name: HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).into_iter();
     values.next().filter(|_| values.next().is_none())
 }
 
-/// Whether a `sec-websocket-key` is a nonce as RFC 6455, section 4.1 has it.
+/// Returns whether a `Sec-WebSocket-Key` is a valid nonce (RFC 6455, section 4.1).
 fn is_key(key: &HeaderValue) -> bool {
     base64::prelude::BASE64_STANDARD.decode(key.as_bytes()).is_ok_and(|nonce| nonce.len() == NONCE_BYTES)
 }
 
-/// Bytes of the nonce in a `sec-websocket-key`.
+/// Length of the nonce in a `Sec-WebSocket-Key`.
 const NONCE_BYTES: usize = 16;

@@ -1,11 +1,14 @@
-//! What a command needs of the settings before it starts.
+//! Checks of the settings that each command requires before it starts.
 
 use std::{net::SocketAddr, path::Path};
 
 use super::{ConfigError, Loaded, Settings, Source};
 use crate::gateway::token::Audience;
 
-/// What fits together and what does not, whatever the command.
+/// Checks that the settings do not contradict each other, for any command.
+///
+/// # Errors
+/// When a lower bound exceeds its upper bound.
 pub fn consistent(loaded: &Loaded) -> Result<(), ConfigError> {
     let gateway = &loaded.settings.gateway;
     let pairs = [
@@ -28,7 +31,10 @@ pub fn consistent(loaded: &Loaded) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// `quintet dev`: loopback only, and a key of its own.
+/// Checks the settings of `quintet dev`: loopback addresses, and no configured keys.
+///
+/// # Errors
+/// When an address is not on loopback, or a setting of keys or claims is present.
 pub fn dev(loaded: &Loaded) -> Result<(), ConfigError> {
     consistent(loaded)?;
     let settings = &loaded.settings;
@@ -45,10 +51,10 @@ pub fn dev(loaded: &Loaded) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Checks that `quintet dev` is reached from this machine alone: it logs in every caller as any user (AUTH-5).
+/// Checks that `quintet dev` listens on loopback only, since any client can log in as any user (AUTH-5).
 ///
 /// # Errors
-/// When the address is not on loopback.
+/// When the address is not a loopback address.
 pub fn loopback(name: &'static str, address: SocketAddr, source_: Source) -> Result<(), ConfigError> {
     if address.ip().is_loopback() {
         return Ok(());
@@ -60,7 +66,7 @@ pub fn loopback(name: &'static str, address: SocketAddr, source_: Source) -> Res
     Err(ConfigError::Invalid { name, source_, why })
 }
 
-/// The one source of the keys that verify tokens, by its kind: nothing about it is guessed (AUTH-5).
+/// The configured source of verification keys. Its kind is explicit, never guessed (AUTH-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeySource<'a> {
     /// A file with an HMAC secret.
@@ -71,10 +77,10 @@ pub enum KeySource<'a> {
     Jwks(&'a str),
 }
 
-/// Returns the source of keys that the settings name.
+/// Returns the configured source of verification keys.
 ///
 /// # Errors
-/// When they name none, or several.
+/// When none or several are configured.
 pub fn key_source(settings: &Settings) -> Result<KeySource<'_>, ConfigError> {
     match (&settings.jwt_secret, &settings.jwt_public_key, &settings.jwks_url) {
         (Some(path), None, None) => Ok(KeySource::Secret(path)),
@@ -84,18 +90,17 @@ pub fn key_source(settings: &Settings) -> Result<KeySource<'_>, ConfigError> {
             Err(ConfigError::Missing(format!("`quintet serve` does not start without\n  - {KEY}")))
         }
         _ => Err(ConfigError::Missing(
-            "jwt_secret, jwt_public_key and jwks_url exclude each other: only one of them can name the keys \
-             that count"
+            "jwt_secret, jwt_public_key and jwks_url exclude each other: only one source of \
+             keys is allowed"
                 .to_owned(),
         )),
     }
 }
 
-/// Returns the audience that tokens are for.
+/// Returns the required audience of tokens.
 ///
 /// # Errors
-/// When a key set is used and no audience is named: it belongs to an issuer that makes tokens for other
-/// applications too.
+/// When a key set is used without an audience: its issuer may issue tokens for other applications too.
 pub fn audience(settings: &Settings) -> Result<Audience, ConfigError> {
     match (&settings.jwt_audience, settings.any_audience) {
         (Some(audience), false) => Ok(Audience::Named(audience.clone())),
@@ -109,17 +114,20 @@ pub fn audience(settings: &Settings) -> Result<Audience, ConfigError> {
     }
 }
 
-/// Checks what `quintet serve` needs: keys that verify tokens, an audience where there is a key set, and a
-/// list of origins (AUTH-4, AUTH-5).
+/// Checks the settings of `quintet serve`: verification keys, an audience if a key set is used, and an origin
+/// allow-list (AUTH-4, AUTH-5).
 ///
 /// # Errors
-/// Names everything that is missing.
+/// Lists everything that is missing.
 pub fn serve(loaded: &Loaded) -> Result<(), ConfigError> {
     consistent(loaded)?;
     production(&loaded.settings)
 }
 
-/// The same for settings that were not loaded from anywhere.
+/// Performs the checks of [`serve`] for settings that were not loaded.
+///
+/// # Errors
+/// Lists everything that is missing.
 pub fn production(settings: &Settings) -> Result<(), ConfigError> {
     let without_keys =
         settings.jwt_secret.is_none() && settings.jwt_public_key.is_none() && settings.jwks_url.is_none();

@@ -1,15 +1,15 @@
-//! Variables that Kubernetes sets in every container for each service of its namespace.
+//! Detects the variables that Kubernetes sets in each container for the services of its namespace.
 //!
-//! A service named `quintet`, or `quintet-…`, makes variables that begin like those of our settings, as
-//! `QUINTET_PORT=tcp://10.0.0.7:8080`. They are told by name and value, and ignored.
+//! A service named `quintet` or `quintet-…` yields variables with the prefix of our settings, such as
+//! `QUINTET_PORT=tcp://10.0.0.7:8080`. They are recognised by name and value, and ignored.
 //! <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
 
 use std::net::IpAddr;
 
-/// Whether a variable is a service link: `name` is what follows `QUINTET_`.
+/// Returns whether a variable is a service link. `name` is the part after `QUINTET_`.
 pub fn is_service_link(name: &str, value: &str) -> bool {
     let parts: Vec<&str> = name.split('_').collect();
-    // The rest of the service's name may stand before what is looked for.
+    // The pattern may be preceded by the rest of the service's name.
     (0..parts.len()).any(|from| match parts[from..] {
         ["SERVICE", "HOST"] => is_address(value),
         ["SERVICE", "PORT", ..] => is_port(value),
@@ -25,7 +25,7 @@ pub fn is_service_link(name: &str, value: &str) -> bool {
     })
 }
 
-/// `tcp://10.0.0.7:8080`
+/// Returns whether a value has the form `tcp://10.0.0.7:8080`.
 fn is_endpoint(value: &str) -> bool {
     let Some((protocol, address)) = value.split_once("://") else { return false };
     let Some((host, port)) = address.rsplit_once(':') else { return false };
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_that_kubernetes_sets_for_a_service_of_this_name_are_told_from_settings() {
+    fn service_links_are_distinguished_from_settings() {
         for (name, value) in [
             ("PORT", "tcp://10.0.0.7:8080"),
             ("PORT", "udp://[fd00::7]:8080"),

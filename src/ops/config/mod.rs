@@ -1,13 +1,11 @@
-//! Every setting of the service, wherever it was given: flag, `QUINTET_*` variable, TOML file, default,
-//! the first that has it.
+//! The settings of the service. In order of precedence: flag, `QUINTET_*` variable, TOML file, default.
 //!
-//! Guarantees: a setting that is not known, or out of its range, is an error that names it and where it
-//! stands, never ignored (AUTH-5); of each effective value it is known where it came from; a secret is
-//! never shown.
+//! Guarantees: an unknown or out-of-range setting is an error that names the setting and its source (AUTH-5).
+//! The source of each effective value is known. Secrets are never printed.
 //!
-//! - [`table`]: the settings, one row each; [`value`]: how a row reads what it was given
-//! - [`check`]: what a command needs of them
-//! - [`links`]: variables of an orchestrator, which are no settings
+//! - [`table`]: the settings, one row each; [`value`]: parses and prints their values
+//! - [`check`]: the checks of each command
+//! - [`links`]: variables of Kubernetes service links, which are not settings
 
 pub mod check;
 pub mod links;
@@ -35,32 +33,32 @@ pub struct Settings {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     pub data_dir: PathBuf,
-    /// `None`: the embedded engine, in the data folder.
+    /// Connection string; `None` for the embedded engine in `data_dir`.
     pub journal: Option<String>,
-    /// File with an HMAC secret.
+    /// Path of a file with an HMAC secret.
     pub jwt_secret: Option<PathBuf>,
-    /// File with a public key.
+    /// Path of a file with a public key in PEM.
     pub jwt_public_key: Option<PathBuf>,
     pub jwks_url: Option<String>,
     pub jwt_audience: Option<String>,
-    /// Tokens for any audience are taken.
+    /// Disables the check of `aud`.
     pub any_audience: bool,
     pub jwt_issuer: Option<String>,
     pub allow_origin: Vec<String>,
-    /// Names of the public listener beside loopback and IP addresses.
+    /// Allowed `Host` names of the public listener, in addition to `localhost` and IP addresses.
     pub hosts: Vec<String>,
-    /// The same of the listener for operations.
+    /// Allowed `Host` names of the admin listener, in addition to `localhost` and IP addresses.
     pub admin_hosts: Vec<String>,
-    /// Networks whose hosts are proxies.
+    /// Addresses and networks of reverse proxies whose `forwarded_header` is used.
     pub trusted_proxies: Vec<String>,
     pub forwarded_header: ForwardedHeader,
     pub extra_agents: Vec<String>,
     pub log: String,
     pub log_format: LogFormat,
     pub log_limits: LogLimits,
-    /// Whether the running service is held against its rules.
+    /// Enables the conformance monitor.
     pub conformance: bool,
-    /// Where its transitions are written.
+    /// Path of the trace of transitions.
     pub trace_file: Option<PathBuf>,
     pub kernel: Limits,
     pub gateway: GatewayLimits,
@@ -72,7 +70,7 @@ pub struct Settings {
     pub sqlite: SqliteOptions,
 }
 
-/// The form of the log on stderr.
+/// The format of the log on stderr.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.
@@ -119,12 +117,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether the agent that plays scripts was asked for by its name.
+    /// Returns whether `extra_agents` contains the scripted agent.
     pub fn names_rehearsal(&self) -> bool {
         self.extra_agents.iter().any(|name| name == table::REHEARSAL)
     }
 
-    /// Returns where the keys that verify tokens come from, for the log.
+    /// Returns the name of the setting that provides the verification keys, for the log.
     pub fn key_source(&self, dev: bool) -> &'static str {
         if dev {
             "throw-away"
@@ -137,13 +135,13 @@ impl Settings {
         }
     }
 
-    /// The bounds of each user's machines.
+    /// Returns the limits of each user's machines.
     pub fn user_limits(&self) -> UserLimits {
         UserLimits { kernel: self.kernel, deadlines: self.deadlines, hub: self.hub, tail: self.tail }
     }
 }
 
-/// Where a value came from.
+/// The source of a setting's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {
     #[default]
@@ -164,27 +162,27 @@ impl fmt::Display for Source {
     }
 }
 
-/// What the operator gave, by place, not yet looked at.
+/// The unparsed settings, grouped by source.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
-    /// Settings of the command line: the flag as it is spelled, the setting's name, the value.
+    /// Flags: the flag as typed, the name of the setting, the value.
     pub flags: Vec<(String, String, Raw)>,
-    /// Variables of the environment; those without [`VARIABLE_PREFIX`] are somebody else's.
+    /// Environment variables. Those without [`VARIABLE_PREFIX`] are ignored.
     pub variables: Vec<(String, String)>,
-    /// The configuration file and its text.
+    /// The path and text of the configuration file.
     pub file: Option<(PathBuf, String)>,
 }
 
-/// The settings, and where each that is no default came from.
+/// The effective settings and the source of each non-default value.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub settings: Settings,
-    /// Variables that an orchestrator set for its services of this name, and that are ignored.
+    /// Ignored variables of Kubernetes service links.
     pub service_links: Vec<String>,
     sources: BTreeMap<&'static str, Source>,
 }
 
-/// Why the settings cannot be used. The operator's to mend; exit code 2.
+/// Why the settings cannot be used. Operator fault; exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{source_}: there is no setting {name:?}{hint}")]
@@ -197,14 +195,17 @@ pub enum ConfigError {
     Missing(String),
 }
 
-/// What a variable's name begins with; the rest is the setting's name in capitals.
+/// Prefix of variables. The rest is the name of the setting in upper case.
 pub const VARIABLE_PREFIX: &str = "QUINTET_";
 
-/// The variable that names the configuration file. Empty, it counts as not set.
+/// The variable with the path of the configuration file. An empty value counts as unset.
 pub const CONFIG_VARIABLE: &str = "QUINTET_CONFIG";
 
 impl Loaded {
-    /// Makes settings of what was given: file first, then variables, then flags, each over the one before.
+    /// Merges the settings: the file first, then variables, then flags, each overriding the previous ones.
+    ///
+    /// # Errors
+    /// When a setting is unknown or has an invalid value, or the file is not valid TOML.
     pub fn load(given: Given) -> Result<Self, ConfigError> {
         let mut loaded =
             Self { settings: Settings::default(), service_links: Vec::new(), sources: BTreeMap::new() };
@@ -230,6 +231,7 @@ impl Loaded {
                 loaded.set(&table, &name, Raw::Text(value), Source::Variable(variable))?;
             }
         }
+        // Last, so that flags override variables and the file.
         for (flag, name, value) in given.flags {
             loaded.set(&table, &name, value, Source::Flag(flag))?;
         }
@@ -251,12 +253,12 @@ impl Loaded {
         Ok(())
     }
 
-    /// Where the value of a setting came from.
+    /// Returns the source of a setting's value.
     pub fn source(&self, name: &str) -> Source {
         self.sources.get(name).cloned().unwrap_or_default()
     }
 
-    /// The configuration file, if it holds a secret and users outside its group may read it.
+    /// Returns the path of the configuration file if it contains a secret and is readable by all users.
     pub fn exposed_file(&self) -> Option<PathBuf> {
         let settings = &self.settings;
         let urls = [("journal", &settings.journal), ("jwks_url", &settings.jwks_url)];
@@ -268,7 +270,7 @@ impl Loaded {
         })
     }
 
-    /// The effective settings as TOML, each with where it came from; secrets hidden.
+    /// Formats the effective settings as TOML with their sources. Secrets are hidden.
     pub fn show(&self) -> String {
         let mut shown = String::new();
         for setting in table() {
@@ -282,7 +284,7 @@ impl Loaded {
     }
 }
 
-/// The setting that was probably meant.
+/// Returns a suggestion for an unknown name: the setting with the smallest edit distance.
 fn hint(table: &[Setting], name: &str) -> String {
     let name = name.replace('-', "_");
     if name == "jwt_key" {
@@ -301,7 +303,7 @@ fn hint(table: &[Setting], name: &str) -> String {
     }
 }
 
-/// Letters to insert, delete or replace to make `a` of `b`.
+/// Returns the Levenshtein distance between two names.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {

@@ -1,4 +1,4 @@
-//! The settings, one row each: what there is to set, in what range, and what for.
+//! The table of settings: name, description, range and accessors.
 
 use super::{
     LogFormat, Raw, Settings,
@@ -19,23 +19,23 @@ use crate::{
     user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
 };
 
-/// One setting: its name is its TOML key, in capitals after `QUINTET_` its variable.
+/// One setting. The TOML key is its name; the variable is its name in upper case, prefixed with `QUINTET_`.
 pub struct Setting {
     pub name: &'static str,
-    /// What it is for, in a sentence.
+    /// The description, one or more sentences.
     pub doc: &'static str,
-    /// What may stand there.
+    /// A description of the accepted values.
     pub range: String,
-    /// The effective value as TOML, secrets hidden; `None` if it is not set.
+    /// Returns the effective value as TOML, with secrets hidden; `None` if it is not set.
     pub read: Read,
-    /// Takes a value, or says why not.
+    /// Parses and sets a value. The error text completes a sentence that begins with the setting's name.
     pub write: Write,
 }
 
 type Read = Box<dyn Fn(&Settings) -> Option<String>>;
 type Write = Box<dyn Fn(&mut Settings, Raw) -> Result<(), String>>;
 
-/// Every setting there is.
+/// Returns all settings.
 pub fn table() -> Vec<Setting> {
     let mut rows = places();
     rows.extend(credentials());
@@ -60,28 +60,28 @@ fn places() -> Vec<Setting> {
     vec![
         Setting {
             name: "listen",
-            doc: "Address of the public listener; port 0 takes a free one.",
+            doc: "Address of the public listener; port 0 picks a free one.",
             range: "an IP address and a port".to_owned(),
             read: Box::new(|s| Some(quoted(s.listen.to_string()))),
             write: Box::new(|s, raw| raw.parse(ADDRESS).map(|address| s.listen = address)),
         },
         Setting {
             name: "admin_listen",
-            doc: "Address of the listener for operations: `/livez`, `/readyz`, `/metrics`.",
+            doc: "Address of the admin listener: `/livez`, `/readyz`, `/metrics`.",
             range: "an IP address and a port".to_owned(),
             read: Box::new(|s| Some(quoted(s.admin_listen.to_string()))),
             write: Box::new(|s, raw| raw.parse(ADDRESS).map(|address| s.admin_listen = address)),
         },
         Setting {
             name: "data_dir",
-            doc: "Folder of the embedded journal; made if it is not there. One process at a time uses it.",
+            doc: "Folder of the embedded journal; created if missing. Only one process at a time can use it.",
             range: "a path".to_owned(),
             read: Box::new(|s| Some(quoted(s.data_dir.display().to_string()))),
             write: Box::new(|s, raw| raw.text().map(|path| s.data_dir = path.into())),
         },
         Setting {
             name: "journal",
-            doc: "Where the journal is. Not set: embedded, in the data folder.",
+            doc: "URL of the journal. Default: embedded, in the data folder.",
             range: "a URL".to_owned(),
             read: Box::new(|s| s.journal.as_deref().map(|url| quoted(without_secrets(url)))),
             write: Box::new(|s, raw| raw.text().map(|url| s.journal = Some(url))),
@@ -107,35 +107,35 @@ fn credentials() -> Vec<Setting> {
         },
         Setting {
             name: "jwks_url",
-            doc: "Address of the key set that verifies tokens.",
+            doc: "URL of the key set (JWKS) that verifies tokens.",
             range: "an https URL; http for loopback".to_owned(),
             read: Box::new(|s| s.jwks_url.as_deref().map(|url| quoted(without_secrets(url)))),
             write: Box::new(|s, raw| jwks_url(raw).map(|url| s.jwks_url = Some(url))),
         },
         Setting {
             name: "jwt_audience",
-            doc: "Tokens must name it in `aud`. Needed with `jwks_url`, unless `any_audience` is set.",
+            doc: "Required audience (`aud`) of tokens. Needed with `jwks_url`, unless `any_audience` is set.",
             range: "text".to_owned(),
             read: Box::new(|s| s.jwt_audience.clone().map(quoted)),
             write: Box::new(|s, raw| raw.text().map(|audience| s.jwt_audience = Some(audience))),
         },
         Setting {
             name: "any_audience",
-            doc: "Takes tokens for any audience: every user of every application of the same issuer is a user here.",
+            doc: "Accepts tokens for any audience: users of all applications of the issuer can connect.",
             range: "`true` or `false`".to_owned(),
             read: Box::new(|s| Some(s.any_audience.to_string())),
             write: Box::new(|s, raw| raw.parse("true or false").map(|any| s.any_audience = any)),
         },
         Setting {
             name: "jwt_issuer",
-            doc: "Tokens must have it as `iss`.",
+            doc: "Required issuer (`iss`) of tokens.",
             range: "text".to_owned(),
             read: Box::new(|s| s.jwt_issuer.clone().map(quoted)),
             write: Box::new(|s, raw| raw.text().map(|issuer| s.jwt_issuer = Some(issuer))),
         },
         Setting {
             name: "allow_origin",
-            doc: "Browser origins that may speak to the service (AUTH-4). As a variable: with commas between them.",
+            doc: "Browser origins that may connect (AUTH-4). As a variable: comma-separated.",
             range: "a list of origins, as `https://chat.example.org` or `capacitor://localhost`".to_owned(),
             read: Box::new(|s| (!s.allow_origin.is_empty()).then(|| quoted_list(&s.allow_origin))),
             write: Box::new(|s, raw| {
@@ -152,21 +152,21 @@ fn peers() -> Vec<Setting> {
     vec![
         Setting {
             name: "hosts",
-            doc: "Host names under which the public listener is reached; other names are refused with 403. `localhost` and IP addresses always pass. Not set: any under `serve`, none further under `dev`. As a variable: with commas between them.",
+            doc: "Allowed host names of the public listener; other names are refused with 403. `localhost` and IP addresses are always allowed. Default: any name under `serve`, no other name under `dev`. As a variable: comma-separated.",
             range: "a list of host names, as `chat.example.org`".to_owned(),
             read: Box::new(|s| (!s.hosts.is_empty()).then(|| quoted_list(&s.hosts))),
             write: Box::new(|s, raw| names(raw).map(|names| s.hosts = names)),
         },
         Setting {
             name: "admin_hosts",
-            doc: "The same for the listener for operations; not set: none further. As a variable: with commas between them.",
+            doc: "Allowed host names of the admin listener, like `hosts`. Default: no other name. As a variable: comma-separated.",
             range: "a list of host names, as `quintet.internal`".to_owned(),
             read: Box::new(|s| (!s.admin_hosts.is_empty()).then(|| quoted_list(&s.admin_hosts))),
             write: Box::new(|s, raw| names(raw).map(|names| s.admin_hosts = names)),
         },
         Setting {
             name: "trusted_proxies",
-            doc: "Addresses and networks of your own reverse proxies. A request from one of them counts against the client that its `forwarded_header` states: the right-most address that is not a trusted proxy. From other peers the header is ignored. As a variable: with commas between them.",
+            doc: "Addresses and networks of your own reverse proxies. A request from one of them counts against the client address in its `forwarded_header`: the right-most address that is not a trusted proxy. From other peers the header is ignored. As a variable: comma-separated.",
             range: "a list of IP addresses or networks, as `10.0.0.0/8`".to_owned(),
             read: Box::new(|s| (!s.trusted_proxies.is_empty()).then(|| quoted_list(&s.trusted_proxies))),
             write: Box::new(|s, raw| {
@@ -179,7 +179,7 @@ fn peers() -> Vec<Setting> {
         },
         Setting {
             name: "forwarded_header",
-            doc: "The header that the trusted proxies write; clients can write the other one.",
+            doc: "The header that the trusted proxies set. The other one can be set by clients and is ignored.",
             range: "`x-forwarded-for` or `forwarded`".to_owned(),
             read: Box::new(|s| {
                 Some(quoted(match s.forwarded_header {
@@ -199,7 +199,7 @@ fn peers() -> Vec<Setting> {
     ]
 }
 
-/// Host names.
+/// Parses a list of host names.
 fn names(raw: Raw) -> Result<Vec<String>, String> {
     let names = raw.list()?;
     Hosts::listed(names.iter().map(String::as_str)).map_err(|e| e.to_string())?;
@@ -209,7 +209,7 @@ fn names(raw: Raw) -> Result<Vec<String>, String> {
 fn agents() -> Vec<Setting> {
     vec![Setting {
         name: "extra_agents",
-        doc: "Agents that come with the service and are not there unless they are named; `quintet dev` has them all. As a variable: with commas between them.",
+        doc: "Built-in agents to enable in addition to the default ones; `quintet dev` enables all. As a variable: comma-separated.",
         range: "a list of: `rehearsal`".to_owned(),
         read: Box::new(|s| (!s.extra_agents.is_empty()).then(|| quoted_list(&s.extra_agents))),
         write: Box::new(|s, raw| {
@@ -223,14 +223,14 @@ fn agents() -> Vec<Setting> {
     }]
 }
 
-/// The agent that plays scripts.
+/// Name of the agent that plays scripts.
 pub const REHEARSAL: &str = "rehearsal";
 
 fn logs() -> Vec<Setting> {
     vec![
         Setting {
             name: "log",
-            doc: "What is logged: a level, or levels by module as in `info,quintet::gateway=debug`.",
+            doc: "Log filter: a level, or levels by module as in `info,quintet::gateway=debug`.",
             range: "a filter of tracing-subscriber".to_owned(),
             read: Box::new(|s| Some(quoted(s.log.clone()))),
             write: Box::new(|s, raw| {
@@ -242,7 +242,7 @@ fn logs() -> Vec<Setting> {
         },
         Setting {
             name: "log_format",
-            doc: "The form of the log on stderr; `auto` is text on a terminal and JSON otherwise.",
+            doc: "Format of the log on stderr; `auto` is text on a terminal and JSON otherwise.",
             range: "`auto`, `text` or `json`".to_owned(),
             read: Box::new(|s| {
                 Some(quoted(match s.log_format {
@@ -268,14 +268,14 @@ fn witnesses() -> Vec<Setting> {
     vec![
         Setting {
             name: "conformance",
-            doc: "Holds live traffic against the rules, by code of its own; violations are counted in `quintet_conformance_violations_total` and logged, and the service goes on.",
+            doc: "Checks live traffic against the rules with independent code. Violations are counted in `quintet_conformance_violations_total` and logged; the service continues.",
             range: "`true` or `false`".to_owned(),
             read: Box::new(|s| Some(s.conformance.to_string())),
             write: Box::new(|s, raw| raw.parse("true or false").map(|watched| s.conformance = watched)),
         },
         Setting {
             name: "trace_file",
-            doc: "File that a record of each transition is appended to, without texts and under pseudonyms. See `docs/model/traces.md`.",
+            doc: "File to which a record of each transition is appended, without message texts and with pseudonyms. See `docs/model/traces.md`.",
             range: "a path".to_owned(),
             read: Box::new(|s| s.trace_file.as_ref().map(|path| quoted(path.display().to_string()))),
             write: Box::new(|s, raw| raw.text().map(|path| s.trace_file = Some(path.into()))),
@@ -286,7 +286,7 @@ fn witnesses() -> Vec<Setting> {
 fn durability() -> Setting {
     Setting {
         name: "survives_power_loss",
-        doc: "An accepted message survives loss of power. `false` is faster and survives the end of the process, but the last moments before a power cut may be gone.",
+        doc: "Accepted messages survive loss of power. `false` is faster; they still survive a crash of the process, but the last ones before a power loss may be lost.",
         range: "`true` or `false`".to_owned(),
         read: Box::new(|s| Some(s.sqlite.survives_power_loss.to_string())),
         write: Box::new(|s, raw| {
@@ -311,7 +311,7 @@ fn limits<T>(
     })
 }
 
-/// Takes the URL of a key set: over plain http the network between could replace the keys (AUTH-5).
+/// Validates the URL of a key set. Plain http is refused, since the network could replace the keys (AUTH-5).
 fn jwks_url(raw: Raw) -> Result<String, String> {
     let text = raw.text()?;
     let url = reqwest::Url::parse(&text).map_err(|e| format!("is not a URL: {e}"))?;
@@ -345,32 +345,32 @@ macro_rules! limit {
         }
     };
 }
-/// What may be set of the embedded engine.
+/// Settings of the embedded engine.
 const SQLITE: &[Limit<SqliteOptions>] = &[
-    limit!(SqliteOptions, reader_threads: usize, 1..=64, "Threads of the journal that answer reads."),
-    limit!(SqliteOptions, waiting_appends_max: usize, 1..=1_000_000, "Appends that wait for the journal's writer; the next one waits for room."),
-    limit!(SqliteOptions, waiting_reads_max: usize, 1..=1_000_000, "Reads that wait for one of the journal's readers; the next one waits for room."),
-    limit!(SqliteOptions, commit_batches_max: usize, 1..=100_000, "Batches of all users that share one commit."),
-    limit!(SqliteOptions, commit_bytes_max: usize, 65_536..=268_435_456, "Bytes of entries that share one commit."),
-    limit!(SqliteOptions, run_records_max: u64, 1..=1_000_000_000, "Run records kept of each user once their entries are trimmed: so long is a `message_id` remembered (DEL-6)."),
-    limit!(SqliteOptions, check_bytes_max: u64, 0..=1_000_000_000_000, "Bytes of a database that is checked whole when it is opened; a larger one is checked as it is read."),
+    limit!(SqliteOptions, reader_threads: usize, 1..=64, "Reader threads of the journal."),
+    limit!(SqliteOptions, waiting_appends_max: usize, 1..=1_000_000, "Appends queued for the journal's writer; further ones wait until there is room."),
+    limit!(SqliteOptions, waiting_reads_max: usize, 1..=1_000_000, "Reads queued for the journal's readers; further ones wait until there is room."),
+    limit!(SqliteOptions, commit_batches_max: usize, 1..=100_000, "Batches of all users in one commit."),
+    limit!(SqliteOptions, commit_bytes_max: usize, 65_536..=268_435_456, "Bytes of entries in one commit."),
+    limit!(SqliteOptions, run_records_max: u64, 1..=1_000_000_000, "Run records kept per user after their entries are trimmed. They detect a repeated `message_id` (DEL-6)."),
+    limit!(SqliteOptions, check_bytes_max: u64, 0..=1_000_000_000_000, "Size up to which the whole database is checked when it is opened; a larger one is checked as it is read."),
 ];
 
-/// The kernel's limits, which are plain data there; a test keeps this list whole.
+/// The kernel's limits. They are plain data in the kernel; a test checks that this list is complete.
 const KERNEL: &[Limit<Limits>] = &[
-    limit!(Limits, text_bytes_max: usize, 1..=65_536, "Bytes of one message's `text`."),
-    limit!(Limits, delta_bytes_max: usize, 4..=16_777_216, "Bytes of one thought's `delta`."),
-    limit!(Limits, parameters_bytes_max: usize, 2..=16_777_216, "Bytes of a call's `parameters`."),
-    limit!(Limits, results_bytes_max: usize, 4..=67_108_864, "Bytes of a call's `results` and `error` together."),
-    limit!(Limits, answer_bytes_max: usize, 1..=67_108_864, "Bytes of all `answer` deltas of a run since its last reset."),
-    limit!(Limits, open_calls_max: usize, 1..=10_000, "Calls of one run open at once."),
-    limit!(Limits, run_calls_max: usize, 1..=1_000_000, "Calls of one run in all."),
-    limit!(Limits, run_events_max: u64, 1..=1_000_000_000, "Events of one run, those that end it not counted."),
-    limit!(Limits, open_runs_max: usize, 1..=100_000, "Runs of one user that are accepted and not completed."),
-    limit!(Limits, queued_messages_max: usize, 0..=100_000, "Messages that wait behind the active run of one thread."),
-    limit!(Limits, recent_messages_max: usize, 1..=100_000, "Messages of a user remembered in memory for idempotency; older ones are looked up in the journal."),
+    limit!(Limits, text_bytes_max: usize, 1..=65_536, "Length of a message's `text`, in bytes."),
+    limit!(Limits, delta_bytes_max: usize, 4..=16_777_216, "Length of a thought's `delta`, in bytes."),
+    limit!(Limits, parameters_bytes_max: usize, 2..=16_777_216, "Length of a call's `parameters`, in bytes."),
+    limit!(Limits, results_bytes_max: usize, 4..=67_108_864, "Length of a call's `results` and `error` together, in bytes."),
+    limit!(Limits, answer_bytes_max: usize, 1..=67_108_864, "Length of all `answer` deltas of a run since its last reset, in bytes."),
+    limit!(Limits, open_calls_max: usize, 1..=10_000, "Open calls of one run."),
+    limit!(Limits, run_calls_max: usize, 1..=1_000_000, "Calls of one run in total."),
+    limit!(Limits, run_events_max: u64, 1..=1_000_000_000, "Events of one run, not counting those that end it."),
+    limit!(Limits, open_runs_max: usize, 1..=100_000, "Accepted runs of one user that are not completed."),
+    limit!(Limits, queued_messages_max: usize, 0..=100_000, "Messages queued behind the active run of a thread."),
+    limit!(Limits, recent_messages_max: usize, 1..=100_000, "Recent messages of a user kept in memory for deduplication; older ones are looked up in the journal."),
     limit!(Limits, run_resumes_max: u32, 1..=1_000_000, "Times that a run is resumed without a new durable step of its agent, each by a process that then dies, before the run ends as `failed` with `resume_limit` (RUN-6). Resumes by a process that stops in order do not count."),
-    limit!(Limits, run_resumes_total_max: u32, 1..=1_000_000, "Times that a run is resumed in all, each by a process that then dies, before the run ends in the same way."),
+    limit!(Limits, run_resumes_total_max: u32, 1..=1_000_000, "Times that a run is resumed in total, each by a process that then dies, before the run ends as `failed` with `resume_limit`."),
 ];
 
 const ADDRESS: &str = "an IP address and a port, as 127.0.0.1:8080,";

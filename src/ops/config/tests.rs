@@ -18,7 +18,7 @@ fn error(given: Given) -> String {
 }
 
 #[test]
-fn a_flag_is_before_a_variable_before_the_file_before_the_default() {
+fn flags_override_variables_the_file_and_defaults() {
     let default = Loaded::load(Given::default()).unwrap();
     assert_eq!(default.settings, Settings::default());
     assert_eq!(default.source("listen"), Source::Default);
@@ -139,7 +139,7 @@ fn several_origins_fit_into_a_variable() {
 }
 
 #[test]
-fn auth_5_serve_says_everything_that_is_missing_and_does_not_guess() {
+fn auth_5_serve_lists_everything_that_is_missing() {
     let why = check::serve(&Loaded::load(Given::default()).unwrap()).unwrap_err().to_string();
     for word in ["--jwt-secret", "--jwt-public-key", "--jwks-url", "--allow-origin"] {
         assert!(why.contains(word), "{why}");
@@ -189,7 +189,7 @@ fn limits_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn what_is_shown_is_a_file_that_says_the_same_with_no_password_in_it() {
+fn shown_settings_parse_back_and_contain_no_password() {
     let given = file(
         "journal = 'postgres://q:s3cret@db.test/q'\njwt_secret = 'a\"b'\nallow_origin = ['https://a.test']\ntickets_max = 7",
     );

@@ -1,16 +1,17 @@
-//! How a setting reads what it was given, and how it is written down again.
+//! Parses the values of settings and prints them as TOML.
 
-/// A value as it was given: text from flags and variables, a type from the file.
+/// An unparsed value: text from flags and variables, typed from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Raw {
     Text(String),
     Number(i64),
     List(Vec<String>),
-    /// A type that no setting has.
+    /// A TOML type that no setting accepts.
     Other(&'static str),
 }
 
 impl Raw {
+    /// Converts a TOML value.
     pub fn from_toml(value: &toml::Value) -> Self {
         match value {
             toml::Value::String(text) => Self::Text(text.clone()),
@@ -28,10 +29,13 @@ impl Raw {
         }
     }
 
-    /// One text.
+    /// Returns the value as text.
+    ///
+    /// # Errors
+    /// When it is empty, a list, or of an unsupported type.
     pub fn text(self) -> Result<String, String> {
         match self {
-            Self::Text(text) if text.is_empty() => Err("is empty; leave it out instead".to_owned()),
+            Self::Text(text) if text.is_empty() => Err("is empty; omit it instead".to_owned()),
             Self::Text(text) => Ok(text),
             Self::Number(number) => Ok(number.to_string()),
             Self::List(_) => Err("is a list; one text is needed".to_owned()),
@@ -39,7 +43,10 @@ impl Raw {
         }
     }
 
-    /// Several texts: a list, or one text with commas between them.
+    /// Returns the value as a list. Text is split at commas.
+    ///
+    /// # Errors
+    /// When it is empty text, or of an unsupported type.
     pub fn list(self) -> Result<Vec<String>, String> {
         match self {
             Self::List(items) => Ok(items),
@@ -47,7 +54,10 @@ impl Raw {
         }
     }
 
-    /// A whole number from `min` to `max`.
+    /// Returns the value as a whole number. Underscores are ignored.
+    ///
+    /// # Errors
+    /// When it is not a number, or not in `min..=max`.
     pub fn number(self, min: u64, max: u64) -> Result<u64, String> {
         let given = match &self {
             Self::Number(number) => number.to_string(),
@@ -59,25 +69,28 @@ impl Raw {
         number.ok_or_else(|| format!("is {given}; a whole number from {min} to {max} is needed"))
     }
 
-    /// Whatever `T` reads from text.
+    /// Parses the value as `T`. `needed` describes a valid value in the error.
+    ///
+    /// # Errors
+    /// When it is not text, or `T` cannot be parsed from it.
     pub fn parse<T: std::str::FromStr>(self, needed: &str) -> Result<T, String> {
         let text = self.text()?;
         text.parse().map_err(|_| format!("is {text:?}; {needed} is needed"))
     }
 }
 
-/// A text as TOML.
+/// Formats text as a TOML string.
 pub fn quoted(text: impl Into<String>) -> String {
     toml::Value::String(text.into()).to_string()
 }
 
-/// A list as TOML.
+/// Formats a list as a TOML array.
 pub fn quoted_list(items: &[String]) -> String {
     toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect()).to_string()
 }
 
-/// Returns a URL without what may be secret in it: user, password, values of the query, fragment. What is no
-/// URL, and may hold a password in another notation, is hidden whole.
+/// Returns a URL with the parts that may be secret hidden: user, password, query values and fragment. Other
+/// text is hidden completely if it may contain a password.
 pub fn without_secrets(url: &str) -> String {
     let hidden = || "(hidden)".to_owned();
     let Ok(mut parsed) = reqwest::Url::parse(url) else {
@@ -101,7 +114,7 @@ pub fn without_secrets(url: &str) -> String {
         parsed.set_query(Some(&pairs.join("&")));
     }
     parsed.set_fragment(None);
-    // A URL that holds nothing secret is shown as it was written.
+    // Preserve the original spelling of a URL without secrets.
     if parsed.as_str().trim_end_matches('/') == url.trim_end_matches('/') {
         url.to_owned()
     } else {
@@ -109,5 +122,5 @@ pub fn without_secrets(url: &str) -> String {
     }
 }
 
-/// Stands in the place of a secret.
+/// Replaces a secret.
 const HIDDEN: &str = "hidden";

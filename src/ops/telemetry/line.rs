@@ -1,5 +1,5 @@
-//! One line of the log, as it goes to stderr: no control character but the final line feed, no
-//! bidirectional mark, no more than `log_line_bytes_max` bytes.
+//! Formats a log line: no control characters except the final line feed, no bidirectional formatting
+//! characters, at most `log_line_bytes_max` bytes.
 
 use std::fmt::{self, Write};
 
@@ -10,14 +10,14 @@ use tracing_subscriber::fmt::{
     time::{FormatTime, SystemTime},
 };
 
-/// The form of a line.
+/// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Text,
     Json,
 }
 
-/// Makes lines of one form.
+/// Formats lines in one format.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lines {
     pub form: Form,
@@ -25,16 +25,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Makes a line of what the formatting layer wrote.
+    /// Escapes and truncates a line from the formatting layer.
     pub fn finish(&self, formatted: &[u8]) -> Vec<u8> {
-        // The layer writes UTF-8; anything else would be replaced, not passed on.
+        // The layer writes UTF-8; invalid bytes would be replaced.
         let text = String::from_utf8_lossy(formatted);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let mut line = String::with_capacity(text.len() + 1);
         match self.form {
-            // The values of its fields are escaped; what is left are the colours of a terminal.
+            // Field values are already escaped; the remaining control characters are terminal colours.
             Form::Text => line.push_str(text),
-            // Between values, JSON has only ASCII. Writing to a string does not fail.
+            // Outside strings, JSON is ASCII, so escaping preserves it. Writing to a string cannot fail.
             Form::Json => _ = Escaped(&mut line).write_str(text),
         }
         if line.len() > self.bytes_max {
@@ -44,11 +44,11 @@ impl Lines {
         line.into_bytes()
     }
 
-    /// Makes the line of an event that does not pass the subscriber.
+    /// Formats an event that bypasses the subscriber.
     pub fn event(&self, level: Level, message: &str, fields: &[(&str, &str)]) -> Vec<u8> {
         let mut line = String::new();
         let time = timestamp();
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = match self.form {
             Form::Text => write!(line, "{time} {level:>5} {message}"),
             Form::Json => {
@@ -68,13 +68,13 @@ impl Lines {
         line.into_bytes()
     }
 
-    /// Shortens a line. In JSON the beginning becomes a field of another event: it would not parse any more.
+    /// Truncates a line. Truncated JSON would not parse, so its beginning becomes a field of a new event.
     fn cut(&self, line: &str) -> Vec<u8> {
         let bytes = line.len().to_string();
         match self.form {
             Form::Text => format!("{}… ({bytes} bytes)\n", beginning(line, self.bytes_max)).into_bytes(),
             Form::Json => {
-                // Escaping the quotes again can double it.
+                // Escaping the quotes again can double the length.
                 let line = beginning(line, self.bytes_max / 4);
                 self.event(Level::WARN, "log line too long", &[("bytes", &bytes), ("line", line)])
             }
@@ -92,12 +92,12 @@ fn json(text: &str) -> Value {
 
 fn timestamp() -> String {
     let mut time = String::new();
-    // An event without its time is better than none.
+    // On failure the event has no timestamp.
     let _ = SystemTime.format_time(&mut Writer::new(&mut time));
     time
 }
 
-/// Writes control characters and invisible ones of direction and format as `\u009b`.
+/// Escapes control and invisible formatting characters in the form `\u009b`.
 pub(super) struct Escaped<'a, W>(pub &'a mut W);
 
 impl<W: Write> Write for Escaped<'_, W> {
@@ -114,8 +114,9 @@ impl<W: Write> Write for Escaped<'_, W> {
     }
 }
 
-/// C0, DEL and C1 control characters; marks, embeddings, overrides and isolates of direction; line
-/// separators; what has no width. A terminal obeys some of them, and some change what a reader sees.
+/// Returns whether a character is escaped: C0, DEL and C1 controls, bidirectional formatting, line
+/// separators, and zero-width characters. Terminals interpret some of them; others alter how the text is
+/// displayed.
 fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -5,13 +5,13 @@
 //!   panic ─────────────▲                            └─ full: dropped, counted
 //! ```
 //!
-//! Guarantees: logging never blocks the caller, never panics and never ends the process, whatever stderr
-//! is connected to; lines that are lost are counted and reported once there is room; no event of a
-//! dependency passes at `TRACE`, where they write credentials and texts (AUTH-6); no value of a field
-//! writes a control character or a bidirectional mark.
+//! Guarantees: logging never blocks the caller, never panics and never ends the process, regardless of the
+//! state of stderr. Lost lines are counted, and reported once there is room. Events of dependencies at
+//! `TRACE`, where they log credentials and message texts, are suppressed (AUTH-6). Field values cannot
+//! contain raw control or bidirectional formatting characters.
 //!
-//! - [`queue`]: the bounded queue and its thread; [`output`]: a descriptor that may block, fail or recover
-//! - [`line`]: what a line may contain; [`text`]: the fields of a line in text
+//! - [`queue`]: the bounded queue and its writer thread; [`output`]: a descriptor that may block or fail
+//! - [`line`]: formats and truncates lines; [`text`]: formats fields as text
 
 mod line;
 mod output;
@@ -33,22 +33,22 @@ use self::{
 use super::config::LogFormat;
 
 crate::limits! {
-    /// The bounds of the log.
+    /// Limits of the log.
     pub struct LogLimits {
-        /// Lines of the log that wait to be written to stderr; one more is dropped and counted.
+        /// Log lines queued for stderr; further ones are dropped and counted.
         pub log_queue_lines_max: usize = 8_192, in 16..=1_000_000;
-        /// Bytes of these lines.
+        /// Bytes of the log lines queued for stderr.
         pub log_queue_bytes_max: usize = 4_194_304, in 65_536..=1_073_741_824;
-        /// Bytes of one line of the log; a longer one is cut.
+        /// Length of a log line in bytes; a longer one is truncated.
         pub log_line_bytes_max: usize = 16_384, in 1_024..=65_536;
-        /// Lines a minute about requests that are refused for one reason; further ones are counted in one line.
+        /// Log lines per minute and reason for refused requests; the others are counted in one further line.
         pub refusal_lines_per_minute_max: u64 = 10, in 0..=100_000;
-        /// Time that the process waits at its end for the log to be written.
+        /// Timeout for writing the remaining log lines at exit.
         pub log_flush_timeout_ms: u64 = 1_000, in 0..=60_000;
     }
 }
 
-/// Why the log cannot be started. The operator can fix it.
+/// Why the log could not be started. Operator fault.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("log: {0}")]
@@ -61,7 +61,7 @@ pub enum TelemetryError {
     InUse,
 }
 
-/// A handle to the log of the process. Cloning shares it.
+/// A handle to the log of the process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Log {
     lines: Lines,
@@ -69,21 +69,21 @@ pub struct Log {
     flush: Duration,
 }
 
-/// Lines and writes that the log lost since the process started.
+/// Log lines and writes lost since the process started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Losses {
-    /// Lines that were not written, because the queue was full or a write failed.
+    /// Lines dropped because the queue was full or a write failed.
     pub dropped: u64,
-    /// Writes to stderr that failed.
+    /// Failed writes to stderr.
     pub write_errors: u64,
 }
 
 static LOG: OnceLock<Log> = OnceLock::new();
 
-/// Starts the log of the process, and the panic hook that writes to it. Call it once.
+/// Starts the log of the process and installs a panic hook that writes to it. Must be called once.
 ///
 /// # Errors
-/// If the filter does not parse, stderr cannot be duplicated, or a log was started before.
+/// When the filter is invalid, stderr cannot be duplicated, or a log was started before.
 pub fn start(filter: &str, format: LogFormat, limits: LogLimits) -> Result<Log, TelemetryError> {
     let filter = EnvFilter::try_new(filter)?;
     let terminal = std::io::stderr().is_terminal();
@@ -110,21 +110,22 @@ pub fn start(filter: &str, format: LogFormat, limits: LogLimits) -> Result<Log, 
         .with(layer)
         .try_init()
         .map_err(|_| TelemetryError::InUse)?;
+    // Only after the subscriber is installed: a failure above starts no thread.
     log.queue.write_to(output, log.lines).map_err(TelemetryError::Thread)?;
     LOG.set(log.clone()).map_err(|_| TelemetryError::InUse)?;
     panic::set_hook(Box::new(log_panic));
     Ok(log)
 }
 
-/// Returns what the log of this process has lost; nothing if none was started.
+/// Returns the losses of this process's log, or zeros if none was started.
 pub fn losses() -> Losses {
     LOG.get().map(|log| log.queue.losses()).unwrap_or_default()
 }
 
-/// Writes `text` to stderr, for a command that reports an error and ends. Waits at most a second, so that
-/// a stderr that is full does not keep the process alive.
+/// Writes `text` to stderr, for a command that reports an error and exits. Waits at most one second, so that
+/// a blocked stderr does not keep the process alive.
 pub fn report(text: &str) {
-    // Without stderr there is no place left to report to: the exit code remains.
+    // Without stderr, only the exit code reports the error.
     let Ok(output) = Output::stderr() else { return };
     let limits = LogLimits { log_queue_bytes_max: usize::MAX, ..LogLimits::DEFAULT };
     let queue = Queue::new(&limits);
@@ -135,8 +136,8 @@ pub fn report(text: &str) {
     }
 }
 
-/// Whether an event or span may be logged, whatever the filter asks for. HTTP, WebSocket and TLS libraries
-/// write headers, tickets and frames at `TRACE`, and tower-http writes whole URLs at `DEBUG` (AUTH-6).
+/// Returns whether an event or span may be logged under any filter. HTTP, WebSocket and TLS libraries log
+/// headers, tickets and frames at `TRACE`, and tower-http logs whole URLs at `DEBUG` (AUTH-6).
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let crate_name = metadata.target().split("::").next().unwrap_or_default();
     let most = match crate_name {
@@ -148,35 +149,35 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
 }
 
 impl Log {
-    /// Writes text for people, between the lines of the log.
+    /// Writes unformatted text for humans, ordered with the lines of the log.
     pub fn print(&self, text: &str) {
         self.queue.push(text.as_bytes().to_vec());
     }
 
-    /// Returns a guard that flushes the log when it is dropped, also by a panic.
+    /// Returns a guard that flushes the log on drop, also during a panic.
     #[must_use]
     pub fn flushed(&self) -> Flushed {
         Flushed(self.clone())
     }
 
-    /// Waits until everything logged so far is written, at most `log_flush_timeout_ms`. Returns whether it is.
+    /// Waits until all queued lines are written, at most `log_flush_timeout_ms`. Returns whether they are.
     pub fn flush(&self) -> bool {
         self.queue.flush(self.flush)
     }
 }
 
-/// Flushes the log when it is dropped.
+/// Flushes the log on drop.
 #[derive(Debug)]
 pub struct Flushed(Log);
 
 impl Drop for Flushed {
     fn drop(&mut self) {
-        // What is not written in time is lost: stderr takes nothing.
+        // On a timeout, the remaining lines are lost: stderr is blocked.
         self.0.flush();
     }
 }
 
-/// One call, one line: this is how the formatting layer writes.
+/// The formatting layer writes each line with one call.
 impl std::io::Write for Log {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         self.queue.push(self.lines.finish(line));
@@ -188,15 +189,14 @@ impl std::io::Write for Log {
     }
 }
 
-/// Logs a panic without the subscriber: the panic may come from within it, with its locks held.
+/// Logs a panic without the subscriber, because the panic may originate in it while its locks are held.
 ///
-/// The payload of a panic with a literal is logged; a formatted message may contain a user's text, and is
-/// not (AUTH-6).
+/// Only literal panic messages are logged. A formatted message may contain a user's text (AUTH-6).
 fn log_panic(panicked: &panic::PanicHookInfo<'_>) {
     thread_local! {
         static ACTIVE: Cell<bool> = const { Cell::new(false) };
     }
-    // A second panic inside this hook would abort the process.
+    // Panicking again inside the hook would abort the process.
     if ACTIVE.try_with(|active| active.replace(true)).unwrap_or(true) {
         return;
     }
@@ -206,6 +206,6 @@ fn log_panic(panicked: &panic::PanicHookInfo<'_>) {
         let fields = [("panic_message", message), ("place", &place)];
         log.queue.push(log.lines.event(Level::ERROR, "panic", &fields));
     }
-    // A thread whose storage is being destroyed has no second panic to guard against.
+    // Fails only while the thread's storage is being destroyed; the guard is not needed then.
     let _gone = ACTIVE.try_with(|active| active.set(false));
 }

@@ -1,4 +1,4 @@
-//! A descriptor that text is written to: a pipe, a terminal, a file or a device, blocking or not.
+//! A descriptor for text output: a pipe, terminal, file or device, blocking or not.
 
 use std::{
     fs::File,
@@ -11,12 +11,12 @@ use rustix::{
     io::Errno,
 };
 
-/// A duplicate of stdout or stderr. It shares no lock with [`std::io::stdout`] and [`std::io::stderr`], so
-/// that a write that waits here blocks no other thread.
+/// A duplicate of stdout or stderr. It does not use the locks of [`std::io::stdout`] and [`std::io::stderr`],
+/// so that a blocked write does not block other threads.
 #[derive(Debug)]
 pub struct Output {
     file: File,
-    /// Whether the last line was written in part.
+    /// Whether the last line was only partially written.
     torn: bool,
 }
 
@@ -24,7 +24,7 @@ impl Output {
     /// Duplicates stdout.
     ///
     /// # Errors
-    /// If the process has no descriptor left.
+    /// When the process has no free descriptor.
     pub fn stdout() -> io::Result<Self> {
         Self::duplicate(io::stdout().as_fd())
     }
@@ -32,7 +32,7 @@ impl Output {
     /// Duplicates stderr.
     ///
     /// # Errors
-    /// If the process has no descriptor left.
+    /// When the process has no free descriptor.
     pub fn stderr() -> io::Result<Self> {
         Self::duplicate(io::stderr().as_fd())
     }
@@ -41,11 +41,11 @@ impl Output {
         Ok(Self { file: of.try_clone_to_owned()?.into(), torn: false })
     }
 
-    /// Writes one or more whole lines, and waits for as long as the reader does. After an error in the
-    /// middle of a line, the next call begins on a new line.
+    /// Writes one or more complete lines, blocking until the reader has accepted them. After an error within
+    /// a line, the next call starts on a new line.
     ///
     /// # Errors
-    /// If the descriptor refuses the write: its reader is gone, or its device is full.
+    /// When the write fails, for example because the reader is gone or the device is full.
     pub fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.torn {
             self.write(b"\n")?;
@@ -69,7 +69,8 @@ impl Output {
         Ok(())
     }
 
-    /// Whoever opened the descriptor may have made it non-blocking, for us as well.
+    /// Waits until the descriptor is writable. It may be non-blocking, since that flag is shared with the
+    /// process that opened it.
     fn until_writable(&self) -> io::Result<()> {
         match poll(&mut [PollFd::new(&self.file, PollFlags::OUT)], None) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -104,7 +105,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let mut output = Output { file: file.try_clone().unwrap(), torn: false };
         output.write(b"half a li").unwrap();
-        // As after an error: a file takes part of a line when the disk has room for that part.
+        // Simulates an error after a partial write, as on a full disk.
         output.torn = true;
         output.write_lines(b"whole\n").unwrap();
         let mut text = String::new();

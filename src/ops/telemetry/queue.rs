@@ -1,7 +1,8 @@
-//! The queue between those who log and the one thread that writes.
+//! The queue between logging threads and the writer thread.
 //!
-//! Guarantees: adding a line takes a short lock and never waits for a write; the queue holds at most
-//! `log_queue_lines_max` lines and `log_queue_bytes_max` bytes; every line is written, or counted as dropped.
+//! Guarantees: adding a line takes a short lock and never waits for a write. The queue holds at most
+//! `log_queue_lines_max` lines and `log_queue_bytes_max` bytes. Each line is either written or counted as
+//! dropped.
 
 use std::{
     collections::VecDeque,
@@ -17,7 +18,7 @@ use tracing::Level;
 
 use super::{LogLimits, Losses, line::Lines, output::Output};
 
-/// The queue. Cloning shares it.
+/// The queue. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Queue(Arc<Shared>);
 
@@ -26,9 +27,9 @@ struct Shared {
     lines_max: usize,
     bytes_max: usize,
     state: Mutex<State>,
-    /// Signalled when there is something to write.
+    /// Notified when an item is queued.
     filled: Condvar,
-    /// Signalled when everything is written.
+    /// Notified when all items are written.
     emptied: Condvar,
     dropped: AtomicU64,
     write_errors: AtomicU64,
@@ -38,20 +39,21 @@ struct Shared {
 struct State {
     items: VecDeque<Item>,
     bytes: usize,
-    /// Lines dropped since the last one that was queued.
+    /// Lines dropped since the last queued line.
     dropped: u64,
-    /// Whether the writer has taken an item that it has not finished.
+    /// Whether the writer is processing an item.
     writing: bool,
 }
 
 #[derive(Debug)]
 enum Item {
     Line(Vec<u8>),
-    /// This many lines were dropped here.
+    /// The number of lines dropped at this position.
     Dropped(u64),
 }
 
 impl Queue {
+    /// Creates an empty queue, without a writer thread.
     pub(super) fn new(limits: &LogLimits) -> Self {
         Self(Arc::new(Shared {
             lines_max: limits.log_queue_lines_max,
@@ -64,7 +66,7 @@ impl Queue {
         }))
     }
 
-    /// Queues a line that ends with a line feed; drops it if there is no room.
+    /// Queues a line, which must end with a line feed. Drops it if the queue is full.
     pub(super) fn push(&self, line: Vec<u8>) {
         let mut state = self.state();
         if state.items.len() >= self.0.lines_max || state.bytes + line.len() > self.0.bytes_max {
@@ -81,30 +83,34 @@ impl Queue {
         self.0.filled.notify_one();
     }
 
-    /// Starts the thread that writes what is queued, for as long as the process lives.
+    /// Starts the writer thread, which runs until the process exits.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
     pub(super) fn write_to(&self, output: Output, lines: Lines) -> io::Result<()> {
         let mut writer = Writer { queue: self.clone(), output, lines, unreported: 0 };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
         Ok(())
     }
 
-    /// Waits until everything is written, at most `timeout`. Returns whether it is.
+    /// Waits until all items are written, at most `timeout`. Returns whether they are.
     pub(super) fn flush(&self, timeout: Duration) -> bool {
         let waited = self.0.emptied.wait_timeout_while(self.state(), timeout, |state| !state.is_done());
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.is_done()
     }
 
+    /// Returns the losses since the queue was created.
     pub(super) fn losses(&self) -> Losses {
         Losses { dropped: self.0.dropped.load(Relaxed), write_errors: self.0.write_errors.load(Relaxed) }
     }
 
-    /// Waits for the next item.
+    /// Blocks until there is an item and returns it.
     fn next(&self) -> Item {
         let mut state = self.state();
         state.writing = false;
         loop {
-            // Lines dropped since the last one that was queued stand behind all that is queued.
+            // Lines dropped since the last queued line come after all queued lines.
             let item = state.items.pop_front().or_else(|| {
                 let lines = std::mem::take(&mut state.dropped);
                 (lines > 0).then_some(Item::Dropped(lines))
@@ -118,6 +124,7 @@ impl Queue {
                     return item;
                 }
                 None => {
+                    // Wakes `flush`: nothing is queued and nothing is being written.
                     self.0.emptied.notify_all();
                     state = self.0.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
@@ -140,7 +147,7 @@ struct Writer {
     queue: Queue,
     output: Output,
     lines: Lines,
-    /// Lines that are lost and of which no line says so yet.
+    /// Lost lines that have not been reported yet.
     unreported: u64,
 }
 
@@ -153,7 +160,8 @@ impl Writer {
                     self.report();
                 }
                 Item::Line(line) => {
-                    // Once a write failed, the next line waits until one can be written that says so.
+                    // After a failed write, the loss is reported first; until that succeeds, lines are
+                    // dropped.
                     let written = self.report() && self.write(&line);
                     if !written {
                         self.unreported += 1;
@@ -164,7 +172,7 @@ impl Writer {
         }
     }
 
-    /// Writes how many lines are missing here, if any are. Returns whether none is unreported.
+    /// Writes the number of lost lines, if any. Returns whether all losses are reported.
     fn report(&mut self) -> bool {
         if self.unreported > 0 {
             let message = format!("{} log lines dropped", self.unreported);

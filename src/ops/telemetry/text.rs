@@ -1,4 +1,4 @@
-//! The fields of an event or span as text: `name=value`, each value escaped.
+//! Formats the fields of an event or span as text: `name=value`, with escaped values.
 
 use std::fmt::{self, Debug, Write};
 
@@ -10,7 +10,7 @@ use tracing_subscriber::{
 
 use super::line::Escaped;
 
-/// Formats fields as the subscriber's own text does, but no value can write a control character.
+/// Formats fields like tracing-subscriber's text format, but escapes control characters.
 pub(super) struct Fields;
 
 impl<'w> FormatFields<'w> for Fields {
@@ -37,7 +37,7 @@ impl Visit for Visitor<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        // Where an event of the `log` crate came from is in the event's own metadata.
+        // `log.*` fields duplicate the metadata of events from the `log` crate.
         if self.outcome.is_err() || field.name().starts_with("log.") {
             return;
         }

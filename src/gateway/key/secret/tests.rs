@@ -25,7 +25,7 @@ fn utf16(text: &[u8], mark: bool, big: bool) -> Vec<u8> {
     units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
 }
 
-/// Everything public or structured that has been taken for a secret, and its variations.
+/// Public or structured contents that must not be accepted as a secret, with variations.
 fn spellings() -> Vec<(&'static str, Vec<u8>)> {
     let text = std::str::from_utf8(PEM).unwrap();
     let without_first_line = text.split_once('\n').unwrap().1;
@@ -36,7 +36,7 @@ fn spellings() -> Vec<(&'static str, Vec<u8>)> {
     let with = |before: &str, after: &str| [before.as_bytes(), PEM, after.as_bytes()].concat();
     let ed_text = std::str::from_utf8(ED25519).unwrap();
     vec![
-        // The ten of the review.
+        // Formats that earlier versions accepted.
         ("DER", der(PEM)),
         ("OpenSSH RSA", SSH_RSA.into()),
         ("OpenSSH Ed25519", SSH_ED25519.into()),

@@ -1,8 +1,8 @@
-//! What comes in on the socket, as inputs of the machine.
+//! Translates incoming messages into inputs of the state machine.
 //!
-//! Guarantee: each frame counts against its user, or before `ready` against its connection and its peer
-//! address: text, pings, pongs that were not asked for, and fragments of messages that are not complete,
-//! which are bounded in bytes and time (ISO-6).
+//! Guarantee: text frames, pings, unsolicited pongs and fragments of incomplete messages count against the
+//! user or, before `ready`, against the connection and its peer address. Incomplete messages are bounded in
+//! bytes and time (ISO-6).
 
 use std::{
     future::Future,
@@ -18,6 +18,7 @@ use crate::{
 };
 
 impl Core {
+    /// Returns the input for the next message, or for a violation of the limits on an incomplete one.
     pub(super) fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         if !self.machine.hears() {
             return Poll::Pending;
@@ -34,8 +35,8 @@ impl Core {
         }
     }
 
-    /// Looks at a message that is not complete: its fragments count as frames, its bytes and its time are
-    /// bounded (ISO-6).
+    /// Checks the incomplete message: counts its fragments as frames and applies the limits on its length and
+    /// duration (ISO-6).
     fn poll_unfinished(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         while self.socket.frames().take_fragment() {
             if let Err(retry_after_ms) = self.count() {
@@ -52,13 +53,14 @@ impl Core {
         }
         let Some(since) = since else { return Poll::Pending };
         let deadline = since + Duration::from_millis(self.gateway.limits.message_timeout_ms);
+        // The deadline moves only when another message begins.
         if self.message_timeout.deadline() != deadline {
             self.message_timeout.as_mut().reset(deadline);
         }
         self.message_timeout.as_mut().poll(cx).map(|()| Input::MessageLate)
     }
 
-    /// Counts one frame; the time to wait if it is one too many.
+    /// Counts one frame. At the limit, returns the retry delay in milliseconds.
     fn count(&mut self) -> Result<(), u64> {
         match &mut self.payer {
             Payer::User(user_id) => match self.gateway.admit.frame(user_id) {
@@ -85,20 +87,20 @@ impl Core {
     }
 
     fn understand(&mut self, heard: Heard) -> Input {
-        // The answer to a ping of the service is the only frame that it asked for.
+        // The pong for a ping of the service is solicited and not counted.
         let asked_for = matches!(heard, Heard::Pong)
             && std::mem::replace(&mut self.pinged, Pinged::Answered) == Pinged::Waiting;
         let counted = match &heard {
             Heard::Text(_) | Heard::Ping => self.count(),
             Heard::Pong if !asked_for => self.count(),
-            // The others end the connection.
+            // All others end the connection.
             _ => Ok(()),
         };
         match heard {
             Heard::Text(text) => match (counted, &self.payer) {
                 (Ok(()), _) => self.read(&text),
                 (Err(retry_after_ms), Payer::User(_)) => {
-                    // Its error names the ids that it is about.
+                    // Decode it anyway: the error refers to the ids in the frame.
                     self.read(&text);
                     Input::Throttled { retry_after_ms }
                 }
