@@ -195,6 +195,8 @@ pub enum RunErrorCode {
     Upstream,
     /// The run exceeded one of its limits.
     LimitReached,
+    /// The service died too often while it resumed the run (RUN-6).
+    ResumeLimit,
     /// The node that executed the run was lost (RUN-6).
     NodeLost,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{order::Order, signal::RunSignal};
+use super::{line::Line, order::Order, signal::RunSignal};
 use crate::{
     journal::{JournalError, Log, ReadLimit, lines::Lines},
     kernel::{
@@ -39,29 +39,43 @@ pub struct RunPort(Arc<Inner>);
 
 struct Inner {
     run_id: RunId,
-    orders: mpsc::Sender<Order>,
-    /// Told the run when the agent is gone. Has room for every run that may be open.
-    abandoned: mpsc::Sender<RunId>,
+    hub: HubSenders,
     signal: Arc<RunSignal>,
+    line: Line,
     log: Arc<dyn Log>,
     limits: Limits,
+    /// The run was resumed: where it waits for its client is of note (RUN-6).
+    resumed: bool,
+}
+
+/// The channels from an agent to the hub of its user.
+pub(super) struct HubSenders {
+    pub orders: mpsc::Sender<Order>,
+    /// Takes the run when its agent is gone. Has room for every run that may be open.
+    pub abandoned: mpsc::Sender<RunId>,
 }
 
 impl RunPort {
     pub(super) fn new(
         run_id: RunId,
-        orders: mpsc::Sender<Order>,
-        abandoned: mpsc::Sender<RunId>,
+        hub: HubSenders,
         signal: Arc<RunSignal>,
+        line: Line,
         log: Arc<dyn Log>,
         limits: Limits,
+        resumed: bool,
     ) -> Self {
-        Self(Arc::new(Inner { run_id, orders, abandoned, signal, log, limits }))
+        Self(Arc::new(Inner { run_id, hub, signal, line, log, limits, resumed }))
     }
 
     /// What a step may not exceed.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// How long the run has waited for its user's others.
+    pub fn line(&self) -> &Line {
+        &self.0.line
     }
 
     /// Hands a step over without waiting for the disk; waits only for room. A step that turns out
@@ -81,6 +95,9 @@ impl RunPort {
     /// Waits for the close of a call that is open `by` the client: returns what it closed with
     /// (RUN-11). Immediate if it has closed already.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, Stopped> {
+        if self.0.resumed {
+            self.order(|run_id| Order::Parked { run_id }).await?;
+        }
         self.0.signal.closed(call_id).await
     }
 
@@ -115,7 +132,7 @@ impl RunPort {
         let sent = tokio::select! {
             biased;
             () = self.0.signal.over() => false,
-            sent = self.0.orders.send(order(self.0.run_id)) => sent.is_ok(),
+            sent = self.0.hub.orders.send(order(self.0.run_id)) => sent.is_ok(),
         };
         if sent { Ok(()) } else { Err(self.0.signal.stopped().unwrap_or(Stopped::Ended)) }
     }
@@ -123,7 +140,7 @@ impl RunPort {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.signal.stopped().is_none() && self.abandoned.try_send(self.run_id).is_err() {
+        if self.signal.stopped().is_none() && self.hub.abandoned.try_send(self.run_id).is_err() {
             // Its hub is gone, and the run with it, or the run's own deadline will end it.
             tracing::debug!(run_id = %self.run_id, "an agent left a run whose hub is gone");
         }

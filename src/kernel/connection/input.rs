@@ -50,7 +50,8 @@ pub enum Input {
     Verified(Identity),
     /// The credential is not valid or could not be verified.
     Unverified(Unverified),
-    /// The user's machines are running; the log holds the entries after `trimmed` up to `head`.
+    /// The user's machines are running; the log holds the entries after `trimmed` up to `head`. `epoch` is that
+    /// of the cursor if the log continues it, else the journal's (DEL-3).
     Attached { epoch: Epoch, trimmed: Offset, head: Offset },
     /// The user's machines are not available.
     Unattached(Unattached),
@@ -94,7 +95,6 @@ pub enum Unverified {
     /// The credential is invalid, expired or already used; the three are indistinguishable.
     Refused,
     /// The key set or the ticket store is unavailable.
-    /// The journal is unavailable.
     Unavailable,
     /// Too many credentials of this peer were refused; this one was not checked.
     Limited { retry_after_ms: u64 },
@@ -104,6 +104,7 @@ pub enum Unverified {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unattached {
+    /// The journal is unavailable.
     Unavailable,
     /// The user has reached the limit of connections per user.
     UserFull,
