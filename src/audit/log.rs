@@ -19,8 +19,8 @@ pub(super) struct LogCheck {
     /// Run ids and message ids that were accepted: an id is used once.
     accepted: Seen,
     messages: Seen,
-    /// A run that started while its thread had an active one. Legal only for a queued run that is ended: the next
-    /// entry must complete it.
+    /// A run that started while its thread had an active one. Legal only for a queued run that is ended: the
+    /// next entry must complete it.
     passing: Option<(String, u64)>,
     last_at: u64,
     /// Number of entries that could not be decoded. If there are any, the state is incomplete.
