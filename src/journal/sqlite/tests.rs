@@ -1,4 +1,4 @@
-//! Faults of the storage, made on the writer's own connection.
+//! Tests with storage faults, injected on the writer's own connection.
 
 use std::sync::{
     Arc,
