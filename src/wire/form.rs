@@ -1,4 +1,4 @@
-//! Client frames field by field, as they stand in JSON. Used to encode a frame and to generate the JSON Schema;
+//! Client frames field by field, as in JSON. Used to encode a frame and to generate the JSON Schema;
 //! `wire::client` has the decoder, and a test compares the two.
 
 use schemars::JsonSchema;

@@ -19,8 +19,8 @@ pub struct SqliteOptions {
     /// Run records kept per user after their entries are trimmed. A `message_id` is remembered as long as its
     /// record (DEL-6).
     pub run_records_max: u64,
-    /// Largest database, in bytes, that is checked completely at open. Of a larger one only the header is
-    /// checked; every row is checked again when it is read.
+    /// Largest database, in bytes, that is checked completely at open. A larger one is checked only as far as
+    /// SQLite does at open; every row is checked again when it is read.
     pub check_bytes_max: u64,
 }
 
