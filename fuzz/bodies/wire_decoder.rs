@@ -43,8 +43,8 @@ fn frame(text: &str) {
         Err(error) => {
             refused(error);
             if let Some(tree) = &tree {
-                let ambiguous =
-                    error.message.ends_with("stands twice") || error.message.starts_with("nonce must");
+                let ambiguous = error.message.ends_with("appears more than once")
+                    || error.message.starts_with("nonce must");
                 let one_type = error.message != "a frame has one type, a string";
                 assert!(ambiguous || !one_type || tree.frame().is_none(), "refused, {error}: {text}");
                 for id in [

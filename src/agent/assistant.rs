@@ -1,11 +1,11 @@
-//! The default agent: useful without a model and without a network.
+//! The default agent, which needs no language model and no network.
 //!
-//! It reads the message by plain rules ([`wish`]), one clause at a time: searches, conversions of
-//! [`units`], [`times`], [`sums`]. It calls its tools, side by side where there are several, and answers
-//! in sentences ([`reply`]). A clause that is not understood to its last word is declined by name.
+//! It parses the message by fixed rules ([`wish`]), one clause at a time: searches, conversions of [`units`],
+//! [`times`], [`sums`]. It calls its tools, in parallel if there are several, and answers in sentences
+//! ([`reply`]). A clause that is not understood completely is declined by name.
 //!
-//! Guarantee: the same message and the same results of its tools give the same steps, so a run of it
-//! that a crash broke off goes on where it was.
+//! Guarantee: the steps are a function of the message and the results of the tools, so a run continues after a
+//! crash where it stopped.
 
 mod fillers;
 mod language;
@@ -51,7 +51,7 @@ impl Assistant {
         Self::within(&AgentLimits::DEFAULT)
     }
 
-    /// The assistant with its share of what agents may read.
+    /// Creates the assistant with the limits for its reads.
     pub fn within(limits: &AgentLimits) -> Self {
         let search_history = SearchHistory::new(limits);
         Self { tools: [Arc::new(Calculate), Arc::new(CurrentTime), Arc::new(search_history)] }
@@ -106,7 +106,7 @@ impl Agent for Assistant {
         let understood = wish::understand(&task.text);
         let wishes = match &understood {
             Understood::Requests { wishes, .. } => wishes.clone(),
-            // A greeting is answered with the time of day, anything else with what was said of it before.
+            // A greeting is answered with the time of day, any other text with a search for its keywords.
             Understood::Greeting => vec![Wish::Time(Time::default())],
             Understood::Thanks | Understood::Help | Understood::Foreign => vec![],
             Understood::Other { keywords } => keywords
@@ -129,11 +129,11 @@ impl Agent for Assistant {
     }
 }
 
-/// A user's words as they are repeated: their beginning.
+/// Shortens a user's words for repetition in a reply.
 fn shown(text: &str) -> String {
     let start: String = text.chars().take(REPEATED_CHARS_MAX).collect();
     if start.len() < text.len() { start + "…" } else { start }
 }
 
-/// Characters of the user's words that are repeated in a sentence.
+/// Characters of the user's words that a reply repeats.
 const REPEATED_CHARS_MAX: usize = 120;

@@ -1,13 +1,13 @@
-//! One tool call in an agent's hands, as a line of types: opened, executed, closed.
+//! A tool call of an agent as a sequence of types: opened, executed, closed.
 //!
 //! ```text
 //!   run.open ──▶ OpenCall ── execute(work) ──▶ Executed ── run.close ──▶ CallResult
 //!   run.ask  ──▶ AskedCall ── answered() ────▶    "     ──      "    ──▶     "
 //! ```
 //!
-//! None of them can be made by hand or copied, so a call is closed once, after it was opened, and its
-//! result is seen only when it is durable. Work that the log already holds a result of is not done
-//! again: its future is dropped without being polled (RUN-9).
+//! None of them can be constructed or copied, so a call is closed once, after it was opened, and its result
+//! is available only when it is durable. Work whose result is already in the log is not repeated: its future
+//! is dropped without being polled (RUN-9).
 
 use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// A call that is open, its tool not yet executed.
+/// An open call whose tool has not been executed.
 #[derive(Debug)]
 #[must_use = "an open call keeps its run from completing"]
 pub struct OpenCall {
@@ -36,7 +36,7 @@ pub struct OpenCall {
     line: Line,
 }
 
-/// A call that waits for the client (RUN-11).
+/// An open call that waits for the client (RUN-11).
 #[must_use = "an open call keeps its run from completing"]
 pub struct AskedCall {
     call_id: CallId,
@@ -44,13 +44,13 @@ pub struct AskedCall {
     port: RunPort,
 }
 
-/// A call whose work is done. Closing it shows the result.
+/// A call whose work is done. Closing it returns the result.
 #[derive(Debug)]
 #[must_use = "an open call keeps its run from completing"]
 pub struct Executed {
     call_id: CallId,
     result: CallResult,
-    /// The log has the result already.
+    /// True if the log already has the result.
     recorded: bool,
 }
 
@@ -68,7 +68,7 @@ impl OpenCall {
         &self.call_id
     }
 
-    /// Does the work of the call within [`CALL_MS_MAX`].
+    /// Does the work of the call, for at most [`CALL_MS_MAX`].
     pub async fn execute<W>(self, work: W) -> Executed
     where
         W: Future<Output = Result<Json, String>>,
@@ -76,9 +76,9 @@ impl OpenCall {
         self.execute_within(CALL_MS_MAX, work).await
     }
 
-    /// Does the work of the call, unless the log has its result. An error, a panic and an overrun of
-    /// `call_ms_max` milliseconds become the call's status; the run goes on. Time in which the run waits for
-    /// its user's other runs does not count. At the overrun the work ends at its next yield.
+    /// Does the work of the call, unless the log has its result. An error, a panic and a timeout after
+    /// `call_ms_max` milliseconds become the call's status; the run continues. Time in which the run waits for
+    /// its user's other runs does not count. After a timeout the work ends at its next yield.
     pub async fn execute_within<W>(self, call_ms_max: u64, work: W) -> Executed
     where
         W: Future<Output = Result<Json, String>>,
@@ -100,7 +100,7 @@ impl OpenCall {
         Executed { call_id, result: bounded(result, results_bytes_max), recorded: false }
     }
 
-    /// Takes a result that came about elsewhere, unless the log has one.
+    /// Sets a result that was computed elsewhere, unless the log has one.
     pub fn executed(self, result: CallResult) -> Executed {
         let Self { call_id, recorded, results_bytes_max, .. } = self;
         match recorded {
@@ -109,7 +109,7 @@ impl OpenCall {
         }
     }
 
-    /// Whether the log has its result: the work is not done again.
+    /// Returns true if the log has the result, so that the work is not repeated.
     pub fn is_recorded(&self) -> bool {
         self.recorded.is_some()
     }
@@ -124,7 +124,7 @@ impl AskedCall {
         &self.call_id
     }
 
-    /// Waits until the client has answered (RUN-11); an answer that the log has counts.
+    /// Waits for the client's result (RUN-11), unless the log has it.
     pub async fn answered(self) -> Result<Executed, Stopped> {
         let Self { call_id, recorded, port } = self;
         let result = match recorded {
@@ -145,7 +145,7 @@ impl Executed {
     }
 }
 
-/// Returns the output of `work`, or `None` if it takes longer than `limit`, time in line left out.
+/// Returns the output of `work`, or `None` if it takes longer than `limit`, not counting time in line.
 async fn within<W: Future>(limit: Duration, line: &Line, work: W) -> Option<W::Output> {
     let begun = Instant::now();
     let before = line.waited(begun);
@@ -162,8 +162,8 @@ async fn within<W: Future>(limit: Duration, line: &Line, work: W) -> Option<W::O
     None
 }
 
-/// A result that the log would refuse, being longer than `bytes_max`, is an error of its tool, and the run
-/// goes on.
+/// Replaces a result longer than `bytes_max`, which the log would refuse, by an error of the tool, so that
+/// the run continues.
 pub(super) fn bounded(result: CallResult, bytes_max: usize) -> CallResult {
     let error = result.error.map(|error| clipped(error, ERROR_BYTES_MAX));
     let bytes = |error: &String| result.results.as_str().len() + error.len();
@@ -184,7 +184,7 @@ pub(super) fn bounded(result: CallResult, bytes_max: usize) -> CallResult {
     CallResult { status, results, error: Some(error) }
 }
 
-/// The beginning of a text, at most `bytes_max` bytes and a mark that something is missing.
+/// Cuts a text to at most `bytes_max` bytes and marks the cut.
 pub(super) fn clipped(mut text: String, bytes_max: usize) -> String {
     if text.len() > bytes_max {
         text.truncate(text.floor_char_boundary(bytes_max));
@@ -193,10 +193,10 @@ pub(super) fn clipped(mut text: String, bytes_max: usize) -> String {
     text
 }
 
-/// How long a tool call may take unless its tool says otherwise.
+/// Default timeout of a tool call, in milliseconds.
 pub const CALL_MS_MAX: u64 = 30_000;
 
-/// Bytes of a tool's error that are kept.
+/// Longest error of a tool, in bytes; a longer one is cut.
 const ERROR_BYTES_MAX: usize = 4096;
 
 #[cfg(test)]

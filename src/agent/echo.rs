@@ -1,7 +1,7 @@
-//! What a run has said, read again from its log piece by piece.
+//! Reads the text that a run has emitted back from its log, piece by piece.
 //!
-//! Guarantee: holds one page of the log, however much was said. What cannot be read now is tried again
-//! until the run's own deadline; nothing is taken for said that was not read.
+//! Guarantee: at most one page of the log is in memory, independent of the length of the text. A failed read is
+//! retried until the run's own timeout; text counts as emitted only once it has been read.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -15,12 +15,12 @@ use crate::{
     wire,
 };
 
-/// The text of one kind of thought since its last reset, in order.
+/// A reader of the text of one kind of thought since its last reset.
 pub(super) struct Echo {
     port: RunPort,
     run_id: RunId,
     kind: ThoughtKind,
-    /// The last entry read, and the last one that there is.
+    /// The last entry read, and the last entry of the text.
     after: Offset,
     last: Offset,
     page: VecDeque<String>,
@@ -32,7 +32,7 @@ impl Echo {
         Self { port, run_id, kind, after, last: spoken.last, page: VecDeque::new() }
     }
 
-    /// The next piece, as it was said; `None` after the last.
+    /// Returns the next piece, or `None` after the last.
     pub(super) async fn next(&mut self) -> Option<String> {
         let mut wait = RETRY_FIRST;
         loop {
@@ -43,7 +43,7 @@ impl Echo {
                 return None;
             }
             if let Err(error) = self.turn_page().await {
-                tracing::warn!(run_id = %self.run_id, %error, "a run's own log cannot be read again");
+                tracing::warn!(run_id = %self.run_id, %error, "the log of a run cannot be read back");
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(RETRY_LAST);
             }
@@ -74,7 +74,7 @@ impl Echo {
     }
 }
 
-/// How much is read at once.
+/// The limits of one read.
 const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 256 * 1024 };
 
 const RETRY_FIRST: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Makes agents take turns: a future behind the gate is polled only while its user has a turn.
+//! Fair polling of agents: a future behind the gate is polled only while its user holds a turn.
 //!
 //! ```text
 //!             woken ─▶ in line ── a turn is free ──▶ has a turn, its task is woken
@@ -8,10 +8,10 @@
 //!              otherwise in line again, behind the other users
 //! ```
 //!
-//! Guarantee (ISO-6): the threads that agents of one user hold at a time are bounded ([`super::turns`]); a run
-//! that waits for a client, a disk or a network takes no turn; a turn ends when its poll returns or panics, or
-//! its future is dropped. A future is in line from the moment it is woken, not from when a thread comes to it,
-//! so the order of turns does not depend on the runtime's queues.
+//! Guarantee (ISO-6): the number of threads that the agents of one user occupy is bounded ([`super::turns`]). A
+//! run that waits for a client, a disk or a network holds no turn. A turn ends when its poll returns or panics,
+//! or its future is dropped. A future is queued when it is woken, not when a thread reaches it, so the order of
+//! turns does not depend on the queues of the runtime.
 
 use std::{
     collections::HashMap,
@@ -27,14 +27,14 @@ use crate::user::{
     line::{InLine, Line},
 };
 
-/// The turns of all agents of a service. Cloning shares them.
+/// The gate of all agents of a service. Clones share it.
 #[derive(Clone)]
 pub struct Gate(Arc<Mutex<State>>);
 
 struct State {
     turns: Turns<Owner>,
     next: Job,
-    /// The futures behind the gate, each under the job of its turns.
+    /// The futures behind the gate, by job.
     seats: HashMap<Job, Seat>,
 }
 
@@ -42,7 +42,7 @@ struct Seat {
     owner: Owner,
     line: Line,
     phase: Phase,
-    /// Of the task that polls the future.
+    /// The waker of the task that polls the future.
     task: Waker,
 }
 
@@ -54,13 +54,13 @@ enum Phase {
 }
 
 impl Gate {
-    /// Returns a gate that lets `turns_max` agents be polled at a time, `user_turns_max` of one user.
+    /// Creates a gate that polls at most `turns_max` agents at a time, `user_turns_max` of one user.
     pub fn new(turns_max: usize, user_turns_max: usize) -> Self {
         let turns = Turns::new(turns_max, user_turns_max);
         Self(Arc::new(Mutex::new(State { turns, next: 0, seats: HashMap::new() })))
     }
 
-    /// Puts `work` of one user behind the gate; `line` records how long it waits there.
+    /// Puts `work` of one user behind the gate. `line` records the time that it waits there.
     pub fn pass<F>(&self, owner: Owner, line: Line, work: F) -> Passing<F>
     where
         F: Future + Unpin,
@@ -74,7 +74,7 @@ impl Gate {
 }
 
 impl State {
-    /// Asks for a turn of an idle future. Returns its task if the turn is there at once.
+    /// Requests a turn for an idle future. Returns its task if the turn is granted at once.
     fn ask(&mut self, job: Job) -> Option<Waker> {
         let seat = self.seats.get_mut(&job)?;
         match self.turns.ask(seat.owner, job) {
@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    /// Ends a turn. Returns the task whose turn it is now.
+    /// Ends a turn. Returns the task that gets the next one.
     fn finish(&mut self, owner: Owner) -> Option<Waker> {
         let (_, job) = self.turns.finish(owner)?;
         let seat = self.seats.get_mut(&job)?;
@@ -98,24 +98,24 @@ impl State {
     }
 }
 
-/// Work behind a [`Gate`].
+/// A future behind a [`Gate`].
 #[must_use = "a future does nothing unless it is polled"]
 pub struct Passing<F> {
     gate: Gate,
     owner: Owner,
     line: Line,
-    /// Its job and the waker that the work is polled with; none before the first poll.
+    /// Its job and the waker for the inner poll; `None` before the first poll.
     seated: Option<(Job, Waker)>,
     work: F,
 }
 
-/// Puts a future in line when its work is woken.
+/// A waker that queues a future for a turn.
 struct Bell {
     gate: Gate,
     job: Job,
 }
 
-/// A turn, which ends with this.
+/// A guard of a turn.
 struct Turn<'a>(&'a Gate, Job);
 
 impl<F: Future + Unpin> Future for Passing<F> {
@@ -129,7 +129,7 @@ impl<F: Future + Unpin> Future for Passing<F> {
             state.next += 1;
             let seat = Seat { owner: *owner, line: line.clone(), phase: Phase::Idle, task };
             state.seats.insert(job, seat);
-            // The task is being polled: it need not be woken for a turn that is there at once.
+            // The task is already being polled, so it needs no wake-up for a turn that is granted at once.
             let _this_task = state.ask(job);
             (job, Waker::from(Arc::new(Bell { gate: gate.clone(), job })))
         });
@@ -170,7 +170,7 @@ impl Drop for Turn<'_> {
         let mut state = gate.lock();
         let Some(seat) = state.seats.get_mut(job) else { return };
         let (owner, phase) = (seat.owner, std::mem::replace(&mut seat.phase, Phase::Idle));
-        // In line behind the others before its turn goes to one of them.
+        // Queue behind the others before the turn passes to one of them.
         let again = if let Phase::Running { woken: true } = phase { state.ask(*job) } else { None };
         let next = state.finish(owner);
         drop(state);
@@ -192,15 +192,15 @@ impl<F> Drop for Passing<F> {
             }
             Some(_) | None => None,
         };
-        // A waker may own the last of a task, whose drop comes back here: not under the lock.
+        // A waker may own the last reference to a task, whose drop re-enters the gate: release the lock first.
         drop(state);
         drop(seat);
         next.inspect(Waker::wake_by_ref);
     }
 }
 
-/// Ends the turn of an agent that has more to do: others go first. Unlike `tokio::task::yield_now`, it does not
-/// wait for the runtime's next look at its input and output.
+/// Ends the turn of an agent that has more to do, so that others run first. Unlike `tokio::task::yield_now`, it
+/// does not wait for the runtime to poll its I/O driver.
 pub async fn yield_turn() {
     let mut yielded = false;
     poll_fn(|context| {
@@ -229,7 +229,7 @@ mod tests {
     const ANN: Owner = Owner::new(1);
     const BOB: Owner = Owner::new(2);
 
-    /// Work that takes `turns` turns and returns how many turns were taken before its last one.
+    /// Returns work that takes `turns` turns and returns the number of turns taken before its last one.
     fn work(gate: &Gate, owner: Owner, turns: usize, taken: &Arc<AtomicUsize>) -> Spawn<Passing<Work>> {
         let taken = taken.clone();
         let work: Work = Box::pin(async move {
@@ -242,7 +242,7 @@ mod tests {
         task::spawn(gate.pass(owner, Line::default(), work))
     }
 
-    /// Takes a turn that does not end before this is dropped.
+    /// Takes a turn that lasts until it is dropped.
     fn hold(gate: &Gate, owner: Owner) -> Turn<'_> {
         let mut state = gate.lock();
         let job = state.next;
@@ -253,8 +253,7 @@ mod tests {
         Turn(gate, job)
     }
 
-    /// ISO-6: beside 200 runs of one user that compute without end, another user's run of ten turns takes its
-    /// turns one to one with them.
+    /// ISO-6: another user's run of ten turns alternates with 200 runs of one user that compute without end.
     #[test]
     fn iso_6_another_user_waits_for_one_turn_at_a_time() {
         let (gate, taken) = (Gate::new(1, 1), Arc::default());
@@ -265,7 +264,7 @@ mod tests {
         assert!(other.poll().is_pending());
         drop(first);
         let before = loop {
-            // Every task that was woken is polled, as a runtime would.
+            // Poll every woken task, as a runtime would.
             if other.is_woken()
                 && let Poll::Ready(before) = other.poll()
             {

@@ -1,8 +1,7 @@
-//! A user's own log, to read: bounded pages, the newest first.
+//! Read access to a user's own log, in bounded pages, newest first.
 //!
-//! Guarantees: what a run reads lies before the run, so the same run reads the same again after a restart, but
-//! for what was trimmed in between; pages follow each other without an entry missing between them; a page is
-//! bounded in bytes, whatever the entries are (ISO-6).
+//! Guarantees: a run reads only entries before itself, so it reads the same after a restart, except for trimmed
+//! entries. Pages are contiguous. A page is bounded in bytes, independent of its entries (ISO-6).
 
 use bytes::Bytes;
 
@@ -12,20 +11,20 @@ use crate::{
     user::{agents::Owner, line::Line, port::RunPort},
 };
 
-/// The part of the user's log that lies before a run. It knows no user but this one (ISO-4).
+/// The part of the user's log before a run. It reads this user's log only (ISO-4).
 #[derive(Clone)]
 pub struct History {
     port: RunPort,
     owner: Owner,
-    /// The first entry that is not part of it.
+    /// The end, exclusive.
     end: Offset,
 }
 
-/// A place in a history from which one reads backwards.
+/// A position in a history, for reading backwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     end: Offset,
-    /// Entries that probably fit into a page here.
+    /// An estimate of the entries that fit into a page here.
     width: u64,
 }
 
@@ -34,24 +33,24 @@ impl History {
         Self { port, owner, end }
     }
 
-    /// Whose history it is, for what is shared out by user.
+    /// Returns the owner, for limits per user.
     pub(super) fn owner(&self) -> Owner {
         self.owner
     }
 
-    /// How long the run has waited for its user's others.
+    /// Returns the time that the run has waited for its user's other runs.
     pub(super) fn line(&self) -> &Line {
         self.port.line()
     }
 
-    /// The newest page.
+    /// Returns the position of the newest page.
     pub fn newest(&self) -> Page {
         Page { end: self.end, width: PAGE_ENTRIES_MAX }
     }
 
-    /// Returns the entries before `page`, newest first, each encoded as on the wire, and the page before them;
-    /// at most [`PAGE_ENTRIES_MAX`] entries and [`PAGE_BYTES_MAX`] bytes, or one entry that is longer. No page
-    /// is left where the log begins.
+    /// Returns the entries before `page`, newest first, each encoded as on the wire, and the position of the
+    /// preceding page, or `None` at the beginning of the log. A page has at most [`PAGE_ENTRIES_MAX`] entries
+    /// and [`PAGE_BYTES_MAX`] bytes, or a single longer entry.
     pub async fn before(&self, page: Page) -> Result<(Vec<(Offset, Bytes)>, Option<Page>), JournalError> {
         let Page { end, mut width } = page;
         loop {
@@ -67,11 +66,11 @@ impl History {
                 return Ok((Vec::new(), None));
             }
             if lines.last().0 < last && wanted > 1 {
-                // The log is read forwards: what did not fit is the newest part, so fewer entries are read.
+                // The log is read forwards, so the newest entries are those that did not fit: read fewer.
                 width = (lines.len() as u64).min(wanted / 2).max(1);
                 continue;
             }
-            // Where the log was trimmed it begins later than asked, perhaps past this page.
+            // A trimmed log begins after the requested offset, possibly after this page.
             let trimmed = lines.first() > after.next();
             let wider = if lines.as_bytes().len() <= PAGE_BYTES_MAX / 2 { 2 * width } else { width };
             let earlier = Page { end: after.next(), width: wider.min(PAGE_ENTRIES_MAX) };
@@ -82,8 +81,8 @@ impl History {
     }
 }
 
-/// Entries of one page.
+/// Greatest number of entries of one page.
 pub const PAGE_ENTRIES_MAX: u64 = 128;
 
-/// Bytes of one page, unless it is one longer entry.
+/// Greatest size of one page in bytes, unless it is one longer entry.
 pub const PAGE_BYTES_MAX: usize = 256 * 1024;

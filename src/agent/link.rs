@@ -1,7 +1,7 @@
-//! The way of a run's steps to its log, past what the log holds already.
+//! Writes a run's steps to its log, except those that the log already holds.
 //!
-//! Guarantee: steps reach the port in the order in which the agent takes them; the end of a run comes
-//! after everything that a former life of it left over.
+//! Guarantee: steps reach the port in the order in which the agent takes them, and the end of a run follows
+//! the withdrawal of everything left over from before a crash.
 
 use futures_util::future::try_join_all;
 
@@ -25,24 +25,24 @@ use crate::{
     },
 };
 
-/// A run's port, and what its log held when the agent began.
+/// A run's port, and the content of its log at the start of the agent.
 pub(super) struct Link {
     port: RunPort,
     owner: Owner,
     run_id: RunId,
-    /// None once the agent has repeated all of it.
+    /// `None` once the agent has repeated all recorded steps.
     replay: Option<Box<Replayed>>,
-    /// Calls that the agent has made: their count names them, the same way in every life of the run.
+    /// Number of calls that the agent has made, from which call ids are derived, equally after a restart.
     calls: u64,
-    /// The run's first entry.
+    /// The offset of the run's first entry.
     begin: Offset,
 }
 
-/// What the log held, and where the agent is in it.
+/// The recorded steps, and the agent's position in them.
 struct Replayed {
     replay: Replay,
     said: Said,
-    /// What was said of each kind, as far as it had to be compared.
+    /// Readers of the recorded text of each kind, opened when it has to be compared.
     echoes: [Option<Echo>; 3],
 }
 
@@ -79,14 +79,14 @@ impl Link {
         self.replay.as_ref().map_or_else(|| call_id.clone(), |past| past.replay.unused(call_id))
     }
 
-    /// The agent's next call, with an id that is the same whenever the run runs again.
+    /// Creates the agent's next call, with an id that is the same after a restart of the run.
     pub(super) fn call(&mut self, tool_name: ToolName, parameters: Json, by: By) -> Call {
         self.calls += 1;
         let call_id = CallId::parse(&format!("c{}", self.calls)).expect("a letter and digits");
         Call { call_id, tool_name, parameters, by }
     }
 
-    /// Says a thought, or as much of it as the log does not say already.
+    /// Emits a thought, or the part of it that the log does not hold.
     pub(super) async fn think(&mut self, thought: &Thought) -> Result<(), Stopped> {
         for piece in pieces(thought.clone(), self.piece_bytes_max()) {
             let Some(past) = &mut self.replay else {
@@ -98,7 +98,7 @@ impl Link {
             while past.replay.lacks(kind, delta) {
                 let echo = past.echoes[kind as usize]
                     .get_or_insert_with(|| Echo::new(self.port.clone(), self.run_id, kind, spoken));
-                // The log holds as many bytes as recovery counted.
+                // Recovery counted these bytes, so the log holds them.
                 let Some(more) = echo.next().await else { return Err(Stopped::Unavailable) };
                 past.replay.more(kind, &more);
             }
@@ -113,7 +113,7 @@ impl Link {
         Ok(())
     }
 
-    /// Withdraws all that was said of a kind, and says the first `kept` bytes of it again, then `delta`.
+    /// Resets the text of a kind and emits its first `kept` bytes again, then `delta`.
     async fn say_anew(
         &self,
         kind: ThoughtKind,
@@ -143,7 +143,7 @@ impl Link {
         Ok(made.pop().expect("a call was made"))
     }
 
-    /// Opens calls in their order; returns when all of them are durable.
+    /// Opens calls in their order and waits until all of them are durable.
     pub(super) async fn open_all(&mut self, calls: Vec<Call>) -> Result<Vec<(Call, OpenCall)>, Stopped> {
         let mut steps = Vec::new();
         let mut made = Vec::new();
@@ -170,7 +170,7 @@ impl Link {
         self.port.take(AgentStep::Close { call_id, result }).await
     }
 
-    /// Ends the run, once what a former life left over is withdrawn.
+    /// Ends the run, after withdrawing what is left over from before a crash.
     pub(super) async fn complete(&mut self, ending: Ending) -> Result<(), Stopped> {
         if let Some(past) = self.replay.take() {
             let remains = past.replay.finish();
@@ -186,8 +186,8 @@ impl Link {
         self.port.take(AgentStep::Complete(ending)).await
     }
 
-    /// The call under the id that it has in the log, and its result if the log has one; what has to
-    /// happen first is added to `steps`.
+    /// Returns the call under its id in the log, and its result if the log has one. Steps that have to come
+    /// first are added to `steps`.
     fn admit(&mut self, mut call: Call, steps: &mut Vec<AgentStep>) -> (Call, Option<CallResult>) {
         let opening = match &mut self.replay {
             None => Opening::New { call_id: call.call_id.clone(), given_up: Vec::new() },
@@ -219,7 +219,7 @@ impl Link {
         self.port.limits().delta_bytes_max.min(PIECE_BYTES_MAX)
     }
 
-    /// Hands a thought over in pieces that are never over the limit of a delta.
+    /// Emits a thought in pieces within the limit of a delta.
     async fn post(&self, thought: Thought) -> Result<(), Stopped> {
         for piece in pieces(thought, self.piece_bytes_max()) {
             self.port.post(AgentStep::Think(piece)).await?;
@@ -237,7 +237,8 @@ impl Link {
     }
 }
 
-/// A thought as thoughts of at most `bytes_max` bytes, one character at least; the first resets if it does.
+/// Splits a thought into thoughts of at most `bytes_max` bytes but at least one character; the first keeps
+/// `reset`.
 fn pieces(thought: Thought, bytes_max: usize) -> impl Iterator<Item = Thought> {
     let Thought { kind, delta, reset } = thought;
     let mut rest = Some(delta);
@@ -254,7 +255,7 @@ fn pieces(thought: Thought, bytes_max: usize) -> impl Iterator<Item = Thought> {
     })
 }
 
-/// Bytes of one delta as agents' thoughts are handed over, at most.
+/// Greatest size of one emitted delta, in bytes.
 const PIECE_BYTES_MAX: usize = 16 * 1024;
 
 #[cfg(test)]

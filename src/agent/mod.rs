@@ -1,13 +1,12 @@
-//! Who answers the messages. An agent holds a [`Run`] and moves it on; nothing else is in its reach.
+//! Agents and their execution. An agent holds a [`Run`] and takes its steps; it has no other access.
 //!
-//! - [`Agent`], [`Tool`] ([`roles`]): what authors implement
-//! - [`Run`] ([`run`]): the kernel's typestate in an agent's hands; [`call`]: one tool call;
-//!   [`link`]: its way to the log; [`replay`]: what the log holds is not done twice (RUN-9); [`echo`]: what it
-//!   has said, read again
-//! - [`gate`], [`turns`]: agents' time, shared by user (ISO-6); [`limits`]: its bounds
-//! - [`supervisor`]: runs them, apart from the service's own input and output (RUN-6)
-//! - [`assistant`]: the default agent, with [`tools`]; [`rehearsal`]: plays a script
-//! - [`history`]: the user's own log, to read
+//! - [`Agent`], [`Tool`] ([`roles`]): the traits that authors implement
+//! - [`Run`] ([`run`]): the kernel's typestate for agents; [`call`]: one tool call; [`link`]: writes steps to
+//!   the log; [`replay`]: skips recorded steps after a restart (RUN-9); [`echo`]: reads emitted text back
+//! - [`gate`], [`turns`]: fair scheduling of agents by user (ISO-6); [`limits`]: its limits
+//! - [`supervisor`]: executes agents on threads separate from the service's I/O (RUN-6)
+//! - [`assistant`]: the default agent, with [`tools`]; [`rehearsal`]: an agent that plays scripts
+//! - [`history`]: read access to the user's own log
 
 pub mod assistant;
 pub mod call;

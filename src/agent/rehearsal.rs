@@ -1,9 +1,9 @@
-//! Plays a script, so that people who write clients, pages and tests see every course that a run can
-//! take. The script is the message; `docs/agents.md` lists its steps.
+//! An agent that plays scripts, so that authors of clients, pages and tests can produce any course of a run.
+//! The script is the message; `docs/agents.md` lists its steps.
 //!
-//! Guarantee: a script without `illegal` plays as a legal run: where a tool, a question or the end comes
-//! before any thought, the player first thinks a `progress` (RUN-3). An `illegal` step is really taken,
-//! past the typestate and through the same port, and refused there (RUN-10).
+//! Guarantee: a script without `illegal` plays as a legal run. If a tool, a question or the end precedes
+//! every thought, the agent first thinks a `progress` (RUN-3). An `illegal` step bypasses the typestate, is
+//! sent through the same port, and is refused there (RUN-10).
 
 pub mod script;
 
@@ -28,7 +28,7 @@ use crate::{
     user::port::Stopped,
 };
 
-/// The agent that plays scripts. Its tools are not idempotent, like most that have an effect.
+/// The agent that plays scripts. Its tools are not idempotent, like most tools with effects.
 pub struct Rehearsal;
 
 #[async_trait]
@@ -104,7 +104,7 @@ impl Stage {
                     Stage::Thinking(run) => run.fail(message).await?,
                 }));
             }
-            // Unwinds as any panic does, but without a report on the operator's terminal.
+            // Unwinds like any panic, but without a report on stderr.
             Step::Panic(message) => std::panic::resume_unwind(Box::new(OpenPanic(message))),
             Step::Hang => std::future::pending().await,
             Step::Illegal(illegal) => return Err(self.break_the_rules(illegal).await),
@@ -119,7 +119,7 @@ impl Stage {
         }
     }
 
-    /// The run, after a first thought if there was none (RUN-3).
+    /// Returns the run in `Thinking`, with a first thought if there was none (RUN-3).
     async fn thinking(self) -> Result<Run<Thinking>, Stopped> {
         match self {
             Stage::Started(run) => run.think(ThoughtKind::Progress, FIRST_THOUGHT).await,
@@ -127,7 +127,7 @@ impl Stage {
         }
     }
 
-    /// Lets time pass, which is no step of the run; not again for what a former life of it waited for.
+    /// Waits, which is not a step of the run. Skipped if the run already waited here before a crash.
     async fn pause(&self, wait_ms: u64) {
         let replaying = match self {
             Stage::Started(run) => run.is_replaying(),
@@ -138,7 +138,7 @@ impl Stage {
         }
     }
 
-    /// Takes a step that the run's phase does not allow, past the typestate (RUN-10).
+    /// Takes a step that is illegal in the run's phase, bypassing the typestate (RUN-10).
     async fn break_the_rules(self, illegal: Illegal) -> Unfinished {
         match self.try_illegal(illegal).await {
             Err(stopped) => stopped.into(),
@@ -186,7 +186,7 @@ impl Stage {
     }
 }
 
-/// Opens all calls, then closes each when its time has come.
+/// Opens all calls, then closes each after its time.
 async fn tools(run: Run<Thinking>, calls: Vec<ScriptedCall>) -> Result<Run<Thinking>, Stopped> {
     let wanted = calls.iter().map(ScriptedCall::call).collect();
     let (run, opened) = match run.open_all_as(wanted).await? {
@@ -213,5 +213,5 @@ impl ScriptedCall {
     }
 }
 
-/// What the player thinks where a script has not thought in time.
+/// The thought that is added if a script has none in time.
 const FIRST_THOUGHT: &str = "The rehearsal begins.";

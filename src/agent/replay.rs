@@ -1,26 +1,25 @@
-//! A run that is taken up again: the agent runs from the start, and what its log already holds is not
-//! done a second time (RUN-9).
+//! The replay of a resumed run: the agent runs again from the start, and steps that its log already holds are
+//! not repeated (RUN-9).
 //!
 //! ```text
 //!   the agent's step          the log holds                       what happens
 //!   ────────────────          ──────────────────────────────      ─────────────────────────────────────
-//!   a thought                 text that begins with it            nothing: it has been said
-//!                             text that it begins with            the rest of it is said
+//!   a thought                 text that begins with it            nothing: it is already recorded
+//!                             text that it begins with            the rest of it is emitted
 //!                             other text                          `reset`, with all of this kind so far
-//!                             nothing more of this kind           it is said
+//!                             nothing more of this kind           it is emitted
 //!   a call                    the same call, completed            its result, the tool does not run
 //!                             the same call, open                 the tool runs, or the client is awaited
-//!                             another call of that id             a fresh id; the old call is given up
+//!                             another call of that id             a fresh id; the old call is closed
 //!                             no call of that id                  it is opened
-//!   the end                   what the agent did not repeat       texts withdrawn, open calls given up
+//!   the end                   steps that were not repeated        texts are withdrawn, open calls closed
 //! ```
 //!
-//! Guarantee: for an agent that takes the same steps again, the log says in the end what it would
-//! have said without the crash, and no tool call that completed runs twice. For one that takes other
-//! steps, the log says in the end what the agent said last.
+//! Guarantee: if the agent takes the same steps again, the final log equals that of a run without a crash, and
+//! no completed tool call runs twice. If it takes other steps, the final log has the agent's last steps.
 //!
-//! Pure: the log comes in as events, steps go out as values. Of the texts it holds only what it was given
-//! to compare next ([`Replay::lacks`], [`Replay::more`]), however long they are.
+//! Pure: events of the log in, steps out as values. Of the texts it holds only the part that is to be compared
+//! next ([`Replay::lacks`], [`Replay::more`]), independent of their length.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +28,7 @@ use crate::kernel::{
     ids::CallId,
 };
 
-/// What the log of a run holds and its agent has not repeated yet.
+/// The recorded steps of a run that its agent has not repeated yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
     reasoning: Told,
@@ -38,13 +37,13 @@ pub struct Replay {
     calls: BTreeMap<CallId, PastCall>,
 }
 
-/// The text of one kind of thought since its last reset.
+/// The recorded text of one kind of thought since its last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Told {
     bytes: u64,
-    /// How many of them the agent has said again.
+    /// The number of bytes that the agent has repeated.
     repeated: u64,
-    /// Text that the log holds; what follows the repeated part begins at `at`.
+    /// A part of the recorded text; the part that is not repeated begins at `at`.
     ahead: String,
     at: usize,
 }
@@ -56,52 +55,52 @@ struct PastCall {
     place: Place,
 }
 
-/// Where the agent is, seen from a call in its log.
+/// The position of the agent relative to a recorded call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Ahead,
     Repeated,
-    /// Under this id the agent made another call.
+    /// The agent has made another call under this id.
     PassedBy,
 }
 
-/// What comes of a thought of the agent.
+/// The outcome of a thought of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Saying {
-    /// The log says it already.
+    /// The log already holds it.
     Said,
-    /// This is said.
+    /// This has to be emitted.
     More(Thought),
-    /// The log says something else: all of this kind is withdrawn and said anew, the first `kept` bytes of
-    /// it as the log has them, then `delta`.
+    /// The log holds other text: the kind is reset and emitted again, its first `kept` bytes as in the log,
+    /// then `delta`.
     Anew { kind: ThoughtKind, kept: u64, delta: String },
 }
 
-/// What comes of a call that the agent makes.
+/// The outcome of a call of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opening {
-    /// The log does not hold it: it is opened under this id, once those `given_up` are closed.
+    /// The log does not hold the call: it is opened under this id, after those in `given_up` are closed.
     New { call_id: CallId, given_up: Vec<CallId> },
-    /// It is open in the log: it goes on without a second `tool_executing`.
+    /// The call is open in the log: it continues without a second `tool_executing`.
     Open { call_id: CallId },
-    /// It has completed: this is its result, and the tool does not run again (RUN-9).
+    /// The call has completed with this result, and the tool does not run again (RUN-9).
     Closed { call_id: CallId, result: CallResult },
 }
 
-/// What the log holds besides what the agent did before its end.
+/// The recorded steps that the agent has not repeated before its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remains {
-    /// Kinds of which something was not said again: all of it is withdrawn but the first so many bytes.
+    /// Kinds with text that was not repeated: they are reset to their first bytes, of this number.
     pub withdrawn: Vec<(ThoughtKind, u64)>,
-    /// Calls of the agent that are open: to be closed as given up.
+    /// Open calls of the agent, which have to be closed as given up.
     pub given_up: Vec<CallId>,
-    /// Calls of the client that are open: only the client, a cancel or a deadline closes them (RUN-11).
+    /// Open calls of the client, which only the client, a cancel or a timeout closes (RUN-11).
     pub awaited: Vec<CallId>,
 }
 
 impl Replay {
-    /// Takes how many bytes of each kind a run has said since it last withdrew them, and its other events
-    /// so far, in order.
+    /// Creates a replay from the number of bytes of each kind that the run has emitted since its last reset,
+    /// and its other events so far, in order.
     pub fn of<'a>(said: impl Fn(ThoughtKind) -> u64, events: impl IntoIterator<Item = &'a Event>) -> Self {
         let mut replay = Replay::default();
         for kind in KINDS {
@@ -124,7 +123,7 @@ impl Replay {
         replay
     }
 
-    /// Whether the agent has repeated all that the log holds: from here on every step is a new one.
+    /// Returns true if the agent has repeated all recorded steps, so that every further step is new.
     pub fn is_over(&self) -> bool {
         let told = |told: &Told| told.rest() == 0;
         let done = |past: &PastCall| match past.place {
@@ -135,14 +134,14 @@ impl Replay {
         told(&self.reasoning) && told(&self.answer) && told(&self.progress) && self.calls.values().all(done)
     }
 
-    /// Whether it needs to be given [`Self::more`] of what the log holds before it can tell what comes of
-    /// `delta`.
+    /// Returns true if more recorded text has to be supplied with [`Self::more`] before the outcome of
+    /// `delta` is known.
     pub fn lacks(&self, kind: ThoughtKind, delta: &str) -> bool {
         let told = self.told_of(kind);
         (told.ahead().len() as u64) < told.rest().min(delta.len() as u64)
     }
 
-    /// Takes the next text of this kind that the log holds.
+    /// Supplies the next recorded text of this kind.
     pub fn more(&mut self, kind: ThoughtKind, text: &str) {
         let told = self.told(kind);
         told.ahead.drain(..told.at);
@@ -150,7 +149,7 @@ impl Replay {
         told.ahead.push_str(text);
     }
 
-    /// What has to be said so that the log says `delta` next.
+    /// Returns the outcome of a thought.
     pub fn think(&mut self, kind: ThoughtKind, delta: &str) -> Saying {
         let told = self.told(kind);
         let (rest, bytes) = (told.rest(), delta.len() as u64);
@@ -168,8 +167,8 @@ impl Replay {
         Saying::Anew { kind, kept: told.withdraw(), delta: delta.to_owned() }
     }
 
-    /// What comes of a call that the agent makes. An id that the agent itself has used before is left
-    /// to the run to refuse (RUN-4).
+    /// Returns the outcome of a call. An id that the agent itself has used before is left for the run to refuse
+    /// (RUN-4).
     pub fn open(&mut self, call: &Call) -> Opening {
         let mut given_up = Vec::new();
         let mut call_id = call.call_id.clone();
@@ -199,7 +198,7 @@ impl Replay {
         Opening::New { call_id, given_up }
     }
 
-    /// An id like `call_id` that the log does not hold.
+    /// Derives an id from `call_id` that the log does not hold.
     pub fn unused(&self, call_id: &CallId) -> CallId {
         let mut unused = call_id.clone();
         let mut attempt = 1u32;
@@ -210,7 +209,7 @@ impl Replay {
         unused
     }
 
-    /// The agent is done: what the log holds besides is withdrawn.
+    /// Ends the replay and returns the recorded steps to be withdrawn.
     pub fn finish(mut self) -> Remains {
         let mut remains = Remains::default();
         for kind in KINDS {
@@ -247,7 +246,7 @@ impl Replay {
 }
 
 impl Told {
-    /// How many bytes the agent has not said again.
+    /// Returns the number of bytes that the agent has not repeated.
     fn rest(&self) -> u64 {
         self.bytes - self.repeated
     }
@@ -256,7 +255,7 @@ impl Told {
         &self.ahead[self.at..]
     }
 
-    /// From here on the log holds nothing more of this kind; how much of it the agent has said again.
+    /// Drops the recorded text and returns the number of repeated bytes.
     fn withdraw(&mut self) -> u64 {
         std::mem::take(self).repeated
     }
@@ -271,12 +270,12 @@ impl PastCall {
     }
 }
 
-/// How a call closes that is open in the log and that its agent, taken up again, does not make.
+/// Returns the result of a recorded open call that its resumed agent does not make.
 pub fn gave_up() -> CallResult {
     CallResult::cut_short(CallStatus::Unknown, "the agent took another course after a restart")
 }
 
-/// The id of a call whose own one the log holds for another call.
+/// Derives an id for a call whose own id the log has for another call.
 fn derived(call_id: &CallId, attempt: u32) -> CallId {
     let suffix = format!("-{attempt}");
     let kept = call_id.as_str().len().min(CALL_ID_BYTES_MAX - suffix.len());

@@ -1,7 +1,7 @@
-//! What an agent is and what a tool is: the two traits that authors implement.
+//! The traits that authors implement: [`Agent`] and [`Tool`].
 //!
-//! An agent gets a [`Run`] and moves it on; it reaches nothing else of its user than the run and, to
-//! read, the user's own log (ISO-4). What it returns ends the run, one way or another (RUN-6).
+//! An agent gets a [`Run`] and takes its steps. It has access to the run and, for reading, to the user's own
+//! log only (ISO-4). When it returns, its run ends (RUN-6).
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     user::port::Stopped,
 };
 
-/// Somebody who answers messages.
+/// An agent, which answers messages.
 ///
 /// ```
 /// use async_trait::async_trait;
@@ -38,7 +38,7 @@ use crate::{
 ///     }
 ///
 ///     fn description(&self) -> &str {
-///         "Says what it was told."
+///         "Repeats the message."
 ///     }
 ///
 ///     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
@@ -52,27 +52,27 @@ use crate::{
 pub trait Agent: Send + Sync + 'static {
     fn name(&self) -> AgentName;
 
-    /// One or two sentences for those who choose an agent.
+    /// One or two sentences for users who choose an agent.
     fn description(&self) -> &str;
 
-    /// Whether a run that a crash orphaned is restarted from its own log: the agent runs again from the
-    /// start, and steps that the log holds are not taken twice. Worth it for an agent that takes the
-    /// same steps for the same message; any other is only corrected (`reset`).
+    /// Returns true if a run is resumed from its log after a crash: the agent runs again from the start, and
+    /// recorded steps are not repeated. Suitable for agents that take the same steps for the same message; the
+    /// output of others is corrected by `reset`.
     fn resumable(&self) -> bool {
         false
     }
 
-    /// The tools that it may call. A call that a crash left open is made again only if its tool is
-    /// here and declares itself idempotent (RUN-9).
+    /// Returns the tools that the agent may call. A call that was open at a crash is repeated only if its
+    /// tool is listed here and idempotent (RUN-9).
     fn tools(&self) -> &[Arc<dyn Tool>] {
         &[]
     }
 
-    /// Carries out one run. The future is dropped when the run ends otherwise: cancelled, timed out.
+    /// Executes one run. The future is dropped when the run ends in another way, such as a cancel or a timeout.
     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished>;
 }
 
-/// Something that an agent can do: it may have an effect, and it has a result.
+/// A tool, which an agent may call. It may have effects, and it returns a result.
 ///
 /// ```
 /// use async_trait::async_trait;
@@ -91,7 +91,7 @@ pub trait Agent: Send + Sync + 'static {
 ///     }
 ///
 ///     fn description(&self) -> &str {
-///         "Turns a text around."
+///         "Reverses a text."
 ///     }
 ///
 ///     fn parameters_schema(&self) -> serde_json::Value {
@@ -115,25 +115,25 @@ pub trait Tool: Send + Sync + 'static {
 
     fn description(&self) -> &str;
 
-    /// JSON Schema of the parameters, which are an object.
+    /// Returns the JSON Schema of the parameters, which are an object.
     fn parameters_schema(&self) -> serde_json::Value;
 
-    /// Whether a call that a crash left open may be made again (RUN-9): doing it twice is as good as
-    /// doing it once.
+    /// Returns true if a call that was open at a crash may be repeated (RUN-9), because executing it twice
+    /// has the same effect as once.
     fn idempotent(&self) -> bool {
         false
     }
 
-    /// How long one call may take, in milliseconds; then it closes as `timed_out`.
+    /// Returns the timeout of one call, in milliseconds, after which it closes as `timed_out`.
     fn call_ms_max(&self) -> u64 {
         super::call::CALL_MS_MAX
     }
 
-    /// Does it. An `Err` closes the call as `error`, with this text, and the run goes on.
+    /// Executes a call. An `Err` closes the call as `error`, with this text, and the run continues.
     async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String>;
 }
 
-/// The message that a run answers.
+/// The message to be answered by a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
     pub run_id: RunId,
@@ -143,35 +143,35 @@ pub struct Task {
     pub text: String,
 }
 
-/// What a tool knows besides its parameters.
+/// The context of a tool call.
 #[derive(Clone)]
 pub struct ToolContext {
     pub run_id: RunId,
-    /// Of this call; the same again if the call is made again after a crash.
+    /// The id of this call, which is the same if the call is repeated after a crash.
     pub call_id: CallId,
-    /// The user's own log, up to the run.
+    /// The user's own log before the run.
     pub history: History,
 }
 
-/// Why an agent returns without having completed its run.
+/// The reason for which an agent returns without completing its run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfinished {
-    /// The run is over for the agent: pass it on with `?`.
+    /// The run has ended for the agent; pass this error on with `?`.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// The agent gives up: calls that are open are closed, and the run ends as `failed`.
+    /// The agent fails: open calls are closed and the run ends as `failed`.
     #[error("{}", .0.message)]
     Failed(RunError),
 }
 
 impl Unfinished {
-    /// Gives up with `agent_error` and a message for the user.
+    /// Creates a failure with `agent_error` and a message for the user.
     pub fn because(message: impl Into<String>) -> Self {
         Self::Failed(RunError { code: RunErrorCode::AgentError, message: message.into() })
     }
 }
 
-/// The examples of `docs/agents.md` run with the others.
+/// Runs the examples of `docs/agents.md` as doctests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/agents.md")]
 struct AgentsPage;

@@ -1,12 +1,12 @@
-//! A run in its agent's hands: the kernel's typestate over the way to the log.
+//! A run as its agent sees it: the kernel's typestate, connected to the log.
 //!
-//! Each method is the kernel's transition of the same name and hands its event over, so what does not
-//! exist there does not compile here: a result without its call, a completion with a call open, a call
-//! or a success before a thought, anything after the end (RUN-3, RUN-4, RUN-5).
+//! Each method is the kernel's transition of the same name and emits its event. So illegal steps do not
+//! compile: a result without its call, a completion with an open call, a call or a success before a thought,
+//! any step after the end (RUN-3, RUN-4, RUN-5).
 //!
-//! Guarantees: a tool is invoked only when its `tool_executing` is durable, and its result is seen only
-//! when its `tool_completed` is (RUN-9). A run that is dropped before it completed ends as `failed`
-//! (RUN-6). A run that is taken up again does nothing twice that its log holds ([`super::replay`]).
+//! Guarantees: a tool is invoked only when its `tool_executing` is durable, and its result is returned only
+//! when its `tool_completed` is (RUN-9). A run that is dropped before it is complete ends as `failed`
+//! (RUN-6). A resumed run repeats no step that its log holds ([`super::replay`]).
 //!
 //! ```no_run
 //! # use quintet::agent::{AfterClose, Run, Started, Completed, Unfinished, Tool};
@@ -45,56 +45,56 @@ use crate::{
     },
 };
 
-/// A run in a phase that the compiler knows. An `Err` of any step means that the run is over for its
-/// agent, and who ended it.
+/// A run in the phase `P`. If a step returns an error, the run has ended for its agent; the error is the
+/// reason.
 #[must_use = "a run that is dropped before it completed ends as failed"]
 pub struct Run<P> {
     machine: machine::Run<P>,
     link: Link,
 }
 
-/// A run after one of its calls closed: others may still be open.
+/// A run after one of its calls closed; others may still be open.
 pub enum AfterClose {
     Thinking(Run<Thinking>),
     ExecutingTools(Run<ExecutingTools>),
 }
 
 impl<P> Run<P> {
-    /// The answer so far: what the final response would be now.
+    /// Returns the answer so far: the `answer` deltas since the last reset.
     pub fn answered(&self) -> &str {
         self.machine.answer()
     }
 
-    /// Whether the log of a run that was taken up again still holds steps that the agent has not come
-    /// to: a moment to skip what only takes time.
+    /// Returns true while the log of a resumed run holds steps that the agent has not repeated. Pure delays
+    /// may be skipped meanwhile.
     pub fn is_replaying(&self) -> bool {
         self.link.is_replaying()
     }
 
-    /// The user's log before this run.
+    /// Returns the user's log before this run.
     pub fn history(&self) -> History {
         self.link.history()
     }
 
-    /// For the rehearsal of illegal steps, which no method here takes (RUN-10).
+    /// Returns the port, for the rehearsal of illegal steps, which have no method here (RUN-10).
     pub(super) fn into_port(self) -> RunPort {
         self.link.into_port()
     }
 
-    /// A call id like this one that the run's log does not hold.
+    /// Derives a call id from `call_id` that the run's log does not hold.
     pub(super) fn unused(&self, call_id: &CallId) -> CallId {
         self.link.unused(call_id)
     }
 }
 
 impl Run<Started> {
-    /// Begins, or takes up again, the run of an assignment.
+    /// Starts or resumes the run of an assignment.
     pub(super) fn begin(assignment: Assignment) -> Self {
         let (machine, _) = machine::Run::start(assignment.message_id.clone(), clock::now());
         Self { machine, link: Link::new(assignment) }
     }
 
-    /// Ends the run as `failed`, with `agent_error`, before it has thought.
+    /// Ends the run as `failed`, with `agent_error`, before a first thought.
     pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, Stopped> {
         let Self { machine, mut link } = self;
         let cut = Cut::Failed(agent_error(message));
@@ -104,12 +104,12 @@ impl Run<Started> {
 }
 
 impl Run<Thinking> {
-    /// Ends the run as `succeeded`; its final response is what it answered.
+    /// Ends the run as `succeeded`; the final response is the answer so far.
     pub async fn complete(self) -> Result<Run<Completed>, Stopped> {
         self.end(Ending::Succeeded { usage: None }).await
     }
 
-    /// Ends the run as `succeeded` and says what it took.
+    /// Ends the run as `succeeded`, with its token usage.
     pub async fn complete_with(self, usage: Usage) -> Result<Run<Completed>, Stopped> {
         self.end(Ending::Succeeded { usage: Some(usage) }).await
     }
@@ -125,7 +125,7 @@ impl Run<Thinking> {
         Ok(Run { machine: machine.complete(ending, clock::now()).0, link })
     }
 
-    /// Calls a tool: opens the call, invokes the tool within its time, closes the call.
+    /// Calls a tool: opens the call, invokes the tool with its timeout, closes the call.
     pub async fn call(
         self,
         tool: &dyn Tool,
@@ -135,7 +135,7 @@ impl Run<Thinking> {
         Ok((run, results.pop().expect("a call has a result")))
     }
 
-    /// Calls tools side by side; the results stand in the order of the calls.
+    /// Calls tools in parallel. Results are in the order of the calls.
     pub async fn call_all<'a>(
         self,
         calls: impl IntoIterator<Item = (&'a dyn Tool, Json)>,
@@ -157,7 +157,7 @@ impl Run<Thinking> {
         run.close_all(work).await
     }
 
-    /// Asks the client and waits for its answer (RUN-11).
+    /// Opens a call of the client and waits for its result (RUN-11).
     pub async fn ask(
         self,
         tool_name: ToolName,
@@ -168,14 +168,14 @@ impl Run<Thinking> {
         Run { machine, link }.ask_as(call).await
     }
 
-    /// The same with a call id of the agent's own.
+    /// As [`Self::ask`], with a call id chosen by the agent.
     pub(super) async fn ask_as(self, call: Call) -> Result<(Run<Thinking>, CallResult), Stopped> {
         let (run, asked) = self.open_for_client_as(call).await?;
         let (after, result) = run.close(asked.answered().await?).await?;
         Ok((after.thinking(), result))
     }
 
-    /// Opens several calls at once: one wait for the disk for all of them.
+    /// Opens several calls at once, with a single wait for durability.
     async fn open_all(self, calls: Vec<(ToolName, Json)>) -> Result<Opened, Stopped> {
         let Self { machine, mut link } = self;
         let calls = calls
@@ -185,7 +185,7 @@ impl Run<Thinking> {
         Run { machine, link }.open_all_as(calls).await
     }
 
-    /// The same with call ids of the agent's own.
+    /// As [`Self::open_all`], with call ids chosen by the agent.
     pub(super) async fn open_all_as(self, calls: Vec<Call>) -> Result<Opened, Stopped> {
         let Self { machine, mut link } = self;
         let mut made = link.open_all(calls).await?.into_iter();
@@ -200,14 +200,14 @@ impl Run<Thinking> {
     }
 }
 
-/// A run after several calls were opened, or none.
+/// A run after any number of calls were opened.
 pub(super) enum Opened {
     None(Run<Thinking>),
     Calls(Run<ExecutingTools>, Vec<OpenCall>),
 }
 
 impl Run<ExecutingTools> {
-    /// Closes a call and shows its result, durable by then (RUN-9).
+    /// Closes a call and returns its result once it is durable (RUN-9).
     pub async fn close(self, executed: Executed) -> Result<(AfterClose, CallResult), Stopped> {
         let Self { machine, mut link } = self;
         let (call_id, result, recorded) = executed.into_parts();
@@ -224,8 +224,8 @@ impl Run<ExecutingTools> {
         Ok((after, result))
     }
 
-    /// Does the work of all calls that are open side by side and closes each as it is done; the results
-    /// stand in the order of the work.
+    /// Does the work of all open calls in parallel and closes each when it is done. Results are in the order of
+    /// the work.
     pub(super) async fn close_all<W>(
         self,
         work: impl IntoIterator<Item = W>,
@@ -252,7 +252,7 @@ impl Run<ExecutingTools> {
 macro_rules! thinks {
     ($from:ty => $to:ty) => {
         impl Run<$from> {
-            /// Thinks aloud, without waiting for the disk.
+            /// Emits a thought, without waiting until it is durable.
             pub async fn think(
                 self,
                 kind: ThoughtKind,
@@ -264,7 +264,7 @@ macro_rules! thinks {
                 Ok(Run { machine: machine.think(thought).0, link })
             }
 
-            /// Says a piece of the answer; all of them are the final response.
+            /// Emits a piece of the answer; concatenated, the pieces are the final response.
             pub async fn answer(self, delta: impl Into<String>) -> Result<Run<$to>, Stopped> {
                 self.think(ThoughtKind::Answer, delta).await
             }
@@ -279,7 +279,7 @@ thinks!(ExecutingTools => ExecutingTools);
 macro_rules! opens {
     ($from:ty) => {
         impl Run<$from> {
-            /// Opens a call; once this returns, `tool_executing` is durable and the tool may act (RUN-9).
+            /// Opens a call. On return `tool_executing` is durable and the tool may be invoked (RUN-9).
             pub async fn open(
                 self,
                 tool_name: ToolName,
@@ -292,7 +292,7 @@ macro_rules! opens {
                 Ok((Run { machine, link }, opened))
             }
 
-            /// Opens a call that the client answers (RUN-11).
+            /// Opens a call that the client completes (RUN-11).
             pub async fn open_for_client(
                 self,
                 tool_name: ToolName,
@@ -303,7 +303,7 @@ macro_rules! opens {
                 Run { machine, link }.open_for_client_as(call).await
             }
 
-            /// The same with a call id of the agent's own.
+            /// As [`Self::open_for_client`], with a call id chosen by the agent.
             async fn open_for_client_as(
                 self,
                 call: Call,
@@ -321,7 +321,7 @@ opens!(Thinking);
 opens!(ExecutingTools);
 
 impl AfterClose {
-    /// The run, where the call that closed was the only one open.
+    /// Returns the run if the closed call was the only open one.
     fn thinking(self) -> Run<Thinking> {
         match self {
             AfterClose::Thinking(run) => run,
@@ -330,7 +330,7 @@ impl AfterClose {
     }
 }
 
-/// The log has refused the call before the machine here did.
+/// Maps a reused call id; the log has refused it earlier.
 fn reopened<P>(_: machine::CallReopened<P>) -> Stopped {
     Stopped::Violated(Breach::CallReopened)
 }
@@ -340,5 +340,5 @@ fn agent_error(message: impl Into<String>) -> RunError {
     RunError { code: RunErrorCode::AgentError, message }
 }
 
-/// Bytes of the message of a failed run.
+/// Longest message of a failed run, in bytes.
 pub(super) const MESSAGE_BYTES_MAX: usize = 4096;

@@ -1,14 +1,14 @@
-//! Runs agents: each as a task of its own, on threads of their own.
+//! Executes agents, each as a separate task, on separate threads.
 //!
-//! Guarantee: however an agent stops, its run ends (RUN-6): a panic as `agent_panic`, an error as
-//! `agent_error`; and when its run ends otherwise, the agent is dropped. An agent that never yields
-//! holds one of the agents' threads and none of the service's. Agents take turns by user ([`super::gate`]), so
-//! that one user's agents hold at most `agent_user_turns_max` of the threads (ISO-6).
+//! Guarantee: when an agent stops, its run ends (RUN-6): after a panic as `agent_panic`, after an error as
+//! `agent_error`. When its run ends in another way, the agent is dropped. An agent that never yields occupies
+//! one of the agents' threads and none of the service's. Turns are shared by user ([`super::gate`]), so that
+//! one user's agents occupy at most `agent_user_turns_max` of the threads (ISO-6).
 //!
 //! ```text
 //!   launch ──▶ task ── the run has ended ──────▶ the agent is dropped
-//!                  ├── the agent completed ────▶ nothing is left to do
-//!                  ├── it gave up ─────────────▶ cut: failed, agent_error
+//!                  ├── the agent completed ────▶ nothing more to do
+//!                  ├── it returned an error ───▶ cut: failed, agent_error
 //!                  └── it panicked ────────────▶ cut: failed, agent_panic
 //! ```
 
@@ -39,7 +39,7 @@ use crate::{
     user::agents::{Agents, Assignment, Treatment},
 };
 
-/// The agents of a service, by name, and where they run.
+/// The agents of a service, by name, and their executor.
 pub struct Directory {
     agents: BTreeMap<AgentName, Arc<dyn Agent>>,
     default_agent: AgentName,
@@ -47,52 +47,52 @@ pub struct Directory {
     gate: Gate,
 }
 
-/// Where agents run, and how much of it.
+/// The executor of agents, with its limits.
 pub struct Floor {
     limits: AgentLimits,
     place: Place,
-    /// Agents that are polled at the same time.
+    /// Greatest number of agents that are polled at the same time.
     turns_max: usize,
 }
 
 enum Place {
-    /// On threads of their own, which end with the directory.
+    /// Separate threads, which end with the directory.
     Threads(AgentThreads),
-    /// On the caller's runtime: for tests and simulations that own the time.
+    /// The caller's runtime, for tests and simulations that control time.
     Shared(Tasks),
 }
 
-/// The agents' own runtime. Dropping it stops every agent at its next pause, in the background.
+/// The runtime of the agents. Its drop stops every agent at its next await, in the background.
 struct AgentThreads(Option<Runtime>);
 
-/// A panic whose message is meant for the user. The message of any other formatted panic stays
-/// inside: it may hold anything.
+/// A panic payload whose message is shown to the user. The message of any other formatted panic is not, since
+/// it may contain anything.
 pub struct OpenPanic(pub String);
 
 impl Directory {
-    /// A directory with one agent, which is the default.
+    /// Creates a directory with a default agent.
     pub fn new(default_agent: impl Agent, floor: Floor) -> Self {
         let name = default_agent.name();
         let agents = BTreeMap::from([(name.clone(), Arc::new(default_agent) as Arc<dyn Agent>)]);
-        // At least one thread is left to others, whatever one user's agents do.
+        // At least one thread stays free for other users.
         let user_turns_max = floor.limits.agent_user_turns_max.min(floor.turns_max - 1);
         let gate = Gate::new(floor.turns_max, user_turns_max);
         Self { agents, default_agent: name, floor, gate }
     }
 
-    /// The agents that come with the service: `assistant`, and `rehearsal` where it is wanted.
+    /// Creates the directory of built-in agents: `assistant` and, optionally, `rehearsal`.
     pub fn built_in(rehearsal: bool, floor: Floor) -> Self {
         let directory = Self::new(Assistant::within(&floor.limits), floor);
         if rehearsal { directory.with(Rehearsal) } else { directory }
     }
 
-    /// The same directory with a further agent, in place of one of the same name.
+    /// Adds an agent, replacing one of the same name.
     pub fn with(mut self, agent: impl Agent) -> Self {
         self.agents.insert(agent.name(), Arc::new(agent));
         self
     }
 
-    /// The agents that a message may name, in order of their names.
+    /// Returns the agents, in order of their names.
     pub fn agents(&self) -> impl Iterator<Item = &dyn Agent> {
         self.agents.values().map(|agent| &**agent)
     }
@@ -120,12 +120,12 @@ impl Agents for Directory {
     }
 }
 
-/// Carries out one run, to its end or the agent's (RUN-6).
+/// Executes one run until it or its agent ends (RUN-6).
 async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment, gate: Gate) {
     let (port, owner) = (assignment.port.clone(), assignment.owner);
     let work = pin!(AssertUnwindSafe(carry_out(agent, assignment)).catch_unwind());
-    // The end of the run is looked at without a turn: what is in line is dropped at once, and work that
-    // yields ends at its next yield.
+    // The end of the run is observed without a turn: queued work is dropped at once, and work that yields ends
+    // at its next yield.
     let work = gate.pass(owner, port.line().clone(), work);
     let failed = tokio::select! {
         biased;
@@ -153,14 +153,14 @@ async fn carry_out(agent: Option<Arc<dyn Agent>>, mut assignment: Assignment) ->
         thread_id: assignment.thread_id.clone(),
         message_id: assignment.message_id.clone(),
         agent_name: assignment.agent_name.clone(),
-        // The one copy of the text in the process.
+        // Move the text: this is its only copy in the process.
         text: std::mem::take(&mut assignment.text),
     };
     agent.run(Run::begin(assignment), task).await.map(|_completed| ())
 }
 
-/// What a user is told of a panic. A literal was written for readers of the source and holds no
-/// secret; a formatted message may.
+/// Returns the error of a run whose agent panicked. A literal message is part of the source and holds no
+/// secret; a formatted one may, and is not shown.
 fn panicked(panic: &(dyn Any + Send)) -> RunError {
     let message = if let Some(OpenPanic(message)) = panic.downcast_ref() {
         message.clone()
@@ -173,13 +173,13 @@ fn panicked(panic: &(dyn Any + Send)) -> RunError {
 }
 
 impl Floor {
-    /// Threads of the agents' own, with the default limits.
+    /// Creates an executor with separate threads and the default limits.
     pub fn threads() -> io::Result<Self> {
         Self::threads_within(AgentLimits::DEFAULT)
     }
 
-    /// Threads of the agents' own: as many as the machine has cores, at least [`THREADS_MIN`] and at most
-    /// `agent_threads_max`.
+    /// Creates an executor with separate threads: as many as the machine has cores, at least [`THREADS_MIN`]
+    /// and at most `agent_threads_max`.
     pub fn threads_within(limits: AgentLimits) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);
         let threads = cores.clamp(THREADS_MIN, limits.agent_threads_max.max(THREADS_MIN));
@@ -192,12 +192,12 @@ impl Floor {
         Ok(Self { limits, place: Place::Threads(AgentThreads(Some(runtime))), turns_max: threads })
     }
 
-    /// The caller's runtime.
+    /// Creates an executor on the caller's runtime.
     pub fn shared() -> Self {
         Self::shared_within(AgentLimits::DEFAULT)
     }
 
-    /// The caller's runtime, with these limits.
+    /// Creates an executor on the caller's runtime, with these limits.
     pub fn shared_within(limits: AgentLimits) -> Self {
         Self { limits, place: Place::Shared(Tasks::default()), turns_max: THREADS_MIN }
     }
@@ -216,12 +216,12 @@ impl Floor {
 
 impl Drop for AgentThreads {
     fn drop(&mut self) {
-        // Waiting here would hang on an agent that never yields.
+        // To wait here would hang on an agent that never yields.
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// Threads of the agents at least, so that one agent that never yields does not stop the others.
+/// Least number of threads, so that an agent that never yields does not block the others.
 const THREADS_MIN: usize = 4;

@@ -1,26 +1,26 @@
-//! Whose agent is polled next: a round robin over users.
+//! Round-robin scheduling of agents over users.
 //!
-//! A *turn* is the permission to poll one agent once. Guarantees (ISO-6): at most `turns_max` turns are taken
-//! at a time, at most `user_turns_max` of them by one user; a job waits only while one of these bounds is
-//! reached; between two turns of one user, every other user that waits and may take a turn takes one; the
-//! jobs of one user take their turns in the order in which they asked.
+//! A *turn* is a permit to poll one agent once. Guarantees (ISO-6): at most `turns_max` turns are held at a
+//! time, at most `user_turns_max` of them by one user. A job waits only while one of these limits is reached.
+//! Between two turns of one user, every other waiting user that is below its limit gets a turn. The jobs of
+//! one user get their turns in the order of their requests.
 //!
-//! Pure: no clock, no lock, no waker. [`super::gate`] is its asynchronous side.
+//! Pure: no clock, no lock, no waker. [`super::gate`] connects it to futures.
 
 use std::collections::{BTreeMap, VecDeque};
 
-/// A request for one turn, named by whoever makes it.
+/// The id of a request for one turn, chosen by the caller.
 pub type Job = u64;
 
-/// The turns that are taken and the jobs that wait for one, by user.
+/// The turns in use and the waiting jobs, by user.
 #[derive(Debug)]
 pub struct Turns<U> {
     turns_max: usize,
     user_turns_max: usize,
     taken: usize,
-    /// Users that take or wait for a turn, and no others.
+    /// The users that hold or wait for a turn.
     users: BTreeMap<U, Share>,
-    /// Users that wait and are below their bound, the next one first. Empty unless all turns are taken.
+    /// Waiting users below their limit, in order. Empty unless all turns are in use.
     ready: VecDeque<U>,
 }
 
@@ -34,14 +34,14 @@ struct Share {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a turn that is taken has to be finished"]
 pub enum Asked {
-    /// The turn is taken: end it with [`Turns::finish`].
+    /// The turn is granted and ends with [`Turns::finish`].
     Taken,
-    /// The job waits: [`Turns::finish`] returns it when its turn is taken, or it leaves with [`Turns::leave`].
+    /// The job waits: [`Turns::finish`] returns it once its turn is granted, or [`Turns::leave`] removes it.
     Waits,
 }
 
 impl<U: Copy + Ord> Turns<U> {
-    /// Returns a schedule without turns taken. Each bound is at least 1.
+    /// Creates a schedule with no turns in use. Each limit is at least 1.
     pub fn new(turns_max: usize, user_turns_max: usize) -> Self {
         Self {
             turns_max: turns_max.max(1),
@@ -52,7 +52,7 @@ impl<U: Copy + Ord> Turns<U> {
         }
     }
 
-    /// Asks for a turn. `job` is used once.
+    /// Requests a turn. Each `job` id is used once.
     pub fn ask(&mut self, user: U, job: Job) -> Asked {
         let share = self.users.entry(user).or_default();
         let free = share.taken < self.user_turns_max && share.waiting.is_empty();
@@ -68,7 +68,7 @@ impl<U: Copy + Ord> Turns<U> {
         Asked::Waits
     }
 
-    /// Ends a turn of `user`. Returns the job whose turn is taken in its place, if one may.
+    /// Ends a turn of `user`. Returns the job that gets the turn, if any.
     #[must_use = "the job that is returned has taken a turn"]
     pub fn finish(&mut self, user: U) -> Option<(U, Job)> {
         let share = self.users.get_mut(&user)?;
@@ -82,7 +82,7 @@ impl<U: Copy + Ord> Turns<U> {
         self.take_next()
     }
 
-    /// Takes a job that waits out of the line.
+    /// Removes a waiting job.
     pub fn leave(&mut self, user: U, job: Job) {
         let Some(share) = self.users.get_mut(&user) else { return };
         share.waiting.retain(|waiting| *waiting != job);
@@ -119,7 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// One user asks 200 times; others who come later take their turns at once, and then every other one.
+    /// One user requests 200 turns; users who come later get theirs at once, and then every other one.
     #[test]
     fn iso_6_turns_go_round_the_users() {
         let mut turns = Turns::new(2, 1);
@@ -129,10 +129,10 @@ mod tests {
         }
         assert_eq!(turns.ask('b', 200), Asked::Taken, "the other thread is free");
         assert_eq!([turns.ask('b', 201), turns.ask('c', 300)], [Asked::Waits, Asked::Waits]);
-        // Each line names whose turn ends, and whose begins.
+        // Each pair is the user whose turn ends and the job that gets it.
         for (ends, begins) in [('a', ('c', 300)), ('c', ('a', 1)), ('b', ('b', 201)), ('b', ('a', 2))] {
             if begins.1 == 2 {
-                // `a` is at its bound: nobody may take the turn of `b`.
+                // `a` is at its limit, so the turn of `b` goes to no one.
                 assert_eq!(turns.finish(ends), None);
                 assert_eq!(turns.finish('a'), Some(begins));
             } else {
@@ -156,12 +156,12 @@ mod tests {
         ]
     }
 
-    /// What a schedule is held against: the jobs that wait and those that have a turn.
+    /// The reference for a schedule: the waiting jobs and those with a turn.
     #[derive(Default)]
     struct Seen {
         taken: Vec<(u8, Job)>,
         waiting: Vec<(u8, Job)>,
-        /// Users that took a turn since each waiting user could last have taken one.
+        /// The users that got a turn since each waiting user could have had one.
         passed: BTreeMap<u8, Vec<u8>>,
     }
 
@@ -174,7 +174,7 @@ mod tests {
             self.taken_by(user) < user_turns_max && self.waiting.iter().any(|(other, _)| *other == user)
         }
 
-        /// A waiting job takes a turn.
+        /// Moves a waiting job to a turn.
         fn take(&mut self, user: u8, job: Job, user_turns_max: usize) {
             let first = self.waiting.iter().position(|(other, _)| *other == user).unwrap();
             assert_eq!(self.waiting.remove(first), (user, job), "the jobs of one user keep their order");
@@ -191,8 +191,8 @@ mod tests {
     }
 
     proptest! {
-        /// ISO-6: whatever is asked, finished and left, the bounds hold, no turn is free while a job may take
-        /// it, nobody is passed twice by the same user, and at the end nothing is left.
+        /// ISO-6: for any sequence of requests, ends and removals, the limits hold, no turn is free while a
+        /// job may have it, no user is overtaken twice by another, and nothing is left at the end.
         #[test]
         fn iso_6_no_job_starves_and_no_turn_leaks(
             turns_max in 1..5usize,

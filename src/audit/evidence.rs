@@ -1,16 +1,16 @@
-//! One user's log, or one run of it, as a file that can be verified without the journal.
+//! Evidence: one user's log, or one run of it, as a file that can be verified without the journal.
 //!
 //! ```text
 //!   {"evidence":"quintet-evidence-v1","origin":…,"user_id":…,"run_id":…,"from":1,"to":9,"chain_before":…}
-//!   {"type":"user_message",…}            an entry that is shown, byte for byte as stored
-//!   {"hidden":"9f2c…"}                   the digest of one that is not part of the run
+//!   {"type":"user_message",…}            a shown entry, byte for byte as stored
+//!   {"hidden":"9f2c…"}                   the digest of an entry of another run
 //!   {"chain_after":"51ab…"}
 //! ```
 //!
-//! What is verified: every line that is shown, every line that is hidden, their number and their order
-//! lead from `chain_before` to `chain_after`; evidence that begins with entry 1 begins with the chain
-//! of this user in this journal. That `chain_after` is the journal's is for the reader to compare with
-//! what was noted elsewhere, as by an earlier audit.
+//! Verification computes the hash chain over all shown and hidden lines from `chain_before` and compares it
+//! with `chain_after`, so no line can be changed, moved, added or removed. If the evidence starts with entry 1,
+//! `chain_before` must be the start of this user's chain in this journal. The reader has to compare
+//! `chain_after` with a value noted elsewhere, such as that of an earlier audit.
 
 use std::{
     io::{self, BufRead, Write},
@@ -32,15 +32,15 @@ use crate::{
 
 const FORMAT: &str = "quintet-evidence-v1";
 
-/// Bytes of one line of evidence.
+/// Longest line of evidence, in bytes.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// What evidence is about.
+/// The subject of evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Everything that is kept of one user.
+    /// All stored entries of one user.
     User(UserId),
-    /// One run; other entries between its first and its last are hidden.
+    /// One run; entries of other runs between its first and last are hidden.
     Run(UserId, RunId),
 }
 
@@ -68,7 +68,7 @@ struct Footer {
     chain_after: ChainHash,
 }
 
-/// What verified evidence says.
+/// The result of verified evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     pub origin: String,
@@ -79,20 +79,20 @@ pub struct Verdict {
     pub shown: u64,
     pub hidden: u64,
     pub chain_after: String,
-    /// Rules of the contract that the entries do not keep, though they are as they were written.
+    /// The rules of the contract that the entries break, although they are authentic.
     pub violations: Vec<Violation>,
 }
 
-/// Why evidence cannot be made, or proves nothing.
+/// The reason for which evidence cannot be exported, or does not verify.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
     #[error(transparent)]
     Journal(#[from] AuditError),
     #[error("the evidence cannot be read or written")]
     Io(#[from] io::Error),
-    #[error("line {line} of the evidence is not what stands there: {what}")]
+    #[error("line {line} of the evidence is invalid: {what}")]
     Form { line: u64, what: String },
-    #[error("the evidence begins with entry 1 and not with the chain of user {0:?}")]
+    #[error("the evidence begins with entry 1, but not with the start of the chain of user {0:?}")]
     Start(String),
     #[error("the entries do not lead to the chain at the end: one was changed, moved, added or removed")]
     Broken,
@@ -104,7 +104,11 @@ impl From<rusqlite::Error> for EvidenceError {
     }
 }
 
-/// Writes evidence from the journal in `folder`, which must not be in use.
+/// Exports evidence from the journal in `folder`.
+///
+/// # Errors
+///
+/// Returns an error if the journal is in use or cannot be read, or has no such user or run.
 pub fn export(folder: &Path, subject: &Subject, out: &mut impl Write) -> Result<(), EvidenceError> {
     let opened = open(folder)?;
     let connection = &opened.connection;
@@ -130,7 +134,7 @@ pub fn export(folder: &Path, subject: &Subject, out: &mut impl Write) -> Result<
         }
     };
 
-    // The row before the first one wanted says where the chain stands.
+    // The row before the first requested one has the chain hash to start from.
     let (mut offset, mut chain) = row_before(connection, &user, from)?;
     let mut query = connection
         .prepare("SELECT lines FROM batches WHERE user = ?1 AND last > ?2 AND first <= ?3 ORDER BY last")?;
@@ -207,7 +211,12 @@ fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<(), Evidenc
     Ok(())
 }
 
-/// Verifies evidence by itself, without any journal.
+/// Verifies evidence without a journal.
+///
+/// # Errors
+///
+/// Returns [`EvidenceError::Form`] if the file is malformed, and [`EvidenceError::Start`] or
+/// [`EvidenceError::Broken`] if the chain does not match.
 pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
     let mut lines = Lines { input, number: 0, line: Vec::new() };
     let Some(first) = lines.next()? else { return Err(lines.form("it is empty")) };
@@ -233,7 +242,7 @@ pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
     let (mut shown, mut hidden) = (0, 0);
     let mut findings = Findings::new(VIOLATIONS_MAX);
     findings.of_user(Some(&header.user_id));
-    // What came before evidence that does not begin with a message is not known.
+    // The entries before the evidence are unknown.
     let mut log = LogCheck::new(&header.user_id, Before::Unknown);
     let chain_after = loop {
         let Some(line) = lines.next()? else { return Err(lines.form("the chain at its end is missing")) };
@@ -263,7 +272,7 @@ pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
     Ok(Verdict { origin, user_id, run_id, from, to, shown, hidden, chain_after, violations })
 }
 
-/// Violations that a verdict lists.
+/// Greatest number of violations that a verdict lists.
 const VIOLATIONS_MAX: usize = 100;
 
 struct Lines<'a, R> {
@@ -273,7 +282,7 @@ struct Lines<'a, R> {
 }
 
 impl<R: BufRead> Lines<'_, R> {
-    /// The next line, without its line feed.
+    /// Returns the next line, without its line feed.
     fn next(&mut self) -> Result<Option<&[u8]>, EvidenceError> {
         self.line.clear();
         self.number += 1;

@@ -1,4 +1,4 @@
-//! Whether the index says of one user's entries what the entries say.
+//! Compares the index of one user with the entries.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use super::{
     run::RunCheck,
 };
 
-/// The index of one user.
+/// The check of one user's index.
 pub(super) struct IndexCheck<'c> {
     connection: &'c Connection,
     user: i64,
     accepted: u64,
 }
 
-/// What the index says where a run begins: run, message, thread, agent, time.
+/// The index columns of an accepted run: run, message, thread, agent, time.
 type Beginning = (String, String, String, String, u64);
-/// And of its course: start, end, status.
+/// The index columns of its progress: start, end, status.
 type Course = (Option<u64>, Option<u64>, Option<String>);
 
 impl<'c> IndexCheck<'c> {
@@ -27,7 +27,8 @@ impl<'c> IndexCheck<'c> {
         Self { connection, user, accepted: 0 }
     }
 
-    /// The runs that reach from the removed entries into what is left, each with where it was accepted.
+    /// Returns the runs that began in the trimmed entries and continue after them, with the offset of their
+    /// acceptance.
     pub fn runs_across(
         &self,
         trimmed: u64,
@@ -42,7 +43,7 @@ impl<'c> IndexCheck<'c> {
         while let Some(row) = rows.next()? {
             let (run_id, accepted) = (uuid::Uuid::from_bytes(row.get(0)?).to_string(), row.get(1)?);
             if row.get::<_, Option<u64>>(2)?.is_none() {
-                // RUN-6: what a successor needs to end a run is never removed.
+                // RUN-6: the entries of an open run are needed to resume or end it, and are never trimmed.
                 findings.violation("RUN-6", accepted, Some(&run_id), "an open run has lost its beginning");
             }
             runs.insert(run_id, accepted);
@@ -50,6 +51,7 @@ impl<'c> IndexCheck<'c> {
         Ok(runs)
     }
 
+    /// Compares the index with an entry that it has to reflect.
     pub fn milestone(
         &mut self,
         offset: u64,
@@ -107,7 +109,7 @@ impl<'c> IndexCheck<'c> {
         Ok(found.unwrap_or_default())
     }
 
-    /// What only the whole log shows: nothing is open in the index that is not, nothing is too much.
+    /// Compares the open runs, the counts and the threads at the end of the log.
     pub fn end(
         &self,
         trimmed: u64,

@@ -1,4 +1,4 @@
-//! The audit of a whole journal: every row, every chain, every rule, every index.
+//! The audit of a whole journal: all rows, chains, rules and indexes.
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,12 @@ use crate::{
     kernel::ids::UserId,
 };
 
-/// What to look at.
+/// The options of an audit.
 #[derive(Clone, Debug)]
 pub struct AuditOptions {
-    /// One user only.
+    /// The user to audit; `None` for all.
     pub user_id: Option<UserId>,
-    /// Violations that are listed; further ones are counted.
+    /// Greatest number of violations that are listed; further ones are only counted.
     pub violations_max: usize,
 }
 
@@ -36,7 +36,7 @@ impl Default for AuditOptions {
     }
 }
 
-/// Why there is no audit. The operator's to mend.
+/// The reason for which an audit could not be made. The operator is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     #[error("{0}; audit a backup of it while it runs")]
@@ -54,15 +54,18 @@ pub enum AuditError {
 }
 
 impl AuditError {
-    /// Whether what was asked for is not there, as after a slip of the pen.
+    /// Returns true if the requested journal, user or run does not exist.
     pub fn is_not_there(&self) -> bool {
         matches!(self, Self::NoJournal(_) | Self::NoUser(_) | Self::NoRun(_))
     }
 }
 
-/// Reads the journal in `folder`, changes nothing, and says what it finds.
+/// Audits the journal in `folder` without changing it.
 ///
-/// The journal must not be in use: a backup of one that is can be audited at any time.
+/// # Errors
+///
+/// Returns [`AuditError::InUse`] if a service runs on the journal; audit a backup instead. Other errors if
+/// the journal cannot be opened or has no such user. Damage is a finding, not an error.
 pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
     let Opened { connection, identity, log_damage, _lock } = open(folder)?;
     let mut findings = Findings::new(options.violations_max);
@@ -93,7 +96,7 @@ pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError
     }
     for user in users {
         findings.of_user(Some(&user.user_id));
-        // Of damage that cannot be read past, this user's findings say so; the others are read all the same.
+        // Unreadable damage becomes a finding of this user; the other users are still audited.
         if let Err(error) = audit_user(&connection, identity, &user, &mut findings) {
             findings.violation("STORAGE", None, None, format!("the rest cannot be read: {error}"));
         }
@@ -108,7 +111,7 @@ pub(super) struct Opened {
     _lock: FolderLock,
 }
 
-/// Opens a journal to be read, and keeps a service from starting on it meanwhile.
+/// Opens a journal for reading and locks its folder, so that no service starts on it.
 pub(super) fn open(folder: &Path) -> Result<Opened, AuditError> {
     let path = folder.join(DATABASE_FILE);
     if !path.is_file() {
@@ -125,7 +128,7 @@ pub(super) fn open(folder: &Path) -> Result<Opened, AuditError> {
     Ok(Opened { connection, identity, log_damage, _lock: lock })
 }
 
-/// A row of `users`.
+/// A row of the table `users`.
 pub(super) struct UserRow {
     pub id: i64,
     pub user_id: String,
@@ -155,7 +158,7 @@ pub(super) fn users(connection: &Connection, only: Option<&UserId>) -> rusqlite:
     rows.collect()
 }
 
-/// SQLite's own opinion of its pages and indexes.
+/// Runs SQLite's own integrity check over its pages and indexes.
 fn integrity(connection: &Connection, findings: &mut Findings) {
     let verdicts = connection.prepare("PRAGMA integrity_check(20)").and_then(|mut check| {
         let rows = check.query_map([], |row| row.get::<_, String>(0))?;
@@ -183,7 +186,7 @@ fn audit_user(
     let before = Before::Runs(index.runs_across(user.trimmed, findings)?);
     let mut log = LogCheck::new(&user.user_id, before);
     let mut rows = Rows { head: user.trimmed, chain: user.trimmed_chain };
-    // The chain starts with the owner's name: another owner's log does not fit here (ISO-2).
+    // The start of the chain depends on the owner, so the log of another user does not verify here (ISO-2).
     let start = UserId::parse(&user.user_id).ok().map(|user_id| ChainHash::start(identity.origin, &user_id));
     if user.trimmed == 0 && start != Some(user.trimmed_chain) {
         findings.violation("CHAIN", None, None, "the chain does not start with this user");
@@ -209,7 +212,7 @@ fn audit_user(
     index.end(user.trimmed, user.runs, &unfinished, &log.threads, findings)
 }
 
-/// The rows of one user, as far as they have been read.
+/// The check of one user's rows, as far as they have been read.
 struct Rows {
     head: u64,
     chain: ChainHash,
@@ -258,7 +261,7 @@ impl Rows {
                 let what = format!("the chain breaks between entries {first} and {last}, or before them");
                 findings.violation("CHAIN", first, None, what);
             }
-            // From here on with what is stored: a later break is a finding of its own.
+            // Continue from the stored hash, so that a later break is a separate finding.
             self.chain = chain;
         }
         for (i, line) in lines.iter().enumerate() {

@@ -1,18 +1,18 @@
-//! What an encoded entry says, read from the contract's table of entries (section 2) and nothing else.
+//! Decodes a stored entry by the contract's table of entries (section 2), independently of `wire`.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// An entry as it is stored.
+/// A decoded entry.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
     pub head: Head<'a>,
     pub body: Body<'a>,
 }
 
-/// What every entry has.
+/// The fields of every entry.
 #[derive(Debug, Deserialize)]
 pub(super) struct Head<'a> {
     #[serde(rename = "type", borrow)]
@@ -119,7 +119,7 @@ pub(super) struct EndError<'a> {
     _message: Cow<'a, str>,
 }
 
-/// A field that must be there, if only as `null`.
+/// A field that must be present but may be `null`.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Nullable<T> {
@@ -154,7 +154,11 @@ const RUN_ERRORS: [&str; 10] = [
 ];
 
 impl<'a> Line<'a> {
-    /// Reads a line, or says in what it is not an entry.
+    /// Decodes a line.
+    ///
+    /// # Errors
+    ///
+    /// Returns a description of the first fault if the line is not an entry.
     pub fn parse(line: &'a [u8]) -> Result<Self, String> {
         let head: Head<'a> = parse(line)?;
         name("thread_id", &head.thread_id)?;
@@ -225,7 +229,7 @@ fn name(field: &str, text: &str) -> Result<(), String> {
     }
 }
 
-/// Ids made by the service are UUIDv7, in lower case.
+/// Checks that an id is a UUIDv7 (RFC 9562) in lower case, as the service generates them.
 fn run_id(text: &str) -> Result<(), String> {
     let bytes = text.as_bytes();
     let form = bytes.len() == 36

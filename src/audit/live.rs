@@ -1,7 +1,7 @@
-//! The same second opinion, while the log is written: one user's entries as they become durable.
+//! The same checks on a log while it is written: one user's entries as they become durable.
 //!
-//! Guarantee: whatever the log holds already, memory is bounded by what is open in it and by
-//! [`IDS_MAX`]; every entry is judged once, in the order of the log.
+//! Guarantee: memory is bounded by the open runs and by [`IDS_MAX`], independent of the length of the log.
+//! Every entry is checked once, in log order.
 
 use super::{
     log::{Before, LogCheck, Milestone},
@@ -15,33 +15,33 @@ use crate::{
     },
 };
 
-/// One user's log, from some moment on.
+/// The check of one user's log from some offset on.
 #[derive(Debug)]
 pub struct LiveCheck {
     log: LogCheck,
     head: Offset,
 }
 
-/// Somebody asked for the close of a call of this run: its agent or the client (RUN-11).
+/// A request of an agent or a client to close a call of this run (RUN-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseAsked {
     pub run_id: RunId,
     pub by: By,
 }
 
-/// Message and run ids that are remembered of each user, to see one used twice.
+/// Message and run ids that are remembered per user, to detect a reuse.
 pub const IDS_MAX: usize = 1024;
 
-/// Violations of one batch that are told one by one.
+/// Greatest number of violations that are reported for one batch.
 const BATCH_VIOLATIONS_MAX: usize = 16;
 
 impl LiveCheck {
-    /// The log ends at `head`. What it holds of runs that are open comes through [`Self::learn`].
+    /// Creates the check of a log that ends at `head`. Its open runs are then fed to [`Self::learn`].
     pub fn new(user_id: &UserId, head: Offset) -> Self {
         Self { log: LogCheck::bounded(user_id.as_str(), Before::Unknown, IDS_MAX), head }
     }
 
-    /// Takes what is in the log already, without an opinion on it: that is the audit's.
+    /// Feeds entries that the log already holds, without reporting violations, which are the audit's task.
     pub fn learn(&mut self, lines: &Lines) {
         let mut findings = Findings::new(0);
         for (offset, line) in lines.iter() {
@@ -49,13 +49,13 @@ impl LiveCheck {
         }
     }
 
-    /// Everything that is open has been learnt: an event of any other run is a violation from here on.
+    /// Marks all open runs as fed: from now on an event of any other run is a violation.
     pub fn learnt(&mut self) {
         self.log.all_known();
         self.log.forget_idle_threads();
     }
 
-    /// Judges a batch that has become durable; `asked`: the closes of calls that it was asked for.
+    /// Checks a batch that has become durable. `asked` are the requests to close calls that it answers.
     pub fn appended(&mut self, lines: &Lines, asked: &[CloseAsked]) -> Vec<Violation> {
         let mut findings = Findings::new(BATCH_VIOLATIONS_MAX);
         // DEL-2
@@ -73,11 +73,11 @@ impl LiveCheck {
                     let by = if by_client { By::Client } else { By::Agent };
                     let closer = |close: &CloseAsked| close.by == by && close.run_id.to_string() == run_id;
                     if !asked.iter().any(closer) {
-                        let what = "a call is closed by somebody whose it is not";
+                        let what = "a call is closed by a party that does not own it";
                         findings.violation("RUN-11", offset.0, Some(&run_id), what);
                     }
                 }
-                // A call of the client outlives whatever its run does.
+                // A call of the client stays open while its run goes on.
                 "unknown" if by_client => unknown.push((offset, run_id)),
                 _ => {}
             }
@@ -115,7 +115,7 @@ mod tests {
         UserId::parse("ada").unwrap()
     }
 
-    /// UUIDv7 in form.
+    /// Returns a run id that has the form of a UUIDv7.
     fn run(n: u128) -> RunId {
         RunId(Uuid::from_u128(0x018f_3c2e_7b1a_7c3d_8e4f_0000_0000_0000 + n))
     }
@@ -167,7 +167,7 @@ mod tests {
         Event::Completed(Completion { status, final_response, error: None, duration_ms: 0, usage: None })
     }
 
-    /// The entries as a batch that follows `head`; the rules that it breaks.
+    /// Checks the entries as a batch that follows `head`, and returns the ids of the broken rules.
     fn judge(check: &mut LiveCheck, head: u64, entries: Vec<Entry>, asked: &[CloseAsked]) -> Vec<String> {
         let mut lines = LinesBuilder::new(Offset(head + 1));
         for (i, mut entry) in entries.into_iter().enumerate() {
@@ -186,7 +186,7 @@ mod tests {
         check
     }
 
-    /// What one planted batch, after a run that has begun, is found to break.
+    /// Returns the rules that one batch breaks after the start of run 1.
     fn planted(entries: Vec<Entry>) -> Vec<String> {
         let mut check = fresh();
         let begun = vec![message(1, "t"), event(1, "t", 1, started(1))];

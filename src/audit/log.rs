@@ -1,4 +1,4 @@
-//! Whether one user's entries stand in an order that the contract allows.
+//! Checks the order of one user's entries.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -8,35 +8,36 @@ use super::{
     run::RunCheck,
 };
 
-/// One user's log, as far as it has been read.
+/// The check of one user's log, as far as it has been read.
 #[derive(Debug)]
 pub(super) struct LogCheck {
     user_id: String,
     before: Before,
-    /// Accepted and not completed.
+    /// The open runs: accepted and not completed.
     runs: HashMap<String, RunCheck>,
     pub threads: HashMap<String, ThreadCheck>,
-    /// Run ids that were accepted, and message ids: an id is used once.
+    /// Run ids and message ids that were accepted: an id is used once.
     accepted: Seen,
     messages: Seen,
-    /// A run that started although its thread had an active one: it must end with the next entry.
+    /// A run that started while its thread had an active one. Legal only for a queued run that is ended: the
+    /// next entry must complete it.
     passing: Option<(String, u64)>,
     last_at: u64,
-    /// Entries that could not be read: what else the log says is not complete.
+    /// Number of entries that could not be decoded. If there are any, the state is incomplete.
     pub unreadable: u64,
 }
 
-/// What is known of the entries that retention has removed.
+/// The knowledge about trimmed entries.
 #[derive(Debug)]
 pub(super) enum Before {
-    /// The runs, by id, that reach from there into what is left, each with the offset of its
-    /// `user_message`.
+    /// The runs, by id, that began in the trimmed entries and continue after them, with the offsets of their
+    /// `user_message`s.
     Runs(HashMap<String, u64>),
-    /// Nothing: a run that is not accepted in what is left may have been accepted before.
+    /// Nothing is known: a run without a `user_message` may have been accepted earlier.
     Unknown,
 }
 
-/// One thread, as far as it has been read.
+/// The state of one thread, as far as it has been read.
 #[derive(Debug, Default)]
 pub(super) struct ThreadCheck {
     pub first: u64,
@@ -44,11 +45,11 @@ pub(super) struct ThreadCheck {
     pub last_at: u64,
     pub messages: u64,
     active: Option<String>,
-    /// Accepted and not started, in order of acceptance.
+    /// Queued runs, in order of acceptance.
     waiting: VecDeque<String>,
 }
 
-/// What the index must know, too.
+/// An entry that the index has to reflect.
 #[derive(Debug)]
 pub(super) enum Milestone {
     Accepted {
@@ -64,7 +65,7 @@ pub(super) enum Milestone {
         started: Option<u64>,
         status: String,
     },
-    /// A call closed that the client was to answer, or its agent.
+    /// A call closed, of the client or of the agent.
     Closed {
         run_id: String,
         by_client: bool,
@@ -73,11 +74,11 @@ pub(super) enum Milestone {
     Other,
 }
 
-/// Digests of ids: all of them, or the latest.
+/// Digests of ids: all of them, or the latest `max`.
 #[derive(Debug)]
 struct Seen {
     digests: HashSet<u128>,
-    /// In order of arrival; only if there is a bound.
+    /// In order of insertion; unused without a bound.
     order: VecDeque<u128>,
     max: usize,
 }
@@ -87,7 +88,7 @@ impl Seen {
         Self { digests: HashSet::new(), order: VecDeque::new(), max }
     }
 
-    /// False if it was seen before.
+    /// Adds a digest. Returns false if it is already there.
     fn insert(&mut self, digest: u128) -> bool {
         let fresh = self.digests.insert(digest);
         if fresh && self.max < usize::MAX {
@@ -105,11 +106,12 @@ impl Seen {
 }
 
 impl LogCheck {
+    /// Creates the check of a finite log, which remembers all ids.
     pub fn new(user_id: &str, before: Before) -> Self {
         Self::bounded(user_id, before, usize::MAX)
     }
 
-    /// Remembers the latest `ids_max` messages and runs only, for a log without an end.
+    /// Creates the check of a growing log, which remembers the latest `ids_max` messages and runs.
     pub fn bounded(user_id: &str, before: Before, ids_max: usize) -> Self {
         Self {
             user_id: user_id.to_owned(),
@@ -124,7 +126,7 @@ impl LogCheck {
         }
     }
 
-    /// Takes the entry that is stored at `offset`.
+    /// Checks the entry that is stored at `offset`.
     pub fn entry(&mut self, offset: u64, line: &[u8], findings: &mut Findings) -> Milestone {
         findings.report.entries += 1;
         let Line { head, body } = match Line::parse(line) {
@@ -137,13 +139,13 @@ impl LogCheck {
         };
         let run_id = head.run_id.to_string();
         let mut wrong = |rule, what: String| findings.violation(rule, offset, Some(&run_id), what);
-        // ISO-1: what is in a user's log is sent on that user's connections.
+        // ISO-1: an entry of this log is sent on this user's connections.
         if head.user_id != self.user_id {
             wrong("ISO-1", format!("the entry belongs to user {:?}", head.user_id));
         }
         // DEL-2
         if head.offset != offset {
-            wrong("DEL-2", format!("the entry says that its offset is {}", head.offset));
+            wrong("DEL-2", format!("the entry has the offset {}", head.offset));
         }
         if let Some((passing, _)) = self.passing.take_if(|(_, at)| *at < offset) {
             // RUN-8
@@ -213,7 +215,7 @@ impl LogCheck {
                     self.runs.insert(run_id.clone(), run);
                 }
                 None => {
-                    // RUN-5: nothing follows agent_completed. RUN-1: nothing comes before the message.
+                    // RUN-5: nothing follows agent_completed. RUN-1: nothing precedes the message.
                     let (rule, what) = if self.accepted.contains(digest(&run_id)) {
                         ("RUN-5", "an event after agent_completed")
                     } else {
@@ -235,7 +237,7 @@ impl LogCheck {
             Event::Started { .. } => {
                 let first_waiting = thread.waiting.front() == Some(&run_id);
                 thread.waiting.retain(|waiting| *waiting != run_id);
-                // One whose beginning was removed may be active, and not have acted since.
+                // A run whose first entries were trimmed may be active without a further entry so far.
                 let unseen = match &self.before {
                     Before::Runs(runs) => !runs.is_empty(),
                     Before::Unknown => true,
@@ -272,28 +274,28 @@ impl LogCheck {
         }
     }
 
-    /// From here on every run that comes was accepted in what is read.
+    /// Declares all earlier runs as known: every further run begins with its `user_message`.
     pub fn all_known(&mut self) {
         self.before = Before::Runs(HashMap::new());
     }
 
-    /// Whether a run is accepted and not completed.
+    /// Returns true if the run is accepted and not completed.
     pub fn is_open(&self, run_id: &str) -> bool {
         self.runs.contains_key(run_id)
     }
 
-    /// Lets go of what is known of threads on which nothing is open.
+    /// Drops the state of threads without open runs.
     pub fn forget_idle_threads(&mut self) {
         self.threads.retain(|_, thread| thread.active.is_some() || !thread.waiting.is_empty());
     }
 
-    /// How much is remembered: open runs, busy threads, ids.
+    /// Returns the numbers of open runs, busy threads, and remembered ids.
     #[cfg(test)]
     pub fn sizes(&self) -> (usize, usize, usize) {
         (self.runs.len(), self.threads.len(), self.accepted.order.len() + self.messages.order.len())
     }
 
-    /// A run that was accepted in what retention has removed.
+    /// Returns the check of a run that was accepted in the trimmed entries.
     fn begun_before(&mut self, head: &Head<'_>) -> Option<RunCheck> {
         let run_id = &*head.run_id;
         let accepted = match &mut self.before {
@@ -304,12 +306,12 @@ impl LogCheck {
         Some(RunCheck::cut(head, accepted))
     }
 
-    /// The time of the last entry that was read.
+    /// Returns the timestamp of the last entry.
     pub fn last_at(&self) -> u64 {
         self.last_at
     }
 
-    /// Ends the log, and returns the runs that are not completed.
+    /// Ends the log and returns the open runs.
     pub fn end(&mut self, findings: &mut Findings) -> Vec<RunCheck> {
         if let Some((passing, offset)) = self.passing.take() {
             let what = "the run starts while another run of its thread is active";
@@ -318,7 +320,7 @@ impl LogCheck {
         if let Before::Runs(runs) = &self.before {
             for run_id in runs.keys() {
                 // RUN-6
-                let what = "the index says that the run goes on after what was removed, and it does not";
+                let what = "the index has the run continue after the trimmed entries, but it does not";
                 findings.violation("INDEX", None, Some(run_id), what);
             }
         }

@@ -1,17 +1,17 @@
-//! A second opinion on a journal: does what lies there keep the contract?
+//! The audit: an independent check that a stored journal satisfies the contract.
 //!
-//! Guarantee: everything here is decided from the stored bytes alone, by code that shares nothing with
-//! the kernel that wrote them but the definition of the hash chain. Memory is bounded by the largest
-//! user's messages and threads (some hundred bytes each), never by the journal.
+//! Guarantee: the verdict depends on the stored bytes only, and the code shares nothing with the kernel that
+//! wrote them except the definition of the hash chain. Memory is bounded by the messages and threads of the
+//! largest user (some hundred bytes each), not by the size of the journal.
 //!
 //! ```text
-//!   rows ──▶ storage, chain ──▶ line ──▶ log: order, threads ──▶ run: its word ──▶ index agrees?
+//!   rows ──▶ storage, chain ──▶ line ──▶ log: order, threads ──▶ run: event order ──▶ index
 //! ```
 //!
-//! - [`journal`]: the whole of one; [`evidence`]: a part of one, to be verified elsewhere; [`live`]: one
-//!   that is being written
-//! - [`line`]: what an entry says; [`run`], [`log`]: whether it may say so there; [`index`]
-//! - [`report`]: what was found
+//! - [`journal`]: audits a whole journal; [`evidence`]: exports a part of one, to be verified elsewhere;
+//!   [`live`]: checks a log while it is written
+//! - [`line`]: decodes an entry; [`run`], [`log`]: check the order of entries; [`index`]: compares the index
+//! - [`report`]: the findings
 
 mod evidence;
 mod index;

@@ -1,25 +1,25 @@
-//! What an audit found, for people and for machines.
+//! The result of an audit, as text and as JSON.
 
 use std::fmt;
 
 use crate::journal::sqlite::epochs::EpochRecord;
 use serde::{Deserialize, Serialize};
 
-/// A rule that a journal does not keep.
+/// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
-    /// A rule of the contract, or `CHAIN` (the hash chain), `STORAGE` (the stored rows), `INDEX` (what
-    /// the index says of the entries), `ENTRY` (the form of an entry).
+    /// A rule of the contract, or `CHAIN` (the hash chain), `STORAGE` (the stored rows), `INDEX` (the
+    /// comparison with the index), `ENTRY` (the form of an entry).
     pub rule: String,
     pub user_id: Option<String>,
     pub offset: Option<u64>,
     pub run_id: Option<String>,
-    /// One sentence.
+    /// A description, in one sentence.
     pub what: String,
 }
 
-/// A run that is accepted and not completed. Not a violation: a crash leaves such runs, and the next
-/// start takes them up (RUN-6).
+/// A run that is accepted and not completed. Not a violation: a crash leaves such runs, and the next start
+/// resumes them (RUN-6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
     pub user_id: String,
@@ -27,9 +27,9 @@ pub struct Unfinished {
     pub thread_id: String,
     /// The offset of its `user_message`.
     pub accepted: u64,
-    /// The offset of its `agent_started`; none while it waits in its thread.
+    /// The offset of its `agent_started`; `None` while it is queued.
     pub started: Option<u64>,
-    /// Calls that are open, those that wait for the client among them.
+    /// The number of open calls, including those of the client.
     pub open_calls: u64,
     pub open_client_calls: u64,
 }
@@ -45,15 +45,15 @@ pub struct Report {
     pub epochs: Vec<EpochRecord>,
     pub users: u64,
     pub entries: u64,
-    /// Entries that retention has removed.
+    /// The number of trimmed entries.
     pub trimmed: u64,
-    /// Runs of which the journal has the `user_message`.
+    /// The number of runs whose `user_message` is stored.
     pub runs: u64,
-    /// Times at which an entry bears an earlier time than the one before it: a clock was set back.
+    /// The number of entries with an earlier timestamp than their predecessor: a clock was set back.
     pub clock_steps_back: u64,
     pub unfinished: Vec<Unfinished>,
     pub unfinished_total: u64,
-    /// The first ones of each user, in order.
+    /// The first violations of each user, in order.
     violations: Vec<Violation>,
     pub violations_total: u64,
 }
@@ -67,7 +67,7 @@ impl Report {
         self.violations
     }
 
-    /// Whether the journal keeps every rule that was checked.
+    /// Returns true if no violation was found.
     pub fn is_clean(&self) -> bool {
         self.violations_total == 0
     }
@@ -146,7 +146,7 @@ impl fmt::Display for Unfinished {
     }
 }
 
-/// Collects what is found: counts everything, keeps what fits.
+/// Collects findings: counts all of them, keeps up to the limits.
 #[derive(Debug)]
 pub(super) struct Findings {
     pub report: Report,
@@ -155,9 +155,9 @@ pub(super) struct Findings {
     violations_max: usize,
 }
 
-/// Violations of one user that are listed; further ones are counted.
+/// Greatest number of listed violations of one user; further ones are only counted.
 const USER_VIOLATIONS_MAX: usize = 100;
-/// Unfinished runs that are listed; further ones are counted.
+/// Greatest number of listed unfinished runs; further ones are only counted.
 const UNFINISHED_MAX: usize = 1000;
 
 impl Findings {
@@ -165,7 +165,7 @@ impl Findings {
         Self { report: Report::default(), user_id: None, of_user: 0, violations_max }
     }
 
-    /// What is found from here on concerns this user.
+    /// Sets the user of the following findings.
     pub fn of_user(&mut self, user_id: Option<&str>) {
         self.user_id = user_id.map(str::to_owned);
         self.of_user = 0;

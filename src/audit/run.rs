@@ -1,4 +1,4 @@
-//! Whether the events of one run are a legal word (RUN-1 … RUN-5, RUN-7), and say what they must.
+//! Checks the events of one run: their order (RUN-1 … RUN-5, RUN-7) and their fields.
 
 use std::collections::HashMap;
 
@@ -7,21 +7,21 @@ use super::{
     report::{Findings, Unfinished},
 };
 
-/// A run between its `user_message` and its `agent_completed`.
+/// The check of a run between its `user_message` and its `agent_completed`.
 #[derive(Debug)]
 pub(super) struct RunCheck {
     pub run_id: String,
     pub thread_id: String,
     pub accepted: u64,
     agent_name: String,
-    /// False while retention has removed the beginning of this run: what came there is taken on trust.
+    /// False if the beginning of the run was trimmed and is assumed to be legal.
     whole: bool,
     message_id: Option<String>,
     seq: Option<u64>,
     pub started: Option<u64>,
     started_at: Option<u64>,
     thought: bool,
-    /// Every call that was opened.
+    /// Every opened call, by id.
     calls: HashMap<String, CallCheck>,
     answer: blake3::Hasher,
 }
@@ -35,13 +35,13 @@ struct CallCheck {
 }
 
 impl RunCheck {
-    /// A run of which everything is there.
+    /// Creates the check of a run whose entries are all stored.
     pub fn accepted(head: &Head<'_>, message_id: &str) -> Self {
         let message_id = Some(message_id.to_owned());
         Self { whole: true, message_id, seq: Some(0), ..Self::cut(head, head.offset) }
     }
 
-    /// A run whose beginning retention has removed.
+    /// Creates the check of a run whose beginning was trimmed.
     pub fn cut(head: &Head<'_>, accepted: u64) -> Self {
         Self {
             run_id: head.run_id.to_string(),
@@ -59,7 +59,7 @@ impl RunCheck {
         }
     }
 
-    /// Takes the next event of this run; what is wrong with it goes to `findings`.
+    /// Checks the next event of this run and adds violations to `findings`.
     pub fn event(&mut self, head: &Head<'_>, seq: u64, event: &Event<'_>, findings: &mut Findings) {
         let (offset, run_id) = (head.offset, self.run_id.clone());
         let mut wrong =
@@ -170,16 +170,16 @@ impl RunCheck {
         }
         let response = end.final_response.value().map_or("", |text| text);
         if self.whole && self.answer.finalize() != blake3::hash(response.as_bytes()) {
-            wrong("ENTRY", "final_response is not what the answer deltas say".into());
+            wrong("ENTRY", "final_response differs from the answer deltas".into());
         }
     }
 
-    /// Whether a call is the client's to answer; `None` if the run did not open it in what is known.
+    /// Returns true for a call of the client; `None` if the opening of the call is not known.
     pub fn is_by_client(&self, call_id: &str) -> Option<bool> {
         self.calls.get(call_id).map(|call| call.by_client)
     }
 
-    /// What is left of a run that has not ended.
+    /// Describes a run that has not ended.
     pub fn unfinished(&self, user_id: &str) -> Unfinished {
         let open = self.calls.values().filter(|call| call.open);
         Unfinished {
@@ -194,6 +194,7 @@ impl RunCheck {
     }
 }
 
+/// Checks that a duration is not longer than the time between two entries.
 fn lasted(duration_ms: u64, from: u64, to: u64, wrong: &mut impl FnMut(&'static str, String)) {
     let between = to.saturating_sub(from);
     if duration_ms > between {

@@ -1,13 +1,13 @@
-//! The hash chain over a log: whoever changes, drops, adds or moves a stored entry breaks it from
-//! there on.
+//! The hash chain over a log: a stored entry that is changed, removed, added or moved breaks the chain from
+//! there on. Hashes are [BLAKE3](https://github.com/BLAKE3-team/BLAKE3-specs).
 //!
 //! ```text
 //!   h0 = BLAKE3-derive-key("quintet journal chain v1", origin epoch ‖ user id)
 //!   hi = BLAKE3(hi-1 ‖ BLAKE3(encoded line i, without its line feed))
 //! ```
 //!
-//! The start binds the chain to its owner, so that equal entries of two users hash apart (ISO-2). A
-//! line enters by its digest, so that a chain can be verified across lines that are not shown.
+//! The start binds the chain to its owner, so that equal entries of two users have different hashes (ISO-2).
+//! Lines are hashed by their digests, so that a chain can be verified without the text of every line.
 
 use std::fmt;
 
@@ -17,32 +17,34 @@ use crate::kernel::ids::{Epoch, UserId};
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LineDigest(pub [u8; 32]);
 
-/// The hash after some line of a log.
+/// The hash of a log up to and including some line.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChainHash(pub [u8; 32]);
 
 impl LineDigest {
-    /// Bytes of a digest that are stored beside a line: enough to tell which of many was damaged.
+    /// Bytes of a digest that are stored with a line: enough to identify a damaged line in its row.
     pub const SHORT_BYTES: usize = 8;
 
+    /// Hashes a line.
     pub fn of(line: &[u8]) -> Self {
         Self(blake3::hash(line).into())
     }
 
+    /// Returns the first bytes, which are stored with the line.
     pub fn short(&self) -> [u8; Self::SHORT_BYTES] {
         self.0[..Self::SHORT_BYTES].try_into().expect("a digest has 32 bytes")
     }
 }
 
 impl ChainHash {
-    /// The hash before the first line. `origin` is the epoch under which the journal was created.
+    /// Returns the hash before the first line. `origin` is the epoch under which the journal was created.
     pub fn start(origin: Epoch, user_id: &UserId) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("quintet journal chain v1");
         hasher.update(origin.0.as_bytes()).update(user_id.as_str().as_bytes());
         Self(hasher.finalize().into())
     }
 
-    /// The hash after the line of this digest, which follows here.
+    /// Returns the hash after one more line with this digest.
     pub fn then(self, line: LineDigest) -> Self {
         let mut both = [0; 64];
         both[..32].copy_from_slice(&self.0);
@@ -54,7 +56,7 @@ impl ChainHash {
 macro_rules! hex {
     ($name:ident) => {
         impl $name {
-            /// The inverse of `Display`.
+            /// Parses the output of `Display`.
             pub fn parse(text: &str) -> Option<Self> {
                 blake3::Hash::from_hex(text).ok().map(|hash| Self(hash.into()))
             }

@@ -1,30 +1,34 @@
-//! Encoded entries in a row: what a batch stores and what a socket sends are the same bytes.
+//! Consecutive encoded entries. The same bytes are stored by a batch and sent on a socket.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::kernel::ids::Offset;
 
-/// Consecutive encoded entries, one JSON object each, a line feed after each. Cloning shares them.
+/// Consecutive encoded entries, one JSON object each, each followed by a line feed. Clones share the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lines {
     first: Offset,
     bytes: Bytes,
-    /// Where each line ends, its line feed not counted.
+    /// The end of each line, without its line feed.
     ends: Vec<u32>,
 }
 
-/// Bytes that are not whole lines.
+/// An error: the bytes do not end in a line feed, or are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stored lines are not whole")]
 pub struct Torn;
 
 impl Lines {
-    /// No entry; the next one would be `first`.
+    /// Creates an empty list before the entry `first`.
     pub fn empty(first: Offset) -> Self {
         Self { first, bytes: Bytes::new(), ends: Vec::new() }
     }
 
-    /// Takes lines as they are stored, the first of which is entry `first`.
+    /// Parses stored lines, the first of which is the entry `first`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Torn`] if the last line is incomplete.
     pub fn parse(first: Offset, bytes: Bytes) -> Result<Self, Torn> {
         if bytes.last().is_some_and(|last| *last != b'\n') || u32::try_from(bytes.len()).is_err() {
             return Err(Torn);
@@ -33,12 +37,12 @@ impl Lines {
         Ok(Self { first, bytes, ends })
     }
 
-    /// The offset of the first line.
+    /// Returns the offset of the first line.
     pub fn first(&self) -> Offset {
         self.first
     }
 
-    /// The offset of the last line; the one before `first` if there is none.
+    /// Returns the offset of the last line, or the one before `first` if there is none.
     pub fn last(&self) -> Offset {
         Offset(self.first.0 + self.ends.len() as u64 - 1)
     }
@@ -51,19 +55,19 @@ impl Lines {
         self.ends.is_empty()
     }
 
-    /// All lines with their line feeds: what is stored.
+    /// Returns all lines with their line feeds, as they are stored.
     pub fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Each line without its line feed, shared, with its offset.
+    /// Iterates over the lines with their offsets. Each line shares memory with `self` and has no line feed.
     pub fn iter(&self) -> impl Iterator<Item = (Offset, Bytes)> + '_ {
         (0..self.ends.len())
             .map(|i| (Offset(self.first.0 + i as u64), self.bytes.slice(self.start(i)..self.end(i))))
     }
 
-    /// The lines after `after`, at most `entries_max` of them and, but for the first, at most
-    /// `bytes_max` bytes; shared.
+    /// Returns the lines after `after`: at most `entries_max`, and at most `bytes_max` bytes unless the first
+    /// line alone is longer. The result shares memory with `self`.
     pub fn after(&self, after: Offset, entries_max: usize, bytes_max: usize) -> Lines {
         let skip = (after.0 + 1).saturating_sub(self.first.0).min(self.ends.len() as u64) as usize;
         let start = self.start(skip);
@@ -78,7 +82,7 @@ impl Lines {
         Lines { first, bytes: self.bytes.slice(start..stop), ends }
     }
 
-    /// The same lines in memory of their own: what they were cut from is not held on to.
+    /// Copies the lines into their own memory, so that the buffer they are a slice of can be freed.
     pub fn detached(self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self }
     }
@@ -105,7 +109,7 @@ impl LinesBuilder {
         Self { first, bytes: BytesMut::new(), ends: Vec::new() }
     }
 
-    /// Adds one line: `encode` writes a JSON text without a raw line feed.
+    /// Adds one line. `encode` has to write JSON without a raw line feed.
     pub fn push(&mut self, encode: impl FnOnce(&mut BytesMut)) {
         let start = self.bytes.len();
         encode(&mut self.bytes);
@@ -114,7 +118,7 @@ impl LinesBuilder {
         self.bytes.extend_from_slice(b"\n");
     }
 
-    /// Adds lines that follow those collected so far.
+    /// Adds the following lines.
     pub fn extend(&mut self, lines: &Lines) {
         let base = self.bytes.len() as u32;
         self.bytes.extend_from_slice(&lines.bytes);

@@ -1,5 +1,5 @@
-//! A journal in memory, for tests: it keeps every promise of the trait but the one that outlives the
-//! process, and fails on request in every way in which a real one can.
+//! A journal in memory, for tests. It satisfies every guarantee of the trait except durability beyond the
+//! process, and fails on request in every way in which a real journal can fail.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -20,21 +20,21 @@ use crate::kernel::{
     user::Receipt,
 };
 
-/// All logs, in memory. Cloning shares them: a clone is what a restarted process would open.
+/// An in-memory journal. Clones share the logs, so a clone stands for the journal of a restarted process.
 #[derive(Clone, Debug)]
 pub struct MemoryJournal {
     shared: Arc<Shared>,
 }
 
-/// How an append that is told to fail fails. Its author cannot tell one from the other (DEL-7).
+/// The kind of an injected append failure. The caller cannot distinguish them (DEL-7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendFault {
     /// Nothing of the batch is in the log.
     Lost,
     /// The batch is in the log.
     Applied,
-    /// The batch is not in the log yet; [`MemoryJournal::land_late_appends`] puts it there. A log that states
-    /// its head in between does not keep the guarantee of [`Log::recovery`].
+    /// The batch is not in the log yet; [`MemoryJournal::land_late_appends`] appends it. A log that reports its
+    /// head in between does not satisfy the guarantee of [`Log::recovery`].
     Late,
 }
 
@@ -43,7 +43,7 @@ struct Shared {
     epoch: Epoch,
     users: Mutex<BTreeMap<UserId, UserLog>>,
     faults: Mutex<Faults>,
-    /// Whether appends are held back, and how many are.
+    /// Whether appends are paused, and the number that are waiting.
     pause: watch::Sender<Pause>,
 }
 
@@ -65,7 +65,7 @@ struct UserLog {
     head: Offset,
     trimmed: Offset,
     entries: VecDeque<Bytes>,
-    /// The last offset and time of each batch that is kept.
+    /// The last offset and the timestamp of each stored batch.
     batches: VecDeque<(Offset, Timestamp)>,
     runs: BTreeMap<Offset, RunRecord>,
     accepted: HashMap<RunId, Offset>,
@@ -91,12 +91,12 @@ impl MemoryJournal {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The next append that would succeed fails like this; further calls queue up behind it.
+    /// Makes the next append that would succeed fail with `fault`. Repeated calls are queued.
     pub fn fail_next_append(&self, fault: AppendFault) {
         lock(&self.shared.faults).appends.push_back(fault);
     }
 
-    /// Puts into their logs the batches of appends that failed as [`AppendFault::Late`].
+    /// Appends the batches of appends that failed as [`AppendFault::Late`].
     pub fn land_late_appends(&self) {
         let late = std::mem::take(&mut lock(&self.shared.faults).late);
         let mut users = lock(&self.shared.users);
@@ -105,19 +105,19 @@ impl MemoryJournal {
         }
     }
 
-    /// While down, nothing can be read or appended.
+    /// Makes all reads and appends fail while `down` is true.
     pub fn set_down(&self, down: bool) {
         lock(&self.shared.faults).down = down;
     }
 
-    /// Does what an engine does when its process stops in order.
+    /// Releases the resumes of a process, as an engine does on a clean shutdown.
     pub fn release_resumes(&self, ended: Incarnation) {
         for log in lock(&self.shared.users).values_mut() {
             log.resumes.values_mut().for_each(|record| *record = record.released(ended));
         }
     }
 
-    /// From here on appends wait, before they take effect, until [`Self::release_appends`].
+    /// Makes appends wait, before they take effect, until [`Self::release_appends`].
     pub fn pause_appends(&self) {
         self.shared.pause.send_modify(|pause| pause.paused = true);
     }
@@ -126,7 +126,7 @@ impl MemoryJournal {
         self.shared.pause.send_modify(|pause| pause.paused = false);
     }
 
-    /// Resolves when at least `count` appends are held back.
+    /// Waits until at least `count` appends are waiting.
     pub async fn appends_held(&self, count: usize) {
         let mut pause = self.shared.pause.subscribe();
         // The sender lives as long as `self`.
@@ -151,7 +151,7 @@ impl Journal for MemoryJournal {
         Ok(users.iter().filter(|(_, log)| open(log)).map(|(user_id, _)| user_id.clone()).collect())
     }
 
-    /// Keeps every run record.
+    /// Trims entries only: all run records are kept.
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
         self.shared.up()?;
         let mut trimmed = Trimmed::default();
@@ -192,7 +192,7 @@ impl MemoryLog {
     }
 }
 
-/// Counts one append as held back, until dropped.
+/// A guard that counts one waiting append.
 struct Held<'a>(&'a watch::Sender<Pause>);
 
 impl<'a> Held<'a> {
@@ -296,7 +296,7 @@ impl Log for MemoryLog {
 }
 
 impl UserLog {
-    /// Whether the batch may be appended, the index included; changes nothing.
+    /// Checks a batch against head and index without changing them.
     fn admit(&self, batch: &Batch) -> Result<(), AppendError> {
         if batch.expected != self.head {
             return Err(AppendError::Conflict { head: self.head });
@@ -393,7 +393,7 @@ impl UserLog {
         }
     }
 
-    /// How many entries went.
+    /// Trims the log and returns the number of trimmed entries.
     fn trim(&mut self, retention: Retention, now: Timestamp) -> u64 {
         let open = self.runs.values().find(|run| run.completed.is_none());
         let bound = open.map_or(self.head.0, |run| run.accepted.0 - 1);
@@ -417,5 +417,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn unavailable() -> JournalError {
-    JournalError::Unavailable("a fault was asked for".into())
+    JournalError::Unavailable("injected fault".into())
 }

@@ -1,12 +1,12 @@
-//! Durable logs: one per user, appended by compare-and-set on its head, read from any offset.
+//! Durable logs: one per user, appended by compare-and-set on the head, readable from any offset.
 //!
-//! *The log is the lock*: an append names the head it follows and is refused if somebody was first,
-//! so a log has one author at a time without an election (RUN-6, DEL-1).
+//! *The log is the lock*: an append names the head that it follows and is refused if another append came
+//! first. So a log has one writer at a time, without leader election (RUN-6, DEL-1).
 //!
-//! - [`chain`]: what makes a stored log tamper-evident
-//! - [`lines`]: encoded entries as they are stored and sent, the same bytes for both
-//! - [`memory`]: for tests
-//! - [`resumes`]: how often each open run was resumed
+//! - [`chain`]: the hash chain that makes a stored log tamper-evident
+//! - [`lines`]: encoded entries; the bytes are stored and sent unchanged
+//! - [`memory`]: an engine for tests
+//! - [`resumes`]: counts of the resumes of open runs
 //! - [`sqlite`]: the embedded engine
 
 pub mod chain;
@@ -29,20 +29,20 @@ use crate::kernel::{
     user::Receipt,
 };
 
-/// All logs of one deployment.
+/// The logs of all users.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
-    /// Returns the epoch under which this journal is open. Another one is begun at every opening; cursors of
-    /// an earlier one are continued where [`Log::continues`] says so (DEL-3).
+    /// Returns the epoch under which this journal is open. Each opening starts a new one; [`Log::continues`]
+    /// decides whether a cursor of an earlier epoch is still valid (DEL-3).
     fn epoch(&self) -> Epoch;
 
-    /// The log of one user. Only the user factory calls this (ISO-4).
+    /// Returns the log of one user. Only the user factory calls this (ISO-4).
     fn log(&self, user_id: &UserId) -> Arc<dyn Log>;
 
-    /// Every user with a run that is accepted and not completed (RUN-6).
+    /// Returns the users who have open runs (RUN-6).
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError>;
 
-    /// Whether the journal can do now what appends need of it: what `/readyz` says.
+    /// Checks that the journal can be read and written, for `/readyz`.
     async fn probe(&self) -> Result<(), JournalError> {
         let nobody = UserId::parse(PROBE_USER_ID).expect("it is short and not empty");
         self.log(&nobody).extent().await.map(|_| ())
@@ -51,54 +51,60 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the sizes of the journal's files; `None` if it has none of its own.
     ///
     /// # Errors
-    /// If the file system does not answer for one of them.
+    /// Returns an error if the size of a file cannot be read.
     async fn file_sizes(&self) -> std::io::Result<Option<FileSizes>> {
         Ok(None)
     }
 
-    /// Trims what `retention` no longer keeps, oldest first, never an entry of an open run nor any
-    /// after it.
+    /// Trims the oldest entries beyond `retention`, but no entry of an open run and none after it (RUN-6).
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError>;
 }
 
-/// No entry is ever appended here; a user of this name would not be disturbed either.
+/// A user id for probes. Nothing is appended to this log, and a real user of this name would not be
+/// affected.
 const PROBE_USER_ID: &str = "quintet:readiness";
 
 /// The log of one user.
 #[async_trait]
 pub trait Log: Send + Sync + 'static {
-    /// Makes a batch durable, all of it or nothing. Returns only once it would survive power loss.
+    /// Appends a batch atomically. Returns once the batch would survive a power loss.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AppendError::Conflict`] if the head is not `batch.expected`. After any other error the batch
+    /// may or may not be in the log (DEL-7).
     async fn append(&self, batch: Batch) -> Result<(), AppendError>;
 
-    /// What the log spans now.
+    /// Returns the current range of stored entries.
     async fn extent(&self) -> Result<Extent, JournalError>;
 
-    /// Entries after `after`, in order, from the oldest kept if that is later. Empty at the head.
-    /// At least one entry if there is one, then as many as both limits allow.
+    /// Reads entries after `after`, in order, starting at the oldest stored entry if that is later. Returns at
+    /// least one entry if there is one, then as many as both limits allow; none at the head.
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
 
-    /// Returns the head, the latest `recent_max` messages oldest first, and every run that is not completed.
+    /// Returns the head, the latest `recent_max` messages, oldest first, and all open runs.
     ///
-    /// The answer is final: a batch of an earlier append of this log is in it, or will never be in the log,
-    /// whatever that append returned. Errs while that is not known (DEL-7).
+    /// The result is final: a batch of an earlier append of this log is in it or will never be in the log,
+    /// independent of the result of that append. Returns an error while this is not known (DEL-7).
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError>;
 
-    /// Returns whether a cursor taken under `epoch` stands in this very log: every entry up to `after` that it
-    /// may have seen is the entry that this log has there (DEL-3).
+    /// Returns true if a cursor of `epoch` is valid in this log: every entry up to `after` that its client may
+    /// have seen is the entry that this log has at that offset (DEL-3).
     async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
         let _ = (epoch, after);
         Ok(false)
     }
 
-    /// The receipt of a message, however old (DEL-6).
+    /// Returns the receipt of a message, independent of its age (DEL-6).
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError>;
 
+    /// Returns the index record of a run.
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError>;
 
-    /// Threads, the one with the latest entry first; those before `before` in that order.
+    /// Returns threads, the one with the latest entry first, starting before the offset `before`.
     async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError>;
 
-    /// The runs of a thread that have an entry after `after`, in order of acceptance.
+    /// Returns the runs of a thread with an entry after `after`, in order of acceptance.
     async fn thread_runs(
         &self,
         thread_id: &ThreadId,
@@ -107,17 +113,17 @@ pub trait Log: Send + Sync + 'static {
     ) -> Result<Vec<RunRecord>, JournalError>;
 }
 
-/// Entries to append together.
+/// A batch of entries to append atomically.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// The head that the first entry follows.
+    /// The head that the batch follows.
     pub expected: Offset,
-    /// What the engine indexes.
+    /// The entries, for the index.
     pub entries: Vec<Entry>,
-    /// The same entries, encoded: what it stores.
+    /// The same entries, encoded for storage.
     pub lines: Lines,
-    /// Records of resumes to store in the same commit, one at most for each run (RUN-6). A batch may hold
-    /// nothing else.
+    /// Resume records to store in the same commit, at most one per run (RUN-6). A batch may consist of these
+    /// alone.
     pub resumes: Vec<ResumeRecord>,
 }
 
@@ -127,7 +133,7 @@ pub struct ReadLimit {
     pub bytes_max: usize,
 }
 
-/// The oldest entry kept is `trimmed + 1`; the newest is `head`.
+/// The range of stored entries: the oldest is `trimmed + 1`, the newest `head`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     pub trimmed: Offset,
@@ -139,27 +145,27 @@ pub struct Recovery {
     pub head: Offset,
     pub recent: Vec<(MessageId, Receipt)>,
     pub unfinished: Vec<RunRecord>,
-    /// The resumes of the runs that are not completed, for those that were resumed.
+    /// The resume records of the open runs that were resumed.
     pub resumes: Vec<ResumeRecord>,
 }
 
-/// What the index knows of a run.
+/// The index record of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
     pub run_id: RunId,
     pub thread_id: ThreadId,
     pub message_id: MessageId,
     pub agent_name: AgentName,
-    /// Of its `user_message`.
+    /// Offset of its `user_message`.
     pub accepted: Offset,
     pub accepted_at: Timestamp,
-    /// Of its `agent_started`.
+    /// Offset of its `agent_started`.
     pub started: Option<Offset>,
-    /// Of its `agent_completed`, and how it ended.
+    /// Offset of its `agent_completed`, and its status.
     pub completed: Option<(Offset, RunStatus)>,
 }
 
-/// What the index knows of a thread.
+/// The index record of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadRecord {
     pub thread_id: ThreadId,
@@ -169,7 +175,7 @@ pub struct ThreadRecord {
     pub messages: u64,
 }
 
-/// How much of the past is kept.
+/// The retention policy: entries beyond either limit are trimmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
     pub age_ms_max: Option<u64>,
@@ -189,7 +195,7 @@ pub struct Trimmed {
     pub entries: u64,
 }
 
-/// The journal cannot say what was asked. The fault is the storage's; the operator's to mend.
+/// A failure of the storage, for the operator to repair.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
     #[error("the journal is not available: {0}")]
@@ -200,10 +206,10 @@ pub enum JournalError {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
-    /// Somebody appended first. Nothing of this batch is in the log.
+    /// Another append came first. Nothing of this batch is in the log.
     #[error("the log's head is {head}, not the expected one")]
     Conflict { head: Offset },
-    /// The batch may or may not be in the log; only reading it tells (DEL-7).
+    /// The batch may or may not be in the log; the caller has to read the log to find out (DEL-7).
     #[error(transparent)]
     Journal(#[from] JournalError),
 }

@@ -1,15 +1,15 @@
-//! The record of how often an open run was resumed (RUN-6). It stands beside the log and is no entry of
-//! it: clients do not see it, and the hash chain does not cover it.
+//! Resume records: the number of times that an open run was resumed (RUN-6). A record is stored beside the log
+//! and is not an entry: it is not sent to clients and not covered by the hash chain.
 //!
 //! ```text
 //!   resumed by another process ─▶ both counts + 1, durable before the agent is launched
-//!   the agent made a step since ─▶ `without_step` starts again at 0
-//!   the process stopped in order ─▶ both counts - 1, by the engine as it closes
+//!   the agent has made a step since ─▶ `without_step` restarts at 0
+//!   the process shut down cleanly ──▶ both counts - 1, by the engine as it closes
 //!   the run completed ───────────▶ the record is removed
 //! ```
 //!
-//! Guarantee: a process that dies at any moment after a launch has been counted, and no process is
-//! counted twice for one run.
+//! Guarantee: every process that dies after it launched the agent is counted, and no process is counted twice
+//! for one run.
 
 use uuid::Uuid;
 
@@ -18,32 +18,32 @@ use crate::kernel::{
     user::Resumes,
 };
 
-/// One process that works on a journal, from its start to its end.
+/// The id of one process that has a journal open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Incarnation(pub Uuid);
 
-/// How often a run was resumed, the last time included.
+/// The resume record of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeRecord {
     pub run_id: RunId,
-    /// Counts the last resume too, as if its process were to die.
+    /// The counts, including the last resume, as if its process were to die.
     pub counted: Resumes,
-    /// The last event of the run when it was last resumed.
+    /// The number of the last event at the time of the last resume.
     pub seq: Seq,
-    /// The process that resumed it last; `None` once that process has stopped in order.
+    /// The process that last resumed the run; `None` once that process has shut down cleanly.
     pub incarnation: Option<Incarnation>,
 }
 
 impl ResumeRecord {
-    /// The resumes that count against the run now. `last_step` is the last event that its agent made.
+    /// Returns the resumes that count against the limits. `last_step` is the last event made by the agent.
     pub fn counting(record: Option<&Self>, last_step: Seq, now: Incarnation) -> Resumes {
         let Some(record) = record else { return Resumes::default() };
-        // This process is alive: its own resume counts for nothing yet.
+        // This process is alive, so its own resume does not count yet.
         let counted = if record.incarnation == Some(now) { less_one(record.counted) } else { record.counted };
         if last_step > record.seq { Resumes { without_step: 0, ..counted } } else { counted }
     }
 
-    /// The record after a resume by `now`, which `counting` resumes came before.
+    /// Returns the record after a resume by the process `now`, preceded by `counting` resumes.
     pub fn resumed(run_id: RunId, counting: Resumes, seq: Seq, now: Incarnation) -> Self {
         let counted = Resumes {
             without_step: counting.without_step.saturating_add(1),
@@ -52,13 +52,13 @@ impl ResumeRecord {
         Self { run_id, counted, seq, incarnation: Some(now) }
     }
 
-    /// The record of a run that has outlived its last resume without a step, as one that waits for its
+    /// Returns the record of a run that survived its last resume without a step, such as one that waits for its
     /// client.
     pub fn proven(self) -> Self {
         Self { counted: Resumes { without_step: 0, ..self.counted }, ..self }
     }
 
-    /// The record after its process `ended` in order.
+    /// Returns the record after a clean shutdown of the process `ended`.
     pub fn released(self, ended: Incarnation) -> Self {
         if self.incarnation == Some(ended) {
             Self { counted: less_one(self.counted), incarnation: None, ..self }

@@ -1,7 +1,7 @@
-//! What a user's log holds: messages, and the five events of their runs.
+//! The entries of a user's log: messages, and the five events of their runs.
 //!
-//! An [`Entry`] does not name its user: inside one user's machines there is no other (ISO-4).
-//! The wire form, which does, is made by `wire::entry` once, for journal and connections alike.
+//! An [`Entry`] has no user id: the machines of one user handle no other user's entries (ISO-4).
+//! `wire::entry` adds the user id when it encodes an entry for the journal and the connections.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::{
     json::Json,
 };
 
-/// One line of a user's log.
+/// One entry of a user's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     pub offset: Offset,
@@ -22,7 +22,7 @@ pub struct Entry {
     pub body: Body,
 }
 
-/// A message of the user, or an event of the run that it caused.
+/// The content of an entry: a message of the user, or an event of its run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     UserMessage { message_id: MessageId, text: String },
@@ -32,7 +32,7 @@ pub enum Body {
 /// The five events of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// `agent_started`: the run begins (RUN-1).
+    /// `agent_started`: the first event (RUN-1).
     Started { message_id: MessageId },
     /// `agent_thinking`.
     Thinking(Thought),
@@ -44,27 +44,28 @@ pub enum Event {
     Completed(Completion),
 }
 
-/// A piece of what the agent thinks or says.
+/// A piece of the agent's reasoning, progress or answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Thought {
     pub kind: ThoughtKind,
     pub delta: String,
-    /// The run's earlier deltas of this kind are withdrawn, as after a restart.
+    /// True if the run's earlier deltas of this kind are withdrawn, as after a restart of the run.
     pub reset: bool,
 }
 
+/// The kind of a [`Thought`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ThoughtKind {
-    /// How the agent comes to its answer.
+    /// Reasoning that leads to the answer.
     Reasoning,
-    /// The answer itself, in pieces; all of them are the final response.
+    /// A piece of the answer. Concatenated, the pieces are the final response.
     Answer,
-    /// A sign of life of long work.
+    /// A progress report during long work.
     Progress,
 }
 
-/// A tool call as it is opened.
+/// A tool call at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
     pub call_id: CallId,
@@ -74,39 +75,43 @@ pub struct Call {
     pub by: By,
 }
 
-/// Who executes a call, and so who closes it.
+/// The party that executes a call and completes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
+    /// The agent itself.
     Agent,
-    /// The user's own front end: a question, an approval, a tool of the page (RUN-11).
+    /// The client: a question to the user, an approval, a tool of the front end (RUN-11).
     Client,
 }
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CallResult {
     pub status: CallStatus,
-    /// Any JSON, or null.
+    /// Any JSON value; null if there is none.
     pub results: Json,
     pub error: Option<String>,
 }
 
 impl CallResult {
+    /// Creates the result of a call that succeeded.
     pub fn ok(results: Json) -> Self {
         Self { status: CallStatus::Ok, results, error: None }
     }
 
+    /// Creates the result of a call that failed.
     pub fn error(error: impl Into<String>) -> Self {
         Self { status: CallStatus::Error, results: Json::null(), error: Some(error.into()) }
     }
 
-    /// A call that somebody else ended: `cancelled`, `timed_out` or `unknown` (RUN-7).
+    /// Creates the result of a call that the service closed: `cancelled`, `timed_out` or `unknown` (RUN-7).
     pub fn cut_short(status: CallStatus, why: &str) -> Self {
         Self { status, results: Json::null(), error: Some(why.to_owned()) }
     }
 }
 
+/// The status of a closed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CallStatus {
@@ -114,21 +119,22 @@ pub enum CallStatus {
     Error,
     TimedOut,
     Cancelled,
-    /// The tool may or may not have acted: a crash came between (RUN-9).
+    /// The node was lost during the call, so the tool may or may not have acted (RUN-9).
     Unknown,
 }
 
-/// The end of a run.
+/// The terminal event of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Completion {
     pub status: RunStatus,
-    /// The concatenated `answer` deltas since the last reset, of a run that succeeded.
+    /// The concatenated `answer` deltas since the last reset, if the run succeeded.
     pub final_response: Option<String>,
     pub error: Option<RunError>,
     pub duration_ms: u64,
     pub usage: Option<Usage>,
 }
 
+/// The status of a completed run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
@@ -161,7 +167,7 @@ impl RunStatus {
     }
 }
 
-/// Why a run did not succeed.
+/// The reason for which a run did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct RunError {
@@ -169,24 +175,33 @@ pub struct RunError {
     pub message: String,
 }
 
+/// The machine-readable part of a [`RunError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunErrorCode {
     /// The agent attempted an illegal step (RUN-10).
     Violation,
+    /// The agent returned an error.
     AgentError,
+    /// The agent panicked.
     AgentPanic,
+    /// One step of the agent exceeded its time limit.
     StepTimeout,
+    /// The run exceeded its time limit.
     RunTimeout,
+    /// A scripted agent was given an invalid script.
     InvalidScript,
+    /// A service that the agent depends on failed.
     Upstream,
+    /// The run exceeded one of its limits.
     LimitReached,
-    /// The run was resumed too often by processes that then died (RUN-6).
+    /// The service died too often while it resumed the run (RUN-6).
     ResumeLimit,
+    /// The node that executed the run was lost (RUN-6).
     NodeLost,
 }
 
-/// What a run consumed of a language model, in tokens.
+/// Language model tokens used by a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Usage {

@@ -1,4 +1,6 @@
-//! JSON that passes through: kept as the text it arrived as, on one line, within a depth.
+//! Opaque JSON ([RFC 8259]) that the service stores and forwards as text: on one line, of bounded depth.
+//!
+//! [RFC 8259]: https://www.rfc-editor.org/rfc/rfc8259
 
 use std::{cmp, fmt, hash, sync::Arc};
 
@@ -9,13 +11,14 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// Any JSON value, unchanged but for line breaks between its tokens; at most
-/// [`Json::DEPTH_MAX`] levels deep, its strings Unicode and its numbers finite, so that no reader of
-/// ours or of a client is overrun by it or stumbles over it.
+/// Any JSON value as its original text, except that line breaks between tokens become spaces.
+///
+/// Guarantee: at most [`Json::DEPTH_MAX`] levels deep, without unpaired surrogates, and without numbers
+/// outside the range of a 64-bit float. So every common parser can read it without overflow or failure.
 #[derive(Clone)]
 pub struct Json(Arc<RawValue>);
 
-/// Why a text is not a [`Json`].
+/// The reason for which a text is not a [`Json`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJson {
     #[error("not JSON: {0}")]
@@ -27,73 +30,81 @@ pub enum InvalidJson {
 }
 
 impl Json {
-    /// Levels of arrays and objects that a value may have.
+    /// Greatest nesting depth of arrays and objects.
     pub const DEPTH_MAX: usize = 64;
 
+    /// Returns `null`.
     pub fn null() -> Self {
         Self(RawValue::NULL.to_owned().into())
     }
 
+    /// Returns `{}`.
     pub fn empty_object() -> Self {
         Self(RawValue::from_string("{}".to_owned()).expect("an empty object is JSON").into())
     }
 
-    /// Takes a JSON text of any type.
+    /// Parses a JSON text.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidJson`] if `text` is not JSON, is nested too deep, or holds an unpaired surrogate or a
+    /// number that is out of range.
     pub fn parse(text: &str) -> Result<Self, InvalidJson> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|e| InvalidJson::Syntax(e.to_string()))?;
         Self::from_raw(raw)
     }
 
-    /// Takes an already delimited JSON text.
+    /// As [`Self::parse`], for text whose syntax has already been checked.
     pub fn from_raw(raw: &RawValue) -> Result<Self, InvalidJson> {
         let text = raw.get();
         if depth(text) > Self::DEPTH_MAX {
             return Err(InvalidJson::TooDeep);
         }
-        // A text is delimited without a look at its escapes and the size of its numbers.
+        // A `RawValue` was delimited without decoding its escapes and numbers.
         let Strict = serde_json::from_str(text).map_err(|e| InvalidJson::Syntax(e.to_string()))?;
         if !text.contains(['\n', '\r']) {
             return Ok(Self(raw.to_owned().into()));
         }
-        // A raw line break can only stand between tokens: inside a string JSON escapes it.
+        // A raw line break can only occur between tokens: inside a string JSON escapes it.
         let line = text.replace(['\n', '\r'], " ");
         Ok(Self(RawValue::from_string(line).map_err(|e| InvalidJson::Syntax(e.to_string()))?.into()))
     }
 
-    /// The same value, if it is an object.
+    /// Returns the value itself if it is an object, else [`InvalidJson::NotAnObject`].
     pub fn object(self) -> Result<Self, InvalidJson> {
         if self.as_str().starts_with('{') { Ok(self) } else { Err(InvalidJson::NotAnObject) }
     }
 
-    /// The JSON text, on one line.
+    /// Returns the JSON text, on one line.
     pub fn as_str(&self) -> &str {
         self.0.get()
     }
 
+    /// Returns true for `null`.
     pub fn is_null(&self) -> bool {
         self.as_str() == "null"
     }
 
-    /// The value as a tree, for a tool that looks inside.
+    /// Parses the text into a tree, for tools that inspect it.
     pub fn to_value(&self) -> serde_json::Value {
         serde_json::from_str(self.as_str()).expect("a Json holds checked JSON of bounded depth")
     }
 }
 
 impl From<&serde_json::Value> for Json {
-    /// Takes a tree that the service itself built: one deeper than the limit becomes `null`.
+    /// Encodes a tree that the service itself built. One that is nested too deep becomes `null`.
     fn from(value: &serde_json::Value) -> Self {
         Self::parse(&value.to_string()).unwrap_or_else(|_| Self::null())
     }
 }
 
-/// Levels of a text that is JSON.
+/// Returns the nesting depth of a valid JSON text, without recursion.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
     for byte in text.bytes() {
         match byte {
             _ if escaped => escaped = false,
-            // JSON has none outside of strings.
+            // Backslashes occur in strings only.
             b'\\' => escaped = true,
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
@@ -107,7 +118,7 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// Accepts what a reader that builds a tree accepts: no half of a surrogate pair, no number out of range.
+/// Deserializes any value that fits a tree: no unpaired surrogate, no number out of range. Keeps nothing.
 struct Strict;
 
 impl<'de> Deserialize<'de> for Strict {

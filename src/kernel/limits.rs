@@ -1,12 +1,12 @@
-//! Every bound that the kernel keeps, by name; what is reached answers with `limit_reached` or
-//! `too_large`, never with growth.
+//! The resource limits of a user's machines. At a limit a request fails with `limit_reached` or `too_large`;
+//! memory does not grow beyond it.
 
-/// The bounds of one user's machines. Units stand last in each name.
+/// The limits of one user's machines. Each name ends in unit and `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limits {
-    /// Bytes of one message's `text`.
+    /// Bytes of a message's `text`.
     pub text_bytes_max: usize,
-    /// Bytes of one thought's `delta`.
+    /// Bytes of an `agent_thinking`'s `delta`.
     pub delta_bytes_max: usize,
     /// Bytes of a call's `parameters`.
     pub parameters_bytes_max: usize,
@@ -14,17 +14,17 @@ pub struct Limits {
     pub results_bytes_max: usize,
     /// Bytes of all `answer` deltas of a run since its last reset.
     pub answer_bytes_max: usize,
-    /// Calls of one run open at once.
+    /// Concurrently open calls of one run.
     pub open_calls_max: usize,
-    /// Calls of one run in all.
+    /// Total calls of one run.
     pub run_calls_max: usize,
-    /// Events of one run, the terminal ones not counted.
+    /// Events of one run, without those that end it.
     pub run_events_max: u64,
-    /// Runs of one user that are accepted and not completed.
+    /// Runs of one user that are accepted and not yet completed.
     pub open_runs_max: usize,
-    /// Messages waiting behind the active run of one thread.
+    /// Messages queued behind the active run of one thread.
     pub queued_messages_max: usize,
-    /// The user's latest messages that are remembered in memory for idempotency; older ones are
+    /// Latest messages of the user whose ids are kept in memory for idempotency (DEL-6); older ones are
     /// looked up in the journal.
     pub recent_messages_max: usize,
     /// Resumes of one run without a new durable step of its agent, each by a process that then died; the
@@ -35,7 +35,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the service runs with unless it is told otherwise.
+    /// The default limits.
     pub const DEFAULT: Limits = Limits {
         text_bytes_max: 64 * 1024,
         delta_bytes_max: 64 * 1024,
@@ -63,7 +63,7 @@ impl Default for Limits {
 mod tests {
     use super::*;
 
-    /// The contract's own, and the same promise for what an agent says.
+    /// The defaults are the documented limits of clients and agents.
     #[test]
     fn the_limits_are_those_that_clients_and_agents_are_told() {
         let limits = Limits::default();

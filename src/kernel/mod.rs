@@ -1,14 +1,14 @@
-//! The pure core: what a log may hold, and who may add what to it.
+//! The sans-IO core: the state machines that decide what a user's log may contain.
 //!
-//! No runtime, no clock, no randomness, no lock, no log line: time, ids and facts about the past
-//! arrive inside the input, decisions leave as values.
+//! No runtime, no clock, no randomness, no lock, no logging: time, ids and journal look-ups arrive inside
+//! the input, decisions are returned as values.
 //!
-//! - [`ids`], [`json`], [`entry`]: the vocabulary
+//! - [`ids`], [`json`], [`entry`]: the vocabulary types
 //! - [`connection`]: one connection, from the socket to its close
-//! - [`run`]: one run, as typestate and as table
-//! - [`user`]: one user's log, as `decide` and `evolve`
-//! - [`ticket`]: one ticket, from its issue to its end
-//! - [`limits`], [`rules`]: the bounds, and the ids of the contract's rules
+//! - [`run`]: one run, as a typestate API and as a transition table
+//! - [`user`]: one user's log, as the functions `decide` and `evolve`
+//! - [`ticket`]: one ticket, from issue to redemption or expiry
+//! - [`limits`], [`rules`]: resource limits, and the rules of the contract
 
 pub mod connection;
 pub mod entry;

@@ -1,15 +1,15 @@
-//! The rules of the contract as the program knows them: what an audit and a violation cite.
+//! The rules of the contract, as cited by audits and violations.
 //!
-//! Guarantee: the same ids, sentences and order as `docs/rules.md`; a test compares the two.
+//! Guarantee: ids, sentences and order equal those of `docs/rules.md`; a test compares the two.
 
 use std::fmt;
 
-/// One rule.
+/// A rule of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rule {
-    /// Such as `RUN-4`.
+    /// The id, such as `RUN-4`.
     pub id: &'static str,
-    /// The rule itself, in Markdown.
+    /// The sentence of the rule, in Markdown.
     pub text: &'static str,
 }
 
@@ -27,7 +27,7 @@ macro_rules! rules {
                 pub const $name: Rule = Rule { id: $id, text: $text };
             )*
 
-            /// All of them, in the order of the contract.
+            /// All rules, in the order of the contract.
             pub const ALL: &[Rule] = &[$(Rule::$name),*];
         }
     };
@@ -109,7 +109,7 @@ rules! {
 }
 
 impl Rule {
-    /// The rule of this id.
+    /// Returns the rule with this id.
     pub fn find(id: &str) -> Option<Rule> {
         Rule::ALL.iter().find(|rule| rule.id == id).copied()
     }
@@ -119,7 +119,7 @@ impl Rule {
 mod tests {
     use super::*;
 
-    /// The rows `| RUN-1 | … |` of the document.
+    /// Returns the rows `| RUN-1 | … |` of the document.
     fn documented() -> Vec<(&'static str, &'static str)> {
         let rows = include_str!("../../docs/rules.md").lines().filter_map(|line| {
             let (id, text) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;

@@ -1,4 +1,4 @@
-//! One ticket, from its issue to its end.
+//! The lifecycle of a ticket: a single-use, short-lived credential that opens one connection.
 //!
 //! ```text
 //!                redeem (in time)
@@ -7,36 +7,37 @@
 //!      └───────────────────────────▶ Expired
 //! ```
 //!
-//! Guarantees: a ticket yields an identity at most once, to the one who redeems it (AUTH-1); it lives
-//! at most its time and never longer than the credential of its issuer, carries exactly the issuer's
-//! identity, and nothing but its redemption consumes it (AUTH-2).
+//! Guarantees: a ticket yields its identity at most once, to the first redemption that is in time (AUTH-1).
+//! It lives at most its TTL and not beyond its issuer's credential, carries exactly the issuer's identity,
+//! and is consumed only by its redemption (AUTH-2).
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Timestamp, UserId};
 
-/// Whom a credential stands for, and from when on it does no longer.
+/// The user that a credential authenticates, and the credential's expiry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
     pub user_id: UserId,
-    /// The first moment at which the credential is not accepted any more (AUTH-3).
+    /// The first moment at which the credential is no longer accepted (AUTH-3).
     pub expires_at: Timestamp,
 }
 
 impl Identity {
+    /// Returns true if the credential is no longer accepted at `at`.
     pub fn has_expired(&self, at: Timestamp) -> bool {
         at >= self.expires_at
     }
 }
 
-/// How long tickets may live.
+/// The settings for the lifetime of tickets, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lifetime {
     pub ttl_ms_default: u64,
     pub ttl_ms_max: u64,
 }
 
-/// A ticket in a phase that the compiler knows.
+/// A ticket in the phase `P`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket<P> {
     issuer: Identity,
@@ -44,19 +45,19 @@ pub struct Ticket<P> {
     phase: P,
 }
 
-/// It may be redeemed.
+/// The phase before redemption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Issued;
 
-/// It has opened its one connection.
+/// The phase after redemption: the ticket has opened its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Redeemed;
 
-/// Its time was over before anybody redeemed it.
+/// The phase of a ticket that was not redeemed in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Expired;
 
-/// Why a ticket is not issued.
+/// The reason for which a ticket was not issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unissuable {
     #[error("ttl_ms must be 1 to {ttl_ms_max}")]
@@ -66,12 +67,12 @@ pub enum Unissuable {
 }
 
 impl<P> Ticket<P> {
-    /// The first moment at which it cannot be redeemed any more.
+    /// Returns the first moment at which the ticket can no longer be redeemed.
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
 
-    /// The user who was authenticated when it was issued.
+    /// Returns the user to whom the ticket was issued.
     pub fn user_id(&self) -> &UserId {
         &self.issuer.user_id
     }
@@ -82,7 +83,11 @@ impl<P> Ticket<P> {
 }
 
 impl Ticket<Issued> {
-    /// Issues a ticket to somebody who is authenticated; `ttl_ms` of `None` is the default.
+    /// Issues a ticket to an authenticated user; a `ttl_ms` of `None` selects the default.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Unissuable`] if `ttl_ms` is 0 or above the limit, or if the issuer's credential has expired.
     pub fn issue(
         issuer: Identity,
         ttl_ms: Option<u64>,
@@ -97,25 +102,33 @@ impl Ticket<Issued> {
         if issuer.has_expired(at) {
             return Err(Unissuable::IssuerExpired);
         }
-        // AUTH-2: no longer than its time, and no longer than its issuer's credential.
+        // AUTH-2: bounded by the TTL and by the issuer's credential.
         let expires_at = Timestamp(at.0.saturating_add(ttl_ms)).min(issuer.expires_at);
         Ok(Self { issuer, expires_at, phase: Issued })
     }
 
-    /// Consumes the ticket. Who redeems it in time is who issued it, with the same expiry (AUTH-1, AUTH-2).
+    /// Consumes the ticket and returns the issuer's identity, with the issuer's expiry (AUTH-1, AUTH-2).
+    ///
+    /// # Errors
+    ///
+    /// Returns the expired ticket if `at` is not before its expiry.
     pub fn redeem(self, at: Timestamp) -> Result<(Ticket<Redeemed>, Identity), Ticket<Expired>> {
         let ticket = self.lapse(at)?;
         let identity = ticket.issuer.clone();
         Ok((ticket.into_phase(Redeemed), identity))
     }
 
-    /// Time has passed: `Err` if it is over for this ticket.
+    /// Checks the expiry.
+    ///
+    /// # Errors
+    ///
+    /// Returns the expired ticket if `at` is not before its expiry.
     pub fn lapse(self, at: Timestamp) -> Result<Self, Ticket<Expired>> {
         if at >= self.expires_at { Err(self.into_phase(Expired)) } else { Ok(self) }
     }
 }
 
-/// A ticket in whatever phase it is.
+/// A ticket in any phase, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AnyTicket {
     Issued(Ticket<Issued>),
@@ -123,17 +136,19 @@ pub enum AnyTicket {
     Expired(Ticket<Expired>),
 }
 
-/// What happens to a ticket.
+/// An input to a stored ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TicketInput {
+    /// A client presents the ticket.
     Redeem,
+    /// Time has passed; the ticket may have expired.
     Lapse,
 }
 
-/// Why a ticket yields no identity. Nobody is told which of the two it was but the log.
+/// The reason for which a redemption failed. It is logged; the client gets the same reply for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unredeemable {
-    /// Never issued, or redeemed already: the same to whoever asks.
+    /// The ticket was never issued or is already redeemed; the two are indistinguishable.
     #[error("no such ticket")]
     Unknown,
     #[error("the ticket has expired")]
@@ -141,7 +156,11 @@ pub enum Unredeemable {
 }
 
 impl AnyTicket {
-    /// One input; the identity goes to the one `Redeem` that is in time and first (AUTH-1).
+    /// Applies one input. Only the first `Redeem` that is in time yields the identity (AUTH-1).
+    ///
+    /// # Errors
+    ///
+    /// A `Redeem` of a ticket that is redeemed or expired returns [`Unredeemable`].
     pub fn step(self, input: TicketInput, at: Timestamp) -> (Self, Result<Option<Identity>, Unredeemable>) {
         match (self, input) {
             (Self::Issued(ticket), TicketInput::Redeem) => match ticket.redeem(at) {
@@ -198,8 +217,8 @@ mod tests {
     }
 
     proptest! {
-        /// AUTH-1, AUTH-2: whatever is tried, in whatever order, at most one redemption yields the
-        /// issuer's identity, only in time, and only a redemption or the end of its time ends a ticket.
+        /// AUTH-1, AUTH-2: in any sequence of inputs, at most one redemption yields the
+        /// issuer's identity, only before the expiry, and only a redemption or the expiry ends a ticket.
         #[test]
         fn auth_1_any_course_of_a_ticket_yields_its_identity_at_most_once(
             expires_at in 1u64..200,

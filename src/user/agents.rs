@@ -1,4 +1,4 @@
-//! What a user's hub needs of the agents, whoever implements them.
+//! The interface between a user's hub and the agents, independent of the agents' implementation.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -11,49 +11,50 @@ use crate::kernel::{
     ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
 };
 
-/// The agents that messages may name.
+/// The registered agents.
 pub trait Agents: Send + Sync + 'static {
-    /// The agent of a message that names none.
+    /// Returns the agent for messages without an `agent_name`.
     fn default_agent(&self) -> AgentName;
 
-    /// How an agent wants to be treated, if there is one of that name.
+    /// Returns the properties of an agent, or `None` if no agent has this name.
     fn find(&self, agent_name: &AgentName) -> Option<Treatment>;
 
-    /// Whether a call that a crash left open may be made again (RUN-9).
+    /// Returns true if a call that was open at a crash may be repeated (RUN-9).
     fn is_idempotent(&self, agent_name: &AgentName, tool_name: &ToolName) -> bool;
 
-    /// Sets an agent to work on a run and returns at once. The agent stops when the run ends, and
-    /// ends the run, one way or another, when it stops itself (RUN-6).
+    /// Launches an agent on a run and returns at once. The agent stops when the run ends; if it stops earlier,
+    /// it ends the run (RUN-6).
     fn launch(&self, assignment: Assignment);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The properties of an agent.
 pub struct Treatment {
-    /// After a crash the run is restarted from its own log instead of ended as `interrupted`.
+    /// True if a run is resumed from its log after a crash, false if it ends as `interrupted`.
     pub resumable: bool,
 }
 
-/// Stands for the user of a run where time and memory are shared out: equal for all runs of one user in this
-/// process, and of no use to find out or to reach that user (ISO-4).
+/// A token for the user of a run, by which time and memory are shared out. It is equal for all runs of one user
+/// in this process, and neither identifies the user nor gives access to it (ISO-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(u64);
 
 impl Owner {
-    /// Returns the owner of this number.
+    /// Creates an owner from a number.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Returns the owner that stands for a user. It stays the same when the user's machines are made anew, so
-    /// that a user whose old agents still compute gets no second share (ISO-6).
+    /// Returns the owner of a user. It is the same after the user's machines are rebuilt, so that a user whose
+    /// earlier agents still compute gets no second share (ISO-6).
     pub(super) fn of(keys: &RandomState, user_id: &UserId) -> Self {
         Self(keys.hash_one(user_id))
     }
 }
 
-/// A run for an agent to carry out.
+/// A run to be executed by an agent.
 pub struct Assignment {
-    /// Shares its agents' time with the other runs of this owner.
+    /// The owner, whose runs share the agents' time.
     pub owner: Owner,
     pub run_id: RunId,
     pub thread_id: ThreadId,
@@ -61,20 +62,20 @@ pub struct Assignment {
     pub agent_name: AgentName,
     /// The user's message.
     pub text: String,
-    /// The run's own events so far but its thoughts, in order.
+    /// The events of the run so far, in order, without its thoughts.
     pub past: Vec<Entry>,
-    /// Its thoughts: where they stand in the log.
+    /// The positions of its thoughts in the log.
     pub said: Said,
     pub port: RunPort,
 }
 
-/// What a run has said so far. Its text is read from the log where it is needed, and never held: it may be
-/// longer than memory.
+/// The positions of the text that a run has emitted so far. The text itself is read from the log when needed,
+/// since it may be larger than memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Said([Spoken; 3]);
 
-/// What a run has said of one kind since it last withdrew what it had said: the `delta`s of that kind
-/// between two entries of the log.
+/// The text of one kind that a run has emitted since its last reset: the `delta`s of that kind between two
+/// entries of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spoken {
     pub first: Offset,
@@ -83,7 +84,7 @@ pub struct Spoken {
 }
 
 impl Said {
-    /// Takes the next thought of the run, which stands at `offset`.
+    /// Adds the next thought of the run, at `offset`.
     pub fn take(&mut self, offset: Offset, thought: &Thought) {
         let spoken = &mut self.0[thought.kind as usize];
         if thought.reset {
@@ -103,5 +104,5 @@ impl Said {
     }
 }
 
-/// Agents behind one pointer.
+/// A shared pointer to the agents.
 pub type SharedAgents = Arc<dyn Agents>;

@@ -1,7 +1,7 @@
-//! Which calls of the open runs the client was asked to answer: a late answer is told from one to a call
-//! that never was without a look at the log (RUN-11).
+//! The calls of the client in the open runs. They allow a late result to be distinguished from one for a call
+//! that never existed without reading the log (RUN-11).
 //!
-//! Bounded: runs by `open_runs_max`, calls of a run by `run_calls_max`; a run that completes is forgotten.
+//! Bounded by `open_runs_max` runs and `run_calls_max` calls per run; a completed run is dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use crate::kernel::{
     user::PastCall,
 };
 
-/// The calls of the client in the open runs of one user, closed ones as well.
+/// The calls of the client in the open runs of one user, including closed ones.
 #[derive(Debug, Default)]
 pub struct Asked(BTreeMap<RunId, BTreeSet<CallId>>);
 
 impl Asked {
-    /// Takes the next entry of a run that is open.
+    /// Adds the next entry of an open run.
     pub fn take(&mut self, entry: &Entry) {
         match &entry.body {
             Body::Event { event: Event::ToolExecuting(call), .. } if call.by == By::Client => {
@@ -29,7 +29,7 @@ impl Asked {
         }
     }
 
-    /// What is known of a call of an open run.
+    /// Returns the record of a call of an open run.
     pub fn past(&self, run_id: RunId, call_id: &CallId) -> PastCall {
         match self.0.get(&run_id) {
             Some(calls) if calls.contains(call_id) => PastCall::OfClient,

@@ -1,5 +1,5 @@
-//! A reader's place in a log: *while cursor < head, read what is next; else wait for the head to
-//! move.* The same for a replay, a live connection, a slow reader and an event stream (DEL-2 … DEL-4).
+//! A reader's position in a log: *while cursor < head, read the next entries, else wait until the head moves.*
+//! Replay, live connections, slow readers and event streams all work this way (DEL-2 … DEL-4).
 
 use tokio::sync::watch;
 
@@ -9,7 +9,7 @@ use crate::{
     kernel::ids::Offset,
 };
 
-/// A place in one user's log. Keeps that user's machines alive.
+/// A position in one user's log. Keeps the user's machines alive.
 pub struct Cursor {
     user: User,
     head: watch::Receiver<Offset>,
@@ -17,7 +17,7 @@ pub struct Cursor {
     after: Offset,
 }
 
-/// Entries `from` … `to` that a reader asked for and the log no longer has, or never had (DEL-3).
+/// The offsets `from` to `to`, inclusive, that a reader requested and the log does not have (DEL-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     pub from: Offset,
@@ -26,8 +26,8 @@ pub struct Gap {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The log was trimmed past the cursor while the reader was away (DEL-3).
-    #[error("entries {} to {} are no longer kept", .0.from, .0.to)]
+    /// The log was trimmed past the cursor (DEL-3).
+    #[error("entries {} to {} were trimmed", .0.from, .0.to)]
     Gap(Gap),
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -41,36 +41,40 @@ impl Cursor {
         Ok(Self { user, head, extent, after })
     }
 
-    /// What the log spanned when the cursor was made: the oldest entry kept is `trimmed + 1`.
+    /// Returns the range of stored entries at the time when the cursor was created.
     pub fn extent(&self) -> Extent {
         self.extent
     }
 
-    /// The offset of the last entry of the log, now.
+    /// Returns the current offset of the last entry of the log.
     pub fn head(&self) -> Offset {
         *self.head.borrow()
     }
 
-    /// The offset of the last entry read; 0 before the first.
+    /// Returns the offset of the last entry read; 0 before the first.
     pub fn after(&self) -> Offset {
         self.after
     }
 
-    /// Moves the cursor, as to the place where a resume goes on.
+    /// Moves the cursor, such as to the position of a resume.
     pub fn seek(&mut self, after: Offset) {
         self.after = after;
     }
 
-    /// Resolves when the head is past the cursor. Cancel safe.
+    /// Waits until the head is past the cursor. Cancel safe.
     pub async fn moved(&mut self) {
         let after = self.after;
-        // The sender lives in the machines that this cursor keeps alive.
+        // The sender is in the machines, which this cursor keeps alive, so the wait cannot fail.
         let _ = self.head.wait_for(|head| *head > after).await;
     }
 
-    /// What is next, in order and without a gap, up to `through` and both limits; moves past it.
-    /// From memory if it is there, else from the journal. Empty at the head. Cancel safe: a read
-    /// that is dropped has not moved the cursor.
+    /// Reads the next entries, in order and without a gap, up to `through` and both limits, and moves past
+    /// them. Returns none at the head. Reads from memory if possible, else from the journal. Cancel safe: a
+    /// dropped read has not moved the cursor.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ReadError::Gap`] if the next entry was trimmed, or an error of the journal.
     pub async fn read(&mut self, through: Offset, limit: ReadLimit) -> Result<Lines, ReadError> {
         let through = through.min(self.head());
         if through <= self.after {
@@ -80,7 +84,7 @@ impl Cursor {
             Some(lines) => lines,
             None => self.read_journal(through, limit).await?,
         };
-        // DEL-2: what leaves here is exactly what follows, however it was found.
+        // DEL-2: the result continues the cursor, from memory and journal alike.
         debug_assert!(lines.is_empty() || lines.first() == self.after.next());
         if !lines.is_empty() {
             self.after = lines.last();

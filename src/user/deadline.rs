@@ -1,8 +1,8 @@
-//! What may not take longer: a step of a run, a run as a whole, a call that waits for the client.
+//! The timeouts of runs: of a step, of a whole run, and of a call that waits for the client.
 //!
-//! Guarantee: what happens within one process is measured by the process's own time, so that setting the
-//! wall's clock ends no run; the wall's clock tells only how old a run or a call was when this process took
-//! it up, and how long it had waited for its client by then.
+//! Guarantee: time within one process is measured by a monotonic clock, so setting the wall clock ends no run.
+//! The wall clock determines only how old a run or a call was when this process resumed it, and how long it
+//! had waited for its client by then.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,45 +20,45 @@ use crate::kernel::{
 };
 
 crate::limits! {
-    /// How long a run may take (RUN-6, RUN-7).
+    /// The timeouts of runs (RUN-6, RUN-7).
     pub struct DeadlineLimits {
-        /// From one step of a run to the next; time in which a call waits for the client, or the
-        /// run for its user's other runs, does not count.
+        /// Time from one step of a run to the next, without the time in which a call waits for the client or
+        /// the run waits for its user's other runs.
         pub step_ms_max: u64 = 60_000, in 1..=604_800_000;
-        /// From `agent_started` to the end; time in which a call waits for the client does not count.
+        /// Time from `agent_started` to the end, without the time in which a call waits for the client.
         pub run_ms_max: u64 = 3_600_000, in 1..=2_592_000_000;
         /// Time that a call waits for the client (RUN-11).
         pub client_call_ms_max: u64 = 86_400_000, in 1..=31_536_000_000;
     }
 }
 
-/// When the open runs of one user were last heard of. Checked lazily: a step only notes the time.
+/// The timers of one user's open runs. Checked lazily: a step only records the time.
 #[derive(Debug)]
 pub struct Deadlines {
     limits: DeadlineLimits,
     heard: BTreeMap<RunId, Heard>,
-    /// No deadline lies before this moment.
+    /// A lower bound of the next deadline.
     next: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
 struct Heard {
     step: Instant,
-    /// The time that the run has waited in line, and how long it had at its latest step.
+    /// The time that the run has waited in line, and its value at the latest step.
     line: Line,
     waited_in_line: Duration,
     run: Age,
     /// Calls that wait for the client.
     asked: BTreeMap<CallId, Age>,
-    /// How long the run has waited for the client in all, and since when it does now.
+    /// The total time that the run has waited for the client, and the start of the current wait.
     waited: Duration,
     waits_since: Option<Instant>,
 }
 
-/// How old something is.
+/// The age of a run or call.
 #[derive(Clone, Copy, Debug)]
 struct Age {
-    /// When this process first heard of it, and how old it was then by the wall's clock.
+    /// The time at which this process first saw it, and its age then by the wall clock.
     since: Instant,
     before: Duration,
 }
@@ -78,8 +78,8 @@ impl Deadlines {
         Self { limits, heard: BTreeMap::new(), next: None }
     }
 
-    /// A run has begun or been taken up again. `waited` is of the time before this process heard of it,
-    /// and counts for nothing if it has heard of it before.
+    /// Starts the timers of a run that was started or resumed. `waited` is the time that it waited before this
+    /// process first saw it, and is ignored if the process has seen it before.
     pub fn taken_up(
         &mut self,
         run_id: RunId,
@@ -102,7 +102,7 @@ impl Deadlines {
         self.moved(run_id, run, now, at);
     }
 
-    /// A run that was taken up has made a step.
+    /// Restarts the step timer after a step.
     pub fn moved(&mut self, run_id: RunId, run: &AnyRun, now: Instant, at: Timestamp) {
         let Some(heard) = self.heard.get_mut(&run_id) else { return };
         heard.step = now;
@@ -133,23 +133,22 @@ impl Deadlines {
         }
     }
 
-    /// The log is not known for now: no deadline passes until runs are taken up again. How long they have
-    /// taken is not forgotten.
+    /// Suspends all deadlines while the log is not known, until runs are resumed. Elapsed times are kept.
     pub fn suspend(&mut self) {
         self.next = None;
     }
 
-    /// Forgets the runs that are not open any more.
+    /// Drops the timers of runs that are no longer open.
     pub fn keep_open(&mut self, state: &UserState) {
         self.heard.retain(|run_id, _| state.open_runs().contains_key(run_id));
     }
 
-    /// No deadline passes before this moment.
+    /// Returns a lower bound of the next deadline.
     pub fn next(&self) -> Option<Instant> {
         self.next
     }
 
-    /// What has to be done about the deadlines that have passed; call it at [`Self::next`].
+    /// Returns the commands for deadlines that have passed. To be called at [`Self::next`].
     pub fn passed(&mut self, state: &UserState, now: Instant) -> Vec<Command> {
         let mut commands = Vec::new();
         let mut next: Option<Instant> = None;
@@ -171,7 +170,7 @@ impl Deadlines {
             }
         }
         if !commands.is_empty() {
-            // What is done about them moves the runs; look again soon in case it could not be done.
+            // The commands advance the runs; check again soon in case they could not be executed.
             let again = now + RETRY;
             next = Some(next.map_or(again, |next| next.min(again)));
         }
@@ -180,8 +179,8 @@ impl Deadlines {
     }
 }
 
-/// How long a run has waited for its client, by what its log says: the time in which at least one of its
-/// questions was open (RUN-11).
+/// The time that a run has waited for its client by its log: while at least one call of the client was open
+/// (RUN-11).
 #[derive(Clone, Debug, Default)]
 pub struct Waited {
     open: BTreeSet<CallId>,
@@ -190,7 +189,7 @@ pub struct Waited {
 }
 
 impl Waited {
-    /// Takes the next event of the run.
+    /// Adds the next event of the run.
     pub fn take(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::ToolExecuting(call) if call.by == By::Client => {
@@ -206,12 +205,12 @@ impl Waited {
         }
     }
 
-    /// Whether this call is open and waits for the client.
+    /// Returns true if this call is open and waits for the client.
     pub fn waits_for(&self, call_id: &CallId) -> bool {
         self.open.contains(call_id)
     }
 
-    /// A question that is open has waited until `at`.
+    /// Returns the total wait, counting open calls up to `at`.
     fn until(&self, at: Timestamp) -> Duration {
         let now_ms = if self.open.is_empty() { 0 } else { at.millis_since(self.since) };
         Duration::from_millis(self.before_ms + now_ms)
@@ -233,7 +232,7 @@ fn due(limits: &DeadlineLimits, heard: &Heard, now: Instant) -> Due {
         let late = heard.asked.iter().filter(|(_, age)| left(age).is_zero());
         return Due::Close(late.map(|(call_id, _)| call_id.clone()).collect());
     }
-    // What its user's other runs take is no fault of the run (ISO-6); `run_ms_max` bounds it all the same.
+    // Time taken by the user's other runs does not count as a step (ISO-6); `run_ms_max` bounds it anyway.
     let in_line = heard.line.waited(now).saturating_sub(heard.waited_in_line);
     let stepping = (now - heard.step).saturating_sub(in_line);
     let step = Duration::from_millis(limits.step_ms_max).saturating_sub(stepping);
@@ -251,7 +250,7 @@ fn due(limits: &DeadlineLimits, heard: &Heard, now: Instant) -> Due {
     }
 }
 
-/// How soon a deadline is looked at again that could not be acted on.
+/// Delay until a deadline is checked again whose command may have failed.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
@@ -271,7 +270,7 @@ mod tests {
         RunId(uuid::Uuid::from_u128(1))
     }
 
-    /// A user whose one run has had `events` after its start, all at time 0.
+    /// Returns the state of a user with one run that has had `events` after its start, all at time 0.
     fn state(events: Vec<Event>) -> UserState {
         let message_id = MessageId::parse("m").unwrap();
         let mut bodies = vec![Body::UserMessage { message_id: message_id.clone(), text: "hi".into() }];

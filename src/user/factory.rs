@@ -1,4 +1,4 @@
-//! Builds one user's machines and hands out the only handles to them (ISO-4).
+//! Builds the machines of a user and is the only source of handles to them (ISO-4).
 
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ use crate::{
     witness::{UserWitness, Witness},
 };
 
-/// The bounds of one user's machines.
+/// The limits of one user's machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserLimits {
     pub kernel: Limits,
@@ -50,14 +50,14 @@ impl UserLimits {
     };
 }
 
-/// Users whose runs are taken up at the same time: each may hold what its open runs have said.
+/// Users whose runs are recovered concurrently, which bounds the memory of recovery.
 const RECOVERIES_MAX: usize = 4;
 
-/// Makes users' machines. One per process and journal. Cloning shares it.
+/// Builds users' machines. There is one factory per process and journal; clones share it.
 #[derive(Clone)]
 pub struct Factory(Arc<Shared>);
 
-/// What all users' machines share: nothing of any user.
+/// The state that all users' machines share. Contains nothing of any user.
 pub struct Shared {
     journal: Arc<dyn Journal>,
     registry: Registry<UserId, Machines>,
@@ -65,15 +65,15 @@ pub struct Shared {
     draining: AtomicBool,
     resting: AtomicBool,
     witness: Witness,
-    /// Keys of the owners that stand for users.
+    /// The hash keys of [`Owner`]s.
     owners: RandomState,
     pub(super) agents: SharedAgents,
     pub(super) limits: UserLimits,
     pub(super) moving: Moving,
-    /// Messages of all users that are accepted and whose runs have not begun.
+    /// The number of accepted messages of all users whose runs have not started.
     pub(super) waiting: AtomicUsize,
     pub(super) trials: Trials,
-    /// This process, as the records of resumes name it.
+    /// The id of this process in resume records.
     pub(super) incarnation: Incarnation,
 }
 
@@ -91,23 +91,23 @@ impl Shared {
     }
 }
 
-/// What moves by itself, in all.
+/// The work in progress, over all users.
 #[derive(Debug)]
 pub struct Moving(watch::Sender<Motion>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Motion {
-    /// Runs that do not wait for their client.
+    /// Runs that are not waiting for their client.
     runs: usize,
-    /// Hubs at work: what they have decided may start runs once it is durable.
+    /// Hubs that are processing a batch, which may start runs once it is durable.
     turns: usize,
 }
 
-/// One turn of a hub, from before it looks at anything until all that it changed is counted.
+/// A guard that counts one batch of a hub, from before its first read to after its last effect.
 pub(super) struct TurnCounted<'a>(&'a Moving);
 
 impl Moving {
-    /// One user's share of the runs changes.
+    /// Updates one user's share of the runs.
     pub(super) fn change(&self, from: usize, to: usize) {
         if from != to {
             self.0.send_modify(|motion| motion.runs = motion.runs + to - from);
@@ -134,11 +134,11 @@ pub struct Machines {
     witness: UserWitness,
     tail: Arc<Tail>,
     requests: mpsc::Sender<Request>,
-    /// Taken by the first request: a user who only listens needs no hub.
+    /// Taken by the first request, which starts the hub; a user who only reads needs none.
     seat: Mutex<Option<Seat>>,
-    /// Held by the one who reads a run that is over, however long it was.
+    /// Held while a completed run is read back, which may take long, so that one reader per user does it.
     looks_back: tokio::sync::Mutex<()>,
-    /// Ends the hub when the machines go.
+    /// Stops the hub when the machines are dropped.
     _gone: DropGuard,
 }
 
@@ -176,7 +176,7 @@ impl Factory {
         Self::watched(journal, agents, limits, Witness::off())
     }
 
-    /// A factory whose users' logs somebody watches.
+    /// Creates a factory whose users' logs are monitored.
     pub fn watched(
         journal: Arc<dyn Journal>,
         agents: SharedAgents,
@@ -200,18 +200,23 @@ impl Factory {
         }))
     }
 
-    /// The machines of one user, made if there are none; they live at least as long as the handle (ISO-5).
+    /// Returns a handle to the machines of a user, building them if necessary. They live at least as long as
+    /// the handle (ISO-5).
     pub fn attach(&self, user_id: &UserId) -> User {
         User(self.0.registry.lease(user_id, || Machines::new(self.0.clone(), user_id.clone())))
     }
 
-    /// Takes up every run that an earlier process left open (RUN-6). Call once, before serving.
+    /// Resumes every run that an earlier process left open (RUN-6). To be called once, before serving.
     ///
-    /// A user whose log is damaged is left as it is, and spares the others: its runs are taken up by the
-    /// process that finds the log mended.
+    /// A user whose log is damaged is skipped; that user's runs are resumed once the log is repaired and a new
+    /// process starts.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the journal is unavailable.
     pub async fn recover(&self) -> Result<(), JournalError> {
         let users = self.0.journal.unfinished().await?;
-        tracing::info!(users = users.len(), "taking up what was left open");
+        tracing::info!(users = users.len(), "resuming open runs");
         let recoveries = stream::iter(users).map(|user_id| self.recover_user(user_id));
         let recovered = recoveries.buffer_unordered(RECOVERIES_MAX).try_collect().await;
         self.0.trials.recovered();
@@ -226,7 +231,7 @@ impl Factory {
                 metrics::counter!("quintet_damaged_users_total").increment(1);
                 tracing::error!(
                     %user_id,
-                    "the runs of a user are not taken up: the log is damaged; run `quintet audit`, or restore a backup"
+                    "the runs of a user are not resumed: the log is damaged; run `quintet audit`, or restore a backup"
                 );
                 Ok(())
             }
@@ -234,7 +239,7 @@ impl Factory {
         }
     }
 
-    /// This process, as the records of resumes name it (RUN-6).
+    /// Returns the id of this process in resume records (RUN-6).
     pub fn incarnation(&self) -> Incarnation {
         self.0.incarnation
     }
@@ -247,60 +252,59 @@ impl Factory {
         &self.0.limits
     }
 
-    /// Whoever watches this process.
+    /// Returns the monitor of this process.
     pub fn witness(&self) -> &Witness {
         &self.0.witness
     }
 
-    /// From here on no message is accepted (`Unaccepted::Draining`); runs go on (CONN-6).
+    /// Stops the acceptance of messages (`Unaccepted::Draining`); runs continue (CONN-6).
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);
     }
 
-    /// From here on clients move no run either: what they would answer or cancel is refused as a
-    /// message is, and asked again of the next process (CONN-6).
+    /// Refuses all further commands of clients, such as answers and cancels, so that no run starts a new step
+    /// for them. Clients repeat them with the next process (CONN-6).
     pub fn rest(&self) {
         self.0.resting.store(true, Ordering::Release);
     }
 
-    /// Resolves when no run moves, and none will ([`Self::rest`]): no call is open that the end of this
-    /// process would cut off, but those that wait for their client.
+    /// Waits until all runs are quiesced and will stay so ([`Self::rest`]): the end of this process then cuts
+    /// off no open call except those that wait for their client.
     pub async fn comes_to_rest(&self) {
         self.idle().await;
         self.rest();
-        // A turn that began before may have moved a run; one that begins now knows.
+        // A batch that began before `rest` may have advanced a run; a later one does not.
         self.idle().await;
     }
 
-    /// Resolves when no run is open that could still move on its own, and nothing is decided that
-    /// could start one.
+    /// Waits until no open run can advance by itself and no pending decision can start one.
     pub async fn idle(&self) {
         let mut moving = self.0.moving.0.subscribe();
-        // The sender lives as long as this factory.
+        // The sender lives as long as this factory, so the wait cannot fail.
         let _ = moving.wait_for(|motion| *motion == Motion::default()).await;
     }
 
-    /// How many runs are carried out right now, those not counted that wait for their client.
+    /// Returns the number of executing runs, without those that wait for their client.
     pub fn moving_runs(&self) -> usize {
         self.0.moving.0.borrow().runs
     }
 
-    /// Returns the number of accepted messages of all users whose runs have not begun.
+    /// Returns the number of accepted messages of all users whose runs have not started.
     pub fn waiting_messages(&self) -> usize {
         self.0.waiting.load(Ordering::Relaxed)
     }
 
-    /// How many users have machines right now (ISO-5).
+    /// Returns the number of users with live machines (ISO-5).
     pub fn live_users(&self) -> usize {
         self.0.registry.len()
     }
 }
 
-/// A lease on one user's machines. Everything it does concerns this user's log alone.
+/// A handle to one user's machines. All its methods concern this user's log only (ISO-4).
 #[derive(Clone)]
 pub struct User(Lease<UserId, Machines>);
 
-/// A message as a client sends it, already well-formed.
+/// A well-formed message from a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMessage {
     pub message_id: MessageId,
@@ -310,15 +314,15 @@ pub struct NewMessage {
     pub on_busy: OnBusy,
 }
 
-/// A message that is accepted (DEL-5).
+/// The reply to an accepted message (DEL-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     pub receipt: Receipt,
     pub duplicate: bool,
 }
 
-/// Why a request of the user was not carried out. Nothing has changed, unless `Unavailable` says
-/// that it is not known (DEL-7).
+/// The reason for which a request failed. It had no effect, except that after `Unavailable` the outcome is
+/// unknown (DEL-7).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unaccepted {
     #[error(transparent)]
@@ -327,13 +331,13 @@ pub enum Unaccepted {
     UnknownAgent(AgentName),
     #[error("the service is draining")]
     Draining,
-    /// Too many commands of this user wait (`hub_requests_max`).
+    /// Too many commands of this user are waiting (`hub_requests_max`).
     #[error("too many commands are waiting")]
     Overloaded,
-    /// The journal did not say that it is done; repeating the same request is safe.
+    /// The journal did not confirm the operation; repeating the same request is safe.
     #[error("the journal is not available")]
     Unavailable,
-    /// What the log holds cannot be read; only an operator can mend it.
+    /// The log cannot be read; the operator has to repair it.
     #[error("the log is damaged")]
     Damaged,
 }
@@ -359,15 +363,15 @@ impl User {
         self.ask(|reply| Ask::Cancel { run_id, reply }).await
     }
 
-    /// Closes a call that waits for the client (RUN-11).
+    /// Completes a call that waits for the client (RUN-11).
     pub async fn answer(&self, run_id: RunId, call_id: CallId, result: CallResult) -> Result<(), Unaccepted> {
         match self.ask_answer(run_id, &call_id, &result, None).await? {
             Answered::Done => Ok(()),
             Answered::NotOpen => {
-                // Of each user one at a time, and apart from the hub, whose runs go on meanwhile (ISO-6).
+                // One look-up per user at a time, outside the hub, which is not blocked by it (ISO-6).
                 let _one = self.0.looks_back.lock().await;
                 let past = recovery::past_call(&**self.log(), self.user_id(), run_id, &call_id).await?;
-                // A run that is not open is not opened again.
+                // A completed run stays completed, so the record is still valid.
                 self.ask_answer(run_id, &call_id, &result, Some(past)).await.map(|_| ())
             }
         }
@@ -384,13 +388,13 @@ impl User {
         self.ask(|reply| Ask::Answer { run_id, call_id, result, past, reply }).await
     }
 
-    /// A cursor that stands after `after`; `after` may lie before the oldest entry kept or past the head.
+    /// Opens a cursor at `after`, which may be before the oldest stored entry or past the head.
     pub async fn cursor(&self, after: Offset) -> Result<Cursor, JournalError> {
         Cursor::open(self.clone(), after).await
     }
 
-    /// Returns the epoch that a cursor is compared with: its own where this log continues it, else the
-    /// journal's, to which it does not belong (DEL-3).
+    /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
+    /// to which the cursor does not belong (DEL-3).
     pub async fn epoch_for(&self, asked: Asked) -> Result<Epoch, JournalError> {
         let here = self.0.shared.journal.epoch();
         match asked.epoch {
@@ -419,8 +423,8 @@ impl User {
         self.log().threads(before, limit).await
     }
 
-    /// A walk over the entries after `after`, of one thread or of all; `None` if the user has no such
-    /// thread (ISO-3).
+    /// Starts a walk over the entries after `after`, of one thread or of all. Returns `None` if the user has no
+    /// such thread (ISO-3).
     pub async fn walk(
         &self,
         thread: Option<&ThreadId>,
@@ -430,7 +434,7 @@ impl User {
         Walk::open(self.clone(), thread, after, limit).await
     }
 
-    /// Whoever watches this user's machines.
+    /// Returns the monitor of this user's machines.
     pub fn witness(&self) -> &UserWitness {
         &self.0.witness
     }

@@ -1,5 +1,5 @@
-//! The one author of a user's log: decides what is asked, appends it as one batch, and only then
-//! tells anyone.
+//! The only writer of a user's log: decides commands, appends the result as one batch, and sends replies
+//! afterwards.
 //!
 //! ```text
 //!   requests (client) ─┐                          ┌▶ replies
@@ -7,11 +7,10 @@
 //!   deadlines ─────────┘                          └▶ agents launched, stopped, answered
 //! ```
 //!
-//! Guarantees: nothing is told before it is durable (DEL-1, DEL-5); an append whose outcome is not
-//! known is answered `Unavailable`, and what is true is read back before anything else is decided
-//! (DEL-7); what waits is bounded, and a client never waits behind its own agents; each turn first looks
-//! after runs whose time is over or whose agent is gone, whatever else waits (RUN-6); and a turn that panics
-//! ends neither the hub nor its runs.
+//! Guarantees: nothing becomes visible before it is durable (DEL-1, DEL-5). After an append of unknown outcome
+//! the reply is `Unavailable`, and the log is read back before the next decision (DEL-7). All queues are
+//! bounded, and a client never waits behind its own agents. Each batch first handles runs that have timed out
+//! or lost their agent (RUN-6). A panic in a batch ends neither the hub nor its runs.
 
 mod asks;
 mod resumes;
@@ -55,28 +54,28 @@ use crate::{
 };
 
 crate::limits! {
-    /// Bounds of one hub.
+    /// The limits of one hub.
     pub struct HubLimits {
-        /// Requests of one user's clients that wait; one more is refused as overload.
+        /// Queued requests of one user's clients; a further one is refused as overload.
         pub hub_requests_max: usize = 64, in 1..=100_000;
-        /// Steps of one user's agents that wait; one more waits at its agent.
+        /// Queued steps of one user's agents; a further one waits in its agent.
         pub hub_orders_max: usize = 256, in 1..=100_000;
-        /// Encoded bytes after which a batch takes no further command.
+        /// Encoded bytes at which a batch is full.
         pub batch_bytes_max: usize = 512 * 1024, in 1_024..=67_108_864;
         /// Commands in one batch.
         pub batch_commands_max: usize = 512, in 1..=100_000;
-        /// How long a log is quiet before its tail leaves memory.
+        /// Time without appends after which the tail of a log is dropped from memory.
         pub tail_idle_ms_max: u64 = 10_000, in 1..=86_400_000;
-        /// Time from the start, once every other run is resumed, to the first trial of a suspected run: one
-        /// that was resumed and had made no step when the process died (RUN-6).
+        /// Time from the resume of all other runs to the first trial of a suspected run: one that had been
+        /// resumed and had made no step when the process died (RUN-6).
         pub resume_settle_timeout_ms: u64 = 500, in 0..=3_600_000;
-        /// Time that a suspected run is resumed on its own, if it makes no step. A process that dies later
+        /// Time for which a suspected run is resumed on its own if it makes no step. A process that dies later
         /// in the run does not count as the first of the `run_resumes_max`.
         pub resume_trial_timeout_ms: u64 = 10_000, in 1..=3_600_000;
     }
 }
 
-/// The receiving ends of a hub that nobody has needed yet.
+/// The receivers of a hub that has not been started.
 pub struct Seat {
     pub requests: mpsc::Receiver<Request>,
     pub gone: CancellationToken,
@@ -93,34 +92,35 @@ pub struct Hub {
     abandoned: mpsc::Receiver<RunId>,
     to_orders: mpsc::Sender<Order>,
     to_abandoned: mpsc::Sender<RunId>,
-    /// Cancelled when the last lease on this user's machines is gone.
+    /// Cancelled when the last handle to this user's machines is dropped.
     gone: CancellationToken,
-    /// What the log says; unknown at first, and after an append that may have failed.
+    /// The state of the log; `None` before it is loaded and after an append of unknown outcome.
     state: Option<UserState>,
-    /// Runs that have begun and have no agent, each with its past: left by an earlier process, or by
-    /// a journal that was not available for a while.
+    /// Started runs without an agent, each with its past: left by an earlier process, or while the journal was
+    /// unavailable.
     orphans: BTreeMap<RunId, Past>,
     resumed: Resumed,
-    /// The runs that an agent of this process carries out.
+    /// The runs that agents of this process execute.
     signals: BTreeMap<RunId, Arc<RunSignal>>,
     deadlines: Deadlines,
     asked: Asked,
-    /// Commands of the hub's own: deadlines, agents that are gone.
+    /// Commands of the hub itself, for deadlines and lost agents.
     own: VecDeque<Command>,
-    /// Of one of the requests: keeps the machines during a turn, and while a run is open (ISO-5).
+    /// A handle from one of the requests. Keeps the machines alive during a batch and while a run is open
+    /// (ISO-5).
     lease: Option<User>,
     retry: Option<Retry>,
-    /// Turns in a row that panicked.
+    /// Consecutive batches that panicked.
     falls: u32,
     tail_clears: Option<Instant>,
     last_at: Timestamp,
-    /// How many runs of this user the process-wide count holds.
+    /// This user's share of the process-wide count of executing runs.
     moving: usize,
-    /// How many waiting messages of this user the process-wide count holds.
+    /// This user's share of the process-wide count of waiting messages.
     waiting: usize,
 }
 
-/// When to look at the log again after the journal failed.
+/// The next attempt to load the log after a failure of the journal.
 struct Retry {
     at: Instant,
     wait: Duration,
@@ -129,12 +129,12 @@ struct Retry {
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 
-/// What a hub works on next.
+/// The next input of a hub.
 enum Input {
     Request(Request),
     Order(Order),
     Own(Command),
-    /// Nothing but what the turn itself finds to do.
+    /// No input: the batch handles timeouts, lost agents and trials.
     Look,
 }
 
@@ -179,7 +179,7 @@ impl Hub {
         }
     }
 
-    /// Works until the last lease is gone.
+    /// Runs until the last handle is dropped.
     pub async fn run(mut self) {
         let shared = self.shared.clone();
         while let Some(input) = self.next().await {
@@ -191,8 +191,8 @@ impl Hub {
         }
     }
 
-    /// After a turn that panicked, which is a fault of ours: it has told nobody anything, so what is true
-    /// is read back, as after an append of unknown outcome (DEL-7).
+    /// Recovers after a panic in a batch, a defect of the service. No reply was sent, so the log is read back
+    /// as after an append of unknown outcome (DEL-7).
     fn fall(&mut self) {
         metrics::counter!("quintet_hub_panics_total").increment(1);
         tracing::error!(user_id = %self.user_id, "a hub panicked: the log of its user is read back");
@@ -203,7 +203,7 @@ impl Hub {
         self.falls = self.falls.saturating_add(1);
     }
 
-    /// Waits for work; `None` when the machines are gone.
+    /// Waits for the next input; `None` when the machines are dropped.
     async fn next(&mut self) -> Option<Input> {
         if let Some(command) = self.own.pop_front() {
             return Some(Input::Own(command));
@@ -218,7 +218,7 @@ impl Hub {
                 self.abandon(run_id);
                 Some(Input::Look)
             }
-            // The turn looks at them.
+            // The batch handles passed deadlines.
             () = at(self.deadlines.next()) => Some(Input::Look),
             () = at(trial_ends) => Some(Input::Look),
             Some(order) = self.orders.recv() => Some(Input::Order(order)),
@@ -232,7 +232,7 @@ impl Hub {
         }
     }
 
-    /// What waits right now, clients and agents in turns (ISO-6).
+    /// Returns the next queued input, alternating between clients and agents (ISO-6).
     fn next_waiting(&mut self, turn: &Turn) -> Option<Input> {
         if let Some(command) = self.own.pop_front() {
             return Some(Input::Own(command));
@@ -246,7 +246,7 @@ impl Hub {
         }
     }
 
-    /// One batch: everything that waits is decided, made durable, then told.
+    /// Processes one batch: decides all queued inputs, appends the result, sends the replies.
     async fn turn(&mut self, input: Input) {
         if let Err(error) = self.know().await {
             tracing::error!(user_id = %self.user_id, %error, "the log of a user cannot be read");
@@ -273,13 +273,13 @@ impl Hub {
 
     fn has_room(&self, turn: &Turn) -> bool {
         let limits = &self.shared.limits;
-        // Within one batch a message must still be among the recent ones (DEL-6): the journal does
-        // not know it yet.
+        // A message of this batch must still be among the recent ones, because the journal does not have it yet
+        // (DEL-6).
         let commands_max = limits.hub.batch_commands_max.min(limits.kernel.recent_messages_max);
         self.state.is_some() && turn.bytes() < limits.hub.batch_bytes_max && turn.commands() < commands_max
     }
 
-    /// Reads back what the log says, if that is not known.
+    /// Loads the state of the log unless it is known.
     async fn know(&mut self) -> Result<(), JournalError> {
         if self.state.is_some() {
             return Ok(());
@@ -305,14 +305,14 @@ impl Hub {
     }
 
     fn retry_later(&mut self) {
-        // Without a lease no run is known to be open, and the next request looks again by itself.
+        // Without a handle no run is known to be open, and the next request loads the log anyway.
         self.retry = self.lease.is_some().then(|| {
             let wait = self.retry.as_ref().map_or(RETRY_FIRST, |retry| (retry.wait * 2).min(RETRY_LAST));
             Retry { at: Instant::now() + wait, wait }
         });
     }
 
-    /// Makes the batch durable, then tells everyone whom it concerns (DEL-1).
+    /// Appends the batch, then sends replies and carries out effects (DEL-1).
     async fn commit(&mut self, decided: Decided) {
         let Decided { entries, lines, effects, promises, resumes } = decided;
         let Some(head) = self.state.as_ref().map(UserState::head) else {
@@ -333,7 +333,7 @@ impl Hub {
                     AppendError::Conflict { .. } => {
                         metrics::counter!("quintet_append_failures_total", "reason" => "conflict")
                             .increment(1);
-                        tracing::warn!(user_id = %self.user_id, %error, "another author appended first");
+                        tracing::warn!(user_id = %self.user_id, %error, "another writer appended first");
                     }
                     AppendError::Journal(_) => {
                         metrics::counter!("quintet_append_failures_total", "reason" => "journal")
@@ -362,14 +362,14 @@ impl Hub {
         }
         promises.into_iter().for_each(Promise::keep);
         if unread {
-            // What is accepted runs when the journal is back, and does not fail with it (RUN-6).
+            // An accepted run starts once the journal is back, and does not fail with it (RUN-6).
             self.lose(Vec::new());
         } else {
             self.settle();
         }
     }
 
-    /// After a batch that may or may not be in the log: nothing is known until it is read back (DEL-7).
+    /// Discards the state after a batch of unknown outcome; the log has to be read back (DEL-7).
     fn lose(&mut self, promises: Vec<Promise>) {
         self.state = None;
         for signal in std::mem::take(&mut self.signals).into_values() {
@@ -377,8 +377,8 @@ impl Hub {
         }
         self.resumed = Resumed::default();
         self.deadlines.suspend();
-        // What these agents have sent and nobody has taken must not reach the runs when they are taken
-        // up again: they get new ways in.
+        // Steps that these agents have queued must not reach their runs after the resume, so the channels are
+        // replaced.
         (self.to_orders, self.orders) = orders(&self.shared.limits);
         (self.to_abandoned, self.abandoned) = abandoned(&self.shared.limits);
         self.own.clear();
@@ -387,7 +387,7 @@ impl Hub {
         self.retry_later();
     }
 
-    /// Holds a lease exactly while a run is open (ISO-5), and says how many of them move by themselves.
+    /// Keeps a handle exactly while a run is open (ISO-5), and updates the process-wide counts.
     fn settle(&mut self) {
         let open = self.state.as_ref().is_some_and(|state| !state.open_runs().is_empty());
         self.count_moving();
@@ -405,24 +405,24 @@ impl Hub {
     }
 
     fn count_waiting(&mut self, waiting: usize) {
-        // Wraps around where the difference is negative, and back when it is added.
+        // A negative difference wraps around, and the addition wraps back.
         self.shared.waiting.fetch_add(waiting.wrapping_sub(self.waiting), Ordering::Relaxed);
         self.waiting = waiting;
     }
 
-    /// The time now, never before an earlier answer: a log's timestamps do not go back.
+    /// Returns the current time, but never one before an earlier result: timestamps of a log do not decrease.
     fn now(&mut self) -> Timestamp {
         self.last_at = self.last_at.max(clock::now());
         self.last_at
     }
 }
 
-/// The way of the agents' steps.
+/// Creates the channel for the agents' steps.
 fn orders(limits: &UserLimits) -> (mpsc::Sender<Order>, mpsc::Receiver<Order>) {
     mpsc::channel(limits.hub.hub_orders_max)
 }
 
-/// The way of the runs whose agents are gone: room for every run that may be open, twice.
+/// Creates the channel for runs whose agents are gone, with room for twice the runs that may be open.
 fn abandoned(limits: &UserLimits) -> (mpsc::Sender<RunId>, mpsc::Receiver<RunId>) {
     mpsc::channel(2 * limits.kernel.open_runs_max)
 }
@@ -434,7 +434,7 @@ impl Drop for Hub {
     }
 }
 
-/// Sleeps until `instant`; for ever if there is none.
+/// Sleeps until `instant`, or for ever if there is none.
 async fn at(instant: Option<Instant>) {
     match instant {
         Some(instant) => sleep_until(instant).await,

@@ -1,7 +1,7 @@
-//! How long one run has waited for its user's other runs.
+//! The time that a run has waited for its user's other runs.
 //!
-//! Guarantee: time in which a run could not go on because its agent waited for a turn is known to the
-//! deadlines of the run and of its calls, which leave it out: no run ends for the load of others.
+//! Guarantee: time in which a run's agent waited for a permit is not counted by the timeouts of the run and of
+//! its calls, so no run times out because of the load of others (ISO-6).
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,25 +9,25 @@ use tokio::time::Instant;
 
 use super::sync::Mutex;
 
-/// The time that one run has spent in line. Cloning shares it.
+/// The time that one run has spent waiting. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Line(Arc<Mutex<Spent>>);
 
 #[derive(Debug, Default)]
 struct Spent {
     before: Duration,
-    /// Waits that have begun and not ended, and since when there is one.
+    /// The number of current waits, and the start of the first.
     waits: usize,
     since: Option<Instant>,
 }
 
-/// The run is in line while this lives.
+/// A guard of one wait.
 #[derive(Debug)]
 #[must_use = "the wait ends when this is dropped"]
 pub struct InLine(Line);
 
 impl Line {
-    /// Begins a wait. Waits at the same time count once.
+    /// Begins a wait. Concurrent waits count once.
     pub fn enter(&self) -> InLine {
         let mut spent = self.0.lock();
         spent.waits += 1;
@@ -38,7 +38,7 @@ impl Line {
         InLine(self.clone())
     }
 
-    /// Returns the time spent in line up to `now`.
+    /// Returns the time spent waiting up to `now`.
     pub fn waited(&self, now: Instant) -> Duration {
         let spent = self.0.lock();
         let current = spent.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));

@@ -1,18 +1,17 @@
-//! One user's machines: made by the factory, reached only through what it hands out (ISO-4).
+//! The machines of one user, built by the factory and reached only through its handles (ISO-4).
 //!
 //! ```text
-//!   Factory ── attach ──▶ User (a lease) ── send, cancel, answer ──▶ hub ──▶ journal
+//!   Factory ── attach ──▶ User (a handle) ── send, cancel, answer ──▶ hub ──▶ journal
 //!                          └── cursor ──▶ Cursor ◀── tail ◀── durable entries ──┘
 //! ```
 //!
-//! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
-//! - [`hub`]: decides, appends, tells, one [`turn`] at a time; [`order`]: what it is asked
-//! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
-//!   client was asked
-//! - [`trials`]: suspected runs are resumed one at a time
-//! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: a page of it
-//! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them;
-//!   [`line`]: how long a run waits for its user's others
+//! - [`factory`]: builds a user's machines; [`registry`]: shares them while a handle exists
+//! - [`hub`]: decides, appends and replies, one batch ([`turn`]) at a time; [`order`]: its inputs
+//! - [`recovery`]: loads the state from the log; [`deadline`]: timeouts; [`asked`]: calls of the client
+//! - [`trials`]: resumes suspected runs one at a time
+//! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: the source of a page
+//! - [`port`], [`signal`]: an agent's handle to its run; [`agents`]: the interface to the agents;
+//!   [`line`]: the time that a run waits for its user's other runs
 
 pub mod agents;
 mod asked;

@@ -1,4 +1,4 @@
-//! What a hub is asked to do, and by whom: its two inboxes.
+//! The inputs of a hub: requests of clients and steps of agents.
 
 use tokio::sync::oneshot;
 
@@ -13,7 +13,7 @@ use crate::kernel::{
     user::{AgentStep, PastCall},
 };
 
-/// A request of the user. Its lease keeps the hub alive until it is answered (ISO-5).
+/// A request of the user, with a handle that keeps the hub alive until the reply (ISO-5).
 pub struct Request {
     pub ask: Ask,
     pub lease: User,
@@ -33,25 +33,26 @@ pub enum Ask {
         run_id: RunId,
         call_id: CallId,
         result: CallResult,
-        /// What the journal knows of the call; not looked up yet if there is none.
+        /// The journal's record of the call; `None` if it was not looked up.
         past: Option<PastCall>,
         reply: oneshot::Sender<Result<Answered, Unaccepted>>,
     },
-    /// Take up what an earlier process left open (RUN-6).
+    /// Resume the runs that an earlier process left open (RUN-6).
     Recover {
         reply: oneshot::Sender<Result<(), Unaccepted>>,
     },
 }
 
-/// What comes of an answer to a call.
+/// The outcome of a client's result for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answered {
     Done,
-    /// The run is not open: the journal has to be asked, which may take long, and then again the hub.
+    /// The run is not open. The caller has to look the call up in the journal, which may take long, and ask
+    /// again.
     NotOpen,
 }
 
-/// A step of a run, from its agent.
+/// An input from an agent.
 pub enum Order {
     Step {
         run_id: RunId,

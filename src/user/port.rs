@@ -1,4 +1,4 @@
-//! What an agent holds of its run: it can move this run on and read this user's log, nothing else.
+//! An agent's handle to its run. It can take steps in this run and read this user's log, nothing else.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// The run is over for its agent: no further step will be taken.
+/// The reason for which a run has ended for its agent: further steps are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stopped {
-    /// Cancelled, timed out, or ended otherwise by somebody else.
+    /// The run was cancelled, timed out, or ended by another party.
     #[error("the run has ended")]
     Ended,
     /// The agent's step was illegal (RUN-10).
@@ -27,13 +27,13 @@ pub enum Stopped {
     Violated(Breach),
     #[error("{0} is reached")]
     LimitReached(&'static str),
-    /// The journal did not take the step; the run is taken up again when it does.
+    /// The journal did not confirm the step; the run is resumed once it does.
     #[error("the journal is not available")]
     Unavailable,
 }
 
-/// The way from an agent to its run. Dropping the last one of a run that is not complete ends the
-/// run as `failed`, code `agent_error` (RUN-6).
+/// The handle of an agent to its run. If the last clone is dropped before the run is complete, the run ends as
+/// `failed`, code `agent_error` (RUN-6).
 #[derive(Clone)]
 pub struct RunPort(Arc<Inner>);
 
@@ -44,14 +44,14 @@ struct Inner {
     line: Line,
     log: Arc<dyn Log>,
     limits: Limits,
-    /// The run was resumed: where it waits for its client is of note (RUN-6).
+    /// True for a resumed run, which reports when it waits for its client (RUN-6).
     resumed: bool,
 }
 
 /// The channels from an agent to the hub of its user.
 pub(super) struct HubSenders {
     pub orders: mpsc::Sender<Order>,
-    /// Takes the run when its agent is gone. Has room for every run that may be open.
+    /// Receives the run when its agent is gone. Has room for every run that may be open.
     pub abandoned: mpsc::Sender<RunId>,
 }
 
@@ -68,32 +68,36 @@ impl RunPort {
         Self(Arc::new(Inner { run_id, hub, signal, line, log, limits, resumed }))
     }
 
-    /// What a step may not exceed.
+    /// Returns the limits of a step.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
 
-    /// How long the run has waited for its user's others.
+    /// Returns the time that the run has waited for its user's other runs.
     pub fn line(&self) -> &Line {
         &self.0.line
     }
 
-    /// Hands a step over without waiting for the disk; waits only for room. A step that turns out
-    /// illegal is told to the next call.
+    /// Queues a step without waiting until it is durable; waits only for room. If the step is illegal, the next
+    /// call returns the error.
     pub async fn post(&self, step: AgentStep) -> Result<(), Stopped> {
         self.order(|run_id| Order::Step { run_id, step, reply: None }).await
     }
 
     /// Takes a step and waits until it is durable (DEL-1, RUN-9).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped`] if the run has ended or the step is illegal, exceeds a limit, or is not durable.
     pub async fn take(&self, step: AgentStep) -> Result<(), Stopped> {
         let (reply, taken) = oneshot::channel();
         self.order(|run_id| Order::Step { run_id, step, reply: Some(reply) }).await?;
-        // A hub that is gone without an answer took its runs with it.
+        // A hub that ended without a reply has ended its runs.
         taken.await.unwrap_or(Err(Stopped::Ended))
     }
 
-    /// Waits for the close of a call that is open `by` the client: returns what it closed with
-    /// (RUN-11). Immediate if it has closed already.
+    /// Waits until a call of the client is closed, and returns its result (RUN-11). Returns at once if it is
+    /// closed already.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, Stopped> {
         if self.0.resumed {
             self.order(|run_id| Order::Parked { run_id }).await?;
@@ -101,16 +105,16 @@ impl RunPort {
         self.0.signal.closed(call_id).await
     }
 
-    /// Ends the run early (RUN-7): the agent panicked, gave up, or cannot go on.
+    /// Ends the run early (RUN-7), because the agent panicked, failed, or cannot continue.
     pub async fn cut(&self, cut: Cut) {
         let (reply, done) = oneshot::channel();
         if self.order(|run_id| Order::Cut { run_id, cut, reply }).await.is_ok() {
-            // Without an answer the run is over or its hub gone: nothing is left to end.
+            // Without a reply the run or its hub has ended, so there is nothing left to end.
             let _ = done.await;
         }
     }
 
-    /// Resolves when the run has ended, whoever ended it.
+    /// Waits until the run has ended for any reason.
     pub async fn ended(&self) {
         self.0.signal.over().await;
     }
@@ -120,7 +124,7 @@ impl RunPort {
         self.0.log.read(after, limit).await
     }
 
-    /// The user's own log spans up to here.
+    /// Returns the head of the user's own log.
     pub async fn head(&self) -> Result<Offset, JournalError> {
         Ok(self.0.log.extent().await?.head)
     }
@@ -141,8 +145,8 @@ impl RunPort {
 impl Drop for Inner {
     fn drop(&mut self) {
         if self.signal.stopped().is_none() && self.hub.abandoned.try_send(self.run_id).is_err() {
-            // Its hub is gone, and the run with it, or the run's own deadline will end it.
-            tracing::debug!(run_id = %self.run_id, "an agent left a run whose hub is gone");
+            // The hub has ended with the run, or the run's own timeout will end it.
+            tracing::debug!(run_id = %self.run_id, "an agent left a run whose hub has ended");
         }
     }
 }

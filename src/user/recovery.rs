@@ -1,5 +1,5 @@
-//! What a hub learns from the log when it does not know: recovery is a fold of what is unfinished,
-//! whatever the length of what is not (RUN-6).
+//! Recovery: loads the state of a log by a fold over its open runs. The cost does not depend on the length of
+//! the rest of the log (RUN-6).
 
 use std::collections::BTreeMap;
 
@@ -15,30 +15,30 @@ use crate::{
     wire,
 };
 
-/// The state of a log, and the past of every run that is not completed.
+/// The state of a log, and the past of every open run.
 pub struct Loaded {
     pub state: UserState,
-    /// Of the last entry: no later one is from before it, whatever the clock was set to meanwhile.
+    /// The timestamp of the last entry. Later entries get no earlier one, even if the clock was set back.
     pub last_at: Timestamp,
     pub pasts: BTreeMap<RunId, Past>,
     pub asked: Asked,
     pub resumes: BTreeMap<RunId, ResumeRecord>,
 }
 
-/// What an unfinished run has been so far. Its size does not depend on how much it has said.
+/// The past of an open run. Its size does not depend on the amount of text that the run has emitted.
 #[derive(Debug, Default)]
 pub struct Past {
     pub text: String,
-    /// All but its thoughts.
+    /// The events of the run, without its thoughts.
     pub events: Vec<Entry>,
     pub said: Said,
     pub waited: Waited,
-    /// The last event that its agent made; what the client or the service closed is none (RUN-6).
+    /// The last event made by its agent, without closes by the client or the service (RUN-6).
     pub last_step: Seq,
 }
 
 impl Past {
-    /// Takes the next entry of the run.
+    /// Adds the next entry of the run.
     pub(super) fn take(&mut self, entry: Entry) {
         if let Body::Event { seq, event } = &entry.body {
             let of_client =
@@ -58,10 +58,10 @@ impl Past {
     }
 }
 
-/// How much is read at once.
+/// The limits of one read.
 const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
 
-/// A single entry, however long.
+/// The limits of a read of a single entry.
 const ONE: ReadLimit = ReadLimit { entries_max: 1, bytes_max: 1 };
 
 pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Loaded, JournalError> {
@@ -87,7 +87,7 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
     Ok(Loaded { state, last_at, pasts, asked, resumes })
 }
 
-/// The time of the entry at `head`; the beginning of time if it is not kept any more.
+/// Returns the timestamp of the entry at `head`, or 0 if it was trimmed.
 async fn last_at(log: &dyn Log, user_id: &UserId, head: Offset) -> Result<Timestamp, JournalError> {
     if head == Offset::ZERO {
         return Ok(Timestamp::default());
@@ -97,7 +97,7 @@ async fn last_at(log: &dyn Log, user_id: &UserId, head: Offset) -> Result<Timest
     Ok(decode(&line, user_id)?.1.timestamp)
 }
 
-/// The text of the message that stands at `accepted`.
+/// Returns the text of the message at the offset `accepted`.
 pub async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<String, JournalError> {
     match entry(log, user_id, accepted).await?.ok_or_else(|| missing(accepted))?.body {
         Body::UserMessage { text, .. } => Ok(text),
@@ -105,7 +105,7 @@ pub async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<S
     }
 }
 
-/// Reads the entry at `offset`; `None` if the log no longer keeps it, or does not reach so far.
+/// Reads the entry at `offset`; `None` if it was trimmed or does not exist yet.
 pub async fn entry(log: &dyn Log, user_id: &UserId, offset: Offset) -> Result<Option<Entry>, JournalError> {
     let lines = log.read(Offset(offset.0 - 1), ONE).await?;
     match lines.iter().next() {
@@ -114,7 +114,7 @@ pub async fn entry(log: &dyn Log, user_id: &UserId, offset: Offset) -> Result<Op
     }
 }
 
-/// What the log knows of a call of a run that is not open (RUN-11). Reads the whole run.
+/// Looks a call of a completed run up in the log (RUN-11). Reads the whole run.
 pub async fn past_call(
     log: &dyn Log,
     user_id: &UserId,
@@ -139,7 +139,7 @@ pub async fn past_call(
     Ok(PastCall::NotOfClient)
 }
 
-/// A walk over a log, a bounded page at a time.
+/// Reads a range of a log page by page.
 pub struct Pages<'a> {
     log: &'a dyn Log,
     after: Offset,
@@ -151,7 +151,7 @@ impl<'a> Pages<'a> {
         Self { log, after, through }
     }
 
-    /// The next page; `None` past the end. Entries that are no longer kept are passed over.
+    /// Returns the next page; `None` past the end. Trimmed entries are skipped.
     pub async fn next(&mut self) -> Result<Option<Lines>, JournalError> {
         if self.after >= self.through {
             return Ok(None);
@@ -167,7 +167,11 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Reads an entry back. One of another user in this log is damage, never an entry (ISO-1).
+/// Decodes an entry of this user's log.
+///
+/// # Errors
+///
+/// Returns [`JournalError::Damaged`] if the line is not an entry or belongs to another user (ISO-1).
 pub fn decode(line: &[u8], user_id: &UserId) -> Result<(UserId, Entry), JournalError> {
     let decoded = wire::entry::decode(line).map_err(|error| JournalError::Damaged(error.to_string()))?;
     if decoded.0 == *user_id {

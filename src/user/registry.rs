@@ -1,8 +1,8 @@
-//! Finds a user's machines while anybody holds a lease on them, and makes them when nobody does.
+//! A registry of values that live as long as a lease on them exists.
 //!
-//! Guarantee (ISO-5): at any moment there is at most one value for a key that a lease can reach, and
-//! when the last lease on it is dropped the value is gone. Getting a lease and letting the last one
-//! go may race: both settle it under the same lock.
+//! Guarantee (ISO-5): at any time there is at most one value per key that a lease can reach, and the value is
+//! dropped with its last lease. Taking a lease and dropping the last one may race; both are decided under the
+//! same lock.
 
 use std::{
     collections::{HashMap, hash_map},
@@ -11,7 +11,7 @@ use std::{
 
 use super::sync::{Arc, AtomicUsize, Mutex, Ordering};
 
-/// Values that live as long as somebody holds a lease on them. Cloning shares them.
+/// The registry. Clones share it.
 pub struct Registry<K, T> {
     slots: Arc<Mutex<Slots<K, T>>>,
 }
@@ -24,7 +24,7 @@ struct Slot<K, T> {
     leases: AtomicUsize,
 }
 
-/// Keeps one value alive. Cloning takes another lease.
+/// A lease, which keeps one value alive. A clone is another lease.
 pub struct Lease<K: Hash + Eq + Clone, T> {
     slot: Arc<Slot<K, T>>,
     registry: Registry<K, T>,
@@ -35,7 +35,7 @@ impl<K: Hash + Eq + Clone, T> Registry<K, T> {
         Self { slots: Arc::new(Mutex::new(HashMap::new())) }
     }
 
-    /// A lease on the value of `key`, which `make` makes if there is none.
+    /// Returns a lease on the value of `key`, creating the value with `make` if there is none.
     pub fn lease(&self, key: &K, make: impl FnOnce() -> T) -> Lease<K, T> {
         let mut slots = self.slots.lock();
         let slot = match slots.entry(key.clone()) {
@@ -45,12 +45,12 @@ impl<K: Hash + Eq + Clone, T> Registry<K, T> {
                 vacant.insert(Arc::new(slot)).clone()
             }
         };
-        // Counted under the lock: whoever let the last lease go looks again under the lock.
+        // Counted under the lock: a thread that dropped the last lease checks the count again under the lock.
         slot.leases.fetch_add(1, Ordering::AcqRel);
         Lease { slot, registry: self.clone() }
     }
 
-    /// How many values are alive.
+    /// Returns the number of values.
     pub fn len(&self) -> usize {
         self.slots.lock().len()
     }
@@ -87,7 +87,7 @@ impl<K: Hash + Eq + Clone, T> std::ops::Deref for Lease<K, T> {
 
 impl<K: Hash + Eq + Clone, T> Clone for Lease<K, T> {
     fn clone(&self) -> Self {
-        // No lock: this lease keeps the count above zero.
+        // No lock is needed: this lease keeps the count above zero.
         self.slot.leases.fetch_add(1, Ordering::AcqRel);
         Self { slot: self.slot.clone(), registry: self.registry.clone() }
     }
@@ -99,8 +99,8 @@ impl<K: Hash + Eq + Clone, T> Drop for Lease<K, T> {
             return;
         }
         let mut slots = self.registry.slots.lock();
-        // Since the count fell to zero somebody may have leased the slot anew, or have let it go
-        // and removed it, and another may stand in its place.
+        // Since the count fell to zero, another thread may have leased the slot again, or removed it and
+        // inserted another.
         let idle = self.slot.leases.load(Ordering::Acquire) == 0;
         if idle && slots.get(&self.slot.key).is_some_and(|slot| Arc::ptr_eq(slot, &self.slot)) {
             slots.remove(&self.slot.key);

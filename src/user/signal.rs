@@ -1,4 +1,4 @@
-//! What a hub tells the agent of one run: that it is over, and how its client closed a call.
+//! Signals from a hub to the agent of one run: the end of the run, and results of calls of the client.
 
 use std::collections::HashMap;
 
@@ -8,39 +8,39 @@ use super::{
 };
 use crate::kernel::{entry::CallResult, ids::CallId};
 
-/// Shared by a run's hub and its port.
+/// The signals of one run, shared by its hub and its port.
 #[derive(Debug, Default)]
 pub struct RunSignal {
     over: CancellationToken,
     why: Mutex<Option<Stopped>>,
-    /// Calls that wait for the client; `Some` once they are closed and not yet fetched.
+    /// Calls of the client; `Some` once they are closed and until the result is fetched.
     calls: Mutex<HashMap<CallId, Option<CallResult>>>,
     closed: Notify,
 }
 
 impl RunSignal {
-    /// Ends the run for its agent. The first reason stands.
+    /// Signals the end of the run. The first reason is kept.
     pub fn stop(&self, why: Stopped) {
         self.why.lock().get_or_insert(why);
         self.over.cancel();
     }
 
-    /// Why the run is over, if it is.
+    /// Returns the reason for which the run has ended, if it has.
     pub fn stopped(&self) -> Option<Stopped> {
         self.why.lock().clone()
     }
 
-    /// Resolves when the run is over.
+    /// Waits until the run has ended.
     pub async fn over(&self) {
         self.over.cancelled().await;
     }
 
-    /// A call waits for the client from here on.
+    /// Registers an open call of the client.
     pub fn opened(&self, call_id: CallId) {
         self.calls.lock().insert(call_id, None);
     }
 
-    /// A call has closed, durably; of note only if it waited for the client (RUN-11).
+    /// Records the durable result of a call; ignored unless it is a call of the client (RUN-11).
     pub fn note_close(&self, call_id: &CallId, result: &CallResult) {
         if let Some(waiting) = self.calls.lock().get_mut(call_id) {
             *waiting = Some(result.clone());
@@ -48,7 +48,7 @@ impl RunSignal {
         }
     }
 
-    /// Waits until a call that waits for the client has closed.
+    /// Waits until a call of the client is closed, and returns its result.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, Stopped> {
         loop {
             let closed = self.closed.notified();

@@ -1,6 +1,6 @@
-//! Locks, counters and signals of the shared primitives, so that a model checker of schedules can take their
-//! place. `cfg(quintet_loom)` and `cfg(quintet_shuttle)` are ours, set by packages under `model/` for
-//! themselves: the usual `cfg(loom)` would change tokio as well.
+//! The synchronisation primitives of the shared types, so that a schedule checker can replace them.
+//! `cfg(quintet_loom)` and `cfg(quintet_shuttle)` are set by packages under `model/`; the usual `cfg(loom)`
+//! would change tokio as well.
 
 #[cfg(quintet_loom)]
 pub use loom::sync::{
@@ -33,7 +33,7 @@ use shuttle::sync as inner;
 #[cfg(not(any(quintet_loom, quintet_shuttle)))]
 use std::sync as inner;
 
-/// A mutex whose holder never leaves it broken: what it guards is consistent at every await and panic.
+/// A mutex without poisoning: its data is consistent at every await and every panic.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(inner::Mutex<T>);
 

@@ -1,7 +1,7 @@
-//! The newest part of a log in memory, and its head: what live readers read.
+//! The newest entries of a log in memory, and its head, for live readers.
 //!
-//! Guarantee (DEL-1, DEL-4): holds durable entries only, consecutive up to the head, within bounds
-//! whatever the readers do. It is a cache: what it does not hold, the journal does.
+//! Guarantee (DEL-1, DEL-4): the tail holds durable entries only, consecutive up to the head, within limits
+//! that do not depend on the readers. It is a cache: all other entries are in the journal.
 
 use std::collections::VecDeque;
 
@@ -15,9 +15,9 @@ use crate::{
 };
 
 crate::limits! {
-    /// Bounds of one user's tail.
+    /// The limits of one user's tail.
     pub struct TailLimits {
-        /// Latest entries of one user kept in memory while somebody listens or runs.
+        /// Latest entries of one user kept in memory while the user is connected or has runs.
         pub tail_entries_max: usize = 4_096, in 1..=1_000_000;
         /// Bytes of these entries.
         pub tail_bytes_max: usize = 256 * 1024, in 1_024..=1_073_741_824;
@@ -31,7 +31,7 @@ pub struct Tail {
     head: watch::Sender<Offset>,
 }
 
-/// Batches, oldest first, without a gap between them.
+/// Consecutive batches, oldest first.
 #[derive(Debug, Default)]
 struct Recent {
     batches: VecDeque<Lines>,
@@ -44,14 +44,14 @@ impl Tail {
         Self { limits, recent: Mutex::default(), head: watch::channel(Offset::ZERO).0 }
     }
 
-    /// Adds entries that are durable and follow the head, and wakes the readers (DEL-1).
+    /// Adds durable entries after the head and wakes the readers (DEL-1).
     pub fn publish(&self, lines: Lines) {
         let last = lines.last();
         self.recent.lock().push(lines, &self.limits);
         self.raise(last);
     }
 
-    /// Learns that the log reaches at least to `head`.
+    /// Raises the head to at least `head`.
     pub fn raise(&self, head: Offset) {
         self.head.send_if_modified(|known| {
             let later = head > *known;
@@ -66,17 +66,17 @@ impl Tail {
         *self.head.borrow()
     }
 
-    /// Follows the head.
+    /// Returns a receiver of changes of the head.
     pub fn watch(&self) -> watch::Receiver<Offset> {
         self.head.subscribe()
     }
 
-    /// What follows `after`, up to `through` and the limit, if it is held here.
+    /// Returns the entries after `after`, up to `through` and the limit, or `None` if they are not in memory.
     pub fn read(&self, after: Offset, through: Offset, limit: ReadLimit) -> Option<Lines> {
         self.recent.lock().read(after, through, limit)
     }
 
-    /// Lets go of all entries; the head stays known.
+    /// Drops all entries and keeps the head.
     pub fn clear(&self) {
         *self.recent.lock() = Recent::default();
     }
@@ -115,7 +115,7 @@ impl Recent {
                 entries_max - together.len(),
                 limit.bytes_max.saturating_sub(together.bytes()),
             );
-            // `after` gives one line whatever its size: the byte limit is kept here.
+            // `after` returns at least one line, so the byte limit is enforced here.
             if more.is_empty() || together.bytes() + more.as_bytes().len() > limit.bytes_max {
                 break;
             }
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(recent.batches.iter().map(Lines::len).sum::<usize>(), recent.entries);
     }
 
-    /// A tail that evicts for its bytes holds as much as fits, however much went through it before.
+    /// A tail that evicts by bytes stays filled up to its limit, independent of the traffic before.
     #[test]
     fn del_4_evicted_bytes_make_room() {
         let tail = Tail::new(TailLimits { tail_entries_max: 1000, tail_bytes_max: 100 });

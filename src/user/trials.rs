@@ -1,7 +1,7 @@
 //! Resumes one suspected run at a time (RUN-6).
 //!
-//! A run is suspected if the process that resumed it last died before the run's agent made a step. All runs
-//! that such a process resumed are suspected, and one of them at most is to blame. So each is resumed on its
+//! A run is suspected if the process that last resumed it died before the run's agent made a step. All runs
+//! that such a process resumed are suspected, and at most one of them is the cause. So each is resumed on its
 //! own, in a *trial*, and the others wait: a process that dies in a trial counts against one run alone.
 //!
 //! ```text
@@ -20,7 +20,7 @@ use tokio::{
 #[derive(Debug)]
 pub struct Trials {
     turns: Arc<Semaphore>,
-    /// When the process resumed the runs without suspicion: they get their time first.
+    /// The time at which the unsuspected runs were resumed, which start first.
     recovered: watch::Sender<Instant>,
     settle: Duration,
 }
@@ -33,12 +33,12 @@ impl Trials {
         Self { turns: Arc::new(Semaphore::new(1)), recovered: watch::channel(Instant::now()).0, settle }
     }
 
-    /// Starts the wait for the first trial anew: what was not suspected has been resumed just now.
+    /// Restarts the wait for the first trial, after unsuspected runs were resumed.
     pub fn recovered(&self) {
         self.recovered.send_replace(Instant::now());
     }
 
-    /// Waits for a trial, in order of the calls.
+    /// Waits for a permit, in order of the calls.
     pub fn permit(&self) -> impl Future<Output = TrialPermit> + Send + 'static {
         let (turns, mut recovered, settle) = (self.turns.clone(), self.recovered.subscribe(), self.settle);
         async move {

@@ -1,4 +1,5 @@
-//! One batch in the making: what is decided, and what may be told once it is durable (DEL-1).
+//! A batch under construction: its decisions, and the replies and effects that follow once it is durable
+//! (DEL-1).
 
 use tokio::sync::oneshot;
 
@@ -21,7 +22,7 @@ use crate::{
     wire,
 };
 
-/// What a hub has decided and not yet told.
+/// A batch of decisions whose replies are not yet sent.
 pub struct Turn {
     follows: Offset,
     entries: Vec<Entry>,
@@ -32,15 +33,15 @@ pub struct Turn {
     resumes: Vec<ResumeRecord>,
 }
 
-/// What the durable batch means for the agents of this process.
+/// An effect of a durable batch on the agents of this process.
 #[derive(Debug)]
 pub enum Effect {
-    /// A run has begun, with this entry; its message if it stands in this batch.
+    /// A run has started with this entry; `text` is its message if it is in the same batch.
     Started {
         text: Option<String>,
         started: Entry,
     },
-    /// A call waits for the client from here on (RUN-11).
+    /// A call of the client was opened (RUN-11).
     Asked {
         run_id: RunId,
         call_id: CallId,
@@ -50,7 +51,7 @@ pub enum Effect {
         call_id: CallId,
         result: CallResult,
     },
-    /// The run made a step.
+    /// The run has made a step.
     Moved {
         run_id: RunId,
     },
@@ -60,18 +61,18 @@ pub enum Effect {
         status: RunStatus,
         duration_ms: u64,
     },
-    /// A resumed run has proved that the process survives it.
+    /// A resumed run has shown that it does not crash the process.
     Outlived {
         run_id: RunId,
     },
-    /// A run that lost its agent gets a new one, which is told the run's past.
+    /// A run without an agent gets a new one, with the run's past.
     Resumed {
         run_id: RunId,
         past: Past,
     },
 }
 
-/// An answer that waits for the batch.
+/// A reply that is sent once the batch is durable.
 pub enum Promise {
     Accepted(oneshot::Sender<Result<Accepted, Unaccepted>>, Result<Accepted, Unaccepted>),
     Done(oneshot::Sender<Result<(), Unaccepted>>, Result<(), Unaccepted>),
@@ -81,7 +82,7 @@ pub enum Promise {
 }
 
 impl Promise {
-    /// Tells what was decided. A receiver that is gone has stopped waiting: nobody is owed an answer.
+    /// Sends the reply. A dropped receiver has stopped waiting and is ignored.
     pub fn keep(self) {
         match self {
             Promise::Accepted(to, answer) => drop(to.send(answer)),
@@ -92,7 +93,7 @@ impl Promise {
         }
     }
 
-    /// Tells that the journal did not say that it is done (DEL-7).
+    /// Sends `Unavailable` instead, because the append was not confirmed (DEL-7).
     pub fn withdraw(self) {
         match self {
             Promise::Accepted(to, _) => drop(to.send(Err(Unaccepted::Unavailable))),
@@ -104,7 +105,7 @@ impl Promise {
     }
 }
 
-/// A turn taken apart, for the journal and for what follows.
+/// The parts of a completed batch.
 pub struct Decided {
     pub entries: Vec<Entry>,
     pub lines: Lines,
@@ -114,7 +115,7 @@ pub struct Decided {
 }
 
 impl Turn {
-    /// A batch that follows `head`.
+    /// Creates an empty batch that follows `head`.
     pub fn new(head: Offset) -> Self {
         Self {
             follows: head,
@@ -127,7 +128,7 @@ impl Turn {
         }
     }
 
-    /// Adds an entry that the state has taken in; `reply` is what its command is answered.
+    /// Adds an entry that the state has accepted; `reply` is the reply to its command.
     pub fn push(&mut self, user_id: &UserId, entry: Entry, reply: &Reply) {
         self.lines.push(|bytes| wire::entry::encode(user_id, &entry, bytes));
         let run_id = entry.run_id;
@@ -179,7 +180,7 @@ impl Turn {
         self.effects.push(effect);
     }
 
-    /// Stores a record of resumes with the batch, in place of one of the same run.
+    /// Adds a resume record, replacing an earlier one of the same run.
     pub fn record(&mut self, record: ResumeRecord) {
         self.resumes.retain(|other| other.run_id != record.run_id);
         self.resumes.push(record);
@@ -189,7 +190,7 @@ impl Turn {
         self.promises.push(promise);
     }
 
-    /// The head of the log that this batch follows.
+    /// Returns the head that this batch follows.
     pub fn follows(&self) -> Offset {
         self.follows
     }

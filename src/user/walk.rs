@@ -1,9 +1,9 @@
-//! A bounded walk over a user's log, or over one thread of it: what a page is made of.
+//! A bounded walk over a user's log, or over one thread of it: the source of a page.
 //!
-//! Guarantees: entries come in offset order, each once, and what is missing between two of them is known
-//! as a gap before the first one, or ends the walk there (DEL-2, DEL-3); no more than a chunk is in memory,
-//! however much is walked (DEL-4); and no more of the log is read than was allowed, whatever lies between
-//! the entries that are looked for (ISO-6).
+//! Guarantees: entries are returned in offset order, each once; missing entries are reported as a gap before
+//! the first entry, or end the walk (DEL-2, DEL-3). At most one chunk is in memory, independent of the length
+//! of the walk (DEL-4). No more of the log is read than the limit allows, independent of the entries between
+//! the matching ones (ISO-6).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,28 +15,28 @@ use crate::{
     kernel::ids::{Offset, ThreadId},
 };
 
-/// How far a walk may go.
+/// The limits of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalkLimit {
-    /// Entries that are found, and bytes of the log that are looked through, at most; at least one entry
-    /// is looked at.
+    /// Greatest number of matching entries, and of bytes of the log that are read. At least one entry is
+    /// examined.
     pub page: ReadLimit,
-    /// What is read at once.
+    /// The limits of one read.
     pub chunk: ReadLimit,
 }
 
-/// A place in a walk. Keeps its user's machines alive.
+/// A walk in progress. Keeps the user's machines alive.
 pub struct Walk {
     user: User,
-    /// Whose entries are looked for; `None`: all are.
+    /// The thread of matching entries; `None` for all threads.
     thread: Option<ThreadId>,
     asked: Offset,
     extent: Extent,
-    /// Where entries that are looked for lie: from … to, disjoint and in order.
+    /// The offset ranges, inclusive, disjoint and in order, that may hold matching entries.
     spans: VecDeque<(Offset, Offset)>,
-    /// Up to here, entries that are looked for are known to come, without looking.
+    /// Matching entries are known from the index to exist up to this offset.
     known: Offset,
-    /// Every entry up to here has been looked at, or is none that is looked for.
+    /// Every entry up to this offset has been examined or does not match.
     seen: Offset,
     left: ReadLimit,
     chunk: ReadLimit,
@@ -47,22 +47,22 @@ pub struct Walk {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Nothing,
-    /// Entries were looked at.
+    /// Entries were examined, none returned.
     Looked,
-    /// Entries were given out: what the log loses from here on is another page's gap.
+    /// Entries were returned, so entries trimmed from now on belong to the gap of another page.
     Given,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// There is nothing more, up to the head as it was when the walk began.
+    /// The walk has reached the head of its start.
     Through,
-    /// A limit is reached, or the log has lost what comes next.
+    /// A limit was reached, or the next entry was trimmed.
     Early,
 }
 
 impl Walk {
-    /// A walk over the entries after `after`; `None` if `thread` is none of the user's (ISO-3).
+    /// Starts a walk over the entries after `after`; `None` if the user has no such `thread` (ISO-3).
     pub(super) async fn open(
         user: User,
         thread: Option<&ThreadId>,
@@ -76,7 +76,7 @@ impl Walk {
             None if seen < extent.head => spans.push_back((seen.next(), extent.head)),
             None => {}
             Some(thread_id) => {
-                // Each of these has an entry that is kept: one more than there is room for is enough.
+                // Each of these runs has a stored entry, so one more run than fits is enough.
                 let runs_max = limit.page.entries_max.saturating_add(1);
                 let runs = user.log().thread_runs(thread_id, seen, runs_max).await?;
                 if runs.is_empty() && user.log().thread_runs(thread_id, Offset::ZERO, 1).await?.is_empty() {
@@ -104,13 +104,13 @@ impl Walk {
         }))
     }
 
-    /// The head of the log when the walk began: it goes no further.
+    /// Returns the head at the start of the walk, which is its end.
     pub fn head(&self) -> Offset {
         self.extent.head
     }
 
-    /// What was asked for and is no longer kept, told before the first entry (DEL-3). Final once
-    /// [`Self::next`] has given something, or the walk is over.
+    /// Returns the requested entries before the first returned one that were trimmed (DEL-3). Final once
+    /// [`Self::next`] has returned entries, or the walk has ended.
     pub fn gap(&self) -> Option<Gap> {
         (self.asked < self.extent.trimmed).then(|| Gap { from: self.asked.next(), to: self.extent.trimmed })
     }
@@ -119,19 +119,22 @@ impl Walk {
         self.end.is_some()
     }
 
-    /// Ends the walk here.
+    /// Ends the walk.
     pub fn stop(&mut self) {
         self.end.get_or_insert(End::Early);
     }
 
-    /// Where the next walk goes on, if this one is over and may have left something.
+    /// Returns the position for the next walk, if this one has ended early.
     pub fn next_after(&self) -> Option<Offset> {
         (self.end == Some(End::Early)).then_some(self.seen)
     }
 
-    /// The next entries, encoded; they share the memory of what was read at once. None if the walk is
-    /// over; if it is not afterwards, it goes on. An error has given
-    /// nothing out, and leaves the walk before what could not be read.
+    /// Returns the next matching entries, encoded, which share the memory of one read. The result is empty if
+    /// the walk has ended, or if no entry of this read matches.
+    ///
+    /// # Errors
+    ///
+    /// After an error nothing has been returned, and the walk is still before the unreadable entries.
     pub async fn next(&mut self) -> Result<Vec<Bytes>, JournalError> {
         let mut found = Vec::new();
         while found.is_empty() && self.end.is_none() {
@@ -154,7 +157,7 @@ impl Walk {
             let bytes = line.len() + 1;
             let wanted = match self.looks_for(&line) {
                 Ok(wanted) => wanted,
-                // What was found before it is given out first; whoever comes next is told.
+                // Entries found before the error are returned first; the next walk reports it.
                 Err(_) if !found.is_empty() => {
                     self.end = Some(End::Early);
                     return Ok(());
@@ -184,7 +187,7 @@ impl Walk {
         Ok(())
     }
 
-    /// What is read next: nothing that is not needed.
+    /// Returns the limits of the next read, which reads nothing unnecessary.
     fn read_limit(&self, last: Offset) -> ReadLimit {
         let room = usize::try_from(last.0 - self.seen.0).unwrap_or(usize::MAX);
         let entries_max = self.chunk.entries_max.min(room);
@@ -204,8 +207,8 @@ impl Walk {
         }
     }
 
-    /// What comes next is no longer kept, since the log was trimmed meanwhile. Before the first entry it
-    /// belongs to the gap; behind one, the next walk tells it (DEL-3).
+    /// Handles a trim during the walk. Before the first returned entry the trimmed entries belong to the gap;
+    /// after it, they end the walk and the next one reports them (DEL-3).
     async fn outrun(&mut self, lines: &Lines) -> Result<(), JournalError> {
         if self.progress == Progress::Given {
             self.end = Some(End::Early);
@@ -235,7 +238,7 @@ impl Walk {
     }
 }
 
-/// Where the entries of `runs` after `after` lie, up to the head.
+/// Returns the offset ranges of `runs` after `after`, up to the head.
 fn spans_of(runs: &[RunRecord], after: Offset, head: Offset) -> VecDeque<(Offset, Offset)> {
     let mut by_first: BTreeMap<Offset, Offset> = BTreeMap::new();
     for run in runs {
@@ -256,7 +259,7 @@ fn spans_of(runs: &[RunRecord], after: Offset, head: Offset) -> VecDeque<(Offset
     spans
 }
 
-/// The last entry, up to the head, that the index knows to be one of `runs`.
+/// Returns the last offset, up to the head, that the index knows to belong to `runs`.
 fn known_of(runs: &[RunRecord], head: Offset) -> Offset {
     let of_runs = runs
         .iter()

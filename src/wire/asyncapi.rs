@@ -1,4 +1,6 @@
-//! The WebSocket and the event stream as AsyncAPI 3.0, put together from the schemas of the frames.
+//! The [AsyncAPI 3.0] document of the WebSocket and the event stream, assembled from the schemas of the frames.
+//!
+//! [AsyncAPI 3.0]: https://www.asyncapi.com/docs/reference/specification/v3.0.0
 
 use serde_json::{Map, Value, json};
 
@@ -8,14 +10,14 @@ use super::{
     server::PROTOCOL,
 };
 
-/// The document of `GET /asyncapi.json`.
+/// Returns the document of `GET /asyncapi.json`.
 pub fn document() -> Value {
     json!({
         "asyncapi": "3.0.0",
         "info": {
             "title": "Quintet",
             "version": PROTOCOL,
-            "description": "The user's log, live: entries in `offset` order, each once, without a gap.",
+            "description": "The user's log as a live stream: entries in `offset` order, each once, without a gap.",
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
@@ -36,7 +38,7 @@ pub fn document() -> Value {
             "stream": {
                 "address": "/v1/stream",
                 "description": "Server-sent events: `id` is `epoch:offset`, `event` the entry's type, `data` the entry. \
-                    An event `gap` with `{from, to}` stands where entries are missing.",
+                    An event `gap` with `{from, to}` takes the place of missing entries.",
                 "servers": [{"$ref": "#/servers/http"}],
                 "messages": channel_messages(ENTRY.iter()),
             },
@@ -45,13 +47,13 @@ pub fn document() -> Value {
             "fromClient": {
                 "action": "receive",
                 "channel": {"$ref": "#/channels/socket"},
-                "summary": "`hello` comes first, once; then the others in any order.",
+                "summary": "`hello` first, exactly once; then the others in any order.",
                 "messages": operation_messages("socket", CLIENT.iter()),
             },
             "toClient": {
                 "action": "send",
                 "channel": {"$ref": "#/channels/socket"},
-                "summary": "`ready` comes first, then the entries after the cursor, `caught_up`, and live entries.",
+                "summary": "`ready` first, then the entries after the cursor, `caught_up`, and live entries.",
                 "messages": operation_messages("socket", SERVER.iter().chain(&ENTRY)),
             },
             "toReader": {

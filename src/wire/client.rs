@@ -1,10 +1,10 @@
-//! Frames that clients send: text in, a well-formed frame or a reason out.
+//! Frames that clients send, decoded from the text of one WebSocket message or HTTP body.
 //!
-//! Guarantee: a [`ClientFrame`] keeps every rule of the contract that can be checked without knowing
-//! who sends it; whatever else arrives is a [`FrameError`] that names what is wrong, never a panic,
-//! and repeats nothing of the client's text (CONN-4).
+//! Guarantee: a [`ClientFrame`] satisfies every rule of the contract that does not depend on its sender.
+//! All other input is a [`FrameError`] that names the fault, never a panic, and the error repeats no text
+//! of the client (CONN-4).
 //!
-//! How a frame is read: `wire::fields`.
+//! The decoder itself is in `wire::fields`.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ use crate::kernel::{
     user::OnBusy,
 };
 
-/// A frame of a client, well-formed.
+/// A well-formed frame from a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFrame {
     Hello(Hello),
@@ -32,14 +32,17 @@ pub enum ClientFrame {
     Ping(Ping),
 }
 
-/// Opens the conversation: who, and where the client's cursor stands.
+/// The first frame of a connection: the credential and the cursor to resume from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hello {
+    /// `None` if the handshake request already carried a credential.
     pub credential: Option<Credential>,
     pub epoch: Option<Epoch>,
+    /// The offset of the last entry that the client applied; 0 for none.
     pub after: Offset,
 }
 
+/// A message of the user, which starts or enqueues a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendMessage {
     pub message_id: MessageId,
@@ -49,12 +52,13 @@ pub struct SendMessage {
     pub on_busy: OnBusy,
 }
 
+/// A request to end a run early (RUN-7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CancelRun {
     pub run_id: RunId,
 }
 
-/// The user's answer to a call that waits for the client (RUN-11).
+/// The client's result for a call that only a client can complete (RUN-11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompleteCall {
     pub run_id: RunId,
@@ -62,18 +66,19 @@ pub struct CompleteCall {
     pub result: CallResult,
 }
 
-/// A newer credential of the same user (AUTH-3).
+/// A newer credential of the same user, which extends the connection's lifetime (AUTH-3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renew {
     pub credential: Credential,
 }
 
+/// An application-level ping; the reply is a `pong` with the same nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
     pub nonce: Option<Nonce>,
 }
 
-/// A secret that says who a client is. Its `Debug` form does not show it.
+/// A secret that authenticates a client. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
     Ticket(String),
@@ -89,7 +94,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// What a `ping` carries and its `pong` brings back unchanged: a string or a number.
+/// The value of a `ping` that its `pong` returns unchanged: a string or a number.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Nonce(Json);
@@ -107,10 +112,10 @@ impl JsonSchema for Nonce {
 }
 
 impl Nonce {
-    /// Bytes of the nonce as it is written.
+    /// Longest encoded nonce, in bytes of JSON text.
     pub const BYTES_MAX: usize = 128;
 
-    /// Takes a string or a number that is short enough.
+    /// Reads a JSON string or number of at most [`Self::BYTES_MAX`] bytes; returns `None` for anything else.
     pub fn read(raw: &RawValue) -> Option<Self> {
         let scalar = !raw.get().starts_with(['{', '[', 't', 'f', 'n']);
         let short = raw.get().len() <= Self::BYTES_MAX;
@@ -118,48 +123,62 @@ impl Nonce {
     }
 }
 
-/// Bytes of a ticket that are read at all; those of the service are shorter.
+/// Longest ticket that is read, in bytes. Tickets that the service issues are shorter.
 pub const TICKET_BYTES_MAX: usize = 256;
-/// Bytes of a token that are read at all; the gateway may be set to less, never to more.
+/// Longest token that is read, in bytes. The gateway's setting may be lower, never higher.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// Bytes of `text`. The kernel may be set to less, never to more.
+/// Longest `text`, in bytes of UTF-8. The kernel's setting may be lower, never higher.
 pub const TEXT_BYTES_MAX: usize = Limits::DEFAULT.text_bytes_max;
 
-/// A frame that cannot be understood, or not be taken. It has changed nothing (CONN-4).
+/// A frame that was rejected before it had any effect (CONN-4).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FrameError {
     pub code: ErrorCode,
-    /// What is wrong, in words of ours.
+    /// A description of the fault, without any text of the client.
     pub message: String,
-    /// The field that is wrong, if it is one.
+    /// The name of the invalid field, if the fault is in one field.
     pub field: Option<&'static str>,
-    /// The `message_id` of the frame, if it has one that is well-formed.
+    /// The frame's `message_id`, if it is present once and well-formed.
     pub message_id: Option<MessageId>,
-    /// The `run_id` of the frame, if it has one that is well-formed.
+    /// The frame's `run_id`, if it is present once and well-formed.
     pub run_id: Option<RunId>,
 }
 
 impl ClientFrame {
-    /// The frame that `text` is.
+    /// Decodes the text of one WebSocket message.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`FrameError`] if `text` is not a JSON object with a known `type`, or if a field of that type
+    /// is missing, given twice, or outside its rule. Unknown fields are ignored.
     pub fn decode(text: &str) -> Result<Self, FrameError> {
         Fields::decode(text, |fields| fields.frame())
     }
 
-    /// The frame as a client writes it.
+    /// Encodes the frame as a client sends it.
     pub fn encode(&self) -> String {
         serde_json::to_string(&Form::from(self)).expect("every key of a frame is a string")
     }
 }
 
 impl SendMessage {
-    /// Reads the body of `POST /v1/messages`: the fields of the frame.
+    /// Decodes the body of `POST /v1/messages`, which has the fields of the frame without `type`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientFrame::decode`].
     pub fn decode(body: &str) -> Result<Self, FrameError> {
         Fields::decode(body, |fields| fields.send_message())
     }
 }
 
-/// Reads the body of `POST /v1/runs/{id}/calls/{call_id}`: the fields of `complete_call` but the ids.
+/// Decodes the body of `POST /v1/runs/{id}/calls/{call_id}`: the fields of `complete_call` without the ids,
+/// which are in the path.
+///
+/// # Errors
+///
+/// As [`ClientFrame::decode`].
 pub fn decode_answer(body: &str) -> Result<CallResult, FrameError> {
     Fields::decode(body, |fields| fields.answer())
 }

@@ -1,7 +1,9 @@
-//! The codes that clients act on: of errors, and of closes.
+//! Error codes and WebSocket close codes ([RFC 6455, section 7.4]).
 //!
-//! Guarantee: each close code says whether, and how, to come back (CONN-3); each refusal of the kernel
-//! has exactly one error code.
+//! Guarantee: each close code determines whether and how the client reconnects (CONN-3); each refusal of
+//! the kernel maps to exactly one error code.
+//!
+//! [RFC 6455, section 7.4]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,40 +13,50 @@ use crate::kernel::{
     user::Refusal,
 };
 
-/// What was wrong with a request; the same on WebSocket and HTTP.
+/// The reason for which a request failed, the same on WebSocket and HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum ErrorCode {
-    /// Not JSON, not an object, or without a `type`.
+    /// The text is not JSON, not an object, or has no `type`.
     MalformedFrame,
-    /// No frame of the client has this `type`.
+    /// The `type` is not one of a client frame.
     UnknownType,
     /// A field is missing, of the wrong type, or out of its range.
     InvalidField,
-    /// No credential, or one that is not valid, or no longer.
+    /// The credential is missing, invalid, or expired.
     Unauthenticated,
-    /// There is no such thing, or it is another user's (ISO-3).
+    /// The resource does not exist or belongs to another user; the two are indistinguishable (ISO-3).
     NotFound,
-    /// The page's origin, or the host that the request names, is not on its allow-list (AUTH-4).
+    /// The `Origin` or `Host` of the request is not on its allow-list (AUTH-4).
     Forbidden,
+    /// The run has already ended (RUN-5).
     RunEnded,
+    /// The call was already closed (RUN-11).
     CallClosed,
+    /// The thread has an active run and `on_busy` is `reject` (RUN-8).
     ThreadBusy,
     /// The `message_id` belongs to an accepted message with other content (DEL-6).
     MessageIdReused,
+    /// No agent of this name is registered.
     UnknownAgent,
+    /// The body or one of its fields exceeds its size limit.
     TooLarge,
+    /// The user or peer sends too fast; `retry_after_ms` is set.
     RateLimited,
+    /// A quota of the user, such as the number of open runs, is exhausted.
     LimitReached,
+    /// The service is shutting down and accepts no new work (CONN-6).
     Draining,
-    /// The journal did not say that it is done; repeating the same request is safe (DEL-7).
+    /// The journal did not confirm the write, which may or may not be durable; retrying the same request is
+    /// safe (DEL-7).
     Unavailable,
-    /// A fault of the service's own.
+    /// An error of the service itself.
     Internal,
 }
 
 impl ErrorCode {
+    /// All error codes.
     pub const ALL: [ErrorCode; 17] = [
         ErrorCode::MalformedFrame,
         ErrorCode::UnknownType,
@@ -65,7 +77,7 @@ impl ErrorCode {
         ErrorCode::Internal,
     ];
 
-    /// The code as it is written on the wire.
+    /// Returns the code as it is written on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorCode::MalformedFrame => "malformed_frame",
@@ -88,7 +100,7 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status that goes with the code.
+    /// Returns the HTTP status for this code.
     pub fn http_status(self) -> u16 {
         match self {
             ErrorCode::MalformedFrame
@@ -125,10 +137,11 @@ impl From<&Refusal> for ErrorCode {
 }
 
 impl From<Fault> for ErrorCode {
-    /// The code of what a connection finds wrong itself; for `Unclear` the frame's own error says more.
+    /// Maps a fault found by the connection itself. For `Unclear` the [`FrameError`](super::client::FrameError)
+    /// has a more specific code.
     fn from(fault: Fault) -> Self {
         match fault {
-            // A `hello` in the wrong place cannot be understood, though it is well-formed.
+            // A second `hello` is well-formed, but has no meaning at this point of the protocol.
             Fault::Unclear | Fault::SecondHello => ErrorCode::MalformedFrame,
             Fault::Oversized => ErrorCode::TooLarge,
             Fault::BeforeHello | Fault::Unauthenticated => ErrorCode::Unauthenticated,
@@ -138,45 +151,53 @@ impl From<Fault> for ErrorCode {
     }
 }
 
-/// Why a connection is closed, as its close frame says (CONN-3).
+/// The status code of the service's close frame (CONN-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CloseCode {
+    /// The peer closed the connection, or is gone.
     Normal,
-    /// The bytes break RFC 6455.
+    /// The peer violated RFC 6455.
     Protocol,
+    /// A text message was not valid UTF-8.
     NotUtf8,
+    /// A message exceeded `frame_bytes_max`.
     FrameTooLarge,
-    /// A fault of the service's own, named in its log under the connection's id.
+    /// An error of the service itself, logged under the connection's id.
     Internal,
+    /// The service is shutting down or restarting (CONN-6).
     Draining,
+    /// The service has no slot left, or gave this one to another connection.
     OverCapacity,
-    /// Too many frames that could not be understood (CONN-4), or a binary one.
+    /// Too many malformed frames (CONN-4), or a binary frame.
     BadFrames,
-    /// Not authenticated, or the credential expired (AUTH-3).
+    /// The credential is missing, invalid, or expired (AUTH-3).
     Unauthenticated,
+    /// The origin or the credential has no right to connect (AUTH-4).
     Forbidden,
-    /// No `hello`, no pong, or no reading in time (CONN-5).
+    /// A timeout elapsed: no `hello`, no pong, an unfinished message, or a peer that does not read (CONN-5).
     TimedOut,
+    /// The user exceeded a connection or rate limit.
     RateLimited,
 }
 
-/// What a client does after a close.
+/// The client's next step after a close.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Retry {
-    /// It said good-bye itself.
+    /// Do nothing: the client closed the connection itself.
     None,
-    /// Connect again, with a short random delay.
+    /// Reconnect after a short random delay.
     Retry,
-    /// Connect again, each time after a longer delay.
+    /// Reconnect with exponential backoff.
     RetryLater,
-    /// Connect again with another credential.
+    /// Reconnect with a new credential.
     NewCredential,
-    /// Connecting again would end the same way.
+    /// Do not reconnect: the same close would follow.
     Final,
 }
 
 impl CloseCode {
+    /// All close codes, in numeric order.
     pub const ALL: [CloseCode; 12] = [
         CloseCode::Normal,
         CloseCode::Protocol,
@@ -192,6 +213,7 @@ impl CloseCode {
         CloseCode::RateLimited,
     ];
 
+    /// Returns the status code of the close frame.
     pub fn number(self) -> u16 {
         match self {
             CloseCode::Normal => 1000,
@@ -209,6 +231,7 @@ impl CloseCode {
         }
     }
 
+    /// Returns the client's next step after a close with this code.
     pub fn retry(self) -> Retry {
         match self {
             CloseCode::Normal => Retry::None,
@@ -223,7 +246,8 @@ impl CloseCode {
         }
     }
 
-    /// The text of the close frame: what happened, and what the client does; at most 123 bytes.
+    /// Returns the reason phrase of the close frame: the cause, then the client's next step; at most 123 bytes,
+    /// the space that RFC 6455 leaves in a control frame.
     pub fn reason(self) -> &'static str {
         match self {
             CloseCode::Normal => "normal",
@@ -277,7 +301,8 @@ mod tests {
         assert_eq!(names.len(), ErrorCode::ALL.len());
     }
 
-    /// CONN-3: the table of the contract, pair by pair. A reader that retention passed may come back (4408).
+    /// CONN-3: each cause has the close code of the contract's table. A reader overtaken by retention may
+    /// reconnect (4408).
     #[test]
     fn conn_3_each_cause_has_the_code_of_the_contract() {
         let expected = |cause| match cause {
@@ -301,7 +326,7 @@ mod tests {
         assert!(causes.contains(&Cause::Outrun));
     }
 
-    /// CONN-3: every close says retry or final, in the number, in the text, and in room of a close frame.
+    /// CONN-3: the reason phrase of each close code fits a close frame and ends in the client's next step.
     #[test]
     fn conn_3_each_close_says_what_to_do_next() {
         for code in CloseCode::ALL {

@@ -1,4 +1,5 @@
-//! Holds `docs/protocol.md` to the code: each example is a real encoding, each code and limit is there.
+//! Tests that compare `docs/protocol.md` with the code: examples are real encodings, and all codes, limits and
+//! routes are listed.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +28,7 @@ use crate::kernel::{
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");
 
-/// The lines of the document's JSON blocks.
+/// Returns the lines of the document's JSON blocks.
 fn examples() -> BTreeSet<&'static str> {
     let blocks = DOCUMENT.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     blocks.flat_map(str::lines).collect()
@@ -132,7 +133,7 @@ fn json(body: &impl Serialize) -> String {
     serde_json::to_string(body).unwrap()
 }
 
-/// Each example is what the code writes, and each thing that the code writes has its example.
+/// Each example equals an encoding of the samples, and each encoding has an example.
 #[test]
 fn the_examples_of_the_document_are_real() {
     let (examples, encodings) = (examples(), encodings());
@@ -149,7 +150,7 @@ fn the_examples_of_the_document_are_real() {
     }
 }
 
-/// The cells of each table row of the document.
+/// Returns the cells of each table row of the document.
 fn rows() -> Vec<Vec<&'static str>> {
     let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     rows.map(|row| row.split(" | ").collect()).collect()

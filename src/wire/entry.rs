@@ -1,7 +1,7 @@
-//! Entries as lines: the one encoding that the journal stores and every connection sends.
+//! The encoding of an entry as one line of JSON, stored by the journal and sent on every connection.
 //!
-//! Guarantee: [`decode`] undoes [`encode`] exactly, and an encoded entry is one flat JSON object on one
-//! line, without a raw line feed, its keys always in the same order.
+//! Guarantee: [`decode`] is the inverse of [`encode`]. An encoded entry is one flat JSON object without a
+//! raw line feed, its keys in a fixed order.
 
 use std::{borrow::Cow, io};
 
@@ -15,9 +15,9 @@ use crate::kernel::{
     json::InvalidJson,
 };
 
-/// Writes `entry` of this user's log at the end of `out`, without a line feed.
+/// Appends the encoding of `entry`, from the log of `user_id`, to `out`, without a line feed.
 pub fn encode(user_id: &UserId, entry: &Entry, out: &mut BytesMut) {
-    // The fields that every entry has are written once, here.
+    // Fills in the fields that all shapes have in common.
     macro_rules! write {
         ($shape:ident { $($field:ident: $value:expr),* $(,)? }) => {
             write_shape(out, &$shape {
@@ -76,8 +76,8 @@ fn write_shape(out: &mut BytesMut, shape: &impl Serialize) {
     gather.pass_on();
 }
 
-/// Gathers the many small pieces that a serializer writes: a [`BytesMut`] takes few large ones at less
-/// than half the cost.
+/// Buffers the many small writes of the serializer on the stack: appending a few large pieces to a
+/// [`BytesMut`] costs less than half as much.
 struct Gather<'a> {
     out: &'a mut BytesMut,
     held: [u8; HELD_BYTES],
@@ -100,7 +100,7 @@ impl io::Write for Gather<'_> {
         Ok(piece.len())
     }
 
-    // Most pieces are a few bytes whose number the compiler knows, if it sees both sides.
+    // Most pieces are a few bytes of constant length; inlining lets the compiler use it.
     #[inline(always)]
     fn write_all(&mut self, piece: &[u8]) -> io::Result<()> {
         if piece.len() > HELD_BYTES - self.len {
@@ -121,9 +121,13 @@ impl io::Write for Gather<'_> {
     }
 }
 
-/// Reads one encoded entry, as for recovery from a journal.
+/// Decodes one line, as in recovery from the journal.
+///
+/// # Errors
+///
+/// Returns a [`DecodeError`] if `line` is not a whole entry; a journal that holds such a line is damaged.
 pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
-    // The user and the entry, from the fields that every shape has.
+    // Builds the result from the fields that all shapes have in common.
     macro_rules! entry {
         ($shape:ident, $body:expr) => {{
             let (user_id, thread_id) = ($shape.user_id.into_owned(), $shape.thread_id.into_owned());
@@ -132,8 +136,8 @@ pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
             (user_id, Entry { offset, thread_id, run_id, timestamp, agent_name, body: $body })
         }};
     }
-    // A tagged enum would buffer the fields and lose the text of JSON that passes through: the tag is
-    // read first, then the shape.
+    // A tagged enum would buffer the fields and lose the original text of embedded JSON. So the tag is read
+    // first, then the shape.
     Ok(match &*tag(line)? {
         "user_message" => {
             let s: UserMessage<'_> = serde_json::from_slice(line)?;
@@ -186,7 +190,8 @@ pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
     })
 }
 
-/// The type of an entry: what stands first in a line of ours, or wherever else it stands.
+/// Returns the `type` of a line: without parsing if it is the first key, as [`encode`] writes it, else by
+/// parsing the object.
 fn tag(line: &[u8]) -> Result<Cow<'_, str>, DecodeError> {
     let first = line.strip_prefix(b"{\"type\":\"").and_then(|rest| rest.split(|byte| *byte == b'"').next());
     match first.and_then(|name| std::str::from_utf8(name).ok()) {
@@ -195,14 +200,14 @@ fn tag(line: &[u8]) -> Result<Cow<'_, str>, DecodeError> {
     }
 }
 
-/// Bytes that are not an encoded entry. The fault is the storage's.
+/// A line that is not an encoded entry. The storage is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     #[error("not an entry")]
     Json(#[from] serde_json::Error),
-    #[error("no entry has this type")]
+    #[error("unknown entry type")]
     UnknownType,
-    #[error("the parameters of a call are not an object")]
+    #[error("the parameters of the call are not an object")]
     Parameters(#[from] InvalidJson),
 }
 
@@ -225,7 +230,7 @@ mod tests {
         String::from_utf8(out.to_vec()).expect("an encoded entry is UTF-8")
     }
 
-    /// The contract's table of entries once more, independently of the shapes.
+    /// Encodes an entry from the contract's table, independently of the shapes.
     fn expected(user_id: &UserId, entry: &Entry) -> Value {
         let mut fields = json!({
             "offset": entry.offset.0, "user_id": user_id.as_str(), "thread_id": entry.thread_id.as_str(),
@@ -343,7 +348,7 @@ mod tests {
         }
     }
 
-    /// Run with `cargo test --release -- --ignored --nocapture nanoseconds`.
+    /// Measures the cost of one entry: `cargo test --release -- --ignored --nocapture nanoseconds`.
     #[test]
     #[ignore = "a measurement, not a check"]
     fn nanoseconds_of_an_entry() {
@@ -364,7 +369,7 @@ mod tests {
         }
     }
 
-    /// The best of several goes: whatever else the machine does only adds.
+    /// Returns the fastest of several rounds, since noise only adds time.
     fn nanoseconds(rounds: u32, mut work: impl FnMut()) -> u128 {
         let go = |work: &mut dyn FnMut()| {
             let start = tokio::time::Instant::now();

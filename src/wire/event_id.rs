@@ -1,12 +1,14 @@
-//! The `id:` of a server-sent event, which a browser brings back as `Last-Event-ID`: `epoch:offset`.
+//! The `id` of a server-sent event, `epoch:offset`, which a browser returns as [`Last-Event-ID`].
 //!
-//! Guarantee: what [`EventId`] writes it reads back, and it reads nothing else (DEL-3).
+//! Guarantee: [`EventId::parse`] accepts exactly the output of `Display` (DEL-3).
+//!
+//! [`Last-Event-ID`]: https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header
 
 use std::fmt;
 
 use crate::kernel::ids::{Epoch, Offset};
 
-/// A place in a user's log, and the journal that it is a place of.
+/// A position in a user's log, with the epoch of the journal it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventId {
     pub epoch: Epoch,
@@ -14,7 +16,7 @@ pub struct EventId {
 }
 
 impl EventId {
-    /// Takes the form that is written; spaces around it are the header's.
+    /// Parses an id as displayed. Surrounding spaces and tabs belong to the header and are ignored.
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, offset) = text.trim_matches([' ', '\t']).split_once(':')?;
         let digits = Some(offset).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;

@@ -1,8 +1,8 @@
-//! How the text of a client becomes a frame, in two passes: one finds where the values of the known
-//! fields stand, one reads those that the frame's type has.
+//! The decoder of client frames. The first pass locates the values of all known fields; the second decodes
+//! those that belong to the frame's type.
 //!
-//! Guarantee: neither pass builds a tree or recurses, so no nesting overruns it; a field that the type
-//! does not have is ignored, whatever it holds.
+//! Guarantee: neither pass builds a tree or recurses, so deep nesting cannot exhaust the stack. A field that
+//! the type does not have is ignored, even if its value would be invalid.
 
 use std::fmt;
 
@@ -26,17 +26,17 @@ use crate::kernel::{
     json::{InvalidJson, Json},
 };
 
-/// Declares the fields that any frame has, and the pass that finds them.
+/// Declares the fields of all frame types and the pass that locates them.
 macro_rules! fields {
     ($($field:ident $name:literal),* $(,)?) => {
-        /// What the first pass found.
+        /// The raw values that the first pass located.
         pub(super) struct Fields<'a> {
             $($field: Found<'a>,)*
         }
 
         #[derive(Deserialize)]
         #[serde(field_identifier)]
-        #[allow(non_camel_case_types, reason = "the names of the fields themselves")]
+        #[allow(non_camel_case_types, reason = "variants are named after the wire fields")]
         enum Key {
             $(#[serde(rename = $name)] $field,)*
             #[serde(other)]
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
     }
 }
 
-/// One field of a frame: the text of its value, if it is there.
+/// One field of a frame and the raw text of its value, if present.
 #[derive(Clone, Copy)]
 struct Found<'a> {
     name: &'static str,
@@ -106,16 +106,18 @@ impl<'a> Found<'a> {
         self.twice = self.raw.replace(raw).is_some();
     }
 
-    /// The value; null is as good as missing. Of a field that stands twice nobody knows which is meant.
+    /// Returns the value; null counts as missing.
+    ///
+    /// A field that appears twice is an error, because parsers disagree on which value counts.
     fn value(self) -> Result<Option<&'a RawValue>, Wrong> {
         if self.twice {
-            Err(self.wrong("stands twice"))
+            Err(self.wrong("appears more than once"))
         } else {
             Ok(self.raw.filter(|raw| raw.get() != "null"))
         }
     }
 
-    /// The value as a `T`, if it is there.
+    /// Decodes the value with `read`, if present; `rule` completes the error message "`name` …".
     fn optional<T>(
         self,
         rule: &str,
@@ -137,7 +139,7 @@ impl<'a> Found<'a> {
         self.optional_id(parse)?.ok_or_else(|| self.wrong("is missing"))
     }
 
-    /// An id for an `error` to refer to: only one that is beyond doubt.
+    /// Returns the id for an `error` frame to refer to, if it is present once and well-formed.
     fn reference<T>(self, parse: fn(&str) -> Result<T, InvalidId>) -> Option<T> {
         self.required_id(parse).ok()
     }
@@ -153,7 +155,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// What is wrong, before it is known which ids the frame carries. `message` has no word of the client's.
+/// A fault, before the ids of the frame are added. `message` contains no text of the client.
 pub(super) struct Wrong {
     code: ErrorCode,
     field: Option<&'static str>,
@@ -165,7 +167,7 @@ fn malformed(message: &str) -> Wrong {
 }
 
 impl Fields<'_> {
-    /// Both passes: the second is `read`.
+    /// Runs both passes, the second being `read`.
     pub(super) fn decode<T>(text: &str, read: fn(&Fields<'_>) -> Result<T, Wrong>) -> Result<T, FrameError> {
         let (wrong, message_id, run_id) = match serde_json::from_str::<Fields<'_>>(text) {
             Ok(fields) => match read(&fields) {
@@ -191,9 +193,9 @@ impl Fields<'_> {
             "complete_call" => self.complete_call().map(ClientFrame::CompleteCall),
             "renew" => self.renew().map(ClientFrame::Renew),
             "ping" => self.ping().map(ClientFrame::Ping),
-            // An entry, or another frame of the service, is no less unknown from a client.
+            // This includes entries and the other frames that only the service sends.
             _ => {
-                let message = "no frame of a client has this type".to_owned();
+                let message = "not the type of a client frame".to_owned();
                 Err(Wrong { code: ErrorCode::UnknownType, field: None, message })
             }
         }
@@ -260,8 +262,7 @@ impl Fields<'_> {
     }
 
     fn renew(&self) -> Result<Renew, Wrong> {
-        let credential =
-            self.credential()?.ok_or_else(|| self.token.wrong("is missing, and so is ticket"))?;
+        let credential = self.credential()?.ok_or_else(|| self.token.wrong("or ticket is required"))?;
         Ok(Renew { credential })
     }
 
@@ -280,14 +281,14 @@ impl Fields<'_> {
     }
 }
 
-/// What makes a value that is well-formed JSON unreadable, whatever its field is for.
+/// Explains why a syntactically valid JSON value cannot be decoded, if the reason does not depend on its field.
 fn reason(raw: &RawValue) -> Option<&'static str> {
     match Json::from_raw(raw) {
         Err(InvalidJson::Syntax(why)) if why.starts_with("number out of range") => {
-            Some("has a number that no 64-bit float can hold")
+            Some("contains a number outside the range of a 64-bit float")
         }
-        // A value that was delimited has no other fault left.
-        Err(InvalidJson::Syntax(_)) => Some("has half of a surrogate pair, which no Unicode text has"),
+        // The first pass accepted the value's syntax, so only an unpaired surrogate is left.
+        Err(InvalidJson::Syntax(_)) => Some("contains an unpaired surrogate"),
         Err(InvalidJson::TooDeep | InvalidJson::NotAnObject) | Ok(_) => None,
     }
 }

@@ -1,5 +1,5 @@
-//! The frames of clients field for field, as JSON has them: what a client of ours writes, what the
-//! schema is made from, and nothing else. `wire::client` reads them; a test holds the two together.
+//! Client frames field by field, as in JSON. Used to encode a frame and to generate the JSON Schema;
+//! `wire::client` has the decoder, and a test compares the two.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::kernel::{
     user::OnBusy,
 };
 
-/// A frame with its tag.
+/// A frame tagged with its `type`.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Form<'a> {
@@ -28,7 +28,7 @@ pub enum Form<'a> {
     Ping(PingForm<'a>),
 }
 
-/// The first frame of a client, once: who, and where its cursor stands.
+/// The client's first frame, sent once: the credential and the cursor to resume from.
 #[derive(Serialize, JsonSchema)]
 #[schemars(extend("not" = both()))]
 pub struct HelloForm<'a> {
@@ -40,7 +40,7 @@ pub struct HelloForm<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = TOKEN_BYTES_MAX))]
     pub token: Option<&'a str>,
-    /// The epoch that the cursor belongs to.
+    /// The epoch of the cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<Epoch>,
     /// The offset of the last entry that the client applied; 0 for none.
@@ -48,19 +48,19 @@ pub struct HelloForm<'a> {
     pub after: Option<Offset>,
 }
 
-/// A message of the user; its agent runs.
+/// A message of the user, which starts or enqueues a run.
 #[derive(Serialize, JsonSchema)]
 pub struct MessageForm<'a> {
-    /// Made by the client; the same id is the same message.
+    /// The idempotency key, chosen by the client: a second message with the same id is a retry.
     pub message_id: &'a MessageId,
     pub thread_id: &'a ThreadId,
     /// 1 to 65536 bytes of UTF-8.
     #[schemars(length(min = 1, max = TEXT_BYTES_MAX))]
     pub text: &'a str,
-    /// Missing: the default agent.
+    /// The agent that answers; missing: the default agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_name: Option<&'a AgentName>,
-    /// What to do if the thread has an active run; missing: `enqueue`.
+    /// The policy if the thread has an active run; missing: `enqueue`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_busy: Option<OnBusy>,
 }
@@ -71,7 +71,7 @@ pub struct CancelForm {
     pub run_id: RunId,
 }
 
-/// Closes a call that waits for the client.
+/// Completes a call that waits for the client.
 #[derive(Serialize, JsonSchema)]
 pub struct CallForm<'a> {
     pub run_id: RunId,
@@ -84,7 +84,7 @@ pub struct CallForm<'a> {
     pub error: Option<&'a str>,
 }
 
-/// The same without the ids, which a path carries.
+/// The result of a call that waits for the client; the ids are in the path.
 #[derive(Serialize, JsonSchema)]
 pub struct AnswerForm<'a> {
     pub status: Answered,
@@ -95,7 +95,7 @@ pub struct AnswerForm<'a> {
     pub error: Option<&'a str>,
 }
 
-/// A newer credential of the same user: one of the two.
+/// A newer credential of the same user: either a ticket or a token.
 #[derive(Serialize, JsonSchema)]
 #[schemars(extend("oneOf" = either()))]
 pub struct RenewForm<'a> {
@@ -109,20 +109,20 @@ pub struct RenewForm<'a> {
     pub token: Option<&'a str>,
 }
 
-/// Asks for a `pong`.
+/// Requests a `pong`.
 #[derive(Serialize, JsonSchema)]
 pub struct PingForm<'a> {
-    /// Comes back unchanged.
+    /// Returned unchanged in the `pong`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<&'a Nonce>,
 }
 
-/// A schema of whatever has both credentials.
+/// Returns a schema that matches an object with both credentials.
 fn both() -> Value {
     json!({"properties": {"ticket": {"type": "string"}, "token": {"type": "string"}}, "required": ["ticket", "token"]})
 }
 
-/// Schemas of which whatever has one credential fits one.
+/// Returns the two alternatives of an object with exactly one credential.
 fn either() -> Value {
     json!([
         {"properties": {"ticket": {"type": "string"}}, "required": ["ticket"]},
@@ -130,7 +130,7 @@ fn either() -> Value {
     ])
 }
 
-/// How a client may close a call.
+/// The status with which a client may complete a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Answered {

@@ -1,7 +1,7 @@
-//! Bodies and queries of the HTTP routes that are not frames.
+//! Bodies and queries of the HTTP routes, except those that have the fields of a frame.
 //!
-//! `POST /v1/messages` and `POST /v1/runs/{id}/calls/{call_id}` take the fields of their frames:
-//! `client::SendMessage::decode`, `client::decode_answer`.
+//! `POST /v1/messages` and `POST /v1/runs/{id}/calls/{call_id}` are decoded by
+//! `client::SendMessage::decode` and `client::decode_answer`.
 
 use bytes::{BufMut, BytesMut};
 use schemars::JsonSchema;
@@ -13,49 +13,49 @@ use crate::kernel::{
     ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
 };
 
-/// `POST /v1/tickets`; no body means no wish.
+/// The optional body of `POST /v1/tickets`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TicketRequest {
-    /// How long the ticket is to live, in milliseconds; missing: 30000 (AUTH-2).
+    /// Lifetime of the ticket, in milliseconds; missing: 30000 (AUTH-2).
     #[schemars(range(min = 1, max = 300_000))]
     pub ttl_ms: Option<u64>,
 }
 
-/// 201 of `POST /v1/tickets`.
+/// The 201 response of `POST /v1/tickets`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TicketIssued {
-    /// Opens one connection (AUTH-1).
+    /// The ticket, which opens one connection (AUTH-1).
     pub ticket: String,
-    /// Unix milliseconds.
+    /// The ticket's expiry, in Unix milliseconds.
     pub expires_at: Timestamp,
     pub expires_in_ms: u64,
 }
 
-/// 202 of `POST /v1/messages`: the same promise as the frame `accepted` (DEL-5).
+/// The 202 response of `POST /v1/messages`: the same guarantee as the frame `accepted` (DEL-5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageAccepted {
     pub run_id: RunId,
     pub message_id: MessageId,
     /// The offset of the `user_message`.
     pub message_offset: Offset,
-    /// The message was accepted before; the answer is the same (DEL-6).
+    /// True if the message had been accepted before; the rest of the reply is the original one (DEL-6).
     pub duplicate: bool,
 }
 
-/// Entries on one page unless the query says otherwise.
+/// Default number of entries on one page.
 pub const PAGE_ENTRIES_DEFAULT: u32 = 100;
-/// Entries on one page at most.
+/// Largest number of entries on one page.
 pub const PAGE_ENTRIES_MAX: u32 = 1000;
-/// Threads on one page unless the query says otherwise.
+/// Default number of threads on one page.
 pub const PAGE_THREADS_DEFAULT: u32 = 50;
-/// Threads on one page at most.
+/// Largest number of threads on one page.
 pub const PAGE_THREADS_MAX: u32 = 200;
 
 /// The query of `GET /v1/entries` and `GET /v1/threads/{id}/entries`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EntriesQuery {
-    /// Entries after this offset.
+    /// Return entries after this offset.
     pub after: Offset,
     /// Entries on the page, 1 to 1000.
     #[schemars(range(min = 1, max = PAGE_ENTRIES_MAX))]
@@ -72,7 +72,7 @@ impl Default for EntriesQuery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ThreadsQuery {
-    /// Threads whose last entry lies before this offset; missing: from the latest on.
+    /// Return threads whose last entry is before this offset; missing: start at the latest.
     pub before: Option<Offset>,
     /// Threads on the page, 1 to 200.
     #[schemars(range(min = 1, max = PAGE_THREADS_MAX))]
@@ -85,27 +85,27 @@ impl Default for ThreadsQuery {
     }
 }
 
-/// 200 of `GET /v1/entries` and `GET /v1/threads/{id}/entries`: what stands before the entries.
+/// The 200 response of `GET /v1/entries` and `GET /v1/threads/{id}/entries`: the part before the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EntriesPage {
     pub epoch: Epoch,
-    /// As asked.
+    /// The `after` of the query.
     pub after: Offset,
     /// The offset of the user's last entry at this moment.
     pub head: Offset,
-    /// What was asked for and is no longer kept (DEL-3).
+    /// The requested entries that were trimmed (DEL-3).
     pub gap: Option<Gap>,
 }
 
-/// What stands behind them.
+/// The part of the same response after the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EntriesPageEnd {
-    /// The `after` of the next page, which may be empty; null: there is none yet.
+    /// The `after` of the next page, which may be empty; null if no further entry exists yet.
     pub next_after: Option<Offset>,
 }
 
 impl EntriesPage {
-    /// The body as it is sent, `entries` being encoded entries.
+    /// Writes the whole body; `entries` are encoded entries.
     pub fn encode<'a>(
         &self,
         entries: impl IntoIterator<Item = &'a [u8]>,
@@ -122,7 +122,8 @@ impl EntriesPage {
         end.end(out);
     }
 
-    /// The body up to the first entry. Entries follow, with a comma between two, then [`EntriesPageEnd`].
+    /// Writes the body up to the first entry. The caller adds the entries, separated by commas, and then
+    /// [`EntriesPageEnd`].
     pub fn begin(&self, out: &mut BytesMut) {
         serde_json::to_writer((&mut *out).writer(), self).expect("a growing buffer takes every byte");
         out.truncate(out.len() - 1);
@@ -131,7 +132,7 @@ impl EntriesPage {
 }
 
 impl EntriesPageEnd {
-    /// The rest of the body.
+    /// Writes the rest of the body.
     pub fn end(&self, out: &mut BytesMut) {
         let rest = serde_json::to_vec(self).expect("a number or nothing is always JSON");
         out.put_slice(b"],");
@@ -139,28 +140,29 @@ impl EntriesPageEnd {
     }
 }
 
-/// 200 of `GET /v1/threads`.
+/// The 200 response of `GET /v1/threads`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ThreadsPage {
-    /// The one with the latest entry first.
+    /// Threads, the one with the latest entry first.
     pub threads: Vec<ThreadInfo>,
-    /// The `before` of the next page; null: this is the last.
+    /// The `before` of the next page; null on the last page.
     pub next_before: Option<Offset>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A thread in a list.
 #[schemars(inline)]
 pub struct ThreadInfo {
     pub thread_id: ThreadId,
     pub first_offset: Offset,
     pub last_offset: Offset,
-    /// Of the last entry, in Unix milliseconds.
+    /// Timestamp of the last entry, in Unix milliseconds.
     pub last_at: Timestamp,
-    /// How many messages of the user.
+    /// Number of the user's messages in the thread.
     pub messages: u64,
 }
 
-/// 200 of `GET /v1/runs/{id}`.
+/// The 200 response of `GET /v1/runs/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunInfo {
     pub run_id: RunId,
@@ -168,41 +170,45 @@ pub struct RunInfo {
     pub message_id: MessageId,
     pub agent_name: AgentName,
     pub state: RunState,
-    /// How it ended; null until `completed`.
+    /// The outcome; null until `completed`.
     pub status: Option<RunStatus>,
-    /// Of its `user_message`.
+    /// Offset of its `user_message`.
     pub accepted_offset: Offset,
-    /// Of its `agent_started`; null while it waits.
+    /// Offset of its `agent_started`; null while the run is queued.
     pub started_offset: Option<Offset>,
-    /// Of its `agent_completed`; null until then.
+    /// Offset of its `agent_completed`; null until then.
     pub completed_offset: Option<Offset>,
-    /// Unix milliseconds.
+    /// Time at which the message was accepted, in Unix milliseconds.
     pub accepted_at: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+/// The state of a run.
 pub enum RunState {
-    /// In its thread's line (RUN-8).
+    /// Queued behind the active run of its thread (RUN-8).
     Waiting,
+    /// Executing.
     Active,
+    /// Ended (RUN-5).
     Completed,
 }
 
-/// 200 of `POST /v1/runs/{id}/cancel`: the end is in the log.
+/// The 200 response of `POST /v1/runs/{id}/cancel`, sent once the end of the run is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCancelled {
     pub run_id: RunId,
 }
 
-/// 200 of `POST /v1/runs/{id}/calls/{call_id}`: the `tool_completed` is in the log (RUN-11).
+/// The 200 response of `POST /v1/runs/{id}/calls/{call_id}`, sent once the `tool_completed` is durable
+/// (RUN-11).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallCompleted {
     pub run_id: RunId,
     pub call_id: CallId,
 }
 
-/// 200 of `GET /v1/agents`.
+/// The 200 response of `GET /v1/agents`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentsList {
     pub agents: Vec<AgentInfo>,
@@ -212,24 +218,24 @@ pub struct AgentsList {
 #[schemars(inline)]
 pub struct AgentInfo {
     pub agent_name: AgentName,
-    /// One sentence, to people.
+    /// One sentence for people.
     pub description: String,
-    /// Takes the messages that name no agent.
+    /// True for the agent that receives messages without an `agent_name`.
     pub default: bool,
 }
 
-/// `POST /dev/login`; exists only under `quintet dev`.
+/// The body of `POST /dev/login`, which exists only under `quintet dev`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoginRequest {
     pub user_id: UserId,
 }
 
-/// 200 of `POST /dev/login`.
+/// The 200 response of `POST /dev/login`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoggedIn {
     /// A JWT.
     pub token: String,
     pub user_id: UserId,
-    /// Unix milliseconds.
+    /// The token's expiry, in Unix milliseconds.
     pub expires_at: Timestamp,
 }

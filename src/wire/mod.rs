@@ -1,10 +1,11 @@
-//! Bytes on the wire and kernel values, each made of the other. Knows the kernel only.
+//! The wire format: conversions between kernel values and the JSON that clients and the journal see.
+//! Depends on the kernel only.
 //!
-//! - [`entry`], [`shapes`]: an entry as the line that journal and connections share; [`event_id`]: its
-//!   place, as an event stream names it
-//! - [`client`], `fields`, [`form`]: frames in; [`server`]: frames out, besides entries
-//! - [`http`], [`problem`]: bodies of the HTTP routes
-//! - [`schema`], [`openapi`], [`asyncapi`]: all of it, machine-readable
+//! - [`entry`], [`shapes`]: an entry as one line of JSON, the encoding that journal and connections share;
+//!   [`event_id`]: the `id` of a server-sent event
+//! - [`client`], `fields`, [`form`]: frames from clients; [`server`]: frames to clients, besides entries
+//! - [`http`], [`problem`]: bodies and queries of the HTTP routes
+//! - [`schema`], [`openapi`], [`asyncapi`]: the machine-readable contract
 //! - [`codes`]: error codes and close codes
 
 pub mod asyncapi;

@@ -1,7 +1,9 @@
-//! The HTTP routes as OpenAPI 3.1, put together from the schemas of the types that the routes use.
+//! The [OpenAPI 3.1] document of the HTTP routes, assembled from the schemas of the types that the routes use.
 //!
-//! Guarantee: each route of the contract is here with every answer it can give; errors are always
-//! [`Problem`]s.
+//! Guarantee: each route of the contract is listed with every response it can give; every error response is
+//! a [`Problem`].
+//!
+//! [OpenAPI 3.1]: https://spec.openapis.org/oas/v3.1.0
 
 mod routes;
 
@@ -19,7 +21,7 @@ use super::{
     schema::{self, read, written},
 };
 
-/// The document of `GET /openapi.json`.
+/// Returns the document of `GET /openapi.json`.
 pub fn document() -> Value {
     let mut paths = Map::new();
     for route in routes() {
@@ -31,17 +33,17 @@ pub fn document() -> Value {
         "info": {
             "title": "Quintet",
             "version": super::server::PROTOCOL,
-            "summary": "Delivers the events of every agent run to the user who owns it: in legal order, durably, once.",
+            "summary": "Delivers the events of every agent run to its owner: in legal order, durably, once.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "servers": [{"url": "/"}],
         "tags": [
-            {"name": "messages", "description": "Say something, and see what becomes of it."},
+            {"name": "messages", "description": "Send messages and control their runs."},
             {"name": "log", "description": "Read the user's log."},
             {"name": "access", "description": "Credentials."},
-            {"name": "contract", "description": "This contract, machine-readable."},
-            {"name": "operations", "description": "On a listener of their own."},
+            {"name": "contract", "description": "The machine-readable contract."},
+            {"name": "operations", "description": "Probes and metrics, on a separate listener."},
         ],
         "security": [{"bearer": []}],
         "paths": paths,
@@ -80,8 +82,8 @@ fn operation(route: &Route) -> Value {
     }
     if route.tag == "operations" {
         for response in responses.values_mut() {
-            // What a probe reads is the status.
-            *response = json!({"description": response["description"].as_str().unwrap_or("It is not"), "content": {"text/plain": {}}});
+            // Probes read the status only.
+            *response = json!({"description": response["description"].as_str().unwrap_or("Not ready"), "content": {"text/plain": {}}});
         }
     } else {
         responses.insert("default".to_owned(), component("responses", "500"));
@@ -97,7 +99,7 @@ fn operation(route: &Route) -> Value {
         Body::Required(name) => operation["requestBody"] = request_body(name, true),
     }
     if route.path == "/v1/ws" {
-        // None of the two: the credential comes in `hello`.
+        // The empty alternative: the credential may also be in `hello`.
         operation["security"] = json!([{"bearer": []}, {"ticket": []}, {}]);
     } else if !route.path.starts_with("/v1/") {
         operation["security"] = json!([]);
@@ -116,7 +118,7 @@ fn component(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
-/// Every schema by its name. Those of frames and entries have the frame's name.
+/// Returns the named schemas of the document; those of entries have the entry's name.
 fn schemas() -> Map<String, Value> {
     let mut page = written::<EntriesPage>();
     page["properties"]["entries"] = json!({"type": "array", "items": component("schemas", "entry")});
@@ -148,14 +150,14 @@ fn schemas() -> Map<String, Value> {
         .map(|name| (name.to_string(), json!(format!("#/components/schemas/{name}"))))
         .collect();
     let entry = json!({
-        "description": "One line of a user's log.", "oneOf": one_of,
+        "description": "One entry of a user's log.", "oneOf": one_of,
         "discriminator": {"propertyName": "type", "mapping": mapping},
     });
     let all = named.into_iter().chain(entries).chain([("entry", entry)]);
     all.map(|(name, schema)| (name.to_owned(), embedded(schema))).collect()
 }
 
-/// A schema as part of a document, which names the dialect once for all.
+/// Removes `$schema`, because the enclosing document names the dialect.
 pub(super) fn embedded(mut schema: Value) -> Value {
     if let Some(object) = schema.as_object_mut() {
         object.remove("$schema");
@@ -178,30 +180,30 @@ fn parameters() -> Value {
         "callId": path("call_id", &name),
         "runId": path("run_id", &uuid),
         "frame": path("frame", &json!({"enum": frames})),
-        "after": query("after", "What follows this offset.", offset.clone()),
-        "before": query("before", "Threads whose last entry lies before this offset.", offset),
+        "after": query("after", "Entries after this offset.", offset.clone()),
+        "before": query("before", "Threads whose last entry is before this offset.", offset),
         "entriesLimit": query("limit", "Entries on the page.", limit(PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)),
         "threadsLimit": query("limit", "Threads on the page.", limit(PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX)),
         "lastEventId": {
             "name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[0-9a-f-]{36}:[0-9]+$"},
-            "description": "The `id` of the last event applied, `epoch:offset`; goes before `after`.",
+            "description": "The `id` of the last event applied, `epoch:offset`; takes precedence over `after`.",
         },
     })
 }
 
-/// The answers that are errors, by status.
+/// Returns the error responses, by status.
 fn problems() -> Map<String, Value> {
     let statuses = [
-        (400, "The request cannot be understood, or names an agent that does not exist"),
+        (400, "The request is malformed, or names an unknown agent"),
         (401, "No valid credential"),
-        (403, "This origin or this credential may not do this"),
-        (404, "There is no such thing, or it is another user's"),
+        (403, "The origin or the credential is not allowed"),
+        (404, "The resource does not exist, or belongs to another user"),
         (409, "The thread is busy, the run has ended, or the call is closed"),
         (413, "The body or a field of it is too large"),
         (415, "The body is not `application/json`"),
         (429, "Too many requests, or a limit of the user is reached"),
-        (500, "A fault of the service"),
-        (503, "Draining, or the journal is not available; repeating the same request is safe"),
+        (500, "An internal error"),
+        (503, "Draining, or the journal is unavailable; retrying the same request is safe"),
     ];
     let response = |status: u16, description: &str| {
         let schema = component("schemas", "Problem");

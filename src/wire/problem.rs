@@ -1,4 +1,6 @@
-//! Errors over HTTP: `application/problem+json` (RFC 9457), with the same `code` as on a WebSocket.
+//! Error responses over HTTP: `application/problem+json` ([RFC 9457]), with the same `code` as on a WebSocket.
+//!
+//! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,25 +14,26 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// The body of an error response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
-    /// Always `about:blank`: `code` says what happened, to machines.
+    /// Always `about:blank`; `code` is the machine-readable reason.
     pub r#type: &'static str,
-    /// The name of the status.
+    /// The reason phrase of the status.
     pub title: &'static str,
-    /// The same as in the status line.
+    /// The HTTP status, as in the status line.
     pub status: u16,
-    /// What happened, to people.
+    /// A description of the error for people.
     pub detail: String,
     pub code: ErrorCode,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<RunId>,
-    /// When to try again; the header `Retry-After` says the same in seconds.
+    /// The time to wait before a retry, in milliseconds; the header `Retry-After` has it in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
 
 impl Problem {
+    /// Creates a problem with the status of `code` that refers to no message or run.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         let status = code.http_status();
         Self {
@@ -45,12 +48,12 @@ impl Problem {
         }
     }
 
-    /// The same under another status, where HTTP has a closer one: 403, 405, 415.
+    /// Replaces the status where HTTP has a more specific one: 403, 405, 415.
     pub fn with_status(self, status: u16) -> Self {
         Self { status, title: title(status), ..self }
     }
 
-    /// The body as it is sent.
+    /// Encodes the body as JSON.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("every key of a problem is a string")
     }

@@ -1,4 +1,4 @@
-//! Values for tests: one entry of each shape, and any entry at all.
+//! Sample values and proptest strategies for the tests of the wire format.
 
 use proptest::{collection, option, prelude::*};
 
@@ -30,7 +30,7 @@ pub fn run_id_of(text: &str) -> RunId {
     RunId::parse(text).unwrap()
 }
 
-/// One run of each kind of entry, as the examples of the documentation show it.
+/// Returns one run that has an entry of each shape, as in the examples of the documentation.
 pub fn one_of_each() -> Vec<Entry> {
     let call_id = CallId::parse("c1").unwrap();
     let tool_name = ToolName::parse("weather").unwrap();
@@ -80,7 +80,7 @@ pub fn one_of_each() -> Vec<Entry> {
         .collect()
 }
 
-/// Text with everything that an encoder may stumble over.
+/// Generates text with the characters that JSON encoders get wrong.
 pub fn text() -> impl Strategy<Value = String> {
     let awkward = prop::sample::select(vec![
         "\u{2028}",
@@ -125,7 +125,7 @@ pub fn number() -> impl Strategy<Value = u64> {
     prop_oneof![any::<u64>(), Just(0), Just(u64::MAX), Just((1 << 53) + 1)]
 }
 
-/// Any JSON text, with white space between its tokens and numbers of every spelling.
+/// Generates JSON texts, with white space between tokens and numbers in unusual notations.
 pub fn json_text() -> impl Strategy<Value = String> {
     let quoted = || text().prop_map(|text| serde_json::to_string(&text).unwrap());
     let numbers = [
@@ -259,7 +259,7 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
-/// Any entry, legal in its run or not: the encoding does not care.
+/// Generates entries, legal in their runs or not; the encoding does not depend on it.
 pub fn entry() -> impl Strategy<Value = Entry> {
     let body = prop_oneof![
         1 => (message_id(), text()).prop_map(|(message_id, text)| Body::UserMessage { message_id, text }),
@@ -290,7 +290,7 @@ fn nonce() -> impl Strategy<Value = Nonce> {
     .prop_map(|text| Nonce::read(serde_json::from_str(&text).unwrap()).unwrap())
 }
 
-/// Any frame that a client may send.
+/// Generates well-formed client frames.
 pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
     use ClientFrame as F;
     let epoch = any::<u128>().prop_map(|bits| Epoch(uuid::Uuid::from_u128(bits)));
@@ -320,7 +320,7 @@ pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
     ]
 }
 
-/// One of each frame of a client, as the examples of the documentation show them.
+/// Returns one of each client frame, as in the examples of the documentation.
 pub fn client_frames() -> Vec<ClientFrame> {
     let run_id = run_id_of("01a1ee56-5e01-7c3d-8e4f-0123456789ab");
     vec![
@@ -347,7 +347,7 @@ pub fn client_frames() -> Vec<ClientFrame> {
     ]
 }
 
-/// One of each frame of the service, as the examples of the documentation show them.
+/// Returns one of each frame of the service, as in the examples of the documentation.
 pub fn server_frames() -> Vec<ServerFrame> {
     let message_id = MessageId::parse("m-1").unwrap();
     let socket = server::SocketLimits {

@@ -1,6 +1,8 @@
-//! The frames as JSON Schema (draft 2020-12), made from the types that read and write them.
+//! The frames as [JSON Schema, draft 2020-12], generated from the types that encode and decode them.
 //!
-//! Guarantee: each schema stands alone, fixes `type` to its frame's name, and allows unknown fields.
+//! Guarantee: each schema is self-contained, fixes `type` to its frame's name, and allows unknown fields.
+//!
+//! [JSON Schema, draft 2020-12]: https://json-schema.org/draft/2020-12
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
@@ -16,22 +18,23 @@ use super::{
     shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage},
 };
 
-/// The schema of `/schema/{name}.json`: a frame, an entry, or one of the unions `client` (what clients
-/// send), `entry` (what a log holds) and `server` (what the service sends: its frames and entries).
+/// Returns the schema of `/schema/{name}.json`, or `None` for an unknown name. A name is that of a frame or
+/// entry, or of a union: `client` (frames from clients), `entry` (entries of a log), `server` (frames and
+/// entries from the service).
 pub fn frame(name: &str) -> Option<Value> {
     SCHEMAS.get(name).cloned()
 }
 
-/// Every name that [`frame`] knows.
+/// Returns every name for which [`frame`] has a schema.
 pub fn names() -> impl Iterator<Item = &'static str> {
     SCHEMAS.keys().copied()
 }
 
-/// The frames of clients.
+/// The names of client frames.
 pub const CLIENT: [&str; 6] = ["hello", "send_message", "cancel_run", "complete_call", "renew", "ping"];
-/// The frames of the service that are not entries.
+/// The names of the service's frames that are not entries.
 pub const SERVER: [&str; 7] = ["ready", "caught_up", "accepted", "error", "renewed", "pong", "draining"];
-/// The entries.
+/// The names of entries.
 pub const ENTRY: [&str; 6] = [
     "user_message",
     "agent_started",
@@ -63,19 +66,20 @@ static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
         ("tool_completed", tagged("tool_completed", written::<ToolCompleted<'_>>())),
         ("agent_completed", tagged("agent_completed", written::<AgentCompleted<'_>>())),
     ]);
-    let client = union("client", "What a client sends.", &schemas, &CLIENT);
-    let entry = union("entry", "One line of a user's log.", &schemas, &ENTRY);
-    let server = union("server", "What the service sends.", &schemas, &[&SERVER[..], &ENTRY].concat());
+    let client = union("client", "A frame from a client.", &schemas, &CLIENT);
+    let entry = union("entry", "One entry of a user's log.", &schemas, &ENTRY);
+    let server =
+        union("server", "A frame or entry from the service.", &schemas, &[&SERVER[..], &ENTRY].concat());
     schemas.extend([("client", client), ("entry", entry), ("server", server)]);
     schemas
 });
 
-/// The schema of what the service reads: what may be missing may be null.
+/// Returns the schema of a type that the service decodes; an optional field may be null.
 pub(super) fn read<T: JsonSchema>() -> Value {
     generate::<T>(Contract::Deserialize)
 }
 
-/// The schema of what the service writes.
+/// Returns the schema of a type that the service encodes.
 pub(super) fn written<T: JsonSchema>() -> Value {
     generate::<T>(Contract::Serialize)
 }
@@ -88,7 +92,7 @@ fn generate<T: JsonSchema>(contract: Contract) -> Value {
     SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value()
 }
 
-/// Adds the tag to the schema of a frame's fields.
+/// Adds the `type` tag to the schema of a frame's fields.
 fn tagged(name: &'static str, mut schema: Value) -> Value {
     let object = schema.as_object_mut().expect("a struct has an object for a schema");
     object.insert("title".to_owned(), json!(name));

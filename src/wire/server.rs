@@ -1,4 +1,4 @@
-//! Frames that the service sends besides entries, which `wire::entry` encodes.
+//! Frames that the service sends, except entries, which `wire::entry` encodes.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,10 +14,10 @@ use crate::kernel::{
     limits::Limits,
 };
 
-/// The name of this contract, and of the WebSocket subprotocol.
+/// The name and version of this contract, and the WebSocket subprotocol.
 pub const PROTOCOL: &str = "quintet.v1";
 
-/// A frame of the service that is not an entry.
+/// A frame from the service that is not an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
@@ -31,7 +31,7 @@ pub enum ServerFrame {
 }
 
 impl ServerFrame {
-    /// The frame as it is sent.
+    /// Encodes the frame as JSON.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("every key of a frame is a string")
     }
@@ -40,25 +40,26 @@ impl ServerFrame {
 /// The first frame on an authenticated connection (CONN-2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Ready {
-    /// `quintet.v1`.
+    /// The version of the contract, `quintet.v1`.
     pub protocol: &'static str,
-    /// Names this connection in the service's log.
+    /// The connection's id in the service's log.
     pub connection_id: ConnectionId,
     pub user_id: UserId,
-    /// The journal's name: a cursor of another epoch means nothing here.
+    /// The journal's epoch; a cursor of another epoch is not valid here.
     pub epoch: Epoch,
-    /// Entries continue at `resumed_after + 1` (DEL-3).
+    /// The next entry has the offset `resumed_after + 1` (DEL-3).
     pub resumed_after: Offset,
-    /// The offset of the last entry at this moment.
+    /// The offset of the user's last entry at this moment.
     pub head: Offset,
-    /// What the client asked for and will not get, because it is no longer kept or never was (DEL-3).
+    /// The requested entries that cannot be sent, because they were trimmed or never existed (DEL-3).
     pub gap: Option<Gap>,
-    /// How often the service pings.
+    /// The interval of the service's pings, in milliseconds.
     pub heartbeat_ms: u64,
+    /// The limits that apply to this client.
     pub limits: ClientLimits,
 }
 
-/// Offsets `from` to `to`, both included.
+/// The offsets from `from` to `to`, inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Gap {
@@ -66,35 +67,35 @@ pub struct Gap {
     pub to: Offset,
 }
 
-/// The bounds that a client has to keep, or can meet.
+/// The limits that apply to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct ClientLimits {
-    /// Bytes of one frame from the client; above, the connection closes with 1009.
+    /// Bytes of one frame from the client; a longer one closes the connection with 1009.
     pub frame_bytes_max: u64,
-    /// Bytes of a message's `text`, in UTF-8.
+    /// Bytes of a message's `text`, encoded as UTF-8.
     pub text_bytes_max: u64,
-    /// Bytes of a call's `results` and `error` together, as they are written.
+    /// Bytes of a call's encoded `results` and `error` together.
     pub results_bytes_max: u64,
-    /// Levels of arrays and objects in `results`.
+    /// Nesting depth of `results`.
     pub results_depth_max: u64,
-    /// Runs of the user that are accepted and not completed.
+    /// Runs of the user that are accepted and not yet completed.
     pub open_runs_max: u64,
-    /// Messages that wait behind the active run of one thread.
+    /// Messages queued behind the active run of one thread.
     pub queued_messages_max: u64,
-    /// Frames that cannot be understood; the last of them closes the connection with 4400 (CONN-4).
+    /// Malformed frames of one connection; the last of them closes it with 4400 (CONN-4).
     pub unclear_frames_max: u64,
-    /// Commands of this connection that are carried out at once; further ones wait unread.
+    /// Concurrent commands of one connection; further frames are not read until one finishes.
     pub commands_max: u64,
-    /// Time for the answer to a ping, in milliseconds (CONN-5).
+    /// Time within which a ping must be answered, in milliseconds (CONN-5).
     pub pong_wait_ms_max: u64,
-    /// Connections of the user at once.
+    /// Concurrent connections of the user.
     pub user_connections_max: u64,
-    /// Frames of the user a second, over all connections, in the long run.
+    /// Sustained frames per second of the user, over all connections.
     pub user_frames_per_second_max: u64,
 }
 
-/// The bounds of the gateway that a client has to know; the rest of [`ClientLimits`] is the kernel's.
+/// The gateway's part of [`ClientLimits`]; the rest are settings of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketLimits {
     pub frame_bytes_max: u64,
@@ -104,6 +105,7 @@ pub struct SocketLimits {
 }
 
 impl ClientLimits {
+    /// Collects the limits of the user's log, of the connection, and of the gateway.
     pub fn new(user: &Limits, connection: &connection::Limits, socket: SocketLimits) -> Self {
         Self {
             frame_bytes_max: socket.frame_bytes_max,
@@ -127,40 +129,42 @@ impl From<connection::Gap> for Gap {
     }
 }
 
-/// Everything up to `head`, the head when the client resumed, has been sent.
+/// All entries up to `head`, the head at the time of the resume, have been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CaughtUp {
     pub head: Offset,
 }
 
-/// A promise: the message and its run survive any crash from here on (DEL-5).
+/// The acknowledgement of a message: it and its run are durable from now on (DEL-5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Accepted {
     pub message_id: MessageId,
     pub run_id: RunId,
     /// The offset of the `user_message`.
     pub message_offset: Offset,
-    /// The message was accepted before; the answer is the same (DEL-6).
+    /// True if the message had been accepted before; the rest of the reply is the original one (DEL-6).
     pub duplicate: bool,
 }
 
-/// A frame that was not carried out. Nothing has changed, unless `code` is `unavailable` (DEL-7).
+/// The reply to a frame that was rejected. It had no effect, unless `code` is `unavailable` (DEL-7).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Error {
     pub code: ErrorCode,
+    /// A description for people, without any text of the client.
     pub message: String,
-    /// The connection closes after this.
+    /// True if the connection closes after this frame.
     pub fatal: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<RunId>,
-    /// When to try again.
+    /// The time to wait before a retry, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
 }
 
 impl Error {
+    /// Creates an error that is not fatal and refers to no message or run.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let message = message.into();
         Self { code, message, fatal: false, message_id: None, run_id: None, retry_after_ms: None }
@@ -173,14 +177,15 @@ impl From<FrameError> for Error {
     }
 }
 
-/// The connection now lives as long as the newer credential (AUTH-3).
+/// The connection's lifetime was extended to that of the newer credential (AUTH-3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Renewed {
-    /// Unix milliseconds.
+    /// The credential's expiry, in Unix milliseconds.
     pub expires_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+/// The reply to a client's `ping`, with its nonce.
 pub struct Pong {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Nonce>,
@@ -189,5 +194,6 @@ pub struct Pong {
 /// The service is about to stop or restart; the connection closes with 1012 (CONN-6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Draining {
+    /// The time to wait before a reconnect, in milliseconds.
     pub reconnect_after_ms: u64,
 }

@@ -1,7 +1,7 @@
-//! The six shapes of an entry, field for field in the order in which they are written.
+//! The six shapes of an entry, their fields in the order in which they are written.
 //!
-//! One struct each writes, reads and describes (schema) its shape, so the three cannot disagree.
-//! What is optional here may be missing; what may be null is always there.
+//! One struct serializes, deserializes and describes (JSON Schema) each shape, so the three agree. An optional
+//! field may be missing; a nullable one is always present.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::kernel::{
     json::Json,
 };
 
-/// Declares shapes: the fields of every entry come first, then those of the shape.
+/// Declares shapes: the common fields come first, then those of the shape.
 macro_rules! shapes {
     ($(
         $(#[doc = $doc:literal])*
@@ -24,7 +24,7 @@ macro_rules! shapes {
         #[derive(Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "type", rename = $tag)]
         pub struct $name<'a> {
-            /// The position in the user's log: 1, 2, 3 … without a gap.
+            /// The position in the user's log: 1, 2, 3 … without gaps.
             pub offset: Offset,
             pub user_id: Cow<'a, UserId>,
             pub thread_id: Cow<'a, ThreadId>,
@@ -37,7 +37,7 @@ macro_rules! shapes {
 }
 
 shapes! {
-    /// A message of the user, as it is accepted.
+    /// A message of the user, as accepted.
     UserMessage "user_message" {
         message_id: Cow<'a, MessageId>,
         text: Cow<'a, str>,
@@ -46,46 +46,46 @@ shapes! {
 
     /// The first event of a run.
     AgentStarted "agent_started" {
-        /// The number within the run: 1, 2, 3 … without a gap.
+        /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
         agent_name: Cow<'a, AgentName>,
         message_id: Cow<'a, MessageId>,
     }
 
-    /// A piece of what the agent thinks or says.
+    /// A piece of the agent's reasoning, progress or answer.
     AgentThinking "agent_thinking" {
-        /// The number within the run: 1, 2, 3 … without a gap.
+        /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
         agent_name: Cow<'a, AgentName>,
         kind: ThoughtKind,
         delta: Cow<'a, str>,
-        /// True: the run's earlier deltas of this kind are withdrawn.
+        /// True if the run's earlier deltas of this kind are withdrawn.
         #[serde(default, skip_serializing_if = "is_false")]
         reset: bool,
     }
 
-    /// A tool call is opened.
+    /// The start of a tool call.
     ToolExecuting "tool_executing" {
-        /// The number within the run: 1, 2, 3 … without a gap.
+        /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
         agent_name: Cow<'a, AgentName>,
         call_id: Cow<'a, CallId>,
         tool_name: Cow<'a, ToolName>,
         #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
         parameters: Cow<'a, Json>,
-        /// Who executes the call, and so who closes it.
+        /// The party that executes the call and completes it.
         by: By,
     }
 
-    /// A tool call is closed.
+    /// The end of a tool call.
     ToolCompleted "tool_completed" {
-        /// The number within the run: 1, 2, 3 … without a gap.
+        /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
         agent_name: Cow<'a, AgentName>,
         call_id: Cow<'a, CallId>,
         tool_name: Cow<'a, ToolName>,
         status: CallStatus,
-        /// Any JSON, or null.
+        /// Any JSON value.
         results: Cow<'a, Json>,
         #[serde(deserialize_with = "present")]
         error: Option<Cow<'a, str>>,
@@ -94,11 +94,11 @@ shapes! {
 
     /// The last event of a run.
     AgentCompleted "agent_completed" {
-        /// The number within the run: 1, 2, 3 … without a gap.
+        /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
         agent_name: Cow<'a, AgentName>,
         status: RunStatus,
-        /// The concatenated `answer` deltas since the last reset, of a run that succeeded.
+        /// The concatenated `answer` deltas since the last reset, if the run succeeded.
         #[serde(deserialize_with = "present")]
         final_response: Option<Cow<'a, str>>,
         #[serde(deserialize_with = "present")]
@@ -109,7 +109,7 @@ shapes! {
     }
 }
 
-/// Reads a field that may be null but not missing: naming a function makes serde insist on the key.
+/// Deserializes a field that may be null but not missing: with a custom function serde requires the key.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(d)
 }

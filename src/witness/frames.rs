@@ -1,5 +1,5 @@
-//! Whether one connection says only what it may: the rules that frames themselves can show, read from
-//! their bytes and from the contract, not from the machine that sends them.
+//! Checks the frames of one connection by their bytes and the contract, independently of the machine that
+//! sends them.
 
 use std::borrow::Cow;
 
@@ -10,26 +10,26 @@ use crate::kernel::{
     ids::{Epoch, Offset, RunId, UserId},
 };
 
-/// One connection's frames, as far as they have been sent.
+/// The check of one connection's frames, as far as they have been sent.
 #[derive(Debug)]
 pub struct FrameCheck {
     user_id: Option<UserId>,
     asked: Asked,
-    /// The epoch that the cursor was compared with, where it is not the one of `ready`.
+    /// The epoch with which the cursor was compared, if it is not that of `ready`.
     held_against: Option<Epoch>,
     said: Said,
 }
 
-/// How far the connection has got.
+/// The progress of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     Nothing,
-    /// The last offset sent, or passed over by a gap.
+    /// `ready` was sent. Holds the last offset that was sent or skipped by a gap.
     Ready(Offset),
     Closed,
 }
 
-/// Where a stream of entries goes on, as it was told to the client.
+/// The position at which a stream of entries resumes, as reported to the client.
 #[derive(Clone, Copy, Debug)]
 pub struct Resumed {
     epoch: Option<Epoch>,
@@ -38,7 +38,7 @@ pub struct Resumed {
     gap: Option<Gap>,
 }
 
-/// A rule that a frame does not keep, the offset that it is about, and how.
+/// A broken rule, the offset concerned, and a description.
 pub type Breach = (&'static str, Option<Offset>, &'static str);
 
 #[derive(Deserialize)]
@@ -68,32 +68,32 @@ impl FrameCheck {
         Self { user_id: None, asked: Asked::default(), held_against: None, said: Said::Nothing }
     }
 
-    /// The connection was found to be this user's.
+    /// Sets the user of the connection.
     pub fn authenticated(&mut self, user_id: &UserId) {
         self.user_id.get_or_insert_with(|| user_id.clone());
     }
 
-    /// The client named its cursor.
+    /// Sets the cursor of the client.
     pub fn asked(&mut self, asked: Asked) {
         if self.said == Said::Nothing {
             self.asked = asked;
         }
     }
 
-    /// The cursor was compared with this epoch.
+    /// Sets the epoch with which the cursor was compared.
     pub fn attached(&mut self, epoch: Epoch) {
         self.held_against = Some(epoch);
     }
 
-    /// A frame is about to be sent; `durable`: as far as the log of the connection's user is known to
-    /// reach.
+    /// Checks a frame that is about to be sent. `durable` is the offset up to which the user's log is known to
+    /// be durable.
     pub fn frame(&mut self, text: &str, durable: Offset, breach: &mut impl FnMut(Breach)) -> Sent {
         // CONN-3
         if self.said == Said::Closed {
             breach(("CONN-3", None, "a frame follows the close"));
         }
         let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else {
-            breach(("ENTRY", None, "a frame that is not one"));
+            breach(("ENTRY", None, "a malformed frame is sent"));
             return Sent::Other;
         };
         let offset = frame.offset;
@@ -104,22 +104,22 @@ impl FrameCheck {
                         Resumed { epoch: Epoch::parse(epoch).ok(), after, head, gap: frame.gap }
                     }
                     _ => {
-                        breach(("CONN-2", None, "a ready without a place in the log"));
+                        breach(("CONN-2", None, "ready has no position in the log"));
                         return Sent::Other;
                     }
                 };
                 self.owned(frame.user_id.as_deref(), None, breach);
                 self.resumed(told, durable, breach);
             }
-            ("ready", _) => breach(("CONN-2", None, "ready comes twice")),
-            // Only what went wrong may be said to somebody who is not there yet.
+            ("ready", _) => breach(("CONN-2", None, "ready is sent twice")),
+            // Before `ready` only errors may be sent.
             ("error", _) => {}
-            (_, Said::Nothing) => breach(("CONN-2", offset, "something comes before ready")),
+            (_, Said::Nothing) => breach(("CONN-2", offset, "a frame precedes ready")),
             ("accepted", _) => {
                 // DEL-5
                 let accepted = frame.message_offset;
                 if accepted.is_none_or(|accepted| accepted > durable) {
-                    breach(("DEL-5", accepted, "a message is accepted that the journal does not have"));
+                    breach(("DEL-5", accepted, "a message is accepted that is not durable"));
                 }
                 return match (frame.run_id, accepted) {
                     (Some(run_id), Some(offset)) => Sent::Accepted { run_id, offset },
@@ -128,7 +128,7 @@ impl FrameCheck {
             }
             // DEL-3
             ("caught_up", Said::Ready(sent)) if frame.head != Some(sent) => {
-                breach(("DEL-3", frame.head, "caught up elsewhere than where it stands"));
+                breach(("DEL-3", frame.head, "caught_up has another offset than the last entry sent"));
             }
             ("caught_up" | "renewed" | "pong" | "draining", _) => {}
             _ => {
@@ -140,7 +140,7 @@ impl FrameCheck {
         Sent::Other
     }
 
-    /// Entries go on here, the client is told.
+    /// Checks the position at which the client's entries resume.
     pub fn resumed(&mut self, told: Resumed, durable: Offset, breach: &mut impl FnMut(Breach)) {
         let Resumed { epoch, after, head, gap } = told;
         let asked = self.asked.after;
@@ -155,20 +155,20 @@ impl FrameCheck {
             Some(Gap { from, to }) => from == after.min(Offset(1)) && to == after,
         };
         if !whole || after > head {
-            breach(("DEL-3", Some(after), "it goes on elsewhere than where it was asked to"));
+            breach(("DEL-3", Some(after), "the entries resume at another position than requested"));
         }
         // DEL-1
         if head > durable {
-            breach(("DEL-1", Some(head), "a head is told that is not durable"));
+            breach(("DEL-1", Some(head), "the reported head is not durable"));
         }
         self.said = Said::Ready(after);
     }
 
-    /// Entries up to here are passed over, the client is told.
+    /// Checks a gap that is reported to the client.
     pub fn passed_over(&mut self, from: Offset, to: Offset, breach: &mut impl FnMut(Breach)) {
         // DEL-3
         if self.said != Said::Ready(Offset(from.0.saturating_sub(1))) || to < from {
-            breach(("DEL-3", Some(from), "a gap elsewhere than where it stands"));
+            breach(("DEL-3", Some(from), "a gap does not begin after the last entry sent"));
         }
         self.said = Said::Ready(to);
     }
@@ -201,24 +201,24 @@ impl FrameCheck {
     fn owned(&self, user_id: Option<&str>, offset: Option<Offset>, breach: &mut impl FnMut(Breach)) {
         // ISO-1
         if user_id.is_none() || user_id != self.user_id.as_ref().map(UserId::as_str) {
-            breach(("ISO-1", offset, "what is another user's is sent"));
+            breach(("ISO-1", offset, "a frame of another user is sent"));
         }
     }
 
-    /// The close frame is about to be sent.
+    /// Checks a close frame that is about to be sent.
     pub fn closes(&mut self, code: u16, breach: &mut impl FnMut(Breach)) {
         // CONN-3
         if self.said == Said::Closed {
-            breach(("CONN-3", None, "it closes twice"));
+            breach(("CONN-3", None, "the connection closes twice"));
         }
         if !CLOSE_CODES.contains(&code) {
-            breach(("CONN-3", None, "the close has a code that is not documented"));
+            breach(("CONN-3", None, "the close code is not documented"));
         }
         self.said = Said::Closed;
     }
 }
 
-/// What was sent, as its bytes tell.
+/// The content of a frame, decoded from its bytes.
 #[derive(Debug)]
 pub enum Sent {
     Entry { offset: Offset, user_id: String },
@@ -226,7 +226,7 @@ pub enum Sent {
     Other,
 }
 
-/// The contract's table of close codes.
+/// The close codes of the contract's table.
 const CLOSE_CODES: [u16; 11] = [1000, 1007, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429];
 
 #[cfg(test)]
@@ -250,7 +250,7 @@ mod tests {
         json!({"type": kind, "head": 3, "message_offset": 3})
     }
 
-    /// The rules that ada's frames break, on a log that is durable up to 5.
+    /// Returns the rules that ada's frames break, on a log that is durable up to 5.
     fn judge(asked: Asked, frames: &[Value]) -> Vec<&'static str> {
         let mut check = FrameCheck::new();
         check.authenticated(&UserId::parse("ada").unwrap());

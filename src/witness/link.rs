@@ -1,6 +1,6 @@
-//! One connection, watched where its machine is stepped and where its frames meet the socket.
+//! The monitor of one connection: observes the inputs of its machine and the frames at its socket.
 //!
-//! Guarantee: one small record a connection, gone with it; frames are judged from their own bytes.
+//! Guarantee: one small record per connection, dropped with it. Frames are checked by their own bytes.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::kernel::{
     ticket::Identity,
 };
 
-/// Who watches one connection, or nobody.
+/// The monitor of one connection, or a no-op.
 #[derive(Debug)]
 pub struct ConnectionWitness(Option<Box<Watching>>);
 
@@ -27,7 +27,7 @@ struct Watching {
     check: FrameCheck,
     user: UserWitness,
     user_id: Option<UserId>,
-    /// Entries that have been handed to the socket and not been told of.
+    /// Entries that have been handed to the socket and not yet recorded.
     burst: Option<Burst>,
 }
 
@@ -49,7 +49,7 @@ impl ConnectionWitness {
         Self(Some(Box::new(Watching { watch, connection_id, check, user, user_id: None, burst: None })))
     }
 
-    /// Its socket was accepted; the upgrade request was authenticated as `known`.
+    /// Observes an accepted socket. `known` is the identity of an authenticated upgrade request.
     pub fn accepted(&mut self, known: Option<&Identity>, effects: &[Effect]) {
         let Some(watching) = &mut self.0 else { return };
         if let Some(identity) = known {
@@ -63,7 +63,7 @@ impl ConnectionWitness {
         });
     }
 
-    /// Its machine has taken an input.
+    /// Observes a step of the connection's machine.
     pub fn stepped(&mut self, input: &Input, effects: &[Effect], rejected: bool) {
         let Some(watching) = &mut self.0 else { return };
         match input {
@@ -81,28 +81,28 @@ impl ConnectionWitness {
         });
     }
 
-    /// The machines behind it are these.
+    /// Sets the monitor of the user's machines.
     pub fn belongs_to(&mut self, user: &UserWitness) {
         if let Some(watching) = &mut self.0 {
             watching.user = user.clone();
         }
     }
 
-    /// A frame is about to be handed to the socket.
+    /// Observes a frame that is about to be handed to the socket.
     pub fn sends(&mut self, text: &str) {
         if let Some(watching) = &mut self.0 {
             watching.sends(text);
         }
     }
 
-    /// All entries of a chunk have been.
+    /// Observes the end of a chunk of entries.
     pub fn sent_chunk(&mut self) {
         if let Some(watching) = &mut self.0 {
             watching.tell_burst();
         }
     }
 
-    /// The close frame is about to be.
+    /// Observes the close frame.
     pub fn closes(&mut self, code: u16) {
         let Some(watching) = &mut self.0 else { return };
         watching.tell_burst();
@@ -113,7 +113,7 @@ impl ConnectionWitness {
         watch.write(|_| Record::Closed { connection: *connection_id, code });
     }
 
-    /// An event stream, which has no `ready`, begins here.
+    /// Observes the start of an event stream, which has no `ready`.
     pub fn resumes(&mut self, user_id: &UserId, asked: Asked, told: Resumed) {
         let Some(watching) = &mut self.0 else { return };
         watching.authenticated(user_id);
@@ -125,7 +125,7 @@ impl ConnectionWitness {
         }
     }
 
-    /// An event stream passes over what is no longer kept.
+    /// Observes the gap of an event stream.
     pub fn passes_over(&mut self, from: Offset, to: Offset) {
         let Some(watching) = &mut self.0 else { return };
         let Watching { watch, connection_id, check, user_id, .. } = &mut **watching;
@@ -134,7 +134,7 @@ impl ConnectionWitness {
         }
     }
 
-    /// An event stream sends an entry: it is judged, and not traced.
+    /// Checks an entry of an event stream, without a trace record.
     pub fn streams(&mut self, line: &[u8]) {
         let Some(watching) = &mut self.0 else { return };
         if watching.watch.conformance {
@@ -207,7 +207,7 @@ fn violation(connection_id: ConnectionId, user_id: Option<&UserId>, (rule, offse
     tracing::error!(rule, %connection_id, user_id, offset, what, "conformance: a frame violates a rule");
 }
 
-/// The type of a frame, which every frame of ours begins with.
+/// Returns the `type` of a frame, which is the first key of every frame of the service.
 fn kind_of(text: &str) -> &str {
     let rest = text.strip_prefix("{\"type\":\"").unwrap_or_default();
     rest.split('"').next().unwrap_or_default()

@@ -1,7 +1,7 @@
-//! One user's log, watched where it meets the journal: everything that becomes durable, in order.
+//! The monitor of one user's log: observes every batch that becomes durable, in order.
 //!
-//! Guarantee: what is known to be durable is what the journal itself said, never what a hub believes;
-//! whoever acts on it finds its record written (DEL-1).
+//! Guarantee: an offset counts as durable only once the journal has confirmed it, and its trace record is
+//! written before the offset becomes visible to the checks (DEL-1).
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -27,7 +27,7 @@ use crate::{
     wire,
 };
 
-/// Who watches one user's machines, or nobody. Cloning shares it; it goes with the last of them.
+/// The monitor of one user's machines, or a no-op. Clones share it; it is dropped with the last of them.
 #[derive(Clone, Debug)]
 pub struct UserWitness(Option<Arc<Watched>>);
 
@@ -41,9 +41,9 @@ struct Watched {
 
 #[derive(Debug, Default)]
 struct State {
-    /// None before the hub has learnt what the log says, and whenever it does not know.
+    /// `None` until the hub has loaded the log, and while its state is unknown.
     check: Option<LiveCheck>,
-    /// What the hub has decided and not yet asked the journal for.
+    /// Decisions of the hub that are not yet appended.
     decided: Vec<Decided>,
     closes: Vec<CloseAsked>,
 }
@@ -58,18 +58,18 @@ impl UserWitness {
         Self(Some(Arc::new(Watched { watch, user_id, durable, state })))
     }
 
-    /// How far the log is known to reach.
+    /// Returns the offset up to which the log is known to be durable.
     pub fn durable(&self) -> Offset {
         self.0.as_ref().map_or(Offset::ZERO, |watched| Offset(watched.durable.load(Ordering::Acquire)))
     }
 
-    /// What is about to be decided, if anybody wants to know.
+    /// Records a command before the decision, if there is a trace.
     pub fn deciding(&self, command: &Command) -> Option<TracedCommand> {
         let watched = self.0.as_ref()?;
         Some(TracedCommand::of(command, &watched.user_id, &watched.watch.names))
     }
 
-    /// What came of it.
+    /// Records the decision.
     pub fn decided(&self, command: Option<TracedCommand>, decision: &Result<Decision, Refusal>) {
         let (Some(watched), Some(command)) = (&self.0, command) else { return };
         let entries = decision.as_ref().map_or(0, |decision| decision.entries.len() as u64);
@@ -85,7 +85,7 @@ impl UserWitness {
         }
     }
 
-    /// The journal is not asked for anything: nothing was added, or the hub gave up.
+    /// Records that no append follows: the decisions added nothing, or the hub dropped them.
     pub fn settled(&self, head: Offset, outcome: Outcome) {
         let Some(watched) = &self.0 else { return };
         let mut state = watched.state();
@@ -102,9 +102,9 @@ impl Watched {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The journal says that the log reaches to here.
+    /// Records that the journal has confirmed the log up to `head`.
     fn reaches(&self, head: Offset) {
-        // Under the lock, so that whoever finds it raised finds the record written.
+        // Under the lock: a thread that reads the raised offset also finds the record written.
         let _state = self.state();
         if self.durable.fetch_max(head.0, Ordering::AcqRel) < head.0 {
             self.watch.write(|names| Record::Head { user: names.user(&self.user_id), head });
@@ -127,22 +127,22 @@ impl Watched {
     }
 }
 
-/// A log that is watched.
+/// A log with a monitor.
 pub struct WatchedLog {
     log: Arc<dyn Log>,
     watched: Arc<Watched>,
 }
 
-/// How much is read at once.
+/// Limits of one read.
 const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
 
 impl WatchedLog {
     pub(super) fn new(log: Arc<dyn Log>, user: UserWitness) -> Self {
-        let watched = user.0.expect("whoever watches a log is somebody");
+        let watched = user.0.expect("the log of a no-op monitor is not wrapped");
         Self { log, watched }
     }
 
-    /// Learns what is open in the log, as its hub does.
+    /// Loads the open runs of the log, as its hub does.
     async fn learn(&self, recovery: &Recovery) -> Result<(), JournalError> {
         let watched = &self.watched;
         let mut check = LiveCheck::new(&watched.user_id, recovery.head);
@@ -178,7 +178,7 @@ impl WatchedLog {
 
     fn note_open(&self, lines: &Lines, recovery: &Recovery, open: &mut Vec<OpenRun>) {
         for (offset, line) in lines.iter() {
-            // What cannot be read is for the hub to stumble over.
+            // An unreadable entry is reported by the hub, which reads the same entries.
             let Ok((_, entry)) = wire::entry::decode(&line) else { continue };
             if !recovery.unfinished.iter().any(|run| run.run_id == entry.run_id) {
                 continue;
@@ -206,7 +206,7 @@ impl Log for WatchedLog {
         let appended = self.log.append(batch).await;
         let mut state = watched.state();
         let outcome = match &appended {
-            // A record of resumes, and no entry.
+            // The batch holds a record of resumes and no entry.
             Ok(()) if adds_nothing => Outcome::Nothing,
             Ok(()) => Outcome::Appended,
             Err(AppendError::Conflict { .. }) => Outcome::Refused,
@@ -219,7 +219,7 @@ impl Log for WatchedLog {
             return appended;
         }
         if outcome != Outcome::Appended {
-            // The hub reads back what is true, and this learns with it.
+            // The hub reloads the log after this, and the check is rebuilt with it.
             state.check = None;
             return appended;
         }
@@ -244,11 +244,11 @@ impl Log for WatchedLog {
 
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         let recovery = self.log.recovery(recent_max).await?;
-        // This much the journal has said, whatever becomes of the rest.
+        // The journal has confirmed this head, even if the rest fails.
         self.watched.durable.fetch_max(recovery.head.0, Ordering::AcqRel);
         if let Err(error) = self.learn(&recovery).await {
-            // The hub may have better luck: its log is not judged before it learns it anew.
-            tracing::warn!(%error, "what is open in a log cannot be learnt by who watches it");
+            // The hub may succeed all the same. The log is not checked until it is loaded again.
+            tracing::warn!(%error, "the open runs of a log cannot be loaded for its conformance check");
             let mut state = self.watched.state();
             state.check = None;
             self.watched.durable.fetch_max(recovery.head.0, Ordering::AcqRel);
@@ -267,7 +267,7 @@ impl Log for WatchedLog {
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
         let found = self.log.message(message_id).await?;
         if let Some(receipt) = &found {
-            // The journal reports an entry at this offset, so the log reaches at least to it.
+            // The journal has an entry at this offset, so the log reaches at least that far.
             self.watched.reaches(receipt.offset);
         }
         Ok(found)

@@ -1,18 +1,18 @@
-//! Watches what the service does from outside, at its journal and at its sockets; sees and never acts.
+//! The runtime monitor: observes the service at its journal and its sockets, without influence on it.
 //!
 //! ```text
-//!   hub ──▶ [WatchedLog] ──▶ journal          conformance: is it legal, now?   ──▶ metric, log
-//!   cursor ──▶ connection ──▶ [frames] ──▶ socket    trace: what was it?       ──▶ FILE, for `accept`
+//!   hub ──▶ [WatchedLog] ──▶ journal          conformance: checked at once     ──▶ metric, log
+//!   cursor ──▶ connection ──▶ [frames] ──▶ socket    trace: recorded           ──▶ file, for `accept`
 //! ```
 //!
-//! Guarantee: switched off it costs a branch; switched on, its memory is bounded by what is open, it
-//! never waits, and whatever it finds or fails at, the service goes on.
+//! Guarantee: switched off, it costs one branch. Switched on, its memory is bounded by the open runs and
+//! connections, it never waits, and neither a finding nor a failure of its own affects the service.
 //!
-//! - [`log`]: every append and what came of it; [`link`]: every step and frame of a connection
-//! - [`frames`]: the rules that frames can show, written apart from the connection's machine;
-//!   `audit::live` has those of entries
-//! - [`record`]: what a trace says, in which words; [`names`]: and whom it does not name
-//! - [`trace`]: how it gets into a file
+//! - [`log`]: every append and its outcome; [`link`]: every step and frame of a connection
+//! - [`frames`]: the rules that frames alone can break, independent of the connection's machine; `audit::live`
+//!   has those of entries
+//! - [`record`]: the records of a trace; [`names`]: the pseudonyms in them
+//! - [`trace`]: the file
 
 mod frames;
 mod link;

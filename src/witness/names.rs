@@ -1,8 +1,8 @@
-//! Pseudonyms: the same name for the same thing in every trace of one journal, and no way back.
+//! Pseudonyms: a stable, one-way name for each id in every trace of one journal.
 //!
-//! Users, threads, messages, calls and tickets bear names that somebody else chose and that may say
-//! something. A trace has 64 bits of their hash instead, keyed by the journal's epoch and, where a name
-//! is a user's own, by its user. Who holds both a trace and a list of user ids can tell which is which.
+//! Ids of users, threads, messages, calls and tickets are chosen by others and may carry information. A trace
+//! has 64 bits of their hash instead, keyed by the journal's epoch and, for ids that are unique within a user
+//! only, by the user. A reader who has a list of user ids can match them with a trace.
 
 use crate::kernel::ids::{CallId, Epoch, MessageId, ThreadId, UserId};
 
@@ -18,7 +18,7 @@ impl Names {
         self.user_text(user_id.as_str())
     }
 
-    /// The name of whoever has this id, even if it is none.
+    /// Returns the pseudonym of a user, even if `user_id` is not a valid id.
     pub fn user_text(&self, user_id: &str) -> UserId {
         UserId::parse(&self.hash("user", &[user_id.as_bytes()])).expect(HEX_IS_A_NAME)
     }
@@ -53,7 +53,7 @@ impl Names {
     }
 }
 
-/// Characters of a name, four bits each.
+/// Characters of a pseudonym, four bits each.
 const NAME_CHARS: usize = 16;
 const HEX_IS_A_NAME: &str = "sixteen hexadecimal digits are a name of every kind";
 

@@ -1,8 +1,8 @@
-//! The way of a record into its file: numbered, through a bounded queue, to a thread that writes.
+//! The trace file. Records are numbered and passed through a bounded queue to a thread that writes them.
 //!
-//! Guarantees: whoever writes a record never waits for the disk; records stand in the file in the
-//! order in which they were written; one that is lost, because the thread does not keep up or the file
-//! fails, is counted, said in the log, and marked where it belongs ([`Record::Lost`]); the service goes on.
+//! Guarantees: [`Trace::write`] never waits for the disk. Records are in the file in the order of the calls.
+//! A record that is lost, because the thread does not keep up or the file fails, is counted, logged, and
+//! marked in its place by a [`Record::Lost`]; the service is not affected.
 
 use std::{
     fs::File,
@@ -21,20 +21,20 @@ use tokio::sync::oneshot;
 use super::record::{Line, Record};
 use crate::runtime::private;
 
-/// A trace that is being written.
+/// An open trace.
 #[derive(Debug)]
 pub struct Trace {
     state: Mutex<Numbers>,
-    /// Let go first when the trace is dropped.
+    /// `None` only during drop, which closes the queue first.
     to_writer: Option<SyncSender<Message>>,
-    /// Ends with the writer.
+    /// Disconnected when the writer ends.
     writer: Mutex<Receiver<()>>,
 }
 
 #[derive(Debug)]
 struct Numbers {
     next: u64,
-    /// Records that found no room since the last one that did.
+    /// Records lost since the last one that was queued.
     lost: u64,
 }
 
@@ -44,22 +44,22 @@ enum Message {
     Flush(oneshot::Sender<()>),
 }
 
-/// Records that wait for the writer; one more is lost.
+/// Capacity of the queue; further records are lost.
 pub const TRACE_QUEUE_RECORDS_MAX: usize = 65_536;
-/// How long whoever drops a trace waits for what is left of it to be written.
+/// Time for which the drop of a trace waits for its last records to be written.
 const LAST_WRITE_WAIT_MAX: Duration = Duration::from_secs(1);
-/// Bytes that are gathered before they are written.
+/// Bytes that are buffered for one write.
 const GATHERED_BYTES_MAX: usize = 256 * 1024;
 
 impl Trace {
-    /// Writes to a file, behind what it holds.
+    /// Opens a trace that appends to a file.
     pub fn to_file(path: &Path) -> io::Result<Self> {
         let mut file = private::append_to(path)?;
         end_line(&mut file)?;
         Self::to(file, TRACE_QUEUE_RECORDS_MAX)
     }
 
-    /// Writes to anything that takes bytes; `queue_max` records may wait for it.
+    /// Opens a trace on any writer, with a queue of `queue_max` records.
     pub fn to(out: impl Write + Send + 'static, queue_max: usize) -> io::Result<Self> {
         let (to_writer, records) = sync_channel(queue_max);
         let (alive, writer) = sync_channel(1);
@@ -77,14 +77,14 @@ impl Trace {
     pub fn write(&self, record: Record) {
         let mut numbers = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if numbers.lost > 0 {
-            // The hole is marked before anything that follows it.
+            // The gap is marked before the next record.
             let mark = Record::Lost { records: numbers.lost };
             if !self.send(numbers.next, mark) {
                 numbers.lost += 1;
                 metrics::counter!("quintet_trace_lost_total").increment(1);
                 return;
             }
-            tracing::warn!(records = numbers.lost, "the trace goes on after a hole");
+            tracing::warn!(records = numbers.lost, "the trace resumes after a gap");
             *numbers = Numbers { next: numbers.next + 1, lost: 0 };
         }
         if self.send(numbers.next, record) {
@@ -92,7 +92,7 @@ impl Trace {
         } else {
             numbers.lost = 1;
             metrics::counter!("quintet_trace_lost_total").increment(1);
-            tracing::error!("the trace has a hole: its writer does not keep up");
+            tracing::error!("the trace has a gap: its writer does not keep up");
         }
     }
 
@@ -101,7 +101,8 @@ impl Trace {
         self.to_writer.as_ref().is_some_and(|to_writer| to_writer.try_send(line).is_ok())
     }
 
-    /// Asks for everything so far to be written; resolves when it is. `None`: the queue is full.
+    /// Requests a flush. The receiver resolves once all records so far are written; `None` if the queue is
+    /// full.
     pub fn flushed(&self) -> Option<oneshot::Receiver<()>> {
         let (done, flushed) = oneshot::channel();
         self.to_writer.as_ref()?.try_send(Message::Flush(done)).ok()?;
@@ -110,8 +111,7 @@ impl Trace {
 }
 
 impl Drop for Trace {
-    /// What is in the queue is written, if that does not take long: whoever writes to the same file next
-    /// is to find it there.
+    /// Waits for the queue to be written, up to a limit, so that the next process appends to a complete file.
     fn drop(&mut self) {
         self.to_writer = None;
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -121,7 +121,7 @@ impl Drop for Trace {
     }
 }
 
-/// The last line may have been cut off with its process.
+/// Completes the last line, which a crash may have cut off.
 fn end_line(file: &mut File) -> io::Result<()> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(());
@@ -137,7 +137,7 @@ struct Writer<W> {
     gathered: Vec<u8>,
     /// Lines in `gathered`.
     lines: u64,
-    /// Lines that the file did not take.
+    /// Lines that the file did not accept.
     lost: u64,
     last: u64,
 }
@@ -168,7 +168,7 @@ impl<W: Write> Writer<W> {
             }
             Message::Flush(done) => {
                 self.write();
-                // Whoever asked may have stopped waiting.
+                // The receiver may be gone.
                 let _ = done.send(());
             }
         }
@@ -185,7 +185,7 @@ impl<W: Write> Writer<W> {
         }
         let mut bytes = std::mem::take(&mut self.gathered);
         if self.lost > 0 {
-            // Behind whatever part of a line the file took.
+            // The file may have accepted part of a line; start a new one.
             self.gathered.push(b'\n');
             let first = self.last.saturating_sub(self.lines);
             self.gather(&Line { n: first, record: Record::Lost { records: self.lost } });
@@ -195,14 +195,14 @@ impl<W: Write> Writer<W> {
         match self.out.write_all(&bytes).and_then(|()| self.out.flush()) {
             Ok(()) => {
                 if self.lost > 0 {
-                    tracing::warn!(records = self.lost, "the trace goes on after a hole");
+                    tracing::warn!(records = self.lost, "the trace resumes after a gap");
                 }
                 metrics::counter!("quintet_trace_records_total").increment(self.lines);
                 self.lost = 0;
             }
             Err(error) => {
                 if self.lost == 0 {
-                    tracing::error!(%error, "the trace has a hole: its file fails");
+                    tracing::error!(%error, "the trace has a gap: its file fails");
                 }
                 metrics::counter!("quintet_trace_lost_total").increment(self.lines);
                 self.lost += self.lines;
@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    /// A file in memory that can be held up and can fail.
+    /// An in-memory file that can block and fail.
     #[derive(Clone, Default)]
     struct Paper(Arc<Sheet>);
 
@@ -253,7 +253,7 @@ mod tests {
             drop(self.0.changed.wait_while(self.0.held.lock().unwrap(), |held| *held).unwrap());
             let mut paper = self.0.bytes.lock().unwrap();
             if self.0.full.load(Ordering::SeqCst) {
-                // As a disk that is full: a part is taken.
+                // A short write, as on a full disk.
                 paper.extend_from_slice(&bytes[..3]);
                 return Err(io::Error::other("full"));
             }
@@ -294,7 +294,7 @@ mod tests {
         let paper = Paper::default();
         paper.hold(true);
         let trace = Trace::to(paper.clone(), 4).unwrap();
-        // One of them may be with the writer already, and as many as are gathered at once.
+        // The writer may already hold one record and a buffer of others.
         (0..100).for_each(|_| trace.write(Record::Stop));
         paper.hold(false);
         while trace.flushed().is_none_or(|flushed| flushed.blocking_recv().is_err()) {}

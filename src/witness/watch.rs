@@ -1,4 +1,4 @@
-//! The witness of one process: what it watches for, and where it says what it saw.
+//! The monitor of one process: its configuration and its outputs.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// The witness of one process, or none. Cloning shares it.
+/// The monitor of one process, or a no-op. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Witness(Option<Arc<Watch>>);
 
@@ -31,19 +31,19 @@ pub(super) struct Watch {
     pub names: Names,
 }
 
-/// The rules that are watched for, as the metric labels them. `ENTRY`: the form of an entry or a frame.
+/// The monitored rules, as labels of the metric. `ENTRY` is the form of an entry or a frame.
 pub const RULES: [&str; 17] = [
     "RUN-1", "RUN-2", "RUN-3", "RUN-4", "RUN-5", "RUN-7", "RUN-8", "RUN-11", "DEL-1", "DEL-2", "DEL-3",
     "DEL-5", "DEL-6", "ISO-1", "CONN-2", "CONN-3", "ENTRY",
 ];
 
 impl Witness {
-    /// Nobody watches.
+    /// Creates a no-op monitor.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// Watches for violations, writes a trace, both, or neither.
+    /// Creates a monitor that checks conformance, writes a trace, both, or neither.
     pub fn new(
         conformance: bool,
         trace: Option<Trace>,
@@ -56,7 +56,7 @@ impl Witness {
         }
         if conformance {
             for rule in RULES {
-                // A rule that is kept shows as 0, not as nothing.
+                // An unbroken rule is exported as 0 instead of being absent.
                 metrics::counter!("quintet_conformance_violations_total", "rule" => rule).increment(0);
             }
         }
@@ -73,7 +73,7 @@ impl Witness {
         Self(Some(Arc::new(witness)))
     }
 
-    /// The log as its user's machines are to use it, and who watches them.
+    /// Wraps a log for its user's machines and returns their monitor.
     pub fn log(&self, user_id: &UserId, log: Arc<dyn Log>) -> (Arc<dyn Log>, UserWitness) {
         match &self.0 {
             None => (log, UserWitness::none()),
@@ -106,7 +106,7 @@ impl Witness {
         });
     }
 
-    /// Outstanding tickets are forgotten.
+    /// Records that outstanding tickets are void.
     pub fn tickets_void(&self) {
         if let Some(watch) = &self.0 {
             watch.write(|_| Record::TicketsVoid);
@@ -125,34 +125,34 @@ impl Witness {
         }
     }
 
-    /// The process ends in order. The record is in the file once the last of its watchers is gone.
+    /// Records a clean shutdown. The record is in the file once the last clone of the monitor is dropped.
     pub fn stops(&self) {
         if let Some(watch) = &self.0 {
             watch.write(|_| Record::Stop);
         }
     }
 
-    /// Resolves when every record so far is in the file of the trace, or never will be.
+    /// Waits until all records so far are written to the trace file, or are lost.
     pub async fn flushed(&self) {
         let trace = self.0.as_ref().and_then(|watch| watch.trace.as_ref());
         if let Some(flushed) = trace.and_then(Trace::flushed) {
-            // A writer that is gone has nothing left to write.
+            // A writer that has ended has nothing left to write.
             let _ = flushed.await;
         }
     }
 }
 
 impl Watch {
-    /// Writes a record, if there is a trace.
+    /// Writes a record if there is a trace.
     pub fn write(&self, record: impl FnOnce(&Names) -> Record) {
         if let Some(trace) = &self.trace {
             trace.write(record(&self.names));
         }
     }
 
-    /// Tells of a rule that an entry in a log does not keep.
+    /// Reports a rule that an entry of a log breaks.
     pub fn log_violation(&self, user_id: &UserId, violation: &Violation) {
-        // What does not even parse might say anything.
+        // The description of an unparsable entry might quote its content, which must not be logged (AUTH-6).
         let what = violation.run_id.as_ref().map_or("not an entry of this log", |_| &*violation.what);
         let (rule, offset, run_id) = (&*violation.rule, violation.offset, violation.run_id.as_deref());
         counted(rule);
@@ -160,7 +160,7 @@ impl Watch {
     }
 }
 
-/// Counts a violation under the rule's own name, of which there are only so many.
+/// Counts a violation under its rule; unknown labels are counted as `ENTRY` to bound their number.
 pub(super) fn counted(rule: &str) {
     let rule = RULES.iter().copied().find(|known| *known == rule).unwrap_or("ENTRY");
     metrics::counter!("quintet_conformance_violations_total", "rule" => rule).increment(1);

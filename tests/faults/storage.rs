@@ -352,7 +352,7 @@ async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_ot
     unchecked.args(["--set", "check_bytes_max=0"]);
     scene.process = Process::start(unchecked, scene.stage.lines());
     scene.to = scene.process.ready(&scene.stage).await;
-    assert!(scene.stage.was_said("the runs of a user are not taken up"));
+    assert!(scene.stage.was_said("the runs of a user are not resumed"));
     assert_eq!(scene.get("bob", "/v1/entries").await.0, 503);
     let mut ann = scene.open(&scene.ann).await;
     scene.run(&scene.ann, &mut ann).await;

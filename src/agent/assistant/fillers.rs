@@ -1,8 +1,8 @@
-//! Words around a question that do not change what it asks for.
+//! Words around a question that do not change its meaning.
 
 use super::lexer::{Lexeme, Token};
 
-/// A clause without the polite and asking words at its ends.
+/// Strips polite and asking words from both ends of a clause.
 pub(super) fn trimmed(clause: &[Token]) -> &[Token] {
     let mut core = clause;
     loop {

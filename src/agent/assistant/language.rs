@@ -1,6 +1,6 @@
-//! Whether a message is in a language other than English, by its script and its most common words.
+//! Detection of languages other than English, by script and common words.
 
-/// Whether a message is most probably not in English.
+/// Returns true if a message is most probably not in English.
 pub(super) fn is_foreign(text: &str) -> bool {
     let start: String = text.chars().take(CHARS_READ).collect();
     let letters = start.chars().filter(|c| c.is_alphabetic()).count();
@@ -18,7 +18,7 @@ pub(super) fn is_foreign(text: &str) -> bool {
 /// The code point after the last Latin letter with a diacritic of European languages.
 const LATIN_END: u32 = 0x250;
 
-/// Characters that are looked at.
+/// Characters of a message that are examined.
 const CHARS_READ: usize = 400;
 
 /// Common words of German, French, Spanish, Italian, Portuguese, Dutch, Polish, Swedish and Turkish that

@@ -1,13 +1,13 @@
-//! A message as tokens, and its clauses: the parts that are each read as a whole.
+//! Tokens of a message, and its clauses, which are the units of parsing.
 
 use std::ops::Range;
 
-/// A number, a word or a sign, and where it stands in the message.
+/// A number, word or sign, with its position in the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) span: Range<usize>,
     pub(super) lexeme: Lexeme,
-    /// A space, or the beginning of the text, stands before it.
+    /// True if the token is preceded by a space or begins the text.
     pub(super) spaced: bool,
 }
 
@@ -15,13 +15,13 @@ pub(super) struct Token {
 pub(super) enum Lexeme {
     /// Digits as written, with their points, commas, exponent and vulgar fraction.
     Number(String),
-    /// In lower case.
+    /// A word, in lower case.
     Word(String),
     Sign(char),
 }
 
 impl Token {
-    /// The word in lower case; empty for numbers and signs.
+    /// Returns the word in lower case; empty for numbers and signs.
     pub(super) fn word(&self) -> &str {
         match &self.lexeme {
             Lexeme::Word(word) => word,
@@ -38,7 +38,7 @@ impl Token {
     }
 }
 
-/// The tokens of a text.
+/// Splits a text into tokens.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
     let mut tokens: Vec<Token> = Vec::new();
     let (mut at, mut depth) = (0, 0usize);
@@ -80,7 +80,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// The clauses of a message: its sentences, divided where a new request begins.
+/// Splits a message into clauses: its sentences, divided where a new request begins.
 pub(super) fn clauses(text: &str, tokens: &[Token]) -> Vec<Range<usize>> {
     let mut clauses = Vec::new();
     let mut start = 0;
@@ -110,7 +110,7 @@ fn ends_sentence(text: &str, tokens: &[Token], at: usize) -> bool {
         Lexeme::Sign('?' | ';' | '\n' | '…' | '。' | '？') => true,
         Lexeme::Sign('.') => !text[token.span.end..].starts_with(|c: char| !c.is_whitespace()),
         Lexeme::Sign(':') => !digits_around(),
-        // After a number it can be a factorial.
+        // After a number `!` may be a factorial.
         Lexeme::Sign('!') => {
             at == 0
                 || token.spaced
@@ -120,8 +120,8 @@ fn ends_sentence(text: &str, tokens: &[Token], at: usize) -> bool {
     }
 }
 
-/// Whether a request begins after a comma or a conjunction. A condition (`if it is noon in Berlin, …`)
-/// is not divided from what depends on it.
+/// Returns true if a request begins after this comma or conjunction. A condition (`if it is noon in Berlin, …`)
+/// is not separated from the question that depends on it.
 fn begins_request(tokens: &[Token], start: usize, at: usize) -> bool {
     let before = &tokens[at - 1];
     let joint = before.is(',') || JOINTS.contains(&before.word());
@@ -151,7 +151,7 @@ fn number(text: &str, listed: bool) -> usize {
     at + text[at..].chars().next().filter(|c| is_vulgar(*c)).map_or(0, char::len_utf8)
 }
 
-/// Whether the comma here is followed by digits that do not make a group, and another comma: `1,2,3`.
+/// Returns true if the comma is followed by digits that are no group of three, and another comma: `1,2,3`.
 fn begins_list(text: &str, comma: usize) -> bool {
     let digits = text.as_bytes()[comma + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     let end = comma + 1 + digits;

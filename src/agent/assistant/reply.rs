@@ -1,4 +1,4 @@
-//! What the assistant says: pure functions from what it understood and what its tools found.
+//! The assistant's texts: pure functions of the parsed message and the results of the tools.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::kernel::entry::{CallResult, CallStatus};
 
-/// What it makes of the message.
+/// Returns the `reasoning` about the message.
 pub fn reading(understood: &Understood) -> String {
     match understood {
         Understood::Requests { wishes, declined, .. } => {
@@ -31,7 +31,7 @@ pub fn reading(understood: &Understood) -> String {
     }
 }
 
-/// What it is about to do.
+/// Returns the announcements of the tool calls.
 pub fn intents(wishes: &[Wish]) -> Vec<String> {
     let mut intents: Vec<_> = wishes
         .iter()
@@ -50,7 +50,7 @@ pub fn intents(wishes: &[Wish]) -> Vec<String> {
     intents
 }
 
-/// What came of it.
+/// Returns the summary of the tool results.
 pub fn found(results: &[CallResult]) -> String {
     let failed = results.iter().filter(|result| result.status != CallStatus::Ok).count();
     match (results.len(), failed) {
@@ -61,7 +61,7 @@ pub fn found(results: &[CallResult]) -> String {
     }
 }
 
-/// The answer, in the pieces in which it is said.
+/// Returns the answer, in pieces.
 pub fn answer(understood: &Understood, wishes: &[Wish], results: &[CallResult]) -> Vec<String> {
     let mut sentences: Vec<String> = Vec::new();
     match understood {
@@ -247,7 +247,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
-/// A sentence in a few pieces, each ending at a space where there is one.
+/// Splits a sentence into pieces, at spaces where possible.
 fn pieces(sentence: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
     for word in sentence.split_inclusive(' ') {

@@ -6,7 +6,7 @@ use super::{
     sums::{Reading, Sum, quantity},
 };
 
-/// What a unit measures.
+/// The quantity that a unit measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Length,
@@ -21,9 +21,9 @@ enum Kind {
 
 struct Unit {
     kind: Kind,
-    /// The name in an answer, in the plural.
+    /// The plural, for answers.
     name: &'static str,
-    /// The size in the base unit of its kind, exactly; empty for temperatures.
+    /// The exact size in the base unit of its kind; empty for temperatures.
     size: &'static str,
     names: &'static [&'static str],
 }
@@ -96,14 +96,14 @@ fn how_many(text: &str, core: &[Token]) -> Option<Found> {
     rest.is_empty().then_some((amount, from, to))
 }
 
-/// An amount and its unit; `a mile` is one.
+/// Reads an amount and its unit; `a mile` is 1.
 fn measured<'a>(text: &str, tokens: &'a [Token]) -> Option<(String, &'static Unit, &'a [Token])> {
     if matches!(tokens.first()?.word(), "a" | "an" | "one")
         && let Some((from, rest)) = unit(text, &tokens[1..])
     {
         return Some(("1".into(), from, rest));
     }
-    // Digits with a unit attached (`5km`) are no number to an expression.
+    // Digits with an attached unit (`5km`) are not a number to the expression parser.
     let (amount, taken) = match (&tokens.first()?.lexeme, tokens.get(1)) {
         (Lexeme::Number(digits), Some(next)) if !next.spaced && !digits.contains(',') => (digits.clone(), 1),
         _ => match quantity(tokens) {
@@ -122,7 +122,7 @@ fn measured<'a>(text: &str, tokens: &'a [Token]) -> Option<(String, &'static Uni
     Some((if plain { amount } else { format!("({amount})") }, from, rest))
 }
 
-/// The unit that tokens begin with, the longest name first.
+/// Reads a unit at the beginning of tokens, trying the longest name first.
 fn unit<'a>(text: &str, tokens: &'a [Token]) -> Option<(&'static Unit, &'a [Token])> {
     let tokens = match tokens {
         [first, rest @ ..] if matches!(first.word(), "degree" | "degrees") && !rest.is_empty() => rest,

@@ -1,6 +1,6 @@
-//! What a message asks for, by plain rules: no model, no guess that is not said.
+//! Parsing of a message into requests by fixed rules, without a model. Interpretations appear in the reply.
 //!
-//! Guarantee: the same text gives the same wishes, at most [`WISHES_MAX`], in the order of the text.
+//! Guarantee: equal texts give equal wishes, at most [`WISHES_MAX`], in the order of the text.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use super::{
     words::Words,
 };
 
-/// One thing that the message asks for.
+/// A single request of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
     Calculate(Sum),
@@ -21,30 +21,30 @@ pub enum Wish {
     Search { query: String, own_words_only: bool },
 }
 
-/// What the assistant makes of a message.
+/// A parsed message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Understood {
-    /// Wishes, and requests that are declined: at least one of the two.
+    /// Wishes and declined requests, at least one of either.
     Requests {
         wishes: Vec<Wish>,
-        /// Sentences without their full stop, in the order of the text.
+        /// Reasons, as sentences without a full stop, in the order of the text.
         declined: Vec<String>,
-        /// There were more than it fulfils at once.
+        /// True if there are more requests than are fulfilled at once.
         more: bool,
     },
     Greeting,
     Thanks,
     /// A question about the assistant itself.
     Help,
-    /// A message in another language than English.
+    /// A message in a language other than English.
     Foreign,
-    /// None of these: words of it that may have come up before.
+    /// Any other message, with words to search for.
     Other {
         keywords: Vec<String>,
     },
 }
 
-/// Reads a message.
+/// Parses a message.
 pub fn understand(text: &str) -> Understood {
     let text = &text[..text.floor_char_boundary(TEXT_BYTES_READ)];
     let words = Words::of(text);
@@ -55,7 +55,7 @@ pub fn understand(text: &str) -> Understood {
         requests.wishes.push((span.start, wish));
     }
     let tokens = lexer::tokens(text);
-    // Both are in the order of the text.
+    // Both lists are in the order of the text.
     let mut next_taken = taken.into_iter().peekable();
     for clause in lexer::clauses(text, &tokens) {
         let start = tokens[clause.start].span.start;
@@ -74,14 +74,14 @@ pub fn understand(text: &str) -> Understood {
         .unwrap_or_else(|| if language::is_foreign(text) { Understood::Foreign } else { small_talk(&words) })
 }
 
-/// The requests of a message, with their places.
+/// The requests of a message, with their positions.
 #[derive(Default)]
 struct Requests {
     wishes: Vec<(usize, Wish)>,
     declined: Vec<String>,
-    /// The sum of the clause before.
+    /// The sum of the preceding clause.
     previous: Option<Sum>,
-    /// Clauses that asked for something.
+    /// The number of clauses with a request.
     read: usize,
 }
 
@@ -112,7 +112,7 @@ impl Requests {
         }
     }
 
-    /// A sum that goes on with the one before takes its place.
+    /// Replaces the preceding sum by one that continues it.
     fn replace_previous(&mut self, previous: Option<&Sum>, sums: &[Sum]) {
         if let (Some(previous), Some(first)) = (previous, sums.first())
             && first.expression.starts_with(&format!("({}) ", previous.expression))
@@ -121,7 +121,7 @@ impl Requests {
         }
     }
 
-    /// None if there are none.
+    /// Returns the requests, or `None` if there are none.
     fn understood(mut self) -> Option<Understood> {
         self.wishes.sort_by_key(|(at, _)| *at);
         let mut wishes: Vec<Wish> = Vec::new();
@@ -158,7 +158,7 @@ fn small_talk(words: &Words) -> Understood {
     }
 }
 
-/// What is to be searched for, and which part of the text said so.
+/// Finds the search requests and their positions in the text.
 fn searches(words: &Words) -> Vec<(Range<usize>, Wish)> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -185,7 +185,7 @@ fn searches(words: &Words) -> Vec<(Range<usize>, Wish)> {
     found
 }
 
-/// What begins a search, longest first, and whether only the user's own words are meant.
+/// Phrases that begin a search, longest first, and whether only the user's own messages are searched.
 const CUES: &[(&str, bool)] = &[
     ("what did i say about", true),
     ("what did i write about", true),
@@ -211,7 +211,7 @@ const CUES: &[(&str, bool)] = &[
     ("find", false),
 ];
 
-/// Words between a cue and what is searched for.
+/// Words between such a phrase and the query.
 const PARTICLES: &[&str] = &["me", "the word", "for", "messages", "about", "everything", "with", "my"];
 
 const GREETINGS: &[&str] = &["hello", "hi", "hey", "hallo", "greetings", "good", "moin", "servus", "ciao"];
@@ -221,18 +221,18 @@ const THANKS: &[&str] = &["thanks", "thank", "thx", "cheers", "danke"];
 const HELP: &[&str] =
     &["what can you do", "who are you", "what are you", "how do you work", "help me please", "can you help"];
 
-/// Wishes that are fulfilled at once.
+/// Greatest number of wishes of one message.
 pub const WISHES_MAX: usize = 8;
 
-/// Bytes of a message that are read.
+/// Bytes of a message that are parsed.
 const TEXT_BYTES_READ: usize = 64 * 1024;
 
 const SMALL_TALK_WORDS_MAX: usize = 5;
 
-/// Requests that are declined in sentences of their own.
+/// Greatest number of declined requests with a sentence of their own.
 const DECLINED_MAX: usize = 3;
 
-/// Requests after which the rest of a message is not read.
+/// Greatest number of requests, after which the rest of a message is ignored.
 const REQUESTS_READ: usize = 64;
 
 const KEYWORDS_MAX: usize = 2;

@@ -1,4 +1,4 @@
-//! A text as words with their places, sentences and clauses.
+//! The words of a text, with positions, sentences and clauses.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ pub struct Words<'a> {
 struct Word {
     span: Range<usize>,
     lower: String,
-    /// What stands between this word and the next.
+    /// The separator between this word and the next.
     after: After,
 }
 
@@ -52,12 +52,12 @@ impl<'a> Words<'a> {
         self.words.is_empty()
     }
 
-    /// A word in lower case; empty past the end.
+    /// Returns a word in lower case; empty past the end.
     pub fn lower(&self, at: usize) -> &str {
         self.words.get(at).map_or("", |word| &word.lower)
     }
 
-    /// The words as they stand in the text.
+    /// Returns the original text of words.
     pub fn text(&self, words: Range<usize>) -> &'a str {
         &self.text[self.span(words)]
     }
@@ -66,7 +66,7 @@ impl<'a> Words<'a> {
         self.words[words.start].span.start..self.words[words.end - 1].span.end
     }
 
-    /// Whether a phrase stands here, its words within one sentence.
+    /// Returns true if a phrase begins at this word and lies within one sentence.
     pub fn has_at(&self, at: usize, phrase: &str) -> bool {
         phrase.split(' ').enumerate().all(|(nth, word)| {
             let joined = nth == 0 || self.words[at + nth - 1].after != After::SentenceEnd;
@@ -78,20 +78,20 @@ impl<'a> Words<'a> {
         self.contains_within(&(0..self.len()), phrases).is_some()
     }
 
-    /// Where the first of these phrases stands.
+    /// Returns the position of the first of these phrases.
     pub fn contains_within(&self, within: &Range<usize>, phrases: &[&str]) -> Option<usize> {
         within.clone().find(|at| phrases.iter().any(|phrase| self.has_at(*at, phrase)))
     }
 
-    /// Whether a request may begin here: at the start of a sentence, after a comma, after `and`, or
-    /// after words of politeness.
+    /// Returns true if a request may begin here: at the start of a sentence, after a comma, after `and`, or
+    /// after polite words.
     pub fn begins_clause(&self, at: usize) -> bool {
         at == 0
             || self.words[at - 1].after != After::Space
             || matches!(self.lower(at - 1), "and" | "then" | "please" | "also" | "to" | "you" | "me")
     }
 
-    /// The end of the clause that a word is in: the end of its sentence, or where a new request begins.
+    /// Returns the end of a word's clause: the end of its sentence or the start of a new request.
     pub fn clause_end(&self, start: usize) -> usize {
         let mut at = start;
         while at < self.len() {
@@ -112,7 +112,7 @@ impl<'a> Words<'a> {
         at > 0 && self.words[at - 1].after == After::Comma
     }
 
-    /// Words that say what the text is about: the longest that are not in every text.
+    /// Returns the longest words of a text that are not common.
     pub fn keywords(&self, max: usize) -> Vec<String> {
         let mut words: Vec<&Word> = Vec::new();
         for word in self.words.iter().take(KEYWORD_CANDIDATES_MAX) {
@@ -170,7 +170,7 @@ const REQUESTS: &[&str] = &[
     "time",
 ];
 
-/// Words that tell nothing of what a text is about.
+/// Common words, which are no keywords.
 const COMMON: &[&str] = &[
     "about", "after", "again", "also", "because", "been", "before", "being", "could", "does", "doing",
     "each", "from", "have", "having", "here", "into", "just", "know", "like", "make", "many", "maybe",
@@ -180,7 +180,7 @@ const COMMON: &[&str] = &[
     "with", "without", "would", "your", "yours",
 ];
 
-/// Words of a text among which keywords are looked for.
+/// Greatest number of words that are examined for keywords.
 const KEYWORD_CANDIDATES_MAX: usize = 1000;
 
 const KEYWORD_CHARS_MIN: usize = 4;

@@ -1,7 +1,7 @@
-//! The text of a rehearsal: `{"steps":[…]}`, read strictly.
+//! The scripts of rehearsals, `{"steps":[…]}`, parsed strictly.
 //!
-//! Guarantee: a script that parses is bounded in steps, events, calls and time, and, unless it says
-//! `illegal`, every run that plays it is legal.
+//! Guarantee: a parsed script is bounded in steps, events, calls and time, and every run that plays it is legal
+//! unless it contains `illegal`.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::kernel::{
     json::Json,
 };
 
-/// What a rehearsal plays, step by step.
+/// A script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
     pub steps: Vec<Step>,
@@ -29,7 +29,7 @@ pub enum Step {
         interval_ms: u64,
     },
     Answer(String),
-    /// Calls that are open side by side: one for `tool`, several for `tools`.
+    /// Parallel calls: one for `tool`, several for `tools`.
     Tools(Vec<ScriptedCall>),
     Ask {
         call_id: CallId,
@@ -45,7 +45,7 @@ pub enum Step {
     Illegal(Illegal),
 }
 
-/// A tool call and what comes of it.
+/// A tool call and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptedCall {
     pub call_id: CallId,
@@ -55,7 +55,7 @@ pub struct ScriptedCall {
     pub result: CallResult,
 }
 
-/// A step that no legal run takes (RUN-10).
+/// An illegal step (RUN-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Illegal {
@@ -65,7 +65,7 @@ pub enum Illegal {
     ToolBeforeThinking,
 }
 
-/// Why a text is not a script, and where. The fault is the author's of the message.
+/// The reason for which a text is not a script, and its position. The author of the message is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidScript {
     #[error("not a script: {0}")]
@@ -92,12 +92,12 @@ impl Script {
     }
 }
 
-/// What the steps so far amount to.
+/// The totals of the steps so far.
 #[derive(Default)]
 struct Bounds {
     call_ids: BTreeSet<CallId>,
     events: u64,
-    /// Something has come that makes the player think, if the step itself does not.
+    /// True after a step that includes or causes a thought.
     thought: bool,
 }
 
@@ -146,7 +146,7 @@ struct Outline<'a> {
     steps: Vec<&'a RawValue>,
 }
 
-/// A step as written: exactly one of the fields that name a step.
+/// A step in JSON: exactly one of the fields that name a step is set.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawStep {
@@ -270,22 +270,22 @@ fn within(what: &str, value: u64, min: u64, max: u64) -> Result<u64, String> {
 
 const STEP_NAMES: &str = "think, answer, tool, tools, ask, wait_ms, fail, panic, hang, illegal";
 
-/// Steps of one script.
+/// Greatest number of steps of one script.
 pub const STEPS_MAX: usize = 10_000;
 
-/// Times that one thought may be repeated.
+/// Greatest number of repetitions of one thought.
 pub const REPEAT_MAX: u64 = 1_000_000;
 
-/// Thoughts of one script, repetitions counted.
+/// Greatest number of thoughts of one script, counting repetitions.
 pub const EVENTS_MAX: u64 = 5_000_000;
 
-/// Calls of one script.
+/// Greatest number of calls of one script.
 pub const CALLS_MAX: usize = 4_000;
 
-/// Calls of one `tools` step.
+/// Greatest number of calls of one `tools` step.
 pub const PARALLEL_MAX: u64 = 64;
 
-/// Length of one wait, in milliseconds.
+/// Longest wait, in milliseconds.
 pub const WAIT_MS_MAX: u64 = 3_600_000;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A made-up agent, its log kept by the kernel's own table, and crashes at every point.
+//! Tests with a generated agent, its log kept by the kernel's transition table, and crashes at every point.
 
 use proptest::prelude::*;
 
@@ -10,11 +10,11 @@ use crate::kernel::{
     run::{AnyRun, Closer, Cut, Ending, Run, Step},
 };
 
-/// What a deterministic agent does, step by step.
+/// A step of a deterministic agent.
 #[derive(Clone, Debug, PartialEq)]
 enum Act {
     Think(ThoughtKind, String),
-    /// Tools side by side: each named by a number; even ones are idempotent.
+    /// Parallel tools, each named by a number; even ones are idempotent.
     Call(Vec<u8>),
     Ask,
 }
@@ -25,11 +25,11 @@ struct Projection {
     calls: BTreeMap<CallId, (Call, Option<CallResult>)>,
 }
 
-/// One life after another of the same run.
+/// A run over several processes.
 struct Life {
     run: AnyRun,
     log: Vec<Event>,
-    /// How often the tool of each call ran to its end.
+    /// The number of completed executions of each call's tool.
     effects: BTreeMap<CallId, u32>,
 }
 
@@ -49,7 +49,7 @@ impl Life {
         Self { run: AnyRun::Started(run), log: vec![started], effects: BTreeMap::new() }
     }
 
-    /// The same run after a crash that left `kept` events, taken up as `Command::Resume` does it.
+    /// Returns the run after a crash that left `kept` events, resumed as `Command::Resume` does it.
     fn crashed(&self, kept: usize) -> Self {
         let mut life = Self::new();
         life.effects = self.effects.clone();
@@ -73,7 +73,7 @@ impl Life {
         self.log.push(event);
     }
 
-    /// Lets the agent run from the start to its end. The events so far are its past.
+    /// Executes the agent from start to end, with the events so far as its past.
     fn play(&mut self, acts: &[Act]) {
         let (mut replay, mut texts) = taken_up(&self.log);
         let mut calls = 0;
@@ -121,7 +121,7 @@ impl Life {
         self.take(Step::Complete(Ending::Succeeded { usage: None }));
     }
 
-    /// The call as it is open now; none if the log has its result.
+    /// Opens a call; returns `None` if the log has its result.
     fn open(&mut self, replay: &mut Replay, call: &Call) -> Option<Call> {
         match replay.open(call) {
             Opening::New { call_id, given_up } => {
@@ -138,11 +138,11 @@ impl Life {
     }
 }
 
-/// What a log says of each kind, and how much of it the replay was given.
+/// The recorded text of each kind, and the length of the part that was supplied to the replay.
 struct Texts([(String, usize); 3]);
 
 impl Texts {
-    /// What is said, and the log read for it a character at a time.
+    /// Emits a thought, supplying the recorded text one character at a time.
     fn say(&mut self, replay: &mut Replay, kind: ThoughtKind, delta: &str) -> Option<Thought> {
         while replay.lacks(kind, delta) {
             let (text, given) = &mut self.0[kind as usize];
@@ -163,7 +163,7 @@ impl Texts {
     }
 }
 
-/// A replay of a log, and where it reads what was said.
+/// Creates the replay of a log, with its recorded texts.
 fn taken_up(log: &[Event]) -> (Replay, Texts) {
     let texts = projection(log).texts;
     let replay = Replay::of(|kind| texts[kind as usize].len() as u64, log);
@@ -193,7 +193,7 @@ fn projection(log: &[Event]) -> Projection {
     projection
 }
 
-/// What it would be without crashes, but for calls whose outcome a crash made unknown.
+/// Asserts that a run equals the one without crashes, except for calls whose outcome a crash made unknown.
 fn assert_as_uncrashed(life: &Life, uncrashed: &Life) {
     let (found, expected) = (projection(&life.log), projection(&uncrashed.log));
     assert_eq!(found.texts, expected.texts);
@@ -228,8 +228,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 }
 
 proptest! {
-    /// RUN-9: whatever the crash points, the log says in the end what it would have said, and a tool
-    /// call that completed has run once.
+    /// RUN-9: for any crash points, the final log equals that of a run without crashes, and each completed tool
+    /// call has run once.
     #[test]
     fn run_9_a_run_taken_up_again_ends_as_if_it_had_not_crashed(
         acts in acts(),
@@ -240,7 +240,7 @@ proptest! {
         let mut life = Life::new();
         life.play(&acts);
         for crash in crashes {
-            // Anywhere after agent_started and before agent_completed.
+            // A point after agent_started and before agent_completed.
             let kept = 1 + crash.index(life.log.len() - 1);
             let completed: Vec<_> = projection(&life.log[..kept]).calls.into_iter()
                 .filter(|(_, (_, result))| result.is_some()).map(|(call_id, _)| call_id).collect();
@@ -255,7 +255,7 @@ proptest! {
         }
     }
 
-    /// An agent that takes another course after the crash: the log is legal and says what it said last.
+    /// An agent that takes another course after the crash: the log is legal and has the agent's last steps.
     #[test]
     fn a_run_that_takes_another_course_is_corrected(
         first in acts(),
@@ -339,7 +339,7 @@ fn a_call_is_the_same_if_its_parameters_mean_the_same() {
     let mut replay = taken_up(&[open, closed("c1", result.clone())]).0;
     let again = Call { parameters: Json::parse(r#"{"b":2,"a":1}"#).unwrap(), ..call("c1", "t") };
     assert_eq!(replay.open(&again), Opening::Closed { call_id: again.call_id.clone(), result });
-    // The agent's own second use of an id is for the run to refuse (RUN-4).
+    // A second use of an id by the agent itself is for the run to refuse (RUN-4).
     let refused = Opening::New { call_id: again.call_id.clone(), given_up: vec![] };
     assert_eq!(replay.open(&again), refused);
 }

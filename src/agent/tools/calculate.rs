@@ -1,4 +1,4 @@
-//! `calculate`: exact arithmetic of any nesting.
+//! `calculate`: exact arithmetic, nested to any depth.
 //!
 //! ```text
 //!   + - * / % mod   ^ (to the right)   ² ³ !   unary -   ( )   12.5   6.02e23   1_000   1,000   2k   ½   15%
@@ -30,7 +30,7 @@ use crate::{
     kernel::{ids::ToolName, json::Json},
 };
 
-/// The calculator.
+/// The tool `calculate`.
 pub struct Calculate;
 
 #[async_trait]
@@ -69,7 +69,7 @@ impl Tool for Calculate {
     }
 }
 
-/// Why an expression has no value. Places count characters from 1.
+/// The reason for which an expression has no value. Positions count characters from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoValue {
     #[error("the expression is longer than {EXPRESSION_BYTES_MAX} bytes")]
@@ -96,7 +96,11 @@ pub enum NoValue {
     NoNumber(#[from] NoNumber),
 }
 
-/// The value of an expression.
+/// Evaluates an expression.
+///
+/// # Errors
+///
+/// Returns [`NoValue`] if the expression is malformed, too long, or has no value within the limits.
 pub fn evaluate(expression: &str) -> Result<Number, NoValue> {
     if expression.len() > EXPRESSION_BYTES_MAX {
         return Err(NoValue::TooLong);
@@ -104,7 +108,7 @@ pub fn evaluate(expression: &str) -> Result<Number, NoValue> {
     Evaluation::of(expression)
 }
 
-/// Bytes of an expression.
+/// Longest expression, in bytes.
 pub const EXPRESSION_BYTES_MAX: usize = 256 * 1024;
 
 #[cfg(test)]

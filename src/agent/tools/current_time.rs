@@ -1,8 +1,8 @@
 //! `current_time`: the time now in any time zone, now shifted by a duration, a time of day converted
 //! between zones, and the weekday of a date with its distance from today.
 //!
-//! The clock is read when the tool is invoked, so the time is in the log with the result, and a run
-//! that is resumed does not see another (RUN-9).
+//! The clock is read when the tool is invoked. The result is in the log, so a resumed run does not see another
+//! time (RUN-9).
 
 use async_trait::async_trait;
 use jiff::{
@@ -18,7 +18,7 @@ use crate::{
     runtime::clock,
 };
 
-/// The world clock.
+/// The tool `current_time`.
 pub struct CurrentTime;
 
 #[async_trait]
@@ -55,10 +55,10 @@ impl Tool for CurrentTime {
     }
 }
 
-/// The results for these parameters at a time.
+/// Returns the results for `parameters` at the time `unix_ms`.
 ///
 /// # Errors
-/// If a parameter cannot be read, a zone is not known, or the time is out of range.
+/// Returns an error if a parameter is invalid, a zone is unknown, or the time is out of range.
 pub fn answer(parameters: &Value, unix_ms: u64) -> Result<Value, String> {
     let text = |name: &str| match &parameters[name] {
         Value::Null => Ok(None),
@@ -115,13 +115,13 @@ fn told(zone: &Zone, there: &Zoned) -> Value {
     })
 }
 
-/// The weekday of a date, and how many days it is from today in the zone.
+/// Returns the weekday of a date and its distance in days from today in the zone.
 fn counted(zone: &Zone, here: &Zoned, asked: &str) -> Result<Value, String> {
     let today = here.date();
     let date = if let Ok(date) = Date::strptime("%Y-%m-%d", asked) {
         date
     } else {
-        // The next one; 29 February can be up to eight years away.
+        // The next such date; 29 February can be up to eight years away.
         let years = (0..=8).filter_map(|years| i16::try_from(i32::from(today.year()) + years).ok());
         let dates = years.filter_map(|year| Date::strptime("%Y-%m-%d", format!("{year:04}-{asked}")).ok());
         dates.into_iter().find(|date| *date >= today).ok_or("date has to be such as 2026-12-25 or 12-25")?

@@ -1,19 +1,19 @@
-//! Finds words in a text whatever their case, in any script.
+//! Case-insensitive search for words, in any script.
 //!
-//! Guarantee: the time is linear in the text for each word, and nothing is allocated for a text beyond a
-//! buffer that is used again.
+//! Guarantee: the time is linear in the text for each word, and a search allocates nothing beyond a reused
+//! buffer.
 
 use memchr::memmem::Finder;
 
-/// The words of a query, folded.
+/// The case-folded words of a query.
 pub struct Words {
     finders: Vec<Finder<'static>>,
-    /// The words as they were given, as far as they are looked for.
+    /// The original words that are searched for.
     query: String,
 }
 
 impl Words {
-    /// Takes the first [`WORDS_MAX`] words of a query, of each the first [`WORD_CHARS_MAX`] characters.
+    /// Folds the first [`WORDS_MAX`] words of a query, cut to [`WORD_CHARS_MAX`] characters each.
     pub fn of(query: &str) -> Self {
         let words = query.split_whitespace().take(WORDS_MAX);
         let words: Vec<String> = words.map(|word| word.chars().take(WORD_CHARS_MAX).collect()).collect();
@@ -29,12 +29,12 @@ impl Words {
         self.finders.is_empty()
     }
 
-    /// The query as far as it is looked for.
+    /// Returns the part of the query that is searched for.
     pub fn query(&self) -> &str {
         &self.query
     }
 
-    /// Returns the surroundings of the first word in a text that has all of them. `folded` is a buffer.
+    /// Returns an excerpt around the first word if `text` has all words. `folded` is a reused buffer.
     pub fn excerpt(&self, text: &str, folded: &mut String) -> Option<String> {
         fold_into(text, folded);
         let mut first = usize::MAX;
@@ -51,7 +51,7 @@ impl Words {
     }
 }
 
-/// Returns where the character begins that became byte `at` of the folded text.
+/// Returns the start of the character in `text` that became byte `at` of the folded text.
 fn origin(text: &str, at: usize) -> usize {
     let mut end = 0;
     for (start, c) in text.char_indices() {
@@ -73,15 +73,15 @@ fn fold_into(text: &str, folded: &mut String) {
     }
 }
 
-/// A letter without its case: `ß` as `ss`, every sigma as one.
+/// Folds the case of a character: `ß` to `ss`, every sigma to one.
 fn folds(c: char) -> impl Iterator<Item = char> {
     c.to_uppercase().flat_map(char::to_lowercase)
 }
 
-/// Words of a query that are looked for.
+/// Greatest number of words of a query.
 pub const WORDS_MAX: usize = 16;
 
-/// Characters of a word that are looked for.
+/// Greatest number of characters of a word.
 pub const WORD_CHARS_MAX: usize = 64;
 
 const EXCERPT_CHARS: usize = 160;
@@ -127,7 +127,7 @@ mod tests {
     }
 
     proptest! {
-        /// Folding changes lengths (`ß`, `İ`): the excerpt begins at the word all the same.
+        /// The excerpt begins at the word although folding changes lengths (`ß`, `İ`).
         #[test]
         fn an_excerpt_begins_where_the_word_is(before in "[ßİﬁaÉ ]{0,30}", after in "\\PC{0,10}") {
             let text = format!("{before}{}needle{after}", " ".repeat(EXCERPT_CHARS_BEFORE));

@@ -1,8 +1,8 @@
-//! What the built-in agents can do. Each tool is real, bounded and idempotent.
+//! The tools of the built-in agents. Each is bounded and idempotent.
 //!
-//! - [`calculate`] over [`number`]: arithmetic of any nesting, exact
-//! - [`current_time`] over [`zones`]: the time in any IANA time zone
-//! - [`search_history`] over [`fold`] and [`searches`]: the user's own log
+//! - [`calculate`], with [`number`]: exact arithmetic, nested to any depth
+//! - [`current_time`], with [`zones`]: the time in any IANA time zone
+//! - [`search_history`], with [`fold`] and [`searches`]: search in the user's own log
 
 pub mod calculate;
 pub mod current_time;

@@ -1,8 +1,8 @@
-//! Numbers that are exact as long as that is possible, and never larger than is good for us.
+//! Rational numbers of bounded size.
 //!
-//! Guarantee: a result is a fraction of whole numbers of at most [`VALUE_BITS_MAX`] bits, or an error
-//! that comes before the work; it says of itself whether it is exact. All results of one budget
-//! together cost at most [`WORK_MAX`].
+//! Guarantee: a result is a fraction of integers of at most [`VALUE_BITS_MAX`] bits that records whether it is
+//! exact, or an error that is returned before the work is done. All operations of one budget together cost at
+//! most [`WORK_MAX`].
 
 mod fraction;
 
@@ -13,14 +13,14 @@ use num_traits::{One, Pow, Signed, ToPrimitive, Zero};
 
 use self::fraction::Fraction;
 
-/// A number, and whether it is exactly what was asked for.
+/// A number, and whether it is exact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Number {
     value: Fraction,
     exact: bool,
 }
 
-/// Why there is no such number.
+/// The reason for which a number does not exist or is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoNumber {
     #[error("division by zero")]
@@ -39,7 +39,7 @@ pub enum NoNumber {
     Arguments(&'static str, &'static str),
 }
 
-/// What a calculation may still cost.
+/// The remaining work of a calculation.
 #[derive(Debug)]
 pub struct Budget {
     work: u64,
@@ -52,7 +52,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Pays for an operation on numbers of these sizes before it is done.
+    /// Charges an operation on numbers of these sizes, before it is executed.
     fn pay(&mut self, a: &Fraction, b: &Fraction) -> Result<(), NoNumber> {
         let words = |value: &Fraction| value.bits() / 64 + 1;
         // Reducing the fraction costs more than the operation: the square of the longer one.
@@ -66,7 +66,7 @@ impl Budget {
 }
 
 impl Number {
-    /// A number as written: digits with at most one point, and a power of ten.
+    /// Parses digits with at most one point, times a power of ten.
     pub fn parse(digits: &str, exponent: i64, budget: &mut Budget) -> Result<Self, NoNumber> {
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let written = (whole.len() + fraction.len()) as u64;
@@ -131,7 +131,7 @@ impl Number {
         self.with(other, budget, Fraction::over)
     }
 
-    /// What is left over a whole multiple of `other`; it has the sign of `other`.
+    /// Returns the remainder, with the sign of `other`.
     pub fn modulo(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         if other.value.is_zero() {
             return Err(NoNumber::DivisionByZero);
@@ -147,7 +147,7 @@ impl Number {
         self.over(&Self::whole(100), budget)
     }
 
-    /// The product of the whole numbers up to this one.
+    /// Returns the factorial.
     pub fn factorial(&self, budget: &mut Budget) -> Result<Self, NoNumber> {
         if !self.value.is_whole() || self.value.is_negative() {
             return Err(NoNumber::Factorial);
@@ -165,7 +165,7 @@ impl Number {
         Self::of(Fraction::whole(product), self.exact)
     }
 
-    /// `0 ^ 0` is 1. A fractional exponent takes a root.
+    /// Raises to a power. `0 ^ 0` is 1; a fractional exponent takes a root.
     pub fn power(&self, exponent: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         let root =
             exponent.value.denom().to_u32().filter(|root| *root <= ROOT_MAX).ok_or(NoNumber::Exponent)?;
@@ -185,7 +185,7 @@ impl Number {
                     Fraction::one()
                 }
             }
-            // The least that the power can have, before a bit of it is computed.
+            // A lower bound of the bits of the power, before any of it is computed.
             Some(times) if (self.value.longest() - 1).saturating_mul(times) <= VALUE_BITS_MAX => {
                 let times = u32::try_from(times).map_err(|_| NoNumber::TooLarge)?;
                 let cost = (VALUE_BITS_MAX / 64).min(self.value.longest() * u64::from(times) / 64 + 1);
@@ -202,7 +202,7 @@ impl Number {
         Self::of(value, exact)?.root(root, budget)
     }
 
-    /// Exact if the number is a power of that degree; else rounded to [`ROOT_DIGITS`] digits.
+    /// Returns the root: exact if the number is a power of that degree, else rounded to [`ROOT_DIGITS`] digits.
     pub fn root(&self, degree: u32, budget: &mut Budget) -> Result<Self, NoNumber> {
         if degree == 1 || self.value.is_zero() {
             return Ok(self.clone());
@@ -217,7 +217,7 @@ impl Number {
         if candidate.numer().pow(degree) == *numer && candidate.denom().pow(degree) == *denom {
             return Self::of(candidate, self.exact);
         }
-        // Enough places that the root has its digits, however small it is.
+        // Enough decimal places for the digits of the root, even if it is very small.
         let zeros = (denom.bits().saturating_sub(numer.bits()) * 3 / 10) / u64::from(degree);
         let scale = BigInt::from(10u32).pow(zeros + ROOT_DIGITS);
         let scaled = numer * Pow::pow(&scale, degree) / denom;
@@ -257,7 +257,7 @@ impl Number {
         self.chosen(other, Ordering::Greater, budget)
     }
 
-    /// This number if it compares to `other` as wanted, else `other`.
+    /// Returns this number if it compares to `other` as `wanted`, else `other`.
     fn chosen(self, other: Self, wanted: Ordering, budget: &mut Budget) -> Result<Self, NoNumber> {
         budget.spend(self.value.compare_cost(&other.value))?;
         let exact = self.exact && other.exact;
@@ -265,7 +265,7 @@ impl Number {
         Ok(Self { value: if this { self.value } else { other.value }, exact })
     }
 
-    /// The number in decimal digits, and whether they are all of it; else it is rounded to
+    /// Returns the number in decimal digits, and whether they are complete. If not, it is rounded to
     /// [`SHOWN_DIGITS`] digits, halves to even.
     pub fn decimal(&self) -> (String, bool) {
         if let (true, Some(places)) = (self.exact, places(self.value.denom())) {
@@ -297,14 +297,14 @@ impl Number {
         (text, false)
     }
 
-    /// The number as a fraction, if it is exact, not whole, and short enough to be read.
+    /// Returns the number as a fraction, if it is exact, not an integer, and short.
     pub fn fraction(&self) -> Option<String> {
         let short = self.exact && !self.value.is_whole() && self.value.bits() <= FRACTION_BITS_MAX;
         short.then(|| format!("{}/{}", self.value.numer(), self.value.denom()))
     }
 }
 
-/// How many decimal places a fraction with this denominator has; none if it goes on for ever.
+/// Returns the decimal places of a fraction with this denominator; `None` if they do not end.
 fn places(denom: &BigInt) -> Option<u64> {
     let twos = denom.trailing_zeros().unwrap_or(0);
     let mut rest = denom >> twos;
@@ -317,7 +317,7 @@ fn places(denom: &BigInt) -> Option<u64> {
     rest.is_one().then_some(twos.max(fives))
 }
 
-/// Whole digits with a point `places` from their end.
+/// Formats an integer with a decimal point `places` digits from its end.
 fn point(digits: &BigInt, places: u64) -> String {
     let sign = if digits.sign() == Sign::Minus { "-" } else { "" };
     let places = usize::try_from(places).expect("places are bounded by the bits of a value");
@@ -326,26 +326,26 @@ fn point(digits: &BigInt, places: u64) -> String {
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
-/// Bits of a value, numerator and denominator together.
+/// Greatest size of a value, in bits of numerator and denominator together.
 pub const VALUE_BITS_MAX: u64 = 16_384;
 
-/// Work of one calculation, in squares of the 64-bit words of its numbers: some tenths of a second.
+/// Work limit of one calculation, in products of 64-bit words: some tenths of a second.
 pub const WORK_MAX: u64 = 1_000_000;
 
-/// The largest number whose factorial is tried.
+/// Greatest number whose factorial is computed.
 const FACTORIAL_MAX: u32 = 10_000;
 
-/// The highest root that is taken.
+/// Greatest degree of a root.
 pub const ROOT_MAX: u32 = 16;
 
-/// Decimal places of a root that is not exact, leading zeros not counted.
+/// Significant decimal places of a root that is not exact.
 const ROOT_DIGITS: u64 = 45;
 
-/// Digits of a result that is rounded.
+/// Digits of a rounded result.
 const SHOWN_DIGITS: u64 = 30;
 
-/// Places that a number can be rounded to, either way.
+/// Greatest number of places of rounding, in either direction.
 const PLACES_MAX: i64 = 1000;
 
-/// Bits of a fraction that is shown as one.
+/// Greatest size of a fraction that is shown as such, in bits.
 const FRACTION_BITS_MAX: u64 = 128;

@@ -1,10 +1,10 @@
-//! `search_history`: finds words in the user's own log, the newest first.
+//! `search_history`: finds words in the user's own log, newest first.
 //!
-//! Guarantees: it reads only what the run's user wrote and was answered before the run (ISO-1), at most
-//! `search_entries_max` entries and `search_bytes_max` bytes, and returns `complete: false` if that was not
-//! all; it yields after [`STEP_BYTES_MAX`] bytes at the latest, and ends there if its run or its call has
-//! ended; searches hold at most `searches_max` pages in memory, and one user runs `user_searches_max` of them
-//! (ISO-6).
+//! Guarantees: a search reads only messages and answers of the run's user from before the run (ISO-1), at
+//! most `search_entries_max` entries and `search_bytes_max` bytes, and returns `complete: false` if there
+//! were more. It yields after at most [`STEP_BYTES_MAX`] bytes, and ends there if its run or call has ended.
+//! Searches hold at most `searches_max` pages in memory, and one user runs at most `user_searches_max` of
+//! them (ISO-6).
 
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -20,14 +20,14 @@ use crate::{
     kernel::{ids::ToolName, json::Json},
 };
 
-/// The search.
+/// The tool `search_history`.
 pub struct SearchHistory {
     searches: Searches,
     bytes_max: usize,
     entries_max: usize,
 }
 
-/// An entry, as far as it can be searched.
+/// The searchable fields of an entry.
 #[derive(Deserialize)]
 struct Line {
     #[serde(rename = "type")]
@@ -40,7 +40,7 @@ struct Line {
     final_response: Option<String>,
 }
 
-/// Whose words are searched.
+/// The author of the text that is searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum From {
@@ -114,7 +114,7 @@ impl SearchHistory {
     }
 }
 
-/// What a search has found so far, the newest first.
+/// The matches so far, newest first.
 struct Found {
     from: From,
     limit: usize,
@@ -124,7 +124,7 @@ struct Found {
 
 struct Match {
     run_id: String,
-    /// The run is known not to have searched.
+    /// True once the run is known not to have searched itself.
     settled: bool,
     shown: serde_json::Value,
 }
@@ -134,15 +134,15 @@ impl Found {
         Self { from, limit: limit.clamp(1, MATCHES_MAX), own_run, matches: Vec::new() }
     }
 
-    /// Whether nothing that is read from here on changes the result.
+    /// Returns true if no further entry can change the result.
     fn is_enough(&self) -> bool {
         self.matches.len() >= self.limit && self.matches[..self.limit].iter().all(|found| found.settled)
     }
 
-    /// Looks at an entry. The message that asks is no finding, and neither is the answer of a run that
-    /// searched itself: it repeats what was found, or that nothing was.
+    /// Examines an entry. Excluded are the message of this run and answers of runs that searched themselves,
+    /// since those repeat what was found, or that nothing was.
     fn look(&mut self, offset: u64, line: &[u8], words: &Words, folded: &mut String) {
-        // Erased entries have nothing to find.
+        // Erased entries cannot match.
         let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
         if line.run_id == self.own_run {
             return;
@@ -163,7 +163,7 @@ impl Found {
             }
             _ => return,
         };
-        // More than these never come first, however many of the newer ones drop out.
+        // Further matches can never be among the first, even if newer ones are excluded later.
         if self.matches.iter().filter(|found| found.settled).count() >= self.limit {
             return;
         }
@@ -222,10 +222,10 @@ fn matches_usual() -> usize {
 
 const NAME: &str = "search_history";
 
-/// Bytes of entries that are searched without a yield, unless one entry is longer.
+/// Bytes that are searched without a yield, unless one entry is longer.
 pub const STEP_BYTES_MAX: usize = 64 * 1024;
 
-/// Matches of a search.
+/// Greatest number of matches of a search.
 pub const MATCHES_MAX: usize = 50;
 
 const MATCHES_USUAL: usize = 5;

@@ -1,4 +1,4 @@
-//! How many searches run and how many pages they hold, over all users and of each (ISO-6).
+//! Permits for searches and their pages, over all users and per user (ISO-6).
 
 use std::{
     collections::BTreeMap,
@@ -13,7 +13,7 @@ use crate::user::{agents::Owner, line::Line};
 pub struct Searches {
     pages: Semaphore,
     user_searches_max: usize,
-    /// Users with a search, and no others.
+    /// The users with a search.
     users: Mutex<BTreeMap<Owner, Weak<Semaphore>>>,
 }
 
@@ -29,7 +29,7 @@ impl Searches {
         Self { pages: Semaphore::new(searches_max), user_searches_max, users: Mutex::default() }
     }
 
-    /// A search of a user, which has yet to wait for the user's others.
+    /// Registers a search of a user, which has yet to wait for the user's others.
     pub fn place(&self, owner: Owner) -> Place<'_> {
         let mut users = self.users();
         let permits = users.get(&owner).and_then(Weak::upgrade).unwrap_or_else(|| {
@@ -40,7 +40,7 @@ impl Searches {
         Place { searches: self, owner, permits: Some(permits) }
     }
 
-    /// Waits until a page may be held. The wait is time in line.
+    /// Waits for the permit to hold a page. The wait counts as time in line.
     pub async fn page(&self, line: &Line) -> Result<SemaphorePermit<'_>, String> {
         permit(&self.pages, line).await
     }
@@ -51,7 +51,7 @@ impl Searches {
 }
 
 impl Place<'_> {
-    /// Waits for the user's other searches. The wait is time in line.
+    /// Waits for the user's other searches. The wait counts as time in line.
     pub async fn wait(&self, line: &Line) -> Result<Option<SemaphorePermit<'_>>, String> {
         match &self.permits {
             Some(permits) => permit(permits, line).await.map(Some),

@@ -1,5 +1,5 @@
-//! Time zones by the names that people use: IANA names, cities, countries, states, abbreviations and
-//! offsets.
+//! Time zones by their usual names: [IANA](https://www.iana.org/time-zones) names, cities, countries, states,
+//! abbreviations and offsets.
 //!
 //! Guarantee: a name resolves to one zone or to an error. An abbreviation with several meanings and a
 //! country with several zones are errors that name the choices.
@@ -12,7 +12,7 @@ use jiff::tz::{Offset, TimeZone};
 
 use self::names::{ALIASES, AREAS, FIXED, REGIONS, SEVERAL};
 
-/// A place and the zone that it keeps.
+/// A time zone with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
     /// The IANA name.
@@ -20,7 +20,7 @@ pub struct Zone {
     pub rules: TimeZone,
 }
 
-/// Why a name is not one zone.
+/// The reason for which a name does not resolve to one zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ZoneError {
     #[error("no time zone is known as {asked:?}{}", meant(.near))]
@@ -37,10 +37,10 @@ fn meant(near: &[String]) -> String {
 }
 
 impl Zone {
-    /// The zone of an IANA name in any case, a city, a region, an abbreviation or an offset (`UTC+3`).
+    /// Resolves an IANA name in any case, a city, a region, an abbreviation or an offset (`UTC+3`).
     ///
     /// # Errors
-    /// If the name is of no zone or of several.
+    /// Returns an error if the name is unknown or has several zones.
     pub fn named(asked: &str) -> Result<Self, ZoneError> {
         let asked: String = asked.trim().chars().take(NAME_CHARS_MAX).collect();
         let spelled = spelling(&asked);
@@ -66,14 +66,14 @@ impl Zone {
         }
     }
 
-    /// Whether a phrase, in lower case, is a name that [`Zone::named`] knows, of one zone or of several.
+    /// Returns true if a phrase in lower case is a name that [`Zone::named`] knows, of one zone or several.
     pub fn is_place(phrase: &str) -> bool {
         PLACES.contains_key(phrase)
             || SEVERAL.iter().any(|(name, _)| *name == phrase)
             || Self::fixed(phrase).is_some()
     }
 
-    /// The zone of an offset or of an abbreviation that stands for one, in lower case.
+    /// Resolves an offset, or an abbreviation of one, in lower case.
     fn fixed(spelled: &str) -> Option<Self> {
         let abbreviation = spelled.strip_suffix(" time").unwrap_or(spelled);
         let known = FIXED.iter().find(|(name, _)| name.eq_ignore_ascii_case(abbreviation));
@@ -89,7 +89,7 @@ impl Zone {
     }
 }
 
-/// The minutes of `utc+3`, `gmt-03:30` or `utc +5.30`.
+/// Parses `utc+3`, `gmt-03:30` or `utc +5.30` as minutes.
 fn offset_minutes(spelled: &str) -> Option<i32> {
     let rest = spelled.strip_prefix("utc").or_else(|| spelled.strip_prefix("gmt"))?.trim_start();
     let (sign, rest) = match rest.chars().next()? {
@@ -108,7 +108,7 @@ fn offset_minutes(spelled: &str) -> Option<i32> {
     (hours <= OFFSET_HOURS_MAX && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
-/// Every name that a place goes by, in lower case with spaces, and its IANA name.
+/// The names of all places, in lower case with spaces, with their IANA names.
 static PLACES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
     let mut places = BTreeMap::new();
     for name in jiff::tz::db().available() {
@@ -134,7 +134,7 @@ fn spelling(name: &str) -> String {
     name.to_lowercase().replace('_', " ")
 }
 
-/// The names nearest to one that is unknown, nearest first. A short name has no neighbours: too many
+/// Returns the known names nearest to an unknown one, nearest first. A short name has none, because too many
 /// words differ from it by one letter.
 fn near(spelled: &str) -> Vec<String> {
     let reach = match spelled.chars().count() {
@@ -157,13 +157,13 @@ fn near(spelled: &str) -> Vec<String> {
     names
 }
 
-/// Characters of a name that are looked at.
+/// Characters of a name that are examined.
 const NAME_CHARS_MAX: usize = 64;
 
-/// Hours of an offset from UTC, either way.
+/// Greatest offset from UTC in hours, in either direction.
 const OFFSET_HOURS_MAX: i32 = 14;
 
-/// Suggestions for a name that is unknown.
+/// Greatest number of suggestions for an unknown name.
 const NEAR_MAX: usize = 3;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A copy of the journal, made while it runs.
+//! Online backup of the journal.
 
 use std::{
     fs::{self, File},
@@ -15,11 +15,11 @@ use super::{
 };
 use crate::{journal::JournalError, kernel::ids::Timestamp, runtime::private};
 
-/// Copies the database at `from`, as it is at this moment, into the folder `to`, which is made; the
-/// copy is durable when this returns. Appends go on meanwhile.
+/// Copies the current state of the database at `from` into the folder `to`, which is created. The copy is
+/// durable on return. Appends continue meanwhile.
 ///
-/// The copy is marked: a service that opens it takes a new epoch, since the entries that came after
-/// the copy are not in it, and cursors behind them must find a gap (DEL-3).
+/// The copy is marked, because entries appended later are missing from it: a service that opens it starts an
+/// epoch under which cursors past the copy get a gap (DEL-3).
 pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), JournalError> {
     let _copying = CopyLock::shared(from)?;
     let target = to.join(DATABASE_FILE);
@@ -35,7 +35,7 @@ pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), Journ
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file(error)),
         _ => {}
     }
-    // AUTH-6: SQLite takes an empty file as it is.
+    // AUTH-6: create the file with private permissions; SQLite accepts an empty file.
     private::create_file(&partial).map_err(file)?;
     copy(from, &partial, now).map_err(|error| super::fault::fault(&error))?;
     File::open(&partial).and_then(|copy| copy.sync_all()).map_err(file)?;
@@ -43,7 +43,7 @@ pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), Journ
     File::open(to).and_then(|folder| folder.sync_all()).map_err(file)
 }
 
-/// The same from a data folder, whether a service runs on it or not.
+/// Backs up a data folder, in use or not.
 pub fn backup_folder(folder: &Path, to: &Path, now: Timestamp) -> Result<(), OpenError> {
     let path = folder.join(DATABASE_FILE);
     if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {
@@ -57,7 +57,7 @@ pub fn backup_folder(folder: &Path, to: &Path, now: Timestamp) -> Result<(), Ope
 
 fn copy(from: &Path, to: &Path, now: Timestamp) -> rusqlite::Result<()> {
     let source = schema::open_to_read(from)?;
-    // A snapshot that is held while the copy is made; it blocks nobody (write-ahead log).
+    // The snapshot of the copy blocks neither writer nor readers (write-ahead log).
     source.pragma_update(None, "query_only", false)?;
     source.execute("VACUUM INTO ?1", params![to.to_string_lossy()])?;
     drop(source);

@@ -1,4 +1,4 @@
-//! What a batch changes in the index, folded so that each run and each thread is touched once.
+//! The index changes of a batch, folded so that each run and each thread is updated once.
 
 use crate::kernel::{
     entry::{Body, Entry, Event, RunStatus},
@@ -12,7 +12,7 @@ pub(super) struct Changes<'a> {
     pub threads: Vec<ThreadChange<'a>>,
 }
 
-/// A run that is accepted in this batch, or moved on.
+/// The change of a run that is accepted, started or completed in the batch.
 #[derive(Debug)]
 pub(super) struct RunChange<'a> {
     pub run_id: RunId,
@@ -83,7 +83,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// How a status stands in the index.
+/// Returns the text of a status in the index.
 pub(super) fn status_text(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Succeeded => "succeeded",

@@ -1,4 +1,4 @@
-//! Is what lies in the data folder what was written there?
+//! Detection of damaged or incomplete databases at open.
 
 use std::{
     fs::File,
@@ -15,8 +15,8 @@ use super::{
     writer::checksum,
 };
 
-/// Whether the database exists and has no write-ahead log beside it, as after a clean end, or where it was
-/// copied alone. Errs where what lies there is not the state of one journal (DEL-3).
+/// Returns true if the database exists without a write-ahead log, as after a clean shutdown or if it was copied
+/// alone. Returns an error if the files do not belong to one state of one journal (DEL-3).
 pub(super) fn log_is_missing(folder: &Path, path: &Path, lock: &FolderLock) -> Result<bool, OpenError> {
     let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
     let bytes = |path: &Path| match path.metadata() {
@@ -34,7 +34,7 @@ pub(super) fn log_is_missing(folder: &Path, path: &Path, lock: &FolderLock) -> R
         Some(_) => {
             let mut header = [0; WRITE_VERSION + 1];
             File::open(path).and_then(|mut file| file.read_exact(&mut header)).map_err(unusable)?;
-            // A copy that `quintet backup` made has not been opened yet, and cannot have a log.
+            // A fresh copy by `quintet backup` has not been opened yet and cannot have a log.
             if header[WRITE_VERSION] == 1 && log_bytes.is_some_and(|bytes| bytes > 0) {
                 return Err(OpenError::ForeignLog { path: path.to_owned(), log });
             }
@@ -43,34 +43,34 @@ pub(super) fn log_is_missing(folder: &Path, path: &Path, lock: &FolderLock) -> R
     }
 }
 
-/// Place of the byte in the header of a database that is 1 for a rollback journal and 2 for a write-ahead log
+/// Offset of the write version in the database header: 1 for a rollback journal, 2 for a write-ahead log
 /// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
 const WRITE_VERSION: usize = 18;
 
-/// Whether the write-ahead log was damaged, so that entries are lost. That is refused, unless nothing
-/// is to be checked (`bytes_max` is 0): then the journal goes on without them.
+/// Returns true if a damaged write-ahead log has lost entries and checks are off (`bytes_max` is 0), so that
+/// the journal opens without them. Returns an error if checks are on.
 pub(super) fn lost_entries(path: &Path, bytes_max: u64) -> Result<bool, OpenError> {
     let Some(what) = log_damage(path)? else { return Ok(false) };
     if bytes_max > 0 {
         let what = format!("{what}; with `check_bytes_max` 0 it opens without them, under a new epoch");
         return Err(OpenError::Damaged { path: path.to_owned(), what });
     }
-    tracing::error!(%what, "the journal goes on without the transactions behind the damage");
+    tracing::error!(%what, "the journal opens without the transactions after the damage");
     Ok(true)
 }
 
-/// What is wrong with the write-ahead log, if a process that waits for the disk has written it.
+/// Describes the damage of a write-ahead log that was written with `synchronous=FULL`.
 pub fn log_damage(path: &Path) -> Result<Option<String>, OpenError> {
     let folder = || path.parent().unwrap_or(path).to_owned();
     let damage = wal::damage(path).map_err(|source| OpenError::Folder { folder: folder(), source })?;
     let Some(what) = damage else { return Ok(None) };
     let lossy = schema::open_to_read(path).and_then(|connection| schema::is_lossy(&connection));
-    // One that does not wait loses its end with the power, and says so by a new epoch.
+    // Without `synchronous=FULL` a power loss may cut the log off, which the next epoch accounts for.
     Ok(if lossy.unwrap_or(false) { None } else { Some(what) })
 }
 
-/// Checks a database at open: up to `bytes_max` whole, a larger one only as far as SQLite itself does
-/// when it opens it. Rows are checked again when they are read, and `quintet audit` checks everything.
+/// Checks a database at open: completely up to `bytes_max`, else only as SQLite itself does. Rows are checked
+/// again when they are read, and `quintet audit` checks everything.
 pub(super) fn check(connection: &Connection, path: &Path, bytes_max: u64) -> Result<(), OpenError> {
     let fault = |source| open_fault(path.to_owned(), source);
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
@@ -85,7 +85,7 @@ pub(super) fn check(connection: &Connection, path: &Path, bytes_max: u64) -> Res
     }
 }
 
-/// The first thing that is wrong: in the structure of the database, its index, or its rows.
+/// Returns the first damage in the structure of the database, its index, or its rows.
 pub(super) fn first_damage(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let verdict: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {

@@ -1,4 +1,4 @@
-//! The journal in one SQLite database, and the logs it hands out.
+//! The journal in one SQLite database, and its logs.
 
 use std::{
     path::{Path, PathBuf},
@@ -37,8 +37,8 @@ use crate::{
     runtime::{clock, private},
 };
 
-/// All logs, in one database in one folder that belongs to this process. Cloning shares it; when the
-/// last clone and the last log are gone, what was appended is written and the folder is free.
+/// A journal in one database, in a folder that this process owns. Clones share it. When the last clone and the
+/// last log are dropped, pending appends are written and the folder is released.
 #[derive(Clone)]
 pub struct SqliteJournal {
     shared: Arc<Shared>,
@@ -46,25 +46,25 @@ pub struct SqliteJournal {
 
 struct Shared {
     epochs: Epochs,
-    /// The first sign of a rollback was logged; later ones are only counted.
+    /// True once evidence of a rollback has been logged; further evidence is only counted.
     rollback_seen: AtomicBool,
     path: PathBuf,
     options: SqliteOptions,
     side: Arc<ReadSide>,
-    /// `None` only while the last handle goes.
+    /// `None` only during drop.
     ways: Option<Ways>,
     threads: Vec<JoinHandle<()>>,
-    /// Last, so that the folder is free only when nothing writes to it any more.
+    /// Dropped last, so that the folder is released only after the last write.
     _lock: FolderLock,
 }
 
-/// The ways to the threads.
+/// The channels to the writer and reader threads.
 struct Ways {
     writer: mpsc::Sender<Order>,
     readers: Readers,
 }
 
-/// The files of a database: itself, its write-ahead log, and the index of that.
+/// Returns the files of a database: itself, its write-ahead log, and the index of the log.
 fn files(database: &Path) -> [PathBuf; 3] {
     ["", "-wal", "-shm"].map(|suffix| {
         let mut file = database.as_os_str().to_owned();
@@ -74,20 +74,25 @@ fn files(database: &Path) -> [PathBuf; 3] {
 }
 
 impl SqliteJournal {
-    /// Opens the journal in `folder`; makes both if need be.
+    /// Opens the journal in `folder`, creating both if necessary.
     ///
     /// Blocks while it opens, migrates and checks the database: call it before serving.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`OpenError`] if the folder is in use or not writable, or if the database is damaged,
+    /// incomplete, of a newer version, or not a journal.
     pub fn open(folder: &Path, options: SqliteOptions) -> Result<SqliteJournal, OpenError> {
         let path = folder.join(DATABASE_FILE);
         let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
-        // AUTH-6: what is said in a conversation is for the owner of the process alone.
+        // AUTH-6: conversations are readable by the owner of the process alone.
         private::make_folder(folder, DATABASE_FILE).map_err(unusable)?;
         let mut lock = FolderLock::take(folder)?;
-        // Before the first look at these files: a link is refused.
+        // Before the first access to these files: links are refused.
         files(&path).iter().try_for_each(|file| private::tighten_file(file)).map_err(unusable)?;
         let without_log = check::log_is_missing(folder, &path, &lock)?;
         let lost = check::lost_entries(&path, options.check_bytes_max)?;
-        // What the process before had not synced is in the kernel's memory and may be on no disk.
+        // Unsynced writes of an earlier process may be in the page cache only.
         wal::settle(&path).map_err(unusable)?;
         let mut connection = schema::open_to_write(&path)?;
         files(&path).iter().try_for_each(|file| private::keep_file(file)).map_err(unusable)?;
@@ -98,8 +103,8 @@ impl SqliteJournal {
         if lost_log {
             metrics::counter!("quintet_journal_rollbacks_total", "evidence" => "no_log").increment(1);
             tracing::warn!(
-                "the database was in use and comes without its write-ahead log: what stood there is lost, and \
-                 every client is told a gap; never copy a journal by hand, use `quintet backup`"
+                "the database was in use and its write-ahead log is missing: the entries in the log are lost, and \
+                 every client gets a gap; never copy a journal by hand, use `quintet backup`"
             );
         }
         let (identity, epochs) = schema::claim_identity(&mut connection, durable, lost || lost_log)
@@ -135,12 +140,12 @@ impl SqliteJournal {
         })
     }
 
-    /// Copies the journal as it is now into the folder `to`, which must not hold one, while appends go
-    /// on. The copy is a data folder that can be audited, and served in the place of this one.
+    /// Copies the current journal into the folder `to`, which must not hold one, while appends continue. The
+    /// copy is a data folder that can be audited and served.
     pub async fn backup(&self, to: &Path) -> Result<(), JournalError> {
         let (from, to) = (self.shared.path.clone(), to.to_owned());
         let (reply, done) = oneshot::channel();
-        // A thread of its own: it takes long, and the readers are for those who wait.
+        // A separate thread: a backup takes long and must not occupy a reader.
         std::thread::Builder::new()
             .name("journal-backup".into())
             .spawn(move || {
@@ -150,8 +155,8 @@ impl SqliteJournal {
         done.await.map_err(|_| closed())?
     }
 
-    /// Ends the writing in order, whoever still holds the journal: what waits is appended, the write-ahead
-    /// log moved into the database, and nothing is appended from here on.
+    /// Closes the journal, even if clones still exist: pending appends are written, the write-ahead log is
+    /// checkpointed, and further appends fail.
     pub async fn close(&self) -> Result<(), JournalError> {
         let (reply, done) = oneshot::channel();
         self.shared.order(Order::Close(reply)).await?;
@@ -193,8 +198,8 @@ impl Shared {
         ways.writer.send(order).await.map_err(|_| closed())
     }
 
-    /// Waits until no transaction of unknown outcome can turn up any more. Errs while the storage does not
-    /// allow to find out.
+    /// Waits until every transaction of unknown outcome is resolved. Returns an error while the storage does
+    /// not allow it (DEL-7).
     async fn settled(&self) -> Result<(), JournalError> {
         if !self.side.is_in_doubt() {
             return Ok(());
@@ -204,15 +209,15 @@ impl Shared {
         done.await.map_err(|_| closed())?
     }
 
-    /// Counts a cursor that shows that this journal was put back to an earlier state, or has a second copy
-    /// that is served.
+    /// Counts a cursor that is evidence that this journal was put back to an earlier state, or that a second
+    /// copy of it is served.
     fn rollback(&self, evidence: &'static str) {
         metrics::counter!("quintet_journal_rollbacks_total", "evidence" => evidence).increment(1);
         if !self.rollback_seen.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 evidence,
                 "a cursor shows that the journal was put back to an earlier state, or that a copy of it is \
-                 served elsewhere; its client is told a gap"
+                 served elsewhere; its client gets a gap"
             );
         }
     }
@@ -247,7 +252,7 @@ impl Journal for SqliteJournal {
         self.shared.readers()?.run(reader::unfinished).await
     }
 
-    /// DEL-7: ready is a journal that can be written and read.
+    /// Writes and reads, since a ready journal has to do both (DEL-7).
     async fn probe(&self) -> Result<(), JournalError> {
         let (reply, done) = oneshot::channel();
         self.shared.order(Order::Probe(reply)).await?;
@@ -305,7 +310,7 @@ impl Log for SqliteLog {
         let (reply, done) = oneshot::channel();
         let append = Append { user_id: self.user_id.clone(), batch, reply };
         self.shared.order(Order::Append(append)).await?;
-        // A writer that went without an answer may have committed (DEL-7).
+        // A writer that ended without a reply may have committed (DEL-7).
         done.await.map_err(|_| closed())?
     }
 
@@ -337,7 +342,7 @@ impl Log for SqliteLog {
             .await?;
         let through = match shared {
             Some(offset) => offset,
-            // Nothing was appended since: the log is as that epoch left it.
+            // Nothing was appended since, so the log still ends where that epoch ended.
             None => self.extent().await?.head,
         };
         if after > through {

@@ -1,15 +1,14 @@
-//! The epochs of a journal: one for each time it was opened, so that a cursor names the history that it was
-//! taken from (DEL-3).
+//! The epochs of a journal. Each opening starts a new one, so that a cursor identifies the history that it
+//! belongs to (DEL-3).
 //!
-//! A data folder that is put back to an earlier state, a copy that is served beside its original and a
-//! snapshot of a volume all go on under an epoch of their own. Entries that the other history has under the
-//! same offsets are therefore never taken for entries of this one: a cursor of an epoch that this journal
-//! never had is a cursor of another journal, and so is one of an earlier epoch that lies past what the user's
-//! log held when that epoch ended *here*. A cursor that lies before goes on exactly where it stands. No
-//! statement of a client changes anything for another user.
+//! A data folder that is put back to an earlier state, a copy that is served beside its original, and a
+//! snapshot of a volume each continue under their own epoch. So entries of another history with the same
+//! offsets are never mistaken for entries of this one. A cursor is invalid if this journal never had its epoch,
+//! or if it is past the head that the user's log had when that epoch ended *here*. Any other cursor resumes
+//! exactly. A cursor of one user affects no other user.
 //!
-//! An epoch ends in a keyed hash of its own beginning. The key is in the database and goes with every copy,
-//! so an epoch of another copy can be told from one that was made up.
+//! An epoch ends in a keyed hash of its first bytes. The key is stored in the database and copied with it, so
+//! that an epoch of another copy can be distinguished from an invented one.
 
 use std::collections::HashMap;
 
@@ -42,22 +41,22 @@ pub(super) const SCHEMA: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
-/// Epochs that are kept; a cursor of one that was dropped is answered as one of another journal.
+/// Epochs that are kept. A cursor of a dropped one is treated as one of another journal.
 const EPOCHS_KEPT_MAX: i64 = 1024;
-/// Epochs over that number at which the oldest are dropped, so that it is not done at every start.
+/// Excess of epochs at which the oldest are dropped, so that this is not done at every start.
 const EPOCHS_SLACK: i64 = 64;
 const MAC_BYTES: usize = 5;
 
-/// Reason why an epoch began.
+/// The reason for which an epoch began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// The journal was opened; nothing is known to be missing.
+    /// The journal was opened; no entries are known to be missing.
     Opened,
-    /// Entries that clients have seen may be missing: earlier epochs are not continued.
+    /// Entries that clients have seen may be missing, so cursors of earlier epochs are invalid.
     Cut(&'static str),
 }
 
-/// The epochs that this journal has had.
+/// The epochs of this journal.
 #[derive(Debug)]
 pub(super) struct Epochs {
     pub current: Epoch,
@@ -67,20 +66,19 @@ pub(super) struct Epochs {
     key: [u8; 32],
 }
 
-/// How an epoch named by a client relates to this journal.
+/// The relation of a client's epoch to this journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kinship {
-    /// One of this journal, with its number.
+    /// An epoch of this journal, with its number.
     Own(i64),
-    /// Made by another copy of this journal: one of the two was put back or is served twice.
+    /// An epoch of another copy of this journal: one of the two was put back or is served twice.
     OtherCopy,
-    /// Of another journal, dropped long ago, or made up.
+    /// An epoch of another journal, dropped long ago, or invented.
     Foreign,
 }
 
 impl Epochs {
-    /// Begins the next epoch. The first opening of a new journal goes on under the epoch that it was created
-    /// with.
+    /// Begins the next epoch. The first opening of a new journal uses the epoch that it was created with.
     pub fn begin(transaction: &Transaction<'_>, created: Epoch, reason: Reason) -> rusqlite::Result<Self> {
         let key = key(transaction)?;
         let now = clock::now();
@@ -92,7 +90,7 @@ impl Epochs {
         let is_new =
             !transaction.query_row("SELECT EXISTS (SELECT 1 FROM users)", [], |row| row.get::<_, bool>(0))?;
         if last.is_none() && !is_new && reason == Reason::Opened {
-            // The epoch under which a version without this table served.
+            // The epoch of versions that did not have this table.
             insert(transaction, 1, created, Timestamp::default(), "created")?;
         }
         let (number, current, reason) = match (last, reason) {
@@ -122,14 +120,14 @@ impl Epochs {
     pub fn kinship(&self, epoch: Epoch) -> Kinship {
         match self.known.get(&epoch) {
             Some(number) => Kinship::Own(*number),
-            // One from before the oldest was dropped here, or belongs to a history that was cut off.
+            // An epoch before the oldest one was dropped here, or belongs to a history that was cut off.
             None if epoch > self.oldest && is_drawn_with(&self.key, epoch) => Kinship::OtherCopy,
             None => Kinship::Foreign,
         }
     }
 }
 
-/// Notes the head of a user's log before its first entry under an epoch.
+/// Records the head of a user's log before its first entry under an epoch.
 pub(super) fn note_head(
     connection: &Connection,
     user: i64,
@@ -144,8 +142,8 @@ pub(super) fn note_head(
     Ok(())
 }
 
-/// Returns the offset up to which a user's log is the one that cursors of epoch `number` were taken from;
-/// `None`: nothing was appended since that epoch ended, or the user has no log.
+/// Returns the offset up to which a user's log equals the one that cursors of epoch `number` belong to.
+/// `None` if nothing was appended since that epoch ended, or the user has no log.
 pub(super) fn shared_through(
     connection: &mut Connection,
     user_id: &UserId,
@@ -171,11 +169,12 @@ pub struct EpochRecord {
     pub epoch: String,
     /// 0 for an epoch from before they were recorded.
     pub began_at: u64,
-    /// `created`, `opened`, or why earlier epochs are not continued: `restored`, `power loss`, `entries lost`.
+    /// `created`, `opened`, or the reason for which earlier cursors are invalid: `restored`, `power loss`,
+    /// `entries lost`.
     pub reason: String,
 }
 
-/// The epochs of a journal, oldest first; none where its schema does not have them yet.
+/// Returns the epochs of a journal, oldest first; none if its schema has no such table yet.
 pub fn history(connection: &Connection) -> rusqlite::Result<Vec<EpochRecord>> {
     let has_them: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'epochs')",
@@ -192,7 +191,7 @@ pub fn history(connection: &Connection) -> rusqlite::Result<Vec<EpochRecord>> {
     rows.collect()
 }
 
-/// What of the record of epochs is not as it was written.
+/// Returns descriptions of the damage in the record of epochs.
 pub fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut found = Vec::new();
     if history(connection)?.is_empty() {
@@ -228,7 +227,7 @@ pub fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(found)
 }
 
-/// Reads a row of `epoch_heads`; no head if it is not as it was written.
+/// Reads a row of `epoch_heads`; the head is `None` if its checksum does not match.
 fn head_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<(i64, i64, Option<Offset>)> {
     let (user, number, head) = (row.get(0)?, row.get(1)?, Offset(row.get(2)?));
     let sound = head_checksum(user, number, head) == row.get::<_, i64>(3)?;
@@ -243,7 +242,7 @@ fn epoch_checksum(number: i64, epoch: &str, began_at: u64, reason: &str) -> i64 
     checksum(format!("{number} {epoch} {began_at} {reason}").as_bytes())
 }
 
-/// Whether this is a key with the checksum that it was written with.
+/// Returns true if the key matches its checksum.
 fn is_key(text: &str) -> bool {
     text.rsplit_once('.').is_some_and(|(key, sum)| format!("{:x}", checksum(key.as_bytes())) == sum)
 }
@@ -269,7 +268,7 @@ fn insert(
         .map(drop)
 }
 
-/// Drops the oldest epochs, and what only their cursors need.
+/// Drops the oldest epochs and the heads that only their cursors need.
 fn compact(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     let count: i64 = transaction.query_row("SELECT count(*) FROM epochs", [], |row| row.get(0))?;
     if count <= EPOCHS_KEPT_MAX + EPOCHS_SLACK {
@@ -283,7 +282,7 @@ fn compact(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The key of this journal and of all its copies.
+/// Returns the key of this journal, which all its copies share.
 fn key(transaction: &Transaction<'_>) -> rusqlite::Result<[u8; 32]> {
     let found: Option<String> = transaction
         .query_row("SELECT value FROM meta WHERE name = 'epoch_key'", [], |row| row.get(0))
@@ -300,7 +299,7 @@ fn key(transaction: &Transaction<'_>) -> rusqlite::Result<[u8; 32]> {
     Ok(blake3::derive_key("quintet epochs v1", text.as_bytes()))
 }
 
-/// A new epoch: a UUIDv7 whose last bytes authenticate the others.
+/// Generates an epoch: a UUIDv7 (RFC 9562) whose last bytes authenticate the others.
 fn draw(key: &[u8; 32]) -> Epoch {
     let mut bytes = *ids::fresh().as_bytes();
     let mac = mac(key, &bytes);

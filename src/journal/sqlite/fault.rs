@@ -1,4 +1,4 @@
-//! What can go wrong with the storage, said so that the operator knows what to do.
+//! Errors of the storage, mapped to messages that name the operator's remedy.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use rusqlite::ErrorCode;
 use super::lock::LockError;
 use crate::journal::JournalError;
 
-/// Why a journal was not opened. The operator's to mend.
+/// The reason for which a journal was not opened. The operator has to repair it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(transparent)]
@@ -48,7 +48,7 @@ pub enum OpenError {
     Thread(#[source] std::io::Error),
 }
 
-/// Tells damage, which stays, from trouble, which may pass.
+/// Maps an SQLite error to damage, which is permanent, or unavailability, which may be transient.
 pub(super) fn fault(error: &rusqlite::Error) -> JournalError {
     use rusqlite::Error as E;
     match error {
@@ -60,7 +60,7 @@ pub(super) fn fault(error: &rusqlite::Error) -> JournalError {
                 JournalError::Damaged(format!("{error}; run `quintet audit`, or restore a backup"))
             }
             ErrorCode::DiskFull => JournalError::Unavailable(
-                "the disk is full; writing goes on by itself once there is room".into(),
+                "the disk is full; writing resumes by itself once there is room".into(),
             ),
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied => JournalError::Unavailable(format!(
                 "{error}; the service must be able to write to its data folder"
@@ -75,19 +75,19 @@ pub(super) fn fault(error: &rusqlite::Error) -> JournalError {
     }
 }
 
-/// Whether the disk itself failed, so that a sync may have.
+/// Returns true for an I/O error, after which a sync may have failed.
 pub(super) fn is_io(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
 }
 
-/// The same of what is done with a file directly.
+/// Maps an error of a file operation.
 pub(super) fn of_file(error: &std::io::Error) -> JournalError {
     JournalError::Unavailable(format!(
         "its log cannot be written again after a fault: {error}; check the disk; the service tries again by itself"
     ))
 }
 
-/// The same, when opening.
+/// Maps an SQLite error at open.
 pub(super) fn open_fault(path: PathBuf, source: rusqlite::Error) -> OpenError {
     match fault(&source) {
         JournalError::Damaged(_) => OpenError::Damaged { path, what: source.to_string() },
@@ -99,13 +99,13 @@ pub(super) fn closed() -> JournalError {
     JournalError::Unavailable("it is shut down".into())
 }
 
-/// Why a transaction was given up.
+/// The reason for which a transaction failed.
 pub(super) enum Failure {
     /// The storage failed.
     Sql(rusqlite::Error),
     /// This batch contradicts the index; the others of its transaction may be fine.
     Misfit(String),
-    /// After a fault, the files could not be brought to the disk again.
+    /// The files could not be synced again after a fault.
     Ground(JournalError),
 }
 

@@ -1,6 +1,6 @@
-//! One process at a time owns a data folder: an operating system lock on `quintet.lock`, which no
-//! crash can leave behind. A second lock, on `quintet.copy.lock`, tells the owner that its database is
-//! being copied.
+//! Locks of the data folder: an operating system lock on `quintet.lock`, which no crash can leave behind, makes
+//! one process its owner. A second lock, on `quintet.copy.lock`, tells the owner whether its database is being
+//! copied.
 
 use std::{
     fs::{File, TryLockError},
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{journal::JournalError, kernel::ids::Epoch, runtime::private};
 
-/// The file that carries the lock; it holds the owner's process id for the message to others.
+/// The lock file. It contains the owner's process id, for error messages.
 pub const LOCK_FILE: &str = "quintet.lock";
 
 /// Ownership of a data folder, until dropped.
@@ -18,7 +18,7 @@ pub const LOCK_FILE: &str = "quintet.lock";
 pub struct FolderLock {
     file: File,
     path: PathBuf,
-    /// The owner before had a journal open here.
+    /// True if an earlier owner had a journal open in this folder.
     had_journal: bool,
 }
 
@@ -34,32 +34,33 @@ pub enum LockError {
     },
 }
 
-/// The file whose lock is shared by all who copy the database right now.
+/// The lock file that all copying processes share.
 const COPY_LOCK_FILE: &str = "quintet.copy.lock";
 
-/// A share in a database that others may copy too, or the certainty that nobody does. Until dropped.
+/// A shared or exclusive lock on copying the database, until dropped.
 #[derive(Debug)]
 pub(super) struct CopyLock {
     _file: File,
 }
 
 impl CopyLock {
-    /// For one who copies the database; waits for its owner to be done with what it must do alone.
+    /// Takes the lock for a copy. Waits while the owner has exclusive access.
     pub fn shared(database: &Path) -> Result<Self, JournalError> {
         let file = Self::file(database)?;
         file.lock_shared().map_err(|error| unusable(&error))?;
         Ok(Self { _file: file })
     }
 
-    /// For the owner, when nobody else may have the database open. Never waits.
+    /// Takes the lock for exclusive access of the owner. Returns an error, without waiting, if a copy is in
+    /// progress.
     pub fn alone(database: &Path) -> Result<Self, JournalError> {
         let file = Self::file(database)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::Error(error)) => Err(unusable(&error)),
             Err(TryLockError::WouldBlock) => Err(JournalError::Unavailable(
-                "a backup is being made, and after the fault before it the database is needed alone; writing \
-                 goes on by itself once the backup has ended"
+                "a backup is in progress, and recovery from the last fault needs exclusive access; writing \
+                 resumes by itself once the backup has ended"
                     .into(),
             )),
         }
@@ -75,17 +76,17 @@ fn unusable(error: &std::io::Error) -> JournalError {
     JournalError::Unavailable(format!("the lock file {COPY_LOCK_FILE} cannot be used: {error}"))
 }
 
-/// Begins the line of the lock file that names the journal in the folder.
+/// Prefix of the line in the lock file that names the journal in the folder.
 const JOURNAL: &str = "journal ";
 const NOTE_BYTES_MAX: u64 = 1024;
 
 impl FolderLock {
-    /// Whether an earlier owner had a journal open in this folder.
+    /// Returns true if an earlier owner had a journal open in this folder.
     pub(super) fn had_journal(&self) -> bool {
         self.had_journal
     }
 
-    /// Notes in the lock file that there is a journal here, so that its absence is noticed.
+    /// Records in the lock file that the folder has a journal, so that its absence is noticed.
     pub(super) fn note_journal(&mut self, origin: Epoch) -> Result<(), LockError> {
         if self.had_journal {
             return Ok(());
@@ -95,18 +96,22 @@ impl FolderLock {
             .map_err(|source| LockError::Io { path: self.path.clone(), source })
     }
 
-    /// Takes the lock or says who has it. Never waits.
+    /// Takes the lock without waiting.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`LockError::InUse`], with the holder, if another process has the lock.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join(LOCK_FILE);
         let io = |source| LockError::Io { path: path.clone(), source };
-        // AUTH-6: a link to another file is not followed, and nothing is truncated before the lock is held.
+        // AUTH-6: links are not followed, and nothing is truncated before the lock is held.
         let mut file = private::open_file(&path).map_err(io)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(source)) => return Err(io(source)),
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
-                // The id is a courtesy: without it the refusal stands all the same.
+                // The holder's id is for the message only.
                 let holder = match file.read_to_string(&mut pid) {
                     Ok(_) if !pid.trim().is_empty() => {
                         format!("process {}", pid.lines().next().unwrap_or_default().trim())

@@ -1,17 +1,18 @@
-//! The embedded engine: one SQLite database in the data folder, one process at a time.
+//! The embedded engine: one [SQLite](https://www.sqlite.org/fileformat2.html) database in the data folder, used
+//! by one process at a time.
 //!
 //! ```text
 //!   log.append ──▶ bounded queue ──▶ writer thread: one transaction for all that wait ──▶ fsync ──▶ replies
 //!   log.read …  ──▶ bounded queue ──▶ reader threads, a connection each, snapshots
 //! ```
 //!
-//! - [`engine`]: the journal and its logs; [`options`]: what an operator may set; [`lock`]: one process
-//! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: is what lies there whole
-//! - [`writer`]: group commit; [`changes`]: what a batch changes in the index; [`trim`]: retention
-//! - [`upkeep`]: its log kept short, and the ground found again after the disk failed
-//! - [`resumes`]: how often each open run was resumed
-//! - [`epochs`]: what tells cursors of this history from those of another (DEL-3)
-//! - [`reader`]: queries; [`pool`]: the threads that run them; [`backup`]; [`fault`]: what went wrong
+//! - [`engine`]: the journal and its logs; [`options`]: settings; [`lock`]: the lock of the data folder
+//! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: detection of damage
+//! - [`writer`]: group commit; [`changes`]: the index changes of a batch; [`trim`]: retention
+//! - [`upkeep`]: checkpoints, and recovery after a failed sync
+//! - [`resumes`]: counts of the resumes of open runs
+//! - [`epochs`]: the history of the journal's epochs, which decides whether a cursor is valid (DEL-3)
+//! - [`reader`]: queries; [`pool`]: reader threads; [`backup`]: online copies; [`fault`]: error mapping
 
 mod backup;
 mod changes;

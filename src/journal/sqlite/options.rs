@@ -1,26 +1,26 @@
-//! What an operator may set of the embedded engine, and the bounds that it keeps.
+//! Settings and fixed limits of the embedded engine.
 
-/// How the embedded engine runs. Units stand last in each name.
+/// The settings of the embedded engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// An acknowledged append survives loss of power (`synchronous=FULL`). Off, it survives the loss
-    /// of the process, but the last moments before a power cut may be gone (`NORMAL`).
+    /// True: an acknowledged append survives a power loss (`synchronous=FULL`). False: it survives a crash of
+    /// the process, but a power loss may lose the last moments (`NORMAL`).
     pub survives_power_loss: bool,
-    /// Threads that answer reads, each with its own connection.
+    /// Reader threads, each with its own connection.
     pub reader_threads: usize,
-    /// Appends that wait for the writer; the next one waits for room.
+    /// Appends queued for the writer; a further one waits for room.
     pub waiting_appends_max: usize,
-    /// Reads that wait for a reader; the next one waits for room.
+    /// Reads queued for a reader; a further one waits for room.
     pub waiting_reads_max: usize,
     /// Appends that share one commit.
     pub commit_batches_max: usize,
     /// Bytes of entries that share one commit.
     pub commit_bytes_max: usize,
-    /// Run records kept for each user once their entries are trimmed: so long is a `message_id`
-    /// remembered (DEL-6).
+    /// Run records kept per user after their entries are trimmed. A `message_id` is remembered as long as its
+    /// record (DEL-6).
     pub run_records_max: u64,
-    /// A database up to this size is checked whole when it is opened, a larger one only in its
-    /// structure at the top; every row is checked again when it is read.
+    /// Largest database, in bytes, that is checked completely at open. A larger one is checked only as far as
+    /// SQLite does at open; every row is checked again when it is read.
     pub check_bytes_max: u64,
 }
 
@@ -39,27 +39,27 @@ impl Default for SqliteOptions {
     }
 }
 
-/// Entries in one stored row: what a read of one entry has to load at most.
+/// Entries in one stored row, which bounds the cost of reading a single entry.
 pub(super) const ROW_ENTRIES_MAX: usize = 256;
-/// Bytes at which a stored row is full; the entry that fills it is the last one in it.
+/// Bytes at which a stored row is full; the entry that reaches the limit is its last.
 pub(super) const ROW_BYTES_MAX: usize = 64 * 1024;
-/// Users whose head and chain the writer keeps at hand.
+/// Users whose head and chain the writer caches.
 pub(super) const USERS_AT_HAND_MAX: usize = 65_536;
-/// Rows that one turn of trimming removes before waiting appends get theirs (ISO-6).
+/// Rows that are trimmed in one step, between which waiting appends are served (ISO-6).
 pub(super) const TRIM_ROWS_MAX: usize = 512;
-/// Users that one turn of trimming looks at.
+/// Users that are examined in one step of trimming.
 pub(super) const TRIM_USERS_MAX: usize = 256;
 /// Bytes of a database page.
 pub(super) const PAGE_BYTES: u32 = 8192;
-/// Pages in the write-ahead log at which the writer moves them into the database.
+/// Pages in the write-ahead log at which the writer starts a checkpoint.
 pub(super) const CHECKPOINT_PAGES: u32 = 4000;
-/// Pages in the write-ahead log at which readers are held up for the moment that it takes to begin it anew.
+/// Pages in the write-ahead log at which readers are paused so that the log can restart.
 pub(super) const LOG_PAGES_MAX: u32 = 2 * CHECKPOINT_PAGES;
-/// Bytes that the write-ahead log keeps on disk once it has been moved into the database.
+/// Size to which the write-ahead log file is truncated after a checkpoint.
 pub(super) const LOG_KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// Memory of the writer's page cache.
+/// Size of the writer's page cache.
 pub(super) const WRITER_CACHE_KIB: u32 = 8 * 1024;
-/// Memory of each reader's page cache.
+/// Size of each reader's page cache.
 pub(super) const READER_CACHE_KIB: u32 = 2 * 1024;
-/// Distinct statements that a connection keeps prepared.
+/// Prepared statements cached per connection.
 pub(super) const STATEMENTS_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! A fixed pool of threads that answer reads, so that no query ever runs on a thread of the runtime.
+//! A fixed pool of reader threads, so that no query runs on a thread of the async runtime.
 
 use std::{
     path::PathBuf,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::journal::JournalError;
 
-/// A query and where its answer goes. Says whether the connection may be used again.
+/// A query that sends its own reply. Returns whether the connection may be reused.
 type Job = Box<dyn FnOnce(Result<&mut Connection, rusqlite::Error>) -> Health + Send>;
 
 enum Health {
@@ -27,19 +27,19 @@ enum Health {
     Suspect,
 }
 
-/// The way to the readers: bounded, waits for room.
+/// The bounded queue to the reader threads; senders wait for room.
 #[derive(Clone)]
 pub(super) struct Readers {
     jobs: mpsc::Sender<Job>,
 }
 
-/// What the readers read through, and the door at which the writer holds them up.
+/// The connections of the readers, and the lock with which the writer pauses them.
 pub(super) struct ReadSide {
     path: PathBuf,
-    /// Shared by the queries that run, one at a time for who must be alone with the database.
+    /// Held shared by running queries, and exclusively by the writer while it needs the database alone.
     door: RwLock<()>,
     idle: Mutex<Vec<Connection>>,
-    /// A transaction whose outcome is unknown may be in the log without being shown by any query yet.
+    /// True while a transaction of unknown outcome may be in the log without being visible to queries.
     in_doubt: AtomicBool,
 }
 
@@ -53,13 +53,13 @@ impl ReadSide {
         })
     }
 
-    /// Runs `act` while no query runs; those that come wait for it.
+    /// Runs `act` while no query runs; new queries wait.
     pub fn held<T>(&self, act: impl FnOnce() -> T) -> T {
         let _alone = self.door.write().unwrap_or_else(PoisonError::into_inner);
         act()
     }
 
-    /// Sets whether a transaction of unknown outcome may still turn up.
+    /// Sets whether a transaction of unknown outcome may still appear.
     pub fn set_in_doubt(&self, in_doubt: bool) {
         self.in_doubt.store(in_doubt, Ordering::Release);
     }
@@ -68,7 +68,7 @@ impl ReadSide {
         self.in_doubt.load(Ordering::Acquire)
     }
 
-    /// Closes every connection that is not in use: the next queries start on new ones.
+    /// Closes all idle connections, so that the next queries use new ones.
     pub fn close_idle(&self) {
         self.idle().clear();
     }
@@ -80,7 +80,7 @@ impl ReadSide {
             Ok(mut open) => {
                 match job(Ok(&mut open)) {
                     Health::Good => self.idle().push(open),
-                    // What hit one may have hit the others.
+                    // The fault may affect the other connections too.
                     Health::Suspect => self.close_idle(),
                 }
             }
@@ -90,14 +90,14 @@ impl ReadSide {
         }
     }
 
-    /// A poisoned lock cannot be: nothing that is done under it panics.
+    /// Locks the idle connections. The lock cannot be poisoned: nothing panics while it is held.
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Readers {
-    /// Starts the threads. They end when the last `Readers` is gone.
+    /// Starts the threads, which end when the last `Readers` is dropped.
     pub fn start(
         side: &Arc<ReadSide>,
         threads: usize,
@@ -117,7 +117,7 @@ impl Readers {
         Ok((Self { jobs }, threads))
     }
 
-    /// Runs `query` on a reader and waits for its answer.
+    /// Runs `query` on a reader and returns its result.
     pub async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Connection) -> Result<T, ReadFailure> + Send + 'static,
@@ -129,7 +129,7 @@ impl Readers {
                 Err(error) => Err(fault(&error)),
             };
             let health = if result.is_ok() { Health::Good } else { Health::Suspect };
-            // Whoever asked may have gone.
+            // The caller may be gone.
             let _ = reply.send(result);
             health
         });
@@ -138,7 +138,7 @@ impl Readers {
     }
 }
 
-/// Why a query has no answer.
+/// The reason for which a query failed.
 pub(super) enum ReadFailure {
     Sql(rusqlite::Error),
     Damaged(String),
@@ -163,8 +163,8 @@ impl ReadFailure {
 
 fn work(side: &ReadSide, waiting: &Mutex<mpsc::Receiver<Job>>) {
     loop {
-        // One reader waits at the queue, the others for their turn at it. A poisoned lock cannot be: what
-        // is held here does not panic.
+        // One reader waits on the queue, the others on this lock. It cannot be poisoned: nothing panics while
+        // it is held.
         let job = waiting.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
         let Some(job) = job else { return };
         side.answer(job);

@@ -1,6 +1,6 @@
-//! The queries. Each runs in one snapshot, so that head, index and entries agree.
+//! The queries. Each runs in one snapshot, so that head, index and entries are consistent.
 //!
-//! A row is checked against its checksum whenever it is read: a flipped bit is an error, not an entry.
+//! Every row is verified against its checksum when it is read: a flipped bit is an error, not an entry.
 
 use bytes::BytesMut;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
@@ -16,7 +16,7 @@ use crate::{
 
 type Answer<T> = Result<T, ReadFailure>;
 
-/// The largest number that the database stores.
+/// Greatest integer in the database.
 const INTEGER_MAX: u64 = i64::MAX as u64;
 
 pub(super) fn unfinished(connection: &mut Connection) -> Answer<Vec<UserId>> {
@@ -27,7 +27,7 @@ pub(super) fn unfinished(connection: &mut Connection) -> Answer<Vec<UserId>> {
     users.iter().map(|text| UserId::parse(text).map_err(unreadable)).collect()
 }
 
-/// Reads what is always there; on a connection that is new, from the disk.
+/// Reads a table that always exists; on a new connection, from the disk.
 pub(super) fn probe(connection: &mut Connection) -> Answer<()> {
     Ok(connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?)
 }
@@ -58,7 +58,7 @@ pub(super) fn read(
     while let Some(row) = rows.next()? {
         let (first, last): (u64, u64) = (row.get(0)?, row.get(1)?);
         let lines = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
-        // Only the first row may begin with entries that were not asked for.
+        // Only the first row may begin before the requested entries.
         let follows = if bytes.is_empty() { first <= end.0 + 1 } else { first == end.0 + 1 };
         if !follows || last <= end.0 || checksum(lines) != row.get::<_, i64>(2)? {
             return Err(ReadFailure::Damaged(format!(
@@ -77,8 +77,8 @@ pub(super) fn read(
         return Err(ReadFailure::Damaged(format!("entries after {after} are missing or torn")));
     };
     let wanted = lines.after(after, entries_max, limit.bytes_max);
-    // Rows are read whole, and a row may be longer than what was asked for: a slow reader would hold on to
-    // all of it (DEL-4).
+    // Rows are read whole and may be much longer than the requested part, which a slow reader would keep in
+    // memory (DEL-4).
     let detaches = wanted.as_bytes().len() < lines.as_bytes().len() / 2;
     Ok(if detaches { wanted.detached() } else { wanted })
 }
@@ -196,7 +196,7 @@ fn user(connection: &Connection, user_id: &UserId) -> rusqlite::Result<Option<Us
         .optional()
 }
 
-/// Runs a query whose columns are those of a run record, in that order.
+/// Runs a query that returns the columns of run records.
 fn runs(mut query: CachedStatement<'_>, params: impl Params) -> Answer<Vec<RunRecord>> {
     let mut rows = query.query(params)?;
     let mut runs = Vec::new();

@@ -1,4 +1,4 @@
-//! The table of resumes: how often each open run was resumed (RUN-6), beside its user's log.
+//! The table of resume records (RUN-6), beside the users' logs.
 
 use rusqlite::{Connection, Row, params};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// The step of the schema that makes it. It holds open runs only, so it is small.
+/// The migration that creates the table. It has a row per open run that was resumed, so it is small.
 pub(super) const TABLE: &str = "
     CREATE TABLE resumes (
         user         INTEGER NOT NULL,
@@ -64,7 +64,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<ResumeRecord> {
     })
 }
 
-/// Takes back what the process `ended` counted, as it stops in order ([`ResumeRecord::released`]).
+/// Uncounts the resumes of the process `ended`, which shuts down cleanly ([`ResumeRecord::released`]).
 pub(super) fn release(connection: &Connection, ended: Incarnation) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE resumes SET without_step = max(without_step - 1, 0), total = max(total - 1, 0), incarnation = NULL
@@ -74,7 +74,7 @@ pub(super) fn release(connection: &Connection, ended: Incarnation) -> rusqlite::
     Ok(())
 }
 
-/// Takes back what the process counted that still runs on the journal of which this is a copy.
+/// Uncounts, in a copy, the resumes of the process that still runs on the original.
 pub(super) fn release_all(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute(
         "UPDATE resumes SET without_step = max(without_step - 1, 0), total = max(total - 1, 0), incarnation = NULL

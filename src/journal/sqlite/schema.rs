@@ -1,8 +1,7 @@
-//! Tables, their versions, and the way from each version to the next.
+//! Tables, schema versions, and migrations.
 //!
-//! `PRAGMA user_version` counts the steps of [`MIGRATIONS`] that a database has taken. A step is
-//! never changed once released; what must change is a further step. `PRAGMA application_id` tells a
-//! journal from other databases.
+//! `PRAGMA user_version` is the number of applied steps of [`MIGRATIONS`]. A released step is never changed;
+//! changes are further steps. `PRAGMA application_id` distinguishes a journal from other databases.
 
 use std::{path::Path, time::Duration};
 
@@ -18,7 +17,7 @@ use crate::{
     runtime::clock,
 };
 
-/// The database inside the data folder.
+/// Name of the database file in the data folder.
 pub const DATABASE_FILE: &str = "quintet.db";
 
 /// "QNTT" in ASCII.
@@ -28,7 +27,7 @@ const APPLICATION_ID: u32 = 0x514e_5454;
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
 
 const MIGRATIONS: &[&str] = &[
-    // 1: a row an appended batch, and the index over what the batches say.
+    // 1: a row per appended batch, and the index of the entries.
     "
     CREATE TABLE meta (
         name  TEXT NOT NULL PRIMARY KEY,
@@ -86,24 +85,24 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX threads_by_last ON threads (user, last);
     ",
-    // 2: how often each open run was resumed.
+    // 2: resume records.
     super::resumes::TABLE,
     // 3: the epochs of the journal.
     epochs::SCHEMA,
 ];
 
-/// What a database says of itself.
+/// The identity of a journal, stored in its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The current epoch, as clients know it.
+    /// The current epoch, which clients see.
     pub epoch: Epoch,
-    /// The epoch under which it was created: where its hash chains start. Every opening and every restored
-    /// backup has a new epoch and keeps its origin.
+    /// The epoch under which the journal was created, from which its hash chains start. It never changes, while
+    /// each opening and each restored backup has a new epoch.
     pub origin: Epoch,
 }
 
-/// Opens a database for writing, made or brought to the newest schema as needed. What it commits
-/// survives loss of power until [`set_durability`] says otherwise.
+/// Opens a database for writing, creating or migrating it as necessary. Commits survive a power loss unless
+/// [`set_durability`] changes that.
 pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     let fault = |source| open_fault(path.to_owned(), source);
     let mut connection = Connection::open_with_flags(
@@ -117,7 +116,7 @@ pub(super) fn open_to_write(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Opens a database that exists and has the newest schema, for the writer to go on after a fault.
+/// Reopens an existing database of the newest schema for the writer, after a fault.
 pub(super) fn reopen_to_write(path: &Path, survives_power_loss: bool) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
@@ -128,12 +127,12 @@ pub(super) fn reopen_to_write(path: &Path, survives_power_loss: bool) -> rusqlit
     Ok(connection)
 }
 
-/// Whether a commit is on the disk when it returns.
+/// Sets whether a commit is synced to the disk before it returns.
 pub(super) fn set_durability(connection: &Connection, survives_power_loss: bool) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", if survives_power_loss { "FULL" } else { "NORMAL" })
 }
 
-/// Opens a database that exists, for queries only.
+/// Opens an existing database for queries only.
 pub fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
@@ -145,7 +144,7 @@ pub fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Refuses a database that is not a journal, or that a newer version wrote.
+/// Returns an error if a database is not a journal or has a newer schema.
 pub fn require_ours(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let fault = |source| open_fault(path.to_owned(), source);
     let number =
@@ -162,9 +161,9 @@ pub fn require_ours(connection: &Connection, path: &Path) -> Result<(), OpenErro
     Ok(())
 }
 
-/// Begins an epoch (DEL-3). Earlier ones are not continued if the journal may lack entries that clients have
-/// seen: if it was restored from a backup, if a process that did not wait for the disk left it without closing
-/// it, or if entries were `lost`.
+/// Begins an epoch (DEL-3). Cursors of earlier ones become invalid if the journal may lack entries that clients
+/// have seen: it was restored from a backup, a process without `synchronous=FULL` did not close it, or entries
+/// were `lost`.
 pub(super) fn claim_identity(
     connection: &mut Connection,
     survives_power_loss: bool,
@@ -189,7 +188,7 @@ pub(super) fn claim_identity(
     transaction.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, '1')", [IN_USE])?;
     let identity = identity(&transaction)?;
     transaction.commit()?;
-    // The mark has to be in the database itself: it is for one that comes without its log.
+    // The mark must be in the main file, since its purpose is to detect that the log is missing.
     let mark = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = mark {
         tracing::warn!(%error, "the journal cannot be marked as in use in its main file");
@@ -197,29 +196,29 @@ pub(super) fn claim_identity(
     Ok((identity, epochs))
 }
 
-/// Whether the database was in use when it was last written: its write-ahead log belongs to it.
+/// Returns true if the database was in use when it was last written, so that it needs its write-ahead log.
 pub(super) fn is_in_use(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(meta(connection, IN_USE)?.is_some())
 }
 
-/// Clears the mark of a database that is closed in order.
+/// Clears the in-use mark on a clean shutdown.
 pub(super) fn clear_in_use(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM meta WHERE name = ?1", [IN_USE]).map(drop)
 }
 
-/// Notes that nothing was lost: everything before is on the disk when this returns.
+/// Records that nothing was lost. All commits are synced on return.
 pub(super) fn close_lossy(connection: &Connection) -> rusqlite::Result<()> {
     set_durability(connection, true)?;
     connection.execute("DELETE FROM meta WHERE name = ?1", [LOSSY])?;
     Ok(())
 }
 
-/// Whether a process that does not wait for the disk has this database open, or has left it so.
+/// Returns true if a process without `synchronous=FULL` has the database open or did not close it.
 pub fn is_lossy(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(meta(connection, LOSSY)?.is_some())
 }
 
-/// Marks a database that is a copy of another.
+/// Marks a database as a backup.
 pub(super) fn mark_as_backup(connection: &Connection, at: Timestamp) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM meta WHERE name IN (?1, ?2)", [LOSSY, IN_USE])?;
     connection
@@ -227,7 +226,7 @@ pub(super) fn mark_as_backup(connection: &Connection, at: Timestamp) -> rusqlite
     Ok(())
 }
 
-/// Writes something that nobody reads.
+/// Writes a value, to check that the database is writable.
 pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -242,7 +241,7 @@ const BACKUP: &str = "backup";
 const LOSSY: &str = "lossy";
 const IN_USE: &str = "in_use";
 
-/// Who this journal is, read only.
+/// Returns the identity of the journal.
 pub fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
     let epoch = |name: &str| {
         let text = meta(connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
@@ -284,7 +283,7 @@ fn new_epoch() -> Epoch {
 
 fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     harden(connection)?;
-    // Of effect only before a database has its first table.
+    // Only has an effect before the first table is created.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     if mode != "wal" {
@@ -293,7 +292,7 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
         )));
     }
     set_durability(connection, true)?;
-    // The writer does it itself, to know when it fails.
+    // The writer starts checkpoints itself, so that it notices their failures.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES_MAX)?;
     connection.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE_KIB))
@@ -304,11 +303,11 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_WAIT_MAX)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    // A connection that is given up after a fault must not touch the database once more.
+    // A connection that is dropped after a fault must not write to the database.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
-/// How long a connection waits for another one of this process, as while a log is recovered.
+/// Time for which a connection waits for another one of this process, such as during recovery of the log.
 pub(super) const BUSY_WAIT_MAX: Duration = Duration::from_secs(10);

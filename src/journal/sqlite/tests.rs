@@ -1,4 +1,4 @@
-//! Faults of the storage, made on the writer's own connection.
+//! Tests with storage faults, injected on the writer's own connection.
 
 use std::sync::{
     Arc,
@@ -149,8 +149,8 @@ async fn del_7_a_log_is_read_back_only_once_its_outcome_is_known() {
     assert_eq!(log.recovery(9).await.unwrap().head, Offset(1));
 }
 
-/// Runs `appends` while the writer is held up, so that they all wait when it goes on; says how many
-/// commits they took.
+/// Runs `appends` while the writer is blocked, so that all of them are queued when it resumes. Returns their
+/// result and the number of commits.
 async fn in_one_turn<T>(journal: &SqliteJournal, appends: impl Future<Output = T>) -> (T, usize) {
     let commits = Arc::new(AtomicUsize::new(0));
     let counted = commits.clone();

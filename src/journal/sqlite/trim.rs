@@ -1,9 +1,9 @@
-//! Retention: the oldest batches of each user go, in turns, so that appends wait for one turn at most
+//! Retention: trims the oldest batches of each user, in steps, so that an append waits for one step at most
 //! (ISO-6).
 //!
-//! Guarantee: no entry of an open run goes, nor any after it; what goes is a whole prefix of the log,
-//! and the chain hash at its end stays, so that the rest still verifies. The records of runs outlive
-//! their entries (DEL-6), the latest `run_records_max` of each user.
+//! Guarantee: no entry of an open run is trimmed, nor any after it. A whole prefix of the log is trimmed and
+//! the chain hash at its end is kept, so that the rest still verifies. Run records outlive their entries
+//! (DEL-6): the latest `run_records_max` of each user are kept.
 
 use std::collections::BTreeSet;
 
@@ -19,23 +19,23 @@ use crate::{
     kernel::ids::Timestamp,
 };
 
-/// One turn of trimming.
+/// One step of trimming.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TrimTurn {
     pub retention: Retention,
     pub now: Timestamp,
     pub run_records_max: u64,
-    /// Users up to this row are done.
+    /// The last user row that is finished.
     pub done: i64,
-    /// The user of this row has been counted in an earlier turn.
+    /// The user row that an earlier step has counted.
     pub counted: i64,
 }
 
-/// What a turn did.
+/// The result of a step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
     pub trimmed: Trimmed,
-    /// `None` when every user is done.
+    /// The next step; `None` when all users are finished.
     pub next: Option<TrimTurn>,
 }
 
@@ -75,8 +75,8 @@ impl Writer {
         Ok(Turn { trimmed, next: more.then_some(next) })
     }
 
-    /// Removes at most `rows_max` batches and as many run records of one user; says how many rows and
-    /// entries went.
+    /// Removes at most `rows_max` batches and run records of one user. Returns the numbers of removed rows and
+    /// entries.
     fn trim_user(&self, user: &Candidate, turn: &TrimTurn, rows_max: usize) -> Result<(usize, u64), Failure> {
         let connection = self.connection()?;
         let open: Option<u64> = connection
@@ -130,7 +130,7 @@ impl Writer {
         connection
             .prepare_cached("UPDATE users SET runs = runs - ?2 WHERE id = ?1")?
             .execute(params![user, threads.len()])?;
-        // A thread goes with the last of its runs.
+        // A thread is removed with its last run.
         let mut emptied = connection.prepare_cached(
             "DELETE FROM threads WHERE user = ?1 AND thread_id = ?2 AND last <= ?3 AND NOT EXISTS (
                  SELECT 1 FROM runs WHERE runs.user = ?1 AND runs.thread_id = ?2)",

@@ -1,15 +1,13 @@
-//! The writer's care for its files: the write-ahead log moved into the database, and the ground found
-//! again after the disk failed.
+//! Maintenance of the database files: checkpoints, and recovery after a failed sync.
 //!
-//! Two things that SQLite leaves to whoever runs it, and what is done here:
+//! SQLite leaves two things to its user:
 //!
-//! - *A sync that fails says so once.* The kernel then calls the pages clean, though they are not on the
-//!   disk, and no later sync writes them. So after such a failure nothing in memory is trusted: every
-//!   connection closes, the log is written once more, byte for byte, and synced ([`wal::settle`]), and
-//!   SQLite finds out anew what is in it, and moves all of it into the database again. Only when that has
-//!   succeeded is anything read or written (DEL-1, DEL-7).
-//! - *The log is reset only while nobody reads it.* SQLite waits for a moment without readers, which under
-//!   load may never come. Past [`LOG_PAGES_MAX`] the readers are held up for that moment.
+//! - *A failed sync is reported once.* The kernel then marks the pages clean although they are not on the
+//!   disk, and no later sync writes them. So after such a failure nothing in memory is trusted: all
+//!   connections close, the log is rewritten byte for byte and synced ([`wal::settle`]), and SQLite recovers
+//!   it and checkpoints all of it. Reads and writes resume only after that has succeeded (DEL-1, DEL-7).
+//! - *The log restarts only while nothing reads it.* SQLite waits for a moment without readers, which under
+//!   load may never come. Beyond [`LOG_PAGES_MAX`] the readers are paused for that moment.
 
 use std::time::Duration;
 
@@ -25,27 +23,27 @@ use super::{
 };
 use crate::journal::JournalError;
 
-/// When to move the log into the database.
+/// The state of the maintenance.
 #[derive(Default)]
 pub(super) struct Upkeep {
-    /// A sync may have failed: what the kernel shows of the files is not what the disk has.
+    /// True if a sync may have failed, so that the page cache may differ from the disk.
     pub in_doubt: bool,
-    /// Pages of the log below which it need not be looked at again, after a try that did not finish.
+    /// Size of the log, in pages, below which the next checkpoint is not tried, after one that did not finish.
     not_before_pages: u32,
 }
 
 impl Upkeep {
-    /// After a fault of the storage.
+    /// Records a storage error.
     pub fn note(&mut self, error: &rusqlite::Error) {
         self.in_doubt |= is_io(error);
     }
 }
 
 impl Writer {
-    /// A connection to go on with, after a fault.
+    /// Opens a new connection after a fault.
     ///
-    /// The one that met the fault stays open until then: while any is, SQLite keeps what it knew of the
-    /// log before, and no reader takes for durable what only the kernel's memory shows (DEL-1).
+    /// The faulty connection stays open until then. As long as one connection is open, SQLite keeps its
+    /// earlier view of the log, so that readers do not see data that is in the page cache only (DEL-1).
     pub(super) fn reconnect(&mut self) -> Result<(), Failure> {
         let open = || schema::reopen_to_write(&self.path, self.options.survives_power_loss);
         if !self.upkeep.in_doubt {
@@ -53,7 +51,7 @@ impl Writer {
             self.suspect = false;
             return Ok(());
         }
-        // A copy that is being made keeps that knowledge alive too, beyond this.
+        // A copy in progress has a connection too and would keep the earlier view alive.
         let _alone = CopyLock::alone(&self.path).map_err(Failure::Ground)?;
         let readers = self.readers.clone();
         readers.held(|| {
@@ -66,11 +64,11 @@ impl Writer {
         self.suspect = false;
         self.upkeep = Upkeep::default();
         self.readers.set_in_doubt(false);
-        tracing::info!("the journal has found its ground again: its log is on the disk");
+        tracing::info!("the journal has recovered: its log is synced");
         Ok(())
     }
 
-    /// Brings the log to the disk after a fault, if there was one and that has not been done yet.
+    /// Recovers from a fault, if there was one.
     pub(super) fn settle(&mut self) -> Result<(), JournalError> {
         if self.suspect || self.connection.is_none() {
             self.reconnect().map_err(Failure::into_error)?;
@@ -78,17 +76,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Commits something, to know that it is possible: what `/readyz` says.
+    /// Commits a probe write, for `/readyz`.
     pub(super) fn probe(&mut self) -> Result<(), JournalError> {
         self.in_transaction(|writer| Ok(schema::probe(writer.connection()?)?)).map_err(Failure::into_error)
     }
 
-    /// After a commit, once those who wait for it know: keeps the log short.
+    /// Checkpoints the log if it is long. Called after the replies to a commit are sent.
     pub(super) fn tidy(&mut self) {
         let (Some(connection), false) = (&self.connection, self.suspect) else { return };
         if let Err(error) = self.upkeep.shorten_log(connection, self.readers.as_ref()) {
-            // Nothing is lost: what was committed is in the log, and the log is on the disk.
-            tracing::error!(error = %fault(&error), "the log cannot be moved into the database");
+            // Nothing is lost: the commits are in the log, and the log is synced.
+            tracing::error!(error = %fault(&error), "the write-ahead log cannot be checkpointed");
             if is_io(&error) {
                 self.upkeep.in_doubt = true;
                 self.suspect = true;
@@ -96,7 +94,7 @@ impl Writer {
         }
     }
 
-    /// Takes back the resumes that this process counted, since it stops in order (RUN-6).
+    /// Uncounts the resumes of this process on a clean shutdown (RUN-6).
     pub(super) fn release_resumes(&self) {
         let (Some(connection), false, Some(ended)) = (&self.connection, self.suspect, self.incarnation)
         else {
@@ -107,8 +105,8 @@ impl Writer {
         }
     }
 
-    /// Leaves one file, with everything in it, if the storage lets it; else the log stays, and the next
-    /// process takes it up.
+    /// Closes the database, leaving a single file if the storage allows it. Otherwise the log remains and the
+    /// next process recovers it.
     pub(super) fn close(self) {
         let (Some(connection), false) = (self.connection, self.suspect) else { return };
         let lossy = !self.options.survives_power_loss;
@@ -116,7 +114,7 @@ impl Writer {
         let closed = closed.and_then(|()| schema::clear_in_use(&connection));
         let closed = closed.and_then(|()| checkpoint(&connection, "TRUNCATE").map(drop));
         if let Err(error) = closed {
-            tracing::warn!(error = %fault(&error), "the journal is closed with its log beside it");
+            tracing::warn!(error = %fault(&error), "the journal is closed with its write-ahead log");
         }
     }
 }
@@ -130,10 +128,10 @@ impl Upkeep {
         if pages < CHECKPOINT_PAGES.max(self.not_before_pages) {
             return Ok(());
         }
-        // Until SQLite finds its moment: again soon, but not at every commit.
+        // Until a checkpoint finishes, try again soon, but not at every commit.
         self.not_before_pages = pages + CHECKPOINT_PAGES / 4;
         if checkpoint(connection, "PASSIVE")? >= LOG_PAGES_MAX {
-            // It does not wait for a copy that is being made, and tries again later.
+            // Do not wait for a copy in progress; try again later.
             connection.busy_timeout(Duration::ZERO)?;
             let begun_anew = readers.held(|| checkpoint(connection, "RESTART"));
             connection.busy_timeout(schema::BUSY_WAIT_MAX)?;
@@ -143,9 +141,9 @@ impl Upkeep {
     }
 }
 
-/// Moves the log into the database, as far as the mode says; says how many pages are in the log.
+/// Runs a checkpoint in the given mode and returns the number of pages in the log.
 fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<u32> {
     let mut checkpoint = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
-    // Negative where there is no log.
+    // Negative if there is no log.
     checkpoint.query_row([], |row| Ok(u32::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
 }

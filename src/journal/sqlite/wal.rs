@@ -1,11 +1,12 @@
-//! Is the write-ahead log that a dead process left whole?
+//! Detection of damage in the write-ahead log of a dead process, by the
+//! [WAL format](https://www.sqlite.org/fileformat2.html#the_write_ahead_log).
 //!
-//! SQLite reads its log up to the first frame that does not check and silently drops the rest: right
-//! for a transaction that was cut off, wrong if a bit flipped in the middle and acknowledged
-//! transactions follow. Each transaction is on the disk before the next one is begun, so a frame that
-//! does not check, with a whole transaction and then more of the same log behind it, was damaged.
+//! SQLite reads its log up to the first frame with a wrong checksum and silently drops the rest. This is right
+//! for an incomplete transaction, but wrong if a bit flipped and acknowledged transactions follow. Each
+//! transaction is synced before the next one starts. So a bad frame that is followed by a whole transaction and
+//! a further frame of the same log was damaged.
 //!
-//! What cannot be told from a transaction that was cut off is damage to the very last one.
+//! Damage to the last transaction cannot be distinguished from an incomplete transaction.
 
 use std::{
     ffi::OsString,
@@ -14,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is wrong with the log beside the database at `path`, if it was left behind and is damaged.
+/// Describes the damage of the log of the database at `path`; `None` if there is no log or no damage.
 pub fn damage(path: &Path) -> io::Result<Option<String>> {
     let file = match File::open(log_of(path)) {
         Ok(file) => file,
@@ -24,10 +25,10 @@ pub fn damage(path: &Path) -> io::Result<Option<String>> {
     Log::read(BufReader::with_capacity(READ_BYTES, file))
 }
 
-/// Brings to the disk what the kernel shows of the log: each byte is written again, so that no page of
-/// it is clean because its last sync failed, and then synced. Nobody else may write to it meanwhile.
+/// Syncs the content that the page cache has of the log. Every byte is rewritten first, so that no page is
+/// marked clean after a failed sync. Must not run while another process or connection writes to the log.
 ///
-/// What is torn by a crash in between is torn where it stood: the bytes are the same.
+/// A crash in between does no damage, because the bytes are unchanged.
 pub(super) fn settle(path: &Path) -> io::Result<()> {
     let mut file = match File::options().read(true).write(true).open(log_of(path)) {
         Ok(file) => file,
@@ -56,7 +57,7 @@ pub(super) fn log_of(path: &Path) -> PathBuf {
 const READ_BYTES: usize = 256 * 1024;
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
-/// The last bit of the magic number tells the byte order of the checksums.
+/// The magic number without its last bit, which is the byte order of the checksums.
 const MAGIC: u32 = 0x377f_0682;
 
 struct Log {
@@ -70,7 +71,7 @@ impl Log {
         if !fill(&mut input, &mut header)? {
             return Ok(None);
         }
-        // A file that was made, and never written to the disk.
+        // The file was created but its header never reached the disk.
         if header == [0; HEADER_BYTES] {
             return Ok(None);
         }
@@ -78,11 +79,11 @@ impl Log {
         let mut log = Log { big_endian: magic & 1 == 1, sum: (0, 0) };
         log.add(&header[..24]);
         if magic & !1 != MAGIC || log.sum != (word(&header, 24), word(&header, 28)) {
-            return Ok(Some("its write-ahead log does not begin as one".into()));
+            return Ok(Some("its write-ahead log has an invalid header".into()));
         }
         let page_bytes = word(&header, 8) as usize;
         if !(512..=65536).contains(&page_bytes) {
-            return Ok(Some("its write-ahead log has pages of no valid size".into()));
+            return Ok(Some("its write-ahead log has an invalid page size".into()));
         }
         let salts = &header[16..24];
 
@@ -126,7 +127,7 @@ impl Log {
     }
 }
 
-/// Fills the buffer, or says that the input ended first.
+/// Fills the buffer. Returns false if the input ends first.
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match input.read_exact(buffer) {
         Ok(()) => Ok(true),

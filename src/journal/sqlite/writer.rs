@@ -1,8 +1,8 @@
-//! The one thread that writes: whatever appends are waiting share one transaction and one `fsync`.
+//! The writer thread: appends that are waiting at the same time share one transaction and one `fsync`.
 //!
-//! Guarantee: an append is acknowledged only after its transaction is committed (DEL-1, DEL-7). After
-//! a failed transaction nothing is remembered, and the next one starts from what the disk says, so
-//! the writer goes on by itself once the cause is gone ([`super::upkeep`]).
+//! Guarantee: an append is acknowledged only after its transaction is committed (DEL-1, DEL-7). A failed
+//! transaction discards all cached state, and the next one starts from the state on disk. So the writer
+//! recovers by itself once the cause is gone ([`super::upkeep`]).
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -27,7 +27,7 @@ use crate::{
     kernel::ids::{Epoch, Offset, UserId},
 };
 
-/// What the writer is asked.
+/// An order to the writer.
 pub(super) enum Order {
     Append(Append),
     Trim {
@@ -35,10 +35,10 @@ pub(super) enum Order {
         reply: oneshot::Sender<Result<Turn, JournalError>>,
     },
     Probe(oneshot::Sender<Result<(), JournalError>>),
-    /// Resolves the outcome of every transaction before this order: it is in the log and shown, or never
-    /// will be (DEL-7).
+    /// Resolves the outcome of every earlier transaction: it is in the log and visible, or never will be
+    /// (DEL-7).
     Settle(oneshot::Sender<Result<(), JournalError>>),
-    /// The last order: told when everything before it is done and the database is closed.
+    /// The last order: replies when all earlier orders are done and the database is closed.
     Close(oneshot::Sender<()>),
     #[cfg(test)]
     Run(Box<dyn FnOnce(&mut Writer) + Send>),
@@ -57,27 +57,27 @@ pub(super) struct Writer {
     epoch_number: i64,
     pub(super) options: SqliteOptions,
     pub(super) readers: Arc<ReadSide>,
-    /// `None` only where a new one could not be opened.
+    /// `None` only if a new one could not be opened.
     pub(super) connection: Option<Connection>,
-    /// The connection has met a fault of the storage, and is for nothing any more.
+    /// True after a storage fault: the connection must not be used any more.
     pub(super) suspect: bool,
     pub(super) upkeep: Upkeep,
     users: HashMap<UserId, UserRow>,
-    /// Those of `users` that the open transaction has changed.
+    /// The members of `users` that the open transaction has changed.
     changed: Vec<UserId>,
-    /// The process, once it has resumed a run: it takes its resumes back when it stops in order (RUN-6).
+    /// The id of this process once it has resumed a run, to uncount its resumes on a clean shutdown (RUN-6).
     pub(super) incarnation: Option<Incarnation>,
 }
 
-/// A row of `users`, as the open transaction leaves it.
+/// A row of `users`, as of the open transaction.
 #[derive(Clone, Copy)]
 struct UserRow {
-    /// `None`: there is no such row yet.
+    /// `None` if the row does not exist yet.
     id: Option<i64>,
     head: Offset,
     chain: ChainHash,
     new_runs: u64,
-    /// Its head before the first entry of this epoch is in `epoch_heads`.
+    /// True if `epoch_heads` has the head before the first entry of this epoch.
     epoch_noted: bool,
 }
 
@@ -104,7 +104,7 @@ impl Writer {
         }
     }
 
-    /// Works until every sender is gone or it is told to close, and nothing waits.
+    /// Executes orders until all senders are dropped, or until `Close` and an empty queue.
     pub fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut closers = Vec::new();
         while let Some(order) = orders.blocking_recv() {
@@ -118,14 +118,14 @@ impl Writer {
                     }
                     Order::Trim { turn, reply } => {
                         let result = self.in_transaction(|writer| writer.trim(&turn));
-                        // Whoever asked may have gone; the trimming stands all the same.
+                        // The caller may be gone; the trimming is committed in any case.
                         let _ = reply.send(result.map_err(Failure::into_error));
                     }
                     Order::Probe(reply) => {
                         let _ = reply.send(self.probe());
                     }
                     Order::Settle(reply) => {
-                        // A caller that has gone away asks again.
+                        // A caller that is gone asks again.
                         let _ = reply.send(self.settle());
                     }
                     Order::Close(closer) => {
@@ -138,18 +138,18 @@ impl Writer {
                 self.tidy();
             }
         }
-        // Without an order to close, the process ends in another way: its resumes stay counted (RUN-6).
+        // Without `Close` this is no clean shutdown, so the resumes stay counted (RUN-6).
         if !closers.is_empty() {
             self.release_resumes();
         }
         self.close();
         for closer in closers {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = closer.send(());
         }
     }
 
-    /// The appends that wait right now, within the bounds of one commit, and the order that ended them.
+    /// Returns the waiting appends, within the limits of one commit, and the order that follows them.
     fn gather(&self, first: Append, orders: &mut mpsc::Receiver<Order>) -> (Vec<Append>, Option<Order>) {
         let mut bytes = first.batch.lines.as_bytes().len();
         let mut group = vec![first];
@@ -173,11 +173,11 @@ impl Writer {
             Ok(verdicts) => {
                 let verdicts: Vec<_> = verdicts;
                 for (append, verdict) in group.into_iter().zip(verdicts) {
-                    // A sender that went away learns the outcome by reading its log.
+                    // A caller that is gone finds the outcome in the log.
                     let _ = append.reply.send(verdict);
                 }
             }
-            // One of them is to blame and the rest are not: each alone.
+            // One of them contradicts the index: commit each separately.
             Err(Failure::Misfit(_)) if group.len() > 1 => {
                 group.into_iter().for_each(|append| self.commit(vec![append]));
             }
@@ -191,7 +191,7 @@ impl Writer {
         }
     }
 
-    /// Runs `work` in one transaction: all of it is durable, or the writer remembers none of it.
+    /// Runs `work` in one transaction. After a failure the cached state is discarded.
     pub(super) fn in_transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Failure>,
@@ -209,7 +209,7 @@ impl Writer {
                 let rolled_back = self.connection.as_ref().is_some_and(|connection| {
                     connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
                 });
-                // What a connection remembers after a storage fault is not worth trusting.
+                // The state of a connection after a storage fault is not reliable.
                 if let Failure::Sql(error) = failure {
                     self.upkeep.note(error);
                     self.suspect = true;
@@ -240,11 +240,12 @@ impl Writer {
         self.connection.as_ref().ok_or_else(|| Failure::Misfit("no open transaction".into()))
     }
 
-    /// Adds one batch to the open transaction, or says why it is not to be added.
+    /// Adds one batch to the open transaction. The inner error is the verdict on this batch; the outer one
+    /// fails the transaction.
     fn append(&mut self, append: &Append) -> Result<Result<(), AppendError>, Failure> {
         let Append { user_id, batch, .. } = append;
         let user = self.user(user_id)?;
-        // The log is the lock: only who knows the head may append.
+        // The log is the lock: only a writer that knows the head may append.
         if user.head != batch.expected {
             return Ok(Err(AppendError::Conflict { head: user.head }));
         }
@@ -258,7 +259,7 @@ impl Writer {
             Some(id) => id,
             None => self.insert_user(user_id, user.chain)?,
         };
-        // Before the runs: one that completes in this batch loses its record.
+        // Before the runs: completion of a run removes its resume record.
         if let Some(last) = batch.resumes.last() {
             resumes::save(self.connection()?, id, &batch.resumes)?;
             self.incarnation = last.incarnation.or(self.incarnation);
@@ -267,7 +268,7 @@ impl Writer {
             self.users.insert(user_id.clone(), UserRow { id: Some(id), ..user });
             return Ok(Ok(()));
         }
-        // A batch of resumes alone uses no offset, and so leaves the head of the epoch before as it is (DEL-3).
+        // A batch of resumes alone uses no offset and leaves the head of the earlier epoch (DEL-3).
         if !user.epoch_noted {
             epochs::note_head(self.connection()?, id, self.epoch_number, user.head)?;
         }
@@ -323,7 +324,7 @@ impl Writer {
         Ok(connection.last_insert_rowid())
     }
 
-    /// Stores the lines, in rows of bounded size, and returns the chain after the last.
+    /// Stores the lines in rows of bounded size and returns the chain hash after the last.
     fn insert_lines(&self, user: i64, mut chain: ChainHash, batch: &Batch) -> Result<ChainHash, Failure> {
         let mut insert = self.connection()?.prepare_cached(
             "INSERT INTO batches (user, last, first, last_at, chain, checksum, digests, lines)
@@ -358,7 +359,7 @@ impl Writer {
         Ok(chain)
     }
 
-    /// Returns how many rows this added.
+    /// Saves a run and returns the number of added rows.
     fn save_run(&self, user: i64, run: &RunChange<'_>) -> Result<u64, Failure> {
         let connection = self.connection()?;
         let started = run.started.map(|offset| offset.0);
@@ -420,7 +421,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes each user's row once, however many of its batches share the transaction.
+    /// Writes the row of each changed user once per transaction.
     fn save_users(&mut self) -> Result<(), Failure> {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
@@ -437,7 +438,7 @@ impl Writer {
     }
 }
 
-/// Why a batch cannot be what its author meant.
+/// Returns the reason for which a batch is inconsistent.
 fn unfit(batch: &Batch) -> Option<&'static str> {
     let expected = batch.expected.0 + 1..;
     if batch.lines.first() != batch.expected.next() && !batch.entries.is_empty() {
@@ -452,7 +453,7 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
     None
 }
 
-/// Tells a stored row that is as it was written from one that is not.
+/// Returns the checksum of a stored row.
 pub(crate) fn checksum(lines: &[u8]) -> i64 {
     let hash = blake3::hash(lines);
     i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))

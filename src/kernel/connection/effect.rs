@@ -1,4 +1,4 @@
-//! What a connection orders its caller to do.
+//! Effects: the orders of the connection's machine to its caller.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,111 +8,103 @@ use crate::kernel::{
     ticket::Identity,
 };
 
-/// Orders of one or more steps, first come first done.
+/// The effects of one or more steps, to be carried out in order.
 pub type Effects = Vec<Effect>;
 
-/// One order. What it does not carry (texts, bytes, answers) belongs to the input it answers.
+/// One order to the caller. Content that it does not carry (text, bytes, replies) belongs to the input that
+/// caused it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// Look at the credential of the frame at hand; ends in `Verified` or `Unverified`.
+    /// Verify the credential of the current frame; completes with `Verified` or `Unverified`.
     Verify,
-    /// Make or find this user's machines and a cursor in its log; ends in `Attached` or `Unattached`.
+    /// Create or find the user's machines and a cursor in the log; completes with `Attached` or `Unattached`.
     Attach(Identity),
-    /// Put a frame behind those sent so far.
+    /// Append a frame to the output.
     Send(ServerFrame),
-    /// Put the entries of the chunk at hand behind what was sent so far.
+    /// Append the entries of the current chunk to the output.
     SendChunk,
-    /// Carry out the command at hand; ends in `Answered`.
+    /// Execute the current command; completes with `Answered`.
     Execute,
-    /// See to it that everything sent reaches the socket; ends in one `Flushed`.
+    /// Write the whole output to the socket; completes with one `Flushed`.
     Flush,
-    /// Stand behind `after` and fetch what follows, as soon as there is something, up to `through`; ends
-    /// in `Chunk`, `Outrun` or `Unreadable`.
-    ReadOn {
-        after: Offset,
-        through: Offset,
-    },
-    /// Send a ping of the transport.
+    /// Read the entries from `after + 1` up to `through`, waiting until there is at least one; completes with
+    /// `Chunk`, `Outrun` or `Unreadable`.
+    ReadOn { after: Offset, through: Offset },
+    /// Send a WebSocket ping (RFC 6455, section 5.5.2).
     PingPeer,
-    /// Start a timer, or start it anew; ends in `Elapsed` unless it is disarmed.
+    /// Start or restart a timer; completes with `Elapsed` unless the timer is disarmed first.
     Arm(Timer),
+    /// Stop a timer.
     Disarm(Timer),
-    /// Start the timer [`Timer::Expiry`] to run out at this moment of the wall's clock (AUTH-3).
+    /// Set [`Timer::Expiry`] to elapse at this wall-clock time (AUTH-3).
     ExpireAt(Timestamp),
-    /// Send the close frame that belongs to the cause and let go of the socket. The last effect ever.
+    /// Send the close frame for the cause and release the socket. Always the last effect.
     Close(Cause),
 }
 
-/// A frame to the client; answers to its commands are the caller's to write.
+/// A frame to the client, without the content of replies, which the caller has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerFrame {
-    Ready {
-        resumed_after: Offset,
-        head: Offset,
-        gap: Option<Gap>,
-    },
-    CaughtUp {
-        offset: Offset,
-    },
-    /// The answer to the command at hand.
+    /// `ready`, always the first frame of an open connection (CONN-2).
+    Ready { resumed_after: Offset, head: Offset, gap: Option<Gap> },
+    /// `caught_up`: the entries up to the head named in `ready` have been sent.
+    CaughtUp { offset: Offset },
+    /// The reply to the current command.
     Answer,
-    Error {
-        fault: Fault,
-        fatal: bool,
-    },
-    Renewed {
-        expires_at: Timestamp,
-    },
+    /// `error`, about a fault that the connection itself found.
+    Error { fault: Fault, fatal: bool },
+    /// `renewed` (AUTH-3).
+    Renewed { expires_at: Timestamp },
+    /// `pong`, with the nonce of the current `ping`.
     Pong,
-    Draining {
-        reconnect_after_ms: u64,
-    },
+    /// `draining` (CONN-6).
+    Draining { reconnect_after_ms: u64 },
 }
 
-/// What an `error` frame of the connection itself is about.
+/// The subject of an `error` frame that the connection itself sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The frame at hand cannot be understood (CONN-4).
+    /// The current frame is malformed (CONN-4).
     Unclear,
-    /// A field of the frame at hand is larger than it may be.
+    /// A field of the current frame exceeds its size limit.
     Oversized,
-    /// Something other than `hello` came before it was accepted (CONN-1).
+    /// A frame other than `hello` arrived before `ready` (CONN-1).
     BeforeHello,
-    /// `hello` is the first frame, once.
+    /// A second `hello` arrived.
     SecondHello,
-    /// No valid credential of this user.
+    /// The credential is missing, invalid, or another user's.
     Unauthenticated,
-    /// Credentials cannot be checked right now.
+    /// The credential could not be verified.
     Unavailable,
-    RateLimited {
-        retry_after_ms: u64,
-    },
+    /// The user or peer exceeds its rate.
+    RateLimited { retry_after_ms: u64 },
 }
 
-/// What may run out. How long each takes is the caller's setting.
+/// A timer of the connection. Durations are settings of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Timer {
-    /// For the client to say `hello`.
+    /// Limits the wait for `hello`.
     Hello,
-    /// For the service to verify and attach.
+    /// Limits verification and attachment.
     SetUp,
-    /// Until the next ping.
+    /// Interval of the service's pings.
     Heartbeat,
-    /// For the peer to answer a ping.
+    /// Limits the wait for the answer to a ping (CONN-5).
     Pong,
-    /// For the peer to take what is being sent.
+    /// Limits the time for which the socket accepts no bytes (CONN-5).
     Stall,
-    /// For a reader to take the last entries of a drain.
+    /// Limits the delivery of the last entries before a drain ends (CONN-6).
     Leave,
-    /// Of the credential.
+    /// The expiry of the credential (AUTH-3).
     Expiry,
 }
 
 impl Timer {
+    /// All timers.
     pub const ALL: [Timer; 7] = [
         Timer::Hello,
         Timer::SetUp,
@@ -124,48 +116,58 @@ impl Timer {
     ];
 }
 
-/// Why a connection closed. `wire::CloseCode` gives each its code.
+/// The reason for which a connection closed. `wire::CloseCode` maps each to a close code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
+    /// The peer sent a close frame.
     PeerClosed,
+    /// The socket failed.
     Gone,
+    /// A text message is not UTF-8.
     NotUtf8,
+    /// A message exceeds `frame_bytes_max`.
     TooLong,
+    /// The peer sent a binary message.
     Binary,
-    /// The bytes are not WebSocket frames (RFC 6455).
+    /// The peer violated the framing of RFC 6455.
     Garbled,
-    /// Too many frames that could not be understood (CONN-4).
+    /// The peer sent too many malformed frames (CONN-4).
     TooManyUnclear,
-    /// `hello` brought no valid credential.
+    /// `hello` had no valid credential.
     Unauthenticated,
     /// The credential expired (AUTH-3).
     Expired,
+    /// No `hello` arrived in time (CONN-5).
     NoHello,
+    /// No answer to a ping arrived in time (CONN-5).
     NoPong,
-    /// A message was not complete in time.
+    /// A fragmented message was not completed in time.
     MessageLate,
     /// The peer does not read (CONN-5).
     Stalled,
-    /// The peer read so slowly that retention passed it.
+    /// The reader is so slow that entries it has not read were trimmed.
     Outrun,
-    /// The peer kept sending beyond its rate.
+    /// The peer kept exceeding its rate.
     Flooding,
-    /// The user's incomplete messages hold too many bytes.
+    /// The user's incomplete messages exceed their memory budget.
     UnfinishedMax,
+    /// The user has reached the limit of connections per user.
     UserFull,
+    /// The service has reached its limit of connections.
     ServiceFull,
-    /// The socket was not authenticated and made room for another one.
+    /// The socket was not yet authenticated and its slot was given to another one (ISO-6).
     Displaced,
+    /// The service is draining (CONN-6).
     Draining,
-    /// Journal or credential store cannot be reached, or not in time.
+    /// The journal or the credential store is unavailable, or did not respond in time.
     Unavailable,
-    /// The entries that were read do not follow those that were sent (DEL-2).
+    /// The journal returned entries that do not continue those sent (DEL-2).
     Discontinuous,
 }
 
 impl Cause {
-    /// Every cause.
+    /// All causes.
     pub const ALL: [Cause; 22] = [
         Cause::PeerClosed,
         Cause::Gone,
@@ -192,7 +194,7 @@ impl Cause {
     ];
 }
 
-/// What the machine writes to while it takes one input.
+/// The output of the machine during one step.
 pub(super) struct Turn<'a> {
     effects: &'a mut Effects,
     pub(super) rejected: bool,

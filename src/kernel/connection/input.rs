@@ -1,4 +1,4 @@
-//! What can happen to a connection.
+//! Inputs: the events that a connection's machine reacts to.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,123 +8,111 @@ use crate::kernel::{
     ticket::Identity,
 };
 
-/// Something happened. Inputs are taken one at a time; what belongs to one (the text of a frame, the
-/// bytes of a chunk) stays with the caller until its effects are done.
+/// An event, handled one at a time. Its content (the text of a frame, the bytes of a chunk) stays with the
+/// caller until the effects of the step are carried out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Input {
-    /// The client said `hello`; `credential`: it brought one along.
-    Hello {
-        cursor: Asked,
-        credential: bool,
-    },
-    /// The client brought a new credential.
+    /// The client sent `hello`; `credential` is true if the frame has a credential.
+    Hello { cursor: Asked, credential: bool },
+    /// The client sent `renew`, with a new credential.
     Renew,
-    /// The client's own `ping`, as a frame of the protocol.
+    /// The client sent the protocol's `ping` frame.
     Ping,
-    /// The client asks for something that concerns its log.
+    /// The client sent a command to its user's log.
     Command,
-    /// A text frame that cannot be understood (CONN-4).
+    /// A text message is not a well-formed frame (CONN-4).
     Unclear,
-    /// A text frame that is understood and too large in one of its fields; it does not count as unclear.
+    /// A frame is well-formed, but one of its fields exceeds its size limit. Does not count as malformed.
     Oversized,
-    /// A frame beyond the rate of its user, or of its peer before `ready`; it is not acted on.
-    Throttled {
-        retry_after_ms: u64,
-    },
-    /// A ping of the transport, which the transport answers by itself.
+    /// A frame exceeds the rate of its user or, before `ready`, of its peer. It has no effect.
+    Throttled { retry_after_ms: u64 },
+    /// A WebSocket ping arrived; the transport answers it.
     Pinged,
-    /// The answer to a ping of the service (CONN-5).
+    /// The peer answered a ping (CONN-5).
     Pong,
+    /// A binary message arrived.
     Binary,
+    /// A text message is not UTF-8.
     NotUtf8,
+    /// A message exceeds `frame_bytes_max`.
     TooLong,
-    /// The bytes are not WebSocket frames.
+    /// The peer violated the framing of RFC 6455.
     Garbled,
-    /// The peer began a message and did not complete it in time.
+    /// The peer did not complete a fragmented message in time.
     MessageLate,
-    /// The incomplete messages of the user's connections hold more bytes than they may (ISO-6).
+    /// The incomplete messages of the user's connections exceed their memory budget (ISO-6).
     UnfinishedMax,
-    /// The socket is not authenticated, and its place is needed for another one (ISO-6).
+    /// The socket is not authenticated and its slot is needed for another one (ISO-6).
     Displaced,
 
-    /// A credential was looked at.
+    /// The credential is valid.
     Verified(Identity),
+    /// The credential is not valid or could not be verified.
     Unverified(Unverified),
-    /// The user's machines are there, and this is what the log spans. `epoch` is that of the cursor if the
-    /// log continues it, else the journal's (DEL-3).
-    Attached {
-        epoch: Epoch,
-        trimmed: Offset,
-        head: Offset,
-    },
+    /// The user's machines are running; the log holds the entries after `trimmed` up to `head`. `epoch` is that
+    /// of the cursor if the log continues it, else the journal's (DEL-3).
+    Attached { epoch: Epoch, trimmed: Offset, head: Offset },
+    /// The user's machines are not available.
     Unattached(Unattached),
 
-    /// The entries that the last [`Effect::ReadOn`](super::Effect::ReadOn) asked for, or the first of them.
-    Chunk {
-        first: Offset,
-        last: Offset,
-    },
-    /// Retention passed the reader: what would come next is no longer kept.
+    /// The next entries for the last [`Effect::ReadOn`](super::Effect::ReadOn), possibly not all of them.
+    Chunk { first: Offset, last: Offset },
+    /// The next entry was trimmed before it was read.
     Outrun,
-    /// The journal cannot say what comes next.
+    /// The journal could not read the next entry.
     Unreadable,
-    /// A command is carried out or refused; `reply`: the client is told by a frame of its own.
-    Answered {
-        reply: bool,
-    },
-    /// Everything that was sent is with the operating system.
+    /// A command was executed or refused; `reply` is true if the client gets a reply frame.
+    Answered { reply: bool },
+    /// The operating system has accepted the whole output.
     Flushed,
 
-    /// A timer that was armed has run out.
+    /// An armed timer elapsed.
     Elapsed(Timer),
-    /// The service begins to drain (CONN-6).
-    Drain {
-        reconnect_after_ms: u64,
-    },
-    /// Runs have reached a safe point, and this is the log's head there.
-    Drained {
-        head: Offset,
-    },
-    /// The client closed.
+    /// The service starts to drain (CONN-6).
+    Drain { reconnect_after_ms: u64 },
+    /// All runs of the user are quiesced, and `head` is the offset of the last entry.
+    Drained { head: Offset },
+    /// The peer sent a close frame.
     PeerClosed,
-    /// The socket broke.
+    /// The socket failed.
     Gone,
 }
 
-/// The cursor as a client names it.
+/// The resume cursor of a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Asked {
-    /// None is taken as the epoch of this journal.
+    /// The epoch of the cursor; `None` means that of this journal.
     pub epoch: Option<Epoch>,
-    /// The last offset that the client has applied.
+    /// The offset of the last entry that the client applied; 0 for none.
     pub after: Offset,
 }
 
-/// Why a credential did not yield an identity (AUTH-5).
+/// The reason for which a credential yielded no identity (AUTH-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unverified {
-    /// Invalid, expired or spent: all look the same.
+    /// The credential is invalid, expired or already used; the three are indistinguishable.
     Refused,
-    /// The key set or the ticket store cannot be reached.
+    /// The key set or the ticket store is unavailable.
     Unavailable,
-    /// The peer's credentials were refused too often; this one was not checked.
+    /// Too many credentials of this peer were refused; this one was not checked.
     Limited { retry_after_ms: u64 },
 }
 
-/// Why a user's machines cannot be had.
+/// The reason for which a connection was not attached to its user's machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unattached {
+    /// The journal is unavailable.
     Unavailable,
-    /// The user has as many connections as a user may have.
+    /// The user has reached the limit of connections per user.
     UserFull,
-    /// The service has as many connections as it may have.
+    /// The service has reached its limit of connections.
     ServiceFull,
 }
 
-/// An [`Input`] without its content.
+/// The name of an [`Input`], without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InputName {
     Hello,
@@ -160,7 +148,8 @@ pub enum InputName {
 }
 
 impl Input {
-    /// Whether it comes of a frame that is acted on or answered, so that it may be left unread.
+    /// Returns true for an input that stems from a client frame and may be left unread in the socket when the
+    /// connection has no room for it.
     pub fn is_client_frame(&self) -> bool {
         matches!(
             self,

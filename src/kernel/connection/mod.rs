@@ -1,26 +1,30 @@
-//! One connection from the accepted socket to its close, as a hierarchical state machine without IO or clock.
+//! The state machine of one WebSocket connection, from the accepted socket to the close frame; sans-IO and
+//! without a clock.
 //!
 //! ```text
 //! root ─┬─ connected ─┬─ setting_up ─┬─ handshaking   waits for `hello`
-//!       │             │              ├─ verifying     its credential is looked at
-//!       │             │              └─ attaching     the user's machines and the place in the log
-//!       │             └─ open ───────┬─ replaying     entries up to the head told in `ready`
-//!       │                            ├─ live          entries as they come
-//!       │                            └─ draining      the service goes; entries still come
-//!       └─ closed(cause)             nothing more is said
+//!       │             │              ├─ verifying     checks the credential
+//!       │             │              └─ attaching     starts the user's machines, places the cursor
+//!       │             └─ open ───────┬─ replaying     sends stored entries, up to the head in `ready`
+//!       │                            ├─ live          sends new entries
+//!       │                            ├─ draining      sends entries until all runs are quiesced
+//!       │                            └─ leaving       sends the last entries
+//!       └─ closed(cause)             rejects every input
 //! ```
 //!
-//! Guarantees: no client frame has an effect before `hello` is accepted (CONN-1); the first frame to an
-//! opened connection is `ready` (CONN-2); nothing follows the close (CONN-3); entries are contiguous
-//! (DEL-2, DEL-3) and `caught_up` comes once. An input that its state does not expect is answered with
-//! [`Rejected`] and changes nothing.
+//! Guarantees: no client frame has an effect before `hello` is accepted (CONN-1). The first frame of an open
+//! connection is `ready` (CONN-2). Nothing follows the close frame (CONN-3). Entries are contiguous (DEL-2,
+//! DEL-3), and `caught_up` is sent once. An input that the state does not expect returns [`Rejected`] and
+//! changes nothing.
 //!
-//! Content stays with the caller: an input says *that* a command or a chunk of entries came, an effect
-//! says what to do with the one at hand. So a step costs the same whatever a frame or a chunk holds.
+//! The machine handles no content. An input reports that a command or a chunk of entries arrived; an effect
+//! orders what to do with it. So the cost of a step does not depend on the size of a frame or chunk.
 //!
-//! - [`input`], [`effect`]: what happened, and what is to be done, in order
-//! - [`resume`]: where a cursor goes on, or what is missing
-//! - [`states`]: the table; [`shared`], [`session`]: what the states hold
+//! - [`input`], [`effect`]: events in, orders out
+//! - [`resume`]: the position at which a cursor resumes, and its gap
+//! - [`states`]: the transition table; [`shared`], [`session`]: the data of the states
+//!
+//! The protocol below is [WebSocket, RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 
 pub mod effect;
 pub mod input;
@@ -45,11 +49,11 @@ pub use self::{
 };
 use crate::kernel::ticket::Identity;
 
-/// A connection's machine. Compares, hashes and clones as a value, so that a model checker can hold it.
+/// The machine of one connection. It can be compared, hashed and cloned, as a model checker requires.
 #[derive(Clone)]
 pub struct Connection(InitializedStateMachine<Machine>);
 
-/// The input does not belong in this phase; the machine is as it was.
+/// The input is not expected in this phase; the machine is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{input:?} is not expected in phase {phase:?}")]
 pub struct Rejected {
@@ -58,8 +62,8 @@ pub struct Rejected {
 }
 
 impl Connection {
-    /// A socket was accepted. `identity`: whom its upgrade request was authenticated as, if it
-    /// carried a credential; whoever else comes has to bring one in `hello`.
+    /// Creates the machine of an accepted socket. `identity` is that of the upgrade request, if it had a
+    /// credential; otherwise `hello` has to have one.
     pub fn accept(identity: Option<Identity>, limits: Limits, effects: &mut Effects) -> Self {
         let peer = identity.map_or(Peer::Unknown, Peer::Known);
         let mut machine = Machine::new(limits).uninitialized_state_machine();
@@ -67,7 +71,11 @@ impl Connection {
         Self(machine.init_with_context(&mut Turn::new(effects)))
     }
 
-    /// Takes one input; what is to be done about it is added to `effects`, in order.
+    /// Handles one input and appends the resulting effects, in order, to `effects`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Rejected`] if the phase does not expect the input. Machine and `effects` are then unchanged.
     pub fn step(&mut self, input: &Input, effects: &mut Effects) -> Result<(), Rejected> {
         if input.is_client_frame() && !self.hears() {
             return Err(Rejected { phase: self.phase(), input: input.name() });
@@ -77,17 +85,18 @@ impl Connection {
         if turn.rejected { Err(Rejected { phase: self.phase(), input: input.name() }) } else { Ok(()) }
     }
 
+    /// Returns the current phase.
     pub fn phase(&self) -> Phase {
         self.0.state().phase()
     }
 
-    /// Whether the next client frame may be taken off the socket. If not, it waits there: a peer that
-    /// has as much outstanding as it may have is slowed down, not refused.
+    /// Returns true if the next client frame may be read from the socket. While it is false the frame stays
+    /// there, so a peer at its limits gets backpressure instead of errors.
     pub fn hears(&self) -> bool {
         self.0.inner().has_room() && self.0.state().listens()
     }
 
-    /// Whom the connection is authenticated as, once it is open (ISO-1).
+    /// Returns the authenticated identity once the connection is open (ISO-1).
     pub fn identity(&self) -> Option<&Identity> {
         self.0.state().identity()
     }

@@ -1,32 +1,33 @@
-//! Where a cursor goes on: right behind what the client has, or at a `gap` that says what it misses (DEL-3).
+//! Resumption from a cursor: directly after it, or after a `gap` that names the missing entries (DEL-3).
 
 use serde::{Deserialize, Serialize};
 
 use super::input::Asked;
 use crate::kernel::ids::{Epoch, Offset};
 
-/// Entries `from` … `to` that a reader asked for and this log no longer has, or never had.
+/// The offsets `from` to `to`, inclusive, that a reader requested and the log does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gap {
     pub from: Offset,
     pub to: Offset,
 }
 
-/// What a cursor is answered with.
+/// The position at which a reader resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Resumption {
-    /// The first entry to come is the one after this.
+    /// The next entry has the following offset.
     pub resumed_after: Offset,
+    /// The requested entries that cannot be sent.
     pub gap: Option<Gap>,
 }
 
 impl Resumption {
-    /// Places a cursor in a log that keeps the entries after `trimmed` up to `head`.
+    /// Resolves a cursor in a log that holds the entries after `trimmed` up to `head`.
     ///
-    /// - another epoch: everything kept comes, after a gap over all that is not; where everything is
-    ///   kept the gap is 0 … 0, which says that the journal is another one and no entry is missing
-    /// - before the oldest entry: the gap is what was trimmed
-    /// - past the head: the gap is what this log does not have, and it goes on at the head
+    /// - A cursor of another epoch resumes at the oldest stored entry; the gap covers all that were trimmed. If
+    ///   none were, the gap is 0 to 0: it reports the change of epoch, and no entry is missing.
+    /// - A cursor before the oldest entry resumes there; the gap covers the trimmed entries.
+    /// - A cursor past the head resumes at the head; the gap covers the entries that this log never had.
     pub fn of(asked: Asked, epoch: Epoch, trimmed: Offset, head: Offset) -> Self {
         let Asked { epoch: theirs, after } = asked;
         if theirs.is_some_and(|theirs| theirs != epoch) {
@@ -84,8 +85,8 @@ mod tests {
     }
 
     proptest! {
-        /// DEL-3: whatever the cursor, it goes on inside the log, and within one epoch the cursor, the
-        /// gap and what follows leave no entry out.
+        /// DEL-3: any cursor resumes inside the log, and within one epoch the cursor, the
+        /// gap and the following entries are contiguous.
         #[test]
         fn del_3_no_silent_hole(after: u64, trimmed in 0u64..1000, kept in 0u64..1000) {
             let head = trimmed + kept;

@@ -1,21 +1,22 @@
-//! Who is at the other end of a connection, and how far it has got.
+//! The data of an open connection: its identity and its progress through the log.
 
 use super::effect::Cause;
 use crate::kernel::{ids::Offset, ticket::Identity};
 
-/// Who is at the other end before `hello`.
+/// The peer before `hello`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Peer {
+    /// The upgrade request had no credential.
     Unknown,
     /// The upgrade request was authenticated.
     Known(Identity),
 }
 
-/// An open connection: whose it is, and how far it has got.
+/// The state of an open connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Session {
     pub(super) identity: Identity,
-    /// The offset of the last entry sent; what comes next is the one after (DEL-2).
+    /// The offset of the last entry sent; the next one has the following offset (DEL-2).
     pub(super) sent: Offset,
     pub(super) flow: Flow,
     pub(super) ping: Ping,
@@ -25,25 +26,26 @@ pub(super) struct Session {
 pub(super) enum Flow {
     /// The next chunk is being fetched.
     Fetching,
-    /// A chunk is on its way to the socket; the next is not fetched before it is there (DEL-4).
+    /// A chunk is being written; the next one is fetched after its flush, so at most one is in memory (DEL-4).
     Sending,
 }
 
+/// The step in the cycle of fetching and sending chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Ping {
     None,
-    /// The peer owes an answer.
+    /// A ping was sent and not yet answered.
     Unanswered,
 }
 
-/// What a connection still has to catch up with when a drain begins.
+/// The rest of the replay at the start of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Backlog {
     Until(Offset),
     None,
 }
 
-/// Where a connection is.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     Handshaking,
@@ -52,12 +54,13 @@ pub enum Phase {
     Replaying,
     Live,
     Draining,
-    /// The drain is over but for the last entries.
+    /// The runs are quiesced and the last entries are being sent.
     Leaving,
     Closed(Cause),
 }
 
 impl Peer {
+    /// Returns true unless the upgrade request was authenticated as another user.
     pub(super) fn may_be(&self, identity: &Identity) -> bool {
         match self {
             Peer::Unknown => true,
@@ -67,7 +70,7 @@ impl Peer {
 }
 
 impl Session {
-    /// Whether these entries are asked for and follow those sent (DEL-2).
+    /// Returns true if a chunk was requested and `first` to `last` continue the entries sent (DEL-2).
     pub(super) fn expects(&self, first: Offset, last: Offset) -> bool {
         self.flow == Flow::Fetching && first.0.checked_sub(1) == Some(self.sent.0) && first <= last
     }

@@ -1,5 +1,4 @@
-//! What every state of a connection shares: its bounds, how much of them is used, and what is on its way
-//! to the socket.
+//! The data that all states share: the limits, their use, and the state of the socket's output.
 
 use super::{
     effect::{Effect, ServerFrame, Timer, Turn},
@@ -7,23 +6,23 @@ use super::{
 };
 use crate::kernel::ids::Offset;
 
-/// How much one connection may ask for; named in the documentation of the protocol.
+/// The limits of one connection, documented in `docs/protocol.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
-    /// Frames that cannot be understood; the last of them closes the connection (CONN-4).
+    /// Malformed frames; the last of them closes the connection (CONN-4).
     pub unclear_frames_max: u16,
-    /// Frames that cannot be understood and are forgiven at each heartbeat (CONN-4).
+    /// Malformed frames that are forgotten at each heartbeat (CONN-4).
     pub unclear_frames_forgiven: u16,
-    /// Frames beyond the rate within one heartbeat; the last of them closes the connection.
+    /// Frames above the rate within one heartbeat; the last of them closes the connection.
     pub throttled_frames_max: u16,
-    /// Commands that are carried out at once; further ones wait in the socket.
+    /// Concurrent commands; further frames are not read until one finishes.
     pub commands_max: u16,
-    /// Frames sent in answer to the client while the socket takes no more; further ones wait unread.
+    /// Replies queued while a flush is in progress; at the limit no further frame is read.
     pub waiting_replies_max: u16,
 }
 
 impl Limits {
-    /// What the service runs with unless it is told otherwise.
+    /// The default limits.
     pub const DEFAULT: Limits = Limits {
         unclear_frames_max: 16,
         unclear_frames_forgiven: 1,
@@ -39,7 +38,7 @@ impl Default for Limits {
     }
 }
 
-/// What every state shares: the bounds, and how much of them is used.
+/// The data that all states share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Machine {
     pub(super) limits: Limits,
@@ -49,11 +48,11 @@ pub(super) struct Machine {
     writing: Writing,
 }
 
-/// Whether the socket still has to take something.
+/// The state of the socket's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Writing {
     Idle,
-    /// A flush is under way; `replies` frames were sent in answer to the client since it began.
+    /// A flush is in progress; `replies` counts the replies sent since it began.
     Busy {
         replies: u16,
     },
@@ -64,7 +63,7 @@ impl Machine {
         Self { limits, unclear: 0, throttled: 0, commands: 0, writing: Writing::Idle }
     }
 
-    /// Whether the client may have one more frame acted on.
+    /// Returns true if one more client frame may be handled.
     pub(super) fn has_room(&self) -> bool {
         let answered = match self.writing {
             Writing::Idle => true,
@@ -73,8 +72,8 @@ impl Machine {
         answered && self.commands < self.limits.commands_max
     }
 
-    /// Starts a new period of the rates that are counted by heartbeat: `unclear` leaks, so that a client is
-    /// closed for a burst of such frames and not for their number in a long life (CONN-4).
+    /// Starts a new heartbeat period. The count of malformed frames leaks, so that a burst closes the
+    /// connection, but not the sum over its lifetime (CONN-4).
     pub(super) fn forgive(&mut self) {
         self.throttled = 0;
         self.unclear = self.unclear.saturating_sub(self.limits.unclear_frames_forgiven);
@@ -84,25 +83,26 @@ impl Machine {
         self.writing != Writing::Idle
     }
 
-    /// Sends something that the service itself has to say.
+    /// Sends a frame that is not a reply.
     pub(super) fn send(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
         turn.order(Effect::Send(frame));
         self.flush(turn);
     }
 
-    /// Sends something because of a frame of the client, which may send only so many of them ahead.
+    /// Sends a reply to a client frame, counted against `waiting_replies_max`.
     pub(super) fn reply(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
         self.send(frame, turn);
         self.replied();
     }
 
+    /// Counts a reply if it waits for a flush.
     pub(super) fn replied(&mut self) {
         if let Writing::Busy { replies } = &mut self.writing {
             *replies = replies.saturating_add(1);
         }
     }
 
-    /// One flush takes along whatever is sent until it is done.
+    /// Starts a flush unless one is in progress, which also covers output that is appended until it completes.
     pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
         if self.writing == Writing::Idle {
             self.writing = Writing::Busy { replies: 0 };
@@ -111,11 +111,13 @@ impl Machine {
         }
     }
 
+    /// Ends a flush.
     pub(super) fn wrote(&mut self, turn: &mut Turn<'_>) {
         self.writing = Writing::Idle;
         turn.order(Effect::Disarm(Timer::Stall));
     }
 
+    /// Sends the current chunk, which ends at `last`.
     pub(super) fn deliver(&mut self, session: &mut Session, last: Offset, turn: &mut Turn<'_>) {
         session.sent = last;
         session.flow = Flow::Sending;
@@ -123,6 +125,7 @@ impl Machine {
         self.flush(turn);
     }
 
+    /// Ends a flush and, if it included a chunk, requests the next one (DEL-4).
     pub(super) fn flushed(&mut self, session: &mut Session, through: Offset, turn: &mut Turn<'_>) {
         self.wrote(turn);
         if session.flow == Flow::Sending {

@@ -1,4 +1,5 @@
-//! The states of a connection. Every input that is not named ends in `root`, which rejects it.
+//! The states of a connection and their transitions. An input without an arm falls through to `root`, which
+//! rejects it.
 
 use statig::prelude::*;
 
@@ -60,7 +61,7 @@ impl Machine {
         input: &Input,
     ) -> Outcome<State> {
         match input {
-            // Of two credentials both have to be valid, and of the same user (AUTH-5).
+            // If there are two credentials, both have to be valid and of the same user (AUTH-5).
             Input::Verified(identity) if peer.may_be(identity) => {
                 turn.order(Effect::ExpireAt(identity.expires_at));
                 turn.order(Effect::Attach(identity.clone()));
@@ -110,7 +111,7 @@ impl Machine {
                     Transition(State::live(session))
                 }
             }
-            // No frame may come before `ready` (CONN-2): the close code has to say it all.
+            // No frame may precede `ready` (CONN-2), so the close code alone reports the reason.
             Input::Unattached(Unattached::Unavailable) => close(Cause::Unavailable, turn),
             Input::Unattached(Unattached::UserFull) => close(Cause::UserFull, turn),
             Input::Unattached(Unattached::ServiceFull) => close(Cause::ServiceFull, turn),
@@ -121,10 +122,10 @@ impl Machine {
     #[superstate(superstate = "connected")]
     fn setting_up(&mut self, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
         match input {
-            // CONN-1: whatever it is, it has no effect.
+            // CONN-1: no effect before `ready`.
             Input::Renew | Input::Ping | Input::Command => self.misunderstood(Fault::BeforeHello, turn),
             Input::Oversized => self.misunderstood(Fault::Oversized, turn),
-            // A peer without an identity gets no second chance: it can come back.
+            // An unauthenticated peer is closed at the first frame above the rate; it may reconnect.
             Input::Throttled { retry_after_ms } => {
                 let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms };
                 self.refuse(fault, Cause::Flooding, turn)
@@ -219,7 +220,7 @@ impl Machine {
                 self.flushed(session, through, turn);
                 Handled
             }
-            // Who is still in the past goes on with it at the next connection.
+            // A connection that is still replaying resumes on its next connection.
             (Input::Drained { .. }, Backlog::Until(_)) => close(Cause::Draining, turn),
             (Input::Drained { head }, Backlog::None) if *head <= session.sent => close(Cause::Draining, turn),
             (Input::Drained { head }, Backlog::None) => {
@@ -256,7 +257,7 @@ impl Machine {
     fn open(&mut self, session: &mut Session, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
         match input {
             Input::Hello { .. } => self.misunderstood(Fault::SecondHello, turn),
-            // It was understood, so it does not count against the limit of those that were not (CONN-4).
+            // The frame is well-formed, so it does not count as malformed (CONN-4).
             Input::Oversized => {
                 self.reply(ServerFrame::Error { fault: Fault::Oversized, fatal: false }, turn);
                 Handled
@@ -290,7 +291,7 @@ impl Machine {
                     turn.order(Effect::ExpireAt(expires_at));
                     self.reply(ServerFrame::Renewed { expires_at }, turn);
                 } else {
-                    // Another user's credential looks like none (ISO-3).
+                    // Another user's credential is treated like an invalid one (ISO-3).
                     self.reply(ServerFrame::Error { fault: Fault::Unauthenticated, fatal: false }, turn);
                 }
                 Handled
@@ -332,7 +333,7 @@ impl Machine {
                 if self.has_room() {
                     return close(Cause::NoPong, turn);
                 }
-                // Its answer may lie behind frames that are not read for lack of room: not its fault.
+                // The pong may be queued behind frames that are unread for lack of room: not the peer's fault.
                 turn.order(Effect::Arm(Timer::Pong));
                 Handled
             }
@@ -356,14 +357,14 @@ impl Machine {
                 Handled
             }
             Input::Elapsed(Timer::Stall) if self.is_writing() => close(Cause::Stalled, turn),
-            // AUTH-3, wherever it is.
+            // AUTH-3, in every state.
             Input::Elapsed(Timer::Expiry) => close(Cause::Expired, turn),
             Input::Pinged => {
                 self.flush(turn);
                 self.replied();
                 Handled
             }
-            // One that nobody asked for: RFC 6455 allows it.
+            // An unsolicited pong, which RFC 6455, section 5.5.3, allows.
             Input::Pong => Handled,
             Input::Binary => close(Cause::Binary, turn),
             Input::NotUtf8 => close(Cause::NotUtf8, turn),
@@ -379,7 +380,7 @@ impl Machine {
 
     #[state(superstate = "root")]
     fn closed(cause: &Cause) -> Outcome<State> {
-        // Nothing is sent after the close (CONN-3): every input is rejected.
+        // Nothing is sent after the close frame (CONN-3): every input is rejected.
         let _ = cause;
         Super
     }
@@ -392,6 +393,7 @@ impl Machine {
 }
 
 impl Machine {
+    /// Replies to a frame that has no effect, and closes the connection at the limit of such frames (CONN-4).
     fn misunderstood(&mut self, fault: Fault, turn: &mut Turn<'_>) -> Outcome<State> {
         self.unclear += 1;
         let fatal = self.unclear >= self.limits.unclear_frames_max;
@@ -399,7 +401,8 @@ impl Machine {
         if fatal { close(Cause::TooManyUnclear, turn) } else { Handled }
     }
 
-    /// Says why there will be no connection. Only to a peer that is not authenticated (CONN-2).
+    /// Sends a fatal `error` and closes. For unauthenticated peers only: after authentication no frame may
+    /// precede `ready` (CONN-2).
     fn refuse(&mut self, fault: Fault, cause: Cause, turn: &mut Turn<'_>) -> Outcome<State> {
         self.send(ServerFrame::Error { fault, fatal: true }, turn);
         close(cause, turn)
@@ -425,7 +428,7 @@ impl State {
         }
     }
 
-    /// Client frames are taken only where they can be acted on or refused at once.
+    /// Returns true in states that handle or refuse a client frame at once.
     pub(super) fn listens(&self) -> bool {
         match self {
             State::Handshaking { .. }
@@ -451,5 +454,5 @@ impl State {
     }
 }
 
-/// Read on past whatever the head is.
+/// The end of an unbounded read.
 const WHATEVER_COMES: Offset = Offset(u64::MAX);

@@ -1,4 +1,4 @@
-//! The whole table phase × input, and an observer who knows the rules and no state of the machine.
+//! Tests: a snapshot of the whole transition table, and an observer that checks the rules from outside.
 
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
@@ -38,7 +38,7 @@ fn drained(head: u64) -> Input {
 
 const DRAIN: Input = Input::Drain { reconnect_after_ms: 500 };
 
-/// One of each input, and the variants that some state tells apart. Cursors stand at 2 of 4.
+/// Returns one of each input, with the variants that some state distinguishes. Cursors are at 2 of 4.
 fn alphabet() -> Vec<(String, Input)> {
     let mut inputs: Vec<(String, Input)> = [
         ("hello", hello(2, false)),
@@ -101,7 +101,7 @@ fn connection(identity: Option<Identity>, limits: Limits, inputs: &[Input]) -> C
     connection
 }
 
-/// A connection in each phase, idle and busy where that makes a difference.
+/// Returns a connection in each phase, idle and busy where that makes a difference.
 fn phases() -> Vec<(&'static str, Connection)> {
     let known = || Some(identity("anna", 1000));
     let at = |inputs: &[Input]| connection(known(), Limits::DEFAULT, inputs);
@@ -131,7 +131,7 @@ fn the_whole_table() {
     let mut table = String::new();
     for (name, connection) in phases() {
         writeln!(table, "{name}").unwrap();
-        // Inputs that come to the same, in one row.
+        // Inputs with the same outcome share a row.
         let mut rows: Vec<(String, Vec<String>)> = Vec::new();
         let mut rejected = Vec::new();
         for (name, input) in alphabet() {
@@ -155,7 +155,7 @@ fn the_whole_table() {
     insta::assert_snapshot!(table);
 }
 
-/// Knows what a client and a shell may rely on, and nothing of how it is achieved.
+/// Checks the guarantees to client and shell, independently of the implementation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Observer {
     closed: bool,
@@ -187,7 +187,7 @@ impl Observer {
             // CONN-3: nothing follows the close.
             assert!(!self.closed, "{effect:?} after the close");
             match effect {
-                // CONN-1: before the connection is open, nobody's frame does anything.
+                // CONN-1: before the connection is open no frame has an effect.
                 Effect::Execute => {
                     assert!(self.ready.is_some(), "a command is carried out before ready");
                     self.commands += 1;
@@ -203,7 +203,7 @@ impl Observer {
                     // DEL-2: in order, each once, without a gap.
                     assert_eq!(*first, self.sent.next());
                     let head = self.ready.expect("entries only after ready");
-                    // DEL-3: what was told in `ready` is told to be complete before anything newer.
+                    // DEL-3: `caught_up` precedes entries beyond the head named in `ready`.
                     assert!(self.caught_up || *last <= head);
                     self.sent = *last;
                 }
@@ -222,7 +222,7 @@ impl Observer {
                 Effect::Arm(_) | Effect::Disarm(_) | Effect::ExpireAt(_) | Effect::PingPeer => {}
             }
         }
-        // DEL-4, CONN-5: what the socket has not taken is bounded, and somebody watches it.
+        // DEL-4, CONN-5: unsent output is bounded, and the stall timer watches it.
         if !self.closed {
             assert_eq!(self.flushing, self.stall_armed);
         }
@@ -242,7 +242,7 @@ impl Observer {
                 assert!(matches!(frame, ServerFrame::Error { .. }), "{frame:?} before authentication");
             }
             ServerFrame::CaughtUp { offset } => {
-                // DEL-2, DEL-3: once, and when it is true.
+                // DEL-2, DEL-3: once, and at the right offset.
                 assert!(!self.caught_up, "caught_up twice");
                 assert_eq!(Some(*offset), self.ready);
                 assert_eq!(self.sent, *offset);
@@ -259,7 +259,7 @@ impl Observer {
     }
 }
 
-/// A connection under observation.
+/// A connection with its observer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Watched {
     connection: Connection,
@@ -303,7 +303,7 @@ const TIGHT: Limits = Limits {
     waiting_replies_max: 1,
 };
 
-/// Every state that the alphabet can reach under tight limits, every input in each of them.
+/// Explores every state that is reachable under tight limits, with every input in each.
 #[test]
 fn every_reachable_state_keeps_the_rules() {
     let alphabet = alphabet();
@@ -334,7 +334,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     ]
 }
 
-/// Anything, or the next entries as an honest journal would give them.
+/// Any input, or the next entries as a correct journal would return them.
 #[derive(Clone, Debug)]
 enum Move {
     Any(Input),
@@ -397,7 +397,7 @@ fn conn_4_the_last_unclear_frame_closes() {
     assert_eq!(watched.connection.phase(), Phase::Closed(Cause::TooManyUnclear));
 }
 
-/// CONN-4: the count of unclear frames leaks with each heartbeat, and what is understood adds nothing to it.
+/// CONN-4: the count of malformed frames leaks with each heartbeat, and well-formed frames add nothing.
 #[test]
 fn conn_4_unclear_frames_leak() {
     let limits = Limits { unclear_frames_max: 3, unclear_frames_forgiven: 2, ..Limits::DEFAULT };
@@ -429,7 +429,7 @@ fn commands_beyond_the_limit_are_left_unread() {
     assert!(!connection.hears());
     let mut effects = Effects::new();
     assert!(connection.step(&Input::Command, &mut effects).is_err());
-    // CONN-5: a peer whose pong may lie behind what is not read is not closed for it.
+    // CONN-5: a peer whose pong may be queued behind unread frames is not closed.
     connection.step(&Input::Elapsed(Timer::Heartbeat), &mut effects).unwrap();
     connection.step(&Input::Elapsed(Timer::Pong), &mut effects).unwrap();
     assert_eq!(effects.last(), Some(&Effect::Arm(Timer::Pong)));
@@ -460,7 +460,7 @@ fn auth_3_only_the_same_user_renews() {
     assert_eq!(refused.0.expires_at, Timestamp(1000));
 }
 
-/// What a model tells states apart by (`model/`), and what a log of one shows.
+/// Equality, hash and `Debug` distinguish states, as the model (`model/`) requires.
 #[test]
 fn connections_in_other_states_are_told_apart() {
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -474,7 +474,7 @@ fn connections_in_other_states_are_told_apart() {
     assert!(format!("{known:?}").contains("Handshaking"), "{known:?}");
 }
 
-/// Whoever says nothing does not stay (CONN-5), nor longer than the credential of its upgrade (AUTH-3).
+/// A silent peer is closed (CONN-5), at the latest when the credential of its upgrade expires (AUTH-3).
 #[test]
 fn auth_3_a_socket_has_its_time_from_the_first_moment() {
     let mut effects = Effects::new();

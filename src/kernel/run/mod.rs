@@ -1,4 +1,4 @@
-//! One agent run, as two faces of one table.
+//! The state machine of one agent run, as a typestate API and as a transition table.
 //!
 //! ```text
 //!                think                    open                      think, open, close (others open)
@@ -9,13 +9,13 @@
 //!   Completed ◀────────────────┘ complete, end
 //! ```
 //!
-//! The typestate face ([`Run`]) has only the methods that are legal in a phase, so an illegal step
-//! does not compile. The dynamic face ([`AnyRun::step`]) is one `match` over the same methods; what
-//! it does not list is a [`Violation`]. Both produce the same events (RUN-1 … RUN-5, RUN-7, RUN-10).
+//! [`Run`], the typestate API, has in each phase only the methods that are legal there, so an illegal step
+//! does not compile. [`AnyRun::step`], the dynamic API, is one `match` over the same methods; a step without
+//! an arm is a [`Violation`]. Both produce the same events (RUN-1 … RUN-5, RUN-7, RUN-10).
 //!
-//! Guarantee: the events that leave a run, in the order in which they leave, are a legal word.
+//! Guarantee: the sequence of events that a run produces satisfies RUN-1 … RUN-5.
 //!
-//! - [`phases`]: the typestate face; [`table`]: the dynamic one; [`violation`]: what is refused
+//! - [`phases`]: the typestate API; [`table`]: the dynamic API; [`violation`]: rejected steps
 
 mod phases;
 mod table;

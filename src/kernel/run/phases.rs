@@ -1,5 +1,5 @@
-//! The typestate face: only the methods that are legal in a phase exist in it, so an illegal step does
-//! not compile (RUN-1 … RUN-5).
+//! The typestate API: each phase has only the methods that are legal in it, so an illegal step does not
+//! compile (RUN-1 … RUN-5).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,28 +13,28 @@ use crate::kernel::{
     ids::{CallId, MessageId, Seq, Timestamp, ToolName},
 };
 
-/// A run in a phase that the compiler knows.
+/// A run in the phase `P`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Run<P> {
     pub(super) course: Course,
     phase: P,
 }
 
-/// `agent_started` is out and nothing else: the agent has to think first (RUN-3).
+/// The phase after `agent_started`: the agent has to think before it does anything else (RUN-3).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Started;
 
-/// The agent has thought at least once, and no call is open.
+/// The phase in which the agent has thought at least once and no call is open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Thinking;
 
-/// At least one call is open; the run cannot complete (RUN-5).
+/// The phase in which at least one call is open; the run cannot complete (RUN-5).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ExecutingTools {
     open: BTreeMap<CallId, OpenCall>,
 }
 
-/// `agent_completed` is out; nothing follows (RUN-5).
+/// The phase after `agent_completed`, the last event (RUN-5).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Completed {
     pub status: RunStatus,
@@ -48,12 +48,12 @@ pub struct OpenCall {
     pub opened_at: Timestamp,
 }
 
-/// What every phase of a run knows. The shared parts make a clone cheap, whatever the run has said.
+/// The state that all phases share. `Arc`s make a clone cheap, independent of the length of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Course {
     pub(super) seq: Seq,
     pub(super) started_at: Timestamp,
-    /// Every call id that the run ever opened (RUN-4: opened once).
+    /// Every call id that the run has used: an id is opened at most once (RUN-4).
     pub(super) calls: Arc<BTreeSet<CallId>>,
     /// The `answer` deltas since the last reset.
     pub(super) answer: Arc<String>,
@@ -104,17 +104,16 @@ impl Course {
     }
 }
 
-/// How a run ends.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// Its final response is what it answered (contract, section 2).
-    Succeeded {
-        usage: Option<Usage>,
-    },
+    /// Success: the final response is the answer so far (contract, section 2).
+    Succeeded { usage: Option<Usage> },
+    /// Any other end.
     Cut(Cut),
 }
 
-/// An ending that is not a success; legal before the agent has thought.
+/// An end other than success; legal even before the agent has thought.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cut {
     Failed(RunError),
@@ -133,7 +132,7 @@ impl Cut {
         }
     }
 
-    /// How a call closes that is open when the run is cut (RUN-7).
+    /// Returns the status with which the calls close that are open at the end (RUN-7).
     pub fn closes_calls_as(&self) -> CallStatus {
         match self {
             Cut::Failed(_) | Cut::Cancelled => CallStatus::Cancelled,
@@ -143,11 +142,11 @@ impl Cut {
     }
 }
 
-/// Refuses a call id that this run has opened before; hands the run back as it was.
+/// An attempt to open a call id that this run has used before. Holds the unchanged run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallReopened<P>(pub Run<P>);
 
-/// A run after one of its calls closed: others may still be open.
+/// A run after one of its calls closed; others may still be open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AfterClose {
     Thinking(Run<Thinking>),
@@ -155,12 +154,12 @@ pub enum AfterClose {
 }
 
 impl<P> Run<P> {
-    /// The number of the last event.
+    /// Returns the number of the last event.
     pub fn seq(&self) -> Seq {
         self.course.seq
     }
 
-    /// The answer so far: what the final response would be now.
+    /// Returns the answer so far: the `answer` deltas since the last reset.
     pub fn answer(&self) -> &str {
         &self.course.answer
     }
@@ -171,28 +170,34 @@ impl<P> Run<P> {
 }
 
 impl Run<Started> {
-    /// Begins a run with its first event, seq 1 (RUN-1).
+    /// Starts a run with its first event, `seq` 1 (RUN-1).
     pub fn start(message_id: MessageId, at: Timestamp) -> (Self, Event) {
         let course = Course { seq: Seq(1), started_at: at, calls: Arc::default(), answer: Arc::default() };
         (Run { course, phase: Started }, Event::Started { message_id })
     }
 
+    /// Emits `agent_thinking`.
     pub fn think(self, thought: Thought) -> (Run<Thinking>, Event) {
         (Self::with(self.course.think(&thought), Thinking), Event::Thinking(thought))
     }
 
-    /// Ends a run that never thought; it cannot have succeeded (RUN-3).
+    /// Ends a run in which the agent has not thought, and which therefore has not succeeded (RUN-3).
     pub fn end(self, cut: Cut, at: Timestamp) -> (Run<Completed>, Event) {
         self.course.complete(Ending::Cut(cut), at)
     }
 }
 
 impl Run<Thinking> {
+    /// Emits `agent_thinking`.
     pub fn think(self, thought: Thought) -> (Run<Thinking>, Event) {
         (Self::with(self.course.think(&thought), Thinking), Event::Thinking(thought))
     }
 
-    /// Opens a first call. Refuses a call id that the run has used (RUN-4).
+    /// Opens the first call.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CallReopened`] if the run has used this call id before (RUN-4).
     pub fn open(
         self,
         call: Call,
@@ -213,11 +218,16 @@ impl Run<Thinking> {
 }
 
 impl Run<ExecutingTools> {
+    /// Emits `agent_thinking` while calls are open.
     pub fn think(self, thought: Thought) -> (Run<ExecutingTools>, Event) {
         (Run { course: self.course.think(&thought), phase: self.phase }, Event::Thinking(thought))
     }
 
-    /// Opens a further call beside those that are open.
+    /// Opens a further call, in parallel to the open ones.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CallReopened`] if the run has used this call id before (RUN-4).
     pub fn open(
         self,
         call: Call,
@@ -233,7 +243,11 @@ impl Run<ExecutingTools> {
         }
     }
 
-    /// Closes one open call, in any order; `Err` hands the run back if that call is not open (RUN-4).
+    /// Closes one open call. Calls may close in any order.
+    ///
+    /// # Errors
+    ///
+    /// Returns the unchanged run if this call is not open (RUN-4).
     pub fn close(
         self,
         call_id: CallId,
@@ -253,7 +267,7 @@ impl Run<ExecutingTools> {
         Ok((after, event))
     }
 
-    /// The calls that are open, by id.
+    /// Returns the open calls, by id.
     pub fn open_calls(&self) -> &BTreeMap<CallId, OpenCall> {
         &self.phase.open
     }

@@ -1,4 +1,4 @@
-//! The dynamic face: a run in whichever phase it is, and the one table that moves it (RUN-10).
+//! The dynamic API: a run in any phase, and the transition table over phase and step (RUN-10).
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -14,7 +14,7 @@ use crate::kernel::{
     ids::{CallId, Seq, Timestamp},
 };
 
-/// A run in whichever phase it is: how it is stored.
+/// A run in any phase, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AnyRun {
     Started(Run<Started>),
@@ -23,7 +23,7 @@ pub enum AnyRun {
     Completed(Run<Completed>),
 }
 
-/// An attempt to move a run on.
+/// A step that an agent, a client or the service attempts on a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     Think(Thought),
@@ -32,7 +32,8 @@ pub enum Step {
     Complete(Ending),
 }
 
-/// Who closes a call: agents close their own, clients theirs, the service any (RUN-7, RUN-11).
+/// The party that closes a call. Agents and clients close their own calls, the service any call (RUN-7,
+/// RUN-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Closer {
     Agent,
@@ -51,7 +52,11 @@ impl Closer {
 }
 
 impl AnyRun {
-    /// The whole table: phase × step. What is not listed is refused, and the run is as it was.
+    /// Applies a step. The `match` is the whole transition table, phase × step.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Violation`] with the unchanged run if the step is not legal in the run's phase (RUN-10).
     pub fn step(self, step: Step, at: Timestamp) -> Result<(AnyRun, Event), Violation> {
         use AnyRun as R;
         use Step as S;
@@ -100,17 +105,25 @@ impl AnyRun {
         })
     }
 
-    /// The event that `step` would bring, or why it is illegal; the run stays where it is.
+    /// Returns the event that `step` would emit, without changing the run.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Violation`] if the step is illegal.
     pub fn decide(&self, step: Step, at: Timestamp) -> Result<Event, Violation> {
         let mut run = self.clone();
         if matches!(step, Step::Think(_)) {
-            // No thought depends on the answer so far: deciding without it copies nothing.
+            // Deciding a thought does not need the answer so far, and without it nothing is copied.
             run.course_mut().answer = Arc::default();
         }
         run.step(step, at).map(|(_, event)| event)
     }
 
-    /// Moves on by an event that has happened. The first event of a run is [`Run::start`]'s.
+    /// Applies an event of the log. The first event of a run is applied by [`Run::start`].
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Violation`] if the event is illegal here; a log that holds one is damaged.
     pub fn evolve(self, event: &Event, at: Timestamp) -> Result<AnyRun, Violation> {
         match Step::of(event) {
             Some(step) => self.step(step, at).map(|(run, _)| run),
@@ -118,8 +131,8 @@ impl AnyRun {
         }
     }
 
-    /// Ends the run from any phase: closes what is open, then completes (RUN-5, RUN-7). A completed
-    /// run yields nothing.
+    /// Returns the events that end the run from any phase: the open calls close, then the run completes (RUN-5,
+    /// RUN-7). Returns none if the run has completed.
     pub fn end(&self, cut: Cut, why: &str, at: Timestamp) -> Vec<Event> {
         let closing = cut.closes_calls_as();
         let mut run = self.clone();
@@ -139,30 +152,32 @@ impl AnyRun {
         events
     }
 
+    /// Returns the number of the last event.
     pub fn seq(&self) -> Seq {
         self.course().seq
     }
 
+    /// Returns the time of `agent_started`.
     pub fn started_at(&self) -> Timestamp {
         self.course().started_at
     }
 
-    /// The answer so far.
+    /// Returns the answer so far: the `answer` deltas since the last reset.
     pub fn answer(&self) -> &str {
         &self.course().answer
     }
 
-    /// How many calls the run has opened in all.
+    /// Returns the total number of calls that the run has opened.
     pub fn calls_opened(&self) -> usize {
         self.course().calls.len()
     }
 
-    /// Whether the run ever opened this call.
+    /// Returns true if the run has opened this call, whether it is still open or not.
     pub fn has_opened(&self, call_id: &CallId) -> bool {
         self.course().calls.contains(call_id)
     }
 
-    /// The calls that are open, by id; none unless the run is executing tools.
+    /// Returns the open calls, by id.
     pub fn open_calls(&self) -> &BTreeMap<CallId, OpenCall> {
         static NONE: BTreeMap<CallId, OpenCall> = BTreeMap::new();
         match self {
@@ -199,7 +214,7 @@ impl AnyRun {
     }
 }
 
-/// Lets a row of the table say in one word where its run is stored.
+/// Wraps the run of a transition's result in its [`AnyRun`] variant.
 trait MapRun<R> {
     fn map_run(self, store: fn(R) -> AnyRun) -> (AnyRun, Event);
 }
@@ -211,7 +226,7 @@ impl<R> MapRun<R> for (R, Event) {
 }
 
 impl Step {
-    /// The step that an event is the trace of; none for `agent_started`, which begins a run.
+    /// Returns the step that emits `event`; `None` for `agent_started`, which is [`Run::start`]'s.
     pub fn of(event: &Event) -> Option<Step> {
         Some(match event {
             Event::Started { .. } => return None,

@@ -1,9 +1,10 @@
-//! What an illegal step is called: where it was tried, what it was, and which rule it breaks (RUN-10).
+//! The description of an illegal step: its phase, its kind, and the rule it breaks (RUN-10).
 
 use std::fmt;
 
 use super::table::{AnyRun, Step};
 
+/// The name of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PhaseName {
     Started,
@@ -12,6 +13,7 @@ pub enum PhaseName {
     Completed,
 }
 
+/// The name of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum StepName {
     Start,
@@ -22,22 +24,22 @@ pub enum StepName {
     End,
 }
 
-/// What is wrong with a step, apart from where it was tried.
+/// The rule that a step breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
 pub enum Breach {
-    #[error("the run has started already (RUN-1)")]
+    #[error("the run has already started (RUN-1)")]
     AlreadyStarted,
-    #[error("nothing follows agent_completed (RUN-5)")]
+    #[error("no event may follow agent_completed (RUN-5)")]
     AfterCompletion,
-    #[error("the agent has to think before it calls a tool or succeeds (RUN-3)")]
+    #[error("agent_thinking must precede the first tool call and a success (RUN-3)")]
     NothingThought,
     #[error("a call is still open (RUN-5)")]
     CallOpen,
-    #[error("no such call is open (RUN-4)")]
+    #[error("the call is not open (RUN-4)")]
     CallNotOpen,
-    #[error("this call_id was opened before in this run (RUN-4)")]
+    #[error("the run has already opened this call_id (RUN-4)")]
     CallReopened,
-    #[error("this call is not the closer's to close (RUN-11)")]
+    #[error("the call belongs to another party, which alone may close it (RUN-11)")]
     CallOfAnother,
 }
 
@@ -52,7 +54,7 @@ impl Breach {
     }
 }
 
-/// A step that its run's phase does not allow (RUN-10). Carries the run, unchanged.
+/// A step that is illegal in the phase of its run (RUN-10), with the unchanged run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{step:?} in phase {phase:?}: {breach}")]
 pub struct Violation {

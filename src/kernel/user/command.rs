@@ -1,4 +1,4 @@
-//! What is asked of a log, and what is answered.
+//! Commands to a user's log, and their replies.
 
 use crate::kernel::{
     entry::{Call, CallResult, CallStatus, Entry, Thought},
@@ -8,50 +8,29 @@ use crate::kernel::{
     user::Receipt,
 };
 
-/// Something that is asked of the log. Time, new ids and facts about the past come with it.
+/// A command to one user's log. Carries everything non-deterministic: fresh ids and journal look-ups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// The user sends a message.
     Send(Send),
-    /// The user ends a run. `ended`: the journal knows the run, and that it is over.
-    Cancel {
-        run_id: RunId,
-        ended: bool,
-    },
-    /// The user answers a call that waits for the client (RUN-11). `past`: what the journal knows of
-    /// the call if its run is over.
-    Answer {
-        run_id: RunId,
-        call_id: CallId,
-        result: CallResult,
-        past: Option<PastCall>,
-    },
-    /// An agent moves its run on.
-    Step {
-        run_id: RunId,
-        step: AgentStep,
-    },
-    /// The service ends a run: panic, deadline, loss of the agent (RUN-6, RUN-7).
-    Cut {
-        run_id: RunId,
-        cut: Cut,
-    },
-    /// The service closes one call, as at a deadline of its own.
-    CloseCall {
-        run_id: RunId,
-        call_id: CallId,
-        status: CallStatus,
-    },
+    /// The user ends a run. `ended` is true if the journal has the run as completed.
+    Cancel { run_id: RunId, ended: bool },
+    /// The client completes a call of its own (RUN-11). `past` is the journal's record of the call if its run
+    /// has completed.
+    Answer { run_id: RunId, call_id: CallId, result: CallResult, past: Option<PastCall> },
+    /// An agent takes a step in its run.
+    Step { run_id: RunId, step: AgentStep },
+    /// The service ends a run after a panic, at a deadline, or because its agent is lost (RUN-6, RUN-7).
+    Cut { run_id: RunId, cut: Cut },
+    /// The service closes one call, such as at the call's own deadline.
+    CloseCall { run_id: RunId, call_id: CallId, status: CallStatus },
     /// Resumes a run that lost its agent. Open calls of the agent close as `unknown`, except those in
     /// `keep` (idempotent tools, RUN-9); calls of the client stay open. A run whose resumes have reached a
     /// limit ends as `failed`, code `resume_limit`, instead (RUN-6).
-    Resume {
-        run_id: RunId,
-        keep: Vec<CallId>,
-        resumes: Resumes,
-    },
+    Resume { run_id: RunId, keep: Vec<CallId>, resumes: Resumes },
 }
 
-/// How often a run was resumed by a process that then died (RUN-6): a fact from outside the log.
+/// The number of times that a run was resumed by a process that then died (RUN-6); the journal counts them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Resumes {
     /// Since the last durable step of its agent.
@@ -61,7 +40,7 @@ pub struct Resumes {
 }
 
 impl Resumes {
-    /// The name of the limit that forbids a further resume.
+    /// Returns the name of the limit that forbids a further resume.
     pub fn limit_reached(self, limits: &Limits) -> Option<&'static str> {
         if self.without_step >= limits.run_resumes_max {
             Some("run_resumes_max")
@@ -73,7 +52,8 @@ impl Resumes {
     }
 }
 
-/// A message to accept.
+/// A message of the user.
+/// The reply to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Send {
     pub message_id: MessageId,
@@ -81,16 +61,16 @@ pub struct Send {
     pub text: String,
     pub agent_name: AgentName,
     pub on_busy: OnBusy,
-    /// A fresh id for its run, used only if the message is new.
+    /// A fresh id for the run, used only if the message is new.
     pub run_id: RunId,
-    /// What the journal knows of this `message_id`, if it is not among the recent ones.
+    /// The journal's receipt for this `message_id`, if the message is older than the recent ones.
     pub earlier: Option<Receipt>,
-    /// Whether the message that was accepted under this `message_id` has other content (DEL-6). Without an
-    /// earlier message it has no meaning.
+    /// True if the message accepted under this `message_id` has other content (DEL-6). Irrelevant if there is
+    /// no earlier message.
     pub differs: bool,
 }
 
-/// What a message to a busy thread does (RUN-8).
+/// The policy for a message to a thread with an active run (RUN-8).
 #[derive(
     Clone,
     Copy,
@@ -105,24 +85,25 @@ pub struct Send {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum OnBusy {
-    /// It waits; messages of a thread run one after another, in order of acceptance.
+    /// Queue the message: the messages of a thread run one after another, in order of acceptance.
     #[default]
     Enqueue,
-    /// It is refused with `thread_busy`.
+    /// Refuse the message with `thread_busy`.
     Reject,
-    /// The active run and whatever waits end as `cancelled`; then it runs.
+    /// End the active and all queued runs of the thread as `cancelled`, then run the message.
     Interrupt,
 }
 
-/// What the journal knows of a call whose run is over.
+/// The journal's record of a call whose run has completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PastCall {
+    /// The call was opened with `by: "client"`.
     OfClient,
-    /// Unknown, or executed by the agent.
+    /// The call is unknown, or the agent executed it.
     NotOfClient,
 }
 
-/// The steps that are an agent's to take.
+/// A step of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentStep {
     Think(Thought),
@@ -142,7 +123,7 @@ impl AgentStep {
     }
 }
 
-/// The entries that a command adds, and what its author is told once they are durable (DEL-1).
+/// The entries that a command adds, and the reply to send once they are durable (DEL-1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     pub entries: Vec<Entry>,
@@ -151,19 +132,19 @@ pub struct Decision {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// The message is accepted: a promise once the entries are durable (DEL-5).
+    /// The message is accepted (DEL-5).
     Accepted { receipt: Receipt, duplicate: bool },
-    /// Done as asked, or there was nothing left to do.
+    /// The command is done, or there was nothing left to do.
     Done,
-    /// The agent's step was illegal, and its run has failed (RUN-10).
+    /// The agent's step was illegal, so its run has failed (RUN-10).
     Violated(Breach),
-    /// The agent's step was over a limit, and its run has failed.
+    /// The agent's step exceeded a limit, so its run has failed.
     LimitReached(&'static str),
-    /// The run was resumed as often as this limit allows, and has failed (RUN-6).
+    /// The run has used up its resumes under this limit, so it has failed (RUN-6).
     ResumeLimit(&'static str),
 }
 
-/// Why a command adds nothing. The state is as it was.
+/// The reason for which a command was refused. The state is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     #[error("the thread has an active run")]

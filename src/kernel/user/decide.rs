@@ -1,4 +1,4 @@
-//! `decide`: which entries a command adds. The state is only looked at.
+//! `decide`: computes the entries that a command adds, without changing the state.
 
 use super::{
     command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Resumes, Send},
@@ -13,7 +13,12 @@ use crate::kernel::{
 };
 
 impl UserState {
-    /// What `command` adds to the log, at the time `at`.
+    /// Returns the entries that `command` adds at the time `at`, and the reply.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Refusal`] if the command is not valid in this state or exceeds a limit. An illegal step of
+    /// an agent is not an error: it is a decision that fails the run (RUN-10).
     pub fn decide(&self, command: Command, limits: &Limits, at: Timestamp) -> Result<Decision, Refusal> {
         match command {
             Command::Send(send) => self.send(send, limits, at),
@@ -103,8 +108,8 @@ impl UserState {
         if result_bytes(&result) > limits.results_bytes_max {
             return Err(Refusal::TooLarge { what: "results", bytes_max: limits.results_bytes_max });
         }
-        // A call that the run opened and that is open no more is told from one that never was by what
-        // the journal says: who executed it is not kept in memory once it is closed.
+        // Closed calls are not kept in memory. The journal distinguishes a closed call of the client from one
+        // that the agent executed or that never existed.
         let closed = || match past {
             Some(PastCall::OfClient) => Refusal::CallClosed,
             Some(PastCall::NotOfClient) | None => Refusal::NotFound,
@@ -183,7 +188,7 @@ impl UserState {
         let mut draft = Draft::new(self, at);
         let mut run = run.clone();
         let orphaned = run.open_calls().iter().filter(|(_, call)| call.by == By::Agent);
-        // A run that ends here makes no call again: none is kept open (RUN-7).
+        // A run that ends here repeats no call, so none is kept open (RUN-7).
         let orphaned = orphaned.filter(|(call_id, _)| reached.is_some() || !keep.contains(call_id));
         let orphaned: Vec<CallId> = orphaned.map(|(call_id, _)| call_id.clone()).collect();
         for call_id in orphaned {
@@ -194,7 +199,7 @@ impl UserState {
             draft.event(run_id, open, run.seq(), event);
         }
         let Some(limit) = reached else { return Ok(draft.decided(Reply::Done)) };
-        // RUN-6: no run takes the service down for good.
+        // RUN-6: a run that crashes the service is not resumed for ever.
         let message =
             format!("the service stopped unexpectedly whenever it resumed the run: {limit} is reached");
         let cut = Cut::Failed(RunError { code: RunErrorCode::ResumeLimit, message });
@@ -203,6 +208,7 @@ impl UserState {
         Ok(draft.decided(Reply::ResumeLimit(limit)))
     }
 
+    /// Returns a run that has started and not completed.
     fn begun(&self, run_id: RunId) -> Option<(&OpenRun, &AnyRun)> {
         match self.runs.get(&run_id) {
             Some(open @ OpenRun { progress: Progress::Begun(run), .. }) => Some((open, run)),
@@ -215,7 +221,7 @@ fn result_bytes(result: &CallResult) -> usize {
     result.results.as_str().len() + result.error.as_ref().map_or(0, String::len)
 }
 
-/// The name of the limit that a step would exceed.
+/// Returns the name of the limit that a step would exceed.
 fn over_limit(run: &AnyRun, step: &AgentStep, limits: &Limits) -> Option<&'static str> {
     let terminal = matches!(step, AgentStep::Complete(_) | AgentStep::Close { .. });
     if !terminal && run.seq().0 >= limits.run_events_max {

@@ -1,4 +1,4 @@
-//! The entries of a decision in the making.
+//! A decision under construction.
 
 use super::{
     command::{Decision, Reply},
@@ -10,7 +10,7 @@ use crate::kernel::{
     run::{AnyRun, Cut, Run},
 };
 
-/// Entries in the making, one after another on the head.
+/// The entries of a decision so far; their offsets continue the head.
 pub(super) struct Draft<'a> {
     state: &'a UserState,
     at: Timestamp,
@@ -22,10 +22,12 @@ impl<'a> Draft<'a> {
         Self { state, at, entries: Vec::new() }
     }
 
+    /// Returns the offset of the next entry.
     pub(super) fn next_offset(&self) -> Offset {
         Offset(self.state.head.0 + self.entries.len() as u64 + 1)
     }
 
+    /// Appends an entry of `run`.
     pub(super) fn push(&mut self, run_id: RunId, run: &OpenRun, body: Body) {
         self.entries.push(Entry {
             offset: self.next_offset(),
@@ -37,21 +39,23 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// Appends an event of `run`.
     pub(super) fn event(&mut self, run_id: RunId, run: &OpenRun, seq: Seq, event: Event) {
         self.push(run_id, run, Body::Event { seq, event });
     }
 
+    /// Appends `agent_started` and returns the started run.
     pub(super) fn start(&mut self, run_id: RunId, run: &OpenRun) -> AnyRun {
         let (started, event) = Run::start(run.message_id.clone(), self.at);
         self.event(run_id, run, started.seq(), event);
         AnyRun::Started(started)
     }
 
-    /// Ends an open run, waiting or begun; `None` if there is no such run.
+    /// Ends an open run, queued or started. Returns `None` if no such run is open.
     pub(super) fn end(&mut self, run_id: RunId, cut: Cut) -> Option<()> {
         let open = self.state.runs.get(&run_id)?;
         let run = match &open.progress {
-            // One that waited starts and completes in one step, and is never active (RUN-8).
+            // A queued run starts and completes in the same batch, and is never active (RUN-8).
             Progress::Waiting => self.start(run_id, open),
             Progress::Begun(run) => run.clone(),
         };
@@ -59,7 +63,7 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
-    /// Closes what is open in `run`, which may be further than the state says, and ends it (RUN-7).
+    /// Closes the open calls of `run`, which may be ahead of the state, and ends it (RUN-7).
     pub(super) fn cut(&mut self, run_id: RunId, open: &OpenRun, run: &AnyRun, cut: Cut) {
         let mut seq = run.seq();
         let why = why(cut.closes_calls_as());
@@ -69,7 +73,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Starts the next in the line of a run that has just ended, if that run was the active one (RUN-8).
+    /// Starts the next queued run of the thread of `ended`, if `ended` was the active run (RUN-8).
     pub(super) fn start_next(&mut self, ended: RunId) {
         let Some(run) = self.state.runs.get(&ended) else { return };
         let line = &self.state.lines[&run.thread_id];
@@ -79,12 +83,13 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Completes the decision.
     pub(super) fn decided(self, reply: Reply) -> Decision {
         Decision { entries: self.entries, reply }
     }
 }
 
-/// Why a call closed that nobody answered, for its `error`.
+/// Returns the `error` text of a call that the service closes with `status`.
 pub(super) fn why(status: CallStatus) -> &'static str {
     match status {
         CallStatus::Ok | CallStatus::Error => "the call was closed",

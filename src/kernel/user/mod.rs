@@ -1,17 +1,16 @@
-//! One user's log as two pure functions: [`UserState::decide`] says which entries a command adds,
-//! [`UserState::evolve`] moves the state on by one entry. Recovery is a fold of `evolve`.
+//! The state machine of one user's log, as two pure functions: [`UserState::decide`] returns the entries that a
+//! command adds, [`UserState::evolve`] applies one entry to the state. Recovery is a fold of `evolve`.
 //!
 //! ```text
-//!   send_message ─▶ line of its thread: [ running | waiting, waiting … ]
-//!                                           │ agent_completed: the next in line starts
+//!   send_message ─▶ queue of its thread: [ running | waiting, waiting … ]
+//!                                            │ agent_completed: the next in the queue starts
 //! ```
 //!
-//! Guarantees: a thread has at most one active run (RUN-8); every accepted message stands in a line
-//! until its run completed (RUN-6); the same message id is the same run (DEL-6); a refused command
-//! changes nothing.
+//! Guarantees: a thread has at most one active run (RUN-8). Every accepted message is queued until its run
+//! completes (RUN-6). A message id stands for one run (DEL-6). A refused command changes nothing.
 //!
-//! - [`state`]: what the log says so far, and `evolve`; [`command`]: what is asked and answered
-//! - [`decide`]: what is added; [`draft`]: the entries of one decision
+//! - [`state`]: the state and `evolve`; [`command`]: commands, replies and refusals
+//! - [`decide`]: the entries that a command adds; [`draft`]: a decision under construction
 
 mod command;
 mod decide;

@@ -1,4 +1,4 @@
-//! The state of a log that decisions depend on, and `evolve`: how an entry moves it on.
+//! The state of a log on which decisions depend, and `evolve`, which applies an entry to it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,15 +9,15 @@ use crate::kernel::{
     run::{AnyRun, Run, Violation},
 };
 
-/// All that a user's next decision depends on: the head, and what is not finished.
+/// The state of a user's log: the head, the open runs, and the recent messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserState {
     pub(super) head: Offset,
-    /// Threads with a run that is not completed, each with its runs in order of acceptance.
+    /// Threads with an open run, each with its open runs in order of acceptance. The first may be active.
     pub(super) lines: BTreeMap<ThreadId, VecDeque<RunId>>,
-    /// Every run that is accepted and not completed.
+    /// The open runs: accepted and not completed.
     pub(super) runs: BTreeMap<RunId, OpenRun>,
-    /// The latest messages, oldest first, at most `recent_messages_max`.
+    /// The latest messages for idempotency (DEL-6), oldest first, at most `recent_messages_max`.
     recent: VecDeque<(MessageId, Receipt)>,
 }
 
@@ -31,24 +31,30 @@ pub struct OpenRun {
     pub progress: Progress,
 }
 
-/// Whether a run waits in its thread's line or has begun.
+/// The progress of an open run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Progress {
+    /// Queued behind the active run of its thread.
     Waiting,
+    /// Started.
     Begun(AnyRun),
 }
 
-/// What a sender is told of its message: always the same for the same `message_id` (DEL-6).
+/// The reply to an accepted message, always the same for the same `message_id` (DEL-6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
     pub run_id: RunId,
-    /// Of the `user_message`.
+    /// Offset of the `user_message`.
     pub offset: Offset,
 }
 
 impl UserState {
-    /// The state of a log that ends at `head`, of which only `unfinished` (every entry of every run
-    /// that is not completed, in order) and the latest messages still matter.
+    /// Recovers the state of a log that ends at `head` from every entry of its open runs, in order, and its
+    /// latest messages.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Misfit`] if the entries are not legal; the log is then damaged.
     pub fn recover<'a>(
         head: Offset,
         recent: impl IntoIterator<Item = (MessageId, Receipt)>,
@@ -60,22 +66,26 @@ impl UserState {
         Ok(recovering.finish(head, recent, limits))
     }
 
-    /// The offset of the last entry.
+    /// Returns the offset of the last entry.
     pub fn head(&self) -> Offset {
         self.head
     }
 
-    /// Every run that is accepted and not completed.
+    /// Returns the open runs: accepted and not completed.
     pub fn open_runs(&self) -> &BTreeMap<RunId, OpenRun> {
         &self.runs
     }
 
-    /// The answer to a message that was accepted a short while ago.
+    /// Returns the receipt of a recent message.
     pub fn recent(&self, message_id: &MessageId) -> Option<Receipt> {
         self.recent.iter().rev().find(|(id, _)| id == message_id).map(|(_, receipt)| *receipt)
     }
 
-    /// Moves on by the entry after the head. A misfit leaves the state as it was.
+    /// Applies the next entry.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Misfit`] if the entry does not follow the head or is not legal. The state is unchanged.
     pub fn evolve(&mut self, entry: &Entry, limits: &Limits) -> Result<(), Misfit> {
         let expected = self.head.next();
         if entry.offset != expected {
@@ -91,6 +101,7 @@ impl UserState {
         Ok(())
     }
 
+    /// Drops the oldest messages beyond `recent_messages_max`.
     fn forget(&mut self, limits: &Limits) {
         let excess = self.recent.len().saturating_sub(limits.recent_messages_max);
         self.recent.drain(..excess);
@@ -154,17 +165,21 @@ impl UserState {
     }
 }
 
-/// A state that is read back an entry at a time, so that nobody has to hold them all.
+/// A recovery in progress, fed one entry at a time so that memory stays bounded.
 #[derive(Debug, Default)]
 pub struct Recovering(UserState);
 
 impl Recovering {
-    /// Takes the next entry of a run that is not completed.
+    /// Applies the next entry of an open run.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`Misfit`] if the entry is not legal; the log is then damaged.
     pub fn take(&mut self, unfinished: &Entry) -> Result<(), Misfit> {
         self.0.apply(unfinished)
     }
 
-    /// The state of the log that ends at `head` with these latest messages.
+    /// Completes the recovery of a log that ends at `head`, with its latest messages.
     pub fn finish(
         self,
         head: Offset,
@@ -177,12 +192,12 @@ impl Recovering {
     }
 }
 
-/// An entry that does not fit the state: the log is not one that this kernel wrote.
+/// An entry that does not fit the state: this kernel did not write the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
-    #[error("entry {found} stands where {expected} belongs")]
+    #[error("entry {found} is in the place of entry {expected}")]
     Offset { expected: Offset, found: Offset },
-    #[error("event {found:?} of run {run_id} stands where {expected:?} belongs")]
+    #[error("event {found:?} of run {run_id} is in the place of event {expected:?}")]
     Seq { run_id: RunId, expected: Seq, found: Seq },
     #[error("run {0} is accepted twice")]
     Accepted(RunId),

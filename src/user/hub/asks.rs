@@ -1,4 +1,4 @@
-//! What a hub is asked, decided on top of what its turn has decided so far.
+//! Decides the inputs of a hub on top of the earlier decisions of the same batch.
 
 use super::{Hub, Input};
 use crate::{
@@ -22,7 +22,7 @@ impl Hub {
         match input {
             Input::Look => {}
             Input::Own(command) => {
-                // A refusal here means that what it was about has come about by itself.
+                // A refusal means that the run or call has already ended.
                 let _ = self.decide(turn, command, at);
             }
             Input::Request(Request { ask, lease }) => {
@@ -46,13 +46,13 @@ impl Hub {
                 }
             }
             Input::Order(Order::Parked { run_id }) => {
-                // Only a run with nothing else under way has outlived its resume.
+                // A run with other open calls has not yet shown that it survives its resume.
                 if self.is_at_rest(run_id) {
                     self.prove(turn, run_id);
                 }
             }
             Input::Order(Order::Cut { run_id, cut, reply }) => {
-                // Refused if the run has ended, which is what was asked for.
+                // Refused if the run has already ended, which is the intended outcome.
                 let _ = self.decide(turn, Command::Cut { run_id, cut }, at);
                 turn.promise(Promise::Cut(reply));
             }
@@ -61,7 +61,7 @@ impl Hub {
 
     async fn ask(&mut self, turn: &mut Turn, ask: Ask, at: Timestamp) {
         match ask {
-            // A run that moved now would be cut off in the middle of its next call (CONN-6).
+            // A run that advanced now would be cut off in its next call (CONN-6).
             Ask::Cancel { reply, .. } if self.shared.is_resting() => {
                 turn.promise(Promise::Done(reply, Err(Unaccepted::Draining)));
             }
@@ -80,7 +80,7 @@ impl Hub {
                 let answer = self.answer(turn, run_id, call_id, result, past, at);
                 turn.promise(Promise::Answered(reply, answer));
             }
-            // Whatever was open has been taken up at the start of the turn.
+            // Open runs were resumed at the start of the batch.
             Ask::Recover { reply } => turn.promise(Promise::Done(reply, Ok(()))),
         }
     }
@@ -143,9 +143,9 @@ impl Hub {
         self.done(turn, Command::Cancel { run_id, ended }, at)
     }
 
-    /// Errs, and has the log read back, if the journal has an entry at `offset` that this hub does not know
-    /// of. Nothing is decided on a state that lacks entries: a message would be accepted whose run never
-    /// starts (RUN-6), and a run reported as ended that is not (DEL-7).
+    /// Returns an error and marks the log to be read back if the journal has an entry at `offset` that this
+    /// hub does not know. Decisions on an incomplete state would accept a message whose run never starts
+    /// (RUN-6), or report a run as ended that has not (DEL-7).
     fn require_known(&mut self, turn: &Turn, offset: Offset) -> Result<(), Unaccepted> {
         if offset <= turn.follows() {
             return Ok(());
@@ -155,8 +155,9 @@ impl Hub {
         Err(Unaccepted::Unavailable)
     }
 
-    /// An open run is answered from memory, whatever the journal can say right now (RUN-11); what it takes
-    /// to tell a late answer to another from one to nothing is not for a turn to look up (ISO-6).
+    /// Completes a call of an open run from memory, even while the journal is unavailable (RUN-11). To
+    /// distinguish a closed call from one that never existed needs a journal read, which must not block the
+    /// batch (ISO-6), so the caller reads and asks again.
     fn answer(
         &mut self,
         turn: &mut Turn,
@@ -182,8 +183,8 @@ impl Hub {
         }
     }
 
-    /// Decides a command on top of what this turn has decided. `None` if the log does not fit what
-    /// the kernel decided, which is a fault of ours: the state is read back before anything else.
+    /// Decides a command on top of the earlier decisions of this batch. Returns `None` if the state rejects the
+    /// kernel's own decision, a defect of the service; the log is then read back before the next decision.
     pub(super) fn decide(
         &mut self,
         turn: &mut Turn,
@@ -202,7 +203,7 @@ impl Hub {
         };
         for entry in &decision.entries {
             if let Err(misfit) = state.evolve(entry, limits) {
-                tracing::error!(user_id = %self.user_id, %misfit, "the kernel decided what it does not accept");
+                tracing::error!(user_id = %self.user_id, %misfit, "the kernel's decision does not fit its state");
                 self.state = None;
                 return None;
             }
@@ -219,8 +220,8 @@ impl Hub {
     }
 }
 
-/// Whether `message` has other content than the message accepted as `receipt` (DEL-6): another text, another
-/// thread, or an agent other than the one it had. An entry that is no longer kept has no content to compare.
+/// Returns true if `message` differs in text, thread or agent from the message accepted as `receipt` (DEL-6). A
+/// trimmed message has no content to compare.
 async fn differs(
     log: &dyn Log,
     user_id: &UserId,
@@ -243,7 +244,7 @@ async fn differs(
     Ok(kept.is_some_and(|entry| differs(&entry)))
 }
 
-/// Answers what could not even be looked at, since the log cannot be read.
+/// Replies to an input that cannot be decided because the log cannot be read.
 pub(super) fn withdraw(input: Input, error: &JournalError) {
     let why = match error {
         JournalError::Unavailable(_) => Unaccepted::Unavailable,

@@ -1,4 +1,4 @@
-//! Which runs are resumed, when, and how that is counted (RUN-6).
+//! The order in which runs are resumed, and the counting of resumes (RUN-6).
 
 use std::{collections::BTreeMap, future::Future, pin::Pin, time::Duration};
 
@@ -23,9 +23,9 @@ use crate::{
 /// The resumed runs of one user.
 #[derive(Default)]
 pub(super) struct Resumed {
-    /// What the journal holds of the open runs.
+    /// The resume records of the open runs.
     pub records: BTreeMap<RunId, ResumeRecord>,
-    /// Runs that wait for their trial.
+    /// Suspected runs that wait for their trial.
     pub suspects: BTreeMap<RunId, Past>,
     permit: Permit,
     trial: Option<Trial>,
@@ -39,7 +39,7 @@ enum Permit {
     Granted(TrialPermit),
 }
 
-/// The one suspected run of this process that is resumed and has proved nothing yet.
+/// The trial in progress: a suspected run that has not yet shown that the process survives it.
 struct Trial {
     run_id: RunId,
     timeout: Duration,
@@ -49,31 +49,31 @@ struct Trial {
 }
 
 impl Resumed {
-    /// What the journal holds of the open runs.
+    /// Creates the state from the resume records of the open runs.
     pub(super) fn of(records: BTreeMap<RunId, ResumeRecord>) -> Self {
         Self { records, ..Self::default() }
     }
 
-    /// Resolves when a trial may be held; never if none is awaited.
+    /// Waits for the permit of the next trial; for ever if no run waits for one.
     pub(super) async fn granted(&mut self) {
         let Permit::Awaited(permit) = &mut self.permit else { return std::future::pending().await };
         let granted = permit.await;
         self.permit = Permit::Granted(granted);
     }
 
-    /// When the trial times out.
+    /// Returns the time at which the trial in progress times out.
     pub(super) fn trial_ends(&self) -> Option<Instant> {
         self.trial.as_ref().and_then(|trial| trial.ends)
     }
 
-    /// The agent of a resumed run has been launched.
+    /// Starts the timeout of a trial when its agent is launched.
     pub(super) fn launched(&mut self, run_id: RunId) {
         if let Some(trial) = self.trial.as_mut().filter(|trial| trial.run_id == run_id) {
             trial.ends = Some(Instant::now() + trial.timeout);
         }
     }
 
-    /// The run has made a step since its launch, waits for its client, or has ended.
+    /// Ends the trial of a run that has made a step since its launch, waits for its client, or has ended.
     pub(super) fn outlived(&mut self, run_id: RunId) {
         if self.trial.as_ref().is_some_and(|trial| trial.run_id == run_id && trial.ends.is_some()) {
             self.trial = None;
@@ -90,8 +90,8 @@ impl Resumed {
 }
 
 impl Hub {
-    /// Gives a run that lost its agent a new one, or ends it (RUN-6, RUN-9). A suspected run waits for its
-    /// trial.
+    /// Resumes a run without an agent, or ends it if it cannot be resumed (RUN-6, RUN-9). A suspected run is
+    /// queued for its trial.
     pub(super) fn resume_or_end(&mut self, turn: &mut Turn, run_id: RunId, past: Past, at: Timestamp) {
         let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
         if !matches!(open.progress, Progress::Begun(_)) {
@@ -115,7 +115,7 @@ impl Hub {
         }
     }
 
-    /// Resumes the next suspected run, if a trial may be held now, and ends a trial that timed out.
+    /// Ends a trial that timed out, and starts the next one if there is a permit.
     pub(super) fn hold_trials(&mut self, turn: &mut Turn, at: Timestamp) {
         if self.resumed.trial_ends().is_some_and(|ends| ends <= Instant::now())
             && let Some(trial) = &self.resumed.trial
@@ -126,7 +126,7 @@ impl Hub {
             return;
         }
         let Permit::Granted(permit) = std::mem::take(&mut self.resumed.permit) else { return };
-        // What is not resumed now is resumed by the next process (CONN-6).
+        // A draining process resumes no more runs; the next process does (CONN-6).
         if self.shared.is_draining() {
             return;
         }
@@ -134,13 +134,13 @@ impl Hub {
         let counting = self.counting(run_id, &past);
         let timeout = Duration::from_millis(self.shared.limits.hub.resume_trial_timeout_ms);
         self.resumed.trial = Some(Trial { run_id, timeout, ends: None, _permit: permit });
-        tracing::info!(%run_id, resumes = counting.without_step, "a run is resumed apart from others");
+        tracing::info!(%run_id, resumes = counting.without_step, "a suspected run is resumed on its own");
         if !self.resume(turn, run_id, past, counting, at) {
             self.resumed.trial = None;
         }
     }
 
-    /// Waits for a trial if a suspected run does.
+    /// Requests a permit if a suspected run waits for a trial.
     pub(super) fn await_trial(&mut self) {
         let wanted = !self.resumed.suspects.is_empty() && self.resumed.trial.is_none();
         if wanted && matches!(self.resumed.permit, Permit::None) && !self.shared.is_draining() {
@@ -148,7 +148,7 @@ impl Hub {
         }
     }
 
-    /// Whether the run goes on.
+    /// Resumes a run. Returns false if it was ended instead.
     fn resume(
         &mut self,
         turn: &mut Turn,
@@ -169,7 +169,7 @@ impl Hub {
                     && let Some((_, run)) = self.begun(run_id)
                 {
                     let record = ResumeRecord::resumed(run_id, counting, run.seq(), self.shared.incarnation);
-                    // Durable before the agent is launched: it may end the process at once.
+                    // Durable before the launch, because the agent may crash the process at once.
                     self.record(turn, record);
                 }
                 turn.effect(Effect::Resumed { run_id, past });
@@ -187,7 +187,7 @@ impl Hub {
         }
     }
 
-    /// The run has outlived its resume without a step: the next process resumes it without suspicion.
+    /// Records that a run survived its resume without a step, so that the next process does not suspect it.
     pub(super) fn prove(&mut self, turn: &mut Turn, run_id: RunId) {
         let record = self.resumed.records.get(&run_id).copied();
         if let Some(record) = record.filter(|record| record.counted.without_step > 0) {
@@ -206,7 +206,8 @@ impl Hub {
         ResumeRecord::counting(record, past.last_step, self.shared.incarnation)
     }
 
-    /// Whether this very process resumed the run before, as before the journal failed: that is no new resume.
+    /// Returns true if this process has resumed the run before, such as before a failure of the journal. Then
+    /// it does not count as a new resume.
     fn is_resumed_here(&self, run_id: RunId) -> bool {
         let record = self.resumed.records.get(&run_id);
         record.is_some_and(|record| record.incarnation == Some(self.shared.incarnation))

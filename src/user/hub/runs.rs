@@ -1,4 +1,4 @@
-//! What durable entries mean for the agents of this process, and what agents mean for the log.
+//! Carries out the effects of durable entries on the agents of this process, and reacts to their end.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 impl Hub {
-    /// An error means that a run has begun and has no agent.
+    /// Carries out an effect. An error means that a run has started but has no agent.
     pub(super) async fn carry_out(&mut self, effect: Effect) -> Result<(), JournalError> {
         match effect {
             Effect::Started { text, started } => self.start(text, started).await?,
@@ -63,7 +63,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Sets an agent to work on a run that has just begun, unless the same batch ended it.
+    /// Launches an agent on a run that has just started, unless the same batch ended the run.
     async fn start(&mut self, text: Option<String>, started: Entry) -> Result<(), JournalError> {
         let run_id = started.run_id;
         let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else {
@@ -90,8 +90,8 @@ impl Hub {
         }
         let resumed = self.resumed.records.contains_key(&run_id);
         let signal = Arc::new(RunSignal::default());
-        // What the agent finds open waits for its answer, though this very batch may hold one (RUN-11):
-        // that is told next, like any other.
+        // Calls that are open in the agent's past are registered even if this batch already closes them: the
+        // result is delivered next, like any other (RUN-11).
         let Past { text, events, said, waited, last_step: _ } = past;
         for call_id in asked_in(&events) {
             signal.opened(call_id.clone());
@@ -134,13 +134,13 @@ impl Hub {
         }
     }
 
-    /// Whether a call of the run waits for the client.
+    /// Returns true if a call of the run waits for the client.
     fn waits_for_client(&self, run_id: RunId) -> bool {
         self.open_calls(run_id).any(|by| by == By::Client)
     }
 
-    /// Whether the run waits for the client, and for nothing that the end of this process would cut
-    /// off (CONN-6).
+    /// Returns true if the run waits for the client only, so that the end of this process would cut nothing off
+    /// (CONN-6).
     pub(super) fn is_at_rest(&self, run_id: RunId) -> bool {
         self.waits_for_client(run_id) && self.open_calls(run_id).all(|by| by == By::Client)
     }
@@ -154,7 +154,7 @@ impl Hub {
         run.into_iter().flat_map(|run| run.open_calls().values().map(|call| call.by))
     }
 
-    /// Runs whose agent is gone and runs whose time is over end, before anything else (RUN-6).
+    /// Ends runs that have lost their agent or timed out, before any other input (RUN-6).
     pub(super) fn look_after_runs(&mut self) {
         while let Ok(run_id) = self.abandoned.try_recv() {
             self.abandon(run_id);
@@ -176,7 +176,7 @@ impl Hub {
     }
 }
 
-/// The calls that wait for the client at the end of these entries of a run.
+/// Returns the calls of the client that are open after these entries of a run.
 fn asked_in(past: &[Entry]) -> BTreeSet<&CallId> {
     let mut asked = BTreeSet::new();
     for entry in past {

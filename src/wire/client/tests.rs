@@ -10,7 +10,7 @@ fn message() -> Value {
     json!({"type": "send_message", "message_id": "m1", "thread_id": "t1", "text": "hi"})
 }
 
-/// `frame` with some fields replaced, or added.
+/// Returns `frame` with `fields` replaced or added.
 fn with(mut frame: Value, fields: Value) -> String {
     frame.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     frame.to_string()
@@ -36,7 +36,7 @@ proptest! {
         let _ = ClientFrame::decode(&json);
     }
 
-    /// CONN-4: whatever stands in a known field, there is a frame or a reason, and the reason names it.
+    /// CONN-4: any value of a known field gives a frame or an error, and the error names the field.
     #[test]
     fn conn_4_no_value_of_any_field_panics(frame in sample::client_frame(), at: prop::sample::Index, json in sample::json_text()) {
         let mut tree: serde_json::Map<String, Value> = serde_json::from_str(&frame.encode()).unwrap();
@@ -238,7 +238,7 @@ fn nesting_overruns_nothing() {
     assert_eq!(decode(&call("[\"\\udfff\"]")), invalid("results"));
 }
 
-/// An error helps its reader and carries nothing of the client's text to wherever errors go.
+/// An error has a message, and the message contains no text of the client.
 #[test]
 fn no_message_repeats_the_client_s_text() {
     let marker = "zq\u{202e}marker";

@@ -1,6 +1,6 @@
-//! The routes of the contract: what each takes, gives, and refuses with.
+//! The routes of the contract, with their parameters, bodies and responses.
 
-/// One route with what it takes and gives.
+/// One route of the contract.
 pub struct Route {
     pub method: &'static str,
     pub path: &'static str,
@@ -13,22 +13,24 @@ pub struct Route {
     pub errors: &'static [u16],
 }
 
+/// The request body of a route, by the name of its schema.
 pub enum Body {
     None,
     Optional(&'static str),
     Required(&'static str),
 }
 
-/// What comes on success.
+/// The body of the success response.
 pub enum Answer {
-    /// JSON of the schema of this name.
+    /// JSON with the schema of this name.
     Json(&'static str),
-    /// Another document, by its media type.
+    /// Another format, by its media type.
     Text(&'static str),
     /// No body.
     Empty,
 }
 
+/// Returns all routes of the contract.
 pub fn routes() -> Vec<Route> {
     use Answer::{Empty, Json, Text};
     let get = |tag, path, id, summary, parameters, description, answer, errors| Route {
@@ -71,14 +73,14 @@ pub fn routes() -> Vec<Route> {
             "Sends a message: the same as the frame `send_message`",
             &[],
             Body::Required("NewMessage"),
-            (202, "The message and its run survive any crash from here on", Json("MessageAccepted")),
+            (202, "The message and its run are durable", Json("MessageAccepted")),
             &[400, 401, 403, 409, 413, 415, 429, 503],
         ),
         get(
             "log",
             "/v1/entries",
             "listEntries",
-            "Reads the user's log, page by page",
+            "Reads a page of the user's log",
             &["after", "entriesLimit"],
             "Entries in order",
             Json("EntriesPage"),
@@ -98,7 +100,7 @@ pub fn routes() -> Vec<Route> {
             "log",
             "/v1/threads/{thread_id}/entries",
             "listThreadEntries",
-            "Reads the entries of one thread, page by page",
+            "Reads a page of the entries of one thread",
             &["threadId", "after", "entriesLimit"],
             "Entries in order",
             Json("EntriesPage"),
@@ -121,17 +123,17 @@ pub fn routes() -> Vec<Route> {
             "Ends a run: the same as the frame `cancel_run`",
             &["runId"],
             Body::None,
-            (200, "The end of the run is in the log", Json("RunCancelled")),
+            (200, "The end of the run is durable", Json("RunCancelled")),
             &[400, 401, 403, 404, 409, 429, 503],
         ),
         post(
             "messages",
             "/v1/runs/{run_id}/calls/{call_id}",
             "completeCall",
-            "Closes a call that waits for the client: the same as the frame `complete_call`",
+            "Completes a call that waits for the client: the same as the frame `complete_call`",
             &["runId", "callId"],
             Body::Required("Answer"),
-            (200, "The `tool_completed` is in the log", Json("CallCompleted")),
+            (200, "The `tool_completed` is durable", Json("CallCompleted")),
             &[400, 401, 403, 404, 409, 413, 415, 429, 503],
         ),
         get(
@@ -140,7 +142,7 @@ pub fn routes() -> Vec<Route> {
             "streamEntries",
             "Streams the entries as server-sent events: `id` is `epoch:offset`, `data` the entry",
             &["after", "lastEventId"],
-            "Entries, the kept ones first, then live ones",
+            "Stored entries first, then live ones",
             Text("text/event-stream"),
             &[400, 401, 403, 429, 503],
         ),
@@ -152,7 +154,7 @@ pub fn routes() -> Vec<Route> {
             summary: "Opens a WebSocket, subprotocol `quintet.v1`: see `/asyncapi.json`",
             parameters: &[],
             body: Body::None,
-            answer: (101, "The connection speaks WebSocket", Empty),
+            answer: (101, "The connection is upgraded to WebSocket", Empty),
             errors: &[400, 401, 403, 429, 503],
         },
         get(
@@ -169,7 +171,7 @@ pub fn routes() -> Vec<Route> {
             "access",
             "/dev/login",
             "devLogin",
-            "Logs in as anyone; exists only under `quintet dev`",
+            "Logs in as any user; exists only under `quintet dev`",
             &[],
             Body::Required("LoginRequest"),
             (200, "A token", Json("LoggedIn")),
@@ -209,9 +211,9 @@ pub fn routes() -> Vec<Route> {
             "operations",
             "/livez",
             "live",
-            "Whether the process is alive",
+            "Reports that the process is alive",
             &[],
-            "It is",
+            "Alive",
             Text("text/plain"),
             &[],
         ),
@@ -219,9 +221,9 @@ pub fn routes() -> Vec<Route> {
             "operations",
             "/readyz",
             "ready",
-            "Whether new connections are welcome",
+            "Reports whether new connections are accepted",
             &[],
-            "They are",
+            "Ready",
             Text("text/plain"),
             &[503],
         ),

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::wire::{asyncapi, codes::ErrorCode, sample};
 
-/// Every `$ref` of a document, by the pointer it holds.
+/// Collects the pointers of all `$ref`s of a document.
 fn references(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
@@ -35,7 +35,7 @@ fn every_reference_leads_somewhere_and_every_component_is_used() {
     }
 }
 
-/// The routes of the contract, once more.
+/// The document has exactly the routes of the contract.
 #[test]
 fn every_route_of_the_contract_is_described() {
     let routes: BTreeSet<_> = document()["paths"]

@@ -24,7 +24,7 @@ fn line(entry: &crate::kernel::entry::Entry) -> String {
     String::from_utf8(out.to_vec()).unwrap()
 }
 
-/// Every sample as it is written, by the union it belongs to.
+/// Returns every sample as encoded, with the union it belongs to.
 fn samples() -> Vec<(&'static str, Value)> {
     let client = sample::client_frames().into_iter().map(|frame| ("client", value(&frame.encode())));
     let server = sample::server_frames().into_iter().map(|frame| ("server", value(&frame.encode())));
@@ -68,7 +68,7 @@ fn unknown_fields_are_allowed_and_broken_ones_are_not() {
         more["a field of tomorrow"] = json!({"x": [1]});
         assert!(validator.is_valid(&more), "{more}");
         for key in sample.as_object().unwrap().keys() {
-            // Neither is a value of any field but `results`, and `nonce` takes neither.
+            // Valid for no field but `results`; `false` also for booleans.
             for bad in [json!([[]]), json!(false)] {
                 let free = key == "results"
                     || (bad == json!(false) && ["reset", "fatal", "duplicate"].contains(&key.as_str()));
@@ -80,7 +80,7 @@ fn unknown_fields_are_allowed_and_broken_ones_are_not() {
     }
 }
 
-/// The schema says of each field whether it is needed; so does the reader, by what it does without it.
+/// The decoder rejects a frame without a field exactly if the schema requires the field.
 #[test]
 fn the_reader_needs_exactly_the_fields_that_the_schema_requires() {
     let mut checked = 0;
@@ -113,7 +113,7 @@ fn the_reader_needs_exactly_the_fields_that_the_schema_requires() {
                     assert_eq!((e.code, e.field.unwrap_or("type")), (expected, key.as_str()), "{name}");
                 }
             }
-            // `renew` needs one of two fields, which no list of required fields can say.
+            // `renew` requires one of two fields, which `required` cannot express.
             assert_eq!(fits, !required.contains(&key.as_str()) && name != "renew", "{name} without {key}");
             checked += 1;
         }
@@ -134,7 +134,7 @@ proptest! {
         prop_assert!(VALIDATORS.1.is_valid(&line), "{}", line);
     }
 
-    /// What the reader takes, the schema takes, whatever stands in one of the fields.
+    /// Any frame that the decoder accepts is valid by the schema.
     #[test]
     fn nothing_is_read_that_the_schema_refuses(frame in sample::client_frame(), at: prop::sample::Index, json in sample::json_text()) {
         let mut tree: Map<String, Value> = serde_json::from_str(&frame.encode()).unwrap();

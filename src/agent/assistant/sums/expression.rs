@@ -1,50 +1,50 @@
-//! One arithmetic expression at a place in a message, written as `calculate` reads it.
+//! Parses an arithmetic expression in a message into the syntax of `calculate`.
 //!
-//! Reading goes from left to right with a count of open parentheses: no recursion, no backtracking.
+//! One pass from left to right with a stack of open parentheses, without recursion and backtracking.
 
 use super::number_words;
 use crate::agent::assistant::lexer::{Lexeme, Token};
 
-/// An expression and what it is made of.
+/// A parsed expression and its properties.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Expression {
     pub(super) written: String,
-    /// Tokens that it takes.
+    /// Number of its tokens.
     pub(super) taken: usize,
-    /// Operations in it: none in a bare number.
+    /// Number of its operations; 0 for a bare number.
     pub(super) operations: usize,
-    /// Its only operations are `-` and `/` between whole numbers without spaces, as in dates and ranges.
+    /// Set if its only operations are `-` and `/` between integers without spaces, as in dates and ranges.
     pub(super) tight_parts: Option<Vec<usize>>,
     pub(super) ends_with_percent: bool,
-    /// The last token is a `!`, which can be an exclamation mark.
+    /// True if the last token is `!`, which may be an exclamation mark.
     pub(super) ends_with_exclamation: bool,
-    /// Signs and names of money, one for each amount.
+    /// Currency signs and names, one per amount.
     pub(super) money: Vec<&'static str>,
-    /// Numbers in it.
+    /// Number of its numbers.
     pub(super) numbers: usize,
-    /// An operator other than `+` and `-` is in it.
+    /// True if it has an operator other than `+` and `-`.
     pub(super) scaled: bool,
-    /// A `%` that can be percent or remainder.
+    /// True if it has a `%` that may be percent or remainder.
     pub(super) ambiguous_percent: bool,
-    /// A number with a decimal comma is in it.
+    /// True if it has a number with a decimal comma.
     pub(super) decimal_comma: bool,
 }
 
-/// What a token means where an operand is expected.
+/// The meaning of a token where an operand is expected.
 enum Step {
-    /// Text of an operand, and the tokens it takes.
+    /// An operand: its text and number of tokens.
     Operand(String, usize),
-    /// Text that stands before an operand, and the tokens it takes.
+    /// A prefix of an operand: its text and number of tokens.
     Before(&'static str, usize),
     Stop,
 }
 
-/// Reads the longest expression that begins at `at`; none if no operand stands there.
+/// Parses the longest expression that begins at `at`; `None` if there is no operand.
 pub(super) fn read(tokens: &[Token], at: usize) -> Option<Expression> {
     read_or_skip(tokens, at).ok()
 }
 
-/// As [`read`]; the error is the number of tokens that were read in vain.
+/// As [`read`]; the error is the number of tokens that can be skipped.
 pub(super) fn read_or_skip(tokens: &[Token], at: usize) -> Result<Expression, usize> {
     let mut reader = Reader { tokens, at, start: at, ..Reader::default() };
     while reader.operand() {
@@ -62,14 +62,14 @@ struct Reader<'a> {
     start: usize,
     at: usize,
     written: String,
-    /// For each open parenthesis, whether it is a function's.
+    /// For each open parenthesis, true if it belongs to a function.
     open: Vec<bool>,
     /// The state after the last complete operand.
     complete: Option<Complete>,
     expression: Expression,
-    /// A sign of the next operand was written last.
+    /// True after a sign of the next operand.
     glued: bool,
-    /// Signs that wait for the operand that they stand after: `the square of 3`.
+    /// Signs that are written after the next operand, as in `the square of 3`.
     pending: Option<&'static str>,
 }
 
@@ -109,7 +109,7 @@ impl Reader<'_> {
         self.written.push_str(text);
     }
 
-    /// Reads an operand with all that stands before it. False if there is none.
+    /// Reads an operand with its prefixes. Returns false if there is none.
     fn operand(&mut self) -> bool {
         loop {
             match self.step() {
@@ -194,7 +194,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A number in digits, `skip` tokens on, with what belongs to it: `2k`, `3 million`, `5 euros`.
+    /// Reads a number `skip` tokens ahead, with its suffix: `2k`, `3 million`, `5 euros`.
     fn number(&mut self, digits: String, skip: usize) -> Step {
         let next = self.token(skip + 1);
         let tight_word = next.filter(|next| !next.spaced).map_or("", Token::word).to_owned();
@@ -224,7 +224,7 @@ impl Reader<'_> {
         Step::Operand(written, taken + more)
     }
 
-    /// `€` or `euros` after an amount, which takes one token.
+    /// Reads a currency after an amount and returns its number of tokens.
     fn money_after(&mut self, ahead: usize) -> usize {
         let found = self.token(ahead).and_then(|next| match &next.lexeme {
             Lexeme::Sign(sign) => currency(*sign),
@@ -235,7 +235,7 @@ impl Reader<'_> {
         usize::from(found.is_some())
     }
 
-    /// Reads what stands after an operand and belongs to it: `%`, `!`, `squared`, `)`.
+    /// Reads the suffixes of an operand: `%`, `!`, `squared`, `)`.
     fn after_operand(&mut self) {
         loop {
             self.mark();
@@ -272,7 +272,7 @@ impl Reader<'_> {
         self.expression.scaled = true;
     }
 
-    /// Whether the `%` here is a remainder. Where it can be either, the expression says so.
+    /// Returns true if `%` is a remainder, and marks the expression if it may be either.
     fn at_remainder(&mut self) -> bool {
         let (Some(sign), Some(next)) = (self.token(0), self.token(1)) else { return false };
         let (tight, spaced) = (!sign.spaced, next.spaced);
@@ -297,7 +297,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads an operator between two operands. False if there is none.
+    /// Reads an operator between two operands. Returns false if there is none.
     fn operator(&mut self) -> bool {
         let ends_with_share = self.written.ends_with(|c| c == '%' || matches!(c, '¼'..='¾' | '⅓'..='⅞'));
         let Some(token) = self.token(0) else { return false };
@@ -340,7 +340,7 @@ impl Reader<'_> {
 
     fn finish(mut self) -> Result<Expression, usize> {
         let complete = self.complete.ok_or((self.at - self.start).max(1))?;
-        // An operator without a right side is left to the caller, which finds it not understood.
+        // An operator without a right side is left to the caller, which reports it as not understood.
         self.written.truncate(complete.written);
         let taken = complete.at - self.start;
         let mut expression = self.expression;
@@ -353,7 +353,7 @@ impl Reader<'_> {
     }
 }
 
-/// The lengths of whole numbers with `-` or `/` between and no space.
+/// Returns the lengths of integers that are separated by `-` or `/` without spaces.
 fn tight_parts(tokens: &[Token]) -> Option<Vec<usize>> {
     if tokens.len() < 3
         || tokens.len() > 7
@@ -375,7 +375,7 @@ fn tight_parts(tokens: &[Token]) -> Option<Vec<usize>> {
     Some(parts)
 }
 
-/// Whether the commas of a number separate groups of three digits.
+/// Returns true if the commas of a number separate groups of three digits.
 fn is_grouped(digits: &str) -> bool {
     let whole = digits.split(['.', 'e', 'E']).next().unwrap_or(digits);
     let mut groups = whole.split(',');

@@ -1,4 +1,4 @@
-//! Arithmetic in running text, written as `calculate` reads it.
+//! Parses arithmetic in prose into the syntax of `calculate`.
 //!
 //! ```text
 //!   "what is one hundred and five times (3+4)?"  ──▶  105 * (3 + 4)
@@ -6,9 +6,9 @@
 //!   "what is 2 + 2 without the rest"             ──▶  declined: "without the rest" is not understood
 //! ```
 //!
-//! Guarantee: a clause is read whole or not at all. Where a word beside an expression is not
-//! understood, the reading is [`Reading::Declined`], with that word. A date, a range or a fraction of
-//! speech (`2026-11-21`, `pages 10-12`, `24/7`) is not taken for a sum.
+//! Guarantee: a clause is parsed completely or not at all. If a word beside an expression is not understood,
+//! the result is [`Reading::Declined`] with that word. A date, a range or a figure of speech (`2026-11-21`,
+//! `pages 10-12`, `24/7`) is not a sum.
 
 mod expression;
 mod number_words;
@@ -28,17 +28,17 @@ pub struct Sum {
     pub unit: Option<String>,
 }
 
-/// One clause, read.
+/// The result of parsing a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// No calculation is in it.
+    /// The clause has no calculation.
     Nothing,
     Sums(Vec<Sum>),
-    /// A calculation is in it, and the reason why it is not done.
+    /// The clause has a calculation that is declined for this reason.
     Declined(String),
 }
 
-/// Reads a clause. `previous` is the calculation that a clause such as `then times 3` goes on with.
+/// Parses a clause. `previous` is the calculation that a clause such as `then times 3` continues.
 pub(super) fn read(text: &str, clause: &[Token], previous: Option<&Sum>) -> Reading {
     let core = fillers::trimmed(clause);
     if core.is_empty() {
@@ -53,10 +53,10 @@ pub(super) fn read(text: &str, clause: &[Token], previous: Option<&Sum>) -> Read
     }
 }
 
-/// What a pattern made of a whole clause.
+/// The result of a pattern for a whole clause.
 struct Whole {
     expressions: Vec<expression::Expression>,
-    /// The sum that the first expression goes on with.
+    /// The sum that the first expression continues.
     continues: Option<Sum>,
 }
 
@@ -91,7 +91,7 @@ fn judged(whole: Whole) -> Reading {
     Reading::Sums(sums)
 }
 
-/// The currency of a result, where it is certain.
+/// Returns the currency of a result, if it is unambiguous.
 fn money(found: &expression::Expression) -> Result<Option<String>, &'static str> {
     let Some(first) = found.money.first() else { return Ok(None) };
     if found.money.iter().any(|sign| sign != first) {
@@ -104,8 +104,8 @@ fn money(found: &expression::Expression) -> Result<Option<String>, &'static str>
     Err("I cannot tell which currency the result has; write the numbers without their currency")
 }
 
-/// Whether whole numbers with `-` or `/` between look like a date: three of them, as long as the parts
-/// of a date.
+/// Returns true if integers separated by `-` or `/` look like a date: three of them, with the lengths of the
+/// parts of a date.
 fn is_date(parts: &[usize]) -> bool {
     parts.len() == 3
         && parts.iter().all(|digits| matches!(digits, 1 | 2 | 4))
@@ -113,14 +113,14 @@ fn is_date(parts: &[usize]) -> bool {
         && parts[1] != 4
 }
 
-/// The first expression among words that are not understood, if it is certainly meant as one.
+/// Returns the first expression among unknown words, if it is certainly meant as one.
 fn incidental(core: &[Token]) -> Option<std::ops::Range<usize>> {
     let mut at = 0;
     while at < core.len() {
         match expression::read_or_skip(core, at) {
             Ok(found) => {
                 let of_speech = found.tight_parts.is_some();
-                // A lone percentage, root or exclamation is speech.
+                // A single percentage, root or exclamation is prose.
                 let weak = found.operations == 0 || (found.numbers == 1 && found.ends_with_exclamation);
                 if !of_speech && !weak && found.operations > 0 {
                     return Some(at..at + found.taken);

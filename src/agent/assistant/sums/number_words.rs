@@ -1,4 +1,4 @@
-//! English number words as one grammar.
+//! Parses English number words.
 //!
 //! ```text
 //!   number  = group { scale group } [ "point" digit { digit } ]
@@ -6,11 +6,11 @@
 //!   scale   = "thousand" | "million" | "billion" | "trillion"     each smaller than the one before
 //! ```
 //!
-//! Guarantee: words that do not form one number are not read as one: `five two` ends after `five`.
+//! Guarantee: words that are not one number are not parsed as one: `five two` ends after `five`.
 
 use crate::agent::assistant::lexer::Token;
 
-/// Reads the number at the beginning of tokens: its digits, and how many tokens it takes.
+/// Reads a number at the beginning of tokens. Returns its digits and its number of tokens.
 pub(in crate::agent::assistant) fn read(tokens: &[Token]) -> Option<(String, usize)> {
     let mut reading = Reading::default();
     let mut at = 0;
@@ -35,7 +35,7 @@ pub(in crate::agent::assistant) fn read(tokens: &[Token]) -> Option<(String, usi
     Some((digits, at))
 }
 
-/// The power of ten of `hundred`, `thousand` …
+/// Returns the power of ten of `hundred`, `thousand` …
 pub(super) fn power_of_ten(word: &str) -> Option<u32> {
     if word == "hundred" {
         Some(2)
@@ -68,7 +68,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Takes the next word, if it goes on with the number; returns how many tokens that took.
+    /// Reads the next word if it continues the number. Returns its number of tokens.
     fn step(&mut self, tokens: &[Token]) -> Option<usize> {
         let word = tokens.first()?.word();
         if matches!(word, "a" | "an") && self.last == Last::Nothing {

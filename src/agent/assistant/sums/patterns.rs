@@ -1,4 +1,4 @@
-//! The ways in which a clause asks for a calculation, each a reading of the whole clause.
+//! The patterns of clauses with a calculation, each of which covers a whole clause.
 
 use super::{
     Sum, Whole,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::agent::assistant::lexer::Token;
 
-/// Reads a whole clause; none if no pattern takes all of it.
+/// Parses a whole clause; `None` if no pattern covers it.
 pub(super) fn read(core: &[Token], previous: Option<&Sum>) -> Option<Whole> {
     let worded = core.iter().any(|token| !token.word().is_empty());
     let single = worded.then(|| two_sided(core).or_else(|| listed(core)).or_else(|| split(core))).flatten();
@@ -16,14 +16,14 @@ pub(super) fn read(core: &[Token], previous: Option<&Sum>) -> Option<Whole> {
     }
 }
 
-/// An expression at the beginning of tokens, and the rest of them.
+/// Reads an expression at the beginning of tokens, and returns the rest.
 fn leading(tokens: &[Token]) -> Option<(Expression, &[Token])> {
     let expression = expression::read(tokens, 0)?;
     let rest = &tokens[expression.taken..];
     Some((expression, rest))
 }
 
-/// The number at the beginning of tokens, and how many it takes.
+/// Reads a number at the beginning of tokens, with its number of tokens.
 pub(in crate::agent::assistant) fn quantity(tokens: &[Token]) -> Option<(String, usize)> {
     let expression = expression::read(tokens, 0)?;
     let plain = expression.numbers == 1 && !expression.decimal_comma && expression.money.is_empty();
@@ -40,7 +40,7 @@ fn phrase_at<'a>(tokens: &'a [Token], phrase: &str) -> Option<&'a [Token]> {
     here.iter().zip(phrase.split(' ')).all(|(token, word)| token.word() == word).then_some(&tokens[count..])
 }
 
-/// Skips words that say what a percentage is.
+/// Skips words that name a percentage.
 fn of_percent<'a>(left: &Expression, rest: &'a [Token]) -> &'a [Token] {
     if !left.ends_with_percent {
         return rest;
@@ -99,7 +99,7 @@ enum Form {
     Share,
 }
 
-/// A verb, the word between its two sides, and what it does.
+/// A verb, the word between its two sides, and its form.
 const TWO_SIDED: &[(&str, &str, Form)] = &[
     ("add", "to", Form::More),
     ("add", "and", Form::Raised),
@@ -143,7 +143,7 @@ fn joined(form: Form, left: Expression, right: Expression) -> Expression {
     combined(written, vec![left, right], scaled)
 }
 
-/// An operand in parentheses, unless it is a bare number or percentage.
+/// Writes an operand, in parentheses unless it is a bare number or percentage.
 fn grouped(expression: &Expression) -> String {
     if expression.operations == 0 { expression.written.clone() } else { format!("({})", expression.written) }
 }
@@ -198,7 +198,7 @@ const LISTS: &[(&str, &str)] = &[
     ("biggest of", "max"),
 ];
 
-/// Expressions with commas, `and` or both between.
+/// Reads expressions separated by commas, `and` or both.
 fn list(tokens: &[Token]) -> Option<(Vec<Expression>, &[Token])> {
     let (first, mut rest) = leading(tokens)?;
     let mut parts = vec![first];
@@ -248,7 +248,7 @@ fn split(core: &[Token]) -> Option<Expression> {
     rest.is_empty().then(|| joined(Form::Over, left, right))
 }
 
-/// Expressions side by side (`2 + 2 and 3 times 4`), and ones that go on with the one before
+/// Reads several expressions (`2 + 2 and 3 times 4`), and ones that continue the preceding one
 /// (`2 + 2 and then times 3`).
 fn sequence(core: &[Token]) -> Option<Whole> {
     let (first, mut rest) = leading(core)?;
@@ -278,7 +278,7 @@ fn sequence(core: &[Token]) -> Option<Whole> {
     all.then_some(Whole { expressions, continues: None })
 }
 
-/// A clause that goes on with the sum of the clause before: `then times 3`.
+/// Reads a clause that continues the sum of the preceding clause: `then times 3`.
 fn continued(core: &[Token], previous: Option<&Sum>) -> Option<Whole> {
     let previous = previous?;
     let core = core.strip_prefix_where(|token| token.word() == "and");
@@ -294,7 +294,7 @@ fn continued(core: &[Token], previous: Option<&Sum>) -> Option<Whole> {
     })
 }
 
-/// An operator and its right side: `times 3`, `multiply it by 3`, `add 4`.
+/// Reads an operator and its right side: `times 3`, `multiply it by 3`, `add 4`.
 fn continuation(tokens: &[Token]) -> Option<(&'static str, Expression, &[Token])> {
     let (operator, rest) =
         CONTINUATIONS.iter().find_map(|(phrase, operator)| Some((*operator, phrase_at(tokens, phrase)?)))?;

@@ -1,4 +1,4 @@
-//! What is a calculation, what it comes to, and what is declined.
+//! Tests of calculations, their values, and declined requests.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::agent::tools::calculate::evaluate;
 
-/// The sums of a message, or the sentence in which one is declined.
+/// Returns the sums of a message, or the sentence that declines one.
 fn sums(text: &str) -> Result<Vec<Sum>, String> {
     match understand(text) {
         Understood::Requests { wishes, declined, .. } => match declined.first() {
@@ -155,7 +155,7 @@ fn plain_questions_have_the_value_that_is_expected() {
     }
 }
 
-/// A part of what was written is never calculated.
+/// No part of a clause is calculated on its own.
 #[test]
 fn what_is_not_understood_is_declined_by_name() {
     let cases = [
@@ -227,7 +227,7 @@ fn a_currency_is_named_with_the_result() {
     }
 }
 
-/// Any message of a user is read on a small stack (RUN-6).
+/// Any message is parsed on a small stack (RUN-6).
 #[test]
 fn run_6_messages_of_any_depth_are_read_on_a_small_stack() {
     let pieces = [
@@ -280,8 +280,8 @@ proptest! {
         understand(&text);
     }
 
-    /// Words of the grammar in any order: what is read as a sum is one to the calculator, or is
-    /// refused by it with a reason of arithmetic or an open parenthesis.
+    /// Words of the grammar in any order: a parsed sum is an expression of the calculator, or is refused by
+    /// it for an arithmetical reason or an open parenthesis.
     #[test]
     fn what_is_read_as_a_sum_is_an_expression(words in prop::collection::vec(prop::sample::select(vec![
         "one", "hundred", "and", "five", "twenty", "-", "thousand", "plus", "minus", "times", "divided by", "percent",
@@ -298,7 +298,7 @@ proptest! {
         }
     }
 
-    /// Number words of any whole number are that number.
+    /// The number words of any integer give that integer.
     #[test]
     fn number_words_are_their_number(value in 0u64..1_000_000_000) {
         let found = expressions(&format!("{} plus 0", in_words(value)));

@@ -1,4 +1,4 @@
-//! Questions about a date: its weekday, and how many days there are to it.
+//! Questions about a date: its weekday, or the number of days to it.
 
 use super::{Day, phrase_at};
 use crate::agent::assistant::{
@@ -6,7 +6,7 @@ use crate::agent::assistant::{
     lexer::{Lexeme, Token},
 };
 
-/// Reads a clause that asks for a date; none if it asks for something else.
+/// Parses a question about a date; `None` for any other clause.
 pub(super) fn read(clause: &[Token]) -> Option<Day> {
     let core = fillers::trimmed(clause);
     let (rest, counted) = BEFORE
@@ -19,7 +19,7 @@ pub(super) fn read(clause: &[Token]) -> Option<Day> {
     (rest.len() == end).then_some(Day { date, counted })
 }
 
-/// Reads a date as `YYYY-MM-DD`, or `MM-DD` if no year is named, and how many tokens it takes.
+/// Reads a date as `YYYY-MM-DD`, or `MM-DD` without a year, with its number of tokens.
 fn date(tokens: &[Token]) -> Option<(String, usize)> {
     if let Some((date, taken)) =
         HOLIDAYS.iter().find_map(|(phrase, date)| Some((*date, phrase_at(tokens, phrase)?)))
@@ -29,7 +29,7 @@ fn date(tokens: &[Token]) -> Option<(String, usize)> {
     numeric(tokens).or_else(|| day_first(tokens)).or_else(|| month_first(tokens))
 }
 
-/// `2026-12-25`, `12/25/2026`, `25-12-2026`; not `5/6/2026`, which is of two days.
+/// Reads `2026-12-25`, `12/25/2026`, `25-12-2026`, but not the ambiguous `5/6/2026`.
 fn numeric(tokens: &[Token]) -> Option<(String, usize)> {
     let [a, first, b, second, c, ..] = tokens else { return None };
     let joint = |token: &Token| !token.spaced && (token.is('-') || token.is('/'));
@@ -99,7 +99,7 @@ fn written(year: Option<u32>, month: u32, day: u32) -> Option<String> {
     })
 }
 
-/// Phrases before a date, the longest first, and whether the days to it are counted.
+/// Phrases before a date, longest first, and whether they ask for the number of days.
 const BEFORE: &[(&str, bool)] = &[
     ("how many days are there until", true),
     ("how many days are left until", true),

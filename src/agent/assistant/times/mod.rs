@@ -1,7 +1,7 @@
-//! Questions about the time: now, shifted, or converted from one place to another; and about dates.
+//! Questions about the current time, a shifted or converted time, or a date.
 //!
-//! Guarantee: a question is answered with the time now only if nothing in it asks for another one.
-//! Every word of a clause is read; where one is not understood the reading is [`Reading::Declined`].
+//! Guarantee: the answer is the current time only if no part of the question asks for another time. Every
+//! word of a clause is parsed; if one is not understood, the result is [`Reading::Declined`].
 
 mod calendar;
 mod shift;
@@ -16,20 +16,20 @@ use crate::agent::tools::zones::Zone;
 
 pub use self::shift::Shift;
 
-/// One question to `current_time`.
+/// A call of `current_time`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Time {
-    /// `None`: in UTC.
+    /// `None` for UTC.
     pub place: Option<String>,
     pub shift: Option<Shift>,
     pub at: Option<At>,
     pub date: Option<Day>,
-    /// The question is for morning, afternoon, evening or night.
+    /// True if the question is about morning, afternoon, evening or night.
     pub part_of_day: bool,
 }
 
 impl Time {
-    /// The parameters of the call that answers it.
+    /// Returns the parameters of the call.
     pub fn parameters(&self) -> serde_json::Value {
         let mut parameters = json!({"zone": self.place.as_deref().unwrap_or("UTC")});
         if let Some(shift) = &self.shift {
@@ -46,7 +46,7 @@ impl Time {
     }
 }
 
-/// A time of day that holds in a place.
+/// A time of day in a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct At {
     /// Hours and minutes, such as `15:00`.
@@ -59,21 +59,21 @@ pub struct At {
 pub struct Day {
     /// `2026-12-25`, or `12-25` for the next one.
     pub date: String,
-    /// The number of days is asked for, not the weekday.
+    /// True if the question is about the number of days, false for the weekday.
     pub counted: bool,
 }
 
-/// One clause, read.
+/// The result of parsing a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// It does not ask for a time.
+    /// The clause is not about time.
     Nothing,
     Times(Vec<Time>),
-    /// It asks for a time, and the reason why it is not answered.
+    /// The clause is about time but is declined for this reason.
     Declined(String),
 }
 
-/// Reads a clause.
+/// Parses a clause.
 pub(super) fn read(text: &str, clause: &[Token]) -> Reading {
     if let Some(day) = calendar::read(clause) {
         return Reading::Times(vec![Time { date: Some(day), ..Time::default() }]);
@@ -95,15 +95,15 @@ pub(super) fn read(text: &str, clause: &[Token]) -> Reading {
     found.reading(part_of_day)
 }
 
-/// What stands in a clause.
+/// The parts of a clause.
 #[derive(Default)]
 struct Found {
-    /// Each place and where it begins.
+    /// The places, with their positions.
     places: Vec<(usize, String)>,
     shift: Option<Shift>,
-    /// A time of day, where it begins, and the index of its place among the places.
+    /// A time of day, its position, and the index of its place in `places`.
     at: Option<(usize, String, Option<usize>)>,
-    /// Tokens that are not understood.
+    /// The positions of unknown tokens.
     unknown: Vec<usize>,
 }
 
@@ -208,7 +208,7 @@ impl Found {
     }
 }
 
-/// The known place that begins at a token, the longest name first, and how many tokens it takes.
+/// Reads a known place at a token, longest name first, with its number of tokens.
 fn place(text: &str, clause: &[Token], at: usize) -> Option<(String, usize)> {
     let first = clause.get(at)?;
     (1..=PLACE_TOKENS_MAX.min(clause.len() - at)).rev().find_map(|count| {
@@ -222,21 +222,21 @@ fn place(text: &str, clause: &[Token], at: usize) -> Option<(String, usize)> {
         let introduced = at == 0 || INTRODUCING.contains(&clause[at - 1].word()) || clause[at - 1].is(',');
         let capital = written.starts_with(char::is_uppercase);
         let certain = capital || introduced || spelled.contains(['/', '+']) || spelled.ends_with(" time");
-        // Short names are words too: only as they are written, or after a preposition.
+        // Short names may be words: accept them as written, or after a preposition.
         let word =
             spelled.chars().count() <= 3 && !capital && (at == 0 || AMBIGUOUS.contains(&spelled.as_str()));
         (certain && !word).then(|| (written.to_owned(), count))
     })
 }
 
-/// Whether tokens after a preposition can be a place that is not known: `in a while` and `in 3
-/// fortnights` are times.
+/// Returns true if tokens after a preposition may be an unknown place; `in a while` and `in 3 fortnights` are
+/// times.
 fn names_a_place(rest: &[Token]) -> bool {
     let word = rest.first().map_or("", Token::word);
     !word.is_empty() && !NO_PLACE.contains(&word) && number_words(rest).is_none()
 }
 
-/// The tokens of a place that is not known: up to a comma, a conjunction or a word that is understood.
+/// Returns the number of tokens of an unknown place: up to a comma, a conjunction or a known word.
 fn unknown_place(clause: &[Token], at: usize) -> usize {
     let ends = |token: &Token| {
         token.is(',')
@@ -247,7 +247,7 @@ fn unknown_place(clause: &[Token], at: usize) -> usize {
     1 + rest.iter().take(UNKNOWN_TOKENS_MAX - 1).take_while(|token| !ends(token)).count()
 }
 
-/// Whether the clause begins as a question or a request.
+/// Returns true if the clause begins as a question or a request.
 fn asks(clause: &[Token]) -> bool {
     let first = clause.iter().find(|token| !POLITE.contains(&token.word()) && !token.is(','));
     first.is_some_and(|token| ASKING.contains(&token.word()))
@@ -257,7 +257,7 @@ fn contains(clause: &[Token], phrase: &str) -> bool {
     (0..clause.len()).any(|at| phrase_at(&clause[at..], phrase).is_some())
 }
 
-/// How many tokens a phrase takes, if the tokens begin with it.
+/// Returns the number of tokens of a phrase, if the tokens begin with it.
 fn phrase_at(tokens: &[Token], phrase: &str) -> Option<usize> {
     let mut count = 0;
     for part in phrase.split(' ') {
@@ -326,7 +326,7 @@ const INTRODUCING: &[&str] = &["in", "at", "for", "and", "or", "from", "to", "on
 /// Abbreviations and names that are English words in lower case.
 const AMBIGUOUS: &[&str] = &["us", "la", "et", "ct", "mt", "pt", "art", "cat", "eat"];
 
-/// Words of a question about the time that change nothing.
+/// Words of a question about the time that do not change its meaning.
 const FILLERS: &[&str] = &[
     "what",
     "what's",

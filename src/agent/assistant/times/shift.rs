@@ -10,7 +10,7 @@ use crate::agent::assistant::{
 pub struct Shift {
     /// ISO 8601, with a sign if it is in the past.
     pub duration: String,
-    /// It counts in days or more, so the date is what is asked for.
+    /// True if the unit is a day or longer, so that the answer is a date.
     pub in_days: bool,
 }
 
@@ -36,7 +36,7 @@ impl Shift {
         Self { duration, in_days }
     }
 
-    /// `in 3 hours`, `2 days ago`, from the duration.
+    /// Formats the duration as `in 3 hours`, `2 days ago`.
     pub fn in_words(&self) -> String {
         let (mut amounts, mut digits, mut clock) = (Vec::new(), String::new(), false);
         for c in self.duration.chars() {
@@ -70,7 +70,7 @@ impl Shift {
     }
 }
 
-/// Reads `in 3 hours`, `two days ago`, `tomorrow`, `next week` …, and how many tokens that takes.
+/// Reads `in 3 hours`, `two days ago`, `tomorrow`, `next week` …, with its number of tokens.
 pub(super) fn shift(tokens: &[Token]) -> Option<(Shift, usize)> {
     for (phrase, amount, unit) in NAMED {
         if let Some(taken) = super::phrase_at(tokens, phrase) {
@@ -98,7 +98,7 @@ pub(super) fn shift(tokens: &[Token]) -> Option<(Shift, usize)> {
     (before == 1).then(|| (Shift::new(&amounts, false), end))
 }
 
-/// Amounts of units: `2 hours and 30 minutes`, `half an hour`, `an hour and a half`.
+/// Reads amounts of units: `2 hours and 30 minutes`, `half an hour`, `an hour and a half`.
 fn duration(tokens: &[Token]) -> Option<(Vec<(u32, char)>, usize)> {
     if let Some(taken) = super::phrase_at(tokens, "half an hour") {
         return Some((vec![(30, 'M')], taken));
@@ -170,7 +170,7 @@ pub(super) fn anchor(tokens: &[Token]) -> Option<(String, usize)> {
     (hours < 24 && minutes < 60).then(|| (format!("{hours:02}:{minutes:02}"), taken))
 }
 
-/// Whether a word alone is a sign of a time of day.
+/// Returns true if a word alone indicates a time of day.
 pub(super) fn names_a_time(word: &str) -> bool {
     matches!(word, "am" | "pm" | "noon" | "midday" | "midnight" | "o'clock")
 }

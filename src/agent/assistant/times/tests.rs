@@ -1,4 +1,4 @@
-//! Which time a question asks for.
+//! Tests of questions about time.
 
 use super::{
     super::wish::{Understood, Wish, understand},
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::agent::tools::current_time;
 
-/// The questions to the clock in a message, or the sentence in which one is declined.
+/// Returns the questions about time in a message, or the sentence that declines one.
 fn times(text: &str) -> Result<Vec<Time>, String> {
     match understand(text) {
         Understood::Requests { wishes, declined, .. } => match declined.first() {
@@ -134,7 +134,7 @@ fn dates_are_asked_for() {
     }
 }
 
-/// A question about another time is never answered with the time now.
+/// A question about another time is never answered with the current time.
 #[test]
 fn what_is_not_understood_is_declined_by_name() {
     let cases = [
@@ -184,8 +184,8 @@ fn what_is_no_question_about_the_time_is_left_alone() {
 }
 
 proptest::proptest! {
-    /// Parameters that are made from any message are read by the tool, or refused for their place,
-    /// their range or a gap of the clock.
+    /// The parameters for any message are valid for the tool, or refused because of a place, a range or a gap
+    /// of the clock.
     #[test]
     fn the_tool_reads_what_is_asked(words in proptest::collection::vec(proptest::sample::select(vec![
         "what time", "is it", "in", "Berlin", "new york", "at", "3pm", "noon", "15:30", "in 3 hours", "tomorrow", "2 days ago",

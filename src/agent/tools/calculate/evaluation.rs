@@ -1,4 +1,4 @@
-//! Operator precedence with two stacks instead of recursion.
+//! An operator-precedence parser with two explicit stacks instead of recursion.
 
 use super::{
     NoValue, literal,
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::agent::tools::number::{Budget, Number};
 
-/// An expression that is read from left to right, once.
+/// The evaluation of an expression, in one pass from left to right.
 #[derive(Default)]
 pub(super) struct Evaluation<'a> {
     text: &'a str,
@@ -14,9 +14,9 @@ pub(super) struct Evaluation<'a> {
     position: usize,
     operands: Vec<Operand>,
     waiting: Vec<Waiting>,
-    /// For each open parenthesis, whether it is a function's.
+    /// For each open parenthesis, true if it belongs to a function.
     calls: Vec<bool>,
-    /// The last thing read was an operand, or something closed.
+    /// True after an operand or a closing parenthesis.
     after_operand: bool,
     budget: Budget,
 }
@@ -28,7 +28,8 @@ enum Waiting {
     Negate,
     /// A function without parentheses.
     Prefix(Function),
-    /// An open parenthesis, its place in bytes, and how many arguments are complete if it is a function's.
+    /// An open parenthesis, its position in bytes, and the number of complete arguments if it belongs to a
+    /// function.
     Open {
         position: usize,
         call: Option<(Function, usize)>,
@@ -36,14 +37,14 @@ enum Waiting {
 }
 
 impl<'a> Evaluation<'a> {
-    /// The value of a whole text.
+    /// Evaluates a whole text.
     pub(super) fn of(text: &'a str) -> Result<Number, NoValue> {
         let mut evaluation = Self { text, ..Self::default() };
         while evaluation.advance()? {}
         evaluation.finish()
     }
 
-    /// Reads one thing; false at the end.
+    /// Reads one token. Returns false at the end.
     fn advance(&mut self) -> Result<bool, NoValue> {
         self.skip_spaces();
         let Some(next) = self.rest().chars().next() else { return Ok(false) };
@@ -185,9 +186,9 @@ impl<'a> Evaluation<'a> {
         self.binary(operator)
     }
 
-    /// Makes an operator with a left side wait for its right one.
+    /// Pushes an operator that has its left side.
     fn binary(&mut self, operator: Binary) -> Result<(), NoValue> {
-        // A power waits for the powers to its right.
+        // Powers are right-associative.
         let bound = operator.precedence() + u8::from(operator == Binary::Power);
         self.apply_down_to(bound)?;
         self.waiting.push(Waiting::Binary(operator));
@@ -195,7 +196,7 @@ impl<'a> Evaluation<'a> {
         Ok(())
     }
 
-    /// `%`: percent or remainder, told by what stands around it, or an error.
+    /// Reads `%` as percent or remainder by its context, or returns an error if both are possible.
     fn percent(&mut self) -> Result<(), NoValue> {
         if !self.after_operand {
             return Err(self.number_missing(1));
@@ -238,7 +239,7 @@ impl<'a> Evaluation<'a> {
         Ok(())
     }
 
-    /// `2²`
+    /// Reads a superscript exponent, as in `2²`.
     fn raised(&mut self) -> Result<(), NoValue> {
         let Some((digits, length)) = literal::superscript(self.rest()) else { return Ok(()) };
         let exponent = Number::parse(&digits, 0, &mut self.budget)?;
@@ -248,12 +249,12 @@ impl<'a> Evaluation<'a> {
         Ok(())
     }
 
-    /// `2(3)` and `2 pi` are products.
+    /// Inserts a multiplication, as in `2(3)` and `2 pi`.
     fn multiply_if_after_operand(&mut self) -> Result<(), NoValue> {
         if self.after_operand { self.binary(Binary::Times) } else { Ok(()) }
     }
 
-    /// Whether what comes next can only be an operand.
+    /// Returns true if `rest` can only begin with an operand.
     fn at_operand(&self, rest: &str) -> bool {
         let operand = |c: char| literal::begins(c) || c == '(' || c.is_alphabetic() || c == '√' || c == '∛';
         rest.starts_with(operand) && !word_at(rest, "of") && !word_at(rest, "mod")
@@ -263,7 +264,7 @@ impl<'a> Evaluation<'a> {
         word_at(self.rest(), word)
     }
 
-    /// Applies what waits and binds at least as tightly as `bound`, back to the innermost parenthesis.
+    /// Applies waiting operators that bind at least as tightly as `bound`, back to the innermost parenthesis.
     fn apply_down_to(&mut self, bound: u8) -> Result<(), NoValue> {
         loop {
             match self.waiting.last() {
@@ -317,7 +318,7 @@ impl<'a> Evaluation<'a> {
         &self.text[self.position..]
     }
 
-    /// The current place, in characters from 1.
+    /// Returns the current position, in characters from 1.
     fn at(&self) -> usize {
         self.place(self.position)
     }

@@ -1,7 +1,7 @@
-//! Expressions near the limits, evaluated on a small stack and within the budget (RUN-6, ISO-6).
+//! Tests with expressions near the limits, evaluated on a small stack and within the budget (RUN-6, ISO-6).
 //!
-//! A stack overflow aborts the process, and no `catch_unwind` holds it: depth and length of an
-//! expression, and the terms of the continued fractions of its values, must not become stack frames.
+//! A stack overflow aborts the process and cannot be caught. So depth and length of an expression, and the
+//! terms of the continued fractions of its values, must not become stack frames.
 
 use std::{sync::mpsc, time::Duration};
 
@@ -30,7 +30,7 @@ fn on_a_small_stack(expression: &str) -> Result<String, String> {
     digits
 }
 
-/// Two neighbouring Fibonacci numbers: their quotient has as many terms as its size allows.
+/// Returns two consecutive Fibonacci numbers, whose quotient has as many terms as its size allows.
 fn fibonacci(n: usize) -> (BigUint, BigUint) {
     let (mut a, mut b) = (BigUint::ZERO, BigUint::from(1u32));
     for _ in 0..n {
@@ -39,7 +39,7 @@ fn fibonacci(n: usize) -> (BigUint, BigUint) {
     (a, b)
 }
 
-/// `F(n+1)/F(n)`, shifted by a whole number so that any sign and size is tried.
+/// Returns `F(n+1)/F(n)`, shifted by an integer to vary sign and size.
 fn long_quotient(n: usize, shift: i64) -> String {
     let (a, b) = fibonacci(n);
     format!("({b}/{a}+({shift}))")
@@ -90,7 +90,7 @@ fn run_6_nesting_and_chains_of_a_whole_message_need_no_stack() {
     }
 }
 
-/// Every operation pays for itself: an expression of any kind ends in bounded time, whatever its length.
+/// Every operation is charged: an expression of any kind and length ends in bounded time.
 #[test]
 fn iso_6_every_operation_is_paid_for() {
     let (a, b) = fibonacci(11_000);
@@ -138,7 +138,7 @@ proptest! {
         let _ = on_a_small_stack(&expression);
     }
 
-    /// Pieces in any order, repeated to the length of a message.
+    /// Pieces in any order, repeated up to the length of a message.
     #[test]
     fn run_6_any_repeated_pieces_need_no_stack(
         pieces in prop::collection::vec(prop::sample::select(vec![
@@ -159,5 +159,5 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// A sixteenth of the default stack of a thread.
 const STACK_BYTES: usize = 128 * 1024;
 
-/// Generous for a debug build on a busy machine: without payment some of these take minutes.
+/// Generous for a debug build on a busy machine. Without charges some of these take minutes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,10 +1,10 @@
-//! Numbers as they are written in an expression.
+//! Numeric literals of expressions.
 
 use super::NoValue;
 use crate::agent::tools::number::{Budget, Number};
 
-/// Reads the number at the beginning of a text. Returns it with its length in bytes; places in errors
-/// are bytes from the beginning.
+/// Reads a number at the beginning of a text. Returns it with its length in bytes. Positions in errors are
+/// bytes from the beginning.
 pub(super) fn read(text: &str, in_call: bool, budget: &mut Budget) -> Result<(Number, usize), NoValue> {
     if let Some((number, length)) = vulgar(text, budget)? {
         return Ok((number, length));
@@ -36,12 +36,12 @@ pub(super) fn read(text: &str, in_call: bool, budget: &mut Budget) -> Result<(Nu
     }
 }
 
-/// Whether a character begins a number.
+/// Returns true if a character begins a number.
 pub(super) fn begins(c: char) -> bool {
     c.is_ascii_digit() || c == '.' || VULGAR.iter().any(|(sign, _, _)| *sign == c)
 }
 
-/// The whole number in superscript digits at the beginning of a text, and its length in bytes.
+/// Reads an integer in superscript digits at the beginning of a text, with its length in bytes.
 pub(super) fn superscript(text: &str) -> Option<(String, usize)> {
     let value = |c: char| SUPERSCRIPTS.chars().position(|digit| digit == c);
     let digits =
@@ -60,7 +60,7 @@ fn vulgar(text: &str, budget: &mut Budget) -> Result<Option<(Number, usize)>, No
     Ok(Some((number, sign.len_utf8())))
 }
 
-/// The digits of a number, its power of ten, and its length in bytes.
+/// Reads the digits of a number, its power of ten, and its length in bytes.
 fn decimal(text: &str, in_call: bool) -> (String, i64, usize) {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
@@ -97,7 +97,7 @@ fn decimal(text: &str, in_call: bool) -> (String, i64, usize) {
     }
     let start = at + 1 + signed;
     let end = (start..bytes.len()).find(|at| !digit(*at)).unwrap_or(bytes.len());
-    // An exponent too long for its type is far beyond what a number may have.
+    // An exponent too long for its type exceeds every limit.
     let exponent = text[start..end].parse::<i64>().unwrap_or(i64::MAX);
     (digits, if bytes[at + 1] == b'-' { -exponent } else { exponent }, end)
 }

@@ -13,7 +13,7 @@ pub(super) enum Binary {
     Power,
 }
 
-/// A value on the stack. A percentage is kept apart until an operator takes it.
+/// A value on the stack. A percentage is converted only when an operator is applied.
 #[derive(Clone, Debug)]
 pub(super) struct Operand {
     pub(super) number: Number,
@@ -27,7 +27,7 @@ impl From<Number> for Operand {
 }
 
 impl Binary {
-    /// The operator at the beginning of a text, and its length in bytes. `%` is the caller's to read.
+    /// Reads an operator at the beginning of a text, with its length in bytes. The caller reads `%`.
     pub(super) fn of(text: &str) -> Option<(Binary, usize)> {
         let operators = [
             ("**", Binary::Power),
@@ -70,7 +70,7 @@ impl Binary {
             Binary::Modulo => left_number.modulo(&share, budget),
             Binary::Power => left_number.power(&share, budget),
         }?;
-        // 10% + 5% is a percentage again.
+        // 10% + 5% is a percentage.
         let percent = left.percent && right.percent && matches!(self, Binary::Plus | Binary::Minus);
         Ok(Operand { number, percent })
     }

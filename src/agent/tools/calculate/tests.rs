@@ -1,4 +1,4 @@
-//! The calculator's values and errors.
+//! Tests of values and errors.
 
 use proptest::prelude::*;
 

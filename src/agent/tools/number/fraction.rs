@@ -1,8 +1,8 @@
 //! Reduced fractions of big integers, compared without recursion.
 //!
 //! `Ratio` of num-rational compares (`cmp`, `==`, and with them `min`, `floor` and `round`) by continued
-//! fractions, with one stack frame for each term: a fraction of 16,384 bits has up to 11,780 of them.
-//! This type keeps `Ratio` to itself and offers its arithmetic alone.
+//! fractions, with one stack frame per term, of which a fraction of 16,384 bits has up to 11,780. This type
+//! hides those operations of `Ratio` and exposes its arithmetic only.
 //!
 //! Guarantee: no operation recurses over the terms or the digits of a value.
 
@@ -22,7 +22,7 @@ impl Fraction {
         Self(Ratio::new(numer, denom))
     }
 
-    /// Takes a numerator and a positive denominator that have no common factor.
+    /// Creates a fraction from a numerator and a positive denominator without a common factor.
     pub(super) fn reduced(numer: BigInt, denom: BigInt) -> Self {
         Self(Ratio::new_raw(numer, denom))
     }
@@ -43,12 +43,12 @@ impl Fraction {
         self.0.denom()
     }
 
-    /// Bits of the numerator and the denominator together.
+    /// Returns the bits of numerator and denominator together.
     pub(super) fn bits(&self) -> u64 {
         self.numer().bits() + self.denom().bits()
     }
 
-    /// Bits of the longer one of numerator and denominator.
+    /// Returns the bits of the longer one of numerator and denominator.
     pub(super) fn longest(&self) -> u64 {
         self.numer().bits().max(self.denom().bits())
     }
@@ -90,7 +90,7 @@ impl Fraction {
         Self::reduced(self.numer().abs(), self.denom().clone())
     }
 
-    /// The largest integer that is not larger.
+    /// Returns the greatest integer that is not greater.
     pub(super) fn floor(&self) -> BigInt {
         let (numer, denom) = (self.numer(), self.denom());
         let quotient = numer / denom;
@@ -98,24 +98,24 @@ impl Fraction {
         if numer.is_negative() && &quotient * denom != *numer { quotient - 1 } else { quotient }
     }
 
-    /// The smallest integer that is not smaller.
+    /// Returns the least integer that is not less.
     pub(super) fn ceil(&self) -> BigInt {
         -self.negated().floor()
     }
 
-    /// The nearest integer, halves away from zero.
+    /// Returns the nearest integer, halves away from zero.
     pub(super) fn round(&self) -> BigInt {
         let twice: BigInt = self.numer().abs() * 2 + self.denom();
         let nearest: BigInt = twice / (self.denom() * 2);
         if self.is_negative() { -nearest } else { nearest }
     }
 
-    /// Compares by cross-multiplication: both denominators are positive.
+    /// Compares by cross-multiplication, since both denominators are positive.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         (self.numer() * other.denom()).cmp(&(other.numer() * self.denom()))
     }
 
-    /// Work of [`Fraction::compare`], in products of 64-bit words.
+    /// Returns the work of [`Fraction::compare`], in products of 64-bit words.
     pub(super) fn compare_cost(&self, other: &Self) -> u64 {
         let words = |value: &BigInt| value.bits() / 64 + 1;
         words(self.numer()) * words(other.denom()) + words(other.numer()) * words(self.denom())

@@ -1,10 +1,10 @@
-//! The names of places and time zones that the IANA database does not have.
+//! Names of places and time zones that the IANA database does not have.
 
 /// The areas of the IANA names whose last part is a city.
 pub(super) const AREAS: &[&str] =
     &["Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"];
 
-/// Names that the IANA database does not have, or that would mean something else there.
+/// Names that the IANA database does not have or uses for something else.
 pub(super) const ALIASES: &[(&str, &[&str])] = &[
     ("UTC", &["utc", "gmt", "z", "zulu", "universal time", "greenwich mean time"]),
     ("Africa/Cairo", &["egypt"]),
