@@ -4,6 +4,7 @@
 mod cases;
 mod conformance;
 mod crash;
+mod epochs;
 mod folder;
 mod reference;
 mod retention;
