@@ -18,7 +18,11 @@ use super::{
     hosts::{self, Hosts},
     router::guarded,
 };
-use crate::journal::Journal;
+use crate::{
+    journal::Journal,
+    runtime::saturation::{Saturation, Scope},
+    user::room,
+};
 
 /// What the routes of operations look at.
 #[derive(Clone)]
@@ -29,6 +33,8 @@ pub struct Operations {
     /// Raised once everything that an earlier process left open is taken up.
     pub recovered: Arc<AtomicBool>,
     pub journal: Arc<dyn Journal>,
+    /// The limits that are reached.
+    pub saturation: Saturation,
     /// Whether tokens can be verified.
     pub auth: Auth,
     /// All metrics as they are now, in Prometheus' text format.
@@ -48,30 +54,49 @@ pub fn router(operations: Operations) -> Router {
 }
 
 /// Answers 200 while new clients are served and the journal is writable (DEL-7); 503 until open runs are
-/// resumed (RUN-6), while there is no key set to verify tokens with (AUTH-5), and from the moment a drain
-/// begins (CONN-6).
-async fn readyz(State(operations): State<Operations>) -> (StatusCode, &'static str) {
+/// resumed (RUN-6), while there is no key set to verify tokens with (AUTH-5), while the service is full for
+/// new clients (ISO-6), and from the moment a drain begins (CONN-6). Lists the limits that are reached.
+async fn readyz(State(operations): State<Operations>) -> (StatusCode, String) {
+    let reached = operations.saturation.current();
+    let (status, mut text) = match not_ready(&operations, &reached).await {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+    };
+    for (limit, scope) in reached {
+        text.push_str(&format!("limit reached: {limit} ({})\n", scope.as_str()));
+    }
+    (status, text)
+}
+
+async fn not_ready(operations: &Operations, reached: &[(&'static str, Scope)]) -> Option<String> {
     if operations.drain.stage() != Stage::Serving {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        return Some("draining".to_owned());
     }
     if !operations.recovered.load(Ordering::Acquire) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "taking up what was left open\n");
+        return Some("taking up what was left open".to_owned());
     }
     if !operations.auth.has_keys() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no keys to verify tokens with: the set at jwks_url is not fetched\n",
-        );
+        return Some("no keys to verify tokens with: the set at jwks_url is not fetched".to_owned());
     }
     match tokio::time::timeout(PROBE_WAIT_MAX, operations.journal.probe()).await {
-        Ok(Ok(())) => (StatusCode::OK, "ok\n"),
+        Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::warn!(error = %error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the journal is not available\n")
+            return Some("the journal is not available".to_owned());
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the journal does not answer\n"),
+        Err(_) => return Some("the journal does not answer".to_owned()),
     }
+    let full = |limit: &&str| reached.iter().any(|(name, _)| name == limit);
+    FULL.iter().find(|limit| full(limit)).map(|limit| match *limit {
+        room::SETTING => "the disk is nearly full".to_owned(),
+        limit => format!("full: {limit} is reached"),
+    })
 }
+
+/// The limits while whose reaching new clients are better served elsewhere: all clients of the service share
+/// them, and no peer without credentials reaches them, so that strangers cannot take a service out of its load
+/// balancer.
+const FULL: &[&str] = &[room::SETTING, "sockets_max", "connections_max", "tickets_max", "rate_users_max"];
 
 async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (operations.metrics)())

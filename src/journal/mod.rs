@@ -26,6 +26,7 @@ pub use self::{
 use crate::kernel::{
     entry::{Entry, RunStatus},
     ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    spending::Spending,
     user::Receipt,
 };
 
@@ -53,6 +54,14 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// If the file system does not answer for one of them.
     async fn file_sizes(&self) -> std::io::Result<Option<FileSizes>> {
+        Ok(None)
+    }
+
+    /// Returns the bytes that the file system of the journal still has for it; `None` if that cannot be known.
+    ///
+    /// # Errors
+    /// If the file system does not answer.
+    async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
         Ok(None)
     }
 
@@ -119,6 +128,8 @@ pub struct Batch {
     /// Records of resumes to store in the same commit, one at most for each run (RUN-6). A batch may hold
     /// nothing else.
     pub resumes: Vec<ResumeRecord>,
+    /// The bytes of the user once this batch is appended, to store in the same commit (ISO-6).
+    pub spending: Spending,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +152,8 @@ pub struct Recovery {
     pub unfinished: Vec<RunRecord>,
     /// The resumes of the runs that are not completed, for those that were resumed.
     pub resumes: Vec<ResumeRecord>,
+    /// Of the latest batch with an entry.
+    pub spending: Spending,
 }
 
 /// What the index knows of a run.
@@ -174,6 +187,8 @@ pub struct ThreadRecord {
 pub struct Retention {
     pub age_ms_max: Option<u64>,
     pub user_entries_max: Option<u64>,
+    /// Bytes of entries kept of one user.
+    pub user_bytes_max: Option<u64>,
 }
 
 /// The sizes of an embedded journal's files, in bytes.

@@ -7,6 +7,7 @@
 //! - [`connection`]: one connection, from the socket to its close
 //! - [`run`]: one run, as typestate and as table
 //! - [`user`]: one user's log, as `decide` and `evolve`
+//! - [`spending`]: the bytes that one user appends a day
 //! - [`ticket`]: one ticket, from its issue to its end
 //! - [`limits`], [`rules`]: the bounds, and the ids of the contract's rules
 
@@ -17,5 +18,6 @@ pub mod json;
 pub mod limits;
 pub mod rules;
 pub mod run;
+pub mod spending;
 pub mod ticket;
 pub mod user;

@@ -24,6 +24,7 @@ use axum::serve::{Listener, ListenerExt};
 use tokio::net::TcpListener;
 
 use super::{
+    disk::DiskMonitor,
     config::{
         Loaded, Settings, Source,
         check::{self, KeySource},
@@ -232,9 +233,10 @@ where
     let Parts { journal, agents, described } = parts;
 
     let witness = witness(settings, &*journal)?;
-    let factory = Factory::watched(journal.clone(), agents, settings.user_limits(), witness);
-    let public = Tasks::default();
     let saturation = Saturation::default();
+    let factory =
+        Factory::watched(journal.clone(), agents, settings.user_limits(), witness, saturation.clone());
+    let public = Tasks::default();
     let gateway = gateway(mode, settings, listen, factory, described, saturation.clone(), public.clone())?;
     let mut background = Background::default();
     let limits = settings.gateway;
@@ -247,6 +249,7 @@ where
         recovered: recovered.clone(),
         auth: gateway.auth.clone(),
         journal: journal.clone(),
+        saturation: saturation.clone(),
         metrics: Arc::new(move || {
             sample(&shown);
             rendered.render()
@@ -262,6 +265,11 @@ where
         Peers::new(limits, TrustedProxies::default(), saturation.clone()),
     );
     background.start(admin);
+    let mut disk =
+        DiskMonitor::new(journal.clone(), settings.disk, gateway.factory.clone(), saturation.clone());
+    // Before the first message.
+    disk.look().await;
+    background.start(disk.run());
     let (refusals, measured) = (gateway.refusals.clone(), journal.clone());
     background.start(async move {
         loop {

@@ -14,6 +14,7 @@ use super::{
     order::{Answered, Ask, Request},
     recovery,
     registry::{Lease, Registry},
+    room::Room,
     sync::{AtomicBool, AtomicUsize, Mutex, Ordering},
     tail::{Tail, TailLimits},
     trials::Trials,
@@ -28,7 +29,11 @@ use crate::{
         limits::Limits,
         user::{OnBusy, PastCall, Receipt, Refusal},
     },
-    runtime::{ids, tasks::Tasks},
+    runtime::{
+        ids,
+        saturation::{Saturation, Scope},
+        tasks::Tasks,
+    },
     witness::{UserWitness, Witness},
 };
 
@@ -67,6 +72,9 @@ pub struct Shared {
     witness: Witness,
     /// Keys of the owners that stand for users.
     owners: RandomState,
+    room: Mutex<Room>,
+    /// The limits that refuse something (ISO-6).
+    pub(super) saturation: Saturation,
     pub(super) agents: SharedAgents,
     pub(super) limits: UserLimits,
     pub(super) moving: Moving,
@@ -80,6 +88,10 @@ pub struct Shared {
 impl Shared {
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    pub(super) fn room(&self) -> Room {
+        *self.room.lock()
     }
 
     pub(super) fn owner(&self, user_id: &UserId) -> Owner {
@@ -173,15 +185,16 @@ impl Machines {
 
 impl Factory {
     pub fn new(journal: Arc<dyn Journal>, agents: SharedAgents, limits: UserLimits) -> Self {
-        Self::watched(journal, agents, limits, Witness::off())
+        Self::watched(journal, agents, limits, Witness::off(), Saturation::default())
     }
 
-    /// A factory whose users' logs somebody watches.
+    /// Returns a factory whose users' logs `witness` observes, and whose limits report to `saturation`.
     pub fn watched(
         journal: Arc<dyn Journal>,
         agents: SharedAgents,
         limits: UserLimits,
         witness: Witness,
+        saturation: Saturation,
     ) -> Self {
         Self(Arc::new(Shared {
             journal,
@@ -190,6 +203,8 @@ impl Factory {
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             witness,
+            room: Mutex::new(Room::default()),
+            saturation,
             owners: RandomState::new(),
             agents,
             limits,
@@ -250,6 +265,11 @@ impl Factory {
     /// Whoever watches this process.
     pub fn witness(&self) -> &Witness {
         &self.0.witness
+    }
+
+    /// Sets how much room there is on the disk, for all users.
+    pub fn set_room(&self, room: Room) {
+        *self.0.room.lock() = room;
     }
 
     /// From here on no message is accepted (`Unaccepted::Draining`); runs go on (CONN-6).
@@ -330,6 +350,12 @@ pub enum Unaccepted {
     /// Too many commands of this user wait (`hub_requests_max`).
     #[error("too many commands are waiting")]
     Overloaded,
+    /// The user has reached a limit that is free again in time.
+    #[error("{limit} is reached; try again in {retry_after_ms} ms")]
+    LimitReached { limit: &'static str, retry_after_ms: u64 },
+    /// Nothing new is accepted below `disk_free_bytes_min`.
+    #[error("the service has no room for new messages")]
+    DiskNearlyFull { retry_after_ms: u64 },
     /// The journal did not say that it is done; repeating the same request is safe.
     #[error("the journal is not available")]
     Unavailable,
@@ -451,7 +477,10 @@ impl User {
         let (reply, answer) = oneshot::channel();
         let request = Request { ask: ask(reply), lease: self.clone() };
         self.0.requests.try_send(request).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Unaccepted::Overloaded,
+            mpsc::error::TrySendError::Full(_) => {
+                self.0.shared.saturation.reached("hub_requests_max", Scope::User);
+                Unaccepted::Overloaded
+            }
             mpsc::error::TrySendError::Closed(_) => Unaccepted::Unavailable,
         })?;
         answer.await.unwrap_or(Err(Unaccepted::Unavailable))

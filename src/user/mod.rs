@@ -9,6 +9,7 @@
 //! - [`hub`]: decides, appends, tells, one [`turn`] at a time; [`order`]: what it is asked
 //! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
 //!   client was asked
+//! - [`room`]: room on the disk
 //! - [`trials`]: suspected runs are resumed one at a time
 //! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: a page of it
 //! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them;
@@ -25,6 +26,7 @@ mod order;
 pub mod port;
 mod recovery;
 pub mod registry;
+pub mod room;
 mod signal;
 pub(crate) mod sync;
 pub mod tail;

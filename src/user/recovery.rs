@@ -10,6 +10,7 @@ use crate::{
         entry::{Body, By, Entry, Event},
         ids::{CallId, Offset, RunId, Seq, Timestamp, UserId},
         limits::Limits,
+        spending::Spending,
         user::{PastCall, Recovering, UserState},
     },
     wire,
@@ -23,6 +24,7 @@ pub struct Loaded {
     pub pasts: BTreeMap<RunId, Past>,
     pub asked: Asked,
     pub resumes: BTreeMap<RunId, ResumeRecord>,
+    pub spending: Spending,
 }
 
 /// What an unfinished run has been so far. Its size does not depend on how much it has said.
@@ -83,8 +85,9 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
     }
     let state = recovering.finish(recovery.head, recovery.recent, limits);
     let last_at = last_at(log, user_id, recovery.head).await?;
+    let spending = recovery.spending;
     let resumes = recovery.resumes.into_iter().map(|record| (record.run_id, record)).collect();
-    Ok(Loaded { state, last_at, pasts, asked, resumes })
+    Ok(Loaded { state, last_at, pasts, asked, resumes, spending })
 }
 
 /// The time of the entry at `head`; the beginning of time if it is not kept any more.

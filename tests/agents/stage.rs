@@ -10,6 +10,7 @@ use quintet::{
         entry::{Body, Completion, Entry, Event, RunStatus},
         ids::{AgentName, MessageId, Offset, RunId, ThreadId, UserId},
         user::OnBusy,
+        spending::Spending,
     },
     user::{
         cursor::Cursor,
@@ -55,6 +56,7 @@ impl Stage {
                 entries: left.to_vec(),
                 lines: lines.finish(),
                 resumes: vec![],
+                spending: Spending::default(),
             };
             journal.log(&ann()).append(batch).await.unwrap();
         }

@@ -14,7 +14,7 @@ use crate::support::{EVERYTHING, Scribe, engines, message, offsets, run, thread}
 const NOW: Timestamp = Timestamp(1_800_000_000_100);
 
 fn by_count(user_entries_max: u64) -> Retention {
-    Retention { age_ms_max: None, user_entries_max: Some(user_entries_max) }
+    Retention { age_ms_max: None, user_entries_max: Some(user_entries_max), ..Retention::default() }
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn by_age_what_is_older_goes_and_the_head_never_moves_back() {
         scribe.whole_run(1, "t").append(&log).await;
         scribe.now += 50;
         scribe.whole_run(2, "t").append(&log).await;
-        let by_age = |age| Retention { age_ms_max: Some(age), user_entries_max: None };
+        let by_age = |age| Retention { age_ms_max: Some(age), user_entries_max: None, ..Retention::default() };
         assert_eq!(engine.journal.trim(by_age(95), NOW).await.unwrap().entries, 0, "{}", engine.name);
         assert_eq!(engine.journal.trim(by_age(94), NOW).await.unwrap().entries, 5, "{}", engine.name);
         assert_eq!(engine.journal.trim(by_age(0), Timestamp(u64::MAX / 4)).await.unwrap().entries, 5);

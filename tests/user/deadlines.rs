@@ -13,6 +13,7 @@ use quintet::{
         ids::{Offset, Timestamp},
         json::Json,
         user::OnBusy,
+        spending::Spending,
     },
     runtime::simulation::{Entered, World, enter},
     user::{
@@ -79,7 +80,7 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
     let journal = MemoryJournal::default();
     journal
         .log(ann.user_id())
-        .append(Batch { expected: Offset::ZERO, entries, lines, resumes: vec![] })
+        .append(Batch { expected: Offset::ZERO, entries, lines, resumes: vec![], spending: Spending::default() })
         .await
         .unwrap();
     let mut node = Node::with(&Arc::new(journal), limits(), true);

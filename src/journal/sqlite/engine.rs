@@ -22,7 +22,7 @@ use super::{
     reader,
     schema::{self, DATABASE_FILE},
     trim::{TrimTurn, Turn},
-    wal,
+    space, wal,
     writer::{Append, Order, Writer},
 };
 use crate::{
@@ -263,6 +263,12 @@ impl Journal for SqliteJournal {
             Err(error) => return Err(error),
         };
         Ok(Some(FileSizes { database, write_ahead_log }))
+    }
+
+    async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
+        let path = self.shared.path.clone();
+        let asked = tokio::task::spawn_blocking(move || space::free_bytes(path.parent().unwrap_or(&path)));
+        asked.await.map_err(std::io::Error::other)?
     }
 
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {

@@ -7,7 +7,7 @@
 //!
 //! - [`engine`]: the journal and its logs; [`options`]: what an operator may set; [`lock`]: one process
 //! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: is what lies there whole
-//! - [`writer`]: group commit; [`changes`]: what a batch changes in the index; [`trim`]: retention
+//! - [`writer`]: group commit; [`changes`]: what a batch changes in the index; [`trim`]: retention; [`space`]: bytes
 //! - [`upkeep`]: its log kept short, and the ground found again after the disk failed
 //! - [`resumes`]: how often each open run was resumed
 //! - [`epochs`]: what tells cursors of this history from those of another (DEL-3)
@@ -25,6 +25,7 @@ mod pool;
 mod reader;
 mod resumes;
 pub mod schema;
+mod space;
 mod trim;
 mod upkeep;
 mod wal;

@@ -20,7 +20,7 @@ pub use self::{
     table::{Setting, table},
     value::Raw,
 };
-use super::{limits::RetentionLimits, telemetry::LogLimits};
+use super::{limits::{DiskLimits, RetentionLimits}, telemetry::LogLimits};
 use crate::{
     agent::AgentLimits,
     gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},
@@ -69,6 +69,7 @@ pub struct Settings {
     pub hub: HubLimits,
     pub tail: TailLimits,
     pub retention: RetentionLimits,
+    pub disk: DiskLimits,
     pub sqlite: SqliteOptions,
 }
 
@@ -113,6 +114,7 @@ impl Default for Settings {
             hub: HubLimits::DEFAULT,
             tail: TailLimits::DEFAULT,
             retention: RetentionLimits::DEFAULT,
+            disk: DiskLimits::DEFAULT,
             sqlite: SqliteOptions::default(),
         }
     }
