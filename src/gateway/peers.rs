@@ -129,8 +129,11 @@ impl Peers {
 
     /// Makes room for a socket where `sockets_max` is reached. Whether there was a socket to displace.
     pub fn make_room(&self) -> bool {
-        self.0.saturation.reached("sockets_max", Scope::Service);
-        self.sockets().displace_one()
+        let is_made = self.sockets().displace_one();
+        if !is_made {
+            self.0.saturation.reached("sockets_max", Scope::Service);
+        }
+        is_made
     }
 
     /// The address that a request on a socket of `address` came from.

@@ -9,7 +9,7 @@ use quintet::{
     audit::AuditOptions,
     journal::{
         Extent, Journal, JournalError, Retention,
-        sqlite::{OpenError, SqliteJournal, SqliteOptions, lock::LockError, schema::DATABASE_FILE},
+        sqlite::{BackupError, OpenError, SqliteJournal, SqliteOptions, lock::LockError, schema::DATABASE_FILE},
     },
     kernel::{
         entry::RunStatus,
@@ -261,7 +261,7 @@ async fn a_backup_made_while_appends_go_on_is_a_journal_with_a_new_epoch() {
     };
     let (backup, ()) = tokio::join!(journal.backup(&to), appends);
     backup.unwrap();
-    assert!(matches!(journal.backup(&to).await, Err(JournalError::Unavailable(_))), "never over another");
+    assert!(matches!(journal.backup(&to).await, Err(BackupError::Exists { .. })), "never over another");
 
     let restored = open(&to);
     let of_before = restored.log(&user("ann")).continues(journal.epoch(), Offset(1)).await.unwrap();

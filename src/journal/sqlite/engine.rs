@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    backup, check,
+    backup::{self, BackupError},
+    check,
     epochs::{self, Epochs, Kinship},
     fault::{OpenError, closed},
     lock::FolderLock,
@@ -137,7 +138,7 @@ impl SqliteJournal {
 
     /// Copies the journal as it is now into the folder `to`, which must not hold one, while appends go
     /// on. The copy is a data folder that can be audited, and served in the place of this one.
-    pub async fn backup(&self, to: &Path) -> Result<(), JournalError> {
+    pub async fn backup(&self, to: &Path) -> Result<(), BackupError> {
         let (from, to) = (self.shared.path.clone(), to.to_owned());
         let (reply, done) = oneshot::channel();
         // A thread of its own: it takes long, and the readers are for those who wait.
@@ -147,7 +148,7 @@ impl SqliteJournal {
                 let _ = reply.send(backup::backup(&from, &to, clock::now()));
             })
             .map_err(|error| JournalError::Unavailable(format!("no thread for the backup: {error}")))?;
-        done.await.map_err(|_| closed())?
+        done.await.map_err(|_| BackupError::Journal(closed()))?
     }
 
     /// Ends the writing in order, whoever still holds the journal: what waits is appended, the write-ahead
@@ -267,7 +268,7 @@ impl Journal for SqliteJournal {
 
     async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
         let path = self.shared.path.clone();
-        let asked = tokio::task::spawn_blocking(move || space::free_bytes(path.parent().unwrap_or(&path)));
+        let asked = tokio::task::spawn_blocking(move || space::free_bytes(space::folder(&path)));
         asked.await.map_err(std::io::Error::other)?
     }
 

@@ -21,11 +21,10 @@ pub(super) fn free_bytes(folder: &Path) -> std::io::Result<Option<u64>> {
     Ok((free.f_blocks > 0).then(|| free.f_bavail.saturating_mul(free.f_frsize)))
 }
 
-/// Whether `folder` has no room for the smallest file that the engine makes: then a write that failed did so
-/// for want of room, whatever its error says.
-pub(super) fn is_full(folder: &Path) -> bool {
-    matches!(free_bytes(folder), Ok(Some(free)) if free < FULL_BYTES)
+/// Returns the folder of a file.
+pub(super) fn folder(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
-
-/// A few blocks: less than the index of a write-ahead log takes when it is made.
-const FULL_BYTES: u64 = 64 * 1024;
