@@ -427,6 +427,12 @@ impl Scribe {
         for line in &self.written[first.0 as usize - 1..] {
             lines.push(|out| out.extend_from_slice(line));
         }
-        Batch { expected: Offset(first.0 - 1), entries, lines: lines.finish(), resumes: vec![], spending: Spending::default() }
+        Batch {
+            expected: Offset(first.0 - 1),
+            entries,
+            lines: lines.finish(),
+            resumes: vec![],
+            spending: Spending::default(),
+        }
     }
 }

@@ -15,8 +15,8 @@ use quintet::{
         connection::{Asked, Cause, Connection, Effect, Effects, Input, Limits, Resumption, ServerFrame},
         entry::{Body, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
-        ticket::Identity,
         spending::Spending,
+        ticket::Identity,
     },
     user::{
         agents::{Agents, Assignment, Treatment},
@@ -160,8 +160,14 @@ impl Shelf {
             self.written.push(line.freeze());
             entries.push(entry);
         }
-        block_on(self.log.append(Batch { expected, entries, lines: lines.finish(), resumes: vec![], spending: Spending::default() }))
-            .expect("it follows");
+        block_on(self.log.append(Batch {
+            expected,
+            entries,
+            lines: lines.finish(),
+            resumes: vec![],
+            spending: Spending::default(),
+        }))
+        .expect("it follows");
         // Whoever opens a cursor learns of the new head, and all cursors of the user with it.
         drop(block_on(self.user.cursor(Offset::ZERO)).expect("the journal is there"));
     }

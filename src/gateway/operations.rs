@@ -104,3 +104,105 @@ async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
 
 /// How long the journal may take to answer a probe.
 const PROBE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        gateway::{
+            auth::Keys,
+            key::VerifyingKey,
+            limits::GatewayLimits,
+            token::{Audience, ClaimsPolicy},
+        },
+        journal::{JournalError, Log, Retention, Trimmed, memory::MemoryJournal},
+        kernel::ids::{Epoch, Timestamp, UserId},
+        witness::Witness,
+    };
+
+    /// A journal whose disk hangs: it takes requests and never answers.
+    struct Hanging(MemoryJournal);
+
+    #[async_trait]
+    impl Journal for Hanging {
+        fn epoch(&self) -> Epoch {
+            self.0.epoch()
+        }
+
+        fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
+            self.0.log(user_id)
+        }
+
+        async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
+            std::future::pending().await
+        }
+
+        async fn probe(&self) -> Result<(), JournalError> {
+            std::future::pending().await
+        }
+
+        async fn trim(&self, _: Retention, _: Timestamp) -> Result<Trimmed, JournalError> {
+            std::future::pending().await
+        }
+    }
+
+    fn operations(journal: Arc<dyn Journal>) -> Operations {
+        let key = VerifyingKey::from_public_pem(include_bytes!("../../tests/keys/rsa.public.pem")).unwrap();
+        let policy =
+            ClaimsPolicy { audience: Audience::Any, issuer: None, clock_skew_ms_max: 0, lifetime_ms_max: 0 };
+        let saturation = Saturation::default();
+        let keys = Keys::Fixed(Arc::new(key));
+        Operations {
+            drain: Drain::default(),
+            hosts: Hosts::Any,
+            recovered: Arc::new(AtomicBool::new(true)),
+            auth: Auth::new(keys, policy, &GatewayLimits::DEFAULT, saturation.clone(), Witness::off()),
+            saturation,
+            journal,
+            metrics: Arc::new(String::new),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn del_7_a_journal_that_never_answers_is_not_ready_in_time() {
+        let begun = Instant::now();
+        let asked = operations(Arc::new(Hanging(MemoryJournal::default())));
+        let answer = tokio::time::timeout(2 * PROBE_WAIT_MAX, readyz(State(asked))).await;
+        let (status, text) = answer.expect("an answer in time");
+        assert_eq!((status.as_u16(), text.as_str()), (503, "the journal does not answer\n"));
+        assert_eq!(begun.elapsed(), PROBE_WAIT_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn iso_6_readiness_lists_what_is_reached_and_is_lost_to_what_all_clients_share() {
+        let operations = operations(Arc::new(MemoryJournal::default()));
+        let says = async || {
+            let (status, text) = readyz(State(operations.clone())).await;
+            (status.as_u16(), text)
+        };
+        assert_eq!(says().await, (200, "ok\n".into()));
+        operations.saturation.reached("user_pages_max", Scope::User);
+        operations.saturation.reached("peer_sockets_max", Scope::Peer);
+        // Strangers reach this one: it must not take the service out of its load balancer.
+        operations.saturation.reached("unauthenticated_sockets_max", Scope::Service);
+        let listed = "limit reached: peer_sockets_max (peer)\n\
+                      limit reached: unauthenticated_sockets_max (service)\n\
+                      limit reached: user_pages_max (user)\n";
+        assert_eq!(says().await, (200, format!("ok\n{listed}")));
+        for limit in ["sockets_max", "connections_max", "tickets_max", "rate_users_max"] {
+            operations.saturation.measured(limit, Scope::Service, true);
+            let (status, text) = says().await;
+            assert_eq!(status, 503, "{limit}: {text}");
+            assert!(text.starts_with(&format!("full: {limit} is reached\n")), "{text}");
+            operations.saturation.measured(limit, Scope::Service, false);
+        }
+        operations.saturation.measured(room::SETTING, Scope::Service, true);
+        let (status, text) = says().await;
+        assert!(status == 503 && text.starts_with("the disk is nearly full\n"), "{text}");
+        tokio::time::advance(crate::runtime::saturation::SATURATED_FOR).await;
+        assert_eq!(says().await, (200, "ok\n".into()));
+    }
+}

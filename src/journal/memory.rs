@@ -420,7 +420,8 @@ impl UserLog {
             if last.0 > bound || (last_at.0 >= old_before && last.0 > surplus_to && bytes <= bytes_max) {
                 break;
             }
-            bytes -= self.entries.drain(..(last.0 - self.trimmed.0) as usize).map(|line| of(&line)).sum::<u64>();
+            bytes -=
+                self.entries.drain(..(last.0 - self.trimmed.0) as usize).map(|line| of(&line)).sum::<u64>();
             self.batches.pop_front();
             self.trimmed = last;
         }

@@ -24,11 +24,11 @@ use axum::serve::{Listener, ListenerExt};
 use tokio::net::TcpListener;
 
 use super::{
-    disk::DiskMonitor,
     config::{
         Loaded, Settings, Source,
         check::{self, KeySource},
     },
+    disk::DiskMonitor,
     limits::RetentionLimits,
     metrics, telemetry,
 };

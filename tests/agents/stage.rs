@@ -9,8 +9,8 @@ use quintet::{
     kernel::{
         entry::{Body, Completion, Entry, Event, RunStatus},
         ids::{AgentName, MessageId, Offset, RunId, ThreadId, UserId},
-        user::OnBusy,
         spending::Spending,
+        user::OnBusy,
     },
     user::{
         cursor::Cursor,

@@ -62,7 +62,8 @@ async fn by_age_what_is_older_goes_and_the_head_never_moves_back() {
         scribe.whole_run(1, "t").append(&log).await;
         scribe.now += 50;
         scribe.whole_run(2, "t").append(&log).await;
-        let by_age = |age| Retention { age_ms_max: Some(age), user_entries_max: None, ..Retention::default() };
+        let by_age =
+            |age| Retention { age_ms_max: Some(age), user_entries_max: None, ..Retention::default() };
         assert_eq!(engine.journal.trim(by_age(95), NOW).await.unwrap().entries, 0, "{}", engine.name);
         assert_eq!(engine.journal.trim(by_age(94), NOW).await.unwrap().entries, 5, "{}", engine.name);
         assert_eq!(engine.journal.trim(by_age(0), Timestamp(u64::MAX / 4)).await.unwrap().entries, 5);
@@ -141,7 +142,8 @@ async fn run_6_the_message_of_an_open_run_stays_also_as_a_batch_of_its_own() {
         scribe.whole_run(1, "t").append(&log).await;
         scribe.message(2, "t", "m2").append(&log).await;
         scribe.started(2, "m2").append(&log).await;
-        for retention in [by_count(0), by_bytes(1), Retention { age_ms_max: Some(0), ..Retention::default() }] {
+        for retention in [by_count(0), by_bytes(1), Retention { age_ms_max: Some(0), ..Retention::default() }]
+        {
             engine.journal.trim(retention, Timestamp(u64::MAX / 4)).await.unwrap();
             let extent = log.extent().await.unwrap();
             assert_eq!(extent, Extent { trimmed: Offset(5), head: Offset(7) }, "{}", engine.name);

@@ -12,8 +12,8 @@ use quintet::{
         entry::{Body, By, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
         ids::{Offset, Timestamp},
         json::Json,
-        user::OnBusy,
         spending::Spending,
+        user::OnBusy,
     },
     runtime::simulation::{Entered, World, enter},
     user::{
@@ -80,7 +80,13 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
     let journal = MemoryJournal::default();
     journal
         .log(ann.user_id())
-        .append(Batch { expected: Offset::ZERO, entries, lines, resumes: vec![], spending: Spending::default() })
+        .append(Batch {
+            expected: Offset::ZERO,
+            entries,
+            lines,
+            resumes: vec![],
+            spending: Spending::default(),
+        })
         .await
         .unwrap();
     let mut node = Node::with(&Arc::new(journal), limits(), true);

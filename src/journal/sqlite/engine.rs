@@ -22,8 +22,9 @@ use super::{
     pool::{ReadSide, Readers},
     reader,
     schema::{self, DATABASE_FILE},
+    space,
     trim::{TrimTurn, Turn},
-    space, wal,
+    wal,
     writer::{Append, Order, Writer},
 };
 use crate::{

@@ -88,10 +88,7 @@ pub(super) fn is_io(error: &rusqlite::Error) -> bool {
 
 /// Whether a write failed because the disk is full. SQLite reports that of the index of a write-ahead log as an
 /// I/O error like any other, so that `free`, the bytes of its file system, has to be asked.
-pub(super) fn is_full(
-    error: &rusqlite::Error,
-    free: impl FnOnce() -> std::io::Result<Option<u64>>,
-) -> bool {
+pub(super) fn is_full(error: &rusqlite::Error, free: impl FnOnce() -> std::io::Result<Option<u64>>) -> bool {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => true,
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {

@@ -31,7 +31,12 @@ mod upkeep;
 mod wal;
 mod writer;
 
-pub use self::{backup::{BackupError, backup_folder}, engine::SqliteJournal, fault::OpenError, options::SqliteOptions};
+pub use self::{
+    backup::{BackupError, backup_folder},
+    engine::SqliteJournal,
+    fault::OpenError,
+    options::SqliteOptions,
+};
 pub(crate) use self::{check::log_damage, writer::checksum};
 
 #[cfg(test)]

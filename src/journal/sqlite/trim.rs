@@ -51,7 +51,9 @@ impl Writer {
     pub(super) fn trim(&mut self, turn: &TrimTurn) -> Result<Turn, Failure> {
         let candidates: Vec<Candidate> = self
             .connection()?
-            .prepare_cached("SELECT id, head, trimmed, runs, kept_bytes FROM users WHERE id > ?1 ORDER BY id LIMIT ?2")?
+            .prepare_cached(
+                "SELECT id, head, trimmed, runs, kept_bytes FROM users WHERE id > ?1 ORDER BY id LIMIT ?2",
+            )?
             .query_map(params![turn.done, TRIM_USERS_MAX], |row| {
                 Ok(Candidate {
                     id: row.get(0)?,
@@ -119,7 +121,9 @@ impl Writer {
                 .prepare_cached("DELETE FROM batches WHERE user = ?1 AND last <= ?2")?
                 .execute(params![user.id, last])?;
             connection
-                .prepare_cached("UPDATE users SET trimmed = ?2, trimmed_chain = ?3, kept_bytes = ?4 WHERE id = ?1")?
+                .prepare_cached(
+                    "UPDATE users SET trimmed = ?2, trimmed_chain = ?3, kept_bytes = ?4 WHERE id = ?1",
+                )?
                 .execute(params![user.id, last, chain, bytes])?;
             trimmed = last;
         }

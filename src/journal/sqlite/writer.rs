@@ -322,8 +322,7 @@ impl Writer {
                 Ok(UserRow { id: Some(id), ..UserRow::new(head, chain) })
             })
             .optional()?;
-        let row = found
-            .unwrap_or_else(|| UserRow::new(Offset::ZERO, ChainHash::start(self.origin, user_id)));
+        let row = found.unwrap_or_else(|| UserRow::new(Offset::ZERO, ChainHash::start(self.origin, user_id)));
         self.users.insert(user_id.clone(), row);
         Ok(row)
     }

@@ -20,7 +20,10 @@ pub use self::{
     table::{Setting, table},
     value::Raw,
 };
-use super::{limits::{DiskLimits, RetentionLimits}, telemetry::LogLimits};
+use super::{
+    limits::{DiskLimits, RetentionLimits},
+    telemetry::LogLimits,
+};
 use crate::{
     agent::AgentLimits,
     gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},

@@ -14,7 +14,10 @@ use crate::{
     },
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
-    ops::{limits::{DiskLimits, RetentionLimits}, telemetry::LogLimits},
+    ops::{
+        limits::{DiskLimits, RetentionLimits},
+        telemetry::LogLimits,
+    },
     runtime::limits::Limit,
     user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
 };

@@ -21,7 +21,12 @@ use crate::{
         user::{AgentStep, Command, Refusal},
     },
     runtime::saturation::Scope,
-    user::{factory::Unaccepted, port::Stopped, room::{self, Room}, turn::Turn},
+    user::{
+        factory::Unaccepted,
+        port::Stopped,
+        room::{self, Room},
+        turn::Turn,
+    },
 };
 
 /// The part of a day's bytes, as a divisor, that is left to runs that are open.
