@@ -382,7 +382,8 @@ async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_ot
 #[test]
 fn del_7_a_backup_to_a_full_disk_fails_as_what_it_is_and_leaves_nothing() {
     let disk = FaultyDisk::new(1);
-    drop(SqliteJournal::open(&disk.folder(), SqliteOptions::default()).unwrap());
+    // Open, so that its own files have the size that they need.
+    let _journal = SqliteJournal::open(&disk.folder(), SqliteOptions::default()).unwrap();
     // Within the data folder, so that the layer stands under it.
     let to = disk.folder().join("copy");
     let backup = || {

@@ -130,8 +130,8 @@ async fn iso_6_a_disk_that_is_nearly_full_is_seen_before_it_is_full() {
     assert_eq!(why, "the disk is nearly full\nlimit reached: disk_free_bytes_min (service)\n");
     assert!(admin(&service, "/metrics").await.text.contains("quintet_disk_free_bytes 999"));
     client.say(json!({"type": "send_message", "message_id": "m2", "thread_id": "u", "text": "more"})).await;
-    let error = client.expect_error("unavailable").await;
-    assert_eq!(error["retry_after_ms"], 5_000, "{error}");
+    let error = client.until("error").await.pop().unwrap();
+    assert_eq!((&error["code"], &error["retry_after_ms"]), (&json!("unavailable"), &json!(5_000)), "{error}");
     let again = json!({"message_id": "m2", "thread_id": "u", "text": "more"});
     let url = format!("http://{}/v1/messages", service.running.listen);
     let asked = http_client().post(url).bearer_auth(service.token("ada")).json(&again);
