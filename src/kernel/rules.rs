@@ -81,7 +81,7 @@ rules! {
     ISO_5 "ISO-5"
         "When a user's last connection and last run are gone, the user's machines are gone: live counts return to zero, memory with them."
     ISO_6 "ISO-6"
-        "One user's load, failure or backlog does not starve another user."
+        "One user's load, failure or backlog does not starve another user: not of connections, of agents' time, of the journal, of memory or of disk. Agents' time is shared by user, not by run."
     CONN_1 "CONN-1"
         "No client frame has an effect before authentication; accepted is not ready."
     CONN_2 "CONN-2"

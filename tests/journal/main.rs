@@ -6,6 +6,7 @@ mod conformance;
 mod crash;
 mod epochs;
 mod folder;
+mod migration;
 mod reference;
 mod retention;
 mod size;
