@@ -22,8 +22,8 @@ crate::limits! {
     /// The bounds of the disk that the journal is on.
     pub struct DiskLimits {
         /// Free bytes of the journal's file system below which new messages are refused as `unavailable` and
-        /// `/readyz` answers 503; below half of it a step of an agent ends its run as `limit_reached`. 0 does not
-        /// look.
+        /// `/readyz` answers 503; below half of it a step of an agent ends its run as `limit_reached`. 0 sets no
+        /// minimum.
         pub disk_free_bytes_min: u64 = 256 * 1024 * 1024, in 0..=1_000_000_000_000_000;
         /// Time between two looks at the free bytes.
         pub disk_check_interval_ms: u64 = 1_000, in 10..=10_000;

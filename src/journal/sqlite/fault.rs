@@ -151,3 +151,25 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    /// 4874 is what SQLite says of the index of its log, for which there is no room.
+    #[test]
+    fn iso_6_a_full_disk_is_told_from_one_that_fails() {
+        let error = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        let free = |bytes| move || Ok(Some(bytes));
+        assert!(is_full(&error(ffi::SQLITE_FULL), free(1 << 30)), "the engine knows it");
+        for code in [4874, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CANTOPEN] {
+            assert!(is_full(&error(code), free(16 * 1024)), "{code}");
+            assert!(!is_full(&error(code), free(1 << 20)), "{code}");
+            assert!(!is_full(&error(code), || Ok(None)), "{code}: not known");
+            assert!(!is_full(&error(code), || Err(std::io::Error::other("no answer"))), "{code}");
+        }
+        assert!(!is_full(&error(ffi::SQLITE_CORRUPT), free(0)));
+    }
+}
