@@ -1,15 +1,18 @@
-//! The free bytes of the disk that the journal is on: measured, shown, and acted on before the disk is full
-//! (ISO-6).
+//! The disk that the journal is on: its free bytes and its files measured, what the retention does not keep
+//! trimmed, and new work refused before it is full (ISO-6).
 //!
 //! Guarantee: from one look to the next, the users' machines and `/readyz` go by what was measured last. Where
 //! nothing can be measured, the journal's own errors are all there is, and one WARN says so.
 
 use std::{sync::Arc, time::Duration};
 
-use super::limits::DiskLimits;
+use super::limits::{DiskLimits, RetentionLimits};
 use crate::{
     journal::Journal,
-    runtime::saturation::{Saturation, Scope},
+    runtime::{
+        clock,
+        saturation::{Saturation, Scope},
+    },
     user::{
         factory::Factory,
         room::{self, Room},
@@ -65,5 +68,32 @@ impl DiskMonitor {
     fn set(&self, room: Room) {
         self.factory.set_room(room);
         self.saturation.measured(room::SETTING, Scope::Service, room != Room::Enough);
+    }
+}
+
+/// Records how large the journal's files are.
+pub async fn measure(journal: &dyn Journal) {
+    match journal.file_sizes().await {
+        Ok(Some(sizes)) => {
+            metrics::gauge!("quintet_journal_bytes").set(sizes.database as f64);
+            metrics::gauge!("quintet_journal_wal_bytes").set(sizes.write_ahead_log as f64);
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the journal's files cannot be measured"),
+    }
+}
+
+/// Trims what the retention no longer keeps, for as long as the service runs.
+pub async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(limits.retention_interval_ms)).await;
+        match journal.trim(limits.retention(), clock::now()).await {
+            Ok(trimmed) if trimmed.entries > 0 => {
+                metrics::counter!("quintet_trimmed_entries_total").increment(trimmed.entries);
+                tracing::info!(users = trimmed.users, entries = trimmed.entries, "journal trimmed");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %error, "journal not trimmed"),
+        }
     }
 }

@@ -28,8 +28,7 @@ use super::{
         Loaded, Settings, Source,
         check::{self, KeySource},
     },
-    disk::DiskMonitor,
-    limits::RetentionLimits,
+    disk::{self, DiskMonitor},
     metrics, telemetry,
 };
 use crate::{
@@ -55,7 +54,7 @@ use crate::{
         token::ClaimsPolicy,
     },
     journal::{Journal, JournalError},
-    runtime::{clock, saturation::Saturation, tasks::Tasks},
+    runtime::{saturation::Saturation, tasks::Tasks},
     user::{agents::SharedAgents, factory::Factory},
     wire::http::AgentInfo,
     witness::{Witness, record::DrainStage, trace::Trace},
@@ -265,15 +264,15 @@ where
         Peers::new(limits, TrustedProxies::default(), saturation.clone()),
     );
     background.start(admin);
-    let mut disk =
+    let mut monitor =
         DiskMonitor::new(journal.clone(), settings.disk, gateway.factory.clone(), saturation.clone());
     // Before the first message.
-    disk.look().await;
-    background.start(disk.run());
+    monitor.look().await;
+    background.start(monitor.run());
     let (refusals, measured) = (gateway.refusals.clone(), journal.clone());
     background.start(async move {
         loop {
-            measure(&*measured).await;
+            disk::measure(&*measured).await;
             tokio::time::sleep(metrics::UPKEEP_INTERVAL).await;
             handle.run_upkeep();
             saturation.sweep();
@@ -292,7 +291,7 @@ where
         gateway.peers.clone(),
     ));
     if settings.retention.trims() {
-        background.start(trim(journal, settings.retention));
+        background.start(disk::trim(journal, settings.retention));
     }
     Ok(Running { listen, admin_listen, gateway, public, _background: background })
 }
@@ -447,33 +446,6 @@ fn sample(gateway: &Gateway) {
     ::metrics::counter!("quintet_log_dropped_total").absolute(losses.dropped);
     ::metrics::counter!("quintet_log_write_errors_total").absolute(losses.write_errors);
     ::metrics::gauge!("quintet_draining").set(if draining { 1.0 } else { 0.0 });
-}
-
-/// Records how large the journal's files are.
-async fn measure(journal: &dyn Journal) {
-    match journal.file_sizes().await {
-        Ok(Some(sizes)) => {
-            ::metrics::gauge!("quintet_journal_bytes").set(sizes.database as f64);
-            ::metrics::gauge!("quintet_journal_wal_bytes").set(sizes.write_ahead_log as f64);
-        }
-        Ok(None) => {}
-        Err(error) => tracing::warn!(%error, "the journal's files cannot be measured"),
-    }
-}
-
-/// Trims what the retention no longer keeps, for as long as the service runs.
-async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(limits.retention_interval_ms)).await;
-        match journal.trim(limits.retention(), clock::now()).await {
-            Ok(trimmed) if trimmed.entries > 0 => {
-                ::metrics::counter!("quintet_trimmed_entries_total").increment(trimmed.entries);
-                tracing::info!(users = trimmed.users, entries = trimmed.entries, "journal trimmed");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(error = %error, "journal not trimmed"),
-        }
-    }
 }
 
 impl Running {
