@@ -26,6 +26,7 @@ use quintet::{
         },
         ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
+        spending::Spending,
     },
     wire,
 };
@@ -299,7 +300,7 @@ fn whole_logs(program: &mut Program<'_>) {
         assert_eq!(read, scribe.written, "what was written is read");
     }
     if head.is_multiple_of(64) {
-        let retention = Retention { user_entries_max: Some(0), age_ms_max: None };
+        let retention = Retention { user_entries_max: Some(0), age_ms_max: None, ..Retention::default() };
         block_on(SQLITE.0.trim(retention, Timestamp(0))).expect("it trims");
     }
 }
@@ -313,6 +314,7 @@ fn moved(batch: &Batch, base: u64) -> Batch {
         entries: batch.entries.iter().map(there).collect(),
         lines: lines.expect("whole lines"),
         resumes: vec![],
+        spending: Spending::default(),
     }
 }
 
@@ -425,6 +427,12 @@ impl Scribe {
         for line in &self.written[first.0 as usize - 1..] {
             lines.push(|out| out.extend_from_slice(line));
         }
-        Batch { expected: Offset(first.0 - 1), entries, lines: lines.finish(), resumes: vec![] }
+        Batch {
+            expected: Offset(first.0 - 1),
+            entries,
+            lines: lines.finish(),
+            resumes: vec![],
+            spending: Spending::default(),
+        }
     }
 }

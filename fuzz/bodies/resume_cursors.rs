@@ -15,6 +15,7 @@ use quintet::{
         connection::{Asked, Cause, Connection, Effect, Effects, Input, Limits, Resumption, ServerFrame},
         entry::{Body, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+        spending::Spending,
         ticket::Identity,
     },
     user::{
@@ -159,8 +160,14 @@ impl Shelf {
             self.written.push(line.freeze());
             entries.push(entry);
         }
-        block_on(self.log.append(Batch { expected, entries, lines: lines.finish(), resumes: vec![] }))
-            .expect("it follows");
+        block_on(self.log.append(Batch {
+            expected,
+            entries,
+            lines: lines.finish(),
+            resumes: vec![],
+            spending: Spending::default(),
+        }))
+        .expect("it follows");
         // Whoever opens a cursor learns of the new head, and all cursors of the user with it.
         drop(block_on(self.user.cursor(Offset::ZERO)).expect("the journal is there"));
     }
@@ -168,7 +175,7 @@ impl Shelf {
     fn trim(&mut self, program: &mut Program<'_>) {
         let keep = u64::from(program.byte()) % (self.head() + 2);
         let kept = self.head() - self.trimmed;
-        let retention = Retention { user_entries_max: Some(keep), age_ms_max: None };
+        let retention = Retention { user_entries_max: Some(keep), age_ms_max: None, ..Retention::default() };
         block_on(self.journal.trim(retention, Timestamp(1))).expect("the journal is there");
         self.trimmed = block_on(self.log.extent()).expect("the journal is there").trimmed.0;
         assert!(self.head() - self.trimmed >= keep.min(kept), "retention keeps what it says");

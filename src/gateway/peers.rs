@@ -134,8 +134,11 @@ impl Peers {
 
     /// Displaces an unauthenticated socket because `sockets_max` is reached. Returns whether there was one.
     pub fn make_room(&self) -> bool {
-        self.0.saturation.reached("sockets_max", Scope::Service);
-        self.sockets().displace_one()
+        let is_made = self.sockets().displace_one();
+        if !is_made {
+            self.0.saturation.reached("sockets_max", Scope::Service);
+        }
+        is_made
     }
 
     /// Returns the peer address of a request on a socket with the remote address `address`.

@@ -16,20 +16,25 @@ impl From<&Unaccepted> for ErrorCode {
             Unaccepted::Refused(refusal) => refusal.into(),
             Unaccepted::UnknownAgent(_) => Self::UnknownAgent,
             Unaccepted::Draining => Self::Draining,
-            Unaccepted::Overloaded => Self::LimitReached,
-            // DEL-7: the outcome is unknown, so it is not reported as success.
-            Unaccepted::Unavailable | Unaccepted::Damaged => Self::Unavailable,
+            Unaccepted::Overloaded | Unaccepted::LimitReached { .. } => Self::LimitReached,
+            // DEL-7: not known to have succeeded, so never reported as success.
+            Unaccepted::Unavailable | Unaccepted::Damaged | Unaccepted::DiskNearlyFull { .. } => {
+                Self::Unavailable
+            }
         }
     }
 }
 
 impl Unaccepted {
-    /// Returns whether retrying the same request may succeed (DEL-6). If so, the response carries a retry
-    /// delay on every transport.
-    pub fn passes(&self) -> bool {
+    /// Returns the time after which the same request may be carried out (DEL-6), the same on every transport;
+    /// `None` if repeating it is of no use. `short_ms` is for causes whose end is not known.
+    pub fn retry_after_ms(&self, short_ms: u64) -> Option<u64> {
         match self {
-            Self::Draining | Self::Overloaded | Self::Unavailable | Self::Damaged => true,
-            Self::Refused(_) | Self::UnknownAgent(_) => false,
+            Self::Draining | Self::Overloaded | Self::Unavailable | Self::Damaged => Some(short_ms),
+            Self::LimitReached { retry_after_ms, .. } | Self::DiskNearlyFull { retry_after_ms } => {
+                Some(*retry_after_ms)
+            }
+            Self::Refused(_) | Self::UnknownAgent(_) => None,
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{
 use crate::kernel::{
     entry::{Body, Entry, Event},
     ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    spending::Spending,
     user::Receipt,
 };
 
@@ -50,6 +51,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Faults {
     down: bool,
+    free_bytes: Option<u64>,
     appends: VecDeque<AppendFault>,
     late: Vec<(UserId, Batch)>,
 }
@@ -72,6 +74,7 @@ struct UserLog {
     messages: HashMap<MessageId, Receipt>,
     threads: HashMap<ThreadId, ThreadRecord>,
     resumes: BTreeMap<RunId, ResumeRecord>,
+    spending: Spending,
 }
 
 impl Default for MemoryJournal {
@@ -105,7 +108,12 @@ impl MemoryJournal {
         }
     }
 
-    /// Makes all reads and appends fail while `down` is true.
+    /// What the file system has left; unknown at first.
+    pub fn set_free_bytes(&self, free: Option<u64>) {
+        lock(&self.shared.faults).free_bytes = free;
+    }
+
+    /// While down, nothing can be read or appended.
     pub fn set_down(&self, down: bool) {
         lock(&self.shared.faults).down = down;
     }
@@ -151,7 +159,11 @@ impl Journal for MemoryJournal {
         Ok(users.iter().filter(|(_, log)| open(log)).map(|(user_id, _)| user_id.clone()).collect())
     }
 
-    /// Trims entries only: all run records are kept.
+    async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
+        Ok(lock(&self.shared.faults).free_bytes)
+    }
+
+    /// Keeps every run record.
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
         self.shared.up()?;
         let mut trimmed = Trimmed::default();
@@ -259,7 +271,7 @@ impl Log for MemoryLog {
             recent.reverse();
             let unfinished = log.runs.values().filter(|run| run.completed.is_none()).cloned().collect();
             let resumes = log.resumes.values().copied().collect();
-            Recovery { head: log.head, recent, unfinished, resumes }
+            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending }
         })
     }
 
@@ -341,6 +353,7 @@ impl UserLog {
         self.resumes.extend(batch.resumes.iter().map(|record| (record.run_id, *record)));
         let Some(last_at) = batch.entries.last().map(|entry| entry.timestamp) else { return };
         self.head = batch.lines.last();
+        self.spending = batch.spending;
         self.entries.extend(batch.lines.iter().map(|(_, line)| line));
         self.batches.push_back((self.head, last_at));
         for entry in batch.entries {
@@ -398,13 +411,17 @@ impl UserLog {
         let open = self.runs.values().find(|run| run.completed.is_none());
         let bound = open.map_or(self.head.0, |run| run.accepted.0 - 1);
         let old_before = retention.age_ms_max.map_or(0, |age| now.0.saturating_sub(age));
+        let bytes_max = retention.user_bytes_max.unwrap_or(u64::MAX);
         let surplus_to = retention.user_entries_max.map_or(0, |max| self.head.0.saturating_sub(max));
         let before = self.trimmed;
+        let of = |line: &Bytes| line.len() as u64 + 1;
+        let mut bytes: u64 = self.entries.iter().map(of).sum();
         while let Some((last, last_at)) = self.batches.front().copied() {
-            if last.0 > bound || (last_at.0 >= old_before && last.0 > surplus_to) {
+            if last.0 > bound || (last_at.0 >= old_before && last.0 > surplus_to && bytes <= bytes_max) {
                 break;
             }
-            self.entries.drain(..(last.0 - self.trimmed.0) as usize);
+            bytes -=
+                self.entries.drain(..(last.0 - self.trimmed.0) as usize).map(|line| of(&line)).sum::<u64>();
             self.batches.pop_front();
             self.trimmed = last;
         }

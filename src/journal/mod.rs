@@ -26,6 +26,7 @@ pub use self::{
 use crate::kernel::{
     entry::{Entry, RunStatus},
     ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    spending::Spending,
     user::Receipt,
 };
 
@@ -56,7 +57,16 @@ pub trait Journal: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Trims the oldest entries beyond `retention`, but no entry of an open run and none after it (RUN-6).
+    /// Returns the bytes that the file system of the journal still has for it; `None` if that cannot be known.
+    ///
+    /// # Errors
+    /// If the file system does not answer.
+    async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
+        Ok(None)
+    }
+
+    /// Trims what `retention` no longer keeps, oldest first, never an entry of an open run nor any
+    /// after it.
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError>;
 }
 
@@ -125,6 +135,8 @@ pub struct Batch {
     /// Resume records to store in the same commit, at most one per run (RUN-6). A batch may consist of these
     /// alone.
     pub resumes: Vec<ResumeRecord>,
+    /// The bytes of the user once this batch is appended, to store in the same commit (ISO-6).
+    pub spending: Spending,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +159,8 @@ pub struct Recovery {
     pub unfinished: Vec<RunRecord>,
     /// The resume records of the open runs that were resumed.
     pub resumes: Vec<ResumeRecord>,
+    /// Of the latest batch with an entry.
+    pub spending: Spending,
 }
 
 /// The index record of a run.
@@ -180,6 +194,8 @@ pub struct ThreadRecord {
 pub struct Retention {
     pub age_ms_max: Option<u64>,
     pub user_entries_max: Option<u64>,
+    /// Bytes of entries kept of one user.
+    pub user_bytes_max: Option<u64>,
 }
 
 /// The sizes of an embedded journal's files, in bytes.

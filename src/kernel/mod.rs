@@ -5,10 +5,11 @@
 //!
 //! - [`ids`], [`json`], [`entry`]: the vocabulary types
 //! - [`connection`]: one connection, from the socket to its close
-//! - [`run`]: one run, as a typestate API and as a transition table
-//! - [`user`]: one user's log, as the functions `decide` and `evolve`
-//! - [`ticket`]: one ticket, from issue to redemption or expiry
-//! - [`limits`], [`rules`]: resource limits, and the rules of the contract
+//! - [`run`]: one run, as typestate and as table
+//! - [`user`]: one user's log, as `decide` and `evolve`
+//! - [`spending`]: the bytes that one user appends a day
+//! - [`ticket`]: one ticket, from its issue to its end
+//! - [`limits`], [`rules`]: the bounds, and the ids of the contract's rules
 
 pub mod connection;
 pub mod entry;
@@ -17,5 +18,6 @@ pub mod json;
 pub mod limits;
 pub mod rules;
 pub mod run;
+pub mod spending;
 pub mod ticket;
 pub mod user;

@@ -72,7 +72,7 @@ impl<P> Ticket<P> {
         self.expires_at
     }
 
-    /// Returns the user to whom the ticket was issued.
+    /// Returns the owner of the ticket.
     pub fn user_id(&self) -> &UserId {
         &self.issuer.user_id
     }

@@ -10,8 +10,23 @@ crate::limits! {
         pub retention_age_ms_max: u64 = 0, in 0..=3_153_600_000_000;
         /// Entries kept per user; 0 keeps all.
         pub retention_user_entries_max: u64 = 0, in 0..=1_000_000_000_000;
-        /// Interval between two trims.
+        /// Bytes of entries kept of one user; 0 keeps all. The file does not shrink: what is trimmed makes room
+        /// for new entries.
+        pub retention_user_bytes_max: u64 = 0, in 0..=1_000_000_000_000_000;
+        /// Time between two looks for entries that may be trimmed.
         pub retention_interval_ms: u64 = 60_000, in 100..=86_400_000;
+    }
+}
+
+crate::limits! {
+    /// The bounds of the disk that the journal is on.
+    pub struct DiskLimits {
+        /// Free bytes of the journal's file system below which new messages are refused as `unavailable` and
+        /// `/readyz` answers 503; below half of it a step of an agent ends its run as `limit_reached`. 0 sets no
+        /// minimum.
+        pub disk_free_bytes_min: u64 = 256 * 1024 * 1024, in 0..=1_000_000_000_000_000;
+        /// Time between two looks at the free bytes.
+        pub disk_check_interval_ms: u64 = 1_000, in 10..=10_000;
     }
 }
 
@@ -22,6 +37,7 @@ impl RetentionLimits {
         Retention {
             age_ms_max: unless_zero(self.retention_age_ms_max),
             user_entries_max: unless_zero(self.retention_user_entries_max),
+            user_bytes_max: unless_zero(self.retention_user_bytes_max),
         }
     }
 

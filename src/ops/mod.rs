@@ -2,9 +2,11 @@
 //!
 //! - [`config`]: merges flags, variables, the file and defaults into [`config::Settings`]
 //! - [`telemetry`]: the log; [`metrics`]: the metrics; [`drain`]: signals
-//! - [`service`]: assembles and runs the service; [`limits`]: retention settings
+//! - [`service`]: all of it put together; [`limits`]: how much of the past is kept;
+//!   [`disk`]: what is done before it is full
 
 pub mod config;
+pub mod disk;
 pub mod drain;
 pub mod limits;
 pub mod metrics;

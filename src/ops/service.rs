@@ -28,7 +28,7 @@ use super::{
         Loaded, Settings, Source,
         check::{self, KeySource},
     },
-    limits::RetentionLimits,
+    disk::{self, DiskMonitor},
     metrics, telemetry,
 };
 use crate::{
@@ -54,7 +54,7 @@ use crate::{
         token::ClaimsPolicy,
     },
     journal::{Journal, JournalError},
-    runtime::{clock, saturation::Saturation, tasks::Tasks},
+    runtime::{saturation::Saturation, tasks::Tasks},
     user::{agents::SharedAgents, factory::Factory},
     wire::http::AgentInfo,
     witness::{Witness, record::DrainStage, trace::Trace},
@@ -242,9 +242,10 @@ where
     let Parts { journal, agents, described } = parts;
 
     let witness = witness(settings, &*journal)?;
-    let factory = Factory::watched(journal.clone(), agents, settings.user_limits(), witness);
-    let public = Tasks::default();
     let saturation = Saturation::default();
+    let factory =
+        Factory::watched(journal.clone(), agents, settings.user_limits(), witness, saturation.clone());
+    let public = Tasks::default();
     let gateway = gateway(mode, settings, listen, factory, described, saturation.clone(), public.clone())?;
     let mut background = Background::default();
     let limits = settings.gateway;
@@ -257,6 +258,7 @@ where
         recovered: recovered.clone(),
         auth: gateway.auth.clone(),
         journal: journal.clone(),
+        saturation: saturation.clone(),
         metrics: Arc::new(move || {
             sample(&shown);
             rendered.render()
@@ -272,10 +274,15 @@ where
         Peers::new(limits, TrustedProxies::default(), saturation.clone()),
     );
     background.start(admin);
+    let mut monitor =
+        DiskMonitor::new(journal.clone(), settings.disk, gateway.factory.clone(), saturation.clone());
+    // Before the first message.
+    monitor.look().await;
+    background.start(monitor.run());
     let (refusals, measured) = (gateway.refusals.clone(), journal.clone());
     background.start(async move {
         loop {
-            measure(&*measured).await;
+            disk::measure(&*measured).await;
             tokio::time::sleep(metrics::UPKEEP_INTERVAL).await;
             handle.run_upkeep();
             saturation.sweep();
@@ -295,7 +302,7 @@ where
         gateway.peers.clone(),
     ));
     if settings.retention.trims() {
-        background.start(trim(journal, settings.retention));
+        background.start(disk::trim(journal, settings.retention));
     }
     Ok(Running { listen, admin_listen, gateway, public, _background: background })
 }
@@ -450,33 +457,6 @@ fn sample(gateway: &Gateway) {
     ::metrics::counter!("quintet_log_dropped_total").absolute(losses.dropped);
     ::metrics::counter!("quintet_log_write_errors_total").absolute(losses.write_errors);
     ::metrics::gauge!("quintet_draining").set(if draining { 1.0 } else { 0.0 });
-}
-
-/// Updates the metrics of the journal's file sizes.
-async fn measure(journal: &dyn Journal) {
-    match journal.file_sizes().await {
-        Ok(Some(sizes)) => {
-            ::metrics::gauge!("quintet_journal_bytes").set(sizes.database as f64);
-            ::metrics::gauge!("quintet_journal_wal_bytes").set(sizes.write_ahead_log as f64);
-        }
-        Ok(None) => {}
-        Err(error) => tracing::warn!(%error, "the journal's files cannot be measured"),
-    }
-}
-
-/// Trims the journal according to the retention settings, until the service is dropped.
-async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
-    loop {
-        tokio::time::sleep(Duration::from_millis(limits.retention_interval_ms)).await;
-        match journal.trim(limits.retention(), clock::now()).await {
-            Ok(trimmed) if trimmed.entries > 0 => {
-                ::metrics::counter!("quintet_trimmed_entries_total").increment(trimmed.entries);
-                tracing::info!(users = trimmed.users, entries = trimmed.entries, "journal trimmed");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(error = %error, "journal not trimmed"),
-        }
-    }
 }
 
 impl Running {

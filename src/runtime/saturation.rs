@@ -52,14 +52,28 @@ impl Saturation {
     /// Records that `limit`, the name of a setting, has rejected work.
     pub fn reached(&self, limit: &'static str, scope: Scope) {
         metrics::counter!("quintet_rejected_total", "limit" => limit).increment(1);
+        self.note(limit, scope, 1);
+    }
+
+    /// Records that `limit`, which is measured whether or not it refuses something, is reached or not. Call it
+    /// more often than every [`SATURATED_FOR`] while it is reached.
+    pub fn measured(&self, limit: &'static str, scope: Scope, is_reached: bool) {
+        if is_reached {
+            self.note(limit, scope, 0);
+        } else if let Some(reached) = self.limits().remove(limit) {
+            reached.over(limit);
+        }
+    }
+
+    fn note(&self, limit: &'static str, scope: Scope, refusals: u64) {
         let now = Instant::now();
         let mut limits = self.limits();
         if let Some(known) = limits.get_mut(limit) {
             known.last = now;
-            known.refusals = known.refusals.saturating_add(1);
+            known.refusals = known.refusals.saturating_add(refusals);
             return;
         }
-        limits.insert(limit, Reached { scope, last: now, refusals: 1 });
+        limits.insert(limit, Reached { scope, last: now, refusals });
         metrics::gauge!("quintet_limit_reached", "limit" => limit, "scope" => scope.as_str()).set(1.0);
         drop(limits);
         tracing::warn!(limit, scope = scope.as_str(), "limit reached; work is rejected until there is room");
@@ -85,10 +99,7 @@ impl Saturation {
             }
             !is_over
         });
-        for (limit, Reached { scope, refusals, .. }) in over {
-            metrics::gauge!("quintet_limit_reached", "limit" => limit, "scope" => scope.as_str()).set(0.0);
-            tracing::info!(limit, scope = scope.as_str(), refusals, "limit no longer reached");
-        }
+        over.into_iter().for_each(|(limit, reached)| reached.over(limit));
     }
 
     fn limits(&self) -> MutexGuard<'_, BTreeMap<&'static str, Reached>> {
@@ -97,6 +108,12 @@ impl Saturation {
 }
 
 impl Reached {
+    fn over(self, limit: &'static str) {
+        let Self { scope, refusals, .. } = self;
+        metrics::gauge!("quintet_limit_reached", "limit" => limit, "scope" => scope.as_str()).set(0.0);
+        tracing::info!(limit, scope = scope.as_str(), refusals, "limit no longer reached");
+    }
+
     fn is_over(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last) >= SATURATED_FOR
     }

@@ -14,6 +14,7 @@ use super::{
     order::{Answered, Ask, Request},
     recovery,
     registry::{Lease, Registry},
+    room::Room,
     sync::{AtomicBool, AtomicUsize, Mutex, Ordering},
     tail::{Tail, TailLimits},
     trials::Trials,
@@ -28,7 +29,11 @@ use crate::{
         limits::Limits,
         user::{OnBusy, PastCall, Receipt, Refusal},
     },
-    runtime::{ids, tasks::Tasks},
+    runtime::{
+        ids,
+        saturation::{Saturation, Scope},
+        tasks::Tasks,
+    },
     witness::{UserWitness, Witness},
 };
 
@@ -67,6 +72,9 @@ pub struct Shared {
     witness: Witness,
     /// The hash keys of [`Owner`]s.
     owners: RandomState,
+    room: Mutex<Room>,
+    /// The limits that refuse something (ISO-6).
+    pub(super) saturation: Saturation,
     pub(super) agents: SharedAgents,
     pub(super) limits: UserLimits,
     pub(super) moving: Moving,
@@ -80,6 +88,10 @@ pub struct Shared {
 impl Shared {
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    pub(super) fn room(&self) -> Room {
+        *self.room.lock()
     }
 
     pub(super) fn owner(&self, user_id: &UserId) -> Owner {
@@ -173,15 +185,16 @@ impl Machines {
 
 impl Factory {
     pub fn new(journal: Arc<dyn Journal>, agents: SharedAgents, limits: UserLimits) -> Self {
-        Self::watched(journal, agents, limits, Witness::off())
+        Self::watched(journal, agents, limits, Witness::off(), Saturation::default())
     }
 
-    /// Creates a factory whose users' logs are monitored.
+    /// Returns a factory whose users' logs `witness` observes, and whose limits report to `saturation`.
     pub fn watched(
         journal: Arc<dyn Journal>,
         agents: SharedAgents,
         limits: UserLimits,
         witness: Witness,
+        saturation: Saturation,
     ) -> Self {
         Self(Arc::new(Shared {
             journal,
@@ -190,6 +203,8 @@ impl Factory {
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             witness,
+            room: Mutex::new(Room::default()),
+            saturation,
             owners: RandomState::new(),
             agents,
             limits,
@@ -257,7 +272,12 @@ impl Factory {
         &self.0.witness
     }
 
-    /// Stops the acceptance of messages (`Unaccepted::Draining`); runs continue (CONN-6).
+    /// Sets how much room there is on the disk, for all users.
+    pub fn set_room(&self, room: Room) {
+        *self.0.room.lock() = room;
+    }
+
+    /// From here on no message is accepted (`Unaccepted::Draining`); runs go on (CONN-6).
     pub fn drain(&self) {
         self.0.draining.store(true, Ordering::Release);
     }
@@ -334,7 +354,13 @@ pub enum Unaccepted {
     /// Too many commands of this user are waiting (`hub_requests_max`).
     #[error("too many commands are waiting")]
     Overloaded,
-    /// The journal did not confirm the operation; repeating the same request is safe.
+    /// The user has reached a limit that is free again in time.
+    #[error("{limit} is reached; try again in {retry_after_ms} ms")]
+    LimitReached { limit: &'static str, retry_after_ms: u64 },
+    /// Nothing new is accepted below `disk_free_bytes_min`.
+    #[error("the service has no room for new messages")]
+    DiskNearlyFull { retry_after_ms: u64 },
+    /// The journal did not confirm the operation. Repeating the same request is safe (DEL-6, DEL-7).
     #[error("the journal is not available")]
     Unavailable,
     /// The log cannot be read; the operator has to repair it.
@@ -455,7 +481,10 @@ impl User {
         let (reply, answer) = oneshot::channel();
         let request = Request { ask: ask(reply), lease: self.clone() };
         self.0.requests.try_send(request).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Unaccepted::Overloaded,
+            mpsc::error::TrySendError::Full(_) => {
+                self.0.shared.saturation.reached("hub_requests_max", Scope::User);
+                Unaccepted::Overloaded
+            }
             mpsc::error::TrySendError::Closed(_) => Unaccepted::Unavailable,
         })?;
         answer.await.unwrap_or(Err(Unaccepted::Unavailable))

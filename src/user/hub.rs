@@ -13,6 +13,7 @@
 //! or lost their agent (RUN-6). A panic in a batch ends neither the hub nor its runs.
 
 mod asks;
+mod bounds;
 mod resumes;
 mod runs;
 
@@ -47,6 +48,7 @@ use crate::{
     journal::{AppendError, Batch, JournalError, Log},
     kernel::{
         ids::{Offset, RunId, Timestamp, UserId},
+        spending::Spending,
         user::{Command, Progress, UserState},
     },
     runtime::clock,
@@ -60,7 +62,11 @@ crate::limits! {
         pub hub_requests_max: usize = 64, in 1..=100_000;
         /// Queued steps of one user's agents; a further one waits in its agent.
         pub hub_orders_max: usize = 256, in 1..=100_000;
-        /// Encoded bytes at which a batch is full.
+        /// Bytes by which one user's log may grow in a day, messages and events of runs: a bucket of this size,
+        /// which drains evenly within a day; 0 does not count them. The last eighth is for runs that are open:
+        /// before it new messages are refused with `limit_reached`, at its end a step of an agent ends its run.
+        pub user_bytes_per_day_max: u64 = 1024 * 1024 * 1024, in 0..=1_000_000_000_000;
+        /// Encoded bytes after which a batch takes no further command.
         pub batch_bytes_max: usize = 512 * 1024, in 1_024..=67_108_864;
         /// Commands in one batch.
         pub batch_commands_max: usize = 512, in 1..=100_000;
@@ -100,7 +106,9 @@ pub struct Hub {
     /// unavailable.
     orphans: BTreeMap<RunId, Past>,
     resumed: Resumed,
-    /// The runs that agents of this process execute.
+    /// The bytes of the user's day, as the log has them.
+    spending: Spending,
+    /// The runs that an agent of this process carries out.
     signals: BTreeMap<RunId, Arc<RunSignal>>,
     deadlines: Deadlines,
     asked: Asked,
@@ -165,6 +173,7 @@ impl Hub {
             state: None,
             orphans: BTreeMap::new(),
             resumed: Resumed::default(),
+            spending: Spending::default(),
             signals: BTreeMap::new(),
             deadlines,
             asked: Asked::default(),
@@ -291,6 +300,7 @@ impl Hub {
                 loaded.pasts.retain(|_, past| !past.events.is_empty());
                 self.orphans = loaded.pasts;
                 self.resumed = Resumed::of(loaded.resumes);
+                self.spending = loaded.spending;
                 self.asked = loaded.asked;
                 self.deadlines.keep_open(&loaded.state);
                 self.state = Some(loaded.state);
@@ -326,7 +336,9 @@ impl Hub {
             let count = entries.len() as u64;
             let expected = Offset(lines.first().0 - 1);
             let begun = Instant::now();
-            let appended = self.log.append(Batch { expected, entries, lines: lines.clone(), resumes }).await;
+            let spending = self.spending_with(lines.as_bytes().len(), self.last_at);
+            let batch = Batch { expected, entries, lines: lines.clone(), resumes, spending };
+            let appended = self.log.append(batch).await;
             metrics::histogram!("quintet_append_seconds").record(begun.elapsed().as_secs_f64());
             if let Err(error) = appended {
                 match &error {
@@ -345,6 +357,7 @@ impl Hub {
                 return;
             }
             if count > 0 {
+                self.spending = spending;
                 metrics::counter!("quintet_entries_appended_total").increment(count);
                 metrics::counter!("quintet_batches_appended_total").increment(1);
                 metrics::counter!("quintet_appended_bytes_total").increment(lines.as_bytes().len() as u64);

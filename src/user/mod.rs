@@ -5,13 +5,15 @@
 //!                          └── cursor ──▶ Cursor ◀── tail ◀── durable entries ──┘
 //! ```
 //!
-//! - [`factory`]: builds a user's machines; [`registry`]: shares them while a handle exists
-//! - [`hub`]: decides, appends and replies, one batch ([`turn`]) at a time; [`order`]: its inputs
-//! - [`recovery`]: loads the state from the log; [`deadline`]: timeouts; [`asked`]: calls of the client
-//! - [`trials`]: resumes suspected runs one at a time
-//! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: the source of a page
-//! - [`port`], [`signal`]: an agent's handle to its run; [`agents`]: the interface to the agents;
-//!   [`line`]: the time that a run waits for its user's other runs
+//! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
+//! - [`hub`]: decides, appends and replies, one [`turn`] at a time; [`order`]: its commands
+//! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
+//!   client was asked
+//! - [`room`]: room on the disk
+//! - [`trials`]: suspected runs are resumed one at a time
+//! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: a page of it
+//! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them;
+//!   [`line`]: how long a run waits for its user's others
 
 pub mod agents;
 mod asked;
@@ -24,6 +26,7 @@ mod order;
 pub mod port;
 mod recovery;
 pub mod registry;
+pub mod room;
 mod signal;
 pub(crate) mod sync;
 pub mod tail;

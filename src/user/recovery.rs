@@ -10,6 +10,7 @@ use crate::{
         entry::{Body, By, Entry, Event},
         ids::{CallId, Offset, RunId, Seq, Timestamp, UserId},
         limits::Limits,
+        spending::Spending,
         user::{PastCall, Recovering, UserState},
     },
     wire,
@@ -23,6 +24,7 @@ pub struct Loaded {
     pub pasts: BTreeMap<RunId, Past>,
     pub asked: Asked,
     pub resumes: BTreeMap<RunId, ResumeRecord>,
+    pub spending: Spending,
 }
 
 /// The past of an open run. Its size does not depend on the amount of text that the run has emitted.
@@ -83,8 +85,9 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
     }
     let state = recovering.finish(recovery.head, recovery.recent, limits);
     let last_at = last_at(log, user_id, recovery.head).await?;
+    let spending = recovery.spending;
     let resumes = recovery.resumes.into_iter().map(|record| (record.run_id, record)).collect();
-    Ok(Loaded { state, last_at, pasts, asked, resumes })
+    Ok(Loaded { state, last_at, pasts, asked, resumes, spending })
 }
 
 /// Returns the timestamp of the entry at `head`, or 0 if it was trimmed.

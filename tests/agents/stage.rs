@@ -9,6 +9,7 @@ use quintet::{
     kernel::{
         entry::{Body, Completion, Entry, Event, RunStatus},
         ids::{AgentName, MessageId, Offset, RunId, ThreadId, UserId},
+        spending::Spending,
         user::OnBusy,
     },
     user::{
@@ -55,6 +56,7 @@ impl Stage {
                 entries: left.to_vec(),
                 lines: lines.finish(),
                 resumes: vec![],
+                spending: Spending::default(),
             };
             journal.log(&ann()).append(batch).await.unwrap();
         }

@@ -129,7 +129,7 @@ proptest! {
 
             let options = SqliteOptions { run_records_max: 5, ..SqliteOptions::default() };
             let journal = SqliteJournal::open(folder.path(), options).unwrap();
-            let retention = Retention { age_ms_max: None, user_entries_max: Some(keep) };
+            let retention = Retention { age_ms_max: None, user_entries_max: Some(keep), ..Retention::default() };
             let trimmed = journal.trim(retention, Timestamp(0)).await.unwrap();
             drop(journal);
             let report = clean(&folder);
@@ -171,7 +171,7 @@ async fn run_8_one_that_never_acts_is_clean_beside_a_run_whose_beginning_is_gone
     scribe.started(3, "m3").completed(3, RunStatus::Cancelled).append(&log).await;
     scribe.think(1, "b").succeeded(1, "ab").append(&log).await;
     scribe.started(2, "m2").completed(2, RunStatus::Cancelled).append(&log).await;
-    let retention = Retention { age_ms_max: None, user_entries_max: Some(8) };
+    let retention = Retention { age_ms_max: None, user_entries_max: Some(8), ..Retention::default() };
     assert_eq!(journal.trim(retention, Timestamp(0)).await.unwrap().entries, 3);
     drop((log, journal));
     assert_eq!(clean(&folder).entries, 8);

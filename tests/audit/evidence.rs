@@ -62,7 +62,7 @@ async fn a_run_verifies_and_shows_nothing_else() {
 async fn what_is_left_after_trimming_verifies() {
     let folder = filled().await;
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-    let retention = Retention { age_ms_max: None, user_entries_max: Some(7) };
+    let retention = Retention { age_ms_max: None, user_entries_max: Some(7), ..Retention::default() };
     journal.trim(retention, Timestamp(0)).await.unwrap();
     drop(journal);
     let verdict = verified(&of(&folder, Subject::User(user("ann")))).unwrap();

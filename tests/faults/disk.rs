@@ -80,9 +80,14 @@ impl FaultyDisk {
 
     /// The command that serves on this disk, and watches itself.
     pub fn dev(&self) -> Command {
-        let mut command = dev(&self.folder());
+        let mut command = self.under_the_layer(dev(&self.folder()));
+        command.arg("--conformance");
         command
-            .arg("--conformance")
+    }
+
+    /// The same of any command of the program that opens files of the data folder.
+    pub fn under_the_layer(&self, mut command: Command) -> Command {
+        command
             .env("LD_PRELOAD", layer())
             .env(FOLDER_VARIABLE, self.folder())
             .env(CONTROL_VARIABLE, self.all.path().join("control"))

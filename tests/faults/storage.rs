@@ -2,13 +2,16 @@
 //! refused and never accepted, `/readyz` says so, who only reads is served where the disk allows it, and
 //! when the fault is gone everything goes on as if it had not been (DEL-1, DEL-5, DEL-7, ISO-6).
 
-use quintet::audit::AuditOptions;
+use quintet::{
+    audit::AuditOptions,
+    journal::sqlite::{SqliteJournal, SqliteOptions},
+};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    control::{Action, Call, LOG},
+    control::{Action, Call, LOG, OTHER},
     disk::{ALL, EACCES, EIO, ENOSPC, EROFS, Fault, FaultyDisk},
     http,
     moves::Told,
@@ -372,4 +375,36 @@ async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_ot
     }
     scene.finish(&scene.bob, &mut bob).await;
     scene.end().await;
+}
+
+/// A backup that finds no room says that it failed and leaves nothing, neither a part of the copy nor its
+/// folder; the same command works once there is room.
+#[test]
+fn del_7_a_backup_to_a_full_disk_fails_as_what_it_is_and_leaves_nothing() {
+    let disk = FaultyDisk::new(1);
+    // Open, so that its own files have the size that they need.
+    let _journal = SqliteJournal::open(&disk.folder(), SqliteOptions::default()).unwrap();
+    // Within the data folder, so that the layer stands under it.
+    let to = disk.folder().join("copy");
+    let backup = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_quintet"));
+        command.arg("backup").arg("--data-dir").arg(disk.folder()).arg("--to").arg(&to);
+        let output = disk.under_the_layer(command).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (skip, is_new) in [(0, true), (2, true), (0, false), (2, false)] {
+        if !is_new {
+            std::fs::create_dir_all(&to).unwrap();
+        }
+        disk.set(Fault { files: OTHER, skip, ..Fault::every(Call::Write, Action::Fail, ENOSPC) });
+        let (succeeded, said) = backup();
+        assert!(disk.bitten(Call::Write) > 0, "nothing failed: {said}");
+        assert!(!succeeded && said.contains("the backup failed: the disk of"), "{said}");
+        assert!(!said.contains("by itself"), "{said}");
+        assert_eq!(to.exists(), !is_new, "the folder is left as it was: {said}");
+        assert!(is_new || std::fs::read_dir(&to).unwrap().next().is_none(), "a part is left");
+        disk.clear();
+    }
+    assert_eq!(backup(), (true, String::new()));
+    assert!(to.join("quintet.db").exists());
 }

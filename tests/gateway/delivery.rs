@@ -213,7 +213,7 @@ async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap() {
     let elsewhere = json!({"epoch": Uuid::now_v7(), "after": 7});
     assert_eq!(resume(elsewhere.clone()).await, (0, json!({"from": 0, "to": 0}), all));
 
-    let retention = Retention { age_ms_max: None, user_entries_max: Some(5) };
+    let retention = Retention { age_ms_max: None, user_entries_max: Some(5), ..Retention::default() };
     service.journal.trim(retention, Timestamp(0)).await.unwrap();
     let trimmed = 10 - resume(json!({})).await.2.len() as u64;
     assert!(trimmed > 0);

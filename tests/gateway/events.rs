@@ -142,7 +142,7 @@ async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap_event() {
     let gap = stream.next().await.unwrap();
     assert_eq!((gap.id, gap.data), (format!("{epoch}:10"), json!({"from": 11, "to": 99})));
 
-    let retention = Retention { age_ms_max: None, user_entries_max: Some(5) };
+    let retention = Retention { age_ms_max: None, user_entries_max: Some(5), ..Retention::default() };
     service.journal.trim(retention, Timestamp(0)).await.unwrap();
     let mut stream = Events::open(&service, "", &[], "ada").await;
     let gap = stream.next().await.unwrap();

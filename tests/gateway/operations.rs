@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use quintet::{
+    gateway::limits::GatewayLimits,
     journal::memory::MemoryJournal,
     kernel::entry::By,
     ops::{
         config::Settings,
-        limits::RetentionLimits,
+        limits::{DiskLimits, RetentionLimits},
         metrics,
         service::{self, Mode},
     },
+    user::HubLimits,
 };
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -104,6 +106,80 @@ async fn del_3_what_the_retention_does_not_keep_is_trimmed_while_the_service_run
     assert_eq!((&ready["gap"]["from"], &ready["gap"]["to"]), (&json!(1), &json!(5)), "{ready}");
     // The live connection has all of it, and goes on.
     client.alive().await;
+}
+
+/// Before the disk is full, new messages go elsewhere; what is under way ends, and the service comes back by
+/// itself.
+#[tokio::test]
+async fn iso_6_a_disk_that_is_nearly_full_is_seen_before_it_is_full() {
+    let disk = DiskLimits { disk_free_bytes_min: 1_000, disk_check_interval_ms: 10 };
+    let settings = Settings { disk, trace_file: trace_file(""), ..settings() };
+    let journal = Arc::new(MemoryJournal::default());
+    journal.set_free_bytes(Some(1_000));
+    let mut service = Service::as_set(&settings, journal.clone(), journal.clone()).await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", "hello").await;
+    assert_eq!(admin(&service, "/readyz").await.status, 200);
+
+    journal.set_free_bytes(Some(999));
+    let ready = async |status| {
+        soon("readiness", async { while admin(&service, "/readyz").await.status != status {} }).await;
+        admin(&service, "/readyz").await.text
+    };
+    let why = ready(503).await;
+    assert_eq!(why, "the disk is nearly full\nlimit reached: disk_free_bytes_min (service)\n");
+    assert!(admin(&service, "/metrics").await.text.contains("quintet_disk_free_bytes 999"));
+    client.say(json!({"type": "send_message", "message_id": "m2", "thread_id": "u", "text": "more"})).await;
+    let error = client.until("error").await.pop().unwrap();
+    assert_eq!((&error["code"], &error["retry_after_ms"]), (&json!("unavailable"), &json!(5_000)), "{error}");
+    let again = json!({"message_id": "m2", "thread_id": "u", "text": "more"});
+    let url = format!("http://{}/v1/messages", service.running.listen);
+    let asked = http_client().post(url).bearer_auth(service.token("ada")).json(&again);
+    assert_eq!(service.reply(asked).await.status, 503);
+
+    journal.set_free_bytes(Some(2_000));
+    assert_eq!(ready(200).await, "ok\n");
+    service.answer("there").await;
+    client.until("agent_completed").await;
+    client.message("m2", "more").await;
+}
+
+#[tokio::test]
+async fn iso_6_a_service_without_a_place_for_connections_says_so() {
+    let service = Service::with(GatewayLimits { connections_max: 1, ..GatewayLimits::DEFAULT }).await;
+    let (_only, _) = service.open("ada").await;
+    assert_eq!(admin(&service, "/readyz").await.text, "ok\n");
+    let mut turned = service.known("bob").await;
+    turned.say(json!({"type": "hello"})).await;
+    assert_eq!(turned.closed().await, 1013);
+    let ready = admin(&service, "/readyz").await;
+    let text = "full: connections_max is reached\nlimit reached: connections_max (service)\n";
+    assert_eq!((ready.status, ready.text.as_str()), (503, text));
+}
+
+/// A user who has spent the day's bytes hears when there is room again, on both transports.
+#[tokio::test]
+async fn iso_6_the_bytes_of_a_day_are_refused_with_a_time_to_come_back() {
+    let hub = HubLimits { user_bytes_per_day_max: 10_000, ..HubLimits::DEFAULT };
+    let settings = Settings { hub, trace_file: trace_file(""), ..settings() };
+    let journal = Arc::new(MemoryJournal::default());
+    let mut service = Service::as_set(&settings, journal.clone(), journal).await;
+    let (mut client, _) = service.open("ada").await;
+    client.message("m1", &"x".repeat(9_000)).await;
+    service.answer("there").await;
+    client.until("agent_completed").await;
+    client.say(json!({"type": "send_message", "message_id": "m2", "thread_id": "u", "text": "more"})).await;
+    let error = client.expect_error("limit_reached").await;
+    assert!(error["retry_after_ms"].as_u64().unwrap() > 1_000_000, "{error}");
+    let ready = admin(&service, "/readyz").await;
+    assert_eq!(ready.text, "ok\nlimit reached: user_bytes_per_day_max (user)\n", "no other user is affected");
+    let url = format!("http://{}/v1/messages", service.running.listen);
+    let again = json!({"message_id": "m2", "thread_id": "u", "text": "more"});
+    let asked = http_client().post(url).bearer_auth(service.token("ada")).json(&again);
+    let answer = asked.send().await.unwrap();
+    assert_eq!(answer.status(), 429);
+    let seconds: u64 = answer.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(seconds > 1_000, "{seconds}");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn flooded(service: &mut Service) -> u64 {
 
 /// Keeps the newest entries; the offset of the last one that is gone.
 async fn trim(service: &Service) -> u64 {
-    let retention = Retention { age_ms_max: None, user_entries_max: Some(20) };
+    let retention = Retention { age_ms_max: None, user_entries_max: Some(20), ..Retention::default() };
     service.journal.trim(retention, Timestamp(0)).await.unwrap();
     let mut late = service.known("ada").await;
     let ready = late.hello(json!({})).await;

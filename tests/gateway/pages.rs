@@ -152,7 +152,7 @@ impl Log for WatchedLog {
 }
 
 fn keeping(entries: u64) -> Retention {
-    Retention { age_ms_max: None, user_entries_max: Some(entries) }
+    Retention { age_ms_max: None, user_entries_max: Some(entries), ..Retention::default() }
 }
 
 async fn watched(limits: GatewayLimits) -> (Service, Arc<Reads>) {

@@ -15,6 +15,7 @@ use quintet::{
     },
     kernel::{
         ids::{Epoch, Offset, Seq},
+        spending::Spending,
         user::Resumes,
     },
 };
@@ -93,7 +94,14 @@ async fn run_6_a_run_that_was_open_under_schema_1_is_counted_from_now_on() {
     let process = Incarnation(Uuid::from_u128(1));
     let record = ResumeRecord::resumed(open_run.run_id, Resumes::default(), Seq(2), process);
     let lines = LinesBuilder::new(HEAD.next()).finish();
-    log.append(Batch { expected: HEAD, entries: vec![], lines, resumes: vec![record] }).await.unwrap();
+    let batch = Batch {
+        expected: HEAD,
+        entries: vec![],
+        lines,
+        resumes: vec![record],
+        spending: Spending::default(),
+    };
+    log.append(batch).await.unwrap();
     // A record of resumes is no entry: cursors of the epoch before go on.
     assert!(log.continues(before, HEAD).await.unwrap());
     // Without an order to close, as in a process that died, the resume stays counted.

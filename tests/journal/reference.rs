@@ -103,7 +103,7 @@ proptest! {
                             prop_assert_eq!(found, references[user].read(after, limit), "{}", engine.name);
                         }
                         Action::Trim { user_entries_max } => {
-                            let retention = Retention { age_ms_max: None, user_entries_max: Some(user_entries_max) };
+                            let retention = Retention { age_ms_max: None, user_entries_max: Some(user_entries_max), ..Retention::default() };
                             engine.journal.trim(retention, Timestamp(0)).await.unwrap();
                             references.iter_mut().for_each(|reference| reference.trim(user_entries_max));
                         }

@@ -1,20 +1,24 @@
 //! What goes when retention is applied, and what never goes.
 
 use quintet::{
-    journal::{Extent, Retention, Trimmed},
+    journal::{
+        Batch, Extent, Journal, Retention, Trimmed,
+        sqlite::{SqliteJournal, SqliteOptions, schema::DATABASE_FILE},
+    },
     kernel::{
         entry::RunStatus,
         ids::{Offset, Timestamp},
+        spending::Spending,
         user::Receipt,
     },
 };
 
-use crate::support::{EVERYTHING, Scribe, engines, message, offsets, run, thread};
+use crate::support::{EVERYTHING, Scribe, engines, message, offsets, run, thread, user};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_100);
 
 fn by_count(user_entries_max: u64) -> Retention {
-    Retention { age_ms_max: None, user_entries_max: Some(user_entries_max) }
+    Retention { age_ms_max: None, user_entries_max: Some(user_entries_max), ..Retention::default() }
 }
 
 #[tokio::test]
@@ -58,7 +62,8 @@ async fn by_age_what_is_older_goes_and_the_head_never_moves_back() {
         scribe.whole_run(1, "t").append(&log).await;
         scribe.now += 50;
         scribe.whole_run(2, "t").append(&log).await;
-        let by_age = |age| Retention { age_ms_max: Some(age), user_entries_max: None };
+        let by_age =
+            |age| Retention { age_ms_max: Some(age), user_entries_max: None, ..Retention::default() };
         assert_eq!(engine.journal.trim(by_age(95), NOW).await.unwrap().entries, 0, "{}", engine.name);
         assert_eq!(engine.journal.trim(by_age(94), NOW).await.unwrap().entries, 5, "{}", engine.name);
         assert_eq!(engine.journal.trim(by_age(0), Timestamp(u64::MAX / 4)).await.unwrap().entries, 5);
@@ -125,4 +130,102 @@ async fn every_user_is_trimmed_however_many_there_are() {
             assert_eq!(log.extent().await.unwrap(), Extent { trimmed: Offset(10), head: Offset(15) });
         }
     }
+}
+
+/// A message may be the whole of its batch, as one that is accepted while another run has its turn: the batch
+/// before it is the last that may go.
+#[tokio::test]
+async fn run_6_the_message_of_an_open_run_stays_also_as_a_batch_of_its_own() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        scribe.whole_run(1, "t").append(&log).await;
+        scribe.message(2, "t", "m2").append(&log).await;
+        scribe.started(2, "m2").append(&log).await;
+        for retention in [by_count(0), by_bytes(1), Retention { age_ms_max: Some(0), ..Retention::default() }]
+        {
+            engine.journal.trim(retention, Timestamp(u64::MAX / 4)).await.unwrap();
+            let extent = log.extent().await.unwrap();
+            assert_eq!(extent, Extent { trimmed: Offset(5), head: Offset(7) }, "{}", engine.name);
+            let lines = log.read(Offset(0), EVERYTHING).await.unwrap();
+            assert_eq!(offsets(&lines), [6, 7], "{}", engine.name);
+            assert_eq!(log.recovery(9).await.unwrap().unfinished[0].accepted, Offset(6), "{}", engine.name);
+        }
+    }
+}
+
+fn by_bytes(user_bytes_max: u64) -> Retention {
+    Retention { user_bytes_max: Some(user_bytes_max), ..Retention::default() }
+}
+
+#[tokio::test]
+async fn iso_6_by_bytes_the_oldest_batches_go_until_the_rest_fits() {
+    for engine in engines() {
+        let mut scribe = Scribe::new("ann");
+        let log = engine.journal.log(&scribe.user_id);
+        let mut sizes = vec![];
+        for number in 1..=6 {
+            let batch = scribe.whole_run(number, "t").batch();
+            sizes.push(batch.lines.as_bytes().len() as u64);
+            log.append(batch).await.unwrap();
+        }
+        let all: u64 = sizes.iter().sum();
+        let trim = async |bytes| engine.journal.trim(by_bytes(bytes), NOW).await.unwrap().entries;
+        assert_eq!(trim(all).await, 0, "{}: it fits", engine.name);
+        assert_eq!(trim(all - 1).await, 5, "{}: one batch makes room enough", engine.name);
+        assert_eq!(trim(all - sizes[0]).await, 0, "{}: it fits again", engine.name);
+        assert_eq!(trim(sizes[4] + sizes[5]).await, 15, "{}", engine.name);
+        // What goes no longer counts, and what comes does.
+        let batch = scribe.whole_run(7, "t").batch();
+        let added = batch.lines.as_bytes().len() as u64;
+        log.append(batch).await.unwrap();
+        assert_eq!(trim(sizes[4] + sizes[5] + added).await, 0, "{}", engine.name);
+        assert_eq!(trim(sizes[5] + added).await, 5, "{}", engine.name);
+        assert_eq!(log.extent().await.unwrap(), Extent { trimmed: Offset(25), head: Offset(35) });
+    }
+}
+
+/// The count of a user's day is that of the last commit, whoever opens the journal next.
+#[tokio::test]
+async fn iso_6_the_bytes_of_a_day_outlive_the_process() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let spending = Spending { bytes: 4_711, at: NOW };
+    {
+        let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+        let mut scribe = Scribe::new("ann");
+        let log = journal.log(&scribe.user_id);
+        log.append(Batch { spending, ..scribe.whole_run(1, "t").batch() }).await.unwrap();
+        assert_eq!(log.recovery(9).await.unwrap().spending, spending);
+    }
+    let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+    let of = async |name: &str| journal.log(&user(name)).recovery(9).await.unwrap().spending;
+    assert_eq!(of("ann").await, spending);
+    assert_eq!(of("bob").await, Spending::default());
+}
+
+/// A journal of an earlier version knows no bytes: they are counted once, as it is opened.
+#[tokio::test]
+async fn iso_6_a_journal_from_before_the_counts_is_counted_at_its_first_opening() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let size = {
+        let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+        let mut scribe = Scribe::new("ann");
+        let batches = [scribe.whole_run(1, "t").batch(), scribe.whole_run(2, "t").batch()];
+        let size = batches[1].lines.as_bytes().len() as u64;
+        for batch in batches {
+            journal.log(&user("ann")).append(batch).await.unwrap();
+        }
+        size
+    };
+    let database = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    database
+        .execute_batch(
+            "ALTER TABLE users DROP COLUMN kept_bytes; ALTER TABLE users DROP COLUMN spent_bytes;
+             ALTER TABLE users DROP COLUMN spent_at; PRAGMA user_version = 3;",
+        )
+        .unwrap();
+    drop(database);
+    let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+    assert_eq!(journal.trim(by_bytes(size), NOW).await.unwrap().entries, 5);
+    assert_eq!(journal.trim(by_bytes(size), NOW).await.unwrap().entries, 0);
 }

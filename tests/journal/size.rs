@@ -51,7 +51,7 @@ async fn its_size_stays_bounded_under_steady_load() {
     };
     let write = async {
         let text = "x".repeat(2_000);
-        let keep = Retention { age_ms_max: None, user_entries_max: Some(1_000) };
+        let keep = Retention { age_ms_max: None, user_entries_max: Some(1_000), ..Retention::default() };
         let mut seen = Vec::new();
         for round in 0..ROUNDS as u64 {
             for number in round * RUNS..(round + 1) * RUNS {

@@ -14,6 +14,7 @@ use quintet::{
         entry::{Body, By, Call, CallResult, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
+        spending::Spending,
     },
     wire::entry::encode,
 };
@@ -178,7 +179,7 @@ impl Scribe {
             lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
         let entries = written.into_iter().map(|(entry, _)| entry).collect();
-        Batch { expected, entries, lines: lines.finish(), resumes: vec![] }
+        Batch { expected, entries, lines: lines.finish(), resumes: vec![], spending: Spending::default() }
     }
 
     pub async fn append_to(&mut self, journal: &dyn Journal) {

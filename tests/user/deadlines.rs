@@ -12,6 +12,7 @@ use quintet::{
         entry::{Body, By, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
         ids::{Offset, Timestamp},
         json::Json,
+        spending::Spending,
         user::OnBusy,
     },
     runtime::simulation::{Entered, World, enter},
@@ -79,7 +80,13 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
     let journal = MemoryJournal::default();
     journal
         .log(ann.user_id())
-        .append(Batch { expected: Offset::ZERO, entries, lines, resumes: vec![] })
+        .append(Batch {
+            expected: Offset::ZERO,
+            entries,
+            lines,
+            resumes: vec![],
+            spending: Spending::default(),
+        })
         .await
         .unwrap();
     let mut node = Node::with(&Arc::new(journal), limits(), true);

@@ -17,3 +17,4 @@ mod oracle;
 mod puppets;
 mod resumes;
 mod runs;
+mod space;

@@ -31,6 +31,12 @@ pub struct Puppets {
     falls: Arc<AtomicUsize>,
 }
 
+impl Puppets {
+    pub fn new(stage: mpsc::UnboundedSender<Assignment>) -> Self {
+        Self { stage, resumable: true, falls: Arc::default() }
+    }
+}
+
 impl Agents for Puppets {
     fn default_agent(&self) -> AgentName {
         AgentName::parse("puppet").unwrap()

@@ -96,8 +96,13 @@ impl From<Unaccepted> for Failure {
     fn from(why: Unaccepted) -> Self {
         match ErrorCode::from(&why) {
             ErrorCode::NotFound => Self::not_found(),
-            code if why.passes() => Self::new(code, why.to_string()).retry_after(RETRY_MS),
-            code => Self::new(code, why.to_string()),
+            code => {
+                let failure = Self::new(code, why.to_string());
+                match why.retry_after_ms(RETRY_MS) {
+                    Some(retry_after_ms) => failure.retry_after(retry_after_ms),
+                    None => failure,
+                }
+            }
         }
     }
 }

@@ -75,7 +75,7 @@ pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Opt
     };
     done.unwrap_or_else(|unaccepted| {
         let error = Error {
-            retry_after_ms: unaccepted.passes().then_some(retry_after_ms),
+            retry_after_ms: unaccepted.retry_after_ms(retry_after_ms),
             ..subject.error(ErrorCode::from(&unaccepted), unaccepted.to_string())
         };
         Some(ServerFrame::Error(error))

@@ -2,45 +2,123 @@
 
 use std::{
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rusqlite::{Connection, params};
 
 use super::{
-    fault::{OpenError, open_fault},
+    fault::{self, OpenError, open_fault},
     lock::CopyLock,
     resumes,
     schema::{self, DATABASE_FILE},
+    space,
 };
 use crate::{journal::JournalError, kernel::ids::Timestamp, runtime::private};
 
-/// Copies the current state of the database at `from` into the folder `to`, which is created. The copy is
-/// durable on return. Appends continue meanwhile.
+/// Why there is no backup. What was begun of it is removed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error("{} exists already", .path.display())]
+    Exists { path: PathBuf },
+    #[error("the backup failed: the disk of {} is full; nothing of the copy is left", .to.display())]
+    Full {
+        to: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("the backup failed: {} cannot be written", .to.display())]
+    File {
+        to: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the backup failed: {} cannot be copied to {}", .from.display(), .to.display())]
+    Storage {
+        from: PathBuf,
+        to: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Copies the database at `from`, as it is at this moment, into the folder `to`, which is made; the
+/// copy is durable when this returns. Appends go on meanwhile.
 ///
-/// The copy is marked, because entries appended later are missing from it: a service that opens it starts an
-/// epoch under which cursors past the copy get a gap (DEL-3).
-pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), JournalError> {
+/// The copy is marked: a service that opens it takes a new epoch, since the entries that came after
+/// the copy are not in it, and cursors behind them must find a gap (DEL-3).
+pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), BackupError> {
     let _copying = CopyLock::shared(from)?;
     let target = to.join(DATABASE_FILE);
     let partial = to.join(format!("{DATABASE_FILE}.partial"));
-    let file = |source: std::io::Error| {
-        JournalError::Unavailable(format!("the backup cannot be written to {}: {source}", to.display()))
-    };
+    let file = |source: std::io::Error| BackupError::File { to: to.to_owned(), source };
+    let is_new = !to.try_exists().map_err(file)?;
     private::make_folder(to, DATABASE_FILE).map_err(file)?;
     if target.try_exists().map_err(file)? {
-        return Err(JournalError::Unavailable(format!("{} exists already", target.display())));
+        return Err(BackupError::Exists { path: target });
     }
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file(error)),
-        _ => {}
+    let copied = copy_to(from, &partial, now).and_then(|()| {
+        fs::rename(&partial, &target).map_err(file)?;
+        File::open(to).and_then(|folder| folder.sync_all()).map_err(file)
+    });
+    if copied.is_err() {
+        clear(&partial, is_new.then_some(to));
     }
-    // AUTH-6: create the file with private permissions; SQLite accepts an empty file.
-    private::create_file(&partial).map_err(file)?;
-    copy(from, &partial, now).map_err(|error| super::fault::fault(&error))?;
-    File::open(&partial).and_then(|copy| copy.sync_all()).map_err(file)?;
-    fs::rename(&partial, &target).map_err(file)?;
-    File::open(to).and_then(|folder| folder.sync_all()).map_err(file)
+    copied
+}
+
+/// Writes the copy, under a name that is not yet that of a journal.
+fn copy_to(from: &Path, partial: &Path, now: Timestamp) -> Result<(), BackupError> {
+    let to = space::folder(partial);
+    let file = |source: std::io::Error| BackupError::File { to: to.to_owned(), source };
+    // Of a process that did not come to its end.
+    remove(partial).map_err(file)?;
+    // AUTH-6: SQLite takes an empty file as it is.
+    private::create_file(partial).map_err(file)?;
+    copy(from, partial, now).map_err(|source| copy_fault(from, to, source))?;
+    File::open(partial).and_then(|copy| copy.sync_all()).map_err(file)
+}
+
+fn copy_fault(from: &Path, to: &Path, source: rusqlite::Error) -> BackupError {
+    if fault::is_full(&source, || space::free_bytes(to)) {
+        return BackupError::Full { to: to.to_owned(), source };
+    }
+    match fault::fault(&source) {
+        damaged @ JournalError::Damaged(_) => damaged.into(),
+        // No later try follows by itself, as one does of an append.
+        JournalError::Unavailable(_) => {
+            BackupError::Storage { from: from.to_owned(), to: to.to_owned(), source }
+        }
+    }
+}
+
+/// Removes what was begun, and the folder if it was made for it.
+fn clear(partial: &Path, made: Option<&Path>) {
+    let files = ["", "-journal", "-wal", "-shm"].map(|suffix| {
+        let mut file = partial.as_os_str().to_owned();
+        file.push(suffix);
+        PathBuf::from(file)
+    });
+    for file in &files {
+        if let Err(error) = remove(file) {
+            tracing::warn!(%error, path = %file.display(), "a part of the backup that failed is left");
+        }
+    }
+    if let Some(folder) = made
+        && let Err(error) = fs::remove_dir(folder)
+    {
+        tracing::warn!(%error, path = %folder.display(), "the folder of the backup that failed is left");
+    }
+}
+
+/// Removes a file, if there is one.
+fn remove(file: &Path) -> std::io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Backs up a data folder, in use or not.
@@ -52,7 +130,7 @@ pub fn backup_folder(folder: &Path, to: &Path, now: Timestamp) -> Result<(), Ope
     let connection = schema::open_to_read(&path).map_err(|source| open_fault(path.clone(), source))?;
     schema::require_ours(&connection, &path)?;
     drop(connection);
-    backup(&path, to, now).map_err(OpenError::Backup)
+    Ok(backup(&path, to, now)?)
 }
 
 fn copy(from: &Path, to: &Path, now: Timestamp) -> rusqlite::Result<()> {

@@ -13,7 +13,8 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    backup, check,
+    backup::{self, BackupError},
+    check,
     epochs::{self, Epochs, Kinship},
     fault::{OpenError, closed},
     lock::FolderLock,
@@ -21,6 +22,7 @@ use super::{
     pool::{ReadSide, Readers},
     reader,
     schema::{self, DATABASE_FILE},
+    space,
     trim::{TrimTurn, Turn},
     wal,
     writer::{Append, Order, Writer},
@@ -140,9 +142,9 @@ impl SqliteJournal {
         })
     }
 
-    /// Copies the current journal into the folder `to`, which must not hold one, while appends continue. The
-    /// copy is a data folder that can be audited and served.
-    pub async fn backup(&self, to: &Path) -> Result<(), JournalError> {
+    /// Copies the journal as it is now into the folder `to`, which must not hold one, while appends go
+    /// on. The copy is a data folder that can be audited, and served in the place of this one.
+    pub async fn backup(&self, to: &Path) -> Result<(), BackupError> {
         let (from, to) = (self.shared.path.clone(), to.to_owned());
         let (reply, done) = oneshot::channel();
         // A separate thread: a backup takes long and must not occupy a reader.
@@ -152,7 +154,7 @@ impl SqliteJournal {
                 let _ = reply.send(backup::backup(&from, &to, clock::now()));
             })
             .map_err(|error| JournalError::Unavailable(format!("no thread for the backup: {error}")))?;
-        done.await.map_err(|_| closed())?
+        done.await.map_err(|_| BackupError::Journal(closed()))?
     }
 
     /// Closes the journal, even if clones still exist: pending appends are written, the write-ahead log is
@@ -268,6 +270,12 @@ impl Journal for SqliteJournal {
             Err(error) => return Err(error),
         };
         Ok(Some(FileSizes { database, write_ahead_log }))
+    }
+
+    async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
+        let path = self.shared.path.clone();
+        let asked = tokio::task::spawn_blocking(move || space::free_bytes(space::folder(&path)));
+        asked.await.map_err(std::io::Error::other)?
     }
 
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {

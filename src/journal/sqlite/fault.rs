@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-use super::lock::LockError;
+use super::{backup::BackupError, lock::LockError, space};
 use crate::journal::JournalError;
 
 /// The reason for which a journal was not opened. The operator has to repair it.
@@ -40,10 +40,16 @@ pub enum OpenError {
          copy into a folder of its own, or move {} and the -shm file away", .path.display(), .log.display()
     )]
     ForeignLog { path: PathBuf, log: PathBuf },
+    #[error("the journal {} cannot be opened: the disk is full; make room, and start again", .path.display())]
+    Full {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
     #[error("there is no journal in {}", .folder.display())]
     NoJournal { folder: PathBuf },
     #[error(transparent)]
-    Backup(JournalError),
+    Backup(#[from] BackupError),
     #[error("a thread of the journal cannot be started")]
     Thread(#[source] std::io::Error),
 }
@@ -80,7 +86,22 @@ pub(super) fn is_io(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
 }
 
-/// Maps an error of a file operation.
+/// Whether a write failed because the disk is full. SQLite reports that of the index of a write-ahead log as an
+/// I/O error like any other, so that `free`, the bytes of its file system, has to be asked.
+pub(super) fn is_full(error: &rusqlite::Error, free: impl FnOnce() -> std::io::Result<Option<u64>>) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            matches!(free(), Ok(Some(free)) if free < FULL_BYTES)
+        }
+        _ => false,
+    }
+}
+
+/// A few blocks: less than the index of a write-ahead log takes when it is made.
+const FULL_BYTES: u64 = 64 * 1024;
+
+/// The same of what is done with a file directly.
 pub(super) fn of_file(error: &std::io::Error) -> JournalError {
     JournalError::Unavailable(format!(
         "its log cannot be written again after a fault: {error}; check the disk; the service tries again by itself"
@@ -91,6 +112,9 @@ pub(super) fn of_file(error: &std::io::Error) -> JournalError {
 pub(super) fn open_fault(path: PathBuf, source: rusqlite::Error) -> OpenError {
     match fault(&source) {
         JournalError::Damaged(_) => OpenError::Damaged { path, what: source.to_string() },
+        JournalError::Unavailable(_) if is_full(&source, || space::free_bytes(space::folder(&path))) => {
+            OpenError::Full { path, source }
+        }
         JournalError::Unavailable(_) => OpenError::Storage { path, source },
     }
 }
@@ -125,5 +149,27 @@ impl Failure {
             Failure::Ground(error) => error,
             Failure::Misfit(what) => JournalError::Damaged(format!("a batch does not fit the index: {what}")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    /// SQLite reports 4874 when there is no room for the index of its write-ahead log.
+    #[test]
+    fn iso_6_a_full_disk_is_told_from_one_that_fails() {
+        let error = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+        let free = |bytes| move || Ok(Some(bytes));
+        assert!(is_full(&error(ffi::SQLITE_FULL), free(1 << 30)), "the engine knows it");
+        for code in [4874, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_CANTOPEN] {
+            assert!(is_full(&error(code), free(16 * 1024)), "{code}");
+            assert!(!is_full(&error(code), free(1 << 20)), "{code}");
+            assert!(!is_full(&error(code), || Ok(None)), "{code}: not known");
+            assert!(!is_full(&error(code), || Err(std::io::Error::other("no answer"))), "{code}");
+        }
+        assert!(!is_full(&error(ffi::SQLITE_CORRUPT), free(0)));
     }
 }

@@ -1,5 +1,5 @@
 //! Locks of the data folder: an operating system lock on `quintet.lock`, which no crash can leave behind, makes
-//! one process its owner. A second lock, on `quintet.copy.lock`, tells the owner whether its database is being
+//! one process its owner. A second lock, on `quintet.copy.lock`, shows the owner whether its database is being
 //! copied.
 
 use std::{

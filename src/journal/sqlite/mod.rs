@@ -26,12 +26,18 @@ mod pool;
 mod reader;
 mod resumes;
 pub mod schema;
+mod space;
 mod trim;
 mod upkeep;
 mod wal;
 mod writer;
 
-pub use self::{backup::backup_folder, engine::SqliteJournal, fault::OpenError, options::SqliteOptions};
+pub use self::{
+    backup::{BackupError, backup_folder},
+    engine::SqliteJournal,
+    fault::OpenError,
+    options::SqliteOptions,
+};
 pub(crate) use self::{check::log_damage, writer::checksum};
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::{
     journal::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord},
     kernel::{
         ids::{AgentName, InvalidId, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        spending::Spending,
         user::Receipt,
     },
 };
@@ -110,7 +111,11 @@ pub(super) fn recovery(connection: &mut Connection, user_id: &UserId, recent_max
     )?;
     let receipt = |run: RunRecord| (run.message_id, Receipt { run_id: run.run_id, offset: run.accepted });
     let recent = recent.into_iter().map(receipt).collect();
-    Ok(Recovery { head: extent.head, recent, unfinished, resumes: resumes::of_user(&snapshot, id)? })
+    let spending = snapshot
+        .prepare_cached("SELECT spent_bytes, spent_at FROM users WHERE id = ?1")?
+        .query_row([id], |row| Ok(Spending { bytes: row.get(0)?, at: Timestamp(row.get(1)?) }))?;
+    let resumes = resumes::of_user(&snapshot, id)?;
+    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending })
 }
 
 pub(super) fn message(

@@ -89,6 +89,8 @@ const MIGRATIONS: &[&str] = &[
     super::resumes::TABLE,
     // 3: the epochs of the journal.
     epochs::SCHEMA,
+    // 4: how much each user appended of late, and how much of it is kept (ISO-6).
+    super::space::SCHEMA,
 ];
 
 /// The identity of a journal, stored in its database.

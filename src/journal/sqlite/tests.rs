@@ -13,6 +13,7 @@ use crate::{
     kernel::{
         entry::{Body, Entry, Event},
         ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, UserId},
+        spending::Spending,
     },
 };
 
@@ -29,7 +30,13 @@ fn batch(after: u64, bytes: usize) -> Batch {
         agent_name: AgentName::parse("assistant").unwrap(),
         body: Body::UserMessage { message_id: MessageId::parse(&format!("m{offset}")).unwrap(), text },
     };
-    Batch { expected: Offset(after), entries: vec![entry], lines: lines.finish(), resumes: vec![] }
+    Batch {
+        expected: Offset(after),
+        entries: vec![entry],
+        lines: lines.finish(),
+        resumes: vec![],
+        spending: Spending::default(),
+    }
 }
 
 struct Bench {

@@ -44,15 +44,24 @@ struct Candidate {
     head: u64,
     trimmed: u64,
     runs: u64,
+    bytes: u64,
 }
 
 impl Writer {
     pub(super) fn trim(&mut self, turn: &TrimTurn) -> Result<Turn, Failure> {
         let candidates: Vec<Candidate> = self
             .connection()?
-            .prepare_cached("SELECT id, head, trimmed, runs FROM users WHERE id > ?1 ORDER BY id LIMIT ?2")?
+            .prepare_cached(
+                "SELECT id, head, trimmed, runs, kept_bytes FROM users WHERE id > ?1 ORDER BY id LIMIT ?2",
+            )?
             .query_map(params![turn.done, TRIM_USERS_MAX], |row| {
-                Ok(Candidate { id: row.get(0)?, head: row.get(1)?, trimmed: row.get(2)?, runs: row.get(3)? })
+                Ok(Candidate {
+                    id: row.get(0)?,
+                    head: row.get(1)?,
+                    trimmed: row.get(2)?,
+                    runs: row.get(3)?,
+                    bytes: row.get(4)?,
+                })
             })?
             .collect::<Result<_, _>>()?;
         let mut next = TrimTurn { ..*turn };
@@ -86,18 +95,22 @@ impl Writer {
         let old_before = turn.retention.age_ms_max.map_or(0, |age| turn.now.0.saturating_sub(age));
         let surplus_to = turn.retention.user_entries_max.map_or(0, |max| user.head.saturating_sub(max));
 
+        let bytes_max = turn.retention.user_bytes_max.unwrap_or(u64::MAX);
+
         let mut goes: Option<(u64, [u8; 32])> = None;
+        let mut bytes = user.bytes;
         let mut rows = 0;
         let mut oldest = connection.prepare_cached(
-            "SELECT last, last_at, chain FROM batches WHERE user = ?1 AND last <= ?2 ORDER BY last LIMIT ?3",
+            "SELECT last, last_at, chain, length(lines) FROM batches WHERE user = ?1 AND last <= ?2 ORDER BY last LIMIT ?3",
         )?;
         let mut batches = oldest.query(params![user.id, bound, rows_max])?;
         while let Some(batch) = batches.next()? {
             let (last, last_at): (u64, u64) = (batch.get(0)?, batch.get(1)?);
-            if last_at >= old_before && last > surplus_to {
+            if last_at >= old_before && last > surplus_to && bytes <= bytes_max {
                 break;
             }
             goes = Some((last, batch.get(2)?));
+            bytes = bytes.saturating_sub(batch.get(3)?);
             rows += 1;
         }
         drop(batches);
@@ -108,8 +121,10 @@ impl Writer {
                 .prepare_cached("DELETE FROM batches WHERE user = ?1 AND last <= ?2")?
                 .execute(params![user.id, last])?;
             connection
-                .prepare_cached("UPDATE users SET trimmed = ?2, trimmed_chain = ?3 WHERE id = ?1")?
-                .execute(params![user.id, last, chain])?;
+                .prepare_cached(
+                    "UPDATE users SET trimmed = ?2, trimmed_chain = ?3, kept_bytes = ?4 WHERE id = ?1",
+                )?
+                .execute(params![user.id, last, chain, bytes])?;
             trimmed = last;
         }
         let records = user.runs.saturating_sub(turn.run_records_max).min((rows_max - rows) as u64);

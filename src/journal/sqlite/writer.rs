@@ -24,7 +24,10 @@ use crate::{
         AppendError, Batch, Incarnation, JournalError,
         chain::{ChainHash, LineDigest},
     },
-    kernel::ids::{Epoch, Offset, UserId},
+    kernel::{
+        ids::{Epoch, Offset, UserId},
+        spending::Spending,
+    },
 };
 
 /// An order to the writer.
@@ -77,8 +80,18 @@ struct UserRow {
     head: Offset,
     chain: ChainHash,
     new_runs: u64,
-    /// True if `epoch_heads` has the head before the first entry of this epoch.
+    new_bytes: u64,
+    spending: Spending,
+    /// Its head before the first entry of this epoch is in `epoch_heads`.
     epoch_noted: bool,
+}
+
+impl UserRow {
+    /// The row of a log that nothing was appended to by the open transaction.
+    fn new(head: Offset, chain: ChainHash) -> Self {
+        let (new_runs, new_bytes, spending) = (0, 0, Spending::default());
+        Self { id: None, head, chain, new_runs, new_bytes, spending, epoch_noted: false }
+    }
 }
 
 impl Writer {
@@ -284,7 +297,15 @@ impl Writer {
         self.save_threads(id, &changes)?;
         self.users.insert(
             user_id.clone(),
-            UserRow { id: Some(id), head: batch.lines.last(), chain, new_runs, epoch_noted: true },
+            UserRow {
+                id: Some(id),
+                head: batch.lines.last(),
+                chain,
+                new_runs,
+                new_bytes: user.new_bytes + batch.lines.as_bytes().len() as u64,
+                spending: batch.spending,
+                epoch_noted: true,
+            },
         );
         self.changed.push(user_id.clone());
         Ok(Ok(()))
@@ -299,16 +320,10 @@ impl Writer {
             .prepare_cached("SELECT id, head, chain FROM users WHERE user_id = ?1")?
             .query_row([user_id.as_str()], |row| {
                 let (id, head, chain) = (row.get(0)?, Offset(row.get(1)?), ChainHash(row.get(2)?));
-                Ok(UserRow { id: Some(id), head, chain, new_runs: 0, epoch_noted: false })
+                Ok(UserRow { id: Some(id), ..UserRow::new(head, chain) })
             })
             .optional()?;
-        let row = found.unwrap_or_else(|| UserRow {
-            id: None,
-            head: Offset::ZERO,
-            chain: ChainHash::start(self.origin, user_id),
-            new_runs: 0,
-            epoch_noted: false,
-        });
+        let row = found.unwrap_or_else(|| UserRow::new(Offset::ZERO, ChainHash::start(self.origin, user_id)));
         self.users.insert(user_id.clone(), row);
         Ok(row)
     }
@@ -429,10 +444,22 @@ impl Writer {
         for user_id in changed {
             let row = self.users.get_mut(&user_id).expect("what was changed is at hand");
             let new_runs = std::mem::take(&mut row.new_runs);
-            let row = *row;
+            let new_bytes = std::mem::take(&mut row.new_bytes);
+            let UserRow { id, head, chain, spending, .. } = *row;
             self.connection()?
-                .prepare_cached("UPDATE users SET head = ?2, chain = ?3, runs = runs + ?4 WHERE id = ?1")?
-                .execute(params![row.id, row.head.0, row.chain.0, new_runs])?;
+                .prepare_cached(
+                    "UPDATE users SET head = ?2, chain = ?3, runs = runs + ?4, kept_bytes = kept_bytes + ?5,
+                                      spent_bytes = ?6, spent_at = ?7 WHERE id = ?1",
+                )?
+                .execute(params![
+                    id,
+                    head.0,
+                    chain.0,
+                    new_runs,
+                    new_bytes,
+                    spending.bytes.min(INTEGER_MAX),
+                    spending.at.0.min(INTEGER_MAX)
+                ])?;
         }
         Ok(())
     }
@@ -453,7 +480,10 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
     None
 }
 
-/// Returns the checksum of a stored row.
+/// The largest number that a column holds.
+const INTEGER_MAX: u64 = i64::MAX as u64;
+
+/// Tells a stored row that is as it was written from one that is not.
 pub(crate) fn checksum(lines: &[u8]) -> i64 {
     let hash = blake3::hash(lines);
     i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))

@@ -18,7 +18,10 @@ pub use self::{
     table::{Setting, table},
     value::Raw,
 };
-use super::{limits::RetentionLimits, telemetry::LogLimits};
+use super::{
+    limits::{DiskLimits, RetentionLimits},
+    telemetry::LogLimits,
+};
 use crate::{
     agent::AgentLimits,
     gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},
@@ -67,6 +70,7 @@ pub struct Settings {
     pub hub: HubLimits,
     pub tail: TailLimits,
     pub retention: RetentionLimits,
+    pub disk: DiskLimits,
     pub sqlite: SqliteOptions,
 }
 
@@ -111,6 +115,7 @@ impl Default for Settings {
             hub: HubLimits::DEFAULT,
             tail: TailLimits::DEFAULT,
             retention: RetentionLimits::DEFAULT,
+            disk: DiskLimits::DEFAULT,
             sqlite: SqliteOptions::default(),
         }
     }

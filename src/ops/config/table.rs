@@ -14,7 +14,10 @@ use crate::{
     },
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
-    ops::{limits::RetentionLimits, telemetry::LogLimits},
+    ops::{
+        limits::{DiskLimits, RetentionLimits},
+        telemetry::LogLimits,
+    },
     runtime::limits::Limit,
     user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
 };
@@ -50,6 +53,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(limits(HubLimits::TABLE, |s| &s.hub, |s| &mut s.hub));
     rows.extend(limits(TailLimits::TABLE, |s| &s.tail, |s| &mut s.tail));
     rows.extend(limits(RetentionLimits::TABLE, |s| &s.retention, |s| &mut s.retention));
+    rows.extend(limits(DiskLimits::TABLE, |s| &s.disk, |s| &mut s.disk));
     rows.push(durability());
     rows.extend(limits(SQLITE, |s| &s.sqlite, |s| &mut s.sqlite));
     rows.extend(limits(KERNEL, |s| &s.kernel, |s| &mut s.kernel));

@@ -6,8 +6,9 @@ use crate::{
     kernel::{
         entry::{Body, CallResult, Entry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
-        user::{Command, PastCall, Receipt, Refusal, Reply, Send},
+        user::{AgentStep, Command, PastCall, Receipt, Refusal, Reply, Send},
     },
+    runtime::saturation::Scope,
     user::{
         factory::{Accepted, NewMessage, Unaccepted},
         order::{Answered, Ask, Order, Request},
@@ -30,16 +31,9 @@ impl Hub {
                 self.ask(turn, ask, at).await;
             }
             Input::Order(Order::Step { run_id, step, reply }) => {
-                let answer = match self.decide(turn, Command::Step { run_id, step }, at) {
-                    Some(Ok((Reply::Violated(breach), _))) => {
-                        tracing::warn!(%run_id, %breach, "an agent attempted an illegal step");
-                        metrics::counter!("quintet_violations_total").increment(1);
-                        Err(Stopped::Violated(breach))
-                    }
-                    Some(Ok((Reply::LimitReached(limit), _))) => Err(Stopped::LimitReached(limit)),
-                    Some(Ok(_)) => Ok(()),
-                    Some(Err(_)) => Err(Stopped::Ended),
-                    None => Err(Stopped::Unavailable),
+                let answer = match self.over_limit(turn, &step, at) {
+                    Some(limit) => Err(self.end_at_limit(turn, run_id, limit, at)),
+                    None => self.step(turn, run_id, step, at),
                 };
                 if let Some(reply) = reply {
                     turn.promise(Promise::Stepped(reply, answer));
@@ -56,6 +50,29 @@ impl Hub {
                 let _ = self.decide(turn, Command::Cut { run_id, cut }, at);
                 turn.promise(Promise::Cut(reply));
             }
+        }
+    }
+
+    fn step(
+        &mut self,
+        turn: &mut Turn,
+        run_id: RunId,
+        step: AgentStep,
+        at: Timestamp,
+    ) -> Result<(), Stopped> {
+        match self.decide(turn, Command::Step { run_id, step }, at) {
+            Some(Ok((Reply::Violated(breach), _))) => {
+                tracing::warn!(%run_id, %breach, "an agent attempted an illegal step");
+                metrics::counter!("quintet_violations_total").increment(1);
+                Err(Stopped::Violated(breach))
+            }
+            Some(Ok((Reply::LimitReached(limit), _))) => {
+                self.shared.saturation.reached(limit, Scope::User);
+                Err(Stopped::LimitReached(limit))
+            }
+            Some(Ok(_)) => Ok(()),
+            Some(Err(_)) => Err(Stopped::Ended),
+            None => Err(Stopped::Unavailable),
         }
     }
 
@@ -115,6 +132,7 @@ impl Hub {
             if self.shared.agents.find(&agent_name).is_none() {
                 return Err(Unaccepted::UnknownAgent(agent_name));
             }
+            self.require_room(turn, at)?;
         }
         let send = Send {
             message_id: message.message_id,
@@ -128,7 +146,10 @@ impl Hub {
         };
         match self.decide(turn, Command::Send(send), at) {
             Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Accepted { receipt, duplicate }),
-            Some(Err(refusal)) => Err(refusal.into()),
+            Some(Err(refusal)) => {
+                self.note_refusal(&refusal);
+                Err(refusal.into())
+            }
             Some(Ok(_)) | None => Err(Unaccepted::Unavailable),
         }
     }
@@ -171,7 +192,10 @@ impl Hub {
         let past = match (state.open_runs().get(&run_id), past) {
             (None, None) => return Ok(Answered::NotOpen),
             (None, past) => past,
-            (Some(_), _) => Some(self.asked.past(run_id, &call_id)),
+            (Some(_), _) => {
+                self.require_bytes_of_day(turn, at)?;
+                Some(self.asked.past(run_id, &call_id))
+            }
         };
         self.done(turn, Command::Answer { run_id, call_id, result, past }, at).map(|()| Answered::Done)
     }

@@ -1,0 +1,99 @@
+//! The disk that the journal is on: its free bytes and its files measured, what the retention does not keep
+//! trimmed, and new work refused before it is full (ISO-6).
+//!
+//! Guarantee: from one look to the next, the users' machines and `/readyz` go by what was measured last. Where
+//! nothing can be measured, the journal's own errors are all there is, and one WARN is logged.
+
+use std::{sync::Arc, time::Duration};
+
+use super::limits::{DiskLimits, RetentionLimits};
+use crate::{
+    journal::Journal,
+    runtime::{
+        clock,
+        saturation::{Saturation, Scope},
+    },
+    user::{
+        factory::Factory,
+        room::{self, Room},
+    },
+};
+
+/// Looks at the disk, and passes on what is found.
+pub struct DiskMonitor {
+    journal: Arc<dyn Journal>,
+    limits: DiskLimits,
+    factory: Factory,
+    saturation: Saturation,
+    /// The last look was in vain.
+    is_unknown: bool,
+}
+
+impl DiskMonitor {
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        limits: DiskLimits,
+        factory: Factory,
+        saturation: Saturation,
+    ) -> Self {
+        Self { journal, limits, factory, saturation, is_unknown: false }
+    }
+
+    /// Looks once.
+    pub async fn look(&mut self) {
+        match self.journal.free_bytes().await {
+            Ok(Some(free)) => {
+                self.is_unknown = false;
+                metrics::gauge!("quintet_disk_free_bytes").set(free as f64);
+                self.set(Room::of(free, self.limits.disk_free_bytes_min));
+            }
+            Ok(None) => self.set(Room::Enough),
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_unknown, true) {
+                    tracing::warn!(%error, "the free bytes of the disk cannot be measured");
+                }
+                self.set(Room::Enough);
+            }
+        }
+    }
+
+    /// Looks again and again.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(self.limits.disk_check_interval_ms)).await;
+            self.look().await;
+        }
+    }
+
+    fn set(&self, room: Room) {
+        self.factory.set_room(room);
+        self.saturation.measured(room::SETTING, Scope::Service, room != Room::Enough);
+    }
+}
+
+/// Records how large the journal's files are.
+pub async fn measure(journal: &dyn Journal) {
+    match journal.file_sizes().await {
+        Ok(Some(sizes)) => {
+            metrics::gauge!("quintet_journal_bytes").set(sizes.database as f64);
+            metrics::gauge!("quintet_journal_wal_bytes").set(sizes.write_ahead_log as f64);
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, "the journal's files cannot be measured"),
+    }
+}
+
+/// Trims what the retention no longer keeps, for as long as the service runs.
+pub async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
+    loop {
+        tokio::time::sleep(Duration::from_millis(limits.retention_interval_ms)).await;
+        match journal.trim(limits.retention(), clock::now()).await {
+            Ok(trimmed) if trimmed.entries > 0 => {
+                metrics::counter!("quintet_trimmed_entries_total").increment(trimmed.entries);
+                tracing::info!(users = trimmed.users, entries = trimmed.entries, "journal trimmed");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(error = %error, "journal not trimmed"),
+        }
+    }
+}

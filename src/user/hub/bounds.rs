@@ -1,0 +1,118 @@
+//! Bounds on what one user may store, held before anything is decided (ISO-6).
+//!
+//! ```text
+//!                        bytes of the day          free bytes of the disk
+//!   new message          below 7/8 of the limit    at the minimum or above
+//!   answer to a call     below the limit           –
+//!   step of an agent     below the limit           at half of the minimum or above
+//!   end of a run, cancel always                    always
+//! ```
+//!
+//! Guarantee: an accepted run ends, also past a limit (RUN-6); past a limit a log grows by ends alone,
+//! of which there are at most `open_runs_max`.
+
+use super::Hub;
+use crate::{
+    kernel::{
+        entry::{RunError, RunErrorCode},
+        ids::{RunId, Timestamp},
+        run::Cut,
+        spending::Spending,
+        user::{AgentStep, Command, Refusal},
+    },
+    runtime::saturation::Scope,
+    user::{
+        factory::Unaccepted,
+        port::Stopped,
+        room::{self, Room},
+        turn::Turn,
+    },
+};
+
+/// The part of a day's bytes, as a divisor, that is left to runs that are open.
+const RUNS_SHARE: u64 = 8;
+
+/// Time after which a message that the disk had no room for may be sent again.
+const DISK_RETRY_MS: u64 = 5_000;
+
+/// Of the limits, as settings name them.
+const DAY: &str = "user_bytes_per_day_max";
+
+impl Hub {
+    /// Refuses a message that is new while there is no room for it and its run.
+    pub(super) fn require_room(&self, turn: &Turn, at: Timestamp) -> Result<(), Unaccepted> {
+        if self.shared.room() != Room::Enough {
+            self.shared.saturation.reached(room::SETTING, Scope::Service);
+            return Err(Unaccepted::DiskNearlyFull { retry_after_ms: DISK_RETRY_MS });
+        }
+        let max = self.shared.limits.hub.user_bytes_per_day_max;
+        self.require_bytes(turn, max - max / RUNS_SHARE, at)
+    }
+
+    /// Refuses what the user adds to an open run while the day's bytes are spent.
+    pub(super) fn require_bytes_of_day(&self, turn: &Turn, at: Timestamp) -> Result<(), Unaccepted> {
+        self.require_bytes(turn, self.shared.limits.hub.user_bytes_per_day_max, at)
+    }
+
+    fn require_bytes(&self, turn: &Turn, bytes_max: u64, at: Timestamp) -> Result<(), Unaccepted> {
+        match self.wait_ms(turn, bytes_max, at) {
+            None => Ok(()),
+            Some(retry_after_ms) => {
+                self.shared.saturation.reached(DAY, Scope::User);
+                Err(Unaccepted::LimitReached { limit: DAY, retry_after_ms })
+            }
+        }
+    }
+
+    /// Returns the limit that a step of an agent is over, if any.
+    pub(super) fn over_limit(&self, turn: &Turn, step: &AgentStep, at: Timestamp) -> Option<&'static str> {
+        if matches!(step, AgentStep::Complete(_)) {
+            return None;
+        }
+        if self.shared.room() == Room::Reserved {
+            return Some(room::SETTING);
+        }
+        let max = self.shared.limits.hub.user_bytes_per_day_max;
+        self.wait_ms(turn, max, at).map(|_| DAY)
+    }
+
+    /// Ends a run whose agent is over `limit`, as `failed` (RUN-6).
+    pub(super) fn end_at_limit(
+        &mut self,
+        turn: &mut Turn,
+        run_id: RunId,
+        limit: &'static str,
+        at: Timestamp,
+    ) -> Stopped {
+        let scope = if limit == room::SETTING { Scope::Service } else { Scope::User };
+        self.shared.saturation.reached(limit, scope);
+        let error = RunError { code: RunErrorCode::LimitReached, message: format!("{limit} is reached") };
+        match self.decide(turn, Command::Cut { run_id, cut: Cut::Failed(error) }, at) {
+            Some(Ok(_)) => Stopped::LimitReached(limit),
+            Some(Err(_)) => Stopped::Ended,
+            None => Stopped::Unavailable,
+        }
+    }
+
+    /// Records that the kernel refused a command over a limit of one user.
+    pub(super) fn note_refusal(&self, refusal: &Refusal) {
+        if let Refusal::LimitReached(limit) = refusal {
+            self.shared.saturation.reached(limit, Scope::User);
+        }
+    }
+
+    /// Returns the level of the user's day once a batch of `bytes` is appended at `at`.
+    pub(super) fn spending_with(&self, bytes: usize, at: Timestamp) -> Spending {
+        self.spending.plus(bytes as u64, self.shared.limits.hub.user_bytes_per_day_max, at)
+    }
+
+    /// Returns the time until the user's day is below `bytes_max`, this turn included; `None` if it is, or if
+    /// nothing is counted.
+    fn wait_ms(&self, turn: &Turn, bytes_max: u64, at: Timestamp) -> Option<u64> {
+        let day_bytes_max = self.shared.limits.hub.user_bytes_per_day_max;
+        if day_bytes_max == 0 {
+            return None;
+        }
+        self.spending_with(turn.bytes(), at).wait_ms(bytes_max, day_bytes_max, at)
+    }
+}

@@ -1,0 +1,203 @@
+//! ISO-6, of bytes: one user's day, and the room on the disk. What is accepted ends all the same (RUN-6).
+
+use std::{future::Future, sync::Arc};
+
+use quintet::{
+    journal::memory::MemoryJournal,
+    kernel::{
+        entry::{By, CallResult, ThoughtKind},
+        json::Json,
+        user::Refusal,
+    },
+    runtime::saturation::{Saturation, Scope},
+    user::{
+        factory::{Factory, NewMessage, Unaccepted, UserLimits},
+        port::{RunPort, Stopped},
+        room::Room,
+    },
+    witness::Witness,
+};
+
+use crate::puppets::*;
+
+const DAY: u64 = 1_000_000;
+const LIMIT: Stopped = Stopped::LimitReached("user_bytes_per_day_max");
+
+fn limits() -> UserLimits {
+    let mut limits = UserLimits::DEFAULT;
+    limits.hub.user_bytes_per_day_max = DAY;
+    limits
+}
+
+fn node(journal: &Arc<MemoryJournal>) -> Node {
+    Node::with(journal, limits(), true)
+}
+
+fn long(message_id: &str, thread_id: &str) -> NewMessage {
+    NewMessage { text: "x".repeat(60_000), ..message(message_id, thread_id) }
+}
+
+/// Thinks until it is stopped; how many bytes went through, and why it was stopped.
+async fn floods(port: &RunPort) -> (u64, Stopped) {
+    let mut bytes = 0;
+    loop {
+        match port.take(thought(ThoughtKind::Reasoning, &"y".repeat(60_000))).await {
+            Ok(()) => bytes += 60_000,
+            Err(why) => return (bytes, why),
+        }
+        assert!(bytes < 10 * DAY, "nothing stops it");
+    }
+}
+
+async fn log_bytes(user: &quintet::user::factory::User) -> u64 {
+    user.entries(quintet::kernel::ids::Offset::ZERO, ALL).await.unwrap().as_bytes().len() as u64
+}
+
+#[tokio::test(start_paused = true)]
+async fn iso_6_a_flooding_user_is_refused_and_no_other() {
+    let mut node = node(&Arc::new(MemoryJournal::default()));
+    let (ann, ben) = (node.user("ann"), node.user("ben"));
+    let mut sent = 0;
+    let refused = loop {
+        match ann.send(long(&format!("m{sent}"), &format!("t{sent}"))).await {
+            Ok(_) => sent += 1,
+            Err(why) => break why,
+        }
+        answer(&node.launched().await.port, "done").await;
+        assert!(sent < 100, "nothing stops it");
+    };
+    let Unaccepted::LimitReached { limit: "user_bytes_per_day_max", retry_after_ms } = refused else {
+        panic!("{refused:?}");
+    };
+    assert!((1..86_400_000).contains(&retry_after_ms), "{retry_after_ms}");
+    assert!(log_bytes(&ann).await < DAY, "the rest is for runs that are open");
+    // A message that was accepted is answered as before (DEL-6), and another user notices nothing.
+    assert!(ann.send(long("m0", "t0")).await.unwrap().duplicate);
+    ben.send(long("m0", "t0")).await.unwrap();
+    answer(&node.launched().await.port, "done").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn iso_6_a_flooding_agent_is_stopped_and_its_run_ends() {
+    let mut node = node(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    ann.send(message("m2", "u")).await.unwrap();
+    ann.send(message("m3", "v")).await.unwrap();
+    let (flood, asks, other) = (node.launched().await, node.launched().await, node.launched().await);
+    asks.port.take(thought(ThoughtKind::Reasoning, "?")).await.unwrap();
+    asks.port.take(open("c", "ask", By::Client)).await.unwrap();
+    other.port.take(thought(ThoughtKind::Answer, "here")).await.unwrap();
+    let (bytes, why) = floods(&flood.port).await;
+    assert_eq!(why, LIMIT);
+    assert!(bytes > DAY / 2 && log_bytes(&ann).await < DAY + 70_000, "one step at most is over it");
+    // A question stays open rather than lose its run; what is at its end may end.
+    let answered = ann.answer(asks.run_id, call("c"), CallResult::ok(Json::null())).await;
+    assert!(matches!(answered, Err(Unaccepted::LimitReached { .. })), "{answered:?}");
+    other.port.take(succeed()).await.unwrap();
+    ann.cancel(asks.run_id).await.unwrap();
+    let told = words(&log(&ann).await);
+    assert_eq!(told[told.len() - 4..], ["Failed", "Succeeded", "completed:c:Cancelled", "Cancelled"]);
+    assert!(matches!(ann.send(message("m4", "t")).await, Err(Unaccepted::LimitReached { .. })));
+}
+
+/// Neither a restart nor the end of the user's machines starts the day anew; time does.
+#[tokio::test(start_paused = true)]
+async fn iso_6_a_restart_does_not_reset_the_day() {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut before = node(&journal);
+    before.user("ann").send(message("m1", "t")).await.unwrap();
+    assert_eq!(floods(&before.launched().await.port).await.1, LIMIT);
+    drop(before);
+    let after = node(&journal);
+    let refused = after.user("ann").send(message("m2", "t")).await;
+    assert!(matches!(refused, Err(Unaccepted::LimitReached { .. })), "{refused:?}");
+    let unlimited = Node::new(&journal);
+    unlimited.user("ann").send(message("m3", "t")).await.unwrap();
+}
+
+#[tokio::test]
+async fn iso_6_nothing_is_counted_where_there_is_no_limit() {
+    let mut limits = limits();
+    limits.hub.user_bytes_per_day_max = 0;
+    let mut node = Node::with(&Arc::new(MemoryJournal::default()), limits, true);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    for _ in 0..40 {
+        run.port.take(thought(ThoughtKind::Reasoning, &"y".repeat(60_000))).await.unwrap();
+    }
+    answer(&run.port, "done").await;
+}
+
+#[tokio::test]
+async fn iso_6_a_disk_that_is_nearly_full_takes_no_message_and_lets_runs_end() {
+    let mut node = Node::new(&Arc::new(MemoryJournal::default()));
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let run = node.launched().await;
+    node.factory.set_room(Room::Low);
+    let refused = ann.send(message("m2", "u")).await;
+    assert!(matches!(refused, Err(Unaccepted::DiskNearlyFull { .. })), "{refused:?}");
+    assert!(ann.send(message("m1", "t")).await.unwrap().duplicate, "it is accepted already");
+    run.port.take(thought(ThoughtKind::Answer, "still ")).await.unwrap();
+    run.port.take(open("c", "tool", By::Agent)).await.unwrap();
+    run.port.take(close("c")).await.unwrap();
+    answer(&run.port, "here").await;
+    node.factory.set_room(Room::Enough);
+    ann.send(message("m2", "u")).await.unwrap();
+    let run = node.launched().await;
+    run.port.take(thought(ThoughtKind::Answer, "done")).await.unwrap();
+    ann.send(message("m3", "v")).await.unwrap();
+    let flood = node.launched().await;
+    node.factory.set_room(Room::Reserved);
+    let stopped = flood.port.take(thought(ThoughtKind::Reasoning, "more")).await;
+    assert_eq!(stopped, Err(Stopped::LimitReached("disk_free_bytes_min")));
+    run.port.take(succeed()).await.unwrap();
+    let told = words(&log(&ann).await);
+    assert_eq!(told[told.len() - 2..], ["Failed", "Succeeded"]);
+}
+
+#[tokio::test]
+async fn iso_6_each_limit_of_the_users_machines_is_reported_when_it_refuses() {
+    let mut limits = limits();
+    (limits.kernel.open_runs_max, limits.kernel.queued_messages_max) = (3, 1);
+    limits.kernel.delta_bytes_max = 10;
+    let (to_stage, mut stage) = tokio::sync::mpsc::unbounded_channel();
+    let saturation = Saturation::default();
+    let agents = Arc::new(Puppets::new(to_stage));
+    let journal = Arc::new(MemoryJournal::default());
+    let factory = Factory::watched(journal.clone(), agents, limits, Witness::off(), saturation.clone());
+    let ann = factory.attach(&quintet::kernel::ids::UserId::parse("ann").unwrap());
+    ann.send(message("m1", "t")).await.unwrap();
+    ann.send(message("m2", "t")).await.unwrap();
+    let refused = Err(Unaccepted::Refused(Refusal::LimitReached("queued_messages_max")));
+    assert_eq!(ann.send(message("m3", "t")).await, refused);
+    assert_eq!(saturation.current(), [("queued_messages_max", Scope::User)]);
+    ann.send(message("m4", "u")).await.unwrap();
+    assert!(ann.send(message("m5", "v")).await.is_err());
+    assert!(saturation.current().contains(&("open_runs_max", Scope::User)));
+
+    let run = stage.recv().await.unwrap();
+    assert!(run.port.take(thought(ThoughtKind::Answer, "longer than ten")).await.is_err());
+    assert!(saturation.current().contains(&("delta_bytes_max", Scope::User)));
+
+    factory.set_room(Room::Low);
+    assert!(ann.send(message("m6", "w")).await.is_err());
+    assert!(saturation.current().contains(&("disk_free_bytes_min", Scope::Service)));
+    factory.set_room(Room::Enough);
+
+    // The hub waits for the journal, and its inbox fills.
+    journal.pause_appends();
+    let requests = (0..80).map(|n| ann.send(message(&format!("q{n}"), "x")));
+    let mut requests: Vec<_> = requests.map(Box::pin).collect();
+    let overloaded = futures::future::poll_fn(|cx| {
+        let polled = requests.iter_mut().map(|request| request.as_mut().poll(cx));
+        let refused =
+            polled.filter(|answer| matches!(answer, std::task::Poll::Ready(Err(Unaccepted::Overloaded))));
+        std::task::Poll::Ready(refused.count())
+    });
+    assert!(overloaded.await > 0);
+    assert!(saturation.current().contains(&("hub_requests_max", Scope::User)));
+    journal.release_appends();
+}
