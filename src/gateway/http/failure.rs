@@ -47,6 +47,15 @@ impl Failure {
         self
     }
 
+    /// The refusal of a command of the user's log: during a drain with the time after which the next process is
+    /// expected, as on the socket.
+    pub fn unaccepted(why: Unaccepted, reconnect_after_ms: u64) -> Self {
+        match why {
+            Unaccepted::Draining => Self::from(why).retry_after(reconnect_after_ms),
+            why => why.into(),
+        }
+    }
+
     /// Has the log state a reason that is more precise than the code.
     fn because(self, reason: &'static str) -> Self {
         Self(self.0, reason)
