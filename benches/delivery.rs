@@ -8,18 +8,13 @@
 //! user, no log and no order: it writes a prepared frame, 64 to a write. Ours authenticates, reads the
 //! user's log, and sends each entry as it was stored.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+mod common;
+
+use std::{net::SocketAddr, path::Path, process::Command, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures::{SinkExt, StreamExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -30,6 +25,8 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::WebSocketConfig},
 };
+
+use common::{Server, http, login, median, start};
 
 /// Entries that one connection reads alone, and each of 1,000 beside the others.
 const ALONE: u64 = 200_000;
@@ -56,9 +53,9 @@ fn main() -> Result<()> {
 
 async fn compare() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let ours = Server::ours(folder.path())?;
+    let ours = ours(folder.path(), &[])?;
     let reader = Reader::prepare(&ours, "reader", ALONE).await?;
-    let bare = Server::bare(reader.entry_bytes)?;
+    let bare = bare_server(reader.entry_bytes)?;
     println!("frames of {} bytes; medians of {ROUNDS} rounds, servers in turn", reader.entry_bytes);
 
     for (name, connections, frames) in [("1 connection", 1, ALONE), ("1,000 connections", CROWD, TOGETHER)] {
@@ -90,7 +87,7 @@ async fn watched() -> Result<()> {
     for round in 0..ROUNDS {
         for (way, (name, flags)) in ways.iter().enumerate() {
             let journal = folder.path().join(format!("{round}-{way}"));
-            let server = Server::ours_with(&journal, flags)?;
+            let server = ours(&journal, flags)?;
             println!("{name}:");
             let reader = Reader::prepare(&server, "reader", ALONE).await?;
             figures[way].0.push(reader.live);
@@ -158,62 +155,16 @@ async fn idle(server: &Server, ours: bool) -> Result<f64> {
     Ok((after as f64 - before as f64) / IDLE as f64)
 }
 
-/// A server in a process of its own.
-struct Server {
-    child: Child,
-    address: SocketAddr,
+fn ours(folder: &Path, flags: &[&str]) -> Result<Server> {
+    let settings = [("QUINTET_CONNECTIONS_MAX", "20000"), ("QUINTET_USER_CONNECTIONS_MAX", "2000")];
+    Server::quintet(folder, flags, &settings)
 }
 
-impl Server {
-    fn ours(folder: &std::path::Path) -> Result<Self> {
-        Self::ours_with(folder, &[])
-    }
-
-    fn ours_with(folder: &std::path::Path, flags: &[&str]) -> Result<Self> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_quintet"));
-        command
-            .args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(folder)
-            .args(flags);
-        for (name, value) in [
-            ("QUINTET_LOG", "warn"),
-            ("QUINTET_CONNECTIONS_MAX", "20000"),
-            ("QUINTET_USER_CONNECTIONS_MAX", "2000"),
-        ] {
-            command.env(name, value);
-        }
-        let (child, line) = start(command)?;
-        let ready: Value = serde_json::from_str(&line)?;
-        let address = ready["listen"].as_str().context("the ready line names no address")?.parse()?;
-        Ok(Self { child, address })
-    }
-
-    fn bare(bytes: usize) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bare", &bytes.to_string()]);
-        let (child, line) = start(command)?;
-        Ok(Self { child, address: line.trim().parse()? })
-    }
-
-    fn resident_kib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-        Ok(line.split_whitespace().nth(1).context("no figure")?.parse()?)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn start(mut command: Command) -> Result<(Child, String)> {
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut line)?;
-    Ok((child, line))
+fn bare_server(bytes: usize) -> Result<Server> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bare", &bytes.to_string()]);
+    let (child, line) = start(command)?;
+    Ok(Server { child, address: line.trim().parse()? })
 }
 
 /// A user whose log is long.
@@ -245,34 +196,6 @@ impl Reader {
         println!("a run that thinks {entries} times, durable and read live: {live:.0} events/s");
         Ok(Self { token, entry_bytes: last, live })
     }
-}
-
-async fn login(address: SocketAddr, user_id: &str) -> Result<String> {
-    let answer = http(address, "POST", "/dev/login", None, Some(&json!({ "user_id": user_id }))).await?;
-    Ok(answer["token"].as_str().with_context(|| format!("no token: {answer}"))?.to_owned())
-}
-
-async fn http(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    token: Option<&str>,
-    body: Option<&Value>,
-) -> Result<Value> {
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let bearer = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{bearer}content-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut socket = TcpStream::connect(address).await?;
-    socket.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).await?;
-    let text = String::from_utf8(answer)?;
-    let (_, body) = text.split_once("\r\n\r\n").context("no body")?;
-    Ok(serde_json::from_str(body)?)
 }
 
 /// The opening handshake by hand: what follows is read as bytes, so that the client costs little.
@@ -341,11 +264,6 @@ fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
         127 => Some((10, usize::try_from(u64::from_be_bytes(bytes.get(2..10)?.try_into().ok()?)).ok()?)),
         small => Some((2, small as usize)),
     }
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures[figures.len() / 2]
 }
 
 /// The yardstick: accepts, and answers a text frame that says how many with so many prepared frames.

@@ -17,7 +17,7 @@ cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 seconds="${QUINTET_CAMPAIGN_FUZZ_SECONDS:-720}"
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-  targets=(journal_readback kernel_steps rehearsal_scripts resume_cursors wire_decoder)
+  targets=(calculator journal_readback kernel_steps questions rehearsal_scripts resume_cursors wire_decoder)
 fi
 
 # Nothing here is unsafe: what a sanitizer would see cannot happen, and without one a build is half as long.

@@ -188,6 +188,17 @@ Resume(u, id, keep) ==
            orphans == {c \in DOMAIN r.open : r.open[c] = "agent" /\ c \notin keep}
        IN  CloseEach(id, u.runs[id], orphans, r.seq + 1, "unknown")
 
+(* Resumed as often as is allowed, by processes that died: it ends, and no *)
+(* call is kept; what the agent's own came to is not known (RUN-6, RUN-7). *)
+Exhaust(u, id) ==
+  IF ~IsBegun(u, id) THEN <<>>
+  ELSE LET open    == u.runs[id]
+           r       == open.run
+           ofAgent == {c \in DOMAIN r.open : r.open[c] = "agent"}
+           orphans == CloseEach(id, open, ofAgent, r.seq + 1, "unknown")
+           closes  == orphans \o CloseEach(id, open, DOMAIN r.open \ ofAgent, r.seq + Len(orphans) + 1, "cancelled")
+       IN  closes \o <<Event(id, open, r.seq + Len(closes) + 1, "agent_completed", 0, "resume_limit")>> \o StartNext(u, id)
+
 -----------------------------------------------------------------------------
 (* The rules, as predicates over a log, written without the operators      *)
 (* above.                                                                  *)

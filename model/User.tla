@@ -37,11 +37,12 @@ DoFail      == \E r \in Runs : LET new == Fail(user, r) IN new # <<>> /\ Add(new
 DoCut       == \E r \in Runs, what \in {"failed", "timed_out", "interrupted"} : LET new == Cut(user, r, what) IN new # <<>> /\ Add(new)
 DoCloseCall == \E r \in Runs, c \in Calls : LET new == CloseCall(user, r, c) IN new # <<>> /\ Add(new)
 DoResume    == \E r \in Runs, keep \in {{}} \cup {{c} : c \in Calls} : LET new == Resume(user, r, keep) IN new # <<>> /\ Add(new)
+DoExhaust   == \E r \in Runs : LET new == Exhaust(user, r) IN new # <<>> /\ Add(new)
 
 Init == user = NoUser /\ log = <<>>
 Next == \/ SendOrWait \/ SendOrReject \/ SendOrInterrupt \/ DoCancel \/ DoAnswer
         \/ DoThink \/ DoOpen \/ DoClose \/ DoSucceed \/ DoFail
-        \/ DoCut \/ DoCloseCall \/ DoResume
+        \/ DoCut \/ DoCloseCall \/ DoResume \/ DoExhaust
 
 Spec     == Init /\ [][Next]_vars
 (* Agents and clients may do nothing for ever; the deadline may not: RUN-6. *)

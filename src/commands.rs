@@ -116,7 +116,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut signals = caught.listen().context("signals cannot be listened to")?;
     let rehearsal = mode == Mode::Dev || settings.names_rehearsal();
-    let agents = Directory::built_in(rehearsal, Floor::threads()?);
+    let agents = Directory::built_in(rehearsal, Floor::threads_within(settings.agents)?);
     let described = described(&agents);
     let parts = Parts { journal, agents: Arc::new(agents), described };
     let running = tokio::select! {

@@ -20,6 +20,11 @@ fn replay(target: &str) {
 }
 
 #[test]
+fn calculator() {
+    replay("calculator");
+}
+
+#[test]
 fn journal_readback() {
     replay("journal_readback");
 }
@@ -27,6 +32,11 @@ fn journal_readback() {
 #[test]
 fn kernel_steps() {
     replay("kernel_steps");
+}
+
+#[test]
+fn questions() {
+    replay("questions");
 }
 
 #[test]

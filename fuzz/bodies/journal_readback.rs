@@ -312,6 +312,7 @@ fn moved(batch: &Batch, base: u64) -> Batch {
         expected: Offset(batch.expected.0 + base),
         entries: batch.entries.iter().map(there).collect(),
         lines: lines.expect("whole lines"),
+        resumes: vec![],
     }
 }
 
@@ -424,6 +425,6 @@ impl Scribe {
         for line in &self.written[first.0 as usize - 1..] {
             lines.push(|out| out.extend_from_slice(line));
         }
-        Batch { expected: Offset(first.0 - 1), entries, lines: lines.finish() }
+        Batch { expected: Offset(first.0 - 1), entries, lines: lines.finish(), resumes: vec![] }
     }
 }

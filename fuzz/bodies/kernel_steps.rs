@@ -7,7 +7,7 @@ use quintet::kernel::{
     ids::Seq,
     json::Json,
     run::{AnyRun, Closer, Cut, Ending, Run, Step},
-    user::{AgentStep, OnBusy},
+    user::{AgentStep, OnBusy, Resumes},
 };
 
 use super::{
@@ -145,7 +145,10 @@ fn attempt(program: &mut Program<'_>) -> Attempt {
         13 => Attempt::CloseCall(program.byte(), 1 + program.byte() % 4),
         14 => {
             let (run, count) = (program.byte(), program.below(3));
-            Attempt::Resume(run, (0..count).map(|_| 1 + program.byte() % 4).collect())
+            let keep = (0..count).map(|_| 1 + program.byte() % 4).collect();
+            let resumes = program.byte();
+            let (without_step, total) = (u32::from(resumes % 4), u32::from(resumes / 4 % 5));
+            Attempt::Resume(run, keep, Resumes { without_step, total })
         }
         _ => Attempt::Crash,
     }

@@ -159,7 +159,8 @@ impl Shelf {
             self.written.push(line.freeze());
             entries.push(entry);
         }
-        block_on(self.log.append(Batch { expected, entries, lines: lines.finish() })).expect("it follows");
+        block_on(self.log.append(Batch { expected, entries, lines: lines.finish(), resumes: vec![] }))
+            .expect("it follows");
         // Whoever opens a cursor learns of the new head, and all cursors of the user with it.
         drop(block_on(self.user.cursor(Offset::ZERO)).expect("the journal is there"));
     }

@@ -4,8 +4,9 @@
 use quintet::kernel::{
     entry::{By, CallStatus, Entry},
     ids::RunId,
+    limits::Limits,
     run::{Cut, Ending},
-    user::{AgentStep, Command, OnBusy, PastCall, Send, UserState},
+    user::{AgentStep, Command, OnBusy, PastCall, Resumes, Send, UserState},
 };
 
 use crate::{
@@ -15,13 +16,38 @@ use crate::{
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    Send { message: u8, thread: u8, on_busy: OnBusy },
-    Cancel { run: u8 },
-    Answer { run: u8, call: u8 },
-    Step { run: u8, deed: Deed },
-    Cut { run: u8, cut: CutBy },
-    CloseCall { run: u8, call: u8 },
-    Resume { run: u8, keep: Option<u8> },
+    Send {
+        message: u8,
+        thread: u8,
+        on_busy: OnBusy,
+    },
+    Cancel {
+        run: u8,
+    },
+    Answer {
+        run: u8,
+        call: u8,
+    },
+    Step {
+        run: u8,
+        deed: Deed,
+    },
+    Cut {
+        run: u8,
+        cut: CutBy,
+    },
+    CloseCall {
+        run: u8,
+        call: u8,
+    },
+    Resume {
+        run: u8,
+        keep: Option<u8>,
+    },
+    /// A resume of a run that was resumed as often as is allowed (RUN-6).
+    Exhaust {
+        run: u8,
+    },
 }
 
 /// What an agent may try.
@@ -97,6 +123,7 @@ impl Ask {
             asks.extend(Deed::all(calls).into_iter().map(|deed| Ask::Step { run, deed }));
             asks.extend([CutBy::Agent, CutBy::Deadline, CutBy::LostNode].map(|cut| Ask::Cut { run, cut }));
             asks.extend((1..=calls).map(|call| Ask::CloseCall { run, call }));
+            asks.push(Ask::Exhaust { run });
             asks.push(Ask::Resume { run, keep: None });
             asks.extend((1..=calls).map(|call| Ask::Resume { run, keep: Some(call) }));
         }
@@ -141,8 +168,15 @@ impl Ask {
                 status: CallStatus::TimedOut,
             },
             Ask::Resume { run: id, keep } => {
-                Command::Resume { run_id: run(id), keep: keep.into_iter().map(call).collect() }
+                let keep = keep.into_iter().map(call).collect();
+                Command::Resume { run_id: run(id), keep, resumes: Resumes::default() }
             }
+            // What is idempotent is closed all the same.
+            Ask::Exhaust { run: id } => Command::Resume {
+                run_id: run(id),
+                keep: vec![call(1)],
+                resumes: Resumes { without_step: Limits::DEFAULT.run_resumes_max, total: 0 },
+            },
         }
     }
 }

@@ -454,7 +454,8 @@ fn ask_title(ask: &Ask) -> String {
         Ask::Cut { cut: CutBy::Deadline, .. } => "service: deadline of the run".into(),
         Ask::Cut { cut: CutBy::LostNode, .. } => "service: the node is lost".into(),
         Ask::CloseCall { .. } => "service: deadline of a call".into(),
-        Ask::Resume { .. } => "service: take up again".into(),
+        Ask::Resume { .. } => "service: resume".into(),
+        Ask::Exhaust { .. } => "service: resume once too often".into(),
     }
 }
 

@@ -231,6 +231,7 @@ fn operator(ask: Ask) -> &'static str {
         Ask::Cut { .. } => "DoCut",
         Ask::CloseCall { .. } => "DoCloseCall",
         Ask::Resume { .. } => "DoResume",
+        Ask::Exhaust { .. } => "DoExhaust",
     }
 }
 

@@ -29,6 +29,7 @@ pub fn judge(
         Ask::Cut { run, cut } => case.cut(run, cut),
         Ask::CloseCall { run, call } => case.close_call(run, call),
         Ask::Resume { run, keep } => case.resume(run, keep),
+        Ask::Exhaust { run } => case.exhaust(run),
     };
     broken.or_else(|| case.early_ends())
 }
@@ -239,6 +240,16 @@ impl Case<'_> {
         self.expect("RUN-9", matches && self.batch().len() == closed.len())
     }
 
+    /// RUN-6: a run that was resumed as often as is allowed fails.
+    fn exhaust(&self, number: u8) -> Option<&'static str> {
+        if self.begun(number).is_none() {
+            return self.expect("RUN-6", self.refused(Refusal::RunEnded));
+        }
+        let named = matches!(self.decided, Ok(Decision { reply: Reply::ResumeLimit("run_resumes_max"), .. }));
+        let ends = self.ends(number, RunStatus::Failed, Some(RunErrorCode::ResumeLimit));
+        self.expect("RUN-6", named && ends && self.only_closes(number))
+    }
+
     /// RUN-7: a run that this batch ends early had each open call closed first, and as it should be.
     fn early_ends(&self) -> Option<&'static str> {
         let holds = self.told.iter().all(|told| {
@@ -253,7 +264,11 @@ impl Case<'_> {
                 RunStatus::TimedOut => CallStatus::TimedOut,
                 RunStatus::Interrupted => CallStatus::Unknown,
             };
-            told.open_calls(told.events.len()).iter().all(|(id, _)| {
+            let exhausted =
+                completion.error.as_ref().is_some_and(|error| error.code == RunErrorCode::ResumeLimit);
+            told.open_calls(told.events.len()).iter().all(|(id, by)| {
+                // RUN-9: a crash came between, so the outcome of the agent's own call is not known.
+                let status = if exhausted && *by == By::Agent { CallStatus::Unknown } else { status };
                 events.iter().any(|event| {
                     matches!(event, Event::ToolCompleted { call_id, result, .. }
                         if call_id == *id && result.status == status)

@@ -167,6 +167,7 @@ pub fn ending_name(status: RunStatus, error: Option<&RunError>) -> &'static str 
     match (status, error.map(|error| error.code)) {
         (RunStatus::Failed, Some(RunErrorCode::Violation)) => "violation",
         (RunStatus::Failed, Some(RunErrorCode::LimitReached)) => "limit_reached",
+        (RunStatus::Failed, Some(RunErrorCode::ResumeLimit)) => "resume_limit",
         _ => run_status_name(status),
     }
 }

@@ -1,13 +1,19 @@
 //! The default agent: useful without a model and without a network.
 //!
-//! It reads the message by plain rules ([`wish`]), says what it makes of it, calls its tools, side by
-//! side where there are several, and answers in sentences ([`reply`]). What it cannot do it says.
+//! It reads the message by plain rules ([`wish`]), one clause at a time: searches, conversions of
+//! [`units`], [`times`], [`sums`]. It calls its tools, side by side where there are several, and answers
+//! in sentences ([`reply`]). A clause that is not understood to its last word is declined by name.
 //!
 //! Guarantee: the same message and the same results of its tools give the same steps, so a run of it
 //! that a crash broke off goes on where it was.
 
+mod fillers;
+mod language;
+mod lexer;
 mod reply;
-mod sums;
+pub mod sums;
+pub mod times;
+mod units;
 pub mod wish;
 mod words;
 
@@ -16,8 +22,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::json;
 
-use self::wish::{Understood, Wish};
+use self::{
+    times::Time,
+    wish::{Understood, Wish},
+};
 use super::{
+    limits::AgentLimits,
     roles::{Agent, Task, Tool, Unfinished},
     run::{Completed, Run, Started, Thinking},
     tools::{calculate::Calculate, current_time::CurrentTime, search_history::SearchHistory},
@@ -38,16 +48,20 @@ pub struct Assistant {
 
 impl Assistant {
     pub fn new() -> Self {
-        Self { tools: [Arc::new(Calculate), Arc::new(CurrentTime), Arc::new(SearchHistory)] }
+        Self::within(&AgentLimits::DEFAULT)
+    }
+
+    /// The assistant with its share of what agents may read.
+    pub fn within(limits: &AgentLimits) -> Self {
+        let search_history = SearchHistory::new(limits);
+        Self { tools: [Arc::new(Calculate), Arc::new(CurrentTime), Arc::new(search_history)] }
     }
 
     fn call(&self, wish: &Wish) -> (&dyn Tool, Json) {
         let [calculate, current_time, search_history] = &self.tools;
         match wish {
-            Wish::Calculate { expression } => (&**calculate, Json::from(&json!({"expression": expression}))),
-            Wish::Time { place } => {
-                (&**current_time, Json::from(&json!({"zone": place.as_deref().unwrap_or("UTC")})))
-            }
+            Wish::Calculate(sum) => (&**calculate, Json::from(&json!({"expression": sum.expression}))),
+            Wish::Time(time) => (&**current_time, Json::from(&time.parameters())),
             Wish::Search { query, own_words_only } => {
                 let from = if *own_words_only { "user" } else { "anyone" };
                 (&**search_history, Json::from(&json!({"query": query, "from": from})))
@@ -91,10 +105,10 @@ impl Agent for Assistant {
     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
         let understood = wish::understand(&task.text);
         let wishes = match &understood {
-            Understood::Wishes { wishes, .. } => wishes.clone(),
+            Understood::Requests { wishes, .. } => wishes.clone(),
             // A greeting is answered with the time of day, anything else with what was said of it before.
-            Understood::Greeting => vec![Wish::Time { place: None }],
-            Understood::Thanks | Understood::Help => vec![],
+            Understood::Greeting => vec![Wish::Time(Time::default())],
+            Understood::Thanks | Understood::Help | Understood::Foreign => vec![],
             Understood::Other { keywords } => keywords
                 .iter()
                 .map(|keyword| Wish::Search { query: keyword.clone(), own_words_only: false })
@@ -114,3 +128,12 @@ impl Agent for Assistant {
         Ok(run.complete().await?)
     }
 }
+
+/// A user's words as they are repeated: their beginning.
+fn shown(text: &str) -> String {
+    let start: String = text.chars().take(REPEATED_CHARS_MAX).collect();
+    if start.len() < text.len() { start + "…" } else { start }
+}
+
+/// Characters of the user's words that are repeated in a sentence.
+const REPEATED_CHARS_MAX: usize = 120;

@@ -9,9 +9,10 @@
 //! result is seen only when it is durable. Work that the log already holds a result of is not done
 //! again: its future is dropped without being polled (RUN-9).
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Duration};
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use crate::{
     kernel::{
@@ -19,7 +20,10 @@ use crate::{
         ids::CallId,
         json::Json,
     },
-    user::port::{RunPort, Stopped},
+    user::{
+        line::Line,
+        port::{RunPort, Stopped},
+    },
 };
 
 /// A call that is open, its tool not yet executed.
@@ -29,6 +33,7 @@ pub struct OpenCall {
     call_id: CallId,
     recorded: Option<CallResult>,
     results_bytes_max: usize,
+    line: Line,
 }
 
 /// A call that waits for the client (RUN-11).
@@ -50,8 +55,13 @@ pub struct Executed {
 }
 
 impl OpenCall {
-    pub(super) fn new(call_id: CallId, recorded: Option<CallResult>, results_bytes_max: usize) -> Self {
-        Self { call_id, recorded, results_bytes_max }
+    pub(super) fn new(
+        call_id: CallId,
+        recorded: Option<CallResult>,
+        results_bytes_max: usize,
+        line: Line,
+    ) -> Self {
+        Self { call_id, recorded, results_bytes_max, line }
     }
 
     pub fn call_id(&self) -> &CallId {
@@ -67,21 +77,22 @@ impl OpenCall {
     }
 
     /// Does the work of the call, unless the log has its result. An error, a panic and an overrun of
-    /// `call_ms_max` milliseconds become the call's status; the run goes on.
+    /// `call_ms_max` milliseconds become the call's status; the run goes on. Time in which the run waits for
+    /// its user's other runs does not count. At the overrun the work ends at its next yield.
     pub async fn execute_within<W>(self, call_ms_max: u64, work: W) -> Executed
     where
         W: Future<Output = Result<Json, String>>,
     {
-        let Self { call_id, recorded, results_bytes_max } = self;
+        let Self { call_id, recorded, results_bytes_max, line } = self;
         if let Some(result) = recorded {
             return Executed { call_id, result, recorded: true };
         }
         let work = AssertUnwindSafe(work).catch_unwind();
-        let result = match tokio::time::timeout(Duration::from_millis(call_ms_max), work).await {
-            Ok(Ok(Ok(results))) => CallResult::ok(results),
-            Ok(Ok(Err(error))) => CallResult::error(clipped(error, ERROR_BYTES_MAX)),
-            Ok(Err(_panic)) => CallResult::error("the tool panicked"),
-            Err(_elapsed) => CallResult::cut_short(
+        let result = match within(Duration::from_millis(call_ms_max), &line, work).await {
+            Some(Ok(Ok(results))) => CallResult::ok(results),
+            Some(Ok(Err(error))) => CallResult::error(clipped(error, ERROR_BYTES_MAX)),
+            Some(Err(_panic)) => CallResult::error("the tool panicked"),
+            None => CallResult::cut_short(
                 CallStatus::TimedOut,
                 &format!("the tool took longer than {call_ms_max} ms"),
             ),
@@ -91,7 +102,7 @@ impl OpenCall {
 
     /// Takes a result that came about elsewhere, unless the log has one.
     pub fn executed(self, result: CallResult) -> Executed {
-        let Self { call_id, recorded, results_bytes_max } = self;
+        let Self { call_id, recorded, results_bytes_max, .. } = self;
         match recorded {
             Some(result) => Executed { call_id, result, recorded: true },
             None => Executed { call_id, result: bounded(result, results_bytes_max), recorded: false },
@@ -132,6 +143,23 @@ impl Executed {
     pub(super) fn into_parts(self) -> (CallId, CallResult, bool) {
         (self.call_id, self.result, self.recorded)
     }
+}
+
+/// Returns the output of `work`, or `None` if it takes longer than `limit`, time in line left out.
+async fn within<W: Future>(limit: Duration, line: &Line, work: W) -> Option<W::Output> {
+    let begun = Instant::now();
+    let before = line.waited(begun);
+    let mut work = pin!(work);
+    let mut left = limit;
+    while !left.is_zero() {
+        if let Ok(done) = tokio::time::timeout(left, work.as_mut()).await {
+            return Some(done);
+        }
+        let now = Instant::now();
+        let in_line = line.waited(now).saturating_sub(before);
+        left = limit.saturating_sub((now - begun).saturating_sub(in_line));
+    }
+    None
 }
 
 /// A result that the log would refuse, being longer than `bytes_max`, is an error of its tool, and the run
@@ -178,7 +206,7 @@ mod tests {
     const RESULTS_BYTES_MAX: usize = 256 * 1024;
 
     fn open() -> OpenCall {
-        OpenCall::new(CallId::parse("c1").unwrap(), None, RESULTS_BYTES_MAX)
+        OpenCall::new(CallId::parse("c1").unwrap(), None, RESULTS_BYTES_MAX, Line::default())
     }
 
     async fn results_of(work: impl Future<Output = Result<Json, String>>) -> CallResult {
@@ -191,6 +219,26 @@ mod tests {
         assert_eq!(results_of(async { Err("no".into()) }).await, CallResult::error("no"));
         assert_eq!(results_of(async { panic!("secret") }).await, CallResult::error("the tool panicked"));
         assert_eq!(results_of(std::future::pending()).await.status, CallStatus::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn iso_6_time_in_line_does_not_count_against_a_call() {
+        let call = open();
+        let line = call.line.clone();
+        let (waits, works) = (Duration::from_secs(60), Duration::from_millis(999));
+        let slow = async move {
+            let in_line = line.enter();
+            tokio::time::sleep(waits).await;
+            drop(in_line);
+            tokio::time::sleep(works).await;
+            Ok(Json::null())
+        };
+        assert_eq!(call.execute_within(1000, slow).await.into_parts().1.status, CallStatus::Ok);
+        let alone = async move {
+            tokio::time::sleep(works * 2).await;
+            Ok(Json::null())
+        };
+        assert_eq!(results_of(alone).await.status, CallStatus::TimedOut);
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use crate::{
         user::AgentStep,
     },
     user::{
-        agents::{Assignment, Said, Spoken},
+        agents::{Assignment, Owner, Said, Spoken},
         port::{RunPort, Stopped},
     },
 };
@@ -28,6 +28,7 @@ use crate::{
 /// A run's port, and what its log held when the agent began.
 pub(super) struct Link {
     port: RunPort,
+    owner: Owner,
     run_id: RunId,
     /// None once the agent has repeated all of it.
     replay: Option<Box<Replayed>>,
@@ -47,7 +48,7 @@ struct Replayed {
 
 impl Link {
     pub(super) fn new(assignment: Assignment) -> Self {
-        let Assignment { run_id, past, said, port, .. } = assignment;
+        let Assignment { owner, run_id, past, said, port, .. } = assignment;
         let begin = past.first().map_or(Offset::ZERO, |entry| entry.offset);
         let events = past.iter().filter_map(|entry| match &entry.body {
             Body::Event { event, .. } => Some(event),
@@ -55,7 +56,7 @@ impl Link {
         });
         let replay = Replay::of(|kind| said.of(kind).bytes, events);
         let replayed = Box::new(Replayed { replay, said, echoes: [const { None }; 3] });
-        Self { port, run_id, replay: Some(replayed), calls: 0, begin }.without_what_is_over()
+        Self { port, owner, run_id, replay: Some(replayed), calls: 0, begin }.without_what_is_over()
     }
 
     pub(super) fn is_replaying(&self) -> bool {
@@ -67,7 +68,7 @@ impl Link {
     }
 
     pub(super) fn history(&self) -> History {
-        History::new(self.port.clone(), self.begin)
+        History::new(self.port.clone(), self.owner, self.begin)
     }
 
     pub(super) fn into_port(self) -> RunPort {
@@ -149,7 +150,8 @@ impl Link {
         for call in calls {
             let (call, recorded) = self.admit(call, &mut steps);
             let results_bytes_max = self.port.limits().results_bytes_max;
-            let opened = OpenCall::new(call.call_id.clone(), recorded, results_bytes_max);
+            let line = self.port.line().clone();
+            let opened = OpenCall::new(call.call_id.clone(), recorded, results_bytes_max, line);
             made.push((call, opened));
         }
         self.take_all(steps).await?;

@@ -2,7 +2,8 @@
 //!
 //! Guarantee: however an agent stops, its run ends (RUN-6): a panic as `agent_panic`, an error as
 //! `agent_error`; and when its run ends otherwise, the agent is dropped. An agent that never yields
-//! holds one of the agents' threads and none of the service's.
+//! holds one of the agents' threads and none of the service's. Agents take turns by user ([`super::gate`]), so
+//! that one user's agents hold at most `agent_user_turns_max` of the threads (ISO-6).
 //!
 //! ```text
 //!   launch ──▶ task ── the run has ended ──────▶ the agent is dropped
@@ -11,7 +12,9 @@
 //!                  └── it panicked ────────────▶ cut: failed, agent_panic
 //! ```
 
-use std::{any::Any, collections::BTreeMap, future::Future, io, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any, collections::BTreeMap, future::Future, io, panic::AssertUnwindSafe, pin::pin, sync::Arc,
+};
 
 use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
@@ -20,6 +23,8 @@ use tracing::Instrument;
 use super::{
     assistant::Assistant,
     call::clipped,
+    gate::Gate,
+    limits::AgentLimits,
     rehearsal::Rehearsal,
     roles::{Agent, Task, Unfinished},
     run::{MESSAGE_BYTES_MAX, Run},
@@ -39,18 +44,26 @@ pub struct Directory {
     agents: BTreeMap<AgentName, Arc<dyn Agent>>,
     default_agent: AgentName,
     floor: Floor,
+    gate: Gate,
 }
 
-/// Where agents run.
-pub enum Floor {
+/// Where agents run, and how much of it.
+pub struct Floor {
+    limits: AgentLimits,
+    place: Place,
+    /// Agents that are polled at the same time.
+    turns_max: usize,
+}
+
+enum Place {
     /// On threads of their own, which end with the directory.
     Threads(AgentThreads),
-    /// On the runtime of whoever launches: for tests and simulations that own the time.
+    /// On the caller's runtime: for tests and simulations that own the time.
     Shared(Tasks),
 }
 
 /// The agents' own runtime. Dropping it stops every agent at its next pause, in the background.
-pub struct AgentThreads(Option<Runtime>);
+struct AgentThreads(Option<Runtime>);
 
 /// A panic whose message is meant for the user. The message of any other formatted panic stays
 /// inside: it may hold anything.
@@ -61,12 +74,15 @@ impl Directory {
     pub fn new(default_agent: impl Agent, floor: Floor) -> Self {
         let name = default_agent.name();
         let agents = BTreeMap::from([(name.clone(), Arc::new(default_agent) as Arc<dyn Agent>)]);
-        Self { agents, default_agent: name, floor }
+        // At least one thread is left to others, whatever one user's agents do.
+        let user_turns_max = floor.limits.agent_user_turns_max.min(floor.turns_max - 1);
+        let gate = Gate::new(floor.turns_max, user_turns_max);
+        Self { agents, default_agent: name, floor, gate }
     }
 
     /// The agents that come with the service: `assistant`, and `rehearsal` where it is wanted.
     pub fn built_in(rehearsal: bool, floor: Floor) -> Self {
-        let directory = Self::new(Assistant::new(), floor);
+        let directory = Self::new(Assistant::within(&floor.limits), floor);
         if rehearsal { directory.with(Rehearsal) } else { directory }
     }
 
@@ -100,14 +116,17 @@ impl Agents for Directory {
         let span =
             tracing::info_span!("run", run_id = %assignment.run_id, agent_name = %assignment.agent_name);
         let agent = self.agents.get(&assignment.agent_name).cloned();
-        self.floor.spawn(supervise(agent, assignment).instrument(span));
+        self.floor.spawn(supervise(agent, assignment, self.gate.clone()).instrument(span));
     }
 }
 
 /// Carries out one run, to its end or the agent's (RUN-6).
-async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment) {
-    let port = assignment.port.clone();
-    let work = AssertUnwindSafe(carry_out(agent, assignment)).catch_unwind();
+async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment, gate: Gate) {
+    let (port, owner) = (assignment.port.clone(), assignment.owner);
+    let work = pin!(AssertUnwindSafe(carry_out(agent, assignment)).catch_unwind());
+    // The end of the run is looked at without a turn: what is in line is dropped at once, and work that
+    // yields ends at its next yield.
+    let work = gate.pass(owner, port.line().clone(), work);
     let failed = tokio::select! {
         biased;
         () = port.ended() => return,
@@ -127,14 +146,15 @@ async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment) {
     port.cut(Cut::Failed(RunError { message, ..failed })).await;
 }
 
-async fn carry_out(agent: Option<Arc<dyn Agent>>, assignment: Assignment) -> Result<(), Unfinished> {
+async fn carry_out(agent: Option<Arc<dyn Agent>>, mut assignment: Assignment) -> Result<(), Unfinished> {
     let agent = agent.ok_or_else(|| Unfinished::because("the agent of this run is no longer here"))?;
     let task = Task {
         run_id: assignment.run_id,
         thread_id: assignment.thread_id.clone(),
         message_id: assignment.message_id.clone(),
         agent_name: assignment.agent_name.clone(),
-        text: assignment.text.clone(),
+        // The one copy of the text in the process.
+        text: std::mem::take(&mut assignment.text),
     };
     agent.run(Run::begin(assignment), task).await.map(|_completed| ())
 }
@@ -153,30 +173,41 @@ fn panicked(panic: &(dyn Any + Send)) -> RunError {
 }
 
 impl Floor {
-    /// Threads of the agents' own, as many as the machine has cores, within [`THREADS_MIN`] and
-    /// [`THREADS_MAX`].
+    /// Threads of the agents' own, with the default limits.
     pub fn threads() -> io::Result<Self> {
+        Self::threads_within(AgentLimits::DEFAULT)
+    }
+
+    /// Threads of the agents' own: as many as the machine has cores, at least [`THREADS_MIN`] and at most
+    /// `agent_threads_max`.
+    pub fn threads_within(limits: AgentLimits) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);
+        let threads = cores.clamp(THREADS_MIN, limits.agent_threads_max.max(THREADS_MIN));
         let runtime = Builder::new_multi_thread()
-            .worker_threads(cores.clamp(THREADS_MIN, THREADS_MAX))
-            .max_blocking_threads(BLOCKING_THREADS_MAX)
+            .worker_threads(threads)
+            .max_blocking_threads(limits.agent_blocking_threads_max)
             .thread_name("agent")
             .enable_all()
             .build()?;
-        Ok(Self::Threads(AgentThreads(Some(runtime))))
+        Ok(Self { limits, place: Place::Threads(AgentThreads(Some(runtime))), turns_max: threads })
     }
 
-    /// The runtime of whoever launches.
+    /// The caller's runtime.
     pub fn shared() -> Self {
-        Self::Shared(Tasks::default())
+        Self::shared_within(AgentLimits::DEFAULT)
+    }
+
+    /// The caller's runtime, with these limits.
+    pub fn shared_within(limits: AgentLimits) -> Self {
+        Self { limits, place: Place::Shared(Tasks::default()), turns_max: THREADS_MIN }
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        match self {
-            Floor::Threads(AgentThreads(runtime)) => {
+        match &self.place {
+            Place::Threads(AgentThreads(runtime)) => {
                 runtime.as_ref().expect("it is there until the drop").spawn(work);
             }
-            Floor::Shared(tasks) => {
+            Place::Shared(tasks) => {
                 tasks.spawn(work);
             }
         }
@@ -194,9 +225,3 @@ impl Drop for AgentThreads {
 
 /// Threads of the agents at least, so that one agent that never yields does not stop the others.
 const THREADS_MIN: usize = 4;
-
-/// Threads of the agents at most.
-const THREADS_MAX: usize = 64;
-
-/// Threads for agents' blocking work at most.
-const BLOCKING_THREADS_MAX: usize = 64;

@@ -13,7 +13,7 @@ use crate::{
     journal::{
         chain::{ChainHash, LineDigest},
         sqlite::{
-            self, OpenError,
+            self, OpenError, epochs,
             lock::{FolderLock, LockError},
             schema::{self, DATABASE_FILE, Identity},
         },
@@ -71,6 +71,15 @@ pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError
     }
     findings.report.epoch = identity.epoch.to_string();
     findings.report.origin = identity.origin.to_string();
+    match epochs::history(&connection) {
+        Ok(history) => findings.report.epochs = history,
+        Err(error) => {
+            findings.violation("STORAGE", None, None, format!("the epochs cannot be read: {error}"));
+        }
+    }
+    for what in epochs::damage(&connection).unwrap_or_else(|error| vec![error.to_string()]) {
+        findings.violation("STORAGE", None, None, what);
+    }
     integrity(&connection, &mut findings);
     let users = match users(&connection, options.user_id.as_ref()) {
         Ok(users) => users,

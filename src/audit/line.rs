@@ -140,7 +140,7 @@ const KINDS: [&str; 3] = ["reasoning", "answer", "progress"];
 const BY: [&str; 2] = ["agent", "client"];
 const CALL_STATUS: [&str; 5] = ["ok", "error", "timed_out", "cancelled", "unknown"];
 const RUN_STATUS: [&str; 5] = ["succeeded", "failed", "cancelled", "timed_out", "interrupted"];
-const RUN_ERRORS: [&str; 9] = [
+const RUN_ERRORS: [&str; 10] = [
     "violation",
     "agent_error",
     "agent_panic",
@@ -149,6 +149,7 @@ const RUN_ERRORS: [&str; 9] = [
     "invalid_script",
     "upstream",
     "limit_reached",
+    "resume_limit",
     "node_lost",
 ];
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::journal::sqlite::epochs::EpochRecord;
 use serde::{Deserialize, Serialize};
 
 /// A rule that a journal does not keep.
@@ -37,8 +38,11 @@ pub struct Unfinished {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     pub epoch: String,
-    /// The epoch under which the journal was created; another one if it was restored from a backup.
+    /// The epoch under which the journal was created; every opening has another one.
     pub origin: String,
+    /// The epochs of the journal that are kept, oldest first, each with the reason why it began.
+    #[serde(default)]
+    pub epochs: Vec<EpochRecord>,
     pub users: u64,
     pub entries: u64,
     /// Entries that retention has removed.
@@ -73,9 +77,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "journal {}", self.epoch)?;
         if self.origin != self.epoch {
-            write!(f, " (restored; created as {})", self.origin)?;
+            write!(f, " (created as {})", self.origin)?;
         }
         writeln!(f)?;
+        for cut in self.epochs.iter().filter(|record| !["created", "opened"].contains(&&*record.reason)) {
+            writeln!(
+                f,
+                "  epoch {}: {}; cursors of earlier epochs are not continued",
+                cut.epoch, cut.reason
+            )?;
+        }
         writeln!(f, "  users {}, entries {}, runs {}", self.users, self.entries, self.runs)?;
         if self.trimmed > 0 {
             writeln!(f, "  entries removed by retention: {}", self.trimmed)?;

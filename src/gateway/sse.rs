@@ -63,12 +63,13 @@ pub async fn stream(
     let cursor = user.cursor(asked.after).await?;
     place.is_member();
     let (epoch, extent) = (gateway.factory.epoch(), cursor.extent());
-    let Resumption { resumed_after, gap } = Resumption::of(asked, epoch, extent.trimmed, extent.head);
+    let continued = user.epoch_for(asked).await?;
+    let Resumption { resumed_after, gap } = Resumption::of(asked, continued, extent.trimmed, extent.head);
     let mut reader = Reader::new(cursor, &gateway.limits);
     reader.read_on(resumed_after, WHATEVER_COMES);
     let mut witness = gateway.factory.witness().connection(ConnectionId(ids::fresh()));
     witness.belongs_to(user.witness());
-    let told = Resumed::new(epoch, resumed_after, extent.head, gap);
+    let told = Resumed::new(continued, resumed_after, extent.head, gap);
     witness.resumes(user.user_id(), asked, told);
 
     let mut first = BytesMut::new();

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{
-    AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention, RunRecord,
-    ThreadRecord, Trimmed, lines::LinesBuilder,
+    AppendError, Batch, Extent, Incarnation, Journal, JournalError, Lines, Log, ReadLimit, Recovery,
+    ResumeRecord, Retention, RunRecord, ThreadRecord, Trimmed, lines::LinesBuilder,
 };
 use crate::kernel::{
     entry::{Body, Entry, Event},
@@ -33,6 +33,9 @@ pub enum AppendFault {
     Lost,
     /// The batch is in the log.
     Applied,
+    /// The batch is not in the log yet; [`MemoryJournal::land_late_appends`] puts it there. A log that states
+    /// its head in between does not keep the guarantee of [`Log::recovery`].
+    Late,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,7 @@ struct Shared {
 struct Faults {
     down: bool,
     appends: VecDeque<AppendFault>,
+    late: Vec<(UserId, Batch)>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +71,7 @@ struct UserLog {
     accepted: HashMap<RunId, Offset>,
     messages: HashMap<MessageId, Receipt>,
     threads: HashMap<ThreadId, ThreadRecord>,
+    resumes: BTreeMap<RunId, ResumeRecord>,
 }
 
 impl Default for MemoryJournal {
@@ -91,9 +96,25 @@ impl MemoryJournal {
         lock(&self.shared.faults).appends.push_back(fault);
     }
 
+    /// Puts into their logs the batches of appends that failed as [`AppendFault::Late`].
+    pub fn land_late_appends(&self) {
+        let late = std::mem::take(&mut lock(&self.shared.faults).late);
+        let mut users = lock(&self.shared.users);
+        for (user_id, batch) in late {
+            users.entry(user_id).or_default().apply(batch);
+        }
+    }
+
     /// While down, nothing can be read or appended.
     pub fn set_down(&self, down: bool) {
         lock(&self.shared.faults).down = down;
+    }
+
+    /// Does what an engine does when its process stops in order.
+    pub fn release_resumes(&self, ended: Incarnation) {
+        for log in lock(&self.shared.users).values_mut() {
+            log.resumes.values_mut().for_each(|record| *record = record.released(ended));
+        }
     }
 
     /// From here on appends wait, before they take effect, until [`Self::release_appends`].
@@ -193,11 +214,16 @@ impl Log for MemoryLog {
         self.released().await;
         self.with(|log| {
             log.admit(&batch)?;
-            match lock(&self.shared.faults).appends.pop_front() {
+            let fault = lock(&self.shared.faults).appends.pop_front();
+            match fault {
                 None => log.apply(batch),
                 Some(AppendFault::Lost) => return Err(unavailable().into()),
                 Some(AppendFault::Applied) => {
                     log.apply(batch);
+                    return Err(unavailable().into());
+                }
+                Some(AppendFault::Late) => {
+                    lock(&self.shared.faults).late.push((self.user_id.clone(), batch));
                     return Err(unavailable().into());
                 }
             }
@@ -232,7 +258,8 @@ impl Log for MemoryLog {
             let mut recent: Vec<_> = log.runs.values().rev().take(recent_max).map(receipt).collect();
             recent.reverse();
             let unfinished = log.runs.values().filter(|run| run.completed.is_none()).cloned().collect();
-            Recovery { head: log.head, recent, unfinished }
+            let resumes = log.resumes.values().copied().collect();
+            Recovery { head: log.head, recent, unfinished, resumes }
         })
     }
 
@@ -311,6 +338,7 @@ impl UserLog {
     }
 
     fn apply(&mut self, batch: Batch) {
+        self.resumes.extend(batch.resumes.iter().map(|record| (record.run_id, *record)));
         let Some(last_at) = batch.entries.last().map(|entry| entry.timestamp) else { return };
         self.head = batch.lines.last();
         self.entries.extend(batch.lines.iter().map(|(_, line)| line));
@@ -355,7 +383,10 @@ impl UserLog {
                 let run = self.accepted.get(&run_id).and_then(|accepted| self.runs.get_mut(accepted));
                 match (run, event) {
                     (Some(run), Event::Started { .. }) => run.started = run.started.or(Some(offset)),
-                    (Some(run), Event::Completed(end)) => run.completed = Some((offset, end.status)),
+                    (Some(run), Event::Completed(end)) => {
+                        run.completed = Some((offset, end.status));
+                        self.resumes.remove(&run_id);
+                    }
                     _ => {}
                 }
             }

@@ -6,18 +6,23 @@
 //! - [`chain`]: what makes a stored log tamper-evident
 //! - [`lines`]: encoded entries as they are stored and sent, the same bytes for both
 //! - [`memory`]: for tests
+//! - [`resumes`]: how often each open run was resumed
 //! - [`sqlite`]: the embedded engine
 
 pub mod chain;
 pub mod lines;
 pub mod memory;
+mod resumes;
 pub mod sqlite;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use self::lines::Lines;
+pub use self::{
+    lines::Lines,
+    resumes::{Incarnation, ResumeRecord},
+};
 use crate::kernel::{
     entry::{Entry, RunStatus},
     ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
@@ -27,7 +32,8 @@ use crate::kernel::{
 /// All logs of one deployment.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
-    /// The name of this journal; offsets of another epoch mean nothing here.
+    /// Returns the epoch under which this journal is open. Another one is begun at every opening; cursors of
+    /// an earlier one are continued where [`Log::continues`] says so (DEL-3).
     fn epoch(&self) -> Epoch;
 
     /// The log of one user. Only the user factory calls this (ISO-4).
@@ -71,8 +77,18 @@ pub trait Log: Send + Sync + 'static {
     /// At least one entry if there is one, then as many as both limits allow.
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
 
-    /// The head, the latest `recent_max` messages oldest first, and every run that is not completed.
+    /// Returns the head, the latest `recent_max` messages oldest first, and every run that is not completed.
+    ///
+    /// The answer is final: a batch of an earlier append of this log is in it, or will never be in the log,
+    /// whatever that append returned. Errs while that is not known (DEL-7).
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError>;
+
+    /// Returns whether a cursor taken under `epoch` stands in this very log: every entry up to `after` that it
+    /// may have seen is the entry that this log has there (DEL-3).
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        let _ = (epoch, after);
+        Ok(false)
+    }
 
     /// The receipt of a message, however old (DEL-6).
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError>;
@@ -100,6 +116,9 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// The same entries, encoded: what it stores.
     pub lines: Lines,
+    /// Records of resumes to store in the same commit, one at most for each run (RUN-6). A batch may hold
+    /// nothing else.
+    pub resumes: Vec<ResumeRecord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +139,8 @@ pub struct Recovery {
     pub head: Offset,
     pub recent: Vec<(MessageId, Receipt)>,
     pub unfinished: Vec<RunRecord>,
+    /// The resumes of the runs that are not completed, for those that were resumed.
+    pub resumes: Vec<ResumeRecord>,
 }
 
 /// What the index knows of a run.

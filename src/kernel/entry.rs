@@ -181,6 +181,8 @@ pub enum RunErrorCode {
     InvalidScript,
     Upstream,
     LimitReached,
+    /// The run was resumed too often by processes that then died (RUN-6).
+    ResumeLimit,
     NodeLost,
 }
 

@@ -27,6 +27,11 @@ pub struct Limits {
     /// The user's latest messages that are remembered in memory for idempotency; older ones are
     /// looked up in the journal.
     pub recent_messages_max: usize,
+    /// Resumes of one run without a new durable step of its agent, each by a process that then died; the
+    /// run then ends as `failed`, code `resume_limit` (RUN-6).
+    pub run_resumes_max: u32,
+    /// Resumes of one run in all, each by a process that then died; the run then ends in the same way.
+    pub run_resumes_total_max: u32,
 }
 
 impl Limits {
@@ -43,6 +48,8 @@ impl Limits {
         open_runs_max: 256,
         queued_messages_max: 64,
         recent_messages_max: 256,
+        run_resumes_max: 2,
+        run_resumes_total_max: 32,
     };
 }
 

@@ -123,6 +123,18 @@ pub const METRICS: &[Metric] = &[
         "quintet_hub_panics_total",
         "Panics while a user's log was worked on: a fault of ours. The log is read back and its runs are taken up again.",
     ),
+    counters(
+        "quintet_journal_rollbacks_total",
+        "evidence",
+        || texts(&["epoch", "offset", "no_log"]),
+        "Signs that the journal was put back to an earlier state or that a copy of it is served elsewhere, by `evidence`: `epoch`, a cursor of an epoch that another copy made; `offset`, a cursor past the end of its epoch, which a client can also make up; `no_log`, a database that was in use and came without its write-ahead log.",
+    ),
+    counters(
+        "quintet_resume_limits_total",
+        "limit",
+        || texts(&["run_resumes_max", "run_resumes_total_max"]),
+        "Runs that ended with `resume_limit`, by the `limit`: the service died whenever it resumed them (RUN-6).",
+    ),
     counter("quintet_violations_total", "Illegal steps of agents, refused (RUN-10)."),
     Metric {
         name: "quintet_conformance_violations_total",

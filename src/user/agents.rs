@@ -1,11 +1,14 @@
 //! What a user's hub needs of the agents, whoever implements them.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+};
 
 use super::port::RunPort;
 use crate::kernel::{
     entry::{Entry, Thought, ThoughtKind},
-    ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName},
+    ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
 };
 
 /// The agents that messages may name.
@@ -30,8 +33,28 @@ pub struct Treatment {
     pub resumable: bool,
 }
 
+/// Stands for the user of a run where time and memory are shared out: equal for all runs of one user in this
+/// process, and of no use to find out or to reach that user (ISO-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(u64);
+
+impl Owner {
+    /// Returns the owner of this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns the owner that stands for a user. It stays the same when the user's machines are made anew, so
+    /// that a user whose old agents still compute gets no second share (ISO-6).
+    pub(super) fn of(keys: &RandomState, user_id: &UserId) -> Self {
+        Self(keys.hash_one(user_id))
+    }
+}
+
 /// A run for an agent to carry out.
 pub struct Assignment {
+    /// Shares its agents' time with the other runs of this owner.
+    pub owner: Owner,
     pub run_id: RunId,
     pub thread_id: ThreadId,
     pub message_id: MessageId,

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::line::Line;
 use crate::kernel::{
     entry::{By, CallStatus, Event, RunError, RunErrorCode},
     ids::{CallId, RunId, Timestamp},
@@ -21,7 +22,8 @@ use crate::kernel::{
 crate::limits! {
     /// How long a run may take (RUN-6, RUN-7).
     pub struct DeadlineLimits {
-        /// From one step of a run to the next; time in which a call waits for the client does not count.
+        /// From one step of a run to the next; time in which a call waits for the client, or the
+        /// run for its user's other runs, does not count.
         pub step_ms_max: u64 = 60_000, in 1..=604_800_000;
         /// From `agent_started` to the end; time in which a call waits for the client does not count.
         pub run_ms_max: u64 = 3_600_000, in 1..=2_592_000_000;
@@ -42,6 +44,9 @@ pub struct Deadlines {
 #[derive(Clone, Debug)]
 struct Heard {
     step: Instant,
+    /// The time that the run has waited in line, and how long it had at its latest step.
+    line: Line,
+    waited_in_line: Duration,
     run: Age,
     /// Calls that wait for the client.
     asked: BTreeMap<CallId, Age>,
@@ -75,14 +80,25 @@ impl Deadlines {
 
     /// A run has begun or been taken up again. `waited` is of the time before this process heard of it,
     /// and counts for nothing if it has heard of it before.
-    pub fn taken_up(&mut self, run_id: RunId, run: &AnyRun, waited: &Waited, now: Instant, at: Timestamp) {
-        self.heard.entry(run_id).or_insert_with(|| Heard {
+    pub fn taken_up(
+        &mut self,
+        run_id: RunId,
+        run: &AnyRun,
+        waited: &Waited,
+        line: Line,
+        now: Instant,
+        at: Timestamp,
+    ) {
+        let heard = self.heard.entry(run_id).or_insert_with(|| Heard {
             step: now,
+            line: line.clone(),
+            waited_in_line: Duration::ZERO,
             run: Age::new(run.started_at(), now, at),
             asked: BTreeMap::new(),
             waited: waited.until(at),
             waits_since: None,
         });
+        heard.line = line;
         self.moved(run_id, run, now, at);
     }
 
@@ -90,6 +106,7 @@ impl Deadlines {
     pub fn moved(&mut self, run_id: RunId, run: &AnyRun, now: Instant, at: Timestamp) {
         let Some(heard) = self.heard.get_mut(&run_id) else { return };
         heard.step = now;
+        heard.waited_in_line = heard.line.waited(now);
         heard.asked.retain(|call_id, _| run.open_calls().contains_key(call_id));
         for (call_id, call) in run.open_calls().iter().filter(|(_, call)| call.by == By::Client) {
             heard.asked.entry(call_id.clone()).or_insert_with(|| Age::new(call.opened_at, now, at));
@@ -189,6 +206,11 @@ impl Waited {
         }
     }
 
+    /// Whether this call is open and waits for the client.
+    pub fn waits_for(&self, call_id: &CallId) -> bool {
+        self.open.contains(call_id)
+    }
+
     /// A question that is open has waited until `at`.
     fn until(&self, at: Timestamp) -> Duration {
         let now_ms = if self.open.is_empty() { 0 } else { at.millis_since(self.since) };
@@ -211,7 +233,10 @@ fn due(limits: &DeadlineLimits, heard: &Heard, now: Instant) -> Due {
         let late = heard.asked.iter().filter(|(_, age)| left(age).is_zero());
         return Due::Close(late.map(|(call_id, _)| call_id.clone()).collect());
     }
-    let step = Duration::from_millis(limits.step_ms_max).saturating_sub(now - heard.step);
+    // What its user's other runs take is no fault of the run (ISO-6); `run_ms_max` bounds it all the same.
+    let in_line = heard.line.waited(now).saturating_sub(heard.waited_in_line);
+    let stepping = (now - heard.step).saturating_sub(in_line);
+    let step = Duration::from_millis(limits.step_ms_max).saturating_sub(stepping);
     let running = heard.run.at(now).saturating_sub(heard.waited);
     let whole = Duration::from_millis(limits.run_ms_max).saturating_sub(running);
     let timed_out = |code, what: &str, ms: u64| {
@@ -295,7 +320,7 @@ mod tests {
         let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
             panic!("the run has begun");
         };
-        deadlines.taken_up(run_id(), run, &Waited::default(), now, Timestamp(at));
+        deadlines.taken_up(run_id(), run, &Waited::default(), Line::default(), now, Timestamp(at));
     }
 
     #[tokio::test]
@@ -344,6 +369,26 @@ mod tests {
         hear(&mut deadlines, &waiting, start, 0);
         hear(&mut deadlines, &waiting, start + after(90), 1_000_000);
         assert!(deadlines.passed(&waiting, start + after(999)).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn iso_6_time_in_line_counts_against_the_run_and_not_against_the_step() {
+        let (state, line, start) = (state(vec![thought()]), Line::default(), Instant::now());
+        let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
+            panic!("the run has begun");
+        };
+        let mut deadlines = Deadlines::new(LIMITS);
+        deadlines.taken_up(run_id(), run, &Waited::default(), line.clone(), start, Timestamp(0));
+        let in_line = line.enter();
+        tokio::time::advance(after(110)).await;
+        assert!(deadlines.passed(&state, Instant::now()).is_empty());
+        drop(in_line);
+        tokio::time::advance(after(100)).await;
+        assert_eq!(code(&deadlines.passed(&state, Instant::now())), Some(RunErrorCode::StepTimeout));
+        deadlines.moved(run_id(), run, Instant::now(), Timestamp(210));
+        let _in_line = line.enter();
+        tokio::time::advance(after(40)).await;
+        assert_eq!(code(&deadlines.passed(&state, Instant::now())), Some(RunErrorCode::RunTimeout));
     }
 
     #[tokio::test]

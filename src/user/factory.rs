@@ -1,13 +1,13 @@
 //! Builds one user's machines and hands out the only handles to them (ISO-4).
 
-use std::sync::Arc;
+use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    agents::SharedAgents,
+    agents::{Owner, SharedAgents},
     cursor::Cursor,
     deadline::DeadlineLimits,
     hub::{Hub, HubLimits, Seat},
@@ -16,11 +16,13 @@ use super::{
     registry::{Lease, Registry},
     sync::{AtomicBool, AtomicUsize, Mutex, Ordering},
     tail::{Tail, TailLimits},
+    trials::Trials,
     walk::{Walk, WalkLimit},
 };
 use crate::{
-    journal::{Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
+    journal::{Incarnation, Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
     kernel::{
+        connection::Asked,
         entry::CallResult,
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, UserId},
         limits::Limits,
@@ -63,16 +65,25 @@ pub struct Shared {
     draining: AtomicBool,
     resting: AtomicBool,
     witness: Witness,
+    /// Keys of the owners that stand for users.
+    owners: RandomState,
     pub(super) agents: SharedAgents,
     pub(super) limits: UserLimits,
     pub(super) moving: Moving,
     /// Messages of all users that are accepted and whose runs have not begun.
     pub(super) waiting: AtomicUsize,
+    pub(super) trials: Trials,
+    /// This process, as the records of resumes name it.
+    pub(super) incarnation: Incarnation,
 }
 
 impl Shared {
     pub(super) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    pub(super) fn owner(&self, user_id: &UserId) -> Owner {
+        Owner::of(&self.owners, user_id)
     }
 
     pub(super) fn is_resting(&self) -> bool {
@@ -179,10 +190,13 @@ impl Factory {
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
             witness,
+            owners: RandomState::new(),
             agents,
             limits,
             moving: Moving(watch::channel(Motion::default()).0),
             waiting: AtomicUsize::new(0),
+            trials: Trials::new(Duration::from_millis(limits.hub.resume_settle_timeout_ms)),
+            incarnation: Incarnation(ids::fresh()),
         }))
     }
 
@@ -199,7 +213,9 @@ impl Factory {
         let users = self.0.journal.unfinished().await?;
         tracing::info!(users = users.len(), "taking up what was left open");
         let recoveries = stream::iter(users).map(|user_id| self.recover_user(user_id));
-        recoveries.buffer_unordered(RECOVERIES_MAX).try_collect().await
+        let recovered = recoveries.buffer_unordered(RECOVERIES_MAX).try_collect().await;
+        self.0.trials.recovered();
+        recovered
     }
 
     async fn recover_user(&self, user_id: UserId) -> Result<(), JournalError> {
@@ -216,6 +232,11 @@ impl Factory {
             }
             Err(error) => Err(JournalError::Unavailable(format!("the runs of user {user_id}: {error}"))),
         }
+    }
+
+    /// This process, as the records of resumes name it (RUN-6).
+    pub fn incarnation(&self) -> Incarnation {
+        self.0.incarnation
     }
 
     pub fn epoch(&self) -> Epoch {
@@ -366,6 +387,16 @@ impl User {
     /// A cursor that stands after `after`; `after` may lie before the oldest entry kept or past the head.
     pub async fn cursor(&self, after: Offset) -> Result<Cursor, JournalError> {
         Cursor::open(self.clone(), after).await
+    }
+
+    /// Returns the epoch that a cursor is compared with: its own where this log continues it, else the
+    /// journal's, to which it does not belong (DEL-3).
+    pub async fn epoch_for(&self, asked: Asked) -> Result<Epoch, JournalError> {
+        let here = self.0.shared.journal.epoch();
+        match asked.epoch {
+            Some(epoch) if epoch != here && self.log().continues(epoch, asked.after).await? => Ok(epoch),
+            _ => Ok(here),
+        }
     }
 
     pub async fn extent(&self) -> Result<crate::journal::Extent, JournalError> {

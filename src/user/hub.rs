@@ -14,6 +14,7 @@
 //! ends neither the hub nor its runs.
 
 mod asks;
+mod resumes;
 mod runs;
 
 use std::{
@@ -30,6 +31,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::resumes::Resumed;
 use super::{
     asked::Asked,
     deadline::Deadlines,
@@ -65,6 +67,12 @@ crate::limits! {
         pub batch_commands_max: usize = 512, in 1..=100_000;
         /// How long a log is quiet before its tail leaves memory.
         pub tail_idle_ms_max: u64 = 10_000, in 1..=86_400_000;
+        /// Time from the start, once every other run is resumed, to the first trial of a suspected run: one
+        /// that was resumed and had made no step when the process died (RUN-6).
+        pub resume_settle_timeout_ms: u64 = 500, in 0..=3_600_000;
+        /// Time that a suspected run is resumed on its own, if it makes no step. A process that dies later
+        /// in the run does not count as the first of the `run_resumes_max`.
+        pub resume_trial_timeout_ms: u64 = 10_000, in 1..=3_600_000;
     }
 }
 
@@ -92,6 +100,7 @@ pub struct Hub {
     /// Runs that have begun and have no agent, each with its past: left by an earlier process, or by
     /// a journal that was not available for a while.
     orphans: BTreeMap<RunId, Past>,
+    resumed: Resumed,
     /// The runs that an agent of this process carries out.
     signals: BTreeMap<RunId, Arc<RunSignal>>,
     deadlines: Deadlines,
@@ -155,6 +164,7 @@ impl Hub {
             gone: seat.gone,
             state: None,
             orphans: BTreeMap::new(),
+            resumed: Resumed::default(),
             signals: BTreeMap::new(),
             deadlines,
             asked: Asked::default(),
@@ -199,6 +209,7 @@ impl Hub {
             return Some(Input::Own(command));
         }
         let retry_at = self.retry.as_ref().map(|retry| retry.at);
+        let trial_ends = self.resumed.trial_ends();
         tokio::select! {
             biased;
             () = self.gone.cancelled() => None,
@@ -209,7 +220,9 @@ impl Hub {
             }
             // The turn looks at them.
             () = at(self.deadlines.next()) => Some(Input::Look),
+            () = at(trial_ends) => Some(Input::Look),
             Some(order) = self.orders.recv() => Some(Input::Order(order)),
+            () = self.resumed.granted() => Some(Input::Look),
             () = at(retry_at) => Some(Input::Look),
             () = at(self.tail_clears) => {
                 self.tail.clear();
@@ -244,8 +257,9 @@ impl Hub {
         let mut turn = Turn::new(head);
         let at = self.now();
         for (run_id, past) in std::mem::take(&mut self.orphans) {
-            self.take_up(&mut turn, run_id, past, at);
+            self.resume_or_end(&mut turn, run_id, past, at);
         }
+        self.hold_trials(&mut turn, at);
         self.look_after_runs();
         let mut next = Some(input);
         while let Some(input) = next {
@@ -254,6 +268,7 @@ impl Hub {
             next = if self.has_room(&turn) { self.next_waiting(&turn) } else { None };
         }
         self.commit(turn.decided()).await;
+        self.await_trial();
     }
 
     fn has_room(&self, turn: &Turn) -> bool {
@@ -275,6 +290,7 @@ impl Hub {
                 self.last_at = self.last_at.max(loaded.last_at);
                 loaded.pasts.retain(|_, past| !past.events.is_empty());
                 self.orphans = loaded.pasts;
+                self.resumed = Resumed::of(loaded.resumes);
                 self.asked = loaded.asked;
                 self.deadlines.keep_open(&loaded.state);
                 self.state = Some(loaded.state);
@@ -298,19 +314,19 @@ impl Hub {
 
     /// Makes the batch durable, then tells everyone whom it concerns (DEL-1).
     async fn commit(&mut self, decided: Decided) {
-        let Decided { entries, lines, effects, promises } = decided;
+        let Decided { entries, lines, effects, promises, resumes } = decided;
         let Some(head) = self.state.as_ref().map(UserState::head) else {
             self.witness.settled(Offset(lines.first().0 - 1), Outcome::Forgotten);
             self.lose(promises);
             return;
         };
-        if entries.is_empty() {
+        if entries.is_empty() && resumes.is_empty() {
             self.witness.settled(head, Outcome::Nothing);
         } else {
             let count = entries.len() as u64;
             let expected = Offset(lines.first().0 - 1);
             let begun = Instant::now();
-            let appended = self.log.append(Batch { expected, entries, lines: lines.clone() }).await;
+            let appended = self.log.append(Batch { expected, entries, lines: lines.clone(), resumes }).await;
             metrics::histogram!("quintet_append_seconds").record(begun.elapsed().as_secs_f64());
             if let Err(error) = appended {
                 match &error {
@@ -328,12 +344,14 @@ impl Hub {
                 self.lose(promises);
                 return;
             }
-            metrics::counter!("quintet_entries_appended_total").increment(count);
-            metrics::counter!("quintet_batches_appended_total").increment(1);
-            metrics::counter!("quintet_appended_bytes_total").increment(lines.as_bytes().len() as u64);
-            self.tail.publish(lines);
-            self.tail_clears =
-                Some(Instant::now() + Duration::from_millis(self.shared.limits.hub.tail_idle_ms_max));
+            if count > 0 {
+                metrics::counter!("quintet_entries_appended_total").increment(count);
+                metrics::counter!("quintet_batches_appended_total").increment(1);
+                metrics::counter!("quintet_appended_bytes_total").increment(lines.as_bytes().len() as u64);
+                self.tail.publish(lines);
+                self.tail_clears =
+                    Some(Instant::now() + Duration::from_millis(self.shared.limits.hub.tail_idle_ms_max));
+            }
         }
         let mut unread = false;
         for effect in effects {
@@ -357,6 +375,7 @@ impl Hub {
         for signal in std::mem::take(&mut self.signals).into_values() {
             signal.stop(Stopped::Unavailable);
         }
+        self.resumed = Resumed::default();
         self.deadlines.suspend();
         // What these agents have sent and nobody has taken must not reach the runs when they are taken
         // up again: they get new ways in.

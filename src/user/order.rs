@@ -53,6 +53,18 @@ pub enum Answered {
 
 /// A step of a run, from its agent.
 pub enum Order {
-    Step { run_id: RunId, step: AgentStep, reply: Option<oneshot::Sender<Result<(), Stopped>>> },
-    Cut { run_id: RunId, cut: Cut, reply: oneshot::Sender<()> },
+    Step {
+        run_id: RunId,
+        step: AgentStep,
+        reply: Option<oneshot::Sender<Result<(), Stopped>>>,
+    },
+    Cut {
+        run_id: RunId,
+        cut: Cut,
+        reply: oneshot::Sender<()>,
+    },
+    /// The agent of a resumed run waits for its client (RUN-11).
+    Parked {
+        run_id: RunId,
+    },
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{order::Order, signal::RunSignal};
+use super::{line::Line, order::Order, signal::RunSignal};
 use crate::{
     journal::{JournalError, Log, ReadLimit, lines::Lines},
     kernel::{
@@ -43,8 +43,11 @@ struct Inner {
     /// Told the run when the agent is gone. Has room for every run that may be open.
     abandoned: mpsc::Sender<RunId>,
     signal: Arc<RunSignal>,
+    line: Line,
     log: Arc<dyn Log>,
     limits: Limits,
+    /// The run was resumed: where it waits for its client is of note (RUN-6).
+    resumed: bool,
 }
 
 impl RunPort {
@@ -53,15 +56,22 @@ impl RunPort {
         orders: mpsc::Sender<Order>,
         abandoned: mpsc::Sender<RunId>,
         signal: Arc<RunSignal>,
+        line: Line,
         log: Arc<dyn Log>,
         limits: Limits,
+        resumed: bool,
     ) -> Self {
-        Self(Arc::new(Inner { run_id, orders, abandoned, signal, log, limits }))
+        Self(Arc::new(Inner { run_id, orders, abandoned, signal, line, log, limits, resumed }))
     }
 
     /// What a step may not exceed.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// How long the run has waited for its user's others.
+    pub fn line(&self) -> &Line {
+        &self.0.line
     }
 
     /// Hands a step over without waiting for the disk; waits only for room. A step that turns out
@@ -81,6 +91,9 @@ impl RunPort {
     /// Waits for the close of a call that is open `by` the client: returns what it closed with
     /// (RUN-11). Immediate if it has closed already.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, Stopped> {
+        if self.0.resumed {
+            self.order(|run_id| Order::Parked { run_id }).await?;
+        }
         self.0.signal.closed(call_id).await
     }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::{agents::Said, asked::Asked, deadline::Waited};
 use crate::{
-    journal::{JournalError, Lines, Log, ReadLimit, RunRecord},
+    journal::{JournalError, Lines, Log, ReadLimit, ResumeRecord, RunRecord},
     kernel::{
         entry::{Body, By, Entry, Event},
-        ids::{CallId, Offset, RunId, Timestamp, UserId},
+        ids::{CallId, Offset, RunId, Seq, Timestamp, UserId},
         limits::Limits,
         user::{PastCall, Recovering, UserState},
     },
@@ -22,6 +22,7 @@ pub struct Loaded {
     pub last_at: Timestamp,
     pub pasts: BTreeMap<RunId, Past>,
     pub asked: Asked,
+    pub resumes: BTreeMap<RunId, ResumeRecord>,
 }
 
 /// What an unfinished run has been so far. Its size does not depend on how much it has said.
@@ -32,11 +33,20 @@ pub struct Past {
     pub events: Vec<Entry>,
     pub said: Said,
     pub waited: Waited,
+    /// The last event that its agent made; what the client or the service closed is none (RUN-6).
+    pub last_step: Seq,
 }
 
 impl Past {
     /// Takes the next entry of the run.
-    fn take(&mut self, entry: Entry) {
+    pub(super) fn take(&mut self, entry: Entry) {
+        if let Body::Event { seq, event } = &entry.body {
+            let of_client =
+                matches!(event, Event::ToolCompleted { call_id, .. } if self.waited.waits_for(call_id));
+            if !of_client {
+                self.last_step = *seq;
+            }
+        }
         match &entry.body {
             Body::UserMessage { text, .. } => self.text.clone_from(text),
             Body::Event { event: Event::Thinking(thought), .. } => self.said.take(entry.offset, thought),
@@ -73,7 +83,8 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
     }
     let state = recovering.finish(recovery.head, recovery.recent, limits);
     let last_at = last_at(log, user_id, recovery.head).await?;
-    Ok(Loaded { state, last_at, pasts, asked })
+    let resumes = recovery.resumes.into_iter().map(|record| (record.run_id, record)).collect();
+    Ok(Loaded { state, last_at, pasts, asked, resumes })
 }
 
 /// The time of the entry at `head`; the beginning of time if it is not kept any more.

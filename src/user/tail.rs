@@ -179,6 +179,17 @@ mod tests {
         assert_eq!(recent.batches.iter().map(Lines::len).sum::<usize>(), recent.entries);
     }
 
+    /// A tail that evicts for its bytes holds as much as fits, however much went through it before.
+    #[test]
+    fn del_4_evicted_bytes_make_room() {
+        let tail = Tail::new(TailLimits { tail_entries_max: 1000, tail_bytes_max: 100 });
+        (0..1000).for_each(|i| tail.publish(batch(10 + 2 * i, 2)));
+        let recent = tail.recent.lock();
+        let held: usize = recent.batches.iter().map(|lines| lines.as_bytes().len()).sum();
+        assert_eq!(held, recent.bytes);
+        assert!(held <= 100 && held > 100 - batch(2000, 2).as_bytes().len(), "{held} of 100 bytes");
+    }
+
     #[test]
     fn a_batch_larger_than_the_bounds_is_not_held_but_moves_the_head() {
         let tail = Tail::new(TailLimits { tail_entries_max: 2, tail_bytes_max: 1000 });

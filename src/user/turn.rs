@@ -9,7 +9,10 @@ use super::{
     recovery::Past,
 };
 use crate::{
-    journal::lines::{Lines, LinesBuilder},
+    journal::{
+        ResumeRecord,
+        lines::{Lines, LinesBuilder},
+    },
     kernel::{
         entry::{Body, By, CallResult, Entry, Event, RunStatus},
         ids::{CallId, Offset, RunId, UserId},
@@ -20,11 +23,13 @@ use crate::{
 
 /// What a hub has decided and not yet told.
 pub struct Turn {
+    follows: Offset,
     entries: Vec<Entry>,
     lines: LinesBuilder,
     effects: Vec<Effect>,
     promises: Vec<Promise>,
     commands: usize,
+    resumes: Vec<ResumeRecord>,
 }
 
 /// What the durable batch means for the agents of this process.
@@ -54,6 +59,10 @@ pub enum Effect {
         why: Stopped,
         status: RunStatus,
         duration_ms: u64,
+    },
+    /// A resumed run has proved that the process survives it.
+    Outlived {
+        run_id: RunId,
     },
     /// A run that lost its agent gets a new one, which is told the run's past.
     Resumed {
@@ -101,17 +110,20 @@ pub struct Decided {
     pub lines: Lines,
     pub effects: Vec<Effect>,
     pub promises: Vec<Promise>,
+    pub resumes: Vec<ResumeRecord>,
 }
 
 impl Turn {
     /// A batch that follows `head`.
     pub fn new(head: Offset) -> Self {
         Self {
+            follows: head,
             entries: Vec::new(),
             lines: LinesBuilder::new(head.next()),
             effects: Vec::new(),
             promises: Vec::new(),
             commands: 0,
+            resumes: Vec::new(),
         }
     }
 
@@ -167,8 +179,19 @@ impl Turn {
         self.effects.push(effect);
     }
 
+    /// Stores a record of resumes with the batch, in place of one of the same run.
+    pub fn record(&mut self, record: ResumeRecord) {
+        self.resumes.retain(|other| other.run_id != record.run_id);
+        self.resumes.push(record);
+    }
+
     pub fn promise(&mut self, promise: Promise) {
         self.promises.push(promise);
+    }
+
+    /// The head of the log that this batch follows.
+    pub fn follows(&self) -> Offset {
+        self.follows
     }
 
     pub fn count_command(&mut self) {
@@ -189,6 +212,7 @@ impl Turn {
             lines: self.lines.finish(),
             effects: self.effects,
             promises: self.promises,
+            resumes: self.resumes,
         }
     }
 }
@@ -196,7 +220,7 @@ impl Turn {
 fn why_stopped(reply: &Reply) -> Stopped {
     match reply {
         Reply::Violated(breach) => Stopped::Violated(*breach),
-        Reply::LimitReached(limit) => Stopped::LimitReached(limit),
+        Reply::LimitReached(limit) | Reply::ResumeLimit(limit) => Stopped::LimitReached(limit),
         Reply::Accepted { .. } | Reply::Done => Stopped::Ended,
     }
 }

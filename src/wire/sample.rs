@@ -221,6 +221,7 @@ fn completion() -> impl Strategy<Value = Completion> {
         C::InvalidScript,
         C::Upstream,
         C::LimitReached,
+        C::ResumeLimit,
         C::NodeLost,
     ];
     let error = (prop::sample::select(codes), text()).prop_map(|(code, message)| RunError { code, message });

@@ -15,6 +15,8 @@ use crate::kernel::{
 pub struct FrameCheck {
     user_id: Option<UserId>,
     asked: Asked,
+    /// The epoch that the cursor was compared with, where it is not the one of `ready`.
+    held_against: Option<Epoch>,
     said: Said,
 }
 
@@ -63,7 +65,7 @@ impl Resumed {
 
 impl FrameCheck {
     pub fn new() -> Self {
-        Self { user_id: None, asked: Asked::default(), said: Said::Nothing }
+        Self { user_id: None, asked: Asked::default(), held_against: None, said: Said::Nothing }
     }
 
     /// The connection was found to be this user's.
@@ -76,6 +78,11 @@ impl FrameCheck {
         if self.said == Said::Nothing {
             self.asked = asked;
         }
+    }
+
+    /// The cursor was compared with this epoch.
+    pub fn attached(&mut self, epoch: Epoch) {
+        self.held_against = Some(epoch);
     }
 
     /// A frame is about to be sent; `durable`: as far as the log of the connection's user is known to
@@ -137,6 +144,7 @@ impl FrameCheck {
     pub fn resumed(&mut self, told: Resumed, durable: Offset, breach: &mut impl FnMut(Breach)) {
         let Resumed { epoch, after, head, gap } = told;
         let asked = self.asked.after;
+        let epoch = self.held_against.or(epoch);
         let same_journal = self.asked.epoch.is_none_or(|asked| epoch == Some(asked));
         // DEL-3
         let whole = match gap {

@@ -68,6 +68,7 @@ impl ConnectionWitness {
         let Some(watching) = &mut self.0 else { return };
         match input {
             Input::Hello { cursor, .. } => watching.check.asked(*cursor),
+            Input::Attached { epoch, .. } if !rejected => watching.check.attached(*epoch),
             Input::Verified(identity) if !rejected => watching.authenticated(&identity.user_id),
             _ => {}
         }

@@ -21,7 +21,7 @@ use crate::{
     },
     kernel::{
         entry::{By, Entry},
-        ids::{MessageId, Offset, RunId, ThreadId, UserId},
+        ids::{Epoch, MessageId, Offset, RunId, ThreadId, UserId},
         user::{Command, Decision, Receipt, Refusal},
     },
     wire,
@@ -197,6 +197,7 @@ impl Log for WatchedLog {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let watched = &self.watched;
         let (expected, lines) = (batch.expected, batch.lines.clone());
+        let adds_nothing = batch.entries.is_empty();
         let traced = watched.watch.trace.is_some().then(|| watched.traced(&batch.entries));
         let (decided, closes) = {
             let mut state = watched.state();
@@ -205,12 +206,17 @@ impl Log for WatchedLog {
         let appended = self.log.append(batch).await;
         let mut state = watched.state();
         let outcome = match &appended {
+            // A record of resumes, and no entry.
+            Ok(()) if adds_nothing => Outcome::Nothing,
             Ok(()) => Outcome::Appended,
             Err(AppendError::Conflict { .. }) => Outcome::Refused,
             Err(AppendError::Journal(_)) => Outcome::Unknown,
         };
         if let Some(traced) = traced {
             watched.append(expected, decided, traced, outcome);
+        }
+        if outcome == Outcome::Nothing {
+            return appended;
         }
         if outcome != Outcome::Appended {
             // The hub reads back what is true, and this learns with it.
@@ -254,8 +260,17 @@ impl Log for WatchedLog {
         Ok(recovery)
     }
 
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        self.log.continues(epoch, after).await
+    }
+
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.log.message(message_id).await
+        let found = self.log.message(message_id).await?;
+        if let Some(receipt) = &found {
+            // The journal reports an entry at this offset, so the log reaches at least to it.
+            self.watched.reaches(receipt.offset);
+        }
+        Ok(found)
     }
 
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {

@@ -14,7 +14,7 @@ use crate::kernel::{
     limits::Limits,
     run::{Cut, Ending},
     ticket::Identity,
-    user::{AgentStep, Command, Decision, OnBusy, PastCall, Receipt, Refusal, Reply},
+    user::{AgentStep, Command, Decision, OnBusy, PastCall, Receipt, Refusal, Reply, Resumes},
 };
 
 /// One line of a trace: its number within its process, and what happened.
@@ -108,6 +108,11 @@ pub struct TracedLimits {
     pub open_runs_max: usize,
     pub queued_messages_max: usize,
     pub recent_messages_max: usize,
+    /// Traces of earlier versions resume without a bound.
+    #[serde(default = "unbounded")]
+    pub run_resumes_max: u32,
+    #[serde(default = "unbounded")]
+    pub run_resumes_total_max: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,6 +223,8 @@ pub enum TracedCommand {
     Resume {
         run: RunId,
         keep: Vec<CallId>,
+        #[serde(default)]
+        resumes: Resumes,
     },
 }
 
@@ -245,6 +252,7 @@ pub enum Answer {
     Done,
     Violated,
     LimitReached(String),
+    ResumeLimit(String),
     ThreadBusy,
     MessageIdReused,
     RefusedLimit(String),
@@ -320,6 +328,10 @@ fn one() -> u64 {
     1
 }
 
+fn unbounded() -> u32 {
+    u32::MAX
+}
+
 fn is_one(times: &u64) -> bool {
     *times == 1
 }
@@ -333,6 +345,8 @@ impl TracedLimits {
             open_runs_max,
             queued_messages_max,
             recent_messages_max,
+            run_resumes_max,
+            run_resumes_total_max,
             ..
         } = *limits;
         Self {
@@ -342,6 +356,8 @@ impl TracedLimits {
             open_runs_max,
             queued_messages_max,
             recent_messages_max,
+            run_resumes_max,
+            run_resumes_total_max,
         }
     }
 }
@@ -385,8 +401,8 @@ impl TracedCommand {
             Command::CloseCall { run_id, call_id, status } => {
                 Self::CloseCall { run: *run_id, call: call(call_id), status: *status }
             }
-            Command::Resume { run_id, keep } => {
-                Self::Resume { run: *run_id, keep: keep.iter().map(call).collect() }
+            Command::Resume { run_id, keep, resumes } => {
+                Self::Resume { run: *run_id, keep: keep.iter().map(call).collect(), resumes: *resumes }
             }
         }
     }
@@ -413,6 +429,7 @@ impl Answer {
                 Reply::Done => Self::Done,
                 Reply::Violated(_) => Self::Violated,
                 Reply::LimitReached(limit) => Self::LimitReached((*limit).to_owned()),
+                Reply::ResumeLimit(limit) => Self::ResumeLimit((*limit).to_owned()),
             },
             Err(Refusal::ThreadBusy) => Self::ThreadBusy,
             Err(Refusal::MessageIdReused) => Self::MessageIdReused,

@@ -3,6 +3,7 @@
 
 mod assistant;
 mod durable;
+mod fairness;
 mod limits;
 mod rehearsal;
 mod restart;

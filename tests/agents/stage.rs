@@ -54,6 +54,7 @@ impl Stage {
                 expected: Offset(left[0].offset.0 - 1),
                 entries: left.to_vec(),
                 lines: lines.finish(),
+                resumes: vec![],
             };
             journal.log(&ann()).append(batch).await.unwrap();
         }

@@ -13,7 +13,7 @@ use quintet::{
         json::Json,
         limits::Limits,
         run::{Cut, Ending},
-        user::{AgentStep, Command, OnBusy, Send, UserState},
+        user::{AgentStep, Command, OnBusy, Resumes, Send, UserState},
     },
 };
 use tempfile::TempDir;
@@ -79,7 +79,10 @@ fn command(state: &UserState, of: &Move, next: u64) -> Command {
         10 => Command::Cancel { run_id, ended: false },
         11 => Command::Cut { run_id, cut: Cut::TimedOut(error(RunErrorCode::RunTimeout)) },
         12 => Command::CloseCall { run_id, call_id, status: CallStatus::TimedOut },
-        _ => Command::Resume { run_id, keep: vec![] },
+        _ => {
+            let resumes = Resumes { without_step: (of.pick % 3) as u32, total: 2 };
+            Command::Resume { run_id, keep: vec![], resumes }
+        }
     }
 }
 

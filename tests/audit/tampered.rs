@@ -126,7 +126,7 @@ async fn every_deed_is_found() {
 fn content(path: &Path) -> Option<Vec<Value>> {
     let database = rusqlite::Connection::open(path).ok()?;
     let mut values = vec![];
-    for table in ["meta", "users", "batches", "runs", "threads"] {
+    for table in ["meta", "users", "batches", "runs", "threads", "epochs", "epoch_heads"] {
         let mut query = database.prepare(&format!("SELECT * FROM {table}")).ok()?;
         let columns = query.column_count();
         let mut rows = query.query([]).ok()?;

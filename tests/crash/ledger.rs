@@ -160,7 +160,10 @@ fn child_that_serves_until_it_is_killed() {
             .with(Clerk::new("brittle", false, &folder));
         let parts = Parts { journal: Arc::new(journal), agents: Arc::new(agents), described: Vec::new() };
         let any_port = "127.0.0.1:0".parse().unwrap();
-        let settings = Settings { listen: any_port, admin_listen: any_port, ..Settings::default() };
+        let mut settings = Settings { listen: any_port, admin_listen: any_port, ..Settings::default() };
+        // As in `process::dev`.
+        (settings.kernel.run_resumes_max, settings.kernel.run_resumes_total_max) = (1_000_000, 1_000_000);
+        (settings.hub.resume_trial_timeout_ms, settings.hub.resume_settle_timeout_ms) = (200, 20);
         let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
         println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
         signals.drain().await;

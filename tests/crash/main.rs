@@ -12,6 +12,7 @@ mod crowd;
 mod drain;
 mod ends;
 mod ledger;
+mod poison;
 #[allow(dead_code, reason = "each campaign uses its part of it")]
 mod process;
 mod readers;

@@ -33,6 +33,10 @@ pub fn dev(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quintet"));
     command.args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
     command.arg(folder);
+    // A campaign kills far more often than any crash loop: every run has to end as its wish says, however
+    // many processes die with it. Trials stay, in a shorter time.
+    command.env("QUINTET_RUN_RESUMES_MAX", "1000000").env("QUINTET_RUN_RESUMES_TOTAL_MAX", "1000000");
+    command.env("QUINTET_RESUME_TRIAL_TIMEOUT_MS", "200").env("QUINTET_RESUME_SETTLE_TIMEOUT_MS", "20");
     command
 }
 
@@ -56,6 +60,11 @@ impl Process {
                 command.env_remove(name);
             }
         }
+        Self::start_as_it_is(command, lines)
+    }
+
+    /// Starts a command that takes a campaign's own settings.
+    pub fn start_as_it_is(mut command: Command, lines: Lines) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let pid = Pid::from_child(&child);

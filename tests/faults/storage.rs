@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::Client,
-    control::{Action, Call},
+    control::{Action, Call, LOG},
     disk::{ALL, EACCES, EIO, ENOSPC, EROFS, Fault, FaultyDisk},
     http,
     moves::Told,
@@ -221,6 +221,30 @@ async fn del_7_a_disk_that_takes_nothing_is_told_to_who_writes_and_spares_who_re
         scene.run(&scene.bob, &mut bob).await;
         scene.end().await;
     }
+}
+
+/// The sync of a commit fails once, and its transaction is in the log after all, once that is written again.
+/// What a user is answered between the fault and that moment must not rest on a log without it.
+#[tokio::test]
+async fn run_6_a_commit_that_turns_up_after_its_sync_failed_is_accepted_with_its_run() {
+    let (mut scene, mut ann, mut bob) = Scene::new("one sync").await;
+    scene.disk.set(Fault { times: 1, files: LOG, ..Fault::every(Call::Sync, Action::Fail, EIO) });
+    scene.send(&scene.ann, &mut ann).await;
+    scene.until(&mut ann, refused()).await;
+    assert_eq!(scene.disk.bitten(Call::Sync), 1);
+    // The log of ann is read back for this, before the writer has done anything else.
+    let unknown = "/v1/runs/01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081/cancel";
+    let token = http::login(scene.to.listen, "ann").await.unwrap();
+    let asked = http::request(scene.to.listen, "POST", unknown, Some(&token), None);
+    assert_eq!(scene.stage.soon("the answer to a cancel", asked).await.unwrap().0, 404);
+    // The writer goes on, for another user.
+    scene.run(&scene.bob, &mut bob).await;
+    scene.finish(&scene.ann, &mut ann).await;
+    // What was accepted is on the disk, not only in the memory of the kernel (DEL-5).
+    scene.process.kill(&scene.stage).await;
+    scene.disk.lose_power();
+    scene.start().await;
+    scene.end().await;
 }
 
 #[tokio::test]

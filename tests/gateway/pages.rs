@@ -125,6 +125,10 @@ impl Log for WatchedLog {
         self.log.recovery(recent_max).await
     }
 
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        self.log.continues(epoch, after).await
+    }
+
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
         self.log.message(message_id).await
     }

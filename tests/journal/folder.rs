@@ -59,8 +59,9 @@ async fn a_journal_reopens_as_it_was() {
     drop((log, journal));
 
     let journal = open(folder.path());
-    assert_eq!(journal.epoch(), epoch);
+    assert_ne!(journal.epoch(), epoch, "each opening has an epoch of its own");
     let log = journal.log(&scribe.user_id);
+    assert!(log.continues(epoch, Offset(7)).await.unwrap(), "DEL-3: the cursors of before go on");
     let after = (texts(&log.read(Offset(0), EVERYTHING).await.unwrap()), log.recovery(9).await.unwrap());
     assert_eq!(after, before);
     assert_eq!(journal.unfinished().await.unwrap(), [user("ann")]);
@@ -181,10 +182,11 @@ async fn head(journal: &SqliteJournal) -> u64 {
 }
 
 #[tokio::test]
-async fn del_5_a_log_that_a_kill_left_is_taken_up_and_the_epoch_stays() {
+async fn del_5_a_log_that_a_kill_left_is_taken_up_and_its_cursors_go_on() {
     let (folder, epoch) = left_behind(SqliteOptions::default()).await;
     let journal = open(folder.path());
-    assert_eq!((head(&journal).await, journal.epoch()), (200, epoch));
+    assert_eq!(head(&journal).await, 200);
+    assert!(journal.log(&user("ann")).continues(epoch, Offset(200)).await.unwrap());
 }
 
 #[tokio::test]
@@ -193,7 +195,10 @@ async fn a_last_transaction_that_was_cut_off_was_never_acknowledged_and_goes() {
     let file = fs::OpenOptions::new().write(true).open(log_file(folder.path())).unwrap();
     file.set_len(file.metadata().unwrap().len() - 100).unwrap();
     let journal = open(folder.path());
-    assert_eq!((head(&journal).await, journal.epoch()), (195, epoch));
+    assert_eq!(head(&journal).await, 195);
+    let ann = journal.log(&user("ann"));
+    assert!(ann.continues(epoch, Offset(195)).await.unwrap());
+    assert!(!ann.continues(epoch, Offset(196)).await.unwrap(), "DEL-3");
 }
 
 #[tokio::test]
@@ -219,7 +224,8 @@ async fn del_7_a_bit_flipped_inside_the_log_is_found_and_not_taken_for_its_end()
     let unchecked = SqliteOptions { check_bytes_max: 0, ..SqliteOptions::default() };
     let journal = SqliteJournal::open(folder.path(), unchecked).unwrap();
     assert!((1..200).contains(&head(&journal).await));
-    assert_ne!(journal.epoch(), epoch, "DEL-3");
+    let first = journal.log(&user("ann")).continues(epoch, Offset(1)).await.unwrap();
+    assert!(!first, "DEL-3: nothing of the epoch before is continued");
 }
 
 #[tokio::test]
@@ -228,13 +234,16 @@ async fn del_3_one_that_does_not_wait_for_the_disk_takes_a_new_epoch_unless_it_w
     let (folder, epoch) = left_behind(lossy).await;
     let journal = SqliteJournal::open(folder.path(), lossy).unwrap();
     let second = journal.epoch();
-    assert_ne!(second, epoch, "what the power took may be in cursors");
+    let continues = async |journal: &SqliteJournal, epoch| {
+        journal.log(&user("ann")).continues(epoch, Offset(5)).await.unwrap()
+    };
+    assert!(!continues(&journal, epoch).await, "what the power took may be in cursors");
     drop(journal);
     let journal = SqliteJournal::open(folder.path(), lossy).unwrap();
-    assert_eq!(journal.epoch(), second, "it was closed");
+    assert!(continues(&journal, second).await, "it was closed");
     drop(journal);
-    assert_eq!(open(folder.path()).epoch(), second);
-    assert_eq!(open(folder.path()).epoch(), second);
+    assert!(continues(&open(folder.path()), second).await);
+    assert!(continues(&open(folder.path()), second).await);
 }
 
 #[tokio::test]
@@ -255,7 +264,8 @@ async fn a_backup_made_while_appends_go_on_is_a_journal_with_a_new_epoch() {
     assert!(matches!(journal.backup(&to).await, Err(JournalError::Unavailable(_))), "never over another");
 
     let restored = open(&to);
-    assert_ne!(restored.epoch(), journal.epoch(), "DEL-3: cursors behind the copy must find a gap");
+    let of_before = restored.log(&user("ann")).continues(journal.epoch(), Offset(1)).await.unwrap();
+    assert!(!of_before, "DEL-3: cursors behind the copy must find a gap");
     let ann = restored.log(&user("ann"));
     assert_eq!(
         texts(&ann.read(Offset(0), EVERYTHING).await.unwrap()),
@@ -267,7 +277,8 @@ async fn a_backup_made_while_appends_go_on_is_a_journal_with_a_new_epoch() {
     assert_eq!(restored.unfinished().await.unwrap(), []);
     let epoch = restored.epoch();
     drop((ann, bob, restored));
-    assert_eq!(open(&to).epoch(), epoch, "the new epoch is kept");
+    let again = open(&to).log(&user("ann")).continues(epoch, Offset(5)).await.unwrap();
+    assert!(again, "the new epoch is kept");
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@
 mod cases;
 mod conformance;
 mod crash;
+mod epochs;
 mod folder;
+mod migration;
 mod reference;
 mod retention;
 mod size;

@@ -54,6 +54,7 @@ pub fn run(number: u64) -> RunId {
 pub const EVERYTHING: ReadLimit = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
 
 /// Writes one user's log: entries collect until [`Scribe::batch`] takes them.
+#[derive(Clone)]
 pub struct Scribe {
     pub user_id: UserId,
     pub head: Offset,
@@ -177,7 +178,7 @@ impl Scribe {
             lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
         let entries = written.into_iter().map(|(entry, _)| entry).collect();
-        Batch { expected, entries, lines: lines.finish() }
+        Batch { expected, entries, lines: lines.finish(), resumes: vec![] }
     }
 
     pub async fn append_to(&mut self, journal: &dyn Journal) {

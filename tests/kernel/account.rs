@@ -6,7 +6,9 @@ use quintet::kernel::{
     json::Json,
     limits::Limits,
     run::Cut,
-    user::{AgentStep, Command, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Send, UserState},
+    user::{
+        AgentStep, Command, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Resumes, Send, UserState,
+    },
 };
 
 use super::{
@@ -25,6 +27,8 @@ pub const LIMITS: Limits = Limits {
     open_runs_max: 4,
     queued_messages_max: 2,
     recent_messages_max: 2,
+    run_resumes_max: 2,
+    run_resumes_total_max: 3,
     ..Limits::DEFAULT
 };
 
@@ -42,7 +46,7 @@ pub enum Attempt {
     Step(u8, AgentStep),
     Cut(u8, Cut),
     CloseCall(u8, u8),
-    Resume(u8, Vec<u8>),
+    Resume(u8, Vec<u8>, Resumes),
     /// The machines are lost and recovered from the log.
     Crash,
 }
@@ -102,9 +106,10 @@ impl Account {
                 call_id: call_id(*id),
                 status: CallStatus::TimedOut,
             },
-            Attempt::Resume(run, keep) => Command::Resume {
+            Attempt::Resume(run, keep, resumes) => Command::Resume {
                 run_id: self.pick(*run),
                 keep: keep.iter().map(|id| call_id(*id)).collect(),
+                resumes: *resumes,
             },
             Attempt::Crash => return None,
         })
@@ -159,6 +164,16 @@ impl Account {
                 Some(run) if !run.ended() => Ok(Reply::Done),
                 _ => Err(Refusal::RunEnded),
             },
+            Command::Resume { run_id, resumes, .. } => {
+                let begun = runs.iter().any(|run| run.run_id == *run_id && run.begun() && !run.ended());
+                match (begun, resumes) {
+                    (false, _) => Err(Refusal::RunEnded),
+                    // RUN-6
+                    (true, Resumes { without_step: 2.., .. }) => Ok(Reply::ResumeLimit("run_resumes_max")),
+                    (true, Resumes { total: 3.., .. }) => Ok(Reply::ResumeLimit("run_resumes_total_max")),
+                    (true, _) => Ok(Reply::Done),
+                }
+            }
             _ => return None,
         })
     }

@@ -6,7 +6,9 @@ use quintet::kernel::{
     json::Json,
     limits::Limits,
     run::{Breach, Cut},
-    user::{AgentStep, Command, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Send, UserState},
+    user::{
+        AgentStep, Command, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Resumes, Send, UserState,
+    },
 };
 
 use crate::make::{
@@ -58,6 +60,11 @@ impl Desk {
     fn answer(&mut self, id: u8, call: u8, past: Option<PastCall>) -> Result<Reply, Refusal> {
         let result = CallResult::ok(Json::null());
         self.take(Command::Answer { run_id: run_id(id.into()), call_id: call_id(call), result, past })
+    }
+
+    fn resume(&mut self, id: u8, keep: Vec<u8>, resumes: Resumes) -> Result<Reply, Refusal> {
+        let keep = keep.into_iter().map(call_id).collect();
+        self.take(Command::Resume { run_id: run_id(id.into()), keep, resumes })
     }
 
     /// The log after its first `skip` entries, each as run and event.
@@ -259,9 +266,41 @@ fn run_9_a_resumed_run_closes_what_a_crash_left_open_but_for_questions_and_idemp
     desk.open(1, 2, By::Client);
     desk.open(1, 3, By::Agent);
     let skip = desk.log.len();
-    desk.take(Command::Resume { run_id: run_id(1), keep: vec![call_id(3)] }).unwrap();
+    desk.resume(1, vec![3], Resumes::default()).unwrap();
     assert_eq!(desk.told(skip), words([(1, "c1 Unknown")]));
     assert_eq!(desk.answer(1, 2, None), Ok(Reply::Done), "the question is still answerable");
+}
+
+#[test]
+fn run_6_a_run_resumed_too_often_fails_with_its_calls_closed_and_the_next_in_line_starts() {
+    let below = Resumes { without_step: 1, total: 31 };
+    let cases = [
+        (Resumes { without_step: 2, ..below }, "run_resumes_max"),
+        (Resumes { without_step: 0, total: 32 }, "run_resumes_total_max"),
+        (Resumes { without_step: u32::MAX, total: u32::MAX }, "run_resumes_max"),
+    ];
+    for (resumes, limit) in cases {
+        let mut desk = Desk::default();
+        desk.send(1, OnBusy::Enqueue).unwrap();
+        desk.send(2, OnBusy::Enqueue).unwrap();
+        desk.think(1);
+        desk.open(1, 1, By::Client);
+        desk.open(1, 2, By::Agent);
+        desk.open(1, 3, By::Agent);
+        let skip = desk.log.len();
+        assert_eq!(desk.resume(1, vec![3], below), Ok(Reply::Done));
+        assert_eq!(desk.told(skip), words([(1, "c2 Unknown")]));
+        let skip = desk.log.len();
+        assert_eq!(desk.resume(1, vec![3], resumes), Ok(Reply::ResumeLimit(limit)));
+        // RUN-7, RUN-9: whether the agent's call took effect is not known; the question is cancelled.
+        let expected = [(1, "c3 Unknown"), (1, "c1 Cancelled"), (1, "Failed"), (2, "started")];
+        assert_eq!(desk.told(skip), words(expected), "{limit}");
+        let Body::Event { event: Event::Completed(end), .. } = &desk.log[skip + 2].body else { panic!() };
+        let error = end.error.as_ref().unwrap();
+        assert_eq!(error.code, RunErrorCode::ResumeLimit);
+        assert!(error.message.contains(limit), "{}", error.message);
+        assert_eq!(desk.resume(1, vec![], Resumes::default()), Err(Refusal::RunEnded));
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use quintet::kernel::{
     ids::Offset,
     json::Json,
     run::{Cut, Ending},
-    user::{AgentStep, OnBusy},
+    user::{AgentStep, OnBusy, Resumes},
 };
 
 use crate::{
@@ -44,7 +44,9 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         3 => (run(), id()).prop_map(|(run, id)| Attempt::Answer(run, id)),
         1 => (run(), cut).prop_map(|(run, cut)| Attempt::Cut(run, cut)),
         1 => (run(), id()).prop_map(|(run, id)| Attempt::CloseCall(run, id)),
-        1 => (run(), prop::collection::vec(id(), 0..2)).prop_map(|(run, keep)| Attempt::Resume(run, keep)),
+        1 => (run(), prop::collection::vec(id(), 0..2), 0..4u32, 0..5u32).prop_map(|(run, keep, without_step, total)| {
+            Attempt::Resume(run, keep, Resumes { without_step, total })
+        }),
         1 => Just(Attempt::Crash),
     ]
 }

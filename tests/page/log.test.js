@@ -95,6 +95,16 @@ test('del_3: a gap moves the cursor and shows, and what is half there raises no 
   assert.equal(log.threads.get('main').turns[0].text, null);
 });
 
+test('another epoch without a gap goes on with the log', () => {
+  const journal = new Journal('ada', 'epoch-1');
+  const log = createLog();
+  feed(log, [journal.ready(), ...journal.fiveEvents('main', 'one')]);
+  journal.epoch = 'epoch-2';
+  const [verdict] = feed(log, [journal.ready(log.offset)]);
+  assert.equal(verdict, 'ready');
+  assert.deepEqual([[...log.runs.keys()], log.epoch, log.restarts], [['one'], 'epoch-2', 0]);
+});
+
 test('another epoch begins the log anew', () => {
   const first = new Journal('ada', 'epoch-1');
   const log = createLog();

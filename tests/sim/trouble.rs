@@ -176,6 +176,12 @@ impl Log for TroubledLog {
         self.shared.reads("recovery", self.user_id.as_str(), 0, self.inner.recovery(recent_max)).await
     }
 
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        self.shared
+            .reads("continues", self.user_id.as_str(), after.0, self.inner.continues(epoch, after))
+            .await
+    }
+
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
         self.shared.reads("message", message_id.as_str(), 0, self.inner.message(message_id)).await
     }

@@ -77,7 +77,11 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
     let ann = last.user("ann");
     let (entries, lines) = (log(&ann).await, ann.entries(Offset::ZERO, ALL).await.unwrap());
     let journal = MemoryJournal::default();
-    journal.log(ann.user_id()).append(Batch { expected: Offset::ZERO, entries, lines }).await.unwrap();
+    journal
+        .log(ann.user_id())
+        .append(Batch { expected: Offset::ZERO, entries, lines, resumes: vec![] })
+        .await
+        .unwrap();
     let mut node = Node::with(&Arc::new(journal), limits(), true);
     node.factory.recover().await.unwrap();
     let run = node.launched().await;

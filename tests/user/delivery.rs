@@ -1,6 +1,6 @@
 //! What readers read: everything, once, in order, whenever they come (DEL-1 … DEL-6).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use quintet::{
     journal::{ReadLimit, memory::MemoryJournal},
@@ -10,6 +10,7 @@ use quintet::{
         limits::Limits,
         user::{OnBusy, Refusal},
     },
+    user::cursor::Cursor,
     user::factory::{NewMessage, Unaccepted, UserLimits},
     user::tail::TailLimits,
 };
@@ -147,4 +148,31 @@ async fn iso_2_users_with_equal_ids_never_meet() {
         assert_eq!(words(&log), ["m1", "m1:started", &format!("thinking:{run}"), "Succeeded"]);
         assert!(runs.insert(run));
     }
+}
+
+/// ISO-5: while a log is quiet its tail is not in memory, though a reader holds the user's machines; and what a
+/// batch adds afterwards is.
+#[tokio::test(start_paused = true)]
+async fn iso_5_the_tail_of_a_quiet_log_leaves_memory() {
+    let journal = Arc::new(MemoryJournal::default());
+    let node = Node::new(&journal);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t1")).await.unwrap();
+    let mut cursor = ann.cursor(Offset::ZERO).await.unwrap();
+    let from_memory = async |cursor: &mut Cursor| {
+        // What the journal cannot be asked for is read from memory or not at all.
+        journal.set_down(true);
+        let read = cursor.read(Offset(u64::MAX), ALL).await;
+        journal.set_down(false);
+        read.is_ok()
+    };
+    assert!(from_memory(&mut cursor).await);
+    cursor.seek(Offset::ZERO);
+    let idle = UserLimits::DEFAULT.hub.tail_idle_ms_max;
+    tokio::time::sleep(Duration::from_millis(idle + 1)).await;
+    assert!(!from_memory(&mut cursor).await, "{idle} ms without an entry");
+    cursor.seek(cursor.head());
+    ann.send(message("m2", "t2")).await.unwrap();
+    cursor.moved().await;
+    assert!(from_memory(&mut cursor).await);
 }

@@ -118,6 +118,10 @@ impl Log for DiskLog {
         self.0.recovery(recent_max).await
     }
 
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        self.0.continues(epoch, after).await
+    }
+
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
         self.0.message(message_id).await
     }

@@ -7,8 +7,9 @@ use quintet::{
     journal::memory::{AppendFault, MemoryJournal},
     kernel::{
         entry::{Body, By, CallResult, CallStatus, Entry, Event, ThoughtKind},
-        ids::{CallId, Offset},
+        ids::{CallId, Offset, RunId},
         json::Json,
+        user::Refusal,
     },
     user::{
         agents::Spoken,
@@ -36,6 +37,48 @@ async fn del_7_an_append_of_unknown_outcome_is_never_reported_as_success() {
         answer(&run.port, "done").await;
         assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:done", "Succeeded"], "{fault:?}");
     }
+}
+
+/// An append that failed turns up after the log was read back. A repeat of its message must not be accepted
+/// by a hub that does not know its run: the run would never start (RUN-6).
+#[tokio::test(start_paused = true)]
+async fn run_6_a_batch_that_turns_up_late_is_accepted_only_with_its_run() {
+    let journal = Arc::new(MemoryJournal::default());
+    let mut node = Node::new(&journal);
+    let ann = node.user("ann");
+    journal.fail_next_append(AppendFault::Late);
+    assert_eq!(ann.send(message("m1", "t")).await, Err(Unaccepted::Unavailable));
+    let unknown = RunId(uuid::Uuid::from_u128(1));
+    let not_found = Err(Unaccepted::Refused(Refusal::NotFound));
+    assert_eq!(ann.cancel(unknown).await, not_found, "the log is read back here, without the batch");
+    journal.land_late_appends();
+    let mut answer_to_repeat = ann.send(message("m1", "t")).await;
+    if answer_to_repeat == Err(Unaccepted::Unavailable) {
+        answer_to_repeat = ann.send(message("m1", "t")).await;
+    }
+    let accepted = answer_to_repeat.unwrap();
+    assert!(accepted.duplicate, "DEL-6");
+    let run = tokio::time::timeout(Duration::from_secs(60), node.launched()).await.expect("its run starts");
+    assert_eq!(run.run_id, accepted.receipt.run_id);
+    answer(&run.port, "done").await;
+    assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:done", "Succeeded"]);
+}
+
+/// The same for a cancel: a run that the hub does not know yet has not ended.
+#[tokio::test(start_paused = true)]
+async fn del_7_a_run_that_turns_up_late_is_not_reported_as_ended() {
+    let journal = Arc::new(MemoryJournal::default());
+    let node = Node::new(&journal);
+    let ann = node.user("ann");
+    journal.fail_next_append(AppendFault::Late);
+    assert_eq!(ann.send(message("m1", "t")).await, Err(Unaccepted::Unavailable));
+    assert!(ann.cancel(RunId(uuid::Uuid::from_u128(1))).await.is_err(), "the log is read back here");
+    journal.land_late_appends();
+    let run_id = ann.threads(None, 9).await.unwrap()[0].first;
+    let run_id = decode(&ann, &ann.entries(Offset(run_id.0 - 1), ALL).await.unwrap())[0].run_id;
+    assert_eq!(ann.cancel(run_id).await, Err(Unaccepted::Unavailable), "not `run_ended`");
+    assert_eq!(ann.cancel(run_id).await, Ok(()));
+    assert_eq!(words(&log(&ann).await).last().map(String::as_str), Some("Cancelled"));
 }
 
 #[tokio::test]

@@ -15,4 +15,5 @@ mod machine;
 #[allow(dead_code, reason = "the kernel's tests use the rest")]
 mod oracle;
 mod puppets;
+mod resumes;
 mod runs;

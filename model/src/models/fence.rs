@@ -14,7 +14,7 @@ use quintet::kernel::{
     entry::{Body, By, Entry, Event},
     ids::Offset,
     limits::Limits,
-    user::{Command, OnBusy, Progress, Reply, UserState},
+    user::{Command, OnBusy, Progress, Reply, Resumes, UserState},
 };
 use stateright::{Model, Property};
 
@@ -194,7 +194,8 @@ impl FenceModel {
                 armed.push(run_number(run_id));
                 continue;
             }
-            let (entries, _) = self.decide(&mut view, Command::Resume { run_id, keep: vec![] })?;
+            let (entries, _) = self
+                .decide(&mut view, Command::Resume { run_id, keep: vec![], resumes: Resumes::default() })?;
             batch.extend(entries);
         }
         // RUN-9: no call of an agent that was open before is open behind this.

@@ -259,6 +259,7 @@ impl Checked for UserModel {
                     })
                 })
             };
+            sometimes ["RUN-6"] "a run fails for its resumes" => |_, s| fails_for(s, RunErrorCode::ResumeLimit);
             sometimes ["RUN-9"] "a call closes as unknown" => |_, s| closes(s, CallStatus::Unknown);
             sometimes ["RUN-10"] "a run fails for a violation" => |_, s| fails_for(s, RunErrorCode::Violation);
             sometimes ["LIMIT"] "a run fails for a limit" => |_, s| fails_for(s, RunErrorCode::LimitReached);

@@ -7,7 +7,9 @@ use quintet::kernel::{
     ids::{MessageId, Offset, RunId, Seq},
     limits::Limits,
     run::AnyRun,
-    user::{AgentStep, Command, Decision, Misfit, OnBusy, Progress, Receipt, Refusal, Reply, UserState},
+    user::{
+        AgentStep, Command, Decision, Misfit, OnBusy, Progress, Receipt, Refusal, Reply, Resumes, UserState,
+    },
 };
 
 use super::{Hunted, run::succeeded, suites};
@@ -154,9 +156,20 @@ defect!(NeverRejects {
 defect!(KeepsOrphans {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         match command {
-            Command::Resume { run_id, .. } => {
+            Command::Resume { run_id, resumes, .. } => {
                 let keep = begun(state, run_id).map_or(vec![], |run| run.open_calls().keys().cloned().collect());
-                shipped(state, Command::Resume { run_id, keep }, limits)
+                shipped(state, Command::Resume { run_id, keep, resumes }, limits)
+            }
+            command => shipped(state, command, limits),
+        }
+    }
+});
+
+defect!(ResumesForEver {
+    fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
+        match command {
+            Command::Resume { run_id, keep, .. } => {
+                shipped(state, Command::Resume { run_id, keep, resumes: Resumes::default() }, limits)
             }
             command => shipped(state, command, limits),
         }
@@ -425,6 +438,8 @@ pub fn mutants() -> Vec<Hunted> {
         "next-in-line-never-starts" ["RUN-6"] Some("flush that never runs"),
             "whoever waits in line waits for a callback that nobody calls",
             "user: RUN-6" => suites::user(&ForgetsTheNext);
+        "resumes-for-ever" ["RUN-6"] None, "a run is resumed however often the process died of it",
+            "user: RUN-6" => suites::user(&ResumesForEver);
         "cut-calls-close-as-ok" ["RUN-7"] Some("success reported without delivery"),
             "a call that was cut off is told as if it had worked",
             "user: RUN-7" => suites::user(&ClosesAsOk);

@@ -30,6 +30,8 @@ pub fn limits(traced: &TracedLimits) -> Limits {
         open_runs_max: traced.open_runs_max,
         queued_messages_max: traced.queued_messages_max,
         recent_messages_max: traced.recent_messages_max,
+        run_resumes_max: traced.run_resumes_max,
+        run_resumes_total_max: traced.run_resumes_total_max,
         ..Limits::DEFAULT
     }
 }
@@ -103,7 +105,9 @@ pub fn command(decided: &Decided, known: Option<Receipt>) -> Command {
         TracedCommand::CloseCall { run, call, status } => {
             Command::CloseCall { run_id: *run, call_id: call.clone(), status: *status }
         }
-        TracedCommand::Resume { run, keep } => Command::Resume { run_id: *run, keep: keep.clone() },
+        TracedCommand::Resume { run, keep, resumes } => {
+            Command::Resume { run_id: *run, keep: keep.clone(), resumes: *resumes }
+        }
     }
 }
 

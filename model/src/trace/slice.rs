@@ -186,7 +186,7 @@ fn run_slice(events: &[(usize, TracedEntry)]) -> Option<Slice> {
             // `Run.tla` knows one way to close a call, and does not say why a run failed.
             let what = match (kind, what) {
                 ("tool_completed", _) => "ok",
-                (_, "violation" | "limit_reached") => "failed",
+                (_, "violation" | "limit_reached" | "resume_limit") => "failed",
                 (_, what) => what,
             };
             word.push(format!("[kind |-> \"{kind}\", call |-> {call}, what |-> \"{what}\"]"));

@@ -2,14 +2,26 @@
 
 use serde_json::Value;
 
-use super::wish::{Understood, WISHES_MAX, Wish};
+use super::{
+    shown,
+    sums::Sum,
+    times::Time,
+    wish::{Understood, WISHES_MAX, Wish},
+};
 use crate::kernel::entry::{CallResult, CallStatus};
 
 /// What it makes of the message.
 pub fn reading(understood: &Understood) -> String {
     match understood {
-        Understood::Wishes { wishes, .. } if wishes.len() == 1 => "The message asks for one thing. ".into(),
-        Understood::Wishes { wishes, .. } => format!("The message asks for {} things. ", wishes.len()),
+        Understood::Requests { wishes, declined, .. } => {
+            let done = match wishes.len() {
+                0 => String::new(),
+                1 => "The message asks for one thing. ".into(),
+                many => format!("The message asks for {many} things. "),
+            };
+            if declined.is_empty() { done } else { done + "I did not understand all of it. " }
+        }
+        Understood::Foreign => "The message is not in English. ".into(),
         Understood::Greeting => "The message is a greeting. ".into(),
         Understood::Thanks => "The message says thanks. ".into(),
         Understood::Help => "The message asks what I can do. ".into(),
@@ -24,9 +36,10 @@ pub fn intents(wishes: &[Wish]) -> Vec<String> {
     let mut intents: Vec<_> = wishes
         .iter()
         .map(|wish| match wish {
-            Wish::Calculate { expression } => format!("I will calculate {}. ", shown(expression)),
-            Wish::Time { place } => {
-                format!("I will look at the clock in {}. ", place.as_deref().unwrap_or("UTC"))
+            Wish::Calculate(sum) => format!("I will calculate {}. ", shown(&sum.expression)),
+            Wish::Time(time) if time.date.is_some() => "I will look at the calendar. ".into(),
+            Wish::Time(time) => {
+                format!("I will look at the clock in {}. ", shown(time.place.as_deref().unwrap_or("UTC")))
             }
             Wish::Search { query, .. } => format!("I will search the history for “{}”. ", shown(query)),
         })
@@ -52,8 +65,12 @@ pub fn found(results: &[CallResult]) -> String {
 pub fn answer(understood: &Understood, wishes: &[Wish], results: &[CallResult]) -> Vec<String> {
     let mut sentences: Vec<String> = Vec::new();
     match understood {
-        Understood::Wishes { more, .. } => {
+        Understood::Requests { declined, more, .. } => {
             sentences.extend(wishes.iter().zip(results).map(|(wish, result)| sentence(wish, result)));
+            sentences.extend(declined.iter().map(|why| format!("{why}.")));
+            if wishes.is_empty() {
+                sentences.push(ABILITIES.into());
+            }
             if *more {
                 sentences.push(format!("The message asked for more; I do {WISHES_MAX} things at once."));
             }
@@ -73,17 +90,16 @@ pub fn answer(understood: &Understood, wishes: &[Wish], results: &[CallResult]) 
         }
         Understood::Thanks => sentences.push("You are welcome.".into()),
         Understood::Help => {
-            sentences.push("I am an assistant that works without a language model, by plain rules.".into());
-            sentences.push(ABILITIES.into());
-            sentences.push(EXAMPLES.into());
+            sentences.extend([NATURE.into(), ABILITIES.into(), LIMITS.into(), EXAMPLES.into()]);
         }
+        Understood::Foreign => sentences.extend(["I understand English only.".into(), ABILITIES.into()]),
         Understood::Other { .. } => {
             sentences.push(
                 "I have read your message, but there is no question in it that I can answer by myself."
                     .into(),
             );
             sentences.extend(wishes.iter().zip(results).map(|(wish, result)| sentence(wish, result)));
-            sentences.push(ABILITIES.into());
+            sentences.extend([ABILITIES.into(), LIMITS.into()]);
         }
     }
     let last = sentences.len().saturating_sub(1);
@@ -97,19 +113,8 @@ pub fn answer(understood: &Understood, wishes: &[Wish], results: &[CallResult]) 
 fn sentence(wish: &Wish, result: &CallResult) -> String {
     let results = result.results.to_value();
     match (result.status, wish) {
-        (CallStatus::Ok, Wish::Calculate { expression }) => calculated(expression, &results),
-        (CallStatus::Ok, Wish::Time { place }) => {
-            let zone = text(&results["zone"]);
-            let (clock, day, offset) =
-                (text(&results["clock"]), text(&results["day"]), text(&results["offset"]));
-            match place {
-                Some(place) if place != zone => {
-                    format!("In {place} it is {clock} on {day} ({zone}, {offset}).")
-                }
-                Some(_) => format!("In {zone} it is {clock} on {day} ({offset})."),
-                None => format!("It is {clock} on {day}, in UTC; name a place and I tell the time there."),
-            }
-        }
+        (CallStatus::Ok, Wish::Calculate(sum)) => calculated(sum, &results),
+        (CallStatus::Ok, Wish::Time(time)) => timed(time, &results),
         (CallStatus::Ok, Wish::Search { query, own_words_only }) => {
             searched(query, *own_words_only, &results)
         }
@@ -128,26 +133,91 @@ fn sentence(wish: &Wish, result: &CallResult) -> String {
 
 fn task(wish: &Wish) -> String {
     match wish {
-        Wish::Calculate { expression } => format!("calculate {}", shown(expression)),
-        Wish::Time { place } => format!("tell the time in {}", place.as_deref().unwrap_or("UTC")),
+        Wish::Calculate(sum) => format!("calculate {}", shown(&sum.expression)),
+        Wish::Time(Time { date: Some(day), .. }) => format!("look up the date {}", day.date),
+        Wish::Time(time) => format!("tell the time in {}", shown(time.place.as_deref().unwrap_or("UTC"))),
         Wish::Search { query, .. } => format!("search for “{}”", shown(query)),
     }
 }
 
-fn calculated(expression: &str, results: &Value) -> String {
+fn calculated(sum: &Sum, results: &Value) -> String {
     let result = text(&results["result"]);
     let equals = if results["exact"] == true { "=" } else { "≈" };
-    let fraction =
-        results["fraction"].as_str().map(|fraction| format!(" (exactly {fraction})")).unwrap_or_default();
+    let left = shown(sum.shown.as_deref().unwrap_or(&sum.expression));
     let digits = result.chars().count();
     if digits > DIGITS_SHOWN {
         let start: String = result.chars().take(DIGITS_SHOWN).collect();
-        return format!(
-            "{} {equals} {start}… ({digits} characters in all, in the result of the call).",
-            shown(expression)
-        );
+        return format!("{left} {equals} {start}… ({digits} characters in all, in the result of the call).");
     }
-    format!("{} {equals} {result}{fraction}.", shown(expression))
+    let unit = match (&sum.unit, &sum.shown) {
+        (Some(unit), Some(_)) => format!(" {unit}"),
+        (Some(currency), None) => format!(" ({currency})"),
+        _ => String::new(),
+    };
+    let fraction = results["fraction"].as_str().filter(|_| sum.shown.is_none());
+    let fraction = fraction.map(|fraction| format!(" (exactly {fraction})")).unwrap_or_default();
+    format!("{left} {equals} {result}{unit}{fraction}.")
+}
+
+fn timed(time: &Time, results: &Value) -> String {
+    let zone = text(&results["zone"]);
+    let (clock, day, offset) = (text(&results["clock"]), text(&results["day"]), text(&results["offset"]));
+    if let Some(asked) = &time.date {
+        return dated(asked.counted, results);
+    }
+    // The date without its weekday.
+    let date = day.split_once(", ").map_or(day, |(_, date)| date);
+    let (place, zone) = match &time.place {
+        Some(place) if place != zone => (shown(place), format!(" ({zone}, {offset})")),
+        Some(_) => (zone.to_owned(), format!(" ({offset})")),
+        None => ("UTC".to_owned(), String::new()),
+    };
+    if let Some(at) = &time.at {
+        let (from, there) = (shown(&at.place), text(&results["from"]["clock"]));
+        return format!("When it is {there} in {from}, it is {clock} on {date} in {place}{zone}.");
+    }
+    if let Some(shift) = &time.shift {
+        let verb = if shift.is_past() { "was" } else { "will be" };
+        let then = shift.in_words();
+        return if shift.in_days {
+            format!("It {verb} {day} {then} in {place}{zone}, at {clock}.")
+        } else {
+            format!("It {verb} {clock} on {date} {then} in {place}{zone}.")
+        };
+    }
+    let part = if time.part_of_day { format!(", {}", part_of_day(clock)) } else { String::new() };
+    match &time.place {
+        Some(_) => format!("In {place} it is {clock} on {day}{zone}{part}."),
+        None => format!("It is {clock} on {day}, in UTC{part}; name a place and I tell the time there."),
+    }
+}
+
+fn dated(counted: bool, results: &Value) -> String {
+    let (day, days) = (text(&results["day"]), results["days"].as_i64().unwrap_or(0));
+    let unit = if days.abs() == 1 { "day" } else { "days" };
+    let (weekday, date) = day.split_once(", ").unwrap_or(("", day));
+    let distance = match days {
+        0 => "today".to_owned(),
+        1.. => format!("in {days} {unit}"),
+        _ => format!("{} {unit} ago", days.unsigned_abs()),
+    };
+    if !counted {
+        return format!("{date} is a {weekday} ({distance}, in UTC).");
+    }
+    match days {
+        0 => format!("{day} is today, in UTC."),
+        1.. => format!("There are {days} {unit} until {day}, from today in UTC."),
+        _ => format!("{day} was {distance}, from today in UTC."),
+    }
+}
+
+fn part_of_day(clock: &str) -> &'static str {
+    match clock.get(..2).and_then(|hours| hours.parse().ok()).unwrap_or(0u8) {
+        5..=11 => "in the morning",
+        12..=17 => "in the afternoon",
+        18..=21 => "in the evening",
+        _ => "at night",
+    }
 }
 
 fn searched(query: &str, own_words_only: bool, results: &Value) -> String {
@@ -177,12 +247,6 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
-/// A user's words as they are repeated: not endlessly.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(REPEATED_CHARS_MAX).collect();
-    if start.len() < text.len() { start + "…" } else { start }
-}
-
 /// A sentence in a few pieces, each ending at a space where there is one.
 fn pieces(sentence: &str) -> Vec<String> {
     let mut pieces = vec![String::new()];
@@ -198,17 +262,19 @@ fn pieces(sentence: &str) -> Vec<String> {
     pieces
 }
 
-const ABILITIES: &str =
-    "I can calculate exactly, tell the time anywhere in the world, and search what was said here before.";
+const NATURE: &str = "I am an assistant that works without a language model, by plain rules.";
 
-const EXAMPLES: &str =
-    "Try “what is 12*(3+4)?”, “what time is it in Tokyo and Berlin?” or “what did I say about travel?”.";
+const ABILITIES: &str = "I can calculate exactly, convert units, tell the time anywhere in the world and the days to a date, and \
+     search what was said here before.";
+
+const LIMITS: &str = "I understand plain questions in English, and I cannot talk about other subjects or look anything up \
+     outside this service.";
+
+const EXAMPLES: &str = "Try “what is 12*(3+4)?”, “20% off 80”, “5 miles in km”, “what time is it in Tokyo and Berlin?”, “days until \
+     christmas” or “what did I say about travel?”.";
 
 /// Digits of a result in a sentence.
 const DIGITS_SHOWN: usize = 120;
-
-/// Characters of the user's words that are repeated in a sentence.
-const REPEATED_CHARS_MAX: usize = 120;
 
 /// Characters of one piece of an answer.
 const PIECE_CHARS: usize = 32;
@@ -218,23 +284,22 @@ mod tests {
     use super::*;
     use crate::kernel::json::Json;
 
+    fn calculation(expression: &str) -> Wish {
+        Wish::Calculate(Sum { expression: expression.into(), ..Sum::default() })
+    }
+
     #[test]
     fn pieces_add_up_to_the_answer() {
         let understood = Understood::Help;
         let pieces = answer(&understood, &[], &[]);
         assert!(pieces.len() > 5 && pieces.iter().all(|piece| !piece.is_empty()));
-        assert_eq!(
-            pieces.concat(),
-            format!(
-                "I am an assistant that works without a language model, by plain rules. {ABILITIES} {EXAMPLES}"
-            )
-        );
+        assert_eq!(pieces.concat(), format!("{NATURE} {ABILITIES} {LIMITS} {EXAMPLES}"));
         assert_eq!(super::pieces(&"x".repeat(100)), ["x".repeat(100)]);
     }
 
     #[test]
     fn a_failed_tool_is_said_as_it_is() {
-        let wish = Wish::Calculate { expression: "1 / 0".into() };
+        let wish = calculation("1 / 0");
         assert_eq!(
             sentence(&wish, &CallResult::error("division by zero")),
             "I could not calculate 1 / 0: division by zero."
@@ -246,7 +311,7 @@ mod tests {
     #[test]
     fn a_result_that_is_rounded_is_not_said_to_be_equal() {
         let results = Json::parse(r#"{"result":"0.333","exact":false,"fraction":"1/3"}"#).unwrap();
-        let wish = Wish::Calculate { expression: "1 / 3".into() };
+        let wish = calculation("1 / 3");
         assert_eq!(sentence(&wish, &CallResult::ok(results)), "1 / 3 ≈ 0.333 (exactly 1/3).");
     }
 }

@@ -4,37 +4,40 @@
 
 use std::ops::Range;
 
-use super::{sums, words::Words};
-use crate::agent::tools::zones::Zone;
+use super::{
+    language,
+    lexer::{self, Token},
+    sums::{self, Sum},
+    times::{self, Time},
+    units,
+    words::Words,
+};
 
 /// One thing that the message asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    Calculate {
-        expression: String,
-    },
-    /// `None`: here, that is, in UTC.
-    Time {
-        place: Option<String>,
-    },
-    Search {
-        query: String,
-        own_words_only: bool,
-    },
+    Calculate(Sum),
+    Time(Time),
+    Search { query: String, own_words_only: bool },
 }
 
 /// What the assistant makes of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Understood {
-    /// At least one wish, and whether there were more than it fulfils at once.
-    Wishes {
+    /// Wishes, and requests that are declined: at least one of the two.
+    Requests {
         wishes: Vec<Wish>,
+        /// Sentences without their full stop, in the order of the text.
+        declined: Vec<String>,
+        /// There were more than it fulfils at once.
         more: bool,
     },
     Greeting,
     Thanks,
     /// A question about the assistant itself.
     Help,
+    /// A message in another language than English.
+    Foreign,
     /// None of these: words of it that may have come up before.
     Other {
         keywords: Vec<String>,
@@ -45,36 +48,96 @@ pub enum Understood {
 pub fn understand(text: &str) -> Understood {
     let text = &text[..text.floor_char_boundary(TEXT_BYTES_READ)];
     let words = Words::of(text);
-    let mut found: Vec<(usize, Wish)> = Vec::new();
-    let mut taken: Vec<Range<usize>> = Vec::new();
-    for (span, wish) in searches(&words) {
-        found.push((span.start, wish));
-        taken.push(span);
+    let mut requests = Requests::default();
+    let searches = searches(&words);
+    let taken: Vec<Range<usize>> = searches.iter().map(|(span, _)| span.clone()).collect();
+    for (span, wish) in searches {
+        requests.wishes.push((span.start, wish));
     }
-    let free = |at: usize| !taken.iter().any(|span| span.contains(&at));
-    for (span, expression) in sums::find(text) {
-        if free(span.start) {
-            found.push((span.start, Wish::Calculate { expression }));
+    let tokens = lexer::tokens(text);
+    // Both are in the order of the text.
+    let mut next_taken = taken.into_iter().peekable();
+    for clause in lexer::clauses(text, &tokens) {
+        let start = tokens[clause.start].span.start;
+        while next_taken.next_if(|span| span.end <= start).is_some() {}
+        let end = next_taken.peek().map_or(text.len(), |span| span.start);
+        let free = tokens[clause].split(|token| token.span.start >= end).next().unwrap_or_default();
+        if !free.is_empty() {
+            requests.read(text, start, free);
+        }
+        if requests.read > REQUESTS_READ {
+            break;
         }
     }
-    for (at, place) in times(&words) {
-        if free(at) {
-            found.push((at, Wish::Time { place }));
+    requests
+        .understood()
+        .unwrap_or_else(|| if language::is_foreign(text) { Understood::Foreign } else { small_talk(&words) })
+}
+
+/// The requests of a message, with their places.
+#[derive(Default)]
+struct Requests {
+    wishes: Vec<(usize, Wish)>,
+    declined: Vec<String>,
+    /// The sum of the clause before.
+    previous: Option<Sum>,
+    /// Clauses that asked for something.
+    read: usize,
+}
+
+impl Requests {
+    fn read(&mut self, text: &str, start: usize, clause: &[Token]) {
+        let previous = self.previous.take();
+        let sums = match units::read(text, clause) {
+            sums::Reading::Nothing => None,
+            reading => Some(reading),
+        };
+        let sums = sums.unwrap_or_else(|| match times::read(text, clause) {
+            times::Reading::Times(times) => {
+                self.wishes.extend(times.into_iter().map(|time| (start, Wish::Time(time))));
+                sums::Reading::Sums(Vec::new())
+            }
+            times::Reading::Declined(why) => sums::Reading::Declined(why),
+            times::Reading::Nothing => sums::read(text, clause, previous.as_ref()),
+        });
+        self.read += usize::from(sums != sums::Reading::Nothing);
+        match sums {
+            sums::Reading::Nothing => {}
+            sums::Reading::Declined(why) => self.declined.push(why),
+            sums::Reading::Sums(sums) => {
+                self.replace_previous(previous.as_ref(), &sums);
+                self.previous = sums.last().cloned();
+                self.wishes.extend(sums.into_iter().map(|sum| (start, Wish::Calculate(sum))));
+            }
         }
     }
-    found.sort_by_key(|(at, _)| *at);
-    let mut wishes: Vec<Wish> = Vec::new();
-    for (_, wish) in found {
-        if wishes.len() <= WISHES_MAX && !wishes.contains(&wish) {
-            wishes.push(wish);
+
+    /// A sum that goes on with the one before takes its place.
+    fn replace_previous(&mut self, previous: Option<&Sum>, sums: &[Sum]) {
+        if let (Some(previous), Some(first)) = (previous, sums.first())
+            && first.expression.starts_with(&format!("({}) ", previous.expression))
+        {
+            self.wishes.pop();
         }
     }
-    let more = wishes.len() > WISHES_MAX;
-    wishes.truncate(WISHES_MAX);
-    if !wishes.is_empty() {
-        return Understood::Wishes { wishes, more };
+
+    /// None if there are none.
+    fn understood(mut self) -> Option<Understood> {
+        self.wishes.sort_by_key(|(at, _)| *at);
+        let mut wishes: Vec<Wish> = Vec::new();
+        for (_, wish) in self.wishes {
+            if wishes.len() <= WISHES_MAX && !wishes.contains(&wish) {
+                wishes.push(wish);
+            }
+        }
+        let mut declined = self.declined;
+        declined.dedup();
+        let more = wishes.len() > WISHES_MAX || declined.len() > DECLINED_MAX;
+        wishes.truncate(WISHES_MAX);
+        declined.truncate(DECLINED_MAX);
+        let any = !wishes.is_empty() || !declined.is_empty();
+        any.then_some(Understood::Requests { wishes, declined, more })
     }
-    small_talk(&words)
 }
 
 fn small_talk(words: &Words) -> Understood {
@@ -122,58 +185,6 @@ fn searches(words: &Words) -> Vec<(Range<usize>, Wish)> {
     found
 }
 
-/// Where the text asks for the time, and of which place.
-fn times(words: &Words) -> Vec<(usize, Option<String>)> {
-    let mut found = Vec::new();
-    for sentence in words.sentences() {
-        let strong = words.contains_within(&sentence, TIME_PHRASES);
-        let weak = strong.or_else(|| words.contains_within(&sentence, TIME_WORDS));
-        let Some(cue) = weak else { continue };
-        let before = found.len();
-        let mut at = sentence.start;
-        while at < sentence.end {
-            match (1..=PLACE_WORDS_MAX)
-                .rev()
-                .find(|length| at + length <= sentence.end && is_place(words, at, *length, &sentence))
-            {
-                Some(length) => {
-                    found.push((
-                        words.span(at..at + length).start,
-                        Some(words.text(at..at + length).to_owned()),
-                    ));
-                    at += length;
-                }
-                None => at += 1,
-            }
-        }
-        if found.len() == before && strong.is_some() {
-            let unknown = unknown_place(words, &sentence, cue);
-            found.push((words.span(cue..cue + 1).start, unknown));
-        }
-    }
-    found
-}
-
-/// Whether these words name a place here: a zone's own name, or a known place that the sentence puts
-/// where places stand.
-fn is_place(words: &Words, at: usize, length: usize, sentence: &Range<usize>) -> bool {
-    let phrase = words.joined(at..at + length);
-    if !Zone::is_place(&phrase) {
-        return false;
-    }
-    let introduced =
-        at == sentence.start || PLACE_CUES.contains(&words.lower(at - 1)) || words.follows_comma(at);
-    phrase.contains('/') || introduced || words.is_capitalised(at)
-}
-
-/// The words after `in`, where the sentence asks for the time in a place that is not known.
-fn unknown_place(words: &Words, sentence: &Range<usize>, cue: usize) -> Option<String> {
-    let place = (cue..sentence.end).find(|at| words.lower(*at) == "in")? + 1;
-    let end = sentence.end.min(place + PLACE_WORDS_MAX);
-    let text = (place < end).then(|| words.text(place..end).to_owned())?;
-    Some(text.trim_matches(|c: char| !c.is_alphanumeric()).to_owned()).filter(|text| !text.is_empty())
-}
-
 /// What begins a search, longest first, and whether only the user's own words are meant.
 const CUES: &[(&str, bool)] = &[
     ("what did i say about", true),
@@ -203,35 +214,6 @@ const CUES: &[(&str, bool)] = &[
 /// Words between a cue and what is searched for.
 const PARTICLES: &[&str] = &["me", "the word", "for", "messages", "about", "everything", "with", "my"];
 
-/// Phrases that ask for the time, whether or not a place is named.
-const TIME_PHRASES: &[&str] = &[
-    "what time",
-    "what's the time",
-    "whats the time",
-    "what is the time",
-    "current time",
-    "time now",
-    "time is it",
-    "the time in",
-    "time in",
-    "tell me the time",
-    "what day is",
-    "what's the date",
-    "what is the date",
-    "today's date",
-    "what date",
-    "how late is it",
-    "current date",
-    "what's today",
-    "date today",
-];
-
-/// Words that ask for the time where a place is named.
-const TIME_WORDS: &[&str] = &["time", "clock", "o'clock", "times", "late"];
-
-/// Words before a place.
-const PLACE_CUES: &[&str] = &["in", "at", "for", "and", "or", "from", "to", "time"];
-
 const GREETINGS: &[&str] = &["hello", "hi", "hey", "hallo", "greetings", "good", "moin", "servus", "ciao"];
 
 const THANKS: &[&str] = &["thanks", "thank", "thx", "cheers", "danke"];
@@ -247,7 +229,11 @@ const TEXT_BYTES_READ: usize = 64 * 1024;
 
 const SMALL_TALK_WORDS_MAX: usize = 5;
 
-const PLACE_WORDS_MAX: usize = 3;
+/// Requests that are declined in sentences of their own.
+const DECLINED_MAX: usize = 3;
+
+/// Requests after which the rest of a message is not read.
+const REQUESTS_READ: usize = 64;
 
 const KEYWORDS_MAX: usize = 2;
 
@@ -257,13 +243,13 @@ mod tests {
 
     fn wishes(text: &str) -> Vec<Wish> {
         match understand(text) {
-            Understood::Wishes { wishes, .. } => wishes,
+            Understood::Requests { wishes, declined, .. } if declined.is_empty() => wishes,
             other => panic!("{text}: {other:?}"),
         }
     }
 
     fn time(place: &str) -> Wish {
-        Wish::Time { place: Some(place.into()) }
+        Wish::Time(Time { place: Some(place.into()), ..Time::default() })
     }
 
     fn search(query: &str, own_words_only: bool) -> Wish {
@@ -271,29 +257,7 @@ mod tests {
     }
 
     fn sum(expression: &str) -> Wish {
-        Wish::Calculate { expression: expression.into() }
-    }
-
-    #[test]
-    fn times_are_understood() {
-        let cases = [
-            ("What time is it?", vec![Wish::Time { place: None }]),
-            ("what time is it in Tokyo?", vec![time("Tokyo")]),
-            ("what's the time in new york and London", vec![time("new york"), time("London")]),
-            ("Current time in Europe/Berlin, please", vec![time("Europe/Berlin")]),
-            ("time in America/Argentina/Ushuaia", vec![time("America/Argentina/Ushuaia")]),
-            ("Time in New_York", vec![time("New_York")]),
-            (
-                "how late is it in São Paulo, Munich and Mumbai?",
-                vec![time("São Paulo"), time("Munich"), time("Mumbai")],
-            ),
-            ("what time is it in Hogwarts?", vec![time("Hogwarts")]),
-            ("Tokyo time", vec![time("Tokyo")]),
-            ("What day is it?", vec![Wish::Time { place: None }]),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(wishes(text), expected, "{text}");
-        }
+        Wish::Calculate(Sum { expression: expression.into(), ..Sum::default() })
     }
 
     #[test]
@@ -319,8 +283,32 @@ mod tests {
         assert_eq!(wishes("find cats and calculate 2+2"), [search("cats", false), sum("2 + 2")]);
         assert_eq!(wishes("2+2. 2+2. 3+3"), [sum("2 + 2"), sum("3 + 3")], "the same wish is one wish");
         let many = (1..20).map(|n| format!("{n}+1")).collect::<Vec<_>>().join("; ");
-        let Understood::Wishes { wishes, more } = understand(&many) else { panic!("sums") };
+        let Understood::Requests { wishes, more, .. } = understand(&many) else { panic!("sums") };
         assert_eq!((wishes.len(), more), (WISHES_MAX, true));
+    }
+
+    #[test]
+    fn a_clause_goes_on_with_the_sum_before_it() {
+        assert_eq!(wishes("What is 2 + 2? Then times 3."), [sum("(2 + 2) * 3")]);
+        assert_eq!(wishes("2 + 2 and then times 3"), [sum("(2 + 2) * 3")]);
+        assert_eq!(wishes("2+2. And 3+3?"), [sum("2 + 2"), sum("3 + 3")]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_declined_and_the_rest_is_done() {
+        let Understood::Requests { wishes, declined, .. } =
+            understand("What is 2+2 in base three, and what time is it in Tokyo?")
+        else {
+            panic!("requests");
+        };
+        assert_eq!(wishes, [time("Tokyo")]);
+        assert!(declined[0].contains("“in base three”"), "{declined:?}");
+    }
+
+    #[test]
+    fn other_languages_are_named() {
+        assert_eq!(understand("wie spät ist es?"), Understood::Foreign);
+        assert_eq!(understand("東京は何時ですか"), Understood::Foreign);
     }
 
     #[test]

@@ -57,10 +57,6 @@ impl<'a> Words<'a> {
         self.words.get(at).map_or("", |word| &word.lower)
     }
 
-    pub fn is_capitalised(&self, at: usize) -> bool {
-        self.words.get(at).is_some_and(|word| self.text[word.span.start..].starts_with(char::is_uppercase))
-    }
-
     /// The words as they stand in the text.
     pub fn text(&self, words: Range<usize>) -> &'a str {
         &self.text[self.span(words)]
@@ -68,11 +64,6 @@ impl<'a> Words<'a> {
 
     pub fn span(&self, words: Range<usize>) -> Range<usize> {
         self.words[words.start].span.start..self.words[words.end - 1].span.end
-    }
-
-    /// The words in lower case with one space between.
-    pub fn joined(&self, words: Range<usize>) -> String {
-        self.words[words].iter().map(|word| word.lower.as_str()).collect::<Vec<_>>().join(" ")
     }
 
     /// Whether a phrase stands here, its words within one sentence.
@@ -119,19 +110,6 @@ impl<'a> Words<'a> {
 
     pub fn follows_comma(&self, at: usize) -> bool {
         at > 0 && self.words[at - 1].after == After::Comma
-    }
-
-    /// The words of each sentence.
-    pub fn sentences(&self) -> Vec<Range<usize>> {
-        let mut sentences = Vec::new();
-        let mut start = 0;
-        for (at, word) in self.words.iter().enumerate() {
-            if word.after == After::SentenceEnd {
-                sentences.push(start..at + 1);
-                start = at + 1;
-            }
-        }
-        sentences
     }
 
     /// Words that say what the text is about: the longest that are not in every text.

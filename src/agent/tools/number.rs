@@ -4,14 +4,19 @@
 //! that comes before the work; it says of itself whether it is exact. All results of one budget
 //! together cost at most [`WORK_MAX`].
 
+mod fraction;
+
+use std::cmp::Ordering;
+
 use num_bigint::{BigInt, Sign};
-use num_rational::Ratio;
 use num_traits::{One, Pow, Signed, ToPrimitive, Zero};
+
+use self::fraction::Fraction;
 
 /// A number, and whether it is exactly what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Number {
-    value: Ratio<BigInt>,
+    value: Fraction,
     exact: bool,
 }
 
@@ -26,6 +31,8 @@ pub enum NoNumber {
     TooMuchWork,
     #[error("an even root of a negative number is not a real number")]
     RootOfNegative,
+    #[error("a factorial is of a whole number from 0 on")]
+    Factorial,
     #[error("an exponent has to be a whole number, or a fraction with a denominator of at most {ROOT_MAX}")]
     Exponent,
     #[error("{0} takes {1}")]
@@ -46,8 +53,8 @@ impl Default for Budget {
 
 impl Budget {
     /// Pays for an operation on numbers of these sizes before it is done.
-    fn pay(&mut self, a: &Ratio<BigInt>, b: &Ratio<BigInt>) -> Result<(), NoNumber> {
-        let words = |value: &Ratio<BigInt>| bits(value) / 64 + 1;
+    fn pay(&mut self, a: &Fraction, b: &Fraction) -> Result<(), NoNumber> {
+        let words = |value: &Fraction| value.bits() / 64 + 1;
         // Reducing the fraction costs more than the operation: the square of the longer one.
         self.spend(words(a).max(words(b)).pow(2))
     }
@@ -60,17 +67,23 @@ impl Budget {
 
 impl Number {
     /// A number as written: digits with at most one point, and a power of ten.
-    pub fn parse(digits: &str, exponent: i64) -> Result<Self, NoNumber> {
+    pub fn parse(digits: &str, exponent: i64, budget: &mut Budget) -> Result<Self, NoNumber> {
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let written = (whole.len() + fraction.len()) as u64;
         if written * 3 > VALUE_BITS_MAX || exponent.unsigned_abs().saturating_mul(3) > VALUE_BITS_MAX {
             return Err(NoNumber::TooLarge);
         }
+        // Nineteen digits fill a word; a fraction is reduced.
+        budget.spend(((written + exponent.unsigned_abs()) / 19 + 1).pow(2))?;
         let all: BigInt = format!("0{whole}{fraction}").parse().map_err(|_| NoNumber::TooLarge)?;
         let exponent = exponent - fraction.len() as i64;
         let scale = BigInt::from(10u32).pow(exponent.unsigned_abs());
-        let value = if exponent < 0 { Ratio::new(all, scale) } else { Ratio::from(all * scale) };
+        let value = if exponent < 0 { Fraction::new(all, scale) } else { Fraction::whole(all * scale) };
         Self::of(value, true)
+    }
+
+    pub fn whole(value: u32) -> Self {
+        Self { value: Fraction::whole(value.into()), exact: true }
     }
 
     pub fn pi() -> Self {
@@ -82,40 +95,40 @@ impl Number {
     }
 
     fn rounded(digits: &str) -> Self {
-        Self { exact: false, ..Self::parse(digits, 0).expect("a short number") }
+        Self { exact: false, ..Self::parse(digits, 0, &mut Budget::default()).expect("a short number") }
     }
 
-    fn of(value: Ratio<BigInt>, exact: bool) -> Result<Self, NoNumber> {
-        if bits(&value) > VALUE_BITS_MAX { Err(NoNumber::TooLarge) } else { Ok(Self { value, exact }) }
+    fn of(value: Fraction, exact: bool) -> Result<Self, NoNumber> {
+        if value.bits() > VALUE_BITS_MAX { Err(NoNumber::TooLarge) } else { Ok(Self { value, exact }) }
     }
 
     fn with(
         &self,
         other: &Self,
         budget: &mut Budget,
-        operation: impl FnOnce(&Ratio<BigInt>, &Ratio<BigInt>) -> Ratio<BigInt>,
+        operation: impl FnOnce(&Fraction, &Fraction) -> Fraction,
     ) -> Result<Self, NoNumber> {
         budget.pay(&self.value, &other.value)?;
         Self::of(operation(&self.value, &other.value), self.exact && other.exact)
     }
 
     pub fn plus(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
-        self.with(other, budget, |a, b| a + b)
+        self.with(other, budget, Fraction::plus)
     }
 
     pub fn minus(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
-        self.with(other, budget, |a, b| a - b)
+        self.with(other, budget, Fraction::minus)
     }
 
     pub fn times(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
-        self.with(other, budget, |a, b| a * b)
+        self.with(other, budget, Fraction::times)
     }
 
     pub fn over(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         if other.value.is_zero() {
             return Err(NoNumber::DivisionByZero);
         }
-        self.with(other, budget, |a, b| a / b)
+        self.with(other, budget, Fraction::over)
     }
 
     /// What is left over a whole multiple of `other`; it has the sign of `other`.
@@ -123,15 +136,33 @@ impl Number {
         if other.value.is_zero() {
             return Err(NoNumber::DivisionByZero);
         }
-        self.with(other, budget, |a, b| a - b * (a / b).floor())
+        self.with(other, budget, |a, b| a.minus(&b.times(&Fraction::whole(a.over(b).floor()))))
     }
 
     pub fn negated(self) -> Self {
-        Self { value: -self.value, ..self }
+        Self { value: self.value.negated(), ..self }
     }
 
     pub fn percent(self, budget: &mut Budget) -> Result<Self, NoNumber> {
-        self.over(&Self { value: Ratio::from(BigInt::from(100u32)), exact: true }, budget)
+        self.over(&Self::whole(100), budget)
+    }
+
+    /// The product of the whole numbers up to this one.
+    pub fn factorial(&self, budget: &mut Budget) -> Result<Self, NoNumber> {
+        if !self.value.is_whole() || self.value.is_negative() {
+            return Err(NoNumber::Factorial);
+        }
+        let last = self.value.numer().to_u32().filter(|last| *last <= FACTORIAL_MAX);
+        let last = last.ok_or(NoNumber::TooLarge)?;
+        let mut product = BigInt::one();
+        for factor in 2..=last {
+            budget.spend(product.bits() / 64 + 1)?;
+            product *= factor;
+            if product.bits() > VALUE_BITS_MAX {
+                return Err(NoNumber::TooLarge);
+            }
+        }
+        Self::of(Fraction::whole(product), self.exact)
     }
 
     /// `0 ^ 0` is 1. A fractional exponent takes a root.
@@ -144,21 +175,27 @@ impl Number {
         }
         let exact = self.exact && exponent.exact;
         let value = match power.magnitude().to_u64() {
-            _ if self.value.is_one() || (self.value.is_zero() && !power.is_zero()) => self.value.clone(),
-            _ if (-&self.value).is_one() => {
+            _ if self.value == Fraction::one() || (self.value.is_zero() && !power.is_zero()) => {
+                self.value.clone()
+            }
+            _ if self.value.abs() == Fraction::one() => {
                 if power.magnitude().bit(0) {
                     self.value.clone()
                 } else {
-                    Ratio::one()
+                    Fraction::one()
                 }
             }
             // The least that the power can have, before a bit of it is computed.
-            Some(times) if (largest(&self.value) - 1).saturating_mul(times) <= VALUE_BITS_MAX => {
+            Some(times) if (self.value.longest() - 1).saturating_mul(times) <= VALUE_BITS_MAX => {
                 let times = u32::try_from(times).map_err(|_| NoNumber::TooLarge)?;
-                let cost = (VALUE_BITS_MAX / 64).min(largest(&self.value) * u64::from(times) / 64 + 1);
+                let cost = (VALUE_BITS_MAX / 64).min(self.value.longest() * u64::from(times) / 64 + 1);
                 budget.spend(cost * cost)?;
                 let (numer, denom) = (self.value.numer().pow(times), self.value.denom().pow(times));
-                if power.is_negative() { Ratio::new(denom, numer) } else { Ratio::new_raw(numer, denom) }
+                match (power.is_negative(), numer.is_negative()) {
+                    (false, _) => Fraction::reduced(numer, denom),
+                    (true, false) => Fraction::reduced(denom, numer),
+                    (true, true) => Fraction::reduced(-denom, -numer),
+                }
             }
             _ => return Err(NoNumber::TooLarge),
         };
@@ -173,10 +210,10 @@ impl Number {
         if self.value.is_negative() && degree.is_multiple_of(2) {
             return Err(NoNumber::RootOfNegative);
         }
-        let words = bits(&self.value) / 64 + 1;
+        let words = self.value.bits() / 64 + 1;
         budget.spend(words * words * u64::from(degree))?;
         let (numer, denom) = (self.value.numer(), self.value.denom());
-        let candidate = Ratio::new(numer.nth_root(degree), denom.nth_root(degree));
+        let candidate = Fraction::reduced(numer.nth_root(degree), denom.nth_root(degree));
         if candidate.numer().pow(degree) == *numer && candidate.denom().pow(degree) == *denom {
             return Self::of(candidate, self.exact);
         }
@@ -184,7 +221,7 @@ impl Number {
         let zeros = (denom.bits().saturating_sub(numer.bits()) * 3 / 10) / u64::from(degree);
         let scale = BigInt::from(10u32).pow(zeros + ROOT_DIGITS);
         let scaled = numer * Pow::pow(&scale, degree) / denom;
-        Self::of(Ratio::new(scaled.nth_root(degree), scale), false)
+        Self::of(Fraction::new(scaled.nth_root(degree), scale), false)
     }
 
     pub fn abs(self) -> Self {
@@ -192,34 +229,40 @@ impl Number {
     }
 
     pub fn floor(self) -> Self {
-        Self { value: self.value.floor(), ..self }
+        Self { value: Fraction::whole(self.value.floor()), ..self }
     }
 
     pub fn ceil(self) -> Self {
-        Self { value: self.value.ceil(), ..self }
+        Self { value: Fraction::whole(self.value.ceil()), ..self }
     }
 
     /// Rounds to `places` decimal places, halves away from zero.
     pub fn round(&self, places: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         let range = -PLACES_MAX..=PLACES_MAX;
-        let places = Some(&places.value).filter(|places| places.is_integer());
+        let places = Some(&places.value).filter(|places| places.is_whole());
         let places =
             places.and_then(|places| places.numer().to_i64()).filter(|places| range.contains(places));
         let places = places.ok_or(NoNumber::Arguments("round", "a number, and places from -1000 to 1000"))?;
-        let scale = Ratio::from(BigInt::from(10u32).pow(places.unsigned_abs()));
-        let scale = if places < 0 { scale.recip() } else { scale };
+        let scale = Fraction::whole(BigInt::from(10u32).pow(places.unsigned_abs()));
+        let scale = if places < 0 { Fraction::one().over(&scale) } else { scale };
         budget.pay(&self.value, &scale)?;
-        Self::of((&self.value * &scale).round() / scale, self.exact)
+        Self::of(Fraction::whole(self.value.times(&scale).round()).over(&scale), self.exact)
     }
 
-    pub fn smaller(self, other: Self) -> Self {
-        let exact = self.exact && other.exact;
-        Self { value: self.value.min(other.value), exact }
+    pub fn smaller(self, other: Self, budget: &mut Budget) -> Result<Self, NoNumber> {
+        self.chosen(other, Ordering::Less, budget)
     }
 
-    pub fn larger(self, other: Self) -> Self {
+    pub fn larger(self, other: Self, budget: &mut Budget) -> Result<Self, NoNumber> {
+        self.chosen(other, Ordering::Greater, budget)
+    }
+
+    /// This number if it compares to `other` as wanted, else `other`.
+    fn chosen(self, other: Self, wanted: Ordering, budget: &mut Budget) -> Result<Self, NoNumber> {
+        budget.spend(self.value.compare_cost(&other.value))?;
         let exact = self.exact && other.exact;
-        Self { value: self.value.max(other.value), exact }
+        let this = self.value.compare(&other.value) == wanted;
+        Ok(Self { value: if this { self.value } else { other.value }, exact })
     }
 
     /// The number in decimal digits, and whether they are all of it; else it is rounded to
@@ -229,19 +272,22 @@ impl Number {
             let digits = self.value.numer() * BigInt::from(10u32).pow(places) / self.value.denom();
             return (point(&digits, places), true);
         }
-        let whole = self.value.to_integer();
+        let (numer, denom) = (self.value.numer(), self.value.denom());
+        let whole: BigInt = numer / denom;
         let places = if whole.is_zero() {
-            SHOWN_DIGITS + (self.value.denom().bits().saturating_sub(self.value.numer().bits())) * 3 / 10
+            SHOWN_DIGITS + (denom.bits().saturating_sub(numer.bits())) * 3 / 10
         } else {
             SHOWN_DIGITS.saturating_sub(whole.magnitude().to_string().len() as u64)
         };
-        let scale = Ratio::from(BigInt::from(10u32).pow(places));
-        let scaled = &self.value * scale;
+        let scaled = Fraction::new(numer * BigInt::from(10u32).pow(places), denom.clone());
         let down = scaled.floor();
-        let half = Ratio::new(BigInt::one(), BigInt::from(2u32));
-        let rest = &scaled - &down;
-        let up = rest > half || (rest == half && down.numer().magnitude().bit(0));
-        let digits = down.to_integer() + u32::from(up);
+        let twice_rest: BigInt = (scaled.numer() - &down * scaled.denom()) * 2;
+        let up = match twice_rest.cmp(scaled.denom()) {
+            Ordering::Less => false,
+            Ordering::Equal => down.magnitude().bit(0),
+            Ordering::Greater => true,
+        };
+        let digits = down + u32::from(up);
         let text = point(&digits, places);
         let text = if text.contains('.') {
             text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -253,17 +299,9 @@ impl Number {
 
     /// The number as a fraction, if it is exact, not whole, and short enough to be read.
     pub fn fraction(&self) -> Option<String> {
-        let short = self.exact && !self.value.is_integer() && bits(&self.value) <= FRACTION_BITS_MAX;
+        let short = self.exact && !self.value.is_whole() && self.value.bits() <= FRACTION_BITS_MAX;
         short.then(|| format!("{}/{}", self.value.numer(), self.value.denom()))
     }
-}
-
-fn bits(value: &Ratio<BigInt>) -> u64 {
-    value.numer().bits() + value.denom().bits()
-}
-
-fn largest(value: &Ratio<BigInt>) -> u64 {
-    value.numer().bits().max(value.denom().bits())
 }
 
 /// How many decimal places a fraction with this denominator has; none if it goes on for ever.
@@ -293,6 +331,9 @@ pub const VALUE_BITS_MAX: u64 = 16_384;
 
 /// Work of one calculation, in squares of the 64-bit words of its numbers: some tenths of a second.
 pub const WORK_MAX: u64 = 1_000_000;
+
+/// The largest number whose factorial is tried.
+const FACTORIAL_MAX: u32 = 10_000;
 
 /// The highest root that is taken.
 pub const ROOT_MAX: u32 = 16;

@@ -1,19 +1,31 @@
 //! `search_history`: finds words in the user's own log, the newest first.
 //!
-//! Guarantee: it reads only what the run's user wrote and was answered before the run (ISO-1), at most
-//! [`SCAN_ENTRIES_MAX`] entries and [`SCAN_BYTES_MAX`] bytes, and says if that was not all.
+//! Guarantees: it reads only what the run's user wrote and was answered before the run (ISO-1), at most
+//! `search_entries_max` entries and `search_bytes_max` bytes, and returns `complete: false` if that was not
+//! all; it yields after [`STEP_BYTES_MAX`] bytes at the latest, and ends there if its run or its call has
+//! ended; searches hold at most `searches_max` pages in memory, and one user runs `user_searches_max` of them
+//! (ISO-6).
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::{fold::Words, searches::Searches};
 use crate::{
-    agent::roles::{Tool, ToolContext},
+    agent::{
+        gate::yield_turn,
+        limits::AgentLimits,
+        roles::{Tool, ToolContext},
+    },
     kernel::{ids::ToolName, json::Json},
 };
 
 /// The search.
-pub struct SearchHistory;
+pub struct SearchHistory {
+    searches: Searches,
+    bytes_max: usize,
+    entries_max: usize,
+}
 
 /// An entry, as far as it can be searched.
 #[derive(Deserialize)]
@@ -23,6 +35,7 @@ struct Line {
     run_id: String,
     thread_id: String,
     timestamp: u64,
+    tool_name: Option<String>,
     text: Option<String>,
     final_response: Option<String>,
 }
@@ -46,10 +59,134 @@ struct Parameters {
     limit: usize,
 }
 
+impl SearchHistory {
+    pub fn new(limits: &AgentLimits) -> Self {
+        Self {
+            searches: Searches::new(limits.searches_max, limits.user_searches_max),
+            bytes_max: limits.search_bytes_max,
+            entries_max: limits.search_entries_max,
+        }
+    }
+
+    async fn search(
+        &self,
+        parameters: Parameters,
+        context: &ToolContext,
+    ) -> Result<serde_json::Value, String> {
+        let ToolContext { history, run_id, .. } = context;
+        let words = Words::of(&parameters.query);
+        if words.is_empty() {
+            return Err("query has no words".into());
+        }
+        let place = self.searches.place(history.owner());
+        let _own = place.wait(history.line()).await?;
+        let mut found = Found::new(parameters.from, parameters.limit, run_id.to_string());
+        let (mut entries, mut bytes, mut step, mut folded) = (0, 0, 0, String::new());
+        let mut next = Some(history.newest());
+        'pages: while let Some(page) = next {
+            if found.is_enough() {
+                break;
+            }
+            let _room = self.searches.page(history.line()).await?;
+            let (lines, earlier) =
+                history.before(page).await.map_err(|_| "the log cannot be read at the moment")?;
+            for (offset, line) in lines {
+                if entries >= self.entries_max || bytes >= self.bytes_max {
+                    break 'pages;
+                }
+                entries += 1;
+                bytes += line.len();
+                step += line.len();
+                found.look(offset.0, &line, &words, &mut folded);
+                if step >= STEP_BYTES_MAX {
+                    step = 0;
+                    yield_turn().await;
+                }
+            }
+            next = earlier;
+        }
+        Ok(json!({
+            "query": words.query(),
+            "matches": found.into_matches(),
+            "entries_read": entries,
+            "complete": next.is_none(),
+        }))
+    }
+}
+
+/// What a search has found so far, the newest first.
+struct Found {
+    from: From,
+    limit: usize,
+    own_run: String,
+    matches: Vec<Match>,
+}
+
+struct Match {
+    run_id: String,
+    /// The run is known not to have searched.
+    settled: bool,
+    shown: serde_json::Value,
+}
+
+impl Found {
+    fn new(from: From, limit: usize, own_run: String) -> Self {
+        Self { from, limit: limit.clamp(1, MATCHES_MAX), own_run, matches: Vec::new() }
+    }
+
+    /// Whether nothing that is read from here on changes the result.
+    fn is_enough(&self) -> bool {
+        self.matches.len() >= self.limit && self.matches[..self.limit].iter().all(|found| found.settled)
+    }
+
+    /// Looks at an entry. The message that asks is no finding, and neither is the answer of a run that
+    /// searched itself: it repeats what was found, or that nothing was.
+    fn look(&mut self, offset: u64, line: &[u8], words: &Words, folded: &mut String) {
+        // Erased entries have nothing to find.
+        let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
+        if line.run_id == self.own_run {
+            return;
+        }
+        let of_run = |found: &Match| found.run_id == line.run_id;
+        let (who, text) = match (line.kind.as_str(), line.text, line.final_response) {
+            ("user_message", Some(text), _) if self.from != From::Agent => ("user", text),
+            ("agent_completed", _, Some(text)) if self.from != From::User => ("agent", text),
+            ("tool_executing", ..) if line.tool_name.as_deref() == Some(NAME) => {
+                return self.matches.retain(|found| found.settled || !of_run(found));
+            }
+            ("agent_started", ..) => {
+                return self
+                    .matches
+                    .iter_mut()
+                    .filter(|found| of_run(found))
+                    .for_each(|found| found.settled = true);
+            }
+            _ => return,
+        };
+        // More than these never come first, however many of the newer ones drop out.
+        if self.matches.iter().filter(|found| found.settled).count() >= self.limit {
+            return;
+        }
+        let Some(excerpt) = words.excerpt(&text, folded) else { return };
+        let shown = json!({
+            "offset": offset,
+            "thread_id": line.thread_id,
+            "timestamp": line.timestamp,
+            "who": who,
+            "excerpt": excerpt,
+        });
+        self.matches.push(Match { run_id: line.run_id, settled: who == "user", shown });
+    }
+
+    fn into_matches(self) -> Vec<serde_json::Value> {
+        self.matches.into_iter().take(self.limit).map(|found| found.shown).collect()
+    }
+}
+
 #[async_trait]
 impl Tool for SearchHistory {
     fn name(&self) -> ToolName {
-        ToolName::parse("search_history").expect("a valid name")
+        ToolName::parse(NAME).expect("a valid name")
     }
 
     fn description(&self) -> &str {
@@ -75,139 +212,20 @@ impl Tool for SearchHistory {
     async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
         let parameters: Parameters =
             serde_json::from_str(parameters.as_str()).map_err(|error| error.to_string())?;
-        search(parameters, context).await.map(|found| Json::from(&found))
+        self.search(parameters, context).await.map(|found| Json::from(&found))
     }
-}
-
-async fn search(parameters: Parameters, context: &ToolContext) -> Result<serde_json::Value, String> {
-    let ToolContext { history, run_id, .. } = context;
-    let own_run = run_id.to_string();
-    let Parameters { query, from, limit } = parameters;
-    let words: Vec<Vec<char>> = query.split_whitespace().take(WORDS_MAX).map(folded).collect();
-    if words.is_empty() {
-        return Err("query has no words".into());
-    }
-    let limit = limit.clamp(1, MATCHES_MAX);
-    let (mut matches, mut entries, mut bytes) = (Vec::new(), 0, 0);
-    let mut next = Some(history.newest());
-    while let Some(page) = next {
-        if matches.len() == limit || entries >= SCAN_ENTRIES_MAX || bytes >= SCAN_BYTES_MAX {
-            break;
-        }
-        let (lines, earlier) =
-            history.before(page).await.map_err(|_| "the log cannot be read at the moment")?;
-        for (offset, line) in lines {
-            entries += 1;
-            bytes += line.len();
-            // Lines that are neither said nor answered have nothing to find.
-            let Ok(line) = serde_json::from_slice::<Line>(&line) else { continue };
-            // The message that asks is no finding.
-            if line.run_id == own_run {
-                continue;
-            }
-            let (who, text) = match (line.kind.as_str(), line.text, line.final_response) {
-                ("user_message", Some(text), _) if from != From::Agent => ("user", text),
-                ("agent_completed", _, Some(text)) if from != From::User => ("agent", text),
-                _ => continue,
-            };
-            if let Some(excerpt) = excerpt(&text, &words)
-                && matches.len() < limit
-            {
-                matches.push(json!({
-                    "offset": offset,
-                    "thread_id": line.thread_id,
-                    "timestamp": line.timestamp,
-                    "who": who,
-                    "excerpt": excerpt,
-                }));
-            }
-        }
-        next = earlier;
-        tokio::task::consume_budget().await;
-    }
-    Ok(json!({"query": query, "matches": matches, "entries_read": entries, "complete": next.is_none()}))
-}
-
-/// The surroundings of the first word in a text that has all of them.
-fn excerpt(text: &str, words: &[Vec<char>]) -> Option<String> {
-    let mut letters = Vec::new();
-    let mut origins = Vec::new();
-    for (origin, c) in text.char_indices() {
-        for letter in folds(c) {
-            letters.push(letter);
-            origins.push(origin);
-        }
-    }
-    let mut first = usize::MAX;
-    for word in words {
-        let found = letters.windows(word.len()).position(|window| window == word.as_slice())?;
-        first = first.min(origins[found]);
-    }
-    let start =
-        text[..first].char_indices().rev().take(EXCERPT_CHARS_BEFORE).last().map_or(first, |(at, _)| at);
-    let shown: String = text[start..].chars().take(EXCERPT_CHARS).collect();
-    let (before, after) =
-        (if start > 0 { "…" } else { "" }, if start + shown.len() < text.len() { "…" } else { "" });
-    Some(format!("{before}{}{after}", shown.split_whitespace().collect::<Vec<_>>().join(" ")))
-}
-
-fn folded(word: &str) -> Vec<char> {
-    word.chars().flat_map(folds).collect()
-}
-
-/// A letter without its case: `ß` as `ss`, every sigma as one.
-fn folds(c: char) -> impl Iterator<Item = char> {
-    c.to_uppercase().flat_map(char::to_lowercase)
 }
 
 fn matches_usual() -> usize {
     MATCHES_USUAL
 }
 
-/// Entries that one search reads.
-pub const SCAN_ENTRIES_MAX: usize = 20_000;
+const NAME: &str = "search_history";
 
-/// Bytes that one search reads, but for the page that exceeds them.
-pub const SCAN_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of entries that are searched without a yield, unless one entry is longer.
+pub const STEP_BYTES_MAX: usize = 64 * 1024;
 
 /// Matches of a search.
 pub const MATCHES_MAX: usize = 50;
 
 const MATCHES_USUAL: usize = 5;
-
-/// Words of a query that are looked for.
-const WORDS_MAX: usize = 16;
-
-const EXCERPT_CHARS: usize = 160;
-
-const EXCERPT_CHARS_BEFORE: usize = 40;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(text: &str, query: &str) -> Option<String> {
-        let words: Vec<_> = query.split_whitespace().map(folded).collect();
-        excerpt(text, &words)
-    }
-
-    #[test]
-    fn case_is_of_no_matter_in_any_script() {
-        assert_eq!(found("Die STRASSE nach Köln", "straße KÖLN").unwrap(), "Die STRASSE nach Köln");
-        assert!(found("ΟΔΟΣ", "οδος").is_some());
-        assert!(found("οδός", "ΟΔΌΣ").is_some());
-        assert!(found("ÇA VA", "ça").is_some());
-        assert!(found("about cats", "dogs").is_none());
-        assert!(found("about cats", "cats dogs").is_none(), "all words are needed");
-        assert!(found("", "x").is_none());
-    }
-
-    #[test]
-    fn an_excerpt_shows_the_place_and_what_is_left_out() {
-        let text = format!("{} needle {}", "é".repeat(500), "ü".repeat(500));
-        let shown = found(&text, "NEEDLE").unwrap();
-        assert!(shown.starts_with('…') && shown.ends_with('…') && shown.contains(" needle "));
-        assert!(shown.chars().count() <= EXCERPT_CHARS + 2);
-        assert_eq!(found("İstanbul", "stanbul").unwrap(), "İstanbul");
-    }
-}

@@ -1,11 +1,16 @@
-//! Time zones by the names that people use: IANA names, cities, some countries and abbreviations.
+//! Time zones by the names that people use: IANA names, cities, countries, states, abbreviations and
+//! offsets.
 //!
-//! Guarantee: a name resolves the same way everywhere; one that does not is answered with names that
-//! look like it.
+//! Guarantee: a name resolves to one zone or to an error. An abbreviation with several meanings and a
+//! country with several zones are errors that name the choices.
+
+mod names;
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
+
+use self::names::{ALIASES, AREAS, FIXED, REGIONS, SEVERAL};
 
 /// A place and the zone that it keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,12 +20,13 @@ pub struct Zone {
     pub rules: TimeZone,
 }
 
-/// A name that is no zone, and names of zones that look like it.
+/// Why a name is not one zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no time zone is known as {asked:?}{}", meant(.near))]
-pub struct UnknownZone {
-    pub asked: String,
-    pub near: Vec<String>,
+pub enum ZoneError {
+    #[error("no time zone is known as {asked:?}{}", meant(.near))]
+    Unknown { asked: String, near: Vec<String> },
+    #[error("{asked:?} has more than one time zone; name one, such as {}", .zones.join(" or "))]
+    Several { asked: String, zones: &'static [&'static str] },
 }
 
 fn meant(near: &[String]) -> String {
@@ -31,26 +37,75 @@ fn meant(near: &[String]) -> String {
 }
 
 impl Zone {
-    /// The zone of an IANA name in any case, a city, or another name of [`ALIASES`].
-    pub fn named(asked: &str) -> Result<Self, UnknownZone> {
+    /// The zone of an IANA name in any case, a city, a region, an abbreviation or an offset (`UTC+3`).
+    ///
+    /// # Errors
+    /// If the name is of no zone or of several.
+    pub fn named(asked: &str) -> Result<Self, ZoneError> {
         let asked: String = asked.trim().chars().take(NAME_CHARS_MAX).collect();
-        let name = PLACES.get(&spelling(&asked)).map_or(asked.as_str(), String::as_str);
+        let spelled = spelling(&asked);
+        if let Some(zone) = Self::fixed(&spelled) {
+            return Ok(zone);
+        }
+        let name = match PLACES.get(&spelled) {
+            Some(name) => name.as_str(),
+            None => match SEVERAL.iter().find(|(name, _)| *name == spelled) {
+                Some((_, zones)) => return Err(ZoneError::Several { asked, zones }),
+                None => asked.as_str(),
+            },
+        };
         match TimeZone::get(name) {
             Ok(rules) => {
                 let name = rules.iana_name().unwrap_or(name).to_owned();
                 Ok(Self { name, rules })
             }
             Err(_) => {
-                let near = near(&asked);
-                Err(UnknownZone { asked, near })
+                let near = near(&spelled);
+                Err(ZoneError::Unknown { asked, near })
             }
         }
     }
 
-    /// Whether a phrase, in lower case, is a place that [`Zone::named`] knows.
+    /// Whether a phrase, in lower case, is a name that [`Zone::named`] knows, of one zone or of several.
     pub fn is_place(phrase: &str) -> bool {
         PLACES.contains_key(phrase)
+            || SEVERAL.iter().any(|(name, _)| *name == phrase)
+            || Self::fixed(phrase).is_some()
     }
+
+    /// The zone of an offset or of an abbreviation that stands for one, in lower case.
+    fn fixed(spelled: &str) -> Option<Self> {
+        let abbreviation = spelled.strip_suffix(" time").unwrap_or(spelled);
+        let known = FIXED.iter().find(|(name, _)| name.eq_ignore_ascii_case(abbreviation));
+        let minutes = match known {
+            Some((_, minutes)) => *minutes,
+            None => offset_minutes(spelled)?,
+        };
+        let offset = Offset::from_seconds(minutes.checked_mul(60)?).ok()?;
+        let sign = if minutes < 0 { '-' } else { '+' };
+        let utc = format!("UTC{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60);
+        let name = known.map_or(utc, |(name, _)| (*name).to_owned());
+        Some(Self { name, rules: TimeZone::fixed(offset) })
+    }
+}
+
+/// The minutes of `utc+3`, `gmt-03:30` or `utc +5.30`.
+fn offset_minutes(spelled: &str) -> Option<i32> {
+    let rest = spelled.strip_prefix("utc").or_else(|| spelled.strip_prefix("gmt"))?.trim_start();
+    let (sign, rest) = match rest.chars().next()? {
+        '+' => (1, &rest[1..]),
+        '-' => (-1, &rest[1..]),
+        '−' => (-1, &rest['−'.len_utf8()..]),
+        _ => return None,
+    };
+    let (hours, minutes) = rest.trim_start().split_once([':', '.']).unwrap_or((rest.trim(), "0"));
+    let plain =
+        |text: &str| !text.is_empty() && text.len() <= 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain(hours) || !plain(minutes) {
+        return None;
+    }
+    let (hours, minutes): (i32, i32) = (hours.parse().ok()?, minutes.parse().ok()?);
+    (hours <= OFFSET_HOURS_MAX && minutes < 60).then_some(sign * (hours * 60 + minutes))
 }
 
 /// Every name that a place goes by, in lower case with spaces, and its IANA name.
@@ -67,7 +122,7 @@ static PLACES: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
             places.insert(spelling(name), name.to_owned());
         }
     }
-    for (name, aliases) in ALIASES {
+    for (name, aliases) in ALIASES.iter().chain(REGIONS) {
         for alias in *aliases {
             places.insert((*alias).to_owned(), (*name).to_owned());
         }
@@ -79,13 +134,17 @@ fn spelling(name: &str) -> String {
     name.to_lowercase().replace('_', " ")
 }
 
-/// The names nearest to one that is unknown, nearest first.
-fn near(asked: &str) -> Vec<String> {
-    let asked = spelling(asked);
-    let reach = (asked.chars().count() / 3).clamp(1, DISTANCE_MAX);
+/// The names nearest to one that is unknown, nearest first. A short name has no neighbours: too many
+/// words differ from it by one letter.
+fn near(spelled: &str) -> Vec<String> {
+    let reach = match spelled.chars().count() {
+        0..=4 => return Vec::new(),
+        5..=8 => 1,
+        _ => 2,
+    };
     let mut found: Vec<(usize, &String)> = PLACES
         .iter()
-        .map(|(place, name)| (distance(&asked, place), name))
+        .map(|(place, name)| (strsim::osa_distance(spelled, place), name))
         .filter(|(distance, _)| *distance <= reach)
         .collect();
     found.sort();
@@ -98,153 +157,11 @@ fn near(asked: &str) -> Vec<String> {
     names
 }
 
-/// How many letters have to be added, taken away, replaced or swapped with their neighbour.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let replaced = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = replaced.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(rows[i - 2][j - 2] + 1);
-            }
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
-}
-
-/// The areas of the IANA names whose last part is a city.
-const AREAS: &[&str] =
-    &["Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"];
-
-/// Names that the IANA database does not have, or that would mean something else.
-const ALIASES: &[(&str, &[&str])] = &[
-    ("UTC", &["utc", "gmt", "z", "zulu", "universal time", "greenwich mean time"]),
-    ("Africa/Cairo", &["egypt"]),
-    ("Africa/Johannesburg", &["cape town", "south africa", "pretoria", "durban"]),
-    ("Africa/Lagos", &["nigeria", "abuja"]),
-    ("Africa/Nairobi", &["kenya"]),
-    ("America/Argentina/Buenos_Aires", &["argentina"]),
-    (
-        "America/Chicago",
-        &["houston", "dallas", "austin", "san antonio", "minneapolis", "new orleans", "nashville"],
-    ),
-    ("America/Denver", &["salt lake city"]),
-    (
-        "America/Los_Angeles",
-        &[
-            "san francisco",
-            "seattle",
-            "san diego",
-            "las vegas",
-            "portland",
-            "silicon valley",
-            "california",
-            "la",
-        ],
-    ),
-    (
-        "America/New_York",
-        &[
-            "washington",
-            "washington dc",
-            "boston",
-            "miami",
-            "philadelphia",
-            "atlanta",
-            "nyc",
-            "florida",
-            "orlando",
-        ],
-    ),
-    ("America/Sao_Paulo", &["rio", "rio de janeiro", "brasilia", "são paulo"]),
-    ("America/Toronto", &["ottawa", "montreal", "quebec"]),
-    ("America/Vancouver", &["british columbia"]),
-    ("Asia/Dubai", &["abu dhabi", "emirates"]),
-    ("Asia/Ho_Chi_Minh", &["vietnam"]),
-    ("Asia/Hong_Kong", &["hongkong"]),
-    ("Asia/Jakarta", &["indonesia"]),
-    ("Asia/Jerusalem", &["israel", "haifa"]),
-    ("Asia/Karachi", &["pakistan", "lahore", "islamabad"]),
-    (
-        "Asia/Kolkata",
-        &[
-            "india",
-            "mumbai",
-            "bombay",
-            "delhi",
-            "new delhi",
-            "bangalore",
-            "bengaluru",
-            "chennai",
-            "hyderabad",
-            "pune",
-        ],
-    ),
-    ("Asia/Manila", &["philippines"]),
-    ("Asia/Riyadh", &["saudi arabia", "mecca", "jeddah"]),
-    ("Asia/Seoul", &["korea", "south korea", "busan"]),
-    ("Asia/Shanghai", &["china", "beijing", "peking", "shenzhen", "guangzhou"]),
-    ("Asia/Singapore", &["singapore"]),
-    ("Asia/Taipei", &["taiwan"]),
-    ("Asia/Tehran", &["iran"]),
-    ("Asia/Tokyo", &["japan", "osaka", "kyoto", "nagoya", "yokohama", "sapporo"]),
-    ("Atlantic/Reykjavik", &["iceland"]),
-    ("Australia/Sydney", &["canberra"]),
-    ("Europe/Amsterdam", &["netherlands", "holland", "rotterdam", "the hague"]),
-    ("Europe/Athens", &["greece"]),
-    (
-        "Europe/Berlin",
-        &["germany", "munich", "münchen", "hamburg", "frankfurt", "cologne", "köln", "stuttgart", "leipzig"],
-    ),
-    ("Europe/Brussels", &["belgium", "antwerp"]),
-    ("Europe/Bucharest", &["romania"]),
-    ("Europe/Budapest", &["hungary"]),
-    ("Europe/Copenhagen", &["denmark"]),
-    ("Europe/Dublin", &["ireland"]),
-    ("Europe/Helsinki", &["finland"]),
-    ("Europe/Istanbul", &["turkey", "ankara", "türkiye"]),
-    ("Europe/Kyiv", &["ukraine", "kiev"]),
-    ("Europe/Lisbon", &["portugal", "porto"]),
-    (
-        "Europe/London",
-        &[
-            "england",
-            "scotland",
-            "wales",
-            "britain",
-            "united kingdom",
-            "uk",
-            "edinburgh",
-            "manchester",
-            "oxford",
-            "cambridge",
-            "glasgow",
-            "birmingham",
-        ],
-    ),
-    ("Europe/Madrid", &["spain", "barcelona", "valencia", "seville"]),
-    ("Europe/Moscow", &["st petersburg", "saint petersburg"]),
-    ("Europe/Oslo", &["norway", "bergen"]),
-    ("Europe/Paris", &["france", "lyon", "marseille", "nice", "toulouse"]),
-    ("Europe/Prague", &["czechia", "czech republic"]),
-    ("Europe/Rome", &["italy", "milan", "naples", "florence", "venice", "turin"]),
-    ("Europe/Stockholm", &["sweden", "gothenburg"]),
-    ("Europe/Vienna", &["austria", "salzburg", "graz"]),
-    ("Europe/Warsaw", &["poland", "krakow", "kraków", "gdansk"]),
-    ("Europe/Zurich", &["switzerland", "geneva", "zürich", "basel", "bern", "lausanne"]),
-    ("Pacific/Auckland", &["new zealand", "wellington"]),
-    ("Pacific/Honolulu", &["hawaii"]),
-];
-
 /// Characters of a name that are looked at.
 const NAME_CHARS_MAX: usize = 64;
 
-/// Letters in which a suggestion may differ.
-const DISTANCE_MAX: usize = 3;
+/// Hours of an offset from UTC, either way.
+const OFFSET_HOURS_MAX: i32 = 14;
 
 /// Suggestions for a name that is unknown.
 const NEAR_MAX: usize = 3;
@@ -287,7 +204,7 @@ mod tests {
 
     #[test]
     fn every_alias_leads_to_a_zone_under_its_own_name() {
-        for (zone, aliases) in ALIASES {
+        for (zone, aliases) in ALIASES.iter().chain(REGIONS) {
             for alias in *aliases {
                 assert_eq!(name(alias), *zone, "{alias}");
             }
@@ -295,12 +212,47 @@ mod tests {
     }
 
     #[test]
+    fn offsets_and_abbreviations_are_fixed_zones() {
+        for (asked, expected, minutes) in [
+            ("PST", "PST", -480),
+            ("cest", "CEST", 120),
+            ("UTC+3", "UTC+03:00", 180),
+            ("utc -03:30", "UTC-03:30", -210),
+            ("GMT+5:30", "UTC+05:30", 330),
+            ("Eastern time", "America/New_York", -300),
+            ("Nepal", "Asia/Kathmandu", 345),
+            ("Texas", "America/Chicago", -360),
+        ] {
+            let zone = Zone::named(asked).unwrap_or_else(|error| panic!("{error}"));
+            let winter = jiff::Timestamp::from_second(1_795_222_800).unwrap();
+            assert_eq!(zone.name, expected, "{asked}");
+            assert_eq!(zone.rules.to_offset(winter).seconds(), minutes * 60, "{asked}");
+        }
+        for asked in ["UTC+99", "UTC+", "UTC+3:99", "UTC+3:", "UTC+1234", "gmt+-3"] {
+            assert!(Zone::named(asked).is_err(), "{asked}");
+        }
+    }
+
+    #[test]
+    fn a_name_of_several_zones_is_an_error_that_names_them() {
+        let error = Zone::named("Brazil").unwrap_err().to_string();
+        assert!(error.contains("more than one time zone") && error.contains("America/Sao_Paulo"), "{error}");
+        for (asked, zones) in SEVERAL {
+            assert!(Zone::is_place(asked) && Zone::named(asked).is_err(), "{asked}");
+            assert!(zones.iter().all(|zone| Zone::named(zone).is_ok()), "{asked}");
+        }
+    }
+
+    #[test]
     fn an_unknown_name_is_answered_with_its_neighbours() {
-        let unknown = Zone::named("Berln").unwrap_err();
-        assert_eq!(unknown.near.first().map(String::as_str), Some("Europe/Berlin"));
+        assert!(Zone::named("Berln").unwrap_err().to_string().contains("did you mean Europe/Berlin"));
         assert!(Zone::named("Europe/Brelin").unwrap_err().to_string().contains("did you mean Europe/Berlin"));
         assert_eq!(Zone::named("Hogwarts").unwrap_err().to_string(), "no time zone is known as \"Hogwarts\"");
-        assert!(Zone::named(&"x".repeat(100_000)).unwrap_err().asked.len() <= NAME_CHARS_MAX);
+        for far in ["Mars", "the moon", "Middle Earth", "Narnia", "Tatooine", "Paradise", "Home"] {
+            let error = Zone::named(far).unwrap_err().to_string();
+            assert!(!error.contains("did you mean"), "{error}");
+        }
+        assert!(Zone::named(&"x".repeat(100_000)).unwrap_err().to_string().len() <= 100);
         assert!(Zone::named("../../etc/passwd").is_err());
     }
 }

@@ -58,7 +58,8 @@ export function activeRun(log, thread_id) {
 /** A resume continues where the client stopped, or says where it goes on (DEL-3). */
 function begin(log, ready) {
   let verdict = 'ready';
-  if (log.epoch !== null && log.epoch !== ready.epoch) {
+  // Every start of the service has an epoch of its own; a gap from the first entry says that the log is another one.
+  if (log.epoch !== null && log.epoch !== ready.epoch && ready.gap?.from <= 1) {
     forget(log);
     verdict = 'restarted';
   } else if (ready.resumed_after < log.offset) {

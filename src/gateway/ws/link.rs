@@ -24,8 +24,8 @@ use crate::{
     },
     journal::{Extent, Lines},
     kernel::{
-        connection::{Cause, Effect, Input, ServerFrame, Unattached, Unverified},
-        ids::{ConnectionId, Offset},
+        connection::{Asked, Cause, Effect, Input, ServerFrame, Unattached, Unverified},
+        ids::{ConnectionId, Epoch, Offset},
         ticket::Identity,
     },
     user::{cursor::ReadError, factory::User},
@@ -72,6 +72,7 @@ enum Arrival {
 struct Attachment {
     user: User,
     reader: Reader,
+    epoch: Epoch,
     extent: Extent,
     admission: Admission,
 }
@@ -101,7 +102,7 @@ impl Link<Greeting> {
 
     /// Waits for `hello` and whatever it takes to be somebody. `None`: there will be no connection.
     pub async fn greet(mut self) -> Option<Link<Authenticated>> {
-        let mut asked = Offset::ZERO;
+        let mut asked = Asked::default();
         loop {
             for effect in self.core.take_effects() {
                 let Err(effect) = self.core.perform(effect) else { continue };
@@ -136,7 +137,7 @@ impl Link<Greeting> {
             match happened {
                 Ok(Happened::Input(input)) => {
                     if let Input::Hello { cursor, .. } = &input {
-                        asked = cursor.after;
+                        asked = *cursor;
                     }
                     self.core.step(&input);
                 }
@@ -153,8 +154,7 @@ impl Link<Greeting> {
     }
 
     fn open(mut self, attachment: Attachment) -> Link<Authenticated> {
-        let Attachment { user, reader, extent, admission } = attachment;
-        let epoch = self.core.gateway.factory.epoch();
+        let Attachment { user, reader, epoch, extent, admission } = attachment;
         self.core.belongs_to(user.user_id().clone());
         self.core.witness.belongs_to(user.witness());
         self.core.step(&Input::Attached { epoch, trimmed: extent.trimmed, head: extent.head });
@@ -170,7 +170,7 @@ impl Link<Greeting> {
     }
 }
 
-async fn attach(gateway: Gateway, identity: Identity, after: Offset) -> Arrival {
+async fn attach(gateway: Gateway, identity: Identity, asked: Asked) -> Arrival {
     let admission = match gateway.admit.connection(&identity.user_id) {
         Ok(admission) => admission,
         Err(Turned::ConnectionsMax) => return Arrival::Unattached(Unattached::ServiceFull),
@@ -182,11 +182,15 @@ async fn attach(gateway: Gateway, identity: Identity, after: Offset) -> Arrival 
         ) => return Arrival::Unattached(Unattached::UserFull),
     };
     let user = gateway.factory.attach(&identity.user_id);
-    match user.cursor(after).await {
-        Ok(cursor) => {
+    let opened = match user.cursor(asked.after).await {
+        Ok(cursor) => user.epoch_for(asked).await.map(|epoch| (cursor, epoch)),
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok((cursor, epoch)) => {
             let extent = cursor.extent();
             let reader = Reader::new(cursor, &gateway.limits);
-            Arrival::Attached(Box::new(Attachment { user, reader, extent, admission }))
+            Arrival::Attached(Box::new(Attachment { user, reader, epoch, extent, admission }))
         }
         Err(error) => {
             tracing::error!(%error, "a log cannot be opened");

@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 use super::{
     fault::{OpenError, open_fault},
     lock::CopyLock,
+    resumes,
     schema::{self, DATABASE_FILE},
 };
 use crate::{journal::JournalError, kernel::ids::Timestamp, runtime::private};
@@ -62,5 +63,6 @@ fn copy(from: &Path, to: &Path, now: Timestamp) -> rusqlite::Result<()> {
     drop(source);
     let copy = Connection::open(to)?;
     schema::mark_as_backup(&copy, now)?;
+    resumes::release_all(&copy)?;
     copy.close().map_err(|(_, error)| error)
 }

@@ -1,14 +1,51 @@
 //! Is what lies in the data folder what was written there?
 
-use std::path::Path;
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 use rusqlite::Connection;
 
 use super::{
     fault::{OpenError, open_fault},
+    lock::FolderLock,
     schema, wal,
     writer::checksum,
 };
+
+/// Whether the database exists and has no write-ahead log beside it, as after a clean end, or where it was
+/// copied alone. Errs where what lies there is not the state of one journal (DEL-3).
+pub(super) fn log_is_missing(folder: &Path, path: &Path, lock: &FolderLock) -> Result<bool, OpenError> {
+    let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
+    let bytes = |path: &Path| match path.metadata() {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(error)),
+    };
+    let gone = |what| Err(OpenError::JournalGone { path: path.to_owned(), what });
+    let log = wal::log_of(path);
+    let log_bytes = bytes(&log)?;
+    match bytes(path)? {
+        None if lock.had_journal() => gone("missing"),
+        Some(0) if lock.had_journal() => gone("empty"),
+        None | Some(0) => Ok(false),
+        Some(_) => {
+            let mut header = [0; WRITE_VERSION + 1];
+            File::open(path).and_then(|mut file| file.read_exact(&mut header)).map_err(unusable)?;
+            // A copy that `quintet backup` made has not been opened yet, and cannot have a log.
+            if header[WRITE_VERSION] == 1 && log_bytes.is_some_and(|bytes| bytes > 0) {
+                return Err(OpenError::ForeignLog { path: path.to_owned(), log });
+            }
+            Ok(log_bytes.is_none())
+        }
+    }
+}
+
+/// Place of the byte in the header of a database that is 1 for a rollback journal and 2 for a write-ahead log
+/// (<https://www.sqlite.org/fileformat2.html#file_format_version_numbers>).
+const WRITE_VERSION: usize = 18;
 
 /// Whether the write-ahead log was damaged, so that entries are lost. That is refused, unless nothing
 /// is to be checked (`bytes_max` is 0): then the journal goes on without them.

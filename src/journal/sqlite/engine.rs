@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -11,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     backup, check,
+    epochs::{self, Epochs, Kinship},
     fault::{OpenError, closed},
     lock::FolderLock,
     options::SqliteOptions,
@@ -41,9 +45,12 @@ pub struct SqliteJournal {
 }
 
 struct Shared {
-    epoch: Epoch,
+    epochs: Epochs,
+    /// The first sign of a rollback was logged; later ones are only counted.
+    rollback_seen: AtomicBool,
     path: PathBuf,
     options: SqliteOptions,
+    side: Arc<ReadSide>,
     /// `None` only while the last handle goes.
     ways: Option<Ways>,
     threads: Vec<JoinHandle<()>>,
@@ -75,8 +82,10 @@ impl SqliteJournal {
         let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
         // AUTH-6: what is said in a conversation is for the owner of the process alone.
         private::make_folder(folder, DATABASE_FILE).map_err(unusable)?;
-        let lock = FolderLock::take(folder)?;
+        let mut lock = FolderLock::take(folder)?;
+        // Before the first look at these files: a link is refused.
         files(&path).iter().try_for_each(|file| private::tighten_file(file)).map_err(unusable)?;
+        let without_log = check::log_is_missing(folder, &path, &lock)?;
         let lost = check::lost_entries(&path, options.check_bytes_max)?;
         // What the process before had not synced is in the kernel's memory and may be on no disk.
         wal::settle(&path).map_err(unusable)?;
@@ -84,15 +93,28 @@ impl SqliteJournal {
         files(&path).iter().try_for_each(|file| private::keep_file(file)).map_err(unusable)?;
         check::check(&connection, &path, options.check_bytes_max)?;
         let durable = options.survives_power_loss;
-        let identity = schema::claim_identity(&mut connection, durable, lost)
-            .and_then(|identity| schema::set_durability(&connection, durable).map(|()| identity))
-            .map_err(|source| super::fault::open_fault(path.clone(), source))?;
+        let fault = |source| super::fault::open_fault(path.clone(), source);
+        let lost_log = without_log && schema::is_in_use(&connection).map_err(fault)?;
+        if lost_log {
+            metrics::counter!("quintet_journal_rollbacks_total", "evidence" => "no_log").increment(1);
+            tracing::warn!(
+                "the database was in use and comes without its write-ahead log: what stood there is lost, and \
+                 every client is told a gap; never copy a journal by hand, use `quintet backup`"
+            );
+        }
+        let (identity, epochs) = schema::claim_identity(&mut connection, durable, lost || lost_log)
+            .and_then(|claimed| schema::set_durability(&connection, durable).map(|()| claimed))
+            .map_err(fault)?;
+        if path.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+            lock.note_journal(identity.origin)?;
+        }
 
         let side = ReadSide::new(path.clone());
         let (readers, mut threads) =
             Readers::start(&side, options.reader_threads, options.waiting_reads_max)?;
         let (orders, waiting) = mpsc::channel(options.waiting_appends_max.max(1));
-        let writer = Writer::new(path.clone(), connection, side, identity.origin, options);
+        let writer =
+            Writer::new(path.clone(), connection, side.clone(), (identity.origin, epochs.number), options);
         let thread = std::thread::Builder::new()
             .name("journal-write".into())
             .spawn(move || writer.run(waiting))
@@ -100,7 +122,16 @@ impl SqliteJournal {
         threads.push(thread);
         let ways = Some(Ways { writer: orders, readers });
         Ok(Self {
-            shared: Arc::new(Shared { epoch: identity.epoch, path, options, ways, threads, _lock: lock }),
+            shared: Arc::new(Shared {
+                epochs,
+                rollback_seen: AtomicBool::new(false),
+                path,
+                options,
+                side,
+                ways,
+                threads,
+                _lock: lock,
+            }),
         })
     }
 
@@ -127,14 +158,29 @@ impl SqliteJournal {
         done.await.map_err(|_| closed())
     }
 
+    /// Puts the writer into the state after a sync that failed.
+    #[cfg(test)]
+    pub(super) async fn fail_sync(&self) {
+        let (reply, done) = oneshot::channel();
+        let order = Order::Run(Box::new(move |writer| {
+            (writer.suspect, writer.upkeep.in_doubt) = (true, true);
+            writer.readers.set_in_doubt(true);
+            let _ = reply.send(());
+        }));
+        self.shared.order(order).await.expect("the writer runs");
+        done.await.expect("the writer runs");
+    }
+
     #[cfg(test)]
     pub(super) async fn on_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut rusqlite::Connection) -> T + Send + 'static,
     ) -> T {
         let (reply, done) = oneshot::channel();
-        let order = Order::Run(Box::new(move |connection| {
-            let _ = reply.send(work(connection));
+        let order = Order::Run(Box::new(move |writer| {
+            if let Some(connection) = &mut writer.connection {
+                let _ = reply.send(work(connection));
+            }
         }));
         self.shared.order(order).await.expect("the writer runs");
         done.await.expect("the writer has a connection")
@@ -145,6 +191,30 @@ impl Shared {
     async fn order(&self, order: Order) -> Result<(), JournalError> {
         let ways = self.ways.as_ref().ok_or_else(closed)?;
         ways.writer.send(order).await.map_err(|_| closed())
+    }
+
+    /// Waits until no transaction of unknown outcome can turn up any more. Errs while the storage does not
+    /// allow to find out.
+    async fn settled(&self) -> Result<(), JournalError> {
+        if !self.side.is_in_doubt() {
+            return Ok(());
+        }
+        let (reply, done) = oneshot::channel();
+        self.order(Order::Settle(reply)).await?;
+        done.await.map_err(|_| closed())?
+    }
+
+    /// Counts a cursor that shows that this journal was put back to an earlier state, or has a second copy
+    /// that is served.
+    fn rollback(&self, evidence: &'static str) {
+        metrics::counter!("quintet_journal_rollbacks_total", "evidence" => evidence).increment(1);
+        if !self.rollback_seen.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                evidence,
+                "a cursor shows that the journal was put back to an earlier state, or that a copy of it is \
+                 served elsewhere; its client is told a gap"
+            );
+        }
     }
 
     fn readers(&self) -> Result<&Readers, JournalError> {
@@ -166,7 +236,7 @@ impl Drop for Shared {
 #[async_trait]
 impl Journal for SqliteJournal {
     fn epoch(&self) -> Epoch {
-        self.shared.epoch
+        self.shared.epochs.current
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
@@ -248,7 +318,32 @@ impl Log for SqliteLog {
     }
 
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.shared.settled().await?;
         self.query(move |connection, user_id| reader::recovery(connection, user_id, recent_max)).await
+    }
+
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        let number = match self.shared.epochs.kinship(epoch) {
+            Kinship::Own(number) if number == self.shared.epochs.number => return Ok(true),
+            Kinship::Own(number) => number,
+            Kinship::OtherCopy => {
+                self.shared.rollback("epoch");
+                return Ok(false);
+            }
+            Kinship::Foreign => return Ok(false),
+        };
+        let shared = self
+            .query(move |connection, user_id| epochs::shared_through(connection, user_id, number))
+            .await?;
+        let through = match shared {
+            Some(offset) => offset,
+            // Nothing was appended since: the log is as that epoch left it.
+            None => self.extent().await?.head,
+        };
+        if after > through {
+            self.shared.rollback("offset");
+        }
+        Ok(after <= through)
     }
 
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {

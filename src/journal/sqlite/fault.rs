@@ -30,6 +30,16 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+    #[error(
+        "{} is {what}, though a journal was served from this folder: restore a backup; to begin a new journal, \
+         empty the folder", .path.display()
+    )]
+    JournalGone { path: PathBuf, what: &'static str },
+    #[error(
+        "{} is a copy of a journal, and the write-ahead log beside it belongs to another state of it: put the \
+         copy into a folder of its own, or move {} and the -shm file away", .path.display(), .log.display()
+    )]
+    ForeignLog { path: PathBuf, log: PathBuf },
     #[error("there is no journal in {}", .folder.display())]
     NoJournal { folder: PathBuf },
     #[error(transparent)]

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{journal::JournalError, runtime::private};
+use crate::{journal::JournalError, kernel::ids::Epoch, runtime::private};
 
 /// The file that carries the lock; it holds the owner's process id for the message to others.
 pub const LOCK_FILE: &str = "quintet.lock";
@@ -16,7 +16,10 @@ pub const LOCK_FILE: &str = "quintet.lock";
 /// Ownership of a data folder, until dropped.
 #[derive(Debug)]
 pub struct FolderLock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+    /// The owner before had a journal open here.
+    had_journal: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +75,26 @@ fn unusable(error: &std::io::Error) -> JournalError {
     JournalError::Unavailable(format!("the lock file {COPY_LOCK_FILE} cannot be used: {error}"))
 }
 
+/// Begins the line of the lock file that names the journal in the folder.
+const JOURNAL: &str = "journal ";
+const NOTE_BYTES_MAX: u64 = 1024;
+
 impl FolderLock {
+    /// Whether an earlier owner had a journal open in this folder.
+    pub(super) fn had_journal(&self) -> bool {
+        self.had_journal
+    }
+
+    /// Notes in the lock file that there is a journal here, so that its absence is noticed.
+    pub(super) fn note_journal(&mut self, origin: Epoch) -> Result<(), LockError> {
+        if self.had_journal {
+            return Ok(());
+        }
+        self.had_journal = true;
+        writeln!(self.file, "{JOURNAL}{origin}")
+            .map_err(|source| LockError::Io { path: self.path.clone(), source })
+    }
+
     /// Takes the lock or says who has it. Never waits.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join(LOCK_FILE);
@@ -86,14 +108,23 @@ impl FolderLock {
                 let mut pid = String::new();
                 // The id is a courtesy: without it the refusal stands all the same.
                 let holder = match file.read_to_string(&mut pid) {
-                    Ok(_) if !pid.trim().is_empty() => format!("process {}", pid.trim()),
+                    Ok(_) if !pid.trim().is_empty() => {
+                        format!("process {}", pid.lines().next().unwrap_or_default().trim())
+                    }
                     _ => "another process".to_owned(),
                 };
                 return Err(LockError::InUse { folder: folder.to_owned(), holder });
             }
         }
+        let mut before = Vec::new();
+        (&file).take(NOTE_BYTES_MAX).read_to_end(&mut before).map_err(io)?;
+        let before = String::from_utf8_lossy(&before);
+        let note = before.lines().find(|line| line.starts_with(JOURNAL));
         file.set_len(0).and_then(|()| file.rewind()).map_err(io)?;
         writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Self { _file: file })
+        if let Some(note) = note {
+            writeln!(file, "{note}").map_err(io)?;
+        }
+        Ok(Self { had_journal: note.is_some(), file, path })
     }
 }

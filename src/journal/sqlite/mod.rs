@@ -9,17 +9,21 @@
 //! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: is what lies there whole
 //! - [`writer`]: group commit; [`changes`]: what a batch changes in the index; [`trim`]: retention
 //! - [`upkeep`]: its log kept short, and the ground found again after the disk failed
+//! - [`resumes`]: how often each open run was resumed
+//! - [`epochs`]: what tells cursors of this history from those of another (DEL-3)
 //! - [`reader`]: queries; [`pool`]: the threads that run them; [`backup`]; [`fault`]: what went wrong
 
 mod backup;
 mod changes;
 mod check;
 mod engine;
+pub mod epochs;
 mod fault;
 pub mod lock;
 mod options;
 mod pool;
 mod reader;
+mod resumes;
 pub mod schema;
 mod trim;
 mod upkeep;

@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
 };
 
@@ -36,17 +39,33 @@ pub(super) struct ReadSide {
     /// Shared by the queries that run, one at a time for who must be alone with the database.
     door: RwLock<()>,
     idle: Mutex<Vec<Connection>>,
+    /// A transaction whose outcome is unknown may be in the log without being shown by any query yet.
+    in_doubt: AtomicBool,
 }
 
 impl ReadSide {
     pub fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self { path, door: RwLock::default(), idle: Mutex::default() })
+        Arc::new(Self {
+            path,
+            door: RwLock::default(),
+            idle: Mutex::default(),
+            in_doubt: AtomicBool::new(false),
+        })
     }
 
     /// Runs `act` while no query runs; those that come wait for it.
     pub fn held<T>(&self, act: impl FnOnce() -> T) -> T {
         let _alone = self.door.write().unwrap_or_else(PoisonError::into_inner);
         act()
+    }
+
+    /// Sets whether a transaction of unknown outcome may still turn up.
+    pub fn set_in_doubt(&self, in_doubt: bool) {
+        self.in_doubt.store(in_doubt, Ordering::Release);
+    }
+
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Acquire)
     }
 
     /// Closes every connection that is not in use: the next queries start on new ones.

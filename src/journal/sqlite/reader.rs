@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
-use super::{changes::status_of, pool::ReadFailure, writer::checksum};
+use super::{changes::status_of, pool::ReadFailure, resumes, writer::checksum};
 use crate::{
     journal::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord},
     kernel::{
@@ -109,7 +109,8 @@ pub(super) fn recovery(connection: &mut Connection, user_id: &UserId, recent_max
         params![id],
     )?;
     let receipt = |run: RunRecord| (run.message_id, Receipt { run_id: run.run_id, offset: run.accepted });
-    Ok(Recovery { head: extent.head, recent: recent.into_iter().map(receipt).collect(), unfinished })
+    let recent = recent.into_iter().map(receipt).collect();
+    Ok(Recovery { head: extent.head, recent, unfinished, resumes: resumes::of_user(&snapshot, id)? })
 }
 
 pub(super) fn message(

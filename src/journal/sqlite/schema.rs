@@ -9,6 +9,7 @@ use std::{path::Path, time::Duration};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, params};
 
 use super::{
+    epochs::{self, Epochs, Reason},
     fault::{OpenError, open_fault},
     options::{LOG_KEPT_BYTES_MAX, PAGE_BYTES, READER_CACHE_KIB, STATEMENTS_MAX, WRITER_CACHE_KIB},
 };
@@ -85,15 +86,19 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX threads_by_last ON threads (user, last);
     ",
+    // 2: how often each open run was resumed.
+    super::resumes::TABLE,
+    // 3: the epochs of the journal.
+    epochs::SCHEMA,
 ];
 
 /// What a database says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The name of this journal as clients know it.
+    /// The current epoch, as clients know it.
     pub epoch: Epoch,
-    /// The epoch under which it was created: where its hash chains start. A restored backup has a new
-    /// epoch and keeps its origin.
+    /// The epoch under which it was created: where its hash chains start. Every opening and every restored
+    /// backup has a new epoch and keeps its origin.
     pub origin: Epoch,
 }
 
@@ -157,26 +162,49 @@ pub fn require_ours(connection: &Connection, path: &Path) -> Result<(), OpenErro
     Ok(())
 }
 
-/// Who this journal is. It takes a new epoch if it may lack entries that clients have seen, so that
-/// their cursors do not fit other entries in the same places (DEL-3): if it was restored from a backup,
-/// if a process that did not wait for the disk left it without closing it, or if entries were `lost`.
+/// Begins an epoch (DEL-3). Earlier ones are not continued if the journal may lack entries that clients have
+/// seen: if it was restored from a backup, if a process that did not wait for the disk left it without closing
+/// it, or if entries were `lost`.
 pub(super) fn claim_identity(
     connection: &mut Connection,
     survives_power_loss: bool,
     lost: bool,
-) -> rusqlite::Result<Identity> {
+) -> rusqlite::Result<(Identity, Epochs)> {
     let transaction = connection.transaction()?;
-    if lost || meta(&transaction, BACKUP)?.is_some() || meta(&transaction, LOSSY)?.is_some() {
-        transaction
-            .execute("UPDATE meta SET value = ?1 WHERE name = 'epoch'", params![new_epoch().to_string()])?;
-    }
+    let reason = if lost {
+        Reason::Cut("entries lost")
+    } else if meta(&transaction, BACKUP)?.is_some() {
+        Reason::Cut("restored")
+    } else if meta(&transaction, LOSSY)?.is_some() {
+        Reason::Cut("power loss")
+    } else {
+        Reason::Opened
+    };
+    let created = identity(&transaction)?.epoch;
+    let epochs = Epochs::begin(&transaction, created, reason)?;
     transaction.execute("DELETE FROM meta WHERE name IN (?1, ?2)", [BACKUP, LOSSY])?;
     if !survives_power_loss {
         transaction.execute("INSERT INTO meta (name, value) VALUES (?1, 'open')", [LOSSY])?;
     }
+    transaction.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, '1')", [IN_USE])?;
     let identity = identity(&transaction)?;
     transaction.commit()?;
-    Ok(identity)
+    // The mark has to be in the database itself: it is for one that comes without its log.
+    let mark = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    if let Err(error) = mark {
+        tracing::warn!(%error, "the journal cannot be marked as in use in its main file");
+    }
+    Ok((identity, epochs))
+}
+
+/// Whether the database was in use when it was last written: its write-ahead log belongs to it.
+pub(super) fn is_in_use(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(meta(connection, IN_USE)?.is_some())
+}
+
+/// Clears the mark of a database that is closed in order.
+pub(super) fn clear_in_use(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM meta WHERE name = ?1", [IN_USE]).map(drop)
 }
 
 /// Notes that nothing was lost: everything before is on the disk when this returns.
@@ -193,8 +221,9 @@ pub fn is_lossy(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Marks a database that is a copy of another.
 pub(super) fn mark_as_backup(connection: &Connection, at: Timestamp) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM meta WHERE name = ?1", [LOSSY])?;
-    connection.execute("INSERT INTO meta (name, value) VALUES (?1, ?2)", [BACKUP, &at.0.to_string()])?;
+    connection.execute("DELETE FROM meta WHERE name IN (?1, ?2)", [LOSSY, IN_USE])?;
+    connection
+        .execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?1, ?2)", [BACKUP, &at.0.to_string()])?;
     Ok(())
 }
 
@@ -211,6 +240,7 @@ pub(super) fn probe(connection: &Connection) -> rusqlite::Result<()> {
 
 const BACKUP: &str = "backup";
 const LOSSY: &str = "lossy";
+const IN_USE: &str = "in_use";
 
 /// Who this journal is, read only.
 pub fn identity(connection: &Connection) -> rusqlite::Result<Identity> {

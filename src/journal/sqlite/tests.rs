@@ -29,7 +29,7 @@ fn batch(after: u64, bytes: usize) -> Batch {
         agent_name: AgentName::parse("assistant").unwrap(),
         body: Body::UserMessage { message_id: MessageId::parse(&format!("m{offset}")).unwrap(), text },
     };
-    Batch { expected: Offset(after), entries: vec![entry], lines: lines.finish() }
+    Batch { expected: Offset(after), entries: vec![entry], lines: lines.finish(), resumes: vec![] }
 }
 
 struct Bench {
@@ -130,6 +130,23 @@ async fn del_7_a_commit_that_fails_is_forgotten_whole() {
     repair.execute_batch("ALTER TABLE gone RENAME TO threads").unwrap();
     log.append(batch(1, 10)).await.unwrap();
     assert_eq!(count(&log).await, 2);
+}
+
+#[tokio::test]
+async fn del_7_a_log_is_read_back_only_once_its_outcome_is_known() {
+    let Bench { journal, log, _folder } = bench();
+    log.append(batch(0, 10)).await.unwrap();
+    journal.fail_sync().await;
+    // While a copy is made, the writer cannot bring the log to the disk again.
+    let copying = super::lock::CopyLock::shared(&_folder.path().join(DATABASE_FILE)).unwrap();
+    assert!(matches!(log.recovery(9).await, Err(JournalError::Unavailable(_))), "the outcome is not known");
+    assert_eq!(
+        log.extent().await.unwrap().head,
+        Offset(1),
+        "what is known to be durable is read all the same"
+    );
+    drop(copying);
+    assert_eq!(log.recovery(9).await.unwrap().head, Offset(1));
 }
 
 /// Runs `appends` while the writer is held up, so that they all wait when it goes on; says how many

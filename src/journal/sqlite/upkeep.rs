@@ -20,7 +20,7 @@ use super::{
     lock::CopyLock,
     options::{CHECKPOINT_PAGES, LOG_PAGES_MAX},
     pool::ReadSide,
-    schema, wal,
+    resumes, schema, wal,
     writer::Writer,
 };
 use crate::journal::JournalError;
@@ -65,7 +65,16 @@ impl Writer {
         })?;
         self.suspect = false;
         self.upkeep = Upkeep::default();
+        self.readers.set_in_doubt(false);
         tracing::info!("the journal has found its ground again: its log is on the disk");
+        Ok(())
+    }
+
+    /// Brings the log to the disk after a fault, if there was one and that has not been done yet.
+    pub(super) fn settle(&mut self) -> Result<(), JournalError> {
+        if self.suspect || self.connection.is_none() {
+            self.reconnect().map_err(Failure::into_error)?;
+        }
         Ok(())
     }
 
@@ -87,12 +96,24 @@ impl Writer {
         }
     }
 
+    /// Takes back the resumes that this process counted, since it stops in order (RUN-6).
+    pub(super) fn release_resumes(&self) {
+        let (Some(connection), false, Some(ended)) = (&self.connection, self.suspect, self.incarnation)
+        else {
+            return;
+        };
+        if let Err(error) = resumes::release(connection, ended) {
+            tracing::warn!(error = %fault(&error), "the runs that this process resumed stay counted");
+        }
+    }
+
     /// Leaves one file, with everything in it, if the storage lets it; else the log stays, and the next
     /// process takes it up.
     pub(super) fn close(self) {
         let (Some(connection), false) = (self.connection, self.suspect) else { return };
         let lossy = !self.options.survives_power_loss;
         let closed = if lossy { schema::close_lossy(&connection) } else { Ok(()) };
+        let closed = closed.and_then(|()| schema::clear_in_use(&connection));
         let closed = closed.and_then(|()| checkpoint(&connection, "TRUNCATE").map(drop));
         if let Err(error) = closed {
             tracing::warn!(error = %fault(&error), "the journal is closed with its log beside it");

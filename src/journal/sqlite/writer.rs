@@ -11,15 +11,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     changes::{Changes, RunChange, status_text},
+    epochs,
     fault::Failure,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
+    resumes,
     trim::{TrimTurn, Turn},
     upkeep::Upkeep,
 };
 use crate::{
     journal::{
-        AppendError, Batch, JournalError,
+        AppendError, Batch, Incarnation, JournalError,
         chain::{ChainHash, LineDigest},
     },
     kernel::ids::{Epoch, Offset, UserId},
@@ -33,10 +35,13 @@ pub(super) enum Order {
         reply: oneshot::Sender<Result<Turn, JournalError>>,
     },
     Probe(oneshot::Sender<Result<(), JournalError>>),
+    /// Resolves the outcome of every transaction before this order: it is in the log and shown, or never
+    /// will be (DEL-7).
+    Settle(oneshot::Sender<Result<(), JournalError>>),
     /// The last order: told when everything before it is done and the database is closed.
     Close(oneshot::Sender<()>),
     #[cfg(test)]
-    Run(Box<dyn FnOnce(&mut Connection) + Send>),
+    Run(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
 pub(super) struct Append {
@@ -48,6 +53,8 @@ pub(super) struct Append {
 pub(super) struct Writer {
     pub(super) path: PathBuf,
     origin: Epoch,
+    /// Number of the current epoch.
+    epoch_number: i64,
     pub(super) options: SqliteOptions,
     pub(super) readers: Arc<ReadSide>,
     /// `None` only where a new one could not be opened.
@@ -58,6 +65,8 @@ pub(super) struct Writer {
     users: HashMap<UserId, UserRow>,
     /// Those of `users` that the open transaction has changed.
     changed: Vec<UserId>,
+    /// The process, once it has resumed a run: it takes its resumes back when it stops in order (RUN-6).
+    pub(super) incarnation: Option<Incarnation>,
 }
 
 /// A row of `users`, as the open transaction leaves it.
@@ -68,6 +77,8 @@ struct UserRow {
     head: Offset,
     chain: ChainHash,
     new_runs: u64,
+    /// Its head before the first entry of this epoch is in `epoch_heads`.
+    epoch_noted: bool,
 }
 
 impl Writer {
@@ -75,12 +86,13 @@ impl Writer {
         path: PathBuf,
         connection: Connection,
         readers: Arc<ReadSide>,
-        origin: Epoch,
+        (origin, epoch_number): (Epoch, i64),
         options: SqliteOptions,
     ) -> Self {
         Self {
             path,
             origin,
+            epoch_number,
             options,
             readers,
             connection: Some(connection),
@@ -88,6 +100,7 @@ impl Writer {
             upkeep: Upkeep::default(),
             users: HashMap::new(),
             changed: Vec::new(),
+            incarnation: None,
         }
     }
 
@@ -111,19 +124,23 @@ impl Writer {
                     Order::Probe(reply) => {
                         let _ = reply.send(self.probe());
                     }
+                    Order::Settle(reply) => {
+                        // A caller that has gone away asks again.
+                        let _ = reply.send(self.settle());
+                    }
                     Order::Close(closer) => {
                         orders.close();
                         closers.push(closer);
                     }
                     #[cfg(test)]
-                    Order::Run(test) => {
-                        if let Some(connection) = &mut self.connection {
-                            test(connection);
-                        }
-                    }
+                    Order::Run(test) => test(&mut self),
                 }
                 self.tidy();
             }
+        }
+        // Without an order to close, the process ends in another way: its resumes stay counted (RUN-6).
+        if !closers.is_empty() {
+            self.release_resumes();
         }
         self.close();
         for closer in closers {
@@ -196,6 +213,11 @@ impl Writer {
                 if let Failure::Sql(error) = failure {
                     self.upkeep.note(error);
                     self.suspect = true;
+                    // Before the outcome is reported: a log that is read back after it waits for the
+                    // transaction (DEL-7).
+                    if self.upkeep.in_doubt {
+                        self.readers.set_in_doubt(true);
+                    }
                 }
                 self.suspect |= !rolled_back;
             }
@@ -229,22 +251,40 @@ impl Writer {
         if let Some(what) = unfit(batch) {
             return Ok(Err(AppendError::Journal(JournalError::Damaged(what.into()))));
         }
-        if batch.entries.is_empty() {
+        if batch.entries.is_empty() && batch.resumes.is_empty() {
             return Ok(Ok(()));
         }
         let id = match user.id {
             Some(id) => id,
             None => self.insert_user(user_id, user.chain)?,
         };
+        // Before the runs: one that completes in this batch loses its record.
+        if let Some(last) = batch.resumes.last() {
+            resumes::save(self.connection()?, id, &batch.resumes)?;
+            self.incarnation = last.incarnation.or(self.incarnation);
+        }
+        if batch.entries.is_empty() {
+            self.users.insert(user_id.clone(), UserRow { id: Some(id), ..user });
+            return Ok(Ok(()));
+        }
+        // A batch of resumes alone uses no offset, and so leaves the head of the epoch before as it is (DEL-3).
+        if !user.epoch_noted {
+            epochs::note_head(self.connection()?, id, self.epoch_number, user.head)?;
+        }
         let chain = self.insert_lines(id, user.chain, batch)?;
         let changes = Changes::of(&batch.entries);
         let mut new_runs = user.new_runs;
         for run in &changes.runs {
             new_runs += self.save_run(id, run)?;
+            if run.completed.is_some() {
+                resumes::remove(self.connection()?, id, run.run_id)?;
+            }
         }
         self.save_threads(id, &changes)?;
-        self.users
-            .insert(user_id.clone(), UserRow { id: Some(id), head: batch.lines.last(), chain, new_runs });
+        self.users.insert(
+            user_id.clone(),
+            UserRow { id: Some(id), head: batch.lines.last(), chain, new_runs, epoch_noted: true },
+        );
         self.changed.push(user_id.clone());
         Ok(Ok(()))
     }
@@ -258,7 +298,7 @@ impl Writer {
             .prepare_cached("SELECT id, head, chain FROM users WHERE user_id = ?1")?
             .query_row([user_id.as_str()], |row| {
                 let (id, head, chain) = (row.get(0)?, Offset(row.get(1)?), ChainHash(row.get(2)?));
-                Ok(UserRow { id: Some(id), head, chain, new_runs: 0 })
+                Ok(UserRow { id: Some(id), head, chain, new_runs: 0, epoch_noted: false })
             })
             .optional()?;
         let row = found.unwrap_or_else(|| UserRow {
@@ -266,6 +306,7 @@ impl Writer {
             head: Offset::ZERO,
             chain: ChainHash::start(self.origin, user_id),
             new_runs: 0,
+            epoch_noted: false,
         });
         self.users.insert(user_id.clone(), row);
         Ok(row)

@@ -51,7 +51,8 @@ pub enum Input {
     /// A credential was looked at.
     Verified(Identity),
     Unverified(Unverified),
-    /// The user's machines are there, and this is what the log spans.
+    /// The user's machines are there, and this is what the log spans. `epoch` is that of the cursor if the
+    /// log continues it, else the journal's (DEL-3).
     Attached {
         epoch: Epoch,
         trimmed: Offset,

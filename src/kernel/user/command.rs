@@ -3,6 +3,7 @@
 use crate::kernel::{
     entry::{Call, CallResult, CallStatus, Entry, Thought},
     ids::{AgentName, CallId, MessageId, RunId, ThreadId},
+    limits::Limits,
     run::{Breach, Closer, Cut, Ending, Step},
     user::Receipt,
 };
@@ -40,12 +41,36 @@ pub enum Command {
         call_id: CallId,
         status: CallStatus,
     },
-    /// A run that a crash orphaned is taken up again: calls of the agent that are open close as
-    /// `unknown`, but for those in `keep` (idempotent tools, RUN-9); calls of the client stay open.
+    /// Resumes a run that lost its agent. Open calls of the agent close as `unknown`, except those in
+    /// `keep` (idempotent tools, RUN-9); calls of the client stay open. A run whose resumes have reached a
+    /// limit ends as `failed`, code `resume_limit`, instead (RUN-6).
     Resume {
         run_id: RunId,
         keep: Vec<CallId>,
+        resumes: Resumes,
     },
+}
+
+/// How often a run was resumed by a process that then died (RUN-6): a fact from outside the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Resumes {
+    /// Since the last durable step of its agent.
+    pub without_step: u32,
+    /// Since the run began.
+    pub total: u32,
+}
+
+impl Resumes {
+    /// The name of the limit that forbids a further resume.
+    pub fn limit_reached(self, limits: &Limits) -> Option<&'static str> {
+        if self.without_step >= limits.run_resumes_max {
+            Some("run_resumes_max")
+        } else if self.total >= limits.run_resumes_total_max {
+            Some("run_resumes_total_max")
+        } else {
+            None
+        }
+    }
 }
 
 /// A message to accept.
@@ -134,6 +159,8 @@ pub enum Reply {
     Violated(Breach),
     /// The agent's step was over a limit, and its run has failed.
     LimitReached(&'static str),
+    /// The run was resumed as often as this limit allows, and has failed (RUN-6).
+    ResumeLimit(&'static str),
 }
 
 /// Why a command adds nothing. The state is as it was.

@@ -1,7 +1,7 @@
 //! `decide`: which entries a command adds. The state is only looked at.
 
 use super::{
-    command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Send},
+    command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Resumes, Send},
     draft::{Draft, why},
     state::{OpenRun, Progress, Receipt, UserState},
 };
@@ -29,7 +29,7 @@ impl UserState {
                 Ok(draft.decided(Reply::Done))
             }
             Command::CloseCall { run_id, call_id, status } => self.close_call(run_id, call_id, status, at),
-            Command::Resume { run_id, keep } => self.resume(run_id, keep, at),
+            Command::Resume { run_id, keep, resumes } => self.resume(run_id, keep, resumes, limits, at),
         }
     }
 
@@ -170,21 +170,37 @@ impl UserState {
         Ok(draft.decided(Reply::Done))
     }
 
-    fn resume(&self, run_id: RunId, keep: Vec<CallId>, at: Timestamp) -> Result<Decision, Refusal> {
+    fn resume(
+        &self,
+        run_id: RunId,
+        keep: Vec<CallId>,
+        resumes: Resumes,
+        limits: &Limits,
+        at: Timestamp,
+    ) -> Result<Decision, Refusal> {
         let (open, run) = self.begun(run_id).ok_or(Refusal::RunEnded)?;
+        let reached = resumes.limit_reached(limits);
         let mut draft = Draft::new(self, at);
-        let mut seq = run.seq();
-        for (call_id, call) in run.open_calls() {
-            if call.by == By::Client || keep.contains(call_id) {
-                continue;
-            }
+        let mut run = run.clone();
+        let orphaned = run.open_calls().iter().filter(|(_, call)| call.by == By::Agent);
+        // A run that ends here makes no call again: none is kept open (RUN-7).
+        let orphaned = orphaned.filter(|(call_id, _)| reached.is_some() || !keep.contains(call_id));
+        let orphaned: Vec<CallId> = orphaned.map(|(call_id, _)| call_id.clone()).collect();
+        for call_id in orphaned {
             let result = CallResult::cut_short(CallStatus::Unknown, why(CallStatus::Unknown));
-            let step = Step::Close { call_id: call_id.clone(), result, closer: Closer::Service };
-            let event = run.decide(step, at).expect("the service may close a call that is open");
-            seq = seq.next();
-            draft.event(run_id, open, seq, event);
+            let step = Step::Close { call_id, result, closer: Closer::Service };
+            let (closed, event) = run.step(step, at).expect("the service may close a call that is open");
+            run = closed;
+            draft.event(run_id, open, run.seq(), event);
         }
-        Ok(draft.decided(Reply::Done))
+        let Some(limit) = reached else { return Ok(draft.decided(Reply::Done)) };
+        // RUN-6: no run takes the service down for good.
+        let message =
+            format!("the service stopped unexpectedly whenever it resumed the run: {limit} is reached");
+        let cut = Cut::Failed(RunError { code: RunErrorCode::ResumeLimit, message });
+        draft.cut(run_id, open, &run, cut);
+        draft.start_next(run_id);
+        Ok(draft.decided(Reply::ResumeLimit(limit)))
     }
 
     fn begun(&self, run_id: RunId) -> Option<(&OpenRun, &AnyRun)> {

@@ -55,13 +55,18 @@ impl<'a> Draft<'a> {
             Progress::Waiting => self.start(run_id, open),
             Progress::Begun(run) => run.clone(),
         };
+        self.cut(run_id, open, &run, cut);
+        Some(())
+    }
+
+    /// Closes what is open in `run`, which may be further than the state says, and ends it (RUN-7).
+    pub(super) fn cut(&mut self, run_id: RunId, open: &OpenRun, run: &AnyRun, cut: Cut) {
         let mut seq = run.seq();
         let why = why(cut.closes_calls_as());
         for event in run.end(cut, why, self.at) {
             seq = seq.next();
             self.event(run_id, open, seq, event);
         }
-        Some(())
     }
 
     /// Starts the next in the line of a run that has just ended, if that run was the active one (RUN-8).

@@ -18,5 +18,5 @@ mod decide;
 mod draft;
 mod state;
 
-pub use command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Send};
+pub use command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Resumes, Send};
 pub use state::{Misfit, OpenRun, Progress, Receipt, Recovering, UserState};

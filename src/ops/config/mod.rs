@@ -22,6 +22,7 @@ pub use self::{
 };
 use super::{limits::RetentionLimits, telemetry::LogLimits};
 use crate::{
+    agent::AgentLimits,
     gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
@@ -63,6 +64,7 @@ pub struct Settings {
     pub trace_file: Option<PathBuf>,
     pub kernel: Limits,
     pub gateway: GatewayLimits,
+    pub agents: AgentLimits,
     pub deadlines: DeadlineLimits,
     pub hub: HubLimits,
     pub tail: TailLimits,
@@ -106,6 +108,7 @@ impl Default for Settings {
             trace_file: None,
             kernel: Limits::DEFAULT,
             gateway: GatewayLimits::DEFAULT,
+            agents: AgentLimits::DEFAULT,
             deadlines: DeadlineLimits::DEFAULT,
             hub: HubLimits::DEFAULT,
             tail: TailLimits::DEFAULT,

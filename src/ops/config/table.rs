@@ -5,6 +5,7 @@ use super::{
     value::{quoted, quoted_list, without_secrets},
 };
 use crate::{
+    agent::AgentLimits,
     gateway::{
         hosts::Hosts,
         limits::GatewayLimits,
@@ -44,6 +45,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(limits(LogLimits::TABLE, |s| &s.log_limits, |s| &mut s.log_limits));
     rows.extend(witnesses());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
+    rows.extend(limits(AgentLimits::TABLE, |s| &s.agents, |s| &mut s.agents));
     rows.extend(limits(DeadlineLimits::TABLE, |s| &s.deadlines, |s| &mut s.deadlines));
     rows.extend(limits(HubLimits::TABLE, |s| &s.hub, |s| &mut s.hub));
     rows.extend(limits(TailLimits::TABLE, |s| &s.tail, |s| &mut s.tail));
@@ -367,6 +369,8 @@ const KERNEL: &[Limit<Limits>] = &[
     limit!(Limits, open_runs_max: usize, 1..=100_000, "Runs of one user that are accepted and not completed."),
     limit!(Limits, queued_messages_max: usize, 0..=100_000, "Messages that wait behind the active run of one thread."),
     limit!(Limits, recent_messages_max: usize, 1..=100_000, "Messages of a user remembered in memory for idempotency; older ones are looked up in the journal."),
+    limit!(Limits, run_resumes_max: u32, 1..=1_000_000, "Times that a run is resumed without a new durable step of its agent, each by a process that then dies, before the run ends as `failed` with `resume_limit` (RUN-6). Resumes by a process that stops in order do not count."),
+    limit!(Limits, run_resumes_total_max: u32, 1..=1_000_000, "Times that a run is resumed in all, each by a process that then dies, before the run ends in the same way."),
 ];
 
 const ADDRESS: &str = "an IP address and a port, as 127.0.0.1:8080,";

@@ -2,10 +2,10 @@
 
 use super::{Hub, Input};
 use crate::{
-    journal::JournalError,
+    journal::{JournalError, Log},
     kernel::{
         entry::{Body, CallResult, Entry},
-        ids::{CallId, RunId, Timestamp},
+        ids::{CallId, Offset, RunId, Timestamp, UserId},
         user::{Command, PastCall, Receipt, Refusal, Reply, Send},
     },
     user::{
@@ -43,6 +43,12 @@ impl Hub {
                 };
                 if let Some(reply) = reply {
                     turn.promise(Promise::Stepped(reply, answer));
+                }
+            }
+            Input::Order(Order::Parked { run_id }) => {
+                // Only a run with nothing else under way has outlived its resume.
+                if self.is_at_rest(run_id) {
+                    self.prove(turn, run_id);
                 }
             }
             Input::Order(Order::Cut { run_id, cut, reply }) => {
@@ -89,10 +95,16 @@ impl Hub {
         let state = self.state.as_ref().ok_or(Unaccepted::Unavailable)?;
         let earlier = match state.recent(&message.message_id) {
             Some(receipt) => Some(receipt),
-            None => self.log.message(&message.message_id).await?,
+            None => {
+                let found = self.log.message(&message.message_id).await?;
+                if let Some(receipt) = found {
+                    self.require_known(turn, receipt.offset)?;
+                }
+                found
+            }
         };
         let differs = match earlier {
-            Some(receipt) => self.differs(turn, &message, receipt).await?,
+            Some(receipt) => differs(&*self.log, &self.user_id, turn, &message, receipt).await?,
             None => false,
         };
         let agent_name = message.agent_name.unwrap_or_else(|| self.shared.agents.default_agent());
@@ -121,33 +133,26 @@ impl Hub {
         }
     }
 
-    /// Whether `message` has other content than the message accepted as `receipt` (DEL-6): another text, another
-    /// thread, or an agent other than the one it had. An entry that is no longer kept has no content to compare.
-    async fn differs(
-        &self,
-        turn: &Turn,
-        message: &NewMessage,
-        receipt: Receipt,
-    ) -> Result<bool, JournalError> {
-        let differs = |earlier: &Entry| {
-            let text = match &earlier.body {
-                Body::UserMessage { text, .. } => text,
-                Body::Event { .. } => return true,
-            };
-            let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
-            *text != message.text || earlier.thread_id != message.thread_id || agent_differs
-        };
-        if let Some(entry) = turn.entry(receipt.offset) {
-            return Ok(differs(entry));
-        }
-        let kept = recovery::entry(&*self.log, &self.user_id, receipt.offset).await?;
-        Ok(kept.is_some_and(|entry| differs(&entry)))
-    }
-
     async fn cancel(&mut self, turn: &mut Turn, run_id: RunId, at: Timestamp) -> Result<(), Unaccepted> {
         let open = self.state.as_ref().is_some_and(|state| state.open_runs().contains_key(&run_id));
-        let ended = !open && self.log.run(run_id).await?.is_some();
+        let record = if open { None } else { self.log.run(run_id).await? };
+        if let Some(run) = &record {
+            self.require_known(turn, run.completed.map_or(run.accepted, |(completed, _)| completed))?;
+        }
+        let ended = record.is_some();
         self.done(turn, Command::Cancel { run_id, ended }, at)
+    }
+
+    /// Errs, and has the log read back, if the journal has an entry at `offset` that this hub does not know
+    /// of. Nothing is decided on a state that lacks entries: a message would be accepted whose run never
+    /// starts (RUN-6), and a run reported as ended that is not (DEL-7).
+    fn require_known(&mut self, turn: &Turn, offset: Offset) -> Result<(), Unaccepted> {
+        if offset <= turn.follows() {
+            return Ok(());
+        }
+        tracing::warn!(user_id = %self.user_id, %offset, "the log has entries that its hub does not know");
+        self.state = None;
+        Err(Unaccepted::Unavailable)
     }
 
     /// An open run is answered from memory, whatever the journal can say right now (RUN-11); what it takes
@@ -202,6 +207,9 @@ impl Hub {
                 return None;
             }
             self.asked.take(entry);
+            if let Some(past) = self.resumed.suspects.get_mut(&entry.run_id) {
+                past.take(entry.clone());
+            }
         }
         let past = if resumes { decision.entries.clone() } else { Vec::new() };
         for entry in decision.entries {
@@ -209,6 +217,30 @@ impl Hub {
         }
         Some(Ok((decision.reply, past)))
     }
+}
+
+/// Whether `message` has other content than the message accepted as `receipt` (DEL-6): another text, another
+/// thread, or an agent other than the one it had. An entry that is no longer kept has no content to compare.
+async fn differs(
+    log: &dyn Log,
+    user_id: &UserId,
+    turn: &Turn,
+    message: &NewMessage,
+    receipt: Receipt,
+) -> Result<bool, JournalError> {
+    let differs = |earlier: &Entry| {
+        let text = match &earlier.body {
+            Body::UserMessage { text, .. } => text,
+            Body::Event { .. } => return true,
+        };
+        let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
+        *text != message.text || earlier.thread_id != message.thread_id || agent_differs
+    };
+    if let Some(entry) = turn.entry(receipt.offset) {
+        return Ok(differs(entry));
+    }
+    let kept = recovery::entry(log, user_id, receipt.offset).await?;
+    Ok(kept.is_some_and(|entry| differs(&entry)))
 }
 
 /// Answers what could not even be looked at, since the log cannot be read.
@@ -231,6 +263,6 @@ pub(super) fn withdraw(input: Input, error: &JournalError) {
             }
         }
         Input::Order(Order::Cut { reply, .. }) => Promise::Cut(reply).withdraw(),
-        Input::Own(_) | Input::Look => {}
+        Input::Order(Order::Parked { .. }) | Input::Own(_) | Input::Look => {}
     }
 }

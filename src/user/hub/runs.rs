@@ -9,50 +9,29 @@ use crate::{
     journal::JournalError,
     kernel::{
         entry::{Body, By, Entry, Event, RunError, RunErrorCode},
-        ids::{CallId, RunId, Timestamp},
+        ids::{CallId, RunId},
         run::Cut,
         user::{Command, Progress},
     },
     user::{
         agents::Assignment,
+        line::Line,
         port::RunPort,
         recovery::{self, Past},
         signal::RunSignal,
-        turn::{Effect, Turn},
+        turn::Effect,
     },
 };
 
 impl Hub {
-    /// Gives a run that lost its agent a new one, or ends it as `interrupted` (RUN-6, RUN-9).
-    pub(super) fn take_up(&mut self, turn: &mut Turn, run_id: RunId, mut past: Past, at: Timestamp) {
-        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
-        let Progress::Begun(run) = &open.progress else { return };
-        let agents = &self.shared.agents;
-        if agents.find(&open.agent_name).is_some_and(|treatment| treatment.resumable) {
-            let again =
-                |call: &&CallId| agents.is_idempotent(&open.agent_name, &run.open_calls()[*call].tool_name);
-            let keep = run.open_calls().keys().filter(again).cloned().collect();
-            if let Some(Ok((_, entries))) = self.decide(turn, Command::Resume { run_id, keep }, at) {
-                past.events.extend(entries);
-                turn.effect(Effect::Resumed { run_id, past });
-            }
-        } else {
-            let error = RunError {
-                code: RunErrorCode::NodeLost,
-                message: "the service stopped while the run was open, and its agent cannot take it up again"
-                    .to_owned(),
-            };
-            self.decide(turn, Command::Cut { run_id, cut: Cut::Interrupted(error) }, at);
-        }
-    }
-
     /// An error means that a run has begun and has no agent.
     pub(super) async fn carry_out(&mut self, effect: Effect) -> Result<(), JournalError> {
         match effect {
             Effect::Started { text, started } => self.start(text, started).await?,
             Effect::Resumed { run_id, past } => {
-                tracing::info!(%run_id, events = past.events.len(), "a run is taken up again");
+                tracing::info!(%run_id, events = past.events.len(), "a run is resumed");
                 self.launch(run_id, past);
+                self.resumed.launched(run_id);
             }
             Effect::Asked { run_id, call_id } => {
                 if let Some(signal) = self.signals.get(&run_id) {
@@ -64,13 +43,18 @@ impl Hub {
                     signal.note_close(&call_id, &result);
                 }
             }
-            Effect::Moved { run_id } => self.moved(run_id),
+            Effect::Moved { run_id } => {
+                self.resumed.outlived(run_id);
+                self.moved(run_id);
+            }
+            Effect::Outlived { run_id } => self.resumed.outlived(run_id),
             Effect::Completed { run_id, why, status, duration_ms } => {
                 metrics::counter!("quintet_runs_completed_total", "status" => status.as_str()).increment(1);
                 metrics::histogram!("quintet_run_seconds")
                     .record(Duration::from_millis(duration_ms).as_secs_f64());
                 tracing::info!(%run_id, status = status.as_str(), "run completed");
                 self.deadlines.forget(run_id);
+                self.resumed.completed(run_id);
                 if let Some(signal) = self.signals.remove(&run_id) {
                     signal.stop(why);
                 }
@@ -104,23 +88,28 @@ impl Hub {
             self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
             return;
         }
+        let resumed = self.resumed.records.contains_key(&run_id);
         let signal = Arc::new(RunSignal::default());
         // What the agent finds open waits for its answer, though this very batch may hold one (RUN-11):
         // that is told next, like any other.
-        let Past { text, events, said, waited } = past;
+        let Past { text, events, said, waited, last_step: _ } = past;
         for call_id in asked_in(&events) {
             signal.opened(call_id.clone());
         }
         self.signals.insert(run_id, signal.clone());
+        let line = Line::default();
         let port = RunPort::new(
             run_id,
             self.to_orders.clone(),
             self.to_abandoned.clone(),
             signal,
+            line.clone(),
             self.log.clone(),
             self.shared.limits.kernel,
+            resumed,
         );
         let assignment = Assignment {
+            owner: self.shared.owner(&self.user_id),
             run_id,
             thread_id: open.thread_id.clone(),
             message_id: open.message_id.clone(),
@@ -131,7 +120,7 @@ impl Hub {
             port,
         };
         if let Progress::Begun(run) = &open.progress {
-            self.deadlines.taken_up(run_id, run, &waited, Instant::now(), at);
+            self.deadlines.taken_up(run_id, run, &waited, line, Instant::now(), at);
         }
         self.shared.agents.launch(assignment);
     }

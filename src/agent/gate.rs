@@ -1,0 +1,334 @@
+//! Makes agents take turns: a future behind the gate is polled only while its user has a turn.
+//!
+//! ```text
+//!             woken ─▶ in line ── a turn is free ──▶ has a turn, its task is woken
+//!   idle ──────┘                                              │ polled
+//!    ▲                                                        ▼
+//!    └──────── nothing woke it meanwhile ◀── the turn ends ── running
+//!              otherwise in line again, behind the other users
+//! ```
+//!
+//! Guarantee (ISO-6): the threads that agents of one user hold at a time are bounded ([`super::turns`]); a run
+//! that waits for a client, a disk or a network takes no turn; a turn ends when its poll returns or panics, or
+//! its future is dropped. A future is in line from the moment it is woken, not from when a thread comes to it,
+//! so the order of turns does not depend on the runtime's queues.
+
+use std::{
+    collections::HashMap,
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+};
+
+use super::turns::{Asked, Job, Turns};
+use crate::user::{
+    agents::Owner,
+    line::{InLine, Line},
+};
+
+/// The turns of all agents of a service. Cloning shares them.
+#[derive(Clone)]
+pub struct Gate(Arc<Mutex<State>>);
+
+struct State {
+    turns: Turns<Owner>,
+    next: Job,
+    /// The futures behind the gate, each under the job of its turns.
+    seats: HashMap<Job, Seat>,
+}
+
+struct Seat {
+    owner: Owner,
+    line: Line,
+    phase: Phase,
+    /// Of the task that polls the future.
+    task: Waker,
+}
+
+enum Phase {
+    Idle,
+    InLine { _wait: InLine },
+    HasTurn,
+    Running { woken: bool },
+}
+
+impl Gate {
+    /// Returns a gate that lets `turns_max` agents be polled at a time, `user_turns_max` of one user.
+    pub fn new(turns_max: usize, user_turns_max: usize) -> Self {
+        let turns = Turns::new(turns_max, user_turns_max);
+        Self(Arc::new(Mutex::new(State { turns, next: 0, seats: HashMap::new() })))
+    }
+
+    /// Puts `work` of one user behind the gate; `line` records how long it waits there.
+    pub fn pass<F>(&self, owner: Owner, line: Line, work: F) -> Passing<F>
+    where
+        F: Future + Unpin,
+    {
+        Passing { gate: self.clone(), owner, line, seated: None, work }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Asks for a turn of an idle future. Returns its task if the turn is there at once.
+    fn ask(&mut self, job: Job) -> Option<Waker> {
+        let seat = self.seats.get_mut(&job)?;
+        match self.turns.ask(seat.owner, job) {
+            Asked::Taken => {
+                seat.phase = Phase::HasTurn;
+                Some(seat.task.clone())
+            }
+            Asked::Waits => {
+                seat.phase = Phase::InLine { _wait: seat.line.enter() };
+                None
+            }
+        }
+    }
+
+    /// Ends a turn. Returns the task whose turn it is now.
+    fn finish(&mut self, owner: Owner) -> Option<Waker> {
+        let (_, job) = self.turns.finish(owner)?;
+        let seat = self.seats.get_mut(&job)?;
+        seat.phase = Phase::HasTurn;
+        Some(seat.task.clone())
+    }
+}
+
+/// Work behind a [`Gate`].
+#[must_use = "a future does nothing unless it is polled"]
+pub struct Passing<F> {
+    gate: Gate,
+    owner: Owner,
+    line: Line,
+    /// Its job and the waker that the work is polled with; none before the first poll.
+    seated: Option<(Job, Waker)>,
+    work: F,
+}
+
+/// Puts a future in line when its work is woken.
+struct Bell {
+    gate: Gate,
+    job: Job,
+}
+
+/// A turn, which ends with this.
+struct Turn<'a>(&'a Gate, Job);
+
+impl<F: Future + Unpin> Future for Passing<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { gate, owner, line, seated, work } = self.get_mut();
+        let mut state = gate.lock();
+        let (job, bell) = seated.get_or_insert_with(|| {
+            let (job, task) = (state.next, context.waker().clone());
+            state.next += 1;
+            let seat = Seat { owner: *owner, line: line.clone(), phase: Phase::Idle, task };
+            state.seats.insert(job, seat);
+            // The task is being polled: it need not be woken for a turn that is there at once.
+            let _this_task = state.ask(job);
+            (job, Waker::from(Arc::new(Bell { gate: gate.clone(), job })))
+        });
+        let Some(seat) = state.seats.get_mut(job) else { return Poll::Pending };
+        seat.task.clone_from(context.waker());
+        let Phase::HasTurn = seat.phase else { return Poll::Pending };
+        seat.phase = Phase::Running { woken: false };
+        drop(state);
+        let _turn = Turn(gate, *job);
+        Pin::new(work).poll(&mut Context::from_waker(bell))
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut state = self.gate.lock();
+        let Some(seat) = state.seats.get_mut(&self.job) else { return };
+        let task = match &mut seat.phase {
+            Phase::Idle => state.ask(self.job),
+            Phase::Running { woken } => {
+                *woken = true;
+                None
+            }
+            Phase::InLine { .. } | Phase::HasTurn => None,
+        };
+        drop(state);
+        task.inspect(Waker::wake_by_ref);
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Self(gate, job) = self;
+        let mut state = gate.lock();
+        let Some(seat) = state.seats.get_mut(job) else { return };
+        let (owner, phase) = (seat.owner, std::mem::replace(&mut seat.phase, Phase::Idle));
+        // In line behind the others before its turn goes to one of them.
+        let again = if let Phase::Running { woken: true } = phase { state.ask(*job) } else { None };
+        let next = state.finish(owner);
+        drop(state);
+        again.inspect(Waker::wake_by_ref);
+        next.inspect(Waker::wake_by_ref);
+    }
+}
+
+impl<F> Drop for Passing<F> {
+    fn drop(&mut self) {
+        let Some((job, _)) = self.seated.take() else { return };
+        let mut state = self.gate.lock();
+        let seat = state.seats.remove(&job);
+        let next = match &seat {
+            Some(Seat { phase: Phase::HasTurn, .. }) => state.finish(self.owner),
+            Some(Seat { phase: Phase::InLine { .. }, .. }) => {
+                state.turns.leave(self.owner, job);
+                None
+            }
+            Some(_) | None => None,
+        };
+        // A waker may own the last of a task, whose drop comes back here: not under the lock.
+        drop(state);
+        drop(seat);
+        next.inspect(Waker::wake_by_ref);
+    }
+}
+
+/// Ends the turn of an agent that has more to do: others go first. Unlike `tokio::task::yield_now`, it does not
+/// wait for the runtime's next look at its input and output.
+pub async fn yield_turn() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokio_test::task::{self, Spawn};
+
+    use super::*;
+
+    type Work = Pin<Box<dyn Future<Output = usize>>>;
+
+    const ANN: Owner = Owner::new(1);
+    const BOB: Owner = Owner::new(2);
+
+    /// Work that takes `turns` turns and returns how many turns were taken before its last one.
+    fn work(gate: &Gate, owner: Owner, turns: usize, taken: &Arc<AtomicUsize>) -> Spawn<Passing<Work>> {
+        let taken = taken.clone();
+        let work: Work = Box::pin(async move {
+            for _ in 1..turns {
+                taken.fetch_add(1, Ordering::Relaxed);
+                yield_turn().await;
+            }
+            taken.fetch_add(1, Ordering::Relaxed)
+        });
+        task::spawn(gate.pass(owner, Line::default(), work))
+    }
+
+    /// Takes a turn that does not end before this is dropped.
+    fn hold(gate: &Gate, owner: Owner) -> Turn<'_> {
+        let mut state = gate.lock();
+        let job = state.next;
+        state.next += 1;
+        let task = Waker::noop().clone();
+        state.seats.insert(job, Seat { owner, line: Line::default(), phase: Phase::Idle, task });
+        assert!(state.ask(job).is_some(), "a turn is free");
+        Turn(gate, job)
+    }
+
+    /// ISO-6: beside 200 runs of one user that compute without end, another user's run of ten turns takes its
+    /// turns one to one with them.
+    #[test]
+    fn iso_6_another_user_waits_for_one_turn_at_a_time() {
+        let (gate, taken) = (Gate::new(1, 1), Arc::default());
+        let mut crowd: Vec<_> = (0..200).map(|_| work(&gate, ANN, usize::MAX, &taken)).collect();
+        let first = hold(&gate, ANN);
+        crowd.iter_mut().for_each(|run| assert!(run.poll().is_pending()));
+        let mut other = work(&gate, BOB, 10, &taken);
+        assert!(other.poll().is_pending());
+        drop(first);
+        let before = loop {
+            // Every task that was woken is polled, as a runtime would.
+            if other.is_woken()
+                && let Poll::Ready(before) = other.poll()
+            {
+                break before;
+            }
+            for run in crowd.iter_mut().filter(|run| run.is_woken()) {
+                let _ = run.poll();
+            }
+            assert!(taken.load(Ordering::Relaxed) < 1_000, "the other user waits for every run");
+        };
+        assert!(before <= 20, "{before} turns were taken before the ten of the other user");
+    }
+
+    #[test]
+    fn iso_6_one_user_never_holds_every_thread() {
+        let (gate, taken) = (Gate::new(4, 1), Arc::default());
+        let busy = hold(&gate, ANN);
+        let mut own = work(&gate, ANN, 1, &taken);
+        assert!(own.poll().is_pending(), "the user's own runs wait");
+        assert!(work(&gate, BOB, 1, &taken).poll().is_ready());
+        drop(busy);
+        assert!(own.is_woken() && own.poll().is_ready());
+    }
+
+    #[test]
+    fn a_turn_ends_with_a_panic_and_with_a_drop() {
+        let (gate, taken) = (Gate::new(1, 1), Arc::default());
+        let panics: Work = Box::pin(async { panic!("on purpose") });
+        let mut panics = task::spawn(gate.pass(ANN, Line::default(), panics));
+        assert!(catch_unwind(AssertUnwindSafe(|| panics.poll())).is_err());
+
+        let busy = hold(&gate, ANN);
+        let (mut in_line, mut woken) = (work(&gate, BOB, 1, &taken), work(&gate, BOB, 1, &taken));
+        let mut last = work(&gate, ANN, 1, &taken);
+        assert!(in_line.poll().is_pending() && woken.poll().is_pending() && last.poll().is_pending());
+        drop(in_line);
+        drop(busy);
+        assert!(woken.is_woken() && !last.is_woken());
+        drop(woken);
+        assert!(last.is_woken() && last.poll().is_ready(), "the turn of a dropped future is passed on");
+        drop((panics, last));
+        let state = gate.lock();
+        assert!(state.seats.values().all(|seat| matches!(seat.phase, Phase::Idle)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_time_in_line_is_recorded() {
+        let (gate, line, second) = (Gate::new(1, 1), Line::default(), std::time::Duration::from_secs(1));
+        let event = tokio::sync::Notify::new();
+        let waits = Box::pin(async {
+            event.notified().await;
+            event.notified().await;
+        });
+        let mut run = task::spawn(gate.pass(ANN, line.clone(), waits));
+        assert!(run.poll().is_pending());
+        tokio::time::advance(second).await;
+        let busy = hold(&gate, ANN);
+        event.notify_one();
+        assert!(!run.is_woken(), "it has no turn");
+        tokio::time::advance(second).await;
+        drop(busy);
+        assert!(run.is_woken() && run.poll().is_pending());
+        tokio::time::advance(second).await;
+        assert_eq!(line.waited(tokio::time::Instant::now()), second);
+    }
+}

@@ -1,0 +1,139 @@
+//! Finds words in a text whatever their case, in any script.
+//!
+//! Guarantee: the time is linear in the text for each word, and nothing is allocated for a text beyond a
+//! buffer that is used again.
+
+use memchr::memmem::Finder;
+
+/// The words of a query, folded.
+pub struct Words {
+    finders: Vec<Finder<'static>>,
+    /// The words as they were given, as far as they are looked for.
+    query: String,
+}
+
+impl Words {
+    /// Takes the first [`WORDS_MAX`] words of a query, of each the first [`WORD_CHARS_MAX`] characters.
+    pub fn of(query: &str) -> Self {
+        let words = query.split_whitespace().take(WORDS_MAX);
+        let words: Vec<String> = words.map(|word| word.chars().take(WORD_CHARS_MAX).collect()).collect();
+        let finder = |word: &String| {
+            let mut folded = String::new();
+            fold_into(word, &mut folded);
+            Finder::new(&folded).into_owned()
+        };
+        Self { finders: words.iter().map(finder).collect(), query: words.join(" ") }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.finders.is_empty()
+    }
+
+    /// The query as far as it is looked for.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// Returns the surroundings of the first word in a text that has all of them. `folded` is a buffer.
+    pub fn excerpt(&self, text: &str, folded: &mut String) -> Option<String> {
+        fold_into(text, folded);
+        let mut first = usize::MAX;
+        for finder in &self.finders {
+            first = first.min(finder.find(folded.as_bytes())?);
+        }
+        let first = origin(text, first);
+        let before = text[..first].char_indices().rev().take(EXCERPT_CHARS_BEFORE);
+        let start = before.last().map_or(first, |(at, _)| at);
+        let shown: String = text[start..].chars().take(EXCERPT_CHARS).collect();
+        let (before, after) =
+            (if start > 0 { "…" } else { "" }, if start + shown.len() < text.len() { "…" } else { "" });
+        Some(format!("{before}{}{after}", shown.split_whitespace().collect::<Vec<_>>().join(" ")))
+    }
+}
+
+/// Returns where the character begins that became byte `at` of the folded text.
+fn origin(text: &str, at: usize) -> usize {
+    let mut end = 0;
+    for (start, c) in text.char_indices() {
+        end += folds(c).map(char::len_utf8).sum::<usize>();
+        if at < end {
+            return start;
+        }
+    }
+    text.len()
+}
+
+fn fold_into(text: &str, folded: &mut String) {
+    folded.clear();
+    if text.is_ascii() {
+        folded.push_str(text);
+        folded.make_ascii_lowercase();
+    } else {
+        folded.extend(text.chars().flat_map(folds));
+    }
+}
+
+/// A letter without its case: `ß` as `ss`, every sigma as one.
+fn folds(c: char) -> impl Iterator<Item = char> {
+    c.to_uppercase().flat_map(char::to_lowercase)
+}
+
+/// Words of a query that are looked for.
+pub const WORDS_MAX: usize = 16;
+
+/// Characters of a word that are looked for.
+pub const WORD_CHARS_MAX: usize = 64;
+
+const EXCERPT_CHARS: usize = 160;
+
+const EXCERPT_CHARS_BEFORE: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn found(text: &str, query: &str) -> Option<String> {
+        Words::of(query).excerpt(text, &mut String::new())
+    }
+
+    #[test]
+    fn case_does_not_matter_in_any_script() {
+        assert_eq!(found("Die STRASSE nach Köln", "straße KÖLN").unwrap(), "Die STRASSE nach Köln");
+        assert!(found("ΟΔΟΣ", "οδος").is_some());
+        assert!(found("οδός", "ΟΔΌΣ").is_some());
+        assert!(found("ÇA VA", "ça").is_some());
+        assert!(found("about cats", "dogs").is_none());
+        assert!(found("about cats", "cats dogs").is_none(), "all words are needed");
+        assert!(found("", "x").is_none());
+    }
+
+    #[test]
+    fn an_excerpt_shows_the_place_and_what_is_left_out() {
+        let text = format!("{} needle {}", "é".repeat(500), "ü".repeat(500));
+        let shown = found(&text, "NEEDLE").unwrap();
+        assert!(shown.starts_with('…') && shown.ends_with('…') && shown.contains(" needle "));
+        assert!(shown.chars().count() <= EXCERPT_CHARS + 2);
+        assert_eq!(found("İstanbul", "stanbul").unwrap(), "İstanbul");
+    }
+
+    #[test]
+    fn a_query_is_bounded_in_words_and_in_their_length() {
+        let long = "a".repeat(40_000);
+        let words = Words::of(&format!("{} {long}", "b ".repeat(100)));
+        assert_eq!(words.query().split(' ').count(), WORDS_MAX);
+        assert_eq!(Words::of(&long).query().len(), WORD_CHARS_MAX);
+    }
+
+    proptest! {
+        /// Folding changes lengths (`ß`, `İ`): the excerpt begins at the word all the same.
+        #[test]
+        fn an_excerpt_begins_where_the_word_is(before in "[ßİﬁaÉ ]{0,30}", after in "\\PC{0,10}") {
+            let text = format!("{before}{}needle{after}", " ".repeat(EXCERPT_CHARS_BEFORE));
+            let shown = found(&text, "NEEDLE").unwrap();
+            let shown = shown.trim_start_matches('…');
+            prop_assert!(shown.starts_with("needle"), "{shown:?}");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! How many searches run and how many pages they hold, over all users and of each (ISO-6).
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::user::{agents::Owner, line::Line};
+
+/// The permits of all searches.
+pub struct Searches {
+    pages: Semaphore,
+    user_searches_max: usize,
+    /// Users with a search, and no others.
+    users: Mutex<BTreeMap<Owner, Weak<Semaphore>>>,
+}
+
+/// A search of one user.
+pub struct Place<'a> {
+    searches: &'a Searches,
+    owner: Owner,
+    permits: Option<Arc<Semaphore>>,
+}
+
+impl Searches {
+    pub fn new(searches_max: usize, user_searches_max: usize) -> Self {
+        Self { pages: Semaphore::new(searches_max), user_searches_max, users: Mutex::default() }
+    }
+
+    /// A search of a user, which has yet to wait for the user's others.
+    pub fn place(&self, owner: Owner) -> Place<'_> {
+        let mut users = self.users();
+        let permits = users.get(&owner).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let permits = Arc::new(Semaphore::new(self.user_searches_max));
+            users.insert(owner, Arc::downgrade(&permits));
+            permits
+        });
+        Place { searches: self, owner, permits: Some(permits) }
+    }
+
+    /// Waits until a page may be held. The wait is time in line.
+    pub async fn page(&self, line: &Line) -> Result<SemaphorePermit<'_>, String> {
+        permit(&self.pages, line).await
+    }
+
+    fn users(&self) -> MutexGuard<'_, BTreeMap<Owner, Weak<Semaphore>>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place<'_> {
+    /// Waits for the user's other searches. The wait is time in line.
+    pub async fn wait(&self, line: &Line) -> Result<Option<SemaphorePermit<'_>>, String> {
+        match &self.permits {
+            Some(permits) => permit(permits, line).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut users = self.searches.users();
+        self.permits = None;
+        if users.get(&self.owner).is_some_and(|permits| permits.strong_count() == 0) {
+            users.remove(&self.owner);
+        }
+    }
+}
+
+async fn permit<'a>(permits: &'a Semaphore, line: &Line) -> Result<SemaphorePermit<'a>, String> {
+    if let Ok(permit) = permits.try_acquire() {
+        return Ok(permit);
+    }
+    let _in_line = line.enter();
+    permits.acquire().await.map_err(|_| "searches are closed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_test::{assert_pending, assert_ready, task};
+
+    use super::*;
+
+    #[test]
+    fn iso_6_one_users_searches_wait_for_each_other_and_leave_nothing_behind() {
+        let (searches, line) = (Searches::new(2, 1), Line::default());
+        let (first, second) = (searches.place(Owner::new(1)), searches.place(Owner::new(1)));
+        let other = searches.place(Owner::new(2));
+        let held = assert_ready!(task::spawn(first.wait(&line)).poll()).unwrap();
+        let mut waits = task::spawn(second.wait(&line));
+        assert_pending!(waits.poll());
+        assert!(assert_ready!(task::spawn(other.wait(&line)).poll()).is_ok());
+        drop(held);
+        assert!(waits.is_woken());
+        drop(waits);
+        drop((first, second, other));
+        assert!(searches.users().is_empty());
+    }
+}

@@ -1,0 +1,222 @@
+//! Which runs are resumed, when, and how that is counted (RUN-6).
+
+use std::{collections::BTreeMap, future::Future, pin::Pin, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Hub;
+use crate::{
+    journal::ResumeRecord,
+    kernel::{
+        entry::{RunError, RunErrorCode},
+        ids::{CallId, RunId, Timestamp},
+        run::{AnyRun, Cut},
+        user::{Command, Progress, Reply, Resumes},
+    },
+    user::{
+        recovery::Past,
+        trials::TrialPermit,
+        turn::{Effect, Turn},
+    },
+};
+
+/// The resumed runs of one user.
+#[derive(Default)]
+pub(super) struct Resumed {
+    /// What the journal holds of the open runs.
+    pub records: BTreeMap<RunId, ResumeRecord>,
+    /// Runs that wait for their trial.
+    pub suspects: BTreeMap<RunId, Past>,
+    permit: Permit,
+    trial: Option<Trial>,
+}
+
+#[derive(Default)]
+enum Permit {
+    #[default]
+    None,
+    Awaited(Pin<Box<dyn Future<Output = TrialPermit> + Send>>),
+    Granted(TrialPermit),
+}
+
+/// The one suspected run of this process that is resumed and has proved nothing yet.
+struct Trial {
+    run_id: RunId,
+    timeout: Duration,
+    /// `None` until its agent is launched.
+    ends: Option<Instant>,
+    _permit: TrialPermit,
+}
+
+impl Resumed {
+    /// What the journal holds of the open runs.
+    pub(super) fn of(records: BTreeMap<RunId, ResumeRecord>) -> Self {
+        Self { records, ..Self::default() }
+    }
+
+    /// Resolves when a trial may be held; never if none is awaited.
+    pub(super) async fn granted(&mut self) {
+        let Permit::Awaited(permit) = &mut self.permit else { return std::future::pending().await };
+        let granted = permit.await;
+        self.permit = Permit::Granted(granted);
+    }
+
+    /// When the trial times out.
+    pub(super) fn trial_ends(&self) -> Option<Instant> {
+        self.trial.as_ref().and_then(|trial| trial.ends)
+    }
+
+    /// The agent of a resumed run has been launched.
+    pub(super) fn launched(&mut self, run_id: RunId) {
+        if let Some(trial) = self.trial.as_mut().filter(|trial| trial.run_id == run_id) {
+            trial.ends = Some(Instant::now() + trial.timeout);
+        }
+    }
+
+    /// The run has made a step since its launch, waits for its client, or has ended.
+    pub(super) fn outlived(&mut self, run_id: RunId) {
+        if self.trial.as_ref().is_some_and(|trial| trial.run_id == run_id && trial.ends.is_some()) {
+            self.trial = None;
+        }
+    }
+
+    pub(super) fn completed(&mut self, run_id: RunId) {
+        self.records.remove(&run_id);
+        self.suspects.remove(&run_id);
+        if self.trial.as_ref().is_some_and(|trial| trial.run_id == run_id) {
+            self.trial = None;
+        }
+    }
+}
+
+impl Hub {
+    /// Gives a run that lost its agent a new one, or ends it (RUN-6, RUN-9). A suspected run waits for its
+    /// trial.
+    pub(super) fn resume_or_end(&mut self, turn: &mut Turn, run_id: RunId, past: Past, at: Timestamp) {
+        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
+        if !matches!(open.progress, Progress::Begun(_)) {
+            return;
+        }
+        if !self.shared.agents.find(&open.agent_name).is_some_and(|treatment| treatment.resumable) {
+            let error = RunError {
+                code: RunErrorCode::NodeLost,
+                message: "the service stopped while the run was open, and its agent cannot resume it"
+                    .to_owned(),
+            };
+            self.decide(turn, Command::Cut { run_id, cut: Cut::Interrupted(error) }, at);
+            return;
+        }
+        let counting = self.counting(run_id, &past);
+        let suspected = counting.without_step > 0 && !self.is_resumed_here(run_id);
+        if suspected && counting.limit_reached(&self.shared.limits.kernel).is_none() {
+            self.resumed.suspects.insert(run_id, past);
+        } else {
+            self.resume(turn, run_id, past, counting, at);
+        }
+    }
+
+    /// Resumes the next suspected run, if a trial may be held now, and ends a trial that timed out.
+    pub(super) fn hold_trials(&mut self, turn: &mut Turn, at: Timestamp) {
+        if self.resumed.trial_ends().is_some_and(|ends| ends <= Instant::now())
+            && let Some(trial) = &self.resumed.trial
+        {
+            self.prove(turn, trial.run_id);
+        }
+        if !matches!(self.resumed.permit, Permit::Granted(_)) || self.resumed.trial.is_some() {
+            return;
+        }
+        let Permit::Granted(permit) = std::mem::take(&mut self.resumed.permit) else { return };
+        // What is not resumed now is resumed by the next process (CONN-6).
+        if self.shared.is_draining() {
+            return;
+        }
+        let Some((run_id, past)) = self.resumed.suspects.pop_first() else { return };
+        let counting = self.counting(run_id, &past);
+        let timeout = Duration::from_millis(self.shared.limits.hub.resume_trial_timeout_ms);
+        self.resumed.trial = Some(Trial { run_id, timeout, ends: None, _permit: permit });
+        tracing::info!(%run_id, resumes = counting.without_step, "a run is resumed apart from others");
+        if !self.resume(turn, run_id, past, counting, at) {
+            self.resumed.trial = None;
+        }
+    }
+
+    /// Waits for a trial if a suspected run does.
+    pub(super) fn await_trial(&mut self) {
+        let wanted = !self.resumed.suspects.is_empty() && self.resumed.trial.is_none();
+        if wanted && matches!(self.resumed.permit, Permit::None) && !self.shared.is_draining() {
+            self.resumed.permit = Permit::Awaited(Box::pin(self.shared.trials.permit()));
+        }
+    }
+
+    /// Whether the run goes on.
+    fn resume(
+        &mut self,
+        turn: &mut Turn,
+        run_id: RunId,
+        mut past: Past,
+        counting: Resumes,
+        at: Timestamp,
+    ) -> bool {
+        let Some((open, run)) = self.begun(run_id) else { return false };
+        let agents = &self.shared.agents;
+        let again =
+            |call: &&CallId| agents.is_idempotent(&open.agent_name, &run.open_calls()[*call].tool_name);
+        let keep = run.open_calls().keys().filter(again).cloned().collect();
+        match self.decide(turn, Command::Resume { run_id, keep, resumes: counting }, at) {
+            Some(Ok((Reply::Done, entries))) => {
+                past.events.extend(entries);
+                if !self.is_resumed_here(run_id)
+                    && let Some((_, run)) = self.begun(run_id)
+                {
+                    let record = ResumeRecord::resumed(run_id, counting, run.seq(), self.shared.incarnation);
+                    // Durable before the agent is launched: it may end the process at once.
+                    self.record(turn, record);
+                }
+                turn.effect(Effect::Resumed { run_id, past });
+                true
+            }
+            Some(Ok((Reply::ResumeLimit(limit), _))) => {
+                metrics::counter!("quintet_resume_limits_total", "limit" => limit).increment(1);
+                tracing::error!(
+                    %run_id, limit, resumes = counting.without_step, resumes_total = counting.total,
+                    "a run is ended: the service stopped unexpectedly whenever it resumed it"
+                );
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The run has outlived its resume without a step: the next process resumes it without suspicion.
+    pub(super) fn prove(&mut self, turn: &mut Turn, run_id: RunId) {
+        let record = self.resumed.records.get(&run_id).copied();
+        if let Some(record) = record.filter(|record| record.counted.without_step > 0) {
+            self.record(turn, record.proven());
+        }
+        turn.effect(Effect::Outlived { run_id });
+    }
+
+    fn record(&mut self, turn: &mut Turn, record: ResumeRecord) {
+        turn.record(record);
+        self.resumed.records.insert(record.run_id, record);
+    }
+
+    fn counting(&self, run_id: RunId, past: &Past) -> Resumes {
+        let record = self.resumed.records.get(&run_id);
+        ResumeRecord::counting(record, past.last_step, self.shared.incarnation)
+    }
+
+    /// Whether this very process resumed the run before, as before the journal failed: that is no new resume.
+    fn is_resumed_here(&self, run_id: RunId) -> bool {
+        let record = self.resumed.records.get(&run_id);
+        record.is_some_and(|record| record.incarnation == Some(self.shared.incarnation))
+    }
+
+    fn begun(&self, run_id: RunId) -> Option<(&crate::kernel::user::OpenRun, &AnyRun)> {
+        let open = self.state.as_ref()?.open_runs().get(&run_id)?;
+        match &open.progress {
+            Progress::Begun(run) => Some((open, run)),
+            Progress::Waiting => None,
+        }
+    }
+}

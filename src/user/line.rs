@@ -1,0 +1,79 @@
+//! How long one run has waited for its user's other runs.
+//!
+//! Guarantee: time in which a run could not go on because its agent waited for a turn is known to the
+//! deadlines of the run and of its calls, which leave it out: no run ends for the load of others.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::sync::Mutex;
+
+/// The time that one run has spent in line. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Line(Arc<Mutex<Spent>>);
+
+#[derive(Debug, Default)]
+struct Spent {
+    before: Duration,
+    /// Waits that have begun and not ended, and since when there is one.
+    waits: usize,
+    since: Option<Instant>,
+}
+
+/// The run is in line while this lives.
+#[derive(Debug)]
+#[must_use = "the wait ends when this is dropped"]
+pub struct InLine(Line);
+
+impl Line {
+    /// Begins a wait. Waits at the same time count once.
+    pub fn enter(&self) -> InLine {
+        let mut spent = self.0.lock();
+        spent.waits += 1;
+        if spent.since.is_none() {
+            spent.since = Some(Instant::now());
+        }
+        drop(spent);
+        InLine(self.clone())
+    }
+
+    /// Returns the time spent in line up to `now`.
+    pub fn waited(&self, now: Instant) -> Duration {
+        let spent = self.0.lock();
+        let current = spent.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        spent.before + current
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        let mut spent = self.0.0.lock();
+        spent.waits -= 1;
+        if spent.waits == 0
+            && let Some(since) = spent.since.take()
+        {
+            spent.before += since.elapsed();
+        }
+    }
+}
+
+#[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_at_the_same_time_count_once() {
+        let (line, second) = (Line::default(), Duration::from_secs(1));
+        let first = line.enter();
+        tokio::time::advance(second).await;
+        let other = line.enter();
+        tokio::time::advance(second).await;
+        drop(first);
+        tokio::time::advance(second).await;
+        assert_eq!(line.waited(Instant::now()), 3 * second);
+        drop(other);
+        tokio::time::advance(second).await;
+        assert_eq!(line.waited(Instant::now()), 3 * second);
+    }
+}

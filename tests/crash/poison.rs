@@ -1,0 +1,230 @@
+//! An agent that ends the whole process, as a stack overflow or a killer for lack of memory does: its run
+//! fails after two resumes, and no other run does (RUN-6).
+//!
+//! The process is this test, run anew as a whole service with agents of its own: `poison` calls `abort`,
+//! `patient` makes no step before a process that is told so.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use quintet::{
+    agent::{Agent, Completed, Directory, Floor, Run, Started, Task, Unfinished},
+    journal::sqlite::{SqliteJournal, SqliteOptions},
+    kernel::{entry::ThoughtKind, ids::AgentName},
+    ops::{
+        config::Settings,
+        drain::Caught,
+        service::{self, Mode, Parts},
+    },
+    user::HubLimits,
+};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::{
+    ends::audit,
+    http,
+    process::{Addresses, Process},
+    stage::Stage,
+};
+
+const FOLDER: &str = "QUINTET_CAMPAIGN_POISON";
+
+/// Set for the processes in which `patient` answers.
+const ANSWERS: &str = "QUINTET_CAMPAIGN_POISON_ANSWERS";
+
+struct Poison;
+
+#[async_trait]
+impl Agent for Poison {
+    fn name(&self) -> AgentName {
+        AgentName::parse("poison").unwrap()
+    }
+
+    fn description(&self) -> &str {
+        "Ends the process."
+    }
+
+    fn resumable(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+        if task.text == "after a step" {
+            let again = if run.is_replaying() { "again" } else { "first" };
+            let _run = run.think(ThoughtKind::Reasoning, format!("{again} {:?}", std::process::id())).await?;
+            std::process::abort();
+        }
+        std::process::abort();
+    }
+}
+
+struct Patient;
+
+#[async_trait]
+impl Agent for Patient {
+    fn name(&self) -> AgentName {
+        AgentName::parse("patient").unwrap()
+    }
+
+    fn description(&self) -> &str {
+        "Answers when it is time."
+    }
+
+    fn resumable(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, Unfinished> {
+        if std::env::var_os(ANSWERS).is_none() {
+            std::future::pending::<()>().await;
+        }
+        let run = run.think(ThoughtKind::Reasoning, "Now.").await?;
+        Ok(run.answer("done").await?.complete().await?)
+    }
+}
+
+/// Not a test of its own: the process that an agent ends.
+#[test]
+#[ignore = "the child of another test"]
+fn child_that_serves_until_an_agent_ends_it() {
+    let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let mut signals = Caught::new().unwrap().listen().unwrap();
+        let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
+        let agents = Directory::new(Patient, Floor::threads().unwrap()).with(Poison);
+        let parts =
+            Parts { journal: Arc::new(journal.clone()), agents: Arc::new(agents), described: Vec::new() };
+        let any_port = "127.0.0.1:0".parse().unwrap();
+        // Trials as they are, in a shorter time.
+        let hub =
+            HubLimits { resume_settle_timeout_ms: 50, resume_trial_timeout_ms: 500, ..HubLimits::DEFAULT };
+        let mut settings = Settings { listen: any_port, admin_listen: any_port, hub, ..Settings::default() };
+        settings.kernel.run_resumes_total_max = 6;
+        let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
+        println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
+        signals.drain().await;
+        running.drain().await;
+        journal.close().await.unwrap();
+    });
+    runtime.shutdown_background();
+}
+
+fn serve(stage: &Stage, folder: &Path, answers: bool) -> Process {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "poison::child_that_serves_until_an_agent_ends_it", "--ignored", "--nocapture"]);
+    command.env(FOLDER, folder);
+    if answers {
+        command.env(ANSWERS, "1");
+    }
+    Process::start_as_it_is(command, stage.lines())
+}
+
+async fn send(to: Addresses, user: &str, message_id: &str, agent_name: &str, text: &str) {
+    let token = http::login(to.listen, user).await.unwrap();
+    let message =
+        json!({"message_id": message_id, "thread_id": message_id, "text": text, "agent_name": agent_name});
+    // A message that ends the process may end it before the answer to it.
+    let _ = http::request(to.listen, "POST", "/v1/messages", Some(&token), Some(&message)).await;
+}
+
+/// How the run of each message of a user has ended, as `status` or its error code.
+async fn ends(to: Addresses, user: &str) -> Vec<(String, String)> {
+    let token = http::login(to.listen, user).await.unwrap();
+    let (_, body) =
+        http::request(to.listen, "GET", "/v1/entries?limit=1000", Some(&token), None).await.unwrap();
+    let page: Value = serde_json::from_str(&body).unwrap();
+    let entries = page["entries"].as_array().unwrap().clone();
+    let message = |run_id: &Value| {
+        let sent = entries.iter().find(|e| e["type"] == "user_message" && e["run_id"] == *run_id);
+        sent.unwrap()["message_id"].as_str().unwrap().to_owned()
+    };
+    let completed = entries.iter().filter(|entry| entry["type"] == "agent_completed");
+    let mut ends: Vec<_> = completed
+        .map(|end| {
+            let how = end["error"]["code"].as_str().unwrap_or(end["status"].as_str().unwrap());
+            (message(&end["run_id"]), how.to_owned())
+        })
+        .collect();
+    ends.sort();
+    ends
+}
+
+async fn ends_become(stage: &Stage, to: Addresses, user: &str, expected: &[(&str, &str)]) {
+    let expected: Vec<_> = expected.iter().map(|(id, how)| ((*id).to_owned(), (*how).to_owned())).collect();
+    let wait = async {
+        while ends(to, user).await.len() < expected.len() {
+            tokio::task::yield_now().await;
+        }
+    };
+    stage.soon("the ends of all runs", wait).await;
+    assert_eq!(ends(to, user).await, expected, "{user}");
+}
+
+#[tokio::test]
+async fn run_6_a_run_that_ends_every_process_fails_after_two_resumes_and_no_other_does() {
+    let _alone = crate::ONE_AT_A_TIME.lock().await;
+    let (stage, folder) = (Stage::new("a run that ends every process"), TempDir::new().unwrap());
+
+    let process = serve(&stage, folder.path(), false);
+    let to = process.ready(&stage).await;
+    for (user, message_id) in [("ann", "before"), ("ben", "beside")] {
+        send(to, user, message_id, "patient", "hello").await;
+    }
+    send(to, "ann", "poison", "poison", "at once").await;
+    assert!(!process.ended(&stage).await.success(), "its agent ended it");
+
+    for restart in 1..=2 {
+        let process = serve(&stage, folder.path(), false);
+        assert!(!process.ended(&stage).await.success(), "restart {restart}");
+    }
+
+    let process = serve(&stage, folder.path(), true);
+    let to = process.ready(&stage).await;
+    send(to, "ann", "after", "patient", "hello").await;
+    let of_ann = [("after", "succeeded"), ("before", "succeeded"), ("poison", "resume_limit")];
+    ends_become(&stage, to, "ann", &of_ann).await;
+    ends_become(&stage, to, "ben", &[("beside", "succeeded")]).await;
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended(&stage).await.code(), Some(0));
+    stage.look();
+    audit(&stage, folder.path());
+}
+
+#[tokio::test]
+async fn run_6_a_run_that_makes_a_step_and_ends_every_process_fails_in_the_end() {
+    let _alone = crate::ONE_AT_A_TIME.lock().await;
+    let (stage, folder) = (Stage::new("a run that steps and ends every process"), TempDir::new().unwrap());
+    let process = serve(&stage, folder.path(), true);
+    let to = process.ready(&stage).await;
+    send(to, "ann", "poison", "poison", "after a step").await;
+    assert!(!process.ended(&stage).await.success());
+    let mut restarts = 0;
+    let process = loop {
+        let process = serve(&stage, folder.path(), true);
+        if process.becomes_ready(&stage).await {
+            let to = process.ready(&stage).await;
+            // It may have been ready for a moment before it ended.
+            if http::login(to.listen, "ann").await.is_ok()
+                && tokio::time::timeout(std::time::Duration::from_secs(2), process.ended(&stage))
+                    .await
+                    .is_err()
+            {
+                break process;
+            }
+        }
+        restarts += 1;
+        assert!(restarts <= 6, "no crash loop");
+    };
+    let to = process.ready(&stage).await;
+    ends_become(&stage, to, "ann", &[("poison", "resume_limit")]).await;
+    process.signal(Signal::TERM);
+    assert_eq!(process.ended(&stage).await.code(), Some(0));
+    audit(&stage, folder.path());
+}

@@ -1,0 +1,103 @@
+//! A journal of an earlier version is brought to the newest schema: nothing in it is lost, and it is then as
+//! one that was made today.
+
+use std::path::Path;
+
+use quintet::{
+    audit::{AuditOptions, audit},
+    journal::{
+        Batch, Incarnation, Journal, ResumeRecord,
+        lines::LinesBuilder,
+        sqlite::{
+            SqliteJournal, SqliteOptions,
+            schema::{self, DATABASE_FILE, SCHEMA_VERSION},
+        },
+    },
+    kernel::{
+        ids::{Epoch, Offset, Seq},
+        user::Resumes,
+    },
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::support::*;
+
+const SCHEMA_1: &str = include_str!("schema_1.sql");
+/// Its head; the run of its second message is open.
+const HEAD: Offset = Offset(12);
+
+fn of_schema_1() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    Connection::open(folder.path().join(DATABASE_FILE)).unwrap().execute_batch(SCHEMA_1).unwrap();
+    folder
+}
+
+fn open(folder: &Path) -> SqliteJournal {
+    SqliteJournal::open(folder, SqliteOptions::default()).unwrap()
+}
+
+fn epoch(folder: &Path) -> Epoch {
+    let connection = Connection::open(folder.join(DATABASE_FILE)).unwrap();
+    schema::identity(&connection).unwrap().epoch
+}
+
+/// The number of the schema, and each table and index with the statement that made it.
+fn definition(folder: &Path) -> (u32, Vec<(String, String, Option<String>)>) {
+    let connection = schema::open_to_read(&folder.join(DATABASE_FILE)).unwrap();
+    let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    let mut query =
+        connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").unwrap();
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+    (version, rows.map(Result::unwrap).collect())
+}
+
+#[tokio::test]
+async fn a_journal_of_schema_1_becomes_one_of_the_newest_schema() {
+    let (old, new) = (of_schema_1(), TempDir::new().unwrap());
+    assert_eq!(definition(old.path()).0, 1);
+    drop(open(old.path()));
+    drop(open(new.path()));
+    let (migrated, fresh) = (definition(old.path()), definition(new.path()));
+    assert_eq!(fresh.0, SCHEMA_VERSION);
+    assert_eq!(migrated, fresh);
+}
+
+/// DEL-3, DEL-5: what was accepted under schema 1 is there, and its cursors are continued.
+#[tokio::test]
+async fn del_3_a_journal_of_schema_1_keeps_its_entries_and_continues_its_cursors() {
+    let folder = of_schema_1();
+    let before = epoch(folder.path());
+    let journal = open(folder.path());
+    assert_ne!(journal.epoch(), before);
+    let log = journal.log(&user("ann"));
+    assert_eq!(log.read(Offset::ZERO, EVERYTHING).await.unwrap().len() as u64, HEAD.0);
+    assert!(log.continues(before, HEAD).await.unwrap());
+    assert!(!log.continues(before, HEAD.next()).await.unwrap(), "that epoch ended here");
+    drop((log, journal));
+    let report = audit(folder.path(), &AuditOptions::default()).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+/// RUN-6: a run that was open under schema 1 has been resumed by no process yet, and is counted from now on.
+#[tokio::test]
+async fn run_6_a_run_that_was_open_under_schema_1_is_counted_from_now_on() {
+    let folder = of_schema_1();
+    let before = epoch(folder.path());
+    let journal = open(folder.path());
+    let log = journal.log(&user("ann"));
+    let recovery = log.recovery(10).await.unwrap();
+    assert_eq!((recovery.head, recovery.resumes), (HEAD, vec![]));
+    let [open_run] = &recovery.unfinished[..] else { panic!("{:?}", recovery.unfinished) };
+    let process = Incarnation(Uuid::from_u128(1));
+    let record = ResumeRecord::resumed(open_run.run_id, Resumes::default(), Seq(2), process);
+    let lines = LinesBuilder::new(HEAD.next()).finish();
+    log.append(Batch { expected: HEAD, entries: vec![], lines, resumes: vec![record] }).await.unwrap();
+    // A record of resumes is no entry: cursors of the epoch before go on.
+    assert!(log.continues(before, HEAD).await.unwrap());
+    // Without an order to close, as in a process that died, the resume stays counted.
+    drop((log, journal));
+    let journal = open(folder.path());
+    assert_eq!(journal.log(&user("ann")).recovery(10).await.unwrap().resumes, [record]);
+}
