@@ -80,12 +80,13 @@ impl Saturation {
         self.limits().retain(|limit, reached| {
             let is_over = reached.is_over(now);
             if is_over {
+                // Under the lock: a refusal at the same time sets it to 1 afterwards.
+                metrics::gauge!("quintet_limit_reached", "limit" => *limit, "scope" => reached.scope.as_str()).set(0.0);
                 over.push((*limit, *reached));
             }
             !is_over
         });
         for (limit, Reached { scope, refusals, .. }) in over {
-            metrics::gauge!("quintet_limit_reached", "limit" => limit, "scope" => scope.as_str()).set(0.0);
             tracing::info!(limit, scope = scope.as_str(), refusals, "limit no longer reached");
         }
     }

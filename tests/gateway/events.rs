@@ -126,6 +126,18 @@ async fn del_2_the_stream_carries_the_same_entries_as_the_socket() {
     assert_eq!(resumed.next().await.unwrap().data["offset"], 14, "the id of the last event goes before");
 }
 
+/// Nothing between client and service keeps events, or holds them back; the client comes back in the time that the
+/// operator set.
+#[tokio::test]
+async fn a_stream_is_not_kept_and_not_held_back() {
+    let limits = GatewayLimits { reconnect_after_ms: 7_001, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let mut stream = Events::open(&service, "", &[], "ada").await;
+    assert_eq!(stream.response.headers()["cache-control"], "no-store");
+    assert_eq!(stream.response.headers()["x-accel-buffering"], "no");
+    assert_eq!(stream.block().await.unwrap(), "retry: 7001");
+}
+
 #[tokio::test]
 async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap_event() {
     let service = with_history().await;

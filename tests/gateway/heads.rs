@@ -100,8 +100,9 @@ async fn a_handshake_is_as_rfc_6455_has_it() {
         let common = [line.as_str(), "host: localhost", "connection: upgrade", "upgrade: websocket"];
         let answer = ask(service.running.listen, &[&common[..], headers].concat()).await;
         assert_eq!(status(&answer), *expected, "{http} {headers:?}: {answer}");
-        let says_which = answer.contains("sec-websocket-version: 13");
-        assert_eq!(says_which, *expected == 426, "{answer}");
+        // RFC 9110, 15.5.22 and RFC 6455, 4.2.2: a refused upgrade names the protocol and its version.
+        assert_eq!(answer.contains("sec-websocket-version: 13\r\n"), *expected == 426, "{answer}");
+        assert_eq!(answer.contains("upgrade: websocket\r\n"), [101, 426].contains(expected), "{answer}");
     }
 }
 
@@ -150,7 +151,19 @@ async fn conn_6_each_command_that_a_drain_refuses_has_a_retry_time() {
         assert_eq!(refused.problem(503, "draining")["retry_after_ms"], 7_001, "{path}");
         assert_eq!(refused.header("retry-after"), "8", "{path}: whole seconds, rounded up");
     }
-    client.until("tool_executing").await;
+    // New connections, too.
+    service.running.gateway().drain.advance(quintet::gateway::drain::Stage::Draining);
+    let upgrade = ["connection", "upgrade", "upgrade", "websocket"];
+    for path in ["/v1/stream", "/v1/ws"] {
+        let mut request = service.ask("GET", path).bearer_auth(service.token("ada"));
+        for pair in upgrade.chunks(2) {
+            request = request.header(pair[0], pair[1]);
+        }
+        let refused = service.reply(request).await;
+        assert_eq!(refused.problem(503, "draining")["retry_after_ms"], 7_001, "{path}");
+        assert_eq!(refused.header("retry-after"), "8", "{path}");
+    }
+    client.until("draining").await;
     client.say(json!({"type": "cancel_run", "run_id": run_id.0})).await;
     assert_eq!(client.expect_error("draining").await["retry_after_ms"], 7_001);
     let answer = json!({"type": "complete_call", "run_id": run_id.0, "call_id": "q", "status": "ok"});
