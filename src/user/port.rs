@@ -39,9 +39,7 @@ pub struct RunPort(Arc<Inner>);
 
 struct Inner {
     run_id: RunId,
-    orders: mpsc::Sender<Order>,
-    /// Told the run when the agent is gone. Has room for every run that may be open.
-    abandoned: mpsc::Sender<RunId>,
+    hub: HubSenders,
     signal: Arc<RunSignal>,
     line: Line,
     log: Arc<dyn Log>,
@@ -50,18 +48,24 @@ struct Inner {
     resumed: bool,
 }
 
+/// The channels from an agent to the hub of its user.
+pub(super) struct HubSenders {
+    pub orders: mpsc::Sender<Order>,
+    /// Takes the run when its agent is gone. Has room for every run that may be open.
+    pub abandoned: mpsc::Sender<RunId>,
+}
+
 impl RunPort {
     pub(super) fn new(
         run_id: RunId,
-        orders: mpsc::Sender<Order>,
-        abandoned: mpsc::Sender<RunId>,
+        hub: HubSenders,
         signal: Arc<RunSignal>,
         line: Line,
         log: Arc<dyn Log>,
         limits: Limits,
         resumed: bool,
     ) -> Self {
-        Self(Arc::new(Inner { run_id, orders, abandoned, signal, line, log, limits, resumed }))
+        Self(Arc::new(Inner { run_id, hub, signal, line, log, limits, resumed }))
     }
 
     /// What a step may not exceed.
@@ -128,7 +132,7 @@ impl RunPort {
         let sent = tokio::select! {
             biased;
             () = self.0.signal.over() => false,
-            sent = self.0.orders.send(order(self.0.run_id)) => sent.is_ok(),
+            sent = self.0.hub.orders.send(order(self.0.run_id)) => sent.is_ok(),
         };
         if sent { Ok(()) } else { Err(self.0.signal.stopped().unwrap_or(Stopped::Ended)) }
     }
@@ -136,7 +140,7 @@ impl RunPort {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.signal.stopped().is_none() && self.abandoned.try_send(self.run_id).is_err() {
+        if self.signal.stopped().is_none() && self.hub.abandoned.try_send(self.run_id).is_err() {
             // Its hub is gone, and the run with it, or the run's own deadline will end it.
             tracing::debug!(run_id = %self.run_id, "an agent left a run whose hub is gone");
         }

@@ -30,7 +30,7 @@ pub type TrialPermit = OwnedSemaphorePermit;
 
 impl Trials {
     pub fn new(settle: Duration) -> Self {
-        Self { turns: Arc::new(Semaphore::new(1)), recovered: watch::Sender::new(Instant::now()), settle }
+        Self { turns: Arc::new(Semaphore::new(1)), recovered: watch::channel(Instant::now()).0, settle }
     }
 
     /// Starts the wait for the first trial anew: what was not suspected has been resumed just now.

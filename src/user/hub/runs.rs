@@ -16,7 +16,7 @@ use crate::{
     user::{
         agents::Assignment,
         line::Line,
-        port::RunPort,
+        port::{HubSenders, RunPort},
         recovery::{self, Past},
         signal::RunSignal,
         turn::Effect,
@@ -100,8 +100,7 @@ impl Hub {
         let line = Line::default();
         let port = RunPort::new(
             run_id,
-            self.to_orders.clone(),
-            self.to_abandoned.clone(),
+            HubSenders { orders: self.to_orders.clone(), abandoned: self.to_abandoned.clone() },
             signal,
             line.clone(),
             self.log.clone(),
