@@ -138,7 +138,8 @@ async fn conn_6_a_drain_tells_everybody_and_loses_nothing() {
 /// CONN-6: whoever reads gets the last entries, though the service was done long before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conn_6_a_slow_reader_still_gets_the_last_entries() {
-    let mut service = Service::start().await;
+    let limits = GatewayLimits { leave_wait_ms_max: 15_000, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;
     let run = service.launched().await;
