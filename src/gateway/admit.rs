@@ -400,6 +400,56 @@ mod tests {
         assert!(admit.request(&user("ada")).is_err());
     }
 
+    /// ISO-6: operators see which limit refuses work, and whose work: that of one user or everyone's.
+    #[tokio::test(start_paused = true)]
+    async fn iso_6_each_refusal_is_recorded_under_its_limit_and_scope() {
+        let limits = GatewayLimits {
+            connections_max: 2,
+            user_connections_max: 1,
+            user_pages_max: 1,
+            user_requests_burst_max: 1,
+            user_frames_burst_max: 1,
+            user_unfinished_bytes_max: 100,
+            frame_bytes_max: 100,
+            ..GatewayLimits::DEFAULT
+        };
+        let recorded = |refuse: &dyn Fn(&Admit)| {
+            let saturation = Saturation::default();
+            refuse(&Admit::new(limits, saturation.clone()));
+            saturation.current()
+        };
+        let ada = user("ada");
+        let of_user = recorded(&|admit| {
+            let _place = admit.connection(&ada).unwrap();
+            assert_eq!(admit.connection(&ada).err(), Some(Turned::UserConnectionsMax));
+        });
+        assert_eq!(of_user, [("user_connections_max", Scope::User)]);
+        let of_all = recorded(&|admit| {
+            let _places = (admit.connection(&ada).unwrap(), admit.connection(&user("bob")).unwrap());
+            assert_eq!(admit.connection(&user("cyd")).err(), Some(Turned::ConnectionsMax));
+        });
+        assert_eq!(of_all, [("connections_max", Scope::Service)]);
+        let pages = recorded(&|admit| {
+            let place = admit.page(&ada).unwrap();
+            assert!(matches!(admit.page(&ada).err(), Some(Turned::UserPagesMax { .. })));
+            assert!(admit.page(&user("bob")).is_ok());
+            drop(place);
+            assert!(admit.page(&ada).is_ok(), "the place is free again");
+        });
+        assert_eq!(pages, [("user_pages_max", Scope::User)]);
+        let rates: [&dyn Fn(&Admit); 2] =
+            [&|admit| assert!(admit.request(&ada).and(admit.request(&ada)).is_err()), &|admit| {
+                assert!(admit.frame(&ada).and(admit.frame(&ada)).is_err())
+            }];
+        for rate in rates {
+            assert_eq!(recorded(rate), [("rate", Scope::User)]);
+        }
+        let unfinished = recorded(&|admit| assert!(admit.unfinished(&ada).set(101).is_err()));
+        assert_eq!(unfinished, [("user_unfinished_bytes_max", Scope::User)]);
+        let unready = recorded(&|admit| admit.unready_frames_max_reached());
+        assert_eq!(unready, [("unready_frames_max", Scope::Peer)]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn iso_5_idle_users_are_forgotten_and_their_number_is_bounded() {
         let admit =

@@ -91,15 +91,14 @@ impl Saturation {
     /// [`SATURATED_FOR`].
     pub fn sweep(&self) {
         let now = Instant::now();
-        let mut over = Vec::new();
         self.limits().retain(|limit, reached| {
             let is_over = reached.is_over(now);
             if is_over {
-                over.push((*limit, *reached));
+                // Under the lock: a refusal at the same time sets the gauge to 1 afterwards.
+                reached.over(limit);
             }
             !is_over
         });
-        over.into_iter().for_each(|(limit, reached)| reached.over(limit));
     }
 
     fn limits(&self) -> MutexGuard<'_, BTreeMap<&'static str, Reached>> {

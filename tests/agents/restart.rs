@@ -314,6 +314,72 @@ async fn an_agent_that_takes_another_course_is_corrected_not_mixed_up() {
     .await;
 }
 
+/// Calls the idempotent tool in its first life only: a later life takes a course without any call.
+struct Fickle {
+    lives: Arc<Mutex<u32>>,
+    tools: [Arc<dyn Tool>; 1],
+}
+
+#[async_trait]
+impl Agent for Fickle {
+    fn name(&self) -> AgentName {
+        AgentName::parse("fickle").unwrap()
+    }
+
+    fn description(&self) -> &str {
+        "Calls a tool in its first life."
+    }
+
+    fn resumable(&self) -> bool {
+        true
+    }
+
+    fn tools(&self) -> &[Arc<dyn Tool>] {
+        &self.tools
+    }
+
+    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, Unfinished> {
+        let life = {
+            let mut lives = self.lives.lock().unwrap();
+            *lives += 1;
+            *lives
+        };
+        let run = run.think(ThoughtKind::Reasoning, "plan").await?;
+        if life > 1 {
+            return Ok(run.complete().await?);
+        }
+        let calls = [(&*self.tools[0], Json::empty_object()), (&*self.tools[0], Json::empty_object())];
+        let (run, _) = run.call_all(calls).await?;
+        Ok(run.complete().await?)
+    }
+}
+
+/// RUN-5, RUN-7: calls that an earlier process left open, and that the agent does not make again, are closed
+/// before the completion; the run is not one that broke a rule.
+#[tokio::test]
+async fn run_7_calls_that_a_later_life_does_not_make_are_given_up_at_its_end() {
+    let (ledger, lives) = (Ledger::default(), Arc::new(Mutex::new(0)));
+    let fickle = || {
+        let again: Arc<dyn Tool> =
+            Arc::new(Effect { name: "again", idempotent: true, ledger: ledger.clone() });
+        Directory::new(Fickle { lives: lives.clone(), tools: [again] }, Floor::shared())
+    };
+    let left_open = Mutex::new(Vec::new());
+    at_every_crash("fickle", "go", fickle, |kept, events, uncrashed| {
+        assert_eq!(ending(events).0, RunStatus::Succeeded, "after {kept} entries: {:?}", words(events));
+        let before = projection(&uncrashed[..kept - 1]);
+        let after = projection(events);
+        assert_eq!(after.calls.len(), before.calls.len(), "no further call");
+        let open = before.calls.iter().filter(|(_, (_, status))| status.is_none());
+        let open: Vec<_> = open.map(|(call_id, _)| after.calls[call_id].1).collect();
+        // Whether the tool acted is not known.
+        assert!(open.iter().all(|status| *status == Some(CallStatus::Unknown)), "{open:?}");
+        left_open.lock().unwrap().push(open.len());
+    })
+    .await;
+    assert!(left_open.lock().unwrap().contains(&2), "both were open at one of the crashes");
+}
+
 #[tokio::test]
 async fn run_6_a_run_of_an_agent_that_cannot_resume_ends_interrupted() {
     let ledger = Ledger::default();

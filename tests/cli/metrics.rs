@@ -103,6 +103,65 @@ async fn the_values_are_those_of_the_work_that_was_done() {
 }
 
 #[tokio::test]
+async fn gauges_follow_what_is_open_and_what_is_outstanding() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::dev(folder.path(), &[]);
+    let token = service.login("ada").await;
+    let run_id = service.rehearse(&token, "m1", json!([{"think": "hm"}, {"answer": "done"}])).await;
+    service.until_run(&token, &run_id, "completed").await;
+    for _ in 0..2 {
+        assert_eq!(service.post("/v1/tickets", &token, &json!({})).await.0, 201);
+    }
+    // The wait for the run has read a stream.
+    let before = series(&service).await["quintet_entries_sent_total"];
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        let stream = client.get(service.url("/v1/stream")).bearer_auth(&token).send().await.unwrap();
+        assert_eq!(stream.status(), 200);
+        streams.push(stream);
+    }
+    let entries = service.get("/v1/entries", &token).await.1["head"].as_f64().unwrap();
+    let expected = [
+        ("quintet_connections", 3.0),
+        ("quintet_sockets{state=\"authenticated\"}", 3.0),
+        ("quintet_live_users", 1.0),
+        ("quintet_tickets_outstanding", 2.0),
+        ("quintet_tickets_issued_total", 2.0),
+        ("quintet_tickets_redeemed_total", 0.0),
+        ("quintet_entries_sent_total", before + 3.0 * entries),
+        ("quintet_draining", 0.0),
+    ];
+    values_become(&service, &expected).await;
+    streams.truncate(1);
+    values_become(&service, &[("quintet_connections", 1.0), ("quintet_live_users", 1.0)]).await;
+    drop(streams);
+    let gone = [
+        ("quintet_connections", 0.0),
+        ("quintet_sockets{state=\"authenticated\"}", 0.0),
+        ("quintet_live_users", 0.0),
+    ];
+    values_become(&service, &gone).await;
+    service.drained();
+}
+
+/// Asks for the metrics until these series have these values.
+async fn values_become(service: &Service, expected: &[(&str, f64)]) {
+    let mut found = BTreeMap::new();
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
+    for _ in 0..500 {
+        looks.tick().await;
+        found = series(service).await;
+        if expected.iter().all(|(name, value)| found.get(*name) == Some(value)) {
+            return;
+        }
+    }
+    for (name, value) in expected {
+        assert_eq!(found.get(*name), Some(value), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn refused_requests_leave_lines_with_reason_and_peer_at_a_bounded_rate() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &["--set", "refusal_lines_per_minute_max=3"]);

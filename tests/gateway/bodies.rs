@@ -69,6 +69,14 @@ async fn a_body_over_the_limit_is_refused_however_it_comes() {
         let pieces = piecewise(futures_util::stream::iter([long.clone(), long.clone()]));
         let chunked = post(&service, path).header("content-type", "application/json").body(pieces);
         service.reply(chunked).await.problem(413, "too_large");
+        // To the byte; white space counts.
+        for (bytes, is_refused) in [(2_048, false), (2_049, true)] {
+            let body = format!("{:<bytes$}", "{}");
+            let answer = service
+                .reply(post(&service, path).header("content-type", "application/json").body(body))
+                .await;
+            assert_eq!(answer.status == 413, is_refused, "{path}, {bytes} bytes: {}", answer.text);
+        }
     }
 }
 

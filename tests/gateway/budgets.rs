@@ -89,7 +89,7 @@ async fn iso_6_frames_before_ready_have_a_budget_of_their_own() {
     for message in [Message::Ping(vec![].into()), Message::Pong(vec![].into()), Message::text("{}")] {
         let service = Service::with(limits).await;
         let mut client = service.stranger().await;
-        assert_eq!(flood(&mut client, |_| message.clone(), 50).await, Some(4429), "{message:?}");
+        assert_eq!(flood(&mut client, |_| message.clone(), 5).await, Some(4429), "{message:?}, one too many");
         // Within the budget, a stranger becomes a user.
         let mut client = service.stranger().await;
         for _ in 0..3 {
@@ -123,6 +123,7 @@ async fn iso_6_frames_before_ready_count_against_their_address_over_all_its_sock
 async fn iso_6_the_rate_holds_for_those_who_authenticate_in_hello() {
     for by in ["token", "ticket"] {
         let service = Service::with(few()).await;
+        let (mut other, _) = service.open("ada").await;
         let credential = match by {
             "token" => service.token("ada"),
             _ => service.ticket("ada").await,
@@ -132,6 +133,29 @@ async fn iso_6_the_rate_holds_for_those_who_authenticate_in_hello() {
         client.expect("caught_up").await;
         let ping = json!({"type": "ping"}).to_string();
         assert_eq!(flood(&mut client, |_| Message::text(&ping), 100).await, Some(4429), "{by}");
+        // The rate is the user's: it is used up on every connection.
+        other.say_text(&ping).await;
+        other.expect_error("rate_limited").await;
+    }
+}
+
+/// The budget of frames before `ready` ends with it, however the connection was authenticated.
+#[tokio::test]
+async fn iso_6_no_frame_after_ready_counts_against_the_budget_before_it() {
+    let limits =
+        GatewayLimits { unready_frames_max: 2, peer_frames_per_second_max: 1, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    for by in ["token", "ticket"] {
+        let credential = match by {
+            "token" => service.token("ada"),
+            _ => service.ticket("ada").await,
+        };
+        let mut client = service.stranger().await;
+        client.hello(json!({by: credential})).await;
+        client.expect("caught_up").await;
+        for _ in 0..50 {
+            client.alive().await;
+        }
     }
 }
 

@@ -68,6 +68,8 @@ async fn auth_4_a_page_of_another_origin_gets_nothing_from_any_route() {
     let answer = service.reply(request).await;
     answer.ok(200);
     assert_eq!(answer.header("access-control-allow-origin"), own);
+    // The page may read when to come back.
+    assert_eq!(answer.header("access-control-expose-headers"), "retry-after");
 }
 
 #[tokio::test]

@@ -1,12 +1,14 @@
 //! How connections end: each with its documented code, and never without one.
 
+use futures_util::StreamExt;
 use http::HeaderValue;
 use quintet::gateway::{drain::Stage, limits::GatewayLimits};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 
-use crate::harness::{Heard, Service, offsets, soon, succeed, think, types, with_bearer};
+use crate::harness::{Heard, Service, offsets, soon, succeed, think, trace_file, types, with_bearer};
 
 #[tokio::test]
 async fn who_says_no_hello_in_time_is_closed_with_4408() {
@@ -79,12 +81,22 @@ async fn auth_3_a_connection_ends_with_its_credential_unless_renewed() {
     assert_eq!(silent.hear().await, Heard::Closed(4401));
 }
 
+/// RFC 6455, 5.5.1: the close of a client is answered with a close frame of the same code, or of none.
 #[tokio::test]
 async fn a_client_that_closes_is_answered_with_its_own_code() {
     let service = Service::start().await;
-    let (mut client, _) = service.open("ada").await;
-    client.ws.close(None).await.unwrap();
-    assert!(matches!(client.ws_end().await, None | Some(1000 | 1005)));
+    for code in [None, Some(1000), Some(1001), Some(4000)] {
+        let (mut client, _) = service.open("ada").await;
+        let close = code.map(|code: u16| CloseFrame { code: code.into(), reason: "".into() });
+        client.ws.close(close).await.unwrap();
+        match soon("an answer", client.ws.next()).await {
+            Some(Ok(Message::Close(answer))) => {
+                assert_eq!(answer.map(|answer| u16::from(answer.code)), code);
+            }
+            other => panic!("{other:?} instead of an answer to {code:?}"),
+        }
+        assert!(soon("the end", client.ws.next()).await.is_none(), "nothing after the close frame (CONN-3)");
+    }
 }
 
 /// CONN-6: a drain tells every client, lets the run reach its end, and closes with 1012 behind its last
@@ -126,7 +138,8 @@ async fn conn_6_a_drain_tells_everybody_and_loses_nothing() {
 /// CONN-6: whoever reads gets the last entries, though the service was done long before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conn_6_a_slow_reader_still_gets_the_last_entries() {
-    let mut service = Service::start().await;
+    let limits = GatewayLimits { leave_wait_ms_max: 15_000, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;
     let run = service.launched().await;
@@ -164,7 +177,15 @@ async fn conn_6_a_reader_in_the_past_is_closed_and_resumes_elsewhere() {
     let drained = soon("the drain", service.running.drain()).await;
     assert!(drained.runs_at_rest);
     let received = offsets(&client.until_closed().await);
-    assert_eq!(received, (1..=received.len() as u64).collect::<Vec<_>>(), "a beginning without a hole");
+    let after = received.len() as u64;
+    assert_eq!(received, (1..=after).collect::<Vec<_>>(), "a beginning without a hole");
+    assert!((3..403).contains(&after), "{after}: it had begun to receive, and was behind");
+    // The rest is there in the next process.
+    let journal = service.journal.clone();
+    let next = Service::on(journal.clone(), journal, GatewayLimits::DEFAULT, trace_file("")).await;
+    let mut again = next.known("ada").await;
+    again.hello(json!({"after": after})).await;
+    assert_eq!(offsets(&again.until("caught_up").await), (after + 1..=403).collect::<Vec<_>>());
 }
 
 /// CONN-3: every close says whether to come back.

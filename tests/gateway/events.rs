@@ -1,9 +1,10 @@
 //! The same entries as server-sent events.
 
 use quintet::{
-    gateway::limits::GatewayLimits,
+    gateway::{dev::TOKEN_SECONDS, limits::GatewayLimits},
     journal::{Journal, Retention},
-    kernel::ids::Timestamp,
+    kernel::ids::{Timestamp, UserId},
+    runtime::clock,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -125,6 +126,18 @@ async fn del_2_the_stream_carries_the_same_entries_as_the_socket() {
     assert_eq!(resumed.next().await.unwrap().data["offset"], 14, "the id of the last event goes before");
 }
 
+/// Nothing between client and service keeps events, or holds them back; the client comes back in the time that the
+/// operator set.
+#[tokio::test]
+async fn a_stream_is_not_kept_and_not_held_back() {
+    let limits = GatewayLimits { reconnect_after_ms: 7_001, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let mut stream = Events::open(&service, "", &[], "ada").await;
+    assert_eq!(stream.response.headers()["cache-control"], "no-store");
+    assert_eq!(stream.response.headers()["x-accel-buffering"], "no");
+    assert_eq!(stream.block().await.unwrap(), "retry: 7001");
+}
+
 #[tokio::test]
 async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap_event() {
     let service = with_history().await;
@@ -193,15 +206,24 @@ async fn a_quiet_stream_says_that_it_is_alive_and_ends_with_the_service() {
     assert_eq!(service.running.gateway().admit.connections_open(), 0);
 }
 
-/// AUTH-3: a stream ends with its credential.
+/// AUTH-3: a stream carries entries until its credential expires, and ends then.
 #[tokio::test]
 async fn auth_3_a_stream_ends_with_its_credential() {
-    let service = Service::start().await;
+    let mut service = Service::start().await;
+    let (mut client, _) = service.open("ada").await;
     let url = format!("http://{}/v1/stream", service.running.listen);
-    let token = service.token_until("ada", 300);
+    let issued = clock::now().0 - (TOKEN_SECONDS * 1000 - 2_000);
+    let login = service.running.gateway().dev.clone().unwrap();
+    let (token, identity) = login.login(UserId::parse("ada").unwrap(), Timestamp(issued)).unwrap();
     let response = http_client().get(url).bearer_auth(token).send().await.unwrap();
     let mut stream = Events { response, buffer: String::new() };
+    client.message("m1", "x").await;
+    service.answer("y").await;
+    assert_eq!(stream.take(5).await[4].event, "agent_completed");
     assert!(stream.next().await.is_none());
+    let late_ms = clock::now().0.checked_sub(identity.expires_at.0).expect("not before it expires");
+    assert!(late_ms < 5_000, "{late_ms} ms after it expired");
+    client.until("agent_completed").await;
 }
 
 /// DEL-4, ISO-5: a stream that nobody reads delays nobody, and is let go in the end.

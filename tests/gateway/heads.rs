@@ -1,12 +1,24 @@
 //! Heads of requests that are not as RFC 9112 and RFC 6455 have them, or that name another host.
 
-use quintet::gateway::limits::GatewayLimits;
+use std::sync::Arc;
+
+use quintet::{
+    gateway::limits::GatewayLimits,
+    journal::memory::MemoryJournal,
+    kernel::{
+        entry::By,
+        ids::{RunId, UserId},
+    },
+    ops::config::Settings,
+    user::{factory::Unaccepted, hub::HubLimits},
+};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use crate::harness::{Service, http_client, soon};
+use crate::harness::{Service, http_client, open_call, settings, soon, think, trace_file};
 
 /// The answer to a head, whose lines are given without their ends; its socket may stay open.
 async fn ask(address: std::net::SocketAddr, lines: &[&str]) -> String {
@@ -88,8 +100,9 @@ async fn a_handshake_is_as_rfc_6455_has_it() {
         let common = [line.as_str(), "host: localhost", "connection: upgrade", "upgrade: websocket"];
         let answer = ask(service.running.listen, &[&common[..], headers].concat()).await;
         assert_eq!(status(&answer), *expected, "{http} {headers:?}: {answer}");
-        let says_which = answer.contains("sec-websocket-version: 13");
-        assert_eq!(says_which, *expected == 426, "{answer}");
+        // RFC 9110, 15.5.22 and RFC 6455, 4.2.2: a refused upgrade names the protocol and its version.
+        assert_eq!(answer.contains("sec-websocket-version: 13\r\n"), *expected == 426, "{answer}");
+        assert_eq!(answer.contains("upgrade: websocket\r\n"), [101, 426].contains(expected), "{answer}");
     }
 }
 
@@ -104,15 +117,100 @@ async fn conn_6_a_refusal_that_passes_says_when_to_come_back() {
     let error = client.expect_error("draining").await;
     assert!(error["retry_after_ms"].is_u64(), "{error}");
     let run = "/v1/runs/01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081";
-    let refused = service
-        .post("ada", "/v1/messages", &serde_json::json!({"message_id": "n", "thread_id": "t", "text": "x"}))
-        .await;
+    let refused =
+        service.post("ada", "/v1/messages", &json!({"message_id": "n", "thread_id": "t", "text": "x"})).await;
     assert!(refused.problem(503, "draining")["retry_after_ms"].is_u64());
     assert!(!refused.header("retry-after").is_empty());
-    service.post("ada", &format!("{run}/cancel"), &serde_json::json!({})).await.problem(404, "not_found");
+    service.post("ada", &format!("{run}/cancel"), &json!({})).await.problem(404, "not_found");
     service.running.gateway().drain.advance(quintet::gateway::drain::Stage::Draining);
     let answer = http_client().get(stream).bearer_auth(service.token("ada")).send().await.unwrap();
     assert!(answer.headers().contains_key("retry-after"));
+}
+
+/// The answer to each refusal that passes has the time after which to repeat the request, in the problem and in
+/// `retry-after`: the same as on the socket (CONN-6).
+#[tokio::test]
+async fn conn_6_each_command_that_a_drain_refuses_has_a_retry_time() {
+    let limits = GatewayLimits { reconnect_after_ms: 7_001, ..GatewayLimits::DEFAULT };
+    let mut service = Service::with(limits).await;
+    let mut client = service.open("ada").await.0;
+    client.message("m", "hello").await;
+    let run = service.launched().await;
+    think(&run.port, "hm").await;
+    open_call(&run.port, "q", By::Client).await;
+    service.running.gateway().factory.drain();
+    service.running.gateway().factory.rest();
+    let run_id = run.run_id;
+    let message = json!({"message_id": "n", "thread_id": "t", "text": "late"});
+    for (path, body) in [
+        ("/v1/messages".to_owned(), message),
+        (format!("/v1/runs/{}/cancel", run_id.0), json!({})),
+        (format!("/v1/runs/{}/calls/q", run_id.0), json!({"status": "ok"})),
+    ] {
+        let refused = service.post("ada", &path, &body).await;
+        assert_eq!(refused.problem(503, "draining")["retry_after_ms"], 7_001, "{path}");
+        assert_eq!(refused.header("retry-after"), "8", "{path}: whole seconds, rounded up");
+    }
+    // New connections, too.
+    service.running.gateway().drain.advance(quintet::gateway::drain::Stage::Draining);
+    let upgrade = ["connection", "upgrade", "upgrade", "websocket"];
+    for path in ["/v1/stream", "/v1/ws"] {
+        let mut request = service.ask("GET", path).bearer_auth(service.token("ada"));
+        for pair in upgrade.chunks(2) {
+            request = request.header(pair[0], pair[1]);
+        }
+        let refused = service.reply(request).await;
+        assert_eq!(refused.problem(503, "draining")["retry_after_ms"], 7_001, "{path}");
+        assert_eq!(refused.header("retry-after"), "8", "{path}");
+    }
+    client.until("draining").await;
+    client.say(json!({"type": "cancel_run", "run_id": run_id.0})).await;
+    assert_eq!(client.expect_error("draining").await["retry_after_ms"], 7_001);
+    let answer = json!({"type": "complete_call", "run_id": run_id.0, "call_id": "q", "status": "ok"});
+    client.say(answer).await;
+    assert_eq!(client.expect_error("draining").await["retry_after_ms"], 7_001);
+    // Nothing has changed.
+    service.get("ada", "/v1/entries").await.ok(200)["entries"].as_array().unwrap().iter().for_each(|entry| {
+        assert!(!["tool_completed", "agent_completed"].contains(&entry["type"].as_str().unwrap()), "{entry}");
+    });
+}
+
+/// ISO-6: one command more than `hub_requests_max` is refused, on both transports, and may be repeated.
+#[tokio::test]
+async fn iso_6_a_command_beyond_those_that_may_wait_has_a_retry_time() {
+    let hub = HubLimits { hub_requests_max: 2, ..HubLimits::DEFAULT };
+    let settings = Settings { hub, trace_file: trace_file(""), ..settings() };
+    let journal = Arc::new(MemoryJournal::default());
+    let service = Service::as_set(&settings, journal.clone(), journal.clone()).await;
+    let (mut client, mut second) = (service.open("ada").await.0, service.open("ada").await.0);
+    let ada = service.running.gateway().factory.attach(&UserId::parse("ada").unwrap());
+    let run_id = RunId("01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081".parse().unwrap());
+    journal.pause_appends();
+    client.message("m", "hello").await;
+    soon("an append", journal.appends_held(1)).await;
+    let mut waits =
+        [tokio_test::task::spawn(ada.cancel(run_id)), tokio_test::task::spawn(ada.cancel(run_id))];
+    waits.iter_mut().for_each(|wait| assert!(wait.poll().is_pending()));
+
+    let message = json!({"message_id": "n", "thread_id": "t", "text": "one too many"});
+    for (path, body) in [
+        ("/v1/messages".to_owned(), message),
+        (format!("/v1/runs/{}/cancel", run_id.0), json!({})),
+        (format!("/v1/runs/{}/calls/q", run_id.0), json!({"status": "ok"})),
+    ] {
+        let refused = service.post("ada", &path, &body).await;
+        let retry_after_ms = refused.problem(429, "limit_reached")["retry_after_ms"].as_u64().unwrap();
+        assert!((1..=1_000).contains(&retry_after_ms), "{path}");
+        assert_eq!(refused.header("retry-after"), "1", "{path}");
+    }
+    // The answers of one socket come in order: the first one still waits for the journal.
+    second.say(json!({"type": "cancel_run", "run_id": run_id.0})).await;
+    assert!(second.expect_error("limit_reached").await["retry_after_ms"].is_u64());
+    journal.release_appends();
+    for wait in waits {
+        assert!(matches!(soon("an answer", wait).await, Err(Unaccepted::Refused(_))), "there is no such run");
+    }
+    client.until("accepted").await;
 }
 
 /// Both say what is wrong with the value, not that it is of another type.

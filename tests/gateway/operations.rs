@@ -210,6 +210,23 @@ async fn conn_6_from_the_start_of_a_drain_the_service_is_not_ready_and_ends_in_t
 #[tokio::test]
 async fn numbers_are_rendered_for_prometheus() {
     let service = Service::start().await;
+    let counted = async |series: &str| -> f64 {
+        let text = admin(&service, "/metrics").await.text;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.unwrap_or(0.0)
+    };
+    // Other tests count in the same process at the same time: these values are lower bounds. `tests/cli/metrics.rs`
+    // has exact ones.
+    let grow = [
+        "quintet_request_seconds_count{route=\"/v1/entries\",method=\"GET\",status=\"200\"}",
+        "quintet_request_seconds_count{route=\"/v1/entries\",method=\"GET\",status=\"401\"}",
+        "quintet_refusals_total{code=\"unauthenticated\"}",
+        "quintet_auth_failures_total{reason=\"missing\"}",
+    ];
+    let mut before = Vec::new();
+    for series in grow {
+        before.push(counted(series).await);
+    }
     service.get("ada", "/v1/entries").await.ok(200);
     service.reply(service.ask("GET", "/v1/entries")).await.problem(401, "unauthenticated");
     let answer = admin(&service, "/metrics").await;
@@ -222,6 +239,10 @@ async fn numbers_are_rendered_for_prometheus() {
         "# HELP quintet_live_users ",
     ] {
         assert!(answer.text.contains(line), "{line} is not in {}", answer.text);
+    }
+    for (series, before) in grow.into_iter().zip(before) {
+        let after = counted(series).await;
+        assert!(after >= before + 1.0, "{series}: {before}, then {after}");
     }
 }
 

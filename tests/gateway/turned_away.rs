@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{Service, soon};
+use crate::harness::{Service, soon, with_bearer};
 
 #[tokio::test]
 async fn iso_6_a_user_who_asks_too_often_waits_and_others_do_not() {
@@ -33,6 +33,42 @@ async fn iso_6_a_user_who_asks_too_often_waits_and_others_do_not() {
             .problem(401, "unauthenticated");
     }
     service.get("bob", "/v1/agents").await.ok(200);
+}
+
+/// A handshake with a bearer token is a request of its user as any other.
+#[tokio::test]
+async fn iso_6_handshakes_count_against_the_rate_of_requests() {
+    let limits = GatewayLimits {
+        user_requests_per_second_max: 1,
+        user_requests_burst_max: 2,
+        ..GatewayLimits::DEFAULT
+    };
+    let service = Service::with(limits).await;
+    let mut ada = service.known("ada").await;
+    service.get("ada", "/v1/agents").await.ok(200);
+    let handshake = with_bearer(service.request(), &service.token("ada"));
+    let refused = service.try_connect(handshake).await.err().expect("one too many");
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    ada.hello(json!({})).await;
+    service.open("bob").await.0.alive().await;
+}
+
+/// A user with too many connections is answered 429, a service with too many 503; both say when to come back.
+#[tokio::test]
+async fn iso_6_one_connection_too_many_is_refused_with_a_retry_time() {
+    let limits = GatewayLimits { connections_max: 2, user_connections_max: 1, ..GatewayLimits::DEFAULT };
+    let service = Service::with(limits).await;
+    let (mut ada, _) = service.open("ada").await;
+    let of_user = service.get("ada", "/v1/stream").await;
+    assert_eq!(of_user.problem(429, "limit_reached")["retry_after_ms"], 1_000);
+    assert_eq!(of_user.header("retry-after"), "1");
+    let (mut bob, _) = service.open("bob").await;
+    let of_all = service.get("cyd", "/v1/stream").await;
+    assert_eq!(of_all.problem(503, "limit_reached")["retry_after_ms"], 1_000);
+    assert_eq!(of_all.header("retry-after"), "1");
+    ada.alive().await;
+    bob.alive().await;
 }
 
 /// Other addresses of loopback are there on Linux.

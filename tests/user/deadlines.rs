@@ -98,7 +98,11 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
 /// Steps every nine minutes; for how long the run went on.
 async fn goes_on(port: &RunPort, most: Duration) -> Duration {
     let begun = Instant::now();
-    while begun.elapsed() < most && port.take(thought(ThoughtKind::Reasoning, ".")).await.is_ok() {
+    while begun.elapsed() < most {
+        let step = timeout(minutes(1), port.take(thought(ThoughtKind::Reasoning, "."))).await;
+        if step.expect("a step is answered at once").is_err() {
+            break;
+        }
         sleep(minutes(9)).await;
     }
     begun.elapsed()

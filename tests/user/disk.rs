@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -32,6 +32,7 @@ pub struct Ways {
     reads_held: watch::Sender<bool>,
     reads_waiting: watch::Sender<usize>,
     lookups_fail: AtomicBool,
+    recoveries: AtomicUsize,
 }
 
 struct DiskLog(Arc<dyn Log>, Arc<Ways>);
@@ -44,6 +45,7 @@ impl Disk {
             reads_held: watch::Sender::new(false),
             reads_waiting: watch::Sender::new(0),
             lookups_fail: AtomicBool::new(false),
+            recoveries: AtomicUsize::new(0),
         };
         Self { memory: memory.clone(), ways: Arc::new(ways) }
     }
@@ -58,6 +60,11 @@ impl Disk {
         let mut waiting = self.ways.reads_waiting.subscribe();
         // The sender lives as long as `self`.
         let _ = waiting.wait_for(|waiting| *waiting > 0).await;
+    }
+
+    /// Takes the number of times that a log was read back since the last call, whether or not it could be read.
+    pub fn take_recoveries(&self) -> usize {
+        self.ways.recoveries.swap(0, Ordering::SeqCst)
     }
 
     /// Whether the index says what it knows of a run.
@@ -107,6 +114,7 @@ impl Log for DiskLog {
     }
 
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.1.recoveries.fetch_add(1, Ordering::SeqCst);
         self.0.recovery(recent_max).await
     }
 

@@ -18,7 +18,9 @@ use quintet::{
     },
 };
 
-use crate::puppets::*;
+use tokio::time::{sleep, timeout};
+
+use crate::{disk::Disk, puppets::*};
 
 #[tokio::test]
 async fn del_7_an_append_of_unknown_outcome_is_never_reported_as_success() {
@@ -120,6 +122,34 @@ async fn run_6_a_run_outlives_a_journal_that_was_away() {
     assert_eq!(run.port.take(succeed()).await, Err(Stopped::Unavailable), "the first agent has lost the run");
     answer(&again.port, "done").await;
     assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:hm", "thinking:done", "Succeeded"]);
+}
+
+/// ISO-6: while the journal is away, the log of a user is looked at again after 100 ms, then half as often each
+/// time, at last every 5 s; once it is back, the next failure begins at 100 ms again.
+#[tokio::test(start_paused = true)]
+async fn iso_6_a_journal_that_is_away_is_asked_less_and_less_often() {
+    let memory = MemoryJournal::default();
+    let disk = Arc::new(Disk::new(&memory, Duration::ZERO));
+    let mut node = Node::new(&disk);
+    let ann = node.user("ann");
+    ann.send(message("m1", "t")).await.unwrap();
+    let mut run = node.launched().await;
+    for _ in 0..2 {
+        memory.set_down(true);
+        let lost = run.port.take(thought(ThoughtKind::Reasoning, "hm")).await;
+        assert_eq!(lost, Err(Stopped::Unavailable));
+        disk.take_recoveries();
+        // 100, 300, 700 and 1500 ms after the failure.
+        sleep(Duration::from_millis(1_600)).await;
+        assert_eq!(disk.take_recoveries(), 4, "soon at first");
+        // 3100, 6300 and 11300 ms after the failure, and every 5 s from then on.
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(disk.take_recoveries(), 13, "then every 5 s");
+        memory.set_down(false);
+        run = timeout(Duration::from_millis(5_100), node.launched()).await.expect("taken up again");
+        assert_eq!(disk.take_recoveries(), 1);
+    }
+    answer(&run.port, "done").await;
 }
 
 /// The call that an entry closes.

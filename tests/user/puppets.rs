@@ -1,8 +1,11 @@
 //! Agents whose every step a test takes by hand, and short words for the rest.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
 use quintet::{
@@ -21,7 +24,7 @@ use quintet::{
     },
     wire,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 /// Hands every assignment to the test.
 pub struct Puppets {
@@ -82,7 +85,8 @@ impl Node {
     }
 
     pub async fn launched(&mut self) -> Assignment {
-        self.stage.recv().await.expect("an agent is launched")
+        let launched = timeout(LAUNCH_WAIT_MAX, self.stage.recv()).await;
+        launched.expect("a launch in time").expect("an agent is launched")
     }
 
     pub fn user(&self, name: &str) -> User {
@@ -196,3 +200,6 @@ pub fn words(entries: &[Entry]) -> Vec<String> {
 }
 
 pub const ALL: ReadLimit = ReadLimit { entries_max: 100_000, bytes_max: 64 * 1024 * 1024 };
+
+/// How long a test waits for the launch of an agent: longer than what any of them waits for, most in paused time.
+const LAUNCH_WAIT_MAX: Duration = Duration::from_secs(300);

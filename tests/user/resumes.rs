@@ -217,6 +217,24 @@ fn run_6_a_suspected_run_without_a_step_does_not_hold_up_the_others_for_ever() {
     assert_eq!(process.at_work().len(), 3);
 }
 
+/// A process that dies in a trial counts against one run, whosever it is: users do not have trials side by side.
+#[test]
+fn run_6_one_run_of_all_users_is_tried_at_a_time() {
+    let journal = journal();
+    let mut process = Process::start(&journal);
+    process.send("ann", "a");
+    process.send("ben", "b");
+    process.die();
+    Process::start(&journal).die();
+    let mut process = Process::start(&journal);
+    process.pass(BEFORE_TRIALS + FIRST_TRIAL);
+    assert_eq!(process.at_work().len(), 1);
+    let first = process.at_work()[0].to_owned();
+    process.step(&first);
+    process.pass(FIRST_TRIAL);
+    assert_eq!(process.at_work(), ["a", "b"], "a step ends the trial, and the next one begins");
+}
+
 #[test]
 fn run_6_a_step_of_the_agent_starts_the_count_again() {
     let journal = left_open(&["m"]);

@@ -50,6 +50,15 @@ impl Failure {
         self
     }
 
+    /// Returns the refusal of a command: during a drain with the time after which the next process is
+    /// expected, as on the socket.
+    pub fn unaccepted(why: Unaccepted, reconnect_after_ms: u64) -> Self {
+        match why {
+            Unaccepted::Draining => Self::from(why).retry_after(reconnect_after_ms),
+            why => why.into(),
+        }
+    }
+
     /// Sets a logged reason that is more specific than the code.
     fn because(self, reason: &'static str) -> Self {
         Self(self.0, reason)

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     gateway::Gateway,
-    user::factory::{NewMessage, Unaccepted},
+    user::factory::NewMessage,
     wire::{client::SendMessage, http::MessageAccepted},
 };
 
@@ -18,10 +18,8 @@ use crate::{
 pub async fn send(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> Answer {
     let SendMessage { message_id, thread_id, text, agent_name, on_busy } = SendMessage::decode(&body.0)?;
     let message = NewMessage { message_id: message_id.clone(), thread_id, text, agent_name, on_busy };
-    let accepted = caller.user.send(message).await.map_err(|why| match why {
-        Unaccepted::Draining => Failure::from(why).retry_after(gateway.limits.reconnect_after_ms),
-        why => why.into(),
-    })?;
+    let accepted = caller.user.send(message).await;
+    let accepted = accepted.map_err(|why| Failure::unaccepted(why, gateway.limits.reconnect_after_ms))?;
     let answer = MessageAccepted {
         run_id: accepted.receipt.run_id,
         message_id,

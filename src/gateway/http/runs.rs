@@ -1,12 +1,13 @@
 //! `/v1/runs/{id}`: shows a run, cancels it, and completes its calls.
 
-use axum::{Json, response::IntoResponse};
+use axum::{Json, extract::State, response::IntoResponse};
 
 use super::{
     extract::{Answer, Caller, JsonText, PathId, PathIds},
     failure::Failure,
 };
 use crate::{
+    gateway::Gateway,
     kernel::ids::{CallId, RunId},
     wire::{
         client,
@@ -37,18 +38,21 @@ pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
 }
 
 /// Returns 200 once the run's `agent_completed` is durable.
-pub async fn cancel(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
-    caller.user.cancel(run_id).await?;
+pub async fn cancel(State(gateway): State<Gateway>, caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
+    let cancelled = caller.user.cancel(run_id).await;
+    cancelled.map_err(|why| Failure::unaccepted(why, gateway.limits.reconnect_after_ms))?;
     Ok(Json(RunCancelled { run_id }).into_response())
 }
 
 /// Returns 200 once the call's `tool_completed` is durable. The first valid result wins (RUN-11).
 pub async fn complete_call(
+    State(gateway): State<Gateway>,
     caller: Caller,
     PathIds(run_id, call_id): PathIds<RunId, CallId>,
     body: JsonText,
 ) -> Answer {
     let result = client::decode_answer(&body.0)?;
-    caller.user.answer(run_id, call_id.clone(), result).await?;
+    let answered = caller.user.answer(run_id, call_id.clone(), result).await;
+    answered.map_err(|why| Failure::unaccepted(why, gateway.limits.reconnect_after_ms))?;
     Ok(Json(CallCompleted { run_id, call_id }).into_response())
 }

@@ -84,6 +84,12 @@ fn iso_6_no_setting_gives_all_sockets_to_unauthenticated_peers_or_one_address() 
     let peers = peers(GatewayLimits { sockets_max: 8, ..GatewayLimits::DEFAULT });
     let places: Vec<_> = (0..20).map(|_| peers.accept(ip("192.0.2.1")).unwrap()).collect();
     assert_eq!(places.iter().filter(|place| !displaced(place)).count(), 4);
+    drop(places);
+    // Those that are authenticated, three quarters of all.
+    let members: Vec<_> = (0..6).map(|_| peers.accept(ip("192.0.2.1")).unwrap()).collect();
+    members.iter().for_each(Place::is_member);
+    assert_eq!(peers.accept(ip("192.0.2.1")).err(), Some(PeerFull));
+    assert!(peers.accept(ip("192.0.2.2")).is_ok());
 }
 
 #[test]

@@ -173,6 +173,8 @@ fn nbf_is_checked_with_the_allowed_clock_skew() {
     let begins = |seconds: u64| with("nbf", json!(NOW.0 / 1000 + seconds));
     assert!(verify(&begins(5), &policy).is_ok());
     assert_eq!(verify(&begins(6), &policy), Err(TokenError::NotYetValid));
+    let shorter = ClaimsPolicy { clock_skew_ms_max: 4_999, ..ANY };
+    assert_eq!(verify(&begins(5), &shorter), Err(TokenError::NotYetValid), "to the millisecond");
     assert_eq!(verify(&with("nbf", json!("soon")), &policy), Err(TokenError::Claim("nbf")));
 }
 
