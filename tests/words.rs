@@ -5,6 +5,7 @@ use std::{
     fmt::Write,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use regex::Regex;
@@ -84,15 +85,15 @@ impl Count {
         };
         let found = || format!("{place}: {}", line.trim());
         self.lines += 1;
-        if matches(r"(?i)\b(say|says|said|saying|tell|tells|told|telling)\b", text) {
+        if SPEAKING.is_match(text) {
             self.speaking.push(found());
         }
-        if matches(r"(?i)\b(whoever|whatever|somebody|nobody|anybody|whom)\b", text) {
+        if INDEFINITE.is_match(text) {
             self.indefinite.push(found());
         }
         if doc && !in_doc {
             self.firsts += 1;
-            if matches(r"^\s*(What|Who|Why|How|Whether|Where)\b", text) {
+            if QUESTION.is_match(text) {
                 self.questions.push(found());
             }
         }
@@ -100,8 +101,14 @@ impl Count {
     }
 }
 
-fn matches(pattern: &str, text: &str) -> bool {
-    Regex::new(pattern).expect("a valid pattern").is_match(text)
+static SPEAKING: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(say|says|said|saying|tell|tells|told|telling)\b"));
+static INDEFINITE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"(?i)\b(whoever|whatever|somebody|nobody|anybody|whom)\b"));
+static QUESTION: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\s*(What|Who|Why|How|Whether|Where)\b"));
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("a valid pattern")
 }
 
 /// Every Rust file below `folder`.
