@@ -79,34 +79,34 @@ macro_rules! instances {
 #[rustfmt::skip]
 pub const INSTANCES: &[Instance] = instances![
     "run" "run" "2 calls, 6 events" 2003 2418 [] false instances::run(2, 6);
-    "user-messages" "user" "2 messages on 1 thread, 1 call, 2 events a run" 1143 1770
+    "user-messages" "user" "2 messages on 1 thread, 1 call, 2 events a run" 1463 2168
         ["RUN-7 a call closes as cancelled", "RUN-4 RUN-11 a client answers",
             "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false
         instances::user(2, 1, 1, 2);
-    "user-calls" "user" "1 message, 2 calls, 4 events" 1395 2693
+    "user-calls" "user" "1 message, 2 calls, 4 events" 1557 2887
         ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides",
             "LIMIT RUN-8 open_runs_max decides",
             "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
             "FOLD UNCHANGED ISO-3 one run is open while another is over"] false instances::user(1, 1, 2, 4);
-    "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 1401 2308
+    "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 1857 2908
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides"] false instances::crowded();
-    "user-open-calls" "user" "2 calls, of which 1 may be open" 335 631
+    "user-open-calls" "user" "2 calls, of which 1 may be open" 375 677
         ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides",
             "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
             "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
         instances::two_calls(1, 2);
-    "user-run-calls" "user" "2 calls, of which 1 may be opened" 335 631
+    "user-run-calls" "user" "2 calls, of which 1 may be opened" 375 677
         ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides",
             "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
             "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
         instances::two_calls(2, 1);
-    "user-no-line" "user" "2 messages on 1 thread, none may wait, room for 2 runs" 365 602
+    "user-no-line" "user" "2 messages on 1 thread, none may wait, room for 2 runs" 481 754
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 open_runs_max decides"] false
@@ -128,18 +128,18 @@ pub const INSTANCES: &[Instance] = instances![
     "isolation-failures" "isolation" "2 users with 1 connection each, crashes, appends that fail" 7120 47608
         ["ISO-3 a client has answered its own question"] false
         IsolationModel { fails: true, ..instances::isolation(1, 2) };
-    "connection" "connection" "a stranger, a log of up to 1 entry" 47248 352336 [] false
+    "connection" "connection" "a stranger, a log of up to 1 entry" 99716 751220 [] false
         instances::connection(false, 1);
-    "connection-known" "connection" "authenticated by its request, a log of up to 1 entry" 46636 352336 [] false
+    "connection-known" "connection" "authenticated by its request, a log of up to 1 entry" 99302 751220 [] false
         instances::connection(true, 1);
     "ticket" "ticket" "2 tickets, 2 seats, 4 moments" 3129 7634 [] false instances::ticket(2, 4);
 
     "run-large" "run" "3 calls, 8 events" 174449 221830 [] true instances::run(3, 8);
-    "user-large" "user" "2 messages on 1 thread, 1 call, 3 events a run" 42985 63034
+    "user-large" "user" "2 messages on 1 thread, 1 call, 3 events a run" 54493 77752
         ["LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] true
         instances::user(2, 1, 1, 3);
-    "user-threads-large" "user" "2 messages, 2 threads, 2 events a run" 6545 9988
+    "user-threads-large" "user" "2 messages, 2 threads, 2 events a run" 8529 12448
         ["RUN-7 a call closes as cancelled", "RUN-4 RUN-11 a client answers",
             "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] true
@@ -159,9 +159,9 @@ pub const INSTANCES: &[Instance] = instances![
     "isolation-large" "isolation" "2 users with 2 connections each, crashes, appends that fail" 169808 1693384
         ["ISO-3 a client has answered its own question"] true
         IsolationModel { fails: true, ..instances::isolation(2, 2) };
-    "connection-large" "connection" "a stranger, a log of up to 2 entries" 143636 1394608 [] true
+    "connection-large" "connection" "a stranger, a log of up to 2 entries" 308446 2976266 [] true
         instances::connection(false, 2);
-    "connection-known-large" "connection" "authenticated by its request, a log of up to 2 entries" 142820 1394608 []
+    "connection-known-large" "connection" "authenticated by its request, a log of up to 2 entries" 307894 2976266 []
         true instances::connection(true, 2);
     "ticket-large" "ticket" "3 tickets, 2 seats, 6 moments" 113177 357212 [] true instances::ticket(3, 6);
 ];
@@ -212,13 +212,13 @@ macro_rules! equalities {
 #[rustfmt::skip]
 pub const EQUALITIES: &[Equality] = equalities![
     "run" "Run" "2 calls, 6 events" 2003 2418 false instances::run(2, 6);
-    "user-messages" "User" "2 messages, 2 events a run" 1143 1604 false instances::user(2, 1, 1, 2);
-    "user-threads" "User" "1 message, 2 threads, 4 events" 359 484 false instances::user(1, 2, 1, 4);
-    "user-calls" "User" "1 message, 2 calls, 4 events" 1395 1971 false instances::user(1, 1, 2, 4);
-    "user-crowded" "User" "2 messages on 2 threads, room for 1 run" 1401 2108 false instances::crowded();
-    "user-open-calls" "User" "2 calls, of which 1 may be open" 335 495 false instances::two_calls(1, 2);
-    "user-run-calls" "User" "2 calls, of which 1 may be opened" 335 495 false instances::two_calls(2, 1);
-    "user-no-line" "User" "2 messages on 1 thread, none may wait, room for 2 runs" 365 550 false instances::no_line();
+    "user-messages" "User" "2 messages, 2 events a run" 1463 1982 false instances::user(2, 1, 1, 2);
+    "user-threads" "User" "1 message, 2 threads, 4 events" 403 534 false instances::user(1, 2, 1, 4);
+    "user-calls" "User" "1 message, 2 calls, 4 events" 1557 2165 false instances::user(1, 1, 2, 4);
+    "user-crowded" "User" "2 messages on 2 threads, room for 1 run" 1857 2676 false instances::crowded();
+    "user-open-calls" "User" "2 calls, of which 1 may be open" 375 541 false instances::two_calls(1, 2);
+    "user-run-calls" "User" "2 calls, of which 1 may be opened" 375 541 false instances::two_calls(2, 1);
+    "user-no-line" "User" "2 messages on 1 thread, none may wait, room for 2 runs" 481 694 false instances::no_line();
     "fence-messages" "Fence" "1 node, 2 messages, 1 event" 1533 3932 false instances::fence(1, 2, 1);
     "fence-node" "Fence" "1 node, 1 message, 3 events" 480 1262 false instances::fence(1, 1, 3);
     "fence-nodes" "Fence" "2 nodes, 1 message, 2 events" 1698 8358 false instances::fence(2, 1, 2);
@@ -228,9 +228,9 @@ pub const EQUALITIES: &[Equality] = equalities![
         DeliveryModel { trims: true, ..instances::delivery(1) };
     "ticket" "Ticket" "2 tickets, 4 moments" 3129 7155 false instances::ticket(2, 4);
 
-    "user-two-threads-large" "User" "2 messages, 2 threads, 2 events" 6545 9028 true
+    "user-two-threads-large" "User" "2 messages, 2 threads, 2 events" 8529 11356 true
         instances::user(2, 2, 1, 2);
-    "user-calls-large" "User" "1 message, 2 calls, 5 events" 5464 7647 true instances::user(1, 1, 2, 5);
+    "user-calls-large" "User" "1 message, 2 calls, 5 events" 6099 8408 true instances::user(1, 1, 2, 5);
     "user-messages-large" "User" "2 messages, 3 events a run" 42985 57598 true instances::user(2, 1, 1, 3);
     "fence-large" "Fence" "2 nodes, 1 message, 3 events" 19940 106351 true instances::fence(2, 1, 3);
     "delivery-singly-large" "Delivery" "1 client, entries one at a time" 6281 30659 true
@@ -290,7 +290,7 @@ macro_rules! endings {
 pub const ENDINGS: &[Ending] = endings![
     "run-ends" ["RUN-6"] "run" "a run ends, if those who close calls and cut runs do not rest" Weak 2003
         instances::run(2, 6), liveness::run_ends;
-    "every-run-ends" ["RUN-6"] "user" "every accepted run ends, if deadlines do not rest" Weak 1143
+    "every-run-ends" ["RUN-6"] "user" "every accepted run ends, if deadlines do not rest" Weak 1463
         instances::user(2, 1, 1, 2), liveness::every_run_ends;
     "every-run-ends-somewhere" ["RUN-6"] "fence" "every accepted run ends, however often nodes crash" Strong 19940
         instances::fence(2, 1, 3), liveness::every_run_ends_somewhere;

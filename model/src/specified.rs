@@ -38,8 +38,8 @@ macro_rules! specified {
 #[rustfmt::skip]
 pub const SPECIFIED: &[Specified] = specified![
     "Run" "Run" "2 calls, 6 events" 2003 "Ends" ["Spec"];
-    "User" "User" "2 messages, 2 events a run" 1143 "EveryRunEnds" ["Spec"];
-    "User" "UserCalls" "1 message, 1 call, 4 events" 180 "EveryRunEnds" ["Spec"];
+    "User" "User" "2 messages, 2 events a run" 1463 "EveryRunEnds" ["Spec"];
+    "User" "UserCalls" "1 message, 1 call, 4 events" 202 "EveryRunEnds" ["Spec"];
     "Fence" "Fence" "2 nodes, 1 message, 2 events" 1698 "EveryRunEnds" ["Spec", "WeakSpec"];
     "Fence" "FenceCalls" "1 node, 1 message, 3 events" 480 "EveryRunEnds" ["Spec", "WeakSpec"];
     "Delivery" "Delivery" "1 client, with retention" 5286 "CatchUp" ["Spec", "WeakSpec"];
@@ -70,7 +70,7 @@ pub const BREACHES: &[Breach] = breaches![
     "Run" "PhaseFits" "Kernel.tla", "IF DOMAIN rest = {} THEN \"thinking\" ELSE \"executing\"]" => "\"thinking\"]";
 
     "User" "Legal" "Kernel.tla", "IF open.run.phase = \"waiting\" THEN" => "IF FALSE THEN";
-    "User" "Legal" "Kernel.tla", "seq + Len(closes) + 1, \"agent_completed\"" => "seq + Len(closes) + 2, \"agent_completed\"";
+    "User" "Legal" "Kernel.tla", "open, seq + Len(closes) + 1, \"agent_completed\"" => "open, seq + Len(closes) + 2, \"agent_completed\"";
     "User" "Legal" "Kernel.tla", "ELSE IF ~legal THEN" => "ELSE IF FALSE THEN";
     "User" "Fold" "User.tla", "user' = EvolveAll(user, entries)" => "user' = [EvolveAll(user, entries) EXCEPT !.recent = <<>>]";
     "User" "OneActive" "Kernel.tla", "IF ~busy \\/ interrupt THEN" => "IF TRUE THEN";
