@@ -34,10 +34,12 @@ const BEYOND: &[(&str, Column, &str)] = &[
     ("AUTH-3", Column::Audit, "credentials are not in a journal"),
     ("AUTH-4", Column::Audit, "origins are not in a journal"),
     ("AUTH-5", Column::Audit, "credentials are not in a journal"),
+    ("AUTH-6", Column::Audit, "modes of files are not in a journal"),
     ("ISO-4", Column::Model, "a property of types: programs that break it do not compile"),
     ("ISO-6", Column::Model, "a property of time: who waits how long is not a state"),
     ("CONN-5", Column::Model, "a property of time: the machine only hears that a timer has run out"),
     ("AUTH-4", Column::Model, "an origin is looked at before there is a machine"),
+    ("AUTH-6", Column::Model, "no machine opens a file or writes a log line"),
     ("ISO-1", Column::Specification, BY_ONE_USER),
     ("ISO-2", Column::Specification, BY_ONE_USER),
     ("ISO-3", Column::Specification, BY_ONE_USER),
@@ -56,6 +58,7 @@ const BEYOND: &[(&str, Column, &str)] = &[
     ("AUTH-3", Column::Specification, BY_ITSELF),
     ("AUTH-4", Column::Specification, "an origin is looked at before there is a machine"),
     ("AUTH-5", Column::Specification, BY_ITSELF),
+    ("AUTH-6", Column::Specification, "no machine opens a file or writes a log line"),
 ];
 
 const BY_ONE_USER: &str = "the specification is of one user's log, which has no name for another; two users side by side are \
