@@ -25,7 +25,16 @@ cargo build --locked
 bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the WebSocket protocol, by the Autobahn suite"
-bash tests/autobahn/run.sh
+# The suite is a Python 2.7 program, which current distributions no longer package. Without one, a developer's run
+# goes on and names what was left out at its end; a run under CI fails.
+autobahn=run
+status=0
+bash tests/autobahn/run.sh || status=$?
+if [ "$status" = 3 ] && [ -z "${CI:-}" ]; then
+  autobahn="not run: no Python 2.7 was found"
+elif [ "$status" != 0 ]; then
+  exit "$status"
+fi
 
 step "everything else"
 traces=$(mktemp -d)
@@ -36,3 +45,5 @@ step "what the service did meanwhile, against its specification"
 cargo run --quiet --locked -p quintet-model --bin accept -- --brief "$traces"
 # Services whose journal was made to break rules.
 cargo run --quiet --locked -p quintet-model --bin accept -- --refuse "$traces/refused"
+
+[ "$autobahn" = run ] || printf '\nThe Autobahn suite was %s; see tests/autobahn/run.sh.\n' "$autobahn"

@@ -6,7 +6,7 @@
 # The suite is a Python 2.7 program and runs with no other Python. It is taken from the first of:
 # $AUTOBAHN_PYTHON; `python2.7` or `pypy` on the path; a 2.7 of pyenv, which builds one if there is none
 # (`pyenv install 2.7.18`: a C compiler and the headers of zlib and OpenSSL). Debian has packaged none since
-# version 12. Where there is none, this script fails and says so; it does not skip. The suite itself comes
+# version 12. Where there is none, this script exits with code 3. The suite itself comes
 # from PyPI and is kept under `target/autobahn`.
 #
 # The limit of a message is raised to 16 MiB for the cases 9.*. Cases 12.* and 13.* are about compression,
@@ -35,11 +35,11 @@ python2() {
 tests/autobahn/run.sh: Python 2.7 is needed for the Autobahn test suite and is not installed.
 Install pyenv (https://github.com/pyenv/pyenv) and run `pyenv install 2.7.18`, or set AUTOBAHN_PYTHON.
 MISSING
-    return 1
+    return 3
 }
 
 if [ ! -x "$home/venv/bin/wstest" ]; then
-    python=$(python2)
+    python=$(python2) || exit $?
     rm -rf "$home/virtualenv" "$home/venv"
     "$python" -m pip --disable-pip-version-check install --quiet --target "$home/virtualenv" 'virtualenv<20.22' 2>"$home/pip.log" ||
         { cat "$home/pip.log" >&2; exit 1; }
