@@ -38,9 +38,9 @@ const TWINS: [(&str, &str, &str, &str); 4] = [
     (
         "twin_drain",
         "factory.rs",
-        "        // A turn that began before may have moved a run; one that begins now knows.
+        "        // A batch that began before `rest` may have advanced a run; a later one does not.
         self.idle().await;",
-        // Whoever decided before the rest may still set a run moving.
+        // A decision made before `rest` may still advance a run.
         "",
     ),
 ];

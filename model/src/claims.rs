@@ -231,7 +231,7 @@ pub const EQUALITIES: &[Equality] = equalities![
     "user-two-threads-large" "User" "2 messages, 2 threads, 2 events" 8529 11356 true
         instances::user(2, 2, 1, 2);
     "user-calls-large" "User" "1 message, 2 calls, 5 events" 6099 8408 true instances::user(1, 1, 2, 5);
-    "user-messages-large" "User" "2 messages, 3 events a run" 42985 57598 true instances::user(2, 1, 1, 3);
+    "user-messages-large" "User" "2 messages, 3 events a run" 54493 71632 true instances::user(2, 1, 1, 3);
     "fence-large" "Fence" "2 nodes, 1 message, 3 events" 19940 106351 true instances::fence(2, 1, 3);
     "delivery-singly-large" "Delivery" "1 client, entries one at a time" 6281 30659 true
         DeliveryModel { reads_singly: true, ..instances::delivery(1) };
