@@ -44,6 +44,8 @@ pub struct Deadlines {
 #[derive(Clone, Debug)]
 struct Heard {
     step: Instant,
+    /// True while the run waits for its agent: its age counts, but not its step timer.
+    queued: bool,
     /// The time that the run has waited in line, and its value at the latest step.
     line: Line,
     waited_in_line: Duration,
@@ -91,6 +93,7 @@ impl Deadlines {
     ) {
         let heard = self.heard.entry(run_id).or_insert_with(|| Heard {
             step: now,
+            queued: false,
             line: line.clone(),
             waited_in_line: Duration::ZERO,
             run: Age::new(run.started_at(), now, at),
@@ -99,7 +102,17 @@ impl Deadlines {
             waits_since: None,
         });
         heard.line = line;
+        heard.queued = false;
         self.moved(run_id, run, now, at);
+    }
+
+    /// Starts the timers of an open run that this process resumes later. Its age is measured from here by the
+    /// monotonic clock; its step timer starts with [`Self::taken_up`].
+    pub fn queued(&mut self, run_id: RunId, run: &AnyRun, waited: &Waited, now: Instant, at: Timestamp) {
+        self.taken_up(run_id, run, waited, Line::default(), now, at);
+        if let Some(heard) = self.heard.get_mut(&run_id) {
+            heard.queued = true;
+        }
     }
 
     /// Restarts the step timer after a step.
@@ -243,6 +256,8 @@ fn due(limits: &DeadlineLimits, heard: &Heard, now: Instant) -> Due {
     };
     if whole.is_zero() {
         timed_out(RunErrorCode::RunTimeout, "the run", limits.run_ms_max)
+    } else if heard.queued {
+        Due::Later(whole)
     } else if step.is_zero() {
         timed_out(RunErrorCode::StepTimeout, "a step of the run", limits.step_ms_max)
     } else {
@@ -368,6 +383,28 @@ mod tests {
         hear(&mut deadlines, &waiting, start, 0);
         hear(&mut deadlines, &waiting, start + after(90), 1_000_000);
         assert!(deadlines.passed(&waiting, start + after(999)).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_run_queued_for_its_resume_ages_by_the_monotonic_clock_and_has_no_step_timer() {
+        let (state, start) = (state(vec![thought()]), Instant::now());
+        let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
+            panic!("the run has begun");
+        };
+        let mut deadlines = Deadlines::new(LIMITS);
+        deadlines.queued(run_id(), run, &Waited::default(), start, Timestamp(0));
+        assert!(deadlines.passed(&state, start + after(150)).is_empty(), "longer than a step");
+        hear(&mut deadlines, &state, start + after(150), 1_000_000);
+        assert!(deadlines.passed(&state, start + after(200)).is_empty(), "the wall clock was set meanwhile");
+        assert_eq!(code(&deadlines.passed(&state, start + after(250))), Some(RunErrorCode::RunTimeout));
+
+        let mut deadlines = Deadlines::new(LIMITS);
+        deadlines.queued(run_id(), run, &Waited::default(), start, Timestamp(0));
+        assert_eq!(
+            code(&deadlines.passed(&state, start + after(250))),
+            Some(RunErrorCode::RunTimeout),
+            "RUN-6"
+        );
     }
 
     #[tokio::test(start_paused = true)]

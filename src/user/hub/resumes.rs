@@ -94,9 +94,7 @@ impl Hub {
     /// queued for its trial.
     pub(super) fn resume_or_end(&mut self, turn: &mut Turn, run_id: RunId, past: Past, at: Timestamp) {
         let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
-        if !matches!(open.progress, Progress::Begun(_)) {
-            return;
-        }
+        let Progress::Begun(run) = &open.progress else { return };
         if !self.shared.agents.find(&open.agent_name).is_some_and(|treatment| treatment.resumable) {
             let error = RunError {
                 code: RunErrorCode::NodeLost,
@@ -109,6 +107,8 @@ impl Hub {
         let counting = self.counting(run_id, &past);
         let suspected = counting.without_step > 0 && !self.is_resumed_here(run_id);
         if suspected && counting.limit_reached(&self.shared.limits.kernel).is_none() {
+            // Its age is measured from here, so that a clock that is set meanwhile does not end it.
+            self.deadlines.queued(run_id, run, &past.waited, Instant::now(), at);
             self.resumed.suspects.insert(run_id, past);
         } else {
             self.resume(turn, run_id, past, counting, at);
