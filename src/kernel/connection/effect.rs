@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::resume::Gap;
-use crate::kernel::{
+use crate::{
     ids::{Offset, Timestamp},
     ticket::Identity,
 };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::effect::Timer;
-use crate::kernel::{
+use crate::{
     ids::{Epoch, Offset},
     ticket::Identity,
 };

@@ -47,7 +47,7 @@ pub use self::{
     session::Phase,
     shared::Limits,
 };
-use crate::kernel::ticket::Identity;
+use crate::ticket::Identity;
 
 /// The machine of one connection. It can be compared, hashed and cloned, as a model checker requires.
 #[derive(Clone)]

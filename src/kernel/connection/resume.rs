@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::input::Asked;
-use crate::kernel::ids::{Epoch, Offset};
+use crate::ids::{Epoch, Offset};
 
 /// The offsets `from` to `to`, inclusive, that a reader requested and the log does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! The data of an open connection: its identity and its progress through the log.
 
 use super::effect::Cause;
-use crate::kernel::{ids::Offset, ticket::Identity};
+use crate::{ids::Offset, ticket::Identity};
 
 /// The peer before `hello`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

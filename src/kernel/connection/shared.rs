@@ -4,7 +4,7 @@ use super::{
     effect::{Effect, ServerFrame, Timer, Turn},
     session::{Flow, Session},
 };
-use crate::kernel::ids::Offset;
+use crate::ids::Offset;
 
 /// The limits of one connection, documented in `docs/protocol.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

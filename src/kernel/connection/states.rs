@@ -10,7 +10,7 @@ use super::{
     session::{Backlog, Flow, Peer, Phase, Ping, Session},
     shared::Machine,
 };
-use crate::kernel::{ids::Offset, ticket::Identity};
+use crate::{ids::Offset, ticket::Identity};
 
 #[state_machine(
     initial = "State::handshaking(Peer::Unknown)",

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::kernel::{
+use crate::{
     ids::{Epoch, Offset, Timestamp, UserId},
     ticket::Identity,
 };

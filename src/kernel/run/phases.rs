@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::kernel::{
+use crate::{
     entry::{
         By, Call, CallResult, CallStatus, Completion, Event, RunError, RunStatus, Thought, ThoughtKind, Usage,
     },

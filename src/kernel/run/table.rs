@@ -9,7 +9,7 @@ use super::{
     },
     violation::{Breach, PhaseName, StepName, Violation},
 };
-use crate::kernel::{
+use crate::{
     entry::{By, Call, CallResult, Completion, Event, RunStatus, Thought},
     ids::{CallId, Seq, Timestamp},
 };

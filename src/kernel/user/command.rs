@@ -1,6 +1,6 @@
 //! Commands to a user's log, and their replies.
 
-use crate::kernel::{
+use crate::{
     entry::{Call, CallResult, CallStatus, Entry, Thought},
     ids::{AgentName, CallId, MessageId, RunId, ThreadId},
     limits::Limits,

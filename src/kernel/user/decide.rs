@@ -5,7 +5,7 @@ use super::{
     draft::{Draft, why},
     state::{OpenRun, Progress, Receipt, UserState},
 };
-use crate::kernel::{
+use crate::{
     entry::{Body, By, CallResult, CallStatus, RunError, RunErrorCode, ThoughtKind},
     ids::{CallId, RunId, Timestamp},
     limits::Limits,

@@ -4,7 +4,7 @@ use super::{
     command::{Decision, Reply},
     state::{OpenRun, Progress, UserState},
 };
-use crate::kernel::{
+use crate::{
     entry::{Body, CallStatus, Entry, Event},
     ids::{Offset, RunId, Seq, Timestamp},
     run::{AnyRun, Cut, Run},

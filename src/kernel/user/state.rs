@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::kernel::{
+use crate::{
     entry::{Body, Entry, Event},
     ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
     limits::Limits,
