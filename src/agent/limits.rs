@@ -1,6 +1,6 @@
 //! Limits of the resources that all agents share, and of each user's part of them (ISO-6).
 
-crate::limits! {
+quintet_runtime::limits! {
     /// Limits of the agents' threads and of their reads.
     pub struct AgentLimits {
         /// Greatest number of threads of the agents; there are as many as the machine has cores, and at least

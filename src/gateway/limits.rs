@@ -8,7 +8,7 @@ use crate::{
     wire::server::SocketLimits,
 };
 
-crate::limits! {
+quintet_runtime::limits! {
     /// Settings of the public listener.
     pub struct GatewayLimits {
         /// Length of an HTTP request body.

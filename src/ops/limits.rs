@@ -2,7 +2,7 @@
 
 use crate::journal::Retention;
 
-crate::limits! {
+quintet_runtime::limits! {
     /// Limits on the entries that the journal keeps.
     pub struct RetentionLimits {
         /// Age after which an entry may be trimmed; 0 keeps entries of any age. Entries of open runs, and all
@@ -18,7 +18,7 @@ crate::limits! {
     }
 }
 
-crate::limits! {
+quintet_runtime::limits! {
     /// The bounds of the disk that the journal is on.
     pub struct DiskLimits {
         /// Free bytes of the journal's file system below which new messages are refused as `unavailable` and

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use quintet_kernel::ids::Timestamp;
 use tokio::time::Instant;
 
 use super::simulation;
-use crate::kernel::ids::Timestamp;
 
 /// Returns the current time in milliseconds since 1970; 0 for an earlier time.
 pub fn now() -> Timestamp {

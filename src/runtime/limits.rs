@@ -16,7 +16,7 @@ pub struct Limit<T: 'static> {
 /// Declares a struct of limits. Fields have an unsigned type, `= default`, and `in min..=max`.
 ///
 /// ```
-/// quintet::limits! {
+/// quintet_runtime::limits! {
 ///     /// Limits of one kettle.
 ///     pub struct KettleLimits {
 ///         /// Time to boil.
@@ -46,8 +46,8 @@ macro_rules! limits {
             pub const DEFAULT: $name = $name { $($field: $default,)+ };
 
             /// Every limit of this struct, in declaration order.
-            pub const TABLE: &'static [$crate::runtime::limits::Limit<$name>] = &[
-                $($crate::runtime::limits::Limit {
+            pub const TABLE: &'static [$crate::limits::Limit<$name>] = &[
+                $($crate::limits::Limit {
                     name: stringify!($field),
                     doc: concat!($($doc),+).trim_ascii(),
                     min: $min,

@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, marker::PhantomData, rc::Rc};
 
-use crate::kernel::ids::Timestamp;
+use quintet_kernel::ids::Timestamp;
 
 /// The simulated clock and randomness.
 pub trait World {
@@ -49,7 +49,7 @@ impl Drop for Entered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::{clock, ids};
+    use crate::{clock, ids};
 
     struct Fixed;
 

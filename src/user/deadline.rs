@@ -19,7 +19,7 @@ use crate::kernel::{
     user::{Command, Progress, UserState},
 };
 
-crate::limits! {
+quintet_runtime::limits! {
     /// The timeouts of runs (RUN-6, RUN-7).
     pub struct DeadlineLimits {
         /// Time from one step of a run to the next, without the time in which a call waits for the client or

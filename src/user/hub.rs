@@ -55,7 +55,7 @@ use crate::{
     witness::{UserWitness, record::Outcome},
 };
 
-crate::limits! {
+quintet_runtime::limits! {
     /// The limits of one hub.
     pub struct HubLimits {
         /// Queued requests of one user's clients; a further one is refused as overload.

@@ -14,7 +14,7 @@ use crate::{
     kernel::ids::Offset,
 };
 
-crate::limits! {
+quintet_runtime::limits! {
     /// The limits of one user's tail.
     pub struct TailLimits {
         /// Latest entries of one user kept in memory while the user is connected or has runs.

@@ -1,7 +1,7 @@
 //! The shared primitives of `quintet`, the same source files, under every schedule that loom can think
 //! of: `cargo test -p quintet-schedules`; `docs/model/concurrency.md` tells what is looked at and how far.
 
-pub use quintet::{journal, kernel, limits, runtime};
+pub use quintet::{journal, kernel, runtime};
 
 #[path = "../../../src/gateway/drain.rs"]
 pub mod drain;

@@ -32,7 +32,7 @@ use self::{
 };
 use super::config::LogFormat;
 
-crate::limits! {
+quintet_runtime::limits! {
     /// Limits of the log.
     pub struct LogLimits {
         /// Log lines queued for stderr; further ones are dropped and counted.
