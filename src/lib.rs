@@ -19,7 +19,7 @@ pub mod gateway;
 pub mod journal;
 pub mod ops;
 pub mod user;
-pub mod wire;
 pub mod witness;
 pub use quintet_kernel as kernel;
 pub use quintet_runtime as runtime;
+pub use quintet_wire as wire;

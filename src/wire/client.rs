@@ -8,18 +8,18 @@
 
 use std::fmt;
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Serialize;
-use serde_json::value::RawValue;
-
-use super::{codes::ErrorCode, fields::Fields, form::Form};
-use crate::kernel::{
+use quintet_kernel::{
     entry::CallResult,
     ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
     json::Json,
     limits::Limits,
     user::OnBusy,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{codes::ErrorCode, fields::Fields, form::Form};
 
 /// A well-formed frame from a client.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,13 +5,12 @@
 //!
 //! [RFC 6455, section 7.4]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::kernel::{
+use quintet_kernel::{
     connection::{Cause, Fault},
     user::Refusal,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The reason for which a request failed, the same on WebSocket and HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

@@ -4,6 +4,11 @@
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
+use quintet_kernel::{
+    entry::RunStatus,
+    ids::{AgentName, CallId, Epoch, MessageId, Offset, ThreadId, Timestamp},
+    limits::Limits,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,11 +24,6 @@ use super::{
     problem::Problem,
     sample::{self, ann, run_id_of},
     schema,
-};
-use crate::kernel::{
-    entry::RunStatus,
-    ids::{AgentName, CallId, Epoch, MessageId, Offset, ThreadId, Timestamp},
-    limits::Limits,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol.md");

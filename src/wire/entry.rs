@@ -6,14 +6,14 @@
 use std::{borrow::Cow, io};
 
 use bytes::BytesMut;
-use serde::{Deserialize, Serialize};
-
-use super::shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage};
-use crate::kernel::{
+use quintet_kernel::{
     entry::{Body, Call, CallResult, Completion, Entry, Event, Thought},
     ids::UserId,
     json::InvalidJson,
 };
+use serde::{Deserialize, Serialize};
+
+use super::shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage};
 
 /// Appends the encoding of `entry`, from the log of `user_id`, to `out`, without a line feed.
 pub fn encode(user_id: &UserId, entry: &Entry, out: &mut BytesMut) {
@@ -222,7 +222,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::wire::sample;
+    use crate::sample;
 
     fn line(user_id: &UserId, entry: &Entry) -> String {
         let mut out = BytesMut::new();
@@ -316,8 +316,8 @@ mod tests {
         let mut entry = sample::one_of_each().remove(2);
         for length in (0..2 * HELD_BYTES).chain([65_536, 1_000_000]) {
             let delta: String = ["x", "\n", "é"].iter().cycle().take(length).copied().collect();
-            let thought = Thought { kind: crate::kernel::entry::ThoughtKind::Answer, delta, reset: false };
-            entry.body = Body::Event { seq: crate::kernel::ids::Seq(2), event: Event::Thinking(thought) };
+            let thought = Thought { kind: quintet_kernel::entry::ThoughtKind::Answer, delta, reset: false };
+            entry.body = Body::Event { seq: quintet_kernel::ids::Seq(2), event: Event::Thinking(thought) };
             assert_eq!(decode(line(&sample::ann(), &entry).as_bytes()).unwrap().1, entry, "{length}");
         }
         let mut out = BytesMut::from(&b"before"[..]);

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::kernel::ids::{Epoch, Offset};
+use quintet_kernel::ids::{Epoch, Offset};
 
 /// A position in a user's log, with the epoch of the journal it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,11 @@
 
 use std::fmt;
 
+use quintet_kernel::{
+    entry::CallResult,
+    ids::{AgentName, CallId, Epoch, InvalidId, MessageId, Offset, RunId, ThreadId},
+    json::{InvalidJson, Json},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
@@ -19,11 +24,6 @@ use super::{
     },
     codes::ErrorCode,
     form::Answered,
-};
-use crate::kernel::{
-    entry::CallResult,
-    ids::{AgentName, CallId, Epoch, InvalidId, MessageId, Offset, RunId, ThreadId},
-    json::{InvalidJson, Json},
 };
 
 /// Declares the fields of all frame types and the pass that locates them.

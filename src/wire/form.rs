@@ -1,6 +1,12 @@
 //! Client frames field by field, as in JSON. Used to encode a frame and to generate the JSON Schema;
 //! `wire::client` has the decoder, and a test compares the two.
 
+use quintet_kernel::{
+    entry::{CallResult, CallStatus},
+    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+    json::Json,
+    user::OnBusy,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -8,12 +14,6 @@ use serde_json::{Value, json};
 use super::client::{
     CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage, TEXT_BYTES_MAX,
     TICKET_BYTES_MAX, TOKEN_BYTES_MAX,
-};
-use crate::kernel::{
-    entry::{CallResult, CallStatus},
-    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
-    json::Json,
-    user::OnBusy,
 };
 
 /// A frame tagged with its `type`.

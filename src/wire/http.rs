@@ -4,14 +4,14 @@
 //! `client::SendMessage::decode` and `client::decode_answer`.
 
 use bytes::{BufMut, BytesMut};
+use quintet_kernel::{
+    entry::RunStatus,
+    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::server::Gap;
-use crate::kernel::{
-    entry::RunStatus,
-    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
-};
 
 /// The optional body of `POST /v1/tickets`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -2,11 +2,11 @@
 //!
 //! [RFC 9457]: https://www.rfc-editor.org/rfc/rfc9457
 
+use quintet_kernel::ids::{MessageId, RunId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{client::FrameError, codes::ErrorCode};
-use crate::kernel::ids::{MessageId, RunId};
 
 /// The media type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";

@@ -1,8 +1,7 @@
 //! Sample values and proptest strategies for the tests of the wire format.
 
 use proptest::{collection, option, prelude::*};
-
-use crate::kernel::{
+use quintet_kernel::{
     connection,
     entry::{
         Body, By, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
@@ -16,7 +15,8 @@ use crate::kernel::{
     limits::Limits,
     user::OnBusy,
 };
-use crate::wire::{
+
+use crate::{
     client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage},
     codes::ErrorCode,
     server::{self, ServerFrame},

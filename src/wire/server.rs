@@ -1,17 +1,17 @@
 //! Frames that the service sends, except entries, which `wire::entry` encodes.
 
+use quintet_kernel::{
+    connection,
+    ids::{ConnectionId, Epoch, MessageId, Offset, RunId, Timestamp, UserId},
+    json::Json,
+    limits::Limits,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
     client::{FrameError, Nonce},
     codes::ErrorCode,
-};
-use crate::kernel::{
-    connection,
-    ids::{ConnectionId, Epoch, MessageId, Offset, RunId, Timestamp, UserId},
-    json::Json,
-    limits::Limits,
 };
 
 /// The name and version of this contract, and the WebSocket subprotocol.

@@ -5,14 +5,13 @@
 
 use std::borrow::Cow;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
-
-use crate::kernel::{
+use quintet_kernel::{
     entry::{By, CallStatus, RunError, RunStatus, ThoughtKind, Usage},
     ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
     json::Json,
 };
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Declares shapes: the common fields come first, then those of the shape.
 macro_rules! shapes {

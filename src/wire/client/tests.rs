@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::sample;
+use crate::sample;
 
 const RUN: &str = "01a1ee56-5e01-7c3d-8e4f-0123456789ab";
 
@@ -277,7 +277,7 @@ fn a_pong_brings_the_nonce_back_as_it_was_written() {
         else {
             panic!("{nonce}")
         };
-        let pong = crate::wire::server::ServerFrame::Pong(crate::wire::server::Pong { nonce: Some(read) });
+        let pong = crate::server::ServerFrame::Pong(crate::server::Pong { nonce: Some(read) });
         assert_eq!(pong.encode(), format!("{{\"type\":\"pong\",\"nonce\":{nonce}}}"));
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::wire::{asyncapi, codes::ErrorCode, sample};
+use crate::{asyncapi, codes::ErrorCode, sample};
 
 /// Collects the pointers of all `$ref`s of a document.
 fn references(value: &Value, found: &mut BTreeSet<String>) {
@@ -123,12 +123,12 @@ fn bodies_fit_their_schemas() {
         .iter()
         .map(|entry| {
             let mut out = bytes::BytesMut::new();
-            crate::wire::entry::encode(&ann, entry, &mut out);
+            crate::entry::encode(&ann, entry, &mut out);
             out
         })
         .collect();
-    let epoch = crate::kernel::ids::Epoch(uuid::Uuid::from_u128(7));
-    let offset = crate::kernel::ids::Offset;
+    let epoch = quintet_kernel::ids::Epoch(uuid::Uuid::from_u128(7));
+    let offset = quintet_kernel::ids::Offset;
     for count in [0, 1, lines.len()] {
         let mut body = bytes::BytesMut::new();
         let page = EntriesPage { epoch, after: offset(0), head: offset(9), gap: None };

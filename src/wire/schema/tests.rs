@@ -3,7 +3,7 @@ use jsonschema::Validator;
 use proptest::prelude::*;
 
 use super::*;
-use crate::wire::{
+use crate::{
     client::ClientFrame,
     codes::ErrorCode,
     entry,
@@ -18,7 +18,7 @@ fn value(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-fn line(entry: &crate::kernel::entry::Entry) -> String {
+fn line(entry: &quintet_kernel::entry::Entry) -> String {
     let mut out = BytesMut::new();
     entry::encode(&ann(), entry, &mut out);
     String::from_utf8(out.to_vec()).unwrap()
