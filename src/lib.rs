@@ -16,10 +16,10 @@
 pub mod agent;
 pub mod audit;
 pub mod gateway;
-pub mod journal;
 pub mod ops;
 pub mod user;
 pub mod witness;
+pub use quintet_journal as journal;
 pub use quintet_kernel as kernel;
 pub use quintet_runtime as runtime;
 pub use quintet_wire as wire;

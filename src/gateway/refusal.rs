@@ -39,11 +39,10 @@ impl Unaccepted {
     }
 }
 
-impl From<&JournalError> for ErrorCode {
-    fn from(why: &JournalError) -> Self {
-        match why {
-            JournalError::Unavailable(_) | JournalError::Damaged(_) => Self::Unavailable,
-        }
+/// Returns the code of a request that the journal could not serve.
+pub fn journal_code(why: &JournalError) -> ErrorCode {
+    match why {
+        JournalError::Unavailable(_) | JournalError::Damaged(_) => ErrorCode::Unavailable,
     }
 }
 

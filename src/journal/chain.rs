@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::kernel::ids::{Epoch, UserId};
+use quintet_kernel::ids::{Epoch, UserId};
 
 /// The hash of one encoded line, without its line feed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

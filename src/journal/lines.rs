@@ -1,8 +1,7 @@
 //! Consecutive encoded entries. The same bytes are stored by a batch and sent on a socket.
 
 use bytes::{Bytes, BytesMut};
-
-use crate::kernel::ids::Offset;
+use quintet_kernel::ids::Offset;
 
 /// Consecutive encoded entries, one JSON object each, each followed by a line feed. Clones share the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

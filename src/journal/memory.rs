@@ -8,17 +8,17 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use quintet_kernel::{
+    entry::{Body, Entry, Event},
+    ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    spending::Spending,
+    user::Receipt,
+};
 use tokio::sync::watch;
 
 use super::{
     AppendError, Batch, Extent, Incarnation, Journal, JournalError, Lines, Log, ReadLimit, Recovery,
     ResumeRecord, Retention, RunRecord, ThreadRecord, Trimmed, lines::LinesBuilder,
-};
-use crate::kernel::{
-    entry::{Body, Entry, Event},
-    ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
-    spending::Spending,
-    user::Receipt,
 };
 
 /// An in-memory journal. Clones share the logs, so a clone stands for the journal of a restarted process.

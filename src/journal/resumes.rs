@@ -11,12 +11,11 @@
 //! Guarantee: every process that dies after it launched the agent is counted, and no process is counted twice
 //! for one run.
 
-use uuid::Uuid;
-
-use crate::kernel::{
+use quintet_kernel::{
     ids::{RunId, Seq},
     user::Resumes,
 };
+use uuid::Uuid;
 
 /// The id of one process that has a journal open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -12,6 +12,7 @@ use crate::{
         auth::{AuthError, IssueError},
         origins::Forbidden,
         peers::{PeerFull, PeerLimited},
+        refusal::journal_code,
         refusal_log::Refused,
         tickets::Unissued,
     },
@@ -120,7 +121,7 @@ impl From<JournalError> for Failure {
     fn from(why: JournalError) -> Self {
         tracing::error!(error = %why, "journal not read");
         // Details of a storage error are for the operator, not for the client.
-        Self::new(ErrorCode::from(&why), "the journal is not available").retry_after(RETRY_MS)
+        Self::new(journal_code(&why), "the journal is not available").retry_after(RETRY_MS)
     }
 }
 

@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use quintet_kernel::ids::Timestamp;
+use quintet_runtime::private;
 use rusqlite::{Connection, params};
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
     schema::{self, DATABASE_FILE},
     space,
 };
-use crate::{journal::JournalError, kernel::ids::Timestamp, runtime::private};
+use crate::JournalError;
 
 /// Why there is no backup. What was begun of it is removed.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The index changes of a batch, folded so that each run and each thread is updated once.
 
-use crate::kernel::{
+use quintet_kernel::{
     entry::{Body, Entry, Event, RunStatus},
     ids::{MessageId, Offset, RunId, ThreadId, Timestamp},
 };

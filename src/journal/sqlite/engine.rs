@@ -10,6 +10,11 @@ use std::{
 };
 
 use async_trait::async_trait;
+use quintet_kernel::{
+    ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    user::Receipt,
+};
+use quintet_runtime::{clock, private};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -28,15 +33,8 @@ use super::{
     writer::{Append, Order, Writer},
 };
 use crate::{
-    journal::{
-        AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery,
-        Retention, RunRecord, ThreadRecord, Trimmed,
-    },
-    kernel::{
-        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
-        user::Receipt,
-    },
-    runtime::{clock, private},
+    AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
+    RunRecord, ThreadRecord, Trimmed,
 };
 
 /// A journal in one database, in a folder that this process owns. Clones share it. When the last clone and the

@@ -12,14 +12,12 @@
 
 use std::collections::HashMap;
 
+use quintet_kernel::ids::{Epoch, Offset, Timestamp, UserId};
+use quintet_runtime::{clock, ids};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 use super::{pool::ReadFailure, writer::checksum};
-use crate::{
-    kernel::ids::{Epoch, Offset, Timestamp, UserId},
-    runtime::{clock, ids},
-};
 
 /// The tables of this module, as a migration step.
 pub(super) const SCHEMA: &str = "

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rusqlite::ErrorCode;
 
 use super::{backup::BackupError, lock::LockError, space};
-use crate::journal::JournalError;
+use crate::JournalError;
 
 /// The reason for which a journal was not opened. The operator has to repair it.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{journal::JournalError, kernel::ids::Epoch, runtime::private};
+use quintet_kernel::ids::Epoch;
+use quintet_runtime::private;
+
+use crate::JournalError;
 
 /// The lock file. It contains the owner's process id, for error messages.
 pub const LOCK_FILE: &str = "quintet.lock";

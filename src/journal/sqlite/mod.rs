@@ -38,7 +38,7 @@ pub use self::{
     fault::OpenError,
     options::SqliteOptions,
 };
-pub(crate) use self::{check::log_damage, writer::checksum};
+pub use self::{check::log_damage, writer::checksum};
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use super::{
     fault::{OpenError, closed, fault},
     schema,
 };
-use crate::journal::JournalError;
+use crate::JournalError;
 
 /// A query that sends its own reply. Returns whether the connection may be reused.
 type Job = Box<dyn FnOnce(Result<&mut Connection, rusqlite::Error>) -> Health + Send>;

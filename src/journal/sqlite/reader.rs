@@ -3,17 +3,15 @@
 //! Every row is verified against its checksum when it is read: a flipped bit is an error, not an entry.
 
 use bytes::BytesMut;
+use quintet_kernel::{
+    ids::{AgentName, InvalidId, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    spending::Spending,
+    user::Receipt,
+};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
 use super::{changes::status_of, pool::ReadFailure, resumes, writer::checksum};
-use crate::{
-    journal::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord},
-    kernel::{
-        ids::{AgentName, InvalidId, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
-        spending::Spending,
-        user::Receipt,
-    },
-};
+use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord};
 
 type Answer<T> = Result<T, ReadFailure>;
 

@@ -5,16 +5,14 @@
 
 use std::{path::Path, time::Duration};
 
+use quintet_kernel::ids::{Epoch, Timestamp};
+use quintet_runtime::clock;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, config::DbConfig, params};
 
 use super::{
     epochs::{self, Epochs, Reason},
     fault::{OpenError, open_fault},
     options::{LOG_KEPT_BYTES_MAX, PAGE_BYTES, READER_CACHE_KIB, STATEMENTS_MAX, WRITER_CACHE_KIB},
-};
-use crate::{
-    kernel::ids::{Epoch, Timestamp},
-    runtime::clock,
 };
 
 /// Name of the database file in the data folder.

@@ -5,17 +5,15 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use quintet_kernel::{
+    entry::{Body, Entry, Event},
+    ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, UserId},
+    spending::Spending,
+};
 use tempfile::TempDir;
 
 use super::{SqliteJournal, SqliteOptions, schema::DATABASE_FILE};
-use crate::{
-    journal::{AppendError, Batch, Journal, JournalError, Log, ReadLimit, lines::LinesBuilder},
-    kernel::{
-        entry::{Body, Entry, Event},
-        ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, UserId},
-        spending::Spending,
-    },
-};
+use crate::{AppendError, Batch, Journal, JournalError, Log, ReadLimit, lines::LinesBuilder};
 
 fn batch(after: u64, bytes: usize) -> Batch {
     let offset = Offset(after + 1);

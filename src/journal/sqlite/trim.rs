@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use quintet_kernel::ids::Timestamp;
 use rusqlite::params;
 
 use super::{
@@ -14,10 +15,7 @@ use super::{
     options::{TRIM_ROWS_MAX, TRIM_USERS_MAX},
     writer::Writer,
 };
-use crate::{
-    journal::{Retention, Trimmed},
-    kernel::ids::Timestamp,
-};
+use crate::{Retention, Trimmed};
 
 /// One step of trimming.
 #[derive(Clone, Copy, Debug)]

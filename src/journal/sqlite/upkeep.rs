@@ -21,7 +21,7 @@ use super::{
     resumes, schema, wal,
     writer::Writer,
 };
-use crate::journal::JournalError;
+use crate::JournalError;
 
 /// The state of the maintenance.
 #[derive(Default)]

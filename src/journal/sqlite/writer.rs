@@ -6,6 +6,10 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
+use quintet_kernel::{
+    ids::{Epoch, Offset, UserId},
+    spending::Spending,
+};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
@@ -20,14 +24,8 @@ use super::{
     upkeep::Upkeep,
 };
 use crate::{
-    journal::{
-        AppendError, Batch, Incarnation, JournalError,
-        chain::{ChainHash, LineDigest},
-    },
-    kernel::{
-        ids::{Epoch, Offset, UserId},
-        spending::Spending,
-    },
+    AppendError, Batch, Incarnation, JournalError,
+    chain::{ChainHash, LineDigest},
 };
 
 /// An order to the writer.
@@ -484,7 +482,7 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
 const INTEGER_MAX: u64 = i64::MAX as u64;
 
 /// Tells a stored row that is as it was written from one that is not.
-pub(crate) fn checksum(lines: &[u8]) -> i64 {
+pub fn checksum(lines: &[u8]) -> i64 {
     let hash = blake3::hash(lines);
     i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
 }

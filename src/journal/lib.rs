@@ -18,16 +18,16 @@ pub mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-
-pub use self::{
-    lines::Lines,
-    resumes::{Incarnation, ResumeRecord},
-};
-use crate::kernel::{
+use quintet_kernel::{
     entry::{Entry, RunStatus},
     ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
     user::Receipt,
+};
+
+pub use self::{
+    lines::Lines,
+    resumes::{Incarnation, ResumeRecord},
 };
 
 /// The logs of all users.
