@@ -14,11 +14,11 @@
 //! - [`runtime`]: clock, ids, tasks and limits
 
 pub mod agent;
-pub mod audit;
 pub mod gateway;
 pub mod ops;
 pub mod user;
 pub mod witness;
+pub use quintet_audit as audit;
 pub use quintet_journal as journal;
 pub use quintet_kernel as kernel;
 pub use quintet_runtime as runtime;

@@ -17,6 +17,8 @@ use std::{
     path::Path,
 };
 
+use quintet_journal::chain::{ChainHash, LineDigest};
+use quintet_kernel::ids::{Epoch, RunId, UserId};
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
@@ -24,10 +26,6 @@ use super::{
     journal::{AuditError, UserRow, open, users},
     log::{Before, LogCheck},
     report::{Findings, Violation},
-};
-use crate::{
-    journal::chain::{ChainHash, LineDigest},
-    kernel::ids::{Epoch, RunId, UserId},
 };
 
 const FORMAT: &str = "quintet-evidence-v1";

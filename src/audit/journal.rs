@@ -2,23 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use quintet_journal::{
+    chain::{ChainHash, LineDigest},
+    sqlite::{
+        self, OpenError, epochs,
+        lock::{FolderLock, LockError},
+        schema::{self, DATABASE_FILE, Identity},
+    },
+};
+use quintet_kernel::ids::UserId;
 use rusqlite::{Connection, Row, params};
 
 use super::{
     index::IndexCheck,
     log::{Before, LogCheck},
     report::{Findings, Report},
-};
-use crate::{
-    journal::{
-        chain::{ChainHash, LineDigest},
-        sqlite::{
-            self, OpenError, epochs,
-            lock::{FolderLock, LockError},
-            schema::{self, DATABASE_FILE, Identity},
-        },
-    },
-    kernel::ids::UserId,
 };
 
 /// The options of an audit.

@@ -3,16 +3,15 @@
 //! Guarantee: memory is bounded by the open runs and by [`IDS_MAX`], independent of the length of the log.
 //! Every entry is checked once, in log order.
 
+use quintet_journal::Lines;
+use quintet_kernel::{
+    entry::By,
+    ids::{Offset, RunId, UserId},
+};
+
 use super::{
     log::{Before, LogCheck, Milestone},
     report::{Findings, Violation},
-};
-use crate::{
-    journal::Lines,
-    kernel::{
-        entry::By,
-        ids::{Offset, RunId, UserId},
-    },
 };
 
 /// The check of one user's log from some offset on.
@@ -96,20 +95,18 @@ impl LiveCheck {
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
+    use quintet_journal::lines::LinesBuilder;
+    use quintet_kernel::{
+        entry::{
+            Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunStatus, Thought, ThoughtKind,
+        },
+        ids::{AgentName, CallId, MessageId, Seq, ThreadId, Timestamp, ToolName},
+        json::Json,
+    };
+    use quintet_wire as wire;
     use uuid::Uuid;
 
     use super::*;
-    use crate::{
-        journal::lines::LinesBuilder,
-        kernel::{
-            entry::{
-                Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunStatus, Thought, ThoughtKind,
-            },
-            ids::{AgentName, CallId, MessageId, Seq, ThreadId, Timestamp, ToolName},
-            json::Json,
-        },
-        wire,
-    };
 
     fn user() -> UserId {
         UserId::parse("ada").unwrap()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::journal::sqlite::epochs::EpochRecord;
+use quintet_journal::sqlite::epochs::EpochRecord;
 use serde::{Deserialize, Serialize};
 
 /// A broken rule.
