@@ -24,7 +24,8 @@ schedules() {
     LOOM_MAX_PREEMPTIONS=4 cargo test --locked --release -p quintet-schedules --test drain --test signal
 }
 properties() {
-  PROPTEST_CASES=20000 cargo test --locked --release --test kernel --lib &&
+  PROPTEST_CASES=20000 cargo test --locked --release -p quintet-kernel &&
+    PROPTEST_CASES=20000 cargo test --locked --release --lib --workspace --exclude quintet-model --exclude quintet-hub --exclude quintet-schedules &&
     PROPTEST_CASES=2000 cargo test --locked --release --test user -- machine isolation &&
     PROPTEST_CASES=200 cargo test --locked --release --test gateway -- isolation &&
     PROPTEST_CASES=2000 cargo test --locked --release --test journal --test audit

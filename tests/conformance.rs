@@ -4,10 +4,6 @@
 //! A process of its own, since what is counted is counted for a process. Its traces stand apart: `accept`
 //! has to refuse them (`docs/model/traces.md`).
 
-#[path = "gateway/harness.rs"]
-#[expect(dead_code, reason = "one harness for all who speak to the gateway")]
-mod harness;
-
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -22,9 +18,8 @@ use quintet::{
         user::Receipt,
     },
 };
+use quintet_testkit::gateway::{self as harness, Service, violations};
 use serde_json::json;
-
-use crate::harness::{Service, violations};
 
 /// What is wrong with a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

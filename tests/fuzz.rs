@@ -3,8 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-#[path = "../fuzz/bodies/mod.rs"]
-mod bodies;
+use quintet_testkit::fuzz as bodies;
 
 /// Plays every file of a target's corpus; a failure names the file.
 fn replay(target: &str) {

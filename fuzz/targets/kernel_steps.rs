@@ -1,7 +1,3 @@
 #![no_main]
 
-#[path = "../bodies/mod.rs"]
-#[allow(dead_code, reason = "each target uses one body")]
-mod bodies;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::kernel_steps::run(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| quintet_testkit::fuzz::kernel_steps::run(bytes));

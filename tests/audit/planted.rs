@@ -167,12 +167,6 @@ fn started(scribe: &mut Scribe) -> &mut Scribe {
     scribe.message(1, "t", "m1").started(1, "m1").think(1, "a")
 }
 
-impl Scribe {
-    fn started_after_end(&mut self, ends: u64, starts: u64) -> &mut Self {
-        self.completed(ends, Failed).started(starts, &format!("m{starts}"))
-    }
-}
-
 #[tokio::test]
 async fn every_planted_defect_is_found_and_nothing_else() {
     for (name, expected, plant) in PLANTS {

@@ -1,6 +1,6 @@
 //! The service on a disk that fails: full, read only, torn writes, failed syncs, flipped bits, and power
 //! that goes. The disk is a layer under the real program ([`disk`]); what clients were told is judged by
-//! the checker of all campaigns ([`common`]), the journal that is left by `quintet audit`.
+//! the checker of all campaigns ([`verdict`]), the journal that is left by `quintet audit`.
 //!
 //! Small unless told otherwise: `QUINTET_CAMPAIGN_STRIKES=500` makes a campaign of [`campaign`],
 //! `QUINTET_CAMPAIGN_USERS` sets its load, and `QUINTET_CAMPAIGN_SEED` repeats what was drawn, though not
@@ -15,18 +15,4 @@ mod disk;
 mod power;
 mod storage;
 
-#[path = "../crash/client.rs"]
-mod client;
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../crash/crowd.rs"]
-mod crowd;
-#[path = "../crash/ends.rs"]
-mod ends;
-#[allow(dead_code, reason = "each campaign uses its part of it")]
-#[path = "../crash/process.rs"]
-mod process;
-#[path = "../crash/stream.rs"]
-mod stream;
-
-use common::{http, moves, stage, verdict, wish, witness};
+use quintet_testkit::{client, crowd, ends, http, moves, process, stage, verdict, wish, witness};

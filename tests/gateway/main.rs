@@ -6,8 +6,6 @@
 
 mod bodies;
 mod budgets;
-#[path = "../cases/mod.rs"]
-mod cases;
 mod conformance;
 mod contract;
 mod delivery;
@@ -16,12 +14,15 @@ mod ends;
 mod events;
 mod frames;
 mod handshake;
-mod harness;
 mod heads;
-mod http;
 mod isolation;
 mod operations;
 mod outrun;
 mod pages;
 mod routes;
 mod turned_away;
+
+use quintet_testkit::{
+    cases,
+    gateway::{self as harness, requests as http},
+};

@@ -67,13 +67,6 @@ async fn a_long_batch_is_stored_and_read_whole() {
     }
 }
 
-impl Scribe {
-    fn think_long(&mut self, number: u64) -> &mut Self {
-        // After its end, but the journal does not judge runs.
-        self.think(number, &"x".repeat(300))
-    }
-}
-
 #[tokio::test]
 async fn run_6_an_append_that_expects_another_head_is_refused_and_changes_nothing() {
     for engine in engines() {

@@ -1,7 +1,5 @@
 //! What every engine of the journal promises, tried on each of them.
 
-#[path = "../cases/mod.rs"]
-mod cases;
 mod conformance;
 mod crash;
 mod epochs;
@@ -10,5 +8,5 @@ mod migration;
 mod reference;
 mod retention;
 mod size;
-#[allow(dead_code, reason = "shared with the tests of the audit")]
-mod support;
+
+use quintet_testkit::{cases, journal as support};

@@ -1,7 +1,7 @@
 //! The whole service on a simulated network: the real gateway, hubs, agents and clients, in one thread, on
 //! time that a seed drives. Everything that can go wrong does, at instants that the seed draws; what
 //! clients were told is judged by the checker that the kills use, written from the contract
-//! ([`common`]), and the journal has the last word.
+//! ([`verdict`]), and the journal has the last word.
 //!
 //! `QUINTET_SIM_SEEDS` seeds from `QUINTET_SIM_SEED` on are played: 100 from 1 unless told otherwise. A seed
 //! that fails names the command that plays it again, and plays the same every time.
@@ -10,9 +10,6 @@
 //! - [`sky`]: time, chance and the trace; [`trouble`]: a journal that fails; [`server`]: the service as a host
 //! - [`client`]: one connection; [`device`]: one user at one device
 //! - [`seeds`]: a hundred of them; [`scene`]: a simulation written by hand; [`clocks`], [`half_open`]: some
-
-#[path = "../common/mod.rs"]
-mod common;
 
 mod client;
 mod clocks;
@@ -27,4 +24,4 @@ mod sky;
 mod storm;
 mod trouble;
 
-use common::{http, moves, stage, verdict, wish, witness};
+use quintet_testkit::{http, moves, stage, verdict, wish, witness};

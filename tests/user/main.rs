@@ -2,8 +2,6 @@
 //! and agents are told, what readers read, and what is left when everybody has gone.
 
 mod answers;
-#[path = "../cases/mod.rs"]
-mod cases;
 mod deadlines;
 mod delivery;
 mod disk;
@@ -11,10 +9,9 @@ mod falls;
 mod faults;
 mod isolation;
 mod machine;
-#[path = "../kernel/oracle.rs"]
-#[allow(dead_code, reason = "the kernel's tests use the rest")]
-mod oracle;
 mod puppets;
 mod resumes;
 mod runs;
 mod space;
+
+use quintet_testkit::{cases, kernel::oracle};

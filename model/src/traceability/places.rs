@@ -33,7 +33,10 @@ fn pattern(text: &str) -> Regex {
 impl Table {
     pub(super) fn rust(&mut self, name: &str, text: &str) {
         let lines: Vec<&str> = text.lines().collect();
-        let mut in_tests = !name.starts_with("src/") || name.ends_with("/tests.rs");
+        let mut in_tests = !name.starts_with("src/")
+            || name.starts_with("src/testkit/")
+            || name.contains("/tests/")
+            || name.ends_with("/tests.rs");
         for (at, line) in lines.iter().enumerate() {
             in_tests |= line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test");
             let comment = line.find("//").map_or("", |comment| &line[comment..]);
@@ -182,15 +185,7 @@ fn indent(line: &str) -> usize {
 pub(super) const THE_FILE: &str = "the file";
 
 /// Whoever judges what others do: each of its lines is a part of every test that it judges.
-const JUDGES: &[&str] = &[
-    "tests/common/",
-    "tests/kernel/oracle.rs",
-    "tests/kernel/account.rs",
-    "tests/ui.rs",
-    "tests/ui/",
-    "tests/page/",
-    "fuzz/bodies/",
-];
+const JUDGES: &[&str] = &["src/testkit/", "tests/ui.rs", "tests/ui/", "tests/page/"];
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! A connection's machine against the contract's words on it: an observer who sees inputs and effects,
 //! and remembers no more than a client could.
 
-use quintet::kernel::{
+use quintet_kernel::{
     connection::{
         Asked, Cause, Connection, Effect, Effects, Gap, Input, Limits, Phase, ServerFrame, Timer, Unattached,
         Unverified,

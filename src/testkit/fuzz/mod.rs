@@ -4,21 +4,28 @@
 //! A body panics if something is wrong and returns if nothing is. It is a function of its bytes alone.
 
 pub mod calculator;
+#[cfg(feature = "service")]
 pub mod journal_readback;
-mod kernel;
 pub mod kernel_steps;
 mod kernel_steps_connection;
-mod program;
+pub mod program;
 pub mod questions;
+#[cfg(feature = "service")]
 pub mod rehearsal_scripts;
+#[cfg(feature = "service")]
 pub mod resume_cursors;
+#[cfg(feature = "service")]
 pub mod wire_decoder;
+#[cfg(feature = "service")]
 mod wire_tree;
+
+use crate::kernel;
 
 /// What a target does with its bytes.
 pub type Body = fn(&[u8]);
 
 /// The targets, each with its name, which is that of its corpus.
+#[cfg(feature = "service")]
 pub const TARGETS: [(&str, Body); 7] = [
     ("calculator", calculator::run),
     ("journal_readback", journal_readback::run),

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use quintet::kernel::{
+use quintet_kernel::{
     entry::{Body, Entry, Event, RunStatus},
     ids::{CallId, MessageId, RunId, ThreadId},
     user::Receipt,

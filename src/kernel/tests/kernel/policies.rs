@@ -1,6 +1,6 @@
 //! The user machine rule by rule, in examples one can read.
 
-use quintet::kernel::{
+use quintet_kernel::{
     entry::{Body, By, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::RunId,
     json::Json,
@@ -167,7 +167,7 @@ fn del_6_the_same_message_is_answered_the_same() {
 #[test]
 fn del_6_what_memory_forgot_the_journal_tells() {
     let limits = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
-    let receipt = Receipt { run_id: run_id(50), offset: quintet::kernel::ids::Offset(3) };
+    let receipt = Receipt { run_id: run_id(50), offset: quintet_kernel::ids::Offset(3) };
     let send = Command::Send(Send {
         message_id: message_id(1),
         thread_id: thread_id(1),
@@ -198,7 +198,7 @@ fn del_6_a_used_id_with_other_content_is_refused_and_changes_nothing() {
     desk.send(1, OnBusy::Enqueue).unwrap();
     let before = desk.state.clone();
     assert_eq!(desk.take(Command::Send(fresh(1, None))), Err(Refusal::MessageIdReused), "recent");
-    let receipt = Receipt { run_id: run_id(50), offset: quintet::kernel::ids::Offset(3) };
+    let receipt = Receipt { run_id: run_id(50), offset: quintet_kernel::ids::Offset(3) };
     assert_eq!(
         desk.take(Command::Send(fresh(2, Some(receipt)))),
         Err(Refusal::MessageIdReused),

@@ -1,5 +1,7 @@
 //! A service on a free port, and clients that know the wire and nothing else.
 
+pub mod requests;
+
 use std::{
     future::Future,
     path::PathBuf,

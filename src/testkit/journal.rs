@@ -205,3 +205,16 @@ pub fn texts(lines: &Lines) -> Vec<(u64, String)> {
 pub fn offsets(lines: &Lines) -> Vec<u64> {
     lines.iter().map(|(offset, _)| offset.0).collect()
 }
+
+impl Scribe {
+    pub fn think_long(&mut self, number: u64) -> &mut Self {
+        // After its end, but the journal does not judge runs.
+        self.think(number, &"x".repeat(300))
+    }
+}
+
+impl Scribe {
+    pub fn started_after_end(&mut self, ends: u64, starts: u64) -> &mut Self {
+        self.completed(ends, RunStatus::Failed).started(starts, &format!("m{starts}"))
+    }
+}

@@ -1,7 +1,7 @@
 //! Every limit of one user's machines: what reaches it is taken; what exceeds it is not, and the limit is
 //! named. A step that exceeds one ends its run.
 
-use quintet::kernel::{
+use quintet_kernel::{
     entry::{Body, By, Call, CallResult, CallStatus, Event, Thought, ThoughtKind},
     ids::Offset,
     json::Json,

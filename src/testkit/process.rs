@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
     thread,
 };
@@ -28,9 +28,17 @@ pub struct Addresses {
     pub admin: SocketAddr,
 }
 
+/// Returns the path of the program under test. Cargo builds it for every test of the package `quintet` and puts
+/// it beside the folder of the tests.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test is a program");
+    let deps = test.parent().expect("a program lies in a folder");
+    deps.with_file_name(format!("quintet{}", std::env::consts::EXE_SUFFIX))
+}
+
 /// The command that serves out of `folder`, on ports of its own.
 pub fn dev(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quintet"));
+    let mut command = Command::new(program());
     command.args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
     command.arg(folder);
     // A campaign kills far more often than any crash loop: every run has to end as its wish says, however

@@ -3,7 +3,7 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use crate::harness::{Service, http_client, soon};
+use super::{Service, http_client, soon};
 
 /// An answer, all of it.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 //! line with it: legal steps are taken, illegal ones refused without a change, and the fold of what
 //! came out is the live state.
 
-use quintet::kernel::{
+use quintet_kernel::{
     entry::{By, CallResult, CallStatus, Event, RunErrorCode},
     ids::Seq,
     json::Json,

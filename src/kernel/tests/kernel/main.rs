@@ -7,12 +7,12 @@
 //! - [`policies`]: the user machine rule by rule, in examples one can read
 //! - [`limits`]: every limit, reached and exceeded
 
-mod account;
-#[path = "../cases/mod.rs"]
-mod cases;
 mod limits;
-mod make;
-mod oracle;
 mod policies;
 mod sequences;
 mod words;
+
+use quintet_testkit::{
+    cases,
+    kernel::{account, make, oracle},
+};

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fmt::Write};
 
 use proptest::prelude::*;
-use quintet::kernel::{
+use quintet_kernel::{
     entry::{By, CallStatus, Event, RunErrorCode, Thought},
     ids::Seq,
     run::{
@@ -234,7 +234,7 @@ fn run_1_a_run_starts_once() {
 fn a_reset_withdraws_the_answer_so_far() {
     let mut run = start();
     for (delta, reset) in [("a", false), ("b", false), ("c", true), ("d", false)] {
-        let thought = quintet::kernel::entry::Thought { reset, ..answer(delta) };
+        let thought = quintet_kernel::entry::Thought { reset, ..answer(delta) };
         run = run.step(Step::Think(thought), AT).unwrap().0;
     }
     let Event::Completed(completion) = run.decide(Step::Complete(succeed()), AT).unwrap() else { panic!() };
@@ -291,7 +291,7 @@ fn phase_by_step() {
 fn any_step() -> impl Strategy<Value = Step> {
     let id = 1..=4u8;
     prop_oneof![
-        3 => any::<bool>().prop_map(|reset| Step::Think(quintet::kernel::entry::Thought { reset, ..answer("x") })),
+        3 => any::<bool>().prop_map(|reset| Step::Think(quintet_kernel::entry::Thought { reset, ..answer("x") })),
         4 => (id.clone(), prop_oneof![Just(By::Agent), Just(By::Client)]).prop_map(|(id, by)| Step::Open(call(id, by))),
         5 => (id, prop_oneof![Just(Closer::Agent), Just(Closer::Client), Just(Closer::Service)])
             .prop_map(|(id, closer)| close(id, closer)),

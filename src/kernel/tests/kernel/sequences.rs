@@ -2,7 +2,7 @@
 //! legal, the fold of the log is the live state, and what is refused changes nothing.
 
 use proptest::{prelude::*, sample::Index};
-use quintet::kernel::{
+use quintet_kernel::{
     entry::{Body, By, CallResult, Entry, RunErrorCode},
     ids::Offset,
     json::Json,

@@ -1,6 +1,6 @@
 //! Short names for the kernel's vocabulary.
 
-use quintet::kernel::{
+use quintet_kernel::{
     entry::{By, Call, CallResult, RunError, RunErrorCode, Thought, ThoughtKind},
     ids::{AgentName, CallId, MessageId, RunId, ThreadId, Timestamp, ToolName},
     json::Json,

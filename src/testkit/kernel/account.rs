@@ -1,6 +1,6 @@
 //! One user's machine beside its log, under attempts that a test or a fuzzer makes up.
 
-use quintet::kernel::{
+use quintet_kernel::{
     entry::{By, CallResult, CallStatus, Entry},
     ids::{MessageId, Offset, RunId},
     json::Json,

@@ -1,0 +1,9 @@
+//! An oracle of the kernel, written from the rules and from nothing else.
+//!
+//! - [`oracle`]: the rules as predicates over a word of events, and over a log
+//! - [`account`]: one user's log beside its machine, command by command
+//! - [`make`]: short ids, calls, ends
+
+pub mod account;
+pub mod make;
+pub mod oracle;

@@ -1,0 +1,45 @@
+//! Parts that the tests of several packages share.
+//!
+//! - [`cases`]: the number of cases of a property test
+//! - [`kernel`]: an oracle of the kernel, written from the rules alone
+//! - [`fuzz`]: the bodies of the fuzz targets
+//!
+//! With the feature `service`, over the service as a whole:
+//!
+//! - `http`, `moves`, `stage`, `wish`: parts of clients
+//! - `witness`, `verdict`: a checker of what a client receives and of a user's whole log, written from the
+//!   contract and not from the service's code
+//! - `client`, `stream`, `crowd`, `ends`, `process`: clients of a service that runs as a process
+//! - `gateway`: a service in the test's own process, over real sockets
+//! - `journal`: engines to test, and a writer of logs
+
+pub mod cases;
+pub mod fuzz;
+pub mod kernel;
+
+#[cfg(feature = "service")]
+pub mod client;
+#[cfg(feature = "service")]
+pub mod crowd;
+#[cfg(feature = "service")]
+pub mod ends;
+#[cfg(feature = "service")]
+pub mod gateway;
+#[cfg(feature = "service")]
+pub mod http;
+#[cfg(feature = "service")]
+pub mod journal;
+#[cfg(feature = "service")]
+pub mod moves;
+#[cfg(feature = "service")]
+pub mod process;
+#[cfg(feature = "service")]
+pub mod stage;
+#[cfg(feature = "service")]
+pub mod stream;
+#[cfg(feature = "service")]
+pub mod verdict;
+#[cfg(feature = "service")]
+pub mod wish;
+#[cfg(feature = "service")]
+pub mod witness;
