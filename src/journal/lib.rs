@@ -7,12 +7,13 @@
 //! - [`lines`]: encoded entries; the bytes are stored and sent unchanged
 //! - [`memory`]: an engine for tests
 //! - [`resumes`]: counts of the resumes of open runs
-//! - [`sqlite`]: the embedded engine
+//! - `sqlite`: the embedded engine (feature `sqlite`, on by default)
 
 pub mod chain;
 pub mod lines;
 pub mod memory;
 mod resumes;
+#[cfg(feature = "sqlite")]
 pub mod sqlite;
 
 use std::sync::Arc;
