@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod ops;
 pub mod user;
 pub mod witness;
+
 pub use quintet_audit as audit;
 pub use quintet_journal as journal;
 pub use quintet_kernel as kernel;

@@ -3,12 +3,14 @@
 //!
 //! A body panics if something is wrong and returns if nothing is. It is a function of its bytes alone.
 
+#[cfg(feature = "service")]
 pub mod calculator;
 #[cfg(feature = "service")]
 pub mod journal_readback;
 pub mod kernel_steps;
 mod kernel_steps_connection;
 pub mod program;
+#[cfg(feature = "service")]
 pub mod questions;
 #[cfg(feature = "service")]
 pub mod rehearsal_scripts;
