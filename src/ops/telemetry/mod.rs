@@ -141,7 +141,7 @@ pub fn report(text: &str) {
 fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     let crate_name = metadata.target().split("::").next().unwrap_or_default();
     let most = match crate_name {
-        "quintet" => Level::TRACE,
+        name if name == "quintet" || name.starts_with("quintet_") => Level::TRACE,
         "tower_http" | "h2" | "hyper" | "hyper_util" | "reqwest" => Level::INFO,
         _ => Level::DEBUG,
     };
