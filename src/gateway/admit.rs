@@ -5,17 +5,10 @@
 
 use std::{
     collections::HashMap,
-    num::NonZeroU32,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use governor::{
-    NotUntil, Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware, state::keyed::HashMapStateStore,
-};
 use tokio::time::Instant;
 
 use super::limits::GatewayLimits;
@@ -271,55 +264,55 @@ impl Drop for Unfinished {
     }
 }
 
-/// A rate limiter with one bucket per user and a bounded number of users.
+/// A leaky bucket (GCRA) per user, for a bounded number of users.
 struct Rate {
-    limiter: RateLimiter<UserId, HashMapStateStore<UserId>, Ticks, NoOpMiddleware<Duration>>,
-    clock: Ticks,
+    /// Time in which one event drains from a bucket.
+    interval: Duration,
+    /// Time in which a full bucket drains.
+    full: Duration,
     users_max: usize,
-    /// The second, on `clock`, in which idle users were last removed.
-    swept_s: AtomicU64,
+    buckets: Mutex<Buckets>,
+}
+
+/// The buckets that are not empty. A user whose bucket is empty needs no entry.
+struct Buckets {
+    /// The time at which the bucket of a user is empty.
+    empty_at: HashMap<UserId, Instant>,
+    /// When empty buckets were last removed.
+    swept_at: Instant,
 }
 
 impl Rate {
     fn new(per_second: u32, burst: u32, users_max: usize) -> Self {
-        let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(burst));
-        let clock = Ticks(Instant::now());
-        let limiter = RateLimiter::new(quota, HashMapStateStore::default(), clock.clone());
-        Self { limiter, clock, users_max, swept_s: AtomicU64::new(0) }
+        let interval = Duration::from_secs(1) / per_second.max(1);
+        let buckets = Buckets { empty_at: HashMap::new(), swept_at: Instant::now() };
+        Self { interval, full: interval * burst.max(1), users_max, buckets: Mutex::new(buckets) }
     }
 
     fn check(&self, user_id: &UserId) -> Result<(), Turned> {
-        let now_s = self.clock.now().as_secs();
-        // At most once per second: removes users whose bucket is full again (ISO-5).
-        if self.swept_s.fetch_max(now_s, Ordering::Relaxed) < now_s {
-            self.limiter.retain_recent();
+        let now = Instant::now();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if now - buckets.swept_at >= SWEEP_INTERVAL {
+            buckets.empty_at.retain(|_, empty_at| *empty_at > now);
+            buckets.swept_at = now;
         }
-        // Fail closed: without an entry, a rate cannot be enforced for the user.
-        if self.limiter.len() > self.users_max {
+        let tracked = buckets.empty_at.get(user_id).copied();
+        let level = tracked.unwrap_or(now).max(now) + self.interval;
+        let over = level.saturating_duration_since(now + self.full);
+        if !over.is_zero() {
+            return Err(Turned::RateLimited { retry_after_ms: (over.as_millis() as u64).max(1) });
+        }
+        // Fail closed: without an entry, a rate cannot be enforced for the user. Tracked users are not affected.
+        if tracked.is_none() && buckets.empty_at.len() >= self.users_max {
             return Err(Turned::RateUsersMax { retry_after_ms: 1_000 });
         }
-        self.limiter.check_key(user_id).map_err(|until: NotUntil<Duration>| {
-            let wait = until.wait_time_from(self.clock.now());
-            Turned::RateLimited { retry_after_ms: (wait.as_millis() as u64).max(1) }
-        })
+        buckets.empty_at.insert(user_id.clone(), level);
+        Ok(())
     }
 }
 
-/// Tokio's clock, so that a simulation controls the rate limiter's time as well.
-#[derive(Clone, Debug)]
-struct Ticks(Instant);
-
-impl Clock for Ticks {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.elapsed()
-    }
-}
-
-fn at_least_one(n: u32) -> NonZeroU32 {
-    NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN)
-}
+/// Shortest time between two removals of empty buckets.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Retry delay for a client that has reached `user_pages_max`.
 const PAGE_RETRY_MS: u64 = 1_000;
@@ -454,12 +447,13 @@ mod tests {
     async fn iso_5_idle_users_are_forgotten_and_their_number_is_bounded() {
         let admit =
             Admit::new(GatewayLimits { rate_users_max: 2, ..GatewayLimits::DEFAULT }, Saturation::default());
-        for name in ["ada", "bob", "cyd"] {
+        for name in ["ada", "bob"] {
             assert_eq!(admit.request(&user(name)), Ok(()));
         }
-        assert!(matches!(admit.request(&user("dan")), Err(Turned::RateUsersMax { .. })));
+        assert!(matches!(admit.request(&user("cyd")), Err(Turned::RateUsersMax { .. })));
+        assert_eq!(admit.request(&user("ada")), Ok(()), "a tracked user is not affected by the others");
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(admit.request(&user("dan")), Ok(()));
-        assert_eq!(admit.0.requests.limiter.len(), 1);
+        assert_eq!(admit.request(&user("cyd")), Ok(()));
+        assert_eq!(admit.0.requests.buckets.lock().unwrap().empty_at.len(), 1);
     }
 }

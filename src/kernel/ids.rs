@@ -200,6 +200,32 @@ macro_rules! uuid_id {
 
 uuid_id!(RunId, "run_id");
 uuid_id!(Epoch, "epoch");
+
+impl Epoch {
+    /// An epoch that no journal has. Every epoch of a client that is not spelled as the service spells its own is
+    /// read as this one.
+    pub const FOREIGN: Epoch = Epoch(Uuid::nil());
+
+    /// Parses the epoch of a client's cursor. To clients an epoch is opaque, so any text of 1 to 64 visible ASCII
+    /// characters is accepted; one that no journal can have is [`Epoch::FOREIGN`] (DEL-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidId`] for any other text.
+    pub fn of_cursor(text: &str) -> Result<Self, InvalidId> {
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if text.is_empty() || text.len() > 64 || !visible {
+            return Err(InvalidId { kind: "epoch", rule: CURSOR_EPOCH_RULE });
+        }
+        Ok(Self::parse(text).unwrap_or(Self::FOREIGN))
+    }
+}
+
+/// The rule of [`Epoch::of_cursor`].
+const CURSOR_EPOCH_RULE: &str = "1 to 64 visible ASCII characters";
+
+/// The rule of [`Epoch::of_cursor`] as a regular expression of JSON Schema.
+pub const CURSOR_EPOCH_PATTERN: &str = "^[!-~]{1,64}$";
 uuid_id!(ConnectionId, "connection_id");
 
 /// A position in one user's log: entries count 1, 2, 3 …; 0 is the position before the first.

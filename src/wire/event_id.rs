@@ -1,6 +1,6 @@
 //! The `id` of a server-sent event, `epoch:offset`, which a browser returns as [`Last-Event-ID`].
 //!
-//! Guarantee: [`EventId::parse`] accepts exactly the output of `Display` (DEL-3).
+//! Guarantee: [`EventId::parse`] accepts the output of `Display`, and the same form with another epoch (DEL-3).
 //!
 //! [`Last-Event-ID`]: https://html.spec.whatwg.org/multipage/server-sent-events.html#the-last-event-id-header
 
@@ -18,10 +18,10 @@ pub struct EventId {
 impl EventId {
     /// Parses an id as displayed. Surrounding spaces and tabs belong to the header and are ignored.
     pub fn parse(text: &str) -> Option<Self> {
-        let (epoch, offset) = text.trim_matches([' ', '\t']).split_once(':')?;
+        let (epoch, offset) = text.trim_matches([' ', '\t']).rsplit_once(':')?;
         let digits = Some(offset).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
         let offset = Offset(digits.parse().ok()?);
-        Some(Self { epoch: Epoch::parse(epoch).ok()?, offset })
+        Some(Self { epoch: Epoch::of_cursor(epoch).ok()?, offset })
     }
 }
 
@@ -56,9 +56,17 @@ mod tests {
             &format!("{EPOCH}:+1"),
             &format!("{EPOCH}: 1"),
             &format!("{EPOCH}:18446744073709551616"),
-            "x:1",
+            "\u{e9}:1",
+            &format!("{}:1", "x".repeat(65)),
         ] {
             assert_eq!(EventId::parse(bad), None, "{bad}");
+        }
+        for other in ["x:1", "a:b:1", &format!("{{{EPOCH}}}:1")] {
+            assert_eq!(
+                EventId::parse(other),
+                Some(EventId { epoch: Epoch::FOREIGN, offset: Offset(1) }),
+                "{other}"
+            );
         }
     }
 }

@@ -204,7 +204,7 @@ impl Fields<'_> {
     fn hello(&self) -> Result<Hello, Wrong> {
         Ok(Hello {
             credential: self.credential()?,
-            epoch: self.epoch.optional_id(Epoch::parse)?,
+            epoch: self.epoch.optional_id(Epoch::of_cursor)?,
             after: self
                 .after
                 .optional("must be an integer from 0 to 2^64 - 1", parse)?

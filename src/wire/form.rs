@@ -3,7 +3,7 @@
 
 use quintet_kernel::{
     entry::{CallResult, CallStatus},
-    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+    ids::{AgentName, CURSOR_EPOCH_PATTERN, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
     json::Json,
     user::OnBusy,
 };
@@ -40,8 +40,9 @@ pub struct HelloForm<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = TOKEN_BYTES_MAX))]
     pub token: Option<&'a str>,
-    /// The epoch of the cursor.
+    /// The epoch of the cursor, as `ready` gave it. Any other text is the epoch of another journal.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", regex(pattern = CURSOR_EPOCH_PATTERN))]
     pub epoch: Option<Epoch>,
     /// The offset of the last entry that the client applied; 0 for none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -185,7 +185,7 @@ fn parameters() -> Value {
         "entriesLimit": query("limit", "Entries on the page.", limit(PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)),
         "threadsLimit": query("limit", "Threads on the page.", limit(PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX)),
         "lastEventId": {
-            "name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[0-9a-f-]{36}:[0-9]+$"},
+            "name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,64}:[0-9]+$"},
             "description": "The `id` of the last event applied, `epoch:offset`; takes precedence over `after`.",
         },
     })

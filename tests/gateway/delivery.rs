@@ -211,7 +211,12 @@ async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap() {
     assert_eq!(resume(future).await, (10, json!({"from": 11, "to": 12}), vec![]));
     // Another epoch: everything kept comes anew.
     let elsewhere = json!({"epoch": Uuid::now_v7(), "after": 7});
-    assert_eq!(resume(elsewhere.clone()).await, (0, json!({"from": 0, "to": 0}), all));
+    assert_eq!(resume(elsewhere.clone()).await, (0, json!({"from": 0, "to": 0}), all.clone()));
+    // An epoch is opaque to clients: one in any spelling is another epoch.
+    for foreign in ["0", "a:b", "{00000000-0000-0000-0000-000000000000}", &"~".repeat(64)] {
+        let foreign = json!({"epoch": foreign, "after": 7});
+        assert_eq!(resume(foreign.clone()).await, (0, json!({"from": 0, "to": 0}), all.clone()), "{foreign}");
+    }
 
     let retention = Retention { age_ms_max: None, user_entries_max: Some(5), ..Retention::default() };
     service.journal.trim(retention, Timestamp(0)).await.unwrap();
