@@ -183,7 +183,7 @@ fn del_6_what_memory_forgot_the_journal_tells() {
 }
 
 #[test]
-fn del_6_a_used_id_with_other_content_is_refused_and_changes_nothing() {
+fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
     let mut desk = Desk::default();
     let fresh = |id: u8, earlier| Send {
         message_id: message_id(id),
