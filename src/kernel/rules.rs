@@ -63,7 +63,7 @@ rules! {
     DEL_3 "DEL-3"
         "A resume from (`epoch`, `after`) continues at `after + 1`, or reports a `gap` and where it continues. Never a silent hole, never a silent repeat. Where acknowledged entries were lost below the service, the journal has a new epoch before anything is served or appended: offsets are never silently used again."
     DEL_4 "DEL-4"
-        "A slow, stalled or vanished reader delays no other client and costs bounded memory for any backlog."
+        "A slow, stalled or vanished reader delays no one else and costs bounded memory for any backlog."
     DEL_5 "DEL-5"
         "`accepted` is a promise: the message and its run survive any crash after it."
     DEL_6 "DEL-6"

@@ -1,4 +1,4 @@
-//! Agents that misbehave: the run of an agent ends however the agent stops, and other users are not affected
+//! Agents that misbehave: the run ends for each way in which its agent stops, and other users are not affected
 //! (RUN-6).
 
 use std::sync::{

@@ -56,7 +56,7 @@ impl Scene {
         client
     }
 
-    /// Plays the long run of one user, whose client reads nothing of it, beside short runs of another.
+    /// Plays the long run of one user, whose client does not read, beside short runs of another.
     /// Returns the memory of the service before it.
     async fn run_long(&self, process: &Process, to: Addresses, client: &mut Client) -> u64 {
         let mut other = self.open(&self.other, to).await;
