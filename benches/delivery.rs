@@ -1,11 +1,11 @@
-//! What delivery costs, as ratios against a bare tokio-tungstenite server with equal buffers, in one run:
+//! The cost of delivery, as ratios against a bare tokio-tungstenite server with equal buffers, in one run:
 //! frames a second to 1 and to 1,000 connections, and idle memory of 10,000.
 //!
 //!     cargo bench --bench delivery
-//!     cargo bench --bench delivery -- watched     what it costs to be watched, instead
+//!     cargo bench --bench delivery -- watched     the cost of the monitor instead
 //!
 //! Both servers run in processes of their own; the client is the same for both. The bare server knows no
-//! user, no log and no order: it writes a prepared frame, 64 to a write. Ours authenticates, reads the
+//! user, no log and no order: it writes a prepared frame, 64 to a write. Quintet authenticates, reads the
 //! user's log, and sends each entry as it was stored.
 
 mod common;
@@ -45,7 +45,7 @@ fn main() -> Result<()> {
             runtime.block_on(bare(bytes))
         }
         Some("watched") => runtime.block_on(watched()),
-        // `cargo test --benches` only asks whether it starts.
+        // `cargo test --benches` only checks that it starts.
         Some("--test") => Ok(()),
         _ => runtime.block_on(compare()),
     }
@@ -73,7 +73,7 @@ async fn compare() -> Result<()> {
     Ok(())
 }
 
-/// The same service unwatched, held against its rules, and writing a trace besides: rounds in turn.
+/// Measures the same service without monitor, with it, and with a trace besides: rounds in turn.
 async fn watched() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let trace = folder.path().join("trace.jsonl");
@@ -198,7 +198,7 @@ impl Reader {
     }
 }
 
-/// The opening handshake by hand: what follows is read as bytes, so that the client costs little.
+/// Does the opening handshake by hand and reads the rest as bytes, so that the client costs little.
 async fn connect(address: SocketAddr, token: Option<&str>) -> Result<TcpStream> {
     let mut socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
@@ -266,7 +266,7 @@ fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// The yardstick: accepts, and answers a text frame that says how many with so many prepared frames.
+/// The reference server: answers a text frame that holds a number with so many prepared frames.
 async fn bare(bytes: usize) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);

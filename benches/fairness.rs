@@ -1,13 +1,13 @@
-//! What one user at full load costs the others (ISO-6): the 99th percentile of the time that their runs take,
-//! with and without the attack, as a ratio.
+//! The cost of one user at full load to the others (ISO-6): the 99th percentile of the time that their runs
+//! take, with and without the attack, as a ratio.
 //!
 //!     cargo bench --bench fairness                      every attack
 //!     cargo bench --bench fairness -- NAME              one
 //!     BENCH_BINARY=… cargo bench --bench fairness     another build of the service
 //!
 //! Each measurement starts a service in a process of its own and measures it alone first, then under the
-//! attack. Rounds of all attacks follow each other; the figures are medians over rounds. The goal is a ratio of
-//! at most 2.
+//! attack. Rounds of all attacks follow each other; the figures are medians over rounds. The goal is a ratio
+//! of at most 2.
 
 mod common;
 
@@ -37,7 +37,7 @@ struct Attack {
     run: fn(Target) -> BoxFuture<'static, Result<()>>,
 }
 
-/// The service that is attacked.
+/// The service under attack.
 #[derive(Clone, Copy)]
 struct Target {
     address: SocketAddr,
@@ -56,12 +56,12 @@ const ROUNDS: usize = 3;
 const WARM_UP: Duration = Duration::from_secs(4);
 const MEASURED: Duration = Duration::from_secs(8);
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Requests that an attack keeps under way.
+/// Requests that an attack keeps in flight.
 const HANDS: usize = 8;
 
 fn main() -> Result<()> {
     let only = std::env::args().skip(1).find(|argument| argument != "--bench");
-    // `cargo test --benches` only asks whether it starts.
+    // `cargo test --benches` only checks that it starts.
     if only.as_deref() == Some("--test") {
         return Ok(());
     }
@@ -185,7 +185,7 @@ impl Other {
         self.socket.send(Message::text(message.to_string())).await?;
         let end = self.until(|frame| frame["type"] == "agent_completed" || frame["type"] == "error").await?;
         if end["status"] != "succeeded" {
-            // It counts with the time that it took.
+            // A failed run counts with the time that it took.
             eprintln!("the run of another user failed: {}", end["error"]);
         }
         Ok(begun.elapsed().as_secs_f64() * 1e3)
@@ -206,12 +206,12 @@ impl Other {
     }
 }
 
-/// Distinct messages of the greatest length, as many as are taken.
+/// Sends distinct messages of the greatest length, as many as are accepted.
 async fn long_texts(target: Target) -> Result<()> {
     flood(target, |n| format!("text {n} {}", "lorem ipsum dolor ".repeat(3_600))).await
 }
 
-/// A history of long texts, then searches over all of it for words that take long to rule out.
+/// Fills a history with long texts, then searches all of it for words that take long to rule out.
 async fn searches(target: Target) -> Result<()> {
     let token = login(target.address, "attacker").await?;
     for n in 0..200 {
@@ -224,7 +224,7 @@ async fn searches(target: Target) -> Result<()> {
     flood(target, |n| format!("search for {}{n}b", "a".repeat(40_000))).await
 }
 
-/// Sends messages of one user, each on a thread of its own, from [`HANDS`] hands without a pause.
+/// Sends messages of one user, each on a thread of its own, from [`HANDS`] concurrent tasks without a pause.
 async fn flood(target: Target, text: fn(u64) -> String) -> Result<()> {
     let token: Arc<str> = login(target.address, "attacker").await?.into();
     let sent = Arc::new(AtomicU64::new(0));
@@ -240,7 +240,7 @@ async fn flood(target: Target, text: fn(u64) -> String) -> Result<()> {
                 let answer =
                     http(target.address, "POST", "/v1/messages", Some(&token), Some(&message)).await?;
                 if answer["run_id"].is_null() {
-                    // A limit refused it: as fast again as a client may.
+                    // A limit refused it: retry as fast as a client may.
                     let retry_ms = answer["retry_after_ms"].as_u64().unwrap_or(20).min(200);
                     tokio::time::sleep(Duration::from_millis(retry_ms)).await;
                 }

@@ -3,9 +3,9 @@
 #
 #   bash fuzz/run.sh [target …]
 #
-# QUINTET_CAMPAIGN_FUZZ_SECONDS=N gives each target N seconds (default 720). What is found lies in
-# fuzz/artifacts; what is new stays in target/fuzz-corpus and can be merged into fuzz/corpus with
-# QUINTET_FUZZ_KEEP=1. docs/model/results.md tells what the last campaign reached.
+# QUINTET_CAMPAIGN_FUZZ_SECONDS=N gives each target N seconds (default 720). Findings are written to
+# fuzz/artifacts; new inputs stay in target/fuzz-corpus and can be merged into fuzz/corpus with
+# QUINTET_FUZZ_KEEP=1. docs/model/results.md has the results of the last campaign.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -20,7 +20,7 @@ if [ ${#targets[@]} -eq 0 ]; then
   targets=(calculator journal_readback kernel_steps questions rehearsal_scripts resume_cursors wire_decoder)
 fi
 
-# Nothing here is unsafe: what a sanitizer would see cannot happen, and without one a build is half as long.
+# The code has no `unsafe`: a sanitizer would find nothing, and a build without one takes half as long.
 fuzz() { cargo +nightly fuzz run -s none "$@"; }
 
 failed=0

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The long campaigns: what tests/run.sh does in small, without its bounds. Takes hours on two cores.
+# The long campaigns: the checks of tests/run.sh on a larger scale. Takes hours on two cores.
 #
 #   bash tests/campaign.sh
 #
 # QUINTET_CAMPAIGN_KILLS=N changes how often the service is killed (default 500), QUINTET_CAMPAIGN_STRIKES=N
-# how often its disk fails, it is killed or its power is cut (default 500), QUINTET_CAMPAIGN_SCHEDULES=N how
-# many times as many random schedules are tried as in CI (default 200), QUINTET_CAMPAIGN_FUZZ_SECONDS=N how
+# how often its disk fails, it is killed or its power is cut (default 500), QUINTET_CAMPAIGN_SCHEDULES=N the
+# factor of random schedules over CI (default 200), QUINTET_CAMPAIGN_FUZZ_SECONDS=N how
 # long each fuzz target runs (default 720).
 # QUINTET_CAMPAIGN_SEEDS=N changes how many seeds the simulated network plays (default 5000), from
 # QUINTET_SIM_SEED on (default 1).
@@ -13,7 +13,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 failed=()
-# One part after another, whatever becomes of each.
+# Runs all parts in order, also after a failure.
 step() {
   printf '\n== %s\n' "$1"
   ("${@:2}") || failed+=("$1")

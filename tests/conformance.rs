@@ -1,8 +1,8 @@
-//! `--conformance` sees a service that breaks its rules: a journal is put below it that is not what it
-//! seems, and the watch over live traffic has to count it, while the service goes on.
+//! `--conformance` on a service that breaks its rules: its journal returns false data, and the monitor of
+//! live traffic has to count each violation, while the service continues.
 //!
-//! A process of its own, since what is counted is counted for a process. Its traces stand apart: `accept`
-//! has to refuse them (`docs/model/traces.md`).
+//! A process of its own, since violations are counted per process. Its traces are kept apart: `accept` has to
+//! refuse them (`docs/model/traces.md`).
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use quintet::{
 use quintet_testkit::gateway::{self as harness, Service, violations};
 use serde_json::json;
 
-/// What is wrong with a journal.
+/// The defect of a journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Defect {
     /// Replays of one user bear another's name (ISO-1).
@@ -126,7 +126,7 @@ fn count(rule: &str) -> u64 {
     violations().iter().find(|(found, _)| found == rule).map_or(0, |(_, count)| *count)
 }
 
-/// A whole run of ada's, then a service that has forgotten it, so that it is replayed from the journal.
+/// A service that has forgotten a whole run of ada's, so that it replays it from the journal.
 async fn replayed(defect: Defect) -> Service {
     let mut service = service(defect).await;
     let (mut client, _) = service.open("ada").await;
@@ -139,8 +139,8 @@ async fn replayed(defect: Defect) -> Service {
 }
 
 #[tokio::test]
-async fn a_journal_that_breaks_rules_is_counted_by_rule_and_the_service_goes_on() {
-    assert_eq!(violations(), [], "nothing has happened yet");
+async fn violations_of_a_journal_are_counted_by_rule_and_the_service_continues() {
+    assert_eq!(violations(), [], "no violation is counted yet");
 
     let iso_1 = replayed(Defect::Misfiles).await;
     let mut client = iso_1.known("ada").await;

@@ -1,5 +1,5 @@
-//! The corpora of the fuzz targets, replayed by a stable compiler: what a campaign has found stays found.
-//! `docs/model/fuzzing.md` tells what each target checks, and how to run one for longer.
+//! Replay of the corpora of the fuzz targets on a stable compiler: findings of a campaign stay covered.
+//! `docs/model/fuzzing.md` describes the check of each target, and longer runs.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -53,7 +53,7 @@ fn wire_decoder() {
     replay("wire_decoder");
 }
 
-/// A target without a corpus, or a corpus without a target, is noticed.
+/// Finds a target without a corpus, and a corpus without a target.
 #[test]
 fn every_target_has_its_corpus_and_its_dictionary() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");

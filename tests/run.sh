@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs everything that checks this project, and installs what that needs. From the README:
+# Runs all checks of this project, and installs their prerequisites. From the README:
 #
 #   bash tests/run.sh
 #
@@ -26,7 +26,7 @@ bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the WebSocket protocol, by the Autobahn suite"
 # The suite is a Python 2.7 program, which current distributions no longer package. Without one, a developer's run
-# goes on and names what was left out at its end; a run under CI fails.
+# continues and lists the skipped part at its end; a run under CI fails.
 autobahn=run
 status=0
 bash tests/autobahn/run.sh || status=$?
@@ -41,9 +41,9 @@ traces=$(mktemp -d)
 trap 'rm -rf "$traces"' EXIT
 TRACE_FOLDER="$traces" cargo test --workspace --locked
 
-step "what the service did meanwhile, against its specification"
+step "traces of these tests, against the specification"
 cargo run --quiet --locked -p quintet-model --bin accept -- --brief "$traces"
-# Services whose journal was made to break rules.
+# Traces of services with a journal that breaks rules.
 cargo run --quiet --locked -p quintet-model --bin accept -- --refuse "$traces/refused"
 
 [ "$autobahn" = run ] || printf '\nThe Autobahn suite was %s; see tests/autobahn/run.sh.\n' "$autobahn"

@@ -1,4 +1,4 @@
-//! A service in a process of its own, and the requests that benchmarks make of it.
+//! A service in a process of its own, and the requests that benchmarks make to it.
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
@@ -17,7 +17,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// A server in a process of its own, which ends with this.
+/// A server in a process of its own, which ends when this is dropped.
 pub struct Server {
     pub child: Child,
     pub address: SocketAddr,

@@ -1,22 +1,22 @@
-//! Sets the cfg under which `src/user/sync.rs` takes its locks and counters from shuttle, for this
-//! package alone; and makes the twins: the files of `src/user/`, one of them with a defect.
+//! Sets the cfg under which `src/user/sync.rs` takes its locks and counters from shuttle, for this package
+//! alone; and makes the mutants: the files of `src/user/`, one of them with a defect.
 
 use std::{env, fs, path::Path};
 
-/// A twin, the file that is different in it, and how.
+/// A mutant: its name, its changed file, the original text and the replacement.
 const TWINS: [(&str, &str, &str, &str); 4] = [
     (
         "twin_registry",
         "registry.rs",
         "let idle = self.slot.leases.load(Ordering::Acquire) == 0;",
-        // The last lease removes its value without looking whether somebody leased it anew.
+        // The last lease removes its value without checking for a new lease.
         "let idle = true;",
     ),
     (
         "twin_cursor",
         "cursor.rs",
         "let _ = self.head.wait_for(|head| *head > after).await;",
-        // It looks first and listens later: what is published in between wakes nobody. Shuttle switches
+        // It reads first and registers later: an entry published in between wakes no reader. Shuttle switches
         // tasks before a lock, so there is one in between.
         "if self.head() <= after {
             let _ = self.user.tail().head();
@@ -30,7 +30,7 @@ const TWINS: [(&str, &str, &str, &str); 4] = [
         "        if let Some(waiting) = self.calls.lock().get_mut(call_id) {
             *waiting = Some(result.clone());
             self.closed.notify_waiters();",
-        // It wakes first and says why later.
+        // It wakes first and stores the reason later.
         "        self.closed.notify_waiters();
         if let Some(waiting) = self.calls.lock().get_mut(call_id) {
             *waiting = Some(result.clone());",
@@ -55,7 +55,7 @@ fn main() {
         let folder = out.join(twin).join("user");
         copy(Path::new("../../src/user"), &folder);
         let text = fs::read_to_string(folder.join(file)).expect("a file of src/user");
-        assert_eq!(text.matches(right).count(), 1, "{file} does not say once: {right}");
+        assert_eq!(text.matches(right).count(), 1, "{file} must contain once: {right}");
         fs::write(folder.join(file), text.replace(right, wrong)).expect("room");
         let root = format!("#[path = {:?}]\npub mod user;\n", folder.join("mod.rs"));
         fs::write(out.join(format!("{twin}.rs")), root).expect("room");

@@ -1,15 +1,15 @@
 //! Sets the cfg under which `src/user/sync.rs` takes its locks, counters and signals from loom, for this
-//! package alone; and makes the twins: a file of `src/` with a defect.
+//! package alone; and makes the mutants: a file of `src/` with a defect.
 
 use std::{env, fs, path::Path};
 
-/// A twin, the file that it is made of, and what is different in it.
+/// A mutant: its name, its source file, the original text and the replacement.
 const TWINS: [(&str, &str, &str, &str); 5] = [
     (
         "twin_registry",
         "user/registry.rs",
         "let idle = self.slot.leases.load(Ordering::Acquire) == 0;",
-        // The last lease removes its value without looking whether somebody leased it anew.
+        // The last lease removes its value without checking for a new lease.
         "let idle = true;",
     ),
     (
@@ -32,7 +32,7 @@ const TWINS: [(&str, &str, &str, &str); 5] = [
         "user/tail.rs",
         "        self.recent.lock().push(lines, &self.limits);
         self.raise(last);",
-        // Readers are told of entries that are not there yet.
+        // Readers are notified of entries that are not there yet.
         "        self.raise(last);
         self.recent.lock().push(lines, &self.limits);",
     ),
@@ -45,7 +45,7 @@ const TWINS: [(&str, &str, &str, &str); 5] = [
             if let Some(result) = self.take(call_id) {
                 return Ok(result);
             }",
-        // It looks first and listens later, so a close in between wakes nobody.
+        // It reads first and registers later, so a close in between wakes no task.
         "            if let Some(result) = self.take(call_id) {
                 return Ok(result);
             }
@@ -73,7 +73,7 @@ fn main() {
         let file = Path::new("../../src").join(file);
         println!("cargo:rerun-if-changed={}", file.display());
         let text = fs::read_to_string(&file).expect("a file of src");
-        assert_eq!(text.matches(right).count(), 1, "{} does not say once: {right}", file.display());
+        assert_eq!(text.matches(right).count(), 1, "{} must contain once: {right}", file.display());
         let copy = Path::new(&out).join(format!("{twin}.rs"));
         fs::write(&copy, text.replace(right, wrong)).expect("room");
         modules += &format!("#[path = {copy:?}]\npub mod {twin};\n");

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn iso_6_time_in_line_does_not_count_against_a_call() {
+    async fn iso_6_waiting_for_a_turn_does_not_count_as_call_time() {
         let call = open();
         let line = call.line.clone();
         let (waits, works) = (Duration::from_secs(60), Duration::from_millis(999));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rule_run_9_work_with_a_recorded_result_is_not_done_again() {
+    async fn run_9_call_with_a_recorded_result_is_not_made_again() {
         let recorded = CallResult::ok(Json::parse("1").unwrap());
         let call = OpenCall { recorded: Some(recorded.clone()), ..open() };
         let done = call.execute(async { panic!("the tool ran again") }).await;

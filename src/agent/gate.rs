@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn only_time_in_line_is_recorded() {
+    async fn only_waiting_time_is_recorded() {
         let (gate, line, second) = (Gate::new(1, 1), Line::default(), std::time::Duration::from_secs(1));
         let event = tokio::sync::Notify::new();
         let waits = Box::pin(async {

@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_thought_goes_in_pieces_and_resets_once() {
+    fn long_thought_is_split_and_resets_once() {
         let text = "é".repeat(PIECE_BYTES_MAX) + "x";
         let thought = Thought { kind: ThoughtKind::Reasoning, delta: text.clone(), reset: true };
         let pieces: Vec<_> = pieces(thought, PIECE_BYTES_MAX).collect();

@@ -121,7 +121,7 @@ mod tests {
 
     /// One user requests 200 turns; users who come later get theirs at once, and then every other one.
     #[test]
-    fn iso_6_turns_go_round_the_users() {
+    fn iso_6_turns_rotate_over_the_users() {
         let mut turns = Turns::new(2, 1);
         assert_eq!(turns.ask('a', 0), Asked::Taken);
         for job in 1..200 {

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_is_seen_broken() {
+    fn violation_of_each_rule_is_detected() {
         let succeeded = || ends(RunStatus::Succeeded);
         let two = |a: Entry, b: Entry| vec![a, b];
         let cases: Vec<(&str, Vec<Entry>)> = vec![
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn run_11_an_agent_cannot_answer_for_the_client() {
+    fn run_11_agent_cannot_answer_for_the_client() {
         let asked = [CloseAsked { run_id: run(1), by: By::Agent }];
         let mut check = fresh();
         let mut log = vec![message(1, "t"), event(1, "t", 1, started(1))];
@@ -247,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn del_2_offsets_go_on_without_a_gap() {
+    fn del_2_offsets_continue_without_a_gap() {
         let mut check = fresh();
         assert_eq!(judge(&mut check, 1, vec![message(1, "t")], &[]), ["DEL-2"]);
     }
 
     #[test]
-    fn iso_1_an_entry_of_somebody_else_is_seen() {
+    fn iso_1_entry_of_another_user_is_detected() {
         let mut lines = LinesBuilder::new(Offset(1));
         let other = UserId::parse("bob").unwrap();
         let mut first = message(1, "t");
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_what_is_open() {
+    fn memory_is_bounded_by_the_open_runs() {
         let mut check = fresh();
         for n in 1..=3000u64 {
             let id = u128::from(n);

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stage_is_never_left_again_and_late_waiters_see_it() {
+    async fn stage_is_never_left_again_and_late_waiters_are_woken() {
         let drain = Drain::default();
         let waiter = tokio_test::task::spawn(async { drain.reached(Stage::Draining).await });
         let mut waiter = waiter;

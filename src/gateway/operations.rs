@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn iso_6_readiness_lists_what_is_reached_and_is_lost_to_what_all_clients_share() {
+    async fn iso_6_readiness_lists_reached_limits_and_fails_at_limits_of_the_whole_service() {
         let operations = operations(Arc::new(MemoryJournal::default()));
         let says = async || {
             let (status, text) = readyz(State(operations.clone())).await;

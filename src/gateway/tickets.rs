@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_6_users_who_take_all_they_may_leave_tickets_for_others() {
+    fn iso_6_users_at_their_ticket_limit_leave_tickets_for_others() {
         let tickets = Tickets::new(TicketLimits { outstanding_max: 20, ..LIMITS });
         let mut n = 0;
         let mut take = |user_id: &str| {

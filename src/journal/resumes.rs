@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn run_6_a_process_that_stops_in_order_does_not_count() {
+    fn run_6_process_that_stops_in_order_does_not_count() {
         let first = ResumeRecord::resumed(RUN, resumes(1, 7), Seq(4), process(1));
         let released = first.released(process(1));
         assert_eq!(ResumeRecord::counting(Some(&released), Seq(4), process(2)), resumes(1, 7));

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_say_what_they_are() {
+    fn number_newtypes_format_and_subtract() {
         assert_eq!(Offset(17).to_string(), "17");
         assert_eq!(Timestamp(1_500).millis_since(Timestamp(1_000)), 500);
         assert_eq!(Timestamp(1_000).millis_since(Timestamp(1_500)), 0, "the clock went back");

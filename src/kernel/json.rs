@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_tree_cannot_hold_is_refused() {
+    fn json_that_no_tree_can_hold_is_refused() {
         for bad in [r#""\ud800""#, r#"{"\udc00":1}"#, "[1e400]", "-1e999"] {
             assert!(matches!(Json::parse(bad), Err(InvalidJson::Syntax(_))), "{bad}");
         }

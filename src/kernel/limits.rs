@@ -65,7 +65,7 @@ mod tests {
 
     /// The defaults are the documented limits of clients and agents.
     #[test]
-    fn the_limits_are_those_that_clients_and_agents_are_told() {
+    fn limits_are_those_documented_for_clients_and_agents() {
         let limits = Limits::default();
         assert_eq!((limits.text_bytes_max, limits.delta_bytes_max), (65_536, 65_536));
         assert_eq!((limits.parameters_bytes_max, limits.results_bytes_max), (65_536, 262_144));

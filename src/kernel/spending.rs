@@ -61,7 +61,7 @@ mod tests {
     const DAY: u64 = DAY_MS as u64;
 
     #[test]
-    fn iso_6_a_full_bucket_drains_within_a_day_and_says_when() {
+    fn iso_6_full_bucket_drains_within_a_day_and_returns_the_wait() {
         let full = Spending::default().plus(1_000, 1_000, Timestamp(DAY));
         assert_eq!(full.wait_ms(1_000, 1_000, Timestamp(DAY)), Some(DAY / 1_000));
         assert_eq!(full.wait_ms(1_000, 1_000, Timestamp(DAY + DAY / 1_000)), None);
@@ -95,7 +95,7 @@ mod tests {
 
         /// The returned wait is long enough, and not much longer.
         #[test]
-        fn iso_6_the_wait_is_true(
+        fn iso_6_room_is_free_after_the_returned_wait(
             day_bytes_max in 1_u64..1_000_000_000_000,
             bytes in 0_u64..1_000_000_000_000,
             at in 0_u64..4_000_000_000_000,

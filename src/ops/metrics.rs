@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn every_metric_that_is_recorded_is_described_and_the_other_way_round() {
+    fn recorded_and_described_metrics_are_the_same() {
         let described: BTreeSet<String> = METRICS.iter().map(|metric| metric.name.to_owned()).collect();
         assert_eq!(described.len(), METRICS.len(), "a metric is described twice");
         assert_eq!(recorded(), described);

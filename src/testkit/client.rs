@@ -1,4 +1,4 @@
-//! One WebSocket of one user, everything on it witnessed.
+//! One WebSocket of one user; everything received on it is checked.
 
 use std::time::Duration;
 
@@ -23,16 +23,16 @@ pub struct Client {
     tape: Tape,
 }
 
-/// Why there is no connection, or none any more.
+/// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The service closed it, and said why.
+    /// The service closed it with a code.
     Closed { code: u16, parting: Parting },
-    /// An event stream came to its end.
+    /// An event stream ended.
     Over { parting: Parting },
     /// It broke: the service is gone.
     Broken { parting: Parting },
-    /// The service did not want it.
+    /// The service refused it with this status.
     Refused(u16),
 }
 
@@ -41,7 +41,7 @@ impl Ended {
 }
 
 impl Client {
-    /// Connects as the book's user, to go on after `after`.
+    /// Connects as the book's user and resumes after `after`.
     pub async fn open(
         stage: &Stage,
         book: &SharedBook,
@@ -49,7 +49,7 @@ impl Client {
         after: u64,
         rng: &mut StdRng,
     ) -> Result<Self, Ended> {
-        // The epoch is the client's to keep; without one the cursor is taken as it is.
+        // The epoch is the client's to keep; a cursor without one is accepted as it is.
         let epoch = book.borrow().epoch().filter(|_| rng.random_bool(0.8)).map(str::to_owned);
         let in_hello = rng.random_bool(0.3);
         let tape = Tape::new(book, after);
@@ -74,14 +74,14 @@ impl Client {
         let send = self.socket.send(Message::text(frame.to_string()));
         match tokio::time::timeout(PATIENCE, send).await {
             Ok(Ok(())) => Ok(()),
-            // What the service still had to say is heard by whoever reads on.
+            // The caller reads the remaining frames of the service.
             Ok(Err(_)) | Err(_) => loop {
                 self.hear().await?;
             },
         }
     }
 
-    /// The next frame of the contract.
+    /// Returns the next frame of the contract.
     pub async fn hear(&mut self) -> Result<Heard, Ended> {
         loop {
             match self.socket.next().await {
@@ -96,13 +96,13 @@ impl Client {
         }
     }
 
-    /// Reads on until it has `wanted`.
+    /// Reads until `wanted` comes.
     pub async fn until(&mut self, wanted: Heard) -> Result<(), Ended> {
         while self.hear().await? != wanted {}
         Ok(())
     }
 
-    /// Says goodbye.
+    /// Closes the connection with a closing handshake.
     pub async fn leave(mut self) {
         let _ = tokio::time::timeout(Duration::from_secs(5), self.socket.close(None)).await;
     }

@@ -1,5 +1,5 @@
-//! Many users at once, each with a client that keeps to the contract and gives nobody any peace: it
-//! sends, sends again what nobody has answered, answers what it is asked, cancels, leaves, comes back.
+//! Many users at once, each with a client that keeps to the contract and sends random operations: messages,
+//! resends without a reply, answers, cancels; it leaves and comes back.
 
 use std::{
     cell::{Cell, RefCell},
@@ -23,18 +23,18 @@ use crate::{
     witness::{Book, Heard, Parting, SharedBook},
 };
 
-/// What all of them are told, and tell.
+/// The users of a campaign and their shared state.
 pub struct Crowd {
     pub stage: Stage,
     pub books: Vec<SharedBook>,
-    /// Where the service is, while it is.
+    /// The addresses of the service, while it runs.
     pub place: watch::Sender<Option<Addresses>>,
     pub phase: watch::Sender<Phase>,
-    /// Entries heard, in all.
+    /// Entries received, in all.
     pub pulse: Rc<watch::Sender<u64>>,
     /// How connections ended.
     pub ends: Rc<RefCell<Vec<Ended>>>,
-    /// Entries heard on event streams.
+    /// Entries received on event streams.
     pub streamed: Rc<Cell<u64>>,
     wishes: fn(&str, usize, &mut StdRng) -> Wish,
 }
@@ -47,10 +47,10 @@ pub enum Phase {
     Finish,
 }
 
-/// Messages of one user that are not over, at most: the load goes on, and can come to an end.
+/// Unfinished messages of one user, at most: the load continues, and can end.
 const OPEN_MAX: usize = 6;
 
-/// How long a client waits before it comes back to a service that did not break off by itself.
+/// Longest wait before a client returns to a service that did not break off.
 const BACKOFF_MS_MAX: u64 = 40;
 
 impl Crowd {
@@ -69,7 +69,7 @@ impl Crowd {
         }
     }
 
-    /// Plays all users until everything that any of them began has come to its end.
+    /// Plays all users until everything that any of them began has ended.
     pub async fn play(&self) {
         let players = self.books.iter().zip(1..).map(|(book, part)| async move {
             let (done, over) = watch::channel(false);
@@ -81,14 +81,14 @@ impl Crowd {
         join_all(players).await;
     }
 
-    /// Resolves when all users have heard `more` entries from here on.
+    /// Resolves when all users have received `more` further entries.
     pub async fn hears(&self, more: u64) {
         let mut pulse = self.pulse.subscribe();
         let until = *pulse.borrow() + more;
         pulse.wait_for(|heard| *heard >= until).await.unwrap();
     }
 
-    /// What is not over yet.
+    /// Lists what is unfinished.
     pub fn open_shown(&self) -> String {
         let open = self.books.iter().filter(|book| book.borrow().open() > 0);
         open.map(|book| book.borrow().open_shown()).collect::<Vec<_>>().join("\n")
@@ -102,16 +102,16 @@ struct Player<'a> {
     rng: StdRng,
     place: watch::Receiver<Option<Addresses>>,
     phase: watch::Receiver<Phase>,
-    /// What this connection has answered and cancelled: once on each connection.
+    /// The calls and runs answered or cancelled on this connection.
     told: Told,
 }
 
-/// Why a player's connection is over.
+/// The reason why a player's connection is over.
 enum Over {
     Ended(Ended),
-    /// It left by itself.
+    /// The client left.
     Left,
-    /// There is nothing more to do.
+    /// All is finished.
     Done,
 }
 
@@ -135,7 +135,7 @@ impl<'a> Player<'a> {
         self.is_finishing() && self.book.borrow().open() == 0
     }
 
-    /// The device that sends.
+    /// Plays the sending device.
     async fn play(mut self, done: watch::Sender<bool>) {
         while !self.is_done() {
             let Some(to) = self.somewhere().await else { break };
@@ -148,7 +148,7 @@ impl<'a> Player<'a> {
         done.send_replace(true);
     }
 
-    /// A second device, that reads from anywhere and repeats what was said.
+    /// Plays a second device, which reads from anywhere and repeats messages.
     async fn look_on(mut self, mut over: watch::Receiver<bool>) {
         let rounds = async {
             loop {
@@ -164,7 +164,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// A third device, that listens to an event stream.
+    /// Plays a third device, which follows an event stream.
     async fn listen(mut self, mut over: watch::Receiver<bool>) {
         let rounds = async {
             loop {
@@ -180,7 +180,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Goes on where the user is, or repeats some of it; stays until it ends, or leaves.
+    /// Resumes at the user's head or earlier; stays until the stream ends, or leaves.
     async fn listen_once(&mut self, to: Addresses) -> Result<(), Over> {
         let head = self.book.borrow().head();
         let after = head - self.rng.random_range(0..=head.min(200));
@@ -195,7 +195,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Waits for the service to be somewhere.
+    /// Waits for the service to have addresses.
     async fn somewhere(&mut self) -> Option<Addresses> {
         self.place.wait_for(Option::is_some).await.ok().and_then(|place| *place)
     }
@@ -203,20 +203,22 @@ impl<'a> Player<'a> {
     async fn note(&mut self, ended: Ended) {
         match &ended {
             Ended::Closed { code: 1012, parting: Parting::Untold } => {
-                self.book.borrow().found("closed with 1012 and never told of the drain (CONN-6)");
+                self.book.borrow().found("closed with 1012 without a draining frame (CONN-6)");
             }
             Ended::Over { parting: Parting::Untold } if !self.crowd.stage.faulty => {
-                self.book.borrow().found("a stream ended and was never told of the drain (CONN-6)");
+                self.book.borrow().found("a stream ended without a draining event (CONN-6)");
             }
             Ended::Closed { code: 1012, .. }
             | Ended::Over { .. }
             | Ended::Broken { .. }
             | Ended::Refused(503) => {}
             Ended::Closed { code: 1011, .. } if self.crowd.stage.faulty => {}
-            other => self.book.borrow().found(format_args!("a connection ended by itself: {other:?}")),
+            other => {
+                self.book.borrow().found(format_args!("a connection ended without a known cause: {other:?}"))
+            }
         }
         self.crowd.ends.borrow_mut().push(ended);
-        // A client comes back after a short random delay, or at once where there is a new service.
+        // A client returns after a short random delay, or at once to a new service.
         self.place.mark_unchanged();
         let pause = Duration::from_millis(self.rng.random_range(1..BACKOFF_MS_MAX));
         let _ = tokio::time::timeout(pause, self.place.changed()).await;
@@ -224,7 +226,7 @@ impl<'a> Player<'a> {
 
     async fn session(&mut self, to: Addresses) -> Result<(), Over> {
         let head = self.book.borrow().head();
-        // Mostly where it was; sometimes a client has forgotten what it had.
+        // Mostly at its head; sometimes a client has lost some entries.
         let after = if self.rng.random_bool(0.2) { self.rng.random_range(0..=head) } else { head };
         let mut client = Client::open(&self.crowd.stage, &self.book, to, after, &mut self.rng).await?;
         client.until(Heard::CaughtUp).await?;
@@ -239,14 +241,14 @@ impl<'a> Player<'a> {
             let heard = tokio::select! {
                 heard = client.hear() => heard?,
                 _ = self.phase.changed() => {
-                    // What a POST was refused, or not told, nothing on this connection recalls.
+                    // This connection knows nothing of refused or unanswered POST requests.
                     self.resend(&mut client).await?;
                     continue;
                 }
             };
             let not_now = ["rate_limited", "limit_reached", "unavailable"];
             if matches!(&heard, Heard::Error { code } if not_now.contains(&code.as_str())) {
-                // Refused for now: whatever it was has to be said once more.
+                // A temporary refusal: its frame has to be sent once more.
                 self.told.forget();
                 let unanswered = self.book.borrow().unanswered.iter().choose(&mut self.rng).cloned();
                 let frame = unanswered.and_then(|id| self.book.borrow_mut().sends_again(&id));
@@ -263,7 +265,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Sends again what nobody has answered (DEL-6).
+    /// Sends messages without a reply again (DEL-6).
     async fn resend(&mut self, client: &mut Client) -> Result<(), Ended> {
         let unanswered: Vec<String> = self.book.borrow().unanswered.iter().cloned().collect();
         for message_id in unanswered {
@@ -306,15 +308,17 @@ impl<'a> Player<'a> {
         wish
     }
 
-    /// The same promise by HTTP (DEL-5).
+    /// Sends a message by HTTP (DEL-5).
     async fn post(&mut self, wish: &Wish, to: Addresses) {
         let user = self.book.borrow().user.clone();
         let posted = async {
             let token = http::login(to.listen, &user).await?;
             http::request(to.listen, "POST", "/v1/messages", Some(&token), Some(&wish.frame())).await
         };
-        // Without an answer it is sent again later.
-        let Ok((status, body)) = self.crowd.stage.soon("an answer to a POST", posted).await else { return };
+        // Without a response it is sent again later.
+        let Ok((status, body)) = self.crowd.stage.soon("the response to a POST", posted).await else {
+            return;
+        };
         match status {
             202 => match serde_json::from_str(&body) {
                 Ok(accepted) => self.book.borrow_mut().hear_accepted(&accepted),
@@ -326,7 +330,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Reads a part of the log again, and repeats a message that was accepted long ago.
+    /// Reads a part of the log again, and repeats a message that was accepted earlier.
     async fn glance(&mut self, to: Addresses) -> Result<(), Over> {
         let head = self.book.borrow().head();
         let back = if self.rng.random_bool(0.1) { head } else { head.min(200) };

@@ -1,5 +1,4 @@
-//! How every campaign ends: what was begun comes to its end, every log is read once more, and all of it is
-//! judged.
+//! The end of every campaign: all that was begun ends, every log is read once more, and all of it is judged.
 
 use std::{path::Path, time::Duration};
 
@@ -17,16 +16,16 @@ use crate::{
     witness::{Heard, SharedBook},
 };
 
-/// Time in which everything that the load began has to come to its end.
+/// Time limit for everything that the load began.
 const FINISH_WAIT: Duration = Duration::from_secs(120);
 
-/// Plays all users beside `storm`, until everything they began is over.
+/// Plays all users beside `storm`, until everything they began has ended.
 pub async fn finish<T>(stage: &Stage, crowd: &Crowd, storm: impl Future<Output = T>) -> T {
     let play = crowd.play();
     tokio::pin!(play, storm);
     let done = tokio::select! {
         done = &mut storm => done,
-        () = &mut play => stage.fail("the load ended before it was told to"),
+        () = &mut play => stage.fail("the load ended too early"),
     };
     if tokio::time::timeout(FINISH_WAIT, play).await.is_err() {
         stage.fail(&format!("not over within {FINISH_WAIT:?}:\n{}", crowd.open_shown()));
@@ -37,7 +36,7 @@ pub async fn finish<T>(stage: &Stage, crowd: &Crowd, storm: impl Future<Output =
 
 /// Reads every log once more from its beginning, and ends the service in order.
 pub async fn end(stage: &Stage, crowd: &Crowd, process: &Process) {
-    let to = crowd.place.borrow().expect("it serves");
+    let to = crowd.place.borrow().expect("the service runs");
     let mut rng = stage.rng(u64::MAX);
     for book in &crowd.books {
         let read = async {
@@ -60,7 +59,7 @@ pub async fn end(stage: &Stage, crowd: &Crowd, process: &Process) {
     stage.look();
 }
 
-/// The log by pages is the log.
+/// Checks that the log read by pages equals the log.
 async fn pages(stage: &Stage, book: &SharedBook, to: Addresses) {
     let user = book.borrow().user.clone();
     let token = http::login(to.listen, &user).await.unwrap();
@@ -78,14 +77,14 @@ async fn pages(stage: &Stage, book: &SharedBook, to: Addresses) {
         for entry in entries {
             let known = book.log.get(after as usize);
             if known.is_none_or(|known| serde_json::from_str::<Value>(known).unwrap() != *entry) {
-                return book.found(format_args!("a page says {entry}, a connection said {known:?}"));
+                return book.found(format_args!("a page has {entry}, a connection had {known:?}"));
             }
             after += 1;
         }
     }
 }
 
-/// Looks until no user has machines any more (ISO-5): nobody announces it.
+/// Polls until no user has machines any more (ISO-5): there is no notification.
 async fn nobody_is_left(to: Addresses) {
     loop {
         let (_, metrics) = http::request(to.admin, "GET", "/metrics", None, None).await.unwrap();
@@ -96,7 +95,7 @@ async fn nobody_is_left(to: Addresses) {
     }
 }
 
-/// Judges every user's log, and adds up what was met.
+/// Judges every user's log, and adds up the counts.
 pub fn verdict(stage: &Stage, crowd: &Crowd, weather: Weather) -> Tally {
     let mut all = Tally::default();
     for book in &crowd.books {
@@ -106,7 +105,7 @@ pub fn verdict(stage: &Stage, crowd: &Crowd, weather: Weather) -> Tally {
     all
 }
 
-/// What the auditor says of the journal, once nothing is open any more.
+/// Runs the auditor on the journal, once nothing is open any more.
 pub fn audit(stage: &Stage, folder: &Path) {
     match quintet::audit::audit(folder, &AuditOptions::default()) {
         Ok(report) if report.is_clean() && report.unfinished_total == 0 => {}

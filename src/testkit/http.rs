@@ -1,4 +1,4 @@
-//! One HTTP request a connection: all that a campaign needs beside WebSockets.
+//! HTTP with one request per connection, for campaigns.
 
 use std::{io, net::SocketAddr};
 
@@ -8,7 +8,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The status and the body; an error if the service was gone before it had answered.
+/// Returns the status and the body; an error if the service was gone before it had answered.
 pub async fn request(
     to: SocketAddr,
     method: &str,
@@ -19,7 +19,7 @@ pub async fn request(
     exchange(TcpStream::connect(to).await?, method, path, token, body).await
 }
 
-/// The same over a socket of any kind.
+/// Does the same over a socket of any kind.
 pub async fn exchange(
     mut socket: impl AsyncRead + AsyncWrite + Unpin,
     method: &str,
@@ -52,7 +52,7 @@ pub async fn exchange(
     Ok((status, body.to_owned()))
 }
 
-/// A body that came in chunks; `None` if the last one is missing.
+/// Joins the chunks of a body; `None` if the last one is missing.
 fn unchunked(mut rest: &str) -> Option<String> {
     let mut whole = Vec::new();
     loop {
@@ -67,7 +67,7 @@ fn unchunked(mut rest: &str) -> Option<String> {
     }
 }
 
-/// A token for whoever it is.
+/// Requests a token for `user`.
 pub async fn login(to: SocketAddr, user: &str) -> io::Result<String> {
     let body = serde_json::json!({"user_id": user});
     let (status, body) = request(to, "POST", "/dev/login", None, Some(&body)).await?;

@@ -1,4 +1,4 @@
-//! Engines to try, and the writing of logs.
+//! Engines to test, and a writer of logs.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -61,7 +61,7 @@ pub struct Scribe {
     pub head: Offset,
     pub now: u64,
     seqs: HashMap<RunId, (ThreadId, Seq)>,
-    /// Each with its line, as it is to be stored.
+    /// Each entry with its line as it will be stored.
     entries: Vec<(Entry, String)>,
 }
 
@@ -126,7 +126,7 @@ impl Scribe {
         self.event(number, Event::Completed(completion))
     }
 
-    /// A message and its whole run: five entries.
+    /// Adds a message and its whole run: five entries.
     pub fn whole_run(&mut self, number: u64, thread_id: &str) -> &mut Self {
         let message_id = format!("m{number}");
         self.message(number, thread_id, &message_id).started(number, &message_id);
@@ -153,7 +153,7 @@ impl Scribe {
         })
     }
 
-    /// Takes an entry as it is.
+    /// Adds an entry unchanged.
     pub fn write(&mut self, entry: Entry) -> &mut Self {
         self.head = entry.offset;
         let line = line(&self.user_id, &entry);
@@ -161,7 +161,7 @@ impl Scribe {
         self
     }
 
-    /// Changes what is stored for the last entry, and not what is indexed.
+    /// Changes the stored line of the last entry, but not its index data.
     pub fn edit(&mut self, change: impl FnOnce(&mut serde_json::Value)) -> &mut Self {
         let (_, line) = self.entries.last_mut().unwrap();
         let mut value = serde_json::from_str(line).unwrap();
@@ -170,7 +170,7 @@ impl Scribe {
         self
     }
 
-    /// What was collected, to be appended.
+    /// Returns the collected entries as a batch to append.
     pub fn batch(&mut self) -> Batch {
         let written = std::mem::take(&mut self.entries);
         let expected = Offset(self.head.0 - written.len() as u64);
@@ -208,7 +208,7 @@ pub fn offsets(lines: &Lines) -> Vec<u64> {
 
 impl Scribe {
     pub fn think_long(&mut self, number: u64) -> &mut Self {
-        // After its end, but the journal does not judge runs.
+        // After its end: the journal does not judge runs.
         self.think(number, &"x".repeat(300))
     }
 }

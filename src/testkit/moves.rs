@@ -1,4 +1,4 @@
-//! What a client that gives nobody any peace says next, from what its user knows.
+//! The next frames of a client that sends random operations, chosen from what its user has received.
 
 use std::collections::BTreeSet;
 
@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use super::witness::{Book, Fate};
 
-/// What a connection has answered and cancelled: each once.
+/// The calls and runs that a connection has answered or cancelled, each once.
 #[derive(Debug, Default)]
 pub struct Told(BTreeSet<String>);
 
 impl Told {
-    /// Another connection, or what was said was refused for now.
+    /// Forgets all, for a new connection or after a temporary refusal.
     pub fn forget(&mut self) {
         self.0.clear();
     }
 
-    /// Some of the calls that wait for the client, or `all`, answered; now and then twice, and differently
-    /// (RUN-11).
+    /// Answers some of the calls that wait for the client, or `all`; now and then twice, with different
+    /// results (RUN-11).
     pub fn answers(&mut self, book: &mut Book, all: bool, rng: &mut StdRng) -> Vec<Value> {
         let mut frames = Vec::new();
         let Book { waiting, asks, .. } = book;
@@ -41,7 +41,7 @@ impl Told {
         frames
     }
 
-    /// Of the runs that are to be cancelled each with this `chance`, or `all`.
+    /// Cancels each run whose message asks for it with this `chance`, or `all` of them.
     pub fn cancels(&mut self, book: &mut Book, all: bool, chance: f64, rng: &mut StdRng) -> Vec<Value> {
         let Book { running, runs, messages, .. } = book;
         let mut frames = Vec::new();
@@ -58,7 +58,8 @@ impl Told {
     }
 }
 
-/// A message that was accepted long ago, if there is one: as it was, or its id with another text (DEL-6).
+/// Returns a message that was accepted earlier, if there is one: unchanged, or its id with another text
+/// (DEL-6).
 pub fn repeats(book: &mut Book, rng: &mut StdRng) -> Option<Value> {
     let accepted = book.messages.values_mut();
     let accepted = accepted.filter(|message| matches!(message.fate, Fate::Accepted { .. }));
@@ -72,7 +73,7 @@ pub fn repeats(book: &mut Book, rng: &mut StdRng) -> Option<Value> {
     Some(frame)
 }
 
-/// What a client may make of a question.
+/// A random valid result of a question.
 fn answer(rng: &mut StdRng) -> Value {
     if rng.random_bool(0.8) {
         json!({"status": "ok", "results": {"n": rng.random_range(0..1000)}, "error": null})

@@ -1,5 +1,4 @@
-//! The service as an operating system sees it: a process that starts, says that it is ready, is
-//! signalled, and ends.
+//! The service as a process: it starts, prints its ready line, receives signals, and ends.
 
 use std::{
     fs,
@@ -36,20 +35,20 @@ fn program() -> PathBuf {
     deps.with_file_name(format!("quintet{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// The command that serves out of `folder`, on ports of its own.
+/// The command that serves from `folder`, on free ports.
 pub fn dev(folder: &Path) -> Command {
     let mut command = Command::new(program());
     command.args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
     command.arg(folder);
-    // A campaign kills far more often than any crash loop: every run has to end as its wish says, however
-    // many processes die with it. Trials stay, in a shorter time.
+    // A campaign kills far more often than any crash loop: every run has to end as its wish expects, after
+    // any number of kills. Trials stay, in a shorter time.
     command.env("QUINTET_RUN_RESUMES_MAX", "1000000").env("QUINTET_RUN_RESUMES_TOTAL_MAX", "1000000");
     command.env("QUINTET_RESUME_TRIAL_TIMEOUT_MS", "200").env("QUINTET_RESUME_SETTLE_TIMEOUT_MS", "20");
     command
 }
 
-/// The same, watching itself; and its transitions go into `TRACE_FOLDER`, if that is set, whatever
-/// becomes of the process: see `docs/model/traces.md`.
+/// The same with the monitor on. Transitions go into `TRACE_FOLDER`, if that is set, even when the process is
+/// killed: see `docs/model/traces.md`.
 pub fn watched(folder: &Path) -> Command {
     let mut command = dev(folder);
     command.arg("--conformance");
@@ -62,7 +61,7 @@ pub fn watched(folder: &Path) -> Command {
 
 impl Process {
     pub fn start(mut command: Command, lines: Lines) -> Self {
-        // The service refuses settings that it does not know, and the campaign's are none of its.
+        // The service refuses unknown settings, and the campaign's are not the service's.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("QUINTET_CAMPAIGN") {
                 command.env_remove(name);
@@ -71,7 +70,7 @@ impl Process {
         Self::start_as_it_is(command, lines)
     }
 
-    /// Starts a command that takes a campaign's own settings.
+    /// Starts a command without removing the campaign's own settings.
     pub fn start_as_it_is(mut command: Command, lines: Lines) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -104,7 +103,7 @@ impl Process {
         }
     }
 
-    /// Whether it got so far, or ended before.
+    /// Returns whether the service became ready before it ended.
     pub async fn becomes_ready(&self, stage: &Stage) -> bool {
         self.ready_or_ended(stage).await.is_some()
     }
@@ -116,7 +115,7 @@ impl Process {
     }
 
     pub fn signal(&self, signal: Signal) {
-        // Once it is waited for, its number may be another's.
+        // Once the process is reaped, its id may belong to another one.
         if self.ended.borrow().is_none() {
             let _ = kill_process(self.pid, signal);
         }
@@ -128,18 +127,18 @@ impl Process {
         stage.soon("the end of the service", ended).await.unwrap()
     }
 
-    /// `kill -9`, and it is gone.
+    /// Sends SIGKILL and waits for the end.
     pub async fn kill(&self, stage: &Stage) {
         self.signal(Signal::KILL);
         self.ended(stage).await;
     }
 
-    /// What the process holds of the machine's memory.
+    /// The resident memory of the process.
     pub fn resident_bytes(&self) -> u64 {
         self.memory("VmRSS:")
     }
 
-    /// The most that it ever held.
+    /// The peak resident memory of the process.
     pub fn peak_bytes(&self) -> u64 {
         self.memory("VmHWM:")
     }
@@ -159,7 +158,7 @@ impl Drop for Process {
     }
 }
 
-/// What a ready line says; it may stand behind something else on its line.
+/// Reads the addresses of a ready line, which may follow other text on its line.
 fn addresses(line: &str) -> Option<Addresses> {
     let ready: Value = serde_json::from_str(&line[line.find('{')?..]).ok()?;
     let address = |name: &str| ready[name].as_str()?.parse().ok();

@@ -1,4 +1,5 @@
-//! What every campaign has: a seed, the last words of the service, what was found, and waits that end.
+//! The common parts of campaigns: a seed, the last log lines of the service, findings, and waits with a time
+//! limit.
 
 use std::{
     cell::RefCell,
@@ -11,7 +12,7 @@ use std::{
 
 use rand::{SeedableRng, rngs::StdRng};
 
-/// How long something may take that has to happen, on a machine that has much else to do.
+/// Time limit for everything that a campaign waits for, on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Findings that are shown; the first one is what matters.
@@ -20,11 +21,11 @@ const FINDINGS_SHOWN_MAX: usize = 12;
 /// Lines of the service's log that are shown.
 const LINES_MAX: usize = 40;
 
-/// One campaign: cloning shares it.
+/// One campaign; clones share its state.
 #[derive(Clone)]
 pub struct Stage {
     pub seed: u64,
-    /// What repeats it, for people.
+    /// Instructions to repeat it.
     again: Rc<str>,
     /// The disk fails now and then: `unavailable` is an answer.
     pub faulty: bool,
@@ -32,19 +33,19 @@ pub struct Stage {
     findings: Rc<RefCell<Vec<String>>>,
 }
 
-/// The last lines that the service wrote to stderr, and those in which it accuses itself.
+/// The last lines that the service wrote to stderr, and those in which it reports a broken rule.
 #[derive(Clone, Default)]
 pub struct Lines(Arc<Mutex<VecDeque<String>>>, Arc<Mutex<Vec<String>>>);
 
 impl Stage {
-    /// Takes the seed from `QUINTET_CAMPAIGN_SEED`, or any.
+    /// Takes the seed from `QUINTET_CAMPAIGN_SEED`, or a random one.
     pub fn new(what: &str) -> Self {
         let seed = setting("QUINTET_CAMPAIGN_SEED").unwrap_or_else(rand::random);
         eprintln!("{what}: QUINTET_CAMPAIGN_SEED={seed}");
         Self::of(seed, &format!("QUINTET_CAMPAIGN_SEED={seed}"))
     }
 
-    /// One whose seed was drawn elsewhere; `again` repeats it.
+    /// A campaign whose seed was drawn elsewhere; `again` repeats it.
     pub fn of(seed: u64, again: &str) -> Self {
         Self { seed, again: again.into(), faulty: false, lines: Lines::default(), findings: Rc::default() }
     }
@@ -54,7 +55,7 @@ impl Stage {
         Self { faulty: true, ..self }
     }
 
-    /// Randomness of its own for each part, so that one does not move the others.
+    /// Random numbers for one part, independent of the other parts.
     pub fn rng(&self, part: u64) -> StdRng {
         StdRng::seed_from_u64(self.seed ^ part.wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
@@ -63,12 +64,12 @@ impl Stage {
         self.lines.clone()
     }
 
-    /// Whether the service has said this in its last lines.
+    /// Returns whether the last log lines contain this text.
     pub fn was_said(&self, what: &str) -> bool {
         self.lines.0.lock().unwrap().iter().any(|line| line.contains(what))
     }
 
-    /// Something that the contract does not allow. The campaign ends at its next look.
+    /// Records a violation of the contract. The campaign ends at its next check.
     pub fn found(&self, what: String) {
         self.findings.borrow_mut().push(what);
     }
@@ -80,14 +81,14 @@ impl Stage {
     /// Ends the test if anything was found.
     pub fn look(&self) {
         for line in std::mem::take(&mut *self.lines.1.lock().unwrap()) {
-            self.found(format!("the service breaks a rule in its own eyes: {line}"));
+            self.found(format!("the service's own monitor found a broken rule: {line}"));
         }
         if self.count() > 0 {
             self.fail("the contract is broken");
         }
     }
 
-    /// Ends the test, with all that is known.
+    /// Ends the test with a full report.
     pub fn fail(&self, why: &str) -> ! {
         let findings = self.findings.borrow();
         let shown: Vec<_> = findings.iter().take(FINDINGS_SHOWN_MAX).map(|f| format!("  - {f}")).collect();
@@ -101,7 +102,7 @@ impl Stage {
         )
     }
 
-    /// Waits for what has to happen, and not for ever.
+    /// Waits for a future, with a time limit.
     pub async fn within<T>(&self, what: &str, wait: Duration, future: impl Future<Output = T>) -> T {
         match tokio::time::timeout(wait, future).await {
             Ok(done) => done,
@@ -127,7 +128,7 @@ impl Lines {
     }
 }
 
-/// A number from the environment; one that is none is a mistake and not a default.
+/// Reads a number from the environment. A malformed one is an error, not the default.
 pub fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))

@@ -1,4 +1,4 @@
-//! One event stream of one user, everything on it witnessed.
+//! One event stream of one user; everything received on it is checked.
 
 use std::collections::VecDeque;
 
@@ -15,21 +15,21 @@ use crate::{
     witness::{Heard, SharedBook, Tape},
 };
 
-/// The reader takes what it finds, in chunks that begin and end anywhere.
+/// An event stream whose reader takes chunks of any size that begin and end anywhere.
 pub struct Stream {
     socket: TcpStream,
     tape: Tape,
-    /// Bytes of the answer that have not become chunks yet.
+    /// Bytes of the response that have not become chunks yet.
     raw: Vec<u8>,
     /// Bytes of the body that have not become events yet.
     body: Vec<u8>,
     events: VecDeque<String>,
-    /// The last chunk has come: the service ended it, nothing broke.
+    /// The last chunk has come: the service ended the stream in order.
     whole: bool,
 }
 
 impl Stream {
-    /// Goes on after `after`, as a browser does it or as the first time.
+    /// Opens the stream after `after`, with the header of a browser or with a query.
     pub async fn open(stage: &Stage, book: &SharedBook, to: Addresses, after: u64) -> Result<Self, Ended> {
         let (user, epoch) = (book.borrow().user.clone(), book.borrow().epoch().map(str::to_owned));
         let tape = Tape::of_stream(book, after);
@@ -67,7 +67,7 @@ impl Stream {
                 let (body, events) = (Vec::new(), VecDeque::new());
                 Ok(Self { socket, tape, raw, body, events, whole: false })
             }
-            Err(_) => stage.fail("an event stream was neither made nor refused"),
+            Err(_) => stage.fail("an event stream was neither opened nor refused"),
         }
     }
 
@@ -76,7 +76,7 @@ impl Stream {
         loop {
             while let Some(event) = self.events.pop_front() {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
-                // Comments keep it alive, and `retry` is the browser's.
+                // Comments keep it alive, and `retry` is for the browser.
                 if let (Some(kind), Some(data)) = (field("event: "), field("data: ")) {
                     return Ok(self.tape.hear_event(field("id: "), kind, data));
                 }
@@ -95,7 +95,7 @@ impl Stream {
         }
     }
 
-    /// Of what has come, the chunks that are whole.
+    /// Takes the complete chunks out of the received bytes.
     fn take_chunks(&mut self) {
         while let Some(end) = self.raw.windows(2).position(|two| two == b"\r\n") {
             let length = std::str::from_utf8(&self.raw[..end]).ok();

@@ -1,9 +1,9 @@
-//! What one user's log amounts to in the end, held against the contract and against what was sent.
+//! Judges one user's whole log at the end, against the contract and against what was sent.
 //!
-//! Written from the contract alone, over JSON: runs are words (RUN-1 … RUN-5, RUN-7), threads take
-//! turns (RUN-8), every message that was promised has its one run and the run its one end (RUN-6, DEL-5,
-//! DEL-6), a call that a crash left open is `unknown` and not made again (RUN-9), a question has the
-//! answer that somebody gave (RUN-11), and a run that nobody cut says what its script says.
+//! Written from the contract alone, over JSON: runs are words (RUN-1 … RUN-5, RUN-7), threads take turns
+//! (RUN-8), every accepted message has its one run and the run its one end (RUN-6, DEL-5, DEL-6), a call that
+//! a crash left open is `unknown` and not made again (RUN-9), a question has an answer that was sent
+//! (RUN-11), and a run that was not cut ends as its script requires.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,16 +14,16 @@ use crate::{
     witness::{Book, Fate},
 };
 
-/// What the service went through while the log was written.
+/// The faults that the service went through while the log was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weather {
     /// It was killed: calls may be `unknown`.
     pub killed: bool,
-    /// Its deadlines are short: a run that hangs may be timed out before anybody cancels it.
+    /// Its deadlines are short: a hanging run may time out before its cancel arrives.
     pub hasty: bool,
 }
 
-/// What a campaign has met, so that nobody takes an empty one for a good one.
+/// Counts of what a campaign has met, so that an empty one does not pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub entries: usize,
@@ -38,7 +38,7 @@ pub struct Tally {
     pub refused: usize,
 }
 
-/// One run, as its entries tell it.
+/// One run, as its entries record it.
 #[derive(Default)]
 struct Told<'a> {
     message: Option<&'a Value>,
@@ -60,7 +60,7 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Judges everything that the book holds; what is wrong is found there.
+/// Judges everything that the book holds, and records what is wrong there.
 pub fn judge(book: &Book, weather: Weather) -> Tally {
     let log: Vec<Value> = book.log.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
     let mut runs: BTreeMap<&str, Told> = BTreeMap::new();
@@ -68,7 +68,7 @@ pub fn judge(book: &Book, weather: Weather) -> Tally {
     for (at, entry) in log.iter().enumerate() {
         let offset = at + 1;
         if entry["offset"] != offset {
-            book.found(format_args!("entry {offset} says of itself that it is {}", entry["offset"]));
+            book.found(format_args!("entry {offset} has the offset {}", entry["offset"]));
         }
         let run_id = entry["run_id"].as_str().unwrap_or_default();
         let told = runs.entry(run_id).or_default();
@@ -81,7 +81,7 @@ pub fn judge(book: &Book, weather: Weather) -> Tally {
             book.found(format_args!("entry {offset}: {message_id} is accepted a second time (DEL-6)"));
         }
         if told.message.replace(entry).is_some() || !told.events.is_empty() {
-            book.found(format_args!("entry {offset}: run {run_id} has had its beginning (RUN-6)"));
+            book.found(format_args!("entry {offset}: run {run_id} has begun before (RUN-6)"));
         }
     }
     if let Some(back) =
@@ -110,7 +110,7 @@ pub fn judge(book: &Book, weather: Weather) -> Tally {
     tally
 }
 
-/// What was promised is there (DEL-5), what was refused is not.
+/// Checks that accepted messages are in the log (DEL-5) and refused ones are not.
 fn promises(book: &Book, log: &[Value], of_message: &BTreeMap<&str, &str>, tally: &mut Tally) {
     for (message_id, message) in &book.messages {
         tally.resent += message.sendings - 1;
@@ -127,21 +127,23 @@ fn promises(book: &Book, log: &[Value], of_message: &BTreeMap<&str, &str>, tally
                         && entry["text"] == *message.wish.text
                 });
                 if !kept {
-                    book.found(format_args!("{message_id} was promised at {offset}, but (DEL-5): {entry:?}"));
+                    book.found(format_args!(
+                        "{message_id} was accepted at {offset}, but the entry is (DEL-5): {entry:?}"
+                    ));
                 }
             }
             Fate::Refused => {
                 tally.refused += 1;
-                // Sent twice, one may be refused and the other, on its way since before, accepted.
+                // Of two sendings, one may be refused and the other, under way since before, accepted.
                 if message.sendings == 1 && there.is_some() {
-                    book.found(format_args!("{message_id} was refused, and is there"));
+                    book.found(format_args!("{message_id} was refused and is in the log"));
                 }
             }
             Fate::Unknown => book.found(format_args!("{message_id} has no answer")),
         }
     }
     for message_id in of_message.keys().filter(|id| !book.messages.contains_key(**id)) {
-        book.found(format_args!("nobody sent {message_id}"));
+        book.found(format_args!("{message_id} was never sent"));
     }
 }
 
@@ -164,7 +166,7 @@ fn turns(book: &Book, log: &[Value], runs: &BTreeMap<&str, Told>) {
                 let first = queue.first().copied();
                 let own = accepted.get(run_id).copied();
                 own.map(|own| queue.remove(&own));
-                // One that is cancelled while it waits starts and ends in one append, and never acts.
+                // A run that is cancelled while it waits starts and ends in one append, and never acts.
                 let passes = log.get(at + 1).is_some_and(|next| {
                     next["run_id"] == run_id
                         && next["type"] == "agent_completed"
@@ -180,7 +182,7 @@ fn turns(book: &Book, log: &[Value], runs: &BTreeMap<&str, Told>) {
                     book.found(format_args!("entry {}: {run_id} jumped the queue (RUN-8)", at + 1));
                 }
             }
-            // Of one that never acted there is nothing to end.
+            // A run that never acted has nothing to end.
             Some("agent_completed") if active.get(thread_id) != Some(&run_id) => {}
             Some("agent_completed") => {
                 active.remove(thread_id);
@@ -193,7 +195,7 @@ fn turns(book: &Book, log: &[Value], runs: &BTreeMap<&str, Told>) {
     }
 }
 
-/// Whether the events of a run are a legal word.
+/// Checks that the events of a run are a legal word.
 fn word(told: &Told) -> Result<(), String> {
     let message = told.message.ok_or("it has no message (RUN-6)")?;
     let (mut opened, mut open) = (BTreeMap::new(), BTreeSet::new());
@@ -202,7 +204,7 @@ fn word(told: &Told) -> Result<(), String> {
         let kind = event["type"].as_str().unwrap_or_default();
         let because = |rule: &str| Err(format!("entry {}: {rule}: {event}", at + 1));
         if event["seq"] != seq {
-            return because("its number is another (RUN-2)");
+            return because("its seq is wrong (RUN-2)");
         }
         if event["thread_id"] != message["thread_id"] || event["agent_name"] != message["agent_name"] {
             return because("it is of another thread or agent");
@@ -249,7 +251,7 @@ fn word(told: &Told) -> Result<(), String> {
     }
 }
 
-/// What the deltas of one kind amount to, since the last of them that withdraws the others.
+/// Joins the deltas of one kind after the last one that withdraws the earlier ones.
 fn said(told: &Told, kind: &str) -> String {
     let mut said = String::new();
     for thought in told.of_type("agent_thinking").filter(|thought| thought["kind"] == kind) {
@@ -261,7 +263,7 @@ fn said(told: &Told, kind: &str) -> String {
     said
 }
 
-/// Whether a run took the course that its message asked for, as far as it was let.
+/// Checks that a run took the course that its message asked for, as far as it was not cut.
 fn course(book: &Book, run_id: &str, told: &Told, weather: Weather, tally: &mut Tally) -> Result<(), String> {
     let Some(last) = told.last() else { return Ok(()) };
     let message_id = told.message.and_then(|message| message["message_id"].as_str()).unwrap_or_default();
@@ -297,7 +299,7 @@ fn course(book: &Book, run_id: &str, told: &Told, weather: Weather, tally: &mut 
     if let Some(says) = expect.says
         && !last["final_response"].as_str().is_some_and(|response| response.contains(says))
     {
-        return Err(format!("it does not say {says:?}"));
+        return Err(format!("its response does not contain {says:?}"));
     }
     if let Some(expected) = &expect.calls {
         let made: BTreeSet<&str> =
@@ -310,7 +312,7 @@ fn course(book: &Book, run_id: &str, told: &Told, weather: Weather, tally: &mut 
     Ok(())
 }
 
-/// Whether each call that was made was to be made, and closed as it had to (RUN-7, RUN-9, RUN-11).
+/// Checks that each call was expected, and closed as required (RUN-7, RUN-9, RUN-11).
 fn calls(
     book: &Book,
     run_id: &str,
@@ -323,8 +325,8 @@ fn calls(
         let call_id = close["call_id"].as_str().unwrap_or_default();
         let status = close["status"].as_str().unwrap_or_default();
         let expected = match &expect.calls {
-            // A call made again under another name is one that nobody expects.
-            Some(calls) => Some(calls.get(call_id).ok_or(format!("nobody asked for call {call_id}"))?),
+            // A call made again under another name is unexpected.
+            Some(calls) => Some(calls.get(call_id).ok_or(format!("call {call_id} was not expected"))?),
             None => None,
         };
         let asked = book.asks.get(&(run_id.to_owned(), call_id.to_owned()));
@@ -333,7 +335,7 @@ fn calls(
                 return Err(format!("call {call_id} is unknown, and its tool idempotent (RUN-9)"));
             }
             "unknown" if asked.is_some() && !expect.breaks => {
-                return Err(format!("call {call_id} did not outlive the crash (RUN-11)"));
+                return Err(format!("call {call_id} did not survive the crash (RUN-11)"));
             }
             "unknown" if weather.killed => {}
             "cancelled" if told.status() == "cancelled" || told.status() == "failed" => {}
@@ -346,7 +348,7 @@ fn calls(
                             && answer["error"] == close["error"]
                     });
                     if !given {
-                        return Err(format!("nobody answered call {call_id} so: {close}"));
+                        return Err(format!("no client answered call {call_id} so: {close}"));
                     }
                 }
                 (None, Some(expected)) => {

@@ -1,11 +1,11 @@
-//! What a user sends, and what has to come of it, whatever happens in between.
+//! Messages of a user, and the result that each must have.
 
 use std::collections::BTreeMap;
 
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 
-/// A message in the making, and the one run that has to come of it.
+/// A message to send, and the expected end of its one run.
 #[derive(Clone, Debug)]
 pub struct Wish {
     pub message_id: String,
@@ -18,20 +18,20 @@ pub struct Wish {
     pub cancels: bool,
 }
 
-/// How a run that nobody cut short has to end. What is not said is not checked.
+/// The expected end of a run that was not cut short. Absent fields are not checked.
 #[derive(Clone, Debug, Default)]
 pub struct Expect {
     pub status: &'static str,
     pub code: Option<&'static str>,
     pub reasoning: Option<String>,
     pub answer: Option<String>,
-    /// The answer says this.
+    /// The answer contains this.
     pub says: Option<&'static str>,
     /// Exactly these calls.
     pub calls: Option<BTreeMap<String, ExpectedCall>>,
     /// No call of it is ever `unknown`: its tools are idempotent.
     pub knows_its_calls: bool,
-    /// The agent does not take up a run that a crash broke off: it may end as `interrupted` (RUN-6).
+    /// The agent does not resume a run that a crash broke off: it may end as `interrupted` (RUN-6).
     pub breaks: bool,
 }
 
@@ -39,7 +39,7 @@ pub struct Expect {
 pub struct ExpectedCall {
     pub by: &'static str,
     pub tool_name: String,
-    /// Of the agent's own calls: how they close unless they are cut off.
+    /// For the agent's own calls: their status at the end unless they are cut off.
     pub status: &'static str,
     pub results: Option<Value>,
 }
@@ -52,7 +52,7 @@ impl Wish {
             "agent_name": agent_name, "text": text, "on_busy": on_busy})
     }
 
-    /// Anything that the agents which come with the service can do, within some milliseconds.
+    /// Any message that the built-in agents handle within some milliseconds.
     pub fn any(user: &str, number: usize, rng: &mut StdRng) -> Self {
         let (thread_id, on_busy) = place(rng);
         let message_id = format!("m-{number}");
@@ -65,12 +65,12 @@ impl Wish {
         Self { message_id, thread_id, agent_name, text, on_busy, expect, cancels }
     }
 
-    /// Whether its run goes on until somebody or something ends it.
+    /// Returns whether its run continues until it is cancelled or times out.
     pub fn hangs(&self) -> bool {
         self.text.contains("\"hang\"")
     }
 
-    /// The same, but nothing that stays until it is cancelled.
+    /// The same, but without scripts that last until they are cancelled.
     pub fn brief(user: &str, number: usize, rng: &mut StdRng) -> Self {
         loop {
             let wish = Self::any(user, number, rng);
@@ -108,7 +108,7 @@ impl Expect {
     }
 }
 
-/// Equal threads for every user; some of them with manners of their own.
+/// A random thread with its `on_busy` policy; each user has the same threads.
 pub fn place(rng: &mut StdRng) -> (String, &'static str) {
     match rng.random_range(0..8) {
         0 => ("t-interrupt".to_owned(), "interrupt"),
@@ -144,7 +144,7 @@ fn rehearsal(user: &str, message_id: &str, rng: &mut StdRng) -> (&'static str, S
         2 => script.end(json!({"panic": "as rehearsed"}), "agent_panic"),
         3 => {
             let illegal = ["complete_unopened_call", "complete_with_open_call", "reopen_call"];
-            // Its calls are the player's own.
+            // The player decides its calls.
             script.opens_more = true;
             script.end(json!({"illegal": illegal.choose(rng).unwrap()}), "violation")
         }
@@ -167,7 +167,7 @@ fn rehearsal(user: &str, message_id: &str, rng: &mut StdRng) -> (&'static str, S
     ("rehearsal", json!({"steps": steps}).to_string(), expect, hangs)
 }
 
-/// A script in the making, and what it makes of a run.
+/// A script being built, and the expected end of its run.
 #[derive(Default)]
 struct Script {
     steps: Vec<Value>,

@@ -1,8 +1,8 @@
-//! What one user's clients were told, on every connection, and whether it may have been said.
+//! Checks everything that one user's clients receive, on all connections.
 //!
-//! Written from the contract, over JSON as it came, and without a word of the service's own code.
-//! Here is what can be judged at once: one connection (CONN-2, DEL-2, DEL-3), and one entry told twice
-//! (it may never change). What a log amounts to in the end is [`crate::verdict`]'s.
+//! Written from the contract, over JSON as received, without using the service's own code. It judges what can
+//! be judged at once: one connection (CONN-2, DEL-2, DEL-3), and that an entry never changes between
+//! deliveries. [`crate::verdict`] judges the whole log at the end.
 
 use std::{
     cell::RefCell,
@@ -17,53 +17,54 @@ use crate::{stage::Stage, wish::Wish};
 
 pub type SharedBook = Rc<RefCell<Book>>;
 
-/// All that one user's clients know.
+/// Everything that one user's clients have received.
 pub struct Book {
     pub user: String,
     stage: Stage,
-    /// How many entries all users have heard, for those who wait for something to happen.
+    /// Entries received by all users; wakes tasks that wait for progress.
     pulse: Rc<watch::Sender<u64>>,
     epoch: Option<String>,
-    /// Entries as they came, by offset less one; consecutive, since every cursor begins inside.
+    /// Entries as received; the index is the offset minus one. Consecutive, since no cursor starts beyond the
+    /// end.
     pub log: Vec<Box<str>>,
     pub messages: BTreeMap<String, Message>,
     pub runs: BTreeMap<String, Run>,
-    /// Calls that wait, or have waited, for this user's client (RUN-11): what was answered; the first
-    /// answer to arrive counts.
+    /// Calls that wait or have waited for this user's client (RUN-11), with the answers sent; the first to
+    /// arrive counts.
     pub asks: BTreeMap<(String, String), Vec<Value>>,
     /// Those of `asks` that are open.
     pub waiting: BTreeSet<(String, String)>,
-    /// Messages that nobody has answered, and have to be sent again.
+    /// Messages without a reply, which have to be sent again.
     pub unanswered: BTreeSet<String>,
-    /// Runs that were promised and are not in the log yet.
+    /// Runs that were accepted and are not in the log yet.
     promised: BTreeSet<String>,
-    /// Runs that are in the log and not over.
+    /// Runs that are in the log and have not ended.
     pub running: BTreeSet<String>,
-    /// Errors beside those of any load that what is done to the service explains.
+    /// Whether the faults of this campaign explain an error, beyond the errors that any load may cause.
     pub explains: fn(&Self, error: &Value) -> bool,
 }
 
 /// A message, from its first sending.
 pub struct Message {
     pub wish: Wish,
-    /// On how many connections it was sent, resent ones included.
+    /// Connections on which it was sent, resends included.
     pub sendings: usize,
     pub fate: Fate,
-    /// How often the id was sent with other content, after it was accepted.
+    /// Times that the id was sent with other content after it was accepted.
     pub reuses: usize,
-    /// Answers `duplicate: false`: one at most (DEL-6).
+    /// Replies with `duplicate: false`: at most one (DEL-6).
     pub firsts: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Nobody has answered it: it has to be sent again.
+    /// There is no reply yet: it has to be sent again.
     Unknown,
     Accepted {
         run_id: String,
         offset: u64,
     },
-    /// By its own wish: it would have had to wait.
+    /// It was sent with a policy against waiting, and would have had to wait.
     Refused,
 }
 
@@ -85,17 +86,17 @@ pub struct Tape {
     draining: bool,
 }
 
-/// What a connection had been told when it was closed.
+/// The frames a connection had received before it was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
-    /// Nothing yet: what comes first is `ready` (CONN-2).
+    /// None yet: the first frame is `ready` (CONN-2).
     Stranger,
-    /// It had begun, and never heard of a drain.
+    /// It was open, and had received no `draining`.
     Untold,
     Told,
 }
 
-/// What a frame was.
+/// The kind of a received frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     Ready,
@@ -138,7 +139,7 @@ impl Book {
         self.stage.found(format!("{}: {what}", self.user));
     }
 
-    /// A message goes out for the first time.
+    /// Records the first sending of a message.
     pub fn sends(&mut self, wish: Wish) {
         let message_id = wish.message_id.clone();
         let message = Message { wish, sendings: 1, fate: Fate::Unknown, reuses: 0, firsts: 0 };
@@ -146,19 +147,19 @@ impl Book {
         self.messages.insert(message_id, message);
     }
 
-    /// A message goes out once more: its frame.
+    /// Records another sending of a message and returns its frame.
     pub fn sends_again(&mut self, message_id: &str) -> Option<Value> {
         let message = self.messages.get_mut(message_id)?;
         message.sendings += 1;
         Some(message.wish.frame())
     }
 
-    /// How much is not over: messages without an answer, runs without an end.
+    /// Counts what is unfinished: messages without a reply and runs without an end.
     pub fn open(&self) -> usize {
         self.unanswered.len() + self.promised.len() + self.running.len()
     }
 
-    /// What is not over, for people.
+    /// Lists what is unfinished, for a failure report.
     pub fn open_shown(&self) -> String {
         let running = self.running.iter().map(|run_id| {
             let run = &self.runs[run_id];
@@ -170,12 +171,12 @@ impl Book {
         format!("{user}: unanswered {unanswered:?}, promised {promised:?}, waiting {waiting:?}, {running}")
     }
 
-    /// An entry, told on whatever connection: new at the end of the log, or the same as ever.
+    /// Records an entry from any connection: new at the end of the log, or equal to the stored one.
     fn hear_entry(&mut self, offset: u64, text: &str, entry: &Value) {
         self.pulse.send_modify(|heard| *heard += 1);
         match self.log.get(offset as usize - 1) {
             Some(known) if **known == *text => {}
-            Some(known) => self.found(format_args!("entry {offset} has changed: {known} became {text}")),
+            Some(known) => self.found(format_args!("entry {offset} has changed from {known} to {text}")),
             None if offset == self.head() + 1 => {
                 self.log.push(text.into());
                 self.learn(entry);
@@ -211,7 +212,7 @@ impl Book {
         }
     }
 
-    /// `accepted`, on whatever connection or by HTTP: a promise, and always the same one (DEL-5, DEL-6).
+    /// Records `accepted`, from any connection or from HTTP: the same run each time (DEL-5, DEL-6).
     pub fn hear_accepted(&mut self, accepted: &Value) {
         let (Some(message_id), Some(run_id), Some(offset), Some(duplicate)) = (
             accepted["message_id"].as_str(),
@@ -222,7 +223,7 @@ impl Book {
             return self.found(format_args!("no acceptance: {accepted}"));
         };
         let Some(message) = self.messages.get_mut(message_id) else {
-            return self.found(format_args!("accepted what was never sent: {accepted}"));
+            return self.found(format_args!("accepted a message that was never sent: {accepted}"));
         };
         message.firsts += usize::from(!duplicate);
         let firsts = message.firsts;
@@ -236,14 +237,14 @@ impl Book {
             self.found(format_args!("{message_id} was accepted as new {firsts} times (DEL-6)"));
         }
         if matches!(before, Fate::Accepted { .. }) && before != fate {
-            self.found(format_args!("{message_id} was promised {before:?} and then {fate:?} (DEL-6)"));
+            self.found(format_args!("{message_id} was accepted as {before:?} and then as {fate:?} (DEL-6)"));
         }
     }
 
-    /// `thread_busy`: a message that was not to wait is not accepted.
+    /// Records `thread_busy`: a message with a policy against waiting is not accepted.
     pub fn hear_busy(&mut self, message_id: &str) {
         match self.messages.get_mut(message_id) {
-            // Of two that were sent one may be refused, and the other has the last word.
+            // Of two sendings one may be refused; the other one decides.
             Some(message) if message.sendings > 1 && message.fate != Fate::Unknown => {}
             Some(message) if message.wish.on_busy == "reject" && message.fate == Fate::Unknown => {
                 message.fate = Fate::Refused;
@@ -253,7 +254,7 @@ impl Book {
         }
     }
 
-    /// `message_id_reused`: the id was sent with other content (DEL-6).
+    /// Records `message_id_reused`: the id was sent with other content (DEL-6).
     fn hear_reused(&mut self, error: &Value) {
         let message = error["message_id"].as_str().and_then(|id| self.messages.get(id));
         if message.is_none_or(|message| message.reuses == 0) {
@@ -270,12 +271,12 @@ impl Book {
             self.found(format_args!("a fatal error: {error}"));
         }
         match code.as_str() {
-            // About a message, and not the last word: it is sent again.
+            // Temporary errors about a message: it is sent again.
             "draining" | "rate_limited" | "limit_reached" => {}
             "unavailable" if self.stage.faulty => {}
             "thread_busy" => self.hear_busy(error["message_id"].as_str().unwrap_or_default()),
             "message_id_reused" => self.hear_reused(error),
-            // A cancel or an answer that came late, or was sent twice.
+            // A cancel or an answer that came late or was sent twice.
             "run_ended" | "call_closed" => {}
             _ => self.found(format_args!("an error that nothing here explains: {error}")),
         }
@@ -284,13 +285,13 @@ impl Book {
 }
 
 impl Tape {
-    /// Of a connection whose `hello` will ask for what comes after `after`.
+    /// Starts a connection whose `hello` asks for the entries after `after`.
     pub fn new(book: &SharedBook, after: u64) -> Self {
         Self {
             book: book.clone(),
             after,
             begun: false,
-            // What anybody has heard before this connection began was durable then (DEL-1).
+            // Everything received before this connection began was durable then (DEL-1).
             head: book.borrow().head(),
             last: after,
             caught_up: false,
@@ -298,12 +299,12 @@ impl Tape {
         }
     }
 
-    /// Of an event stream that goes on after `after`: no `ready` and no `caught_up`, or else the same.
+    /// Starts an event stream after `after`: it has no `ready` and no `caught_up`; the rest is the same.
     pub fn of_stream(book: &SharedBook, after: u64) -> Self {
         Self { begun: true, caught_up: true, ..Self::new(book, after) }
     }
 
-    /// An event of a stream: an entry under its own id and type, or something that is said of the stream.
+    /// Records an event of a stream: an entry under its own id and type, or a message about the stream.
     pub fn hear_event(&mut self, id: Option<&str>, kind: &str, data: &str) -> Heard {
         let entry: Value = match serde_json::from_str(data) {
             Ok(entry) => entry,
@@ -315,7 +316,7 @@ impl Tape {
         match (id, kind) {
             (None, "draining") => {
                 if std::mem::replace(&mut self.draining, true) {
-                    self.found("draining was said twice");
+                    self.found("draining was sent twice");
                 }
                 return Heard::Draining;
             }
@@ -352,7 +353,7 @@ impl Tape {
             }
         };
         let kind = frame["type"].as_str().unwrap_or_default();
-        // A connection that is nobody's is told why it has to end.
+        // A connection without a valid user receives the reason for its end.
         let good_bye = kind == "error" && frame["fatal"] == true;
         if !self.begun && kind != "ready" && !good_bye {
             self.found(format_args!("the first frame is no ready (CONN-2): {text}"));
@@ -367,7 +368,7 @@ impl Tape {
             "error" => Heard::Error { code: self.book.borrow_mut().hear_error(&frame) },
             "draining" => {
                 if std::mem::replace(&mut self.draining, true) {
-                    self.found("draining was said twice");
+                    self.found("draining was sent twice");
                 }
                 Heard::Draining
             }
@@ -383,9 +384,9 @@ impl Tape {
         let (after, head) = (ready["resumed_after"].as_u64(), ready["head"].as_u64());
         let mut book = self.book.borrow_mut();
         if ready["user_id"] != *book.user {
-            book.found(format_args!("ready as somebody else (ISO-1): {ready}"));
+            book.found(format_args!("ready for another user (ISO-1): {ready}"));
         }
-        // Each process has an epoch of its own, and goes on with the cursors of those before.
+        // Each process has its own epoch and continues the cursors of earlier ones.
         match ready["epoch"].as_str() {
             Some(epoch) => book.epoch = Some(epoch.to_owned()),
             None => book.found(format_args!("ready without an epoch: {ready}")),
@@ -394,7 +395,7 @@ impl Tape {
             book.found(format_args!("entries after {} are lost (DEL-3): {ready}", self.after));
         }
         if head < Some(self.head) {
-            book.found(format_args!("{} was heard and is not durable (DEL-1): {ready}", self.head));
+            book.found(format_args!("{} was received and is not durable (DEL-1): {ready}", self.head));
         }
         self.head = head.unwrap_or_default();
         Heard::Ready
@@ -402,7 +403,7 @@ impl Tape {
 
     fn caught_up(&mut self, frame: &Value) -> Heard {
         if std::mem::replace(&mut self.caught_up, true) {
-            self.found("caught_up was said twice");
+            self.found("caught_up was sent twice");
         }
         if frame["head"] != self.head || self.last != self.head.max(self.after) {
             let (head, last) = (self.head, self.last);
@@ -414,7 +415,7 @@ impl Tape {
     fn entry(&mut self, text: &str, entry: &Value) -> Heard {
         let mut book = self.book.borrow_mut();
         let Some(offset) = entry["offset"].as_u64() else {
-            book.found(format_args!("no frame of the contract: {text}"));
+            book.found(format_args!("not a frame of the contract: {text}"));
             return Heard::Other;
         };
         if entry["user_id"] != *book.user {

@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_is_taken_up_is_as_old_as_the_walls_clock_says() {
+    async fn resumed_run_has_its_age_by_the_wall_clock() {
         let (state, start) = (state(vec![thought()]), Instant::now());
         let mut deadlines = Deadlines::new(LIMITS);
         hear(&mut deadlines, &state, start, 200);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn setting_the_walls_clock_ends_no_run_and_no_question() {
+    async fn setting_the_wall_clock_ends_no_run_and_no_question() {
         let (running, start) = (state(vec![thought()]), Instant::now());
         let mut deadlines = Deadlines::new(LIMITS);
         hear(&mut deadlines, &running, start, 0);
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn iso_6_time_in_line_counts_against_the_run_and_not_against_the_step() {
+    async fn iso_6_waiting_for_a_turn_counts_against_the_run_and_not_against_the_step() {
         let (state, line, start) = (state(vec![thought()]), Line::default(), Instant::now());
         let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
             panic!("the run has begun");

@@ -327,7 +327,7 @@ mod tests {
 
     /// CONN-3: the reason phrase of each close code fits a close frame and ends in the client's next step.
     #[test]
-    fn conn_3_each_close_says_what_to_do_next() {
+    fn conn_3_each_close_reason_states_the_next_step() {
         for code in CloseCode::ALL {
             let reason = code.reason();
             assert!(reason.len() <= 123, "{reason}");

@@ -167,7 +167,7 @@ fn every_error_code_has_its_row_with_its_status() {
 }
 
 #[test]
-fn conn_3_every_close_code_has_its_row_with_what_to_do() {
+fn conn_3_every_close_code_has_its_row_with_the_next_step() {
     for code in CloseCode::ALL {
         let number = code.number().to_string();
         let row = rows().into_iter().find(|row| row[0] == number);
@@ -184,7 +184,7 @@ fn conn_3_every_close_code_has_its_row_with_what_to_do() {
 }
 
 #[test]
-fn every_limit_that_a_client_is_told_has_its_row() {
+fn every_limit_of_ready_has_its_row() {
     let ready: Value = serde_json::from_str(&sample::server_frames()[0].encode()).unwrap();
     for (name, value) in ready["limits"].as_object().unwrap() {
         let row = rows().into_iter().find(|row| row[0] == format!("`{name}`"));

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_type_may_stand_anywhere() {
+    fn type_field_may_be_at_any_position() {
         let line = line(&sample::ann(), &sample::one_of_each()[0]);
         let moved = line
             .replace("{\"type\":\"user_message\",", "{ ")

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_contract_shows_is_accepted() {
+    fn frames_of_the_contract_are_accepted() {
         let close = json!({"type": "close", "code": 1012});
         let live = [ready(2, 3, Value::Null), entry("ada", 3), frame("caught_up"), frame("accepted"), close];
         assert_eq!(judge(after(2), &live), [""; 0]);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_gap_that_the_kernel_tells_is_accepted() {
+    fn every_gap_of_the_kernel_is_accepted() {
         use crate::kernel::connection::Resumption;
         for epoch in [None, Some(EPOCH), Some(ELSEWHERE)] {
             for (asked, trimmed) in (0..9).flat_map(|asked| (0..=5).map(move |trimmed| (asked, trimmed))) {
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn each_rule_is_seen_broken() {
+    fn violation_of_each_rule_is_detected() {
         let open = || ready(2, 3, Value::Null);
         let close = |code: u64| json!({"type": "close", "code": code});
         let elsewhere = Asked { epoch: Some(Epoch::parse(ELSEWHERE).unwrap()), after: Offset(2) };

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn records_stand_in_order_one_a_line() {
+    fn records_are_in_order_one_per_line() {
         let paper = Paper::default();
         let trace = Trace::to(paper.clone(), 16).unwrap();
         trace.write(Record::Stop);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn who_writes_never_waits_and_the_hole_is_marked() {
+    fn writer_never_blocks_and_dropped_records_are_marked() {
         let paper = Paper::default();
         paper.hold(true);
         let trace = Trace::to(paper.clone(), 4).unwrap();
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_fails_costs_records_and_says_so() {
+    fn failing_file_drops_records_and_is_reported() {
         let paper = Paper::default();
         let trace = Trace::to(paper.clone(), 16).unwrap();
         trace.write(Record::Stop);
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_queue_is_written_before_the_trace_is_gone() {
+    fn queued_records_are_written_before_the_trace_is_dropped() {
         let paper = Paper::default();
         let trace = Trace::to(paper.clone(), 1000).unwrap();
         (0..1000).for_each(|_| trace.write(Record::Stop));
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_cut_off_does_not_spoil_the_next() {
+    fn truncated_line_does_not_damage_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trace.jsonl");
         std::fs::write(&path, "{\"n\":1,\"is\":\"st").unwrap();

@@ -1,4 +1,4 @@
-//! The assistant: every tool of it, several at once, and what it says when it cannot help.
+//! The assistant: each of its tools, several at once, and its answer to a message that it cannot handle.
 
 use quintet::kernel::entry::{CallStatus, Event, RunStatus, ThoughtKind};
 
@@ -20,7 +20,7 @@ fn said(events: &[Event]) -> &str {
 }
 
 #[tokio::test]
-async fn it_calculates_and_shows_all_five_events() {
+async fn assistant_calculates_with_all_five_events() {
     let events = Stage::new().ann().play("assistant", "what is 12*(3+4)?").await;
     assert_eq!(said(&events), "12 * (3 + 4) = 84.");
     let tools = tools(&events);
@@ -30,14 +30,14 @@ async fn it_calculates_and_shows_all_five_events() {
 }
 
 #[tokio::test]
-async fn an_error_of_a_tool_is_said_as_it_is() {
+async fn tool_error_is_part_of_the_answer() {
     let events = Stage::new().ann().play("assistant", "calculate 1/0").await;
     assert_eq!(tools(&events)[0].1, CallStatus::Error);
     assert_eq!(said(&events), "I could not calculate 1 / 0: division by zero.");
 }
 
 #[tokio::test]
-async fn it_tells_the_time_where_it_is_asked_for() {
+async fn assistant_answers_the_time_of_a_place() {
     let events = Stage::new().ann().play("assistant", "What time is it in Tokyo and in Hogwrts?").await;
     let tools = tools(&events);
     assert_eq!((tools[0].0, tools[0].2["zone"].as_str()), ("current_time", Some("Asia/Tokyo")));
@@ -48,7 +48,7 @@ async fn it_tells_the_time_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn it_finds_what_was_said_before_and_only_by_its_own_user() {
+async fn search_finds_earlier_messages_of_its_own_user_only() {
     let stage = Stage::new();
     let (mut ann, mut bob) = (stage.user("ann"), stage.user("bob"));
     bob.play("assistant", "My SECRET bike is blue.").await;
@@ -63,7 +63,7 @@ async fn it_finds_what_was_said_before_and_only_by_its_own_user() {
 }
 
 #[tokio::test]
-async fn a_search_reads_back_over_many_pages_and_stops_at_its_limit() {
+async fn search_reads_many_pages_and_stops_at_its_limit() {
     let mut ann = Stage::new().ann();
     ann.play("assistant", "the oldest needle of all").await;
     let filler = r#"{"steps":[{"think":"x","repeat":1000}]}"#;
@@ -86,7 +86,7 @@ async fn a_search_reads_back_over_many_pages_and_stops_at_its_limit() {
 }
 
 #[tokio::test]
-async fn several_wishes_are_fulfilled_side_by_side() {
+async fn several_requests_of_a_message_run_in_parallel() {
     let events = Stage::new()
         .ann()
         .play("assistant", "What is 2^10, what time is it in Europe/Paris, and what did I say about cats?")
@@ -95,7 +95,7 @@ async fn several_wishes_are_fulfilled_side_by_side() {
     assert_eq!(opened.len(), 3);
     let first_close = events.iter().position(|event| matches!(event, Event::ToolCompleted { .. })).unwrap();
     let last_open = events.iter().rposition(|event| matches!(event, Event::ToolExecuting(_))).unwrap();
-    assert!(last_open < first_close, "all are open before one closes");
+    assert!(last_open < first_close, "all calls open before the first one closes");
     assert!(said(&events).starts_with("2 ^ 10 = 1024. In Europe/Paris it is "), "{}", said(&events));
     let answers = events
         .iter()
@@ -104,7 +104,7 @@ async fn several_wishes_are_fulfilled_side_by_side() {
 }
 
 #[tokio::test]
-async fn any_message_is_answered_in_sentences() {
+async fn every_message_is_answered_in_sentences() {
     for text in [
         "hello",
         "thanks!",

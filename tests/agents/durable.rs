@@ -1,4 +1,5 @@
-//! The ledger of tools: nothing acts before the log says so, and nothing is seen before it is kept.
+//! Order of durability and effects: no tool acts before its call is durable, and no result is visible before
+//! it is.
 
 use std::sync::{
     Arc,
@@ -61,7 +62,7 @@ impl Agent for Caller {
     }
 
     fn description(&self) -> &str {
-        "Calls one tool when it is told to."
+        "Calls one tool when released."
     }
 
     async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, Unfinished> {
@@ -74,7 +75,7 @@ impl Agent for Caller {
 }
 
 #[tokio::test]
-async fn run_9_a_tool_acts_after_its_call_is_durable_and_its_result_is_seen_after_that_is() {
+async fn run_9_tool_acts_after_its_call_is_durable_and_result_is_visible_after_it_is_durable() {
     let (journal, signs) = (MemoryJournal::default(), Signs::default());
     let caller = Caller(signs.clone(), [Arc::new(Marked(signs.clone(), journal.clone()))]);
     let stage = Stage::over(journal.clone(), Directory::new(caller, Floor::shared()));

@@ -1,4 +1,4 @@
-//! One user at full load beside another (ISO-6): counted in turns and in runs, not in time.
+//! One user at full load beside another (ISO-6): measured in turns and in runs, not in time.
 
 use std::{
     future::poll_fn,
@@ -27,7 +27,7 @@ use quintet::{
 
 use crate::stage::{Stage, Talk, completion, ending};
 
-/// An agent that computes, searches or waits, as its message says, and counts.
+/// An agent that computes, searches or waits, as its message requests, and counts.
 struct Worker {
     counts: Arc<Counts>,
     tools: [Arc<dyn Tool>; 1],
@@ -39,11 +39,11 @@ struct Counts {
     turns: AtomicUsize,
     /// Polls of searches.
     polls: AtomicUsize,
-    /// Ends what computes or holds its thread.
+    /// Releases runs that compute or hold their thread.
     released: AtomicBool,
 }
 
-/// The search, counting how often it is polled.
+/// The search tool with a count of its polls.
 struct Counted(SearchHistory, Arc<Counts>);
 
 #[async_trait]
@@ -134,7 +134,7 @@ async fn send(talk: &Talk, agent: &str, n: usize, text: String) -> RunId {
     talk.user.send(message).await.unwrap().receipt.run_id
 }
 
-/// What the worker's search returned.
+/// The result of the worker's search.
 fn results(events: &[Event]) -> serde_json::Value {
     serde_json::from_str(completion(events).final_response.as_deref().unwrap()).unwrap()
 }
@@ -144,9 +144,9 @@ fn long_text(n: usize, bytes: usize) -> String {
     format!("text{n} ") + &"lorem ipsum ".repeat(bytes / 12 - 2)
 }
 
-/// 200 runs of one user that compute without end take few turns while another user's run comes to its end.
+/// 200 runs of one user that compute without end take few turns while another user's run completes.
 #[tokio::test]
-async fn iso_6_a_run_waits_for_users_and_not_for_runs() {
+async fn iso_6_turns_are_shared_by_users_not_by_runs() {
     let Scene { stage, counts } = scene(Floor::shared(), UserLimits::DEFAULT);
     let (ann, mut bob) = (stage.ann(), stage.user("bob"));
     for n in 0..200 {
@@ -166,7 +166,7 @@ async fn iso_6_a_run_waits_for_users_and_not_for_runs() {
 /// A user with 50 long texts and 64 searches over them: another user's run takes its turns between
 /// theirs.
 #[tokio::test]
-async fn iso_6_searches_over_long_texts_hold_up_nobody() {
+async fn iso_6_searches_over_long_texts_delay_no_other_user() {
     let Scene { stage, counts } = scene(Floor::shared(), UserLimits::DEFAULT);
     let (ann, mut bob) = (stage.ann(), stage.user("bob"));
     for n in 0..50 {
@@ -186,12 +186,13 @@ async fn iso_6_searches_over_long_texts_hold_up_nobody() {
     assert_eq!(ending(&events).0, RunStatus::Succeeded);
     assert!(taken < 100, "searches were polled {taken} times beside the run of another user");
     stage.factory.idle().await;
-    assert!(polls() > 64 * 50 / 2, "they are carried out all the same");
+    assert!(polls() > 64 * 50 / 2, "the searches still run");
 }
 
-/// A run that waits in line behind a run of its own user for longer than `step_ms_max` is not ended for it.
+/// A run that waits in line behind a run of its own user for longer than `step_ms_max` does not time out for
+/// it.
 #[tokio::test]
-async fn iso_6_time_in_line_does_not_count_against_a_step() {
+async fn iso_6_waiting_for_a_turn_does_not_count_as_step_time() {
     let mut limits = UserLimits::DEFAULT;
     limits.deadlines.step_ms_max = 200;
     let Scene { stage, counts } = scene(Floor::threads().unwrap(), limits);
@@ -238,9 +239,9 @@ async fn iso_6_a_search_yields_and_ends_within_its_bytes() {
     assert!(found["entries_read"].as_u64().unwrap() < ann.log().await.len() as u64 - 10, "{found}");
 }
 
-/// Every entry before the run is read once, whatever their sizes are and wherever pages end.
+/// Every entry before the run is read once, for any sizes and page ends.
 #[tokio::test]
-async fn a_search_reads_every_entry_once() {
+async fn search_reads_every_entry_once() {
     let Scene { stage, .. } = scene(Floor::shared(), UserLimits::DEFAULT);
     let ann = stage.ann();
     let sizes = [100, 60_000, 40_000, 100, 200, 64_000, 64_000, 64_000, 64_000, 64_000, 64_000, 100];
@@ -254,7 +255,7 @@ async fn a_search_reads_every_entry_once() {
                 let run_id =
                     send(&ann, "worker", 1_000 * n + word + 1_000, format!("search text{word}")).await;
                 let found = results(&ann.watch(run_id).await.finish().await);
-                // The entries up to the message that asks, and that message.
+                // The entries up to the asking message, and that message.
                 assert_eq!(found["entries_read"], before + 1, "{found}");
                 assert_eq!((&found["complete"], &found["matches"][0]["who"]), (&true.into(), &"user".into()));
             }
@@ -263,7 +264,7 @@ async fn a_search_reads_every_entry_once() {
 }
 
 #[tokio::test]
-async fn a_search_does_not_find_the_answer_of_an_earlier_one() {
+async fn search_does_not_find_answers_of_earlier_searches() {
     let mut ann = Stage::new().ann();
     ann.play("rehearsal", r#"{"steps":[{"answer":"A walrus has tusks."}]}"#).await;
     for _ in 0..3 {

@@ -1,5 +1,5 @@
-//! Settings below their defaults: what an agent does within them is legal, and a result that is over them
-//! is its tool's fault, not the end of its run.
+//! Settings below their defaults: an agent's steps within them are legal, and a result over them is an error
+//! of its tool, not the end of its run.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use quintet::{
 
 use crate::stage::{Stage, completion, ending, words};
 
-/// Says its message, and calls its tool with it.
+/// Answers with its message, and calls its tool with it.
 struct Echo([Arc<dyn Tool>; 1]);
 
 struct EchoTool;
@@ -30,7 +30,7 @@ impl Tool for EchoTool {
     }
 
     fn description(&self) -> &str {
-        "Gives back what it gets, as a result or as an error."
+        "Returns its parameters, as a result or as an error."
     }
 
     fn parameters_schema(&self) -> serde_json::Value {
@@ -50,7 +50,7 @@ impl Agent for Echo {
     }
 
     fn description(&self) -> &str {
-        "Says what it was told."
+        "Repeats its message."
     }
 
     fn tools(&self) -> &[Arc<dyn Tool>] {
@@ -73,7 +73,7 @@ async fn play(kernel: Limits, text: &str) -> Vec<Event> {
 }
 
 #[tokio::test]
-async fn a_thought_goes_in_pieces_that_the_settings_allow() {
+async fn thought_is_split_into_pieces_within_the_limits() {
     let text = "é€𝄞 ".repeat(100);
     for delta_bytes_max in [4, 5, 100, 16 * 1024] {
         let events = play(Limits { delta_bytes_max, ..Limits::DEFAULT }, &text).await;
@@ -83,7 +83,7 @@ async fn a_thought_goes_in_pieces_that_the_settings_allow() {
 }
 
 #[tokio::test]
-async fn a_result_over_the_settings_is_an_error_of_its_tool_however_small_they_are() {
+async fn result_over_the_limits_is_a_tool_error_for_any_limits() {
     for results_bytes_max in [4, 6, 7, 40, 99, 150] {
         for text in ["x".repeat(200), format!("!{}", "é".repeat(100))] {
             let events = play(Limits { results_bytes_max, ..Limits::DEFAULT }, &text).await;
@@ -93,7 +93,7 @@ async fn a_result_over_the_settings_is_an_error_of_its_tool_however_small_they_a
                 Event::ToolCompleted { result, .. } => Some(result),
                 _ => None,
             });
-            let closed = closed.expect("the call closes");
+            let closed = closed.expect("the call is closed");
             assert_eq!(closed.status, CallStatus::Error, "{what}");
             let bytes = closed.results.as_str().len() + closed.error.as_ref().unwrap().len();
             assert!(bytes <= results_bytes_max, "{what}");

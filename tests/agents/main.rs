@@ -1,5 +1,5 @@
-//! The agents that come with the service, and agents that misbehave, on real users' machines over a
-//! journal in memory: what the log says of them, and what is left when they are gone.
+//! The built-in agents, and agents that misbehave, on real users' machines over a journal in memory: the log
+//! of their runs, and the resources left afterwards.
 
 mod assistant;
 mod durable;

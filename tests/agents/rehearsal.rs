@@ -17,7 +17,7 @@ async fn played(script: &str) -> Vec<Event> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_script_plays_its_steps_in_order() {
+async fn script_steps_run_in_order() {
     let events = played(
         r#"{"steps":[
             {"think":"a","kind":"progress","repeat":3,"interval_ms":1000},
@@ -55,7 +55,7 @@ async fn a_script_plays_its_steps_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_4_parallel_tools_open_together_and_close_when_their_time_comes() {
+async fn run_4_parallel_tools_open_together_and_close_in_the_order_of_their_waits() {
     let events = played(
         r#"{"steps":[{"think":"t"},{"tools":[
             {"call_id":"slow","tool_name":"x","takes_ms":300},
@@ -79,7 +79,7 @@ async fn run_4_parallel_tools_open_together_and_close_when_their_time_comes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_3_a_script_that_forgets_to_think_is_legal_all_the_same() {
+async fn run_3_script_without_a_thought_is_still_legal() {
     let first = "progress:the rehearsal begins.";
     assert_eq!(words(&played(r#"{"steps":[]}"#).await), ["started", first, "succeeded"]);
     let tool = r#"{"steps":[{"wait_ms":1},{"tool":{"call_id":"c1","tool_name":"x"}}]}"#;
@@ -88,7 +88,7 @@ async fn run_3_a_script_that_forgets_to_think_is_legal_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_11_a_question_is_closed_by_the_first_answer_of_its_owner() {
+async fn run_11_first_answer_of_the_owner_closes_a_question() {
     let stage = Stage::new();
     let mut ann = stage.ann();
     let script = r#"{"steps":[{"ask":{"call_id":"q1","tool_name":"approve","parameters":{"what":"it"}}},{"answer":"a"}]}"#;
@@ -112,7 +112,7 @@ async fn run_11_a_question_is_closed_by_the_first_answer_of_its_owner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_and_a_panic_end_the_run_by_their_names() {
+async fn failure_and_panic_end_the_run_with_their_codes() {
     let failed = ending(&played(r#"{"steps":[{"think":"t"},{"fail":"no luck"},{"answer":"never"}]}"#).await);
     assert_eq!(failed, (RunStatus::Failed, "agent_error".into(), "no luck".into()));
     let at_once = played(r#"{"steps":[{"fail":"no luck"}]}"#).await;
@@ -122,7 +122,7 @@ async fn a_failure_and_a_panic_end_the_run_by_their_names() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_6_a_hang_ends_at_the_step_deadline_or_by_cancel() {
+async fn run_6_hanging_run_ends_at_the_step_timeout_or_by_cancel() {
     let stage = Stage::new();
     let mut ann = stage.ann();
     let hung = ending(&ann.play("rehearsal", r#"{"steps":[{"think":"t"},{"hang":true}]}"#).await);
@@ -146,8 +146,8 @@ async fn run_7_a_cancel_during_tools_closes_them_first() {
     assert_eq!(words(&events)[2..], ["open:c1", "open:c2", "cancelled:c1", "cancelled:c2", "cancelled"]);
 }
 
-/// RUN-10: the illegal step is really taken, refused, named, and never seen by the user; calls that it
-/// left open are closed.
+/// RUN-10: the illegal step is made, refused, named, and never seen by the user; calls that it left open are
+/// closed.
 #[tokio::test(start_paused = true)]
 async fn run_10_every_illegal_step_is_a_violation() {
     let first = "progress:the rehearsal begins.";
@@ -193,7 +193,7 @@ async fn run_10_every_illegal_step_is_a_violation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_no_script_says_where_it_is_wrong() {
+async fn invalid_script_is_refused_with_the_position_of_the_error() {
     let events = played(r#"{"steps":[{"think":"t"},{"thnik":"t"}]}"#).await;
     assert_eq!(words(&events), ["started", "failed"]);
     let (status, code, message) = ending(&events);
@@ -202,7 +202,7 @@ async fn a_message_that_is_no_script_says_where_it_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_result_of_a_call_is_seen_with_its_status() {
+async fn result_of_a_call_has_its_status() {
     let events =
         played(r#"{"steps":[{"tool":{"call_id":"c1","tool_name":"x","results":[1],"error":"half"}}]}"#).await;
     let results: Vec<_> = events

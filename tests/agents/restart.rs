@@ -1,5 +1,5 @@
-//! A crash at every entry of a run's log: the run is taken up again and ends as it would have, and no
-//! tool that completed acts twice (RUN-6, RUN-9, RUN-11).
+//! A crash at every entry of a run's log: the run is resumed and ends as it would have, and no completed tool
+//! acts twice (RUN-6, RUN-9, RUN-11).
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use quintet::{
 
 use crate::stage::{Stage, Talk, Watch, ending, words};
 
-/// What a run says in the end, however it came there.
+/// The content of a run at its end, independent of crashes.
 #[derive(Debug, Default, PartialEq)]
 struct Projection {
     texts: BTreeMap<String, String>,
@@ -103,8 +103,8 @@ fn agents() -> Directory {
     Directory::built_in(true, Floor::shared())
 }
 
-/// Crashes the run of a message after each of its entries but the first, which is never alone in the
-/// log, and the last; `check` compares.
+/// Crashes the run of a message after each of its entries, except the first, which is never alone in the log,
+/// and the last; `check` compares.
 async fn at_every_crash(
     agent: &str,
     text: &str,
@@ -123,7 +123,7 @@ async fn at_every_crash(
         let events = answered(&ann, run).await;
         check(kept, &events, &uncrashed);
         let after = ann.log().await;
-        assert_eq!(after[..kept], log[..kept], "what was durable stays");
+        assert_eq!(after[..kept], log[..kept], "durable entries are kept");
         let completions =
             after.iter().filter(|entry| matches!(entry.body, Body::Event { event: Event::Completed(_), .. }));
         assert_eq!(completions.count(), 1, "RUN-5, after {kept} entries");
@@ -131,7 +131,7 @@ async fn at_every_crash(
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_9_a_rehearsal_ends_as_if_nothing_had_happened() {
+async fn run_9_rehearsal_ends_the_same_after_any_crash() {
     let script = r#"{"steps":[
         {"think":"one","repeat":3,"interval_ms":10}, {"answer":"Hello, "}, {"wait_ms":1000},
         {"tool":{"call_id":"c1","tool_name":"x","takes_ms":5,"results":1}},
@@ -160,7 +160,7 @@ async fn run_9_a_rehearsal_ends_as_if_nothing_had_happened() {
 }
 
 #[tokio::test]
-async fn run_9_an_assistant_ends_as_if_nothing_had_happened() {
+async fn run_9_assistant_ends_the_same_after_any_crash() {
     let text = "What is 2^10, and what did I say about cats?";
     at_every_crash("assistant", text, agents, |kept, events, uncrashed| {
         assert_eq!(projection(events), projection(uncrashed), "after {kept} entries: {:?}", words(events));
@@ -169,7 +169,7 @@ async fn run_9_an_assistant_ends_as_if_nothing_had_happened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_10_an_illegal_step_is_illegal_after_a_crash_too() {
+async fn run_10_illegal_step_is_refused_after_a_crash_too() {
     for illegal in
         ["complete_unopened_call", "complete_with_open_call", "reopen_call", "tool_before_thinking"]
     {
@@ -186,7 +186,7 @@ async fn run_10_an_illegal_step_is_illegal_after_a_crash_too() {
     }
 }
 
-/// Effects that tools have had, outside of any journal.
+/// Counts of effects of tools, outside of any journal.
 type Ledger = Arc<Mutex<BTreeMap<String, u32>>>;
 
 struct Effect {
@@ -219,7 +219,7 @@ impl Tool for Effect {
     }
 }
 
-/// Calls tools alone and side by side. Where `turns` is set, it takes another course in each life.
+/// Calls tools alone and in parallel. If `turns` is set, it takes a different course in each process.
 struct Worker {
     resumable: bool,
     turns: Option<Arc<Mutex<u32>>>,
@@ -270,7 +270,7 @@ fn worker(resumable: bool, turns: Option<Arc<Mutex<u32>>>, ledger: &Ledger) -> D
 }
 
 #[tokio::test]
-async fn run_9_a_tool_that_completed_or_may_have_acted_does_not_act_again() {
+async fn run_9_tool_that_completed_or_may_have_acted_does_not_act_again() {
     let ledger = Ledger::default();
     let counted = ledger.clone();
     at_every_crash(
@@ -280,7 +280,7 @@ async fn run_9_a_tool_that_completed_or_may_have_acted_does_not_act_again() {
         |kept, events, uncrashed| {
             let effects = std::mem::take(&mut *counted.lock().unwrap());
             if kept == 2 {
-                // The first look includes the uncrashed run's own effects.
+                // The first check includes the effects of the run without a crash.
                 return;
             }
             let before = projection(&uncrashed[..kept - 1]);
@@ -296,7 +296,7 @@ async fn run_9_a_tool_that_completed_or_may_have_acted_does_not_act_again() {
 }
 
 #[tokio::test]
-async fn an_agent_that_takes_another_course_is_corrected_not_mixed_up() {
+async fn agent_on_another_course_continues_its_run_without_mixed_entries() {
     let (ledger, turns) = (Ledger::default(), Arc::new(Mutex::new(0)));
     at_every_crash(
         "worker",
@@ -314,7 +314,7 @@ async fn an_agent_that_takes_another_course_is_corrected_not_mixed_up() {
     .await;
 }
 
-/// Calls the idempotent tool in its first life only: a later life takes a course without any call.
+/// Calls the idempotent tool in its first process only; later it takes a course without any call.
 struct Fickle {
     lives: Arc<Mutex<u32>>,
     tools: [Arc<dyn Tool>; 1],
@@ -327,7 +327,7 @@ impl Agent for Fickle {
     }
 
     fn description(&self) -> &str {
-        "Calls a tool in its first life."
+        "Calls a tool in its first process."
     }
 
     fn resumable(&self) -> bool {
@@ -355,9 +355,9 @@ impl Agent for Fickle {
 }
 
 /// RUN-5, RUN-7: calls that an earlier process left open, and that the agent does not make again, are closed
-/// before the completion; the run is not one that broke a rule.
+/// before the completion; the run did not break a rule.
 #[tokio::test]
-async fn run_7_calls_that_a_later_life_does_not_make_are_given_up_at_its_end() {
+async fn run_7_open_calls_that_a_resumed_agent_does_not_repeat_are_closed_at_its_end() {
     let (ledger, lives) = (Ledger::default(), Arc::new(Mutex::new(0)));
     let fickle = || {
         let again: Arc<dyn Tool> =
@@ -372,7 +372,7 @@ async fn run_7_calls_that_a_later_life_does_not_make_are_given_up_at_its_end() {
         assert_eq!(after.calls.len(), before.calls.len(), "no further call");
         let open = before.calls.iter().filter(|(_, (_, status))| status.is_none());
         let open: Vec<_> = open.map(|(call_id, _)| after.calls[call_id].1).collect();
-        // Whether the tool acted is not known.
+        // The outcome of the tool is unknown.
         assert!(open.iter().all(|status| *status == Some(CallStatus::Unknown)), "{open:?}");
         left_open.lock().unwrap().push(open.len());
     })
@@ -381,7 +381,7 @@ async fn run_7_calls_that_a_later_life_does_not_make_are_given_up_at_its_end() {
 }
 
 #[tokio::test]
-async fn run_6_a_run_of_an_agent_that_cannot_resume_ends_interrupted() {
+async fn run_6_run_of_an_agent_without_resume_ends_interrupted() {
     let ledger = Ledger::default();
     at_every_crash(
         "worker",

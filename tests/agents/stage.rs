@@ -1,4 +1,4 @@
-//! A process with agents, a user who talks to them, and short words for what the log says.
+//! A process with agents, a user who sends messages to them, and a short notation for the log.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// With the agents that come with the service.
+    /// A process with the built-in agents.
     pub fn new() -> Self {
         Self::with(Directory::built_in(true, Floor::shared()))
     }
@@ -44,7 +44,7 @@ impl Stage {
         Self { factory: Factory::new(Arc::new(journal), Arc::new(agents), limits) }
     }
 
-    /// A process whose journal holds what an earlier one left.
+    /// A process over a journal with the entries that an earlier process left.
     pub async fn after_crash(left: &[Entry], agents: Directory) -> Self {
         let journal = MemoryJournal::default();
         if !left.is_empty() {
@@ -79,7 +79,7 @@ pub fn ann() -> UserId {
     UserId::parse("ann").unwrap()
 }
 
-/// A user who sends messages and reads along.
+/// A user who sends messages and reads the log.
 pub struct Talk {
     pub user: User,
     sent: u32,
@@ -118,7 +118,7 @@ pub fn decode(lines: &Lines) -> Vec<Entry> {
     lines.iter().map(|(_, line)| wire::entry::decode(&line).unwrap().1).collect()
 }
 
-/// One run as its user sees it.
+/// One run, read from its user's log.
 pub struct Watch {
     cursor: Cursor,
     pub run_id: RunId,
@@ -126,7 +126,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Waits until the run has come to an event; what it has come to by then.
+    /// Waits until an event of the run matches; returns all events so far.
     pub async fn until(&mut self, reached: impl Fn(&Event) -> bool) -> &[Event] {
         while !self.seen.iter().any(&reached) {
             self.cursor.moved().await;
@@ -146,7 +146,7 @@ impl Watch {
     }
 }
 
-/// Events in short words: `reasoning:text`, `open:c1`, `ok:c1`, `succeeded`.
+/// Events in short notation: `reasoning:text`, `open:c1`, `ok:c1`, `succeeded`.
 pub fn words(events: &[Event]) -> Vec<String> {
     events
         .iter()

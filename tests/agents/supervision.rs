@@ -1,4 +1,5 @@
-//! Agents that misbehave: however an agent stops, its run ends, and nobody else notices (RUN-6).
+//! Agents that misbehave: the run ends for each way in which its agent stops, and other users are not affected
+//! (RUN-6).
 
 use std::sync::{
     Arc,
@@ -23,7 +24,7 @@ use tokio::sync::Notify;
 
 use crate::stage::{Stage, ending, words};
 
-/// An agent whose message says how it misbehaves.
+/// An agent that misbehaves as its message requests.
 struct Rogue {
     /// Set when the agent's future is dropped.
     dropped: Arc<Notify>,
@@ -32,7 +33,7 @@ struct Rogue {
     tools: [Arc<dyn Tool>; 1],
 }
 
-/// A tool whose parameters say how it misbehaves.
+/// A tool that misbehaves as its parameters request.
 struct RogueTool(Arc<AtomicU32>);
 
 struct Dropped(Arc<Notify>);
@@ -98,7 +99,7 @@ impl Agent for Rogue {
             "panic with a secret" => panic!("the password is {}", task.text),
             "panic in a helper task" => {
                 drop(run);
-                panic!("after the run was let go");
+                panic!("after the run was dropped");
             }
             "forget the run" => std::future::pending().await,
             "busy loop" => {
@@ -137,7 +138,7 @@ async fn ended(text: &str) -> Vec<Event> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_7_an_agent_that_stops_with_a_call_open_leaves_it_closed() {
+async fn run_7_open_call_is_closed_when_its_agent_stops() {
     let events = ended("panic with a call open").await;
     assert_eq!(words(&events)[2..], ["open:c1", "cancelled:c1", "failed"]);
     assert_eq!(ending(&events), (RunStatus::Failed, "agent_panic".into(), "a literal".into()));
@@ -147,7 +148,7 @@ async fn run_7_an_agent_that_stops_with_a_call_open_leaves_it_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_gives_up_says_why() {
+async fn agent_that_gives_up_ends_with_its_reason() {
     assert_eq!(
         ending(&ended("give up").await),
         (RunStatus::Failed, "agent_error".into(), "I give up".into())
@@ -155,18 +156,18 @@ async fn an_agent_that_gives_up_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_panic_formats_is_not_told() {
+async fn panic_message_is_not_sent_to_the_client() {
     let events = ended("panic with a secret").await;
     assert_eq!(ending(&events), (RunStatus::Failed, "agent_panic".into(), "the agent panicked".into()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_6_a_panic_after_the_run_was_let_go_ends_it() {
+async fn run_6_panic_after_the_run_was_dropped_ends_it() {
     assert_eq!(ending(&ended("panic in a helper task").await).0, RunStatus::Failed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tool_that_panics_or_hangs_is_a_result() {
+async fn panic_or_hang_of_a_tool_is_its_result() {
     let scene = scene(Floor::shared(), UserLimits::DEFAULT);
     let events = scene.stage.ann().play("rogue", "panic fine hang").await;
     let (status, _, _) = ending(&events);
@@ -175,11 +176,11 @@ async fn a_tool_that_panics_or_hangs_is_a_result() {
     assert!(closed.contains(&"error:c1".into()) && closed.contains(&"ok:c2".into()), "{closed:?}");
     assert_eq!(closed[2], "timedout:c3", "after {CALL_MS_MAX} ms");
     assert_eq!(scene.invoked.load(Ordering::SeqCst), 3);
-    assert!(!format!("{events:?}").contains("tool: c1"), "what a panic formats is not told");
+    assert!(!format!("{events:?}").contains("tool: c1"), "the panic message is not sent to the client");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_ends_otherwise_drops_its_agent() {
+async fn run_that_ends_early_drops_its_agent() {
     let scene = scene(Floor::shared(), UserLimits::DEFAULT);
     let mut ann = scene.stage.ann();
     let mut run = ann.send("rogue", "forget the run").await;
@@ -189,10 +190,10 @@ async fn a_run_that_ends_otherwise_drops_its_agent() {
     scene.dropped.notified().await;
 }
 
-/// ISO-6: a busy loop holds one thread of the agents'; its own run ends at its deadline, and another
-/// user's run goes its way meanwhile.
+/// ISO-6: a busy loop holds one of the agents' threads; its own run ends at its deadline, and another user's
+/// run completes meanwhile.
 #[tokio::test]
-async fn iso_6_an_agent_in_a_busy_loop_holds_up_nobody() {
+async fn iso_6_agent_in_a_busy_loop_delays_no_other_user() {
     let mut limits = UserLimits::DEFAULT;
     limits.deadlines.step_ms_max = 200;
     let scene = scene(Floor::threads().unwrap(), limits);
@@ -208,7 +209,7 @@ async fn iso_6_an_agent_in_a_busy_loop_holds_up_nobody() {
 
 /// Dropping the directory while an agent never yields returns at once.
 #[tokio::test]
-async fn the_agents_threads_end_in_the_background() {
+async fn agent_threads_end_in_the_background() {
     let scene = scene(Floor::threads().unwrap(), UserLimits::DEFAULT);
     let mut run = scene.stage.ann().send("rogue", "busy loop").await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;

@@ -1,4 +1,4 @@
-//! Whatever the kernel writes, the audit accepts.
+//! The audit accepts every log that the kernel writes.
 
 use proptest::prelude::*;
 use quintet::{
@@ -23,7 +23,7 @@ use crate::{
     support::{Scribe, message, run, thread},
 };
 
-/// One move of an environment that knows nothing of what is legal.
+/// One move of an environment that does not know the rules.
 #[derive(Clone, Debug)]
 struct Move {
     user: usize,
@@ -40,7 +40,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     )
 }
 
-/// The command that a move makes of this state.
+/// Turns a move into a command for this state.
 fn command(state: &UserState, of: &Move, next: u64) -> Command {
     let runs: Vec<_> = state.open_runs().keys().copied().collect();
     let run_id = if runs.is_empty() { run(1) } else { runs[of.pick as usize % runs.len()] };
@@ -88,7 +88,7 @@ fn command(state: &UserState, of: &Move, next: u64) -> Command {
 
 /// Lets the kernel decide, and appends what it decides.
 async fn write(journal: &SqliteJournal, moves: &[Move]) -> u64 {
-    // What a message was told must be found again, however old it is.
+    // The reply to a message must be found again, at any age.
     let limits = Limits { recent_messages_max: 10_000, ..Limits::DEFAULT };
     let mut users = ["ann", "bob"].map(|name| (Scribe::new(name), UserState::default()));
     let mut unfinished = 0;
@@ -118,7 +118,7 @@ fn clean(folder: &TempDir) -> Report {
 proptest! {
     #![proptest_config(cases(32))]
     #[test]
-    fn whatever_the_kernel_decides_is_clean_and_stays_so_when_trimmed(moves in moves(), keep in 0..200u64) {
+    fn audit_accepts_all_decisions_of_the_kernel_before_and_after_trimming(moves in moves(), keep in 0..200u64) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let folder = TempDir::new().unwrap();
@@ -134,14 +134,14 @@ proptest! {
             drop(journal);
             let report = clean(&folder);
             prop_assert_eq!(report.trimmed, trimmed.entries);
-            prop_assert_eq!(report.unfinished_total, unfinished, "nothing of an open run goes (RUN-6)");
+            prop_assert_eq!(report.unfinished_total, unfinished, "no entry of an open run is trimmed (RUN-6)");
             Ok(())
         })?;
     }
 }
 
 #[tokio::test]
-async fn a_journal_that_a_dead_process_left_is_read_with_what_it_had_not_yet_moved() {
+async fn audit_of_a_killed_process_reads_its_write_ahead_log() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
     let mut scribe = Scribe::new("ann");
@@ -149,7 +149,7 @@ async fn a_journal_that_a_dead_process_left_is_read_with_what_it_had_not_yet_mov
     for number in 1..=10 {
         scribe.whole_run(number, "t").append(&log).await;
     }
-    // What a kill would leave: the files as they are now, the log of the database beside it.
+    // The files that a kill would leave: as they are now, with the write-ahead log beside the database.
     let left = TempDir::new().unwrap();
     for file in std::fs::read_dir(folder.path()).unwrap() {
         let file = file.unwrap();
@@ -159,9 +159,9 @@ async fn a_journal_that_a_dead_process_left_is_read_with_what_it_had_not_yet_mov
     assert_eq!((report.users, report.entries, report.runs), (1, 50, 10));
 }
 
-/// A run that is cancelled while it waits starts and ends at once, past those that wait before it.
+/// A run that is cancelled while it waits starts and ends at once, before others that wait in front of it.
 #[tokio::test]
-async fn run_8_one_that_never_acts_is_clean_beside_a_run_whose_beginning_is_gone() {
+async fn run_8_cancelled_waiting_run_is_clean_beside_a_run_with_a_trimmed_beginning() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
     let mut scribe = Scribe::new("ann");
@@ -178,7 +178,7 @@ async fn run_8_one_that_never_acts_is_clean_beside_a_run_whose_beginning_is_gone
 }
 
 #[tokio::test]
-async fn a_report_says_what_is_unfinished_and_reads_as_json() {
+async fn report_lists_unfinished_runs_and_is_valid_json() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
     let mut scribe = Scribe::new("ann");

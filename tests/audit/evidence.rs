@@ -1,4 +1,4 @@
-//! Evidence verifies without its journal, and does not once anything in it is changed.
+//! Evidence verifies without its journal, and no longer verifies after any change.
 
 use quintet::{
     audit::{AuditError, EvidenceError, Subject, Verdict, export, verify},
@@ -38,7 +38,7 @@ fn verified(evidence: &[u8]) -> Result<Verdict, EvidenceError> {
 }
 
 #[tokio::test]
-async fn the_log_of_a_user_verifies() {
+async fn log_of_a_user_verifies() {
     let folder = filled().await;
     let verdict = verified(&of(&folder, Subject::User(user("ann")))).unwrap();
     assert_eq!((verdict.from, verdict.to, verdict.shown, verdict.hidden), (1, 14, 14, 0));
@@ -47,7 +47,7 @@ async fn the_log_of_a_user_verifies() {
 }
 
 #[tokio::test]
-async fn a_run_verifies_and_shows_nothing_else() {
+async fn run_verifies_and_shows_no_other_run() {
     let folder = filled().await;
     let evidence = of(&folder, Subject::Run(user("ann"), run(2)));
     let verdict = verified(&evidence).unwrap();
@@ -59,7 +59,7 @@ async fn a_run_verifies_and_shows_nothing_else() {
 }
 
 #[tokio::test]
-async fn what_is_left_after_trimming_verifies() {
+async fn trimmed_log_verifies() {
     let folder = filled().await;
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
     let retention = Retention { age_ms_max: None, user_entries_max: Some(7), ..Retention::default() };
@@ -82,7 +82,8 @@ async fn any_change_to_evidence_is_found() {
             changed[at] ^= 1;
             match verified(&changed) {
                 Err(_) => {}
-                // The names in the header of evidence of a part are not in its chain: its entries say them.
+                // The chain of partial evidence does not cover the names in its header: its entries hold
+                // them.
                 Ok(verdict) => assert!(!verdict.violations.is_empty() || at < header, "byte {at}"),
             }
         }
@@ -112,7 +113,7 @@ async fn iso_2_evidence_of_one_user_does_not_pass_for_another() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_has_no_evidence() {
+async fn missing_user_or_run_has_no_evidence() {
     let folder = filled().await;
     let nobody = export(folder.path(), &Subject::User(user("eve")), &mut Vec::new());
     assert!(matches!(nobody, Err(EvidenceError::Journal(AuditError::NoUser(_)))), "{nobody:?}");

@@ -1,5 +1,4 @@
-//! A second opinion is worth something if it accepts every journal that the service writes, and no
-//! other.
+//! The audit accepts every journal that the service writes, and no other.
 
 mod clean;
 mod evidence;

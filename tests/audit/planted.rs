@@ -1,5 +1,5 @@
-//! One defect at a time, as a faulty writer would make it: stored with a sound chain and index. Each
-//! is found, where it is, under its rule, and nothing else is.
+//! One defect at a time, as a faulty writer would make it, stored with a sound chain and index. Each is found
+//! at its entry, under its rule, without further findings.
 
 use quintet::{
     audit::{AuditOptions, audit},
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::{Scribe, run};
 
-/// Writes a log of one defect, and says which rules it breaks, at which entries.
+/// A defect: its name, the expected findings as rule and entry, and a function that writes a log with it.
 type Plant = (&'static str, &'static [(&'static str, u64)], fn(&mut Scribe));
 
 const PLANTS: &[Plant] = &[
@@ -168,7 +168,7 @@ fn started(scribe: &mut Scribe) -> &mut Scribe {
 }
 
 #[tokio::test]
-async fn every_planted_defect_is_found_and_nothing_else() {
+async fn every_planted_defect_is_found_without_other_findings() {
     for (name, expected, plant) in PLANTS {
         let folder = TempDir::new().unwrap();
         let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();

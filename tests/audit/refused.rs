@@ -1,4 +1,4 @@
-//! When there is no audit, and why.
+//! Journals that cannot be audited, and the errors.
 
 use quintet::{
     audit::{AuditError, AuditOptions, audit},
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::support::{Scribe, user};
 
 #[tokio::test]
-async fn a_journal_in_use_is_refused_and_its_backup_is_not() {
+async fn journal_in_use_is_refused_and_its_backup_is_audited() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
     let mut scribe = Scribe::new("ann");
@@ -28,7 +28,7 @@ async fn a_journal_in_use_is_refused_and_its_backup_is_not() {
     assert!(report.is_clean() && report.entries == 5, "{report}");
     assert_eq!(report.epoch, journal.epoch().to_string());
 
-    // Restored, it is a journal of its own, and its chains still hold.
+    // A restored backup is a journal of its own, and its chains still hold.
     let restored = SqliteJournal::open(&backup, SqliteOptions::default()).unwrap();
     scribe.whole_run(2, "t").append_to(&restored).await;
     drop(restored);
@@ -39,7 +39,7 @@ async fn a_journal_in_use_is_refused_and_its_backup_is_not() {
 }
 
 #[tokio::test]
-async fn what_is_no_journal_is_refused_and_nothing_is_made() {
+async fn folder_without_a_journal_is_refused_and_left_unchanged() {
     let folder = TempDir::new().unwrap();
     let options = AuditOptions::default();
     assert!(matches!(audit(folder.path(), &options), Err(AuditError::NoJournal(_))));
@@ -52,7 +52,7 @@ async fn what_is_no_journal_is_refused_and_nothing_is_made() {
 }
 
 #[tokio::test]
-async fn one_user_can_be_asked_for() {
+async fn audit_can_be_limited_to_one_user() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
     for name in ["ann", "bob"] {

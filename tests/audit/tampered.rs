@@ -1,4 +1,4 @@
-//! Somebody changed the database. Each change is found, and where it can be, the entry is named.
+//! A changed database. Each change is found, with the entry where it can be determined.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::Scribe;
 
-/// What was done to the database, and what the audit must say of it: rule, user, entry.
+/// A change of the database, and the expected findings: rule, user, entry.
 type Deed = (&'static str, &'static [(&'static str, &'static str, u64)]);
 
 /// Two users, "ann" and "bob", each with four runs of five entries, a row a run.
@@ -29,7 +29,7 @@ const DEEDS: &[Deed] = &[
     ("UPDATE batches SET checksum = checksum + 1 WHERE user = 1 AND last = 10", &[("STORAGE", "ann", 6)]),
     ("UPDATE batches SET digests = zeroblob(40) WHERE user = 2 AND last = 5", &[("CHAIN", "bob", 1)]),
     ("UPDATE batches SET chain = zeroblob(32) WHERE user = 1 AND last = 10", &[("CHAIN", "ann", 6), ("CHAIN", "ann", 11)]),
-    // A row that is dropped, and the log closed behind it as well as it goes.
+    // Drops a row and renumbers the log behind it as well as possible.
     (
         "DELETE FROM batches WHERE user = 1 AND last = 10",
         &[("DEL-2", "ann", 11), ("CHAIN", "ann", 11), ("INDEX", "ann", 0)],
@@ -40,12 +40,12 @@ const DEEDS: &[Deed] = &[
     ),
     ("UPDATE users SET head = 25 WHERE id = 1", &[("DEL-2", "ann", 0)]),
     ("UPDATE users SET chain = zeroblob(32) WHERE id = 1", &[("CHAIN", "ann", 20)]),
-    // A whole log given to another user (ISO-2): nothing in it fits its new owner.
+    // Moves a whole log to another user (ISO-2): none of it fits its new owner.
     (
         "UPDATE users SET user_id = 'eve' WHERE id = 2",
         &[("CHAIN", "eve", 0), ("ISO-1", "eve", 1), ("ISO-1", "eve", 2), ("ISO-1", "eve", 3)],
     ),
-    // A row moved from one user to the other.
+    // Moves a row from one user to the other.
     (
         "DELETE FROM batches WHERE user = 2 AND last = 20;
          INSERT INTO batches SELECT 2, last, first, last_at, chain, checksum, digests, lines
@@ -71,7 +71,7 @@ const DEEDS: &[Deed] = &[
     ("UPDATE threads SET last = 19 WHERE user = 1", &[("INDEX", "ann", 0)]),
     ("UPDATE threads SET messages = 5 WHERE user = 1", &[("INDEX", "ann", 0)]),
     ("DELETE FROM threads WHERE user = 1", &[("INDEX", "ann", 0)]),
-    // Entries removed as if by retention, of a run that is still open.
+    // Removes entries of an open run, as if by retention.
     (
         "UPDATE runs SET completed = NULL, status = NULL WHERE user = 1 AND accepted = 1;
          UPDATE users SET trimmed = 5, trimmed_chain = (SELECT chain FROM batches WHERE user = 1 AND last = 5)
@@ -79,7 +79,7 @@ const DEEDS: &[Deed] = &[
          DELETE FROM batches WHERE user = 1 AND last = 5",
         &[("RUN-6", "ann", 1), ("INDEX", "ann", 0)],
     ),
-    // Entries removed, and the mark set without the chain.
+    // Removes entries, and sets the mark without the chain.
     (
         "UPDATE users SET trimmed = 5 WHERE id = 1; DELETE FROM batches WHERE user = 1 AND last = 5",
         &[("CHAIN", "ann", 6)],
@@ -100,7 +100,7 @@ async fn journal_of_two() -> TempDir {
 }
 
 #[tokio::test]
-async fn every_deed_is_found() {
+async fn every_change_is_found() {
     for (deed, expected) in DEEDS {
         let folder = journal_of_two().await;
         let database = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
@@ -112,7 +112,7 @@ async fn every_deed_is_found() {
             .iter()
             .map(|v| (v.rule.as_str(), v.user_id.as_deref().unwrap_or(""), v.offset.unwrap_or(0)))
             .collect();
-        // A log in the wrong hands has a finding for each entry: its first ones are enough.
+        // A log of the wrong user has a finding for each entry: the first ones are enough.
         assert_eq!(found[..found.len().min(expected.len())], **expected, "{deed}: {report}");
         assert!(
             found.len() == expected.len() || deed.contains("ISO") || expected.len() >= 3,
@@ -122,7 +122,7 @@ async fn every_deed_is_found() {
     }
 }
 
-/// Every value in every table; none if they cannot be read.
+/// Every value in every table; `None` if they cannot be read.
 fn content(path: &Path) -> Option<Vec<Value>> {
     let database = rusqlite::Connection::open(path).ok()?;
     let mut values = vec![];
@@ -138,18 +138,18 @@ fn content(path: &Path) -> Option<Vec<Value>> {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_that_changes_anything_is_found() {
+async fn flipped_bit_that_changes_a_value_is_found() {
     let folder = journal_of_two().await;
     let path = folder.path().join(DATABASE_FILE);
     let sound = std::fs::read(&path).unwrap();
     let sound_content = content(&path);
     let mut changes = 0;
-    // The first page holds the schema: without its tables nothing is read at all.
+    // The first page holds the schema: without its tables nothing can be read.
     for at in (8192..sound.len()).step_by(89).filter(|at| sound[*at] != 0) {
         let mut bytes = sound.clone();
         bytes[at] ^= 0x10;
         std::fs::write(&path, &bytes).unwrap();
-        // Pages also hold remains of what was moved, which are nobody's.
+        // Pages also hold unused remains of moved rows.
         if content(&path) != sound_content {
             changes += 1;
             let clean = audit(folder.path(), &AuditOptions::default()).is_ok_and(|report| report.is_clean());

@@ -1,5 +1,5 @@
-//! A WebSocket that sends back what it receives, on the service's own listener, handshake and socket: what
-//! the Autobahn test suite needs, see `tests/autobahn/run.sh`.
+//! A WebSocket echo server on the service's own listener, handshake and socket, for the Autobahn test suite:
+//! see `tests/autobahn/run.sh`.
 //!
 //! Prints the address that it listens on, and serves until it is stopped.
 
@@ -29,7 +29,7 @@ use quintet::{
 };
 use tokio::net::TcpListener;
 
-/// The suite sends messages of up to 16 MiB, and one of them for longer than the service waits.
+/// The suite sends messages of up to 16 MiB, and one of them over a longer time than the service waits.
 const LIMITS: GatewayLimits = GatewayLimits {
     frame_bytes_max: 16 * 1024 * 1024,
     message_timeout_ms: 120_000,
@@ -69,7 +69,7 @@ async fn echo(mut socket: Socket) {
     let cause = loop {
         let heard = std::future::poll_fn(|cx| {
             let heard = socket.poll_heard(cx);
-            // The service counts them against a rate; the suite sends as many as it likes.
+            // The service counts them against a rate; the suite sends any number.
             while socket.frames().take_fragment() {}
             heard
         });

@@ -3,7 +3,7 @@
 #
 #   bash tests/autobahn/run.sh
 #
-# The suite is a Python 2.7 program and runs with no other Python. It is taken from the first of:
+# The suite is a Python 2.7 program and runs with no other version. Python is the first of:
 # $AUTOBAHN_PYTHON; `python2.7` or `pypy` on the path; a 2.7 of pyenv, which builds one if there is none
 # (`pyenv install 2.7.18`: a C compiler and the headers of zlib and OpenSSL). Debian has packaged none since
 # version 12. Where there is none, this script exits with code 3. The suite itself comes

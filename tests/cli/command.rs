@@ -1,4 +1,4 @@
-//! The binary as a child process, and what it says. A test waits for lines and answers, never for time.
+//! The binary as a child process, and its output. A test waits for lines and replies, never for time.
 
 use std::{
     ffi::OsStr,
@@ -11,10 +11,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-/// How long a test waits for what has to happen.
+/// Time limit for everything that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The binary with an environment that says nothing.
+/// The binary with an environment that sets nothing.
 pub fn quintet(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_quintet"));
     command.args(arguments);
@@ -26,7 +26,7 @@ pub fn quintet(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Comman
     command
 }
 
-/// What a command that ends by itself leaves behind.
+/// The result of a command that ends by itself.
 pub struct Outcome {
     pub code: i32,
     pub stdout: String,
@@ -36,7 +36,7 @@ pub struct Outcome {
 pub fn outcome(mut command: Command) -> Outcome {
     let output = command.stdin(Stdio::null()).output().unwrap();
     Outcome {
-        code: output.status.code().expect("it exits, and is not killed"),
+        code: output.status.code().expect("it exits without a signal"),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
@@ -46,7 +46,7 @@ pub fn run(arguments: &[&str]) -> Outcome {
     outcome(quintet(arguments))
 }
 
-/// A service that runs. Killed when it is dropped.
+/// A running service. Killed when it is dropped.
 pub struct Service {
     child: Child,
     stdout: BufReader<ChildStdout>,
@@ -61,17 +61,17 @@ impl Service {
         Self::start("dev", folder, more)
     }
 
-    /// A command on free ports with its journal in `folder`; it has to become ready.
+    /// Starts a command on free ports with its journal in `folder`, and waits until it is ready.
     pub fn start(command: &str, folder: &Path, more: &[&str]) -> Self {
         let mut command = on_free_ports(command, folder);
         command.args(more).stderr(Stdio::piped());
         Self::spawn(command)
     }
 
-    /// A command whose stderr the test has set up; it has to become ready.
+    /// Starts a command whose stderr the test has set up, and waits until it is ready.
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        // The command holds copies of the descriptors that it was given.
+        // The command holds copies of its descriptors.
         drop(command);
         // A pipe that is not read fills up.
         let stderr = child.stderr.take().map(|mut stderr| {
@@ -105,7 +105,7 @@ impl Service {
         self.child.id()
     }
 
-    /// Waits for the end: how it ended, what else was on stdout, and the whole log.
+    /// Waits for the end; returns the status, the rest of stdout, and the whole log.
     pub fn ended(mut self) -> (ExitStatus, String, String) {
         let status = self.exited();
         let mut rest = String::new();
@@ -128,7 +128,7 @@ impl Service {
         status
     }
 
-    /// Drains it: it has to end clean.
+    /// Drains it and checks that it exits with success.
     pub fn drained(self) -> String {
         self.signal(Signal::TERM);
         let (status, rest, log) = self.ended();
@@ -144,7 +144,7 @@ impl Service {
         self.answer(self.client.post(self.url(path)).bearer_auth(token).json(body)).await
     }
 
-    /// The status and the text of a route of the admin listener; none if nobody listens any more.
+    /// The status and the text of a route of the admin listener; `None` if its port is closed.
     pub async fn admin(&self, path: &str) -> Option<(u16, String)> {
         let url = format!("http://{}{path}", self.ready["admin_listen"].as_str().unwrap());
         let response = self.client.get(url).send().await.ok()?;
@@ -168,7 +168,7 @@ impl Service {
         body["token"].as_str().unwrap().to_owned()
     }
 
-    /// Has a message accepted; the run's id.
+    /// Sends a message that is accepted, and returns the run's id.
     pub async fn rehearse(&self, token: &str, message_id: &str, steps: Value) -> String {
         let text = json!({ "steps": steps }).to_string();
         let message = json!({"message_id": message_id, "thread_id": message_id, "agent_name": "rehearsal", "text": text});
@@ -177,7 +177,7 @@ impl Service {
         body["run_id"].as_str().unwrap().to_owned()
     }
 
-    /// Waits for the event that brings a run to this state, `active` or `completed`; the run as it is then.
+    /// Waits for the event that brings a run to this state, `active` or `completed`, and returns the run.
     pub async fn until_run(&self, token: &str, run_id: &str, state: &str) -> Value {
         let event = match state {
             "active" => "agent_started",
@@ -203,7 +203,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Gone already, if the test has waited for it.
+        // The process is gone already if the test has waited for it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

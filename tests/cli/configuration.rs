@@ -1,11 +1,11 @@
-//! What is said of mistakes, and what `check-config` shows.
+//! Errors in the configuration, and the output of `check-config`.
 
 use std::fs;
 
 use crate::command::{outcome, quintet, run};
 
 #[test]
-fn help_shows_how_to_begin_and_each_command_has_examples() {
+fn help_shows_first_steps_and_each_command_has_examples() {
     let help = run(&["--help"]);
     assert_eq!((help.code, help.stderr.as_str()), (0, ""));
     for word in ["quintet dev", "serve", "check-config", "QUINTET_", "Exit codes"] {
@@ -20,7 +20,7 @@ fn help_shows_how_to_begin_and_each_command_has_examples() {
 }
 
 #[test]
-fn mistakes_of_usage_exit_with_2_and_leave_stdout_alone() {
+fn usage_errors_exit_with_2_and_print_nothing_on_stdout() {
     let mistakes: &[&[&str]] = &[
         &[],
         &["dance"],
@@ -40,7 +40,7 @@ fn mistakes_of_usage_exit_with_2_and_leave_stdout_alone() {
 }
 
 #[test]
-fn settings_that_are_wrong_exit_with_2_and_are_named_with_their_place() {
+fn invalid_settings_exit_with_2_and_are_named_with_their_source() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("q.toml");
     fs::write(&file, "tickets_max = 0\n").unwrap();
@@ -73,7 +73,7 @@ fn settings_that_are_wrong_exit_with_2_and_are_named_with_their_place() {
 }
 
 #[test]
-fn auth_5_production_without_a_key_or_origins_does_not_start() {
+fn auth_5_serve_without_a_key_or_origins_does_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     fs::write(path("short"), "too short").unwrap();
@@ -111,11 +111,11 @@ fn auth_5_production_without_a_key_or_origins_does_not_start() {
             assert!(refused.stderr.contains(word), "{arguments:?}: {word} is not in {}", refused.stderr);
         }
     }
-    assert!(!folder.path().join("data").exists(), "nothing was touched");
+    assert!(!folder.path().join("data").exists(), "no folder was created");
 }
 
 #[test]
-fn check_config_shows_each_value_with_where_it_came_from_and_no_secret() {
+fn check_config_shows_each_value_with_its_source_and_no_secret() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("q.toml");
     fs::write(&file, "user_tickets_max = 7\njournal = 'postgres://q:s3cret@db.test/q'\n").unwrap();
@@ -133,8 +133,8 @@ fn check_config_shows_each_value_with_where_it_came_from_and_no_secret() {
     assert!(line("jwt_issuer").ends_with("# variable QUINTET_JWT_ISSUER"));
     assert!(line("tickets_max").ends_with("# default"));
     assert!(!shown.stdout.contains("s3cret") && line("journal").contains("hidden"), "{}", shown.stdout);
-    assert!(shown.stderr.contains("--jwt-secret"), "what is missing for production: {}", shown.stderr);
-    // What is shown is a file that says the same.
+    assert!(shown.stderr.contains("--jwt-secret"), "settings missing for production: {}", shown.stderr);
+    // The output is a file with the same settings.
     fs::write(&file, &shown.stdout).unwrap();
     let again = run(&["check-config", "--config", file.to_str().unwrap()]);
     assert_eq!(again.code, 0, "{}", again.stderr);
@@ -159,7 +159,7 @@ fn check_config_names_the_kind_of_the_key_and_refuses_one_that_serve_refuses() {
 }
 
 #[test]
-fn an_empty_variable_names_no_file_and_service_links_are_no_settings() {
+fn empty_variable_names_no_file_and_service_links_are_not_settings() {
     let mut command = quintet(["check-config"]);
     command.env("QUINTET_CONFIG", "").env("QUINTET_PORT", "tcp://10.0.0.7:8080");
     command.env("QUINTET_SERVICE_HOST", "10.0.0.7").env("QUINTET_PORT_8080_TCP_PROTO", "tcp");
@@ -169,7 +169,7 @@ fn an_empty_variable_names_no_file_and_service_links_are_no_settings() {
 }
 
 #[test]
-fn the_file_may_be_named_by_a_variable() {
+fn variable_can_name_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("q.toml");
     fs::write(&file, "user_tickets_max = 7\n").unwrap();

@@ -1,4 +1,4 @@
-//! Signals, drains, and what the next process finds.
+//! Signals, drains, and the state that the next process finds.
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::command::{Service, soon};
 
 #[tokio::test]
-async fn conn_6_a_signal_lets_runs_come_to_their_end_and_loses_nothing() {
+async fn conn_6_signal_lets_runs_end_and_loses_nothing() {
     for signal in [Signal::TERM, Signal::INT] {
         let folder = tempfile::tempdir().unwrap();
         let service = Service::dev(folder.path(), &[]);
@@ -28,7 +28,7 @@ async fn conn_6_a_signal_lets_runs_come_to_their_end_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn conn_6_from_the_first_signal_on_nobody_new_is_wanted_and_a_second_one_stops_at_once() {
+async fn conn_6_first_signal_refuses_new_work_and_second_signal_stops_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     let token = service.login("ada").await;
@@ -47,9 +47,13 @@ async fn conn_6_from_the_first_signal_on_nobody_new_is_wanted_and_a_second_one_s
     let (status, again) = service
         .post("/v1/messages", &token, &json!({"message_id": "m1", "thread_id": "m1", "text": "x"}))
         .await;
-    assert_eq!((status, &again["code"]), (409, &json!("message_id_reused")), "DEL-6: known, also in a drain");
+    assert_eq!(
+        (status, &again["code"]),
+        (409, &json!("message_id_reused")),
+        "DEL-6: the id is known, also in a drain"
+    );
     let (status, _) = service.get("/v1/entries", &token).await;
-    assert_eq!(status, 200, "what is there can be read");
+    assert_eq!(status, 200, "the log can be read");
 
     service.signal(Signal::TERM);
     let (status, rest, log) = service.ended();
@@ -57,7 +61,7 @@ async fn conn_6_from_the_first_signal_on_nobody_new_is_wanted_and_a_second_one_s
 }
 
 #[tokio::test]
-async fn conn_6_a_run_that_never_rests_holds_a_drain_no_longer_than_its_limit() {
+async fn conn_6_run_without_an_end_delays_a_drain_up_to_its_limit_only() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &["--set", "drain_wait_ms_max=50"]);
     let token = service.login("ada").await;
@@ -66,7 +70,7 @@ async fn conn_6_a_run_that_never_rests_holds_a_drain_no_longer_than_its_limit() 
     let log = service.drained();
     assert!(log.contains(r#""runs_at_rest":false"#), "{log}");
 
-    // RUN-6: the next process takes it up, and the user can end it.
+    // RUN-6: the next process resumes it, and the user can end it.
     let service = Service::dev(folder.path(), &[]);
     let token = service.login("ada").await;
     let (status, _) = service.post(&format!("/v1/runs/{run_id}/cancel"), &token, &json!({})).await;
@@ -77,7 +81,7 @@ async fn conn_6_a_run_that_never_rests_holds_a_drain_no_longer_than_its_limit() 
 }
 
 #[tokio::test]
-async fn a_token_of_one_dev_process_is_nobody_in_the_next() {
+async fn token_of_a_dev_process_is_invalid_in_the_next() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     let token = service.login("ada").await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::command::{Outcome, Service, outcome, quintet, run};
 
-/// A journal with one run each of two users; the id of Ada's.
+/// Writes a journal with one run each of two users, and returns the id of Ada's.
 async fn journal(folder: &Path) -> String {
     let service = Service::dev(folder, &[]);
     let mut runs = Vec::new();
@@ -26,7 +26,7 @@ fn audit(folder: &Path, more: &[&str]) -> Outcome {
     outcome(command)
 }
 
-/// Changes one word of what is stored, in the database itself.
+/// Replaces one word of the stored text in the database.
 fn tamper(folder: &Path, from: &str, to: &str) {
     let file = std::fs::read_dir(folder)
         .unwrap()
@@ -36,11 +36,11 @@ fn tamper(folder: &Path, from: &str, to: &str) {
     let connection = rusqlite::Connection::open(file).unwrap();
     let update = "UPDATE batches SET lines = CAST(replace(CAST(lines AS TEXT), ?1, ?2) AS BLOB)
                   WHERE instr(CAST(lines AS TEXT), ?1) > 0";
-    assert!(connection.execute(update, [from, to]).unwrap() > 0, "nothing to tamper with");
+    assert!(connection.execute(update, [from, to]).unwrap() > 0, "the database has no such text");
 }
 
 #[tokio::test]
-async fn an_audit_of_what_the_service_wrote_is_clean_and_one_of_what_was_changed_is_not() {
+async fn audit_of_a_written_journal_is_clean_and_of_a_changed_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
     journal(folder.path()).await;
     let clean = audit(folder.path(), &[]);
@@ -61,7 +61,7 @@ async fn an_audit_of_what_the_service_wrote_is_clean_and_one_of_what_was_changed
 }
 
 #[tokio::test]
-async fn a_journal_in_use_is_not_audited_and_its_backup_is() {
+async fn journal_in_use_is_refused_and_its_backup_is_audited() {
     let folder = tempfile::tempdir().unwrap();
     let (data, copy) = (folder.path().join("data"), folder.path().join("copy"));
     journal(&data).await;
@@ -77,12 +77,12 @@ async fn a_journal_in_use_is_not_audited_and_its_backup_is() {
     };
     let made = backup();
     assert_eq!(made.code, 0, "{}", made.stderr);
-    assert_eq!(backup().code, 1, "a copy is not written over");
+    assert_eq!(backup().code, 1, "an existing copy is not overwritten");
     assert_eq!(service.admin("/readyz").await, Some((200, "ok\n".into())));
     service.drained();
     assert_eq!(audit(&copy, &[]).code, 0);
 
-    // The copy serves in the place of the original, under an epoch of its own (DEL-3).
+    // A copy serves in place of the original, under its own epoch (DEL-3).
     let epoch = async |folder: &Path| {
         let service = Service::dev(folder, &[]);
         let token = service.login("ada").await;
@@ -96,7 +96,7 @@ async fn a_journal_in_use_is_not_audited_and_its_backup_is() {
 }
 
 #[tokio::test]
-async fn evidence_proves_itself_far_from_the_journal_and_proves_nothing_once_it_is_changed() {
+async fn evidence_verifies_without_the_journal_and_fails_after_a_change() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let run_id = journal(&data).await;
@@ -104,7 +104,11 @@ async fn evidence_proves_itself_far_from_the_journal_and_proves_nothing_once_it_
     let file = file.to_str().unwrap();
     let made = audit(&data, &["--user", "ada", "--run", &run_id, "--export", file]);
     assert_eq!(made.code, 0, "{}", made.stderr);
-    assert_eq!(audit(&data, &["--user", "ada", "--export", file]).code, 1, "a file is not written over");
+    assert_eq!(
+        audit(&data, &["--user", "ada", "--export", file]).code,
+        1,
+        "an existing file is not overwritten"
+    );
     std::fs::remove_dir_all(&data).unwrap();
     let whole = run(&["audit", "--verify", file]);
     assert_eq!(whole.code, 0, "{}", whole.stderr);
@@ -119,7 +123,7 @@ async fn evidence_proves_itself_far_from_the_journal_and_proves_nothing_once_it_
 }
 
 #[test]
-fn what_is_not_there_is_said_to_be_a_slip_of_the_pen() {
+fn missing_journal_or_user_is_a_usage_error() {
     let folder = tempfile::tempdir().unwrap();
     let nothing = audit(folder.path(), &[]);
     assert_eq!(nothing.code, 2, "{}", nothing.stderr);

@@ -1,4 +1,4 @@
-//! The log on a stderr that is full, slow, closed or broken: the service goes on, and ends in time.
+//! The log on a stderr that is full, slow, closed or broken: the service continues, and ends in time.
 
 use std::{
     fs::{File, OpenOptions},
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::command::{Service, on_free_ports, outcome, quintet, soon};
 
-/// A command that logs to `stderr`, much at `debug`.
+/// A command that logs to `stderr`, at level `debug`.
 fn logs_to(stderr: impl Into<Stdio>, folder: &Path, more: &[&str]) -> Service {
     let mut command = on_free_ports("dev", folder);
-    // What these tests refuse comes from one address.
+    // All refused requests of these tests come from one address.
     command.args(["--log", "debug", "--set", "peer_auth_failures_per_minute_max=1000000"]);
     command.args(more).stderr(stderr);
     Service::spawn(command)
@@ -34,7 +34,7 @@ async fn refused(service: &Service, requests: usize) {
     }
 }
 
-/// The events of a log; every line that is none must be of the text that `quintet dev` prints for people.
+/// The events of a log; every other line must be part of the text that `quintet dev` prints.
 fn events(log: &str) -> Vec<Value> {
     let lines = log.lines().filter(|line| !line.is_empty() && !line.starts_with("  Quintet is ready."));
     lines.map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
@@ -51,7 +51,7 @@ async fn metric(service: &Service, name: &str) -> u64 {
 const MORE_THAN_A_PIPE: usize = 1_500;
 
 #[tokio::test]
-async fn a_log_that_is_not_read_stops_neither_the_service_nor_its_end() {
+async fn unread_log_delays_neither_the_service_nor_its_end() {
     let folder = tempfile::tempdir().unwrap();
     let (_unread, stderr) = std::io::pipe().unwrap();
     let service = logs_to(stderr, folder.path(), &[]);
@@ -65,7 +65,7 @@ async fn a_log_that_is_not_read_stops_neither_the_service_nor_its_end() {
 }
 
 #[tokio::test]
-async fn a_second_signal_stops_at_once_while_the_log_is_not_read() {
+async fn second_signal_stops_at_once_while_the_log_is_not_read() {
     for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM], [Signal::HUP, Signal::INT]] {
         let folder = tempfile::tempdir().unwrap();
         let (_unread, stderr) = std::io::pipe().unwrap();
@@ -82,7 +82,7 @@ async fn a_second_signal_stops_at_once_while_the_log_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_back_gets_whole_lines_and_the_number_of_those_dropped() {
+async fn returning_log_reader_gets_whole_lines_and_the_number_of_dropped_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (unread, stderr) = std::io::pipe().unwrap();
     let service = logs_to(stderr, folder.path(), &["--set", "log_queue_bytes_max=65536"]);
@@ -108,7 +108,7 @@ async fn a_reader_that_comes_back_gets_whole_lines_and_the_number_of_those_dropp
 }
 
 #[tokio::test]
-async fn a_log_whose_reader_goes_away_ends_nothing() {
+async fn log_without_a_reader_does_not_stop_the_service() {
     let folder = tempfile::tempdir().unwrap();
     let (reader, stderr) = std::io::pipe().unwrap();
     let service = logs_to(stderr, folder.path(), &[]);
@@ -124,7 +124,7 @@ async fn a_log_whose_reader_goes_away_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_log_on_a_full_device_or_on_none_does_not_keep_the_service_from_starting() {
+async fn service_starts_with_a_log_on_a_full_device_or_on_none() {
     let folder = tempfile::tempdir().unwrap();
     let service = logs_to(full(), folder.path(), &[]);
     refused(&service, 20).await;
@@ -132,7 +132,7 @@ async fn a_log_on_a_full_device_or_on_none_does_not_keep_the_service_from_starti
     service.signal(Signal::TERM);
     assert_eq!(service.ended().0.code(), Some(0));
 
-    // Nothing at all is open where stderr should be.
+    // No descriptor is open in the place of stderr.
     let dev = on_free_ports("dev", folder.path());
     let mut command = Command::new("sh");
     command.args(["-c", "exec \"$0\" \"$@\" 2>&-"]).arg(dev.get_program()).args(dev.get_args());
@@ -143,11 +143,11 @@ async fn a_log_on_a_full_device_or_on_none_does_not_keep_the_service_from_starti
 }
 
 #[tokio::test]
-async fn a_log_file_on_a_disk_that_was_full_goes_on_with_whole_lines() {
+async fn log_file_continues_with_whole_lines_after_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let dev = on_free_ports("dev", &folder.path().join("data"));
-    // A limit of the file's size stands for the size of the disk: the write that reaches it is torn.
+    // A limit of the file's size stands in for the size of the disk: the write that reaches it is torn.
     let mut command = Command::new("prlimit");
     command.arg("--fsize=unlimited").arg(dev.get_program()).args(dev.get_args()).args(["--log", "debug"]);
     command.stderr(OpenOptions::new().create(true).append(true).open(&path).unwrap());
@@ -176,7 +176,7 @@ async fn a_log_file_on_a_disk_that_was_full_goes_on_with_whole_lines() {
 }
 
 #[tokio::test]
-async fn the_ready_line_on_a_stdout_that_fails_or_is_full_does_not_stop_the_service() {
+async fn ready_line_on_a_broken_or_full_stdout_does_not_stop_the_service() {
     let (unread, mut stdout) = std::io::pipe().unwrap();
     socket2::SockRef::from(&stdout).set_nonblocking(true).unwrap();
     while std::io::Write::write(&mut stdout, &[b'x'; 4096]).is_ok() {}
@@ -208,7 +208,7 @@ async fn the_ready_line_on_a_stdout_that_fails_or_is_full_does_not_stop_the_serv
 }
 
 #[test]
-fn a_command_whose_reader_has_enough_ends_with_1_and_without_a_word() {
+fn command_with_a_closed_stdout_ends_without_a_message() {
     let folder = tempfile::tempdir().unwrap();
     for arguments in [&["check-config"][..], &["--help"], &["--version"]] {
         let (reader, stdout) = std::io::pipe().unwrap();
@@ -238,7 +238,7 @@ fn an_error_that_cannot_be_reported_keeps_its_exit_code() {
 }
 
 #[tokio::test]
-async fn auth_6_no_credential_and_no_text_is_in_the_log_at_trace() {
+async fn auth_6_log_at_trace_holds_no_credential_and_no_text() {
     let folder = tempfile::tempdir().unwrap();
     for filter in ["trace", "info,tungstenite=trace,hyper=trace,tokio_tungstenite=trace,reqwest=trace"] {
         let folder = folder.path().join(filter.len().to_string());
@@ -275,7 +275,7 @@ async fn auth_6_no_credential_and_no_text_is_in_the_log_at_trace() {
 }
 
 #[tokio::test]
-async fn a_user_id_writes_neither_control_characters_nor_directions_into_the_log() {
+async fn log_escapes_control_and_direction_characters_of_user_ids() {
     let name = "a\u{9b}31m\u{202e}b\u{2066}\u{1b}[2J\n\u{85}forged";
     for format in ["json", "text"] {
         let folder = tempfile::tempdir().unwrap();
@@ -301,7 +301,7 @@ async fn a_user_id_writes_neither_control_characters_nor_directions_into_the_log
 }
 
 #[test]
-fn a_failure_to_open_is_reported_after_the_log() {
+fn failure_to_open_is_reported_after_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! The command line from outside: the real binary, its output, its exit codes, its way to end.
+//! The command line from outside: the real binary, its output, its exit codes, its shutdown.
 
 mod command;
 mod configuration;

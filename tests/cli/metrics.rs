@@ -1,4 +1,4 @@
-//! The metrics of a real process: what is there from the start, and the values after known work.
+//! The metrics of a real process: the series at the start, and the values after known work.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ async fn series(service: &Service) -> BTreeMap<String, f64> {
 }
 
 #[tokio::test]
-async fn every_counter_is_there_at_0_before_anything_happens() {
+async fn every_counter_is_exposed_as_0_from_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     let series = series(&service).await;
@@ -41,7 +41,7 @@ async fn every_counter_is_there_at_0_before_anything_happens() {
     ] {
         assert_eq!(series.get(name), Some(&0.0), "{name}");
     }
-    // Nothing has happened yet: whatever counts is at 0.
+    // No work has been done yet: all counters are at 0.
     for (name, value) in series.iter().filter(|(name, _)| name.starts_with("quintet_")) {
         assert!(!name.contains("_total") || *value == 0.0, "{name} {value}");
     }
@@ -55,7 +55,7 @@ async fn every_counter_is_there_at_0_before_anything_happens() {
 }
 
 #[tokio::test]
-async fn the_values_are_those_of_the_work_that_was_done() {
+async fn values_count_the_work_done() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     let token = service.login("ada").await;
@@ -103,7 +103,7 @@ async fn the_values_are_those_of_the_work_that_was_done() {
 }
 
 #[tokio::test]
-async fn gauges_follow_what_is_open_and_what_is_outstanding() {
+async fn gauges_follow_open_connections_and_active_runs() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     let token = service.login("ada").await;
@@ -145,7 +145,7 @@ async fn gauges_follow_what_is_open_and_what_is_outstanding() {
     service.drained();
 }
 
-/// Asks for the metrics until these series have these values.
+/// Requests the metrics until these series have these values.
 async fn values_become(service: &Service, expected: &[(&str, f64)]) {
     let mut found = BTreeMap::new();
     let mut looks = tokio::time::interval(std::time::Duration::from_millis(20));
@@ -162,7 +162,7 @@ async fn values_become(service: &Service, expected: &[(&str, f64)]) {
 }
 
 #[tokio::test]
-async fn refused_requests_leave_lines_with_reason_and_peer_at_a_bounded_rate() {
+async fn refused_requests_are_logged_with_reason_and_peer_at_a_bounded_rate() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &["--set", "refusal_lines_per_minute_max=3"]);
     let token = service.login("ada").await;

@@ -1,4 +1,4 @@
-//! Panics under the hook of the real process: logged once, without what was formatted into them.
+//! Panics under the hook of the real process: logged once, without their formatted text.
 //!
 //! Each scene runs in a process of its own, this test's executable: a hook and a log are per process.
 
@@ -17,7 +17,7 @@ use crate::command::Service;
 
 const SCENE: &str = "SCENE_OF_A_PANIC";
 
-/// Runs a scene of [`scenes`] in a process of its own: its exit code, and its stderr.
+/// Runs a scene of [`scenes`] in a process of its own; returns its exit code and its stderr.
 fn played(scene: &str, stderr: impl Into<Stdio>) -> (Option<i32>, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "panics::scenes", "--nocapture"]).env(SCENE, scene);
@@ -34,7 +34,7 @@ impl fmt::Debug for Panics {
     }
 }
 
-/// The scenes; nothing when it is not such a process.
+/// The scenes; does nothing in a process without a scene.
 #[test]
 fn scenes() {
     let Some(scene) = std::env::var_os(SCENE) else { return };
@@ -58,7 +58,7 @@ fn scenes() {
 }
 
 #[test]
-fn auth_6_the_text_of_a_formatted_panic_is_not_in_the_log() {
+fn auth_6_text_of_a_formatted_panic_is_not_in_the_log() {
     for (scene, message) in [
         ("literal", "written in the source"),
         ("formatted", "(formatted)"),
@@ -80,7 +80,7 @@ fn auth_6_the_text_of_a_formatted_panic_is_not_in_the_log() {
 }
 
 #[test]
-fn a_panic_while_the_log_cannot_be_written_does_not_abort() {
+fn panic_while_the_log_cannot_be_written_does_not_abort() {
     let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let (reader, no_reader) = std::io::pipe().unwrap();
     drop(reader);
@@ -91,7 +91,7 @@ fn a_panic_while_the_log_cannot_be_written_does_not_abort() {
 }
 
 #[tokio::test]
-async fn run_6_a_panic_of_an_agent_is_logged_without_its_text() {
+async fn run_6_panic_of_an_agent_is_logged_without_its_text() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     let token = service.login("ada").await;

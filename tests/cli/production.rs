@@ -1,4 +1,4 @@
-//! `quintet serve`: which credentials it accepts, which routes it lacks, and who may read its files.
+//! `quintet serve`: the credentials it accepts, the routes it lacks, and the permissions of its files.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use quintet::runtime::clock;
@@ -26,7 +26,7 @@ fn serve(folder: &std::path::Path, more: &[&str]) -> Service {
 }
 
 #[tokio::test]
-async fn auth_5_only_the_configured_key_audience_and_issuer_open_the_door() {
+async fn auth_5_only_tokens_of_the_configured_key_audience_and_issuer_are_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let service = serve(folder.path(), &["--jwt-audience", "quintet", "--jwt-issuer", "id"]);
     let key = EncodingKey::from_secret(SECRET);
@@ -59,7 +59,7 @@ async fn auth_5_only_the_configured_key_audience_and_issuer_open_the_door() {
 }
 
 #[tokio::test]
-async fn a_public_key_in_pem_opens_the_door_too() {
+async fn token_for_a_public_key_in_pem_is_accepted() {
     let folder = tempfile::tempdir().unwrap();
     let public = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/ed25519.public.pem");
     let private = include_bytes!("../keys/ed25519.private.pem");
@@ -75,7 +75,7 @@ async fn a_public_key_in_pem_opens_the_door_too() {
 }
 
 #[tokio::test]
-async fn auth_5_production_has_no_login_no_page_and_no_rehearsal() {
+async fn auth_5_serve_has_no_login_no_page_and_no_rehearsal() {
     let folder = tempfile::tempdir().unwrap();
     let service = serve(folder.path(), &[]);
     let (status, problem) = service.post("/dev/login", "", &json!({"user_id": "ada"})).await;
@@ -126,7 +126,7 @@ async fn auth_5_a_service_whose_key_set_cannot_be_fetched_is_not_ready_and_logs_
 }
 
 #[tokio::test]
-async fn auth_6_folders_and_files_are_the_owners_alone_and_a_link_is_not_followed() {
+async fn auth_6_folders_and_files_are_private_and_links_are_not_followed() {
     use std::os::unix::fs::PermissionsExt;
     let place = tempfile::tempdir().unwrap();
     let (data, copy) = (place.path().join("data"), place.path().join("copy"));

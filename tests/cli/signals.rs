@@ -1,4 +1,4 @@
-//! Signals other than those that ask for a drain.
+//! Signals other than those that request a drain.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::command::{Service, on_free_ports};
 
 #[tokio::test]
-async fn signals_that_mean_nothing_are_ignored() {
+async fn unused_signals_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     for signal in [Signal::USR1, Signal::USR2, Signal::PIPE, Signal::XFSZ, Signal::USR1] {
@@ -18,7 +18,7 @@ async fn signals_that_mean_nothing_are_ignored() {
 }
 
 #[tokio::test]
-async fn conn_6_a_terminal_that_goes_away_drains_however_often_it_says_so() {
+async fn conn_6_closed_terminal_drains_after_any_number_of_hang_ups() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     service.signal(Signal::HUP);
@@ -29,7 +29,7 @@ async fn conn_6_a_terminal_that_goes_away_drains_however_often_it_says_so() {
 }
 
 #[tokio::test]
-async fn a_hang_up_that_the_parent_had_ignored_stays_ignored() {
+async fn hang_up_ignored_by_the_parent_stays_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let dev = on_free_ports("dev", folder.path());
     let mut command = Command::new("nohup");

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::command::{Service, on_free_ports, outcome, quintet};
 
 #[tokio::test]
-async fn the_ready_line_says_where_it_really_listens() {
+async fn ready_line_has_the_bound_addresses() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     for name in ["listen", "admin_listen"] {
@@ -23,7 +23,7 @@ async fn the_ready_line_says_where_it_really_listens() {
 }
 
 #[tokio::test]
-async fn the_main_job_runs_from_login_to_the_last_event() {
+async fn message_runs_from_login_to_the_last_event() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     let token = service.login("ada").await;
@@ -46,7 +46,7 @@ async fn the_main_job_runs_from_login_to_the_last_event() {
 }
 
 #[tokio::test]
-async fn a_second_process_on_the_same_folder_is_refused_and_the_first_goes_on() {
+async fn second_process_on_a_folder_is_refused_and_the_first_continues() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &[]);
     let second = outcome(on_free_ports("dev", folder.path()));
@@ -58,7 +58,7 @@ async fn a_second_process_on_the_same_folder_is_refused_and_the_first_goes_on() 
 }
 
 #[test]
-fn an_address_in_use_is_a_failure_that_names_the_setting() {
+fn address_in_use_is_an_error_that_names_the_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let folder = tempfile::tempdir().unwrap();
@@ -74,7 +74,7 @@ fn an_address_in_use_is_a_failure_that_names_the_setting() {
 }
 
 #[tokio::test]
-async fn the_log_is_json_for_machines_and_never_holds_what_users_say_or_own() {
+async fn log_is_json_without_texts_and_credentials_of_users() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::dev(folder.path(), &["--log", "debug"]);
     let token = service.login("ada").await;

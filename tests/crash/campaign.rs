@@ -1,5 +1,5 @@
-//! The service is killed at random instants under load, and everything that it ever said is held
-//! against the contract (RUN-6, RUN-7, RUN-9, RUN-11, DEL-1 … DEL-6).
+//! The service is killed at random instants under load, and everything that it ever sent is checked against
+//! the contract (RUN-6, RUN-7, RUN-9, RUN-11, DEL-1 … DEL-6).
 
 use std::{process::Command, time::Duration};
 
@@ -16,12 +16,12 @@ use crate::{
     wish::Wish,
 };
 
-/// When a process is killed.
+/// The instant of a kill.
 #[derive(Clone, Copy, Debug)]
 enum Instant {
-    /// So soon after its start that it has not taken up what the one before left.
+    /// So soon after its start that it has not resumed the runs of its predecessor.
     BeforeReady(Duration),
-    /// After so many entries have been heard.
+    /// After so many received entries.
     After { entries: u64 },
     /// While it drains.
     Draining { entries: u64, then: Duration },
@@ -38,11 +38,11 @@ impl Instant {
     }
 }
 
-/// Time in which a service under load has to say something.
+/// Time in which a service under load has to send something.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn nothing_accepted_is_lost_whenever_the_service_is_killed() {
+async fn kills_at_random_instants_lose_nothing_accepted() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let kills = setting("QUINTET_CAMPAIGN_KILLS").unwrap_or(25);
     let users = setting("QUINTET_CAMPAIGN_USERS").unwrap_or(if kills > 100 { 16 } else { 6 });
@@ -57,7 +57,7 @@ async fn nothing_accepted_is_lost_whenever_the_service_is_killed() {
     assert!(streamed > kills, "event streams carry the load as well: {streamed}");
     assert!(tally.runs as u64 > kills, "a campaign without load shows nothing: {tally:?}");
     assert!(tally.unknown_calls > 0 && tally.answered > 0, "{tally:?}");
-    assert_eq!(tally.interrupted, 0, "all agents here take up what a crash broke off: {tally:?}");
+    assert_eq!(tally.interrupted, 0, "all agents here resume after a crash: {tally:?}");
 }
 
 /// A whole campaign: load, kills, an orderly end, the verdict.
@@ -86,11 +86,11 @@ pub async fn kill_and_judge(
     verdict(stage, crowd, Weather { killed: true, hasty: false })
 }
 
-/// Lets the process serve until the instant has come.
+/// Lets the process serve until the instant of the kill.
 async fn strike(stage: &Stage, crowd: &Crowd, process: &Process, instant: Instant) {
     let entries = match instant {
         Instant::BeforeReady(wait) => {
-            // The instant itself is what is random here: nothing is waited for.
+            // The instant itself is random here: the test waits for nothing.
             tokio::time::sleep(wait).await;
             return;
         }

@@ -1,5 +1,5 @@
-//! The service is told to end, under load, again and again: a rolling restart. Everybody is told, runs
-//! come to their end, connections close with 1012, and nothing is lost or said twice (CONN-6).
+//! Rolling restarts: the service is drained under load, again and again. Every client is notified, runs end,
+//! connections close with 1012, and nothing is lost or repeated (CONN-6).
 
 use std::{path::Path, process::Command};
 
@@ -66,7 +66,7 @@ async fn conn_6_rolling_restarts_under_load_lose_and_repeat_nothing() {
     assert!(tally.runs as u64 > restarts, "{tally:?}");
 }
 
-/// One user and one process, for a drain that is looked at closely.
+/// One user and one process, for one drain in detail.
 struct Scene {
     stage: Stage,
     folder: TempDir,
@@ -96,7 +96,7 @@ impl Scene {
         Client::open(&self.stage, &self.book, to, head, &mut self.stage.rng(1)).await
     }
 
-    /// Sends a script and reads on until its run has come to `entry`.
+    /// Sends a script and reads until its run has reached `entry`.
     async fn send(&self, client: &mut Client, wish: Wish, entry: &str) {
         let frame = wish.frame();
         self.book.borrow_mut().sends(wish);
@@ -104,7 +104,7 @@ impl Scene {
         self.until(client, entry).await;
     }
 
-    /// Reads on until the log ends with an entry of this type.
+    /// Reads until the log ends with an entry of this type.
     async fn until(&self, client: &mut Client, entry: &str) {
         let until = async {
             while self.last()["type"] != entry {
@@ -118,7 +118,7 @@ impl Scene {
         self.book.borrow().log.last().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
     }
 
-    /// Reads on to the end of the connection.
+    /// Reads until the connection ends.
     async fn ends(&self, client: &mut Client) -> Ended {
         let end = async {
             loop {
@@ -148,11 +148,11 @@ fn succeeds() -> Expect {
 }
 
 #[tokio::test]
-async fn conn_6_a_drain_refuses_what_is_new_and_lets_what_runs_come_to_its_end() {
+async fn conn_6_drain_refuses_new_work_and_lets_runs_end() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let scene = Scene::new("one drain");
-    // The run holds the drain until the test cancels it, however slow the machine is: what is refused is refused
-    // before the close.
+    // The run holds the drain until the test cancels it, on a machine of any speed: the refusals come before
+    // the close.
     let mut patient = watched(scene.folder.path());
     patient.args(["--set", "drain_wait_ms_max=600000"]);
     let (process, to, mut client) = scene.serve_by(patient).await;
@@ -170,7 +170,7 @@ async fn conn_6_a_drain_refuses_what_is_new_and_lets_what_runs_come_to_its_end()
     client.send(&new.frame()).await.unwrap();
     let refused = Heard::Error { code: "draining".to_owned() };
     stage.soon("a refusal", client.until(refused)).await.unwrap();
-    // Known messages are no new ones (DEL-6).
+    // Known messages are not new (DEL-6).
     let again = scene.book.borrow_mut().sends_again("slow").unwrap();
     client.send(&again).await.unwrap();
     stage.soon("the same answer", client.until(Heard::Accepted)).await.unwrap();
@@ -184,13 +184,13 @@ async fn conn_6_a_drain_refuses_what_is_new_and_lets_what_runs_come_to_its_end()
     }
 
     assert_eq!(scene.ends(&mut client).await, TOLD);
-    assert_eq!(scene.last()["status"], "cancelled", "the run came to its end before the close");
+    assert_eq!(scene.last()["status"], "cancelled", "the run ended before the close");
     assert_eq!(process.ended(stage).await.code(), Some(0));
     scene.judged(false);
 }
 
 #[tokio::test]
-async fn run_11_a_question_outlives_a_drain_and_a_kill() {
+async fn run_11_question_outlives_a_drain_and_a_kill() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let scene = Scene::new("a question");
     let ask = json!([{"ask": {"call_id": "q1", "tool_name": "approve"}}, {"answer": "done"}]);
@@ -221,7 +221,7 @@ async fn run_11_a_question_outlives_a_drain_and_a_kill() {
 }
 
 #[tokio::test]
-async fn conn_6_runs_that_outlast_the_drain_are_taken_up_by_the_next_process() {
+async fn conn_6_runs_that_outlast_the_drain_are_resumed_by_the_next_process() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let scene = Scene::new("a drain that runs out of time");
     let (process, _, mut client) = scene.serve_by(impatient(scene.folder.path())).await;
@@ -233,7 +233,7 @@ async fn conn_6_runs_that_outlast_the_drain_are_taken_up_by_the_next_process() {
 }
 
 #[tokio::test]
-async fn a_second_signal_stops_at_once_and_loses_nothing() {
+async fn second_signal_stops_at_once_and_loses_nothing() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let scene = Scene::new("a second signal");
     let (process, _, mut client) = scene.serve().await;
@@ -246,7 +246,7 @@ async fn a_second_signal_stops_at_once_and_loses_nothing() {
     taken_up(&scene).await;
 }
 
-/// A service that gives its runs next to no time.
+/// A service with very short time limits for runs.
 fn impatient(folder: &Path) -> Command {
     let mut command = watched(folder);
     command.args(["--set", "drain_wait_ms_max=100"]);
@@ -277,5 +277,5 @@ async fn readiness(to: Addresses) -> u16 {
     http::request(to.admin, "GET", "/readyz", None, None).await.unwrap().0
 }
 
-/// How long a second signal may take to end the process: what it runs is let go, not waited for.
+/// Time limit for the end of the process after a second signal: runs are dropped, not waited for.
 const SECOND_SIGNAL_MAX: std::time::Duration = std::time::Duration::from_secs(10);

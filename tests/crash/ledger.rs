@@ -1,9 +1,9 @@
-//! Tools with an effect that the service cannot take back: a line in a file, written by a process that is
-//! killed at random instants. Every call has at most one effect, one that completed has exactly one, and
-//! none has an effect that the log does not know of (RUN-9).
+//! Tools with an effect that the service cannot undo: a line in a file, written by a process that is killed
+//! at random instants. Every call has at most one effect, a completed one has exactly one, and every effect
+//! belongs to a call in the log (RUN-9).
 //!
-//! The process is this test, run anew as a whole service with agents of its own: `ledger` takes up what a
-//! crash broke off, `brittle` does not.
+//! The process is this test, run as a whole service with its own agents: `ledger` resumes runs after a crash,
+//! `brittle` does not.
 
 use std::{
     collections::BTreeMap,
@@ -64,7 +64,7 @@ impl Tool for Append {
     }
 
     fn description(&self) -> &str {
-        "Writes a line that nobody takes back."
+        "Writes a line that cannot be undone."
     }
 
     fn parameters_schema(&self) -> Value {
@@ -78,7 +78,7 @@ impl Tool for Append {
     async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
         let parameters = parameters.to_value();
         let pause = || Duration::from_millis(parameters["pause_ms"].as_u64().unwrap_or_default());
-        // A kill may come before the effect, or after it and before anybody knows.
+        // A kill may come before the effect, or after it and before the result is recorded.
         tokio::time::sleep(pause()).await;
         let run_id = parameters["run_id"].as_str().unwrap_or_default();
         let line = format!("{run_id} {}\n", context.call_id);
@@ -89,7 +89,7 @@ impl Tool for Append {
     }
 }
 
-/// An agent that calls as it is told: groups of calls, side by side within a group.
+/// An agent that makes the calls of its message: groups of calls, in parallel within a group.
 struct Clerk {
     name: &'static str,
     resumable: bool,
@@ -125,7 +125,7 @@ impl Agent for Clerk {
     }
 
     fn description(&self) -> &str {
-        "Does as it is told, once."
+        "Makes the calls of its message, once."
     }
 
     fn resumable(&self) -> bool {
@@ -208,11 +208,11 @@ fn wish(_: &str, number: usize, rng: &mut StdRng) -> Wish {
     }
 }
 
-/// How often each call of a run has had its effect.
+/// The number of effects of each call of a run.
 type Effects = BTreeMap<(String, String), usize>;
 
 #[tokio::test]
-async fn run_9_a_call_has_at_most_one_effect_whenever_the_service_is_killed() {
+async fn run_9_call_has_at_most_one_effect_under_random_kills() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let kills = setting("QUINTET_CAMPAIGN_KILLS").unwrap_or(20);
     let users = setting("QUINTET_CAMPAIGN_USERS").unwrap_or(4);
@@ -239,18 +239,19 @@ async fn run_9_a_call_has_at_most_one_effect_whenever_the_service_is_killed() {
         again += account(&book.borrow(), &mut effects);
     }
     for (call, count) in &effects {
-        stage.found(format!("{call:?} had {count} effects, and no log knows of it (RUN-9)"));
+        stage.found(format!("{call:?} had {count} effects, and is in no log (RUN-9)"));
     }
     stage.look();
 
     eprintln!(
-        "{kills} kills, {users} users, {lines} effects, {again} repeated where that is as good: {tally:?}"
+        "{kills} kills, {users} users, {lines} effects, {again} repeated by idempotent tools: {tally:?}"
     );
     assert!(lines as u64 > kills, "a campaign without effects shows nothing");
     assert!(tally.unknown_calls > 0 && tally.interrupted > 0, "{tally:?}");
 }
 
-/// Takes the effects of one user's calls out of the ledger; how many were repeated, by tools that may.
+/// Takes the effects of one user's calls out of the ledger; returns how many were repeated, by tools that
+/// may.
 fn account(book: &Book, effects: &mut Effects) -> usize {
     let mut again = 0;
     let mut tools = BTreeMap::new();
@@ -269,7 +270,7 @@ fn account(book: &Book, effects: &mut Effects) -> usize {
                     ("ok", false) => count == 1,
                     ("ok", true) => count >= 1,
                     (_, false) => count <= 1,
-                    // A call that may be made again is made again, by an agent that goes on.
+                    // A call that may be made again is made again, by an agent that resumes.
                     ("unknown", true) => entry["agent_name"] == "brittle",
                     (_, true) => true,
                 };

@@ -1,10 +1,10 @@
-//! The service against force: killed at random instants, told to end under load, read by clients that
-//! do not read. What its clients were told is judged by a checker of its own, written from the contract
-//! ([`verdict`]); the journal that is left, by `quintet audit`.
+//! The service under force: killed at random instants, drained under load, read by clients that do not read.
+//! A separate checker, written from the contract ([`verdict`]), judges what the clients received; `quintet
+//! audit` judges the journal that is left.
 //!
-//! Small unless told otherwise. `QUINTET_CAMPAIGN_KILLS=500` makes it a campaign, `QUINTET_CAMPAIGN_USERS`
-//! sets the load, and `QUINTET_CAMPAIGN_SEED` repeats what was drawn, though not the instants: those
-//! are the machine's.
+//! Small by default. `QUINTET_CAMPAIGN_KILLS=500` makes it a campaign, `QUINTET_CAMPAIGN_USERS` sets the
+//! load, and `QUINTET_CAMPAIGN_SEED` repeats the random choices, but not the instants: these depend on the
+//! machine.
 
 mod campaign;
 mod drain;
@@ -15,5 +15,5 @@ mod taken_up;
 
 use quintet_testkit::{client, crowd, ends, http, moves, process, stage, verdict, wish, witness};
 
-/// The machine belongs to one campaign at a time, so that what is measured is its own.
+/// Campaigns run one at a time, so that each measures only itself.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

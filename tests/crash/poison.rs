@@ -1,8 +1,8 @@
-//! An agent that ends the whole process, as a stack overflow or a killer for lack of memory does: its run
-//! fails after two resumes, and no other run does (RUN-6).
+//! An agent that ends the whole process, as a stack overflow or an out-of-memory killer does: its run fails
+//! after two resumes, and no other run does (RUN-6).
 //!
-//! The process is this test, run anew as a whole service with agents of its own: `poison` calls `abort`,
-//! `patient` makes no step before a process that is told so.
+//! The process is this test, run as a whole service with its own agents: `poison` calls `abort`, `patient`
+//! makes no step before a process in which [`ANSWERS`] is set.
 
 use std::{
     path::{Path, PathBuf},
@@ -73,7 +73,7 @@ impl Agent for Patient {
     }
 
     fn description(&self) -> &str {
-        "Answers when it is time."
+        "Answers in a later process."
     }
 
     fn resumable(&self) -> bool {
@@ -102,7 +102,7 @@ fn child_that_serves_until_an_agent_ends_it() {
         let parts =
             Parts { journal: Arc::new(journal.clone()), agents: Arc::new(agents), described: Vec::new() };
         let any_port = "127.0.0.1:0".parse().unwrap();
-        // Trials as they are, in a shorter time.
+        // Trials as by default, in a shorter time.
         let hub =
             HubLimits { resume_settle_timeout_ms: 50, resume_trial_timeout_ms: 500, ..HubLimits::DEFAULT };
         let mut settings = Settings { listen: any_port, admin_listen: any_port, hub, ..Settings::default() };
@@ -130,11 +130,11 @@ async fn send(to: Addresses, user: &str, message_id: &str, agent_name: &str, tex
     let token = http::login(to.listen, user).await.unwrap();
     let message =
         json!({"message_id": message_id, "thread_id": message_id, "text": text, "agent_name": agent_name});
-    // A message that ends the process may end it before the answer to it.
+    // A message that ends the process may end it before its reply.
     let _ = http::request(to.listen, "POST", "/v1/messages", Some(&token), Some(&message)).await;
 }
 
-/// How the run of each message of a user has ended, as `status` or its error code.
+/// The end of the run of each message of a user, as `status` or its error code.
 async fn ends(to: Addresses, user: &str) -> Vec<(String, String)> {
     let token = http::login(to.listen, user).await.unwrap();
     let (_, body) =
@@ -168,7 +168,7 @@ async fn ends_become(stage: &Stage, to: Addresses, user: &str, expected: &[(&str
 }
 
 #[tokio::test]
-async fn run_6_a_run_that_ends_every_process_fails_after_two_resumes_and_no_other_does() {
+async fn run_6_run_that_ends_every_process_fails_after_two_resumes_and_no_other_does() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let (stage, folder) = (Stage::new("a run that ends every process"), TempDir::new().unwrap());
 
@@ -198,7 +198,7 @@ async fn run_6_a_run_that_ends_every_process_fails_after_two_resumes_and_no_othe
 }
 
 #[tokio::test]
-async fn run_6_a_run_that_makes_a_step_and_ends_every_process_fails_in_the_end() {
+async fn run_6_run_that_steps_and_ends_every_process_fails_in_the_end() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let (stage, folder) = (Stage::new("a run that steps and ends every process"), TempDir::new().unwrap());
     let process = serve(&stage, folder.path(), true);

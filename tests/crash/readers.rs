@@ -1,6 +1,5 @@
-//! Readers that do not read. What one of them costs the service is bounded, whatever its backlog; the
-//! others notice nothing; and when it reads again, or comes back, it gets everything in order (DEL-4,
-//! ISO-6, CONN-5).
+//! Readers that do not read. The cost of one of them to the service is bounded for any backlog; others are
+//! not affected; and when it reads again, or comes back, it gets everything in order (DEL-4, ISO-6, CONN-5).
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -19,13 +18,13 @@ use crate::{
     witness::{Book, Heard, SharedBook},
 };
 
-/// What a reader that does not read may add to the memory of the service, whatever its backlog, and while
-/// it gets all of it: its user's tail (256 KiB), one chunk on its way (32 KiB), the steps that wait at the
-/// hub (256), one append, and what the journal's page caches (8 MiB and 3 × 2 MiB) and the allocator take
+/// Bound of the memory that a reader that does not read adds to the service, for any backlog, and while it
+/// gets all of it: its user's tail (256 KiB), one chunk in flight (32 KiB), the steps that wait at the hub
+/// (256), one append, and what the journal's page caches (8 MiB and 3 × 2 MiB) and the allocator take
 /// meanwhile.
 const GROWTH_BYTES_MAX: u64 = 48 * 1024 * 1024;
 
-/// Runs of another user that come and go beside the long one, at least.
+/// Runs of another user beside the long one, at least.
 const BESIDE_MIN: usize = 5;
 
 struct Scene {
@@ -57,8 +56,8 @@ impl Scene {
         client
     }
 
-    /// The long run of one user, whose client reads nothing of it, beside short runs of another. Returns
-    /// when it is over, with what the service held before.
+    /// Plays the long run of one user, whose client does not read, beside short runs of another.
+    /// Returns the memory of the service before it.
     async fn run_long(&self, process: &Process, to: Addresses, client: &mut Client) -> u64 {
         let mut other = self.open(&self.other, to).await;
         self.run_short(&mut other).await;
@@ -81,7 +80,7 @@ impl Scene {
         before
     }
 
-    /// What the service held at most since it held `before`, all told.
+    /// Checks the growth of the peak memory since `before`.
     fn bounded(&self, process: &Process, before: u64) {
         let behind: usize = self.stalled.borrow().log.iter().map(|entry| entry.len()).sum();
         let (peak, after) = (process.peak_bytes(), process.resident_bytes());
@@ -92,11 +91,7 @@ impl Scene {
             peak / 1024,
             after / 1024
         );
-        assert!(
-            peak < before + GROWTH_BYTES_MAX,
-            "{} bytes for one reader that does not read",
-            peak - before
-        );
+        assert!(peak < before + GROWTH_BYTES_MAX, "{} bytes for one stalled reader", peak - before);
     }
 
     /// A run of the other user, from its message to its end.
@@ -127,7 +122,7 @@ impl Scene {
         run["state"] == "completed"
     }
 
-    /// Reads until the long run is over, however often it has to come back for that.
+    /// Reads until the long run has ended, with any number of reconnects.
     async fn catch_up(&self, to: Addresses, mut client: Client) -> Option<Ended> {
         let mut first_end = None;
         let whole = async {
@@ -142,7 +137,7 @@ impl Scene {
                     return client.leave().await;
                 }
                 client = self.open(&self.stalled, to).await;
-                // What nobody had answered is sent again.
+                // A message without a reply is sent again.
                 let frame = self.stalled.borrow_mut().sends_again("long").unwrap();
                 client.send(&frame).await.unwrap();
             }
@@ -164,7 +159,7 @@ impl Scene {
     }
 }
 
-/// A service that gives up on readers soon, or not at all while this test lasts.
+/// A service that closes stalled readers soon, or not at all during this test.
 fn service(folder: &Path, stall_wait_ms: u64) -> Command {
     let mut command = dev(folder);
     command.args(["--set", &format!("stall_wait_ms_max={stall_wait_ms}")]);
@@ -175,27 +170,27 @@ fn service(folder: &Path, stall_wait_ms: u64) -> Command {
 const CATCH_UP_WAIT: Duration = Duration::from_secs(300);
 
 #[tokio::test]
-async fn del_4_a_reader_that_stalls_costs_a_bounded_amount_and_then_gets_everything() {
+async fn del_4_stalled_reader_costs_bounded_memory_and_then_gets_everything() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let scene = Scene::new("a reader that reads again");
     let process = Process::start(service(scene.folder.path(), 600_000), scene.stage.lines());
     let to = process.ready(&scene.stage).await;
     let mut client = scene.open(&scene.stalled, to).await;
     let before = scene.run_long(&process, to, &mut client).await;
-    assert_eq!(scene.catch_up(to, client).await, None, "a reader that only took its time was closed");
+    assert_eq!(scene.catch_up(to, client).await, None, "a slow reader was closed");
     scene.bounded(&process, before);
     scene.ends(&process).await;
 }
 
 #[tokio::test]
-async fn conn_5_a_reader_that_stalls_for_too_long_is_closed_and_resumes_without_a_hole() {
+async fn conn_5_reader_that_stalls_too_long_is_closed_and_resumes_without_a_hole() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let scene = Scene::new("a reader that is given up");
+    let scene = Scene::new("a reader that is closed");
     let process = Process::start(service(scene.folder.path(), 500), scene.stage.lines());
     let to = process.ready(&scene.stage).await;
     let mut client = scene.open(&scene.stalled, to).await;
     let before = scene.run_long(&process, to, &mut client).await;
-    // The close frame stands behind everything that was not read: it may be cut off with it.
+    // The close frame comes after everything that was not read: it may be cut off with it.
     match scene.catch_up(to, client).await {
         Some(Ended::Closed { code: 4408, .. } | Ended::Broken { .. }) => {}
         other => scene.stage.fail(&format!("a reader that did not read for too long: {other:?}")),

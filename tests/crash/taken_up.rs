@@ -1,5 +1,5 @@
-//! A run that has said much when its process is killed: the next process takes it up, and holds no more of
-//! it than of a short one (RUN-6, RUN-9, ISO-6).
+//! A run with a long log when its process is killed: the next process resumes it, and uses no more memory for
+//! it than for a short one (RUN-6, RUN-9, ISO-6).
 
 use std::path::Path;
 
@@ -14,8 +14,8 @@ use crate::{
     stage::{Stage, setting},
 };
 
-/// What it may take to take a run up, however much it has said: three pages of the log, one of which
-/// recovery reads, and what the journal's page caches and the allocator take meanwhile.
+/// Bound of the memory for resuming a run of any length: three pages of the log, one of which recovery reads,
+/// and what the journal's page caches and the allocator take meanwhile.
 const GROWTH_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// A process, and the token of its user.
@@ -39,7 +39,7 @@ impl Life {
         (status, serde_json::from_str(&body).unwrap())
     }
 
-    /// Sends a script; the id of its run.
+    /// Sends a script and returns the id of its run.
     async fn play(&self, message_id: &str, script: &Value) -> String {
         let message = json!({"message_id": message_id, "thread_id": "t", "text": script.to_string(),
             "agent_name": "rehearsal"});
@@ -48,7 +48,7 @@ impl Life {
         accepted["run_id"].as_str().unwrap().to_owned()
     }
 
-    /// Looks until the user's log has come so far.
+    /// Polls until the user's log has reached `offset`.
     async fn reaches(&self, offset: u64) {
         let path = format!("/v1/entries?after={}&limit=1", offset - 1);
         while self.ask("GET", &path, None).await.1["entries"].as_array().is_none_or(Vec::is_empty) {
@@ -70,9 +70,9 @@ impl Life {
 }
 
 #[tokio::test]
-async fn run_9_taking_up_a_run_takes_no_more_memory_for_what_it_has_said() {
+async fn run_9_resuming_a_long_run_takes_no_more_memory_than_a_short_one() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let (stage, folder) = (Stage::new("a run that has said much"), TempDir::new().unwrap());
+    let (stage, folder) = (Stage::new("a run with a long log"), TempDir::new().unwrap());
     let thoughts = setting("QUINTET_CAMPAIGN_EVENTS").unwrap_or(5_000);
     let bytes = setting("QUINTET_CAMPAIGN_EVENT_BYTES").unwrap_or(12_000) as usize;
 
@@ -91,23 +91,23 @@ async fn run_9_taking_up_a_run_takes_no_more_memory_for_what_it_has_said() {
     let path = format!("/v1/runs/{run_id}/calls/q");
     assert_eq!(life.ask("POST", &path, Some(&answer)).await.0, 200, "RUN-11");
     let end = stage.within("the run's end", LONG_WAIT, life.completed(&run_id)).await;
-    // Message, start, question, answer to it, answer of the run, end: nothing was said twice.
+    // Message, start, question, its answer, answer of the run, end: nothing was repeated.
     assert_eq!(end, thoughts + 6);
     let (peak, short) = (life.process.peak_bytes(), base(&stage).await);
     eprintln!(
-        "{} MiB said: {} KiB at most, of which {} KiB are of a process that took up nothing",
+        "{} MiB written: peak {} KiB, of which {} KiB without a resumed run",
         (thoughts as usize * bytes) >> 20,
         peak / 1024,
         short / 1024
     );
-    assert!(peak < short + GROWTH_BYTES_MAX, "{} bytes to take up a run", peak - short);
+    assert!(peak < short + GROWTH_BYTES_MAX, "{} bytes to resume a run", peak - short);
     life.process.signal(Signal::TERM);
     assert_eq!(life.process.ended(&stage).await.code(), Some(0));
     stage.look();
     audit(&stage, folder.path());
 }
 
-/// The most that a process holds which takes up nothing and plays a short run.
+/// Peak memory of a process that resumes nothing and plays a short run.
 async fn base(stage: &Stage) -> u64 {
     let folder = TempDir::new().unwrap();
     let life = Life::start(stage, folder.path()).await;

@@ -1,5 +1,5 @@
-//! Kills, failing disks and power cuts together, under load from many users: everything that the service
-//! ever said is held against the contract (RUN-6, RUN-9, DEL-1 … DEL-7).
+//! Kills, failing disks and power cuts together, under load from many users: everything that the service ever
+//! sent is checked against the contract (RUN-6, RUN-9, DEL-1 … DEL-7).
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     wish::Wish,
 };
 
-/// What is done to a service once it serves.
+/// Counts of the strikes on a running service.
 #[derive(Clone, Copy, Debug, Default)]
 struct Met {
     kills: u32,
@@ -27,17 +27,17 @@ struct Met {
     not_started: u32,
 }
 
-/// Entries after which something happens.
+/// Entries after which the next strike comes, at most.
 const ENTRIES_MAX: u64 = 400;
 
-/// How long a fault lasts, unless entries come all the same.
+/// Duration of a fault, unless entries come during it.
 const FAULT_WAIT: Duration = Duration::from_millis(250);
 
-/// Time in which a service on a sound disk has to say something.
+/// Time in which a service on a sound disk has to send something.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn nothing_accepted_is_lost_whatever_the_disk_does_and_whenever_it_is_killed() {
+async fn disk_faults_and_kills_lose_nothing_accepted() {
     let strikes = setting("QUINTET_CAMPAIGN_STRIKES").unwrap_or(15);
     let users = setting("QUINTET_CAMPAIGN_USERS").unwrap_or(if strikes > 100 { 16 } else { 6 });
     let stage = Stage::new("disk campaign").with_faults();
@@ -53,7 +53,7 @@ async fn nothing_accepted_is_lost_whatever_the_disk_does_and_whenever_it_is_kill
     eprintln!("{strikes} strikes, {users} users: {met:?}, {tally:?}");
     assert!(tally.runs as u64 > strikes, "a campaign without load shows nothing: {tally:?}");
     assert!(met.bitten > 0 && met.kills > 0 && met.went_on > 0, "{met:?}");
-    assert_eq!(tally.interrupted, 0, "all agents here take up what was broken off: {tally:?}");
+    assert_eq!(tally.interrupted, 0, "all agents here resume after a crash: {tally:?}");
 }
 
 async fn storm(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, strikes: u64, met: &mut Met) -> Process {
@@ -69,7 +69,7 @@ async fn storm(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, strikes: u64, me
             let faults = any(&mut rng);
             faults.iter().for_each(|fault| disk.set(*fault));
             met.faults += 1;
-            // Whether anything is heard is not sure now; the instant itself is what is random here.
+            // During a fault there may be no entries; the instant itself is random here.
             let entries = rng.random_range(0..ENTRIES_MAX);
             let wait = FAULT_WAIT.mul_f64(rng.random_range(0.0..1.0));
             let _ = tokio::time::timeout(wait, crowd.hears(entries)).await;
@@ -100,7 +100,7 @@ async fn storm(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, strikes: u64, me
     process
 }
 
-/// Starts the service; sometimes the disk fails meanwhile, and it does not start the first time.
+/// Starts the service; sometimes the disk fails during the start, and the first start fails.
 async fn start(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, rng: &mut StdRng, met: &mut Met) -> Process {
     if rng.random_bool(0.2) {
         any(rng).iter().for_each(|fault| disk.set(*fault));
@@ -122,8 +122,8 @@ async fn heard(stage: &Stage, crowd: &Crowd, entries: u64) {
     }
 }
 
-/// Anything that may happen to a disk, but for bits that flip: those are for a journal's own checks, and
-/// a bit that flips where there are none is believed.
+/// A random fault of a disk, without flipped bits: the journal's own checks cover these, and a flipped bit
+/// without a checksum cannot be detected.
 fn any(rng: &mut StdRng) -> Vec<Fault> {
     let files = *[LOG, DATABASE, LOG | DATABASE].choose(rng).unwrap();
     let chance = *[ALWAYS, ALWAYS / 2, ALWAYS / 20].choose(rng).unwrap();

@@ -1,9 +1,9 @@
 //! The control file, as the layer and the tests both read and write it: words of 32 bits in the
-//! machine's own order, mapped by the layer, so that a change counts from the next call on.
+//! native byte order, mapped by the layer, so that a change counts from the next call on.
 //!
 //! ```text
 //!   word 0 … 7                one word for the whole: unused
-//!   word 8 × (1 + call) + n   field n of what happens to a kind of call
+//!   word 8 × (1 + call) + n   field n of the fault of a kind of call
 //! ```
 
 /// Kinds of calls.
@@ -17,21 +17,22 @@ pub enum Call {
     Truncate = 4,
 }
 
-/// What happens to a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Action {
-    /// What the kernel does.
+    /// None: the kernel executes the call.
     None = 0,
-    /// The error, and nothing is done.
+    /// Reports the error without doing anything.
     Fail = 1,
-    /// Half of the write is done, and no more is said; what a kernel may do at any time.
+    /// Writes half and reports that; a kernel may do this at any time.
     Short = 2,
-    /// Half of the write is done, and then the error is reported.
+    /// Writes half, and then reports the error.
     Torn = 3,
-    /// A bit of what was read is another.
+    /// Flips one bit of the read data.
     Flip = 4,
-    /// The error for a write behind the end of its file; what is there can be overwritten: a full disk.
+    /// Reports the error for a write beyond the end of its file; existing bytes can be overwritten: a full
+    /// disk.
     Full = 5,
 }
 
@@ -43,7 +44,7 @@ pub const OTHER: u32 = 4;
 /// Fields of a kind of call.
 pub const ACTION: usize = 0;
 pub const ERRNO: usize = 1;
-/// The files that are concerned, as bits.
+/// The affected files, as bits.
 pub const FILES: usize = 2;
 /// In [`ALWAYS`]ths.
 pub const CHANCE: usize = 3;
@@ -51,7 +52,7 @@ pub const CHANCE: usize = 3;
 pub const SKIP: usize = 4;
 /// Calls that fail; counted down, unless it is [`NO_END`].
 pub const TIMES: usize = 5;
-/// Calls that came, and calls that failed: counted up.
+/// Counts of all calls and of failed calls.
 pub const SEEN: usize = 6;
 pub const BITTEN: usize = 7;
 
@@ -62,7 +63,7 @@ pub const CALLS: usize = 5;
 const FIELDS: usize = 8;
 pub const WORDS: usize = FIELDS * (1 + CALLS);
 
-/// Where a field stands.
+/// The position of a field.
 pub const fn word(call: Call, field: usize) -> usize {
     FIELDS * (1 + call as usize) + field
 }
@@ -73,5 +74,5 @@ pub const CONTROL_VARIABLE: &str = "FAULT_LAYER_CONTROL";
 pub const SEED_VARIABLE: &str = "FAULT_LAYER_SEED";
 pub const DISK_VARIABLE: &str = "FAULT_LAYER_DISK";
 
-/// Bytes of a page as the kernel keeps it: what is lost or kept as one.
+/// Bytes of a page in the kernel's cache: the unit that is lost or kept.
 pub const PAGE_BYTES: u64 = 4096;

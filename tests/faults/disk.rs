@@ -1,4 +1,4 @@
-//! A data folder on a disk that fails when it is told to, and the service on it.
+//! A data folder on a disk with faults that a test sets, and the service on it.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ pub const EROFS: i32 = 30;
 pub const EACCES: i32 = 13;
 pub const EIO: i32 = 5;
 
-/// What happens to a kind of call.
+/// A fault of a kind of call.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     pub call: Call,
@@ -38,21 +38,21 @@ pub struct Fault {
     pub files: u32,
     /// In [`ALWAYS`]ths.
     pub chance: u32,
-    /// How many pass before.
+    /// Calls that pass before the first failure.
     pub skip: u32,
-    /// How many fail.
+    /// Calls that fail.
     pub times: u32,
 }
 
 impl Fault {
-    /// Every such call on the journal, until it is told otherwise.
+    /// Every such call on the journal, until the fault is cleared.
     pub const fn every(call: Call, action: Action, errno: i32) -> Self {
         Self { call, action, errno, files: JOURNAL, chance: ALWAYS, skip: 0, times: NO_END }
     }
 }
 
 pub struct FaultyDisk {
-    /// The data folder; the control file and what is on the disk lie beside it.
+    /// The data folder; the control file and the copy of the synced bytes lie beside it.
     all: TempDir,
     control: fs::File,
     seed: u64,
@@ -78,14 +78,14 @@ impl FaultyDisk {
         self.all.path().canonicalize().unwrap().join("data")
     }
 
-    /// The command that serves on this disk, and watches itself.
+    /// The command that serves on this disk, with the monitor on.
     pub fn dev(&self) -> Command {
         let mut command = self.under_the_layer(dev(&self.folder()));
         command.arg("--conformance");
         command
     }
 
-    /// The same of any command of the program that opens files of the data folder.
+    /// Puts any command that opens files of the data folder under the layer.
     pub fn under_the_layer(&self, mut command: Command) -> Command {
         command
             .env("LD_PRELOAD", layer())
@@ -96,7 +96,7 @@ impl FaultyDisk {
         command
     }
 
-    /// From now on.
+    /// Sets a fault from now on.
     pub fn set(&self, fault: Fault) {
         let Fault { call, action, errno, files, chance, skip, times } = fault;
         let fields = [
@@ -112,7 +112,7 @@ impl FaultyDisk {
         self.put(call, ACTION, action as u32);
     }
 
-    /// The disk is in order again.
+    /// Clears all faults.
     pub fn clear(&self) {
         for call in [Call::Open, Call::Read, Call::Write, Call::Sync, Call::Truncate] {
             self.put(call, ACTION, Action::None as u32);
@@ -126,7 +126,7 @@ impl FaultyDisk {
         u32::from_ne_bytes(bytes)
     }
 
-    /// The power went while nobody ran: what has been synced is there, and nothing else.
+    /// Loses the power while no process runs: only synced bytes are kept.
     pub fn lose_power(&self) {
         const { assert!(CALLS == 5) };
         for file in ["quintet.db", "quintet.db-wal"] {
@@ -157,7 +157,7 @@ fn remove(path: &Path) {
     }
 }
 
-/// The layer, built where this test was.
+/// Builds the layer in the target folder of this test.
 fn layer() -> &'static Path {
     static LAYER: OnceLock<PathBuf> = OnceLock::new();
     LAYER.get_or_init(|| {

@@ -1,10 +1,10 @@
 //! The service on a disk that fails: full, read only, torn writes, failed syncs, flipped bits, and power
-//! that goes. The disk is a layer under the real program ([`disk`]); what clients were told is judged by
-//! the checker of all campaigns ([`verdict`]), the journal that is left by `quintet audit`.
+//! cuts. The disk is a layer under the real program ([`disk`]); the checker of all campaigns ([`verdict`])
+//! judges what clients received, `quintet audit` the journal that is left.
 //!
-//! Small unless told otherwise: `QUINTET_CAMPAIGN_STRIKES=500` makes a campaign of [`campaign`],
-//! `QUINTET_CAMPAIGN_USERS` sets its load, and `QUINTET_CAMPAIGN_SEED` repeats what was drawn, though not
-//! the instants: those are the machine's.
+//! Small by default: `QUINTET_CAMPAIGN_STRIKES=500` makes a campaign of [`campaign`],
+//! `QUINTET_CAMPAIGN_USERS` sets its load, and `QUINTET_CAMPAIGN_SEED` repeats the random choices, but not
+//! the instants: these depend on the machine.
 
 #![cfg(target_os = "linux")]
 

@@ -1,6 +1,6 @@
-//! Syncs that fail, and power that goes. After a failed sync the kernel shows bytes that are not on the
-//! disk and that no later sync will bring there: what the service says afterwards has to be true of the
-//! disk all the same (DEL-1, DEL-5).
+//! Failed syncs and power cuts. After a failed sync the kernel shows bytes that are not on the disk and that
+//! no later sync writes: what the service sends afterwards has to be true of the disk all the same (DEL-1,
+//! DEL-5).
 
 use rusqlite::OpenFlags;
 
@@ -16,7 +16,7 @@ fn one_sync_fails(files: u32) -> Fault {
 }
 
 #[tokio::test]
-async fn del_5_what_is_said_after_a_failed_sync_survives_the_power() {
+async fn del_5_replies_after_a_failed_sync_survive_a_power_cut() {
     for killed_between in [false, true] {
         let (mut scene, mut ann, mut bob) = Scene::new("a failed sync, then no power").await;
         scene.disk.set(one_sync_fails(LOG));
@@ -24,7 +24,7 @@ async fn del_5_what_is_said_after_a_failed_sync_survives_the_power() {
         scene.until(&mut ann, Heard::Error { code: "unavailable".into() }).await;
         assert_eq!(scene.disk.bitten(Call::Sync), 1);
         if killed_between {
-            // Its successor finds in the log what the kernel shows, and must not take it for the disk's.
+            // The next process finds in the log what the kernel shows, and must not treat it as synced.
             scene.again().await;
             ann = scene.open(&scene.ann).await;
             bob = scene.open(&scene.bob).await;
@@ -42,11 +42,11 @@ async fn del_5_what_is_said_after_a_failed_sync_survives_the_power() {
 }
 
 #[tokio::test]
-async fn del_5_power_that_goes_takes_nothing_that_was_told() {
+async fn del_5_power_cut_loses_nothing_acknowledged() {
     let (mut scene, mut ann, mut bob) = Scene::new("no power").await;
     for round in 0..3 {
         scene.run(&scene.ann, &mut ann).await;
-        // In the middle of something.
+        // In the middle of a run.
         scene.send(&scene.bob, &mut bob).await;
         if round > 0 {
             scene.until(&mut bob, Heard::Accepted).await;
@@ -62,7 +62,7 @@ async fn del_5_power_that_goes_takes_nothing_that_was_told() {
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_be_synced_keeps_its_log_until_it_can() {
+async fn write_ahead_log_is_kept_until_the_database_can_be_synced() {
     let (mut scene, mut ann, mut bob) = Scene::new("no sync of the database").await;
     scene.disk.set(Fault { files: DATABASE, ..Fault::every(Call::Sync, Action::Fail, EIO) });
     scene.run_long("long", 700, &mut ann).await;
@@ -78,12 +78,12 @@ async fn a_database_that_cannot_be_synced_keeps_its_log_until_it_can() {
     scene.end().await;
 }
 
-/// A part of the log is moved while somebody still reads what is before it: SQLite writes those pages and
-/// does not sync them yet. If the sync that would have covered them fails, they are lost with the rest,
-/// and have to be moved once more, though SQLite has counted them as moved.
+/// A part of the log is moved while a reader still uses what is before it: SQLite writes those pages and does
+/// not sync them yet. If the sync that would have covered them fails, they are lost with the rest, and have
+/// to be moved once more, though SQLite has counted them as moved.
 #[tokio::test]
-async fn del_5_what_was_moved_before_a_failed_sync_is_moved_again() {
-    let (mut scene, mut ann, _) = Scene::new("a log moved by halves").await;
+async fn del_5_pages_moved_before_a_failed_sync_are_moved_again() {
+    let (mut scene, mut ann, _) = Scene::new("a log moved in two parts").await;
     scene.run_long("first", 200, &mut ann).await;
     let database = scene.disk.folder().join("quintet.db");
     let reader = rusqlite::Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
@@ -93,7 +93,7 @@ async fn del_5_what_was_moved_before_a_failed_sync_is_moved_again() {
     scene.disk.set(one_sync_fails(DATABASE));
     scene.run_long("third", 150, &mut ann).await;
     assert_eq!(scene.disk.bitten(Call::Sync), 1, "the log was not moved again");
-    // It is moved, and begins anew.
+    // It is moved completely, and begins anew.
     scene.run_long("fourth", 300, &mut ann).await;
     scene.run_long("fifth", 300, &mut ann).await;
     scene.process.kill(&scene.stage).await;

@@ -1,6 +1,6 @@
-//! One fault at a time, while two users are there. Whatever fails, a message that is not on the disk is
-//! refused and never accepted, `/readyz` says so, who only reads is served where the disk allows it, and
-//! when the fault is gone everything goes on as if it had not been (DEL-1, DEL-5, DEL-7, ISO-6).
+//! One fault at a time, with two users connected. For any fault, a message that is not on the disk is refused
+//! and never accepted, `/readyz` reports it, readers are served where the disk allows it, and after the fault
+//! everything continues as before (DEL-1, DEL-5, DEL-7, ISO-6).
 
 use quintet::{
     audit::AuditOptions,
@@ -22,7 +22,7 @@ use crate::{
     witness::{Book, Heard, SharedBook},
 };
 
-/// Two users on a disk that can be told to fail.
+/// Two users on a disk with faults that a test sets.
 pub struct Scene {
     pub stage: Stage,
     pub disk: FaultyDisk,
@@ -33,7 +33,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Both have a run behind them.
+    /// Starts the service; both users have completed a run.
     pub async fn new(what: &str) -> (Self, Client, Client) {
         let stage = Stage::new(what).with_faults();
         let disk = FaultyDisk::new(stage.seed);
@@ -48,7 +48,7 @@ impl Scene {
         (scene, of_ann, of_bob)
     }
 
-    /// Kills it, or finds it dead; and starts it again.
+    /// Kills the process if it still runs, and starts it again.
     pub async fn again(&mut self) {
         self.process.kill(&self.stage).await;
         self.start().await;
@@ -73,7 +73,7 @@ impl Scene {
         self.stage.look();
     }
 
-    /// A new message; it is not said what becomes of it.
+    /// Sends a new message without waiting for the reply.
     pub async fn send(&self, book: &SharedBook, client: &mut Client) -> String {
         let message_id = format!("m-{}", book.borrow().messages.len());
         let script =
@@ -86,13 +86,13 @@ impl Scene {
         message_id
     }
 
-    /// A message, and its run to the end.
+    /// Sends a message, and reads its run to the end.
     pub async fn run(&self, book: &SharedBook, client: &mut Client) {
         self.send(book, client).await;
         self.finish(book, client).await;
     }
 
-    /// A run of ann's that writes so many times 60,000 bytes.
+    /// A run of ann's that writes 60,000 bytes so many times.
     pub async fn run_long(&self, message_id: &str, thoughts: u64, client: &mut Client) {
         let wish = Wish::long(message_id, thoughts, 60_000);
         let frame = wish.frame();
@@ -101,13 +101,13 @@ impl Scene {
         self.finish(&self.ann, client).await;
     }
 
-    /// Sends again what has no answer, and reads until nothing is open.
+    /// Sends messages without a reply again, and reads until nothing is open.
     pub async fn finish(&self, book: &SharedBook, client: &mut Client) {
         self.send_again(book, client).await;
         let over = async {
             while book.borrow().open() > 0 {
                 match client.hear().await {
-                    // The log is read back after a fault, and then it is known what is in it.
+                    // The log is read back after a fault; then its content is known.
                     Ok(heard) if heard == refused() => self.send_again(book, client).await,
                     Ok(_) => {}
                     Err(ended) => self.stage.fail(&format!("{ended:?}")),
@@ -131,7 +131,7 @@ impl Scene {
         self.stage.soon("readiness", asked).await.unwrap().0 == 200
     }
 
-    /// A GET as this user.
+    /// Sends a GET request as this user.
     pub async fn get(&self, user: &str, path: &str) -> (u16, Value) {
         let token = http::login(self.to.listen, user).await.unwrap();
         let asked = http::request(self.to.listen, "GET", path, Some(&token), None);
@@ -139,7 +139,7 @@ impl Scene {
         (status, serde_json::from_str(&body).unwrap())
     }
 
-    /// The connection lives.
+    /// Checks that the connection is alive.
     pub async fn ping(&self, client: &mut Client) {
         client.send(&json!({"type": "ping"})).await.unwrap();
         self.until(client, Heard::Other).await;
@@ -171,7 +171,7 @@ fn refused() -> Heard {
     Heard::Error { code: "unavailable".into() }
 }
 
-/// What may happen to a disk so that nothing can be written.
+/// Faults of a disk that prevent all writes.
 const NO_WRITES: &[(&str, &[Fault])] = &[
     ("full", &[Fault::every(Call::Write, Action::Full, ENOSPC)]),
     (
@@ -194,7 +194,7 @@ const NO_WRITES: &[(&str, &[Fault])] = &[
 ];
 
 #[tokio::test]
-async fn del_7_a_disk_that_takes_nothing_is_told_to_who_writes_and_spares_who_reads() {
+async fn del_7_disk_without_writes_refuses_messages_and_serves_readers() {
     for (name, faults) in NO_WRITES {
         let (scene, mut ann, mut bob) = Scene::new(name).await;
         let head = scene.bob.borrow().head();
@@ -204,11 +204,11 @@ async fn del_7_a_disk_that_takes_nothing_is_told_to_who_writes_and_spares_who_re
         scene.until(&mut ann, refused()).await;
         assert!(faults.iter().any(|fault| scene.disk.bitten(fault.call) > 0), "{name}: nothing failed");
         assert!(!scene.is_ready().await, "{name}");
-        // And once more, however often it is asked.
+        // And once more, for any number of sendings.
         let again = scene.ann.borrow_mut().sends_again("m-1").unwrap();
         ann.send(&again).await.unwrap();
         scene.until(&mut ann, refused()).await;
-        // The connections are alive, the other user is served: all that is there, and a new connection.
+        // The connections are alive, the other user is served: all stored entries, and a new connection.
         scene.ping(&mut ann).await;
         scene.ping(&mut bob).await;
         let (status, page) = scene.get("bob", "/v1/entries").await;
@@ -219,7 +219,7 @@ async fn del_7_a_disk_that_takes_nothing_is_told_to_who_writes_and_spares_who_re
         second.leave().await;
 
         scene.disk.clear();
-        assert!(scene.is_ready().await, "{name}: it goes on by itself");
+        assert!(scene.is_ready().await, "{name}: it recovers by itself");
         scene.finish(&scene.ann, &mut ann).await;
         scene.run(&scene.bob, &mut bob).await;
         scene.end().await;
@@ -227,9 +227,9 @@ async fn del_7_a_disk_that_takes_nothing_is_told_to_who_writes_and_spares_who_re
 }
 
 /// The sync of a commit fails once, and its transaction is in the log after all, once that is written again.
-/// What a user is answered between the fault and that moment must not rest on a log without it.
+/// Replies to the user between the fault and that moment must not rest on a log without it.
 #[tokio::test]
-async fn run_6_a_commit_that_turns_up_after_its_sync_failed_is_accepted_with_its_run() {
+async fn run_6_commit_that_appears_after_a_failed_sync_is_accepted_with_its_run() {
     let (mut scene, mut ann, mut bob) = Scene::new("one sync").await;
     scene.disk.set(Fault { times: 1, files: LOG, ..Fault::every(Call::Sync, Action::Fail, EIO) });
     scene.send(&scene.ann, &mut ann).await;
@@ -239,11 +239,11 @@ async fn run_6_a_commit_that_turns_up_after_its_sync_failed_is_accepted_with_its
     let unknown = "/v1/runs/01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081/cancel";
     let token = http::login(scene.to.listen, "ann").await.unwrap();
     let asked = http::request(scene.to.listen, "POST", unknown, Some(&token), None);
-    assert_eq!(scene.stage.soon("the answer to a cancel", asked).await.unwrap().0, 404);
+    assert_eq!(scene.stage.soon("the reply to a cancel", asked).await.unwrap().0, 404);
     // The writer goes on, for another user.
     scene.run(&scene.bob, &mut bob).await;
     scene.finish(&scene.ann, &mut ann).await;
-    // What was accepted is on the disk, not only in the memory of the kernel (DEL-5).
+    // Accepted messages are on the disk, not only in the memory of the kernel (DEL-5).
     scene.process.kill(&scene.stage).await;
     scene.disk.lose_power();
     scene.start().await;
@@ -251,7 +251,7 @@ async fn run_6_a_commit_that_turns_up_after_its_sync_failed_is_accepted_with_its
 }
 
 #[tokio::test]
-async fn writes_that_are_only_short_are_gone_on_with() {
+async fn short_writes_are_continued() {
     let (scene, mut ann, _bob) = Scene::new("short writes").await;
     scene.disk.set(Fault::every(Call::Write, Action::Short, 0));
     scene.run(&scene.ann, &mut ann).await;
@@ -262,9 +262,9 @@ async fn writes_that_are_only_short_are_gone_on_with() {
 }
 
 #[tokio::test]
-async fn del_7_a_disk_that_cannot_be_read_is_told_to_who_reads() {
+async fn del_7_disk_without_reads_is_an_error_for_readers() {
     let (mut scene, _, _) = Scene::new("no read").await;
-    // A new process holds nothing of the journal in memory yet.
+    // A new process has nothing of the journal in memory yet.
     scene.again().await;
     let mut ann = scene.open(&scene.ann).await;
     scene.disk.set(Fault::every(Call::Read, Action::Fail, EIO));
@@ -275,7 +275,7 @@ async fn del_7_a_disk_that_cannot_be_read_is_told_to_who_reads() {
     scene.ping(&mut ann).await;
 
     scene.disk.clear();
-    assert!(scene.is_ready().await, "it goes on by itself");
+    assert!(scene.is_ready().await, "it recovers by itself");
     scene.run(&scene.ann, &mut ann).await;
     let mut bob = scene.open(&scene.bob).await;
     scene.run(&scene.bob, &mut bob).await;
@@ -283,9 +283,9 @@ async fn del_7_a_disk_that_cannot_be_read_is_told_to_who_reads() {
 }
 
 #[tokio::test]
-async fn del_7_what_is_read_with_a_flipped_bit_is_an_error_and_never_an_entry() {
+async fn del_7_flipped_bit_is_an_error_and_never_an_entry() {
     let (mut scene, mut ann, _) = Scene::new("flipped bits").await;
-    // Enough to fill pages: what flips where nothing stands is nobody's.
+    // Enough to fill pages: a flip in unused space changes nothing.
     let long = Wish::long("long", 300, 400);
     scene.ann.borrow_mut().sends(long);
     scene.finish(&scene.ann, &mut ann).await;
@@ -293,12 +293,12 @@ async fn del_7_what_is_read_with_a_flipped_bit_is_an_error_and_never_an_entry() 
     let (_, sound) = scene.get("ann", path).await;
     let (mut refused, mut served) = (0, 0);
     for _ in 0..3 {
-        // What has once been read rightly is kept by a process, and not read again.
+        // A process keeps what it has read correctly, and does not read it again.
         scene.again().await;
         scene.disk.set(Fault::every(Call::Read, Action::Flip, 0));
         for _ in 0..10 {
             match scene.get("ann", path).await {
-                // An index page has no checksum: what it hides is not there, until it is read again.
+                // An index page has no checksum: what it hides is missing until it is read again.
                 (200, page) if entries(&page).all(|entry| entries(&sound).any(|known| known == entry)) => {
                     served += 1;
                 }
@@ -307,7 +307,7 @@ async fn del_7_what_is_read_with_a_flipped_bit_is_an_error_and_never_an_entry() 
             }
         }
         scene.disk.clear();
-        assert!(scene.is_ready().await, "it goes on by itself");
+        assert!(scene.is_ready().await, "it recovers by itself");
     }
     assert!(refused > 10, "{served} times right, with {} bits flipped", scene.disk.bitten(Call::Read));
     let mut ann = scene.open(&scene.ann).await;
@@ -320,9 +320,9 @@ fn entries(page: &Value) -> impl Iterator<Item = &Value> {
 }
 
 #[tokio::test]
-async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_others() {
+async fn damaged_page_is_reported_at_the_start_and_by_the_audit_and_affects_one_user() {
     let (mut scene, _, mut of_bob) = Scene::new("a damaged page").await;
-    // The run that the damage hits is open, so that a start has to read it.
+    // The run with the damaged page is open, so that a start has to read it.
     let question = json!({"steps": [{"think": "hm"}, {"ask": {"call_id": "asked", "tool_name": "approve"}}]});
     let wish = Wish::script("open", &question, Expect { status: "succeeded", ..Expect::default() });
     let frame = wish.frame();
@@ -350,7 +350,7 @@ async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_ot
     let report = String::from_utf8(audit.stdout).unwrap();
     assert!(audit.status.code() == Some(1) && report.contains("bob") && !report.contains("ann"), "{report}");
 
-    // Who must go on before the backup is there can: all but the one whose entry it is.
+    // The service can continue before the backup is restored: for all users but the one whose entry it is.
     let mut unchecked = scene.disk.dev();
     unchecked.args(["--set", "check_bytes_max=0"]);
     scene.process = Process::start(unchecked, scene.stage.lines());
@@ -362,7 +362,7 @@ async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_ot
     scene.process.signal(Signal::TERM);
     assert_eq!(scene.process.ended(&scene.stage).await.code(), Some(0));
 
-    // Put right, it is as it was.
+    // The original bytes restore it.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[at] ^= 1;
     std::fs::write(&path, &bytes).unwrap();
@@ -377,14 +377,14 @@ async fn a_damaged_page_is_named_at_the_start_and_by_the_audit_and_spares_the_ot
     scene.end().await;
 }
 
-/// A backup that finds no room says that it failed and leaves nothing, neither a part of the copy nor its
+/// A backup that finds no room reports the failure and leaves nothing, neither a part of the copy nor its
 /// folder; the same command works once there is room.
 #[test]
-fn del_7_a_backup_to_a_full_disk_fails_as_what_it_is_and_leaves_nothing() {
+fn del_7_backup_to_a_full_disk_fails_and_leaves_nothing() {
     let disk = FaultyDisk::new(1);
     // Open, so that its own files have the size that they need.
     let _journal = SqliteJournal::open(&disk.folder(), SqliteOptions::default()).unwrap();
-    // Within the data folder, so that the layer stands under it.
+    // Within the data folder, so that the layer applies to it.
     let to = disk.folder().join("copy");
     let backup = || {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_quintet"));

@@ -1,4 +1,4 @@
-//! Bodies that are not what they must be: each is refused by name, and nothing has happened.
+//! Invalid bodies: each is refused with its code, and changes nothing.
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -17,14 +17,14 @@ fn post(service: &Service, path: &str) -> reqwest::RequestBuilder {
     service.ask("POST", path).bearer_auth(service.token("ada"))
 }
 
-/// A body that comes in pieces, its length not said beforehand.
+/// A body in pieces, without a length.
 fn piecewise(pieces: impl Stream<Item = String> + Send + Sync + 'static) -> reqwest::Body {
     let frames = pieces.map(|piece| Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from(piece))));
     reqwest::Body::wrap(StreamBody::new(frames))
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_json_is_refused_as_malformed() {
+async fn body_that_is_not_json_is_refused_as_malformed() {
     let service = Service::start().await;
     let deep = "[".repeat(200_000);
     for path in READERS {
@@ -41,7 +41,7 @@ async fn a_body_that_is_not_json_is_refused_as_malformed() {
 }
 
 #[tokio::test]
-async fn a_body_of_another_media_type_is_refused_whatever_it_holds() {
+async fn body_of_another_media_type_is_refused_for_any_content() {
     let service = Service::start().await;
     for path in READERS {
         for media in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json", ""] {
@@ -58,7 +58,7 @@ async fn a_body_of_another_media_type_is_refused_whatever_it_holds() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_however_it_comes() {
+async fn body_over_the_limit_is_refused_with_and_without_a_length() {
     let limits = GatewayLimits { body_bytes_max: 2_048, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let long = format!("{{\"text\":\"{}\"}}", "x".repeat(2_048));
@@ -81,7 +81,7 @@ async fn a_body_over_the_limit_is_refused_however_it_comes() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn body_that_does_not_come_times_out() {
     let limits = GatewayLimits { body_wait_ms_max: 50, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let begins = futures_util::stream::iter(["{".to_owned()]).chain(futures_util::stream::pending());
@@ -91,7 +91,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn del_7_a_request_that_is_not_done_in_time_is_not_called_done() {
+async fn del_7_request_that_times_out_is_not_reported_as_done() {
     let limits = GatewayLimits { request_wait_ms_max: 500, ..GatewayLimits::DEFAULT };
     let mut service = Service::with(limits).await;
     let (mut client, _) = service.open("ada").await;
@@ -99,9 +99,9 @@ async fn del_7_a_request_that_is_not_done_in_time_is_not_called_done() {
     service.journal.pause_appends();
     service.post("ada", "/v1/messages", &message).await.problem(503, "unavailable");
     service.journal.release_appends();
-    // The journal takes it after all, and says so.
+    // The journal stores it after all, and the client receives it.
     client.expect("user_message").await;
-    // DEL-6: asking again is safe, and tells what became of it.
+    // DEL-6: asking again is safe, and returns the outcome.
     let again = service.post("ada", "/v1/messages", &message).await.ok(202);
     assert_eq!(again["duplicate"], true);
     assert_eq!(again["message_offset"], 1);
@@ -109,7 +109,7 @@ async fn del_7_a_request_that_is_not_done_in_time_is_not_called_done() {
 }
 
 #[tokio::test]
-async fn del_7_without_its_journal_the_service_promises_nothing() {
+async fn del_7_service_without_a_journal_accepts_nothing() {
     let service = Service::start().await;
     service.journal.set_down(true);
     let message = json!({"message_id": "m", "thread_id": "t", "text": "hello"});

@@ -1,5 +1,5 @@
-//! Floods from peers with and without an identity: what they send is counted, what they hold is bounded,
-//! and others get in (ISO-6).
+//! Floods from peers with and without an identity: their frames are counted, their resources bounded, and
+//! others get in (ISO-6).
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::harness::{Client, Heard, Service, soon};
 
-/// Few frames at once, hardly any more, and no forgiveness within the test.
+/// A small burst of frames, a very low rate, and no refill within the test.
 fn few() -> GatewayLimits {
     GatewayLimits {
         user_frames_per_second_max: 1,
@@ -34,10 +34,10 @@ fn fragment(opcode: Data, payload: &[u8], last: bool) -> Message {
     Message::Frame(Frame::message(payload.to_vec(), OpCode::Data(opcode), last))
 }
 
-/// Sends `message` until the service has closed, at most `times`; the code of the close.
+/// Sends `message` until the service has closed, at most `times`; returns the code of the close.
 async fn flood(client: &mut Client, message: impl Fn(usize) -> Message, times: usize) -> Option<u16> {
     for n in 0..times {
-        // A service that has closed takes no more.
+        // A closed service accepts no more frames.
         if soon("room", client.ws.feed(message(n))).await.is_err() {
             break;
         }
@@ -58,16 +58,16 @@ async fn iso_6_unsolicited_pongs_and_pings_count_as_frames() {
 }
 
 #[tokio::test]
-async fn iso_6_fragments_count_as_frames_though_their_message_never_ends() {
+async fn iso_6_fragments_of_an_endless_message_count_as_frames() {
     let service = Service::with(few()).await;
     let (mut client, _) = service.open("ada").await;
     let opcode = |n| if n == 0 { Data::Text } else { Data::Continue };
     assert_eq!(flood(&mut client, |n| fragment(opcode(n), b"", false), 200).await, Some(4429));
 }
 
-/// The answer to a ping of the service is not counted: it would close a client that is over its rate.
+/// The reply to a ping of the service is not counted: it would close a client that is over its rate.
 #[tokio::test]
-async fn conn_5_an_answered_ping_is_no_frame_too_many() {
+async fn conn_5_reply_to_a_ping_does_not_count_as_a_frame() {
     let limits = GatewayLimits { heartbeat_ms: 20, user_frames_burst_max: 2, ..few() };
     let service = Service::with(limits).await;
     let (mut client, _) = service.open("ada").await;
@@ -84,13 +84,13 @@ async fn conn_5_an_answered_ping_is_no_frame_too_many() {
 }
 
 #[tokio::test]
-async fn iso_6_frames_before_ready_have_a_budget_of_their_own() {
+async fn iso_6_frames_before_ready_have_their_own_budget() {
     let limits = GatewayLimits { unready_frames_max: 4, unclear_frames_max: 100, ..GatewayLimits::DEFAULT };
     for message in [Message::Ping(vec![].into()), Message::Pong(vec![].into()), Message::text("{}")] {
         let service = Service::with(limits).await;
         let mut client = service.stranger().await;
         assert_eq!(flood(&mut client, |_| message.clone(), 5).await, Some(4429), "{message:?}, one too many");
-        // Within the budget, a stranger becomes a user.
+        // Within the budget, an unauthenticated socket becomes a user's.
         let mut client = service.stranger().await;
         for _ in 0..3 {
             client.say_message(message.clone()).await;
@@ -101,7 +101,7 @@ async fn iso_6_frames_before_ready_have_a_budget_of_their_own() {
 }
 
 #[tokio::test]
-async fn iso_6_frames_before_ready_count_against_their_address_over_all_its_sockets() {
+async fn iso_6_frames_before_ready_count_against_their_address_over_all_sockets() {
     let limits = GatewayLimits { peer_frames_per_second_max: 1, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let (mut known, _) = service.open("ada").await;
@@ -113,14 +113,14 @@ async fn iso_6_frames_before_ready_count_against_their_address_over_all_its_sock
     let mut client = service.stranger().await;
     client.say_message(Message::Ping(vec![].into())).await;
     assert_eq!(client.closed().await, 4429);
-    // Those of a user do not.
+    // Frames of a user do not.
     known.alive().await;
     service.open("bob").await.0.alive().await;
 }
 
-/// The user of a connection pays for its frames however it said who it is (ISO-6).
+/// Frames count against the connection's user, for each way to authenticate (ISO-6).
 #[tokio::test]
-async fn iso_6_the_rate_holds_for_those_who_authenticate_in_hello() {
+async fn iso_6_frame_rate_applies_to_users_who_authenticate_in_hello() {
     for by in ["token", "ticket"] {
         let service = Service::with(few()).await;
         let (mut other, _) = service.open("ada").await;
@@ -133,13 +133,13 @@ async fn iso_6_the_rate_holds_for_those_who_authenticate_in_hello() {
         client.expect("caught_up").await;
         let ping = json!({"type": "ping"}).to_string();
         assert_eq!(flood(&mut client, |_| Message::text(&ping), 100).await, Some(4429), "{by}");
-        // The rate is the user's: it is used up on every connection.
+        // The rate is the user's: it is used up on all of the user's connections.
         other.say_text(&ping).await;
         other.expect_error("rate_limited").await;
     }
 }
 
-/// The budget of frames before `ready` ends with it, however the connection was authenticated.
+/// The budget of frames before `ready` ends with it, for each way to authenticate.
 #[tokio::test]
 async fn iso_6_no_frame_after_ready_counts_against_the_budget_before_it() {
     let limits =
@@ -160,19 +160,19 @@ async fn iso_6_no_frame_after_ready_counts_against_the_budget_before_it() {
 }
 
 #[tokio::test]
-async fn iso_6_a_message_is_short_before_ready() {
+async fn iso_6_message_before_ready_is_short() {
     let service = Service::start().await;
     let long = json!({"type": "hello", "token": "x".repeat(20_000)}).to_string();
     let mut client = service.stranger().await;
     client.say_message(Message::text(&long)).await;
     assert_eq!(client.closed().await, 1009);
-    // One that is not complete is not waited for.
+    // An incomplete one is not waited for.
     let mut client = service.known("ada").await;
     for opcode in [Data::Text, Data::Continue] {
         client.say_message(fragment(opcode, &[b' '; 10_000], false)).await;
     }
     assert_eq!(client.closed().await, 1009);
-    // What follows `hello` is as long as it likes.
+    // A message after `hello` may have any length within the limit.
     let mut client = service.known("ada").await;
     client.say(json!({"type": "hello"})).await;
     client.say(json!({"type": "ping", "ignored": "x".repeat(100_000)})).await;
@@ -180,12 +180,12 @@ async fn iso_6_a_message_is_short_before_ready() {
 }
 
 #[tokio::test]
-async fn iso_6_a_message_is_complete_in_time() {
+async fn iso_6_message_that_is_incomplete_times_out() {
     let service = Service::with(GatewayLimits { message_timeout_ms: 100, ..GatewayLimits::DEFAULT }).await;
     let mut fragmented = service.open("ada").await.0;
     fragmented.say_message(fragment(Data::Text, b"{", false)).await;
     assert_eq!(fragmented.closed().await, 4408);
-    // A header whose payload does not come.
+    // A header without its payload.
     let mut socket = upgraded(&service, "ada").await;
     socket.write_all(&[0x81, 0xfe, 0x10, 0x00, 1, 2, 3, 4]).await.unwrap();
     assert_eq!(close_code(&mut socket).await, Some(4408));
@@ -205,7 +205,7 @@ async fn iso_6_incomplete_messages_of_a_user_share_a_bound() {
     bobs.say_message(open()).await;
     two.say_message(open()).await;
     assert_eq!(two.closed().await, 4429);
-    // The others' messages come to their end.
+    // The messages of the other connections are completed.
     for client in [&mut one, &mut bobs] {
         client.say_message(fragment(Data::Continue, b"{\"type\":\"ping\"}", true)).await;
         client.until("pong").await;
@@ -220,13 +220,13 @@ async fn pong(client: &mut Client) {
 }
 
 #[tokio::test]
-async fn iso_6_strangers_who_hold_their_sockets_keep_no_user_out() {
+async fn iso_6_idle_unauthenticated_sockets_keep_no_user_out() {
     let service = Service::with(GatewayLimits { sockets_max: 8, ..GatewayLimits::DEFAULT }).await;
     let mut kept = service.open("ada").await.0;
     let mut held = Vec::new();
     for _ in 0..20 {
         let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
-        // Some say nothing, some become WebSockets and say nothing, some ask for what anyone may have.
+        // Some send nothing, some become WebSockets and send nothing, some request public routes.
         match held.len() % 3 {
             0 => {}
             1 => socket.write_all(UPGRADE.as_bytes()).await.unwrap(),
@@ -242,7 +242,7 @@ async fn iso_6_strangers_who_hold_their_sockets_keep_no_user_out() {
 }
 
 #[tokio::test]
-async fn iso_6_a_socket_ends_with_its_first_refused_request() {
+async fn iso_6_unauthenticated_socket_ends_with_its_first_refused_request() {
     let service = Service::start().await;
     for ask in ["GET /v1/agents", "GET /nowhere", "DELETE /v1/agents", "GET /v1/ws"] {
         let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
@@ -251,7 +251,7 @@ async fn iso_6_a_socket_ends_with_its_first_refused_request() {
         soon("the end", socket.read_to_end(&mut answer)).await.unwrap();
         assert!(String::from_utf8_lossy(&answer).contains("connection: close"), "{ask}");
     }
-    // One that is authenticated stays open, whatever is answered.
+    // An authenticated one stays open after any response.
     let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
     let ask = format!(
         "GET /v1/runs/x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
@@ -266,7 +266,7 @@ async fn iso_6_a_socket_ends_with_its_first_refused_request() {
 }
 
 #[tokio::test]
-async fn iso_6_a_peer_that_keeps_failing_is_answered_429_over_every_door() {
+async fn iso_6_peer_with_many_auth_failures_gets_429_on_every_route() {
     let limits = GatewayLimits { peer_auth_failures_per_minute_max: 5, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let (mut open, _) = service.open("ada").await;
@@ -284,7 +284,7 @@ async fn iso_6_a_peer_that_keeps_failing_is_answered_429_over_every_door() {
     for request in [service.request(), by_ticket] {
         assert_eq!(service.try_connect(request).await.err().unwrap().status(), 429);
     }
-    // The connection that is open stays so; a credential on it is not looked at.
+    // The open connection stays open; a credential on it is not checked.
     open.say(json!({"type": "renew", "token": service.token("ada")})).await;
     let error = open.expect_error("rate_limited").await;
     assert!(error["retry_after_ms"].as_u64().unwrap() > 0);
@@ -292,7 +292,7 @@ async fn iso_6_a_peer_that_keeps_failing_is_answered_429_over_every_door() {
 }
 
 #[tokio::test]
-async fn iso_6_a_credential_in_hello_is_not_checked_above_the_limit() {
+async fn iso_6_credential_in_hello_is_not_checked_above_the_limit() {
     let limits = GatewayLimits { peer_auth_failures_per_minute_max: 3, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let mut late = service.stranger().await;
@@ -310,7 +310,7 @@ async fn iso_6_a_credential_in_hello_is_not_checked_above_the_limit() {
 const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A bare socket of a user, past `ready`.
+/// A bare socket of a user, after `ready`.
 async fn upgraded(service: &Service, user: &str) -> TcpStream {
     let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
     let bearer = format!("authorization: Bearer {}\r\n\r\n", service.token(user));
@@ -327,7 +327,7 @@ async fn upgraded(service: &Service, user: &str) -> TcpStream {
     socket
 }
 
-/// The code of the close frame, which has to be all that comes.
+/// Returns the code of the close frame; panics if something else comes.
 async fn close_code(socket: &mut TcpStream) -> Option<u16> {
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await;

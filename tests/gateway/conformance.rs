@@ -1,12 +1,12 @@
-//! What the service finds in its own traffic, in this process, whatever the other tests do to it: nothing.
+//! The monitor of this process finds no violation in the traffic of all other tests.
 
 use serde_json::json;
 
 use crate::harness::{Service, soon, succeed, think, violations};
 
-/// Runs beside all other tests of this binary, and reads what was counted for all of them so far.
+/// Runs beside all other tests of this binary, and reads the counts of all of them so far.
 #[tokio::test]
-async fn live_traffic_keeps_every_rule_that_is_watched() {
+async fn live_traffic_breaks_no_monitored_rule() {
     let mut service = Service::start().await;
     let (mut first, _) = service.open("ada").await;
     let (mut second, _) = service.open("ada").await;

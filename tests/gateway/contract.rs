@@ -1,4 +1,4 @@
-//! The service against its own machine-readable contract, asked for as a client would.
+//! The service against its own machine-readable contract, fetched as a client would.
 
 use quintet::kernel::entry::By;
 use reqwest::Method;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Service, close_call, http_client, open_call, say, soon, succeed, think};
 
-/// An answer over HTTP.
+/// A response over HTTP.
 struct Answer {
     status: u16,
     media: String,
@@ -28,13 +28,13 @@ async fn ask(service: &Service, method: &str, path: &str, token: Option<&str>, b
     if let Some(body) = body {
         request = request.header("content-type", "application/json").body(body.to_owned());
     }
-    let response = soon("an answer", request.send()).await.unwrap();
+    let response = soon("a response", request.send()).await.unwrap();
     let status = response.status().as_u16();
     let media = response.headers().get("content-type").map_or("", |value| value.to_str().unwrap()).to_owned();
     Answer { status, media, text: soon("its body", response.text()).await.unwrap() }
 }
 
-/// The document that the service serves, and how it describes one operation.
+/// The document that the service serves, with access to its operations.
 struct Contract(Value);
 
 impl Contract {
@@ -49,7 +49,7 @@ impl Contract {
         }
     }
 
-    /// The answer is one that the operation declares, of the declared media type and schema.
+    /// Checks that the operation declares this response, with its media type and schema.
     fn allows(&self, method: &str, route: &str, answer: &Answer) {
         let declared = &self.0["paths"][route][method.to_lowercase()]["responses"];
         let response = self.resolved(&declared[answer.status.to_string()]);
@@ -66,7 +66,7 @@ impl Contract {
         }
     }
 
-    /// Every operation of the public listener but the socket and the stream: method and route.
+    /// Every operation of the public listener, except the socket and the stream: method and route.
     fn operations(&self) -> Vec<(String, String)> {
         let paths = self.0["paths"].as_object().unwrap();
         let all = paths.iter().flat_map(|(route, methods)| {
@@ -89,7 +89,7 @@ fn filled(route: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_contract_is_served_to_anybody() {
+async fn contract_is_served_without_credentials() {
     let service = Service::start().await;
     let contract = Contract::of(&service).await;
     assert_eq!(contract.0, quintet::wire::openapi::document());
@@ -106,9 +106,9 @@ async fn the_contract_is_served_to_anybody() {
     }
 }
 
-/// Every declared operation exists, and says no in the declared way.
+/// Every declared operation exists, and refuses in the declared way.
 #[tokio::test]
-async fn every_operation_refuses_as_it_is_described() {
+async fn every_operation_refuses_as_described() {
     let service = Service::start().await;
     let contract = Contract::of(&service).await;
     let token = service.token("ann");
@@ -133,9 +133,9 @@ async fn every_operation_refuses_as_it_is_described() {
     }
 }
 
-/// One run with everything in it, seen from every side: what comes is what is described.
+/// One run with all kinds of events, read over every route: each response fits its description.
 #[tokio::test]
-async fn what_the_service_says_fits_its_schemas() {
+async fn responses_and_frames_fit_their_schemas() {
     let mut service = Service::start().await;
     let contract = Contract::of(&service).await;
     let token = service.token("ann");

@@ -1,4 +1,4 @@
-//! What reaches a client: everything, once, in order, whatever happens to its connections.
+//! Delivery to clients: everything, once, in order, over any interrupted connections.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn a_message_goes_in_and_five_events_come_out() {
+async fn message_goes_in_and_five_events_come_out() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "hello").await;
@@ -28,7 +28,7 @@ async fn a_message_goes_in_and_five_events_come_out() {
     say(&run.port, "hi").await;
     succeed(&run.port).await;
     let mut frames = client.until("agent_completed").await;
-    // `accepted` is about the message, not part of the log; it may stand anywhere behind it.
+    // `accepted` is about the message, not part of the log; it may come anywhere after it.
     let at = frames.iter().position(|frame| frame["type"] == "accepted").expect("accepted");
     let accepted = frames.remove(at);
     assert_eq!(
@@ -54,23 +54,23 @@ async fn a_message_goes_in_and_five_events_come_out() {
     assert_eq!(frames.last().unwrap()["final_response"], "hi");
 }
 
-/// DEL-1, DEL-5: nothing is told before it is durable.
+/// DEL-1, DEL-5: nothing is sent before it is durable.
 #[tokio::test]
-async fn del_1_nothing_is_told_before_the_journal_has_it() {
+async fn del_1_nothing_is_sent_before_the_journal_has_it() {
     let service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     service.journal.pause_appends();
     client.message("m1", "hello").await;
     soon("an append", service.journal.appends_held(1)).await;
-    // A pong overtakes nothing that was sent: there was nothing.
+    // A pong overtakes nothing that was sent: nothing was.
     client.alive().await;
     service.journal.release_appends();
     client.until("accepted").await;
 }
 
-/// DEL-7: what is not known to be durable is not accepted.
+/// DEL-7: a message that is not known to be durable is not accepted.
 #[tokio::test]
-async fn del_7_a_journal_that_fails_is_unavailable_and_the_message_can_be_sent_again() {
+async fn del_7_failing_journal_is_unavailable_and_the_message_can_be_sent_again() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     service.journal.set_down(true);
@@ -79,7 +79,7 @@ async fn del_7_a_journal_that_fails_is_unavailable_and_the_message_can_be_sent_a
     assert_eq!(error["message_id"], "m1");
     assert!(error["retry_after_ms"].is_u64());
     service.journal.set_down(false);
-    // Its user's machines come back by themselves; the same message is the same, however often it is sent.
+    // Its user's machines recover by themselves; the same message is the same in any number of sendings.
     soon("acceptance", async {
         loop {
             client.message("m1", "hello").await;
@@ -96,7 +96,7 @@ async fn del_7_a_journal_that_fails_is_unavailable_and_the_message_can_be_sent_a
 
 /// DEL-6: ten connections, one message, one run.
 #[tokio::test]
-async fn del_6_ten_connections_that_send_one_message_get_one_answer() {
+async fn del_6_ten_connections_that_send_one_message_get_one_reply() {
     let mut service = Service::start().await;
     let mut clients = Vec::new();
     for _ in 0..10 {
@@ -124,9 +124,9 @@ async fn del_6_ten_connections_that_send_one_message_get_one_answer() {
     assert_eq!((answers.len(), new), (1, 1));
 }
 
-/// DEL-2, DEL-3: the union of what was received over aborted connections is 1, 2, 3 … exactly.
+/// DEL-2, DEL-3: the union of the entries received over aborted connections is 1, 2, 3 … exactly.
 #[tokio::test]
-async fn del_3_a_resume_continues_where_the_client_stopped() {
+async fn del_3_resume_continues_where_the_client_stopped() {
     let mut service = Service::start().await;
     let (mut sender, ready) = service.open("ada").await;
     sender.message("m1", "a long one").await;
@@ -135,7 +135,7 @@ async fn del_3_a_resume_continues_where_the_client_stopped() {
     let mut received: Vec<u64> = Vec::new();
     let mut written = 2;
     while received.len() < total {
-        // Entries are written while nobody is connected, and while somebody is.
+        // Entries are written both without and with a connection.
         for _ in 0..7 {
             if written < total {
                 think(&run.port, &format!("thought {written}")).await;
@@ -158,15 +158,15 @@ async fn del_3_a_resume_continues_where_the_client_stopped() {
             received.push(frame["offset"].as_u64().unwrap());
         }
         assert!(caught_up <= 1);
-        // The socket is dropped without a word.
+        // The socket is dropped without a close.
         drop(client);
     }
     assert_eq!(received, (1..=total as u64).collect::<Vec<_>>());
 }
 
-/// DEL-2: `caught_up` comes once, behind exactly the entries up to the head told in `ready`.
+/// DEL-2: `caught_up` comes once, exactly after the entries up to the head in `ready`.
 #[tokio::test]
-async fn caught_up_stands_between_what_was_and_what_comes() {
+async fn caught_up_separates_the_backlog_from_live_entries() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;
@@ -188,7 +188,7 @@ async fn caught_up_stands_between_what_was_and_what_comes() {
 }
 
 #[tokio::test]
-async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap() {
+async fn del_3_cursor_with_missing_entries_gets_a_gap() {
     let mut service = Service::start().await;
     let (mut client, ready) = service.open("ada").await;
     for message_id in ["m1", "m2"] {
@@ -204,12 +204,16 @@ async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap() {
         (ready["resumed_after"].as_u64().unwrap(), ready["gap"].clone(), replayed)
     };
     let (all, from) = ((1..=10).collect::<Vec<_>>(), |first| (first..=10).collect::<Vec<u64>>());
-    assert_eq!(resume(json!({"after": 4})).await, (4, Value::Null, from(5)), "no epoch is this one");
+    assert_eq!(
+        resume(json!({"after": 4})).await,
+        (4, Value::Null, from(5)),
+        "without an epoch the cursor is accepted"
+    );
     assert_eq!(resume(json!({"epoch": epoch, "after": 10})).await, (10, Value::Null, vec![]));
-    // From the future: what this log does not have is a gap, and it goes on at the head.
+    // From the future: entries that this log does not have are a gap, and it continues at the head.
     let future = json!({"epoch": epoch, "after": 12});
     assert_eq!(resume(future).await, (10, json!({"from": 11, "to": 12}), vec![]));
-    // Another epoch: everything kept comes anew.
+    // Another epoch: everything kept is sent anew.
     let elsewhere = json!({"epoch": Uuid::now_v7(), "after": 7});
     assert_eq!(resume(elsewhere.clone()).await, (0, json!({"from": 0, "to": 0}), all.clone()));
     // An epoch is opaque to clients: one in any spelling is another epoch.
@@ -227,7 +231,7 @@ async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap() {
     assert_eq!(resume(elsewhere).await.1, json!({"from": 1, "to": trimmed}));
 }
 
-/// ISO-1, ISO-2: equal ids of many users at once; each sees exactly its own.
+/// ISO-1, ISO-2: equal ids of many users at once; each receives exactly its own.
 #[tokio::test]
 async fn iso_2_equal_ids_of_fifty_users_never_meet() {
     let mut service = Service::start().await;
@@ -244,7 +248,7 @@ async fn iso_2_equal_ids_of_fifty_users_never_meet() {
         think(&run.port, "hm").await;
         open_call(&run.port, "c1", By::Agent).await;
         close_call(&run.port, "c1").await;
-        // The answer repeats what this run was asked.
+        // The answer repeats the message of the run.
         say(&run.port, &run.text).await;
         succeed(&run.port).await;
     }
@@ -263,9 +267,9 @@ async fn iso_2_equal_ids_of_fifty_users_never_meet() {
     }
 }
 
-/// DEL-4: a reader that stops delays nobody, is found out, and gets everything when it comes back.
+/// DEL-4: a reader that stalls delays no other one, is closed, and gets everything when it comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn del_4_a_stalled_reader_delays_nobody_and_misses_nothing() {
+async fn del_4_stalled_reader_delays_no_other_and_misses_nothing() {
     let limits = GatewayLimits { stall_wait_ms_max: 1_000, ..GatewayLimits::DEFAULT };
     let mut service = Service::with(limits).await;
     let (mut stalled, ready) = service.open("ada").await;
@@ -273,7 +277,7 @@ async fn del_4_a_stalled_reader_delays_nobody_and_misses_nothing() {
     reader.message("m1", "flood me").await;
     let run = service.launched().await;
     let (entries, delta) = (400, "x".repeat(60 * 1024));
-    // Nobody reads `stalled`; 24 MB are more than the sockets between it and the service hold.
+    // `stalled` is not read; 24 MB are more than the sockets between it and the service hold.
     let flood = async {
         for _ in 0..entries {
             think(&run.port, &delta).await;
@@ -286,7 +290,7 @@ async fn del_4_a_stalled_reader_delays_nobody_and_misses_nothing() {
 
     let gateway = service.running.gateway().clone();
     until(|| gateway.admit.connections_open() == 1).await;
-    // What reached it before it was given up is a beginning without a hole; the rest comes on resuming.
+    // It received a prefix without a hole before it was closed; the rest comes after a resume.
     let mut received = Vec::new();
     let end = loop {
         match stalled.hear().await {
@@ -303,9 +307,9 @@ async fn del_4_a_stalled_reader_delays_nobody_and_misses_nothing() {
     assert_eq!(offsets(&again.until("caught_up").await), (after + 1..=head).collect::<Vec<_>>());
 }
 
-/// DEL-4: what waits for a stalled reader is bounded all the way down to the system's own buffers.
+/// DEL-4: the data in flight to a stalled reader is bounded, down to the system's own buffers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn del_4_little_is_under_way_to_a_reader_that_stalls() {
+async fn del_4_data_in_flight_to_a_stalled_reader_is_bounded() {
     let limits = GatewayLimits { stall_wait_ms_max: 500, ..GatewayLimits::DEFAULT };
     let mut service = Service::with(limits).await;
     let mut stalled = service.narrow("ada").await;
@@ -322,14 +326,14 @@ async fn del_4_little_is_under_way_to_a_reader_that_stalls() {
     tokio::join!(flood, reader.until("agent_completed"));
     let gateway = service.running.gateway().clone();
     until(|| gateway.admit.connections_open() == 1).await;
-    // Of 6 MB it got what was under way when it stalled.
+    // Of 6 MB it got the data that was in flight when it stalled.
     let bytes: usize = stalled.until_closed().await.iter().map(|frame| frame.to_string().len()).sum();
     assert!(bytes < 512 * 1024, "{bytes} bytes");
 }
 
-/// CONN-5: a reader that is slow, however slow, is not stalled.
+/// CONN-5: a slow reader of any speed is not stalled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conn_5_a_slow_reader_is_not_taken_for_a_stalled_one() {
+async fn conn_5_slow_reader_is_not_closed_as_stalled() {
     let limits =
         GatewayLimits { stall_wait_ms_max: 1_000, unsent_bytes_max: 8 * 1024, ..GatewayLimits::DEFAULT };
     let mut service = Service::with(limits).await;
@@ -354,10 +358,10 @@ async fn conn_5_a_slow_reader_is_not_taken_for_a_stalled_one() {
     assert_eq!(service.running.gateway().admit.connections_open(), 1);
 }
 
-/// CONN-5: the ping lies behind what a slow reader has not come to, so that its answer takes much longer
-/// than an answer may. It reads, and is left alone.
+/// CONN-5: the ping lies behind data that a slow reader has not read yet, so that its reply takes much longer
+/// than a reply may. It reads, and is not closed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conn_5_a_slow_reader_of_a_backlog_is_not_taken_for_one_that_answers_no_ping() {
+async fn conn_5_slow_reader_of_a_backlog_is_not_closed_for_a_late_pong() {
     let limits = GatewayLimits {
         heartbeat_ms: 50,
         pong_wait_ms_max: 100,
@@ -374,7 +378,7 @@ async fn conn_5_a_slow_reader_of_a_backlog_is_not_taken_for_one_that_answers_no_
         think(&run.port, &"x".repeat(60 * 1024)).await;
     }
     succeed(&run.port).await;
-    // Not one ping is answered meanwhile; each entry takes six times as long as an answer may.
+    // Not one ping is answered meanwhile; each entry takes six times as long as a reply may.
     let MaybeTlsStream::Plain(socket) = slow.ws.get_mut() else { panic!("plain text") };
     let (mut pace, mut read) = (tokio::time::interval(Duration::from_millis(20)), 0);
     let mut buffer = [0; 2 * 1024];
@@ -385,14 +389,14 @@ async fn conn_5_a_slow_reader_of_a_backlog_is_not_taken_for_one_that_answers_no_
         read += bytes;
     }
     assert_eq!(service.running.gateway().admit.connections_open(), 1);
-    // From here on it does not even read: that is found out, the end of its backlog notwithstanding.
+    // From here on it does not even read: it is closed, despite the rest of its backlog.
     let gateway = service.running.gateway().clone();
     until(|| gateway.admit.connections_open() == 0).await;
 }
 
 /// ISO-5: with the last connection gone, the user's machines are gone.
 #[tokio::test]
-async fn iso_5_a_user_who_left_leaves_nothing_behind() {
+async fn iso_5_machines_of_a_user_go_with_the_last_connection() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;

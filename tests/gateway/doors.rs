@@ -1,4 +1,4 @@
-//! Who is let in at all: credentials, origins, paths; and tickets that many race for.
+//! Authentication and access: credentials, origins, paths; and races for tickets.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn auth_5_every_route_refuses_whoever_shows_no_good_token() {
+async fn auth_5_every_route_refuses_requests_without_a_valid_token() {
     let service = Service::start().await;
     let login = service.running.gateway().dev.clone().unwrap();
     let (expired, _) = login.login(UserId::parse("ada").unwrap(), Timestamp(1_000)).unwrap();
@@ -45,13 +45,13 @@ async fn auth_5_every_route_refuses_whoever_shows_no_good_token() {
             service.ask(method, path).bearer_auth(&good).header("authorization", format!("Bearer {good}"));
         service.reply(twice).await.problem(401, "unauthenticated");
     }
-    // The scheme's name is spelled as one likes.
+    // The name of the scheme is case-insensitive.
     let request = service.ask("GET", "/v1/entries").header("authorization", format!("bEARER {good}"));
     service.reply(request).await.ok(200);
 }
 
 #[tokio::test]
-async fn auth_4_a_page_of_another_origin_gets_nothing_from_any_route() {
+async fn auth_4_page_of_a_foreign_origin_is_refused_on_every_route() {
     let service = Service::start().await;
     let own = format!("http://{}", service.running.listen);
     let token = service.token("ada");
@@ -68,12 +68,12 @@ async fn auth_4_a_page_of_another_origin_gets_nothing_from_any_route() {
     let answer = service.reply(request).await;
     answer.ok(200);
     assert_eq!(answer.header("access-control-allow-origin"), own);
-    // The page may read when to come back.
+    // The page may read the time of a retry.
     assert_eq!(answer.header("access-control-expose-headers"), "retry-after");
 }
 
 #[tokio::test]
-async fn a_browser_may_ask_beforehand_and_learns_what_its_page_may_do() {
+async fn preflight_requests_get_the_allowed_methods_and_headers() {
     let service = Service::start().await;
     let own = format!("http://{}", service.running.listen);
     let ask = async |origin: &str| {
@@ -85,12 +85,12 @@ async fn a_browser_may_ask_beforehand_and_learns_what_its_page_may_do() {
     assert_eq!((allowed.status, allowed.header("access-control-allow-origin")), (200, own.as_str()));
     assert!(allowed.header("access-control-allow-headers").contains("authorization"));
     assert!(allowed.header("access-control-allow-methods").contains("POST"));
-    assert_eq!(allowed.header("access-control-allow-credentials"), "", "cookies play no part");
+    assert_eq!(allowed.header("access-control-allow-credentials"), "", "cookies are not used");
     ask("https://evil.test").await.problem(403, "forbidden");
 }
 
 #[tokio::test]
-async fn a_path_or_a_method_that_is_not_there_is_said_so() {
+async fn unknown_path_or_method_is_an_error() {
     let service = Service::start().await;
     for path in ["/nowhere", "/v1", "/v1/", "/v1/entries/", "/v2/entries", "/livez", "/readyz", "/metrics"] {
         service.reply(service.ask("GET", path)).await.problem(404, "not_found");
@@ -105,7 +105,7 @@ async fn a_path_or_a_method_that_is_not_there_is_said_so() {
 }
 
 #[tokio::test]
-async fn answers_are_not_kept_and_not_taken_for_something_else() {
+async fn responses_are_not_cached_and_not_sniffed() {
     let service = Service::start().await;
     for answer in
         [service.get("ada", "/v1/entries").await, service.reply(service.ask("GET", "/v1/entries")).await]
@@ -119,7 +119,7 @@ async fn answers_are_not_kept_and_not_taken_for_something_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn auth_1_of_many_who_race_for_a_ticket_one_gets_the_connection() {
+async fn auth_1_ticket_raced_for_by_many_opens_one_connection() {
     let service = Arc::new(Service::start().await);
     for _ in 0..5 {
         let ticket = service.ticket("ada").await;
@@ -136,10 +136,10 @@ async fn auth_1_of_many_who_race_for_a_ticket_one_gets_the_connection() {
 }
 
 #[tokio::test]
-async fn auth_2_looking_at_a_ticket_does_not_spend_it() {
+async fn auth_2_request_without_an_upgrade_does_not_spend_a_ticket() {
     let service = Service::start().await;
     let ticket = service.ticket("ada").await;
-    // No route tells whether a ticket is good, and none that is no connection takes one.
+    // No route reveals whether a ticket is valid, and only a connection redeems one.
     for (method, path) in ROUTES {
         let request = service.ask(method, &format!("{path}?ticket={ticket}"));
         service.reply(request).await.problem(401, "unauthenticated");

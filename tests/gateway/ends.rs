@@ -1,4 +1,4 @@
-//! How connections end: each with its documented code, and never without one.
+//! Ends of connections: each with its documented code, and never without one.
 
 use futures_util::StreamExt;
 use http::HeaderValue;
@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{Message, protocol::CloseFrame};
 use crate::harness::{Heard, Service, offsets, soon, succeed, think, trace_file, types, with_bearer};
 
 #[tokio::test]
-async fn who_says_no_hello_in_time_is_closed_with_4408() {
+async fn connection_without_hello_in_time_is_closed_with_4408() {
     let service = Service::with(GatewayLimits { hello_wait_ms_max: 50, ..GatewayLimits::DEFAULT }).await;
     assert_eq!(service.stranger().await.hear().await, Heard::Closed(4408));
     assert_eq!(service.known("ada").await.hear().await, Heard::Closed(4408));
@@ -21,13 +21,13 @@ async fn who_says_no_hello_in_time_is_closed_with_4408() {
     client.alive().await;
 }
 
-/// CONN-5: who answers no ping is gone within the documented time.
+/// CONN-5: a peer that answers no ping is closed within the documented time.
 #[tokio::test]
-async fn conn_5_a_peer_that_answers_no_ping_is_closed_with_4408() {
+async fn conn_5_peer_that_answers_no_ping_is_closed_with_4408() {
     let limits = GatewayLimits { heartbeat_ms: 50, pong_wait_ms_max: 100, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let (mut living, _) = service.open("ada").await;
-    // This client answers nothing by itself: it speaks WebSocket by hand.
+    // This client answers nothing by itself: it does WebSocket by hand.
     let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
     let head = format!(
         "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -42,12 +42,12 @@ async fn conn_5_a_peer_that_answers_no_ping_is_closed_with_4408() {
     socket.write_all(&frame).await.unwrap();
     let mut heard = Vec::new();
     tokio::select! {
-        // Whoever reads answers pings.
+        // A client that reads answers pings.
         heard = living.hear() => panic!("{heard:?}"),
         ended = soon("the end", socket.read_to_end(&mut heard)) => { ended.unwrap(); }
     }
     let pings = heard.windows(2).filter(|bytes| bytes == &[0x89, 0x00]).count();
-    assert_eq!(pings, 1, "asked once, then closed");
+    assert_eq!(pings, 1, "one ping, then closed");
     let close = heard.windows(4).position(|bytes| bytes[0] == 0x88 && bytes[2..] == 4408u16.to_be_bytes());
     assert!(close.is_some(), "a close frame with 4408");
     living.alive().await;
@@ -55,7 +55,7 @@ async fn conn_5_a_peer_that_answers_no_ping_is_closed_with_4408() {
 
 /// AUTH-3: a connection does not outlive its credential, unless renewed by the same user.
 #[tokio::test]
-async fn auth_3_a_connection_ends_with_its_credential_unless_renewed() {
+async fn auth_3_connection_ends_with_its_credential_unless_renewed() {
     let service = Service::start().await;
     let short = || with_bearer(service.request(), &service.token_until("ada", 600));
     let mut ends = service.connect(short()).await;
@@ -76,20 +76,20 @@ async fn auth_3_a_connection_ends_with_its_credential_unless_renewed() {
     assert_eq!(ends.hear().await, Heard::Closed(4401));
     goes_on.alive().await;
 
-    // One that says no `hello` ends as well.
+    // A connection without `hello` ends as well.
     let mut silent = service.connect(short()).await;
     assert_eq!(silent.hear().await, Heard::Closed(4401));
 }
 
 /// RFC 6455, 5.5.1: the close of a client is answered with a close frame of the same code, or of none.
 #[tokio::test]
-async fn a_client_that_closes_is_answered_with_its_own_code() {
+async fn close_of_a_client_is_answered_with_its_own_code() {
     let service = Service::start().await;
     for code in [None, Some(1000), Some(1001), Some(4000)] {
         let (mut client, _) = service.open("ada").await;
         let close = code.map(|code: u16| CloseFrame { code: code.into(), reason: "".into() });
         client.ws.close(close).await.unwrap();
-        match soon("an answer", client.ws.next()).await {
+        match soon("a reply", client.ws.next()).await {
             Some(Ok(Message::Close(answer))) => {
                 assert_eq!(answer.map(|answer| u16::from(answer.code)), code);
             }
@@ -99,10 +99,9 @@ async fn a_client_that_closes_is_answered_with_its_own_code() {
     }
 }
 
-/// CONN-6: a drain tells every client, lets the run reach its end, and closes with 1012 behind its last
-/// entry.
+/// CONN-6: a drain notifies every client, lets the run end, and closes with 1012 after its last entry.
 #[tokio::test]
-async fn conn_6_a_drain_tells_everybody_and_loses_nothing() {
+async fn conn_6_drain_notifies_every_client_and_loses_nothing() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     let (mut idle, _) = service.open("ben").await;
@@ -123,7 +122,7 @@ async fn conn_6_a_drain_tells_everybody_and_loses_nothing() {
         assert!(error["retry_after_ms"].is_u64());
         let refused = service.try_connect(service.request()).await.err().expect("no new connection");
         assert_eq!(refused.status(), 503);
-        // The run goes on to its end, and its client sees it.
+        // The run continues to its end, and its client receives it.
         think(&run.port, "on").await;
         succeed(&run.port).await;
         let frames = client.until("agent_completed").await;
@@ -135,9 +134,9 @@ async fn conn_6_a_drain_tells_everybody_and_loses_nothing() {
     assert!(drained.runs_at_rest);
 }
 
-/// CONN-6: whoever reads gets the last entries, though the service was done long before.
+/// CONN-6: a slow reader gets the last entries, though the service was done long before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conn_6_a_slow_reader_still_gets_the_last_entries() {
+async fn conn_6_slow_reader_still_gets_the_last_entries() {
     let limits = GatewayLimits { leave_wait_ms_max: 15_000, ..GatewayLimits::DEFAULT };
     let mut service = Service::with(limits).await;
     let (mut client, _) = service.open("ada").await;
@@ -151,7 +150,7 @@ async fn conn_6_a_slow_reader_still_gets_the_last_entries() {
         service.running.drain().await
     };
     let read = async {
-        // Not a byte is read before the service has nothing left to do but to close.
+        // No byte is read before the service has nothing left to do but to close.
         service.running.gateway().drain.reached(Stage::Closing).await;
         let frames = client.until("agent_completed").await;
         assert_eq!(offsets(&frames), (1..=403).collect::<Vec<_>>());
@@ -161,9 +160,9 @@ async fn conn_6_a_slow_reader_still_gets_the_last_entries() {
     assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
 }
 
-/// CONN-6: a drain does not wait for those who do not read.
+/// CONN-6: a drain does not wait for clients that do not read.
 #[tokio::test]
-async fn conn_6_a_reader_in_the_past_is_closed_and_resumes_elsewhere() {
+async fn conn_6_reader_that_is_behind_is_closed_and_resumes_elsewhere() {
     let limits = GatewayLimits { leave_wait_ms_max: 50, close_wait_ms_max: 500, ..GatewayLimits::DEFAULT };
     let mut service = Service::with(limits).await;
     let (mut client, _) = service.open("ada").await;
@@ -178,9 +177,9 @@ async fn conn_6_a_reader_in_the_past_is_closed_and_resumes_elsewhere() {
     assert!(drained.runs_at_rest);
     let received = offsets(&client.until_closed().await);
     let after = received.len() as u64;
-    assert_eq!(received, (1..=after).collect::<Vec<_>>(), "a beginning without a hole");
+    assert_eq!(received, (1..=after).collect::<Vec<_>>(), "a prefix without a hole");
     assert!((3..403).contains(&after), "{after}: it had begun to receive, and was behind");
-    // The rest is there in the next process.
+    // The next process has the rest.
     let journal = service.journal.clone();
     let next = Service::on(journal.clone(), journal, GatewayLimits::DEFAULT, trace_file("")).await;
     let mut again = next.known("ada").await;
@@ -188,9 +187,9 @@ async fn conn_6_a_reader_in_the_past_is_closed_and_resumes_elsewhere() {
     assert_eq!(offsets(&again.until("caught_up").await), (after + 1..=403).collect::<Vec<_>>());
 }
 
-/// CONN-3: every close says whether to come back.
+/// CONN-3: every close states whether to come back.
 #[tokio::test]
-async fn conn_3_a_close_says_what_to_do_next() {
+async fn conn_3_close_reason_states_the_next_step() {
     let service = Service::start().await;
     let mut client = service.stranger().await;
     client.say(json!({"type": "hello"})).await;
@@ -201,7 +200,7 @@ async fn conn_3_a_close_says_what_to_do_next() {
 }
 
 #[tokio::test]
-async fn a_request_with_two_authorizations_is_refused() {
+async fn request_with_two_authorizations_is_refused() {
     let service = Service::start().await;
     let mut request = with_bearer(service.request(), &service.token("ada"));
     let other = HeaderValue::from_str(&format!("Bearer {}", service.token("ben"))).unwrap();

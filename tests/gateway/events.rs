@@ -66,7 +66,7 @@ impl Events {
             let block = self.block().await?;
             let field =
                 |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
-            // What has no id is no entry, and no gap between two of them.
+            // A block without an id is not an entry, and no gap between two of them.
             if let (Some(id), Some(data)) = (field("id: "), field("data: ")) {
                 let data = serde_json::from_str(&data).unwrap();
                 return Some(Event { id, event: field("event: ").unwrap(), data });
@@ -83,7 +83,7 @@ impl Events {
     }
 }
 
-/// A service with two answered messages of ada: ten entries.
+/// A service with two messages of ada and their runs: ten entries.
 async fn with_history() -> Service {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
@@ -96,7 +96,7 @@ async fn with_history() -> Service {
 }
 
 #[tokio::test]
-async fn del_2_the_stream_carries_the_same_entries_as_the_socket() {
+async fn del_2_stream_carries_the_same_entries_as_the_socket() {
     let mut service = with_history().await;
     let (mut client, _) = service.open("ada").await;
     let mut reader = service.known("ada").await;
@@ -110,7 +110,7 @@ async fn del_2_the_stream_carries_the_same_entries_as_the_socket() {
         assert_eq!(event.event, frame["type"].as_str().unwrap());
         assert_eq!(&event.data, frame);
     }
-    // And what comes, live.
+    // And new entries, live.
     client.message("m3", "more").await;
     service.answer("there").await;
     let live: Vec<_> = stream.take(5).await.into_iter().map(|event| event.event).collect();
@@ -123,13 +123,12 @@ async fn del_2_the_stream_carries_the_same_entries_as_the_socket() {
     assert_eq!(after.take(3).await[0].data["offset"], 13);
     let last_id = format!("{epoch}:13");
     let mut resumed = Events::open(&service, "?after=1", &[("last-event-id", last_id.as_str())], "ada").await;
-    assert_eq!(resumed.next().await.unwrap().data["offset"], 14, "the id of the last event goes before");
+    assert_eq!(resumed.next().await.unwrap().data["offset"], 14, "the id of the last event takes precedence");
 }
 
-/// Nothing between client and service keeps events, or holds them back; the client comes back in the time that the
-/// operator set.
+/// Proxies must not cache or buffer events; the client comes back after the time that the operator set.
 #[tokio::test]
-async fn a_stream_is_not_kept_and_not_held_back() {
+async fn stream_is_not_cached_and_not_buffered() {
     let limits = GatewayLimits { reconnect_after_ms: 7_001, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let mut stream = Events::open(&service, "", &[], "ada").await;
@@ -139,7 +138,7 @@ async fn a_stream_is_not_kept_and_not_held_back() {
 }
 
 #[tokio::test]
-async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap_event() {
+async fn del_3_cursor_with_missing_entries_gets_a_gap_event() {
     let service = with_history().await;
     let epoch = service.running.gateway().factory.epoch();
     for elsewhere in [format!("{}:7", Uuid::now_v7()), "an-epoch-of-another-service:7".to_owned()] {
@@ -166,7 +165,7 @@ async fn del_3_what_a_cursor_asks_for_in_vain_is_a_gap_event() {
 }
 
 #[tokio::test]
-async fn a_cursor_that_is_none_is_refused() {
+async fn malformed_cursor_is_refused() {
     let service = Service::start().await;
     for (query, headers) in [
         ("?after=x", vec![]),
@@ -184,7 +183,7 @@ async fn a_cursor_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn iso_1_a_stream_carries_its_own_user_alone() {
+async fn iso_1_stream_carries_entries_of_its_own_user_only() {
     let mut service = with_history().await;
     let mut bens = Events::open(&service, "", &[], "ben").await;
     let (mut ben, _) = service.open("ben").await;
@@ -196,7 +195,7 @@ async fn iso_1_a_stream_carries_its_own_user_alone() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_says_that_it_is_alive_and_ends_with_the_service() {
+async fn quiet_stream_sends_keep_alives_and_ends_with_the_service() {
     let service = Service::with(GatewayLimits { heartbeat_ms: 20, ..GatewayLimits::DEFAULT }).await;
     let mut stream = Events::open(&service, "", &[], "ada").await;
     assert!(stream.block().await.unwrap().starts_with("retry: "));
@@ -209,7 +208,7 @@ async fn a_quiet_stream_says_that_it_is_alive_and_ends_with_the_service() {
 
 /// AUTH-3: a stream carries entries until its credential expires, and ends then.
 #[tokio::test]
-async fn auth_3_a_stream_ends_with_its_credential() {
+async fn auth_3_stream_ends_with_its_credential() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     let url = format!("http://{}/v1/stream", service.running.listen);
@@ -227,9 +226,9 @@ async fn auth_3_a_stream_ends_with_its_credential() {
     client.until("agent_completed").await;
 }
 
-/// DEL-4, ISO-5: a stream that nobody reads delays nobody, and is let go in the end.
+/// DEL-4, ISO-5: a stream that is not read delays no other reader, and is closed in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn del_4_a_stream_that_nobody_reads_delays_nobody_and_is_let_go() {
+async fn del_4_unread_stream_delays_no_other_and_is_closed() {
     let limits = GatewayLimits { stall_wait_ms_max: 400, ..GatewayLimits::DEFAULT };
     let mut service = Service::with(limits).await;
     let _stalled = Events::open(&service, "", &[], "ada").await;
@@ -249,11 +248,11 @@ async fn del_4_a_stream_that_nobody_reads_delays_nobody_and_is_let_go() {
     client.alive().await;
 }
 
-/// CONN-5, ISO-5: nobody tells of a peer that is there no more. What its stream is kept alive with is not
-/// acknowledged, and that ends it, though there is always room for the next such line.
+/// CONN-5, ISO-5: nothing reports a vanished peer. Its keep-alive lines go unacknowledged, and that ends the
+/// stream, though there is always room for the next line.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conn_5_a_stream_whose_peer_has_vanished_is_let_go() {
+async fn conn_5_stream_of_a_vanished_peer_is_closed() {
     let limits = GatewayLimits {
         heartbeat_ms: 20,
         pong_wait_ms_max: 100,
@@ -271,17 +270,17 @@ async fn conn_5_a_stream_whose_peer_has_vanished_is_let_go() {
     assert_eq!(&status, b"HTTP/1.1 200");
     let gateway = service.running.gateway().clone();
     assert_eq!(gateway.admit.connections_open(), 1);
-    // From here on nothing that is sent to it arrives, and nobody answers for it: the one instruction
-    // of this filter drops every packet.
+    // From here on no packet to it arrives and none is acknowledged: the one instruction of this filter drops
+    // every packet.
     const DROP: socket2::SockFilter = socket2::SockFilter::new(0x06, 0, 0, 0);
     socket2::SockRef::from(&socket).attach_filter(&[DROP]).unwrap();
     until(|| (gateway.admit.connections_open(), gateway.factory.live_users()) == (0, 0)).await;
 }
 
-/// CONN-6: a drain tells the readers of streams, who get what comes until the service closes, to the last
-/// entry.
+/// CONN-6: a drain notifies the readers of streams, which get new entries until the service closes, up to the
+/// last one.
 #[tokio::test]
-async fn conn_6_a_stream_is_told_of_the_drain_and_gets_the_last_entry() {
+async fn conn_6_stream_is_notified_of_the_drain_and_gets_the_last_entry() {
     let mut service = Service::start().await;
     let mut stream = Events::open(&service, "", &[], "ada").await;
     let (mut client, _) = service.open("ada").await;
@@ -291,7 +290,7 @@ async fn conn_6_a_stream_is_told_of_the_drain_and_gets_the_last_entry() {
     assert_eq!(stream.take(3).await[2].event, "agent_thinking");
     drop(client);
     let told = async {
-        // An event without an id: the cursor of the client stays where it is.
+        // An event without an id: the cursor of the client does not move.
         let block = loop {
             let block = stream.block().await.expect("the stream goes on");
             if block.starts_with("event: draining") {
@@ -309,9 +308,9 @@ async fn conn_6_a_stream_is_told_of_the_drain_and_gets_the_last_entry() {
     assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
 }
 
-/// CONN-6: who is behind when the service closes is given its time, and no more.
+/// CONN-6: a reader that is behind when the service closes gets its time, and no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn conn_6_a_stream_that_is_behind_gets_the_last_entries_before_it_ends() {
+async fn conn_6_stream_that_is_behind_gets_the_last_entries_before_it_ends() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;

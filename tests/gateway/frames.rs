@@ -1,5 +1,4 @@
-//! What a client should not send, each with its documented error; the connection lives and others do not
-//! notice.
+//! Invalid frames, each with its documented error; the connection lives and others are not affected.
 
 use quintet::{gateway::limits::GatewayLimits, kernel::entry::By};
 use serde_json::{Value, json};
@@ -15,7 +14,7 @@ use uuid::Uuid;
 
 use crate::harness::{Client, Heard, Service, close_call, open_call, say, soon, succeed, think};
 
-/// CONN-4: answered with its error, nothing changed, and the connection goes on.
+/// CONN-4: a bad frame is answered with its error, changes nothing, and the connection continues.
 #[tokio::test]
 async fn conn_4_each_bad_frame_has_its_error_and_changes_nothing() {
     let service = Service::with(GatewayLimits { unclear_frames_max: 1_000, ..GatewayLimits::DEFAULT }).await;
@@ -87,12 +86,12 @@ async fn conn_4_each_bad_frame_has_its_error_and_changes_nothing() {
         assert_eq!((&error["code"], &error["fatal"]), (&json!(code), &json!(false)), "{shown}");
         client.alive().await;
     }
-    // What an error is about, it names.
+    // An error names its subject.
     client.say_text(&with("text", json!(""))).await;
     assert_eq!(client.expect("error").await["message_id"], "m");
     client.say(json!({"type": "cancel_run", "run_id": run_id})).await;
     assert_eq!(client.expect("error").await["run_id"], json!(run_id));
-    // Nothing of it was carried out, and nobody else heard of it.
+    // No part of it was carried out, and no other client received anything.
     other.alive().await;
     let (_, ready) = service.open("ada").await;
     assert_eq!(ready["head"], 0);
@@ -115,7 +114,7 @@ async fn conn_4_too_many_bad_frames_end_with_4400() {
 }
 
 #[tokio::test]
-async fn a_binary_frame_ends_with_4400() {
+async fn binary_frame_ends_with_4400() {
     let service = Service::start().await;
     for client in [&mut service.open("ada").await.0, &mut service.stranger().await] {
         client.say_message(Message::binary(&b"{}"[..])).await;
@@ -125,7 +124,7 @@ async fn a_binary_frame_ends_with_4400() {
 
 /// 1009 reaches a peer that is still sending: 10 MiB in one frame, and in many.
 #[tokio::test]
-async fn a_frame_over_the_limit_ends_with_1009() {
+async fn frame_over_the_limit_ends_with_1009() {
     let service = Service::start().await;
     let (mut other, _) = service.open("ada").await;
     let (mut client, _) = service.open("ada").await;
@@ -138,7 +137,7 @@ async fn a_frame_over_the_limit_ends_with_1009() {
     client.say_message(part(OpCode::Data(Data::Continue), true)).await;
     assert_eq!(client.hear().await, Heard::Closed(1009), "in pieces");
 
-    // At the limit nothing ends; the text alone is too large.
+    // At the limit the connection stays open; only the text is too large.
     let (mut client, _) = service.open("ada").await;
     let empty = json!({"type": "send_message", "message_id": "m", "thread_id": "t", "text": ""}).to_string();
     client.message("m", &"x".repeat(512 * 1024 - empty.len())).await;
@@ -157,7 +156,7 @@ async fn text_that_is_not_utf8_ends_with_1007() {
 }
 
 #[tokio::test]
-async fn conn_3_bytes_that_are_no_frames_end_with_1002() {
+async fn conn_3_malformed_frames_end_with_1002() {
     let service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     // Reserved bits, a reserved opcode, and no mask.
@@ -166,9 +165,9 @@ async fn conn_3_bytes_that_are_no_frames_end_with_1002() {
     assert_eq!(client.hear().await, Heard::Closed(1002));
 }
 
-/// ISO-3: another user's run looks like none, to the letter.
+/// ISO-3: another user's run is answered exactly as a missing one.
 #[tokio::test]
-async fn iso_3_foreign_runs_look_like_runs_that_never_were() {
+async fn iso_3_foreign_runs_look_like_missing_runs() {
     let mut service = Service::start().await;
     let (mut ada, _) = service.open("ada").await;
     let (mut ben, _) = service.open("ben").await;
@@ -189,7 +188,7 @@ async fn iso_3_foreign_runs_look_like_runs_that_never_were() {
         }
     }
     assert_eq!(answers[..2], answers[2..]);
-    // The run never noticed.
+    // The run is unaffected.
     ada.say(json!({"type": "complete_call", "run_id": run.run_id, "call_id": "q1", "status": "ok"})).await;
     let frames = ada.until("tool_completed").await;
     assert_eq!(frames.last().unwrap()["status"], "ok");
@@ -204,7 +203,7 @@ async fn open_call_of_client(port: &quintet::user::port::RunPort) {
 
 /// RUN-11: the first valid answer closes the call; a second one is refused.
 #[tokio::test]
-async fn run_11_a_call_is_answered_once() {
+async fn run_11_call_is_answered_once() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "ask me").await;
@@ -232,7 +231,7 @@ async fn run_11_a_call_is_answered_once() {
 }
 
 #[tokio::test]
-async fn a_ping_brings_its_nonce_back() {
+async fn pong_has_the_nonce_of_its_ping() {
     let service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     for nonce in [json!("x"), json!(7), json!(1.5)] {
@@ -243,7 +242,7 @@ async fn a_ping_brings_its_nonce_back() {
     assert!(client.expect("pong").await.get("nonce").is_none());
 }
 
-/// Frames beyond the rate are answered, not carried out; who does not stop is sent away with 4429.
+/// Frames beyond the rate are refused, not carried out; a client that continues is closed with 4429.
 #[tokio::test]
 async fn iso_6_frames_beyond_the_rate_are_refused_and_persistence_ends_with_4429() {
     let limits = GatewayLimits {
@@ -255,7 +254,7 @@ async fn iso_6_frames_beyond_the_rate_are_refused_and_persistence_ends_with_4429
     let service = Service::with(limits).await;
     let (mut ada, _) = service.open("ada").await;
     let (mut ben, _) = service.open("ben").await;
-    // With `hello` these are the four that may come at once.
+    // With `hello` these are the four of the burst.
     for _ in 0..3 {
         ada.alive().await;
     }
@@ -271,9 +270,9 @@ async fn iso_6_frames_beyond_the_rate_are_refused_and_persistence_ends_with_4429
     ben.alive().await;
 }
 
-/// Answers come in the order of the commands, however many are sent at once.
+/// Replies come in the order of the commands, for any number sent at once.
 #[tokio::test]
-async fn answers_come_in_the_order_of_the_commands() {
+async fn replies_come_in_the_order_of_the_commands() {
     let service = Service::start().await;
     let (mut client, _): (Client, _) = service.open("ada").await;
     let ids: Vec<String> = (0..50).map(|i| format!("m{i}")).collect();
@@ -293,9 +292,9 @@ async fn answers_come_in_the_order_of_the_commands() {
     assert_eq!(answered, ids);
 }
 
-/// The answer that is ready first waits for the one that was asked for first; a ping overtakes both.
+/// A reply that is ready waits for those of earlier commands; a ping overtakes both.
 #[tokio::test]
-async fn no_answer_overtakes_an_earlier_one() {
+async fn no_reply_overtakes_an_earlier_one() {
     let service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     service.journal.pause_appends();

@@ -1,4 +1,4 @@
-//! Who becomes a connection, and what comes first.
+//! The opening of a connection, and its first frames.
 
 use http::HeaderValue;
 use quintet::gateway::limits::GatewayLimits;
@@ -57,9 +57,9 @@ async fn each_way_to_authenticate_opens_a_connection() {
     }
 }
 
-/// AUTH-1: a ticket opens one connection, wherever it was spent.
+/// AUTH-1: a ticket opens one connection, in any of the ways to use it.
 #[tokio::test]
-async fn auth_1_a_ticket_is_spent_by_its_first_use() {
+async fn auth_1_ticket_is_spent_by_its_first_use() {
     let service = Service::start().await;
     let ticket = service.ticket("ada").await;
     service.connect(with_ticket(&service, &ticket)).await.hello(json!({})).await;
@@ -69,9 +69,9 @@ async fn auth_1_a_ticket_is_spent_by_its_first_use() {
     assert_eq!(late.closed().await, 4401);
 }
 
-/// AUTH-2: what fails for another reason does not consume the ticket.
+/// AUTH-2: a handshake that fails for another reason does not consume the ticket.
 #[tokio::test]
-async fn auth_2_a_refused_handshake_leaves_the_ticket_good() {
+async fn auth_2_refused_handshake_leaves_the_ticket_valid() {
     let service = Service::start().await;
     let ticket = service.ticket("ada").await;
     let request = with_ticket(&service, &ticket);
@@ -82,7 +82,7 @@ async fn auth_2_a_refused_handshake_leaves_the_ticket_good() {
 }
 
 #[tokio::test]
-async fn auth_5_a_bad_credential_is_a_401_before_the_upgrade() {
+async fn auth_5_bad_credential_is_a_401_before_the_upgrade() {
     let service = Service::start().await;
     for (name, value) in [
         ("authorization", "Bearer nonsense"),
@@ -99,7 +99,7 @@ async fn auth_5_a_bad_credential_is_a_401_before_the_upgrade() {
     assert_eq!(status, 400, "two credentials");
 }
 
-/// AUTH-4: an origin that is not on the list is refused, however good the credential.
+/// AUTH-4: an origin that is not on the list is refused, even with a valid credential.
 #[tokio::test]
 async fn auth_4_foreign_origins_are_refused_before_the_upgrade() {
     let service = Service::start().await;
@@ -112,19 +112,19 @@ async fn auth_4_foreign_origins_are_refused_before_the_upgrade() {
 }
 
 #[tokio::test]
-async fn what_is_no_websocket_handshake_is_refused() {
+async fn malformed_websocket_handshake_is_refused() {
     let service = Service::start().await;
     assert_eq!(service.http("GET", "/v1/ws", "ada").await.status(), 426);
     let version = with_header(service.request(), "sec-websocket-version", "8");
     assert_eq!(refused(&service, version).await.0, 426);
     let request = with_header(service.request(), "sec-websocket-protocol", "graphql-ws, soap");
     assert_eq!(refused(&service, request).await.0, 400);
-    // The client insists that one of those it named is confirmed.
+    // The client insists that one of its subprotocols is confirmed.
     service.connect(with_header(service.request(), "sec-websocket-protocol", "soap, quintet.v1")).await;
 }
 
 #[tokio::test]
-async fn a_hello_without_a_good_credential_ends_with_4401() {
+async fn hello_without_a_valid_credential_ends_with_4401() {
     let service = Service::start().await;
     for hello in [
         json!({"type": "hello"}),
@@ -137,14 +137,14 @@ async fn a_hello_without_a_good_credential_ends_with_4401() {
         assert_eq!((&error["code"], &error["fatal"]), (&json!("unauthenticated"), &json!(true)));
         assert_eq!(client.hear().await, Heard::Closed(4401));
     }
-    // Of two credentials both have to be good, and of one user.
+    // Of two credentials both have to be valid, and of one user.
     let mut client = service.known("ada").await;
     client.say(json!({"type": "hello", "token": service.token("ben")})).await;
     assert_eq!(client.closed().await, 4401);
     service.known("ada").await.hello(json!({"token": service.token("ada")})).await;
 }
 
-/// CONN-1: before `hello` nothing has an effect, authenticated or not.
+/// CONN-1: before `hello` no frame has an effect, authenticated or not.
 #[tokio::test]
 async fn conn_1_frames_before_hello_are_errors_and_nothing_else() {
     let service = Service::start().await;
@@ -166,7 +166,7 @@ async fn conn_1_frames_before_hello_are_errors_and_nothing_else() {
 
 /// CONN-4: the limit holds before `hello` as well.
 #[tokio::test]
-async fn conn_4_a_stranger_who_says_anything_but_hello_is_sent_away() {
+async fn conn_4_unauthenticated_client_without_hello_is_closed_at_the_limit() {
     let service = Service::with(GatewayLimits { unclear_frames_max: 3, ..GatewayLimits::DEFAULT }).await;
     let mut client = service.stranger().await;
     for _ in 0..2 {
@@ -179,7 +179,7 @@ async fn conn_4_a_stranger_who_says_anything_but_hello_is_sent_away() {
 }
 
 #[tokio::test]
-async fn what_a_client_sends_right_behind_hello_is_not_lost() {
+async fn frames_right_after_hello_are_not_lost() {
     let mut service = Service::start().await;
     let mut client: Client = service.known("ada").await;
     client.say(json!({"type": "hello"})).await;
@@ -192,9 +192,9 @@ async fn what_a_client_sends_right_behind_hello_is_not_lost() {
     assert_eq!(frames.last().unwrap()["message_id"], "m1");
 }
 
-/// ISO-6, 4429, 1013: connections are bounded, of a user and in all.
+/// ISO-6, 4429, 1013: connections are bounded, per user and in all.
 #[tokio::test]
-async fn connections_beyond_the_limits_are_told_to_come_later() {
+async fn connections_beyond_the_limits_are_refused_with_a_retry_time() {
     let limits = GatewayLimits { user_connections_max: 2, connections_max: 3, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let (first, _second) = (service.open("ada").await, service.open("ada").await);
@@ -207,7 +207,7 @@ async fn connections_beyond_the_limits_are_told_to_come_later() {
     assert_eq!(cyd.hear().await, Heard::Closed(1013));
     let mut first = first.0;
     first.ws.close(None).await.unwrap();
-    // The place is free once the service has let go of it.
+    // The slot is free once the service has released it.
     soon("a free place", async {
         loop {
             let mut again = service.known("ada").await;

@@ -1,4 +1,4 @@
-//! Heads of requests that are not as RFC 9112 and RFC 6455 have them, or that name another host.
+//! Request heads that break RFC 9112 or RFC 6455, or that name another host.
 
 use std::sync::Arc;
 
@@ -20,14 +20,14 @@ use tokio::{
 
 use crate::harness::{Service, http_client, open_call, settings, soon, think, trace_file};
 
-/// The answer to a head, whose lines are given without their ends; its socket may stay open.
+/// Sends a head, whose lines come without their ends, and returns the response; its socket may stay open.
 async fn ask(address: std::net::SocketAddr, lines: &[&str]) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(format!("{}\r\n\r\n", lines.join("\r\n")).as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
         let mut piece = [0; 4_096];
-        match soon("an answer", socket.read(&mut piece)).await.unwrap() {
+        match soon("a response", socket.read(&mut piece)).await.unwrap() {
             0 => break,
             length => answer.extend(&piece[..length]),
         }
@@ -40,7 +40,7 @@ fn status(answer: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn a_request_names_exactly_one_host() {
+async fn request_names_exactly_one_host() {
     let service = Service::start().await;
     for address in [service.running.listen, service.running.admin_listen] {
         let path = if address == service.running.listen { "/openapi.json" } else { "/livez" };
@@ -57,7 +57,7 @@ async fn a_request_names_exactly_one_host() {
             let answer = ask(address, &[&[get.as_str()], hosts].concat()).await;
             assert_eq!(status(&answer), expected, "{hosts:?}");
         }
-        // Probes of old still speak HTTP/1.0.
+        // Old probes still use HTTP/1.0.
         let answer = ask(address, &[&format!("GET {path} HTTP/1.0")]).await;
         assert_eq!(status(&answer), 200);
     }
@@ -65,7 +65,7 @@ async fn a_request_names_exactly_one_host() {
 
 /// A page of another site that points its own name at this machine is refused (DNS rebinding).
 #[tokio::test]
-async fn auth_4_a_foreign_host_reaches_neither_dev_nor_operations() {
+async fn auth_4_foreign_host_reaches_neither_dev_nor_operations() {
     let service = Service::start().await;
     let login = ["POST /dev/login HTTP/1.1", "content-length: 0", "host: evil.example:8080"];
     assert_eq!(status(&ask(service.running.listen, &login).await), 403);
@@ -77,7 +77,7 @@ async fn auth_4_a_foreign_host_reaches_neither_dev_nor_operations() {
 }
 
 #[tokio::test]
-async fn a_handshake_is_as_rfc_6455_has_it() {
+async fn handshake_follows_rfc_6455() {
     let service = Service::start().await;
     let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
     let version = "sec-websocket-version: 13";
@@ -106,9 +106,9 @@ async fn a_handshake_is_as_rfc_6455_has_it() {
     }
 }
 
-/// The socket gives `retry_after_ms` for these; HTTP gives it too, and says the same in a header.
+/// The socket gives `retry_after_ms` for these; HTTP gives it too, with the same value in a header.
 #[tokio::test]
-async fn conn_6_a_refusal_that_passes_says_when_to_come_back() {
+async fn conn_6_temporary_refusal_has_a_retry_time() {
     let service = Service::start().await;
     let mut client = service.open("ada").await.0;
     let stream = format!("http://{}/v1/stream", service.running.listen);
@@ -127,7 +127,7 @@ async fn conn_6_a_refusal_that_passes_says_when_to_come_back() {
     assert!(answer.headers().contains_key("retry-after"));
 }
 
-/// The answer to each refusal that passes has the time after which to repeat the request, in the problem and in
+/// Each temporary refusal has the time after which to repeat the request, in the problem and in
 /// `retry-after`: the same as on the socket (CONN-6).
 #[tokio::test]
 async fn conn_6_each_command_that_a_drain_refuses_has_a_retry_time() {
@@ -177,7 +177,7 @@ async fn conn_6_each_command_that_a_drain_refuses_has_a_retry_time() {
 
 /// ISO-6: one command more than `hub_requests_max` is refused, on both transports, and may be repeated.
 #[tokio::test]
-async fn iso_6_a_command_beyond_those_that_may_wait_has_a_retry_time() {
+async fn iso_6_command_beyond_the_queue_limit_has_a_retry_time() {
     let hub = HubLimits { hub_requests_max: 2, ..HubLimits::DEFAULT };
     let settings = Settings { hub, trace_file: trace_file(""), ..settings() };
     let journal = Arc::new(MemoryJournal::default());
@@ -203,19 +203,19 @@ async fn iso_6_a_command_beyond_those_that_may_wait_has_a_retry_time() {
         assert!((1..=1_000).contains(&retry_after_ms), "{path}");
         assert_eq!(refused.header("retry-after"), "1", "{path}");
     }
-    // The answers of one socket come in order: the first one still waits for the journal.
+    // The replies of one socket come in order: the first one still waits for the journal.
     second.say(json!({"type": "cancel_run", "run_id": run_id.0})).await;
     assert!(second.expect_error("limit_reached").await["retry_after_ms"].is_u64());
     journal.release_appends();
     for wait in waits {
-        assert!(matches!(soon("an answer", wait).await, Err(Unaccepted::Refused(_))), "there is no such run");
+        assert!(matches!(soon("a reply", wait).await, Err(Unaccepted::Refused(_))), "there is no such run");
     }
     client.until("accepted").await;
 }
 
-/// Both say what is wrong with the value, not that it is of another type.
+/// Both errors name the fault of the value, not another type.
 #[tokio::test]
-async fn conn_4_half_a_surrogate_pair_and_a_number_out_of_range_are_named() {
+async fn conn_4_lone_surrogate_and_number_out_of_range_are_named() {
     let service = Service::with(GatewayLimits { unclear_frames_max: 50, ..GatewayLimits::DEFAULT }).await;
     let mut client = service.open("ada").await.0;
     let run = "\"run_id\":\"01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081\",\"call_id\":\"c\",\"status\":\"ok\"";
@@ -246,9 +246,9 @@ async fn conn_4_half_a_surrogate_pair_and_a_number_out_of_range_are_named() {
     client.alive().await;
 }
 
-/// A text that is too long is understood: it does not count against the frames that are not (CONN-4).
+/// A text that is too long is a well-formed frame: it does not count against the malformed ones (CONN-4).
 #[tokio::test]
-async fn conn_4_texts_that_are_too_long_close_nothing() {
+async fn conn_4_texts_that_are_too_long_do_not_close_the_connection() {
     let service = Service::with(GatewayLimits { unclear_frames_max: 2, ..GatewayLimits::DEFAULT }).await;
     let mut client = service.open("ada").await.0;
     for _ in 0..5 {
@@ -258,9 +258,9 @@ async fn conn_4_texts_that_are_too_long_close_nothing() {
     client.alive().await;
 }
 
-/// CONN-4: frames that cannot be understood are forgiven over time, a burst of them is not.
+/// CONN-4: malformed frames are forgiven over time, a burst of them is not.
 #[tokio::test]
-async fn conn_4_unclear_frames_are_forgiven_at_each_heartbeat() {
+async fn conn_4_malformed_frames_are_forgiven_at_each_heartbeat() {
     let limits = GatewayLimits { unclear_frames_max: 2, heartbeat_ms: 20, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let mut client = service.open("ada").await.0;

@@ -1,5 +1,6 @@
 //! ISO-1, ISO-2, ISO-3 from outside: two users who choose the same ids, in any interleaving, over HTTP and
-//! WebSocket. What belongs to the other is answered, byte for byte, as what does not exist.
+//! WebSocket. A request for something of the other user gets, byte for byte, the response for something
+//! missing.
 
 use proptest::prelude::*;
 use quintet::{
@@ -28,7 +29,7 @@ enum Act {
         message: u8,
         thread: u8,
     },
-    /// The first agent at work takes its next step: thinks, asks, and ends when it is answered.
+    /// The first active agent takes its next step: thinks, asks, and ends when it is answered.
     Work,
     /// Names a run of the other user, in every way in which one can be named.
     Pry(u8),
@@ -50,7 +51,7 @@ struct World {
     service: Service,
     clients: Vec<Client>,
     runs: [Vec<String>; 2],
-    /// Runs that have an agent, and how far it is.
+    /// Runs with an agent, and whether it has asked.
     at_work: [Vec<(Assignment, bool)>; 2],
 }
 
@@ -110,18 +111,18 @@ impl World {
         while let Some(assignment) = self.service.launched_by_now() {
             let run_id = assignment.run_id.to_string();
             let owner = self.runs.iter().position(|runs| runs.contains(&run_id));
-            self.at_work[owner.expect("every run is somebody's")].push((assignment, false));
+            self.at_work[owner.expect("every run has an owner")].push((assignment, false));
         }
         let Some((assignment, asked)) = self.at_work[at].first_mut() else { return };
         if !*asked && asks(&assignment.port).await {
             *asked = true;
             return;
         }
-        // Dropped unfinished, the run fails; and whatever waits behind it starts.
+        // A run that is dropped unfinished fails, and the next one of its thread starts.
         self.at_work[at].remove(0);
     }
 
-    /// Every way to name a run, with one of another user's and with nobody's.
+    /// Names a run in every way, once one of another user and once a missing one.
     async fn pry(&mut self, at: usize, foreign: &str) {
         let nobodys = RunId(Uuid::now_v7()).to_string();
         let user = USERS[at];
@@ -151,7 +152,7 @@ impl World {
             for id in [foreign, &nobodys] {
                 let client = &mut self.clients[at];
                 client.say_text(&frame.to_string().replace("ID", id)).await;
-                // Entries of the user's own may come in between.
+                // Entries of the user's own run may come in between.
                 let heard = client.until("error").await;
                 own(at, &heard[..heard.len() - 1]);
                 answers.push(heard.last().unwrap().to_string().replace(id, "ID"));
@@ -160,7 +161,7 @@ impl World {
         }
     }
 
-    /// What each user can read in the end, in every way, is its own.
+    /// Checks that each user reads exactly its own entries at the end, in every way.
     async fn ends(self) {
         for (at, user) in USERS.iter().enumerate() {
             let page = self.service.get(user, "/v1/entries?limit=1000").await.ok(200);
@@ -175,8 +176,8 @@ impl World {
             client.hello(json!({})).await;
             let replayed = client.until("caught_up").await;
             own(at, &replayed);
-            // Runs that fail by now may have added to it.
-            assert_eq!(replayed[..entries.len()], entries[..], "the same, however it is read");
+            // Runs that have failed by now may have added to it.
+            assert_eq!(replayed[..entries.len()], entries[..], "the same over each route");
             for thread in ["t0", "t1"] {
                 let answer =
                     self.service.get(user, &format!("/v1/threads/{thread}/entries?limit=1000")).await;
@@ -188,14 +189,14 @@ impl World {
     }
 }
 
-/// ISO-1: entries of this user.
+/// ISO-1: all entries are of this user.
 fn own(at: usize, frames: &[Value]) {
     for frame in frames.iter().filter(|frame| frame.get("user_id").is_some()) {
         assert_eq!(frame["user_id"], USERS[at], "ISO-1: {frame}");
     }
 }
 
-/// All of an answer that a client can tell apart, but for the id that it named itself.
+/// Everything in a response that a client can distinguish, without the id of its own request.
 fn bytes(answer: &Answer, id: &str) -> String {
     let mut headers: Vec<String> = answer
         .headers
@@ -207,7 +208,7 @@ fn bytes(answer: &Answer, id: &str) -> String {
     format!("{} {headers:?} {}", answer.status, answer.text).replace(id, "ID")
 }
 
-/// Thinks, and asks the client; `false` if the run is over.
+/// Thinks, and asks the client; returns `false` if the run has ended.
 async fn asks(port: &RunPort) -> bool {
     let thought = Thought { kind: ThoughtKind::Answer, delta: "x".into(), reset: false };
     let call = Call {
@@ -223,7 +224,7 @@ proptest! {
     #![proptest_config(cases(8))]
 
     #[test]
-    fn iso_3_what_is_anothers_looks_like_what_is_not(
+    fn iso_3_foreign_things_look_like_missing_ones(
         acts in prop::collection::vec((0..USERS.len(), act()), 8..30)
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

@@ -1,8 +1,9 @@
-//! The gateway from outside, over real sockets: what a client may send, what it is told, how it ends.
+//! The gateway from outside, over real sockets: the frames and requests of clients, the replies, and the
+//! ends.
 //!
-//! The service is the whole one but for its agents, whose every step a test takes by hand, and its
-//! journal, which is in memory and can be told to fail. A test waits for events, never for time; what
-//! does not come within [`harness::PATIENCE`] is a failure.
+//! The service is complete except for its agents, whose steps a test takes by hand, and its journal, which is
+//! in memory and fails on request. A test waits for events, never for time; an event that does not come
+//! within [`harness::PATIENCE`] is a failure.
 
 mod bodies;
 mod budgets;

@@ -1,4 +1,4 @@
-//! The admin listener: alive, ready, in numbers.
+//! The admin listener: liveness, readiness, metrics.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ async fn admin(service: &Service, path: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn the_service_is_ready_while_its_journal_answers() {
+async fn service_is_ready_while_its_journal_is_available() {
     let service = Service::start().await;
     let says = async |path: &str| {
         let answer = admin(&service, path).await;
@@ -38,14 +38,14 @@ async fn the_service_is_ready_while_its_journal_answers() {
     assert_eq!(says("/readyz").await, (200, "ok\n".into()));
     service.journal.set_down(true);
     assert_eq!(says("/readyz").await, (503, "the journal is not available\n".into()));
-    assert_eq!(says("/livez").await.0, 200, "to kill it would not mend the journal");
+    assert_eq!(says("/livez").await.0, 200, "a restart would not repair the journal");
     service.journal.set_down(false);
     assert_eq!(says("/readyz").await, (200, "ok\n".into()));
 }
 
-/// However long it takes to take up what was left open, nobody takes the process for dead.
+/// The process is live during a resume of open runs of any length.
 #[tokio::test]
-async fn run_6_a_service_that_takes_up_what_was_left_open_is_alive_and_not_ready() {
+async fn run_6_service_that_resumes_open_runs_is_live_and_not_ready() {
     let mut before = Service::start().await;
     let (mut client, _) = before.open("ada").await;
     client.message("m", "hello").await;
@@ -53,7 +53,7 @@ async fn run_6_a_service_that_takes_up_what_was_left_open_is_alive_and_not_ready
     think(&run.port, "hm").await;
     open_call(&run.port, "c", By::Agent).await;
     let journal = before.journal.clone();
-    // As in a process that dies, its agent says nothing any more.
+    // As in a process that dies, its agent makes no further step.
     std::mem::forget(run);
     drop(before);
 
@@ -82,7 +82,7 @@ async fn run_6_a_service_that_takes_up_what_was_left_open_is_alive_and_not_ready
 }
 
 #[tokio::test]
-async fn del_3_what_the_retention_does_not_keep_is_trimmed_while_the_service_runs() {
+async fn del_3_retention_trims_while_the_service_runs() {
     let retention = RetentionLimits {
         retention_user_entries_max: 5,
         retention_interval_ms: 100,
@@ -104,14 +104,13 @@ async fn del_3_what_the_retention_does_not_keep_is_trimmed_while_the_service_run
     let mut late = service.known("ada").await;
     let ready = late.hello(json!({"after": 0})).await;
     assert_eq!((&ready["gap"]["from"], &ready["gap"]["to"]), (&json!(1), &json!(5)), "{ready}");
-    // The live connection has all of it, and goes on.
+    // The live connection has all of it, and continues.
     client.alive().await;
 }
 
-/// Before the disk is full, new messages go elsewhere; what is under way ends, and the service comes back by
-/// itself.
+/// Before the disk is full, new messages are refused; open runs end, and the service recovers by itself.
 #[tokio::test]
-async fn iso_6_a_disk_that_is_nearly_full_is_seen_before_it_is_full() {
+async fn iso_6_nearly_full_disk_is_reported_before_it_is_full() {
     let disk = DiskLimits { disk_free_bytes_min: 1_000, disk_check_interval_ms: 10 };
     let settings = Settings { disk, trace_file: trace_file(""), ..settings() };
     let journal = Arc::new(MemoryJournal::default());
@@ -145,7 +144,7 @@ async fn iso_6_a_disk_that_is_nearly_full_is_seen_before_it_is_full() {
 }
 
 #[tokio::test]
-async fn iso_6_a_service_without_a_place_for_connections_says_so() {
+async fn iso_6_service_at_its_connection_limit_is_not_ready() {
     let service = Service::with(GatewayLimits { connections_max: 1, ..GatewayLimits::DEFAULT }).await;
     let (_only, _) = service.open("ada").await;
     assert_eq!(admin(&service, "/readyz").await.text, "ok\n");
@@ -157,9 +156,9 @@ async fn iso_6_a_service_without_a_place_for_connections_says_so() {
     assert_eq!((ready.status, ready.text.as_str()), (503, text));
 }
 
-/// A user who has spent the day's bytes hears when there is room again, on both transports.
+/// A user who has spent the day's bytes gets the time of the next room, on both transports.
 #[tokio::test]
-async fn iso_6_the_bytes_of_a_day_are_refused_with_a_time_to_come_back() {
+async fn iso_6_message_over_the_bytes_per_day_is_refused_with_a_retry_time() {
     let hub = HubLimits { user_bytes_per_day_max: 10_000, ..HubLimits::DEFAULT };
     let settings = Settings { hub, trace_file: trace_file(""), ..settings() };
     let journal = Arc::new(MemoryJournal::default());
@@ -183,7 +182,7 @@ async fn iso_6_the_bytes_of_a_day_are_refused_with_a_time_to_come_back() {
 }
 
 #[tokio::test]
-async fn conn_6_from_the_start_of_a_drain_the_service_is_not_ready_and_ends_in_time() {
+async fn conn_6_draining_service_is_not_ready_and_ends_in_time() {
     let mut service = Service::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m", "hello").await;
@@ -204,11 +203,11 @@ async fn conn_6_from_the_start_of_a_drain_the_service_is_not_ready_and_ends_in_t
     let (drained, ()) = soon("the drain", async { tokio::join!(drain, ends) }).await;
     assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
     let refused = tokio::net::TcpStream::connect(service.running.listen).await;
-    assert!(refused.is_err(), "nobody listens any more");
+    assert!(refused.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
-async fn numbers_are_rendered_for_prometheus() {
+async fn metrics_are_rendered_for_prometheus() {
     let service = Service::start().await;
     let counted = async |series: &str| -> f64 {
         let text = admin(&service, "/metrics").await.text;
@@ -247,7 +246,7 @@ async fn numbers_are_rendered_for_prometheus() {
 }
 
 #[tokio::test]
-async fn the_public_routes_are_not_on_the_admin_listener() {
+async fn public_routes_are_not_on_the_admin_listener() {
     let service = Service::start().await;
     for path in ["/", "/v1/entries", "/v1/ws", "/dev/login"] {
         assert_eq!(admin(&service, path).await.status, 404, "{path}");

@@ -1,4 +1,4 @@
-//! Readers that retention passes while they do not read.
+//! Readers that retention overtakes while they do not read.
 
 use quintet::{
     gateway::limits::GatewayLimits,
@@ -13,7 +13,7 @@ use crate::{
     harness::{Heard, Service, succeed, think},
 };
 
-/// Far more entries than a socket and the tail hold, which the caller's readers have not read.
+/// Writes far more entries than a socket and the tail hold, which the caller's readers have not read.
 async fn flooded(service: &mut Service) -> u64 {
     let (mut sender, _) = service.open("ada").await;
     sender.message("m1", "flood me").await;
@@ -29,7 +29,7 @@ async fn flooded(service: &mut Service) -> u64 {
     read.last().unwrap()["offset"].as_u64().unwrap()
 }
 
-/// Keeps the newest entries; the offset of the last one that is gone.
+/// Keeps the newest entries; returns the offset of the last one that is trimmed.
 async fn trim(service: &Service) -> u64 {
     let retention = Retention { age_ms_max: None, user_entries_max: Some(20), ..Retention::default() };
     service.journal.trim(retention, Timestamp(0)).await.unwrap();
@@ -38,9 +38,9 @@ async fn trim(service: &Service) -> u64 {
     ready["gap"]["to"].as_u64().unwrap()
 }
 
-/// 4408, not a final code: what is kept is there for a reader that comes back (DEL-3).
+/// 4408 is not a final code: the kept entries are there for a reader that comes back (DEL-3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn del_3_a_socket_that_retention_passed_is_closed_to_come_back() {
+async fn del_3_socket_overtaken_by_retention_is_closed_to_resume() {
     let mut service = Service::with(GatewayLimits::DEFAULT).await;
     let mut behind = service.narrow("ada").await;
     behind.hello(json!({})).await;
@@ -68,9 +68,9 @@ async fn del_3_a_socket_that_retention_passed_is_closed_to_come_back() {
     again.say_message(Message::Ping(vec![].into())).await;
 }
 
-/// The gap of a live stream ends at the last entry that is gone: none that is kept is skipped (DEL-3).
+/// The gap of a live stream ends at the last trimmed entry: no kept entry is skipped (DEL-3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn del_3_a_stream_that_retention_passed_skips_nothing_that_is_kept() {
+async fn del_3_stream_overtaken_by_retention_skips_no_kept_entry() {
     let mut service = Service::with(GatewayLimits::DEFAULT).await;
     let mut behind = Events::open(&service, "", &[], "ada").await;
     let head = flooded(&mut service).await;
@@ -82,7 +82,7 @@ async fn del_3_a_stream_that_retention_passed_skips_nothing_that_is_kept() {
             gaps += 1;
             assert_eq!(event.data, json!({"from": next, "to": trimmed}));
             let epoch = service.running.gateway().factory.epoch();
-            assert_eq!(event.id, format!("{epoch}:{trimmed}"), "a client that comes back goes on behind it");
+            assert_eq!(event.id, format!("{epoch}:{trimmed}"), "a client that comes back resumes after it");
             next = trimmed + 1;
         } else {
             assert_eq!(event.data["offset"], next);

@@ -1,5 +1,5 @@
-//! Pages of a log and of its threads: what one costs, and that nothing is missing between two of them,
-//! whatever happens to the log meanwhile.
+//! Pages of a log and of its threads: the cost of one, and no missing entry between two of them, for any
+//! change of the log meanwhile.
 
 use std::sync::{
     Arc, Mutex,
@@ -26,15 +26,15 @@ use tokio::{
 
 use crate::harness::{Service, say, soon, succeed, think};
 
-/// What is to happen when the log is read for the n-th time from now on.
+/// A fault that happens at the n-th read of the log from now on.
 enum Mishap {
-    /// The retention passes by, and leaves this many entries.
+    /// Retention runs, and leaves this many entries.
     Trim(u64),
     /// The storage fails, once.
     Fail,
 }
 
-/// A journal that says what was read of it, and to which things happen just when it is read.
+/// A journal that records its reads, and changes at a given read.
 struct Watched {
     journal: Arc<MemoryJournal>,
     reads: Arc<Reads>,
@@ -161,7 +161,7 @@ async fn watched(limits: GatewayLimits) -> (Service, Arc<Reads>) {
     (Service::on(Arc::new(used), journal, limits, None).await, reads)
 }
 
-/// A run of `user` in `thread` that thinks so many times of so many bytes, and succeeds.
+/// Plays a run of `user` in `thread` that thinks so many times of so many bytes, and succeeds.
 async fn run(
     service: &mut Service,
     user: &str,
@@ -184,7 +184,7 @@ fn offsets(page: &Value) -> Vec<u64> {
     page["entries"].as_array().unwrap().iter().map(|entry| entry["offset"].as_u64().unwrap()).collect()
 }
 
-/// Everything after `after`, page by page: what each page was asked for, and the page.
+/// Reads everything after `after`, page by page; returns the cursor and the body of each page.
 async fn walk(service: &Service, user: &str, path: &str, mut after: u64) -> Vec<(u64, Value)> {
     let mut pages = Vec::new();
     loop {
@@ -193,7 +193,7 @@ async fn walk(service: &Service, user: &str, path: &str, mut after: u64) -> Vec<
         pages.push((after, page));
         match next {
             Some(next) => {
-                assert!(next > after, "a page that leads nowhere: {next} after {after}");
+                assert!(next > after, "a page without progress: {next} after {after}");
                 after = next;
             }
             None => return pages,
@@ -201,7 +201,7 @@ async fn walk(service: &Service, user: &str, path: &str, mut after: u64) -> Vec<
     }
 }
 
-/// DEL-3: of `wanted`, every entry is on a page or in a gap that a page told of.
+/// DEL-3: every offset of `wanted` is on a page or in a gap that a page reported.
 fn nothing_is_missing(pages: &[(u64, Value)], wanted: impl IntoIterator<Item = u64>) {
     let seen: Vec<u64> = pages.iter().flat_map(|(_, page)| offsets(page)).collect();
     assert!(seen.is_sorted_by(|a, b| a < b), "DEL-2: {seen:?}");
@@ -216,7 +216,7 @@ fn nothing_is_missing(pages: &[(u64, Value)], wanted: impl IntoIterator<Item = u
 }
 
 #[tokio::test]
-async fn del_4_a_page_is_read_a_chunk_at_a_time_and_is_the_log_to_the_last_byte() {
+async fn del_4_page_is_read_in_chunks_and_equals_the_log_to_the_last_byte() {
     let limits =
         GatewayLimits { chunk_bytes_max: 8 * 1024, page_bytes_max: 256 * 1024, ..GatewayLimits::DEFAULT };
     let (mut service, reads) = watched(limits).await;
@@ -240,7 +240,7 @@ async fn del_4_a_page_is_read_a_chunk_at_a_time_and_is_the_log_to_the_last_byte(
     assert_eq!(entries, frames.iter().collect::<Vec<_>>());
 }
 
-/// A socket that asks for a page and whose own system holds hardly anything for it.
+/// A socket with a small receive buffer that requests a page.
 async fn ask_and_read_no_further_than_the_head(service: &Service, user: &str, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
@@ -254,10 +254,10 @@ async fn ask_and_read_no_further_than_the_head(service: &Service, user: &str, pa
     stream
 }
 
-/// DEL-4, ISO-6: a reader that asks for pages and does not read them costs what its own limit allows, and
-/// nobody else anything.
+/// DEL-4, ISO-6: a reader that requests pages and does not read them uses its own limit only, and costs other
+/// users nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn iso_6_pages_that_are_not_read_are_limited_for_each_user() {
+async fn iso_6_unread_pages_are_limited_per_user() {
     let limits = GatewayLimits { user_pages_max: 3, ..GatewayLimits::DEFAULT };
     let (mut service, reads) = watched(limits).await;
     for user in ["ada", "bob"] {
@@ -273,12 +273,12 @@ async fn iso_6_pages_that_are_not_read_are_limited_for_each_user() {
         let problem = refused.problem(429, "limit_reached");
         assert!(problem["retry_after_ms"].as_u64().unwrap() > 0 && !refused.header("retry-after").is_empty());
     }
-    // Three pages of 4 MiB were asked for, and hardly anything was taken.
-    assert!(reads.bytes() < 3 * 1024 * 1024, "{} bytes were read for nobody", reads.bytes());
-    // What is no page of entries goes on, and so does everybody else.
+    // Three pages of 4 MiB were requested, and hardly anything was read.
+    assert!(reads.bytes() < 3 * 1024 * 1024, "{} bytes were read ahead", reads.bytes());
+    // Other routes of the user work, and all routes of other users.
     service.get("ada", "/v1/threads").await.ok(200);
     service.get("bob", "/v1/entries?limit=1000").await.ok(200);
-    // A place is free again when its reader has gone; and when its page was read.
+    // A slot is free again when its reader has gone, and when its page was read.
     drop(stalled.pop());
     let gateway = service.running.gateway().clone();
     crate::harness::until(|| gateway.admit.pages_under_way() == 2).await;
@@ -289,9 +289,9 @@ async fn iso_6_pages_that_are_not_read_are_limited_for_each_user() {
     crate::harness::until(|| gateway.admit.pages_under_way() == 0).await;
 }
 
-/// ISO-6, DEL-4: a thread with few entries among many of another costs a bounded part of the log a page.
+/// ISO-6, DEL-4: a page of a sparse thread among many entries of another reads a bounded part of the log.
 #[tokio::test]
-async fn iso_6_a_page_of_a_sparse_thread_looks_through_a_bounded_part_of_the_log() {
+async fn iso_6_page_of_a_sparse_thread_reads_a_bounded_part_of_the_log() {
     let limits =
         GatewayLimits { chunk_bytes_max: 8 * 1024, page_bytes_max: 64 * 1024, ..GatewayLimits::DEFAULT };
     let (mut service, reads) = watched(limits).await;
@@ -333,10 +333,10 @@ async fn iso_6_a_page_of_a_sparse_thread_looks_through_a_bounded_part_of_the_log
 }
 
 #[tokio::test]
-async fn a_page_after_the_largest_offset_there_can_be_is_empty() {
+async fn page_after_the_largest_possible_offset_is_empty() {
     let (mut service, _) = watched(GatewayLimits::DEFAULT).await;
     run(&mut service, "ada", "m1", "t", 3, 10).await;
-    // A run that is open, so that the thread goes on.
+    // An open run, so that the thread grows.
     service.post("ada", "/v1/messages", &json!({"message_id": "m2", "thread_id": "t", "text": "x"})).await;
     let _open = service.launched().await;
     for after in [u64::MAX, u64::MAX - 1, i64::MAX as u64, i64::MAX as u64 - 1] {
@@ -348,9 +348,10 @@ async fn a_page_after_the_largest_offset_there_can_be_is_empty() {
     }
 }
 
-/// DEL-3: what the retention takes while a page is being made is told as a gap, on this page or the next.
+/// DEL-3: entries that retention trims while a page is being made are reported as a gap, on this page or the
+/// next.
 #[tokio::test]
-async fn del_3_a_trim_while_a_page_is_made_leaves_no_silent_hole() {
+async fn del_3_trim_during_a_page_leaves_no_silent_hole() {
     for path in ["/v1/entries", "/v1/threads/t1/entries"] {
         for nth in 1..=6 {
             for keep in [0, 1, 12, 40, 70] {
@@ -375,9 +376,10 @@ async fn del_3_a_trim_while_a_page_is_made_leaves_no_silent_hole() {
     }
 }
 
-/// DEL-2, DEL-7: storage that fails in the middle of a page ends the page early, and says where to go on.
+/// DEL-2, DEL-7: storage that fails in the middle of a page ends the page early, with the cursor to continue
+/// at.
 #[tokio::test]
-async fn del_2_a_page_that_cannot_be_read_to_its_end_says_where_to_go_on() {
+async fn del_2_page_cut_by_a_failed_read_has_the_cursor_to_continue() {
     let limits = GatewayLimits { chunk_entries_max: 8, ..GatewayLimits::DEFAULT };
     let (mut service, reads) = watched(limits).await;
     run(&mut service, "ada", "m1", "t", 60, 10).await;
@@ -393,9 +395,9 @@ async fn del_2_a_page_that_cannot_be_read_to_its_end_says_where_to_go_on() {
     }
 }
 
-/// DEL-3: a thread whose first runs are not kept any more is there, from where it is kept.
+/// DEL-3: a thread whose first runs are trimmed is listed, from where it is kept.
 #[tokio::test]
-async fn del_3_a_thread_of_which_much_is_trimmed_is_there_from_where_it_is_kept() {
+async fn del_3_partly_trimmed_thread_starts_where_it_is_kept() {
     let (mut service, _) = watched(GatewayLimits::DEFAULT).await;
     for i in 0..12 {
         run(&mut service, "ada", &format!("m{i}"), "t", 1, 10).await;
@@ -403,7 +405,7 @@ async fn del_3_a_thread_of_which_much_is_trimmed_is_there_from_where_it_is_kept(
     let last = walk(&service, "ada", "/v1/threads/t/entries", 0).await.len();
     assert_eq!(last, 1);
     service.journal.trim(keeping(5), Timestamp(0)).await.unwrap();
-    // Records of runs stay, and there are more of them than the page has room for.
+    // Records of runs stay, and there are more of them than fit on the page.
     let page = service.get("ada", "/v1/threads/t/entries?limit=3").await.ok(200);
     assert_eq!((offsets(&page), &page["gap"]), (vec![56, 57, 58], &json!({"from": 1, "to": 55})));
     let page = service.get("ada", "/v1/threads/t/entries?after=58&limit=3").await.ok(200);

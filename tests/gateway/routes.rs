@@ -1,4 +1,4 @@
-//! What each route does when it is asked properly, and what it says of things that are somebody else's.
+//! Each route with valid requests, and with requests for things of other users.
 
 use quintet::{gateway::limits::GatewayLimits, kernel::entry::By};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ async fn send(service: &Service, user: &str, message_id: &str, thread_id: &str) 
 }
 
 #[tokio::test]
-async fn a_ticket_says_how_long_it_lives_and_no_wish_makes_it_live_longer() {
+async fn ticket_states_its_lifetime_and_no_request_extends_it() {
     let service = Service::start().await;
     let default = service.post("ada", "/v1/tickets", &json!({})).await.ok(201);
     assert_eq!(default["ticket"].as_str().unwrap().len(), 43, "256 bits: {default}");
@@ -31,14 +31,14 @@ async fn a_ticket_says_how_long_it_lives_and_no_wish_makes_it_live_longer() {
         let refused = service.post("ada", "/v1/tickets", &json!({"ttl_ms": ttl_ms})).await;
         refused.problem(400, "invalid_field");
     }
-    // AUTH-2: nor does the ticket outlive the token.
+    // AUTH-2: the ticket does not outlive the token either.
     let token = service.token_until("ada", 5_000);
     let short = service.reply(service.ask("POST", "/v1/tickets").bearer_auth(token)).await.ok(201);
     assert!(lives(&short) <= 6_000, "{short}");
 }
 
 #[tokio::test]
-async fn tickets_beyond_a_users_limit_are_refused_and_other_users_get_theirs() {
+async fn tickets_beyond_a_users_limit_are_refused_without_affecting_other_users() {
     let service = Service::with(GatewayLimits { user_tickets_max: 2, ..GatewayLimits::DEFAULT }).await;
     for _ in 0..2 {
         service.post("ada", "/v1/tickets", &json!({})).await.ok(201);
@@ -51,7 +51,7 @@ async fn tickets_beyond_a_users_limit_are_refused_and_other_users_get_theirs() {
 }
 
 #[tokio::test]
-async fn del_6_a_message_sent_ten_times_at_once_is_one_message() {
+async fn del_6_message_sent_ten_times_at_once_is_one_message() {
     let mut service = Service::start().await;
     let message = message("m", "t");
     let sent =
@@ -74,7 +74,7 @@ async fn del_6_a_message_sent_ten_times_at_once_is_one_message() {
 }
 
 #[tokio::test]
-async fn a_busy_thread_does_as_the_message_says() {
+async fn busy_thread_follows_the_policy_of_the_message() {
     let mut service = Service::start().await;
     send(&service, "ada", "m1", "t").await;
     let _active = service.launched().await;
@@ -96,7 +96,7 @@ async fn pages_of_entries_together_are_the_log_exactly() {
         send(&service, "ada", &format!("m{n}"), "t").await;
         service.answer("hi").await;
     }
-    // `agent_completed` of the last run is there once its answer is durable: the head tells.
+    // `agent_completed` of the last run is in the log once it is durable: the head shows it.
     let whole = service.get("ada", "/v1/entries").await.ok(200);
     let head = whole["head"].as_u64().unwrap();
     assert_eq!(offsets(&whole), (1..=head).collect::<Vec<_>>());
@@ -125,7 +125,7 @@ async fn pages_of_entries_together_are_the_log_exactly() {
 }
 
 #[tokio::test]
-async fn ids_of_visible_ascii_are_taken_everywhere_and_percent_encoded_in_a_path() {
+async fn ids_of_visible_ascii_are_accepted_everywhere_and_percent_encoded_in_a_path() {
     let mut service = Service::start().await;
     for (n, thread_id) in ["user:42/chat", "a.b?c#d", "call_abc|fc_123", "100%", r#""\"#].iter().enumerate() {
         let message_id = format!("msg_{n}.2/{thread_id}");
@@ -179,11 +179,11 @@ async fn threads_are_listed_with_the_latest_first_and_each_has_its_own_entries()
     }
     assert_eq!(paged, offsets(&thread));
     let empty = service.get("ada", "/v1/threads/t2/entries?after=1000").await.ok(200);
-    assert_eq!(offsets(&empty).len(), 0, "past the end of a thread that is there");
+    assert_eq!(offsets(&empty).len(), 0, "past the end of an existing thread");
 }
 
 #[tokio::test]
-async fn iso_3_what_is_anothers_looks_exactly_like_what_is_not_there() {
+async fn iso_3_foreign_runs_and_threads_look_exactly_like_missing_ones() {
     let mut service = Service::start().await;
     let run_id = send(&service, "ada", "m1", "secret").await;
     let run = service.launched().await;
@@ -211,14 +211,14 @@ async fn iso_3_what_is_anothers_looks_exactly_like_what_is_not_there() {
         foreign.problem(404, "not_found");
         assert_eq!(foreign.text, missing.text, "{path}");
     }
-    // Nothing has happened to it.
+    // The run is unchanged.
     let run = service.get("ada", &format!("/v1/runs/{run_id}")).await.ok(200);
     assert_eq!((&run["state"], &run["status"]), (&json!("active"), &Value::Null));
     service.post("ada", &format!("/v1/runs/{run_id}/calls/c1"), &answer).await.ok(200);
 }
 
 #[tokio::test]
-async fn run_11_a_call_is_answered_once_and_only_by_whom_it_waits_for() {
+async fn run_11_call_is_answered_once_and_by_its_owner_only() {
     let mut service = Service::start().await;
     let run_id = send(&service, "ada", "m1", "t").await;
     let run = service.launched().await;
@@ -248,7 +248,7 @@ async fn run_11_a_call_is_answered_once_and_only_by_whom_it_waits_for() {
 }
 
 #[tokio::test]
-async fn a_run_is_ended_once_and_shows_how() {
+async fn run_is_cancelled_once_and_shows_its_end() {
     let mut service = Service::start().await;
     let run_id = send(&service, "ada", "m1", "t").await;
     let run = service.launched().await;
@@ -262,7 +262,7 @@ async fn a_run_is_ended_once_and_shows_how() {
 }
 
 #[tokio::test]
-async fn a_login_is_for_any_user_id_that_can_be_one() {
+async fn login_accepts_every_valid_user_id() {
     let service = Service::start().await;
     let login = async |body: Value| service.reply(service.ask("POST", "/dev/login").json(&body)).await;
     let given = login(json!({"user_id": "größe / 名前"})).await.ok(200);

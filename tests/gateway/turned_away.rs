@@ -1,4 +1,4 @@
-//! Limits on who comes in at once: each answers as documented, and leaves room for others.
+//! Limits on concurrent connections and requests: each refuses as documented, and leaves room for others.
 
 use quintet::gateway::limits::GatewayLimits;
 use serde_json::json;
@@ -10,7 +10,7 @@ use tokio::{
 use crate::harness::{Service, soon, with_bearer};
 
 #[tokio::test]
-async fn iso_6_a_user_who_asks_too_often_waits_and_others_do_not() {
+async fn iso_6_request_rate_limits_one_user_and_no_other() {
     let limits = GatewayLimits {
         user_requests_per_second_max: 1,
         user_requests_burst_max: 3,
@@ -25,7 +25,7 @@ async fn iso_6_a_user_who_asks_too_often_waits_and_others_do_not() {
     assert!((1..=1_000).contains(&problem["retry_after_ms"].as_u64().unwrap()), "{problem}");
     assert_eq!(refused.header("retry-after"), "1");
     service.get("bob", "/v1/agents").await.ok(200);
-    // Whoever is nobody uses nobody's share up.
+    // Unauthenticated requests use up no user's share.
     for _ in 0..10 {
         service
             .reply(service.ask("GET", "/v1/agents").bearer_auth("x"))
@@ -35,7 +35,7 @@ async fn iso_6_a_user_who_asks_too_often_waits_and_others_do_not() {
     service.get("bob", "/v1/agents").await.ok(200);
 }
 
-/// A handshake with a bearer token is a request of its user as any other.
+/// A handshake with a bearer token counts as a request of its user.
 #[tokio::test]
 async fn iso_6_handshakes_count_against_the_rate_of_requests() {
     let limits = GatewayLimits {
@@ -54,7 +54,7 @@ async fn iso_6_handshakes_count_against_the_rate_of_requests() {
     service.open("bob").await.0.alive().await;
 }
 
-/// A user with too many connections is answered 429, a service with too many 503; both say when to come back.
+/// A user with too many connections gets 429, a service with too many 503; both with a retry time.
 #[tokio::test]
 async fn iso_6_one_connection_too_many_is_refused_with_a_retry_time() {
     let limits = GatewayLimits { connections_max: 2, user_connections_max: 1, ..GatewayLimits::DEFAULT };
@@ -71,10 +71,10 @@ async fn iso_6_one_connection_too_many_is_refused_with_a_retry_time() {
     bob.alive().await;
 }
 
-/// Other addresses of loopback are there on Linux.
+/// Linux has other loopback addresses.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn iso_6_where_every_socket_is_authenticated_the_next_one_waits() {
+async fn iso_6_next_socket_waits_while_all_slots_are_authenticated() {
     let service = Service::with(GatewayLimits { sockets_max: 2, ..GatewayLimits::DEFAULT }).await;
     let first = service.open_from("ada", "127.0.0.1").await;
     let second = service.open_from("bob", "127.0.0.2").await;
@@ -84,7 +84,7 @@ async fn iso_6_where_every_socket_is_authenticated_the_next_one_waits() {
     first.alive().await;
     second.alive().await;
     let mut byte = [0];
-    assert!(third.try_read(&mut byte).is_err(), "there is no answer yet");
+    assert!(third.try_read(&mut byte).is_err(), "there is no response yet");
     drop(first);
     answered(&mut third).await;
     second.alive().await;
@@ -94,7 +94,7 @@ async fn answered(socket: &mut TcpStream) {
     let mut text = String::new();
     let mut piece = [0; 1024];
     while !text.ends_with('}') {
-        let length = soon("an answer", socket.read(&mut piece)).await.unwrap();
+        let length = soon("a response", socket.read(&mut piece)).await.unwrap();
         assert!(length > 0, "the socket is closed");
         text.push_str(std::str::from_utf8(&piece[..length]).unwrap());
     }
@@ -102,7 +102,7 @@ async fn answered(socket: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_come_to_the_point_is_gone() {
+async fn peer_without_a_complete_request_times_out() {
     let service = Service::with(GatewayLimits { head_wait_ms_max: 50, ..GatewayLimits::DEFAULT }).await;
     for begin in ["", "GET /v1/agents HTT", "GET /v1/agents HTTP/1.1\r\nhost: localhost\r\nx: "] {
         let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
@@ -114,19 +114,19 @@ async fn a_peer_that_does_not_come_to_the_point_is_gone() {
 }
 
 #[tokio::test]
-async fn a_head_over_the_limit_is_refused() {
+async fn head_over_the_limit_is_refused() {
     let service = Service::start().await;
     let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
     let head = format!("GET /v1/agents HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(20_000));
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
-    // The rest of the head may meet a closed socket.
+    // The socket may close before the rest of the head is sent.
     let _ = soon("an answer", socket.read_to_end(&mut answer)).await;
     assert!(answer.starts_with(b"HTTP/1.1 431"), "{}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]
-async fn what_is_not_http_harms_nobody() {
+async fn bytes_that_are_not_http_affect_no_other_connection() {
     let service = Service::start().await;
     for nonsense in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],

@@ -1,4 +1,4 @@
-//! The promises of the trait, one by one.
+//! The guarantees of the trait, one by one.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ async fn all(log: &Arc<dyn Log>) -> Vec<(u64, String)> {
 }
 
 #[tokio::test]
-async fn an_empty_log_spans_nothing() {
+async fn empty_log_spans_nothing() {
     for engine in engines() {
         let log = engine.journal.log(&user("nobody"));
         assert_eq!(log.extent().await.unwrap(), Extent::default(), "{}", engine.name);
@@ -33,7 +33,7 @@ async fn an_empty_log_spans_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_appended_is_read_back_in_order() {
+async fn appended_entries_are_read_back_in_order() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -49,7 +49,7 @@ async fn what_was_appended_is_read_back_in_order() {
 }
 
 #[tokio::test]
-async fn a_long_batch_is_stored_and_read_whole() {
+async fn long_batch_is_stored_and_read_whole() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -68,7 +68,7 @@ async fn a_long_batch_is_stored_and_read_whole() {
 }
 
 #[tokio::test]
-async fn run_6_an_append_that_expects_another_head_is_refused_and_changes_nothing() {
+async fn run_6_append_that_expects_another_head_is_refused_and_changes_nothing() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -112,7 +112,7 @@ async fn of_two_racing_appends_one_wins() {
 }
 
 #[tokio::test]
-async fn a_batch_that_does_not_fit_is_refused_whole_and_spares_the_others() {
+async fn invalid_batch_is_refused_whole_without_affecting_others() {
     for engine in engines() {
         let (mut ann, mut bob, mut cay) = (Scribe::new("ann"), Scribe::new("bob"), Scribe::new("cay"));
         let logs = [&ann, &bob, &cay].map(|scribe| engine.journal.log(&scribe.user_id));
@@ -136,7 +136,7 @@ async fn a_batch_that_does_not_fit_is_refused_whole_and_spares_the_others() {
         assert_eq!(logs[0].message(&message("fresh")).await.unwrap(), None, "{}", engine.name);
         assert_eq!(all(&logs[2]).await.len(), 5, "{}", engine.name);
 
-        // And the logs go on.
+        // And the logs continue.
         ann.head = Offset(5);
         ann.whole_run(2, "t").append(&logs[0]).await;
         assert_eq!(all(&logs[0]).await.len(), 10, "{}", engine.name);
@@ -144,7 +144,7 @@ async fn a_batch_that_does_not_fit_is_refused_whole_and_spares_the_others() {
 }
 
 #[tokio::test]
-async fn a_batch_whose_lines_and_entries_disagree_is_refused() {
+async fn batch_with_unequal_lines_and_entries_is_refused() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -198,7 +198,7 @@ async fn reads_keep_both_limits_and_return_at_least_one() {
 }
 
 #[tokio::test]
-async fn a_read_at_or_past_the_head_is_empty() {
+async fn read_at_or_past_the_head_is_empty() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -239,7 +239,7 @@ async fn iso_2_equal_ids_of_two_users_never_meet() {
 }
 
 #[tokio::test]
-async fn recovery_tells_what_is_not_finished_and_the_latest_messages() {
+async fn recovery_returns_unfinished_runs_and_the_latest_messages() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -278,7 +278,7 @@ async fn recovery_tells_what_is_not_finished_and_the_latest_messages() {
 }
 
 #[tokio::test]
-async fn threads_come_latest_first_and_page() {
+async fn threads_are_listed_latest_first_in_pages() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -309,7 +309,7 @@ async fn threads_come_latest_first_and_page() {
 }
 
 #[tokio::test]
-async fn runs_of_a_thread_are_those_with_something_after_the_offset() {
+async fn runs_of_a_thread_are_those_with_entries_after_the_offset() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -341,7 +341,7 @@ async fn many_users_append_and_read_at_once() {
                     for number in 1..=10 {
                         scribe.whole_run(number, "t").append(&log).await;
                         let lines = log.read(Offset(scribe.head.0 - 5), EVERYTHING).await.unwrap();
-                        // DEL-1: what was acknowledged is there for whoever reads next.
+                        // DEL-1: an acknowledged entry is visible to the next read.
                         assert_eq!(offsets(&lines), (scribe.head.0 - 4..=scribe.head.0).collect::<Vec<_>>());
                     }
                     all(&log).await.iter().all(|(_, text)| text.contains(&format!("\"user {i}\"")))

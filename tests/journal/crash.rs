@@ -1,4 +1,4 @@
-//! The process is killed while it writes. What it had been told is durable is there afterwards.
+//! The process is killed while it writes. Everything that it acknowledged as durable is there afterwards.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -19,7 +19,7 @@ use crate::support::{EVERYTHING, Scribe, offsets, run};
 const FOLDER: &str = "QUINTET_TEST_CRASH_FOLDER";
 const USERS: usize = 4;
 
-/// Not a test of its own: the process that is killed. Says on its output what was acknowledged.
+/// Not a test of its own: the process that is killed. Prints the acknowledged offsets.
 #[tokio::test]
 #[ignore = "the child of another test"]
 async fn child_that_writes_until_it_is_killed() {
@@ -41,7 +41,7 @@ async fn child_that_writes_until_it_is_killed() {
 }
 
 #[tokio::test]
-async fn del_5_what_was_acknowledged_survives_a_kill() {
+async fn del_5_acknowledged_entries_survive_a_kill() {
     let folder = TempDir::new().unwrap();
     let mut heads = [0u64; USERS];
     for (round, lines) in [1usize, 7, 50, 200].into_iter().enumerate() {
@@ -68,7 +68,7 @@ async fn del_5_what_was_acknowledged_survives_a_kill() {
             .for_each(&mut note);
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it said before it died, but for a last line that was cut off.
+        // Its output before the kill, without a last line that was cut off.
         let rest: Vec<String> = output.map_while(Result::ok).collect();
         let whole = rest.len().saturating_sub(1);
         rest.into_iter().take(whole).for_each(&mut note);
@@ -77,8 +77,8 @@ async fn del_5_what_was_acknowledged_survives_a_kill() {
         for (i, acknowledged) in acknowledged.into_iter().enumerate() {
             let log = journal.log(&Scribe::new(&format!("user{i}")).user_id);
             let head = log.extent().await.unwrap().head.0;
-            assert!(head >= acknowledged.max(heads[i]), "round {round}: user {i} lost what was acknowledged");
-            assert_eq!(head % 5, 0, "round {round}: a batch is there in part");
+            assert!(head >= acknowledged.max(heads[i]), "round {round}: user {i} lost acknowledged entries");
+            assert_eq!(head % 5, 0, "round {round}: a part of a batch is stored");
             let lines = log.read(Offset::ZERO, EVERYTHING).await.unwrap();
             assert_eq!(offsets(&lines), (1..=head).collect::<Vec<_>>(), "round {round}");
             for number in (0..head).step_by(5) {

@@ -1,5 +1,5 @@
-//! A journal that went back: the folder copied and put back, a copy served beside its original, files that
-//! do not belong together. A cursor of another history is never taken for one of this (DEL-3).
+//! A journal that went back in time: a restored copy of the folder, a copy served beside its original, files
+//! that do not belong together. A cursor of another history is never continued here (DEL-3).
 
 use std::{fs, path::Path};
 
@@ -19,7 +19,7 @@ fn open(folder: &Path) -> SqliteJournal {
     SqliteJournal::open(folder, SqliteOptions::default()).unwrap()
 }
 
-/// Copies a folder as it lies there.
+/// Copies a folder without closing its journal.
 fn copy(folder: &Path) -> TempDir {
     let copy = TempDir::new().unwrap();
     for file in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -40,7 +40,7 @@ async fn runs(journal: &SqliteJournal, scribe: &mut Scribe, numbers: std::ops::R
 }
 
 #[tokio::test]
-async fn del_3_a_folder_put_back_is_another_history_also_once_it_is_longer_again() {
+async fn del_3_restored_folder_is_another_history_even_when_longer_again() {
     let folder = TempDir::new().unwrap();
     let mut ann = Scribe::new("ann");
     let journal = open(folder.path());
@@ -57,7 +57,7 @@ async fn del_3_a_folder_put_back_is_another_history_also_once_it_is_longer_again
     drop(journal);
 
     let put_back = open(copied.path());
-    assert!(continues(&put_back, first, 10).await, "what both have goes on");
+    assert!(continues(&put_back, first, 10).await, "the common part continues");
     assert!(!continues(&put_back, lost, 20).await, "past the head");
     assert!(!continues(&put_back, lost, 10).await, "an epoch that this copy never had");
     runs(&put_back, &mut of_copy, 13..23).await;
@@ -68,7 +68,7 @@ async fn del_3_a_folder_put_back_is_another_history_also_once_it_is_longer_again
 
 /// A snapshot of the volume of a running service, at any instant.
 #[tokio::test]
-async fn del_3_a_snapshot_of_a_running_journal_ends_the_epoch_where_it_was_taken() {
+async fn del_3_snapshot_of_a_running_journal_ends_the_epoch_where_it_was_taken() {
     let folder = TempDir::new().unwrap();
     let mut ann = Scribe::new("ann");
     let journal = open(folder.path());
@@ -111,7 +111,7 @@ async fn del_3_cursors_outlive_any_number_of_restarts_up_to_the_epochs_kept() {
 }
 
 #[tokio::test]
-async fn del_3_a_database_without_its_log_is_noticed_and_continues_no_cursor() {
+async fn del_3_database_without_its_write_ahead_log_continues_no_cursor() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path());
     let epoch = journal.epoch();
@@ -126,7 +126,7 @@ async fn del_3_a_database_without_its_log_is_noticed_and_continues_no_cursor() {
 }
 
 #[tokio::test]
-async fn del_3_an_empty_or_missing_database_where_a_journal_was_is_refused() {
+async fn del_3_empty_or_missing_database_of_a_used_folder_is_refused() {
     for whole in [true, false] {
         let folder = TempDir::new().unwrap();
         let journal = open(folder.path());
@@ -144,7 +144,7 @@ async fn del_3_an_empty_or_missing_database_where_a_journal_was_is_refused() {
 }
 
 #[tokio::test]
-async fn del_3_a_backup_beside_the_log_of_another_state_is_refused() {
+async fn del_3_backup_beside_a_foreign_write_ahead_log_is_refused() {
     let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let journal = open(folder.path());
     let mut ann = Scribe::new("ann");
@@ -159,9 +159,9 @@ async fn del_3_a_backup_beside_the_log_of_another_state_is_refused() {
     assert!(matches!(refused, Some(OpenError::ForeignLog { .. })), "{refused:?}");
 }
 
-/// A backup of a running journal has everything that was acknowledged, also what is in its write-ahead log.
+/// A backup of a running journal has everything that was acknowledged, including its write-ahead log.
 #[tokio::test]
-async fn del_5_a_backup_has_what_was_acknowledged_before_it() {
+async fn del_5_backup_has_everything_acknowledged_before_it() {
     let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let journal = open(folder.path());
     runs(&journal, &mut Scribe::new("ann"), 1..5).await;

@@ -50,7 +50,7 @@ fn sql(folder: &Path, statements: &str) {
 }
 
 #[tokio::test]
-async fn a_journal_reopens_as_it_was() {
+async fn journal_reopens_unchanged() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path());
     let epoch = journal.epoch();
@@ -61,9 +61,9 @@ async fn a_journal_reopens_as_it_was() {
     drop((log, journal));
 
     let journal = open(folder.path());
-    assert_ne!(journal.epoch(), epoch, "each opening has an epoch of its own");
+    assert_ne!(journal.epoch(), epoch, "each opening has its own epoch");
     let log = journal.log(&scribe.user_id);
-    assert!(log.continues(epoch, Offset(7)).await.unwrap(), "DEL-3: the cursors of before go on");
+    assert!(log.continues(epoch, Offset(7)).await.unwrap(), "DEL-3: earlier cursors continue");
     let after = (texts(&log.read(Offset(0), EVERYTHING).await.unwrap()), log.recovery(9).await.unwrap());
     assert_eq!(after, before);
     assert_eq!(journal.unfinished().await.unwrap(), [user("ann")]);
@@ -72,7 +72,7 @@ async fn a_journal_reopens_as_it_was() {
 }
 
 #[tokio::test]
-async fn two_journals_have_two_epochs_in_order_of_making() {
+async fn two_journals_have_two_epochs_in_order_of_creation() {
     let (a, b) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (a, b) = (open(a.path()).epoch(), open(b.path()).epoch());
     assert_ne!(a, b);
@@ -80,14 +80,14 @@ async fn two_journals_have_two_epochs_in_order_of_making() {
 }
 
 #[tokio::test]
-async fn a_folder_in_use_is_refused_and_free_again_when_its_journal_is_gone() {
+async fn folder_in_use_is_refused_and_free_again_when_its_journal_is_gone() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path());
     let log = journal.log(&user("ann"));
     let refused = refusal(folder.path());
     assert!(matches!(refused, OpenError::Lock(LockError::InUse { .. })), "{refused:?}");
     let message = refused.to_string();
-    assert!(message.contains(&std::process::id().to_string()), "who has it: {message}");
+    assert!(message.contains(&std::process::id().to_string()), "the id of the owning process: {message}");
     drop(journal);
     assert!(SqliteJournal::open(folder.path(), SqliteOptions::default()).is_err(), "a log keeps it open");
     drop(log);
@@ -95,7 +95,7 @@ async fn a_folder_in_use_is_refused_and_free_again_when_its_journal_is_gone() {
 }
 
 #[tokio::test]
-async fn a_newer_schema_is_refused_and_left_alone() {
+async fn newer_schema_is_refused_and_left_unchanged() {
     let folder = filled().await;
     sql(folder.path(), "PRAGMA user_version = 4711");
     let before = fs::read(folder.path().join(DATABASE_FILE)).unwrap();
@@ -106,7 +106,7 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn another_database_and_another_file_are_refused_and_left_alone() {
+async fn foreign_database_and_foreign_file_are_refused_and_left_unchanged() {
     let folder = TempDir::new().unwrap();
     sql(folder.path(), "CREATE TABLE recipes (name TEXT)");
     assert!(matches!(refusal(folder.path()), OpenError::NotAJournal { .. }));
@@ -116,7 +116,7 @@ async fn another_database_and_another_file_are_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_torn_database_is_refused() {
+async fn torn_database_is_refused() {
     let folder = filled().await;
     let file = fs::OpenOptions::new().write(true).open(folder.path().join(DATABASE_FILE)).unwrap();
     let bytes = file.metadata().unwrap().len();
@@ -126,7 +126,7 @@ async fn a_torn_database_is_refused() {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_is_found_at_open_or_when_it_is_read() {
+async fn flipped_bit_is_found_at_open_or_when_it_is_read() {
     let folder = filled().await;
     let path = folder.path().join(DATABASE_FILE);
     let mut bytes = fs::read(&path).unwrap();
@@ -148,7 +148,7 @@ async fn a_flipped_bit_is_found_at_open_or_when_it_is_read() {
 }
 
 #[tokio::test]
-async fn an_index_that_disagrees_with_itself_is_found_at_open() {
+async fn inconsistent_index_is_found_at_open() {
     let folder = filled().await;
     sql(
         folder.path(),
@@ -159,7 +159,7 @@ async fn an_index_that_disagrees_with_itself_is_found_at_open() {
     assert!(matches!(refused, OpenError::Damaged { .. }), "{refused:?}");
 }
 
-/// The files as a kill would leave them, of a journal with 40 runs, and the epoch of that journal.
+/// The files that a kill would leave of a journal with 40 runs, and the epoch of that journal.
 async fn left_behind(options: SqliteOptions) -> (TempDir, Epoch) {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), options).unwrap();
@@ -184,7 +184,7 @@ async fn head(journal: &SqliteJournal) -> u64 {
 }
 
 #[tokio::test]
-async fn del_5_a_log_that_a_kill_left_is_taken_up_and_its_cursors_go_on() {
+async fn del_5_write_ahead_log_left_by_a_kill_is_recovered_and_its_cursors_continue() {
     let (folder, epoch) = left_behind(SqliteOptions::default()).await;
     let journal = open(folder.path());
     assert_eq!(head(&journal).await, 200);
@@ -192,7 +192,7 @@ async fn del_5_a_log_that_a_kill_left_is_taken_up_and_its_cursors_go_on() {
 }
 
 #[tokio::test]
-async fn a_last_transaction_that_was_cut_off_was_never_acknowledged_and_goes() {
+async fn truncated_last_transaction_was_never_acknowledged_and_is_dropped() {
     let (folder, epoch) = left_behind(SqliteOptions::default()).await;
     let file = fs::OpenOptions::new().write(true).open(log_file(folder.path())).unwrap();
     file.set_len(file.metadata().unwrap().len() - 100).unwrap();
@@ -204,7 +204,7 @@ async fn a_last_transaction_that_was_cut_off_was_never_acknowledged_and_goes() {
 }
 
 #[tokio::test]
-async fn del_7_a_bit_flipped_inside_the_log_is_found_and_not_taken_for_its_end() {
+async fn del_7_bit_flipped_inside_the_write_ahead_log_is_an_error_not_its_end() {
     let (folder, epoch) = left_behind(SqliteOptions::default()).await;
     let path = log_file(folder.path());
     let sound = fs::read(&path).unwrap();
@@ -216,22 +216,22 @@ async fn del_7_a_bit_flipped_inside_the_log_is_found_and_not_taken_for_its_end()
         let refused = refusal(folder.path());
         assert!(matches!(refused, OpenError::Damaged { .. }), "byte {at}: {refused:?}");
         assert!(refused.to_string().contains("write-ahead log"), "{refused}");
-        assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is touched");
-        // Where the damage hides the schema itself, there is nothing to report on: that is an error.
+        assert_eq!(fs::read(&path).unwrap(), bytes, "nothing is changed");
+        // If the damage hides the schema itself, there is nothing to report on: that is an error.
         if let Ok(report) = quintet::audit::audit(folder.path(), &AuditOptions::default()) {
             assert!(report.violations().iter().any(|v| v.rule == "STORAGE"), "byte {at}: {report}");
         }
     }
-    // On request it opens with what came before, and says to every client that there is a gap.
+    // On request it opens with the entries before the damage, and reports a gap to every client.
     let unchecked = SqliteOptions { check_bytes_max: 0, ..SqliteOptions::default() };
     let journal = SqliteJournal::open(folder.path(), unchecked).unwrap();
     assert!((1..200).contains(&head(&journal).await));
     let first = journal.log(&user("ann")).continues(epoch, Offset(1)).await.unwrap();
-    assert!(!first, "DEL-3: nothing of the epoch before is continued");
+    assert!(!first, "DEL-3: no cursor of the earlier epoch is continued");
 }
 
 #[tokio::test]
-async fn del_3_one_that_does_not_wait_for_the_disk_takes_a_new_epoch_unless_it_was_closed() {
+async fn del_3_journal_without_syncs_takes_a_new_epoch_unless_it_was_closed() {
     let lossy = SqliteOptions { survives_power_loss: false, ..SqliteOptions::default() };
     let (folder, epoch) = left_behind(lossy).await;
     let journal = SqliteJournal::open(folder.path(), lossy).unwrap();
@@ -239,7 +239,7 @@ async fn del_3_one_that_does_not_wait_for_the_disk_takes_a_new_epoch_unless_it_w
     let continues = async |journal: &SqliteJournal, epoch| {
         journal.log(&user("ann")).continues(epoch, Offset(5)).await.unwrap()
     };
-    assert!(!continues(&journal, epoch).await, "what the power took may be in cursors");
+    assert!(!continues(&journal, epoch).await, "cursors may hold entries lost in a power cut");
     drop(journal);
     let journal = SqliteJournal::open(folder.path(), lossy).unwrap();
     assert!(continues(&journal, second).await, "it was closed");
@@ -249,7 +249,7 @@ async fn del_3_one_that_does_not_wait_for_the_disk_takes_a_new_epoch_unless_it_w
 }
 
 #[tokio::test]
-async fn a_backup_made_while_appends_go_on_is_a_journal_with_a_new_epoch() {
+async fn backup_made_during_appends_is_a_journal_with_a_new_epoch() {
     let folder = filled().await;
     let journal = open(folder.path());
     let mut scribe = Scribe::new("bob");
@@ -273,7 +273,7 @@ async fn a_backup_made_while_appends_go_on_is_a_journal_with_a_new_epoch() {
         texts(&ann.read(Offset(0), EVERYTHING).await.unwrap()),
         texts(&journal.log(&user("ann")).read(Offset(0), EVERYTHING).await.unwrap())
     );
-    // Whatever of bob's appends the copy caught, it caught whole.
+    // Appends of bob are in the copy completely or not at all.
     let bob = restored.log(&user("bob"));
     assert_eq!(bob.extent().await.unwrap().head.0 % 5, 0);
     assert_eq!(restored.unfinished().await.unwrap(), []);
@@ -301,7 +301,7 @@ async fn del_6_run_records_are_kept_up_to_their_limit() {
     journal.trim(keep(25), Timestamp(0)).await.unwrap();
     assert_eq!(log.message(&message("m1")).await.unwrap(), None);
     assert!(log.message(&message("m2")).await.unwrap().is_some(), "its entries are kept, so its record is");
-    assert_eq!(log.threads(None, 9).await.unwrap().len(), 5, "a thread of which nothing is left is gone");
+    assert_eq!(log.threads(None, 9).await.unwrap().len(), 5, "a thread without entries is gone");
     journal.trim(keep(0), Timestamp(0)).await.unwrap();
     assert_eq!(log.run(run(3)).await.unwrap(), None);
     assert_eq!(log.recovery(9).await.unwrap().recent.len(), 3);

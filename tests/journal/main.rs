@@ -1,4 +1,4 @@
-//! What every engine of the journal promises, tried on each of them.
+//! The guarantees of the journal, tested on each engine.
 
 mod conformance;
 mod crash;

@@ -1,5 +1,5 @@
-//! A journal of an earlier version is brought to the newest schema: nothing in it is lost, and it is then as
-//! one that was made today.
+//! A journal of an earlier version is migrated to the newest schema: nothing in it is lost, and its schema
+//! equals that of a new one.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ fn epoch(folder: &Path) -> Epoch {
     schema::identity(&connection).unwrap().epoch
 }
 
-/// The number of the schema, and each table and index with the statement that made it.
+/// The number of the schema, and each table and index with its statement.
 fn definition(folder: &Path) -> (u32, Vec<(String, String, Option<String>)>) {
     let connection = schema::open_to_read(&folder.join(DATABASE_FILE)).unwrap();
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -55,7 +55,7 @@ fn definition(folder: &Path) -> (u32, Vec<(String, String, Option<String>)>) {
 }
 
 #[tokio::test]
-async fn a_journal_of_schema_1_becomes_one_of_the_newest_schema() {
+async fn journal_of_schema_1_is_migrated_to_the_newest_schema() {
     let (old, new) = (of_schema_1(), TempDir::new().unwrap());
     assert_eq!(definition(old.path()).0, 1);
     drop(open(old.path()));
@@ -65,9 +65,9 @@ async fn a_journal_of_schema_1_becomes_one_of_the_newest_schema() {
     assert_eq!(migrated, fresh);
 }
 
-/// DEL-3, DEL-5: what was accepted under schema 1 is there, and its cursors are continued.
+/// DEL-3, DEL-5: entries accepted under schema 1 are kept, and their cursors continue.
 #[tokio::test]
-async fn del_3_a_journal_of_schema_1_keeps_its_entries_and_continues_its_cursors() {
+async fn del_3_journal_of_schema_1_keeps_its_entries_and_continues_its_cursors() {
     let folder = of_schema_1();
     let before = epoch(folder.path());
     let journal = open(folder.path());
@@ -81,9 +81,10 @@ async fn del_3_a_journal_of_schema_1_keeps_its_entries_and_continues_its_cursors
     assert!(report.is_clean(), "{report:?}");
 }
 
-/// RUN-6: a run that was open under schema 1 has been resumed by no process yet, and is counted from now on.
+/// RUN-6: a run that was open under schema 1 counts as never resumed, and its resumes are counted from now
+/// on.
 #[tokio::test]
-async fn run_6_a_run_that_was_open_under_schema_1_is_counted_from_now_on() {
+async fn run_6_resumes_of_a_run_open_under_schema_1_count_from_now_on() {
     let folder = of_schema_1();
     let before = epoch(folder.path());
     let journal = open(folder.path());
@@ -102,9 +103,9 @@ async fn run_6_a_run_that_was_open_under_schema_1_is_counted_from_now_on() {
         spending: Spending::default(),
     };
     log.append(batch).await.unwrap();
-    // A record of resumes is no entry: cursors of the epoch before go on.
+    // A record of resumes is not an entry: earlier cursors continue.
     assert!(log.continues(before, HEAD).await.unwrap());
-    // Without an order to close, as in a process that died, the resume stays counted.
+    // Without closing, as in a process that died, the resume stays counted.
     drop((log, journal));
     let journal = open(folder.path());
     assert_eq!(journal.log(&user("ann")).recovery(10).await.unwrap().resumes, [record]);

@@ -29,7 +29,7 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// The reference: every line ever appended, the batches' ends, and how far it was trimmed.
+/// The reference: every line ever appended, the ends of the batches, and the trimmed offset.
 #[derive(Default)]
 struct Reference {
     lines: Vec<String>,
@@ -59,7 +59,7 @@ impl Reference {
 proptest! {
     #![proptest_config(cases(48))]
     #[test]
-    fn every_engine_does_what_the_reference_does(actions in prop::collection::vec(action(), 1..40)) {
+    fn every_engine_behaves_as_the_reference(actions in prop::collection::vec(action(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             for engine in engines() {
@@ -89,7 +89,7 @@ proptest! {
                                 let conflict = matches!(refused, Err(AppendError::Conflict { head: now }) if now == head);
                                 prop_assert!(conflict, "{}", engine.name);
                             } else {
-                                // Nothing was there to be late for.
+                                // Nothing can conflict with an empty log.
                                 refused.unwrap();
                                 let lines = logs[user].read(Offset::ZERO, EVERYTHING).await.unwrap();
                                 references[user].lines.extend(texts(&lines).into_iter().map(|(_, text)| text));

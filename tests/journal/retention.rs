@@ -1,4 +1,4 @@
-//! What goes when retention is applied, and what never goes.
+//! Retention: what it trims, and what it never trims.
 
 use quintet::{
     journal::{
@@ -22,7 +22,7 @@ fn by_count(user_entries_max: u64) -> Retention {
 }
 
 #[tokio::test]
-async fn by_count_whole_batches_go_and_the_rest_stays() {
+async fn by_count_whole_batches_are_trimmed() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -48,14 +48,14 @@ async fn by_count_whole_batches_go_and_the_rest_stays() {
             engine.name
         );
 
-        // The log goes on where it was.
+        // The log continues where it was.
         scribe.whole_run(5, "t").append(&log).await;
         assert_eq!(log.extent().await.unwrap().head, Offset(25), "{}", engine.name);
     }
 }
 
 #[tokio::test]
-async fn by_age_what_is_older_goes_and_the_head_never_moves_back() {
+async fn by_age_older_entries_are_trimmed_and_the_head_never_moves_back() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -77,7 +77,7 @@ async fn by_age_what_is_older_goes_and_the_head_never_moves_back() {
 }
 
 #[tokio::test]
-async fn run_6_nothing_of_an_open_run_goes_nor_anything_after_it() {
+async fn run_6_entries_of_an_open_run_and_after_it_are_never_trimmed() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -93,7 +93,7 @@ async fn run_6_nothing_of_an_open_run_goes_nor_anything_after_it() {
 }
 
 #[tokio::test]
-async fn del_6_messages_are_known_after_their_entries_are_gone() {
+async fn del_6_messages_are_known_after_their_entries_are_trimmed() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -110,7 +110,7 @@ async fn del_6_messages_are_known_after_their_entries_are_gone() {
 }
 
 #[tokio::test]
-async fn every_user_is_trimmed_however_many_there_are() {
+async fn any_number_of_users_are_trimmed() {
     for engine in engines() {
         let mut users = vec![];
         for i in 0..300 {
@@ -132,10 +132,10 @@ async fn every_user_is_trimmed_however_many_there_are() {
     }
 }
 
-/// A message may be the whole of its batch, as one that is accepted while another run has its turn: the batch
-/// before it is the last that may go.
+/// A message may be the only entry of its batch, as one that is accepted while another run is active: the
+/// batch before it is the last that may be trimmed.
 #[tokio::test]
-async fn run_6_the_message_of_an_open_run_stays_also_as_a_batch_of_its_own() {
+async fn run_6_message_of_an_open_run_in_its_own_batch_is_kept() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -159,7 +159,7 @@ fn by_bytes(user_bytes_max: u64) -> Retention {
 }
 
 #[tokio::test]
-async fn iso_6_by_bytes_the_oldest_batches_go_until_the_rest_fits() {
+async fn iso_6_by_bytes_the_oldest_batches_are_trimmed_until_the_rest_fits() {
     for engine in engines() {
         let mut scribe = Scribe::new("ann");
         let log = engine.journal.log(&scribe.user_id);
@@ -172,10 +172,10 @@ async fn iso_6_by_bytes_the_oldest_batches_go_until_the_rest_fits() {
         let all: u64 = sizes.iter().sum();
         let trim = async |bytes| engine.journal.trim(by_bytes(bytes), NOW).await.unwrap().entries;
         assert_eq!(trim(all).await, 0, "{}: it fits", engine.name);
-        assert_eq!(trim(all - 1).await, 5, "{}: one batch makes room enough", engine.name);
+        assert_eq!(trim(all - 1).await, 5, "{}: one batch makes enough room", engine.name);
         assert_eq!(trim(all - sizes[0]).await, 0, "{}: it fits again", engine.name);
         assert_eq!(trim(sizes[4] + sizes[5]).await, 15, "{}", engine.name);
-        // What goes no longer counts, and what comes does.
+        // Trimmed bytes no longer count, and new ones do.
         let batch = scribe.whole_run(7, "t").batch();
         let added = batch.lines.as_bytes().len() as u64;
         log.append(batch).await.unwrap();
@@ -185,9 +185,9 @@ async fn iso_6_by_bytes_the_oldest_batches_go_until_the_rest_fits() {
     }
 }
 
-/// The count of a user's day is that of the last commit, whoever opens the journal next.
+/// The count of a user's day is that of the last commit, in every later process.
 #[tokio::test]
-async fn iso_6_the_bytes_of_a_day_outlive_the_process() {
+async fn iso_6_byte_count_of_a_day_outlives_the_process() {
     let folder = tempfile::TempDir::new().unwrap();
     let spending = Spending { bytes: 4_711, at: NOW };
     {
@@ -203,9 +203,9 @@ async fn iso_6_the_bytes_of_a_day_outlive_the_process() {
     assert_eq!(of("bob").await, Spending::default());
 }
 
-/// A journal of an earlier version knows no bytes: they are counted once, as it is opened.
+/// A journal of an earlier version has no byte counts: its entries are counted once, as it is opened.
 #[tokio::test]
-async fn iso_6_a_journal_from_before_the_counts_is_counted_at_its_first_opening() {
+async fn iso_6_journal_without_byte_counts_is_counted_at_its_first_opening() {
     let folder = tempfile::TempDir::new().unwrap();
     let size = {
         let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();

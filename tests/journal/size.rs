@@ -1,5 +1,5 @@
-//! With retention on, a journal that is written and read all the time stays within a bound: space that is
-//! trimmed is used again, and the write-ahead log begins anew although somebody always reads it.
+//! With retention on, a journal that is written and read all the time stays within a bound: trimmed space is
+//! reused, and the write-ahead log begins anew despite constant readers.
 
 use std::{cell::Cell, fs, path::Path};
 
@@ -23,16 +23,16 @@ fn sizes(folder: &Path) -> (u64, u64) {
 /// Runs in a round: five entries and about six pages of log each.
 const RUNS: u64 = 200;
 
-/// Rounds until all sizes have been reached that will be, and rounds in all.
+/// Rounds until the sizes are steady, and rounds in all.
 const WARM: usize = 6;
 const ROUNDS: usize = 14;
 
-/// The log is moved at 4000 pages of 8 KiB and begun anew at 8000 at the latest; what one commit adds to
-/// that is small here.
+/// The log is moved at 4000 pages of 8 KiB and begun anew at 8000 at the latest; one commit adds little to
+/// that here.
 const LOG_BYTES_MAX: u64 = 80 << 20;
 
 #[tokio::test]
-async fn its_size_stays_bounded_under_steady_load() {
+async fn size_stays_bounded_under_steady_load() {
     let folder = TempDir::new().unwrap();
     let options =
         SqliteOptions { run_records_max: 500, survives_power_loss: false, ..SqliteOptions::default() };
@@ -40,7 +40,7 @@ async fn its_size_stays_bounded_under_steady_load() {
     let mut scribe = Scribe::new("ann");
     let log = journal.log(&scribe.user_id);
     let over = Cell::new(false);
-    // Two of these are never done.
+    // Two of these never end.
     let read = async || {
         let mut reads = 0;
         while !over.get() {
@@ -67,7 +67,7 @@ async fn its_size_stays_bounded_under_steady_load() {
         seen
     };
     let (first, second, seen) = tokio::join!(read(), read(), write);
-    assert!(first > ROUNDS && second > ROUNDS, "nobody read");
+    assert!(first > ROUNDS && second > ROUNDS, "a reader did not read");
 
     eprintln!("database and log after each round, in KiB:");
     eprintln!("{:?}", seen.iter().map(|(a, b)| (a / 1024, b / 1024)).collect::<Vec<_>>());

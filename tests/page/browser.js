@@ -1,14 +1,14 @@
-// What the journeys share: a Chromium, tabs that note every error and every frame, and a few
-// gestures of a user. Conditions are waited for, never time.
+// Shared parts of the browser tests: a Chromium, tabs that record every error and every frame, and a few
+// user actions. They wait for conditions, never for time.
 
 import { chromium } from 'playwright-core';
 
 export const BASE = process.env.PAGE_TEST_URL;
 
-/** How long a condition may take on a busy machine before it counts as never. */
+/** Time limit for a condition on a busy machine. */
 const WAIT_MS_MAX = 60_000;
 
-/** A Chromium of the system with an empty profile. */
+/** Starts the system's Chromium with an empty profile. */
 export function launch() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -26,15 +26,14 @@ export function launch() {
   });
 }
 
-/** A user id that no other test uses; so tests share a server and nothing else. */
+/** Returns a user id that no other test uses, so that tests share only the server. */
 export function someone(name) {
   return `${name}-${crypto.randomUUID().slice(0, 8)}`;
 }
 
 /**
- * A tab on the page, in a browser context of its own. `tab.frames` are the server frames that came
- * on the wire, as Chromium saw them; `tab.problems` is everything a console, the policy or the
- * network complained about.
+ * Opens a tab on the page, in its own browser context. `tab.frames` are the server frames that Chromium
+ * received; `tab.problems` are the errors of the console, the policy and the network.
  */
 export async function openTab(browser, options = {}, base = BASE) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
@@ -78,7 +77,7 @@ export async function isLive({ page }) {
   await page.locator('#connection[data-phase="live"]').waitFor();
 }
 
-/** Goes to a thread, new or not. */
+/** Selects a thread, new or not. */
 export async function openThread({ page }, thread_id, behindButton = false) {
   if (behindButton) await page.getByRole('button', { name: 'Threads' }).click();
   await page.getByLabel('Id of the new thread').fill(thread_id);
@@ -96,7 +95,7 @@ export async function send({ page }, text, agent_name = 'assistant') {
 
 export const script = (...steps) => JSON.stringify({ steps });
 
-/** The `index`-th run on the screen. */
+/** Returns the `index`-th run on the screen. */
 export const runAt = ({ page }, index) => page.locator('.run').nth(index);
 
 /** Waits until the `index`-th run is in that state. */
@@ -104,7 +103,7 @@ export async function runIs(tab, index, state) {
   await tab.page.locator(`:nth-match(.run, ${index + 1})[data-state="${state}"]`).waitFor();
 }
 
-/** The conversation on the screen, in words. */
+/** Returns the conversation on the screen as text. */
 export async function conversation({ page }) {
   const turns = await page.locator('#turns > .turn').all();
   return Promise.all(
@@ -121,10 +120,10 @@ export async function conversation({ page }) {
   );
 }
 
-/** The offsets of the entries on the wire, in the order they came. */
+/** Returns the offsets of the received entries, in order of arrival. */
 export const offsets = (tab) => tab.frames.filter((frame) => frame.seq || frame.type === 'user_message').map(({ offset }) => offset);
 
-/** Everything that went wrong in the tab; the page is well when this is empty. */
+/** Returns all problems of the tab; empty if there are none. */
 export async function problems(tab) {
   return [...tab.problems, ...(await tab.page.evaluate(() => globalThis.violations))];
 }

@@ -1,4 +1,4 @@
-// The connection machine: every phase against every input, and the courses that matter.
+// The connection machine: every phase with every input, and the main courses.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -22,7 +22,7 @@ const PHASES = {
   waiting: run([...COURSE, closed(1006)]),
 };
 
-test('the straight course leads through every phase', () => {
+test('the regular course goes through every phase', () => {
   const phases = COURSE.map((_, index) => run(COURSE.slice(0, index + 1)).phase);
   assert.deepEqual(phases, ['connecting', 'connecting', 'handshaking', 'replaying', 'live']);
   assert.deepEqual(COURSE.map((input, index) => kinds(effects(run(COURSE.slice(0, index)), input))), [
@@ -34,7 +34,7 @@ test('the straight course leads through every phase', () => {
   ]);
 });
 
-test('the whole table: where each input leads from each phase', () => {
+test('the whole table: the next phase for each input in each phase', () => {
   const inputs = {
     connect: { type: 'connect' },
     drop: { type: 'drop' },
@@ -88,7 +88,7 @@ test('the whole table: where each input leads from each phase', () => {
   ]);
 });
 
-test('an input that changes nothing has no effect where nothing is open', () => {
+test('an input that changes nothing has no effect while no socket is open', () => {
   for (const phase of ['disconnected', 'waiting']) {
     for (const input of [closed(1006), { type: 'distrust', dice: 0 }, READY, { type: 'opened' }, { type: 'heard' }]) {
       assert.deepEqual(step(PHASES[phase], input), [PHASES[phase], []], `${phase} ${input.type}`);
@@ -96,14 +96,14 @@ test('an input that changes nothing has no effect where nothing is open', () => 
   }
 });
 
-test('every close code of the contract says retry, later, credential or final', () => {
+test('every close code of the contract means retry, later, credential or final', () => {
   const expected = { 1000: 'stop', 1007: 'final', 1009: 'final', 1011: 'retry', 1012: 'retry', 1013: 'later', 4400: 'final', 4401: 'credential', 4403: 'final', 4408: 'retry', 4429: 'later' };
   for (const [code, then] of Object.entries(expected)) assert.equal(CLOSE_CODES[code].then, then, code);
   assert.equal(meaning(4499).then, 'final');
   assert.equal(meaning(1014).then, 'retry');
 });
 
-test('the wait grows to a ceiling, and chance spreads it from nothing to the whole', () => {
+test('the delay grows to a ceiling, with full jitter', () => {
   assert.equal(backoff(0, 'retry', 1), 500);
   assert.equal(backoff(3, 'retry', 1), 4_000);
   assert.equal(backoff(50, 'retry', 1), 30_000);
@@ -112,7 +112,7 @@ test('the wait grows to a ceiling, and chance spreads it from nothing to the who
   assert.ok(backoff(0, 'later', 1) > backoff(0, 'retry', 1));
 });
 
-test('failures in a row wait longer; reaching live forgets them', () => {
+test('repeated failures wait longer; reaching live resets them', () => {
   let state = PHASES.live;
   const waits = [];
   for (let round = 0; round < 4; round += 1) {
@@ -125,18 +125,18 @@ test('failures in a row wait longer; reaching live forgets them', () => {
   assert.equal(state.ms, 500);
 });
 
-test('conn_6: a drain says when to come back, and that is obeyed', () => {
+test('conn_6: the page reconnects after the delay that the drain states', () => {
   const draining = step(PHASES.live, { type: 'draining', reconnect_after_ms: 7_000 })[0];
   assert.ok(isOpen(draining));
   assert.equal(step(draining, closed(1012, 0))[0].ms, 7_000);
 });
 
-test('a ticket refused for now waits at least as long as it was told', () => {
+test('a temporarily refused ticket waits at least its retry time', () => {
   const state = step(PHASES.connecting, { type: 'ticket_failed', final: false, reason: '', dice: 0, retry_after_ms: 900 })[0];
   assert.equal(state.ms, 900);
 });
 
-test('credentials refused again and again end in asking to log in', () => {
+test('repeatedly refused credentials end in a login prompt', () => {
   let state = PHASES.live;
   for (let round = 0; round < 3; round += 1) {
     state = run([closed(4401), { type: 'elapsed', timer: 'retry', dice: 0 }, { type: 'ticketed', ticket: 't' }, { type: 'opened' }], state);
@@ -146,14 +146,14 @@ test('credentials refused again and again end in asking to log in', () => {
   assert.deepEqual([last.phase, last.why], ['disconnected', 'refused']);
 });
 
-test('auth_3: before the credential expires it is renewed, and again', () => {
+test('auth_3: the credential is renewed before it expires, repeatedly', () => {
   assert.deepEqual(kinds(effects(PHASES.live, { type: 'elapsed', timer: 'renew', dice: 0 })), ['fetch_ticket']);
   assert.deepEqual(effects(PHASES.live, { type: 'ticketed', ticket: 'n' }), [{ type: 'renew', ticket: 'n' }]);
   assert.deepEqual(effects(PHASES.live, { type: 'renewed', renew_in_ms: 9 }), [{ type: 'arm', timer: 'renew', ms: 9 }]);
   assert.deepEqual(kinds(effects(PHASES.live, { type: 'ticket_failed', final: true, dice: 0 })), ['arm renew']);
 });
 
-test('a server that does not answer a ping is given up', () => {
+test('a connection without an answer to a ping is replaced', () => {
   assert.deepEqual(kinds(effects(PHASES.live, { type: 'elapsed', timer: 'beat', dice: 0 })), ['ping', 'arm pong', 'arm beat']);
   assert.deepEqual(effects(PHASES.live, { type: 'heard' }), [{ type: 'disarm', timer: 'pong' }]);
   const [state, done] = step(PHASES.live, { type: 'elapsed', timer: 'pong', dice: 0 });
@@ -161,7 +161,7 @@ test('a server that does not answer a ping is given up', () => {
   assert.equal(done[0].type, 'abort');
 });
 
-test('leaving a phase leaves no timer of it behind', () => {
+test('leaving a phase disarms its timers', () => {
   for (const [phase, state] of Object.entries(PHASES)) {
     if (phase === 'disconnected') continue;
     const disarmed = effects(state, { type: 'drop' }).filter(({ type }) => type === 'disarm').map(({ timer }) => timer);

@@ -1,4 +1,4 @@
-// The published contract, as the official tools read it.
+// The published contract, read by the official tools.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -18,7 +18,7 @@ test('asyncapi.json is valid for the official parser', async () => {
   assert.deepEqual(await errors(text), []);
 });
 
-test('a message without a summary is an error to it', async () => {
+test('a message without a summary is an error for the parser', async () => {
   const document = await (await fetch(`${BASE}/asyncapi.json`)).json();
   document.components.messages.pong.summary = null;
   assert.notDeepEqual(await errors(JSON.stringify(document)), []);

@@ -1,4 +1,4 @@
-// A small server in a test's hands: makes the entries of one user's log, in legal order.
+// A small server for tests: makes the entries of one user's log, in legal order.
 
 export class Journal {
   offset = 0;
@@ -27,14 +27,14 @@ export class Journal {
     return placed;
   }
 
-  /** A message and a function that makes the next event of its run. */
+  /** Makes a message and a function that makes the next event of its run. */
   message(thread_id, run_id, text = 'hello', agent_name = 'assistant') {
     this.put({ type: 'user_message', thread_id, run_id, agent_name, message_id: `m-${run_id}`, text });
     let seq = 0;
     return (type, more = {}) => this.put({ type, thread_id, run_id, agent_name, seq: ++seq, ...more });
   }
 
-  /** A whole run with one tool call: the five kinds of event. */
+  /** Makes a whole run with one tool call: the five kinds of event. */
   fiveEvents(thread_id = 'main', run_id = 'r1') {
     const event = this.message(thread_id, run_id);
     event('agent_started', { message_id: `m-${run_id}` });

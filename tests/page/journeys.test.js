@@ -1,4 +1,4 @@
-// The journeys of a person at the page, in a real browser against a real server.
+// User journeys on the page, in a real browser against a real server.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
@@ -9,13 +9,13 @@ const THINK = { think: 'a thought', kind: 'reasoning' };
 const SLOW_TOOL = { tool: { call_id: 'slow', tool_name: 'long_search', parameters: { q: 1 }, takes_ms: 600_000, results: null, error: null } };
 const ASK = { ask: { call_id: 'q1', tool_name: 'approve', parameters: { action: 'send' } } };
 
-/** 1, 2, 3 … to the last: nothing lost, nothing twice. */
+/** Checks that the offsets are 1, 2, 3 … to the last: none lost, none repeated. */
 function assertWhole(list, what) {
   assert.deepEqual(list, Array.from(list, (_, index) => index + 1), what);
   assert.ok(list.length > 0, what);
 }
 
-/** What the page says of its own connection. */
+/** Returns the page's description of its connection. */
 async function wireSays(tab, facts) {
   await tab.page.getByRole('button', { name: 'Wire' }).click();
   for (const [name, value] of Object.entries(facts)) {
@@ -34,7 +34,7 @@ describe('the page', { timeout: 900_000 }, () => {
   beforeEach(() => {
     tabs = [];
   });
-  /** Whatever a journey did, no console, no policy and no network has anything to complain about. */
+  /** After every journey the console, the policy and the network have no errors. */
   afterEach(async () => {
     for (const tab of tabs) {
       const found = await problems(tab);
@@ -81,7 +81,7 @@ describe('the page', { timeout: 900_000 }, () => {
     assert.match(await runAt(tab, 0).locator('[data-event="tool_completed"]').textContent(), /ok/);
   });
 
-  test('reloaded in the middle of a run, the same conversation comes back and goes on', async () => {
+  test('after a reload in the middle of a run the same conversation is shown and continues', async () => {
     const tab = await open();
     await logIn(tab, someone('ada'));
     await send(tab, script(THINK, { answer: 'first' }), 'rehearsal');
@@ -101,7 +101,7 @@ describe('the page', { timeout: 900_000 }, () => {
     assert.equal(second.answer, 'done');
   });
 
-  test('del_3: dropped and resumed in the middle of a run, nothing is lost and nothing comes twice', async () => {
+  test('del_3: after a drop and a resume in the middle of a run nothing is lost or repeated', async () => {
     const tab = await open();
     await logIn(tab, someone('ada'));
     await send(tab, script({ think: '.', repeat: 300, interval_ms: 5 }, ASK, { answer: 'end' }), 'rehearsal');
@@ -124,7 +124,7 @@ describe('the page', { timeout: 900_000 }, () => {
     assert.deepEqual(turn.events.slice(0, 3), ['1 agent_started', '2-301 agent_thinking', '302 tool_executing']);
     assert.equal(turn.thoughts[0], '.'.repeat(300));
     assert.ok(tab.sockets >= 5);
-    // What the page applied, as it counts it; the wire itself may repeat what a dropped socket still carried.
+    // The page's own count of applied entries; the wire may repeat entries that a dropped socket still carried.
     const last = String(Math.max(...offsets(tab)));
     await wireSays(tab, { repeated: '0', holes: '0', applied: last, offset: last });
     for (let connection = 0; connection < tab.sockets; connection += 1) {
@@ -134,7 +134,7 @@ describe('the page', { timeout: 900_000 }, () => {
     }
   });
 
-  test('conn_3: closed with a code that says retry, the page comes back by itself and reads on', async () => {
+  test('conn_3: after a close with a retry code the page reconnects by itself and continues', async () => {
     const tab = await open();
     let closes = [1006, 1011, 1012, 4408];
     const wanted = closes.length + 1;
@@ -167,7 +167,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await wireSays(tab, { repeated: '0', holes: '0', connections: String(wanted) });
   });
 
-  test('conn_3: closed with a code that says final, the page stays away and says why', async () => {
+  test('conn_3: after a close with a final code the page does not reconnect and shows the reason', async () => {
     const tab = await open();
     let connections = 0;
     await tab.page.routeWebSocket('**/v1/ws', (socket) => {
@@ -187,7 +187,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await isLive(tab);
   });
 
-  test('del_2: an entry missing on the wire is noticed, and read again from the cursor', async () => {
+  test('del_2: a missing entry is detected, and read again from the cursor', async () => {
     const tab = await open();
     let stolen = null;
     await tab.page.routeWebSocket('**/v1/ws', (socket) => {
@@ -255,7 +255,7 @@ describe('the page', { timeout: 900_000 }, () => {
     assert.equal(tab.frames.filter((frame) => frame.type === 'user_message').length, 1);
   });
 
-  test('run_11: a question is answered by the form, and the answer is in the log', async () => {
+  test('run_11: the form answers a question, and the answer is in the log', async () => {
     const tab = await open();
     await logIn(tab, someone('ada'));
     await send(tab, script(THINK, ASK, { answer: 'thanks' }), 'rehearsal');
@@ -274,7 +274,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await form.waitFor({ state: 'detached' });
   });
 
-  test('run_11: a question is refused by the form', async () => {
+  test('run_11: the form refuses a question', async () => {
     const tab = await open();
     await logIn(tab, someone('ada'));
     await send(tab, script(THINK, ASK, { answer: 'as you like' }), 'rehearsal');
@@ -287,7 +287,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await runAt(tab, 0).locator('[data-call="q1"][data-state="error"]').waitFor();
   });
 
-  test('run_7: cancelled while a tool works, the call closes first and the run ends', async () => {
+  test('run_7: a cancel during a tool call closes the call first and ends the run', async () => {
     const tab = await open();
     await logIn(tab, someone('ada'));
     await send(tab, script(THINK, SLOW_TOOL, { answer: 'never' }), 'rehearsal');
@@ -300,7 +300,7 @@ describe('the page', { timeout: 900_000 }, () => {
     assert.equal(turn.answer, '');
   });
 
-  test('run_8: to a busy thread a message is queued, refused, or interrupts, as chosen', async () => {
+  test('run_8: a message to a busy thread is queued, refused, or interrupts, as chosen', async () => {
     const tab = await open();
     await logIn(tab, someone('ada'));
     const busy = tab.page.getByLabel('If busy');
@@ -404,7 +404,7 @@ describe('the page', { timeout: 900_000 }, () => {
     await runIs(tab, 1, 'cancelled');
   });
 
-  test('markup from anywhere is shown as text and never becomes markup', async () => {
+  test('markup from any source is shown as text and never becomes markup', async () => {
     const tab = await open();
     await logIn(tab, someone('<i>ada</i>'));
     const markup = (name) => `<img src=x class=planted onerror=alert("${name}")><script class=planted>alert(1)</script>`;
@@ -429,7 +429,7 @@ describe('the page', { timeout: 900_000 }, () => {
     assert.equal(third.state, 'failed');
   });
 
-  test('every course that a run can take is drawn to its end', async () => {
+  test('every course of a run is drawn to its end', async () => {
     const tab = await open();
     await logIn(tab, someone('ada'));
     const tools = ['a', 'b'].map((call_id, index) => ({ call_id, tool_name: 'side', parameters: {}, takes_ms: 20 - 10 * index, results: index, error: null }));

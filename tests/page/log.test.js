@@ -9,7 +9,7 @@ import { Journal } from './entries.js';
 
 const feed = (log, frames) => frames.map((frame) => reduce(log, frame).verdict);
 
-/** What of a log a view shows. */
+/** Returns the parts of a log that a view shows. */
 const seen = (log) => structuredClone({ threads: log.threads, runs: log.runs, messages: log.messages, offset: log.offset });
 
 test('a run is drawn as its events, in order', () => {
@@ -28,7 +28,7 @@ test('a run is drawn as its events, in order', () => {
   assert.equal(log.caught_up, true);
 });
 
-test('del_2: an entry that comes again changes nothing', () => {
+test('del_2: a repeated entry changes nothing', () => {
   const journal = new Journal();
   const entries = journal.fiveEvents();
   const once = createLog();
@@ -61,7 +61,7 @@ test('del_2: caught_up before the last entry is a hole too', () => {
   assert.equal(log.caught_up, false);
 });
 
-test('del_3: dropped after any entry and resumed, the log is the same as without', () => {
+test('del_3: a drop after any entry and a resume give the same log', () => {
   const journal = new Journal();
   const entries = journal.fiveEvents();
   const whole = createLog();
@@ -75,7 +75,7 @@ test('del_3: dropped after any entry and resumed, the log is the same as without
   }
 });
 
-test('del_3: a resume that skips entries without a gap is named', () => {
+test('del_3: a resume that skips entries without a gap is reported', () => {
   const journal = new Journal();
   journal.fiveEvents();
   const log = createLog();
@@ -83,7 +83,7 @@ test('del_3: a resume that skips entries without a gap is named', () => {
   assert.equal(log.faults[0].rule, 'DEL-3');
 });
 
-test('del_3: a gap moves the cursor and shows, and what is half there raises no false alarm', () => {
+test('del_3: a gap moves the cursor and is shown, and a partial run is not reported as a violation', () => {
   const journal = new Journal();
   const entries = journal.fiveEvents();
   const log = createLog();
@@ -95,7 +95,7 @@ test('del_3: a gap moves the cursor and shows, and what is half there raises no 
   assert.equal(log.threads.get('main').turns[0].text, null);
 });
 
-test('another epoch without a gap goes on with the log', () => {
+test('another epoch without a gap continues the log', () => {
   const journal = new Journal('ada', 'epoch-1');
   const log = createLog();
   feed(log, [journal.ready(), ...journal.fiveEvents('main', 'one')]);
@@ -191,7 +191,7 @@ test('parallel calls close in any order, each by its own id', () => {
   assert.deepEqual(run.faults, []);
 });
 
-test('broken rules of a run are named', () => {
+test('broken rules of a run are reported', () => {
   const cases = [
     ['RUN-1', (event) => event('agent_thinking', { kind: 'reasoning', delta: '' })],
     ['RUN-2', (event) => (event('agent_started', {}), event('agent_thinking', { kind: 'answer', delta: '', seq: 5 }))],

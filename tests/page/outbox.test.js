@@ -1,4 +1,4 @@
-// The outbox: what the user wants is sent until it is answered, under the same ids.
+// The outbox: intents are sent until they are answered, under the same ids.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -28,7 +28,7 @@ test('del_6: after every loss the same message goes out again, until it is accep
   assert.deepEqual(take(outbox), []);
 });
 
-test('what the log shows is forgotten', () => {
+test('intents that the log shows are removed', () => {
   const outbox = createOutbox();
   for (const frame of [MESSAGE, CANCEL, ANSWER]) add(outbox, frame);
   const log = createLog();
@@ -62,7 +62,7 @@ test('a refused message stays for the user to decide, a refused answer or cancel
   assert.deepEqual(take(outbox), [MESSAGE]);
 });
 
-test('a refusal for now is tried again after the time it names', () => {
+test('a temporarily refused intent is retried after its retry time', () => {
   const outbox = createOutbox();
   add(outbox, MESSAGE);
   take(outbox);
@@ -73,14 +73,14 @@ test('a refusal for now is tried again after the time it names', () => {
   assert.deepEqual(take(outbox), [MESSAGE]);
 });
 
-test('an error of nobody concerns no intent', () => {
+test('an error without ids concerns no intent', () => {
   const outbox = createOutbox();
   add(outbox, MESSAGE);
   take(outbox);
   assert.deepEqual(settle(outbox, error('malformed_frame')), { intents: [], retry_after_ms: null });
 });
 
-test('an outbox that was stored goes on where it was', () => {
+test('a stored outbox continues where it was', () => {
   const outbox = createOutbox();
   add(outbox, MESSAGE);
   take(outbox);
@@ -88,7 +88,7 @@ test('an outbox that was stored goes on where it was', () => {
   assert.deepEqual(take(again), [MESSAGE]);
 });
 
-test('JSON for reading is one short line, or indented', () => {
+test('displayed JSON is one short line, or indented', () => {
   assert.equal(pretty({ a: [1] }), '{ "a": [ 1 ] }');
   assert.equal(pretty(null), 'null');
   assert.ok(pretty({ a: 'x'.repeat(200) }).includes('\n'));

@@ -12,7 +12,7 @@ before(async () => {
 });
 after(() => browser.close());
 
-test('the client in the README sees the five events of its message', async () => {
+test('the client in the README receives the five events of its message', async () => {
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
   const [, example] = readme.match(/```js\n([\s\S]*?)```/);
   const tab = await openTab(browser);

@@ -1,4 +1,4 @@
-// The page while its server goes away and comes back: killed at once, or drained.
+// The page during a restart of its server: killed at once, or drained.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -13,7 +13,7 @@ import { conversation, isLive, launch, logIn, openTab, runIs, script, send, some
 const servers = [];
 const binary = process.env.PAGE_TEST_BINARY;
 
-/** A server of our own; `stop` sends a signal and waits for the end. */
+/** Starts a server; `stop` sends a signal and waits for the end. */
 async function serve(folder, listen = '127.0.0.1:0') {
   const flags = ['dev', '--listen', listen, '--admin-listen', '127.0.0.1:0', '--data-dir', folder];
   const child = spawn(binary, flags, { stdio: ['ignore', 'pipe', 'ignore'] });
@@ -47,7 +47,7 @@ describe('the page and a server that restarts', { timeout: 300_000, skip: !binar
     ['killed', 'SIGKILL', 'SIGKILL'],
     ['drained', 'SIGTERM', 0],
   ]) {
-    test(`del_5: ${what} while a call waits, the conversation comes back by itself and the call can be answered`, async () => {
+    test(`del_5: ${what} while a call waits, the conversation is resumed by itself and the call can be answered`, async () => {
       let server = await serve(folder);
       const tab = await openTab(browser, {}, `http://${server.listen}`);
       await logIn(tab, someone('ada'));
@@ -63,7 +63,7 @@ describe('the page and a server that restarts', { timeout: 300_000, skip: !binar
 
       assert.equal(await server.stop(signal), code);
       await tab.page.locator('#connection:not([data-phase="live"])').waitFor();
-      // Written while there is no server: sent when there is one.
+      // Written without a server: sent when there is one.
       await send(tab, script({ think: 'later' }, { answer: 'late' }), 'rehearsal');
       await tab.page.locator('.unsent').waitFor();
       server = await serve(folder, server.listen);

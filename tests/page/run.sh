@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The chat page, driven in a headless Chromium against a real server.
 #   tests/page/run.sh path/to/quintet [test-file ...]
-# Installs what is missing: Node.js and Chromium from the system's packages, Playwright from npm.
+# Installs missing prerequisites: Node.js and Chromium from the system's packages, Playwright from npm.
 # PAGE_TEST_URL=http://127.0.0.1:PORT uses a server that runs already, and needs no binary.
 set -euo pipefail
 
@@ -33,7 +33,7 @@ if [[ -z $CHROMIUM ]]; then
   install chromium
   CHROMIUM=$(command -v chromium)
 fi
-# Again only when the lock file is newer than what it installed.
+# Installs again only when the lock file is newer than the installation.
 if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
   npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 fi

@@ -1,4 +1,4 @@
-//! One WebSocket of one user on the simulated network, everything on it witnessed.
+//! One WebSocket of one user on the simulated network; everything received on it is checked.
 
 use std::{future::Future, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     witness::{Heard, Parting, SharedBook, Tape},
 };
 
-/// How a client shows who it is.
+/// The credential of a client, and its place.
 #[derive(Clone, Debug)]
 pub enum Pass {
     /// A token in the head of the handshake.
@@ -32,7 +32,7 @@ pub enum Pass {
     HelloTicket(String),
 }
 
-/// Where a client wants to go on.
+/// The cursor that a client resumes from.
 #[derive(Clone, Debug)]
 pub struct Resume {
     pub epoch: Option<String>,
@@ -44,22 +44,22 @@ pub struct Client {
     tape: Tape,
     sky: Sky,
     name: String,
-    /// When something was heard last, or asked.
+    /// The time of the last frame, or of the last ping.
     quiet_since: Instant,
-    /// Nothing has been heard since a silence was asked about.
+    /// A ping was sent, and nothing has come since.
     asked: bool,
 }
 
-/// Why there is no connection, or none any more.
+/// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The service closed it, and said why.
+    /// The service closed it with a code.
     Closed { code: u16, parting: Parting },
-    /// It broke: the service, or the way to it, is gone.
+    /// It broke: the service, or the link to it, is gone.
     Broken,
-    /// The service did not want it.
+    /// The service refused it with this status.
     Refused(u16),
-    /// Nothing is heard any more, not even an answer to a ping.
+    /// Nothing arrives any more, not even the reply to a ping.
     Silent,
 }
 
@@ -82,7 +82,7 @@ impl Client {
         Ok(client)
     }
 
-    /// A connection that has not said `hello` yet.
+    /// Opens a connection without sending `hello`.
     pub async fn upgrade(
         sky: &Sky,
         name: &str,
@@ -103,14 +103,14 @@ impl Client {
     pub async fn send_message(&mut self, message: Message) -> Result<(), Ended> {
         match timeout(PATIENCE, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            // What the service still had to say is heard by whoever reads on.
+            // The caller reads the remaining frames of the service.
             Ok(Err(_)) | Err(_) => loop {
                 self.hear().await?;
             },
         }
     }
 
-    /// The next frame of the contract. A silence is asked about, and then taken for the end. Cancel safe.
+    /// Returns the next frame of the contract. After a silence it pings, and then gives up. Cancel safe.
     pub async fn hear(&mut self) -> Result<Heard, Ended> {
         loop {
             let Ok(heard) = timeout_at(self.quiet_since + PATIENCE, self.socket.next()).await else {
@@ -141,7 +141,7 @@ impl Client {
         }
     }
 
-    /// The next frame, however long it takes: for a peer that only listens.
+    /// Returns the next frame without a time limit, for a peer that only listens.
     pub async fn hear_patiently(&mut self) -> Result<Heard, Ended> {
         loop {
             self.quiet_since = Instant::now() + Duration::from_secs(1_000);
@@ -152,13 +152,13 @@ impl Client {
         }
     }
 
-    /// Reads on until it has `wanted`.
+    /// Reads until `wanted` comes.
     pub async fn until(&mut self, wanted: Heard) -> Result<(), Ended> {
         while self.hear().await? != wanted {}
         Ok(())
     }
 
-    /// Says good-bye.
+    /// Closes the connection with a closing handshake.
     pub async fn leave(mut self) {
         let _ = timeout(PATIENCE, self.socket.close(None)).await;
     }
@@ -202,12 +202,12 @@ async fn patiently<T>(future: impl Future<Output = T>) -> Result<T, Ended> {
     timeout(PATIENCE, future).await.map_err(|_| Ended::Silent)
 }
 
-/// A token of `user`, good until the time `until_ms`.
+/// A token of `user`, valid until the time `until_ms`.
 pub fn token(user: &str, until_ms: u64) -> String {
     let claims = json!({"sub": user, "exp": until_ms as f64 / 1000.0});
     let key = EncodingKey::from_secret(SECRET);
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key).unwrap()
 }
 
-/// How long a client waits for anything.
+/// Time limit for everything that a client waits for.
 pub const PATIENCE: Duration = Duration::from_secs(3);

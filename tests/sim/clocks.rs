@@ -1,5 +1,5 @@
-//! The clock of the server's machine is set while the service runs: what that may do, and what it may not.
-//! `docs/testing.md` says what is promised.
+//! The server's wall clock is set while the service runs: the permitted effects, and the forbidden ones.
+//! `docs/testing.md` lists the guarantees.
 
 use quintet::ops::config::Settings;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::{
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// The bound of the gateway's look at the wall's clock.
+/// Interval at which the gateway checks the wall clock.
 const WALL_CHECK_MS_MAX: u64 = 30_000;
 
 fn scene() -> Scene<'static> {
@@ -27,7 +27,7 @@ async fn ticket(actor: &Actor) -> Pass {
 }
 
 #[test]
-fn auth_2_a_ticket_does_not_live_longer_because_the_clock_is_set_back() {
+fn auth_2_clock_set_back_does_not_extend_a_ticket() {
     for wait_ms in [0, 10_000, 31_000] {
         let mut scene = scene();
         let actor = scene.actor("ann", "device", move |actor| async move {
@@ -46,7 +46,7 @@ fn auth_2_a_ticket_does_not_live_longer_because_the_clock_is_set_back() {
 }
 
 #[test]
-fn auth_2_a_ticket_lives_out_its_time_and_no_longer() {
+fn auth_2_ticket_lives_exactly_its_time() {
     for (wait_ms, lives) in [(29_000, true), (31_000, false)] {
         let mut scene = scene();
         let actor = scene.actor("ann", "device", move |actor| async move {
@@ -60,7 +60,7 @@ fn auth_2_a_ticket_lives_out_its_time_and_no_longer() {
 }
 
 #[test]
-fn auth_3_a_clock_that_is_set_past_the_expiry_ends_the_connection_within_the_documented_time() {
+fn auth_3_clock_set_past_the_expiry_ends_the_connection_within_the_documented_time() {
     let mut scene = scene();
     let actor = scene.actor("ann", "device", |actor| async move {
         let pass = Pass::Header(actor.token(HOUR_MS as u64));
@@ -81,7 +81,7 @@ fn auth_3_a_clock_that_is_set_past_the_expiry_ends_the_connection_within_the_doc
 }
 
 #[test]
-fn auth_3_a_connection_lives_by_the_walls_clock_when_that_is_set_back() {
+fn auth_3_connection_follows_the_wall_clock_when_that_is_set_back() {
     let mut scene = scene();
     let actor = scene.actor("ann", "device", |actor| async move {
         let pass = Pass::Header(actor.token(60_000));
@@ -93,18 +93,18 @@ fn auth_3_a_connection_lives_by_the_walls_clock_when_that_is_set_back() {
     scene.reach(&actor, 1, 1_000);
     scene.sky.set_clock(-HOUR_MS);
     scene.go_on(120_000);
-    assert_eq!(actor.reached.get(), 1, "its token is good for another hour by that clock");
+    assert_eq!(actor.reached.get(), 1, "its token is valid for another hour by that clock");
     scene.sky.set_clock(0);
     scene.reach(&actor, 2, WALL_CHECK_MS_MAX + 100);
 }
 
 #[test]
-fn no_run_and_no_question_ends_because_the_clock_is_set() {
+fn setting_the_clock_ends_no_run_and_no_question() {
     for by_ms in [3 * HOUR_MS, -3 * HOUR_MS, 40 * HOUR_MS] {
         let mut scene = scene();
         let actor = scene.actor("ann", "device", |actor| async move {
             let mut client = actor.open().await.unwrap();
-            // Longer than the deadlines take to be looked at.
+            // Longer than the interval at which deadlines are checked.
             let steps = json!([{"think": "hm", "repeat": 100, "interval_ms": 1_000}, {"answer": "done"}]);
             actor.rehearse(&mut client, "m-1", steps).await;
             let ask = json!([{"ask": {"call_id": "q", "tool_name": "approve", "parameters": {}}}]);
@@ -133,7 +133,7 @@ fn no_run_and_no_question_ends_because_the_clock_is_set() {
 }
 
 #[test]
-fn a_log_does_not_go_back_in_time_when_the_clock_does_whatever_happens_to_the_process() {
+fn entry_times_never_go_back_with_the_clock_even_over_restarts() {
     let mut scene = scene();
     let actor = scene.actor("ann", "device", |actor| async move {
         for (life, message_id) in [(1, "m-1"), (2, "m-2"), (3, "m-3")] {
@@ -155,6 +155,6 @@ fn a_log_does_not_go_back_in_time_when_the_clock_does_whatever_happens_to_the_pr
     scene.reach(&actor, 2, 2_000);
     scene.crash();
     scene.reach(&actor, 3, 2_000);
-    // The verdict looks at the times of all entries.
+    // The verdict checks the times of all entries.
     assert_eq!(scene.judge(&actor).runs, 3);
 }

@@ -1,5 +1,5 @@
-//! One user at one device: a client that keeps to the contract, gives nobody any peace, and comes back
-//! whatever happens to its connections.
+//! One user at one device: a client that keeps to the contract, sends random operations, and comes back after
+//! any end of its connections.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     witness::{Heard, Parting, SharedBook},
 };
 
-/// What all devices share.
+/// The shared state of all devices.
 pub struct House {
     pub sky: Sky,
     pub stage: Stage,
@@ -28,7 +28,7 @@ pub struct House {
     pub stats: RefCell<Stats>,
 }
 
-/// What was met, so that nobody takes an empty simulation for a good one.
+/// Counts of the faults and events of a simulation, so that an empty one does not pass.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
     pub counts: BTreeMap<String, u64>,
@@ -48,18 +48,18 @@ pub struct Device {
     pub name: String,
     pub rng: StdRng,
     phase: watch::Receiver<Phase>,
-    /// Counts how often the device lost what it had open.
+    /// Counts how often the device dropped its connections.
     resets: watch::Receiver<u64>,
-    /// What this connection has answered and cancelled: once on each connection.
+    /// The calls and runs answered or cancelled on this connection.
     told: Told,
-    /// When it may send a new message again.
+    /// The time from which it may send a new message.
     sends_at_ms: u64,
 }
 
-/// Why a session is over.
+/// The reason for the end of a session.
 pub enum Over {
     Ended(Ended),
-    /// It left by itself.
+    /// The client left.
     Left,
 }
 
@@ -69,7 +69,7 @@ impl From<Ended> for Over {
     }
 }
 
-/// How a device reads.
+/// The pace at which a device reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pace {
     Ready,
@@ -108,8 +108,8 @@ impl Device {
         Self { house: house.clone(), book, name, rng, phase, resets, told: Told::default(), sends_at_ms: 0 }
     }
 
-    /// Lives until everything that its user began has come to its end, and reads it all once more: a message
-    /// that was refused on one way may have been accepted on another, and only the log says so.
+    /// Runs until everything that its user began has ended, and reads it all once more: a message that was
+    /// refused on one transport may have been accepted on another, and only the log shows it.
     pub async fn live(mut self) {
         loop {
             self.attend().await;
@@ -153,7 +153,7 @@ impl Device {
         self.is_finishing() && self.book.borrow().open() == 0
     }
 
-    /// How a connection ended: as the contract lets it, for a reason that is there.
+    /// Records the end of a connection; it must be allowed by the contract and have a known cause.
     pub fn note(&mut self, ended: &Ended) {
         self.house.sky.note(&self.name, format_args!("{ended:?}"));
         let failed = self.house.journal.failures() > 0;
@@ -169,7 +169,7 @@ impl Device {
             _ => false,
         };
         if !explained {
-            self.book.borrow().found(format_args!("a connection ended by itself: {ended:?}"));
+            self.book.borrow().found(format_args!("a connection ended without a known cause: {ended:?}"));
         }
         self.house.count(match ended {
             Ended::Closed { code, .. } => format!("closed {code}"),
@@ -179,7 +179,7 @@ impl Device {
         });
     }
 
-    /// A token: one that lives long, or now and then one that does not.
+    /// Makes a token that lives long, or now and then a short one.
     pub fn token(&mut self) -> String {
         let life_ms = if self.house.short_tokens && !self.is_finishing() && self.rng.random_bool(0.4) {
             self.rng.random_range(500..4_000)
@@ -194,17 +194,17 @@ impl Device {
         if self.rng.random_bool(0.3) { Pass::Hello(token) } else { Pass::Header(token) }
     }
 
-    /// A place in the log: mostly not far back, sometimes anywhere.
+    /// A random cursor: mostly close to the head, sometimes anywhere.
     fn somewhere(&mut self) -> u64 {
         let head = self.book.borrow().head();
         let back = if self.rng.random_bool(0.1) { head } else { head.min(100) };
         head - self.rng.random_range(0..=back)
     }
 
-    /// A connection that goes on after `after`.
+    /// Opens a connection that resumes after `after`.
     pub async fn open(&mut self, after: u64) -> Result<Client, Ended> {
         let pass = self.pass();
-        // The epoch is the client's to keep; without one the cursor is taken as it is.
+        // The epoch is the client's to keep; a cursor without one is accepted as it is.
         let epoch = self.book.borrow().epoch().filter(|_| self.rng.random_bool(0.8)).map(str::to_owned);
         let resume = Resume { epoch, after };
         let client = Client::open(&self.house.sky, &self.name, &self.book, &pass, &resume).await?;
@@ -227,10 +227,10 @@ impl Device {
         }
     }
 
-    /// Says and hears whatever there is, until the connection ends or the device is done.
+    /// Sends and receives until the connection ends or the device is done.
     async fn converse(&mut self, pace: Pace) -> Result<(), Over> {
         let head = self.book.borrow().head();
-        // Mostly where it was; sometimes a client has forgotten what it had.
+        // Mostly at its head; sometimes a client has lost some entries.
         let after = if self.rng.random_bool(0.2) { self.somewhere() } else { head };
         let mut client = self.open(after).await?;
         client.until(Heard::CaughtUp).await?;
@@ -251,13 +251,13 @@ impl Device {
                 biased;
                 heard = client.hear() => heard?,
                 _ = phase.changed() => continue,
-                // What another device has heard may be something to act on here.
+                // Another device may have received something to act on here.
                 () = tokio::time::sleep(LOOK) => continue,
             };
             if let Heard::Error { code } = &heard
                 && AGAIN.contains(&code.as_str())
             {
-                // Refused for now: whatever it was has to be said once more.
+                // A temporary refusal: its frame has to be sent once more.
                 self.told.forget();
                 self.house.count(format!("error {code}"));
                 tokio::time::sleep(LOOK).await;
@@ -272,7 +272,7 @@ impl Device {
         }
     }
 
-    /// Sends again what nobody has answered (DEL-6).
+    /// Sends messages without a reply again (DEL-6).
     async fn resend(&mut self, client: &mut Client) -> Result<(), Ended> {
         let unanswered: Vec<String> = self.book.borrow().unanswered.iter().cloned().collect();
         for message_id in unanswered {
@@ -313,7 +313,7 @@ impl Device {
     fn wish(&mut self) -> Wish {
         let mut book = self.book.borrow_mut();
         let mut wish = Wish::any(&book.user, book.messages.len(), &mut self.rng);
-        // Long ones cost time and show little more here.
+        // Long scripts cost time and show little more here.
         while wish.text.contains("\"repeat\":300") {
             wish = Wish::any(&book.user, book.messages.len(), &mut self.rng);
         }
@@ -321,7 +321,7 @@ impl Device {
         wish
     }
 
-    /// The same promise by HTTP (DEL-5). Without an answer it is sent again in the next session.
+    /// Sends a message by HTTP (DEL-5). Without a response it is sent again in the next session.
     async fn post(&mut self, wish: &Wish) -> Result<(), Ended> {
         let token = self.token();
         let posted = request("POST", "/v1/messages", &token, Some(&wish.frame())).await;
@@ -336,7 +336,7 @@ impl Device {
         Ok(())
     }
 
-    /// Reads a part of the log again, and repeats a message that was accepted long ago.
+    /// Reads a part of the log again, and repeats a message that was accepted earlier.
     async fn glance(&mut self) -> Result<(), Over> {
         let after = self.somewhere();
         let mut client = self.open(after).await?;
@@ -362,7 +362,7 @@ impl Device {
         Ok(())
     }
 
-    /// The whole log, from its beginning to where it was when this began.
+    /// Reads the whole log, from its beginning to the current head.
     async fn reread(&mut self) -> Result<(), Ended> {
         let mut client = self.open(0).await?;
         client.until(Heard::CaughtUp).await?;
@@ -371,20 +371,20 @@ impl Device {
     }
 }
 
-/// Errors that say: not now.
+/// Temporary errors.
 const AGAIN: [&str; 4] = ["unavailable", "draining", "rate_limited", "limit_reached"];
 
-/// Messages of one user that are not over, at most.
+/// Unfinished messages of one user, at most.
 const OPEN_MAX: usize = 4;
 
-/// How long a device pauses after a new message.
+/// Longest pause of a device after a new message.
 const SEND_PAUSE_MS_MAX: u64 = 250;
 
-/// How long a client waits before it comes back.
+/// Longest wait before a client comes back.
 const BACKOFF_MS_MAX: u64 = 150;
 
-/// How long a token lives that nobody is to see the end of, whatever the clock.
+/// Lifetime of a token that outlives the simulation, for any clock.
 pub const TOKEN_LIFE_MS: u64 = 48 * 3_600_000;
 
-/// How often a device looks at what its user's other devices have heard.
+/// Interval at which a device checks the entries received by its user's other devices.
 const LOOK: Duration = Duration::from_millis(100);

@@ -1,5 +1,5 @@
-//! Peers that are there no more, or only half: found within the documented time, by the limits that the
-//! service comes with (CONN-5, CONN-6, ISO-5). Simulated time costs nothing, so nothing is shortened.
+//! Peers that are gone, completely or one way: found within the documented time, with the default limits
+//! (CONN-5, CONN-6, ISO-5). Simulated time costs nothing, so no limit is shortened.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::{
 
 const LIMITS: GatewayLimits = GatewayLimits::DEFAULT;
 
-/// What the documentation says: a ping every `heartbeat_ms`, and `pong_wait_ms_max` for its answer.
+/// The documented bound: a ping every `heartbeat_ms`, and `pong_wait_ms_max` for its pong.
 const FOUND_MS_MAX: u64 = LIMITS.heartbeat_ms + LIMITS.pong_wait_ms_max;
 
 fn scene(segments_max: usize) -> Scene<'static> {
     Scene::new(Settings::default(), segments_max)
 }
 
-/// Cuts the link: both ways, or one of them.
+/// A cut of the link: both ways, or one of them.
 #[derive(Clone, Copy, Debug)]
 enum Cut {
     Both,
@@ -45,7 +45,7 @@ impl Cut {
 
 const CUTS: [Cut; 4] = [Cut::Both, Cut::ToServer, Cut::ToClient, Cut::Held];
 
-/// Keeps its connection and says nothing that a person would say.
+/// Keeps its connection and sends nothing but pongs.
 async fn listen(actor: Actor) {
     let mut client = actor.open().await.unwrap();
     actor.mark(1);
@@ -55,7 +55,7 @@ async fn listen(actor: Actor) {
 }
 
 #[test]
-fn conn_5_a_half_open_peer_is_found_within_the_documented_time_whichever_half_is_left() {
+fn conn_5_half_open_peer_is_found_within_the_documented_time_for_either_half() {
     for cut in CUTS {
         for after_ms in [0, 12_000, 24_990, 25_010, 70_000] {
             let mut scene = scene(1_024);
@@ -73,7 +73,7 @@ fn conn_5_a_half_open_peer_is_found_within_the_documented_time_whichever_half_is
 }
 
 #[test]
-fn conn_5_a_peer_that_is_well_is_left_alone() {
+fn conn_5_healthy_peer_is_not_closed() {
     let mut scene = scene(1_024);
     let actor = scene.actor("ann", "device", listen);
     scene.reach(&actor, 1, 1_000);
@@ -82,7 +82,7 @@ fn conn_5_a_peer_that_is_well_is_left_alone() {
 }
 
 #[test]
-fn conn_5_a_link_that_is_cut_for_less_than_the_documented_time_costs_no_connection() {
+fn conn_5_link_cut_for_less_than_the_documented_time_ends_no_connection() {
     let mut scene = scene(1_024);
     let actor = scene.actor("ann", "device", listen);
     scene.reach(&actor, 1, 1_000);
@@ -95,14 +95,14 @@ fn conn_5_a_link_that_is_cut_for_less_than_the_documented_time_costs_no_connecti
 }
 
 #[test]
-fn conn_5_a_peer_that_takes_nothing_is_closed_within_the_documented_time_and_then_gets_everything() {
+fn conn_5_stalled_peer_is_closed_within_the_documented_time_and_then_gets_everything() {
     let mut scene = scene(8);
     let actor = scene.actor("ann", "device", |actor| async move {
         let mut client = actor.open().await.unwrap();
         let steps = json!([{"think": "x".repeat(900), "repeat": 2_000}, {"answer": "done"}]);
         actor.rehearse(&mut client, "m-1", steps).await;
         actor.mark(1);
-        // Reads nothing at all, until long after it was given up.
+        // Reads nothing until long after it was closed.
         tokio::time::sleep(Duration::from_secs(60)).await;
         while client.hear().await.is_ok() {}
         let mut client = actor.open().await.unwrap();
@@ -115,13 +115,13 @@ fn conn_5_a_peer_that_takes_nothing_is_closed_within_the_documented_time_and_the
     });
     let took_ms =
         scene.until("a stalled peer", LIMITS.stall_wait_ms_max, |scene| scene.connections_open() == 0);
-    assert!(took_ms > LIMITS.stall_wait_ms_max / 2, "it was not given its time: {took_ms}");
+    assert!(took_ms > LIMITS.stall_wait_ms_max / 2, "it was closed too early: {took_ms}");
     scene.reach(&actor, 2, 120_000);
     assert_eq!(scene.judge(&actor).runs, 1);
 }
 
 #[test]
-fn conn_1_a_peer_that_never_says_hello_is_gone_within_the_documented_time() {
+fn conn_1_peer_without_hello_is_closed_within_the_documented_time() {
     let mut scene = scene(1_024);
     let actor = scene.actor("ann", "device", |actor| async move {
         let token = actor.token(TOKEN_LIFE_MS);
@@ -140,7 +140,7 @@ fn conn_1_a_peer_that_never_says_hello_is_gone_within_the_documented_time() {
 }
 
 #[test]
-fn a_peer_that_never_sends_a_whole_request_is_gone_within_the_documented_time() {
+fn peer_without_a_whole_request_is_closed_within_the_documented_time() {
     let mut scene = scene(1_024);
     let actor = scene.actor("ann", "device", |actor| async move {
         use tokio::io::AsyncWriteExt;
@@ -158,7 +158,7 @@ fn a_peer_that_never_sends_a_whole_request_is_gone_within_the_documented_time() 
 }
 
 #[test]
-fn conn_6_a_drain_ends_in_time_though_a_device_is_cut_off_and_nothing_is_lost() {
+fn conn_6_drain_ends_in_time_with_a_device_cut_off_and_nothing_is_lost() {
     for cut in CUTS {
         for drain_after_ms in [0, 50, 5_000] {
             let mut scene = scene(1_024);

@@ -1,15 +1,17 @@
 //! The whole service on a simulated network: the real gateway, hubs, agents and clients, in one thread, on
-//! time that a seed drives. Everything that can go wrong does, at instants that the seed draws; what
-//! clients were told is judged by the checker that the kills use, written from the contract
-//! ([`verdict`]), and the journal has the last word.
+//! time that a seed drives. Faults of all kinds happen at random instants; the checker of the kill campaigns,
+//! written from the contract ([`verdict`]), judges what clients received, and the journal is compared at the
+//! end.
 //!
-//! `QUINTET_SIM_SEEDS` seeds from `QUINTET_SIM_SEED` on are played: 100 from 1 unless told otherwise. A seed
-//! that fails names the command that plays it again, and plays the same every time.
+//! Plays `QUINTET_SIM_SEEDS` seeds from `QUINTET_SIM_SEED` on: by default 100 from 1. A seed that fails names
+//! the command that plays it again, and plays the same every time.
 //!
-//! - [`plan`]: what a seed draws; [`storm`]: doing it
-//! - [`sky`]: time, chance and the trace; [`trouble`]: a journal that fails; [`server`]: the service as a host
+//! - [`plan`]: the random choices of a seed; [`storm`]: their execution
+//! - [`sky`]: time, randomness and the trace; [`trouble`]: a journal that fails; [`server`]: the service as a
+//!   host
 //! - [`client`]: one connection; [`device`]: one user at one device
 //! - [`seeds`]: a hundred of them; [`scene`]: a simulation written by hand; [`clocks`], [`half_open`]: some
+//!   of these
 
 mod client;
 mod clocks;

@@ -1,5 +1,4 @@
-//! What clients do that do not keep to the contract: frames that are none, other people's runs, one ticket
-//! for several connections.
+//! Clients that break the contract: malformed frames, other users' runs, one ticket for several connections.
 
 use std::time::Duration;
 
@@ -15,8 +14,8 @@ use crate::{
 };
 
 impl Device {
-    /// Sends what cannot be understood and what is not its to ask: each is answered with an error and
-    /// changes nothing (CONN-4, ISO-3), and the connection lives until there are too many of them.
+    /// Sends malformed frames and requests for foreign runs: each is answered with an error and changes
+    /// nothing (CONN-4, ISO-3), and the connection lives until there are too many of them.
     pub async fn garble(&mut self) -> Result<(), Over> {
         let head = self.book.borrow().head();
         let mut client = self.open(head).await?;
@@ -30,7 +29,7 @@ impl Device {
                 match client.hear().await {
                     Ok(Heard::Error { code }) => break code,
                     Ok(_) => {}
-                    // The limit of such frames; some of those that were sent could be understood.
+                    // The limit of malformed frames; some of those that were sent were well-formed.
                     Err(Ended::Closed { code: 4400, .. }) if sent + 1 >= UNCLEAR_FRAMES_MAX => {
                         self.house.count("closed 4400");
                         return Ok(());
@@ -73,8 +72,8 @@ impl Device {
         }
     }
 
-    /// Takes one ticket and opens as many connections with it as it can: one at most (AUTH-1), and none
-    /// once its time is over (AUTH-2).
+    /// Takes one ticket and opens as many connections with it as it can: at most one succeeds (AUTH-1), and
+    /// none after its expiry (AUTH-2).
     pub async fn race(&mut self) -> Result<(), Over> {
         let user = self.book.borrow().user.clone();
         let bearer = token(&user, self.house.sky.unix_ms() + TOKEN_LIFE_MS);
@@ -109,7 +108,7 @@ impl Device {
             self.book.borrow().found(format_args!("one ticket opened {winners} connections (AUTH-1)"));
         }
         if late && winners > 0 {
-            self.book.borrow().found("a ticket was redeemed after its time (AUTH-2)");
+            self.book.borrow().found("a ticket was redeemed after its expiry (AUTH-2)");
         }
         for _ in 0..winners {
             self.house.count("races won");
@@ -117,7 +116,7 @@ impl Device {
         Ok(())
     }
 
-    /// One racer: a winner is told `ready`.
+    /// One racer: a winner receives `ready`.
     fn run(&self, pass: Pass, after: u64) -> impl Future<Output = Option<()>> + use<> {
         let (sky, name, book) = (self.house.sky.clone(), self.name.clone(), self.book.clone());
         async move {

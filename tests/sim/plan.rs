@@ -1,5 +1,4 @@
-//! What a seed draws before anything begins: how many there are, what the limits are, and what goes wrong
-//! when.
+//! The random choices of a seed before a simulation: users and devices, limits, and faults with their times.
 
 use quintet::{
     gateway::limits::GatewayLimits,
@@ -10,7 +9,7 @@ use rand::{RngExt, rngs::StdRng};
 
 use crate::trouble::Mood;
 
-/// One simulation, before it begins.
+/// The plan of one simulation.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub users: usize,
@@ -19,34 +18,34 @@ pub struct Plan {
     pub settings: Settings,
     /// Time that a step of the simulation takes: messages are delivered between steps.
     pub tick_ms: u64,
-    /// Time in which new messages are sent and things go wrong.
+    /// Time in which new messages are sent and faults happen.
     pub load_ms: u64,
-    /// Some tokens live no longer than seconds.
+    /// Some tokens live only for seconds.
     pub short_tokens: bool,
     /// In order of time.
     pub faults: Vec<(u64, Fault)>,
 }
 
-/// Something that goes wrong, and is repaired after `ms` if it does not pass by itself.
+/// A fault, which is repaired after `ms` if it does not pass by itself.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The server is gone at once; a new process starts after so long.
+    /// The server is gone at once; a new process starts after `down_ms`.
     Crash { down_ms: u64 },
-    /// The same, and no peer is told: the machine lost its power.
+    /// The same without a notice to any peer: the machine lost its power.
     PowerLoss { down_ms: u64 },
-    /// The server is told to end in order; a new process starts when it has.
+    /// The server drains; a new process starts when it has ended.
     Drain,
-    /// What is sent between a device and the server is lost, both ways.
+    /// Packets between a device and the server are lost, both ways.
     Partition { device: usize, ms: u64 },
-    /// What is sent one way is lost: a half-open link.
+    /// Packets are lost one way: a half-open link.
     HalfOpen { device: usize, to_server: bool, ms: u64 },
-    /// What is sent is kept, both ways, and arrives all at once when it is repaired.
+    /// Packets are held, both ways, and arrive all at once when the link is repaired.
     Hold { device: usize, ms: u64 },
-    /// Whatever is on its way between a device and the server at this moment is lost, both ways.
+    /// All packets in flight between a device and the server are lost, both ways.
     Loss { device: usize },
-    /// Messages take so long from here on.
+    /// The latency of a device changes.
     Latency { device: usize, latency_ms: u64 },
-    /// The device drops what it has open, without a word.
+    /// The device drops its connections without a close.
     Reset { device: usize },
     /// The server's clock is set.
     Clock { by_ms: i64 },
@@ -66,7 +65,7 @@ impl Plan {
         for _ in 0..rng.random_range(0..4) {
             faults.push((rng.random_range(0..load_ms), Fault::Loss { device: rng.random_range(0..all) }));
         }
-        // A server that ends while it is cut off from somebody is worth more than chance gives it.
+        // Adds an end of the service during a partition, which chance alone would rarely draw.
         if rng.random_bool(0.3) {
             let (at_ms, device) = (rng.random_range(0..load_ms), rng.random_range(0..all));
             faults.push((at_ms, Fault::Partition { device, ms: rng.random_range(50..4_000) }));
@@ -126,7 +125,7 @@ pub fn latency(rng: &mut StdRng) -> u64 {
     }
 }
 
-/// Limits that are met within seconds, and small enough that every way is taken.
+/// Limits that are reached within seconds, small enough to reach every path.
 fn settings(rng: &mut StdRng) -> Settings {
     let gateway = GatewayLimits {
         head_wait_ms_max: 3_000,
@@ -154,7 +153,7 @@ fn settings(rng: &mut StdRng) -> Settings {
     Settings {
         allow_origin: vec!["https://chat.example.org".to_owned()],
         extra_agents: vec!["rehearsal".to_owned()],
-        // The service watches itself as well, by its own rules.
+        // The service's own monitor is on as well.
         conformance: true,
         gateway,
         deadlines,

@@ -1,5 +1,5 @@
-//! A small simulation that a test writes by hand: the service with the limits that it comes with, and one or
-//! two clients that do what the test says.
+//! A small simulation that a test writes by hand: the service with its default limits, and one or two clients
+//! under the test's control.
 
 use std::{cell::Cell, future::Future, rc::Rc, time::Duration};
 
@@ -29,18 +29,18 @@ pub struct Scene<'a> {
     _sky: simulation::Entered,
 }
 
-/// One user's client, as a test sees it. Cloning shares it.
+/// One user's client under a test's control. Clones share it.
 #[derive(Clone)]
 pub struct Actor {
     pub sky: Sky,
     pub book: SharedBook,
     name: String,
-    /// How far it has come, for those outside.
+    /// The mark that it has reached.
     pub reached: Rc<Cell<u32>>,
 }
 
 impl Scene<'_> {
-    /// The service, with these settings and an agent that plays scripts.
+    /// Starts the service with these settings and an agent that plays scripts.
     pub fn new(settings: Settings, segments_max: usize) -> Self {
         let (seed, tick_ms) = (1, 10);
         let stage = Stage::of(seed, "a simulation without a seed: it plays the same every time");
@@ -65,7 +65,7 @@ impl Scene<'_> {
         Self { sim, sky, stage, place, tick_ms, _sky: entered }
     }
 
-    /// Lets a client of `user` do as it is told, on a host of its own.
+    /// Runs a client of `user` on its own host, as `act` describes.
     pub fn actor<F>(&mut self, user: &str, host: &str, act: impl FnOnce(Actor) -> F) -> Actor
     where
         F: Future<Output = ()> + 'static,
@@ -99,7 +99,7 @@ impl Scene<'_> {
         }
     }
 
-    /// Steps until it is so; how long that took. Fails if it takes longer than `ms_max`.
+    /// Steps until `so` holds and returns the time that it took. Panics if it takes longer than `ms_max`.
     #[track_caller]
     pub fn until(&mut self, what: &str, ms_max: u64, so: impl Fn(&Self) -> bool) -> u64 {
         let begun_ms = self.now_ms();
@@ -111,7 +111,7 @@ impl Scene<'_> {
         self.now_ms() - begun_ms
     }
 
-    /// Steps until the actor has come so far.
+    /// Steps until the actor has reached `mark`.
     #[track_caller]
     pub fn reach(&mut self, actor: &Actor, mark: u32, ms_max: u64) -> u64 {
         self.until(&format!("mark {mark}"), ms_max, |_| actor.reached.get() >= mark)
@@ -155,7 +155,7 @@ impl Actor {
         Ok(client)
     }
 
-    /// A connection that goes on where the book ends.
+    /// Opens a connection that resumes at the end of the book.
     pub async fn open(&self) -> Result<Client, Ended> {
         self.open_with(&Pass::Header(self.token(TOKEN_LIFE_MS))).await
     }
@@ -165,13 +165,13 @@ impl Actor {
         let expect = Expect { status: "succeeded", ..Expect::default() };
         let wish = Wish::script(message_id, &json!({ "steps": steps }), expect);
         self.book.borrow_mut().sends(wish.clone());
-        client.send(&wish.frame()).await.expect("the connection is well");
+        client.send(&wish.frame()).await.expect("the connection is open");
     }
 
-    /// Hears until everything that was sent is over.
+    /// Reads until everything that was sent has ended.
     pub async fn hear_out(&self, client: &mut Client) {
         while self.book.borrow().open() > 0 {
-            client.hear().await.expect("the connection is well");
+            client.hear().await.expect("the connection is open");
         }
     }
 }

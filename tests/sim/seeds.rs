@@ -1,4 +1,4 @@
-//! Seeds, one after the other, on as many threads as there are processors; and the same seed twice.
+//! Seeds, one after the other, on all processors; and the same seed twice.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -21,13 +21,13 @@ struct Sum {
     tally: Tally,
     stats: Stats,
     simulated: Duration,
-    /// All traces together, in any order: the same seeds have the same, in every process.
+    /// Sum of all traces, in any order: equal seeds have equal sums, in every process.
     traces: u64,
     failed: Vec<(u64, String)>,
 }
 
 #[test]
-fn seeds_lose_nothing_whatever_goes_wrong() {
+fn seeds_lose_nothing_under_any_faults() {
     let first = setting("QUINTET_SIM_SEED").unwrap_or(1);
     let count = setting("QUINTET_SIM_SEEDS").unwrap_or(100);
     let next = AtomicU64::new(first);
@@ -58,7 +58,7 @@ fn seeds_lose_nothing_whatever_goes_wrong() {
     }
     let counted = quintet::ops::metrics::recorder().unwrap().render();
     for line in counted.lines().filter(|line| line.starts_with("quintet_conformance_violations_total")) {
-        assert!(line.ends_with(" 0"), "the service found fault with itself, and nobody else did: {line}");
+        assert!(line.ends_with(" 0"), "only the service's own monitor found a violation: {line}");
     }
     let rejected = counted.lines().find(|line| line.starts_with("quintet_connection_rejections_total"));
     assert_eq!(
@@ -71,12 +71,12 @@ fn seeds_lose_nothing_whatever_goes_wrong() {
             assert!(stats.of(what) > 0, "{count} seeds without a single {what:?} show nothing of it");
         }
         assert!(tally.unknown_calls > 0 && tally.answered > 0 && tally.timed_out > 0, "{tally:?}");
-        assert_eq!(tally.interrupted, 0, "all agents here take up what was broken off: {tally:?}");
+        assert_eq!(tally.interrupted, 0, "all agents here resume after a crash: {tally:?}");
     }
 }
 
 #[test]
-fn the_same_seed_is_the_same_story() {
+fn same_seed_gives_the_same_trace() {
     for seed in 1..=4 {
         let (first, second) = (play(seed), play(seed));
         assert_eq!(first.trace, second.trace, "seed {seed}");
@@ -104,10 +104,10 @@ impl Sum {
     }
 }
 
-/// Seeds that fail before the rest is not played any more.
+/// Failed seeds after which no further one is played.
 const FAILURES_MAX: usize = 5;
 
-/// What a hundred seeds have to meet at least once.
+/// Events that a hundred seeds have to meet at least once.
 const EVERYTHING: [&str; 24] = [
     "Crash",
     "PowerLoss",

@@ -1,5 +1,5 @@
-//! The service as a host of the simulated network: started as a supervisor starts a process, again and
-//! again if it does not come up; drained when it is told to.
+//! The service as a host of the simulated network: started as by a supervisor, again and again if a start
+//! fails; drained on request.
 
 use std::{
     cell::RefCell,
@@ -34,10 +34,10 @@ pub const SERVER: &str = "server";
 /// Its public port.
 pub const PORT: u16 = 80;
 
-/// What signs tokens.
+/// The key that signs tokens.
 pub const SECRET: &[u8] = b"a secret that is as long as a secret has to be";
 
-/// How the server is doing, for those outside of it. Cloning shares it.
+/// The state of the server, for the other hosts. Clones share it.
 #[derive(Clone)]
 pub struct Place(Rc<Inner>);
 
@@ -45,16 +45,16 @@ struct Inner {
     sky: Sky,
     journal: Trouble,
     settings: Settings,
-    /// While it serves.
+    /// The gateway, while it serves.
     gateway: RefCell<Option<Gateway>>,
     drains: watch::Sender<bool>,
-    /// How drains went, and the time that each took.
+    /// The results of drains, with the time that each took.
     drained: RefCell<Vec<(Drained, Duration)>>,
 }
 
 impl Place {
     pub fn new(sky: &Sky, journal: &Trouble, mut settings: Settings) -> Self {
-        // A simulation crashes far more often than any crash loop: every run has to end as its wish says.
+        // A simulation crashes far more often than any crash loop: every run has to end as its wish expects.
         (settings.kernel.run_resumes_max, settings.kernel.run_resumes_total_max) = (1_000_000, 1_000_000);
         Self(Rc::new(Inner {
             sky: sky.clone(),
@@ -71,7 +71,7 @@ impl Place {
         }))
     }
 
-    /// What the handlers share, if it serves.
+    /// Returns the shared state of the handlers, while it serves.
     pub fn gateway(&self) -> Option<Gateway> {
         self.0.gateway.borrow().clone()
     }
@@ -80,7 +80,7 @@ impl Place {
         &self.0.settings
     }
 
-    /// The process is gone, or about to be: nothing of it is held any more.
+    /// Releases everything of a process that is gone, or about to be.
     pub fn forget(&self) {
         self.0.gateway.take();
         self.0.drains.send_replace(false);
@@ -108,7 +108,7 @@ impl Place {
         };
         let running = match start_on(Mode::Serve, settings, parts, public, admin).await {
             Ok(running) => running,
-            // The process ends with all that was in it; whoever supervises it starts another.
+            // The process ends with all its state; its supervisor starts another.
             Err(StartError::Recovery(error)) => {
                 sky.note(SERVER, format_args!("not started: {error}"));
                 return Ok(());
@@ -128,7 +128,7 @@ impl Place {
     }
 }
 
-/// A listener of the simulated network, as the service wants one.
+/// A listener of the simulated network, in the form that the service needs.
 struct Listening(TcpListener);
 
 impl axum::serve::Listener for Listening {
@@ -148,7 +148,7 @@ impl axum::serve::Listener for Listening {
     }
 }
 
-/// Where the processes of one simulation write their trace, if anybody asked for one: see
+/// The trace file of the processes of one simulation, if the environment requests traces: see
 /// `docs/model/traces.md`.
 fn trace_file() -> Option<PathBuf> {
     static SIMULATIONS: AtomicUsize = AtomicUsize::new(0);

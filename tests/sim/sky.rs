@@ -1,4 +1,4 @@
-//! What is above all hosts: the time, the clock that the service reads, ids, and the trace of what happened.
+//! The time, the clock that the service reads, ids, and the trace of a simulation.
 
 use std::{
     cell::{Cell, RefCell},
@@ -7,17 +7,17 @@ use std::{
 
 use quintet::{kernel::ids::Timestamp, runtime::simulation};
 
-/// When simulations begin: 2026-01-01.
+/// The start of each simulation: 2026-01-01.
 const BEGIN_MS: u64 = 1_767_225_600_000;
 
-/// Time, and everything that was seen. One simulation has one; cloning shares it.
+/// The time and the trace of one simulation; clones share it.
 #[derive(Clone)]
 pub struct Sky(Rc<Inner>);
 
 struct Inner {
     seed: u64,
     now_ms: Cell<u64>,
-    /// By how much the clock of the server is wrong.
+    /// The error of the server's clock.
     skew_ms: Cell<i64>,
     ids: Cell<u64>,
     trace: RefCell<blake3::Hasher>,
@@ -29,7 +29,7 @@ impl Sky {
     pub fn new(seed: u64) -> Self {
         let aloud = std::env::var_os("QUINTET_SIM_TRACE").is_some();
         if aloud {
-            // What the service itself says, beside what was seen of it; only the first time counts.
+            // Prints the service's own log beside the trace; only the first call counts.
             let _ = tracing_subscriber::fmt()
                 .with_env_filter("quintet=debug")
                 .with_writer(std::io::stderr)
@@ -46,7 +46,7 @@ impl Sky {
         }))
     }
 
-    /// Lets the service see this sky, as long as the answer lives.
+    /// Makes this the service's clock until the result is dropped.
     pub fn enter(&self) -> simulation::Entered {
         simulation::enter(self.0.clone())
     }
@@ -60,12 +60,12 @@ impl Sky {
         self.0.now_ms.set(now_ms);
     }
 
-    /// The true time: the clock of those who make tokens.
+    /// The true time, used by the issuers of tokens.
     pub fn unix_ms(&self) -> u64 {
         BEGIN_MS + self.now_ms()
     }
 
-    /// Sets the server's clock wrong.
+    /// Sets the error of the server's clock.
     pub fn set_clock(&self, skew_ms: i64) {
         self.0.skew_ms.set(skew_ms);
     }
@@ -74,8 +74,8 @@ impl Sky {
         self.0.skew_ms.get()
     }
 
-    /// Something was seen. Everything that is told apart here is the same whenever the seed is: times,
-    /// ids and texts. Of a ticket only its fate is told: its secret is the system's.
+    /// Adds to the trace. Everything in it is the same for the same seed: times, ids and texts. Of a ticket
+    /// only its use is recorded: its secret is the system's.
     pub fn note(&self, who: &str, what: impl std::fmt::Display) {
         let line = format!("{:>7} {who}: {what}\n", self.now_ms());
         if self.0.aloud {
@@ -84,7 +84,7 @@ impl Sky {
         self.0.trace.borrow_mut().update(line.as_bytes());
     }
 
-    /// What all that was seen amounts to.
+    /// The hash of the trace.
     pub fn trace(&self) -> u64 {
         let hash = self.0.trace.borrow().finalize();
         u64::from_be_bytes(hash.as_bytes()[..8].try_into().expect("eight bytes of a hash"))

@@ -1,5 +1,5 @@
-//! One simulation from its seed to its verdict: hosts and links, faults at their instants, everything
-//! repaired, everything brought to its end, everything compared.
+//! One simulation from its seed to its verdict: hosts and links, faults at their times, the repair, the end
+//! of everything begun, the comparison.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
@@ -23,20 +23,20 @@ use crate::{
     witness::Book,
 };
 
-/// What came of a simulation.
+/// The result of a simulation.
 pub struct Report {
-    /// The hash of all that was seen.
+    /// The hash of the trace.
     pub trace: u64,
     pub tally: Tally,
     pub stats: Stats,
     pub simulated: Duration,
 }
 
-/// What is done at an instant.
+/// An action at a given time.
 enum Deed {
     Fault(Fault),
     Start,
-    /// Both ways between a device and the server are well again; what was held arrives.
+    /// Repairs the link between a device and the server, both ways; held packets arrive.
     Mend {
         device: usize,
     },
@@ -53,12 +53,12 @@ struct Storm<'a> {
     /// By time, and in the order in which they were decided.
     due: BTreeMap<(u64, usize), Deed>,
     decided: usize,
-    /// The server is down and is to stay down until its start is due.
+    /// The server is down until its start is due.
     down: bool,
     finishes_ms: Option<u64>,
 }
 
-/// Plays one seed; ends the test if anything is wrong.
+/// Plays one seed; panics if anything is wrong.
 pub fn play(seed: u64) -> Report {
     let again = format!("QUINTET_SIM_SEED={seed} QUINTET_SIM_SEEDS=1 cargo test --test sim seeds");
     let stage = Stage::of(seed, &again);
@@ -94,9 +94,9 @@ impl Storm<'_> {
             .simulation_duration(Duration::from_secs(1_000_000))
             .tick_duration(Duration::from_millis(plan.tick_ms))
             .tcp_capacity(SEGMENTS_MAX)
-            // A latency belongs to a link and not to a message, and nothing else is drawn while it runs: so
-            // what happens on one link does not depend on the order of what happens on others. That the
-            // service's runtime draws by itself (`tokio::sync::watch` wakes those who wait in any order).
+            // Latency belongs to a link and not to a message, and nothing else is drawn while the simulation
+            // runs: so events on one link do not depend on the order of events on others. The service's
+            // runtime draws by itself (`tokio::sync::watch` wakes waiting tasks in any order).
             .min_message_latency(Duration::from_millis(1))
             .max_message_latency(Duration::from_millis(1))
             .build();
@@ -165,15 +165,15 @@ impl Storm<'_> {
         self.verdict()
     }
 
-    /// One step of the simulation. Whether all devices are done.
+    /// Makes one step of the simulation; returns whether all devices are done.
     fn step(&mut self) -> bool {
         let done = match self.sim.step() {
             Ok(done) => done,
-            Err(error) => self.house.stage.fail(&format!("the simulation broke: {error}")),
+            Err(error) => self.house.stage.fail(&format!("the simulation failed: {error}")),
         };
         self.house.sky.set_now_ms(self.sim.elapsed().as_millis() as u64);
         if !self.down && !self.sim.is_host_running(SERVER) {
-            // It has drained, and whatever supervises it starts it again.
+            // It has drained, and its supervisor starts it again.
             self.start_in(self.plan.tick_ms);
         }
         done
@@ -265,7 +265,7 @@ impl Storm<'_> {
         self.sim.set_link_latency(host(device), SERVER, Duration::from_millis(latency_ms));
     }
 
-    /// Repairs everything: from here on what was accepted has to come to its end (RUN-6).
+    /// Repairs everything: from here on every accepted message has to end (RUN-6).
     fn calm(&mut self) {
         self.house.sky.note("storm", "everything is repaired");
         let starts = self.due.values().any(|deed| matches!(deed, Deed::Start));
@@ -280,12 +280,12 @@ impl Storm<'_> {
         self.house.journal.set_mood(Mood::default());
     }
 
-    /// Goes on until no user has machines any more, no run moves and no connection is open (ISO-5).
+    /// Steps until no user has machines any more, no run is active and no connection is open (ISO-5).
     fn nobody_is_left(&mut self) {
         let until_ms = self.house.sky.now_ms() + QUIET_MS_MAX;
         loop {
             let Some(gateway) = self.place.gateway() else {
-                self.house.stage.fail("the server is not there at the end");
+                self.house.stage.fail("the server does not run at the end");
             };
             let left = (
                 gateway.factory.live_users(),
@@ -333,7 +333,8 @@ impl Storm<'_> {
         Report { trace: sky.trace(), tally, stats, simulated: self.sim.elapsed() }
     }
 
-    /// What a user's clients heard is what the journal holds, all of it and nothing else (DEL-2, DEL-5).
+    /// Checks that a user's clients received what the journal holds, all of it and nothing else (DEL-2,
+    /// DEL-5).
     fn same_as_journal(&self, book: &Book) {
         let all = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
         let log = self.house.journal.inner.log(&UserId::parse(&book.user).unwrap());
@@ -341,18 +342,18 @@ impl Storm<'_> {
             return book.found("the journal cannot be read");
         };
         if lines.len() as u64 != book.head() {
-            book.found(format_args!("{} entries in the journal, {} heard", lines.len(), book.head()));
+            book.found(format_args!("{} entries in the journal, {} received", lines.len(), book.head()));
         }
         for ((offset, line), heard) in lines.iter().zip(&book.log) {
             if *line != *heard.as_bytes() {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                return book.found(format_args!("the journal has {line} at {offset}, heard was {heard}"));
+                return book.found(format_args!("the journal has {line} at {offset}, received was {heard}"));
             }
         }
     }
 }
 
-/// Errors that clients here bring about, or the journal, or the clock.
+/// Errors that clients here cause, or the journal, or the clock.
 fn explains(book: &Book, error: &serde_json::Value) -> bool {
     let known = |field: &str| error[field].as_str().unwrap_or_default().to_owned();
     match error["code"].as_str().unwrap_or_default() {
@@ -360,7 +361,7 @@ fn explains(book: &Book, error: &serde_json::Value) -> bool {
         "malformed_frame" | "unknown_type" | "invalid_field" => {
             !book.messages.contains_key(&known("message_id"))
         }
-        // What is somebody else's, or nobody's (ISO-3).
+        // A run of another user, or a missing one (ISO-3).
         "not_found" => error["fatal"] == false && !book.runs.contains_key(&known("run_id")),
         _ => false,
     }
@@ -375,15 +376,15 @@ pub fn host(device: usize) -> String {
     format!("device-{device}")
 }
 
-/// Pieces of a stream that are on their way at once, at most: more than a stalled reader makes wait here.
-/// [`crate::half_open`] is for those.
+/// Segments of a stream in flight, at most: more than a stalled reader delays here. [`crate::half_open`] is
+/// for those.
 const SEGMENTS_MAX: usize = 2_048;
 
-/// Time in which everything that was accepted comes to its end, once everything is repaired.
+/// Time limit for everything that was accepted, once everything is repaired.
 const FINISH_MS_MAX: u64 = 120_000;
 
-/// Time in which machines and connections are gone, once every client has left.
+/// Time limit for machines and connections, once every client has left.
 const QUIET_MS_MAX: u64 = 30_000;
 
-/// How wrong the server's clock is at most: well within the life of the tokens that are to last.
+/// Greatest error of the server's clock: well within the life of the long-lived tokens.
 const SKEW_MS_MAX: i64 = 3 * 3_600_000;

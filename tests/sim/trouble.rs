@@ -1,8 +1,8 @@
-//! A journal that outlives its host, and fails as a seed wants it: an append refused, an append done and
+//! A journal that outlives its host, and fails as a seed determines: an append refused, an append done and
 //! not confirmed, a read that fails, and each of them slow.
 //!
-//! What comes of an operation is a function of the seed, the operation and the time, not of what was asked
-//! before it: two readers that are woken in either order find the same.
+//! The outcome of an operation is a function of the seed, the operation and the time, not of earlier
+//! operations: two readers that are woken in either order get the same.
 
 use std::{
     sync::{
@@ -25,23 +25,23 @@ use quintet::{
     runtime::clock,
 };
 
-/// How a journal is doing: of a thousand operations so many fail.
+/// The failure rates of a journal, per thousand operations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mood {
-    /// Appends that are refused, nothing of them done.
+    /// Appends that are refused without an effect.
     pub refused: u64,
     /// Appends that are done, and reported as failed (DEL-7).
     pub unconfirmed: u64,
     /// Reads that fail.
     pub unread: u64,
-    /// Time that an operation takes at most, half of it before it takes effect.
+    /// Longest time of an operation, half of it before it takes effect.
     pub takes_ms_max: u64,
 }
 
-/// The journal, held outside all hosts. Cloning shares it.
+/// The journal, held outside all hosts. Clones share it.
 #[derive(Clone)]
 pub struct Trouble {
-    /// What is really there.
+    /// The stored data.
     pub inner: MemoryJournal,
     shared: Arc<Shared>,
 }
@@ -58,7 +58,7 @@ struct TroubledLog {
     user_id: UserId,
 }
 
-/// What the seed has decided for one operation.
+/// The seed's decision for one operation.
 struct Fate {
     /// 0 to 999.
     luck: u64,

@@ -1,4 +1,4 @@
-//! RUN-3: the client is asked only after a thought.
+//! RUN-3: a question to the client needs an earlier thought.
 
 use quintet::agent::{Run, Started, Unfinished};
 use quintet::kernel::{ids::ToolName, json::Json};

@@ -1,4 +1,4 @@
-//! RUN-9: a result is seen when its tool_completed is durable.
+//! RUN-9: a result is visible when its tool_completed is durable.
 
 use quintet::agent::Executed;
 

@@ -1,4 +1,4 @@
-//! RUN-6: an agent returns a completed run, or says why not.
+//! RUN-6: an agent returns a completed run, or an error.
 
 use async_trait::async_trait;
 use quintet::agent::{Agent, Completed, Run, Started, Task, Unfinished};

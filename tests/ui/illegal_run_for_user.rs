@@ -1,4 +1,4 @@
-//! A run's id is no way to a user's machines (ISO-4).
+//! A run's id gives no access to a user's machines (ISO-4).
 
 use quintet::{
     kernel::ids::RunId,

@@ -1,4 +1,4 @@
-//! A step consumes its run: there is no way back to before it.
+//! A step consumes its run: an earlier phase cannot be reached again.
 
 use quintet::agent::{Run, Started, Unfinished};
 use quintet::kernel::entry::ThoughtKind;

@@ -1,4 +1,4 @@
-//! A thread's id is no way to a user's machines (ISO-4).
+//! A thread's id gives no access to a user's machines (ISO-4).
 
 use quintet::{
     kernel::ids::ThreadId,

@@ -1,4 +1,4 @@
-//! Every step that is legal, so that the illegal ones fail for their own reason.
+//! All legal steps, so that the illegal ones fail for their own reason.
 
 use quintet::agent::{AfterClose, Completed, OpenCall, Run, Started, Unfinished};
 use quintet::kernel::{entry::ThoughtKind, ids::ToolName, json::Json};

@@ -1,4 +1,4 @@
-//! Answers of the client that come late or in hard times (RUN-11): nobody waits for them, and no valid one
+//! Answers of the client that come late or during faults (RUN-11): nothing waits for them, and no valid one
 //! is refused.
 
 use std::{sync::Arc, time::Duration};
@@ -27,7 +27,7 @@ fn yes() -> CallResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn iso_6_a_late_answer_holds_up_nobody_while_it_is_looked_up() {
+async fn iso_6_lookup_of_a_late_answer_delays_no_other_command() {
     let disk = disk();
     let mut node = Node::new(&disk);
     let ann = node.user("ann");
@@ -51,7 +51,7 @@ async fn iso_6_a_late_answer_holds_up_nobody_while_it_is_looked_up() {
     }
     let step = timeout(SOON, run.port.take(thought(ThoughtKind::Answer, "hm")));
     step.await.expect("the agent's step does not wait for it").unwrap();
-    timeout(SOON, ann.send(message("m3", "t"))).await.expect("nor does a message").unwrap();
+    timeout(SOON, ann.send(message("m3", "t"))).await.expect("a message does not wait either").unwrap();
     disk.hold_reads(false);
     let refused = |refusal| Err(Unaccepted::Refused(refusal));
     let expected = (refused(Refusal::CallClosed), refused(Refusal::NotFound));
@@ -59,7 +59,7 @@ async fn iso_6_a_late_answer_holds_up_nobody_while_it_is_looked_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_11_a_late_answer_to_an_open_run_is_refused_without_a_look_at_its_log() {
+async fn run_11_late_answer_to_an_open_run_is_refused_without_reading_its_log() {
     let disk = disk();
     let mut node = Node::new(&disk);
     let ann = node.user("ann");
@@ -71,7 +71,7 @@ async fn run_11_a_late_answer_to_an_open_run_is_refused_without_a_look_at_its_lo
     run.port.take(close("c")).await.unwrap();
     ann.answer(run.run_id, call("q"), yes()).await.unwrap();
     std::mem::forget(run.port);
-    // This process has seen the calls; the next one has read of them.
+    // This process has seen the calls; the next one has read them.
     let mut next = Node::new(&disk);
     next.factory.recover().await.unwrap();
     let _again = next.launched().await;
@@ -89,7 +89,7 @@ async fn run_11_a_late_answer_to_an_open_run_is_refused_without_a_look_at_its_lo
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_11_a_valid_answer_needs_nothing_of_the_index() {
+async fn run_11_valid_answer_needs_no_index_read() {
     let disk = disk();
     let mut node = Node::new(&disk);
     let ann = node.user("ann");
@@ -100,5 +100,9 @@ async fn run_11_a_valid_answer_needs_nothing_of_the_index() {
     disk.fail_lookups(true);
     ann.answer(run.run_id, call("q"), yes()).await.unwrap();
     let foreign = node.user("bob").answer(run.run_id, call("q"), yes()).await;
-    assert_eq!(foreign, Err(Unaccepted::Unavailable), "what is not known is not called unknown");
+    assert_eq!(
+        foreign,
+        Err(Unaccepted::Unavailable),
+        "an answer without an index read is not refused as unknown"
+    );
 }

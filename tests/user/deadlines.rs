@@ -1,5 +1,4 @@
-//! What may not take longer, seen from outside: in time, whatever else goes on, and not before (RUN-6,
-//! RUN-11).
+//! Time limits, seen from outside: each passes in time under any load, and not before (RUN-6, RUN-11).
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -30,7 +29,7 @@ use tokio::{
 
 use crate::{disk::Disk, puppets::*};
 
-/// A wall's clock that goes with the time of the test.
+/// A wall clock that follows the time of the test.
 struct Clock(Instant);
 
 impl World for Clock {
@@ -64,7 +63,7 @@ fn yes() -> CallResult {
     CallResult::ok(Json::null())
 }
 
-/// A run that asks its client.
+/// Starts a run that asks its client.
 async fn asks(node: &mut Node) -> Assignment {
     node.user("ann").send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
@@ -73,7 +72,7 @@ async fn asks(node: &mut Node) -> Assignment {
     run
 }
 
-/// The next process, which finds what `last` has left at this moment; `last` itself does not see it.
+/// Starts the next process on the current log of `last`, which does not notice it.
 async fn next_process(last: &Node) -> (Node, Assignment) {
     let ann = last.user("ann");
     let (entries, lines) = (log(&ann).await, ann.entries(Offset::ZERO, ALL).await.unwrap());
@@ -95,7 +94,7 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
     (node, run)
 }
 
-/// Steps every nine minutes; for how long the run went on.
+/// Makes a step every nine minutes; returns how long the run continued.
 async fn goes_on(port: &RunPort, most: Duration) -> Duration {
     let begun = Instant::now();
     while begun.elapsed() < most {
@@ -116,7 +115,7 @@ fn why(log: &[Entry]) -> Option<RunErrorCode> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_11_the_time_a_client_took_does_not_count_against_a_run_that_a_new_process_takes_up() {
+async fn run_11_client_time_does_not_count_against_a_run_resumed_by_a_new_process() {
     let _clock = clock();
     let mut first = Node::with(&Arc::new(MemoryJournal::default()), limits(), true);
     let _run = asks(&mut first).await;
@@ -133,7 +132,7 @@ async fn run_11_the_time_a_client_took_does_not_count_against_a_run_that_a_new_p
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_11_nor_does_the_time_of_a_question_that_was_answered_before_the_crash() {
+async fn run_11_time_of_a_question_answered_before_the_crash_does_not_count() {
     let _clock = clock();
     let mut first = Node::with(&Arc::new(MemoryJournal::default()), limits(), true);
     let run = asks(&mut first).await;
@@ -152,7 +151,7 @@ async fn run_11_nor_does_the_time_of_a_question_that_was_answered_before_the_cra
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_11_nor_after_an_append_that_failed() {
+async fn run_11_client_time_does_not_count_after_a_failed_append() {
     let _clock = clock();
     let journal = Arc::new(MemoryJournal::default());
     let mut node = Node::with(&journal, limits(), true);
@@ -166,9 +165,9 @@ async fn run_11_nor_after_an_append_that_failed() {
     assert!((minutes(54)..=minutes(72)).contains(&took), "it ran for {took:?}");
 }
 
-/// The wall's clock stands still here: only the process's own time passes.
+/// The wall clock stands still here: only the process's own time passes.
 #[tokio::test(start_paused = true)]
-async fn a_run_is_as_old_as_it_was_when_an_append_failed_whatever_the_clock_says() {
+async fn run_keeps_its_age_over_a_failed_append_for_any_wall_clock() {
     let journal = Arc::new(MemoryJournal::default());
     let mut node = Node::with(&journal, limits(), true);
     node.user("ann").send(message("m1", "t")).await.unwrap();
@@ -182,7 +181,7 @@ async fn a_run_is_as_old_as_it_was_when_an_append_failed_whatever_the_clock_says
     assert_eq!(why(&log(&node.user("ann")).await), Some(RunErrorCode::RunTimeout));
 }
 
-/// A message of the user every 2 ms, each instead of the one before, for as long as this lives.
+/// A message of the user every 2 ms, each instead of the one before, until the result is dropped.
 fn flood(user: &User) -> JoinSet<()> {
     let (user, mut flood) = (user.clone(), JoinSet::new());
     flood.spawn(async move {
@@ -197,7 +196,7 @@ fn flood(user: &User) -> JoinSet<()> {
     flood
 }
 
-/// A run beside which its user sends without a pause, to a disk that takes 5 ms.
+/// A run whose user sends without a pause, on a disk that takes 5 ms.
 async fn beside_a_flood(limits: UserLimits) -> (Node, Assignment, JoinSet<()>) {
     let disk = Arc::new(Disk::new(&MemoryJournal::default(), Duration::from_millis(5)));
     let mut node = Node::with(&disk, limits, true);
@@ -211,7 +210,7 @@ async fn beside_a_flood(limits: UserLimits) -> (Node, Assignment, JoinSet<()>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_6_a_deadline_passes_in_time_however_busy_the_user_is() {
+async fn run_6_deadline_of_a_busy_user_passes_in_time() {
     let mut limits = limits();
     limits.deadlines.step_ms_max = 1_000;
     let (_node, run, _flood) = beside_a_flood(limits).await;
@@ -219,7 +218,7 @@ async fn run_6_a_deadline_passes_in_time_however_busy_the_user_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_6_a_run_that_its_agent_left_ends_however_busy_the_user_is() {
+async fn run_6_abandoned_run_of_a_busy_user_ends() {
     let (node, run, _flood) = beside_a_flood(limits()).await;
     drop(run);
     let ended = timeout(Duration::from_secs(1), read_to_end(&node.user("ann"), "m1")).await;
@@ -228,7 +227,7 @@ async fn run_6_a_run_that_its_agent_left_ends_however_busy_the_user_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_6_what_is_taken_up_has_only_the_time_that_is_left() {
+async fn run_6_resumed_run_has_only_its_remaining_time() {
     let _clock = clock();
     let mut first = Node::with(&Arc::new(MemoryJournal::default()), limits(), true);
     first.user("ann").send(message("m1", "t")).await.unwrap();
@@ -243,7 +242,7 @@ async fn run_6_what_is_taken_up_has_only_the_time_that_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_11_a_question_that_is_taken_up_has_only_the_time_that_is_left() {
+async fn run_11_resumed_question_has_only_its_remaining_time() {
     let _clock = clock();
     let mut first = Node::with(&Arc::new(MemoryJournal::default()), limits(), true);
     let _run = asks(&mut first).await;

@@ -1,4 +1,4 @@
-//! What readers read: everything, once, in order, whenever they come (DEL-1 … DEL-6).
+//! Delivery to readers: everything, once, in order, for readers that come at any time (DEL-1 … DEL-6).
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,7 +44,7 @@ async fn del_2_readers_that_come_at_any_time_read_the_same_log() {
 }
 
 #[tokio::test]
-async fn del_4_reads_are_cut_by_both_limits_and_by_the_wanted_end() {
+async fn del_4_reads_are_cut_by_both_limits_and_by_the_requested_end() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -58,7 +58,7 @@ async fn del_4_reads_are_cut_by_both_limits_and_by_the_wanted_end() {
 }
 
 #[tokio::test]
-async fn del_6_the_same_message_id_is_the_same_message_however_old() {
+async fn del_6_same_message_id_is_the_same_message_at_any_age() {
     let kernel = Limits { recent_messages_max: 2, ..Limits::DEFAULT };
     let journal = Arc::new(MemoryJournal::default());
     let mut node = Node::with(&journal, UserLimits { kernel, ..UserLimits::DEFAULT }, true);
@@ -76,7 +76,7 @@ async fn del_6_the_same_message_id_is_the_same_message_however_old() {
 }
 
 #[tokio::test]
-async fn del_6_a_used_id_with_other_content_is_refused_and_changes_nothing() {
+async fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
     let kernel = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
     let journal = Arc::new(MemoryJournal::default());
     let node = Node::with(&journal, UserLimits { kernel, ..UserLimits::DEFAULT }, true);
@@ -150,17 +150,17 @@ async fn iso_2_users_with_equal_ids_never_meet() {
     }
 }
 
-/// ISO-5: while a log is quiet its tail is not in memory, though a reader holds the user's machines; and what a
-/// batch adds afterwards is.
+/// ISO-5: the tail of a quiet log is not in memory, even while a reader holds the user's machines; a later
+/// batch is.
 #[tokio::test(start_paused = true)]
-async fn iso_5_the_tail_of_a_quiet_log_leaves_memory() {
+async fn iso_5_tail_of_a_quiet_log_leaves_memory() {
     let journal = Arc::new(MemoryJournal::default());
     let node = Node::new(&journal);
     let ann = node.user("ann");
     ann.send(message("m1", "t1")).await.unwrap();
     let mut cursor = ann.cursor(Offset::ZERO).await.unwrap();
     let from_memory = async |cursor: &mut Cursor| {
-        // What the journal cannot be asked for is read from memory or not at all.
+        // With the journal down, entries come from memory or not at all.
         journal.set_down(true);
         let read = cursor.read(Offset(u64::MAX), ALL).await;
         journal.set_down(false);

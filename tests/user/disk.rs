@@ -1,4 +1,4 @@
-//! A journal as a disk would have it: appends take their time, and reads wait or fail when they are told to.
+//! A journal with the behaviour of a disk: appends take time, and reads wait or fail on request.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ pub struct Disk {
     ways: Arc<Ways>,
 }
 
-/// How it behaves right now.
+/// Its current behaviour.
 pub struct Ways {
     append: Duration,
     reads_held: watch::Sender<bool>,
@@ -38,7 +38,7 @@ pub struct Ways {
 struct DiskLog(Arc<dyn Log>, Arc<Ways>);
 
 impl Disk {
-    /// One whose appends take so long.
+    /// Makes a journal whose appends take `append`.
     pub fn new(memory: &MemoryJournal, append: Duration) -> Self {
         let ways = Ways {
             append,
@@ -50,7 +50,7 @@ impl Disk {
         Self { memory: memory.clone(), ways: Arc::new(ways) }
     }
 
-    /// From here on entries are read only once they are let go.
+    /// Holds reads of entries until they are released.
     pub fn hold_reads(&self, held: bool) {
         self.ways.reads_held.send_replace(held);
     }
@@ -62,12 +62,12 @@ impl Disk {
         let _ = waiting.wait_for(|waiting| *waiting > 0).await;
     }
 
-    /// Takes the number of times that a log was read back since the last call, whether or not it could be read.
+    /// Returns the number of recoveries since the last call, including failed ones.
     pub fn take_recoveries(&self) -> usize {
         self.ways.recoveries.swap(0, Ordering::SeqCst)
     }
 
-    /// Whether the index says what it knows of a run.
+    /// Makes look-ups of runs in the index fail.
     pub fn fail_lookups(&self, fail: bool) {
         self.ways.lookups_fail.store(fail, Ordering::SeqCst);
     }
@@ -128,7 +128,7 @@ impl Log for DiskLog {
 
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
         if self.1.lookups_fail.load(Ordering::SeqCst) {
-            return Err(JournalError::Unavailable("a fault was asked for".into()));
+            return Err(JournalError::Unavailable("the test injected a fault".into()));
         }
         self.0.run(run_id).await
     }

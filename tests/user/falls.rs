@@ -1,4 +1,5 @@
-//! A hub that panics: its user notices a moment, and nothing of it stays (RUN-6, DEL-7, ISO-5, ISO-6).
+//! A hub that panics: its user is affected for a moment, and no state of it stays (RUN-6, DEL-7, ISO-5,
+//! ISO-6).
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +14,7 @@ use crate::puppets::*;
 const SOON: Duration = Duration::from_secs(30);
 
 #[tokio::test(start_paused = true)]
-async fn run_6_a_hub_that_panics_is_replaced_and_its_runs_are_taken_up() {
+async fn run_6_panicked_hub_is_replaced_and_its_runs_are_resumed() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -21,11 +22,11 @@ async fn run_6_a_hub_that_panics_is_replaced_and_its_runs_are_taken_up() {
     run.port.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
 
     node.fall(1);
-    // It panics once the message is in the log: nobody knows, so nobody is told (DEL-7).
+    // It panics once the message is in the log: the outcome is unknown, so none is reported (DEL-7).
     assert_eq!(ann.send(message("m2", "u")).await, Err(Unaccepted::Unavailable));
     assert_eq!(run.port.take(succeed()).await, Err(Stopped::Unavailable), "the first agent has lost its run");
     for _ in 0..2 {
-        let again = timeout(SOON, node.launched()).await.expect("both runs are taken up, by themselves");
+        let again = timeout(SOON, node.launched()).await.expect("both runs are resumed without a command");
         answer(&again.port, "done").await;
     }
     assert!(ann.send(message("m2", "u")).await.unwrap().duplicate, "DEL-6");
@@ -35,14 +36,14 @@ async fn run_6_a_hub_that_panics_is_replaced_and_its_runs_are_taken_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_6_a_hub_that_panics_again_and_again_goes_on_when_it_can() {
+async fn run_6_hub_that_panics_repeatedly_is_replaced_with_a_backoff() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     node.fall(12);
     let begun = tokio::time::Instant::now();
     assert_eq!(ann.send(message("m1", "t")).await, Err(Unaccepted::Unavailable));
     drop(ann);
-    let run = timeout(10 * SOON, node.launched()).await.expect("it is taken up in the end");
+    let run = timeout(10 * SOON, node.launched()).await.expect("it is resumed in the end");
     assert!(begun.elapsed() > SOON, "and not without a pause between: {:?}", begun.elapsed());
     answer(&run.port, "done").await;
     drop(run);

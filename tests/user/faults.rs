@@ -1,5 +1,5 @@
-//! A journal that fails, and processes that die: nothing accepted is lost, nothing is told that is
-//! not so (RUN-6, RUN-9, DEL-5, DEL-7).
+//! A journal that fails, and processes that die: nothing accepted is lost, nothing false is reported (RUN-6,
+//! RUN-9, DEL-5, DEL-7).
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 use crate::{disk::Disk, puppets::*};
 
 #[tokio::test]
-async fn del_7_an_append_of_unknown_outcome_is_never_reported_as_success() {
+async fn del_7_append_of_unknown_outcome_is_never_reported_as_success() {
     for (fault, expected) in [(AppendFault::Lost, false), (AppendFault::Applied, true)] {
         let journal = Arc::new(MemoryJournal::default());
         let mut node = Node::new(&journal);
@@ -31,7 +31,7 @@ async fn del_7_an_append_of_unknown_outcome_is_never_reported_as_success() {
         journal.fail_next_append(fault);
         assert_eq!(ann.send(message("m1", "t")).await, Err(Unaccepted::Unavailable), "{fault:?}");
         let again = ann.send(message("m1", "t")).await.unwrap();
-        assert_eq!(again.duplicate, expected, "{fault:?}: what is true is read back");
+        assert_eq!(again.duplicate, expected, "{fault:?}: the outcome is read back");
         let run = node.launched().await;
         assert_eq!(run.run_id, again.receipt.run_id);
         answer(&run.port, "done").await;
@@ -39,10 +39,10 @@ async fn del_7_an_append_of_unknown_outcome_is_never_reported_as_success() {
     }
 }
 
-/// An append that failed turns up after the log was read back. A repeat of its message must not be accepted
-/// by a hub that does not know its run: the run would never start (RUN-6).
+/// A failed append appears after the log was read back. A repeat of its message must not be accepted by a hub
+/// that does not know its run: the run would never start (RUN-6).
 #[tokio::test(start_paused = true)]
-async fn run_6_a_batch_that_turns_up_late_is_accepted_only_with_its_run() {
+async fn run_6_batch_that_appears_late_is_accepted_only_with_its_run() {
     let journal = Arc::new(MemoryJournal::default());
     let mut node = Node::new(&journal);
     let ann = node.user("ann");
@@ -66,7 +66,7 @@ async fn run_6_a_batch_that_turns_up_late_is_accepted_only_with_its_run() {
 
 /// The same for a cancel: a run that the hub does not know yet has not ended.
 #[tokio::test(start_paused = true)]
-async fn del_7_a_run_that_turns_up_late_is_not_reported_as_ended() {
+async fn del_7_run_that_appears_late_is_not_reported_as_ended() {
     let journal = Arc::new(MemoryJournal::default());
     let node = Node::new(&journal);
     let ann = node.user("ann");
@@ -82,7 +82,7 @@ async fn del_7_a_run_that_turns_up_late_is_not_reported_as_ended() {
 }
 
 #[tokio::test]
-async fn del_1_nothing_is_visible_or_promised_before_it_is_durable() {
+async fn del_1_nothing_is_visible_or_accepted_before_it_is_durable() {
     let journal = Arc::new(MemoryJournal::default());
     let node = Node::new(&journal);
     let ann = node.user("ann");
@@ -103,7 +103,7 @@ async fn del_1_nothing_is_visible_or_promised_before_it_is_durable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_6_a_run_outlives_a_journal_that_was_away() {
+async fn run_6_run_outlives_an_unavailable_journal() {
     let journal = Arc::new(MemoryJournal::default());
     let mut node = Node::new(&journal);
     let ann = node.user("ann");
@@ -114,9 +114,8 @@ async fn run_6_a_run_outlives_a_journal_that_was_away() {
     assert_eq!(run.port.take(open("c1", "tool", By::Agent)).await, Err(Stopped::Unavailable));
     assert_eq!(ann.send(message("m2", "t")).await, Err(Unaccepted::Unavailable));
     journal.set_down(false);
-    // Nobody asks meanwhile, and nothing else the hub does comes so soon: it looks again by itself.
-    let again =
-        tokio::time::timeout(Duration::from_secs(2), node.launched()).await.expect("it is taken up again");
+    // No command comes meanwhile, and no other timer of the hub is so early: it retries by itself.
+    let again = tokio::time::timeout(Duration::from_secs(2), node.launched()).await.expect("it is resumed");
     assert_eq!((again.run_id, again.past.len(), again.text.as_str()), (run.run_id, 1, "text of m1"));
     assert_eq!(again.said.of(ThoughtKind::Reasoning), Spoken { first: Offset(3), last: Offset(3), bytes: 2 });
     assert_eq!(run.port.take(succeed()).await, Err(Stopped::Unavailable), "the first agent has lost the run");
@@ -124,10 +123,10 @@ async fn run_6_a_run_outlives_a_journal_that_was_away() {
     assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:hm", "thinking:done", "Succeeded"]);
 }
 
-/// ISO-6: while the journal is away, the log of a user is looked at again after 100 ms, then half as often each
-/// time, at last every 5 s; once it is back, the next failure begins at 100 ms again.
+/// ISO-6: while the journal is down, the log of a user is read again after 100 ms, then half as often each
+/// time, at last every 5 s; after it is back, the next failure begins at 100 ms again.
 #[tokio::test(start_paused = true)]
-async fn iso_6_a_journal_that_is_away_is_asked_less_and_less_often() {
+async fn iso_6_unavailable_journal_is_retried_with_backoff() {
     let memory = MemoryJournal::default();
     let disk = Arc::new(Disk::new(&memory, Duration::ZERO));
     let mut node = Node::new(&disk);
@@ -146,13 +145,13 @@ async fn iso_6_a_journal_that_is_away_is_asked_less_and_less_often() {
         sleep(Duration::from_secs(60)).await;
         assert_eq!(disk.take_recoveries(), 13, "then every 5 s");
         memory.set_down(false);
-        run = timeout(Duration::from_millis(5_100), node.launched()).await.expect("taken up again");
+        run = timeout(Duration::from_millis(5_100), node.launched()).await.expect("resumed");
         assert_eq!(disk.take_recoveries(), 1);
     }
     answer(&run.port, "done").await;
 }
 
-/// The call that an entry closes.
+/// Returns the call that an entry closes.
 fn closed(entry: &Entry) -> Option<CallId> {
     match &entry.body {
         Body::Event { event: Event::ToolCompleted { call_id, .. }, .. } => Some(call_id.clone()),
@@ -160,7 +159,7 @@ fn closed(entry: &Entry) -> Option<CallId> {
     }
 }
 
-/// A user with a run that has thought, opened an idempotent call, one that is not, and a question.
+/// Starts a run that has thought, opened an idempotent call, another one, and a question.
 async fn half_done(node: &mut Node) {
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -176,12 +175,12 @@ async fn half_done(node: &mut Node) {
         port.take(open(call_id, tool, by)).await.unwrap();
     }
     port.take(close("done")).await.unwrap();
-    // The process dies here: the port must not fail the run as an agent that gives up would.
+    // The process dies here: the port must not fail the run as for an agent that gives up.
     std::mem::forget(port);
 }
 
 #[tokio::test]
-async fn run_9_a_resumable_run_is_taken_up_from_its_own_log() {
+async fn run_9_resumable_run_is_resumed_from_its_own_log() {
     let journal = Arc::new(MemoryJournal::default());
     half_done(&mut Node::new(&journal)).await;
 
@@ -209,25 +208,25 @@ async fn run_9_a_resumable_run_is_taken_up_from_its_own_log() {
 }
 
 #[tokio::test]
-async fn run_11_an_answer_that_makes_the_hub_take_the_run_up_reaches_its_agent() {
+async fn run_11_answer_that_makes_the_hub_resume_the_run_reaches_its_agent() {
     let journal = Arc::new(MemoryJournal::default());
     let mut first = Node::new(&journal);
     half_done(&mut first).await;
 
-    // Nobody has recovered anything: the answer is what wakes the hub, and stands in the same batch.
+    // There was no recovery yet: the answer wakes the hub, and is in the same batch.
     let mut node = Node::new(&journal);
     let ann = node.user("ann");
     let run_id = log(&ann).await[0].run_id;
     let answer = CallResult::ok(Json::parse("7").unwrap());
     ann.answer(run_id, call("q"), answer.clone()).await.unwrap();
     let run = node.launched().await;
-    assert!(run.past.iter().all(|entry| closed(entry) != Some(call("q"))), "the agent has to ask for it");
+    assert!(run.past.iter().all(|entry| closed(entry) != Some(call("q"))), "the agent has to wait for it");
     let told = tokio::time::timeout(Duration::from_secs(5), run.port.closed(&call("q"))).await;
-    assert_eq!(told.expect("the agent is told"), Ok(answer));
+    assert_eq!(told.expect("the agent gets the answer"), Ok(answer));
 }
 
 #[tokio::test]
-async fn run_6_a_run_that_cannot_be_resumed_ends_interrupted_and_the_next_one_runs() {
+async fn run_6_run_without_resume_ends_interrupted_and_the_next_one_runs() {
     let journal = Arc::new(MemoryJournal::default());
     half_done(&mut Node::new(&journal)).await;
 
@@ -249,13 +248,13 @@ async fn run_6_a_run_that_cannot_be_resumed_ends_interrupted_and_the_next_one_ru
 }
 
 #[tokio::test]
-async fn a_zombie_is_fenced_off_by_the_log_itself() {
+async fn zombie_process_is_fenced_off_by_the_log() {
     let journal = Arc::new(MemoryJournal::default());
     let mut old = Node::new(&journal);
     let ann = old.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     let zombie = old.launched().await;
-    // Another node takes the run over while the first one believes that it still has it.
+    // Another node takes the run over while the first one still treats it as its own.
     let mut new = Node::new(&journal);
     new.factory.recover().await.unwrap();
     let heir = new.launched().await;

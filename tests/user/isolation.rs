@@ -1,6 +1,6 @@
 //! ISO-1, ISO-2, ISO-3: users who choose the same ids for everything, and name each other's runs, in any
-//! interleaving. Each gets the answers, and the log, that it would have got alone, where what is
-//! another's does not exist.
+//! interleaving. Each gets the replies, and the log, of a world of its own, in which foreign runs do not
+//! exist.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::{
 
 const USERS: [&str; 3] = ["ann", "ben", "cyd"];
 
-/// What one user does; every user names messages, threads and calls alike.
+/// An action of one user; all users choose the same ids for messages, threads and calls.
 #[derive(Clone, Debug)]
 enum Act {
     Send {
@@ -38,7 +38,7 @@ enum Act {
     Answer(Which, u8),
     Fetch(Which),
     Thread(u8),
-    /// The agent of the user's first run that is under way does something.
+    /// The agent of the user's first active run makes a step.
     Step(Step),
 }
 
@@ -86,7 +86,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// A process with some of the users, and what each of them was told.
+/// A process with some of the users, and the replies to each.
 struct World {
     node: Node,
     users: Vec<(usize, User)>,
@@ -152,18 +152,18 @@ impl World {
             Act::Step(step) => self.step(at, *step).await,
         };
         self.told[at].push(told);
-        // Whatever follows from it comes about before the next act, in every world alike.
+        // All consequences happen before the next act, in every world alike.
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
         while let Ok(assignment) = self.node.stage.try_recv() {
             let owner = self.runs.iter().position(|runs| runs.contains(&assignment.run_id));
-            self.at_work[owner.expect("ISO-4: every run is somebody's")].push(assignment);
+            self.at_work[owner.expect("ISO-4: every run has an owner")].push(assignment);
         }
     }
 
     async fn step(&mut self, at: usize, step: Step) -> String {
-        let Some(assignment) = self.at_work[at].first() else { return "nobody is at work".to_owned() };
+        let Some(assignment) = self.at_work[at].first() else { return "no agent is active".to_owned() };
         let name = |id: u8| format!("c{id}");
         let port = assignment.port.clone();
         let taken = match step {
@@ -178,13 +178,13 @@ impl World {
         format!("{taken:?}")
     }
 
-    /// All that a user was told and can read, its runs named by their number.
+    /// Everything that a user received and can read, with its runs numbered.
     async fn seen_by(&self, at: usize) -> Vec<String> {
         let user = self.user(at);
         let mut seen = self.told[at].clone();
         for Entry { offset, thread_id, run_id, body, .. } in log(&user).await {
             let body = match body {
-                // How long it took is the clock's.
+                // The duration depends on the clock.
                 Body::Event { seq, event } => format!("{seq:?} {:?}", crate::oracle::Letter::of(&event)),
                 message => format!("{message:?}"),
             };
@@ -203,7 +203,7 @@ proptest! {
     #![proptest_config(cases(48))]
 
     #[test]
-    fn iso_2_iso_3_each_user_sees_what_it_would_have_seen_alone(
+    fn iso_2_iso_3_each_user_gets_the_same_as_alone(
         acts in prop::collection::vec((0..USERS.len(), act()), 1..60)
     ) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();

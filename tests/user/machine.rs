@@ -1,5 +1,5 @@
-//! The whole user shell (factory, registry, hub, tail, cursor) under whatever clients, agents, a journal
-//! that fails and processes that die may do, against a reference of ten lines.
+//! The whole user shell (factory, registry, hub, tail, cursor) under any behaviour of clients, agents, a
+//! failing journal and dying processes, against a reference of ten lines.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ enum Transition {
         thread: u8,
         interrupt: bool,
     },
-    /// One of the agents at work does something, legal or not.
+    /// An active agent makes a step, legal or not.
     Step(Index, Act),
     Cancel(usize, Index),
     Answer(usize, Index, u8),
@@ -53,15 +53,15 @@ enum Act {
     Open(u8, By),
     Close(u8),
     Succeed,
-    /// Leaves without a word.
+    /// Leaves without completing its run.
     GiveUp,
 }
 
 const USERS: [&str; 2] = ["ann", "ben"];
 
-/// The reference: each user's messages, in the order in which they were first sent. Each of them has to
-/// be in that user's log once, in this order, with one run that ends once (RUN-6, DEL-5, DEL-6); and
-/// whoever reads, reads the log (DEL-2).
+/// The reference: each user's messages, in the order of their first sending. Each of them has to be in that
+/// user's log once, in this order, with one run that ends once (RUN-6, DEL-5, DEL-6); and readers get the log
+/// (DEL-2).
 #[derive(Clone, Debug, Default)]
 struct Accepted([Vec<u8>; 2]);
 
@@ -109,14 +109,14 @@ impl ReferenceStateMachine for Accepted {
 struct Shell {
     journal: Arc<MemoryJournal>,
     process: Option<Process>,
-    /// What a reader of each user has read so far, across all its connections.
+    /// The entries that a reader of each user has read so far, across all its connections.
     read: [Vec<Entry>; 2],
     /// The thread that each accepted message named, by user and number.
     threads: BTreeMap<(usize, u8), u8>,
 }
 
 struct Process {
-    // Before its runtime: what it held is let go while its tasks are there, but for a crash.
+    // Before its runtime: dropped while its tasks still run, except after a crash.
     node: Node,
     at_work: Vec<Assignment>,
     readers: Vec<Cursor>,
@@ -125,7 +125,7 @@ struct Process {
 
 impl Process {
     fn start(journal: &Arc<MemoryJournal>, read: &[Vec<Entry>; 2]) -> Self {
-        // Time is not waited for: it passes when there is nothing else to do.
+        // A paused clock: time advances when there is nothing else to do.
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let tail = TailLimits { tail_entries_max: 5, ..TailLimits::DEFAULT };
         let (node, readers) = runtime.block_on(async {
@@ -140,7 +140,7 @@ impl Process {
         Self { node, at_work: Vec::new(), readers, runtime }
     }
 
-    /// As `kill -9`: no destructor of what ran gets to tell the hub anything.
+    /// As `kill -9`: no destructor reaches the hub.
     fn crash(self) {
         self.runtime.shutdown_background();
     }
@@ -151,7 +151,7 @@ impl Shell {
         self.process.as_mut().expect("a process runs between two crashes")
     }
 
-    /// Lets everything happen that can, and reads what came of it.
+    /// Lets all tasks finish their work, and reads the results.
     fn settle(&mut self) {
         let process = self.process.as_mut().expect("a process runs between two crashes");
         process.runtime.block_on(async { tokio::time::sleep(Duration::from_secs(1)).await });
@@ -251,7 +251,7 @@ impl StateMachineTest for Shell {
             Transition::Cancel(user, run) => {
                 if let runs @ [_, ..] = &shell.runs(user)[..] {
                     let (user, run_id) = (shell.user(user), *run.get(runs));
-                    // Done, or it had ended, or it is not known: the log tells.
+                    // Cancelled, ended before, or unknown: the log shows it.
                     let _ = shell.process().runtime.block_on(user.cancel(run_id));
                 }
             }
@@ -281,11 +281,12 @@ impl StateMachineTest for Shell {
             let told = oracle::runs(&whole);
             let sent: Vec<String> = accepted.0[user].iter().map(|number| format!("m{number}")).collect();
             let in_log: Vec<&str> = told.iter().map(|run| run.message_id.as_str()).collect();
-            assert_eq!(in_log, sent, "DEL-5, DEL-6: what was accepted, once, in order");
+            assert_eq!(in_log, sent, "DEL-5, DEL-6: accepted messages, once, in order");
         }
     }
 
-    /// Nobody answers any more and every agent gives up: every run ends, and nothing is left (RUN-6, ISO-5).
+    /// No client answers any more and every agent gives up: every run ends, and nothing is left (RUN-6,
+    /// ISO-5).
     fn teardown(mut shell: Self, accepted: Accepted) {
         for _ in 0..200 {
             shell.process().at_work.clear();
@@ -315,7 +316,7 @@ const SOME: quintet::journal::ReadLimit = quintet::journal::ReadLimit { entries_
 prop_state_machine! {
     #![proptest_config(cases(60))]
 
-    /// RUN-6, DEL-2, DEL-5, DEL-6, DEL-7 and ISO-5, whatever happens.
+    /// RUN-6, DEL-2, DEL-5, DEL-6, DEL-7 and ISO-5, under any sequence of transitions.
     #[test]
-    fn what_was_accepted_is_done_once_and_read_as_it_is(sequential 1..40 => Shell);
+    fn accepted_messages_run_once_and_are_read_unchanged(sequential 1..40 => Shell);
 }

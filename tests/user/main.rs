@@ -1,5 +1,5 @@
-//! One user's machines as a whole, over a journal in memory that can be told to fail: what clients
-//! and agents are told, what readers read, and what is left when everybody has gone.
+//! One user's machines as a whole, over a journal in memory with injected faults: the replies to clients and
+//! agents, the entries that readers get, and the resources left at the end.
 
 mod answers;
 mod deadlines;

@@ -1,4 +1,4 @@
-//! Agents whose every step a test takes by hand, and short words for the rest.
+//! Agents whose every step a test takes by hand, and a short notation for the rest.
 
 use std::{
     sync::{
@@ -26,11 +26,11 @@ use quintet::{
 };
 use tokio::{sync::mpsc, time::timeout};
 
-/// Hands every assignment to the test.
+/// An executor that hands every assignment to the test.
 pub struct Puppets {
     stage: mpsc::UnboundedSender<Assignment>,
     resumable: bool,
-    /// How many launches from here on panic, in the hub that launches.
+    /// Number of coming launches that panic, in the hub that launches.
     falls: Arc<AtomicUsize>,
 }
 
@@ -55,12 +55,12 @@ impl Agents for Puppets {
 
     fn launch(&self, assignment: Assignment) {
         let falls = self.falls.fetch_update(SeqCst, SeqCst, |falls| falls.checked_sub(1)).is_ok();
-        assert!(!falls, "a launch was asked to panic");
+        assert!(!falls, "the test made a launch panic");
         self.stage.send(assignment).unwrap();
     }
 }
 
-/// A process: a factory over a journal, and the stage on which its agents appear.
+/// A process: a factory over a journal, and the receiver of its agents' runs.
 pub struct Node {
     pub factory: Factory,
     pub stage: mpsc::UnboundedReceiver<Assignment>,
@@ -79,7 +79,7 @@ impl Node {
         Self { factory: Factory::new(journal.clone(), agents, limits), stage, falls }
     }
 
-    /// The hub panics as it launches an agent, so many times.
+    /// Makes the hub panic at so many launches.
     pub fn fall(&self, times: usize) {
         self.falls.store(times, SeqCst);
     }
@@ -135,7 +135,7 @@ pub async fn answer(port: &RunPort, text: &str) {
     port.take(succeed()).await.unwrap();
 }
 
-/// Everything a user's log holds, decoded; each entry checked to be this user's.
+/// Returns all entries of a user's log, decoded; checks that each is this user's.
 pub async fn log(user: &User) -> Vec<Entry> {
     decode(user, &user.entries(Offset::ZERO, ALL).await.unwrap())
 }
@@ -151,7 +151,8 @@ pub fn decode(user: &User, lines: &Lines) -> Vec<Entry> {
         .collect()
 }
 
-/// Reads the log from its beginning until the run of `message_id` has completed; what was read, in order.
+/// Reads the log from its beginning until the run of `message_id` has completed; returns the entries in
+/// order.
 pub async fn read_to_end(user: &User, message_id: &str) -> Vec<Entry> {
     let mut cursor = user.cursor(Offset::ZERO).await.unwrap();
     let mut entries = Vec::new();
@@ -182,7 +183,7 @@ pub fn completion(entry: &Entry) -> Option<RunStatus> {
     }
 }
 
-/// A log as words: `m1 started thinking …`.
+/// A log in short notation: `m1 started thinking …`.
 pub fn words(entries: &[Entry]) -> Vec<String> {
     entries
         .iter()
@@ -201,5 +202,5 @@ pub fn words(entries: &[Entry]) -> Vec<String> {
 
 pub const ALL: ReadLimit = ReadLimit { entries_max: 100_000, bytes_max: 64 * 1024 * 1024 };
 
-/// How long a test waits for the launch of an agent: longer than what any of them waits for, most in paused time.
+/// Time limit for the launch of an agent: longer than any delay before one, most of it in paused time.
 const LAUNCH_WAIT_MAX: Duration = Duration::from_secs(300);

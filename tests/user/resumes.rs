@@ -52,7 +52,7 @@ impl Process {
         }
     }
 
-    /// Lets time pass, which is what trials wait for.
+    /// Lets time pass, which starts trials.
     fn pass(&mut self, time: Duration) {
         self.runtime.block_on(async { sleep(time).await });
         self.take_launched();
@@ -85,7 +85,7 @@ impl Process {
         self.runtime.block_on(log(&user))
     }
 
-    /// As `kill -9`: no destructor of what ran gets to reach the hub.
+    /// As `kill -9`: no destructor reaches the hub.
     fn die(self) {
         self.runtime.shutdown_background();
     }
@@ -117,7 +117,7 @@ fn journal() -> Arc<MemoryJournal> {
     Arc::new(MemoryJournal::default())
 }
 
-/// A journal on which one process accepted these messages of `ann`, set an agent to each, and died.
+/// A journal on which one process accepted these messages of `ann`, launched an agent for each, and died.
 fn left_open(messages: &[&str]) -> Arc<MemoryJournal> {
     let journal = journal();
     let mut process = Process::start(&journal);
@@ -129,7 +129,7 @@ fn left_open(messages: &[&str]) -> Arc<MemoryJournal> {
 }
 
 #[test]
-fn run_6_a_run_that_no_process_survives_fails_after_two_resumes() {
+fn run_6_run_that_no_process_survives_fails_after_two_resumes() {
     let journal = left_open(&["poison"]);
     let first = Process::start(&journal);
     assert_eq!(first.at_work(), ["poison"], "resumed at once");
@@ -150,7 +150,7 @@ fn run_6_a_run_that_no_process_survives_fails_after_two_resumes() {
 }
 
 #[test]
-fn run_6_runs_beside_one_that_no_process_survives_go_on() {
+fn run_6_runs_beside_one_that_no_process_survives_continue() {
     let journal = left_open(&["a", "b", "poison", "y", "z"]);
     let mut lives = 0;
     // Every process dies as soon as the run has an agent; the others make no step meanwhile.
@@ -179,7 +179,7 @@ fn run_6_runs_beside_one_that_no_process_survives_go_on() {
 }
 
 #[test]
-fn run_6_a_run_that_kills_each_process_late_fails_alone_though_no_other_makes_a_step() {
+fn run_6_run_that_kills_each_process_late_fails_alone_while_others_make_no_step() {
     let journal = left_open(&["a", "poison", "z"]);
     let mut lives = 0;
     let last = loop {
@@ -207,7 +207,7 @@ fn run_6_a_run_that_kills_each_process_late_fails_alone_though_no_other_makes_a_
 }
 
 #[test]
-fn run_6_a_suspected_run_without_a_step_does_not_hold_up_the_others_for_ever() {
+fn run_6_suspected_run_without_a_step_delays_the_others_for_a_limited_time() {
     let journal = left_open(&["a", "b", "c"]);
     Process::start(&journal).die();
     let mut process = Process::start(&journal);
@@ -217,9 +217,9 @@ fn run_6_a_suspected_run_without_a_step_does_not_hold_up_the_others_for_ever() {
     assert_eq!(process.at_work().len(), 3);
 }
 
-/// A process that dies in a trial counts against one run, whosever it is: users do not have trials side by side.
+/// A process that dies in a trial counts against one run, of any user: trials of users do not overlap.
 #[test]
-fn run_6_one_run_of_all_users_is_tried_at_a_time() {
+fn run_6_one_run_of_all_users_has_a_trial_at_a_time() {
     let journal = journal();
     let mut process = Process::start(&journal);
     process.send("ann", "a");
@@ -236,7 +236,7 @@ fn run_6_one_run_of_all_users_is_tried_at_a_time() {
 }
 
 #[test]
-fn run_6_a_step_of_the_agent_starts_the_count_again() {
+fn run_6_step_of_the_agent_resets_the_count() {
     let journal = left_open(&["m"]);
     for _life in 0..8 {
         let mut process = Process::start(&journal);
@@ -251,7 +251,7 @@ fn run_6_a_step_of_the_agent_starts_the_count_again() {
 }
 
 #[test]
-fn run_6_a_run_that_makes_a_step_and_kills_each_process_fails_in_the_end() {
+fn run_6_run_that_steps_and_kills_each_process_fails_in_the_end() {
     let journal = left_open(&["m"]);
     let total = Limits::DEFAULT.run_resumes_total_max;
     for _life in 0..total {
@@ -265,7 +265,7 @@ fn run_6_a_run_that_makes_a_step_and_kills_each_process_fails_in_the_end() {
 }
 
 #[test]
-fn run_6_a_process_that_stops_in_order_does_not_count() {
+fn run_6_process_that_stops_in_order_does_not_count() {
     let journal = left_open(&["m"]);
     for _life in 0..8 {
         let process = Process::start(&journal);
@@ -277,7 +277,7 @@ fn run_6_a_process_that_stops_in_order_does_not_count() {
 }
 
 #[test]
-fn run_6_a_journal_that_is_away_again_and_again_does_not_count() {
+fn run_6_unavailable_journal_does_not_count() {
     let journal = left_open(&["m"]);
     let mut process = Process::start(&journal);
     for _outage in 0..8 {
@@ -308,7 +308,7 @@ fn run_6_no_agent_is_launched_before_its_resume_is_durable() {
         let mut node = Node::new(&journal);
         runtime.block_on(async {
             let began = Instant::now();
-            // The outcome of the recovery is not known; the hub reads the log back and tries again.
+            // The outcome of the recovery is unknown; the hub reads the log back and tries again.
             let _ = node.factory.recover().await;
             assert!(node.stage.try_recv().is_err(), "{fault:?}: nothing durable is known");
             timeout(Duration::from_secs(2), node.launched()).await.expect("resumed when the journal is back");
@@ -321,7 +321,7 @@ fn run_6_no_agent_is_launched_before_its_resume_is_durable() {
 }
 
 #[test]
-fn run_11_a_run_that_waits_for_its_client_outlives_any_number_of_crashes() {
+fn run_11_run_that_waits_for_its_client_outlives_any_number_of_crashes() {
     let journal = journal();
     let mut process = Process::start(&journal);
     process.send("ann", "m");
@@ -333,7 +333,7 @@ fn run_11_a_run_that_waits_for_its_client_outlives_any_number_of_crashes() {
     let wait = |process: &mut Process| {
         process.pass(BEFORE_TRIALS + FIRST_TRIAL);
         let port = process.agents["m"].port.clone();
-        // The agent has come to its question, and waits.
+        // The agent has reached its question, and waits.
         let waits = async { timeout(Duration::from_millis(10), port.closed(&call("q"))).await };
         assert!(process.runtime.block_on(waits).is_err());
     };
@@ -352,7 +352,7 @@ fn run_11_a_run_that_waits_for_its_client_outlives_any_number_of_crashes() {
 }
 
 #[test]
-fn run_6_a_client_answer_is_no_step_of_the_agent() {
+fn run_6_client_answer_is_not_a_step_of_the_agent() {
     let journal = journal();
     let mut process = Process::start(&journal);
     process.send("ann", "m");
@@ -375,7 +375,7 @@ fn run_6_a_client_answer_is_no_step_of_the_agent() {
 }
 
 #[test]
-fn a_run_that_waits_for_its_trial_can_be_answered_and_cancelled() {
+fn run_that_waits_for_its_trial_can_be_answered_and_cancelled() {
     let journal = journal();
     let mut process = Process::start(&journal);
     for message_id in ["a", "b", "c"] {
@@ -401,7 +401,7 @@ fn a_run_that_waits_for_its_trial_can_be_answered_and_cancelled() {
     process.pass(Duration::from_secs(60));
     assert_eq!(process.at_work(), ["a", "c"]);
     let past = words(&process.agents["a"].past);
-    assert_eq!(past.last().unwrap(), "completed:q:Ok", "its agent learns what happened meanwhile");
+    assert_eq!(past.last().unwrap(), "completed:q:Ok", "its agent gets the entries added meanwhile");
     process.finish("a");
 }
 

@@ -1,4 +1,4 @@
-//! Runs from their message to their end, whoever ends them.
+//! Runs from their message to each kind of end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use quintet::{
 use crate::puppets::*;
 
 #[tokio::test]
-async fn the_main_job_a_message_goes_in_five_events_come_out() {
+async fn message_goes_in_and_five_events_come_out() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     let accepted = ann.send(message("m1", "t")).await.unwrap();
@@ -38,7 +38,7 @@ async fn the_main_job_a_message_goes_in_five_events_come_out() {
 }
 
 #[tokio::test]
-async fn a_step_waits_for_room_and_is_never_thrown_away() {
+async fn step_waits_for_room_and_is_never_dropped() {
     let mut limits = UserLimits::DEFAULT;
     limits.hub.hub_orders_max = 1;
     let mut node = Node::with(&Arc::new(MemoryJournal::default()), limits, true);
@@ -87,7 +87,7 @@ async fn run_8_messages_of_a_thread_run_one_after_another() {
 }
 
 #[tokio::test]
-async fn run_8_a_busy_thread_rejects_or_is_interrupted_as_asked() {
+async fn run_8_busy_thread_rejects_or_is_interrupted_as_requested() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -106,7 +106,7 @@ async fn run_8_a_busy_thread_rejects_or_is_interrupted_as_asked() {
 }
 
 #[tokio::test]
-async fn run_7_a_cancel_closes_what_is_open_and_stops_the_agent() {
+async fn run_7_cancel_closes_open_calls_and_stops_the_agent() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     let accepted = ann.send(message("m1", "t")).await.unwrap();
@@ -123,7 +123,7 @@ async fn run_7_a_cancel_closes_what_is_open_and_stops_the_agent() {
 }
 
 #[tokio::test]
-async fn iso_3_a_foreign_run_looks_like_one_that_does_not_exist() {
+async fn iso_3_foreign_run_looks_like_a_missing_one() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let (ann, bob) = (node.user("ann"), node.user("bob"));
     let accepted = ann.send(message("m1", "t")).await.unwrap();
@@ -137,7 +137,7 @@ async fn iso_3_a_foreign_run_looks_like_one_that_does_not_exist() {
 }
 
 #[tokio::test]
-async fn run_11_the_first_answer_of_the_owner_closes_a_call_and_a_second_changes_nothing() {
+async fn run_11_first_answer_of_the_owner_closes_a_call_and_a_second_changes_nothing() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     let run_id = ann.send(message("m1", "t")).await.unwrap().receipt.run_id;
@@ -160,7 +160,7 @@ async fn run_11_the_first_answer_of_the_owner_closes_a_call_and_a_second_changes
 }
 
 #[tokio::test]
-async fn run_10_an_illegal_step_fails_the_run_and_reaches_no_reader() {
+async fn run_10_illegal_step_fails_the_run_and_reaches_no_reader() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -177,12 +177,12 @@ async fn run_10_an_illegal_step_fails_the_run_and_reaches_no_reader() {
     assert_eq!(
         told,
         Err(Stopped::Violated(Breach::CallNotOpen)),
-        "a posted step's fault is told to the next"
+        "the error of a posted step is returned by the next step"
     );
 }
 
 #[tokio::test]
-async fn run_6_an_agent_that_lets_go_of_its_run_fails_it() {
+async fn run_6_run_dropped_by_its_agent_fails() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -197,7 +197,7 @@ async fn run_6_an_agent_that_lets_go_of_its_run_fails_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn run_6_a_run_that_makes_no_step_in_time_ends_as_timed_out_open_calls_first() {
+async fn run_6_run_without_a_step_in_time_ends_as_timed_out_after_its_open_calls() {
     let deadlines =
         DeadlineLimits { step_ms_max: 1_000, run_ms_max: 3_600_000, client_call_ms_max: 3_600_000 };
     let limits = UserLimits { deadlines, ..UserLimits::DEFAULT };
@@ -210,12 +210,12 @@ async fn run_6_a_run_that_makes_no_step_in_time_ends_as_timed_out_open_calls_fir
     run.port.ended().await;
     let words = words(&log(&ann).await);
     assert_eq!(words[3..], ["executing:c1", "completed:c1:TimedOut", "TimedOut"]);
-    // Long after, nothing of it is left.
+    // Long after, all of it is gone.
     tokio::time::timeout(Duration::from_secs(10), node.factory.idle()).await.unwrap();
 }
 
 #[tokio::test]
-async fn iso_5_machines_are_gone_with_the_last_handle_and_the_last_run() {
+async fn iso_5_machines_go_with_the_last_handle_and_the_last_run() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -235,7 +235,7 @@ async fn iso_5_machines_are_gone_with_the_last_handle_and_the_last_run() {
 }
 
 #[tokio::test]
-async fn conn_6_a_run_at_rest_is_not_moved_by_its_client_before_the_process_ends() {
+async fn conn_6_quiesced_run_is_not_moved_by_its_client_before_the_process_ends() {
     let journal = Arc::new(MemoryJournal::default());
     let mut node = Node::new(&journal);
     let ann = node.user("ann");
@@ -267,7 +267,7 @@ async fn conn_6_a_run_at_rest_is_not_moved_by_its_client_before_the_process_ends
 }
 
 #[tokio::test]
-async fn conn_6_what_was_decided_before_the_rest_counts_as_moving() {
+async fn conn_6_decided_but_unstarted_run_counts_as_active() {
     let journal = Arc::new(MemoryJournal::default());
     let mut node = Node::new(&journal);
     let ann = node.user("ann");

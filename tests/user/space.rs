@@ -1,4 +1,5 @@
-//! ISO-6, of bytes: one user's day, and the room on the disk. What is accepted ends all the same (RUN-6).
+//! ISO-6 in bytes: the bytes of a user per day, and the free space of the disk. Accepted runs end all the
+//! same (RUN-6).
 
 use std::{future::Future, sync::Arc};
 
@@ -37,7 +38,7 @@ fn long(message_id: &str, thread_id: &str) -> NewMessage {
     NewMessage { text: "x".repeat(60_000), ..message(message_id, thread_id) }
 }
 
-/// Thinks until it is stopped; how many bytes went through, and why it was stopped.
+/// Thinks until it is stopped; returns the number of accepted bytes, and the reason.
 async fn floods(port: &RunPort) -> (u64, Stopped) {
     let mut bytes = 0;
     loop {
@@ -54,7 +55,7 @@ async fn log_bytes(user: &quintet::user::factory::User) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn iso_6_a_flooding_user_is_refused_and_no_other() {
+async fn iso_6_only_the_flooding_user_is_refused() {
     let mut node = node(&Arc::new(MemoryJournal::default()));
     let (ann, ben) = (node.user("ann"), node.user("ben"));
     let mut sent = 0;
@@ -71,14 +72,14 @@ async fn iso_6_a_flooding_user_is_refused_and_no_other() {
     };
     assert!((1..86_400_000).contains(&retry_after_ms), "{retry_after_ms}");
     assert!(log_bytes(&ann).await < DAY, "the rest is for runs that are open");
-    // A message that was accepted is answered as before (DEL-6), and another user notices nothing.
+    // An accepted message is answered as before (DEL-6), and another user is not affected.
     assert!(ann.send(long("m0", "t0")).await.unwrap().duplicate);
     ben.send(long("m0", "t0")).await.unwrap();
     answer(&node.launched().await.port, "done").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn iso_6_a_flooding_agent_is_stopped_and_its_run_ends() {
+async fn iso_6_flooding_agent_is_stopped_and_its_run_ends() {
     let mut node = node(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -91,7 +92,7 @@ async fn iso_6_a_flooding_agent_is_stopped_and_its_run_ends() {
     let (bytes, why) = floods(&flood.port).await;
     assert_eq!(why, LIMIT);
     assert!(bytes > DAY / 2 && log_bytes(&ann).await < DAY + 70_000, "one step at most is over it");
-    // A question stays open rather than lose its run; what is at its end may end.
+    // A question stays open rather than lose its run; a run about to end may end.
     let answered = ann.answer(asks.run_id, call("c"), CallResult::ok(Json::null())).await;
     assert!(matches!(answered, Err(Unaccepted::LimitReached { .. })), "{answered:?}");
     other.port.take(succeed()).await.unwrap();
@@ -101,9 +102,9 @@ async fn iso_6_a_flooding_agent_is_stopped_and_its_run_ends() {
     assert!(matches!(ann.send(message("m4", "t")).await, Err(Unaccepted::LimitReached { .. })));
 }
 
-/// Neither a restart nor the end of the user's machines starts the day anew; time does.
+/// A restart or the end of the user's machines does not reset the day; time does.
 #[tokio::test(start_paused = true)]
-async fn iso_6_a_restart_does_not_reset_the_day() {
+async fn iso_6_restart_does_not_reset_the_day() {
     let journal = Arc::new(MemoryJournal::default());
     let mut before = node(&journal);
     before.user("ann").send(message("m1", "t")).await.unwrap();
@@ -117,7 +118,7 @@ async fn iso_6_a_restart_does_not_reset_the_day() {
 }
 
 #[tokio::test]
-async fn iso_6_nothing_is_counted_where_there_is_no_limit() {
+async fn iso_6_bytes_are_not_counted_without_a_limit() {
     let mut limits = limits();
     limits.hub.user_bytes_per_day_max = 0;
     let mut node = Node::with(&Arc::new(MemoryJournal::default()), limits, true);
@@ -131,7 +132,7 @@ async fn iso_6_nothing_is_counted_where_there_is_no_limit() {
 }
 
 #[tokio::test]
-async fn iso_6_a_disk_that_is_nearly_full_takes_no_message_and_lets_runs_end() {
+async fn iso_6_nearly_full_disk_accepts_no_message_and_lets_runs_end() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
@@ -159,7 +160,7 @@ async fn iso_6_a_disk_that_is_nearly_full_takes_no_message_and_lets_runs_end() {
 }
 
 #[tokio::test]
-async fn iso_6_each_limit_of_the_users_machines_is_reported_when_it_refuses() {
+async fn iso_6_each_limit_of_the_users_machines_reports_its_refusals() {
     let mut limits = limits();
     (limits.kernel.open_runs_max, limits.kernel.queued_messages_max) = (3, 1);
     limits.kernel.delta_bytes_max = 10;

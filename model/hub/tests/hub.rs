@@ -23,11 +23,11 @@ fn run_11_a_question_is_answered_under_every_schedule() {
 }
 
 #[test]
-fn del_6_two_clients_who_send_the_same_message_see_its_one_run() {
+fn del_6_two_clients_that_send_the_same_message_get_one_run() {
     scene::explore(scene::PAIR);
 }
 
 #[test]
-fn conn_6_a_drain_brings_every_run_to_rest_and_none_moves_after() {
+fn conn_6_drain_quiesces_every_run_and_none_advances_afterwards() {
     scene::explore(scene::DRAIN);
 }

@@ -1,4 +1,4 @@
-//! A cursor that looks before it listens is caught.
+//! A cursor that reads before it registers is caught.
 
 #![allow(dead_code, reason = "the files are whole; a test uses a part of them")]
 

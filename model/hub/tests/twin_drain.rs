@@ -14,6 +14,6 @@ mod scene;
 #[test]
 #[should_panic(expected = "CONN-6")]
 fn the_twin_is_caught() {
-    // A turn has to begin between a look and a word: about one in some hundred schedules.
+    // A turn has to begin between a check and a notification: about one in some hundred schedules.
     scene::explore(scene::Scene { schedules: 3_000, ..scene::DRAIN });
 }

@@ -1,4 +1,4 @@
-//! A registry whose last lease removes its value without looking again is caught.
+//! A registry whose last lease removes its value without checking again is caught.
 
 #![allow(dead_code, reason = "the files are whole; a test uses a part of them")]
 

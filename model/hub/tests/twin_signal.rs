@@ -1,4 +1,4 @@
-//! A signal that wakes first and says why later is caught.
+//! A signal that wakes first and stores its reason later is caught.
 
 #![allow(dead_code, reason = "the files are whole; a test uses a part of them")]
 

@@ -1,5 +1,5 @@
-//! The shared primitives of `quintet`, the same source files, under every schedule that loom can think
-//! of: `cargo test -p quintet-schedules`; `docs/model/concurrency.md` tells what is looked at and how far.
+//! The shared primitives of `quintet`, the same source files, under every schedule that loom explores: `cargo
+//! test -p quintet-schedules`; `docs/model/concurrency.md` lists the checks and their bounds.
 
 pub use quintet::{journal, kernel, runtime};
 
@@ -17,10 +17,10 @@ pub mod tail;
 #[path = "../../../src/gateway/tickets.rs"]
 pub mod tickets;
 
-/// Why a run is over, for its signal.
+/// The reason for the end of a run, for its signal.
 pub mod port {
     pub use quintet::user::port::Stopped;
 }
 
-// Each with a defect that its test has to see.
+// Each has a defect that its test has to find.
 include!(concat!(env!("OUT_DIR"), "/twins.rs"));

@@ -1,7 +1,7 @@
-//! Signals as tokio documents them, of loom's locks: what the shared primitives are explored with.
+//! Signals as tokio documents them, made of loom's locks, for the exploration of the shared primitives.
 //!
-//! Tokio's own are checked by tokio, with loom. What is checked here is their use: each stand-in does
-//! what the documentation of the real one promises in one step under one lock, and nothing more.
+//! Tokio checks its own with loom. What is checked here is their use: each stand-in does what the
+//! documentation of the real one guarantees in one step under one lock, and nothing more.
 
 use std::{
     future::{Future, poll_fn},
@@ -11,7 +11,7 @@ use std::{
 
 use loom::sync::{Arc, Mutex};
 
-/// Of `tokio::sync::watch`: a value, and everyone who waits for it to change.
+/// Stands in for `tokio::sync::watch`: a value, and the tasks that wait for a change.
 pub mod watch {
     use std::ops::Deref;
 
@@ -29,11 +29,11 @@ pub mod watch {
         waiting: Vec<Waker>,
     }
 
-    /// A value as it was.
+    /// A copy of the value.
     #[derive(Debug)]
     pub struct Ref<T>(T);
 
-    /// The sender is gone: never so here, where whoever waits holds it.
+    /// The sender is gone: impossible here, where each waiting task holds it.
     #[derive(Debug)]
     pub struct RecvError;
 
@@ -47,7 +47,7 @@ pub mod watch {
             Ref(self.0.lock().expect("no holder panics").value)
         }
 
-        /// Wakes whoever waits if `change` says that it changed something.
+        /// Wakes waiting tasks if `change` returns true.
         pub fn send_if_modified(&self, change: impl FnOnce(&mut T) -> bool) -> bool {
             let mut state = self.0.lock().expect("no holder panics");
             let changed = change(&mut state.value);
@@ -74,7 +74,7 @@ pub mod watch {
             Ref(self.0.lock().expect("no holder panics").value)
         }
 
-        /// Looks, and listens if it is not so yet, in one step: nothing that is sent is missed.
+        /// Checks, and registers if the condition does not hold yet, in one step: no change is missed.
         pub async fn wait_for(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Result<Ref<T>, RecvError> {
             poll_fn(|cx| {
                 let mut state = self.0.lock().expect("no holder panics");
@@ -108,7 +108,7 @@ pub mod watch {
     }
 }
 
-/// Of `tokio::sync::Notify`, as far as it is used: whoever has begun to listen hears the next call.
+/// Stands in for `tokio::sync::Notify`, as far as it is used: a registered task receives the next call.
 #[derive(Debug, Default)]
 pub struct Notify(Mutex<Calls>);
 
@@ -127,7 +127,7 @@ impl Notify {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Listens from here on.
+    /// Registers from here on.
     pub fn notified(&self) -> Notified<'_> {
         Notified { notify: self, heard: self.0.lock().expect("no holder panics").made }
     }
@@ -140,7 +140,7 @@ pub struct Notified<'a> {
 }
 
 impl Notified<'_> {
-    /// Listens already: for a call to all there is nothing to add.
+    /// Does nothing: the task is registered already for calls to all.
     pub fn enable(self: Pin<&mut Self>) -> bool {
         self.notify.0.lock().expect("no holder panics").made > self.heard
     }
@@ -159,7 +159,7 @@ impl Future for Notified<'_> {
     }
 }
 
-/// Of `tokio_util::sync::CancellationToken`: once cancelled, it stays so.
+/// Stands in for `tokio_util::sync::CancellationToken`: once cancelled, it stays so.
 #[derive(Debug, Default)]
 pub struct CancellationToken(Mutex<Cancelled>);
 

@@ -1,10 +1,11 @@
-//! CONN-6 under every schedule: whoever waits for a stage of the drain is woken, and no stage is left again.
+//! CONN-6 under every schedule: a task that waits for a stage of the drain is woken, and no stage is left
+//! again.
 
 use loom::{future::block_on, thread};
 
 mod bound;
 
-/// The scenes, over the latch that ships and over its twin.
+/// The scenes, for the shipped latch and for its mutant.
 macro_rules! scenes {
     ($drain:ident) => {
         use quintet_schedules::$drain::{Drain, Stage};
@@ -38,12 +39,12 @@ mod twin {
 }
 
 #[test]
-fn conn_6_a_stage_that_is_reached_stays_reached() {
+fn conn_6_reached_stage_stays_reached() {
     bound::check(shipped::two_who_advance_and_one_who_waits);
 }
 
 #[test]
 #[should_panic(expected = "a stage was left again")]
-fn a_latch_that_goes_back_is_caught() {
+fn latch_that_goes_back_is_caught() {
     bound::check(twin::two_who_advance_and_one_who_waits);
 }

@@ -1,5 +1,5 @@
-//! ISO-5 under every schedule: no lease ever reaches a value that has been let go, two values of one
-//! key are never in use at once, and nothing is left at the end.
+//! ISO-5 under every schedule: no lease ever reaches a dropped value, two values of one key are never in use
+//! at once, and nothing is left at the end.
 
 use loom::{
     sync::{
@@ -9,7 +9,7 @@ use loom::{
     thread,
 };
 
-/// A user's machines, as far as the registry is concerned: says whether it still exists.
+/// A user's machines, reduced to what the registry needs: whether they still exist.
 struct Machines {
     alive: Arc<AtomicUsize>,
 }
@@ -22,7 +22,7 @@ impl Drop for Machines {
 
 mod bound;
 
-/// The scenes, over the registry that ships and over its twin.
+/// The scenes, for the shipped registry and for its mutant.
 macro_rules! scenes {
     ($registry:ident) => {
         use quintet_schedules::$registry::{Lease, Registry};
@@ -85,17 +85,17 @@ mod twin {
 }
 
 #[test]
-fn iso_5_a_lease_reaches_what_every_other_lease_reaches() {
+fn iso_5_all_leases_of_a_key_reach_the_same_value() {
     bound::check(shipped::one_comes_while_another_goes);
 }
 
 #[test]
-fn iso_5_the_last_two_leases_may_go_at_once() {
+fn iso_5_last_two_leases_may_go_at_once() {
     bound::check(shipped::two_go_while_one_comes_back);
 }
 
 #[test]
 #[should_panic(expected = "what a lease holds can be found")]
-fn a_registry_that_does_not_look_again_is_caught() {
+fn registry_that_does_not_check_again_is_caught() {
     bound::check(twin::two_go_while_one_comes_back);
 }

@@ -1,5 +1,5 @@
-//! RUN-11, RUN-6 under every schedule: an agent that waits for its client is woken by the answer or by
-//! the end of its run, whichever comes, and learns why.
+//! RUN-11, RUN-6 under every schedule: an agent that waits for its client is woken by the answer or by the
+//! end of its run, and gets the reason.
 
 use loom::{future::block_on, sync::Arc, thread};
 use quintet_schedules::{
@@ -13,7 +13,7 @@ fn call() -> CallId {
     CallId::parse("q").unwrap()
 }
 
-/// The scenes, over the signal that ships and over its twin.
+/// The scenes, for the shipped signal and for its mutant.
 macro_rules! scenes {
     ($signal:ident) => {
         use quintet_schedules::$signal::RunSignal;
@@ -51,7 +51,7 @@ macro_rules! scenes {
                 let signal = signal.clone();
                 thread::spawn(move || {
                     block_on(signal.over());
-                    assert_eq!(signal.stopped(), Some(Stopped::Ended), "over, and nobody says why");
+                    assert_eq!(signal.stopped(), Some(Stopped::Ended), "ended without a reason");
                 })
             };
             let closed = block_on(signal.closed(&call()));
@@ -72,12 +72,12 @@ mod twin {
 }
 
 #[test]
-fn run_11_an_agent_that_waits_is_woken_by_the_answer() {
+fn run_11_waiting_agent_is_woken_by_the_answer() {
     bound::check(shipped::the_client_answers);
 }
 
 #[test]
-fn run_6_an_agent_that_waits_is_woken_by_the_end_and_told_why() {
+fn run_6_waiting_agent_is_woken_by_the_end_with_its_reason() {
     bound::check(shipped::the_client_answers_and_the_run_ends);
 }
 
@@ -88,6 +88,6 @@ fn twin_that_looks_first() {
 }
 
 #[test]
-fn a_signal_that_looks_before_it_listens_is_caught() {
+fn signal_that_reads_before_it_registers_is_caught() {
     bound::deadlocks("twin_that_looks_first");
 }

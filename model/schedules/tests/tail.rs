@@ -1,5 +1,5 @@
-//! DEL-1, DEL-2 under every schedule: a reader who waits for the head is woken by what moves it, finds
-//! what it was told of, and never sees the head go back.
+//! DEL-1, DEL-2 under every schedule: a reader that waits for the head is woken when it moves, finds the
+//! announced entries, and never sees the head go back.
 
 use bytes::BytesMut;
 use loom::{future::block_on, sync::Arc, thread};
@@ -18,14 +18,14 @@ fn batch(first: u64) -> quintet_schedules::journal::Lines {
     lines.finish()
 }
 
-/// The scenes, over the tail that ships and over its twins.
+/// The scenes, for the shipped tail and for its mutants.
 macro_rules! scenes {
     ($tail:ident) => {
         use quintet_schedules::$tail::{Tail, TailLimits};
 
         use super::*;
 
-        /// A hub publishes twice while a reader follows, as a cursor does it.
+        /// A hub publishes twice while a reader follows, as a cursor does.
         pub fn a_reader_follows() {
             let tail = Arc::new(Tail::new(TailLimits::DEFAULT));
             let hub = {
@@ -39,14 +39,14 @@ macro_rules! scenes {
             let mut after = Offset::ZERO;
             while after < Offset(2) {
                 let through = *block_on(head.wait_for(|head| *head > after)).unwrap();
-                let lines = tail.read(after, through, ALL).expect("DEL-1: what is told of is there");
+                let lines = tail.read(after, through, ALL).expect("DEL-1: announced entries are there");
                 assert_eq!((lines.first(), lines.last()), (after.next(), through), "DEL-2: without a gap");
                 after = lines.last();
             }
             hub.join().unwrap();
         }
 
-        /// A hub publishes, a cursor that opens tells what the journal said a while ago.
+        /// A hub publishes, and a cursor opens with an earlier head of the journal.
         pub fn the_head_never_goes_back() {
             let tail = Arc::new(Tail::new(TailLimits::DEFAULT));
             let hub = {
@@ -84,23 +84,23 @@ mod twin_order {
 }
 
 #[test]
-fn del_1_whoever_waits_for_the_head_is_woken_and_finds_the_entries() {
+fn del_1_waiting_reader_is_woken_and_finds_the_entries() {
     bound::check(shipped::a_reader_follows);
 }
 
 #[test]
-fn del_2_the_head_never_goes_back() {
+fn del_2_head_never_goes_back() {
     bound::check(shipped::the_head_never_goes_back);
 }
 
 #[test]
 #[should_panic(expected = "the head went back")]
-fn a_tail_that_compares_first_and_sets_later_is_caught() {
+fn tail_that_compares_first_and_sets_later_is_caught() {
     bound::check(twin::the_head_never_goes_back);
 }
 
 #[test]
 #[should_panic(expected = "DEL-")]
-fn a_tail_that_tells_before_it_has_is_caught() {
+fn tail_that_announces_before_it_stores_is_caught() {
     bound::check(twin_order::a_reader_follows);
 }

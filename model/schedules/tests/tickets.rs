@@ -1,5 +1,5 @@
-//! AUTH-1 under every schedule: a ticket yields its identity to one of those who race for it, and the
-//! store is bounded and empty at the end; and a store that looks first and deletes later, as the
+//! AUTH-1 under every schedule: a ticket yields its identity to one of several racing redeemers, and the
+//! store is bounded and empty at the end; and a store that reads first and deletes later, as the
 //! predecessor's did, is caught.
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ fn issue(tickets: &Tickets, secret: u8, at: u64) -> Option<String> {
 }
 
 #[test]
-fn auth_1_of_three_who_redeem_at_once_one_wins() {
+fn auth_1_of_three_concurrent_redeemers_one_wins() {
     check(|| {
         let tickets = Arc::new(Tickets::new(LIMITS));
         let ticket = issue(&tickets, 1, 0).unwrap();
@@ -51,13 +51,13 @@ fn auth_1_of_three_who_redeem_at_once_one_wins() {
 }
 
 #[test]
-fn auth_2_a_ticket_that_expires_while_it_is_redeemed_is_counted_out_once() {
+fn auth_2_ticket_that_expires_during_its_redemption_is_released_once() {
     check(|| {
         let tickets = Arc::new(Tickets::new(LIMITS));
         let ticket = issue(&tickets, 1, 0).unwrap();
         let issuer = {
             let tickets = tickets.clone();
-            // By its clock the first ticket is over, so there is room for another.
+            // By its clock the first ticket has expired, so there is room for another.
             thread::spawn(move || issue(&tickets, 2, 10).is_some())
         };
         let redeemed = tickets.redeem(&ticket, Timestamp(9)).is_ok();
@@ -68,7 +68,7 @@ fn auth_2_a_ticket_that_expires_while_it_is_redeemed_is_counted_out_once() {
 }
 
 #[test]
-fn auth_2_two_who_ask_at_once_do_not_get_more_than_a_user_may_have() {
+fn auth_2_concurrent_requests_do_not_exceed_the_tickets_of_a_user() {
     check(|| {
         let tickets = Arc::new(Tickets::new(LIMITS));
         let other = {
@@ -94,7 +94,7 @@ impl LooksThenDeletes {
 
 #[test]
 #[should_panic(expected = "the ticket was spent twice")]
-fn auth_1_a_store_that_looks_first_and_deletes_later_is_caught() {
+fn auth_1_store_that_reads_first_and_deletes_later_is_caught() {
     check(|| {
         let tickets = Arc::new(LooksThenDeletes::default());
         tickets.0.lock().insert(7, ada());

@@ -43,7 +43,7 @@ mod tests {
     use super::is_foreign;
 
     #[test]
-    fn languages_are_told_apart() {
+    fn languages_are_distinguished() {
         for text in [
             "wie spät ist es in Tokio?",
             "was ist zwei plus zwei und drei",

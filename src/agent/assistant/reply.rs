@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_tool_is_said_as_it_is() {
+    fn failed_tool_is_part_of_the_answer() {
         let wish = calculation("1 / 0");
         assert_eq!(
             sentence(&wish, &CallResult::error("division by zero")),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_is_rounded_is_not_said_to_be_equal() {
+    fn rounded_result_is_marked_as_approximate() {
         let results = Json::parse(r#"{"result":"0.333","exact":false,"fraction":"1/3"}"#).unwrap();
         let wish = calculation("1 / 3");
         assert_eq!(sentence(&wish, &CallResult::ok(results)), "1 / 3 ≈ 0.333 (exactly 1/3).");

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_conversion_is_left_alone() {
+    fn text_without_a_conversion_is_ignored() {
         for text in [
             "",
             "5 miles",

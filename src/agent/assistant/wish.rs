@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn several_wishes_keep_their_order() {
+    fn several_requests_keep_their_order() {
         assert_eq!(
             wishes("What is 12*(3+4), what time is it in Tokyo, and what did I say about cats?"),
             [sum("12 * (3 + 4)"), time("Tokyo"), search("cats", true)]
@@ -288,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn a_clause_goes_on_with_the_sum_before_it() {
+    fn clause_continues_the_sum_before_it() {
         assert_eq!(wishes("What is 2 + 2? Then times 3."), [sum("(2 + 2) * 3")]);
         assert_eq!(wishes("2 + 2 and then times 3"), [sum("(2 + 2) * 3")]);
         assert_eq!(wishes("2+2. And 3+3?"), [sum("2 + 2"), sum("3 + 3")]);
     }
 
     #[test]
-    fn what_is_not_understood_is_declined_and_the_rest_is_done() {
+    fn unsupported_parts_are_declined_and_the_rest_is_done() {
         let Understood::Requests { wishes, declined, .. } =
             understand("What is 2+2 in base three, and what time is it in Tokyo?")
         else {
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_wish_is_not_made_one() {
+    fn small_talk_is_not_a_request() {
         assert_eq!(understand("hello"), Understood::Greeting);
         assert_eq!(understand("  "), Understood::Greeting);
         assert_eq!(understand("thanks a lot!"), Understood::Thanks);
@@ -327,7 +327,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_is_too_much_for_it(text in "(what|time|in|find|,|\\?|\\.| |Tokyo|2|\\+|and|\\PC){0,60}") {
+        fn any_text_is_parsed_without_a_panic(text in "(what|time|in|find|,|\\?|\\.| |Tokyo|2|\\+|and|\\PC){0,60}") {
             understand(&text);
         }
     }

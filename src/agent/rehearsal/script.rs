@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_where_and_what() {
+    fn script_error_has_its_position_and_cause() {
         let cases = [
             ("hello", "not a script: expected value at line 1 column 1"),
             ("[]", "not a script"),

@@ -231,7 +231,7 @@ proptest! {
     /// RUN-9: for any crash points, the final log equals that of a run without crashes, and each completed tool
     /// call has run once.
     #[test]
-    fn run_9_a_run_taken_up_again_ends_as_if_it_had_not_crashed(
+    fn run_9_resumed_run_ends_the_same_as_without_a_crash(
         acts in acts(),
         crashes in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
     ) {
@@ -257,7 +257,7 @@ proptest! {
 
     /// An agent that takes another course after the crash: the log is legal and has the agent's last steps.
     #[test]
-    fn a_run_that_takes_another_course_is_corrected(
+    fn run_on_another_course_is_corrected(
         first in acts(),
         second in acts(),
         crash in any::<prop::sample::Index>(),
@@ -292,7 +292,7 @@ fn closed(id: &str, result: CallResult) -> Event {
 }
 
 #[test]
-fn said_text_is_not_said_again_however_it_is_cut() {
+fn emitted_text_is_not_emitted_again_for_any_split() {
     let (mut replay, mut texts) =
         taken_up(&[said(ThoughtKind::Answer, "Hello, "), said(ThoughtKind::Answer, "world")]);
     assert_eq!(texts.say(&mut replay, ThoughtKind::Answer, "Hello"), None);
@@ -303,7 +303,7 @@ fn said_text_is_not_said_again_however_it_is_cut() {
 }
 
 #[test]
-fn other_text_withdraws_what_was_said() {
+fn different_text_withdraws_the_emitted_text() {
     let (mut replay, mut texts) = taken_up(&[said(ThoughtKind::Answer, "Hello, world")]);
     assert_eq!(texts.say(&mut replay, ThoughtKind::Answer, "Hello, "), None);
     let corrected = texts.say(&mut replay, ThoughtKind::Answer, "moon").unwrap();
@@ -313,7 +313,7 @@ fn other_text_withdraws_what_was_said() {
 }
 
 #[test]
-fn the_end_withdraws_what_was_not_said_again() {
+fn end_withdraws_text_that_was_not_repeated() {
     let (mut replay, mut texts) =
         taken_up(&[said(ThoughtKind::Answer, "Hello, world"), said(ThoughtKind::Reasoning, "hm")]);
     texts.say(&mut replay, ThoughtKind::Answer, "Hello");
@@ -322,7 +322,7 @@ fn the_end_withdraws_what_was_not_said_again() {
 }
 
 #[test]
-fn no_more_of_what_was_said_is_held_than_a_thought_needs() {
+fn memory_for_emitted_text_is_bounded_by_one_thought() {
     let long = "x".repeat(100_000);
     let (mut replay, mut texts) = taken_up(&[said(ThoughtKind::Reasoning, &long)]);
     for _ in 0..100_000 / 100 {
@@ -345,7 +345,7 @@ fn a_call_is_the_same_if_its_parameters_mean_the_same() {
 }
 
 #[test]
-fn another_call_under_a_used_id_gets_a_fresh_one_in_every_life() {
+fn another_call_under_a_used_id_gets_a_fresh_id_after_each_restart() {
     let mut log = vec![Event::ToolExecuting(call("c1", "t"))];
     let other = call("c1", "other");
     let fresh = CallId::parse("c1-2").unwrap();
@@ -369,7 +369,7 @@ fn fresh_ids_stay_within_the_length_of_an_id() {
 }
 
 #[test]
-fn run_11_a_question_that_is_not_asked_again_is_still_the_clients() {
+fn run_11_question_that_is_not_repeated_stays_open_for_the_client() {
     let question = Call { by: By::Client, ..call("c1", "ask") };
     let replay = taken_up(&[Event::ToolExecuting(question)]).0;
     assert_eq!(replay.finish().awaited, [CallId::parse("c1").unwrap()]);

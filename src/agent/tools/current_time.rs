@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_an_error() {
+    fn unparseable_input_is_an_error() {
         for parameters in [
             json!({"zone": 1}),
             json!({"zone": "Hogwarts"}),

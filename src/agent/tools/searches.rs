@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn iso_6_one_users_searches_wait_for_each_other_and_leave_nothing_behind() {
+    fn iso_6_searches_of_one_user_run_one_at_a_time_and_release_their_state() {
         let (searches, line) = (Searches::new(2, 1), Line::default());
         let (first, second) = (searches.place(Owner::new(1)), searches.place(Owner::new(1)));
         let other = searches.place(Owner::new(2));

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_answered_with_its_neighbours() {
+    fn unknown_zone_name_gets_suggestions() {
         assert!(Zone::named("Berln").unwrap_err().to_string().contains("did you mean Europe/Berlin"));
         assert!(Zone::named("Europe/Brelin").unwrap_err().to_string().contains("did you mean Europe/Berlin"));
         assert_eq!(Zone::named("Hogwarts").unwrap_err().to_string(), "no time zone is known as \"Hogwarts\"");

@@ -219,14 +219,14 @@ async fn auth_5_a_private_key_in_a_set_is_not_used() {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn a_key_that_cannot_be_read_does_not_spoil_the_others() {
+async fn unreadable_key_does_not_affect_the_others() {
     let set = json!([{"kty": "XYZ"}, 7, rsa("a"), {"kty": "EC", "crv": "P-521", "x": "AA", "y": "AA"}]);
     let issuer = Issuer::start(set).await;
     assert!(issuer.set(EAGER).key(Some("a")).await.is_ok());
 }
 
 #[tokio::test]
-async fn auth_5_a_good_token_is_nobody_while_its_key_cannot_be_fetched() {
+async fn auth_5_valid_token_is_refused_while_its_key_cannot_be_fetched() {
     let (jwk, signing) = pair(Some("a"));
     let claims = json!({"sub": "ada", "exp": 4_000_000_000u64});
     let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA);

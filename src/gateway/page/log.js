@@ -58,7 +58,7 @@ export function activeRun(log, thread_id) {
 /** Applies `ready`: the server resumes after the cursor, or reports a gap (DEL-3). */
 function begin(log, ready) {
   let verdict = 'ready';
-  // Every start of the service has an epoch of its own; a gap from the first entry says that the log is another one.
+  // Every start of the service has its own epoch; a gap from the first entry means that the log is another one.
   if (log.epoch !== null && log.epoch !== ready.epoch && ready.gap?.from <= 1) {
     forget(log);
     verdict = 'restarted';

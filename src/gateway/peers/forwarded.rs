@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn iso_6_only_a_trusted_proxy_and_only_its_own_header_is_believed() {
+    fn iso_6_only_the_configured_header_of_a_trusted_proxy_is_used() {
         let trusted = trusting(ForwardedHeader::XForwardedFor);
         let stated = headers("x-forwarded-for", &["203.0.113.7"]);
         assert_eq!(trusted.resolve(ip("192.0.2.1"), &stated), ip("192.0.2.1"));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarded_is_read_as_rfc_7239_has_it() {
+    fn forwarded_header_follows_rfc_7239() {
         let trusted = trusting(ForwardedHeader::Forwarded);
         for (value, expected) in [
             ("for=192.0.2.60;proto=http;by=203.0.113.43", "192.0.2.60"),

@@ -144,7 +144,7 @@ fn auth_5_critical_header_extensions_are_refused() {
 }
 
 #[test]
-fn auth_3_a_token_is_good_up_to_its_expiry_and_not_a_millisecond_longer() {
+fn auth_3_token_is_valid_exactly_until_its_expiry() {
     let policy = ClaimsPolicy { clock_skew_ms_max: 60_000, ..ANY };
     let key = hmac();
     let token = secret_token(&good());

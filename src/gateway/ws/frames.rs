@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn iso_6_frames_are_seen_the_same_however_their_bytes_come() {
+    async fn iso_6_frames_are_counted_the_same_for_any_split_of_their_bytes() {
         let ping = frame(0x89, 3);
         let stream = [
             frame(0x81, 70_000),
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_control_frame_between_fragments_ends_no_message() {
+    async fn control_frame_between_fragments_ends_no_message() {
         let now = Instant::now();
         let mut frames = Frames::default();
         frames.see(&frame(0x01, 0), now);

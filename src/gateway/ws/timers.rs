@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn auth_3_the_walls_clock_decides_when_a_credential_expires() {
+    async fn auth_3_wall_clock_decides_when_a_credential_expires() {
         let mut timers = timers();
         timers.expire_at(Timestamp(clock::now().0 + 3_600_000));
         {

@@ -160,7 +160,7 @@ mod tests {
 
     /// SQLite reports 4874 when there is no room for the index of its write-ahead log.
     #[test]
-    fn iso_6_a_full_disk_is_told_from_one_that_fails() {
+    fn iso_6_full_disk_is_distinguished_from_a_failing_one() {
         let error = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
         let free = |bytes| move || Ok(Some(bytes));
         assert!(is_full(&error(ffi::SQLITE_FULL), free(1 << 30)), "the engine knows it");

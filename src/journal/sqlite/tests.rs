@@ -55,7 +55,7 @@ async fn count(log: &Arc<dyn Log>) -> usize {
 }
 
 #[tokio::test]
-async fn del_7_a_full_disk_refuses_appends_and_the_writer_goes_on_once_there_is_room() {
+async fn del_7_full_disk_refuses_appends_and_the_writer_continues_once_there_is_room() {
     let Bench { journal, log, _folder } = bench();
     log.append(batch(0, 10)).await.unwrap();
     // The cap belongs to the connection, which the writer gives up after a fault: it finds room again.
@@ -77,7 +77,7 @@ async fn del_7_a_full_disk_refuses_appends_and_the_writer_goes_on_once_there_is_
 }
 
 #[tokio::test]
-async fn del_4_what_was_read_holds_on_to_no_more_than_it_is() {
+async fn del_4_read_lines_keep_no_larger_buffer_alive() {
     let Bench { journal: _journal, log, _folder } = bench();
     let (mut together, mut lines) = (batch(0, 1), LinesBuilder::new(Offset(1)));
     together.entries.clear();
@@ -117,7 +117,7 @@ async fn del_7_a_database_that_cannot_be_written_refuses_all_that_wait() {
 }
 
 #[tokio::test]
-async fn del_7_a_commit_that_fails_is_forgotten_whole() {
+async fn del_7_failed_commit_is_dropped_completely() {
     let Bench { journal, log, _folder } = bench();
     log.append(batch(0, 10)).await.unwrap();
     journal
@@ -184,7 +184,7 @@ async fn appends_that_wait_share_a_commit() {
 }
 
 #[tokio::test]
-async fn a_batch_that_does_not_fit_spares_those_that_share_its_commit() {
+async fn invalid_batch_does_not_affect_others_of_its_commit() {
     let Bench { journal, log, .. } = &bench();
     let other = journal.log(&UserId::parse("bob").unwrap());
     let mut misfit = batch(0, 10);

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_inside_the_log_goes_on_right_behind_it() {
+    fn cursor_inside_the_log_continues_right_after_it() {
         assert_eq!(resume(None, 0, 0, 0), (0, None));
         assert_eq!(resume(None, 0, 0, 9), (0, None));
         assert_eq!(resume(None, 5, 0, 9), (5, None), "no epoch is this one");
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_log_does_not_have_is_a_gap() {
+    fn entries_missing_in_the_log_are_a_gap() {
         assert_eq!(resume(Some(HERE), 1, 4, 9), (4, Some((2, 4))));
         assert_eq!(resume(None, 0, 4, 9), (4, Some((1, 4))));
         assert_eq!(resume(Some(HERE), 12, 4, 9), (9, Some((10, 12))));

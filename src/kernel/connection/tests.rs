@@ -462,7 +462,7 @@ fn auth_3_only_the_same_user_renews() {
 
 /// Equality, hash and `Debug` distinguish states, as the model (`model/`) requires.
 #[test]
-fn connections_in_other_states_are_told_apart() {
+fn connections_in_different_states_are_not_equal() {
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
     let mut effects = Effects::new();
@@ -476,7 +476,7 @@ fn connections_in_other_states_are_told_apart() {
 
 /// A silent peer is closed (CONN-5), at the latest when the credential of its upgrade expires (AUTH-3).
 #[test]
-fn auth_3_a_socket_has_its_time_from_the_first_moment() {
+fn auth_3_accepted_socket_arms_its_hello_and_expiry_timers() {
     let mut effects = Effects::new();
     Connection::accept(None, Limits::DEFAULT, &mut effects);
     assert_eq!(std::mem::take(&mut effects), [Effect::Arm(Timer::Hello)]);

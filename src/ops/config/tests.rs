@@ -39,7 +39,7 @@ fn flags_override_variables_the_file_and_defaults() {
 }
 
 #[test]
-fn a_setting_that_is_not_known_is_named_wherever_it_stands() {
+fn unknown_setting_is_named_from_every_source() {
     assert_eq!(
         error(file("ticket_max = 5")),
         "file q.toml: there is no setting \"ticket_max\"; did you mean \"tickets_max\"?"
@@ -241,7 +241,7 @@ fn every_limit_of_the_kernel_can_be_set() {
 }
 
 #[test]
-fn an_extra_agent_is_there_by_its_name_only() {
+fn extra_agent_is_registered_by_its_name_only() {
     let loaded = Loaded::load(variable("QUINTET_EXTRA_AGENTS", "rehearsal")).unwrap();
     assert_eq!(loaded.settings.extra_agents, ["rehearsal"]);
     assert!(Loaded::load(Given::default()).unwrap().settings.extra_agents.is_empty());

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_our_own_is_one_line_in_both_forms() {
+    fn internal_event_is_one_line_in_both_forms() {
         let fields = [("place", "a\nb\u{9b}")];
         let text = Lines { form: Form::Text, bytes_max: 100 }.event(Level::ERROR, "panic", &fields);
         let text = String::from_utf8(text).unwrap();

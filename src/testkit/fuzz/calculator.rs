@@ -1,7 +1,7 @@
-//! Any text as expressions, with `;` between, on a small stack.
+//! Any text as expressions, separated by `;`, on a small stack.
 //!
-//! Whatever the text, evaluation ends in a value or an error, without deep recursion (RUN-6). What has
-//! a value has the same one in parentheses and as its own decimal digits, and comparisons agree with sums.
+//! Evaluation of any text ends in a value or an error, without deep recursion (RUN-6). A text with a value
+//! has the same one in parentheses and as its own decimal digits, and comparisons agree with sums.
 
 use quintet::agent::tools::{calculate::evaluate, number::Number};
 

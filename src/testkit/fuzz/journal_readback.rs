@@ -1,8 +1,8 @@
-//! What lies in a journal and is read back: any bytes as stored lines, rows of the database that were
-//! damaged, evidence that was changed, and whole logs of odd content.
+//! Journals read back: any bytes as stored lines, damaged rows of the database, changed evidence, and whole
+//! logs of odd content.
 //!
-//! Nothing panics; an entry that is read is the one that was written at its offset, or there is an
-//! error that says so; changed evidence never verifies.
+//! Nothing panics. A read entry is the one that was written at its offset, or there is an error; changed
+//! evidence never verifies.
 
 use std::{
     io::BufReader,
@@ -62,7 +62,7 @@ fn any_lines(program: &mut Program<'_>) {
     assert_eq!(lines.len(), plain.len());
     for (((offset, line), plain), place) in lines.iter().zip(&plain).zip(first.0..) {
         assert_eq!((offset.0, &line[..]), (place, &plain[..plain.len() - 1]));
-        // Whatever it is, it is an entry or it is refused.
+        // Any content is either an entry or refused.
         let _ = wire::entry::decode(&line);
     }
     let some = lines.after(after, entries_max, bytes_max);
@@ -72,7 +72,7 @@ fn any_lines(program: &mut Program<'_>) {
     assert!(some.len() <= entries_max && (some.len() <= 1 || some.as_bytes().len() <= bytes_max));
 }
 
-/// A journal whose rows are damaged by hand and mended again; nobody else writes to it.
+/// A journal whose rows are damaged by hand and repaired again; it has no other writer.
 struct Stage {
     journal: SqliteJournal,
     by_hand: Connection,
@@ -109,9 +109,9 @@ impl Stage {
         Self { journal, by_hand, written: scribe.written, rows, evidence, _folder: folder }
     }
 
-    /// Puts these rows in the place of all that are there; none of them if two have one key.
+    /// Replaces all rows by these; changes nothing if two have one key.
     fn store(&mut self, rows: &[Vec<Value>]) -> bool {
-        let transaction = self.by_hand.transaction().expect("nobody else writes");
+        let transaction = self.by_hand.transaction().expect("there is no other writer");
         transaction.execute("DELETE FROM batches", []).expect("rows");
         for row in rows {
             let insert = "INSERT INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -135,7 +135,7 @@ fn options() -> SqliteOptions {
     SqliteOptions { survives_power_loss: false, reader_threads: 1, ..SqliteOptions::default() }
 }
 
-/// DEL-2, DEL-3: whatever is wrong with a row, no reader gets an entry that was not written there.
+/// DEL-2, DEL-3: for any damage to a row, no reader gets an entry that was not written there.
 fn damaged_rows(program: &mut Program<'_>) {
     let mut stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let before = stage.rows.clone();
@@ -149,7 +149,7 @@ fn damaged_rows(program: &mut Program<'_>) {
                     break;
                 }
             }
-            // The owner and the last offset are the key; moving rows about is damage, too.
+            // The owner and the last offset are the key; moving rows is damage, too.
             _ => {
                 let column = 1 + program.below(COLUMNS.len() - 1);
                 after[row][column] = damaged(after[row][column].clone(), program);
@@ -180,7 +180,7 @@ fn read_everywhere(stage: &Stage) {
     }
 }
 
-/// A value that differs, of the same kind.
+/// Returns a different value of the same kind.
 fn damaged(value: Value, program: &mut Program<'_>) -> Value {
     match value {
         Value::Integer(number) => match program.below(3) {
@@ -206,14 +206,14 @@ fn damaged(value: Value, program: &mut Program<'_>) -> Value {
     }
 }
 
-/// Evidence with any change but none verifies as what it was.
+/// Changed evidence does not verify; unchanged evidence verifies with its original content.
 fn changed_evidence(program: &mut Program<'_>) {
     let evidence = STAGE.lock().unwrap_or_else(PoisonError::into_inner).evidence.clone();
     let verify = |bytes: &[u8]| audit::verify(&mut BufReader::new(bytes));
     let was = verify(&evidence).expect("it was not changed");
     assert!(was.violations.is_empty(), "{:?}", was.violations);
     if program.is_odd() {
-        // Something else altogether.
+        // Unrelated bytes.
         let _ = verify(program.rest());
         return;
     }
@@ -228,7 +228,7 @@ fn changed_evidence(program: &mut Program<'_>) {
             1 => changed.truncate(at.max(1)),
             2 => changed.insert(at, program.byte()),
             3 => drop(changed.remove(at)),
-            // Two lines change places.
+            // Swaps two lines.
             _ => {
                 let mut lines: Vec<&[u8]> = changed.split_inclusive(|byte| *byte == b'\n').collect();
                 let (one, other) = (program.below(lines.len()), program.below(lines.len()));
@@ -246,11 +246,11 @@ fn changed_evidence(program: &mut Program<'_>) {
     assert_eq!(entries(&changed), entries(&evidence), "changed evidence verifies");
     assert_eq!((verdict.from, verdict.to, verdict.shown), (was.from, was.to, was.shown));
     assert_eq!(verdict.chain_after, was.chain_after);
-    // The user's name is bound by the start of the chain, as is the journal's.
+    // The start of the chain binds the user's name and the journal's.
     assert_eq!((verdict.user_id, verdict.origin), (was.user_id, was.origin));
 }
 
-/// What is written is what is read, by both engines, whatever the content and wherever it is cut.
+/// Both engines read what was written, for any content and any split into chunks.
 fn whole_logs(program: &mut Program<'_>) {
     static SQLITE: LazyLock<(SqliteJournal, TempDir)> = LazyLock::new(|| {
         let folder = TempDir::new().expect("a folder");
@@ -297,7 +297,7 @@ fn whole_logs(program: &mut Program<'_>) {
             }
             after = lines.last();
         }
-        assert_eq!(read, scribe.written, "what was written is read");
+        assert_eq!(read, scribe.written, "the log is read as it was written");
     }
     if head.is_multiple_of(64) {
         let retention = Retention { user_entries_max: Some(0), age_ms_max: None, ..Retention::default() };
@@ -305,7 +305,7 @@ fn whole_logs(program: &mut Program<'_>) {
     }
 }
 
-/// The same batch behind `base` entries that are there; its lines keep the offsets that they say.
+/// The same batch behind `base` existing entries; its lines keep their own offsets.
 fn moved(batch: &Batch, base: u64) -> Batch {
     let lines = Lines::parse(Offset(batch.lines.first().0 + base), batch.lines.as_bytes().clone());
     let there = |entry: &Entry| Entry { offset: Offset(entry.offset.0 + base), ..entry.clone() };
@@ -351,7 +351,7 @@ impl Scribe {
         self.events(run_id, events);
     }
 
-    /// A run whose texts, numbers and choices are the program's.
+    /// A run whose texts, numbers and choices come from the program.
     fn odd_run(&mut self, program_number: u64, program: &mut Program<'_>) {
         self.runs += 1;
         let number = (u128::from(program_number) << 16) + u128::from(self.runs);
@@ -419,7 +419,7 @@ impl Scribe {
         self.entries.push(entry);
     }
 
-    /// What was pushed since the last batch.
+    /// Returns the entries pushed since the last batch.
     fn batch(&mut self) -> Batch {
         let entries = std::mem::take(&mut self.entries);
         let first = entries[0].offset;

@@ -1,6 +1,6 @@
-//! A byte program drives one of the kernel's machines, step by step, beside an oracle that shares no
-//! line with it: legal steps are taken, illegal ones refused without a change, and the fold of what
-//! came out is the live state.
+//! A byte program drives one of the kernel's machines, step by step, beside an oracle that shares no line
+//! with it: legal steps succeed, illegal ones are refused without a change, and the fold of the decided
+//! events equals the live state.
 
 use quintet_kernel::{
     entry::{By, CallResult, CallStatus, Event, RunErrorCode},
@@ -20,7 +20,7 @@ use super::{
     program::Program,
 };
 
-/// Steps of one program: beyond, nothing new is reached, only slowly.
+/// Steps of one program. Longer ones reach nothing new.
 const STEPS_MAX: usize = 200;
 
 pub fn run(bytes: &[u8]) {
@@ -82,7 +82,7 @@ fn agent_run(program: &mut Program<'_>) {
         match run.clone().step(step.clone(), AT) {
             Ok((after, event)) => {
                 assert!(legal, "accepted {step:?} after {word:?}");
-                assert_eq!(decided.as_ref(), Ok(&event), "decide tells what step does");
+                assert_eq!(decided.as_ref(), Ok(&event), "decide returns the event that step makes");
                 assert_eq!(Letter::of(&event), letter);
                 assert_eq!(run.clone().evolve(&event, AT).as_ref(), Ok(&after), "the fold is the live state");
                 assert_eq!(after.seq(), Seq(longer.len() as u64), "RUN-2");
@@ -93,7 +93,7 @@ fn agent_run(program: &mut Program<'_>) {
             }
             Err(violation) => {
                 assert!(!legal, "refused {step:?} after {word:?}: {violation}");
-                assert_eq!(*violation.run, run, "RUN-10: refused, and as it was");
+                assert_eq!(*violation.run, run, "RUN-10: a refused step changes nothing");
                 assert!(decided.is_err());
             }
         }
@@ -101,7 +101,7 @@ fn agent_run(program: &mut Program<'_>) {
     }
 }
 
-/// RUN-7: whatever ends a run early closes its calls first, and nothing follows.
+/// RUN-7: an early end closes the open calls first, and nothing follows.
 fn ends_well(run: &AnyRun, word: &[Letter], cut: Cut) {
     let events = run.end(cut, "because", AT);
     let whole: Vec<Letter> = word.iter().cloned().chain(events.iter().map(Letter::of)).collect();

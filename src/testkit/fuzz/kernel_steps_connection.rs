@@ -1,5 +1,5 @@
-//! A connection's machine against the contract's words on it: an observer who sees inputs and effects,
-//! and remembers no more than a client could.
+//! A connection's machine, checked against the contract by an observer that sees inputs and effects and
+//! remembers no more than a client could.
 
 use quintet_kernel::{
     connection::{
@@ -22,16 +22,16 @@ fn identity(program: &mut Program<'_>) -> Identity {
     Identity { user_id: UserId::parse(name).expect("a valid id"), expires_at }
 }
 
-/// What an observer has seen.
+/// The observer's record of inputs and effects.
 #[derive(Default)]
 struct Seen {
-    /// Of the handshake.
+    /// The user that the handshake named.
     known: Option<UserId>,
     asked: Option<Asked>,
-    /// Whom the last credential that was valid named.
+    /// The user that the last valid credential named.
     verified: Option<UserId>,
     attaching: Option<UserId>,
-    /// The head that `ready` told.
+    /// The head that `ready` reported.
     ready: Option<u64>,
     sent: u64,
     caught_up: bool,
@@ -64,11 +64,11 @@ pub fn connection(program: &mut Program<'_>) {
         if let Err(rejected) = taken {
             assert_eq!(rejected.input, input.name());
             assert!(effects.is_empty(), "refused, and {effects:?}");
-            assert_eq!(connection, before, "refused, and as it was");
+            assert_eq!(connection, before, "a refused input changes nothing");
             continue;
         }
-        assert!(seen.closed.is_none(), "CONN-3: {input:?} is taken after the close");
-        assert!(heard || !input.is_client_frame(), "a frame beyond the bounds is taken");
+        assert!(seen.closed.is_none(), "CONN-3: {input:?} is accepted after the close");
+        assert!(heard || !input.is_client_frame(), "a frame beyond the bounds is accepted");
         seen.input(&input, &limits);
         for effect in &effects {
             seen.effect(&input, effect);
@@ -85,7 +85,7 @@ pub fn connection(program: &mut Program<'_>) {
             assert_eq!(connection.phase(), Phase::Closed(cause));
         }
         if let Some(identity) = connection.identity() {
-            assert_eq!(Some(&identity.user_id), seen.attaching.as_ref(), "ISO-1: one user for good");
+            assert_eq!(Some(&identity.user_id), seen.attaching.as_ref(), "ISO-1: the user never changes");
             assert!(seen.ready.is_some(), "CONN-2");
         }
     }
@@ -118,11 +118,11 @@ impl Seen {
             Input::Unverified(_) if self.open() => self.commands -= 1,
             Input::Answered { .. } => self.commands -= 1,
             Input::Flushed => {
-                assert!(self.flushes > 0, "a flush that nobody ordered");
+                assert!(self.flushes > 0, "a flush that was not ordered");
                 self.flushes -= 1;
             }
             Input::Chunk { .. } | Input::Outrun | Input::Unreadable => {
-                assert!(self.reading.is_some(), "{input:?} is taken though nothing was asked for");
+                assert!(self.reading.is_some(), "{input:?} is accepted though no read was ordered");
             }
             _ => {}
         }
@@ -155,7 +155,7 @@ impl Seen {
                 assert!(self.open(), "CONN-2: {frame:?} before ready");
                 if let ServerFrame::CaughtUp { offset } = frame {
                     assert!(!self.caught_up, "caught up once");
-                    assert_eq!(Some(offset.0), self.ready, "at the head that ready told");
+                    assert_eq!(Some(offset.0), self.ready, "at the head that ready reported");
                     assert!(self.sent >= offset.0, "and not before");
                     self.caught_up = true;
                 }
@@ -163,7 +163,7 @@ impl Seen {
             Effect::SendChunk => {
                 let Input::Chunk { first, last } = input else { panic!("{input:?}") };
                 assert_eq!(first.0, self.sent + 1, "DEL-2: the next one");
-                assert!(last >= first && last.0 <= self.reading.expect("something was asked for"));
+                assert!(last >= first && last.0 <= self.reading.expect("a read was ordered"));
                 (self.sent, self.reading) = (last.0, None);
             }
             Effect::Execute => assert!(self.open() && matches!(input, Input::Command), "CONN-1"),
@@ -235,7 +235,7 @@ fn input(program: &mut Program<'_>, seen: &Seen) -> Input {
             Input::Unattached([U::Unavailable, U::UserFull, U::ServiceFull][program.below(3)])
         }
         16..=18 => {
-            // Mostly what was asked for, sometimes beside it.
+            // Mostly the ordered range, sometimes another.
             let first = match program.byte() {
                 0 => seen.sent,
                 1 => seen.sent.saturating_add(2),

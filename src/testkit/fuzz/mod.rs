@@ -1,7 +1,7 @@
-//! What each fuzz target does with its bytes: the same code under libFuzzer (`fuzz/targets`) and in
-//! the stable replay of the corpora (`tests/fuzz.rs`).
+//! The bodies of the fuzz targets: the same code under libFuzzer (`fuzz/targets`) and in the stable replay of
+//! the corpora (`tests/fuzz.rs`).
 //!
-//! A body panics if something is wrong and returns if nothing is. It is a function of its bytes alone.
+//! A body panics on an error and otherwise returns. It depends on its bytes alone.
 
 #[cfg(feature = "service")]
 pub mod calculator;
@@ -23,7 +23,7 @@ mod wire_tree;
 
 use crate::kernel;
 
-/// What a target does with its bytes.
+/// The body of a target.
 pub type Body = fn(&[u8]);
 
 /// The targets, each with its name, which is that of its corpus.

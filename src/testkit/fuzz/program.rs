@@ -1,6 +1,6 @@
 //! Bytes as a program: each instruction takes what it needs from the front.
 
-/// What is left of a program. Past its end it reads as zeros.
+/// The rest of a program. Past its end it reads as zeros.
 pub struct Program<'a>(&'a [u8]);
 
 impl<'a> Program<'a> {
@@ -52,7 +52,7 @@ impl<'a> Program<'a> {
         bytes
     }
 
-    /// Everything that is left.
+    /// The rest of the bytes.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }

@@ -1,8 +1,7 @@
 //! Any text as a message to the assistant, on a small stack: its sums and its questions about time.
 //!
-//! Whatever the text, it is read without deep recursion (RUN-6) and the same way each time. What is read
-//! as a sum has a value or an error, what is read as a question about time is answered or refused, and a
-//! shifted or converted time is not the time now.
+//! Any text is read without deep recursion (RUN-6) and the same way each time. A sum has a value or an error,
+//! a question about time is answered or refused, and a shifted or converted time is not the current time.
 
 use quintet::agent::{
     assistant::{

@@ -1,8 +1,8 @@
-//! Any text as a rehearsal script, played to its end by the real agent on a user's real machines, in
-//! time that is not waited for.
+//! Any text as a rehearsal script, played to its end by the real agent on a user's real machines, with a
+//! paused clock.
 //!
-//! Whatever the text, its run ends in exactly one `agent_completed`, its events in a legal order
-//! (RUN-1 … RUN-6, RUN-10), and as the script says: told here from its steps alone.
+//! The run of any text ends in exactly one `agent_completed`, its events in a legal order (RUN-1 … RUN-6,
+//! RUN-10), and as the script requires, which is derived here from its steps alone.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub fn run(bytes: &[u8]) {
     runtime.expect("a runtime").block_on(play(text, script.ok()));
 }
 
-/// Events of a script that is played here; the others are only read.
+/// Events of a script that is played here; longer scripts are only parsed.
 const PLAYED_EVENTS_MAX: u64 = 500;
 
 async fn play(text: &str, script: Option<Script>) {
@@ -82,7 +82,7 @@ async fn play(text: &str, script: Option<Script>) {
             match event {
                 Event::Thinking(thought) if thought.kind == ThoughtKind::Answer => answer += &thought.delta,
                 Event::ToolExecuting(call) if call.by == By::Client => {
-                    // RUN-11: the client answers each question once, and the second time in vain.
+                    // RUN-11: the client answers each question once; a second answer is refused.
                     let result = || CallResult::ok(Json::null());
                     let run_id = accepted.receipt.run_id;
                     user.answer(run_id, call.call_id.clone(), result()).await.expect("it is open");
@@ -101,7 +101,7 @@ async fn play(text: &str, script: Option<Script>) {
     }
 }
 
-/// How a script has to end, told from its steps.
+/// Checks the end of a run against the steps of its script.
 fn judge(script: Option<Script>, end: &Completion, answer: &str) {
     let code = end.error.as_ref().map(|error| error.code);
     let Some(script) = script else {
@@ -114,7 +114,7 @@ fn judge(script: Option<Script>, end: &Completion, answer: &str) {
             Step::Panic(_) => (RunStatus::Failed, Some(RunErrorCode::AgentPanic)),
             Step::Hang => (RunStatus::TimedOut, Some(RunErrorCode::StepTimeout)),
             Step::Illegal(_) => (RunStatus::Failed, Some(RunErrorCode::Violation)),
-            // Near a limit the one or the other comes first.
+            // Close to a limit either end may come first.
             Step::Wait { wait_ms } if *wait_ms >= STEP_MS => return,
             Step::Think { interval_ms, .. } if *interval_ms >= STEP_MS => return,
             Step::Tools(calls) if calls.iter().any(|call| call.takes_ms >= STEP_MS) => return,

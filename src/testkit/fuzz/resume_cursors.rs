@@ -1,8 +1,8 @@
-//! A cursor in every form in which a client writes one (`hello`, `Last-Event-ID`, a query) against a
-//! log with a trimmed beginning, read on while it grows and is trimmed further.
+//! A cursor in every form in which a client writes one (`hello`, `Last-Event-ID`, a query) against a log with
+//! a trimmed beginning, read while it grows and is trimmed further.
 //!
-//! What arrives is exactly what the log keeps after the cursor, in order, each once; what is missing is
-//! said as a gap, and nothing else is (DEL-2, DEL-3). The reference is the log as a list.
+//! The reader receives exactly what the log keeps after the cursor, in order, each entry once; missing
+//! entries are reported as a gap, and nothing else is (DEL-2, DEL-3). The reference is the log as a list.
 
 use std::sync::Arc;
 
@@ -40,12 +40,12 @@ struct Shelf {
     runs: u128,
 }
 
-/// What a reader got: entries, and the gaps that it was told.
+/// The entries and gaps that a reader received.
 #[derive(Default)]
 struct Read {
     entries: Vec<(u64, Bytes)>,
     gaps: Vec<(u64, u64)>,
-    /// The log was trimmed past the reader, who was told to come again.
+    /// The log was trimmed past the reader, who has to resume.
     outrun: bool,
 }
 
@@ -100,7 +100,7 @@ pub fn run(bytes: &[u8]) {
                 return;
             }
             if query.after.0 >= shelf.head() {
-                // There is nothing there, and nothing that could be missing.
+                // The log is empty: nothing can be missing.
                 let read = shelf.pages(query, limit, &mut Program::new(&[]));
                 assert_eq!((read.entries, read.gaps), Default::default());
                 return;
@@ -168,7 +168,7 @@ impl Shelf {
             spending: Spending::default(),
         }))
         .expect("it follows");
-        // Whoever opens a cursor learns of the new head, and all cursors of the user with it.
+        // A new cursor loads the new head, for all cursors of the user.
         drop(block_on(self.user.cursor(Offset::ZERO)).expect("the journal is there"));
     }
 
@@ -178,10 +178,10 @@ impl Shelf {
         let retention = Retention { user_entries_max: Some(keep), age_ms_max: None, ..Retention::default() };
         block_on(self.journal.trim(retention, Timestamp(1))).expect("the journal is there");
         self.trimmed = block_on(self.log.extent()).expect("the journal is there").trimmed.0;
-        assert!(self.head() - self.trimmed >= keep.min(kept), "retention keeps what it says");
+        assert!(self.head() - self.trimmed >= keep.min(kept), "retention keeps what its settings require");
     }
 
-    /// As a WebSocket does it: the machine orders, the cursor reads.
+    /// Reads as a WebSocket does: the machine orders, the cursor reads.
     fn socket(&mut self, asked: Asked, limit: ReadLimit, program: &mut Program<'_>) -> Read {
         let mut effects = Effects::new();
         let identity = Identity { user_id: ada(), expires_at: Timestamp(u64::MAX) };
@@ -197,13 +197,13 @@ impl Shelf {
         let mut chunk = None;
         while let Some(input) = inputs.pop() {
             effects.clear();
-            machine.step(&input, &mut effects).expect("the machine asked for it");
+            machine.step(&input, &mut effects).expect("the machine ordered it");
             for effect in std::mem::take(&mut effects) {
                 match effect {
                     Effect::Send(ServerFrame::Ready { gap, .. }) => {
                         read.gaps.extend(gap.map(|gap| (gap.from.0, gap.to.0)));
                     }
-                    Effect::SendChunk => read.entries.extend(chunk.take().expect("a chunk is at hand")),
+                    Effect::SendChunk => read.entries.extend(chunk.take().expect("a chunk was read")),
                     Effect::Flush => inputs.push(Input::Flushed),
                     Effect::ReadOn { after, through } => {
                         cursor.seek(after);
@@ -232,7 +232,7 @@ impl Shelf {
         read
     }
 
-    /// As an event stream does it: a gap on the way is told, and reading goes on behind it.
+    /// Reads as an event stream does: it reports a gap on the way and continues behind it.
     fn stream(&mut self, asked: Asked, limit: ReadLimit, program: &mut Program<'_>) -> Read {
         let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
         let extent = cursor.extent();
@@ -257,7 +257,7 @@ impl Shelf {
         }
     }
 
-    /// As `GET /v1/entries` does it, page after page, each a chunk at a time.
+    /// Reads as `GET /v1/entries` does, page after page, each a chunk at a time.
     fn pages(&mut self, query: EntriesQuery, chunk: ReadLimit, program: &mut Program<'_>) -> Read {
         let mut read = Read::default();
         let mut after = query.after;
@@ -283,14 +283,14 @@ impl Shelf {
             }
             match walk.next_after() {
                 Some(next) => after = next,
-                // What came while the last page was made is on the page behind it.
+                // Entries appended while the last page was made are on the next page.
                 None if walk.head().0 < self.head() => after = after.max(walk.head()),
                 None => return read,
             }
         }
     }
 
-    /// What happens while somebody reads.
+    /// Grows or trims the log during a read.
     fn live(&mut self, program: &mut Program<'_>) {
         if self.head() < 100 {
             match program.byte() {
@@ -301,7 +301,8 @@ impl Shelf {
         }
     }
 
-    /// The reference: everything after the cursor is an entry that was read or lies in a gap that was told.
+    /// Checks against the reference: everything after the cursor is a received entry or lies in a reported
+    /// gap.
     fn judge(&self, asked: Asked, read: Read) {
         let same = asked.epoch.is_none_or(|epoch| epoch == self.journal.epoch());
         let mut next = if same { asked.after.0.saturating_add(1) } else { 1 };
@@ -311,7 +312,7 @@ impl Shelf {
             assert!(from <= 1 && from <= to && to <= self.trimmed);
             next = to + 1;
         } else if let Some((from, to)) = gaps.next_if(|(_, to)| *to == asked.after.0) {
-            // The client is ahead of this log: it goes on at what was the head.
+            // The client is ahead of this log: it resumes at the head of that time.
             assert!(from <= to && from <= self.head() + 1);
             next = from;
         }
@@ -344,7 +345,7 @@ fn ada() -> UserId {
     UserId::parse("ada").expect("a valid id")
 }
 
-/// Nobody runs here.
+/// An executor without runs.
 struct Nobody;
 
 impl Agents for Nobody {

@@ -1,7 +1,7 @@
-//! Bytes as whatever the wire reads: frames of clients, bodies of routes, stored entries.
+//! Bytes as everything that the wire reads: frames of clients, bodies of routes, stored entries.
 //!
-//! Nothing panics; what is accepted is what a plain reading of the JSON says ([`super::wire_tree`]),
-//! and what is written of it is read as the same (CONN-4).
+//! Nothing panics. An accepted text equals a plain reading of its JSON ([`super::wire_tree`]), and its
+//! encoding is read as the same value (CONN-4).
 
 use bytes::BytesMut;
 use quintet::{
@@ -20,7 +20,7 @@ pub fn run(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         frame(text);
         passing(text);
-        // Read where it comes from, and not written: it must only not overrun anything.
+        // Read only, never written: it must not panic.
         let _ = serde_json::from_str::<TicketRequest>(text);
         let _ = serde_json::from_str::<LoginRequest>(text);
     }
@@ -34,8 +34,8 @@ fn frame(text: &str) {
         Ok(frame) => {
             let written = frame.encode();
             let again = ClientFrame::decode(&written);
-            assert_eq!(again.as_ref(), Ok(frame), "what is written is read back: {written}");
-            assert_eq!(again.map(|frame| frame.encode()), Ok(written), "and written the same");
+            assert_eq!(again.as_ref(), Ok(frame), "the encoding is read back: {written}");
+            assert_eq!(again.map(|frame| frame.encode()), Ok(written), "and encoded the same");
             if let Some(tree) = &tree {
                 assert_eq!(tree.frame().as_ref(), Some(frame), "{text}");
             }
@@ -71,7 +71,7 @@ fn frame(text: &str) {
     }
 }
 
-/// A refusal is one of a client's faults, in words of ours.
+/// Checks that a refusal is one of a client's faults, in the service's own words.
 fn refused(error: &FrameError) {
     let codes =
         [ErrorCode::MalformedFrame, ErrorCode::UnknownType, ErrorCode::InvalidField, ErrorCode::TooLarge];
@@ -84,7 +84,7 @@ fn refused(error: &FrameError) {
     );
 }
 
-/// JSON that passes through stays what it was, on one line.
+/// Checks that JSON that passes through keeps its value, on one line.
 fn passing(text: &str) {
     let Ok(json) = Json::parse(text) else { return };
     assert!(!json.as_str().contains(['\n', '\r']));
@@ -93,7 +93,7 @@ fn passing(text: &str) {
     assert_eq!(json.to_value(), before, "the same value");
 }
 
-/// An entry that is read is written as one line, and read as the same.
+/// Checks that an entry is written as one line, and read back as the same.
 fn stored(line: &[u8]) {
     let Ok((user_id, entry)) = entry::decode(line) else { return };
     let mut written = BytesMut::new();

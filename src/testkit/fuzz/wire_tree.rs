@@ -1,5 +1,5 @@
-//! The contract's table of client frames, read once more from a tree of JSON, without a line of the
-//! decoder's: what a frame is, or that it is none.
+//! The contract's table of client frames, read from a tree of JSON without the decoder's code: the frame, or
+//! `None` if it is not one.
 
 use quintet::{
     kernel::{
@@ -14,11 +14,11 @@ use quintet::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-/// An object as a tree. Of a key that stands twice it holds the last value.
+/// An object as a tree. For a repeated key it holds the last value.
 pub struct Tree(Map<String, Value>, Map<String, Value>);
 
 impl Tree {
-    /// `None`: not an object, or one that no tree holds (too deep, half a character).
+    /// Returns `None` for a text that is not an object, or that no tree holds (too deep, half a character).
     pub fn read(text: &str) -> Option<Self> {
         let Value::Object(map) = serde_json::from_str(text).ok()? else { return None };
         // The text of each value, for what passes through unchanged.
@@ -27,7 +27,7 @@ impl Tree {
         Some(Self(map, raw.collect()))
     }
 
-    /// Whether some field holds this text.
+    /// Returns whether some field holds this text.
     pub fn holds(&self, text: &str) -> bool {
         self.0.values().any(|value| value == text)
     }
@@ -82,7 +82,7 @@ impl Tree {
         })
     }
 
-    /// A field that may be missing, or null; `None` if it is there and wrong.
+    /// Reads a field that may be missing or null; `None` if it is present and wrong.
     fn optional<T>(&self, field: &str, read: impl FnOnce(&Value) -> Option<T>) -> Option<Option<T>> {
         match self.0.get(field) {
             None | Some(Value::Null) => Some(None),
@@ -133,7 +133,7 @@ fn uuid(value: &Value) -> Option<&str> {
     value.as_str().filter(|text| text.len() == 36 && text.bytes().enumerate().all(form))
 }
 
-/// How deep arrays and objects lie in one another.
+/// The nesting depth of arrays and objects.
 fn levels(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(levels).max().unwrap_or(0),

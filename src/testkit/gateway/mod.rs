@@ -1,4 +1,4 @@
-//! A service on a free port, and clients that know the wire and nothing else.
+//! A service on a free port, and clients that use only the wire protocol.
 
 pub mod requests;
 
@@ -45,17 +45,17 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest},
 };
 
-/// How long a test waits for what has to happen.
+/// Time limit for everything that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come in time"))
 }
 
-/// Looks again and again until it is so: for what nobody announces.
+/// Polls until `so` holds, for conditions without a notification.
 pub async fn until(so: impl Fn() -> bool) {
     let mut looks = tokio::time::interval(Duration::from_millis(5));
-    soon("what a test looks for", async {
+    soon("the awaited condition", async {
         while !so() {
             looks.tick().await;
         }
@@ -63,7 +63,7 @@ pub async fn until(so: impl Fn() -> bool) {
     .await;
 }
 
-/// Hands every assignment to the test.
+/// An executor that hands every assignment to the test.
 struct Puppets(mpsc::UnboundedSender<Assignment>);
 
 impl Agents for Puppets {
@@ -80,7 +80,7 @@ impl Agents for Puppets {
     }
 
     fn launch(&self, assignment: Assignment) {
-        // A test that is over has no stage any more.
+        // After the test has ended the receiver is gone.
         let _ = self.0.send(assignment);
     }
 }
@@ -101,7 +101,7 @@ impl Service {
         Self::on(journal.clone(), journal, gateway, trace_file("")).await
     }
 
-    /// A service on `used`, which may be `journal` behind something else. It watches itself.
+    /// Starts a service on `used`, which may wrap `journal` in another layer. Its monitor is on.
     pub async fn on(
         used: Arc<dyn Journal>,
         journal: Arc<MemoryJournal>,
@@ -118,7 +118,7 @@ impl Service {
         Self { running, journal, stage }
     }
 
-    /// A token for `user`, good for long.
+    /// A token for `user` that outlives the test.
     pub fn token(&self, user: &str) -> String {
         self.token_until(user, u64::MAX)
     }
@@ -144,7 +144,7 @@ impl Service {
         request.send().await.unwrap()
     }
 
-    /// The handshake of a client, before it is sent.
+    /// The handshake request of a client, not sent yet.
     pub fn request(&self) -> Request<()> {
         format!("ws://{}/v1/ws", self.running.listen).into_client_request().unwrap()
     }
@@ -161,7 +161,7 @@ impl Service {
         }
     }
 
-    /// A bare socket from this address of loopback, of which Linux has many.
+    /// A plain TCP socket from this loopback address; Linux has many.
     #[cfg(target_os = "linux")]
     pub async fn socket_from(&self, address: &str) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
@@ -181,7 +181,7 @@ impl Service {
         client
     }
 
-    /// A socket of `user` whose own system holds hardly anything for it.
+    /// A socket of `user` with the smallest receive buffer of the system.
     pub async fn narrow(&self, user: &str) -> Client {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4 * 1024).unwrap();
@@ -191,7 +191,7 @@ impl Service {
         Client { ws: soon("a handshake", handshake).await.unwrap().0 }
     }
 
-    /// A socket that nobody is known on.
+    /// A socket without credentials.
     pub async fn stranger(&self) -> Client {
         self.connect(self.request()).await
     }
@@ -201,7 +201,7 @@ impl Service {
         self.connect(with_bearer(self.request(), &self.token(user))).await
     }
 
-    /// An open connection of `user`, all caught up; and its `ready`.
+    /// An open connection of `user` that has caught up, and its `ready`.
     pub async fn open(&self, user: &str) -> (Client, Value) {
         let mut client = self.known(user).await;
         let ready = client.hello(json!({})).await;
@@ -209,17 +209,17 @@ impl Service {
         (client, ready)
     }
 
-    /// The next run that wants to be carried out.
+    /// Waits for the next run that is handed to the executor.
     pub async fn launched(&mut self) -> Assignment {
-        soon("a run", self.stage.recv()).await.expect("the service is there")
+        soon("a run", self.stage.recv()).await.expect("the service runs")
     }
 
-    /// A run that wants to be carried out and has said so.
+    /// The next run if it has been handed to the executor already.
     pub fn launched_by_now(&mut self) -> Option<Assignment> {
         self.stage.try_recv().ok()
     }
 
-    /// Carries the next run out: one thought, one answer, success.
+    /// Plays the next run: one thought, one answer, success.
     pub async fn answer(&mut self, text: &str) {
         let run = self.launched().await;
         think(&run.port, "hm").await;
@@ -228,19 +228,19 @@ impl Service {
     }
 }
 
-/// Ports of its own, and an eye on itself.
+/// Settings with free ports and the monitor on.
 pub fn settings() -> Settings {
     let any_port = "127.0.0.1:0".parse().unwrap();
     Settings { listen: any_port, admin_listen: any_port, conformance: true, ..Settings::default() }
 }
 
-/// What a service on `journal` is made of, and where its runs come out.
+/// The parts of a service on `journal`, and the receiver of its runs.
 pub fn parts(journal: Arc<dyn Journal>) -> (Parts, mpsc::UnboundedReceiver<Assignment>) {
     let (to_stage, stage) = mpsc::unbounded_channel();
     (Parts { journal, agents: Arc::new(Puppets(to_stage)), described: Vec::new() }, stage)
 }
 
-/// Where the next service writes its trace, if anybody asked for one: see `docs/model/traces.md`.
+/// The trace file of the next service, if the environment requests traces: see `docs/model/traces.md`.
 pub fn trace_file(under: &str) -> Option<PathBuf> {
     static SERVICES: AtomicUsize = AtomicUsize::new(0);
     let folder = PathBuf::from(std::env::var_os("TRACE_FOLDER")?).join(under);
@@ -249,7 +249,7 @@ pub fn trace_file(under: &str) -> Option<PathBuf> {
     Some(folder.join(format!("gateway-{process}-{service}.jsonl")))
 }
 
-/// How often live traffic was found to break a rule in this process: by rule, those that were.
+/// Returns the rules that the monitor found broken in this process, with counts.
 pub fn violations() -> Vec<(String, u64)> {
     let rendered = metrics::recorder().unwrap().render();
     let found = rendered.lines().filter_map(|line| {
@@ -261,10 +261,10 @@ pub fn violations() -> Vec<(String, u64)> {
 }
 
 pub fn http_client() -> reqwest::Client {
-    // It takes long to make and is shared by all tests, each with a runtime of its own: so no socket of
-    // it lives longer than its request.
+    // It takes long to make and is shared by all tests, each with its own runtime: so none of its sockets
+    // outlives its request.
     static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
-        // Every client of reqwest wants one, though nothing here is encrypted; the first one stays.
+        // Each client of reqwest needs one, though nothing here is encrypted; the first one stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
         reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
     });
@@ -306,7 +306,7 @@ pub struct Client {
     pub ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
-/// What a client hears.
+/// One thing received on a connection.
 #[derive(Debug, PartialEq)]
 pub enum Heard {
     Frame(Value),
@@ -333,7 +333,7 @@ impl Client {
             match soon("a frame", self.ws.next()).await {
                 Some(Ok(Message::Text(text))) => return Heard::Frame(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(close))) => {
-                    // Answers the close, and waits for the service to let go.
+                    // Answers the close, and waits until the service closes the socket.
                     while soon("the end", self.ws.next()).await.is_some() {}
                     return Heard::Closed(close.unwrap().code.into());
                 }
@@ -343,7 +343,7 @@ impl Client {
         }
     }
 
-    /// The next frame, which has to be one.
+    /// Returns the next frame; panics if something else comes.
     pub async fn frame(&mut self) -> Value {
         match self.hear().await {
             Heard::Frame(frame) => frame,
@@ -351,21 +351,21 @@ impl Client {
         }
     }
 
-    /// The next frame, which has to be of this type.
+    /// Returns the next frame; panics unless it has this type.
     pub async fn expect(&mut self, kind: &str) -> Value {
         let frame = self.frame().await;
         assert_eq!(frame["type"], kind, "{frame}");
         frame
     }
 
-    /// The next frame, which has to be an `error` of this code that leaves the connection alive.
+    /// Returns the next frame; panics unless it is an `error` of this code that keeps the connection open.
     pub async fn expect_error(&mut self, code: &str) -> Value {
         let error = self.expect("error").await;
         assert_eq!((&error["code"], &error["fatal"]), (&json!(code), &json!(false)), "{error}");
         error
     }
 
-    /// The next ping of the service, which has to be next.
+    /// Receives a ping of the service; panics if something else comes first.
     pub async fn transport_ping(&mut self) {
         match soon("a ping", self.ws.next()).await {
             Some(Ok(Message::Ping(_))) => {}
@@ -373,7 +373,7 @@ impl Client {
         }
     }
 
-    /// Frames up to and with the first of this type.
+    /// Returns the frames up to and including the first of this type.
     pub async fn until(&mut self, kind: &str) -> Vec<Value> {
         let mut frames = Vec::new();
         loop {
@@ -386,7 +386,7 @@ impl Client {
         }
     }
 
-    /// The code that the connection closes with, whatever came before.
+    /// Returns the code of the close, skipping everything before it.
     pub async fn closed(&mut self) -> u16 {
         loop {
             match self.hear().await {
@@ -397,7 +397,7 @@ impl Client {
         }
     }
 
-    /// The code that the service answers a close with; none if the socket just ended.
+    /// Returns the code that the service answers a close with; `None` if the socket just ended.
     pub async fn ws_end(&mut self) -> Option<u16> {
         loop {
             match soon("the end", self.ws.next()).await {
@@ -408,7 +408,7 @@ impl Client {
         }
     }
 
-    /// Code and reason of the close frame, which has to be next.
+    /// Returns code and reason of the close frame; panics if something else comes first.
     pub async fn close_frame(&mut self) -> (u16, String) {
         match soon("the close", self.ws.next()).await {
             Some(Ok(Message::Close(Some(close)))) => (close.code.into(), close.reason.to_string()),
@@ -416,7 +416,7 @@ impl Client {
         }
     }
 
-    /// Every frame that still comes, however the socket ends.
+    /// Returns all frames until the socket ends in any way.
     pub async fn until_closed(&mut self) -> Vec<Value> {
         let mut frames = Vec::new();
         while let Heard::Frame(frame) = self.hear().await {
@@ -425,7 +425,7 @@ impl Client {
         frames
     }
 
-    /// Says `hello` and hears `ready`, the first frame (CONN-2).
+    /// Sends `hello` and returns `ready`, the first frame (CONN-2).
     pub async fn hello(&mut self, fields: Value) -> Value {
         let mut hello = json!({"type": "hello"});
         hello.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -433,7 +433,7 @@ impl Client {
         self.expect("ready").await
     }
 
-    /// Nothing but a pong is ahead: whatever was sent before has been dealt with.
+    /// Pings and panics if anything but the pong comes: all that was sent before has been processed.
     pub async fn alive(&mut self) {
         self.say(json!({"type": "ping", "nonce": "alive"})).await;
         let pong = self.expect("pong").await;

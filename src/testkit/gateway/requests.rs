@@ -1,11 +1,11 @@
-//! Plain HTTP, as a client that knows nothing of the service but its routes.
+//! Plain HTTP: a client that knows only the routes.
 
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
 use super::{Service, http_client, soon};
 
-/// An answer, all of it.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -22,14 +22,14 @@ impl Answer {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// It has to be this success.
+    /// Returns the body; panics unless the status is this success.
     pub fn ok(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.header("content-type"), "application/json");
         self.json()
     }
 
-    /// It has to be a problem with this status and code.
+    /// Returns the body; panics unless it is a problem with this status and code.
     pub fn problem(&self, status: u16, code: &str) -> Value {
         let problem = self.json();
         assert_eq!((self.status, problem["code"].as_str()), (status, Some(code)), "{}", self.text);
@@ -52,7 +52,7 @@ impl Service {
         self.reply(http_client().post(self.url(path)).bearer_auth(self.token(user)).json(body)).await
     }
 
-    /// A request of nobody in particular.
+    /// A request without credentials.
     pub fn ask(&self, method: &str, path: &str) -> RequestBuilder {
         http_client().request(Method::from_bytes(method.as_bytes()).unwrap(), self.url(path))
     }
@@ -64,7 +64,7 @@ impl Service {
     }
 }
 
-/// Every route that wants to know who asks.
+/// All routes that require authentication.
 pub const ROUTES: [(&str, &str); 10] = [
     ("POST", "/v1/tickets"),
     ("POST", "/v1/messages"),

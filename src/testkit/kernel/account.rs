@@ -1,4 +1,4 @@
-//! One user's machine beside its log, under attempts that a test or a fuzzer makes up.
+//! One user's machine beside its log, under attempts that a test or a fuzzer generates.
 
 use quintet_kernel::{
     entry::{By, CallResult, CallStatus, Entry},
@@ -16,7 +16,7 @@ use super::{
     oracle::{self, Told},
 };
 
-/// Small, so that every one of them is reached.
+/// Small limits, so that each of them is reached.
 pub const LIMITS: Limits = Limits {
     text_bytes_max: 8,
     delta_bytes_max: 4,
@@ -32,7 +32,7 @@ pub const LIMITS: Limits = Limits {
     ..Limits::DEFAULT
 };
 
-/// A command whose run, if it names one, is still to be picked from those that exist then.
+/// A command. Its run, if it names one, is chosen later from those that exist then.
 #[derive(Clone, Debug)]
 pub enum Attempt {
     Send {
@@ -63,14 +63,14 @@ impl Account {
         oracle::runs(&self.log).into_iter().find(|run| run.run_id == run_id)
     }
 
-    /// Every run that the log knows, and one that it does not.
+    /// Picks a run of the log, or one that does not exist.
     fn pick(&self, index: u8) -> RunId {
         let mut ids: Vec<RunId> = oracle::runs(&self.log).iter().map(|run| run.run_id).collect();
         ids.push(run_id(999));
         ids[usize::from(index) % ids.len()]
     }
 
-    /// What the journal would tell of a message that memory has forgotten.
+    /// The journal's answer for a message that is no longer in memory.
     fn earlier(&self, message_id: &MessageId) -> Option<Receipt> {
         let told = oracle::runs(&self.log).into_iter().find(|run| run.message_id == *message_id)?;
         self.state.recent(message_id).is_none().then_some(told.receipt)
@@ -125,13 +125,13 @@ impl Account {
         }
         let decision = decided?;
         for entry in decision.entries {
-            self.state.evolve(&entry, &LIMITS).expect("what the kernel decides, it can follow");
+            self.state.evolve(&entry, &LIMITS).expect("the kernel can apply what it decides");
             self.log.push(entry);
         }
         Ok(decision.reply)
     }
 
-    /// What the contract makes of a user's own commands, told from the log alone.
+    /// The reply that the contract requires for a user's own commands, derived from the log alone.
     fn expected(&self, command: &Command) -> Option<Result<Reply, Refusal>> {
         let runs = oracle::runs(&self.log);
         let open = |run: &&Told| !run.ended();
@@ -202,7 +202,7 @@ impl Account {
         assert_eq!(open, told, "RUN-6: open in memory is open in the log");
     }
 
-    /// Every run is brought to its end, the client's questions answered, the rest cut.
+    /// Ends every run: answers the client's questions and cuts the rest.
     pub fn wind_up(&mut self) {
         while let Some((run_id, open)) = self.state.open_runs().iter().next() {
             let (run_id, open): (RunId, OpenRun) = (*run_id, open.clone());

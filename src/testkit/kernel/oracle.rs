@@ -1,5 +1,5 @@
-//! The rules of the contract as predicates. Nothing here steps a machine or shares a line with the
-//! kernel: each rule looks at a whole word, or a whole log, and says what breaks it.
+//! The rules of the contract as predicates. Nothing here steps a machine or shares a line with the kernel:
+//! each rule reads a whole word, or a whole log, and returns what breaks it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use quintet_kernel::{
     user::Receipt,
 };
 
-/// An event as far as the rules of a word can tell one from another.
+/// An event, reduced to what the rules of a word distinguish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Letter {
     Started,
@@ -33,7 +33,7 @@ impl Letter {
     }
 }
 
-/// The rules that no continuation of this word could mend; empty if it is a prefix of a legal word.
+/// The rules that no continuation of this word can satisfy; empty if it is a prefix of a legal word.
 pub fn breaches(word: &[Letter]) -> BTreeSet<&'static str> {
     let mut broken = BTreeSet::new();
     let thought_before = |i: usize| word[..i].contains(&Letter::Thinking);
@@ -75,7 +75,7 @@ fn open_calls(word: &[Letter]) -> usize {
     count(|l| matches!(l, Letter::Executing(_))) - count(|l| matches!(l, Letter::Returned(_)))
 }
 
-/// What a log says of one run.
+/// One run as the log records it.
 #[derive(Clone, Debug)]
 pub struct Told {
     pub run_id: RunId,

@@ -189,7 +189,7 @@ fn text_over_its_limit_is_too_large_and_refers_to_its_message() {
 }
 
 #[test]
-fn null_is_as_good_as_missing_and_unknown_fields_do_not_count() {
+fn null_equals_missing_and_unknown_fields_are_ignored() {
     let plain = ClientFrame::decode(&message().to_string()).unwrap();
     let more = json!({"agent_name": null, "on_busy": null, "run_id": 7, "color": {"a": [1, 2]}, "Text": 1});
     assert_eq!(ClientFrame::decode(&with(message(), more)), Ok(plain));
@@ -200,7 +200,7 @@ fn null_is_as_good_as_missing_and_unknown_fields_do_not_count() {
 }
 
 #[test]
-fn a_field_that_stands_twice_is_refused() {
+fn duplicate_field_is_refused() {
     for (field, text) in [
         ("text", r#"{"type":"send_message","message_id":"m1","thread_id":"t1","text":"a","text":"b"}"#),
         ("text", r#"{"type":"send_message","message_id":"m1","thread_id":"t1","text":null,"text":"b"}"#),
@@ -218,7 +218,7 @@ fn a_field_that_stands_twice_is_refused() {
 }
 
 #[test]
-fn nesting_overruns_nothing() {
+fn deep_nesting_overflows_no_stack() {
     let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     let million = 1_000_000;
     assert_eq!(decode(&deep(million)), Err((ErrorCode::MalformedFrame, None)));
@@ -260,7 +260,7 @@ fn no_message_repeats_the_client_s_text() {
 }
 
 #[test]
-fn an_error_refers_to_the_ids_that_are_beyond_doubt() {
+fn error_refers_to_unambiguous_ids_only() {
     let e = ClientFrame::decode(&json!({"type": "cancel", "run_id": RUN, "message_id": "m1"}).to_string())
         .unwrap_err();
     assert_eq!((e.run_id, e.message_id), (RunId::parse(RUN).ok(), MessageId::parse("m1").ok()));
@@ -270,7 +270,7 @@ fn an_error_refers_to_the_ids_that_are_beyond_doubt() {
 }
 
 #[test]
-fn a_pong_brings_the_nonce_back_as_it_was_written() {
+fn pong_returns_the_nonce_byte_for_byte() {
     for nonce in ["\"a\\u0041\"", "17.50", "-0", "12345678901234567890"] {
         let Ok(ClientFrame::Ping(Ping { nonce: Some(read) })) =
             ClientFrame::decode(&format!("{{\"type\":\"ping\",\"nonce\": {nonce} }}"))
@@ -283,7 +283,7 @@ fn a_pong_brings_the_nonce_back_as_it_was_written() {
 }
 
 #[test]
-fn bodies_of_http_are_frames_without_what_the_path_says() {
+fn http_bodies_are_frames_without_the_fields_of_the_path() {
     let sent = SendMessage::decode(r#"{"message_id":"m1","thread_id":"t1","text":"hi"}"#).unwrap();
     assert_eq!(ClientFrame::decode(&message().to_string()), Ok(ClientFrame::SendMessage(sent)));
     let answer = decode_answer(r#"{"status":"error","error":"no"}"#).unwrap();

@@ -54,7 +54,7 @@ fn every_route_of_the_contract_is_described() {
 }
 
 #[test]
-fn every_operation_declares_what_it_needs() {
+fn every_operation_declares_its_path_parameters_and_responses() {
     let document = document();
     let mut ids = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -97,7 +97,7 @@ fn every_error_of_http_has_a_response() {
 }
 
 #[test]
-fn every_schema_of_the_document_is_one() {
+fn every_schema_of_the_document_is_valid() {
     for (name, schema) in document()["components"]["schemas"].as_object().unwrap() {
         jsonschema::draft202012::meta::validate(schema).unwrap_or_else(|e| panic!("{name}: {e}"));
     }
@@ -157,7 +157,7 @@ fn bodies_fit_their_schemas() {
 }
 
 #[test]
-fn the_documents_are_what_they_were() {
+fn documents_are_unchanged() {
     let paths = document()["paths"].clone();
     insta::assert_snapshot!("openapi_paths", serde_json::to_string_pretty(&paths).unwrap());
     let channels = asyncapi::document();

@@ -33,7 +33,7 @@ fn samples() -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn every_schema_is_one_and_stands_alone() {
+fn every_schema_is_valid_and_self_contained() {
     for name in names() {
         let schema = frame(name).unwrap();
         jsonschema::draft202012::meta::validate(&schema).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -151,7 +151,7 @@ static VALIDATORS: LazyLock<(Validator, Validator)> =
     LazyLock::new(|| (validator("client"), validator("entry")));
 
 #[test]
-fn the_schemas_are_what_they_were() {
+fn schemas_are_unchanged() {
     for name in ["client", "server"] {
         insta::assert_snapshot!(name, serde_json::to_string_pretty(&frame(name).unwrap()).unwrap());
     }

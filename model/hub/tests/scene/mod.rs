@@ -1,9 +1,9 @@
-//! Users who come, send, read, answer, cancel and go, on connections of their own, while agents work and
-//! the journal fails now and then; and what has to be true whatever the schedule.
+//! Users that connect, send, read, answer, cancel and leave, while agents work and the journal fails now and
+//! then; and the conditions that hold under every schedule.
 //!
-//! Every await and every lock of `src/user/` is a point at which shuttle may let another task run: the
-//! files' tokio is shuttle's. The journal is the one for tests, with a pause before and after each
-//! operation. Time does not pass: no deadline is reached, and a wait for the journal is over at once.
+//! Every await and every lock of `src/user/` is a point at which shuttle may let another task run: the files'
+//! tokio is shuttle's. The journal is the one for tests, with a pause before and after each operation. Time
+//! does not pass: no deadline is reached, and a wait for the journal is over at once.
 
 use std::sync::{
     Arc as Shared,
@@ -38,14 +38,14 @@ use crate::user::{
     port::Stopped,
 };
 
-/// Who takes part, and how often it is played.
+/// The clients and agents of a scene, and the number of its schedules.
 #[derive(Clone, Copy)]
 pub struct Scene {
     pub users: usize,
     pub clients: usize,
     pub visits: usize,
     pub faults: usize,
-    /// The service drains while they are there (CONN-6).
+    /// The service drains during the scene (CONN-6).
     pub drains: bool,
     /// The agents that appear, in turns.
     pub cast: &'static [Act],
@@ -53,12 +53,12 @@ pub struct Scene {
     pub schedules: usize,
 }
 
-/// What an agent does with a run.
+/// The behaviour of an agent in a run.
 #[derive(Clone, Copy)]
 pub enum Act {
     /// Asks its client, and waits for the answer.
     Asks,
-    /// Leaves without a word: its run fails (RUN-6).
+    /// Leaves without completing: its run fails (RUN-6).
     GivesUp,
     Succeeds,
 }
@@ -74,7 +74,7 @@ pub const CROWD: Scene = Scene {
     schedules: 60,
 };
 
-/// Few, so that each interleaving has a better chance.
+/// Few, so that each interleaving is more likely.
 pub const QUESTION: Scene =
     Scene { users: 1, clients: 1, visits: 1, faults: 0, drains: false, cast: &[Act::Asks], schedules: 200 };
 pub const PAIR: Scene = Scene {
@@ -87,7 +87,7 @@ pub const PAIR: Scene = Scene {
     schedules: 150,
 };
 
-/// A drain in the middle of it.
+/// A drain in the middle of the scene.
 pub const DRAIN: Scene = Scene {
     users: 1,
     clients: 2,
@@ -98,9 +98,9 @@ pub const DRAIN: Scene = Scene {
     schedules: 150,
 };
 
-/// Plays the scene under many schedules: random ones, and such with few preemptions at random places
-/// (PCT). `QUINTET_CAMPAIGN_SCHEDULES=N` plays N times as many. A failure prints its schedule;
-/// `QUINTET_SCHEDULE` plays one again.
+/// Runs the scene under many schedules: random ones, and ones with few preemptions at random places (PCT).
+/// `QUINTET_CAMPAIGN_SCHEDULES=N` runs N times as many. A failure prints its schedule; `QUINTET_SCHEDULE`
+/// runs one again.
 pub fn explore(scene: Scene) {
     let times = std::env::var("QUINTET_CAMPAIGN_SCHEDULES").ok().and_then(|text| text.parse().ok());
     let schedules = scene.schedules * times.unwrap_or(1);
@@ -154,13 +154,17 @@ async fn crowd(scene: Scene) {
         for guest in guests {
             guest.await.expect("a guest does not panic");
         }
-        assert_eq!(self::heads(&journal, scene.users).await, heads, "CONN-6: a run moved after the rest");
+        assert_eq!(
+            self::heads(&journal, scene.users).await,
+            heads,
+            "CONN-6: a run advanced after the quiesce"
+        );
         return;
     }
     for guest in guests {
         guest.await.expect("a guest does not panic");
     }
-    // Whatever was accepted is done, and whoever is gone has left nothing (RUN-6, ISO-5).
+    // Every accepted message is done, and users without clients have left nothing (RUN-6, ISO-5).
     factory.idle().await;
     while factory.live_users() > 0 {
         future::yield_now().await;
@@ -189,10 +193,10 @@ async fn guest(factory: Factory, number: usize, client: usize, scene: Scene) {
     }
 }
 
-/// One connection: sends, reads until what it sent is done, leaves.
+/// One connection: sends, reads until its runs have ended, leaves.
 async fn visited(user: &User, number: usize, client: usize, visit: usize) {
     let mut cursor = user.cursor(Offset::ZERO).await.expect("the journal can be read");
-    // The first message is sent by every client of the user: it is one message (DEL-6).
+    // All clients of the user send the first message: it is one message (DEL-6).
     let name = if visit == 0 { "m-all".to_owned() } else { format!("m-{client}-{visit}") };
     let Some(run_id) = send(user, &name).await else { return };
     if client == 0 && visit == 1 {
@@ -221,7 +225,7 @@ async fn visited(user: &User, number: usize, client: usize, visit: usize) {
     }
 }
 
-/// Sends until the answer is known: repeating is safe (DEL-6, DEL-7). `None`: the service drains.
+/// Sends until there is a reply: repeating is safe (DEL-6, DEL-7). `None`: the service drains.
 async fn send(user: &User, name: &str) -> Option<RunId> {
     loop {
         let message = NewMessage {
@@ -241,7 +245,7 @@ async fn send(user: &User, name: &str) -> Option<RunId> {
 }
 
 async fn cancel(user: &User, run_id: RunId) {
-    // Done, or the run had ended, or nobody knows: the log will tell.
+    // Cancelled, ended before, or unknown: the log will show it.
     let _ = user.cancel(run_id).await;
 }
 
@@ -298,7 +302,7 @@ impl Agents for Cast {
         let number = self.launched.fetch_add(1, Ordering::Relaxed) as usize;
         let act = self.acts[number % self.acts.len()];
         future::spawn(async move {
-            // Whatever stops it, the run goes on elsewhere or has ended.
+            // After any error the run continues in another hub or has ended.
             let _ = carry_out(assignment, act).await;
         });
     }
@@ -310,7 +314,7 @@ async fn carry_out(assignment: Assignment, act: Act) -> Result<(), Stopped> {
         .await?;
     match act {
         Act::Asks => {
-            // Under a name of its own: an earlier life may have asked before.
+            // A unique name: an earlier process may have asked before.
             let name = format!("q{}", assignment.past.len());
             let call_id = CallId::parse(&name).expect("a valid id");
             let call = Call {
@@ -328,7 +332,7 @@ async fn carry_out(assignment: Assignment, act: Act) -> Result<(), Stopped> {
     port.take(AgentStep::Complete(Ending::Succeeded { usage: None })).await
 }
 
-/// A journal that lets others go first.
+/// A journal that lets other tasks run first.
 struct Pausing(MemoryJournal);
 
 struct PausingLog(Shared<dyn Log>);
@@ -397,7 +401,7 @@ fn user_id(number: usize) -> UserId {
 
 const SOME: ReadLimit = ReadLimit { entries_max: 3, bytes_max: 1 << 20 };
 const ALL: ReadLimit = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
-/// How long a drain may be in coming, in turns of others.
+/// Latest start of a drain, in turns of other tasks.
 const LATE: usize = 100;
-/// Shuttle's clock takes what is more than a year away as never.
+/// Shuttle's clock treats more than a year as never.
 const FOR_EVER_MS: u64 = 100 * 365 * 86_400_000;

@@ -1,4 +1,4 @@
-//! What the process lends to the files of `src/user/`, on shuttle's tasks.
+//! The parts of `runtime` that `src/user/` uses, on shuttle's tasks.
 
 pub use quintet::runtime::{clock, ids, limits, saturation};
 

@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio_util::task::TaskTracker;
 
-/// Tasks of one owner. Cloning shares them.
+/// Tasks of one owner. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Tasks(TaskTracker);
 

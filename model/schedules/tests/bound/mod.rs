@@ -1,12 +1,12 @@
-//! How far loom looks.
+//! The bound of loom's exploration.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Explores `model` with three preemptions, which finds every known bug here; `LOOM_MAX_PREEMPTIONS=N`
-/// sets another bound, and 0 none. Says how many schedules there were.
+/// Explores `model` with three preemptions, which finds every known bug here; `LOOM_MAX_PREEMPTIONS=N` sets
+/// another bound, and 0 none. Prints the number of schedules.
 pub fn check(model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound =
@@ -24,7 +24,7 @@ pub fn check(model: impl Fn() + Sync + Send + 'static) {
     println!("{} schedules", played.load(Ordering::Relaxed));
 }
 
-/// A deadlock under loom ends the process: the twin that has one is played by another.
+/// A deadlock under loom ends the process: so a mutant that deadlocks runs in another one.
 #[allow(dead_code, reason = "not every primitive has a twin that deadlocks")]
 pub fn deadlocks(twin: &str) {
     let this = std::env::current_exe().expect("a test knows its own program");

@@ -63,7 +63,7 @@ fn sums_are_found_in_sentences() {
 
 /// Plain questions, with the value that a reader expects.
 #[test]
-fn plain_questions_have_the_value_that_is_expected() {
+fn plain_questions_have_their_expected_value() {
     let cases = [
         ("one hundred and five times two", "210"),
         ("a hundred and one plus one", "102"),
@@ -157,7 +157,7 @@ fn plain_questions_have_the_value_that_is_expected() {
 
 /// No part of a clause is calculated on its own.
 #[test]
-fn what_is_not_understood_is_declined_by_name() {
+fn unsupported_questions_are_declined_by_name() {
     let cases = [
         ("what is 2+2 in base three", "“in base three”"),
         ("2 + 2 foo", "“foo”"),
@@ -189,7 +189,7 @@ fn what_is_not_understood_is_declined_by_name() {
 }
 
 #[test]
-fn what_is_no_sum_is_left_alone() {
+fn text_without_a_sum_is_not_a_calculation() {
     for text in [
         "",
         "hello",
@@ -283,7 +283,7 @@ proptest! {
     /// Words of the grammar in any order: a parsed sum is an expression of the calculator, or is refused by
     /// it for an arithmetical reason or an open parenthesis.
     #[test]
-    fn what_is_read_as_a_sum_is_an_expression(words in prop::collection::vec(prop::sample::select(vec![
+    fn parsed_sums_are_expressions(words in prop::collection::vec(prop::sample::select(vec![
         "one", "hundred", "and", "five", "twenty", "-", "thousand", "plus", "minus", "times", "divided by", "percent",
         "of", "half of", "3", "4.5", "(", ")", "squared", "%", "+", "*", "mod", "then", ",", "sum of", "off", "add", "to",
         "average of", "sqrt", "pi", "!", "$5", "the", "what is", "2k",

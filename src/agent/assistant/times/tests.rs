@@ -28,7 +28,7 @@ fn now(place: &str) -> Time {
 }
 
 #[test]
-fn the_time_now_is_asked_for() {
+fn questions_about_the_current_time_are_understood() {
     let cases = [
         ("What time is it?", vec![Time::default()]),
         ("what time is it in Tokyo?", vec![now("Tokyo")]),
@@ -113,7 +113,7 @@ fn a_time_elsewhere_is_converted() {
 }
 
 #[test]
-fn dates_are_asked_for() {
+fn questions_about_dates_are_understood() {
     let cases = [
         ("how many days until christmas?", "12-25", true),
         ("days until 2026-12-31", "2026-12-31", true),
@@ -136,7 +136,7 @@ fn dates_are_asked_for() {
 
 /// A question about another time is never answered with the current time.
 #[test]
-fn what_is_not_understood_is_declined_by_name() {
+fn unsupported_questions_are_declined_by_name() {
     let cases = [
         ("what time does the train to Berlin leave?", "“train”"),
         ("what time is it in Sydney at 3pm", "the place where it is 15:00"),
@@ -167,7 +167,7 @@ fn what_is_not_understood_is_declined_by_name() {
 }
 
 #[test]
-fn what_is_no_question_about_the_time_is_left_alone() {
+fn text_without_a_question_about_time_is_ignored() {
     for text in [
         "next time I have no time",
         "I had the time of my life in Berlin",
@@ -187,7 +187,7 @@ proptest::proptest! {
     /// The parameters for any message are valid for the tool, or refused because of a place, a range or a gap
     /// of the clock.
     #[test]
-    fn the_tool_reads_what_is_asked(words in proptest::collection::vec(proptest::sample::select(vec![
+    fn tool_accepts_the_parsed_questions(words in proptest::collection::vec(proptest::sample::select(vec![
         "what time", "is it", "in", "Berlin", "new york", "at", "3pm", "noon", "15:30", "in 3 hours", "tomorrow", "2 days ago",
         "UTC+3", "PST", "and", ",", "the", "date", "if", "Brazil", "99999 years from now", "when", "Mars", "days until",
         "christmas", "2026-02-30", "what day is", "31 June",

@@ -92,7 +92,7 @@ fn run_6_nesting_and_chains_of_a_whole_message_need_no_stack() {
 
 /// Every operation is charged: an expression of any kind and length ends in bounded time.
 #[test]
-fn iso_6_every_operation_is_paid_for() {
+fn iso_6_every_operation_costs_budget() {
     let (a, b) = fibonacci(11_000);
     let numbers = [
         format!("{b}/{a}"),

@@ -96,7 +96,7 @@ fn arithmetic_is_exact() {
 }
 
 #[test]
-fn what_is_rounded_says_so() {
+fn rounded_results_are_marked_inexact() {
     assert_eq!(value("1/3"), ("0.333333333333333333333333333333".into(), false));
     assert_eq!(value("-2/3"), ("-0.666666666666666666666666666667".into(), false));
     assert_eq!(value("200/3"), ("66.6666666666666666666666666667".into(), false));
@@ -112,7 +112,7 @@ fn what_is_rounded_says_so() {
 }
 
 #[test]
-fn errors_say_what_and_where() {
+fn errors_have_their_cause_and_position() {
     let cases = [
         ("", "the expression is empty"),
         ("  ", "the expression is empty"),
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_too_much_for_it(text in "[-0-9.,()+*/%^ esqrtminax√π]{0,60}") {
+    fn any_text_is_parsed_without_a_panic(text in "[-0-9.,()+*/%^ esqrtminax√π]{0,60}") {
         let _ = evaluate(&text).map(|number| number.decimal());
     }
 

@@ -1,5 +1,5 @@
-//! Every limit of one user's machines: what reaches it is taken; what exceeds it is not, and the limit is
-//! named. A step that exceeds one ends its run.
+//! Every limit of one user's machines: a value at the limit is accepted; a value over it is refused, with the
+//! name of the limit. A step that exceeds one ends its run.
 
 use quintet_kernel::{
     entry::{Body, By, Call, CallResult, CallStatus, Event, Thought, ThoughtKind},
@@ -50,7 +50,7 @@ fn ok(results: &str) -> CallResult {
 }
 
 #[test]
-fn a_step_may_reach_each_limit_and_not_exceed_it() {
+fn step_may_reach_each_limit_and_not_exceed_it() {
     let base = Limits::DEFAULT;
     let anew = |delta: &str| AgentStep::Think(Thought { reset: true, ..answer(delta) });
     let reason = AgentStep::Think(Thought { kind: ThoughtKind::Reasoning, ..answer("more than that") });
@@ -101,7 +101,7 @@ fn a_step_may_reach_each_limit_and_not_exceed_it() {
             close(3, CallResult::error("xy")),
         ),
         (
-            // What ends something is taken all the same.
+            // Steps that end something are accepted all the same.
             "run_events_max",
             Limits { run_events_max: 3, ..base },
             vec![think("x"), open(1, "{}"), close(1, ok("1"))],
@@ -123,7 +123,7 @@ fn a_step_may_reach_each_limit_and_not_exceed_it() {
 }
 
 #[test]
-fn a_run_at_its_last_event_may_still_succeed() {
+fn run_at_its_last_event_may_still_succeed() {
     let limits = Limits { run_events_max: 2, ..Limits::DEFAULT };
     let mut state = UserState::default();
     take(&mut state, send(1, 1, "hi"), &limits).unwrap();
@@ -134,7 +134,7 @@ fn a_run_at_its_last_event_may_still_succeed() {
 }
 
 #[test]
-fn a_message_may_reach_each_limit_and_not_exceed_it() {
+fn message_may_reach_each_limit_and_not_exceed_it() {
     let limits = Limits { text_bytes_max: 3, queued_messages_max: 1, open_runs_max: 3, ..Limits::DEFAULT };
     let mut state = UserState::default();
     let too_large = Err(Refusal::TooLarge { what: "text", bytes_max: 3 });
@@ -143,7 +143,7 @@ fn a_message_may_reach_each_limit_and_not_exceed_it() {
         let reply = take(&mut state, send(id, thread, "abc"), &limits);
         reply.map(|reply| matches!(reply, Reply::Accepted { duplicate: false, .. }))
     };
-    // One runs, one waits behind it; one runs beside them.
+    // One runs, one waits in the same thread; one runs in another.
     assert_eq!([accepted(1, 1), accepted(2, 1)], [Ok(true), Ok(true)]);
     assert_eq!(accepted(3, 1), Err(Refusal::LimitReached("queued_messages_max")));
     assert_eq!(accepted(4, 2), Ok(true));
@@ -151,7 +151,7 @@ fn a_message_may_reach_each_limit_and_not_exceed_it() {
 }
 
 #[test]
-fn as_many_messages_are_remembered_as_may_be_and_the_latest() {
+fn latest_messages_are_remembered_up_to_their_limit() {
     let limits = Limits { recent_messages_max: 2, ..Limits::DEFAULT };
     let mut state = UserState::default();
     for id in 1..=3 {
@@ -163,7 +163,7 @@ fn as_many_messages_are_remembered_as_may_be_and_the_latest() {
 }
 
 #[test]
-fn an_answer_of_a_client_may_reach_its_limit_and_not_exceed_it() {
+fn answer_of_a_client_may_reach_its_limit_and_not_exceed_it() {
     let limits = Limits { results_bytes_max: 5, ..Limits::DEFAULT };
     let mut state = UserState::default();
     take(&mut state, send(1, 1, "hi"), &limits).unwrap();
@@ -178,7 +178,7 @@ fn an_answer_of_a_client_may_reach_its_limit_and_not_exceed_it() {
 }
 
 #[test]
-fn a_violation_says_which_step_came_in_which_phase() {
+fn violation_names_the_step_and_its_phase() {
     let mut state = UserState::default();
     take(&mut state, send(1, 1, "hi"), &Limits::DEFAULT).unwrap();
     let step = Command::Step { run_id: run_id(1), step: open(1, "{}") };
@@ -192,7 +192,7 @@ fn a_violation_says_which_step_came_in_which_phase() {
 }
 
 #[test]
-fn a_call_that_is_cut_off_says_why() {
+fn call_that_is_cut_off_has_a_reason() {
     let because = |status| {
         let mut state = UserState::default();
         let limits = Limits::DEFAULT;

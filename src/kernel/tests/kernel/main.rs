@@ -1,10 +1,10 @@
-//! The kernel against the contract: an oracle written from the rules and from nothing else judges
-//! what the kernel emits, and what it refuses.
+//! The kernel against the contract: an oracle written from the rules alone judges what the kernel emits and
+//! what it refuses.
 //!
 //! - [`oracle`]: the rules as predicates over a word of events, and over a log
 //! - [`words`]: the run machine: legal words, the two faces, the table, early ends
 //! - [`account`], [`sequences`]: the user machine under arbitrary commands
-//! - [`policies`]: the user machine rule by rule, in examples one can read
+//! - [`policies`]: the user machine rule by rule, in readable examples
 //! - [`limits`]: every limit, reached and exceeded
 
 mod limits;

@@ -1,4 +1,4 @@
-//! The user machine rule by rule, in examples one can read.
+//! The user machine rule by rule, in readable examples.
 
 use quintet_kernel::{
     entry::{Body, By, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
@@ -116,7 +116,7 @@ fn run_8_reject_refuses_only_while_the_thread_is_busy() {
 }
 
 #[test]
-fn run_8_interrupt_ends_the_active_and_the_queued_then_runs() {
+fn run_8_interrupt_ends_active_and_queued_runs_then_starts() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
@@ -136,7 +136,7 @@ fn run_8_interrupt_ends_the_active_and_the_queued_then_runs() {
 }
 
 #[test]
-fn run_8_a_queued_run_that_is_cancelled_is_never_active() {
+fn run_8_cancelled_queued_run_is_never_active() {
     let mut desk = Desk::default();
     for id in [1, 2, 3] {
         desk.send(id, OnBusy::Enqueue).unwrap();
@@ -146,15 +146,11 @@ fn run_8_a_queued_run_that_is_cancelled_is_never_active() {
     assert_eq!(desk.told(skip), words([(2, "started"), (2, "Cancelled")]));
     let skip = desk.log.len();
     desk.take(Command::Cancel { run_id: run_id(1), ended: false }).unwrap();
-    assert_eq!(
-        desk.told(skip),
-        words([(1, "Cancelled"), (3, "started")]),
-        "the one that was ended is passed over"
-    );
+    assert_eq!(desk.told(skip), words([(1, "Cancelled"), (3, "started")]), "the ended run is skipped");
 }
 
 #[test]
-fn del_6_the_same_message_is_answered_the_same() {
+fn del_6_same_message_gets_the_same_reply() {
     let mut desk = Desk::default();
     let Ok(Reply::Accepted { receipt, duplicate: false }) = desk.send(1, OnBusy::Enqueue) else { panic!() };
     let again = Reply::Accepted { receipt, duplicate: true };
@@ -165,7 +161,7 @@ fn del_6_the_same_message_is_answered_the_same() {
 }
 
 #[test]
-fn del_6_what_memory_forgot_the_journal_tells() {
+fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
     let limits = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
     let receipt = Receipt { run_id: run_id(50), offset: quintet_kernel::ids::Offset(3) };
     let send = Command::Send(Send {
@@ -183,7 +179,7 @@ fn del_6_what_memory_forgot_the_journal_tells() {
 }
 
 #[test]
-fn del_6_a_used_id_with_other_content_is_refused_and_changes_nothing() {
+fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
     let mut desk = Desk::default();
     let fresh = |id: u8, earlier| Send {
         message_id: message_id(id),
@@ -213,7 +209,7 @@ fn del_6_a_used_id_with_other_content_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn run_10_an_illegal_step_fails_its_run_and_names_the_breach() {
+fn run_10_illegal_step_fails_its_run_and_names_the_violation() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     assert_eq!(
@@ -226,7 +222,7 @@ fn run_10_an_illegal_step_fails_its_run_and_names_the_breach() {
     };
     assert_eq!(completion.status, RunStatus::Failed);
     assert_eq!(completion.error.as_ref().unwrap().code, RunErrorCode::Violation);
-    assert!(!desk.told(0).iter().any(|(_, word)| word.contains("executing")), "the step reached nobody");
+    assert!(!desk.told(0).iter().any(|(_, word)| word.contains("executing")), "the step reached no reader");
     assert_eq!(desk.step(1, AgentStep::Think(answer("x"))), Err(Refusal::RunEnded));
 }
 
@@ -248,7 +244,7 @@ fn run_11_only_the_first_answer_of_the_owner_counts() {
 }
 
 #[test]
-fn run_11_the_agent_cannot_close_a_question() {
+fn run_11_agent_cannot_close_a_question() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
@@ -258,7 +254,7 @@ fn run_11_the_agent_cannot_close_a_question() {
 }
 
 #[test]
-fn run_9_a_resumed_run_closes_what_a_crash_left_open_but_for_questions_and_idempotent_calls() {
+fn run_9_resumed_run_closes_open_calls_except_questions_and_idempotent_ones() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
@@ -272,7 +268,7 @@ fn run_9_a_resumed_run_closes_what_a_crash_left_open_but_for_questions_and_idemp
 }
 
 #[test]
-fn run_6_a_run_resumed_too_often_fails_with_its_calls_closed_and_the_next_in_line_starts() {
+fn run_6_run_resumed_too_often_fails_with_its_calls_closed_and_the_next_in_line_starts() {
     let below = Resumes { without_step: 1, total: 31 };
     let cases = [
         (Resumes { without_step: 2, ..below }, "run_resumes_max"),
@@ -292,7 +288,7 @@ fn run_6_a_run_resumed_too_often_fails_with_its_calls_closed_and_the_next_in_lin
         assert_eq!(desk.told(skip), words([(1, "c2 Unknown")]));
         let skip = desk.log.len();
         assert_eq!(desk.resume(1, vec![3], resumes), Ok(Reply::ResumeLimit(limit)));
-        // RUN-7, RUN-9: whether the agent's call took effect is not known; the question is cancelled.
+        // RUN-7, RUN-9: the effect of the agent's call is unknown; the question is cancelled.
         let expected = [(1, "c3 Unknown"), (1, "c1 Cancelled"), (1, "Failed"), (2, "started")];
         assert_eq!(desk.told(skip), words(expected), "{limit}");
         let Body::Event { event: Event::Completed(end), .. } = &desk.log[skip + 2].body else { panic!() };
@@ -304,7 +300,7 @@ fn run_6_a_run_resumed_too_often_fails_with_its_calls_closed_and_the_next_in_lin
 }
 
 #[test]
-fn run_7_a_deadline_closes_open_calls_before_it_ends_the_run() {
+fn run_7_deadline_closes_open_calls_before_it_ends_the_run() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
@@ -331,7 +327,7 @@ fn one_call_may_time_out_alone() {
 }
 
 #[test]
-fn a_limit_that_a_step_exceeds_ends_its_run_and_no_other() {
+fn step_over_a_limit_ends_its_run_and_no_other() {
     let mut desk = Desk::default();
     let limits = Limits { open_calls_max: 1, ..Limits::DEFAULT };
     desk.send(1, OnBusy::Enqueue).unwrap();

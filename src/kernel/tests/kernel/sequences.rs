@@ -1,5 +1,5 @@
-//! The user machine under arbitrary commands: whatever is asked, in whatever order, the log stays
-//! legal, the fold of the log is the live state, and what is refused changes nothing.
+//! The user machine under arbitrary commands in any order: the log stays legal, the fold of the log is the
+//! live state, and a refused command changes nothing.
 
 use proptest::{prelude::*, sample::Index};
 use quintet_kernel::{
@@ -54,7 +54,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// RUN-1 … RUN-8, RUN-10, DEL-6, and recovery, under whatever is asked.
+    /// RUN-1 … RUN-8, RUN-10, DEL-6, and recovery, under arbitrary commands.
     #[test]
     fn any_commands_leave_a_legal_log(attempts in prop::collection::vec(attempt(), 1..60)) {
         let mut account = Account::default();
@@ -72,9 +72,9 @@ proptest! {
         prop_assert!(runs.iter().all(Told::ended), "RUN-6: every accepted run ends");
     }
 
-    /// An entry at the wrong place, or an event that has been, leaves the state as it was.
+    /// An entry at the wrong place, or a repeated event, leaves the state unchanged.
     #[test]
-    fn an_entry_out_of_place_is_a_misfit(
+    fn entry_out_of_place_is_refused(
         attempts in prop::collection::vec(attempt(), 1..30), at in any::<Index>(), shift in 0..4u64,
     ) {
         let mut account = Account::default();

@@ -1,5 +1,5 @@
-//! The run machine: every legal word is accepted, every illegal one refused without a change
-//! (RUN-1 … RUN-5, RUN-10, RUN-11), by both faces alike; `end` closes what is open first (RUN-7).
+//! The run machine: every legal word is accepted, every illegal one refused without a change (RUN-1 … RUN-5,
+//! RUN-10, RUN-11), by both faces alike; `end` closes the open calls first (RUN-7).
 
 use std::{collections::BTreeSet, fmt::Write};
 
@@ -38,8 +38,8 @@ fn letter(step: &Step) -> Letter {
     }
 }
 
-/// What the contract says of `step` after the steps of `past`: the letters make a legal word, and a
-/// call is closed by whom it belongs to, or by the service (RUN-11).
+/// Returns whether the contract allows `step` after the steps of `past`: the letters make a legal word, and a
+/// call is closed by its executor or by the service (RUN-11).
 fn is_legal(past: &[Step], step: &Step) -> bool {
     let mut word = vec![Letter::Started];
     word.extend(past.iter().chain([step]).map(letter));
@@ -125,7 +125,7 @@ impl Typed {
     }
 }
 
-/// Tries `step` on a run whose legal steps so far are `past`; says whether it was legal.
+/// Tries `step` on a run whose legal steps so far are `past`; returns whether it was legal.
 fn try_step(run: &mut AnyRun, typed: &mut Typed, past: &[Step], step: &Step) -> bool {
     let before = run.clone();
     let face = std::mem::replace(typed, Typed::Started(Run::start(message_id(1), AT).0));
@@ -135,7 +135,7 @@ fn try_step(run: &mut AnyRun, typed: &mut Typed, past: &[Step], step: &Step) -> 
             assert!(is_legal(past, step), "accepted {step:?} after {past:?}");
             assert_eq!(letter(step), Letter::of(&event));
             assert_eq!(after.seq(), Seq(past.len() as u64 + 2), "RUN-2");
-            assert_eq!(decided.as_ref(), Ok(&event), "decide tells what step does");
+            assert_eq!(decided.as_ref(), Ok(&event), "decide returns the event that step makes");
             assert_eq!(before.clone().evolve(&event, AT).as_ref(), Ok(&after), "evolve follows the event");
             let Ok((face, typed_event)) = face.step(step.clone()) else {
                 panic!("typestate refuses {step:?}")
@@ -183,7 +183,7 @@ fn typed(run: &AnyRun) -> Typed {
     }
 }
 
-/// RUN-7: from wherever a run is, its early end is a legal rest of the word, and closes as told.
+/// RUN-7: the early end of a run in any state is a legal rest of the word, and closes the open calls.
 fn check_early_end(run: &AnyRun, past: &[Step]) {
     let mut word: Vec<Letter> = std::iter::once(Letter::Started).chain(past.iter().map(letter)).collect();
     let ended = matches!(run, AnyRun::Completed(_));
@@ -195,11 +195,18 @@ fn check_early_end(run: &AnyRun, past: &[Step]) {
     ];
     for (cut, status) in cuts {
         let rest = run.end(cut, "why", AT);
-        assert_eq!(rest.is_empty(), ended, "RUN-5: nothing follows the end, and an end there is");
+        assert_eq!(
+            rest.is_empty(),
+            ended,
+            "RUN-5: nothing follows the end, and a run that has not ended gets one"
+        );
         let length = word.len();
         word.extend(rest.iter().map(Letter::of));
         assert_eq!(breaches(&word), BTreeSet::new(), "{word:?}");
-        assert!(matches!(word.last(), Some(Letter::Completed { .. })), "RUN-6: an end is an end");
+        assert!(
+            matches!(word.last(), Some(Letter::Completed { .. })),
+            "RUN-6: an early end completes the run"
+        );
         for event in &rest {
             if let Event::ToolCompleted { result, .. } = event {
                 assert_eq!(result.status, status, "RUN-7");
@@ -215,9 +222,9 @@ fn exactly_the_legal_words_are_accepted() {
     assert_eq!(walk(&start(), &mut vec![], 6), WORDS_OF_SIX);
 }
 
-/// RUN-1: no second start, from wherever the run is.
+/// RUN-1: no second start, in any state of the run.
 #[test]
-fn run_1_a_run_starts_once() {
+fn run_1_run_starts_once() {
     let (mut run, mut tried) = (start(), 0);
     let started = Event::Started { message_id: message_id(1) };
     for step in [Step::Think(answer("x")), Step::Open(call(1, By::Agent)), close(1, Closer::Agent)] {
@@ -229,9 +236,9 @@ fn run_1_a_run_starts_once() {
     assert_eq!(tried, 3);
 }
 
-/// The final response is what was answered since the last reset.
+/// The final response is the text answered since the last reset.
 #[test]
-fn a_reset_withdraws_the_answer_so_far() {
+fn reset_withdraws_the_answer_so_far() {
     let mut run = start();
     for (delta, reset) in [("a", false), ("b", false), ("c", true), ("d", false)] {
         let thought = quintet_kernel::entry::Thought { reset, ..answer(delta) };
@@ -303,7 +310,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 proptest! {
     /// RUN-1 … RUN-5, RUN-10, RUN-11 over long words: attempts of any kind, the legal ones taken.
     #[test]
-    fn long_words_are_judged_as_the_contract_judges(attempts in prop::collection::vec(any_step(), 1..60)) {
+    fn long_words_are_accepted_exactly_as_the_contract_allows(attempts in prop::collection::vec(any_step(), 1..60)) {
         let (mut run, mut past) = (start(), vec![]);
         let mut face = typed(&run);
         for step in attempts {
@@ -322,7 +329,7 @@ proptest! {
 const WORDS_OF_SIX: usize = 2046;
 
 #[test]
-fn the_answer_of_a_run_is_its_deltas_since_the_last_reset() {
+fn answer_of_a_run_is_its_deltas_since_the_last_reset() {
     let (run, _) = Run::start(message_id(1), AT);
     assert_eq!(run.answer(), "");
     let (run, _) = run.think(answer("ab"));

@@ -1,8 +1,8 @@
-//! What is on the disk, as against what the kernel's page cache says is in the file.
+//! The bytes on the disk, as opposed to those in the kernel's page cache.
 //!
-//! For each of the two files that matter a copy is kept that holds what has been synced. A sync takes the
-//! pages over that were written since the last one. A sync that fails takes none over and forgets them:
-//! the kernel calls them clean from then on, and only a new write makes them dirty again.
+//! For each of the two files that matter, a copy holds the synced bytes. A sync copies the pages that were
+//! written since the last one. A sync that fails copies none and forgets them: the kernel calls them clean
+//! from then on, and only a new write makes them dirty again.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ use crate::{control::PAGE_BYTES, kernel};
 pub struct Disk {
     file: CString,
     copy: CString,
-    /// The numbers of pages whose sync failed, each eight bytes: what the next process must not take for
+    /// The numbers of pages whose sync failed, eight bytes each: the next process must not treat them as
     /// dirty.
     lost: CString,
     /// Pages that are written and not synced.
@@ -24,7 +24,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Goes on from what an earlier process left: what it wrote and did not sync, the kernel still has.
+    /// Continues from an earlier process: the kernel still holds what it wrote and did not sync.
     pub fn open(file: CString, copy: CString, lost: CString) -> Self {
         let mut disk = Self { file, copy, lost, dirty: BTreeSet::new() };
         let (file, copy) = (kernel::open(&disk.file, libc::O_RDONLY, 0), open_copy(&disk.copy));
@@ -46,7 +46,7 @@ impl Disk {
         self.dirty.extend(at / PAGE_BYTES..(at + count).div_ceil(PAGE_BYTES));
     }
 
-    /// A sync succeeded: what was written is on the disk.
+    /// Records a successful sync: the dirty pages are on the disk.
     pub fn synced(&mut self, file: RawFd) {
         let copy = open_copy(&self.copy);
         for page in std::mem::take(&mut self.dirty) {
@@ -57,7 +57,7 @@ impl Disk {
         kernel::close(copy);
     }
 
-    /// A sync failed: what was written is clean, and not on the disk.
+    /// Records a failed sync: the dirty pages are clean, and not on the disk.
     pub fn lost(&mut self) {
         let lost = open_copy(&self.lost);
         let mut at = kernel::end(lost) as u64;
@@ -83,10 +83,10 @@ fn pages(fd: RawFd) -> u64 {
     if fd < 0 { 0 } else { (kernel::end(fd) as u64).div_ceil(PAGE_BYTES) }
 }
 
-/// As much of a page as there is.
+/// Reads a page, or the part of it that exists.
 fn page_of(fd: RawFd, page: u64) -> Vec<u8> {
     let mut bytes = vec![0; PAGE_BYTES as usize];
-    // SAFETY: the buffer is as long as is said.
+    // SAFETY: the buffer has the given length.
     let read = unsafe {
         kernel::pread(fd, bytes.as_mut_ptr().cast(), bytes.len(), (page * PAGE_BYTES) as libc::off_t)
     };
@@ -101,10 +101,10 @@ fn each_page(path: &CStr, mut see: impl FnMut(&[u8])) {
 }
 
 fn write_all(fd: RawFd, bytes: &[u8], at: u64) {
-    // SAFETY: the buffer is as long as is said.
+    // SAFETY: the buffer has the given length.
     let written = unsafe { kernel::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), at as libc::off_t) };
     if written != bytes.len() as isize {
-        // A test that goes on without its disk would prove nothing.
+        // A test that continues without its disk would prove nothing.
         std::process::abort();
     }
 }

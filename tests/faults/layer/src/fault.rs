@@ -1,4 +1,4 @@
-//! What happens to a call: as the control file says, drawn from the seed.
+//! The faults of calls, from the control file and drawn from the seed.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -6,14 +6,14 @@ use crate::control::{
     ACTION, ALWAYS, Action, BITTEN, CHANCE, Call, ERRNO, FILES, NO_END, SEEN, SKIP, TIMES, word,
 };
 
-/// What happens to calls now.
+/// The current faults.
 pub struct Faults {
     words: &'static [AtomicU32],
     drawn: AtomicU64,
     seed: u64,
 }
 
-/// What happens to one call.
+/// The fault of one call.
 #[derive(Clone, Copy)]
 pub struct Fault {
     pub action: Action,
@@ -25,7 +25,7 @@ impl Faults {
         Self { words, drawn: AtomicU64::new(0), seed }
     }
 
-    /// Whether this call fails, and how; `None` if not.
+    /// Returns the fault of this call, or `None` if it does not fail.
     pub fn next(&self, call: Call, file: u32) -> Option<Fault> {
         let field = |n| &self.words[word(call, n)];
         if field(FILES).load(Relaxed) & file == 0 {
@@ -53,7 +53,7 @@ impl Faults {
         Some(Fault { action, errno: field(ERRNO).load(Relaxed) as i32 })
     }
 
-    /// Notes that a fault was not only drawn, but done.
+    /// Counts a fault that was carried out.
     pub fn bitten(&self, call: Call) {
         self.words[word(call, BITTEN)].fetch_add(1, Relaxed);
     }
@@ -68,7 +68,7 @@ impl Faults {
     }
 }
 
-/// Takes one from the count; `false` if there was none left.
+/// Decrements the count; returns `false` if it was zero.
 fn count_down(count: &AtomicU32) -> bool {
     count.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok()
 }

@@ -1,7 +1,7 @@
-//! The functions of the C library that this stands in for.
+//! Replacements of functions of the C library.
 //!
-//! Each has the C library's name and shape, finds out whether it is asked about a file of the data folder,
-//! and otherwise does what the C library would do.
+//! Each has the C library's name and signature, checks whether it concerns a file of the data folder, and
+//! otherwise does what the C library would do.
 
 use std::{
     ffi::{CStr, CString, OsStr, c_char, c_int, c_void},
@@ -35,7 +35,7 @@ struct Layer {
 
 static LAYER: OnceLock<Option<Layer>> = OnceLock::new();
 
-/// Which file of the data folder a descriptor is, as a bit; 0 for all others.
+/// The file of the data folder behind each descriptor, as a bit; 0 for all others.
 static FILES: [AtomicU8; 1 << 16] = [const { AtomicU8::new(0) }; 1 << 16];
 
 fn layer() -> Option<&'static Layer> {
@@ -58,7 +58,7 @@ impl Layer {
         Some(Self { folder, faults, disks, disk_folder: disk_folder.unwrap_or_default() })
     }
 
-    /// Which file this is, as a bit; 0 if it is none of the data folder.
+    /// Returns the file as a bit; 0 if it is not in the data folder.
     fn file(&self, path: &CStr) -> u32 {
         let Some(name) = path.to_bytes().strip_prefix(self.folder.as_slice()) else { return 0 };
         match name {
@@ -101,7 +101,7 @@ fn variable(name: &str) -> Option<Vec<u8>> {
     std::env::var_os(name).map(|value| value.as_bytes().to_vec())
 }
 
-/// The layer and the file, if the descriptor is of the data folder.
+/// Returns the layer and the file, if the descriptor is of the data folder.
 fn tracked(fd: RawFd) -> Option<(&'static Layer, u32)> {
     let file = FILES.get(usize::try_from(fd).ok()?)?.load(Relaxed);
     if file == 0 { None } else { Some((layer()?, u32::from(file))) }
@@ -114,14 +114,14 @@ fn fail(layer: &Layer, call: Call, errno: c_int) -> c_int {
 }
 
 fn open_file(path: *const c_char, flags: c_int, mode: mode_t) -> RawFd {
-    // SAFETY: the C library's promise to whoever calls `open`: a C string.
+    // SAFETY: callers of `open` guarantee a C string.
     let path = unsafe { CStr::from_ptr(path) };
     let Some(layer) = layer() else { return kernel::open(path, flags, mode) };
     let file = layer.file(path);
     if file == 0 {
         return kernel::open(path, flags, mode);
     }
-    // A file system that is read only lets itself be read.
+    // A read-only file system can be read.
     if flags & libc::O_ACCMODE != libc::O_RDONLY
         && let Some(Fault { errno, .. }) = layer.faults.next(Call::Open, file)
     {
@@ -135,7 +135,7 @@ fn open_file(path: *const c_char, flags: c_int, mode: mode_t) -> RawFd {
     fd
 }
 
-/// Reads through `read`, which is given the buffer, and may flip a bit of what came.
+/// Reads through `read` into the buffer, and may flip a bit.
 fn read_file(fd: RawFd, buffer: *mut c_void, read: impl FnOnce() -> isize) -> isize {
     let Some((layer, file)) = tracked(fd) else { return read() };
     match layer.faults.next(Call::Read, file) {
@@ -154,7 +154,7 @@ fn read_file(fd: RawFd, buffer: *mut c_void, read: impl FnOnce() -> isize) -> is
     }
 }
 
-/// Writes through `write`, which is given how many of the bytes.
+/// Writes through `write`, which takes the number of bytes to write.
 fn write_file(
     fd: RawFd,
     count: usize,
@@ -192,7 +192,7 @@ fn sync_file(fd: RawFd, data_only: bool) -> c_int {
         layer.disk(file, Disk::lost);
         return fail(layer, Call::Sync, errno);
     }
-    // With a disk of its own the layer knows what is synced, and the machine's need not be waited for.
+    // The layer's own disk records the sync, so the machine's is not needed.
     match layer.disk(file, |disk| disk.synced(fd)) {
         Some(()) => 0,
         None => kernel::sync(fd, data_only),
@@ -236,7 +236,7 @@ pub unsafe extern "C" fn close(fd: c_int) -> c_int {
 /// As `unlink(2)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
-    // SAFETY: the C library's promise: a C string.
+    // SAFETY: callers guarantee a C string.
     let path = unsafe { CStr::from_ptr(path) };
     if let Some(layer) = layer() {
         layer.disk(layer.file(path), Disk::removed);
@@ -248,7 +248,7 @@ pub unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
 /// As `read(2)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, count: usize) -> isize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract.
     read_file(fd, buffer, || unsafe { kernel::read(fd, buffer, count) })
 }
 
@@ -256,7 +256,7 @@ pub unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, count: usize) -> i
 /// As `pread(2)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pread(fd: c_int, buffer: *mut c_void, count: usize, at: off_t) -> isize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract.
     read_file(fd, buffer, || unsafe { kernel::pread(fd, buffer, count, at) })
 }
 
@@ -264,7 +264,7 @@ pub unsafe extern "C" fn pread(fd: c_int, buffer: *mut c_void, count: usize, at:
 /// As `pread(2)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pread64(fd: c_int, buffer: *mut c_void, count: usize, at: off_t) -> isize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract.
     read_file(fd, buffer, || unsafe { kernel::pread(fd, buffer, count, at) })
 }
 
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn pread64(fd: c_int, buffer: *mut c_void, count: usize, a
 /// As `write(2)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, count: usize) -> isize {
-    // SAFETY: the caller's promise, for these bytes or fewer.
+    // SAFETY: the caller upholds the contract, for these bytes or fewer.
     write_file(fd, count, || kernel::position(fd), |count| unsafe { kernel::write(fd, buffer, count) })
 }
 
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, count: usize) -
 /// As `pwrite(2)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pwrite(fd: c_int, buffer: *const c_void, count: usize, at: off_t) -> isize {
-    // SAFETY: the caller's promise, for these bytes or fewer.
+    // SAFETY: the caller upholds the contract, for these bytes or fewer.
     write_file(fd, count, || at, |count| unsafe { kernel::pwrite(fd, buffer, count, at) })
 }
 
@@ -288,7 +288,7 @@ pub unsafe extern "C" fn pwrite(fd: c_int, buffer: *const c_void, count: usize, 
 /// As `pwrite(2)`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pwrite64(fd: c_int, buffer: *const c_void, count: usize, at: off_t) -> isize {
-    // SAFETY: the caller's promise, for these bytes or fewer.
+    // SAFETY: the caller upholds the contract, for these bytes or fewer.
     write_file(fd, count, || at, |count| unsafe { kernel::pwrite(fd, buffer, count, at) })
 }
 

@@ -28,28 +28,28 @@ pub fn unlink(path: &CStr) -> c_int {
 /// # Safety
 /// `buffer` is valid for writes of `count` bytes.
 pub unsafe fn read(fd: RawFd, buffer: *mut c_void, count: usize) -> isize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract.
     wide(unsafe { libc::syscall(libc::SYS_read, fd, buffer, count) })
 }
 
 /// # Safety
 /// `buffer` is valid for writes of `count` bytes.
 pub unsafe fn pread(fd: RawFd, buffer: *mut c_void, count: usize, at: off_t) -> isize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract.
     wide(unsafe { libc::syscall(libc::SYS_pread64, fd, buffer, count, at) })
 }
 
 /// # Safety
 /// `buffer` is valid for reads of `count` bytes.
 pub unsafe fn write(fd: RawFd, buffer: *const c_void, count: usize) -> isize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract.
     wide(unsafe { libc::syscall(libc::SYS_write, fd, buffer, count) })
 }
 
 /// # Safety
 /// `buffer` is valid for reads of `count` bytes.
 pub unsafe fn pwrite(fd: RawFd, buffer: *const c_void, count: usize, at: off_t) -> isize {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract.
     wide(unsafe { libc::syscall(libc::SYS_pwrite64, fd, buffer, count, at) })
 }
 
@@ -59,7 +59,7 @@ pub fn position(fd: RawFd) -> off_t {
 }
 
 pub fn end(fd: RawFd) -> off_t {
-    // SAFETY: `fstat` fills the one structure that it is given.
+    // SAFETY: `fstat` fills the one structure passed to it.
     unsafe {
         let mut stat: libc::stat = std::mem::zeroed();
         if libc::fstat(fd, &mut stat) == 0 { stat.st_size } else { 0 }
@@ -77,9 +77,9 @@ pub fn truncate(fd: RawFd, length: off_t) -> c_int {
     narrow(unsafe { libc::syscall(libc::SYS_ftruncate, fd, length) })
 }
 
-/// Says of the call that failed why it did.
+/// Sets `errno` for a failed call.
 pub fn set_errno(errno: c_int) {
-    // SAFETY: the C library gives every thread a place of its own.
+    // SAFETY: the C library gives every thread its own location.
     unsafe { *libc::__errno_location() = errno }
 }
 

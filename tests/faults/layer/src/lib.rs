@@ -1,4 +1,4 @@
-//! A disk that fails, under a process that knows nothing of it (`LD_PRELOAD`, Linux).
+//! A disk that fails, under an unmodified process (`LD_PRELOAD`, Linux).
 //!
 //! ```text
 //!   quintet ── open, read, write, fsync, ftruncate … ──▶ [this] ──▶ kernel
@@ -6,14 +6,13 @@
 //!      disk folder: what a power cut would leave ◀─────────┘ └── control file: what fails now
 //! ```
 //!
-//! Guarantee: only files below `FAULT_LAYER_FOLDER` are touched; all other calls go straight through.
-//! What fails is said by the control file ([`control`]), drawn from `FAULT_LAYER_SEED` ([`fault`]).
-//! With `FAULT_LAYER_DISK` set, [`disk`] keeps beside each file what of it has really been synced: a page
-//! whose sync failed is *not* on the disk, is clean all the same, and no later sync brings it there, as
-//! on Linux.
+//! Guarantee: only files below `FAULT_LAYER_FOLDER` are touched; all other calls pass through. The control
+//! file ([`control`]) sets the faults, which are drawn from `FAULT_LAYER_SEED` ([`fault`]).
+//! With `FAULT_LAYER_DISK` set, [`disk`] keeps a copy of the synced bytes of each file: a page whose sync
+//! failed is *not* on the disk, is clean all the same, and no later sync writes it, as on Linux.
 //!
-//! All `unsafe` of the workspace is in [`hooks`], which stands in for functions of the C library, and in
-//! [`kernel`], which makes the system calls itself, so that nothing here can meet its own hooks.
+//! All `unsafe` of the workspace is in [`hooks`], which replaces functions of the C library, and in
+//! [`kernel`], which makes the system calls itself, so that nothing here meets its own hooks.
 
 #![cfg(target_os = "linux")]
 
