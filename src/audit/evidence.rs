@@ -69,13 +69,21 @@ struct Footer {
 /// The result of verified evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
+    /// The epoch under which the journal was created.
     pub origin: String,
+    /// The owner of the entries.
     pub user_id: String,
+    /// The run, if the evidence is of one run.
     pub run_id: Option<String>,
+    /// The offset of the first line.
     pub from: u64,
+    /// The offset of the last line.
     pub to: u64,
+    /// The number of entries that are shown.
     pub shown: u64,
+    /// The number of entries that are hidden, of which the evidence has the digest only.
     pub hidden: u64,
+    /// The chain hash after the last line, in hexadecimal; to be compared with a value noted elsewhere.
     pub chain_after: String,
     /// The rules of the contract that the entries break, although they are authentic.
     pub violations: Vec<Violation>,
@@ -84,14 +92,24 @@ pub struct Verdict {
 /// The reason for which evidence cannot be exported, or does not verify.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
+    /// The journal cannot be read, or has no such user or run.
     #[error(transparent)]
     Journal(#[from] AuditError),
+    /// The evidence cannot be read or written.
     #[error("the evidence cannot be read or written")]
     Io(#[from] io::Error),
+    /// A line is not of the format.
     #[error("line {line} of the evidence is invalid: {what}")]
-    Form { line: u64, what: String },
+    Form {
+        /// The number of the line, from 1.
+        line: u64,
+        /// A description of the fault.
+        what: String,
+    },
+    /// The first line is entry 1, and the chain does not start with this user in this journal (ISO-2).
     #[error("the evidence begins with entry 1, but not with the start of the chain of user {0:?}")]
     Start(String),
+    /// The lines do not lead from the first chain hash to the last.
     #[error("the entries do not lead to the chain at the end: one was changed, moved, added or removed")]
     Broken,
 }
@@ -102,11 +120,12 @@ impl From<rusqlite::Error> for EvidenceError {
     }
 }
 
-/// Exports evidence from the journal in `folder`.
+/// Writes evidence from the journal in `folder` to `out`.
 ///
 /// # Errors
 ///
-/// Returns an error if the journal is in use or cannot be read, or has no such user or run.
+/// Returns [`EvidenceError::Journal`] if the journal is in use or cannot be read, or has no such user or run, and
+/// [`EvidenceError::Io`] if `out` cannot be written.
 pub fn export(folder: &Path, subject: &Subject, out: &mut impl Write) -> Result<(), EvidenceError> {
     let opened = open(folder)?;
     let connection = &opened.connection;
@@ -213,8 +232,8 @@ fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<(), Evidenc
 ///
 /// # Errors
 ///
-/// Returns [`EvidenceError::Form`] if the file is malformed, and [`EvidenceError::Start`] or
-/// [`EvidenceError::Broken`] if the chain does not match.
+/// Returns [`EvidenceError::Io`] if `input` cannot be read, [`EvidenceError::Form`] if it is malformed, and
+/// [`EvidenceError::Start`] or [`EvidenceError::Broken`] if the chain does not match.
 pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
     let mut lines = Lines { input, number: 0, line: Vec::new() };
     let Some(first) = lines.next()? else { return Err(lines.form("it is empty")) };

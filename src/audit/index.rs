@@ -23,13 +23,13 @@ type Beginning = (String, String, String, String, u64);
 type Course = (Option<u64>, Option<u64>, Option<String>);
 
 impl<'c> IndexCheck<'c> {
-    pub fn new(connection: &'c Connection, user: i64) -> Self {
+    pub(super) fn new(connection: &'c Connection, user: i64) -> Self {
         Self { connection, user, accepted: 0 }
     }
 
     /// Returns the runs that began in the trimmed entries and continue after them, with the offset of their
     /// acceptance.
-    pub fn runs_across(
+    pub(super) fn runs_across(
         &self,
         trimmed: u64,
         findings: &mut Findings,
@@ -52,7 +52,7 @@ impl<'c> IndexCheck<'c> {
     }
 
     /// Compares the index with an entry that it has to reflect.
-    pub fn milestone(
+    pub(super) fn milestone(
         &mut self,
         offset: u64,
         milestone: &Milestone,
@@ -110,7 +110,7 @@ impl<'c> IndexCheck<'c> {
     }
 
     /// Compares the open runs, the counts and the threads at the end of the log.
-    pub fn end(
+    pub(super) fn end(
         &self,
         trimmed: u64,
         runs_counted: u64,

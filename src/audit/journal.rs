@@ -37,16 +37,22 @@ impl Default for AuditOptions {
 /// The reason for which an audit could not be made. The operator is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
+    /// A service, or another audit, has the folder.
     #[error("{0}; audit a backup of it while it runs")]
     InUse(LockError),
+    /// The folder has no journal.
     #[error("there is no journal in {}", .0.display())]
     NoJournal(PathBuf),
+    /// The database cannot be opened, or is not a journal of a known schema.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The journal has no such user.
     #[error("the journal has no user {0:?}")]
     NoUser(UserId),
+    /// The user has no such run, or its entries are trimmed.
     #[error("the journal has no run {0} of this user")]
     NoRun(String),
+    /// SQLite cannot read the database.
     #[error("the journal cannot be read")]
     Storage(#[from] rusqlite::Error),
 }
@@ -62,8 +68,8 @@ impl AuditError {
 ///
 /// # Errors
 ///
-/// Returns [`AuditError::InUse`] if a service runs on the journal; audit a backup instead. Other errors if
-/// the journal cannot be opened or has no such user. Damage is a finding, not an error.
+/// Returns [`AuditError::InUse`] if a service runs on the journal; audit a backup instead. Returns another
+/// [`AuditError`] if the journal cannot be opened or has no such user. Damage is a finding, not an error.
 pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
     let Opened { connection, identity, log_damage, _lock } = open(folder)?;
     let mut findings = Findings::new(options.violations_max);

@@ -1,17 +1,50 @@
 //! The audit: an independent check that a stored journal satisfies the contract.
 //!
-//! Guarantee: the verdict depends on the stored bytes only, and the code shares nothing with the kernel that
-//! wrote them except the definition of the hash chain. Memory is bounded by the messages and threads of the
-//! largest user (some hundred bytes each), not by the size of the journal.
+//! # Guarantees
+//!
+//! - The verdict depends on the stored bytes only. The rules are written a second time, independently of the kernel
+//!   that wrote the entries; shared with it are ids, and with the journal the schema and the [hash chain].
+//! - Damage is a finding, not an error: the other users are still audited.
+//! - Memory is bounded by the messages and threads of the largest user (some hundred bytes each), not by the size of
+//!   the journal.
+//! - The journal is not changed.
 //!
 //! ```text
 //!   rows ──▶ storage, chain ──▶ line ──▶ log: order, threads ──▶ run: event order ──▶ index
 //! ```
 //!
-//! - [`journal`]: audits a whole journal; [`evidence`]: exports a part of one, to be verified elsewhere;
-//!   [`live`]: checks a log while it is written
-//! - [`line`]: decodes an entry; [`run`], [`log`]: check the order of entries; [`index`]: compares the index
-//! - [`report`]: the findings
+//! # What it contains
+//!
+//! - **A whole journal**: [`audit`] checks the journal in a folder and returns a [`Report`] of [`Violation`]s and
+//!   [`Unfinished`] runs.
+//! - **Evidence**: [`export`] writes one user's log, or one run of it, to a file; [`verify`] checks such a file without
+//!   the journal and returns a [`Verdict`].
+//! - **A log while it is written**: [`live`] applies the same rules to each batch.
+//!
+//! The private modules: `journal` reads the rows, `line` decodes an entry, `log` and `run` check the order, `index`
+//! compares the index, `report` collects the findings.
+//!
+//! # Examples
+//!
+//! ```
+//! use quintet_audit::{AuditOptions, audit};
+//! # use quintet_journal::sqlite::{SqliteJournal, SqliteOptions};
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! # drop(SqliteJournal::open(folder, SqliteOptions::default())?);
+//!
+//! let report = audit(folder, &AuditOptions::default())?;
+//! for violation in report.violations() {
+//!     eprintln!("{} at {:?}: {}", violation.rule, violation.offset, violation.what);
+//! }
+//! assert!(report.is_clean());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [hash chain]: quintet_journal::chain
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 mod evidence;
 mod index;

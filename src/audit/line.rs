@@ -128,7 +128,7 @@ pub(super) enum Nullable<T> {
 }
 
 impl<T> Nullable<T> {
-    pub fn value(&self) -> Option<&T> {
+    pub(super) fn value(&self) -> Option<&T> {
         match self {
             Nullable::Value(value) => Some(value),
             Nullable::Null(()) => None,
@@ -159,7 +159,7 @@ impl<'a> Line<'a> {
     /// # Errors
     ///
     /// Returns a description of the first fault if the line is not an entry.
-    pub fn parse(line: &'a [u8]) -> Result<Self, String> {
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self, String> {
         let head: Head<'a> = parse(line)?;
         name("thread_id", &head.thread_id)?;
         name("agent_name", &head.agent_name)?;

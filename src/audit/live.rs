@@ -24,7 +24,9 @@ pub struct LiveCheck {
 /// A request of an agent or a client to close a call of this run (RUN-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseAsked {
+    /// The run of the call.
     pub run_id: RunId,
+    /// The party that closes the call.
     pub by: By,
 }
 

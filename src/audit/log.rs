@@ -107,12 +107,12 @@ impl Seen {
 
 impl LogCheck {
     /// Creates the check of a finite log, which remembers all ids.
-    pub fn new(user_id: &str, before: Before) -> Self {
+    pub(super) fn new(user_id: &str, before: Before) -> Self {
         Self::bounded(user_id, before, usize::MAX)
     }
 
     /// Creates the check of a growing log, which remembers the latest `ids_max` messages and runs.
-    pub fn bounded(user_id: &str, before: Before, ids_max: usize) -> Self {
+    pub(super) fn bounded(user_id: &str, before: Before, ids_max: usize) -> Self {
         Self {
             user_id: user_id.to_owned(),
             before,
@@ -127,7 +127,7 @@ impl LogCheck {
     }
 
     /// Checks the entry that is stored at `offset`.
-    pub fn entry(&mut self, offset: u64, line: &[u8], findings: &mut Findings) -> Milestone {
+    pub(super) fn entry(&mut self, offset: u64, line: &[u8], findings: &mut Findings) -> Milestone {
         findings.report.entries += 1;
         let Line { head, body } = match Line::parse(line) {
             Ok(line) => line,
@@ -275,23 +275,23 @@ impl LogCheck {
     }
 
     /// Declares all earlier runs as known: every further run begins with its `user_message`.
-    pub fn all_known(&mut self) {
+    pub(super) fn all_known(&mut self) {
         self.before = Before::Runs(HashMap::new());
     }
 
     /// Returns true if the run is accepted and not completed.
-    pub fn is_open(&self, run_id: &str) -> bool {
+    pub(super) fn is_open(&self, run_id: &str) -> bool {
         self.runs.contains_key(run_id)
     }
 
     /// Drops the state of threads without open runs.
-    pub fn forget_idle_threads(&mut self) {
+    pub(super) fn forget_idle_threads(&mut self) {
         self.threads.retain(|_, thread| thread.active.is_some() || !thread.waiting.is_empty());
     }
 
     /// Returns the numbers of open runs, busy threads, and remembered ids.
     #[cfg(test)]
-    pub fn sizes(&self) -> (usize, usize, usize) {
+    pub(super) fn sizes(&self) -> (usize, usize, usize) {
         (self.runs.len(), self.threads.len(), self.accepted.order.len() + self.messages.order.len())
     }
 
@@ -307,12 +307,12 @@ impl LogCheck {
     }
 
     /// Returns the timestamp of the last entry.
-    pub fn last_at(&self) -> u64 {
+    pub(super) fn last_at(&self) -> u64 {
         self.last_at
     }
 
     /// Ends the log and returns the open runs.
-    pub fn end(&mut self, findings: &mut Findings) -> Vec<RunCheck> {
+    pub(super) fn end(&mut self, findings: &mut Findings) -> Vec<RunCheck> {
         if let Some((passing, offset)) = self.passing.take() {
             let what = "the run starts while another run of its thread is active";
             findings.violation("RUN-8", offset, Some(&passing), what);

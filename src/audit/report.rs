@@ -11,8 +11,11 @@ pub struct Violation {
     /// A rule of the contract, or `CHAIN` (the hash chain), `STORAGE` (the stored rows), `INDEX` (the
     /// comparison with the index), `ENTRY` (the form of an entry).
     pub rule: String,
+    /// The owner of the log; `None` for a finding about the whole journal.
     pub user_id: Option<String>,
+    /// The entry; `None` for a finding about the whole log.
     pub offset: Option<u64>,
+    /// The run; `None` for a finding about no one run.
     pub run_id: Option<String>,
     /// A description, in one sentence.
     pub what: String,
@@ -22,8 +25,11 @@ pub struct Violation {
 /// resumes them (RUN-6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
+    /// The owner of the run.
     pub user_id: String,
+    /// The id of the run.
     pub run_id: String,
+    /// The conversation of the run.
     pub thread_id: String,
     /// The offset of its `user_message`.
     pub accepted: u64,
@@ -31,19 +37,23 @@ pub struct Unfinished {
     pub started: Option<u64>,
     /// The number of open calls, including those of the client.
     pub open_calls: u64,
+    /// The number of open calls of the client (RUN-11).
     pub open_client_calls: u64,
 }
 
 /// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
+    /// The current epoch of the journal.
     pub epoch: String,
     /// The epoch under which the journal was created; every opening has another one.
     pub origin: String,
     /// The epochs of the journal that are kept, oldest first, each with the reason why it began.
     #[serde(default)]
     pub epochs: Vec<EpochRecord>,
+    /// The number of users that were audited.
     pub users: u64,
+    /// The number of entries that were read.
     pub entries: u64,
     /// The number of trimmed entries.
     pub trimmed: u64,
@@ -51,14 +61,18 @@ pub struct Report {
     pub runs: u64,
     /// The number of entries with an earlier timestamp than their predecessor: a clock was set back.
     pub clock_steps_back: u64,
+    /// The first open runs, in order; the report lists a bounded number.
     pub unfinished: Vec<Unfinished>,
+    /// The number of all open runs.
     pub unfinished_total: u64,
     /// The first violations of each user, in order.
     violations: Vec<Violation>,
+    /// The number of all violations.
     pub violations_total: u64,
 }
 
 impl Report {
+    /// Returns the first violations of each user, in order.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }
@@ -161,17 +175,17 @@ const USER_VIOLATIONS_MAX: usize = 100;
 const UNFINISHED_MAX: usize = 1000;
 
 impl Findings {
-    pub fn new(violations_max: usize) -> Self {
+    pub(super) fn new(violations_max: usize) -> Self {
         Self { report: Report::default(), user_id: None, of_user: 0, violations_max }
     }
 
     /// Sets the user of the following findings.
-    pub fn of_user(&mut self, user_id: Option<&str>) {
+    pub(super) fn of_user(&mut self, user_id: Option<&str>) {
         self.user_id = user_id.map(str::to_owned);
         self.of_user = 0;
     }
 
-    pub fn violation(
+    pub(super) fn violation(
         &mut self,
         rule: &'static str,
         offset: impl Into<Option<u64>>,
@@ -191,7 +205,7 @@ impl Findings {
         }
     }
 
-    pub fn unfinished(&mut self, run: Unfinished) {
+    pub(super) fn unfinished(&mut self, run: Unfinished) {
         self.report.unfinished_total += 1;
         if self.report.unfinished.len() < UNFINISHED_MAX {
             self.report.unfinished.push(run);

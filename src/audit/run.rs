@@ -36,13 +36,13 @@ struct CallCheck {
 
 impl RunCheck {
     /// Creates the check of a run whose entries are all stored.
-    pub fn accepted(head: &Head<'_>, message_id: &str) -> Self {
+    pub(super) fn accepted(head: &Head<'_>, message_id: &str) -> Self {
         let message_id = Some(message_id.to_owned());
         Self { whole: true, message_id, seq: Some(0), ..Self::cut(head, head.offset) }
     }
 
     /// Creates the check of a run whose beginning was trimmed.
-    pub fn cut(head: &Head<'_>, accepted: u64) -> Self {
+    pub(super) fn cut(head: &Head<'_>, accepted: u64) -> Self {
         Self {
             run_id: head.run_id.to_string(),
             thread_id: head.thread_id.to_string(),
@@ -60,7 +60,7 @@ impl RunCheck {
     }
 
     /// Checks the next event of this run and adds violations to `findings`.
-    pub fn event(&mut self, head: &Head<'_>, seq: u64, event: &Event<'_>, findings: &mut Findings) {
+    pub(super) fn event(&mut self, head: &Head<'_>, seq: u64, event: &Event<'_>, findings: &mut Findings) {
         let (offset, run_id) = (head.offset, self.run_id.clone());
         let mut wrong =
             |rule: &'static str, what: String| findings.violation(rule, offset, Some(&run_id), what);
@@ -175,12 +175,12 @@ impl RunCheck {
     }
 
     /// Returns true for a call of the client; `None` if the opening of the call is not known.
-    pub fn is_by_client(&self, call_id: &str) -> Option<bool> {
+    pub(super) fn is_by_client(&self, call_id: &str) -> Option<bool> {
         self.calls.get(call_id).map(|call| call.by_client)
     }
 
     /// Describes a run that has not ended.
-    pub fn unfinished(&self, user_id: &str) -> Unfinished {
+    pub(super) fn unfinished(&self, user_id: &str) -> Unfinished {
         let open = self.calls.values().filter(|call| call.open);
         Unfinished {
             user_id: user_id.to_owned(),

@@ -1,13 +1,95 @@
-//! Durable logs: one per user, appended by compare-and-set on the head, readable from any offset.
+//! Durable event logs: one per user, appended by compare-and-set on the head, readable from any offset.
 //!
-//! *The log is the lock*: an append names the head that it follows and is refused if another append came
-//! first. So a log has one writer at a time, without leader election (RUN-6, DEL-1).
+//! # Guarantees
 //!
-//! - [`chain`]: the hash chain that makes a stored log tamper-evident
-//! - [`lines`]: encoded entries; the bytes are stored and sent unchanged
-//! - [`memory`]: an engine for tests
-//! - [`resumes`]: counts of the resumes of open runs
-//! - `sqlite`: the embedded engine (feature `sqlite`, on by default)
+//! - *The log is the lock*: an append names the head that it follows and is refused if another append came first. So
+//!   a log has one writer at a time, without leader election (RUN-6).
+//! - A batch is in the log entirely or not at all, and survives a power loss once [`Log::append`] returns (DEL-1).
+//!   After any error but a conflict the batch may or may not be in the log, and [`Log::recovery`] decides (DEL-7).
+//! - The bytes that were appended are the bytes that are read. A [hash chain](chain) makes a changed, moved or removed
+//!   entry evident.
+//! - Offsets are comparable within an epoch only. [`Log::continues`] decides whether a cursor of an earlier epoch is
+//!   valid (DEL-3).
+//! - A log belongs to one user and is reached through [`Journal::log`] only (ISO-4).
+//!
+//! # The interface
+//!
+//! [`Journal`] is the set of all logs, [`Log`] the log of one user. The methods of a log are of three kinds:
+//!
+//! - **append**: [`Log::append`] stores a [`Batch`]
+//! - **read**: [`Log::extent`], [`Log::read`], [`Log::continues`], and [`Log::recovery`] for the machines of the user
+//! - **look up**: [`Log::message`], [`Log::run`], [`Log::threads`], [`Log::thread_runs`] query the index, which is
+//!   derived from the entries
+//!
+//! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
+//!
+//! Two engines implement the interface: [`memory`], for tests, and `sqlite`, an embedded database (feature `sqlite`, on
+//! by default).
+//!
+//! # Examples
+//!
+//! Open a journal, append an entry, and read it:
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")]
+//! # mod example {
+//! use quintet_journal::{
+//!     AppendError, Batch, Journal, ReadLimit,
+//!     lines::LinesBuilder,
+//!     sqlite::{SqliteJournal, SqliteOptions},
+//! };
+//! use quintet_kernel::{
+//!     entry::{Body, Entry},
+//!     ids::{AgentName, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+//!     spending::Spending,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let journal = SqliteJournal::open(folder, SqliteOptions::default())?;
+//! let log = journal.log(&UserId::parse("ann")?);
+//!
+//! let entry = Entry {
+//!     offset: Offset(1),
+//!     thread_id: ThreadId::parse("t1")?,
+//!     run_id: RunId::parse("018f3c2e-7b1a-7c3d-8e4f-0123456789ab")?,
+//!     timestamp: Timestamp(1_795_000_000_001),
+//!     agent_name: AgentName::parse("assistant")?,
+//!     body: Body::UserMessage { message_id: MessageId::parse("m1")?, text: "hello".to_owned() },
+//! };
+//! // `quintet_wire::entry::encode` writes the line of an entry.
+//! let line = br#"{"type":"user_message","offset":1,"user_id":"ann","text":"hello"}"#;
+//! let mut lines = LinesBuilder::new(Offset(1));
+//! lines.push(|out| out.extend_from_slice(line));
+//! let batch = Batch {
+//!     expected: Offset::ZERO,
+//!     entries: vec![entry],
+//!     lines: lines.finish(),
+//!     resumes: vec![],
+//!     spending: Spending::default(),
+//! };
+//! log.append(batch.clone()).await?;
+//!
+//! // A second append on the same head conflicts.
+//! let conflict = log.append(batch).await.unwrap_err();
+//! assert!(matches!(conflict, AppendError::Conflict { head: Offset(1) }));
+//!
+//! let lines = log.read(Offset::ZERO, ReadLimit { entries_max: 100, bytes_max: 1 << 20 }).await?;
+//! let (offset, bytes) = lines.iter().next().expect("there is an entry");
+//! assert_eq!((offset, &bytes[..]), (Offset(1), &line[..]));
+//!
+//! journal.close().await?;
+//! # Ok(())
+//! # }
+//! # }
+//! # #[cfg(feature = "sqlite")]
+//! # example::main().unwrap();
+//! ```
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 pub mod chain;
 pub mod lines;
@@ -42,9 +124,17 @@ pub trait Journal: Send + Sync + 'static {
     fn log(&self, user_id: &UserId) -> Arc<dyn Log>;
 
     /// Returns the users who have open runs (RUN-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the journal cannot be read.
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError>;
 
     /// Checks that the journal can be read and written, for `/readyz`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if it cannot.
     async fn probe(&self) -> Result<(), JournalError> {
         let nobody = UserId::parse(PROBE_USER_ID).expect("it is short and not empty");
         self.log(&nobody).extent().await.map(|_| ())
@@ -53,6 +143,7 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the sizes of the journal's files; `None` if it has none of its own.
     ///
     /// # Errors
+    ///
     /// Returns an error if the size of a file cannot be read.
     async fn file_sizes(&self) -> std::io::Result<Option<FileSizes>> {
         Ok(None)
@@ -61,13 +152,18 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the bytes that the file system of the journal still has for it; `None` if that cannot be known.
     ///
     /// # Errors
-    /// If the file system does not answer.
+    ///
+    /// Returns an error if the file system does not answer.
     async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
         Ok(None)
     }
 
-    /// Trims what `retention` no longer keeps, oldest first, never an entry of an open run nor any
-    /// after it.
+    /// Trims the entries that exceed a limit of `retention`, oldest first. An entry of an open run is not trimmed, nor
+    /// any entry after it.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the journal cannot be read or written. Some entries may have been trimmed.
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError>;
 }
 
@@ -87,35 +183,68 @@ pub trait Log: Send + Sync + 'static {
     async fn append(&self, batch: Batch) -> Result<(), AppendError>;
 
     /// Returns the current range of stored entries.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the log cannot be read.
     async fn extent(&self) -> Result<Extent, JournalError>;
 
     /// Reads entries after `after`, in order, starting at the oldest stored entry if that is later. Returns at
     /// least one entry if there is one, then as many as both limits allow; none at the head.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the log cannot be read, or if the entries are not as they were written.
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
 
     /// Returns the head, the latest `recent_max` messages, oldest first, and all open runs.
     ///
     /// The result is final: a batch of an earlier append of this log is in it or will never be in the log,
-    /// independent of the result of that append. Returns an error while this is not known (DEL-7).
+    /// independent of the result of that append.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the log cannot be read, or while the outcome of an earlier append is not known
+    /// (DEL-7).
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError>;
 
     /// Returns true if a cursor of `epoch` is valid in this log: every entry up to `after` that its client may
     /// have seen is the entry that this log has at that offset (DEL-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the log cannot be read.
     async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
         let _ = (epoch, after);
         Ok(false)
     }
 
-    /// Returns the receipt of a message, independent of its age (DEL-6).
+    /// Returns the receipt of a message, independent of its age (DEL-6); `None` if it was never accepted.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError>;
 
-    /// Returns the index record of a run.
+    /// Returns the index record of a run; `None` if this user has no such run (ISO-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError>;
 
-    /// Returns threads, the one with the latest entry first, starting before the offset `before`.
+    /// Returns threads, the one with the latest entry first, whose last entry is before the offset `before`.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
     async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError>;
 
     /// Returns the runs of a thread with an entry after `after`, in order of acceptance.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
     async fn thread_runs(
         &self,
         thread_id: &ThreadId,
@@ -140,39 +269,53 @@ pub struct Batch {
     pub spending: Spending,
 }
 
+/// The limits of one read. The first entry is returned even if it alone exceeds `bytes_max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadLimit {
+    /// Most entries that are returned.
     pub entries_max: usize,
+    /// Most bytes of encoded entries, with their line feeds.
     pub bytes_max: usize,
 }
 
 /// The range of stored entries: the oldest is `trimmed + 1`, the newest `head`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
+    /// The last trimmed offset; 0 if nothing was trimmed.
     pub trimmed: Offset,
+    /// The last offset; 0 for an empty log.
     pub head: Offset,
 }
 
+/// The state from which the machines of a user are rebuilt (RUN-6).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recovery {
+    /// The last offset of the log.
     pub head: Offset,
+    /// The latest messages, oldest first (DEL-6).
     pub recent: Vec<(MessageId, Receipt)>,
+    /// The open runs, in order of acceptance.
     pub unfinished: Vec<RunRecord>,
     /// The resume records of the open runs that were resumed.
     pub resumes: Vec<ResumeRecord>,
-    /// Of the latest batch with an entry.
+    /// The [`Batch::spending`] of the latest batch with an entry (ISO-6).
     pub spending: Spending,
 }
 
 /// The index record of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRecord {
+    /// The id of the run.
     pub run_id: RunId,
+    /// The conversation of the run.
     pub thread_id: ThreadId,
+    /// The message that the run answers.
     pub message_id: MessageId,
+    /// The agent that executes the run.
     pub agent_name: AgentName,
     /// Offset of its `user_message`.
     pub accepted: Offset,
+    /// The time of its `user_message`.
     pub accepted_at: Timestamp,
     /// Offset of its `agent_started`.
     pub started: Option<Offset>,
@@ -183,49 +326,67 @@ pub struct RunRecord {
 /// The index record of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThreadRecord {
+    /// The id of the thread.
     pub thread_id: ThreadId,
+    /// Offset of its first entry, which may be trimmed.
     pub first: Offset,
+    /// Offset of its last entry.
     pub last: Offset,
+    /// The time of its last entry.
     pub last_at: Timestamp,
+    /// Number of the user's messages in the thread.
     pub messages: u64,
 }
 
 /// The retention policy: entries beyond either limit are trimmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
+    /// Greatest age of an entry, in milliseconds; `None` for no limit.
     pub age_ms_max: Option<u64>,
+    /// Most entries kept of one user; `None` for no limit.
     pub user_entries_max: Option<u64>,
-    /// Bytes of entries kept of one user.
+    /// Bytes of entries kept of one user; `None` for no limit.
     pub user_bytes_max: Option<u64>,
 }
 
 /// The sizes of an embedded journal's files, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileSizes {
+    /// The database itself.
     pub database: u64,
+    /// The write-ahead log beside it.
     pub write_ahead_log: u64,
 }
 
+/// The result of a trim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trimmed {
+    /// Users of whom entries were trimmed.
     pub users: u64,
+    /// Entries that were trimmed.
     pub entries: u64,
 }
 
 /// A failure of the storage, for the operator to repair.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
+    /// The storage does not answer or refuses to. A later attempt may succeed.
     #[error("the journal is not available: {0}")]
     Unavailable(String),
+    /// Stored data is not as it was written. A later attempt does not succeed.
     #[error("the journal is damaged: {0}")]
     Damaged(String),
 }
 
+/// The reason for which an append failed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// Another append came first. Nothing of this batch is in the log.
     #[error("the log's head is {head}, not the expected one")]
-    Conflict { head: Offset },
+    Conflict {
+        /// The head of the log.
+        head: Offset,
+    },
     /// The batch may or may not be in the log; the caller has to read the log to find out (DEL-7).
     #[error(transparent)]
     Journal(#[from] JournalError),

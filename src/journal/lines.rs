@@ -12,7 +12,7 @@ pub struct Lines {
     ends: Vec<u32>,
 }
 
-/// An error: the bytes do not end in a line feed, or are too many.
+/// Stored lines that do not end in a line feed, or have 4 GiB or more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stored lines are not whole")]
 pub struct Torn;
@@ -27,7 +27,7 @@ impl Lines {
     ///
     /// # Errors
     ///
-    /// Returns [`Torn`] if the last line is incomplete.
+    /// Returns [`Torn`] if the last line is incomplete, or the bytes are 4 GiB or more.
     pub fn parse(first: Offset, bytes: Bytes) -> Result<Self, Torn> {
         if bytes.last().is_some_and(|last| *last != b'\n') || u32::try_from(bytes.len()).is_err() {
             return Err(Torn);
@@ -46,10 +46,12 @@ impl Lines {
         Offset(self.first.0 + self.ends.len() as u64 - 1)
     }
 
+    /// Returns the number of lines.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
+    /// Returns true if there is no line.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -104,11 +106,16 @@ pub struct LinesBuilder {
 }
 
 impl LinesBuilder {
+    /// Creates an empty builder; the first line pushed is the entry `first`.
     pub fn new(first: Offset) -> Self {
         Self { first, bytes: BytesMut::new(), ends: Vec::new() }
     }
 
     /// Adds one line. `encode` has to write JSON without a raw line feed.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the lines exceed 4 GiB.
     pub fn push(&mut self, encode: impl FnOnce(&mut BytesMut)) {
         let start = self.bytes.len();
         encode(&mut self.bytes);
@@ -124,18 +131,22 @@ impl LinesBuilder {
         self.ends.extend(lines.ends.iter().map(|end| end + base));
     }
 
+    /// Returns the number of lines so far.
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
+    /// Returns true if no line was pushed.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
+    /// Returns the bytes of the lines so far, with their line feeds.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
 
+    /// Returns the lines.
     pub fn finish(self) -> Lines {
         Lines { first: self.first, bytes: self.bytes.freeze(), ends: self.ends }
     }

@@ -84,6 +84,7 @@ impl Default for MemoryJournal {
 }
 
 impl MemoryJournal {
+    /// Creates an empty journal under this epoch.
     pub fn new(epoch: Epoch) -> Self {
         let shared = Shared {
             epoch,
@@ -108,7 +109,7 @@ impl MemoryJournal {
         }
     }
 
-    /// What the file system has left; unknown at first.
+    /// Sets the bytes that [`Journal::free_bytes`] returns; `None` at first.
     pub fn set_free_bytes(&self, free: Option<u64>) {
         lock(&self.shared.faults).free_bytes = free;
     }
@@ -130,6 +131,7 @@ impl MemoryJournal {
         self.shared.pause.send_modify(|pause| pause.paused = true);
     }
 
+    /// Lets the appends that wait since [`Self::pause_appends`] take effect.
     pub fn release_appends(&self) {
         self.shared.pause.send_modify(|pause| pause.paused = false);
     }

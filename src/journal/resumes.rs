@@ -24,6 +24,7 @@ pub struct Incarnation(pub Uuid);
 /// The resume record of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeRecord {
+    /// The run.
     pub run_id: RunId,
     /// The counts, including the last resume, as if its process were to die.
     pub counted: Resumes,

@@ -14,32 +14,62 @@ use super::{
 /// One entry of a user's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
+    /// The position in the user's log: 1, 2, 3 … without a gap (DEL-2).
     pub offset: Offset,
+    /// The conversation to which the entry belongs.
     pub thread_id: ThreadId,
+    /// The run that the message starts, or of which the entry is an event.
     pub run_id: RunId,
+    /// The time at which the entry was decided.
     pub timestamp: Timestamp,
+    /// The agent that executes the run.
     pub agent_name: AgentName,
+    /// The content.
     pub body: Body,
 }
 
 /// The content of an entry: a message of the user, or an event of its run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
-    UserMessage { message_id: MessageId, text: String },
-    Event { seq: Seq, event: Event },
+    /// `user_message`: a message of the user, as accepted (DEL-5).
+    UserMessage {
+        /// The idempotency key that the client chose (DEL-6).
+        message_id: MessageId,
+        /// The text, at most `text_bytes_max` bytes ([`Limits`](crate::limits::Limits)).
+        text: String,
+    },
+    /// An event of the run.
+    Event {
+        /// The number of the event within its run: 1, 2, 3 … (RUN-2).
+        seq: Seq,
+        /// The event.
+        event: Event,
+    },
 }
 
 /// The five events of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// `agent_started`: the first event (RUN-1).
-    Started { message_id: MessageId },
-    /// `agent_thinking`.
+    Started {
+        /// The message that the run answers.
+        message_id: MessageId,
+    },
+    /// `agent_thinking`: reasoning, progress, or a piece of the answer (RUN-3).
     Thinking(Thought),
     /// `tool_executing`: durable before the tool is invoked (RUN-9).
     ToolExecuting(Call),
-    /// `tool_completed`.
-    ToolCompleted { call_id: CallId, tool_name: ToolName, result: CallResult, duration_ms: u64 },
+    /// `tool_completed`: the end of a call.
+    ToolCompleted {
+        /// A call that an earlier [`Event::ToolExecuting`] of the run opened (RUN-4).
+        call_id: CallId,
+        /// The tool of the call.
+        tool_name: ToolName,
+        /// The outcome.
+        result: CallResult,
+        /// Milliseconds since the call opened; 0 if the clock was set back.
+        duration_ms: u64,
+    },
     /// `agent_completed`: the last event (RUN-5).
     Completed(Completion),
 }
@@ -47,7 +77,9 @@ pub enum Event {
 /// A piece of the agent's reasoning, progress or answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Thought {
+    /// The kind of text.
     pub kind: ThoughtKind,
+    /// The new text, at most `delta_bytes_max` bytes ([`Limits`](crate::limits::Limits)).
     pub delta: String,
     /// True if the run's earlier deltas of this kind are withdrawn, as after a restart of the run.
     pub reset: bool,
@@ -68,10 +100,13 @@ pub enum ThoughtKind {
 /// A tool call at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Call {
+    /// The id of the call, used once in a run (RUN-4).
     pub call_id: CallId,
+    /// The tool to invoke.
     pub tool_name: ToolName,
     /// A JSON object.
     pub parameters: Json,
+    /// The party that executes the call and completes it.
     pub by: By,
 }
 
@@ -88,9 +123,11 @@ pub enum By {
 /// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CallResult {
+    /// Whether the call succeeded, failed, or was closed by the service.
     pub status: CallStatus,
     /// Any JSON value; null if there is none.
     pub results: Json,
+    /// The error message; `None` if the call succeeded.
     pub error: Option<String>,
 }
 
@@ -115,9 +152,13 @@ impl CallResult {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CallStatus {
+    /// The call succeeded.
     Ok,
+    /// The call failed.
     Error,
+    /// The service closed the call at a deadline of the call or of its run (RUN-7).
     TimedOut,
+    /// The run ended before the call did (RUN-7).
     Cancelled,
     /// The node was lost during the call, so the tool may or may not have acted (RUN-9).
     Unknown,
@@ -126,11 +167,15 @@ pub enum CallStatus {
 /// The terminal event of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Completion {
+    /// How the run ended.
     pub status: RunStatus,
     /// The concatenated `answer` deltas since the last reset, if the run succeeded.
     pub final_response: Option<String>,
+    /// The reason; `None` if the run succeeded or was cancelled.
     pub error: Option<RunError>,
+    /// Milliseconds since `agent_started`; 0 if the clock was set back.
     pub duration_ms: u64,
+    /// Language model tokens, if the run succeeded and its agent counted them.
     pub usage: Option<Usage>,
 }
 
@@ -138,10 +183,15 @@ pub struct Completion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunStatus {
+    /// The agent completed its answer.
     Succeeded,
+    /// The agent failed, broke a rule, or exceeded a limit (RUN-10).
     Failed,
+    /// The user cancelled the run, or interrupted it with a new message (RUN-8).
     Cancelled,
+    /// The run, or one step of its agent, exceeded its time limit.
     TimedOut,
+    /// The node that executed the run was lost, and the run could not be resumed (RUN-6).
     Interrupted,
 }
 
@@ -171,11 +221,13 @@ impl RunStatus {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct RunError {
+    /// The reason, for programs.
     pub code: RunErrorCode,
+    /// The reason, for people. Clients see it.
     pub message: String,
 }
 
-/// The machine-readable part of a [`RunError`].
+/// The machine-readable reason for which a run did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunErrorCode {
@@ -205,6 +257,8 @@ pub enum RunErrorCode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Usage {
+    /// Tokens that the models read.
     pub input_tokens: u64,
+    /// Tokens that the models generated.
     pub output_tokens: u64,
 }

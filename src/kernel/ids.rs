@@ -11,7 +11,9 @@ use uuid::Uuid;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} must be {rule}")]
 pub struct InvalidId {
+    /// The kind of id, by its field name in the protocol, such as `thread_id`.
     pub kind: &'static str,
+    /// The rule that the text breaks, such as "1 to 128 visible ASCII characters".
     pub rule: &'static str,
 }
 

@@ -21,10 +21,13 @@ pub struct Json(Arc<RawValue>);
 /// The reason for which a text is not a [`Json`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJson {
+    /// The text is not JSON, or holds an unpaired surrogate or a number outside the range of a 64-bit float.
     #[error("not JSON: {0}")]
     Syntax(String),
+    /// Arrays and objects nest deeper than [`Json::DEPTH_MAX`] levels.
     #[error("nested deeper than {} levels", Json::DEPTH_MAX)]
     TooDeep,
+    /// The value is valid, but an object is required.
     #[error("not a JSON object")]
     NotAnObject,
 }
@@ -55,6 +58,11 @@ impl Json {
     }
 
     /// As [`Self::parse`], for text whose syntax has already been checked.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidJson`] if the value is nested too deep, or holds an unpaired surrogate or a number that is
+    /// out of range.
     pub fn from_raw(raw: &RawValue) -> Result<Self, InvalidJson> {
         let text = raw.get();
         if depth(text) > Self::DEPTH_MAX {
@@ -70,7 +78,11 @@ impl Json {
         Ok(Self(RawValue::from_string(line).map_err(|e| InvalidJson::Syntax(e.to_string()))?.into()))
     }
 
-    /// Returns the value itself if it is an object, else [`InvalidJson::NotAnObject`].
+    /// Returns the value itself if it is an object.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidJson::NotAnObject`] for any other value.
     pub fn object(self) -> Result<Self, InvalidJson> {
         if self.as_str().starts_with('{') { Ok(self) } else { Err(InvalidJson::NotAnObject) }
     }

@@ -10,6 +10,22 @@
 //! Guarantees: a ticket yields its identity at most once, to the first redemption that is in time (AUTH-1).
 //! It lives at most its TTL and not beyond its issuer's credential, carries exactly the issuer's identity,
 //! and is consumed only by its redemption (AUTH-2).
+//!
+//! # Examples
+//!
+//! ```
+//! use quintet_kernel::{ids::{Timestamp, UserId}, ticket::{Identity, Lifetime, Ticket}};
+//!
+//! let issuer = Identity { user_id: UserId::parse("ann")?, expires_at: Timestamp(60_000) };
+//! let lifetime = Lifetime { ttl_ms_default: 30_000, ttl_ms_max: 300_000 };
+//! let ticket = Ticket::issue(issuer.clone(), None, lifetime, Timestamp(0))?;
+//! assert_eq!(ticket.expires_at(), Timestamp(30_000));
+//!
+//! // `redeem` takes the ticket, so a second redemption does not compile (AUTH-1).
+//! let (redeemed, identity) = ticket.redeem(Timestamp(1_000)).expect("the ticket is in time");
+//! assert_eq!(identity, issuer);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +34,7 @@ use super::ids::{Timestamp, UserId};
 /// The user that a credential authenticates, and the credential's expiry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
+    /// The authenticated user (ISO-1).
     pub user_id: UserId,
     /// The first moment at which the credential is no longer accepted (AUTH-3).
     pub expires_at: Timestamp,
@@ -33,7 +50,9 @@ impl Identity {
 /// The settings for the lifetime of tickets, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lifetime {
+    /// The lifetime of a ticket whose request names none.
     pub ttl_ms_default: u64,
+    /// The longest lifetime that a request may name.
     pub ttl_ms_max: u64,
 }
 
@@ -60,8 +79,13 @@ pub struct Expired;
 /// The reason for which a ticket was not issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unissuable {
+    /// The requested lifetime is 0 or above the limit (AUTH-2).
     #[error("ttl_ms must be 1 to {ttl_ms_max}")]
-    Lifetime { ttl_ms_max: u64 },
+    Lifetime {
+        /// The longest lifetime that a request may name.
+        ttl_ms_max: u64,
+    },
+    /// The credential of the issuer has expired.
     #[error("the issuer's credential has expired")]
     IssuerExpired,
 }
@@ -131,8 +155,11 @@ impl Ticket<Issued> {
 /// A ticket in any phase, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AnyTicket {
+    /// Not redeemed and not known to have expired.
     Issued(Ticket<Issued>),
+    /// Redeemed, once (AUTH-1).
     Redeemed(Ticket<Redeemed>),
+    /// Not redeemed in time.
     Expired(Ticket<Expired>),
 }
 
@@ -151,6 +178,7 @@ pub enum Unredeemable {
     /// The ticket was never issued or is already redeemed; the two are indistinguishable.
     #[error("no such ticket")]
     Unknown,
+    /// The ticket was not redeemed in time.
     #[error("the ticket has expired")]
     Expired,
 }

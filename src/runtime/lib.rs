@@ -1,9 +1,44 @@
-//! Services of the process that all layers use: wall clock, id generation, tracked tasks, limit tables and
+//! Services of the process that all layers of Quintet use: wall clock, id generation, tracked tasks, limit tables and
 //! private files.
 //!
-//! - [`clock`], [`ids`]: time and ids, which [`simulation`] replaces in tests
-//! - [`tasks`]: tasks that can be awaited; [`limits`]: tables of settings; [`saturation`]: limits in effect
-//! - [`private`]: files and folders accessible to their owner only
+//! # Guarantees
+//!
+//! - Time and ids enter through [`clock`] and [`ids`] only, so that a [`simulation`] can replace them on one thread.
+//! - Every task has an owner that can wait for its end ([`tasks`]).
+//! - Every limit has a name with its unit, a default, a range and a description ([`limits!`]), and is visible to operators
+//!   while it rejects work ([`saturation`]).
+//! - Files and folders are accessible to the owner of the process only ([`private`], AUTH-6).
+//!
+//! # Examples
+//!
+//! A simulation fixes the clock:
+//!
+//! ```
+//! use std::rc::Rc;
+//!
+//! use quintet_kernel::ids::Timestamp;
+//! use quintet_runtime::{clock, simulation::{self, World}};
+//!
+//! struct Fixed;
+//!
+//! impl World for Fixed {
+//!     fn now(&self) -> Timestamp {
+//!         Timestamp(1_000)
+//!     }
+//!
+//!     fn random(&self) -> [u8; 10] {
+//!         [7; 10]
+//!     }
+//! }
+//!
+//! let simulation = simulation::enter(Rc::new(Fixed));
+//! assert_eq!(clock::now(), Timestamp(1_000));
+//! drop(simulation);
+//! assert!(clock::now() > Timestamp(1_000));
+//! ```
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 pub mod clock;
 pub mod ids;

@@ -1,5 +1,5 @@
 //! Limits as tables. Each limit has a name ending in its unit, a default, a range and a description, declared
-//! once with [`limits!`](crate::limits); the settings and their documentation are derived from the tables.
+//! once with [`limits!`](crate::limits!); the settings and their documentation are derived from the tables.
 
 /// One limit in a table, with accessors for the struct `T` that carries its value.
 pub struct Limit<T: 'static> {
@@ -7,9 +7,13 @@ pub struct Limit<T: 'static> {
     pub name: &'static str,
     /// The description, one or two sentences.
     pub doc: &'static str,
+    /// The smallest value that a setting may have.
     pub min: u64,
+    /// The largest value that a setting may have.
     pub max: u64,
+    /// Reads the value from the struct.
     pub read: fn(&T) -> u64,
+    /// Writes a value, which must be in the range, to the struct.
     pub write: fn(&mut T, u64),
 }
 

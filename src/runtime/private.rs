@@ -21,7 +21,8 @@ const FILE_MODE: u32 = 0o600;
 /// empty or contains `own`; otherwise it is shared with other data, and only a warning is logged.
 ///
 /// # Errors
-/// When the folder cannot be created or read.
+///
+/// Returns an error if the folder cannot be created or read.
 pub fn make_folder(folder: &Path, own: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
     let mode = fs::metadata(folder)?.permissions().mode();
@@ -44,7 +45,8 @@ pub fn make_folder(folder: &Path, own: &str) -> io::Result<()> {
 /// Opens a file for reading and writing, and creates it if missing. Never truncates it.
 ///
 /// # Errors
-/// When the file cannot be opened, is a symbolic link, or is not a regular file.
+///
+/// Returns an error if the file cannot be opened, is a symbolic link, or is not a regular file.
 pub fn open_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
@@ -54,7 +56,8 @@ pub fn open_file(path: &Path) -> io::Result<File> {
 /// Creates a new file for writing.
 ///
 /// # Errors
-/// When the file cannot be created, or the path exists, including as a symbolic link.
+///
+/// Returns an error if the file cannot be created, or the path exists, including as a symbolic link.
 pub fn create_file(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().write(true).create_new(true), path)
 }
@@ -63,7 +66,8 @@ pub fn create_file(path: &Path) -> io::Result<File> {
 /// the operator has chosen the path.
 ///
 /// # Errors
-/// When the file cannot be opened.
+///
+/// Returns an error if the file cannot be opened.
 pub fn append_to(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().read(true).append(true).create(true).mode(FILE_MODE).open(path)?;
     let metadata = file.metadata()?;
@@ -76,7 +80,8 @@ pub fn append_to(path: &Path) -> io::Result<File> {
 /// Sets the mode of a file that another library has created in a private folder. A missing file is ignored.
 ///
 /// # Errors
-/// When the mode cannot be set.
+///
+/// Returns an error if the mode cannot be set.
 pub fn keep_file(path: &Path) -> io::Result<()> {
     match fs::set_permissions(path, Permissions::from_mode(FILE_MODE)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -99,7 +104,8 @@ fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 /// Tightens the mode of an existing file. A missing file is ignored.
 ///
 /// # Errors
-/// When the path is a symbolic link or cannot be inspected.
+///
+/// Returns an error if the path is a symbolic link or cannot be inspected.
 pub fn tighten_file(path: &Path) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(metadata) if metadata.is_symlink() => Err(is_link()),

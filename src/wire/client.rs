@@ -24,11 +24,17 @@ use super::{codes::ErrorCode, fields::Fields, form::Form};
 /// A well-formed frame from a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFrame {
+    /// `hello`: the first frame of a connection.
     Hello(Hello),
+    /// `send_message`: a message of the user.
     SendMessage(SendMessage),
+    /// `cancel_run`: ends a run.
     CancelRun(CancelRun),
+    /// `complete_call`: the result of a call of the client.
     CompleteCall(CompleteCall),
+    /// `renew`: a newer credential.
     Renew(Renew),
+    /// `ping`: requests a `pong`.
     Ping(Ping),
 }
 
@@ -37,6 +43,7 @@ pub enum ClientFrame {
 pub struct Hello {
     /// `None` if the handshake request already carried a credential.
     pub credential: Option<Credential>,
+    /// The epoch of the cursor; `None` means that of this journal.
     pub epoch: Option<Epoch>,
     /// The offset of the last entry that the client applied; 0 for none.
     pub after: Offset,
@@ -45,43 +52,56 @@ pub struct Hello {
 /// A message of the user, which starts or enqueues a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendMessage {
+    /// The idempotency key: a second message with the same id is a retry (DEL-6).
     pub message_id: MessageId,
+    /// The conversation of the message.
     pub thread_id: ThreadId,
+    /// The text, 1 to [`TEXT_BYTES_MAX`] bytes of UTF-8.
     pub text: String,
+    /// The agent that answers; `None` selects the default agent.
     pub agent_name: Option<AgentName>,
+    /// The policy if the thread has an active run (RUN-8).
     pub on_busy: OnBusy,
 }
 
 /// A request to end a run early (RUN-7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CancelRun {
+    /// The run to end.
     pub run_id: RunId,
 }
 
 /// The client's result for a call that only a client can complete (RUN-11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompleteCall {
+    /// The run of the call.
     pub run_id: RunId,
+    /// The call to close.
     pub call_id: CallId,
+    /// The outcome; its status is `ok` or `error`.
     pub result: CallResult,
 }
 
 /// A newer credential of the same user, which extends the connection's lifetime (AUTH-3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renew {
+    /// The newer credential.
     pub credential: Credential,
 }
 
 /// An application-level ping; the reply is a `pong` with the same nonce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
+    /// A value that the `pong` returns unchanged.
     pub nonce: Option<Nonce>,
 }
 
 /// A secret that authenticates a client. `Debug` redacts it.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
+    /// A single-use ticket (AUTH-1), 1 to [`TICKET_BYTES_MAX`] bytes.
     Ticket(String),
+    /// A JWT ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519)), 1 to [`TOKEN_BYTES_MAX`] bytes.
     Token(String),
 }
 
@@ -134,6 +154,7 @@ pub const TEXT_BYTES_MAX: usize = Limits::DEFAULT.text_bytes_max;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct FrameError {
+    /// The kind of fault.
     pub code: ErrorCode,
     /// A description of the fault, without any text of the client.
     pub message: String,

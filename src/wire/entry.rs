@@ -203,10 +203,13 @@ fn tag(line: &[u8]) -> Result<Cow<'_, str>, DecodeError> {
 /// A line that is not an encoded entry. The storage is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
+    /// The line is not JSON, or a field is missing or invalid.
     #[error("not an entry")]
     Json(#[from] serde_json::Error),
+    /// The `type` is none of the six of an entry.
     #[error("unknown entry type")]
     UnknownType,
+    /// The `parameters` of a call are not a JSON object.
     #[error("the parameters of the call are not an object")]
     Parameters(#[from] InvalidJson),
 }

@@ -11,7 +11,9 @@ use quintet_kernel::ids::{Epoch, Offset};
 /// A position in a user's log, with the epoch of the journal it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventId {
+    /// The epoch of the journal.
     pub epoch: Epoch,
+    /// The offset of the entry.
     pub offset: Offset,
 }
 

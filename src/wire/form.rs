@@ -20,11 +20,17 @@ use super::client::{
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Form<'a> {
+    /// The first frame of a connection.
     Hello(HelloForm<'a>),
+    /// A message of the user.
     SendMessage(MessageForm<'a>),
+    /// Ends a run.
     CancelRun(CancelForm),
+    /// Completes a call that waits for the client.
     CompleteCall(CallForm<'a>),
+    /// A newer credential.
     Renew(RenewForm<'a>),
+    /// Requests a `pong`.
     Ping(PingForm<'a>),
 }
 
@@ -54,6 +60,7 @@ pub struct HelloForm<'a> {
 pub struct MessageForm<'a> {
     /// The idempotency key, chosen by the client: a second message with the same id is a retry.
     pub message_id: &'a MessageId,
+    /// The conversation, chosen by the client.
     pub thread_id: &'a ThreadId,
     /// 1 to 65536 bytes of UTF-8.
     #[schemars(length(min = 1, max = TEXT_BYTES_MAX))]
@@ -69,18 +76,23 @@ pub struct MessageForm<'a> {
 /// Ends a run.
 #[derive(Serialize, JsonSchema)]
 pub struct CancelForm {
+    /// The run to end.
     pub run_id: RunId,
 }
 
 /// Completes a call that waits for the client.
 #[derive(Serialize, JsonSchema)]
 pub struct CallForm<'a> {
+    /// The run of the call.
     pub run_id: RunId,
+    /// The call to complete.
     pub call_id: &'a CallId,
+    /// Whether the call succeeded.
     pub status: Answered,
     /// Any JSON; missing: null.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<&'a Json>,
+    /// An error message, if the call failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,
 }
@@ -88,10 +100,12 @@ pub struct CallForm<'a> {
 /// The result of a call that waits for the client; the ids are in the path.
 #[derive(Serialize, JsonSchema)]
 pub struct AnswerForm<'a> {
+    /// Whether the call succeeded.
     pub status: Answered,
     /// Any JSON; missing: null.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<&'a Json>,
+    /// An error message, if the call failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,
 }
@@ -135,7 +149,9 @@ fn either() -> Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Answered {
+    /// The call succeeded.
     Ok,
+    /// The call failed.
     Error,
 }
 

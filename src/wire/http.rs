@@ -28,13 +28,16 @@ pub struct TicketIssued {
     pub ticket: String,
     /// The ticket's expiry, in Unix milliseconds.
     pub expires_at: Timestamp,
+    /// The remaining lifetime of the ticket, in milliseconds.
     pub expires_in_ms: u64,
 }
 
 /// The 202 response of `POST /v1/messages`: the same guarantee as the frame `accepted` (DEL-5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageAccepted {
+    /// The run that answers the message.
     pub run_id: RunId,
+    /// The id of the message, chosen by the client.
     pub message_id: MessageId,
     /// The offset of the `user_message`.
     pub message_offset: Offset,
@@ -88,6 +91,7 @@ impl Default for ThreadsQuery {
 /// The 200 response of `GET /v1/entries` and `GET /v1/threads/{id}/entries`: the part before the entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EntriesPage {
+    /// The journal's epoch.
     pub epoch: Epoch,
     /// The `after` of the query.
     pub after: Offset,
@@ -153,8 +157,11 @@ pub struct ThreadsPage {
 /// A thread in a list.
 #[schemars(inline)]
 pub struct ThreadInfo {
+    /// The id of the thread.
     pub thread_id: ThreadId,
+    /// Offset of the first entry.
     pub first_offset: Offset,
+    /// Offset of the last entry.
     pub last_offset: Offset,
     /// Timestamp of the last entry, in Unix milliseconds.
     pub last_at: Timestamp,
@@ -165,10 +172,15 @@ pub struct ThreadInfo {
 /// The 200 response of `GET /v1/runs/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunInfo {
+    /// The id of the run.
     pub run_id: RunId,
+    /// The thread of the run.
     pub thread_id: ThreadId,
+    /// The message that the run answers.
     pub message_id: MessageId,
+    /// The agent that executes the run.
     pub agent_name: AgentName,
+    /// Whether the run is queued, executing or ended.
     pub state: RunState,
     /// The outcome; null until `completed`.
     pub status: Option<RunStatus>,
@@ -197,6 +209,7 @@ pub enum RunState {
 /// The 200 response of `POST /v1/runs/{id}/cancel`, sent once the end of the run is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunCancelled {
+    /// The run that ended.
     pub run_id: RunId,
 }
 
@@ -204,19 +217,24 @@ pub struct RunCancelled {
 /// (RUN-11).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallCompleted {
+    /// The run of the call.
     pub run_id: RunId,
+    /// The call that closed.
     pub call_id: CallId,
 }
 
 /// The 200 response of `GET /v1/agents`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentsList {
+    /// The registered agents.
     pub agents: Vec<AgentInfo>,
 }
 
+/// An agent in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct AgentInfo {
+    /// The name of the agent.
     pub agent_name: AgentName,
     /// One sentence for people.
     pub description: String,
@@ -227,6 +245,7 @@ pub struct AgentInfo {
 /// The body of `POST /dev/login`, which exists only under `quintet dev`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoginRequest {
+    /// The user to log in as.
     pub user_id: UserId,
 }
 
@@ -235,6 +254,7 @@ pub struct LoginRequest {
 pub struct LoggedIn {
     /// A JWT.
     pub token: String,
+    /// The user that the token authenticates.
     pub user_id: UserId,
     /// The token's expiry, in Unix milliseconds.
     pub expires_at: Timestamp,

@@ -22,9 +22,12 @@ pub struct Problem {
     pub status: u16,
     /// A description of the error for people.
     pub detail: String,
+    /// The machine-readable reason, the same as on a WebSocket.
     pub code: ErrorCode,
+    /// The `message_id` of the request, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
+    /// The `run_id` of the request, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<RunId>,
     /// The time to wait before a retry, in milliseconds; the header `Retry-After` has it in seconds.

@@ -22,16 +22,16 @@ use crate::{
     server::{self, ServerFrame},
 };
 
-pub fn ann() -> UserId {
+pub(crate) fn ann() -> UserId {
     UserId::parse("ann").unwrap()
 }
 
-pub fn run_id_of(text: &str) -> RunId {
+pub(crate) fn run_id_of(text: &str) -> RunId {
     RunId::parse(text).unwrap()
 }
 
 /// Returns one run that has an entry of each shape, as in the examples of the documentation.
-pub fn one_of_each() -> Vec<Entry> {
+pub(crate) fn one_of_each() -> Vec<Entry> {
     let call_id = CallId::parse("c1").unwrap();
     let tool_name = ToolName::parse("weather").unwrap();
     let message_id = MessageId::parse("m-1").unwrap();
@@ -81,7 +81,7 @@ pub fn one_of_each() -> Vec<Entry> {
 }
 
 /// Generates text with the characters that JSON encoders get wrong.
-pub fn text() -> impl Strategy<Value = String> {
+pub(crate) fn text() -> impl Strategy<Value = String> {
     let awkward = prop::sample::select(vec![
         "\u{2028}",
         "\u{2029}",
@@ -109,24 +109,24 @@ pub fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-pub fn name() -> impl Strategy<Value = String> {
+pub(crate) fn name() -> impl Strategy<Value = String> {
     "[!-~]{1,128}"
 }
 
-pub fn user_id() -> impl Strategy<Value = UserId> {
+pub(crate) fn user_id() -> impl Strategy<Value = UserId> {
     text().prop_filter_map("1 to 256 bytes", |text| UserId::parse(&text).ok())
 }
 
-pub fn run_id() -> impl Strategy<Value = RunId> {
+pub(crate) fn run_id() -> impl Strategy<Value = RunId> {
     any::<u128>().prop_map(|bits| RunId(uuid::Uuid::from_u128(bits)))
 }
 
-pub fn number() -> impl Strategy<Value = u64> {
+pub(crate) fn number() -> impl Strategy<Value = u64> {
     prop_oneof![any::<u64>(), Just(0), Just(u64::MAX), Just((1 << 53) + 1)]
 }
 
 /// Generates JSON texts, with white space between tokens and numbers in unusual notations.
-pub fn json_text() -> impl Strategy<Value = String> {
+pub(crate) fn json_text() -> impl Strategy<Value = String> {
     let quoted = || text().prop_map(|text| serde_json::to_string(&text).unwrap());
     let numbers = [
         "0",
@@ -158,7 +158,7 @@ pub fn json_text() -> impl Strategy<Value = String> {
     })
 }
 
-pub fn json() -> impl Strategy<Value = Json> {
+pub(crate) fn json() -> impl Strategy<Value = Json> {
     let deepest = format!("{}{}", "[".repeat(Json::DEPTH_MAX), "]".repeat(Json::DEPTH_MAX));
     prop_oneof![9 => json_text(), 1 => Just(deepest)].prop_map(|text| Json::parse(&text).unwrap())
 }
@@ -178,19 +178,19 @@ fn id<T: std::fmt::Debug>(parse: impl Fn(&str) -> T) -> impl Strategy<Value = T>
     name().prop_map(move |text| parse(&text))
 }
 
-pub fn message_id() -> impl Strategy<Value = MessageId> {
+pub(crate) fn message_id() -> impl Strategy<Value = MessageId> {
     id(|text| MessageId::parse(text).unwrap())
 }
 
-pub fn thread_id() -> impl Strategy<Value = ThreadId> {
+pub(crate) fn thread_id() -> impl Strategy<Value = ThreadId> {
     id(|text| ThreadId::parse(text).unwrap())
 }
 
-pub fn agent_name() -> impl Strategy<Value = AgentName> {
+pub(crate) fn agent_name() -> impl Strategy<Value = AgentName> {
     id(|text| AgentName::parse(text).unwrap())
 }
 
-pub fn call_id() -> impl Strategy<Value = CallId> {
+pub(crate) fn call_id() -> impl Strategy<Value = CallId> {
     id(|text| CallId::parse(text).unwrap())
 }
 
@@ -260,7 +260,7 @@ fn event() -> impl Strategy<Value = Event> {
 }
 
 /// Generates entries, legal in their runs or not; the encoding does not depend on it.
-pub fn entry() -> impl Strategy<Value = Entry> {
+pub(crate) fn entry() -> impl Strategy<Value = Entry> {
     let body = prop_oneof![
         1 => (message_id(), text()).prop_map(|(message_id, text)| Body::UserMessage { message_id, text }),
         5 => (number(), event()).prop_map(|(seq, event)| Body::Event { seq: Seq(seq), event }),
@@ -291,7 +291,7 @@ fn nonce() -> impl Strategy<Value = Nonce> {
 }
 
 /// Generates well-formed client frames.
-pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
+pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
     use ClientFrame as F;
     let epoch = any::<u128>().prop_map(|bits| Epoch(uuid::Uuid::from_u128(bits)));
     let on_busy = prop::sample::select(vec![OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt]);
@@ -321,7 +321,7 @@ pub fn client_frame() -> impl Strategy<Value = ClientFrame> {
 }
 
 /// Returns one of each client frame, as in the examples of the documentation.
-pub fn client_frames() -> Vec<ClientFrame> {
+pub(crate) fn client_frames() -> Vec<ClientFrame> {
     let run_id = run_id_of("01a1ee56-5e01-7c3d-8e4f-0123456789ab");
     vec![
         ClientFrame::Hello(Hello {
@@ -348,7 +348,7 @@ pub fn client_frames() -> Vec<ClientFrame> {
 }
 
 /// Returns one of each frame of the service, as in the examples of the documentation.
-pub fn server_frames() -> Vec<ServerFrame> {
+pub(crate) fn server_frames() -> Vec<ServerFrame> {
     let message_id = MessageId::parse("m-1").unwrap();
     let socket = server::SocketLimits {
         frame_bytes_max: 524_288,

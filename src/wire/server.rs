@@ -21,12 +21,19 @@ pub const PROTOCOL: &str = "quintet.v1";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
+    /// `ready`: the connection is open.
     Ready(Ready),
+    /// `caught_up`: the stored entries have been sent.
     CaughtUp(CaughtUp),
+    /// `accepted`: a message is durable.
     Accepted(Accepted),
+    /// `error`: a frame was rejected.
     Error(Error),
+    /// `renewed`: the lifetime was extended.
     Renewed(Renewed),
+    /// `pong`: the reply to a `ping`.
     Pong(Pong),
+    /// `draining`: the service is about to stop.
     Draining(Draining),
 }
 
@@ -44,6 +51,7 @@ pub struct Ready {
     pub protocol: &'static str,
     /// The connection's id in the service's log.
     pub connection_id: ConnectionId,
+    /// The user that the connection authenticated as (ISO-1).
     pub user_id: UserId,
     /// The journal's epoch; a cursor of another epoch is not valid here.
     pub epoch: Epoch,
@@ -63,7 +71,9 @@ pub struct Ready {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Gap {
+    /// The first missing offset.
     pub from: Offset,
+    /// The last missing offset.
     pub to: Offset,
 }
 
@@ -98,9 +108,13 @@ pub struct ClientLimits {
 /// The gateway's part of [`ClientLimits`]; the rest are settings of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketLimits {
+    /// As [`ClientLimits::frame_bytes_max`].
     pub frame_bytes_max: u64,
+    /// As [`ClientLimits::pong_wait_ms_max`].
     pub pong_wait_ms_max: u64,
+    /// As [`ClientLimits::user_connections_max`].
     pub user_connections_max: u64,
+    /// As [`ClientLimits::user_frames_per_second_max`].
     pub user_frames_per_second_max: u64,
 }
 
@@ -132,13 +146,16 @@ impl From<connection::Gap> for Gap {
 /// All entries up to `head`, the head at the time of the resume, have been sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CaughtUp {
+    /// The `head` of `ready`.
     pub head: Offset,
 }
 
 /// The acknowledgement of a message: it and its run are durable from now on (DEL-5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Accepted {
+    /// The id of the message, chosen by the client.
     pub message_id: MessageId,
+    /// The run that answers the message.
     pub run_id: RunId,
     /// The offset of the `user_message`.
     pub message_offset: Offset,
@@ -149,13 +166,16 @@ pub struct Accepted {
 /// The reply to a frame that was rejected. It had no effect, unless `code` is `unavailable` (DEL-7).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Error {
+    /// The machine-readable reason, the same as over HTTP.
     pub code: ErrorCode,
     /// A description for people, without any text of the client.
     pub message: String,
     /// True if the connection closes after this frame.
     pub fatal: bool,
+    /// The `message_id` of the rejected frame, if it has a valid one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_id: Option<MessageId>,
+    /// The `run_id` of the rejected frame, if it has a valid one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_id: Option<RunId>,
     /// The time to wait before a retry, in milliseconds.
@@ -187,6 +207,7 @@ pub struct Renewed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 /// The reply to a client's `ping`, with its nonce.
 pub struct Pong {
+    /// The nonce of the `ping`, unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<Nonce>,
 }

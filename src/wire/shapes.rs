@@ -25,8 +25,11 @@ macro_rules! shapes {
         pub struct $name<'a> {
             /// The position in the user's log: 1, 2, 3 … without gaps.
             pub offset: Offset,
+            /// The owner of the log (ISO-1).
             pub user_id: Cow<'a, UserId>,
+            /// The conversation.
             pub thread_id: Cow<'a, ThreadId>,
+            /// The run that the message starts, or to which the event belongs.
             pub run_id: RunId,
             /// Unix milliseconds.
             pub timestamp: Timestamp,
@@ -38,8 +41,11 @@ macro_rules! shapes {
 shapes! {
     /// A message of the user, as accepted.
     UserMessage "user_message" {
+        /// The idempotency key, chosen by the client (DEL-6).
         message_id: Cow<'a, MessageId>,
+        /// The text of the user.
         text: Cow<'a, str>,
+        /// The agent that executes the run.
         agent_name: Cow<'a, AgentName>,
     }
 
@@ -47,7 +53,9 @@ shapes! {
     AgentStarted "agent_started" {
         /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
+        /// The agent that executes the run.
         agent_name: Cow<'a, AgentName>,
+        /// The message that the run answers.
         message_id: Cow<'a, MessageId>,
     }
 
@@ -55,8 +63,11 @@ shapes! {
     AgentThinking "agent_thinking" {
         /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
+        /// The agent that executes the run.
         agent_name: Cow<'a, AgentName>,
+        /// The kind of text.
         kind: ThoughtKind,
+        /// The new text.
         delta: Cow<'a, str>,
         /// True if the run's earlier deltas of this kind are withdrawn.
         #[serde(default, skip_serializing_if = "is_false")]
@@ -67,9 +78,13 @@ shapes! {
     ToolExecuting "tool_executing" {
         /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
+        /// The agent that executes the run.
         agent_name: Cow<'a, AgentName>,
+        /// The id of the call, unique within the run.
         call_id: Cow<'a, CallId>,
+        /// The tool that is invoked.
         tool_name: Cow<'a, ToolName>,
+        /// The parameters: an object.
         #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
         parameters: Cow<'a, Json>,
         /// The party that executes the call and completes it.
@@ -80,14 +95,20 @@ shapes! {
     ToolCompleted "tool_completed" {
         /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
+        /// The agent that executes the run.
         agent_name: Cow<'a, AgentName>,
+        /// The call of an earlier `tool_executing` of the run.
         call_id: Cow<'a, CallId>,
+        /// The tool of the call.
         tool_name: Cow<'a, ToolName>,
+        /// The status of the call.
         status: CallStatus,
         /// Any JSON value.
         results: Cow<'a, Json>,
+        /// The error message; null if the call succeeded.
         #[serde(deserialize_with = "present")]
         error: Option<Cow<'a, str>>,
+        /// Milliseconds since the `tool_executing`.
         duration_ms: u64,
     }
 
@@ -95,14 +116,19 @@ shapes! {
     AgentCompleted "agent_completed" {
         /// The number of the event within its run: 1, 2, 3 … without gaps.
         seq: Seq,
+        /// The agent that executes the run.
         agent_name: Cow<'a, AgentName>,
+        /// The status of the run.
         status: RunStatus,
         /// The concatenated `answer` deltas since the last reset, if the run succeeded.
         #[serde(deserialize_with = "present")]
         final_response: Option<Cow<'a, str>>,
+        /// The reason; null if the run succeeded or was cancelled.
         #[serde(deserialize_with = "present")]
         error: Option<Cow<'a, RunError>>,
+        /// Milliseconds since the `agent_started`.
         duration_ms: u64,
+        /// Language model tokens, if the agent counted them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
     }

@@ -18,30 +18,45 @@ use super::{
 };
 use crate::JournalError;
 
-/// Why there is no backup. What was begun of it is removed.
+/// The reason for which a backup failed. Its incomplete files are removed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
+    /// The target folder has a journal already.
     #[error("{} exists already", .path.display())]
-    Exists { path: PathBuf },
+    Exists {
+        /// The database in the target folder.
+        path: PathBuf,
+    },
+    /// The disk of the target folder is full.
     #[error("the backup failed: the disk of {} is full; nothing of the copy is left", .to.display())]
     Full {
+        /// The target folder.
         to: PathBuf,
+        /// The error of SQLite.
         #[source]
         source: rusqlite::Error,
     },
+    /// A file or folder of the copy cannot be written.
     #[error("the backup failed: {} cannot be written", .to.display())]
     File {
+        /// The target folder.
         to: PathBuf,
+        /// The error of the file system.
         #[source]
         source: std::io::Error,
     },
+    /// The database cannot be copied.
     #[error("the backup failed: {} cannot be copied to {}", .from.display(), .to.display())]
     Storage {
+        /// The database.
         from: PathBuf,
+        /// The target folder.
         to: PathBuf,
+        /// The error of SQLite.
         #[source]
         source: rusqlite::Error,
     },
+    /// The journal is damaged, closed, or not available.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
@@ -123,7 +138,12 @@ fn remove(file: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Backs up a data folder, in use or not.
+/// Copies the journal in the data folder `folder`, in use or not, into the folder `to`. The copy is durable on
+/// return; a service that opens it begins a new epoch, so that cursors past the copy get a gap (DEL-3).
+///
+/// # Errors
+///
+/// Returns [`OpenError`] if there is no journal in `folder`, if it cannot be read, or if the copy cannot be written.
 pub fn backup_folder(folder: &Path, to: &Path, now: Timestamp) -> Result<(), OpenError> {
     let path = folder.join(DATABASE_FILE);
     if !path.symlink_metadata().is_ok_and(|metadata| metadata.is_file()) {

@@ -32,7 +32,7 @@ pub(super) struct ThreadChange<'a> {
 }
 
 impl<'a> Changes<'a> {
-    pub fn of(entries: &'a [Entry]) -> Self {
+    pub(super) fn of(entries: &'a [Entry]) -> Self {
         let mut changes = Self::default();
         for entry in entries {
             let thread = changes.thread(entry);

@@ -59,7 +59,12 @@ pub(super) fn lost_entries(path: &Path, bytes_max: u64) -> Result<bool, OpenErro
     Ok(true)
 }
 
-/// Describes the damage of a write-ahead log that was written with `synchronous=FULL`.
+/// Describes the damage of the write-ahead log of the database at `path`, if the log was written with
+/// `synchronous=FULL`. Returns `None` if there is no log, no damage, or damage that a power loss explains.
+///
+/// # Errors
+///
+/// Returns [`OpenError::Folder`] if the log cannot be read.
 pub fn log_damage(path: &Path) -> Result<Option<String>, OpenError> {
     let folder = || path.parent().unwrap_or(path).to_owned();
     let damage = wal::damage(path).map_err(|source| OpenError::Folder { folder: folder(), source })?;

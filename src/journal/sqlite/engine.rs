@@ -140,8 +140,12 @@ impl SqliteJournal {
         })
     }
 
-    /// Copies the journal as it is now into the folder `to`, which must not hold one, while appends go
-    /// on. The copy is a data folder that can be audited, and served in the place of this one.
+    /// Copies the journal, as it is at this moment, into the folder `to`, which must not have one; appends continue
+    /// meanwhile. The copy is a data folder that can be audited, and served in place of this one.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BackupError`] if `to` has a journal, if the copy cannot be written, or if the journal is damaged.
     pub async fn backup(&self, to: &Path) -> Result<(), BackupError> {
         let (from, to) = (self.shared.path.clone(), to.to_owned());
         let (reply, done) = oneshot::channel();
@@ -157,6 +161,10 @@ impl SqliteJournal {
 
     /// Closes the journal, even if clones still exist: pending appends are written, the write-ahead log is
     /// checkpointed, and further appends fail.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError::Unavailable`] if the journal is closed already.
     pub async fn close(&self) -> Result<(), JournalError> {
         let (reply, done) = oneshot::channel();
         self.shared.order(Order::Close(reply)).await?;

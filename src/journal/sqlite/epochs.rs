@@ -77,7 +77,11 @@ pub(super) enum Kinship {
 
 impl Epochs {
     /// Begins the next epoch. The first opening of a new journal uses the epoch that it was created with.
-    pub fn begin(transaction: &Transaction<'_>, created: Epoch, reason: Reason) -> rusqlite::Result<Self> {
+    pub(super) fn begin(
+        transaction: &Transaction<'_>,
+        created: Epoch,
+        reason: Reason,
+    ) -> rusqlite::Result<Self> {
         let key = key(transaction)?;
         let now = clock::now();
         let last: Option<i64> =
@@ -115,7 +119,7 @@ impl Epochs {
         Ok(Self { current, number, known, oldest: oldest.unwrap_or(current), key })
     }
 
-    pub fn kinship(&self, epoch: Epoch) -> Kinship {
+    pub(super) fn kinship(&self, epoch: Epoch) -> Kinship {
         match self.known.get(&epoch) {
             Some(number) => Kinship::Own(*number),
             // An epoch before the oldest one was dropped here, or belongs to a history that was cut off.
@@ -164,8 +168,9 @@ pub(super) fn shared_through(
 /// One epoch of a journal, as an audit reports it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EpochRecord {
+    /// The epoch, a UUID in lower case.
     pub epoch: String,
-    /// 0 for an epoch from before they were recorded.
+    /// The time of its start, in Unix milliseconds; 0 for an epoch from before they were recorded.
     pub began_at: u64,
     /// `created`, `opened`, or the reason for which earlier cursors are invalid: `restored`, `power loss`,
     /// `entries lost`.
@@ -173,6 +178,10 @@ pub struct EpochRecord {
 }
 
 /// Returns the epochs of a journal, oldest first; none if its schema has no such table yet.
+///
+/// # Errors
+///
+/// Returns an error of SQLite if the table cannot be read.
 pub fn history(connection: &Connection) -> rusqlite::Result<Vec<EpochRecord>> {
     let has_them: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'epochs')",
@@ -189,7 +198,11 @@ pub fn history(connection: &Connection) -> rusqlite::Result<Vec<EpochRecord>> {
     rows.collect()
 }
 
-/// Returns descriptions of the damage in the record of epochs.
+/// Returns descriptions of the damage in the record of epochs; none if it is sound.
+///
+/// # Errors
+///
+/// Returns an error of SQLite if the record cannot be read.
 pub fn damage(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut found = Vec::new();
     if history(connection)?.is_empty() {

@@ -10,46 +10,92 @@ use crate::JournalError;
 /// The reason for which a journal was not opened. The operator has to repair it.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The folder is in use, or its lock file cannot be used.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The data folder, or a file in it, cannot be read or written.
     #[error("the data folder {} cannot be used", .folder.display())]
     Folder {
+        /// The data folder.
         folder: PathBuf,
+        /// The error of the file system.
         #[source]
         source: std::io::Error,
     },
+    /// The database belongs to another application.
     #[error("{} is a database, but not a Quintet journal", .path.display())]
-    NotAJournal { path: PathBuf },
+    NotAJournal {
+        /// The database.
+        path: PathBuf,
+    },
+    /// A newer version of the service wrote the journal.
     #[error("the journal {} has schema {found}, and this version knows only up to {known}: use a newer version", .path.display())]
-    NewerSchema { path: PathBuf, found: u32, known: u32 },
+    NewerSchema {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: u32,
+        /// The newest version that this code reads.
+        known: u32,
+    },
+    /// The database or its write-ahead log is not as it was written.
     #[error("the journal {} is damaged: {what}; run `quintet audit`, or restore a backup", .path.display())]
-    Damaged { path: PathBuf, what: String },
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// A description of the damage.
+        what: String,
+    },
+    /// SQLite cannot open the database.
     #[error("the journal {} cannot be opened", .path.display())]
     Storage {
+        /// The database.
         path: PathBuf,
+        /// The error of SQLite.
         #[source]
         source: rusqlite::Error,
     },
+    /// The folder had a journal, and its database is missing or empty.
     #[error(
         "{} is {what}, though a journal was served from this folder: restore a backup; to begin a new journal, \
          empty the folder", .path.display()
     )]
-    JournalGone { path: PathBuf, what: &'static str },
+    JournalGone {
+        /// The database.
+        path: PathBuf,
+        /// `missing` or `empty`.
+        what: &'static str,
+    },
+    /// A backup lies beside the write-ahead log of another state of the journal.
     #[error(
         "{} is a copy of a journal, and the write-ahead log beside it belongs to another state of it: put the \
          copy into a folder of its own, or move {} and the -shm file away", .path.display(), .log.display()
     )]
-    ForeignLog { path: PathBuf, log: PathBuf },
+    ForeignLog {
+        /// The backup.
+        path: PathBuf,
+        /// The write-ahead log beside it.
+        log: PathBuf,
+    },
+    /// The disk is full.
     #[error("the journal {} cannot be opened: the disk is full; make room, and start again", .path.display())]
     Full {
+        /// The database.
         path: PathBuf,
+        /// The error of SQLite.
         #[source]
         source: rusqlite::Error,
     },
+    /// The folder has no journal, and the operation creates none.
     #[error("there is no journal in {}", .folder.display())]
-    NoJournal { folder: PathBuf },
+    NoJournal {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A backup failed.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// The operating system refused a thread.
     #[error("a thread of the journal cannot be started")]
     Thread(#[source] std::io::Error),
 }
@@ -86,8 +132,8 @@ pub(super) fn is_io(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
 }
 
-/// Whether a write failed because the disk is full. SQLite reports that of the index of a write-ahead log as an
-/// I/O error like any other, so that `free`, the bytes of its file system, has to be asked.
+/// Returns true if a write failed because the disk is full. For the index of a write-ahead log SQLite reports a
+/// plain I/O error, so `free`, the free bytes of the file system, decides.
 pub(super) fn is_full(error: &rusqlite::Error, free: impl FnOnce() -> std::io::Result<Option<u64>>) -> bool {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => true,

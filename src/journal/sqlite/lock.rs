@@ -25,13 +25,23 @@ pub struct FolderLock {
     had_journal: bool,
 }
 
+/// The reason for which a data folder was not locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
+    /// Another process has the folder.
     #[error("the data folder {} is in use by {holder}; stop it first, or choose another folder", .folder.display())]
-    InUse { folder: PathBuf, holder: String },
+    InUse {
+        /// The data folder.
+        folder: PathBuf,
+        /// The holder, such as `process 4711`.
+        holder: String,
+    },
+    /// The lock file cannot be opened, locked, read or written.
     #[error("the lock file {} cannot be used", .path.display())]
     Io {
+        /// The lock file.
         path: PathBuf,
+        /// The error of the file system.
         #[source]
         source: std::io::Error,
     },
@@ -48,7 +58,7 @@ pub(super) struct CopyLock {
 
 impl CopyLock {
     /// Takes the lock for a copy. Waits while the owner has exclusive access.
-    pub fn shared(database: &Path) -> Result<Self, JournalError> {
+    pub(super) fn shared(database: &Path) -> Result<Self, JournalError> {
         let file = Self::file(database)?;
         file.lock_shared().map_err(|error| unusable(&error))?;
         Ok(Self { _file: file })
@@ -56,7 +66,7 @@ impl CopyLock {
 
     /// Takes the lock for exclusive access of the owner. Returns an error, without waiting, if a copy is in
     /// progress.
-    pub fn alone(database: &Path) -> Result<Self, JournalError> {
+    pub(super) fn alone(database: &Path) -> Result<Self, JournalError> {
         let file = Self::file(database)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
@@ -103,7 +113,8 @@ impl FolderLock {
     ///
     /// # Errors
     ///
-    /// Returns [`LockError::InUse`], with the holder, if another process has the lock.
+    /// Returns [`LockError::InUse`], with the holder, if another process has the lock, and [`LockError::Io`] if the
+    /// lock file cannot be used.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         let path = folder.join(LOCK_FILE);
         let io = |source| LockError::Io { path: path.clone(), source };

@@ -6,13 +6,25 @@
 //!   log.read …  ──▶ bounded queue ──▶ reader threads, a connection each, snapshots
 //! ```
 //!
-//! - [`engine`]: the journal and its logs; [`options`]: settings; [`lock`]: the lock of the data folder
-//! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: detection of damage
-//! - [`writer`]: group commit; [`changes`]: the index changes of a batch; [`trim`]: retention
-//! - [`upkeep`]: checkpoints, and recovery after a failed sync
-//! - [`resumes`]: counts of the resumes of open runs
-//! - [`epochs`]: the history of the journal's epochs, which decides whether a cursor is valid (DEL-3)
-//! - [`reader`]: queries; [`pool`]: reader threads; [`backup`]: online copies; [`fault`]: error mapping
+//! [`SqliteJournal`] is the journal, with the settings [`SqliteOptions`]. The rest of the public items is for tools
+//! that inspect the files of a journal: [`schema`] and [`epochs`] for its tables, [`lock`] for its folder, [`log_damage`]
+//! and [`checksum`] for damage.
+//!
+//! Guarantees: one process at a time owns a data folder. Damage of the database or its write-ahead log is detected when
+//! the journal is opened or the row is read, and is an error, not an empty result. Files that belong to different states
+//! of a journal are refused, and entries that were lost below the service end the epoch (DEL-3).
+//!
+//! The private modules:
+//!
+//! - `engine`: the journal and its logs; `options`: settings
+//! - `check`, `wal`: detection of damage, by SQLite's [database] and [write-ahead log] formats
+//! - `writer`: group commit; `changes`: the index changes of a batch; `trim`: retention
+//! - `upkeep`: checkpoints, and recovery after a failed sync; `space`: sizes and free space
+//! - `resumes`: counts of the resumes of open runs
+//! - `reader`: queries; `pool`: reader threads; `backup`: online copies; `fault`: error mapping
+//!
+//! [database]: https://www.sqlite.org/fileformat2.html
+//! [write-ahead log]: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 
 mod backup;
 mod changes;

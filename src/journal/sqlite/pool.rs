@@ -44,7 +44,7 @@ pub(super) struct ReadSide {
 }
 
 impl ReadSide {
-    pub fn new(path: PathBuf) -> Arc<Self> {
+    pub(super) fn new(path: PathBuf) -> Arc<Self> {
         Arc::new(Self {
             path,
             door: RwLock::default(),
@@ -54,22 +54,22 @@ impl ReadSide {
     }
 
     /// Runs `act` while no query runs; new queries wait.
-    pub fn held<T>(&self, act: impl FnOnce() -> T) -> T {
+    pub(super) fn held<T>(&self, act: impl FnOnce() -> T) -> T {
         let _alone = self.door.write().unwrap_or_else(PoisonError::into_inner);
         act()
     }
 
     /// Sets whether a transaction of unknown outcome may still appear.
-    pub fn set_in_doubt(&self, in_doubt: bool) {
+    pub(super) fn set_in_doubt(&self, in_doubt: bool) {
         self.in_doubt.store(in_doubt, Ordering::Release);
     }
 
-    pub fn is_in_doubt(&self) -> bool {
+    pub(super) fn is_in_doubt(&self) -> bool {
         self.in_doubt.load(Ordering::Acquire)
     }
 
     /// Closes all idle connections, so that the next queries use new ones.
-    pub fn close_idle(&self) {
+    pub(super) fn close_idle(&self) {
         self.idle().clear();
     }
 
@@ -98,7 +98,7 @@ impl ReadSide {
 
 impl Readers {
     /// Starts the threads, which end when the last `Readers` is dropped.
-    pub fn start(
+    pub(super) fn start(
         side: &Arc<ReadSide>,
         threads: usize,
         waiting_max: usize,
@@ -118,7 +118,7 @@ impl Readers {
     }
 
     /// Runs `query` on a reader and returns its result.
-    pub async fn run<T: Send + 'static>(
+    pub(super) async fn run<T: Send + 'static>(
         &self,
         query: impl FnOnce(&mut Connection) -> Result<T, ReadFailure> + Send + 'static,
     ) -> Result<T, JournalError> {

@@ -1,6 +1,6 @@
-//! Tables, schema versions, and migrations.
+//! Tables, schema versions, and migrations of the [SQLite database](https://www.sqlite.org/fileformat2.html).
 //!
-//! `PRAGMA user_version` is the number of applied steps of [`MIGRATIONS`]. A released step is never changed;
+//! `PRAGMA user_version` is the number of applied migration steps. A released step is never changed;
 //! changes are further steps. `PRAGMA application_id` distinguishes a journal from other databases.
 
 use std::{path::Path, time::Duration};
@@ -133,6 +133,10 @@ pub(super) fn set_durability(connection: &Connection, survives_power_loss: bool)
 }
 
 /// Opens an existing database for queries only.
+///
+/// # Errors
+///
+/// Returns an error of SQLite if the database is missing or cannot be opened.
 pub fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
@@ -144,7 +148,12 @@ pub fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Returns an error if a database is not a journal or has a newer schema.
+/// Checks that a database is a journal of a schema that this version reads.
+///
+/// # Errors
+///
+/// Returns [`OpenError::NotAJournal`] or [`OpenError::NewerSchema`] if it is not, and [`OpenError::Storage`] if it
+/// cannot be read.
 pub fn require_ours(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let fault = |source| open_fault(path.to_owned(), source);
     let number =
@@ -214,6 +223,10 @@ pub(super) fn close_lossy(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Returns true if a process without `synchronous=FULL` has the database open or did not close it.
+///
+/// # Errors
+///
+/// Returns an error of SQLite if the database cannot be read.
 pub fn is_lossy(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(meta(connection, LOSSY)?.is_some())
 }
@@ -242,6 +255,10 @@ const LOSSY: &str = "lossy";
 const IN_USE: &str = "in_use";
 
 /// Returns the identity of the journal.
+///
+/// # Errors
+///
+/// Returns an error of SQLite if the database cannot be read or has no identity.
 pub fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
     let epoch = |name: &str| {
         let text = meta(connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;

@@ -34,7 +34,7 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     /// Records a storage error.
-    pub fn note(&mut self, error: &rusqlite::Error) {
+    pub(super) fn note(&mut self, error: &rusqlite::Error) {
         self.in_doubt |= is_io(error);
     }
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Describes the damage of the log of the database at `path`; `None` if there is no log or no damage.
-pub fn damage(path: &Path) -> io::Result<Option<String>> {
+pub(super) fn damage(path: &Path) -> io::Result<Option<String>> {
     let file = match File::open(log_of(path)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -93,7 +93,7 @@ impl UserRow {
 }
 
 impl Writer {
-    pub fn new(
+    pub(super) fn new(
         path: PathBuf,
         connection: Connection,
         readers: Arc<ReadSide>,
@@ -116,7 +116,7 @@ impl Writer {
     }
 
     /// Executes orders until all senders are dropped, or until `Close` and an empty queue.
-    pub fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    pub(super) fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut closers = Vec::new();
         while let Some(order) = orders.blocking_recv() {
             let mut next = Some(order);
@@ -481,7 +481,7 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
 /// The largest number that a column holds.
 const INTEGER_MAX: u64 = i64::MAX as u64;
 
-/// Tells a stored row that is as it was written from one that is not.
+/// Returns the checksum of the lines of a stored row: the first 8 bytes of their BLAKE3 hash, in little-endian order.
 pub fn checksum(lines: &[u8]) -> i64 {
     let hash = blake3::hash(lines);
     i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))

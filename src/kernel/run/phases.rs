@@ -37,14 +37,18 @@ pub struct ExecutingTools {
 /// The phase after `agent_completed`, the last event (RUN-5).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Completed {
+    /// How the run ended.
     pub status: RunStatus,
 }
 
 /// A call between its `tool_executing` and its `tool_completed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OpenCall {
+    /// The tool of the call.
     pub tool_name: ToolName,
+    /// The party that executes the call, and alone may close it besides the service (RUN-11).
     pub by: By,
+    /// The time of the `tool_executing`.
     pub opened_at: Timestamp,
 }
 
@@ -107,8 +111,11 @@ impl Course {
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// Success: the final response is the answer so far (contract, section 2).
-    Succeeded { usage: Option<Usage> },
+    /// Success: the final response is the concatenated `answer` deltas since the last reset.
+    Succeeded {
+        /// Language model tokens, if the agent counted them.
+        usage: Option<Usage>,
+    },
     /// Any other end.
     Cut(Cut),
 }
@@ -116,9 +123,13 @@ pub enum Ending {
 /// An end other than success; legal even before the agent has thought.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cut {
+    /// The run ends as `failed`; its open calls close as `cancelled`.
     Failed(RunError),
+    /// The run ends as `cancelled`, and so do its open calls.
     Cancelled,
+    /// The run ends as `timed_out`, and so do its open calls.
     TimedOut(RunError),
+    /// The run ends as `interrupted`; its open calls close as `unknown` (RUN-9).
     Interrupted(RunError),
 }
 
@@ -149,7 +160,9 @@ pub struct CallReopened<P>(pub Run<P>);
 /// A run after one of its calls closed; others may still be open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AfterClose {
+    /// No call is open.
     Thinking(Run<Thinking>),
+    /// Other calls are still open.
     ExecutingTools(Run<ExecutingTools>),
 }
 
@@ -274,6 +287,7 @@ impl Run<ExecutingTools> {
 }
 
 impl Run<Completed> {
+    /// Returns the status with which the run ended.
     pub fn status(&self) -> RunStatus {
         self.phase.status
     }

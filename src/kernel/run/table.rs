@@ -17,18 +17,33 @@ use crate::{
 /// A run in any phase, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum AnyRun {
+    /// After `agent_started`; nothing was thought yet.
     Started(Run<Started>),
+    /// The agent has thought, and no call is open.
     Thinking(Run<Thinking>),
+    /// At least one call is open.
     ExecutingTools(Run<ExecutingTools>),
+    /// After `agent_completed`; no step is legal.
     Completed(Run<Completed>),
 }
 
 /// A step that an agent, a client or the service attempts on a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
+    /// Emits `agent_thinking`.
     Think(Thought),
+    /// Opens a call with `tool_executing`.
     Open(Call),
-    Close { call_id: CallId, result: CallResult, closer: Closer },
+    /// Closes an open call with `tool_completed`.
+    Close {
+        /// The call to close.
+        call_id: CallId,
+        /// The outcome of the call.
+        result: CallResult,
+        /// The party that closes it.
+        closer: Closer,
+    },
+    /// Ends the run with `agent_completed`.
     Complete(Ending),
 }
 
@@ -36,8 +51,11 @@ pub enum Step {
 /// RUN-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Closer {
+    /// The agent of the run: closes calls with [`By::Agent`].
     Agent,
+    /// The user's client: closes calls with [`By::Client`].
     Client,
+    /// The service: closes any call.
     Service,
 }
 
@@ -132,7 +150,7 @@ impl AnyRun {
     }
 
     /// Returns the events that end the run from any phase: the open calls close, then the run completes (RUN-5,
-    /// RUN-7). Returns none if the run has completed.
+    /// RUN-7). Returns no events if the run has completed. `why` becomes the `error` of the closed calls.
     pub fn end(&self, cut: Cut, why: &str, at: Timestamp) -> Vec<Event> {
         let closing = cut.closes_calls_as();
         let mut run = self.clone();
@@ -186,6 +204,7 @@ impl AnyRun {
         }
     }
 
+    /// Returns the name of the phase.
     pub fn phase(&self) -> PhaseName {
         match self {
             AnyRun::Started(_) => PhaseName::Started,
@@ -249,6 +268,7 @@ impl Step {
         })
     }
 
+    /// Returns the name of the step.
     pub fn name(&self) -> StepName {
         match self {
             Step::Think(_) => StepName::Think,

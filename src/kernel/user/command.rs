@@ -13,21 +13,58 @@ use crate::{
 pub enum Command {
     /// The user sends a message.
     Send(Send),
-    /// The user ends a run. `ended` is true if the journal has the run as completed.
-    Cancel { run_id: RunId, ended: bool },
-    /// The client completes a call of its own (RUN-11). `past` is the journal's record of the call if its run
-    /// has completed.
-    Answer { run_id: RunId, call_id: CallId, result: CallResult, past: Option<PastCall> },
+    /// The user ends a run.
+    Cancel {
+        /// The run to end.
+        run_id: RunId,
+        /// True if the journal has the run as completed.
+        ended: bool,
+    },
+    /// The client completes a call of its own (RUN-11).
+    Answer {
+        /// The run of the call.
+        run_id: RunId,
+        /// The call to close.
+        call_id: CallId,
+        /// The outcome, at most `results_bytes_max` bytes.
+        result: CallResult,
+        /// The journal's record of the call, if its run has completed.
+        past: Option<PastCall>,
+    },
     /// An agent takes a step in its run.
-    Step { run_id: RunId, step: AgentStep },
+    Step {
+        /// The run of the agent.
+        run_id: RunId,
+        /// The step to take.
+        step: AgentStep,
+    },
     /// The service ends a run after a panic, at a deadline, or because its agent is lost (RUN-6, RUN-7).
-    Cut { run_id: RunId, cut: Cut },
+    Cut {
+        /// The run to end.
+        run_id: RunId,
+        /// The status and error of the end.
+        cut: Cut,
+    },
     /// The service closes one call, such as at the call's own deadline.
-    CloseCall { run_id: RunId, call_id: CallId, status: CallStatus },
+    CloseCall {
+        /// The run of the call.
+        run_id: RunId,
+        /// The call to close.
+        call_id: CallId,
+        /// The status with which it closes.
+        status: CallStatus,
+    },
     /// Resumes a run that lost its agent. Open calls of the agent close as `unknown`, except those in
     /// `keep` (idempotent tools, RUN-9); calls of the client stay open. A run whose resumes have reached a
     /// limit ends as `failed`, code `resume_limit`, instead (RUN-6).
-    Resume { run_id: RunId, keep: Vec<CallId>, resumes: Resumes },
+    Resume {
+        /// The run to resume.
+        run_id: RunId,
+        /// Open calls of the agent that stay open, because their tools are idempotent.
+        keep: Vec<CallId>,
+        /// The number of earlier resumes.
+        resumes: Resumes,
+    },
 }
 
 /// The number of times that a run was resumed by a process that then died (RUN-6); the journal counts them.
@@ -52,14 +89,18 @@ impl Resumes {
     }
 }
 
-/// A message of the user.
-/// The reply to a command.
+/// A message of the user, with all that its acceptance depends on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Send {
+    /// The idempotency key that the client chose (DEL-6).
     pub message_id: MessageId,
+    /// The conversation of the message.
     pub thread_id: ThreadId,
+    /// The text, at most `text_bytes_max` bytes.
     pub text: String,
+    /// The agent that executes the run.
     pub agent_name: AgentName,
+    /// The policy if the thread has an open run (RUN-8).
     pub on_busy: OnBusy,
     /// A fresh id for the run, used only if the message is new.
     pub run_id: RunId,
@@ -106,9 +147,18 @@ pub enum PastCall {
 /// A step of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AgentStep {
+    /// Emits `agent_thinking`.
     Think(Thought),
+    /// Opens a call with `tool_executing`.
     Open(Call),
-    Close { call_id: CallId, result: CallResult },
+    /// Closes a call of the agent with `tool_completed`.
+    Close {
+        /// The call to close.
+        call_id: CallId,
+        /// The outcome of the call.
+        result: CallResult,
+    },
+    /// Ends the run with `agent_completed`.
     Complete(Ending),
 }
 
@@ -126,14 +176,22 @@ impl AgentStep {
 /// The entries that a command adds, and the reply to send once they are durable (DEL-1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
+    /// The entries to append after the head, in order; none if nothing changes.
     pub entries: Vec<Entry>,
+    /// The reply.
     pub reply: Reply,
 }
 
+/// The reply to a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// The message is accepted (DEL-5).
-    Accepted { receipt: Receipt, duplicate: bool },
+    Accepted {
+        /// The run and the offset of the message.
+        receipt: Receipt,
+        /// True if the message had been accepted before (DEL-6).
+        duplicate: bool,
+    },
     /// The command is done, or there was nothing left to do.
     Done,
     /// The agent's step was illegal, so its run has failed (RUN-10).
@@ -147,19 +205,30 @@ pub enum Reply {
 /// The reason for which a command was refused. The state is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The thread has an open run, and the message has the policy [`OnBusy::Reject`] (RUN-8).
     #[error("the thread has an active run")]
     ThreadBusy,
     /// The id names an accepted message with other content (DEL-6).
     #[error("the message_id was used for a message with other content")]
     MessageIdReused,
+    /// The user has as many open runs, or the thread as many queued messages, as the named limit allows.
     #[error("{0} is reached")]
     LimitReached(&'static str),
+    /// The user has no such run or call; those of other users look the same (ISO-3).
     #[error("no such run or call")]
     NotFound,
+    /// The run has completed.
     #[error("the run has ended")]
     RunEnded,
+    /// The call was closed before (RUN-11).
     #[error("the call is closed")]
     CallClosed,
+    /// A field exceeds its size limit.
     #[error("{what} is longer than {bytes_max} bytes")]
-    TooLarge { what: &'static str, bytes_max: usize },
+    TooLarge {
+        /// The field.
+        what: &'static str,
+        /// Its limit, in bytes.
+        bytes_max: usize,
+    },
 }

@@ -24,10 +24,15 @@ pub struct UserState {
 /// A run between its `user_message` and its `agent_completed`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OpenRun {
+    /// The conversation of the run.
     pub thread_id: ThreadId,
+    /// The message that the run answers.
     pub message_id: MessageId,
+    /// The agent that executes the run.
     pub agent_name: AgentName,
+    /// The offset of the `user_message`.
     pub accepted: Offset,
+    /// Whether the run waits or has started.
     pub progress: Progress,
 }
 
@@ -43,6 +48,7 @@ pub enum Progress {
 /// The reply to an accepted message, always the same for the same `message_id` (DEL-6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt {
+    /// The run of the message.
     pub run_id: RunId,
     /// Offset of the `user_message`.
     pub offset: Offset,
@@ -195,16 +201,34 @@ impl Recovering {
 /// An entry that does not fit the state: this kernel did not write the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
+    /// The entry does not follow the head (DEL-2).
     #[error("entry {found} is in the place of entry {expected}")]
-    Offset { expected: Offset, found: Offset },
+    Offset {
+        /// The offset after the head.
+        expected: Offset,
+        /// The offset of the entry.
+        found: Offset,
+    },
+    /// The event does not follow the last event of its run (RUN-2).
     #[error("event {found:?} of run {run_id} is in the place of event {expected:?}")]
-    Seq { run_id: RunId, expected: Seq, found: Seq },
+    Seq {
+        /// The run of the event.
+        run_id: RunId,
+        /// The number after the run's last event.
+        expected: Seq,
+        /// The number of the event.
+        found: Seq,
+    },
+    /// A second `user_message` for an open run.
     #[error("run {0} is accepted twice")]
     Accepted(RunId),
+    /// An event of a run that was never accepted or has completed.
     #[error("an event of run {0}, which is not open")]
     NoSuchRun(RunId),
+    /// An event of a queued run that is not `agent_started` (RUN-1).
     #[error("run {0} has not started")]
     NotStarted(RunId),
+    /// An event that is illegal in the phase of its run (RUN-10).
     #[error(transparent)]
     Violation(#[from] Violation),
 }

@@ -1,7 +1,7 @@
 //! The routes of the contract, with their parameters, bodies and responses.
 
 /// One route of the contract.
-pub struct Route {
+pub(super) struct Route {
     pub method: &'static str,
     pub path: &'static str,
     pub tag: &'static str,
@@ -14,14 +14,14 @@ pub struct Route {
 }
 
 /// The request body of a route, by the name of its schema.
-pub enum Body {
+pub(super) enum Body {
     None,
     Optional(&'static str),
     Required(&'static str),
 }
 
 /// The body of the success response.
-pub enum Answer {
+pub(super) enum Answer {
     /// JSON with the schema of this name.
     Json(&'static str),
     /// Another format, by its media type.
@@ -31,7 +31,7 @@ pub enum Answer {
 }
 
 /// Returns all routes of the contract.
-pub fn routes() -> Vec<Route> {
+pub(super) fn routes() -> Vec<Route> {
     use Answer::{Empty, Json, Text};
     let get = |tag, path, id, summary, parameters, description, answer, errors| Route {
         method: "get",
