@@ -227,7 +227,7 @@ pub(super) fn close_lossy(connection: &Connection) -> rusqlite::Result<()> {
 /// # Errors
 ///
 /// Returns an error of SQLite if the database cannot be read.
-pub fn is_lossy(connection: &Connection) -> rusqlite::Result<bool> {
+pub(super) fn is_lossy(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(meta(connection, LOSSY)?.is_some())
 }
 
