@@ -86,7 +86,7 @@ pub(super) struct CallForm<'a> {
     pub run_id: RunId,
     /// The call to complete.
     pub call_id: &'a CallId,
-    /// Whether the call succeeded.
+    /// The status: success or failure.
     pub status: Answered,
     /// Any JSON; missing: null.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +99,7 @@ pub(super) struct CallForm<'a> {
 /// The result of a call that waits for the client; the ids are in the path.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct AnswerForm<'a> {
-    /// Whether the call succeeded.
+    /// The status: success or failure.
     pub status: Answered,
     /// Any JSON; missing: null.
     #[serde(skip_serializing_if = "Option::is_none")]

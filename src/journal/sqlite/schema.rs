@@ -87,7 +87,7 @@ const MIGRATIONS: &[&str] = &[
     super::resumes::TABLE,
     // 3: the epochs of the journal.
     epochs::SCHEMA,
-    // 4: how much each user appended of late, and how much of it is kept (ISO-6).
+    // 4: the bytes that each user appended recently, and the bytes that are kept (ISO-6).
     super::space::SCHEMA,
 ];
 
