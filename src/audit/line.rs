@@ -1,4 +1,4 @@
-//! Decodes a stored entry by the contract's table of entries (section 2), independently of `wire`.
+//! Decodes a stored entry by the table of entries in `docs/protocol.md`, independently of `quintet-wire`.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The same checks on a log while it is written: one user's entries as they become durable.
+//! Checks one user's log while it is written: each batch, once it is durable, against the rules of the audit.
 //!
 //! Guarantee: memory is bounded by the open runs and by [`IDS_MAX`], independent of the length of the log.
 //! Every entry is checked once, in log order.

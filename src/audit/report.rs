@@ -15,7 +15,7 @@ pub struct Violation {
     pub user_id: Option<String>,
     /// The entry; `None` for a finding about the whole log.
     pub offset: Option<u64>,
-    /// The run; `None` for a finding about no one run.
+    /// The run; `None` for a finding that concerns no single run.
     pub run_id: Option<String>,
     /// A description, in one sentence.
     pub what: String,
@@ -48,7 +48,7 @@ pub struct Report {
     pub epoch: String,
     /// The epoch under which the journal was created; every opening has another one.
     pub origin: String,
-    /// The epochs of the journal that are kept, oldest first, each with the reason why it began.
+    /// The recorded epochs of the journal, oldest first, each with its reason.
     #[serde(default)]
     pub epochs: Vec<EpochRecord>,
     /// The number of users that were audited.

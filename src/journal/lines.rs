@@ -84,7 +84,7 @@ impl Lines {
     }
 
     /// Copies the lines into their own memory, so that the buffer they are a slice of can be freed.
-    pub fn detached(self) -> Self {
+    pub(crate) fn detached(self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self }
     }
 

@@ -44,7 +44,7 @@ struct Shared {
     epoch: Epoch,
     users: Mutex<BTreeMap<UserId, UserLog>>,
     faults: Mutex<Faults>,
-    /// Whether appends are paused, and the number that are waiting.
+    /// Records if appends are paused, and how many are waiting.
     pause: watch::Sender<Pause>,
 }
 
@@ -114,7 +114,7 @@ impl MemoryJournal {
         lock(&self.shared.faults).free_bytes = free;
     }
 
-    /// While down, nothing can be read or appended.
+    /// Makes every read and append fail while `down` is true.
     pub fn set_down(&self, down: bool) {
         lock(&self.shared.faults).down = down;
     }
@@ -165,7 +165,7 @@ impl Journal for MemoryJournal {
         Ok(lock(&self.shared.faults).free_bytes)
     }
 
-    /// Keeps every run record.
+    /// Trims entries as an engine does, but keeps every run record.
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
         self.shared.up()?;
         let mut trimmed = Trimmed::default();

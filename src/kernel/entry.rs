@@ -123,7 +123,7 @@ pub enum By {
 /// The outcome of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CallResult {
-    /// Whether the call succeeded, failed, or was closed by the service.
+    /// The status: success, failure, or the reason for which the service closed the call.
     pub status: CallStatus,
     /// Any JSON value; null if there is none.
     pub results: Json,
@@ -167,7 +167,7 @@ pub enum CallStatus {
 /// The terminal event of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Completion {
-    /// How the run ended.
+    /// The status with which the run ended.
     pub status: RunStatus,
     /// The concatenated `answer` deltas since the last reset, if the run succeeded.
     pub final_response: Option<String>,

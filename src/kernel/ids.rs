@@ -1,5 +1,23 @@
-//! Newtypes for ids, names and counters. Each value satisfies the rule of its kind; from outside, a value
-//! is created by parsing only.
+//! Newtypes for ids, names and counters. Each value of an id or name that is text satisfies the rule of its kind,
+//! since it is created by parsing only.
+//!
+//! Ids that the service generates are UUIDs of version 7 ([RFC 9562]).
+//!
+//! # Examples
+//!
+//! ```
+//! use quintet_kernel::ids::{InvalidId, RunId, ThreadId};
+//!
+//! assert_eq!(ThreadId::parse("t-1")?.as_str(), "t-1");
+//! assert!(ThreadId::parse("two words").is_err());
+//!
+//! // A UUID has one spelling.
+//! assert!(RunId::parse("018f3c2e-7b1a-7c3d-8e4f-0123456789ab").is_ok());
+//! assert!(RunId::parse("018F3C2E-7B1A-7C3D-8E4F-0123456789AB").is_err());
+//! # Ok::<(), InvalidId>(())
+//! ```
+//!
+//! [RFC 9562]: https://www.rfc-editor.org/rfc/rfc9562
 
 use std::{fmt, sync::Arc};
 

@@ -15,6 +15,19 @@ use serde_json::value::RawValue;
 ///
 /// Guarantee: at most [`Json::DEPTH_MAX`] levels deep, without unpaired surrogates, and without numbers
 /// outside the range of a 64-bit float. So every common parser can read it without overflow or failure.
+///
+/// # Examples
+///
+/// ```
+/// use quintet_kernel::json::{InvalidJson, Json};
+///
+/// let parameters = Json::parse(r#"{"sides": 6}"#)?.object()?;
+/// assert_eq!(parameters.as_str(), r#"{"sides": 6}"#);
+/// assert_eq!(parameters.to_value()["sides"], 6);
+///
+/// assert_eq!(Json::parse("[1]")?.object(), Err(InvalidJson::NotAnObject));
+/// # Ok::<(), InvalidJson>(())
+/// ```
 #[derive(Clone)]
 pub struct Json(Arc<RawValue>);
 
@@ -57,7 +70,7 @@ impl Json {
         Self::from_raw(raw)
     }
 
-    /// As [`Self::parse`], for text whose syntax has already been checked.
+    /// Parses a JSON text whose syntax has already been checked, as [`Self::parse`] does.
     ///
     /// # Errors
     ///
@@ -104,7 +117,7 @@ impl Json {
 }
 
 impl From<&serde_json::Value> for Json {
-    /// Encodes a tree that the service itself built. One that is nested too deep becomes `null`.
+    /// Encodes a tree that the service itself built. A tree that is nested too deep becomes `null`.
     fn from(value: &serde_json::Value) -> Self {
         Self::parse(&value.to_string()).unwrap_or_else(|_| Self::null())
     }

@@ -1,4 +1,4 @@
-//! The bytes that one user's log grows by in a day: a leaky bucket, as data (ISO-6).
+//! The bytes that one user appends in a day, as a [leaky bucket](https://en.wikipedia.org/wiki/Leaky_bucket) (ISO-6).
 //!
 //! ```text
 //!   an append of n bytes ─▶ level + n
@@ -21,8 +21,8 @@ pub struct Spending {
 }
 
 impl Spending {
-    /// Returns the level at `now`. Never drains more than the time allows: the part of a byte that has not
-    /// drained yet is left to the time that is not counted yet.
+    /// Returns the level at `now`. Rounds down: the time that a part of a byte needs to drain is counted by a later
+    /// call, so the sum of many short intervals does not exceed that of one long interval.
     pub fn drained(self, day_bytes_max: u64, now: Timestamp) -> Self {
         let passed = u128::from(now.0.saturating_sub(self.at.0));
         let drained = passed * u128::from(day_bytes_max) / DAY_MS;
@@ -30,7 +30,7 @@ impl Spending {
             return Self { bytes: 0, at: self.at.max(now) };
         };
         let counted = (drained * DAY_MS).div_ceil(u128::from(day_bytes_max.max(1)));
-        // Neither exceeds what it came from: a level of bytes, and the time that has passed.
+        // Both casts fit: `bytes` is at most the level, `counted` at most the time that has passed.
         Self { bytes: bytes as u64, at: Timestamp(self.at.0 + counted as u64) }
     }
 
@@ -40,7 +40,7 @@ impl Spending {
         Self { bytes: level.bytes.saturating_add(bytes), ..level }
     }
 
-    /// Returns the time until the level is below `bytes_max`; `None` if it is.
+    /// Returns the milliseconds until the level is below `bytes_max`; `None` if it is.
     pub fn wait_ms(self, bytes_max: u64, day_bytes_max: u64, now: Timestamp) -> Option<u64> {
         let level = self.drained(day_bytes_max, now);
         let surplus = level.bytes.checked_sub(bytes_max.max(1))? + 1;

@@ -19,7 +19,7 @@ use super::client::{
 /// A frame tagged with its `type`.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Form<'a> {
+pub(super) enum Form<'a> {
     /// The first frame of a connection.
     Hello(HelloForm<'a>),
     /// A message of the user.
@@ -37,7 +37,7 @@ pub enum Form<'a> {
 /// The client's first frame, sent once: the credential and the cursor to resume from.
 #[derive(Serialize, JsonSchema)]
 #[schemars(extend("not" = both()))]
-pub struct HelloForm<'a> {
+pub(super) struct HelloForm<'a> {
     /// A single-use ticket; excludes `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = TICKET_BYTES_MAX))]
@@ -57,7 +57,7 @@ pub struct HelloForm<'a> {
 
 /// A message of the user, which starts or enqueues a run.
 #[derive(Serialize, JsonSchema)]
-pub struct MessageForm<'a> {
+pub(super) struct MessageForm<'a> {
     /// The idempotency key, chosen by the client: a second message with the same id is a retry.
     pub message_id: &'a MessageId,
     /// The conversation, chosen by the client.
@@ -75,19 +75,19 @@ pub struct MessageForm<'a> {
 
 /// Ends a run.
 #[derive(Serialize, JsonSchema)]
-pub struct CancelForm {
+pub(super) struct CancelForm {
     /// The run to end.
     pub run_id: RunId,
 }
 
 /// Completes a call that waits for the client.
 #[derive(Serialize, JsonSchema)]
-pub struct CallForm<'a> {
+pub(super) struct CallForm<'a> {
     /// The run of the call.
     pub run_id: RunId,
     /// The call to complete.
     pub call_id: &'a CallId,
-    /// Whether the call succeeded.
+    /// The status: success or failure.
     pub status: Answered,
     /// Any JSON; missing: null.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,8 +99,8 @@ pub struct CallForm<'a> {
 
 /// The result of a call that waits for the client; the ids are in the path.
 #[derive(Serialize, JsonSchema)]
-pub struct AnswerForm<'a> {
-    /// Whether the call succeeded.
+pub(super) struct AnswerForm<'a> {
+    /// The status: success or failure.
     pub status: Answered,
     /// Any JSON; missing: null.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,7 +113,7 @@ pub struct AnswerForm<'a> {
 /// A newer credential of the same user: either a ticket or a token.
 #[derive(Serialize, JsonSchema)]
 #[schemars(extend("oneOf" = either()))]
-pub struct RenewForm<'a> {
+pub(super) struct RenewForm<'a> {
     /// A single-use ticket; excludes `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = TICKET_BYTES_MAX))]
@@ -126,7 +126,7 @@ pub struct RenewForm<'a> {
 
 /// Requests a `pong`.
 #[derive(Serialize, JsonSchema)]
-pub struct PingForm<'a> {
+pub(super) struct PingForm<'a> {
     /// Returned unchanged in the `pong`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<&'a Nonce>,

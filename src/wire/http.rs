@@ -180,7 +180,7 @@ pub struct RunInfo {
     pub message_id: MessageId,
     /// The agent that executes the run.
     pub agent_name: AgentName,
-    /// Whether the run is queued, executing or ended.
+    /// The state of the run: queued, executing or ended.
     pub state: RunState,
     /// The outcome; null until `completed`.
     pub status: Option<RunStatus>,

@@ -13,14 +13,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | entries | [`entry`]: one entry as one line of JSON; [`shapes`]: its fields; [`event_id`]: the `id` of a server-sent event |
-//! | frames from clients | [`client`]: the decoded frames; [`form`]: the same frames field by field |
+//! | entries | [`entry`]: one entry as one line of JSON; [`event_id`]: the `id` of a server-sent event |
+//! | frames from clients | [`client`]: the frames, and their decoder |
 //! | frames to clients | [`server`]: all frames besides entries |
 //! | HTTP | [`http`]: bodies and queries; [`problem`]: error responses ([RFC 9457]) |
 //! | codes | [`codes`]: error codes, and the close codes of WebSockets ([RFC 6455]) |
 //! | contract | [`schema`]: [JSON Schema]; [`openapi`]: [OpenAPI]; [`asyncapi`]: [AsyncAPI] |
 //!
-//! JSON is that of [RFC 8259].
+//! JSON is that of [RFC 8259]. The private modules: `shapes` has the fields of an entry, `fields` decodes the fields of
+//! a client's frame, `form` describes them for the schema.
 //!
 //! # Examples
 //!
@@ -70,8 +71,8 @@ pub mod codes;
 mod doc;
 pub mod entry;
 pub mod event_id;
-pub(crate) mod fields;
-pub mod form;
+mod fields;
+mod form;
 pub mod http;
 pub mod openapi;
 pub mod problem;
@@ -79,4 +80,4 @@ pub mod problem;
 pub(crate) mod sample;
 pub mod schema;
 pub mod server;
-pub mod shapes;
+mod shapes;

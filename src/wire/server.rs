@@ -108,13 +108,13 @@ pub struct ClientLimits {
 /// The gateway's part of [`ClientLimits`]; the rest are settings of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketLimits {
-    /// As [`ClientLimits::frame_bytes_max`].
+    /// The value of [`ClientLimits::frame_bytes_max`].
     pub frame_bytes_max: u64,
-    /// As [`ClientLimits::pong_wait_ms_max`].
+    /// The value of [`ClientLimits::pong_wait_ms_max`].
     pub pong_wait_ms_max: u64,
-    /// As [`ClientLimits::user_connections_max`].
+    /// The value of [`ClientLimits::user_connections_max`].
     pub user_connections_max: u64,
-    /// As [`ClientLimits::user_frames_per_second_max`].
+    /// The value of [`ClientLimits::user_frames_per_second_max`].
     pub user_frames_per_second_max: u64,
 }
 

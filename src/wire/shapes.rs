@@ -22,7 +22,7 @@ macro_rules! shapes {
         $(#[doc = $doc])*
         #[derive(Serialize, Deserialize, JsonSchema)]
         #[serde(tag = "type", rename = $tag)]
-        pub struct $name<'a> {
+        pub(super) struct $name<'a> {
             /// The position in the user's log: 1, 2, 3 … without gaps.
             pub offset: Offset,
             /// The owner of the log (ISO-1).

@@ -61,11 +61,11 @@ pub enum BackupError {
     Journal(#[from] JournalError),
 }
 
-/// Copies the database at `from`, as it is at this moment, into the folder `to`, which is made; the
-/// copy is durable when this returns. Appends go on meanwhile.
+/// Copies the database at `from`, as it is at this moment, into the folder `to`, which is created if missing. The
+/// copy is durable on return. Appends continue meanwhile.
 ///
-/// The copy is marked: a service that opens it takes a new epoch, since the entries that came after
-/// the copy are not in it, and cursors behind them must find a gap (DEL-3).
+/// The copy is marked, so that a service that opens it begins a new epoch: it lacks the entries that follow the copy,
+/// and cursors past it must get a gap (DEL-3).
 pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), BackupError> {
     let _copying = CopyLock::shared(from)?;
     let target = to.join(DATABASE_FILE);
@@ -86,13 +86,13 @@ pub(super) fn backup(from: &Path, to: &Path, now: Timestamp) -> Result<(), Backu
     copied
 }
 
-/// Writes the copy, under a name that is not yet that of a journal.
+/// Writes the copy under a temporary name.
 fn copy_to(from: &Path, partial: &Path, now: Timestamp) -> Result<(), BackupError> {
     let to = space::folder(partial);
     let file = |source: std::io::Error| BackupError::File { to: to.to_owned(), source };
-    // Of a process that did not come to its end.
+    // A process that was killed during a backup may have left one.
     remove(partial).map_err(file)?;
-    // AUTH-6: SQLite takes an empty file as it is.
+    // AUTH-6: SQLite keeps the mode of an existing empty file.
     private::create_file(partial).map_err(file)?;
     copy(from, partial, now).map_err(|source| copy_fault(from, to, source))?;
     File::open(partial).and_then(|copy| copy.sync_all()).map_err(file)
@@ -104,14 +104,14 @@ fn copy_fault(from: &Path, to: &Path, source: rusqlite::Error) -> BackupError {
     }
     match fault::fault(&source) {
         damaged @ JournalError::Damaged(_) => damaged.into(),
-        // No later try follows by itself, as one does of an append.
+        // Unlike an append, a backup is not retried by the service.
         JournalError::Unavailable(_) => {
             BackupError::Storage { from: from.to_owned(), to: to.to_owned(), source }
         }
     }
 }
 
-/// Removes what was begun, and the folder if it was made for it.
+/// Removes the files of an incomplete copy, and its folder if the backup created it.
 fn clear(partial: &Path, made: Option<&Path>) {
     let files = ["", "-journal", "-wal", "-shm"].map(|suffix| {
         let mut file = partial.as_os_str().to_owned();
@@ -130,7 +130,7 @@ fn clear(partial: &Path, made: Option<&Path>) {
     }
 }
 
-/// Removes a file, if there is one.
+/// Removes a file. A missing file is ignored.
 fn remove(file: &Path) -> std::io::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

@@ -144,10 +144,10 @@ pub(super) fn is_full(error: &rusqlite::Error, free: impl FnOnce() -> std::io::R
     }
 }
 
-/// A few blocks: less than the index of a write-ahead log takes when it is made.
+/// Free bytes below which a disk counts as full: fewer than a new index of a write-ahead log needs.
 const FULL_BYTES: u64 = 64 * 1024;
 
-/// The same of what is done with a file directly.
+/// Maps an error of direct access to a file of the journal.
 pub(super) fn of_file(error: &std::io::Error) -> JournalError {
     JournalError::Unavailable(format!(
         "its log cannot be written again after a fault: {error}; check the disk; the service tries again by itself"

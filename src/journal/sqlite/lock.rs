@@ -14,7 +14,7 @@ use quintet_runtime::private;
 use crate::JournalError;
 
 /// The lock file. It contains the owner's process id, for error messages.
-pub const LOCK_FILE: &str = "quintet.lock";
+const LOCK_FILE: &str = "quintet.lock";
 
 /// Ownership of a data folder, until dropped.
 #[derive(Debug)]

@@ -87,7 +87,7 @@ const MIGRATIONS: &[&str] = &[
     super::resumes::TABLE,
     // 3: the epochs of the journal.
     epochs::SCHEMA,
-    // 4: how much each user appended of late, and how much of it is kept (ISO-6).
+    // 4: the bytes that each user appended recently, and the bytes that are kept (ISO-6).
     super::space::SCHEMA,
 ];
 
@@ -227,7 +227,7 @@ pub(super) fn close_lossy(connection: &Connection) -> rusqlite::Result<()> {
 /// # Errors
 ///
 /// Returns an error of SQLite if the database cannot be read.
-pub fn is_lossy(connection: &Connection) -> rusqlite::Result<bool> {
+pub(super) fn is_lossy(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(meta(connection, LOSSY)?.is_some())
 }
 

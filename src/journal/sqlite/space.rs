@@ -1,4 +1,4 @@
-//! Bytes: of each user's log, and of the file system under all of them (ISO-6).
+//! The size of each user's log, and the free space of the file system (ISO-6).
 
 use std::path::Path;
 
@@ -15,7 +15,8 @@ pub(super) const SCHEMA: &str = "
 /// `None` where the file system does not count them.
 ///
 /// # Errors
-/// If the file system does not answer.
+///
+/// Returns an error if the file system does not answer.
 pub(super) fn free_bytes(folder: &Path) -> std::io::Result<Option<u64>> {
     let free = rustix::fs::statvfs(folder)?;
     Ok((free.f_blocks > 0).then(|| free.f_bavail.saturating_mul(free.f_frsize)))

@@ -37,7 +37,7 @@ pub struct ExecutingTools {
 /// The phase after `agent_completed`, the last event (RUN-5).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Completed {
-    /// How the run ended.
+    /// The status with which the run ended.
     pub status: RunStatus,
 }
 

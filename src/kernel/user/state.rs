@@ -32,7 +32,7 @@ pub struct OpenRun {
     pub agent_name: AgentName,
     /// The offset of the `user_message`.
     pub accepted: Offset,
-    /// Whether the run waits or has started.
+    /// The progress of the run: queued, or started.
     pub progress: Progress,
 }
 
