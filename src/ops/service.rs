@@ -32,6 +32,7 @@ use super::{
     metrics, telemetry,
 };
 use crate::{
+    agent::host::SharedAgents,
     gateway::{
         Gateway,
         admit::Admit,
@@ -55,7 +56,7 @@ use crate::{
     },
     journal::{Journal, JournalError},
     runtime::{saturation::Saturation, tasks::Tasks},
-    user::{agents::SharedAgents, factory::Factory},
+    user::factory::Factory,
     wire::http::AgentInfo,
     witness::{Witness, record::DrainStage, trace::Trace},
 };

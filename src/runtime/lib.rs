@@ -7,6 +7,7 @@
 //! - Every task has an owner that can wait for its end ([`tasks`]).
 //! - Every limit has a name with its unit, a default, a range and a description ([`limits!`]), and is visible to operators
 //!   while it rejects work ([`saturation`]).
+//! - The primitives of [`sync`] can be replaced by a schedule checker.
 //! - Files and folders are accessible to the owner of the process only ([`private`], AUTH-6).
 //!
 //! # Examples
@@ -46,4 +47,5 @@ pub mod limits;
 pub mod private;
 pub mod saturation;
 pub mod simulation;
+pub mod sync;
 pub mod tasks;

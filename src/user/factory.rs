@@ -7,7 +7,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    agents::{Owner, SharedAgents},
     cursor::Cursor,
     deadline::DeadlineLimits,
     hub::{Hub, HubLimits, Seat},
@@ -21,6 +20,7 @@ use super::{
     walk::{Walk, WalkLimit},
 };
 use crate::{
+    agent::host::{Owner, SharedAgents},
     journal::{Incarnation, Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
     kernel::{
         connection::Asked,

@@ -36,15 +36,14 @@ use super::{
     asked::Asked,
     deadline::Deadlines,
     factory::{Shared, User, UserLimits},
-    order::{Order, Request},
-    port::Stopped,
+    order::Request,
     recovery::{self, Past},
-    signal::RunSignal,
     sync::Ordering,
     tail::Tail,
     turn::{Decided, Promise, Turn},
 };
 use crate::{
+    agent::host::{Order, RunSignal, Stopped},
     journal::{AppendError, Batch, JournalError, Log},
     kernel::{
         ids::{Offset, RunId, Timestamp, UserId},

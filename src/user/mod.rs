@@ -12,26 +12,23 @@
 //! - [`room`]: room on the disk
 //! - [`trials`]: suspected runs are resumed one at a time
 //! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: a page of it
-//! - [`port`], [`signal`]: what an agent holds of a run; [`agents`]: what the hub needs of them;
-//!   [`line`]: how long a run waits for its user's others
+//!
+//! The interface to the agents of these machines is [`crate::agent::host`].
 
-pub mod agents;
 mod asked;
 pub mod cursor;
 pub mod deadline;
 pub mod factory;
 pub mod hub;
-pub mod line;
 mod order;
-pub mod port;
 mod recovery;
 pub mod registry;
 pub mod room;
-mod signal;
-pub(crate) mod sync;
 pub mod tail;
 mod trials;
 mod turn;
 pub mod walk;
 
 pub use hub::HubLimits;
+
+use crate::runtime::sync;

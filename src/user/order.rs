@@ -1,16 +1,12 @@
-//! The inputs of a hub: requests of clients and steps of agents.
+//! The inputs of a hub: the requests of clients. Those of agents are in [`crate::agent::host`].
 
 use tokio::sync::oneshot;
 
-use super::{
-    factory::{Accepted, NewMessage, Unaccepted, User},
-    port::Stopped,
-};
+use super::factory::{Accepted, NewMessage, Unaccepted, User};
 use crate::kernel::{
     entry::CallResult,
     ids::{CallId, RunId},
-    run::Cut,
-    user::{AgentStep, PastCall},
+    user::PastCall,
 };
 
 /// A request of the user, with a handle that keeps the hub alive until the reply (ISO-5).
@@ -50,22 +46,4 @@ pub enum Answered {
     /// The run is not open. The caller has to look the call up in the journal, which may take long, and ask
     /// again.
     NotOpen,
-}
-
-/// An input from an agent.
-pub enum Order {
-    Step {
-        run_id: RunId,
-        step: AgentStep,
-        reply: Option<oneshot::Sender<Result<(), Stopped>>>,
-    },
-    Cut {
-        run_id: RunId,
-        cut: Cut,
-        reply: oneshot::Sender<()>,
-    },
-    /// The agent of a resumed run waits for its client (RUN-11).
-    Parked {
-        run_id: RunId,
-    },
 }

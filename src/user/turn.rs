@@ -6,10 +6,10 @@ use tokio::sync::oneshot;
 use super::{
     factory::{Accepted, Unaccepted},
     order::Answered,
-    port::Stopped,
     recovery::Past,
 };
 use crate::{
+    agent::host::Stopped,
     journal::{
         ResumeRecord,
         lines::{Lines, LinesBuilder},

@@ -3,6 +3,7 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use quintet::{
+    agent::host::{Assignment, RunPort},
     journal::{
         Batch, Journal,
         memory::{AppendFault, MemoryJournal},
@@ -16,10 +17,8 @@ use quintet::{
     },
     runtime::simulation::{Entered, World, enter},
     user::{
-        agents::Assignment,
         deadline::DeadlineLimits,
         factory::{NewMessage, User, UserLimits},
-        port::RunPort,
     },
 };
 use tokio::{

@@ -4,8 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
-    journal::memory::MemoryJournal, kernel::entry::ThoughtKind, user::factory::Unaccepted,
-    user::port::Stopped,
+    agent::host::Stopped, journal::memory::MemoryJournal, kernel::entry::ThoughtKind,
+    user::factory::Unaccepted,
 };
 use tokio::time::timeout;
 

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
+    agent::host::{Spoken, Stopped},
     journal::memory::{AppendFault, MemoryJournal},
     kernel::{
         entry::{Body, By, CallResult, CallStatus, Entry, Event, ThoughtKind},
@@ -11,11 +12,7 @@ use quintet::{
         json::Json,
         user::Refusal,
     },
-    user::{
-        agents::Spoken,
-        factory::{Unaccepted, UserLimits},
-        port::Stopped,
-    },
+    user::factory::{Unaccepted, UserLimits},
 };
 
 use tokio::time::{sleep, timeout};

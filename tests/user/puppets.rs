@@ -9,6 +9,7 @@ use std::{
 };
 
 use quintet::{
+    agent::host::{Agents, Assignment, RunPort, Treatment},
     journal::{Journal, Lines, ReadLimit},
     kernel::{
         entry::{Body, By, Call, CallResult, Entry, Event, RunStatus, Thought, ThoughtKind},
@@ -17,11 +18,7 @@ use quintet::{
         run::Ending,
         user::{AgentStep, OnBusy},
     },
-    user::{
-        agents::{Agents, Assignment, Treatment},
-        factory::{Factory, NewMessage, User, UserLimits},
-        port::RunPort,
-    },
+    user::factory::{Factory, NewMessage, User, UserLimits},
     wire,
 };
 use tokio::{sync::mpsc, time::timeout};

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use quintet::{
+    agent::host::{Assignment, Stopped},
     journal::{
         Journal,
         memory::{AppendFault, MemoryJournal},
@@ -13,7 +14,7 @@ use quintet::{
         json::Json,
         limits::Limits,
     },
-    user::{agents::Assignment, factory::UserLimits, port::Stopped},
+    user::factory::UserLimits,
 };
 use tokio::{
     runtime::{Builder, Runtime},

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
+    agent::host::Stopped,
     journal::memory::MemoryJournal,
     kernel::{
         entry::{By, CallResult, RunError, RunErrorCode, ThoughtKind},
@@ -14,7 +15,6 @@ use quintet::{
     user::{
         deadline::DeadlineLimits,
         factory::{Unaccepted, UserLimits},
-        port::Stopped,
     },
 };
 

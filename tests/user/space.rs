@@ -4,6 +4,7 @@
 use std::{future::Future, sync::Arc};
 
 use quintet::{
+    agent::host::{RunPort, Stopped},
     journal::memory::MemoryJournal,
     kernel::{
         entry::{By, CallResult, ThoughtKind},
@@ -13,7 +14,6 @@ use quintet::{
     runtime::saturation::{Saturation, Scope},
     user::{
         factory::{Factory, NewMessage, Unaccepted, UserLimits},
-        port::{RunPort, Stopped},
         room::Room,
     },
     witness::Witness,

@@ -3,12 +3,10 @@
 //! Any text is read without deep recursion (RUN-6) and the same way each time. A sum has a value or an error,
 //! a question about time is answered or refused, and a shifted or converted time is not the current time.
 
-use quintet::agent::{
-    assistant::{
-        times::Time,
-        wish::{Understood, WISHES_MAX, Wish, understand},
-    },
+use quintet::assistant::{
+    times::Time,
     tools::{calculate::evaluate, current_time},
+    wish::{Understood, WISHES_MAX, Wish, understand},
 };
 
 pub fn run(bytes: &[u8]) {

@@ -10,6 +10,7 @@ use axum::extract::Query;
 use bytes::{Bytes, BytesMut};
 use futures::executor::block_on;
 use quintet::{
+    agent::host::{Agents, Assignment, Treatment},
     journal::{Batch, Journal, Log, ReadLimit, Retention, lines::LinesBuilder, memory::MemoryJournal},
     kernel::{
         connection::{Asked, Cause, Connection, Effect, Effects, Input, Limits, Resumption, ServerFrame},
@@ -19,7 +20,6 @@ use quintet::{
         ticket::Identity,
     },
     user::{
-        agents::{Agents, Assignment, Treatment},
         cursor::ReadError,
         factory::{Factory, User, UserLimits},
         walk::WalkLimit,

@@ -2,6 +2,7 @@
 
 use super::{Hub, Input};
 use crate::{
+    agent::host::{Order, Stopped},
     journal::{JournalError, Log},
     kernel::{
         entry::{Body, CallResult, Entry},
@@ -11,8 +12,7 @@ use crate::{
     runtime::saturation::Scope,
     user::{
         factory::{Accepted, NewMessage, Unaccepted},
-        order::{Answered, Ask, Order, Request},
-        port::Stopped,
+        order::{Answered, Ask, Request},
         recovery,
         turn::{Promise, Turn},
     },

@@ -32,10 +32,9 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
 };
 
-use crate::user::{
-    agents::{Agents, Assignment, Treatment},
-    factory::{Factory, NewMessage, Unaccepted, User, UserLimits},
-    port::Stopped,
+use crate::{
+    host::{Agents, Assignment, Stopped, Treatment},
+    user::factory::{Factory, NewMessage, Unaccepted, User, UserLimits},
 };
 
 /// The clients and agents of a scene, and the number of its schedules.
