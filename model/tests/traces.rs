@@ -14,11 +14,9 @@ use quintet::{
         ids::{Timestamp, UserId},
         ticket::Identity,
     },
-    ops::{
-        config::Settings,
-        service::{self, Mode, Parts, Running},
-    },
+    ops::config::Settings,
     runtime::clock,
+    service::{CheckedSettings, Parts, Running, Service},
 };
 use quintet_model::trace::{
     Checked,
@@ -47,7 +45,7 @@ async fn start(journal: &MemoryJournal, trace: &Path) -> Running {
     };
     let agents = Arc::new(Directory::built_in(true, Floor::threads().unwrap()));
     let parts = Parts { journal: Arc::new(journal.clone()), agents, described: Vec::new() };
-    service::start(Mode::Dev, &settings, parts).await.unwrap()
+    Service::new(CheckedSettings::dev(settings).unwrap(), parts).start().await.unwrap()
 }
 
 struct Client {

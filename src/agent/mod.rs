@@ -8,6 +8,7 @@
 //! - [`assistant`]: the default agent, with [`tools`]; [`rehearsal`]: an agent that plays scripts
 //! - [`history`]: read access to the user's own log
 
+#[cfg(feature = "assistant")]
 pub mod assistant;
 pub mod call;
 mod echo;
@@ -20,6 +21,7 @@ pub mod replay;
 pub mod roles;
 pub mod run;
 pub mod supervisor;
+#[cfg(feature = "assistant")]
 pub mod tools;
 pub mod turns;
 

@@ -17,10 +17,8 @@ use std::{
 use quintet::{
     agent::supervisor::{Directory, Floor},
     gateway::Gateway,
-    ops::{
-        config::Settings,
-        service::{Drained, Mode, Parts, StartError, start_on},
-    },
+    ops::config::Settings,
+    service::{CheckedSettings, Drained, Parts, Service, ServiceError},
 };
 use tempfile::NamedTempFile;
 use tokio::{sync::watch, time::Instant};
@@ -106,10 +104,12 @@ impl Place {
             agents: Arc::new(Directory::built_in(true, Floor::shared())),
             described: Vec::new(),
         };
-        let running = match start_on(Mode::Serve, settings, parts, public, admin).await {
+        let checked = CheckedSettings::production(settings.clone())?;
+        let service = Service::new(checked, parts).with_prometheus()?;
+        let running = match service.start_on(public, admin).await {
             Ok(running) => running,
             // The process ends with all that was in it; whoever supervises it starts another.
-            Err(StartError::Recovery(error)) => {
+            Err(ServiceError::Recovery(error)) => {
                 sky.note(SERVER, format_args!("not started: {error}"));
                 return Ok(());
             }
