@@ -68,12 +68,16 @@ pub struct OpenPanic(pub String);
 impl Directory {
     /// Creates a directory with a default agent.
     pub fn new(default_agent: impl Agent, floor: Floor) -> Self {
-        let name = default_agent.name();
-        let agents = BTreeMap::from([(name.clone(), Arc::new(default_agent) as Arc<dyn Agent>)]);
+        Self::of(default_agent.name(), vec![Arc::new(default_agent)], floor)
+    }
+
+    /// Creates a directory of these agents. `default_agent` must be among them.
+    pub fn of(default_agent: AgentName, agents: Vec<Arc<dyn Agent>>, floor: Floor) -> Self {
+        let agents = agents.into_iter().map(|agent| (agent.name(), agent)).collect();
         // At least one thread stays free for other users.
         let user_turns_max = floor.limits.agent_user_turns_max.min(floor.turns_max - 1);
         let gate = Gate::new(floor.turns_max, user_turns_max);
-        Self { agents, default_agent: name, floor, gate }
+        Self { agents, default_agent, floor, gate }
     }
 
     /// Adds an agent, replacing one of the same name.

@@ -37,13 +37,16 @@ use std::sync as inner;
 #[derive(Debug, Default)]
 pub struct Mutex<T>(inner::Mutex<T>);
 
+/// A locked [`Mutex`], unlocked on drop.
 pub type Guard<'a, T> = inner::MutexGuard<'a, T>;
 
 impl<T> Mutex<T> {
+    /// Creates an unlocked mutex.
     pub fn new(value: T) -> Self {
         Self(inner::Mutex::new(value))
     }
 
+    /// Waits for the lock and takes it.
     pub fn lock(&self) -> Guard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

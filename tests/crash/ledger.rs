@@ -26,11 +26,8 @@ use quintet::{
         ids::{AgentName, ToolName},
         json::Json,
     },
-    ops::{
-        config::Settings,
-        drain::Caught,
-        service::{self, Mode, Parts},
-    },
+    ops::{config::Settings, drain::Caught},
+    service::{CheckedSettings, Parts, Service},
 };
 use rand::{RngExt, rngs::StdRng};
 use serde_json::{Value, json};
@@ -164,7 +161,8 @@ fn child_that_serves_until_it_is_killed() {
         // As in `process::dev`.
         (settings.kernel.run_resumes_max, settings.kernel.run_resumes_total_max) = (1_000_000, 1_000_000);
         (settings.hub.resume_trial_timeout_ms, settings.hub.resume_settle_timeout_ms) = (200, 20);
-        let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
+        let service = Service::new(CheckedSettings::dev(settings).unwrap(), parts);
+        let running = service.with_prometheus().unwrap().start().await.unwrap();
         println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
         signals.drain().await;
         running.drain().await;

@@ -15,11 +15,8 @@ use quintet::{
     agent::{Agent, Completed, Directory, Floor, Run, Started, Task, Unfinished},
     journal::sqlite::{SqliteJournal, SqliteOptions},
     kernel::{entry::ThoughtKind, ids::AgentName},
-    ops::{
-        config::Settings,
-        drain::Caught,
-        service::{self, Mode, Parts},
-    },
+    ops::{config::Settings, drain::Caught},
+    service::{CheckedSettings, Parts, Service},
     user::HubLimits,
 };
 use rustix::process::Signal;
@@ -107,7 +104,8 @@ fn child_that_serves_until_an_agent_ends_it() {
             HubLimits { resume_settle_timeout_ms: 50, resume_trial_timeout_ms: 500, ..HubLimits::DEFAULT };
         let mut settings = Settings { listen: any_port, admin_listen: any_port, hub, ..Settings::default() };
         settings.kernel.run_resumes_total_max = 6;
-        let running = service::start(Mode::Dev, &settings, parts).await.unwrap();
+        let service = Service::new(CheckedSettings::dev(settings).unwrap(), parts);
+        let running = service.with_prometheus().unwrap().start().await.unwrap();
         println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
         signals.drain().await;
         running.drain().await;

@@ -17,11 +17,8 @@ use std::{
 use quintet::{
     agent::{rehearsal::Rehearsal, supervisor::Floor},
     gateway::Gateway,
-    ops::{
-        agents::built_in,
-        config::Settings,
-        service::{Drained, Mode, Parts, StartError, start_on},
-    },
+    ops::{agents::built_in, config::Settings},
+    service::{CheckedSettings, Drained, Parts, Service, ServiceError},
 };
 use tempfile::NamedTempFile;
 use tokio::{sync::watch, time::Instant};
@@ -107,10 +104,12 @@ impl Place {
             agents: Arc::new(built_in(Floor::shared()).with(Rehearsal)),
             described: Vec::new(),
         };
-        let running = match start_on(Mode::Serve, settings, parts, public, admin).await {
+        let checked = CheckedSettings::production(settings.clone())?;
+        let service = Service::new(checked, parts).with_prometheus()?;
+        let running = match service.start_on(public, admin).await {
             Ok(running) => running,
             // The process ends with all its state; its supervisor starts another.
-            Err(StartError::Recovery(error)) => {
+            Err(ServiceError::Recovery(error)) => {
                 sky.note(SERVER, format_args!("not started: {error}"));
                 return Ok(());
             }
