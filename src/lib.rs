@@ -10,17 +10,19 @@
 //! - [`user`]: the machines of one user
 //! - [`gateway`]: HTTP, WebSocket and event-stream endpoints
 //! - [`ops`]: configuration, startup, telemetry and shutdown
-//! - [`audit`], [`witness`]: checks of journals and of live traffic against the rules
+//! - [`observer`]: the traits through which checkers observe the service
+//! - [`audit`], [`monitor`]: checks of journals and of live traffic against the rules
 //! - [`runtime`]: clock, ids, tasks and limits
 
 pub mod agent;
 pub mod gateway;
 pub mod ops;
 pub mod user;
-pub mod witness;
 
 pub use quintet_audit as audit;
 pub use quintet_journal as journal;
 pub use quintet_kernel as kernel;
+pub use quintet_monitor as monitor;
+pub use quintet_observer as observer;
 pub use quintet_runtime as runtime;
 pub use quintet_wire as wire;

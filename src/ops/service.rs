@@ -54,10 +54,11 @@ use crate::{
         token::ClaimsPolicy,
     },
     journal::{Journal, JournalError},
+    monitor::{Monitor, trace::Trace},
+    observer::{NoObserver, Observer},
     runtime::{saturation::Saturation, tasks::Tasks},
     user::{agents::SharedAgents, factory::Factory},
     wire::http::AgentInfo,
-    witness::{Witness, record::DrainStage, trace::Trace},
 };
 
 /// The mode of operation.
@@ -91,6 +92,7 @@ pub struct Running {
     pub listen: SocketAddr,
     pub admin_listen: SocketAddr,
     gateway: Gateway,
+    monitor: Option<Monitor>,
     /// Tasks of the public listener: its acceptor, sockets and connections.
     public: Tasks,
     /// Aborted on drop.
@@ -241,10 +243,14 @@ where
     let admin_listen = address("admin_listen", settings.admin_listen, admin.local_addr())?;
     let Parts { journal, agents, described } = parts;
 
-    let witness = witness(settings, &*journal)?;
+    let monitor = monitor(settings, &*journal)?;
+    let observer: Arc<dyn Observer> = match &monitor {
+        Some(monitor) => Arc::new(monitor.clone()),
+        None => Arc::new(NoObserver),
+    };
     let saturation = Saturation::default();
     let factory =
-        Factory::watched(journal.clone(), agents, settings.user_limits(), witness, saturation.clone());
+        Factory::observed(journal.clone(), agents, settings.user_limits(), observer, saturation.clone());
     let public = Tasks::default();
     let gateway = gateway(mode, settings, listen, factory, described, saturation.clone(), public.clone())?;
     let mut background = Background::default();
@@ -274,11 +280,11 @@ where
         Peers::new(limits, TrustedProxies::default(), saturation.clone()),
     );
     background.start(admin);
-    let mut monitor =
+    let mut disk =
         DiskMonitor::new(journal.clone(), settings.disk, gateway.factory.clone(), saturation.clone());
     // Before the first message.
-    monitor.look().await;
-    background.start(monitor.run());
+    disk.look().await;
+    background.start(disk.run());
     let (refusals, measured) = (gateway.refusals.clone(), journal.clone());
     background.start(async move {
         loop {
@@ -304,17 +310,21 @@ where
     if settings.retention.trims() {
         background.start(disk::trim(journal, settings.retention));
     }
-    Ok(Running { listen, admin_listen, gateway, public, _background: background })
+    Ok(Running { listen, admin_listen, gateway, monitor, public, _background: background })
 }
 
-/// Creates the conformance monitor and the trace, as configured.
-fn witness(settings: &Settings, journal: &dyn Journal) -> Result<Witness, StartError> {
+/// Creates the monitor, if the settings enable its checks or its trace.
+fn monitor(settings: &Settings, journal: &dyn Journal) -> Result<Option<Monitor>, StartError> {
+    if !settings.conformance && settings.trace_file.is_none() {
+        return Ok(None);
+    }
     let trace = settings
         .trace_file
         .as_ref()
         .map(|path| Trace::to_file(path).map_err(|source| StartError::Trace { path: path.clone(), source }));
     let connection = settings.gateway.connection();
-    Ok(Witness::new(settings.conformance, trace.transpose()?, journal.epoch(), &settings.kernel, connection))
+    let (trace, epoch) = (trace.transpose()?, journal.epoch());
+    Ok(Some(Monitor::new(settings.conformance, trace, epoch, &settings.kernel, connection)))
 }
 
 fn gateway(
@@ -354,7 +364,7 @@ fn gateway(
         Mode::Serve if settings.hosts.is_empty() => Hosts::Any,
         Mode::Serve | Mode::Dev => Hosts::listed(settings.hosts.iter().map(String::as_str))?,
     };
-    let auth = Auth::new(keys, policy, &limits, saturation.clone(), factory.witness().clone());
+    let auth = Auth::new(keys, policy, &limits, saturation.clone(), factory.observer().clone());
     Ok(Gateway {
         factory,
         agents: described.into(),
@@ -465,16 +475,16 @@ impl Running {
     pub async fn drain(&self) -> Drained {
         let limits = self.gateway.limits;
         tracing::info!(live_users = self.gateway.factory.live_users(), "draining");
-        let witness = self.gateway.factory.witness();
+        let observer = self.gateway.factory.observer();
         // Connections are notified first; then the factory rejects new messages.
         self.gateway.drain.advance(Stage::Draining);
         self.gateway.factory.drain();
-        witness.drains(DrainStage::Draining);
+        observer.draining();
         let rest = Duration::from_millis(limits.drain_wait_ms_max);
         let runs_at_rest = tokio::time::timeout(rest, self.gateway.factory.comes_to_rest()).await.is_ok();
 
         self.gateway.factory.rest();
-        witness.drains(DrainStage::Rest);
+        observer.drained();
         self.gateway.drain.advance(Stage::Closing);
         // Upper bound for each connection; one that exceeds it is abandoned.
         let close = Duration::from_millis(limits.leave_wait_ms_max + limits.close_wait_ms_max) + LATE_MAX;
@@ -483,8 +493,13 @@ impl Running {
         tracing::info!(runs_at_rest, connections_closed, "drained");
         // Does not wait for the trace file: its writer thread runs in real time, which a simulation does not
         // control.
-        witness.stops();
+        observer.stopped();
         drained
+    }
+
+    /// Returns the monitor, if the settings enable one.
+    pub fn monitor(&self) -> Option<&Monitor> {
+        self.monitor.as_ref()
     }
 
     /// Returns the shared state of the handlers, for tests.

@@ -29,12 +29,12 @@ use crate::{
         limits::Limits,
         user::{OnBusy, PastCall, Receipt, Refusal},
     },
+    observer::{NoObserver, ObservedLog, Observer, UserObserver},
     runtime::{
         ids,
         saturation::{Saturation, Scope},
         tasks::Tasks,
     },
-    witness::{UserWitness, Witness},
 };
 
 /// The limits of one user's machines.
@@ -69,7 +69,7 @@ pub struct Shared {
     tasks: Tasks,
     draining: AtomicBool,
     resting: AtomicBool,
-    witness: Witness,
+    observer: Arc<dyn Observer>,
     /// The hash keys of [`Owner`]s.
     owners: RandomState,
     room: Mutex<Room>,
@@ -142,8 +142,7 @@ impl Drop for TurnCounted<'_> {
 pub struct Machines {
     shared: Arc<Shared>,
     user_id: UserId,
-    log: Arc<dyn Log>,
-    witness: UserWitness,
+    observed: ObservedLog,
     tail: Arc<Tail>,
     requests: mpsc::Sender<Request>,
     /// Taken by the first request, which starts the hub; a user who only reads needs none.
@@ -156,7 +155,7 @@ pub struct Machines {
 
 impl Machines {
     fn new(shared: Arc<Shared>, user_id: UserId) -> Self {
-        let (log, witness) = shared.witness.log(&user_id, shared.journal.log(&user_id));
+        let observed = shared.observer.user(&user_id, shared.journal.log(&user_id));
         let tail = Arc::new(Tail::new(shared.limits.tail));
         let (to_requests, requests) = mpsc::channel(shared.limits.hub.hub_requests_max);
         let gone = CancellationToken::new();
@@ -165,8 +164,7 @@ impl Machines {
         Self {
             shared,
             user_id,
-            log,
-            witness,
+            observed,
             tail,
             requests: to_requests,
             seat,
@@ -177,23 +175,23 @@ impl Machines {
 
     fn wake(&self) {
         let Some(seat) = self.seat.lock().take() else { return };
-        let (log, witness) = (self.log.clone(), self.witness.clone());
-        let hub = Hub::new(self.shared.clone(), self.user_id.clone(), log, witness, self.tail.clone(), seat);
+        let (shared, observed) = (self.shared.clone(), self.observed.clone());
+        let hub = Hub::new(shared, self.user_id.clone(), observed, self.tail.clone(), seat);
         self.shared.tasks.spawn(hub.run());
     }
 }
 
 impl Factory {
     pub fn new(journal: Arc<dyn Journal>, agents: SharedAgents, limits: UserLimits) -> Self {
-        Self::watched(journal, agents, limits, Witness::off(), Saturation::default())
+        Self::observed(journal, agents, limits, Arc::new(NoObserver), Saturation::default())
     }
 
-    /// Returns a factory whose users' logs `witness` observes, and whose limits report to `saturation`.
-    pub fn watched(
+    /// Creates a factory whose users' machines `observer` observes, and whose limits report to `saturation`.
+    pub fn observed(
         journal: Arc<dyn Journal>,
         agents: SharedAgents,
         limits: UserLimits,
-        witness: Witness,
+        observer: Arc<dyn Observer>,
         saturation: Saturation,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -202,7 +200,7 @@ impl Factory {
             tasks: Tasks::default(),
             draining: AtomicBool::new(false),
             resting: AtomicBool::new(false),
-            witness,
+            observer,
             room: Mutex::new(Room::default()),
             saturation,
             owners: RandomState::new(),
@@ -267,9 +265,9 @@ impl Factory {
         &self.0.limits
     }
 
-    /// Returns the monitor of this process.
-    pub fn witness(&self) -> &Witness {
-        &self.0.witness
+    /// Returns the observer of this process.
+    pub fn observer(&self) -> &Arc<dyn Observer> {
+        &self.0.observer
     }
 
     /// Sets how much room there is on the disk, for all users.
@@ -460,13 +458,13 @@ impl User {
         Walk::open(self.clone(), thread, after, limit).await
     }
 
-    /// Returns the monitor of this user's machines.
-    pub fn witness(&self) -> &UserWitness {
-        &self.0.witness
+    /// Returns the observer of this user's machines.
+    pub fn observer(&self) -> &Arc<dyn UserObserver> {
+        &self.0.observed.observer
     }
 
     pub(super) fn log(&self) -> &Arc<dyn Log> {
-        &self.0.log
+        &self.0.observed.log
     }
 
     pub(super) fn tail(&self) -> &Tail {

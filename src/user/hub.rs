@@ -51,8 +51,8 @@ use crate::{
         spending::Spending,
         user::{Command, Progress, UserState},
     },
+    observer::{ObservedLog, UserObserver},
     runtime::clock,
-    witness::{UserWitness, record::Outcome},
 };
 
 quintet_runtime::limits! {
@@ -90,7 +90,7 @@ pub struct Seat {
 pub struct Hub {
     shared: Arc<Shared>,
     log: Arc<dyn Log>,
-    witness: UserWitness,
+    observer: Arc<dyn UserObserver>,
     tail: Arc<Tail>,
     user_id: UserId,
     requests: mpsc::Receiver<Request>,
@@ -150,18 +150,18 @@ impl Hub {
     pub fn new(
         shared: Arc<Shared>,
         user_id: UserId,
-        log: Arc<dyn Log>,
-        witness: UserWitness,
+        observed: ObservedLog,
         tail: Arc<Tail>,
         seat: Seat,
     ) -> Self {
+        let ObservedLog { log, observer } = observed;
         let (to_orders, orders) = orders(&shared.limits);
         let (to_abandoned, abandoned) = abandoned(&shared.limits);
         let deadlines = Deadlines::new(shared.limits.deadlines);
         Self {
             shared,
             log,
-            witness,
+            observer,
             tail,
             user_id,
             requests: seat.requests,
@@ -326,12 +326,12 @@ impl Hub {
     async fn commit(&mut self, decided: Decided) {
         let Decided { entries, lines, effects, promises, resumes } = decided;
         let Some(head) = self.state.as_ref().map(UserState::head) else {
-            self.witness.settled(Offset(lines.first().0 - 1), Outcome::Forgotten);
+            self.observer.dropped(Offset(lines.first().0 - 1));
             self.lose(promises);
             return;
         };
         if entries.is_empty() && resumes.is_empty() {
-            self.witness.settled(head, Outcome::Nothing);
+            self.observer.unchanged(head);
         } else {
             let count = entries.len() as u64;
             let expected = Offset(lines.first().0 - 1);

@@ -9,13 +9,13 @@ use quintet::{
         json::Json,
         user::Refusal,
     },
+    observer::NoObserver,
     runtime::saturation::{Saturation, Scope},
     user::{
         factory::{Factory, NewMessage, Unaccepted, UserLimits},
         port::{RunPort, Stopped},
         room::Room,
     },
-    witness::Witness,
 };
 
 use crate::puppets::*;
@@ -167,7 +167,8 @@ async fn iso_6_each_limit_of_the_users_machines_is_reported_when_it_refuses() {
     let saturation = Saturation::default();
     let agents = Arc::new(Puppets::new(to_stage));
     let journal = Arc::new(MemoryJournal::default());
-    let factory = Factory::watched(journal.clone(), agents, limits, Witness::off(), saturation.clone());
+    let factory =
+        Factory::observed(journal.clone(), agents, limits, Arc::new(NoObserver), saturation.clone());
     let ann = factory.attach(&quintet::kernel::ids::UserId::parse("ann").unwrap());
     ann.send(message("m1", "t")).await.unwrap();
     ann.send(message("m2", "t")).await.unwrap();

@@ -1,20 +1,18 @@
 //! Recorded commands and entries as the kernel has them: texts are empty, time stands still, names are
 //! the trace's own.
 
-use quintet::{
-    kernel::{
-        entry::{
-            Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
-            Thought, ThoughtKind,
-        },
-        ids::{MessageId, Offset, RunId, Seq, Timestamp},
-        json::Json,
-        limits::Limits,
-        run::{Cut, Ending},
-        user::{AgentStep, Command, PastCall, Receipt, Send},
+use quintet::kernel::{
+    entry::{
+        Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
+        Thought, ThoughtKind,
     },
-    witness::record::{Answer, Decided, Early, Past, TracedCommand, TracedEntry, TracedLimits, What},
+    ids::{MessageId, Offset, RunId, Seq, Timestamp},
+    json::Json,
+    limits::Limits,
+    run::{Cut, Ending},
+    user::{AgentStep, Command, PastCall, Receipt, Send},
 };
+use quintet_monitor::record::{Answer, Decided, Early, Past, TracedCommand, TracedEntry, TracedLimits, What};
 
 use crate::vocabulary::{agent, tool};
 

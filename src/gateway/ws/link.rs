@@ -160,7 +160,7 @@ impl Link<Greeting> {
     fn open(mut self, attachment: Attachment) -> Link<Authenticated> {
         let Attachment { user, reader, epoch, extent, admission } = attachment;
         self.core.belongs_to(user.user_id().clone());
-        self.core.witness.belongs_to(user.witness());
+        self.core.observer.attached(user.observer());
         self.core.step(&Input::Attached { epoch, trimmed: extent.trimmed, head: extent.head });
         let phase = Authenticated {
             user,
@@ -277,7 +277,7 @@ impl Link<Authenticated> {
             })?;
             self.core.send_text(text);
         }
-        self.core.witness.sent_chunk();
+        self.core.observer.chunk_sent();
         Ok(())
     }
 

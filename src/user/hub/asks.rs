@@ -218,9 +218,9 @@ impl Hub {
         let state = self.state.as_mut()?;
         let limits = &self.shared.limits.kernel;
         let resumes = matches!(command, Command::Resume { .. });
-        let told = self.witness.deciding(&command);
+        self.observer.deciding(&command);
         let decided = state.decide(command, limits, at);
-        self.witness.decided(told, &decided);
+        self.observer.decided(&decided);
         let decision = match decided {
             Ok(decision) => decision,
             Err(refusal) => return Some(Err(refusal)),

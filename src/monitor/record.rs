@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::Names;
-use crate::kernel::{
+use quintet_kernel::{
     connection::{self, Effect, Input},
     entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::{CallId, ConnectionId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
