@@ -33,7 +33,7 @@ use crate::{
     },
     observer::{ConnectionObserver, StreamResumed},
     runtime::{clock, ids},
-    user::{cursor::ReadError, factory::User},
+    user::{cursor::ReadError, handle::User},
     wire::{codes::ErrorCode, event_id::EventId},
 };
 
@@ -184,7 +184,6 @@ impl Events {
             // Retention has trimmed entries before they were read: continue after the gap (DEL-3).
             Err(ReadError::Gap(gap)) => {
                 self.sent = gap.to;
-                let gap = Gap { from: gap.from, to: gap.to };
                 self.observer.stream_gap(gap);
                 push_gap(&mut bytes, self.epoch, self.sent, gap);
             }

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
-//! - [`hub`]: decides, appends and replies, one [`turn`] at a time; [`order`]: its commands
+//! - [`handle`]: the requests of a user and their errors
+//! - [`hub`]: decides, appends and replies, one [`turn`] at a time; [`order`]: the steps of agents
+//! - [`shared`], [`limits`], [`quiesce`]: the state of all users' machines, their limits, and the work in progress
 //! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
 //!   client was asked
 //! - [`room`]: room on the disk
@@ -20,13 +22,17 @@ mod asked;
 pub mod cursor;
 pub mod deadline;
 pub mod factory;
+pub mod handle;
 pub mod hub;
+pub mod limits;
 pub mod line;
 mod order;
 pub mod port;
+mod quiesce;
 mod recovery;
 pub mod registry;
 pub mod room;
+mod shared;
 mod signal;
 pub(crate) mod sync;
 pub mod tail;
@@ -34,4 +40,4 @@ mod trials;
 mod turn;
 pub mod walk;
 
-pub use hub::HubLimits;
+pub use limits::HubLimits;

@@ -10,10 +10,10 @@ use std::fmt;
 
 use quintet_kernel::{
     entry::CallResult,
-    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+    ids::{CallId, Epoch, MessageId, Offset, RunId},
     json::Json,
     limits::Limits,
-    user::OnBusy,
+    user::NewMessage,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -25,7 +25,7 @@ use super::{codes::ErrorCode, fields::Fields, form::Form};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFrame {
     Hello(Hello),
-    SendMessage(SendMessage),
+    SendMessage(NewMessage),
     CancelRun(CancelRun),
     CompleteCall(CompleteCall),
     Renew(Renew),
@@ -40,16 +40,6 @@ pub struct Hello {
     pub epoch: Option<Epoch>,
     /// The offset of the last entry that the client applied; 0 for none.
     pub after: Offset,
-}
-
-/// A message of the user, which starts or enqueues a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SendMessage {
-    pub message_id: MessageId,
-    pub thread_id: ThreadId,
-    pub text: String,
-    pub agent_name: Option<AgentName>,
-    pub on_busy: OnBusy,
 }
 
 /// A request to end a run early (RUN-7).
@@ -162,15 +152,13 @@ impl ClientFrame {
     }
 }
 
-impl SendMessage {
-    /// Decodes the body of `POST /v1/messages`, which has the fields of the frame without `type`.
-    ///
-    /// # Errors
-    ///
-    /// As [`ClientFrame::decode`].
-    pub fn decode(body: &str) -> Result<Self, FrameError> {
-        Fields::decode(body, |fields| fields.send_message())
-    }
+/// Decodes the body of `POST /v1/messages`, which has the fields of `send_message` without `type`.
+///
+/// # Errors
+///
+/// As [`ClientFrame::decode`].
+pub fn decode_message(body: &str) -> Result<NewMessage, FrameError> {
+    Fields::decode(body, |fields| fields.send_message())
 }
 
 /// Decodes the body of `POST /v1/runs/{id}/calls/{call_id}`: the fields of `complete_call` without the ids,

@@ -20,9 +20,9 @@ use quintet::{
         entry::{Event, RunStatus, ThoughtKind},
         ids::{AgentName, MessageId, RunId, ThreadId, ToolName},
         json::Json,
-        user::OnBusy,
+        user::{NewMessage, OnBusy},
     },
-    user::factory::{NewMessage, UserLimits},
+    user::limits::UserLimits,
 };
 
 use crate::stage::{Stage, Talk, completion, ending};

@@ -10,12 +10,9 @@ use quintet::{
         entry::{Body, Completion, Entry, Event, RunStatus},
         ids::{AgentName, MessageId, Offset, RunId, ThreadId, UserId},
         spending::Spending,
-        user::OnBusy,
+        user::{NewMessage, OnBusy},
     },
-    user::{
-        cursor::Cursor,
-        factory::{Factory, NewMessage, User, UserLimits},
-    },
+    user::{cursor::Cursor, factory::Factory, handle::User, limits::UserLimits},
     wire,
 };
 

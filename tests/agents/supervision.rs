@@ -17,7 +17,7 @@ use quintet::{
         ids::{AgentName, ToolName},
         json::Json,
     },
-    user::{agents::Agents, factory::UserLimits},
+    user::{agents::Agents, limits::UserLimits},
 };
 use tokio::sync::Notify;
 

@@ -13,15 +13,10 @@ use quintet::{
         ids::{Offset, Timestamp},
         json::Json,
         spending::Spending,
-        user::OnBusy,
+        user::{NewMessage, OnBusy},
     },
     runtime::simulation::{Entered, World, enter},
-    user::{
-        agents::Assignment,
-        deadline::DeadlineLimits,
-        factory::{NewMessage, User, UserLimits},
-        port::RunPort,
-    },
+    user::{agents::Assignment, deadline::DeadlineLimits, handle::User, limits::UserLimits, port::RunPort},
 };
 use tokio::{
     task::JoinSet,

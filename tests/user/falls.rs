@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
-    journal::memory::MemoryJournal, kernel::entry::ThoughtKind, user::factory::Unaccepted,
-    user::port::Stopped,
+    journal::memory::MemoryJournal, kernel::entry::ThoughtKind, user::handle::Unaccepted, user::port::Stopped,
 };
 use tokio::time::timeout;
 

@@ -11,11 +11,7 @@ use quintet::{
         json::Json,
         user::Refusal,
     },
-    user::{
-        agents::Spoken,
-        factory::{Unaccepted, UserLimits},
-        port::Stopped,
-    },
+    user::{agents::Spoken, handle::Unaccepted, limits::UserLimits, port::Stopped},
 };
 
 use tokio::time::{sleep, timeout};

@@ -14,7 +14,7 @@ use quintet::{
         json::Json,
         user::OnBusy,
     },
-    user::{agents::Assignment, factory::User, walk::WalkLimit},
+    user::{agents::Assignment, handle::User, walk::WalkLimit},
     wire,
 };
 use uuid::Uuid;

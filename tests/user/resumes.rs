@@ -13,7 +13,7 @@ use quintet::{
         json::Json,
         limits::Limits,
     },
-    user::{agents::Assignment, factory::UserLimits, port::Stopped},
+    user::{agents::Assignment, limits::UserLimits, port::Stopped},
 };
 use tokio::{
     runtime::{Builder, Runtime},

@@ -7,12 +7,14 @@ use quintet::{
     kernel::{
         entry::{By, CallResult, ThoughtKind},
         json::Json,
-        user::Refusal,
+        user::{NewMessage, Refusal},
     },
     observer::NoObserver,
     runtime::saturation::{Saturation, Scope},
     user::{
-        factory::{Factory, NewMessage, Unaccepted, UserLimits},
+        factory::Factory,
+        handle::Unaccepted,
+        limits::UserLimits,
         port::{RunPort, Stopped},
         room::Room,
     },
@@ -49,7 +51,7 @@ async fn floods(port: &RunPort) -> (u64, Stopped) {
     }
 }
 
-async fn log_bytes(user: &quintet::user::factory::User) -> u64 {
+async fn log_bytes(user: &quintet::user::handle::User) -> u64 {
     user.entries(quintet::kernel::ids::Offset::ZERO, ALL).await.unwrap().as_bytes().len() as u64
 }
 

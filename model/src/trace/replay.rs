@@ -10,7 +10,7 @@ use quintet::kernel::{
     json::Json,
     limits::Limits,
     run::{Cut, Ending},
-    user::{AgentStep, Command, PastCall, Receipt, Send},
+    user::{AgentStep, Command, NewMessage, PastCall, Receipt, Send},
 };
 use quintet_monitor::record::{Answer, Decided, Early, Past, TracedCommand, TracedEntry, TracedLimits, What};
 
@@ -63,11 +63,14 @@ pub fn command(decided: &Decided, known: Option<Receipt>) -> Command {
     let step = |run: &RunId, step| Command::Step { run_id: *run, step };
     match &decided.command {
         TracedCommand::Send { run, thread, message, on_busy, earlier, differs } => Command::Send(Send {
-            message_id: message.clone(),
-            thread_id: thread.clone(),
-            text: "x".into(),
+            message: NewMessage {
+                message_id: message.clone(),
+                thread_id: thread.clone(),
+                text: "x".into(),
+                agent_name: None,
+                on_busy: *on_busy,
+            },
             agent_name: agent(),
-            on_busy: *on_busy,
             run_id: *run,
             earlier: earlier.map(|(run_id, offset)| Receipt { run_id, offset }).or(known),
             differs: *differs,

@@ -24,14 +24,14 @@ use crate::{
     },
     journal::{Extent, Lines},
     kernel::{
-        connection::{Asked, Cause, Effect, Input, ServerFrame, Unattached, Unverified},
+        connection::{Asked, Cause, Effect, Gap, Input, ServerFrame, Unattached, Unverified},
         ids::{ConnectionId, Epoch, Offset},
         ticket::Identity,
     },
-    user::{cursor::ReadError, factory::User},
+    user::{cursor::ReadError, handle::User},
     wire::{
         client::ClientFrame,
-        server::{self, ClientLimits, Gap, PROTOCOL, Ready},
+        server::{self, ClientLimits, PROTOCOL, Ready},
     },
 };
 
@@ -238,7 +238,6 @@ impl Link<Authenticated> {
             Effect::SendChunk => self.send_chunk()?,
             Effect::ReadOn { after, through } => self.phase.reader.read_on(after, through),
             Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) => {
-                let gap = gap.map(Gap::from);
                 let ready = self.ready(resumed_after, head, gap);
                 self.core.send(&server::ServerFrame::Ready(ready));
             }

@@ -52,15 +52,29 @@ impl Resumes {
     }
 }
 
-/// A message of the user.
-/// The reply to a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
+/// A message of the user, which starts or enqueues a run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct NewMessage {
+    /// The idempotency key, chosen by the client: a second message with the same id is a retry.
     pub message_id: MessageId,
     pub thread_id: ThreadId,
+    /// 1 to 65536 bytes of UTF-8.
+    #[schemars(length(min = 1, max = Limits::DEFAULT.text_bytes_max))]
     pub text: String,
-    pub agent_name: AgentName,
+    /// The agent that answers; missing: the default agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_name: Option<AgentName>,
+    /// The policy if the thread has an active run; missing: `enqueue`.
+    #[schemars(default)]
     pub on_busy: OnBusy,
+}
+
+/// The command to accept a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    pub message: NewMessage,
+    /// The agent of the run: that of the message, or the default agent.
+    pub agent_name: AgentName,
     /// A fresh id for the run, used only if the message is new.
     pub run_id: RunId,
     /// The journal's receipt for this `message_id`, if the message is older than the recent ones.

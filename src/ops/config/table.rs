@@ -19,7 +19,7 @@ use crate::{
         telemetry::LogLimits,
     },
     runtime::limits::Limit,
-    user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
+    user::{deadline::DeadlineLimits, limits::HubLimits, tail::TailLimits},
 };
 
 /// One setting. The TOML key is its name; the variable is its name in upper case, prefixed with `QUINTET_`.

@@ -21,7 +21,9 @@ use quintet::{
     user::{
         agents::{Agents, Assignment, Treatment},
         cursor::ReadError,
-        factory::{Factory, User, UserLimits},
+        factory::Factory,
+        handle::User,
+        limits::UserLimits,
         walk::WalkLimit,
     },
     wire::{self, client::ClientFrame, event_id::EventId, http::EntriesQuery},

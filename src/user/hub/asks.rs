@@ -6,12 +6,12 @@ use crate::{
     kernel::{
         entry::{Body, CallResult, Entry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
-        user::{AgentStep, Command, PastCall, Receipt, Refusal, Reply, Send},
+        user::{AgentStep, Command, NewMessage, PastCall, Receipt, Refusal, Reply, Send},
     },
     runtime::saturation::Scope,
     user::{
-        factory::{Accepted, NewMessage, Unaccepted},
-        order::{Answered, Ask, Order, Request},
+        handle::{Accepted, Answered, Ask, Request, Unaccepted},
+        order::Order,
         port::Stopped,
         recovery,
         turn::{Promise, Turn},
@@ -124,7 +124,7 @@ impl Hub {
             Some(receipt) => differs(&*self.log, &self.user_id, turn, &message, receipt).await?,
             None => false,
         };
-        let agent_name = message.agent_name.unwrap_or_else(|| self.shared.agents.default_agent());
+        let agent_name = message.agent_name.clone().unwrap_or_else(|| self.shared.agents.default_agent());
         if earlier.is_none() {
             if self.shared.is_draining() {
                 return Err(Unaccepted::Draining);
@@ -134,16 +134,7 @@ impl Hub {
             }
             self.require_room(turn, at)?;
         }
-        let send = Send {
-            message_id: message.message_id,
-            thread_id: message.thread_id,
-            text: message.text,
-            agent_name,
-            on_busy: message.on_busy,
-            run_id,
-            earlier,
-            differs,
-        };
+        let send = Send { message, agent_name, run_id, earlier, differs };
         match self.decide(turn, Command::Send(send), at) {
             Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Accepted { receipt, duplicate }),
             Some(Err(refusal)) => {

@@ -22,7 +22,7 @@ use crate::{
     },
     runtime::saturation::Scope,
     user::{
-        factory::Unaccepted,
+        handle::Unaccepted,
         port::Stopped,
         room::{self, Room},
         turn::Turn,

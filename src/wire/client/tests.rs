@@ -284,10 +284,10 @@ fn a_pong_brings_the_nonce_back_as_it_was_written() {
 
 #[test]
 fn bodies_of_http_are_frames_without_what_the_path_says() {
-    let sent = SendMessage::decode(r#"{"message_id":"m1","thread_id":"t1","text":"hi"}"#).unwrap();
+    let sent = decode_message(r#"{"message_id":"m1","thread_id":"t1","text":"hi"}"#).unwrap();
     assert_eq!(ClientFrame::decode(&message().to_string()), Ok(ClientFrame::SendMessage(sent)));
     let answer = decode_answer(r#"{"status":"error","error":"no"}"#).unwrap();
     assert_eq!(answer, CallResult::error("no"));
     assert_eq!(decode_answer("{}").unwrap_err().field, Some("status"));
-    assert_eq!(SendMessage::decode("[]").unwrap_err().code, ErrorCode::MalformedFrame);
+    assert_eq!(decode_message("[]").unwrap_err().code, ErrorCode::MalformedFrame);
 }

@@ -22,7 +22,7 @@ use quintet::{
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
         run::Ending,
-        user::{AgentStep, OnBusy, Receipt},
+        user::{AgentStep, NewMessage, OnBusy, Receipt},
     },
     wire,
 };
@@ -34,7 +34,9 @@ use shuttle::{
 
 use crate::user::{
     agents::{Agents, Assignment, Treatment},
-    factory::{Factory, NewMessage, Unaccepted, User, UserLimits},
+    factory::Factory,
+    handle::{Unaccepted, User},
+    limits::UserLimits,
     port::Stopped,
 };
 
