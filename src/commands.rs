@@ -10,15 +10,15 @@ use std::{
 
 use anyhow::Context;
 use quintet::{
-    agent::{Directory, Floor},
+    agent::{Directory, Floor, host::Agents, rehearsal::Rehearsal},
     journal::{Journal, sqlite::SqliteJournal},
     ops::{
+        agents::built_in,
         config::{CONFIG_VARIABLE, ConfigError, Given, Loaded, Settings, Source},
         drain::Caught,
         service::{self, Mode, Parts},
         telemetry::{self, Log, Output},
     },
-    user::agents::Agents,
     wire::http::AgentInfo,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -116,7 +116,8 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut signals = caught.listen().context("signal handlers cannot be installed")?;
     let rehearsal = mode == Mode::Dev || settings.names_rehearsal();
-    let agents = Directory::built_in(rehearsal, Floor::threads_within(settings.agents)?);
+    let agents = built_in(Floor::threads_within(settings.agents)?);
+    let agents = if rehearsal { agents.with(Rehearsal) } else { agents };
     let described = described(&agents);
     let parts = Parts { journal, agents: Arc::new(agents), described };
     let running = tokio::select! {

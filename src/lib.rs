@@ -6,7 +6,7 @@
 //! - [`kernel`]: the pure state machines and rules
 //! - [`wire`]: encodings of entries, frames and HTTP bodies
 //! - [`journal`]: durable, ordered storage of entries
-//! - [`agent`]: the interface for agents, and their execution
+//! - [`agent`]: the SDK for authors of agents, and their execution; [`assistant`]: the built-in agent
 //! - [`user`]: the machines of one user
 //! - [`gateway`]: HTTP, WebSocket and event-stream endpoints
 //! - [`ops`]: configuration, startup, telemetry and shutdown
@@ -14,11 +14,13 @@
 //! - [`audit`], [`monitor`]: checks of journals and of live traffic against the rules
 //! - [`runtime`]: clock, ids, tasks and limits
 
-pub mod agent;
 pub mod gateway;
 pub mod ops;
 pub mod user;
 
+pub use quintet_agent as agent;
+#[cfg(feature = "assistant")]
+pub use quintet_assistant as assistant;
 pub use quintet_audit as audit;
 pub use quintet_journal as journal;
 pub use quintet_kernel as kernel;
@@ -26,3 +28,8 @@ pub use quintet_monitor as monitor;
 pub use quintet_observer as observer;
 pub use quintet_runtime as runtime;
 pub use quintet_wire as wire;
+
+/// Runs the examples of `docs/agents.md` as doctests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/agents.md")]
+struct AgentsPage;

@@ -1,5 +1,5 @@
-//! Sets the cfg under which `src/user/sync.rs` takes its locks and counters from shuttle, for this
-//! package alone; and makes the twins: the files of `src/user/`, one of them with a defect.
+//! Sets the cfg under which `src/runtime/sync.rs` takes its locks and counters from shuttle, for this
+//! package alone; and makes the twins: the files of `src/user/` and `src/agent/host/`, one of them with a defect.
 
 use std::{env, fs, path::Path};
 
@@ -7,14 +7,14 @@ use std::{env, fs, path::Path};
 const TWINS: [(&str, &str, &str, &str); 4] = [
     (
         "twin_registry",
-        "registry.rs",
+        "user/registry.rs",
         "let idle = self.slot.leases.load(Ordering::Acquire) == 0;",
         // The last lease removes its value without looking whether somebody leased it anew.
         "let idle = true;",
     ),
     (
         "twin_cursor",
-        "cursor.rs",
+        "user/cursor.rs",
         "let _ = self.head.wait_for(|head| *head > after).await;",
         // It looks first and listens later: what is published in between wakes nobody. Shuttle switches
         // tasks before a lock, so there is one in between.
@@ -26,7 +26,7 @@ const TWINS: [(&str, &str, &str, &str); 4] = [
     ),
     (
         "twin_signal",
-        "signal.rs",
+        "agent/host/signal.rs",
         "        if let Some(waiting) = self.calls.lock().get_mut(call_id) {
             *waiting = Some(result.clone());
             self.closed.notify_waiters();",
@@ -37,7 +37,7 @@ const TWINS: [(&str, &str, &str, &str); 4] = [
     ),
     (
         "twin_drain",
-        "factory.rs",
+        "user/factory.rs",
         "        // A batch that began before `rest` may have advanced a run; a later one does not.
         self.idle().await;",
         // A decision made before `rest` may still advance a run.
@@ -45,19 +45,30 @@ const TWINS: [(&str, &str, &str, &str); 4] = [
     ),
 ];
 
+/// The folders of `src/` that a twin consists of.
+const FOLDERS: [&str; 2] = ["user", "agent/host"];
+
 fn main() {
     println!("cargo:rustc-cfg=quintet_shuttle");
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=../../src/user");
+    for folder in FOLDERS {
+        println!("cargo:rerun-if-changed=../../src/{folder}");
+    }
     let out = env::var("OUT_DIR").expect("cargo sets it");
     let out = Path::new(&out);
     for (twin, file, right, wrong) in TWINS {
-        let folder = out.join(twin).join("user");
-        copy(Path::new("../../src/user"), &folder);
-        let text = fs::read_to_string(folder.join(file)).expect("a file of src/user");
+        let folder = out.join(twin);
+        for part in FOLDERS {
+            copy(&Path::new("../../src").join(part), &folder.join(part));
+        }
+        let text = fs::read_to_string(folder.join(file)).expect("a file of the twin");
         assert_eq!(text.matches(right).count(), 1, "{file} does not say once: {right}");
         fs::write(folder.join(file), text.replace(right, wrong)).expect("room");
-        let root = format!("#[path = {:?}]\npub mod user;\n", folder.join("mod.rs"));
+        let root = format!(
+            "#[path = {:?}]\npub mod user;\n#[path = {:?}]\npub mod host;\n",
+            folder.join("user/mod.rs"),
+            folder.join("agent/host/mod.rs"),
+        );
         fs::write(out.join(format!("{twin}.rs")), root).expect("room");
     }
 }

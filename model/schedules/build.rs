@@ -1,4 +1,4 @@
-//! Sets the cfg under which `src/user/sync.rs` takes its locks, counters and signals from loom, for this
+//! Sets the cfg under which `src/runtime/sync.rs` takes its locks, counters and signals from loom, for this
 //! package alone; and makes the twins: a file of `src/` with a defect.
 
 use std::{env, fs, path::Path};
@@ -38,7 +38,7 @@ const TWINS: [(&str, &str, &str, &str); 5] = [
     ),
     (
         "twin_signal",
-        "user/signal.rs",
+        "agent/host/signal.rs",
         "            let closed = self.closed.notified();
             tokio::pin!(closed);
             closed.as_mut().enable();

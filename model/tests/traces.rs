@@ -8,13 +8,14 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use quintet::{
-    agent::{Directory, Floor},
+    agent::{Floor, rehearsal::Rehearsal},
     journal::memory::{AppendFault, MemoryJournal},
     kernel::{
         ids::{Timestamp, UserId},
         ticket::Identity,
     },
     ops::{
+        agents::built_in,
         config::Settings,
         service::{self, Mode, Parts, Running},
     },
@@ -45,7 +46,7 @@ async fn start(journal: &MemoryJournal, trace: &Path) -> Running {
         trace_file: Some(trace.to_owned()),
         ..Settings::default()
     };
-    let agents = Arc::new(Directory::built_in(true, Floor::threads().unwrap()));
+    let agents = Arc::new(built_in(Floor::threads().unwrap()).with(Rehearsal));
     let parts = Parts { journal: Arc::new(journal.clone()), agents, described: Vec::new() };
     service::start(Mode::Dev, &settings, parts).await.unwrap()
 }

@@ -12,19 +12,14 @@
 use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Duration};
 
 use futures_util::FutureExt;
+use quintet_kernel::{
+    entry::{CallResult, CallStatus},
+    ids::CallId,
+    json::Json,
+};
 use tokio::time::Instant;
 
-use crate::{
-    kernel::{
-        entry::{CallResult, CallStatus},
-        ids::CallId,
-        json::Json,
-    },
-    user::{
-        line::Line,
-        port::{RunPort, Stopped},
-    },
-};
+use crate::host::{Line, RunPort, Stopped};
 
 /// An open call whose tool has not been executed.
 #[derive(Debug)]

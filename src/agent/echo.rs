@@ -5,15 +5,14 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::{
-    journal::{JournalError, ReadLimit},
-    kernel::{
-        entry::{Body, Event, ThoughtKind},
-        ids::{Offset, RunId},
-    },
-    user::{agents::Spoken, port::RunPort},
-    wire,
+use quintet_journal::{JournalError, ReadLimit};
+use quintet_kernel::{
+    entry::{Body, Event, ThoughtKind},
+    ids::{Offset, RunId},
 };
+use quintet_wire as wire;
+
+use crate::host::{RunPort, Spoken};
 
 /// A reader of the text of one kind of thought since its last reset.
 pub(super) struct Echo {

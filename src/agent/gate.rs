@@ -22,10 +22,7 @@ use std::{
 };
 
 use super::turns::{Asked, Job, Turns};
-use crate::user::{
-    agents::Owner,
-    line::{InLine, Line},
-};
+use crate::host::{InLine, Line, Owner};
 
 /// The gate of all agents of a service. Clones share it.
 #[derive(Clone)]

@@ -4,12 +4,10 @@
 //! entries. Pages are contiguous. A page is bounded in bytes, independent of its entries (ISO-6).
 
 use bytes::Bytes;
+use quintet_journal::{JournalError, ReadLimit};
+use quintet_kernel::ids::Offset;
 
-use crate::{
-    journal::{JournalError, ReadLimit},
-    kernel::ids::Offset,
-    user::{agents::Owner, line::Line, port::RunPort},
-};
+use crate::host::{Line, Owner, RunPort};
 
 /// The part of the user's log before a run. It reads this user's log only (ISO-4).
 #[derive(Clone)]
@@ -34,12 +32,12 @@ impl History {
     }
 
     /// Returns the owner, for limits per user.
-    pub(super) fn owner(&self) -> Owner {
+    pub fn owner(&self) -> Owner {
         self.owner
     }
 
     /// Returns the time that the run has waited for its user's other runs.
-    pub(super) fn line(&self) -> &Line {
+    pub fn line(&self) -> &Line {
         self.port.line()
     }
 

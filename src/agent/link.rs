@@ -4,6 +4,13 @@
 //! the withdrawal of everything left over from before a crash.
 
 use futures_util::future::try_join_all;
+use quintet_kernel::{
+    entry::{Body, By, Call, CallResult, Thought, ThoughtKind},
+    ids::{CallId, Offset, RunId, ToolName},
+    json::Json,
+    run::Ending,
+    user::AgentStep,
+};
 
 use super::{
     call::{AskedCall, OpenCall, bounded},
@@ -11,19 +18,7 @@ use super::{
     history::History,
     replay::{Opening, Replay, Saying, gave_up},
 };
-use crate::{
-    kernel::{
-        entry::{Body, By, Call, CallResult, Thought, ThoughtKind},
-        ids::{CallId, Offset, RunId, ToolName},
-        json::Json,
-        run::Ending,
-        user::AgentStep,
-    },
-    user::{
-        agents::{Assignment, Owner, Said, Spoken},
-        port::{RunPort, Stopped},
-    },
-};
+use crate::host::{Assignment, Owner, RunPort, Said, Spoken, Stopped};
 
 /// A run's port, and the content of its log at the start of the agent.
 pub(super) struct Link {

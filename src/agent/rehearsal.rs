@@ -10,6 +10,13 @@ pub mod script;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use quintet_kernel::{
+    entry::{By, Call, CallResult, RunError, RunErrorCode, ThoughtKind},
+    ids::{AgentName, CallId, ToolName},
+    json::Json,
+    run::Ending,
+    user::AgentStep,
+};
 
 use self::script::{Illegal, InvalidScript, Script, ScriptedCall, Step};
 use super::{
@@ -17,16 +24,7 @@ use super::{
     run::{Completed, Opened, Run, Started, Thinking},
     supervisor::OpenPanic,
 };
-use crate::{
-    kernel::{
-        entry::{By, Call, CallResult, RunError, RunErrorCode, ThoughtKind},
-        ids::{AgentName, CallId, ToolName},
-        json::Json,
-        run::Ending,
-        user::AgentStep,
-    },
-    user::port::Stopped,
-};
+use crate::host::Stopped;
 
 /// The agent that plays scripts. Its tools are not idempotent, like most tools with effects.
 pub struct Rehearsal;

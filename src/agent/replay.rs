@@ -23,7 +23,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::kernel::{
+use quintet_kernel::{
     entry::{By, Call, CallResult, CallStatus, Event, Thought, ThoughtKind},
     ids::CallId,
 };

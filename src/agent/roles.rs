@@ -6,28 +6,24 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use quintet_kernel::{
+    entry::{RunError, RunErrorCode},
+    ids::{AgentName, CallId, MessageId, RunId, ThreadId, ToolName},
+    json::Json,
+};
 
 use super::{
     history::History,
     run::{Completed, Run, Started},
 };
-use crate::{
-    kernel::{
-        entry::{RunError, RunErrorCode},
-        ids::{AgentName, CallId, MessageId, RunId, ThreadId, ToolName},
-        json::Json,
-    },
-    user::port::Stopped,
-};
+use crate::host::Stopped;
 
 /// An agent, which answers messages.
 ///
 /// ```
 /// use async_trait::async_trait;
-/// use quintet::{
-///     agent::{Agent, Completed, Run, Started, Task, Unfinished},
-///     kernel::{entry::ThoughtKind, ids::AgentName},
-/// };
+/// use quintet_agent::{Agent, Completed, Run, Started, Task, Unfinished};
+/// use quintet_kernel::{entry::ThoughtKind, ids::AgentName};
 ///
 /// struct Echo;
 ///
@@ -76,10 +72,8 @@ pub trait Agent: Send + Sync + 'static {
 ///
 /// ```
 /// use async_trait::async_trait;
-/// use quintet::{
-///     agent::{Tool, ToolContext},
-///     kernel::{ids::ToolName, json::Json},
-/// };
+/// use quintet_agent::{Tool, ToolContext};
+/// use quintet_kernel::{ids::ToolName, json::Json};
 /// use serde_json::json;
 ///
 /// struct Reverse;
@@ -170,8 +164,3 @@ impl Unfinished {
         Self::Failed(RunError { code: RunErrorCode::AgentError, message: message.into() })
     }
 }
-
-/// Runs the examples of `docs/agents.md` as doctests.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/agents.md")]
-struct AgentsPage;

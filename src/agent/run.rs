@@ -9,8 +9,8 @@
 //! (RUN-6). A resumed run repeats no step that its log holds ([`super::replay`]).
 //!
 //! ```no_run
-//! # use quintet::agent::{AfterClose, Run, Started, Completed, Unfinished, Tool};
-//! # use quintet::kernel::{entry::ThoughtKind, json::Json};
+//! # use quintet_agent::{AfterClose, Run, Started, Completed, Unfinished, Tool};
+//! # use quintet_kernel::{entry::ThoughtKind, json::Json};
 //! # async fn example(run: Run<Started>, clock: &dyn Tool, weather: &dyn Tool) -> Result<Run<Completed>, Unfinished> {
 //! let run = run.think(ThoughtKind::Reasoning, "First I need the time.").await?;
 //! let (run, time) = run.call(clock, Json::empty_object()).await?;
@@ -23,27 +23,23 @@
 use std::future::Future;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-
-pub use crate::kernel::run::{Completed, ExecutingTools, Started, Thinking};
-use crate::{
-    agent::{
-        call::{AskedCall, Executed, OpenCall, clipped},
-        history::History,
-        link::Link,
-        roles::{Tool, ToolContext},
-    },
-    kernel::{
-        entry::{By, Call, CallResult, RunError, RunErrorCode, Thought, ThoughtKind, Usage},
-        ids::{CallId, ToolName},
-        json::Json,
-        run::{self as machine, Breach, Cut, Ending},
-    },
-    runtime::clock,
-    user::{
-        agents::Assignment,
-        port::{RunPort, Stopped},
-    },
+use quintet_kernel::{
+    entry::{By, Call, CallResult, RunError, RunErrorCode, Thought, ThoughtKind, Usage},
+    ids::{CallId, ToolName},
+    json::Json,
+    run::{self as machine, Breach, Cut, Ending},
 };
+use quintet_runtime::clock;
+
+use crate::host::{Assignment, RunPort, Stopped};
+use crate::{
+    call::{AskedCall, Executed, OpenCall, clipped},
+    history::History,
+    link::Link,
+    roles::{Tool, ToolContext},
+};
+
+pub use quintet_kernel::run::{Completed, ExecutingTools, Started, Thinking};
 
 /// A run in the phase `P`. If a step returns an error, the run has ended for its agent; the error is the
 /// reason.

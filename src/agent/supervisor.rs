@@ -17,27 +17,23 @@ use std::{
 };
 
 use futures_util::FutureExt;
+use quintet_kernel::{
+    entry::{RunError, RunErrorCode},
+    ids::{AgentName, ToolName},
+    run::Cut,
+};
+use quintet_runtime::tasks::Tasks;
 use tokio::runtime::{Builder, Runtime};
 use tracing::Instrument;
 
 use super::{
-    assistant::Assistant,
     call::clipped,
     gate::Gate,
     limits::AgentLimits,
-    rehearsal::Rehearsal,
     roles::{Agent, Task, Unfinished},
     run::{MESSAGE_BYTES_MAX, Run},
 };
-use crate::{
-    kernel::{
-        entry::{RunError, RunErrorCode},
-        ids::{AgentName, ToolName},
-        run::Cut,
-    },
-    runtime::tasks::Tasks,
-    user::agents::{Agents, Assignment, Treatment},
-};
+use crate::host::{Agents, Assignment, Treatment};
 
 /// The agents of a service, by name, and their executor.
 pub struct Directory {
@@ -78,12 +74,6 @@ impl Directory {
         let user_turns_max = floor.limits.agent_user_turns_max.min(floor.turns_max - 1);
         let gate = Gate::new(floor.turns_max, user_turns_max);
         Self { agents, default_agent: name, floor, gate }
-    }
-
-    /// Creates the directory of built-in agents: `assistant` and, optionally, `rehearsal`.
-    pub fn built_in(rehearsal: bool, floor: Floor) -> Self {
-        let directory = Self::new(Assistant::within(&floor.limits), floor);
-        if rehearsal { directory.with(Rehearsal) } else { directory }
     }
 
     /// Adds an agent, replacing one of the same name.
@@ -200,6 +190,11 @@ impl Floor {
     /// Creates an executor on the caller's runtime, with these limits.
     pub fn shared_within(limits: AgentLimits) -> Self {
         Self { limits, place: Place::Shared(Tasks::default()), turns_max: THREADS_MIN }
+    }
+
+    /// Returns the limits of the agents.
+    pub fn limits(&self) -> &AgentLimits {
+        &self.limits
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {

@@ -1,4 +1,4 @@
 //! The lock and the watch channel of this folder's shared primitives, re-exported so that loom can replace
 //! them in schedule exploration.
 
-pub use crate::user::sync::{Mutex, watch};
+pub use crate::runtime::sync::{Mutex, watch};

@@ -32,6 +32,7 @@ use super::{
     metrics, telemetry,
 };
 use crate::{
+    agent::host::SharedAgents,
     gateway::{
         Gateway,
         admit::Admit,
@@ -57,7 +58,7 @@ use crate::{
     monitor::{Monitor, trace::Trace},
     observer::{NoObserver, Observer},
     runtime::{saturation::Saturation, tasks::Tasks},
-    user::{agents::SharedAgents, factory::Factory},
+    user::factory::Factory,
     wire::http::AgentInfo,
 };
 

@@ -11,12 +11,14 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::line::Line;
-use crate::kernel::{
-    entry::{By, CallStatus, Event, RunError, RunErrorCode},
-    ids::{CallId, RunId, Timestamp},
-    run::{AnyRun, Cut},
-    user::{Command, Progress, UserState},
+use crate::{
+    agent::host::Line,
+    kernel::{
+        entry::{By, CallStatus, Event, RunError, RunErrorCode},
+        ids::{CallId, RunId, Timestamp},
+        run::{AnyRun, Cut},
+        user::{Command, Progress, UserState},
+    },
 };
 
 quintet_runtime::limits! {

@@ -7,7 +7,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    agents::SharedAgents,
     handle::{Ask, Machines, Unaccepted, User},
     hub::{Hub, Seat},
     limits::UserLimits,
@@ -18,6 +17,7 @@ use super::{
     tail::Tail,
 };
 use crate::{
+    agent::host::SharedAgents,
     journal::{Incarnation, Journal, JournalError},
     kernel::ids::{Epoch, UserId},
     observer::{NoObserver, Observer},

@@ -37,16 +37,14 @@ use super::{
     deadline::Deadlines,
     handle::{Request, User},
     limits::UserLimits,
-    order::Order,
-    port::Stopped,
     recovery::{self, Past},
     shared::Shared,
-    signal::RunSignal,
     sync::Ordering,
     tail::Tail,
     turn::{Decided, Promise, Turn},
 };
 use crate::{
+    agent::host::{Order, RunSignal, Stopped},
     journal::{AppendError, Batch, JournalError, Log},
     kernel::{
         ids::{Offset, RunId, Timestamp, UserId},

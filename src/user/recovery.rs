@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{agents::Said, asked::Asked, deadline::Waited};
+use super::{asked::Asked, deadline::Waited};
 use crate::{
+    agent::host::Said,
     journal::{JournalError, Lines, Log, ReadLimit, ResumeRecord, RunRecord},
     kernel::{
         entry::{Body, By, Entry, Event},

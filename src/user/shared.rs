@@ -3,7 +3,6 @@
 use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use super::{
-    agents::{Owner, SharedAgents},
     limits::UserLimits,
     quiesce::Moving,
     room::Room,
@@ -11,6 +10,7 @@ use super::{
     trials::Trials,
 };
 use crate::{
+    agent::host::{Owner, SharedAgents},
     journal::{Incarnation, Journal},
     kernel::ids::UserId,
     observer::Observer,

@@ -5,10 +5,10 @@ use tokio::sync::oneshot;
 
 use super::{
     handle::{Accepted, Answered, Unaccepted},
-    port::Stopped,
     recovery::Past,
 };
 use crate::{
+    agent::host::Stopped,
     journal::{
         ResumeRecord,
         lines::{Lines, LinesBuilder},

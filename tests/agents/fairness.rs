@@ -12,9 +12,10 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, AgentLimits, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished,
-        tools::search_history::{STEP_BYTES_MAX, SearchHistory},
+        Agent, AgentLimits, Completed, Floor, Run, Started, Task, Tool, ToolContext, Unfinished,
+        rehearsal::Rehearsal,
     },
+    assistant::tools::search_history::{STEP_BYTES_MAX, SearchHistory},
     journal::memory::MemoryJournal,
     kernel::{
         entry::{Event, RunStatus, ThoughtKind},
@@ -22,6 +23,7 @@ use quintet::{
         json::Json,
         user::{NewMessage, OnBusy},
     },
+    ops::agents::built_in,
     user::limits::UserLimits,
 };
 
@@ -118,7 +120,7 @@ struct Scene {
 fn scene(floor: Floor, limits: UserLimits) -> Scene {
     let counts = Arc::new(Counts::default());
     let search: Arc<dyn Tool> = Arc::new(Counted(SearchHistory::new(&AgentLimits::DEFAULT), counts.clone()));
-    let agents = Directory::built_in(true, floor).with(Worker { counts: counts.clone(), tools: [search] });
+    let agents = built_in(floor).with(Rehearsal).with(Worker { counts: counts.clone(), tools: [search] });
     Scene { stage: Stage::within(MemoryJournal::default(), agents, limits), counts }
 }
 
@@ -221,7 +223,7 @@ async fn iso_6_a_search_yields_and_ends_within_its_bytes() {
     assert!(polls >= steps, "{polls} polls for 2.4 MB");
 
     let limits = AgentLimits { search_bytes_max: 500_000, ..AgentLimits::DEFAULT };
-    let agents = Directory::built_in(true, Floor::shared_within(limits));
+    let agents = built_in(Floor::shared_within(limits)).with(Rehearsal);
     let stage = Stage::with(agents);
     let mut ann = stage.ann();
     for n in 0..20 {

@@ -8,12 +8,16 @@ use std::{
 
 use async_trait::async_trait;
 use quintet::{
-    agent::{Agent, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished},
+    agent::{
+        Agent, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished,
+        rehearsal::Rehearsal,
+    },
     kernel::{
         entry::{Body, By, Call, CallResult, CallStatus, Entry, Event, RunStatus, ThoughtKind},
         ids::{AgentName, CallId, ToolName},
         json::Json,
     },
+    ops::agents::built_in,
 };
 
 use crate::stage::{Stage, Talk, Watch, ending, words};
@@ -100,7 +104,7 @@ async fn answered(talk: &Talk, mut run: Watch) -> Vec<Event> {
 }
 
 fn agents() -> Directory {
-    Directory::built_in(true, Floor::shared())
+    built_in(Floor::shared()).with(Rehearsal)
 }
 
 /// Crashes the run of a message after each of its entries but the first, which is never alone in the

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use quintet::{
-    agent::{Directory, Floor},
+    agent::{Directory, Floor, rehearsal::Rehearsal},
     journal::{Batch, Journal, Lines, ReadLimit, lines::LinesBuilder, memory::MemoryJournal},
     kernel::{
         entry::{Body, Completion, Entry, Event, RunStatus},
@@ -12,6 +12,7 @@ use quintet::{
         spending::Spending,
         user::{NewMessage, OnBusy},
     },
+    ops::agents::built_in,
     user::{cursor::Cursor, factory::Factory, handle::User, limits::UserLimits},
     wire,
 };
@@ -26,7 +27,7 @@ pub struct Stage {
 impl Stage {
     /// With the agents that come with the service.
     pub fn new() -> Self {
-        Self::with(Directory::built_in(true, Floor::shared()))
+        Self::with(built_in(Floor::shared()).with(Rehearsal))
     }
 
     pub fn with(agents: Directory) -> Self {

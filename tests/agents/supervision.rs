@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use quintet::{
     agent::{
         Agent, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished,
-        call::CALL_MS_MAX, rehearsal::Rehearsal,
+        call::CALL_MS_MAX, host::Agents, rehearsal::Rehearsal,
     },
     journal::memory::MemoryJournal,
     kernel::{
@@ -17,7 +17,8 @@ use quintet::{
         ids::{AgentName, ToolName},
         json::Json,
     },
-    user::{agents::Agents, limits::UserLimits},
+    ops::agents::built_in,
+    user::limits::UserLimits,
 };
 use tokio::sync::Notify;
 
@@ -219,7 +220,7 @@ async fn the_agents_threads_end_in_the_background() {
 
 #[test]
 fn run_9_only_a_declared_tool_is_idempotent() {
-    let agents = Directory::built_in(true, Floor::shared());
+    let agents = built_in(Floor::shared()).with(Rehearsal);
     let idempotent = |agent: &str, tool: &str| {
         agents.is_idempotent(&AgentName::parse(agent).unwrap(), &ToolName::parse(tool).unwrap())
     };
@@ -230,8 +231,6 @@ fn run_9_only_a_declared_tool_is_idempotent() {
     assert!(
         agents.find(&AgentName::parse("rehearsal").unwrap()).is_some_and(|treatment| treatment.resumable)
     );
-    assert!(
-        Directory::built_in(false, Floor::shared()).find(&AgentName::parse("rehearsal").unwrap()).is_none()
-    );
+    assert!(built_in(Floor::shared()).find(&AgentName::parse("rehearsal").unwrap()).is_none());
     assert_eq!(agents.default_agent().as_str(), "assistant");
 }

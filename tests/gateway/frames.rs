@@ -197,7 +197,7 @@ async fn iso_3_foreign_runs_look_like_runs_that_never_were() {
     assert_eq!(ada.until("agent_completed").await.last().unwrap()["status"], "succeeded");
 }
 
-async fn open_call_of_client(port: &quintet::user::port::RunPort) {
+async fn open_call_of_client(port: &quintet::agent::host::RunPort) {
     think(port, "hm").await;
     open_call(port, "q1", By::Client).await;
 }

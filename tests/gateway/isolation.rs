@@ -3,13 +3,13 @@
 
 use proptest::prelude::*;
 use quintet::{
+    agent::host::{Assignment, RunPort},
     kernel::{
         entry::{By, Call, Thought, ThoughtKind},
         ids::{CallId, RunId, ToolName},
         json::Json,
         user::AgentStep,
     },
-    user::{agents::Assignment, port::RunPort},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -15,9 +15,10 @@ use std::{
 };
 
 use quintet::{
-    agent::supervisor::{Directory, Floor},
+    agent::{rehearsal::Rehearsal, supervisor::Floor},
     gateway::Gateway,
     ops::{
+        agents::built_in,
         config::Settings,
         service::{Drained, Mode, Parts, StartError, start_on},
     },
@@ -103,7 +104,7 @@ impl Place {
         let (public, admin) = (Listening(listen(PORT).await?), Listening(listen(PORT + 1).await?));
         let parts = Parts {
             journal: Arc::new(journal.clone()),
-            agents: Arc::new(Directory::built_in(true, Floor::shared())),
+            agents: Arc::new(built_in(Floor::shared()).with(Rehearsal)),
             described: Vec::new(),
         };
         let running = match start_on(Mode::Serve, settings, parts, public, admin).await {

@@ -4,6 +4,7 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use quintet::{
+    agent::host::{Assignment, RunPort},
     journal::{
         Batch, Journal,
         memory::{AppendFault, MemoryJournal},
@@ -16,7 +17,7 @@ use quintet::{
         user::{NewMessage, OnBusy},
     },
     runtime::simulation::{Entered, World, enter},
-    user::{agents::Assignment, deadline::DeadlineLimits, handle::User, limits::UserLimits, port::RunPort},
+    user::{deadline::DeadlineLimits, handle::User, limits::UserLimits},
 };
 use tokio::{
     task::JoinSet,

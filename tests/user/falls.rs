@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
-    journal::memory::MemoryJournal, kernel::entry::ThoughtKind, user::handle::Unaccepted, user::port::Stopped,
+    agent::host::Stopped, journal::memory::MemoryJournal, kernel::entry::ThoughtKind,
+    user::handle::Unaccepted,
 };
 use tokio::time::timeout;
 

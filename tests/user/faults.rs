@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
+    agent::host::{Spoken, Stopped},
     journal::memory::{AppendFault, MemoryJournal},
     kernel::{
         entry::{Body, By, CallResult, CallStatus, Entry, Event, ThoughtKind},
@@ -11,7 +12,7 @@ use quintet::{
         json::Json,
         user::Refusal,
     },
-    user::{agents::Spoken, handle::Unaccepted, limits::UserLimits, port::Stopped},
+    user::{handle::Unaccepted, limits::UserLimits},
 };
 
 use tokio::time::{sleep, timeout};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 use quintet::{
+    agent::host::Assignment,
     journal::memory::MemoryJournal,
     kernel::{
         entry::{Body, By, CallResult, Entry, ThoughtKind},
@@ -14,7 +15,7 @@ use quintet::{
         json::Json,
         user::OnBusy,
     },
-    user::{agents::Assignment, handle::User, walk::WalkLimit},
+    user::{handle::User, walk::WalkLimit},
     wire,
 };
 use uuid::Uuid;

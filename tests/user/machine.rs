@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use proptest::{prelude::*, sample::Index};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use quintet::{
+    agent::host::Assignment,
     journal::{
         Journal,
         memory::{AppendFault, MemoryJournal},
@@ -17,7 +18,6 @@ use quintet::{
         user::{OnBusy, Refusal},
     },
     user::{
-        agents::Assignment,
         cursor::Cursor,
         handle::{Unaccepted, User},
         limits::UserLimits,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use quintet::{
+    agent::host::{Agents, Assignment, RunPort, Treatment},
     journal::{Journal, Lines, ReadLimit},
     kernel::{
         entry::{Body, By, Call, CallResult, Entry, Event, RunStatus, Thought, ThoughtKind},
@@ -17,13 +18,7 @@ use quintet::{
         run::Ending,
         user::{AgentStep, NewMessage, OnBusy},
     },
-    user::{
-        agents::{Agents, Assignment, Treatment},
-        factory::Factory,
-        handle::User,
-        limits::UserLimits,
-        port::RunPort,
-    },
+    user::{factory::Factory, handle::User, limits::UserLimits},
     wire,
 };
 use tokio::{sync::mpsc, time::timeout};

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use quintet::{
+    agent::host::{Assignment, Stopped},
     journal::{
         Journal,
         memory::{AppendFault, MemoryJournal},
@@ -13,7 +14,7 @@ use quintet::{
         json::Json,
         limits::Limits,
     },
-    user::{agents::Assignment, limits::UserLimits, port::Stopped},
+    user::limits::UserLimits,
 };
 use tokio::{
     runtime::{Builder, Runtime},

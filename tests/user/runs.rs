@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
+    agent::host::Stopped,
     journal::memory::MemoryJournal,
     kernel::{
         entry::{By, CallResult, RunError, RunErrorCode, ThoughtKind},
@@ -11,7 +12,7 @@ use quintet::{
         run::{Breach, Cut},
         user::{OnBusy, Refusal},
     },
-    user::{deadline::DeadlineLimits, handle::Unaccepted, limits::UserLimits, port::Stopped},
+    user::{deadline::DeadlineLimits, handle::Unaccepted, limits::UserLimits},
 };
 
 use crate::puppets::*;

@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use quintet::{
+    agent::host::{RunPort, Stopped},
     journal::memory::MemoryJournal,
     kernel::{
         entry::{By, CallResult, ThoughtKind},
@@ -11,13 +12,7 @@ use quintet::{
     },
     observer::NoObserver,
     runtime::saturation::{Saturation, Scope},
-    user::{
-        factory::Factory,
-        handle::Unaccepted,
-        limits::UserLimits,
-        port::{RunPort, Stopped},
-        room::Room,
-    },
+    user::{factory::Factory, handle::Unaccepted, limits::UserLimits, room::Room},
 };
 
 use crate::puppets::*;

@@ -4,8 +4,16 @@
 
 pub use quintet::{journal, kernel, observer, wire};
 
+#[path = "../../../src/agent/host/mod.rs"]
+pub mod host;
 #[path = "../../../src/user/mod.rs"]
 pub mod user;
+
+/// The service's side of the agents' package, of this crate's files.
+pub mod agent {
+    pub use super::host;
+}
+use runtime::sync;
 
 #[path = "scene/runtime.rs"]
 pub mod runtime;

@@ -6,6 +6,12 @@ pub use quintet::{journal, kernel, observer, wire};
 
 include!(concat!(env!("OUT_DIR"), "/twin_signal.rs"));
 
+/// The service's side of the agents' package, of this crate's files.
+pub mod agent {
+    pub use super::host;
+}
+use runtime::sync;
+
 #[path = "scene/runtime.rs"]
 pub mod runtime;
 #[path = "scene/mod.rs"]

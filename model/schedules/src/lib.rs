@@ -7,10 +7,10 @@ pub use quintet::{journal, kernel, runtime};
 pub mod drain;
 #[path = "../../../src/user/registry.rs"]
 pub mod registry;
-#[path = "../../../src/user/signal.rs"]
+#[path = "../../../src/agent/host/signal.rs"]
 pub mod signal;
 pub mod stand_ins;
-#[path = "../../../src/user/sync.rs"]
+#[path = "../../../src/runtime/sync.rs"]
 pub mod sync;
 #[path = "../../../src/user/tail.rs"]
 pub mod tail;
@@ -19,7 +19,7 @@ pub mod tickets;
 
 /// Why a run is over, for its signal.
 pub mod port {
-    pub use quintet::user::port::Stopped;
+    pub use quintet::agent::host::Stopped;
 }
 
 // Each with a defect that its test has to see.

@@ -5,14 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use crate::kernel::{
+use quintet_kernel::{
     entry::{CallResult, CallStatus, ThoughtKind},
     ids::{CallId, ToolName},
     json::Json,
 };
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// A script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

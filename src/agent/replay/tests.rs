@@ -1,14 +1,14 @@
 //! Tests with a generated agent, its log kept by the kernel's transition table, and crashes at every point.
 
 use proptest::prelude::*;
-
-use super::*;
-use crate::kernel::{
+use quintet_kernel::{
     entry::CallStatus,
     ids::{MessageId, Timestamp, ToolName},
     json::Json,
     run::{AnyRun, Closer, Cut, Ending, Run, Step},
 };
+
+use super::*;
 
 /// A step of a deterministic agent.
 #[derive(Clone, Debug, PartialEq)]

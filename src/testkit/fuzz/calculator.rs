@@ -3,7 +3,7 @@
 //! Whatever the text, evaluation ends in a value or an error, without deep recursion (RUN-6). What has
 //! a value has the same one in parentheses and as its own decimal digits, and comparisons agree with sums.
 
-use quintet::agent::tools::{calculate::evaluate, number::Number};
+use quintet::assistant::tools::{calculate::evaluate, number::Number};
 
 pub fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };

@@ -4,12 +4,10 @@
 //! as a sum has a value or an error, what is read as a question about time is answered or refused, and a
 //! shifted or converted time is not the time now.
 
-use quintet::agent::{
-    assistant::{
-        times::Time,
-        wish::{Understood, WISHES_MAX, Wish, understand},
-    },
+use quintet::assistant::{
+    times::Time,
     tools::{calculate::evaluate, current_time},
+    wish::{Understood, WISHES_MAX, Wish, understand},
 };
 
 pub fn run(bytes: &[u8]) {

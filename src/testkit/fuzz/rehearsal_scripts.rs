@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use quintet::{
     agent::{
-        Directory, Floor,
-        rehearsal::script::{CALLS_MAX, EVENTS_MAX, STEPS_MAX, Script, Step},
+        Floor,
+        rehearsal::{
+            Rehearsal,
+            script::{CALLS_MAX, EVENTS_MAX, STEPS_MAX, Script, Step},
+        },
     },
     journal::{ReadLimit, memory::MemoryJournal},
     kernel::{
@@ -18,6 +21,7 @@ use quintet::{
         json::Json,
         user::{NewMessage, OnBusy},
     },
+    ops::agents::built_in,
     user::{factory::Factory, limits::UserLimits},
     wire,
 };
@@ -50,7 +54,7 @@ const PLAYED_EVENTS_MAX: u64 = 500;
 
 async fn play(text: &str, script: Option<Script>) {
     let journal = Arc::new(MemoryJournal::default());
-    let agents = Arc::new(Directory::built_in(true, Floor::shared()));
+    let agents = Arc::new(built_in(Floor::shared()).with(Rehearsal));
     let factory = Factory::new(journal, agents, UserLimits::DEFAULT);
     let user = factory.attach(&UserId::parse("ada").expect("a valid id"));
     let message = NewMessage {

@@ -10,6 +10,7 @@ use axum::extract::Query;
 use bytes::{Bytes, BytesMut};
 use futures::executor::block_on;
 use quintet::{
+    agent::host::{Agents, Assignment, Treatment},
     journal::{Batch, Journal, Log, ReadLimit, Retention, lines::LinesBuilder, memory::MemoryJournal},
     kernel::{
         connection::{Asked, Cause, Connection, Effect, Effects, Input, Limits, Resumption, ServerFrame},
@@ -18,14 +19,7 @@ use quintet::{
         spending::Spending,
         ticket::Identity,
     },
-    user::{
-        agents::{Agents, Assignment, Treatment},
-        cursor::ReadError,
-        factory::Factory,
-        handle::User,
-        limits::UserLimits,
-        walk::WalkLimit,
-    },
+    user::{cursor::ReadError, factory::Factory, handle::User, limits::UserLimits, walk::WalkLimit},
     wire::{self, client::ClientFrame, event_id::EventId, http::EntriesQuery},
 };
 use uuid::Uuid;

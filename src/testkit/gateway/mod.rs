@@ -15,6 +15,7 @@ use std::{
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, Request, Response};
 use quintet::{
+    agent::host::{Agents, Assignment, RunPort, Treatment},
     gateway::limits::GatewayLimits,
     journal::{Journal, memory::MemoryJournal},
     kernel::{
@@ -30,10 +31,6 @@ use quintet::{
         service::{self, Mode, Parts, Running},
     },
     runtime::clock,
-    user::{
-        agents::{Agents, Assignment, Treatment},
-        port::RunPort,
-    },
 };
 use serde_json::{Value, json};
 use tokio::{

@@ -2,6 +2,7 @@
 
 use super::{Hub, Input};
 use crate::{
+    agent::host::{Order, Stopped},
     journal::{JournalError, Log},
     kernel::{
         entry::{Body, CallResult, Entry},
@@ -11,8 +12,6 @@ use crate::{
     runtime::saturation::Scope,
     user::{
         handle::{Accepted, Answered, Ask, Request, Unaccepted},
-        order::Order,
-        port::Stopped,
         recovery,
         turn::{Promise, Turn},
     },

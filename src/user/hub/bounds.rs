@@ -13,6 +13,7 @@
 
 use super::Hub;
 use crate::{
+    agent::host::Stopped,
     kernel::{
         entry::{RunError, RunErrorCode},
         ids::{RunId, Timestamp},
@@ -23,7 +24,6 @@ use crate::{
     runtime::saturation::Scope,
     user::{
         handle::Unaccepted,
-        port::Stopped,
         room::{self, Room},
         turn::Turn,
     },

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::Hub;
 use crate::{
+    agent::host::{Assignment, HubSenders, Line, PortParts, RunPort, RunSignal},
     journal::JournalError,
     kernel::{
         entry::{Body, By, Entry, Event, RunError, RunErrorCode},
@@ -14,11 +15,7 @@ use crate::{
         user::{Command, Progress},
     },
     user::{
-        agents::Assignment,
-        line::Line,
-        port::{HubSenders, RunPort},
         recovery::{self, Past},
-        signal::RunSignal,
         turn::Effect,
     },
 };
@@ -98,15 +95,15 @@ impl Hub {
         }
         self.signals.insert(run_id, signal.clone());
         let line = Line::default();
-        let port = RunPort::new(
+        let port = RunPort::new(PortParts {
             run_id,
-            HubSenders { orders: self.to_orders.clone(), abandoned: self.to_abandoned.clone() },
+            hub: HubSenders { orders: self.to_orders.clone(), abandoned: self.to_abandoned.clone() },
             signal,
-            line.clone(),
-            self.log.clone(),
-            self.shared.limits.kernel,
+            line: line.clone(),
+            log: self.log.clone(),
+            limits: self.shared.limits.kernel,
             resumed,
-        );
+        });
         let assignment = Assignment {
             owner: self.shared.owner(&self.user_id),
             run_id,

@@ -32,12 +32,13 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
 };
 
-use crate::user::{
-    agents::{Agents, Assignment, Treatment},
-    factory::Factory,
-    handle::{Unaccepted, User},
-    limits::UserLimits,
-    port::Stopped,
+use crate::{
+    host::{Agents, Assignment, Stopped, Treatment},
+    user::{
+        factory::Factory,
+        handle::{Unaccepted, User},
+        limits::UserLimits,
+    },
 };
 
 /// Who takes part, and how often it is played.

@@ -3,7 +3,7 @@
 //! One pass from left to right with a stack of open parentheses, without recursion and backtracking.
 
 use super::number_words;
-use crate::agent::assistant::lexer::{Lexeme, Token};
+use crate::lexer::{Lexeme, Token};
 
 /// A parsed expression and its properties.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

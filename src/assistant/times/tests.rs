@@ -4,7 +4,7 @@ use super::{
     super::wish::{Understood, Wish, understand},
     At, Time,
 };
-use crate::agent::tools::current_time;
+use crate::tools::current_time;
 
 /// Returns the questions about time in a message, or the sentence that declines one.
 fn times(text: &str) -> Result<Vec<Time>, String> {

@@ -21,14 +21,12 @@ mod literal;
 mod operator;
 
 use async_trait::async_trait;
+use quintet_agent::roles::{Tool, ToolContext};
+use quintet_kernel::{ids::ToolName, json::Json};
 use serde_json::json;
 
 use self::evaluation::Evaluation;
 use super::number::{NoNumber, Number};
-use crate::{
-    agent::roles::{Tool, ToolContext},
-    kernel::{ids::ToolName, json::Json},
-};
 
 /// The tool `calculate`.
 pub struct Calculate;

@@ -8,10 +8,10 @@
 //!
 //! Guarantee: words that are not one number are not parsed as one: `five two` ends after `five`.
 
-use crate::agent::assistant::lexer::Token;
+use crate::lexer::Token;
 
 /// Reads a number at the beginning of tokens. Returns its digits and its number of tokens.
-pub(in crate::agent::assistant) fn read(tokens: &[Token]) -> Option<(String, usize)> {
+pub(crate) fn read(tokens: &[Token]) -> Option<(String, usize)> {
     let mut reading = Reading::default();
     let mut at = 0;
     while let Some(taken) = reading.step(&tokens[at..]) {
@@ -169,7 +169,7 @@ const SCALES: &[(&str, u32)] = &[("thousand", 3), ("million", 6), ("billion", 9)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::assistant::lexer::tokens;
+    use crate::lexer::tokens;
 
     #[test]
     fn number_words_are_one_number_or_end() {

@@ -1,6 +1,6 @@
 //! The operators and functions of an expression.
 
-use crate::agent::tools::number::{Budget, NoNumber, Number};
+use crate::tools::number::{Budget, NoNumber, Number};
 
 /// An operator with two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

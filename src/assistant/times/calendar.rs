@@ -1,7 +1,7 @@
 //! Questions about a date: its weekday, or the number of days to it.
 
 use super::{Day, phrase_at};
-use crate::agent::assistant::{
+use crate::{
     fillers,
     lexer::{Lexeme, Token},
 };

@@ -1,5 +1,6 @@
 //! The assistant's texts: pure functions of the parsed message and the results of the tools.
 
+use quintet_kernel::entry::{CallResult, CallStatus};
 use serde_json::Value;
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     times::Time,
     wish::{Understood, WISHES_MAX, Wish},
 };
-use crate::kernel::entry::{CallResult, CallStatus};
 
 /// Returns the `reasoning` about the message.
 pub fn reading(understood: &Understood) -> String {
@@ -282,7 +282,7 @@ const PIECE_CHARS: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::json::Json;
+    use quintet_kernel::json::Json;
 
     fn calculation(expression: &str) -> Wish {
         Wish::Calculate(Sum { expression: expression.into(), ..Sum::default() })

@@ -5,11 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use super::port::RunPort;
-use crate::kernel::{
+use quintet_kernel::{
     entry::{Entry, Thought, ThoughtKind},
     ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
 };
+
+use super::port::RunPort;
 
 /// The registered agents.
 pub trait Agents: Send + Sync + 'static {
@@ -47,7 +48,7 @@ impl Owner {
 
     /// Returns the owner of a user. It is the same after the user's machines are rebuilt, so that a user whose
     /// earlier agents still compute gets no second share (ISO-6).
-    pub(super) fn of(keys: &RandomState, user_id: &UserId) -> Self {
+    pub fn of(keys: &RandomState, user_id: &UserId) -> Self {
         Self(keys.hash_one(user_id))
     }
 }

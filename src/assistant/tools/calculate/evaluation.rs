@@ -4,7 +4,7 @@ use super::{
     NoValue, literal,
     operator::{Binary, Function, NEGATE_PRECEDENCE, Operand, PREFIX_PRECEDENCE},
 };
-use crate::agent::tools::number::{Budget, Number};
+use crate::tools::number::{Budget, Number};
 
 /// The evaluation of an expression, in one pass from left to right.
 #[derive(Default)]

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use quintet_kernel::{entry::CallResult, ids::CallId};
+
 use super::{
     port::Stopped,
     sync::{CancellationToken, Mutex, Notify},
 };
-use crate::kernel::{entry::CallResult, ids::CallId};
 
 /// The signals of one run, shared by its hub and its port.
 #[derive(Debug, Default)]

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
+use quintet_journal::{JournalError, Log, ReadLimit, lines::Lines};
+use quintet_kernel::{
+    entry::CallResult,
+    ids::{CallId, Offset, RunId},
+    limits::Limits,
+    run::{Breach, Cut},
+    user::AgentStep,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{line::Line, order::Order, signal::RunSignal};
-use crate::{
-    journal::{JournalError, Log, ReadLimit, lines::Lines},
-    kernel::{
-        entry::CallResult,
-        ids::{CallId, Offset, RunId},
-        limits::Limits,
-        run::{Breach, Cut},
-        user::AgentStep,
-    },
-};
 
 /// The reason for which a run has ended for its agent: further steps are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,45 +35,48 @@ pub enum Stopped {
 #[derive(Clone)]
 pub struct RunPort(Arc<Inner>);
 
-struct Inner {
-    run_id: RunId,
-    hub: HubSenders,
-    signal: Arc<RunSignal>,
-    line: Line,
-    log: Arc<dyn Log>,
-    limits: Limits,
+struct Inner(PortParts);
+
+/// The parts of a [`RunPort`], provided by the hub of the run's user.
+pub struct PortParts {
+    /// The run.
+    pub run_id: RunId,
+    /// The channels to the hub.
+    pub hub: HubSenders,
+    /// The hub's signals to this run.
+    pub signal: Arc<RunSignal>,
+    /// The time that the run has waited for its user's other runs.
+    pub line: Line,
+    /// The user's own log.
+    pub log: Arc<dyn Log>,
+    /// The limits of a step.
+    pub limits: Limits,
     /// True for a resumed run, which reports when it waits for its client (RUN-6).
-    resumed: bool,
+    pub resumed: bool,
 }
 
 /// The channels from an agent to the hub of its user.
-pub(super) struct HubSenders {
+pub struct HubSenders {
+    /// Receives the steps of the agent.
     pub orders: mpsc::Sender<Order>,
     /// Receives the run when its agent is gone. Has room for every run that may be open.
     pub abandoned: mpsc::Sender<RunId>,
 }
 
 impl RunPort {
-    pub(super) fn new(
-        run_id: RunId,
-        hub: HubSenders,
-        signal: Arc<RunSignal>,
-        line: Line,
-        log: Arc<dyn Log>,
-        limits: Limits,
-        resumed: bool,
-    ) -> Self {
-        Self(Arc::new(Inner { run_id, hub, signal, line, log, limits, resumed }))
+    /// Creates the port of one run.
+    pub fn new(parts: PortParts) -> Self {
+        Self(Arc::new(Inner(parts)))
     }
 
     /// Returns the limits of a step.
     pub fn limits(&self) -> &Limits {
-        &self.0.limits
+        &self.0.0.limits
     }
 
     /// Returns the time that the run has waited for its user's other runs.
     pub fn line(&self) -> &Line {
-        &self.0.line
+        &self.0.0.line
     }
 
     /// Queues a step without waiting until it is durable; waits only for room. If the step is illegal, the next
@@ -99,10 +100,10 @@ impl RunPort {
     /// Waits until a call of the client is closed, and returns its result (RUN-11). Returns at once if it is
     /// closed already.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, Stopped> {
-        if self.0.resumed {
+        if self.0.0.resumed {
             self.order(|run_id| Order::Parked { run_id }).await?;
         }
-        self.0.signal.closed(call_id).await
+        self.0.0.signal.closed(call_id).await
     }
 
     /// Ends the run early (RUN-7), because the agent panicked, failed, or cannot continue.
@@ -116,37 +117,37 @@ impl RunPort {
 
     /// Waits until the run has ended for any reason.
     pub async fn ended(&self) {
-        self.0.signal.over().await;
+        self.0.0.signal.over().await;
     }
 
     /// Reads the user's own log.
     pub async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
-        self.0.log.read(after, limit).await
+        self.0.0.log.read(after, limit).await
     }
 
     /// Returns the head of the user's own log.
     pub async fn head(&self) -> Result<Offset, JournalError> {
-        Ok(self.0.log.extent().await?.head)
+        Ok(self.0.0.log.extent().await?.head)
     }
 
     async fn order(&self, order: impl FnOnce(RunId) -> Order) -> Result<(), Stopped> {
-        if let Some(why) = self.0.signal.stopped() {
+        if let Some(why) = self.0.0.signal.stopped() {
             return Err(why);
         }
         let sent = tokio::select! {
             biased;
-            () = self.0.signal.over() => false,
-            sent = self.0.hub.orders.send(order(self.0.run_id)) => sent.is_ok(),
+            () = self.0.0.signal.over() => false,
+            sent = self.0.0.hub.orders.send(order(self.0.0.run_id)) => sent.is_ok(),
         };
-        if sent { Ok(()) } else { Err(self.0.signal.stopped().unwrap_or(Stopped::Ended)) }
+        if sent { Ok(()) } else { Err(self.0.0.signal.stopped().unwrap_or(Stopped::Ended)) }
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.signal.stopped().is_none() && self.hub.abandoned.try_send(self.run_id).is_err() {
+        if self.0.signal.stopped().is_none() && self.0.hub.abandoned.try_send(self.0.run_id).is_err() {
             // The hub has ended with the run, or the run's own timeout will end it.
-            tracing::debug!(run_id = %self.run_id, "an agent left a run whose hub has ended");
+            tracing::debug!(run_id = %self.0.run_id, "an agent left a run whose hub has ended");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     super::wish::{Understood, Wish, understand},
     Sum,
 };
-use crate::agent::tools::calculate::evaluate;
+use crate::tools::calculate::evaluate;
 
 /// Returns the sums of a message, or the sentence that declines one.
 fn sums(text: &str) -> Result<Vec<Sum>, String> {

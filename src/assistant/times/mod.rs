@@ -12,7 +12,7 @@ use serde_json::json;
 
 use self::shift::{anchor, shift};
 use super::{lexer::Token, shown, sums::number_words};
-use crate::agent::tools::zones::Zone;
+use crate::tools::zones::Zone;
 
 pub use self::shift::Shift;
 

@@ -9,14 +9,12 @@ use jiff::{
     Span, Timestamp, Zoned,
     civil::{Date, Time},
 };
+use quintet_agent::roles::{Tool, ToolContext};
+use quintet_kernel::{ids::ToolName, json::Json};
+use quintet_runtime::clock;
 use serde_json::{Value, json};
 
 use super::zones::Zone;
-use crate::{
-    agent::roles::{Tool, ToolContext},
-    kernel::{ids::ToolName, json::Json},
-    runtime::clock,
-};
 
 /// The tool `current_time`.
 pub struct CurrentTime;

@@ -1,6 +1,6 @@
 //! Durations from now, and times of day.
 
-use crate::agent::assistant::{
+use crate::{
     lexer::{Lexeme, Token},
     sums::number_words,
 };

@@ -1,7 +1,7 @@
 //! Numeric literals of expressions.
 
 use super::NoValue;
-use crate::agent::tools::number::{Budget, Number};
+use crate::tools::number::{Budget, Number};
 
 /// Reads a number at the beginning of a text. Returns it with its length in bytes. Positions in errors are
 /// bytes from the beginning.

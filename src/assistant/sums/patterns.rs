@@ -4,7 +4,7 @@ use super::{
     Sum, Whole,
     expression::{self, Expression},
 };
-use crate::agent::assistant::lexer::Token;
+use crate::lexer::Token;
 
 /// Parses a whole clause; `None` if no pattern covers it.
 pub(super) fn read(core: &[Token], previous: Option<&Sum>) -> Option<Whole> {
@@ -24,7 +24,7 @@ fn leading(tokens: &[Token]) -> Option<(Expression, &[Token])> {
 }
 
 /// Reads a number at the beginning of tokens, with its number of tokens.
-pub(in crate::agent::assistant) fn quantity(tokens: &[Token]) -> Option<(String, usize)> {
+pub(crate) fn quantity(tokens: &[Token]) -> Option<(String, usize)> {
     let expression = expression::read(tokens, 0)?;
     let plain = expression.numbers == 1 && !expression.decimal_comma && expression.money.is_empty();
     plain.then_some((expression.written, expression.taken))

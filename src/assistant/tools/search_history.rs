@@ -7,18 +7,16 @@
 //! them (ISO-6).
 
 use async_trait::async_trait;
+use quintet_agent::{
+    gate::yield_turn,
+    limits::AgentLimits,
+    roles::{Tool, ToolContext},
+};
+use quintet_kernel::{ids::ToolName, json::Json};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{fold::Words, searches::Searches};
-use crate::{
-    agent::{
-        gate::yield_turn,
-        limits::AgentLimits,
-        roles::{Tool, ToolContext},
-    },
-    kernel::{ids::ToolName, json::Json},
-};
 
 /// The tool `search_history`.
 pub struct SearchHistory {

@@ -13,6 +13,7 @@ mod lexer;
 mod reply;
 pub mod sums;
 pub mod times;
+pub mod tools;
 mod units;
 pub mod wish;
 mod words;
@@ -20,25 +21,18 @@ mod words;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use quintet_agent::{Agent, AgentLimits, Completed, Run, Started, Stopped, Task, Thinking, Tool, Unfinished};
+use quintet_kernel::{
+    entry::{CallResult, ThoughtKind},
+    ids::AgentName,
+    json::Json,
+};
 use serde_json::json;
 
+use self::tools::{calculate::Calculate, current_time::CurrentTime, search_history::SearchHistory};
 use self::{
     times::Time,
     wish::{Understood, Wish},
-};
-use super::{
-    limits::AgentLimits,
-    roles::{Agent, Task, Tool, Unfinished},
-    run::{Completed, Run, Started, Thinking},
-    tools::{calculate::Calculate, current_time::CurrentTime, search_history::SearchHistory},
-};
-use crate::{
-    kernel::{
-        entry::{CallResult, ThoughtKind},
-        ids::AgentName,
-        json::Json,
-    },
-    user::port::Stopped,
 };
 
 /// The assistant with its three tools.

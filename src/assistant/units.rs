@@ -219,7 +219,7 @@ const UNITS: &[Unit] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agent::{assistant::lexer::tokens, tools::calculate::evaluate};
+    use crate::{lexer::tokens, tools::calculate::evaluate};
 
     #[test]
     fn conversions_are_calculations() {

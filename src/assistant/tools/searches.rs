@@ -5,9 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
+use quintet_agent::host::{Line, Owner};
 use tokio::sync::{Semaphore, SemaphorePermit};
-
-use crate::user::{agents::Owner, line::Line};
 
 /// The permits of all searches.
 pub struct Searches {
