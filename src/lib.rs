@@ -11,7 +11,8 @@
 //! - [`gateway`]: HTTP, WebSocket and event-stream endpoints
 //! - [`ops`]: configuration, telemetry and upkeep
 //! - [`service`]: all of it put together: built, started or mounted, drained; `cli`: the command line
-//! - [`audit`], [`witness`]: checks of journals and of live traffic against the rules
+//! - [`observer`]: the traits through which checkers observe the service
+//! - [`audit`], [`monitor`]: checks of journals and of live traffic against the rules
 //! - [`runtime`]: clock, ids, tasks and limits
 
 #[cfg(feature = "cli")]
@@ -21,7 +22,6 @@ pub mod ops;
 pub mod prelude;
 pub mod service;
 pub mod user;
-pub mod witness;
 
 pub use quintet_agent as agent;
 #[cfg(feature = "assistant")]
@@ -29,6 +29,8 @@ pub use quintet_assistant as assistant;
 pub use quintet_audit as audit;
 pub use quintet_journal as journal;
 pub use quintet_kernel as kernel;
+pub use quintet_monitor as monitor;
+pub use quintet_observer as observer;
 pub use quintet_runtime as runtime;
 pub use quintet_wire as wire;
 

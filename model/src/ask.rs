@@ -6,7 +6,7 @@ use quintet::kernel::{
     ids::RunId,
     limits::Limits,
     run::{Cut, Ending},
-    user::{AgentStep, Command, OnBusy, PastCall, Resumes, Send, UserState},
+    user::{AgentStep, Command, NewMessage, OnBusy, PastCall, Resumes, Send, UserState},
 };
 
 use crate::{
@@ -142,11 +142,14 @@ impl Ask {
                     told.iter().find(|told| *told.message_id == message_id).map(|told| told.receipt());
                 Command::Send(Send {
                     earlier: in_journal.filter(|_| !recent),
-                    message_id,
-                    thread_id: thread(line),
-                    text: "x".into(),
+                    message: NewMessage {
+                        message_id,
+                        thread_id: thread(line),
+                        text: "x".into(),
+                        agent_name: None,
+                        on_busy,
+                    },
                     agent_name: agent(),
-                    on_busy,
                     run_id: fresh,
                     differs: false,
                 })

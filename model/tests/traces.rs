@@ -262,7 +262,7 @@ fn trace() -> String {
         cyd.until_so("a question", |frame| frame["call_id"] == "q1").await;
         cyd.play("t", "enqueue", json!([{"think": "a"}])).await;
         // What is in the queue of the trace when a process is killed is lost: here nothing is.
-        running.gateway().factory.witness().flushed().await;
+        running.monitor().expect("a trace is written").flushed().await;
         run
     });
     first.shutdown_timeout(Duration::from_secs(10));

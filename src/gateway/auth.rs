@@ -25,11 +25,11 @@ use crate::{
         token::{ClaimsPolicy, TokenError},
     },
     kernel::{ids::Timestamp, ticket::Unredeemable},
+    observer::Observer,
     runtime::{
         clock,
         saturation::{Saturation, Scope},
     },
-    witness::Witness,
 };
 
 /// Verifies credentials and issues tickets. Clones share the state.
@@ -48,7 +48,7 @@ struct Inner {
     long_lived: AtomicBool,
     /// The wall clock that ticket lifetimes are measured with.
     clock: clock::Watched,
-    witness: Witness,
+    observer: Arc<dyn Observer>,
 }
 
 /// The source of the keys that verify tokens.
@@ -115,7 +115,7 @@ impl Auth {
         policy: ClaimsPolicy,
         limits: &GatewayLimits,
         saturation: Saturation,
-        witness: Witness,
+        observer: Arc<dyn Observer>,
     ) -> Self {
         Self(Arc::new(Inner {
             keys,
@@ -126,7 +126,7 @@ impl Auth {
             saturation,
             long_lived: AtomicBool::new(false),
             clock: clock::Watched::new(),
-            witness,
+            observer,
         }))
     }
 
@@ -155,7 +155,7 @@ impl Auth {
     pub async fn ticket(&self, ticket: &str) -> Result<Identity, AuthError> {
         let redeemed = self.at_the_time(|tickets, at| {
             let redeemed = tickets.redeem(ticket, at);
-            self.0.witness.redeemed(ticket, &redeemed, at);
+            self.0.observer.ticket_presented(ticket, &redeemed, at);
             redeemed
         });
         if redeemed.is_ok() {
@@ -174,7 +174,7 @@ impl Auth {
         let issued = self
             .at_the_time(|tickets, at| {
                 let issued = tickets.issue(Secret::new(bits), issuer.clone(), ttl_ms, at)?;
-                self.0.witness.issued(&issued.text, issuer, issued.expires_at, at);
+                self.0.observer.ticket_issued(&issued.text, issuer, issued.expires_at, at);
                 Ok::<_, Unissued>(issued)
             })
             .inspect_err(|error| {
@@ -193,7 +193,7 @@ impl Auth {
         self.0.clock.look(|at, set_back| {
             if set_back {
                 let tickets = self.0.tickets.forget_all();
-                self.0.witness.tickets_void();
+                self.0.observer.tickets_voided();
                 tracing::warn!(tickets, "the clock was set back: outstanding tickets are void");
             }
             what(&self.0.tickets, at)

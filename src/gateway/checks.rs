@@ -79,8 +79,8 @@ mod tests {
             auth::{Auth, Keys},
             token::{Audience, ClaimsPolicy},
         },
+        observer::NoObserver,
         runtime::clock,
-        witness::Witness,
     };
 
     fn claims() -> serde_json::Value {
@@ -105,7 +105,8 @@ mod tests {
         let policy =
             ClaimsPolicy { audience: Audience::Any, issuer: None, clock_skew_ms_max: 0, lifetime_ms_max: 0 };
         let saturation = Saturation::default();
-        let auth = Auth::new(Keys::Fixed(Arc::new(key)), policy, &limits, saturation.clone(), Witness::off());
+        let auth =
+            Auth::new(Keys::Fixed(Arc::new(key)), policy, &limits, saturation.clone(), Arc::new(NoObserver));
         let good = token(include_bytes!("../../tests/keys/rsa.private.pem"));
         // All are polled once before the runtime's single thread takes a result.
         let outcomes = futures_util::future::join_all((0..8).map(|_| auth.bearer(&good))).await;

@@ -133,7 +133,7 @@ mod tests {
         },
         journal::{JournalError, Log, Retention, Trimmed, memory::MemoryJournal},
         kernel::ids::{Epoch, Timestamp, UserId},
-        witness::Witness,
+        observer::NoObserver,
     };
 
     /// A journal whose disk hangs: it takes requests and never answers.
@@ -172,7 +172,7 @@ mod tests {
             drain: Drain::default(),
             hosts: Hosts::Any,
             recovered: Arc::new(AtomicBool::new(true)),
-            auth: Auth::new(keys, policy, &GatewayLimits::DEFAULT, saturation.clone(), Witness::off()),
+            auth: Auth::new(keys, policy, &GatewayLimits::DEFAULT, saturation.clone(), Arc::new(NoObserver)),
             saturation,
             journal,
             metrics: None,

@@ -7,7 +7,7 @@ use super::{
     tickets::Unissued,
 };
 use crate::{
-    journal::JournalError, kernel::ticket::Unissuable, user::factory::Unaccepted, wire::codes::ErrorCode,
+    journal::JournalError, kernel::ticket::Unissuable, user::handle::Unaccepted, wire::codes::ErrorCode,
 };
 
 impl From<&Unaccepted> for ErrorCode {

@@ -31,10 +31,10 @@ use crate::{
         ids::{ConnectionId, Epoch, Offset},
         ticket::Identity,
     },
+    observer::{ConnectionObserver, StreamResumed},
     runtime::{clock, ids},
-    user::{cursor::ReadError, factory::User},
+    user::{cursor::ReadError, handle::User},
     wire::{codes::ErrorCode, event_id::EventId},
-    witness::{ConnectionWitness, Resumed},
 };
 
 /// The query of `GET /v1/stream`.
@@ -66,13 +66,14 @@ pub async fn stream(
     place.is_member();
     let (epoch, extent) = (gateway.factory.epoch(), cursor.extent());
     let continued = user.epoch_for(asked).await?;
-    let Resumption { resumed_after, gap } = Resumption::of(asked, continued, extent.trimmed, extent.head);
+    let resumption = Resumption::of(asked, continued, extent.trimmed, extent.head);
+    let Resumption { resumed_after, gap } = resumption;
     let mut reader = Reader::new(cursor, &gateway.limits);
     reader.read_on(resumed_after, WHATEVER_COMES);
-    let mut witness = gateway.factory.witness().connection(ConnectionId(ids::fresh()));
-    witness.belongs_to(user.witness());
-    let told = Resumed::new(continued, resumed_after, extent.head, gap);
-    witness.resumes(user.user_id(), asked, told);
+    let mut observer = gateway.factory.observer().connection(ConnectionId(ids::fresh()));
+    observer.attached(user.observer());
+    let resumed = StreamResumed { asked, epoch: continued, head: extent.head, resumption };
+    observer.stream_resumed(user.user_id(), resumed);
 
     let mut first = BytesMut::new();
     push_fields(&mut first, format_args!("retry: {}\n\n", gateway.limits.reconnect_after_ms));
@@ -90,7 +91,7 @@ pub async fn stream(
         ending: Ending::NotYet,
         reconnect_after_ms: gateway.limits.reconnect_after_ms,
         leave: Duration::from_millis(gateway.limits.leave_wait_ms_max),
-        witness,
+        observer,
         user,
         _admission: admission,
         _place: place,
@@ -119,7 +120,7 @@ struct Events {
     reconnect_after_ms: u64,
     /// Time for sending the last entries.
     leave: Duration,
-    witness: ConnectionWitness,
+    observer: Box<dyn ConnectionObserver>,
     user: User,
     _admission: Admission,
     /// Registered for as long as the stream lasts, also in the server of a host.
@@ -180,14 +181,14 @@ impl Events {
                 metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
                 metrics::counter!("quintet_sent_bytes_total").increment(lines.as_bytes().len() as u64);
                 self.sent = lines.last();
-                lines.iter().for_each(|(_, line)| self.witness.streams(&line));
+                self.observer.streaming(&lines);
                 push_entries(&mut bytes, self.epoch, &lines);
             }
             // Retention has trimmed entries before they were read: continue after the gap (DEL-3).
             Err(ReadError::Gap(gap)) => {
                 self.sent = gap.to;
-                self.witness.passes_over(gap.from, gap.to);
-                push_gap(&mut bytes, self.epoch, self.sent, Gap { from: gap.from, to: gap.to });
+                self.observer.stream_gap(gap);
+                push_gap(&mut bytes, self.epoch, self.sent, gap);
             }
             Err(ReadError::Journal(error)) => {
                 tracing::error!(%error, "user log cannot be read");

@@ -11,8 +11,8 @@ use crate::{
         operations::{self, Operations},
     },
     journal::sqlite::SqliteJournal,
+    monitor::Monitor,
     runtime::tasks::Tasks,
-    witness::record::DrainStage,
 };
 
 /// A running service. Dropping it stops it immediately; [`Running::drain`] shuts it down in order.
@@ -23,6 +23,7 @@ pub struct Running {
     /// The address of the admin listener, as bound; `None` without one.
     pub admin_listen: Option<SocketAddr>,
     pub(super) gateway: Gateway,
+    pub(super) monitor: Option<Monitor>,
     pub(super) operations: Operations,
     /// Tasks of the public listener: its acceptor, sockets and connections.
     pub(super) public: Tasks,
@@ -79,16 +80,16 @@ impl Running {
     pub async fn drain(&self) -> Drained {
         let limits = self.gateway.limits;
         tracing::info!(live_users = self.gateway.factory.live_users(), "draining");
-        let witness = self.gateway.factory.witness();
+        let observer = self.gateway.factory.observer();
         // Connections are notified first; then the factory rejects new messages.
         self.gateway.drain.advance(Stage::Draining);
         self.gateway.factory.drain();
-        witness.drains(DrainStage::Draining);
+        observer.draining();
         let rest = Duration::from_millis(limits.drain_wait_ms_max);
         let runs_at_rest = tokio::time::timeout(rest, self.gateway.factory.comes_to_rest()).await.is_ok();
 
         self.gateway.factory.rest();
-        witness.drains(DrainStage::Rest);
+        observer.drained();
         self.gateway.drain.advance(Stage::Closing);
         // Upper bound for each connection; one that exceeds it is abandoned.
         let close = Duration::from_millis(limits.leave_wait_ms_max + limits.close_wait_ms_max) + LATE_MAX;
@@ -97,7 +98,7 @@ impl Running {
         tracing::info!(runs_at_rest, connections_closed, "drained");
         // Does not wait for the trace file: its writer thread runs in real time, which a simulation does not
         // control.
-        witness.stops();
+        observer.stopped();
         drained
     }
 
@@ -112,6 +113,11 @@ impl Running {
     /// host. They need no authentication and are not for the public.
     pub fn admin_router(&self) -> Router {
         operations::router(self.operations.clone())
+    }
+
+    /// Returns the monitor, if the settings enable one.
+    pub fn monitor(&self) -> Option<&Monitor> {
+        self.monitor.as_ref()
     }
 
     /// Returns the shared state of the handlers, for tests.

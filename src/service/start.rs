@@ -36,6 +36,8 @@ use crate::{
         router,
     },
     journal::{Journal, sqlite::SqliteJournal},
+    monitor::{Monitor, trace::Trace},
+    observer::{NoObserver, Observer},
     ops::{
         disk::{self, DiskMonitor},
         metrics,
@@ -43,7 +45,6 @@ use crate::{
     runtime::{saturation::Saturation, tasks::Tasks},
     user::factory::Factory,
     wire::http::AgentInfo,
-    witness::{Witness, trace::Trace},
 };
 
 /// The parts of a service that are passed in beside its settings.
@@ -221,9 +222,13 @@ impl Service {
         let Parts { journal, agents, described } = parts;
         let saturation = Saturation::default();
         let public = Tasks::default();
-        let witness = witness(&settings, &*journal)?;
+        let monitor = monitor(&settings, &*journal)?;
+        let observer: Arc<dyn Observer> = match &monitor {
+            Some(monitor) => Arc::new(monitor.clone()),
+            None => Arc::new(NoObserver),
+        };
         let limits = settings.settings().user_limits();
-        let factory = Factory::watched(journal.clone(), agents, limits, witness, saturation.clone());
+        let factory = Factory::observed(journal.clone(), agents, limits, observer, saturation.clone());
         let gateway = gateway(&settings, listen, factory, described, saturation.clone(), public.clone())?;
 
         let recovered = Arc::new(AtomicBool::new(false));
@@ -240,6 +245,7 @@ impl Service {
             listen,
             admin_listen: None,
             gateway,
+            monitor,
             operations,
             public,
             owned,
@@ -264,10 +270,10 @@ impl Recovery {
         let Self { settings, journal, saturation, exposition, recovered } = self;
         let settings = settings.settings();
         let factory = running.gateway.factory.clone();
-        let mut monitor = DiskMonitor::new(journal.clone(), settings.disk, factory, saturation.clone());
+        let mut disk = DiskMonitor::new(journal.clone(), settings.disk, factory, saturation.clone());
         // Before the first message.
-        monitor.look().await;
-        running.background.start(monitor.run());
+        disk.look().await;
+        running.background.start(disk.run());
         let (gateway, measured) = (running.gateway.clone(), journal.clone());
         running.background.start(async move {
             loop {
@@ -319,14 +325,18 @@ impl Exposition {
     }
 }
 
-/// Creates the conformance monitor and the trace, as configured.
-fn witness(settings: &CheckedSettings, journal: &dyn Journal) -> Result<Witness, ServiceError> {
+/// Creates the monitor, if the settings enable its checks or its trace.
+fn monitor(settings: &CheckedSettings, journal: &dyn Journal) -> Result<Option<Monitor>, ServiceError> {
     let settings = settings.settings();
+    if !settings.conformance && settings.trace_file.is_none() {
+        return Ok(None);
+    }
     let trace = settings.trace_file.as_ref().map(|path| {
         Trace::to_file(path).map_err(|source| ServiceError::Trace { path: path.clone(), source })
     });
     let connection = settings.gateway.connection();
-    Ok(Witness::new(settings.conformance, trace.transpose()?, journal.epoch(), &settings.kernel, connection))
+    let (trace, epoch) = (trace.transpose()?, journal.epoch());
+    Ok(Some(Monitor::new(settings.conformance, trace, epoch, &settings.kernel, connection)))
 }
 
 fn gateway(
@@ -347,7 +357,7 @@ fn gateway(
         Mode::Serve if settings.hosts.is_empty() => Hosts::Any,
         Mode::Serve | Mode::Dev => Hosts::listed(settings.hosts.iter().map(String::as_str))?,
     };
-    let auth = Auth::new(keys, policy, &limits, saturation.clone(), factory.witness().clone());
+    let auth = Auth::new(keys, policy, &limits, saturation.clone(), factory.observer().clone());
     Ok(Gateway {
         factory,
         agents: described.into(),

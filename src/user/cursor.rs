@@ -3,10 +3,10 @@
 
 use tokio::sync::watch;
 
-use super::factory::User;
+use super::handle::User;
 use crate::{
     journal::{Extent, JournalError, Lines, ReadLimit},
-    kernel::ids::Offset,
+    kernel::{connection::Gap, ids::Offset},
 };
 
 /// A position in one user's log. Keeps the user's machines alive.
@@ -15,13 +15,6 @@ pub struct Cursor {
     head: watch::Receiver<Offset>,
     extent: Extent,
     after: Offset,
-}
-
-/// The offsets `from` to `to`, inclusive, that a reader requested and the log does not have (DEL-3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gap {
-    pub from: Offset,
-    pub to: Offset,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -33,14 +26,21 @@ pub enum ReadError {
     Journal(#[from] JournalError),
 }
 
-impl Cursor {
-    pub(super) async fn open(user: User, after: Offset) -> Result<Self, JournalError> {
-        let extent = user.log().extent().await?;
-        user.tail().raise(extent.head);
-        let head = user.tail().watch();
-        Ok(Self { user, head, extent, after })
+impl User {
+    /// Opens a cursor at `after`, which may be before the oldest stored entry or past the head.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn cursor(&self, after: Offset) -> Result<Cursor, JournalError> {
+        let extent = self.log().extent().await?;
+        self.tail().raise(extent.head);
+        let head = self.tail().watch();
+        Ok(Cursor { user: self.clone(), head, extent, after })
     }
+}
 
+impl Cursor {
     /// Returns the range of stored entries at the time when the cursor was created.
     pub fn extent(&self) -> Extent {
         self.extent

@@ -35,9 +35,10 @@ use self::resumes::Resumed;
 use super::{
     asked::Asked,
     deadline::Deadlines,
-    factory::{Shared, User, UserLimits},
-    order::Request,
+    handle::{Request, User},
+    limits::UserLimits,
     recovery::{self, Past},
+    shared::Shared,
     sync::Ordering,
     tail::Tail,
     turn::{Decided, Promise, Turn},
@@ -50,35 +51,9 @@ use crate::{
         spending::Spending,
         user::{Command, Progress, UserState},
     },
+    observer::{ObservedLog, UserObserver},
     runtime::clock,
-    witness::{UserWitness, record::Outcome},
 };
-
-quintet_runtime::limits! {
-    /// The limits of one hub.
-    pub struct HubLimits {
-        /// Queued requests of one user's clients; a further one is refused as overload.
-        pub hub_requests_max: usize = 64, in 1..=100_000;
-        /// Queued steps of one user's agents; a further one waits in its agent.
-        pub hub_orders_max: usize = 256, in 1..=100_000;
-        /// Bytes by which one user's log may grow in a day, messages and events of runs: a bucket of this size,
-        /// which drains evenly within a day; 0 does not count them. The last eighth is for runs that are open:
-        /// before it new messages are refused with `limit_reached`, at its end a step of an agent ends its run.
-        pub user_bytes_per_day_max: u64 = 1024 * 1024 * 1024, in 0..=1_000_000_000_000;
-        /// Encoded bytes after which a batch takes no further command.
-        pub batch_bytes_max: usize = 512 * 1024, in 1_024..=67_108_864;
-        /// Commands in one batch.
-        pub batch_commands_max: usize = 512, in 1..=100_000;
-        /// Time without appends after which the tail of a log is dropped from memory.
-        pub tail_idle_ms_max: u64 = 10_000, in 1..=86_400_000;
-        /// Time from the resume of all other runs to the first trial of a suspected run: one that had been
-        /// resumed and had made no step when the process died (RUN-6).
-        pub resume_settle_timeout_ms: u64 = 500, in 0..=3_600_000;
-        /// Time for which a suspected run is resumed on its own if it makes no step. A process that dies later
-        /// in the run does not count as the first of the `run_resumes_max`.
-        pub resume_trial_timeout_ms: u64 = 10_000, in 1..=3_600_000;
-    }
-}
 
 /// The receivers of a hub that has not been started.
 pub struct Seat {
@@ -89,7 +64,7 @@ pub struct Seat {
 pub struct Hub {
     shared: Arc<Shared>,
     log: Arc<dyn Log>,
-    witness: UserWitness,
+    observer: Arc<dyn UserObserver>,
     tail: Arc<Tail>,
     user_id: UserId,
     requests: mpsc::Receiver<Request>,
@@ -149,18 +124,18 @@ impl Hub {
     pub fn new(
         shared: Arc<Shared>,
         user_id: UserId,
-        log: Arc<dyn Log>,
-        witness: UserWitness,
+        observed: ObservedLog,
         tail: Arc<Tail>,
         seat: Seat,
     ) -> Self {
+        let ObservedLog { log, observer } = observed;
         let (to_orders, orders) = orders(&shared.limits);
         let (to_abandoned, abandoned) = abandoned(&shared.limits);
         let deadlines = Deadlines::new(shared.limits.deadlines);
         Self {
             shared,
             log,
-            witness,
+            observer,
             tail,
             user_id,
             requests: seat.requests,
@@ -325,12 +300,12 @@ impl Hub {
     async fn commit(&mut self, decided: Decided) {
         let Decided { entries, lines, effects, promises, resumes } = decided;
         let Some(head) = self.state.as_ref().map(UserState::head) else {
-            self.witness.settled(Offset(lines.first().0 - 1), Outcome::Forgotten);
+            self.observer.dropped(Offset(lines.first().0 - 1));
             self.lose(promises);
             return;
         };
         if entries.is_empty() && resumes.is_empty() {
-            self.witness.settled(head, Outcome::Nothing);
+            self.observer.unchanged(head);
         } else {
             let count = entries.len() as u64;
             let expected = Offset(lines.first().0 - 1);

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
-//! - [`hub`]: decides, appends and replies, one [`turn`] at a time; [`order`]: its commands
+//! - [`handle`]: the requests of a user and their errors
+//! - [`hub`]: decides, appends and replies, one [`turn`] at a time
+//! - [`shared`], [`limits`], [`quiesce`]: the state of all users' machines, their limits, and the work in progress
 //! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
 //!   client was asked
 //! - [`room`]: room on the disk
@@ -19,16 +21,19 @@ mod asked;
 pub mod cursor;
 pub mod deadline;
 pub mod factory;
+pub mod handle;
 pub mod hub;
-mod order;
+pub mod limits;
+mod quiesce;
 mod recovery;
 pub mod registry;
 pub mod room;
+mod shared;
 pub mod tail;
 mod trials;
 mod turn;
 pub mod walk;
 
-pub use hub::HubLimits;
+pub use limits::HubLimits;
 
 use crate::runtime::sync;

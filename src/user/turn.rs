@@ -4,8 +4,7 @@
 use tokio::sync::oneshot;
 
 use super::{
-    factory::{Accepted, Unaccepted},
-    order::Answered,
+    handle::{Accepted, Answered, Unaccepted},
     recovery::Past,
 };
 use crate::{

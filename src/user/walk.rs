@@ -9,10 +9,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use super::{cursor::Gap, factory::User, recovery};
+use super::{handle::User, recovery};
 use crate::{
     journal::{Extent, JournalError, Lines, ReadLimit, RunRecord},
-    kernel::ids::{Offset, ThreadId},
+    kernel::{
+        connection::Gap,
+        ids::{Offset, ThreadId},
+    },
 };
 
 /// The limits of a walk.
@@ -61,9 +64,26 @@ enum End {
     Early,
 }
 
+impl User {
+    /// Starts a walk over the entries after `after`, of one thread or of all. Returns `None` if the user has no
+    /// such thread (ISO-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn walk(
+        &self,
+        thread: Option<&ThreadId>,
+        after: Offset,
+        limit: WalkLimit,
+    ) -> Result<Option<Walk>, JournalError> {
+        Walk::open(self.clone(), thread, after, limit).await
+    }
+}
+
 impl Walk {
     /// Starts a walk over the entries after `after`; `None` if the user has no such `thread` (ISO-3).
-    pub(super) async fn open(
+    async fn open(
         user: User,
         thread: Option<&ThreadId>,
         after: Offset,

@@ -10,10 +10,10 @@ use std::fmt;
 
 use quintet_kernel::{
     entry::CallResult,
-    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+    ids::{CallId, Epoch, MessageId, Offset, RunId},
     json::Json,
     limits::Limits,
-    user::OnBusy,
+    user::NewMessage,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -27,7 +27,7 @@ pub enum ClientFrame {
     /// `hello`: the first frame of a connection.
     Hello(Hello),
     /// `send_message`: a message of the user.
-    SendMessage(SendMessage),
+    SendMessage(NewMessage),
     /// `cancel_run`: ends a run.
     CancelRun(CancelRun),
     /// `complete_call`: the result of a call of the client.
@@ -47,21 +47,6 @@ pub struct Hello {
     pub epoch: Option<Epoch>,
     /// The offset of the last entry that the client applied; 0 for none.
     pub after: Offset,
-}
-
-/// A message of the user, which starts or enqueues a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SendMessage {
-    /// The idempotency key: a second message with the same id is a retry (DEL-6).
-    pub message_id: MessageId,
-    /// The conversation of the message.
-    pub thread_id: ThreadId,
-    /// The text, 1 to [`TEXT_BYTES_MAX`] bytes of UTF-8.
-    pub text: String,
-    /// The agent that answers; `None` selects the default agent.
-    pub agent_name: Option<AgentName>,
-    /// The policy if the thread has an active run (RUN-8).
-    pub on_busy: OnBusy,
 }
 
 /// A request to end a run early (RUN-7).
@@ -183,15 +168,13 @@ impl ClientFrame {
     }
 }
 
-impl SendMessage {
-    /// Decodes the body of `POST /v1/messages`, which has the fields of the frame without `type`.
-    ///
-    /// # Errors
-    ///
-    /// As [`ClientFrame::decode`].
-    pub fn decode(body: &str) -> Result<Self, FrameError> {
-        Fields::decode(body, |fields| fields.send_message())
-    }
+/// Decodes the body of `POST /v1/messages`, which has the fields of `send_message` without `type`.
+///
+/// # Errors
+///
+/// As [`ClientFrame::decode`].
+pub fn decode_message(body: &str) -> Result<NewMessage, FrameError> {
+    Fields::decode(body, |fields| fields.send_message())
 }
 
 /// Decodes the body of `POST /v1/runs/{id}/calls/{call_id}`: the fields of `complete_call` without the ids,

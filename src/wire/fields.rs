@@ -10,6 +10,7 @@ use quintet_kernel::{
     entry::CallResult,
     ids::{AgentName, CallId, Epoch, InvalidId, MessageId, Offset, RunId, ThreadId},
     json::{InvalidJson, Json},
+    user::NewMessage,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -19,7 +20,7 @@ use serde_json::value::RawValue;
 
 use super::{
     client::{
-        CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Hello, Nonce, Ping, Renew, SendMessage,
+        CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Hello, Nonce, Ping, Renew,
         TEXT_BYTES_MAX, TICKET_BYTES_MAX, TOKEN_BYTES_MAX,
     },
     codes::ErrorCode,
@@ -212,8 +213,8 @@ impl Fields<'_> {
         })
     }
 
-    pub(super) fn send_message(&self) -> Result<SendMessage, Wrong> {
-        Ok(SendMessage {
+    pub(super) fn send_message(&self) -> Result<NewMessage, Wrong> {
+        Ok(NewMessage {
             message_id: self.message_id.required_id(MessageId::parse)?,
             thread_id: self.thread_id.required_id(ThreadId::parse)?,
             text: self.text()?,

@@ -3,17 +3,17 @@
 
 use quintet_kernel::{
     entry::{CallResult, CallStatus},
-    ids::{AgentName, CURSOR_EPOCH_PATTERN, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+    ids::{CURSOR_EPOCH_PATTERN, CallId, Epoch, Offset, RunId},
     json::Json,
-    user::OnBusy,
+    user::NewMessage,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{
-    CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage, TEXT_BYTES_MAX,
-    TICKET_BYTES_MAX, TOKEN_BYTES_MAX,
+    CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, TICKET_BYTES_MAX,
+    TOKEN_BYTES_MAX,
 };
 
 /// A frame tagged with its `type`.
@@ -23,7 +23,7 @@ pub(super) enum Form<'a> {
     /// The first frame of a connection.
     Hello(HelloForm<'a>),
     /// A message of the user.
-    SendMessage(MessageForm<'a>),
+    SendMessage(&'a NewMessage),
     /// Ends a run.
     CancelRun(CancelForm),
     /// Completes a call that waits for the client.
@@ -53,24 +53,6 @@ pub(super) struct HelloForm<'a> {
     /// The offset of the last entry that the client applied; 0 for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Offset>,
-}
-
-/// A message of the user, which starts or enqueues a run.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct MessageForm<'a> {
-    /// The idempotency key, chosen by the client: a second message with the same id is a retry.
-    pub message_id: &'a MessageId,
-    /// The conversation, chosen by the client.
-    pub thread_id: &'a ThreadId,
-    /// 1 to 65536 bytes of UTF-8.
-    #[schemars(length(min = 1, max = TEXT_BYTES_MAX))]
-    pub text: &'a str,
-    /// The agent that answers; missing: the default agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent_name: Option<&'a AgentName>,
-    /// The policy if the thread has an active run; missing: `enqueue`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub on_busy: Option<OnBusy>,
 }
 
 /// Ends a run.
@@ -171,10 +153,7 @@ impl<'a> From<&'a ClientFrame> for Form<'a> {
                 let (ticket, token) = credential.as_ref().map_or((None, None), split);
                 Form::Hello(HelloForm { ticket, token, epoch: *epoch, after: Some(*after) })
             }
-            ClientFrame::SendMessage(SendMessage { message_id, thread_id, text, agent_name, on_busy }) => {
-                let (agent_name, on_busy) = (agent_name.as_ref(), Some(*on_busy));
-                Form::SendMessage(MessageForm { message_id, thread_id, text, agent_name, on_busy })
-            }
+            ClientFrame::SendMessage(message) => Form::SendMessage(message),
             ClientFrame::CancelRun(CancelRun { run_id }) => Form::CancelRun(CancelForm { run_id: *run_id }),
             ClientFrame::CompleteCall(CompleteCall { run_id, call_id, result }) => {
                 let CallResult { status, results, error } = result;

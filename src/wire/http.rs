@@ -1,17 +1,16 @@
 //! Bodies and queries of the HTTP routes, except those that have the fields of a frame.
 //!
 //! `POST /v1/messages` and `POST /v1/runs/{id}/calls/{call_id}` are decoded by
-//! `client::SendMessage::decode` and `client::decode_answer`.
+//! `client::decode_message` and `client::decode_answer`.
 
 use bytes::{BufMut, BytesMut};
 use quintet_kernel::{
+    connection::Gap,
     entry::RunStatus,
     ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::server::Gap;
 
 /// The optional body of `POST /v1/tickets`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

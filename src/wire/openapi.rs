@@ -7,11 +7,12 @@
 
 mod routes;
 
+use quintet_kernel::user::NewMessage;
 use serde_json::{Map, Value, json};
 
 use self::routes::{Answer, Body, Route, routes};
 use super::{
-    form::{AnswerForm, MessageForm},
+    form::AnswerForm,
     http::{
         AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest, MessageAccepted,
         PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunCancelled,
@@ -130,7 +131,7 @@ fn schemas() -> Map<String, Value> {
     let named = [
         ("TicketRequest", read::<TicketRequest>()),
         ("TicketIssued", written::<TicketIssued>()),
-        ("NewMessage", read::<MessageForm<'_>>()),
+        ("NewMessage", read::<NewMessage>()),
         ("MessageAccepted", written::<MessageAccepted>()),
         ("EntriesPage", page),
         ("ThreadsPage", written::<ThreadsPage>()),

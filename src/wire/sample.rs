@@ -13,11 +13,11 @@ use quintet_kernel::{
     },
     json::Json,
     limits::Limits,
-    user::OnBusy,
+    user::{NewMessage, OnBusy},
 };
 
 use crate::{
-    client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage},
+    client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew},
     codes::ErrorCode,
     server::{self, ServerFrame},
 };
@@ -306,7 +306,7 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
         }),
         (message_id(), thread_id(), message_text, option::of(agent_name()), on_busy).prop_map(
             |(message_id, thread_id, text, agent_name, on_busy)| {
-                F::SendMessage(SendMessage { message_id, thread_id, text, agent_name, on_busy })
+                F::SendMessage(NewMessage { message_id, thread_id, text, agent_name, on_busy })
             }
         ),
         run_id().prop_map(|run_id| F::CancelRun(CancelRun { run_id })),
@@ -329,7 +329,7 @@ pub(crate) fn client_frames() -> Vec<ClientFrame> {
             epoch: Some(Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap()),
             after: Offset(5),
         }),
-        ClientFrame::SendMessage(SendMessage {
+        ClientFrame::SendMessage(NewMessage {
             message_id: MessageId::parse("m-1").unwrap(),
             thread_id: ThreadId::parse("t-1").unwrap(),
             text: "What is the weather in Oslo?".into(),

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use quintet_kernel::user::NewMessage;
 use schemars::{
     JsonSchema, SchemaGenerator,
     generate::{Contract, SchemaSettings},
@@ -13,7 +14,7 @@ use schemars::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    form::{CallForm, CancelForm, HelloForm, MessageForm, PingForm, RenewForm},
+    form::{CallForm, CancelForm, HelloForm, PingForm, RenewForm},
     server::{Accepted, CaughtUp, Draining, Error, Pong, Ready, Renewed},
     shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage},
 };
@@ -47,7 +48,7 @@ pub const ENTRY: [&str; 6] = [
 static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
     let mut schemas = BTreeMap::from([
         ("hello", tagged("hello", read::<HelloForm<'_>>())),
-        ("send_message", tagged("send_message", read::<MessageForm<'_>>())),
+        ("send_message", tagged("send_message", read::<NewMessage>())),
         ("cancel_run", tagged("cancel_run", read::<CancelForm>())),
         ("complete_call", tagged("complete_call", read::<CallForm<'_>>())),
         ("renew", tagged("renew", read::<RenewForm<'_>>())),

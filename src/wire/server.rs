@@ -1,7 +1,7 @@
 //! Frames that the service sends, except entries, which `wire::entry` encodes.
 
 use quintet_kernel::{
-    connection,
+    connection::{self, Gap},
     ids::{ConnectionId, Epoch, MessageId, Offset, RunId, Timestamp, UserId},
     json::Json,
     limits::Limits,
@@ -67,16 +67,6 @@ pub struct Ready {
     pub limits: ClientLimits,
 }
 
-/// The offsets from `from` to `to`, inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(inline)]
-pub struct Gap {
-    /// The first missing offset.
-    pub from: Offset,
-    /// The last missing offset.
-    pub to: Offset,
-}
-
 /// The limits that apply to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(inline)]
@@ -134,12 +124,6 @@ impl ClientLimits {
             user_connections_max: socket.user_connections_max,
             user_frames_per_second_max: socket.user_frames_per_second_max,
         }
-    }
-}
-
-impl From<connection::Gap> for Gap {
-    fn from(gap: connection::Gap) -> Self {
-        Self { from: gap.from, to: gap.to }
     }
 }
 

@@ -21,10 +21,10 @@ use quintet::{
         entry::{Event, RunStatus, ThoughtKind},
         ids::{AgentName, MessageId, RunId, ThreadId, ToolName},
         json::Json,
-        user::OnBusy,
+        user::{NewMessage, OnBusy},
     },
     ops::agents::built_in,
-    user::factory::{NewMessage, UserLimits},
+    user::limits::UserLimits,
 };
 
 use crate::stage::{Stage, Talk, completion, ending};

@@ -13,7 +13,7 @@ use quintet::{
         json::Json,
         limits::Limits,
     },
-    user::factory::UserLimits,
+    user::limits::UserLimits,
 };
 
 use crate::stage::{Stage, completion, ending, words};

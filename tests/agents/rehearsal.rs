@@ -7,7 +7,7 @@ use quintet::{
         json::Json,
         user::Refusal,
     },
-    user::factory::Unaccepted,
+    user::handle::Unaccepted,
 };
 
 use crate::stage::{Stage, completion, ending, words};

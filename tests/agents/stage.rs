@@ -10,13 +10,10 @@ use quintet::{
         entry::{Body, Completion, Entry, Event, RunStatus},
         ids::{AgentName, MessageId, Offset, RunId, ThreadId, UserId},
         spending::Spending,
-        user::OnBusy,
+        user::{NewMessage, OnBusy},
     },
     ops::agents::built_in,
-    user::{
-        cursor::Cursor,
-        factory::{Factory, NewMessage, User, UserLimits},
-    },
+    user::{cursor::Cursor, factory::Factory, handle::User, limits::UserLimits},
     wire,
 };
 

@@ -19,7 +19,7 @@ use quintet::{
         json::Json,
     },
     ops::agents::built_in,
-    user::factory::UserLimits,
+    user::limits::UserLimits,
 };
 use tokio::sync::Notify;
 

@@ -13,7 +13,7 @@ use quintet::{
         json::Json,
         limits::Limits,
         run::{Cut, Ending},
-        user::{AgentStep, Command, OnBusy, Resumes, Send, UserState},
+        user::{AgentStep, Command, NewMessage, OnBusy, Resumes, Send, UserState},
     },
 };
 use tempfile::TempDir;
@@ -57,12 +57,15 @@ fn command(state: &UserState, of: &Move, next: u64) -> Command {
     };
     match of.kind {
         0..=2 => Command::Send(Send {
-            message_id: message(&format!("m{}", if of.pick.is_multiple_of(5) { next / 2 } else { next })),
-            thread_id: thread(&format!("t{}", of.pick / 3 % 3)),
-            text: "hello".into(),
+            message: NewMessage {
+                message_id: message(&format!("m{}", if of.pick.is_multiple_of(5) { next / 2 } else { next })),
+                thread_id: thread(&format!("t{}", of.pick / 3 % 3)),
+                text: "hello".into(),
+                agent_name: None,
+                on_busy: [OnBusy::Enqueue, OnBusy::Enqueue, OnBusy::Interrupt, OnBusy::Reject]
+                    [of.pick as usize % 4],
+            },
             agent_name: AgentName::parse("assistant").unwrap(),
-            on_busy: [OnBusy::Enqueue, OnBusy::Enqueue, OnBusy::Interrupt, OnBusy::Reject]
-                [of.pick as usize % 4],
             run_id: run(1000 + next),
             earlier: None,
             differs: false,

@@ -10,7 +10,7 @@ use quintet::{
         ids::{RunId, UserId},
     },
     ops::config::Settings,
-    user::{factory::Unaccepted, hub::HubLimits},
+    user::{handle::Unaccepted, limits::HubLimits},
 };
 use serde_json::json;
 use tokio::{

@@ -2,7 +2,7 @@
 
 use quintet::{
     kernel::ids::RunId,
-    user::factory::{Factory, User},
+    user::{factory::Factory, handle::User},
 };
 
 fn course(factory: &Factory, run_id: &RunId) -> User {

@@ -2,7 +2,7 @@
 
 use quintet::{
     kernel::ids::ThreadId,
-    user::factory::{Factory, User},
+    user::{factory::Factory, handle::User},
 };
 
 fn course(factory: &Factory, thread_id: &ThreadId) -> User {

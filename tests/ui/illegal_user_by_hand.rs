@@ -1,6 +1,6 @@
 //! The handle to a user's machines comes from the factory alone (ISO-4).
 
-use quintet::user::factory::User;
+use quintet::user::handle::User;
 
 fn course(user: &User) -> User {
     User(user.0.clone())

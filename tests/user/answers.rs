@@ -10,7 +10,7 @@ use quintet::{
         json::Json,
         user::Refusal,
     },
-    user::factory::Unaccepted,
+    user::handle::Unaccepted,
 };
 use tokio::time::timeout;
 

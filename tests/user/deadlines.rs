@@ -13,13 +13,10 @@ use quintet::{
         ids::{Offset, Timestamp},
         json::Json,
         spending::Spending,
-        user::OnBusy,
+        user::{NewMessage, OnBusy},
     },
     runtime::simulation::{Entered, World, enter},
-    user::{
-        deadline::DeadlineLimits,
-        factory::{NewMessage, User, UserLimits},
-    },
+    user::{deadline::DeadlineLimits, handle::User, limits::UserLimits},
 };
 use tokio::{
     task::JoinSet,

@@ -8,11 +8,11 @@ use quintet::{
         entry::ThoughtKind,
         ids::{AgentName, Offset},
         limits::Limits,
-        user::{OnBusy, Refusal},
+        user::{NewMessage, OnBusy, Refusal},
     },
     user::cursor::Cursor,
-    user::factory::{NewMessage, Unaccepted, UserLimits},
     user::tail::TailLimits,
+    user::{handle::Unaccepted, limits::UserLimits},
 };
 
 use crate::puppets::*;

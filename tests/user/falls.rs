@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use quintet::{
     agent::host::Stopped, journal::memory::MemoryJournal, kernel::entry::ThoughtKind,
-    user::factory::Unaccepted,
+    user::handle::Unaccepted,
 };
 use tokio::time::timeout;
 

@@ -12,7 +12,7 @@ use quintet::{
         json::Json,
         user::Refusal,
     },
-    user::factory::{Unaccepted, UserLimits},
+    user::{handle::Unaccepted, limits::UserLimits},
 };
 
 use tokio::time::{sleep, timeout};

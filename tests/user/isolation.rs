@@ -15,7 +15,7 @@ use quintet::{
         json::Json,
         user::OnBusy,
     },
-    user::{factory::User, walk::WalkLimit},
+    user::{handle::User, walk::WalkLimit},
     wire,
 };
 use uuid::Uuid;

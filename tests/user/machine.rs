@@ -19,7 +19,8 @@ use quintet::{
     },
     user::{
         cursor::Cursor,
-        factory::{Unaccepted, User, UserLimits},
+        handle::{Unaccepted, User},
+        limits::UserLimits,
         tail::TailLimits,
     },
 };

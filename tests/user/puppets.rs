@@ -16,9 +16,9 @@ use quintet::{
         ids::{AgentName, CallId, MessageId, Offset, ThreadId, ToolName, UserId},
         json::Json,
         run::Ending,
-        user::{AgentStep, OnBusy},
+        user::{AgentStep, NewMessage, OnBusy},
     },
-    user::factory::{Factory, NewMessage, User, UserLimits},
+    user::{factory::Factory, handle::User, limits::UserLimits},
     wire,
 };
 use tokio::{sync::mpsc, time::timeout};

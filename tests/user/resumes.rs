@@ -14,7 +14,7 @@ use quintet::{
         json::Json,
         limits::Limits,
     },
-    user::factory::UserLimits,
+    user::limits::UserLimits,
 };
 use tokio::{
     runtime::{Builder, Runtime},

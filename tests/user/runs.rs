@@ -12,10 +12,7 @@ use quintet::{
         run::{Breach, Cut},
         user::{OnBusy, Refusal},
     },
-    user::{
-        deadline::DeadlineLimits,
-        factory::{Unaccepted, UserLimits},
-    },
+    user::{deadline::DeadlineLimits, handle::Unaccepted, limits::UserLimits},
 };
 
 use crate::puppets::*;
@@ -94,9 +91,9 @@ async fn run_8_busy_thread_rejects_or_is_interrupted_as_requested() {
     let first = node.launched().await;
     ann.send(message("m2", "t")).await.unwrap();
     let rejected =
-        ann.send(quintet::user::factory::NewMessage { on_busy: OnBusy::Reject, ..message("m3", "t") });
+        ann.send(quintet::kernel::user::NewMessage { on_busy: OnBusy::Reject, ..message("m3", "t") });
     assert_eq!(rejected.await, Err(Unaccepted::Refused(Refusal::ThreadBusy)));
-    let urgent = quintet::user::factory::NewMessage { on_busy: OnBusy::Interrupt, ..message("m4", "t") };
+    let urgent = quintet::kernel::user::NewMessage { on_busy: OnBusy::Interrupt, ..message("m4", "t") };
     ann.send(urgent).await.unwrap();
     first.port.ended().await;
     assert_eq!(first.port.take(succeed()).await, Err(Stopped::Ended));

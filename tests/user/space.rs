@@ -9,14 +9,11 @@ use quintet::{
     kernel::{
         entry::{By, CallResult, ThoughtKind},
         json::Json,
-        user::Refusal,
+        user::{NewMessage, Refusal},
     },
+    observer::NoObserver,
     runtime::saturation::{Saturation, Scope},
-    user::{
-        factory::{Factory, NewMessage, Unaccepted, UserLimits},
-        room::Room,
-    },
-    witness::Witness,
+    user::{factory::Factory, handle::Unaccepted, limits::UserLimits, room::Room},
 };
 
 use crate::puppets::*;
@@ -50,7 +47,7 @@ async fn floods(port: &RunPort) -> (u64, Stopped) {
     }
 }
 
-async fn log_bytes(user: &quintet::user::factory::User) -> u64 {
+async fn log_bytes(user: &quintet::user::handle::User) -> u64 {
     user.entries(quintet::kernel::ids::Offset::ZERO, ALL).await.unwrap().as_bytes().len() as u64
 }
 
@@ -168,7 +165,8 @@ async fn iso_6_each_limit_of_the_users_machines_reports_its_refusals() {
     let saturation = Saturation::default();
     let agents = Arc::new(Puppets::new(to_stage));
     let journal = Arc::new(MemoryJournal::default());
-    let factory = Factory::watched(journal.clone(), agents, limits, Witness::off(), saturation.clone());
+    let factory =
+        Factory::observed(journal.clone(), agents, limits, Arc::new(NoObserver), saturation.clone());
     let ann = factory.attach(&quintet::kernel::ids::UserId::parse("ann").unwrap());
     ann.send(message("m1", "t")).await.unwrap();
     ann.send(message("m2", "t")).await.unwrap();

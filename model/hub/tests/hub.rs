@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "the files are whole; a test uses a part of them")]
 
-pub use quintet::{journal, kernel, wire, witness};
+pub use quintet::{journal, kernel, observer, wire};
 
 #[path = "../../../src/agent/host/mod.rs"]
 pub mod host;

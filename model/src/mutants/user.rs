@@ -144,8 +144,9 @@ defect!(NeverRejects {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         match command {
             Command::Send(mut send) => {
-                send.on_busy =
-                    if send.on_busy == OnBusy::Reject { OnBusy::Enqueue } else { send.on_busy };
+                if send.message.on_busy == OnBusy::Reject {
+                    send.message.on_busy = OnBusy::Enqueue;
+                }
                 shipped(state, Command::Send(send), limits)
             }
             command => shipped(state, command, limits),
@@ -271,8 +272,8 @@ defect!(AnswersTwice {
 defect!(ForgetsMessages {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         let Command::Send(send) = &command else { return shipped(state, command, limits) };
-        let (id, mut fresh) = (send.message_id.clone(), send.clone());
-        (fresh.message_id, fresh.earlier) = (message(9), None);
+        let (id, mut fresh) = (send.message.message_id.clone(), send.clone());
+        (fresh.message.message_id, fresh.earlier) = (message(9), None);
         let mut decision = shipped(state, Command::Send(fresh), limits)?;
         for entry in &mut decision.entries {
             match &mut entry.body {
@@ -352,8 +353,8 @@ defect!(InterruptsNobody {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         match command {
             Command::Send(mut send) => {
-                if send.on_busy == OnBusy::Interrupt {
-                    send.on_busy = OnBusy::Enqueue;
+                if send.message.on_busy == OnBusy::Interrupt {
+                    send.message.on_busy = OnBusy::Enqueue;
                 }
                 shipped(state, Command::Send(send), limits)
             }

@@ -1,6 +1,6 @@
 //! One trace, from its first record to its last.
 
-use quintet::witness::record::{Outcome, Record, TracedLimits};
+use quintet_monitor::record::{Outcome, Record, TracedLimits};
 
 use super::{
     Account, Refused,

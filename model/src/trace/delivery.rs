@@ -9,14 +9,12 @@
 
 use std::collections::HashMap;
 
-use quintet::{
-    kernel::{
-        connection::{Asked, Input},
-        entry::RunStatus,
-        ids::{ConnectionId, Offset, RunId, UserId},
-    },
-    witness::record::{FrameKind, TracedEntry, What},
+use quintet::kernel::{
+    connection::{Asked, Input},
+    entry::RunStatus,
+    ids::{ConnectionId, Offset, RunId, UserId},
 };
+use quintet_monitor::record::{FrameKind, TracedEntry, What};
 
 use super::{
     narrow::{Slice, Slices},

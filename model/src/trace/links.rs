@@ -10,8 +10,8 @@ use quintet::{
         ticket::Identity,
     },
     wire::codes::CloseCode,
-    witness::record::FrameKind,
 };
+use quintet_monitor::record::FrameKind;
 
 use super::{Account, Refused, logs::Logs};
 

@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
-use quintet::{
-    kernel::{
-        ids::{MessageId, Offset, RunId, ThreadId, UserId},
-        limits::Limits,
-        user::{OpenRun, Progress, Receipt, UserState},
-    },
-    witness::record::{self, Answer, Append, Decided, Outcome, Recovered, TracedCommand, TracedEntry, What},
+use quintet::kernel::{
+    ids::{MessageId, Offset, RunId, ThreadId, UserId},
+    limits::Limits,
+    user::{OpenRun, Progress, Receipt, UserState},
+};
+use quintet_monitor::record::{
+    self, Answer, Append, Decided, Outcome, Recovered, TracedCommand, TracedEntry, What,
 };
 
 use super::{Account, Refused, replay};

@@ -1,6 +1,6 @@
 //! A file of records into the processes that wrote it.
 
-use quintet::witness::record::{FORMAT, Line, Record, Start};
+use quintet_monitor::record::{FORMAT, Line, Record, Start};
 
 use super::Refused;
 

@@ -1,20 +1,18 @@
 //! Recorded commands and entries as the kernel has them: texts are empty, time stands still, names are
 //! the trace's own.
 
-use quintet::{
-    kernel::{
-        entry::{
-            Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
-            Thought, ThoughtKind,
-        },
-        ids::{MessageId, Offset, RunId, Seq, Timestamp},
-        json::Json,
-        limits::Limits,
-        run::{Cut, Ending},
-        user::{AgentStep, Command, PastCall, Receipt, Send},
+use quintet::kernel::{
+    entry::{
+        Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
+        Thought, ThoughtKind,
     },
-    witness::record::{Answer, Decided, Early, Past, TracedCommand, TracedEntry, TracedLimits, What},
+    ids::{MessageId, Offset, RunId, Seq, Timestamp},
+    json::Json,
+    limits::Limits,
+    run::{Cut, Ending},
+    user::{AgentStep, Command, NewMessage, PastCall, Receipt, Send},
 };
+use quintet_monitor::record::{Answer, Decided, Early, Past, TracedCommand, TracedEntry, TracedLimits, What};
 
 use crate::vocabulary::{agent, tool};
 
@@ -65,11 +63,14 @@ pub fn command(decided: &Decided, known: Option<Receipt>) -> Command {
     let step = |run: &RunId, step| Command::Step { run_id: *run, step };
     match &decided.command {
         TracedCommand::Send { run, thread, message, on_busy, earlier, differs } => Command::Send(Send {
-            message_id: message.clone(),
-            thread_id: thread.clone(),
-            text: "x".into(),
+            message: NewMessage {
+                message_id: message.clone(),
+                thread_id: thread.clone(),
+                text: "x".into(),
+                agent_name: None,
+                on_busy: *on_busy,
+            },
             agent_name: agent(),
-            on_busy: *on_busy,
             run_id: *run,
             earlier: earlier.map(|(run_id, offset)| Receipt { run_id, offset }).or(known),
             differs: *differs,

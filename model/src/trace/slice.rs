@@ -11,13 +11,11 @@
 
 use std::collections::HashMap;
 
-use quintet::{
-    kernel::{
-        entry::{By, CallStatus, RunErrorCode, RunStatus},
-        ids::{CallId, RunId, ThreadId},
-    },
-    witness::record::{TracedEntry, What},
+use quintet::kernel::{
+    entry::{By, CallStatus, RunErrorCode, RunStatus},
+    ids::{CallId, RunId, ThreadId},
 };
+use quintet_monitor::record::{TracedEntry, What};
 
 use super::{
     logs::{Logs, Piece},

@@ -1,12 +1,10 @@
 //! Wrong records, planted into a right trace, to see each of them refused.
 
-use quintet::{
-    kernel::{
-        entry::RunStatus,
-        ids::{Offset, RunId, UserId},
-    },
-    witness::record::{Answer, FrameKind, Line, Outcome, Record, TracedCommand, What},
+use quintet::kernel::{
+    entry::RunStatus,
+    ids::{Offset, RunId, UserId},
 };
+use quintet_monitor::record::{Answer, FrameKind, Line, Outcome, Record, TracedCommand, What};
 use uuid::Uuid;
 
 /// A way to spoil a trace.
@@ -179,7 +177,7 @@ impl Spoil {
                 lines.insert(made, step);
             }
             Spoil::TicketTwice => {
-                use quintet::witness::record::TicketDid;
+                use quintet_monitor::record::TicketDid;
                 let is = |record: &Record| {
                     matches!(record, Record::Ticket { what: TicketDid::Redeemed { .. }, .. })
                 };

@@ -5,13 +5,11 @@
 
 use std::collections::HashMap;
 
-use quintet::{
-    kernel::{
-        ids::{Timestamp, UserId},
-        ticket::{AnyTicket, Identity, Lifetime, Ticket, TicketInput},
-    },
-    witness::record::TicketDid,
+use quintet::kernel::{
+    ids::{Timestamp, UserId},
+    ticket::{AnyTicket, Identity, Lifetime, Ticket, TicketInput},
 };
+use quintet_monitor::record::TicketDid;
 
 use super::{
     Account, Refused,

@@ -18,7 +18,7 @@ use crate::{
         peers::{PeerAddr, Place},
     },
     kernel::ticket::Identity,
-    user::factory::User,
+    user::handle::User,
     wire::codes::ErrorCode,
 };
 

@@ -17,7 +17,7 @@ use crate::{
         tickets::Unissued,
     },
     journal::JournalError,
-    user::factory::Unaccepted,
+    user::handle::Unaccepted,
     wire::{
         client::FrameError,
         codes::ErrorCode,

@@ -9,15 +9,14 @@ use super::{
 };
 use crate::{
     gateway::Gateway,
-    user::factory::NewMessage,
-    wire::{client::SendMessage, http::MessageAccepted},
+    wire::{client, http::MessageAccepted},
 };
 
 /// Returns 202 once the message is durable, which guarantees that it gets a run (DEL-5). Repeating the
 /// request returns the same answer (DEL-6).
 pub async fn send(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> Answer {
-    let SendMessage { message_id, thread_id, text, agent_name, on_busy } = SendMessage::decode(&body.0)?;
-    let message = NewMessage { message_id: message_id.clone(), thread_id, text, agent_name, on_busy };
+    let message = client::decode_message(&body.0)?;
+    let message_id = message.message_id.clone();
     let accepted = caller.user.send(message).await;
     let accepted = accepted.map_err(|why| Failure::unaccepted(why, gateway.limits.reconnect_after_ms))?;
     let answer = MessageAccepted {

@@ -20,13 +20,12 @@ use crate::{
     journal::ReadLimit,
     kernel::ids::ThreadId,
     user::{
-        factory::User,
+        handle::User,
         walk::{Walk, WalkLimit},
     },
     wire::{
         codes::ErrorCode,
         http::{EntriesPage, EntriesPageEnd, EntriesQuery, PAGE_ENTRIES_MAX},
-        server::Gap,
     },
 };
 
@@ -71,12 +70,8 @@ impl<'a> Pages<'a> {
         // Read the first chunk before the response head: a failure is still an error response, and the gap is
         // known.
         let entries = walk.next().await?;
-        let page = EntriesPage {
-            epoch: self.gateway.factory.epoch(),
-            after,
-            head: walk.head(),
-            gap: walk.gap().map(|gap| Gap { from: gap.from, to: gap.to }),
-        };
+        let page =
+            EntriesPage { epoch: self.gateway.factory.epoch(), after, head: walk.head(), gap: walk.gap() };
         let mut first = BytesMut::new();
         page.begin(&mut first);
         let wait = Duration::from_millis(limits.request_wait_ms_max);

@@ -13,8 +13,8 @@ use crate::{
         auth::{Auth, AuthError, Keys},
         token::{Audience, ClaimsPolicy, TokenError},
     },
+    observer::NoObserver,
     runtime::{clock, saturation::Saturation, tasks::Tasks},
-    witness::Witness,
 };
 
 /// An issuer on a loopback address with a configurable response and a counter of requests.
@@ -78,7 +78,7 @@ fn rsa(kid: &str) -> Value {
 fn auth(set: Jwks) -> Auth {
     let policy =
         ClaimsPolicy { audience: Audience::Any, issuer: None, clock_skew_ms_max: 0, lifetime_ms_max: 0 };
-    Auth::new(Keys::Set(set), policy, &EAGER, Saturation::default(), Witness::off())
+    Auth::new(Keys::Set(set), policy, &EAGER, Saturation::default(), Arc::new(NoObserver))
 }
 
 const EAGER: GatewayLimits = GatewayLimits { jwks_refetch_ms_min: 0, ..GatewayLimits::DEFAULT };

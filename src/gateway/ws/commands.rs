@@ -10,7 +10,7 @@ use crate::{
         ids::{MessageId, RunId},
         ticket::Identity,
     },
-    user::factory::{NewMessage, User},
+    user::handle::User,
     wire::{
         client::{ClientFrame, Credential},
         codes::ErrorCode,
@@ -48,15 +48,8 @@ impl Subject {
 pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Option<ServerFrame> {
     let subject = Subject::of(&frame);
     let done = match frame {
-        ClientFrame::SendMessage(send) => {
-            let message_id = send.message_id.clone();
-            let message = NewMessage {
-                message_id: send.message_id,
-                thread_id: send.thread_id,
-                text: send.text,
-                agent_name: send.agent_name,
-                on_busy: send.on_busy,
-            };
+        ClientFrame::SendMessage(message) => {
+            let message_id = message.message_id.clone();
             user.send(message).await.map(|accepted| {
                 // `send` returns only after the append is durable (DEL-5).
                 Some(ServerFrame::Accepted(Accepted {

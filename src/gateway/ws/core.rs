@@ -35,12 +35,12 @@ use crate::{
         ids::{ConnectionId, UserId},
         ticket::Identity,
     },
+    observer::ConnectionObserver,
     wire::{
         client::{ClientFrame, Credential, FrameError, Nonce},
         codes::{CloseCode, ErrorCode},
         server,
     },
-    witness::ConnectionWitness,
 };
 
 /// The peer and socket of a connection.
@@ -56,7 +56,7 @@ pub struct Core {
     pub connection_id: ConnectionId,
     machine: Connection,
     effects: Effects,
-    pub witness: ConnectionWitness,
+    pub observer: Box<dyn ConnectionObserver>,
     socket: Socket,
     flushing: bool,
     timers: Timers,
@@ -134,14 +134,14 @@ impl Core {
         };
         // From here on, a displaced connection is closed with a close code instead of a reset.
         origin.place.announces();
-        let mut witness = gateway.factory.witness().connection(connection_id);
+        let mut observer = gateway.factory.observer().connection(connection_id);
         let machine = Connection::accept(known.clone(), gateway.limits.connection(), &mut effects);
-        witness.accepted(known.as_ref(), &effects);
+        observer.accepted(known.as_ref(), &effects);
         Self {
             connection_id,
             machine,
             effects,
-            witness,
+            observer,
             socket: Socket::new(upgraded, &gateway.limits).await,
             flushing: false,
             timers: Timers::new(gateway.limits),
@@ -177,7 +177,7 @@ impl Core {
     pub fn step(&mut self, input: &Input) {
         let (from, before) = (self.machine.phase(), self.effects.len());
         let stepped = self.machine.step(input, &mut self.effects);
-        self.witness.stepped(input, &self.effects[before..], stepped.is_err());
+        self.observer.stepped(input, &self.effects[before..], stepped.is_err());
         match stepped {
             Ok(()) => {
                 let to = self.machine.phase();
@@ -364,7 +364,7 @@ impl Core {
 
     /// Queues an encoded frame.
     pub fn send_text(&mut self, text: Utf8Bytes) {
-        self.witness.sends(&text);
+        self.observer.sending(&text);
         self.sent(|socket| socket.send(text));
     }
 
@@ -420,7 +420,7 @@ impl Core {
         {
             self.gateway.peers.failed(self.origin.peer);
         }
-        self.witness.closes(code.number());
+        self.observer.closing(code.number());
         metrics::counter!("quintet_connection_closes_total", "code" => code.number().to_string())
             .increment(1);
         tracing::info!(?cause, code = code.number(), "connection closed");

@@ -24,14 +24,14 @@ use crate::{
     },
     journal::{Extent, Lines},
     kernel::{
-        connection::{Asked, Cause, Effect, Input, ServerFrame, Unattached, Unverified},
+        connection::{Asked, Cause, Effect, Gap, Input, ServerFrame, Unattached, Unverified},
         ids::{ConnectionId, Epoch, Offset},
         ticket::Identity,
     },
-    user::{cursor::ReadError, factory::User},
+    user::{cursor::ReadError, handle::User},
     wire::{
         client::ClientFrame,
-        server::{self, ClientLimits, Gap, PROTOCOL, Ready},
+        server::{self, ClientLimits, PROTOCOL, Ready},
     },
 };
 
@@ -160,7 +160,7 @@ impl Link<Greeting> {
     fn open(mut self, attachment: Attachment) -> Link<Authenticated> {
         let Attachment { user, reader, epoch, extent, admission } = attachment;
         self.core.belongs_to(user.user_id().clone());
-        self.core.witness.belongs_to(user.witness());
+        self.core.observer.attached(user.observer());
         self.core.step(&Input::Attached { epoch, trimmed: extent.trimmed, head: extent.head });
         let phase = Authenticated {
             user,
@@ -238,7 +238,6 @@ impl Link<Authenticated> {
             Effect::SendChunk => self.send_chunk()?,
             Effect::ReadOn { after, through } => self.phase.reader.read_on(after, through),
             Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) => {
-                let gap = gap.map(Gap::from);
                 let ready = self.ready(resumed_after, head, gap);
                 self.core.send(&server::ServerFrame::Ready(ready));
             }
@@ -277,7 +276,7 @@ impl Link<Authenticated> {
             })?;
             self.core.send_text(text);
         }
-        self.core.witness.sent_chunk();
+        self.core.observer.chunk_sent();
         Ok(())
     }
 

@@ -1,12 +1,14 @@
 //! Resumption from a cursor: directly after it, or after a `gap` that names the missing entries (DEL-3).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::input::Asked;
 use crate::ids::{Epoch, Offset};
 
 /// The offsets `from` to `to`, inclusive, that a reader requested and the log does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub struct Gap {
     pub from: Offset,
     pub to: Offset,

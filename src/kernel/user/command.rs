@@ -89,19 +89,31 @@ impl Resumes {
     }
 }
 
-/// A message of the user, with all that its acceptance depends on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
-    /// The idempotency key that the client chose (DEL-6).
+/// A message of the user, which starts or enqueues a run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+pub struct NewMessage {
+    /// The idempotency key, chosen by the client: a second message with the same id is a retry.
     pub message_id: MessageId,
     /// The conversation of the message.
     pub thread_id: ThreadId,
-    /// The text, at most `text_bytes_max` bytes.
+    /// 1 to 65536 bytes of UTF-8.
+    #[schemars(length(min = 1, max = Limits::DEFAULT.text_bytes_max))]
     pub text: String,
-    /// The agent that executes the run.
-    pub agent_name: AgentName,
-    /// The policy if the thread has an open run (RUN-8).
+    /// The agent that answers; missing: the default agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_name: Option<AgentName>,
+    /// The policy if the thread has an active run; missing: `enqueue`.
+    #[schemars(default)]
     pub on_busy: OnBusy,
+}
+
+/// The command to accept a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Send {
+    /// The message.
+    pub message: NewMessage,
+    /// The agent of the run: that of the message, or the default agent.
+    pub agent_name: AgentName,
     /// A fresh id for the run, used only if the message is new.
     pub run_id: RunId,
     /// The journal's receipt for this `message_id`, if the message is older than the recent ones.

@@ -1,7 +1,7 @@
 //! `decide`: computes the entries that a command adds, without changing the state.
 
 use super::{
-    command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Resumes, Send},
+    command::{AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, Send},
     draft::{Draft, why},
     state::{OpenRun, Progress, Receipt, UserState},
 };
@@ -39,20 +39,21 @@ impl UserState {
     }
 
     fn send(&self, send: Send, limits: &Limits, at: Timestamp) -> Result<Decision, Refusal> {
-        if let Some(receipt) = self.recent(&send.message_id).or(send.earlier) {
+        if let Some(receipt) = self.recent(&send.message.message_id).or(send.earlier) {
             if send.differs {
                 return Err(Refusal::MessageIdReused);
             }
             let reply = Reply::Accepted { receipt, duplicate: true };
             return Ok(Decision { entries: vec![], reply });
         }
-        if send.text.len() > limits.text_bytes_max {
+        let NewMessage { message_id, thread_id, text, agent_name: _, on_busy } = send.message;
+        if text.len() > limits.text_bytes_max {
             return Err(Refusal::TooLarge { what: "text", bytes_max: limits.text_bytes_max });
         }
-        let line = self.lines.get(&send.thread_id);
+        let line = self.lines.get(&thread_id);
         let busy = line.is_some();
-        let interrupt = busy && send.on_busy == OnBusy::Interrupt;
-        if busy && send.on_busy == OnBusy::Reject {
+        let interrupt = busy && on_busy == OnBusy::Interrupt;
+        if busy && on_busy == OnBusy::Reject {
             return Err(Refusal::ThreadBusy);
         }
         if !interrupt {
@@ -70,14 +71,14 @@ impl UserState {
             }
         }
         let run = OpenRun {
-            thread_id: send.thread_id,
-            message_id: send.message_id.clone(),
+            thread_id,
+            message_id: message_id.clone(),
             agent_name: send.agent_name,
             accepted: draft.next_offset(),
             progress: Progress::Waiting,
         };
         let receipt = Receipt { run_id: send.run_id, offset: run.accepted };
-        draft.push(send.run_id, &run, Body::UserMessage { message_id: send.message_id, text: send.text });
+        draft.push(send.run_id, &run, Body::UserMessage { message_id, text });
         if !busy || interrupt {
             draft.start(send.run_id, &run);
         }

@@ -57,5 +57,7 @@ mod decide;
 mod draft;
 mod state;
 
-pub use command::{AgentStep, Command, Decision, OnBusy, PastCall, Refusal, Reply, Resumes, Send};
+pub use command::{
+    AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, Send,
+};
 pub use state::{Misfit, OpenRun, Progress, Receipt, Recovering, UserState};

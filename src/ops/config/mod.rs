@@ -24,7 +24,7 @@ use crate::{
     gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
-    user::{deadline::DeadlineLimits, factory::UserLimits, hub::HubLimits, tail::TailLimits},
+    user::{deadline::DeadlineLimits, limits::HubLimits, limits::UserLimits, tail::TailLimits},
 };
 
 /// The effective settings.

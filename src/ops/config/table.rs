@@ -16,7 +16,7 @@ use crate::{
     kernel::limits::Limits,
     ops::limits::{DiskLimits, LogLimits, RetentionLimits},
     runtime::limits::Limit,
-    user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
+    user::{deadline::DeadlineLimits, limits::HubLimits, tail::TailLimits},
 };
 
 /// One setting. The TOML key is its name; the variable is its name in upper case, prefixed with `QUINTET_`.

@@ -19,10 +19,10 @@ use quintet::{
         entry::{Body, By, CallResult, Completion, Event, RunErrorCode, RunStatus, ThoughtKind},
         ids::{AgentName, MessageId, Offset, ThreadId, UserId},
         json::Json,
-        user::OnBusy,
+        user::{NewMessage, OnBusy},
     },
     ops::agents::built_in,
-    user::factory::{Factory, NewMessage, UserLimits},
+    user::{factory::Factory, limits::UserLimits},
     wire,
 };
 

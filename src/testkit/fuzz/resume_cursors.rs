@@ -19,11 +19,7 @@ use quintet::{
         spending::Spending,
         ticket::Identity,
     },
-    user::{
-        cursor::ReadError,
-        factory::{Factory, User, UserLimits},
-        walk::WalkLimit,
-    },
+    user::{cursor::ReadError, factory::Factory, handle::User, limits::UserLimits, walk::WalkLimit},
     wire::{self, client::ClientFrame, event_id::EventId, http::EntriesQuery},
 };
 use uuid::Uuid;

@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use quintet::{
     kernel::json::Json,
     wire::{
-        client::{self, ClientFrame, FrameError, SendMessage},
+        client::{self, ClientFrame, FrameError},
         codes::ErrorCode,
         entry,
         http::{LoginRequest, TicketRequest},
@@ -57,7 +57,7 @@ fn frame(text: &str) {
         }
     }
     // The bodies of the routes are the frames' fields.
-    let message = SendMessage::decode(text);
+    let message = client::decode_message(text);
     match (&decoded, &message) {
         (Ok(ClientFrame::SendMessage(frame)), body) => assert_eq!(body.as_ref(), Ok(frame)),
         (_, Err(error)) => refused(error),

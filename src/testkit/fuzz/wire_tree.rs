@@ -6,11 +6,9 @@ use quintet::{
         entry::{CallResult, CallStatus},
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
         json::Json,
-        user::OnBusy,
+        user::{NewMessage, OnBusy},
     },
-    wire::client::{
-        CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, SendMessage,
-    },
+    wire::client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew},
 };
 use serde_json::{Map, Value, value::RawValue};
 
@@ -39,7 +37,7 @@ impl Tree {
                 epoch: self.optional("epoch", |v| uuid(v).and_then(|id| Epoch::parse(id).ok()))?,
                 after: Offset(self.optional("after", Value::as_u64)?.unwrap_or(0)),
             }),
-            "send_message" => ClientFrame::SendMessage(SendMessage {
+            "send_message" => ClientFrame::SendMessage(NewMessage {
                 message_id: MessageId::parse(self.name("message_id")?).ok()?,
                 thread_id: ThreadId::parse(self.name("thread_id")?).ok()?,
                 text: self.string("text").filter(|text| (1..=65_536).contains(&text.len()))?,

@@ -7,7 +7,8 @@ use quintet_kernel::{
     limits::Limits,
     run::Cut,
     user::{
-        AgentStep, Command, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Resumes, Send, UserState,
+        AgentStep, Command, NewMessage, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Resumes, Send,
+        UserState,
     },
 };
 
@@ -81,11 +82,14 @@ impl Account {
         let result = || CallResult::ok(Json::null());
         Some(match attempt {
             Attempt::Send { message, thread, on_busy, text } => Command::Send(Send {
-                message_id: message_id(*message),
-                thread_id: thread_id(*thread),
-                text: (*text).into(),
+                message: NewMessage {
+                    message_id: message_id(*message),
+                    thread_id: thread_id(*thread),
+                    text: (*text).into(),
+                    agent_name: None,
+                    on_busy: *on_busy,
+                },
                 agent_name: agent_name(),
-                on_busy: *on_busy,
                 run_id: run_id(self.log.len()),
                 earlier: self.earlier(&message_id(*message)),
                 differs: false,
@@ -137,15 +141,15 @@ impl Account {
         let open = |run: &&Told| !run.ended();
         Some(match command {
             Command::Send(send) => {
-                if let Some(run) = runs.iter().find(|run| run.message_id == send.message_id) {
+                if let Some(run) = runs.iter().find(|run| run.message_id == send.message.message_id) {
                     return Some(Ok(Reply::Accepted { receipt: run.receipt, duplicate: true }));
                 }
                 let line: Vec<_> =
-                    runs.iter().filter(open).filter(|r| r.thread_id == send.thread_id).collect();
-                let interrupts = send.on_busy == OnBusy::Interrupt && !line.is_empty();
-                if send.text.len() > LIMITS.text_bytes_max {
+                    runs.iter().filter(open).filter(|r| r.thread_id == send.message.thread_id).collect();
+                let interrupts = send.message.on_busy == OnBusy::Interrupt && !line.is_empty();
+                if send.message.text.len() > LIMITS.text_bytes_max {
                     Err(Refusal::TooLarge { what: "text", bytes_max: LIMITS.text_bytes_max })
-                } else if send.on_busy == OnBusy::Reject && !line.is_empty() {
+                } else if send.message.on_busy == OnBusy::Reject && !line.is_empty() {
                     Err(Refusal::ThreadBusy)
                 } else if !interrupts && line.len() > LIMITS.queued_messages_max {
                     Err(Refusal::LimitReached("queued_messages_max"))

@@ -7,12 +7,11 @@ use crate::{
     kernel::{
         entry::{Body, CallResult, Entry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
-        user::{AgentStep, Command, PastCall, Receipt, Refusal, Reply, Send},
+        user::{AgentStep, Command, NewMessage, PastCall, Receipt, Refusal, Reply, Send},
     },
     runtime::saturation::Scope,
     user::{
-        factory::{Accepted, NewMessage, Unaccepted},
-        order::{Answered, Ask, Request},
+        handle::{Accepted, Answered, Ask, Request, Unaccepted},
         recovery,
         turn::{Promise, Turn},
     },
@@ -124,7 +123,7 @@ impl Hub {
             Some(receipt) => differs(&*self.log, &self.user_id, turn, &message, receipt).await?,
             None => false,
         };
-        let agent_name = message.agent_name.unwrap_or_else(|| self.shared.agents.default_agent());
+        let agent_name = message.agent_name.clone().unwrap_or_else(|| self.shared.agents.default_agent());
         if earlier.is_none() {
             if self.shared.is_draining() {
                 return Err(Unaccepted::Draining);
@@ -134,16 +133,7 @@ impl Hub {
             }
             self.require_room(turn, at)?;
         }
-        let send = Send {
-            message_id: message.message_id,
-            thread_id: message.thread_id,
-            text: message.text,
-            agent_name,
-            on_busy: message.on_busy,
-            run_id,
-            earlier,
-            differs,
-        };
+        let send = Send { message, agent_name, run_id, earlier, differs };
         match self.decide(turn, Command::Send(send), at) {
             Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Accepted { receipt, duplicate }),
             Some(Err(refusal)) => {
@@ -218,9 +208,9 @@ impl Hub {
         let state = self.state.as_mut()?;
         let limits = &self.shared.limits.kernel;
         let resumes = matches!(command, Command::Resume { .. });
-        let told = self.witness.deciding(&command);
+        self.observer.deciding(&command);
         let decided = state.decide(command, limits, at);
-        self.witness.decided(told, &decided);
+        self.observer.decided(&decided);
         let decision = match decided {
             Ok(decision) => decision,
             Err(refusal) => return Some(Err(refusal)),

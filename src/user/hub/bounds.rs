@@ -23,7 +23,7 @@ use crate::{
     },
     runtime::saturation::Scope,
     user::{
-        factory::Unaccepted,
+        handle::Unaccepted,
         room::{self, Room},
         turn::Turn,
     },

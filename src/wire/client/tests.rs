@@ -284,10 +284,10 @@ fn pong_returns_the_nonce_byte_for_byte() {
 
 #[test]
 fn http_bodies_are_frames_without_the_fields_of_the_path() {
-    let sent = SendMessage::decode(r#"{"message_id":"m1","thread_id":"t1","text":"hi"}"#).unwrap();
+    let sent = decode_message(r#"{"message_id":"m1","thread_id":"t1","text":"hi"}"#).unwrap();
     assert_eq!(ClientFrame::decode(&message().to_string()), Ok(ClientFrame::SendMessage(sent)));
     let answer = decode_answer(r#"{"status":"error","error":"no"}"#).unwrap();
     assert_eq!(answer, CallResult::error("no"));
     assert_eq!(decode_answer("{}").unwrap_err().field, Some("status"));
-    assert_eq!(SendMessage::decode("[]").unwrap_err().code, ErrorCode::MalformedFrame);
+    assert_eq!(decode_message("[]").unwrap_err().code, ErrorCode::MalformedFrame);
 }

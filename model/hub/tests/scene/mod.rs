@@ -22,7 +22,7 @@ use quintet::{
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
         run::Ending,
-        user::{AgentStep, OnBusy, Receipt},
+        user::{AgentStep, NewMessage, OnBusy, Receipt},
     },
     wire,
 };
@@ -34,7 +34,11 @@ use shuttle::{
 
 use crate::{
     host::{Agents, Assignment, Stopped, Treatment},
-    user::factory::{Factory, NewMessage, Unaccepted, User, UserLimits},
+    user::{
+        factory::Factory,
+        handle::{Unaccepted, User},
+        limits::UserLimits,
+    },
 };
 
 /// The clients and agents of a scene, and the number of its schedules.

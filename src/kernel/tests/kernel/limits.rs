@@ -7,18 +7,21 @@ use quintet_kernel::{
     json::Json,
     limits::Limits,
     run::PhaseName,
-    user::{AgentStep, Command, OnBusy, Refusal, Reply, Send, UserState},
+    user::{AgentStep, Command, NewMessage, OnBusy, Refusal, Reply, Send, UserState},
 };
 
 use crate::make::{AT, agent_name, answer, call, call_id, message_id, run_id, succeed, thread_id};
 
 fn send(id: u8, thread: u8, text: &str) -> Command {
     Command::Send(Send {
-        message_id: message_id(id),
-        thread_id: thread_id(thread),
-        text: text.into(),
+        message: NewMessage {
+            message_id: message_id(id),
+            thread_id: thread_id(thread),
+            text: text.into(),
+            agent_name: None,
+            on_busy: OnBusy::Enqueue,
+        },
         agent_name: agent_name(),
-        on_busy: OnBusy::Enqueue,
         run_id: run_id(id.into()),
         earlier: None,
         differs: false,

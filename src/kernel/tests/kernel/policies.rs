@@ -7,7 +7,8 @@ use quintet_kernel::{
     limits::Limits,
     run::{Breach, Cut},
     user::{
-        AgentStep, Command, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Resumes, Send, UserState,
+        AgentStep, Command, NewMessage, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Resumes, Send,
+        UserState,
     },
 };
 
@@ -34,11 +35,14 @@ impl Desk {
     /// Sends message `id` to thread 1; its run, if it is new, is `id` too.
     fn send(&mut self, id: u8, on_busy: OnBusy) -> Result<Reply, Refusal> {
         self.take(Command::Send(Send {
-            message_id: message_id(id),
-            thread_id: thread_id(1),
-            text: "hi".into(),
+            message: NewMessage {
+                message_id: message_id(id),
+                thread_id: thread_id(1),
+                text: "hi".into(),
+                agent_name: None,
+                on_busy,
+            },
             agent_name: agent_name(),
-            on_busy,
             run_id: run_id(id.into()),
             earlier: None,
             differs: false,
@@ -165,11 +169,14 @@ fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
     let limits = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
     let receipt = Receipt { run_id: run_id(50), offset: quintet_kernel::ids::Offset(3) };
     let send = Command::Send(Send {
-        message_id: message_id(1),
-        thread_id: thread_id(1),
-        text: "hi".into(),
+        message: NewMessage {
+            message_id: message_id(1),
+            thread_id: thread_id(1),
+            text: "hi".into(),
+            agent_name: None,
+            on_busy: OnBusy::Enqueue,
+        },
         agent_name: agent_name(),
-        on_busy: OnBusy::Enqueue,
         run_id: run_id(51),
         earlier: Some(receipt),
         differs: false,
@@ -182,11 +189,14 @@ fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
 fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
     let mut desk = Desk::default();
     let fresh = |id: u8, earlier| Send {
-        message_id: message_id(id),
-        thread_id: thread_id(1),
-        text: "other".into(),
+        message: NewMessage {
+            message_id: message_id(id),
+            thread_id: thread_id(1),
+            text: "other".into(),
+            agent_name: None,
+            on_busy: OnBusy::Interrupt,
+        },
         agent_name: agent_name(),
-        on_busy: OnBusy::Interrupt,
         run_id: run_id(9),
         earlier,
         differs: true,

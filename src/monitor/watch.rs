@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
+use quintet_audit::Violation;
+use quintet_journal::Log;
+use quintet_kernel::{
+    connection,
+    ids::{ConnectionId, Epoch, Timestamp, UserId},
+    limits::Limits,
+    ticket::{Identity, Unredeemable},
+};
+use quintet_observer::{ConnectionObserver, ObservedLog, Observer};
+
 use super::{
-    link::ConnectionWitness,
-    log::{UserWitness, WatchedLog},
+    link::ConnectionMonitor,
+    log::{MonitoredLog, UserMonitor},
     names::Names,
     record::{DrainStage, FORMAT, Record, Start, TicketDid, TracedLimits},
     trace::Trace,
 };
-use crate::{
-    audit::Violation,
-    journal::Log,
-    kernel::{
-        connection,
-        ids::{ConnectionId, Epoch, Timestamp, UserId},
-        limits::Limits,
-        ticket::{Identity, Unredeemable},
-    },
-};
 
-/// The monitor of one process, or a no-op. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Witness(Option<Arc<Watch>>);
+/// The monitor of one process. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Monitor(Arc<Watch>);
 
 #[derive(Debug)]
 pub(super) struct Watch {
@@ -37,13 +37,8 @@ pub const RULES: [&str; 17] = [
     "DEL-5", "DEL-6", "ISO-1", "CONN-2", "CONN-3", "ENTRY",
 ];
 
-impl Witness {
-    /// Creates a no-op monitor.
-    pub fn off() -> Self {
-        Self(None)
-    }
-
-    /// Creates a monitor that checks conformance, writes a trace, both, or neither.
+impl Monitor {
+    /// Creates a monitor that checks conformance, writes a trace, or both.
     pub fn new(
         conformance: bool,
         trace: Option<Trace>,
@@ -51,17 +46,14 @@ impl Witness {
         limits: &Limits,
         connection: connection::Limits,
     ) -> Self {
-        if !conformance && trace.is_none() {
-            return Self::off();
-        }
         if conformance {
             for rule in RULES {
                 // An unbroken rule is exported as 0 instead of being absent.
                 metrics::counter!("quintet_conformance_violations_total", "rule" => rule).increment(0);
             }
         }
-        let witness = Watch { conformance, trace, names: Names::new(epoch) };
-        witness.write(|_| {
+        let watch = Watch { conformance, trace, names: Names::new(epoch) };
+        watch.write(|_| {
             Record::Start(Start {
                 format: FORMAT,
                 epoch,
@@ -70,27 +62,33 @@ impl Witness {
                 connection,
             })
         });
-        Self(Some(Arc::new(witness)))
+        Self(Arc::new(watch))
     }
 
-    /// Wraps a log for its user's machines and returns their monitor.
-    pub fn log(&self, user_id: &UserId, log: Arc<dyn Log>) -> (Arc<dyn Log>, UserWitness) {
-        match &self.0 {
-            None => (log, UserWitness::none()),
-            Some(watch) => {
-                let user = UserWitness::of(watch.clone(), user_id.clone());
-                (Arc::new(WatchedLog::new(log, user.clone())), user)
-            }
+    /// Waits until all records so far are written to the trace file, or are lost.
+    pub async fn flushed(&self) {
+        if let Some(flushed) = self.0.trace.as_ref().and_then(Trace::flushed) {
+            // A writer that has ended has nothing left to write.
+            let _ = flushed.await;
         }
     }
 
-    pub fn connection(&self, connection_id: ConnectionId) -> ConnectionWitness {
-        self.0
-            .as_ref()
-            .map_or_else(ConnectionWitness::none, |watch| ConnectionWitness::of(watch.clone(), connection_id))
+    fn ticket(&self, ticket: &str, at: Timestamp, what: impl FnOnce(&Names) -> TicketDid) {
+        self.0.write(|names| Record::Ticket { ticket: names.ticket(ticket), at, what: what(names) });
+    }
+}
+
+impl Observer for Monitor {
+    fn user(&self, user_id: &UserId, log: Arc<dyn Log>) -> ObservedLog {
+        let observer = Arc::new(UserMonitor::new(self.0.clone(), user_id.clone()));
+        ObservedLog { log: Arc::new(MonitoredLog::new(log, observer.clone())), observer }
     }
 
-    pub fn issued(&self, ticket: &str, issuer: &Identity, expires_at: Timestamp, at: Timestamp) {
+    fn connection(&self, connection_id: ConnectionId) -> Box<dyn ConnectionObserver> {
+        Box::new(ConnectionMonitor::new(self.0.clone(), connection_id))
+    }
+
+    fn ticket_issued(&self, ticket: &str, issuer: &Identity, expires_at: Timestamp, at: Timestamp) {
         self.ticket(ticket, at, |names| TicketDid::Issued {
             user: names.user(&issuer.user_id),
             expires_at,
@@ -98,7 +96,7 @@ impl Witness {
         });
     }
 
-    pub fn redeemed(&self, ticket: &str, redeemed: &Result<Identity, Unredeemable>, at: Timestamp) {
+    fn ticket_presented(&self, ticket: &str, redeemed: &Result<Identity, Unredeemable>, at: Timestamp) {
         self.ticket(ticket, at, |names| match redeemed {
             Ok(identity) => TicketDid::Redeemed { user: names.user(&identity.user_id) },
             Err(Unredeemable::Unknown) => TicketDid::RefusedUnknown,
@@ -106,39 +104,21 @@ impl Witness {
         });
     }
 
-    /// Records that outstanding tickets are void.
-    pub fn tickets_void(&self) {
-        if let Some(watch) = &self.0 {
-            watch.write(|_| Record::TicketsVoid);
-        }
+    fn tickets_voided(&self) {
+        self.0.write(|_| Record::TicketsVoid);
     }
 
-    fn ticket(&self, ticket: &str, at: Timestamp, what: impl FnOnce(&Names) -> TicketDid) {
-        if let Some(watch) = &self.0 {
-            watch.write(|names| Record::Ticket { ticket: names.ticket(ticket), at, what: what(names) });
-        }
+    fn draining(&self) {
+        self.0.write(|_| Record::Drain { stage: DrainStage::Draining });
     }
 
-    pub fn drains(&self, stage: DrainStage) {
-        if let Some(watch) = &self.0 {
-            watch.write(|_| Record::Drain { stage });
-        }
+    fn drained(&self) {
+        self.0.write(|_| Record::Drain { stage: DrainStage::Rest });
     }
 
     /// Records a clean shutdown. The record is in the file once the last clone of the monitor is dropped.
-    pub fn stops(&self) {
-        if let Some(watch) = &self.0 {
-            watch.write(|_| Record::Stop);
-        }
-    }
-
-    /// Waits until all records so far are written to the trace file, or are lost.
-    pub async fn flushed(&self) {
-        let trace = self.0.as_ref().and_then(|watch| watch.trace.as_ref());
-        if let Some(flushed) = trace.and_then(Trace::flushed) {
-            // A writer that has ended has nothing left to write.
-            let _ = flushed.await;
-        }
+    fn stopped(&self) {
+        self.0.write(|_| Record::Stop);
     }
 }
 

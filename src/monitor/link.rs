@@ -4,28 +4,28 @@
 
 use std::sync::Arc;
 
-use super::{
-    frames::{Breach, FrameCheck, Resumed, Sent},
-    log::UserWitness,
-    record::{self, FrameKind, Record},
-    watch::{Watch, counted},
-};
-use crate::kernel::{
-    connection::{Asked, Effect, Input},
+use quintet_journal::Lines;
+use quintet_kernel::{
+    connection::{Effect, Gap, Input},
     ids::{ConnectionId, Offset, UserId},
     ticket::Identity,
 };
+use quintet_observer::{ConnectionObserver, StreamResumed, UserObserver};
 
-/// The monitor of one connection, or a no-op.
-#[derive(Debug)]
-pub struct ConnectionWitness(Option<Box<Watching>>);
+use super::{
+    frames::{Breach, FrameCheck, Resumed, Sent},
+    record::{self, FrameKind, Record},
+    watch::{Watch, counted},
+};
 
+/// The monitor of one connection.
 #[derive(Debug)]
-struct Watching {
+pub(super) struct ConnectionMonitor {
     watch: Arc<Watch>,
     connection_id: ConnectionId,
     check: FrameCheck,
-    user: UserWitness,
+    /// The monitor of the user's machines, once the connection is attached to them.
+    user: Option<Arc<dyn UserObserver>>,
     user_id: Option<UserId>,
     /// Entries that have been handed to the socket and not yet recorded.
     burst: Option<Burst>,
@@ -39,41 +39,28 @@ struct Burst {
     to: Offset,
 }
 
-impl ConnectionWitness {
-    pub(super) fn none() -> Self {
-        Self(None)
-    }
-
-    pub(super) fn of(watch: Arc<Watch>, connection_id: ConnectionId) -> Self {
-        let (check, user) = (FrameCheck::new(), UserWitness::none());
-        Self(Some(Box::new(Watching { watch, connection_id, check, user, user_id: None, burst: None })))
-    }
-
-    /// Observes an accepted socket. `known` is the identity of an authenticated upgrade request.
-    pub fn accepted(&mut self, known: Option<&Identity>, effects: &[Effect]) {
-        let Some(watching) = &mut self.0 else { return };
+impl ConnectionObserver for ConnectionMonitor {
+    fn accepted(&mut self, known: Option<&Identity>, effects: &[Effect]) {
         if let Some(identity) = known {
-            watching.authenticated(&identity.user_id);
+            self.authenticated(&identity.user_id);
         }
-        let connection = watching.connection_id;
-        watching.watch.write(|names| Record::Accepted {
+        let connection = self.connection_id;
+        self.watch.write(|names| Record::Accepted {
             connection,
             identity: known.map(|identity| record::identity(identity, names)),
             effects: effects.iter().map(|effect| record::effect(effect, names)).collect(),
         });
     }
 
-    /// Observes a step of the connection's machine.
-    pub fn stepped(&mut self, input: &Input, effects: &[Effect], rejected: bool) {
-        let Some(watching) = &mut self.0 else { return };
+    fn stepped(&mut self, input: &Input, effects: &[Effect], rejected: bool) {
         match input {
-            Input::Hello { cursor, .. } => watching.check.asked(*cursor),
-            Input::Attached { epoch, .. } if !rejected => watching.check.attached(*epoch),
-            Input::Verified(identity) if !rejected => watching.authenticated(&identity.user_id),
+            Input::Hello { cursor, .. } => self.check.asked(*cursor),
+            Input::Attached { epoch, .. } if !rejected => self.check.attached(*epoch),
+            Input::Verified(identity) if !rejected => self.authenticated(&identity.user_id),
             _ => {}
         }
-        let connection = watching.connection_id;
-        watching.watch.write(|names| Record::Step {
+        let connection = self.connection_id;
+        self.watch.write(|names| Record::Step {
             connection,
             input: record::input(input, names),
             rejected,
@@ -81,69 +68,68 @@ impl ConnectionWitness {
         });
     }
 
-    /// Sets the monitor of the user's machines.
-    pub fn belongs_to(&mut self, user: &UserWitness) {
-        if let Some(watching) = &mut self.0 {
-            watching.user = user.clone();
-        }
+    fn attached(&mut self, user: &Arc<dyn UserObserver>) {
+        self.user = Some(user.clone());
     }
 
-    /// Observes a frame that is about to be handed to the socket.
-    pub fn sends(&mut self, text: &str) {
-        if let Some(watching) = &mut self.0 {
-            watching.sends(text);
-        }
+    fn sending(&mut self, text: &str) {
+        self.sends(text);
     }
 
-    /// Observes the end of a chunk of entries.
-    pub fn sent_chunk(&mut self) {
-        if let Some(watching) = &mut self.0 {
-            watching.tell_burst();
-        }
+    fn chunk_sent(&mut self) {
+        self.tell_burst();
     }
 
-    /// Observes the close frame.
-    pub fn closes(&mut self, code: u16) {
-        let Some(watching) = &mut self.0 else { return };
-        watching.tell_burst();
-        let Watching { watch, connection_id, check, user_id, .. } = &mut **watching;
+    fn closing(&mut self, code: u16) {
+        self.tell_burst();
+        let Self { watch, connection_id, check, user_id, .. } = self;
         if watch.conformance {
             check.closes(code, &mut |breach| violation(*connection_id, user_id.as_ref(), breach));
         }
         watch.write(|_| Record::Closed { connection: *connection_id, code });
     }
 
-    /// Observes the start of an event stream, which has no `ready`.
-    pub fn resumes(&mut self, user_id: &UserId, asked: Asked, told: Resumed) {
-        let Some(watching) = &mut self.0 else { return };
-        watching.authenticated(user_id);
-        let Watching { watch, connection_id, check, user, user_id, .. } = &mut **watching;
+    /// Checks the start of an event stream, which has no `ready`.
+    fn stream_resumed(&mut self, user_id: &UserId, resumed: StreamResumed) {
+        self.authenticated(user_id);
+        let durable = self.durable();
+        let Self { watch, connection_id, check, user_id, .. } = self;
         if watch.conformance {
+            let StreamResumed { asked, epoch, head, resumption } = resumed;
             check.asked(asked);
             let breach = &mut |breach| violation(*connection_id, user_id.as_ref(), breach);
-            check.resumed(told, user.durable(), breach);
+            let resumed = Resumed::new(epoch, resumption.resumed_after, head, resumption.gap);
+            check.resumed(resumed, durable, breach);
         }
     }
 
-    /// Observes the gap of an event stream.
-    pub fn passes_over(&mut self, from: Offset, to: Offset) {
-        let Some(watching) = &mut self.0 else { return };
-        let Watching { watch, connection_id, check, user_id, .. } = &mut **watching;
+    fn stream_gap(&mut self, gap: Gap) {
+        let Self { watch, connection_id, check, user_id, .. } = self;
         if watch.conformance {
-            check.passed_over(from, to, &mut |breach| violation(*connection_id, user_id.as_ref(), breach));
+            let breach = &mut |breach| violation(*connection_id, user_id.as_ref(), breach);
+            check.passed_over(gap.from, gap.to, breach);
         }
     }
 
-    /// Checks an entry of an event stream, without a trace record.
-    pub fn streams(&mut self, line: &[u8]) {
-        let Some(watching) = &mut self.0 else { return };
-        if watching.watch.conformance {
-            watching.judge(&String::from_utf8_lossy(line));
+    /// Checks the entries of an event stream, without a trace record.
+    fn streaming(&mut self, lines: &Lines) {
+        if self.watch.conformance {
+            for (_, line) in lines.iter() {
+                self.judge(&String::from_utf8_lossy(&line));
+            }
         }
     }
 }
 
-impl Watching {
+impl ConnectionMonitor {
+    pub(super) fn new(watch: Arc<Watch>, connection_id: ConnectionId) -> Self {
+        Self { watch, connection_id, check: FrameCheck::new(), user: None, user_id: None, burst: None }
+    }
+
+    fn durable(&self) -> Offset {
+        self.user.as_ref().map_or(Offset::ZERO, |user| user.durable())
+    }
+
     fn authenticated(&mut self, user_id: &UserId) {
         self.check.authenticated(user_id);
         self.user_id.get_or_insert_with(|| user_id.clone());
@@ -174,14 +160,15 @@ impl Watching {
     }
 
     fn judge(&mut self, text: &str) -> Sent {
-        let Self { watch, connection_id, check, user, user_id, .. } = self;
+        let durable = self.durable();
+        let Self { watch, connection_id, check, user_id, .. } = self;
         let loud = watch.conformance;
         let breach = &mut |breach| {
             if loud {
                 violation(*connection_id, user_id.as_ref(), breach);
             }
         };
-        check.frame(text, user.durable(), breach)
+        check.frame(text, durable, breach)
     }
 
     fn tell_burst(&mut self) {
@@ -194,7 +181,7 @@ impl Watching {
     }
 }
 
-impl Drop for Watching {
+impl Drop for ConnectionMonitor {
     fn drop(&mut self) {
         self.tell_burst();
     }

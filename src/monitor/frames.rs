@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
-use crate::kernel::{
+use quintet_kernel::{
     connection::{Asked, Gap},
     ids::{Epoch, Offset, RunId, UserId},
 };
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn every_gap_of_the_kernel_is_accepted() {
-        use crate::kernel::connection::Resumption;
+        use quintet_kernel::connection::Resumption;
         for epoch in [None, Some(EPOCH), Some(ELSEWHERE)] {
             for (asked, trimmed) in (0..9).flat_map(|asked| (0..=5).map(move |trimmed| (asked, trimmed))) {
                 let epoch = epoch.map(|epoch| Epoch::parse(epoch).unwrap());

@@ -19,7 +19,7 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::record::{Line, Record};
-use crate::runtime::private;
+use quintet_runtime::private;
 
 /// An open trace.
 #[derive(Debug)]

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::names::Names;
-use crate::kernel::{
+use quintet_kernel::{
     connection::{self, Effect, Input},
     entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::{CallId, ConnectionId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
@@ -368,9 +368,9 @@ impl TracedCommand {
         match command {
             Command::Send(send) => Self::Send {
                 run: send.run_id,
-                thread: names.thread(user_id, &send.thread_id),
-                message: names.message(user_id, &send.message_id),
-                on_busy: send.on_busy,
+                thread: names.thread(user_id, &send.message.thread_id),
+                message: names.message(user_id, &send.message.message_id),
+                on_busy: send.message.on_busy,
                 earlier: send.earlier.map(|Receipt { run_id, offset }| (run_id, offset)),
                 differs: send.differs,
             },

@@ -10,29 +10,25 @@ use std::sync::{
 
 use async_trait::async_trait;
 
+use quintet_audit::live::{CloseAsked, LiveCheck};
+use quintet_journal::{
+    AppendError, Batch, Extent, JournalError, Lines, Log, ReadLimit, Recovery, RunRecord, ThreadRecord,
+};
+use quintet_kernel::{
+    entry::{By, Entry},
+    ids::{Epoch, MessageId, Offset, RunId, ThreadId, UserId},
+    user::{Command, Decision, Receipt, Refusal},
+};
+use quintet_observer::UserObserver;
+
 use super::{
     record::{Answer, Append, Decided, OpenRun, Outcome, Record, Recovered, TracedCommand, TracedEntry},
     watch::Watch,
 };
-use crate::{
-    audit::live::{CloseAsked, LiveCheck},
-    journal::{
-        AppendError, Batch, Extent, JournalError, Lines, Log, ReadLimit, Recovery, RunRecord, ThreadRecord,
-    },
-    kernel::{
-        entry::{By, Entry},
-        ids::{Epoch, MessageId, Offset, RunId, ThreadId, UserId},
-        user::{Command, Decision, Receipt, Refusal},
-    },
-    wire,
-};
 
-/// The monitor of one user's machines, or a no-op. Clones share it; it is dropped with the last of them.
-#[derive(Clone, Debug)]
-pub struct UserWitness(Option<Arc<Watched>>);
-
+/// The monitor of one user's machines.
 #[derive(Debug)]
-struct Watched {
+pub(super) struct UserMonitor {
     watch: Arc<Watch>,
     user_id: UserId,
     durable: AtomicU64,
@@ -43,61 +39,62 @@ struct Watched {
 struct State {
     /// `None` until the hub has loaded the log, and while its state is unknown.
     check: Option<LiveCheck>,
+    /// The command that the hub is deciding.
+    deciding: Option<TracedCommand>,
     /// Decisions of the hub that are not yet appended.
     decided: Vec<Decided>,
     closes: Vec<CloseAsked>,
 }
 
-impl UserWitness {
-    pub(super) fn none() -> Self {
-        Self(None)
+impl UserObserver for UserMonitor {
+    fn durable(&self) -> Offset {
+        Offset(self.durable.load(Ordering::Acquire))
     }
 
-    pub(super) fn of(watch: Arc<Watch>, user_id: UserId) -> Self {
-        let (durable, state) = (AtomicU64::new(0), Mutex::default());
-        Self(Some(Arc::new(Watched { watch, user_id, durable, state })))
+    fn deciding(&self, command: &Command) {
+        let command = TracedCommand::of(command, &self.user_id, &self.watch.names);
+        self.state().deciding = Some(command);
     }
 
-    /// Returns the offset up to which the log is known to be durable.
-    pub fn durable(&self) -> Offset {
-        self.0.as_ref().map_or(Offset::ZERO, |watched| Offset(watched.durable.load(Ordering::Acquire)))
-    }
-
-    /// Records a command before the decision, if there is a trace.
-    pub fn deciding(&self, command: &Command) -> Option<TracedCommand> {
-        let watched = self.0.as_ref()?;
-        Some(TracedCommand::of(command, &watched.user_id, &watched.watch.names))
-    }
-
-    /// Records the decision.
-    pub fn decided(&self, command: Option<TracedCommand>, decision: &Result<Decision, Refusal>) {
-        let (Some(watched), Some(command)) = (&self.0, command) else { return };
+    fn decided(&self, decision: &Result<Decision, Refusal>) {
+        let mut state = self.state();
+        let Some(command) = state.deciding.take() else { return };
         let entries = decision.as_ref().map_or(0, |decision| decision.entries.len() as u64);
-        let mut state = watched.state();
         if let (TracedCommand::Answer { run, .. } | TracedCommand::Close { run, .. }, Ok(_)) =
             (&command, decision)
         {
             let by = if matches!(command, TracedCommand::Answer { .. }) { By::Client } else { By::Agent };
             state.closes.push(CloseAsked { run_id: *run, by });
         }
-        if watched.watch.trace.is_some() {
+        if self.watch.trace.is_some() {
             Decided { command, answer: Answer::of(decision), entries, times: 1 }.add(&mut state.decided);
         }
     }
 
-    /// Records that no append follows: the decisions added nothing, or the hub dropped them.
-    pub fn settled(&self, head: Offset, outcome: Outcome) {
-        let Some(watched) = &self.0 else { return };
-        let mut state = watched.state();
-        state.closes.clear();
-        let decided = std::mem::take(&mut state.decided);
-        if !decided.is_empty() {
-            watched.append(head, decided, Vec::new(), outcome);
-        }
+    fn unchanged(&self, head: Offset) {
+        self.settled(head, Outcome::Nothing);
+    }
+
+    fn dropped(&self, head: Offset) {
+        self.settled(head, Outcome::Forgotten);
     }
 }
 
-impl Watched {
+impl UserMonitor {
+    pub(super) fn new(watch: Arc<Watch>, user_id: UserId) -> Self {
+        Self { watch, user_id, durable: AtomicU64::new(0), state: Mutex::default() }
+    }
+
+    /// Records that no append follows the last decisions.
+    fn settled(&self, head: Offset, outcome: Outcome) {
+        let mut state = self.state();
+        state.closes.clear();
+        let decided = std::mem::take(&mut state.decided);
+        if !decided.is_empty() {
+            self.append(head, decided, Vec::new(), outcome);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -128,17 +125,16 @@ impl Watched {
 }
 
 /// A log with a monitor.
-pub struct WatchedLog {
+pub(super) struct MonitoredLog {
     log: Arc<dyn Log>,
-    watched: Arc<Watched>,
+    watched: Arc<UserMonitor>,
 }
 
 /// Limits of one read.
 const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
 
-impl WatchedLog {
-    pub(super) fn new(log: Arc<dyn Log>, user: UserWitness) -> Self {
-        let watched = user.0.expect("the log of a no-op monitor is not wrapped");
+impl MonitoredLog {
+    pub(super) fn new(log: Arc<dyn Log>, watched: Arc<UserMonitor>) -> Self {
         Self { log, watched }
     }
 
@@ -179,7 +175,7 @@ impl WatchedLog {
     fn note_open(&self, lines: &Lines, recovery: &Recovery, open: &mut Vec<OpenRun>) {
         for (offset, line) in lines.iter() {
             // An unreadable entry is reported by the hub, which reads the same entries.
-            let Ok((_, entry)) = wire::entry::decode(&line) else { continue };
+            let Ok((_, entry)) = quintet_wire::entry::decode(&line) else { continue };
             if !recovery.unfinished.iter().any(|run| run.run_id == entry.run_id) {
                 continue;
             }
@@ -193,7 +189,7 @@ impl WatchedLog {
 }
 
 #[async_trait]
-impl Log for WatchedLog {
+impl Log for MonitoredLog {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let watched = &self.watched;
         let (expected, lines) = (batch.expected, batch.lines.clone());

@@ -4,7 +4,7 @@
 //! has 64 bits of their hash instead, keyed by the journal's epoch and, for ids that are unique within a user
 //! only, by the user. A reader who has a list of user ids can match them with a trace.
 
-use crate::kernel::ids::{CallId, Epoch, MessageId, ThreadId, UserId};
+use quintet_kernel::ids::{CallId, Epoch, MessageId, ThreadId, UserId};
 
 #[derive(Clone, Debug)]
 pub struct Names([u8; 32]);

@@ -1,0 +1,273 @@
+//! The handle to one user's machines: the requests of the user and their errors.
+//!
+//! Guarantee: every method concerns this user's log only (ISO-4).
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::DropGuard;
+
+use super::{
+    recovery,
+    registry::{Lease, Registry},
+    shared::Shared,
+    sync::Mutex,
+    tail::Tail,
+};
+use crate::{
+    journal::{Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
+    kernel::{
+        connection::Asked,
+        entry::CallResult,
+        ids::{AgentName, CallId, Epoch, Offset, RunId, UserId},
+        user::{NewMessage, PastCall, Receipt, Refusal},
+    },
+    observer::{ObservedLog, UserObserver},
+    runtime::{ids, saturation::Scope},
+};
+
+/// A handle to one user's machines, which live at least as long as it. Clones are further handles.
+#[derive(Clone)]
+pub struct User(Lease<UserId, Machines>);
+
+/// One user's machines.
+pub struct Machines {
+    pub(super) shared: Arc<Shared>,
+    pub(super) user_id: UserId,
+    pub(super) observed: ObservedLog,
+    pub(super) tail: Arc<Tail>,
+    pub(super) requests: mpsc::Sender<Request>,
+    /// Starts the hub. Taken by the first request; a user who only reads needs no hub.
+    pub(super) start: Mutex<Option<StartHub>>,
+    /// Held while a completed run is read back, which may take long, so that one reader per user does it.
+    pub(super) looks_back: tokio::sync::Mutex<()>,
+    /// Stops the hub when the machines are dropped.
+    pub(super) _gone: DropGuard,
+}
+
+/// Starts the hub of a user.
+pub type StartHub = Box<dyn FnOnce() + Send>;
+
+/// A request of the user, with a handle that keeps the hub alive until the reply (ISO-5).
+pub struct Request {
+    pub ask: Ask,
+    pub lease: User,
+}
+
+/// The content of a request.
+pub enum Ask {
+    Send {
+        message: NewMessage,
+        run_id: RunId,
+        reply: oneshot::Sender<Result<Accepted, Unaccepted>>,
+    },
+    Cancel {
+        run_id: RunId,
+        reply: oneshot::Sender<Result<(), Unaccepted>>,
+    },
+    Answer {
+        run_id: RunId,
+        call_id: CallId,
+        result: CallResult,
+        /// The journal's record of the call; `None` if it was not looked up.
+        past: Option<PastCall>,
+        reply: oneshot::Sender<Result<Answered, Unaccepted>>,
+    },
+    /// Resume the runs that an earlier process left open (RUN-6).
+    Recover {
+        reply: oneshot::Sender<Result<(), Unaccepted>>,
+    },
+}
+
+/// The outcome of a client's result for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    Done,
+    /// The run is not open. The caller has to look the call up in the journal, which may take long, and ask
+    /// again.
+    NotOpen,
+}
+
+/// The reply to an accepted message (DEL-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    pub receipt: Receipt,
+    pub duplicate: bool,
+}
+
+/// The reason for which a request failed. It had no effect, except that after `Unavailable` the outcome is
+/// unknown (DEL-7).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unaccepted {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("no agent is named {0}")]
+    UnknownAgent(AgentName),
+    #[error("the service is draining")]
+    Draining,
+    /// Too many commands of this user are waiting (`hub_requests_max`).
+    #[error("too many commands are waiting")]
+    Overloaded,
+    /// The user has reached a limit that is free again in time.
+    #[error("{limit} is reached; try again in {retry_after_ms} ms")]
+    LimitReached { limit: &'static str, retry_after_ms: u64 },
+    /// Nothing new is accepted below `disk_free_bytes_min`.
+    #[error("the service has no room for new messages")]
+    DiskNearlyFull { retry_after_ms: u64 },
+    /// The journal did not confirm the operation. Repeating the same request is safe (DEL-6, DEL-7).
+    #[error("the journal is not available")]
+    Unavailable,
+    /// The log cannot be read; the operator has to repair it.
+    #[error("the log is damaged")]
+    Damaged,
+}
+
+impl From<JournalError> for Unaccepted {
+    fn from(error: JournalError) -> Self {
+        tracing::error!(%error, "a request could not be looked up");
+        Unaccepted::Unavailable
+    }
+}
+
+impl User {
+    /// Takes a lease on the machines of a user, building them with `make` if there are none.
+    pub(super) fn lease(
+        registry: &Registry<UserId, Machines>,
+        user_id: &UserId,
+        make: impl FnOnce() -> Machines,
+    ) -> Self {
+        Self(registry.lease(user_id, make))
+    }
+
+    /// Returns the id of the user.
+    pub fn user_id(&self) -> &UserId {
+        &self.0.user_id
+    }
+
+    /// Sends a message, and returns once it is durable (DEL-5). Sending it again returns the same reply (DEL-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns an [`Unaccepted`] if the message was refused, or if its outcome is unknown.
+    pub async fn send(&self, message: NewMessage) -> Result<Accepted, Unaccepted> {
+        let run_id = RunId(ids::fresh());
+        self.ask(|reply| Ask::Send { message, run_id, reply }).await
+    }
+
+    /// Ends a run early (RUN-7), and returns once its end is durable.
+    ///
+    /// # Errors
+    ///
+    /// Returns an [`Unaccepted`] if the run is not open, or if the outcome is unknown.
+    pub async fn cancel(&self, run_id: RunId) -> Result<(), Unaccepted> {
+        self.ask(|reply| Ask::Cancel { run_id, reply }).await
+    }
+
+    /// Completes a call that waits for the client (RUN-11).
+    pub async fn answer(&self, run_id: RunId, call_id: CallId, result: CallResult) -> Result<(), Unaccepted> {
+        match self.ask_answer(run_id, &call_id, &result, None).await? {
+            Answered::Done => Ok(()),
+            Answered::NotOpen => {
+                // One look-up per user at a time, outside the hub, which is not blocked by it (ISO-6).
+                let _one = self.0.looks_back.lock().await;
+                let past = recovery::past_call(&**self.log(), self.user_id(), run_id, &call_id).await?;
+                // A completed run stays completed, so the record is still valid.
+                self.ask_answer(run_id, &call_id, &result, Some(past)).await.map(|_| ())
+            }
+        }
+    }
+
+    async fn ask_answer(
+        &self,
+        run_id: RunId,
+        call_id: &CallId,
+        result: &CallResult,
+        past: Option<PastCall>,
+    ) -> Result<Answered, Unaccepted> {
+        let (call_id, result) = (call_id.clone(), result.clone());
+        self.ask(|reply| Ask::Answer { run_id, call_id, result, past, reply }).await
+    }
+
+    /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
+    /// to which the cursor does not belong (DEL-3).
+    pub async fn epoch_for(&self, asked: Asked) -> Result<Epoch, JournalError> {
+        let here = self.0.shared.journal.epoch();
+        match asked.epoch {
+            Some(epoch) if epoch != here && self.log().continues(epoch, asked.after).await? => Ok(epoch),
+            _ => Ok(here),
+        }
+    }
+
+    /// Returns the range of stored entries.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn extent(&self) -> Result<Extent, JournalError> {
+        self.log().extent().await
+    }
+
+    /// Returns stored entries after `after`, in order.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn entries(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.log().read(after, limit).await
+    }
+
+    /// Returns the index record of a run; `None` if this user has no such run (ISO-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        self.log().run(run_id).await
+    }
+
+    /// Returns up to `limit` threads, those with the latest messages first, before the position `before`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn threads(
+        &self,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.log().threads(before, limit).await
+    }
+
+    /// Returns the observer of this user's machines.
+    pub fn observer(&self) -> &Arc<dyn UserObserver> {
+        &self.0.observed.observer
+    }
+
+    pub(super) fn log(&self) -> &Arc<dyn Log> {
+        &self.0.observed.log
+    }
+
+    pub(super) fn tail(&self) -> &Tail {
+        &self.0.tail
+    }
+
+    /// Sends a request to the hub, starting it if necessary, and waits for the reply.
+    pub(super) async fn ask<T>(
+        &self,
+        ask: impl FnOnce(oneshot::Sender<Result<T, Unaccepted>>) -> Ask,
+    ) -> Result<T, Unaccepted> {
+        if let Some(start) = self.0.start.lock().take() {
+            start();
+        }
+        let (reply, answer) = oneshot::channel();
+        let request = Request { ask: ask(reply), lease: self.clone() };
+        self.0.requests.try_send(request).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                self.0.shared.saturation.reached("hub_requests_max", Scope::User);
+                Unaccepted::Overloaded
+            }
+            mpsc::error::TrySendError::Closed(_) => Unaccepted::Unavailable,
+        })?;
+        answer.await.unwrap_or(Err(Unaccepted::Unavailable))
+    }
+}

@@ -1,0 +1,56 @@
+//! The work in progress over all users, which a drain waits for (CONN-6).
+
+use tokio::sync::watch;
+
+/// The work in progress.
+#[derive(Debug)]
+pub struct Moving(watch::Sender<Motion>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Motion {
+    /// Runs that are not waiting for their client.
+    runs: usize,
+    /// Hubs that are processing a batch, which may start runs once it is durable.
+    turns: usize,
+}
+
+/// A guard that counts one batch of a hub, from before its first read to after its last effect.
+#[must_use = "the batch is counted until this is dropped"]
+pub struct TurnCounted<'a>(&'a Moving);
+
+impl Moving {
+    pub(super) fn new() -> Self {
+        Self(watch::channel(Motion::default()).0)
+    }
+
+    /// Updates one user's share of the runs.
+    pub(super) fn change(&self, from: usize, to: usize) {
+        if from != to {
+            self.0.send_modify(|motion| motion.runs = motion.runs + to - from);
+        }
+    }
+
+    /// Counts a batch until the guard is dropped.
+    pub(super) fn turn(&self) -> TurnCounted<'_> {
+        self.0.send_modify(|motion| motion.turns += 1);
+        TurnCounted(self)
+    }
+
+    /// Returns the number of runs that are not waiting for their client.
+    pub(super) fn runs(&self) -> usize {
+        self.0.borrow().runs
+    }
+
+    /// Waits until no run can advance by itself and no hub processes a batch.
+    pub(super) async fn idle(&self) {
+        let mut moving = self.0.subscribe();
+        // The sender is borrowed for the wait, so the wait cannot fail.
+        let _ = moving.wait_for(|motion| *motion == Motion::default()).await;
+    }
+}
+
+impl Drop for TurnCounted<'_> {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|motion| motion.turns -= 1);
+    }
+}

@@ -1,0 +1,95 @@
+//! The state that all users' machines share.
+
+use std::{hash::RandomState, sync::Arc, time::Duration};
+
+use super::{
+    limits::UserLimits,
+    quiesce::Moving,
+    room::Room,
+    sync::{AtomicBool, AtomicUsize, Mutex, Ordering},
+    trials::Trials,
+};
+use crate::{
+    agent::host::{Owner, SharedAgents},
+    journal::{Incarnation, Journal},
+    kernel::ids::UserId,
+    observer::Observer,
+    runtime::{ids, saturation::Saturation},
+};
+
+/// The state that all users' machines share. Contains nothing of any user.
+pub struct Shared {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) agents: SharedAgents,
+    pub(super) limits: UserLimits,
+    /// The limits that refuse something (ISO-6).
+    pub(super) saturation: Saturation,
+    pub(super) moving: Moving,
+    /// The number of accepted messages of all users whose runs have not started.
+    pub(super) waiting: AtomicUsize,
+    pub(super) trials: Trials,
+    /// The id of this process in resume records.
+    pub(super) incarnation: Incarnation,
+    draining: AtomicBool,
+    resting: AtomicBool,
+    room: Mutex<Room>,
+    /// The hash keys of [`Owner`]s.
+    owners: RandomState,
+}
+
+impl Shared {
+    pub(super) fn new(
+        journal: Arc<dyn Journal>,
+        agents: SharedAgents,
+        limits: UserLimits,
+        observer: Arc<dyn Observer>,
+        saturation: Saturation,
+    ) -> Self {
+        Self {
+            journal,
+            observer,
+            agents,
+            limits,
+            saturation,
+            moving: Moving::new(),
+            waiting: AtomicUsize::new(0),
+            trials: Trials::new(Duration::from_millis(limits.hub.resume_settle_timeout_ms)),
+            incarnation: Incarnation(ids::fresh()),
+            draining: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
+            room: Mutex::new(Room::default()),
+            owners: RandomState::new(),
+        }
+    }
+
+    /// Returns true once no message is accepted any more.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Returns true once no command of a client is accepted any more.
+    pub(super) fn is_resting(&self) -> bool {
+        self.resting.load(Ordering::Acquire)
+    }
+
+    pub(super) fn rest(&self) {
+        self.resting.store(true, Ordering::Release);
+    }
+
+    pub(super) fn room(&self) -> Room {
+        *self.room.lock()
+    }
+
+    pub(super) fn set_room(&self, room: Room) {
+        *self.room.lock() = room;
+    }
+
+    pub(super) fn owner(&self, user_id: &UserId) -> Owner {
+        Owner::of(&self.owners, user_id)
+    }
+}
