@@ -23,7 +23,7 @@ use super::{
 use crate::{
     journal::{Incarnation, Journal, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
     kernel::{
-        connection::Asked,
+        connection::ResumeCursor,
         entry::CallResult,
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, UserId},
         limits::Limits,
@@ -421,10 +421,10 @@ impl User {
 
     /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
     /// to which the cursor does not belong (DEL-3).
-    pub async fn epoch_for(&self, asked: Asked) -> Result<Epoch, JournalError> {
+    pub async fn epoch_for(&self, cursor: ResumeCursor) -> Result<Epoch, JournalError> {
         let here = self.0.shared.journal.epoch();
-        match asked.epoch {
-            Some(epoch) if epoch != here && self.log().continues(epoch, asked.after).await? => Ok(epoch),
+        match cursor.epoch {
+            Some(epoch) if epoch != here && self.log().continues(epoch, cursor.after).await? => Ok(epoch),
             _ => Ok(here),
         }
     }

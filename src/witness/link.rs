@@ -11,7 +11,7 @@ use super::{
     watch::{Watch, counted},
 };
 use crate::kernel::{
-    connection::{Asked, Effect, Input},
+    connection::{Effect, Input, ResumeCursor},
     ids::{ConnectionId, Offset, UserId},
     ticket::Identity,
 };
@@ -114,7 +114,7 @@ impl ConnectionWitness {
     }
 
     /// Observes the start of an event stream, which has no `ready`.
-    pub fn resumes(&mut self, user_id: &UserId, asked: Asked, told: Resumed) {
+    pub fn resumes(&mut self, user_id: &UserId, asked: ResumeCursor, told: Resumed) {
         let Some(watching) = &mut self.0 else { return };
         watching.authenticated(user_id);
         let Watching { watch, connection_id, check, user, user_id, .. } = &mut **watching;
