@@ -13,8 +13,8 @@ use std::{
 
 use quintet::kernel::{
     connection::{
-        Asked, Connection, Effects, Input, InputName, Limits as ConnectionLimits, Phase, Timer, Unattached,
-        Unverified,
+        Connection, Effects, Input, InputName, Limits as ConnectionLimits, Phase, ResumeCursor, Timer,
+        Unattached, Unverified,
     },
     entry::{By, Entry},
     ids::{Epoch, Offset, RunId, Timestamp, UserId},
@@ -276,10 +276,12 @@ fn identity(user_id: &str) -> Identity {
 
 fn connection_inputs() -> Vec<Input> {
     const HERE: Epoch = Epoch(Uuid::from_u128(1));
-    let hello =
-        |after, credential| Input::Hello { cursor: Asked { epoch: None, after: Offset(after) }, credential };
+    let hello = |after, credential: bool| Input::Hello {
+        cursor: ResumeCursor { epoch: None, after: Offset(after) },
+        credential: credential.then_some(()),
+    };
     let attached = |head| Input::Attached { epoch: HERE, trimmed: Offset(0), head: Offset(head) };
-    let chunk = |first, last| Input::Chunk { first: Offset(first), last: Offset(last) };
+    let chunk = |first, last| Input::Chunk { first: Offset(first), last: Offset(last), entries: () };
     let drained = |head| Input::Drained { head: Offset(head) };
     let mut inputs = vec![
         hello(0, false),
@@ -293,20 +295,20 @@ fn connection_inputs() -> Vec<Input> {
         attached(2),
         Input::Unattached(Unattached::Unavailable),
         Input::Unattached(Unattached::UserFull),
-        Input::Command,
-        Input::Renew,
-        Input::Ping,
-        Input::Answered { reply: true },
-        Input::Answered { reply: false },
+        Input::Command(()),
+        Input::Renew(()),
+        Input::Ping(()),
+        Input::Answered { reply: Some(()) },
+        Input::Answered { reply: None },
         chunk(1, 1),
         chunk(1, 2),
         chunk(2, 2),
         Input::Outrun,
         Input::Unreadable,
         Input::Flushed,
-        Input::Unclear,
-        Input::Oversized,
-        Input::Throttled { retry_after_ms: 1 },
+        Input::Unclear(()),
+        Input::Oversized(()),
+        Input::Throttled { retry_after_ms: 1, subject: () },
         Input::Pinged,
         Input::Pong,
         Input::Drain { reconnect_after_ms: 1 },

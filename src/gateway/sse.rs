@@ -22,12 +22,12 @@ use super::{
         failure::Failure,
     },
     peers::Place,
-    ws::reader::Reader,
+    ws::reader::EntryReader,
 };
 use crate::{
     journal::Lines,
     kernel::{
-        connection::{self, Gap, Resumption},
+        connection::{Gap, ResumeCursor, Resumption},
         ids::{ConnectionId, Epoch, Offset},
         ticket::Identity,
     },
@@ -57,7 +57,7 @@ pub async fn stream(
     }
     let asked = match headers.get(LAST_EVENT_ID) {
         Some(id) => last_event_id(id)?,
-        None => connection::Asked { epoch: None, after: query.after.unwrap_or_default() },
+        None => ResumeCursor { epoch: None, after: query.after.unwrap_or_default() },
     };
     let Caller { identity, user } = caller;
     // Event streams share the connection limits of WebSockets (ISO-6).
@@ -68,7 +68,7 @@ pub async fn stream(
     let continued = user.epoch_for(asked).await?;
     let resumption = Resumption::of(asked, continued, extent.trimmed, extent.head);
     let Resumption { resumed_after, gap } = resumption;
-    let mut reader = Reader::new(cursor, &gateway.limits);
+    let mut reader = EntryReader::new(cursor, &gateway.limits);
     reader.read_on(resumed_after, WHATEVER_COMES);
     let mut observer = gateway.factory.observer().connection(ConnectionId(ids::fresh()));
     observer.attached(user.observer());
@@ -109,7 +109,7 @@ pub async fn stream(
 
 /// The body of one event stream. Polled only when the socket has room for more.
 struct Events {
-    reader: Reader,
+    reader: EntryReader,
     epoch: Epoch,
     sent: Offset,
     first: Option<Bytes>,
@@ -258,11 +258,11 @@ fn type_of(line: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// When it is not `epoch:offset`.
-fn last_event_id(value: &HeaderValue) -> Result<connection::Asked, Failure> {
+fn last_event_id(value: &HeaderValue) -> Result<ResumeCursor, Failure> {
     let id = value.to_str().ok().and_then(EventId::parse);
     let EventId { epoch, offset } =
         id.ok_or_else(|| Failure::new(ErrorCode::InvalidField, "last-event-id must be epoch:offset"))?;
-    Ok(connection::Asked { epoch: Some(epoch), after: offset })
+    Ok(ResumeCursor { epoch: Some(epoch), after: offset })
 }
 
 const WHATEVER_COMES: Offset = Offset(u64::MAX);

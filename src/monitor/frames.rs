@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use quintet_kernel::{
-    connection::{Asked, Gap},
+    connection::{Gap, ResumeCursor},
     ids::{Epoch, Offset, RunId, UserId},
 };
 
@@ -14,7 +14,7 @@ use quintet_kernel::{
 #[derive(Debug)]
 pub struct FrameCheck {
     user_id: Option<UserId>,
-    asked: Asked,
+    asked: ResumeCursor,
     /// The epoch with which the cursor was compared, if it is not that of `ready`.
     held_against: Option<Epoch>,
     said: Said,
@@ -65,7 +65,7 @@ impl Resumed {
 
 impl FrameCheck {
     pub fn new() -> Self {
-        Self { user_id: None, asked: Asked::default(), held_against: None, said: Said::Nothing }
+        Self { user_id: None, asked: ResumeCursor::default(), held_against: None, said: Said::Nothing }
     }
 
     /// Sets the user of the connection.
@@ -74,7 +74,7 @@ impl FrameCheck {
     }
 
     /// Sets the cursor of the client.
-    pub fn asked(&mut self, asked: Asked) {
+    pub fn asked(&mut self, asked: ResumeCursor) {
         if self.said == Said::Nothing {
             self.asked = asked;
         }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     /// Returns the rules that ada's frames break, on a log that is durable up to 5.
-    fn judge(asked: Asked, frames: &[Value]) -> Vec<&'static str> {
+    fn judge(asked: ResumeCursor, frames: &[Value]) -> Vec<&'static str> {
         let mut check = FrameCheck::new();
         check.authenticated(&UserId::parse("ada").unwrap());
         check.asked(asked);
@@ -269,8 +269,8 @@ mod tests {
         found
     }
 
-    fn after(after: u64) -> Asked {
-        Asked { epoch: Some(Epoch::parse(EPOCH).unwrap()), after: Offset(after) }
+    fn after(after: u64) -> ResumeCursor {
+        ResumeCursor { epoch: Some(Epoch::parse(EPOCH).unwrap()), after: Offset(after) }
     }
 
     #[test]
@@ -288,7 +288,7 @@ mod tests {
         for epoch in [None, Some(EPOCH), Some(ELSEWHERE)] {
             for (asked, trimmed) in (0..9).flat_map(|asked| (0..=5).map(move |trimmed| (asked, trimmed))) {
                 let epoch = epoch.map(|epoch| Epoch::parse(epoch).unwrap());
-                let asked = Asked { epoch, after: Offset(asked) };
+                let asked = ResumeCursor { epoch, after: Offset(asked) };
                 let here = Epoch::parse(EPOCH).unwrap();
                 let Resumption { resumed_after, gap } =
                     Resumption::of(asked, here, Offset(trimmed), Offset(5));
@@ -303,7 +303,7 @@ mod tests {
     fn violation_of_each_rule_is_detected() {
         let open = || ready(2, 3, Value::Null);
         let close = |code: u64| json!({"type": "close", "code": code});
-        let elsewhere = Asked { epoch: Some(Epoch::parse(ELSEWHERE).unwrap()), after: Offset(2) };
+        let elsewhere = ResumeCursor { epoch: Some(Epoch::parse(ELSEWHERE).unwrap()), after: Offset(2) };
         let cases = [
             ("CONN-2", after(2), vec![entry("ada", 3)]),
             ("CONN-2", after(2), vec![frame("accepted")]),

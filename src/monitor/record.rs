@@ -97,7 +97,7 @@ pub struct Start {
 }
 
 /// The version of the trace format.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The kernel's limits on counts. Limits in bytes cannot be checked, because a trace has no content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -516,7 +516,9 @@ pub fn input(input: &Input, names: &Names) -> Input {
 /// Returns an effect with ids replaced by pseudonyms.
 pub fn effect(effect: &Effect, names: &Names) -> Effect {
     match effect {
-        Effect::Attach(attached) => Effect::Attach(identity(attached, names)),
+        Effect::Attach { identity: attached, cursor } => {
+            Effect::Attach { identity: identity(attached, names), cursor: *cursor }
+        }
         other => other.clone(),
     }
 }

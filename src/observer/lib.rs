@@ -16,7 +16,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use quintet_journal::{Lines, Log};
 use quintet_kernel::{
-    connection::{Asked, Effect, Gap, Input, Resumption},
+    connection::{Effect, Gap, Input, ResumeCursor, Resumption},
     ids::{ConnectionId, Epoch, Offset, Timestamp, UserId},
     ticket::{Identity, Unredeemable},
     user::{Command, Decision, Refusal},
@@ -147,7 +147,7 @@ pub trait ConnectionObserver: Debug + Send {
 #[derive(Clone, Copy, Debug)]
 pub struct StreamResumed {
     /// The cursor of the client.
-    pub asked: Asked,
+    pub asked: ResumeCursor,
     /// The epoch with which the cursor was compared.
     pub epoch: Epoch,
     /// The offset of the last entry of the log.

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     journal::{Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
     kernel::{
-        connection::Asked,
+        connection::ResumeCursor,
         entry::CallResult,
         ids::{AgentName, CallId, Epoch, Offset, RunId, UserId},
         user::{NewMessage, PastCall, Receipt, Refusal},
@@ -190,7 +190,7 @@ impl User {
 
     /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
     /// to which the cursor does not belong (DEL-3).
-    pub async fn epoch_for(&self, asked: Asked) -> Result<Epoch, JournalError> {
+    pub async fn epoch_for(&self, asked: ResumeCursor) -> Result<Epoch, JournalError> {
         let here = self.0.shared.journal.epoch();
         match asked.epoch {
             Some(epoch) if epoch != here && self.log().continues(epoch, asked.after).await? => Ok(epoch),

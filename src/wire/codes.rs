@@ -6,7 +6,7 @@
 //! [RFC 6455, section 7.4]: https://www.rfc-editor.org/rfc/rfc6455#section-7.4
 
 use quintet_kernel::{
-    connection::{Cause, Fault},
+    connection::{Cause, Fault, Payload},
     user::Refusal,
 };
 use schemars::JsonSchema;
@@ -135,15 +135,15 @@ impl From<&Refusal> for ErrorCode {
     }
 }
 
-impl From<Fault> for ErrorCode {
+impl<P: Payload> From<&Fault<P>> for ErrorCode {
     /// Maps a fault found by the connection itself. For `Unclear` the [`FrameError`](super::client::FrameError)
     /// has a more specific code.
-    fn from(fault: Fault) -> Self {
+    fn from(fault: &Fault<P>) -> Self {
         match fault {
             // A second `hello` is well-formed, but has no meaning at this point of the protocol.
-            Fault::Unclear | Fault::SecondHello => ErrorCode::MalformedFrame,
-            Fault::Oversized => ErrorCode::TooLarge,
-            Fault::BeforeHello | Fault::Unauthenticated => ErrorCode::Unauthenticated,
+            Fault::Unclear(_) | Fault::SecondHello => ErrorCode::MalformedFrame,
+            Fault::Oversized(_) => ErrorCode::TooLarge,
+            Fault::BeforeHello(_) | Fault::Unauthenticated => ErrorCode::Unauthenticated,
             Fault::Unavailable => ErrorCode::Unavailable,
             Fault::RateLimited { .. } => ErrorCode::RateLimited,
         }

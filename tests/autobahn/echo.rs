@@ -19,7 +19,7 @@ use quintet::{
         listen,
         peers::{Peers, TrustedProxies},
         ws::{
-            socket::{Heard, Socket},
+            socket::{Incoming, Socket},
             upgrade::Handshake,
         },
     },
@@ -67,22 +67,22 @@ fn upgrade(tasks: &Tasks, request: Request) -> Response {
 
 async fn echo(mut socket: Socket) {
     let cause = loop {
-        let heard = std::future::poll_fn(|cx| {
-            let heard = socket.poll_heard(cx);
+        let incoming = std::future::poll_fn(|cx| {
+            let incoming = socket.poll_incoming(cx);
             // The service counts them against a rate; the suite sends any number.
             while socket.frames().take_fragment() {}
-            heard
+            incoming
         });
-        let sent = match heard.await {
-            Heard::Text(text) => socket.send(text),
-            Heard::Binary(bytes) => socket.send_binary(bytes),
+        let sent = match incoming.await {
+            Incoming::Text(text) => socket.send(text),
+            Incoming::Binary(bytes) => socket.send_binary(bytes),
             // The socket has answered it already; the flush sends the answer.
-            Heard::Ping | Heard::Pong => Ok(()),
-            Heard::Close => break Cause::PeerClosed,
-            Heard::NotUtf8 => break Cause::NotUtf8,
-            Heard::TooLong => break Cause::TooLong,
-            Heard::Garbled => break Cause::Garbled,
-            Heard::Gone => return,
+            Incoming::Ping | Incoming::Pong => Ok(()),
+            Incoming::Close => break Cause::PeerClosed,
+            Incoming::NotUtf8 => break Cause::NotUtf8,
+            Incoming::TooLong => break Cause::TooLong,
+            Incoming::Garbled => break Cause::Garbled,
+            Incoming::Gone => return,
         };
         let flushed = std::future::poll_fn(|cx| socket.poll_flushed(cx)).await;
         if sent.is_err() || flushed.is_err() {

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 
 use quintet::kernel::{
     connection::{
-        Asked, Cause, Connection, Effect, Effects, Fault, Gap, Input, Limits, Phase, Rejected, ServerFrame,
-        Timer, Unattached, Unverified,
+        Cause, Connection, Effect, Effects, Fault, Gap, Input, Limits, Phase, Rejected, ResumeCursor,
+        ServerFrame, Timer, Unattached, Unverified,
     },
     ids::{Epoch, Offset, Timestamp, UserId},
     ticket::Identity,
@@ -62,7 +62,7 @@ pub struct Seen {
     armed: Option<Timestamp>,
     hello: bool,
     /// Its cursor, as it said `hello`.
-    asked: Option<Asked>,
+    asked: Option<ResumeCursor>,
     ready: bool,
     caught_up: bool,
     /// The head that `ready` named.
@@ -95,12 +95,12 @@ fn user(identity: &Identity) -> u8 {
 impl ConnectionModel {
     fn inputs(&self) -> Vec<Input> {
         let mut inputs = vec![
-            Input::Renew,
-            Input::Ping,
-            Input::Command,
-            Input::Unclear,
-            Input::Oversized,
-            Input::Throttled { retry_after_ms: 1 },
+            Input::Renew(()),
+            Input::Ping(()),
+            Input::Command(()),
+            Input::Unclear(()),
+            Input::Oversized(()),
+            Input::Throttled { retry_after_ms: 1, subject: () },
             Input::Pinged,
             Input::Pong,
             Input::Binary,
@@ -120,8 +120,8 @@ impl ConnectionModel {
             Input::Unattached(Unattached::ServiceFull),
             Input::Outrun,
             Input::Unreadable,
-            Input::Answered { reply: true },
-            Input::Answered { reply: false },
+            Input::Answered { reply: Some(()) },
+            Input::Answered { reply: None },
             Input::Flushed,
             Input::Drain { reconnect_after_ms: 1 },
             Input::PeerClosed,
@@ -129,13 +129,11 @@ impl ConnectionModel {
         ];
         inputs.extend(Timer::ALL.map(Input::Elapsed));
         for after in 0..=self.offset_max + 1 {
-            for credential in [false, true] {
-                inputs.extend(
-                    [None, Some(HERE), Some(ELSEWHERE)].map(|epoch| Input::Hello {
-                        cursor: Asked { epoch, after: Offset(after) },
-                        credential,
-                    }),
-                );
+            for credential in [None, Some(())] {
+                inputs.extend([None, Some(HERE), Some(ELSEWHERE)].map(|epoch| Input::Hello {
+                    cursor: ResumeCursor { epoch, after: Offset(after) },
+                    credential,
+                }));
             }
         }
         for head in 0..=self.offset_max {
@@ -145,7 +143,11 @@ impl ConnectionModel {
                 head: Offset(head),
             }));
             inputs.push(Input::Drained { head: Offset(head) });
-            inputs.extend((1..=head).map(|first| Input::Chunk { first: Offset(first), last: Offset(head) }));
+            inputs.extend((1..=head).map(|first| Input::Chunk {
+                first: Offset(first),
+                last: Offset(head),
+                entries: (),
+            }));
         }
         inputs
     }
@@ -162,15 +164,15 @@ impl Seen {
             self.breaks("CONN-3");
         }
         match effect {
-            Effect::Attach(identity) => {
+            Effect::Attach { identity, .. } => {
                 self.expect("CONN-1", self.hello);
                 // ISO-1: the machines that are attached are those of the credential that was accepted.
-                let vouched = matches!(input, Input::Verified(_) | Input::Hello { credential: false, .. });
+                let vouched = matches!(input, Input::Verified(_) | Input::Hello { credential: None, .. });
                 self.expect("ISO-1", vouched && self.user == Some(user(identity)));
             }
-            Effect::Execute => {
+            Effect::Execute(()) => {
                 self.commands += 1;
-                self.expect("CONN-1", self.ready && *input == Input::Command);
+                self.expect("CONN-1", self.ready && *input == Input::Command(()));
                 self.expect("DEL-4", self.commands <= limits.commands_max);
             }
             Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) => {
@@ -190,8 +192,8 @@ impl Seen {
                 self.expect("CONN-2", self.ready || !self.hello || *fatal);
                 self.expect("CONN-2", self.ready || *fault != Fault::SecondHello);
             }
-            Effect::Send(ServerFrame::Answer) => {
-                self.expect("DEL-7", *input == (Input::Answered { reply: true }))
+            Effect::Send(ServerFrame::Answer(())) => {
+                self.expect("DEL-7", *input == (Input::Answered { reply: Some(()) }))
             }
             Effect::Send(ServerFrame::Renewed { expires_at }) => {
                 let own = matches!(input, Input::Verified(identity) if self.user == Some(user(identity)));
@@ -201,8 +203,8 @@ impl Seen {
                 self.ends = Some(*expires_at);
             }
             Effect::Send(_) => self.expect("CONN-2", self.ready),
-            Effect::SendChunk => {
-                let Input::Chunk { first, last } = input else { return self.breaks("DEL-2") };
+            Effect::SendChunk(()) => {
+                let Input::Chunk { first, last, .. } = input else { return self.breaks("DEL-2") };
                 self.expect("CONN-2", self.ready);
                 self.expect("DEL-2", first.0 == self.sent + 1 && last >= first);
                 self.sent = last.0;
@@ -211,7 +213,7 @@ impl Seen {
             Effect::Close(cause) => self.closed = Some(*cause),
             Effect::ExpireAt(moment) => self.armed = Some(*moment),
             Effect::Arm(Timer::Expiry) | Effect::Disarm(Timer::Expiry) => self.armed = None,
-            Effect::Verify | Effect::Flush | Effect::PingPeer | Effect::Arm(_) | Effect::Disarm(_) => {}
+            Effect::Verify(()) | Effect::Flush | Effect::PingPeer | Effect::Arm(_) | Effect::Disarm(_) => {}
         }
     }
 
@@ -273,7 +275,7 @@ impl Model for ConnectionModel {
                 let unchanged = next.connection == state.connection && effects.is_empty();
                 next.seen.expect("UNCHANGED", unchanged);
                 // These two may come at any time: whoever listens has to listen to them.
-                next.seen.expect("CONN-4", input != Input::Unclear || !state.connection.hears());
+                next.seen.expect("CONN-4", input != Input::Unclear(()) || !state.connection.hears());
                 let is_over = input == Input::Elapsed(Timer::Expiry) && state.seen.armed.is_some();
                 next.seen.expect("AUTH-3", !is_over || state.seen.closed.is_some());
             }
@@ -289,9 +291,9 @@ impl Model for ConnectionModel {
                     seen.user = if same { Some(user(identity)) } else { None };
                     seen.ends = if same { Some(identity.expires_at) } else { None };
                 }
-                let misunderstood = [Fault::Unclear, Fault::BeforeHello, Fault::SecondHello];
+                let misunderstood = [Fault::Unclear(()), Fault::BeforeHello(()), Fault::SecondHello];
                 let counts = |fault| {
-                    misunderstood.contains(fault) || (*fault == Fault::Oversized && !state.seen.ready)
+                    misunderstood.contains(fault) || (*fault == Fault::Oversized(()) && !state.seen.ready)
                 };
                 for effect in &effects {
                     if matches!(effect, Effect::Send(ServerFrame::Error { fault, .. })
@@ -309,12 +311,12 @@ impl Model for ConnectionModel {
                 if matches!(input, Input::Answered { .. } | Input::Verified(_) | Input::Unverified(_)) {
                     seen.commands = seen.commands.saturating_sub(1);
                 }
-                if input == Input::Unclear && seen.unclear < self.limits.unclear_frames_max {
+                if input == Input::Unclear(()) && seen.unclear < self.limits.unclear_frames_max {
                     // CONN-4: it is answered, changes nothing else, and the connection lives.
                     let answered = matches!(effects.first(), Some(Effect::Send(ServerFrame::Error { .. })));
                     seen.expect("CONN-4", answered && next.connection.phase() == state.connection.phase());
                 }
-                if input == Input::Oversized && seen.ready {
+                if input == Input::Oversized(()) && seen.ready {
                     // CONN-4: it was understood; it is answered, and counts for nothing.
                     let answered = matches!(effects.first(), Some(Effect::Send(ServerFrame::Error { .. })));
                     let lives = next.connection.phase() == state.connection.phase();
@@ -398,7 +400,7 @@ impl Checked for ConnectionModel {
             sometimes ["DEL-2"] "it is closed for a hole" => |_, s| closed(s, Cause::Discontinuous);
             sometimes ["CONN-3", "UNCHANGED"] "an input comes after the close, and is rejected" => |m, s| {
                 s.seen.closed.is_some()
-                    && m.machine.step(&mut s.connection.clone(), &Input::Ping, &mut Effects::new()).is_err()
+                    && m.machine.step(&mut s.connection.clone(), &Input::Ping(()), &mut Effects::new()).is_err()
             };
         ]
     }

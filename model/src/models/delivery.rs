@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use quintet::kernel::{
     connection::{
-        Asked, Connection, Effect, Effects, Gap, Input, Limits as ConnectionLimits, ServerFrame, Timer,
+        Connection, Effect, Effects, Gap, Input, Limits as ConnectionLimits, ResumeCursor, ServerFrame, Timer,
     },
     entry::Entry,
     ids::{Epoch, MessageId, Offset},
@@ -113,14 +113,14 @@ impl DeliveryModel {
                     link.owes = None;
                     link.wire.push(Frame::CaughtUp(offset.0));
                 }
-                Effect::Send(ServerFrame::Answer) => {
+                Effect::Send(ServerFrame::Answer(())) => {
                     link.wire.push(Frame::Accepted);
                     answers += 1;
                 }
                 Effect::Send(ServerFrame::Draining { .. }) => link.wire.push(Frame::Draining),
                 Effect::Send(_) => {}
-                Effect::SendChunk => {
-                    let Input::Chunk { first, last } = input else { continue };
+                Effect::SendChunk(()) => {
+                    let Input::Chunk { first, last, .. } = input else { continue };
                     if last.0 > state.log.len() as u64 {
                         state.breaks("DEL-1");
                     }
@@ -129,7 +129,7 @@ impl DeliveryModel {
                     }
                     (link.sent, link.fetch) = (last.0, None);
                 }
-                Effect::Execute => link.message = Message::Sent,
+                Effect::Execute(()) => link.message = Message::Sent,
                 Effect::Flush => {
                     link.flushing = true;
                     link.replies = 0;
@@ -137,8 +137,8 @@ impl DeliveryModel {
                 Effect::ReadOn { after, through } => link.fetch = Some((after.0, through.0.min(FOREVER))),
                 Effect::Arm(Timer::Leave) => link.leaving = Some(state.log.len() as u64),
                 Effect::Close(_) => closed = true,
-                Effect::Verify
-                | Effect::Attach(_)
+                Effect::Verify(())
+                | Effect::Attach { .. }
                 | Effect::PingPeer
                 | Effect::Arm(_)
                 | Effect::Disarm(_)
@@ -185,8 +185,8 @@ impl DeliveryModel {
             leaving: None,
             wire: vec![],
         });
-        let cursor = Asked { epoch: Some(HERE), after: Offset(after) };
-        self.input(state, c, &Input::Hello { cursor, credential: false });
+        let cursor = ResumeCursor { epoch: Some(HERE), after: Offset(after) };
+        self.input(state, c, &Input::Hello { cursor, credential: None });
         let (trimmed, head) = (Offset(state.trimmed), Offset(head));
         self.input(state, c, &Input::Attached { epoch: HERE, trimmed, head });
         Some(())
@@ -226,7 +226,7 @@ impl DeliveryModel {
     fn answer(&self, state: &mut DeliveryState, c: usize) {
         if let Some(link) = &mut state.links[c] {
             link.message = Message::Answered;
-            self.input(state, c, &Input::Answered { reply: true });
+            self.input(state, c, &Input::Answered { reply: Some(()) });
         }
     }
 
@@ -332,7 +332,7 @@ impl Model for DeliveryModel {
                 {
                     return None;
                 }
-                self.input(&mut next, c, &Input::Command);
+                self.input(&mut next, c, &Input::Command(()));
             }
             A::Take(c) => {
                 state.links[c].as_ref().filter(|link| link.message == Message::Sent)?;
@@ -389,7 +389,11 @@ impl Model for DeliveryModel {
                     self.input(&mut next, c, &Input::Outrun);
                 } else {
                     let last = if all { last } else { after + 1 };
-                    self.input(&mut next, c, &Input::Chunk { first: Offset(after + 1), last: Offset(last) });
+                    self.input(
+                        &mut next,
+                        c,
+                        &Input::Chunk { first: Offset(after + 1), last: Offset(last), entries: () },
+                    );
                 }
             }
             A::Flushed(c) => {

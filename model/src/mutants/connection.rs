@@ -43,30 +43,30 @@ fn closes(effects: &Effects, cause: Cause) -> bool {
 }
 
 defect!(ActsBeforeHello, |before, _connection, input, effects, answered| {
-    if before.phase() == Phase::Handshaking && *input == Input::Command {
-        effects.push(Effect::Execute);
+    if before.phase() == Phase::Handshaking && *input == Input::Command(()) {
+        effects.push(Effect::Execute(()));
     }
     answered
 });
 
 defect!(AcceptedIsReady, |before, _connection, input, effects, answered| {
-    if before.phase() == Phase::Attaching && *input == Input::Command && answered.is_err() {
-        effects.push(Effect::Execute);
+    if before.phase() == Phase::Attaching && *input == Input::Command(()) && answered.is_err() {
+        effects.push(Effect::Execute(()));
         return Ok(());
     }
     answered
 });
 
 defect!(AnswersBeforeReady, |before, _connection, input, effects, answered| {
-    if !is_open(&before) && *input == Input::Ping && answered.is_ok() {
-        effects.push(Effect::Send(ServerFrame::Pong));
+    if !is_open(&before) && *input == Input::Ping(()) && answered.is_ok() {
+        effects.push(Effect::Send(ServerFrame::Pong(())));
     }
     answered
 });
 
 defect!(SpeaksBetweenHelloAndReady, |before, _connection, input, effects, answered| {
-    if before.phase() == Phase::Attaching && *input == Input::Unclear && answered.is_err() {
-        effects.push(Effect::Send(ServerFrame::Error { fault: Fault::Unclear, fatal: false }));
+    if before.phase() == Phase::Attaching && *input == Input::Unclear(()) && answered.is_err() {
+        effects.push(Effect::Send(ServerFrame::Error { fault: Fault::Unclear(()), fatal: false }));
         return Ok(());
     }
     answered
@@ -75,13 +75,13 @@ defect!(SpeaksBetweenHelloAndReady, |before, _connection, input, effects, answer
 defect!(ForgivesEverything, |before, connection, _input, effects, answered| {
     if closes(effects, Cause::TooManyUnclear) && is_open(&before) {
         *connection = before;
-        *effects = vec![Effect::Send(ServerFrame::Error { fault: Fault::Unclear, fatal: false })];
+        *effects = vec![Effect::Send(ServerFrame::Error { fault: Fault::Unclear(()), fatal: false })];
     }
     answered
 });
 
 defect!(OversizedCloses, |before, connection, input, effects, answered| {
-    if is_open(&before) && *input == Input::Oversized && answered.is_ok() {
+    if is_open(&before) && *input == Input::Oversized(()) && answered.is_ok() {
         *connection = before;
         effects.clear();
         return connection.step(&Input::Garbled, effects);
@@ -98,8 +98,8 @@ defect!(ReadyTwice, |_before, _connection, _input, effects, answered| {
 });
 
 defect!(SpeaksAfterTheClose, |before, _connection, input, effects, answered| {
-    if matches!(before.phase(), Phase::Closed(_)) && *input == Input::Ping {
-        effects.push(Effect::Send(ServerFrame::Pong));
+    if matches!(before.phase(), Phase::Closed(_)) && *input == Input::Ping(()) {
+        effects.push(Effect::Send(ServerFrame::Pong(())));
         return Ok(());
     }
     answered
@@ -111,17 +111,17 @@ defect!(ClosesWithoutAWord, |_before, _connection, _input, effects, answered| {
 });
 
 defect!(IgnoresWhatIsUnclear, |_before, _connection, input, effects, answered| {
-    if *input == Input::Unclear {
+    if *input == Input::Unclear(()) {
         effects.retain(|effect| !matches!(effect, Effect::Send(_)));
     }
     answered
 });
 
 defect!(AcknowledgesWhatIsUnclear, |_before, _connection, input, effects, answered| {
-    if *input == Input::Unclear
+    if *input == Input::Unclear(())
         && let Some(error) = effects.iter_mut().find(|effect| matches!(effect, Effect::Send(_)))
     {
-        *error = Effect::Send(ServerFrame::Answer);
+        *error = Effect::Send(ServerFrame::Answer(()));
     }
     answered
 });
@@ -129,7 +129,7 @@ defect!(AcknowledgesWhatIsUnclear, |_before, _connection, input, effects, answer
 defect!(NeverHasEnough, |before, connection, _input, effects, answered| {
     if closes(effects, Cause::TooManyUnclear) {
         *connection = before;
-        *effects = vec![Effect::Send(ServerFrame::Error { fault: Fault::Unclear, fatal: false })];
+        *effects = vec![Effect::Send(ServerFrame::Error { fault: Fault::Unclear(()), fatal: false })];
     }
     answered
 });
@@ -146,7 +146,7 @@ defect!(RejectionsMove, |before, connection, input, effects, answered| {
 defect!(SkipsEntries, |before, connection, input, effects, answered| {
     if closes(effects, Cause::Discontinuous) && matches!(input, Input::Chunk { .. }) {
         *connection = before;
-        *effects = vec![Effect::SendChunk];
+        *effects = vec![Effect::SendChunk(())];
     }
     answered
 });
@@ -179,8 +179,8 @@ defect!(SaysNoGap, |_before, _connection, _input, effects, answered| {
 });
 
 defect!(TakesEveryCommand, |before, _connection, input, effects, answered| {
-    if answered.is_err() && is_open(&before) && *input == Input::Command {
-        effects.push(Effect::Execute);
+    if answered.is_err() && is_open(&before) && *input == Input::Command(()) {
+        effects.push(Effect::Execute(()));
         return Ok(());
     }
     answered
@@ -204,7 +204,7 @@ defect!(TheOtherCredentialWins, |before, connection, input, effects, answered| {
         effects.clear();
         let verified = connection.step(&Input::Verified(credential(1)), effects);
         for effect in effects.iter_mut() {
-            if let Effect::Attach(whose) = effect {
+            if let Effect::Attach { identity: whose, .. } = effect {
                 *whose = credential(2);
             }
         }
@@ -256,7 +256,7 @@ defect!(WhatRunsOutIsNotExpected, |before, connection, input, effects, answered|
 });
 
 defect!(WhatIsUnclearIsNotExpected, |before, connection, input, effects, answered| {
-    if *input == Input::Unclear && answered.is_ok() {
+    if *input == Input::Unclear(()) && answered.is_ok() {
         *connection = before.clone();
         effects.clear();
         return Err(Rejected { phase: before.phase(), input: input.name() });

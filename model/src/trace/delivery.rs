@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 
 use quintet::kernel::{
-    connection::{Asked, Input},
+    connection::{Input, ResumeCursor},
     entry::RunStatus,
     ids::{ConnectionId, Offset, RunId, UserId},
 };
@@ -32,7 +32,7 @@ const STEPS_MAX: usize = 30;
 pub struct Deliveries {
     users: HashMap<UserId, Seen>,
     /// Whose connection it is, once it asks for a place in a log; and where.
-    asked: HashMap<ConnectionId, Asked>,
+    asked: HashMap<ConnectionId, ResumeCursor>,
     owners: HashMap<ConnectionId, UserId>,
 }
 
@@ -110,7 +110,7 @@ impl Deliveries {
                 let resumed = asked.epoch.is_none() && *trimmed == Offset::ZERO && asked.after <= *head;
                 self.see(user, line, Step::Open { connection, after: asked.after, resumed, head: *head });
             }
-            Input::Command => self.see(user, line, Step::Ask(connection)),
+            Input::Command(()) => self.see(user, line, Step::Ask(connection)),
             _ => {}
         }
     }

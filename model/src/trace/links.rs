@@ -167,9 +167,9 @@ impl Link {
         }
         for effect in ordered {
             match effect {
-                Effect::Attach(identity) => self.user = Some(identity.user_id),
-                Effect::SendChunk => {
-                    let Input::Chunk { first, last } = *input else {
+                Effect::Attach { identity, .. } => self.user = Some(identity.user_id),
+                Effect::SendChunk(()) => {
+                    let Input::Chunk { first, last, .. } = *input else {
                         return Err("a chunk is sent that did not come".into());
                     };
                     self.owed.push_back(Owed::Entries { from: first, to: last });
@@ -234,10 +234,10 @@ fn owed(frame: &ServerFrame) -> Owed {
     match frame {
         ServerFrame::Ready { .. } => Owed::Frame("ready"),
         ServerFrame::CaughtUp { .. } => Owed::Frame("caught_up"),
-        ServerFrame::Answer => Owed::Answer,
+        ServerFrame::Answer(()) => Owed::Answer,
         ServerFrame::Error { .. } => Owed::Frame("error"),
         ServerFrame::Renewed { .. } => Owed::Frame("renewed"),
-        ServerFrame::Pong => Owed::Frame("pong"),
+        ServerFrame::Pong(()) => Owed::Frame("pong"),
         ServerFrame::Draining { .. } => Owed::Frame("draining"),
     }
 }

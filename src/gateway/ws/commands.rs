@@ -1,54 +1,49 @@
 //! Executes client commands and verifies credentials for WebSocket connections.
 
+use std::sync::Arc;
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::payload::Subject;
 use crate::{
     gateway::{
         auth::{Auth, AuthError},
         peers::{PeerAddr, PeerLimited, Peers},
     },
-    kernel::{
-        connection::Unverified,
-        ids::{MessageId, RunId},
-        ticket::Identity,
-    },
+    kernel::{connection::Unverified, ticket::Identity, user::NewMessage},
     user::handle::User,
     wire::{
-        client::{ClientFrame, Credential},
+        client::{CancelRun, CompleteCall, Credential},
         codes::ErrorCode,
         server::{Accepted, Error, ServerFrame},
     },
 };
 
-/// The ids that an `error` frame refers to, so that the client can match it to its request.
-#[derive(Clone, Debug, Default)]
-pub struct Subject {
-    pub message_id: Option<MessageId>,
-    pub run_id: Option<RunId>,
+/// A client frame that is a command to the user's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    SendMessage(NewMessage),
+    CancelRun(CancelRun),
+    CompleteCall(CompleteCall),
 }
 
-impl Subject {
-    /// Returns the ids in a client frame.
-    pub fn of(frame: &ClientFrame) -> Self {
-        match frame {
-            ClientFrame::SendMessage(send) => {
-                Self { message_id: Some(send.message_id.clone()), ..Self::default() }
-            }
-            ClientFrame::CancelRun(cancel) => Self { run_id: Some(cancel.run_id), ..Self::default() },
-            ClientFrame::CompleteCall(call) => Self { run_id: Some(call.run_id), ..Self::default() },
-            ClientFrame::Hello(_) | ClientFrame::Renew(_) | ClientFrame::Ping(_) => Self::default(),
+impl Command {
+    /// Returns the ids that an error about the command refers to.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Command::SendMessage(send) => Subject::message(send.message_id.clone()),
+            Command::CancelRun(cancel) => Subject::run(cancel.run_id),
+            Command::CompleteCall(call) => Subject::run(call.run_id),
         }
     }
-
-    /// Creates an error that refers to these ids.
-    pub fn error(self, code: ErrorCode, message: impl Into<String>) -> Error {
-        Error { message_id: self.message_id, run_id: self.run_id, ..Error::new(code, message) }
-    }
 }
 
-/// Executes a command. Returns the reply, or `None` if the command's entry in the log is the reply.
-pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Option<ServerFrame> {
-    let subject = Subject::of(&frame);
-    let done = match frame {
-        ClientFrame::SendMessage(message) => {
+/// Executes a command. Returns the encoded reply, or `None` if the command's entry in the log is the reply.
+pub async fn execute(user: User, command: Arc<Command>, retry_after_ms: u64) -> Option<Utf8Bytes> {
+    let subject = command.subject();
+    // No copy: the effect held the only reference.
+    let done = match Arc::unwrap_or_clone(command) {
+        Command::SendMessage(message) => {
             let message_id = message.message_id.clone();
             user.send(message).await.map(|accepted| {
                 // `send` returns only after the append is durable (DEL-5).
@@ -60,36 +55,38 @@ pub async fn execute(user: User, frame: ClientFrame, retry_after_ms: u64) -> Opt
                 }))
             })
         }
-        ClientFrame::CancelRun(cancel) => user.cancel(cancel.run_id).await.map(|()| None),
-        ClientFrame::CompleteCall(call) => {
+        Command::CancelRun(cancel) => user.cancel(cancel.run_id).await.map(|()| None),
+        Command::CompleteCall(call) => {
             user.answer(call.run_id, call.call_id, call.result).await.map(|()| None)
         }
-        ClientFrame::Hello(_) | ClientFrame::Renew(_) | ClientFrame::Ping(_) => Ok(None),
     };
-    done.unwrap_or_else(|unaccepted| {
+    let reply = done.unwrap_or_else(|unaccepted| {
         let error = Error {
             retry_after_ms: unaccepted.retry_after_ms(retry_after_ms),
             ..subject.error(ErrorCode::from(&unaccepted), unaccepted.to_string())
         };
         Some(ServerFrame::Error(error))
-    })
+    });
+    reply.map(|frame| frame.encode().into())
 }
 
 /// Verifies the credential of a peer. A ticket is consumed (AUTH-1). Above
 /// `peer_auth_failures_per_minute_max`, the credential is not verified.
+///
+/// # Errors
+/// When the credential is refused, cannot be verified, or was not verified.
 pub async fn verify(
     auth: Auth,
     peers: Peers,
     peer: PeerAddr,
-    credential: Option<Credential>,
+    credential: Arc<Credential>,
 ) -> Result<Identity, Unverified> {
     if let Err(PeerLimited { retry_after_ms }) = peers.may_try(peer) {
         return Err(Unverified::Limited { retry_after_ms });
     }
-    let verified = match &credential {
-        Some(Credential::Token(token)) => auth.bearer(token).await,
-        Some(Credential::Ticket(ticket)) => auth.ticket(ticket).await,
-        None => Err(AuthError::Missing),
+    let verified = match &*credential {
+        Credential::Token(token) => auth.bearer(token).await,
+        Credential::Ticket(ticket) => auth.ticket(ticket).await,
     };
     verified.map_err(|error| match error {
         AuthError::Unavailable | AuthError::Busy => Unverified::Unavailable,

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A cursor and the read in progress. A read is not cancelled when other events occur.
-pub struct Reader {
+pub struct EntryReader {
     limit: ReadLimit,
     at: At,
     /// The read in progress; its allocation is reused.
@@ -29,7 +29,7 @@ enum At {
 
 type Fetched = (Cursor, Result<Lines, ReadError>);
 
-impl Reader {
+impl EntryReader {
     /// Creates a reader at the position of `cursor`.
     pub fn new(cursor: Cursor, limits: &GatewayLimits) -> Self {
         Self {

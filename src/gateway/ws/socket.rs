@@ -31,7 +31,7 @@ use super::frames::Frames;
 pub struct Socket(WebSocketStream<Metered<TokioIo<Upgraded>>>);
 
 /// An incoming message, or the reason why there are no more.
-pub enum Heard {
+pub enum Incoming {
     Text(Utf8Bytes),
     Binary(Bytes),
     Ping,
@@ -62,22 +62,22 @@ impl Socket {
     /// Returns the next message. May return `Pending` although more data is available, so that the caller
     /// checks [`Socket::frames`] in between; the task is woken in that case. Returns no message after the
     /// final one.
-    pub fn poll_heard(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+    pub fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         self.0.get_mut().read = 0;
         loop {
             return Poll::Ready(match ready!(Pin::new(&mut self.0).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => Heard::Text(text),
-                Some(Ok(Message::Binary(bytes))) => Heard::Binary(bytes),
-                Some(Ok(Message::Ping(_))) => Heard::Ping,
-                Some(Ok(Message::Pong(_))) => Heard::Pong,
-                Some(Ok(Message::Close(_))) => Heard::Close,
+                Some(Ok(Message::Text(text))) => Incoming::Text(text),
+                Some(Ok(Message::Binary(bytes))) => Incoming::Binary(bytes),
+                Some(Ok(Message::Ping(_))) => Incoming::Ping,
+                Some(Ok(Message::Pong(_))) => Incoming::Pong,
+                Some(Ok(Message::Close(_))) => Incoming::Close,
                 // Produced only when writing.
                 Some(Ok(Message::Frame(_))) => continue,
-                Some(Err(Error::Utf8(_))) => Heard::NotUtf8,
-                Some(Err(Error::Capacity(_))) => Heard::TooLong,
-                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => Heard::Gone,
-                Some(Err(Error::Protocol(_))) => Heard::Garbled,
-                Some(Err(_)) | None => Heard::Gone,
+                Some(Err(Error::Utf8(_))) => Incoming::NotUtf8,
+                Some(Err(Error::Capacity(_))) => Incoming::TooLong,
+                Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => Incoming::Gone,
+                Some(Err(Error::Protocol(_))) => Incoming::Garbled,
+                Some(Err(_)) | None => Incoming::Gone,
             });
         }
     }
@@ -173,7 +173,7 @@ struct Metered<S> {
     /// Time of the last successful write after a pending one.
     made_room: Option<Instant>,
     frames: Frames,
-    /// Bytes read since the last call to [`Socket::poll_heard`].
+    /// Bytes read since the last call to [`Socket::poll_incoming`].
     read: usize,
     /// Remaining bytes that may be read during the closing handshake; `None` before it.
     farewell: Option<usize>,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{Instrument, field};
 
-use super::{core::Origin, link::Link};
+use super::session::{Origin, WsSession};
 use crate::{
     gateway::{
         Gateway,
@@ -55,11 +55,7 @@ pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>,
     let connection = async move {
         match on_upgrade.await {
             Ok(upgraded) => {
-                if let Some(link) =
-                    Link::new(gateway, connection_id, upgraded, origin, known).await.greet().await
-                {
-                    link.stream().await;
-                }
+                WsSession::new(gateway, connection_id, upgraded, origin, known).await.run().await;
             }
             Err(error) => tracing::debug!(%error, "upgrade failed"),
         }

@@ -2,30 +2,35 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::resume::Gap;
+use super::{
+    cause::Cause,
+    payload::{Blank, Payload},
+    resume::{Gap, ResumeCursor},
+    timer::Timer,
+};
 use crate::{
     ids::{Offset, Timestamp},
     ticket::Identity,
 };
 
-/// The effects of one or more steps, to be carried out in order.
-pub type Effects = Vec<Effect>;
+/// The effects of one or more steps, to be performed in order.
+pub type Effects<P = ()> = Vec<Effect<P>>;
 
-/// One order to the caller. Content that it does not carry (text, bytes, replies) belongs to the input that
-/// caused it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Effect {
-    /// Verify the credential of the current frame; completes with `Verified` or `Unverified`.
-    Verify,
-    /// Create or find the user's machines and a cursor in the log; completes with `Attached` or `Unattached`.
-    Attach(Identity),
+/// One order to the caller, with everything that it takes to perform it. Serialized without the content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", bound(serialize = "", deserialize = "P: Blank"))]
+pub enum Effect<P: Payload = ()> {
+    /// Verify the credential; completes with `Verified` or `Unverified`.
+    Verify(#[serde(skip)] P::Credential),
+    /// Create or find the user's machines and open the log at the cursor; completes with `Attached` or
+    /// `Unattached`.
+    Attach { identity: Identity, cursor: ResumeCursor },
     /// Append a frame to the output.
-    Send(ServerFrame),
-    /// Append the entries of the current chunk to the output.
-    SendChunk,
-    /// Execute the current command; completes with `Answered`.
-    Execute,
+    Send(ServerFrame<P>),
+    /// Append the entries to the output, one frame each.
+    SendChunk(#[serde(skip)] P::Entries),
+    /// Execute the command; completes with `Answered`.
+    Execute(#[serde(skip)] P::Command),
     /// Write the whole output to the socket; completes with one `Flushed`.
     Flush,
     /// Read the entries from `after + 1` up to `through`, waiting until there is at least one; completes with
@@ -43,36 +48,36 @@ pub enum Effect {
     Close(Cause),
 }
 
-/// A frame to the client, without the content of replies, which the caller has.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ServerFrame {
-    /// `ready`, always the first frame of an open connection (CONN-2).
+/// A frame to the client, except the entries of the log, which [`Effect::SendChunk`] sends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", bound(serialize = "", deserialize = "P: Blank"))]
+pub enum ServerFrame<P: Payload = ()> {
+    /// `ready`, sent once and before any entry, answer or `caught_up` (CONN-2).
     Ready { resumed_after: Offset, head: Offset, gap: Option<Gap> },
     /// `caught_up`: the entries up to the head named in `ready` have been sent.
     CaughtUp { offset: Offset },
-    /// The reply to the current command.
-    Answer,
+    /// The reply to a command.
+    Answer(#[serde(skip)] P::Answer),
     /// `error`, about a fault that the connection itself found.
-    Error { fault: Fault, fatal: bool },
+    Error { fault: Fault<P>, fatal: bool },
     /// `renewed` (AUTH-3).
     Renewed { expires_at: Timestamp },
-    /// `pong`, with the nonce of the current `ping`.
-    Pong,
+    /// `pong`, with the nonce of its `ping`.
+    Pong(#[serde(skip)] P::Nonce),
     /// `draining` (CONN-6).
     Draining { reconnect_after_ms: u64 },
 }
 
 /// The subject of an `error` frame that the connection itself sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// The current frame is malformed (CONN-4).
-    Unclear,
-    /// A field of the current frame exceeds its size limit.
-    Oversized,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", bound(serialize = "", deserialize = "P: Blank"))]
+pub enum Fault<P: Payload = ()> {
+    /// A frame is malformed (CONN-4).
+    Unclear(#[serde(skip)] P::Malformed),
+    /// A field of a frame exceeds its size limit.
+    Oversized(#[serde(skip)] P::Malformed),
     /// A frame other than `hello` arrived before `ready` (CONN-1).
-    BeforeHello,
+    BeforeHello(#[serde(skip)] P::Subject),
     /// A second `hello` arrived.
     SecondHello,
     /// The credential is missing, invalid, or another user's.
@@ -80,132 +85,83 @@ pub enum Fault {
     /// The credential could not be verified.
     Unavailable,
     /// The user or peer exceeds its rate.
-    RateLimited { retry_after_ms: u64 },
+    RateLimited {
+        retry_after_ms: u64,
+        #[serde(skip)]
+        subject: P::Subject,
+    },
 }
 
-/// A timer of the connection. Durations are settings of the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Timer {
-    /// Limits the wait for `hello`.
-    Hello,
-    /// Limits verification and attachment.
-    SetUp,
-    /// Interval of the service's pings.
-    Heartbeat,
-    /// Limits the wait for the answer to a ping (CONN-5).
-    Pong,
-    /// Limits the time for which the socket accepts no bytes (CONN-5).
-    Stall,
-    /// Limits the delivery of the last entries before a drain ends (CONN-6).
-    Leave,
-    /// The expiry of the credential (AUTH-3).
-    Expiry,
+impl<P: Payload> Effect<P> {
+    /// Returns the effect without its content, as observers and traces see it.
+    pub fn outline(&self) -> Effect {
+        match self {
+            Effect::Verify(_) => Effect::Verify(()),
+            Effect::Attach { identity, cursor } => {
+                Effect::Attach { identity: identity.clone(), cursor: *cursor }
+            }
+            Effect::Send(frame) => Effect::Send(frame.outline()),
+            Effect::SendChunk(_) => Effect::SendChunk(()),
+            Effect::Execute(_) => Effect::Execute(()),
+            Effect::Flush => Effect::Flush,
+            Effect::ReadOn { after, through } => Effect::ReadOn { after: *after, through: *through },
+            Effect::PingPeer => Effect::PingPeer,
+            Effect::Arm(timer) => Effect::Arm(*timer),
+            Effect::Disarm(timer) => Effect::Disarm(*timer),
+            Effect::ExpireAt(time) => Effect::ExpireAt(*time),
+            Effect::Close(cause) => Effect::Close(*cause),
+        }
+    }
 }
 
-impl Timer {
-    /// All timers.
-    pub const ALL: [Timer; 7] = [
-        Timer::Hello,
-        Timer::SetUp,
-        Timer::Heartbeat,
-        Timer::Pong,
-        Timer::Stall,
-        Timer::Leave,
-        Timer::Expiry,
-    ];
+impl<P: Payload> ServerFrame<P> {
+    fn outline(&self) -> ServerFrame {
+        match self {
+            ServerFrame::Ready { resumed_after, head, gap } => {
+                ServerFrame::Ready { resumed_after: *resumed_after, head: *head, gap: *gap }
+            }
+            ServerFrame::CaughtUp { offset } => ServerFrame::CaughtUp { offset: *offset },
+            ServerFrame::Answer(_) => ServerFrame::Answer(()),
+            ServerFrame::Error { fault, fatal } => {
+                ServerFrame::Error { fault: fault.outline(), fatal: *fatal }
+            }
+            ServerFrame::Renewed { expires_at } => ServerFrame::Renewed { expires_at: *expires_at },
+            ServerFrame::Pong(_) => ServerFrame::Pong(()),
+            ServerFrame::Draining { reconnect_after_ms } => {
+                ServerFrame::Draining { reconnect_after_ms: *reconnect_after_ms }
+            }
+        }
+    }
 }
 
-/// The reason for which a connection closed. `wire::CloseCode` maps each to a close code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// The peer sent a close frame.
-    PeerClosed,
-    /// The socket failed.
-    Gone,
-    /// A text message is not UTF-8.
-    NotUtf8,
-    /// A message exceeds `frame_bytes_max`.
-    TooLong,
-    /// The peer sent a binary message.
-    Binary,
-    /// The peer violated the framing of RFC 6455.
-    Garbled,
-    /// The peer sent too many malformed frames (CONN-4).
-    TooManyUnclear,
-    /// `hello` had no valid credential.
-    Unauthenticated,
-    /// The credential expired (AUTH-3).
-    Expired,
-    /// No `hello` arrived in time (CONN-5).
-    NoHello,
-    /// No answer to a ping arrived in time (CONN-5).
-    NoPong,
-    /// A fragmented message was not completed in time.
-    MessageLate,
-    /// The peer does not read (CONN-5).
-    Stalled,
-    /// The reader is so slow that entries it has not read were trimmed.
-    Outrun,
-    /// The peer kept exceeding its rate.
-    Flooding,
-    /// The user's incomplete messages exceed their memory budget.
-    UnfinishedMax,
-    /// The user has reached the limit of connections per user.
-    UserFull,
-    /// The service has reached its limit of connections.
-    ServiceFull,
-    /// The socket was not yet authenticated and its slot was given to another one (ISO-6).
-    Displaced,
-    /// The service is draining (CONN-6).
-    Draining,
-    /// The journal or the credential store is unavailable, or did not respond in time.
-    Unavailable,
-    /// The journal returned entries that do not continue those sent (DEL-2).
-    Discontinuous,
-}
-
-impl Cause {
-    /// All causes.
-    pub const ALL: [Cause; 22] = [
-        Cause::PeerClosed,
-        Cause::Gone,
-        Cause::NotUtf8,
-        Cause::TooLong,
-        Cause::Binary,
-        Cause::Garbled,
-        Cause::TooManyUnclear,
-        Cause::Unauthenticated,
-        Cause::Expired,
-        Cause::NoHello,
-        Cause::NoPong,
-        Cause::MessageLate,
-        Cause::Stalled,
-        Cause::Outrun,
-        Cause::Flooding,
-        Cause::UnfinishedMax,
-        Cause::UserFull,
-        Cause::ServiceFull,
-        Cause::Displaced,
-        Cause::Draining,
-        Cause::Unavailable,
-        Cause::Discontinuous,
-    ];
+impl<P: Payload> Fault<P> {
+    fn outline(&self) -> Fault {
+        match self {
+            Fault::Unclear(_) => Fault::Unclear(()),
+            Fault::Oversized(_) => Fault::Oversized(()),
+            Fault::BeforeHello(_) => Fault::BeforeHello(()),
+            Fault::SecondHello => Fault::SecondHello,
+            Fault::Unauthenticated => Fault::Unauthenticated,
+            Fault::Unavailable => Fault::Unavailable,
+            Fault::RateLimited { retry_after_ms, .. } => {
+                Fault::RateLimited { retry_after_ms: *retry_after_ms, subject: () }
+            }
+        }
+    }
 }
 
 /// The output of the machine during one step.
-pub(super) struct Turn<'a> {
-    effects: &'a mut Effects,
+pub(super) struct Output<'a, P: Payload> {
+    effects: &'a mut Effects<P>,
     pub(super) rejected: bool,
 }
 
-impl<'a> Turn<'a> {
-    pub(super) fn new(effects: &'a mut Effects) -> Self {
+impl<'a, P: Payload> Output<'a, P> {
+    pub(super) fn new(effects: &'a mut Effects<P>) -> Self {
         Self { effects, rejected: false }
     }
 
-    pub(super) fn order(&mut self, effect: Effect) {
+    pub(super) fn push(&mut self, effect: Effect<P>) {
         self.effects.push(effect);
     }
 }

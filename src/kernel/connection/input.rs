@@ -2,31 +2,42 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::effect::Timer;
+use super::{
+    payload::{Blank, Payload, presence},
+    resume::ResumeCursor,
+    timer::Timer,
+};
 use crate::{
     ids::{Epoch, Offset},
     ticket::Identity,
 };
 
-/// An event, handled one at a time. Its content (the text of a frame, the bytes of a chunk) stays with the
-/// caller until the effects of the step are carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Input {
-    /// The client sent `hello`; `credential` is true if the frame has a credential.
-    Hello { cursor: Asked, credential: bool },
+/// An event with its content, handled one at a time. Serialized without the content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", bound(serialize = "", deserialize = "P: Blank"))]
+pub enum Input<P: Payload = ()> {
+    /// The client sent `hello`, with its credential if the frame has one.
+    Hello {
+        cursor: ResumeCursor,
+        #[serde(with = "presence")]
+        credential: Option<P::Credential>,
+    },
     /// The client sent `renew`, with a new credential.
-    Renew,
+    Renew(#[serde(skip)] P::Credential),
     /// The client sent the protocol's `ping` frame.
-    Ping,
+    Ping(#[serde(skip)] P::Nonce),
     /// The client sent a command to its user's log.
-    Command,
+    Command(#[serde(skip)] P::Command),
     /// A text message is not a well-formed frame (CONN-4).
-    Unclear,
+    Unclear(#[serde(skip)] P::Malformed),
     /// A frame is well-formed, but one of its fields exceeds its size limit. Does not count as malformed.
-    Oversized,
+    Oversized(#[serde(skip)] P::Malformed),
     /// A frame exceeds the rate of its user or, before `ready`, of its peer. It has no effect.
-    Throttled { retry_after_ms: u64 },
+    Throttled {
+        retry_after_ms: u64,
+        #[serde(skip)]
+        subject: P::Subject,
+    },
     /// A WebSocket ping arrived; the transport answers it.
     Pinged,
     /// The peer answered a ping (CONN-5).
@@ -57,13 +68,21 @@ pub enum Input {
     Unattached(Unattached),
 
     /// The next entries for the last [`Effect::ReadOn`](super::Effect::ReadOn), possibly not all of them.
-    Chunk { first: Offset, last: Offset },
+    Chunk {
+        first: Offset,
+        last: Offset,
+        #[serde(skip)]
+        entries: P::Entries,
+    },
     /// The next entry was trimmed before it was read.
     Outrun,
     /// The journal could not read the next entry.
     Unreadable,
-    /// A command was executed or refused; `reply` is true if the client gets a reply frame.
-    Answered { reply: bool },
+    /// A command was executed or refused. `reply` is `None` if the command's entries in the log are the reply.
+    Answered {
+        #[serde(with = "presence")]
+        reply: Option<P::Answer>,
+    },
     /// The operating system has accepted the whole output.
     Flushed,
 
@@ -77,15 +96,6 @@ pub enum Input {
     PeerClosed,
     /// The socket failed.
     Gone,
-}
-
-/// The resume cursor of a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Asked {
-    /// The epoch of the cursor; `None` means that of this journal.
-    pub epoch: Option<Epoch>,
-    /// The offset of the last entry that the client applied; 0 for none.
-    pub after: Offset,
 }
 
 /// The reason for which a credential yielded no identity (AUTH-5).
@@ -147,31 +157,74 @@ pub enum InputName {
     Gone,
 }
 
-impl Input {
+impl<P: Payload> Input<P> {
     /// Returns true for an input that stems from a client frame and may be left unread in the socket when the
     /// connection has no room for it.
     pub fn is_client_frame(&self) -> bool {
         matches!(
             self,
             Input::Hello { .. }
-                | Input::Renew
-                | Input::Ping
-                | Input::Command
-                | Input::Unclear
-                | Input::Oversized
+                | Input::Renew(_)
+                | Input::Ping(_)
+                | Input::Command(_)
+                | Input::Unclear(_)
+                | Input::Oversized(_)
                 | Input::Throttled { .. }
                 | Input::Pinged
         )
     }
 
+    /// Returns the input without its content, as observers and traces see it.
+    pub fn outline(&self) -> Input {
+        match self {
+            Input::Hello { cursor, credential } => {
+                Input::Hello { cursor: *cursor, credential: credential.as_ref().map(drop) }
+            }
+            Input::Renew(_) => Input::Renew(()),
+            Input::Ping(_) => Input::Ping(()),
+            Input::Command(_) => Input::Command(()),
+            Input::Unclear(_) => Input::Unclear(()),
+            Input::Oversized(_) => Input::Oversized(()),
+            Input::Throttled { retry_after_ms, .. } => {
+                Input::Throttled { retry_after_ms: *retry_after_ms, subject: () }
+            }
+            Input::Pinged => Input::Pinged,
+            Input::Pong => Input::Pong,
+            Input::Binary => Input::Binary,
+            Input::NotUtf8 => Input::NotUtf8,
+            Input::TooLong => Input::TooLong,
+            Input::Garbled => Input::Garbled,
+            Input::MessageLate => Input::MessageLate,
+            Input::UnfinishedMax => Input::UnfinishedMax,
+            Input::Displaced => Input::Displaced,
+            Input::Verified(identity) => Input::Verified(identity.clone()),
+            Input::Unverified(why) => Input::Unverified(*why),
+            Input::Attached { epoch, trimmed, head } => {
+                Input::Attached { epoch: *epoch, trimmed: *trimmed, head: *head }
+            }
+            Input::Unattached(why) => Input::Unattached(*why),
+            Input::Chunk { first, last, .. } => Input::Chunk { first: *first, last: *last, entries: () },
+            Input::Outrun => Input::Outrun,
+            Input::Unreadable => Input::Unreadable,
+            Input::Answered { reply } => Input::Answered { reply: reply.as_ref().map(drop) },
+            Input::Flushed => Input::Flushed,
+            Input::Elapsed(timer) => Input::Elapsed(*timer),
+            Input::Drain { reconnect_after_ms } => Input::Drain { reconnect_after_ms: *reconnect_after_ms },
+            Input::Drained { head } => Input::Drained { head: *head },
+            Input::PeerClosed => Input::PeerClosed,
+            Input::Gone => Input::Gone,
+        }
+    }
+
+    /// Returns the name of the input.
     pub fn name(&self) -> InputName {
         match self {
             Input::Hello { .. } => InputName::Hello,
-            Input::Renew => InputName::Renew,
-            Input::Ping => InputName::Ping,
-            Input::Command => InputName::Command,
-            Input::Unclear => InputName::Unclear,
-            Input::Oversized => InputName::Oversized,
+            Input::Renew(_) => InputName::Renew,
+            Input::Ping(_) => InputName::Ping,
+            Input::Command(_) => InputName::Command,
+            Input::Unclear(_) => InputName::Unclear,
+            Input::Oversized(_) => InputName::Oversized,
             Input::Throttled { .. } => InputName::Throttled,
             Input::Pinged => InputName::Pinged,
             Input::Pong => InputName::Pong,

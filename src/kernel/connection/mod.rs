@@ -10,48 +10,61 @@
 //!       │                            ├─ draining      sends entries until all runs are quiesced
 //!       │                            └─ leaving       sends the last entries
 //!       └─ closed(cause)             rejects every input
+//!
+//! handshaking ──▶ verifying ──▶ attaching ─┬─▶ replaying ──▶ live
+//!      └── credential known ──────▲        └─────────────────▲
+//!
+//! replaying, live ── drain ──▶ draining ── drained ──▶ leaving      every state ──▶ closed
 //! ```
 //!
-//! Guarantees: no client frame has an effect before `hello` is accepted (CONN-1). The first frame of an open
-//! connection is `ready` (CONN-2). Nothing follows the close frame (CONN-3). Entries are contiguous (DEL-2,
-//! DEL-3), and `caught_up` is sent once. An input that the state does not expect returns [`Rejected`] and
-//! changes nothing.
+//! Guarantees: no client frame has an effect before `hello` is accepted (CONN-1). `ready` comes once, before
+//! any entry, answer or `caught_up`; only an `error` about a frame that came before `hello` may stand before it
+//! (CONN-2). Nothing follows the close frame (CONN-3). Entries are contiguous (DEL-2, DEL-3), and `caught_up`
+//! is sent once. An input that the state does not expect returns [`Rejected`] and changes nothing.
 //!
-//! The machine handles no content. An input reports that a command or a chunk of entries arrived; an effect
-//! orders what to do with it. So the cost of a step does not depend on the size of a frame or chunk.
+//! An input carries its content, and the effects that it causes carry the content on ([`Payload`]). The machine
+//! does not read it, so the cost of a step does not depend on the size of a frame or chunk.
 //!
-//! - [`input`], [`effect`]: events in, orders out
+//! - [`input`], [`effect`]: events in, orders out; [`payload`]: their content; [`timer`], [`cause`]
 //! - [`resume`]: the position at which a cursor resumes, and its gap
-//! - [`states`]: the transition table; [`shared`], [`session`]: the data of the states
+//! - [`states`]: the transition table; [`shared`], [`session`]: the data of the states; [`phase`]: their names
 //!
 //! The protocol below is [WebSocket, RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
 
+pub mod cause;
 pub mod effect;
 pub mod input;
+pub mod payload;
+mod phase;
 pub mod resume;
 mod session;
 mod shared;
 mod states;
 #[cfg(test)]
 mod tests;
+pub mod timer;
 
 use std::hash::{Hash, Hasher};
 
 use statig::blocking::{InitializedStateMachine, IntoStateMachineExt};
 
-use self::{effect::Turn, session::Peer, shared::Machine, states::State};
 pub use self::{
-    effect::{Cause, Effect, Effects, Fault, ServerFrame, Timer},
-    input::{Asked, Input, InputName, Unattached, Unverified},
-    resume::{Gap, Resumption},
-    session::Phase,
+    cause::Cause,
+    effect::{Effect, Effects, Fault, ServerFrame},
+    input::{Input, InputName, Unattached, Unverified},
+    payload::Payload,
+    phase::Phase,
+    resume::{Gap, ResumeCursor, Resumption},
     shared::Limits,
+    timer::Timer,
 };
+use self::{effect::Output, session::Peer, shared::Machine, states::State};
 use crate::ticket::Identity;
 
-/// The machine of one connection. It can be compared, hashed and cloned, as a model checker requires.
+/// The machine of one connection with content of the types `P`. It can be compared, hashed and cloned, as a
+/// model checker requires.
 #[derive(Clone)]
-pub struct Connection(InitializedStateMachine<Machine>);
+pub struct Connection<P: Payload = ()>(InitializedStateMachine<Machine<P>>);
 
 /// The input is not expected in this phase; the machine is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,14 +74,14 @@ pub struct Rejected {
     pub input: InputName,
 }
 
-impl Connection {
+impl<P: Payload> Connection<P> {
     /// Creates the machine of an accepted socket. `identity` is that of the upgrade request, if it had a
     /// credential; otherwise `hello` has to have one.
-    pub fn accept(identity: Option<Identity>, limits: Limits, effects: &mut Effects) -> Self {
+    pub fn accept(identity: Option<Identity>, limits: Limits, effects: &mut Effects<P>) -> Self {
         let peer = identity.map_or(Peer::Unknown, Peer::Known);
         let mut machine = Machine::new(limits).uninitialized_state_machine();
         *machine.state_mut() = State::Handshaking { peer };
-        Self(machine.init_with_context(&mut Turn::new(effects)))
+        Self(machine.init_with_context(&mut Output::new(effects)))
     }
 
     /// Handles one input and appends the resulting effects, in order, to `effects`.
@@ -76,13 +89,13 @@ impl Connection {
     /// # Errors
     ///
     /// Returns [`Rejected`] if the phase does not expect the input. Machine and `effects` are then unchanged.
-    pub fn step(&mut self, input: &Input, effects: &mut Effects) -> Result<(), Rejected> {
+    pub fn step(&mut self, input: &Input<P>, effects: &mut Effects<P>) -> Result<(), Rejected> {
         if input.is_client_frame() && !self.hears() {
             return Err(Rejected { phase: self.phase(), input: input.name() });
         }
-        let mut turn = Turn::new(effects);
-        self.0.handle_with_context(input, &mut turn);
-        if turn.rejected { Err(Rejected { phase: self.phase(), input: input.name() }) } else { Ok(()) }
+        let mut out = Output::new(effects);
+        self.0.handle_with_context(input, &mut out);
+        if out.rejected { Err(Rejected { phase: self.phase(), input: input.name() }) } else { Ok(()) }
     }
 
     /// Returns the current phase.
@@ -102,22 +115,22 @@ impl Connection {
     }
 }
 
-impl PartialEq for Connection {
+impl<P: Payload> PartialEq for Connection<P> {
     fn eq(&self, other: &Self) -> bool {
         self.0.inner() == other.0.inner() && self.0.state() == other.0.state()
     }
 }
 
-impl Eq for Connection {}
+impl<P: Payload> Eq for Connection<P> {}
 
-impl Hash for Connection {
+impl<P: Payload> Hash for Connection<P> {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
         self.0.inner().hash(hasher);
         self.0.state().hash(hasher);
     }
 }
 
-impl std::fmt::Debug for Connection {
+impl<P: Payload> std::fmt::Debug for Connection<P> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} {:?}", self.0.state(), self.0.inner())
     }

@@ -3,8 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::input::Asked;
 use crate::ids::{Epoch, Offset};
+
+/// The resume cursor of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ResumeCursor {
+    /// The epoch of the cursor; `None` means that of this journal.
+    pub epoch: Option<Epoch>,
+    /// The offset of the last entry that the client applied; 0 for none.
+    pub after: Offset,
+}
 
 /// The offsets `from` to `to`, inclusive, that a reader requested and the log does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -30,8 +38,8 @@ impl Resumption {
     ///   none were, the gap is 0 to 0: it reports the change of epoch, and no entry is missing.
     /// - A cursor before the oldest entry resumes there; the gap covers the trimmed entries.
     /// - A cursor past the head resumes at the head; the gap covers the entries that this log never had.
-    pub fn of(asked: Asked, epoch: Epoch, trimmed: Offset, head: Offset) -> Self {
-        let Asked { epoch: theirs, after } = asked;
+    pub fn of(cursor: ResumeCursor, epoch: Epoch, trimmed: Offset, head: Offset) -> Self {
+        let ResumeCursor { epoch: theirs, after } = cursor;
         if theirs.is_some_and(|theirs| theirs != epoch) {
             let from = Offset(trimmed.0.min(1));
             Self { resumed_after: trimmed, gap: Some(Gap { from, to: trimmed }) }
@@ -56,8 +64,8 @@ mod tests {
     const ELSEWHERE: Epoch = Epoch(Uuid::from_u128(2));
 
     fn resume(epoch: Option<Epoch>, after: u64, trimmed: u64, head: u64) -> (u64, Option<(u64, u64)>) {
-        let asked = Asked { epoch, after: Offset(after) };
-        let Resumption { resumed_after, gap } = Resumption::of(asked, HERE, Offset(trimmed), Offset(head));
+        let cursor = ResumeCursor { epoch, after: Offset(after) };
+        let Resumption { resumed_after, gap } = Resumption::of(cursor, HERE, Offset(trimmed), Offset(head));
         (resumed_after.0, gap.map(|gap| (gap.from.0, gap.to.0)))
     }
 

@@ -1,6 +1,5 @@
-//! The data of an open connection: its identity and its progress through the log.
+//! The data of the states: the peer, and the progress of an open connection through the log.
 
-use super::effect::Cause;
 use crate::{ids::Offset, ticket::Identity};
 
 /// The peer before `hello`.
@@ -43,20 +42,6 @@ pub(super) enum Ping {
 pub(super) enum Backlog {
     Until(Offset),
     None,
-}
-
-/// The phase of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Phase {
-    Handshaking,
-    Verifying,
-    Attaching,
-    Replaying,
-    Live,
-    Draining,
-    /// The runs are quiesced and the last entries are being sent.
-    Leaving,
-    Closed(Cause),
 }
 
 impl Peer {

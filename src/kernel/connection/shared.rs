@@ -1,8 +1,12 @@
 //! The data that all states share: the limits, their use, and the state of the socket's output.
 
+use std::marker::PhantomData;
+
 use super::{
-    effect::{Effect, ServerFrame, Timer, Turn},
+    effect::{Effect, Output, ServerFrame},
+    payload::Payload,
     session::{Flow, Session},
+    timer::Timer,
 };
 use crate::ids::Offset;
 
@@ -40,12 +44,14 @@ impl Default for Limits {
 
 /// The data that all states share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Machine {
+pub(super) struct Machine<P> {
     pub(super) limits: Limits,
     pub(super) unclear: u16,
     pub(super) throttled: u16,
     pub(super) commands: u16,
     writing: Writing,
+    /// The content passes through; no state keeps any.
+    payload: PhantomData<P>,
 }
 
 /// The state of the socket's output.
@@ -58,9 +64,9 @@ enum Writing {
     },
 }
 
-impl Machine {
+impl<P: Payload> Machine<P> {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, unclear: 0, throttled: 0, commands: 0, writing: Writing::Idle }
+        Self { limits, unclear: 0, throttled: 0, commands: 0, writing: Writing::Idle, payload: PhantomData }
     }
 
     /// Returns true if one more client frame may be handled.
@@ -84,14 +90,14 @@ impl Machine {
     }
 
     /// Sends a frame that is not a reply.
-    pub(super) fn send(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
-        turn.order(Effect::Send(frame));
-        self.flush(turn);
+    pub(super) fn send(&mut self, frame: ServerFrame<P>, out: &mut Output<'_, P>) {
+        out.push(Effect::Send(frame));
+        self.flush(out);
     }
 
     /// Sends a reply to a client frame, counted against `waiting_replies_max`.
-    pub(super) fn reply(&mut self, frame: ServerFrame, turn: &mut Turn<'_>) {
-        self.send(frame, turn);
+    pub(super) fn reply(&mut self, frame: ServerFrame<P>, out: &mut Output<'_, P>) {
+        self.send(frame, out);
         self.replied();
     }
 
@@ -103,34 +109,40 @@ impl Machine {
     }
 
     /// Starts a flush unless one is in progress, which also covers output that is appended until it completes.
-    pub(super) fn flush(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn flush(&mut self, out: &mut Output<'_, P>) {
         if self.writing == Writing::Idle {
             self.writing = Writing::Busy { replies: 0 };
-            turn.order(Effect::Flush);
-            turn.order(Effect::Arm(Timer::Stall));
+            out.push(Effect::Flush);
+            out.push(Effect::Arm(Timer::Stall));
         }
     }
 
     /// Ends a flush.
-    pub(super) fn wrote(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn wrote(&mut self, out: &mut Output<'_, P>) {
         self.writing = Writing::Idle;
-        turn.order(Effect::Disarm(Timer::Stall));
+        out.push(Effect::Disarm(Timer::Stall));
     }
 
-    /// Sends the current chunk, which ends at `last`.
-    pub(super) fn deliver(&mut self, session: &mut Session, last: Offset, turn: &mut Turn<'_>) {
+    /// Sends a chunk, which ends at `last`.
+    pub(super) fn deliver(
+        &mut self,
+        session: &mut Session,
+        last: Offset,
+        entries: &P::Entries,
+        out: &mut Output<'_, P>,
+    ) {
         session.sent = last;
         session.flow = Flow::Sending;
-        turn.order(Effect::SendChunk);
-        self.flush(turn);
+        out.push(Effect::SendChunk(entries.clone()));
+        self.flush(out);
     }
 
     /// Ends a flush and, if it included a chunk, requests the next one (DEL-4).
-    pub(super) fn flushed(&mut self, session: &mut Session, through: Offset, turn: &mut Turn<'_>) {
-        self.wrote(turn);
+    pub(super) fn flushed(&mut self, session: &mut Session, through: Offset, out: &mut Output<'_, P>) {
+        self.wrote(out);
         if session.flow == Flow::Sending {
             session.flow = Flow::Fetching;
-            turn.order(Effect::ReadOn { after: session.sent, through });
+            out.push(Effect::ReadOn { after: session.sent, through });
         }
     }
 }

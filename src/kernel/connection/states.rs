@@ -1,54 +1,119 @@
-//! The states of a connection and their transitions. An input without an arm falls through to `root`, which
-//! rejects it.
+//! The states of a connection and their transitions. A state names every input: an input that it leaves to its
+//! superstate goes up, at last to `root`, which rejects it.
+
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use statig::prelude::*;
 
 use super::{
-    effect::{Cause, Effect, Fault, ServerFrame, Timer, Turn},
-    input::{Asked, Input, Unattached, Unverified},
-    resume::Resumption,
-    session::{Backlog, Flow, Peer, Phase, Ping, Session},
+    cause::Cause,
+    effect::{Effect, Fault, Output, ServerFrame},
+    input::{Input, Unattached, Unverified},
+    payload::Payload,
+    resume::{ResumeCursor, Resumption},
+    session::{Backlog, Flow, Peer, Ping, Session},
     shared::Machine,
+    timer::Timer,
 };
 use crate::{ids::Offset, ticket::Identity};
+
+/// The client frames other than `hello`.
+macro_rules! frame {
+    () => {
+        Input::Renew(_)
+            | Input::Ping(_)
+            | Input::Command(_)
+            | Input::Unclear(_)
+            | Input::Oversized(_)
+            | Input::Throttled { .. }
+            | Input::Pinged
+    };
+}
+
+/// The events of the socket that need no reply.
+macro_rules! socket {
+    () => {
+        Input::Pong
+            | Input::Binary
+            | Input::NotUtf8
+            | Input::TooLong
+            | Input::Garbled
+            | Input::MessageLate
+            | Input::UnfinishedMax
+            | Input::PeerClosed
+            | Input::Gone
+    };
+}
+
+/// The results of `Attach`, and the loss of the slot while the peer is unknown.
+macro_rules! setup {
+    () => {
+        Input::Attached { .. } | Input::Unattached(_) | Input::Displaced
+    };
+}
+
+/// The result of `Verify`.
+macro_rules! verdict {
+    () => {
+        Input::Verified(_) | Input::Unverified(_)
+    };
+}
+
+/// The results of `ReadOn`.
+macro_rules! fetched {
+    () => {
+        Input::Chunk { .. } | Input::Outrun | Input::Unreadable
+    };
+}
+
+/// The events that occur in any state, and those of the user's runs.
+macro_rules! rest {
+    () => {
+        Input::Answered { .. }
+            | Input::Flushed
+            | Input::Elapsed(_)
+            | Input::Drain { .. }
+            | Input::Drained { .. }
+    };
+}
 
 #[state_machine(
     initial = "State::handshaking(Peer::Unknown)",
     state(derive(Clone, Debug, PartialEq, Eq, Hash)),
     superstate(derive(Debug)),
     visibility = "pub(super)",
-    context_identifier = "turn",
+    context_identifier = "out",
     event_identifier = "input"
 )]
-impl Machine {
+impl<P: Payload> Machine<P> {
     #[action]
-    fn greet(peer: &Peer, turn: &mut Turn<'_>) {
-        turn.order(Effect::Arm(Timer::Hello));
+    fn greet(peer: &Peer, out: &mut Output<'_, P>) {
+        out.push(Effect::Arm(Timer::Hello));
         if let Peer::Known(identity) = peer {
-            turn.order(Effect::ExpireAt(identity.expires_at));
+            out.push(Effect::ExpireAt(identity.expires_at));
         }
     }
 
     #[state(superstate = "setting_up", entry_action = "greet")]
-    fn handshaking(&mut self, peer: &mut Peer, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
-        match (input, &*peer) {
-            (Input::Hello { cursor, credential: true }, _) => {
-                turn.order(Effect::Disarm(Timer::Hello));
-                turn.order(Effect::Arm(Timer::SetUp));
-                turn.order(Effect::Verify);
-                Transition(State::verifying(peer.clone(), *cursor))
-            }
-            (Input::Hello { cursor, credential: false }, Peer::Known(identity)) => {
-                turn.order(Effect::Disarm(Timer::Hello));
-                turn.order(Effect::Arm(Timer::SetUp));
-                turn.order(Effect::Attach(identity.clone()));
-                Transition(State::attaching(identity.clone(), *cursor))
-            }
-            (Input::Hello { credential: false, .. }, Peer::Unknown) => {
-                self.refuse(Fault::Unauthenticated, Cause::Unauthenticated, turn)
-            }
-            (Input::Elapsed(Timer::Hello), _) => close(Cause::NoHello, turn),
-            _ => Super,
+    fn handshaking(&mut self, peer: &mut Peer, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
+        match input {
+            Input::Hello { cursor, credential } => match (credential, &*peer) {
+                (Some(credential), _) => {
+                    out.push(Effect::Disarm(Timer::Hello));
+                    out.push(Effect::Arm(Timer::SetUp));
+                    out.push(Effect::Verify(credential.clone()));
+                    Transition(State::verifying(peer.clone(), *cursor))
+                }
+                (None, Peer::Known(identity)) => {
+                    out.push(Effect::Disarm(Timer::Hello));
+                    out.push(Effect::Arm(Timer::SetUp));
+                    out.push(Effect::Attach { identity: identity.clone(), cursor: *cursor });
+                    Transition(State::attaching(identity.clone(), *cursor))
+                }
+                (None, Peer::Unknown) => self.refuse(Fault::Unauthenticated, Cause::Unauthenticated, out),
+            },
+            Input::Elapsed(Timer::Hello) => close(Cause::NoHello, out),
+            frame!() | socket!() | setup!() | verdict!() | fetched!() | rest!() => Super,
         }
     }
 
@@ -56,28 +121,29 @@ impl Machine {
     fn verifying(
         &mut self,
         peer: &Peer,
-        cursor: &Asked,
-        turn: &mut Turn<'_>,
-        input: &Input,
+        cursor: &ResumeCursor,
+        out: &mut Output<'_, P>,
+        input: &Input<P>,
     ) -> Outcome<State> {
         match input {
             // If there are two credentials, both have to be valid and of the same user (AUTH-5).
             Input::Verified(identity) if peer.may_be(identity) => {
-                turn.order(Effect::ExpireAt(identity.expires_at));
-                turn.order(Effect::Attach(identity.clone()));
+                out.push(Effect::ExpireAt(identity.expires_at));
+                out.push(Effect::Attach { identity: identity.clone(), cursor: *cursor });
                 Transition(State::attaching(identity.clone(), *cursor))
             }
             Input::Verified(_) | Input::Unverified(Unverified::Refused) => {
-                self.refuse(Fault::Unauthenticated, Cause::Unauthenticated, turn)
+                self.refuse(Fault::Unauthenticated, Cause::Unauthenticated, out)
             }
             Input::Unverified(Unverified::Unavailable) => {
-                self.refuse(Fault::Unavailable, Cause::Unavailable, turn)
+                self.refuse(Fault::Unavailable, Cause::Unavailable, out)
             }
             Input::Unverified(Unverified::Limited { retry_after_ms }) => {
-                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms };
-                self.refuse(fault, Cause::Flooding, turn)
+                let subject = P::Subject::default();
+                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms, subject };
+                self.refuse(fault, Cause::Flooding, out)
             }
-            _ => Super,
+            Input::Hello { .. } | frame!() | socket!() | setup!() | fetched!() | rest!() => Super,
         }
     }
 
@@ -85,17 +151,17 @@ impl Machine {
     fn attaching(
         &mut self,
         identity: &Identity,
-        cursor: &Asked,
-        turn: &mut Turn<'_>,
-        input: &Input,
+        cursor: &ResumeCursor,
+        out: &mut Output<'_, P>,
+        input: &Input<P>,
     ) -> Outcome<State> {
         match input {
             Input::Attached { epoch, trimmed, head } => {
                 let Resumption { resumed_after, gap } = Resumption::of(*cursor, *epoch, *trimmed, *head);
-                turn.order(Effect::Disarm(Timer::SetUp));
-                turn.order(Effect::Arm(Timer::Heartbeat));
-                // The first frame of an opened connection (CONN-2).
-                self.send(ServerFrame::Ready { resumed_after, head: *head, gap }, turn);
+                out.push(Effect::Disarm(Timer::SetUp));
+                out.push(Effect::Arm(Timer::Heartbeat));
+                // Before any entry, answer or `caught_up` (CONN-2).
+                self.send(ServerFrame::Ready { resumed_after, head: *head, gap }, out);
                 let session = Session {
                     identity: identity.clone(),
                     sent: resumed_after,
@@ -103,37 +169,44 @@ impl Machine {
                     ping: Ping::None,
                 };
                 if resumed_after < *head {
-                    turn.order(Effect::ReadOn { after: resumed_after, through: *head });
+                    out.push(Effect::ReadOn { after: resumed_after, through: *head });
                     Transition(State::replaying(session, *head))
                 } else {
-                    self.send(ServerFrame::CaughtUp { offset: *head }, turn);
-                    turn.order(Effect::ReadOn { after: resumed_after, through: WHATEVER_COMES });
+                    self.send(ServerFrame::CaughtUp { offset: *head }, out);
+                    out.push(Effect::ReadOn { after: resumed_after, through: UNBOUNDED });
                     Transition(State::live(session))
                 }
             }
-            // No frame may precede `ready` (CONN-2), so the close code alone reports the reason.
-            Input::Unattached(Unattached::Unavailable) => close(Cause::Unavailable, turn),
-            Input::Unattached(Unattached::UserFull) => close(Cause::UserFull, turn),
-            Input::Unattached(Unattached::ServiceFull) => close(Cause::ServiceFull, turn),
-            _ => Super,
+            // Only an error about a frame before `hello` may precede `ready` (CONN-2), so the close code alone
+            // reports the reason.
+            Input::Unattached(Unattached::Unavailable) => close(Cause::Unavailable, out),
+            Input::Unattached(Unattached::UserFull) => close(Cause::UserFull, out),
+            Input::Unattached(Unattached::ServiceFull) => close(Cause::ServiceFull, out),
+            Input::Hello { .. } | Input::Displaced => Super,
+            frame!() | socket!() | verdict!() | fetched!() | rest!() => Super,
         }
     }
 
     #[superstate(superstate = "connected")]
-    fn setting_up(&mut self, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+    fn setting_up(&mut self, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
         match input {
             // CONN-1: no effect before `ready`.
-            Input::Renew | Input::Ping | Input::Command => self.misunderstood(Fault::BeforeHello, turn),
-            Input::Oversized => self.misunderstood(Fault::Oversized, turn),
-            // An unauthenticated peer is closed at the first frame above the rate; it may reconnect.
-            Input::Throttled { retry_after_ms } => {
-                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms };
-                self.refuse(fault, Cause::Flooding, turn)
+            Input::Command(command) => self.misunderstood(Fault::BeforeHello(P::subject(command)), out),
+            Input::Renew(_) | Input::Ping(_) => {
+                self.misunderstood(Fault::BeforeHello(P::Subject::default()), out)
             }
-            Input::Displaced => close(Cause::Displaced, turn),
-            Input::Elapsed(Timer::SetUp) => close(Cause::Unavailable, turn),
-            Input::Drain { .. } => close(Cause::Draining, turn),
-            _ => Super,
+            Input::Oversized(frame) => self.misunderstood(Fault::Oversized(frame.clone()), out),
+            // An unauthenticated peer is closed at the first frame above the rate; it may reconnect.
+            Input::Throttled { retry_after_ms, subject } => {
+                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms, subject: subject.clone() };
+                self.refuse(fault, Cause::Flooding, out)
+            }
+            Input::Displaced => close(Cause::Displaced, out),
+            Input::Elapsed(Timer::SetUp) => close(Cause::Unavailable, out),
+            Input::Drain { .. } => close(Cause::Draining, out),
+            Input::Hello { .. } | Input::Unclear(_) | Input::Pinged | Input::Attached { .. } => Super,
+            Input::Unattached(_) | Input::Answered { .. } | Input::Flushed | Input::Drained { .. } => Super,
+            Input::Elapsed(_) | socket!() | verdict!() | fetched!() => Super,
         }
     }
 
@@ -142,49 +215,51 @@ impl Machine {
         &mut self,
         session: &mut Session,
         head: &Offset,
-        turn: &mut Turn<'_>,
-        input: &Input,
+        out: &mut Output<'_, P>,
+        input: &Input<P>,
     ) -> Outcome<State> {
         match input {
-            Input::Chunk { first, last } if session.expects(*first, *last) => {
+            Input::Chunk { first, last, entries } if session.expects(*first, *last) => {
                 if last > head {
-                    return close(Cause::Discontinuous, turn);
+                    return close(Cause::Discontinuous, out);
                 }
-                self.deliver(session, *last, turn);
+                self.deliver(session, *last, entries, out);
                 if last < head {
                     return Handled;
                 }
-                self.send(ServerFrame::CaughtUp { offset: *head }, turn);
+                self.send(ServerFrame::CaughtUp { offset: *head }, out);
                 Transition(State::live(session.clone()))
             }
             Input::Flushed if self.is_writing() => {
-                self.flushed(session, *head, turn);
+                self.flushed(session, *head, out);
                 Handled
             }
             Input::Drain { reconnect_after_ms } => {
-                self.send(ServerFrame::Draining { reconnect_after_ms: *reconnect_after_ms }, turn);
+                self.send(ServerFrame::Draining { reconnect_after_ms: *reconnect_after_ms }, out);
                 Transition(State::draining(session.clone(), Backlog::Until(*head)))
             }
-            _ => Super,
+            Input::Hello { .. } | Input::Answered { .. } | Input::Elapsed(_) | Input::Drained { .. } => Super,
+            Input::Flushed | frame!() | socket!() | setup!() | verdict!() | fetched!() => Super,
         }
     }
 
     #[state(superstate = "open")]
-    fn live(&mut self, session: &mut Session, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+    fn live(&mut self, session: &mut Session, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
         match input {
-            Input::Chunk { first, last } if session.expects(*first, *last) => {
-                self.deliver(session, *last, turn);
+            Input::Chunk { first, last, entries } if session.expects(*first, *last) => {
+                self.deliver(session, *last, entries, out);
                 Handled
             }
             Input::Flushed if self.is_writing() => {
-                self.flushed(session, WHATEVER_COMES, turn);
+                self.flushed(session, UNBOUNDED, out);
                 Handled
             }
             Input::Drain { reconnect_after_ms } => {
-                self.send(ServerFrame::Draining { reconnect_after_ms: *reconnect_after_ms }, turn);
+                self.send(ServerFrame::Draining { reconnect_after_ms: *reconnect_after_ms }, out);
                 Transition(State::draining(session.clone(), Backlog::None))
             }
-            _ => Super,
+            Input::Hello { .. } | Input::Answered { .. } | Input::Elapsed(_) | Input::Drained { .. } => Super,
+            Input::Flushed | frame!() | socket!() | setup!() | verdict!() | fetched!() => Super,
         }
     }
 
@@ -193,41 +268,40 @@ impl Machine {
         &mut self,
         session: &mut Session,
         backlog: &mut Backlog,
-        turn: &mut Turn<'_>,
-        input: &Input,
+        out: &mut Output<'_, P>,
+        input: &Input<P>,
     ) -> Outcome<State> {
-        match (input, *backlog) {
-            (Input::Chunk { first, last }, Backlog::Until(head)) if session.expects(*first, *last) => {
-                if *last > head {
-                    return close(Cause::Discontinuous, turn);
+        match input {
+            Input::Chunk { first, last, entries } if session.expects(*first, *last) => {
+                if matches!(backlog, Backlog::Until(head) if last > head) {
+                    return close(Cause::Discontinuous, out);
                 }
-                self.deliver(session, *last, turn);
-                if *last == head {
-                    self.send(ServerFrame::CaughtUp { offset: head }, turn);
+                self.deliver(session, *last, entries, out);
+                if *backlog == Backlog::Until(*last) {
+                    self.send(ServerFrame::CaughtUp { offset: *last }, out);
                     *backlog = Backlog::None;
                 }
                 Handled
             }
-            (Input::Chunk { first, last }, Backlog::None) if session.expects(*first, *last) => {
-                self.deliver(session, *last, turn);
-                Handled
-            }
-            (Input::Flushed, backlog) if self.is_writing() => {
+            Input::Flushed if self.is_writing() => {
                 let through = match backlog {
-                    Backlog::Until(head) => head,
-                    Backlog::None => WHATEVER_COMES,
+                    Backlog::Until(head) => *head,
+                    Backlog::None => UNBOUNDED,
                 };
-                self.flushed(session, through, turn);
+                self.flushed(session, through, out);
                 Handled
             }
-            // A connection that is still replaying resumes on its next connection.
-            (Input::Drained { .. }, Backlog::Until(_)) => close(Cause::Draining, turn),
-            (Input::Drained { head }, Backlog::None) if *head <= session.sent => close(Cause::Draining, turn),
-            (Input::Drained { head }, Backlog::None) => {
-                turn.order(Effect::Arm(Timer::Leave));
-                Transition(State::leaving(session.clone(), *head))
-            }
-            _ => Super,
+            Input::Drained { head } => match backlog {
+                // A connection that is still replaying resumes on its next connection.
+                Backlog::Until(_) => close(Cause::Draining, out),
+                Backlog::None if *head <= session.sent => close(Cause::Draining, out),
+                Backlog::None => {
+                    out.push(Effect::Arm(Timer::Leave));
+                    Transition(State::leaving(session.clone(), *head))
+                }
+            },
+            Input::Hello { .. } | Input::Answered { .. } | Input::Elapsed(_) | Input::Drain { .. } => Super,
+            Input::Flushed | frame!() | socket!() | setup!() | verdict!() | fetched!() => Super,
         }
     }
 
@@ -236,50 +310,53 @@ impl Machine {
         &mut self,
         session: &mut Session,
         head: &Offset,
-        turn: &mut Turn<'_>,
-        input: &Input,
+        out: &mut Output<'_, P>,
+        input: &Input<P>,
     ) -> Outcome<State> {
         match input {
-            Input::Chunk { first, last } if session.expects(*first, *last) => {
-                self.deliver(session, *last, turn);
-                if last < head { Handled } else { close(Cause::Draining, turn) }
+            Input::Chunk { first, last, entries } if session.expects(*first, *last) => {
+                self.deliver(session, *last, entries, out);
+                if last < head { Handled } else { close(Cause::Draining, out) }
             }
             Input::Flushed if self.is_writing() => {
-                self.flushed(session, WHATEVER_COMES, turn);
+                self.flushed(session, UNBOUNDED, out);
                 Handled
             }
-            Input::Elapsed(Timer::Leave) => close(Cause::Draining, turn),
-            _ => Super,
+            Input::Elapsed(Timer::Leave) => close(Cause::Draining, out),
+            Input::Hello { .. } | frame!() | socket!() | setup!() | verdict!() | fetched!() | rest!() => {
+                Super
+            }
         }
     }
 
     #[superstate(superstate = "connected")]
-    fn open(&mut self, session: &mut Session, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+    fn open(&mut self, session: &mut Session, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
         match input {
-            Input::Hello { .. } => self.misunderstood(Fault::SecondHello, turn),
+            Input::Hello { .. } => self.misunderstood(Fault::SecondHello, out),
             // The frame is well-formed, so it does not count as malformed (CONN-4).
-            Input::Oversized => {
-                self.reply(ServerFrame::Error { fault: Fault::Oversized, fatal: false }, turn);
+            Input::Oversized(frame) => {
+                let fault = Fault::Oversized(frame.clone());
+                self.reply(ServerFrame::Error { fault, fatal: false }, out);
                 Handled
             }
-            Input::Ping => {
-                self.reply(ServerFrame::Pong, turn);
+            Input::Ping(nonce) => {
+                self.reply(ServerFrame::Pong(nonce.clone()), out);
                 Handled
             }
-            Input::Command => {
+            Input::Command(command) => {
                 self.commands += 1;
-                turn.order(Effect::Execute);
+                out.push(Effect::Execute(command.clone()));
                 Handled
             }
-            Input::Renew => {
+            Input::Renew(credential) => {
                 self.commands += 1;
-                turn.order(Effect::Verify);
+                out.push(Effect::Verify(credential.clone()));
                 Handled
             }
             Input::Answered { reply } if self.commands > 0 => {
                 self.commands -= 1;
-                if *reply {
-                    self.reply(ServerFrame::Answer, turn);
+                if let Some(answer) = reply {
+                    self.reply(ServerFrame::Answer(answer.clone()), out);
                 }
                 Handled
             }
@@ -288,11 +365,11 @@ impl Machine {
                 if session.identity.user_id == identity.user_id {
                     session.identity = identity.clone();
                     let expires_at = identity.expires_at;
-                    turn.order(Effect::ExpireAt(expires_at));
-                    self.reply(ServerFrame::Renewed { expires_at }, turn);
+                    out.push(Effect::ExpireAt(expires_at));
+                    self.reply(ServerFrame::Renewed { expires_at }, out);
                 } else {
                     // Another user's credential is treated like an invalid one (ISO-3).
-                    self.reply(ServerFrame::Error { fault: Fault::Unauthenticated, fatal: false }, turn);
+                    self.reply(ServerFrame::Error { fault: Fault::Unauthenticated, fatal: false }, out);
                 }
                 Handled
             }
@@ -302,79 +379,81 @@ impl Machine {
                     Unverified::Refused => Fault::Unauthenticated,
                     Unverified::Unavailable => Fault::Unavailable,
                     Unverified::Limited { retry_after_ms } => {
-                        Fault::RateLimited { retry_after_ms: *retry_after_ms }
+                        Fault::RateLimited { retry_after_ms: *retry_after_ms, subject: P::Subject::default() }
                     }
                 };
-                self.reply(ServerFrame::Error { fault, fatal: false }, turn);
+                self.reply(ServerFrame::Error { fault, fatal: false }, out);
                 Handled
             }
 
-            Input::Chunk { .. } if session.flow == Flow::Fetching => close(Cause::Discontinuous, turn),
-            Input::Outrun if session.flow == Flow::Fetching => close(Cause::Outrun, turn),
-            Input::Unreadable if session.flow == Flow::Fetching => close(Cause::Unavailable, turn),
+            Input::Chunk { .. } if session.flow == Flow::Fetching => close(Cause::Discontinuous, out),
+            Input::Outrun if session.flow == Flow::Fetching => close(Cause::Outrun, out),
+            Input::Unreadable if session.flow == Flow::Fetching => close(Cause::Unavailable, out),
 
             Input::Elapsed(Timer::Heartbeat) => {
                 self.forgive();
-                turn.order(Effect::Arm(Timer::Heartbeat));
+                out.push(Effect::Arm(Timer::Heartbeat));
                 if session.ping == Ping::None {
                     session.ping = Ping::Unanswered;
-                    turn.order(Effect::PingPeer);
-                    turn.order(Effect::Arm(Timer::Pong));
-                    self.flush(turn);
+                    out.push(Effect::PingPeer);
+                    out.push(Effect::Arm(Timer::Pong));
+                    self.flush(out);
                 }
                 Handled
             }
             Input::Pong if session.ping == Ping::Unanswered => {
                 session.ping = Ping::None;
-                turn.order(Effect::Disarm(Timer::Pong));
+                out.push(Effect::Disarm(Timer::Pong));
                 Handled
             }
             Input::Elapsed(Timer::Pong) if session.ping == Ping::Unanswered => {
                 if self.has_room() {
-                    return close(Cause::NoPong, turn);
+                    return close(Cause::NoPong, out);
                 }
                 // The pong may be queued behind frames that are unread for lack of room: not the peer's fault.
-                turn.order(Effect::Arm(Timer::Pong));
+                out.push(Effect::Arm(Timer::Pong));
                 Handled
             }
-            _ => Super,
+            Input::Unclear(_) | Input::Throttled { .. } | Input::Pinged => Super,
+            socket!() | setup!() | verdict!() | fetched!() | rest!() => Super,
         }
     }
 
     #[superstate(superstate = "root")]
-    fn connected(&mut self, turn: &mut Turn<'_>, input: &Input) -> Outcome<State> {
+    fn connected(&mut self, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
         match input {
-            Input::Unclear => self.misunderstood(Fault::Unclear, turn),
-            Input::Throttled { retry_after_ms } => {
+            Input::Unclear(frame) => self.misunderstood(Fault::Unclear(frame.clone()), out),
+            Input::Throttled { retry_after_ms, subject } => {
                 self.throttled += 1;
                 let fatal = self.throttled >= self.limits.throttled_frames_max;
-                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms };
-                self.reply(ServerFrame::Error { fault, fatal }, turn);
-                if fatal { close(Cause::Flooding, turn) } else { Handled }
+                let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms, subject: subject.clone() };
+                self.reply(ServerFrame::Error { fault, fatal }, out);
+                if fatal { close(Cause::Flooding, out) } else { Handled }
             }
             Input::Flushed if self.is_writing() => {
-                self.wrote(turn);
+                self.wrote(out);
                 Handled
             }
-            Input::Elapsed(Timer::Stall) if self.is_writing() => close(Cause::Stalled, turn),
+            Input::Elapsed(Timer::Stall) if self.is_writing() => close(Cause::Stalled, out),
             // AUTH-3, in every state.
-            Input::Elapsed(Timer::Expiry) => close(Cause::Expired, turn),
+            Input::Elapsed(Timer::Expiry) => close(Cause::Expired, out),
             Input::Pinged => {
-                self.flush(turn);
+                self.flush(out);
                 self.replied();
                 Handled
             }
             // An unsolicited pong, which RFC 6455, section 5.5.3, allows.
             Input::Pong => Handled,
-            Input::Binary => close(Cause::Binary, turn),
-            Input::NotUtf8 => close(Cause::NotUtf8, turn),
-            Input::TooLong => close(Cause::TooLong, turn),
-            Input::Garbled => close(Cause::Garbled, turn),
-            Input::MessageLate => close(Cause::MessageLate, turn),
-            Input::UnfinishedMax => close(Cause::UnfinishedMax, turn),
-            Input::PeerClosed => close(Cause::PeerClosed, turn),
-            Input::Gone => close(Cause::Gone, turn),
-            _ => Super,
+            Input::Binary => close(Cause::Binary, out),
+            Input::NotUtf8 => close(Cause::NotUtf8, out),
+            Input::TooLong => close(Cause::TooLong, out),
+            Input::Garbled => close(Cause::Garbled, out),
+            Input::MessageLate => close(Cause::MessageLate, out),
+            Input::UnfinishedMax => close(Cause::UnfinishedMax, out),
+            Input::PeerClosed => close(Cause::PeerClosed, out),
+            Input::Gone => close(Cause::Gone, out),
+            Input::Hello { .. } | Input::Renew(_) | Input::Ping(_) | Input::Command(_) => Super,
+            Input::Oversized(_) | setup!() | verdict!() | fetched!() | rest!() => Super,
         }
     }
 
@@ -386,73 +465,33 @@ impl Machine {
     }
 
     #[superstate]
-    fn root(turn: &mut Turn<'_>) -> Outcome<State> {
-        turn.rejected = true;
+    fn root(out: &mut Output<'_, P>) -> Outcome<State> {
+        out.rejected = true;
         Handled
     }
 }
 
-impl Machine {
+impl<P: Payload> Machine<P> {
     /// Replies to a frame that has no effect, and closes the connection at the limit of such frames (CONN-4).
-    fn misunderstood(&mut self, fault: Fault, turn: &mut Turn<'_>) -> Outcome<State> {
+    fn misunderstood(&mut self, fault: Fault<P>, out: &mut Output<'_, P>) -> Outcome<State> {
         self.unclear += 1;
         let fatal = self.unclear >= self.limits.unclear_frames_max;
-        self.reply(ServerFrame::Error { fault, fatal }, turn);
-        if fatal { close(Cause::TooManyUnclear, turn) } else { Handled }
+        self.reply(ServerFrame::Error { fault, fatal }, out);
+        if fatal { close(Cause::TooManyUnclear, out) } else { Handled }
     }
 
     /// Sends a fatal `error` and closes. For unauthenticated peers only: after authentication no frame may
     /// precede `ready` (CONN-2).
-    fn refuse(&mut self, fault: Fault, cause: Cause, turn: &mut Turn<'_>) -> Outcome<State> {
-        self.send(ServerFrame::Error { fault, fatal: true }, turn);
-        close(cause, turn)
+    fn refuse(&mut self, fault: Fault<P>, cause: Cause, out: &mut Output<'_, P>) -> Outcome<State> {
+        self.send(ServerFrame::Error { fault, fatal: true }, out);
+        close(cause, out)
     }
 }
 
-fn close(cause: Cause, turn: &mut Turn<'_>) -> Outcome<State> {
-    turn.order(Effect::Close(cause));
+fn close<P: Payload>(cause: Cause, out: &mut Output<'_, P>) -> Outcome<State> {
+    out.push(Effect::Close(cause));
     Transition(State::closed(cause))
 }
 
-impl State {
-    pub(super) fn phase(&self) -> Phase {
-        match self {
-            State::Handshaking { .. } => Phase::Handshaking,
-            State::Verifying { .. } => Phase::Verifying,
-            State::Attaching { .. } => Phase::Attaching,
-            State::Replaying { .. } => Phase::Replaying,
-            State::Live { .. } => Phase::Live,
-            State::Draining { .. } => Phase::Draining,
-            State::Leaving { .. } => Phase::Leaving,
-            State::Closed { cause } => Phase::Closed(*cause),
-        }
-    }
-
-    /// Returns true in states that handle or refuse a client frame at once.
-    pub(super) fn listens(&self) -> bool {
-        match self {
-            State::Handshaking { .. }
-            | State::Replaying { .. }
-            | State::Live { .. }
-            | State::Draining { .. }
-            | State::Leaving { .. } => true,
-            State::Verifying { .. } | State::Attaching { .. } | State::Closed { .. } => false,
-        }
-    }
-
-    pub(super) fn identity(&self) -> Option<&Identity> {
-        match self {
-            State::Replaying { session, .. }
-            | State::Live { session }
-            | State::Draining { session, .. }
-            | State::Leaving { session, .. } => Some(&session.identity),
-            State::Handshaking { .. }
-            | State::Verifying { .. }
-            | State::Attaching { .. }
-            | State::Closed { .. } => None,
-        }
-    }
-}
-
 /// The end of an unbounded read.
-const WHATEVER_COMES: Offset = Offset(u64::MAX);
+const UNBOUNDED: Offset = Offset(u64::MAX);

@@ -3,8 +3,8 @@
 
 use quintet_kernel::{
     connection::{
-        Asked, Cause, Connection, Effect, Effects, Gap, Input, Limits, Phase, ServerFrame, Timer, Unattached,
-        Unverified,
+        Cause, Connection, Effect, Effects, Gap, Input, Limits, Phase, ResumeCursor, ServerFrame, Timer,
+        Unattached, Unverified,
     },
     ids::{Epoch, Offset, Timestamp, UserId},
     ticket::Identity,
@@ -27,7 +27,7 @@ fn identity(program: &mut Program<'_>) -> Identity {
 struct Seen {
     /// The user that the handshake named.
     known: Option<UserId>,
-    asked: Option<Asked>,
+    asked: Option<ResumeCursor>,
     /// The user that the last valid credential named.
     verified: Option<UserId>,
     attaching: Option<UserId>,
@@ -55,7 +55,10 @@ pub fn connection(program: &mut Program<'_>) {
     let mut seen = Seen { known: known.as_ref().map(|known| known.user_id.clone()), ..Seen::default() };
     let mut effects = Effects::new();
     let mut connection = Connection::accept(known, limits, &mut effects);
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Send(_) | Effect::Attach(_))), "CONN-1");
+    assert!(
+        !effects.iter().any(|effect| matches!(effect, Effect::Send(_) | Effect::Attach { .. })),
+        "CONN-1"
+    );
     while !program.is_over() {
         let input = input(program, &seen);
         let (before, heard) = (connection.clone(), connection.hears());
@@ -73,7 +76,7 @@ pub fn connection(program: &mut Program<'_>) {
         for effect in &effects {
             seen.effect(&input, effect);
         }
-        if matches!(input, Input::Unclear) && seen.closed.is_none() {
+        if matches!(input, Input::Unclear(())) && seen.closed.is_none() {
             assert_eq!(connection.phase(), before.phase(), "CONN-4");
         }
         assert_eq!(
@@ -99,13 +102,13 @@ impl Seen {
     fn input(&mut self, input: &Input, limits: &Limits) {
         match input {
             Input::Hello { cursor, .. } if !self.open() => self.asked = Some(*cursor),
-            Input::Hello { .. } | Input::Unclear => self.unclear += 1,
-            Input::Oversized if !self.open() => self.unclear += 1,
+            Input::Hello { .. } | Input::Unclear(()) => self.unclear += 1,
+            Input::Oversized(()) if !self.open() => self.unclear += 1,
             Input::Elapsed(Timer::Heartbeat) => {
                 self.unclear = self.unclear.saturating_sub(limits.unclear_frames_forgiven);
             }
-            Input::Renew | Input::Ping | Input::Command if !self.open() => self.unclear += 1,
-            Input::Renew | Input::Command => {
+            Input::Renew(()) | Input::Ping(()) | Input::Command(()) if !self.open() => self.unclear += 1,
+            Input::Renew(()) | Input::Command(()) => {
                 self.commands += 1;
                 assert!(self.commands <= usize::from(limits.commands_max), "more commands than may be");
             }
@@ -131,11 +134,11 @@ impl Seen {
     fn effect(&mut self, input: &Input, effect: &Effect) {
         assert!(self.closed.is_none(), "CONN-3: {effect:?} after the close");
         match effect {
-            Effect::Verify => {
-                let renews = matches!(input, Input::Renew) && self.open();
-                assert!(renews || matches!(input, Input::Hello { credential: true, .. }), "{input:?}");
+            Effect::Verify(()) => {
+                let renews = matches!(input, Input::Renew(())) && self.open();
+                assert!(renews || matches!(input, Input::Hello { credential: Some(()), .. }), "{input:?}");
             }
-            Effect::Attach(identity) => {
+            Effect::Attach { identity, .. } => {
                 assert!(self.attaching.is_none() && !self.open(), "CONN-1: attached once");
                 let who = self.verified.as_ref().or(self.known.as_ref());
                 assert_eq!(Some(&identity.user_id), who, "ISO-1");
@@ -160,13 +163,13 @@ impl Seen {
                     self.caught_up = true;
                 }
             }
-            Effect::SendChunk => {
-                let Input::Chunk { first, last } = input else { panic!("{input:?}") };
+            Effect::SendChunk(()) => {
+                let Input::Chunk { first, last, .. } = input else { panic!("{input:?}") };
                 assert_eq!(first.0, self.sent + 1, "DEL-2: the next one");
                 assert!(last >= first && last.0 <= self.reading.expect("a read was ordered"));
                 (self.sent, self.reading) = (last.0, None);
             }
-            Effect::Execute => assert!(self.open() && matches!(input, Input::Command), "CONN-1"),
+            Effect::Execute(()) => assert!(self.open() && matches!(input, Input::Command(())), "CONN-1"),
             Effect::ReadOn { after, through } => {
                 assert!(self.open() && self.reading.is_none(), "DEL-4: one chunk at a time");
                 assert_eq!(after.0, self.sent, "DEL-2");
@@ -180,7 +183,7 @@ impl Seen {
 
     /// DEL-3 as the contract words it.
     fn resumed(&self, epoch: Epoch, trimmed: u64, head: u64, resumed_after: u64, gap: Option<Gap>) {
-        let Asked { epoch: theirs, after: Offset(after) } = self.asked.expect("hello comes first");
+        let ResumeCursor { epoch: theirs, after: Offset(after) } = self.asked.expect("hello comes first");
         let gap = gap.map(|gap| (gap.from.0, gap.to.0));
         let expected = if theirs.is_some_and(|theirs| theirs != epoch) {
             (trimmed, Some((trimmed.min(1), trimmed)))
@@ -199,14 +202,14 @@ fn input(program: &mut Program<'_>, seen: &Seen) -> Input {
     match program.below(27) {
         0 => {
             let epoch = [None, Some(HERE), Some(ELSEWHERE)][program.below(3)];
-            let cursor = Asked { epoch, after: Offset(program.number()) };
-            Input::Hello { cursor, credential: program.is_odd() }
+            let cursor = ResumeCursor { epoch, after: Offset(program.number()) };
+            Input::Hello { cursor, credential: program.is_odd().then_some(()) }
         }
-        1 => Input::Renew,
-        2 => Input::Ping,
-        3 | 4 => Input::Command,
-        5 => Input::Unclear,
-        6 => Input::Throttled { retry_after_ms: 1 },
+        1 => Input::Renew(()),
+        2 => Input::Ping(()),
+        3 | 4 => Input::Command(()),
+        5 => Input::Unclear(()),
+        6 => Input::Throttled { retry_after_ms: 1, subject: () },
         7 => Input::Pinged,
         8 => Input::Pong,
         9 => [
@@ -214,7 +217,7 @@ fn input(program: &mut Program<'_>, seen: &Seen) -> Input {
             Input::NotUtf8,
             Input::TooLong,
             Input::Garbled,
-            Input::Oversized,
+            Input::Oversized(()),
             Input::MessageLate,
             Input::UnfinishedMax,
             Input::Displaced,
@@ -246,10 +249,10 @@ fn input(program: &mut Program<'_>, seen: &Seen) -> Input {
                 0 => first.saturating_sub(1),
                 more => first.saturating_add(u64::from(more % 8)),
             };
-            Input::Chunk { first: Offset(first), last: Offset(last) }
+            Input::Chunk { first: Offset(first), last: Offset(last), entries: () }
         }
         19 => [Input::Outrun, Input::Unreadable][program.below(2)].clone(),
-        20 => Input::Answered { reply: program.is_odd() },
+        20 => Input::Answered { reply: program.is_odd().then_some(()) },
         21 | 22 => Input::Flushed,
         23 => Input::Elapsed(Timer::ALL[program.below(Timer::ALL.len())]),
         24 => Input::Drain { reconnect_after_ms: 1 },

@@ -11,9 +11,11 @@ use bytes::{Bytes, BytesMut};
 use futures::executor::block_on;
 use quintet::{
     agent::host::{Agents, Assignment, Treatment},
-    journal::{Batch, Journal, Log, ReadLimit, Retention, lines::LinesBuilder, memory::MemoryJournal},
+    journal::{Batch, Journal, Lines, Log, ReadLimit, Retention, lines::LinesBuilder, memory::MemoryJournal},
     kernel::{
-        connection::{Asked, Cause, Connection, Effect, Effects, Input, Limits, Resumption, ServerFrame},
+        connection::{
+            Cause, Connection, Effect, Effects, Input, Limits, Payload, ResumeCursor, Resumption, ServerFrame,
+        },
         entry::{Body, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         spending::Spending,
@@ -25,6 +27,22 @@ use quintet::{
 use uuid::Uuid;
 
 use super::program::Program;
+
+/// The payload of a connection that reads stored entries and executes no commands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Stored;
+
+impl Payload for Stored {
+    type Credential = ();
+    type Command = ();
+    type Nonce = ();
+    type Malformed = ();
+    type Subject = ();
+    type Entries = Lines;
+    type Answer = ();
+
+    fn subject((): &()) {}
+}
 
 /// The log under the cursor, and the list that it has to agree with.
 struct Shelf {
@@ -69,7 +87,7 @@ pub fn run(bytes: &[u8]) {
                 format!(r#"{{"type":"hello","after":{asked_after},"epoch":"{epoch}"}}"#)
             };
             let Ok(ClientFrame::Hello(hello)) = ClientFrame::decode(&text) else { return };
-            let asked = Asked { epoch: hello.epoch, after: hello.after };
+            let asked = ResumeCursor { epoch: hello.epoch, after: hello.after };
             let read = shelf.socket(asked, limit, &mut program);
             shelf.judge(asked, read);
         }
@@ -80,7 +98,7 @@ pub fn run(bytes: &[u8]) {
             let (before, after) = text.trim().split_once(':').expect("a form with two parts");
             assert_eq!(before, id.epoch.to_string());
             assert_eq!(after.trim_start_matches('0'), id.offset.to_string().trim_start_matches('0'));
-            let asked = Asked { epoch: Some(id.epoch), after: id.offset };
+            let asked = ResumeCursor { epoch: Some(id.epoch), after: id.offset };
             let read = shelf.stream(asked, limit, &mut program);
             shelf.judge(asked, read);
         }
@@ -102,7 +120,7 @@ pub fn run(bytes: &[u8]) {
                 return;
             }
             let read = shelf.pages(query, limit, &mut program);
-            shelf.judge(Asked { epoch: None, after: query.after }, read);
+            shelf.judge(ResumeCursor { epoch: None, after: query.after }, read);
         }
     }
 }
@@ -178,19 +196,18 @@ impl Shelf {
     }
 
     /// Reads as a WebSocket does: the machine orders, the cursor reads.
-    fn socket(&mut self, asked: Asked, limit: ReadLimit, program: &mut Program<'_>) -> Read {
-        let mut effects = Effects::new();
+    fn socket(&mut self, asked: ResumeCursor, limit: ReadLimit, program: &mut Program<'_>) -> Read {
+        let mut effects = Effects::<Stored>::new();
         let identity = Identity { user_id: ada(), expires_at: Timestamp(u64::MAX) };
         let mut machine = Connection::accept(Some(identity), Limits::DEFAULT, &mut effects);
         let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
         let extent = cursor.extent();
         let mut read = Read::default();
         let mut inputs = vec![
-            Input::Hello { cursor: asked, credential: false },
+            Input::Hello { cursor: asked, credential: None },
             Input::Attached { epoch: self.journal.epoch(), trimmed: extent.trimmed, head: extent.head },
         ];
         inputs.reverse();
-        let mut chunk = None;
         while let Some(input) = inputs.pop() {
             effects.clear();
             machine.step(&input, &mut effects).expect("the machine ordered it");
@@ -199,7 +216,7 @@ impl Shelf {
                     Effect::Send(ServerFrame::Ready { gap, .. }) => {
                         read.gaps.extend(gap.map(|gap| (gap.from.0, gap.to.0)));
                     }
-                    Effect::SendChunk => read.entries.extend(chunk.take().expect("a chunk was read")),
+                    Effect::SendChunk(lines) => read.entries.extend(collect(&lines)),
                     Effect::Flush => inputs.push(Input::Flushed),
                     Effect::ReadOn { after, through } => {
                         cursor.seek(after);
@@ -207,9 +224,8 @@ impl Shelf {
                         if cursor.head() > after {
                             match block_on(cursor.read(through, limit)) {
                                 Ok(lines) => {
-                                    inputs
-                                        .insert(0, Input::Chunk { first: lines.first(), last: lines.last() });
-                                    chunk = Some(collect(&lines));
+                                    let (first, last) = (lines.first(), lines.last());
+                                    inputs.insert(0, Input::Chunk { first, last, entries: lines });
                                 }
                                 Err(ReadError::Gap(_)) => inputs.insert(0, Input::Outrun),
                                 Err(error) => panic!("{error}"),
@@ -229,7 +245,7 @@ impl Shelf {
     }
 
     /// Reads as an event stream does: it reports a gap on the way and continues behind it.
-    fn stream(&mut self, asked: Asked, limit: ReadLimit, program: &mut Program<'_>) -> Read {
+    fn stream(&mut self, asked: ResumeCursor, limit: ReadLimit, program: &mut Program<'_>) -> Read {
         let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
         let extent = cursor.extent();
         let Resumption { resumed_after, gap } =
@@ -299,7 +315,7 @@ impl Shelf {
 
     /// Checks against the reference: everything after the cursor is a received entry or lies in a reported
     /// gap.
-    fn judge(&self, asked: Asked, read: Read) {
+    fn judge(&self, asked: ResumeCursor, read: Read) {
         let same = asked.epoch.is_none_or(|epoch| epoch == self.journal.epoch());
         let mut next = if same { asked.after.0.saturating_add(1) } else { 1 };
         let mut gaps = read.gaps.into_iter().peekable();
@@ -333,7 +349,7 @@ impl Shelf {
     }
 }
 
-fn collect(lines: &quintet::journal::Lines) -> Vec<(u64, Bytes)> {
+fn collect(lines: &Lines) -> Vec<(u64, Bytes)> {
     lines.iter().map(|(offset, line)| (offset.0, line)).collect()
 }
 

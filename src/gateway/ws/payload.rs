@@ -1,0 +1,92 @@
+//! The content that the connection machine passes from its inputs to its effects on a WebSocket.
+
+use std::sync::Arc;
+
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::commands::Command;
+use crate::{
+    journal::Lines,
+    kernel::{
+        connection::{Fault, Payload},
+        ids::{MessageId, RunId},
+    },
+    wire::{
+        client::{ClientFrame, Credential, FrameError, Nonce},
+        codes::ErrorCode,
+        server::Error,
+    },
+};
+
+/// The payload of a WebSocket connection. Clones share the content.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WsPayload;
+
+impl Payload for WsPayload {
+    type Credential = Arc<Credential>;
+    type Command = Arc<Command>;
+    type Nonce = Option<Nonce>;
+    type Malformed = FrameError;
+    type Subject = Subject;
+    type Entries = Arc<Lines>;
+    /// The encoded frame.
+    type Answer = Utf8Bytes;
+
+    fn subject(command: &Arc<Command>) -> Subject {
+        command.subject()
+    }
+}
+
+/// The ids that an `error` frame refers to, so that the client can match it to its request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    pub message_id: Option<MessageId>,
+    pub run_id: Option<RunId>,
+}
+
+impl Subject {
+    /// Returns the ids in the text of a frame, malformed or not.
+    pub fn of(decoded: Result<ClientFrame, FrameError>) -> Self {
+        match decoded {
+            Ok(ClientFrame::SendMessage(send)) => Self::message(send.message_id),
+            Ok(ClientFrame::CancelRun(cancel)) => Self::run(cancel.run_id),
+            Ok(ClientFrame::CompleteCall(call)) => Self::run(call.run_id),
+            Ok(ClientFrame::Hello(_) | ClientFrame::Renew(_) | ClientFrame::Ping(_)) => Self::default(),
+            Err(FrameError { message_id, run_id, .. }) => Self { message_id, run_id },
+        }
+    }
+
+    /// Refers to a message.
+    pub fn message(message_id: MessageId) -> Self {
+        Self { message_id: Some(message_id), run_id: None }
+    }
+
+    /// Refers to a run.
+    pub fn run(run_id: RunId) -> Self {
+        Self { message_id: None, run_id: Some(run_id) }
+    }
+
+    /// Creates an error that refers to these ids.
+    pub fn error(self, code: ErrorCode, message: impl Into<String>) -> Error {
+        Error { message_id: self.message_id, run_id: self.run_id, ..Error::new(code, message) }
+    }
+}
+
+/// Returns the `error` frame for a fault that the machine found, except `fatal`.
+pub fn error(fault: Fault<WsPayload>, reconnect_after_ms: u64) -> Error {
+    let code = ErrorCode::from(&fault);
+    match fault {
+        Fault::Unclear(error) | Fault::Oversized(error) => error.into(),
+        Fault::BeforeHello(subject) => subject.error(code, "hello must be the first frame"),
+        Fault::SecondHello => Error::new(code, "hello must be sent only once"),
+        Fault::Unauthenticated => Error::new(code, "no valid credential for this user"),
+        Fault::Unavailable => {
+            let error = Error::new(code, "credentials cannot be checked at the moment");
+            Error { retry_after_ms: Some(reconnect_after_ms), ..error }
+        }
+        Fault::RateLimited { retry_after_ms, subject } => {
+            let error = subject.error(code, "the frame rate limit is exceeded");
+            Error { retry_after_ms: Some(retry_after_ms), ..error }
+        }
+    }
+}
