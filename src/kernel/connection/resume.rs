@@ -16,7 +16,9 @@ pub struct ResumeCursor {
 /// The offsets `from` to `to`, inclusive, that a reader requested and the log does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Gap {
+    /// The first missing offset.
     pub from: Offset,
+    /// The last missing offset.
     pub to: Offset,
 }
 
