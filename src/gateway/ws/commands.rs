@@ -4,39 +4,20 @@ use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::payload::Subject;
+use super::payload::Command;
 use crate::{
     gateway::{
         auth::{Auth, AuthError},
         peers::{PeerAddr, PeerLimited, Peers},
     },
-    kernel::{connection::Unverified, ticket::Identity, user::NewMessage},
+    kernel::{connection::Unverified, ticket::Identity},
     user::handle::User,
     wire::{
-        client::{CancelRun, CompleteCall, Credential},
+        client::Credential,
         codes::ErrorCode,
         server::{Accepted, Error, ServerFrame},
     },
 };
-
-/// A client frame that is a command to the user's log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    SendMessage(NewMessage),
-    CancelRun(CancelRun),
-    CompleteCall(CompleteCall),
-}
-
-impl Command {
-    /// Returns the ids that an error about the command refers to.
-    pub fn subject(&self) -> Subject {
-        match self {
-            Command::SendMessage(send) => Subject::message(send.message_id.clone()),
-            Command::CancelRun(cancel) => Subject::run(cancel.run_id),
-            Command::CompleteCall(call) => Subject::run(call.run_id),
-        }
-    }
-}
 
 /// Executes a command. Returns the encoded reply, or `None` if the command's entry in the log is the reply.
 pub async fn execute(user: User, command: Arc<Command>, retry_after_ms: u64) -> Option<Utf8Bytes> {

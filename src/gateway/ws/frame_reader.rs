@@ -16,8 +16,7 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    commands::Command,
-    payload::{Subject, WsPayload},
+    payload::{Command, Subject, WsPayload},
     socket::{Incoming, Socket},
 };
 use crate::{

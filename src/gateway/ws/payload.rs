@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::commands::Command;
 use crate::{
     journal::Lines,
     kernel::{
         connection::{Fault, Payload},
         ids::{MessageId, RunId},
+        user::NewMessage,
     },
     wire::{
-        client::{ClientFrame, Credential, FrameError, Nonce},
+        client::{CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Nonce},
         codes::ErrorCode,
         server::Error,
     },
@@ -34,6 +34,25 @@ impl Payload for WsPayload {
 
     fn subject(command: &Arc<Command>) -> Subject {
         command.subject()
+    }
+}
+
+/// A client frame that is a command to the user's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    SendMessage(NewMessage),
+    CancelRun(CancelRun),
+    CompleteCall(CompleteCall),
+}
+
+impl Command {
+    /// Returns the ids that an error about the command refers to.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Command::SendMessage(send) => Subject::message(send.message_id.clone()),
+            Command::CancelRun(cancel) => Subject::run(cancel.run_id),
+            Command::CompleteCall(call) => Subject::run(call.run_id),
+        }
     }
 }
 

@@ -82,7 +82,7 @@ pub struct WsSession {
     first_polled: Direction,
 }
 
-/// What a connection has access to.
+/// The access of a connection.
 enum Access {
     /// Before [`Input::Attached`], even if the upgrade request was authenticated.
     None,

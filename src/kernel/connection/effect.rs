@@ -24,7 +24,12 @@ pub enum Effect<P: Payload = ()> {
     Verify(#[serde(skip)] P::Credential),
     /// Create or find the user's machines and open the log at the cursor; completes with `Attached` or
     /// `Unattached`.
-    Attach { identity: Identity, cursor: ResumeCursor },
+    Attach {
+        /// The identity of the verified credential.
+        identity: Identity,
+        /// The cursor in `hello`.
+        cursor: ResumeCursor,
+    },
     /// Append a frame to the output.
     Send(ServerFrame<P>),
     /// Append the entries to the output, one frame each.
@@ -35,7 +40,12 @@ pub enum Effect<P: Payload = ()> {
     Flush,
     /// Read the entries from `after + 1` up to `through`, waiting until there is at least one; completes with
     /// `Chunk`, `Outrun` or `Unreadable`.
-    ReadOn { after: Offset, through: Offset },
+    ReadOn {
+        /// The offset of the last entry sent.
+        after: Offset,
+        /// The last offset to read.
+        through: Offset,
+    },
     /// Send a WebSocket ping (RFC 6455, section 5.5.2).
     PingPeer,
     /// Start or restart a timer; completes with `Elapsed` unless the timer is disarmed first.
@@ -53,19 +63,40 @@ pub enum Effect<P: Payload = ()> {
 #[serde(rename_all = "snake_case", bound(serialize = "", deserialize = "P: Blank"))]
 pub enum ServerFrame<P: Payload = ()> {
     /// `ready`, sent once and before any entry, answer or `caught_up` (CONN-2).
-    Ready { resumed_after: Offset, head: Offset, gap: Option<Gap> },
+    Ready {
+        /// The next entry has the following offset.
+        resumed_after: Offset,
+        /// The offset of the last entry in the log.
+        head: Offset,
+        /// The requested entries that the log does not have.
+        gap: Option<Gap>,
+    },
     /// `caught_up`: the entries up to the head named in `ready` have been sent.
-    CaughtUp { offset: Offset },
+    CaughtUp {
+        /// The head named in `ready`.
+        offset: Offset,
+    },
     /// The reply to a command.
     Answer(#[serde(skip)] P::Answer),
     /// `error`, about a fault that the connection itself found.
-    Error { fault: Fault<P>, fatal: bool },
+    Error {
+        /// The fault.
+        fault: Fault<P>,
+        /// True if the connection closes after this frame.
+        fatal: bool,
+    },
     /// `renewed` (AUTH-3).
-    Renewed { expires_at: Timestamp },
+    Renewed {
+        /// The expiry of the new credential.
+        expires_at: Timestamp,
+    },
     /// `pong`, with the nonce of its `ping`.
     Pong(#[serde(skip)] P::Nonce),
     /// `draining` (CONN-6).
-    Draining { reconnect_after_ms: u64 },
+    Draining {
+        /// The delay after which the client should reconnect.
+        reconnect_after_ms: u64,
+    },
 }
 
 /// The subject of an `error` frame that the connection itself sends.
@@ -86,7 +117,9 @@ pub enum Fault<P: Payload = ()> {
     Unavailable,
     /// The user or peer exceeds its rate.
     RateLimited {
+        /// The delay after which the next frame is accepted.
         retry_after_ms: u64,
+        /// The ids of the frame above the rate.
         #[serde(skip)]
         subject: P::Subject,
     },

@@ -18,7 +18,9 @@ use crate::{
 pub enum Input<P: Payload = ()> {
     /// The client sent `hello`, with its credential if the frame has one.
     Hello {
+        /// The position to resume from.
         cursor: ResumeCursor,
+        /// `None` if the upgrade request had the credential.
         #[serde(with = "presence")]
         credential: Option<P::Credential>,
     },
@@ -34,7 +36,9 @@ pub enum Input<P: Payload = ()> {
     Oversized(#[serde(skip)] P::Malformed),
     /// A frame exceeds the rate of its user or, before `ready`, of its peer. It has no effect.
     Throttled {
+        /// The delay after which the next frame is accepted.
         retry_after_ms: u64,
+        /// The ids of the frame.
         #[serde(skip)]
         subject: P::Subject,
     },
@@ -63,14 +67,24 @@ pub enum Input<P: Payload = ()> {
     Unverified(Unverified),
     /// The user's machines are running; the log holds the entries after `trimmed` up to `head`. `epoch` is that
     /// of the cursor if the log continues it, else the journal's (DEL-3).
-    Attached { epoch: Epoch, trimmed: Offset, head: Offset },
+    Attached {
+        /// The epoch to compare the cursor with.
+        epoch: Epoch,
+        /// The offset of the last entry trimmed; 0 for none.
+        trimmed: Offset,
+        /// The offset of the last entry; 0 for none.
+        head: Offset,
+    },
     /// The user's machines are not available.
     Unattached(Unattached),
 
     /// The next entries for the last [`Effect::ReadOn`](super::Effect::ReadOn), possibly not all of them.
     Chunk {
+        /// The offset of the first entry.
         first: Offset,
+        /// The offset of the last entry.
         last: Offset,
+        /// The entries.
         #[serde(skip)]
         entries: P::Entries,
     },
@@ -78,8 +92,9 @@ pub enum Input<P: Payload = ()> {
     Outrun,
     /// The journal could not read the next entry.
     Unreadable,
-    /// A command was executed or refused. `reply` is `None` if the command's entries in the log are the reply.
+    /// A command was executed or refused.
     Answered {
+        /// The reply frame; `None` if the command's entries in the log are the reply.
         #[serde(with = "presence")]
         reply: Option<P::Answer>,
     },
@@ -89,9 +104,15 @@ pub enum Input<P: Payload = ()> {
     /// An armed timer elapsed.
     Elapsed(Timer),
     /// The service starts to drain (CONN-6).
-    Drain { reconnect_after_ms: u64 },
+    Drain {
+        /// The delay after which the client should reconnect.
+        reconnect_after_ms: u64,
+    },
     /// All runs of the user are quiesced, and `head` is the offset of the last entry.
-    Drained { head: Offset },
+    Drained {
+        /// The offset of the last entry; 0 for none.
+        head: Offset,
+    },
     /// The peer sent a close frame.
     PeerClosed,
     /// The socket failed.
@@ -107,7 +128,10 @@ pub enum Unverified {
     /// The key set or the ticket store is unavailable.
     Unavailable,
     /// Too many credentials of this peer were refused; this one was not checked.
-    Limited { retry_after_ms: u64 },
+    Limited {
+        /// The delay after which the next credential is checked.
+        retry_after_ms: u64,
+    },
 }
 
 /// The reason for which a connection was not attached to its user's machines.
@@ -123,6 +147,7 @@ pub enum Unattached {
 }
 
 /// The name of an [`Input`], without its content.
+#[expect(missing_docs, reason = "the names of the variants of `Input`, which are documented")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum InputName {
     Hello,

@@ -27,9 +27,30 @@
 //!
 //! - [`input`], [`effect`]: events in, orders out; [`payload`]: their content; [`timer`], [`cause`]
 //! - [`resume`]: the position at which a cursor resumes, and its gap
-//! - [`states`]: the transition table; [`shared`], [`session`]: the data of the states; [`phase`]: their names
+//! - `states`: the transition table; `shared`, `session`: the data of the states; `phase`: their names
 //!
 //! The protocol below is [WebSocket, RFC 6455](https://www.rfc-editor.org/rfc/rfc6455).
+//!
+//! # Examples
+//!
+//! ```
+//! use quintet_kernel::connection::{Connection, Effect, Effects, Fault, Input, Limits, ServerFrame};
+//!
+//! let mut effects = Effects::new();
+//! let mut connection = Connection::<()>::accept(None, Limits::DEFAULT, &mut effects);
+//! effects.clear();
+//!
+//! // A command before `hello` is an error and nothing else (CONN-1).
+//! connection.step(&Input::Command(()), &mut effects)?;
+//! let error = ServerFrame::Error { fault: Fault::BeforeHello(()), fatal: false };
+//! assert_eq!(effects[0], Effect::Send(error));
+//!
+//! // A reply is not expected now. The input is rejected, and the machine unchanged.
+//! assert!(connection.step(&Input::Answered { reply: Some(()) }, &mut effects).is_err());
+//! # Ok::<(), quintet_kernel::connection::Rejected>(())
+//! ```
+
+#![deny(missing_docs, unreachable_pub)]
 
 pub mod cause;
 pub mod effect;
@@ -70,7 +91,9 @@ pub struct Connection<P: Payload = ()>(InitializedStateMachine<Machine<P>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{input:?} is not expected in phase {phase:?}")]
 pub struct Rejected {
+    /// The phase of the machine.
     pub phase: Phase,
+    /// The rejected input.
     pub input: InputName,
 }
 

@@ -6,14 +6,21 @@ use crate::ticket::Identity;
 /// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
+    /// Waiting for `hello`.
     Handshaking,
+    /// The credential of `hello` is being verified.
     Verifying,
+    /// The connection is being attached to its user's machines.
     Attaching,
+    /// Stored entries are being sent, up to the head in `ready`.
     Replaying,
+    /// New entries are sent as they are appended.
     Live,
+    /// Entries are sent until all runs are quiesced (CONN-6).
     Draining,
     /// The runs are quiesced and the last entries are being sent.
     Leaving,
+    /// The close frame was sent.
     Closed(Cause),
 }
 

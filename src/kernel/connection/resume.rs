@@ -18,7 +18,9 @@ pub struct ResumeCursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
 pub struct Gap {
+    /// The first missing offset.
     pub from: Offset,
+    /// The last missing offset.
     pub to: Offset,
 }
 
