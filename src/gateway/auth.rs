@@ -13,7 +13,7 @@ use rand::TryRng;
 pub use crate::kernel::ticket::Identity;
 use crate::{
     gateway::{
-        checks::SignatureChecks,
+        checks::{CheckError, SignatureChecks},
         jwks::{Jwks, NoKey},
         key::VerifyingKey,
         limits::GatewayLimits,
@@ -69,6 +69,16 @@ pub enum AuthError {
     /// All slots for signature verification are taken.
     #[error("waiting_signature_checks_max is reached")]
     Busy,
+}
+
+impl From<CheckError> for AuthError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Token(token) => Self::Token(token),
+            CheckError::Busy => Self::Busy,
+            CheckError::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 impl AuthError {

@@ -3,7 +3,7 @@
 //!
 //! - [`entry`], [`shapes`]: an entry as one line of JSON, the encoding that journal and connections share;
 //!   [`event_id`]: the `id` of a server-sent event
-//! - [`client`], `fields`, [`form`]: frames from clients; [`server`]: frames to clients, besides entries
+//! - [`client`]: frames from clients; [`server`]: frames to clients, besides entries
 //! - [`http`], [`problem`]: bodies and queries of the HTTP routes
 //! - [`schema`], [`openapi`], [`asyncapi`]: the machine-readable contract
 //! - [`codes`]: error codes and close codes
@@ -15,8 +15,6 @@ pub mod codes;
 mod doc;
 pub mod entry;
 pub mod event_id;
-pub(crate) mod fields;
-pub mod form;
 pub mod http;
 pub mod openapi;
 pub mod problem;

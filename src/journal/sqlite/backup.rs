@@ -10,41 +10,13 @@ use quintet_runtime::private;
 use rusqlite::{Connection, params};
 
 use super::{
-    fault::{self, OpenError, open_fault},
+    fault::{self, BackupError, OpenError, open_fault},
     lock::CopyLock,
     resumes,
     schema::{self, DATABASE_FILE},
     space,
 };
 use crate::JournalError;
-
-/// Why there is no backup. What was begun of it is removed.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    #[error("{} exists already", .path.display())]
-    Exists { path: PathBuf },
-    #[error("the backup failed: the disk of {} is full; nothing of the copy is left", .to.display())]
-    Full {
-        to: PathBuf,
-        #[source]
-        source: rusqlite::Error,
-    },
-    #[error("the backup failed: {} cannot be written", .to.display())]
-    File {
-        to: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the backup failed: {} cannot be copied to {}", .from.display(), .to.display())]
-    Storage {
-        from: PathBuf,
-        to: PathBuf,
-        #[source]
-        source: rusqlite::Error,
-    },
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
 
 /// Copies the database at `from`, as it is at this moment, into the folder `to`, which is made; the
 /// copy is durable when this returns. Appends go on meanwhile.

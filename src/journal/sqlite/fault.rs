@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-use super::{backup::BackupError, lock::LockError, space};
+use super::{lock::LockError, space};
 use crate::JournalError;
 
 /// The reason for which a journal was not opened. The operator has to repair it.
@@ -52,6 +52,34 @@ pub enum OpenError {
     Backup(#[from] BackupError),
     #[error("a thread of the journal cannot be started")]
     Thread(#[source] std::io::Error),
+}
+
+/// Why there is no backup. What was begun of it is removed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error("{} exists already", .path.display())]
+    Exists { path: PathBuf },
+    #[error("the backup failed: the disk of {} is full; nothing of the copy is left", .to.display())]
+    Full {
+        to: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("the backup failed: {} cannot be written", .to.display())]
+    File {
+        to: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the backup failed: {} cannot be copied to {}", .from.display(), .to.display())]
+    Storage {
+        from: PathBuf,
+        to: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 /// Maps an SQLite error to damage, which is permanent, or unavailability, which may be transient.
@@ -148,6 +176,29 @@ impl Failure {
             Failure::Sql(error) => fault(&error),
             Failure::Ground(error) => error,
             Failure::Misfit(what) => JournalError::Damaged(format!("a batch does not fit the index: {what}")),
+        }
+    }
+}
+
+/// The reason for which a query failed.
+pub(super) enum ReadFailure {
+    Sql(rusqlite::Error),
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for ReadFailure {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadFailure::Sql(error)
+    }
+}
+
+impl ReadFailure {
+    pub(super) fn into_error(self) -> JournalError {
+        match self {
+            ReadFailure::Sql(error) => fault(&error),
+            ReadFailure::Damaged(what) => {
+                JournalError::Damaged(format!("{what}; run `quintet audit`, or restore a backup"))
+            }
         }
     }
 }

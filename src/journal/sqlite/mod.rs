@@ -8,8 +8,8 @@
 //!
 //! - [`engine`]: the journal and its logs; [`options`]: settings; [`lock`]: the lock of the data folder
 //! - [`schema`]: tables, versions, migrations; [`check`], [`wal`]: detection of damage
-//! - [`writer`]: group commit; [`changes`]: the index changes of a batch; [`trim`]: retention
-//! - [`upkeep`]: checkpoints, and recovery after a failed sync
+//! - [`writer`]: group commit, with retention, checkpoints, and recovery after a failed sync
+//! - [`changes`]: the index changes of a batch; [`checksum`]: checksums of rows
 //! - [`resumes`]: counts of the resumes of open runs
 //! - [`epochs`]: the history of the journal's epochs, which decides whether a cursor is valid (DEL-3)
 //! - [`reader`]: queries; [`pool`]: reader threads; [`backup`]: online copies; [`fault`]: error mapping
@@ -17,6 +17,7 @@
 mod backup;
 mod changes;
 mod check;
+mod checksum;
 mod engine;
 pub mod epochs;
 mod fault;
@@ -27,18 +28,16 @@ mod reader;
 mod resumes;
 pub mod schema;
 mod space;
-mod trim;
-mod upkeep;
 mod wal;
 mod writer;
 
 pub use self::{
-    backup::{BackupError, backup_folder},
+    backup::backup_folder,
     engine::SqliteJournal,
-    fault::OpenError,
+    fault::{BackupError, OpenError},
     options::SqliteOptions,
 };
-pub use self::{check::log_damage, writer::checksum};
+pub use self::{check::log_damage, checksum::checksum};
 
 #[cfg(test)]
 mod tests;

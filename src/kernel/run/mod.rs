@@ -15,7 +15,8 @@
 //!
 //! Guarantee: the sequence of events that a run produces satisfies RUN-1 … RUN-5.
 //!
-//! - [`phases`]: the typestate API; [`table`]: the dynamic API; [`violation`]: rejected steps
+//! - [`phases`]: the typestate API; [`table`]: the dynamic API, with its rejected steps
+//! - [`violation`]: the names of phases and steps, and the rules that a step can break
 
 mod phases;
 mod table;
@@ -24,5 +25,5 @@ mod violation;
 pub use phases::{
     AfterClose, CallReopened, Completed, Cut, Ending, ExecutingTools, OpenCall, Run, Started, Thinking,
 };
-pub use table::{AnyRun, Closer, Step};
-pub use violation::{Breach, PhaseName, StepName, Violation};
+pub use table::{AnyRun, Closer, Step, Violation};
+pub use violation::{Breach, PhaseName, StepName};
