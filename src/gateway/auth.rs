@@ -18,7 +18,7 @@ use crate::gateway::{
 pub use crate::kernel::ticket::Identity;
 use crate::{
     gateway::{
-        checks::SignatureChecks,
+        checks::{CheckError, SignatureChecks},
         key::VerifyingKey,
         limits::GatewayLimits,
         tickets::{IssuedTicket, Secret, Tickets, Unissued},
@@ -76,6 +76,16 @@ pub enum AuthError {
     /// All slots for signature verification are taken.
     #[error("waiting_signature_checks_max is reached")]
     Busy,
+}
+
+impl From<CheckError> for AuthError {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Token(token) => Self::Token(token),
+            CheckError::Busy => Self::Busy,
+            CheckError::Unavailable => Self::Unavailable,
+        }
+    }
 }
 
 impl AuthError {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::{
-    auth::AuthError,
     key::VerifyingKey,
     limits::GatewayLimits,
     token::{TokenError, Unverified},
@@ -28,6 +27,19 @@ pub struct SignatureChecks {
     saturation: Saturation,
 }
 
+/// Why a signature was not verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// All slots are taken.
+    #[error("waiting_signature_checks_max is reached")]
+    Busy,
+    /// The verification did not run.
+    #[error("signatures cannot be verified at the moment")]
+    Unavailable,
+}
+
 impl SignatureChecks {
     /// Creates the slots with the sizes in `limits`.
     pub fn new(limits: &GatewayLimits, saturation: Saturation) -> Self {
@@ -42,17 +54,17 @@ impl SignatureChecks {
     /// safe: a verification that has started runs to its end and then frees its slot.
     ///
     /// # Errors
-    /// [`AuthError::Busy`] when no slot is free; [`AuthError::Token`] when the signature is invalid.
-    pub async fn verify(&self, key: &Arc<VerifyingKey>, token: Unverified) -> Result<Identity, AuthError> {
+    /// [`CheckError::Busy`] when no slot is free; [`CheckError::Token`] when the signature is invalid.
+    pub async fn verify(&self, key: &Arc<VerifyingKey>, token: Unverified) -> Result<Identity, CheckError> {
         if !key.is_costly() {
             return Ok(key.verify_signature(token)?);
         }
         let Ok(admitted) = self.admitted.clone().try_acquire_owned() else {
             self.saturation.reached("waiting_signature_checks_max", Scope::Service);
-            return Err(AuthError::Busy);
+            return Err(CheckError::Busy);
         };
         let Ok(running) = self.running.clone().acquire_owned().await else {
-            return Err(AuthError::Unavailable);
+            return Err(CheckError::Unavailable);
         };
         let key = key.clone();
         let check = move || {
@@ -66,7 +78,7 @@ impl SignatureChecks {
                 tracing::error!("signature verification panicked");
                 Err(TokenError::Signature.into())
             }
-            Err(_) => Err(AuthError::Unavailable),
+            Err(_) => Err(CheckError::Unavailable),
         }
     }
 }
@@ -76,7 +88,7 @@ mod tests {
     use super::*;
     use crate::{
         gateway::{
-            auth::{Auth, Keys},
+            auth::{Auth, AuthError, Keys},
             token::{Audience, ClaimsPolicy},
         },
         observer::NoObserver,

@@ -29,6 +29,7 @@ pub struct Turn {
     effects: Vec<Effect>,
     promises: Vec<Promise>,
     commands: usize,
+    stale: bool,
     resumes: Vec<ResumeRecord>,
 }
 
@@ -111,6 +112,8 @@ pub struct Decided {
     pub effects: Vec<Effect>,
     pub promises: Vec<Promise>,
     pub resumes: Vec<ResumeRecord>,
+    /// True if the state does not match the log: the batch must not be appended.
+    pub stale: bool,
 }
 
 impl Turn {
@@ -123,6 +126,7 @@ impl Turn {
             effects: Vec::new(),
             promises: Vec::new(),
             commands: 0,
+            stale: false,
             resumes: Vec::new(),
         }
     }
@@ -194,6 +198,15 @@ impl Turn {
         self.follows
     }
 
+    /// Marks the state as one that does not match the log. The batch is not appended.
+    pub fn set_stale(&mut self) {
+        self.stale = true;
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
     pub fn count_command(&mut self) {
         self.commands += 1;
     }
@@ -213,6 +226,7 @@ impl Turn {
             effects: self.effects,
             promises: self.promises,
             resumes: self.resumes,
+            stale: self.stale,
         }
     }
 }

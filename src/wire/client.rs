@@ -4,7 +4,10 @@
 //! All other input is a [`FrameError`] that names the fault, never a panic, and the error repeats no text
 //! of the client (CONN-4).
 //!
-//! The decoder itself is in `wire::fields`.
+//! - `fields`: the decoder; [`form`]: the fields of each frame, for the encoder and the JSON Schema
+
+mod fields;
+pub mod form;
 
 use std::fmt;
 
@@ -19,7 +22,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{codes::ErrorCode, fields::Fields, form::Form};
+use self::{fields::Fields, form::Form};
+use super::codes::ErrorCode;
 
 /// A well-formed frame from a client.
 #[derive(Clone, Debug, PartialEq, Eq)]

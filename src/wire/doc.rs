@@ -68,8 +68,8 @@ fn bodies() -> Vec<String> {
         ClientFrame::CompleteCall(call) => Some(call.result),
         _ => None,
     });
-    let answered = super::form::AnswerForm {
-        status: super::form::Answered::Ok,
+    let answered = super::client::form::AnswerForm {
+        status: super::client::form::Answered::Ok,
         results: answer.as_ref().map(|result| &result.results),
         error: None,
     };

@@ -71,8 +71,6 @@ pub mod codes;
 mod doc;
 pub mod entry;
 pub mod event_id;
-mod fields;
-mod form;
 pub mod http;
 pub mod openapi;
 pub mod problem;

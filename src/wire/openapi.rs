@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use self::routes::{Answer, Body, Route, routes};
 use super::{
-    form::AnswerForm,
+    client::form::AnswerForm,
     http::{
         AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest, MessageAccepted,
         PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunCancelled,

@@ -14,7 +14,7 @@ use schemars::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    form::{CallForm, CancelForm, HelloForm, PingForm, RenewForm},
+    client::form::{CallForm, CancelForm, HelloForm, PingForm, RenewForm},
     server::{Accepted, CaughtUp, Draining, Error, Pong, Ready, Renewed},
     shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage},
 };

@@ -5,6 +5,7 @@
 pub struct Row {
     pub layer: u32,
     pub folder: String,
+    pub package: String,
     pub uses: Vec<String>,
 }
 
@@ -17,9 +18,20 @@ fn row(line: &str) -> Option<Row> {
     let cells: Vec<&str> = line.strip_prefix('|')?.split('|').map(str::trim).collect();
     let layer = cells.first()?.parse().ok()?;
     let folder = quoted(cells.get(1)?).next()?.trim_end_matches('/').to_owned();
+    let package = quoted(cells.get(2)?).next()?.to_owned();
     let mut uses: Vec<String> = quoted(cells.get(4)?).map(str::to_owned).collect();
     uses.sort();
-    Some(Row { layer, folder, uses })
+    Some(Row { layer, folder, package, uses })
+}
+
+/// Returns the packages of the workspace that `docs/dependencies.md` lists for a package, in order.
+pub fn uses_of_ours<'a>(text: &'a str, package: &str) -> Option<Vec<&'a str>> {
+    let row = text.lines().find_map(|line| line.strip_prefix(&format!("| `{package}` |")))?;
+    let cell = row.split('|').next()?;
+    let names = cell.split(',').map(|name| name.split('(').next().unwrap_or(name).trim());
+    let mut uses: Vec<&str> = names.filter(|name| *name != "–").collect();
+    uses.sort_unstable();
+    Some(uses)
 }
 
 /// Returns the parts of a text in backquotes.

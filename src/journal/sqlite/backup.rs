@@ -10,56 +10,13 @@ use quintet_runtime::private;
 use rusqlite::{Connection, params};
 
 use super::{
-    fault::{self, OpenError, open_fault},
+    fault::{self, BackupError, OpenError, open_fault},
     lock::CopyLock,
     resumes,
     schema::{self, DATABASE_FILE},
     space,
 };
 use crate::JournalError;
-
-/// The reason for which a backup failed. Its incomplete files are removed.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    /// The target folder has a journal already.
-    #[error("{} exists already", .path.display())]
-    Exists {
-        /// The database in the target folder.
-        path: PathBuf,
-    },
-    /// The disk of the target folder is full.
-    #[error("the backup failed: the disk of {} is full; nothing of the copy is left", .to.display())]
-    Full {
-        /// The target folder.
-        to: PathBuf,
-        /// The error of SQLite.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// A file or folder of the copy cannot be written.
-    #[error("the backup failed: {} cannot be written", .to.display())]
-    File {
-        /// The target folder.
-        to: PathBuf,
-        /// The error of the file system.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The database cannot be copied.
-    #[error("the backup failed: {} cannot be copied to {}", .from.display(), .to.display())]
-    Storage {
-        /// The database.
-        from: PathBuf,
-        /// The target folder.
-        to: PathBuf,
-        /// The error of SQLite.
-        #[source]
-        source: rusqlite::Error,
-    },
-    /// The journal is damaged, closed, or not available.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-}
 
 /// Copies the database at `from`, as it is at this moment, into the folder `to`, which is created if missing. The
 /// copy is durable on return. Appends continue meanwhile.

@@ -9,10 +9,10 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
+    checksum::checksum,
     fault::{OpenError, open_fault},
     lock::FolderLock,
     schema, wal,
-    writer::checksum,
 };
 
 /// Returns true if the database exists without a write-ahead log, as after a clean shutdown or if it was copied

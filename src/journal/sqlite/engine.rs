@@ -18,19 +18,16 @@ use quintet_runtime::{clock, private};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    backup::{self, BackupError},
-    check,
+    backup, check,
     epochs::{self, Epochs, Kinship},
-    fault::{OpenError, closed},
+    fault::{BackupError, OpenError, closed},
     lock::FolderLock,
     options::SqliteOptions,
     pool::{ReadSide, Readers},
     reader,
     schema::{self, DATABASE_FILE},
-    space,
-    trim::{TrimTurn, Turn},
-    wal,
-    writer::{Append, Order, Writer},
+    space, wal,
+    writer::{Append, Order, TrimTurn, Turn, Writer},
 };
 use crate::{
     AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
@@ -309,7 +306,7 @@ struct SqliteLog {
 impl SqliteLog {
     async fn query<T: Send + 'static>(
         &self,
-        query: impl FnOnce(&mut rusqlite::Connection, &UserId) -> Result<T, super::pool::ReadFailure>
+        query: impl FnOnce(&mut rusqlite::Connection, &UserId) -> Result<T, super::fault::ReadFailure>
         + Send
         + 'static,
     ) -> Result<T, JournalError> {

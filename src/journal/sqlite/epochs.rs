@@ -17,7 +17,7 @@ use quintet_runtime::{clock, ids};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::{pool::ReadFailure, writer::checksum};
+use super::{checksum::checksum, fault::ReadFailure};
 
 /// The tables of this module, as a migration step.
 pub(super) const SCHEMA: &str = "

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-use super::{backup::BackupError, lock::LockError, space};
+use super::{lock::LockError, space};
 use crate::JournalError;
 
 /// The reason for which a journal was not opened. The operator has to repair it.
@@ -98,6 +98,49 @@ pub enum OpenError {
     /// The operating system refused a thread.
     #[error("a thread of the journal cannot be started")]
     Thread(#[source] std::io::Error),
+}
+
+/// The reason for which a backup failed. Its incomplete files are removed.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The target folder has a journal already.
+    #[error("{} exists already", .path.display())]
+    Exists {
+        /// The database in the target folder.
+        path: PathBuf,
+    },
+    /// The disk of the target folder is full.
+    #[error("the backup failed: the disk of {} is full; nothing of the copy is left", .to.display())]
+    Full {
+        /// The target folder.
+        to: PathBuf,
+        /// The error of SQLite.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A file or folder of the copy cannot be written.
+    #[error("the backup failed: {} cannot be written", .to.display())]
+    File {
+        /// The target folder.
+        to: PathBuf,
+        /// The error of the file system.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database cannot be copied.
+    #[error("the backup failed: {} cannot be copied to {}", .from.display(), .to.display())]
+    Storage {
+        /// The database.
+        from: PathBuf,
+        /// The target folder.
+        to: PathBuf,
+        /// The error of SQLite.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// The journal is damaged, closed, or not available.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
 }
 
 /// Maps an SQLite error to damage, which is permanent, or unavailability, which may be transient.
@@ -194,6 +237,29 @@ impl Failure {
             Failure::Sql(error) => fault(&error),
             Failure::Ground(error) => error,
             Failure::Misfit(what) => JournalError::Damaged(format!("a batch does not fit the index: {what}")),
+        }
+    }
+}
+
+/// The reason for which a query failed.
+pub(super) enum ReadFailure {
+    Sql(rusqlite::Error),
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for ReadFailure {
+    fn from(error: rusqlite::Error) -> Self {
+        ReadFailure::Sql(error)
+    }
+}
+
+impl ReadFailure {
+    pub(super) fn into_error(self) -> JournalError {
+        match self {
+            ReadFailure::Sql(error) => fault(&error),
+            ReadFailure::Damaged(what) => {
+                JournalError::Damaged(format!("{what}; run `quintet audit`, or restore a backup"))
+            }
         }
     }
 }

@@ -18,8 +18,8 @@
 //!
 //! - `engine`: the journal and its logs; `options`: settings
 //! - `check`, `wal`: detection of damage, by SQLite's [database] and [write-ahead log] formats
-//! - `writer`: group commit; `changes`: the index changes of a batch; `trim`: retention
-//! - `upkeep`: checkpoints, and recovery after a failed sync; `space`: sizes and free space
+//! - `writer`: group commit, with retention, checkpoints, and recovery after a failed sync
+//! - `changes`: the index changes of a batch; `space`: sizes and free space
 //! - `resumes`: counts of the resumes of open runs
 //! - `reader`: queries; `pool`: reader threads; `backup`: online copies; `fault`: error mapping
 //!
@@ -29,6 +29,7 @@
 mod backup;
 mod changes;
 mod check;
+mod checksum;
 mod engine;
 pub mod epochs;
 mod fault;
@@ -39,18 +40,16 @@ mod reader;
 mod resumes;
 pub mod schema;
 mod space;
-mod trim;
-mod upkeep;
 mod wal;
 mod writer;
 
 pub use self::{
-    backup::{BackupError, backup_folder},
+    backup::backup_folder,
     engine::SqliteJournal,
-    fault::OpenError,
+    fault::{BackupError, OpenError},
     options::SqliteOptions,
 };
-pub use self::{check::log_damage, writer::checksum};
+pub use self::{check::log_damage, checksum::checksum};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    fault::{OpenError, closed, fault},
+    fault::{OpenError, ReadFailure, closed, fault},
     schema,
 };
 use crate::JournalError;
@@ -135,29 +135,6 @@ impl Readers {
         });
         self.jobs.send(job).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
-    }
-}
-
-/// The reason for which a query failed.
-pub(super) enum ReadFailure {
-    Sql(rusqlite::Error),
-    Damaged(String),
-}
-
-impl From<rusqlite::Error> for ReadFailure {
-    fn from(error: rusqlite::Error) -> Self {
-        ReadFailure::Sql(error)
-    }
-}
-
-impl ReadFailure {
-    fn into_error(self) -> JournalError {
-        match self {
-            ReadFailure::Sql(error) => fault(&error),
-            ReadFailure::Damaged(what) => {
-                JournalError::Damaged(format!("{what}; run `quintet audit`, or restore a backup"))
-            }
-        }
     }
 }
 

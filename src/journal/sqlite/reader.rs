@@ -10,7 +10,7 @@ use quintet_kernel::{
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
-use super::{changes::status_of, pool::ReadFailure, resumes, writer::checksum};
+use super::{changes::status_of, checksum::checksum, fault::ReadFailure, resumes};
 use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord};
 
 type Answer<T> = Result<T, ReadFailure>;

@@ -6,7 +6,7 @@ use quintet_kernel::{
 };
 use rusqlite::{Connection, Row, params};
 
-use super::{fault::Failure, pool::ReadFailure};
+use super::fault::{Failure, ReadFailure};
 use crate::{Incarnation, ResumeRecord};
 
 /// The migration that creates the table. It has a row per open run that was resumed, so it is small.

@@ -2,7 +2,10 @@
 //!
 //! Guarantee: an append is acknowledged only after its transaction is committed (DEL-1, DEL-7). A failed
 //! transaction discards all cached state, and the next one starts from the state on disk. So the writer
-//! recovers by itself once the cause is gone ([`super::upkeep`]).
+//! recovers by itself once the cause is gone ([`upkeep`]).
+
+mod trim;
+mod upkeep;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -13,15 +16,16 @@ use quintet_kernel::{
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
+pub(super) use self::trim::{TrimTurn, Turn};
+use self::upkeep::Upkeep;
 use super::{
     changes::{Changes, RunChange, status_text},
+    checksum::checksum,
     epochs,
     fault::Failure,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
     resumes,
-    trim::{TrimTurn, Turn},
-    upkeep::Upkeep,
 };
 use crate::{
     AppendError, Batch, Incarnation, JournalError,
@@ -480,9 +484,3 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
 
 /// The largest number that a column holds.
 const INTEGER_MAX: u64 = i64::MAX as u64;
-
-/// Returns the checksum of the lines of a stored row: the first 8 bytes of their BLAKE3 hash, in little-endian order.
-pub fn checksum(lines: &[u8]) -> i64 {
-    let hash = blake3::hash(lines);
-    i64::from_le_bytes(hash.as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
-}

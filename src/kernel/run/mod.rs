@@ -80,5 +80,5 @@ mod violation;
 pub use phases::{
     AfterClose, CallReopened, Completed, Cut, Ending, ExecutingTools, OpenCall, Run, Started, Thinking,
 };
-pub use table::{AnyRun, Closer, Step};
-pub use violation::{Breach, PhaseName, StepName, Violation};
+pub use table::{AnyRun, Closer, Step, Violation};
+pub use violation::{Breach, PhaseName, StepName};

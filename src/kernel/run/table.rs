@@ -7,7 +7,7 @@ use super::{
         AfterClose, CallReopened, Completed, Course, Cut, Ending, ExecutingTools, OpenCall, Run, Started,
         Thinking,
     },
-    violation::{Breach, PhaseName, StepName, Violation},
+    violation::{Breach, PhaseName, StepName},
 };
 use crate::{
     entry::{By, Call, CallResult, Completion, Event, RunStatus, Thought},
@@ -277,5 +277,36 @@ impl Step {
             Step::Complete(Ending::Succeeded { .. }) => StepName::Succeed,
             Step::Complete(Ending::Cut(_)) => StepName::End,
         }
+    }
+}
+
+impl Breach {
+    fn of(run: &AnyRun, step: &Step) -> Breach {
+        match (run, step) {
+            (AnyRun::Completed(_), _) => Breach::AfterCompletion,
+            (AnyRun::ExecutingTools(_), Step::Complete(_)) => Breach::CallOpen,
+            (_, Step::Close { .. }) => Breach::CallNotOpen,
+            _ => Breach::NothingThought,
+        }
+    }
+}
+
+/// A step that is illegal in the phase of its run (RUN-10), with the unchanged run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{step:?} in phase {phase:?}: {breach}")]
+pub struct Violation {
+    /// The phase of the run.
+    pub phase: PhaseName,
+    /// The step that was attempted.
+    pub step: StepName,
+    /// The rule that the step breaks.
+    pub breach: Breach,
+    /// The unchanged run.
+    pub run: Box<AnyRun>,
+}
+
+impl Violation {
+    fn new(run: AnyRun, step: StepName, breach: Breach) -> Self {
+        Self { phase: run.phase(), step, breach, run: Box::new(run) }
     }
 }

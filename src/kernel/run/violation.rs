@@ -1,8 +1,6 @@
-//! The description of an illegal step: its phase, its kind, and the rule it breaks (RUN-10).
+//! The names of phases and steps, and the rules that a step can break (RUN-10).
 
 use std::fmt;
-
-use super::table::{AnyRun, Step};
 
 /// The name of a phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,37 +56,6 @@ pub enum Breach {
     /// The end of a call that belongs to another party (RUN-11).
     #[error("the call belongs to another party, which alone may close it (RUN-11)")]
     CallOfAnother,
-}
-
-impl Breach {
-    pub(super) fn of(run: &AnyRun, step: &Step) -> Breach {
-        match (run, step) {
-            (AnyRun::Completed(_), _) => Breach::AfterCompletion,
-            (AnyRun::ExecutingTools(_), Step::Complete(_)) => Breach::CallOpen,
-            (_, Step::Close { .. }) => Breach::CallNotOpen,
-            _ => Breach::NothingThought,
-        }
-    }
-}
-
-/// A step that is illegal in the phase of its run (RUN-10), with the unchanged run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{step:?} in phase {phase:?}: {breach}")]
-pub struct Violation {
-    /// The phase of the run.
-    pub phase: PhaseName,
-    /// The step that was attempted.
-    pub step: StepName,
-    /// The rule that the step breaks.
-    pub breach: Breach,
-    /// The unchanged run.
-    pub run: Box<AnyRun>,
-}
-
-impl Violation {
-    pub(super) fn new(run: AnyRun, step: StepName, breach: Breach) -> Self {
-        Self { phase: run.phase(), step, breach, run: Box::new(run) }
-    }
 }
 
 impl fmt::Display for PhaseName {

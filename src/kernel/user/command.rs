@@ -103,7 +103,7 @@ pub struct NewMessage {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_name: Option<AgentName>,
     /// The policy if the thread has an active run; missing: `enqueue`.
-    #[schemars(default)]
+    #[schemars(with = "Option<OnBusy>")]
     pub on_busy: OnBusy,
 }
 

@@ -1,6 +1,6 @@
 //! Decides the inputs of a hub on top of the earlier decisions of the same batch.
 
-use super::{Hub, Input};
+use super::{Input, batch::Working};
 use crate::{
     agent::host::{Order, Stopped},
     journal::{JournalError, Log},
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-impl Hub {
+impl Working<'_> {
     pub(super) async fn handle(&mut self, turn: &mut Turn, input: Input, at: Timestamp) {
         match input {
             Input::Look => {}
@@ -26,7 +26,7 @@ impl Hub {
                 let _ = self.decide(turn, command, at);
             }
             Input::Request(Request { ask, lease }) => {
-                self.lease.get_or_insert(lease);
+                self.hub.lease.get_or_insert(lease);
                 self.ask(turn, ask, at).await;
             }
             Input::Order(Order::Step { run_id, step, reply }) => {
@@ -66,7 +66,7 @@ impl Hub {
                 Err(Stopped::Violated(breach))
             }
             Some(Ok((Reply::LimitReached(limit), _))) => {
-                self.shared.saturation.reached(limit, Scope::User);
+                self.hub.shared.saturation.reached(limit, Scope::User);
                 Err(Stopped::LimitReached(limit))
             }
             Some(Ok(_)) => Ok(()),
@@ -78,10 +78,10 @@ impl Hub {
     async fn ask(&mut self, turn: &mut Turn, ask: Ask, at: Timestamp) {
         match ask {
             // A run that advanced now would be cut off in its next call (CONN-6).
-            Ask::Cancel { reply, .. } if self.shared.is_resting() => {
+            Ask::Cancel { reply, .. } if self.hub.shared.is_resting() => {
                 turn.promise(Promise::Done(reply, Err(Unaccepted::Draining)));
             }
-            Ask::Answer { reply, .. } if self.shared.is_resting() => {
+            Ask::Answer { reply, .. } if self.hub.shared.is_resting() => {
                 turn.promise(Promise::Answered(reply, Err(Unaccepted::Draining)));
             }
             Ask::Send { message, run_id, reply } => {
@@ -108,11 +108,10 @@ impl Hub {
         run_id: RunId,
         at: Timestamp,
     ) -> Result<Accepted, Unaccepted> {
-        let state = self.state.as_ref().ok_or(Unaccepted::Unavailable)?;
-        let earlier = match state.recent(&message.message_id) {
+        let earlier = match self.known.view.recent(&message.message_id) {
             Some(receipt) => Some(receipt),
             None => {
-                let found = self.log.message(&message.message_id).await?;
+                let found = self.hub.log.message(&message.message_id).await?;
                 if let Some(receipt) = found {
                     self.require_known(turn, receipt.offset)?;
                 }
@@ -120,15 +119,15 @@ impl Hub {
             }
         };
         let differs = match earlier {
-            Some(receipt) => differs(&*self.log, &self.user_id, turn, &message, receipt).await?,
+            Some(receipt) => differs(&*self.hub.log, &self.hub.user_id, turn, &message, receipt).await?,
             None => false,
         };
-        let agent_name = message.agent_name.clone().unwrap_or_else(|| self.shared.agents.default_agent());
+        let agent_name = message.agent_name.clone().unwrap_or_else(|| self.hub.shared.agents.default_agent());
         if earlier.is_none() {
-            if self.shared.is_draining() {
+            if self.hub.shared.is_draining() {
                 return Err(Unaccepted::Draining);
             }
-            if self.shared.agents.find(&agent_name).is_none() {
+            if self.hub.shared.agents.find(&agent_name).is_none() {
                 return Err(Unaccepted::UnknownAgent(agent_name));
             }
             self.require_room(turn, at)?;
@@ -145,8 +144,8 @@ impl Hub {
     }
 
     async fn cancel(&mut self, turn: &mut Turn, run_id: RunId, at: Timestamp) -> Result<(), Unaccepted> {
-        let open = self.state.as_ref().is_some_and(|state| state.open_runs().contains_key(&run_id));
-        let record = if open { None } else { self.log.run(run_id).await? };
+        let open = self.known.view.open_runs().contains_key(&run_id);
+        let record = if open { None } else { self.hub.log.run(run_id).await? };
         if let Some(run) = &record {
             self.require_known(turn, run.completed.map_or(run.accepted, |(completed, _)| completed))?;
         }
@@ -157,12 +156,12 @@ impl Hub {
     /// Returns an error and marks the log to be read back if the journal has an entry at `offset` that this
     /// hub does not know. Decisions on an incomplete state would accept a message whose run never starts
     /// (RUN-6), or report a run as ended that has not (DEL-7).
-    fn require_known(&mut self, turn: &Turn, offset: Offset) -> Result<(), Unaccepted> {
+    fn require_known(&self, turn: &mut Turn, offset: Offset) -> Result<(), Unaccepted> {
         if offset <= turn.follows() {
             return Ok(());
         }
-        tracing::warn!(user_id = %self.user_id, %offset, "the log has entries that its hub does not know");
-        self.state = None;
+        tracing::warn!(user_id = %self.hub.user_id, %offset, "the log has entries that its hub does not know");
+        turn.set_stale();
         Err(Unaccepted::Unavailable)
     }
 
@@ -178,13 +177,12 @@ impl Hub {
         past: Option<PastCall>,
         at: Timestamp,
     ) -> Result<Answered, Unaccepted> {
-        let state = self.state.as_ref().ok_or(Unaccepted::Unavailable)?;
-        let past = match (state.open_runs().get(&run_id), past) {
+        let past = match (self.known.view.open_runs().get(&run_id), past) {
             (None, None) => return Ok(Answered::NotOpen),
             (None, past) => past,
             (Some(_), _) => {
                 self.require_bytes_of_day(turn, at)?;
-                Some(self.asked.past(run_id, &call_id))
+                Some(self.known.asked.past(run_id, &call_id))
             }
         };
         self.done(turn, Command::Answer { run_id, call_id, result, past }, at).map(|()| Answered::Done)
@@ -197,38 +195,41 @@ impl Hub {
         }
     }
 
-    /// Decides a command on top of the earlier decisions of this batch. Returns `None` if the state rejects the
-    /// kernel's own decision, a defect of the service; the log is then read back before the next decision.
+    /// Decides a command on top of the earlier decisions of this batch. Returns `None` if the batch is stale, such
+    /// as after the state rejected the kernel's own decision, a defect of the service; the log is then read back
+    /// before the next decision.
     pub(super) fn decide(
         &mut self,
         turn: &mut Turn,
         command: Command,
         at: Timestamp,
     ) -> Option<Result<(Reply, Vec<Entry>), Refusal>> {
-        let state = self.state.as_mut()?;
-        let limits = &self.shared.limits.kernel;
+        if turn.is_stale() {
+            return None;
+        }
+        let limits = &self.hub.shared.limits.kernel;
         let resumes = matches!(command, Command::Resume { .. });
-        self.observer.deciding(&command);
-        let decided = state.decide(command, limits, at);
-        self.observer.decided(&decided);
+        self.hub.observer.deciding(&command);
+        let decided = self.known.view.decide(command, limits, at);
+        self.hub.observer.decided(&decided);
         let decision = match decided {
             Ok(decision) => decision,
             Err(refusal) => return Some(Err(refusal)),
         };
         for entry in &decision.entries {
-            if let Err(misfit) = state.evolve(entry, limits) {
-                tracing::error!(user_id = %self.user_id, %misfit, "the kernel's decision does not fit its state");
-                self.state = None;
+            if let Err(misfit) = self.known.view.evolve(entry, limits) {
+                tracing::error!(user_id = %self.hub.user_id, %misfit, "the kernel's decision does not fit its state");
+                turn.set_stale();
                 return None;
             }
-            self.asked.take(entry);
-            if let Some(past) = self.resumed.suspects.get_mut(&entry.run_id) {
+            self.known.asked.take(entry);
+            if let Some(past) = self.known.resumed.suspects.get_mut(&entry.run_id) {
                 past.take(entry.clone());
             }
         }
         let past = if resumes { decision.entries.clone() } else { Vec::new() };
         for entry in decision.entries {
-            turn.push(&self.user_id, entry, &decision.reply);
+            turn.push(&self.hub.user_id, entry, &decision.reply);
         }
         Some(Ok((decision.reply, past)))
     }

@@ -11,7 +11,7 @@
 //! Guarantee: an accepted run ends, also past a limit (RUN-6); past a limit a log grows by ends alone,
 //! of which there are at most `open_runs_max`.
 
-use super::Hub;
+use super::batch::Working;
 use crate::{
     agent::host::Stopped,
     kernel::{
@@ -38,27 +38,27 @@ const DISK_RETRY_MS: u64 = 5_000;
 /// Of the limits, as settings name them.
 const DAY: &str = "user_bytes_per_day_max";
 
-impl Hub {
+impl Working<'_> {
     /// Refuses a message that is new while there is no room for it and its run.
     pub(super) fn require_room(&self, turn: &Turn, at: Timestamp) -> Result<(), Unaccepted> {
-        if self.shared.room() != Room::Enough {
-            self.shared.saturation.reached(room::SETTING, Scope::Service);
+        if self.hub.shared.room() != Room::Enough {
+            self.hub.shared.saturation.reached(room::SETTING, Scope::Service);
             return Err(Unaccepted::DiskNearlyFull { retry_after_ms: DISK_RETRY_MS });
         }
-        let max = self.shared.limits.hub.user_bytes_per_day_max;
+        let max = self.hub.shared.limits.hub.user_bytes_per_day_max;
         self.require_bytes(turn, max - max / RUNS_SHARE, at)
     }
 
     /// Refuses what the user adds to an open run while the day's bytes are spent.
     pub(super) fn require_bytes_of_day(&self, turn: &Turn, at: Timestamp) -> Result<(), Unaccepted> {
-        self.require_bytes(turn, self.shared.limits.hub.user_bytes_per_day_max, at)
+        self.require_bytes(turn, self.hub.shared.limits.hub.user_bytes_per_day_max, at)
     }
 
     fn require_bytes(&self, turn: &Turn, bytes_max: u64, at: Timestamp) -> Result<(), Unaccepted> {
         match self.wait_ms(turn, bytes_max, at) {
             None => Ok(()),
             Some(retry_after_ms) => {
-                self.shared.saturation.reached(DAY, Scope::User);
+                self.hub.shared.saturation.reached(DAY, Scope::User);
                 Err(Unaccepted::LimitReached { limit: DAY, retry_after_ms })
             }
         }
@@ -69,10 +69,10 @@ impl Hub {
         if matches!(step, AgentStep::Complete(_)) {
             return None;
         }
-        if self.shared.room() == Room::Reserved {
+        if self.hub.shared.room() == Room::Reserved {
             return Some(room::SETTING);
         }
-        let max = self.shared.limits.hub.user_bytes_per_day_max;
+        let max = self.hub.shared.limits.hub.user_bytes_per_day_max;
         self.wait_ms(turn, max, at).map(|_| DAY)
     }
 
@@ -85,7 +85,7 @@ impl Hub {
         at: Timestamp,
     ) -> Stopped {
         let scope = if limit == room::SETTING { Scope::Service } else { Scope::User };
-        self.shared.saturation.reached(limit, scope);
+        self.hub.shared.saturation.reached(limit, scope);
         let error = RunError { code: RunErrorCode::LimitReached, message: format!("{limit} is reached") };
         match self.decide(turn, Command::Cut { run_id, cut: Cut::Failed(error) }, at) {
             Some(Ok(_)) => Stopped::LimitReached(limit),
@@ -97,19 +97,19 @@ impl Hub {
     /// Records that the kernel refused a command over a limit of one user.
     pub(super) fn note_refusal(&self, refusal: &Refusal) {
         if let Refusal::LimitReached(limit) = refusal {
-            self.shared.saturation.reached(limit, Scope::User);
+            self.hub.shared.saturation.reached(limit, Scope::User);
         }
     }
 
     /// Returns the level of the user's day once a batch of `bytes` is appended at `at`.
     pub(super) fn spending_with(&self, bytes: usize, at: Timestamp) -> Spending {
-        self.spending.plus(bytes as u64, self.shared.limits.hub.user_bytes_per_day_max, at)
+        self.known.spending.plus(bytes as u64, self.hub.shared.limits.hub.user_bytes_per_day_max, at)
     }
 
     /// Returns the time until the user's day is below `bytes_max`, this turn included; `None` if it is, or if
     /// nothing is counted.
     fn wait_ms(&self, turn: &Turn, bytes_max: u64, at: Timestamp) -> Option<u64> {
-        let day_bytes_max = self.shared.limits.hub.user_bytes_per_day_max;
+        let day_bytes_max = self.hub.shared.limits.hub.user_bytes_per_day_max;
         if day_bytes_max == 0 {
             return None;
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, time::Duration};
 
 use tokio::time::Instant;
 
-use super::Hub;
+use super::batch::Working;
 use crate::{
     journal::ResumeRecord,
     kernel::{
@@ -89,13 +89,16 @@ impl Resumed {
     }
 }
 
-impl Hub {
+impl Working<'_> {
     /// Resumes a run without an agent, or ends it if it cannot be resumed (RUN-6, RUN-9). A suspected run is
     /// queued for its trial.
     pub(super) fn resume_or_end(&mut self, turn: &mut Turn, run_id: RunId, past: Past, at: Timestamp) {
-        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
+        if turn.is_stale() {
+            return;
+        }
+        let Some(open) = self.known.view.open_runs().get(&run_id) else { return };
         let Progress::Begun(run) = &open.progress else { return };
-        if !self.shared.agents.find(&open.agent_name).is_some_and(|treatment| treatment.resumable) {
+        if !self.hub.shared.agents.find(&open.agent_name).is_some_and(|treatment| treatment.resumable) {
             let error = RunError {
                 code: RunErrorCode::NodeLost,
                 message: "the service stopped while the run was open, and its agent cannot resume it"
@@ -106,10 +109,10 @@ impl Hub {
         }
         let counting = self.counting(run_id, &past);
         let suspected = counting.without_step > 0 && !self.is_resumed_here(run_id);
-        if suspected && counting.limit_reached(&self.shared.limits.kernel).is_none() {
+        if suspected && counting.limit_reached(&self.hub.shared.limits.kernel).is_none() {
             // Its age is measured from here, so that a clock that is set meanwhile does not end it.
-            self.deadlines.queued(run_id, run, &past.waited, Instant::now(), at);
-            self.resumed.suspects.insert(run_id, past);
+            self.hub.deadlines.queued(run_id, run, &past.waited, Instant::now(), at);
+            self.known.resumed.suspects.insert(run_id, past);
         } else {
             self.resume(turn, run_id, past, counting, at);
         }
@@ -117,34 +120,34 @@ impl Hub {
 
     /// Ends a trial that timed out, and starts the next one if there is a permit.
     pub(super) fn hold_trials(&mut self, turn: &mut Turn, at: Timestamp) {
-        if self.resumed.trial_ends().is_some_and(|ends| ends <= Instant::now())
-            && let Some(trial) = &self.resumed.trial
+        if self.known.resumed.trial_ends().is_some_and(|ends| ends <= Instant::now())
+            && let Some(trial) = &self.known.resumed.trial
         {
             self.prove(turn, trial.run_id);
         }
-        if !matches!(self.resumed.permit, Permit::Granted(_)) || self.resumed.trial.is_some() {
+        if !matches!(self.known.resumed.permit, Permit::Granted(_)) || self.known.resumed.trial.is_some() {
             return;
         }
-        let Permit::Granted(permit) = std::mem::take(&mut self.resumed.permit) else { return };
+        let Permit::Granted(permit) = std::mem::take(&mut self.known.resumed.permit) else { return };
         // A draining process resumes no more runs; the next process does (CONN-6).
-        if self.shared.is_draining() {
+        if self.hub.shared.is_draining() {
             return;
         }
-        let Some((run_id, past)) = self.resumed.suspects.pop_first() else { return };
+        let Some((run_id, past)) = self.known.resumed.suspects.pop_first() else { return };
         let counting = self.counting(run_id, &past);
-        let timeout = Duration::from_millis(self.shared.limits.hub.resume_trial_timeout_ms);
-        self.resumed.trial = Some(Trial { run_id, timeout, ends: None, _permit: permit });
+        let timeout = Duration::from_millis(self.hub.shared.limits.hub.resume_trial_timeout_ms);
+        self.known.resumed.trial = Some(Trial { run_id, timeout, ends: None, _permit: permit });
         tracing::info!(%run_id, resumes = counting.without_step, "a suspected run is resumed on its own");
         if !self.resume(turn, run_id, past, counting, at) {
-            self.resumed.trial = None;
+            self.known.resumed.trial = None;
         }
     }
 
     /// Requests a permit if a suspected run waits for a trial.
     pub(super) fn await_trial(&mut self) {
-        let wanted = !self.resumed.suspects.is_empty() && self.resumed.trial.is_none();
-        if wanted && matches!(self.resumed.permit, Permit::None) && !self.shared.is_draining() {
-            self.resumed.permit = Permit::Awaited(Box::pin(self.shared.trials.permit()));
+        let wanted = !self.known.resumed.suspects.is_empty() && self.known.resumed.trial.is_none();
+        if wanted && matches!(self.known.resumed.permit, Permit::None) && !self.hub.shared.is_draining() {
+            self.known.resumed.permit = Permit::Awaited(Box::pin(self.hub.shared.trials.permit()));
         }
     }
 
@@ -158,7 +161,7 @@ impl Hub {
         at: Timestamp,
     ) -> bool {
         let Some((open, run)) = self.begun(run_id) else { return false };
-        let agents = &self.shared.agents;
+        let agents = &self.hub.shared.agents;
         let again =
             |call: &&CallId| agents.is_idempotent(&open.agent_name, &run.open_calls()[*call].tool_name);
         let keep = run.open_calls().keys().filter(again).cloned().collect();
@@ -168,7 +171,8 @@ impl Hub {
                 if !self.is_resumed_here(run_id)
                     && let Some((_, run)) = self.begun(run_id)
                 {
-                    let record = ResumeRecord::resumed(run_id, counting, run.seq(), self.shared.incarnation);
+                    let record =
+                        ResumeRecord::resumed(run_id, counting, run.seq(), self.hub.shared.incarnation);
                     // Durable before the launch, because the agent may crash the process at once.
                     self.record(turn, record);
                 }
@@ -189,7 +193,7 @@ impl Hub {
 
     /// Records that a run survived its resume without a step, so that the next process does not suspect it.
     pub(super) fn prove(&mut self, turn: &mut Turn, run_id: RunId) {
-        let record = self.resumed.records.get(&run_id).copied();
+        let record = self.known.resumed.records.get(&run_id).copied();
         if let Some(record) = record.filter(|record| record.counted.without_step > 0) {
             self.record(turn, record.proven());
         }
@@ -198,23 +202,23 @@ impl Hub {
 
     fn record(&mut self, turn: &mut Turn, record: ResumeRecord) {
         turn.record(record);
-        self.resumed.records.insert(record.run_id, record);
+        self.known.resumed.records.insert(record.run_id, record);
     }
 
     fn counting(&self, run_id: RunId, past: &Past) -> Resumes {
-        let record = self.resumed.records.get(&run_id);
-        ResumeRecord::counting(record, past.last_step, self.shared.incarnation)
+        let record = self.known.resumed.records.get(&run_id);
+        ResumeRecord::counting(record, past.last_step, self.hub.shared.incarnation)
     }
 
     /// Returns true if this process has resumed the run before, such as before a failure of the journal. Then
     /// it does not count as a new resume.
     fn is_resumed_here(&self, run_id: RunId) -> bool {
-        let record = self.resumed.records.get(&run_id);
-        record.is_some_and(|record| record.incarnation == Some(self.shared.incarnation))
+        let record = self.known.resumed.records.get(&run_id);
+        record.is_some_and(|record| record.incarnation == Some(self.hub.shared.incarnation))
     }
 
     fn begun(&self, run_id: RunId) -> Option<(&crate::kernel::user::OpenRun, &AnyRun)> {
-        let open = self.state.as_ref()?.open_runs().get(&run_id)?;
+        let open = self.known.view.open_runs().get(&run_id)?;
         match &open.progress {
             Progress::Begun(run) => Some((open, run)),
             Progress::Waiting => None,

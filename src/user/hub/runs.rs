@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::Hub;
+use super::{Known, batch::Working};
 use crate::{
-    agent::host::{Assignment, HubSenders, Line, PortParts, RunPort, RunSignal},
+    agent::host::{Assignment, Line, PortParts, RunPort, RunSignal},
     journal::JournalError,
     kernel::{
         entry::{Body, By, Entry, Event, RunError, RunErrorCode},
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-impl Hub {
+impl Working<'_> {
     /// Carries out an effect. An error means that a run has started but has no agent.
     pub(super) async fn carry_out(&mut self, effect: Effect) -> Result<(), JournalError> {
         match effect {
@@ -28,31 +28,31 @@ impl Hub {
             Effect::Resumed { run_id, past } => {
                 tracing::info!(%run_id, events = past.events.len(), "a run is resumed");
                 self.launch(run_id, past);
-                self.resumed.launched(run_id);
+                self.known.resumed.launched(run_id);
             }
             Effect::Asked { run_id, call_id } => {
-                if let Some(signal) = self.signals.get(&run_id) {
+                if let Some(signal) = self.known.signals.get(&run_id) {
                     signal.opened(call_id);
                 }
             }
             Effect::Closed { run_id, call_id, result } => {
-                if let Some(signal) = self.signals.get(&run_id) {
+                if let Some(signal) = self.known.signals.get(&run_id) {
                     signal.note_close(&call_id, &result);
                 }
             }
             Effect::Moved { run_id } => {
-                self.resumed.outlived(run_id);
+                self.known.resumed.outlived(run_id);
                 self.moved(run_id);
             }
-            Effect::Outlived { run_id } => self.resumed.outlived(run_id),
+            Effect::Outlived { run_id } => self.known.resumed.outlived(run_id),
             Effect::Completed { run_id, why, status, duration_ms } => {
                 metrics::counter!("quintet_runs_completed_total", "status" => status.as_str()).increment(1);
                 metrics::histogram!("quintet_run_seconds")
                     .record(Duration::from_millis(duration_ms).as_secs_f64());
                 tracing::info!(%run_id, status = status.as_str(), "run completed");
-                self.deadlines.forget(run_id);
-                self.resumed.completed(run_id);
-                if let Some(signal) = self.signals.remove(&run_id) {
+                self.hub.deadlines.forget(run_id);
+                self.known.resumed.completed(run_id);
+                if let Some(signal) = self.known.signals.remove(&run_id) {
                     signal.stop(why);
                 }
             }
@@ -63,13 +63,13 @@ impl Hub {
     /// Launches an agent on a run that has just started, unless the same batch ended the run.
     async fn start(&mut self, text: Option<String>, started: Entry) -> Result<(), JournalError> {
         let run_id = started.run_id;
-        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else {
+        let Some(open) = self.known.view.open_runs().get(&run_id) else {
             return Ok(());
         };
         let accepted = open.accepted;
         let text = match text {
             Some(text) => text,
-            None => recovery::text(&*self.log, &self.user_id, accepted).await?,
+            None => recovery::text(&*self.hub.log, &self.hub.user_id, accepted).await?,
         };
         tracing::info!(%run_id, "run started");
         self.launch(run_id, Past { text, events: vec![started], ..Past::default() });
@@ -77,15 +77,15 @@ impl Hub {
     }
 
     fn launch(&mut self, run_id: RunId, past: Past) {
-        let at = self.now();
-        let Some(open) = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id)) else { return };
-        if self.shared.agents.find(&open.agent_name).is_none() {
+        let at = self.hub.now();
+        let Some(open) = self.known.view.open_runs().get(&run_id) else { return };
+        if self.hub.shared.agents.find(&open.agent_name).is_none() {
             let message = format!("no agent is named {} any more", open.agent_name);
             let error = RunError { code: RunErrorCode::AgentError, message };
-            self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
+            self.known.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
             return;
         }
-        let resumed = self.resumed.records.contains_key(&run_id);
+        let resumed = self.known.resumed.records.contains_key(&run_id);
         let signal = Arc::new(RunSignal::default());
         // Calls that are open in the agent's past are registered even if this batch already closes them: the
         // result is delivered next, like any other (RUN-11).
@@ -93,19 +93,19 @@ impl Hub {
         for call_id in asked_in(&events) {
             signal.opened(call_id.clone());
         }
-        self.signals.insert(run_id, signal.clone());
+        self.known.signals.insert(run_id, signal.clone());
         let line = Line::default();
         let port = RunPort::new(PortParts {
             run_id,
-            hub: HubSenders { orders: self.to_orders.clone(), abandoned: self.to_abandoned.clone() },
+            hub: self.known.senders(),
             signal,
             line: line.clone(),
-            log: self.log.clone(),
-            limits: self.shared.limits.kernel,
+            log: self.hub.log.clone(),
+            limits: self.hub.shared.limits.kernel,
             resumed,
         });
         let assignment = Assignment {
-            owner: self.shared.owner(&self.user_id),
+            owner: self.hub.shared.owner(&self.hub.user_id),
             run_id,
             thread_id: open.thread_id.clone(),
             message_id: open.message_id.clone(),
@@ -116,18 +116,18 @@ impl Hub {
             port,
         };
         if let Progress::Begun(run) = &open.progress {
-            self.deadlines.taken_up(run_id, run, &waited, line, Instant::now(), at);
+            self.hub.deadlines.taken_up(run_id, run, &waited, line, Instant::now(), at);
         }
-        self.shared.agents.launch(assignment);
+        self.hub.shared.agents.launch(assignment);
     }
 
     fn moved(&mut self, run_id: RunId) {
-        let at = self.now();
-        let open = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id));
+        let at = self.hub.now();
+        let open = self.known.view.open_runs().get(&run_id);
         if let Some(Progress::Begun(run)) = open.map(|open| &open.progress)
-            && self.signals.contains_key(&run_id)
+            && self.known.signals.contains_key(&run_id)
         {
-            self.deadlines.moved(run_id, run, Instant::now(), at);
+            self.hub.deadlines.moved(run_id, run, Instant::now(), at);
         }
     }
 
@@ -143,7 +143,7 @@ impl Hub {
     }
 
     fn open_calls(&self, run_id: RunId) -> impl Iterator<Item = By> {
-        let open = self.state.as_ref().and_then(|state| state.open_runs().get(&run_id));
+        let open = self.known.view.open_runs().get(&run_id);
         let run = match open.map(|open| &open.progress) {
             Some(Progress::Begun(run)) => Some(run),
             Some(Progress::Waiting) | None => None,
@@ -153,17 +153,17 @@ impl Hub {
 
     /// Ends runs that have lost their agent or timed out, before any other input (RUN-6).
     pub(super) fn look_after_runs(&mut self) {
-        while let Ok(run_id) = self.abandoned.try_recv() {
-            self.abandon(run_id);
+        while let Ok(run_id) = self.known.abandoned.try_recv() {
+            self.known.abandon(run_id);
         }
         let now = Instant::now();
-        if let (Some(state), Some(next)) = (&self.state, self.deadlines.next())
-            && next <= now
-        {
-            self.own.extend(self.deadlines.passed(state, now));
+        if self.hub.deadlines.next().is_some_and(|next| next <= now) {
+            self.known.own.extend(self.hub.deadlines.passed(&self.known.view, now));
         }
     }
+}
 
+impl Known {
     pub(super) fn abandon(&mut self, run_id: RunId) {
         if self.signals.contains_key(&run_id) {
             let message = "the agent stopped without completing the run".to_owned();

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::client::{
+use super::{
     CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, TICKET_BYTES_MAX,
     TOKEN_BYTES_MAX,
 };

@@ -10,16 +10,16 @@ use std::collections::BTreeSet;
 use quintet_kernel::ids::Timestamp;
 use rusqlite::params;
 
-use super::{
+use super::super::{
     fault::Failure,
     options::{TRIM_ROWS_MAX, TRIM_USERS_MAX},
-    writer::Writer,
 };
+use super::Writer;
 use crate::{Retention, Trimmed};
 
 /// One step of trimming.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct TrimTurn {
+pub(in crate::sqlite) struct TrimTurn {
     pub retention: Retention,
     pub now: Timestamp,
     pub run_records_max: u64,
@@ -31,7 +31,7 @@ pub(super) struct TrimTurn {
 
 /// The result of a step.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Turn {
+pub(in crate::sqlite) struct Turn {
     pub trimmed: Trimmed,
     /// The next step; `None` when all users are finished.
     pub next: Option<TrimTurn>,
@@ -46,7 +46,7 @@ struct Candidate {
 }
 
 impl Writer {
-    pub(super) fn trim(&mut self, turn: &TrimTurn) -> Result<Turn, Failure> {
+    pub(in crate::sqlite) fn trim(&mut self, turn: &TrimTurn) -> Result<Turn, Failure> {
         let candidates: Vec<Candidate> = self
             .connection()?
             .prepare_cached(

@@ -19,13 +19,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    client::{
-        CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Hello, Nonce, Ping, Renew,
-        TEXT_BYTES_MAX, TICKET_BYTES_MAX, TOKEN_BYTES_MAX,
-    },
-    codes::ErrorCode,
-    form::Answered,
+    CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Hello, Nonce, Ping, Renew, TEXT_BYTES_MAX,
+    TICKET_BYTES_MAX, TOKEN_BYTES_MAX, form::Answered,
 };
+use crate::codes::ErrorCode;
 
 /// Declares the fields of all frame types and the pass that locates them.
 macro_rules! fields {

@@ -13,19 +13,19 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{
+use super::super::{
     fault::{Failure, fault, is_io, of_file},
     lock::CopyLock,
     options::{CHECKPOINT_PAGES, LOG_PAGES_MAX},
     pool::ReadSide,
     resumes, schema, wal,
-    writer::Writer,
 };
+use super::Writer;
 use crate::JournalError;
 
 /// The state of the maintenance.
 #[derive(Default)]
-pub(super) struct Upkeep {
+pub(in crate::sqlite) struct Upkeep {
     /// True if a sync may have failed, so that the page cache may differ from the disk.
     pub in_doubt: bool,
     /// Size of the log, in pages, below which the next checkpoint is not tried, after one that did not finish.
@@ -44,7 +44,7 @@ impl Writer {
     ///
     /// The faulty connection stays open until then. As long as one connection is open, SQLite keeps its
     /// earlier view of the log, so that readers do not see data that is in the page cache only (DEL-1).
-    pub(super) fn reconnect(&mut self) -> Result<(), Failure> {
+    pub(in crate::sqlite) fn reconnect(&mut self) -> Result<(), Failure> {
         let open = || schema::reopen_to_write(&self.path, self.options.survives_power_loss);
         if !self.upkeep.in_doubt {
             self.connection = Some(open()?);
@@ -69,7 +69,7 @@ impl Writer {
     }
 
     /// Recovers from a fault, if there was one.
-    pub(super) fn settle(&mut self) -> Result<(), JournalError> {
+    pub(in crate::sqlite) fn settle(&mut self) -> Result<(), JournalError> {
         if self.suspect || self.connection.is_none() {
             self.reconnect().map_err(Failure::into_error)?;
         }
@@ -77,12 +77,12 @@ impl Writer {
     }
 
     /// Commits a probe write, for `/readyz`.
-    pub(super) fn probe(&mut self) -> Result<(), JournalError> {
+    pub(in crate::sqlite) fn probe(&mut self) -> Result<(), JournalError> {
         self.in_transaction(|writer| Ok(schema::probe(writer.connection()?)?)).map_err(Failure::into_error)
     }
 
     /// Checkpoints the log if it is long. Called after the replies to a commit are sent.
-    pub(super) fn tidy(&mut self) {
+    pub(in crate::sqlite) fn tidy(&mut self) {
         let (Some(connection), false) = (&self.connection, self.suspect) else { return };
         if let Err(error) = self.upkeep.shorten_log(connection, self.readers.as_ref()) {
             // Nothing is lost: the commits are in the log, and the log is synced.
@@ -95,7 +95,7 @@ impl Writer {
     }
 
     /// Uncounts the resumes of this process on a clean shutdown (RUN-6).
-    pub(super) fn release_resumes(&self) {
+    pub(in crate::sqlite) fn release_resumes(&self) {
         let (Some(connection), false, Some(ended)) = (&self.connection, self.suspect, self.incarnation)
         else {
             return;
@@ -107,7 +107,7 @@ impl Writer {
 
     /// Closes the database, leaving a single file if the storage allows it. Otherwise the log remains and the
     /// next process recovers it.
-    pub(super) fn close(self) {
+    pub(in crate::sqlite) fn close(self) {
         let (Some(connection), false) = (self.connection, self.suspect) else { return };
         let lossy = !self.options.survives_power_loss;
         let closed = if lossy { schema::close_lossy(&connection) } else { Ok(()) };
