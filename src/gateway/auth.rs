@@ -10,15 +10,19 @@ use std::sync::{
 
 use rand::TryRng;
 
+#[cfg(feature = "jwks")]
+use crate::gateway::{
+    jwks::{Jwks, NoKey},
+    token,
+};
 pub use crate::kernel::ticket::Identity;
 use crate::{
     gateway::{
         checks::SignatureChecks,
-        jwks::{Jwks, NoKey},
         key::VerifyingKey,
         limits::GatewayLimits,
         tickets::{IssuedTicket, Secret, Tickets, Unissued},
-        token::{self, ClaimsPolicy, TokenError},
+        token::{ClaimsPolicy, TokenError},
     },
     kernel::{ids::Timestamp, ticket::Unredeemable},
     runtime::{
@@ -50,7 +54,10 @@ struct Inner {
 /// The source of the keys that verify tokens.
 #[derive(Debug)]
 pub enum Keys {
+    /// One key.
     Fixed(Arc<VerifyingKey>),
+    /// A key set, which is fetched from its issuer.
+    #[cfg(feature = "jwks")]
     Set(Jwks),
 }
 
@@ -128,6 +135,7 @@ impl Auth {
     pub fn has_keys(&self) -> bool {
         match &self.0.keys {
             Keys::Fixed(_) => true,
+            #[cfg(feature = "jwks")]
             Keys::Set(set) => set.is_usable(),
         }
     }
@@ -207,6 +215,7 @@ impl Auth {
         }
         let key = match &self.0.keys {
             Keys::Fixed(key) => key.clone(),
+            #[cfg(feature = "jwks")]
             Keys::Set(set) => {
                 let header = token::header(token)?;
                 set.key(header.kid.as_deref()).await.map_err(|none| match none {

@@ -20,12 +20,14 @@ pub mod dev;
 pub mod drain;
 pub mod hosts;
 pub mod http;
+#[cfg(feature = "jwks")]
 pub mod jwks;
 pub mod key;
 pub mod limits;
 pub mod listen;
 pub mod operations;
 pub mod origins;
+#[cfg(feature = "page")]
 pub mod page;
 pub mod peers;
 pub mod refusal;

@@ -1,4 +1,4 @@
-//! The admin listener: liveness, readiness and metrics.
+//! The admin routes: liveness, readiness and metrics.
 
 use std::{
     sync::{
@@ -9,7 +9,13 @@ use std::{
 };
 
 use axum::{
-    Router, extract::State, http::StatusCode, http::header, middleware, response::IntoResponse, routing::get,
+    Router,
+    extract::State,
+    http::StatusCode,
+    http::header,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
 };
 
 use super::{
@@ -37,9 +43,12 @@ pub struct Operations {
     pub saturation: Saturation,
     /// Whether tokens can be verified.
     pub auth: Auth,
-    /// Renders all metrics in the Prometheus text format.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Renders all metrics in the Prometheus text format; `None` if the process has another recorder.
+    pub metrics: Option<Render>,
 }
+
+/// Renders all metrics.
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// Builds the router of the admin listener: `/livez`, `/readyz`, `/metrics`.
 pub fn router(operations: Operations) -> Router {
@@ -98,8 +107,12 @@ async fn not_ready(operations: &Operations, reached: &[(&'static str, Scope)]) -
 /// balancer.
 const FULL: &[&str] = &[room::SETTING, "sockets_max", "connections_max", "tickets_max", "rate_users_max"];
 
-async fn metrics(State(operations): State<Operations>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (operations.metrics)())
+/// Answers 404 if the metrics go to a recorder of the host, which renders them itself.
+async fn metrics(State(operations): State<Operations>) -> Response {
+    let Some(render) = &operations.metrics else {
+        return (StatusCode::NOT_FOUND, "the process has a metrics recorder of its own\n").into_response();
+    };
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], render()).into_response()
 }
 
 /// Timeout for the journal probe of `/readyz`.
@@ -162,7 +175,7 @@ mod tests {
             auth: Auth::new(keys, policy, &GatewayLimits::DEFAULT, saturation.clone(), Witness::off()),
             saturation,
             journal,
-            metrics: Arc::new(String::new),
+            metrics: None,
         }
     }
 

@@ -74,7 +74,7 @@ impl Origins {
 /// scheme's default.
 fn parse(text: &str) -> Result<String, InvalidOrigin> {
     let invalid = || InvalidOrigin(text.to_owned());
-    let url = reqwest::Url::parse(text).map_err(|_| invalid())?;
+    let url = url::Url::parse(text).map_err(|_| invalid())?;
     // Special schemes of the URL standard: their origin has exactly one serialisation.
     if url.is_special() {
         let is_origin = url.origin().is_tuple() && url.origin().ascii_serialization() == text;

@@ -4,11 +4,11 @@
 //!   request ─▶ measured ─▶ headers ─▶ peer ─▶ refusals logged ─▶ panics caught ─▶ host, origin checked (AUTH-4) ─▶ CORS ─▶ in time ─▶ handler
 //! ```
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -24,7 +24,6 @@ use tower_http::{
 use super::{
     Gateway, hosts,
     http::{self as answers, failure::Failure},
-    page,
     peers::Place,
     refusal_log, sse, ws,
 };
@@ -36,9 +35,9 @@ pub fn router(gateway: Gateway) -> Router {
         SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let answers =
         answers::routes(&gateway).route_layer(middleware::from_fn_with_state(gateway.clone(), in_time));
-    let page = if gateway.dev.is_some() { page::routes() } else { Router::new() };
+    #[cfg(feature = "page")]
+    let answers = if gateway.dev.is_some() { answers.merge(super::page::routes()) } else { answers };
     answers
-        .merge(page)
         .route("/v1/ws", get(ws::upgrade))
         .route("/v1/stream", get(sse::stream))
         .fallback(async || Failure::not_found())
@@ -82,16 +81,32 @@ pub(super) async fn guarded(request: Request, next: Next) -> Response {
 /// Resolves the peer address of a request. Closes the socket after an unauthenticated request with a 4xx
 /// response, so that each refused attempt costs a new connection (ISO-6).
 async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
-    let Some(place) = request.extensions().get::<Place>().cloned() else {
-        tracing::error!("request without peer address");
-        return Failure::new(ErrorCode::Internal, "internal error").into_response();
+    let (place, is_of_host) = match place(&gateway, &mut request) {
+        Ok(found) => found,
+        Err(failure) => return failure.into_response().closing(),
     };
+    // AUTH-5: a development service logs in any caller as any user, also where a host mounts it.
+    if gateway.dev.is_some() && !place.address().to_canonical().is_loopback() {
+        tracing::error!(peer = %place.address(), "a development service is reached from another machine");
+        return Failure::new(ErrorCode::Forbidden, "this service is for its own machine only")
+            .into_response()
+            .closing();
+    }
     let peer = match place.resolve(request.headers()) {
         Ok(peer) => peer,
         Err(full) => return Failure::from(full).into_response().closing(),
     };
     request.extensions_mut().insert(peer);
-    let response = next.run(request).await;
+    let response = if is_of_host {
+        // The service's own listener closes a displaced socket; here, the request ends.
+        tokio::select! {
+            biased;
+            () = std::future::poll_fn(|cx| place.poll_breaks(cx)) => return displaced(),
+            response = next.run(request) => response,
+        }
+    } else {
+        next.run(request).await
+    };
     let authenticated = place.is_idle();
     if authenticated || !response.status().is_client_error() {
         return response;
@@ -101,6 +116,33 @@ async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Nex
         gateway.peers.failed(peer);
     }
     response.closing()
+}
+
+fn displaced() -> Response {
+    let failure = Failure::new(ErrorCode::LimitReached, "too many unauthenticated requests at the same time");
+    failure.into_response().closing()
+}
+
+/// Returns the place of a request's socket, and whether that socket is one of a host's server. There, each
+/// request takes a place of its own, for the address that the server states.
+///
+/// # Errors
+/// When the server states no address, or the peer has reached its limit (ISO-6).
+fn place(gateway: &Gateway, request: &mut Request) -> Result<(Place, bool), Failure> {
+    if let Some(place) = request.extensions().get::<Place>() {
+        return Ok((place.clone(), false));
+    }
+    let Some(ConnectInfo(address)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() else {
+        // Without it, limits on peers could not be kept.
+        tracing::error!(
+            "request without a peer address: serve the router with \
+             into_make_service_with_connect_info::<SocketAddr>()"
+        );
+        return Err(Failure::new(ErrorCode::Internal, "internal error"));
+    };
+    let place = gateway.peers.accept(address.ip())?;
+    request.extensions_mut().insert(place.clone());
+    Ok((place, true))
 }
 
 /// Extension trait: closes the socket after a response.

@@ -93,6 +93,7 @@ pub async fn stream(
         witness,
         user,
         _admission: admission,
+        _place: place,
     };
     let body =
         stream::unfold(events, async |mut events| Some((Ok::<_, Infallible>(events.next().await?), events)));
@@ -121,6 +122,8 @@ struct Events {
     witness: ConnectionWitness,
     user: User,
     _admission: Admission,
+    /// Registered for as long as the stream lasts, also in the server of a host.
+    _place: Place,
 }
 
 /// Progress of the stream in the shutdown (CONN-6).

@@ -105,6 +105,11 @@ impl CallResult {
         Self { status: CallStatus::Error, results: Json::null(), error: Some(error.into()) }
     }
 
+    /// Creates the result of a question that the user declined, with an optional reason (RUN-11).
+    pub fn declined(reason: Option<String>) -> Self {
+        Self { status: CallStatus::Declined, results: Json::null(), error: reason }
+    }
+
     /// Creates the result of a call that the service closed: `cancelled`, `timed_out` or `unknown` (RUN-7).
     pub fn cut_short(status: CallStatus, why: &str) -> Self {
         Self { status, results: Json::null(), error: Some(why.to_owned()) }
@@ -117,6 +122,8 @@ impl CallResult {
 pub enum CallStatus {
     Ok,
     Error,
+    /// The user declined: the answer to a question or an approval is "no" (RUN-11).
+    Declined,
     TimedOut,
     Cancelled,
     /// The node was lost during the call, so the tool may or may not have acted (RUN-9).

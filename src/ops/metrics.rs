@@ -1,10 +1,16 @@
-//! The metrics of the service: names and descriptions in one table, rendered for Prometheus on the admin
-//! listener.
+//! The metrics of the service: names and descriptions in one table.
+//!
+//! Metrics go to the recorder that the process has installed; [`register`] describes them there. With the
+//! feature `prometheus`, `recorder` installs one that the admin listener renders. Nothing else installs a
+//! recorder, so a host keeps its own.
 //!
 //! Each recorded metric has a row; a test compares the table with the source.
 
-use std::{sync::OnceLock, time::Duration};
+#[cfg(feature = "prometheus")]
+use std::sync::OnceLock;
+use std::time::Duration;
 
+#[cfg(feature = "prometheus")]
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{
@@ -250,22 +256,34 @@ fn close_codes() -> Vec<String> {
 ///
 /// # Errors
 /// When the process has another recorder.
+#[cfg(feature = "prometheus")]
 pub fn recorder() -> Result<&'static PrometheusHandle, RecorderError> {
     static HANDLE: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
     HANDLE.get_or_init(|| install().map_err(|e| e.to_string())).as_ref().map_err(|e| RecorderError(e.clone()))
 }
 
-/// No metrics recorder could be installed, usually because the process has another one.
+/// The metrics recorder could not be installed, usually because the process has another one.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("metrics cannot be recorded: {0}")]
+#[error(
+    "the recorder for Prometheus cannot be installed: {0}; a program with a recorder of its own needs no other"
+)]
 pub struct RecorderError(String);
 
+#[cfg(feature = "prometheus")]
 fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Full("quintet_run_seconds".to_owned()), RUN_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".to_owned()), BYTES)?
         .install_recorder()?;
+    register();
+    process().describe();
+    Ok(handle)
+}
+
+/// Describes all metrics to the recorder of the process and creates the series of counters at 0. Without a
+/// recorder, it has no effect.
+pub fn register() {
     for metric in METRICS {
         match metric.kind {
             Kind::Counter => metrics::describe_counter!(metric.name, metric.doc),
@@ -282,11 +300,10 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
             (Kind::Counter, Series::Open) | (Kind::Gauge | Kind::Histogram, _) => {}
         }
     }
-    process().describe();
-    Ok(handle)
 }
 
 /// Returns the collector of process metrics: memory, CPU time, file descriptors, threads, start time.
+#[cfg(feature = "prometheus")]
 pub fn process() -> &'static metrics_process::Collector {
     static PROCESS: OnceLock<metrics_process::Collector> = OnceLock::new();
     PROCESS.get_or_init(metrics_process::Collector::default)
@@ -295,10 +312,13 @@ pub fn process() -> &'static metrics_process::Collector {
 /// Interval at which histogram samples are aggregated.
 pub const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
+#[cfg(feature = "prometheus")]
 const SECONDS: &[f64] =
     &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+#[cfg(feature = "prometheus")]
 const RUN_SECONDS: &[f64] =
     &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 1_800.0, 3_600.0, 14_400.0];
+#[cfg(feature = "prometheus")]
 const BYTES: &[f64] = &[256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
 
 #[cfg(test)]

@@ -1,19 +1,16 @@
-//! Operation of the service: configuration, startup, telemetry and shutdown.
+//! Operation of the service: configuration, telemetry and upkeep.
 //!
 //! - [`config`]: merges flags, variables, the file and defaults into [`config::Settings`]
-//! - [`agents`]: the agents of the `quintet` binary
-//! - [`telemetry`]: the log; [`metrics`]: the metrics; [`drain`]: signals
-//! - [`service`]: all of it put together; [`limits`]: how much of the past is kept;
-//!   [`disk`]: what is done before it is full
+//! - [`metrics`]: the metrics; `telemetry`: the log; `drain`: signals (both with the feature `cli`)
+//! - [`limits`]: limits of retention, disk and log; [`disk`]: measures and trims the journal
 
-#[cfg(feature = "assistant")]
-pub mod agents;
 pub mod config;
 pub mod disk;
+#[cfg(feature = "cli")]
 pub mod drain;
 pub mod limits;
 pub mod metrics;
-pub mod service;
+#[cfg(feature = "cli")]
 pub mod telemetry;
 
 #[cfg(test)]

@@ -136,6 +136,8 @@ fn either() -> Value {
 pub enum Answered {
     Ok,
     Error,
+    /// The user says no; `error` is the reason.
+    Declined,
 }
 
 impl From<Answered> for CallStatus {
@@ -143,6 +145,7 @@ impl From<Answered> for CallStatus {
         match answered {
             Answered::Ok => CallStatus::Ok,
             Answered::Error => CallStatus::Error,
+            Answered::Declined => CallStatus::Declined,
         }
     }
 }
@@ -161,7 +164,14 @@ impl<'a> From<&'a ClientFrame> for Form<'a> {
             ClientFrame::CancelRun(CancelRun { run_id }) => Form::CancelRun(CancelForm { run_id: *run_id }),
             ClientFrame::CompleteCall(CompleteCall { run_id, call_id, result }) => {
                 let CallResult { status, results, error } = result;
-                let status = if *status == CallStatus::Ok { Answered::Ok } else { Answered::Error };
+                let status = match status {
+                    CallStatus::Ok => Answered::Ok,
+                    CallStatus::Declined => Answered::Declined,
+                    CallStatus::Error
+                    | CallStatus::TimedOut
+                    | CallStatus::Cancelled
+                    | CallStatus::Unknown => Answered::Error,
+                };
                 let results = (!results.is_null()).then_some(results);
                 Form::CompleteCall(CallForm {
                     run_id: *run_id,

@@ -12,7 +12,7 @@ use quintet::{
         spending::Spending,
         user::OnBusy,
     },
-    ops::agents::built_in,
+    service::built_in,
     user::{
         cursor::Cursor,
         factory::{Factory, NewMessage, User, UserLimits},
@@ -30,7 +30,7 @@ pub struct Stage {
 impl Stage {
     /// With the agents that come with the service.
     pub fn new() -> Self {
-        Self::with(built_in(Floor::shared()).with(Rehearsal))
+        Self::with(built_in(Floor::shared()).with(Rehearsal).unwrap())
     }
 
     pub fn with(agents: Directory) -> Self {

@@ -82,7 +82,7 @@ async fn a_body_over_the_limit_is_refused_however_it_comes() {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
-    let limits = GatewayLimits { body_wait_ms_max: 50, ..GatewayLimits::DEFAULT };
+    let limits = GatewayLimits { body_wait_ms_max: 100, ..GatewayLimits::DEFAULT };
     let service = Service::with(limits).await;
     let begins = futures_util::stream::iter(["{".to_owned()]).chain(futures_util::stream::pending());
     let request = post(&service, "/v1/messages").header("content-type", "application/json");

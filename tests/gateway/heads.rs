@@ -42,7 +42,7 @@ fn status(answer: &str) -> u16 {
 #[tokio::test]
 async fn a_request_names_exactly_one_host() {
     let service = Service::start().await;
-    for address in [service.running.listen, service.running.admin_listen] {
+    for address in [service.running.listen, service.running.admin_listen.unwrap()] {
         let path = if address == service.running.listen { "/openapi.json" } else { "/livez" };
         let get = format!("GET {path} HTTP/1.1");
         for (hosts, expected) in [
@@ -70,7 +70,7 @@ async fn auth_4_a_foreign_host_reaches_neither_dev_nor_operations() {
     let login = ["POST /dev/login HTTP/1.1", "content-length: 0", "host: evil.example:8080"];
     assert_eq!(status(&ask(service.running.listen, &login).await), 403);
     for line in ["GET /metrics HTTP/1.1", "GET http://evil.example/metrics HTTP/1.1", "GET /livez HTTP/1.0"] {
-        let answer = ask(service.running.admin_listen, &[line, "host: evil.example"]).await;
+        let answer = ask(service.running.admin_listen.unwrap(), &[line, "host: evil.example"]).await;
         assert_eq!(status(&answer), 403, "{line}");
         assert!(answer.contains("x-content-type-options: nosniff"), "{answer}");
     }

@@ -10,7 +10,6 @@ use quintet::{
         config::Settings,
         limits::{DiskLimits, RetentionLimits},
         metrics,
-        service::{self, Mode},
     },
     user::HubLimits,
 };
@@ -18,12 +17,12 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::{
-    harness::{Service, http_client, open_call, parts, settings, soon, think, trace_file, until},
+    harness::{Service, http_client, open_call, parts, settings, soon, think, trace_file, until, whole},
     http::Answer,
 };
 
 async fn admin(service: &Service, path: &str) -> Answer {
-    let url = format!("http://{}{path}", service.running.admin_listen);
+    let url = format!("http://{}{path}", service.running.admin_listen.unwrap());
     service.reply(http_client().get(url)).await
 }
 
@@ -63,7 +62,7 @@ async fn run_6_a_service_that_takes_up_what_was_left_open_is_alive_and_not_ready
     let admin_address = admin.local_addr().unwrap();
     let (parts, mut stage) = parts(journal.clone());
     let settings = Settings::default();
-    let starts = service::start_on(Mode::Dev, &settings, parts, listener, admin);
+    let starts = whole(&settings, parts).start_on(listener, admin);
     let says = async |path: &str| {
         let answer = http_client().get(format!("http://{admin_address}{path}")).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())

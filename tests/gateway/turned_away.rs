@@ -103,7 +103,7 @@ async fn answered(socket: &mut TcpStream) {
 
 #[tokio::test]
 async fn a_peer_that_does_not_come_to_the_point_is_gone() {
-    let service = Service::with(GatewayLimits { head_wait_ms_max: 50, ..GatewayLimits::DEFAULT }).await;
+    let service = Service::with(GatewayLimits { head_wait_ms_max: 100, ..GatewayLimits::DEFAULT }).await;
     for begin in ["", "GET /v1/agents HTT", "GET /v1/agents HTTP/1.1\r\nhost: localhost\r\nx: "] {
         let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
         socket.write_all(begin.as_bytes()).await.unwrap();

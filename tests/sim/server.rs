@@ -17,11 +17,8 @@ use std::{
 use quintet::{
     agent::{rehearsal::Rehearsal, supervisor::Floor},
     gateway::Gateway,
-    ops::{
-        agents::built_in,
-        config::Settings,
-        service::{Drained, Mode, Parts, StartError, start_on},
-    },
+    ops::config::Settings,
+    service::{CheckedSettings, Drained, Parts, Service, ServiceError, built_in},
 };
 use tempfile::NamedTempFile;
 use tokio::{sync::watch, time::Instant};
@@ -104,13 +101,15 @@ impl Place {
         let (public, admin) = (Listening(listen(PORT).await?), Listening(listen(PORT + 1).await?));
         let parts = Parts {
             journal: Arc::new(journal.clone()),
-            agents: Arc::new(built_in(Floor::shared()).with(Rehearsal)),
+            agents: Arc::new(built_in(Floor::shared()).with(Rehearsal).unwrap()),
             described: Vec::new(),
         };
-        let running = match start_on(Mode::Serve, settings, parts, public, admin).await {
+        let checked = CheckedSettings::production(settings.clone())?;
+        let service = Service::new(checked, parts).with_prometheus()?;
+        let running = match service.start_on(public, admin).await {
             Ok(running) => running,
             // The process ends with all that was in it; whoever supervises it starts another.
-            Err(StartError::Recovery(error)) => {
+            Err(ServiceError::Recovery(error)) => {
                 sky.note(SERVER, format_args!("not started: {error}"));
                 return Ok(());
             }

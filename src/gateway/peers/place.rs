@@ -65,6 +65,11 @@ impl Place {
         Self(Arc::new(Inner { peers, address, displacement, at }))
     }
 
+    /// Returns the remote address of the socket, which may be a proxy.
+    pub fn address(&self) -> IpAddr {
+        self.0.address
+    }
+
     /// Resolves the peer address of a request and moves the socket to that peer.
     ///
     /// # Errors

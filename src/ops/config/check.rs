@@ -2,14 +2,15 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use super::{ConfigError, Loaded, Settings, Source};
+use super::{ConfigError, Loaded, Raw, Settings, Source, table};
 use crate::gateway::token::Audience;
 
-/// Checks that the settings do not contradict each other, for any command.
+/// Checks that all values are in their ranges and do not contradict each other, for any command.
 ///
 /// # Errors
-/// When a lower bound exceeds its upper bound.
+/// When a value of the program is out of its range, or a lower bound exceeds its upper bound.
 pub fn consistent(loaded: &Loaded) -> Result<(), ConfigError> {
+    in_range(loaded)?;
     let gateway = &loaded.settings.gateway;
     let pairs = [
         (
@@ -27,6 +28,21 @@ pub fn consistent(loaded: &Loaded) -> Result<(), ConfigError> {
             let why = format!("is {low_value}, over {high}, which is {high_value}");
             return Err(ConfigError::Invalid { name: low, source_: source_.unwrap_or_default(), why });
         }
+    }
+    Ok(())
+}
+
+/// Checks the values that a program wrote into [`Settings`]: each is parsed again, as from a file.
+fn in_range(loaded: &Loaded) -> Result<(), ConfigError> {
+    let mut parsed = loaded.settings.clone();
+    for (setting, text) in loaded.unparsed(&table()) {
+        let typed = format!("value = {text}").parse::<toml::Table>().ok();
+        let raw = typed.as_ref().and_then(|table| table.get("value")).map(Raw::from_toml);
+        (setting.write)(&mut parsed, raw.unwrap_or(Raw::Text(text))).map_err(|why| ConfigError::Invalid {
+            name: setting.name,
+            source_: Source::Program,
+            why,
+        })?;
     }
     Ok(())
 }
@@ -89,12 +105,15 @@ pub fn key_source(settings: &Settings) -> Result<KeySource<'_>, ConfigError> {
         (None, None, None) => {
             Err(ConfigError::Missing(format!("`quintet serve` does not start without\n  - {KEY}")))
         }
-        _ => Err(ConfigError::Missing(
-            "jwt_secret, jwt_public_key and jwks_url exclude each other: only one source of \
-             keys is allowed"
-                .to_owned(),
-        )),
+        _ => Err(several_keys()),
     }
+}
+
+fn several_keys() -> ConfigError {
+    ConfigError::Missing(
+        "jwt_secret, jwt_public_key and jwks_url exclude each other: only one source of keys is allowed"
+            .to_owned(),
+    )
 }
 
 /// Returns the required audience of tokens.
@@ -120,17 +139,22 @@ pub fn audience(settings: &Settings) -> Result<Audience, ConfigError> {
 /// # Errors
 /// Lists everything that is missing.
 pub fn serve(loaded: &Loaded) -> Result<(), ConfigError> {
-    consistent(loaded)?;
-    production(&loaded.settings)
+    production(loaded, false)
 }
 
-/// Performs the checks of [`serve`] for settings that were not loaded.
+/// Performs the checks of [`serve`]. With `has_key`, the program provides the key, and the settings must not.
 ///
 /// # Errors
 /// Lists everything that is missing.
-pub fn production(settings: &Settings) -> Result<(), ConfigError> {
+pub fn production(loaded: &Loaded, has_key: bool) -> Result<(), ConfigError> {
+    consistent(loaded)?;
+    let settings = &loaded.settings;
     let without_keys =
         settings.jwt_secret.is_none() && settings.jwt_public_key.is_none() && settings.jwks_url.is_none();
+    if has_key && !without_keys {
+        return Err(several_keys());
+    }
+    let without_keys = without_keys && !has_key;
     let without_audience =
         settings.jwks_url.is_some() && settings.jwt_audience.is_none() && !settings.any_audience;
     let needed =
@@ -140,7 +164,9 @@ pub fn production(settings: &Settings) -> Result<(), ConfigError> {
     if !list.is_empty() {
         return Err(ConfigError::Missing(format!("`quintet serve` does not start without{list}")));
     }
-    key_source(settings)?;
+    if !has_key {
+        key_source(settings)?;
+    }
     audience(settings)?;
     Ok(())
 }

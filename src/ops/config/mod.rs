@@ -18,10 +18,7 @@ pub use self::{
     table::{Setting, table},
     value::Raw,
 };
-use super::{
-    limits::{DiskLimits, RetentionLimits},
-    telemetry::LogLimits,
-};
+use super::limits::{DiskLimits, LogLimits, RetentionLimits};
 use crate::{
     agent::AgentLimits,
     gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},
@@ -127,19 +124,6 @@ impl Settings {
         self.extra_agents.iter().any(|name| name == table::REHEARSAL)
     }
 
-    /// Returns the name of the setting that provides the verification keys, for the log.
-    pub fn key_source(&self, dev: bool) -> &'static str {
-        if dev {
-            "throw-away"
-        } else if self.jwt_secret.is_some() {
-            "jwt_secret"
-        } else if self.jwt_public_key.is_some() {
-            "jwt_public_key"
-        } else {
-            "jwks_url"
-        }
-    }
-
     /// Returns the limits of each user's machines.
     pub fn user_limits(&self) -> UserLimits {
         UserLimits { kernel: self.kernel, deadlines: self.deadlines, hub: self.hub, tail: self.tail }
@@ -149,11 +133,17 @@ impl Settings {
 /// The source of a setting's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {
+    /// The default value.
     #[default]
     Default,
+    /// The configuration file at this path.
     File(PathBuf),
+    /// The environment variable of this name.
     Variable(String),
+    /// The flag, as typed.
     Flag(String),
+    /// The program that embeds the service.
+    Program,
 }
 
 impl fmt::Display for Source {
@@ -163,6 +153,7 @@ impl fmt::Display for Source {
             Self::File(path) => write!(f, "file {}", path.display()),
             Self::Variable(name) => write!(f, "variable {name}"),
             Self::Flag(flag) => write!(f, "flag {flag}"),
+            Self::Program => f.write_str("set by the program"),
         }
     }
 }
@@ -243,6 +234,15 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// Returns the settings with one more value, which overrides a previous one.
+    ///
+    /// # Errors
+    /// When the setting is unknown or the value is invalid.
+    pub fn with(mut self, name: &str, value: Raw) -> Result<Self, ConfigError> {
+        self.set(&table(), name, value, Source::Program)?;
+        Ok(self)
+    }
+
     fn set(&mut self, table: &[Setting], name: &str, raw: Raw, source: Source) -> Result<(), ConfigError> {
         let Some(setting) = table.iter().find(|setting| setting.name == name) else {
             let hint = hint(table, name);
@@ -256,6 +256,12 @@ impl Loaded {
         })?;
         self.sources.insert(setting.name, source);
         Ok(())
+    }
+
+    /// Returns the settings whose values were written by the program and not parsed, with their values as text.
+    pub(super) fn unparsed<'t>(&self, table: &'t [Setting]) -> Vec<(&'t Setting, String)> {
+        let by_program = table.iter().filter(|setting| self.source(setting.name) == Source::Program);
+        by_program.filter_map(|setting| Some((setting, (setting.read)(&self.settings)?))).collect()
     }
 
     /// Returns the source of a setting's value.
@@ -286,6 +292,16 @@ impl Loaded {
             shown.push_str(&format!("{line:<48} # {}\n", self.source(setting.name)));
         }
         shown
+    }
+}
+
+/// Settings of a program. Those that differ from their default have the source [`Source::Program`].
+impl From<Settings> for Loaded {
+    fn from(settings: Settings) -> Self {
+        let defaults = Settings::default();
+        let differs = |setting: &&Setting| (setting.read)(&settings) != (setting.read)(&defaults);
+        let sources = table().iter().filter(differs).map(|setting| (setting.name, Source::Program)).collect();
+        Self { settings, service_links: Vec::new(), sources }
     }
 }
 

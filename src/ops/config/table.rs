@@ -14,10 +14,7 @@ use crate::{
     },
     journal::sqlite::SqliteOptions,
     kernel::limits::Limits,
-    ops::{
-        limits::{DiskLimits, RetentionLimits},
-        telemetry::LogLimits,
-    },
+    ops::limits::{DiskLimits, LogLimits, RetentionLimits},
     runtime::limits::Limit,
     user::{deadline::DeadlineLimits, hub::HubLimits, tail::TailLimits},
 };
@@ -239,6 +236,7 @@ fn logs() -> Vec<Setting> {
             read: Box::new(|s| Some(quoted(s.log.clone()))),
             write: Box::new(|s, raw| {
                 let filter = raw.text()?;
+                #[cfg(feature = "cli")]
                 tracing_subscriber::EnvFilter::try_new(&filter).map_err(|e| e.to_string())?;
                 s.log = filter;
                 Ok(())
@@ -318,7 +316,7 @@ fn limits<T>(
 /// Validates the URL of a key set. Plain http is refused, since the network could replace the keys (AUTH-5).
 fn jwks_url(raw: Raw) -> Result<String, String> {
     let text = raw.text()?;
-    let url = reqwest::Url::parse(&text).map_err(|e| format!("is not a URL: {e}"))?;
+    let url = url::Url::parse(&text).map_err(|e| format!("is not a URL: {e}"))?;
     let loopback = match url.host_str() {
         Some("localhost") => true,
         Some(host) => host

@@ -93,7 +93,7 @@ pub fn quoted_list(items: &[String]) -> String {
 /// text is hidden completely if it may contain a password.
 pub fn without_secrets(url: &str) -> String {
     let hidden = || "(hidden)".to_owned();
-    let Ok(mut parsed) = reqwest::Url::parse(url) else {
+    let Ok(mut parsed) = url::Url::parse(url) else {
         let plain = !url.contains('@') && !url.contains('=') && !url.contains('?');
         return if plain { url.to_owned() } else { hidden() };
     };

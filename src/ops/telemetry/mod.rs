@@ -31,22 +31,7 @@ use self::{
     queue::Queue,
 };
 use super::config::LogFormat;
-
-quintet_runtime::limits! {
-    /// Limits of the log.
-    pub struct LogLimits {
-        /// Log lines queued for stderr; further ones are dropped and counted.
-        pub log_queue_lines_max: usize = 8_192, in 16..=1_000_000;
-        /// Bytes of the log lines queued for stderr.
-        pub log_queue_bytes_max: usize = 4_194_304, in 65_536..=1_073_741_824;
-        /// Length of a log line in bytes; a longer one is truncated.
-        pub log_line_bytes_max: usize = 16_384, in 1_024..=65_536;
-        /// Log lines per minute and reason for refused requests; the others are counted in one further line.
-        pub refusal_lines_per_minute_max: u64 = 10, in 0..=100_000;
-        /// Timeout for writing the remaining log lines at exit.
-        pub log_flush_timeout_ms: u64 = 1_000, in 0..=60_000;
-    }
-}
+pub use super::limits::LogLimits;
 
 /// Why the log could not be started. Operator fault.
 #[derive(Debug, thiserror::Error)]

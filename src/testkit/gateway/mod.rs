@@ -25,12 +25,9 @@ use quintet::{
         run::Ending,
         user::AgentStep,
     },
-    ops::{
-        config::Settings,
-        metrics,
-        service::{self, Mode, Parts, Running},
-    },
+    ops::{config::Settings, metrics},
     runtime::clock,
+    service::{self, CheckedSettings, Parts, Running},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -111,7 +108,7 @@ impl Service {
 
     pub async fn as_set(settings: &Settings, used: Arc<dyn Journal>, journal: Arc<MemoryJournal>) -> Self {
         let (parts, stage) = parts(used);
-        let running = service::start(Mode::Dev, settings, parts).await.unwrap();
+        let running = whole(settings, parts).start().await.unwrap();
         Self { running, journal, stage }
     }
 
@@ -229,6 +226,12 @@ impl Service {
 pub fn settings() -> Settings {
     let any_port = "127.0.0.1:0".parse().unwrap();
     Settings { listen: any_port, admin_listen: any_port, conformance: true, ..Settings::default() }
+}
+
+/// A development service of these parts, which records its metrics for Prometheus.
+pub fn whole(settings: &Settings, parts: Parts) -> service::Service {
+    let settings = CheckedSettings::dev(settings.clone()).unwrap();
+    service::Service::new(settings, parts).with_prometheus().unwrap()
 }
 
 /// What a service on `journal` is made of, and where its runs come out.

@@ -8,23 +8,24 @@ use std::{
 };
 
 use anyhow::Context;
-use quintet::{
+
+use super::{args::AuditFlags, commands::print};
+use crate::{
     audit::{self, AuditOptions, Subject},
     journal::sqlite::backup_folder,
     ops::{
         config::{Loaded, check},
-        service, telemetry,
+        telemetry,
     },
     runtime::{clock, private},
+    service::access::described_key,
 };
-
-use crate::{cli::AuditFlags, commands::print};
 
 /// Prints all settings and a description of the key. Prints what `quintet serve` still requires to stderr.
 pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
     check::consistent(loaded)?;
     print(&loaded.show())?;
-    if let Some((name, key)) = service::described_key(&loaded.settings)? {
+    if let Some((name, key)) = described_key(&loaded.settings)? {
         print(&format!("# {name}: {key}\n"))?;
     }
     if !loaded.service_links.is_empty() {

@@ -9,30 +9,32 @@ use std::{
 };
 
 use anyhow::Context;
-use quintet::{
-    agent::{Directory, Floor, host::Agents, rehearsal::Rehearsal},
-    journal::{Journal, sqlite::SqliteJournal},
-    ops::{
-        agents::built_in,
-        config::{CONFIG_VARIABLE, ConfigError, Given, Loaded, Settings, Source},
-        drain::Caught,
-        service::{self, Mode, Parts},
-        telemetry::{self, Log, Output},
-    },
-    wire::http::AgentInfo,
-};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
-use crate::{
-    cli::{Command, Flags, JournalFlags},
+use super::{
+    args::{Command, Flags, JournalFlags},
     inspect,
 };
+use crate::{
+    journal::{Journal, sqlite::SqliteJournal},
+    ops::{
+        config::{CONFIG_VARIABLE, ConfigError, Given, Loaded, Settings, Source},
+        drain::Caught,
+        telemetry::{self, Log, Output},
+    },
+    service::{AgentSet, CheckedSettings, Mode, Parts, Service, agents::described},
+};
 
-pub fn run(command: Command) -> anyhow::Result<ExitCode> {
+/// Runs a command. `agents` are those of a service.
+pub fn run(command: Command, agents: AgentSet) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Dev(flags) => run_service(Mode::Dev, &load(flags.config(), flags.flags())?),
-        Command::Serve(flags) => run_service(Mode::Serve, &load(flags.config(), flags.flags())?),
+        Command::Dev(flags) => {
+            run_service(CheckedSettings::dev(load(flags.config(), flags.flags())?)?, agents)
+        }
+        Command::Serve(flags) => {
+            run_service(CheckedSettings::production(load(flags.config(), flags.flags())?)?, agents)
+        }
         Command::CheckConfig(flags) => inspect::check_config(&load(flags.config(), flags.flags())?),
         Command::Audit(flags) => match &flags.verify {
             Some(evidence) => inspect::verify(evidence, flags.json),
@@ -66,28 +68,28 @@ fn folder_of(flags: &JournalFlags) -> Result<PathBuf, ConfigError> {
     journal_folder(&load(flags.config(), flags.flags())?.settings)
 }
 
-fn run_service(mode: Mode, loaded: &Loaded) -> anyhow::Result<ExitCode> {
-    service::check(mode, loaded)?;
-    let settings = &loaded.settings;
+fn run_service(checked: CheckedSettings, agents: AgentSet) -> anyhow::Result<ExitCode> {
+    let settings = checked.settings();
     let folder = journal_folder(settings)?;
     let log = telemetry::start(&settings.log, settings.log_format, settings.log_limits)?;
     let _flushed = log.flushed();
-    service::warn_of_settings(loaded);
-    serve_until_drained(mode, settings, &folder, &log)
+    serve_until_drained(checked, agents, &folder, &log)
 }
 
 fn serve_until_drained(
-    mode: Mode,
-    settings: &Settings,
+    checked: CheckedSettings,
+    agents: AgentSet,
     folder: &Path,
     log: &Log,
 ) -> anyhow::Result<ExitCode> {
+    let settings = checked.settings();
     let caught = Caught::new().context("signal handlers cannot be installed")?;
     allow_sockets(settings.gateway.sockets_max as u64);
 
     let journal = SqliteJournal::open(folder, settings.sqlite)?;
     let runtime = Runtime::new().context("the runtime cannot be started")?;
-    let served = runtime.block_on(serve(mode, settings, (folder, Arc::new(journal.clone())), &caught, log));
+    let parts = (folder, Arc::new(journal.clone()) as Arc<dyn Journal>);
+    let served = runtime.block_on(serve(checked, agents, parts, &caught, log));
     // Remaining tasks are not awaited: acknowledged messages are on disk.
     runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
     served?;
@@ -108,20 +110,22 @@ fn close(journal: &SqliteJournal) -> anyhow::Result<()> {
 
 /// Serves until a signal has drained the service. A second signal ends the process from its handler.
 async fn serve(
-    mode: Mode,
-    settings: &Settings,
+    checked: CheckedSettings,
+    agents: AgentSet,
     (folder, journal): (&Path, Arc<dyn Journal>),
     caught: &Caught,
     log: &Log,
 ) -> anyhow::Result<()> {
     let mut signals = caught.listen().context("signal handlers cannot be installed")?;
-    let rehearsal = mode == Mode::Dev || settings.names_rehearsal();
-    let agents = built_in(Floor::threads_within(settings.agents)?);
-    let agents = if rehearsal { agents.with(Rehearsal) } else { agents };
+    let (mode, keys, settings) = (checked.mode(), checked.key_source(), checked.settings());
+    let rehearses = agents.rehearses(mode == Mode::Dev, settings.names_rehearsal());
+    let agents = agents.directory(rehearses, settings.agents)?;
     let described = described(&agents);
-    let parts = Parts { journal, agents: Arc::new(agents), described };
+    let service = Service::new(checked, Parts { journal, agents: Arc::new(agents), described });
+    #[cfg(feature = "prometheus")]
+    let service = service.with_prometheus()?;
     let running = tokio::select! {
-        running = service::start(mode, settings, parts) => running?,
+        running = service.start() => running?,
         signal = signals.drain() => {
             tracing::info!(signal, "stopped before the service was ready");
             return Ok(());
@@ -132,9 +136,9 @@ async fn serve(
         version = env!("CARGO_PKG_VERSION"),
         %mode,
         listen = %running.listen,
-        admin_listen = %running.admin_listen,
+        admin_listen = running.admin_listen.map(tracing::field::display),
         journal = %format_args!("sqlite:{}", folder.display()),
-        keys = settings.key_source(mode == Mode::Dev),
+        keys,
         "service started"
     );
     let ready = serde_json::json!({
@@ -176,16 +180,6 @@ async fn announce(line: String) {
             tracing::warn!("the ready line was not read from stdout in time; the service continues")
         }
     }
-}
-
-fn described(agents: &Directory) -> Vec<AgentInfo> {
-    let default = agents.default_agent();
-    let describe = |agent: &dyn quintet::agent::Agent| AgentInfo {
-        agent_name: agent.name(),
-        description: agent.description().to_owned(),
-        default: agent.name() == default,
-    };
-    agents.agents().map(describe).collect()
 }
 
 /// Returns the folder of the embedded journal, the only engine so far.

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use quintet::{
+use crate::{
     kernel::ids::{RunId, UserId},
     ops::config::Raw,
 };
+use clap::{Args, Parser, Subcommand};
 
 /// Chat clients on one side, AI agents on the other: every run's events to the user who owns it, in
 /// order, durably, exactly once.
@@ -21,7 +21,7 @@ Each setting is a flag, a variable (QUINTET_LISTEN for --listen) or a key of the
 with --config, in this order of precedence. `quintet check-config` lists them all.
 
 Exit codes: 0 success, 1 failure, 2 usage or configuration.")]
-pub struct Cli {
+pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 }

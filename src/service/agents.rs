@@ -1,0 +1,111 @@
+//! The agents of a service, before the threads that execute them exist.
+
+use std::sync::Arc;
+
+use super::error::ServiceError;
+use crate::{
+    agent::{Agent, AgentLimits, Directory, Floor},
+    kernel::ids::AgentName,
+    wire::http::AgentInfo,
+};
+
+/// The agents of a service, one of which is the default.
+///
+/// # Examples
+///
+/// ```
+/// use quintet::AgentSet;
+///
+/// // `assistant`, and `rehearsal` in development.
+/// let agents = AgentSet::built_in();
+/// # let _ = agents;
+/// ```
+#[derive(Default)]
+pub struct AgentSet {
+    agents: Vec<Arc<dyn Agent>>,
+    /// The name of the default agent; `None` for the first one.
+    default_agent: Option<String>,
+    has_built_in: bool,
+}
+
+impl AgentSet {
+    /// Creates a set of one agent, which is the default for messages without an `agent_name`.
+    pub fn new(agent: impl Agent) -> Self {
+        Self::default().with(agent)
+    }
+
+    /// Creates the set of built-in agents: `assistant`, which is the default, and `rehearsal` in development
+    /// or where the setting `extra_agents` names it.
+    #[cfg(feature = "assistant")]
+    pub fn built_in() -> Self {
+        Self { has_built_in: true, ..Self::default() }
+    }
+
+    /// Adds an agent.
+    #[must_use]
+    pub fn with(mut self, agent: impl Agent) -> Self {
+        self.agents.push(Arc::new(agent));
+        self
+    }
+
+    /// Makes the agent of this name the default. Without a call, the first agent is.
+    #[must_use]
+    pub fn default_agent(mut self, name: impl Into<String>) -> Self {
+        self.default_agent = Some(name.into());
+        self
+    }
+
+    /// Adds the agents of another set after those of this one.
+    #[must_use]
+    pub(super) fn and(mut self, more: Self) -> Self {
+        self.agents.extend(more.agents);
+        self.default_agent = more.default_agent.or(self.default_agent);
+        self.has_built_in |= more.has_built_in;
+        self
+    }
+
+    /// Starts the threads of these agents.
+    ///
+    /// # Errors
+    /// When there is no agent, a name is invalid or occurs twice, the default agent is missing, or no thread can
+    /// be started.
+    pub(crate) fn directory(self, rehearsal: bool, limits: AgentLimits) -> Result<Directory, ServiceError> {
+        let mut agents = self.agents;
+        #[cfg(feature = "assistant")]
+        if self.has_built_in {
+            agents.insert(0, Arc::new(crate::assistant::Assistant::within(&limits)));
+        }
+        if rehearsal {
+            agents.push(Arc::new(crate::agent::rehearsal::Rehearsal));
+        }
+        let first = agents.first().map(|agent| agent.name().to_owned()).ok_or(ServiceError::NoAgent)?;
+        let threads = Floor::threads_within(limits).map_err(ServiceError::Threads)?;
+        Ok(Directory::of(&self.default_agent.unwrap_or(first), agents, threads)?)
+    }
+
+    /// Returns whether `rehearsal` is among the agents, in development or where the settings name it.
+    pub(crate) fn rehearses(&self, is_dev: bool, is_named: bool) -> bool {
+        is_named || (self.has_built_in && is_dev)
+    }
+}
+
+/// Creates a directory whose default agent is the assistant, for programs that execute agents without a
+/// [`Service`](super::Service), such as tests.
+#[cfg(feature = "assistant")]
+pub fn built_in(floor: Floor) -> Directory {
+    let assistant = crate::assistant::Assistant::within(floor.limits());
+    Directory::new(assistant, floor).expect("valid names")
+}
+
+/// Returns the agents as `GET /v1/agents` lists them.
+pub(crate) fn described(agents: &Directory) -> Vec<AgentInfo> {
+    use crate::agent::host::Agents;
+
+    let default = agents.default_agent();
+    let describe = |(name, agent): (&AgentName, &dyn Agent)| AgentInfo {
+        agent_name: name.clone(),
+        description: agent.description().to_owned(),
+        default: *name == default,
+    };
+    agents.agents().map(describe).collect()
+}
