@@ -146,6 +146,7 @@ pub fn call_status_name(status: CallStatus) -> &'static str {
     match status {
         CallStatus::Ok => "ok",
         CallStatus::Error => "error",
+        CallStatus::Declined => "declined",
         CallStatus::TimedOut => "timed_out",
         CallStatus::Cancelled => "cancelled",
         CallStatus::Unknown => "unknown",

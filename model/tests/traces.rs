@@ -14,9 +14,9 @@ use quintet::{
         ids::{Timestamp, UserId},
         ticket::Identity,
     },
-    ops::{agents::built_in, config::Settings},
+    ops::config::Settings,
     runtime::clock,
-    service::{CheckedSettings, Parts, Running, Service},
+    service::{CheckedSettings, Parts, Running, Service, built_in},
 };
 use quintet_model::trace::{
     Checked,
@@ -43,7 +43,7 @@ async fn start(journal: &MemoryJournal, trace: &Path) -> Running {
         trace_file: Some(trace.to_owned()),
         ..Settings::default()
     };
-    let agents = Arc::new(built_in(Floor::threads().unwrap()).with(Rehearsal));
+    let agents = Arc::new(built_in(Floor::threads().unwrap()).with(Rehearsal).unwrap());
     let parts = Parts { journal: Arc::new(journal.clone()), agents, described: Vec::new() };
     Service::new(CheckedSettings::dev(settings).unwrap(), parts).start().await.unwrap()
 }

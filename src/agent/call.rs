@@ -1,8 +1,8 @@
 //! A tool call of an agent as a sequence of types: opened, executed, closed.
 //!
 //! ```text
-//!   run.open ──▶ OpenCall ── execute(work) ──▶ Executed ── run.close ──▶ CallResult
-//!   run.ask  ──▶ AskedCall ── answered() ────▶    "     ──      "    ──▶     "
+//!   run.open            ──▶ OpenCall  ── execute(work) ──▶ Executed ── run.close          ──▶ CallResult
+//!   run.open_for_client ──▶ AskedCall ── answered()    ──▶ Answered ── run.close_answered ──▶ Answer
 //! ```
 //!
 //! None of them can be constructed or copied, so a call is closed once, after it was opened, and its result
@@ -19,7 +19,11 @@ use quintet_kernel::{
 };
 use tokio::time::Instant;
 
-use crate::host::{Line, RunPort, Stopped};
+use crate::{
+    error::ToolError,
+    host::{Line, RunPort, Stopped},
+    redact::UserTexts,
+};
 
 /// An open call whose tool has not been executed.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct OpenCall {
     recorded: Option<CallResult>,
     results_bytes_max: usize,
     line: Line,
+    /// The texts that the log of the service must not repeat; `None` in tests.
+    texts: Option<UserTexts>,
 }
 
 /// An open call that waits for the client (RUN-11).
@@ -37,6 +43,14 @@ pub struct AskedCall {
     call_id: CallId,
     recorded: Option<CallResult>,
     port: RunPort,
+}
+
+/// A call that the client has completed. Closing it returns the [`Answer`](crate::Answer).
+#[derive(Debug)]
+#[must_use = "an open call keeps its run from completing"]
+pub struct Answered {
+    call_id: CallId,
+    result: CallResult,
 }
 
 /// A call whose work is done. Closing it returns the result.
@@ -55,8 +69,9 @@ impl OpenCall {
         recorded: Option<CallResult>,
         results_bytes_max: usize,
         line: Line,
+        texts: Option<UserTexts>,
     ) -> Self {
-        Self { call_id, recorded, results_bytes_max, line }
+        Self { call_id, recorded, results_bytes_max, line, texts }
     }
 
     pub fn call_id(&self) -> &CallId {
@@ -66,7 +81,7 @@ impl OpenCall {
     /// Does the work of the call, for at most [`CALL_MS_MAX`].
     pub async fn execute<W>(self, work: W) -> Executed
     where
-        W: Future<Output = Result<Json, String>>,
+        W: Future<Output = Result<Json, ToolError>>,
     {
         self.execute_within(CALL_MS_MAX, work).await
     }
@@ -76,16 +91,22 @@ impl OpenCall {
     /// its user's other runs does not count. After a timeout the work ends at its next yield.
     pub async fn execute_within<W>(self, call_ms_max: u64, work: W) -> Executed
     where
-        W: Future<Output = Result<Json, String>>,
+        W: Future<Output = Result<Json, ToolError>>,
     {
-        let Self { call_id, recorded, results_bytes_max, line } = self;
+        let Self { call_id, recorded, results_bytes_max, line, texts } = self;
         if let Some(result) = recorded {
             return Executed { call_id, result, recorded: true };
         }
         let work = AssertUnwindSafe(work).catch_unwind();
         let result = match within(Duration::from_millis(call_ms_max), &line, work).await {
             Some(Ok(Ok(results))) => CallResult::ok(results),
-            Some(Ok(Err(error))) => CallResult::error(clipped(error, ERROR_BYTES_MAX)),
+            Some(Ok(Err(error))) => {
+                if let (Some(cause), Some(texts)) = (error.cause(), &texts) {
+                    let error = texts.redact(cause).await;
+                    tracing::warn!(%call_id, error, "a tool failed");
+                }
+                CallResult::error(clipped(error.user_message().to_owned(), ERROR_BYTES_MAX))
+            }
             Some(Err(_panic)) => CallResult::error("the tool panicked"),
             None => CallResult::cut_short(
                 CallStatus::TimedOut,
@@ -119,14 +140,29 @@ impl AskedCall {
         &self.call_id
     }
 
-    /// Waits for the client's result (RUN-11), unless the log has it.
-    pub async fn answered(self) -> Result<Executed, Stopped> {
+    /// Waits for the client's answer (RUN-11), unless the log has it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped`] if the run ends first.
+    pub async fn answered(self) -> Result<Answered, Stopped> {
         let Self { call_id, recorded, port } = self;
         let result = match recorded {
             Some(result) => result,
             None => port.closed(&call_id).await?,
         };
-        Ok(Executed { call_id, result, recorded: true })
+        Ok(Answered { call_id, result })
+    }
+}
+
+impl Answered {
+    /// Returns the id of the call.
+    pub fn call_id(&self) -> &CallId {
+        &self.call_id
+    }
+
+    pub(super) fn into_parts(self) -> (CallId, CallResult) {
+        (self.call_id, self.result)
     }
 }
 
@@ -201,17 +237,17 @@ mod tests {
     const RESULTS_BYTES_MAX: usize = 256 * 1024;
 
     fn open() -> OpenCall {
-        OpenCall::new(CallId::parse("c1").unwrap(), None, RESULTS_BYTES_MAX, Line::default())
+        OpenCall::new(CallId::parse("c1").unwrap(), None, RESULTS_BYTES_MAX, Line::default(), None)
     }
 
-    async fn results_of(work: impl Future<Output = Result<Json, String>>) -> CallResult {
+    async fn results_of(work: impl Future<Output = Result<Json, ToolError>>) -> CallResult {
         open().execute_within(1000, work).await.into_parts().1
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_error_a_panic_and_an_overrun_become_the_status_of_the_call() {
         assert_eq!(results_of(async { Ok(Json::null()) }).await, CallResult::ok(Json::null()));
-        assert_eq!(results_of(async { Err("no".into()) }).await, CallResult::error("no"));
+        assert_eq!(results_of(async { Err(ToolError::user_facing("no")) }).await, CallResult::error("no"));
         assert_eq!(results_of(async { panic!("secret") }).await, CallResult::error("the tool panicked"));
         assert_eq!(results_of(std::future::pending()).await.status, CallStatus::TimedOut);
     }
@@ -248,7 +284,10 @@ mod tests {
     async fn a_result_over_the_limit_is_an_error_of_the_tool() {
         let long = Json::from(&serde_json::Value::from("x".repeat(RESULTS_BYTES_MAX)));
         assert_eq!(results_of(async { Ok(long) }).await.status, CallStatus::Error);
-        let error = results_of(async { Err("é".repeat(ERROR_BYTES_MAX)) }).await.error.unwrap();
+        let error = results_of(async { Err(ToolError::user_facing("é".repeat(ERROR_BYTES_MAX))) })
+            .await
+            .error
+            .unwrap();
         assert!(error.len() <= ERROR_BYTES_MAX + '…'.len_utf8());
     }
 }

@@ -16,6 +16,7 @@ use super::{
     call::{AskedCall, OpenCall, bounded},
     echo::Echo,
     history::History,
+    redact::UserTexts,
     replay::{Opening, Replay, Saying, gave_up},
 };
 use crate::host::{Assignment, Owner, RunPort, Said, Spoken, Stopped};
@@ -31,6 +32,7 @@ pub(super) struct Link {
     calls: u64,
     /// The offset of the run's first entry.
     begin: Offset,
+    texts: UserTexts,
 }
 
 /// The recorded steps, and the agent's position in them.
@@ -43,7 +45,7 @@ struct Replayed {
 
 impl Link {
     pub(super) fn new(assignment: Assignment) -> Self {
-        let Assignment { owner, run_id, past, said, port, .. } = assignment;
+        let Assignment { owner, run_id, past, said, port, accepted, .. } = assignment;
         let begin = past.first().map_or(Offset::ZERO, |entry| entry.offset);
         let events = past.iter().filter_map(|entry| match &entry.body {
             Body::Event { event, .. } => Some(event),
@@ -51,7 +53,8 @@ impl Link {
         });
         let replay = Replay::of(|kind| said.of(kind).bytes, events);
         let replayed = Box::new(Replayed { replay, said, echoes: [const { None }; 3] });
-        Self { port, owner, run_id, replay: Some(replayed), calls: 0, begin }.without_what_is_over()
+        let texts = UserTexts::new(port.clone(), accepted);
+        Self { port, owner, run_id, replay: Some(replayed), calls: 0, begin, texts }.without_what_is_over()
     }
 
     pub(super) fn is_replaying(&self) -> bool {
@@ -75,10 +78,15 @@ impl Link {
     }
 
     /// Creates the agent's next call, with an id that is the same after a restart of the run.
-    pub(super) fn call(&mut self, tool_name: ToolName, parameters: Json, by: By) -> Call {
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped::InvalidName`] if the tool has no valid name.
+    pub(super) fn call(&mut self, tool_name: &str, parameters: Json, by: By) -> Result<Call, Stopped> {
+        let tool_name = ToolName::parse(tool_name).map_err(Stopped::InvalidName)?;
         self.calls += 1;
         let call_id = CallId::parse(&format!("c{}", self.calls)).expect("a letter and digits");
-        Call { call_id, tool_name, parameters, by }
+        Ok(Call { call_id, tool_name, parameters, by })
     }
 
     /// Emits a thought, or the part of it that the log does not hold.
@@ -146,7 +154,8 @@ impl Link {
             let (call, recorded) = self.admit(call, &mut steps);
             let results_bytes_max = self.port.limits().results_bytes_max;
             let line = self.port.line().clone();
-            let opened = OpenCall::new(call.call_id.clone(), recorded, results_bytes_max, line);
+            let texts = self.texts.and(call.parameters.clone());
+            let opened = OpenCall::new(call.call_id.clone(), recorded, results_bytes_max, line, Some(texts));
             made.push((call, opened));
         }
         self.take_all(steps).await?;

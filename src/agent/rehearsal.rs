@@ -11,28 +11,30 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quintet_kernel::{
-    entry::{By, Call, CallResult, RunError, RunErrorCode, ThoughtKind},
-    ids::{AgentName, CallId, ToolName},
+    entry::{By, Call, CallResult, RunErrorCode, ThoughtKind},
+    ids::{CallId, ToolName},
     json::Json,
     run::Ending,
     user::AgentStep,
 };
 
-use self::script::{Illegal, InvalidScript, Script, ScriptedCall, Step};
-use super::{
-    roles::{Agent, Task, Unfinished},
-    run::{Completed, Opened, Run, Started, Thinking},
+use self::script::{Illegal, Script, ScriptedCall, Step};
+use crate::{
+    error::AgentError,
+    host::Stopped,
+    phase::{Completed, Started, Thinking},
+    roles::{Agent, Task},
+    run::{Opened, Run},
     supervisor::OpenPanic,
 };
-use crate::host::Stopped;
 
 /// The agent that plays scripts. Its tools are not idempotent, like most tools with effects.
 pub struct Rehearsal;
 
 #[async_trait]
 impl Agent for Rehearsal {
-    fn name(&self) -> AgentName {
-        AgentName::parse("rehearsal").expect("a valid name")
+    fn name(&self) -> &str {
+        "rehearsal"
     }
 
     fn description(&self) -> &str {
@@ -43,8 +45,9 @@ impl Agent for Rehearsal {
         true
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
-        let script = Script::parse(&task.text)?;
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
+        let script = Script::parse(&task.text)
+            .map_err(|invalid| AgentError::failed(RunErrorCode::InvalidScript, invalid.to_string()))?;
         let mut stage = Stage::Started(run);
         for step in script.steps {
             stage = match stage.play(step).await? {
@@ -53,12 +56,6 @@ impl Agent for Rehearsal {
             };
         }
         Ok(stage.thinking().await?.complete().await?)
-    }
-}
-
-impl From<InvalidScript> for Unfinished {
-    fn from(invalid: InvalidScript) -> Self {
-        Self::Failed(RunError { code: RunErrorCode::InvalidScript, message: invalid.to_string() })
     }
 }
 
@@ -74,7 +71,7 @@ enum Scene {
 }
 
 impl Stage {
-    async fn play(self, step: Step) -> Result<Scene, Unfinished> {
+    async fn play(self, step: Step) -> Result<Scene, AgentError> {
         let run = match step {
             Step::Think { kind, delta, repeat, interval_ms } => {
                 let mut stage = self;
@@ -90,7 +87,8 @@ impl Stage {
             Step::Tools(calls) => tools(self.thinking().await?, calls).await?,
             Step::Ask { call_id, tool_name, parameters } => {
                 let call = Call { call_id, tool_name, parameters, by: By::Client };
-                self.thinking().await?.ask_as(call).await?.0
+                let (run, _any_answer) = self.thinking().await?.ask_as(call).await?;
+                run
             }
             Step::Wait { wait_ms } => {
                 self.pause(wait_ms).await;
@@ -137,10 +135,10 @@ impl Stage {
     }
 
     /// Takes a step that is illegal in the run's phase, bypassing the typestate (RUN-10).
-    async fn break_the_rules(self, illegal: Illegal) -> Unfinished {
+    async fn break_the_rules(self, illegal: Illegal) -> AgentError {
         match self.try_illegal(illegal).await {
             Err(stopped) => stopped.into(),
-            Ok(()) => Unfinished::because("an illegal step was not refused"),
+            Ok(()) => AgentError::user_facing("an illegal step was not refused"),
         }
     }
 

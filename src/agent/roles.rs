@@ -7,37 +7,35 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use quintet_kernel::{
-    entry::{RunError, RunErrorCode},
-    ids::{AgentName, CallId, MessageId, RunId, ThreadId, ToolName},
+    ids::{AgentName, CallId, MessageId, RunId, ThreadId},
     json::Json,
 };
 
-use super::{
+use crate::{
+    error::{AgentError, ToolError},
     history::History,
-    run::{Completed, Run, Started},
+    phase::{Completed, Started},
+    run::Run,
 };
-use crate::host::Stopped;
 
 /// An agent, which answers messages.
 ///
 /// ```
-/// use async_trait::async_trait;
-/// use quintet_agent::{Agent, Completed, Run, Started, Task, Unfinished};
-/// use quintet_kernel::{entry::ThoughtKind, ids::AgentName};
+/// use quintet_agent::{Agent, AgentError, Completed, Run, Started, Task, ThoughtKind, async_trait};
 ///
 /// struct Echo;
 ///
 /// #[async_trait]
 /// impl Agent for Echo {
-///     fn name(&self) -> AgentName {
-///         AgentName::parse("echo").expect("a valid name")
+///     fn name(&self) -> &str {
+///         "echo"
 ///     }
 ///
 ///     fn description(&self) -> &str {
 ///         "Repeats the message."
 ///     }
 ///
-///     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+///     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
 ///         let run = run.think(ThoughtKind::Reasoning, "I repeat the message.").await?;
 ///         let run = run.answer(task.text).await?;
 ///         Ok(run.complete().await?)
@@ -46,7 +44,9 @@ use crate::host::Stopped;
 /// ```
 #[async_trait]
 pub trait Agent: Send + Sync + 'static {
-    fn name(&self) -> AgentName;
+    /// Returns the name by which clients choose the agent: 1 to 128 visible ASCII characters, unique among the
+    /// agents of a service. Checked once, when the agent is registered.
+    fn name(&self) -> &str;
 
     /// One or two sentences for users who choose an agent.
     fn description(&self) -> &str;
@@ -65,48 +65,55 @@ pub trait Agent: Send + Sync + 'static {
     }
 
     /// Executes one run. The future is dropped when the run ends in another way, such as a cancel or a timeout.
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished>;
+    ///
+    /// # Errors
+    ///
+    /// An error closes open calls and ends the run as `failed`. `?` converts the error of a step, which the run
+    /// has seen already, and any other error, which is logged and hidden from the user.
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError>;
 }
 
 /// A tool, which an agent may call. It may have effects, and it returns a result.
 ///
-/// ```
-/// use async_trait::async_trait;
-/// use quintet_agent::{Tool, ToolContext};
-/// use quintet_kernel::{ids::ToolName, json::Json};
-/// use serde_json::json;
+/// Tools are usually written with typed arguments, as a function ([`tool`](crate::tool)) or as a
+/// [`TypedTool`](crate::TypedTool). This trait is for tools whose schema is known only at run time:
 ///
-/// struct Reverse;
+/// ```
+/// use quintet_agent::{Json, Tool, ToolContext, ToolError, async_trait};
+/// use serde_json::{Value, json};
+///
+/// /// A tool of another service.
+/// struct Remote {
+///     name: String,
+///     schema: Value,
+/// }
 ///
 /// #[async_trait]
-/// impl Tool for Reverse {
-///     fn name(&self) -> ToolName {
-///         ToolName::parse("reverse").expect("a valid name")
+/// impl Tool for Remote {
+///     fn name(&self) -> &str {
+///         &self.name
 ///     }
 ///
 ///     fn description(&self) -> &str {
-///         "Reverses a text."
+///         "Echoes its parameters."
 ///     }
 ///
-///     fn parameters_schema(&self) -> serde_json::Value {
-///         json!({"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]})
+///     fn parameters_schema(&self) -> Value {
+///         self.schema.clone()
 ///     }
 ///
-///     fn idempotent(&self) -> bool {
-///         true
-///     }
-///
-///     async fn invoke(&self, parameters: &Json, _: &ToolContext) -> Result<Json, String> {
-///         let parameters = parameters.to_value();
-///         let text = parameters["text"].as_str().ok_or("text is missing")?;
-///         Ok(Json::from(&json!({"text": text.chars().rev().collect::<String>()})))
+///     async fn invoke(&self, parameters: &Json, _: &ToolContext) -> Result<Json, ToolError> {
+///         Ok(Json::from(json!({"echo": parameters.to_value()})))
 ///     }
 /// }
 /// ```
 #[async_trait]
 pub trait Tool: Send + Sync + 'static {
-    fn name(&self) -> ToolName;
+    /// Returns the name of the tool: 1 to 128 visible ASCII characters, unique among the tools of its agent.
+    /// Checked when its agent is registered.
+    fn name(&self) -> &str;
 
+    /// Returns what the tool does, for language models and users.
     fn description(&self) -> &str;
 
     /// Returns the JSON Schema of the parameters, which are an object.
@@ -123,8 +130,12 @@ pub trait Tool: Send + Sync + 'static {
         super::call::CALL_MS_MAX
     }
 
-    /// Executes a call. An `Err` closes the call as `error`, with this text, and the run continues.
-    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String>;
+    /// Executes a call.
+    ///
+    /// # Errors
+    ///
+    /// An error closes the call as `error`, and the run continues.
+    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, ToolError>;
 }
 
 /// The message to be answered by a run.
@@ -145,22 +156,4 @@ pub struct ToolContext {
     pub call_id: CallId,
     /// The user's own log before the run.
     pub history: History,
-}
-
-/// The reason for which an agent returns without completing its run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unfinished {
-    /// The run has ended for the agent; pass this error on with `?`.
-    #[error(transparent)]
-    Stopped(#[from] Stopped),
-    /// The agent fails: open calls are closed and the run ends as `failed`.
-    #[error("{}", .0.message)]
-    Failed(RunError),
-}
-
-impl Unfinished {
-    /// Creates a failure with `agent_error` and a message for the user.
-    pub fn because(message: impl Into<String>) -> Self {
-        Self::Failed(RunError { code: RunErrorCode::AgentError, message: message.into() })
-    }
 }

@@ -9,9 +9,8 @@
 //! (RUN-6). A resumed run repeats no step that its log holds ([`super::replay`]).
 //!
 //! ```no_run
-//! # use quintet_agent::{AfterClose, Run, Started, Completed, Unfinished, Tool};
-//! # use quintet_kernel::{entry::ThoughtKind, json::Json};
-//! # async fn example(run: Run<Started>, clock: &dyn Tool, weather: &dyn Tool) -> Result<Run<Completed>, Unfinished> {
+//! # use quintet_agent::{AgentError, Completed, Json, Run, Started, ThoughtKind, Tool};
+//! # async fn example(run: Run<Started>, clock: &dyn Tool, weather: &dyn Tool) -> Result<Run<Completed>, AgentError> {
 //! let run = run.think(ThoughtKind::Reasoning, "First I need the time.").await?;
 //! let (run, time) = run.call(clock, Json::empty_object()).await?;
 //! let (run, both) = run.call_all([(clock, Json::empty_object()), (weather, Json::empty_object())]).await?;
@@ -25,23 +24,23 @@ use std::future::Future;
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use quintet_kernel::{
     entry::{By, Call, CallResult, RunError, RunErrorCode, Thought, ThoughtKind, Usage},
-    ids::{CallId, ToolName},
+    ids::CallId,
     json::Json,
     run::{self as machine, Breach, Cut, Ending},
 };
 use quintet_runtime::clock;
 
-use crate::host::{Assignment, RunPort, Stopped};
 use crate::{
-    call::{AskedCall, Executed, OpenCall, clipped},
+    answer::Answer,
+    call::{Answered, AskedCall, Executed, OpenCall, clipped},
     history::History,
+    host::{Assignment, RunPort, Stopped},
     link::Link,
+    phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking},
     roles::{Tool, ToolContext},
 };
 
-pub use quintet_kernel::run::{Completed, ExecutingTools, Started, Thinking};
-
-/// A run in the phase `P`. If a step returns an error, the run has ended for its agent; the error is the
+/// A run in the phase `P` ([`crate::phase`]). If a step returns an error, the run has ended for its agent; the error is the
 /// reason.
 #[must_use = "a run that is dropped before it completed ends as failed"]
 pub struct Run<P> {
@@ -125,18 +124,24 @@ impl Run<Thinking> {
     pub async fn call(
         self,
         tool: &dyn Tool,
-        parameters: Json,
+        parameters: impl Into<Json>,
     ) -> Result<(Run<Thinking>, CallResult), Stopped> {
         let (run, mut results) = self.call_all([(tool, parameters)]).await?;
         Ok((run, results.pop().expect("a call has a result")))
     }
 
     /// Calls tools in parallel. Results are in the order of the calls.
-    pub async fn call_all<'a>(
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped`] if the run has ended, or a call is refused or not durable. What a tool returns is a
+    /// result, also if it is an error.
+    pub async fn call_all<'a, J: Into<Json>>(
         self,
-        calls: impl IntoIterator<Item = (&'a dyn Tool, Json)>,
+        calls: impl IntoIterator<Item = (&'a dyn Tool, J)>,
     ) -> Result<(Run<Thinking>, Vec<CallResult>), Stopped> {
-        let calls: Vec<_> = calls.into_iter().collect();
+        let calls: Vec<(&dyn Tool, Json)> =
+            calls.into_iter().map(|(tool, parameters)| (tool, parameters.into())).collect();
         let wanted = calls.iter().map(|(tool, parameters)| (tool.name(), parameters.clone())).collect();
         let (run_id, history) = (self.link.run_id(), self.history());
         let (run, opened) = match self.open_all(wanted).await? {
@@ -153,32 +158,37 @@ impl Run<Thinking> {
         run.close_all(work).await
     }
 
-    /// Opens a call of the client and waits for its result (RUN-11).
+    /// Asks the client a question and waits for its answer (RUN-11). `tool_name` tells the client what is asked
+    /// for, such as `approve`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped`] if the run ends first, the name is invalid, or the call is refused or not durable.
     pub async fn ask(
         self,
-        tool_name: ToolName,
-        parameters: Json,
-    ) -> Result<(Run<Thinking>, CallResult), Stopped> {
+        tool_name: &str,
+        parameters: impl Into<Json>,
+    ) -> Result<(Run<Thinking>, Answer), Stopped> {
         let Self { machine, mut link } = self;
-        let call = link.call(tool_name, parameters, By::Client);
+        let call = link.call(tool_name, parameters.into(), By::Client)?;
         Run { machine, link }.ask_as(call).await
     }
 
     /// As [`Self::ask`], with a call id chosen by the agent.
-    pub(super) async fn ask_as(self, call: Call) -> Result<(Run<Thinking>, CallResult), Stopped> {
+    pub(super) async fn ask_as(self, call: Call) -> Result<(Run<Thinking>, Answer), Stopped> {
         let (run, asked) = self.open_for_client_as(call).await?;
-        let (after, result) = run.close(asked.answered().await?).await?;
-        Ok((after.thinking(), result))
+        let (after, answer) = run.close_answered(asked.answered().await?).await?;
+        Ok((after.thinking(), answer))
     }
 
     /// Opens several calls at once, with a single wait for durability.
-    async fn open_all(self, calls: Vec<(ToolName, Json)>) -> Result<Opened, Stopped> {
+    async fn open_all(self, calls: Vec<(&str, Json)>) -> Result<Opened, Stopped> {
         let Self { machine, mut link } = self;
-        let calls = calls
+        let calls: Result<_, _> = calls
             .into_iter()
             .map(|(tool_name, parameters)| link.call(tool_name, parameters, By::Agent))
             .collect();
-        Run { machine, link }.open_all_as(calls).await
+        Run { machine, link }.open_all_as(calls?).await
     }
 
     /// As [`Self::open_all`], with call ids chosen by the agent.
@@ -204,20 +214,28 @@ pub(super) enum Opened {
 
 impl Run<ExecutingTools> {
     /// Closes a call and returns its result once it is durable (RUN-9).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped`] if the run has ended, or the result is refused or not durable.
     pub async fn close(self, executed: Executed) -> Result<(AfterClose, CallResult), Stopped> {
         let Self { machine, mut link } = self;
         let (call_id, result, recorded) = executed.into_parts();
         if !recorded {
             link.close(call_id.clone(), result.clone()).await?;
         }
-        let (after, _) = machine
-            .close(call_id, result.clone(), clock::now())
-            .map_err(|_| Stopped::Violated(Breach::CallNotOpen))?;
-        let after = match after {
-            machine::AfterClose::Thinking(machine) => AfterClose::Thinking(Run { machine, link }),
-            machine::AfterClose::ExecutingTools(machine) => AfterClose::ExecutingTools(Run { machine, link }),
-        };
-        Ok((after, result))
+        Ok((closed(machine, link, call_id, result.clone())?, result))
+    }
+
+    /// Closes a question, and returns the client's answer, which is durable already.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped`] if the call belongs to another run.
+    pub async fn close_answered(self, answered: Answered) -> Result<(AfterClose, Answer), Stopped> {
+        let Self { machine, link } = self;
+        let (call_id, result) = answered.into_parts();
+        Ok((closed(machine, link, call_id, result.clone())?, Answer::from(result)))
     }
 
     /// Does the work of all open calls in parallel and closes each when it is done. Results are in the order of
@@ -245,76 +263,70 @@ impl Run<ExecutingTools> {
     }
 }
 
-macro_rules! thinks {
-    ($from:ty => $to:ty) => {
-        impl Run<$from> {
-            /// Emits a thought, without waiting until it is durable.
-            pub async fn think(
-                self,
-                kind: ThoughtKind,
-                delta: impl Into<String>,
-            ) -> Result<Run<$to>, Stopped> {
-                let Self { machine, mut link } = self;
-                let thought = Thought { kind, delta: delta.into(), reset: false };
-                link.think(&thought).await?;
-                Ok(Run { machine: machine.think(thought).0, link })
-            }
+impl<P: CanThink> Run<P> {
+    /// Emits a thought, without waiting until it is durable.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped`] if the run has ended, or an earlier thought was refused.
+    pub async fn think(self, kind: ThoughtKind, delta: impl Into<String>) -> Result<Run<P::Next>, Stopped> {
+        let Self { machine, mut link } = self;
+        let thought = Thought { kind, delta: delta.into(), reset: false };
+        link.think(&thought).await?;
+        Ok(Run { machine: P::think(machine, thought), link })
+    }
 
-            /// Emits a piece of the answer; concatenated, the pieces are the final response.
-            pub async fn answer(self, delta: impl Into<String>) -> Result<Run<$to>, Stopped> {
-                self.think(ThoughtKind::Answer, delta).await
-            }
-        }
-    };
+    /// Emits a piece of the answer; concatenated, the pieces are the final response.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::think`].
+    pub async fn answer(self, delta: impl Into<String>) -> Result<Run<P::Next>, Stopped> {
+        self.think(ThoughtKind::Answer, delta).await
+    }
 }
 
-thinks!(Started => Thinking);
-thinks!(Thinking => Thinking);
-thinks!(ExecutingTools => ExecutingTools);
+impl<P: CanOpen> Run<P> {
+    /// Opens a call. On return `tool_executing` is durable and the tool may be invoked (RUN-9).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Stopped`] if the run has ended, the name is invalid, or the call is refused or not durable.
+    pub async fn open(
+        self,
+        tool_name: &str,
+        parameters: impl Into<Json>,
+    ) -> Result<(Run<ExecutingTools>, OpenCall), Stopped> {
+        let Self { machine, mut link } = self;
+        let call = link.call(tool_name, parameters.into(), By::Agent)?;
+        let (call, opened) = link.open(call).await?;
+        let machine = P::open(machine, call)?;
+        Ok((Run { machine, link }, opened))
+    }
 
-macro_rules! opens {
-    ($from:ty) => {
-        impl Run<$from> {
-            /// Opens a call. On return `tool_executing` is durable and the tool may be invoked (RUN-9).
-            pub async fn open(
-                self,
-                tool_name: ToolName,
-                parameters: Json,
-            ) -> Result<(Run<ExecutingTools>, OpenCall), Stopped> {
-                let Self { machine, mut link } = self;
-                let call = link.call(tool_name, parameters, By::Agent);
-                let (call, opened) = link.open(call).await?;
-                let (machine, _) = machine.open(call, clock::now()).map_err(reopened)?;
-                Ok((Run { machine, link }, opened))
-            }
+    /// Opens a call that the client completes (RUN-11).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub async fn open_for_client(
+        self,
+        tool_name: &str,
+        parameters: impl Into<Json>,
+    ) -> Result<(Run<ExecutingTools>, AskedCall), Stopped> {
+        let Self { machine, mut link } = self;
+        let call = link.call(tool_name, parameters.into(), By::Client)?;
+        Run { machine, link }.open_for_client_as(call).await
+    }
 
-            /// Opens a call that the client completes (RUN-11).
-            pub async fn open_for_client(
-                self,
-                tool_name: ToolName,
-                parameters: Json,
-            ) -> Result<(Run<ExecutingTools>, AskedCall), Stopped> {
-                let Self { machine, mut link } = self;
-                let call = link.call(tool_name, parameters, By::Client);
-                Run { machine, link }.open_for_client_as(call).await
-            }
-
-            /// As [`Self::open_for_client`], with a call id chosen by the agent.
-            async fn open_for_client_as(
-                self,
-                call: Call,
-            ) -> Result<(Run<ExecutingTools>, AskedCall), Stopped> {
-                let Self { machine, mut link } = self;
-                let (call, asked) = link.open_for_client(call).await?;
-                let (machine, _) = machine.open(call, clock::now()).map_err(reopened)?;
-                Ok((Run { machine, link }, asked))
-            }
-        }
-    };
+    /// As [`Self::open_for_client`], with a call id chosen by the agent.
+    async fn open_for_client_as(self, call: Call) -> Result<(Run<ExecutingTools>, AskedCall), Stopped> {
+        let Self { machine, mut link } = self;
+        let (call, asked) = link.open_for_client(call).await?;
+        let machine = P::open(machine, call)?;
+        Ok((Run { machine, link }, asked))
+    }
 }
-
-opens!(Thinking);
-opens!(ExecutingTools);
 
 impl AfterClose {
     /// Returns the run if the closed call was the only open one.
@@ -326,8 +338,23 @@ impl AfterClose {
     }
 }
 
+/// Applies the close of a call to the machine.
+fn closed(
+    machine: machine::Run<ExecutingTools>,
+    link: Link,
+    call_id: CallId,
+    result: CallResult,
+) -> Result<AfterClose, Stopped> {
+    let (after, _) =
+        machine.close(call_id, result, clock::now()).map_err(|_| Stopped::Violated(Breach::CallNotOpen))?;
+    Ok(match after {
+        machine::AfterClose::Thinking(machine) => AfterClose::Thinking(Run { machine, link }),
+        machine::AfterClose::ExecutingTools(machine) => AfterClose::ExecutingTools(Run { machine, link }),
+    })
+}
+
 /// Maps a reused call id; the log has refused it earlier.
-fn reopened<P>(_: machine::CallReopened<P>) -> Stopped {
+pub(super) fn reopened<P>(_: machine::CallReopened<P>) -> Stopped {
     Stopped::Violated(Breach::CallReopened)
 }
 

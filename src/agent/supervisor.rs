@@ -13,27 +13,35 @@
 //! ```
 
 use std::{
-    any::Any, collections::BTreeMap, future::Future, io, panic::AssertUnwindSafe, pin::pin, sync::Arc,
+    any::Any,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    future::Future,
+    io,
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
 };
 
 use futures_util::FutureExt;
 use quintet_kernel::{
     entry::{RunError, RunErrorCode},
-    ids::{AgentName, ToolName},
+    ids::{AgentName, InvalidId, ToolName},
     run::Cut,
 };
 use quintet_runtime::tasks::Tasks;
 use tokio::runtime::{Builder, Runtime};
 use tracing::Instrument;
 
-use super::{
+use crate::{
     call::clipped,
+    error::{AgentError, AgentErrorKind},
     gate::Gate,
+    host::{Agents, Assignment, Treatment},
     limits::AgentLimits,
-    roles::{Agent, Task, Unfinished},
+    redact::UserTexts,
+    roles::{Agent, Task},
     run::{MESSAGE_BYTES_MAX, Run},
 };
-use crate::host::{Agents, Assignment, Treatment};
 
 /// The agents of a service, by name, and their executor.
 pub struct Directory {
@@ -65,30 +73,127 @@ struct AgentThreads(Option<Runtime>);
 /// it may contain anything.
 pub struct OpenPanic(pub String);
 
+/// The reason for which agents cannot be registered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistrationError {
+    /// An agent has an invalid name.
+    #[error("the name {name:?} of an agent is invalid: {source}")]
+    AgentName {
+        /// The name.
+        name: String,
+        /// The rule.
+        source: InvalidId,
+    },
+    /// Two agents have the same name.
+    #[error("two agents have the name {name:?}")]
+    DuplicateAgent {
+        /// The name.
+        name: String,
+    },
+    /// A tool of an agent has an invalid name.
+    #[error("the name {name:?} of a tool of agent {agent:?} is invalid: {source}")]
+    ToolName {
+        /// The agent.
+        agent: String,
+        /// The name.
+        name: String,
+        /// The rule.
+        source: InvalidId,
+    },
+    /// Two tools of an agent have the same name.
+    #[error("two tools of agent {agent:?} have the name {name:?}")]
+    DuplicateTool {
+        /// The agent.
+        agent: String,
+        /// The name.
+        name: String,
+    },
+    /// No agent has the name of the default agent.
+    #[error("the default agent {name:?} is not among the agents")]
+    UnknownDefaultAgent {
+        /// The name.
+        name: String,
+    },
+}
+
 impl Directory {
     /// Creates a directory with a default agent.
-    pub fn new(default_agent: impl Agent, floor: Floor) -> Self {
-        Self::of(default_agent.name(), vec![Arc::new(default_agent)], floor)
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RegistrationError`] if the name of the agent or of one of its tools is invalid.
+    pub fn new(default_agent: impl Agent, floor: Floor) -> Result<Self, RegistrationError> {
+        let name = default_agent.name().to_owned();
+        Self::of(&name, [Arc::new(default_agent) as Arc<dyn Agent>], floor)
     }
 
-    /// Creates a directory of these agents. `default_agent` must be among them.
-    pub fn of(default_agent: AgentName, agents: Vec<Arc<dyn Agent>>, floor: Floor) -> Self {
-        let agents = agents.into_iter().map(|agent| (agent.name(), agent)).collect();
+    /// Creates a directory of these agents.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RegistrationError`] if `default_agent` is not among them, or a name is invalid or occurs twice.
+    pub fn of(
+        default_agent: &str,
+        agents: impl IntoIterator<Item = Arc<dyn Agent>>,
+        floor: Floor,
+    ) -> Result<Self, RegistrationError> {
+        let mut registered = BTreeMap::new();
+        for agent in agents {
+            register(&mut registered, agent)?;
+        }
+        let default_agent = registered
+            .keys()
+            .find(|name| name.as_str() == default_agent)
+            .cloned()
+            .ok_or_else(|| RegistrationError::UnknownDefaultAgent { name: default_agent.to_owned() })?;
         // At least one thread stays free for other users.
         let user_turns_max = floor.limits.agent_user_turns_max.min(floor.turns_max - 1);
         let gate = Gate::new(floor.turns_max, user_turns_max);
-        Self { agents, default_agent, floor, gate }
+        Ok(Self { agents: registered, default_agent, floor, gate })
     }
 
-    /// Adds an agent, replacing one of the same name.
-    pub fn with(mut self, agent: impl Agent) -> Self {
-        self.agents.insert(agent.name(), Arc::new(agent));
-        self
+    /// Adds an agent.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RegistrationError`] if the name of the agent or of one of its tools is invalid or occurs twice.
+    pub fn with(mut self, agent: impl Agent) -> Result<Self, RegistrationError> {
+        register(&mut self.agents, Arc::new(agent))?;
+        Ok(self)
     }
 
-    /// Returns the agents, in order of their names.
-    pub fn agents(&self) -> impl Iterator<Item = &dyn Agent> {
-        self.agents.values().map(|agent| &**agent)
+    /// Returns the agents with their names, in order of the names.
+    pub fn agents(&self) -> impl Iterator<Item = (&AgentName, &dyn Agent)> {
+        self.agents.iter().map(|(name, agent)| (name, &**agent))
+    }
+}
+
+/// Adds an agent, after its name and those of its tools have been checked.
+fn register(
+    agents: &mut BTreeMap<AgentName, Arc<dyn Agent>>,
+    agent: Arc<dyn Agent>,
+) -> Result<(), RegistrationError> {
+    let text = agent.name().to_owned();
+    let name = AgentName::parse(&text)
+        .map_err(|source| RegistrationError::AgentName { name: text.clone(), source })?;
+    let mut tools = BTreeSet::new();
+    for tool in agent.tools().iter().map(|tool| tool.name().to_owned()) {
+        ToolName::parse(&tool).map_err(|source| RegistrationError::ToolName {
+            agent: text.clone(),
+            name: tool.clone(),
+            source,
+        })?;
+        if !tools.insert(tool.clone()) {
+            return Err(RegistrationError::DuplicateTool { agent: text, name: tool });
+        }
+    }
+    match agents.entry(name) {
+        Entry::Vacant(vacant) => {
+            vacant.insert(agent);
+            Ok(())
+        }
+        Entry::Occupied(_) => Err(RegistrationError::DuplicateAgent { name: text }),
     }
 }
 
@@ -103,7 +208,7 @@ impl Agents for Directory {
 
     fn is_idempotent(&self, agent_name: &AgentName, tool_name: &ToolName) -> bool {
         let tools = self.agents.get(agent_name).map_or(&[][..], |agent| agent.tools());
-        tools.iter().any(|tool| tool.name() == *tool_name && tool.idempotent())
+        tools.iter().any(|tool| tool.name() == tool_name.as_str() && tool.idempotent())
     }
 
     fn launch(&self, assignment: Assignment) {
@@ -117,31 +222,49 @@ impl Agents for Directory {
 /// Executes one run until it or its agent ends (RUN-6).
 async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment, gate: Gate) {
     let (port, owner) = (assignment.port.clone(), assignment.owner);
+    let texts = UserTexts::new(port.clone(), assignment.accepted);
     let work = pin!(AssertUnwindSafe(carry_out(agent, assignment)).catch_unwind());
     // The end of the run is observed without a turn: queued work is dropped at once, and work that yields ends
     // at its next yield.
     let work = gate.pass(owner, port.line().clone(), work);
-    let failed = tokio::select! {
+    let outcome = tokio::select! {
         biased;
         () = port.ended() => return,
-        outcome = work => match outcome {
-            Ok(Ok(())) | Ok(Err(Unfinished::Stopped(_))) => return,
-            Ok(Err(Unfinished::Failed(error))) => error,
-            Err(panic) => panicked(&*panic),
-        },
+        outcome = work => outcome,
+    };
+    let failed = match outcome {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => {
+            let message = error.user_message().to_owned();
+            match error.into_kind() {
+                AgentErrorKind::Stopped(_) => return,
+                AgentErrorKind::UserFacing(error) => {
+                    tracing::warn!(code = ?error.code, "an agent failed its run");
+                    error
+                }
+                AgentErrorKind::Internal(cause) => {
+                    let error = texts.redact(&cause).await;
+                    tracing::warn!(error, "an agent failed its run with an error");
+                    RunError { code: RunErrorCode::AgentError, message }
+                }
+            }
+        }
+        Err(panic) => {
+            tracing::warn!("an agent panicked");
+            panicked(&*panic)
+        }
     };
     let reason = match failed.code {
         RunErrorCode::AgentPanic => "panic",
         _ => "error",
     };
     metrics::counter!("quintet_agent_failures_total", "reason" => reason).increment(1);
-    tracing::warn!(reason, "an agent did not complete its run");
     let message = clipped(failed.message, MESSAGE_BYTES_MAX);
     port.cut(Cut::Failed(RunError { message, ..failed })).await;
 }
 
-async fn carry_out(agent: Option<Arc<dyn Agent>>, mut assignment: Assignment) -> Result<(), Unfinished> {
-    let agent = agent.ok_or_else(|| Unfinished::because("the agent of this run is no longer here"))?;
+async fn carry_out(agent: Option<Arc<dyn Agent>>, mut assignment: Assignment) -> Result<(), AgentError> {
+    let agent = agent.ok_or_else(|| AgentError::user_facing("the agent of this run is no longer here"))?;
     let task = Task {
         run_id: assignment.run_id,
         thread_id: assignment.thread_id.clone(),

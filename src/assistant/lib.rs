@@ -21,10 +21,9 @@ mod words;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use quintet_agent::{Agent, AgentLimits, Completed, Run, Started, Stopped, Task, Thinking, Tool, Unfinished};
+use quintet_agent::{Agent, AgentError, AgentLimits, Completed, Run, Started, Stopped, Task, Thinking, Tool};
 use quintet_kernel::{
     entry::{CallResult, ThoughtKind},
-    ids::AgentName,
     json::Json,
 };
 use serde_json::json;
@@ -80,8 +79,8 @@ impl Default for Assistant {
 
 #[async_trait]
 impl Agent for Assistant {
-    fn name(&self) -> AgentName {
-        AgentName::parse("assistant").expect("a valid name")
+    fn name(&self) -> &str {
+        "assistant"
     }
 
     fn description(&self) -> &str {
@@ -96,7 +95,7 @@ impl Agent for Assistant {
         &self.tools
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         let understood = wish::understand(&task.text);
         let wishes = match &understood {
             Understood::Requests { wishes, .. } => wishes.clone(),

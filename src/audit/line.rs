@@ -138,7 +138,7 @@ impl<T> Nullable<T> {
 
 const KINDS: [&str; 3] = ["reasoning", "answer", "progress"];
 const BY: [&str; 2] = ["agent", "client"];
-const CALL_STATUS: [&str; 5] = ["ok", "error", "timed_out", "cancelled", "unknown"];
+const CALL_STATUS: [&str; 6] = ["ok", "error", "declined", "timed_out", "cancelled", "unknown"];
 const RUN_STATUS: [&str; 5] = ["succeeded", "failed", "cancelled", "timed_out", "interrupted"];
 const RUN_ERRORS: [&str; 10] = [
     "violation",

@@ -32,14 +32,13 @@ use crate::{
 /// # Examples
 ///
 /// ```no_run
-/// # use quintet::agent::{Agent, Completed, Run, Started, Task, Unfinished};
-/// # use quintet::kernel::ids::AgentName;
+/// # use quintet::prelude::*;
 /// # struct Greeter;
-/// # #[async_trait::async_trait]
+/// # #[async_trait]
 /// # impl Agent for Greeter {
-/// #     fn name(&self) -> AgentName { AgentName::parse("greeter").expect("a valid name") }
+/// #     fn name(&self) -> &str { "greeter" }
 /// #     fn description(&self) -> &str { "Greets." }
-/// #     async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, Unfinished> {
+/// #     async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, AgentError> {
 /// #         Ok(run.answer("Hello.").await?.complete().await?)
 /// #     }
 /// # }

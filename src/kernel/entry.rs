@@ -142,6 +142,11 @@ impl CallResult {
         Self { status: CallStatus::Error, results: Json::null(), error: Some(error.into()) }
     }
 
+    /// Creates the result of a question that the user declined, with an optional reason (RUN-11).
+    pub fn declined(reason: Option<String>) -> Self {
+        Self { status: CallStatus::Declined, results: Json::null(), error: reason }
+    }
+
     /// Creates the result of a call that the service closed: `cancelled`, `timed_out` or `unknown` (RUN-7).
     pub fn cut_short(status: CallStatus, why: &str) -> Self {
         Self { status, results: Json::null(), error: Some(why.to_owned()) }
@@ -156,6 +161,8 @@ pub enum CallStatus {
     Ok,
     /// The call failed.
     Error,
+    /// The user declined: the answer to a question or an approval is "no" (RUN-11).
+    Declined,
     /// The service closed the call at a deadline of the call or of its run (RUN-7).
     TimedOut,
     /// The run ended before the call did (RUN-7).

@@ -123,6 +123,13 @@ impl From<&serde_json::Value> for Json {
     }
 }
 
+impl From<serde_json::Value> for Json {
+    /// As from a reference.
+    fn from(value: serde_json::Value) -> Self {
+        Self::from(&value)
+    }
+}
+
 /// Returns the nesting depth of a valid JSON text, without recursion.
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);

@@ -55,7 +55,7 @@ rules! {
     RUN_10 "RUN-10"
         "An illegal step by an agent is refused, named (`violation`), counted, and ends the run as `failed`; it never reaches a client."
     RUN_11 "RUN-11"
-        "A call opened with `by: \"client\"` (a question, an approval, a tool of the front end) is closed by the owner's first valid `complete_call`, or by cancel or deadline; a second or late answer is refused and changes nothing. Such a call outlives reconnects, drains and, in a resumable run, crashes."
+        "A call opened with `by: \"client\"` (a question, an approval, a tool of the front end) is closed by the owner's first valid `complete_call`, or by cancel or deadline; a second or late answer is refused and changes nothing. Such a call outlives reconnects, drains and, in a resumable run, crashes. \"No\" is a status of its own, `declined`, in the wire, the log and the types that an agent sees; no agent can take it for consent."
     DEL_1 "DEL-1"
         "Durable before visible: no entry is sent to any client before the journal has it."
     DEL_2 "DEL-2"

@@ -1,12 +1,9 @@
 //! Operation of the service: configuration, telemetry and upkeep.
 //!
 //! - [`config`]: merges flags, variables, the file and defaults into [`config::Settings`]
-//! - [`agents`]: the agents of the `quintet` binary
 //! - [`metrics`]: the metrics; `telemetry`: the log; `drain`: signals (both with the feature `cli`)
 //! - [`limits`]: limits of retention, disk and log; [`disk`]: measures and trims the journal
 
-#[cfg(feature = "assistant")]
-pub mod agents;
 pub mod config;
 pub mod disk;
 #[cfg(feature = "cli")]

@@ -1,10 +1,11 @@
 //! The agents of a service, before the threads that execute them exist.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::error::ServiceError;
 use crate::{
     agent::{Agent, AgentLimits, Directory, Floor},
+    kernel::ids::AgentName,
     wire::http::AgentInfo,
 };
 
@@ -66,7 +67,8 @@ impl AgentSet {
     /// Starts the threads of these agents.
     ///
     /// # Errors
-    /// When there is no agent, two have one name, the default agent is missing, or no thread can be started.
+    /// When there is no agent, a name is invalid or occurs twice, the default agent is missing, or no thread can
+    /// be started.
     pub(crate) fn directory(self, rehearsal: bool, limits: AgentLimits) -> Result<Directory, ServiceError> {
         let mut agents = self.agents;
         #[cfg(feature = "assistant")]
@@ -76,21 +78,9 @@ impl AgentSet {
         if rehearsal {
             agents.push(Arc::new(crate::agent::rehearsal::Rehearsal));
         }
-        let mut names = BTreeSet::new();
-        if let Some(repeated) =
-            agents.iter().map(|agent| agent.name()).find(|name| !names.insert(name.clone()))
-        {
-            return Err(ServiceError::DuplicateAgent(repeated.to_string()));
-        }
-        let default_agent = match self.default_agent {
-            None => agents.first().map(|agent| agent.name()).ok_or(ServiceError::NoAgent)?,
-            Some(wanted) => match names.into_iter().find(|name| name.as_str() == wanted) {
-                Some(name) => name,
-                None => return Err(ServiceError::UnknownDefaultAgent(wanted)),
-            },
-        };
+        let first = agents.first().map(|agent| agent.name().to_owned()).ok_or(ServiceError::NoAgent)?;
         let threads = Floor::threads_within(limits).map_err(ServiceError::Threads)?;
-        Ok(Directory::of(default_agent, agents, threads))
+        Ok(Directory::of(&self.default_agent.unwrap_or(first), agents, threads)?)
     }
 
     /// Returns whether `rehearsal` is among the agents, in development or where the settings name it.
@@ -99,15 +89,23 @@ impl AgentSet {
     }
 }
 
+/// Creates a directory whose default agent is the assistant, for programs that execute agents without a
+/// [`Service`](super::Service), such as tests.
+#[cfg(feature = "assistant")]
+pub fn built_in(floor: Floor) -> Directory {
+    let assistant = crate::assistant::Assistant::within(floor.limits());
+    Directory::new(assistant, floor).expect("valid names")
+}
+
 /// Returns the agents as `GET /v1/agents` lists them.
 pub(crate) fn described(agents: &Directory) -> Vec<AgentInfo> {
     use crate::agent::host::Agents;
 
     let default = agents.default_agent();
-    let describe = |agent: &dyn Agent| AgentInfo {
-        agent_name: agent.name(),
+    let describe = |(name, agent): (&AgentName, &dyn Agent)| AgentInfo {
+        agent_name: name.clone(),
         description: agent.description().to_owned(),
-        default: agent.name() == default,
+        default: *name == default,
     };
     agents.agents().map(describe).collect()
 }

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use crate::{
+    agent::RegistrationError,
     gateway::{
         dev::DevLoginError,
         hosts::InvalidName,
@@ -41,12 +42,9 @@ pub enum ServiceError {
         "the service has no agent: add one with agent(), or the built-in ones with agents(AgentSet::built_in())"
     )]
     NoAgent,
-    /// Two agents have the same name.
-    #[error("two agents have the name {0:?}: agents are chosen by their names, so each name is unique")]
-    DuplicateAgent(String),
-    /// `default_agent()` names an agent that was not added.
-    #[error("default_agent({0:?}): no agent of this name was added")]
-    UnknownDefaultAgent(String),
+    /// The name of an agent or of a tool is invalid or occurs twice, or `default_agent()` names no agent.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
     /// The builder has no journal.
     #[error("the service has no journal: open a folder with sqlite(), or pass an engine to journal()")]
     NoJournal,
@@ -129,8 +127,7 @@ impl ServiceError {
             | Self::NotLoopback { .. }
             | Self::NoOrigins
             | Self::NoAgent
-            | Self::DuplicateAgent(_)
-            | Self::UnknownDefaultAgent(_)
+            | Self::Registration(_)
             | Self::NoJournal
             | Self::KeyFile { .. }
             | Self::Key { .. }

@@ -27,6 +27,8 @@ pub mod running;
 pub mod start;
 pub mod token_keys;
 
+#[cfg(feature = "assistant")]
+pub use self::agents::built_in;
 pub use self::{
     access::{CheckedSettings, Mode},
     agents::AgentSet,

@@ -200,7 +200,8 @@ fn tool_name() -> impl Strategy<Value = ToolName> {
 
 fn result() -> impl Strategy<Value = CallResult> {
     use CallStatus as S;
-    let status = prop::sample::select(vec![S::Ok, S::Error, S::TimedOut, S::Cancelled, S::Unknown]);
+    let status =
+        prop::sample::select(vec![S::Ok, S::Error, S::Declined, S::TimedOut, S::Cancelled, S::Unknown]);
     (status, json(), option::of(text())).prop_map(|(status, results, error)| CallResult {
         status,
         results,
@@ -297,7 +298,10 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
     let on_busy = prop::sample::select(vec![OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt]);
     let message_text = text().prop_map(|text| if text.is_empty() { "x".to_owned() } else { text });
     let answered = result().prop_map(|result| CallResult {
-        status: if result.status == CallStatus::Ok { CallStatus::Ok } else { CallStatus::Error },
+        status: match result.status {
+            status @ (CallStatus::Ok | CallStatus::Declined) => status,
+            _ => CallStatus::Error,
+        },
         ..result
     });
     prop_oneof![

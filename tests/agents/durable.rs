@@ -8,11 +8,12 @@ use std::sync::{
 
 use async_trait::async_trait;
 use quintet::{
-    agent::{Agent, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished},
+    agent::{
+        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
+    },
     journal::memory::MemoryJournal,
     kernel::{
         entry::{Event, RunStatus, ThoughtKind},
-        ids::{AgentName, ToolName},
         json::Json,
     },
 };
@@ -33,8 +34,8 @@ struct Marked(Signs, MemoryJournal);
 
 #[async_trait]
 impl Tool for Marked {
-    fn name(&self) -> ToolName {
-        ToolName::parse("marked").unwrap()
+    fn name(&self) -> &str {
+        "marked"
     }
 
     fn description(&self) -> &str {
@@ -45,7 +46,7 @@ impl Tool for Marked {
         serde_json::json!({"type": "object"})
     }
 
-    async fn invoke(&self, _: &Json, _: &ToolContext) -> Result<Json, String> {
+    async fn invoke(&self, _: &Json, _: &ToolContext) -> Result<Json, ToolError> {
         self.0.invoked.store(true, Ordering::SeqCst);
         self.1.pause_appends();
         self.0.acting.notify_one();
@@ -57,15 +58,15 @@ struct Caller(Signs, [Arc<dyn Tool>; 1]);
 
 #[async_trait]
 impl Agent for Caller {
-    fn name(&self) -> AgentName {
-        AgentName::parse("caller").unwrap()
+    fn name(&self) -> &str {
+        "caller"
     }
 
     fn description(&self) -> &str {
         "Calls one tool when released."
     }
 
-    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, AgentError> {
         let run = run.think(ThoughtKind::Reasoning, "hm").await?;
         self.0.go.notified().await;
         let (run, _) = run.call(&*self.1[0], Json::empty_object()).await?;
@@ -78,7 +79,7 @@ impl Agent for Caller {
 async fn run_9_tool_acts_after_its_call_is_durable_and_result_is_visible_after_it_is_durable() {
     let (journal, signs) = (MemoryJournal::default(), Signs::default());
     let caller = Caller(signs.clone(), [Arc::new(Marked(signs.clone(), journal.clone()))]);
-    let stage = Stage::over(journal.clone(), Directory::new(caller, Floor::shared()));
+    let stage = Stage::over(journal.clone(), Directory::new(caller, Floor::shared()).unwrap());
     let mut run = stage.ann().send("caller", "go").await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;
 

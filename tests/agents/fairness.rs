@@ -12,18 +12,18 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, AgentLimits, Completed, Floor, Run, Started, Task, Tool, ToolContext, Unfinished,
+        Agent, AgentError, AgentLimits, Completed, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
         rehearsal::Rehearsal,
     },
     assistant::tools::search_history::{STEP_BYTES_MAX, SearchHistory},
     journal::memory::MemoryJournal,
     kernel::{
         entry::{Event, RunStatus, ThoughtKind},
-        ids::{AgentName, MessageId, RunId, ThreadId, ToolName},
+        ids::{AgentName, MessageId, RunId, ThreadId},
         json::Json,
         user::{NewMessage, OnBusy},
     },
-    ops::agents::built_in,
+    service::built_in,
     user::limits::UserLimits,
 };
 
@@ -50,7 +50,7 @@ struct Counted(SearchHistory, Arc<Counts>);
 
 #[async_trait]
 impl Tool for Counted {
-    fn name(&self) -> ToolName {
+    fn name(&self) -> &str {
         self.0.name()
     }
 
@@ -62,7 +62,7 @@ impl Tool for Counted {
         self.0.parameters_schema()
     }
 
-    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
+    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, ToolError> {
         let mut work = pin!(self.0.invoke(parameters, context));
         poll_fn(|context| {
             self.1.polls.fetch_add(1, Ordering::Relaxed);
@@ -74,8 +74,8 @@ impl Tool for Counted {
 
 #[async_trait]
 impl Agent for Worker {
-    fn name(&self) -> AgentName {
-        AgentName::parse("worker").unwrap()
+    fn name(&self) -> &str {
+        "worker"
     }
 
     fn description(&self) -> &str {
@@ -86,7 +86,7 @@ impl Agent for Worker {
         &self.tools
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         let run = run.think(ThoughtKind::Reasoning, "hm").await?;
         match task.text.split_once(' ').map_or(task.text.as_str(), |(first, _)| first) {
             "compute" => {
@@ -120,7 +120,11 @@ struct Scene {
 fn scene(floor: Floor, limits: UserLimits) -> Scene {
     let counts = Arc::new(Counts::default());
     let search: Arc<dyn Tool> = Arc::new(Counted(SearchHistory::new(&AgentLimits::DEFAULT), counts.clone()));
-    let agents = built_in(floor).with(Rehearsal).with(Worker { counts: counts.clone(), tools: [search] });
+    let agents = built_in(floor)
+        .with(Rehearsal)
+        .unwrap()
+        .with(Worker { counts: counts.clone(), tools: [search] })
+        .unwrap();
     Scene { stage: Stage::within(MemoryJournal::default(), agents, limits), counts }
 }
 
@@ -224,7 +228,7 @@ async fn iso_6_a_search_yields_and_ends_within_its_bytes() {
     assert!(polls >= steps, "{polls} polls for 2.4 MB");
 
     let limits = AgentLimits { search_bytes_max: 500_000, ..AgentLimits::DEFAULT };
-    let agents = built_in(Floor::shared_within(limits)).with(Rehearsal);
+    let agents = built_in(Floor::shared_within(limits)).with(Rehearsal).unwrap();
     let stage = Stage::with(agents);
     let mut ann = stage.ann();
     for n in 0..20 {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use quintet::{
-    agent::{Agent, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished},
+    agent::{
+        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
+    },
     journal::memory::MemoryJournal,
     kernel::{
         entry::{CallStatus, Event, RunStatus, ThoughtKind},
-        ids::{AgentName, ToolName},
         json::Json,
         limits::Limits,
     },
@@ -25,8 +26,8 @@ struct EchoTool;
 
 #[async_trait]
 impl Tool for EchoTool {
-    fn name(&self) -> ToolName {
-        ToolName::parse("echo").unwrap()
+    fn name(&self) -> &str {
+        "echo"
     }
 
     fn description(&self) -> &str {
@@ -37,16 +38,20 @@ impl Tool for EchoTool {
         serde_json::json!({"type": "object"})
     }
 
-    async fn invoke(&self, parameters: &Json, _: &ToolContext) -> Result<Json, String> {
+    async fn invoke(&self, parameters: &Json, _: &ToolContext) -> Result<Json, ToolError> {
         let text = parameters.to_value()["text"].as_str().unwrap().to_owned();
-        if text.starts_with('!') { Err(text) } else { Ok(Json::from(&serde_json::Value::from(text))) }
+        if text.starts_with('!') {
+            Err(ToolError::user_facing(text))
+        } else {
+            Ok(Json::from(&serde_json::Value::from(text)))
+        }
     }
 }
 
 #[async_trait]
 impl Agent for Echo {
-    fn name(&self) -> AgentName {
-        AgentName::parse("echo").unwrap()
+    fn name(&self) -> &str {
+        "echo"
     }
 
     fn description(&self) -> &str {
@@ -57,7 +62,7 @@ impl Agent for Echo {
         &self.0
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         let run = run.think(ThoughtKind::Reasoning, task.text.clone()).await?;
         let parameters = Json::from(&serde_json::json!({"text": task.text}));
         let (run, _) = run.call(&*self.0[0], parameters).await?;
@@ -68,7 +73,8 @@ impl Agent for Echo {
 async fn play(kernel: Limits, text: &str) -> Vec<Event> {
     let echo = Echo([Arc::new(EchoTool)]);
     let limits = UserLimits { kernel, ..UserLimits::DEFAULT };
-    let stage = Stage::within(MemoryJournal::default(), Directory::new(echo, Floor::shared()), limits);
+    let stage =
+        Stage::within(MemoryJournal::default(), Directory::new(echo, Floor::shared()).unwrap(), limits);
     stage.ann().play("echo", text).await
 }
 

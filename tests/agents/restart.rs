@@ -9,15 +9,15 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished,
+        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
         rehearsal::Rehearsal,
     },
     kernel::{
         entry::{Body, By, Call, CallResult, CallStatus, Entry, Event, RunStatus, ThoughtKind},
-        ids::{AgentName, CallId, ToolName},
+        ids::CallId,
         json::Json,
     },
-    ops::agents::built_in,
+    service::built_in,
 };
 
 use crate::stage::{Stage, Talk, Watch, ending, words};
@@ -104,7 +104,7 @@ async fn answered(talk: &Talk, mut run: Watch) -> Vec<Event> {
 }
 
 fn agents() -> Directory {
-    built_in(Floor::shared()).with(Rehearsal)
+    built_in(Floor::shared()).with(Rehearsal).unwrap()
 }
 
 /// Crashes the run of a message after each of its entries, except the first, which is never alone in the log,
@@ -201,8 +201,8 @@ struct Effect {
 
 #[async_trait]
 impl Tool for Effect {
-    fn name(&self) -> ToolName {
-        ToolName::parse(self.name).unwrap()
+    fn name(&self) -> &str {
+        self.name
     }
 
     fn description(&self) -> &str {
@@ -217,7 +217,7 @@ impl Tool for Effect {
         self.idempotent
     }
 
-    async fn invoke(&self, _: &Json, context: &ToolContext) -> Result<Json, String> {
+    async fn invoke(&self, _: &Json, context: &ToolContext) -> Result<Json, ToolError> {
         *self.ledger.lock().unwrap().entry(context.call_id.to_string()).or_default() += 1;
         Ok(Json::from(&serde_json::json!({"done": context.call_id})))
     }
@@ -232,8 +232,8 @@ struct Worker {
 
 #[async_trait]
 impl Agent for Worker {
-    fn name(&self) -> AgentName {
-        AgentName::parse("worker").unwrap()
+    fn name(&self) -> &str {
+        "worker"
     }
 
     fn description(&self) -> &str {
@@ -248,7 +248,7 @@ impl Agent for Worker {
         &self.tools
     }
 
-    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, AgentError> {
         let [once, again] = &self.tools;
         let life = self.turns.as_ref().map(|turns| {
             let mut turns = turns.lock().unwrap();
@@ -270,7 +270,7 @@ impl Agent for Worker {
 fn worker(resumable: bool, turns: Option<Arc<Mutex<u32>>>, ledger: &Ledger) -> Directory {
     let once: Arc<dyn Tool> = Arc::new(Effect { name: "once", idempotent: false, ledger: ledger.clone() });
     let again: Arc<dyn Tool> = Arc::new(Effect { name: "again", idempotent: true, ledger: ledger.clone() });
-    Directory::new(Worker { resumable, turns, tools: [once, again] }, Floor::shared())
+    Directory::new(Worker { resumable, turns, tools: [once, again] }, Floor::shared()).unwrap()
 }
 
 #[tokio::test]
@@ -326,8 +326,8 @@ struct Fickle {
 
 #[async_trait]
 impl Agent for Fickle {
-    fn name(&self) -> AgentName {
-        AgentName::parse("fickle").unwrap()
+    fn name(&self) -> &str {
+        "fickle"
     }
 
     fn description(&self) -> &str {
@@ -342,7 +342,7 @@ impl Agent for Fickle {
         &self.tools
     }
 
-    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, AgentError> {
         let life = {
             let mut lives = self.lives.lock().unwrap();
             *lives += 1;
@@ -366,7 +366,7 @@ async fn run_7_open_calls_that_a_resumed_agent_does_not_repeat_are_closed_at_its
     let fickle = || {
         let again: Arc<dyn Tool> =
             Arc::new(Effect { name: "again", idempotent: true, ledger: ledger.clone() });
-        Directory::new(Fickle { lives: lives.clone(), tools: [again] }, Floor::shared())
+        Directory::new(Fickle { lives: lives.clone(), tools: [again] }, Floor::shared()).unwrap()
     };
     let left_open = Mutex::new(Vec::new());
     at_every_crash("fickle", "go", fickle, |kept, events, uncrashed| {

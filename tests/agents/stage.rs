@@ -12,7 +12,7 @@ use quintet::{
         spending::Spending,
         user::{NewMessage, OnBusy},
     },
-    ops::agents::built_in,
+    service::built_in,
     user::{cursor::Cursor, factory::Factory, handle::User, limits::UserLimits},
     wire,
 };
@@ -27,7 +27,7 @@ pub struct Stage {
 impl Stage {
     /// A process with the built-in agents.
     pub fn new() -> Self {
-        Self::with(built_in(Floor::shared()).with(Rehearsal))
+        Self::with(built_in(Floor::shared()).with(Rehearsal).unwrap())
     }
 
     pub fn with(agents: Directory) -> Self {

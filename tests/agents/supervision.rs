@@ -9,7 +9,7 @@ use std::sync::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, Unfinished,
+        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
         call::CALL_MS_MAX, host::Agents, rehearsal::Rehearsal,
     },
     journal::memory::MemoryJournal,
@@ -18,7 +18,7 @@ use quintet::{
         ids::{AgentName, ToolName},
         json::Json,
     },
-    ops::agents::built_in,
+    service::built_in,
     user::limits::UserLimits,
 };
 use tokio::sync::Notify;
@@ -47,8 +47,8 @@ impl Drop for Dropped {
 
 #[async_trait]
 impl Tool for RogueTool {
-    fn name(&self) -> ToolName {
-        ToolName::parse("rogue").unwrap()
+    fn name(&self) -> &str {
+        "rogue"
     }
 
     fn description(&self) -> &str {
@@ -59,7 +59,7 @@ impl Tool for RogueTool {
         serde_json::json!({"type": "object"})
     }
 
-    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
+    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, ToolError> {
         self.0.fetch_add(1, Ordering::SeqCst);
         match parameters.to_value()["do"].as_str() {
             Some("panic") => panic!("tool: {}", context.call_id),
@@ -71,8 +71,8 @@ impl Tool for RogueTool {
 
 #[async_trait]
 impl Agent for Rogue {
-    fn name(&self) -> AgentName {
-        AgentName::parse("rogue").unwrap()
+    fn name(&self) -> &str {
+        "rogue"
     }
 
     fn description(&self) -> &str {
@@ -83,15 +83,15 @@ impl Agent for Rogue {
         &self.tools
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         let _dropped = Dropped(self.dropped.clone());
         let run = run.think(ThoughtKind::Reasoning, "hm").await?;
         let tool = &*self.tools[0];
         match task.text.as_str() {
-            "give up" => Err(Unfinished::because("I give up")),
+            "give up" => Err(AgentError::user_facing("I give up")),
             "give up with a call open" => {
                 let (_run, _call) = run.open(tool.name(), Json::empty_object()).await?;
-                Err(Unfinished::because("x".repeat(100_000)))
+                Err(AgentError::user_facing("x".repeat(100_000)))
             }
             "panic with a call open" => {
                 let (_run, _call) = run.open(tool.name(), Json::empty_object()).await?;
@@ -130,7 +130,7 @@ fn scene(floor: Floor, limits: UserLimits) -> Scene {
     let (dropped, released, invoked): (Arc<Notify>, Arc<AtomicBool>, Arc<AtomicU32>) = Default::default();
     let tool: Arc<dyn Tool> = Arc::new(RogueTool(invoked.clone()));
     let rogue = Rogue { dropped: dropped.clone(), released: released.clone(), tools: [tool] };
-    let agents = Directory::new(rogue, floor).with(Rehearsal);
+    let agents = Directory::new(rogue, floor).unwrap().with(Rehearsal).unwrap();
     Scene { stage: Stage::within(MemoryJournal::default(), agents, limits), dropped, released, invoked }
 }
 
@@ -221,7 +221,7 @@ async fn agent_threads_end_in_the_background() {
 
 #[test]
 fn run_9_only_a_declared_tool_is_idempotent() {
-    let agents = built_in(Floor::shared()).with(Rehearsal);
+    let agents = built_in(Floor::shared()).with(Rehearsal).unwrap();
     let idempotent = |agent: &str, tool: &str| {
         agents.is_idempotent(&AgentName::parse(agent).unwrap(), &ToolName::parse(tool).unwrap())
     };

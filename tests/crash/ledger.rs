@@ -18,14 +18,11 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, Completed, Directory, Floor, Run, Started, Task, Thinking, Tool, ToolContext, Unfinished,
+        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Thinking, Tool, ToolContext,
+        ToolError,
     },
     journal::sqlite::{SqliteJournal, SqliteOptions},
-    kernel::{
-        entry::ThoughtKind,
-        ids::{AgentName, ToolName},
-        json::Json,
-    },
+    kernel::{entry::ThoughtKind, json::Json},
     ops::{config::Settings, drain::Caught},
     service::{CheckedSettings, Parts, Service},
 };
@@ -56,8 +53,8 @@ struct Append {
 
 #[async_trait]
 impl Tool for Append {
-    fn name(&self) -> ToolName {
-        ToolName::parse(self.name).unwrap()
+    fn name(&self) -> &str {
+        self.name
     }
 
     fn description(&self) -> &str {
@@ -72,7 +69,7 @@ impl Tool for Append {
         self.idempotent
     }
 
-    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
+    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, ToolError> {
         let parameters = parameters.to_value();
         let pause = || Duration::from_millis(parameters["pause_ms"].as_u64().unwrap_or_default());
         // A kill may come before the effect, or after it and before the result is recorded.
@@ -104,7 +101,7 @@ impl Clerk {
         run: Run<Thinking>,
         task: &Task,
         group: &Value,
-    ) -> Result<Run<Thinking>, Unfinished> {
+    ) -> Result<Run<Thinking>, AgentError> {
         let calls = group.as_array().into_iter().flatten().map(|call| {
             let tool = &*self.tools[usize::from(call["tool"] == "assert")];
             let pause_ms = &call["pause_ms"];
@@ -117,8 +114,8 @@ impl Clerk {
 
 #[async_trait]
 impl Agent for Clerk {
-    fn name(&self) -> AgentName {
-        AgentName::parse(self.name).unwrap()
+    fn name(&self) -> &str {
+        self.name
     }
 
     fn description(&self) -> &str {
@@ -133,9 +130,9 @@ impl Agent for Clerk {
         &self.tools
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         let groups: Value =
-            serde_json::from_str(&task.text).map_err(|error| Unfinished::because(error.to_string()))?;
+            serde_json::from_str(&task.text).map_err(|error| AgentError::user_facing(error.to_string()))?;
         let mut run = run.think(ThoughtKind::Reasoning, "I do as I am told. ").await?;
         for group in groups.as_array().into_iter().flatten() {
             run = self.group(run, &task, group).await?;
@@ -154,7 +151,9 @@ fn child_that_serves_until_it_is_killed() {
         let mut signals = Caught::new().unwrap().listen().unwrap();
         let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
         let agents = Directory::new(Clerk::new("ledger", true, &folder), Floor::threads().unwrap())
-            .with(Clerk::new("brittle", false, &folder));
+            .unwrap()
+            .with(Clerk::new("brittle", false, &folder))
+            .unwrap();
         let parts = Parts { journal: Arc::new(journal), agents: Arc::new(agents), described: Vec::new() };
         let any_port = "127.0.0.1:0".parse().unwrap();
         let mut settings = Settings { listen: any_port, admin_listen: any_port, ..Settings::default() };

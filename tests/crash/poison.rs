@@ -12,9 +12,9 @@ use std::{
 
 use async_trait::async_trait;
 use quintet::{
-    agent::{Agent, Completed, Directory, Floor, Run, Started, Task, Unfinished},
+    agent::{Agent, AgentError, Completed, Directory, Floor, Run, Started, Task},
     journal::sqlite::{SqliteJournal, SqliteOptions},
-    kernel::{entry::ThoughtKind, ids::AgentName},
+    kernel::entry::ThoughtKind,
     ops::{config::Settings, drain::Caught},
     service::{CheckedSettings, Parts, Service},
     user::HubLimits,
@@ -39,8 +39,8 @@ struct Poison;
 
 #[async_trait]
 impl Agent for Poison {
-    fn name(&self) -> AgentName {
-        AgentName::parse("poison").unwrap()
+    fn name(&self) -> &str {
+        "poison"
     }
 
     fn description(&self) -> &str {
@@ -51,7 +51,7 @@ impl Agent for Poison {
         true
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         if task.text == "after a step" {
             let again = if run.is_replaying() { "again" } else { "first" };
             let _run = run.think(ThoughtKind::Reasoning, format!("{again} {:?}", std::process::id())).await?;
@@ -65,8 +65,8 @@ struct Patient;
 
 #[async_trait]
 impl Agent for Patient {
-    fn name(&self) -> AgentName {
-        AgentName::parse("patient").unwrap()
+    fn name(&self) -> &str {
+        "patient"
     }
 
     fn description(&self) -> &str {
@@ -77,7 +77,7 @@ impl Agent for Patient {
         true
     }
 
-    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, _: Task) -> Result<Run<Completed>, AgentError> {
         if std::env::var_os(ANSWERS).is_none() {
             std::future::pending::<()>().await;
         }
@@ -95,7 +95,7 @@ fn child_that_serves_until_an_agent_ends_it() {
     runtime.block_on(async {
         let mut signals = Caught::new().unwrap().listen().unwrap();
         let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
-        let agents = Directory::new(Patient, Floor::threads().unwrap()).with(Poison);
+        let agents = Directory::new(Patient, Floor::threads().unwrap()).unwrap().with(Poison).unwrap();
         let parts =
             Parts { journal: Arc::new(journal.clone()), agents: Arc::new(agents), described: Vec::new() };
         let any_port = "127.0.0.1:0".parse().unwrap();

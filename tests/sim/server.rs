@@ -17,8 +17,8 @@ use std::{
 use quintet::{
     agent::{rehearsal::Rehearsal, supervisor::Floor},
     gateway::Gateway,
-    ops::{agents::built_in, config::Settings},
-    service::{CheckedSettings, Drained, Parts, Service, ServiceError},
+    ops::config::Settings,
+    service::{CheckedSettings, Drained, Parts, Service, ServiceError, built_in},
 };
 use tempfile::NamedTempFile;
 use tokio::{sync::watch, time::Instant};
@@ -101,7 +101,7 @@ impl Place {
         let (public, admin) = (Listening(listen(PORT).await?), Listening(listen(PORT + 1).await?));
         let parts = Parts {
             journal: Arc::new(journal.clone()),
-            agents: Arc::new(built_in(Floor::shared()).with(Rehearsal)),
+            agents: Arc::new(built_in(Floor::shared()).with(Rehearsal).unwrap()),
             described: Vec::new(),
         };
         let checked = CheckedSettings::production(settings.clone())?;

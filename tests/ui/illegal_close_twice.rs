@@ -1,8 +1,8 @@
 //! RUN-4: a call is closed once.
 
-use quintet::agent::{AfterClose, Executed, ExecutingTools, Run, Unfinished};
+use quintet::agent::{AfterClose, AgentError, Executed, ExecutingTools, Run};
 
-async fn course(run: Run<ExecutingTools>, executed: Executed) -> Result<(), Unfinished> {
+async fn course(run: Run<ExecutingTools>, executed: Executed) -> Result<(), AgentError> {
     let AfterClose::ExecutingTools(run) = run.close(executed).await?.0 else { return Ok(()) };
     let (_run, _result) = run.close(executed).await?;
     Ok(())

@@ -1,8 +1,8 @@
 //! RUN-4: an open call is closed by its execution.
 
-use quintet::agent::{ExecutingTools, OpenCall, Run, Unfinished};
+use quintet::agent::{AgentError, ExecutingTools, OpenCall, Run};
 
-async fn course(run: Run<ExecutingTools>, call: OpenCall) -> Result<(), Unfinished> {
+async fn course(run: Run<ExecutingTools>, call: OpenCall) -> Result<(), AgentError> {
     let (_run, _result) = run.close(call).await?;
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! RUN-4: nothing is closed where nothing is open.
 
-use quintet::agent::{Executed, Run, Thinking, Unfinished};
+use quintet::agent::{AgentError, Executed, Run, Thinking};
 
-async fn course(run: Run<Thinking>, executed: Executed) -> Result<(), Unfinished> {
+async fn course(run: Run<Thinking>, executed: Executed) -> Result<(), AgentError> {
     let (_run, _result) = run.close(executed).await?;
     Ok(())
 }

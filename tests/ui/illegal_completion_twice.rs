@@ -1,8 +1,8 @@
 //! RUN-5: a run completes once.
 
-use quintet::agent::{Completed, Run, Thinking, Unfinished};
+use quintet::agent::{AgentError, Completed, Run, Thinking};
 
-async fn course(run: Run<Thinking>) -> Result<Run<Completed>, Unfinished> {
+async fn course(run: Run<Thinking>) -> Result<Run<Completed>, AgentError> {
     let _first = run.complete().await?;
     Ok(run.complete().await?)
 }

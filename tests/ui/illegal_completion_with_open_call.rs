@@ -1,8 +1,8 @@
 //! RUN-5: a run completes with no call open.
 
-use quintet::agent::{Completed, ExecutingTools, Run, Unfinished};
+use quintet::agent::{AgentError, Completed, ExecutingTools, Run};
 
-async fn course(run: Run<ExecutingTools>) -> Result<Run<Completed>, Unfinished> {
+async fn course(run: Run<ExecutingTools>) -> Result<Run<Completed>, AgentError> {
     Ok(run.complete().await?)
 }
 

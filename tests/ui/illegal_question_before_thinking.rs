@@ -1,9 +1,9 @@
 //! RUN-3: a question to the client needs an earlier thought.
 
-use quintet::agent::{Run, Started, Unfinished};
-use quintet::kernel::{ids::ToolName, json::Json};
+use quintet::agent::{AgentError, Run, Started};
+use quintet::kernel::json::Json;
 
-async fn course(run: Run<Started>, tool: ToolName) -> Result<(), Unfinished> {
+async fn course(run: Run<Started>, tool: &str) -> Result<(), AgentError> {
     let (_run, _answer) = run.ask(tool, Json::empty_object()).await?;
     Ok(())
 }

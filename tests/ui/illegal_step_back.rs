@@ -1,9 +1,9 @@
 //! A step consumes its run: an earlier phase cannot be reached again.
 
-use quintet::agent::{Run, Started, Unfinished};
+use quintet::agent::{AgentError, Run, Started};
 use quintet::kernel::entry::ThoughtKind;
 
-async fn course(run: Run<Started>) -> Result<(), Unfinished> {
+async fn course(run: Run<Started>) -> Result<(), AgentError> {
     let _once = run.think(ThoughtKind::Reasoning, "a").await?;
     let _twice = run.think(ThoughtKind::Reasoning, "b").await?;
     Ok(())

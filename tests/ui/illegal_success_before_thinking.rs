@@ -1,8 +1,8 @@
 //! RUN-3: a run succeeds only after a thought.
 
-use quintet::agent::{Completed, Run, Started, Unfinished};
+use quintet::agent::{AgentError, Completed, Run, Started};
 
-async fn course(run: Run<Started>) -> Result<Run<Completed>, Unfinished> {
+async fn course(run: Run<Started>) -> Result<Run<Completed>, AgentError> {
     Ok(run.complete().await?)
 }
 

@@ -1,8 +1,8 @@
 //! RUN-5: nothing follows the completion.
 
-use quintet::agent::{Completed, Run, Unfinished};
+use quintet::agent::{AgentError, Completed, Run};
 
-async fn course(run: Run<Completed>) -> Result<(), Unfinished> {
+async fn course(run: Run<Completed>) -> Result<(), AgentError> {
     let _run = run.answer("one more thing").await?;
     Ok(())
 }

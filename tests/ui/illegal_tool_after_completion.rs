@@ -1,9 +1,9 @@
 //! RUN-5: nothing follows the completion.
 
-use quintet::agent::{Completed, Run, Unfinished};
-use quintet::kernel::{ids::ToolName, json::Json};
+use quintet::agent::{AgentError, Completed, Run};
+use quintet::kernel::json::Json;
 
-async fn course(run: Run<Completed>, tool: ToolName) -> Result<(), Unfinished> {
+async fn course(run: Run<Completed>, tool: &str) -> Result<(), AgentError> {
     let (_run, _call) = run.open(tool, Json::empty_object()).await?;
     Ok(())
 }

@@ -291,7 +291,7 @@ impl Small {
             }
             What::ToolCompleted { call: id, status } => {
                 let status = match status {
-                    CallStatus::Ok | CallStatus::Error => "ok",
+                    CallStatus::Ok | CallStatus::Error | CallStatus::Declined => "ok",
                     CallStatus::TimedOut => "timed_out",
                     CallStatus::Cancelled => "cancelled",
                     CallStatus::Unknown => "unknown",

@@ -63,6 +63,8 @@ pub struct Assignment {
     pub agent_name: AgentName,
     /// The user's message.
     pub text: String,
+    /// The offset of the message in the user's log.
+    pub accepted: Offset,
     /// The events of the run so far, in order, without its thoughts.
     pub past: Vec<Entry>,
     /// The positions of its thoughts in the log.

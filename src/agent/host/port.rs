@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quintet_journal::{JournalError, Log, ReadLimit, lines::Lines};
 use quintet_kernel::{
     entry::CallResult,
-    ids::{CallId, Offset, RunId},
+    ids::{CallId, InvalidId, Offset, RunId},
     limits::Limits,
     run::{Breach, Cut},
     user::AgentStep,
@@ -28,6 +28,9 @@ pub enum Stopped {
     /// The journal did not confirm the step; the run is resumed once it does.
     #[error("the journal is not available")]
     Unavailable,
+    /// The agent opened a call of a tool whose name is invalid.
+    #[error("invalid tool name: {0}")]
+    InvalidName(InvalidId),
 }
 
 /// The handle of an agent to its run. If the last clone is dropped before the run is complete, the run ends as

@@ -21,8 +21,8 @@ mod literal;
 mod operator;
 
 use async_trait::async_trait;
-use quintet_agent::roles::{Tool, ToolContext};
-use quintet_kernel::{ids::ToolName, json::Json};
+use quintet_agent::{Tool, ToolContext, ToolError};
+use quintet_kernel::json::Json;
 use serde_json::json;
 
 use self::evaluation::Evaluation;
@@ -33,8 +33,8 @@ pub struct Calculate;
 
 #[async_trait]
 impl Tool for Calculate {
-    fn name(&self) -> ToolName {
-        ToolName::parse("calculate").expect("a valid name")
+    fn name(&self) -> &str {
+        "calculate"
     }
 
     fn description(&self) -> &str {
@@ -54,10 +54,11 @@ impl Tool for Calculate {
         true
     }
 
-    async fn invoke(&self, parameters: &Json, _: &ToolContext) -> Result<Json, String> {
+    async fn invoke(&self, parameters: &Json, _: &ToolContext) -> Result<Json, ToolError> {
         let parameters = parameters.to_value();
-        let expression = parameters["expression"].as_str().ok_or("expression has to be a text")?;
-        let number = evaluate(expression).map_err(|error| error.to_string())?;
+        let expression = parameters["expression"].as_str();
+        let expression = expression.ok_or_else(|| ToolError::user_facing("expression has to be a text"))?;
+        let number = evaluate(expression).map_err(|error| ToolError::user_facing(error.to_string()))?;
         let (result, exact) = number.decimal();
         let mut results = json!({"expression": expression, "result": result, "exact": exact});
         if let (false, Some(fraction)) = (exact, number.fraction()) {

@@ -9,8 +9,8 @@ use jiff::{
     Span, Timestamp, Zoned,
     civil::{Date, Time},
 };
-use quintet_agent::roles::{Tool, ToolContext};
-use quintet_kernel::{ids::ToolName, json::Json};
+use quintet_agent::{Tool, ToolContext, ToolError};
+use quintet_kernel::json::Json;
 use quintet_runtime::clock;
 use serde_json::{Value, json};
 
@@ -21,8 +21,8 @@ pub struct CurrentTime;
 
 #[async_trait]
 impl Tool for CurrentTime {
-    fn name(&self) -> ToolName {
-        ToolName::parse("current_time").expect("a valid name")
+    fn name(&self) -> &str {
+        "current_time"
     }
 
     fn description(&self) -> &str {
@@ -48,8 +48,9 @@ impl Tool for CurrentTime {
         true
     }
 
-    async fn invoke(&self, parameters: &Json, _: &ToolContext) -> Result<Json, String> {
-        Ok(Json::from(&answer(&parameters.to_value(), clock::now().0)?))
+    async fn invoke(&self, parameters: &Json, _: &ToolContext) -> Result<Json, ToolError> {
+        let results = answer(&parameters.to_value(), clock::now().0).map_err(ToolError::user_facing)?;
+        Ok(Json::from(&results))
     }
 }
 

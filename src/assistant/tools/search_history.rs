@@ -7,12 +7,8 @@
 //! them (ISO-6).
 
 use async_trait::async_trait;
-use quintet_agent::{
-    gate::yield_turn,
-    limits::AgentLimits,
-    roles::{Tool, ToolContext},
-};
-use quintet_kernel::{ids::ToolName, json::Json};
+use quintet_agent::{Tool, ToolContext, ToolError, gate::yield_turn, limits::AgentLimits};
+use quintet_kernel::json::Json;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -183,8 +179,8 @@ impl Found {
 
 #[async_trait]
 impl Tool for SearchHistory {
-    fn name(&self) -> ToolName {
-        ToolName::parse(NAME).expect("a valid name")
+    fn name(&self) -> &str {
+        NAME
     }
 
     fn description(&self) -> &str {
@@ -207,10 +203,11 @@ impl Tool for SearchHistory {
         true
     }
 
-    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, String> {
-        let parameters: Parameters =
-            serde_json::from_str(parameters.as_str()).map_err(|error| error.to_string())?;
-        self.search(parameters, context).await.map(|found| Json::from(&found))
+    async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, ToolError> {
+        let parameters: Parameters = serde_json::from_str(parameters.as_str())
+            .map_err(|error| ToolError::user_facing(error.to_string()))?;
+        let found = self.search(parameters, context).await.map_err(ToolError::user_facing)?;
+        Ok(Json::from(&found))
     }
 }
 

@@ -72,7 +72,7 @@ function makeForm(call, act) {
   const form = el(
     'form',
     { class: 'answer-form', 'aria-label': `Answer ${call.tool_name}`, data: { call: call.call_id } },
-    el('fieldset', {}, el('legend', {}, 'Your answer'), choice('ok', 'ok', true), choice('error', 'error', false)),
+    el('fieldset', {}, el('legend', {}, 'Your answer'), choice('ok', 'ok', true), choice('declined', 'decline', false), choice('error', 'error', false)),
     el('div', { class: 'field' }, el('label', { for: results.id }, 'Results (JSON)'), results),
     errorRow,
     problem,
@@ -80,7 +80,8 @@ function makeForm(call, act) {
   );
   const status = () => new FormData(form).get('status');
   form.addEventListener('change', () => {
-    errorRow.hidden = status() !== 'error';
+    errorRow.hidden = status() === 'ok';
+    setText(errorRow.querySelector('label'), status() === 'declined' ? 'Reason' : 'Error');
   });
   results.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) form.requestSubmit();
@@ -90,7 +91,8 @@ function makeForm(call, act) {
     if (isBusy(form.querySelector('button'))) return;
     const frame = { type: 'complete_call', run_id: call.run_id, call_id: call.call_id, status: status() };
     try {
-      const text = results.value.trim();
+      // A refusal has a reason and no results.
+      const text = frame.status === 'declined' ? '' : results.value.trim();
       frame.results = text === '' ? null : decode(text);
     } catch (cause) {
       showProblem(form, `The results are not JSON: ${cause.message}`);
@@ -99,7 +101,8 @@ function makeForm(call, act) {
       return;
     }
     results.removeAttribute('aria-invalid');
-    if (frame.status === 'error') frame.error = error.value || 'refused by the user';
+    if (frame.status === 'error') frame.error = error.value || 'the user reports an error';
+    if (frame.status === 'declined' && error.value !== '') frame.error = error.value;
     showProblem(form, '');
     act.answer(frame);
   });

@@ -92,7 +92,7 @@ impl<'a> Draft<'a> {
 /// Returns the `error` text of a call that the service closes with `status`.
 pub(super) fn why(status: CallStatus) -> &'static str {
     match status {
-        CallStatus::Ok | CallStatus::Error => "the call was closed",
+        CallStatus::Ok | CallStatus::Error | CallStatus::Declined => "the call was closed",
         CallStatus::TimedOut => "the time allowed ran out",
         CallStatus::Cancelled => "the run ended before the call did",
         CallStatus::Unknown => {

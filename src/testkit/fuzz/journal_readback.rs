@@ -378,7 +378,8 @@ impl Scribe {
                 by,
             }));
             use CallStatus as S;
-            let status = [S::Ok, S::Error, S::TimedOut, S::Cancelled, S::Unknown][program.below(5)];
+            let status =
+                [S::Ok, S::Error, S::Declined, S::TimedOut, S::Cancelled, S::Unknown][program.below(6)];
             let error = program.is_odd().then(|| text(program));
             let result = CallResult { status, results: json(program), error };
             events.push(Event::ToolCompleted { call_id, tool_name, result, duration_ms: program.number() });

@@ -21,7 +21,7 @@ use quintet::{
         json::Json,
         user::{NewMessage, OnBusy},
     },
-    ops::agents::built_in,
+    service::built_in,
     user::{factory::Factory, limits::UserLimits},
     wire,
 };
@@ -54,7 +54,7 @@ const PLAYED_EVENTS_MAX: u64 = 500;
 
 async fn play(text: &str, script: Option<Script>) {
     let journal = Arc::new(MemoryJournal::default());
-    let agents = Arc::new(built_in(Floor::shared()).with(Rehearsal));
+    let agents = Arc::new(built_in(Floor::shared()).with(Rehearsal).unwrap());
     let factory = Factory::new(journal, agents, UserLimits::DEFAULT);
     let user = factory.attach(&UserId::parse("ada").expect("a valid id"));
     let message = NewMessage {

@@ -61,6 +61,7 @@ impl Tree {
                     status: match self.string("status")?.as_str() {
                         "ok" => CallStatus::Ok,
                         "error" => CallStatus::Error,
+                        "declined" => CallStatus::Declined,
                         _ => return None,
                     },
                     results: self

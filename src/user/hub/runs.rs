@@ -111,6 +111,7 @@ impl Working<'_> {
             message_id: open.message_id.clone(),
             agent_name: open.agent_name.clone(),
             text,
+            accepted: open.accepted,
             past: events,
             said,
             port,

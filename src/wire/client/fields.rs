@@ -250,7 +250,10 @@ impl Fields<'_> {
     pub(super) fn answer(&self) -> Result<CallResult, Wrong> {
         let strict = format!("is nested deeper than {} levels", Json::DEPTH_MAX);
         Ok(CallResult {
-            status: self.status.required("must be \"ok\" or \"error\"", parse::<Answered>)?.into(),
+            status: self
+                .status
+                .required("must be \"ok\", \"error\" or \"declined\"", parse::<Answered>)?
+                .into(),
             results: self
                 .results
                 .optional(&strict, |raw| Json::from_raw(raw).ok())?

@@ -135,6 +135,8 @@ pub enum Answered {
     Ok,
     /// The call failed.
     Error,
+    /// The user says no; `error` is the reason.
+    Declined,
 }
 
 impl From<Answered> for CallStatus {
@@ -142,6 +144,7 @@ impl From<Answered> for CallStatus {
         match answered {
             Answered::Ok => CallStatus::Ok,
             Answered::Error => CallStatus::Error,
+            Answered::Declined => CallStatus::Declined,
         }
     }
 }
@@ -157,7 +160,14 @@ impl<'a> From<&'a ClientFrame> for Form<'a> {
             ClientFrame::CancelRun(CancelRun { run_id }) => Form::CancelRun(CancelForm { run_id: *run_id }),
             ClientFrame::CompleteCall(CompleteCall { run_id, call_id, result }) => {
                 let CallResult { status, results, error } = result;
-                let status = if *status == CallStatus::Ok { Answered::Ok } else { Answered::Error };
+                let status = match status {
+                    CallStatus::Ok => Answered::Ok,
+                    CallStatus::Declined => Answered::Declined,
+                    CallStatus::Error
+                    | CallStatus::TimedOut
+                    | CallStatus::Cancelled
+                    | CallStatus::Unknown => Answered::Error,
+                };
                 let results = (!results.is_null()).then_some(results);
                 Form::CompleteCall(CallForm {
                     run_id: *run_id,

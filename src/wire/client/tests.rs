@@ -148,6 +148,9 @@ fn each_field_is_held_to_its_rule() {
         );
     }
     let call = json!({"type": "complete_call", "run_id": RUN, "call_id": "c1", "status": "ok"});
+    let declined = with(call.clone(), json!({"status": "declined", "error": "not today"}));
+    let Ok(ClientFrame::CompleteCall(declined)) = decode(&declined) else { panic!("RUN-11") };
+    assert_eq!(declined.result, CallResult::declined(Some("not today".into())), "RUN-11");
     for (field, bad) in [
         ("call_id", json!("")),
         ("status", json!("cancelled")),
