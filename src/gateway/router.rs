@@ -22,7 +22,9 @@ use tower_http::{
 };
 
 use super::{
-    Gateway, hosts,
+    Gateway,
+    drain::Stage,
+    hosts,
     http::{self as answers, failure::Failure},
     peers::Place,
     refusal_log, sse, ws,
@@ -85,6 +87,10 @@ async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Nex
         Ok(found) => found,
         Err(failure) => return failure.into_response().closing(),
     };
+    if is_of_host && gateway.drain.stage() == Stage::Closing {
+        // The service's own listener accepts nothing in this stage; the server of a host may go on.
+        return Failure::new(ErrorCode::Draining, "the service is stopped").into_response().closing();
+    }
     // AUTH-5: a development service logs in any caller as any user, also where a host mounts it.
     if gateway.dev.is_some() && !place.address().to_canonical().is_loopback() {
         tracing::error!(peer = %place.address(), "a development service is reached from another machine");

@@ -134,8 +134,8 @@ impl<Access> ServiceBuilder<Access> {
         self
     }
 
-    /// Keeps the log in an embedded SQLite journal in this folder, which [`build`](Self::build) opens, and
-    /// creates if it is missing. Only one process at a time can use it.
+    /// Keeps the log in an embedded SQLite journal in this folder, which `build` opens, and creates if it is
+    /// missing; that blocks while the journal is checked. Only one process at a time can use it.
     pub fn sqlite(mut self, folder: impl AsRef<Path>) -> Self {
         self.journal = Some(Engine::Sqlite(folder.as_ref().to_owned()));
         self

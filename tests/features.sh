@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Checks that the library builds with fewer cargo features than its default ones: with none, and with `--each` also
+# with each of them alone.
+#
+#   bash tests/features.sh [--each]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+check() { cargo check --quiet --locked -p quintet --lib --no-default-features "$@"; }
+
+check
+if [ "${1:-}" = --each ]; then
+  for feature in assistant cli jwks page prometheus; do
+    printf 'feature %s alone\n' "$feature"
+    check --features "$feature"
+  done
+fi
