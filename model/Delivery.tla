@@ -59,8 +59,8 @@ Decides(entries, promise) ==
 
 (* The agent makes a step; a run that makes none meets its deadline.       *)
 Step(entries) == /\ entries # <<>>
-                  /\ Decides(entries, 0)
-                  /\ UNCHANGED <<log, trimmed, drain, link, client>>
+                 /\ Decides(entries, 0)
+                 /\ UNCHANGED <<log, trimmed, drain, link, client>>
 DoThink   == Idle /\ Step(Think(hub.user, 1))
 DoSucceed == Idle /\ Step(Succeed(hub.user, 1))
 Deadline  == Idle /\ Step(Cut(hub.user, 1, "timed_out"))
@@ -257,7 +257,7 @@ DrainDone == (drain = "draining") ~> (\A c \in Clients : ~IsUp(c))            \*
 Log == INSTANCE EventLog WITH
          log <- Ids(log), acked <- IF \E c \in Clients : client[c].accepted THEN {<<1, 0>>} ELSE {},
          cursor <- [c \in Clients |-> client[c].after], Readers <- Clients, Entries <- {1} \X Numbers
-Refines == Log!Init /\ [][Log!Next]_(Log!vars)                                                          \* DEL-1, DEL-2, DEL-3, DEL-5, DEL-6
+Refines == Log!Init /\ [][Log!Next]_(Log!vars)                                  \* DEL-1, DEL-2, DEL-3, DEL-5, DEL-6
 
 THEOREM Spec => [](TypeOK /\ Legal /\ Durable /\ InOrder /\ Bounded /\ Promised /\ OneMessage)
 THEOREM Spec => Refines

@@ -146,7 +146,7 @@ EveryRunEnds == \A r \in Runs : Accepted(r) ~> IsOver(log, r)              \* RU
 
 Log == INSTANCE EventLog WITH log <- Ids(log), acked <- {<<p[2], 0>> : p \in told}, cursor <- <<>>,
                               Readers <- {}, Entries <- Runs \X Numbers
-Refines == Log!Init /\ [][Log!Next]_(Log!vars)                                                        \* DEL-2, DEL-5, DEL-6
+Refines == Log!Init /\ [][Log!Next]_(Log!vars)                                \* DEL-2, DEL-5, DEL-6
 
 THEOREM Spec => [](TypeOK /\ Legal /\ Promised /\ OneMessage /\ OneEffect /\ Views)
 THEOREM Spec => Refines

@@ -77,7 +77,7 @@ EveryRunEnds == \A r \in Runs : Accepted(r) ~> IsOver(log, r)   \* RUN-6
 Accepts == {<<log[i].run, 0>> : i \in {j \in 1..Len(log) : log[j].kind = "user_message"}}
 Log == INSTANCE EventLog WITH log <- Ids(log), acked <- Accepts, cursor <- <<>>, Readers <- {},
                               Entries <- Runs \X Numbers
-Refines == Log!Init /\ [][Log!Next]_(Log!vars)                                          \* DEL-2, DEL-5, DEL-6
+Refines == Log!Init /\ [][Log!Next]_(Log!vars)                  \* DEL-2, DEL-5, DEL-6
 
 THEOREM Spec => [](TypeOK /\ Legal /\ Fold /\ OneActive /\ FirstIsActive /\ OneMessage /\ OpenIsOpen)
 THEOREM Spec => Refines

@@ -14,16 +14,15 @@ use std::sync::Arc;
 use quintet::kernel::{
     connection::{Input, Timer},
     entry::Entry,
-    ids::{MessageId, Offset},
+    ids::Offset,
     limits::Limits,
-    user::{Decision, OnBusy, Receipt, Reply, UserState},
+    user::{Decision, OnBusy, Reply, UserState},
 };
 use stateright::{Model, Property};
 
 use crate::{
     ask::{Ask, CutBy, Deed},
     checks::Checked,
-    law,
     machine::Machine,
     models::connection::ConnectionMachine,
     vocabulary::{run, without_words},
@@ -86,16 +85,7 @@ impl DeliveryModel {
     }
 
     fn recovered(&self, log: &[Entry]) -> Option<UserState> {
-        let told = law::runs(log);
-        self.remembering(told.iter().map(|told| (told.message_id.clone(), told.receipt())).collect(), log)
-    }
-
-    /// The state after a restart, if these are the messages that it remembers.
-    pub(crate) fn remembering(&self, recent: Vec<(MessageId, Receipt)>, log: &[Entry]) -> Option<UserState> {
-        let told = law::runs(log);
-        let is_open = |entry: &&Entry| told.iter().any(|t| t.run_id == entry.run_id && t.ended().is_none());
-        let unfinished: Vec<&Entry> = log.iter().filter(is_open).collect();
-        self.machine.recover(Offset(log.len() as u64), recent, &unfinished, &self.limits).ok()
+        self.machine.recovered(log, &self.limits)
     }
 
     /// Ends the drain, whatever is open.

@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use quintet::kernel::{
     entry::{By, Entry},
-    ids::Offset,
     limits::Limits,
     user::{Command, OnBusy, Refusal, Reply, UserState},
 };
@@ -55,11 +54,7 @@ impl IsolationModel {
     }
 
     pub(crate) fn recovered(&self, log: &[Entry]) -> Option<UserState> {
-        let told = law::runs(log);
-        let is_open = |entry: &&Entry| told.iter().any(|t| t.run_id == entry.run_id && t.ended().is_none());
-        let unfinished: Vec<&Entry> = log.iter().filter(is_open).collect();
-        let recent = told.iter().map(|told| (told.message_id.clone(), told.receipt())).collect();
-        self.machine.recover(Offset(log.len() as u64), recent, &unfinished, &self.limits).ok()
+        self.machine.recovered(log, &self.limits)
     }
 
     pub(crate) fn command(world: &World, user: usize, ask: Ask) -> Command {
