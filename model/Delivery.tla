@@ -12,17 +12,23 @@ EXTENDS Kernel
 
 CONSTANTS Clients, Senders,  \* numbers from 1; senders are the first of the clients
           SocketFrames,      \* frames that a socket takes before it pushes back
-          Drains, Trims, ReadsSingly
+          WireMax,           \* frames that are ever on the way to one client (DEL-4)
+          Forever,           \* beyond every offset: what a reader owes that has caught up
+          Drains, Trims,     \* whether the service drains, and whether retention trims
+          ReadsSingly        \* whether entries are also read one at a time
+
+ASSUME Clients \subseteq Nat /\ Senders \subseteq Clients
+ASSUME {SocketFrames, WireMax, Forever} \subseteq Nat /\ SocketFrames <= WireMax
+ASSUME {Drains, Trims, ReadsSingly} \subseteq BOOLEAN
 
 VARIABLES log,      \* durable
           trimmed,  \* entries up to here are no longer kept
-          hub,      \* the machine, what it has decided, and whom it will tell
+          hub,      \* the machine, what it has decided, and the client it will answer
           drain,    \* whether the service is about to go
           link,     \* one connection to each client, or none
-          client    \* what each client has, and whether it was told "accepted"
+          client    \* what each client has, and whether it was answered "accepted"
 vars == <<log, trimmed, hub, drain, link, client>>
 
-Forever == 999
 Down    == [is |-> "down", user |-> NoUser, batch |-> <<>>, promise |-> 0]
 NoLink  == [phase |-> "none", sent |-> 0, owes |-> 0, fetching |-> FALSE, flushing |-> FALSE,
             replies |-> 0, message |-> "unsent", leaving |-> 0, wire |-> <<>>]
@@ -39,11 +45,11 @@ Replies(l, f)  == LET m == Sends(l, f) IN [m EXCEPT !.replies = @ + 1]
 CatchesUp(l)   == [Sends(l, Frame("caught_up", l.owes, l.owes)) EXCEPT !.owes = Forever]
 Delivers(l, last) ==                                                         \* DEL-2
   Sends([l EXCEPT !.sent = last, !.fetching = FALSE], Frame("entries", l.sent + 1, last))
-(* A connection that closes is gone, and nobody waits for its answer.      *)
+(* A connection that closes is gone, and is answered no more.              *)
 Forgotten(h, c) == IF h.promise = c THEN [h EXCEPT !.promise = 0] ELSE h
 
 -----------------------------------------------------------------------------
-(* The hub.                                                                *)
+(* The hub.  It starts with the fold of the log.                           *)
 Restart == /\ hub.is = "down"
            /\ hub' = [Down EXCEPT !.is = "up", !.user = EvolveAll(NoUser, log)]
            /\ UNCHANGED <<log, trimmed, drain, link, client>>
@@ -51,15 +57,17 @@ Restart == /\ hub.is = "down"
 Decides(entries, promise) ==
   hub' = [hub EXCEPT !.user = EvolveAll(@, entries), !.batch = entries, !.promise = promise]
 
-Works(entries) == /\ entries # <<>>
-                  /\ Decides(entries, 0)
-                  /\ UNCHANGED <<log, trimmed, drain, link, client>>
-DoThink   == Idle /\ Works(Think(hub.user, 1))
-DoSucceed == Idle /\ Works(Succeed(hub.user, 1))
-Deadline  == Idle /\ Works(Cut(hub.user, 1, "timed_out"))
+(* The agent makes a step; a run that makes none meets its deadline.       *)
+Step(entries) == /\ entries # <<>>
+                 /\ Decides(entries, 0)
+                 /\ UNCHANGED <<log, trimmed, drain, link, client>>
+DoThink   == Idle /\ Step(Think(hub.user, 1))
+DoSucceed == Idle /\ Step(Succeed(hub.user, 1))
+Deadline  == Idle /\ Step(Cut(hub.user, 1, "timed_out"))
 
 Answered(l) == Replies([l EXCEPT !.message = "answered"], Frame("accepted", 0, 0))
 
+(* The hub takes a client's message: decides it, or answers as before.     *)
 Take == \E c \in Clients :
   /\ Idle /\ link[c].message = "sent"
   /\ drain = "no" \/ log # <<>>
@@ -69,6 +77,7 @@ Take == \E c \in Clients :
      ELSE Decides(entries, c) /\ UNCHANGED link
   /\ UNCHANGED <<log, trimmed, drain, client>>
 
+(* The append succeeds; entries are published and answers sent after it.   *)
 Write ==                                                                     \* DEL-1, DEL-5
   /\ hub.batch # <<>>
   /\ log' = log \o hub.batch
@@ -76,20 +85,23 @@ Write ==                                                                     \* 
   /\ link' = IF hub.promise = 0 THEN link ELSE [link EXCEPT ![hub.promise] = Answered(@)]
   /\ UNCHANGED <<trimmed, drain, client>>
 
+(* The append fails, and the hub reads the log again.                      *)
 WriteFails == /\ hub.batch # <<>>
               /\ hub' = [Down EXCEPT !.is = "up", !.user = EvolveAll(NoUser, log)]
               /\ UNCHANGED <<log, trimmed, drain, link, client>>
 
+(* The service crashes, with every connection.                             *)
 Crash == /\ hub.is = "up"
          /\ hub' = Down /\ drain' = "no" /\ link' = [c \in Clients |-> NoLink]
          /\ UNCHANGED <<log, trimmed, client>>
 
+(* Retention drops all entries of the runs that are over.                  *)
 Trim == /\ Trims /\ hub.is = "up" /\ ~OpenRun /\ log # <<>>
         /\ trimmed # Len(log) /\ trimmed' = Len(log)
         /\ UNCHANGED <<log, hub, drain, link, client>>
 
 -----------------------------------------------------------------------------
-(* Connections.                                                            *)
+(* Connections.  A client resumes after its cursor, or is told of a gap.   *)
 Connect(c) ==
   /\ hub.is = "up" /\ ~IsUp(c) /\ drain = "no"
   /\ LET after   == client[c].after
@@ -102,17 +114,18 @@ Connect(c) ==
                     ELSE [CatchesUp(opened) EXCEPT !.phase = "live"]]
   /\ UNCHANGED <<log, trimmed, hub, drain, client>>
 
+(* A client sends its message, once on each connection.                    *)
 Ask == \E c \in Senders :
   /\ IsUp(c) /\ link[c].message = "unsent" /\ ~client[c].accepted
   /\ link' = [link EXCEPT ![c].message = "sent"]
   /\ UNCHANGED <<log, trimmed, hub, drain, client>>
 
-Hangs(c) == link' = [link EXCEPT ![c] = NoLink] /\ hub' = Forgotten(hub, c)
+HangUp(c) == link' = [link EXCEPT ![c] = NoLink] /\ hub' = Forgotten(hub, c)
 
 Reading(c, last) ==
   LET l == link[c]
       d == Delivers(l, last)
-  IN  IF l.phase = "leaving" /\ last >= l.leaving THEN Hangs(c)            \* CONN-6
+  IN  IF l.phase = "leaving" /\ last >= l.leaving THEN HangUp(c)            \* CONN-6
       ELSE /\ UNCHANGED hub
            /\ link' = [link EXCEPT ![c] =
                 IF l.owes # last THEN d
@@ -121,20 +134,23 @@ Reading(c, last) ==
 
 Least(a, b) == IF a < b THEN a ELSE b
 
+(* The connection reads on from the log.                                   *)
 Read(c) ==
   /\ IsUp(c) /\ link[c].fetching
-  /\ IF trimmed > link[c].sent THEN Hangs(c)                               \* DEL-3: outrun
+  /\ IF trimmed > link[c].sent THEN HangUp(c)                               \* DEL-3: outrun
      ELSE \E last \in {link[c].sent + 1, Least(Len(log), link[c].owes)} :
             /\ link[c].sent < last /\ last <= Len(log)                        \* DEL-1
             /\ ReadsSingly \/ last = Least(Len(log), link[c].owes)
             /\ Reading(c, last)
   /\ UNCHANGED <<log, trimmed, drain, client>>
 
+(* The socket has taken what was sent, and the connection asks for more.   *)
 Flushed(c) ==                                                                \* DEL-4
   /\ link[c].flushing /\ Len(link[c].wire) < SocketFrames
   /\ link' = [link EXCEPT ![c].flushing = FALSE, ![c].replies = 0, ![c].fetching = TRUE]
   /\ UNCHANGED <<log, trimmed, hub, drain, client>>
 
+(* A client receives the next frame.                                       *)
 Receive(c) ==
   /\ link[c].wire # <<>>
   /\ LET f == Head(link[c].wire) IN
@@ -144,11 +160,12 @@ Receive(c) ==
   /\ link' = [link EXCEPT ![c].wire = Tail(@)]
   /\ UNCHANGED <<log, trimmed, hub, drain>>
 
-Drop(c) == IsUp(c) /\ Hangs(c) /\ UNCHANGED <<log, trimmed, drain, client>>
+(* A link drops, with all that is on it.                                   *)
+Drop(c) == IsUp(c) /\ HangUp(c) /\ UNCHANGED <<log, trimmed, drain, client>>
 
 -----------------------------------------------------------------------------
-(* A drain: told at once; closed when runs are at rest and the reader has  *)
-(* what there is, or its time is over (CONN-6).                            *)
+(* A drain (CONN-6): clients are warned at once; connections close when    *)
+(* every run is over and the reader has everything, or its time is over.   *)
 DrainBegins ==
   /\ Drains /\ hub.is = "up" /\ drain = "no"
   /\ drain' = "draining"
@@ -156,6 +173,7 @@ DrainBegins ==
        IF IsUp(c) THEN [Sends(link[c], Frame("draining", 0, 0)) EXCEPT !.phase = "draining"] ELSE link[c]]
   /\ UNCHANGED <<log, trimmed, hub, client>>
 
+(* Every run is over: connections that have everything close.              *)
 DrainEnds ==
   /\ drain = "draining" /\ ~OpenRun
   /\ drain' = "drained"
@@ -165,8 +183,9 @@ DrainEnds ==
      /\ hub' = IF hub.promise # 0 /\ ~stays(hub.promise) THEN [hub EXCEPT !.promise = 0] ELSE hub
   /\ UNCHANGED <<log, trimmed, client>>
 
+(* A reader's time is over.                                                *)
 Leave(c) ==
-  /\ link[c].phase = "leaving" /\ Hangs(c)
+  /\ link[c].phase = "leaving" /\ HangUp(c)
   /\ UNCHANGED <<log, trimmed, drain, client>>
 
 -----------------------------------------------------------------------------
@@ -182,7 +201,6 @@ Spec     == Init /\ [][Next]_vars
 (* reader get through: what is possible again and again comes about in the *)
 (* end, however much is on the wire.  Nothing is asked of any client but   *)
 (* the first: a reader that stands still holds nobody up (DEL-4).          *)
-WireMax          == 5
 ReceiveAt(c, n)  == Len(link[c].wire) = n /\ Receive(c)
 ReceiveEntries(c) == link[c].wire # <<>> /\ Head(link[c].wire).kind = "entries" /\ Receive(c)
 ReadAfresh(c)    == link[c].wire = <<>> /\ Read(c)
@@ -206,6 +224,13 @@ DrainWeakSpec == /\ Spec
                  /\ \A c \in Clients : WF_vars(Leave(c))
 
 -----------------------------------------------------------------------------
+TypeOK   == /\ IsLog(log) /\ trimmed \in 0..Len(log) /\ Len(log) < Forever
+            /\ hub.is \in {"down", "up"} /\ IsUser(hub.user) /\ IsLog(hub.batch) /\ hub.promise \in Clients \cup {0}
+            /\ drain \in {"no", "draining", "drained"}
+            /\ \A c \in Clients : /\ link[c].phase \in {"none", "replaying", "live", "draining", "leaving"}
+                                  /\ link[c].message \in {"unsent", "sent", "answered"}
+                                  /\ link[c].owes \in (0..Len(log)) \cup {Forever}
+                                  /\ client[c].after \in 0..Len(log) /\ client[c].accepted \in BOOLEAN
 Legal    == LegalLog(log)                                                    \* RUN-1 RUN-2 RUN-3 RUN-4 RUN-5
 Durable  == \A c \in Clients : link[c].sent <= Len(log) /\ client[c].after <= Len(log)   \* DEL-1
 (* What is on the wire follows what the client has, without hole or repeat. *)
@@ -228,4 +253,14 @@ OneMessage == \A i, j \in 1..Len(log) :                                      \* 
 IsComplete == log # <<>> /\ IsOver(log, 1)
 CatchUp  == IsComplete ~> (client[1].after = Len(log))                       \* DEL-3: an open cursor catches up
 DrainDone == (drain = "draining") ~> (\A c \in Clients : ~IsUp(c))            \* CONN-6
+
+Log == INSTANCE EventLog WITH
+         log <- Ids(log), acked <- IF \E c \in Clients : client[c].accepted THEN {<<1, 0>>} ELSE {},
+         cursor <- [c \in Clients |-> client[c].after], Readers <- Clients, Entries <- {1} \X Numbers
+Refines == Log!Init /\ [][Log!Next]_(Log!vars)                                  \* DEL-1, DEL-2, DEL-3, DEL-5, DEL-6
+
+THEOREM Spec => [](TypeOK /\ Legal /\ Durable /\ InOrder /\ Bounded /\ Promised /\ OneMessage)
+THEOREM Spec => Refines
+THEOREM FairSpec => CatchUp
+THEOREM DrainSpec => DrainDone
 =============================================================================

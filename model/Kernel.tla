@@ -1,12 +1,12 @@
 ------------------------------- MODULE Kernel -------------------------------
 (***************************************************************************)
 (* What src/kernel decides, as operators without a state of their own: one *)
-(* run (run.rs), one user's log (user.rs).  The other modules put these    *)
-(* into an environment each.  Rule ids are those of the contract.          *)
+(* run (src/kernel/run), one user's log (src/kernel/user).  The other      *)
+(* modules put these into an environment each.  Rule ids: docs/rules.md.   *)
 (*                                                                         *)
 (* Left out, here and in the code that is compared with it: time, texts,   *)
-(* tool names, JSON, and the limits in bytes.  Of what is decided here,    *)
-(* only those limits look at any of it.  Tickets go by time: Ticket.tla.   *)
+(* tool names, JSON, and the limits in bytes.  No decision depends on any  *)
+(* of it but through those limits.  Tickets depend on time: Ticket.tla.    *)
 (***************************************************************************)
 EXTENDS Naturals, Sequences, FiniteSets, TLC
 
@@ -18,6 +18,9 @@ CONSTANTS Calls,        \* call ids, numbers from 1
           QueuedMax,    \* queued_messages_max
           RecentMax     \* recent_messages_max
 
+ASSUME Calls \subseteq Nat
+ASSUME {EventsMax, OpenCallsMax, RunCallsMax, OpenRunsMax, QueuedMax, RecentMax} \subseteq Nat
+
 Min(S) == CHOOSE x \in S : \A y \in S : x <= y
 
 -----------------------------------------------------------------------------
@@ -28,6 +31,9 @@ Waiting == [phase |-> "waiting", seq |-> 0, opened |-> {}, open |-> <<>>]
 Started == [phase |-> "started", seq |-> 1, opened |-> {}, open |-> <<>>]     \* RUN-1
 
 By == {"agent", "client"}
+IsRun(r) == /\ r.phase \in {"waiting", "started", "thinking", "executing", "completed"}
+            /\ r.seq \in Nat /\ r.opened \subseteq Calls /\ DOMAIN r.open \subseteq r.opened
+            /\ \A c \in DOMAIN r.open : r.open[c] \in By
 MayClose(closer, by) == closer = "service" \/ closer = by                     \* RUN-11
 
 CanThink(r)           == r.phase \in {"started", "thinking", "executing"}     \* RUN-5
@@ -55,6 +61,15 @@ Message(run, thread, message) ==
 Event(run, open, seq, kind, call, what) ==
   [run |-> run, seq |-> seq, kind |-> kind, thread |-> open.thread, message |-> 0, call |-> call, what |-> what]
 
+IsEntry(e) == /\ e.run \in Nat /\ e.seq \in Nat /\ e.thread \in Nat /\ e.message \in Nat
+              /\ e.call \in Calls \cup {0}
+              /\ e.kind \in {"user_message", "agent_started", "agent_thinking", "tool_executing",
+                            "tool_completed", "agent_completed"}
+IsLog(log) == \A i \in 1..Len(log) : IsEntry(log[i])
+(* What tells one entry from another: its run, and its number in the run.  *)
+Ids(log)   == [i \in 1..Len(log) |-> <<log[i].run, log[i].seq>>]
+Numbers    == 0..(EventsMax + Cardinality(Calls) + 1)  \* the message, the events, and an early end
+
 StartedEvent(run, open) ==
   [Event(run, open, 1, "agent_started", 0, "") EXCEPT !.message = open.message]
 
@@ -67,6 +82,9 @@ FirstOf(u, S)     == CHOOSE r \in S : \A q \in S : u.runs[r].accepted <= u.runs[
 IsOpen(u, r)      == r \in DOMAIN u.runs
 IsBegun(u, r)     == IsOpen(u, r) /\ u.runs[r].run.phase # "waiting"
 
+IsUser(u) == /\ u.head \in Nat /\ Len(u.recent) <= RecentMax
+             /\ \A r \in DOMAIN u.runs : IsRun(u.runs[r].run) /\ u.runs[r].accepted \in 1..u.head
+
 Remembered(u, m)  == {i \in 1..Len(u.recent) : u.recent[i].message = m}
 
 (* Evolve: the state after one more entry.                                 *)
@@ -77,6 +95,7 @@ Moved(r, e) ==
     [] e.kind = "tool_completed"  -> Closes(r, e.call)
     [] e.kind = "agent_completed" -> Completes(r)
 
+(* The messages that memory keeps.                                         *)
 Latest(s) == IF Len(s) > RecentMax THEN SubSeq(s, Len(s) - RecentMax + 1, Len(s)) ELSE s
 
 Evolve(u, e) ==
@@ -129,6 +148,7 @@ EndLine(u, S, what) ==
 (* Decide: the entries that a command adds.  Refused, or nothing to do:    *)
 (* none.                                                                   *)
 
+(* A message is accepted, for a run with the id `fresh`.                   *)
 Send(u, message, thread, onBusy, fresh, isInJournal) ==
   LET line      == Line(u, thread)
       busy      == line # {}
@@ -143,15 +163,18 @@ Send(u, message, thread, onBusy, fresh, isInJournal) ==
       ELSE IF ~interrupt /\ Cardinality(DOMAIN u.runs) >= OpenRunsMax THEN <<>>
       ELSE cancelled \o accepted \o starts
 
+(* A run is cancelled, meets its deadline, or cannot be resumed.           *)
 Cut(u, id, what) == IF IsOpen(u, id) THEN EndAndGoOn(u, id, what) ELSE <<>>   \* RUN-6
 
 (* One more event of a run; none of a run that is not open.                *)
 Adds(u, id, kind, call, what) ==
   IF IsOpen(u, id) THEN <<Event(id, u.runs[id], u.runs[id].run.seq + 1, kind, call, what)>> ELSE <<>>
 
+(* A client answers a question of the run.                                 *)
 Answer(u, id, c) ==                                                           \* RUN-11
   IF IsBegun(u, id) /\ CanClose(u.runs[id].run, c, "client") THEN Adds(u, id, "tool_completed", c, "ok") ELSE <<>>
 
+(* The service closes a call that took too long.                           *)
 CloseCall(u, id, c) ==
   IF IsBegun(u, id) /\ CanClose(u.runs[id].run, c, "service")
   THEN Adds(u, id, "tool_completed", c, "timed_out") ELSE <<>>

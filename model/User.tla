@@ -13,6 +13,8 @@ VARIABLES user,  \* the machine
           log    \* what it has added
 vars == <<user, log>>
 
+ASSUME Messages \subseteq Nat /\ Threads \subseteq Nat
+
 Runs == Messages
 
 Add(entries) == /\ log' = log \o entries
@@ -27,13 +29,16 @@ SendOrReject    == \E m \in Messages, t \in Threads :
                  LET new == Send(user, m, t, "reject", m, InJournal(m)) IN new # <<>> /\ Add(new)
 SendOrInterrupt == \E m \in Messages, t \in Threads :
                  LET new == Send(user, m, t, "interrupt", m, InJournal(m)) IN new # <<>> /\ Add(new)
+(* A client cancels a run, or answers a question of its agent.             *)
 DoCancel    == \E r \in Runs : LET new == Cut(user, r, "cancelled") IN new # <<>> /\ Add(new)
 DoAnswer    == \E r \in Runs, c \in Calls : LET new == Answer(user, r, c) IN new # <<>> /\ Add(new)
+(* An agent's steps, legal or not.                                         *)
 DoThink     == \E r \in Runs : LET new == Think(user, r) IN new # <<>> /\ Add(new)
 DoOpen      == \E r \in Runs, c \in Calls, by \in By : LET new == Open(user, r, c, by) IN new # <<>> /\ Add(new)
 DoClose     == \E r \in Runs, c \in Calls : LET new == Close(user, r, c) IN new # <<>> /\ Add(new)
 DoSucceed   == \E r \in Runs : LET new == Succeed(user, r) IN new # <<>> /\ Add(new)
 DoFail      == \E r \in Runs : LET new == Fail(user, r) IN new # <<>> /\ Add(new)
+(* The service ends a run or a call, or resumes a run after a crash.       *)
 DoCut       == \E r \in Runs, what \in {"failed", "timed_out", "interrupted"} : LET new == Cut(user, r, what) IN new # <<>> /\ Add(new)
 DoCloseCall == \E r \in Runs, c \in Calls : LET new == CloseCall(user, r, c) IN new # <<>> /\ Add(new)
 DoResume    == \E r \in Runs, keep \in {{}} \cup {{c} : c \in Calls} : LET new == Resume(user, r, keep) IN new # <<>> /\ Add(new)
@@ -49,6 +54,7 @@ Spec     == Init /\ [][Next]_vars
 FairSpec == Spec /\ WF_vars(DoCut)
 
 -----------------------------------------------------------------------------
+TypeOK == IsUser(user) /\ IsLog(log) /\ user.head = Len(log)
 Legal == LegalLog(log)                                       \* RUN-1 RUN-2 RUN-3 RUN-4 RUN-5
 
 Fold == user = EvolveAll(NoUser, log)                        \* recovery by fold = live state
@@ -66,4 +72,14 @@ OpenIsOpen ==                                                \* RUN-6
 
 Accepted(r) == \E i \in 1..Len(log) : log[i].run = r
 EveryRunEnds == \A r \in Runs : Accepted(r) ~> IsOver(log, r)   \* RUN-6
+
+(* The abstract log: a message is acknowledged as it is decided.           *)
+Accepts == {<<log[i].run, 0>> : i \in {j \in 1..Len(log) : log[j].kind = "user_message"}}
+Log == INSTANCE EventLog WITH log <- Ids(log), acked <- Accepts, cursor <- <<>>, Readers <- {},
+                              Entries <- Runs \X Numbers
+Refines == Log!Init /\ [][Log!Next]_(Log!vars)                  \* DEL-2, DEL-5, DEL-6
+
+THEOREM Spec => [](TypeOK /\ Legal /\ Fold /\ OneActive /\ FirstIsActive /\ OneMessage /\ OpenIsOpen)
+THEOREM Spec => Refines
+THEOREM FairSpec => EveryRunEnds
 =============================================================================

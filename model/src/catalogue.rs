@@ -86,8 +86,10 @@ pub fn spec_properties() -> io::Result<Vec<SpecProperty>> {
         let module = specified.spec;
         let text = fs::read_to_string(folder().join(format!("{module}.tla")))?;
         let config = Config::read(specified.config)?;
-        for (word, kind) in [("INVARIANT", Kind::Always), ("PROPERTY", Kind::Liveness)] {
+        for word in ["INVARIANT", "PROPERTY"] {
             for name in config.named(word) {
+                let is_liveness = name == specified.property && !specified.fails_under.is_empty();
+                let kind = if is_liveness { Kind::Liveness } else { Kind::Always };
                 let Some((line, rules)) = definition(&text, name) else { continue };
                 let named = |rule| SpecProperty { rule, name: name.to_owned(), module, kind, line };
                 all.extend(rules.into_iter().map(named));

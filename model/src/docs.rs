@@ -1,11 +1,14 @@
 //! Tables of the documents that are generated from the code, and compared with it by the tests.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{collections::HashSet, fmt::Write, fs, path::Path};
 
 use crate::{
     catalogue,
     checks::{Kind, OWN_TERMS},
     claims::{ENDINGS, EQUALITIES, INSTANCES},
+    graph::explore,
+    instances,
+    models::connection::{PARTS, Watched},
     specified::SPECIFIED,
 };
 
@@ -77,13 +80,46 @@ pub fn endings() -> String {
         row([e.model, &e.rules.join(" "), e.says, &number(e.states), e.needs.name(), &less.join(", ")]);
     }
     let cited = catalogue::spec_properties().expect("the specifications can be read");
-    for s in SPECIFIED {
+    for s in SPECIFIED.iter().filter(|specified| !specified.fails_under.is_empty()) {
         let file = format!("`{}.tla`", s.spec);
         let of = cited.iter().filter(|p| (p.module, &*p.name) == (s.spec, s.property));
         let rules: Vec<&str> = of.map(|property| &*property.rule).collect();
         let less: Vec<String> = s.fails_under.iter().map(|less| format!("`{less}`")).collect();
         let (claim, config) = (format!("`{}`: {}", s.property, s.says), format!("`{}.cfg`", s.config));
         row([&file, &rules.join(" "), &claim, &number(s.states), &config, &less.join(", ")]);
+    }
+    rows
+}
+
+/// The states of the connection model, by phase and by what they are made of.
+pub fn connection_states() -> String {
+    let graph = explore(&instances::connection(false, 1));
+    let distinct = |without: fn(&mut Watched)| {
+        let states = graph.states.iter().map(|state| {
+            let mut state = state.clone();
+            without(&mut state);
+            state
+        });
+        states.collect::<HashSet<Watched, ahash::RandomState>>().len()
+    };
+    let all = graph.states.len();
+    let mut rows = String::from("| states | are | or, of all |\n|---|---|---|\n");
+    let mut row = |says: &str, states: usize, share: String| {
+        writeln!(rows, "| {says} | {} | {share} |", number(states)).expect("a string takes what is written");
+    };
+    row("all", all, "1".into());
+    let share = |states: usize| format!("{:.2}", states as f64 / all as f64);
+    let phases =
+        ["Handshaking", "Verifying", "Attaching", "Replaying", "Live", "Draining", "Leaving", "Closed"];
+    for phase in phases {
+        let of =
+            graph.states.iter().filter(|state| format!("{:?}", state.connection.phase()).starts_with(phase));
+        let states = of.count();
+        row(&format!("in `{phase}`"), states, share(states));
+    }
+    for (part, without) in PARTS {
+        let states = distinct(*without);
+        row(&format!("if a state had no part for {part}"), states, share(states));
     }
     rows
 }

@@ -32,6 +32,9 @@ pub struct Findings<S, A> {
     pub unwitnessed: Vec<&'static str>,
 }
 
+/// The state that an action leads to: `Model::next_state`, or a defect in its place.
+pub type Step<M> = fn(&M, &<M as Model>::State, <M as Model>::Action) -> Option<<M as Model>::State>;
+
 /// Explores all of a model.
 ///
 /// # Panics
@@ -42,7 +45,7 @@ where
     M::Action: Clone,
 {
     let mut graph = Graph::default();
-    walk(model, &mut graph, |_| Onward::Expand);
+    walk(model, M::next_state, &mut graph, |_| Onward::Expand);
     graph
 }
 
@@ -63,6 +66,7 @@ impl<S, A> Default for Graph<S, A> {
 /// Finds every state; whether nothing halted it.
 fn walk<M: Model>(
     model: &M,
+    step: Step<M>,
     graph: &mut Graph<M::State, M::Action>,
     mut look: impl FnMut(&M::State) -> Onward,
 ) -> bool
@@ -91,7 +95,7 @@ where
         }
         let mut steps = Vec::new();
         for action in actions.drain(..) {
-            let Some(next) = model.next_state(&state, action.clone()) else { continue };
+            let Some(next) = step(model, &state, action.clone()) else { continue };
             assert!(model.within_boundary(&next), "a boundary would cut the graph");
             if next == state {
                 continue;
@@ -123,9 +127,9 @@ pub struct Hunt<S, A> {
     pub ends: Vec<usize>,
 }
 
-/// Checks every property in every state, and goes on from no state that a property fails in: what
-/// follows a defect is not looked at. Gives up behind `states_max` states.
-pub fn hunt<M: Model>(model: &M, states_max: usize) -> Hunt<M::State, M::Action>
+/// Checks every property in every state, with this step in place of the model's own. Does not go on from a
+/// state in which a property fails, and gives up after `states_max` states.
+pub fn hunt<M: Model>(model: &M, step: Step<M>, states_max: usize) -> Hunt<M::State, M::Action>
 where
     M::State: Clone + Eq + Hash,
     M::Action: Clone,
@@ -135,7 +139,7 @@ where
         model.properties().into_iter().partition(|p| p.expectation == Expectation::Always);
     let mut failed: Vec<(&'static str, M::State)> = Vec::new();
     let (mut states, mut ends) = (0, Vec::new());
-    let is_whole = walk(model, &mut graph, |state| {
+    let is_whole = walk(model, step, &mut graph, |state| {
         states += 1;
         unseen.retain(|property| !(property.condition)(model, state));
         let mut fails = false;
@@ -173,7 +177,7 @@ where
     let mut pending = model.properties();
     let mut failed: Vec<(&'static str, M::State)> = Vec::new();
     let mut graph = Graph::default();
-    walk(model, &mut graph, |state| {
+    walk(model, M::next_state, &mut graph, |state| {
         pending.retain(|property| {
             let holds = (property.condition)(model, state);
             match property.expectation {

@@ -7,9 +7,9 @@ use crate::{
     machine::{Machine, Shipped},
     models::{
         connection::{ConnectionModel, LIMITS, ShippedConnection},
-        delivery::{DeliveryModel, Slip},
-        fence::{FenceModel, Flaw},
-        isolation::{IsolationModel, Leak},
+        delivery::DeliveryModel,
+        fence::FenceModel,
+        isolation::IsolationModel,
         run::RunModel,
         ticket::{ShippedTickets, TicketModel},
         user::UserModel,
@@ -60,7 +60,7 @@ pub fn crowded() -> UserModel {
 }
 
 pub fn fence(nodes: u8, messages: u8, run_events_max: u64) -> FenceModel {
-    FenceModel { machine: &Shipped, flaw: Flaw::None, nodes, messages, limits: limits(run_events_max) }
+    FenceModel { machine: &Shipped, nodes, messages, limits: limits(run_events_max) }
 }
 
 /// One client or two; only the first sends. In the small instances entries are read all at once.
@@ -68,7 +68,6 @@ pub fn delivery(clients: usize) -> DeliveryModel {
     DeliveryModel {
         machine: &Shipped,
         connection: &ShippedConnection,
-        slip: Slip::None,
         clients,
         senders: 1,
         limits: limits(2),
@@ -90,7 +89,7 @@ pub fn drained_pair() -> DeliveryModel {
 
 pub fn isolation(connections: u8, run_events_max: u64) -> IsolationModel {
     let limits = limits(run_events_max);
-    IsolationModel { machine: &Shipped, leak: Leak::None, connections, fails: false, limits }
+    IsolationModel { machine: &Shipped, connections, fails: false, limits }
 }
 
 pub fn connection(known: bool, offset_max: u64) -> ConnectionModel {

@@ -11,7 +11,7 @@ use quintet::kernel::{
     user::{Command, Decision, Misfit, Receipt, Refusal, UserState},
 };
 
-use crate::vocabulary::AT;
+use crate::{law, vocabulary::AT};
 
 /// The run machine and the user machine, as the models drive them.
 pub trait Machine: Debug + Send + Sync {
@@ -39,6 +39,27 @@ pub trait Machine: Debug + Send + Sync {
         limits: &Limits,
     ) -> Result<UserState, Misfit> {
         UserState::recover(head, recent, unfinished.iter().copied(), limits)
+    }
+}
+
+impl dyn Machine {
+    /// The state after a restart: made of the log's head, its messages, and its unfinished runs.
+    pub fn recovered(&self, log: &[Entry], limits: &Limits) -> Option<UserState> {
+        let recent = law::runs(log).iter().map(|told| (told.message_id.clone(), told.receipt())).collect();
+        self.remembering(recent, log, limits)
+    }
+
+    /// The same, if these are the messages that it remembers.
+    pub fn remembering(
+        &self,
+        recent: Vec<(MessageId, Receipt)>,
+        log: &[Entry],
+        limits: &Limits,
+    ) -> Option<UserState> {
+        let told = law::runs(log);
+        let is_open = |entry: &&Entry| told.iter().any(|t| t.run_id == entry.run_id && t.ended().is_none());
+        let unfinished: Vec<&Entry> = log.iter().filter(is_open).collect();
+        self.recover(Offset(log.len() as u64), recent, &unfinished, limits).ok()
     }
 }
 

@@ -1,8 +1,10 @@
-//! Defects planted in the shipped source, and whether the project's own tests see them.
+//! The table of planted defects, and the runner that tries those of Rust files in a copy of the tree.
 //!
 //! Guarantee: a defect counts as caught only if its tests pass without it, the tree compiles with it,
 //! and at least one of its tests then fails. A defect whose place is no longer in the source, a test
 //! that does not exist and a tree that does not compile are errors, never a catch.
+//!
+//! Defects of specifications need no build: [`crate::mutants::specs`] and [`crate::specified`] try them.
 
 use std::{
     collections::BTreeSet,
@@ -10,10 +12,14 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
 use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::spec;
 
 /// One defect, and the tests that have to see it. See `planted.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,8 +38,12 @@ pub struct Defect {
     pub find: String,
     #[serde(default)]
     pub replace: String,
-    /// Arguments of `cargo test`.
+    /// Arguments of `cargo test`; none for a defect of a specification.
+    #[serde(default)]
     pub test: Vec<String>,
+    /// The checks that a defect of a specification turns red.
+    #[serde(default)]
+    pub checks: Vec<String>,
     /// The defect makes its test wait for ever: the time limit is the catch.
     #[serde(default)]
     pub hangs: bool,
@@ -84,19 +94,58 @@ pub enum Error {
 }
 
 /// Every defect of the table.
-pub fn all() -> Vec<Defect> {
-    let table: Table = toml::from_str(include_str!("../planted.toml")).expect("planted.toml is well-formed");
-    table.defect
+pub fn all() -> &'static [Defect] {
+    static ALL: LazyLock<Vec<Defect>> = LazyLock::new(|| {
+        let table: Table =
+            toml::from_str(include_str!("../planted.toml")).expect("planted.toml is well-formed");
+        table.defect
+    });
+    &ALL
+}
+
+/// The defects of specifications.
+pub fn of_specifications() -> impl Iterator<Item = &'static Defect> {
+    all().iter().filter(|defect| !defect.checks.is_empty())
 }
 
 impl Defect {
     /// The source with the defect in it.
+    ///
+    /// # Errors
+    /// If its place does not occur exactly once.
     pub fn plant(&self, source: &str) -> Result<String, Error> {
         match source.matches(&self.find).count() {
             1 => Ok(source.replacen(&self.find, &self.replace, 1)),
             n => Err(Error::Place(self.name.clone(), n, self.file.clone())),
         }
     }
+
+    /// Copies the specifications, with this defect in one of them, to a folder that is removed with the value.
+    ///
+    /// # Errors
+    /// If its place does not occur exactly once, or a file cannot be copied.
+    pub fn specifications(&self) -> Result<TempDir, Error> {
+        let scratch = copy_of_specifications()?;
+        let path = scratch.path().join(Path::new(&self.file).file_name().unwrap_or_default());
+        let source = fs::read_to_string(&path)?;
+        fs::write(&path, self.plant(&source)?)?;
+        Ok(scratch)
+    }
+}
+
+/// Copies the specifications to a folder that is removed with the value.
+///
+/// # Errors
+/// If a file cannot be copied.
+pub fn copy_of_specifications() -> io::Result<TempDir> {
+    let scratch = tempfile::tempdir()?;
+    for file in fs::read_dir(spec::folder())? {
+        let path = file?.path();
+        if let (Some("tla"), Some(name)) = (path.extension().and_then(|e| e.to_str()), path.file_name()) {
+            fs::copy(&path, scratch.path().join(name))?;
+        }
+    }
+    Ok(scratch)
 }
 
 /// A copy of the project in which defects are planted.

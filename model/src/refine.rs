@@ -321,7 +321,7 @@ impl Refines<TicketState, TicketAction> for TicketModel {
         };
         let seat = |seat: &Seat| {
             let (ticket, at) = match seat {
-                Seat::Free | Seat::Looked { .. } => (0, 0),
+                Seat::Free => (0, 0),
                 Seat::Open { ticket, at, .. } => (*ticket, *at),
             };
             record([("ticket", int(ticket)), ("at", int(at))])
@@ -352,6 +352,8 @@ impl DeliveryModel {
             ("Clients", up_to(clients)),
             ("Senders", up_to(self.senders as u8)),
             ("SocketFrames", int(delivery::SOCKET_FRAMES as u64)),
+            ("WireMax", int(delivery::WIRE_FRAMES_MAX as u64)),
+            ("Forever", int(delivery::FOREVER)),
             ("Drains", Value::Bool(self.drains)),
             ("Trims", Value::Bool(self.trims)),
             ("ReadsSingly", Value::Bool(self.reads_singly)),

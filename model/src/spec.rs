@@ -13,7 +13,7 @@ use indexmap::IndexSet;
 use tla_checker::{
     ast::{State, Value},
     checker::{CheckResult, check, format_value, prepare_spec},
-    eval::{init_states, make_primed_names, next_states},
+    eval::{init_states, make_primed_names, next_states, set_symbolic_integers},
     liveness::LivenessViolation,
     load::{Prepared, prepare_from_path},
 };
@@ -81,6 +81,8 @@ impl Spec {
         // Never cut a search in silence: both limits end a check as neither success nor violation.
         prepared.checker_config.max_states = STATES_MAX;
         prepared.checker_config.max_depth = DEPTH_MAX;
+        // `Nat` is the set of all natural numbers, as in TLC, and not 0..100.
+        prepared.checker_config.symbolic_integers = true;
         if let Some(warning) = prepared.warnings.first() {
             return Err(format!("{}: {}", module.display(), warning.value));
         }
@@ -171,7 +173,8 @@ impl Spec {
         &self,
         mut look: impl FnMut(&IndexSet<State>, u32, &[(Arc<str>, u32)]) -> ControlFlow<()>,
     ) -> Result<IndexSet<State>, String> {
-        let Prepared { spec, domains, spec_path, .. } = &self.prepared;
+        let Prepared { spec, domains, spec_path, checker_config, .. } = &self.prepared;
+        set_symbolic_integers(checker_config.symbolic_integers);
         let (mut env, definitions) =
             prepare_spec(spec, domains, Some(spec_path), true).map_err(|e| format!("{e:?}"))?;
         let init = spec.init.as_ref().ok_or("the specification has no Init")?;

@@ -1,18 +1,18 @@
-//! What the specifications claim of themselves, each by a configuration: invariants, and what has to happen
-//! in the end.
+//! What the specifications claim of themselves, each by a configuration: invariants, what has to happen in
+//! the end, and that each refines the abstract log of `EventLog.tla`.
 //!
-//! Guarantee: none of it is vacuous. Each temporal property fails with less fairness, and each invariant in
-//! a specification with one place in its text replaced.
+//! Guarantee: none of it is vacuous. Each liveness property fails with less fairness, and each invariant, and
+//! each refinement, in a specification with a defect of `planted.toml`.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use crate::{
-    mutants::suites::Edit,
+    planted::{Defect, copy_of_specifications},
     spec::{Outcome, Spec, folder},
 };
 
-/// What the check of one configuration has to find: its invariants hold, and under the fairness that it
-/// assumes its temporal property.
+/// What the check of one configuration has to find: its invariants hold, its refinement, and under the
+/// fairness that it assumes its temporal property.
 pub struct Specified {
     pub spec: &'static str,
     /// The name of the configuration's file.
@@ -27,16 +27,17 @@ pub struct Specified {
 
 macro_rules! specified {
     ($($spec:literal $config:literal $says:literal $states:literal $property:literal
-        [$($less:literal),+];)+) => {
+        [$($less:literal),*];)+) => {
         &[$(Specified {
             spec: $spec, config: $config, says: $says, states: $states, property: $property,
-            fails_under: &[$($less),+],
+            fails_under: &[$($less),*],
         }),+]
     };
 }
 
 #[rustfmt::skip]
 pub const SPECIFIED: &[Specified] = specified![
+    "EventLog" "EventLog" "2 readers, 3 entries" 1009 "Grows" [];
     "Run" "Run" "2 calls, 6 events" 2003 "Ends" ["Spec"];
     "User" "User" "2 messages, 2 events a run" 1463 "EveryRunEnds" ["Spec"];
     "User" "UserCalls" "1 message, 1 call, 4 events" 202 "EveryRunEnds" ["Spec"];
@@ -45,62 +46,6 @@ pub const SPECIFIED: &[Specified] = specified![
     "Delivery" "Delivery" "1 client, with retention" 5286 "CatchUp" ["Spec", "WeakSpec"];
     "Delivery" "DeliveryDrain" "1 client, with a drain, runs of 1 event" 4309 "DrainDone" ["Spec", "DrainWeakSpec"];
     "Ticket" "Ticket" "2 tickets, 4 moments" 3129 "NoneStays" ["Spec"];
-];
-
-/// A place in the text of a specification without which an invariant does not hold.
-pub struct Breach {
-    pub config: &'static str,
-    pub invariant: &'static str,
-    edit: Edit,
-}
-
-macro_rules! breaches {
-    ($($config:literal $invariant:literal $file:literal, $find:literal => $replace:literal;)+) => {
-        &[$(Breach {
-            config: $config, invariant: $invariant,
-            edit: Edit { file: $file, find: $find, replace: $replace },
-        }),+]
-    };
-}
-
-#[rustfmt::skip]
-pub const BREACHES: &[Breach] = breaches![
-    "Run" "Legal" "Kernel.tla", "r.phase \\in {\"thinking\", \"executing\"}  " => "TRUE  ";
-    "Run" "Counts" "Kernel.tla", "Thinks(r)     == [r EXCEPT !.seq = @ + 1" => "Thinks(r)     == [r EXCEPT !.seq = @ + 2";
-    "Run" "PhaseFits" "Kernel.tla", "IF DOMAIN rest = {} THEN \"thinking\" ELSE \"executing\"]" => "\"thinking\"]";
-
-    "User" "Legal" "Kernel.tla", "IF open.run.phase = \"waiting\" THEN" => "IF FALSE THEN";
-    "User" "Legal" "Kernel.tla", "open, seq + Len(closes) + 1, \"agent_completed\"" => "open, seq + Len(closes) + 2, \"agent_completed\"";
-    "User" "Legal" "Kernel.tla", "ELSE IF ~legal THEN" => "ELSE IF FALSE THEN";
-    "User" "Fold" "User.tla", "user' = EvolveAll(user, entries)" => "user' = [EvolveAll(user, entries) EXCEPT !.recent = <<>>]";
-    "User" "OneActive" "Kernel.tla", "IF ~busy \\/ interrupt THEN" => "IF TRUE THEN";
-    "User" "FirstIsActive" "Kernel.tla", "IF rest = {} THEN <<>> ELSE" => "IF TRUE THEN <<>> ELSE";
-    "User" "OneMessage" "Kernel.tla", "Remembered(u, message) # {} \\/ isInJournal THEN" => "Remembered(u, message) # {} THEN";
-    "User" "OpenIsOpen" "Kernel.tla", "!.runs = [r \\in DOMAIN u.runs \\ {e.run} |-> u.runs[r]]]" => "!.runs = u.runs]";
-    "UserCalls" "Legal" "Kernel.tla", "/\\ c \\notin r.opened " => "/\\ TRUE ";
-    "UserCalls" "Legal" "Kernel.tla", "== r.phase = \"thinking\" " => "== r.phase \\in {\"thinking\", \"executing\"} ";
-    "UserCalls" "Legal" "Kernel.tla", "CloseEach(id, open, DOMAIN open.run.open, seq + 1, ClosedAs(what))" => "<<>>";
-
-    "Fence" "Legal" "Fence.tla", "== node[n].user.head - Len(node[n].batch) = Len(log) " => "== TRUE ";
-    "Fence" "OneMessage" "Fence.tla", "== node[n].user.head - Len(node[n].batch) = Len(log) " => "== TRUE ";
-    "Fence" "Promised" "Fence.tla", "![n].promise = promise]\n  /\\ UNCHANGED <<log, told, invoked>>" =>
-        "![n].promise = promise]\n  /\\ told' = IF promise = 0 THEN told ELSE told \\cup {<<promise, promise>>}\n  /\\ UNCHANGED <<log, invoked>>";
-    "Fence" "Views" "Fence.tla", "[is |-> \"knows\", user |-> EvolveAll(u, entries)" => "[is |-> \"knows\", user |-> [u EXCEPT !.recent = <<>>]";
-    "FenceCalls" "OneEffect" "Fence.tla", "![n].armed = @ \\ {r}]" => "![n].armed = @]";
-
-    "Delivery" "Legal" "Kernel.tla", "== r.phase = \"thinking\" " => "== r.phase \\in {\"started\", \"thinking\"} ";
-    "Delivery" "Durable" "Delivery.tla", "last <= Len(log)                        \\* DEL-1\n            /\\ ReadsSingly \\/ last = Least(Len(log), link[c].owes)" => "TRUE";
-    "Delivery" "InOrder" "Delivery.tla", "LET after   == client[c].after" => "LET after   == 0";
-    "Delivery" "Bounded" "Delivery.tla", "link[c].flushing /\\ Len(link[c].wire) < SocketFrames" => "link[c].flushing";
-    "Delivery" "Promised" "Delivery.tla", "ELSE Decides(entries, c) /\\ UNCHANGED link" =>
-        "ELSE Decides(entries, 0) /\\ link' = [link EXCEPT ![c] = Answered(@)]";
-    "Delivery" "OneMessage" "Kernel.tla", "Remembered(u, message) # {} \\/ isInJournal THEN" => "FALSE THEN";
-    "Delivery" "InOrder" "Delivery.tla", "Frame(\"gap\", after + 1, trimmed)" => "Frame(\"ready\", trimmed, trimmed)";
-
-    "Ticket" "Once" "Ticket.tla", "seat[s] = Free /\\ ticket[t].is = \"issued\"" => "seat[s] = Free /\\ ticket[t].is \\in {\"issued\", \"redeemed\"}";
-    "Ticket" "InTime" "Ticket.tla", "IF now < GoodUntil(t) " => "IF TRUE ";
-    "Ticket" "Bounded" "Ticket.tla", "ttl \\in 1..TtlMax" => "ttl \\in 1..(TtlMax + 1)";
-    "Ticket" "Consumed" "Ticket.tla", "![t].opened = @ + 1]" => "![t].opened = @]";
 ];
 
 /// The text of a configuration.
@@ -126,8 +71,13 @@ impl Config {
         self.0.lines().filter(|line| line.starts_with(' ')).map(str::trim).collect()
     }
 
-    /// The same, under another specification of behaviours, asked for one thing only.
-    fn asking(&self, specification: &str, question: &str) -> Config {
+    /// The same, under another specification of behaviours, asked for one invariant or one property. With a
+    /// property comes `TypeOK`: without any invariant `tla-checker` would take it by its name, with a warning.
+    fn asking(&self, specification: &str, name: &str) -> Config {
+        let question = match self.named("INVARIANT").contains(&name) {
+            true => format!("INVARIANT {name}"),
+            false => format!("INVARIANT TypeOK\nPROPERTY {name}"),
+        };
         Config(format!(
             "SPECIFICATION {specification}\nCONSTANTS\n  {}\n{question}\nCHECK_DEADLOCK FALSE\n",
             self.constants().join("\n  ")
@@ -137,14 +87,16 @@ impl Config {
 
 impl Specified {
     /// # Panics
-    /// If an invariant or the property fails, if another property is asked for than this one, or if the
-    /// number of states is another.
+    /// If an invariant or a property fails, if a property is not checked, or if the number of states is
+    /// another.
     pub fn verify(&self) {
-        assert_eq!(Config::of(self.config).named("PROPERTY"), [self.property], "{}", self.config);
+        let config = Config::of(self.config);
+        let named = config.named("PROPERTY");
+        assert_eq!(named.last(), Some(&self.property), "{}", self.config);
         match Spec::load(self.spec, self.config, &[]).and_then(|spec| spec.check()) {
             Ok(Outcome::Holds { states, properties, .. }) => {
                 assert_eq!(states, self.states, "{}", self.config);
-                assert_eq!(properties, [self.property], "{} checked other properties", self.config);
+                assert_eq!(properties, named, "{} checked other properties", self.config);
             }
             other => panic!("{}: {other:?}", self.config),
         }
@@ -154,8 +106,9 @@ impl Specified {
     /// If the property holds with less fairness: it would be vacuous.
     pub fn needs_its_fairness(&self) {
         for less in self.fails_under {
-            let config = Config::of(self.config).asking(less, &format!("PROPERTY {}", self.property));
-            match outcome(Edit::NONE, self.spec, &config) {
+            let config = Config::of(self.config).asking(less, self.property);
+            let unchanged = copy_of_specifications().map_err(|error| error.to_string());
+            match unchanged.and_then(|folder| outcome(folder.path(), self.spec, &config)) {
                 Ok(Outcome::Violated { what, .. }) => assert_eq!(what, self.property, "{less}"),
                 other => panic!("{} of {} under {less}: {other:?}", self.property, self.config),
             }
@@ -163,27 +116,28 @@ impl Specified {
     }
 }
 
-impl Breach {
-    pub fn spec(&self) -> &'static str {
-        let specified = SPECIFIED.iter().find(|specified| specified.config == self.config);
-        specified.expect("a configuration of the table").spec
-    }
-
-    /// # Panics
-    /// If the invariant holds all the same: it would be vacuous.
-    pub fn verify(&self) {
-        let config = Config::of(self.config).asking("Spec", &format!("INVARIANT {}", self.invariant));
-        match outcome(self.edit, self.spec(), &config) {
-            Ok(Outcome::Violated { what, .. }) => assert_eq!(what, self.invariant, "{:?}", self.edit),
-            other => panic!("{} of {} with {:?}: {other:?}", self.invariant, self.config, self.edit),
+/// Checks that every invariant and safety property that a defect names is violated under it: one that held
+/// would be vacuous.
+///
+/// # Panics
+/// If one holds all the same.
+pub fn violated_by(defect: &Defect) {
+    for check in &defect.checks {
+        let Some((config, name)) = check.split_once(".cfg ") else { continue };
+        let of = SPECIFIED.iter().find(|specified| specified.config == config);
+        let spec = of.unwrap_or_else(|| panic!("{check}: no such configuration")).spec;
+        let asked = Config::of(config).asking("Spec", name);
+        let found = defect.specifications().map_err(|error| error.to_string());
+        match found.and_then(|scratch| outcome(scratch.path(), spec, &asked)) {
+            Ok(Outcome::Violated { what, .. }) => assert_eq!(what, name, "{}", defect.name),
+            other => panic!("{check} with {}: {other:?}", defect.name),
         }
     }
 }
 
-/// Checks a specification with an edit in its text.
-fn outcome(edit: Edit, spec: &str, config: &Config) -> Result<Outcome, String> {
-    let scratch = edit.plant();
-    let (module, file) = (scratch.path().join(format!("{spec}.tla")), scratch.path().join("Asked.cfg"));
+/// Checks the specification in this folder under a configuration.
+fn outcome(folder: &Path, spec: &str, config: &Config) -> Result<Outcome, String> {
+    let (module, file) = (folder.join(format!("{spec}.tla")), folder.join("Asked.cfg"));
     fs::write(&file, &config.0).map_err(|error| error.to_string())?;
     Spec::load_from(&module, &file, &[])?.check()
 }

@@ -17,6 +17,7 @@ fn the_documents_have_the_numbers_of_the_code() {
     docs::hold("docs/model/README.md", "equalities", &docs::equalities());
     docs::hold("docs/model/README.md", "endings", &docs::endings());
     docs::hold("docs/model/README.md", "properties", &docs::properties());
+    docs::hold("docs/model/README.md", "connection", &docs::connection_states());
 }
 
 #[test]

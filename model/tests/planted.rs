@@ -1,9 +1,13 @@
 //! The table of planted defects fits the source as it is: each can be planted, and its test exists.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use quintet::kernel::rules::Rule;
-use quintet_model::planted;
+use quintet_model::{checks::OWN_TERMS, planted, specified::Config};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -13,12 +17,12 @@ fn root() -> &'static Path {
 fn every_defect_can_be_planted_where_it_says() {
     let mut names = BTreeSet::new();
     for defect in planted::all() {
-        assert!(names.insert(defect.name.clone()), "{} stands twice", defect.name);
+        assert!(names.insert(&defect.name), "{} stands twice", defect.name);
         assert!(!defect.rules.is_empty(), "{} breaks no rule", defect.name);
         for rule in &defect.rules {
-            assert!(Rule::find(rule).is_some(), "{}: there is no rule {rule}", defect.name);
+            let is_own = OWN_TERMS.iter().any(|(term, _)| term == rule);
+            assert!(is_own || Rule::find(rule).is_some(), "{}: there is no rule {rule}", defect.name);
         }
-        assert!(exists(&defect.test), "{}: no test is called {:?}", defect.name, defect.test);
         if defect.compiles {
             let source = fs::read_to_string(root().join(&defect.file)).unwrap();
             assert_ne!(defect.plant(&source).unwrap(), source, "{} changes nothing", defect.name);
@@ -29,21 +33,63 @@ fn every_defect_can_be_planted_where_it_says() {
                 assert!(root().join(case).exists() && root().join(refused).exists(), "{case}");
             }
         }
+        let is_of_a_specification = defect.file.ends_with(".tla");
+        assert_eq!(is_of_a_specification, !defect.checks.is_empty(), "{}", defect.name);
+        assert_eq!(is_of_a_specification, defect.test.is_empty(), "{}", defect.name);
+        assert!(defect.checks.iter().all(|check| is_a_check(check)), "{}: {:?}", defect.name, defect.checks);
+        assert!(is_of_a_specification || exists(&defect.test), "{}: no test {:?}", defect.name, defect.test);
+    }
+}
+
+/// A graph, or a name of a configuration.
+fn is_a_check(check: &str) -> bool {
+    match check.split_once(".cfg ") {
+        None => root().join("model").join(check).exists(),
+        Some((config, name)) => Config::read(config).is_ok_and(|config| {
+            [config.named("INVARIANT"), config.named("PROPERTY")].concat().contains(&name)
+        }),
     }
 }
 
 /// Whether the source has the test, or the module of tests, that these arguments of `cargo test` name.
 fn exists(test: &[String]) -> bool {
-    let (sources, name) = match test {
-        [lib, name] if lib == "--lib" => (sources(&root().join("src")), name),
-        [test, of] if test == "--test" => return root().join(format!("tests/{of}.rs")).exists(),
-        [test, of, name] if test == "--test" => (sources(&root().join("tests").join(of)), name),
-        _ => return false,
+    let arguments: Vec<&str> = test.iter().map(String::as_str).collect();
+    let (package, rest) = match arguments[..] {
+        ["-p", package, ref rest @ ..] => (folder_of(package), rest),
+        ref rest => (Some(root().to_path_buf()), rest),
     };
-    let module = root().join("src").join(name.replace("::", "/"));
-    module.is_dir()
-        || module.with_extension("rs").exists()
-        || sources.iter().any(|source| source.contains(&format!("fn {name}(")))
+    let Some(package) = package else { return false };
+    // The root package has its sources below `src`, the others beside their manifest or below it.
+    let own = if package.join("src").is_dir() { package.join("src") } else { package.clone() };
+    match *rest {
+        ["--test", of] => {
+            package.join(format!("tests/{of}.rs")).exists() || package.join("tests").join(of).is_dir()
+        }
+        ["--test", of, name] => {
+            let alone = fs::read_to_string(package.join(format!("tests/{of}.rs"))).into_iter();
+            has_a_test(alone.chain(sources(&package.join("tests").join(of))), name)
+        }
+        ["--lib", name] => {
+            let module = own.join(name.replace("::", "/"));
+            module.is_dir() || module.with_extension("rs").exists() || has_a_test(sources(&own), name)
+        }
+        _ => false,
+    }
+}
+
+fn has_a_test(sources: impl IntoIterator<Item = String>, name: &str) -> bool {
+    sources.into_iter().any(|source| source.contains(&format!("fn {name}(")))
+}
+
+/// The folder of a package of the workspace.
+fn folder_of(package: &str) -> Option<PathBuf> {
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).ok()?;
+    let workspace: toml::Table = workspace.parse().ok()?;
+    let members = workspace["workspace"]["members"].as_array()?.iter().filter_map(|member| member.as_str());
+    members.map(|member| root().join(member)).find(|folder| {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap_or_default();
+        manifest.contains(&format!("name = \"{package}\""))
+    })
 }
 
 fn sources(folder: &Path) -> Vec<String> {
@@ -61,7 +107,7 @@ fn sources(folder: &Path) -> Vec<String> {
 
 #[test]
 fn a_place_that_is_gone_or_there_twice_is_an_error() {
-    let mut defect = planted::all().remove(0);
+    let mut defect = planted::all()[0].clone();
     defect.find = "x".into();
     assert!(defect.plant("abc").is_err());
     assert!(defect.plant("x x").is_err());

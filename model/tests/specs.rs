@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, fs};
 
 use quintet_model::{
     claims::EQUALITIES,
+    planted,
     spec::folder,
-    specified::{BREACHES, Breach, Config, SPECIFIED, Specified},
+    specified::{Config, SPECIFIED, Specified, violated_by},
 };
 
 fn equal(spec: &str) {
@@ -57,18 +58,44 @@ fn without_fairness_liveness_fails() {
     SPECIFIED.iter().for_each(Specified::needs_its_fairness);
 }
 
-/// An invariant that no edit of its specification breaks would be vacuous.
+/// An invariant, or a refinement, that no defect of its specification breaks would be vacuous.
 #[test]
 fn every_invariant_can_fail() {
-    BREACHES.iter().for_each(Breach::verify);
-    let broken: BTreeSet<(&str, String)> =
-        BREACHES.iter().map(|breach| (breach.spec(), breach.invariant.to_owned())).collect();
-    let mut named = BTreeSet::new();
+    planted::of_specifications().for_each(violated_by);
+    let spec = |config: &str| SPECIFIED.iter().find(|specified| specified.config == config).unwrap().spec;
+    let checks = planted::of_specifications().flat_map(|defect| &defect.checks);
+    let broken = checks.filter_map(|check| check.split_once(".cfg "));
+    let broken: BTreeSet<(&str, &str)> = broken.map(|(config, name)| (spec(config), name)).collect();
+    let configs = SPECIFIED.iter().map(|of| (of, Config::read(of.config).unwrap()));
+    for (specified, config) in configs {
+        let safety = config.named("PROPERTY").into_iter().filter(|p| ["Refines", "Grows"].contains(p));
+        for name in config.named("INVARIANT").into_iter().chain(safety) {
+            assert!(broken.contains(&(specified.spec, name)), "{name} of {}", specified.spec);
+        }
+    }
+}
+
+/// A log is what `EventLog.tla` promises, in every specification that has one.
+#[test]
+fn every_specification_of_a_log_refines_the_abstract_log() {
+    for specified in SPECIFIED.iter().filter(|of| ["User", "Fence", "Delivery"].contains(&of.spec)) {
+        let config = Config::read(specified.config).unwrap();
+        assert!(config.named("PROPERTY").contains(&"Refines"), "{}", specified.config);
+    }
+}
+
+/// The types of all variables are checked, and what is claimed stands in the module as theorems.
+#[test]
+fn every_specification_has_its_types_and_theorems() {
     for specified in SPECIFIED {
         let config = Config::read(specified.config).unwrap();
-        named.extend(config.named("INVARIANT").iter().map(|name| (specified.spec, (*name).to_owned())));
+        assert!(config.named("INVARIANT").contains(&"TypeOK"), "{}", specified.config);
+        let module = fs::read_to_string(folder().join(format!("{}.tla", specified.spec))).unwrap();
+        let theorems: String = module.lines().filter(|line| line.starts_with("THEOREM ")).collect();
+        for name in [config.named("INVARIANT"), config.named("PROPERTY")].concat() {
+            assert!(theorems.contains(name), "{}.tla has no theorem about {name}", specified.spec);
+        }
     }
-    assert_eq!(named, broken);
 }
 
 /// A property that only a forgotten configuration names is checked by nobody.

@@ -316,7 +316,7 @@ fn the_service_s_journeys_are_accepted_and_wrong_records_are_refused() {
             ("agent_thinking", "tool_completed"),
             ("tool_executing", "agent_thinking"),
             ("seq |-> 3", "seq |-> 4"),
-            ("opened = 1", "opened = 2"),
+            ("opened |-> 1", "opened |-> 2"),
         ];
         let mut refusals = 0;
         for (right, wrong) in edits {

@@ -4,7 +4,6 @@ mod host;
 mod mounted;
 mod refused;
 
-use async_trait::async_trait;
 use quintet::prelude::*;
 
 /// Answers every message with its length.
@@ -12,15 +11,15 @@ struct Counter;
 
 #[async_trait]
 impl Agent for Counter {
-    fn name(&self) -> AgentName {
-        AgentName::parse("counter").unwrap()
+    fn name(&self) -> &str {
+        "counter"
     }
 
     fn description(&self) -> &str {
         "Counts."
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         Ok(run.answer(task.text.len().to_string()).await?.complete().await?)
     }
 }

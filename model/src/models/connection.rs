@@ -1,12 +1,17 @@
-//! One connection: every input offered in every state, whatever its caller asked for. An observer who
-//! knows the rules and none of the machine's states judges what it orders.
+//! One connection: every input offered in every state, whatever its caller asked for. An observer that knows
+//! the rules and none of the machine's states judges the orders.
+//!
+//! - [`observer`]: what it remembers and how it judges; [`properties`]: the claims
+
+mod observer;
+mod properties;
 
 use std::fmt::Debug;
 
 use quintet::kernel::{
     connection::{
-        Cause, Connection, Effect, Effects, Fault, Gap, Input, Limits, Phase, Rejected, ResumeCursor,
-        ServerFrame, Timer, Unattached, Unverified,
+        Cause, Connection, Effect, Effects, Fault, Input, Limits, Phase, Rejected, ResumeCursor, ServerFrame,
+        Timer, Unattached, Unverified,
     },
     ids::{Epoch, Offset, Timestamp, UserId},
     ticket::Identity,
@@ -14,10 +19,8 @@ use quintet::kernel::{
 use stateright::{Model, Property};
 use uuid::Uuid;
 
-use crate::{
-    checks,
-    checks::{Check, Checked},
-};
+pub use self::observer::{PARTS, Seen};
+use crate::checks::Checked;
 
 /// The connection machine as a parameter; the default is the shipped one.
 pub trait ConnectionMachine: Debug + Send + Sync {
@@ -50,31 +53,6 @@ pub struct ConnectionModel {
 pub struct Watched {
     pub connection: Connection,
     pub seen: Seen,
-}
-
-/// What an observer of the orders remembers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Seen {
-    /// Whose credential was accepted.
-    user: Option<u8>,
-    /// When the credential ends that was accepted last, and for when its end is armed.
-    ends: Option<Timestamp>,
-    armed: Option<Timestamp>,
-    hello: bool,
-    /// Its cursor, as it said `hello`.
-    asked: Option<ResumeCursor>,
-    ready: bool,
-    caught_up: bool,
-    /// The head that `ready` named.
-    told_head: u64,
-    /// The last entry that went out.
-    sent: u64,
-    closed: Option<Cause>,
-    commands: u16,
-    unclear: u16,
-    /// Whether a heartbeat has forgiven an unclear frame.
-    forgiven: bool,
-    pub broken: Option<&'static str>,
 }
 
 /// What a user's upgrade request is authenticated with.
@@ -150,98 +128,6 @@ impl ConnectionModel {
             }));
         }
         inputs
-    }
-}
-
-impl Seen {
-    fn breaks(&mut self, rule: &'static str) {
-        self.broken = self.broken.or(Some(rule));
-    }
-
-    /// The order in which things come is the observer's whole knowledge.
-    fn see(&mut self, input: &Input, effect: &Effect, limits: &Limits) {
-        if self.closed.is_some() {
-            self.breaks("CONN-3");
-        }
-        match effect {
-            Effect::Attach { identity, .. } => {
-                self.expect("CONN-1", self.hello);
-                // ISO-1: the machines that are attached are those of the credential that was accepted.
-                let vouched = matches!(input, Input::Verified(_) | Input::Hello { credential: None, .. });
-                self.expect("ISO-1", vouched && self.user == Some(user(identity)));
-            }
-            Effect::Execute(()) => {
-                self.commands += 1;
-                self.expect("CONN-1", self.ready && *input == Input::Command(()));
-                self.expect("DEL-4", self.commands <= limits.commands_max);
-            }
-            Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) => {
-                self.expect("CONN-2", !self.ready);
-                self.ready = true;
-                self.sent = resumed_after.0;
-                self.told_head = head.0;
-                self.expect_resumption(input, resumed_after.0, *gap);
-            }
-            Effect::Send(ServerFrame::CaughtUp { offset }) => {
-                self.expect("DEL-2", self.ready && !self.caught_up && offset.0 == self.sent);
-                self.expect("DEL-2", offset.0 == self.told_head);
-                self.caught_up = true;
-            }
-            Effect::Send(ServerFrame::Error { fault, fatal }) => {
-                // Before `ready`: about a frame that came before `hello`, or the last word before a close.
-                self.expect("CONN-2", self.ready || !self.hello || *fatal);
-                self.expect("CONN-2", self.ready || *fault != Fault::SecondHello);
-            }
-            Effect::Send(ServerFrame::Answer(())) => {
-                self.expect("DEL-7", *input == (Input::Answered { reply: Some(()) }))
-            }
-            Effect::Send(ServerFrame::Renewed { expires_at }) => {
-                let own = matches!(input, Input::Verified(identity) if self.user == Some(user(identity)));
-                self.expect("ISO-1", self.ready && own);
-                let says = matches!(input, Input::Verified(identity) if identity.expires_at == *expires_at);
-                self.expect("AUTH-3", says);
-                self.ends = Some(*expires_at);
-            }
-            Effect::Send(_) => self.expect("CONN-2", self.ready),
-            Effect::SendChunk(()) => {
-                let Input::Chunk { first, last, .. } = input else { return self.breaks("DEL-2") };
-                self.expect("CONN-2", self.ready);
-                self.expect("DEL-2", first.0 == self.sent + 1 && last >= first);
-                self.sent = last.0;
-            }
-            Effect::ReadOn { after, .. } => self.expect("DEL-2", after.0 == self.sent),
-            Effect::Close(cause) => self.closed = Some(*cause),
-            Effect::ExpireAt(moment) => self.armed = Some(*moment),
-            Effect::Arm(Timer::Expiry) | Effect::Disarm(Timer::Expiry) => self.armed = None,
-            Effect::Verify(()) | Effect::Flush | Effect::PingPeer | Effect::Arm(_) | Effect::Disarm(_) => {}
-        }
-    }
-
-    /// DEL-3: it goes on right behind the cursor, or says what is missing.
-    fn expect_resumption(&mut self, input: &Input, resumed_after: u64, gap: Option<Gap>) {
-        let (Some(asked), Input::Attached { trimmed, head, .. }) = (self.asked, input) else {
-            return self.breaks("CONN-1");
-        };
-        let holds = match gap {
-            None => resumed_after == asked.after.0 && asked.epoch != Some(ELSEWHERE),
-            Some(gap) if asked.epoch == Some(ELSEWHERE) => resumed_after == trimmed.0 && gap.to == *trimmed,
-            Some(gap) if asked.after < *trimmed => {
-                resumed_after == trimmed.0 && gap.from == asked.after.next() && gap.to == *trimmed
-            }
-            Some(gap) => {
-                asked.after > *head
-                    && resumed_after == head.0
-                    && gap.from == head.next()
-                    && gap.to == asked.after
-            }
-        };
-        self.expect("DEL-3", holds && (trimmed.0..=head.0).contains(&resumed_after));
-    }
-
-    fn expect(&mut self, rule: &'static str, holds: bool) {
-        if !holds {
-            self.breaks(rule);
-        }
     }
 }
 
@@ -339,70 +225,6 @@ impl Model for ConnectionModel {
 
     fn properties(&self) -> Vec<Property<Self>> {
         Self::stateright_properties()
-    }
-}
-
-impl Checked for ConnectionModel {
-    const NAME: &str = "connection";
-
-    fn checks() -> Vec<Check<Self>> {
-        fn kept(s: &Watched, rule: &str) -> bool {
-            s.seen.broken != Some(rule)
-        }
-        fn closed(s: &Watched, cause: Cause) -> bool {
-            s.seen.closed == Some(cause)
-        }
-        checks![ConnectionModel;
-            always ["CONN-1"] "nothing has an effect before hello is accepted"
-                case "it heard what it did not act on before hello" => |_, s| kept(s, "CONN-1");
-            always ["CONN-2"] "ready is the first frame of an open connection, once"
-                case "it is live" => |_, s| kept(s, "CONN-2");
-            always ["CONN-3"] "nothing follows the close, and there is one"
-                case "an input comes after the close, and is rejected" => |_, s| kept(s, "CONN-3");
-            always ["CONN-4"] "what is not understood is answered and changes nothing, up to the limit"
-                case "it is closed for what nobody understands" => |_, s| kept(s, "CONN-4");
-            always ["DEL-2"] "entries are contiguous, caught_up comes once"
-                case "it is closed for a hole" => |_, s| kept(s, "DEL-2");
-            always ["DEL-3"] "it goes on behind the cursor, or says what is missing"
-                case "it catches up after a gap" => |_, s| kept(s, "DEL-3");
-            always ["DEL-4"] "what is outstanding is bounded"
-                case "a command is under way" => |_, s| kept(s, "DEL-4");
-            always ["DEL-7"] "an answer answers something"
-                case "a command is under way" => |_, s| kept(s, "DEL-7");
-            always ["ISO-1", "AUTH-5"] "it is of the user whose credential was accepted"
-                case "it is closed for want of a credential" => |_, s| kept(s, "ISO-1");
-            always ["AUTH-3"] "it does not outlive its credential"
-                case "it expires after it was renewed or opened by another credential" =>
-                    |_, s| kept(s, "AUTH-3");
-            always ["UNCHANGED"] "a rejected input changes nothing and orders nothing"
-                case "an input comes after the close, and is rejected" => |_, s| kept(s, "UNCHANGED");
-            sometimes ["CONN-2"] "it is live" => |_, s| s.connection.phase() == Phase::Live;
-            sometimes ["CONN-1"] "it heard what it did not act on before hello" => |_, s| {
-                s.connection.phase() == Phase::Handshaking && s.seen.unclear > 0
-            };
-            sometimes ["DEL-2"] "it leaves, with entries still to come" => |_, s| {
-                s.connection.phase() == Phase::Leaving
-            };
-            sometimes ["DEL-3"] "it catches up after a gap" => |_, s| {
-                s.seen.caught_up && s.seen.asked.is_some_and(|a| a.after.0 > s.seen.sent)
-            };
-            sometimes ["DEL-4", "DEL-7"] "a command is under way" => |_, s| s.seen.commands > 0;
-            sometimes ["DEL-4"] "it does not read" => |_, s| closed(s, Cause::Stalled);
-            sometimes ["AUTH-3"] "it expires after it was renewed or opened by another credential" => |_, s| {
-                closed(s, Cause::Expired) && s.seen.ready && s.seen.armed == Some(credential(1).expires_at)
-            };
-            sometimes ["ISO-1", "AUTH-5"] "it is closed for want of a credential" =>
-                |_, s| closed(s, Cause::Unauthenticated);
-            sometimes ["CONN-4"] "it is closed for what nobody understands" =>
-                |_, s| closed(s, Cause::TooManyUnclear);
-            sometimes ["CONN-4"] "unclear frames are forgiven at a heartbeat, and it is closed for later ones" =>
-                |_, s| closed(s, Cause::TooManyUnclear) && s.seen.forgiven;
-            sometimes ["DEL-2"] "it is closed for a hole" => |_, s| closed(s, Cause::Discontinuous);
-            sometimes ["CONN-3", "UNCHANGED"] "an input comes after the close, and is rejected" => |m, s| {
-                s.seen.closed.is_some()
-                    && m.machine.step(&mut s.connection.clone(), &Input::Ping(()), &mut Effects::new()).is_err()
-            };
-        ]
     }
 }
 

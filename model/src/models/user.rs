@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quintet::kernel::{
     entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
-    ids::{Offset, Seq},
+    ids::Seq,
     limits::Limits,
     user::{Decision, Refusal, Reply, UserState},
 };
@@ -113,11 +113,7 @@ impl UserModel {
 
     /// What a restart makes of the journal: the head, the latest messages, the unfinished runs.
     pub fn recovered(&self, log: &[Entry]) -> Option<UserState> {
-        let told = law::runs(log);
-        let is_open = |entry: &&Entry| told.iter().any(|t| t.run_id == entry.run_id && t.ended().is_none());
-        let unfinished: Vec<&Entry> = log.iter().filter(is_open).collect();
-        let recent = told.iter().map(|told| (told.message_id.clone(), told.receipt())).collect();
-        self.machine.recover(Offset(log.len() as u64), recent, &unfinished, &self.limits).ok()
+        self.machine.recovered(log, &self.limits)
     }
 }
 

@@ -1,17 +1,21 @@
-//! Small named defects, and the check that each turns red: who trusts a check has seen it fail.
+//! Small named defects that run without a build, and the check that each turns red.
 //!
-//! Nothing in the kernel knows of them. A defect of a machine takes the machine's place behind the trait
-//! that the models are written against; a defect of the shell is a branch of the model around it; a defect
-//! of a specification is a guard loosened in its text. Every mutant stands before every check of its
-//! suite, and the check that it names has to be red.
+//! Neither the kernel nor an environment contains any of them. A defect of a machine is another
+//! implementation of the trait that the models are written against; a defect of an environment is a function
+//! that takes the place of one of its steps; a defect of a specification is an edit of its text from
+//! `planted.toml`. Every mutant is put before every check of its suite, and the check that it names has to
+//! be red.
 //!
 //! - [`suites`]: what a mutant is put before; [`table`]: what is printed
 //! - [`run`], [`user`], [`connection`], [`ticket`]: defects of the machines
-//! - [`shell`]: defects of hub, journal, delivery and registry; [`specs`]: guards of the specifications
+//! - [`fence`], [`delivery`], [`isolation`], [`ticket`]: defects of the environments
+//! - [`specs`]: defects of the specifications
 
 pub mod connection;
+pub mod delivery;
+pub mod fence;
+pub mod isolation;
 pub mod run;
-pub mod shell;
 pub mod specs;
 pub mod suites;
 pub mod table;
@@ -21,11 +25,11 @@ pub mod user;
 use suites::Catch;
 
 /// One defect, as a table of mutants names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mutant {
     pub id: &'static str,
     /// The rules and own terms that it breaks: each is cited by a check that is red under it.
-    pub rules: &'static [&'static str],
+    pub rules: Vec<&'static str>,
     /// The class of the predecessor's defects that it belongs to, one of [`CLASSES`].
     pub class: Option<&'static str>,
     /// What is wrong, in a sentence.
@@ -37,7 +41,7 @@ pub struct Mutant {
 /// A mutant, and what it is put before.
 pub struct Hunted {
     pub mutant: Mutant,
-    hunt: fn() -> Vec<Catch>,
+    hunt: Box<dyn Fn() -> Vec<Catch> + Send + Sync>,
 }
 
 /// Which checks are red under a mutant, the one that it names first.
@@ -50,7 +54,7 @@ impl Hunted {
     pub fn verdict(&self) -> Verdict {
         let mut red = (self.hunt)();
         red.sort_by_key(|catch| (!catch.check.starts_with(self.mutant.caught_by), catch.steps));
-        Verdict { mutant: self.mutant, red }
+        Verdict { mutant: self.mutant.clone(), red }
     }
 }
 
@@ -65,7 +69,9 @@ impl Verdict {
 pub fn all() -> Vec<Hunted> {
     let mut all = run::mutants();
     all.extend(user::mutants());
-    all.extend(shell::mutants());
+    all.extend(fence::mutants());
+    all.extend(delivery::mutants());
+    all.extend(isolation::mutants());
     all.extend(connection::mutants());
     all.extend(ticket::mutants());
     all.extend(specs::mutants());
@@ -121,9 +127,9 @@ macro_rules! mutants {
     ($($id:literal [$($rule:literal),+] $class:expr, $says:literal, $caught_by:literal => $hunt:expr;)+) => {
         vec![$($crate::mutants::Hunted {
             mutant: $crate::mutants::Mutant {
-                id: $id, rules: &[$($rule),+], class: $class, says: $says, caught_by: $caught_by,
+                id: $id, rules: vec![$($rule),+], class: $class, says: $says, caught_by: $caught_by,
             },
-            hunt: || $hunt,
+            hunt: Box::new(|| $hunt),
         }),+]
     };
 }

@@ -5,24 +5,24 @@ use std::{fmt::Debug, hash::Hash, sync::LazyLock};
 
 use quintet::kernel::rules::Rule;
 use stateright::Model;
-use tempfile::TempDir;
 
 use crate::{
     checks::{Checked, OWN_TERMS},
     fair::Verdict,
-    graph::{Graph, explore, hunt},
+    graph::{Graph, Step, explore, hunt},
     instances,
     liveness::{self, Fairness},
     machine::Machine,
     models::{
         connection::{ConnectionMachine, ConnectionModel},
-        delivery::{DeliveryModel, Slip},
-        fence::{FenceModel, Flaw},
-        isolation::{IsolationModel, Leak},
+        delivery::DeliveryModel,
+        fence::FenceModel,
+        isolation::IsolationModel,
         run::RunModel,
         ticket::{TicketMachine, TicketModel},
         user::UserModel,
     },
+    planted::Defect,
     spec::{Refines, Spec, SpecGraph, folder, leaves},
 };
 
@@ -66,7 +66,12 @@ where
     M::Action: Clone + Debug,
 {
     fn of(model: &M) -> Self {
-        let found = hunt(model, STATES_MAX);
+        Self::by(model, M::next_state)
+    }
+
+    /// With a defect in the place of the environment's step.
+    fn by(model: &M, step: Step<M>) -> Self {
+        let found = hunt(model, step, STATES_MAX);
         let red = found.failed.iter().map(|(name, at)| {
             let path = found.graph.path(*at);
             let check = format!("{}: {name}", M::NAME);
@@ -156,13 +161,13 @@ pub fn fence_of(machine: &'static dyn Machine) -> Vec<Catch> {
     shortest(red.collect())
 }
 
-pub fn fence(flaw: Flaw) -> Vec<Catch> {
+/// A step of the nodes' environment, `FenceModel::next_state` or a defect.
+pub fn fence(step: Step<FenceModel>) -> Vec<Catch> {
     static SPECS: LazyLock<Vec<SpecGraph>> =
         LazyLock::new(|| fences().iter().map(|model| graph_of("Fence", &model.constants())).collect());
     let red = fences().into_iter().zip(&*SPECS).flat_map(|(model, spec)| {
-        let model = FenceModel { flaw, ..model };
         let ends = "fence: RUN-6 every accepted run ends, however often nodes crash";
-        let found = Found::of(&model).and_graph("Fence", spec, &model);
+        let found = Found::by(&model, step).and_graph("Fence", spec, &model);
         found.and_ending(ends, liveness::every_run_ends_somewhere, Fairness::Strong).red
     });
     shortest(red.collect())
@@ -172,23 +177,23 @@ fn deliveries() -> [DeliveryModel; 2] {
     [DeliveryModel { trims: true, ..instances::delivery(1) }, instances::drain()]
 }
 
-pub fn delivery(slip: Slip) -> Vec<Catch> {
+pub fn delivery(step: Step<DeliveryModel>) -> Vec<Catch> {
     static SPECS: LazyLock<Vec<SpecGraph>> =
         LazyLock::new(|| deliveries().iter().map(|model| graph_of("Delivery", &model.constants())).collect());
-    let [trims, drains] = deliveries().map(|model| DeliveryModel { slip, ..model });
+    let [trims, drains] = deliveries();
     let catches_up = "delivery: DEL-3 an open cursor catches up, however often links drop";
-    let found = Found::of(&trims).and_graph("Delivery", &SPECS[0], &trims);
+    let found = Found::by(&trims, step).and_graph("Delivery", &SPECS[0], &trims);
     let mut red = found.and_ending(catches_up, liveness::cursor_catches_up, Fairness::Strong).red;
     let ends = "delivery: CONN-6 a drain ends with every connection closed, whoever reads";
-    let found = Found::of(&drains).and_graph("Delivery", &SPECS[1], &drains);
+    let found = Found::by(&drains, step).and_graph("Delivery", &SPECS[1], &drains);
     red.extend(found.and_ending(ends, liveness::drain_ends, Fairness::Strong).red);
     shortest(red)
 }
 
-pub fn isolation(leak: Leak) -> Vec<Catch> {
-    let model = IsolationModel { leak, fails: true, ..instances::isolation(1, 2) };
+pub fn isolation(step: Step<IsolationModel>) -> Vec<Catch> {
+    let model = IsolationModel { fails: true, ..instances::isolation(1, 2) };
     let go = "isolation: ISO-5 machines go when nobody needs them";
-    shortest(Found::of(&model).and_ending(go, liveness::machines_go, Fairness::Weak).red)
+    shortest(Found::by(&model, step).and_ending(go, liveness::machines_go, Fairness::Weak).red)
 }
 
 pub fn connection(machine: &'static dyn ConnectionMachine) -> Vec<Catch> {
@@ -196,15 +201,23 @@ pub fn connection(machine: &'static dyn ConnectionMachine) -> Vec<Catch> {
 }
 
 pub fn ticket(machine: &'static dyn TicketMachine) -> Vec<Catch> {
+    tickets(&TicketModel { machine, ..instances::ticket(2, 4) }, TicketModel::next_state)
+}
+
+/// A step of the store around the tickets.
+pub fn ticket_store(step: Step<TicketModel>) -> Vec<Catch> {
+    tickets(&instances::ticket(2, 4), step)
+}
+
+fn tickets(model: &TicketModel, step: Step<TicketModel>) -> Vec<Catch> {
     static SPEC: LazyLock<SpecGraph> =
         LazyLock::new(|| graph_of("Ticket", &instances::ticket(2, 4).constants()));
-    let model = TicketModel { machine, ..instances::ticket(2, 4) };
-    Found::of(&model).and_graph("Ticket", &SPEC, &model).red
+    Found::by(model, step).and_graph("Ticket", &SPEC, model).red
 }
 
 /// A model that nobody asks anything of: every rule holds, and the witnesses are missing.
 pub fn unasked(model: &UserModel) -> Vec<Catch> {
-    let found = hunt(model, STATES_MAX);
+    let found = hunt(model, UserModel::next_state, STATES_MAX);
     let missing = found.unwitnessed.iter().map(|name| Catch {
         check: format!("user: a witness of {name}"),
         steps: 0,
@@ -213,33 +226,22 @@ pub fn unasked(model: &UserModel) -> Vec<Catch> {
     missing.collect()
 }
 
-/// A specification with one place in its text replaced, against the graph of the shipped code.
-pub fn spec(name: &'static str, edit: Edit) -> Vec<Catch> {
+/// A specification with a defect, against the graph of the shipped code.
+pub fn spec(name: &'static str, defect: &Defect) -> Vec<Catch> {
     match name {
-        "Run" => loosened(name, edit, &instances::run(2, 5), &instances::run(2, 5).constants()),
-        "User" => loosened_in_one(name, edit, users(), UserModel::constants),
-        "Fence" => loosened_in_one(name, edit, fences(), FenceModel::constants),
-        "Delivery" => loosened_in_one(name, edit, deliveries(), DeliveryModel::constants),
-        "Ticket" => {
-            let model = instances::ticket(2, 3);
-            loosened(name, edit, &model, &model.constants())
-        }
+        "Run" => differences(name, defect, [instances::run(2, 5)], RunModel::constants),
+        "User" => differences(name, defect, users(), UserModel::constants),
+        "Fence" => differences(name, defect, fences(), FenceModel::constants),
+        "Delivery" => differences(name, defect, deliveries(), DeliveryModel::constants),
+        "Ticket" => differences(name, defect, [instances::ticket(2, 3)], TicketModel::constants),
         _ => panic!("no specification is called {name}"),
     }
 }
 
-/// A place in the text of a specification that stands there once, and what is put in its place.
-#[derive(Clone, Copy, Debug)]
-pub struct Edit {
-    pub file: &'static str,
-    pub find: &'static str,
-    pub replace: &'static str,
-}
-
-/// What is found in the first instance that it shows in.
-fn loosened_in_one<M, const N: usize>(
+/// The difference in the first instance that has one.
+fn differences<M, const N: usize>(
     name: &str,
-    edit: Edit,
+    defect: &Defect,
     models: [M; N],
     constants: impl Fn(&M) -> Vec<(&'static str, tla_checker::ast::Value)>,
 ) -> Vec<Catch>
@@ -248,65 +250,25 @@ where
     M::State: Clone + Debug + Eq + Hash,
     M::Action: Clone + Debug,
 {
-    let red = models.iter().map(|model| loosened(name, edit, model, &constants(model)));
-    red.into_iter().find(|red| !red.is_empty()).unwrap_or_default()
-}
-
-fn loosened<M>(name: &str, edit: Edit, model: &M, constants: &[(&str, tla_checker::ast::Value)]) -> Vec<Catch>
-where
-    M: Model + Refines<M::State, M::Action>,
-    M::State: Clone + Debug + Eq + Hash,
-    M::Action: Clone + Debug,
-{
-    let scratch = edit.plant();
-    let spec = Spec::load_from(
-        &scratch.path().join(format!("{name}.tla")),
-        &folder().join(format!("{name}.cfg")),
-        constants,
-    );
-    let graph = explore(model);
-    match spec.and_then(|spec| spec.first_difference(&graph, model)) {
-        Ok(None) => vec![],
-        Ok(Some((at, how))) => {
-            let path = at.map(|at| graph.path(at));
-            let steps = path.as_ref().map_or(0, |path| path.steps.len());
-            let way = path.map_or(String::new(), |path| path.to_string());
-            vec![Catch { check: graph_check(name), steps, example: format!("{way}\n  {how}") }]
-        }
-        // A specification that fails in some state without its guard has another graph as well.
-        Err(error) => vec![Catch {
-            check: graph_check(name),
-            steps: 0,
-            example: format!("  with `{}` it cannot be explored: {error}", edit.replace),
-        }],
-    }
-}
-
-impl Edit {
-    /// Nothing is replaced.
-    pub(crate) const NONE: Edit = Edit { file: "", find: "", replace: "" };
-
-    /// Copies the specifications, with this edit in one of them, to a folder that is gone when it is dropped.
-    pub(crate) fn plant(self) -> TempDir {
-        let planted = || -> std::io::Result<TempDir> {
-            let scratch = tempfile::tempdir()?;
-            for file in std::fs::read_dir(folder())? {
-                let file = file?;
-                let name = file.file_name().to_string_lossy().into_owned();
-                if !name.ends_with(".tla") {
-                    continue;
-                }
-                let mut text = std::fs::read_to_string(file.path())?;
-                if name == self.file {
-                    assert_eq!(text.matches(self.find).count(), 1, "{name} has one `{}`", self.find);
-                    text = text.replacen(self.find, self.replace, 1);
-                }
-                std::fs::write(scratch.path().join(name), text)?;
+    let scratch = defect.specifications().unwrap_or_else(|error| panic!("{error}"));
+    let module = scratch.path().join(format!("{name}.tla"));
+    let config = folder().join(format!("{name}.cfg"));
+    let red = models.iter().find_map(|model| {
+        let graph = explore(model);
+        let spec = Spec::load_from(&module, &config, &constants(model));
+        let (steps, example) = match spec.and_then(|spec| spec.first_difference(&graph, model)) {
+            Ok(None) => return None,
+            Ok(Some((at, how))) => {
+                let path = at.map(|at| graph.path(at));
+                let steps = path.as_ref().map_or(0, |path| path.steps.len());
+                (steps, format!("{}\n  {how}", path.map_or(String::new(), |path| path.to_string())))
             }
-            Ok(scratch)
+            // A specification that fails in some state without its guard has another graph as well.
+            Err(error) => (0, format!("  with `{}` it cannot be explored: {error}", defect.replace)),
         };
-        planted().unwrap_or_else(|error| panic!("the specifications are copied: {error}"))
-    }
+        Some(Catch { check: graph_check(name), steps, example })
+    });
+    red.into_iter().collect()
 }
 
 /// Of catches by the same check, the one with the shortest example.

@@ -17,9 +17,8 @@ use quintet::kernel::{
 use quintet_monitor::record::{FrameKind, TracedEntry, What};
 
 use super::{
-    narrow::{Slice, Slices},
+    narrow::{Slice, Slices, sequence, set, without_limits},
     replay,
-    slice::up_to,
 };
 
 /// Entries, connections and steps of one slice.
@@ -192,13 +191,13 @@ impl Seen {
             let before: Vec<usize> =
                 clients.state.iter().enumerate().filter(|(_, (_, up))| *up).map(|(i, _)| i + 1).collect();
             let of = |connection: &ConnectionId| clients.number.get(connection).copied();
-            let see = match step {
+            let (is, client, at, head) = match step {
                 Step::Log(length) => {
                     if *length <= log {
                         continue;
                     }
                     log = *length;
-                    format!("Len(log) = {length}")
+                    ("log", 0, *length, 0)
                 }
                 Step::Open { connection, after, resumed, head } => {
                     if !resumed || clients.number.contains_key(connection) {
@@ -207,23 +206,22 @@ impl Seen {
                     returns |= *after > Offset::ZERO;
                     let c = clients.open(*connection, *after)?;
                     clients.state[c - 1].0 = *after;
-                    format!("IsUp({c}) /\\ link[{c}].sent = {after} /\\ Len(log) = {head}")
+                    ("opened", c, after.0, head.0)
                 }
                 Step::Sent { connection, to } => {
                     let c = of(connection)?;
                     clients.state[c - 1].0 = *to;
-                    format!("link[{c}].sent = {to}")
+                    ("sent", c, to.0, 0)
                 }
                 Step::Ask(connection) => {
-                    let c = of(connection)?;
                     asked = true;
-                    format!("link[{c}].message # \"unsent\"")
+                    ("asked", of(connection)?, 0, 0)
                 }
-                Step::Told(connection) => format!("link[{}].message = \"answered\"", of(connection)?),
+                Step::Told(connection) => ("answered", of(connection)?, 0, 0),
                 Step::Close(connection) => {
                     let c = of(connection)?;
                     clients.state[c - 1].1 = false;
-                    format!("~IsUp({c})")
+                    ("closed", c, 0, 0)
                 }
             };
             let after: Vec<usize> =
@@ -233,79 +231,42 @@ impl Seen {
             let must: Vec<usize> = before.iter().copied().filter(|c| after.contains(c)).collect();
             let sent: Vec<Offset> = clients.state.iter().map(|(sent, _)| *sent).collect();
             bounds.push((log, may, must, sent, asked));
-            seen.push(see);
+            seen.push(format!("[is |-> \"{is}\", client |-> {client}, at |-> {at}, head |-> {head}]"));
             lines.push(*line);
         }
         if clients.state.len() > CLIENTS_MAX {
             return None;
         }
-        Some(module(&all, &seen, &bounds, clients.state.len(), returns, lines))
+        let truth = |holds: bool| if holds { "TRUE" } else { "FALSE" };
+        let sent = |sent: &[Offset]| {
+            sequence((0..clients.state.len()).map(|c| sent.get(c).copied().unwrap_or_default()))
+        };
+        let values = [
+            ("All", sequence(all)),
+            ("Steps", sequence(seen)),
+            ("LogMax", sequence(bounds.iter().map(|(log, ..)| log))),
+            ("May", sequence(bounds.iter().map(|(_, may, ..)| set(may.iter().copied())))),
+            ("Must", sequence(bounds.iter().map(|(_, _, must, ..)| set(must.iter().copied())))),
+            ("SentMax", sequence(bounds.iter().map(|(.., offsets, _)| sent(offsets)))),
+            ("MayAsk", sequence(bounds.iter().map(|(.., asked)| truth(*asked)))),
+        ];
+        let mut constants = without_limits(1);
+        constants.extend([
+            ("Clients", format!("= {}", set(1..=clients.state.len()))),
+            ("Returns", format!("= {}", truth(returns))),
+        ]);
+        let fixed = [
+            ("Senders", "= {1}"),
+            ("SocketFrames", "= 99"),
+            ("WireMax", "= 999"),
+            ("Forever", "= 999"),
+            ("Drains", "= FALSE"),
+            ("Trims", "= FALSE"),
+            ("ReadsSingly", "= TRUE"),
+        ];
+        constants.extend(fixed.map(|(name, value)| (name, value.to_owned())));
+        Some(Slice::new("Delivery", &values, &constants, lines))
     }
-}
-
-type Bounds = (u64, Vec<usize>, Vec<usize>, Vec<Offset>, bool);
-
-fn module(
-    all: &[String],
-    seen: &[String],
-    bounds: &[Bounds],
-    clients: usize,
-    returns: bool,
-    lines: Vec<usize>,
-) -> Slice {
-    let set = |numbers: &[usize]| {
-        format!("{{{}}}", numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
-    };
-    let list = |items: Vec<String>| format!("<< {} >>", items.join(", "));
-    let sent = |sent: &[Offset]| {
-        let padded = (0..clients).map(|c| sent.get(c).copied().unwrap_or_default().to_string());
-        list(padded.collect())
-    };
-    let cases: Vec<String> =
-        seen.iter().enumerate().map(|(i, see)| format!("(l = {} /\\ {see})", i + 1)).collect();
-    let receives = if returns { "TRUE" } else { "client' = client" };
-    let module = format!(
-        "---- MODULE Trace ----\nEXTENDS Delivery\nVARIABLE l\n\
-         All == << {} >>\n\
-         LogMax == {}\nMay == {}\nMust == {}\nSentMax == {}\nMayAsk == {}\n\
-         Steps == {}\n\
-         Seen == \\/ {}\n\
-         Within == /\\ Len(log') <= LogMax[l]\n\
-         \x20         /\\ Len(log') + Len(hub'.batch) <= Len(All)\n\
-         \x20         /\\ log' \\o hub'.batch = SubSeq(All, 1, Len(log') + Len(hub'.batch))\n\
-         \x20         /\\ \\A c \\in Clients : (link'[c].phase # \"none\" => c \\in May[l])\n\
-         \x20         /\\ \\A c \\in Clients : (c \\in Must[l] => link'[c].phase # \"none\")\n\
-         \x20         /\\ \\A c \\in Clients : link'[c].sent <= SentMax[l][c]\n\
-         \x20         /\\ \\A c \\in Clients : (link'[c].message # \"unsent\" => MayAsk[l])\n\
-         \x20         /\\ {receives}\n\
-         Hidden == /\\ l <= Steps\n\
-         \x20         /\\ \\/ Restart \\/ DoThink \\/ DoSucceed \\/ Deadline \\/ Take \\/ Write \\/ Ask\n\
-         \x20            \\/ \\E c \\in Clients : Connect(c) \\/ Read(c) \\/ Flushed(c) \\/ Receive(c) \\/ Drop(c)\n\
-         \x20         /\\ Within\n\
-         \x20         /\\ UNCHANGED l\n\
-         Observed == l <= Steps /\\ Seen /\\ l' = l + 1 /\\ UNCHANGED <<log, trimmed, hub, drain, link, client>>\n\
-         TraceInit == Init /\\ l = 1\n\
-         TraceNext == Hidden \\/ Observed\n\
-         TraceSpec == TraceInit /\\ [][TraceNext]_<<vars, l>>\n\
-         NotAccepted == l <= Steps\n====\n",
-        all.join(",\n  "),
-        list(bounds.iter().map(|(log, ..)| log.to_string()).collect()),
-        list(bounds.iter().map(|(_, may, ..)| set(may)).collect()),
-        list(bounds.iter().map(|(_, _, must, ..)| set(must)).collect()),
-        list(bounds.iter().map(|(.., offsets, _)| sent(offsets)).collect()),
-        list(bounds.iter().map(|(.., asked)| if *asked { "TRUE".into() } else { "FALSE".into() }).collect()),
-        seen.len(),
-        cases.join("\n         \\/ "),
-    );
-    let limits =
-        ["EventsMax", "OpenCallsMax", "RunCallsMax", "OpenRunsMax", "QueuedMax", "RecentMax", "SocketFrames"];
-    let limits: String = limits.iter().map(|name| format!("  {name} = 99\n")).collect();
-    let config = format!(
-        "SPECIFICATION TraceSpec\nCONSTANTS\n  Calls = {{1}}\n{limits}  Clients = {}\n  Senders = {{1}}\n  \
-         Drains = FALSE\n  Trims = FALSE\n  ReadsSingly = TRUE\nINVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
-        up_to(clients)
-    );
-    Slice { module, config, lines }
 }
 
 /// A log of one message and one run of thoughts, as `Kernel.tla` writes it.

@@ -1,19 +1,64 @@
-//! A slice of a trace against the text of a specification: a module is made that extends it and may
-//! only step as the slice says, whatever hidden steps that takes; the checker of TLA+ has to find the end.
+//! A slice of a trace against a specification: `TraceRun.tla`, `TraceUser.tla`, `TraceDelivery.tla` and
+//! `TraceTicket.tla` may only step as the slice has it, with the hidden steps that this takes. A module `Trace`
+//! is generated that gives one of them its constants; the checker of TLA+ has to find the end.
 
 use std::{collections::HashSet, fs, path::Path};
 
 use super::{Narrow, Refused};
-use crate::spec::{Outcome, Spec, folder};
+use crate::{
+    planted::copy_of_specifications,
+    spec::{Outcome, Spec},
+};
 
-/// A slice as a module `Trace` that extends its specification: `l` counts the steps that are seen, from 1,
-/// and `NotAccepted` fails where all of them are done.
+/// A slice as a module `Trace` that extends its trace specification, and a configuration. `l` counts the steps
+/// that are seen, from 1, and `NotAccepted` fails where all of them are done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Slice {
     pub module: String,
     pub config: String,
     /// The line of each step that is seen.
     pub lines: Vec<usize>,
+}
+
+impl Slice {
+    /// `values` are defined in the module, since a configuration takes no sequence; `constants` are as they are.
+    pub fn new(
+        spec: &str,
+        values: &[(&str, String)],
+        constants: &[(&str, String)],
+        lines: Vec<usize>,
+    ) -> Self {
+        let defined: String = values.iter().map(|(name, value)| format!("The{name} == {value}\n")).collect();
+        let given = values.iter().map(|(name, _)| format!("  {name} <- The{name}\n"));
+        let given = given.chain(constants.iter().map(|(name, value)| format!("  {name} {value}\n")));
+        Slice {
+            module: format!("---- MODULE Trace ----\nEXTENDS Trace{spec}\n{defined}====\n"),
+            config: format!(
+                "SPECIFICATION TraceSpec\nCONSTANTS\n{}INVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
+                given.collect::<String>()
+            ),
+            lines,
+        }
+    }
+}
+
+/// A sequence, with an element a line.
+pub fn sequence(elements: impl IntoIterator<Item = impl ToString>) -> String {
+    let elements: Vec<String> = elements.into_iter().map(|element| element.to_string()).collect();
+    format!("<< {} >>", elements.join(",\n  "))
+}
+
+/// A set of numbers.
+pub fn set(numbers: impl IntoIterator<Item = usize>) -> String {
+    let numbers: Vec<String> = numbers.into_iter().map(|number| number.to_string()).collect();
+    format!("{{{}}}", numbers.join(", "))
+}
+
+/// These limits of `Kernel.tla`, which no slice reaches.
+pub fn without_limits(calls: usize) -> Vec<(&'static str, String)> {
+    let limits = ["EventsMax", "OpenCallsMax", "RunCallsMax", "OpenRunsMax", "QueuedMax", "RecentMax"];
+    let limits = limits.map(|name| (name, "= 99".to_owned()));
+    [("Calls", format!("= {}", set(1..=calls)))].into_iter().chain(limits).collect()
 }
 
 /// The slices for one specification.
@@ -56,9 +101,8 @@ impl Checked {
 pub fn check(slices: Slices, checked: &mut Checked) -> Result<Narrow, Refused> {
     let Slices { spec, slices, left_out } = slices;
     let count = slices.len();
-    let workplace =
-        tempfile::tempdir().map_err(|error| Refused::at(0, format!("no place for modules: {error}")))?;
-    copy_specifications(workplace.path()).map_err(|why| Refused::at(0, why))?;
+    let workplace = copy_of_specifications();
+    let workplace = workplace.map_err(|error| Refused::at(0, format!("no place for modules: {error}")))?;
     let mut distinct = 0;
     for slice in slices {
         let key = (spec, slice.module.clone(), slice.config.clone());
@@ -69,15 +113,6 @@ pub fn check(slices: Slices, checked: &mut Checked) -> Result<Narrow, Refused> {
         }
     }
     Ok(Narrow { spec, slices: count, distinct, left_out })
-}
-
-fn copy_specifications(to: &Path) -> Result<(), String> {
-    for file in fs::read_dir(folder()).map_err(|e| e.to_string())?.filter_map(Result::ok) {
-        if file.path().extension().is_some_and(|extension| extension == "tla") {
-            fs::copy(file.path(), to.join(file.file_name())).map_err(|e| e.to_string())?;
-        }
-    }
-    Ok(())
 }
 
 fn one(workplace: &Path, spec: &str, slice: &Slice) -> Result<(), Refused> {

@@ -19,7 +19,7 @@ use quintet_monitor::record::{TracedEntry, What};
 
 use super::{
     logs::{Logs, Piece},
-    narrow::{Slice, Slices},
+    narrow::{Slice, Slices, sequence, set, without_limits},
 };
 
 /// Entries of one slice.
@@ -149,26 +149,11 @@ impl Stretch {
         if all.is_empty() || all.len() > ENTRIES_MAX || small.runs.len() > MESSAGES_MAX || calls > CALLS_MAX {
             return None;
         }
-        let module = format!(
-            "---- MODULE Trace ----\nEXTENDS User\nVARIABLE l\n\
-             All == << {} >>\nEnds == << {} >>\n\
-             TraceInit == Init /\\ l = 1\n\
-             TraceNext == /\\ l <= Len(Ends) /\\ Next\n\
-             \x20            /\\ Len(log') <= Ends[l]\n\
-             \x20            /\\ log' = SubSeq(All, 1, Len(log'))\n\
-             \x20            /\\ l' = IF Len(log') = Ends[l] THEN l + 1 ELSE l\n\
-             TraceSpec == TraceInit /\\ [][TraceNext]_<<vars, l>>\n\
-             NotAccepted == l <= Len(Ends)\n====\n",
-            all.join(",\n  "),
-            ends.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        );
-        let config = format!(
-            "SPECIFICATION TraceSpec\nCONSTANTS\n{}  Messages = {}\n  Threads = {{1}}\n\
-             INVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
-            constants(calls),
-            up_to(small.runs.len())
-        );
-        Some(Slice { module, config, lines })
+        let mut constants = without_limits(calls);
+        constants.push(("Messages", format!("= {}", set(1..=small.runs.len()))));
+        constants.push(("Threads", "= {1}".to_owned()));
+        let values = [("All", sequence(all)), ("Ends", sequence(ends))];
+        Some(Slice::new("User", &values, &constants, lines))
     }
 }
 
@@ -195,35 +180,10 @@ fn run_slice(events: &[(usize, TracedEntry)]) -> Option<Slice> {
     if word.len() > ENTRIES_MAX || calls > CALLS_MAX {
         return None;
     }
-    let module = format!(
-        "---- MODULE Trace ----\nEXTENDS Run\nVARIABLE l\nAll == << {} >>\n\
-         TraceInit == Init /\\ l = 2\n\
-         TraceNext == /\\ l <= Len(All) /\\ Next\n\
-         \x20            /\\ word' = SubSeq(All, 1, l)\n\
-         \x20            /\\ l' = l + 1\n\
-         TraceSpec == TraceInit /\\ [][TraceNext]_<<vars, l>>\n\
-         NotAccepted == l <= Len(All)\n====\n",
-        word.join(",\n  ")
-    );
-    let config = format!(
-        "SPECIFICATION TraceSpec\nCONSTANTS\n{}INVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
-        constants(calls)
-    );
     // The word begins with its first event.
     lines.remove(0);
-    (!lines.is_empty()).then_some(Slice { module, config, lines })
-}
-
-/// The constants of `Kernel.tla`: limits that no slice reaches.
-fn constants(calls: usize) -> String {
-    let limits = ["EventsMax", "OpenCallsMax", "RunCallsMax", "OpenRunsMax", "QueuedMax", "RecentMax"];
-    let limits: String = limits.iter().map(|name| format!("  {name} = 99\n")).collect();
-    format!("  Calls = {}\n{limits}", up_to(calls))
-}
-
-pub fn up_to(max: usize) -> String {
-    let numbers: Vec<String> = (1..=max).map(|n| n.to_string()).collect();
-    format!("{{{}}}", numbers.join(", "))
+    let slice = Slice::new("Run", &[("All", sequence(word))], &without_limits(calls), lines);
+    (!slice.lines.is_empty()).then_some(slice)
 }
 
 /// Small names for what a slice speaks of.

@@ -13,7 +13,7 @@ use quintet_monitor::record::TicketDid;
 
 use super::{
     Account, Refused,
-    narrow::{Slice, Slices},
+    narrow::{Slice, Slices, sequence},
 };
 
 /// The tickets of one process.
@@ -63,45 +63,29 @@ impl Known {
         moments.dedup();
         let small = |at: Timestamp| moments.binary_search(&at).expect("every moment is in the list");
         let (mut steps, mut opened, mut lines) = (Vec::new(), 0, Vec::new());
-        let mut bounds = Vec::new();
         for (line, at, did) in &self.seen {
             let is = match did {
-                Did::Issued => "ticket[1].is = \"issued\"".to_owned(),
+                Did::Issued => "issued",
                 Did::Redeemed => {
                     opened += 1;
-                    "ticket[1].is = \"redeemed\"".to_owned()
+                    "redeemed"
                 }
-                Did::RefusedExpired => "ticket[1].is = \"expired\"".to_owned(),
-                Did::RefusedUnknown => "ticket[1].is # \"issued\"".to_owned(),
+                Did::RefusedExpired => "expired",
+                Did::RefusedUnknown => "unknown",
             };
-            let number = steps.len() + 1;
-            steps.push(format!(
-                "(l = {number} /\\ now = {} /\\ {is} /\\ ticket[1].opened = {opened})",
-                small(*at)
-            ));
-            bounds.push(opened.to_string());
+            steps.push(format!("[is |-> \"{is}\", at |-> {}, opened |-> {opened}]", small(*at)));
             lines.push(*line);
         }
         let ttl = small(self.expires_at) - small(self.seen[0].1);
-        let module = format!(
-            "---- MODULE Trace ----\nEXTENDS Ticket\nVARIABLE l\nNoEnds == <<99>>\nSteps == {}\nOpened == << {} >>\n\
-             Seen == \\/ {}\n\
-             Hidden == /\\ l <= Steps /\\ Next\n\
-             \x20         /\\ ticket'[1].opened <= Opened[l] /\\ ticket'[1].ttl \\in {{0, {ttl}}}\n\
-             \x20         /\\ UNCHANGED l\n\
-             Observed == l <= Steps /\\ Seen /\\ l' = l + 1 /\\ UNCHANGED <<now, ticket, seat>>\n\
-             TraceInit == Init /\\ l = 1\nTraceNext == Hidden \\/ Observed\n\
-             TraceSpec == TraceInit /\\ [][TraceNext]_<<vars, l>>\nNotAccepted == l <= Steps\n====\n",
-            steps.len(),
-            bounds.join(", "),
-            steps.join("\n        \\/ "),
-        );
-        let config = format!(
-            "SPECIFICATION TraceSpec\nCONSTANTS\n  Tickets = {{1}}\n  Seats = {{1, 2}}\n  TtlMax = {ttl}\n  \
-             TimeMax = {}\n  CredentialEnds <- NoEnds\nINVARIANT NotAccepted\nCHECK_DEADLOCK FALSE\n",
-            moments.len()
-        );
-        Some(Slice { module, config, lines })
+        let constants = [
+            ("Tickets", "= {1}".to_owned()),
+            ("Seats", "= {1, 2}".to_owned()),
+            ("TtlMax", format!("= {ttl}")),
+            ("Ttl", format!("= {ttl}")),
+            ("TimeMax", format!("= {}", moments.len())),
+            ("CredentialEnds", "<- NoEnds".to_owned()),
+        ];
+        Some(Slice::new("Ticket", &[("Steps", sequence(steps))], &constants, lines))
     }
 }
 

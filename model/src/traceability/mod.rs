@@ -198,9 +198,10 @@ pub fn whole(root: &Path) -> io::Result<Table> {
         let path = format!("model/{}.tla", property.module);
         table.add(&property.rule, Column::Specification, &path, property.line, &property.name);
     }
-    for hunted in mutants::all() {
+    // Those of the specifications are among the planted defects.
+    for hunted in mutants::all().iter().filter(|hunted| !hunted.mutant.caught_by.ends_with(".tla")) {
         let (path, line) = sources.quoted("model/src/mutants/", hunted.mutant.id);
-        for rule in hunted.mutant.rules {
+        for rule in &hunted.mutant.rules {
             table.add(rule, Column::Mutant, path, line, hunted.mutant.id);
         }
     }

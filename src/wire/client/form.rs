@@ -19,7 +19,7 @@ use super::{
 /// A frame tagged with its `type`.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Form<'a> {
+pub(crate) enum Form<'a> {
     /// The first frame of a connection.
     Hello(HelloForm<'a>),
     /// A message of the user.
@@ -37,7 +37,7 @@ pub(super) enum Form<'a> {
 /// The client's first frame, sent once: the credential and the cursor to resume from.
 #[derive(Serialize, JsonSchema)]
 #[schemars(extend("not" = both()))]
-pub(super) struct HelloForm<'a> {
+pub(crate) struct HelloForm<'a> {
     /// A single-use ticket; excludes `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = TICKET_BYTES_MAX))]
@@ -57,14 +57,14 @@ pub(super) struct HelloForm<'a> {
 
 /// Ends a run.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct CancelForm {
+pub(crate) struct CancelForm {
     /// The run to end.
     pub run_id: RunId,
 }
 
 /// Completes a call that waits for the client.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct CallForm<'a> {
+pub(crate) struct CallForm<'a> {
     /// The run of the call.
     pub run_id: RunId,
     /// The call to complete.
@@ -81,7 +81,7 @@ pub(super) struct CallForm<'a> {
 
 /// The result of a call that waits for the client; the ids are in the path.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct AnswerForm<'a> {
+pub(crate) struct AnswerForm<'a> {
     /// The status: success or failure.
     pub status: Answered,
     /// Any JSON; missing: null.
@@ -95,7 +95,7 @@ pub(super) struct AnswerForm<'a> {
 /// A newer credential of the same user: either a ticket or a token.
 #[derive(Serialize, JsonSchema)]
 #[schemars(extend("oneOf" = either()))]
-pub(super) struct RenewForm<'a> {
+pub(crate) struct RenewForm<'a> {
     /// A single-use ticket; excludes `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = TICKET_BYTES_MAX))]
@@ -108,7 +108,7 @@ pub(super) struct RenewForm<'a> {
 
 /// Requests a `pong`.
 #[derive(Serialize, JsonSchema)]
-pub(super) struct PingForm<'a> {
+pub(crate) struct PingForm<'a> {
     /// Returned unchanged in the `pong`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<&'a Nonce>,

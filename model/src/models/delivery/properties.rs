@@ -2,7 +2,7 @@
 
 use quintet::kernel::connection::Phase;
 
-use super::{DeliveryModel, DeliveryState, Drain, Frame, Link, Message};
+use super::{DeliveryModel, DeliveryState, Drain, Frame, Link, Message, WIRE_FRAMES_MAX};
 use crate::{
     checks,
     checks::{Check, Checked},
@@ -90,6 +90,3 @@ impl Checked for DeliveryModel {
         ]
     }
 }
-
-/// More than this may never be on the way to one client (DEL-4).
-const WIRE_FRAMES_MAX: usize = 5;

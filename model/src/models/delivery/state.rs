@@ -113,6 +113,23 @@ impl fmt::Debug for DeliveryState {
     }
 }
 
+impl Link {
+    /// A connection that was just made.
+    pub(super) fn new(machine: Connection) -> Self {
+        Self {
+            machine,
+            sent: 0,
+            owes: None,
+            fetch: None,
+            flushing: false,
+            replies: 0,
+            message: Message::Unsent,
+            leaving: None,
+            wire: vec![],
+        }
+    }
+}
+
 impl DeliveryState {
     pub(super) fn breaks(&mut self, rule: &'static str) {
         self.broken = self.broken.or(Some(rule));
