@@ -2,6 +2,7 @@
 //! journal in memory: what the log says of them, and what is left when they are gone.
 
 mod assistant;
+mod authoring;
 mod durable;
 mod fairness;
 mod limits;
