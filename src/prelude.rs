@@ -3,7 +3,9 @@
 pub use crate::{
     agent::{
         Agent, AgentError, Answer, CallResult, CallStatus, Completed, Json, Run, Started, Task, ThoughtKind,
-        Tool, ToolContext, ToolError, TypedTool, async_trait, schemars::JsonSchema, tool,
+        Tool, ToolContext, ToolError, TypedTool, async_trait,
+        schemars::{self, JsonSchema},
+        tool,
     },
     service::{AgentSet, Drained, Running, Service, ServiceBuilder, ServiceError, TokenKeys},
 };

@@ -1,7 +1,6 @@
 //! Runs the examples for authors of agents, each as a process of its own, and talks to its agent over HTTP.
 //!
-//! `cargo test` builds the examples. With `--test agent_examples` alone it does not:
-//! `cargo test --examples --test agent_examples`.
+//! `cargo test` builds the examples. With `--test agent_examples` alone it does not: `cargo build --examples` first.
 
 use std::{
     io::{BufRead, BufReader},

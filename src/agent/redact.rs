@@ -180,7 +180,7 @@ mod tests {
         let cause = |text: &str| Cause::new(format!("no file {text} in the folder").into());
         let diary = "Dear diary, today I stole a bicycle.";
         assert_eq!(chain(&cause(diary), &[diary.into()]), "no file … in the folder");
-        assert_eq!(chain(&cause("stole a bicycle"), &[diary.into()]), "no file … in the folder");
+        assert_eq!(chain(&cause("stole a bicycle"), &[diary.into()]), "no file… in the folder");
         assert_eq!(chain(&cause("hunter2"), &["x".into(), "hunter2".into()]), "no file … in the folder");
         assert_eq!(chain(&cause("x"), &["a".into(), String::new()]), "no file x in the folder");
     }

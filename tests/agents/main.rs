@@ -2,6 +2,7 @@
 //! of their runs, and the resources left afterwards.
 
 mod assistant;
+mod authoring;
 mod durable;
 mod fairness;
 mod limits;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use quintet::{
+    agent::RegistrationError,
     gateway::limits::GatewayLimits,
     journal::memory::MemoryJournal,
     ops::config::{Given, Loaded, Settings},

@@ -135,7 +135,7 @@ pub enum Answered {
     Ok,
     /// The call failed.
     Error,
-    /// The user says no; `error` is the reason.
+    // Without a doc comment, so that the schema is one list.
     Declined,
 }
 
