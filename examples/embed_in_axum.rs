@@ -17,17 +17,17 @@ use tokio::net::TcpListener;
 /// Greets every user.
 struct Greeter;
 
-#[async_trait::async_trait]
+#[async_trait]
 impl Agent for Greeter {
-    fn name(&self) -> AgentName {
-        AgentName::parse("greeter").expect("a valid name")
+    fn name(&self) -> &str {
+        "greeter"
     }
 
     fn description(&self) -> &str {
         "Greets."
     }
 
-    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+    async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         Ok(run.answer(format!("You wrote {} characters.", task.text.len())).await?.complete().await?)
     }
 }

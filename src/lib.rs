@@ -9,17 +9,17 @@
 //! /// Repeats each message.
 //! struct Echo;
 //!
-//! #[async_trait::async_trait]
+//! #[async_trait]
 //! impl Agent for Echo {
-//!     fn name(&self) -> AgentName {
-//!         AgentName::parse("echo").expect("a valid name")
+//!     fn name(&self) -> &str {
+//!         "echo"
 //!     }
 //!
 //!     fn description(&self) -> &str {
 //!         "Repeats the message."
 //!     }
 //!
-//!     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, Unfinished> {
+//!     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
 //!         Ok(run.answer(task.text).await?.complete().await?)
 //!     }
 //! }

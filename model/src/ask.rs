@@ -1,5 +1,5 @@
-//! Everything that may be asked of a user's log, small enough to enumerate, and what the shell adds
-//! on the way to the kernel: a fresh run id, and what the journal knows of the past.
+//! All commands to a user's log, small enough to enumerate, and the data that the shell adds for the kernel:
+//! a fresh run id, and the journal's knowledge of the past.
 
 use quintet::kernel::{
     entry::{By, CallStatus, Entry},
@@ -50,7 +50,7 @@ pub enum Ask {
     },
 }
 
-/// What an agent may try.
+/// An attempt of an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Deed {
     Think,
@@ -60,7 +60,7 @@ pub enum Deed {
     Fail,
 }
 
-/// Who ends a run early.
+/// The cause of an early end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CutBy {
     Agent,

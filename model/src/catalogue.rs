@@ -28,7 +28,7 @@ pub struct Property {
     pub name: String,
     pub model: &'static str,
     pub kind: Kind,
-    /// What the `sometimes` of the same model claims that is the case of an `always`.
+    /// The case of an `always`: the claim of a `sometimes` of the same model.
     pub case: Option<&'static str>,
 }
 
@@ -99,7 +99,7 @@ pub fn spec_properties() -> io::Result<Vec<SpecProperty>> {
     Ok(all.into_iter().collect())
 }
 
-/// Where a name is defined, and the rules that its comment cites.
+/// Finds the definition of a name, and the rules that its comment cites.
 fn definition(text: &str, name: &str) -> Option<(usize, BTreeSet<String>)> {
     let at = text
         .lines()

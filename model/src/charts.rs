@@ -31,7 +31,7 @@ use crate::{
     vocabulary::{AT, a_call, call, failed, message, ok, run, thought, thread},
 };
 
-/// What comes of an input in a state.
+/// The outcome of an input in a state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The machine is in this state then, perhaps the same.
@@ -196,7 +196,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     waiting_replies_max: 2,
 };
 
-/// One ticket, asked for in time and too late.
+/// One ticket, requested in time and too late.
 pub fn ticket_machine() -> Chart {
     const IN_TIME: Timestamp = Timestamp(8);
     const TOO_LATE: Timestamp = Timestamp(9);
@@ -308,7 +308,7 @@ fn input_title(input: InputName) -> String {
     }
 }
 
-/// One run of a thread with two messages: what may be asked about it, by clients, its agent, the service.
+/// One run of a thread with two messages, under all commands of clients, its agent and the service.
 pub fn user_machine() -> (Chart, Chart) {
     let states = ["unknown", "waiting", "started", "thinking", "executing", "ended"];
     let mut about = Chart::new(states, Vec::<String>::new());
@@ -380,7 +380,7 @@ fn is_busy(state: &UserState) -> bool {
     state.open_runs().values().any(|open| open.thread_id == thread(1))
 }
 
-/// Where a run stands, as a reader of the log would say.
+/// The state of a run according to the log.
 fn standing(log: &[Entry], state: &UserState, run_id: RunId) -> String {
     match state.open_runs().get(&run_id).map(|open| &open.progress) {
         Some(Progress::Waiting) => "waiting",

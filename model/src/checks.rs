@@ -5,12 +5,12 @@
 
 use stateright::{Expectation, Model, Property};
 
-/// What a check claims.
+/// The claim of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// In every state.
     Always,
-    /// In some state: the case of an `always`, which would say nothing if it never arose.
+    /// Holds in some state: the case of an `always`, which would be vacuous without it.
     Sometimes,
     /// In the end, under a named fairness.
     Liveness,
@@ -32,7 +32,7 @@ pub struct Check<M: Model> {
     /// The rules, and what is claimed.
     pub name: &'static str,
     pub kind: Kind,
-    /// What the `sometimes` claims in which an `always` has something to say.
+    /// The case of an `always`: the claim of a `sometimes`.
     pub case: Option<&'static str>,
     pub holds: fn(&M, &M::State) -> bool,
 }
@@ -73,7 +73,7 @@ impl<M: Model> Check<M> {
     }
 }
 
-/// A model that says what its checks stand for.
+/// A model with the rules of its checks.
 pub trait Checked: Model + Sized {
     /// As the tables name it.
     const NAME: &'static str;
@@ -98,7 +98,7 @@ macro_rules! checks {
     };
 }
 
-/// What checks stand for that no rule of the contract says in so many words, and what each means.
+/// Claims of checks that are not rules of the contract, and their meanings.
 pub const OWN_TERMS: [(&str, &str); 5] = [
     ("FOLD", "what is known is the fold of the log"),
     ("RECOVERY", "recovery is the live state"),

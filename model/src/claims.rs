@@ -1,7 +1,6 @@
-//! Every claim with the numbers that it is asserted with: what is explored, which specification has the
-//! graph of which model, what has to happen in the end. The tests run these tables, and the documents
-//! are generated from them, so that neither can say what the other does not. What the specifications claim
-//! of themselves is in [`crate::specified`].
+//! Every claim with its asserted numbers: the explored models, the specification with the graph of each
+//! model, the liveness properties. The tests run these tables, and the documents are generated from them, so
+//! that the two agree. The specifications' own claims are in [`crate::specified`].
 
 use std::{fmt::Debug, hash::Hash};
 
@@ -240,20 +239,20 @@ pub const EQUALITIES: &[Equality] = equalities![
     "ticket-large" "Ticket" "3 tickets, 4 moments" 56601 163355 true instances::ticket(3, 4);
 ];
 
-/// What has to happen in the end, for the code itself, by [`crate::fair`].
+/// A liveness property of the code itself, checked by [`crate::fair`].
 pub struct Ending {
     pub name: &'static str,
     pub rules: &'static [&'static str],
     pub model: &'static str,
     pub says: &'static str,
-    /// What is needed, and the next less, with which it fails.
+    /// The required fairness; with the next weaker one it fails.
     pub needs: Fairness,
     pub states: usize,
     judge: fn() -> (usize, [Vec<Verdict>; 3]),
 }
 
 impl Ending {
-    /// What the property's name is in tables.
+    /// The name of the property in tables.
     pub fn property(&self) -> String {
         format!("{} {}", self.rules.join(" "), self.says)
     }

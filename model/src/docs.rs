@@ -66,7 +66,7 @@ pub fn equalities() -> String {
     rows
 }
 
-/// What has to happen in the end: in the code, and in the specifications.
+/// The table of liveness properties, of the code and of the specifications.
 pub fn endings() -> String {
     let mut rows = String::from(
         "| where | rules | claim | states | holds under | fails under |\n|---|---|---|---|---|---|\n",
@@ -124,7 +124,7 @@ pub fn connection_states() -> String {
     rows
 }
 
-/// How many properties each model has.
+/// The number of properties of each model.
 pub fn properties() -> String {
     let all = catalogue::properties();
     let mut models: Vec<&str> = all.iter().map(|property| property.model).collect();

@@ -14,9 +14,9 @@ use crate::graph::Graph;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fairness {
-    /// What stays enabled is taken in the end.
+    /// An action that stays enabled is taken in the end.
     Weak,
-    /// What is enabled again and again is taken in the end.
+    /// An action that is enabled again and again is taken in the end.
     Strong,
 }
 
@@ -24,7 +24,7 @@ pub enum Fairness {
 pub struct Class<S, A> {
     pub name: &'static str,
     pub fairness: Fairness,
-    /// Whether this action, taken in this state, is of the class.
+    /// Returns whether this action, taken in this state, is of the class.
     pub contains: fn(&S, &A) -> bool,
 }
 
@@ -51,7 +51,7 @@ impl Verdict {
     }
 }
 
-/// Whether, on every fair path, a state with `p` is followed by one with `q` (or is one).
+/// Returns whether, on every fair path, a state with `p` is followed by one with `q` (or is one).
 pub fn leads_to<S: Clone, A: Clone>(
     graph: &Graph<S, A>,
     p: impl Fn(&S) -> bool,
@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    /// Whether 0 leads to 9 in `edges` under each fairness of action `g`: none, weak, strong.
+    /// Returns whether 0 leads to 9 in `edges` under each fairness of action `g`: none, weak, strong.
     fn verdicts(edges: &'static [(u8, char, u8)]) -> [bool; 3] {
         let graph = explore(&Drawn(edges));
         let g = |_: &u8, action: &char| *action == 'g';

@@ -11,7 +11,7 @@ pub struct Graph<S, A> {
     pub states: IndexSet<S, ahash::RandomState>,
     /// The steps out of each state that change it.
     pub steps: Vec<Vec<(A, u32)>>,
-    /// How each state was first reached: from which, by which of its steps.
+    /// The first step to each state: its predecessor, and the index of the step there.
     from: Vec<Option<(u32, u32)>>,
 }
 
@@ -22,7 +22,7 @@ pub struct Path<S, A> {
     pub steps: Vec<(A, S)>,
 }
 
-/// What an examination found.
+/// The findings of an examination.
 pub struct Findings<S, A> {
     pub states: usize,
     pub edges: usize,
@@ -38,7 +38,7 @@ pub type Step<M> = fn(&M, &<M as Model>::State, <M as Model>::Action) -> Option<
 /// Explores all of a model.
 ///
 /// # Panics
-/// If the model has a boundary: a graph that is cut says nothing about what is behind the cut.
+/// If the model has a boundary: a truncated graph proves nothing about the rest.
 pub fn explore<M: Model>(model: &M) -> Graph<M::State, M::Action>
 where
     M::State: Clone + Eq + Hash,
@@ -49,7 +49,7 @@ where
     graph
 }
 
-/// What to do with a state that was just found.
+/// The next action for a state that was just found.
 enum Onward {
     Expand,
     /// It is kept, and not gone on from.
@@ -118,7 +118,7 @@ where
     true
 }
 
-/// What a hunt found: each `always` property that fails, with the first state that it fails in.
+/// The findings of a hunt: each `always` property that fails, with the first state in which it fails.
 pub struct Hunt<S, A> {
     pub graph: Graph<S, A>,
     pub failed: Vec<(&'static str, usize)>,
@@ -158,7 +158,7 @@ where
             (false, false) => Onward::Expand,
         }
     });
-    // Where it gave up, the state at hand was expanded half.
+    // At the limit, the current state was only partly expanded.
     let expanded = if is_whole { graph.steps.len() } else { graph.steps.len() - 1 };
     graph.steps.resize_with(graph.states.len(), Vec::new);
     ends.extend(expanded..graph.states.len());
@@ -221,7 +221,7 @@ impl<S: Clone, A: Clone> Graph<S, A> {
         Path { first: self.states[index].clone(), steps }
     }
 
-    /// How many steps lead to the state that lies farthest away.
+    /// The number of steps to the most distant state.
     pub fn depth(&self) -> usize {
         let mut depth = vec![0; self.from.len()];
         for (index, from) in self.from.iter().enumerate() {

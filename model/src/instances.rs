@@ -1,5 +1,5 @@
-//! The models of the shipped machines, as small or as large as is asked for. Which of them are checked,
-//! and what an exploration of each has to find, is in [`crate::claims`].
+//! The models of the shipped machines, in any size. [`crate::claims`] lists the checked instances, and the
+//! expected findings of each.
 
 use quintet::kernel::limits::Limits;
 

@@ -1,5 +1,5 @@
-//! The contract's rules as predicates over a log, written from the contract: nothing here steps a
-//! machine. [`crate::verdict`] adds what the contract says of single commands.
+//! The contract's rules as predicates over a log, written from the contract: nothing here steps a machine.
+//! [`crate::verdict`] adds the rules of single commands.
 
 use quintet::kernel::{
     entry::{Body, By, Entry, Event, RunStatus},
@@ -7,7 +7,7 @@ use quintet::kernel::{
     user::Receipt,
 };
 
-/// What a log tells of one run.
+/// One run in a log.
 #[derive(Clone, Debug)]
 pub struct Told<'a> {
     pub run_id: RunId,
@@ -22,7 +22,7 @@ impl Told<'_> {
         !self.events.is_empty()
     }
 
-    /// How it ended, if it has.
+    /// The status of its end, if it has ended.
     pub fn ended(&self) -> Option<RunStatus> {
         self.events.iter().find_map(|(.., event)| match event {
             Event::Completed(completion) => Some(completion.status),
@@ -34,7 +34,7 @@ impl Told<'_> {
         Receipt { run_id: self.run_id, offset: self.accepted }
     }
 
-    /// Who executes a call that the run opened.
+    /// The executor of a call that the run opened.
     pub fn opened(&self, call_id: &CallId) -> Option<By> {
         self.events.iter().find_map(|(.., event)| match event {
             Event::ToolExecuting(call) if call.call_id == *call_id => Some(call.by),
@@ -133,7 +133,7 @@ pub fn run_5(log: &[Entry]) -> bool {
     })
 }
 
-/// RUN-6, as far as a log at rest can show it: whoever is first in line has begun.
+/// RUN-6, as far as a quiescent log can show it: the first run of each queue has begun.
 pub fn run_6(log: &[Entry]) -> bool {
     lines(&runs(log))
         .iter()
@@ -178,7 +178,7 @@ pub fn del_6(log: &[Entry]) -> bool {
     })
 }
 
-/// Whether a log keeps one rule.
+/// A predicate that returns whether a log keeps one rule.
 pub type Law = fn(&[Entry]) -> bool;
 
 /// All of the above, for a model that looks at the log as a whole.

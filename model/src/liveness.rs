@@ -1,5 +1,5 @@
-//! What has to happen in the end, and the fairness that it needs. Each claim is checked with that
-//! fairness, and shown to fail with less: a claim that held without would say nothing.
+//! Liveness properties, and the fairness that they need. Each claim is checked with that fairness, and shown
+//! to fail with less: otherwise it would be vacuous.
 
 use quintet::kernel::run::PhaseName;
 
@@ -20,13 +20,13 @@ use crate::{
 
 type Make<S, A> = fn(&'static str, fn(&S, &A) -> bool) -> Class<S, A>;
 
-/// How much is assumed of those who have to act.
+/// The assumed fairness of the actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fairness {
     None,
-    /// What stays possible is done in the end.
+    /// An action that stays possible is taken in the end.
     Weak,
-    /// What is possible again and again is done in the end.
+    /// An action that is possible again and again is taken in the end.
     Strong,
 }
 
@@ -62,7 +62,7 @@ fn accepted(log: &[quintet::kernel::entry::Entry], number: u8) -> bool {
     law::runs(log).iter().any(|told| told.run_id == run(number))
 }
 
-/// RUN-6, one run: it completes, if whoever closes calls and cuts runs does not rest.
+/// RUN-6, one run: it completes under the fairness of the actions that close calls and cut runs.
 pub fn run_ends(graph: &Graph<RunState, RunAction>, fairness: Fairness) -> Vec<Verdict> {
     use RunAction as A;
     let classes = fairness.classes(|make| {
@@ -108,7 +108,7 @@ pub fn every_run_ends_somewhere(graph: &Graph<FenceState, FenceAction>, fairness
     runs.map(|n| leads_to(graph, |s| accepted(&s.log, n), |s| ended(&s.log, n), &classes)).collect()
 }
 
-/// The fairness of a service and of its first client; nothing is asked of the others (DEL-4).
+/// The fairness of a service and of its first client; the others are unconstrained (DEL-4).
 fn delivery_classes(fairness: Fairness) -> Vec<Class<DeliveryState, DeliveryAction>> {
     use DeliveryAction as A;
     fn wire(s: &DeliveryState) -> &[Frame] {
@@ -137,18 +137,18 @@ fn delivery_classes(fairness: Fairness) -> Vec<Class<DeliveryState, DeliveryActi
     })
 }
 
-/// DEL-3, DEL-4: once the run is over, the first client has all of the log in the end, however often
-/// links drop and hubs crash, and whatever other clients do.
+/// DEL-3, DEL-4: once the run has ended, the first client has all of the log in the end, for any number of
+/// link drops and hub crashes, and any behaviour of other clients.
 pub fn cursor_catches_up(graph: &Graph<DeliveryState, DeliveryAction>, fairness: Fairness) -> Vec<Verdict> {
     let over = |s: &DeliveryState| ended(&s.log, 1);
     let has_all = |s: &DeliveryState| s.clients[0].after == s.log.len() as u64;
     vec![leads_to(graph, over, has_all, &delivery_classes(fairness))]
 }
 
-/// CONN-6: a drain ends with every connection closed, whoever reads or does not.
+/// CONN-6: a drain ends with every connection closed, with and without readers.
 pub fn drain_ends(graph: &Graph<DeliveryState, DeliveryAction>, fairness: Fairness) -> Vec<Verdict> {
     use DeliveryAction as A;
-    // Of the service alone: nothing is asked of any client.
+    // Fairness of the service alone: no client is constrained.
     let classes = fairness.classes(|make| {
         [
             make("deadline", |_: &DeliveryState, a: &A| *a == A::Deadline),
@@ -170,7 +170,7 @@ pub fn machines_go(graph: &Graph<World, WorldAction>, fairness: Fairness) -> Vec
             make("let go of user 2", |_: &World, a: &WorldAction| *a == WorldAction::LetGo(1)),
         ]
     });
-    // Needed again is as good as gone: whoever connects takes them over.
+    // A needed service counts as gone: the next connection resumes its runs.
     let unneeded = |w: &World| {
         let first = w.connections.len() / 2;
         w.connections[..first].iter().all(Option::is_none)

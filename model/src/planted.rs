@@ -30,7 +30,7 @@ pub struct Defect {
     pub rules: Vec<String>,
     /// The class of the predecessor's defects that it belongs to.
     pub class: Option<String>,
-    /// What is wrong, in a sentence.
+    /// The defect, in a sentence.
     pub says: String,
     #[serde(default)]
     pub file: String,
@@ -47,8 +47,8 @@ pub struct Defect {
     /// The defect makes its test wait for ever: the time limit is the catch.
     #[serde(default)]
     pub hangs: bool,
-    /// Whether the defect can be written at all. Where it cannot, the compiler is the check, and
-    /// `cases` are the programs that it refuses.
+    /// Whether the defect compiles. If it does not, the compiler is the check, and `cases` are the programs
+    /// that it refuses.
     #[serde(default = "yes")]
     pub compiles: bool,
     #[serde(default)]
@@ -65,7 +65,7 @@ struct Table {
     defect: Vec<Defect>,
 }
 
-/// What came of a defect.
+/// The result of a planted defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Its tests went red.
@@ -76,7 +76,7 @@ pub enum Verdict {
     Survived,
 }
 
-/// Why nothing can be said of a defect.
+/// The reason for a missing result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0}: its place stands {1} times in {2}, and not once: mend planted.toml")]
@@ -155,7 +155,7 @@ pub struct Plot {
     green: BTreeSet<Vec<String>>,
 }
 
-/// How a run of tests ended.
+/// The end of a run of tests.
 enum Ended {
     Green,
     Red,

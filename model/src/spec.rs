@@ -25,7 +25,7 @@ pub struct Spec {
     prepared: Prepared,
 }
 
-/// What a check of invariants and temporal properties found.
+/// The result of a check of invariants and temporal properties.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Holds {
@@ -48,7 +48,7 @@ pub struct SpecGraph {
     pub edges: BTreeSet<(u32, Arc<str>, u32)>,
 }
 
-/// Where two graphs differ, or how large they are if they do not.
+/// The difference of two graphs, or their size if they are equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Comparison {
     Equal { states: usize, edges: usize },
@@ -226,7 +226,7 @@ fn show(vars: &[Arc<str>], state: &State) -> String {
     shown.join(", ")
 }
 
-/// Says how a state and an action of a model are written in its specification.
+/// Writes a state and an action of a model in the form of its specification.
 pub trait Refines<S, A> {
     /// The values of the specification's variables, by name.
     fn state(&self, state: &S) -> Vec<(&'static str, Value)>;

@@ -61,7 +61,7 @@ impl Config {
         Config::read(name).unwrap_or_else(|error| panic!("{name}.cfg: {error}"))
     }
 
-    /// What stands behind this word.
+    /// The names after this keyword.
     pub fn named(&self, word: &str) -> Vec<&str> {
         self.0.lines().filter_map(|line| line.strip_prefix(word)?.strip_prefix(' ')).collect()
     }

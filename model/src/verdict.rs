@@ -1,5 +1,5 @@
-//! What the contract says of one command to a log: judged from the log before it, the command and
-//! the kernel's answer, and from nothing that the kernel keeps.
+//! The contract's verdict on one command to a log: derived from the log before it, the command and the
+//! kernel's answer, without the kernel's state.
 
 use quintet::kernel::{
     entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
@@ -190,7 +190,7 @@ impl Case<'_> {
         self.expect("RUN-4", taken && self.replied(Reply::Done))
     }
 
-    /// All that the batch tells of the run is that its calls close, and that it ends.
+    /// Whether the batch only closes calls of the run and ends it.
     fn only_closes(&self, number: u8) -> bool {
         let events = self.events(number);
         let (last, rest) = events.split_last().map_or((None, &[][..]), |(last, rest)| (Some(last), rest));

@@ -78,8 +78,8 @@ pub fn ok() -> CallResult {
     CallResult::ok(null())
 }
 
-/// An entry without the words for human eyes that say why a call or a run ended. Nothing in the
-/// kernel looks at them, and with them two states that go on alike would be two.
+/// An entry without the text that explains the end of a call or a run. The kernel does not read it, and with
+/// it two states with equal behaviour would differ.
 pub fn without_words(mut entry: Entry) -> Entry {
     match &mut entry.body {
         Body::Event { event: Event::ToolCompleted { result, .. }, .. } => result.error = None,
@@ -163,7 +163,7 @@ pub fn run_status_name(status: RunStatus) -> &'static str {
     }
 }
 
-/// How a run ended, with its error code where the status alone does not say it.
+/// The status of a run's end, with its error code where the status alone is ambiguous.
 pub fn ending_name(status: RunStatus, error: Option<&RunError>) -> &'static str {
     match (status, error.map(|error| error.code)) {
         (RunStatus::Failed, Some(RunErrorCode::Violation)) => "violation",

@@ -1,5 +1,5 @@
-//! Every property names rules that exist, every rule that is claimed has a case in which it says something,
-//! and the documents have the tables of the code.
+//! Every property names existing rules, every claimed rule has a case in which it is not vacuous, and the
+//! documents have the tables of the code.
 
 use std::collections::BTreeSet;
 
@@ -42,7 +42,7 @@ fn every_rule_that_the_models_can_hold_has_a_property() {
     }
 }
 
-/// An `always` whose case never arises says nothing: each names its case, a `sometimes` of the same model.
+/// An `always` without its case would be vacuous: each names its case, a `sometimes` of the same model.
 #[test]
 fn every_always_names_a_case_in_its_model() {
     let all = properties();
@@ -56,7 +56,7 @@ fn every_always_names_a_case_in_its_model() {
     }
 }
 
-/// What a property claims, without its rules in front of it.
+/// The claim of a property, without the rules in front of it.
 fn claim(name: &str) -> &str {
     name.trim_start_matches(|c: char| !c.is_ascii_lowercase())
 }

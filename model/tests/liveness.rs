@@ -1,4 +1,4 @@
-//! What has to happen in the end does, under the fairness that it is claimed for, and not with less.
+//! The liveness properties hold under their claimed fairness, and fail with less.
 
 use quintet_model::claims::ENDINGS;
 

@@ -51,7 +51,8 @@ fn is_a_check(check: &str) -> bool {
     }
 }
 
-/// Whether the source has the test, or the module of tests, that these arguments of `cargo test` name.
+/// Returns whether the source has the test, or the module of tests, that these arguments of `cargo test`
+/// name.
 fn exists(test: &[String]) -> bool {
     let arguments: Vec<&str> = test.iter().map(String::as_str).collect();
     let (package, rest) = match arguments[..] {

@@ -98,7 +98,7 @@ fn every_specification_has_its_types_and_theorems() {
     }
 }
 
-/// A property that only a forgotten configuration names is checked by nobody.
+/// A property in an unused configuration would never be checked.
 #[test]
 fn every_configuration_is_checked() {
     let mut named: Vec<&str> = SPECIFIED.iter().map(|specified| specified.config).collect();

@@ -1,4 +1,4 @@
-//! Every rule has something in every column, or a reason, and the document says what the tree says.
+//! Every rule has a place in every column, or a reason, and the document equals the tree.
 
 use std::{env, fs, path::Path};
 

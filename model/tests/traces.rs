@@ -66,7 +66,7 @@ fn ticket(running: &Running, user: &str) -> String {
 }
 
 impl Client {
-    /// A connection by a ticket, which says `hello` with these fields.
+    /// Opens a connection with a ticket, and sends `hello` with these fields.
     async fn open(running: &Running, user: &str, name: &str, hello: Value) -> (Self, Value) {
         let url = format!("ws://{}/v1/ws?ticket={}", running.listen, ticket(running, user));
         let (ws, _) = soon("a handshake", tokio_tungstenite::connect_async(url)).await.unwrap();
@@ -83,7 +83,7 @@ impl Client {
         soon("room", self.ws.send(Message::text(frame.to_string()))).await.unwrap();
     }
 
-    /// The first frame of this type, heard already or not.
+    /// Returns the first frame of this type, received already or not.
     async fn until(&mut self, kind: &str) -> Value {
         self.until_so(kind, |frame| frame["type"] == kind).await
     }

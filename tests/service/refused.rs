@@ -150,9 +150,13 @@ fn a_service_without_agent_or_journal_is_not_built() {
     assert!(matches!(builder().journal(MemoryJournal::default()).dev().build(), Err(ServiceError::NoAgent)));
     assert!(matches!(builder().agent(Counter).dev().build(), Err(ServiceError::NoJournal)));
     let error = complete().agent(Counter).dev().build().err().unwrap();
-    assert!(matches!(error, ServiceError::Registration(RegistrationError::DuplicateAgent { name }) if name == "counter"));
+    assert!(
+        matches!(error, ServiceError::Registration(RegistrationError::DuplicateAgent { name }) if name == "counter")
+    );
     let error = complete().default_agent("other").dev().build().err().unwrap();
-    assert!(matches!(error, ServiceError::Registration(RegistrationError::UnknownDefaultAgent { name }) if name == "other"));
+    assert!(
+        matches!(error, ServiceError::Registration(RegistrationError::UnknownDefaultAgent { name }) if name == "other")
+    );
     let folder = tempfile::tempdir().unwrap();
     let first = Service::builder().agent(Counter).sqlite(folder.path()).dev().build().unwrap();
     let second = Service::builder().agent(Counter).sqlite(folder.path()).dev().build();

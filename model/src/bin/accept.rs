@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// How many traces are what.
+/// Counts of traces by verdict.
 struct Judged {
     accepted: usize,
     refused: usize,

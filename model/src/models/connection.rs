@@ -44,7 +44,7 @@ pub struct ConnectionModel {
     pub machine: &'static dyn ConnectionMachine,
     /// Whether the upgrade request was authenticated, as user 1.
     pub known: bool,
-    /// How far logs reach.
+    /// The greatest offset of a log.
     pub offset_max: u64,
     pub limits: Limits,
 }
@@ -55,13 +55,13 @@ pub struct Watched {
     pub seen: Seen,
 }
 
-/// What a user's upgrade request is authenticated with.
+/// The identity of a user's upgrade request.
 pub fn identity(user: u8) -> Identity {
     let user_id = UserId::parse(if user == 1 { "u1" } else { "u2" }).expect("a short name is valid");
     Identity { user_id, expires_at: Timestamp(9) }
 }
 
-/// What a user brings along in `hello` or `renew`: it ends at another time than that of the request.
+/// The credential of a user in `hello` or `renew`: it expires at another time than that of the request.
 pub fn credential(user: u8) -> Identity {
     Identity { expires_at: Timestamp(12), ..identity(user) }
 }
@@ -160,7 +160,7 @@ impl Model for ConnectionModel {
             Err(_) => {
                 let unchanged = next.connection == state.connection && effects.is_empty();
                 next.seen.expect("UNCHANGED", unchanged);
-                // These two may come at any time: whoever listens has to listen to them.
+                // These two may come at any time: an open connection has to accept them.
                 next.seen.expect("CONN-4", input != Input::Unclear(()) || !state.connection.hears());
                 let is_over = input == Input::Elapsed(Timer::Expiry) && state.seen.armed.is_some();
                 next.seen.expect("AUTH-3", !is_over || state.seen.closed.is_some());

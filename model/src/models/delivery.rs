@@ -39,7 +39,7 @@ pub struct DeliveryModel {
     /// Whether the service may drain, and retention trim.
     pub drains: bool,
     pub trims: bool,
-    /// How many of the clients send the message; the others only read.
+    /// The number of clients that send the message; the others only read.
     pub senders: usize,
     /// Whether entries are also read one at a time.
     pub reads_singly: bool,
@@ -158,7 +158,7 @@ impl Model for DeliveryModel {
             A::Take(c) => {
                 state.links[c].as_ref().filter(|link| link.message == Message::Sent)?;
                 if state.drain != Drain::No && state.log.is_empty() {
-                    // Refused with `draining`: the client goes on asking elsewhere.
+                    // Refused with `draining`: the client repeats it elsewhere.
                     return None;
                 }
                 let send = Ask::Send { message: 1, thread: 1, on_busy: OnBusy::Enqueue };

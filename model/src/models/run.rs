@@ -30,7 +30,7 @@ pub struct RunState {
     pub broken: Option<&'static str>,
 }
 
-/// An event, as far as the rules of a word tell one from another.
+/// An event, reduced to what the rules of a word distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Letter {
     Started,
@@ -126,7 +126,7 @@ fn legal(word: &[Letter]) -> bool {
     run_1(word) && run_3(word) && run_4(word) && run_5(word)
 }
 
-/// RUN-11: a call is closed by whoever executes it, or by the service.
+/// RUN-11: a call is closed by its executor, or by the service.
 fn owned(word: &[Letter], action: RunAction) -> bool {
     let RunAction::Close(id, closer) = action else { return true };
     open(word).iter().all(|(open, by)| {

@@ -45,7 +45,7 @@ impl TicketMachine for ShippedTickets {}
 #[derive(Clone, Debug)]
 pub struct TicketModel {
     pub machine: &'static dyn TicketMachine,
-    /// How many tickets are issued, first of user 1, then of user 2, and so on in turns.
+    /// The number of tickets, issued to the users in turns from user 1 on.
     pub tickets: u8,
     pub time_max: u8,
 }
@@ -57,13 +57,13 @@ pub struct TicketState {
     pub seats: [Seat; 2],
 }
 
-/// A ticket, and what is known of its issue: what the rules are told by.
+/// A ticket, and the data of its issue that the rules need.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Slot {
     pub ticket: AnyTicket,
     pub issued: u8,
     pub ttl: u8,
-    /// How many connections it has opened, never counted past two.
+    /// The number of connections that it has opened, counted up to two.
     pub opened: u8,
 }
 
@@ -94,7 +94,7 @@ pub enum TicketAction {
     },
 }
 
-/// What a ticket may live at most, and what is asked for: the limit, less, and more.
+/// The greatest lifetime of a ticket, and the requested ones: the limit, less, and more.
 pub const TTL_MAX: u8 = 2;
 /// When the credentials of user 1 and user 2 end: before and after a ticket of full length would.
 pub const CREDENTIAL_ENDS: [u8; 2] = [2, 9];

@@ -87,7 +87,7 @@ impl UserModel {
         misfits
     }
 
-    /// Whether this limit decides alone: a command that it stops is not stopped once it is lifted.
+    /// Returns whether this limit alone decides: a refused command succeeds once the limit is lifted.
     fn decides(&self, state: &Account, limit: &str, lift: fn(&mut Limits)) -> bool {
         let stopped_by = |ask: Ask, limits: &Limits| {
             let command = ask.command(&state.log, &state.user, run(9));
@@ -111,7 +111,8 @@ impl UserModel {
         Some(state)
     }
 
-    /// What a restart makes of the journal: the head, the latest messages, the unfinished runs.
+    /// The state that a restart recovers from the journal: the head, the latest messages, the unfinished
+    /// runs.
     pub fn recovered(&self, log: &[Entry]) -> Option<UserState> {
         self.machine.recovered(log, &self.limits)
     }

@@ -13,8 +13,8 @@ use crate::{
     mutants,
 };
 
-/// A machine that does as shipped, and then what `$then` says: it sees the connection before and after,
-/// the input, the orders, and what was answered.
+/// A machine that acts as shipped, and then runs `$then`, with the connection before and after, the input,
+/// the effects, and the reply.
 macro_rules! defect {
     ($name:ident, |$before:ident, $connection:ident, $input:ident, $effects:ident, $answered:ident| $then:expr) => {
         #[derive(Debug)]

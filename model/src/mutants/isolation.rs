@@ -94,7 +94,7 @@ fn keeps_machines(m: &IsolationModel, w: &World, action: A) -> Next {
     if matches!(action, A::LetGo(_)) { None } else { m.next_state(w, action) }
 }
 
-/// Machines go with the last connection, whatever still runs.
+/// Machines go with the last connection, even with open runs.
 fn evicts_early(m: &IsolationModel, w: &World, action: A) -> Next {
     let A::LetGo(user) = action else { return m.next_state(w, action) };
     let user = usize::from(user);

@@ -32,9 +32,9 @@ pub struct Mutant {
     pub rules: Vec<&'static str>,
     /// The class of the predecessor's defects that it belongs to, one of [`CLASSES`].
     pub class: Option<&'static str>,
-    /// What is wrong, in a sentence.
+    /// The defect, in a sentence.
     pub says: &'static str,
-    /// How the name of the check begins that has to be red.
+    /// The beginning of the name of the check that has to fail.
     pub caught_by: &'static str,
 }
 

@@ -1,5 +1,5 @@
-//! What a mutant is put before: every check of the models that it can be in, the claims of liveness, and
-//! the comparison with the specification. The original passes all of it.
+//! The checks for a mutant: every check of the models that contain its machine, the claims of liveness, and
+//! the comparison with the specification. The original passes all of them.
 
 use std::{fmt::Debug, hash::Hash, sync::LazyLock};
 
@@ -49,10 +49,10 @@ impl Catch {
 /// No suite has a model with as many states; a mutant that leads further is cut off there.
 const STATES_MAX: usize = 60_000;
 
-/// What has to happen in the end, judged over a graph.
+/// A liveness property, judged over a graph.
 type Judge<M> = fn(&Graph<<M as Model>::State, <M as Model>::Action>, Fairness) -> Vec<Verdict>;
 
-/// What a hunt through one model found.
+/// The findings of a hunt through one model.
 struct Found<M: Checked> {
     red: Vec<Catch>,
     graph: Graph<M::State, M::Action>,
@@ -93,7 +93,7 @@ where
         self
     }
 
-    /// Red if what has to happen in the end does not. Says something only where nothing was cut off.
+    /// Adds a liveness property, which is conclusive only for a complete graph.
     fn and_ending(mut self, check: &str, judge: Judge<M>, fairness: Fairness) -> Self {
         if !self.ends.is_empty() {
             return self;
@@ -215,7 +215,7 @@ fn tickets(model: &TicketModel, step: Step<TicketModel>) -> Vec<Catch> {
     Found::by(model, step).and_graph("Ticket", &SPEC, model).red
 }
 
-/// A model that nobody asks anything of: every rule holds, and the witnesses are missing.
+/// A model without any command: every rule holds, and the witnesses are missing.
 pub fn unasked(model: &UserModel) -> Vec<Catch> {
     let found = hunt(model, UserModel::next_state, STATES_MAX);
     let missing = found.unwitnessed.iter().map(|name| Catch {

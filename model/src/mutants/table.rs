@@ -1,4 +1,4 @@
-//! What the command prints and the documents show: mutant × check, with the shortest counterexample.
+//! The table of the command and the documents: mutant × check, with the shortest counterexample.
 
 use super::Verdict;
 

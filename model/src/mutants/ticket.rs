@@ -30,7 +30,7 @@ macro_rules! defect {
 defect!(LooksConsume {
     fn step(&self, ticket: AnyTicket, input: TicketInput, at: Timestamp) -> Stepped {
         match input {
-            // The endpoint that says whether a ticket is good redeems it.
+            // An endpoint that checks a ticket redeems it.
             TicketInput::Lapse => (ticket.step(TicketInput::Redeem, at).0, Ok(None)),
             TicketInput::Redeem => ticket.step(input, at),
         }
@@ -53,7 +53,7 @@ defect!(RefusalsRevive {
     fn step(&self, ticket: AnyTicket, input: TicketInput, at: Timestamp) -> Stepped {
         match (ticket.clone(), input, ticket.clone().step(input, at)) {
             (AnyTicket::Expired(expired), TicketInput::Redeem, (after, refused @ Err(_))) => {
-                // Whoever asks for a ticket that is over finds it put back.
+                // A look-up of an expired ticket puts it back.
                 let lifetime = Lifetime { ttl_ms_default: 1, ttl_ms_max: 2 };
                 let issued = Ticket::issue(identity(expired.user_id().as_str(), u64::MAX), None, lifetime, at);
                 (issued.map_or(after, AnyTicket::Issued), refused)
@@ -97,7 +97,7 @@ defect!(OutlivesItsIssuer {
 defect!(HashesTheUser {
     fn step(&self, ticket: AnyTicket, input: TicketInput, at: Timestamp) -> Stepped {
         let (ticket, yielded) = ticket.step(input, at);
-        // However many users there are, there is one number for them.
+        // All users share one number.
         let one = |found: Identity| identity("u1", found.expires_at.0);
         (ticket, yielded.map(|found| found.map(one)))
     }

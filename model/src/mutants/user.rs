@@ -56,7 +56,7 @@ fn begun(state: &UserState, run_id: RunId) -> Option<&AnyRun> {
     }
 }
 
-/// An entry that says `event` of an open run, next in order.
+/// An entry with `event` for an open run, next in order.
 fn says(state: &UserState, run_id: RunId, event: Event) -> Option<Entry> {
     let open = state.open_runs().get(&run_id)?;
     let seq = begun(state, run_id).map_or(Seq(1), |run| run.seq().next());
@@ -408,8 +408,8 @@ defect!(HalfAppliesMisfits {
     }
 });
 
-/// Does what the shipped machine does, by another way: no check can be red. The tests see to it that the
-/// hunt says so.
+/// Behaves as the shipped machine with different code: no check can fail. The tests check that the hunt finds
+/// nothing.
 #[derive(Debug)]
 pub struct Equivalent;
 
@@ -421,8 +421,7 @@ impl Machine for Equivalent {
     }
 }
 
-/// A suite that records what it did itself: nothing is asked of the machine, every rule holds, and what
-/// is red is what was never seen.
+/// A suite without any command to the machine: every rule holds, and only the missing witnesses fail.
 fn nobody_asks() -> UserModel {
     UserModel { messages: 0, calls: 0, ..instances::user(1, 1, 1, 3) }
 }

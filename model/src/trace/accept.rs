@@ -27,7 +27,7 @@ pub fn accept(text: &str, checked: &mut Checked) -> Result<Account, Refused> {
     Ok(account)
 }
 
-/// What the wide pass has seen.
+/// The state of the wide pass.
 #[derive(Debug)]
 pub struct Wide {
     pub logs: Logs,

@@ -1,11 +1,12 @@
-//! Slices for `Delivery.tla`: one user's log and connections, from nothing to the end of what is small.
+//! Slices for `Delivery.tla`: one user's log and connections, from the empty log to the end of the small
+//! part.
 //!
-//! A slice is a user whose log was seen from its first entry and is one message and one run of thoughts
-//! alone (all that the specification knows of a log), with few connections. What is seen: the log grows,
-//! a connection opens behind its cursor, has sent up to an offset, asks, is told that its message is
-//! accepted, closes. Hidden, and searched: what the hub decides and when, flushes, what a client
-//! receives. Hidden steps that no trace needs (a crash, a trim, a failing append) are left out of the
-//! search, which can only make it refuse more.
+//! A slice is a user whose log was recorded from its first entry and is one message and one run of thoughts
+//! alone (the specification knows no other log), with few connections. Visible: the log grows, a connection
+//! opens after its cursor, has sent up to an offset, sends a message, gets the reply that it is accepted,
+//! closes. Hidden, and searched: the hub's decisions and their times, flushes, the frames that a client
+//! receives. Hidden steps that no trace needs (a crash, a trim, a failing append) are left out of the search,
+//! which can only make it refuse more.
 
 use std::collections::HashMap;
 
@@ -26,7 +27,7 @@ const ENTRIES_MAX: usize = 6;
 const CLIENTS_MAX: usize = 3;
 const STEPS_MAX: usize = 30;
 
-/// What is seen of every user's connections and log, in order.
+/// The recorded steps of every user's connections and log, in order.
 #[derive(Debug, Default)]
 pub struct Deliveries {
     users: HashMap<UserId, Seen>,
@@ -77,7 +78,7 @@ impl Deliveries {
         }
     }
 
-    /// The journal reaches further than was heard.
+    /// The journal reaches beyond the recorded entries.
     pub fn head(&mut self, line: usize, user: &UserId, head: Offset) {
         self.see(user, line, Step::Log(head.0));
     }
@@ -183,8 +184,8 @@ impl Seen {
         }
         let mut clients = Clients::default();
         let (mut seen, mut lines, mut returns) = (Vec::new(), Vec::new(), false);
-        // Of each step: how long the log may be, who may be connected and who has to be, how far each
-        // client may have been sent, and whether the message may have been asked for.
+        // For each step: the possible lengths of the log, the possible and required connections, the possible
+        // progress of each client, and whether the message may have been sent.
         let (mut log, mut asked) = (0, false);
         let mut bounds = Vec::new();
         for (line, step) in &self.steps {

@@ -33,7 +33,7 @@ struct Link {
     closed: bool,
 }
 
-/// What a machine has ordered to be said.
+/// A frame that a machine has ordered to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Owed {
     Entries {

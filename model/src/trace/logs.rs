@@ -17,7 +17,7 @@ use quintet_monitor::record::{
 
 use super::{Account, Refused, replay};
 
-/// Every user's log, as far as the trace tells.
+/// Every user's log, as far as the trace shows it.
 #[derive(Debug, Default)]
 pub struct Logs {
     users: HashMap<UserId, LogTrace>,
@@ -29,13 +29,13 @@ pub struct Logs {
 #[derive(Debug, Default)]
 pub struct LogTrace {
     knowledge: Knowledge,
-    /// As far as the journal itself was heard to say; nothing while records are missing.
+    /// The durable head, as recorded by the journal itself; `None` while records are missing.
     durable: Option<Offset>,
     /// Messages that were accepted.
     messages: HashMap<MessageId, Receipt>,
     /// Every message after this is among them.
     whole_after: Option<Offset>,
-    /// What the specifications are shown: batches, and where the log is cut.
+    /// The input of the specifications: batches, and the cuts of the log.
     pub pieces: Vec<Piece>,
 }
 
@@ -58,14 +58,14 @@ struct Batch {
 
 #[derive(Clone, Debug, Default)]
 enum Knowledge {
-    /// Nothing has been heard of this log, or records of it are lost.
+    /// There is no record of this log, or records of it are lost.
     #[default]
     Nothing,
     /// The hub knows, and the trace does not.
     Unlearnt,
     /// The hub knows, and so does the trace.
     State(UserState),
-    /// One of the two: the journal did not say whether it took the last batch.
+    /// One of the two: the journal did not confirm the last batch.
     OneOf { without: UserState, with: Option<(UserState, Batch)> },
     /// The process ended: the state it was in, or a later one.
     Since(UserState),
@@ -80,7 +80,7 @@ impl Logs {
         self.users.iter()
     }
 
-    /// How far a log is known to be durable; `None` if records are missing.
+    /// The offset up to which a log is known to be durable; `None` if records are missing.
     pub fn durable(&self, user: &UserId) -> Option<Offset> {
         self.users.get(user).and_then(|log| log.durable)
     }
@@ -96,7 +96,7 @@ impl Logs {
             .or_insert_with(|| LogTrace { durable: Some(Offset::ZERO), ..LogTrace::default() })
     }
 
-    /// A process has ended, in whatever way.
+    /// A process has ended in any way.
     pub fn restart(&mut self) {
         for log in self.users.values_mut() {
             log.knowledge = match std::mem::take(&mut log.knowledge) {
@@ -144,7 +144,7 @@ impl Logs {
         self.log(&append.user).append(line, append, limits, account)
     }
 
-    /// A client is told that its message is accepted (DEL-5).
+    /// Checks the reply to a client that its message is accepted (DEL-5).
     pub fn told_accepted(
         &self,
         line: usize,
@@ -336,13 +336,13 @@ impl LogTrace {
             Outcome::Unknown => {
                 self.knowledge = Knowledge::OneOf { without: before, with: Some((after, batch)) };
             }
-            // Another author was first, whose entries nobody here has seen.
+            // Another author was first; its entries are not recorded here.
             _ => self.knowledge = Knowledge::Since(before),
         }
         Ok(())
     }
 
-    /// What the journal knew of a message that is a duplicate, where the record does not say.
+    /// The journal's knowledge of a duplicate message, if the record does not contain it.
     fn known(&self, state: &UserState, decided: &Decided) -> Result<Option<Receipt>, String> {
         let TracedCommand::Send { message, earlier, .. } = &decided.command else { return Ok(None) };
         let heard = self.messages.get(message).copied();
@@ -375,7 +375,7 @@ impl LogTrace {
     }
 }
 
-/// What was appended, one by one; calls that one decision closed together in the order of their names
+/// The appended entries, one by one; calls that one decision closed together are in the order of their names
 /// here.
 fn told(append: &Append) -> Vec<TracedEntry> {
     let mut told = replay::spread(&append.entries);
@@ -388,8 +388,8 @@ fn told(append: &Append) -> Vec<TracedEntry> {
     told
 }
 
-/// Whether two states of a log go on alike. What they remember of old messages may differ: a trace does
-/// not say what a hub remembers after a restart.
+/// Returns whether two states of a log behave alike. Their memory of old messages may differ: a trace does
+/// not record it for a restarted hub.
 fn same(a: &UserState, b: &UserState) -> bool {
     a.head() == b.head() && a.open_runs() == b.open_runs()
 }
@@ -399,7 +399,7 @@ fn differ(a: &UserState, b: &UserState) -> String {
     format!("head {} and open {:?}, or {} and {:?}", a.head(), runs(a), b.head(), runs(b))
 }
 
-/// Whether a log can have become `after` by entries that nobody has seen.
+/// Checks that a log can have become `after` by unrecorded entries.
 fn grown(before: &UserState, after: &UserState) -> Result<(), String> {
     let Some(hidden) = after.head().0.checked_sub(before.head().0) else {
         return Err(format!("the log ends at {}, and reached to {}", after.head(), before.head()));
@@ -439,7 +439,7 @@ fn seq(open: &OpenRun) -> u64 {
     }
 }
 
-/// How many events a run has more than before; an error if it is not the same run any more.
+/// Returns the number of further events of a run; an error if it is not the same run any more.
 fn went_on(run_id: RunId, before: &OpenRun, after: &OpenRun) -> Result<u64, String> {
     let is_same = (&before.thread_id, &before.message_id, before.accepted)
         == (&after.thread_id, &after.message_id, after.accepted);

@@ -1,18 +1,18 @@
-//! Traces of the running service, held against the machines and their specifications.
+//! Traces of the running service, checked against the machines and their specifications.
 //!
 //! ```text
 //!   FILE ─▶ read ─▶ processes ─┬▶ wide: every record, by the kernel itself    logs, links, tickets
 //!                              └▶ narrow: small slices, by the TLA+ text      slice ─▶ narrow
 //! ```
 //!
-//! Guarantee: whatever is not checked is counted and said ([`Account`]); the first record that no
-//! behaviour allows is named ([`Refused`]). What a trace does not show (an append that failed without
-//! saying how, what a killed process wrote last) is searched, not assumed.
+//! Guarantee: unchecked parts are counted and reported ([`Account`]); the first record that no behaviour
+//! allows is named ([`Refused`]). Steps that a trace does not show (an append of unknown outcome, the last
+//! writes of a killed process) are searched, not assumed.
 //!
 //! - [`read`]: lines into processes; [`logs`], [`links`], [`tickets`]: the wide pass
 //! - [`replay`]: recorded commands and entries as the kernel has them
-//! - [`slice`], [`delivery`], [`narrow`]: what is small enough for the specifications, and their answer
-//! - [`accept`]: all of it, for one file; [`spoil`]: wrong records, to see each refused
+//! - [`slice`], [`delivery`], [`narrow`]: the parts that are small enough for the specifications, and their verdict
+//! - [`accept`]: all of it, for one file; [`spoil`]: wrong records, each of which must be refused
 
 pub mod accept;
 pub mod delivery;
@@ -49,7 +49,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// What was checked, and what was not.
+/// The checked parts of a trace, and those that were left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     pub processes: usize,
@@ -60,17 +60,17 @@ pub struct Account {
     pub connections: usize,
     pub connection_steps: u64,
     pub tickets: usize,
-    /// Restarts after which entries were found that no record tells of: their process was killed.
+    /// Restarts after which unrecorded entries were found: their process was killed.
     pub hidden_restarts: usize,
     pub hidden_entries: u64,
-    /// Appends of which only the next recovery told whether they are in the log.
+    /// Appends whose outcome only the next recovery showed.
     pub searched_appends: usize,
     /// Records that stand where others are lost, and could not be judged.
     pub unjudged: u64,
     pub narrow: Vec<Narrow>,
 }
 
-/// What one specification said of the slices that are for it.
+/// The result of one specification for its slices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Narrow {
     pub spec: &'static str,
@@ -82,7 +82,7 @@ pub struct Narrow {
 }
 
 impl Account {
-    /// What several traces come to.
+    /// Adds the numbers of another trace.
     pub fn add(&mut self, other: &Account) {
         self.processes += other.processes;
         self.records += other.records;

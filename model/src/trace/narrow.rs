@@ -87,7 +87,7 @@ impl Slices {
 pub struct Checked(HashSet<(&'static str, String, String)>, bool);
 
 impl Checked {
-    /// `Delivery.tla` and `Ticket.tla` are asked, too.
+    /// Uses `Delivery.tla` and `Ticket.tla`, too.
     pub fn with_deliveries() -> Self {
         Self(HashSet::new(), true)
     }

@@ -12,8 +12,8 @@ pub struct Process {
     pub records: Vec<(usize, Record)>,
 }
 
-/// Reads a trace. A line may be cut off where its process was killed, and nowhere else; a number may be
-/// missing where the trace says that records are lost, and nowhere else.
+/// Reads a trace. A line may be truncated only where its process was killed; a number may be missing only
+/// where the trace reports lost records.
 pub fn read(text: &str) -> Result<Vec<Process>, Refused> {
     let mut processes: Vec<Process> = Vec::new();
     let mut torn: Option<usize> = None;

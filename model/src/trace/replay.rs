@@ -55,8 +55,8 @@ pub fn limits_for(decided: &Decided, limits: &Limits) -> Limits {
     limits
 }
 
-/// The command as the kernel takes it. `known`: what the trace knows of a message that the record does
-/// not say to be known.
+/// The command in the form of the kernel. `known`: the trace's knowledge of a message, if the record does not
+/// contain it.
 pub fn command(decided: &Decided, known: Option<Receipt>) -> Command {
     // One byte, so that a limit of none is exceeded.
     let thought = |kind| Thought { kind, delta: "x".into(), reset: true };

@@ -1,13 +1,13 @@
-//! What is small enough for the specifications, cut out of a trace and given small names.
+//! The parts of a trace that are small enough for the specifications, with small names.
 //!
-//! - `Run.tla` is shown every run of which the beginning is there.
-//! - `User.tla` is shown every stretch of a thread from idle to idle. Threads of one user do not look at
-//!   one another but for `open_runs_max`, and an idle thread is like a new one but for the messages that
-//!   are remembered: the wide pass sees both.
+//! - `Run.tla` gets every run with a recorded beginning.
+//! - `User.tla` gets every stretch of a thread from idle to idle. Threads of one user do not depend on one
+//!   another but for `open_runs_max`, and an idle thread is like a new one but for the remembered messages:
+//!   the wide pass checks both.
 //!
-//! In both, of thoughts that follow one another two stay: a thought behind a thought changes nothing but
-//! the seq. A call that ended in an error is one that ended well: the specifications do not tell them
-//! apart. What is larger than [`ENTRIES_MAX`] and the like is left out, and counted.
+//! In both, of consecutive thoughts two stay: a further thought changes only the seq. A call that ended in an
+//! error counts as one that ended well: the specifications do not distinguish them. Parts larger than
+//! [`ENTRIES_MAX`] and the like are left out, and counted.
 
 use std::collections::HashMap;
 
@@ -91,7 +91,7 @@ fn stretches(pieces: &[Piece]) -> Vec<Stretch> {
 }
 
 impl Stretch {
-    /// Whether its first message is there: behind a hole it need not be.
+    /// Whether its first message is recorded: after a gap in the records it may be missing.
     fn begins(&self) -> bool {
         let first = self.batches.first().and_then(|(_, entries)| entries.first());
         matches!(first.map(|entry| &entry.what), Some(What::UserMessage { .. }))
@@ -166,7 +166,7 @@ fn run_slice(events: &[(usize, TracedEntry)]) -> Option<Slice> {
         let run = small.run(entry.run);
         if small.keeps(run, entry) {
             let (kind, call, what) = small.letter(entry)?;
-            // `Run.tla` knows one way to close a call, and does not say why a run failed.
+            // `Run.tla` has one way to close a call, and no reason of a failed run.
             let what = match (kind, what) {
                 ("tool_completed", _) => "ok",
                 (_, "violation" | "limit_reached" | "resume_limit") => "failed",
@@ -192,7 +192,7 @@ struct Small {
     /// Runs and their messages, in order of acceptance.
     runs: Vec<RunId>,
     calls: HashMap<(RunId, CallId), usize>,
-    /// How many events of each run have been kept, and how many thoughts in a row.
+    /// The number of kept events of each run, and of consecutive thoughts.
     seqs: HashMap<usize, (u64, usize)>,
 }
 
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn a_thread_is_not_idle_while_a_run_is_open_that_began_before_the_cut() {
         let cut = || Piece::Cut { open: vec![(run(1), thread("a"))] };
-        // Run 1 says nothing, and then there is another cut: run 2 waited for it all the same.
+        // Run 1 makes no step before the second cut: run 2 waited for it all the same.
         assert_eq!(begun(vec![cut(), batch(1, vec![message(2, "a"), message(3, "b")]), cut()]), [run(3)]);
         // Run 2 waits for run 1, and run 3 for run 2; run 4 finds the thread idle.
         let waiting = vec![

@@ -19,9 +19,9 @@ pub enum Spoil {
     OtherRun,
     OtherUsersLog,
     OtherUsersEntries,
-    /// A message is said to be accepted that is not in the log (DEL-5).
+    /// The reply accepts a message that is not in the log (DEL-5).
     SuccessWithoutDelivery,
-    /// A refused command is said to be done (DEL-7).
+    /// A refused command is reported as done (DEL-7).
     SuccessWithoutOutcome,
     CompletionWithOpenCall,
     EarlySend,

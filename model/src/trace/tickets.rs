@@ -1,7 +1,6 @@
-//! The wide pass over tickets: each is issued once, and redeemed as its own machine allows (AUTH-1,
-//! AUTH-2).
+//! The wide pass over tickets: each is issued once, and redeemed as its own machine allows (AUTH-1, AUTH-2).
 //!
-//! Hidden, and searched: of redemptions that race, the loser may be heard of before the winner.
+//! Hidden, and searched: of racing redemptions, the loser may be recorded before the winner.
 
 use std::collections::HashMap;
 
@@ -28,9 +27,9 @@ struct Known {
     ticket: AnyTicket,
     user: UserId,
     expires_at: Timestamp,
-    /// A redemption found nothing while this was still there to be had: somebody else must have it.
+    /// A redemption failed while this was still valid: another one must have redeemed it.
     lost_a_race: Option<usize>,
-    /// What is seen of it, for `Ticket.tla`.
+    /// The recorded steps of the ticket, for `Ticket.tla`.
     seen: Vec<(usize, Timestamp, Did)>,
 }
 
@@ -43,7 +42,7 @@ enum Did {
 }
 
 impl Known {
-    /// None if the clock was set back in between, or a loser was heard of before its winner.
+    /// `None` if the clock was set back in between, or a loser was recorded before its winner.
     fn slice(&self) -> Option<Slice> {
         if self.seen.len() > STEPS_MAX || !self.seen.is_sorted_by_key(|(_, at, _)| *at) {
             return None;
@@ -101,7 +100,7 @@ impl Tickets {
         self.holed = true;
     }
 
-    /// Whatever is outstanding is forgotten: nobody redeems it, and whoever tries finds nothing.
+    /// All outstanding tickets become void: later redemptions find nothing.
     pub fn void(&mut self) {
         self.known.retain(|_, known| !matches!(known.ticket, AnyTicket::Issued(_)));
     }
@@ -184,7 +183,7 @@ impl Tickets {
         known.into_iter().for_each(|known| slices.add(known.slice()));
     }
 
-    /// Every race that was lost has been won by somebody; `killed`: unless its record went with the process.
+    /// Checks that every lost race has a winner; `killed`: unless its record was lost with the process.
     pub fn end(&self, killed: bool) -> Result<(), Refused> {
         let lost = self.known.values().filter_map(|known| known.lost_a_race).min();
         match lost {

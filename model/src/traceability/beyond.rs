@@ -1,16 +1,16 @@
-//! What cannot stand for a rule, and why.
+//! Columns that must stay empty for a rule, with the reasons.
 
 use quintet::kernel::rules::Rule;
 
 use super::Column;
 
-/// Why there is nothing for this rule in this column, if there can be nothing.
+/// The reason why this column must be empty for this rule, if there is one.
 pub fn reason(rule: Rule, column: Column) -> Option<&'static str> {
     let mut reasons = BEYOND.iter();
     reasons.find(|(id, of, _)| *id == rule.id && *of == column).map(|(_, _, why)| *why)
 }
 
-/// Why a rule has nothing in a column. What is not proved is said in the same words as here.
+/// The reasons for empty columns. The list of what is not proved uses the same words.
 const BEYOND: &[(&str, Column, &str)] = &[
     ("RUN-9", Column::Audit, "a journal shows that a call was recorded, not when its tool acted"),
     ("RUN-10", Column::Audit, "an illegal step never reaches a journal; that the run failed is RUN-5"),

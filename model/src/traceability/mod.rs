@@ -1,9 +1,9 @@
-//! From each rule to all that stands for it: the code that enforces it, the model's property, the line
-//! of the specification, the tests that try to break it, the mutants that break it.
+//! The places of each rule: the code that enforces it, the model's property, the line of the specification,
+//! the tests that try to break it, the mutants that break it.
 //!
-//! Guarantee: what is listed is in the tree now. A place is found by the rule's id in a comment, or in the
-//! name of a test (`del_2_…`); a property and a mutant name their rules as data. A rule without a place in
-//! a column is a gap, unless [`beyond`] says why there can be none.
+//! Guarantee: every listed place exists in the tree. A place is found by the rule's id in a comment, or in
+//! the name of a test (`del_2_…`); a property and a mutant name their rules as data. A rule without a place
+//! in a column is a gap, unless [`beyond`] has a reason.
 
 mod beyond;
 mod places;
@@ -25,7 +25,7 @@ use crate::{
 use beyond::reason;
 use places::THE_FILE;
 
-/// What a place does for a rule.
+/// The relation of a place to a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Column {
     Code,
@@ -107,12 +107,12 @@ impl Table {
         self.places.entry((rule.to_owned(), column)).or_default().entry(place).or_insert(line);
     }
 
-    /// What stands for a rule, each with its line.
+    /// The places of a rule in a column, each with its line.
     pub fn places(&self, rule: Rule, column: Column) -> impl Iterator<Item = (&Place, &usize)> {
         self.places.get(&(rule.id.to_owned(), column)).into_iter().flatten()
     }
 
-    /// Rules for which nothing stands in a column, and nothing says why.
+    /// Rules without a place in a column, and without a reason for that.
     pub fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
         for rule in Rule::ALL {
@@ -227,7 +227,7 @@ impl Sources {
         Ok(Self(sources))
     }
 
-    /// Where a property of a model, or the claim of its liveness, is written.
+    /// The place of a property of a model, or of its liveness claim.
     fn property(&self, model: &str, name: &str) -> (&str, usize) {
         let text = name.trim_start_matches(|c: char| !c.is_ascii_lowercase());
         let own = self.find(&format!("model/src/models/{model}"), text);

@@ -1,8 +1,8 @@
-//! Where the tree cites a rule, and what stands there.
+//! Citations of rules in the tree, and the items that cite them.
 //!
-//! Code is cited in comments. A test stands for a rule by its name or a comment over or in it; so do the
-//! judges, which hold whatever a campaign does against the rules. A specification's definition stands for
-//! what the comment over it, behind it or in it names.
+//! Code is cited in comments. A test belongs to a rule by its name or a comment over or in it; so do the
+//! judges, which check a campaign's results against the rules. A specification's definition belongs to the
+//! rules that the comment over it, behind it or in it names.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -127,7 +127,7 @@ fn ids(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// What the comment in line `at` is about.
+/// The item that the comment in line `at` describes.
 fn described(lines: &[&str], at: usize) -> String {
     let line = lines[at].trim_start();
     if line.starts_with("//!") {
@@ -181,10 +181,10 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// What a file or a comment without an item of its own stands for.
+/// The name for a file, or for a comment without an item of its own.
 pub(super) const THE_FILE: &str = "the file";
 
-/// Whoever judges what others do: each of its lines is a part of every test that it judges.
+/// The judges of campaigns: each of their lines is part of every test that uses them.
 const JUDGES: &[&str] = &["src/testkit/", "tests/ui.rs", "tests/ui/", "tests/page/"];
 
 #[cfg(test)]

@@ -136,6 +136,7 @@ pub enum Answered {
     /// The call failed.
     Error,
     // Without a doc comment, so that the schema is one list.
+    /// The user declined (RUN-11).
     Declined,
 }
 

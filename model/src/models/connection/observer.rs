@@ -7,7 +7,7 @@ use quintet::kernel::{
 
 use super::{ELSEWHERE, Watched, user};
 
-/// What an observer of the orders remembers.
+/// The memory of an observer of the effects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Seen {
     /// Whose credential was accepted.
@@ -16,7 +16,7 @@ pub struct Seen {
     pub(super) ends: Option<Timestamp>,
     pub(super) armed: Option<Timestamp>,
     pub(super) hello: bool,
-    /// Its cursor, as it said `hello`.
+    /// The cursor of its `hello`.
     pub(super) asked: Option<ResumeCursor>,
     pub(super) ready: bool,
     pub(super) caught_up: bool,
@@ -27,7 +27,7 @@ pub struct Seen {
     pub(super) closed: Option<Cause>,
     pub(super) commands: u16,
     pub(super) unclear: u16,
-    /// Whether a heartbeat has forgiven an unclear frame.
+    /// Set once a heartbeat has forgiven a malformed frame.
     pub(super) forgiven: bool,
     pub broken: Option<&'static str>,
 }
@@ -96,7 +96,7 @@ impl Seen {
         }
     }
 
-    /// DEL-3: it goes on right behind the cursor, or says what is missing.
+    /// DEL-3: it continues right after the cursor, or reports a gap.
     fn expect_resumption(&mut self, input: &Input, resumed_after: u64, gap: Option<Gap>) {
         let (Some(asked), Input::Attached { trimmed, head, .. }) = (self.asked, input) else {
             return self.breaks("CONN-1");

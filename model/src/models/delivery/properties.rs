@@ -1,4 +1,4 @@
-//! What is claimed of deliveries, by rule.
+//! The properties of deliveries, by rule.
 
 use quintet::kernel::connection::Phase;
 

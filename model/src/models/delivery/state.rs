@@ -1,4 +1,4 @@
-//! What there is between a hub and its clients, as a model checker holds it.
+//! The state between a hub and its clients, in the form of a model checker.
 
 use std::{fmt, sync::Arc};
 
@@ -21,7 +21,7 @@ pub struct DeliveryState {
 pub struct Hub {
     pub view: UserState,
     pub batch: Vec<Entry>,
-    /// Which client is told once the batch is durable.
+    /// The client that gets the reply once the batch is durable.
     pub promise: Option<usize>,
 }
 
@@ -38,14 +38,14 @@ pub struct Link {
     pub machine: Connection,
     /// The last entry that was sent.
     pub sent: u64,
-    /// The head that `ready` named, until `caught_up` says that it is reached.
+    /// The head in `ready`, until `caught_up` is sent.
     pub owes: Option<u64>,
-    /// Entries that the machine asked for: after, and through.
+    /// The range of entries that the machine ordered: after, and through.
     pub fetch: Option<(u64, u64)>,
     pub flushing: bool,
     /// Answers since the flush began.
     pub replies: u8,
-    /// How far the client's message is, which it sends once a connection.
+    /// The progress of the client's message, which it sends once per connection.
     pub message: Message,
     /// The last entry before a drained service lets go.
     pub leaving: Option<u64>,
@@ -88,7 +88,7 @@ pub enum DeliveryAction {
     WriteFails,
     Crash,
     Restart,
-    /// Some of what a connection asked for is read: one entry, or all.
+    /// A part of the ordered range is read: one entry, or all.
     Read(usize, bool),
     Flushed(usize),
     Receive(usize),

@@ -1,4 +1,4 @@
-//! What is claimed of nodes that race for one log, by rule.
+//! The properties of nodes that race for one log, by rule.
 
 use quintet::kernel::{
     entry::{Body, Entry, Event},

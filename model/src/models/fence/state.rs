@@ -12,7 +12,7 @@ pub struct FenceState {
     pub nodes: Vec<Node>,
     /// Messages whose acceptance was reported, each with its run: what senders rely on.
     pub told: Vec<(u8, u8)>,
-    /// How often the tool of each run's call was invoked, never counted past two.
+    /// The number of invocations of the tool of each run's call, counted up to two.
     pub invoked: Vec<(u8, u8)>,
     pub broken: Option<&'static str>,
 }
@@ -35,7 +35,7 @@ pub enum Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FenceAction {
     Start(u8),
-    /// Reads the log and takes up what is open.
+    /// Reads the log and resumes open runs.
     Know(u8),
     Decide(u8, Ask),
     /// The append succeeds, and the node learns of it.

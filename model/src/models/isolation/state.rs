@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct World {
     pub users: [Account; 2],
-    /// Whether the service has crashed.
+    /// Set while the service is down.
     pub is_down: bool,
     /// Each connection of each user: how far it has read, or none.
     pub connections: Vec<Option<u64>>,
@@ -25,7 +25,7 @@ pub struct World {
 pub struct Account {
     pub log: Arc<Vec<Entry>>,
     pub machines: Option<UserState>,
-    /// Whether an append failed, so that the log has to be read before the machines are there again.
+    /// Set after a failed append: the log has to be read before the machines exist again.
     pub is_lost: bool,
 }
 
@@ -43,7 +43,7 @@ pub enum WorldAction {
     /// An append for a user fails, and what its machines knew with it; its log is read again.
     WriteFails(u8),
     ReadAgain(u8),
-    /// The service crashes, with every connection; at its restart it takes up the runs that are open.
+    /// The service crashes, with every connection; at its restart it resumes open runs.
     Crash,
     Restart,
 }
