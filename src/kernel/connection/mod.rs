@@ -53,6 +53,8 @@
 #![deny(missing_docs, unreachable_pub)]
 
 pub mod cause;
+#[cfg(test)]
+mod content_tests;
 pub mod effect;
 pub mod input;
 pub mod payload;
