@@ -20,6 +20,9 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
+step "the library without its features"
+bash tests/features.sh
+
 step "the page, in a browser"
 cargo build --locked
 bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
