@@ -61,7 +61,6 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
-#[allow(missing_docs, rustdoc::private_intra_doc_links, reason = "this module is being rewritten")]
 pub mod connection;
 pub mod entry;
 pub mod ids;

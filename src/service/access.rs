@@ -63,7 +63,13 @@ impl std::fmt::Debug for CheckedSettings {
 
 enum Access {
     Dev,
-    Production { keys: VerifiedBy, audience: Audience },
+    Production(Box<Verification>),
+}
+
+/// How a production service verifies tokens.
+struct Verification {
+    keys: VerifiedBy,
+    audience: Audience,
 }
 
 /// The keys of a production service.
@@ -123,7 +129,7 @@ impl CheckedSettings {
             Some(key) => VerifiedBy::Given(key),
             None => VerifiedBy::configured(&loaded.settings)?,
         };
-        Ok(Self { loaded, access: Access::Production { keys, audience } })
+        Ok(Self { loaded, access: Access::Production(Box::new(Verification { keys, audience })) })
     }
 
     /// Returns the settings.
@@ -135,7 +141,7 @@ impl CheckedSettings {
     pub fn mode(&self) -> Mode {
         match self.access {
             Access::Dev => Mode::Dev,
-            Access::Production { .. } => Mode::Serve,
+            Access::Production(_) => Mode::Serve,
         }
     }
 
@@ -143,7 +149,7 @@ impl CheckedSettings {
     pub fn key_source(&self) -> &'static str {
         match &self.access {
             Access::Dev => "throw-away",
-            Access::Production { keys, .. } => match keys {
+            Access::Production(verification) => match &verification.keys {
                 VerifiedBy::Given(_) => "program",
                 VerifiedBy::File(file) => file.setting,
                 #[cfg(feature = "jwks")]
@@ -174,9 +180,12 @@ impl CheckedSettings {
         let limits = settings.gateway;
         let listed = Origins::parse(settings.allow_origin.iter().map(String::as_str))?;
         let (keys, audience, origins, dev) = match &self.access {
-            Access::Production { keys, audience } => (keys.start(settings)?, audience.clone(), listed, None),
+            Access::Production(verification) => {
+                let Verification { keys, audience } = &**verification;
+                (keys.start(settings)?, audience.clone(), listed, None)
+            }
             Access::Dev => {
-                // The address that is really bound, whoever bound it.
+                // The bound address, which may differ from the configured one.
                 check::loopback("listen", listen, self.loaded.source("listen"))?;
                 let login = DevLogin::throw_away()?;
                 let keys = Keys::Fixed(Arc::new(login.verifying_key()));
