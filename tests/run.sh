@@ -20,15 +20,13 @@ cargo fmt --all --check
 step "lints"
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
-<<<<<<< HEAD
 step "documentation"
-# The packages whose documentation is complete. A dead link or a malformed section is an error.
+# A dead link or a malformed section is an error.
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked \
   -p quintet-kernel -p quintet-runtime -p quintet-wire -p quintet-journal -p quintet-audit
-=======
+
 step "the library without its features"
 bash tests/features.sh
->>>>>>> api
 
 step "the page, in a browser"
 cargo build --locked

@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-//! Illegal steps of an agent do not compile: one case for each (RUN-3, RUN-4, RUN-5, RUN-9), and for each way
-//! around the factory (ISO-4).
-=======
-//! What must not be done does not compile: one case per illegal step of an agent (RUN-3, RUN-4, RUN-5,
-//! RUN-9), per way around the factory (ISO-4), and per service without checked settings (AUTH-5).
->>>>>>> api
+//! Illegal code does not compile: one case for each illegal step of an agent (RUN-3, RUN-4, RUN-5, RUN-9), for each
+//! way around the factory (ISO-4), and for each service without checked settings (AUTH-5).
 
 #[test]
 fn illegal_steps_do_not_compile() {
