@@ -1,21 +1,23 @@
-//! The machine that ships is the machine that is checked: the kernel of `quintet`, not a copy,
-//! inside environments that may do anything, explored to the last state.
+//! Explores the shipped kernel of `quintet`, not a copy, in environments that may take any step at any time, to
+//! the last state.
+//!
+//! The reading order is in `model/README.md`.
 //!
 //! - [`machine`]: the kernel as a parameter, so that a defect can take its place
-//! - [`vocabulary`], [`ask`]: small names, and all that may be asked
-//! - [`law`], [`verdict`]: the contract as predicates over a log, and over one command to it
-//! - [`checks`]: properties with their rules as data; [`catalogue`]: all of them, as a table reads them
+//! - [`vocabulary`], [`ask`]: small names, and all commands that may be given
+//! - [`law`], [`verdict`]: the rules as predicates over a log, and over one command to it
+//! - [`checks`]: properties with their rules as data; [`catalogue`]: all of them, as a table
 //! - [`models`]: one environment each, as a stateright model
-//! - [`charts`]: the machines drawn and tabulated for people
-//! - [`graph`]: exhaustive exploration with the shortest path to whatever goes wrong
+//! - [`charts`]: the machines drawn and tabulated from the code
+//! - [`graph`]: exhaustive exploration with a shortest path to each failure
 //! - [`fair`]: leads-to under weak and strong fairness; [`liveness`]: what has to happen in the end
-//! - [`instances`]: the models, as large as is asked for; [`claims`]: what is claimed of which, with numbers
-//! - [`mutants`]: defects of machines, shell and specifications, and the checks that they turn red
-//! - [`planted`]: defects in the shipped source, and the tests that have to see them
+//! - [`instances`]: the environments with their numbers; [`claims`]: what each claims, with numbers
+//! - [`mutants`]: defects that run in process, and the checks that they turn red
+//! - [`planted`]: the table of defects that are edits of a file, and its runner
 //! - [`docs`]: tables of the documents, generated
 //! - [`spec`]: the TLA+ specifications, explored in-process, and compared edge for edge
-//! - [`specified`]: what the specifications claim of themselves, and that each of it can fail
-//! - [`trace`]: what the running service wrote down, against both
+//! - [`specified`]: the claims of the specifications themselves, and that each of them can fail
+//! - [`trace`]: recordings of the running service, held against kernel and specifications
 //! - [`traceability`]: from each rule to all that stands for it
 //! - [`refine`]: the kernel's types as the specifications write them
 
