@@ -1,5 +1,5 @@
-//! Exhaustive exploration, breadth first: every state once, kept whole (not as a hash), with the
-//! shortest path to it. What stateright's checker counts is compared with what is counted here.
+//! Exhaustive exploration, breadth first: every state once, kept whole (not as a hash), with a shortest path
+//! to it. The number of states is compared with that of stateright's checker.
 
 use std::{fmt, fmt::Debug, hash::Hash};
 
@@ -32,7 +32,7 @@ pub struct Findings<S, A> {
     pub unwitnessed: Vec<&'static str>,
 }
 
-/// The state that an action leads to: `Model::next_state`, or a defect in its place.
+/// Returns the state that an action leads to: `Model::next_state`, or a defect in its place.
 pub type Step<M> = fn(&M, &<M as Model>::State, <M as Model>::Action) -> Option<<M as Model>::State>;
 
 /// Explores all of a model.

@@ -1,23 +1,25 @@
-//! The machine that ships is the machine that is checked: the kernel of `quintet`, not a copy, inside
-//! environments that may do anything, explored to the last state.
+//! Explores the shipped kernel of `quintet`, not a copy, in environments that may take any step at any time, to
+//! the last state.
 //!
-//! - [`machine`]: the kernel as a parameter, so that a mutant can replace it
-//! - [`vocabulary`], [`ask`]: small names, and all commands
-//! - [`law`], [`verdict`]: the contract as predicates over a log, and over one command to it
+//! The reading order is in `model/README.md`.
+//!
+//! - [`machine`]: the kernel as a parameter, so that a defect can take its place
+//! - [`vocabulary`], [`ask`]: small names, and all commands that may be given
+//! - [`law`], [`verdict`]: the rules as predicates over a log, and over one command to it
 //! - [`checks`]: properties with their rules as data; [`catalogue`]: all of them, as a table
 //! - [`models`]: one environment each, as a stateright model
-//! - [`charts`]: the machines drawn and tabulated
-//! - [`graph`]: exhaustive exploration with the shortest path to a violation
-//! - [`fair`]: leads-to under weak and strong fairness; [`liveness`]: the liveness properties
-//! - [`instances`]: the models, in any size; [`claims`]: the claims about each, with numbers
-//! - [`mutants`]: defects of machines, shell and specifications, and the checks that fail for them
-//! - [`planted`]: defects in the shipped source, and the tests that have to find them
+//! - [`charts`]: the machines drawn and tabulated from the code
+//! - [`graph`]: exhaustive exploration with a shortest path to each failure
+//! - [`fair`]: leads-to under weak and strong fairness; [`liveness`]: what has to happen in the end
+//! - [`instances`]: the environments with their numbers; [`claims`]: what each claims, with numbers
+//! - [`mutants`]: defects that run in process, and the checks that they turn red
+//! - [`planted`]: the table of defects that are edits of a file, and its runner
 //! - [`docs`]: tables of the documents, generated
 //! - [`spec`]: the TLA+ specifications, explored in-process, and compared edge for edge
-//! - [`specified`]: the specifications' own claims, each shown to fail for a defect
-//! - [`trace`]: traces of the running service, checked against both
-//! - [`traceability`]: the places of each rule in the tree
-//! - [`refine`]: the kernel's types in the form of the specifications
+//! - [`specified`]: the claims of the specifications themselves, and that each of them can fail
+//! - [`trace`]: recordings of the running service, held against kernel and specifications
+//! - [`traceability`]: from each rule to all that stands for it
+//! - [`refine`]: the kernel's types as the specifications write them
 
 pub mod ask;
 pub mod catalogue;
