@@ -99,6 +99,11 @@ pub trait UserObserver: Debug + Send + Sync {
 
 /// Observes one connection.
 pub trait ConnectionObserver: Debug + Send {
+    /// Returns false if every other method does nothing, so that the caller need not prepare their arguments.
+    fn is_enabled(&self) -> bool {
+        true
+    }
+
     /// The socket was accepted. `known` is the identity of an authenticated upgrade request.
     fn accepted(&mut self, known: Option<&Identity>, effects: &[Effect]) {
         let _ = (known, effects);
@@ -162,4 +167,9 @@ pub struct NoObserver;
 
 impl Observer for NoObserver {}
 impl UserObserver for NoObserver {}
-impl ConnectionObserver for NoObserver {}
+
+impl ConnectionObserver for NoObserver {
+    fn is_enabled(&self) -> bool {
+        false
+    }
+}

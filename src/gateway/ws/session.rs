@@ -180,9 +180,11 @@ impl WsSession {
     fn step(&mut self, input: Input<WsPayload>) {
         let from = self.connection.phase();
         let stepped = self.connection.step(&input, &mut self.effects);
-        self.outlines.clear();
-        self.outlines.extend(self.effects.iter().map(Effect::outline));
-        self.observer.stepped(&input.outline(), &self.outlines, stepped.is_err());
+        if self.observer.is_enabled() {
+            self.outlines.clear();
+            self.outlines.extend(self.effects.iter().map(Effect::outline));
+            self.observer.stepped(&input.outline(), &self.outlines, stepped.is_err());
+        }
         match stepped {
             Ok(()) => {
                 let to = self.connection.phase();
