@@ -103,7 +103,7 @@ pub fn connection_states() -> String {
         states.collect::<HashSet<Watched, ahash::RandomState>>().len()
     };
     let all = graph.states.len();
-    let mut rows = String::from("| states | are | or, of all |\n|---|---|---|\n");
+    let mut rows = String::from("| counted | states | share |\n|---|---|---|\n");
     let mut row = |says: &str, states: usize, share: String| {
         writeln!(rows, "| {says} | {} | {share} |", number(states)).expect("a string takes what is written");
     };
@@ -119,7 +119,7 @@ pub fn connection_states() -> String {
     }
     for (part, without) in PARTS {
         let states = distinct(*without);
-        row(&format!("if a state had no part for {part}"), states, share(states));
+        row(&format!("without {part}"), states, share(states));
     }
     rows
 }
