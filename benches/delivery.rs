@@ -80,8 +80,8 @@ async fn watched() -> Result<()> {
     let trace = trace.to_str().context("a path that is text")?;
     let ways: [(&str, &[&str]); 3] = [
         ("unwatched", &[]),
-        ("--conformance", &["--conformance"]),
-        ("--conformance --trace", &["--conformance", "--trace", trace]),
+        ("--monitor", &["--monitor"]),
+        ("--monitor --trace", &["--monitor", "--trace", trace]),
     ];
     let mut figures = vec![(Vec::new(), Vec::new()); ways.len()];
     for round in 0..ROUNDS {

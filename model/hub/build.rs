@@ -6,14 +6,14 @@ use std::{env, fs, path::Path};
 /// A mutant: its name, its changed file, the original text and the replacement.
 const TWINS: [(&str, &str, &str, &str); 4] = [
     (
-        "twin_registry",
+        "mutant_registry",
         "user/registry.rs",
         "let idle = self.slot.leases.load(Ordering::Acquire) == 0;",
         // The last lease removes its value without checking for a new lease.
         "let idle = true;",
     ),
     (
-        "twin_cursor",
+        "mutant_cursor",
         "user/cursor.rs",
         "let _ = self.head.wait_for(|head| *head > after).await;",
         // It reads first and registers later: an entry published in between wakes no reader. Shuttle switches
@@ -25,7 +25,7 @@ const TWINS: [(&str, &str, &str, &str); 4] = [
         }",
     ),
     (
-        "twin_signal",
+        "mutant_signal",
         "agent/host/signal.rs",
         "        if let Some(waiting) = self.calls.lock().get_mut(call_id) {
             *waiting = Some(result.clone());
@@ -36,16 +36,16 @@ const TWINS: [(&str, &str, &str, &str); 4] = [
             *waiting = Some(result.clone());",
     ),
     (
-        "twin_drain",
+        "mutant_drain",
         "user/factory.rs",
-        "        // A batch that began before `rest` may have advanced a run; a later one does not.
+        "        // A batch that began before `quiesce` may have advanced a run; a later one does not.
         self.idle().await;",
-        // A decision made before `rest` may still advance a run.
+        // A decision made before `quiesce` may still advance a run.
         "",
     ),
 ];
 
-/// The folders of `src/` that a twin consists of.
+/// The folders of `src/` that a mutant consists of.
 const FOLDERS: [&str; 2] = ["user", "agent/host"];
 
 fn main() {
@@ -56,8 +56,8 @@ fn main() {
     }
     let out = env::var("OUT_DIR").expect("cargo sets it");
     let out = Path::new(&out);
-    for (twin, file, right, wrong) in TWINS {
-        let folder = out.join(twin);
+    for (mutant, file, right, wrong) in TWINS {
+        let folder = out.join(mutant);
         for part in FOLDERS {
             copy(&Path::new("../../src").join(part), &folder.join(part));
         }
@@ -69,7 +69,7 @@ fn main() {
             folder.join("user/mod.rs"),
             folder.join("agent/host/mod.rs"),
         );
-        fs::write(out.join(format!("{twin}.rs")), root).expect("room");
+        fs::write(out.join(format!("{mutant}.rs")), root).expect("room");
     }
 }
 

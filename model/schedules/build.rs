@@ -6,14 +6,14 @@ use std::{env, fs, path::Path};
 /// A mutant: its name, its source file, the original text and the replacement.
 const TWINS: [(&str, &str, &str, &str); 5] = [
     (
-        "twin_registry",
+        "mutant_registry",
         "user/registry.rs",
         "let idle = self.slot.leases.load(Ordering::Acquire) == 0;",
         // The last lease removes its value without checking for a new lease.
         "let idle = true;",
     ),
     (
-        "twin_tail",
+        "mutant_tail",
         "user/tail.rs",
         "        self.head.send_if_modified(|known| {
             let later = head > *known;
@@ -28,7 +28,7 @@ const TWINS: [(&str, &str, &str, &str); 5] = [
         }",
     ),
     (
-        "twin_tail_order",
+        "mutant_tail_order",
         "user/tail.rs",
         "        self.recent.lock().push(lines, &self.limits);
         self.raise(last);",
@@ -37,7 +37,7 @@ const TWINS: [(&str, &str, &str, &str); 5] = [
         self.recent.lock().push(lines, &self.limits);",
     ),
     (
-        "twin_signal",
+        "mutant_signal",
         "agent/host/signal.rs",
         "            let closed = self.closed.notified();
             tokio::pin!(closed);
@@ -52,7 +52,7 @@ const TWINS: [(&str, &str, &str, &str); 5] = [
             let closed = self.closed.notified();",
     ),
     (
-        "twin_drain",
+        "mutant_drain",
         "gateway/drain.rs",
         "        self.0.send_if_modified(|current| {
             let moves = stage > *current;
@@ -69,14 +69,14 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let out = env::var("OUT_DIR").expect("cargo sets it");
     let mut modules = String::new();
-    for (twin, file, right, wrong) in TWINS {
+    for (mutant, file, right, wrong) in TWINS {
         let file = Path::new("../../src").join(file);
         println!("cargo:rerun-if-changed={}", file.display());
         let text = fs::read_to_string(&file).expect("a file of src");
         assert_eq!(text.matches(right).count(), 1, "{} must contain once: {right}", file.display());
-        let copy = Path::new(&out).join(format!("{twin}.rs"));
+        let copy = Path::new(&out).join(format!("{mutant}.rs"));
         fs::write(&copy, text.replace(right, wrong)).expect("room");
-        modules += &format!("#[path = {copy:?}]\npub mod {twin};\n");
+        modules += &format!("#[path = {copy:?}]\npub mod {mutant};\n");
     }
     fs::write(Path::new(&out).join("twins.rs"), modules).expect("room");
 }

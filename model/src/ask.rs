@@ -2,10 +2,10 @@
 //! a fresh run id, and the journal's knowledge of the past.
 
 use quintet::kernel::{
-    entry::{By, CallStatus, Entry},
+    entry::{CallOwner, CallStatus, Entry},
     ids::RunId,
     limits::Limits,
-    run::{Cut, Ending},
+    run::{EarlyEnd, Ending},
     user::{AgentStep, Command, NewMessage, OnBusy, PastCall, Resumes, Send, UserState},
 };
 
@@ -54,7 +54,7 @@ pub enum Ask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Deed {
     Think,
-    Open(u8, By),
+    Open(u8, CallOwner),
     Close(u8),
     Succeed,
     Fail,
@@ -69,7 +69,7 @@ pub enum CutBy {
 }
 
 impl CutBy {
-    pub fn cut(self) -> Cut {
+    pub fn cut(self) -> EarlyEnd {
         match self {
             CutBy::Agent => failed(),
             CutBy::Deadline => timed_out(),
@@ -92,7 +92,11 @@ impl Deed {
     pub fn all(calls: u8) -> Vec<Deed> {
         let mut deeds = vec![Deed::Think, Deed::Succeed, Deed::Fail];
         for id in 1..=calls {
-            deeds.extend([Deed::Open(id, By::Agent), Deed::Open(id, By::Client), Deed::Close(id)]);
+            deeds.extend([
+                Deed::Open(id, CallOwner::Agent),
+                Deed::Open(id, CallOwner::Client),
+                Deed::Close(id),
+            ]);
         }
         deeds
     }
@@ -159,8 +163,11 @@ impl Ask {
             }
             Ask::Answer { run: id, call: call_number } => {
                 let by = of(id).and_then(|told| told.opened(&call(call_number)));
-                let past =
-                    Some(if by == Some(By::Client) { PastCall::OfClient } else { PastCall::NotOfClient });
+                let past = Some(if by == Some(CallOwner::Client) {
+                    PastCall::OfClient
+                } else {
+                    PastCall::NotOfClient
+                });
                 Command::Answer { run_id: run(id), call_id: call(call_number), result: ok(), past }
             }
             Ask::Step { run: id, deed } => Command::Step { run_id: run(id), step: deed.step() },

@@ -13,10 +13,8 @@ use std::{
 };
 
 use quintet::kernel::{
-    connection::{
-        Input, InputName, Limits as ConnectionLimits, Phase, ResumeCursor, Timer, Unattached, Unverified,
-    },
-    entry::{By, Entry},
+    connection::{AttachError, ConnectionLimits, Input, InputName, Phase, ResumeCursor, Timer, VerifyError},
+    entry::{CallOwner, Entry},
     ids::{Epoch, Offset, RunId, Timestamp, UserId},
     limits::Limits,
     run::{AnyRun, Closer, Ending, PhaseName, Run, Step, StepName},
@@ -146,7 +144,7 @@ pub fn run_machine() -> Chart {
         Step::Complete(Ending::Succeeded { usage: None }),
         Step::Complete(Ending::Cut(failed())),
     ];
-    for (number, by) in [(1, By::Agent), (2, By::Client)] {
+    for (number, by) in [(1, CallOwner::Agent), (2, CallOwner::Client)] {
         tried.push(Step::Open(a_call(number, by)));
         for closer in [Closer::Agent, Closer::Client, Closer::Service] {
             tried.push(Step::Close { call_id: call(number), result: ok(), closer });
@@ -189,8 +187,8 @@ fn step_title(step: StepName) -> String {
 
 /// Of the connection that is drawn: two malformed frames, one command outstanding.
 const LIMITS: ConnectionLimits = ConnectionLimits {
-    unclear_frames_max: 2,
-    unclear_frames_forgiven: 1,
+    invalid_frames_max: 2,
+    invalid_frames_forgiven: 1,
     throttled_frames_max: 2,
     commands_max: 1,
     waiting_replies_max: 2,
@@ -252,13 +250,13 @@ fn connection_inputs() -> Vec<Input> {
         hello(0, true),
         Input::Verified(identity("ann")),
         Input::Verified(identity("ben")),
-        Input::Unverified(Unverified::Refused),
-        Input::Unverified(Unverified::Unavailable),
+        Input::Unverified(VerifyError::Refused),
+        Input::Unverified(VerifyError::Unavailable),
         attached(0),
         attached(1),
         attached(2),
-        Input::Unattached(Unattached::Unavailable),
-        Input::Unattached(Unattached::UserFull),
+        Input::Unattached(AttachError::Unavailable),
+        Input::Unattached(AttachError::UserFull),
         Input::Command(()),
         Input::Renew(()),
         Input::Ping(()),
@@ -410,8 +408,8 @@ fn ask_title(ask: &Ask) -> String {
         Ask::Answer { .. } => "client: answer a call".into(),
         Ask::Step { deed, .. } => match deed {
             Deed::Think => "agent: think".into(),
-            Deed::Open(_, By::Agent) => "agent: open a call".into(),
-            Deed::Open(_, By::Client) => "agent: ask the client".into(),
+            Deed::Open(_, CallOwner::Agent) => "agent: open a call".into(),
+            Deed::Open(_, CallOwner::Client) => "agent: ask the client".into(),
             Deed::Close(_) => "agent: close a call".into(),
             Deed::Succeed => "agent: succeed".into(),
             Deed::Fail => "agent: fail".into(),

@@ -2,7 +2,7 @@
 //! [`crate::verdict`] adds the rules of single commands.
 
 use quintet::kernel::{
-    entry::{Body, By, Entry, Event, RunStatus},
+    entry::{Body, CallOwner, Entry, Event, RunStatus},
     ids::{CallId, MessageId, Offset, RunId, Seq, ThreadId},
     user::Receipt,
 };
@@ -35,7 +35,7 @@ impl Told<'_> {
     }
 
     /// The executor of a call that the run opened.
-    pub fn opened(&self, call_id: &CallId) -> Option<By> {
+    pub fn opened(&self, call_id: &CallId) -> Option<CallOwner> {
         self.events.iter().find_map(|(.., event)| match event {
             Event::ToolExecuting(call) if call.call_id == *call_id => Some(call.by),
             _ => None,
@@ -43,7 +43,7 @@ impl Told<'_> {
     }
 
     /// Calls that are open after the run's first `count` events.
-    pub fn open_calls(&self, count: usize) -> Vec<(&CallId, By)> {
+    pub fn open_calls(&self, count: usize) -> Vec<(&CallId, CallOwner)> {
         let mut open = Vec::new();
         for (.., event) in &self.events[..count] {
             match event {

@@ -7,8 +7,8 @@ use quintet::kernel::{
     entry::{Entry, Event},
     ids::{MessageId, Offset},
     limits::Limits,
-    run::{AnyRun, Cut, Step, Violation},
-    user::{Command, Decision, Misfit, Receipt, Refusal, UserState},
+    run::{AnyRun, EarlyEnd, Step, Violation},
+    user::{Command, Decision, InvalidEntry, Receipt, Refusal, UserState},
 };
 
 use crate::{law, vocabulary::AT};
@@ -19,7 +19,7 @@ pub trait Machine: Debug + Send + Sync {
         run.step(step, AT)
     }
 
-    fn end(&self, run: &AnyRun, cut: Cut) -> Vec<Event> {
+    fn end(&self, run: &AnyRun, cut: EarlyEnd) -> Vec<Event> {
         run.end(cut, "", AT)
     }
 
@@ -27,7 +27,7 @@ pub trait Machine: Debug + Send + Sync {
         state.decide(command, limits, AT)
     }
 
-    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), Misfit> {
+    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
         state.evolve(entry, limits)
     }
 
@@ -37,7 +37,7 @@ pub trait Machine: Debug + Send + Sync {
         recent: Vec<(MessageId, Receipt)>,
         unfinished: &[&Entry],
         limits: &Limits,
-    ) -> Result<UserState, Misfit> {
+    ) -> Result<UserState, InvalidEntry> {
         UserState::recover(head, recent, unfinished.iter().copied(), limits)
     }
 }

@@ -2,7 +2,7 @@
 //! kernel's answer, without the kernel's state.
 
 use quintet::kernel::{
-    entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     limits::Limits,
     user::{Decision, OnBusy, Refusal, Reply},
 };
@@ -143,9 +143,9 @@ impl Case<'_> {
         let closes = matches!(self.events(number)[..], [Event::ToolCompleted { call_id, result, .. }]
             if *call_id == call(call_number) && result.status == CallStatus::Ok);
         let holds = match (by, open) {
-            (Some(By::Client), true) => self.replied(Reply::Done) && closes && self.batch().len() == 1,
-            (Some(By::Client), false) => self.refused(Refusal::CallClosed),
-            (Some(By::Agent) | None, _) => self.refused(Refusal::NotFound),
+            (Some(CallOwner::Client), true) => self.replied(Reply::Done) && closes && self.batch().len() == 1,
+            (Some(CallOwner::Client), false) => self.refused(Refusal::CallClosed),
+            (Some(CallOwner::Agent) | None, _) => self.refused(Refusal::NotFound),
         };
         self.expect("RUN-11", holds)
     }
@@ -159,7 +159,7 @@ impl Case<'_> {
         let legal = match deed {
             Deed::Think => true,
             Deed::Open(id, _) => thought && told.opened(&call(id)).is_none(),
-            Deed::Close(id) => open.contains(&(&call(id), By::Agent)),
+            Deed::Close(id) => open.contains(&(&call(id), CallOwner::Agent)),
             Deed::Succeed => thought && open.is_empty(),
             Deed::Fail => open.is_empty(),
         };
@@ -228,8 +228,10 @@ impl Case<'_> {
             return self.expect("RUN-9", self.refused(Refusal::RunEnded));
         };
         let open = told.open_calls(told.events.len());
-        let mut orphaned: Vec<_> =
-            open.iter().filter(|(id, by)| *by == By::Agent && Some(*id) != keep.map(call).as_ref()).collect();
+        let mut orphaned: Vec<_> = open
+            .iter()
+            .filter(|(id, by)| *by == CallOwner::Agent && Some(*id) != keep.map(call).as_ref())
+            .collect();
         orphaned.sort();
         let closed = self.events(number);
         let matches = closed.len() == orphaned.len()
@@ -268,7 +270,7 @@ impl Case<'_> {
                 completion.error.as_ref().is_some_and(|error| error.code == RunErrorCode::ResumeLimit);
             told.open_calls(told.events.len()).iter().all(|(id, by)| {
                 // RUN-9: a crash came between, so the outcome of the agent's own call is not known.
-                let status = if exhausted && *by == By::Agent { CallStatus::Unknown } else { status };
+                let status = if exhausted && *by == CallOwner::Agent { CallStatus::Unknown } else { status };
                 events.iter().any(|event| {
                     matches!(event, Event::ToolCompleted { call_id, result, .. }
                         if call_id == *id && result.status == status)

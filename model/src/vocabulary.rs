@@ -6,12 +6,12 @@ use std::sync::LazyLock;
 
 use quintet::kernel::{
     entry::{
-        Body, By, Call, CallResult, CallStatus, Entry, Event, RunError, RunErrorCode, RunStatus, Thought,
-        ThoughtKind,
+        Body, Call, CallOwner, CallResult, CallStatus, Entry, Event, RunError, RunErrorCode, RunStatus,
+        Thought, ThoughtKind,
     },
     ids::{AgentName, CallId, MessageId, RunId, ThreadId, Timestamp, ToolName},
     json::Json,
-    run::Cut,
+    run::EarlyEnd,
 };
 use uuid::Uuid;
 
@@ -70,7 +70,7 @@ pub fn thought() -> Thought {
     Thought { kind: ThoughtKind::Reasoning, delta: String::new(), reset: false }
 }
 
-pub fn a_call(number: u8, by: By) -> Call {
+pub fn a_call(number: u8, by: CallOwner) -> Call {
     Call { call_id: call(number), tool_name: tool(), parameters: null(), by }
 }
 
@@ -102,16 +102,16 @@ fn error(code: RunErrorCode) -> RunError {
     RunError { code, message: String::new() }
 }
 
-pub fn failed() -> Cut {
-    Cut::Failed(error(RunErrorCode::AgentError))
+pub fn failed() -> EarlyEnd {
+    EarlyEnd::Failed(error(RunErrorCode::AgentError))
 }
 
-pub fn timed_out() -> Cut {
-    Cut::TimedOut(error(RunErrorCode::RunTimeout))
+pub fn timed_out() -> EarlyEnd {
+    EarlyEnd::TimedOut(error(RunErrorCode::RunTimeout))
 }
 
-pub fn interrupted() -> Cut {
-    Cut::Interrupted(error(RunErrorCode::NodeLost))
+pub fn interrupted() -> EarlyEnd {
+    EarlyEnd::Interrupted(error(RunErrorCode::NodeLost))
 }
 
 /// A log entry in a word or two, as counterexamples print it.
@@ -135,10 +135,10 @@ pub fn brief_event(event: &Event) -> String {
     }
 }
 
-pub fn by_name(by: By) -> &'static str {
+pub fn by_name(by: CallOwner) -> &'static str {
     match by {
-        By::Agent => "agent",
-        By::Client => "client",
+        CallOwner::Agent => "agent",
+        CallOwner::Client => "client",
     }
 }
 

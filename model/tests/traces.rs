@@ -8,7 +8,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use quintet::{
-    agent::{Floor, rehearsal::Rehearsal},
+    agent::{Executor, rehearsal::Rehearsal},
     journal::memory::{AppendFault, MemoryJournal},
     kernel::{
         ids::{Timestamp, UserId},
@@ -39,11 +39,11 @@ async fn start(journal: &MemoryJournal, trace: &Path) -> Running {
     let settings = Settings {
         listen: any_port,
         admin_listen: any_port,
-        conformance: true,
+        monitor: true,
         trace_file: Some(trace.to_owned()),
         ..Settings::default()
     };
-    let agents = Arc::new(built_in(Floor::threads().unwrap()).with(Rehearsal).unwrap());
+    let agents = Arc::new(built_in(Executor::threads().unwrap()).with(Rehearsal).unwrap());
     let parts = Parts { journal: Arc::new(journal.clone()), agents, described: Vec::new() };
     Service::new(CheckedSettings::dev(settings).unwrap(), parts).start().await.unwrap()
 }
@@ -73,13 +73,13 @@ impl Client {
         let mut client = Self { ws, heard: Vec::new(), messages: 0, name: name.to_owned() };
         let mut frame = json!({"type": "hello"});
         frame.as_object_mut().unwrap().extend(hello.as_object().unwrap().clone());
-        client.say(frame).await;
+        client.send_frame(frame).await;
         let ready = client.until("ready").await;
         client.until("caught_up").await;
         (client, ready)
     }
 
-    async fn say(&mut self, frame: Value) {
+    async fn send_frame(&mut self, frame: Value) {
         soon("room", self.ws.send(Message::text(frame.to_string()))).await.unwrap();
     }
 
@@ -122,10 +122,10 @@ impl Client {
                 f["type"] == "accepted" && f["message_id"] == id.as_str() && f["duplicate"] == duplicate
             }
         };
-        self.say(message.clone()).await;
+        self.send_frame(message.clone()).await;
         let first = self.until_so("accepted", accepted(false)).await;
         // DEL-6: the same message once more is the same run.
-        self.say(message).await;
+        self.send_frame(message).await;
         assert_eq!(self.until_so("accepted again", accepted(true)).await["run_id"], first["run_id"]);
         first["run_id"].as_str().unwrap().to_owned()
     }
@@ -136,7 +136,7 @@ impl Client {
     }
 
     async fn cancel(&mut self, run: &str) {
-        self.say(json!({"type": "cancel_run", "run_id": run})).await;
+        self.send_frame(json!({"type": "cancel_run", "run_id": run})).await;
     }
 
     async fn closed(mut self) {
@@ -179,15 +179,15 @@ async fn journeys(running: &Running, journal: &MemoryJournal) {
     tab.until_so("a question", |frame| frame["call_id"] == "q1").await;
     let answer =
         json!({"type": "complete_call", "run_id": run, "call_id": "q1", "status": "ok", "results": {}});
-    tab.say(answer.clone()).await;
-    tab.say(answer).await;
+    tab.send_frame(answer.clone()).await;
+    tab.send_frame(answer).await;
     tab.until_so("call_closed", |frame| frame["code"] == "call_closed").await;
     assert_eq!(ada.ends(&run).await, "succeeded");
 
     // RUN-8: enqueue, reject, interrupt; and a cancel.
     let first = ada.play("line", "enqueue", json!([{"think": "a"}, {"hang": true}])).await;
     let second = ada.play("line", "enqueue", json!([{"think": "a"}, {"tool": tool("c1")}])).await;
-    ada.say(json!({"type": "send_message", "message_id": "busy", "thread_id": "line", "text": "x", "on_busy": "reject"})).await;
+    ada.send_frame(json!({"type": "send_message", "message_id": "busy", "thread_id": "line", "text": "x", "on_busy": "reject"})).await;
     ada.until_so("thread_busy", |frame| frame["code"] == "thread_busy").await;
     ada.cancel(&first).await;
     assert_eq!(ada.ends(&first).await, "cancelled");
@@ -207,7 +207,7 @@ async fn journeys(running: &Running, journal: &MemoryJournal) {
     // One message, two readers: as much as `Delivery.tla` knows of a log.
     let (mut dan, _) = Client::open(running, "dan", "d", json!({})).await;
     let text = json!({"steps": [{"think": "a"}, {"answer": "b"}]}).to_string();
-    dan.say(json!({"type": "send_message", "message_id": "d", "thread_id": "t", "text": text, "agent_name": "rehearsal"}))
+    dan.send_frame(json!({"type": "send_message", "message_id": "d", "thread_id": "t", "text": text, "agent_name": "rehearsal"}))
         .await;
     dan.until("agent_completed").await;
     let (mut tab, _) = Client::open(running, "dan", "e", json!({})).await;
@@ -233,13 +233,13 @@ async fn journeys(running: &Running, journal: &MemoryJournal) {
         journal.fail_next_append(fault);
         let text = json!({"steps": [{"think": "a"}]}).to_string();
         let message = json!({"type": "send_message", "message_id": format!("f{n}"), "thread_id": "t", "text": text, "agent_name": "rehearsal"});
-        bob.say(message.clone()).await;
+        bob.send_frame(message.clone()).await;
         bob.until_so("unavailable", |frame| frame["code"] == "unavailable").await;
-        bob.say(message).await;
+        bob.send_frame(message).await;
         let run = bob.until("accepted").await["run_id"].as_str().unwrap().to_owned();
         let (mut again, _) = Client::open(running, "bob", "again", json!({})).await;
         let late = json!({"type": "cancel_run", "run_id": run});
-        again.say(late).await;
+        again.send_frame(late).await;
         again.until_so("the end", |f| f["code"] == "run_ended" || f["type"] == "agent_completed").await;
     }
 }
@@ -272,7 +272,7 @@ fn trace() -> String {
         let (mut cyd, _) = Client::open(&running, "cyd", "d", json!({})).await;
         let answer =
             json!({"type": "complete_call", "run_id": run, "call_id": "q1", "status": "ok", "results": {}});
-        cyd.say(answer).await;
+        cyd.send_frame(answer).await;
         cyd.until_so("the second end", |f| f["type"] == "agent_completed" && f["run_id"] != run.as_str())
             .await;
         soon("the drain", async { tokio::join!(running.drain(), cyd.closed()) }).await;

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::ToolError,
-    host::{Line, RunPort, Stopped},
+    host::{QueueTime, RunEnded, RunHandle},
     redact::UserTexts,
 };
 
@@ -32,7 +32,7 @@ pub struct OpenCall {
     call_id: CallId,
     recorded: Option<CallResult>,
     results_bytes_max: usize,
-    line: Line,
+    line: QueueTime,
     /// The texts that the log of the service must not repeat; `None` in tests.
     texts: Option<UserTexts>,
 }
@@ -42,7 +42,7 @@ pub struct OpenCall {
 pub struct AskedCall {
     call_id: CallId,
     recorded: Option<CallResult>,
-    port: RunPort,
+    handle: RunHandle,
 }
 
 /// A call that the client has completed. Closing it returns the [`Answer`](crate::Answer).
@@ -68,7 +68,7 @@ impl OpenCall {
         call_id: CallId,
         recorded: Option<CallResult>,
         results_bytes_max: usize,
-        line: Line,
+        line: QueueTime,
         texts: Option<UserTexts>,
     ) -> Self {
         Self { call_id, recorded, results_bytes_max, line, texts }
@@ -78,18 +78,18 @@ impl OpenCall {
         &self.call_id
     }
 
-    /// Does the work of the call, for at most [`CALL_MS_MAX`].
+    /// Does the work of the call, for at most [`CALL_TIMEOUT_MS`].
     pub async fn execute<W>(self, work: W) -> Executed
     where
         W: Future<Output = Result<Json, ToolError>>,
     {
-        self.execute_within(CALL_MS_MAX, work).await
+        self.execute_within(CALL_TIMEOUT_MS, work).await
     }
 
     /// Does the work of the call, unless the log has its result. An error, a panic and a timeout after
-    /// `call_ms_max` milliseconds become the call's status; the run continues. Time in which the run waits for
+    /// `call_timeout_ms` milliseconds become the call's status; the run continues. Time in which the run waits for
     /// its user's other runs does not count. After a timeout the work ends at its next yield.
-    pub async fn execute_within<W>(self, call_ms_max: u64, work: W) -> Executed
+    pub async fn execute_within<W>(self, call_timeout_ms: u64, work: W) -> Executed
     where
         W: Future<Output = Result<Json, ToolError>>,
     {
@@ -98,7 +98,7 @@ impl OpenCall {
             return Executed { call_id, result, recorded: true };
         }
         let work = AssertUnwindSafe(work).catch_unwind();
-        let result = match within(Duration::from_millis(call_ms_max), &line, work).await {
+        let result = match within(Duration::from_millis(call_timeout_ms), &line, work).await {
             Some(Ok(Ok(results))) => CallResult::ok(results),
             Some(Ok(Err(error))) => {
                 if let (Some(cause), Some(texts)) = (error.cause(), &texts) {
@@ -110,7 +110,7 @@ impl OpenCall {
             Some(Err(_panic)) => CallResult::error("the tool panicked"),
             None => CallResult::cut_short(
                 CallStatus::TimedOut,
-                &format!("the tool took longer than {call_ms_max} ms"),
+                &format!("the tool took longer than {call_timeout_ms} ms"),
             ),
         };
         Executed { call_id, result: bounded(result, results_bytes_max), recorded: false }
@@ -132,8 +132,8 @@ impl OpenCall {
 }
 
 impl AskedCall {
-    pub(super) fn new(call_id: CallId, recorded: Option<CallResult>, port: RunPort) -> Self {
-        Self { call_id, recorded, port }
+    pub(super) fn new(call_id: CallId, recorded: Option<CallResult>, handle: RunHandle) -> Self {
+        Self { call_id, recorded, handle }
     }
 
     pub fn call_id(&self) -> &CallId {
@@ -144,12 +144,12 @@ impl AskedCall {
     ///
     /// # Errors
     ///
-    /// Returns [`Stopped`] if the run ends first.
-    pub async fn answered(self) -> Result<Answered, Stopped> {
-        let Self { call_id, recorded, port } = self;
+    /// Returns [`RunEnded`] if the run ends first.
+    pub async fn answered(self) -> Result<Answered, RunEnded> {
+        let Self { call_id, recorded, handle } = self;
         let result = match recorded {
             Some(result) => result,
-            None => port.closed(&call_id).await?,
+            None => handle.closed(&call_id).await?,
         };
         Ok(Answered { call_id, result })
     }
@@ -177,7 +177,7 @@ impl Executed {
 }
 
 /// Returns the output of `work`, or `None` if it takes longer than `limit`, not counting time in line.
-async fn within<W: Future>(limit: Duration, line: &Line, work: W) -> Option<W::Output> {
+async fn within<W: Future>(limit: Duration, line: &QueueTime, work: W) -> Option<W::Output> {
     let begun = Instant::now();
     let before = line.waited(begun);
     let mut work = pin!(work);
@@ -225,7 +225,7 @@ pub(super) fn clipped(mut text: String, bytes_max: usize) -> String {
 }
 
 /// Default timeout of a tool call, in milliseconds.
-pub const CALL_MS_MAX: u64 = 30_000;
+pub const CALL_TIMEOUT_MS: u64 = 30_000;
 
 /// Longest error of a tool, in bytes; a longer one is cut.
 const ERROR_BYTES_MAX: usize = 4096;
@@ -237,7 +237,7 @@ mod tests {
     const RESULTS_BYTES_MAX: usize = 256 * 1024;
 
     fn open() -> OpenCall {
-        OpenCall::new(CallId::parse("c1").unwrap(), None, RESULTS_BYTES_MAX, Line::default(), None)
+        OpenCall::new(CallId::parse("c1").unwrap(), None, RESULTS_BYTES_MAX, QueueTime::default(), None)
     }
 
     async fn results_of(work: impl Future<Output = Result<Json, ToolError>>) -> CallResult {

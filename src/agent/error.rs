@@ -11,7 +11,7 @@ use std::{error::Error, fmt};
 
 use quintet_kernel::entry::{RunError, RunErrorCode};
 
-use crate::{host::Stopped, redact::Cause};
+use crate::{host::RunEnded, redact::ErrorCause};
 
 /// The reason for which an agent returns without completing its run. Open calls are closed, and the run ends as
 /// `failed`, code `agent_error`.
@@ -21,25 +21,25 @@ use crate::{host::Stopped, redact::Cause};
 /// ```
 /// use quintet_agent::AgentError;
 ///
-/// fn port(text: &str) -> Result<u16, AgentError> {
+/// fn handle(text: &str) -> Result<u16, AgentError> {
 ///     if text.is_empty() {
-///         return Err(AgentError::user_facing("The port is missing."));
+///         return Err(AgentError::user_facing("The handle is missing."));
 ///     }
 ///     Ok(text.parse()?)
 /// }
 ///
-/// assert_eq!(port("").unwrap_err().user_message(), "The port is missing.");
-/// assert_eq!(port("x").unwrap_err().user_message(), "The agent failed.");
+/// assert_eq!(handle("").unwrap_err().user_message(), "The handle is missing.");
+/// assert_eq!(handle("x").unwrap_err().user_message(), "The agent failed.");
 /// ```
 pub struct AgentError(AgentErrorKind);
 
 pub(crate) enum AgentErrorKind {
     /// The run has ended for its agent.
-    Stopped(Stopped),
+    Stopped(RunEnded),
     /// A failure with a message for the user.
     UserFacing(RunError),
     /// A failure whose cause only the operator sees.
-    Internal(Cause),
+    Internal(ErrorCause),
 }
 
 impl AgentError {
@@ -51,7 +51,7 @@ impl AgentError {
     /// Creates a failure whose cause the user does not see: it is logged with its sources. `?` does the same;
     /// this takes a text as well.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(AgentErrorKind::Internal(Cause::new(cause.into())))
+        Self(AgentErrorKind::Internal(ErrorCause::new(cause.into())))
     }
 
     /// Creates a failure of this code, whose message the user sees.
@@ -81,9 +81,9 @@ impl AgentError {
 impl<E: Error + Send + Sync + 'static> From<E> for AgentError {
     fn from(error: E) -> Self {
         let error: Box<dyn Error + Send + Sync> = Box::new(error);
-        match error.downcast::<Stopped>() {
+        match error.downcast::<RunEnded>() {
             // The run is not over for the service, which has yet to end it.
-            Ok(stopped) if matches!(*stopped, Stopped::InvalidName(_)) => Self::internal(stopped),
+            Ok(stopped) if matches!(*stopped, RunEnded::InvalidName(_)) => Self::internal(stopped),
             Ok(stopped) => Self(AgentErrorKind::Stopped(*stopped)),
             Err(error) => Self::internal(error),
         }
@@ -124,7 +124,7 @@ pub struct ToolError(ToolErrorKind);
 #[derive(Debug)]
 enum ToolErrorKind {
     UserFacing(String),
-    Internal(Cause),
+    Internal(ErrorCause),
 }
 
 impl ToolError {
@@ -136,7 +136,7 @@ impl ToolError {
     /// Creates an error whose cause neither the agent nor the user sees: it is logged with its sources. `?` does
     /// the same; this takes a text as well.
     pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(ToolErrorKind::Internal(Cause::new(cause.into())))
+        Self(ToolErrorKind::Internal(ErrorCause::new(cause.into())))
     }
 
     /// Returns what the agent and the user see of this error.
@@ -148,7 +148,7 @@ impl ToolError {
     }
 
     /// Returns the cause, if it is hidden.
-    pub(crate) fn cause(&self) -> Option<&Cause> {
+    pub(crate) fn cause(&self) -> Option<&ErrorCause> {
         match &self.0 {
             ToolErrorKind::UserFacing(_) => None,
             ToolErrorKind::Internal(cause) => Some(cause),

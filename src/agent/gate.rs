@@ -21,31 +21,31 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use super::turns::{Asked, Job, Turns};
-use crate::host::{InLine, Line, Owner};
+use super::turns::{TurnId, TurnRequest, Turns};
+use crate::host::{Owner, QueueTime, QueueTimeGuard};
 
 /// The gate of all agents of a service. Clones share it.
 #[derive(Clone)]
-pub struct Gate(Arc<Mutex<State>>);
+pub struct Gate(Arc<Mutex<GateState>>);
 
-struct State {
+struct GateState {
     turns: Turns<Owner>,
-    next: Job,
+    next: TurnId,
     /// The futures behind the gate, by job.
-    seats: HashMap<Job, Seat>,
+    tasks: HashMap<TurnId, GatedTask>,
 }
 
-struct Seat {
+struct GatedTask {
     owner: Owner,
-    line: Line,
-    phase: Phase,
+    line: QueueTime,
+    phase: TaskPhase,
     /// The waker of the task that polls the future.
     task: Waker,
 }
 
-enum Phase {
+enum TaskPhase {
     Idle,
-    InLine { _wait: InLine },
+    Queued { _wait: QueueTimeGuard },
     HasTurn,
     Running { woken: bool },
 }
@@ -54,33 +54,33 @@ impl Gate {
     /// Creates a gate that polls at most `turns_max` agents at a time, `user_turns_max` of one user.
     pub fn new(turns_max: usize, user_turns_max: usize) -> Self {
         let turns = Turns::new(turns_max, user_turns_max);
-        Self(Arc::new(Mutex::new(State { turns, next: 0, seats: HashMap::new() })))
+        Self(Arc::new(Mutex::new(GateState { turns, next: 0, tasks: HashMap::new() })))
     }
 
     /// Puts `work` of one user behind the gate. `line` records the time that it waits there.
-    pub fn pass<F>(&self, owner: Owner, line: Line, work: F) -> Passing<F>
+    pub fn pass<F>(&self, owner: Owner, line: QueueTime, work: F) -> Passing<F>
     where
         F: Future + Unpin,
     {
-        Passing { gate: self.clone(), owner, line, seated: None, work }
+        Passing { gate: self.clone(), owner, line, registered: None, work }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl GateState {
     /// Requests a turn for an idle future. Returns its task if the turn is granted at once.
-    fn ask(&mut self, job: Job) -> Option<Waker> {
-        let seat = self.seats.get_mut(&job)?;
-        match self.turns.ask(seat.owner, job) {
-            Asked::Taken => {
-                seat.phase = Phase::HasTurn;
-                Some(seat.task.clone())
+    fn ask(&mut self, job: TurnId) -> Option<Waker> {
+        let gated = self.tasks.get_mut(&job)?;
+        match self.turns.ask(gated.owner, job) {
+            TurnRequest::Granted => {
+                gated.phase = TaskPhase::HasTurn;
+                Some(gated.task.clone())
             }
-            Asked::Waits => {
-                seat.phase = Phase::InLine { _wait: seat.line.enter() };
+            TurnRequest::Queued => {
+                gated.phase = TaskPhase::Queued { _wait: gated.line.enter() };
                 None
             }
         }
@@ -89,9 +89,9 @@ impl State {
     /// Ends a turn. Returns the task that gets the next one.
     fn finish(&mut self, owner: Owner) -> Option<Waker> {
         let (_, job) = self.turns.finish(owner)?;
-        let seat = self.seats.get_mut(&job)?;
-        seat.phase = Phase::HasTurn;
-        Some(seat.task.clone())
+        let gated = self.tasks.get_mut(&job)?;
+        gated.phase = TaskPhase::HasTurn;
+        Some(gated.task.clone())
     }
 }
 
@@ -100,42 +100,42 @@ impl State {
 pub struct Passing<F> {
     gate: Gate,
     owner: Owner,
-    line: Line,
+    line: QueueTime,
     /// Its job and the waker for the inner poll; `None` before the first poll.
-    seated: Option<(Job, Waker)>,
+    registered: Option<(TurnId, Waker)>,
     work: F,
 }
 
 /// A waker that queues a future for a turn.
 struct Bell {
     gate: Gate,
-    job: Job,
+    job: TurnId,
 }
 
 /// A guard of a turn.
-struct Turn<'a>(&'a Gate, Job);
+struct TurnGuard<'a>(&'a Gate, TurnId);
 
 impl<F: Future + Unpin> Future for Passing<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { gate, owner, line, seated, work } = self.get_mut();
+        let Self { gate, owner, line, registered, work } = self.get_mut();
         let mut state = gate.lock();
-        let (job, bell) = seated.get_or_insert_with(|| {
+        let (job, bell) = registered.get_or_insert_with(|| {
             let (job, task) = (state.next, context.waker().clone());
             state.next += 1;
-            let seat = Seat { owner: *owner, line: line.clone(), phase: Phase::Idle, task };
-            state.seats.insert(job, seat);
+            let gated = GatedTask { owner: *owner, line: line.clone(), phase: TaskPhase::Idle, task };
+            state.tasks.insert(job, gated);
             // The task is already being polled, so it needs no wake-up for a turn that is granted at once.
             let _this_task = state.ask(job);
             (job, Waker::from(Arc::new(Bell { gate: gate.clone(), job })))
         });
-        let Some(seat) = state.seats.get_mut(job) else { return Poll::Pending };
-        seat.task.clone_from(context.waker());
-        let Phase::HasTurn = seat.phase else { return Poll::Pending };
-        seat.phase = Phase::Running { woken: false };
+        let Some(gated) = state.tasks.get_mut(job) else { return Poll::Pending };
+        gated.task.clone_from(context.waker());
+        let TaskPhase::HasTurn = gated.phase else { return Poll::Pending };
+        gated.phase = TaskPhase::Running { woken: false };
         drop(state);
-        let _turn = Turn(gate, *job);
+        let _turn = TurnGuard(gate, *job);
         Pin::new(work).poll(&mut Context::from_waker(bell))
     }
 }
@@ -147,28 +147,28 @@ impl Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let mut state = self.gate.lock();
-        let Some(seat) = state.seats.get_mut(&self.job) else { return };
-        let task = match &mut seat.phase {
-            Phase::Idle => state.ask(self.job),
-            Phase::Running { woken } => {
+        let Some(gated) = state.tasks.get_mut(&self.job) else { return };
+        let task = match &mut gated.phase {
+            TaskPhase::Idle => state.ask(self.job),
+            TaskPhase::Running { woken } => {
                 *woken = true;
                 None
             }
-            Phase::InLine { .. } | Phase::HasTurn => None,
+            TaskPhase::Queued { .. } | TaskPhase::HasTurn => None,
         };
         drop(state);
         task.inspect(Waker::wake_by_ref);
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for TurnGuard<'_> {
     fn drop(&mut self) {
         let Self(gate, job) = self;
         let mut state = gate.lock();
-        let Some(seat) = state.seats.get_mut(job) else { return };
-        let (owner, phase) = (seat.owner, std::mem::replace(&mut seat.phase, Phase::Idle));
+        let Some(gated) = state.tasks.get_mut(job) else { return };
+        let (owner, phase) = (gated.owner, std::mem::replace(&mut gated.phase, TaskPhase::Idle));
         // Queue behind the others before the turn passes to one of them.
-        let again = if let Phase::Running { woken: true } = phase { state.ask(*job) } else { None };
+        let again = if let TaskPhase::Running { woken: true } = phase { state.ask(*job) } else { None };
         let next = state.finish(owner);
         drop(state);
         again.inspect(Waker::wake_by_ref);
@@ -178,12 +178,12 @@ impl Drop for Turn<'_> {
 
 impl<F> Drop for Passing<F> {
     fn drop(&mut self) {
-        let Some((job, _)) = self.seated.take() else { return };
+        let Some((job, _)) = self.registered.take() else { return };
         let mut state = self.gate.lock();
-        let seat = state.seats.remove(&job);
-        let next = match &seat {
-            Some(Seat { phase: Phase::HasTurn, .. }) => state.finish(self.owner),
-            Some(Seat { phase: Phase::InLine { .. }, .. }) => {
+        let gated = state.tasks.remove(&job);
+        let next = match &gated {
+            Some(GatedTask { phase: TaskPhase::HasTurn, .. }) => state.finish(self.owner),
+            Some(GatedTask { phase: TaskPhase::Queued { .. }, .. }) => {
                 state.turns.leave(self.owner, job);
                 None
             }
@@ -191,7 +191,7 @@ impl<F> Drop for Passing<F> {
         };
         // A waker may own the last reference to a task, whose drop re-enters the gate: release the lock first.
         drop(state);
-        drop(seat);
+        drop(gated);
         next.inspect(Waker::wake_by_ref);
     }
 }
@@ -236,18 +236,20 @@ mod tests {
             }
             taken.fetch_add(1, Ordering::Relaxed)
         });
-        task::spawn(gate.pass(owner, Line::default(), work))
+        task::spawn(gate.pass(owner, QueueTime::default(), work))
     }
 
     /// Takes a turn that lasts until it is dropped.
-    fn hold(gate: &Gate, owner: Owner) -> Turn<'_> {
+    fn hold(gate: &Gate, owner: Owner) -> TurnGuard<'_> {
         let mut state = gate.lock();
         let job = state.next;
         state.next += 1;
         let task = Waker::noop().clone();
-        state.seats.insert(job, Seat { owner, line: Line::default(), phase: Phase::Idle, task });
+        state
+            .tasks
+            .insert(job, GatedTask { owner, line: QueueTime::default(), phase: TaskPhase::Idle, task });
         assert!(state.ask(job).is_some(), "a turn is free");
-        Turn(gate, job)
+        TurnGuard(gate, job)
     }
 
     /// ISO-6: another user's run of ten turns alternates with 200 runs of one user that compute without end.
@@ -290,7 +292,7 @@ mod tests {
     fn a_turn_ends_with_a_panic_and_with_a_drop() {
         let (gate, taken) = (Gate::new(1, 1), Arc::default());
         let panics: Work = Box::pin(async { panic!("on purpose") });
-        let mut panics = task::spawn(gate.pass(ANN, Line::default(), panics));
+        let mut panics = task::spawn(gate.pass(ANN, QueueTime::default(), panics));
         assert!(catch_unwind(AssertUnwindSafe(|| panics.poll())).is_err());
 
         let busy = hold(&gate, ANN);
@@ -304,12 +306,12 @@ mod tests {
         assert!(last.is_woken() && last.poll().is_ready(), "the turn of a dropped future is passed on");
         drop((panics, last));
         let state = gate.lock();
-        assert!(state.seats.values().all(|seat| matches!(seat.phase, Phase::Idle)));
+        assert!(state.tasks.values().all(|gated| matches!(gated.phase, TaskPhase::Idle)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_waiting_time_is_recorded() {
-        let (gate, line, second) = (Gate::new(1, 1), Line::default(), std::time::Duration::from_secs(1));
+        let (gate, line, second) = (Gate::new(1, 1), QueueTime::default(), std::time::Duration::from_secs(1));
         let event = tokio::sync::Notify::new();
         let waits = Box::pin(async {
             event.notified().await;

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use quintet_journal::{JournalError, ReadLimit};
 use quintet_kernel::ids::Offset;
 
-use crate::host::{Line, Owner, RunPort};
+use crate::host::{Owner, QueueTime, RunHandle};
 
 /// The part of the user's log before a run. It reads this user's log only (ISO-4).
 #[derive(Clone)]
 pub struct History {
-    port: RunPort,
+    handle: RunHandle,
     owner: Owner,
     /// The end, exclusive.
     end: Offset,
@@ -27,8 +27,8 @@ pub struct Page {
 }
 
 impl History {
-    pub(super) fn new(port: RunPort, owner: Owner, end: Offset) -> Self {
-        Self { port, owner, end }
+    pub(super) fn new(handle: RunHandle, owner: Owner, end: Offset) -> Self {
+        Self { handle, owner, end }
     }
 
     /// Returns the owner, for limits per user.
@@ -37,8 +37,8 @@ impl History {
     }
 
     /// Returns the time that the run has waited for its user's other runs.
-    pub fn line(&self) -> &Line {
-        self.port.line()
+    pub fn line(&self) -> &QueueTime {
+        self.handle.line()
     }
 
     /// Returns the position of the newest page.
@@ -59,7 +59,7 @@ impl History {
                 return Ok((Vec::new(), None));
             }
             let entries_max = usize::try_from(wanted).unwrap_or(usize::MAX);
-            let lines = self.port.read(after, ReadLimit { entries_max, bytes_max: PAGE_BYTES_MAX }).await?;
+            let lines = self.handle.read(after, ReadLimit { entries_max, bytes_max: PAGE_BYTES_MAX }).await?;
             if lines.is_empty() {
                 return Ok((Vec::new(), None));
             }

@@ -13,19 +13,19 @@
 
 pub mod answer;
 pub mod call;
-mod echo;
+mod emitted_text;
 pub mod error;
 pub mod gate;
 pub mod history;
 pub mod host;
 pub mod limits;
-mod link;
 pub mod phase;
 mod redact;
 pub mod rehearsal;
 pub mod replay;
 pub mod roles;
 pub mod run;
+mod step_writer;
 pub mod supervisor;
 pub mod turns;
 pub mod typed;
@@ -44,11 +44,11 @@ pub use self::{
     call::{Answered, AskedCall, Executed, OpenCall},
     error::{AgentError, ToolError},
     history::History,
-    host::Stopped,
+    host::RunEnded,
     limits::AgentLimits,
     phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking},
     roles::{Agent, Task, Tool, ToolContext},
     run::{AfterClose, Run},
-    supervisor::{Directory, Floor, RegistrationError},
+    supervisor::{AgentRegistry, Executor, RegistrationError},
     typed::{FnTool, TypedTool, tool},
 };

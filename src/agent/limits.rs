@@ -8,7 +8,7 @@ quintet_runtime::limits! {
         pub agent_threads_max: usize = 64, in 4..=1_024;
         /// Agents of one user that compute at the same time, each on a thread; always fewer than there are
         /// threads. Agents that wait do not count.
-        pub agent_user_turns_max: usize = 1, in 1..=1_024;
+        pub user_agent_threads_max: usize = 1, in 1..=1_024;
         /// Threads for the blocking work of agents.
         pub agent_blocking_threads_max: usize = 64, in 1..=1_024;
         /// Concurrent searches of histories, each of which holds a page in memory.

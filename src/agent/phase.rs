@@ -15,7 +15,7 @@ use quintet_kernel::{
 };
 use quintet_runtime::clock;
 
-use crate::{host::Stopped, run::reopened};
+use crate::{host::RunEnded, run::reopened};
 
 /// A phase in which an agent may emit thoughts and pieces of the answer.
 pub trait CanThink: Sealed + Sized {
@@ -29,7 +29,7 @@ pub trait CanThink: Sealed + Sized {
 /// A phase in which an agent may open calls (RUN-3).
 pub trait CanOpen: Sealed + Sized {
     #[doc(hidden)]
-    fn open(machine: machine::Run<Self>, call: Call) -> Result<machine::Run<ExecutingTools>, Stopped>;
+    fn open(machine: machine::Run<Self>, call: Call) -> Result<machine::Run<ExecutingTools>, RunEnded>;
 }
 
 mod sealed {
@@ -67,13 +67,13 @@ impl CanThink for ExecutingTools {
 }
 
 impl CanOpen for Thinking {
-    fn open(machine: machine::Run<Self>, call: Call) -> Result<machine::Run<ExecutingTools>, Stopped> {
+    fn open(machine: machine::Run<Self>, call: Call) -> Result<machine::Run<ExecutingTools>, RunEnded> {
         Ok(machine.open(call, clock::now()).map_err(reopened)?.0)
     }
 }
 
 impl CanOpen for ExecutingTools {
-    fn open(machine: machine::Run<Self>, call: Call) -> Result<machine::Run<ExecutingTools>, Stopped> {
+    fn open(machine: machine::Run<Self>, call: Call) -> Result<machine::Run<ExecutingTools>, RunEnded> {
         Ok(machine.open(call, clock::now()).map_err(reopened)?.0)
     }
 }

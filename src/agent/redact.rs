@@ -9,19 +9,19 @@ use quintet_journal::ReadLimit;
 use quintet_kernel::{entry::Body, ids::Offset, json::Json};
 use serde_json::Value;
 
-use crate::host::RunPort;
+use crate::host::RunHandle;
 
 /// The cause of a failure, which is logged and never shown.
-pub(crate) struct Cause(Box<dyn Error + Send + Sync>);
+pub(crate) struct ErrorCause(Box<dyn Error + Send + Sync>);
 
-impl Cause {
+impl ErrorCause {
     pub(crate) fn new(error: Box<dyn Error + Send + Sync>) -> Self {
         Self(error)
     }
 }
 
 /// Shows no text of the cause, which may be the user's.
-impl fmt::Debug for Cause {
+impl fmt::Debug for ErrorCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
     }
@@ -31,15 +31,15 @@ impl fmt::Debug for Cause {
 /// message is read from the log when it is needed, since it may be large.
 #[derive(Clone)]
 pub(crate) struct UserTexts {
-    port: RunPort,
+    handle: RunHandle,
     /// The offset of the message.
     accepted: Offset,
     parameters: Option<Json>,
 }
 
 impl UserTexts {
-    pub(crate) fn new(port: RunPort, accepted: Offset) -> Self {
-        Self { port, accepted, parameters: None }
+    pub(crate) fn new(handle: RunHandle, accepted: Offset) -> Self {
+        Self { handle, accepted, parameters: None }
     }
 
     /// Adds the parameters of a call.
@@ -48,7 +48,7 @@ impl UserTexts {
     }
 
     /// Returns a cause as it may be logged.
-    pub(crate) async fn redact(&self, cause: &Cause) -> String {
+    pub(crate) async fn redact(&self, cause: &ErrorCause) -> String {
         let Some(message) = self.message().await else {
             return "withheld: the user's message, which it may repeat, cannot be read back".to_owned();
         };
@@ -62,7 +62,7 @@ impl UserTexts {
 
     async fn message(&self) -> Option<String> {
         let after = Offset(self.accepted.0.checked_sub(1)?);
-        let lines = self.port.read(after, ReadLimit { entries_max: 1, bytes_max: 1 }).await.ok()?;
+        let lines = self.handle.read(after, ReadLimit { entries_max: 1, bytes_max: 1 }).await.ok()?;
         let (_, line) = lines.iter().next()?;
         let (_, entry) = quintet_wire::entry::decode(&line).ok()?;
         match entry.body {
@@ -89,7 +89,7 @@ fn strings(value: Value, texts: &mut Vec<String>) {
 }
 
 /// Returns the messages of a cause and of its sources, outermost first, without what they repeat of `texts`.
-pub(crate) fn chain(cause: &Cause, texts: &[String]) -> String {
+pub(crate) fn chain(cause: &ErrorCause, texts: &[String]) -> String {
     let mut messages = String::new();
     let mut next: Option<&(dyn Error + 'static)> = Some(&*cause.0);
     for _ in 0..SOURCES_MAX {
@@ -170,14 +170,14 @@ mod tests {
     #[test]
     fn a_chain_has_every_source() {
         let source = "x".parse::<u8>().unwrap_err();
-        let cause = Cause::new(Outer { what: "the table", source }.into());
+        let cause = ErrorCause::new(Outer { what: "the table", source }.into());
         assert_eq!(chain(&cause, &[]), "cannot load the table: invalid digit found in string");
         assert_eq!(format!("{cause:?}"), "…");
     }
 
     #[test]
     fn auth_6_what_the_user_wrote_is_masked() {
-        let cause = |text: &str| Cause::new(format!("no file {text} in the folder").into());
+        let cause = |text: &str| ErrorCause::new(format!("no file {text} in the folder").into());
         let diary = "Dear diary, today I stole a bicycle.";
         assert_eq!(chain(&cause(diary), &[diary.into()]), "no file … in the folder");
         assert_eq!(chain(&cause("stole a bicycle"), &[diary.into()]), "no file… in the folder");
@@ -189,6 +189,6 @@ mod tests {
     fn auth_6_a_json_error_shows_no_value() {
         let quoting = serde_json::from_str::<u8>(r#""open \u0073esame""#).unwrap_err();
         assert!(quoting.to_string().contains("sesame"));
-        assert_eq!(chain(&Cause::new(quoting.into()), &[]), "Data error in JSON, line 1 column 18");
+        assert_eq!(chain(&ErrorCause::new(quoting.into()), &[]), "Data error in JSON, line 1 column 18");
     }
 }

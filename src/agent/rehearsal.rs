@@ -11,20 +11,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quintet_kernel::{
-    entry::{By, Call, CallResult, RunErrorCode, ThoughtKind},
+    entry::{Call, CallOwner, CallResult, RunErrorCode, ThoughtKind},
     ids::{CallId, ToolName},
     json::Json,
     run::Ending,
     user::AgentStep,
 };
 
-use self::script::{Illegal, Script, ScriptedCall, Step};
+use self::script::{Illegal, Script, ScriptStep, ScriptedCall};
 use crate::{
     error::AgentError,
-    host::Stopped,
+    host::RunEnded,
     phase::{Completed, Started, Thinking},
     roles::{Agent, Task},
-    run::{Opened, Run},
+    run::{OpenedCalls, Run},
     supervisor::OpenPanic,
 };
 
@@ -48,11 +48,11 @@ impl Agent for Rehearsal {
     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         let script = Script::parse(&task.text)
             .map_err(|invalid| AgentError::failed(RunErrorCode::InvalidScript, invalid.to_string()))?;
-        let mut stage = Stage::Started(run);
+        let mut stage = ScriptedRun::Started(run);
         for step in script.steps {
             stage = match stage.play(step).await? {
-                Scene::GoesOn(run) => run,
-                Scene::Over(run) => return Ok(run),
+                ScriptOutcome::GoesOn(run) => run,
+                ScriptOutcome::Over(run) => return Ok(run),
             };
         }
         Ok(stage.thinking().await?.complete().await?)
@@ -60,74 +60,74 @@ impl Agent for Rehearsal {
 }
 
 /// The run between two steps of a script.
-enum Stage {
+enum ScriptedRun {
     Started(Run<Started>),
     Thinking(Run<Thinking>),
 }
 
-enum Scene {
-    GoesOn(Stage),
+enum ScriptOutcome {
+    GoesOn(ScriptedRun),
     Over(Run<Completed>),
 }
 
-impl Stage {
-    async fn play(self, step: Step) -> Result<Scene, AgentError> {
+impl ScriptedRun {
+    async fn play(self, step: ScriptStep) -> Result<ScriptOutcome, AgentError> {
         let run = match step {
-            Step::Think { kind, delta, repeat, interval_ms } => {
+            ScriptStep::Think { kind, delta, repeat, interval_ms } => {
                 let mut stage = self;
                 for turn in 0..repeat {
                     if turn > 0 {
                         stage.pause(interval_ms).await;
                     }
-                    stage = Stage::Thinking(stage.think(kind, &delta).await?);
+                    stage = ScriptedRun::Thinking(stage.think(kind, &delta).await?);
                 }
-                return Ok(Scene::GoesOn(stage));
+                return Ok(ScriptOutcome::GoesOn(stage));
             }
-            Step::Answer(delta) => self.think(ThoughtKind::Answer, &delta).await?,
-            Step::Tools(calls) => tools(self.thinking().await?, calls).await?,
-            Step::Ask { call_id, tool_name, parameters } => {
-                let call = Call { call_id, tool_name, parameters, by: By::Client };
+            ScriptStep::Answer(delta) => self.think(ThoughtKind::Answer, &delta).await?,
+            ScriptStep::Tools(calls) => tools(self.thinking().await?, calls).await?,
+            ScriptStep::Ask { call_id, tool_name, parameters } => {
+                let call = Call { call_id, tool_name, parameters, by: CallOwner::Client };
                 let (run, _any_answer) = self.thinking().await?.ask_as(call).await?;
                 run
             }
-            Step::Wait { wait_ms } => {
+            ScriptStep::Wait { wait_ms } => {
                 self.pause(wait_ms).await;
-                return Ok(Scene::GoesOn(self));
+                return Ok(ScriptOutcome::GoesOn(self));
             }
-            Step::Fail(message) => {
-                return Ok(Scene::Over(match self {
-                    Stage::Started(run) => run.fail(message).await?,
-                    Stage::Thinking(run) => run.fail(message).await?,
+            ScriptStep::Fail(message) => {
+                return Ok(ScriptOutcome::Over(match self {
+                    ScriptedRun::Started(run) => run.fail(message).await?,
+                    ScriptedRun::Thinking(run) => run.fail(message).await?,
                 }));
             }
             // Unwinds like any panic, but without a report on stderr.
-            Step::Panic(message) => std::panic::resume_unwind(Box::new(OpenPanic(message))),
-            Step::Hang => std::future::pending().await,
-            Step::Illegal(illegal) => return Err(self.break_the_rules(illegal).await),
+            ScriptStep::Panic(message) => std::panic::resume_unwind(Box::new(OpenPanic(message))),
+            ScriptStep::Hang => std::future::pending().await,
+            ScriptStep::Illegal(illegal) => return Err(self.break_the_rules(illegal).await),
         };
-        Ok(Scene::GoesOn(Stage::Thinking(run)))
+        Ok(ScriptOutcome::GoesOn(ScriptedRun::Thinking(run)))
     }
 
-    async fn think(self, kind: ThoughtKind, delta: &str) -> Result<Run<Thinking>, Stopped> {
+    async fn think(self, kind: ThoughtKind, delta: &str) -> Result<Run<Thinking>, RunEnded> {
         match self {
-            Stage::Started(run) => run.think(kind, delta).await,
-            Stage::Thinking(run) => run.think(kind, delta).await,
+            ScriptedRun::Started(run) => run.think(kind, delta).await,
+            ScriptedRun::Thinking(run) => run.think(kind, delta).await,
         }
     }
 
     /// Returns the run in `Thinking`, with a first thought if there was none (RUN-3).
-    async fn thinking(self) -> Result<Run<Thinking>, Stopped> {
+    async fn thinking(self) -> Result<Run<Thinking>, RunEnded> {
         match self {
-            Stage::Started(run) => run.think(ThoughtKind::Progress, FIRST_THOUGHT).await,
-            Stage::Thinking(run) => Ok(run),
+            ScriptedRun::Started(run) => run.think(ThoughtKind::Progress, FIRST_THOUGHT).await,
+            ScriptedRun::Thinking(run) => Ok(run),
         }
     }
 
     /// Waits, which is not a step of the run. Skipped if the run already waited here before a crash.
     async fn pause(&self, wait_ms: u64) {
         let replaying = match self {
-            Stage::Started(run) => run.is_replaying(),
-            Stage::Thinking(run) => run.is_replaying(),
+            ScriptedRun::Started(run) => run.is_replaying(),
+            ScriptedRun::Thinking(run) => run.is_replaying(),
         };
         if wait_ms > 0 && !replaying {
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
@@ -142,17 +142,17 @@ impl Stage {
         }
     }
 
-    async fn try_illegal(self, illegal: Illegal) -> Result<(), Stopped> {
+    async fn try_illegal(self, illegal: Illegal) -> Result<(), RunEnded> {
         let name = CallId::parse("illegal").expect("a valid name");
-        let (port, call_id) = match (self, illegal) {
-            (Stage::Started(run), Illegal::ToolBeforeThinking | Illegal::CompleteUnopenedCall) => {
+        let (handle, call_id) = match (self, illegal) {
+            (ScriptedRun::Started(run), Illegal::ToolBeforeThinking | Illegal::CompleteUnopenedCall) => {
                 let unused = run.unused(&name);
-                (run.into_port(), unused)
+                (run.into_handle(), unused)
             }
             (stage, _) => {
                 let run = stage.thinking().await?;
                 let unused = run.unused(&name);
-                (run.into_port(), unused)
+                (run.into_handle(), unused)
             }
         };
         let tool_name = ToolName::parse("illegal").expect("a valid name");
@@ -161,33 +161,33 @@ impl Stage {
                 call_id: call_id.clone(),
                 tool_name: tool_name.clone(),
                 parameters: Json::empty_object(),
-                by: By::Agent,
+                by: CallOwner::Agent,
             };
             AgentStep::Open(call)
         };
         match illegal {
-            Illegal::ToolBeforeThinking => port.take(open()).await,
+            Illegal::ToolBeforeThinking => handle.take(open()).await,
             Illegal::CompleteUnopenedCall => {
-                port.take(AgentStep::Close { call_id, result: CallResult::ok(Json::null()) }).await
+                handle.take(AgentStep::Close { call_id, result: CallResult::ok(Json::null()) }).await
             }
             Illegal::CompleteWithOpenCall => {
-                port.take(open()).await?;
-                port.take(AgentStep::Complete(Ending::Succeeded { usage: None })).await
+                handle.take(open()).await?;
+                handle.take(AgentStep::Complete(Ending::Succeeded { usage: None })).await
             }
             Illegal::ReopenCall => {
-                port.take(open()).await?;
-                port.take(open()).await
+                handle.take(open()).await?;
+                handle.take(open()).await
             }
         }
     }
 }
 
 /// Opens all calls, then closes each after its time.
-async fn tools(run: Run<Thinking>, calls: Vec<ScriptedCall>) -> Result<Run<Thinking>, Stopped> {
+async fn tools(run: Run<Thinking>, calls: Vec<ScriptedCall>) -> Result<Run<Thinking>, RunEnded> {
     let wanted = calls.iter().map(ScriptedCall::call).collect();
     let (run, opened) = match run.open_all_as(wanted).await? {
-        Opened::None(run) => return Ok(run),
-        Opened::Calls(run, opened) => (run, opened),
+        OpenedCalls::None(run) => return Ok(run),
+        OpenedCalls::Calls(run, opened) => (run, opened),
     };
     let work = opened.into_iter().zip(calls).map(|(opened, call)| async move {
         if call.takes_ms > 0 && !opened.is_recorded() {
@@ -204,7 +204,7 @@ impl ScriptedCall {
             call_id: self.call_id.clone(),
             tool_name: self.tool_name.clone(),
             parameters: self.parameters.clone(),
-            by: By::Agent,
+            by: CallOwner::Agent,
         }
     }
 }

@@ -24,22 +24,22 @@
 use std::collections::BTreeMap;
 
 use quintet_kernel::{
-    entry::{By, Call, CallResult, CallStatus, Event, Thought, ThoughtKind},
+    entry::{Call, CallOwner, CallResult, CallStatus, Event, Thought, ThoughtKind},
     ids::CallId,
 };
 
 /// The recorded steps of a run that its agent has not repeated yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
-    reasoning: Told,
-    answer: Told,
-    progress: Told,
-    calls: BTreeMap<CallId, PastCall>,
+    reasoning: ReplayText,
+    answer: ReplayText,
+    progress: ReplayText,
+    calls: BTreeMap<CallId, RecordedCall>,
 }
 
 /// The recorded text of one kind of thought since its last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Told {
+struct ReplayText {
     bytes: u64,
     /// The number of bytes that the agent has repeated.
     repeated: u64,
@@ -49,15 +49,15 @@ struct Told {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct PastCall {
+struct RecordedCall {
     call: Call,
     result: Option<CallResult>,
-    place: Place,
+    position: CallPosition,
 }
 
 /// The position of the agent relative to a recorded call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum CallPosition {
     Ahead,
     Repeated,
     /// The agent has made another call under this id.
@@ -66,14 +66,14 @@ enum Place {
 
 /// The outcome of a thought of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Saying {
+pub enum ThoughtOutcome {
     /// The log already holds it.
-    Said,
+    Recorded,
     /// This has to be emitted.
-    More(Thought),
+    New(Thought),
     /// The log holds other text: the kind is reset and emitted again, its first `kept` bytes as in the log,
     /// then `delta`.
-    Anew { kind: ThoughtKind, kept: u64, delta: String },
+    Rewritten { kind: ThoughtKind, kept: u64, delta: String },
 }
 
 /// The outcome of a call of the agent.
@@ -89,7 +89,7 @@ pub enum Opening {
 
 /// The recorded steps that the agent has not repeated before its end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Remains {
+pub struct Leftovers {
     /// Kinds with text that was not repeated: they are reset to their first bytes, of this number.
     pub withdrawn: Vec<(ThoughtKind, u64)>,
     /// Open calls of the agent, which have to be closed as given up.
@@ -101,15 +101,16 @@ pub struct Remains {
 impl Replay {
     /// Creates a replay from the number of bytes of each kind that the run has emitted since its last reset,
     /// and its other events so far, in order.
-    pub fn of<'a>(said: impl Fn(ThoughtKind) -> u64, events: impl IntoIterator<Item = &'a Event>) -> Self {
+    pub fn of<'a>(emitted: impl Fn(ThoughtKind) -> u64, events: impl IntoIterator<Item = &'a Event>) -> Self {
         let mut replay = Replay::default();
         for kind in KINDS {
-            replay.told(kind).bytes = said(kind);
+            replay.recorded(kind).bytes = emitted(kind);
         }
         for event in events {
             match event {
                 Event::ToolExecuting(call) => {
-                    let past = PastCall { call: call.clone(), result: None, place: Place::Ahead };
+                    let past =
+                        RecordedCall { call: call.clone(), result: None, position: CallPosition::Ahead };
                     replay.calls.insert(call.call_id.clone(), past);
                 }
                 Event::ToolCompleted { call_id, result, .. } => {
@@ -125,46 +126,49 @@ impl Replay {
 
     /// Returns true if the agent has repeated all recorded steps, so that every further step is new.
     pub fn is_over(&self) -> bool {
-        let told = |told: &Told| told.rest() == 0;
-        let done = |past: &PastCall| match past.place {
-            Place::Ahead => false,
-            Place::Repeated => true,
-            Place::PassedBy => past.result.is_some(),
+        let recorded = |recorded: &ReplayText| recorded.rest() == 0;
+        let done = |past: &RecordedCall| match past.position {
+            CallPosition::Ahead => false,
+            CallPosition::Repeated => true,
+            CallPosition::PassedBy => past.result.is_some(),
         };
-        told(&self.reasoning) && told(&self.answer) && told(&self.progress) && self.calls.values().all(done)
+        recorded(&self.reasoning)
+            && recorded(&self.answer)
+            && recorded(&self.progress)
+            && self.calls.values().all(done)
     }
 
     /// Returns true if more recorded text has to be supplied with [`Self::more`] before the outcome of
     /// `delta` is known.
     pub fn lacks(&self, kind: ThoughtKind, delta: &str) -> bool {
-        let told = self.told_of(kind);
-        (told.ahead().len() as u64) < told.rest().min(delta.len() as u64)
+        let recorded = self.recorded_of(kind);
+        (recorded.ahead().len() as u64) < recorded.rest().min(delta.len() as u64)
     }
 
     /// Supplies the next recorded text of this kind.
     pub fn more(&mut self, kind: ThoughtKind, text: &str) {
-        let told = self.told(kind);
-        told.ahead.drain(..told.at);
-        told.at = 0;
-        told.ahead.push_str(text);
+        let recorded = self.recorded(kind);
+        recorded.ahead.drain(..recorded.at);
+        recorded.at = 0;
+        recorded.ahead.push_str(text);
     }
 
     /// Returns the outcome of a thought.
-    pub fn think(&mut self, kind: ThoughtKind, delta: &str) -> Saying {
-        let told = self.told(kind);
-        let (rest, bytes) = (told.rest(), delta.len() as u64);
-        if rest > 0 && bytes <= rest && told.ahead().starts_with(delta) {
-            told.repeated += bytes;
-            told.at += delta.len();
-            return Saying::Said;
+    pub fn think(&mut self, kind: ThoughtKind, delta: &str) -> ThoughtOutcome {
+        let recorded = self.recorded(kind);
+        let (rest, bytes) = (recorded.rest(), delta.len() as u64);
+        if rest > 0 && bytes <= rest && recorded.ahead().starts_with(delta) {
+            recorded.repeated += bytes;
+            recorded.at += delta.len();
+            return ThoughtOutcome::Recorded;
         }
         if bytes >= rest
-            && let Some(new) = delta.strip_prefix(told.ahead())
+            && let Some(new) = delta.strip_prefix(recorded.ahead())
         {
-            (told.repeated, told.at) = (told.bytes, told.ahead.len());
-            return Saying::More(Thought { kind, delta: new.to_owned(), reset: false });
+            (recorded.repeated, recorded.at) = (recorded.bytes, recorded.ahead.len());
+            return ThoughtOutcome::New(Thought { kind, delta: new.to_owned(), reset: false });
         }
-        Saying::Anew { kind, kept: told.withdraw(), delta: delta.to_owned() }
+        ThoughtOutcome::Rewritten { kind, kept: recorded.withdraw(), delta: delta.to_owned() }
     }
 
     /// Returns the outcome of a call. An id that the agent itself has used before is left for the run to refuse
@@ -174,23 +178,23 @@ impl Replay {
         let mut call_id = call.call_id.clone();
         let mut attempt = 1u32;
         while let Some(past) = self.calls.get_mut(&call_id) {
-            match past.place {
-                Place::Ahead if past.is(call) => {
-                    past.place = Place::Repeated;
+            match past.position {
+                CallPosition::Ahead if past.is(call) => {
+                    past.position = CallPosition::Repeated;
                     return match &past.result {
                         Some(result) => Opening::Closed { call_id, result: result.clone() },
                         None => Opening::Open { call_id },
                     };
                 }
-                Place::Ahead => {
-                    past.place = Place::PassedBy;
-                    if past.result.is_none() && past.call.by == By::Agent {
+                CallPosition::Ahead => {
+                    past.position = CallPosition::PassedBy;
+                    if past.result.is_none() && past.call.by == CallOwner::Agent {
                         past.result = Some(gave_up());
                         given_up.push(call_id);
                     }
                 }
-                Place::Repeated | Place::PassedBy if attempt == 1 => break,
-                Place::Repeated | Place::PassedBy => {}
+                CallPosition::Repeated | CallPosition::PassedBy if attempt == 1 => break,
+                CallPosition::Repeated | CallPosition::PassedBy => {}
             }
             attempt += 1;
             call_id = derived(&call.call_id, attempt);
@@ -210,25 +214,29 @@ impl Replay {
     }
 
     /// Ends the replay and returns the recorded steps to be withdrawn.
-    pub fn finish(mut self) -> Remains {
-        let mut remains = Remains::default();
+    pub fn finish(mut self) -> Leftovers {
+        let mut remains = Leftovers::default();
         for kind in KINDS {
-            let told = self.told(kind);
-            if told.rest() > 0 {
-                remains.withdrawn.push((kind, told.withdraw()));
+            let recorded = self.recorded(kind);
+            if recorded.rest() > 0 {
+                remains.withdrawn.push((kind, recorded.withdraw()));
             }
         }
         for (call_id, past) in self.calls {
-            match (past.place, past.result, past.call.by) {
-                (Place::Repeated, _, _) | (_, Some(_), _) => {}
-                (Place::Ahead | Place::PassedBy, None, By::Agent) => remains.given_up.push(call_id),
-                (Place::Ahead | Place::PassedBy, None, By::Client) => remains.awaited.push(call_id),
+            match (past.position, past.result, past.call.by) {
+                (CallPosition::Repeated, _, _) | (_, Some(_), _) => {}
+                (CallPosition::Ahead | CallPosition::PassedBy, None, CallOwner::Agent) => {
+                    remains.given_up.push(call_id)
+                }
+                (CallPosition::Ahead | CallPosition::PassedBy, None, CallOwner::Client) => {
+                    remains.awaited.push(call_id)
+                }
             }
         }
         remains
     }
 
-    fn told_of(&self, kind: ThoughtKind) -> &Told {
+    fn recorded_of(&self, kind: ThoughtKind) -> &ReplayText {
         match kind {
             ThoughtKind::Reasoning => &self.reasoning,
             ThoughtKind::Answer => &self.answer,
@@ -236,7 +244,7 @@ impl Replay {
         }
     }
 
-    fn told(&mut self, kind: ThoughtKind) -> &mut Told {
+    fn recorded(&mut self, kind: ThoughtKind) -> &mut ReplayText {
         match kind {
             ThoughtKind::Reasoning => &mut self.reasoning,
             ThoughtKind::Answer => &mut self.answer,
@@ -245,7 +253,7 @@ impl Replay {
     }
 }
 
-impl Told {
+impl ReplayText {
     /// Returns the number of bytes that the agent has not repeated.
     fn rest(&self) -> u64 {
         self.bytes - self.repeated
@@ -261,7 +269,7 @@ impl Told {
     }
 }
 
-impl PastCall {
+impl RecordedCall {
     fn is(&self, call: &Call) -> bool {
         self.call.tool_name == call.tool_name
             && self.call.by == call.by

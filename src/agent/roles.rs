@@ -23,10 +23,10 @@ use crate::{
 /// ```
 /// use quintet_agent::{Agent, AgentError, Completed, Run, Started, Task, ThoughtKind, async_trait};
 ///
-/// struct Echo;
+/// struct EmittedTextReader;
 ///
 /// #[async_trait]
-/// impl Agent for Echo {
+/// impl Agent for EmittedTextReader {
 ///     fn name(&self) -> &str {
 ///         "echo"
 ///     }
@@ -126,8 +126,8 @@ pub trait Tool: Send + Sync + 'static {
     }
 
     /// Returns the timeout of one call, in milliseconds, after which it closes as `timed_out`.
-    fn call_ms_max(&self) -> u64 {
-        super::call::CALL_MS_MAX
+    fn call_timeout_ms(&self) -> u64 {
+        super::call::CALL_TIMEOUT_MS
     }
 
     /// Executes a call.

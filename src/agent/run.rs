@@ -23,10 +23,10 @@ use std::future::Future;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use quintet_kernel::{
-    entry::{By, Call, CallResult, RunError, RunErrorCode, Thought, ThoughtKind, Usage},
+    entry::{Call, CallOwner, CallResult, RunError, RunErrorCode, Thought, ThoughtKind, Usage},
     ids::CallId,
     json::Json,
-    run::{self as machine, Breach, Cut, Ending},
+    run::{self as machine, Breach, EarlyEnd, Ending},
 };
 use quintet_runtime::clock;
 
@@ -34,10 +34,10 @@ use crate::{
     answer::Answer,
     call::{Answered, AskedCall, Executed, OpenCall, clipped},
     history::History,
-    host::{Assignment, RunPort, Stopped},
-    link::Link,
+    host::{Assignment, RunEnded, RunHandle},
     phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking},
     roles::{Tool, ToolContext},
+    step_writer::StepWriter,
 };
 
 /// A run in the phase `P` ([`crate::phase`]). If a step returns an error, the run has ended for its agent; the error is the
@@ -45,7 +45,7 @@ use crate::{
 #[must_use = "a run that is dropped before it completed ends as failed"]
 pub struct Run<P> {
     machine: machine::Run<P>,
-    link: Link,
+    writer: StepWriter,
 }
 
 /// A run after one of its calls closed; others may still be open.
@@ -63,22 +63,22 @@ impl<P> Run<P> {
     /// Returns true while the log of a resumed run holds steps that the agent has not repeated. Pure delays
     /// may be skipped meanwhile.
     pub fn is_replaying(&self) -> bool {
-        self.link.is_replaying()
+        self.writer.is_replaying()
     }
 
     /// Returns the user's log before this run.
     pub fn history(&self) -> History {
-        self.link.history()
+        self.writer.history()
     }
 
     /// Returns the port, for the rehearsal of illegal steps, which have no method here (RUN-10).
-    pub(super) fn into_port(self) -> RunPort {
-        self.link.into_port()
+    pub(super) fn into_handle(self) -> RunHandle {
+        self.writer.into_handle()
     }
 
     /// Derives a call id from `call_id` that the run's log does not hold.
     pub(super) fn unused(&self, call_id: &CallId) -> CallId {
-        self.link.unused(call_id)
+        self.writer.unused(call_id)
     }
 }
 
@@ -86,38 +86,38 @@ impl Run<Started> {
     /// Starts or resumes the run of an assignment.
     pub(super) fn begin(assignment: Assignment) -> Self {
         let (machine, _) = machine::Run::start(assignment.message_id.clone(), clock::now());
-        Self { machine, link: Link::new(assignment) }
+        Self { machine, writer: StepWriter::new(assignment) }
     }
 
     /// Ends the run as `failed`, with `agent_error`, before a first thought.
-    pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, Stopped> {
-        let Self { machine, mut link } = self;
-        let cut = Cut::Failed(agent_error(message));
-        link.complete(Ending::Cut(cut.clone())).await?;
-        Ok(Run { machine: machine.end(cut, clock::now()).0, link })
+    pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, RunEnded> {
+        let Self { machine, mut writer } = self;
+        let cut = EarlyEnd::Failed(agent_error(message));
+        writer.complete(Ending::Cut(cut.clone())).await?;
+        Ok(Run { machine: machine.end(cut, clock::now()).0, writer })
     }
 }
 
 impl Run<Thinking> {
     /// Ends the run as `succeeded`; the final response is the answer so far.
-    pub async fn complete(self) -> Result<Run<Completed>, Stopped> {
+    pub async fn complete(self) -> Result<Run<Completed>, RunEnded> {
         self.end(Ending::Succeeded { usage: None }).await
     }
 
     /// Ends the run as `succeeded`, with its token usage.
-    pub async fn complete_with(self, usage: Usage) -> Result<Run<Completed>, Stopped> {
+    pub async fn complete_with(self, usage: Usage) -> Result<Run<Completed>, RunEnded> {
         self.end(Ending::Succeeded { usage: Some(usage) }).await
     }
 
     /// Ends the run as `failed`, with `agent_error`.
-    pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, Stopped> {
-        self.end(Ending::Cut(Cut::Failed(agent_error(message)))).await
+    pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, RunEnded> {
+        self.end(Ending::Cut(EarlyEnd::Failed(agent_error(message)))).await
     }
 
-    async fn end(self, ending: Ending) -> Result<Run<Completed>, Stopped> {
-        let Self { machine, mut link } = self;
-        link.complete(ending.clone()).await?;
-        Ok(Run { machine: machine.complete(ending, clock::now()).0, link })
+    async fn end(self, ending: Ending) -> Result<Run<Completed>, RunEnded> {
+        let Self { machine, mut writer } = self;
+        writer.complete(ending.clone()).await?;
+        Ok(Run { machine: machine.complete(ending, clock::now()).0, writer })
     }
 
     /// Calls a tool: opens the call, invokes the tool with its timeout, closes the call.
@@ -125,7 +125,7 @@ impl Run<Thinking> {
         self,
         tool: &dyn Tool,
         parameters: impl Into<Json>,
-    ) -> Result<(Run<Thinking>, CallResult), Stopped> {
+    ) -> Result<(Run<Thinking>, CallResult), RunEnded> {
         let (run, mut results) = self.call_all([(tool, parameters)]).await?;
         Ok((run, results.pop().expect("a call has a result")))
     }
@@ -134,25 +134,25 @@ impl Run<Thinking> {
     ///
     /// # Errors
     ///
-    /// Returns [`Stopped`] if the run has ended, or a call is refused or not durable. What a tool returns is a
+    /// Returns [`RunEnded`] if the run has ended, or a call is refused or not durable. What a tool returns is a
     /// result, also if it is an error.
     pub async fn call_all<'a, J: Into<Json>>(
         self,
         calls: impl IntoIterator<Item = (&'a dyn Tool, J)>,
-    ) -> Result<(Run<Thinking>, Vec<CallResult>), Stopped> {
+    ) -> Result<(Run<Thinking>, Vec<CallResult>), RunEnded> {
         let calls: Vec<(&dyn Tool, Json)> =
             calls.into_iter().map(|(tool, parameters)| (tool, parameters.into())).collect();
         let wanted = calls.iter().map(|(tool, parameters)| (tool.name(), parameters.clone())).collect();
-        let (run_id, history) = (self.link.run_id(), self.history());
+        let (run_id, history) = (self.writer.run_id(), self.history());
         let (run, opened) = match self.open_all(wanted).await? {
-            Opened::None(run) => return Ok((run, Vec::new())),
-            Opened::Calls(run, opened) => (run, opened),
+            OpenedCalls::None(run) => return Ok((run, Vec::new())),
+            OpenedCalls::Calls(run, opened) => (run, opened),
         };
         let work = opened.into_iter().zip(calls).map(|(opened, (tool, parameters))| {
             let context = ToolContext { run_id, call_id: opened.call_id().clone(), history: history.clone() };
             async move {
                 let work = async { tool.invoke(&parameters, &context).await };
-                opened.execute_within(tool.call_ms_max(), work).await
+                opened.execute_within(tool.call_timeout_ms(), work).await
             }
         });
         run.close_all(work).await
@@ -163,51 +163,51 @@ impl Run<Thinking> {
     ///
     /// # Errors
     ///
-    /// Returns [`Stopped`] if the run ends first, the name is invalid, or the call is refused or not durable.
+    /// Returns [`RunEnded`] if the run ends first, the name is invalid, or the call is refused or not durable.
     pub async fn ask(
         self,
         tool_name: &str,
         parameters: impl Into<Json>,
-    ) -> Result<(Run<Thinking>, Answer), Stopped> {
-        let Self { machine, mut link } = self;
-        let call = link.call(tool_name, parameters.into(), By::Client)?;
-        Run { machine, link }.ask_as(call).await
+    ) -> Result<(Run<Thinking>, Answer), RunEnded> {
+        let Self { machine, mut writer } = self;
+        let call = writer.call(tool_name, parameters.into(), CallOwner::Client)?;
+        Run { machine, writer }.ask_as(call).await
     }
 
     /// As [`Self::ask`], with a call id chosen by the agent.
-    pub(super) async fn ask_as(self, call: Call) -> Result<(Run<Thinking>, Answer), Stopped> {
+    pub(super) async fn ask_as(self, call: Call) -> Result<(Run<Thinking>, Answer), RunEnded> {
         let (run, asked) = self.open_for_client_as(call).await?;
         let (after, answer) = run.close_answered(asked.answered().await?).await?;
         Ok((after.thinking(), answer))
     }
 
     /// Opens several calls at once, with a single wait for durability.
-    async fn open_all(self, calls: Vec<(&str, Json)>) -> Result<Opened, Stopped> {
-        let Self { machine, mut link } = self;
+    async fn open_all(self, calls: Vec<(&str, Json)>) -> Result<OpenedCalls, RunEnded> {
+        let Self { machine, mut writer } = self;
         let calls: Result<_, _> = calls
             .into_iter()
-            .map(|(tool_name, parameters)| link.call(tool_name, parameters, By::Agent))
+            .map(|(tool_name, parameters)| writer.call(tool_name, parameters, CallOwner::Agent))
             .collect();
-        Run { machine, link }.open_all_as(calls?).await
+        Run { machine, writer }.open_all_as(calls?).await
     }
 
     /// As [`Self::open_all`], with call ids chosen by the agent.
-    pub(super) async fn open_all_as(self, calls: Vec<Call>) -> Result<Opened, Stopped> {
-        let Self { machine, mut link } = self;
-        let mut made = link.open_all(calls).await?.into_iter();
-        let Some((call, opened)) = made.next() else { return Ok(Opened::None(Run { machine, link })) };
+    pub(super) async fn open_all_as(self, calls: Vec<Call>) -> Result<OpenedCalls, RunEnded> {
+        let Self { machine, mut writer } = self;
+        let mut made = writer.open_all(calls).await?.into_iter();
+        let Some((call, opened)) = made.next() else { return Ok(OpenedCalls::None(Run { machine, writer })) };
         let mut all = vec![opened];
         let (mut machine, _) = machine.open(call, clock::now()).map_err(reopened)?;
         for (call, opened) in made {
             (machine, _) = machine.open(call, clock::now()).map_err(reopened)?;
             all.push(opened);
         }
-        Ok(Opened::Calls(Run { machine, link }, all))
+        Ok(OpenedCalls::Calls(Run { machine, writer }, all))
     }
 }
 
 /// A run after any number of calls were opened.
-pub(super) enum Opened {
+pub(super) enum OpenedCalls {
     None(Run<Thinking>),
     Calls(Run<ExecutingTools>, Vec<OpenCall>),
 }
@@ -217,25 +217,25 @@ impl Run<ExecutingTools> {
     ///
     /// # Errors
     ///
-    /// Returns [`Stopped`] if the run has ended, or the result is refused or not durable.
-    pub async fn close(self, executed: Executed) -> Result<(AfterClose, CallResult), Stopped> {
-        let Self { machine, mut link } = self;
+    /// Returns [`RunEnded`] if the run has ended, or the result is refused or not durable.
+    pub async fn close(self, executed: Executed) -> Result<(AfterClose, CallResult), RunEnded> {
+        let Self { machine, mut writer } = self;
         let (call_id, result, recorded) = executed.into_parts();
         if !recorded {
-            link.close(call_id.clone(), result.clone()).await?;
+            writer.close(call_id.clone(), result.clone()).await?;
         }
-        Ok((closed(machine, link, call_id, result.clone())?, result))
+        Ok((closed(machine, writer, call_id, result.clone())?, result))
     }
 
     /// Closes a question, and returns the client's answer, which is durable already.
     ///
     /// # Errors
     ///
-    /// Returns [`Stopped`] if the call belongs to another run.
-    pub async fn close_answered(self, answered: Answered) -> Result<(AfterClose, Answer), Stopped> {
-        let Self { machine, link } = self;
+    /// Returns [`RunEnded`] if the call belongs to another run.
+    pub async fn close_answered(self, answered: Answered) -> Result<(AfterClose, Answer), RunEnded> {
+        let Self { machine, writer } = self;
         let (call_id, result) = answered.into_parts();
-        Ok((closed(machine, link, call_id, result.clone())?, Answer::from(result)))
+        Ok((closed(machine, writer, call_id, result.clone())?, Answer::from(result)))
     }
 
     /// Does the work of all open calls in parallel and closes each when it is done. Results are in the order of
@@ -243,7 +243,7 @@ impl Run<ExecutingTools> {
     pub(super) async fn close_all<W>(
         self,
         work: impl IntoIterator<Item = W>,
-    ) -> Result<(Run<Thinking>, Vec<CallResult>), Stopped>
+    ) -> Result<(Run<Thinking>, Vec<CallResult>), RunEnded>
     where
         W: Future<Output = Executed>,
     {
@@ -268,12 +268,12 @@ impl<P: CanThink> Run<P> {
     ///
     /// # Errors
     ///
-    /// Returns [`Stopped`] if the run has ended, or an earlier thought was refused.
-    pub async fn think(self, kind: ThoughtKind, delta: impl Into<String>) -> Result<Run<P::Next>, Stopped> {
-        let Self { machine, mut link } = self;
+    /// Returns [`RunEnded`] if the run has ended, or an earlier thought was refused.
+    pub async fn think(self, kind: ThoughtKind, delta: impl Into<String>) -> Result<Run<P::Next>, RunEnded> {
+        let Self { machine, mut writer } = self;
         let thought = Thought { kind, delta: delta.into(), reset: false };
-        link.think(&thought).await?;
-        Ok(Run { machine: P::think(machine, thought), link })
+        writer.think(&thought).await?;
+        Ok(Run { machine: P::think(machine, thought), writer })
     }
 
     /// Emits a piece of the answer; concatenated, the pieces are the final response.
@@ -281,7 +281,7 @@ impl<P: CanThink> Run<P> {
     /// # Errors
     ///
     /// As [`Self::think`].
-    pub async fn answer(self, delta: impl Into<String>) -> Result<Run<P::Next>, Stopped> {
+    pub async fn answer(self, delta: impl Into<String>) -> Result<Run<P::Next>, RunEnded> {
         self.think(ThoughtKind::Answer, delta).await
     }
 }
@@ -291,17 +291,17 @@ impl<P: CanOpen> Run<P> {
     ///
     /// # Errors
     ///
-    /// Returns [`Stopped`] if the run has ended, the name is invalid, or the call is refused or not durable.
+    /// Returns [`RunEnded`] if the run has ended, the name is invalid, or the call is refused or not durable.
     pub async fn open(
         self,
         tool_name: &str,
         parameters: impl Into<Json>,
-    ) -> Result<(Run<ExecutingTools>, OpenCall), Stopped> {
-        let Self { machine, mut link } = self;
-        let call = link.call(tool_name, parameters.into(), By::Agent)?;
-        let (call, opened) = link.open(call).await?;
+    ) -> Result<(Run<ExecutingTools>, OpenCall), RunEnded> {
+        let Self { machine, mut writer } = self;
+        let call = writer.call(tool_name, parameters.into(), CallOwner::Agent)?;
+        let (call, opened) = writer.open(call).await?;
         let machine = P::open(machine, call)?;
-        Ok((Run { machine, link }, opened))
+        Ok((Run { machine, writer }, opened))
     }
 
     /// Opens a call that the client completes (RUN-11).
@@ -313,18 +313,18 @@ impl<P: CanOpen> Run<P> {
         self,
         tool_name: &str,
         parameters: impl Into<Json>,
-    ) -> Result<(Run<ExecutingTools>, AskedCall), Stopped> {
-        let Self { machine, mut link } = self;
-        let call = link.call(tool_name, parameters.into(), By::Client)?;
-        Run { machine, link }.open_for_client_as(call).await
+    ) -> Result<(Run<ExecutingTools>, AskedCall), RunEnded> {
+        let Self { machine, mut writer } = self;
+        let call = writer.call(tool_name, parameters.into(), CallOwner::Client)?;
+        Run { machine, writer }.open_for_client_as(call).await
     }
 
     /// As [`Self::open_for_client`], with a call id chosen by the agent.
-    async fn open_for_client_as(self, call: Call) -> Result<(Run<ExecutingTools>, AskedCall), Stopped> {
-        let Self { machine, mut link } = self;
-        let (call, asked) = link.open_for_client(call).await?;
+    async fn open_for_client_as(self, call: Call) -> Result<(Run<ExecutingTools>, AskedCall), RunEnded> {
+        let Self { machine, mut writer } = self;
+        let (call, asked) = writer.open_for_client(call).await?;
         let machine = P::open(machine, call)?;
-        Ok((Run { machine, link }, asked))
+        Ok((Run { machine, writer }, asked))
     }
 }
 
@@ -341,21 +341,21 @@ impl AfterClose {
 /// Applies the close of a call to the machine.
 fn closed(
     machine: machine::Run<ExecutingTools>,
-    link: Link,
+    writer: StepWriter,
     call_id: CallId,
     result: CallResult,
-) -> Result<AfterClose, Stopped> {
+) -> Result<AfterClose, RunEnded> {
     let (after, _) =
-        machine.close(call_id, result, clock::now()).map_err(|_| Stopped::Violated(Breach::CallNotOpen))?;
+        machine.close(call_id, result, clock::now()).map_err(|_| RunEnded::Violated(Breach::CallNotOpen))?;
     Ok(match after {
-        machine::AfterClose::Thinking(machine) => AfterClose::Thinking(Run { machine, link }),
-        machine::AfterClose::ExecutingTools(machine) => AfterClose::ExecutingTools(Run { machine, link }),
+        machine::AfterClose::Thinking(machine) => AfterClose::Thinking(Run { machine, writer }),
+        machine::AfterClose::ExecutingTools(machine) => AfterClose::ExecutingTools(Run { machine, writer }),
     })
 }
 
 /// Maps a reused call id; the log has refused it earlier.
-pub(super) fn reopened<P>(_: machine::CallReopened<P>) -> Stopped {
-    Stopped::Violated(Breach::CallReopened)
+pub(super) fn reopened<P>(_: machine::CallReopened<P>) -> RunEnded {
+    RunEnded::Violated(Breach::CallReopened)
 }
 
 fn agent_error(message: impl Into<String>) -> RunError {

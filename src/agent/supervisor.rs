@@ -3,7 +3,7 @@
 //! Guarantee: when an agent stops, its run ends (RUN-6): after a panic as `agent_panic`, after an error as
 //! `agent_error`. When its run ends in another way, the agent is dropped. An agent that never yields occupies
 //! one of the agents' threads and none of the service's. Turns are shared by user ([`super::gate`]), so that
-//! one user's agents occupy at most `agent_user_turns_max` of the threads (ISO-6).
+//! one user's agents occupy at most `user_agent_threads_max` of the threads (ISO-6).
 //!
 //! ```text
 //!   launch ──▶ task ── the run has ended ──────▶ the agent is dropped
@@ -26,7 +26,7 @@ use futures_util::FutureExt;
 use quintet_kernel::{
     entry::{RunError, RunErrorCode},
     ids::{AgentName, InvalidId, ToolName},
-    run::Cut,
+    run::EarlyEnd,
 };
 use quintet_runtime::tasks::Tasks;
 use tokio::runtime::{Builder, Runtime};
@@ -36,7 +36,7 @@ use crate::{
     call::clipped,
     error::{AgentError, AgentErrorKind},
     gate::Gate,
-    host::{Agents, Assignment, Treatment},
+    host::{AgentCapabilities, AgentLauncher, Assignment},
     limits::AgentLimits,
     redact::UserTexts,
     roles::{Agent, Task},
@@ -44,22 +44,22 @@ use crate::{
 };
 
 /// The agents of a service, by name, and their executor.
-pub struct Directory {
+pub struct AgentRegistry {
     agents: BTreeMap<AgentName, Arc<dyn Agent>>,
     default_agent: AgentName,
-    floor: Floor,
+    executor: Executor,
     gate: Gate,
 }
 
 /// The executor of agents, with its limits.
-pub struct Floor {
+pub struct Executor {
     limits: AgentLimits,
-    place: Place,
+    place: ExecutorKind,
     /// Greatest number of agents that are polled at the same time.
     turns_max: usize,
 }
 
-enum Place {
+enum ExecutorKind {
     /// Separate threads, which end with the directory.
     Threads(AgentThreads),
     /// The caller's runtime, for tests and simulations that control time.
@@ -117,15 +117,15 @@ pub enum RegistrationError {
     },
 }
 
-impl Directory {
+impl AgentRegistry {
     /// Creates a directory with a default agent.
     ///
     /// # Errors
     ///
     /// Returns [`RegistrationError`] if the name of the agent or of one of its tools is invalid.
-    pub fn new(default_agent: impl Agent, floor: Floor) -> Result<Self, RegistrationError> {
+    pub fn new(default_agent: impl Agent, executor: Executor) -> Result<Self, RegistrationError> {
         let name = default_agent.name().to_owned();
-        Self::of(&name, [Arc::new(default_agent) as Arc<dyn Agent>], floor)
+        Self::of(&name, [Arc::new(default_agent) as Arc<dyn Agent>], executor)
     }
 
     /// Creates a directory of these agents.
@@ -136,7 +136,7 @@ impl Directory {
     pub fn of(
         default_agent: &str,
         agents: impl IntoIterator<Item = Arc<dyn Agent>>,
-        floor: Floor,
+        executor: Executor,
     ) -> Result<Self, RegistrationError> {
         let mut registered = BTreeMap::new();
         for agent in agents {
@@ -148,9 +148,9 @@ impl Directory {
             .cloned()
             .ok_or_else(|| RegistrationError::UnknownDefaultAgent { name: default_agent.to_owned() })?;
         // At least one thread stays free for other users.
-        let user_turns_max = floor.limits.agent_user_turns_max.min(floor.turns_max - 1);
-        let gate = Gate::new(floor.turns_max, user_turns_max);
-        Ok(Self { agents: registered, default_agent, floor, gate })
+        let user_turns_max = executor.limits.user_agent_threads_max.min(executor.turns_max - 1);
+        let gate = Gate::new(executor.turns_max, user_turns_max);
+        Ok(Self { agents: registered, default_agent, executor, gate })
     }
 
     /// Adds an agent.
@@ -197,13 +197,13 @@ fn register(
     }
 }
 
-impl Agents for Directory {
+impl AgentLauncher for AgentRegistry {
     fn default_agent(&self) -> AgentName {
         self.default_agent.clone()
     }
 
-    fn find(&self, agent_name: &AgentName) -> Option<Treatment> {
-        self.agents.get(agent_name).map(|agent| Treatment { resumable: agent.resumable() })
+    fn find(&self, agent_name: &AgentName) -> Option<AgentCapabilities> {
+        self.agents.get(agent_name).map(|agent| AgentCapabilities { resumable: agent.resumable() })
     }
 
     fn is_idempotent(&self, agent_name: &AgentName, tool_name: &ToolName) -> bool {
@@ -215,21 +215,21 @@ impl Agents for Directory {
         let span =
             tracing::info_span!("run", run_id = %assignment.run_id, agent_name = %assignment.agent_name);
         let agent = self.agents.get(&assignment.agent_name).cloned();
-        self.floor.spawn(supervise(agent, assignment, self.gate.clone()).instrument(span));
+        self.executor.spawn(supervise(agent, assignment, self.gate.clone()).instrument(span));
     }
 }
 
 /// Executes one run until it or its agent ends (RUN-6).
 async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment, gate: Gate) {
-    let (port, owner) = (assignment.port.clone(), assignment.owner);
-    let texts = UserTexts::new(port.clone(), assignment.accepted);
+    let (handle, owner) = (assignment.handle.clone(), assignment.owner);
+    let texts = UserTexts::new(handle.clone(), assignment.accepted);
     let work = pin!(AssertUnwindSafe(carry_out(agent, assignment)).catch_unwind());
     // The end of the run is observed without a turn: queued work is dropped at once, and work that yields ends
     // at its next yield.
-    let work = gate.pass(owner, port.line().clone(), work);
+    let work = gate.pass(owner, handle.line().clone(), work);
     let outcome = tokio::select! {
         biased;
-        () = port.ended() => return,
+        () = handle.ended() => return,
         outcome = work => outcome,
     };
     let failed = match outcome {
@@ -260,7 +260,7 @@ async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment, gate: 
     };
     metrics::counter!("quintet_agent_failures_total", "reason" => reason).increment(1);
     let message = clipped(failed.message, MESSAGE_BYTES_MAX);
-    port.cut(Cut::Failed(RunError { message, ..failed })).await;
+    handle.cut(EarlyEnd::Failed(RunError { message, ..failed })).await;
 }
 
 async fn carry_out(agent: Option<Arc<dyn Agent>>, mut assignment: Assignment) -> Result<(), AgentError> {
@@ -289,7 +289,7 @@ fn panicked(panic: &(dyn Any + Send)) -> RunError {
     RunError { code: RunErrorCode::AgentPanic, message }
 }
 
-impl Floor {
+impl Executor {
     /// Creates an executor with separate threads and the default limits.
     pub fn threads() -> io::Result<Self> {
         Self::threads_within(AgentLimits::DEFAULT)
@@ -306,7 +306,7 @@ impl Floor {
             .thread_name("agent")
             .enable_all()
             .build()?;
-        Ok(Self { limits, place: Place::Threads(AgentThreads(Some(runtime))), turns_max: threads })
+        Ok(Self { limits, place: ExecutorKind::Threads(AgentThreads(Some(runtime))), turns_max: threads })
     }
 
     /// Creates an executor on the caller's runtime.
@@ -316,7 +316,7 @@ impl Floor {
 
     /// Creates an executor on the caller's runtime, with these limits.
     pub fn shared_within(limits: AgentLimits) -> Self {
-        Self { limits, place: Place::Shared(Tasks::default()), turns_max: THREADS_MIN }
+        Self { limits, place: ExecutorKind::Shared(Tasks::default()), turns_max: THREADS_MIN }
     }
 
     /// Returns the limits of the agents.
@@ -326,10 +326,10 @@ impl Floor {
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         match &self.place {
-            Place::Threads(AgentThreads(runtime)) => {
+            ExecutorKind::Threads(AgentThreads(runtime)) => {
                 runtime.as_ref().expect("it is there until the drop").spawn(work);
             }
-            Place::Shared(tasks) => {
+            ExecutorKind::Shared(tasks) => {
                 tasks.spawn(work);
             }
         }

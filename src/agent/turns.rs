@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 /// The id of a request for one turn, chosen by the caller.
-pub type Job = u64;
+pub type TurnId = u64;
 
 /// The turns in use and the waiting jobs, by user.
 #[derive(Debug)]
@@ -27,17 +27,17 @@ pub struct Turns<U> {
 #[derive(Debug, Default)]
 struct Share {
     taken: usize,
-    waiting: VecDeque<Job>,
+    waiting: VecDeque<TurnId>,
 }
 
 /// The answer to a request for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a turn that is taken has to be finished"]
-pub enum Asked {
+pub enum TurnRequest {
     /// The turn is granted and ends with [`Turns::finish`].
-    Taken,
+    Granted,
     /// The job waits: [`Turns::finish`] returns it once its turn is granted, or [`Turns::leave`] removes it.
-    Waits,
+    Queued,
 }
 
 impl<U: Copy + Ord> Turns<U> {
@@ -53,24 +53,24 @@ impl<U: Copy + Ord> Turns<U> {
     }
 
     /// Requests a turn. Each `job` id is used once.
-    pub fn ask(&mut self, user: U, job: Job) -> Asked {
+    pub fn ask(&mut self, user: U, job: TurnId) -> TurnRequest {
         let share = self.users.entry(user).or_default();
         let free = share.taken < self.user_turns_max && share.waiting.is_empty();
         if free && self.taken < self.turns_max {
             share.taken += 1;
             self.taken += 1;
-            return Asked::Taken;
+            return TurnRequest::Granted;
         }
         share.waiting.push_back(job);
         if free {
             self.ready.push_back(user);
         }
-        Asked::Waits
+        TurnRequest::Queued
     }
 
     /// Ends a turn of `user`. Returns the job that gets the turn, if any.
     #[must_use = "the job that is returned has taken a turn"]
-    pub fn finish(&mut self, user: U) -> Option<(U, Job)> {
+    pub fn finish(&mut self, user: U) -> Option<(U, TurnId)> {
         let share = self.users.get_mut(&user)?;
         let was_at_bound = share.taken == self.user_turns_max;
         share.taken -= 1;
@@ -83,7 +83,7 @@ impl<U: Copy + Ord> Turns<U> {
     }
 
     /// Removes a waiting job.
-    pub fn leave(&mut self, user: U, job: Job) {
+    pub fn leave(&mut self, user: U, job: TurnId) {
         let Some(share) = self.users.get_mut(&user) else { return };
         share.waiting.retain(|waiting| *waiting != job);
         if share.waiting.is_empty() {
@@ -92,7 +92,7 @@ impl<U: Copy + Ord> Turns<U> {
         self.forget_if_idle(user);
     }
 
-    fn take_next(&mut self) -> Option<(U, Job)> {
+    fn take_next(&mut self) -> Option<(U, TurnId)> {
         let user = self.ready.pop_front()?;
         let share = self.users.get_mut(&user)?;
         let job = share.waiting.pop_front()?;
@@ -123,12 +123,12 @@ mod tests {
     #[test]
     fn iso_6_turns_rotate_over_the_users() {
         let mut turns = Turns::new(2, 1);
-        assert_eq!(turns.ask('a', 0), Asked::Taken);
+        assert_eq!(turns.ask('a', 0), TurnRequest::Granted);
         for job in 1..200 {
-            assert_eq!(turns.ask('a', job), Asked::Waits, "one user takes one turn at a time");
+            assert_eq!(turns.ask('a', job), TurnRequest::Queued, "one user takes one turn at a time");
         }
-        assert_eq!(turns.ask('b', 200), Asked::Taken, "the other thread is free");
-        assert_eq!([turns.ask('b', 201), turns.ask('c', 300)], [Asked::Waits, Asked::Waits]);
+        assert_eq!(turns.ask('b', 200), TurnRequest::Granted, "the other thread is free");
+        assert_eq!([turns.ask('b', 201), turns.ask('c', 300)], [TurnRequest::Queued, TurnRequest::Queued]);
         // Each pair is the user whose turn ends and the job that gets it.
         for (ends, begins) in [('a', ('c', 300)), ('c', ('a', 1)), ('b', ('b', 201)), ('b', ('a', 2))] {
             if begins.1 == 2 {
@@ -159,8 +159,8 @@ mod tests {
     /// The reference for a schedule: the waiting jobs and those with a turn.
     #[derive(Default)]
     struct Seen {
-        taken: Vec<(u8, Job)>,
-        waiting: Vec<(u8, Job)>,
+        taken: Vec<(u8, TurnId)>,
+        waiting: Vec<(u8, TurnId)>,
         /// The users that got a turn since each waiting user could have had one.
         passed: BTreeMap<u8, Vec<u8>>,
     }
@@ -175,7 +175,7 @@ mod tests {
         }
 
         /// Moves a waiting job to a turn.
-        fn take(&mut self, user: u8, job: Job, user_turns_max: usize) {
+        fn take(&mut self, user: u8, job: TurnId, user_turns_max: usize) {
             let first = self.waiting.iter().position(|(other, _)| *other == user).unwrap();
             assert_eq!(self.waiting.remove(first), (user, job), "the jobs of one user keep their order");
             self.passed.remove(&user);
@@ -205,8 +205,8 @@ mod tests {
             for (job, op) in (0..).zip(ops.into_iter().chain(end)) {
                 match op {
                     Op::Ask(user) => match turns.ask(user, job) {
-                        Asked::Taken => seen.taken.push((user, job)),
-                        Asked::Waits => seen.waiting.push((user, job)),
+                        TurnRequest::Granted => seen.taken.push((user, job)),
+                        TurnRequest::Queued => seen.waiting.push((user, job)),
                     },
                     Op::Finish(at) if !seen.taken.is_empty() => {
                         let (user, _) = seen.taken.swap_remove(at % seen.taken.len());

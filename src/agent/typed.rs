@@ -8,7 +8,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    call::CALL_MS_MAX,
+    call::CALL_TIMEOUT_MS,
     error::ToolError,
     roles::{Tool, ToolContext},
 };
@@ -66,7 +66,7 @@ pub trait TypedTool: Send + Sync + 'static {
     const IDEMPOTENT: bool = false;
 
     /// The timeout of one call, in milliseconds.
-    const CALL_MS_MAX: u64 = CALL_MS_MAX;
+    const CALL_TIMEOUT_MS: u64 = CALL_TIMEOUT_MS;
 
     /// Executes a call.
     async fn call(&self, args: Self::Args, context: &ToolContext) -> Result<Self::Output, ToolError>;
@@ -90,8 +90,8 @@ impl<T: TypedTool> Tool for T {
         T::IDEMPOTENT
     }
 
-    fn call_ms_max(&self) -> u64 {
-        T::CALL_MS_MAX
+    fn call_timeout_ms(&self) -> u64 {
+        T::CALL_TIMEOUT_MS
     }
 
     async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, ToolError> {
@@ -127,7 +127,7 @@ where
     F: Fn(A, ToolContext) -> W + Send + Sync + 'static,
     W: Future<Output = Result<O, ToolError>> + Send,
 {
-    FnTool { name, description, idempotent: false, call_ms_max: CALL_MS_MAX, work, args: PhantomData }
+    FnTool { name, description, idempotent: false, call_timeout_ms: CALL_TIMEOUT_MS, work, args: PhantomData }
 }
 
 /// A tool that is a function. Created by [`tool`].
@@ -136,7 +136,7 @@ pub struct FnTool<A, F> {
     name: &'static str,
     description: &'static str,
     idempotent: bool,
-    call_ms_max: u64,
+    call_timeout_ms: u64,
     work: F,
     args: PhantomData<fn(A)>,
 }
@@ -152,8 +152,8 @@ impl<A, F> FnTool<A, F> {
 
     /// Sets the timeout of one call, in milliseconds.
     #[must_use]
-    pub fn with_call_ms_max(mut self, call_ms_max: u64) -> Self {
-        self.call_ms_max = call_ms_max;
+    pub fn with_call_ms_max(mut self, call_timeout_ms: u64) -> Self {
+        self.call_timeout_ms = call_timeout_ms;
         self
     }
 }
@@ -182,8 +182,8 @@ where
         self.idempotent
     }
 
-    fn call_ms_max(&self) -> u64 {
-        self.call_ms_max
+    fn call_timeout_ms(&self) -> u64 {
+        self.call_timeout_ms
     }
 
     async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, ToolError> {

@@ -1,27 +1,29 @@
 //! The default agent, which needs no language model and no network.
 //!
-//! It parses the message by fixed rules ([`wish`]), one clause at a time: searches, conversions of [`units`],
-//! [`times`], [`sums`]. It calls its tools, in parallel if there are several, and answers in sentences
+//! It parses the message by fixed rules ([`intent`]), one clause at a time: searches, conversions of [`units`],
+//! [`times`], [`arithmetic`]. It calls its tools, in parallel if there are several, and answers in sentences
 //! ([`reply`]). A clause that is not understood completely is declined by name.
 //!
 //! Guarantee: the steps are a function of the message and the results of the tools, so a run continues after a
 //! crash where it stopped.
 
+pub mod arithmetic;
 mod fillers;
+pub mod intent;
 mod language;
 mod lexer;
 mod reply;
-pub mod sums;
 pub mod times;
 pub mod tools;
 mod units;
-pub mod wish;
 mod words;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use quintet_agent::{Agent, AgentError, AgentLimits, Completed, Run, Started, Stopped, Task, Thinking, Tool};
+use quintet_agent::{
+    Agent, AgentError, AgentLimits, Completed, Run, RunEnded, Started, Task, Thinking, Tool,
+};
 use quintet_kernel::{
     entry::{CallResult, ThoughtKind},
     json::Json,
@@ -30,8 +32,8 @@ use serde_json::json;
 
 use self::tools::{calculate::Calculate, current_time::CurrentTime, search_history::SearchHistory};
 use self::{
+    intent::{Intent, Understood},
     times::Time,
-    wish::{Understood, Wish},
 };
 
 /// The assistant with its three tools.
@@ -50,12 +52,12 @@ impl Assistant {
         Self { tools: [Arc::new(Calculate), Arc::new(CurrentTime), Arc::new(search_history)] }
     }
 
-    fn call(&self, wish: &Wish) -> (&dyn Tool, Json) {
+    fn call(&self, intent: &Intent) -> (&dyn Tool, Json) {
         let [calculate, current_time, search_history] = &self.tools;
-        match wish {
-            Wish::Calculate(sum) => (&**calculate, Json::from(&json!({"expression": sum.expression}))),
-            Wish::Time(time) => (&**current_time, Json::from(&time.parameters())),
-            Wish::Search { query, own_words_only } => {
+        match intent {
+            Intent::Calculate(sum) => (&**calculate, Json::from(&json!({"expression": sum.expression}))),
+            Intent::Time(time) => (&**current_time, Json::from(&time.parameters())),
+            Intent::Search { query, own_words_only } => {
                 let from = if *own_words_only { "user" } else { "anyone" };
                 (&**search_history, Json::from(&json!({"query": query, "from": from})))
             }
@@ -65,9 +67,9 @@ impl Assistant {
     async fn fulfil(
         &self,
         run: Run<Thinking>,
-        wishes: &[Wish],
-    ) -> Result<(Run<Thinking>, Vec<CallResult>), Stopped> {
-        run.call_all(wishes.iter().map(|wish| self.call(wish))).await
+        intents: &[Intent],
+    ) -> Result<(Run<Thinking>, Vec<CallResult>), RunEnded> {
+        run.call_all(intents.iter().map(|intent| self.call(intent))).await
     }
 }
 
@@ -96,26 +98,26 @@ impl Agent for Assistant {
     }
 
     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
-        let understood = wish::understand(&task.text);
-        let wishes = match &understood {
-            Understood::Requests { wishes, .. } => wishes.clone(),
+        let understood = intent::understand(&task.text);
+        let intents = match &understood {
+            Understood::Requests { intents, .. } => intents.clone(),
             // A greeting is answered with the time of day, any other text with a search for its keywords.
-            Understood::Greeting => vec![Wish::Time(Time::default())],
+            Understood::Greeting => vec![Intent::Time(Time::default())],
             Understood::Thanks | Understood::Help | Understood::Foreign => vec![],
             Understood::Other { keywords } => keywords
                 .iter()
-                .map(|keyword| Wish::Search { query: keyword.clone(), own_words_only: false })
+                .map(|keyword| Intent::Search { query: keyword.clone(), own_words_only: false })
                 .collect(),
         };
         let mut run = run.think(ThoughtKind::Reasoning, reply::reading(&understood)).await?;
-        for intent in reply::intents(&wishes) {
+        for intent in reply::intents(&intents) {
             run = run.think(ThoughtKind::Reasoning, intent).await?;
         }
-        let (mut run, results) = self.fulfil(run, &wishes).await?;
-        if !wishes.is_empty() {
+        let (mut run, results) = self.fulfil(run, &intents).await?;
+        if !intents.is_empty() {
             run = run.think(ThoughtKind::Reasoning, reply::found(&results)).await?;
         }
-        for delta in reply::answer(&understood, &wishes, &results) {
+        for delta in reply::answer(&understood, &intents, &results) {
             run = run.answer(delta).await?;
         }
         Ok(run.complete().await?)

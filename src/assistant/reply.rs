@@ -4,17 +4,17 @@ use quintet_kernel::entry::{CallResult, CallStatus};
 use serde_json::Value;
 
 use super::{
+    arithmetic::Sum,
+    intent::{Intent, Understood, WISHES_MAX},
     shown,
-    sums::Sum,
     times::Time,
-    wish::{Understood, WISHES_MAX, Wish},
 };
 
 /// Returns the `reasoning` about the message.
 pub fn reading(understood: &Understood) -> String {
     match understood {
-        Understood::Requests { wishes, declined, .. } => {
-            let done = match wishes.len() {
+        Understood::Requests { intents, declined, .. } => {
+            let done = match intents.len() {
                 0 => String::new(),
                 1 => "The message asks for one thing. ".into(),
                 many => format!("The message asks for {many} things. "),
@@ -32,19 +32,19 @@ pub fn reading(understood: &Understood) -> String {
 }
 
 /// Returns the announcements of the tool calls.
-pub fn intents(wishes: &[Wish]) -> Vec<String> {
-    let mut intents: Vec<_> = wishes
+pub fn intents(intents: &[Intent]) -> Vec<String> {
+    let mut intents: Vec<_> = intents
         .iter()
-        .map(|wish| match wish {
-            Wish::Calculate(sum) => format!("I will calculate {}. ", shown(&sum.expression)),
-            Wish::Time(time) if time.date.is_some() => "I will look at the calendar. ".into(),
-            Wish::Time(time) => {
+        .map(|intent| match intent {
+            Intent::Calculate(sum) => format!("I will calculate {}. ", shown(&sum.expression)),
+            Intent::Time(time) if time.date.is_some() => "I will look at the calendar. ".into(),
+            Intent::Time(time) => {
                 format!("I will look at the clock in {}. ", shown(time.place.as_deref().unwrap_or("UTC")))
             }
-            Wish::Search { query, .. } => format!("I will search the history for “{}”. ", shown(query)),
+            Intent::Search { query, .. } => format!("I will search the history for “{}”. ", shown(query)),
         })
         .collect();
-    if wishes.len() > 1 {
+    if intents.len() > 1 {
         intents.push("These do not depend on each other, so I do them side by side. ".into());
     }
     intents
@@ -62,13 +62,13 @@ pub fn found(results: &[CallResult]) -> String {
 }
 
 /// Returns the answer, in pieces.
-pub fn answer(understood: &Understood, wishes: &[Wish], results: &[CallResult]) -> Vec<String> {
+pub fn answer(understood: &Understood, intents: &[Intent], results: &[CallResult]) -> Vec<String> {
     let mut sentences: Vec<String> = Vec::new();
     match understood {
         Understood::Requests { declined, more, .. } => {
-            sentences.extend(wishes.iter().zip(results).map(|(wish, result)| sentence(wish, result)));
+            sentences.extend(intents.iter().zip(results).map(|(intent, result)| sentence(intent, result)));
             sentences.extend(declined.iter().map(|why| format!("{why}.")));
-            if wishes.is_empty() {
+            if intents.is_empty() {
                 sentences.push(ABILITIES.into());
             }
             if *more {
@@ -98,7 +98,7 @@ pub fn answer(understood: &Understood, wishes: &[Wish], results: &[CallResult]) 
                 "I have read your message, but there is no question in it that I can answer by myself."
                     .into(),
             );
-            sentences.extend(wishes.iter().zip(results).map(|(wish, result)| sentence(wish, result)));
+            sentences.extend(intents.iter().zip(results).map(|(intent, result)| sentence(intent, result)));
             sentences.extend([ABILITIES.into(), LIMITS.into()]);
         }
     }
@@ -110,33 +110,33 @@ pub fn answer(understood: &Understood, wishes: &[Wish], results: &[CallResult]) 
     spaced.flat_map(|sentence| pieces(&sentence)).collect()
 }
 
-fn sentence(wish: &Wish, result: &CallResult) -> String {
+fn sentence(intent: &Intent, result: &CallResult) -> String {
     let results = result.results.to_value();
-    match (result.status, wish) {
-        (CallStatus::Ok, Wish::Calculate(sum)) => calculated(sum, &results),
-        (CallStatus::Ok, Wish::Time(time)) => timed(time, &results),
-        (CallStatus::Ok, Wish::Search { query, own_words_only }) => {
+    match (result.status, intent) {
+        (CallStatus::Ok, Intent::Calculate(sum)) => calculated(sum, &results),
+        (CallStatus::Ok, Intent::Time(time)) => timed(time, &results),
+        (CallStatus::Ok, Intent::Search { query, own_words_only }) => {
             searched(query, *own_words_only, &results)
         }
-        (CallStatus::Unknown, wish) => {
+        (CallStatus::Unknown, intent) => {
             format!(
                 "The service was interrupted while I tried to {}, and what came of it is not known.",
-                task(wish)
+                task(intent)
             )
         }
-        (_, wish) => {
+        (_, intent) => {
             let why = result.error.as_deref().unwrap_or("no reason was given");
-            format!("I could not {}: {why}.", task(wish))
+            format!("I could not {}: {why}.", task(intent))
         }
     }
 }
 
-fn task(wish: &Wish) -> String {
-    match wish {
-        Wish::Calculate(sum) => format!("calculate {}", shown(&sum.expression)),
-        Wish::Time(Time { date: Some(day), .. }) => format!("look up the date {}", day.date),
-        Wish::Time(time) => format!("tell the time in {}", shown(time.place.as_deref().unwrap_or("UTC"))),
-        Wish::Search { query, .. } => format!("search for “{}”", shown(query)),
+fn task(intent: &Intent) -> String {
+    match intent {
+        Intent::Calculate(sum) => format!("calculate {}", shown(&sum.expression)),
+        Intent::Time(Time { date: Some(day), .. }) => format!("look up the date {}", day.date),
+        Intent::Time(time) => format!("tell the time in {}", shown(time.place.as_deref().unwrap_or("UTC"))),
+        Intent::Search { query, .. } => format!("search for “{}”", shown(query)),
     }
 }
 
@@ -284,8 +284,8 @@ mod tests {
     use super::*;
     use quintet_kernel::json::Json;
 
-    fn calculation(expression: &str) -> Wish {
-        Wish::Calculate(Sum { expression: expression.into(), ..Sum::default() })
+    fn calculation(expression: &str) -> Intent {
+        Intent::Calculate(Sum { expression: expression.into(), ..Sum::default() })
     }
 
     #[test]
@@ -299,19 +299,19 @@ mod tests {
 
     #[test]
     fn failed_tool_is_part_of_the_answer() {
-        let wish = calculation("1 / 0");
+        let intent = calculation("1 / 0");
         assert_eq!(
-            sentence(&wish, &CallResult::error("division by zero")),
+            sentence(&intent, &CallResult::error("division by zero")),
             "I could not calculate 1 / 0: division by zero."
         );
         let unknown = CallResult::cut_short(CallStatus::Unknown, "crash");
-        assert!(sentence(&wish, &unknown).contains("is not known"));
+        assert!(sentence(&intent, &unknown).contains("is not known"));
     }
 
     #[test]
     fn rounded_result_is_marked_as_approximate() {
         let results = Json::parse(r#"{"result":"0.333","exact":false,"fraction":"1/3"}"#).unwrap();
-        let wish = calculation("1 / 3");
-        assert_eq!(sentence(&wish, &CallResult::ok(results)), "1 / 3 ≈ 0.333 (exactly 1/3).");
+        let intent = calculation("1 / 3");
+        assert_eq!(sentence(&intent, &CallResult::ok(results)), "1 / 3 ≈ 0.333 (exactly 1/3).");
     }
 }

@@ -1,14 +1,14 @@
 //! Conversions between units of measurement, as calculations.
 
 use super::{
+    arithmetic::{Sum, SumReading, quantity},
     fillers,
     lexer::{Lexeme, Token},
-    sums::{Reading, Sum, quantity},
 };
 
 /// The quantity that a unit measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum Quantity {
     Length,
     Mass,
     Temperature,
@@ -20,7 +20,7 @@ enum Kind {
 }
 
 struct Unit {
-    kind: Kind,
+    kind: Quantity,
     /// The plural, for answers.
     name: &'static str,
     /// The exact size in the base unit of its kind; empty for temperatures.
@@ -29,23 +29,23 @@ struct Unit {
 }
 
 /// Reads a clause such as `5 miles in km`, `how many feet are in a mile`, `convert 72°F to Celsius`.
-pub(super) fn read(text: &str, clause: &[Token]) -> Reading {
+pub(super) fn read(text: &str, clause: &[Token]) -> SumReading {
     let core = fillers::trimmed(clause);
     let found = how_many(text, core).or_else(|| in_unit(text, core));
-    let Some((amount, from, to)) = found else { return Reading::Nothing };
+    let Some((amount, from, to)) = found else { return SumReading::Nothing };
     if from.kind != to.kind {
-        return Reading::Declined(format!(
+        return SumReading::Declined(format!(
             "I cannot convert {} to {}: they measure different things",
             from.name, to.name
         ));
     }
     let expression = match from.kind {
-        Kind::Temperature => temperature(&amount, from.name, to.name),
+        Quantity::Temperature => temperature(&amount, from.name, to.name),
         _ if from.size == to.size => amount.clone(),
         _ => format!("{amount} * {} / {}", from.size, to.size),
     };
     let shown = Some(format!("{amount} {}", from.name));
-    Reading::Sums(vec![Sum { expression, shown, unit: Some(to.name.to_owned()) }])
+    SumReading::Sums(vec![Sum { expression, shown, unit: Some(to.name.to_owned()) }])
 }
 
 fn temperature(amount: &str, from: &str, to: &str) -> String {
@@ -61,10 +61,10 @@ fn temperature(amount: &str, from: &str, to: &str) -> String {
     }
 }
 
-type Found = (String, &'static Unit, &'static Unit);
+type Conversion = (String, &'static Unit, &'static Unit);
 
 /// `[convert] 5 miles (to|in|into|as) km`
-fn in_unit(text: &str, core: &[Token]) -> Option<Found> {
+fn in_unit(text: &str, core: &[Token]) -> Option<Conversion> {
     let core = if core.first()?.word() == "convert" { &core[1..] } else { core };
     let (amount, from, rest) = measured(text, core)?;
     let joint = rest.first()?;
@@ -76,7 +76,7 @@ fn in_unit(text: &str, core: &[Token]) -> Option<Found> {
 }
 
 /// `[how many] seconds (are|is|in|are there in|make) [a day]`
-fn how_many(text: &str, core: &[Token]) -> Option<Found> {
+fn how_many(text: &str, core: &[Token]) -> Option<Conversion> {
     let core = match core {
         [how, many, rest @ ..] if how.word() == "how" && matches!(many.word(), "many" | "much") => rest,
         [many, rest @ ..] if many.word() == "many" => rest,
@@ -138,82 +138,87 @@ fn unit<'a>(text: &str, tokens: &'a [Token]) -> Option<(&'static Unit, &'a [Toke
 
 const NAME_TOKENS_MAX: usize = 4;
 
-const fn of(kind: Kind, name: &'static str, size: &'static str, names: &'static [&'static str]) -> Unit {
+const fn of(kind: Quantity, name: &'static str, size: &'static str, names: &'static [&'static str]) -> Unit {
     Unit { kind, name, size, names }
 }
 
 const UNITS: &[Unit] = &[
     of(
-        Kind::Length,
+        Quantity::Length,
         "millimetres",
         "0.001",
         &["mm", "millimeter", "millimeters", "millimetre", "millimetres"],
     ),
     of(
-        Kind::Length,
+        Quantity::Length,
         "centimetres",
         "0.01",
         &["cm", "centimeter", "centimeters", "centimetre", "centimetres"],
     ),
-    of(Kind::Length, "metres", "1", &["m", "meter", "meters", "metre", "metres"]),
+    of(Quantity::Length, "metres", "1", &["m", "meter", "meters", "metre", "metres"]),
     of(
-        Kind::Length,
+        Quantity::Length,
         "kilometres",
         "1000",
         &["km", "kms", "kilometer", "kilometers", "kilometre", "kilometres"],
     ),
-    of(Kind::Length, "inches", "0.0254", &["inch", "inches", "in", "\""]),
-    of(Kind::Length, "feet", "0.3048", &["foot", "feet", "ft"]),
-    of(Kind::Length, "yards", "0.9144", &["yard", "yards", "yd"]),
-    of(Kind::Length, "miles", "1609.344", &["mile", "miles", "mi"]),
-    of(Kind::Length, "nautical miles", "1852", &["nautical mile", "nautical miles", "nmi"]),
-    of(Kind::Mass, "milligrams", "0.000001", &["mg", "milligram", "milligrams"]),
-    of(Kind::Mass, "grams", "0.001", &["g", "gram", "grams", "gramme", "grammes"]),
-    of(Kind::Mass, "kilograms", "1", &["kg", "kgs", "kilo", "kilos", "kilogram", "kilograms"]),
-    of(Kind::Mass, "tonnes", "1000", &["tonne", "tonnes", "metric ton", "metric tons"]),
-    of(Kind::Mass, "ounces", "0.028349523125", &["oz", "ounce", "ounces"]),
-    of(Kind::Mass, "pounds", "0.45359237", &["lb", "lbs", "pound", "pounds"]),
-    of(Kind::Mass, "stone", "6.35029318", &["stone", "stones"]),
-    of(Kind::Temperature, "°C", "", &["c", "°c", "celsius", "degrees celsius", "centigrade"]),
-    of(Kind::Temperature, "°F", "", &["f", "°f", "fahrenheit", "degrees fahrenheit"]),
-    of(Kind::Temperature, "K", "", &["k", "kelvin", "kelvins"]),
-    of(Kind::Time, "milliseconds", "0.001", &["ms", "millisecond", "milliseconds"]),
-    of(Kind::Time, "seconds", "1", &["s", "sec", "secs", "second", "seconds"]),
-    of(Kind::Time, "minutes", "60", &["min", "mins", "minute", "minutes"]),
-    of(Kind::Time, "hours", "3600", &["h", "hr", "hrs", "hour", "hours"]),
-    of(Kind::Time, "days", "86400", &["day", "days"]),
-    of(Kind::Time, "weeks", "604800", &["week", "weeks"]),
-    of(Kind::Time, "years of 365 days", "31536000", &["year", "years"]),
+    of(Quantity::Length, "inches", "0.0254", &["inch", "inches", "in", "\""]),
+    of(Quantity::Length, "feet", "0.3048", &["foot", "feet", "ft"]),
+    of(Quantity::Length, "yards", "0.9144", &["yard", "yards", "yd"]),
+    of(Quantity::Length, "miles", "1609.344", &["mile", "miles", "mi"]),
+    of(Quantity::Length, "nautical miles", "1852", &["nautical mile", "nautical miles", "nmi"]),
+    of(Quantity::Mass, "milligrams", "0.000001", &["mg", "milligram", "milligrams"]),
+    of(Quantity::Mass, "grams", "0.001", &["g", "gram", "grams", "gramme", "grammes"]),
+    of(Quantity::Mass, "kilograms", "1", &["kg", "kgs", "kilo", "kilos", "kilogram", "kilograms"]),
+    of(Quantity::Mass, "tonnes", "1000", &["tonne", "tonnes", "metric ton", "metric tons"]),
+    of(Quantity::Mass, "ounces", "0.028349523125", &["oz", "ounce", "ounces"]),
+    of(Quantity::Mass, "pounds", "0.45359237", &["lb", "lbs", "pound", "pounds"]),
+    of(Quantity::Mass, "stone", "6.35029318", &["stone", "stones"]),
+    of(Quantity::Temperature, "°C", "", &["c", "°c", "celsius", "degrees celsius", "centigrade"]),
+    of(Quantity::Temperature, "°F", "", &["f", "°f", "fahrenheit", "degrees fahrenheit"]),
+    of(Quantity::Temperature, "K", "", &["k", "kelvin", "kelvins"]),
+    of(Quantity::Time, "milliseconds", "0.001", &["ms", "millisecond", "milliseconds"]),
+    of(Quantity::Time, "seconds", "1", &["s", "sec", "secs", "second", "seconds"]),
+    of(Quantity::Time, "minutes", "60", &["min", "mins", "minute", "minutes"]),
+    of(Quantity::Time, "hours", "3600", &["h", "hr", "hrs", "hour", "hours"]),
+    of(Quantity::Time, "days", "86400", &["day", "days"]),
+    of(Quantity::Time, "weeks", "604800", &["week", "weeks"]),
+    of(Quantity::Time, "years of 365 days", "31536000", &["year", "years"]),
     of(
-        Kind::Volume,
+        Quantity::Volume,
         "millilitres",
         "0.001",
         &["ml", "milliliter", "milliliters", "millilitre", "millilitres"],
     ),
-    of(Kind::Volume, "litres", "1", &["l", "liter", "liters", "litre", "litres"]),
-    of(Kind::Volume, "US cups", "0.2365882365", &["cup", "cups"]),
-    of(Kind::Volume, "US pints", "0.473176473", &["pint", "pints"]),
-    of(Kind::Volume, "US gallons", "3.785411784", &["gallon", "gallons", "gal", "us gallon", "us gallons"]),
-    of(Kind::Volume, "US fluid ounces", "0.0295735295625", &["fl oz", "fluid ounce", "fluid ounces"]),
+    of(Quantity::Volume, "litres", "1", &["l", "liter", "liters", "litre", "litres"]),
+    of(Quantity::Volume, "US cups", "0.2365882365", &["cup", "cups"]),
+    of(Quantity::Volume, "US pints", "0.473176473", &["pint", "pints"]),
     of(
-        Kind::Area,
+        Quantity::Volume,
+        "US gallons",
+        "3.785411784",
+        &["gallon", "gallons", "gal", "us gallon", "us gallons"],
+    ),
+    of(Quantity::Volume, "US fluid ounces", "0.0295735295625", &["fl oz", "fluid ounce", "fluid ounces"]),
+    of(
+        Quantity::Area,
         "square metres",
         "1",
         &["m²", "square meter", "square meters", "square metre", "square metres"],
     ),
-    of(Kind::Area, "square feet", "0.09290304", &["square foot", "square feet", "sq ft"]),
-    of(Kind::Area, "hectares", "10000", &["hectare", "hectares", "ha"]),
-    of(Kind::Area, "acres", "4046.8564224", &["acre", "acres"]),
-    of(Kind::Speed, "km/h", "1", &["km/h", "kmh", "kph", "kilometers per hour", "kilometres per hour"]),
-    of(Kind::Speed, "mph", "1.609344", &["mph", "miles per hour"]),
-    of(Kind::Speed, "m/s", "3.6", &["m/s", "meters per second", "metres per second"]),
-    of(Kind::Data, "bytes", "1", &["byte", "bytes"]),
-    of(Kind::Data, "kB (1,000 bytes)", "1000", &["kb", "kilobyte", "kilobytes"]),
-    of(Kind::Data, "MB (1,000,000 bytes)", "1000000", &["mb", "megabyte", "megabytes"]),
-    of(Kind::Data, "GB", "1000000000", &["gb", "gigabyte", "gigabytes"]),
-    of(Kind::Data, "KiB", "1024", &["kib", "kibibyte", "kibibytes"]),
-    of(Kind::Data, "MiB", "1048576", &["mib", "mebibyte", "mebibytes"]),
-    of(Kind::Data, "GiB", "1073741824", &["gib", "gibibyte", "gibibytes"]),
+    of(Quantity::Area, "square feet", "0.09290304", &["square foot", "square feet", "sq ft"]),
+    of(Quantity::Area, "hectares", "10000", &["hectare", "hectares", "ha"]),
+    of(Quantity::Area, "acres", "4046.8564224", &["acre", "acres"]),
+    of(Quantity::Speed, "km/h", "1", &["km/h", "kmh", "kph", "kilometers per hour", "kilometres per hour"]),
+    of(Quantity::Speed, "mph", "1.609344", &["mph", "miles per hour"]),
+    of(Quantity::Speed, "m/s", "3.6", &["m/s", "meters per second", "metres per second"]),
+    of(Quantity::Data, "bytes", "1", &["byte", "bytes"]),
+    of(Quantity::Data, "kB (1,000 bytes)", "1000", &["kb", "kilobyte", "kilobytes"]),
+    of(Quantity::Data, "MB (1,000,000 bytes)", "1000000", &["mb", "megabyte", "megabytes"]),
+    of(Quantity::Data, "GB", "1000000000", &["gb", "gigabyte", "gigabytes"]),
+    of(Quantity::Data, "KiB", "1024", &["kib", "kibibyte", "kibibytes"]),
+    of(Quantity::Data, "MiB", "1048576", &["mib", "mebibyte", "mebibytes"]),
+    of(Quantity::Data, "GiB", "1073741824", &["gib", "gibibyte", "gibibytes"]),
 ];
 
 #[cfg(test)]
@@ -240,7 +245,7 @@ mod tests {
             ("how many hours does a week have", "168", "hours"),
         ];
         for (text, value, unit) in cases {
-            let Reading::Sums(sums) = read(text, &tokens(text)) else { panic!("{text}: nothing") };
+            let SumReading::Sums(sums) = read(text, &tokens(text)) else { panic!("{text}: nothing") };
             let result = evaluate(&sums[0].expression).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert!(result.decimal().0.starts_with(value), "{text}: {}", result.decimal().0);
             assert_eq!(sums[0].unit.as_deref(), Some(unit), "{text}");
@@ -257,8 +262,8 @@ mod tests {
             "what time is it in Berlin",
             "5 miles in km and back",
         ] {
-            assert_eq!(read(text, &tokens(text)), Reading::Nothing, "{text}");
+            assert_eq!(read(text, &tokens(text)), SumReading::Nothing, "{text}");
         }
-        assert!(matches!(read("5 km in kg", &tokens("5 km in kg")), Reading::Declined(_)));
+        assert!(matches!(read("5 km in kg", &tokens("5 km in kg")), SumReading::Declined(_)));
     }
 }

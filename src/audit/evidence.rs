@@ -23,9 +23,9 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    journal::{AuditError, UserRow, open, users},
+    journal::{AuditError, AuditedUser, open, users},
     log::{Before, LogCheck},
-    report::{Findings, Violation},
+    report::{BrokenRule, Findings},
 };
 
 const FORMAT: &str = "quintet-evidence-v1";
@@ -35,7 +35,7 @@ const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The subject of evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum EvidenceSubject {
     /// All stored entries of one user.
     User(UserId),
     /// One run; entries of other runs between its first and last are hidden.
@@ -44,7 +44,7 @@ pub enum Subject {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+struct EvidenceHeader {
     evidence: String,
     origin: String,
     user_id: String,
@@ -86,7 +86,7 @@ pub struct Verdict {
     /// The chain hash after the last line, in hexadecimal; to be compared with a value noted elsewhere.
     pub chain_after: String,
     /// The rules of the contract that the entries break, although they are authentic.
-    pub violations: Vec<Violation>,
+    pub violations: Vec<BrokenRule>,
 }
 
 /// The reason for which evidence cannot be exported, or does not verify.
@@ -126,18 +126,18 @@ impl From<rusqlite::Error> for EvidenceError {
 ///
 /// Returns [`EvidenceError::Journal`] if the journal is in use or cannot be read, or has no such user or run, and
 /// [`EvidenceError::Io`] if `out` cannot be written.
-pub fn export(folder: &Path, subject: &Subject, out: &mut impl Write) -> Result<(), EvidenceError> {
+pub fn export(folder: &Path, subject: &EvidenceSubject, out: &mut impl Write) -> Result<(), EvidenceError> {
     let opened = open(folder)?;
     let connection = &opened.connection;
-    let (Subject::User(user_id) | Subject::Run(user_id, _)) = subject;
+    let (EvidenceSubject::User(user_id) | EvidenceSubject::Run(user_id, _)) = subject;
     let user = users(connection, Some(user_id))?.pop().ok_or_else(|| AuditError::NoUser(user_id.clone()))?;
     let run_id = match subject {
-        Subject::User(_) => None,
-        Subject::Run(_, run_id) => Some(run_id.to_string()),
+        EvidenceSubject::User(_) => None,
+        EvidenceSubject::Run(_, run_id) => Some(run_id.to_string()),
     };
     let (from, to) = match subject {
-        Subject::User(_) => (user.trimmed + 1, user.head),
-        Subject::Run(_, run_id) => {
+        EvidenceSubject::User(_) => (user.trimmed + 1, user.head),
+        EvidenceSubject::Run(_, run_id) => {
             let found: Option<(u64, Option<u64>)> = connection
                 .query_row(
                     "SELECT accepted, completed FROM runs WHERE user = ?1 AND run_id = ?2",
@@ -156,7 +156,7 @@ pub fn export(folder: &Path, subject: &Subject, out: &mut impl Write) -> Result<
     let mut query = connection
         .prepare("SELECT lines FROM batches WHERE user = ?1 AND last > ?2 AND first <= ?3 ORDER BY last")?;
     let mut rows = query.query(params![user.id, offset, to])?;
-    let mut header = Some(|chain_before| Header {
+    let mut header = Some(|chain_before| EvidenceHeader {
         evidence: FORMAT.into(),
         origin: opened.identity.origin.to_string(),
         user_id: user.user_id.clone(),
@@ -201,7 +201,7 @@ pub fn export(folder: &Path, subject: &Subject, out: &mut impl Write) -> Result<
 
 fn row_before(
     connection: &rusqlite::Connection,
-    user: &UserRow,
+    user: &AuditedUser,
     from: u64,
 ) -> Result<(u64, ChainHash), EvidenceError> {
     let found = connection
@@ -235,9 +235,10 @@ fn json_line(out: &mut impl Write, value: &impl Serialize) -> Result<(), Evidenc
 /// Returns [`EvidenceError::Io`] if `input` cannot be read, [`EvidenceError::Form`] if it is malformed, and
 /// [`EvidenceError::Start`] or [`EvidenceError::Broken`] if the chain does not match.
 pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
-    let mut lines = Lines { input, number: 0, line: Vec::new() };
+    let mut lines = LineReader { input, number: 0, line: Vec::new() };
     let Some(first) = lines.next()? else { return Err(lines.form("it is empty")) };
-    let header: Header = serde_json::from_slice(first).map_err(|error| lines.form(&error.to_string()))?;
+    let header: EvidenceHeader =
+        serde_json::from_slice(first).map_err(|error| lines.form(&error.to_string()))?;
     if header.evidence != FORMAT {
         return Err(lines.form("it is of another format"));
     }
@@ -284,7 +285,7 @@ pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
         return Err(EvidenceError::Broken);
     }
     log.end(&mut findings);
-    let Header { origin, user_id, run_id, from, to, .. } = header;
+    let EvidenceHeader { origin, user_id, run_id, from, to, .. } = header;
     let (chain_after, violations) = (chain_after.to_string(), findings.report.violations().to_vec());
     Ok(Verdict { origin, user_id, run_id, from, to, shown, hidden, chain_after, violations })
 }
@@ -292,13 +293,13 @@ pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
 /// Greatest number of violations that a verdict lists.
 const VIOLATIONS_MAX: usize = 100;
 
-struct Lines<'a, R> {
+struct LineReader<'a, R> {
     input: &'a mut R,
     number: u64,
     line: Vec<u8>,
 }
 
-impl<R: BufRead> Lines<'_, R> {
+impl<R: BufRead> LineReader<'_, R> {
     /// Returns the next line, without its line feed.
     fn next(&mut self) -> Result<Option<&[u8]>, EvidenceError> {
         self.line.clear();

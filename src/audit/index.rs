@@ -20,7 +20,7 @@ pub(super) struct IndexCheck<'c> {
 /// The index columns of an accepted run: run, message, thread, agent, time.
 type Beginning = (String, String, String, String, u64);
 /// The index columns of its progress: start, end, status.
-type Course = (Option<u64>, Option<u64>, Option<String>);
+type RunColumns = (Option<u64>, Option<u64>, Option<String>);
 
 impl<'c> IndexCheck<'c> {
     pub(super) fn new(connection: &'c Connection, user: i64) -> Self {
@@ -100,7 +100,7 @@ impl<'c> IndexCheck<'c> {
         Ok(())
     }
 
-    fn course(&self, accepted: u64) -> rusqlite::Result<Course> {
+    fn course(&self, accepted: u64) -> rusqlite::Result<RunColumns> {
         let found = self
             .connection
             .prepare_cached("SELECT started, completed, status FROM runs WHERE user = ?1 AND accepted = ?2")?

@@ -7,7 +7,7 @@ use quintet_journal::{
     sqlite::{
         self, OpenError, epochs,
         lock::{FolderLock, LockError},
-        schema::{self, DATABASE_FILE, Identity},
+        schema::{self, DATABASE_FILE, JournalIdentity},
     },
 };
 use quintet_kernel::ids::UserId;
@@ -71,7 +71,7 @@ impl AuditError {
 /// Returns [`AuditError::InUse`] if a service runs on the journal; audit a backup instead. Returns another
 /// [`AuditError`] if the journal cannot be opened or has no such user. Damage is a finding, not an error.
 pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError> {
-    let Opened { connection, identity, log_damage, _lock } = open(folder)?;
+    let OpenedJournal { connection, identity, log_damage, _lock } = open(folder)?;
     let mut findings = Findings::new(options.violations_max);
     if let Some(what) = log_damage {
         findings.violation("STORAGE", None, None, what);
@@ -108,15 +108,15 @@ pub fn audit(folder: &Path, options: &AuditOptions) -> Result<Report, AuditError
     Ok(findings.report)
 }
 
-pub(super) struct Opened {
+pub(super) struct OpenedJournal {
     pub connection: Connection,
-    pub identity: Identity,
+    pub identity: JournalIdentity,
     log_damage: Option<String>,
     _lock: FolderLock,
 }
 
 /// Opens a journal for reading and locks its folder, so that no service starts on it.
-pub(super) fn open(folder: &Path) -> Result<Opened, AuditError> {
+pub(super) fn open(folder: &Path) -> Result<OpenedJournal, AuditError> {
     let path = folder.join(DATABASE_FILE);
     if !path.is_file() {
         return Err(AuditError::NoJournal(folder.to_owned()));
@@ -129,11 +129,11 @@ pub(super) fn open(folder: &Path) -> Result<Opened, AuditError> {
     let connection = schema::open_to_read(&path)?;
     schema::require_ours(&connection, &path)?;
     let identity = schema::identity(&connection)?;
-    Ok(Opened { connection, identity, log_damage, _lock: lock })
+    Ok(OpenedJournal { connection, identity, log_damage, _lock: lock })
 }
 
 /// A row of the table `users`.
-pub(super) struct UserRow {
+pub(super) struct AuditedUser {
     pub id: i64,
     pub user_id: String,
     pub head: u64,
@@ -143,13 +143,13 @@ pub(super) struct UserRow {
     pub runs: u64,
 }
 
-pub(super) fn users(connection: &Connection, only: Option<&UserId>) -> rusqlite::Result<Vec<UserRow>> {
+pub(super) fn users(connection: &Connection, only: Option<&UserId>) -> rusqlite::Result<Vec<AuditedUser>> {
     let mut query = connection.prepare(
         "SELECT id, user_id, head, chain, trimmed, trimmed_chain, runs FROM users
          WHERE ?1 IS NULL OR user_id = ?1 ORDER BY id",
     )?;
     let rows = query.query_map(params![only.map(UserId::as_str)], |row| {
-        Ok(UserRow {
+        Ok(AuditedUser {
             id: row.get(0)?,
             user_id: row.get(1)?,
             head: row.get(2)?,
@@ -180,8 +180,8 @@ fn integrity(connection: &Connection, findings: &mut Findings) {
 
 fn audit_user(
     connection: &Connection,
-    identity: Identity,
-    user: &UserRow,
+    identity: JournalIdentity,
+    user: &AuditedUser,
     findings: &mut Findings,
 ) -> rusqlite::Result<()> {
     findings.report.users += 1;

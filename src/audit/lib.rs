@@ -15,8 +15,8 @@
 //!
 //! # What it contains
 //!
-//! - **A whole journal**: [`audit`] checks the journal in a folder and returns a [`Report`] of [`Violation`]s and
-//!   [`Unfinished`] runs.
+//! - **A whole journal**: [`audit`] checks the journal in a folder and returns a [`Report`] of [`BrokenRule`]s and
+//!   [`UnfinishedRun`] runs.
 //! - **Evidence**: [`export`] writes one user's log, or one run of it, to a file; [`verify`] checks such a file without
 //!   the journal and returns a [`Verdict`].
 //! - **A log while it is written**: [`live`] applies the same rules to each batch.
@@ -56,7 +56,7 @@ mod report;
 mod run;
 
 pub use self::{
-    evidence::{EvidenceError, Subject, Verdict, export, verify},
+    evidence::{EvidenceError, EvidenceSubject, Verdict, export, verify},
     journal::{AuditError, AuditOptions, audit},
-    report::{Report, Unfinished, Violation},
+    report::{BrokenRule, Report, UnfinishedRun},
 };

@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 
 /// A decoded entry.
 #[derive(Debug)]
-pub(super) struct Line<'a> {
+pub(super) struct DecodedLine<'a> {
     pub head: Head<'a>,
-    pub body: Body<'a>,
+    pub body: LineBody<'a>,
 }
 
 /// The fields of every entry.
@@ -30,22 +30,22 @@ pub(super) struct Head<'a> {
 }
 
 #[derive(Debug)]
-pub(super) enum Body<'a> {
-    Message(Message<'a>),
-    Event(u64, Event<'a>),
+pub(super) enum LineBody<'a> {
+    Message(MessageFields<'a>),
+    Event(u64, LineEvent<'a>),
 }
 
 #[derive(Debug)]
-pub(super) enum Event<'a> {
+pub(super) enum LineEvent<'a> {
     Started { message_id: Cow<'a, str> },
-    Thinking(Thinking<'a>),
+    Thinking(ThinkingFields<'a>),
     Executing(Executing<'a>),
     Completed(ToolCompleted<'a>),
-    End(End<'a>),
+    End(CompletedFields<'a>),
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Message<'a> {
+pub(super) struct MessageFields<'a> {
     #[serde(borrow)]
     pub message_id: Cow<'a, str>,
     #[serde(borrow)]
@@ -53,14 +53,14 @@ pub(super) struct Message<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Started<'a> {
+struct StartedFields<'a> {
     seq: u64,
     #[serde(borrow)]
     message_id: Cow<'a, str>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Thinking<'a> {
+pub(super) struct ThinkingFields<'a> {
     seq: u64,
     #[serde(borrow)]
     pub kind: Cow<'a, str>,
@@ -100,7 +100,7 @@ pub(super) struct ToolCompleted<'a> {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct End<'a> {
+pub(super) struct CompletedFields<'a> {
     seq: u64,
     #[serde(borrow)]
     pub status: Cow<'a, str>,
@@ -153,7 +153,7 @@ const RUN_ERRORS: [&str; 10] = [
     "node_lost",
 ];
 
-impl<'a> Line<'a> {
+impl<'a> DecodedLine<'a> {
     /// Decodes a line.
     ///
     /// # Errors
@@ -169,22 +169,22 @@ impl<'a> Line<'a> {
         }
         let body = match &*head.kind {
             "user_message" => {
-                let message: Message<'a> = parse(line)?;
+                let message: MessageFields<'a> = parse(line)?;
                 name("message_id", &message.message_id)?;
                 if message.text.is_empty() {
                     return Err("text is empty".into());
                 }
-                Body::Message(message)
+                LineBody::Message(message)
             }
             "agent_started" => {
-                let Started { seq, message_id } = parse(line)?;
+                let StartedFields { seq, message_id } = parse(line)?;
                 name("message_id", &message_id)?;
-                Body::Event(seq, Event::Started { message_id })
+                LineBody::Event(seq, LineEvent::Started { message_id })
             }
             "agent_thinking" => {
-                let thinking: Thinking<'a> = parse(line)?;
+                let thinking: ThinkingFields<'a> = parse(line)?;
                 one_of("kind", &thinking.kind, &KINDS)?;
-                Body::Event(thinking.seq, Event::Thinking(thinking))
+                LineBody::Event(thinking.seq, LineEvent::Thinking(thinking))
             }
             "tool_executing" => {
                 let executing: Executing<'a> = parse(line)?;
@@ -194,22 +194,22 @@ impl<'a> Line<'a> {
                 if !executing.parameters.get().trim_start().starts_with('{') {
                     return Err("parameters is not an object".into());
                 }
-                Body::Event(executing.seq, Event::Executing(executing))
+                LineBody::Event(executing.seq, LineEvent::Executing(executing))
             }
             "tool_completed" => {
                 let completed: ToolCompleted<'a> = parse(line)?;
                 name("call_id", &completed.call_id)?;
                 name("tool_name", &completed.tool_name)?;
                 one_of("status", &completed.status, &CALL_STATUS)?;
-                Body::Event(completed.seq, Event::Completed(completed))
+                LineBody::Event(completed.seq, LineEvent::Completed(completed))
             }
             "agent_completed" => {
-                let end: End<'a> = parse(line)?;
+                let end: CompletedFields<'a> = parse(line)?;
                 one_of("status", &end.status, &RUN_STATUS)?;
                 if let Some(error) = end.error.value() {
                     one_of("error.code", &error.code, &RUN_ERRORS)?;
                 }
-                Body::Event(end.seq, Event::End(end))
+                LineBody::Event(end.seq, LineEvent::End(end))
             }
             other => return Err(format!("{other:?} is not a type of entry")),
         };

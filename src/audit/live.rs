@@ -5,13 +5,13 @@
 
 use quintet_journal::Lines;
 use quintet_kernel::{
-    entry::By,
+    entry::CallOwner,
     ids::{Offset, RunId, UserId},
 };
 
 use super::{
     log::{Before, LogCheck, Milestone},
-    report::{Findings, Violation},
+    report::{BrokenRule, Findings},
 };
 
 /// The check of one user's log from some offset on.
@@ -27,7 +27,7 @@ pub struct CloseAsked {
     /// The run of the call.
     pub run_id: RunId,
     /// The party that closes the call.
-    pub by: By,
+    pub by: CallOwner,
 }
 
 /// Message and run ids that are remembered per user, to detect a reuse.
@@ -57,7 +57,7 @@ impl LiveCheck {
     }
 
     /// Checks a batch that has become durable. `asked` are the requests to close calls that it answers.
-    pub fn appended(&mut self, lines: &Lines, asked: &[CloseAsked]) -> Vec<Violation> {
+    pub fn appended(&mut self, lines: &Lines, asked: &[CloseAsked]) -> Vec<BrokenRule> {
         let mut findings = Findings::new(BATCH_VIOLATIONS_MAX);
         // DEL-2
         if lines.first() != self.head.next() {
@@ -71,7 +71,7 @@ impl LiveCheck {
             let Milestone::Closed { run_id, by_client, status } = milestone else { continue };
             match &*status {
                 "ok" | "error" => {
-                    let by = if by_client { By::Client } else { By::Agent };
+                    let by = if by_client { CallOwner::Client } else { CallOwner::Agent };
                     let closer = |close: &CloseAsked| close.by == by && close.run_id.to_string() == run_id;
                     if !asked.iter().any(closer) {
                         let what = "a call is closed by a party that does not own it";
@@ -147,7 +147,7 @@ mod tests {
         Event::Thinking(Thought { kind: ThoughtKind::Reasoning, delta: "hm".into(), reset: false })
     }
 
-    fn opens(call: &str, by: By) -> Event {
+    fn opens(call: &str, by: CallOwner) -> Event {
         let (call_id, tool_name) = (CallId::parse(call).unwrap(), ToolName::parse("look").unwrap());
         Event::ToolExecuting(Call { call_id, tool_name, parameters: Json::empty_object(), by })
     }
@@ -199,13 +199,13 @@ mod tests {
 
     #[test]
     fn a_legal_log_is_accepted() {
-        let asked = [By::Agent, By::Client].map(|by| CloseAsked { run_id: run(1), by });
+        let asked = [CallOwner::Agent, CallOwner::Client].map(|by| CloseAsked { run_id: run(1), by });
         let mut check = fresh();
         let mut log = vec![message(1, "t"), event(1, "t", 1, started(1))];
         log.extend(of_run_1(vec![
             thinks(),
-            opens("a", By::Agent),
-            opens("b", By::Client),
+            opens("a", CallOwner::Agent),
+            opens("b", CallOwner::Client),
             closes("b", CallStatus::Ok),
             closes("a", CallStatus::Error),
             ends(RunStatus::Succeeded),
@@ -221,16 +221,19 @@ mod tests {
             ("RUN-1", vec![event(1, "t", 2, started(1))]),
             ("RUN-1", vec![event(9, "t", 1, started(9))]),
             ("RUN-2", vec![event(1, "t", 3, thinks())]),
-            ("RUN-3", of_run_1(vec![opens("a", By::Agent)])),
+            ("RUN-3", of_run_1(vec![opens("a", CallOwner::Agent)])),
             ("RUN-3", of_run_1(vec![succeeded()])),
             ("RUN-4", of_run_1(vec![thinks(), closes("a", CallStatus::TimedOut)])),
-            ("RUN-4", of_run_1(vec![thinks(), opens("a", By::Agent), opens("a", By::Agent)])),
+            ("RUN-4", of_run_1(vec![thinks(), opens("a", CallOwner::Agent), opens("a", CallOwner::Agent)])),
             ("RUN-5", of_run_1(vec![thinks(), succeeded(), thinks()])),
-            ("RUN-5", of_run_1(vec![thinks(), opens("a", By::Agent), succeeded()])),
-            ("RUN-7", of_run_1(vec![thinks(), opens("a", By::Agent), ends(RunStatus::Cancelled)])),
+            ("RUN-5", of_run_1(vec![thinks(), opens("a", CallOwner::Agent), succeeded()])),
+            ("RUN-7", of_run_1(vec![thinks(), opens("a", CallOwner::Agent), ends(RunStatus::Cancelled)])),
             ("RUN-8", vec![message(2, "t"), event(2, "t", 1, started(2)), event(2, "t", 2, thinks())]),
-            ("RUN-11", of_run_1(vec![thinks(), opens("a", By::Client), closes("a", CallStatus::Ok)])),
-            ("RUN-11", of_run_1(vec![thinks(), opens("a", By::Client), closes("a", CallStatus::Unknown)])),
+            ("RUN-11", of_run_1(vec![thinks(), opens("a", CallOwner::Client), closes("a", CallStatus::Ok)])),
+            (
+                "RUN-11",
+                of_run_1(vec![thinks(), opens("a", CallOwner::Client), closes("a", CallStatus::Unknown)]),
+            ),
             ("DEL-6", two(message(2, "u"), message(2, "u"))),
         ];
         for (rule, entries) in cases {
@@ -241,10 +244,10 @@ mod tests {
 
     #[test]
     fn run_11_agent_cannot_answer_for_the_client() {
-        let asked = [CloseAsked { run_id: run(1), by: By::Agent }];
+        let asked = [CloseAsked { run_id: run(1), by: CallOwner::Agent }];
         let mut check = fresh();
         let mut log = vec![message(1, "t"), event(1, "t", 1, started(1))];
-        log.extend(of_run_1(vec![thinks(), opens("a", By::Client), closes("a", CallStatus::Ok)]));
+        log.extend(of_run_1(vec![thinks(), opens("a", CallOwner::Client), closes("a", CallStatus::Ok)]));
         assert_eq!(judge(&mut check, 0, log, &asked), ["RUN-11"]);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{
-    line::{Body, Event, Head, Line},
+    line::{DecodedLine, Head, LineBody, LineEvent},
     report::Findings,
     run::RunCheck,
 };
@@ -17,8 +17,8 @@ pub(super) struct LogCheck {
     runs: HashMap<String, RunCheck>,
     pub threads: HashMap<String, ThreadCheck>,
     /// Run ids and message ids that were accepted: an id is used once.
-    accepted: Seen,
-    messages: Seen,
+    accepted: SeenIds,
+    messages: SeenIds,
     /// A run that started while its thread had an active one. Legal only for a queued run that is ended: the
     /// next entry must complete it.
     passing: Option<(String, u64)>,
@@ -76,14 +76,14 @@ pub(super) enum Milestone {
 
 /// Digests of ids: all of them, or the latest `max`.
 #[derive(Debug)]
-struct Seen {
+struct SeenIds {
     digests: HashSet<u128>,
     /// In order of insertion; unused without a bound.
     order: VecDeque<u128>,
     max: usize,
 }
 
-impl Seen {
+impl SeenIds {
     fn new(max: usize) -> Self {
         Self { digests: HashSet::new(), order: VecDeque::new(), max }
     }
@@ -118,8 +118,8 @@ impl LogCheck {
             before,
             runs: HashMap::new(),
             threads: HashMap::new(),
-            accepted: Seen::new(ids_max),
-            messages: Seen::new(ids_max),
+            accepted: SeenIds::new(ids_max),
+            messages: SeenIds::new(ids_max),
             passing: None,
             last_at: 0,
             unreadable: 0,
@@ -129,7 +129,7 @@ impl LogCheck {
     /// Checks the entry that is stored at `offset`.
     pub(super) fn entry(&mut self, offset: u64, line: &[u8], findings: &mut Findings) -> Milestone {
         findings.report.entries += 1;
-        let Line { head, body } = match Line::parse(line) {
+        let DecodedLine { head, body } = match DecodedLine::parse(line) {
             Ok(line) => line,
             Err(what) => {
                 self.unreadable += 1;
@@ -149,7 +149,7 @@ impl LogCheck {
         }
         if let Some((passing, _)) = self.passing.take_if(|(_, at)| *at < offset) {
             // RUN-8
-            if passing != run_id || !matches!(body, Body::Event(_, Event::End(_))) {
+            if passing != run_id || !matches!(body, LineBody::Event(_, LineEvent::End(_))) {
                 findings.violation(
                     "RUN-8",
                     offset - 1,
@@ -168,11 +168,11 @@ impl LogCheck {
         }
         (thread.last, thread.last_at) = (offset, head.timestamp);
         match body {
-            Body::Message(message) => {
+            LineBody::Message(message) => {
                 thread.messages += 1;
                 self.accept(&head, &message.message_id, findings)
             }
-            Body::Event(seq, event) => self.event(offset, &head, seq, &event, findings),
+            LineBody::Event(seq, event) => self.event(offset, &head, seq, &event, findings),
         }
     }
 
@@ -205,7 +205,7 @@ impl LogCheck {
         offset: u64,
         head: &Head<'_>,
         seq: u64,
-        event: &Event<'_>,
+        event: &LineEvent<'_>,
         findings: &mut Findings,
     ) -> Milestone {
         let run_id = head.run_id.to_string();
@@ -227,14 +227,14 @@ impl LogCheck {
             }
         }
         let run = self.runs.get_mut(&run_id).expect("it was found or inserted above");
-        let goes_on = run.started.is_none() && !matches!(event, Event::Started { .. });
+        let goes_on = run.started.is_none() && !matches!(event, LineEvent::Started { .. });
         run.event(head, seq, event, findings);
         let thread = self.threads.entry(run.thread_id.clone()).or_default();
         if goes_on && thread.active.is_none() {
             thread.active = Some(run_id.clone());
         }
         match event {
-            Event::Started { .. } => {
+            LineEvent::Started { .. } => {
                 let first_waiting = thread.waiting.front() == Some(&run_id);
                 thread.waiting.retain(|waiting| *waiting != run_id);
                 // A run whose first entries were trimmed may be active without a further entry so far.
@@ -255,7 +255,7 @@ impl LogCheck {
                 }
                 Milestone::Other
             }
-            Event::End(end) => {
+            LineEvent::End(end) => {
                 if thread.active.as_ref() == Some(&run_id) {
                     thread.active = None;
                 }
@@ -265,12 +265,12 @@ impl LogCheck {
                 self.runs.remove(&run_id);
                 Milestone::Completed { run_id, accepted, started, status: end.status.to_string() }
             }
-            Event::Completed(done) => Milestone::Closed {
+            LineEvent::Completed(done) => Milestone::Closed {
                 by_client: run.is_by_client(&done.call_id).unwrap_or(false),
                 run_id,
                 status: done.status.to_string(),
             },
-            Event::Thinking(_) | Event::Executing(_) => Milestone::Other,
+            LineEvent::Thinking(_) | LineEvent::Executing(_) => Milestone::Other,
         }
     }
 

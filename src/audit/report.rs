@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Violation {
+pub struct BrokenRule {
     /// A rule of the contract, or `CHAIN` (the hash chain), `STORAGE` (the stored rows), `INDEX` (the
     /// comparison with the index), `ENTRY` (the form of an entry).
     pub rule: String,
@@ -24,7 +24,7 @@ pub struct Violation {
 /// A run that is accepted and not completed. Not a violation: a crash leaves such runs, and the next start
 /// resumes them (RUN-6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unfinished {
+pub struct UnfinishedRun {
     /// The owner of the run.
     pub user_id: String,
     /// The id of the run.
@@ -62,22 +62,22 @@ pub struct Report {
     /// The number of entries with an earlier timestamp than their predecessor: a clock was set back.
     pub clock_steps_back: u64,
     /// The first open runs, in order; the report lists a bounded number.
-    pub unfinished: Vec<Unfinished>,
+    pub unfinished: Vec<UnfinishedRun>,
     /// The number of all open runs.
     pub unfinished_total: u64,
     /// The first violations of each user, in order.
-    violations: Vec<Violation>,
+    violations: Vec<BrokenRule>,
     /// The number of all violations.
     pub violations_total: u64,
 }
 
 impl Report {
     /// Returns the first violations of each user, in order.
-    pub fn violations(&self) -> &[Violation] {
+    pub fn violations(&self) -> &[BrokenRule] {
         &self.violations
     }
 
-    pub(super) fn take_violations(self) -> Vec<Violation> {
+    pub(super) fn take_violations(self) -> Vec<BrokenRule> {
         self.violations
     }
 
@@ -128,7 +128,7 @@ fn more(f: &mut fmt::Formatter<'_>, total: u64, shown: usize) -> fmt::Result {
     }
 }
 
-impl fmt::Display for Violation {
+impl fmt::Display for BrokenRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<7}", self.rule)?;
         if let Some(user_id) = &self.user_id {
@@ -144,7 +144,7 @@ impl fmt::Display for Violation {
     }
 }
 
-impl fmt::Display for Unfinished {
+impl fmt::Display for UnfinishedRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user_id, run_id, thread_id, accepted, .. } = self;
         write!(f, "user {user_id:?} run {run_id} in thread {thread_id}, accepted at {accepted}, ")?;
@@ -195,7 +195,7 @@ impl Findings {
         self.report.violations_total += 1;
         self.of_user += 1;
         if self.report.violations.len() < self.violations_max && self.of_user <= USER_VIOLATIONS_MAX {
-            self.report.violations.push(Violation {
+            self.report.violations.push(BrokenRule {
                 rule: rule.into(),
                 user_id: self.user_id.clone(),
                 offset: offset.into(),
@@ -205,7 +205,7 @@ impl Findings {
         }
     }
 
-    pub(super) fn unfinished(&mut self, run: Unfinished) {
+    pub(super) fn unfinished(&mut self, run: UnfinishedRun) {
         self.report.unfinished_total += 1;
         if self.report.unfinished.len() < UNFINISHED_MAX {
             self.report.unfinished.push(run);

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    line::{End, Event, Executing, Head, Thinking, ToolCompleted},
-    report::{Findings, Unfinished},
+    line::{CompletedFields, Executing, Head, LineEvent, ThinkingFields, ToolCompleted},
+    report::{Findings, UnfinishedRun},
 };
 
 /// The check of a run between its `user_message` and its `agent_completed`.
@@ -60,7 +60,13 @@ impl RunCheck {
     }
 
     /// Checks the next event of this run and adds violations to `findings`.
-    pub(super) fn event(&mut self, head: &Head<'_>, seq: u64, event: &Event<'_>, findings: &mut Findings) {
+    pub(super) fn event(
+        &mut self,
+        head: &Head<'_>,
+        seq: u64,
+        event: &LineEvent<'_>,
+        findings: &mut Findings,
+    ) {
         let (offset, run_id) = (head.offset, self.run_id.clone());
         let mut wrong =
             |rule: &'static str, what: String| findings.violation(rule, offset, Some(&run_id), what);
@@ -78,30 +84,30 @@ impl RunCheck {
         }
         // RUN-1
         match (event, self.started) {
-            (Event::Started { .. }, Some(_)) => wrong("RUN-1", "a second agent_started".into()),
-            (Event::Started { .. }, None) if seq != 1 => {
+            (LineEvent::Started { .. }, Some(_)) => wrong("RUN-1", "a second agent_started".into()),
+            (LineEvent::Started { .. }, None) if seq != 1 => {
                 wrong("RUN-1", format!("agent_started has seq {seq}"))
             }
-            (Event::Started { .. }, None) => self.whole = true,
+            (LineEvent::Started { .. }, None) => self.whole = true,
             (_, None) if self.whole => wrong("RUN-1", "an event before agent_started".into()),
             _ => {}
         }
         match event {
-            Event::Started { message_id } => {
+            LineEvent::Started { message_id } => {
                 if self.message_id.as_deref().is_some_and(|own| own != message_id) {
                     wrong("RUN-1", format!("agent_started names message {message_id:?}, not the run's own"));
                 }
                 self.started.get_or_insert(offset);
                 self.started_at.get_or_insert(head.timestamp);
             }
-            Event::Thinking(thinking) => self.thinks(thinking),
-            Event::Executing(executing) => self.opens(executing, head.timestamp, &mut wrong),
-            Event::Completed(completed) => self.closes(completed, head.timestamp, &mut wrong),
-            Event::End(end) => self.ends(end, head.timestamp, &mut wrong),
+            LineEvent::Thinking(thinking) => self.thinks(thinking),
+            LineEvent::Executing(executing) => self.opens(executing, head.timestamp, &mut wrong),
+            LineEvent::Completed(completed) => self.closes(completed, head.timestamp, &mut wrong),
+            LineEvent::End(end) => self.ends(end, head.timestamp, &mut wrong),
         }
     }
 
-    fn thinks(&mut self, thinking: &Thinking<'_>) {
+    fn thinks(&mut self, thinking: &ThinkingFields<'_>) {
         self.thought = true;
         if thinking.kind == "answer" {
             if thinking.reset {
@@ -148,7 +154,7 @@ impl RunCheck {
         }
     }
 
-    fn ends(&mut self, end: &End<'_>, at: u64, wrong: &mut impl FnMut(&'static str, String)) {
+    fn ends(&mut self, end: &CompletedFields<'_>, at: u64, wrong: &mut impl FnMut(&'static str, String)) {
         let succeeded = end.status == "succeeded";
         for (call_id, _) in self.calls.iter().filter(|(_, call)| call.open) {
             // RUN-5, and RUN-7 for a run that was ended early.
@@ -180,9 +186,9 @@ impl RunCheck {
     }
 
     /// Describes a run that has not ended.
-    pub(super) fn unfinished(&self, user_id: &str) -> Unfinished {
+    pub(super) fn unfinished(&self, user_id: &str) -> UnfinishedRun {
         let open = self.calls.values().filter(|call| call.open);
-        Unfinished {
+        UnfinishedRun {
             user_id: user_id.to_owned(),
             run_id: self.run_id.clone(),
             thread_id: self.thread_id.clone(),

@@ -23,11 +23,11 @@ with --config, in this order of precedence. `quintet check-config` lists them al
 Exit codes: 0 success, 1 failure, 2 usage or configuration.")]
 pub struct Arguments {
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Run everything on this machine with nothing to configure
     #[command(long_about = "\
 Runs everything on this machine with nothing to configure: a throw-away signing key, the journal in
@@ -145,7 +145,7 @@ pub struct BackupFlags {
 #[derive(Args)]
 pub struct DevFlags {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     #[command(flatten)]
     origins: OriginFlags,
 }
@@ -153,7 +153,7 @@ pub struct DevFlags {
 #[derive(Args)]
 pub struct ServeFlags {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
     /// HMAC secret that verifies tokens: one line of at least 32 printable characters
     #[arg(long, value_name = "FILE", conflicts_with_all = ["jwt_public_key", "jwks_url"])]
     jwt_secret: Option<String>,
@@ -187,7 +187,7 @@ struct OriginFlags {
 }
 
 #[derive(Args)]
-struct Common {
+struct CommonArgs {
     /// Address for clients [default: 127.0.0.1:8080]; port 0 picks a free one
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
@@ -208,7 +208,7 @@ struct Common {
     log: Option<String>,
     /// Check live traffic against the rules; violations appear in the metrics and the log
     #[arg(long)]
-    conformance: bool,
+    monitor: bool,
     /// Append a record of each transition to this file, for the trace checker
     #[arg(long, value_name = "FILE")]
     trace: Option<String>,
@@ -274,7 +274,7 @@ impl OriginFlags {
     }
 }
 
-impl Common {
+impl CommonArgs {
     fn flags(&self) -> Flags {
         let named = [
             ("listen", &self.listen),
@@ -287,14 +287,14 @@ impl Common {
             .set
             .iter()
             .map(|(name, value)| (format!("--set {name}"), name.clone(), Raw::Text(value.clone())));
-        let conformance = self
-            .conformance
-            .then(|| ("--conformance".to_owned(), "conformance".to_owned(), Raw::Text("true".to_owned())));
+        let monitor = self
+            .monitor
+            .then(|| ("--monitor".to_owned(), "monitor".to_owned(), Raw::Text("true".to_owned())));
         let trace = self
             .trace
             .iter()
             .map(|file| ("--trace".to_owned(), "trace_file".to_owned(), Raw::Text(file.clone())));
-        set.chain(given(&named)).chain(conformance).chain(trace).collect()
+        set.chain(given(&named)).chain(monitor).chain(trace).collect()
     }
 }
 

@@ -13,38 +13,38 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 
 use super::{
-    args::{Command, Flags, JournalFlags},
+    args::{CliCommand, Flags, JournalFlags},
     inspect,
 };
 use crate::{
     journal::{Journal, sqlite::SqliteJournal},
     ops::{
-        config::{CONFIG_VARIABLE, ConfigError, Given, Loaded, Settings, Source},
+        config::{CONFIG_VARIABLE, ConfigError, Given, LoadedSettings, Settings, Source},
         drain::Caught,
-        telemetry::{self, Log, Output},
+        telemetry::{self, LogHandle, Output},
     },
     service::{AgentSet, CheckedSettings, Mode, Parts, Service, agents::described},
 };
 
 /// Runs a command. `agents` are those of a service.
-pub fn run(command: Command, agents: AgentSet) -> anyhow::Result<ExitCode> {
+pub fn run(command: CliCommand, agents: AgentSet) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Dev(flags) => {
+        CliCommand::Dev(flags) => {
             run_service(CheckedSettings::dev(load(flags.config(), flags.flags())?)?, agents)
         }
-        Command::Serve(flags) => {
+        CliCommand::Serve(flags) => {
             run_service(CheckedSettings::production(load(flags.config(), flags.flags())?)?, agents)
         }
-        Command::CheckConfig(flags) => inspect::check_config(&load(flags.config(), flags.flags())?),
-        Command::Audit(flags) => match &flags.verify {
+        CliCommand::CheckConfig(flags) => inspect::check_config(&load(flags.config(), flags.flags())?),
+        CliCommand::Audit(flags) => match &flags.verify {
             Some(evidence) => inspect::verify(evidence, flags.json),
             None => inspect::audit(&folder_of(&flags.journal)?, &flags),
         },
-        Command::Backup(flags) => inspect::backup(&folder_of(&flags.journal)?, &flags.to),
+        CliCommand::Backup(flags) => inspect::backup(&folder_of(&flags.journal)?, &flags.to),
     }
 }
 
-fn load(config: Option<&PathBuf>, flags: Flags) -> Result<Loaded, ConfigError> {
+fn load(config: Option<&PathBuf>, flags: Flags) -> Result<LoadedSettings, ConfigError> {
     let named = config.cloned().or_else(|| {
         let variable = std::env::var_os(CONFIG_VARIABLE).filter(|path| !path.is_empty());
         variable.map(PathBuf::from)
@@ -54,7 +54,7 @@ fn load(config: Option<&PathBuf>, flags: Flags) -> Result<Loaded, ConfigError> {
     let variables = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
         .collect();
-    Loaded::load(Given { flags, variables, file })
+    LoadedSettings::load(Given { flags, variables, file })
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
@@ -80,7 +80,7 @@ fn serve_until_drained(
     checked: CheckedSettings,
     agents: AgentSet,
     folder: &Path,
-    log: &Log,
+    log: &LogHandle,
 ) -> anyhow::Result<ExitCode> {
     let settings = checked.settings();
     let caught = Caught::new().context("signal handlers cannot be installed")?;
@@ -114,12 +114,12 @@ async fn serve(
     agents: AgentSet,
     (folder, journal): (&Path, Arc<dyn Journal>),
     caught: &Caught,
-    log: &Log,
+    log: &LogHandle,
 ) -> anyhow::Result<()> {
     let mut signals = caught.listen().context("signal handlers cannot be installed")?;
     let (mode, keys, settings) = (checked.mode(), checked.key_source(), checked.settings());
     let rehearses = agents.rehearses(mode == Mode::Dev, settings.names_rehearsal());
-    let agents = agents.directory(rehearses, settings.agents)?;
+    let agents = agents.registry(rehearses, settings.agents)?;
     let described = described(&agents);
     let service = Service::new(checked, Parts { journal, agents: Arc::new(agents), described });
     #[cfg(feature = "prometheus")]
@@ -156,7 +156,7 @@ async fn serve(
 
     let signal = signals.drain().await;
     tracing::info!(signal, "draining after a signal; a second SIGTERM or SIGINT stops at once");
-    if !running.drain().await.runs_at_rest {
+    if !running.drain().await.runs_quiesced {
         tracing::info!("the next process resumes the runs that are still open");
     }
     Ok(())

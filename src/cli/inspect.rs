@@ -11,10 +11,10 @@ use anyhow::Context;
 
 use super::{args::AuditFlags, commands::print};
 use crate::{
-    audit::{self, AuditOptions, Subject},
+    audit::{self, AuditOptions, EvidenceSubject},
     journal::sqlite::backup_folder,
     ops::{
-        config::{Loaded, check},
+        config::{LoadedSettings, check},
         telemetry,
     },
     runtime::{clock, private},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Prints all settings and a description of the key. Prints what `quintet serve` still requires to stderr.
-pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
+pub fn check_config(loaded: &LoadedSettings) -> anyhow::Result<ExitCode> {
     check::consistent(loaded)?;
     print(&loaded.show())?;
     if let Some((name, key)) = described_key(&loaded.settings)? {
@@ -42,8 +42,8 @@ pub fn check_config(loaded: &Loaded) -> anyhow::Result<ExitCode> {
 pub fn audit(folder: &Path, flags: &AuditFlags) -> anyhow::Result<ExitCode> {
     if let (Some(user_id), Some(file)) = (&flags.user, &flags.export) {
         let subject = match flags.run {
-            Some(run_id) => Subject::Run(user_id.clone(), run_id),
-            None => Subject::User(user_id.clone()),
+            Some(run_id) => EvidenceSubject::Run(user_id.clone(), run_id),
+            None => EvidenceSubject::User(user_id.clone()),
         };
         return export(folder, &subject, file);
     }
@@ -53,7 +53,7 @@ pub fn audit(folder: &Path, flags: &AuditFlags) -> anyhow::Result<ExitCode> {
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn export(folder: &Path, subject: &Subject, file: &Path) -> anyhow::Result<ExitCode> {
+fn export(folder: &Path, subject: &EvidenceSubject, file: &Path) -> anyhow::Result<ExitCode> {
     let unwritable = || format!("{} cannot be written", file.display());
     let mut out = BufWriter::new(private::create_file(file).with_context(unwritable)?);
     audit::export(folder, subject, &mut out)?;

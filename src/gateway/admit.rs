@@ -19,13 +19,13 @@ use crate::{
 
 /// The admission limits and their counters. Clones share the counters.
 #[derive(Clone)]
-pub struct Admit(Arc<Inner>);
+pub struct Admit(Arc<AdmitInner>);
 
-struct Inner {
+struct AdmitInner {
     limits: GatewayLimits,
     saturation: Saturation,
-    connections: Mutex<Places>,
-    pages: Mutex<Places>,
+    connections: Mutex<SlotCounts>,
+    pages: Mutex<SlotCounts>,
     requests: Rate,
     frames: Rate,
     unfinished: Mutex<HashMap<UserId, u64>>,
@@ -33,14 +33,14 @@ struct Inner {
 
 /// Slots in use, in total and per user.
 #[derive(Default)]
-struct Places {
+struct SlotCounts {
     all: usize,
     of_user: HashMap<UserId, usize>,
 }
 
 /// The kind of resource that occupies a slot.
 #[derive(Clone, Copy)]
-enum Guest {
+enum Resource {
     Connection,
     Page,
 }
@@ -48,13 +48,13 @@ enum Guest {
 /// An admitted connection or page. Dropping it frees the slot.
 pub struct Admission {
     admit: Admit,
-    guest: Guest,
+    resource: Resource,
     user_id: UserId,
 }
 
 /// Why a connection or request was rejected. Retrying later may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Turned {
+pub enum AdmissionError {
     /// Service-wide limit; the connection closes with 1013.
     #[error("connections_max is reached")]
     ConnectionsMax,
@@ -79,7 +79,7 @@ impl Admit {
         let requests =
             Rate::new(limits.user_requests_per_second_max, limits.user_requests_burst_max, users_max);
         let frames = Rate::new(limits.user_frames_per_second_max, limits.user_frames_burst_max, users_max);
-        Self(Arc::new(Inner {
+        Self(Arc::new(AdmitInner {
             limits,
             saturation,
             connections: Mutex::default(),
@@ -94,17 +94,17 @@ impl Admit {
     ///
     /// # Errors
     /// When `connections_max` or `user_connections_max` is reached.
-    pub fn connection(&self, user_id: &UserId) -> Result<Admission, Turned> {
-        let mut connections = self.places(Guest::Connection);
+    pub fn connection(&self, user_id: &UserId) -> Result<Admission, AdmissionError> {
+        let mut connections = self.slots(Resource::Connection);
         if connections.all >= self.0.limits.connections_max {
-            return Err(self.rejected(Turned::ConnectionsMax));
+            return Err(self.rejected(AdmissionError::ConnectionsMax));
         }
         if connections.of(user_id) >= self.0.limits.user_connections_max {
-            return Err(self.rejected(Turned::UserConnectionsMax));
+            return Err(self.rejected(AdmissionError::UserConnectionsMax));
         }
         connections.take(user_id);
         metrics::gauge!("quintet_connections").set(connections.all as f64);
-        Ok(Admission { admit: self.clone(), guest: Guest::Connection, user_id: user_id.clone() })
+        Ok(Admission { admit: self.clone(), resource: Resource::Connection, user_id: user_id.clone() })
     }
 
     /// Takes a slot for a page of a user, held from the first read until the socket has accepted the last
@@ -112,20 +112,20 @@ impl Admit {
     ///
     /// # Errors
     /// When `user_pages_max` is reached.
-    pub fn page(&self, user_id: &UserId) -> Result<Admission, Turned> {
-        let mut pages = self.places(Guest::Page);
+    pub fn page(&self, user_id: &UserId) -> Result<Admission, AdmissionError> {
+        let mut pages = self.slots(Resource::Page);
         if pages.of(user_id) >= self.0.limits.user_pages_max {
-            return Err(self.rejected(Turned::UserPagesMax { retry_after_ms: PAGE_RETRY_MS }));
+            return Err(self.rejected(AdmissionError::UserPagesMax { retry_after_ms: PAGE_RETRY_MS }));
         }
         pages.take(user_id);
-        Ok(Admission { admit: self.clone(), guest: Guest::Page, user_id: user_id.clone() })
+        Ok(Admission { admit: self.clone(), resource: Resource::Page, user_id: user_id.clone() })
     }
 
     /// Counts one HTTP request of a user.
     ///
     /// # Errors
     /// When the user's request rate is exceeded, or `rate_users_max` is reached.
-    pub fn request(&self, user_id: &UserId) -> Result<(), Turned> {
+    pub fn request(&self, user_id: &UserId) -> Result<(), AdmissionError> {
         self.0.requests.check(user_id).map_err(|why| self.rejected(why))
     }
 
@@ -133,13 +133,13 @@ impl Admit {
     ///
     /// # Errors
     /// When the user's frame rate is exceeded, or `rate_users_max` is reached.
-    pub fn frame(&self, user_id: &UserId) -> Result<(), Turned> {
+    pub fn frame(&self, user_id: &UserId) -> Result<(), AdmissionError> {
         self.0.frames.check(user_id).map_err(|why| self.rejected(why))
     }
 
     /// Creates the counter for the incomplete message of one connection, starting at 0 bytes.
-    pub fn unfinished(&self, user_id: &UserId) -> Unfinished {
-        Unfinished { admit: self.clone(), user_id: user_id.clone(), bytes: 0 }
+    pub fn unfinished(&self, user_id: &UserId) -> IncompleteMessage {
+        IncompleteMessage { admit: self.clone(), user_id: user_id.clone(), bytes: 0 }
     }
 
     /// Records that a connection was closed because of `unready_frames_max`.
@@ -149,37 +149,37 @@ impl Admit {
 
     /// Returns the number of open connections.
     pub fn connections_open(&self) -> usize {
-        self.places(Guest::Connection).all
+        self.slots(Resource::Connection).all
     }
 
     /// Returns the number of pages that are being sent.
-    pub fn pages_under_way(&self) -> usize {
-        self.places(Guest::Page).all
+    pub fn pages_in_progress(&self) -> usize {
+        self.slots(Resource::Page).all
     }
 
     /// Records the limit that rejected the request and returns the error.
-    fn rejected(&self, why: Turned) -> Turned {
+    fn rejected(&self, why: AdmissionError) -> AdmissionError {
         let (limit, scope) = match why {
-            Turned::ConnectionsMax => ("connections_max", Scope::Service),
-            Turned::UserConnectionsMax => ("user_connections_max", Scope::User),
-            Turned::UserPagesMax { .. } => ("user_pages_max", Scope::User),
-            Turned::RateUsersMax { .. } => ("rate_users_max", Scope::Service),
-            Turned::RateLimited { .. } => ("rate", Scope::User),
+            AdmissionError::ConnectionsMax => ("connections_max", Scope::Service),
+            AdmissionError::UserConnectionsMax => ("user_connections_max", Scope::User),
+            AdmissionError::UserPagesMax { .. } => ("user_pages_max", Scope::User),
+            AdmissionError::RateUsersMax { .. } => ("rate_users_max", Scope::Service),
+            AdmissionError::RateLimited { .. } => ("rate", Scope::User),
         };
         self.0.saturation.reached(limit, scope);
         why
     }
 
-    fn places(&self, guest: Guest) -> MutexGuard<'_, Places> {
-        let places = match guest {
-            Guest::Connection => &self.0.connections,
-            Guest::Page => &self.0.pages,
+    fn slots(&self, resource: Resource) -> MutexGuard<'_, SlotCounts> {
+        let slots = match resource {
+            Resource::Connection => &self.0.connections,
+            Resource::Page => &self.0.pages,
         };
-        places.lock().unwrap_or_else(PoisonError::into_inner)
+        slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Places {
+impl SlotCounts {
     fn of(&self, user_id: &UserId) -> usize {
         self.of_user.get(user_id).copied().unwrap_or(0)
     }
@@ -202,17 +202,17 @@ impl Places {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let mut places = self.admit.places(self.guest);
-        places.leave(&self.user_id);
-        if let Guest::Connection = self.guest {
-            metrics::gauge!("quintet_connections").set(places.all as f64);
+        let mut slots = self.admit.slots(self.resource);
+        slots.leave(&self.user_id);
+        if let Resource::Connection = self.resource {
+            metrics::gauge!("quintet_connections").set(slots.all as f64);
         }
     }
 }
 
 /// The bytes of a connection's incomplete message. They count against the user until the message is complete
 /// or this is dropped (ISO-6).
-pub struct Unfinished {
+pub struct IncompleteMessage {
     admit: Admit,
     user_id: UserId,
     bytes: u64,
@@ -220,10 +220,10 @@ pub struct Unfinished {
 
 /// The incomplete messages of the user have reached the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("user_unfinished_bytes_max is reached")]
-pub struct UnfinishedMax;
+#[error("user_incomplete_bytes_max is reached")]
+pub struct IncompleteMax;
 
-impl Unfinished {
+impl IncompleteMessage {
     /// Sets the length to 0: the message is complete.
     pub fn clear(&mut self) {
         // A smaller value never exceeds the limit.
@@ -233,20 +233,20 @@ impl Unfinished {
     /// Sets the current length of the message.
     ///
     /// # Errors
-    /// When the user's total exceeds `user_unfinished_bytes_max`; the previous length stays counted.
-    pub fn set(&mut self, bytes: u64) -> Result<(), UnfinishedMax> {
+    /// When the user's total exceeds `user_incomplete_bytes_max`; the previous length stays counted.
+    pub fn set(&mut self, bytes: u64) -> Result<(), IncompleteMax> {
         if bytes == self.bytes {
             return Ok(());
         }
-        let Inner { limits, saturation, unfinished, .. } = &*self.admit.0;
-        let bytes_max = limits.user_unfinished_bytes_max.max(limits.frame_bytes_max) as u64;
+        let AdmitInner { limits, saturation, unfinished, .. } = &*self.admit.0;
+        let bytes_max = limits.user_incomplete_bytes_max.max(limits.frame_bytes_max) as u64;
         let mut unfinished = unfinished.lock().unwrap_or_else(PoisonError::into_inner);
         let others = unfinished.get(&self.user_id).copied().unwrap_or(0) - self.bytes;
         let total = others.saturating_add(bytes);
         // Checked before storing, so that the counters stay consistent after an error.
         if total > bytes_max {
-            saturation.reached("user_unfinished_bytes_max", Scope::User);
-            return Err(UnfinishedMax);
+            saturation.reached("user_incomplete_bytes_max", Scope::User);
+            return Err(IncompleteMax);
         }
         self.bytes = bytes;
         if total == 0 {
@@ -258,7 +258,7 @@ impl Unfinished {
     }
 }
 
-impl Drop for Unfinished {
+impl Drop for IncompleteMessage {
     fn drop(&mut self) {
         self.clear();
     }
@@ -289,7 +289,7 @@ impl Rate {
         Self { interval, full: interval * burst.max(1), users_max, buckets: Mutex::new(buckets) }
     }
 
-    fn check(&self, user_id: &UserId) -> Result<(), Turned> {
+    fn check(&self, user_id: &UserId) -> Result<(), AdmissionError> {
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if now - buckets.swept_at >= SWEEP_INTERVAL {
@@ -300,11 +300,11 @@ impl Rate {
         let level = tracked.unwrap_or(now).max(now) + self.interval;
         let over = level.saturating_duration_since(now + self.full);
         if !over.is_zero() {
-            return Err(Turned::RateLimited { retry_after_ms: (over.as_millis() as u64).max(1) });
+            return Err(AdmissionError::RateLimited { retry_after_ms: (over.as_millis() as u64).max(1) });
         }
         // Fail closed: without an entry, a rate cannot be enforced for the user. Tracked users are not affected.
         if tracked.is_none() && buckets.empty_at.len() >= self.users_max {
-            return Err(Turned::RateUsersMax { retry_after_ms: 1_000 });
+            return Err(AdmissionError::RateUsersMax { retry_after_ms: 1_000 });
         }
         buckets.empty_at.insert(user_id.clone(), level);
         Ok(())
@@ -331,15 +331,15 @@ mod tests {
         let admit = Admit::new(limits, Saturation::default());
         let first = admit.connection(&user("ada")).unwrap();
         let _second = admit.connection(&user("ada")).unwrap();
-        assert_eq!(admit.connection(&user("ada")).err(), Some(Turned::UserConnectionsMax));
+        assert_eq!(admit.connection(&user("ada")).err(), Some(AdmissionError::UserConnectionsMax));
         let third = admit.connection(&user("bob")).unwrap();
-        assert_eq!(admit.connection(&user("cyd")).err(), Some(Turned::ConnectionsMax));
+        assert_eq!(admit.connection(&user("cyd")).err(), Some(AdmissionError::ConnectionsMax));
         drop(first);
         assert!(admit.connection(&user("ada")).is_ok());
         drop(third);
         assert_eq!(admit.connections_open(), 1);
         assert_eq!(
-            admit.places(Guest::Connection).of_user.len(),
+            admit.slots(Resource::Connection).of_user.len(),
             1,
             "iso_5: a user without connections is forgotten"
         );
@@ -352,22 +352,22 @@ mod tests {
         let _connection = admit.connection(&user("ada")).unwrap();
         let first = admit.page(&user("ada")).unwrap();
         let _second = admit.page(&user("ada")).unwrap();
-        assert!(matches!(admit.page(&user("ada")).err(), Some(Turned::UserPagesMax { .. })));
+        assert!(matches!(admit.page(&user("ada")).err(), Some(AdmissionError::UserPagesMax { .. })));
         let bobs = admit.page(&user("bob")).unwrap();
         drop((first, bobs));
         assert!(admit.page(&user("ada")).is_ok());
-        assert_eq!((admit.pages_under_way(), admit.connections_open()), (1, 1));
-        assert_eq!(admit.places(Guest::Page).of_user.len(), 1, "iso_5: a user without pages is forgotten");
+        assert_eq!((admit.pages_in_progress(), admit.connections_open()), (1, 1));
+        assert_eq!(admit.slots(Resource::Page).of_user.len(), 1, "iso_5: a user without pages is forgotten");
     }
 
     #[test]
     fn iso_6_incomplete_messages_of_a_user_share_a_bound() {
         let limits =
-            GatewayLimits { user_unfinished_bytes_max: 100, frame_bytes_max: 60, ..GatewayLimits::DEFAULT };
+            GatewayLimits { user_incomplete_bytes_max: 100, frame_bytes_max: 60, ..GatewayLimits::DEFAULT };
         let admit = Admit::new(limits, Saturation::default());
         let (mut one, mut two) = (admit.unfinished(&user("ada")), admit.unfinished(&user("ada")));
         assert_eq!((one.set(60), two.set(40)), (Ok(()), Ok(())));
-        assert_eq!(two.set(41), Err(UnfinishedMax));
+        assert_eq!(two.set(41), Err(IncompleteMax));
         assert_eq!(admit.unfinished(&user("bob")).set(60), Ok(()));
         assert_eq!(one.set(0), Ok(()));
         assert_eq!(two.set(60), Ok(()));
@@ -386,7 +386,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(admit.request(&user("ada")), Ok(()));
         }
-        assert_eq!(admit.request(&user("ada")), Err(Turned::RateLimited { retry_after_ms: 100 }));
+        assert_eq!(admit.request(&user("ada")), Err(AdmissionError::RateLimited { retry_after_ms: 100 }));
         assert_eq!(admit.request(&user("bob")), Ok(()));
         tokio::time::advance(Duration::from_millis(101)).await;
         assert_eq!(admit.request(&user("ada")), Ok(()));
@@ -402,7 +402,7 @@ mod tests {
             user_pages_max: 1,
             user_requests_burst_max: 1,
             user_frames_burst_max: 1,
-            user_unfinished_bytes_max: 100,
+            user_incomplete_bytes_max: 100,
             frame_bytes_max: 100,
             ..GatewayLimits::DEFAULT
         };
@@ -414,17 +414,17 @@ mod tests {
         let ada = user("ada");
         let of_user = recorded(&|admit| {
             let _place = admit.connection(&ada).unwrap();
-            assert_eq!(admit.connection(&ada).err(), Some(Turned::UserConnectionsMax));
+            assert_eq!(admit.connection(&ada).err(), Some(AdmissionError::UserConnectionsMax));
         });
         assert_eq!(of_user, [("user_connections_max", Scope::User)]);
         let of_all = recorded(&|admit| {
             let _places = (admit.connection(&ada).unwrap(), admit.connection(&user("bob")).unwrap());
-            assert_eq!(admit.connection(&user("cyd")).err(), Some(Turned::ConnectionsMax));
+            assert_eq!(admit.connection(&user("cyd")).err(), Some(AdmissionError::ConnectionsMax));
         });
         assert_eq!(of_all, [("connections_max", Scope::Service)]);
         let pages = recorded(&|admit| {
             let place = admit.page(&ada).unwrap();
-            assert!(matches!(admit.page(&ada).err(), Some(Turned::UserPagesMax { .. })));
+            assert!(matches!(admit.page(&ada).err(), Some(AdmissionError::UserPagesMax { .. })));
             assert!(admit.page(&user("bob")).is_ok());
             drop(place);
             assert!(admit.page(&ada).is_ok(), "the place is free again");
@@ -438,7 +438,7 @@ mod tests {
             assert_eq!(recorded(rate), [("rate", Scope::User)]);
         }
         let unfinished = recorded(&|admit| assert!(admit.unfinished(&ada).set(101).is_err()));
-        assert_eq!(unfinished, [("user_unfinished_bytes_max", Scope::User)]);
+        assert_eq!(unfinished, [("user_incomplete_bytes_max", Scope::User)]);
         let unready = recorded(&|admit| admit.unready_frames_max_reached());
         assert_eq!(unready, [("unready_frames_max", Scope::Peer)]);
     }
@@ -450,7 +450,7 @@ mod tests {
         for name in ["ada", "bob"] {
             assert_eq!(admit.request(&user(name)), Ok(()));
         }
-        assert!(matches!(admit.request(&user("cyd")), Err(Turned::RateUsersMax { .. })));
+        assert!(matches!(admit.request(&user("cyd")), Err(AdmissionError::RateUsersMax { .. })));
         assert_eq!(admit.request(&user("ada")), Ok(()), "a tracked user is not affected by the others");
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(admit.request(&user("cyd")), Ok(()));

@@ -34,10 +34,10 @@ use crate::{
 
 /// Verifies credentials and issues tickets. Clones share the state.
 #[derive(Clone, Debug)]
-pub struct Auth(Arc<Inner>);
+pub struct Auth(Arc<AuthInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct AuthInner {
     keys: Keys,
     policy: ClaimsPolicy,
     token_bytes_max: usize,
@@ -47,7 +47,7 @@ struct Inner {
     /// Set once a token with a very long lifetime was accepted and logged.
     long_lived: AtomicBool,
     /// The wall clock that ticket lifetimes are measured with.
-    clock: clock::Watched,
+    clock: clock::GuardedClock,
     observer: Arc<dyn Observer>,
 }
 
@@ -127,7 +127,7 @@ impl Auth {
         saturation: Saturation,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(AuthInner {
             keys,
             policy,
             token_bytes_max: limits.token_bytes_max,
@@ -135,13 +135,13 @@ impl Auth {
             tickets: Tickets::new(limits.tickets()),
             saturation,
             long_lived: AtomicBool::new(false),
-            clock: clock::Watched::new(),
+            clock: clock::GuardedClock::new(),
             observer,
         }))
     }
 
     /// Returns whether tokens can be verified: false until the first key set is fetched, and while the
-    /// current one is older than `jwks_stale_ms_max`.
+    /// current one is older than `jwks_ttl_ms`.
     pub fn has_keys(&self) -> bool {
         match &self.0.keys {
             Keys::Fixed(_) => true,

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::{
     key::VerifyingKey,
     limits::GatewayLimits,
-    token::{TokenError, Unverified},
+    token::{TokenError, UnverifiedToken},
 };
 use crate::{
     kernel::ticket::Identity,
@@ -55,7 +55,11 @@ impl SignatureChecks {
     ///
     /// # Errors
     /// [`CheckError::Busy`] when no slot is free; [`CheckError::Token`] when the signature is invalid.
-    pub async fn verify(&self, key: &Arc<VerifyingKey>, token: Unverified) -> Result<Identity, CheckError> {
+    pub async fn verify(
+        &self,
+        key: &Arc<VerifyingKey>,
+        token: UnverifiedToken,
+    ) -> Result<Identity, CheckError> {
         if !key.is_costly() {
             return Ok(key.verify_signature(token)?);
         }

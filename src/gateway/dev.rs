@@ -28,7 +28,7 @@ pub enum DevLoginError {
 }
 
 #[derive(Serialize)]
-struct Claims<'a> {
+struct DevClaims<'a> {
     sub: &'a UserId,
     iat: u64,
     exp: u64,
@@ -57,7 +57,7 @@ impl DevLogin {
     pub fn login(&self, user_id: UserId, at: Timestamp) -> Result<(String, Identity), DevLoginError> {
         let iat = at.0 / 1000;
         let exp = iat + TOKEN_SECONDS;
-        let claims = Claims { sub: &user_id, iat, exp };
+        let claims = DevClaims { sub: &user_id, iat, exp };
         let key = EncodingKey::from_secret(self.secret.bytes());
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &key)?;
         Ok((token, Identity { user_id, expires_at: Timestamp(exp * 1000) }))

@@ -7,7 +7,7 @@ use super::sync::watch;
 
 /// The stages of a shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum ShutdownStage {
     #[default]
     Serving,
     /// New messages are rejected; runs continue to a safe point.
@@ -18,16 +18,16 @@ pub enum Stage {
 
 /// The latch. Clones share the stage.
 #[derive(Clone, Debug, Default)]
-pub struct Drain(watch::Sender<Stage>);
+pub struct Drain(watch::Sender<ShutdownStage>);
 
 impl Drain {
     /// Returns the current stage.
-    pub fn stage(&self) -> Stage {
+    pub fn stage(&self) -> ShutdownStage {
         *self.0.borrow()
     }
 
     /// Advances to `stage`; does nothing if it is already reached.
-    pub fn advance(&self, stage: Stage) {
+    pub fn advance(&self, stage: ShutdownStage) {
         self.0.send_if_modified(|current| {
             let moves = stage > *current;
             *current = stage.max(*current);
@@ -36,7 +36,7 @@ impl Drain {
     }
 
     /// Resolves when `stage` is reached. Cancel safe.
-    pub async fn reached(&self, stage: Stage) {
+    pub async fn reached(&self, stage: ShutdownStage) {
         let mut stages = self.0.subscribe();
         stages.wait_for(|current| *current >= stage).await.expect("self holds the sender");
     }
@@ -49,14 +49,14 @@ mod tests {
     #[tokio::test]
     async fn stage_is_never_left_again_and_late_waiters_are_woken() {
         let drain = Drain::default();
-        let waiter = tokio_test::task::spawn(async { drain.reached(Stage::Draining).await });
+        let waiter = tokio_test::task::spawn(async { drain.reached(ShutdownStage::Draining).await });
         let mut waiter = waiter;
         assert!(waiter.poll().is_pending());
-        drain.advance(Stage::Closing);
-        drain.advance(Stage::Draining);
+        drain.advance(ShutdownStage::Closing);
+        drain.advance(ShutdownStage::Draining);
         assert!(waiter.is_woken());
         assert!(waiter.poll().is_ready());
-        assert_eq!(drain.stage(), Stage::Closing);
-        drain.reached(Stage::Closing).await;
+        assert_eq!(drain.stage(), ShutdownStage::Closing);
+        drain.reached(ShutdownStage::Closing).await;
     }
 }

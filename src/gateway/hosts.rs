@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{HeaderMap, Uri, Version, header, uri::Authority};
 
-use super::http::failure::Failure;
+use super::http::failure::HttpError;
 use crate::wire::codes::ErrorCode;
 
 /// The host names that a listener accepts.
@@ -92,11 +92,11 @@ impl Hosts {
 pub async fn checked(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {
     match hosts.check(request.version(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(why) => Failure::from(why).into_response(),
+        Err(why) => HttpError::from(why).into_response(),
     }
 }
 
-impl From<InvalidHost> for Failure {
+impl From<InvalidHost> for HttpError {
     fn from(why: InvalidHost) -> Self {
         match why {
             InvalidHost::NotOne | InvalidHost::Malformed => {

@@ -20,12 +20,12 @@ use crate::runtime::tasks::Tasks;
 /// The keys of one issuer. Dropping it ends the task that refreshes them.
 #[derive(Debug)]
 pub struct Jwks {
-    inner: Arc<Inner>,
+    inner: Arc<JwksInner>,
     renewal: AbortHandle,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct JwksInner {
     url: reqwest::Url,
     client: reqwest::Client,
     limits: GatewayLimits,
@@ -89,12 +89,12 @@ impl Jwks {
         // Fails if the process has installed a provider already; that one is used then.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
-            .timeout(Duration::from_millis(limits.jwks_wait_ms_max))
+            .timeout(Duration::from_millis(limits.jwks_fetch_timeout_ms))
             // The key set is trusted because of its URL, so a redirect must not replace that URL.
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         let (current, fetched) = (ArcSwapOption::empty(), Mutex::new(None));
-        let inner = Arc::new(Inner { url, client, limits, current, fetched });
+        let inner = Arc::new(JwksInner { url, client, limits, current, fetched });
         let renewal = Tasks::default().spawn(renew(Arc::downgrade(&inner))).abort_handle();
         Ok(Self { inner, renewal })
     }
@@ -119,7 +119,7 @@ impl Jwks {
         known.and_then(|set| set.find(kid)).ok_or(NoKey::Unknown)
     }
 
-    /// Returns whether there is a set younger than `jwks_stale_ms_max`.
+    /// Returns whether there is a set younger than `jwks_ttl_ms`.
     pub fn is_usable(&self) -> bool {
         self.inner.is_usable(&self.inner.current.load_full())
     }
@@ -132,15 +132,16 @@ impl Drop for Jwks {
 }
 
 /// Fetches the set whenever it is missing or due, until the set is dropped.
-async fn renew(inner: Weak<Inner>) {
+async fn renew(inner: Weak<JwksInner>) {
     while let Some(set) = inner.upgrade() {
         let known = set.current.load_full();
-        if set.age_ms(&known) >= set.limits.jwks_fresh_ms_max {
+        if set.age_ms(&known) >= set.limits.jwks_refresh_interval_ms {
             set.refetch(&known).await;
         }
         let age_ms = set.age_ms(&set.current.load_full());
-        let due_ms = set.limits.jwks_fresh_ms_max.saturating_sub(age_ms);
-        let pause = Duration::from_millis(due_ms.max(set.limits.jwks_refetch_ms_min)).max(RENEWAL_PAUSE_MIN);
+        let due_ms = set.limits.jwks_refresh_interval_ms.saturating_sub(age_ms);
+        let pause =
+            Duration::from_millis(due_ms.max(set.limits.jwks_fetch_interval_ms_min)).max(RENEWAL_PAUSE_MIN);
         // Holds no strong reference while sleeping, so that dropping the `Jwks` ends the task.
         drop((set, known));
         tokio::time::sleep(pause).await;
@@ -150,9 +151,9 @@ async fn renew(inner: Weak<Inner>) {
 /// Minimum interval between two background fetches.
 const RENEWAL_PAUSE_MIN: Duration = Duration::from_secs(1);
 
-impl Inner {
+impl JwksInner {
     fn is_usable(&self, set: &Option<Arc<KeySet>>) -> bool {
-        self.age_ms(set) < self.limits.jwks_stale_ms_max
+        self.age_ms(set) < self.limits.jwks_ttl_ms
     }
 
     fn age_ms(&self, set: &Option<Arc<KeySet>>) -> u64 {
@@ -169,7 +170,7 @@ impl Inner {
             (None, Some(_)) => true,
             _ => false,
         };
-        let pause = Duration::from_millis(self.limits.jwks_refetch_ms_min);
+        let pause = Duration::from_millis(self.limits.jwks_fetch_interval_ms_min);
         if renewed || fetched.is_some_and(|at| at.elapsed() < pause) {
             return;
         }

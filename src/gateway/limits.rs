@@ -12,15 +12,15 @@ quintet_runtime::limits! {
     /// Settings of the public listener.
     pub struct GatewayLimits {
         /// Length of an HTTP request body.
-        pub body_bytes_max: usize = 512 * 1024, in 1_024..=67_108_864;
+        pub request_body_bytes_max: usize = 512 * 1024, in 1_024..=67_108_864;
         /// Length of an HTTP request head.
-        pub head_bytes_max: usize = 16 * 1024, in 8_192..=1_048_576;
+        pub request_header_bytes_max: usize = 16 * 1024, in 8_192..=1_048_576;
         /// Timeout for the complete head of a request.
-        pub head_wait_ms_max: u64 = 10_000, in 100..=600_000;
+        pub request_header_timeout_ms: u64 = 10_000, in 100..=600_000;
         /// Timeout for the complete body of a request.
-        pub body_wait_ms_max: u64 = 30_000, in 100..=600_000;
+        pub request_body_timeout_ms: u64 = 30_000, in 100..=600_000;
         /// Timeout for a whole request, after which the answer is 503 and the outcome is unknown (DEL-7).
-        pub request_wait_ms_max: u64 = 60_000, in 100..=600_000;
+        pub request_timeout_ms: u64 = 60_000, in 100..=600_000;
         /// Bytes of the log scanned for one page; the page ends there.
         pub page_bytes_max: usize = 4 * 1024 * 1024, in 65_536..=268_435_456;
         /// Pages of one user that are being sent at once.
@@ -42,32 +42,32 @@ quintet_runtime::limits! {
         /// Length of one frame from a client. A longer one closes the connection with 1009.
         pub frame_bytes_max: usize = 512 * 1024, in 4_096..=16_777_216;
         /// Timeout for the `hello` frame; then the connection closes with 4408 (CONN-1).
-        pub hello_wait_ms_max: u64 = 5_000, in 1..=600_000;
+        pub hello_timeout_ms: u64 = 5_000, in 1..=600_000;
         /// Timeout for verifying a credential and opening the user's log.
-        pub set_up_wait_ms_max: u64 = 10_000, in 1..=600_000;
+        pub setup_timeout_ms: u64 = 10_000, in 1..=600_000;
         /// Interval between pings.
-        pub heartbeat_ms: u64 = 25_000, in 1..=600_000;
+        pub heartbeat_interval_ms: u64 = 25_000, in 1..=600_000;
         /// Timeout for the pong of a ping; then the connection closes with 4408 (CONN-5).
-        pub pong_wait_ms_max: u64 = 10_000, in 1..=600_000;
+        pub pong_timeout_ms: u64 = 10_000, in 1..=600_000;
         /// Time in which the socket of a peer accepts no byte; then the connection closes with 4408 (CONN-5).
-        pub stall_wait_ms_max: u64 = 30_000, in 1..=600_000;
+        pub stall_timeout_ms: u64 = 30_000, in 1..=600_000;
         /// Unsent bytes of one socket in the kernel's send buffer (`TCP_NOTSENT_LOWAT`).
         pub unsent_bytes_max: u32 = 128 * 1024, in 4_096..=16_777_216;
         /// Time to send the last entries to a reader at the end of a drain (CONN-6).
-        pub leave_wait_ms_max: u64 = 2_000, in 0..=600_000;
+        pub drain_flush_timeout_ms: u64 = 2_000, in 0..=600_000;
         /// Timeout for the closing handshake of a WebSocket.
-        pub farewell_wait_ms_max: u64 = 2_000, in 0..=600_000;
+        pub ws_close_timeout_ms: u64 = 2_000, in 0..=600_000;
         /// Invalid frames of one connection; the last one closes it with 4400 (CONN-4).
-        pub unclear_frames_max: u16 = 16, in 1..=65_535;
+        pub invalid_frames_max: u16 = 16, in 1..=65_535;
         /// Invalid frames subtracted from the count at each ping; 0 subtracts none (CONN-4).
-        pub unclear_frames_forgiven: u16 = 1, in 0..=65_535;
+        pub invalid_frames_forgiven: u16 = 1, in 0..=65_535;
         /// Timeout for a complete message, from its first byte (ISO-6).
         pub message_timeout_ms: u64 = 30_000, in 100..=600_000;
         /// Length of a message before `ready`. A longer one closes the connection with 1009.
         pub unready_message_bytes_max: usize = 16 * 1024, in 1_024..=16_777_216;
         /// Bytes of incomplete messages over all connections of one user; above, the connection closes with
         /// 4429. One message of `frame_bytes_max` is always allowed.
-        pub user_unfinished_bytes_max: usize = 4 * 1024 * 1024, in 1_024..=1_073_741_824;
+        pub user_incomplete_bytes_max: usize = 4 * 1024 * 1024, in 1_024..=1_073_741_824;
         /// Frames of one connection before `ready`, including control frames and fragments; the next one
         /// closes it with 4429.
         pub unready_frames_max: u32 = 32, in 1..=65_535;
@@ -117,20 +117,20 @@ quintet_runtime::limits! {
         /// `exp` (AUTH-3).
         pub clock_skew_ms_max: u64 = 5_000, in 0..=60_000;
         /// Age at which a key set from the JWKS URL is fetched again in the background.
-        pub jwks_fresh_ms_max: u64 = 600_000, in 1_000..=86_400_000;
+        pub jwks_refresh_interval_ms: u64 = 600_000, in 1_000..=86_400_000;
         /// Age up to which a key set is used while fetching fails; then every token is refused and `/readyz`
         /// answers 503 (AUTH-5).
-        pub jwks_stale_ms_max: u64 = 3_600_000, in 1_000..=604_800_000;
+        pub jwks_ttl_ms: u64 = 3_600_000, in 1_000..=604_800_000;
         /// Minimum interval between two fetches of the key set, regardless of their cause.
-        pub jwks_refetch_ms_min: u64 = 10_000, in 0..=3_600_000;
+        pub jwks_fetch_interval_ms_min: u64 = 10_000, in 0..=3_600_000;
         /// Timeout for one fetch of the key set.
-        pub jwks_wait_ms_max: u64 = 5_000, in 10..=60_000;
+        pub jwks_fetch_timeout_ms: u64 = 5_000, in 10..=60_000;
         /// Length of a key set.
         pub jwks_bytes_max: usize = 256 * 1024, in 1_024..=16_777_216;
         /// Time for runs to end or reach a safe point when the service drains (CONN-6).
-        pub drain_wait_ms_max: u64 = 20_000, in 0..=3_600_000;
+        pub drain_timeout_ms: u64 = 20_000, in 0..=3_600_000;
         /// Timeout for connections to close at the end of a drain.
-        pub close_wait_ms_max: u64 = 5_000, in 0..=600_000;
+        pub drain_close_timeout_ms: u64 = 5_000, in 0..=600_000;
         /// Delay after which clients are asked to reconnect to a draining service.
         pub reconnect_after_ms: u64 = 1_000, in 0..=600_000;
     }
@@ -143,10 +143,10 @@ impl GatewayLimits {
     }
 
     /// Returns the limits that the connection state machine enforces.
-    pub fn connection(&self) -> connection::Limits {
-        connection::Limits {
-            unclear_frames_max: self.unclear_frames_max,
-            unclear_frames_forgiven: self.unclear_frames_forgiven,
+    pub fn connection(&self) -> connection::ConnectionLimits {
+        connection::ConnectionLimits {
+            invalid_frames_max: self.invalid_frames_max,
+            invalid_frames_forgiven: self.invalid_frames_forgiven,
             throttled_frames_max: self.throttled_frames_max,
             commands_max: self.connection_commands_max,
             waiting_replies_max: self.waiting_replies_max,
@@ -157,7 +157,7 @@ impl GatewayLimits {
     pub fn socket(&self) -> SocketLimits {
         SocketLimits {
             frame_bytes_max: self.frame_bytes_max as u64,
-            pong_wait_ms_max: self.pong_wait_ms_max,
+            pong_timeout_ms: self.pong_timeout_ms,
             user_connections_max: self.user_connections_max as u64,
             user_frames_per_second_max: self.user_frames_per_second_max.into(),
         }

@@ -33,9 +33,9 @@ use tokio::{
 };
 
 use super::{
-    drain::{Drain, Stage},
+    drain::{Drain, ShutdownStage},
     limits::GatewayLimits,
-    peers::{Peers, Place},
+    peers::{Peers, SocketSlot},
 };
 use crate::runtime::tasks::Tasks;
 
@@ -61,10 +61,10 @@ pub fn tune(socket: &TcpStream, limits: &GatewayLimits) {
 /// Returns `TCP_USER_TIMEOUT`, the time that sent data may stay unacknowledged. It is longer than the ping
 /// and stall timeouts, so that these close the connection first, with a close code.
 pub fn unacknowledged_max(limits: &GatewayLimits) -> Duration {
-    Duration::from_millis(limits.heartbeat_ms.max(limits.stall_wait_ms_max) + limits.pong_wait_ms_max)
+    Duration::from_millis(limits.heartbeat_interval_ms.max(limits.stall_timeout_ms) + limits.pong_timeout_ms)
 }
 
-/// Accepts sockets from `listener` until the drain reaches [`Stage::Closing`]; serves each in one of `tasks`.
+/// Accepts sockets from `listener` until the drain reaches [`ShutdownStage::Closing`]; serves each in one of `tasks`.
 pub async fn serve<L: Listener<Addr = SocketAddr>>(
     mut listener: L,
     router: Router,
@@ -74,12 +74,12 @@ pub async fn serve<L: Listener<Addr = SocketAddr>>(
     peers: Peers,
 ) {
     let room = Arc::new(Semaphore::new(limits.sockets_max));
-    let mut closing = pin!(drain.reached(Stage::Closing));
+    let mut closing = pin!(drain.reached(ShutdownStage::Closing));
     loop {
         let accepted = async {
             let (socket, address) = listener.accept().await;
-            let place = match peers.accept(address.ip()) {
-                Ok(place) => place,
+            let slot = match peers.accept(address.ip()) {
+                Ok(slot) => slot,
                 Err(full) => {
                     tracing::debug!(error = %full, "socket rejected");
                     return None;
@@ -90,14 +90,14 @@ pub async fn serve<L: Listener<Addr = SocketAddr>>(
                 Err(_) => {
                     // `sockets_max` is reached. If all sockets are authenticated, none can be displaced and
                     // this one waits; it is marked busy meanwhile so that it does not displace itself.
-                    place.is_busy();
+                    slot.is_busy();
                     peers.make_room();
                     let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
-                    place.is_idle();
+                    slot.is_idle();
                     permit
                 }
             };
-            Some(Counted { socket, stall: Stall::new(limits), place, _permit: permit })
+            Some(Counted { socket, stall: Stall::new(limits), slot, _permit: permit })
         };
         let socket = tokio::select! {
             biased;
@@ -113,23 +113,22 @@ async fn speak<S>(socket: Counted<S>, router: Router, limits: GatewayLimits, dra
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (place, service) =
-        (socket.place.clone(), TowerToHyperService::new(router.into_service::<Incoming>()));
+    let (slot, service) = (socket.slot.clone(), TowerToHyperService::new(router.into_service::<Incoming>()));
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(place.clone());
+        request.extensions_mut().insert(slot.clone());
         service.call(request)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(limits.head_wait_ms_max))
-        .max_buf_size(limits.head_bytes_max)
+        .header_read_timeout(Duration::from_millis(limits.request_header_timeout_ms))
+        .max_buf_size(limits.request_header_bytes_max)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = drain.reached(Stage::Closing) => {
+        () = drain.reached(ShutdownStage::Closing) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -145,7 +144,7 @@ where
 struct Counted<S> {
     socket: S,
     stall: Stall,
-    place: Place,
+    slot: SocketSlot,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -155,7 +154,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.place.poll_breaks(cx).is_ready() {
+        if self.slot.poll_breaks(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.socket).poll_read(cx, buf)
@@ -202,7 +201,7 @@ struct Stall {
 impl Stall {
     fn new(limits: GatewayLimits) -> Self {
         // Twice the stall timeout: a WebSocket connection closes itself earlier, with 4408 (CONN-5).
-        let wait = Duration::from_millis(2 * limits.stall_wait_ms_max);
+        let wait = Duration::from_millis(2 * limits.stall_timeout_ms);
         Self { wait, waiting: None, waits: false }
     }
 

@@ -20,7 +20,7 @@ use axum::{
 
 use super::{
     auth::Auth,
-    drain::{Drain, Stage},
+    drain::{Drain, ShutdownStage},
     hosts::{self, Hosts},
     router::guarded,
 };
@@ -78,7 +78,7 @@ async fn readyz(State(operations): State<Operations>) -> (StatusCode, String) {
 }
 
 async fn not_ready(operations: &Operations, reached: &[(&'static str, Scope)]) -> Option<String> {
-    if operations.drain.stage() != Stage::Serving {
+    if operations.drain.stage() != ShutdownStage::Serving {
         return Some("draining".to_owned());
     }
     if !operations.recovered.load(Ordering::Acquire) {

@@ -21,7 +21,7 @@ pub struct InvalidOrigin(pub String);
 /// The origin of a request is not on the allow-list (AUTH-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the origin is not on the allow-list")]
-pub struct Forbidden;
+pub struct OriginError;
 
 impl Origins {
     /// Parses origins as a browser sends them: scheme, host, and the port unless it is the scheme's default.
@@ -59,13 +59,13 @@ impl Origins {
     ///
     /// # Errors
     /// When the origin is not on the list, or the header occurs more than once (AUTH-4).
-    pub fn check<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Forbidden> {
+    pub fn check<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, OriginError> {
         let mut sent = headers.get_all(header::ORIGIN).iter();
         match (sent.next(), sent.next()) {
             (None, _) => Ok(None),
             (Some(origin), None) if self.contains(origin) => Ok(Some(origin)),
             // Not listed, or several headers, of which it is unclear which one counts.
-            _ => Err(Forbidden),
+            _ => Err(OriginError),
         }
     }
 }
@@ -123,11 +123,11 @@ mod tests {
             "http://localhost",
             "*",
         ] {
-            assert_eq!(origins.check(&from(&[foreign])), Err(Forbidden), "{foreign}");
+            assert_eq!(origins.check(&from(&[foreign])), Err(OriginError), "{foreign}");
         }
         let twice = ["https://chat.example.org", "https://chat.example.org"];
-        assert_eq!(origins.check(&from(&twice)), Err(Forbidden));
-        assert_eq!(Origins::default().check(&from(&["https://chat.example.org"])), Err(Forbidden));
+        assert_eq!(origins.check(&from(&twice)), Err(OriginError));
+        assert_eq!(Origins::default().check(&from(&["https://chat.example.org"])), Err(OriginError));
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
             "http://localhost",
             "capacitor://localhost/",
         ] {
-            assert_eq!(origins.check(&from(&[foreign])), Err(Forbidden), "{foreign}");
+            assert_eq!(origins.check(&from(&[foreign])), Err(OriginError), "{foreign}");
         }
     }
 

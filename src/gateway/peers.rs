@@ -4,12 +4,12 @@
 //! socket of the address with the most is displaced by a new one, so unauthenticated peers cannot lock out
 //! users (ISO-6). Memory is bounded regardless of the number of addresses.
 //!
-//! - [`place`]: one open socket; [`rates`]: a leaky bucket per peer
+//! - [`slot`]: one open socket; [`rates`]: a leaky bucket per peer
 //! - [`forwarded`]: client addresses behind trusted proxies
 
 pub mod forwarded;
-pub mod place;
 mod rates;
+pub mod slot;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -18,8 +18,8 @@ use std::{
     time::Duration,
 };
 
-pub use self::{forwarded::TrustedProxies, place::Place};
-use self::{place::Displacement, rates::Rates};
+pub use self::{forwarded::TrustedProxies, slot::SocketSlot};
+use self::{rates::Rates, slot::Displacement};
 use super::limits::GatewayLimits;
 use crate::runtime::saturation::{Saturation, Scope};
 
@@ -34,9 +34,9 @@ pub struct PeerKey(IpAddr);
 
 /// Sockets and rate limits of all peers. Clones share them.
 #[derive(Clone)]
-pub struct Peers(Arc<Inner>);
+pub struct Peers(Arc<PeersInner>);
 
-struct Inner {
+struct PeersInner {
     limits: GatewayLimits,
     trusted: TrustedProxies,
     saturation: Saturation,
@@ -67,7 +67,7 @@ pub struct SocketsOpen {
 #[derive(Default)]
 struct Sockets {
     open: usize,
-    strangers: usize,
+    unauthenticated: usize,
     of_peer: HashMap<PeerKey, OfPeer>,
     /// Peers with unauthenticated sockets, ordered by the number of these.
     crowds: BTreeSet<(usize, PeerKey)>,
@@ -78,7 +78,7 @@ struct Sockets {
 struct OfPeer {
     open: usize,
     /// Unauthenticated sockets by id, oldest first.
-    strangers: BTreeMap<u64, Arc<Displacement>>,
+    unauthenticated: BTreeMap<u64, Arc<Displacement>>,
 }
 
 impl From<IpAddr> for PeerKey {
@@ -106,7 +106,7 @@ impl Peers {
         let frames =
             Rates::new(limits.peer_frames_per_second_max, Duration::from_secs(1), burst, limits.peers_max);
         let sockets = Mutex::default();
-        Self(Arc::new(Inner { limits, trusted, saturation, sockets, failures, frames }))
+        Self(Arc::new(PeersInner { limits, trusted, saturation, sockets, failures, frames }))
     }
 
     /// Registers a socket accepted from `address`, as unauthenticated. Displaces another one if a limit is
@@ -114,7 +114,7 @@ impl Peers {
     ///
     /// # Errors
     /// When the peer has reached its limit and none of its sockets can be displaced.
-    pub fn accept(&self, address: IpAddr) -> Result<Place, PeerFull> {
+    pub fn accept(&self, address: IpAddr) -> Result<SocketSlot, PeerFull> {
         let peer = PeerKey::from(address);
         let mut sockets = self.sockets();
         // Sockets of a proxy are counted for its clients, once the first request states the address.
@@ -122,14 +122,14 @@ impl Peers {
             self.room_of_peer(&mut sockets, peer)?;
         }
         // Any peer may be displaced here: the limit is one of the whole service.
-        if sockets.strangers >= self.strangers_max() {
+        if sockets.unauthenticated >= self.unauthenticated_max() {
             self.0.saturation.reached("unauthenticated_sockets_max", Scope::Service);
             sockets.displace_one();
         }
         let displacement = Arc::new(Displacement::default());
         let id = sockets.enter(peer, displacement.clone());
         drop(sockets);
-        Ok(Place::new(self.clone(), address, peer, id, displacement))
+        Ok(SocketSlot::new(self.clone(), address, peer, id, displacement))
     }
 
     /// Displaces an unauthenticated socket because `sockets_max` is reached. Returns whether there was one.
@@ -173,7 +173,7 @@ impl Peers {
     /// Returns the numbers of open sockets.
     pub fn sockets_open(&self) -> SocketsOpen {
         let sockets = self.sockets();
-        let unauthenticated = sockets.strangers;
+        let unauthenticated = sockets.unauthenticated;
         SocketsOpen { authenticated: sockets.open - unauthenticated, unauthenticated }
     }
 
@@ -198,7 +198,7 @@ impl Peers {
     }
 
     /// Returns the limit on unauthenticated sockets. ISO-6: at most half of all sockets in any configuration.
-    fn strangers_max(&self) -> usize {
+    fn unauthenticated_max(&self) -> usize {
         self.0.limits.unauthenticated_sockets_max.min(self.0.limits.sockets_max / 2).max(1)
     }
 
@@ -212,7 +212,7 @@ impl Sockets {
     fn enter(&mut self, peer: PeerKey, displacement: Arc<Displacement>) -> u64 {
         self.open += 1;
         self.of_peer.entry(peer).or_default().open += 1;
-        self.estrange(peer, displacement)
+        self.mark_unauthenticated(peer, displacement)
     }
 
     fn leave(&mut self, peer: PeerKey) {
@@ -226,24 +226,24 @@ impl Sockets {
     }
 
     /// Marks a socket of `peer` as unauthenticated and returns its new id.
-    fn estrange(&mut self, peer: PeerKey, displacement: Arc<Displacement>) -> u64 {
+    fn mark_unauthenticated(&mut self, peer: PeerKey, displacement: Arc<Displacement>) -> u64 {
         let id = self.next;
         self.next += 1;
-        self.strangers += 1;
-        let strangers = &mut self.of_peer.entry(peer).or_default().strangers;
+        self.unauthenticated += 1;
+        let unauthenticated = &mut self.of_peer.entry(peer).or_default().unauthenticated;
         // The ordered set is keyed by the count, so the entry is replaced when the count changes.
-        self.crowds.remove(&(strangers.len(), peer));
-        strangers.insert(id, displacement);
-        self.crowds.insert((strangers.len(), peer));
+        self.crowds.remove(&(unauthenticated.len(), peer));
+        unauthenticated.insert(id, displacement);
+        self.crowds.insert((unauthenticated.len(), peer));
         id
     }
 
     /// Removes a socket from the unauthenticated ones, if it is still listed there.
-    fn befriend(&mut self, peer: PeerKey, id: u64) {
+    fn mark_authenticated(&mut self, peer: PeerKey, id: u64) {
         let Some(of_peer) = self.of_peer.get_mut(&peer) else { return };
-        let before = of_peer.strangers.len();
-        if of_peer.strangers.remove(&id).is_some() {
-            self.strangers -= 1;
+        let before = of_peer.unauthenticated.len();
+        if of_peer.unauthenticated.remove(&id).is_some() {
+            self.unauthenticated -= 1;
             self.crowds.remove(&(before, peer));
             if before > 1 {
                 self.crowds.insert((before - 1, peer));
@@ -257,11 +257,13 @@ impl Sockets {
     }
 
     fn displace_of(&mut self, peer: PeerKey) -> bool {
-        let strangers = self.of_peer.get(&peer).map(|of_peer| &of_peer.strangers);
-        let Some((id, displacement)) = strangers.and_then(BTreeMap::first_key_value) else { return false };
+        let unauthenticated = self.of_peer.get(&peer).map(|of_peer| &of_peer.unauthenticated);
+        let Some((id, displacement)) = unauthenticated.and_then(BTreeMap::first_key_value) else {
+            return false;
+        };
         let (id, displacement) = (*id, displacement.clone());
         // No longer listed, so that the same socket is not displaced twice before it closes.
-        self.befriend(peer, id);
+        self.mark_authenticated(peer, id);
         displacement.displace();
         metrics::counter!("quintet_sockets_displaced_total").increment(1);
         true

@@ -2,30 +2,30 @@
 //! HTTP alike.
 
 use super::{
-    admit::Turned,
+    admit::AdmissionError,
     auth::{AuthError, IssueError},
     tickets::Unissued,
 };
 use crate::{
-    journal::JournalError, kernel::ticket::Unissuable, user::handle::Unaccepted, wire::codes::ErrorCode,
+    journal::JournalError, kernel::ticket::Unissuable, user::handle::RequestError, wire::codes::ErrorCode,
 };
 
-impl From<&Unaccepted> for ErrorCode {
-    fn from(why: &Unaccepted) -> Self {
+impl From<&RequestError> for ErrorCode {
+    fn from(why: &RequestError) -> Self {
         match why {
-            Unaccepted::Refused(refusal) => refusal.into(),
-            Unaccepted::UnknownAgent(_) => Self::UnknownAgent,
-            Unaccepted::Draining => Self::Draining,
-            Unaccepted::Overloaded | Unaccepted::LimitReached { .. } => Self::LimitReached,
+            RequestError::Refused(refusal) => refusal.into(),
+            RequestError::UnknownAgent(_) => Self::UnknownAgent,
+            RequestError::Draining => Self::Draining,
+            RequestError::Overloaded | RequestError::LimitReached { .. } => Self::LimitReached,
             // DEL-7: not known to have succeeded, so never reported as success.
-            Unaccepted::Unavailable | Unaccepted::Damaged | Unaccepted::DiskNearlyFull { .. } => {
+            RequestError::Unavailable | RequestError::Damaged | RequestError::DiskNearlyFull { .. } => {
                 Self::Unavailable
             }
         }
     }
 }
 
-impl Unaccepted {
+impl RequestError {
     /// Returns the time after which the same request may be carried out (DEL-6), the same on every transport;
     /// `None` if repeating it is of no use. `short_ms` is for causes whose end is not known.
     pub fn retry_after_ms(&self, short_ms: u64) -> Option<u64> {
@@ -55,13 +55,13 @@ impl From<&AuthError> for ErrorCode {
     }
 }
 
-impl From<&Turned> for ErrorCode {
-    fn from(why: &Turned) -> Self {
+impl From<&AdmissionError> for ErrorCode {
+    fn from(why: &AdmissionError) -> Self {
         match why {
-            Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. } => {
-                Self::LimitReached
-            }
-            Turned::RateLimited { .. } | Turned::RateUsersMax { .. } => Self::RateLimited,
+            AdmissionError::ConnectionsMax
+            | AdmissionError::UserConnectionsMax
+            | AdmissionError::UserPagesMax { .. } => Self::LimitReached,
+            AdmissionError::RateLimited { .. } | AdmissionError::RateUsersMax { .. } => Self::RateLimited,
         }
     }
 }

@@ -30,10 +30,10 @@ pub struct Refused {
 
 /// Counts refusals per reason and decides which are logged. Clones share the counters.
 #[derive(Clone, Debug)]
-pub struct RefusalLog(Arc<Inner>);
+pub struct RefusalLog(Arc<RefusalLogInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct RefusalLogInner {
     lines_max: u64,
     /// One window per reason. Reasons are static strings of this program, so the map is small.
     windows: Mutex<BTreeMap<&'static str, Window>>,
@@ -103,7 +103,7 @@ fn shortened(origin: &HeaderValue) -> String {
 impl RefusalLog {
     /// Creates a log with at most `lines_max` lines per minute and reason.
     pub fn new(lines_max: u64) -> Self {
-        Self(Arc::new(Inner { lines_max, windows: Mutex::default() }))
+        Self(Arc::new(RefusalLogInner { lines_max, windows: Mutex::default() }))
     }
 
     /// Counts a refusal and returns whether to log it.

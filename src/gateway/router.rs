@@ -23,10 +23,10 @@ use tower_http::{
 
 use super::{
     Gateway,
-    drain::Stage,
+    drain::ShutdownStage,
     hosts,
-    http::{self as answers, failure::Failure},
-    peers::Place,
+    http::{self as answers, failure::HttpError},
+    peers::SocketSlot,
     refusal_log, sse, ws,
 };
 use crate::wire::codes::ErrorCode;
@@ -42,9 +42,9 @@ pub fn router(gateway: Gateway) -> Router {
     answers
         .route("/v1/ws", get(ws::upgrade))
         .route("/v1/stream", get(sse::stream))
-        .fallback(async || Failure::not_found())
+        .fallback(async || HttpError::not_found())
         .method_not_allowed_fallback(async || {
-            Failure::not_found().with_status(StatusCode::METHOD_NOT_ALLOWED)
+            HttpError::not_found().with_status(StatusCode::METHOD_NOT_ALLOWED)
         })
         .layer(no_store)
         .layer(cors(&gateway))
@@ -83,37 +83,37 @@ pub(super) async fn guarded(request: Request, next: Next) -> Response {
 /// Resolves the peer address of a request. Closes the socket after an unauthenticated request with a 4xx
 /// response, so that each refused attempt costs a new connection (ISO-6).
 async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
-    let (place, is_of_host) = match place(&gateway, &mut request) {
+    let (slot, is_of_host) = match slot(&gateway, &mut request) {
         Ok(found) => found,
         Err(failure) => return failure.into_response().closing(),
     };
-    if is_of_host && gateway.drain.stage() == Stage::Closing {
+    if is_of_host && gateway.drain.stage() == ShutdownStage::Closing {
         // The service's own listener accepts nothing in this stage; the server of a host may go on.
-        return Failure::new(ErrorCode::Draining, "the service is stopped").into_response().closing();
+        return HttpError::new(ErrorCode::Draining, "the service is stopped").into_response().closing();
     }
     // AUTH-5: a development service logs in any caller as any user, also where a host mounts it.
-    if gateway.dev.is_some() && !place.address().to_canonical().is_loopback() {
-        tracing::error!(peer = %place.address(), "a development service is reached from another machine");
-        return Failure::new(ErrorCode::Forbidden, "this service is for its own machine only")
+    if gateway.dev.is_some() && !slot.address().to_canonical().is_loopback() {
+        tracing::error!(peer = %slot.address(), "a development service is reached from another machine");
+        return HttpError::new(ErrorCode::Forbidden, "this service is for its own machine only")
             .into_response()
             .closing();
     }
-    let peer = match place.resolve(request.headers()) {
+    let peer = match slot.resolve(request.headers()) {
         Ok(peer) => peer,
-        Err(full) => return Failure::from(full).into_response().closing(),
+        Err(full) => return HttpError::from(full).into_response().closing(),
     };
     request.extensions_mut().insert(peer);
     let response = if is_of_host {
         // The service's own listener closes a displaced socket; here, the request ends.
         tokio::select! {
             biased;
-            () = std::future::poll_fn(|cx| place.poll_breaks(cx)) => return displaced(),
+            () = std::future::poll_fn(|cx| slot.poll_breaks(cx)) => return displaced(),
             response = next.run(request) => response,
         }
     } else {
         next.run(request).await
     };
-    let authenticated = place.is_idle();
+    let authenticated = slot.is_idle();
     if authenticated || !response.status().is_client_error() {
         return response;
     }
@@ -125,7 +125,8 @@ async fn of_peer(State(gateway): State<Gateway>, mut request: Request, next: Nex
 }
 
 fn displaced() -> Response {
-    let failure = Failure::new(ErrorCode::LimitReached, "too many unauthenticated requests at the same time");
+    let failure =
+        HttpError::new(ErrorCode::LimitReached, "too many unauthenticated requests at the same time");
     failure.into_response().closing()
 }
 
@@ -134,9 +135,9 @@ fn displaced() -> Response {
 ///
 /// # Errors
 /// When the server states no address, or the peer has reached its limit (ISO-6).
-fn place(gateway: &Gateway, request: &mut Request) -> Result<(Place, bool), Failure> {
-    if let Some(place) = request.extensions().get::<Place>() {
-        return Ok((place.clone(), false));
+fn slot(gateway: &Gateway, request: &mut Request) -> Result<(SocketSlot, bool), HttpError> {
+    if let Some(slot) = request.extensions().get::<SocketSlot>() {
+        return Ok((slot.clone(), false));
     }
     let Some(ConnectInfo(address)) = request.extensions().get::<ConnectInfo<SocketAddr>>().copied() else {
         // Without it, limits on peers could not be kept.
@@ -144,11 +145,11 @@ fn place(gateway: &Gateway, request: &mut Request) -> Result<(Place, bool), Fail
             "request without a peer address: serve the router with \
              into_make_service_with_connect_info::<SocketAddr>()"
         );
-        return Err(Failure::new(ErrorCode::Internal, "internal error"));
+        return Err(HttpError::new(ErrorCode::Internal, "internal error"));
     };
-    let place = gateway.peers.accept(address.ip())?;
-    request.extensions_mut().insert(place.clone());
-    Ok((place, true))
+    let slot = gateway.peers.accept(address.ip())?;
+    request.extensions_mut().insert(slot.clone());
+    Ok((slot, true))
 }
 
 /// Extension trait: closes the socket after a response.
@@ -167,17 +168,18 @@ impl Closing for Response {
 async fn from_allowed_origin(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
     match gateway.origins.check(request.headers()) {
         Ok(_) => next.run(request).await,
-        Err(forbidden) => Failure::from(forbidden).into_response(),
+        Err(forbidden) => HttpError::from(forbidden).into_response(),
     }
 }
 
-/// Applies `request_wait_ms_max`. After the timeout the outcome is unknown, and the client retries (DEL-7).
+/// Applies `request_timeout_ms`. After the timeout the outcome is unknown, and the client retries (DEL-7).
 async fn in_time(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let wait = Duration::from_millis(gateway.limits.request_wait_ms_max);
+    let wait = Duration::from_millis(gateway.limits.request_timeout_ms);
     match tokio::time::timeout(wait, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
-            let failure = Failure::new(ErrorCode::Unavailable, "the request timed out; repeating it is safe");
+            let failure =
+                HttpError::new(ErrorCode::Unavailable, "the request timed out; repeating it is safe");
             failure.retry_after(gateway.limits.reconnect_after_ms).into_response()
         }
     }
@@ -201,7 +203,7 @@ async fn measured(request: Request, next: Next) -> Response {
 
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     // The panic hook has logged the message.
-    Failure::new(ErrorCode::Internal, "internal error").into_response()
+    HttpError::new(ErrorCode::Internal, "internal error").into_response()
 }
 
 const GUARDS: [(http::HeaderName, &str); 4] = [

@@ -16,12 +16,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::{
     Gateway,
     admit::Admission,
-    drain::{Drain, Stage},
+    drain::{Drain, ShutdownStage},
     http::{
-        extract::{Answer, Asked, Caller},
-        failure::Failure,
+        extract::{Caller, HttpResult, QueryParams},
+        failure::HttpError,
     },
-    peers::Place,
+    peers::SocketSlot,
     ws::reader::EntryReader,
 };
 use crate::{
@@ -39,20 +39,20 @@ use crate::{
 
 /// The query of `GET /v1/stream`.
 #[derive(Deserialize)]
-pub struct Query {
+pub struct StreamQuery {
     after: Option<Offset>,
 }
 
 /// Streams the entries after the cursor, then new ones as they are appended.
 pub async fn stream(
     State(gateway): State<Gateway>,
-    Asked(query): Asked<Query>,
+    QueryParams(query): QueryParams<StreamQuery>,
     headers: HeaderMap,
     caller: Caller,
-    Extension(place): Extension<Place>,
-) -> Answer {
-    if gateway.drain.stage() >= Stage::Draining {
-        let failure = Failure::new(ErrorCode::Draining, "the service is draining");
+    Extension(slot): Extension<SocketSlot>,
+) -> HttpResult {
+    if gateway.drain.stage() >= ShutdownStage::Draining {
+        let failure = HttpError::new(ErrorCode::Draining, "the service is draining");
         return Err(failure.retry_after(gateway.limits.reconnect_after_ms));
     }
     let asked = match headers.get(LAST_EVENT_ID) {
@@ -63,7 +63,7 @@ pub async fn stream(
     // Event streams share the connection limits of WebSockets (ISO-6).
     let admission = gateway.admit.connection(&identity.user_id)?;
     let cursor = user.cursor(asked.after).await?;
-    place.is_member();
+    slot.is_member();
     let (epoch, extent) = (gateway.factory.epoch(), cursor.extent());
     let continued = user.epoch_for(asked).await?;
     let resumption = Resumption::of(asked, continued, extent.trimmed, extent.head);
@@ -86,15 +86,15 @@ pub async fn stream(
         sent: resumed_after,
         first: Some(first.freeze()),
         identity,
-        heartbeat: Duration::from_millis(gateway.limits.heartbeat_ms),
+        heartbeat: Duration::from_millis(gateway.limits.heartbeat_interval_ms),
         drain: gateway.drain.clone(),
-        ending: Ending::NotYet,
+        ending: StreamEnding::NotYet,
         reconnect_after_ms: gateway.limits.reconnect_after_ms,
-        leave: Duration::from_millis(gateway.limits.leave_wait_ms_max),
+        leave: Duration::from_millis(gateway.limits.drain_flush_timeout_ms),
         observer,
         user,
         _admission: admission,
-        _place: place,
+        _place: slot,
     };
     let body =
         stream::unfold(events, async |mut events| Some((Ok::<_, Infallible>(events.next().await?), events)));
@@ -116,7 +116,7 @@ struct Events {
     identity: Identity,
     heartbeat: Duration,
     drain: Drain,
-    ending: Ending,
+    ending: StreamEnding,
     reconnect_after_ms: u64,
     /// Time for sending the last entries.
     leave: Duration,
@@ -124,12 +124,12 @@ struct Events {
     user: User,
     _admission: Admission,
     /// Registered for as long as the stream lasts, also in the server of a host.
-    _place: Place,
+    _place: SocketSlot,
 }
 
 /// Progress of the stream in the shutdown (CONN-6).
 #[derive(Clone, Copy)]
-enum Ending {
+enum StreamEnding {
     NotYet,
     /// The reader has received the `draining` event.
     Told,
@@ -147,7 +147,7 @@ impl Events {
             return Some(first);
         }
         loop {
-            if let Ending::Leaving { head, .. } = self.ending
+            if let StreamEnding::Leaving { head, .. } = self.ending
                 && head <= self.sent
             {
                 return None;
@@ -157,16 +157,16 @@ impl Events {
                 biased;
                 () = Self::expired(&self.identity) => return None,
                 () = self.ending.goes_on(&self.drain) => match self.ending {
-                    Ending::NotYet => {
-                        self.ending = Ending::Told;
+                    StreamEnding::NotYet => {
+                        self.ending = StreamEnding::Told;
                         return Some(draining(self.reconnect_after_ms));
                     }
-                    Ending::Told => {
+                    StreamEnding::Told => {
                         let head = timeout(self.leave, self.user.cursor(Offset(u64::MAX))).await;
                         let head = head.ok()?.ok()?.head();
-                        self.ending = Ending::Leaving { head, until: Instant::now() + self.leave };
+                        self.ending = StreamEnding::Leaving { head, until: Instant::now() + self.leave };
                     }
-                    Ending::Leaving { .. } => return None,
+                    StreamEnding::Leaving { .. } => return None,
                 },
                 fetched = std::future::poll_fn(|cx| self.reader.poll_fetched(cx)) => return self.chunk(fetched),
                 () = sleep(self.heartbeat) => return Some(Bytes::from_static(b": keep-alive\n\n")),
@@ -212,12 +212,12 @@ impl Events {
     }
 }
 
-impl Ending {
+impl StreamEnding {
     /// Resolves when the next stage of the shutdown is reached or the time for the last entries is over.
     async fn goes_on(self, drain: &Drain) {
         match self {
-            Self::NotYet => drain.reached(Stage::Draining).await,
-            Self::Told => drain.reached(Stage::Closing).await,
+            Self::NotYet => drain.reached(ShutdownStage::Draining).await,
+            Self::Told => drain.reached(ShutdownStage::Closing).await,
             Self::Leaving { until, .. } => sleep_until(until).await,
         }
     }
@@ -258,10 +258,10 @@ fn type_of(line: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// When it is not `epoch:offset`.
-fn last_event_id(value: &HeaderValue) -> Result<ResumeCursor, Failure> {
+fn last_event_id(value: &HeaderValue) -> Result<ResumeCursor, HttpError> {
     let id = value.to_str().ok().and_then(EventId::parse);
     let EventId { epoch, offset } =
-        id.ok_or_else(|| Failure::new(ErrorCode::InvalidField, "last-event-id must be epoch:offset"))?;
+        id.ok_or_else(|| HttpError::new(ErrorCode::InvalidField, "last-event-id must be epoch:offset"))?;
     Ok(ResumeCursor { epoch: Some(epoch), after: offset })
 }
 

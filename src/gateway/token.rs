@@ -74,7 +74,7 @@ pub enum TokenError {
 
 /// A token with valid header and claims, whose signature is not verified yet.
 #[derive(Debug)]
-pub struct Unverified {
+pub struct UnverifiedToken {
     /// The header and payload, which the signature covers.
     signed: Box<str>,
     signature: Box<str>,
@@ -95,7 +95,12 @@ impl VerifyingKey {
     ///
     /// # Errors
     /// When the algorithm does not belong to this key, or a claim is invalid.
-    pub fn check(&self, token: &str, policy: &ClaimsPolicy, at: Timestamp) -> Result<Unverified, TokenError> {
+    pub fn check(
+        &self,
+        token: &str,
+        policy: &ClaimsPolicy,
+        at: Timestamp,
+    ) -> Result<UnverifiedToken, TokenError> {
         let header = header(token)?;
         // AUTH-5: the key decides the algorithm, not the token.
         if !self.algorithms.contains(&header.alg) {
@@ -110,7 +115,12 @@ impl VerifyingKey {
             .map_err(|error| refused(&error))?
             .claims;
         let identity = claims.identity(policy, at)?;
-        Ok(Unverified { signed: signed.into(), signature: signature.into(), algorithm: header.alg, identity })
+        Ok(UnverifiedToken {
+            signed: signed.into(),
+            signature: signature.into(),
+            algorithm: header.alg,
+            identity,
+        })
     }
 
     /// Verifies the signature of a token returned by [`VerifyingKey::check`]. With a public key, this takes
@@ -118,7 +128,7 @@ impl VerifyingKey {
     ///
     /// # Errors
     /// When the signature was not made with this key.
-    pub fn verify_signature(&self, token: Unverified) -> Result<Identity, TokenError> {
+    pub fn verify_signature(&self, token: UnverifiedToken) -> Result<Identity, TokenError> {
         let signed = token.signed.as_bytes();
         match jsonwebtoken::crypto::verify(&token.signature, signed, &self.key, token.algorithm) {
             Ok(true) => Ok(token.identity),

@@ -24,7 +24,7 @@ use super::{
 /// An in-memory journal. Clones share the logs, so a clone stands for the journal of a restarted process.
 #[derive(Clone, Debug)]
 pub struct MemoryJournal {
-    shared: Arc<Shared>,
+    shared: Arc<MemoryInner>,
 }
 
 /// The kind of an injected append failure. The caller cannot distinguish them (DEL-7).
@@ -40,7 +40,7 @@ pub enum AppendFault {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct MemoryInner {
     epoch: Epoch,
     users: Mutex<BTreeMap<UserId, UserLog>>,
     faults: Mutex<Faults>,
@@ -86,7 +86,7 @@ impl Default for MemoryJournal {
 impl MemoryJournal {
     /// Creates an empty journal under this epoch.
     pub fn new(epoch: Epoch) -> Self {
-        let shared = Shared {
+        let shared = MemoryInner {
             epoch,
             users: Mutex::default(),
             faults: Mutex::default(),
@@ -180,11 +180,11 @@ impl Journal for MemoryJournal {
 
 #[derive(Debug)]
 struct MemoryLog {
-    shared: Arc<Shared>,
+    shared: Arc<MemoryInner>,
     user_id: UserId,
 }
 
-impl Shared {
+impl MemoryInner {
     fn up(&self) -> Result<(), JournalError> {
         if lock(&self.faults).down { Err(unavailable()) } else { Ok(()) }
     }

@@ -107,13 +107,13 @@ pub struct Call {
     /// A JSON object.
     pub parameters: Json,
     /// The party that executes the call and completes it.
-    pub by: By,
+    pub by: CallOwner,
 }
 
 /// The party that executes a call and completes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum By {
+pub enum CallOwner {
     /// The agent itself.
     Agent,
     /// The client: a question to the user, an approval, a tool of the front end (RUN-11).

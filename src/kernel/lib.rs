@@ -17,7 +17,7 @@
 //! | machine | typestate | stored form | errors |
 //! |---|---|---|---|
 //! | one agent run | [`run::Run<P>`](run::Run) | [`run::AnyRun`] | [`run::Violation`] |
-//! | one user's log | | [`user::UserState`] | [`user::Refusal`], [`user::Misfit`] |
+//! | one user's log | | [`user::UserState`] | [`user::Refusal`], [`user::InvalidEntry`] |
 //! | one connection | | [`connection::Connection`] | [`connection::Rejected`] |
 //! | one ticket | [`ticket::Ticket<P>`](ticket::Ticket) | [`ticket::AnyTicket`] | [`ticket::Unredeemable`] |
 //!

@@ -17,12 +17,12 @@ pub struct FrameCheck {
     asked: ResumeCursor,
     /// The epoch with which the cursor was compared, if it is not that of `ready`.
     held_against: Option<Epoch>,
-    said: Said,
+    progress: StreamProgress,
 }
 
 /// The progress of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Said {
+enum StreamProgress {
     Nothing,
     /// `ready` was sent. Holds the last offset that was sent or skipped by a gap.
     Ready(Offset),
@@ -31,7 +31,7 @@ enum Said {
 
 /// The position at which a stream of entries resumes, as reported to the client.
 #[derive(Clone, Copy, Debug)]
-pub struct Resumed {
+pub struct ResumePosition {
     epoch: Option<Epoch>,
     after: Offset,
     head: Offset,
@@ -39,10 +39,10 @@ pub struct Resumed {
 }
 
 /// A broken rule, the offset concerned, and a description.
-pub type Breach = (&'static str, Option<Offset>, &'static str);
+pub type Finding = (&'static str, Option<Offset>, &'static str);
 
 #[derive(Deserialize)]
-struct Frame<'a> {
+struct FrameFields<'a> {
     #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     offset: Option<Offset>,
@@ -57,7 +57,7 @@ struct Frame<'a> {
     run_id: Option<RunId>,
 }
 
-impl Resumed {
+impl ResumePosition {
     pub fn new(epoch: Epoch, after: Offset, head: Offset, gap: Option<Gap>) -> Self {
         Self { epoch: Some(epoch), after, head, gap }
     }
@@ -65,7 +65,12 @@ impl Resumed {
 
 impl FrameCheck {
     pub fn new() -> Self {
-        Self { user_id: None, asked: ResumeCursor::default(), held_against: None, said: Said::Nothing }
+        Self {
+            user_id: None,
+            asked: ResumeCursor::default(),
+            held_against: None,
+            progress: StreamProgress::Nothing,
+        }
     }
 
     /// Sets the user of the connection.
@@ -75,7 +80,7 @@ impl FrameCheck {
 
     /// Sets the cursor of the client.
     pub fn asked(&mut self, asked: ResumeCursor) {
-        if self.said == Said::Nothing {
+        if self.progress == StreamProgress::Nothing {
             self.asked = asked;
         }
     }
@@ -87,21 +92,21 @@ impl FrameCheck {
 
     /// Checks a frame that is about to be sent. `durable` is the offset up to which the user's log is known to
     /// be durable.
-    pub fn frame(&mut self, text: &str, durable: Offset, breach: &mut impl FnMut(Breach)) -> Sent {
+    pub fn frame(&mut self, text: &str, durable: Offset, breach: &mut impl FnMut(Finding)) -> Sent {
         // CONN-3
-        if self.said == Said::Closed {
+        if self.progress == StreamProgress::Closed {
             breach(("CONN-3", None, "a frame follows the close"));
         }
-        let Ok(frame) = serde_json::from_str::<Frame<'_>>(text) else {
+        let Ok(frame) = serde_json::from_str::<FrameFields<'_>>(text) else {
             breach(("ENTRY", None, "a malformed frame is sent"));
             return Sent::Other;
         };
         let offset = frame.offset;
-        match (&*frame.kind, self.said) {
-            ("ready", Said::Nothing) => {
+        match (&*frame.kind, self.progress) {
+            ("ready", StreamProgress::Nothing) => {
                 let told = match (&frame.epoch, frame.resumed_after, frame.head) {
                     (Some(epoch), Some(after), Some(head)) => {
-                        Resumed { epoch: Epoch::parse(epoch).ok(), after, head, gap: frame.gap }
+                        ResumePosition { epoch: Epoch::parse(epoch).ok(), after, head, gap: frame.gap }
                     }
                     _ => {
                         breach(("CONN-2", None, "ready has no position in the log"));
@@ -114,7 +119,7 @@ impl FrameCheck {
             ("ready", _) => breach(("CONN-2", None, "ready is sent twice")),
             // Before `ready` only errors may be sent.
             ("error", _) => {}
-            (_, Said::Nothing) => breach(("CONN-2", offset, "a frame precedes ready")),
+            (_, StreamProgress::Nothing) => breach(("CONN-2", offset, "a frame precedes ready")),
             ("accepted", _) => {
                 // DEL-5
                 let accepted = frame.message_offset;
@@ -127,7 +132,7 @@ impl FrameCheck {
                 };
             }
             // DEL-3
-            ("caught_up", Said::Ready(sent)) if frame.head != Some(sent) => {
+            ("caught_up", StreamProgress::Ready(sent)) if frame.head != Some(sent) => {
                 breach(("DEL-3", frame.head, "caught_up has another offset than the last entry sent"));
             }
             ("caught_up" | "renewed" | "pong" | "draining", _) => {}
@@ -141,8 +146,8 @@ impl FrameCheck {
     }
 
     /// Checks the position at which the client's entries resume.
-    pub fn resumed(&mut self, told: Resumed, durable: Offset, breach: &mut impl FnMut(Breach)) {
-        let Resumed { epoch, after, head, gap } = told;
+    pub fn resumed(&mut self, told: ResumePosition, durable: Offset, breach: &mut impl FnMut(Finding)) {
+        let ResumePosition { epoch, after, head, gap } = told;
         let asked = self.asked.after;
         let epoch = self.held_against.or(epoch);
         let same_journal = self.asked.epoch.is_none_or(|asked| epoch == Some(asked));
@@ -161,16 +166,16 @@ impl FrameCheck {
         if head > durable {
             breach(("DEL-1", Some(head), "the reported head is not durable"));
         }
-        self.said = Said::Ready(after);
+        self.progress = StreamProgress::Ready(after);
     }
 
     /// Checks a gap that is reported to the client.
-    pub fn passed_over(&mut self, from: Offset, to: Offset, breach: &mut impl FnMut(Breach)) {
+    pub fn passed_over(&mut self, from: Offset, to: Offset, breach: &mut impl FnMut(Finding)) {
         // DEL-3
-        if self.said != Said::Ready(Offset(from.0.saturating_sub(1))) || to < from {
+        if self.progress != StreamProgress::Ready(Offset(from.0.saturating_sub(1))) || to < from {
             breach(("DEL-3", Some(from), "a gap does not begin after the last entry sent"));
         }
-        self.said = Said::Ready(to);
+        self.progress = StreamProgress::Ready(to);
     }
 
     fn entry(
@@ -178,7 +183,7 @@ impl FrameCheck {
         offset: Option<Offset>,
         user_id: Option<&str>,
         durable: Offset,
-        breach: &mut impl FnMut(Breach),
+        breach: &mut impl FnMut(Finding),
     ) {
         self.owned(user_id, offset, breach);
         let Some(offset) = offset else {
@@ -190,15 +195,15 @@ impl FrameCheck {
             breach(("DEL-1", Some(offset), "an entry is sent that is not durable"));
         }
         // DEL-2
-        if let Said::Ready(sent) = self.said {
+        if let StreamProgress::Ready(sent) = self.progress {
             if offset != sent.next() {
                 breach(("DEL-2", Some(offset), "an entry does not follow the one before"));
             }
-            self.said = Said::Ready(offset);
+            self.progress = StreamProgress::Ready(offset);
         }
     }
 
-    fn owned(&self, user_id: Option<&str>, offset: Option<Offset>, breach: &mut impl FnMut(Breach)) {
+    fn owned(&self, user_id: Option<&str>, offset: Option<Offset>, breach: &mut impl FnMut(Finding)) {
         // ISO-1
         if user_id.is_none() || user_id != self.user_id.as_ref().map(UserId::as_str) {
             breach(("ISO-1", offset, "a frame of another user is sent"));
@@ -206,15 +211,15 @@ impl FrameCheck {
     }
 
     /// Checks a close frame that is about to be sent.
-    pub fn closes(&mut self, code: u16, breach: &mut impl FnMut(Breach)) {
+    pub fn closes(&mut self, code: u16, breach: &mut impl FnMut(Finding)) {
         // CONN-3
-        if self.said == Said::Closed {
+        if self.progress == StreamProgress::Closed {
             breach(("CONN-3", None, "the connection closes twice"));
         }
         if !CLOSE_CODES.contains(&code) {
             breach(("CONN-3", None, "the close code is not documented"));
         }
-        self.said = Said::Closed;
+        self.progress = StreamProgress::Closed;
     }
 }
 

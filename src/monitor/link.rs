@@ -13,7 +13,7 @@ use quintet_kernel::{
 use quintet_observer::{ConnectionObserver, StreamResumed, UserObserver};
 
 use super::{
-    frames::{Breach, FrameCheck, Resumed, Sent},
+    frames::{Finding, FrameCheck, ResumePosition, Sent},
     record::{self, FrameKind, Record},
     watch::{Watch, counted},
 };
@@ -83,7 +83,7 @@ impl ConnectionObserver for ConnectionMonitor {
     fn closing(&mut self, code: u16) {
         self.tell_burst();
         let Self { watch, connection_id, check, user_id, .. } = self;
-        if watch.conformance {
+        if watch.monitor {
             check.closes(code, &mut |breach| violation(*connection_id, user_id.as_ref(), breach));
         }
         watch.write(|_| Record::Closed { connection: *connection_id, code });
@@ -94,18 +94,18 @@ impl ConnectionObserver for ConnectionMonitor {
         self.authenticated(user_id);
         let durable = self.durable();
         let Self { watch, connection_id, check, user_id, .. } = self;
-        if watch.conformance {
+        if watch.monitor {
             let StreamResumed { asked, epoch, head, resumption } = resumed;
             check.asked(asked);
             let breach = &mut |breach| violation(*connection_id, user_id.as_ref(), breach);
-            let resumed = Resumed::new(epoch, resumption.resumed_after, head, resumption.gap);
+            let resumed = ResumePosition::new(epoch, resumption.resumed_after, head, resumption.gap);
             check.resumed(resumed, durable, breach);
         }
     }
 
     fn stream_gap(&mut self, gap: Gap) {
         let Self { watch, connection_id, check, user_id, .. } = self;
-        if watch.conformance {
+        if watch.monitor {
             let breach = &mut |breach| violation(*connection_id, user_id.as_ref(), breach);
             check.passed_over(gap.from, gap.to, breach);
         }
@@ -113,7 +113,7 @@ impl ConnectionObserver for ConnectionMonitor {
 
     /// Checks the entries of an event stream, without a trace record.
     fn streaming(&mut self, lines: &Lines) {
-        if self.watch.conformance {
+        if self.watch.monitor {
             for (_, line) in lines.iter() {
                 self.judge(&String::from_utf8_lossy(&line));
             }
@@ -162,7 +162,7 @@ impl ConnectionMonitor {
     fn judge(&mut self, text: &str) -> Sent {
         let durable = self.durable();
         let Self { watch, connection_id, check, user_id, .. } = self;
-        let loud = watch.conformance;
+        let loud = watch.monitor;
         let breach = &mut |breach| {
             if loud {
                 violation(*connection_id, user_id.as_ref(), breach);
@@ -187,11 +187,11 @@ impl Drop for ConnectionMonitor {
     }
 }
 
-fn violation(connection_id: ConnectionId, user_id: Option<&UserId>, (rule, offset, what): Breach) {
+fn violation(connection_id: ConnectionId, user_id: Option<&UserId>, (rule, offset, what): Finding) {
     counted(rule);
     let user_id = user_id.map(UserId::as_str);
     let offset = offset.map(|offset| offset.0);
-    tracing::error!(rule, %connection_id, user_id, offset, what, "conformance: a frame violates a rule");
+    tracing::error!(rule, %connection_id, user_id, offset, what, "monitor: a frame violates a rule");
 }
 
 /// Returns the `type` of a frame, which is the first key of every frame of the service.

@@ -15,14 +15,17 @@ use quintet_journal::{
     AppendError, Batch, Extent, JournalError, Lines, Log, ReadLimit, Recovery, RunRecord, ThreadRecord,
 };
 use quintet_kernel::{
-    entry::{By, Entry},
+    entry::{CallOwner, Entry},
     ids::{Epoch, MessageId, Offset, RunId, ThreadId, UserId},
     user::{Command, Decision, Receipt, Refusal},
 };
 use quintet_observer::UserObserver;
 
 use super::{
-    record::{Answer, Append, Decided, OpenRun, Outcome, Record, Recovered, TracedCommand, TracedEntry},
+    record::{
+        AppendRecord, DecisionRecord, OpenRunRecord, Outcome, Record, Recovered, ReplyRecord, TracedCommand,
+        TracedEntry,
+    },
     watch::Watch,
 };
 
@@ -32,17 +35,17 @@ pub(super) struct UserMonitor {
     watch: Arc<Watch>,
     user_id: UserId,
     durable: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<LogCheckState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LogCheckState {
     /// `None` until the hub has loaded the log, and while its state is unknown.
     check: Option<LiveCheck>,
     /// The command that the hub is deciding.
     deciding: Option<TracedCommand>,
     /// Decisions of the hub that are not yet appended.
-    decided: Vec<Decided>,
+    decided: Vec<DecisionRecord>,
     closes: Vec<CloseAsked>,
 }
 
@@ -63,11 +66,16 @@ impl UserObserver for UserMonitor {
         if let (TracedCommand::Answer { run, .. } | TracedCommand::Close { run, .. }, Ok(_)) =
             (&command, decision)
         {
-            let by = if matches!(command, TracedCommand::Answer { .. }) { By::Client } else { By::Agent };
+            let by = if matches!(command, TracedCommand::Answer { .. }) {
+                CallOwner::Client
+            } else {
+                CallOwner::Agent
+            };
             state.closes.push(CloseAsked { run_id: *run, by });
         }
         if self.watch.trace.is_some() {
-            Decided { command, answer: Answer::of(decision), entries, times: 1 }.add(&mut state.decided);
+            DecisionRecord { command, answer: ReplyRecord::of(decision), entries, times: 1 }
+                .add(&mut state.decided);
         }
     }
 
@@ -95,7 +103,7 @@ impl UserMonitor {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LogCheckState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,10 +116,16 @@ impl UserMonitor {
         }
     }
 
-    fn append(&self, expected: Offset, decided: Vec<Decided>, entries: Vec<TracedEntry>, outcome: Outcome) {
+    fn append(
+        &self,
+        expected: Offset,
+        decided: Vec<DecisionRecord>,
+        entries: Vec<TracedEntry>,
+        outcome: Outcome,
+    ) {
         self.watch.write(|names| {
             let user = names.user(&self.user_id);
-            Record::Append(Append { user, expected, decided, entries, outcome })
+            Record::Append(AppendRecord { user, expected, decided, entries, outcome })
         });
     }
 
@@ -142,7 +156,7 @@ impl MonitoredLog {
     async fn learn(&self, recovery: &Recovery) -> Result<(), JournalError> {
         let watched = &self.watched;
         let mut check = LiveCheck::new(&watched.user_id, recovery.head);
-        let mut open: Vec<OpenRun> = Vec::new();
+        let mut open: Vec<OpenRunRecord> = Vec::new();
         let first = recovery.unfinished.iter().map(|run| run.accepted).min();
         let mut after = first.map_or(recovery.head, |first| Offset(first.0 - 1));
         while after < recovery.head {
@@ -153,7 +167,7 @@ impl MonitoredLog {
                 break;
             }
             after = lines.last();
-            if watched.watch.conformance {
+            if watched.watch.monitor {
                 check.learn(&lines);
             }
             if watched.watch.trace.is_some() {
@@ -163,7 +177,7 @@ impl MonitoredLog {
         check.learnt();
         open.sort_by_key(|run| run.accepted);
         let mut state = watched.state();
-        state.check = watched.watch.conformance.then_some(check);
+        state.check = watched.watch.monitor.then_some(check);
         watched.durable.fetch_max(recovery.head.0, Ordering::AcqRel);
         watched.watch.write(|names| {
             let user = names.user(&watched.user_id);
@@ -172,7 +186,7 @@ impl MonitoredLog {
         Ok(())
     }
 
-    fn note_open(&self, lines: &Lines, recovery: &Recovery, open: &mut Vec<OpenRun>) {
+    fn note_open(&self, lines: &Lines, recovery: &Recovery, open: &mut Vec<OpenRunRecord>) {
         for (offset, line) in lines.iter() {
             // An unreadable entry is reported by the hub, which reads the same entries.
             let Ok((_, entry)) = quintet_wire::entry::decode(&line) else { continue };
@@ -182,7 +196,7 @@ impl MonitoredLog {
             let traced = TracedEntry::of(&entry, &self.watched.user_id, &self.watched.watch.names);
             match open.iter_mut().find(|run| run.entries[0].run == entry.run_id) {
                 Some(run) => traced.add(&mut run.entries),
-                None => open.push(OpenRun { accepted: offset, entries: vec![traced] }),
+                None => open.push(OpenRunRecord { accepted: offset, entries: vec![traced] }),
             }
         }
     }

@@ -27,19 +27,19 @@ pub struct Monitor(Arc<Watch>);
 impl Monitor {
     /// Creates a monitor that checks conformance, writes a trace, or both.
     pub fn new(
-        conformance: bool,
+        monitor: bool,
         trace: Option<Trace>,
         epoch: Epoch,
         limits: &Limits,
-        connection: connection::Limits,
+        connection: connection::ConnectionLimits,
     ) -> Self {
-        if conformance {
+        if monitor {
             for rule in RULES {
                 // An unbroken rule is exported as 0 instead of being absent.
-                metrics::counter!("quintet_conformance_violations_total", "rule" => rule).increment(0);
+                metrics::counter!("quintet_monitor_violations_total", "rule" => rule).increment(0);
             }
         }
-        let watch = Watch { conformance, trace, names: Names::new(epoch) };
+        let watch = Watch { monitor, trace, names: Names::new(epoch) };
         watch.write(|_| {
             Record::Start(Start {
                 format: FORMAT,

@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use super::names::Names;
 use quintet_kernel::{
     connection::{self, Effect, Input},
-    entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::{CallId, ConnectionId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
     limits::Limits,
-    run::{Cut, Ending},
+    run::{EarlyEnd, Ending},
     ticket::Identity,
     user::{AgentStep, Command, Decision, OnBusy, PastCall, Receipt, Refusal, Reply, Resumes},
 };
 
 /// One line of a trace: a record and its number within its process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct TraceLine {
     pub n: u64,
     #[serde(flatten)]
     pub record: Record,
@@ -45,7 +45,7 @@ pub enum Record {
         head: Offset,
     },
     /// A batch of a hub's decisions and its outcome at the journal.
-    Append(Append),
+    Append(AppendRecord),
     /// A socket was accepted.
     Accepted {
         connection: ConnectionId,
@@ -93,7 +93,7 @@ pub struct Start {
     pub epoch: Epoch,
     pub version: String,
     pub limits: TracedLimits,
-    pub connection: connection::Limits,
+    pub connection: connection::ConnectionLimits,
 }
 
 /// The version of the trace format.
@@ -120,22 +120,22 @@ pub struct Recovered {
     pub user: UserId,
     pub head: Offset,
     /// The open runs, in order of acceptance.
-    pub open: Vec<OpenRun>,
+    pub open: Vec<OpenRunRecord>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenRun {
+pub struct OpenRunRecord {
     pub accepted: Offset,
     /// Its `user_message` and its events. Consecutive thoughts are folded into one entry with a count.
     pub entries: Vec<TracedEntry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Append {
+pub struct AppendRecord {
     pub user: UserId,
     /// The head that the batch follows.
     pub expected: Offset,
-    pub decided: Vec<Decided>,
+    pub decided: Vec<DecisionRecord>,
     /// The entries of all decisions, in order.
     pub entries: Vec<TracedEntry>,
     pub outcome: Outcome,
@@ -158,9 +158,9 @@ pub enum Outcome {
 
 /// A command, its reply, and the number of entries that it added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decided {
+pub struct DecisionRecord {
     pub command: TracedCommand,
-    pub answer: Answer,
+    pub answer: ReplyRecord,
     pub entries: u64,
     /// The number of equal commands in a row, each adding the same number of entries.
     #[serde(default = "one", skip_serializing_if = "is_one")]
@@ -189,7 +189,7 @@ pub enum TracedCommand {
         run: RunId,
         call: CallId,
         status: CallStatus,
-        past: Past,
+        past: PastCallRecord,
     },
     Think {
         run: RunId,
@@ -197,7 +197,7 @@ pub enum TracedCommand {
     Open {
         run: RunId,
         call: CallId,
-        by: By,
+        by: CallOwner,
     },
     Close {
         run: RunId,
@@ -238,7 +238,7 @@ pub struct Early {
 /// The journal's record of a call whose run is completed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Past {
+pub enum PastCallRecord {
     NotAsked,
     OfClient,
     NotOfClient,
@@ -247,7 +247,7 @@ pub enum Past {
 /// The reply to a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
+pub enum ReplyRecord {
     Accepted { run: RunId, offset: Offset, duplicate: bool },
     Done,
     Violated,
@@ -282,7 +282,7 @@ pub enum What {
     UserMessage { message: MessageId },
     AgentStarted { message: MessageId },
     AgentThinking,
-    ToolExecuting { call: CallId, by: By },
+    ToolExecuting { call: CallId, by: CallOwner },
     ToolCompleted { call: CallId, status: CallStatus },
     AgentCompleted { status: RunStatus, code: Option<RunErrorCode> },
 }
@@ -380,9 +380,9 @@ impl TracedCommand {
                 call: call(call_id),
                 status: result.status,
                 past: match past {
-                    None => Past::NotAsked,
-                    Some(PastCall::OfClient) => Past::OfClient,
-                    Some(PastCall::NotOfClient) => Past::NotOfClient,
+                    None => PastCallRecord::NotAsked,
+                    Some(PastCall::OfClient) => PastCallRecord::OfClient,
+                    Some(PastCall::NotOfClient) => PastCallRecord::NotOfClient,
                 },
             },
             Command::Step { run_id, step } => {
@@ -409,17 +409,17 @@ impl TracedCommand {
 }
 
 impl Early {
-    fn of(cut: &Cut) -> Self {
+    fn of(cut: &EarlyEnd) -> Self {
         match cut {
-            Cut::Failed(error) => Self { status: RunStatus::Failed, code: Some(error.code) },
-            Cut::Cancelled => Self { status: RunStatus::Cancelled, code: None },
-            Cut::TimedOut(error) => Self { status: RunStatus::TimedOut, code: Some(error.code) },
-            Cut::Interrupted(error) => Self { status: RunStatus::Interrupted, code: Some(error.code) },
+            EarlyEnd::Failed(error) => Self { status: RunStatus::Failed, code: Some(error.code) },
+            EarlyEnd::Cancelled => Self { status: RunStatus::Cancelled, code: None },
+            EarlyEnd::TimedOut(error) => Self { status: RunStatus::TimedOut, code: Some(error.code) },
+            EarlyEnd::Interrupted(error) => Self { status: RunStatus::Interrupted, code: Some(error.code) },
         }
     }
 }
 
-impl Answer {
+impl ReplyRecord {
     pub fn of(decided: &Result<Decision, Refusal>) -> Self {
         match decided {
             Ok(Decision { reply, .. }) => match reply {
@@ -442,10 +442,11 @@ impl Answer {
     }
 }
 
-impl Decided {
+impl DecisionRecord {
     /// Appends to a list, folding equal thoughts of a run into one element with a count.
-    pub fn add(self, to: &mut Vec<Decided>) {
-        let is_thought = matches!(self.command, TracedCommand::Think { .. }) && self.answer == Answer::Done;
+    pub fn add(self, to: &mut Vec<DecisionRecord>) {
+        let is_thought =
+            matches!(self.command, TracedCommand::Think { .. }) && self.answer == ReplyRecord::Done;
         match to.last_mut() {
             Some(last) if is_thought && (&last.command, &last.answer) == (&self.command, &self.answer) => {
                 last.times += self.times;

@@ -18,7 +18,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::record::{Line, Record};
+use super::record::{Record, TraceLine};
 use quintet_runtime::private;
 
 /// An open trace.
@@ -26,7 +26,7 @@ use quintet_runtime::private;
 pub struct Trace {
     state: Mutex<Numbers>,
     /// `None` only during drop, which closes the queue first.
-    to_writer: Option<SyncSender<Message>>,
+    to_writer: Option<SyncSender<TraceInput>>,
     /// Disconnected when the writer ends.
     writer: Mutex<Receiver<()>>,
 }
@@ -39,8 +39,8 @@ struct Numbers {
 }
 
 #[derive(Debug)]
-enum Message {
-    Line(Box<Line>),
+enum TraceInput {
+    Line(Box<TraceLine>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -63,7 +63,7 @@ impl Trace {
     pub fn to(out: impl Write + Send + 'static, queue_max: usize) -> io::Result<Self> {
         let (to_writer, records) = sync_channel(queue_max);
         let (alive, writer) = sync_channel(1);
-        let mut work = Writer { out, gathered: Vec::new(), lines: 0, lost: 0, last: 0 };
+        let mut work = TraceWriter { out, gathered: Vec::new(), lines: 0, lost: 0, last: 0 };
         let work = move || {
             work.run(&records);
             drop(alive);
@@ -97,7 +97,7 @@ impl Trace {
     }
 
     fn send(&self, n: u64, record: Record) -> bool {
-        let line = Message::Line(Box::new(Line { n, record }));
+        let line = TraceInput::Line(Box::new(TraceLine { n, record }));
         self.to_writer.as_ref().is_some_and(|to_writer| to_writer.try_send(line).is_ok())
     }
 
@@ -105,7 +105,7 @@ impl Trace {
     /// full.
     pub fn flushed(&self) -> Option<oneshot::Receiver<()>> {
         let (done, flushed) = oneshot::channel();
-        self.to_writer.as_ref()?.try_send(Message::Flush(done)).ok()?;
+        self.to_writer.as_ref()?.try_send(TraceInput::Flush(done)).ok()?;
         Some(flushed)
     }
 }
@@ -132,7 +132,7 @@ fn end_line(file: &mut File) -> io::Result<()> {
     if last == *b"\n" { Ok(()) } else { file.write_all(b"\n") }
 }
 
-struct Writer<W> {
+struct TraceWriter<W> {
     out: W,
     gathered: Vec<u8>,
     /// Lines in `gathered`.
@@ -142,8 +142,8 @@ struct Writer<W> {
     last: u64,
 }
 
-impl<W: Write> Writer<W> {
-    fn run(&mut self, records: &Receiver<Message>) {
+impl<W: Write> TraceWriter<W> {
+    fn run(&mut self, records: &Receiver<TraceInput>) {
         while let Ok(message) = records.recv() {
             self.take(message);
             loop {
@@ -159,14 +159,14 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn take(&mut self, message: Message) {
+    fn take(&mut self, message: TraceInput) {
         match message {
-            Message::Line(line) => {
+            TraceInput::Line(line) => {
                 self.last = line.n;
                 self.gather(&line);
                 self.lines += 1;
             }
-            Message::Flush(done) => {
+            TraceInput::Flush(done) => {
                 self.write();
                 // The receiver may be gone.
                 let _ = done.send(());
@@ -174,7 +174,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    fn gather(&mut self, line: &Line) {
+    fn gather(&mut self, line: &TraceLine) {
         serde_json::to_writer(&mut self.gathered, line).expect("a record is plain data, and memory takes it");
         self.gathered.push(b'\n');
     }
@@ -188,7 +188,7 @@ impl<W: Write> Writer<W> {
             // The file may have accepted part of a line; start a new one.
             self.gathered.push(b'\n');
             let first = self.last.saturating_sub(self.lines);
-            self.gather(&Line { n: first, record: Record::Lost { records: self.lost } });
+            self.gather(&TraceLine { n: first, record: Record::Lost { records: self.lost } });
             self.gathered.append(&mut bytes);
             bytes = std::mem::take(&mut self.gathered);
         }
@@ -241,7 +241,7 @@ mod tests {
             self.0.changed.notify_all();
         }
 
-        fn lines(&self) -> Vec<Line> {
+        fn lines(&self) -> Vec<TraceLine> {
             let text = String::from_utf8(self.0.bytes.lock().unwrap().clone()).unwrap();
             let whole = text.lines().filter(|line| line.ends_with('}'));
             whole.map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -275,7 +275,7 @@ mod tests {
         panic!("the queue is full");
     }
 
-    fn numbers(lines: &[Line]) -> Vec<(u64, bool)> {
+    fn numbers(lines: &[TraceLine]) -> Vec<(u64, bool)> {
         lines.iter().map(|line| (line.n, matches!(line.record, Record::Lost { .. }))).collect()
     }
 

@@ -1,13 +1,13 @@
 //! What all monitors of a process share: the outputs, and the rules that they report.
 
-use quintet_audit::Violation;
+use quintet_audit::BrokenRule;
 use quintet_kernel::ids::UserId;
 
 use super::{names::Names, record::Record, trace::Trace};
 
 #[derive(Debug)]
 pub(super) struct Watch {
-    pub conformance: bool,
+    pub monitor: bool,
     pub trace: Option<Trace>,
     pub names: Names,
 }
@@ -27,17 +27,17 @@ impl Watch {
     }
 
     /// Reports a rule that an entry of a log breaks.
-    pub fn log_violation(&self, user_id: &UserId, violation: &Violation) {
+    pub fn log_violation(&self, user_id: &UserId, violation: &BrokenRule) {
         // The description of an unparsable entry might quote its content, which must not be logged (AUTH-6).
         let what = violation.run_id.as_ref().map_or("not an entry of this log", |_| &*violation.what);
         let (rule, offset, run_id) = (&*violation.rule, violation.offset, violation.run_id.as_deref());
         counted(rule);
-        tracing::error!(rule, %user_id, offset, run_id, what, "conformance: a durable entry violates a rule");
+        tracing::error!(rule, %user_id, offset, run_id, what, "monitor: a durable entry violates a rule");
     }
 }
 
 /// Counts a violation under its rule; unknown labels are counted as `ENTRY` to bound their number.
 pub(super) fn counted(rule: &str) {
     let rule = RULES.iter().copied().find(|known| *known == rule).unwrap_or("ENTRY");
-    metrics::counter!("quintet_conformance_violations_total", "rule" => rule).increment(1);
+    metrics::counter!("quintet_monitor_violations_total", "rule" => rule).increment(1);
 }

@@ -17,7 +17,7 @@ const ESSENTIAL: [&str; 10] = [
     "jwt_audience",
     "allow_origin",
     "trusted_proxies",
-    "drain_wait_ms_max",
+    "drain_timeout_ms",
     "retention_age_ms_max",
 ];
 

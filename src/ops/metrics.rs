@@ -20,7 +20,7 @@ use crate::{
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
     Histogram,
@@ -30,7 +30,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     pub doc: &'static str,
     pub series: Series,
 }
@@ -49,7 +49,7 @@ pub enum Series {
 }
 
 const fn counter(name: &'static str, doc: &'static str) -> Metric {
-    Metric { name, kind: Kind::Counter, doc, series: Series::One }
+    Metric { name, kind: MetricKind::Counter, doc, series: Series::One }
 }
 
 /// Declares a counter with a series for each value of a label.
@@ -59,15 +59,15 @@ const fn counters(
     values: fn() -> Vec<String>,
     doc: &'static str,
 ) -> Metric {
-    Metric { name, kind: Kind::Counter, doc, series: Series::Each(label, values) }
+    Metric { name, kind: MetricKind::Counter, doc, series: Series::Each(label, values) }
 }
 
 const fn gauge(name: &'static str, doc: &'static str) -> Metric {
-    Metric { name, kind: Kind::Gauge, doc, series: Series::Open }
+    Metric { name, kind: MetricKind::Gauge, doc, series: Series::Open }
 }
 
 const fn histogram(name: &'static str, doc: &'static str) -> Metric {
-    Metric { name, kind: Kind::Histogram, doc, series: Series::Open }
+    Metric { name, kind: MetricKind::Histogram, doc, series: Series::Open }
 }
 
 /// The table of all metrics.
@@ -86,7 +86,7 @@ pub const METRICS: &[Metric] = &[
         "Requests from a trusted proxy with a malformed client address; the proxy's own was used.",
     ),
     gauge("quintet_live_users", "Users with state machines in memory (ISO-5)."),
-    gauge("quintet_moving_runs", "Runs that are executing, without those that wait for their client."),
+    gauge("quintet_active_runs", "Runs that are executing, without those that wait for their client."),
     gauge("quintet_tickets_outstanding", "Tickets that are neither redeemed nor expired."),
     gauge("quintet_draining", "1 once a drain has begun, otherwise 0."),
     counter("quintet_tickets_issued_total", "Tickets issued."),
@@ -141,16 +141,16 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("quintet_violations_total", "Illegal steps of agents that were rejected (RUN-10)."),
     Metric {
-        name: "quintet_conformance_violations_total",
-        kind: Kind::Counter,
-        doc: "Violations of rules by live traffic, by `rule`; only with `conformance`. Any value above 0 is a bug of the service.",
+        name: "quintet_monitor_violations_total",
+        kind: MetricKind::Counter,
+        doc: "Violations of rules by live traffic, by `rule`; only with `monitor`. Any value above 0 is a bug of the service.",
         series: Series::Open,
     },
     counter("quintet_trace_records_total", "Records written to the trace; only with `trace_file`."),
     counter("quintet_trace_lost_total", "Records lost from the trace; only with `trace_file`."),
     counters("quintet_runs_completed_total", "status", run_statuses, "Completed runs by `status` (RUN-6)."),
     histogram("quintet_run_seconds", "Time from the start of a run to its end."),
-    gauge("quintet_waiting_messages", "Accepted messages whose runs have not started."),
+    gauge("quintet_queued_messages", "Accepted messages whose runs have not started."),
     gauge("quintet_journal_bytes", "Size of the embedded journal's database file."),
     gauge("quintet_journal_wal_bytes", "Size of the embedded journal's write-ahead log."),
     gauge("quintet_disk_free_bytes", "Bytes that the file system of the journal has left for the service."),
@@ -232,7 +232,7 @@ const LIMITS: &[&str] = &[
     "user_connections_max",
     "user_pages_max",
     "user_tickets_max",
-    "user_unfinished_bytes_max",
+    "user_incomplete_bytes_max",
     "waiting_signature_checks_max",
 ];
 
@@ -286,18 +286,18 @@ fn install() -> Result<PrometheusHandle, metrics_exporter_prometheus::BuildError
 pub fn register() {
     for metric in METRICS {
         match metric.kind {
-            Kind::Counter => metrics::describe_counter!(metric.name, metric.doc),
-            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.doc),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.doc),
+            MetricKind::Counter => metrics::describe_counter!(metric.name, metric.doc),
+            MetricKind::Gauge => metrics::describe_gauge!(metric.name, metric.doc),
+            MetricKind::Histogram => metrics::describe_histogram!(metric.name, metric.doc),
         }
         match (metric.kind, metric.series) {
-            (Kind::Counter, Series::One) => metrics::counter!(metric.name).increment(0),
-            (Kind::Counter, Series::Each(label, values)) => {
+            (MetricKind::Counter, Series::One) => metrics::counter!(metric.name).increment(0),
+            (MetricKind::Counter, Series::Each(label, values)) => {
                 for value in values() {
                     metrics::counter!(metric.name, label => value).increment(0);
                 }
             }
-            (Kind::Counter, Series::Open) | (Kind::Gauge | Kind::Histogram, _) => {}
+            (MetricKind::Counter, Series::Open) | (MetricKind::Gauge | MetricKind::Histogram, _) => {}
         }
     }
 }
@@ -412,8 +412,13 @@ mod tests {
     #[test]
     fn metric_names_end_with_their_unit() {
         for metric in METRICS {
-            assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"), "{}", metric.name);
-            if metric.kind == Kind::Histogram {
+            assert_eq!(
+                metric.kind == MetricKind::Counter,
+                metric.name.ends_with("_total"),
+                "{}",
+                metric.name
+            );
+            if metric.kind == MetricKind::Histogram {
                 assert!(
                     metric.name.ends_with("_seconds") || metric.name.ends_with("_bytes"),
                     "{}",

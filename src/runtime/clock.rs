@@ -17,7 +17,7 @@ pub fn now() -> Timestamp {
 
 /// A wall clock that detects being set back, for lifetimes that must not be extended by it.
 #[derive(Debug)]
-pub struct Watched(Mutex<Look>);
+pub struct GuardedClock(Mutex<Look>);
 
 #[derive(Clone, Copy, Debug)]
 struct Look {
@@ -31,7 +31,7 @@ impl Look {
     }
 }
 
-impl Watched {
+impl GuardedClock {
     /// Starts watching at the current time.
     pub fn new() -> Self {
         Self(Mutex::new(Look::take()))
@@ -51,7 +51,7 @@ impl Watched {
     }
 }
 
-impl Default for Watched {
+impl Default for GuardedClock {
     fn default() -> Self {
         Self::new()
     }

@@ -24,11 +24,11 @@ pub struct Limit<T: 'static> {
 ///     /// Limits of one kettle.
 ///     pub struct KettleLimits {
 ///         /// Time to boil.
-///         pub boil_ms_max: u64 = 5_000, in 1..=60_000;
+///         pub boil_timeout_ms: u64 = 5_000, in 1..=60_000;
 ///     }
 /// }
-/// assert_eq!(KettleLimits::default().boil_ms_max, 5_000);
-/// assert_eq!(KettleLimits::TABLE[0].name, "boil_ms_max");
+/// assert_eq!(KettleLimits::default().boil_timeout_ms, 5_000);
+/// assert_eq!(KettleLimits::TABLE[0].name, "boil_timeout_ms");
 /// assert_eq!(KettleLimits::TABLE[0].doc, "Time to boil.");
 /// ```
 #[macro_export]

@@ -19,7 +19,7 @@ use crate::{
         token::{Audience, ClaimsPolicy},
     },
     ops::config::{
-        Loaded, Settings,
+        LoadedSettings, Settings,
         check::{self, KeySource},
     },
 };
@@ -47,8 +47,8 @@ impl std::fmt::Display for Mode {
 /// A [`Service`](super::Service) takes no other settings. [`ServiceBuilder`](super::ServiceBuilder) makes one
 /// of its own.
 pub struct CheckedSettings {
-    loaded: Loaded,
-    access: Access,
+    loaded: LoadedSettings,
+    access: AccessMode,
 }
 
 impl std::fmt::Debug for CheckedSettings {
@@ -61,7 +61,7 @@ impl std::fmt::Debug for CheckedSettings {
     }
 }
 
-enum Access {
+enum AccessMode {
     Dev,
     Production(Box<Verification>),
 }
@@ -92,7 +92,7 @@ struct KeyOfFile {
 }
 
 /// What the gateway needs to authenticate clients.
-pub(super) struct Admission {
+pub(super) struct AccessParts {
     pub(super) keys: Keys,
     pub(super) policy: ClaimsPolicy,
     pub(super) origins: Origins,
@@ -106,10 +106,10 @@ impl CheckedSettings {
     ///
     /// # Errors
     /// When an address is not on loopback, a key is configured, or a value is out of its range.
-    pub fn dev(settings: impl Into<Loaded>) -> Result<Self, ServiceError> {
+    pub fn dev(settings: impl Into<LoadedSettings>) -> Result<Self, ServiceError> {
         let loaded = settings.into();
         check::dev(&loaded)?;
-        Ok(Self { loaded, access: Access::Dev })
+        Ok(Self { loaded, access: AccessMode::Dev })
     }
 
     /// Checks settings for production and reads the configured key file: exactly one source of keys, an
@@ -117,19 +117,22 @@ impl CheckedSettings {
     ///
     /// # Errors
     /// When a setting is missing, a value is out of its range, or the key file holds no valid key.
-    pub fn production(settings: impl Into<Loaded>) -> Result<Self, ServiceError> {
+    pub fn production(settings: impl Into<LoadedSettings>) -> Result<Self, ServiceError> {
         Self::with_keys(settings.into(), None)
     }
 
     /// Checks settings for production with a key of the program, which replaces the configured source of keys.
-    pub(super) fn with_keys(loaded: Loaded, given: Option<VerifyingKey>) -> Result<Self, ServiceError> {
+    pub(super) fn with_keys(
+        loaded: LoadedSettings,
+        given: Option<VerifyingKey>,
+    ) -> Result<Self, ServiceError> {
         check::production(&loaded, given.is_some())?;
         let audience = check::audience(&loaded.settings)?;
         let keys = match given {
             Some(key) => VerifiedBy::Given(key),
             None => VerifiedBy::configured(&loaded.settings)?,
         };
-        Ok(Self { loaded, access: Access::Production(Box::new(Verification { keys, audience })) })
+        Ok(Self { loaded, access: AccessMode::Production(Box::new(Verification { keys, audience })) })
     }
 
     /// Returns the settings.
@@ -140,16 +143,16 @@ impl CheckedSettings {
     /// Returns the mode that the settings were checked for.
     pub fn mode(&self) -> Mode {
         match self.access {
-            Access::Dev => Mode::Dev,
-            Access::Production(_) => Mode::Serve,
+            AccessMode::Dev => Mode::Dev,
+            AccessMode::Production(_) => Mode::Serve,
         }
     }
 
     /// Returns the source of the keys that verify tokens, for the log.
     pub fn key_source(&self) -> &'static str {
         match &self.access {
-            Access::Dev => "throw-away",
-            Access::Production(verification) => match &verification.keys {
+            AccessMode::Dev => "throw-away",
+            AccessMode::Production(verification) => match &verification.keys {
                 VerifiedBy::Given(_) => "program",
                 VerifiedBy::File(file) => file.setting,
                 #[cfg(feature = "jwks")]
@@ -175,16 +178,16 @@ impl CheckedSettings {
     /// # Errors
     /// When a development service would listen on an address that is not on loopback (AUTH-5), or its key
     /// cannot be made.
-    pub(super) fn admission(&self, listen: SocketAddr) -> Result<Admission, ServiceError> {
+    pub(super) fn admission(&self, listen: SocketAddr) -> Result<AccessParts, ServiceError> {
         let settings = self.settings();
         let limits = settings.gateway;
         let listed = Origins::parse(settings.allow_origin.iter().map(String::as_str))?;
         let (keys, audience, origins, dev) = match &self.access {
-            Access::Production(verification) => {
+            AccessMode::Production(verification) => {
                 let Verification { keys, audience } = &**verification;
                 (keys.start(settings)?, audience.clone(), listed, None)
             }
-            Access::Dev => {
+            AccessMode::Dev => {
                 // The bound address, which may differ from the configured one.
                 check::loopback("listen", listen, self.loaded.source("listen"))?;
                 let login = DevLogin::throw_away()?;
@@ -198,7 +201,7 @@ impl CheckedSettings {
             clock_skew_ms_max: limits.clock_skew_ms_max,
             lifetime_ms_max: limits.token_lifetime_ms_max,
         };
-        Ok(Admission { keys, policy, origins, dev })
+        Ok(AccessParts { keys, policy, origins, dev })
     }
 }
 

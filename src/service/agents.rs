@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::ServiceError;
 use crate::{
-    agent::{Agent, AgentLimits, Directory, Floor},
+    agent::{Agent, AgentLimits, AgentRegistry, Executor},
     kernel::ids::AgentName,
     wire::http::AgentInfo,
 };
@@ -69,7 +69,11 @@ impl AgentSet {
     /// # Errors
     /// When there is no agent, a name is invalid or occurs twice, the default agent is missing, or no thread can
     /// be started.
-    pub(crate) fn directory(self, rehearsal: bool, limits: AgentLimits) -> Result<Directory, ServiceError> {
+    pub(crate) fn registry(
+        self,
+        rehearsal: bool,
+        limits: AgentLimits,
+    ) -> Result<AgentRegistry, ServiceError> {
         let mut agents = self.agents;
         #[cfg(feature = "assistant")]
         if self.has_built_in {
@@ -79,8 +83,8 @@ impl AgentSet {
             agents.push(Arc::new(crate::agent::rehearsal::Rehearsal));
         }
         let first = agents.first().map(|agent| agent.name().to_owned()).ok_or(ServiceError::NoAgent)?;
-        let threads = Floor::threads_within(limits).map_err(ServiceError::Threads)?;
-        Ok(Directory::of(&self.default_agent.unwrap_or(first), agents, threads)?)
+        let threads = Executor::threads_within(limits).map_err(ServiceError::Threads)?;
+        Ok(AgentRegistry::of(&self.default_agent.unwrap_or(first), agents, threads)?)
     }
 
     /// Returns whether `rehearsal` is among the agents, in development or where the settings name it.
@@ -92,14 +96,14 @@ impl AgentSet {
 /// Creates a directory whose default agent is the assistant, for programs that execute agents without a
 /// [`Service`](super::Service), such as tests.
 #[cfg(feature = "assistant")]
-pub fn built_in(floor: Floor) -> Directory {
-    let assistant = crate::assistant::Assistant::within(floor.limits());
-    Directory::new(assistant, floor).expect("valid names")
+pub fn built_in(executor: Executor) -> AgentRegistry {
+    let assistant = crate::assistant::Assistant::within(executor.limits());
+    AgentRegistry::new(assistant, executor).expect("valid names")
 }
 
 /// Returns the agents as `GET /v1/agents` lists them.
-pub(crate) fn described(agents: &Directory) -> Vec<AgentInfo> {
-    use crate::agent::host::Agents;
+pub(crate) fn described(agents: &AgentRegistry) -> Vec<AgentInfo> {
+    use crate::agent::host::AgentLauncher;
 
     let default = agents.default_agent();
     let describe = |(name, agent): (&AgentName, &dyn Agent)| AgentInfo {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     agent::Agent,
     journal::{Journal, sqlite::SqliteJournal},
-    ops::config::{ConfigError, Loaded, Raw, Settings},
+    ops::config::{ConfigError, LoadedSettings, Raw, Settings},
 };
 
 /// State of a [`ServiceBuilder`] that does not know yet how clients authenticate.
@@ -41,23 +41,23 @@ pub struct ProductionAccess {
 
 /// Builds a [`Service`]. Made by [`Service::builder`].
 ///
-/// `Access` is the state of the builder: [`build`](ServiceBuilder::build) exists after
+/// `AccessMode` is the state of the builder: [`build`](ServiceBuilder::build) exists after
 /// [`dev`](ServiceBuilder::dev) or [`production`](ServiceBuilder::production).
 #[must_use = "a builder does nothing until `build`"]
-pub struct ServiceBuilder<Access> {
-    access: Access,
-    loaded: Loaded,
+pub struct ServiceBuilder<AccessMode> {
+    access: AccessMode,
+    loaded: LoadedSettings,
     /// The first invalid value that was set; returned by `build`.
     error: Option<ConfigError>,
     agents: AgentSet,
-    journal: Option<Engine>,
+    journal: Option<JournalSource>,
     has_admin: bool,
     has_prometheus: bool,
     routes: Router,
 }
 
 /// The journal of a service that is not built yet.
-enum Engine {
+enum JournalSource {
     Given(Arc<dyn Journal>),
     Sqlite(PathBuf),
 }
@@ -66,7 +66,7 @@ impl ServiceBuilder<WantsAccess> {
     pub(super) fn new() -> Self {
         Self {
             access: WantsAccess(()),
-            loaded: Loaded::from(Settings::default()),
+            loaded: LoadedSettings::from(Settings::default()),
             error: None,
             agents: AgentSet::default(),
             journal: None,
@@ -94,9 +94,9 @@ impl ServiceBuilder<WantsAccess> {
     }
 }
 
-impl<Access> ServiceBuilder<Access> {
+impl<AccessMode> ServiceBuilder<AccessMode> {
     /// Returns the state, and the builder in another one.
-    fn split<Other>(self, other: Other) -> (Access, ServiceBuilder<Other>) {
+    fn split<Other>(self, other: Other) -> (AccessMode, ServiceBuilder<Other>) {
         let Self { access, loaded, error, agents, journal, has_admin, has_prometheus, routes } = self;
         let rest = ServiceBuilder {
             access: other,
@@ -130,21 +130,21 @@ impl<Access> ServiceBuilder<Access> {
 
     /// Keeps the log in this engine. A program that opens the journal itself also closes it after the drain.
     pub fn journal(mut self, journal: impl Journal) -> Self {
-        self.journal = Some(Engine::Given(Arc::new(journal)));
+        self.journal = Some(JournalSource::Given(Arc::new(journal)));
         self
     }
 
     /// Keeps the log in an embedded SQLite journal in this folder, which `build` opens, and creates if it is
     /// missing; that blocks while the journal is checked. Only one process at a time can use it.
     pub fn sqlite(mut self, folder: impl AsRef<Path>) -> Self {
-        self.journal = Some(Engine::Sqlite(folder.as_ref().to_owned()));
+        self.journal = Some(JournalSource::Sqlite(folder.as_ref().to_owned()));
         self
     }
 
-    /// Replaces all settings, for example by [`Settings`] of the program, or by a [`Loaded`] configuration
+    /// Replaces all settings, for example by [`Settings`] of the program, or by a [`LoadedSettings`] configuration
     /// file. Methods that are called later override single ones. The settings of the command line that choose
     /// a journal or the log (`data_dir`, `journal`, `log` …) have no effect.
-    pub fn settings(mut self, settings: impl Into<Loaded>) -> Self {
+    pub fn settings(mut self, settings: impl Into<LoadedSettings>) -> Self {
         self.loaded = settings.into();
         self
     }
@@ -194,7 +194,7 @@ impl<Access> ServiceBuilder<Access> {
     }
 
     /// Returns the settings, or the first invalid value that was set.
-    fn valid(&mut self) -> Result<Loaded, ConfigError> {
+    fn valid(&mut self) -> Result<LoadedSettings, ConfigError> {
         match self.error.take() {
             Some(error) => Err(error),
             None => Ok(self.loaded.clone()),
@@ -205,11 +205,11 @@ impl<Access> ServiceBuilder<Access> {
     fn finish(self, checked: CheckedSettings) -> Result<Service, ServiceError> {
         let settings = checked.settings();
         let rehearses = self.agents.rehearses(checked.mode() == Mode::Dev, settings.names_rehearsal());
-        let agents = self.agents.directory(rehearses, settings.agents)?;
+        let agents = self.agents.registry(rehearses, settings.agents)?;
         let mut owned = None;
         let journal = match self.journal.ok_or(ServiceError::NoJournal)? {
-            Engine::Given(journal) => journal,
-            Engine::Sqlite(folder) => {
+            JournalSource::Given(journal) => journal,
+            JournalSource::Sqlite(folder) => {
                 let opened = SqliteJournal::open(&folder, settings.sqlite)?;
                 owned = Some(opened.clone());
                 Arc::new(opened)

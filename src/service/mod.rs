@@ -5,7 +5,7 @@
 //!     Settings ──▶ CheckedSettings ─────────────────────────────────────▶┘└─ mount ─▶ Router, Running
 //!
 //!   start: journal, agents ─▶ admin listener ─▶ open runs resumed ─▶ public listener
-//!   drain: /readyz 503, no new message ─▶ runs at rest, or drain_wait_ms_max
+//!   drain: /readyz 503, no new message ─▶ runs at rest, or drain_timeout_ms
 //!          ─▶ connections closed (1012), each within its own limits ─▶ journal released
 //! ```
 //!

@@ -7,7 +7,7 @@ use axum::Router;
 use crate::{
     gateway::{
         Gateway,
-        drain::Stage,
+        drain::ShutdownStage,
         operations::{self, Operations},
     },
     journal::sqlite::SqliteJournal,
@@ -41,7 +41,7 @@ pub(super) struct Background(Vec<tokio::task::AbortHandle>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drained {
     /// All runs ended or reached a safe point in time. Otherwise the next process resumes them (RUN-6).
-    pub runs_at_rest: bool,
+    pub runs_quiesced: bool,
     /// All connections closed in time.
     pub connections_closed: bool,
 }
@@ -75,27 +75,28 @@ impl Running {
         drained
     }
 
-    /// Shuts the service down in order (CONN-6). Takes at most `drain_wait_ms_max` + `leave_wait_ms_max` +
-    /// `close_wait_ms_max` + 1 s.
+    /// Shuts the service down in order (CONN-6). Takes at most `drain_timeout_ms` + `drain_flush_timeout_ms` +
+    /// `drain_close_timeout_ms` + 1 s.
     pub async fn drain(&self) -> Drained {
         let limits = self.gateway.limits;
         tracing::info!(live_users = self.gateway.factory.live_users(), "draining");
         let observer = self.gateway.factory.observer();
         // Connections are notified first; then the factory rejects new messages.
-        self.gateway.drain.advance(Stage::Draining);
+        self.gateway.drain.advance(ShutdownStage::Draining);
         self.gateway.factory.drain();
         observer.draining();
-        let rest = Duration::from_millis(limits.drain_wait_ms_max);
-        let runs_at_rest = tokio::time::timeout(rest, self.gateway.factory.comes_to_rest()).await.is_ok();
+        let rest = Duration::from_millis(limits.drain_timeout_ms);
+        let runs_quiesced = tokio::time::timeout(rest, self.gateway.factory.quiesced()).await.is_ok();
 
-        self.gateway.factory.rest();
+        self.gateway.factory.quiesce();
         observer.drained();
-        self.gateway.drain.advance(Stage::Closing);
+        self.gateway.drain.advance(ShutdownStage::Closing);
         // Upper bound for each connection; one that exceeds it is abandoned.
-        let close = Duration::from_millis(limits.leave_wait_ms_max + limits.close_wait_ms_max) + LATE_MAX;
+        let close =
+            Duration::from_millis(limits.drain_flush_timeout_ms + limits.drain_close_timeout_ms) + LATE_MAX;
         let connections_closed = tokio::time::timeout(close, self.public.finished()).await.is_ok();
-        let drained = Drained { runs_at_rest, connections_closed };
-        tracing::info!(runs_at_rest, connections_closed, "drained");
+        let drained = Drained { runs_quiesced, connections_closed };
+        tracing::info!(runs_quiesced, connections_closed, "drained");
         // Does not wait for the trace file: its writer thread runs in real time, which a simulation does not
         // control.
         observer.stopped();
@@ -106,7 +107,7 @@ impl Running {
     /// `axum::serve(…).with_graceful_shutdown(running.closing())`.
     pub fn closing(&self) -> impl Future<Output = ()> + Send + 'static {
         let drain = self.gateway.drain.clone();
-        async move { drain.reached(Stage::Closing).await }
+        async move { drain.reached(ShutdownStage::Closing).await }
     }
 
     /// Returns the routes of the admin listener, `/livez`, `/readyz` and `/metrics`, for a listener of the
@@ -149,7 +150,7 @@ impl Drop for Background {
 impl Drop for Running {
     fn drop(&mut self) {
         // Without a drain, connections still get a close frame.
-        self.gateway.drain.advance(Stage::Closing);
+        self.gateway.drain.advance(ShutdownStage::Closing);
     }
 }
 

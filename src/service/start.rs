@@ -17,17 +17,17 @@ use axum::{
 use tokio::net::TcpListener;
 
 use super::{
-    access::{Admission, CheckedSettings, Mode},
+    access::{AccessParts, CheckedSettings, Mode},
     error::ServiceError,
     running::{Background, Running},
 };
 use crate::{
-    agent::host::SharedAgents,
+    agent::host::SharedAgentLauncher,
     gateway::{
         Gateway,
         admit::Admit,
         auth::Auth,
-        drain::{Drain, Stage},
+        drain::{Drain, ShutdownStage},
         hosts::Hosts,
         listen,
         operations::{Operations, Render},
@@ -52,7 +52,7 @@ pub struct Parts {
     /// The journal of all users.
     pub journal: Arc<dyn Journal>,
     /// The agents and their executor.
-    pub agents: SharedAgents,
+    pub agents: SharedAgentLauncher,
     /// The agents as `GET /v1/agents` lists them.
     pub described: Vec<AgentInfo>,
 }
@@ -198,8 +198,8 @@ impl Service {
     ///
     /// Limits on peers, frames, requests and connections hold as on the service's own listener; those on
     /// sockets count requests in progress and open streams. What a router cannot do is up to the host: the
-    /// number of its sockets (`sockets_max`), the time and size of a request's head (`head_wait_ms_max`,
-    /// `head_bytes_max`), and closing a socket whose peer reads nothing. To keep these too, let the service
+    /// number of its sockets (`sockets_max`), the time and size of a request's head (`request_header_timeout_ms`,
+    /// `request_header_bytes_max`), and closing a socket whose peer reads nothing. To keep these too, let the service
     /// serve the host's routes: [`ServiceBuilder::routes`](super::ServiceBuilder::routes).
     ///
     /// Drain the service before the host's server stops: see [`Running::closing`].
@@ -215,7 +215,7 @@ impl Service {
     }
 
     /// Creates everything of a running service but its listeners. Nothing is resumed yet.
-    fn assemble(self, listen: SocketAddr) -> Result<(Running, Recovery), ServiceError> {
+    fn assemble(self, listen: SocketAddr) -> Result<(Running, StartupRecovery), ServiceError> {
         let Self { settings, parts, exposition, has_admin: _, owned, routes: _ } = self;
         settings.log_warnings();
         metrics::register();
@@ -251,12 +251,12 @@ impl Service {
             owned,
             background: Background::default(),
         };
-        Ok((running, Recovery { settings, journal, saturation, exposition, recovered }))
+        Ok((running, StartupRecovery { settings, journal, saturation, exposition, recovered }))
     }
 }
 
 /// What is left to do before a service takes clients.
-struct Recovery {
+struct StartupRecovery {
     settings: CheckedSettings,
     journal: Arc<dyn Journal>,
     saturation: Saturation,
@@ -264,7 +264,7 @@ struct Recovery {
     recovered: Arc<AtomicBool>,
 }
 
-impl Recovery {
+impl StartupRecovery {
     /// Starts the upkeep and resumes open runs.
     async fn run(self, running: &mut Running) -> Result<(), ServiceError> {
         let Self { settings, journal, saturation, exposition, recovered } = self;
@@ -328,7 +328,7 @@ impl Exposition {
 /// Creates the monitor, if the settings enable its checks or its trace.
 fn monitor(settings: &CheckedSettings, journal: &dyn Journal) -> Result<Option<Monitor>, ServiceError> {
     let settings = settings.settings();
-    if !settings.conformance && settings.trace_file.is_none() {
+    if !settings.monitor && settings.trace_file.is_none() {
         return Ok(None);
     }
     let trace = settings.trace_file.as_ref().map(|path| {
@@ -336,7 +336,7 @@ fn monitor(settings: &CheckedSettings, journal: &dyn Journal) -> Result<Option<M
     });
     let connection = settings.gateway.connection();
     let (trace, epoch) = (trace.transpose()?, journal.epoch());
-    Ok(Some(Monitor::new(settings.conformance, trace, epoch, &settings.kernel, connection)))
+    Ok(Some(Monitor::new(settings.monitor, trace, epoch, &settings.kernel, connection)))
 }
 
 fn gateway(
@@ -349,7 +349,7 @@ fn gateway(
 ) -> Result<Gateway, ServiceError> {
     let settings = checked.settings();
     let limits = settings.gateway;
-    let Admission { keys, policy, origins, dev } = checked.admission(listen)?;
+    let AccessParts { keys, policy, origins, dev } = checked.admission(listen)?;
     let trusted = settings.trusted_proxies.iter().map(String::as_str);
     let trusted = TrustedProxies::parse(trusted, settings.forwarded_header)?;
     let hosts = match checked.mode() {
@@ -377,15 +377,15 @@ fn gateway(
 /// Updates the metrics that are sampled.
 fn sample(gateway: &Gateway) {
     ::metrics::gauge!("quintet_live_users").set(gateway.factory.live_users() as f64);
-    ::metrics::gauge!("quintet_moving_runs").set(gateway.factory.moving_runs() as f64);
+    ::metrics::gauge!("quintet_active_runs").set(gateway.factory.active_runs() as f64);
     ::metrics::gauge!("quintet_tickets_outstanding").set(gateway.auth.tickets_outstanding() as f64);
     let sockets = gateway.peers.sockets_open();
     let by_state = [("authenticated", sockets.authenticated), ("unauthenticated", sockets.unauthenticated)];
     for (state, open) in by_state {
         ::metrics::gauge!("quintet_sockets", "state" => state).set(open as f64);
     }
-    let draining = gateway.drain.stage() != Stage::Serving;
-    ::metrics::gauge!("quintet_waiting_messages").set(gateway.factory.waiting_messages() as f64);
+    let draining = gateway.drain.stage() != ShutdownStage::Serving;
+    ::metrics::gauge!("quintet_queued_messages").set(gateway.factory.waiting_messages() as f64);
     ::metrics::gauge!("quintet_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     #[cfg(feature = "cli")]
     {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::{
     gateway::key::{KeyError, VerifyingKey, secret::HmacSecret},
-    ops::config::{ConfigError, Loaded, Raw},
+    ops::config::{ConfigError, LoadedSettings, Raw},
 };
 
 /// The tokens that a production service accepts: JWTs signed with these keys, with these claims. The user is
@@ -24,14 +24,14 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct TokenKeys {
-    source: Source,
+    source: KeyOrigin,
     audience: Option<String>,
     issuer: Option<String>,
     any_audience: bool,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum KeyOrigin {
     Key(Box<VerifyingKey>),
     /// A setting that names a file or a URL.
     Setting(&'static str, String),
@@ -44,7 +44,7 @@ impl TokenKeys {
     /// When it is not one line of 32 to 256 printable ASCII characters, or looks like another kind of key.
     pub fn hmac_secret(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = HmacSecret::from_file(secret.as_ref())?;
-        Ok(Self::of(Source::Key(Box::new(VerifyingKey::from_secret(&secret)))))
+        Ok(Self::of(KeyOrigin::Key(Box::new(VerifyingKey::from_secret(&secret)))))
     }
 
     /// Verifies tokens with this public key in PEM: RSA of at least 2,048 bits, P-256, P-384 or Ed25519.
@@ -52,33 +52,33 @@ impl TokenKeys {
     /// # Errors
     /// When it is not exactly one such key.
     pub fn public_key_pem(pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
-        Ok(Self::of(Source::Key(Box::new(VerifyingKey::from_public_pem(pem.as_ref())?))))
+        Ok(Self::of(KeyOrigin::Key(Box::new(VerifyingKey::from_public_pem(pem.as_ref())?))))
     }
 
     /// Verifies tokens with the HMAC secret in this file, which is read by
     /// [`build`](super::ServiceBuilder::build).
     pub fn hmac_secret_file(path: impl Into<PathBuf>) -> Self {
-        Self::of(Source::Setting("jwt_secret", path.into().display().to_string()))
+        Self::of(KeyOrigin::Setting("jwt_secret", path.into().display().to_string()))
     }
 
     /// Verifies tokens with the public key in this file, which is read by
     /// [`build`](super::ServiceBuilder::build).
     pub fn public_key_file(path: impl Into<PathBuf>) -> Self {
-        Self::of(Source::Setting("jwt_public_key", path.into().display().to_string()))
+        Self::of(KeyOrigin::Setting("jwt_public_key", path.into().display().to_string()))
     }
 
     /// Verifies tokens for `audience` with the key set (JWKS) at this `https` URL, which is fetched and kept
     /// fresh in the background.
     #[cfg(feature = "jwks")]
     pub fn key_set(url: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self::of(Source::Setting("jwks_url", url.into())).audience(audience)
+        Self::of(KeyOrigin::Setting("jwks_url", url.into())).audience(audience)
     }
 
     /// Verifies tokens for any audience with the key set (JWKS) at this `https` URL: users of all applications
     /// of its issuer can connect.
     #[cfg(feature = "jwks")]
     pub fn key_set_for_any_audience(url: impl Into<String>) -> Self {
-        Self { any_audience: true, ..Self::of(Source::Setting("jwks_url", url.into())) }
+        Self { any_audience: true, ..Self::of(KeyOrigin::Setting("jwks_url", url.into())) }
     }
 
     /// Requires this audience (`aud`).
@@ -93,7 +93,7 @@ impl TokenKeys {
         Self { issuer: Some(issuer.into()), ..self }
     }
 
-    fn of(source: Source) -> Self {
+    fn of(source: KeyOrigin) -> Self {
         Self { source, audience: None, issuer: None, any_audience: false }
     }
 
@@ -101,11 +101,14 @@ impl TokenKeys {
     ///
     /// # Errors
     /// When a value is invalid.
-    pub(super) fn apply(self, mut loaded: Loaded) -> Result<(Loaded, Option<VerifyingKey>), ConfigError> {
+    pub(super) fn apply(
+        self,
+        mut loaded: LoadedSettings,
+    ) -> Result<(LoadedSettings, Option<VerifyingKey>), ConfigError> {
         let mut values = Vec::new();
         let key = match self.source {
-            Source::Key(key) => Some(*key),
-            Source::Setting(name, value) => {
+            KeyOrigin::Key(key) => Some(*key),
+            KeyOrigin::Setting(name, value) => {
                 values.push((name, value));
                 None
             }

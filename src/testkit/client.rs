@@ -12,10 +12,10 @@ use tokio_tungstenite::{
 };
 
 use crate::{
+    context::{CampaignContext, PATIENCE},
     http,
+    ledger::{FrameSeen, Parting, SharedLedger, Tape},
     process::Addresses,
-    stage::{PATIENCE, Stage},
-    witness::{Heard, Parting, SharedBook, Tape},
 };
 
 pub struct Client {
@@ -43,18 +43,18 @@ impl Ended {
 impl Client {
     /// Connects as the book's user and resumes after `after`.
     pub async fn open(
-        stage: &Stage,
-        book: &SharedBook,
+        context: &CampaignContext,
+        ledger: &SharedLedger,
         to: Addresses,
         after: u64,
         rng: &mut StdRng,
     ) -> Result<Self, Ended> {
         // The epoch is the client's to keep; a cursor without one is accepted as it is.
-        let epoch = book.borrow().epoch().filter(|_| rng.random_bool(0.8)).map(str::to_owned);
+        let epoch = ledger.borrow().epoch().filter(|_| rng.random_bool(0.8)).map(str::to_owned);
         let in_hello = rng.random_bool(0.3);
-        let tape = Tape::new(book, after);
+        let tape = Tape::new(ledger, after);
         let opened = tokio::time::timeout(PATIENCE, async {
-            let user = book.borrow().user.clone();
+            let user = ledger.borrow().user.clone();
             let token = http::login(to.listen, &user).await.map_err(|_| Ended::NEVER_WAS)?;
             let mut socket = connect(to, (!in_hello).then_some(&token)).await?;
             let mut hello = json!({"type": "hello", "after": after, "epoch": epoch});
@@ -66,7 +66,7 @@ impl Client {
         });
         match opened.await {
             Ok(socket) => Ok(Self { socket: socket?, tape }),
-            Err(_) => stage.fail("a connection was neither made nor refused"),
+            Err(_) => context.fail("a connection was neither made nor refused"),
         }
     }
 
@@ -76,16 +76,16 @@ impl Client {
             Ok(Ok(())) => Ok(()),
             // The caller reads the remaining frames of the service.
             Ok(Err(_)) | Err(_) => loop {
-                self.hear().await?;
+                self.receive().await?;
             },
         }
     }
 
     /// Returns the next frame of the contract.
-    pub async fn hear(&mut self) -> Result<Heard, Ended> {
+    pub async fn receive(&mut self) -> Result<FrameSeen, Ended> {
         loop {
             match self.socket.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(self.tape.hear(&text)),
+                Some(Ok(Message::Text(text))) => return Ok(self.tape.receive(&text)),
                 Some(Ok(Message::Close(frame))) => {
                     let code = frame.map_or(1005, |frame| frame.code.into());
                     return Err(Ended::Closed { code, parting: self.tape.parting() });
@@ -97,8 +97,8 @@ impl Client {
     }
 
     /// Reads until `wanted` comes.
-    pub async fn until(&mut self, wanted: Heard) -> Result<(), Ended> {
-        while self.hear().await? != wanted {}
+    pub async fn until(&mut self, wanted: FrameSeen) -> Result<(), Ended> {
+        while self.receive().await? != wanted {}
         Ok(())
     }
 

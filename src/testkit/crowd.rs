@@ -14,33 +14,33 @@ use tokio::sync::watch;
 
 use crate::{
     client::{Client, Ended},
+    context::CampaignContext,
     http,
-    moves::{Told, repeats},
+    ledger::{FrameSeen, Ledger, Parting, SharedLedger},
+    moves::{ReportedOnce, repeats},
+    planned_message::PlannedMessage,
     process::Addresses,
-    stage::Stage,
     stream::Stream,
-    wish::Wish,
-    witness::{Book, Heard, Parting, SharedBook},
 };
 
 /// The users of a campaign and their shared state.
 pub struct Crowd {
-    pub stage: Stage,
-    pub books: Vec<SharedBook>,
+    pub context: CampaignContext,
+    pub books: Vec<SharedLedger>,
     /// The addresses of the service, while it runs.
     pub place: watch::Sender<Option<Addresses>>,
-    pub phase: watch::Sender<Phase>,
+    pub phase: watch::Sender<CampaignPhase>,
     /// Entries received, in all.
     pub pulse: Rc<watch::Sender<u64>>,
     /// How connections ended.
     pub ends: Rc<RefCell<Vec<Ended>>>,
     /// Entries received on event streams.
     pub streamed: Rc<Cell<u64>>,
-    wishes: fn(&str, usize, &mut StdRng) -> Wish,
+    planned_messages: fn(&str, usize, &mut StdRng) -> PlannedMessage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub enum CampaignPhase {
     /// Send as much as may be open.
     Load,
     /// Send nothing new; bring everything to its end.
@@ -54,35 +54,39 @@ const OPEN_MAX: usize = 6;
 const BACKOFF_MS_MAX: u64 = 40;
 
 impl Crowd {
-    pub fn new(stage: &Stage, users: usize, wishes: fn(&str, usize, &mut StdRng) -> Wish) -> Self {
+    pub fn new(
+        context: &CampaignContext,
+        users: usize,
+        planned_messages: fn(&str, usize, &mut StdRng) -> PlannedMessage,
+    ) -> Self {
         let pulse = Rc::new(watch::Sender::new(0));
-        let books = (0..users).map(|n| Book::new(&format!("user {n}"), stage, &pulse)).collect();
+        let books = (0..users).map(|n| Ledger::new(&format!("user {n}"), context, &pulse)).collect();
         Self {
-            stage: stage.clone(),
+            context: context.clone(),
             books,
             place: watch::Sender::new(None),
-            phase: watch::Sender::new(Phase::Load),
+            phase: watch::Sender::new(CampaignPhase::Load),
             pulse,
             ends: Rc::default(),
             streamed: Rc::default(),
-            wishes,
+            planned_messages,
         }
     }
 
     /// Plays all users until everything that any of them began has ended.
     pub async fn play(&self) {
-        let players = self.books.iter().zip(1..).map(|(book, part)| async move {
+        let players = self.books.iter().zip(1..).map(|(ledger, part)| async move {
             let (done, over) = watch::channel(false);
-            let first = Player::new(self, book, self.stage.rng(3 * part));
-            let second = Player::new(self, book, self.stage.rng(3 * part + 1));
-            let third = Player::new(self, book, self.stage.rng(3 * part + 2));
+            let first = Player::new(self, ledger, self.context.rng(3 * part));
+            let second = Player::new(self, ledger, self.context.rng(3 * part + 1));
+            let third = Player::new(self, ledger, self.context.rng(3 * part + 2));
             tokio::join!(first.play(done), second.look_on(over.clone()), third.listen(over));
         });
         join_all(players).await;
     }
 
     /// Resolves when all users have received `more` further entries.
-    pub async fn hears(&self, more: u64) {
+    pub async fn receives(&self, more: u64) {
         let mut pulse = self.pulse.subscribe();
         let until = *pulse.borrow() + more;
         pulse.wait_for(|heard| *heard >= until).await.unwrap();
@@ -90,20 +94,20 @@ impl Crowd {
 
     /// Lists what is unfinished.
     pub fn open_shown(&self) -> String {
-        let open = self.books.iter().filter(|book| book.borrow().open() > 0);
-        open.map(|book| book.borrow().open_shown()).collect::<Vec<_>>().join("\n")
+        let open = self.books.iter().filter(|ledger| ledger.borrow().open() > 0);
+        open.map(|ledger| ledger.borrow().open_shown()).collect::<Vec<_>>().join("\n")
     }
 }
 
 /// One user at one device.
 struct Player<'a> {
     crowd: &'a Crowd,
-    book: SharedBook,
+    ledger: SharedLedger,
     rng: StdRng,
     place: watch::Receiver<Option<Addresses>>,
-    phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<CampaignPhase>,
     /// The calls and runs answered or cancelled on this connection.
-    told: Told,
+    told: ReportedOnce,
 }
 
 /// The reason why a player's connection is over.
@@ -122,17 +126,17 @@ impl From<Ended> for Over {
 }
 
 impl<'a> Player<'a> {
-    fn new(crowd: &'a Crowd, book: &SharedBook, rng: StdRng) -> Self {
+    fn new(crowd: &'a Crowd, ledger: &SharedLedger, rng: StdRng) -> Self {
         let (place, phase) = (crowd.place.subscribe(), crowd.phase.subscribe());
-        Self { crowd, book: book.clone(), rng, place, phase, told: Told::default() }
+        Self { crowd, ledger: ledger.clone(), rng, place, phase, told: ReportedOnce::default() }
     }
 
     fn is_finishing(&self) -> bool {
-        *self.phase.borrow() == Phase::Finish
+        *self.phase.borrow() == CampaignPhase::Finish
     }
 
     fn is_done(&self) -> bool {
-        self.is_finishing() && self.book.borrow().open() == 0
+        self.is_finishing() && self.ledger.borrow().open() == 0
     }
 
     /// Plays the sending device.
@@ -182,11 +186,11 @@ impl<'a> Player<'a> {
 
     /// Resumes at the user's head or earlier; stays until the stream ends, or leaves.
     async fn listen_once(&mut self, to: Addresses) -> Result<(), Over> {
-        let head = self.book.borrow().head();
+        let head = self.ledger.borrow().head();
         let after = head - self.rng.random_range(0..=head.min(200));
-        let mut stream = Stream::open(&self.crowd.stage, &self.book, to, after).await?;
+        let mut stream = Stream::open(&self.crowd.context, &self.ledger, to, after).await?;
         loop {
-            if stream.hear().await? == Heard::Entry {
+            if stream.receive().await? == FrameSeen::Entry {
                 self.crowd.streamed.update(|streamed| streamed + 1);
             }
             if self.rng.random_bool(0.002) {
@@ -203,19 +207,20 @@ impl<'a> Player<'a> {
     async fn note(&mut self, ended: Ended) {
         match &ended {
             Ended::Closed { code: 1012, parting: Parting::Untold } => {
-                self.book.borrow().found("closed with 1012 without a draining frame (CONN-6)");
+                self.ledger.borrow().found("closed with 1012 without a draining frame (CONN-6)");
             }
-            Ended::Over { parting: Parting::Untold } if !self.crowd.stage.faulty => {
-                self.book.borrow().found("a stream ended without a draining event (CONN-6)");
+            Ended::Over { parting: Parting::Untold } if !self.crowd.context.faulty => {
+                self.ledger.borrow().found("a stream ended without a draining event (CONN-6)");
             }
             Ended::Closed { code: 1012, .. }
             | Ended::Over { .. }
             | Ended::Broken { .. }
             | Ended::Refused(503) => {}
-            Ended::Closed { code: 1011, .. } if self.crowd.stage.faulty => {}
-            other => {
-                self.book.borrow().found(format_args!("a connection ended without a known cause: {other:?}"))
-            }
+            Ended::Closed { code: 1011, .. } if self.crowd.context.faulty => {}
+            other => self
+                .ledger
+                .borrow()
+                .found(format_args!("a connection ended without a known cause: {other:?}")),
         }
         self.crowd.ends.borrow_mut().push(ended);
         // A client returns after a short random delay, or at once to a new service.
@@ -225,11 +230,11 @@ impl<'a> Player<'a> {
     }
 
     async fn session(&mut self, to: Addresses) -> Result<(), Over> {
-        let head = self.book.borrow().head();
+        let head = self.ledger.borrow().head();
         // Mostly at its head; sometimes a client has lost some entries.
         let after = if self.rng.random_bool(0.2) { self.rng.random_range(0..=head) } else { head };
-        let mut client = Client::open(&self.crowd.stage, &self.book, to, after, &mut self.rng).await?;
-        client.until(Heard::CaughtUp).await?;
+        let mut client = Client::open(&self.crowd.context, &self.ledger, to, after, &mut self.rng).await?;
+        client.until(FrameSeen::CaughtUp).await?;
         self.told.forget();
         self.resend(&mut client).await?;
         loop {
@@ -239,7 +244,7 @@ impl<'a> Player<'a> {
                 return Err(Over::Done);
             }
             let heard = tokio::select! {
-                heard = client.hear() => heard?,
+                heard = client.receive() => heard?,
                 _ = self.phase.changed() => {
                     // This connection knows nothing of refused or unanswered POST requests.
                     self.resend(&mut client).await?;
@@ -247,11 +252,11 @@ impl<'a> Player<'a> {
                 }
             };
             let not_now = ["rate_limited", "limit_reached", "unavailable"];
-            if matches!(&heard, Heard::Error { code } if not_now.contains(&code.as_str())) {
+            if matches!(&heard, FrameSeen::Error { code } if not_now.contains(&code.as_str())) {
                 // A temporary refusal: its frame has to be sent once more.
                 self.told.forget();
-                let unanswered = self.book.borrow().unanswered.iter().choose(&mut self.rng).cloned();
-                let frame = unanswered.and_then(|id| self.book.borrow_mut().sends_again(&id));
+                let unanswered = self.ledger.borrow().unanswered.iter().choose(&mut self.rng).cloned();
+                let frame = unanswered.and_then(|id| self.ledger.borrow_mut().sends_again(&id));
                 if let Some(frame) = frame {
                     client.send(&frame).await?;
                 }
@@ -267,9 +272,9 @@ impl<'a> Player<'a> {
 
     /// Sends messages without a reply again (DEL-6).
     async fn resend(&mut self, client: &mut Client) -> Result<(), Ended> {
-        let unanswered: Vec<String> = self.book.borrow().unanswered.iter().cloned().collect();
+        let unanswered: Vec<String> = self.ledger.borrow().unanswered.iter().cloned().collect();
         for message_id in unanswered {
-            let frame = self.book.borrow_mut().sends_again(&message_id);
+            let frame = self.ledger.borrow_mut().sends_again(&message_id);
             if let Some(frame) = frame {
                 client.send(&frame).await?;
             }
@@ -278,12 +283,12 @@ impl<'a> Player<'a> {
     }
 
     async fn act(&mut self, client: &mut Client, to: Addresses) -> Result<(), Ended> {
-        while !self.is_finishing() && self.book.borrow().open() < OPEN_MAX {
-            let wish = self.wish();
+        while !self.is_finishing() && self.ledger.borrow().open() < OPEN_MAX {
+            let planned = self.planned();
             if self.rng.random_bool(0.05) {
-                self.post(&wish, to).await;
+                self.post(&planned, to).await;
             } else {
-                client.send(&wish.frame()).await?;
+                client.send(&planned.frame()).await?;
             }
         }
         for frame in self.replies() {
@@ -295,56 +300,56 @@ impl<'a> Player<'a> {
     /// Answers and cancels.
     fn replies(&mut self) -> Vec<Value> {
         let hurry = self.is_finishing();
-        let mut book = self.book.borrow_mut();
-        let mut frames = self.told.answers(&mut book, hurry, &mut self.rng);
-        frames.extend(self.told.cancels(&mut book, hurry, 0.1, &mut self.rng));
+        let mut ledger = self.ledger.borrow_mut();
+        let mut frames = self.told.answers(&mut ledger, hurry, &mut self.rng);
+        frames.extend(self.told.cancels(&mut ledger, hurry, 0.1, &mut self.rng));
         frames
     }
 
-    fn wish(&mut self) -> Wish {
-        let mut book = self.book.borrow_mut();
-        let wish = (self.crowd.wishes)(&book.user, book.messages.len(), &mut self.rng);
-        book.sends(wish.clone());
-        wish
+    fn planned(&mut self) -> PlannedMessage {
+        let mut ledger = self.ledger.borrow_mut();
+        let planned = (self.crowd.planned_messages)(&ledger.user, ledger.messages.len(), &mut self.rng);
+        ledger.sends(planned.clone());
+        planned
     }
 
     /// Sends a message by HTTP (DEL-5).
-    async fn post(&mut self, wish: &Wish, to: Addresses) {
-        let user = self.book.borrow().user.clone();
+    async fn post(&mut self, planned: &PlannedMessage, to: Addresses) {
+        let user = self.ledger.borrow().user.clone();
         let posted = async {
             let token = http::login(to.listen, &user).await?;
-            http::request(to.listen, "POST", "/v1/messages", Some(&token), Some(&wish.frame())).await
+            http::request(to.listen, "POST", "/v1/messages", Some(&token), Some(&planned.frame())).await
         };
         // Without a response it is sent again later.
-        let Ok((status, body)) = self.crowd.stage.soon("the response to a POST", posted).await else {
+        let Ok((status, body)) = self.crowd.context.soon("the response to a POST", posted).await else {
             return;
         };
         match status {
             202 => match serde_json::from_str(&body) {
-                Ok(accepted) => self.book.borrow_mut().hear_accepted(&accepted),
-                Err(error) => self.book.borrow().found(format_args!("{error}: {body}")),
+                Ok(accepted) => self.ledger.borrow_mut().receive_accepted(&accepted),
+                Err(error) => self.ledger.borrow().found(format_args!("{error}: {body}")),
             },
-            409 => self.book.borrow_mut().hear_busy(&wish.message_id),
+            409 => self.ledger.borrow_mut().receive_busy(&planned.message_id),
             429 | 503 => {}
-            _ => self.book.borrow().found(format_args!("POST /v1/messages: {status} {body}")),
+            _ => self.ledger.borrow().found(format_args!("POST /v1/messages: {status} {body}")),
         }
     }
 
     /// Reads a part of the log again, and repeats a message that was accepted earlier.
     async fn glance(&mut self, to: Addresses) -> Result<(), Over> {
-        let head = self.book.borrow().head();
+        let head = self.ledger.borrow().head();
         let back = if self.rng.random_bool(0.1) { head } else { head.min(200) };
         let after = head - self.rng.random_range(0..=back);
-        let mut client = Client::open(&self.crowd.stage, &self.book, to, after, &mut self.rng).await?;
-        client.until(Heard::CaughtUp).await?;
-        let again = repeats(&mut self.book.borrow_mut(), &mut self.rng);
+        let mut client = Client::open(&self.crowd.context, &self.ledger, to, after, &mut self.rng).await?;
+        client.until(FrameSeen::CaughtUp).await?;
+        let again = repeats(&mut self.ledger.borrow_mut(), &mut self.rng);
         if let Some(frame) = again {
             client.send(&frame).await?;
-            client.until(Heard::Accepted).await?;
+            client.until(FrameSeen::Accepted).await?;
         }
         let more = self.rng.random_range(0..400);
         for _ in 0..more {
-            client.hear().await?;
+            client.receive().await?;
         }
         if self.rng.random_bool(0.5) {
             client.leave().await;

@@ -11,7 +11,9 @@ use quintet::{
         sqlite::{SqliteJournal, SqliteOptions},
     },
     kernel::{
-        entry::{Body, By, Call, CallResult, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
+        entry::{
+            Body, Call, CallOwner, CallResult, Completion, Entry, Event, RunStatus, Thought, ThoughtKind,
+        },
         ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
         spending::Spending,
@@ -54,9 +56,9 @@ pub fn run(number: u64) -> RunId {
 
 pub const EVERYTHING: ReadLimit = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
 
-/// Writes one user's log: entries collect until [`Scribe::batch`] takes them.
+/// Writes one user's log: entries collect until [`LogWriter::batch`] takes them.
 #[derive(Clone)]
-pub struct Scribe {
+pub struct LogWriter {
     pub user_id: UserId,
     pub head: Offset,
     pub now: u64,
@@ -65,7 +67,7 @@ pub struct Scribe {
     entries: Vec<(Entry, String)>,
 }
 
-impl Scribe {
+impl LogWriter {
     pub fn new(user_id: &str) -> Self {
         Self {
             user_id: user(user_id),
@@ -92,7 +94,7 @@ impl Scribe {
         self.event(number, Event::Thinking(thought))
     }
 
-    pub fn open(&mut self, number: u64, call_id: &str, by: By) -> &mut Self {
+    pub fn open(&mut self, number: u64, call_id: &str, by: CallOwner) -> &mut Self {
         let (call_id, tool_name) = (CallId::parse(call_id).unwrap(), ToolName::parse("tool").unwrap());
         self.event(
             number,
@@ -106,7 +108,7 @@ impl Scribe {
         self.event(number, Event::ToolCompleted { call_id, tool_name, result, duration_ms: 1 })
     }
 
-    /// An end whose response is that of [`Scribe::think`] with "a", if it succeeds.
+    /// An end whose response is that of [`LogWriter::think`] with "a", if it succeeds.
     pub fn completed(&mut self, number: u64, status: RunStatus) -> &mut Self {
         let thought = self
             .entries
@@ -206,14 +208,14 @@ pub fn offsets(lines: &Lines) -> Vec<u64> {
     lines.iter().map(|(offset, _)| offset.0).collect()
 }
 
-impl Scribe {
+impl LogWriter {
     pub fn think_long(&mut self, number: u64) -> &mut Self {
         // After its end: the journal does not judge runs.
         self.think(number, &"x".repeat(300))
     }
 }
 
-impl Scribe {
+impl LogWriter {
     pub fn started_after_end(&mut self, ends: u64, starts: u64) -> &mut Self {
         self.completed(ends, RunStatus::Failed).started(starts, &format!("m{starts}"))
     }

@@ -6,8 +6,8 @@
 //!
 //! With the feature `service`, over the service as a whole:
 //!
-//! - `http`, `moves`, `stage`, `wish`: parts of clients
-//! - `witness`, `verdict`: a checker of what a client receives and of a user's whole log, written from the
+//! - `http`, `moves`, `context`, `planned_message`: parts of clients
+//! - `ledger`, `verdict`: a checker of what a client receives and of a user's whole log, written from the
 //!   contract and not from the service's code
 //! - `client`, `stream`, `crowd`, `ends`, `process`: clients of a service that runs as a process
 //! - `gateway`: a service in the test's own process, over real sockets
@@ -20,6 +20,8 @@ pub mod kernel;
 #[cfg(feature = "service")]
 pub mod client;
 #[cfg(feature = "service")]
+pub mod context;
+#[cfg(feature = "service")]
 pub mod crowd;
 #[cfg(feature = "service")]
 pub mod ends;
@@ -30,16 +32,14 @@ pub mod http;
 #[cfg(feature = "service")]
 pub mod journal;
 #[cfg(feature = "service")]
+pub mod ledger;
+#[cfg(feature = "service")]
 pub mod moves;
 #[cfg(feature = "service")]
-pub mod process;
+pub mod planned_message;
 #[cfg(feature = "service")]
-pub mod stage;
+pub mod process;
 #[cfg(feature = "service")]
 pub mod stream;
 #[cfg(feature = "service")]
 pub mod verdict;
-#[cfg(feature = "service")]
-pub mod wish;
-#[cfg(feature = "service")]
-pub mod witness;

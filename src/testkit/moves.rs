@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
 use serde_json::{Value, json};
 
-use super::witness::{Book, Fate};
+use super::ledger::{Fate, Ledger};
 
 /// The calls and runs that a connection has answered or cancelled, each once.
 #[derive(Debug, Default)]
-pub struct Told(BTreeSet<String>);
+pub struct ReportedOnce(BTreeSet<String>);
 
-impl Told {
+impl ReportedOnce {
     /// Forgets all, for a new connection or after a temporary refusal.
     pub fn forget(&mut self) {
         self.0.clear();
@@ -19,9 +19,9 @@ impl Told {
 
     /// Answers some of the calls that wait for the client, or `all`; now and then twice, with different
     /// results (RUN-11).
-    pub fn answers(&mut self, book: &mut Book, all: bool, rng: &mut StdRng) -> Vec<Value> {
+    pub fn answers(&mut self, ledger: &mut Ledger, all: bool, rng: &mut StdRng) -> Vec<Value> {
         let mut frames = Vec::new();
-        let Book { waiting, asks, .. } = book;
+        let Ledger { waiting, asks, .. } = ledger;
         for (run_id, call_id) in waiting.iter() {
             let told = format!("{run_id} {call_id}");
             if self.0.contains(&told) || !(all || rng.random_bool(0.4)) {
@@ -42,12 +42,12 @@ impl Told {
     }
 
     /// Cancels each run whose message asks for it with this `chance`, or `all` of them.
-    pub fn cancels(&mut self, book: &mut Book, all: bool, chance: f64, rng: &mut StdRng) -> Vec<Value> {
-        let Book { running, runs, messages, .. } = book;
+    pub fn cancels(&mut self, ledger: &mut Ledger, all: bool, chance: f64, rng: &mut StdRng) -> Vec<Value> {
+        let Ledger { running, runs, messages, .. } = ledger;
         let mut frames = Vec::new();
         for run_id in running.iter() {
             let Some(run) = runs.get_mut(run_id) else { continue };
-            let wants = messages.get(&run.message_id).is_some_and(|message| message.wish.cancels);
+            let wants = messages.get(&run.message_id).is_some_and(|message| message.planned.cancels);
             if wants && !self.0.contains(run_id) && (all || rng.random_bool(chance)) {
                 self.0.insert(run_id.clone());
                 run.cancelled_by_us = true;
@@ -60,12 +60,12 @@ impl Told {
 
 /// Returns a message that was accepted earlier, if there is one: unchanged, or its id with another text
 /// (DEL-6).
-pub fn repeats(book: &mut Book, rng: &mut StdRng) -> Option<Value> {
-    let accepted = book.messages.values_mut();
+pub fn repeats(ledger: &mut Ledger, rng: &mut StdRng) -> Option<Value> {
+    let accepted = ledger.messages.values_mut();
     let accepted = accepted.filter(|message| matches!(message.fate, Fate::Accepted { .. }));
     let message = accepted.choose(rng)?;
     message.sendings += 1;
-    let mut frame = message.wish.frame();
+    let mut frame = message.planned.frame();
     if rng.random_bool(0.5) {
         message.reuses += 1;
         frame["text"] = json!("another text under a used id");

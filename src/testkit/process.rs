@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::stage::{Lines, Stage};
+use crate::context::{CampaignContext, StderrLines};
 
 pub struct Process {
     pid: Pid,
@@ -51,7 +51,7 @@ pub fn dev(folder: &Path) -> Command {
 /// killed: see `docs/model/traces.md`.
 pub fn watched(folder: &Path) -> Command {
     let mut command = dev(folder);
-    command.arg("--conformance");
+    command.arg("--monitor");
     if let Some(traces) = std::env::var_os("TRACE_FOLDER") {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         command.arg("--trace").arg(Path::new(&traces).join(format!("crash-{name}.jsonl")));
@@ -60,7 +60,7 @@ pub fn watched(folder: &Path) -> Command {
 }
 
 impl Process {
-    pub fn start(mut command: Command, lines: Lines) -> Self {
+    pub fn start(mut command: Command, lines: StderrLines) -> Self {
         // The service refuses unknown settings, and the campaign's are not the service's.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("QUINTET_CAMPAIGN") {
@@ -71,7 +71,7 @@ impl Process {
     }
 
     /// Starts a command without removing the campaign's own settings.
-    pub fn start_as_it_is(mut command: Command, lines: Lines) -> Self {
+    pub fn start_as_it_is(mut command: Command, lines: StderrLines) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let pid = Pid::from_child(&child);
@@ -96,22 +96,22 @@ impl Process {
         Self { pid, ready, ended }
     }
 
-    pub async fn ready(&self, stage: &Stage) -> Addresses {
-        match self.ready_or_ended(stage).await {
+    pub async fn ready(&self, context: &CampaignContext) -> Addresses {
+        match self.ready_or_ended(context).await {
             Some(addresses) => addresses,
-            None => stage.fail("the service ended before it was ready"),
+            None => context.fail("the service ended before it was ready"),
         }
     }
 
     /// Returns whether the service became ready before it ended.
-    pub async fn becomes_ready(&self, stage: &Stage) -> bool {
-        self.ready_or_ended(stage).await.is_some()
+    pub async fn becomes_ready(&self, context: &CampaignContext) -> bool {
+        self.ready_or_ended(context).await.is_some()
     }
 
-    async fn ready_or_ended(&self, stage: &Stage) -> Option<Addresses> {
+    async fn ready_or_ended(&self, context: &CampaignContext) -> Option<Addresses> {
         let mut ready = self.ready.clone();
         let ready = async { ready.wait_for(Option::is_some).await.ok().and_then(|ready| *ready) };
-        stage.soon("the ready line", ready).await
+        context.soon("the ready line", ready).await
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -121,16 +121,16 @@ impl Process {
         }
     }
 
-    pub async fn ended(&self, stage: &Stage) -> ExitStatus {
+    pub async fn ended(&self, context: &CampaignContext) -> ExitStatus {
         let mut ended = self.ended.clone();
         let ended = async { *ended.wait_for(Option::is_some).await.unwrap() };
-        stage.soon("the end of the service", ended).await.unwrap()
+        context.soon("the end of the service", ended).await.unwrap()
     }
 
     /// Sends SIGKILL and waits for the end.
-    pub async fn kill(&self, stage: &Stage) {
+    pub async fn kill(&self, context: &CampaignContext) {
         self.signal(Signal::KILL);
-        self.ended(stage).await;
+        self.ended(context).await;
     }
 
     /// The resident memory of the process.

@@ -9,10 +9,10 @@ use tokio::{
 
 use crate::{
     client::Ended,
+    context::{CampaignContext, PATIENCE},
     http,
+    ledger::{FrameSeen, SharedLedger, Tape},
     process::Addresses,
-    stage::{PATIENCE, Stage},
-    witness::{Heard, SharedBook, Tape},
 };
 
 /// An event stream whose reader takes chunks of any size that begin and end anywhere.
@@ -30,9 +30,14 @@ pub struct Stream {
 
 impl Stream {
     /// Opens the stream after `after`, with the header of a browser or with a query.
-    pub async fn open(stage: &Stage, book: &SharedBook, to: Addresses, after: u64) -> Result<Self, Ended> {
-        let (user, epoch) = (book.borrow().user.clone(), book.borrow().epoch().map(str::to_owned));
-        let tape = Tape::of_stream(book, after);
+    pub async fn open(
+        context: &CampaignContext,
+        ledger: &SharedLedger,
+        to: Addresses,
+        after: u64,
+    ) -> Result<Self, Ended> {
+        let (user, epoch) = (ledger.borrow().user.clone(), ledger.borrow().epoch().map(str::to_owned));
+        let tape = Tape::of_stream(ledger, after);
         let opened = tokio::time::timeout(PATIENCE, async {
             let token = http::login(to.listen, &user).await.map_err(|_| Ended::NEVER_WAS)?;
             let cursor = match epoch {
@@ -67,18 +72,18 @@ impl Stream {
                 let (body, events) = (Vec::new(), VecDeque::new());
                 Ok(Self { socket, tape, raw, body, events, whole: false })
             }
-            Err(_) => stage.fail("an event stream was neither opened nor refused"),
+            Err(_) => context.fail("an event stream was neither opened nor refused"),
         }
     }
 
     /// The next event.
-    pub async fn hear(&mut self) -> Result<Heard, Ended> {
+    pub async fn receive(&mut self) -> Result<FrameSeen, Ended> {
         loop {
             while let Some(event) = self.events.pop_front() {
                 let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
                 // Comments keep it alive, and `retry` is for the browser.
                 if let (Some(kind), Some(data)) = (field("event: "), field("data: ")) {
-                    return Ok(self.tape.hear_event(field("id: "), kind, data));
+                    return Ok(self.tape.receive_event(field("id: "), kind, data));
                 }
             }
             if self.whole {

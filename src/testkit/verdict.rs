@@ -10,13 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::{
-    wish::Expect,
-    witness::{Book, Fate},
+    ledger::{Fate, Ledger},
+    planned_message::Expect,
 };
 
 /// The faults that the service went through while the log was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weather {
+pub struct CampaignFaults {
     /// It was killed: calls may be `unknown`.
     pub killed: bool,
     /// Its deadlines are short: a hanging run may time out before its cancel arrives.
@@ -40,13 +40,13 @@ pub struct Tally {
 
 /// One run, as its entries record it.
 #[derive(Default)]
-struct Told<'a> {
+struct RunEntries<'a> {
     message: Option<&'a Value>,
     /// Position in the log, and the event.
     events: Vec<(usize, &'a Value)>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> RunEntries<'a> {
     fn last(&self) -> Option<&'a Value> {
         self.events.last().map(|(_, event)| *event)
     }
@@ -61,14 +61,14 @@ impl<'a> Told<'a> {
 }
 
 /// Judges everything that the book holds, and records what is wrong there.
-pub fn judge(book: &Book, weather: Weather) -> Tally {
-    let log: Vec<Value> = book.log.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-    let mut runs: BTreeMap<&str, Told> = BTreeMap::new();
+pub fn judge(ledger: &Ledger, faults: CampaignFaults) -> Tally {
+    let log: Vec<Value> = ledger.log.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let mut runs: BTreeMap<&str, RunEntries> = BTreeMap::new();
     let mut of_message: BTreeMap<&str, &str> = BTreeMap::new();
     for (at, entry) in log.iter().enumerate() {
         let offset = at + 1;
         if entry["offset"] != offset {
-            book.found(format_args!("entry {offset} has the offset {}", entry["offset"]));
+            ledger.found(format_args!("entry {offset} has the offset {}", entry["offset"]));
         }
         let run_id = entry["run_id"].as_str().unwrap_or_default();
         let told = runs.entry(run_id).or_default();
@@ -78,23 +78,23 @@ pub fn judge(book: &Book, weather: Weather) -> Tally {
         }
         let message_id = entry["message_id"].as_str().unwrap_or_default();
         if of_message.insert(message_id, run_id).is_some() {
-            book.found(format_args!("entry {offset}: {message_id} is accepted a second time (DEL-6)"));
+            ledger.found(format_args!("entry {offset}: {message_id} is accepted a second time (DEL-6)"));
         }
         if told.message.replace(entry).is_some() || !told.events.is_empty() {
-            book.found(format_args!("entry {offset}: run {run_id} has begun before (RUN-6)"));
+            ledger.found(format_args!("entry {offset}: run {run_id} has begun before (RUN-6)"));
         }
     }
     if let Some(back) =
         log.windows(2).find(|pair| pair[1]["timestamp"].as_u64() < pair[0]["timestamp"].as_u64())
     {
-        book.found(format_args!("time goes back: {} after {}", back[1], back[0]));
+        ledger.found(format_args!("time goes back: {} after {}", back[1], back[0]));
     }
     let mut tally = Tally { entries: log.len(), runs: runs.len(), ..Tally::default() };
-    promises(book, &log, &of_message, &mut tally);
-    turns(book, &log, &runs);
+    promises(ledger, &log, &of_message, &mut tally);
+    turns(ledger, &log, &runs);
     for (run_id, told) in &runs {
         if let Err(why) = word(told) {
-            book.found(format_args!("run {run_id}: {why}"));
+            ledger.found(format_args!("run {run_id}: {why}"));
         }
         tally.cancelled += usize::from(told.status() == "cancelled");
         tally.timed_out += usize::from(told.status() == "timed_out");
@@ -102,17 +102,17 @@ pub fn judge(book: &Book, weather: Weather) -> Tally {
         tally.resets += told.of_type("agent_thinking").filter(|thought| thought["reset"] == true).count();
         let calls = told.of_type("tool_completed");
         tally.unknown_calls += calls.filter(|call| call["status"] == "unknown").count();
-        if let Err(why) = course(book, run_id, told, weather, &mut tally) {
+        if let Err(why) = course(ledger, run_id, told, faults, &mut tally) {
             let events: Vec<_> = told.events.iter().map(|(_, event)| event.to_string()).collect();
-            book.found(format_args!("run {run_id}: {why}:\n{}", events.join("\n")));
+            ledger.found(format_args!("run {run_id}: {why}:\n{}", events.join("\n")));
         }
     }
     tally
 }
 
 /// Checks that accepted messages are in the log (DEL-5) and refused ones are not.
-fn promises(book: &Book, log: &[Value], of_message: &BTreeMap<&str, &str>, tally: &mut Tally) {
-    for (message_id, message) in &book.messages {
+fn promises(ledger: &Ledger, log: &[Value], of_message: &BTreeMap<&str, &str>, tally: &mut Tally) {
+    for (message_id, message) in &ledger.messages {
         tally.resent += message.sendings - 1;
         let there = of_message.get(message_id.as_str());
         match &message.fate {
@@ -122,12 +122,12 @@ fn promises(book: &Book, log: &[Value], of_message: &BTreeMap<&str, &str>, tally
                     entry["type"] == "user_message"
                         && entry["message_id"] == **message_id
                         && entry["run_id"] == **run_id
-                        && entry["thread_id"] == *message.wish.thread_id
-                        && entry["agent_name"] == message.wish.agent_name
-                        && entry["text"] == *message.wish.text
+                        && entry["thread_id"] == *message.planned.thread_id
+                        && entry["agent_name"] == message.planned.agent_name
+                        && entry["text"] == *message.planned.text
                 });
                 if !kept {
-                    book.found(format_args!(
+                    ledger.found(format_args!(
                         "{message_id} was accepted at {offset}, but the entry is (DEL-5): {entry:?}"
                     ));
                 }
@@ -136,25 +136,25 @@ fn promises(book: &Book, log: &[Value], of_message: &BTreeMap<&str, &str>, tally
                 tally.refused += 1;
                 // Of two sendings, one may be refused and the other, under way since before, accepted.
                 if message.sendings == 1 && there.is_some() {
-                    book.found(format_args!("{message_id} was refused and is in the log"));
+                    ledger.found(format_args!("{message_id} was refused and is in the log"));
                 }
             }
-            Fate::Unknown => book.found(format_args!("{message_id} has no answer")),
+            Fate::Unknown => ledger.found(format_args!("{message_id} has no answer")),
         }
     }
-    for message_id in of_message.keys().filter(|id| !book.messages.contains_key(**id)) {
-        book.found(format_args!("{message_id} was never sent"));
+    for message_id in of_message.keys().filter(|id| !ledger.messages.contains_key(**id)) {
+        ledger.found(format_args!("{message_id} was never sent"));
     }
 }
 
 /// A thread has one active run at a time, and its messages run in the order of their acceptance (RUN-8).
-fn turns(book: &Book, log: &[Value], runs: &BTreeMap<&str, Told>) {
+fn turns(ledger: &Ledger, log: &[Value], runs: &BTreeMap<&str, RunEntries>) {
     let mut active: BTreeMap<&str, &str> = BTreeMap::new();
     let mut waiting: BTreeMap<&str, BTreeSet<usize>> = BTreeMap::new();
     let mut accepted: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, entry) in log.iter().enumerate() {
         let (Some(thread_id), Some(run_id)) = (entry["thread_id"].as_str(), entry["run_id"].as_str()) else {
-            return book.found(format_args!("an entry without thread or run: {entry}"));
+            return ledger.found(format_args!("an entry without thread or run: {entry}"));
         };
         match entry["type"].as_str() {
             Some("user_message") => {
@@ -176,10 +176,10 @@ fn turns(book: &Book, log: &[Value], runs: &BTreeMap<&str, Told>) {
                     continue;
                 }
                 if let Some(other) = active.insert(thread_id, run_id) {
-                    book.found(format_args!("entry {}: {other} still runs in {thread_id} (RUN-8)", at + 1));
+                    ledger.found(format_args!("entry {}: {other} still runs in {thread_id} (RUN-8)", at + 1));
                 }
                 if own != first {
-                    book.found(format_args!("entry {}: {run_id} jumped the queue (RUN-8)", at + 1));
+                    ledger.found(format_args!("entry {}: {run_id} jumped the queue (RUN-8)", at + 1));
                 }
             }
             // A run that never acted has nothing to end.
@@ -188,7 +188,7 @@ fn turns(book: &Book, log: &[Value], runs: &BTreeMap<&str, Told>) {
                 active.remove(thread_id);
             }
             _ if active.get(thread_id) != Some(&run_id) && runs.contains_key(run_id) => {
-                book.found(format_args!("entry {}: {run_id} acts out of turn (RUN-8)", at + 1));
+                ledger.found(format_args!("entry {}: {run_id} acts out of turn (RUN-8)", at + 1));
             }
             _ => {}
         }
@@ -196,7 +196,7 @@ fn turns(book: &Book, log: &[Value], runs: &BTreeMap<&str, Told>) {
 }
 
 /// Checks that the events of a run are a legal word.
-fn word(told: &Told) -> Result<(), String> {
+fn word(told: &RunEntries) -> Result<(), String> {
     let message = told.message.ok_or("it has no message (RUN-6)")?;
     let (mut opened, mut open) = (BTreeMap::new(), BTreeSet::new());
     let mut thought = false;
@@ -252,7 +252,7 @@ fn word(told: &Told) -> Result<(), String> {
 }
 
 /// Joins the deltas of one kind after the last one that withdraws the earlier ones.
-fn said(told: &Told, kind: &str) -> String {
+fn said(told: &RunEntries, kind: &str) -> String {
     let mut said = String::new();
     for thought in told.of_type("agent_thinking").filter(|thought| thought["kind"] == kind) {
         if thought["reset"] == true {
@@ -264,23 +264,29 @@ fn said(told: &Told, kind: &str) -> String {
 }
 
 /// Checks that a run took the course that its message asked for, as far as it was not cut.
-fn course(book: &Book, run_id: &str, told: &Told, weather: Weather, tally: &mut Tally) -> Result<(), String> {
+fn course(
+    ledger: &Ledger,
+    run_id: &str,
+    told: &RunEntries,
+    faults: CampaignFaults,
+    tally: &mut Tally,
+) -> Result<(), String> {
     let Some(last) = told.last() else { return Ok(()) };
     let message_id = told.message.and_then(|message| message["message_id"].as_str()).unwrap_or_default();
-    let Some(message) = book.messages.get(message_id) else { return Ok(()) };
-    let expect = &message.wish.expect;
+    let Some(message) = ledger.messages.get(message_id) else { return Ok(()) };
+    let expect = &message.planned.expect;
     let status = told.status();
     if status == "succeeded" && last["final_response"] != *said(told, "answer") {
         return Err("its final response is not what it answered".to_owned());
     }
-    calls(book, run_id, told, expect, weather, tally)?;
+    calls(ledger, run_id, told, expect, faults, tally)?;
 
-    let was_cancelled = book.runs.get(run_id).is_some_and(|run| run.cancelled_by_us)
-        || message.wish.thread_id == "t-interrupt";
+    let was_cancelled = ledger.runs.get(run_id).is_some_and(|run| run.cancelled_by_us)
+        || message.planned.thread_id == "t-interrupt";
     match status {
         "cancelled" if was_cancelled => return Ok(()),
-        "timed_out" if weather.hasty && message.wish.hangs() => return Ok(()),
-        "interrupted" if expect.breaks && weather.killed && last["error"]["code"] == "node_lost" => {
+        "timed_out" if faults.hasty && message.planned.hangs() => return Ok(()),
+        "interrupted" if expect.breaks && faults.killed && last["error"]["code"] == "node_lost" => {
             return Ok(());
         }
         _ if status == expect.status => {}
@@ -314,11 +320,11 @@ fn course(book: &Book, run_id: &str, told: &Told, weather: Weather, tally: &mut 
 
 /// Checks that each call was expected, and closed as required (RUN-7, RUN-9, RUN-11).
 fn calls(
-    book: &Book,
+    ledger: &Ledger,
     run_id: &str,
-    told: &Told,
+    told: &RunEntries,
     expect: &Expect,
-    weather: Weather,
+    faults: CampaignFaults,
     tally: &mut Tally,
 ) -> Result<(), String> {
     for close in told.of_type("tool_completed") {
@@ -329,7 +335,7 @@ fn calls(
             Some(calls) => Some(calls.get(call_id).ok_or(format!("call {call_id} was not expected"))?),
             None => None,
         };
-        let asked = book.asks.get(&(run_id.to_owned(), call_id.to_owned()));
+        let asked = ledger.asks.get(&(run_id.to_owned(), call_id.to_owned()));
         match status {
             "unknown" if expect.knows_its_calls => {
                 return Err(format!("call {call_id} is unknown, and its tool idempotent (RUN-9)"));
@@ -337,7 +343,7 @@ fn calls(
             "unknown" if asked.is_some() && !expect.breaks => {
                 return Err(format!("call {call_id} did not survive the crash (RUN-11)"));
             }
-            "unknown" if weather.killed => {}
+            "unknown" if faults.killed => {}
             "cancelled" if told.status() == "cancelled" || told.status() == "failed" => {}
             "ok" | "error" => match (asked, expected) {
                 (Some(answers), _) => {

@@ -12,11 +12,11 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    agent::host::Line,
+    agent::host::QueueTime,
     kernel::{
-        entry::{By, CallStatus, Event, RunError, RunErrorCode},
+        entry::{CallOwner, CallStatus, Event, RunError, RunErrorCode},
         ids::{CallId, RunId, Timestamp},
-        run::{AnyRun, Cut},
+        run::{AnyRun, EarlyEnd},
         user::{Command, Progress, UserState},
     },
 };
@@ -26,11 +26,11 @@ quintet_runtime::limits! {
     pub struct DeadlineLimits {
         /// Time from one step of a run to the next, without the time in which a call waits for the client or
         /// the run waits for its user's other runs.
-        pub step_ms_max: u64 = 60_000, in 1..=604_800_000;
+        pub step_timeout_ms: u64 = 60_000, in 1..=604_800_000;
         /// Time from `agent_started` to the end, without the time in which a call waits for the client.
-        pub run_ms_max: u64 = 3_600_000, in 1..=2_592_000_000;
+        pub run_timeout_ms: u64 = 3_600_000, in 1..=2_592_000_000;
         /// Time that a call waits for the client (RUN-11).
-        pub client_call_ms_max: u64 = 86_400_000, in 1..=31_536_000_000;
+        pub client_call_timeout_ms: u64 = 86_400_000, in 1..=31_536_000_000;
     }
 }
 
@@ -38,19 +38,19 @@ quintet_runtime::limits! {
 #[derive(Debug)]
 pub struct Deadlines {
     limits: DeadlineLimits,
-    heard: BTreeMap<RunId, Heard>,
+    timers: BTreeMap<RunId, RunTimer>,
     /// A lower bound of the next deadline.
     next: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
-struct Heard {
+struct RunTimer {
     step: Instant,
     /// True while the run waits for its agent: its age counts, but not its step timer.
     queued: bool,
     /// The time that the run has waited in line, and its value at the latest step.
-    line: Line,
-    waited_in_line: Duration,
+    line: QueueTime,
+    waited_in_queue: Duration,
     run: Age,
     /// Calls that wait for the client.
     asked: BTreeMap<CallId, Age>,
@@ -79,62 +79,62 @@ impl Age {
 
 impl Deadlines {
     pub fn new(limits: DeadlineLimits) -> Self {
-        Self { limits, heard: BTreeMap::new(), next: None }
+        Self { limits, timers: BTreeMap::new(), next: None }
     }
 
     /// Starts the timers of a run that was started or resumed. `waited` is the time that it waited before this
     /// process first saw it, and is ignored if the process has seen it before.
-    pub fn taken_up(
+    pub fn resumed(
         &mut self,
         run_id: RunId,
         run: &AnyRun,
         waited: &Waited,
-        line: Line,
+        line: QueueTime,
         now: Instant,
         at: Timestamp,
     ) {
-        let heard = self.heard.entry(run_id).or_insert_with(|| Heard {
+        let timer = self.timers.entry(run_id).or_insert_with(|| RunTimer {
             step: now,
             queued: false,
             line: line.clone(),
-            waited_in_line: Duration::ZERO,
+            waited_in_queue: Duration::ZERO,
             run: Age::new(run.started_at(), now, at),
             asked: BTreeMap::new(),
             waited: waited.until(at),
             waits_since: None,
         });
-        heard.line = line;
-        heard.queued = false;
+        timer.line = line;
+        timer.queued = false;
         self.moved(run_id, run, now, at);
     }
 
     /// Starts the timers of an open run that this process resumes later. Its age is measured from here by the
-    /// monotonic clock; its step timer starts with [`Self::taken_up`].
+    /// monotonic clock; its step timer starts with [`Self::resumed`].
     pub fn queued(&mut self, run_id: RunId, run: &AnyRun, waited: &Waited, now: Instant, at: Timestamp) {
-        self.taken_up(run_id, run, waited, Line::default(), now, at);
-        if let Some(heard) = self.heard.get_mut(&run_id) {
-            heard.queued = true;
+        self.resumed(run_id, run, waited, QueueTime::default(), now, at);
+        if let Some(timer) = self.timers.get_mut(&run_id) {
+            timer.queued = true;
         }
     }
 
     /// Restarts the step timer after a step.
     pub fn moved(&mut self, run_id: RunId, run: &AnyRun, now: Instant, at: Timestamp) {
-        let Some(heard) = self.heard.get_mut(&run_id) else { return };
-        heard.step = now;
-        heard.waited_in_line = heard.line.waited(now);
-        heard.asked.retain(|call_id, _| run.open_calls().contains_key(call_id));
-        for (call_id, call) in run.open_calls().iter().filter(|(_, call)| call.by == By::Client) {
-            heard.asked.entry(call_id.clone()).or_insert_with(|| Age::new(call.opened_at, now, at));
+        let Some(timer) = self.timers.get_mut(&run_id) else { return };
+        timer.step = now;
+        timer.waited_in_queue = timer.line.waited(now);
+        timer.asked.retain(|call_id, _| run.open_calls().contains_key(call_id));
+        for (call_id, call) in run.open_calls().iter().filter(|(_, call)| call.by == CallOwner::Client) {
+            timer.asked.entry(call_id.clone()).or_insert_with(|| Age::new(call.opened_at, now, at));
         }
-        match (heard.waits_since, !heard.asked.is_empty()) {
+        match (timer.waits_since, !timer.asked.is_empty()) {
             (Some(since), false) => {
-                heard.waited += now - since;
-                heard.waits_since = None;
+                timer.waited += now - since;
+                timer.waits_since = None;
             }
-            (None, true) => heard.waits_since = Some(now),
+            (None, true) => timer.waits_since = Some(now),
             (Some(_), true) | (None, false) => {}
         }
-        let soonest = match due(&self.limits, heard, now) {
+        let soonest = match due(&self.limits, timer, now) {
             Due::Later(wait) => now + wait,
             Due::Cut(_) | Due::Close(_) => now,
         };
@@ -142,8 +142,8 @@ impl Deadlines {
     }
 
     pub fn forget(&mut self, run_id: RunId) {
-        self.heard.remove(&run_id);
-        if self.heard.is_empty() {
+        self.timers.remove(&run_id);
+        if self.timers.is_empty() {
             self.next = None;
         }
     }
@@ -155,7 +155,7 @@ impl Deadlines {
 
     /// Drops the timers of runs that are no longer open.
     pub fn keep_open(&mut self, state: &UserState) {
-        self.heard.retain(|run_id, _| state.open_runs().contains_key(run_id));
+        self.timers.retain(|run_id, _| state.open_runs().contains_key(run_id));
     }
 
     /// Returns a lower bound of the next deadline.
@@ -168,10 +168,10 @@ impl Deadlines {
         let mut commands = Vec::new();
         let mut next: Option<Instant> = None;
         for (run_id, open) in state.open_runs() {
-            let (Progress::Begun(_), Some(heard)) = (&open.progress, self.heard.get(run_id)) else {
+            let (Progress::Begun(_), Some(timer)) = (&open.progress, self.timers.get(run_id)) else {
                 continue;
             };
-            match due(&self.limits, heard, now) {
+            match due(&self.limits, timer, now) {
                 Due::Cut(cut) => commands.push(Command::Cut { run_id: *run_id, cut }),
                 Due::Close(calls) => commands.extend(calls.into_iter().map(|call_id| Command::CloseCall {
                     run_id: *run_id,
@@ -207,7 +207,7 @@ impl Waited {
     /// Adds the next event of the run.
     pub fn take(&mut self, event: &Event, at: Timestamp) {
         match event {
-            Event::ToolExecuting(call) if call.by == By::Client => {
+            Event::ToolExecuting(call) if call.by == CallOwner::Client => {
                 if self.open.is_empty() {
                     self.since = at;
                 }
@@ -233,35 +233,35 @@ impl Waited {
 }
 
 enum Due {
-    Cut(Cut),
+    Cut(EarlyEnd),
     Close(Vec<CallId>),
     Later(Duration),
 }
 
-fn due(limits: &DeadlineLimits, heard: &Heard, now: Instant) -> Due {
-    let left = |age: &Age| Duration::from_millis(limits.client_call_ms_max).saturating_sub(age.at(now));
-    if let Some(soonest) = heard.asked.values().map(left).min() {
+fn due(limits: &DeadlineLimits, timer: &RunTimer, now: Instant) -> Due {
+    let left = |age: &Age| Duration::from_millis(limits.client_call_timeout_ms).saturating_sub(age.at(now));
+    if let Some(soonest) = timer.asked.values().map(left).min() {
         if !soonest.is_zero() {
             return Due::Later(soonest);
         }
-        let late = heard.asked.iter().filter(|(_, age)| left(age).is_zero());
+        let late = timer.asked.iter().filter(|(_, age)| left(age).is_zero());
         return Due::Close(late.map(|(call_id, _)| call_id.clone()).collect());
     }
-    // Time taken by the user's other runs does not count as a step (ISO-6); `run_ms_max` bounds it anyway.
-    let in_line = heard.line.waited(now).saturating_sub(heard.waited_in_line);
-    let stepping = (now - heard.step).saturating_sub(in_line);
-    let step = Duration::from_millis(limits.step_ms_max).saturating_sub(stepping);
-    let running = heard.run.at(now).saturating_sub(heard.waited);
-    let whole = Duration::from_millis(limits.run_ms_max).saturating_sub(running);
+    // Time taken by the user's other runs does not count as a step (ISO-6); `run_timeout_ms` bounds it anyway.
+    let in_line = timer.line.waited(now).saturating_sub(timer.waited_in_queue);
+    let stepping = (now - timer.step).saturating_sub(in_line);
+    let step = Duration::from_millis(limits.step_timeout_ms).saturating_sub(stepping);
+    let running = timer.run.at(now).saturating_sub(timer.waited);
+    let whole = Duration::from_millis(limits.run_timeout_ms).saturating_sub(running);
     let timed_out = |code, what: &str, ms: u64| {
-        Due::Cut(Cut::TimedOut(RunError { code, message: format!("{what} took longer than {ms} ms") }))
+        Due::Cut(EarlyEnd::TimedOut(RunError { code, message: format!("{what} took longer than {ms} ms") }))
     };
     if whole.is_zero() {
-        timed_out(RunErrorCode::RunTimeout, "the run", limits.run_ms_max)
-    } else if heard.queued {
+        timed_out(RunErrorCode::RunTimeout, "the run", limits.run_timeout_ms)
+    } else if timer.queued {
         Due::Later(whole)
     } else if step.is_zero() {
-        timed_out(RunErrorCode::StepTimeout, "a step of the run", limits.step_ms_max)
+        timed_out(RunErrorCode::StepTimeout, "a step of the run", limits.step_timeout_ms)
     } else {
         Due::Later(step.min(whole))
     }
@@ -281,7 +281,7 @@ mod tests {
     };
 
     const LIMITS: DeadlineLimits =
-        DeadlineLimits { step_ms_max: 100, run_ms_max: 250, client_call_ms_max: 1000 };
+        DeadlineLimits { step_timeout_ms: 100, run_timeout_ms: 250, client_call_timeout_ms: 1000 };
 
     fn run_id() -> RunId {
         RunId(uuid::Uuid::from_u128(1))
@@ -317,7 +317,7 @@ mod tests {
             call_id: CallId::parse("q").unwrap(),
             tool_name: ToolName::parse("approve").unwrap(),
             parameters: Json::empty_object(),
-            by: By::Client,
+            by: CallOwner::Client,
         })
     }
 
@@ -327,7 +327,7 @@ mod tests {
 
     fn code(commands: &[Command]) -> Option<RunErrorCode> {
         match commands {
-            [Command::Cut { cut: Cut::TimedOut(error), .. }] => Some(error.code),
+            [Command::Cut { cut: EarlyEnd::TimedOut(error), .. }] => Some(error.code),
             _ => None,
         }
     }
@@ -336,7 +336,7 @@ mod tests {
         let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
             panic!("the run has begun");
         };
-        deadlines.taken_up(run_id(), run, &Waited::default(), Line::default(), now, Timestamp(at));
+        deadlines.resumed(run_id(), run, &Waited::default(), QueueTime::default(), now, Timestamp(at));
     }
 
     #[tokio::test]
@@ -411,12 +411,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn iso_6_waiting_for_a_turn_counts_against_the_run_and_not_against_the_step() {
-        let (state, line, start) = (state(vec![thought()]), Line::default(), Instant::now());
+        let (state, line, start) = (state(vec![thought()]), QueueTime::default(), Instant::now());
         let Some(Progress::Begun(run)) = state.open_runs().get(&run_id()).map(|open| &open.progress) else {
             panic!("the run has begun");
         };
         let mut deadlines = Deadlines::new(LIMITS);
-        deadlines.taken_up(run_id(), run, &Waited::default(), line.clone(), start, Timestamp(0));
+        deadlines.resumed(run_id(), run, &Waited::default(), line.clone(), start, Timestamp(0));
         let in_line = line.enter();
         tokio::time::advance(after(110)).await;
         assert!(deadlines.passed(&state, Instant::now()).is_empty());

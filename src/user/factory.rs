@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    handle::{Ask, Machines, Unaccepted, User},
-    hub::{Hub, Seat},
+    handle::{ClientCommand, Machines, RequestError, User},
+    hub::{Hub, HubReceivers},
     limits::UserLimits,
     registry::Registry,
     room::Room,
@@ -17,7 +17,7 @@ use super::{
     tail::Tail,
 };
 use crate::{
-    agent::host::SharedAgents,
+    agent::host::SharedAgentLauncher,
     journal::{Incarnation, Journal, JournalError},
     kernel::ids::{Epoch, UserId},
     observer::{NoObserver, Observer},
@@ -29,29 +29,29 @@ const RECOVERIES_MAX: usize = 4;
 
 /// Builds users' machines. There is one factory per process and journal; clones share it.
 #[derive(Clone)]
-pub struct Factory(Arc<Inner>);
+pub struct Factory(Arc<FactoryInner>);
 
-struct Inner {
+struct FactoryInner {
     shared: Arc<Shared>,
     registry: Registry<UserId, Machines>,
     tasks: Tasks,
 }
 
 impl Factory {
-    pub fn new(journal: Arc<dyn Journal>, agents: SharedAgents, limits: UserLimits) -> Self {
+    pub fn new(journal: Arc<dyn Journal>, agents: SharedAgentLauncher, limits: UserLimits) -> Self {
         Self::observed(journal, agents, limits, Arc::new(NoObserver), Saturation::default())
     }
 
     /// Creates a factory whose users' machines `observer` observes, and whose limits report to `saturation`.
     pub fn observed(
         journal: Arc<dyn Journal>,
-        agents: SharedAgents,
+        agents: SharedAgentLauncher,
         limits: UserLimits,
         observer: Arc<dyn Observer>,
         saturation: Saturation,
     ) -> Self {
         let shared = Arc::new(Shared::new(journal, agents, limits, observer, saturation));
-        Self(Arc::new(Inner { shared, registry: Registry::new(), tasks: Tasks::default() }))
+        Self(Arc::new(FactoryInner { shared, registry: Registry::new(), tasks: Tasks::default() }))
     }
 
     /// Returns a handle to the machines of a user, building them if necessary. They live at least as long as
@@ -67,10 +67,10 @@ impl Factory {
         let (to_requests, requests) = mpsc::channel(shared.limits.hub.hub_requests_max);
         let gone = CancellationToken::new();
         let start = {
-            let (tasks, seat) = (self.0.tasks.clone(), Seat { requests, gone: gone.clone() });
+            let (tasks, receivers) = (self.0.tasks.clone(), HubReceivers { requests, gone: gone.clone() });
             let (shared, user_id) = (shared.clone(), user_id.clone());
             let (observed, tail) = (observed.clone(), tail.clone());
-            move || drop(tasks.spawn(Hub::new(shared, user_id, observed, tail, seat).run()))
+            move || drop(tasks.spawn(Hub::new(shared, user_id, observed, tail, receivers).run()))
         };
         Machines {
             shared,
@@ -103,9 +103,9 @@ impl Factory {
 
     async fn recover_user(&self, user_id: UserId) -> Result<(), JournalError> {
         let user = self.attach(&user_id);
-        match user.ask(|reply| Ask::Recover { reply }).await {
+        match user.ask(|reply| ClientCommand::Recover { reply }).await {
             Ok(()) => Ok(()),
-            Err(Unaccepted::Damaged) => {
+            Err(RequestError::Damaged) => {
                 metrics::counter!("quintet_damaged_users_total").increment(1);
                 tracing::error!(
                     %user_id,
@@ -140,34 +140,34 @@ impl Factory {
         self.0.shared.set_room(room);
     }
 
-    /// From here on no message is accepted (`Unaccepted::Draining`); runs go on (CONN-6).
+    /// From here on no message is accepted (`RequestError::Draining`); runs go on (CONN-6).
     pub fn drain(&self) {
         self.0.shared.drain();
     }
 
     /// Refuses all further commands of clients, such as answers and cancels, so that no run starts a new step
     /// for them. Clients repeat them with the next process (CONN-6).
-    pub fn rest(&self) {
-        self.0.shared.rest();
+    pub fn quiesce(&self) {
+        self.0.shared.quiesce();
     }
 
-    /// Waits until all runs are quiesced and will stay so ([`Self::rest`]): the end of this process then cuts
+    /// Waits until all runs are quiesced and will stay so ([`Self::quiesce`]): the end of this process then cuts
     /// off no open call except those that wait for their client.
-    pub async fn comes_to_rest(&self) {
+    pub async fn quiesced(&self) {
         self.idle().await;
-        self.rest();
-        // A batch that began before `rest` may have advanced a run; a later one does not.
+        self.quiesce();
+        // A batch that began before `quiesce` may have advanced a run; a later one does not.
         self.idle().await;
     }
 
     /// Waits until no open run can advance by itself and no pending decision can start one.
     pub async fn idle(&self) {
-        self.0.shared.moving.idle().await;
+        self.0.shared.active_runs.idle().await;
     }
 
     /// Returns the number of executing runs, without those that wait for their client.
-    pub fn moving_runs(&self) -> usize {
-        self.0.shared.moving.runs()
+    pub fn active_runs(&self) -> usize {
+        self.0.shared.active_runs.runs()
     }
 
     /// Returns the number of accepted messages of all users whose runs have not started.

@@ -50,38 +50,38 @@ pub type StartHub = Box<dyn FnOnce() + Send>;
 
 /// A request of the user, with a handle that keeps the hub alive until the reply (ISO-5).
 pub struct Request {
-    pub ask: Ask,
+    pub ask: ClientCommand,
     pub lease: User,
 }
 
 /// The content of a request.
-pub enum Ask {
+pub enum ClientCommand {
     Send {
         message: NewMessage,
         run_id: RunId,
-        reply: oneshot::Sender<Result<Accepted, Unaccepted>>,
+        reply: oneshot::Sender<Result<Acceptance, RequestError>>,
     },
     Cancel {
         run_id: RunId,
-        reply: oneshot::Sender<Result<(), Unaccepted>>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
     },
-    Answer {
+    CompleteCall {
         run_id: RunId,
         call_id: CallId,
         result: CallResult,
         /// The journal's record of the call; `None` if it was not looked up.
         past: Option<PastCall>,
-        reply: oneshot::Sender<Result<Answered, Unaccepted>>,
+        reply: oneshot::Sender<Result<CallReply, RequestError>>,
     },
     /// Resume the runs that an earlier process left open (RUN-6).
     Recover {
-        reply: oneshot::Sender<Result<(), Unaccepted>>,
+        reply: oneshot::Sender<Result<(), RequestError>>,
     },
 }
 
 /// The outcome of a client's result for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answered {
+pub enum CallReply {
     Done,
     /// The run is not open. The caller has to look the call up in the journal, which may take long, and ask
     /// again.
@@ -90,7 +90,7 @@ pub enum Answered {
 
 /// The reply to an accepted message (DEL-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct Acceptance {
     pub receipt: Receipt,
     pub duplicate: bool,
 }
@@ -98,7 +98,7 @@ pub struct Accepted {
 /// The reason for which a request failed. It had no effect, except that after `Unavailable` the outcome is
 /// unknown (DEL-7).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unaccepted {
+pub enum RequestError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     #[error("no agent is named {0}")]
@@ -122,10 +122,10 @@ pub enum Unaccepted {
     Damaged,
 }
 
-impl From<JournalError> for Unaccepted {
+impl From<JournalError> for RequestError {
     fn from(error: JournalError) -> Self {
         tracing::error!(%error, "a request could not be looked up");
-        Unaccepted::Unavailable
+        RequestError::Unavailable
     }
 }
 
@@ -148,26 +148,31 @@ impl User {
     ///
     /// # Errors
     ///
-    /// Returns an [`Unaccepted`] if the message was refused, or if its outcome is unknown.
-    pub async fn send(&self, message: NewMessage) -> Result<Accepted, Unaccepted> {
+    /// Returns an [`RequestError`] if the message was refused, or if its outcome is unknown.
+    pub async fn send(&self, message: NewMessage) -> Result<Acceptance, RequestError> {
         let run_id = RunId(ids::fresh());
-        self.ask(|reply| Ask::Send { message, run_id, reply }).await
+        self.ask(|reply| ClientCommand::Send { message, run_id, reply }).await
     }
 
     /// Ends a run early (RUN-7), and returns once its end is durable.
     ///
     /// # Errors
     ///
-    /// Returns an [`Unaccepted`] if the run is not open, or if the outcome is unknown.
-    pub async fn cancel(&self, run_id: RunId) -> Result<(), Unaccepted> {
-        self.ask(|reply| Ask::Cancel { run_id, reply }).await
+    /// Returns an [`RequestError`] if the run is not open, or if the outcome is unknown.
+    pub async fn cancel(&self, run_id: RunId) -> Result<(), RequestError> {
+        self.ask(|reply| ClientCommand::Cancel { run_id, reply }).await
     }
 
     /// Completes a call that waits for the client (RUN-11).
-    pub async fn answer(&self, run_id: RunId, call_id: CallId, result: CallResult) -> Result<(), Unaccepted> {
+    pub async fn answer(
+        &self,
+        run_id: RunId,
+        call_id: CallId,
+        result: CallResult,
+    ) -> Result<(), RequestError> {
         match self.ask_answer(run_id, &call_id, &result, None).await? {
-            Answered::Done => Ok(()),
-            Answered::NotOpen => {
+            CallReply::Done => Ok(()),
+            CallReply::NotOpen => {
                 // One look-up per user at a time, outside the hub, which is not blocked by it (ISO-6).
                 let _one = self.0.looks_back.lock().await;
                 let past = recovery::past_call(&**self.log(), self.user_id(), run_id, &call_id).await?;
@@ -183,9 +188,9 @@ impl User {
         call_id: &CallId,
         result: &CallResult,
         past: Option<PastCall>,
-    ) -> Result<Answered, Unaccepted> {
+    ) -> Result<CallReply, RequestError> {
         let (call_id, result) = (call_id.clone(), result.clone());
-        self.ask(|reply| Ask::Answer { run_id, call_id, result, past, reply }).await
+        self.ask(|reply| ClientCommand::CompleteCall { run_id, call_id, result, past, reply }).await
     }
 
     /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
@@ -254,8 +259,8 @@ impl User {
     /// Sends a request to the hub, starting it if necessary, and waits for the reply.
     pub(super) async fn ask<T>(
         &self,
-        ask: impl FnOnce(oneshot::Sender<Result<T, Unaccepted>>) -> Ask,
-    ) -> Result<T, Unaccepted> {
+        ask: impl FnOnce(oneshot::Sender<Result<T, RequestError>>) -> ClientCommand,
+    ) -> Result<T, RequestError> {
         if let Some(start) = self.0.start.lock().take() {
             start();
         }
@@ -264,10 +269,10 @@ impl User {
         self.0.requests.try_send(request).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 self.0.shared.saturation.reached("hub_requests_max", Scope::User);
-                Unaccepted::Overloaded
+                RequestError::Overloaded
             }
-            mpsc::error::TrySendError::Closed(_) => Unaccepted::Unavailable,
+            mpsc::error::TrySendError::Closed(_) => RequestError::Unavailable,
         })?;
-        answer.await.unwrap_or(Err(Unaccepted::Unavailable))
+        answer.await.unwrap_or(Err(RequestError::Unavailable))
     }
 }

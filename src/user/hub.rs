@@ -19,11 +19,11 @@
 //! or lost their agent (RUN-6). A panic in a batch ends neither the hub nor its runs.
 //!
 //! The states are those of a node in `model/Fence.tla`. [`batch`] has the work of a hub that knows its log, with
-//! [`asks`], [`bounds`], [`resumes`] and [`runs`].
+//! [`commands`], [`bounds`], [`resumes`] and [`runs`].
 
-mod asks;
 mod batch;
 mod bounds;
+mod commands;
 mod resumes;
 mod runs;
 
@@ -43,10 +43,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     batch::{Lost, Working},
-    resumes::Resumed,
+    resumes::ResumedRuns,
 };
 use super::{
-    asked::Asked,
+    batch::PendingReply,
+    client_calls::ClientCalls,
     deadline::Deadlines,
     handle::{Request, User},
     limits::UserLimits,
@@ -54,10 +55,9 @@ use super::{
     shared::Shared,
     sync::Ordering,
     tail::Tail,
-    turn::Promise,
 };
 use crate::{
-    agent::host::{HubSenders, Order, RunSignal, Stopped},
+    agent::host::{AgentCommand, HubSenders, RunEnded, RunSignal},
     journal::{JournalError, Log},
     kernel::{
         ids::{RunId, Timestamp, UserId},
@@ -69,7 +69,7 @@ use crate::{
 };
 
 /// The receivers of a hub that has not been started.
-pub struct Seat {
+pub struct HubReceivers {
     pub requests: mpsc::Receiver<Request>,
     pub gone: CancellationToken,
 }
@@ -96,11 +96,11 @@ struct Common {
     /// Suspended while the log is not known; the times that have passed are kept.
     deadlines: Deadlines,
     /// Consecutive batches that panicked.
-    falls: u32,
+    consecutive_panics: u32,
     tail_clears: Option<Instant>,
     last_at: Timestamp,
     /// This user's share of the process-wide count of executing runs.
-    moving: usize,
+    active_runs: usize,
     /// This user's share of the process-wide count of waiting messages.
     waiting: usize,
 }
@@ -116,11 +116,11 @@ enum State {
 
 #[derive(Default)]
 struct Unknown {
-    retry: Option<Retry>,
+    retry: Option<LoadRetry>,
 }
 
 /// The next attempt to read the log after a failure of the journal.
-struct Retry {
+struct LoadRetry {
     at: Instant,
     wait: Duration,
 }
@@ -131,18 +131,18 @@ struct Known {
     view: UserState,
     /// The bytes of the user's day, as the log has them.
     spending: Spending,
-    asked: Asked,
+    client_calls: ClientCalls,
     /// Started runs without an agent, each with its past: left by an earlier process, or while the journal was
     /// unavailable.
     orphans: BTreeMap<RunId, Past>,
-    resumed: Resumed,
+    resumed: ResumedRuns,
     /// The runs that an agent of this process carries out.
     signals: BTreeMap<RunId, Arc<RunSignal>>,
     /// Commands of the hub itself, for deadlines and lost agents.
     own: VecDeque<Command>,
-    orders: mpsc::Receiver<Order>,
+    agent_commands: mpsc::Receiver<AgentCommand>,
     abandoned: mpsc::Receiver<RunId>,
-    to_orders: mpsc::Sender<Order>,
+    to_agent_commands: mpsc::Sender<AgentCommand>,
     to_abandoned: mpsc::Sender<RunId>,
 }
 
@@ -150,9 +150,9 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LAST: Duration = Duration::from_secs(5);
 
 /// The next input of a hub.
-enum Input {
+enum HubInput {
     Request(Request),
-    Order(Order),
+    AgentCommand(AgentCommand),
     Own(Command),
     /// No input: the batch handles timeouts, lost agents and trials.
     Look,
@@ -164,7 +164,7 @@ impl Hub {
         user_id: UserId,
         observed: ObservedLog,
         tail: Arc<Tail>,
-        seat: Seat,
+        receivers: HubReceivers,
     ) -> Self {
         let ObservedLog { log, observer } = observed;
         let deadlines = Deadlines::new(shared.limits.deadlines);
@@ -174,14 +174,14 @@ impl Hub {
             log,
             observer,
             tail,
-            requests: seat.requests,
-            gone: seat.gone,
+            requests: receivers.requests,
+            gone: receivers.gone,
             lease: None,
             deadlines,
-            falls: 0,
+            consecutive_panics: 0,
             tail_clears: None,
             last_at: Timestamp::default(),
-            moving: 0,
+            active_runs: 0,
             waiting: 0,
         };
         Self { common, state: State::Unknown(Unknown::default()) }
@@ -191,16 +191,16 @@ impl Hub {
     pub async fn run(mut self) {
         let shared = self.common.shared.clone();
         while let Some(input) = self.next().await {
-            let _counted = shared.moving.turn();
-            match AssertUnwindSafe(self.turn(input)).catch_unwind().await {
-                Ok(()) => self.common.falls = 0,
-                Err(_panic) => self.fall(),
+            let _counted = shared.active_runs.begin_batch();
+            match AssertUnwindSafe(self.process(input)).catch_unwind().await {
+                Ok(()) => self.common.consecutive_panics = 0,
+                Err(_panic) => self.on_panic(),
             }
         }
     }
 
     /// Waits for the next input; `None` when the machines are dropped.
-    async fn next(&mut self) -> Option<Input> {
+    async fn next(&mut self) -> Option<HubInput> {
         match &mut self.state {
             State::Unknown(unknown) => unknown.next(&mut self.common).await,
             State::Known(known) => known.next(&mut self.common).await,
@@ -208,24 +208,24 @@ impl Hub {
     }
 
     /// Processes one batch that begins with `input`.
-    async fn turn(&mut self, input: Input) {
-        let mut working = match self.know().await {
+    async fn process(&mut self, input: HubInput) {
+        let mut working = match self.ensure_loaded().await {
             Ok(working) => working,
             Err(error) => {
                 tracing::error!(user_id = %self.common.user_id, %error, "the log of a user cannot be read");
-                asks::withdraw(input, &error);
+                commands::fail(input, &error);
                 return;
             }
         };
-        if let Err(Lost { promises }) = working.batch(input).await {
-            self.lose(promises);
+        if let Err(Lost { replies }) = working.batch(input).await {
+            self.invalidate(replies);
         }
     }
 
     /// Reads the log unless it is known.
-    async fn know(&mut self) -> Result<Working<'_>, JournalError> {
+    async fn ensure_loaded(&mut self) -> Result<Working<'_>, JournalError> {
         if let State::Unknown(unknown) = &mut self.state {
-            let known = unknown.know(&mut self.common).await?;
+            let known = unknown.ensure_loaded(&mut self.common).await?;
             self.state = State::Known(Box::new(known));
         }
         match &mut self.state {
@@ -235,7 +235,7 @@ impl Hub {
     }
 
     /// Discards the state after a batch of unknown outcome, with the replies that were not sent (DEL-7).
-    fn lose(&mut self, promises: Vec<Promise>) {
+    fn invalidate(&mut self, replies: Vec<PendingReply>) {
         let lost = std::mem::replace(&mut self.state, State::Unknown(Unknown::default()));
         let retry = match lost {
             State::Unknown(unknown) => unknown.retry,
@@ -243,46 +243,46 @@ impl Hub {
             // dropped with the state.
             State::Known(known) => {
                 for signal in known.signals.into_values() {
-                    signal.stop(Stopped::Unavailable);
+                    signal.stop(RunEnded::Unavailable);
                 }
                 None
             }
         };
         self.common.deadlines.suspend();
-        promises.into_iter().for_each(Promise::withdraw);
+        replies.into_iter().for_each(PendingReply::fail);
         self.common.count(0, 0);
         self.state = State::Unknown(Unknown { retry: self.common.retry_after(retry) });
     }
 
     /// Recovers after a panic in a batch, a defect of the service. No reply was sent, so the log is read back
     /// as after an append of unknown outcome (DEL-7).
-    fn fall(&mut self) {
+    fn on_panic(&mut self) {
         metrics::counter!("quintet_hub_panics_total").increment(1);
         tracing::error!(user_id = %self.common.user_id, "a hub panicked: the log of its user is read back");
         self.common.tail.clear();
-        self.lose(Vec::new());
-        let wait = RETRY_FIRST.saturating_mul(1 << self.common.falls.min(16)).min(RETRY_LAST);
+        self.invalidate(Vec::new());
+        let wait = RETRY_FIRST.saturating_mul(1 << self.common.consecutive_panics.min(16)).min(RETRY_LAST);
         if let State::Unknown(Unknown { retry: Some(retry) }) = &mut self.state {
-            *retry = Retry { at: Instant::now() + wait, wait };
+            *retry = LoadRetry { at: Instant::now() + wait, wait };
         }
-        self.common.falls = self.common.falls.saturating_add(1);
+        self.common.consecutive_panics = self.common.consecutive_panics.saturating_add(1);
     }
 }
 
 impl Unknown {
-    async fn next(&mut self, hub: &mut Common) -> Option<Input> {
+    async fn next(&mut self, hub: &mut Common) -> Option<HubInput> {
         let retry_at = self.retry.as_ref().map(|retry| retry.at);
         tokio::select! {
             biased;
             () = hub.gone.cancelled() => None,
-            Some(request) = hub.requests.recv() => Some(Input::Request(request)),
-            () = at(retry_at) => Some(Input::Look),
+            Some(request) = hub.requests.recv() => Some(HubInput::Request(request)),
+            () = at(retry_at) => Some(HubInput::Look),
             () = at(hub.tail_clears) => Some(hub.clear_tail()),
         }
     }
 
     /// Reads the log. After an error the hub tries again later.
-    async fn know(&mut self, hub: &mut Common) -> Result<Known, JournalError> {
+    async fn ensure_loaded(&mut self, hub: &mut Common) -> Result<Known, JournalError> {
         let limits = &hub.shared.limits;
         let mut loaded = match recovery::load(&*hub.log, &hub.user_id, &limits.kernel).await {
             Ok(loaded) => loaded,
@@ -291,7 +291,7 @@ impl Unknown {
                 return Err(error);
             }
         };
-        let (to_orders, orders) = orders(limits);
+        let (to_agent_commands, agent_commands) = agent_commands(limits);
         let (to_abandoned, abandoned) = abandoned(limits);
         hub.tail.raise(loaded.state.head());
         hub.last_at = hub.last_at.max(loaded.last_at);
@@ -300,68 +300,68 @@ impl Unknown {
         Ok(Known {
             view: loaded.state,
             spending: loaded.spending,
-            asked: loaded.asked,
+            client_calls: loaded.client_calls,
             orphans: loaded.pasts,
-            resumed: Resumed::of(loaded.resumes),
+            resumed: ResumedRuns::of(loaded.resumes),
             signals: BTreeMap::new(),
             own: VecDeque::new(),
-            orders,
+            agent_commands,
             abandoned,
-            to_orders,
+            to_agent_commands,
             to_abandoned,
         })
     }
 }
 
 impl Known {
-    async fn next(&mut self, hub: &mut Common) -> Option<Input> {
+    async fn next(&mut self, hub: &mut Common) -> Option<HubInput> {
         if let Some(command) = self.own.pop_front() {
-            return Some(Input::Own(command));
+            return Some(HubInput::Own(command));
         }
         let trial_ends = self.resumed.trial_ends();
         tokio::select! {
             biased;
             () = hub.gone.cancelled() => None,
-            Some(request) = hub.requests.recv() => Some(Input::Request(request)),
+            Some(request) = hub.requests.recv() => Some(HubInput::Request(request)),
             Some(run_id) = self.abandoned.recv() => {
                 self.abandon(run_id);
-                Some(Input::Look)
+                Some(HubInput::Look)
             }
             // The batch handles passed deadlines.
-            () = at(hub.deadlines.next()) => Some(Input::Look),
-            () = at(trial_ends) => Some(Input::Look),
-            Some(order) = self.orders.recv() => Some(Input::Order(order)),
-            () = self.resumed.granted() => Some(Input::Look),
+            () = at(hub.deadlines.next()) => Some(HubInput::Look),
+            () = at(trial_ends) => Some(HubInput::Look),
+            Some(command) = self.agent_commands.recv() => Some(HubInput::AgentCommand(command)),
+            () = self.resumed.granted() => Some(HubInput::Look),
             () = at(hub.tail_clears) => Some(hub.clear_tail()),
         }
     }
 
     /// Returns the channels for the agent of a run.
     fn senders(&self) -> HubSenders {
-        HubSenders { orders: self.to_orders.clone(), abandoned: self.to_abandoned.clone() }
+        HubSenders { agent_commands: self.to_agent_commands.clone(), abandoned: self.to_abandoned.clone() }
     }
 }
 
 impl Common {
-    fn clear_tail(&mut self) -> Input {
+    fn clear_tail(&mut self) -> HubInput {
         self.tail.clear();
         self.tail_clears = None;
-        Input::Look
+        HubInput::Look
     }
 
     /// Returns the next attempt to read the log, after the attempt `last`, if any.
-    fn retry_after(&self, last: Option<Retry>) -> Option<Retry> {
+    fn retry_after(&self, last: Option<LoadRetry>) -> Option<LoadRetry> {
         // Without a handle no run is known to be open, and the next request reads the log anyway.
         self.lease.is_some().then(|| {
             let wait = last.map_or(RETRY_FIRST, |retry| (retry.wait * 2).min(RETRY_LAST));
-            Retry { at: Instant::now() + wait, wait }
+            LoadRetry { at: Instant::now() + wait, wait }
         })
     }
 
     /// Updates this user's share of the process-wide counts.
-    fn count(&mut self, moving: usize, waiting: usize) {
-        self.shared.moving.change(self.moving, moving);
-        self.moving = moving;
+    fn count(&mut self, active_runs: usize, waiting: usize) {
+        self.shared.active_runs.change(self.active_runs, active_runs);
+        self.active_runs = active_runs;
         // A negative difference wraps around, and the addition wraps back.
         self.shared.waiting.fetch_add(waiting.wrapping_sub(self.waiting), Ordering::Relaxed);
         self.waiting = waiting;
@@ -381,8 +381,8 @@ impl Drop for Hub {
 }
 
 /// Creates the channel for the agents' steps.
-fn orders(limits: &UserLimits) -> (mpsc::Sender<Order>, mpsc::Receiver<Order>) {
-    mpsc::channel(limits.hub.hub_orders_max)
+fn agent_commands(limits: &UserLimits) -> (mpsc::Sender<AgentCommand>, mpsc::Receiver<AgentCommand>) {
+    mpsc::channel(limits.hub.hub_steps_max)
 }
 
 /// Creates the channel for runs whose agents are gone, with room for twice the runs that may be open.

@@ -27,7 +27,7 @@ quintet_runtime::limits! {
         /// Queued requests of one user's clients; a further one is refused as overload.
         pub hub_requests_max: usize = 64, in 1..=100_000;
         /// Queued steps of one user's agents; a further one waits in its agent.
-        pub hub_orders_max: usize = 256, in 1..=100_000;
+        pub hub_steps_max: usize = 256, in 1..=100_000;
         /// Bytes by which one user's log may grow in a day, messages and events of runs: a bucket of this size,
         /// which drains evenly within a day; 0 does not count them. The last eighth is for runs that are open:
         /// before it new messages are refused with `limit_reached`, at its end a step of an agent ends its run.
@@ -37,7 +37,7 @@ quintet_runtime::limits! {
         /// Commands in one batch.
         pub batch_commands_max: usize = 512, in 1..=100_000;
         /// Time without appends after which the tail of a log is dropped from memory.
-        pub tail_idle_ms_max: u64 = 10_000, in 1..=86_400_000;
+        pub tail_idle_timeout_ms: u64 = 10_000, in 1..=86_400_000;
         /// Time from the resume of all other runs to the first trial of a suspected run: one that had been
         /// resumed and had made no step when the process died (RUN-6).
         pub resume_settle_timeout_ms: u64 = 500, in 0..=3_600_000;

@@ -7,17 +7,18 @@
 //!
 //! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
 //! - [`handle`]: the requests of a user and their errors
-//! - [`hub`]: decides, appends and replies, one [`turn`] at a time
+//! - [`hub`]: decides, appends and replies, one [`batch`] at a time
 //! - [`shared`], [`limits`], [`quiesce`]: the state of all users' machines, their limits, and the work in progress
-//! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`asked`]: what the
+//! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`client_calls`]: what the
 //!   client was asked
 //! - [`room`]: room on the disk
 //! - [`trials`]: suspected runs are resumed one at a time
-//! - [`tail`], [`cursor`]: *the log is the only queue*; [`walk`]: a page of it
+//! - [`tail`], [`cursor`]: *the log is the only queue*; [`scan`]: a page of it
 //!
 //! The interface to the agents of these machines is [`crate::agent::host`].
 
-mod asked;
+mod batch;
+mod client_calls;
 pub mod cursor;
 pub mod deadline;
 pub mod factory;
@@ -28,11 +29,10 @@ mod quiesce;
 mod recovery;
 pub mod registry;
 pub mod room;
+pub mod scan;
 mod shared;
 pub mod tail;
 mod trials;
-mod turn;
-pub mod walk;
 
 pub use limits::HubLimits;
 

@@ -4,36 +4,36 @@ use tokio::sync::watch;
 
 /// The work in progress.
 #[derive(Debug)]
-pub struct Moving(watch::Sender<Motion>);
+pub struct ActiveRuns(watch::Sender<Activity>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Motion {
+struct Activity {
     /// Runs that are not waiting for their client.
     runs: usize,
     /// Hubs that are processing a batch, which may start runs once it is durable.
-    turns: usize,
+    batches: usize,
 }
 
 /// A guard that counts one batch of a hub, from before its first read to after its last effect.
 #[must_use = "the batch is counted until this is dropped"]
-pub struct TurnCounted<'a>(&'a Moving);
+pub struct BatchInProgress<'a>(&'a ActiveRuns);
 
-impl Moving {
+impl ActiveRuns {
     pub(super) fn new() -> Self {
-        Self(watch::channel(Motion::default()).0)
+        Self(watch::channel(Activity::default()).0)
     }
 
     /// Updates one user's share of the runs.
     pub(super) fn change(&self, from: usize, to: usize) {
         if from != to {
-            self.0.send_modify(|motion| motion.runs = motion.runs + to - from);
+            self.0.send_modify(|activity| activity.runs = activity.runs + to - from);
         }
     }
 
     /// Counts a batch until the guard is dropped.
-    pub(super) fn turn(&self) -> TurnCounted<'_> {
-        self.0.send_modify(|motion| motion.turns += 1);
-        TurnCounted(self)
+    pub(super) fn begin_batch(&self) -> BatchInProgress<'_> {
+        self.0.send_modify(|activity| activity.batches += 1);
+        BatchInProgress(self)
     }
 
     /// Returns the number of runs that are not waiting for their client.
@@ -43,14 +43,14 @@ impl Moving {
 
     /// Waits until no run can advance by itself and no hub processes a batch.
     pub(super) async fn idle(&self) {
-        let mut moving = self.0.subscribe();
+        let mut active_runs = self.0.subscribe();
         // The sender is borrowed for the wait, so the wait cannot fail.
-        let _ = moving.wait_for(|motion| *motion == Motion::default()).await;
+        let _ = active_runs.wait_for(|activity| *activity == Activity::default()).await;
     }
 }
 
-impl Drop for TurnCounted<'_> {
+impl Drop for BatchInProgress<'_> {
     fn drop(&mut self) {
-        self.0.0.send_modify(|motion| motion.turns -= 1);
+        self.0.0.send_modify(|activity| activity.batches -= 1);
     }
 }

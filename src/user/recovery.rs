@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{asked::Asked, deadline::Waited};
+use super::{client_calls::ClientCalls, deadline::Waited};
 use crate::{
-    agent::host::Said,
+    agent::host::EmittedText,
     journal::{JournalError, Lines, Log, ReadLimit, ResumeRecord, RunRecord},
     kernel::{
-        entry::{Body, By, Entry, Event},
+        entry::{Body, CallOwner, Entry, Event},
         ids::{CallId, Offset, RunId, Seq, Timestamp, UserId},
         limits::Limits,
         spending::Spending,
@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// The state of a log, and the past of every open run.
-pub struct Loaded {
+pub struct LoadedLog {
     pub state: UserState,
     /// The timestamp of the last entry. Later entries get no earlier one, even if the clock was set back.
     pub last_at: Timestamp,
     pub pasts: BTreeMap<RunId, Past>,
-    pub asked: Asked,
+    pub client_calls: ClientCalls,
     pub resumes: BTreeMap<RunId, ResumeRecord>,
     pub spending: Spending,
 }
@@ -34,7 +34,7 @@ pub struct Past {
     pub text: String,
     /// The events of the run, without its thoughts.
     pub events: Vec<Entry>,
-    pub said: Said,
+    pub emitted: EmittedText,
     pub waited: Waited,
     /// The last event made by its agent, without closes by the client or the service (RUN-6).
     pub last_step: Seq,
@@ -52,7 +52,7 @@ impl Past {
         }
         match &entry.body {
             Body::UserMessage { text, .. } => self.text.clone_from(text),
-            Body::Event { event: Event::Thinking(thought), .. } => self.said.take(entry.offset, thought),
+            Body::Event { event: Event::Thinking(thought), .. } => self.emitted.take(entry.offset, thought),
             Body::Event { event, .. } => {
                 self.waited.take(event, entry.timestamp);
                 self.events.push(entry);
@@ -67,11 +67,11 @@ const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
 /// The limits of a read of a single entry.
 const ONE: ReadLimit = ReadLimit { entries_max: 1, bytes_max: 1 };
 
-pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Loaded, JournalError> {
+pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<LoadedLog, JournalError> {
     let recovery = log.recovery(limits.recent_messages_max).await?;
     let mut pasts: BTreeMap<RunId, Past> =
         recovery.unfinished.iter().map(|run| (run.run_id, Past::default())).collect();
-    let (mut recovering, mut asked) = (Recovering::default(), Asked::default());
+    let (mut recovering, mut client_calls) = (Recovering::default(), ClientCalls::default());
     if let Some(first) = recovery.unfinished.iter().map(|run| run.accepted).min() {
         let mut pages = Pages::new(log, Offset(first.0 - 1), recovery.head);
         while let Some(lines) = pages.next().await? {
@@ -79,7 +79,7 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
                 let (_, entry) = decode(&line, user_id)?;
                 let Some(past) = pasts.get_mut(&entry.run_id) else { continue };
                 recovering.take(&entry).map_err(|misfit| JournalError::Damaged(misfit.to_string()))?;
-                asked.take(&entry);
+                client_calls.take(&entry);
                 past.take(entry);
             }
         }
@@ -88,7 +88,7 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
     let last_at = last_at(log, user_id, recovery.head).await?;
     let spending = recovery.spending;
     let resumes = recovery.resumes.into_iter().map(|record| (record.run_id, record)).collect();
-    Ok(Loaded { state, last_at, pasts, asked, resumes, spending })
+    Ok(LoadedLog { state, last_at, pasts, client_calls, resumes, spending })
 }
 
 /// Returns the timestamp of the entry at `head`, or 0 if it was trimmed.
@@ -136,7 +136,11 @@ pub async fn past_call(
                 (entry.run_id == run_id, &entry.body)
                 && call.call_id == *call_id
             {
-                return Ok(if call.by == By::Client { PastCall::OfClient } else { PastCall::NotOfClient });
+                return Ok(if call.by == CallOwner::Client {
+                    PastCall::OfClient
+                } else {
+                    PastCall::NotOfClient
+                });
             }
         }
     }

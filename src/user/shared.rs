@@ -4,13 +4,13 @@ use std::{hash::RandomState, sync::Arc, time::Duration};
 
 use super::{
     limits::UserLimits,
-    quiesce::Moving,
+    quiesce::ActiveRuns,
     room::Room,
     sync::{AtomicBool, AtomicUsize, Mutex, Ordering},
     trials::Trials,
 };
 use crate::{
-    agent::host::{Owner, SharedAgents},
+    agent::host::{Owner, SharedAgentLauncher},
     journal::{Incarnation, Journal},
     kernel::ids::UserId,
     observer::Observer,
@@ -21,18 +21,18 @@ use crate::{
 pub struct Shared {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) agents: SharedAgents,
+    pub(super) agents: SharedAgentLauncher,
     pub(super) limits: UserLimits,
     /// The limits that refuse something (ISO-6).
     pub(super) saturation: Saturation,
-    pub(super) moving: Moving,
+    pub(super) active_runs: ActiveRuns,
     /// The number of accepted messages of all users whose runs have not started.
     pub(super) waiting: AtomicUsize,
     pub(super) trials: Trials,
     /// The id of this process in resume records.
     pub(super) incarnation: Incarnation,
     draining: AtomicBool,
-    resting: AtomicBool,
+    quiescing: AtomicBool,
     room: Mutex<Room>,
     /// The hash keys of [`Owner`]s.
     owners: RandomState,
@@ -41,7 +41,7 @@ pub struct Shared {
 impl Shared {
     pub(super) fn new(
         journal: Arc<dyn Journal>,
-        agents: SharedAgents,
+        agents: SharedAgentLauncher,
         limits: UserLimits,
         observer: Arc<dyn Observer>,
         saturation: Saturation,
@@ -52,12 +52,12 @@ impl Shared {
             agents,
             limits,
             saturation,
-            moving: Moving::new(),
+            active_runs: ActiveRuns::new(),
             waiting: AtomicUsize::new(0),
             trials: Trials::new(Duration::from_millis(limits.hub.resume_settle_timeout_ms)),
             incarnation: Incarnation(ids::fresh()),
             draining: AtomicBool::new(false),
-            resting: AtomicBool::new(false),
+            quiescing: AtomicBool::new(false),
             room: Mutex::new(Room::default()),
             owners: RandomState::new(),
         }
@@ -73,12 +73,12 @@ impl Shared {
     }
 
     /// Returns true once no command of a client is accepted any more.
-    pub(super) fn is_resting(&self) -> bool {
-        self.resting.load(Ordering::Acquire)
+    pub(super) fn is_quiescing(&self) -> bool {
+        self.quiescing.load(Ordering::Acquire)
     }
 
-    pub(super) fn rest(&self) {
-        self.resting.store(true, Ordering::Release);
+    pub(super) fn quiesce(&self) {
+        self.quiescing.store(true, Ordering::Release);
     }
 
     pub(super) fn room(&self) -> Room {

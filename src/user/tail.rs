@@ -27,13 +27,13 @@ quintet_runtime::limits! {
 #[derive(Debug)]
 pub struct Tail {
     limits: TailLimits,
-    recent: Mutex<Recent>,
+    recent: Mutex<RecentBatches>,
     head: watch::Sender<Offset>,
 }
 
 /// Consecutive batches, oldest first.
 #[derive(Debug, Default)]
-struct Recent {
+struct RecentBatches {
     batches: VecDeque<Lines>,
     entries: usize,
     bytes: usize,
@@ -78,14 +78,14 @@ impl Tail {
 
     /// Drops all entries and keeps the head.
     pub fn clear(&self) {
-        *self.recent.lock() = Recent::default();
+        *self.recent.lock() = RecentBatches::default();
     }
 }
 
-impl Recent {
+impl RecentBatches {
     fn push(&mut self, lines: Lines, limits: &TailLimits) {
         if self.batches.back().is_some_and(|last| last.last().next() != lines.first()) {
-            *self = Recent::default();
+            *self = RecentBatches::default();
         }
         self.entries += lines.len();
         self.bytes += lines.as_bytes().len();

@@ -69,7 +69,7 @@ fn bodies() -> Vec<String> {
         _ => None,
     });
     let answered = super::client::form::AnswerForm {
-        status: super::client::form::Answered::Ok,
+        status: super::client::form::CallOutcome::Ok,
         results: answer.as_ref().map(|result| &result.results),
         error: None,
     };

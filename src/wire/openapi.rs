@@ -10,7 +10,7 @@ mod routes;
 use quintet_kernel::user::NewMessage;
 use serde_json::{Map, Value, json};
 
-use self::routes::{Answer, Body, Route, routes};
+use self::routes::{RequestBody, ResponseBody, Route, routes};
 use super::{
     client::form::AnswerForm,
     http::{
@@ -71,11 +71,11 @@ fn operation(route: &Route) -> Value {
     let (status, description, answer) = &route.answer;
     let mut success = json!({"description": description});
     match answer {
-        Answer::Json(name) => {
+        ResponseBody::Json(name) => {
             success["content"] = json!({"application/json": {"schema": component("schemas", name)}})
         }
-        Answer::Text(media) => success["content"] = json!({*media: {}}),
-        Answer::Empty => {}
+        ResponseBody::Text(media) => success["content"] = json!({*media: {}}),
+        ResponseBody::Empty => {}
     }
     responses.insert(status.to_string(), success);
     for error in route.errors {
@@ -95,9 +95,9 @@ fn operation(route: &Route) -> Value {
         "parameters": parameters, "responses": responses,
     });
     match route.body {
-        Body::None => {}
-        Body::Optional(name) => operation["requestBody"] = request_body(name, false),
-        Body::Required(name) => operation["requestBody"] = request_body(name, true),
+        RequestBody::None => {}
+        RequestBody::Optional(name) => operation["requestBody"] = request_body(name, false),
+        RequestBody::Required(name) => operation["requestBody"] = request_body(name, true),
     }
     if route.path == "/v1/ws" {
         // The empty alternative: the credential may also be in `hello`.

@@ -4,8 +4,8 @@ use proptest::{collection, option, prelude::*};
 use quintet_kernel::{
     connection,
     entry::{
-        Body, By, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
-        Thought, ThoughtKind, Usage,
+        Body, Call, CallOwner, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode,
+        RunStatus, Thought, ThoughtKind, Usage,
     },
     ids::{
         AgentName, CallId, ConnectionId, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName,
@@ -47,7 +47,7 @@ pub(crate) fn one_of_each() -> Vec<Entry> {
             call_id: call_id.clone(),
             tool_name: tool_name.clone(),
             parameters: Json::parse(r#"{"city":"Oslo"}"#).unwrap(),
-            by: By::Agent,
+            by: CallOwner::Agent,
         }),
         Event::ToolCompleted {
             call_id,
@@ -242,7 +242,7 @@ fn completion() -> impl Strategy<Value = Completion> {
 fn event() -> impl Strategy<Value = Event> {
     use ThoughtKind as K;
     let kind = prop::sample::select(vec![K::Reasoning, K::Answer, K::Progress]);
-    let by = prop::sample::select(vec![By::Agent, By::Client]);
+    let by = prop::sample::select(vec![CallOwner::Agent, CallOwner::Client]);
     prop_oneof![
         message_id().prop_map(|message_id| Event::Started { message_id }),
         (kind, text(), any::<bool>()).prop_map(|(kind, delta, reset)| Event::Thinking(Thought {
@@ -356,7 +356,7 @@ pub(crate) fn server_frames() -> Vec<ServerFrame> {
     let message_id = MessageId::parse("m-1").unwrap();
     let socket = server::SocketLimits {
         frame_bytes_max: 524_288,
-        pong_wait_ms_max: 10_000,
+        pong_timeout_ms: 10_000,
         user_connections_max: 64,
         user_frames_per_second_max: 500,
     };
@@ -370,7 +370,11 @@ pub(crate) fn server_frames() -> Vec<ServerFrame> {
             head: Offset(7),
             gap: None,
             heartbeat_ms: 25_000,
-            limits: server::ClientLimits::new(&Limits::DEFAULT, &connection::Limits::DEFAULT, socket),
+            limits: server::ClientLimits::new(
+                &Limits::DEFAULT,
+                &connection::ConnectionLimits::DEFAULT,
+                socket,
+            ),
         }),
         ServerFrame::CaughtUp(server::CaughtUp { head: Offset(7) }),
         ServerFrame::Accepted(server::Accepted {

@@ -84,11 +84,11 @@ pub struct ClientLimits {
     /// Messages queued behind the active run of one thread.
     pub queued_messages_max: u64,
     /// Malformed frames of one connection; the last of them closes it with 4400 (CONN-4).
-    pub unclear_frames_max: u64,
+    pub invalid_frames_max: u64,
     /// Concurrent commands of one connection; further frames are not read until one finishes.
     pub commands_max: u64,
     /// Time within which a ping must be answered, in milliseconds (CONN-5).
-    pub pong_wait_ms_max: u64,
+    pub pong_timeout_ms: u64,
     /// Concurrent connections of the user.
     pub user_connections_max: u64,
     /// Sustained frames per second of the user, over all connections.
@@ -100,8 +100,8 @@ pub struct ClientLimits {
 pub struct SocketLimits {
     /// The value of [`ClientLimits::frame_bytes_max`].
     pub frame_bytes_max: u64,
-    /// The value of [`ClientLimits::pong_wait_ms_max`].
-    pub pong_wait_ms_max: u64,
+    /// The value of [`ClientLimits::pong_timeout_ms`].
+    pub pong_timeout_ms: u64,
     /// The value of [`ClientLimits::user_connections_max`].
     pub user_connections_max: u64,
     /// The value of [`ClientLimits::user_frames_per_second_max`].
@@ -110,7 +110,7 @@ pub struct SocketLimits {
 
 impl ClientLimits {
     /// Collects the limits of the user's log, of the connection, and of the gateway.
-    pub fn new(user: &Limits, connection: &connection::Limits, socket: SocketLimits) -> Self {
+    pub fn new(user: &Limits, connection: &connection::ConnectionLimits, socket: SocketLimits) -> Self {
         Self {
             frame_bytes_max: socket.frame_bytes_max,
             text_bytes_max: user.text_bytes_max as u64,
@@ -118,9 +118,9 @@ impl ClientLimits {
             results_depth_max: Json::DEPTH_MAX as u64,
             open_runs_max: user.open_runs_max as u64,
             queued_messages_max: user.queued_messages_max as u64,
-            unclear_frames_max: connection.unclear_frames_max.into(),
+            invalid_frames_max: connection.invalid_frames_max.into(),
             commands_max: connection.commands_max.into(),
-            pong_wait_ms_max: socket.pong_wait_ms_max,
+            pong_timeout_ms: socket.pong_timeout_ms,
             user_connections_max: socket.user_connections_max,
             user_frames_per_second_max: socket.user_frames_per_second_max,
         }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use quintet_kernel::{
-    entry::{By, CallStatus, RunError, RunStatus, ThoughtKind, Usage},
+    entry::{CallOwner, CallStatus, RunError, RunStatus, ThoughtKind, Usage},
     ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
     json::Json,
 };
@@ -88,7 +88,7 @@ shapes! {
         #[schemars(with = "std::collections::BTreeMap<String, serde_json::Value>")]
         parameters: Cow<'a, Json>,
         /// The party that executes the call and completes it.
-        by: By,
+        by: CallOwner,
     }
 
     /// The end of a tool call.

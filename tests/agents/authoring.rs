@@ -7,7 +7,7 @@ use std::{
 };
 
 use quintet::{
-    agent::{Directory, Floor, RegistrationError},
+    agent::{AgentRegistry, Executor, RegistrationError},
     kernel::{
         entry::{CallResult, Event, RunStatus},
         ids::CallId,
@@ -97,7 +97,7 @@ impl Agent for Author {
 }
 
 fn stage() -> Stage {
-    Stage::with(Directory::new(Author::named("author", &["load"]), Floor::shared()).unwrap())
+    Stage::with(AgentRegistry::new(Author::named("author", &["load"]), Executor::shared()).unwrap())
 }
 
 /// Everything that is logged in this thread until the guard is dropped.
@@ -201,7 +201,7 @@ async fn an_invalid_name_at_a_call_fails_the_run() {
 #[test]
 fn names_are_checked_at_registration() {
     let refused = |name, tools: &[&'static str]| {
-        let good = Directory::new(Author::named("author", &["load"]), Floor::shared()).unwrap();
+        let good = AgentRegistry::new(Author::named("author", &["load"]), Executor::shared()).unwrap();
         good.with(Author::named(name, tools)).map(|_| ()).unwrap_err()
     };
     assert!(matches!(refused("", &[]), RegistrationError::AgentName { .. }));

@@ -9,7 +9,8 @@ use std::sync::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
+        Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task, Tool, ToolContext,
+        ToolError,
     },
     journal::memory::MemoryJournal,
     kernel::{
@@ -79,7 +80,7 @@ impl Agent for Caller {
 async fn run_9_tool_acts_after_its_call_is_durable_and_result_is_visible_after_it_is_durable() {
     let (journal, signs) = (MemoryJournal::default(), Signs::default());
     let caller = Caller(signs.clone(), [Arc::new(Marked(signs.clone(), journal.clone()))]);
-    let stage = Stage::over(journal.clone(), Directory::new(caller, Floor::shared()).unwrap());
+    let stage = Stage::over(journal.clone(), AgentRegistry::new(caller, Executor::shared()).unwrap());
     let mut run = stage.ann().send("caller", "go").await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;
 

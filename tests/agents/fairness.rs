@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, AgentError, AgentLimits, Completed, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
-        rehearsal::Rehearsal,
+        Agent, AgentError, AgentLimits, Completed, Executor, Run, Started, Task, Tool, ToolContext,
+        ToolError, rehearsal::Rehearsal,
     },
     assistant::tools::search_history::{STEP_BYTES_MAX, SearchHistory},
     journal::memory::MemoryJournal,
@@ -112,20 +112,20 @@ impl Agent for Worker {
     }
 }
 
-struct Scene {
+struct Scenario {
     stage: Stage,
     counts: Arc<Counts>,
 }
 
-fn scene(floor: Floor, limits: UserLimits) -> Scene {
+fn scenario(executor: Executor, limits: UserLimits) -> Scenario {
     let counts = Arc::new(Counts::default());
     let search: Arc<dyn Tool> = Arc::new(Counted(SearchHistory::new(&AgentLimits::DEFAULT), counts.clone()));
-    let agents = built_in(floor)
+    let agents = built_in(executor)
         .with(Rehearsal)
         .unwrap()
         .with(Worker { counts: counts.clone(), tools: [search] })
         .unwrap();
-    Scene { stage: Stage::within(MemoryJournal::default(), agents, limits), counts }
+    Scenario { stage: Stage::within(MemoryJournal::default(), agents, limits), counts }
 }
 
 /// Sends a message on a thread of its own, so that it does not wait for an earlier one.
@@ -153,7 +153,7 @@ fn long_text(n: usize, bytes: usize) -> String {
 /// 200 runs of one user that compute without end take few turns while another user's run completes.
 #[tokio::test]
 async fn iso_6_turns_are_shared_by_users_not_by_runs() {
-    let Scene { stage, counts } = scene(Floor::shared(), UserLimits::DEFAULT);
+    let Scenario { stage, counts } = scenario(Executor::shared(), UserLimits::DEFAULT);
     let (ann, mut bob) = (stage.ann(), stage.user("bob"));
     for n in 0..200 {
         send(&ann, "worker", n, "compute".into()).await;
@@ -173,7 +173,7 @@ async fn iso_6_turns_are_shared_by_users_not_by_runs() {
 /// theirs.
 #[tokio::test]
 async fn iso_6_searches_over_long_texts_delay_no_other_user() {
-    let Scene { stage, counts } = scene(Floor::shared(), UserLimits::DEFAULT);
+    let Scenario { stage, counts } = scenario(Executor::shared(), UserLimits::DEFAULT);
     let (ann, mut bob) = (stage.ann(), stage.user("bob"));
     for n in 0..50 {
         send(&ann, "worker", n, long_text(n, 64 * 1024 - 64)).await;
@@ -195,13 +195,13 @@ async fn iso_6_searches_over_long_texts_delay_no_other_user() {
     assert!(polls() > 64 * 50 / 2, "the searches still run");
 }
 
-/// A run that waits in line behind a run of its own user for longer than `step_ms_max` does not time out for
+/// A run that waits in line behind a run of its own user for longer than `step_timeout_ms` does not time out for
 /// it.
 #[tokio::test]
 async fn iso_6_waiting_for_a_turn_does_not_count_as_step_time() {
     let mut limits = UserLimits::DEFAULT;
-    limits.deadlines.step_ms_max = 200;
-    let Scene { stage, counts } = scene(Floor::threads().unwrap(), limits);
+    limits.deadlines.step_timeout_ms = 200;
+    let Scenario { stage, counts } = scenario(Executor::threads().unwrap(), limits);
     let (ann, mut bob) = (stage.ann(), stage.user("bob"));
     let mut holds = ann.watch(send(&ann, "worker", 0, "hold".into()).await).await;
     holds.until(|event| matches!(event, Event::Thinking(_))).await;
@@ -215,7 +215,7 @@ async fn iso_6_waiting_for_a_turn_does_not_count_as_step_time() {
 
 #[tokio::test]
 async fn iso_6_a_search_yields_and_ends_within_its_bytes() {
-    let Scene { stage, counts } = scene(Floor::shared(), UserLimits::DEFAULT);
+    let Scenario { stage, counts } = scenario(Executor::shared(), UserLimits::DEFAULT);
     let ann = stage.ann();
     for n in 0..40 {
         send(&ann, "worker", n, long_text(n, 60_000)).await;
@@ -228,7 +228,7 @@ async fn iso_6_a_search_yields_and_ends_within_its_bytes() {
     assert!(polls >= steps, "{polls} polls for 2.4 MB");
 
     let limits = AgentLimits { search_bytes_max: 500_000, ..AgentLimits::DEFAULT };
-    let agents = built_in(Floor::shared_within(limits)).with(Rehearsal).unwrap();
+    let agents = built_in(Executor::shared_within(limits)).with(Rehearsal).unwrap();
     let stage = Stage::with(agents);
     let mut ann = stage.ann();
     for n in 0..20 {
@@ -248,7 +248,7 @@ async fn iso_6_a_search_yields_and_ends_within_its_bytes() {
 /// Every entry before the run is read once, for any sizes and page ends.
 #[tokio::test]
 async fn search_reads_every_entry_once() {
-    let Scene { stage, .. } = scene(Floor::shared(), UserLimits::DEFAULT);
+    let Scenario { stage, .. } = scenario(Executor::shared(), UserLimits::DEFAULT);
     let ann = stage.ann();
     let sizes = [100, 60_000, 40_000, 100, 200, 64_000, 64_000, 64_000, 64_000, 64_000, 64_000, 100];
     for n in 0..300 {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
+        Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task, Tool, ToolContext,
+        ToolError,
     },
     journal::memory::MemoryJournal,
     kernel::{
@@ -73,8 +74,11 @@ impl Agent for Echo {
 async fn play(kernel: Limits, text: &str) -> Vec<Event> {
     let echo = Echo([Arc::new(EchoTool)]);
     let limits = UserLimits { kernel, ..UserLimits::DEFAULT };
-    let stage =
-        Stage::within(MemoryJournal::default(), Directory::new(echo, Floor::shared()).unwrap(), limits);
+    let stage = Stage::within(
+        MemoryJournal::default(),
+        AgentRegistry::new(echo, Executor::shared()).unwrap(),
+        limits,
+    );
     stage.ann().play("echo", text).await
 }
 

@@ -2,12 +2,12 @@
 
 use quintet::{
     kernel::{
-        entry::{By, CallResult, CallStatus, Event, RunStatus},
+        entry::{CallOwner, CallResult, CallStatus, Event, RunStatus},
         ids::CallId,
         json::Json,
         user::Refusal,
     },
-    user::handle::Unaccepted,
+    user::handle::RequestError,
 };
 
 use crate::stage::{Stage, completion, ending, words};
@@ -46,7 +46,7 @@ async fn script_steps_run_in_order() {
     let Event::ToolExecuting(call) = &events[4] else { panic!("{:?}", events[4]) };
     assert_eq!(
         (call.tool_name.as_str(), call.parameters.as_str(), call.by),
-        ("x", r#"{"k": [1]}"#, By::Agent)
+        ("x", r#"{"k": [1]}"#, CallOwner::Agent)
     );
     let Event::ToolCompleted { result, .. } = &events[5] else { panic!("{:?}", events[5]) };
     assert_eq!(*result, CallResult::ok(Json::parse(r#"{"r":1}"#).unwrap()));
@@ -94,15 +94,15 @@ async fn run_11_first_answer_of_the_owner_closes_a_question() {
     let script = r#"{"steps":[{"ask":{"call_id":"q1","tool_name":"approve","parameters":{"what":"it"}}},{"answer":"a"}]}"#;
     let mut run = ann.send("rehearsal", script).await;
     let asked = run.until(|event| matches!(event, Event::ToolExecuting(_))).await;
-    assert!(matches!(asked.last(), Some(Event::ToolExecuting(call)) if call.by == By::Client));
+    assert!(matches!(asked.last(), Some(Event::ToolExecuting(call)) if call.by == CallOwner::Client));
 
     let (run_id, call_id) = (run.run_id, CallId::parse("q1").unwrap());
     let yes = CallResult::ok(Json::parse("true").unwrap());
     let stranger = stage.user("bob").user.answer(run_id, call_id.clone(), yes.clone()).await;
-    assert_eq!(stranger, Err(Unaccepted::Refused(Refusal::NotFound)), "ISO-3");
+    assert_eq!(stranger, Err(RequestError::Refused(Refusal::NotFound)), "ISO-3");
     ann.user.answer(run_id, call_id.clone(), yes.clone()).await.unwrap();
     let late = ann.user.answer(run_id, call_id, CallResult::error("no")).await;
-    assert_eq!(late, Err(Unaccepted::Refused(Refusal::CallClosed)));
+    assert_eq!(late, Err(RequestError::Refused(Refusal::CallClosed)));
 
     let events = run.finish().await;
     assert_eq!(words(&events)[2..], ["open:q1", "ok:q1", "answer:a", "succeeded"]);

@@ -9,11 +9,11 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
-        rehearsal::Rehearsal,
+        Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task, Tool, ToolContext,
+        ToolError, rehearsal::Rehearsal,
     },
     kernel::{
-        entry::{Body, By, Call, CallResult, CallStatus, Entry, Event, RunStatus, ThoughtKind},
+        entry::{Body, Call, CallOwner, CallResult, CallStatus, Entry, Event, RunStatus, ThoughtKind},
         ids::CallId,
         json::Json,
     },
@@ -66,7 +66,7 @@ async fn answered(talk: &Talk, mut run: Watch) -> Vec<Event> {
     loop {
         let open = |events: &[Event]| -> Option<CallId> {
             let asked = events.iter().filter_map(|event| match event {
-                Event::ToolExecuting(call) if call.by == By::Client => Some(call.call_id.clone()),
+                Event::ToolExecuting(call) if call.by == CallOwner::Client => Some(call.call_id.clone()),
                 _ => None,
             });
             let closed = |call_id: &CallId| {
@@ -80,7 +80,7 @@ async fn answered(talk: &Talk, mut run: Watch) -> Vec<Event> {
         let events = run
             .until(|event| match event {
                 Event::Completed(_) => true,
-                Event::ToolExecuting(call) => call.by == By::Client && !known.contains(&call.call_id),
+                Event::ToolExecuting(call) => call.by == CallOwner::Client && !known.contains(&call.call_id),
                 _ => false,
             })
             .await
@@ -103,8 +103,8 @@ async fn answered(talk: &Talk, mut run: Watch) -> Vec<Event> {
     }
 }
 
-fn agents() -> Directory {
-    built_in(Floor::shared()).with(Rehearsal).unwrap()
+fn agents() -> AgentRegistry {
+    built_in(Executor::shared()).with(Rehearsal).unwrap()
 }
 
 /// Crashes the run of a message after each of its entries, except the first, which is never alone in the log,
@@ -112,7 +112,7 @@ fn agents() -> Directory {
 async fn at_every_crash(
     agent: &str,
     text: &str,
-    agents: impl Fn() -> Directory,
+    agents: impl Fn() -> AgentRegistry,
     check: impl Fn(usize, &[Event], &[Event]),
 ) {
     let stage = Stage::with(agents());
@@ -147,12 +147,11 @@ async fn run_9_rehearsal_ends_the_same_after_any_crash() {
         let (mut found, mut expected) = (projection(events), projection(uncrashed));
         for (call_id, (_, status)) in &mut found.calls {
             // RUN-9: a call that a crash left open is never silently made again.
-            let open = events[..kept - 1]
+            let open = events[..kept - 1].iter().any(
+                |e| matches!(e, Event::ToolExecuting(c) if c.call_id == *call_id && c.by == CallOwner::Agent),
+            ) && !events[..kept - 1]
                 .iter()
-                .any(|e| matches!(e, Event::ToolExecuting(c) if c.call_id == *call_id && c.by == By::Agent))
-                && !events[..kept - 1]
-                    .iter()
-                    .any(|e| matches!(e, Event::ToolCompleted { call_id: c, .. } if c == call_id));
+                .any(|e| matches!(e, Event::ToolCompleted { call_id: c, .. } if c == call_id));
             assert_eq!(*status == Some(CallStatus::Unknown), open, "{call_id} after {kept} entries");
             *status = None;
         }
@@ -267,10 +266,10 @@ impl Agent for Worker {
     }
 }
 
-fn worker(resumable: bool, turns: Option<Arc<Mutex<u32>>>, ledger: &Ledger) -> Directory {
+fn worker(resumable: bool, turns: Option<Arc<Mutex<u32>>>, ledger: &Ledger) -> AgentRegistry {
     let once: Arc<dyn Tool> = Arc::new(Effect { name: "once", idempotent: false, ledger: ledger.clone() });
     let again: Arc<dyn Tool> = Arc::new(Effect { name: "again", idempotent: true, ledger: ledger.clone() });
-    Directory::new(Worker { resumable, turns, tools: [once, again] }, Floor::shared()).unwrap()
+    AgentRegistry::new(Worker { resumable, turns, tools: [once, again] }, Executor::shared()).unwrap()
 }
 
 #[tokio::test]
@@ -366,7 +365,7 @@ async fn run_7_open_calls_that_a_resumed_agent_does_not_repeat_are_closed_at_its
     let fickle = || {
         let again: Arc<dyn Tool> =
             Arc::new(Effect { name: "again", idempotent: true, ledger: ledger.clone() });
-        Directory::new(Fickle { lives: lives.clone(), tools: [again] }, Floor::shared()).unwrap()
+        AgentRegistry::new(Fickle { lives: lives.clone(), tools: [again] }, Executor::shared()).unwrap()
     };
     let left_open = Mutex::new(Vec::new());
     at_every_crash("fickle", "go", fickle, |kept, events, uncrashed| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use quintet::{
-    agent::{Directory, Floor, rehearsal::Rehearsal},
+    agent::{AgentRegistry, Executor, rehearsal::Rehearsal},
     journal::{Batch, Journal, Lines, ReadLimit, lines::LinesBuilder, memory::MemoryJournal},
     kernel::{
         entry::{Body, Completion, Entry, Event, RunStatus},
@@ -27,23 +27,23 @@ pub struct Stage {
 impl Stage {
     /// A process with the built-in agents.
     pub fn new() -> Self {
-        Self::with(built_in(Floor::shared()).with(Rehearsal).unwrap())
+        Self::with(built_in(Executor::shared()).with(Rehearsal).unwrap())
     }
 
-    pub fn with(agents: Directory) -> Self {
+    pub fn with(agents: AgentRegistry) -> Self {
         Self::over(MemoryJournal::default(), agents)
     }
 
-    pub fn over(journal: MemoryJournal, agents: Directory) -> Self {
+    pub fn over(journal: MemoryJournal, agents: AgentRegistry) -> Self {
         Self::within(journal, agents, UserLimits::DEFAULT)
     }
 
-    pub fn within(journal: MemoryJournal, agents: Directory, limits: UserLimits) -> Self {
+    pub fn within(journal: MemoryJournal, agents: AgentRegistry, limits: UserLimits) -> Self {
         Self { factory: Factory::new(Arc::new(journal), Arc::new(agents), limits) }
     }
 
     /// A process over a journal with the entries that an earlier process left.
-    pub async fn after_crash(left: &[Entry], agents: Directory) -> Self {
+    pub async fn after_crash(left: &[Entry], agents: AgentRegistry) -> Self {
         let journal = MemoryJournal::default();
         if !left.is_empty() {
             let mut lines = LinesBuilder::new(left[0].offset);

@@ -9,8 +9,8 @@ use std::sync::{
 use async_trait::async_trait;
 use quintet::{
     agent::{
-        Agent, AgentError, Completed, Directory, Floor, Run, Started, Task, Tool, ToolContext, ToolError,
-        call::CALL_MS_MAX, host::Agents, rehearsal::Rehearsal,
+        Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task, Tool, ToolContext,
+        ToolError, call::CALL_TIMEOUT_MS, host::AgentLauncher, rehearsal::Rehearsal,
     },
     journal::memory::MemoryJournal,
     kernel::{
@@ -119,23 +119,23 @@ impl Agent for Rogue {
     }
 }
 
-struct Scene {
+struct Scenario {
     stage: Stage,
     dropped: Arc<Notify>,
     released: Arc<AtomicBool>,
     invoked: Arc<AtomicU32>,
 }
 
-fn scene(floor: Floor, limits: UserLimits) -> Scene {
+fn scenario(executor: Executor, limits: UserLimits) -> Scenario {
     let (dropped, released, invoked): (Arc<Notify>, Arc<AtomicBool>, Arc<AtomicU32>) = Default::default();
     let tool: Arc<dyn Tool> = Arc::new(RogueTool(invoked.clone()));
     let rogue = Rogue { dropped: dropped.clone(), released: released.clone(), tools: [tool] };
-    let agents = Directory::new(rogue, floor).unwrap().with(Rehearsal).unwrap();
-    Scene { stage: Stage::within(MemoryJournal::default(), agents, limits), dropped, released, invoked }
+    let agents = AgentRegistry::new(rogue, executor).unwrap().with(Rehearsal).unwrap();
+    Scenario { stage: Stage::within(MemoryJournal::default(), agents, limits), dropped, released, invoked }
 }
 
 async fn ended(text: &str) -> Vec<Event> {
-    scene(Floor::shared(), UserLimits::DEFAULT).stage.ann().play("rogue", text).await
+    scenario(Executor::shared(), UserLimits::DEFAULT).stage.ann().play("rogue", text).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,26 +169,26 @@ async fn run_6_panic_after_the_run_was_dropped_ends_it() {
 
 #[tokio::test(start_paused = true)]
 async fn panic_or_hang_of_a_tool_is_its_result() {
-    let scene = scene(Floor::shared(), UserLimits::DEFAULT);
-    let events = scene.stage.ann().play("rogue", "panic fine hang").await;
+    let scenario = scenario(Executor::shared(), UserLimits::DEFAULT);
+    let events = scenario.stage.ann().play("rogue", "panic fine hang").await;
     let (status, _, _) = ending(&events);
     assert_eq!(status, RunStatus::Succeeded);
     let closed = [&words(&events)[5..8], &[]].concat();
     assert!(closed.contains(&"error:c1".into()) && closed.contains(&"ok:c2".into()), "{closed:?}");
-    assert_eq!(closed[2], "timedout:c3", "after {CALL_MS_MAX} ms");
-    assert_eq!(scene.invoked.load(Ordering::SeqCst), 3);
+    assert_eq!(closed[2], "timedout:c3", "after {CALL_TIMEOUT_MS} ms");
+    assert_eq!(scenario.invoked.load(Ordering::SeqCst), 3);
     assert!(!format!("{events:?}").contains("tool: c1"), "the panic message is not sent to the client");
 }
 
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_early_drops_its_agent() {
-    let scene = scene(Floor::shared(), UserLimits::DEFAULT);
-    let mut ann = scene.stage.ann();
+    let scenario = scenario(Executor::shared(), UserLimits::DEFAULT);
+    let mut ann = scenario.stage.ann();
     let mut run = ann.send("rogue", "forget the run").await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;
     ann.user.cancel(run.run_id).await.unwrap();
     assert_eq!(ending(&run.finish().await).0, RunStatus::Cancelled);
-    scene.dropped.notified().await;
+    scenario.dropped.notified().await;
 }
 
 /// ISO-6: a busy loop holds one of the agents' threads; its own run ends at its deadline, and another user's
@@ -196,32 +196,32 @@ async fn run_that_ends_early_drops_its_agent() {
 #[tokio::test]
 async fn iso_6_agent_in_a_busy_loop_delays_no_other_user() {
     let mut limits = UserLimits::DEFAULT;
-    limits.deadlines.step_ms_max = 200;
-    let scene = scene(Floor::threads().unwrap(), limits);
-    let mut run = scene.stage.ann().send("rogue", "busy loop").await;
+    limits.deadlines.step_timeout_ms = 200;
+    let scenario = scenario(Executor::threads().unwrap(), limits);
+    let mut run = scenario.stage.ann().send("rogue", "busy loop").await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;
-    let other = scene.stage.user("bob").play("rehearsal", r#"{"steps":[{"answer":"fine"}]}"#).await;
+    let other = scenario.stage.user("bob").play("rehearsal", r#"{"steps":[{"answer":"fine"}]}"#).await;
     assert_eq!(ending(&other).0, RunStatus::Succeeded);
     let (status, code, _) = ending(&run.finish().await);
     assert_eq!((status, code.as_str()), (RunStatus::TimedOut, "step_timeout"));
-    scene.released.store(true, Ordering::SeqCst);
-    scene.dropped.notified().await;
+    scenario.released.store(true, Ordering::SeqCst);
+    scenario.dropped.notified().await;
 }
 
 /// Dropping the directory while an agent never yields returns at once.
 #[tokio::test]
 async fn agent_threads_end_in_the_background() {
-    let scene = scene(Floor::threads().unwrap(), UserLimits::DEFAULT);
-    let mut run = scene.stage.ann().send("rogue", "busy loop").await;
+    let scenario = scenario(Executor::threads().unwrap(), UserLimits::DEFAULT);
+    let mut run = scenario.stage.ann().send("rogue", "busy loop").await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;
-    drop((run, scene.stage));
-    scene.released.store(true, Ordering::SeqCst);
-    scene.dropped.notified().await;
+    drop((run, scenario.stage));
+    scenario.released.store(true, Ordering::SeqCst);
+    scenario.dropped.notified().await;
 }
 
 #[test]
 fn run_9_only_a_declared_tool_is_idempotent() {
-    let agents = built_in(Floor::shared()).with(Rehearsal).unwrap();
+    let agents = built_in(Executor::shared()).with(Rehearsal).unwrap();
     let idempotent = |agent: &str, tool: &str| {
         agents.is_idempotent(&AgentName::parse(agent).unwrap(), &ToolName::parse(tool).unwrap())
     };
@@ -232,6 +232,6 @@ fn run_9_only_a_declared_tool_is_idempotent() {
     assert!(
         agents.find(&AgentName::parse("rehearsal").unwrap()).is_some_and(|treatment| treatment.resumable)
     );
-    assert!(built_in(Floor::shared()).find(&AgentName::parse("rehearsal").unwrap()).is_none());
+    assert!(built_in(Executor::shared()).find(&AgentName::parse("rehearsal").unwrap()).is_none());
     assert_eq!(agents.default_agent().as_str(), "assistant");
 }

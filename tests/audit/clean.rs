@@ -8,11 +8,13 @@ use quintet::{
         sqlite::{SqliteJournal, SqliteOptions},
     },
     kernel::{
-        entry::{By, Call, CallResult, CallStatus, RunError, RunErrorCode, RunStatus, Thought, ThoughtKind},
+        entry::{
+            Call, CallOwner, CallResult, CallStatus, RunError, RunErrorCode, RunStatus, Thought, ThoughtKind,
+        },
         ids::{AgentName, CallId, Timestamp, ToolName},
         json::Json,
         limits::Limits,
-        run::{Cut, Ending},
+        run::{EarlyEnd, Ending},
         user::{AgentStep, Command, NewMessage, OnBusy, Resumes, Send, UserState},
     },
 };
@@ -20,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::{
     cases::cases,
-    support::{Scribe, message, run, thread},
+    support::{LogWriter, message, run, thread},
 };
 
 /// One move of an environment that does not know the rules.
@@ -72,15 +74,15 @@ fn command(state: &UserState, of: &Move, next: u64) -> Command {
         }),
         3 => think(ThoughtKind::Reasoning, false),
         4 => think(ThoughtKind::Answer, of.pick.is_multiple_of(4)),
-        5 => open(By::Agent),
-        6 => open(By::Client),
+        5 => open(CallOwner::Agent),
+        6 => open(CallOwner::Client),
         7 => {
             Command::Step { run_id, step: AgentStep::Close { call_id, result: CallResult::ok(Json::null()) } }
         }
         8 => Command::Answer { run_id, call_id, result: CallResult::error("no"), past: None },
         9 => Command::Step { run_id, step: AgentStep::Complete(Ending::Succeeded { usage: None }) },
         10 => Command::Cancel { run_id, ended: false },
-        11 => Command::Cut { run_id, cut: Cut::TimedOut(error(RunErrorCode::RunTimeout)) },
+        11 => Command::Cut { run_id, cut: EarlyEnd::TimedOut(error(RunErrorCode::RunTimeout)) },
         12 => Command::CloseCall { run_id, call_id, status: CallStatus::TimedOut },
         _ => {
             let resumes = Resumes { without_step: (of.pick % 3) as u32, total: 2 };
@@ -93,18 +95,18 @@ fn command(state: &UserState, of: &Move, next: u64) -> Command {
 async fn write(journal: &SqliteJournal, moves: &[Move]) -> u64 {
     // The reply to a message must be found again, at any age.
     let limits = Limits { recent_messages_max: 10_000, ..Limits::DEFAULT };
-    let mut users = ["ann", "bob"].map(|name| (Scribe::new(name), UserState::default()));
+    let mut users = ["ann", "bob"].map(|name| (LogWriter::new(name), UserState::default()));
     let mut unfinished = 0;
     for (next, of) in moves.iter().enumerate() {
-        let (scribe, state) = &mut users[of.user];
-        scribe.now += of.passed_ms;
+        let (log_writer, state) = &mut users[of.user];
+        log_writer.now += of.passed_ms;
         let command = command(state, of, next as u64);
-        let Ok(decision) = state.decide(command, &limits, Timestamp(scribe.now)) else { continue };
+        let Ok(decision) = state.decide(command, &limits, Timestamp(log_writer.now)) else { continue };
         for entry in decision.entries {
             state.evolve(&entry, &limits).unwrap();
-            scribe.write(entry);
+            log_writer.write(entry);
         }
-        scribe.append_to(journal).await;
+        log_writer.append_to(journal).await;
     }
     for (_, state) in &users {
         unfinished += state.open_runs().len() as u64;
@@ -147,10 +149,10 @@ proptest! {
 async fn audit_of_a_killed_process_reads_its_write_ahead_log() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-    let mut scribe = Scribe::new("ann");
-    let log = journal.log(&scribe.user_id);
+    let mut log_writer = LogWriter::new("ann");
+    let log = journal.log(&log_writer.user_id);
     for number in 1..=10 {
-        scribe.whole_run(number, "t").append(&log).await;
+        log_writer.whole_run(number, "t").append(&log).await;
     }
     // The files that a kill would leave: as they are now, with the write-ahead log beside the database.
     let left = TempDir::new().unwrap();
@@ -167,13 +169,13 @@ async fn audit_of_a_killed_process_reads_its_write_ahead_log() {
 async fn run_8_cancelled_waiting_run_is_clean_beside_a_run_with_a_trimmed_beginning() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-    let mut scribe = Scribe::new("ann");
-    let log = journal.log(&scribe.user_id);
-    scribe.message(1, "t", "m1").started(1, "m1").think(1, "a").append(&log).await;
-    scribe.message(2, "t", "m2").message(3, "t", "m3").append(&log).await;
-    scribe.started(3, "m3").completed(3, RunStatus::Cancelled).append(&log).await;
-    scribe.think(1, "b").succeeded(1, "ab").append(&log).await;
-    scribe.started(2, "m2").completed(2, RunStatus::Cancelled).append(&log).await;
+    let mut log_writer = LogWriter::new("ann");
+    let log = journal.log(&log_writer.user_id);
+    log_writer.message(1, "t", "m1").started(1, "m1").think(1, "a").append(&log).await;
+    log_writer.message(2, "t", "m2").message(3, "t", "m3").append(&log).await;
+    log_writer.started(3, "m3").completed(3, RunStatus::Cancelled).append(&log).await;
+    log_writer.think(1, "b").succeeded(1, "ab").append(&log).await;
+    log_writer.started(2, "m2").completed(2, RunStatus::Cancelled).append(&log).await;
     let retention = Retention { age_ms_max: None, user_entries_max: Some(8), ..Retention::default() };
     assert_eq!(journal.trim(retention, Timestamp(0)).await.unwrap().entries, 3);
     drop((log, journal));
@@ -184,10 +186,15 @@ async fn run_8_cancelled_waiting_run_is_clean_beside_a_run_with_a_trimmed_beginn
 async fn report_lists_unfinished_runs_and_is_valid_json() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-    let mut scribe = Scribe::new("ann");
-    let log = journal.log(&scribe.user_id);
-    scribe.whole_run(1, "t").message(2, "t", "m2").started(2, "m2").think(2, "x");
-    scribe.open(2, "a", By::Agent).open(2, "b", By::Client).message(3, "t", "m3").append(&log).await;
+    let mut log_writer = LogWriter::new("ann");
+    let log = journal.log(&log_writer.user_id);
+    log_writer.whole_run(1, "t").message(2, "t", "m2").started(2, "m2").think(2, "x");
+    log_writer
+        .open(2, "a", CallOwner::Agent)
+        .open(2, "b", CallOwner::Client)
+        .message(3, "t", "m3")
+        .append(&log)
+        .await;
     drop((log, journal));
     let report = clean(&folder);
     let found: Vec<_> = report

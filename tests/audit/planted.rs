@@ -4,19 +4,19 @@
 use quintet::{
     audit::{AuditOptions, audit},
     journal::sqlite::{SqliteJournal, SqliteOptions},
-    kernel::entry::{By, RunStatus::*},
+    kernel::entry::{CallOwner, RunStatus::*},
 };
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Scribe, run};
+use crate::support::{LogWriter, run};
 
 /// A defect: its name, the expected findings as rule and entry, and a function that writes a log with it.
-type Plant = (&'static str, &'static [(&'static str, u64)], fn(&mut Scribe));
+type Plant = (&'static str, &'static [(&'static str, u64)], fn(&mut LogWriter));
 
 const PLANTS: &[Plant] = &[
     ("none", &[], |s| {
-        started(s).open(1, "c", By::Agent).close(1, "c").completed(1, Succeeded);
+        started(s).open(1, "c", CallOwner::Agent).close(1, "c").completed(1, Succeeded);
     }),
     ("agent_started twice", &[("RUN-1", 4)], |s| {
         started(s).started(1, "m1").completed(1, Failed);
@@ -40,31 +40,39 @@ const PLANTS: &[Plant] = &[
         started(s).think(1, "b").edit(|line| line["seq"] = 2.into());
     }),
     ("a tool before thinking", &[("RUN-3", 3)], |s| {
-        s.message(1, "t", "m1").started(1, "m1").open(1, "c", By::Agent);
+        s.message(1, "t", "m1").started(1, "m1").open(1, "c", CallOwner::Agent);
     }),
     ("success without thinking", &[("RUN-3", 3)], |s| {
         s.message(1, "t", "m1").started(1, "m1").completed(1, Succeeded);
     }),
     ("a call opened twice", &[("RUN-4", 6)], |s| {
-        started(s).open(1, "c", By::Agent).close(1, "c").open(1, "c", By::Agent);
+        started(s).open(1, "c", CallOwner::Agent).close(1, "c").open(1, "c", CallOwner::Agent);
     }),
     ("a call closed that was never opened", &[("RUN-4", 4)], |s| {
         started(s).close(1, "c");
     }),
     ("a call closed twice", &[("RUN-4", 6)], |s| {
-        started(s).open(1, "c", By::Client).close(1, "c").close(1, "c");
+        started(s).open(1, "c", CallOwner::Client).close(1, "c").close(1, "c");
     }),
     ("a call closed for another tool", &[("RUN-4", 5)], |s| {
-        started(s).open(1, "c", By::Agent).close(1, "c").edit(|line| line["tool_name"] = "other".into());
+        started(s)
+            .open(1, "c", CallOwner::Agent)
+            .close(1, "c")
+            .edit(|line| line["tool_name"] = "other".into());
     }),
     ("a call of another run closed", &[("RUN-4", 8)], |s| {
-        started(s).open(1, "c", By::Agent).message(2, "u", "m2").started(2, "m2").think(2, "x").close(2, "c");
+        started(s)
+            .open(1, "c", CallOwner::Agent)
+            .message(2, "u", "m2")
+            .started(2, "m2")
+            .think(2, "x")
+            .close(2, "c");
     }),
     ("success with a call open", &[("RUN-5", 5)], |s| {
-        started(s).open(1, "c", By::Agent).completed(1, Succeeded);
+        started(s).open(1, "c", CallOwner::Agent).completed(1, Succeeded);
     }),
     ("an early end with a call open", &[("RUN-7", 5)], |s| {
-        started(s).open(1, "c", By::Agent).completed(1, Cancelled);
+        started(s).open(1, "c", CallOwner::Agent).completed(1, Cancelled);
     }),
     ("an event after the end", &[("RUN-5", 5)], |s| {
         started(s).completed(1, Failed).think(1, "late");
@@ -134,7 +142,10 @@ const PLANTS: &[Plant] = &[
         started(s).completed(1, Failed).edit(|line| line["duration_ms"] = 1_000_000.into());
     }),
     ("a call longer than time", &[("ENTRY", 5)], |s| {
-        started(s).open(1, "c", By::Agent).close(1, "c").edit(|line| line["duration_ms"] = 1_000_000.into());
+        started(s)
+            .open(1, "c", CallOwner::Agent)
+            .close(1, "c")
+            .edit(|line| line["duration_ms"] = 1_000_000.into());
     }),
     ("an unknown type", &[("ENTRY", 3)], |s| {
         started(s).edit(|line| line["type"] = "agent_failed".into());
@@ -152,7 +163,7 @@ const PLANTS: &[Plant] = &[
         started(s).completed(1, Failed).edit(|line| drop(line.as_object_mut().unwrap().remove("error")));
     }),
     ("parameters that are no object", &[("ENTRY", 4)], |s| {
-        started(s).open(1, "c", By::Agent).edit(|line| line["parameters"] = json!([]));
+        started(s).open(1, "c", CallOwner::Agent).edit(|line| line["parameters"] = json!([]));
     }),
     ("a run id that is no UUIDv7", &[("ENTRY", 3)], |s| {
         started(s).edit(|line| line["run_id"] = "018f3c2e-7b1a-4c3d-8e4f-0123456789ab".into());
@@ -163,8 +174,8 @@ const PLANTS: &[Plant] = &[
 ];
 
 /// A message, its run started, and one answer delta: entries 1 to 3.
-fn started(scribe: &mut Scribe) -> &mut Scribe {
-    scribe.message(1, "t", "m1").started(1, "m1").think(1, "a")
+fn started(log_writer: &mut LogWriter) -> &mut LogWriter {
+    log_writer.message(1, "t", "m1").started(1, "m1").think(1, "a")
 }
 
 #[tokio::test]
@@ -172,9 +183,9 @@ async fn every_planted_defect_is_found_without_other_findings() {
     for (name, expected, plant) in PLANTS {
         let folder = TempDir::new().unwrap();
         let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-        let mut scribe = Scribe::new("ann");
-        plant(&mut scribe);
-        scribe.append_to(&journal).await;
+        let mut log_writer = LogWriter::new("ann");
+        plant(&mut log_writer);
+        log_writer.append_to(&journal).await;
         drop(journal);
 
         let report = audit(folder.path(), &AuditOptions::default()).unwrap();

@@ -9,14 +9,14 @@ use quintet::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Scribe, user};
+use crate::support::{LogWriter, user};
 
 #[tokio::test]
 async fn journal_in_use_is_refused_and_its_backup_is_audited() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-    let mut scribe = Scribe::new("ann");
-    scribe.whole_run(1, "t").append_to(&journal).await;
+    let mut log_writer = LogWriter::new("ann");
+    log_writer.whole_run(1, "t").append_to(&journal).await;
     let refused = audit(folder.path(), &AuditOptions::default()).unwrap_err();
     assert!(matches!(refused, AuditError::InUse(_)), "{refused:?}");
     assert!(refused.to_string().contains(&std::process::id().to_string()), "{refused}");
@@ -30,7 +30,7 @@ async fn journal_in_use_is_refused_and_its_backup_is_audited() {
 
     // A restored backup is a journal of its own, and its chains still hold.
     let restored = SqliteJournal::open(&backup, SqliteOptions::default()).unwrap();
-    scribe.whole_run(2, "t").append_to(&restored).await;
+    log_writer.whole_run(2, "t").append_to(&restored).await;
     drop(restored);
     let report = audit(&backup, &AuditOptions::default()).unwrap();
     assert!(report.is_clean() && report.entries == 10, "{report}");
@@ -56,8 +56,8 @@ async fn audit_can_be_limited_to_one_user() {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
     for name in ["ann", "bob"] {
-        let mut scribe = Scribe::new(name);
-        scribe.whole_run(1, "t").append_to(&journal).await;
+        let mut log_writer = LogWriter::new(name);
+        log_writer.whole_run(1, "t").append_to(&journal).await;
     }
     drop(journal);
     let of = |name| AuditOptions { user_id: Some(user(name)), ..AuditOptions::default() };

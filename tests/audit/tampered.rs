@@ -12,7 +12,7 @@ use quintet::{
 use rusqlite::types::Value;
 use tempfile::TempDir;
 
-use crate::support::Scribe;
+use crate::support::LogWriter;
 
 /// A change of the database, and the expected findings: rule, user, entry.
 type Deed = (&'static str, &'static [(&'static str, &'static str, u64)]);
@@ -90,10 +90,10 @@ async fn journal_of_two() -> TempDir {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
     for name in ["ann", "bob"] {
-        let mut scribe = Scribe::new(name);
-        let log = journal.log(&scribe.user_id);
+        let mut log_writer = LogWriter::new(name);
+        let log = journal.log(&log_writer.user_id);
         for number in 1..=4 {
-            scribe.whole_run(number, "t").append(&log).await;
+            log_writer.whole_run(number, "t").append(&log).await;
         }
     }
     folder

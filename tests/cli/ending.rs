@@ -17,7 +17,7 @@ async fn conn_6_signal_lets_runs_end_and_loses_nothing() {
         service.signal(signal);
         let (status, rest, log) = service.ended();
         assert_eq!((status.code(), rest.as_str()), (Some(0), ""), "{log}");
-        assert!(log.contains(r#""runs_at_rest":true"#), "{log}");
+        assert!(log.contains(r#""runs_quiesced":true"#), "{log}");
 
         let service = Service::dev(folder.path(), &[]);
         let token = service.login("ada").await;
@@ -38,7 +38,7 @@ async fn conn_6_first_signal_refuses_new_work_and_second_signal_stops_at_once() 
     soon(async { while service.admin("/readyz").await != Some((503, "draining\n".into())) {} }).await;
     assert_eq!(service.admin("/livez").await, Some((200, "ok\n".into())));
     let (_, metrics) = service.admin("/metrics").await.unwrap();
-    assert!(metrics.contains("quintet_draining 1") && metrics.contains("quintet_moving_runs 1"), "{metrics}");
+    assert!(metrics.contains("quintet_draining 1") && metrics.contains("quintet_active_runs 1"), "{metrics}");
 
     let message = json!({"message_id": "m2", "thread_id": "t2", "text": "hello"});
     let (status, problem) = service.post("/v1/messages", &token, &message).await;
@@ -63,12 +63,12 @@ async fn conn_6_first_signal_refuses_new_work_and_second_signal_stops_at_once() 
 #[tokio::test]
 async fn conn_6_run_without_an_end_delays_a_drain_up_to_its_limit_only() {
     let folder = tempfile::tempdir().unwrap();
-    let service = Service::dev(folder.path(), &["--set", "drain_wait_ms_max=50"]);
+    let service = Service::dev(folder.path(), &["--set", "drain_timeout_ms=50"]);
     let token = service.login("ada").await;
     let run_id = service.rehearse(&token, "m1", json!([{"think": "hm"}, {"hang": true}])).await;
     service.until_run(&token, &run_id, "active").await;
     let log = service.drained();
-    assert!(log.contains(r#""runs_at_rest":false"#), "{log}");
+    assert!(log.contains(r#""runs_quiesced":false"#), "{log}");
 
     // RUN-6: the next process resumes it, and the user can end it.
     let service = Service::dev(folder.path(), &[]);

@@ -69,7 +69,7 @@ async fn second_signal_stops_at_once_while_the_log_is_not_read() {
     for signals in [[Signal::TERM, Signal::TERM], [Signal::INT, Signal::TERM], [Signal::HUP, Signal::INT]] {
         let folder = tempfile::tempdir().unwrap();
         let (_unread, stderr) = std::io::pipe().unwrap();
-        let service = logs_to(stderr, folder.path(), &["--set", "drain_wait_ms_max=3600000"]);
+        let service = logs_to(stderr, folder.path(), &["--set", "drain_timeout_ms=3600000"]);
         let token = service.login("ada").await;
         let hangs = service.rehearse(&token, "m1", json!([{"think": "hm"}, {"hang": true}])).await;
         service.until_run(&token, &hangs, "active").await;

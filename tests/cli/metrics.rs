@@ -37,7 +37,7 @@ async fn every_counter_is_exposed_as_0_from_the_start() {
         "quintet_log_dropped_total",
         "quintet_log_write_errors_total",
         "quintet_entries_appended_total",
-        "quintet_waiting_messages",
+        "quintet_queued_messages",
     ] {
         assert_eq!(series.get(name), Some(&0.0), "{name}");
     }
@@ -80,8 +80,8 @@ async fn values_count_the_work_done() {
         ("quintet_run_seconds_bucket{le=\"0.05\"}", 1.0),
         ("quintet_run_seconds_bucket{le=\"14400\"}", 2.0),
         ("quintet_agent_failures_total{reason=\"panic\"}", 1.0),
-        ("quintet_waiting_messages", 1.0),
-        ("quintet_moving_runs", 1.0),
+        ("quintet_queued_messages", 1.0),
+        ("quintet_active_runs", 1.0),
         ("quintet_auth_failures_total{reason=\"token_claims\"}", 1.0),
         ("quintet_refusals_total{code=\"unauthenticated\"}", 1.0),
         ("quintet_request_seconds_count{route=\"/v1/entries\",method=\"GET\",status=\"401\"}", 1.0),
@@ -96,7 +96,7 @@ async fn values_count_the_work_done() {
     service.until_run(&token, behind["run_id"].as_str().unwrap(), "completed").await;
     let after = series(&service).await;
     assert_eq!(after["quintet_runs_completed_total{status=\"cancelled\"}"], 1.0);
-    assert_eq!(after["quintet_waiting_messages"], 0.0);
+    assert_eq!(after["quintet_queued_messages"], 0.0);
     service.drained();
     let size = std::fs::metadata(folder.path().join("quintet.db")).unwrap().len() as f64;
     assert!(waits["quintet_journal_bytes"] > 0.0 && waits["quintet_journal_bytes"] <= size);

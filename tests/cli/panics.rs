@@ -18,9 +18,9 @@ use crate::command::Service;
 const SCENE: &str = "SCENE_OF_A_PANIC";
 
 /// Runs a scene of [`scenes`] in a process of its own; returns its exit code and its stderr.
-fn played(scene: &str, stderr: impl Into<Stdio>) -> (Option<i32>, String) {
+fn played(scenario: &str, stderr: impl Into<Stdio>) -> (Option<i32>, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "panics::scenes", "--nocapture"]).env(SCENE, scene);
+    command.args(["--exact", "panics::scenes", "--nocapture"]).env(SCENE, scenario);
     let child = command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
     let output = child.wait_with_output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -37,10 +37,10 @@ impl fmt::Debug for Panics {
 /// The scenes; does nothing in a process without a scene.
 #[test]
 fn scenes() {
-    let Some(scene) = std::env::var_os(SCENE) else { return };
+    let Some(scenario) = std::env::var_os(SCENE) else { return };
     let log = telemetry::start("info", LogFormat::Json, LogLimits::DEFAULT).unwrap();
     let secret = String::from("xyzzy-42");
-    let panics = move || match scene.to_str().unwrap() {
+    let panics = move || match scenario.to_str().unwrap() {
         "literal" => panic!("written in the source"),
         "formatted" => panic!("what ann said: {secret}"),
         "expect" => std::hint::black_box(Err::<(), _>(secret)).expect("a reason of the source"),
@@ -50,7 +50,7 @@ fn scenes() {
             let span = tracing::info_span!("a span", value = tracing::field::Empty).entered();
             span.record("value", tracing::field::debug(Panics));
         }
-        scene => unreachable!("{scene}"),
+        scenario => unreachable!("{scenario}"),
     };
     assert!(std::thread::spawn(panics).join().is_err());
     tracing::info!("after the panic");
@@ -59,7 +59,7 @@ fn scenes() {
 
 #[test]
 fn auth_6_text_of_a_formatted_panic_is_not_in_the_log() {
-    for (scene, message) in [
+    for (scenario, message) in [
         ("literal", "written in the source"),
         ("formatted", "(formatted)"),
         ("expect", "(formatted)"),
@@ -67,15 +67,15 @@ fn auth_6_text_of_a_formatted_panic_is_not_in_the_log() {
         ("event", "while it is formatted"),
         ("span", "while it is formatted"),
     ] {
-        let (code, log) = played(scene, Stdio::piped());
-        assert_eq!(code, Some(0), "{scene}: {log}");
-        assert!(!log.contains("xyzzy-42"), "{scene}: {log}");
+        let (code, log) = played(scenario, Stdio::piped());
+        assert_eq!(code, Some(0), "{scenario}: {log}");
+        assert!(!log.contains("xyzzy-42"), "{scenario}: {log}");
         let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let panics: Vec<_> = events.iter().filter(|event| event["message"] == "panic").collect();
-        assert_eq!(panics.len(), 1, "{scene}: {log}");
-        assert_eq!(panics[0]["panic_message"], message, "{scene}");
-        assert!(panics[0]["place"].as_str().unwrap().contains("panics.rs:"), "{scene}: {log}");
-        assert_eq!(events.last().unwrap()["message"], "after the panic", "{scene}");
+        assert_eq!(panics.len(), 1, "{scenario}: {log}");
+        assert_eq!(panics[0]["panic_message"], message, "{scenario}");
+        assert!(panics[0]["place"].as_str().unwrap().contains("panics.rs:"), "{scenario}: {log}");
+        assert_eq!(events.last().unwrap()["message"], "after the panic", "{scenario}");
     }
 }
 

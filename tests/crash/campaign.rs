@@ -8,12 +8,12 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
-    crowd::{Crowd, Phase},
+    context::{CampaignContext, setting},
+    crowd::{CampaignPhase, Crowd},
     ends::{audit, end, finish, verdict},
+    planned_message::PlannedMessage,
     process::{Process, watched},
-    stage::{Stage, setting},
-    verdict::{Tally, Weather},
-    wish::Wish,
+    verdict::{CampaignFaults, Tally},
 };
 
 /// The instant of a kill.
@@ -46,11 +46,11 @@ async fn kills_at_random_instants_lose_nothing_accepted() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let kills = setting("QUINTET_CAMPAIGN_KILLS").unwrap_or(25);
     let users = setting("QUINTET_CAMPAIGN_USERS").unwrap_or(if kills > 100 { 16 } else { 6 });
-    let stage = Stage::new("crash campaign");
+    let context = CampaignContext::new("crash campaign");
     let folder = TempDir::new().unwrap();
-    let crowd = Crowd::new(&stage, users as usize, Wish::any);
-    let tally = kill_and_judge(&stage, &crowd, kills, || watched(folder.path())).await;
-    audit(&stage, folder.path());
+    let crowd = Crowd::new(&context, users as usize, PlannedMessage::any);
+    let tally = kill_and_judge(&context, &crowd, kills, || watched(folder.path())).await;
+    audit(&context, folder.path());
 
     let streamed = crowd.streamed.get();
     eprintln!("{kills} kills, {users} users: {tally:?}, {streamed} entries on event streams");
@@ -62,32 +62,32 @@ async fn kills_at_random_instants_lose_nothing_accepted() {
 
 /// A whole campaign: load, kills, an orderly end, the verdict.
 pub async fn kill_and_judge(
-    stage: &Stage,
+    context: &CampaignContext,
     crowd: &Crowd,
     kills: u64,
     command: impl Fn() -> Command,
 ) -> Tally {
     let storm = async {
-        let mut rng = stage.rng(0);
+        let mut rng = context.rng(0);
         for _ in 0..kills {
-            let process = Process::start(command(), stage.lines());
-            strike(stage, crowd, &process, Instant::any(&mut rng)).await;
+            let process = Process::start(command(), context.lines());
+            strike(context, crowd, &process, Instant::any(&mut rng)).await;
             crowd.place.send_replace(None);
-            process.kill(stage).await;
-            stage.look();
+            process.kill(context).await;
+            context.look();
         }
-        let process = Process::start(command(), stage.lines());
-        crowd.place.send_replace(Some(process.ready(stage).await));
-        crowd.phase.send_replace(Phase::Finish);
+        let process = Process::start(command(), context.lines());
+        crowd.place.send_replace(Some(process.ready(context).await));
+        crowd.phase.send_replace(CampaignPhase::Finish);
         process
     };
-    let process = finish(stage, crowd, storm).await;
-    end(stage, crowd, &process).await;
-    verdict(stage, crowd, Weather { killed: true, hasty: false })
+    let process = finish(context, crowd, storm).await;
+    end(context, crowd, &process).await;
+    verdict(context, crowd, CampaignFaults { killed: true, hasty: false })
 }
 
 /// Lets the process serve until the instant of the kill.
-async fn strike(stage: &Stage, crowd: &Crowd, process: &Process, instant: Instant) {
+async fn strike(context: &CampaignContext, crowd: &Crowd, process: &Process, instant: Instant) {
     let entries = match instant {
         Instant::BeforeReady(wait) => {
             // The instant itself is random here: the test waits for nothing.
@@ -96,9 +96,9 @@ async fn strike(stage: &Stage, crowd: &Crowd, process: &Process, instant: Instan
         }
         Instant::After { entries } | Instant::Draining { entries, .. } => entries,
     };
-    crowd.place.send_replace(Some(process.ready(stage).await));
-    if tokio::time::timeout(SILENCE_MAX, crowd.hears(entries)).await.is_err() {
-        stage.found(format!("silence under load: {}", crowd.open_shown()));
+    crowd.place.send_replace(Some(process.ready(context).await));
+    if tokio::time::timeout(SILENCE_MAX, crowd.receives(entries)).await.is_err() {
+        context.found(format!("silence under load: {}", crowd.open_shown()));
     }
     if let Instant::Draining { then, .. } = instant {
         process.signal(Signal::TERM);

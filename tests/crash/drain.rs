@@ -10,15 +10,15 @@ use tempfile::TempDir;
 
 use crate::{
     client::{Client, Ended},
-    crowd::{Crowd, Phase},
+    context::{CampaignContext, setting},
+    crowd::{CampaignPhase, Crowd},
     ends::{audit, end, finish, verdict},
     http,
-    moves::Told,
+    ledger::{FrameSeen, Ledger, Parting, SharedLedger},
+    moves::ReportedOnce,
+    planned_message::{Expect, ExpectedCall, PlannedMessage},
     process::{Addresses, Process, watched},
-    stage::{Stage, setting},
-    verdict::{Weather, judge},
-    wish::{Expect, ExpectedCall, Wish},
-    witness::{Book, Heard, Parting, SharedBook},
+    verdict::{CampaignFaults, judge},
 };
 
 #[tokio::test]
@@ -26,38 +26,38 @@ async fn conn_6_rolling_restarts_under_load_lose_and_repeat_nothing() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
     let restarts = setting("QUINTET_CAMPAIGN_KILLS").map_or(8, |kills| kills.div_ceil(5));
     let users = setting("QUINTET_CAMPAIGN_USERS").unwrap_or(6);
-    let stage = Stage::new("rolling restarts");
+    let context = CampaignContext::new("rolling restarts");
     let folder = TempDir::new().unwrap();
-    let crowd = Crowd::new(&stage, users as usize, Wish::brief);
+    let crowd = Crowd::new(&context, users as usize, PlannedMessage::brief);
     let storm = async {
-        let mut rng = stage.rng(0);
+        let mut rng = context.rng(0);
         for _ in 0..restarts {
-            let process = Process::start(watched(folder.path()), stage.lines());
-            crowd.place.send_replace(Some(process.ready(&stage).await));
-            stage.soon("load", crowd.hears(rng.random_range(1..600))).await;
+            let process = Process::start(watched(folder.path()), context.lines());
+            crowd.place.send_replace(Some(process.ready(&context).await));
+            context.soon("load", crowd.receives(rng.random_range(1..600))).await;
             process.signal(Signal::TERM);
-            let status = process.ended(&stage).await;
+            let status = process.ended(&context).await;
             crowd.place.send_replace(None);
             if status.code() != Some(0) {
-                stage.found(format!("the service ended with {status} (CONN-6)"));
+                context.found(format!("the service ended with {status} (CONN-6)"));
             }
-            stage.look();
+            context.look();
         }
-        let process = Process::start(watched(folder.path()), stage.lines());
-        crowd.place.send_replace(Some(process.ready(&stage).await));
-        crowd.phase.send_replace(Phase::Finish);
+        let process = Process::start(watched(folder.path()), context.lines());
+        crowd.place.send_replace(Some(process.ready(&context).await));
+        crowd.phase.send_replace(CampaignPhase::Finish);
         process
     };
-    let process = finish(&stage, &crowd, storm).await;
+    let process = finish(&context, &crowd, storm).await;
     let ends = crowd.ends.borrow().clone();
     for ended in &ends {
         if let Ended::Broken { parting: Parting::Told | Parting::Untold } = ended {
-            stage.found(format!("a connection broke that a drain had to close (CONN-6): {ended:?}"));
+            context.found(format!("a connection broke that a drain had to close (CONN-6): {ended:?}"));
         }
     }
-    end(&stage, &crowd, &process).await;
-    let tally = verdict(&stage, &crowd, Weather { killed: false, hasty: false });
-    audit(&stage, folder.path());
+    end(&context, &crowd, &process).await;
+    let tally = verdict(&context, &crowd, CampaignFaults { killed: false, hasty: false });
+    audit(&context, folder.path());
 
     let closed = |ended: &&Ended| matches!(ended, Ended::Closed { code: 1012, parting: Parting::Told });
     let closed = ends.iter().filter(closed).count();
@@ -67,17 +67,17 @@ async fn conn_6_rolling_restarts_under_load_lose_and_repeat_nothing() {
 }
 
 /// One user and one process, for one drain in detail.
-struct Scene {
-    stage: Stage,
+struct Scenario {
+    context: CampaignContext,
     folder: TempDir,
-    book: SharedBook,
+    ledger: SharedLedger,
 }
 
-impl Scene {
+impl Scenario {
     fn new(what: &str) -> Self {
-        let stage = Stage::new(what);
-        let book = Book::new("ann", &stage, &Default::default());
-        Self { stage, folder: TempDir::new().unwrap(), book }
+        let context = CampaignContext::new(what);
+        let ledger = Ledger::new("ann", &context, &Default::default());
+        Self { context, folder: TempDir::new().unwrap(), ledger }
     }
 
     async fn serve(&self) -> (Process, Addresses, Client) {
@@ -85,21 +85,21 @@ impl Scene {
     }
 
     async fn serve_by(&self, command: Command) -> (Process, Addresses, Client) {
-        let process = Process::start(command, self.stage.lines());
-        let to = process.ready(&self.stage).await;
-        let client = self.open(to).await.unwrap_or_else(|ended| self.stage.fail(&format!("{ended:?}")));
+        let process = Process::start(command, self.context.lines());
+        let to = process.ready(&self.context).await;
+        let client = self.open(to).await.unwrap_or_else(|ended| self.context.fail(&format!("{ended:?}")));
         (process, to, client)
     }
 
     async fn open(&self, to: Addresses) -> Result<Client, Ended> {
-        let head = self.book.borrow().head();
-        Client::open(&self.stage, &self.book, to, head, &mut self.stage.rng(1)).await
+        let head = self.ledger.borrow().head();
+        Client::open(&self.context, &self.ledger, to, head, &mut self.context.rng(1)).await
     }
 
     /// Sends a script and reads until its run has reached `entry`.
-    async fn send(&self, client: &mut Client, wish: Wish, entry: &str) {
-        let frame = wish.frame();
-        self.book.borrow_mut().sends(wish);
+    async fn send(&self, client: &mut Client, planned: PlannedMessage, entry: &str) {
+        let frame = planned.frame();
+        self.ledger.borrow_mut().sends(planned);
         client.send(&frame).await.unwrap();
         self.until(client, entry).await;
     }
@@ -108,39 +108,39 @@ impl Scene {
     async fn until(&self, client: &mut Client, entry: &str) {
         let until = async {
             while self.last()["type"] != entry {
-                client.hear().await.unwrap_or_else(|ended| self.stage.fail(&format!("{ended:?}")));
+                client.receive().await.unwrap_or_else(|ended| self.context.fail(&format!("{ended:?}")));
             }
         };
-        self.stage.soon(entry, until).await;
+        self.context.soon(entry, until).await;
     }
 
     fn last(&self) -> Value {
-        self.book.borrow().log.last().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
+        self.ledger.borrow().log.last().map_or(Value::Null, |text| serde_json::from_str(text).unwrap())
     }
 
     /// Reads until the connection ends.
     async fn ends(&self, client: &mut Client) -> Ended {
         let end = async {
             loop {
-                if let Err(ended) = client.hear().await {
+                if let Err(ended) = client.receive().await {
                     return ended;
                 }
             }
         };
-        self.stage.soon("the end of a connection", end).await
+        self.context.soon("the end of a connection", end).await
     }
 
     fn judged(&self, killed: bool) {
-        judge(&self.book.borrow(), Weather { killed, hasty: false });
-        self.stage.look();
-        audit(&self.stage, self.folder.path());
+        judge(&self.ledger.borrow(), CampaignFaults { killed, hasty: false });
+        self.context.look();
+        audit(&self.context, self.folder.path());
     }
 }
 
 const TOLD: Ended = Ended::Closed { code: 1012, parting: Parting::Told };
 
-fn script(message_id: &str, steps: Value, expect: Expect) -> Wish {
-    Wish::script(message_id, &json!({"steps": steps}), expect)
+fn script(message_id: &str, steps: Value, expect: Expect) -> PlannedMessage {
+    PlannedMessage::script(message_id, &json!({"steps": steps}), expect)
 }
 
 fn succeeds() -> Expect {
@@ -150,111 +150,113 @@ fn succeeds() -> Expect {
 #[tokio::test]
 async fn conn_6_drain_refuses_new_work_and_lets_runs_end() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let scene = Scene::new("one drain");
+    let scenario = Scenario::new("one drain");
     // The run holds the drain until the test cancels it, on a machine of any speed: the refusals come before
     // the close.
-    let mut patient = watched(scene.folder.path());
-    patient.args(["--set", "drain_wait_ms_max=600000"]);
-    let (process, to, mut client) = scene.serve_by(patient).await;
+    let mut patient = watched(scenario.folder.path());
+    patient.args(["--set", "drain_timeout_ms=600000"]);
+    let (process, to, mut client) = scenario.serve_by(patient).await;
     let slow = json!([{"think": "a"}, {"hang": true}]);
     let cancelled = Expect { status: "cancelled", ..Expect::default() };
-    let slow = Wish { cancels: true, ..script("slow", slow, cancelled) };
-    scene.send(&mut client, slow, "agent_thinking").await;
+    let slow = PlannedMessage { cancels: true, ..script("slow", slow, cancelled) };
+    scenario.send(&mut client, slow, "agent_thinking").await;
     assert_eq!(readiness(to).await, 200);
 
     process.signal(Signal::TERM);
-    let stage = &scene.stage;
-    stage.soon("draining", client.until(Heard::Draining)).await.unwrap();
+    let context = &scenario.context;
+    context.soon("draining", client.until(FrameSeen::Draining)).await.unwrap();
     assert_eq!(readiness(to).await, 503);
     let new = script("new", json!([{"answer": "no"}]), succeeds());
     client.send(&new.frame()).await.unwrap();
-    let refused = Heard::Error { code: "draining".to_owned() };
-    stage.soon("a refusal", client.until(refused)).await.unwrap();
+    let refused = FrameSeen::Error { code: "draining".to_owned() };
+    context.soon("a refusal", client.until(refused)).await.unwrap();
     // Known messages are not new (DEL-6).
-    let again = scene.book.borrow_mut().sends_again("slow").unwrap();
+    let again = scenario.ledger.borrow_mut().sends_again("slow").unwrap();
     client.send(&again).await.unwrap();
-    stage.soon("the same answer", client.until(Heard::Accepted)).await.unwrap();
-    match scene.open(to).await {
+    context.soon("the same answer", client.until(FrameSeen::Accepted)).await.unwrap();
+    match scenario.open(to).await {
         Err(Ended::Refused(503)) | Err(Ended::Broken { parting: Parting::Stranger }) => {}
-        Ok(_) | Err(_) => stage.fail("a new connection during a drain"),
+        Ok(_) | Err(_) => context.fail("a new connection during a drain"),
     }
-    let cancels = Told::default().cancels(&mut scene.book.borrow_mut(), true, 1.0, &mut stage.rng(1));
+    let cancels =
+        ReportedOnce::default().cancels(&mut scenario.ledger.borrow_mut(), true, 1.0, &mut context.rng(1));
     for frame in cancels {
         client.send(&frame).await.unwrap();
     }
 
-    assert_eq!(scene.ends(&mut client).await, TOLD);
-    assert_eq!(scene.last()["status"], "cancelled", "the run ended before the close");
-    assert_eq!(process.ended(stage).await.code(), Some(0));
-    scene.judged(false);
+    assert_eq!(scenario.ends(&mut client).await, TOLD);
+    assert_eq!(scenario.last()["status"], "cancelled", "the run ended before the close");
+    assert_eq!(process.ended(context).await.code(), Some(0));
+    scenario.judged(false);
 }
 
 #[tokio::test]
 async fn run_11_question_outlives_a_drain_and_a_kill() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let scene = Scene::new("a question");
+    let scenario = Scenario::new("a question");
     let ask = json!([{"ask": {"call_id": "q1", "tool_name": "approve"}}, {"answer": "done"}]);
     let question = ExpectedCall { by: "client", tool_name: "approve".into(), status: "", results: None };
     let expect = Expect { calls: Some([("q1".to_owned(), question)].into()), ..succeeds() };
 
-    let (process, _, mut client) = scene.serve().await;
-    scene.send(&mut client, script("ask", ask, expect), "tool_executing").await;
+    let (process, _, mut client) = scenario.serve().await;
+    scenario.send(&mut client, script("ask", ask, expect), "tool_executing").await;
     process.signal(Signal::TERM);
-    assert_eq!(scene.ends(&mut client).await, TOLD);
-    assert_eq!(process.ended(&scene.stage).await.code(), Some(0));
+    assert_eq!(scenario.ends(&mut client).await, TOLD);
+    assert_eq!(process.ended(&scenario.context).await.code(), Some(0));
 
-    let (process, _, _client) = scene.serve().await;
-    process.kill(&scene.stage).await;
+    let (process, _, _client) = scenario.serve().await;
+    process.kill(&scenario.context).await;
 
-    let (process, _, mut client) = scene.serve().await;
-    let run_id = scene.last()["run_id"].clone();
+    let (process, _, mut client) = scenario.serve().await;
+    let run_id = scenario.last()["run_id"].clone();
     let answer = json!({"type": "complete_call", "run_id": run_id, "call_id": "q1",
         "status": "ok", "results": {"approved": true}, "error": null});
     let call = (run_id.as_str().unwrap().to_owned(), "q1".to_owned());
-    scene.book.borrow_mut().asks.entry(call).or_default().push(answer.clone());
+    scenario.ledger.borrow_mut().asks.entry(call).or_default().push(answer.clone());
     client.send(&answer).await.unwrap();
-    scene.until(&mut client, "agent_completed").await;
+    scenario.until(&mut client, "agent_completed").await;
     client.leave().await;
     process.signal(Signal::TERM);
-    assert_eq!(process.ended(&scene.stage).await.code(), Some(0));
-    scene.judged(true);
+    assert_eq!(process.ended(&scenario.context).await.code(), Some(0));
+    scenario.judged(true);
 }
 
 #[tokio::test]
 async fn conn_6_runs_that_outlast_the_drain_are_resumed_by_the_next_process() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let scene = Scene::new("a drain that runs out of time");
-    let (process, _, mut client) = scene.serve_by(impatient(scene.folder.path())).await;
-    scene.send(&mut client, long_call(), "tool_executing").await;
+    let scenario = Scenario::new("a drain that runs out of time");
+    let (process, _, mut client) = scenario.serve_by(impatient(scenario.folder.path())).await;
+    scenario.send(&mut client, long_call(), "tool_executing").await;
     process.signal(Signal::TERM);
-    assert_eq!(scene.ends(&mut client).await, TOLD);
-    assert_eq!(process.ended(&scene.stage).await.code(), Some(0));
-    taken_up(&scene).await;
+    assert_eq!(scenario.ends(&mut client).await, TOLD);
+    assert_eq!(process.ended(&scenario.context).await.code(), Some(0));
+    assert_resumed(&scenario).await;
 }
 
 #[tokio::test]
 async fn second_signal_stops_at_once_and_loses_nothing() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let scene = Scene::new("a second signal");
-    let (process, _, mut client) = scene.serve().await;
-    scene.send(&mut client, long_call(), "tool_executing").await;
+    let scenario = Scenario::new("a second signal");
+    let (process, _, mut client) = scenario.serve().await;
+    scenario.send(&mut client, long_call(), "tool_executing").await;
     process.signal(Signal::TERM);
-    scene.stage.soon("draining", client.until(Heard::Draining)).await.unwrap();
+    scenario.context.soon("draining", client.until(FrameSeen::Draining)).await.unwrap();
     process.signal(Signal::INT);
-    let status = scene.stage.within("the end", SECOND_SIGNAL_MAX, process.ended(&scene.stage)).await;
+    let status =
+        scenario.context.within("the end", SECOND_SIGNAL_MAX, process.ended(&scenario.context)).await;
     assert_eq!(status.code(), Some(1), "{status}");
-    taken_up(&scene).await;
+    assert_resumed(&scenario).await;
 }
 
 /// A service with very short time limits for runs.
 fn impatient(folder: &Path) -> Command {
     let mut command = watched(folder);
-    command.args(["--set", "drain_wait_ms_max=100"]);
+    command.args(["--set", "drain_timeout_ms=100"]);
     command
 }
 
 /// A call that outlasts every drain.
-fn long_call() -> Wish {
+fn long_call() -> PlannedMessage {
     let call = json!({"call_id": "c1", "tool_name": "slow", "takes_ms": 600_000});
     let expected = ExpectedCall { by: "agent", tool_name: "slow".into(), status: "ok", results: None };
     let expect = Expect { calls: Some([("c1".to_owned(), expected)].into()), ..succeeds() };
@@ -262,15 +264,15 @@ fn long_call() -> Wish {
 }
 
 /// The next process closes the call as `unknown`, does not make it again, and the run goes on.
-async fn taken_up(scene: &Scene) {
-    let (process, _, mut client) = scene.serve().await;
-    scene.until(&mut client, "agent_completed").await;
+async fn assert_resumed(scenario: &Scenario) {
+    let (process, _, mut client) = scenario.serve().await;
+    scenario.until(&mut client, "agent_completed").await;
     client.leave().await;
     process.signal(Signal::TERM);
-    assert_eq!(process.ended(&scene.stage).await.code(), Some(0));
+    assert_eq!(process.ended(&scenario.context).await.code(), Some(0));
     let closed = |text: &str| text.contains("tool_completed") && text.contains("\"unknown\"");
-    assert_eq!(scene.book.borrow().log.iter().filter(|text| closed(text)).count(), 1);
-    scene.judged(true);
+    assert_eq!(scenario.ledger.borrow().log.iter().filter(|text| closed(text)).count(), 1);
+    scenario.judged(true);
 }
 
 async fn readiness(to: Addresses) -> u16 {

@@ -8,12 +8,12 @@
 
 mod campaign;
 mod drain;
-mod ledger;
 mod poison;
 mod readers;
-mod taken_up;
+mod resumed;
+mod side_effects;
 
-use quintet_testkit::{client, crowd, ends, http, moves, process, stage, verdict, wish, witness};
+use quintet_testkit::{client, context, crowd, ends, http, ledger, moves, planned_message, process, verdict};
 
 /// Campaigns run one at a time, so that each measures only itself.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -12,7 +12,7 @@ use std::{
 
 use async_trait::async_trait;
 use quintet::{
-    agent::{Agent, AgentError, Completed, Directory, Floor, Run, Started, Task},
+    agent::{Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task},
     journal::sqlite::{SqliteJournal, SqliteOptions},
     kernel::entry::ThoughtKind,
     ops::{config::Settings, drain::Caught},
@@ -24,10 +24,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    context::CampaignContext,
     ends::audit,
     http,
     process::{Addresses, Process},
-    stage::Stage,
 };
 
 const FOLDER: &str = "QUINTET_CAMPAIGN_POISON";
@@ -95,7 +95,7 @@ fn child_that_serves_until_an_agent_ends_it() {
     runtime.block_on(async {
         let mut signals = Caught::new().unwrap().listen().unwrap();
         let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
-        let agents = Directory::new(Patient, Floor::threads().unwrap()).unwrap().with(Poison).unwrap();
+        let agents = AgentRegistry::new(Patient, Executor::threads().unwrap()).unwrap().with(Poison).unwrap();
         let parts =
             Parts { journal: Arc::new(journal.clone()), agents: Arc::new(agents), described: Vec::new() };
         let any_port = "127.0.0.1:0".parse().unwrap();
@@ -114,14 +114,14 @@ fn child_that_serves_until_an_agent_ends_it() {
     runtime.shutdown_background();
 }
 
-fn serve(stage: &Stage, folder: &Path, answers: bool) -> Process {
+fn serve(context: &CampaignContext, folder: &Path, answers: bool) -> Process {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "poison::child_that_serves_until_an_agent_ends_it", "--ignored", "--nocapture"]);
     command.env(FOLDER, folder);
     if answers {
         command.env(ANSWERS, "1");
     }
-    Process::start_as_it_is(command, stage.lines())
+    Process::start_as_it_is(command, context.lines())
 }
 
 async fn send(to: Addresses, user: &str, message_id: &str, agent_name: &str, text: &str) {
@@ -154,63 +154,64 @@ async fn ends(to: Addresses, user: &str) -> Vec<(String, String)> {
     ends
 }
 
-async fn ends_become(stage: &Stage, to: Addresses, user: &str, expected: &[(&str, &str)]) {
+async fn ends_become(context: &CampaignContext, to: Addresses, user: &str, expected: &[(&str, &str)]) {
     let expected: Vec<_> = expected.iter().map(|(id, how)| ((*id).to_owned(), (*how).to_owned())).collect();
     let wait = async {
         while ends(to, user).await.len() < expected.len() {
             tokio::task::yield_now().await;
         }
     };
-    stage.soon("the ends of all runs", wait).await;
+    context.soon("the ends of all runs", wait).await;
     assert_eq!(ends(to, user).await, expected, "{user}");
 }
 
 #[tokio::test]
 async fn run_6_run_that_ends_every_process_fails_after_two_resumes_and_no_other_does() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let (stage, folder) = (Stage::new("a run that ends every process"), TempDir::new().unwrap());
+    let (context, folder) = (CampaignContext::new("a run that ends every process"), TempDir::new().unwrap());
 
-    let process = serve(&stage, folder.path(), false);
-    let to = process.ready(&stage).await;
+    let process = serve(&context, folder.path(), false);
+    let to = process.ready(&context).await;
     for (user, message_id) in [("ann", "before"), ("ben", "beside")] {
         send(to, user, message_id, "patient", "hello").await;
     }
     send(to, "ann", "poison", "poison", "at once").await;
-    assert!(!process.ended(&stage).await.success(), "its agent ended it");
+    assert!(!process.ended(&context).await.success(), "its agent ended it");
 
     for restart in 1..=2 {
-        let process = serve(&stage, folder.path(), false);
-        assert!(!process.ended(&stage).await.success(), "restart {restart}");
+        let process = serve(&context, folder.path(), false);
+        assert!(!process.ended(&context).await.success(), "restart {restart}");
     }
 
-    let process = serve(&stage, folder.path(), true);
-    let to = process.ready(&stage).await;
+    let process = serve(&context, folder.path(), true);
+    let to = process.ready(&context).await;
     send(to, "ann", "after", "patient", "hello").await;
     let of_ann = [("after", "succeeded"), ("before", "succeeded"), ("poison", "resume_limit")];
-    ends_become(&stage, to, "ann", &of_ann).await;
-    ends_become(&stage, to, "ben", &[("beside", "succeeded")]).await;
+    ends_become(&context, to, "ann", &of_ann).await;
+    ends_become(&context, to, "ben", &[("beside", "succeeded")]).await;
     process.signal(Signal::TERM);
-    assert_eq!(process.ended(&stage).await.code(), Some(0));
-    stage.look();
-    audit(&stage, folder.path());
+    assert_eq!(process.ended(&context).await.code(), Some(0));
+    context.look();
+    audit(&context, folder.path());
 }
 
 #[tokio::test]
 async fn run_6_run_that_steps_and_ends_every_process_fails_in_the_end() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let (stage, folder) = (Stage::new("a run that steps and ends every process"), TempDir::new().unwrap());
-    let process = serve(&stage, folder.path(), true);
-    let to = process.ready(&stage).await;
+    let (context, folder) =
+        (CampaignContext::new("a run that steps and ends every process"), TempDir::new().unwrap());
+    let process = serve(&context, folder.path(), true);
+    let to = process.ready(&context).await;
     send(to, "ann", "poison", "poison", "after a step").await;
-    assert!(!process.ended(&stage).await.success());
+    assert!(!process.ended(&context).await.success());
     let mut restarts = 0;
     let process = loop {
-        let process = serve(&stage, folder.path(), true);
-        if process.becomes_ready(&stage).await {
-            let to = process.ready(&stage).await;
+        let process = serve(&context, folder.path(), true);
+        if process.becomes_ready(&context).await {
+            let to = process.ready(&context).await;
             // It may have been ready for a moment before it ended.
             if http::login(to.listen, "ann").await.is_ok()
-                && tokio::time::timeout(std::time::Duration::from_secs(2), process.ended(&stage))
+                && tokio::time::timeout(std::time::Duration::from_secs(2), process.ended(&context))
                     .await
                     .is_err()
             {
@@ -220,9 +221,9 @@ async fn run_6_run_that_steps_and_ends_every_process_fails_in_the_end() {
         restarts += 1;
         assert!(restarts <= 6, "no crash loop");
     };
-    let to = process.ready(&stage).await;
-    ends_become(&stage, to, "ann", &[("poison", "resume_limit")]).await;
+    let to = process.ready(&context).await;
+    ends_become(&context, to, "ann", &[("poison", "resume_limit")]).await;
     process.signal(Signal::TERM);
-    assert_eq!(process.ended(&stage).await.code(), Some(0));
-    audit(&stage, folder.path());
+    assert_eq!(process.ended(&context).await.code(), Some(0));
+    audit(&context, folder.path());
 }

@@ -9,13 +9,13 @@ use tempfile::TempDir;
 
 use crate::{
     client::{Client, Ended},
+    context::{CampaignContext, setting},
     ends::audit,
     http,
+    ledger::{FrameSeen, Ledger, SharedLedger},
+    planned_message::{Expect, PlannedMessage},
     process::{Addresses, Process, dev},
-    stage::{Stage, setting},
-    verdict::{Weather, judge},
-    wish::{Expect, Wish},
-    witness::{Book, Heard, SharedBook},
+    verdict::{CampaignFaults, judge},
 };
 
 /// Bound of the memory that a reader that does not read adds to the service, for any backlog, and while it
@@ -27,32 +27,32 @@ const GROWTH_BYTES_MAX: u64 = 48 * 1024 * 1024;
 /// Runs of another user beside the long one, at least.
 const BESIDE_MIN: usize = 5;
 
-struct Scene {
-    stage: Stage,
+struct Scenario {
+    context: CampaignContext,
     folder: TempDir,
-    stalled: SharedBook,
-    other: SharedBook,
+    stalled: SharedLedger,
+    other: SharedLedger,
     events: u64,
     /// Bytes of one thought.
     thought_bytes: usize,
 }
 
-impl Scene {
+impl Scenario {
     fn new(what: &str) -> Self {
-        let stage = Stage::new(what);
-        let book = |user| Book::new(user, &stage, &Default::default());
-        let (stalled, other) = (book("stalled"), book("other"));
+        let context = CampaignContext::new(what);
+        let ledger = |user| Ledger::new(user, &context, &Default::default());
+        let (stalled, other) = (ledger("stalled"), ledger("other"));
         let events = setting("QUINTET_CAMPAIGN_EVENTS").unwrap_or(40_000);
         let thought_bytes = setting("QUINTET_CAMPAIGN_EVENT_BYTES").unwrap_or(400) as usize;
-        Self { folder: TempDir::new().unwrap(), stalled, other, events, thought_bytes, stage }
+        Self { folder: TempDir::new().unwrap(), stalled, other, events, thought_bytes, context }
     }
 
-    async fn open(&self, book: &SharedBook, to: Addresses) -> Client {
-        let head = book.borrow().head();
-        let opened = Client::open(&self.stage, book, to, head, &mut self.stage.rng(1)).await;
-        let mut client = opened.unwrap_or_else(|ended| self.stage.fail(&format!("{ended:?}")));
-        let caught_up = self.stage.soon("caught_up", client.until(Heard::CaughtUp)).await;
-        caught_up.unwrap_or_else(|ended| self.stage.fail(&format!("{ended:?}")));
+    async fn open(&self, ledger: &SharedLedger, to: Addresses) -> Client {
+        let head = ledger.borrow().head();
+        let opened = Client::open(&self.context, ledger, to, head, &mut self.context.rng(1)).await;
+        let mut client = opened.unwrap_or_else(|ended| self.context.fail(&format!("{ended:?}")));
+        let caught_up = self.context.soon("caught_up", client.until(FrameSeen::CaughtUp)).await;
+        caught_up.unwrap_or_else(|ended| self.context.fail(&format!("{ended:?}")));
         client
     }
 
@@ -63,9 +63,9 @@ impl Scene {
         self.run_short(&mut other).await;
         let before = process.resident_bytes();
 
-        let wish = Wish::long("long", self.events, self.thought_bytes);
-        let frame = wish.frame();
-        self.stalled.borrow_mut().sends(wish);
+        let planned = PlannedMessage::long("long", self.events, self.thought_bytes);
+        let frame = planned.frame();
+        self.stalled.borrow_mut().sends(planned);
         client.send(&frame).await.unwrap();
         let user = self.stalled.borrow().user.clone();
         let token = http::login(to.listen, &user).await.unwrap();
@@ -99,16 +99,16 @@ impl Scene {
         let number = self.other.borrow().messages.len();
         let script = json!({"steps": [{"think": "a"}, {"tool": {"call_id": "c", "tool_name": "t"}}]});
         let expect = Expect { status: "succeeded", ..Expect::default() };
-        let wish = Wish::script(&format!("m-{number}"), &script, expect);
-        let frame = wish.frame();
-        self.other.borrow_mut().sends(wish);
+        let planned = PlannedMessage::script(&format!("m-{number}"), &script, expect);
+        let frame = planned.frame();
+        self.other.borrow_mut().sends(planned);
         client.send(&frame).await.unwrap();
         let over = async {
             while self.other.borrow().open() > 0 {
-                client.hear().await.unwrap_or_else(|ended| self.stage.fail(&format!("{ended:?}")));
+                client.receive().await.unwrap_or_else(|ended| self.context.fail(&format!("{ended:?}")));
             }
         };
-        self.stage.soon("a run beside one with a stalled reader (ISO-6)", over).await;
+        self.context.soon("a run beside one with a stalled reader (ISO-6)", over).await;
     }
 
     async fn is_over(&self, to: Addresses, token: &str) -> bool {
@@ -128,7 +128,7 @@ impl Scene {
         let whole = async {
             loop {
                 while self.stalled.borrow().open() > 0 {
-                    if let Err(ended) = client.hear().await {
+                    if let Err(ended) = client.receive().await {
                         first_end.get_or_insert(ended);
                         break;
                     }
@@ -143,27 +143,27 @@ impl Scene {
             }
         };
         let wait = CATCH_UP_WAIT + Duration::from_millis(self.events);
-        self.stage.within("the whole backlog", wait, whole).await;
+        self.context.within("the whole backlog", wait, whole).await;
         first_end
     }
 
     async fn ends(&self, process: &Process) {
         process.signal(Signal::TERM);
-        assert_eq!(process.ended(&self.stage).await.code(), Some(0));
-        for book in [&self.stalled, &self.other] {
-            judge(&book.borrow(), Weather { killed: false, hasty: false });
+        assert_eq!(process.ended(&self.context).await.code(), Some(0));
+        for ledger in [&self.stalled, &self.other] {
+            judge(&ledger.borrow(), CampaignFaults { killed: false, hasty: false });
         }
-        self.stage.look();
+        self.context.look();
         assert!(self.stalled.borrow().head() > self.events);
-        audit(&self.stage, self.folder.path());
+        audit(&self.context, self.folder.path());
     }
 }
 
 /// A service that closes stalled readers soon, or not at all during this test.
-fn service(folder: &Path, stall_wait_ms: u64) -> Command {
+fn service(folder: &Path, stall_timeout_ms: u64) -> Command {
     let mut command = dev(folder);
-    command.args(["--set", &format!("stall_wait_ms_max={stall_wait_ms}")]);
-    command.args(["--set", "pong_wait_ms_max=600000"]);
+    command.args(["--set", &format!("stall_timeout_ms={stall_timeout_ms}")]);
+    command.args(["--set", "pong_timeout_ms=600000"]);
     command
 }
 
@@ -172,29 +172,29 @@ const CATCH_UP_WAIT: Duration = Duration::from_secs(300);
 #[tokio::test]
 async fn del_4_stalled_reader_costs_bounded_memory_and_then_gets_everything() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let scene = Scene::new("a reader that reads again");
-    let process = Process::start(service(scene.folder.path(), 600_000), scene.stage.lines());
-    let to = process.ready(&scene.stage).await;
-    let mut client = scene.open(&scene.stalled, to).await;
-    let before = scene.run_long(&process, to, &mut client).await;
-    assert_eq!(scene.catch_up(to, client).await, None, "a slow reader was closed");
-    scene.bounded(&process, before);
-    scene.ends(&process).await;
+    let scenario = Scenario::new("a reader that reads again");
+    let process = Process::start(service(scenario.folder.path(), 600_000), scenario.context.lines());
+    let to = process.ready(&scenario.context).await;
+    let mut client = scenario.open(&scenario.stalled, to).await;
+    let before = scenario.run_long(&process, to, &mut client).await;
+    assert_eq!(scenario.catch_up(to, client).await, None, "a slow reader was closed");
+    scenario.bounded(&process, before);
+    scenario.ends(&process).await;
 }
 
 #[tokio::test]
 async fn conn_5_reader_that_stalls_too_long_is_closed_and_resumes_without_a_hole() {
     let _alone = crate::ONE_AT_A_TIME.lock().await;
-    let scene = Scene::new("a reader that is closed");
-    let process = Process::start(service(scene.folder.path(), 500), scene.stage.lines());
-    let to = process.ready(&scene.stage).await;
-    let mut client = scene.open(&scene.stalled, to).await;
-    let before = scene.run_long(&process, to, &mut client).await;
+    let scenario = Scenario::new("a reader that is closed");
+    let process = Process::start(service(scenario.folder.path(), 500), scenario.context.lines());
+    let to = process.ready(&scenario.context).await;
+    let mut client = scenario.open(&scenario.stalled, to).await;
+    let before = scenario.run_long(&process, to, &mut client).await;
     // The close frame comes after everything that was not read: it may be cut off with it.
-    match scene.catch_up(to, client).await {
+    match scenario.catch_up(to, client).await {
         Some(Ended::Closed { code: 4408, .. } | Ended::Broken { .. }) => {}
-        other => scene.stage.fail(&format!("a reader that did not read for too long: {other:?}")),
+        other => scenario.context.fail(&format!("a reader that did not read for too long: {other:?}")),
     }
-    scene.bounded(&process, before);
-    scene.ends(&process).await;
+    scenario.bounded(&process, before);
+    scenario.ends(&process).await;
 }

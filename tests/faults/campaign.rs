@@ -6,14 +6,14 @@ use std::time::Duration;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 
 use crate::{
+    context::{CampaignContext, setting},
     control::{ALWAYS, Action, Call, DATABASE, LOG},
-    crowd::{Crowd, Phase},
+    crowd::{CampaignPhase, Crowd},
     disk::{ALL, EIO, ENOSPC, EROFS, Fault, FaultyDisk},
     ends::{audit, end, finish, verdict},
+    planned_message::PlannedMessage,
     process::Process,
-    stage::{Stage, setting},
-    verdict::Weather,
-    wish::Wish,
+    verdict::CampaignFaults,
 };
 
 /// Counts of the strikes on a running service.
@@ -40,15 +40,15 @@ const SILENCE_MAX: Duration = Duration::from_secs(30);
 async fn disk_faults_and_kills_lose_nothing_accepted() {
     let strikes = setting("QUINTET_CAMPAIGN_STRIKES").unwrap_or(15);
     let users = setting("QUINTET_CAMPAIGN_USERS").unwrap_or(if strikes > 100 { 16 } else { 6 });
-    let stage = Stage::new("disk campaign").with_faults();
-    let disk = FaultyDisk::new(stage.seed);
-    let crowd = Crowd::new(&stage, users as usize, Wish::any);
+    let context = CampaignContext::new("disk campaign").with_faults();
+    let disk = FaultyDisk::new(context.seed);
+    let crowd = Crowd::new(&context, users as usize, PlannedMessage::any);
     let mut met = Met::default();
-    let storm = storm(&stage, &disk, &crowd, strikes, &mut met);
-    let process = finish(&stage, &crowd, storm).await;
-    end(&stage, &crowd, &process).await;
-    let tally = verdict(&stage, &crowd, Weather { killed: true, hasty: false });
-    audit(&stage, &disk.folder());
+    let storm = storm(&context, &disk, &crowd, strikes, &mut met);
+    let process = finish(&context, &crowd, storm).await;
+    end(&context, &crowd, &process).await;
+    let tally = verdict(&context, &crowd, CampaignFaults { killed: true, hasty: false });
+    audit(&context, &disk.folder());
 
     eprintln!("{strikes} strikes, {users} users: {met:?}, {tally:?}");
     assert!(tally.runs as u64 > strikes, "a campaign without load shows nothing: {tally:?}");
@@ -56,15 +56,21 @@ async fn disk_faults_and_kills_lose_nothing_accepted() {
     assert_eq!(tally.interrupted, 0, "all agents here resume after a crash: {tally:?}");
 }
 
-async fn storm(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, strikes: u64, met: &mut Met) -> Process {
-    let mut rng = stage.rng(0);
+async fn storm(
+    context: &CampaignContext,
+    disk: &FaultyDisk,
+    crowd: &Crowd,
+    strikes: u64,
+    met: &mut Met,
+) -> Process {
+    let mut rng = context.rng(0);
     let mut running: Option<Process> = None;
     for _ in 0..strikes {
         let process = match running.take() {
             Some(process) => process,
-            None => start(stage, disk, crowd, &mut rng, met).await,
+            None => start(context, disk, crowd, &mut rng, met).await,
         };
-        heard(stage, crowd, rng.random_range(0..ENTRIES_MAX)).await;
+        heard(context, crowd, rng.random_range(0..ENTRIES_MAX)).await;
         if rng.random_bool(0.7) {
             let faults = any(&mut rng);
             faults.iter().for_each(|fault| disk.set(*fault));
@@ -72,7 +78,7 @@ async fn storm(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, strikes: u64, me
             // During a fault there may be no entries; the instant itself is random here.
             let entries = rng.random_range(0..ENTRIES_MAX);
             let wait = FAULT_WAIT.mul_f64(rng.random_range(0.0..1.0));
-            let _ = tokio::time::timeout(wait, crowd.hears(entries)).await;
+            let _ = tokio::time::timeout(wait, crowd.receives(entries)).await;
             met.bitten += faults.iter().map(|fault| disk.bitten(fault.call)).sum::<u32>();
         }
         if rng.random_bool(0.5) {
@@ -81,7 +87,7 @@ async fn storm(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, strikes: u64, me
             running = Some(process);
         } else {
             crowd.place.send_replace(None);
-            process.kill(stage).await;
+            process.kill(context).await;
             met.kills += 1;
             disk.clear();
             if rng.random_bool(0.5) {
@@ -89,36 +95,42 @@ async fn storm(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, strikes: u64, me
                 met.power_cuts += 1;
             }
         }
-        stage.look();
+        context.look();
     }
     disk.clear();
     let process = match running {
         Some(process) => process,
-        None => start(stage, disk, crowd, &mut rng, met).await,
+        None => start(context, disk, crowd, &mut rng, met).await,
     };
-    crowd.phase.send_replace(Phase::Finish);
+    crowd.phase.send_replace(CampaignPhase::Finish);
     process
 }
 
 /// Starts the service; sometimes the disk fails during the start, and the first start fails.
-async fn start(stage: &Stage, disk: &FaultyDisk, crowd: &Crowd, rng: &mut StdRng, met: &mut Met) -> Process {
+async fn start(
+    context: &CampaignContext,
+    disk: &FaultyDisk,
+    crowd: &Crowd,
+    rng: &mut StdRng,
+    met: &mut Met,
+) -> Process {
     if rng.random_bool(0.2) {
         any(rng).iter().for_each(|fault| disk.set(*fault));
-        let process = Process::start(disk.dev(), stage.lines());
-        if !process.becomes_ready(stage).await {
+        let process = Process::start(disk.dev(), context.lines());
+        if !process.becomes_ready(context).await {
             met.not_started += 1;
         }
-        process.kill(stage).await;
+        process.kill(context).await;
         disk.clear();
     }
-    let process = Process::start(disk.dev(), stage.lines());
-    crowd.place.send_replace(Some(process.ready(stage).await));
+    let process = Process::start(disk.dev(), context.lines());
+    crowd.place.send_replace(Some(process.ready(context).await));
     process
 }
 
-async fn heard(stage: &Stage, crowd: &Crowd, entries: u64) {
-    if tokio::time::timeout(SILENCE_MAX, crowd.hears(entries)).await.is_err() {
-        stage.found(format!("silence on a sound disk: {}", crowd.open_shown()));
+async fn heard(context: &CampaignContext, crowd: &Crowd, entries: u64) {
+    if tokio::time::timeout(SILENCE_MAX, crowd.receives(entries)).await.is_err() {
+        context.found(format!("silence on a sound disk: {}", crowd.open_shown()));
     }
 }
 

@@ -81,7 +81,7 @@ impl FaultyDisk {
     /// The command that serves on this disk, with the monitor on.
     pub fn dev(&self) -> Command {
         let mut command = self.under_the_layer(dev(&self.folder()));
-        command.arg("--conformance");
+        command.arg("--monitor");
         command
     }
 

@@ -15,4 +15,4 @@ mod disk;
 mod power;
 mod storage;
 
-use quintet_testkit::{client, crowd, ends, http, moves, process, stage, verdict, wish, witness};
+use quintet_testkit::{client, context, crowd, ends, http, ledger, moves, planned_message, process, verdict};

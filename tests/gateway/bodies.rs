@@ -7,13 +7,13 @@ use hyper::body::Frame;
 use quintet::gateway::limits::GatewayLimits;
 use serde_json::json;
 
-use crate::harness::Service;
+use crate::harness::TestService;
 
 /// Routes that read a body, and a path for each.
 const READERS: [&str; 4] =
     ["/v1/tickets", "/v1/messages", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab/calls/c", "/dev/login"];
 
-fn post(service: &Service, path: &str) -> reqwest::RequestBuilder {
+fn post(service: &TestService, path: &str) -> reqwest::RequestBuilder {
     service.ask("POST", path).bearer_auth(service.token("ada"))
 }
 
@@ -25,7 +25,7 @@ fn piecewise(pieces: impl Stream<Item = String> + Send + Sync + 'static) -> reqw
 
 #[tokio::test]
 async fn body_that_is_not_json_is_refused_as_malformed() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let deep = "[".repeat(200_000);
     for path in READERS {
         for body in [&b"{"[..], b"nonsense", b"{\"text\":\"\xff\"}", b"{}{}", b"\0", deep.as_bytes()] {
@@ -42,7 +42,7 @@ async fn body_that_is_not_json_is_refused_as_malformed() {
 
 #[tokio::test]
 async fn body_of_another_media_type_is_refused_for_any_content() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for path in READERS {
         for media in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "json", ""] {
             let request = post(&service, path).header("content-type", media).body("{\"user_id\":\"ada\"}");
@@ -59,8 +59,8 @@ async fn body_of_another_media_type_is_refused_for_any_content() {
 
 #[tokio::test]
 async fn body_over_the_limit_is_refused_with_and_without_a_length() {
-    let limits = GatewayLimits { body_bytes_max: 2_048, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let limits = GatewayLimits { request_body_bytes_max: 2_048, ..GatewayLimits::DEFAULT };
+    let service = TestService::with(limits).await;
     let long = format!("{{\"text\":\"{}\"}}", "x".repeat(2_048));
     for path in READERS {
         let said = post(&service, path).header("content-type", "application/json").body(long.clone());
@@ -82,8 +82,8 @@ async fn body_over_the_limit_is_refused_with_and_without_a_length() {
 
 #[tokio::test]
 async fn body_that_does_not_come_times_out() {
-    let limits = GatewayLimits { body_wait_ms_max: 100, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let limits = GatewayLimits { request_body_timeout_ms: 100, ..GatewayLimits::DEFAULT };
+    let service = TestService::with(limits).await;
     let begins = futures_util::stream::iter(["{".to_owned()]).chain(futures_util::stream::pending());
     let request = post(&service, "/v1/messages").header("content-type", "application/json");
     let answer = service.reply(request.body(piecewise(begins))).await;
@@ -92,8 +92,8 @@ async fn body_that_does_not_come_times_out() {
 
 #[tokio::test]
 async fn del_7_request_that_times_out_is_not_reported_as_done() {
-    let limits = GatewayLimits { request_wait_ms_max: 500, ..GatewayLimits::DEFAULT };
-    let mut service = Service::with(limits).await;
+    let limits = GatewayLimits { request_timeout_ms: 500, ..GatewayLimits::DEFAULT };
+    let mut service = TestService::with(limits).await;
     let (mut client, _) = service.open("ada").await;
     let message = json!({"message_id": "m", "thread_id": "t", "text": "hello"});
     service.journal.pause_appends();
@@ -110,7 +110,7 @@ async fn del_7_request_that_times_out_is_not_reported_as_done() {
 
 #[tokio::test]
 async fn del_7_service_without_a_journal_accepts_nothing() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     service.journal.set_down(true);
     let message = json!({"message_id": "m", "thread_id": "t", "text": "hello"});
     let refused = service.post("ada", "/v1/messages", &message).await;

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use crate::harness::{Client, Heard, Service, soon};
+use crate::harness::{Received, TestClient, TestService, soon};
 
 /// A small burst of frames, a very low rate, and no refill within the test.
 fn few() -> GatewayLimits {
@@ -35,7 +35,7 @@ fn fragment(opcode: Data, payload: &[u8], last: bool) -> Message {
 }
 
 /// Sends `message` until the service has closed, at most `times`; returns the code of the close.
-async fn flood(client: &mut Client, message: impl Fn(usize) -> Message, times: usize) -> Option<u16> {
+async fn flood(client: &mut TestClient, message: impl Fn(usize) -> Message, times: usize) -> Option<u16> {
     for n in 0..times {
         // A closed service accepts no more frames.
         if soon("room", client.ws.feed(message(n))).await.is_err() {
@@ -49,7 +49,7 @@ async fn flood(client: &mut Client, message: impl Fn(usize) -> Message, times: u
 #[tokio::test]
 async fn iso_6_unsolicited_pongs_and_pings_count_as_frames() {
     for message in [Message::Pong(vec![1].into()), Message::Ping(vec![1].into())] {
-        let service = Service::with(few()).await;
+        let service = TestService::with(few()).await;
         let (mut client, _) = service.open("ada").await;
         let code = flood(&mut client, |_| message.clone(), 100).await;
         assert_eq!(code, Some(4429), "{message:?}");
@@ -59,7 +59,7 @@ async fn iso_6_unsolicited_pongs_and_pings_count_as_frames() {
 
 #[tokio::test]
 async fn iso_6_fragments_of_an_endless_message_count_as_frames() {
-    let service = Service::with(few()).await;
+    let service = TestService::with(few()).await;
     let (mut client, _) = service.open("ada").await;
     let opcode = |n| if n == 0 { Data::Text } else { Data::Continue };
     assert_eq!(flood(&mut client, |n| fragment(opcode(n), b"", false), 200).await, Some(4429));
@@ -68,8 +68,8 @@ async fn iso_6_fragments_of_an_endless_message_count_as_frames() {
 /// The reply to a ping of the service is not counted: it would close a client that is over its rate.
 #[tokio::test]
 async fn conn_5_reply_to_a_ping_does_not_count_as_a_frame() {
-    let limits = GatewayLimits { heartbeat_ms: 20, user_frames_burst_max: 2, ..few() };
-    let service = Service::with(limits).await;
+    let limits = GatewayLimits { heartbeat_interval_ms: 20, user_frames_burst_max: 2, ..few() };
+    let service = TestService::with(limits).await;
     let (mut client, _) = service.open("ada").await;
     let pings = async {
         let mut pings = 0;
@@ -85,17 +85,17 @@ async fn conn_5_reply_to_a_ping_does_not_count_as_a_frame() {
 
 #[tokio::test]
 async fn iso_6_frames_before_ready_have_their_own_budget() {
-    let limits = GatewayLimits { unready_frames_max: 4, unclear_frames_max: 100, ..GatewayLimits::DEFAULT };
+    let limits = GatewayLimits { unready_frames_max: 4, invalid_frames_max: 100, ..GatewayLimits::DEFAULT };
     for message in [Message::Ping(vec![].into()), Message::Pong(vec![].into()), Message::text("{}")] {
-        let service = Service::with(limits).await;
-        let mut client = service.stranger().await;
+        let service = TestService::with(limits).await;
+        let mut client = service.unauthenticated().await;
         assert_eq!(flood(&mut client, |_| message.clone(), 5).await, Some(4429), "{message:?}, one too many");
         // Within the budget, an unauthenticated socket becomes a user's.
-        let mut client = service.stranger().await;
+        let mut client = service.unauthenticated().await;
         for _ in 0..3 {
-            client.say_message(message.clone()).await;
+            client.send_ws_message(message.clone()).await;
         }
-        client.say(json!({"type": "hello", "token": service.token("ada")})).await;
+        client.send_frame(json!({"type": "hello", "token": service.token("ada")})).await;
         client.until("ready").await;
     }
 }
@@ -103,15 +103,15 @@ async fn iso_6_frames_before_ready_have_their_own_budget() {
 #[tokio::test]
 async fn iso_6_frames_before_ready_count_against_their_address_over_all_sockets() {
     let limits = GatewayLimits { peer_frames_per_second_max: 1, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     let (mut known, _) = service.open("ada").await;
     for _ in 0..2 {
-        let mut client = service.stranger().await;
+        let mut client = service.unauthenticated().await;
         flood(&mut client, |_| Message::Ping(vec![].into()), 8).await;
         drop(client);
     }
-    let mut client = service.stranger().await;
-    client.say_message(Message::Ping(vec![].into())).await;
+    let mut client = service.unauthenticated().await;
+    client.send_ws_message(Message::Ping(vec![].into())).await;
     assert_eq!(client.closed().await, 4429);
     // Frames of a user do not.
     known.alive().await;
@@ -122,19 +122,19 @@ async fn iso_6_frames_before_ready_count_against_their_address_over_all_sockets(
 #[tokio::test]
 async fn iso_6_frame_rate_applies_to_users_who_authenticate_in_hello() {
     for by in ["token", "ticket"] {
-        let service = Service::with(few()).await;
+        let service = TestService::with(few()).await;
         let (mut other, _) = service.open("ada").await;
         let credential = match by {
             "token" => service.token("ada"),
             _ => service.ticket("ada").await,
         };
-        let mut client = service.stranger().await;
+        let mut client = service.unauthenticated().await;
         client.hello(json!({by: credential})).await;
         client.expect("caught_up").await;
         let ping = json!({"type": "ping"}).to_string();
         assert_eq!(flood(&mut client, |_| Message::text(&ping), 100).await, Some(4429), "{by}");
         // The rate is the user's: it is used up on all of the user's connections.
-        other.say_text(&ping).await;
+        other.send_text(&ping).await;
         other.expect_error("rate_limited").await;
     }
 }
@@ -144,13 +144,13 @@ async fn iso_6_frame_rate_applies_to_users_who_authenticate_in_hello() {
 async fn iso_6_no_frame_after_ready_counts_against_the_budget_before_it() {
     let limits =
         GatewayLimits { unready_frames_max: 2, peer_frames_per_second_max: 1, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     for by in ["token", "ticket"] {
         let credential = match by {
             "token" => service.token("ada"),
             _ => service.ticket("ada").await,
         };
-        let mut client = service.stranger().await;
+        let mut client = service.unauthenticated().await;
         client.hello(json!({by: credential})).await;
         client.expect("caught_up").await;
         for _ in 0..50 {
@@ -161,29 +161,30 @@ async fn iso_6_no_frame_after_ready_counts_against_the_budget_before_it() {
 
 #[tokio::test]
 async fn iso_6_message_before_ready_is_short() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let long = json!({"type": "hello", "token": "x".repeat(20_000)}).to_string();
-    let mut client = service.stranger().await;
-    client.say_message(Message::text(&long)).await;
+    let mut client = service.unauthenticated().await;
+    client.send_ws_message(Message::text(&long)).await;
     assert_eq!(client.closed().await, 1009);
     // An incomplete one is not waited for.
     let mut client = service.known("ada").await;
     for opcode in [Data::Text, Data::Continue] {
-        client.say_message(fragment(opcode, &[b' '; 10_000], false)).await;
+        client.send_ws_message(fragment(opcode, &[b' '; 10_000], false)).await;
     }
     assert_eq!(client.closed().await, 1009);
     // A message after `hello` may have any length within the limit.
     let mut client = service.known("ada").await;
-    client.say(json!({"type": "hello"})).await;
-    client.say(json!({"type": "ping", "ignored": "x".repeat(100_000)})).await;
+    client.send_frame(json!({"type": "hello"})).await;
+    client.send_frame(json!({"type": "ping", "ignored": "x".repeat(100_000)})).await;
     client.until("pong").await;
 }
 
 #[tokio::test]
 async fn iso_6_message_that_is_incomplete_times_out() {
-    let service = Service::with(GatewayLimits { message_timeout_ms: 100, ..GatewayLimits::DEFAULT }).await;
+    let service =
+        TestService::with(GatewayLimits { message_timeout_ms: 100, ..GatewayLimits::DEFAULT }).await;
     let mut fragmented = service.open("ada").await.0;
-    fragmented.say_message(fragment(Data::Text, b"{", false)).await;
+    fragmented.send_ws_message(fragment(Data::Text, b"{", false)).await;
     assert_eq!(fragmented.closed().await, 4408);
     // A header without its payload.
     let mut socket = upgraded(&service, "ada").await;
@@ -194,25 +195,25 @@ async fn iso_6_message_that_is_incomplete_times_out() {
 #[tokio::test]
 async fn iso_6_incomplete_messages_of_a_user_share_a_bound() {
     let limits =
-        GatewayLimits { frame_bytes_max: 8_192, user_unfinished_bytes_max: 10_000, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+        GatewayLimits { frame_bytes_max: 8_192, user_incomplete_bytes_max: 10_000, ..GatewayLimits::DEFAULT };
+    let service = TestService::with(limits).await;
     let (mut one, mut two) = (service.open("ada").await.0, service.open("ada").await.0);
     let mut bobs = service.open("bob").await.0;
     let open = || fragment(Data::Text, &[b' '; 6_000], false);
-    one.say_message(open()).await;
-    one.say_message(Message::Ping(vec![7].into())).await;
+    one.send_ws_message(open()).await;
+    one.send_ws_message(Message::Ping(vec![7].into())).await;
     pong(&mut one).await;
-    bobs.say_message(open()).await;
-    two.say_message(open()).await;
+    bobs.send_ws_message(open()).await;
+    two.send_ws_message(open()).await;
     assert_eq!(two.closed().await, 4429);
     // The messages of the other connections are completed.
     for client in [&mut one, &mut bobs] {
-        client.say_message(fragment(Data::Continue, b"{\"type\":\"ping\"}", true)).await;
+        client.send_ws_message(fragment(Data::Continue, b"{\"type\":\"ping\"}", true)).await;
         client.until("pong").await;
     }
 }
 
-async fn pong(client: &mut Client) {
+async fn pong(client: &mut TestClient) {
     match soon("a pong", client.ws.next()).await {
         Some(Ok(Message::Pong(_))) => {}
         other => panic!("{other:?}"),
@@ -221,7 +222,7 @@ async fn pong(client: &mut Client) {
 
 #[tokio::test]
 async fn iso_6_idle_unauthenticated_sockets_keep_no_user_out() {
-    let service = Service::with(GatewayLimits { sockets_max: 8, ..GatewayLimits::DEFAULT }).await;
+    let service = TestService::with(GatewayLimits { sockets_max: 8, ..GatewayLimits::DEFAULT }).await;
     let mut kept = service.open("ada").await.0;
     let mut held = Vec::new();
     for _ in 0..20 {
@@ -243,7 +244,7 @@ async fn iso_6_idle_unauthenticated_sockets_keep_no_user_out() {
 
 #[tokio::test]
 async fn iso_6_unauthenticated_socket_ends_with_its_first_refused_request() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for ask in ["GET /v1/agents", "GET /nowhere", "DELETE /v1/agents", "GET /v1/ws"] {
         let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
         socket.write_all(format!("{ask} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await.unwrap();
@@ -268,7 +269,7 @@ async fn iso_6_unauthenticated_socket_ends_with_its_first_refused_request() {
 #[tokio::test]
 async fn iso_6_peer_with_many_auth_failures_gets_429_on_every_route() {
     let limits = GatewayLimits { peer_auth_failures_per_minute_max: 5, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     let (mut open, _) = service.open("ada").await;
     let ticket = service.ticket("ada").await;
     for _ in 0..5 {
@@ -285,7 +286,7 @@ async fn iso_6_peer_with_many_auth_failures_gets_429_on_every_route() {
         assert_eq!(service.try_connect(request).await.err().unwrap().status(), 429);
     }
     // The open connection stays open; a credential on it is not checked.
-    open.say(json!({"type": "renew", "token": service.token("ada")})).await;
+    open.send_frame(json!({"type": "renew", "token": service.token("ada")})).await;
     let error = open.expect_error("rate_limited").await;
     assert!(error["retry_after_ms"].as_u64().unwrap() > 0);
     open.alive().await;
@@ -294,24 +295,24 @@ async fn iso_6_peer_with_many_auth_failures_gets_429_on_every_route() {
 #[tokio::test]
 async fn iso_6_credential_in_hello_is_not_checked_above_the_limit() {
     let limits = GatewayLimits { peer_auth_failures_per_minute_max: 3, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
-    let mut late = service.stranger().await;
+    let service = TestService::with(limits).await;
+    let mut late = service.unauthenticated().await;
     for _ in 0..3 {
-        let mut client = service.stranger().await;
-        client.say(json!({"type": "hello", "token": "forged"})).await;
+        let mut client = service.unauthenticated().await;
+        client.send_frame(json!({"type": "hello", "token": "forged"})).await;
         assert_eq!(client.expect("error").await["code"], "unauthenticated");
-        assert_eq!(client.hear().await, Heard::Closed(4401));
+        assert_eq!(client.receive().await, Received::Closed(4401));
     }
-    late.say(json!({"type": "hello", "token": service.token("ada")})).await;
+    late.send_frame(json!({"type": "hello", "token": service.token("ada")})).await;
     assert_eq!(late.expect("error").await["code"], "rate_limited");
-    assert_eq!(late.hear().await, Heard::Closed(4429));
+    assert_eq!(late.receive().await, Received::Closed(4429));
 }
 
 const UPGRADE: &str = "GET /v1/ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
                        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A bare socket of a user, after `ready`.
-async fn upgraded(service: &Service, user: &str) -> TcpStream {
+async fn upgraded(service: &TestService, user: &str) -> TcpStream {
     let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
     let bearer = format!("authorization: Bearer {}\r\n\r\n", service.token(user));
     socket.write_all(UPGRADE.replacen("\r\n\r\n", &format!("\r\n{bearer}"), 1).as_bytes()).await.unwrap();

@@ -2,19 +2,19 @@
 
 use serde_json::json;
 
-use crate::harness::{Service, soon, succeed, think, violations};
+use crate::harness::{TestService, soon, succeed, think, violations};
 
 /// Runs beside all other tests of this binary, and reads the counts of all of them so far.
 #[tokio::test]
 async fn live_traffic_breaks_no_monitored_rule() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut first, _) = service.open("ada").await;
     let (mut second, _) = service.open("ada").await;
     for n in 0..20 {
         first.message(&format!("m{n}"), "hello").await;
         let run = service.launched().await;
-        think(&run.port, "hm").await;
-        succeed(&run.port).await;
+        think(&run.handle, "hm").await;
+        succeed(&run.handle).await;
         first.until("agent_completed").await;
         second.until("agent_completed").await;
     }

@@ -1,10 +1,10 @@
 //! The service against its own machine-readable contract, fetched as a client would.
 
-use quintet::kernel::entry::By;
+use quintet::kernel::entry::CallOwner;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Service, close_call, http_client, open_call, say, soon, succeed, think};
+use crate::harness::{TestService, close_call, http_client, open_call, say, soon, succeed, think};
 
 /// A response over HTTP.
 struct Answer {
@@ -19,7 +19,13 @@ impl Answer {
     }
 }
 
-async fn ask(service: &Service, method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> Answer {
+async fn ask(
+    service: &TestService,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&str>,
+) -> Answer {
     let url = format!("http://{}{path}", service.running.listen);
     let mut request = http_client().request(Method::from_bytes(method.as_bytes()).unwrap(), url);
     if let Some(token) = token {
@@ -38,7 +44,7 @@ async fn ask(service: &Service, method: &str, path: &str, token: Option<&str>, b
 struct Contract(Value);
 
 impl Contract {
-    async fn of(service: &Service) -> Self {
+    async fn of(service: &TestService) -> Self {
         Self(ask(service, "GET", "/openapi.json", None, None).await.json())
     }
 
@@ -90,7 +96,7 @@ fn filled(route: &str) -> String {
 
 #[tokio::test]
 async fn contract_is_served_without_credentials() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let contract = Contract::of(&service).await;
     assert_eq!(contract.0, quintet::wire::openapi::document());
     let channels = ask(&service, "GET", "/asyncapi.json", None, None).await;
@@ -109,7 +115,7 @@ async fn contract_is_served_without_credentials() {
 /// Every declared operation exists, and refuses in the declared way.
 #[tokio::test]
 async fn every_operation_refuses_as_described() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let contract = Contract::of(&service).await;
     let token = service.token("ann");
     let operations = contract.operations();
@@ -136,7 +142,7 @@ async fn every_operation_refuses_as_described() {
 /// One run with all kinds of events, read over every route: each response fits its description.
 #[tokio::test]
 async fn responses_and_frames_fit_their_schemas() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let contract = Contract::of(&service).await;
     let token = service.token("ann");
     let (mut client, ready) = service.open("ann").await;
@@ -149,10 +155,10 @@ async fn responses_and_frames_fit_their_schemas() {
     let run_id = accepted.json()["run_id"].as_str().unwrap().to_owned();
 
     let run = service.launched().await;
-    think(&run.port, "hm").await;
-    open_call(&run.port, "c1", By::Agent).await;
-    open_call(&run.port, "q1", By::Client).await;
-    close_call(&run.port, "c1").await;
+    think(&run.handle, "hm").await;
+    open_call(&run.handle, "c1", CallOwner::Agent).await;
+    open_call(&run.handle, "q1", CallOwner::Client).await;
+    close_call(&run.handle, "c1").await;
     let call = format!("/v1/runs/{run_id}/calls/q1");
     for status in [200, 409] {
         let closed =
@@ -160,17 +166,17 @@ async fn responses_and_frames_fit_their_schemas() {
         assert_eq!(closed.status, status);
         contract.allows("POST", "/v1/runs/{run_id}/calls/{call_id}", &closed);
     }
-    say(&run.port, "yes").await;
-    succeed(&run.port).await;
+    say(&run.handle, "yes").await;
+    succeed(&run.handle).await;
     heard.extend(client.until("agent_completed").await);
 
     client.message("m1", "hi").await;
     heard.push(client.expect("accepted").await);
-    client.say(json!({"type": "cancel_run", "run_id": run_id})).await;
+    client.send_frame(json!({"type": "cancel_run", "run_id": run_id})).await;
     heard.push(client.expect_error("run_ended").await);
-    client.say(json!({"type": "renew", "token": token})).await;
+    client.send_frame(json!({"type": "renew", "token": token})).await;
     heard.push(client.expect("renewed").await);
-    client.say(json!({"type": "ping", "nonce": 1.5})).await;
+    client.send_frame(json!({"type": "ping", "nonce": 1.5})).await;
     heard.push(client.expect("pong").await);
 
     let validator = jsonschema::draft202012::new(&quintet::wire::schema::frame("server").unwrap()).unwrap();

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use quintet::{
     gateway::limits::GatewayLimits,
     journal::{Journal, Retention},
-    kernel::{entry::By, ids::Timestamp},
+    kernel::{entry::CallOwner, ids::Timestamp},
 };
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
@@ -13,20 +13,21 @@ use tokio_tungstenite::MaybeTlsStream;
 use uuid::Uuid;
 
 use crate::harness::{
-    Client, Heard, Service, close_call, offsets, open_call, say, soon, succeed, think, types, until,
+    Received, TestClient, TestService, close_call, offsets, open_call, say, soon, succeed, think, types,
+    until,
 };
 
 #[tokio::test]
 async fn message_goes_in_and_five_events_come_out() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "hello").await;
     let run = service.launched().await;
-    think(&run.port, "let me see").await;
-    open_call(&run.port, "c1", By::Agent).await;
-    close_call(&run.port, "c1").await;
-    say(&run.port, "hi").await;
-    succeed(&run.port).await;
+    think(&run.handle, "let me see").await;
+    open_call(&run.handle, "c1", CallOwner::Agent).await;
+    close_call(&run.handle, "c1").await;
+    say(&run.handle, "hi").await;
+    succeed(&run.handle).await;
     let mut frames = client.until("agent_completed").await;
     // `accepted` is about the message, not part of the log; it may come anywhere after it.
     let at = frames.iter().position(|frame| frame["type"] == "accepted").expect("accepted");
@@ -57,7 +58,7 @@ async fn message_goes_in_and_five_events_come_out() {
 /// DEL-1, DEL-5: nothing is sent before it is durable.
 #[tokio::test]
 async fn del_1_nothing_is_sent_before_the_journal_has_it() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     service.journal.pause_appends();
     client.message("m1", "hello").await;
@@ -71,7 +72,7 @@ async fn del_1_nothing_is_sent_before_the_journal_has_it() {
 /// DEL-7: a message that is not known to be durable is not accepted.
 #[tokio::test]
 async fn del_7_failing_journal_is_unavailable_and_the_message_can_be_sent_again() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     service.journal.set_down(true);
     client.message("m1", "hello").await;
@@ -97,7 +98,7 @@ async fn del_7_failing_journal_is_unavailable_and_the_message_can_be_sent_again(
 /// DEL-6: ten connections, one message, one run.
 #[tokio::test]
 async fn del_6_ten_connections_that_send_one_message_get_one_reply() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let mut clients = Vec::new();
     for _ in 0..10 {
         clients.push(service.open("ada").await.0);
@@ -127,7 +128,7 @@ async fn del_6_ten_connections_that_send_one_message_get_one_reply() {
 /// DEL-2, DEL-3: the union of the entries received over aborted connections is 1, 2, 3 … exactly.
 #[tokio::test]
 async fn del_3_resume_continues_where_the_client_stopped() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut sender, ready) = service.open("ada").await;
     sender.message("m1", "a long one").await;
     let run = service.launched().await;
@@ -138,7 +139,7 @@ async fn del_3_resume_continues_where_the_client_stopped() {
         // Entries are written both without and with a connection.
         for _ in 0..7 {
             if written < total {
-                think(&run.port, &format!("thought {written}")).await;
+                think(&run.handle, &format!("thought {written}")).await;
                 written += 1;
             }
         }
@@ -167,11 +168,11 @@ async fn del_3_resume_continues_where_the_client_stopped() {
 /// DEL-2: `caught_up` comes once, exactly after the entries up to the head in `ready`.
 #[tokio::test]
 async fn caught_up_separates_the_backlog_from_live_entries() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;
     let run = service.launched().await;
-    think(&run.port, "one").await;
+    think(&run.handle, "one").await;
     client.until("agent_thinking").await;
 
     let mut late = service.known("ada").await;
@@ -181,15 +182,15 @@ async fn caught_up_separates_the_backlog_from_live_entries() {
         types(&late.until("caught_up").await),
         ["user_message", "agent_started", "agent_thinking", "caught_up"]
     );
-    say(&run.port, "two").await;
-    succeed(&run.port).await;
+    say(&run.handle, "two").await;
+    succeed(&run.handle).await;
     assert_eq!(types(&late.until("agent_completed").await), ["agent_thinking", "agent_completed"]);
     late.alive().await;
 }
 
 #[tokio::test]
 async fn del_3_cursor_with_missing_entries_gets_a_gap() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, ready) = service.open("ada").await;
     for message_id in ["m1", "m2"] {
         client.message(message_id, "x").await;
@@ -234,9 +235,9 @@ async fn del_3_cursor_with_missing_entries_gets_a_gap() {
 /// ISO-1, ISO-2: equal ids of many users at once; each receives exactly its own.
 #[tokio::test]
 async fn iso_2_equal_ids_of_fifty_users_never_meet() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let users: Vec<String> = (0..50).map(|i| format!("user-{i}")).collect();
-    let mut clients: Vec<Client> = Vec::new();
+    let mut clients: Vec<TestClient> = Vec::new();
     for user in &users {
         clients.push(service.open(user).await.0);
     }
@@ -245,12 +246,12 @@ async fn iso_2_equal_ids_of_fifty_users_never_meet() {
     }
     for _ in &users {
         let run = service.launched().await;
-        think(&run.port, "hm").await;
-        open_call(&run.port, "c1", By::Agent).await;
-        close_call(&run.port, "c1").await;
+        think(&run.handle, "hm").await;
+        open_call(&run.handle, "c1", CallOwner::Agent).await;
+        close_call(&run.handle, "c1").await;
         // The answer repeats the message of the run.
-        say(&run.port, &run.text).await;
-        succeed(&run.port).await;
+        say(&run.handle, &run.text).await;
+        succeed(&run.handle).await;
     }
     for (client, user) in clients.iter_mut().zip(&users) {
         let mut entries = Vec::new();
@@ -270,8 +271,8 @@ async fn iso_2_equal_ids_of_fifty_users_never_meet() {
 /// DEL-4: a reader that stalls delays no other one, is closed, and gets everything when it comes back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn del_4_stalled_reader_delays_no_other_and_misses_nothing() {
-    let limits = GatewayLimits { stall_wait_ms_max: 1_000, ..GatewayLimits::DEFAULT };
-    let mut service = Service::with(limits).await;
+    let limits = GatewayLimits { stall_timeout_ms: 1_000, ..GatewayLimits::DEFAULT };
+    let mut service = TestService::with(limits).await;
     let (mut stalled, ready) = service.open("ada").await;
     let (mut reader, _) = service.open("ada").await;
     reader.message("m1", "flood me").await;
@@ -280,9 +281,9 @@ async fn del_4_stalled_reader_delays_no_other_and_misses_nothing() {
     // `stalled` is not read; 24 MB are more than the sockets between it and the service hold.
     let flood = async {
         for _ in 0..entries {
-            think(&run.port, &delta).await;
+            think(&run.handle, &delta).await;
         }
-        succeed(&run.port).await;
+        succeed(&run.handle).await;
     };
     let ((), read) = tokio::join!(flood, reader.until("agent_completed"));
     let head = entries as u64 + 3;
@@ -293,12 +294,12 @@ async fn del_4_stalled_reader_delays_no_other_and_misses_nothing() {
     // It received a prefix without a hole before it was closed; the rest comes after a resume.
     let mut received = Vec::new();
     let end = loop {
-        match stalled.hear().await {
-            Heard::Frame(frame) => received.push(frame["offset"].as_u64().unwrap()),
+        match stalled.receive().await {
+            Received::Frame(frame) => received.push(frame["offset"].as_u64().unwrap()),
             end => break end,
         }
     };
-    assert!(matches!(end, Heard::Closed(4408) | Heard::Broken), "{end:?}");
+    assert!(matches!(end, Received::Closed(4408) | Received::Broken), "{end:?}");
     assert!(received.len() < head as usize, "it was never stalled");
     let after = received.len() as u64;
     assert_eq!(received, (1..=after).collect::<Vec<_>>());
@@ -310,8 +311,8 @@ async fn del_4_stalled_reader_delays_no_other_and_misses_nothing() {
 /// DEL-4: the data in flight to a stalled reader is bounded, down to the system's own buffers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn del_4_data_in_flight_to_a_stalled_reader_is_bounded() {
-    let limits = GatewayLimits { stall_wait_ms_max: 500, ..GatewayLimits::DEFAULT };
-    let mut service = Service::with(limits).await;
+    let limits = GatewayLimits { stall_timeout_ms: 500, ..GatewayLimits::DEFAULT };
+    let mut service = TestService::with(limits).await;
     let mut stalled = service.narrow("ada").await;
     stalled.hello(json!({})).await;
     let (mut reader, _) = service.open("ada").await;
@@ -319,9 +320,9 @@ async fn del_4_data_in_flight_to_a_stalled_reader_is_bounded() {
     let run = service.launched().await;
     let flood = async {
         for _ in 0..100 {
-            think(&run.port, &"x".repeat(60 * 1024)).await;
+            think(&run.handle, &"x".repeat(60 * 1024)).await;
         }
-        succeed(&run.port).await;
+        succeed(&run.handle).await;
     };
     tokio::join!(flood, reader.until("agent_completed"));
     let gateway = service.running.gateway().clone();
@@ -335,16 +336,16 @@ async fn del_4_data_in_flight_to_a_stalled_reader_is_bounded() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conn_5_slow_reader_is_not_closed_as_stalled() {
     let limits =
-        GatewayLimits { stall_wait_ms_max: 1_000, unsent_bytes_max: 8 * 1024, ..GatewayLimits::DEFAULT };
-    let mut service = Service::with(limits).await;
+        GatewayLimits { stall_timeout_ms: 1_000, unsent_bytes_max: 8 * 1024, ..GatewayLimits::DEFAULT };
+    let mut service = TestService::with(limits).await;
     let mut slow = service.narrow("ada").await;
     slow.hello(json!({})).await;
     slow.message("m1", "flood me").await;
     let run = service.launched().await;
     for _ in 0..4 {
-        think(&run.port, &"x".repeat(60 * 1024)).await;
+        think(&run.handle, &"x".repeat(60 * 1024)).await;
     }
-    succeed(&run.port).await;
+    succeed(&run.handle).await;
     // It reads every 20 ms, a small part of the stall timeout, and one entry takes it longer than that timeout.
     let MaybeTlsStream::Plain(socket) = slow.ws.get_mut() else { panic!("plain text") };
     let (mut pace, mut read) = (tokio::time::interval(Duration::from_millis(20)), 0);
@@ -363,21 +364,21 @@ async fn conn_5_slow_reader_is_not_closed_as_stalled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conn_5_slow_reader_of_a_backlog_is_not_closed_for_a_late_pong() {
     let limits = GatewayLimits {
-        heartbeat_ms: 50,
-        pong_wait_ms_max: 100,
-        stall_wait_ms_max: 3_000,
+        heartbeat_interval_ms: 50,
+        pong_timeout_ms: 100,
+        stall_timeout_ms: 3_000,
         unsent_bytes_max: 8 * 1024,
         ..GatewayLimits::DEFAULT
     };
-    let mut service = Service::with(limits).await;
+    let mut service = TestService::with(limits).await;
     let mut slow = service.narrow("ada").await;
     slow.hello(json!({})).await;
     slow.message("m1", "flood me").await;
     let run = service.launched().await;
     for _ in 0..4 {
-        think(&run.port, &"x".repeat(60 * 1024)).await;
+        think(&run.handle, &"x".repeat(60 * 1024)).await;
     }
-    succeed(&run.port).await;
+    succeed(&run.handle).await;
     // Not one ping is answered meanwhile; each entry takes six times as long as a reply may.
     let MaybeTlsStream::Plain(socket) = slow.ws.get_mut() else { panic!("plain text") };
     let (mut pace, mut read) = (tokio::time::interval(Duration::from_millis(20)), 0);
@@ -397,7 +398,7 @@ async fn conn_5_slow_reader_of_a_backlog_is_not_closed_for_a_late_pong() {
 /// ISO-5: with the last connection gone, the user's machines are gone.
 #[tokio::test]
 async fn iso_5_machines_of_a_user_go_with_the_last_connection() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;
     service.answer("y").await;

@@ -7,13 +7,13 @@ use quintet::kernel::ids::{Timestamp, UserId};
 use serde_json::Value;
 
 use crate::{
-    harness::{Service, soon},
+    harness::{TestService, soon},
     http::ROUTES,
 };
 
 #[tokio::test]
 async fn auth_5_every_route_refuses_requests_without_a_valid_token() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let login = service.running.gateway().dev.clone().unwrap();
     let (expired, _) = login.login(UserId::parse("ada").unwrap(), Timestamp(1_000)).unwrap();
     let good = service.token("ada");
@@ -52,7 +52,7 @@ async fn auth_5_every_route_refuses_requests_without_a_valid_token() {
 
 #[tokio::test]
 async fn auth_4_page_of_a_foreign_origin_is_refused_on_every_route() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let own = format!("http://{}", service.running.listen);
     let token = service.token("ada");
     for (method, path) in ROUTES.into_iter().chain([("POST", "/dev/login"), ("GET", "/"), ("GET", "/v1/ws")])
@@ -74,7 +74,7 @@ async fn auth_4_page_of_a_foreign_origin_is_refused_on_every_route() {
 
 #[tokio::test]
 async fn preflight_requests_get_the_allowed_methods_and_headers() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let own = format!("http://{}", service.running.listen);
     let ask = async |origin: &str| {
         let request = service.ask("OPTIONS", "/v1/tickets").header("origin", origin);
@@ -91,7 +91,7 @@ async fn preflight_requests_get_the_allowed_methods_and_headers() {
 
 #[tokio::test]
 async fn unknown_path_or_method_is_an_error() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for path in ["/nowhere", "/v1", "/v1/", "/v1/entries/", "/v2/entries", "/livez", "/readyz", "/metrics"] {
         service.reply(service.ask("GET", path)).await.problem(404, "not_found");
     }
@@ -106,7 +106,7 @@ async fn unknown_path_or_method_is_an_error() {
 
 #[tokio::test]
 async fn responses_are_not_cached_and_not_sniffed() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for answer in
         [service.get("ada", "/v1/entries").await, service.reply(service.ask("GET", "/v1/entries")).await]
     {
@@ -120,7 +120,7 @@ async fn responses_are_not_cached_and_not_sniffed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn auth_1_ticket_raced_for_by_many_opens_one_connection() {
-    let service = Arc::new(Service::start().await);
+    let service = Arc::new(TestService::start().await);
     for _ in 0..5 {
         let ticket = service.ticket("ada").await;
         let racers = join_all((0..20).map(|_| {
@@ -137,7 +137,7 @@ async fn auth_1_ticket_raced_for_by_many_opens_one_connection() {
 
 #[tokio::test]
 async fn auth_2_request_without_an_upgrade_does_not_spend_a_ticket() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let ticket = service.ticket("ada").await;
     // No route reveals whether a ticket is valid, and only a connection redeems one.
     for (method, path) in ROUTES {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
-use crate::harness::{Service, http_client, offsets, say, soon, succeed, think, until};
+use crate::harness::{TestService, http_client, offsets, say, soon, succeed, think, until};
 
 #[derive(Debug, PartialEq)]
 pub struct Event {
@@ -25,7 +25,7 @@ pub struct Events {
 }
 
 impl Events {
-    pub async fn open(service: &Service, query: &str, headers: &[(&str, &str)], user: &str) -> Self {
+    pub async fn open(service: &TestService, query: &str, headers: &[(&str, &str)], user: &str) -> Self {
         let response = Self::request(service, query, headers, user).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -33,7 +33,7 @@ impl Events {
     }
 
     async fn request(
-        service: &Service,
+        service: &TestService,
         query: &str,
         headers: &[(&str, &str)],
         user: &str,
@@ -84,8 +84,8 @@ impl Events {
 }
 
 /// A service with two messages of ada and their runs: ten entries.
-async fn with_history() -> Service {
-    let mut service = Service::start().await;
+async fn with_history() -> TestService {
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     for message_id in ["m1", "m2"] {
         client.message(message_id, "x").await;
@@ -130,7 +130,7 @@ async fn del_2_stream_carries_the_same_entries_as_the_socket() {
 #[tokio::test]
 async fn stream_is_not_cached_and_not_buffered() {
     let limits = GatewayLimits { reconnect_after_ms: 7_001, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     let mut stream = Events::open(&service, "", &[], "ada").await;
     assert_eq!(stream.response.headers()["cache-control"], "no-store");
     assert_eq!(stream.response.headers()["x-accel-buffering"], "no");
@@ -166,7 +166,7 @@ async fn del_3_cursor_with_missing_entries_gets_a_gap_event() {
 
 #[tokio::test]
 async fn malformed_cursor_is_refused() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for (query, headers) in [
         ("?after=x", vec![]),
         ("?after=-1", vec![]),
@@ -196,7 +196,8 @@ async fn iso_1_stream_carries_entries_of_its_own_user_only() {
 
 #[tokio::test]
 async fn quiet_stream_sends_keep_alives_and_ends_with_the_service() {
-    let service = Service::with(GatewayLimits { heartbeat_ms: 20, ..GatewayLimits::DEFAULT }).await;
+    let service =
+        TestService::with(GatewayLimits { heartbeat_interval_ms: 20, ..GatewayLimits::DEFAULT }).await;
     let mut stream = Events::open(&service, "", &[], "ada").await;
     assert!(stream.block().await.unwrap().starts_with("retry: "));
     assert_eq!(stream.block().await.unwrap(), ": keep-alive");
@@ -209,7 +210,7 @@ async fn quiet_stream_sends_keep_alives_and_ends_with_the_service() {
 /// AUTH-3: a stream carries entries until its credential expires, and ends then.
 #[tokio::test]
 async fn auth_3_stream_ends_with_its_credential() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     let url = format!("http://{}/v1/stream", service.running.listen);
     let issued = clock::now().0 - (TOKEN_SECONDS * 1000 - 2_000);
@@ -229,17 +230,17 @@ async fn auth_3_stream_ends_with_its_credential() {
 /// DEL-4, ISO-5: a stream that is not read delays no other reader, and is closed in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn del_4_unread_stream_delays_no_other_and_is_closed() {
-    let limits = GatewayLimits { stall_wait_ms_max: 400, ..GatewayLimits::DEFAULT };
-    let mut service = Service::with(limits).await;
+    let limits = GatewayLimits { stall_timeout_ms: 400, ..GatewayLimits::DEFAULT };
+    let mut service = TestService::with(limits).await;
     let _stalled = Events::open(&service, "", &[], "ada").await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "flood").await;
     let run = service.launched().await;
     let flood = async {
         for _ in 0..300 {
-            think(&run.port, &"x".repeat(60 * 1024)).await;
+            think(&run.handle, &"x".repeat(60 * 1024)).await;
         }
-        succeed(&run.port).await;
+        succeed(&run.handle).await;
     };
     let ((), frames) = tokio::join!(flood, client.until("agent_completed"));
     assert_eq!(offsets(&frames).len(), 303);
@@ -254,12 +255,12 @@ async fn del_4_unread_stream_delays_no_other_and_is_closed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conn_5_stream_of_a_vanished_peer_is_closed() {
     let limits = GatewayLimits {
-        heartbeat_ms: 20,
-        pong_wait_ms_max: 100,
-        stall_wait_ms_max: 200,
+        heartbeat_interval_ms: 20,
+        pong_timeout_ms: 100,
+        stall_timeout_ms: 200,
         ..GatewayLimits::DEFAULT
     };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     let mut socket = tokio::net::TcpStream::connect(service.running.listen).await.unwrap();
     let token = service.token("ada");
     let request =
@@ -281,12 +282,12 @@ async fn conn_5_stream_of_a_vanished_peer_is_closed() {
 /// last one.
 #[tokio::test]
 async fn conn_6_stream_is_notified_of_the_drain_and_gets_the_last_entry() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let mut stream = Events::open(&service, "", &[], "ada").await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;
     let run = service.launched().await;
-    think(&run.port, "hm").await;
+    think(&run.handle, "hm").await;
     assert_eq!(stream.take(3).await[2].event, "agent_thinking");
     drop(client);
     let told = async {
@@ -298,29 +299,29 @@ async fn conn_6_stream_is_notified_of_the_drain_and_gets_the_last_entry() {
             }
         };
         assert_eq!(block, "event: draining\ndata: {\"reconnect_after_ms\":1000}");
-        say(&run.port, "there").await;
-        succeed(&run.port).await;
+        say(&run.handle, "there").await;
+        succeed(&run.handle).await;
         let last: Vec<_> = stream.take(2).await.into_iter().map(|event| event.event).collect();
         assert_eq!(last, ["agent_thinking", "agent_completed"]);
         assert_eq!(stream.next().await, None);
     };
     let (drained, ()) = tokio::join!(service.running.drain(), told);
-    assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
+    assert!(drained.runs_quiesced && drained.connections_closed, "{drained:?}");
 }
 
 /// CONN-6: a reader that is behind when the service closes gets its time, and no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conn_6_stream_that_is_behind_gets_the_last_entries_before_it_ends() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "x").await;
     let run = service.launched().await;
     for _ in 0..200 {
-        think(&run.port, &"x".repeat(10 * 1024)).await;
+        think(&run.handle, &"x".repeat(10 * 1024)).await;
     }
     drop(client);
     let mut stream = Events::open(&service, "", &[], "ada").await;
-    succeed(&run.port).await;
+    succeed(&run.handle).await;
     let read = async {
         let mut offsets = Vec::new();
         while let Some(event) = stream.next().await {

@@ -1,6 +1,6 @@
 //! Invalid frames, each with its documented error; the connection lives and others are not affected.
 
-use quintet::{gateway::limits::GatewayLimits, kernel::entry::By};
+use quintet::{gateway::limits::GatewayLimits, kernel::entry::CallOwner};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::{
@@ -12,12 +12,13 @@ use tokio_tungstenite::{
 };
 use uuid::Uuid;
 
-use crate::harness::{Client, Heard, Service, close_call, open_call, say, soon, succeed, think};
+use crate::harness::{Received, TestClient, TestService, close_call, open_call, say, soon, succeed, think};
 
 /// CONN-4: a bad frame is answered with its error, changes nothing, and the connection continues.
 #[tokio::test]
 async fn conn_4_each_bad_frame_has_its_error_and_changes_nothing() {
-    let service = Service::with(GatewayLimits { unclear_frames_max: 1_000, ..GatewayLimits::DEFAULT }).await;
+    let service =
+        TestService::with(GatewayLimits { invalid_frames_max: 1_000, ..GatewayLimits::DEFAULT }).await;
     let (mut client, _) = service.open("ada").await;
     let (mut other, _) = service.open("ada").await;
     let good = json!({"type": "send_message", "message_id": "m", "thread_id": "t", "text": "x"});
@@ -80,16 +81,16 @@ async fn conn_4_each_bad_frame_has_its_error_and_changes_nothing() {
         (json!({"type": "renew", "token": service.token("ben")}).to_string(), "unauthenticated"),
         (json!({"type": "ping", "nonce": {}}).to_string(), "invalid_field"),
     ] {
-        client.say_text(&text).await;
+        client.send_text(&text).await;
         let error = client.expect("error").await;
         let shown = &text[..text.len().min(100)];
         assert_eq!((&error["code"], &error["fatal"]), (&json!(code), &json!(false)), "{shown}");
         client.alive().await;
     }
     // An error names its subject.
-    client.say_text(&with("text", json!(""))).await;
+    client.send_text(&with("text", json!(""))).await;
     assert_eq!(client.expect("error").await["message_id"], "m");
-    client.say(json!({"type": "cancel_run", "run_id": run_id})).await;
+    client.send_frame(json!({"type": "cancel_run", "run_id": run_id})).await;
     assert_eq!(client.expect("error").await["run_id"], json!(run_id));
     // No part of it was carried out, and no other client received anything.
     other.alive().await;
@@ -100,42 +101,42 @@ async fn conn_4_each_bad_frame_has_its_error_and_changes_nothing() {
 /// CONN-4: the connection lives until the documented limit.
 #[tokio::test]
 async fn conn_4_too_many_bad_frames_end_with_4400() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     for _ in 1..16 {
-        client.say_text("?").await;
+        client.send_text("?").await;
         client.expect_error("malformed_frame").await;
     }
     client.alive().await;
-    client.say_text("?").await;
+    client.send_text("?").await;
     let last = client.expect("error").await;
     assert_eq!(last["fatal"], true);
-    assert_eq!(client.hear().await, Heard::Closed(4400));
+    assert_eq!(client.receive().await, Received::Closed(4400));
 }
 
 #[tokio::test]
 async fn binary_frame_ends_with_4400() {
-    let service = Service::start().await;
-    for client in [&mut service.open("ada").await.0, &mut service.stranger().await] {
-        client.say_message(Message::binary(&b"{}"[..])).await;
-        assert_eq!(client.hear().await, Heard::Closed(4400));
+    let service = TestService::start().await;
+    for client in [&mut service.open("ada").await.0, &mut service.unauthenticated().await] {
+        client.send_ws_message(Message::binary(&b"{}"[..])).await;
+        assert_eq!(client.receive().await, Received::Closed(4400));
     }
 }
 
 /// 1009 reaches a peer that is still sending: 10 MiB in one frame, and in many.
 #[tokio::test]
 async fn frame_over_the_limit_ends_with_1009() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let (mut other, _) = service.open("ada").await;
     let (mut client, _) = service.open("ada").await;
     client.message("m", &"x".repeat(10 * 1024 * 1024)).await;
-    assert_eq!(client.hear().await, Heard::Closed(1009));
+    assert_eq!(client.receive().await, Received::Closed(1009));
 
     let (mut client, _) = service.open("ada").await;
     let part = |opcode, last| Message::Frame(Frame::message(vec![b'x'; 300 * 1024], opcode, last));
-    client.say_message(part(OpCode::Data(Data::Text), false)).await;
-    client.say_message(part(OpCode::Data(Data::Continue), true)).await;
-    assert_eq!(client.hear().await, Heard::Closed(1009), "in pieces");
+    client.send_ws_message(part(OpCode::Data(Data::Text), false)).await;
+    client.send_ws_message(part(OpCode::Data(Data::Continue), true)).await;
+    assert_eq!(client.receive().await, Received::Closed(1009), "in pieces");
 
     // At the limit the connection stays open; only the text is too large.
     let (mut client, _) = service.open("ada").await;
@@ -148,39 +149,39 @@ async fn frame_over_the_limit_ends_with_1009() {
 
 #[tokio::test]
 async fn text_that_is_not_utf8_ends_with_1007() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     let text = Frame::message(vec![b'"', 0xff, 0xfe, b'"'], OpCode::Data(Data::Text), true);
-    client.say_message(Message::Frame(text)).await;
-    assert_eq!(client.hear().await, Heard::Closed(1007));
+    client.send_ws_message(Message::Frame(text)).await;
+    assert_eq!(client.receive().await, Received::Closed(1007));
 }
 
 #[tokio::test]
 async fn conn_3_malformed_frames_end_with_1002() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     // Reserved bits, a reserved opcode, and no mask.
     let MaybeTlsStream::Plain(socket) = client.ws.get_mut() else { panic!("plain text") };
     socket.write_all(&[0xff, 0x7f, 1, 2, 3, 4, 5, 6, 7, 8]).await.unwrap();
-    assert_eq!(client.hear().await, Heard::Closed(1002));
+    assert_eq!(client.receive().await, Received::Closed(1002));
 }
 
 /// ISO-3: another user's run is answered exactly as a missing one.
 #[tokio::test]
 async fn iso_3_foreign_runs_look_like_missing_runs() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut ada, _) = service.open("ada").await;
     let (mut ben, _) = service.open("ben").await;
     ada.message("m1", "mine").await;
     let run = service.launched().await;
-    open_call_of_client(&run.port).await;
+    open_call_of_client(&run.handle).await;
     let mut answers = Vec::new();
     for run_id in [run.run_id.to_string(), Uuid::now_v7().to_string()] {
         for frame in [
             json!({"type": "cancel_run", "run_id": run_id}),
             json!({"type": "complete_call", "run_id": run_id, "call_id": "q1", "status": "ok"}),
         ] {
-            ben.say(frame).await;
+            ben.send_frame(frame).await;
             let mut error = ben.expect_error("not_found").await;
             assert_eq!(error["run_id"], json!(run_id));
             error.as_object_mut().unwrap().remove("run_id");
@@ -189,56 +190,57 @@ async fn iso_3_foreign_runs_look_like_missing_runs() {
     }
     assert_eq!(answers[..2], answers[2..]);
     // The run is unaffected.
-    ada.say(json!({"type": "complete_call", "run_id": run.run_id, "call_id": "q1", "status": "ok"})).await;
+    ada.send_frame(json!({"type": "complete_call", "run_id": run.run_id, "call_id": "q1", "status": "ok"}))
+        .await;
     let frames = ada.until("tool_completed").await;
     assert_eq!(frames.last().unwrap()["status"], "ok");
-    succeed(&run.port).await;
+    succeed(&run.handle).await;
     assert_eq!(ada.until("agent_completed").await.last().unwrap()["status"], "succeeded");
 }
 
-async fn open_call_of_client(port: &quintet::agent::host::RunPort) {
+async fn open_call_of_client(port: &quintet::agent::host::RunHandle) {
     think(port, "hm").await;
-    open_call(port, "q1", By::Client).await;
+    open_call(port, "q1", CallOwner::Client).await;
 }
 
 /// RUN-11: the first valid answer closes the call; a second one is refused.
 #[tokio::test]
 async fn run_11_call_is_answered_once() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "ask me").await;
     let run = service.launched().await;
-    open_call_of_client(&run.port).await;
-    open_call(&run.port, "c1", By::Agent).await;
+    open_call_of_client(&run.handle).await;
+    open_call(&run.handle, "c1", CallOwner::Agent).await;
     client.until("tool_executing").await;
     client.expect("tool_executing").await;
     let answer = |call_id: &str, results: Value| json!({"type": "complete_call", "run_id": run.run_id, "call_id": call_id, "status": "ok", "results": results});
-    client.say(answer("c1", json!(1))).await;
+    client.send_frame(answer("c1", json!(1))).await;
     client.expect_error("not_found").await;
-    client.say(answer("q1", json!({"yes": true}))).await;
+    client.send_frame(answer("q1", json!({"yes": true}))).await;
     let closed = client.expect("tool_completed").await;
     assert_eq!((&closed["call_id"], &closed["results"]), (&json!("q1"), &json!({"yes": true})));
-    client.say(answer("q1", json!("no"))).await;
+    client.send_frame(answer("q1", json!("no"))).await;
     client.expect_error("call_closed").await;
-    close_call(&run.port, "c1").await;
-    say(&run.port, "done").await;
-    succeed(&run.port).await;
+    close_call(&run.handle, "c1").await;
+    say(&run.handle, "done").await;
+    succeed(&run.handle).await;
     client.until("agent_completed").await;
-    client.say(answer("q1", json!("late"))).await;
+    client.send_frame(answer("q1", json!("late"))).await;
     client.expect_error("call_closed").await;
-    client.say(json!({"type": "cancel_run", "run_id": run.run_id})).await;
+    client.send_frame(json!({"type": "cancel_run", "run_id": run.run_id})).await;
     client.expect_error("run_ended").await;
 }
 
 #[tokio::test]
 async fn pong_has_the_nonce_of_its_ping() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     for nonce in [json!("x"), json!(7), json!(1.5)] {
-        client.say(json!({"type": "ping", "nonce": nonce, "unknown": [1, 2]})).await;
+        client.send_frame(json!({"type": "ping", "nonce": nonce, "unknown": [1, 2]})).await;
         assert_eq!(client.expect("pong").await["nonce"], nonce);
     }
-    client.say(json!({"type": "ping"})).await;
+    client.send_frame(json!({"type": "ping"})).await;
     assert!(client.expect("pong").await.get("nonce").is_none());
 }
 
@@ -251,7 +253,7 @@ async fn iso_6_frames_beyond_the_rate_are_refused_and_persistence_ends_with_4429
         throttled_frames_max: 5,
         ..GatewayLimits::DEFAULT
     };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     let (mut ada, _) = service.open("ada").await;
     let (mut ben, _) = service.open("ben").await;
     // With `hello` these are the four of the burst.
@@ -264,7 +266,7 @@ async fn iso_6_frames_beyond_the_rate_are_refused_and_persistence_ends_with_4429
     assert!(error["retry_after_ms"].as_u64().unwrap() <= 1_000);
     ben.alive().await;
     for _ in 0..8 {
-        ada.say(json!({"type": "ping"})).await;
+        ada.send_frame(json!({"type": "ping"})).await;
     }
     assert_eq!(ada.closed().await, 4429);
     ben.alive().await;
@@ -273,11 +275,13 @@ async fn iso_6_frames_beyond_the_rate_are_refused_and_persistence_ends_with_4429
 /// Replies come in the order of the commands, for any number sent at once.
 #[tokio::test]
 async fn replies_come_in_the_order_of_the_commands() {
-    let service = Service::start().await;
-    let (mut client, _): (Client, _) = service.open("ada").await;
+    let service = TestService::start().await;
+    let (mut client, _): (TestClient, _) = service.open("ada").await;
     let ids: Vec<String> = (0..50).map(|i| format!("m{i}")).collect();
     for id in &ids {
-        client.say(json!({"type": "send_message", "message_id": id, "thread_id": id, "text": "x"})).await;
+        client
+            .send_frame(json!({"type": "send_message", "message_id": id, "thread_id": id, "text": "x"}))
+            .await;
     }
     let mut answered = Vec::new();
     soon("fifty answers", async {
@@ -295,12 +299,12 @@ async fn replies_come_in_the_order_of_the_commands() {
 /// A reply that is ready waits for those of earlier commands; a ping overtakes both.
 #[tokio::test]
 async fn no_reply_overtakes_an_earlier_one() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     service.journal.pause_appends();
     client.message("m1", "slow").await;
     soon("an append", service.journal.appends_held(1)).await;
-    client.say(json!({"type": "renew", "token": service.token("ada")})).await;
+    client.send_frame(json!({"type": "renew", "token": service.token("ada")})).await;
     client.alive().await;
     service.journal.release_appends();
     let frames = client.until("renewed").await;

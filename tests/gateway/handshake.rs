@@ -5,21 +5,21 @@ use quintet::gateway::limits::GatewayLimits;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::harness::{Client, Heard, Service, soon, with_bearer};
+use crate::harness::{Received, TestClient, TestService, soon, with_bearer};
 
 fn with_header(mut request: http::Request<()>, name: &'static str, value: &str) -> http::Request<()> {
     request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
     request
 }
 
-async fn refused(service: &Service, request: http::Request<()>) -> (u16, Value) {
+async fn refused(service: &TestService, request: http::Request<()>) -> (u16, Value) {
     let response = service.try_connect(request).await.err().expect("a refusal");
     assert_eq!(response.headers()["content-type"], "application/problem+json");
     let body = response.body().as_deref().unwrap_or_default();
     (response.status().as_u16(), serde_json::from_slice(body).unwrap())
 }
 
-fn with_ticket(service: &Service, ticket: &str) -> http::Request<()> {
+fn with_ticket(service: &TestService, ticket: &str) -> http::Request<()> {
     let mut request = service.request();
     let uri = format!("ws://{}/v1/ws?ticket={ticket}", service.running.listen);
     *request.uri_mut() = uri.parse().unwrap();
@@ -28,13 +28,13 @@ fn with_ticket(service: &Service, ticket: &str) -> http::Request<()> {
 
 #[tokio::test]
 async fn each_way_to_authenticate_opens_a_connection() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let (token, tickets) = (service.token("ada"), [service.ticket("ada").await, service.ticket("ada").await]);
 
     let mut by_header = service.known("ada").await;
     let mut by_query = service.connect(with_ticket(&service, &tickets[0])).await;
-    let mut by_token = service.stranger().await;
-    let mut by_ticket = service.stranger().await;
+    let mut by_token = service.unauthenticated().await;
+    let mut by_ticket = service.unauthenticated().await;
     for (client, hello) in [
         (&mut by_header, json!({})),
         (&mut by_query, json!({})),
@@ -60,19 +60,19 @@ async fn each_way_to_authenticate_opens_a_connection() {
 /// AUTH-1: a ticket opens one connection, in any of the ways to use it.
 #[tokio::test]
 async fn auth_1_ticket_is_spent_by_its_first_use() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let ticket = service.ticket("ada").await;
     service.connect(with_ticket(&service, &ticket)).await.hello(json!({})).await;
     assert_eq!(refused(&service, with_ticket(&service, &ticket)).await.0, 401);
-    let mut late = service.stranger().await;
-    late.say(json!({"type": "hello", "ticket": ticket})).await;
+    let mut late = service.unauthenticated().await;
+    late.send_frame(json!({"type": "hello", "ticket": ticket})).await;
     assert_eq!(late.closed().await, 4401);
 }
 
 /// AUTH-2: a handshake that fails for another reason does not consume the ticket.
 #[tokio::test]
 async fn auth_2_refused_handshake_leaves_the_ticket_valid() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let ticket = service.ticket("ada").await;
     let request = with_ticket(&service, &ticket);
     assert_eq!(refused(&service, with_header(request, "origin", "https://evil.test")).await.0, 403);
@@ -83,7 +83,7 @@ async fn auth_2_refused_handshake_leaves_the_ticket_valid() {
 
 #[tokio::test]
 async fn auth_5_bad_credential_is_a_401_before_the_upgrade() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for (name, value) in [
         ("authorization", "Bearer nonsense"),
         ("authorization", "Bearer "),
@@ -102,7 +102,7 @@ async fn auth_5_bad_credential_is_a_401_before_the_upgrade() {
 /// AUTH-4: an origin that is not on the list is refused, even with a valid credential.
 #[tokio::test]
 async fn auth_4_foreign_origins_are_refused_before_the_upgrade() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for origin in ["https://evil.test", "null", "http://127.0.0.1:1"] {
         let request = with_bearer(service.request(), &service.token("ada"));
         assert_eq!(refused(&service, with_header(request, "origin", origin)).await.0, 403, "{origin}");
@@ -113,7 +113,7 @@ async fn auth_4_foreign_origins_are_refused_before_the_upgrade() {
 
 #[tokio::test]
 async fn malformed_websocket_handshake_is_refused() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     assert_eq!(service.http("GET", "/v1/ws", "ada").await.status(), 426);
     let version = with_header(service.request(), "sec-websocket-version", "8");
     assert_eq!(refused(&service, version).await.0, 426);
@@ -125,21 +125,21 @@ async fn malformed_websocket_handshake_is_refused() {
 
 #[tokio::test]
 async fn hello_without_a_valid_credential_ends_with_4401() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for hello in [
         json!({"type": "hello"}),
         json!({"type": "hello", "token": "nonsense"}),
         json!({"type": "hello", "ticket": "nonsense"}),
     ] {
-        let mut client = service.stranger().await;
-        client.say(hello).await;
+        let mut client = service.unauthenticated().await;
+        client.send_frame(hello).await;
         let error = client.expect("error").await;
         assert_eq!((&error["code"], &error["fatal"]), (&json!("unauthenticated"), &json!(true)));
-        assert_eq!(client.hear().await, Heard::Closed(4401));
+        assert_eq!(client.receive().await, Received::Closed(4401));
     }
     // Of two credentials both have to be valid, and of one user.
     let mut client = service.known("ada").await;
-    client.say(json!({"type": "hello", "token": service.token("ben")})).await;
+    client.send_frame(json!({"type": "hello", "token": service.token("ben")})).await;
     assert_eq!(client.closed().await, 4401);
     service.known("ada").await.hello(json!({"token": service.token("ada")})).await;
 }
@@ -147,16 +147,16 @@ async fn hello_without_a_valid_credential_ends_with_4401() {
 /// CONN-1: before `hello` no frame has an effect, authenticated or not.
 #[tokio::test]
 async fn conn_1_frames_before_hello_are_errors_and_nothing_else() {
-    let service = Service::start().await;
-    for client in [&mut service.stranger().await, &mut service.known("ada").await] {
+    let service = TestService::start().await;
+    for client in [&mut service.unauthenticated().await, &mut service.known("ada").await] {
         client.message("m1", "too early").await;
         let error = client.expect_error("unauthenticated").await;
         assert_eq!(error["message_id"], "m1");
-        client.say(json!({"type": "ping"})).await;
+        client.send_frame(json!({"type": "ping"})).await;
         client.expect_error("unauthenticated").await;
-        client.say(json!({"type": "cancel_run", "run_id": Uuid::now_v7()})).await;
+        client.send_frame(json!({"type": "cancel_run", "run_id": Uuid::now_v7()})).await;
         client.expect_error("unauthenticated").await;
-        client.say_text("{").await;
+        client.send_text("{").await;
         client.expect_error("malformed_frame").await;
         let ready = client.hello(json!({"token": service.token("ada")})).await;
         assert_eq!(ready["head"], 0, "nothing was sent");
@@ -167,22 +167,22 @@ async fn conn_1_frames_before_hello_are_errors_and_nothing_else() {
 /// CONN-4: the limit holds before `hello` as well.
 #[tokio::test]
 async fn conn_4_unauthenticated_client_without_hello_is_closed_at_the_limit() {
-    let service = Service::with(GatewayLimits { unclear_frames_max: 3, ..GatewayLimits::DEFAULT }).await;
-    let mut client = service.stranger().await;
+    let service = TestService::with(GatewayLimits { invalid_frames_max: 3, ..GatewayLimits::DEFAULT }).await;
+    let mut client = service.unauthenticated().await;
     for _ in 0..2 {
-        client.say(json!({"type": "ping"})).await;
+        client.send_frame(json!({"type": "ping"})).await;
         client.expect_error("unauthenticated").await;
     }
-    client.say(json!({"type": "ping"})).await;
+    client.send_frame(json!({"type": "ping"})).await;
     assert_eq!(client.expect("error").await["fatal"], true);
-    assert_eq!(client.hear().await, Heard::Closed(4400));
+    assert_eq!(client.receive().await, Received::Closed(4400));
 }
 
 #[tokio::test]
 async fn frames_right_after_hello_are_not_lost() {
-    let mut service = Service::start().await;
-    let mut client: Client = service.known("ada").await;
-    client.say(json!({"type": "hello"})).await;
+    let mut service = TestService::start().await;
+    let mut client: TestClient = service.known("ada").await;
+    client.send_frame(json!({"type": "hello"})).await;
     client.message("m1", "at once").await;
     client.expect("ready").await;
     client.expect("caught_up").await;
@@ -196,23 +196,23 @@ async fn frames_right_after_hello_are_not_lost() {
 #[tokio::test]
 async fn connections_beyond_the_limits_are_refused_with_a_retry_time() {
     let limits = GatewayLimits { user_connections_max: 2, connections_max: 3, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     let (first, _second) = (service.open("ada").await, service.open("ada").await);
     let mut third = service.known("ada").await;
-    third.say(json!({"type": "hello"})).await;
-    assert_eq!(third.hear().await, Heard::Closed(4429), "no frame before ready (CONN-2)");
+    third.send_frame(json!({"type": "hello"})).await;
+    assert_eq!(third.receive().await, Received::Closed(4429), "no frame before ready (CONN-2)");
     let _ben = service.open("ben").await;
     let mut cyd = service.known("cyd").await;
-    cyd.say(json!({"type": "hello"})).await;
-    assert_eq!(cyd.hear().await, Heard::Closed(1013));
+    cyd.send_frame(json!({"type": "hello"})).await;
+    assert_eq!(cyd.receive().await, Received::Closed(1013));
     let mut first = first.0;
     first.ws.close(None).await.unwrap();
     // The slot is free once the service has released it.
     soon("a free place", async {
         loop {
             let mut again = service.known("ada").await;
-            again.say(json!({"type": "hello"})).await;
-            if let Heard::Frame(_) = again.hear().await {
+            again.send_frame(json!({"type": "hello"})).await;
+            if let Received::Frame(_) = again.receive().await {
                 return;
             }
         }

@@ -6,11 +6,11 @@ use quintet::{
     gateway::limits::GatewayLimits,
     journal::memory::MemoryJournal,
     kernel::{
-        entry::By,
+        entry::CallOwner,
         ids::{RunId, UserId},
     },
     ops::config::Settings,
-    user::{handle::Unaccepted, limits::HubLimits},
+    user::{handle::RequestError, limits::HubLimits},
 };
 use serde_json::json;
 use tokio::{
@@ -18,7 +18,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{Service, http_client, open_call, settings, soon, think, trace_file};
+use crate::harness::{TestService, http_client, open_call, settings, soon, think, trace_file};
 
 /// Sends a head, whose lines come without their ends, and returns the response; its socket may stay open.
 async fn ask(address: std::net::SocketAddr, lines: &[&str]) -> String {
@@ -41,7 +41,7 @@ fn status(answer: &str) -> u16 {
 
 #[tokio::test]
 async fn request_names_exactly_one_host() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for address in [service.running.listen, service.running.admin_listen.unwrap()] {
         let path = if address == service.running.listen { "/openapi.json" } else { "/livez" };
         let get = format!("GET {path} HTTP/1.1");
@@ -66,7 +66,7 @@ async fn request_names_exactly_one_host() {
 /// A page of another site that points its own name at this machine is refused (DNS rebinding).
 #[tokio::test]
 async fn auth_4_foreign_host_reaches_neither_dev_nor_operations() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let login = ["POST /dev/login HTTP/1.1", "content-length: 0", "host: evil.example:8080"];
     assert_eq!(status(&ask(service.running.listen, &login).await), 403);
     for line in ["GET /metrics HTTP/1.1", "GET http://evil.example/metrics HTTP/1.1", "GET /livez HTTP/1.0"] {
@@ -78,7 +78,7 @@ async fn auth_4_foreign_host_reaches_neither_dev_nor_operations() {
 
 #[tokio::test]
 async fn handshake_follows_rfc_6455() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
     let version = "sec-websocket-version: 13";
     let cases: &[(&str, &[&str], u16)] = &[
@@ -109,7 +109,7 @@ async fn handshake_follows_rfc_6455() {
 /// The socket gives `retry_after_ms` for these; HTTP gives it too, with the same value in a header.
 #[tokio::test]
 async fn conn_6_temporary_refusal_has_a_retry_time() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let mut client = service.open("ada").await.0;
     let stream = format!("http://{}/v1/stream", service.running.listen);
     service.running.gateway().factory.drain();
@@ -122,7 +122,7 @@ async fn conn_6_temporary_refusal_has_a_retry_time() {
     assert!(refused.problem(503, "draining")["retry_after_ms"].is_u64());
     assert!(!refused.header("retry-after").is_empty());
     service.post("ada", &format!("{run}/cancel"), &json!({})).await.problem(404, "not_found");
-    service.running.gateway().drain.advance(quintet::gateway::drain::Stage::Draining);
+    service.running.gateway().drain.advance(quintet::gateway::drain::ShutdownStage::Draining);
     let answer = http_client().get(stream).bearer_auth(service.token("ada")).send().await.unwrap();
     assert!(answer.headers().contains_key("retry-after"));
 }
@@ -132,14 +132,14 @@ async fn conn_6_temporary_refusal_has_a_retry_time() {
 #[tokio::test]
 async fn conn_6_each_command_that_a_drain_refuses_has_a_retry_time() {
     let limits = GatewayLimits { reconnect_after_ms: 7_001, ..GatewayLimits::DEFAULT };
-    let mut service = Service::with(limits).await;
+    let mut service = TestService::with(limits).await;
     let mut client = service.open("ada").await.0;
     client.message("m", "hello").await;
     let run = service.launched().await;
-    think(&run.port, "hm").await;
-    open_call(&run.port, "q", By::Client).await;
+    think(&run.handle, "hm").await;
+    open_call(&run.handle, "q", CallOwner::Client).await;
     service.running.gateway().factory.drain();
-    service.running.gateway().factory.rest();
+    service.running.gateway().factory.quiesce();
     let run_id = run.run_id;
     let message = json!({"message_id": "n", "thread_id": "t", "text": "late"});
     for (path, body) in [
@@ -152,7 +152,7 @@ async fn conn_6_each_command_that_a_drain_refuses_has_a_retry_time() {
         assert_eq!(refused.header("retry-after"), "8", "{path}: whole seconds, rounded up");
     }
     // New connections, too.
-    service.running.gateway().drain.advance(quintet::gateway::drain::Stage::Draining);
+    service.running.gateway().drain.advance(quintet::gateway::drain::ShutdownStage::Draining);
     let upgrade = ["connection", "upgrade", "upgrade", "websocket"];
     for path in ["/v1/stream", "/v1/ws"] {
         let mut request = service.ask("GET", path).bearer_auth(service.token("ada"));
@@ -164,10 +164,10 @@ async fn conn_6_each_command_that_a_drain_refuses_has_a_retry_time() {
         assert_eq!(refused.header("retry-after"), "8", "{path}");
     }
     client.until("draining").await;
-    client.say(json!({"type": "cancel_run", "run_id": run_id.0})).await;
+    client.send_frame(json!({"type": "cancel_run", "run_id": run_id.0})).await;
     assert_eq!(client.expect_error("draining").await["retry_after_ms"], 7_001);
     let answer = json!({"type": "complete_call", "run_id": run_id.0, "call_id": "q", "status": "ok"});
-    client.say(answer).await;
+    client.send_frame(answer).await;
     assert_eq!(client.expect_error("draining").await["retry_after_ms"], 7_001);
     // Nothing has changed.
     service.get("ada", "/v1/entries").await.ok(200)["entries"].as_array().unwrap().iter().for_each(|entry| {
@@ -181,7 +181,7 @@ async fn iso_6_command_beyond_the_queue_limit_has_a_retry_time() {
     let hub = HubLimits { hub_requests_max: 2, ..HubLimits::DEFAULT };
     let settings = Settings { hub, trace_file: trace_file(""), ..settings() };
     let journal = Arc::new(MemoryJournal::default());
-    let service = Service::as_set(&settings, journal.clone(), journal.clone()).await;
+    let service = TestService::as_set(&settings, journal.clone(), journal.clone()).await;
     let (mut client, mut second) = (service.open("ada").await.0, service.open("ada").await.0);
     let ada = service.running.gateway().factory.attach(&UserId::parse("ada").unwrap());
     let run_id = RunId("01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081".parse().unwrap());
@@ -204,11 +204,11 @@ async fn iso_6_command_beyond_the_queue_limit_has_a_retry_time() {
         assert_eq!(refused.header("retry-after"), "1", "{path}");
     }
     // The replies of one socket come in order: the first one still waits for the journal.
-    second.say(json!({"type": "cancel_run", "run_id": run_id.0})).await;
+    second.send_frame(json!({"type": "cancel_run", "run_id": run_id.0})).await;
     assert!(second.expect_error("limit_reached").await["retry_after_ms"].is_u64());
     journal.release_appends();
     for wait in waits {
-        assert!(matches!(soon("a reply", wait).await, Err(Unaccepted::Refused(_))), "there is no such run");
+        assert!(matches!(soon("a reply", wait).await, Err(RequestError::Refused(_))), "there is no such run");
     }
     client.until("accepted").await;
 }
@@ -216,7 +216,7 @@ async fn iso_6_command_beyond_the_queue_limit_has_a_retry_time() {
 /// Both errors name the fault of the value, not another type.
 #[tokio::test]
 async fn conn_4_lone_surrogate_and_number_out_of_range_are_named() {
-    let service = Service::with(GatewayLimits { unclear_frames_max: 50, ..GatewayLimits::DEFAULT }).await;
+    let service = TestService::with(GatewayLimits { invalid_frames_max: 50, ..GatewayLimits::DEFAULT }).await;
     let mut client = service.open("ada").await.0;
     let run = "\"run_id\":\"01a1ee56-5c0c-7f08-a1d4-9c3b5e7f2081\",\"call_id\":\"c\",\"status\":\"ok\"";
     for (frame, says) in [
@@ -239,7 +239,7 @@ async fn conn_4_lone_surrogate_and_number_out_of_range_are_named() {
             "levels",
         ),
     ] {
-        client.say_text(&frame).await;
+        client.send_text(&frame).await;
         let error = client.expect_error("invalid_field").await;
         assert!(error["message"].as_str().unwrap().contains(says), "{frame}: {error}");
     }
@@ -249,7 +249,7 @@ async fn conn_4_lone_surrogate_and_number_out_of_range_are_named() {
 /// A text that is too long is a well-formed frame: it does not count against the malformed ones (CONN-4).
 #[tokio::test]
 async fn conn_4_texts_that_are_too_long_do_not_close_the_connection() {
-    let service = Service::with(GatewayLimits { unclear_frames_max: 2, ..GatewayLimits::DEFAULT }).await;
+    let service = TestService::with(GatewayLimits { invalid_frames_max: 2, ..GatewayLimits::DEFAULT }).await;
     let mut client = service.open("ada").await.0;
     for _ in 0..5 {
         client.message("m", &"x".repeat(65_537)).await;
@@ -261,25 +261,25 @@ async fn conn_4_texts_that_are_too_long_do_not_close_the_connection() {
 /// CONN-4: malformed frames are forgiven over time, a burst of them is not.
 #[tokio::test]
 async fn conn_4_malformed_frames_are_forgiven_at_each_heartbeat() {
-    let limits = GatewayLimits { unclear_frames_max: 2, heartbeat_ms: 20, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let limits = GatewayLimits { invalid_frames_max: 2, heartbeat_interval_ms: 20, ..GatewayLimits::DEFAULT };
+    let service = TestService::with(limits).await;
     let mut client = service.open("ada").await.0;
     for _ in 0..5 {
-        client.say_text("nonsense").await;
+        client.send_text("nonsense").await;
         client.expect_error("malformed_frame").await;
         // A ping of the service is one heartbeat.
         for _ in 0..2 {
             client.transport_ping().await;
         }
     }
-    let steady = GatewayLimits { unclear_frames_forgiven: 0, ..limits };
-    let service = Service::with(steady).await;
+    let steady = GatewayLimits { invalid_frames_forgiven: 0, ..limits };
+    let service = TestService::with(steady).await;
     let mut client = service.open("ada").await.0;
-    client.say_text("nonsense").await;
+    client.send_text("nonsense").await;
     client.expect_error("malformed_frame").await;
     for _ in 0..2 {
         client.transport_ping().await;
     }
-    client.say_text("nonsense").await;
+    client.send_text("nonsense").await;
     assert_eq!(client.closed().await, 4400);
 }

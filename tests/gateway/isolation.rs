@@ -4,9 +4,9 @@
 
 use proptest::prelude::*;
 use quintet::{
-    agent::host::{Assignment, RunPort},
+    agent::host::{Assignment, RunHandle},
     kernel::{
-        entry::{By, Call, Thought, ThoughtKind},
+        entry::{Call, CallOwner, Thought, ThoughtKind},
         ids::{CallId, RunId, ToolName},
         json::Json,
         user::AgentStep,
@@ -17,14 +17,14 @@ use uuid::Uuid;
 
 use crate::{
     cases::cases,
-    harness::{Client, Service},
-    http::Answer,
+    harness::{TestClient, TestService},
+    http::HttpReply,
 };
 
 const USERS: [&str; 2] = ["ada", "bob"];
 
 #[derive(Clone, Debug)]
-enum Act {
+enum AgentAction {
     Send {
         message: u8,
         thread: u8,
@@ -37,19 +37,19 @@ enum Act {
     CancelOwn(u8),
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn action() -> impl Strategy<Value = AgentAction> {
     prop_oneof![
-        3 => (0..3u8, 0..2u8).prop_map(|(message, thread)| Act::Send { message, thread }),
-        4 => Just(Act::Work),
-        3 => (0..3u8).prop_map(Act::Pry),
-        1 => Just(Act::AnswerOwn),
-        1 => (0..3u8).prop_map(Act::CancelOwn),
+        3 => (0..3u8, 0..2u8).prop_map(|(message, thread)| AgentAction::Send { message, thread }),
+        4 => Just(AgentAction::Work),
+        3 => (0..3u8).prop_map(AgentAction::Pry),
+        1 => Just(AgentAction::AnswerOwn),
+        1 => (0..3u8).prop_map(AgentAction::CancelOwn),
     ]
 }
 
 struct World {
-    service: Service,
-    clients: Vec<Client>,
+    service: TestService,
+    clients: Vec<TestClient>,
     runs: [Vec<String>; 2],
     /// Runs with an agent, and whether it has asked.
     at_work: [Vec<(Assignment, bool)>; 2],
@@ -57,7 +57,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let service = Service::start().await;
+        let service = TestService::start().await;
         let mut clients = Vec::new();
         for user in USERS {
             clients.push(service.open(user).await.0);
@@ -65,10 +65,10 @@ impl World {
         Self { service, clients, runs: Default::default(), at_work: Default::default() }
     }
 
-    async fn play(&mut self, at: usize, act: &Act) {
+    async fn play(&mut self, at: usize, action: &AgentAction) {
         let user = USERS[at];
-        match act {
-            Act::Send { message, thread } => {
+        match action {
+            AgentAction::Send { message, thread } => {
                 let body = json!({
                     "message_id": format!("m{message}"), "thread_id": format!("t{thread}"), "text": "the same",
                 });
@@ -84,20 +84,20 @@ impl World {
                     self.runs[at].push(run_id);
                 }
             }
-            Act::Work => self.work(at).await,
-            Act::Pry(run) => {
+            AgentAction::Work => self.work(at).await,
+            AgentAction::Pry(run) => {
                 if let Some(run_id) = self.runs[1 - at].get(usize::from(*run)).cloned() {
                     self.pry(at, &run_id).await;
                 }
             }
-            Act::AnswerOwn => {
+            AgentAction::AnswerOwn => {
                 if let Some(run_id) = self.runs[at].first() {
                     let path = format!("/v1/runs/{run_id}/calls/c");
                     let answer = self.service.post(user, &path, &json!({"status": "ok"})).await;
                     assert!([200, 202, 404, 409].contains(&answer.status), "{answer:?}");
                 }
             }
-            Act::CancelOwn(run) => {
+            AgentAction::CancelOwn(run) => {
                 if let Some(run_id) = self.runs[at].get(usize::from(*run)) {
                     let path = format!("/v1/runs/{run_id}/cancel");
                     let answer = self.service.post(user, &path, &json!({})).await;
@@ -114,7 +114,7 @@ impl World {
             self.at_work[owner.expect("every run has an owner")].push((assignment, false));
         }
         let Some((assignment, asked)) = self.at_work[at].first_mut() else { return };
-        if !*asked && asks(&assignment.port).await {
+        if !*asked && asks(&assignment.handle).await {
             *asked = true;
             return;
         }
@@ -151,7 +151,7 @@ impl World {
             let mut answers = Vec::new();
             for id in [foreign, &nobodys] {
                 let client = &mut self.clients[at];
-                client.say_text(&frame.to_string().replace("ID", id)).await;
+                client.send_text(&frame.to_string().replace("ID", id)).await;
                 // Entries of the user's own run may come in between.
                 let heard = client.until("error").await;
                 own(at, &heard[..heard.len() - 1]);
@@ -197,7 +197,7 @@ fn own(at: usize, frames: &[Value]) {
 }
 
 /// Everything in a response that a client can distinguish, without the id of its own request.
-fn bytes(answer: &Answer, id: &str) -> String {
+fn bytes(answer: &HttpReply, id: &str) -> String {
     let mut headers: Vec<String> = answer
         .headers
         .iter()
@@ -209,13 +209,13 @@ fn bytes(answer: &Answer, id: &str) -> String {
 }
 
 /// Thinks, and asks the client; returns `false` if the run has ended.
-async fn asks(port: &RunPort) -> bool {
+async fn asks(port: &RunHandle) -> bool {
     let thought = Thought { kind: ThoughtKind::Answer, delta: "x".into(), reset: false };
     let call = Call {
         call_id: CallId::parse("c").unwrap(),
         tool_name: ToolName::parse("ask").unwrap(),
         parameters: Json::empty_object(),
-        by: By::Client,
+        by: CallOwner::Client,
     };
     port.take(AgentStep::Think(thought)).await.is_ok() && port.take(AgentStep::Open(call)).await.is_ok()
 }
@@ -225,13 +225,13 @@ proptest! {
 
     #[test]
     fn iso_3_foreign_things_look_like_missing_ones(
-        acts in prop::collection::vec((0..USERS.len(), act()), 8..30)
+        actions in prop::collection::vec((0..USERS.len(), action()), 8..30)
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         runtime.unwrap().block_on(async {
             let mut world = World::new().await;
-            for (at, act) in &acts {
-                world.play(*at, act).await;
+            for (at, action) in &actions {
+                world.play(*at, action).await;
             }
             world.ends().await;
         });

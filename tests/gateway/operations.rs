@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quintet::{
     gateway::limits::GatewayLimits,
     journal::memory::MemoryJournal,
-    kernel::entry::By,
+    kernel::entry::CallOwner,
     ops::{
         config::Settings,
         limits::{DiskLimits, RetentionLimits},
@@ -17,18 +17,18 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::{
-    harness::{Service, http_client, open_call, parts, settings, soon, think, trace_file, until, whole},
-    http::Answer,
+    harness::{TestService, http_client, open_call, parts, settings, soon, think, trace_file, until, whole},
+    http::HttpReply,
 };
 
-async fn admin(service: &Service, path: &str) -> Answer {
+async fn admin(service: &TestService, path: &str) -> HttpReply {
     let url = format!("http://{}{path}", service.running.admin_listen.unwrap());
     service.reply(http_client().get(url)).await
 }
 
 #[tokio::test]
 async fn service_is_ready_while_its_journal_is_available() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let says = async |path: &str| {
         let answer = admin(&service, path).await;
         (answer.status, answer.text)
@@ -45,12 +45,12 @@ async fn service_is_ready_while_its_journal_is_available() {
 /// The process is live during a resume of open runs of any length.
 #[tokio::test]
 async fn run_6_service_that_resumes_open_runs_is_live_and_not_ready() {
-    let mut before = Service::start().await;
+    let mut before = TestService::start().await;
     let (mut client, _) = before.open("ada").await;
     client.message("m", "hello").await;
     let run = before.launched().await;
-    think(&run.port, "hm").await;
-    open_call(&run.port, "c", By::Agent).await;
+    think(&run.handle, "hm").await;
+    open_call(&run.handle, "c", CallOwner::Agent).await;
     let journal = before.journal.clone();
     // As in a process that dies, its agent makes no further step.
     std::mem::forget(run);
@@ -89,7 +89,7 @@ async fn del_3_retention_trims_while_the_service_runs() {
     };
     let settings = Settings { retention, trace_file: trace_file(""), ..settings() };
     let journal = Arc::new(MemoryJournal::default());
-    let mut service = Service::as_set(&settings, journal.clone(), journal).await;
+    let mut service = TestService::as_set(&settings, journal.clone(), journal).await;
     let (mut client, _) = service.open("ada").await;
     for message in ["m1", "m2"] {
         client.message(message, "hello").await;
@@ -114,7 +114,7 @@ async fn iso_6_nearly_full_disk_is_reported_before_it_is_full() {
     let settings = Settings { disk, trace_file: trace_file(""), ..settings() };
     let journal = Arc::new(MemoryJournal::default());
     journal.set_free_bytes(Some(1_000));
-    let mut service = Service::as_set(&settings, journal.clone(), journal.clone()).await;
+    let mut service = TestService::as_set(&settings, journal.clone(), journal.clone()).await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", "hello").await;
     assert_eq!(admin(&service, "/readyz").await.status, 200);
@@ -127,7 +127,9 @@ async fn iso_6_nearly_full_disk_is_reported_before_it_is_full() {
     let why = ready(503).await;
     assert_eq!(why, "the disk is nearly full\nlimit reached: disk_free_bytes_min (service)\n");
     assert!(admin(&service, "/metrics").await.text.contains("quintet_disk_free_bytes 999"));
-    client.say(json!({"type": "send_message", "message_id": "m2", "thread_id": "u", "text": "more"})).await;
+    client
+        .send_frame(json!({"type": "send_message", "message_id": "m2", "thread_id": "u", "text": "more"}))
+        .await;
     let error = client.until("error").await.pop().unwrap();
     assert_eq!((&error["code"], &error["retry_after_ms"]), (&json!("unavailable"), &json!(5_000)), "{error}");
     let again = json!({"message_id": "m2", "thread_id": "u", "text": "more"});
@@ -144,11 +146,11 @@ async fn iso_6_nearly_full_disk_is_reported_before_it_is_full() {
 
 #[tokio::test]
 async fn iso_6_service_at_its_connection_limit_is_not_ready() {
-    let service = Service::with(GatewayLimits { connections_max: 1, ..GatewayLimits::DEFAULT }).await;
+    let service = TestService::with(GatewayLimits { connections_max: 1, ..GatewayLimits::DEFAULT }).await;
     let (_only, _) = service.open("ada").await;
     assert_eq!(admin(&service, "/readyz").await.text, "ok\n");
     let mut turned = service.known("bob").await;
-    turned.say(json!({"type": "hello"})).await;
+    turned.send_frame(json!({"type": "hello"})).await;
     assert_eq!(turned.closed().await, 1013);
     let ready = admin(&service, "/readyz").await;
     let text = "full: connections_max is reached\nlimit reached: connections_max (service)\n";
@@ -161,12 +163,14 @@ async fn iso_6_message_over_the_bytes_per_day_is_refused_with_a_retry_time() {
     let hub = HubLimits { user_bytes_per_day_max: 10_000, ..HubLimits::DEFAULT };
     let settings = Settings { hub, trace_file: trace_file(""), ..settings() };
     let journal = Arc::new(MemoryJournal::default());
-    let mut service = Service::as_set(&settings, journal.clone(), journal).await;
+    let mut service = TestService::as_set(&settings, journal.clone(), journal).await;
     let (mut client, _) = service.open("ada").await;
     client.message("m1", &"x".repeat(9_000)).await;
     service.answer("there").await;
     client.until("agent_completed").await;
-    client.say(json!({"type": "send_message", "message_id": "m2", "thread_id": "u", "text": "more"})).await;
+    client
+        .send_frame(json!({"type": "send_message", "message_id": "m2", "thread_id": "u", "text": "more"}))
+        .await;
     let error = client.expect_error("limit_reached").await;
     assert!(error["retry_after_ms"].as_u64().unwrap() > 1_000_000, "{error}");
     let ready = admin(&service, "/readyz").await;
@@ -182,7 +186,7 @@ async fn iso_6_message_over_the_bytes_per_day_is_refused_with_a_retry_time() {
 
 #[tokio::test]
 async fn conn_6_draining_service_is_not_ready_and_ends_in_time() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let (mut client, _) = service.open("ada").await;
     client.message("m", "hello").await;
     client.until("accepted").await;
@@ -193,21 +197,21 @@ async fn conn_6_draining_service_is_not_ready_and_ends_in_time() {
         let ready = admin(&service, "/readyz").await;
         assert_eq!((ready.status, ready.text.as_str()), (503, "draining\n"));
         assert_eq!(admin(&service, "/livez").await.status, 200);
-        crate::harness::think(&run.port, "hm").await;
-        crate::harness::succeed(&run.port).await;
+        crate::harness::think(&run.handle, "hm").await;
+        crate::harness::succeed(&run.handle).await;
         client.until("agent_completed").await;
         assert_eq!(client.closed().await, 1012);
         client.ws_end().await;
     };
     let (drained, ()) = soon("the drain", async { tokio::join!(drain, ends) }).await;
-    assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
+    assert!(drained.runs_quiesced && drained.connections_closed, "{drained:?}");
     let refused = tokio::net::TcpStream::connect(service.running.listen).await;
     assert!(refused.is_err(), "the listener is closed");
 }
 
 #[tokio::test]
 async fn metrics_are_rendered_for_prometheus() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let counted = async |series: &str| -> f64 {
         let text = admin(&service, "/metrics").await.text;
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
@@ -246,7 +250,7 @@ async fn metrics_are_rendered_for_prometheus() {
 
 #[tokio::test]
 async fn public_routes_are_not_on_the_admin_listener() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for path in ["/", "/v1/entries", "/v1/ws", "/dev/login"] {
         assert_eq!(admin(&service, path).await.status, 404, "{path}");
     }

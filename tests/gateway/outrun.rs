@@ -10,27 +10,27 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     events::Events,
-    harness::{Heard, Service, succeed, think},
+    harness::{Received, TestService, succeed, think},
 };
 
 /// Writes far more entries than a socket and the tail hold, which the caller's readers have not read.
-async fn flooded(service: &mut Service) -> u64 {
+async fn flooded(service: &mut TestService) -> u64 {
     let (mut sender, _) = service.open("ada").await;
     sender.message("m1", "flood me").await;
     let run = service.launched().await;
     let delta = "x".repeat(60 * 1024);
     let flood = async {
         for _ in 0..300 {
-            think(&run.port, &delta).await;
+            think(&run.handle, &delta).await;
         }
-        succeed(&run.port).await;
+        succeed(&run.handle).await;
     };
     let ((), read) = tokio::join!(flood, sender.until("agent_completed"));
     read.last().unwrap()["offset"].as_u64().unwrap()
 }
 
 /// Keeps the newest entries; returns the offset of the last one that is trimmed.
-async fn trim(service: &Service) -> u64 {
+async fn trim(service: &TestService) -> u64 {
     let retention = Retention { age_ms_max: None, user_entries_max: Some(20), ..Retention::default() };
     service.journal.trim(retention, Timestamp(0)).await.unwrap();
     let mut late = service.known("ada").await;
@@ -41,7 +41,7 @@ async fn trim(service: &Service) -> u64 {
 /// 4408 is not a final code: the kept entries are there for a reader that comes back (DEL-3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn del_3_socket_overtaken_by_retention_is_closed_to_resume() {
-    let mut service = Service::with(GatewayLimits::DEFAULT).await;
+    let mut service = TestService::with(GatewayLimits::DEFAULT).await;
     let mut behind = service.narrow("ada").await;
     behind.hello(json!({})).await;
     behind.expect("caught_up").await;
@@ -49,29 +49,29 @@ async fn del_3_socket_overtaken_by_retention_is_closed_to_resume() {
     let trimmed = trim(&service).await;
     let mut received = 0;
     let end = loop {
-        match behind.hear().await {
-            Heard::Frame(frame) if frame["offset"].is_u64() => {
+        match behind.receive().await {
+            Received::Frame(frame) if frame["offset"].is_u64() => {
                 received += 1;
                 assert_eq!(frame["offset"], received);
             }
-            Heard::Frame(_) => {}
+            Received::Frame(_) => {}
             end => break end,
         }
     };
-    assert_eq!(end, Heard::Closed(4408));
+    assert_eq!(end, Received::Closed(4408));
     assert!(received < trimmed, "it was behind");
     let mut again = service.known("ada").await;
     let ready = again.hello(json!({"after": received})).await;
     assert_eq!(ready["gap"], json!({"from": received + 1, "to": trimmed}));
     let kept = again.until("caught_up").await;
     assert_eq!(kept.len() as u64, head - trimmed + 1, "everything kept, and caught_up");
-    again.say_message(Message::Ping(vec![].into())).await;
+    again.send_ws_message(Message::Ping(vec![].into())).await;
 }
 
 /// The gap of a live stream ends at the last trimmed entry: no kept entry is skipped (DEL-3).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn del_3_stream_overtaken_by_retention_skips_no_kept_entry() {
-    let mut service = Service::with(GatewayLimits::DEFAULT).await;
+    let mut service = TestService::with(GatewayLimits::DEFAULT).await;
     let mut behind = Events::open(&service, "", &[], "ada").await;
     let head = flooded(&mut service).await;
     let trimmed = trim(&service).await;

@@ -24,7 +24,7 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::harness::{Service, say, soon, succeed, think};
+use crate::harness::{TestService, say, soon, succeed, think};
 
 /// A fault that happens at the n-th read of the log from now on.
 enum Mishap {
@@ -73,7 +73,7 @@ impl Reads {
     }
 }
 
-struct WatchedLog {
+struct MonitoredLog {
     log: Arc<dyn Log>,
     journal: Arc<MemoryJournal>,
     reads: Arc<Reads>,
@@ -87,7 +87,7 @@ impl Journal for Watched {
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         let (log, journal) = (self.journal.log(user_id), self.journal.clone());
-        Arc::new(WatchedLog { log, journal, reads: self.reads.clone() })
+        Arc::new(MonitoredLog { log, journal, reads: self.reads.clone() })
     }
 
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
@@ -100,7 +100,7 @@ impl Journal for Watched {
 }
 
 #[async_trait]
-impl Log for WatchedLog {
+impl Log for MonitoredLog {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         self.log.append(batch).await
     }
@@ -155,15 +155,15 @@ fn keeping(entries: u64) -> Retention {
     Retention { age_ms_max: None, user_entries_max: Some(entries), ..Retention::default() }
 }
 
-async fn watched(limits: GatewayLimits) -> (Service, Arc<Reads>) {
+async fn watched(limits: GatewayLimits) -> (TestService, Arc<Reads>) {
     let (journal, reads) = (Arc::new(MemoryJournal::default()), Arc::new(Reads::default()));
     let used = Watched { journal: journal.clone(), reads: reads.clone() };
-    (Service::on(Arc::new(used), journal, limits, None).await, reads)
+    (TestService::on(Arc::new(used), journal, limits, None).await, reads)
 }
 
 /// Plays a run of `user` in `thread` that thinks so many times of so many bytes, and succeeds.
 async fn run(
-    service: &mut Service,
+    service: &mut TestService,
     user: &str,
     message_id: &str,
     thread: &str,
@@ -174,10 +174,10 @@ async fn run(
     service.post(user, "/v1/messages", &message).await.ok(202);
     let run = service.launched().await;
     for _ in 0..thoughts {
-        think(&run.port, &"x".repeat(bytes)).await;
+        think(&run.handle, &"x".repeat(bytes)).await;
     }
-    say(&run.port, "done").await;
-    succeed(&run.port).await;
+    say(&run.handle, "done").await;
+    succeed(&run.handle).await;
 }
 
 fn offsets(page: &Value) -> Vec<u64> {
@@ -185,7 +185,7 @@ fn offsets(page: &Value) -> Vec<u64> {
 }
 
 /// Reads everything after `after`, page by page; returns the cursor and the body of each page.
-async fn walk(service: &Service, user: &str, path: &str, mut after: u64) -> Vec<(u64, Value)> {
+async fn scan(service: &TestService, user: &str, path: &str, mut after: u64) -> Vec<(u64, Value)> {
     let mut pages = Vec::new();
     loop {
         let page = service.get(user, &format!("{path}?after={after}&limit=1000")).await.ok(200);
@@ -226,7 +226,7 @@ async fn del_4_page_is_read_in_chunks_and_equals_the_log_to_the_last_byte() {
     let head = ready["head"].as_u64().unwrap();
     for path in ["/v1/entries", "/v1/threads/t/entries"] {
         reads.forget();
-        let pages = walk(&service, "ada", path, 0).await;
+        let pages = scan(&service, "ada", path, 0).await;
         assert!(reads.largest() <= limits.chunk_bytes_max, "{path}: {} bytes at once", reads.largest());
         assert!((3..=4).contains(&pages.len()), "{path}: {} pages of 600 KB", pages.len());
         nothing_is_missing(&pages, 1..=head);
@@ -235,13 +235,13 @@ async fn del_4_page_is_read_in_chunks_and_equals_the_log_to_the_last_byte() {
     reader.hello(json!({})).await;
     let mut frames = reader.until("caught_up").await;
     frames.pop();
-    let entries = walk(&service, "ada", "/v1/entries", 0).await;
+    let entries = scan(&service, "ada", "/v1/entries", 0).await;
     let entries: Vec<_> = entries.iter().flat_map(|(_, page)| page["entries"].as_array().unwrap()).collect();
     assert_eq!(entries, frames.iter().collect::<Vec<_>>());
 }
 
 /// A socket with a small receive buffer that requests a page.
-async fn ask_and_read_no_further_than_the_head(service: &Service, user: &str, path: &str) -> TcpStream {
+async fn ask_and_read_no_further_than_the_head(service: &TestService, user: &str, path: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4 * 1024).unwrap();
     let mut stream = soon("a socket", socket.connect(service.running.listen)).await.unwrap();
@@ -281,12 +281,12 @@ async fn iso_6_unread_pages_are_limited_per_user() {
     // A slot is free again when its reader has gone, and when its page was read.
     drop(stalled.pop());
     let gateway = service.running.gateway().clone();
-    crate::harness::until(|| gateway.admit.pages_under_way() == 2).await;
+    crate::harness::until(|| gateway.admit.pages_in_progress() == 2).await;
     for _ in 0..5 {
         service.get("ada", "/v1/entries?limit=1000").await.ok(200);
     }
     drop(stalled);
-    crate::harness::until(|| gateway.admit.pages_under_way() == 0).await;
+    crate::harness::until(|| gateway.admit.pages_in_progress() == 0).await;
 }
 
 /// ISO-6, DEL-4: a page of a sparse thread among many entries of another reads a bounded part of the log.
@@ -301,12 +301,12 @@ async fn iso_6_page_of_a_sparse_thread_reads_a_bounded_part_of_the_log() {
     service.post("ada", "/v1/messages", &message("m2", "dense")).await.ok(202);
     let dense = service.launched().await;
     for _ in 0..8 {
-        think(&sparse.port, "hm").await;
+        think(&sparse.handle, "hm").await;
         for _ in 0..60 {
-            think(&dense.port, &"x".repeat(1_000)).await;
+            think(&dense.handle, &"x".repeat(1_000)).await;
         }
     }
-    let whole = walk(&service, "ada", "/v1/entries", 0).await;
+    let whole = scan(&service, "ada", "/v1/entries", 0).await;
     let of_sparse: Vec<u64> = whole
         .iter()
         .flat_map(|(_, page)| page["entries"].as_array().unwrap())
@@ -366,10 +366,10 @@ async fn del_3_trim_during_a_page_leaves_no_silent_hole() {
                 {
                     run(&mut service, "ada", message_id, thread, 12, 10).await;
                 }
-                let whole = walk(&service, "ada", path, 0).await;
+                let whole = scan(&service, "ada", path, 0).await;
                 let wanted: Vec<u64> = whole.iter().flat_map(|(_, page)| offsets(page)).collect();
                 reads.at_read(nth, Mishap::Trim(keep));
-                let pages = walk(&service, "ada", path, 0).await;
+                let pages = scan(&service, "ada", path, 0).await;
                 nothing_is_missing(&pages, wanted);
             }
         }
@@ -388,7 +388,7 @@ async fn del_2_page_cut_by_a_failed_read_has_the_cursor_to_continue() {
         service.get("ada", path).await.problem(503, "unavailable");
         for nth in 2..=8 {
             reads.at_read(nth, Mishap::Fail);
-            let pages = walk(&service, "ada", path, 0).await;
+            let pages = scan(&service, "ada", path, 0).await;
             assert_eq!(pages.len(), 2, "{path}: the {nth}. read fails");
             nothing_is_missing(&pages, 1..=64);
         }
@@ -402,7 +402,7 @@ async fn del_3_partly_trimmed_thread_starts_where_it_is_kept() {
     for i in 0..12 {
         run(&mut service, "ada", &format!("m{i}"), "t", 1, 10).await;
     }
-    let last = walk(&service, "ada", "/v1/threads/t/entries", 0).await.len();
+    let last = scan(&service, "ada", "/v1/threads/t/entries", 0).await.len();
     assert_eq!(last, 1);
     service.journal.trim(keeping(5), Timestamp(0)).await.unwrap();
     // Records of runs stay, and there are more of them than fit on the page.

@@ -1,9 +1,9 @@
 //! Each route with valid requests, and with requests for things of other users.
 
-use quintet::{gateway::limits::GatewayLimits, kernel::entry::By};
+use quintet::{gateway::limits::GatewayLimits, kernel::entry::CallOwner};
 use serde_json::{Value, json};
 
-use crate::harness::{Service, close_call, open_call, soon, succeed, think};
+use crate::harness::{TestService, close_call, open_call, soon, succeed, think};
 
 fn message(message_id: &str, thread_id: &str) -> Value {
     json!({"message_id": message_id, "thread_id": thread_id, "text": "hello"})
@@ -13,14 +13,14 @@ fn offsets(page: &Value) -> Vec<u64> {
     page["entries"].as_array().unwrap().iter().map(|entry| entry["offset"].as_u64().unwrap()).collect()
 }
 
-async fn send(service: &Service, user: &str, message_id: &str, thread_id: &str) -> String {
+async fn send(service: &TestService, user: &str, message_id: &str, thread_id: &str) -> String {
     let accepted = service.post(user, "/v1/messages", &message(message_id, thread_id)).await.ok(202);
     accepted["run_id"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
 async fn ticket_states_its_lifetime_and_no_request_extends_it() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let default = service.post("ada", "/v1/tickets", &json!({})).await.ok(201);
     assert_eq!(default["ticket"].as_str().unwrap().len(), 43, "256 bits: {default}");
     let lives = |ticket: &Value| ticket["expires_in_ms"].as_u64().unwrap();
@@ -39,7 +39,7 @@ async fn ticket_states_its_lifetime_and_no_request_extends_it() {
 
 #[tokio::test]
 async fn tickets_beyond_a_users_limit_are_refused_without_affecting_other_users() {
-    let service = Service::with(GatewayLimits { user_tickets_max: 2, ..GatewayLimits::DEFAULT }).await;
+    let service = TestService::with(GatewayLimits { user_tickets_max: 2, ..GatewayLimits::DEFAULT }).await;
     for _ in 0..2 {
         service.post("ada", "/v1/tickets", &json!({})).await.ok(201);
     }
@@ -52,7 +52,7 @@ async fn tickets_beyond_a_users_limit_are_refused_without_affecting_other_users(
 
 #[tokio::test]
 async fn del_6_message_sent_ten_times_at_once_is_one_message() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let message = message("m", "t");
     let sent =
         futures_util::future::join_all((0..10).map(|_| service.post("ada", "/v1/messages", &message))).await;
@@ -75,7 +75,7 @@ async fn del_6_message_sent_ten_times_at_once_is_one_message() {
 
 #[tokio::test]
 async fn busy_thread_follows_the_policy_of_the_message() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     send(&service, "ada", "m1", "t").await;
     let _active = service.launched().await;
     let mut reject = message("m2", "t");
@@ -91,7 +91,7 @@ async fn busy_thread_follows_the_policy_of_the_message() {
 
 #[tokio::test]
 async fn pages_of_entries_together_are_the_log_exactly() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     for n in 0..3 {
         send(&service, "ada", &format!("m{n}"), "t").await;
         service.answer("hi").await;
@@ -126,7 +126,7 @@ async fn pages_of_entries_together_are_the_log_exactly() {
 
 #[tokio::test]
 async fn ids_of_visible_ascii_are_accepted_everywhere_and_percent_encoded_in_a_path() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     for (n, thread_id) in ["user:42/chat", "a.b?c#d", "call_abc|fc_123", "100%", r#""\"#].iter().enumerate() {
         let message_id = format!("msg_{n}.2/{thread_id}");
         send(&service, "ada", &message_id, thread_id).await;
@@ -140,7 +140,7 @@ async fn ids_of_visible_ascii_are_accepted_everywhere_and_percent_encoded_in_a_p
 
 #[tokio::test]
 async fn threads_are_listed_with_the_latest_first_and_each_has_its_own_entries() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     for (message_id, thread_id) in [("m1", "t1"), ("m2", "t2"), ("m3", "t3"), ("m4", "t1")] {
         send(&service, "ada", message_id, thread_id).await;
         service.answer("hi").await;
@@ -184,11 +184,11 @@ async fn threads_are_listed_with_the_latest_first_and_each_has_its_own_entries()
 
 #[tokio::test]
 async fn iso_3_foreign_runs_and_threads_look_exactly_like_missing_ones() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let run_id = send(&service, "ada", "m1", "secret").await;
     let run = service.launched().await;
-    think(&run.port, "hm").await;
-    open_call(&run.port, "c1", By::Client).await;
+    think(&run.handle, "hm").await;
+    open_call(&run.handle, "c1", CallOwner::Client).await;
     let nothing = "018f3c2e-7b1a-7c3d-8e4f-0123456789ab";
     let answer = json!({"status": "ok"});
     let gets = ["/v1/runs/{}", "/v1/threads/{}/entries"];
@@ -219,12 +219,12 @@ async fn iso_3_foreign_runs_and_threads_look_exactly_like_missing_ones() {
 
 #[tokio::test]
 async fn run_11_call_is_answered_once_and_by_its_owner_only() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let run_id = send(&service, "ada", "m1", "t").await;
     let run = service.launched().await;
-    think(&run.port, "hm").await;
-    open_call(&run.port, "mine", By::Client).await;
-    open_call(&run.port, "theirs", By::Agent).await;
+    think(&run.handle, "hm").await;
+    open_call(&run.handle, "mine", CallOwner::Client).await;
+    open_call(&run.handle, "theirs", CallOwner::Agent).await;
     let path = |call_id: &str| format!("/v1/runs/{run_id}/calls/{call_id}");
     let good = json!({"status": "ok", "results": {"approved": true}});
     service.post("ada", &path("theirs"), &good).await.problem(404, "not_found");
@@ -237,8 +237,8 @@ async fn run_11_call_is_answered_once_and_by_its_owner_only() {
     let first = service.post("ada", &path("mine"), &good).await.ok(200);
     assert_eq!((&first["run_id"], &first["call_id"]), (&json!(run_id), &json!("mine")));
     service.post("ada", &path("mine"), &json!({"status": "error"})).await.problem(409, "call_closed");
-    close_call(&run.port, "theirs").await;
-    succeed(&run.port).await;
+    close_call(&run.handle, "theirs").await;
+    succeed(&run.handle).await;
     service.post("ada", &path("mine"), &good).await.problem(409, "call_closed");
     let log = service.get("ada", "/v1/entries").await.ok(200);
     let closes = log["entries"].as_array().unwrap().iter().filter(|entry| entry["call_id"] == "mine");
@@ -249,12 +249,12 @@ async fn run_11_call_is_answered_once_and_by_its_owner_only() {
 
 #[tokio::test]
 async fn run_is_cancelled_once_and_shows_its_end() {
-    let mut service = Service::start().await;
+    let mut service = TestService::start().await;
     let run_id = send(&service, "ada", "m1", "t").await;
     let run = service.launched().await;
     let path = format!("/v1/runs/{run_id}/cancel");
     service.post("ada", &path, &json!({})).await.ok(200);
-    soon("the end of the run", run.port.ended()).await;
+    soon("the end of the run", run.handle.ended()).await;
     service.post("ada", &path, &json!({})).await.problem(409, "run_ended");
     let shown = service.get("ada", &format!("/v1/runs/{run_id}")).await.ok(200);
     assert_eq!((&shown["state"], &shown["status"]), (&json!("completed"), &json!("cancelled")));
@@ -263,7 +263,7 @@ async fn run_is_cancelled_once_and_shows_its_end() {
 
 #[tokio::test]
 async fn login_accepts_every_valid_user_id() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let login = async |body: Value| service.reply(service.ask("POST", "/dev/login").json(&body)).await;
     let given = login(json!({"user_id": "größe / 名前"})).await.ok(200);
     let token = given["token"].as_str().unwrap();

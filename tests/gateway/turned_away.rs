@@ -7,7 +7,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::harness::{Service, soon, with_bearer};
+use crate::harness::{TestService, soon, with_bearer};
 
 #[tokio::test]
 async fn iso_6_request_rate_limits_one_user_and_no_other() {
@@ -16,7 +16,7 @@ async fn iso_6_request_rate_limits_one_user_and_no_other() {
         user_requests_burst_max: 3,
         ..GatewayLimits::DEFAULT
     };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     for _ in 0..3 {
         service.get("ada", "/v1/agents").await.ok(200);
     }
@@ -43,7 +43,7 @@ async fn iso_6_handshakes_count_against_the_rate_of_requests() {
         user_requests_burst_max: 2,
         ..GatewayLimits::DEFAULT
     };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     let mut ada = service.known("ada").await;
     service.get("ada", "/v1/agents").await.ok(200);
     let handshake = with_bearer(service.request(), &service.token("ada"));
@@ -58,7 +58,7 @@ async fn iso_6_handshakes_count_against_the_rate_of_requests() {
 #[tokio::test]
 async fn iso_6_one_connection_too_many_is_refused_with_a_retry_time() {
     let limits = GatewayLimits { connections_max: 2, user_connections_max: 1, ..GatewayLimits::DEFAULT };
-    let service = Service::with(limits).await;
+    let service = TestService::with(limits).await;
     let (mut ada, _) = service.open("ada").await;
     let of_user = service.get("ada", "/v1/stream").await;
     assert_eq!(of_user.problem(429, "limit_reached")["retry_after_ms"], 1_000);
@@ -75,7 +75,7 @@ async fn iso_6_one_connection_too_many_is_refused_with_a_retry_time() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn iso_6_next_socket_waits_while_all_slots_are_authenticated() {
-    let service = Service::with(GatewayLimits { sockets_max: 2, ..GatewayLimits::DEFAULT }).await;
+    let service = TestService::with(GatewayLimits { sockets_max: 2, ..GatewayLimits::DEFAULT }).await;
     let first = service.open_from("ada", "127.0.0.1").await;
     let second = service.open_from("bob", "127.0.0.2").await;
     let mut third = service.socket_from("127.0.0.3").await;
@@ -103,7 +103,8 @@ async fn answered(socket: &mut TcpStream) {
 
 #[tokio::test]
 async fn peer_without_a_complete_request_times_out() {
-    let service = Service::with(GatewayLimits { head_wait_ms_max: 100, ..GatewayLimits::DEFAULT }).await;
+    let service =
+        TestService::with(GatewayLimits { request_header_timeout_ms: 100, ..GatewayLimits::DEFAULT }).await;
     for begin in ["", "GET /v1/agents HTT", "GET /v1/agents HTTP/1.1\r\nhost: localhost\r\nx: "] {
         let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
         socket.write_all(begin.as_bytes()).await.unwrap();
@@ -115,7 +116,7 @@ async fn peer_without_a_complete_request_times_out() {
 
 #[tokio::test]
 async fn head_over_the_limit_is_refused() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     let mut socket = TcpStream::connect(service.running.listen).await.unwrap();
     let head = format!("GET /v1/agents HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(20_000));
     socket.write_all(head.as_bytes()).await.unwrap();
@@ -127,7 +128,7 @@ async fn head_over_the_limit_is_refused() {
 
 #[tokio::test]
 async fn bytes_that_are_not_http_affect_no_other_connection() {
-    let service = Service::start().await;
+    let service = TestService::start().await;
     for nonsense in [
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..],
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

@@ -11,7 +11,7 @@ use quintet::{
     },
 };
 
-use crate::support::{EVERYTHING, Scribe, engines, message, offsets, run, texts, thread, user};
+use crate::support::{EVERYTHING, LogWriter, engines, message, offsets, run, texts, thread, user};
 
 async fn all(log: &Arc<dyn Log>) -> Vec<(u64, String)> {
     texts(&log.read(Offset::ZERO, EVERYTHING).await.unwrap())
@@ -35,11 +35,11 @@ async fn empty_log_spans_nothing() {
 #[tokio::test]
 async fn appended_entries_are_read_back_in_order() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
         let mut expected = vec![];
         for number in 1..=40 {
-            let batch = scribe.whole_run(number, "t").batch();
+            let batch = log_writer.whole_run(number, "t").batch();
             expected.extend(texts(&batch.lines));
             log.append(batch).await.unwrap();
         }
@@ -51,12 +51,12 @@ async fn appended_entries_are_read_back_in_order() {
 #[tokio::test]
 async fn long_batch_is_stored_and_read_whole() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
         for number in 1..=300 {
-            scribe.whole_run(number, "t").think_long(number);
+            log_writer.whole_run(number, "t").think_long(number);
         }
-        let batch = scribe.batch();
+        let batch = log_writer.batch();
         let expected = texts(&batch.lines);
         log.append(batch).await.unwrap();
         assert_eq!(all(&log).await, expected, "{}", engine.name);
@@ -70,12 +70,12 @@ async fn long_batch_is_stored_and_read_whole() {
 #[tokio::test]
 async fn run_6_append_that_expects_another_head_is_refused_and_changes_nothing() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        scribe.whole_run(1, "t").append(&log).await;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").append(&log).await;
         let before = all(&log).await;
         for stale in [0, 4, 6, u64::MAX / 2] {
-            let mut other = Scribe::new("ann");
+            let mut other = LogWriter::new("ann");
             other.head = Offset(stale);
             let refused = log.append(other.whole_run(2, "t").batch()).await;
             assert!(
@@ -87,7 +87,7 @@ async fn run_6_append_that_expects_another_head_is_refused_and_changes_nothing()
         assert_eq!(all(&log).await, before, "{}", engine.name);
         assert_eq!(log.run(run(2)).await.unwrap(), None, "{}", engine.name);
         let nobody = engine.journal.log(&user("nobody"));
-        let mut late = Scribe::new("nobody");
+        let mut late = LogWriter::new("nobody");
         late.head = Offset(3);
         let refused = nobody.append(late.whole_run(1, "t").batch()).await;
         assert!(matches!(refused, Err(AppendError::Conflict { head: Offset(0) })), "{}", engine.name);
@@ -97,7 +97,7 @@ async fn run_6_append_that_expects_another_head_is_refused_and_changes_nothing()
 #[tokio::test]
 async fn of_two_racing_appends_one_wins() {
     for engine in engines() {
-        let (mut a, mut b) = (Scribe::new("ann"), Scribe::new("ann"));
+        let (mut a, mut b) = (LogWriter::new("ann"), LogWriter::new("ann"));
         let log = engine.journal.log(&a.user_id);
         let (a, b) = (a.whole_run(1, "t").batch(), b.whole_run(2, "t").batch());
         let texts_of = [texts(&a.lines), texts(&b.lines)];
@@ -114,8 +114,9 @@ async fn of_two_racing_appends_one_wins() {
 #[tokio::test]
 async fn invalid_batch_is_refused_whole_without_affecting_others() {
     for engine in engines() {
-        let (mut ann, mut bob, mut cay) = (Scribe::new("ann"), Scribe::new("bob"), Scribe::new("cay"));
-        let logs = [&ann, &bob, &cay].map(|scribe| engine.journal.log(&scribe.user_id));
+        let (mut ann, mut bob, mut cay) =
+            (LogWriter::new("ann"), LogWriter::new("bob"), LogWriter::new("cay"));
+        let logs = [&ann, &bob, &cay].map(|log_writer| engine.journal.log(&log_writer.user_id));
         ann.whole_run(1, "t").append(&logs[0]).await;
         bob.whole_run(1, "t").append(&logs[1]).await;
 
@@ -146,9 +147,9 @@ async fn invalid_batch_is_refused_whole_without_affecting_others() {
 #[tokio::test]
 async fn batch_with_unequal_lines_and_entries_is_refused() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        let batch = scribe.whole_run(1, "t").batch();
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        let batch = log_writer.whole_run(1, "t").batch();
         let mut fewer = batch.clone();
         fewer.entries.pop();
         let mut moved = batch.clone();
@@ -168,10 +169,10 @@ async fn batch_with_unequal_lines_and_entries_is_refused() {
 #[tokio::test]
 async fn reads_keep_both_limits_and_return_at_least_one() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
         for number in 1..=4 {
-            scribe.whole_run(number, "t").append(&log).await;
+            log_writer.whole_run(number, "t").append(&log).await;
         }
         let all = all(&log).await;
         for after in 0..=20usize {
@@ -200,9 +201,9 @@ async fn reads_keep_both_limits_and_return_at_least_one() {
 #[tokio::test]
 async fn read_at_or_past_the_head_is_empty() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        scribe.whole_run(1, "t").append(&log).await;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").append(&log).await;
         for after in [5, 6, 1 << 40, u64::MAX] {
             let lines = log.read(Offset(after), EVERYTHING).await.unwrap();
             assert!(lines.is_empty(), "{} {after}", engine.name);
@@ -214,7 +215,7 @@ async fn read_at_or_past_the_head_is_empty() {
 #[tokio::test]
 async fn iso_2_equal_ids_of_two_users_never_meet() {
     for engine in engines() {
-        let (mut ann, mut bob) = (Scribe::new("ann"), Scribe::new("bob"));
+        let (mut ann, mut bob) = (LogWriter::new("ann"), LogWriter::new("bob"));
         let (a, b) = (engine.journal.log(&ann.user_id), engine.journal.log(&bob.user_id));
         ann.whole_run(1, "t").append(&a).await;
         bob.message(9, "t", "m9").batch();
@@ -241,14 +242,14 @@ async fn iso_2_equal_ids_of_two_users_never_meet() {
 #[tokio::test]
 async fn recovery_returns_unfinished_runs_and_the_latest_messages() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        scribe.whole_run(1, "t").append(&log).await;
-        scribe.message(2, "t", "m2").started(2, "m2").append(&log).await;
-        scribe.message(3, "t", "m3").append(&log).await;
-        scribe.message(4, "u", "m4").append(&log).await;
-        scribe.started(4, "m4").append(&log).await;
-        scribe.completed(4, RunStatus::Interrupted).append(&log).await;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").append(&log).await;
+        log_writer.message(2, "t", "m2").started(2, "m2").append(&log).await;
+        log_writer.message(3, "t", "m3").append(&log).await;
+        log_writer.message(4, "u", "m4").append(&log).await;
+        log_writer.started(4, "m4").append(&log).await;
+        log_writer.completed(4, RunStatus::Interrupted).append(&log).await;
 
         let recovery = log.recovery(3).await.unwrap();
         assert_eq!(recovery.head, Offset(11), "{}", engine.name);
@@ -280,10 +281,10 @@ async fn recovery_returns_unfinished_runs_and_the_latest_messages() {
 #[tokio::test]
 async fn threads_are_listed_latest_first_in_pages() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
         for number in 1..=6 {
-            scribe.whole_run(number, &format!("t{}", number % 3)).append(&log).await;
+            log_writer.whole_run(number, &format!("t{}", number % 3)).append(&log).await;
         }
         let first = log.threads(None, 2).await.unwrap();
         let names: Vec<_> =
@@ -311,10 +312,15 @@ async fn threads_are_listed_latest_first_in_pages() {
 #[tokio::test]
 async fn runs_of_a_thread_are_those_with_entries_after_the_offset() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        scribe.whole_run(1, "t").whole_run(2, "other").message(3, "t", "m3").started(3, "m3");
-        scribe.message(4, "t", "m4").started(4, "m4").completed(4, RunStatus::Cancelled).append(&log).await;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").whole_run(2, "other").message(3, "t", "m3").started(3, "m3");
+        log_writer
+            .message(4, "t", "m4")
+            .started(4, "m4")
+            .completed(4, RunStatus::Cancelled)
+            .append(&log)
+            .await;
         let ids = async |after, limit| {
             let runs = log.thread_runs(&thread("t"), Offset(after), limit).await.unwrap();
             runs.iter().map(|found| found.run_id).collect::<Vec<_>>()
@@ -335,14 +341,17 @@ async fn many_users_append_and_read_at_once() {
         let tasks = quintet::runtime::tasks::Tasks::default();
         let users: Vec<_> = (0..50)
             .map(|i| {
-                let mut scribe = Scribe::new(&format!("user {i}"));
-                let log = engine.journal.log(&scribe.user_id);
+                let mut log_writer = LogWriter::new(&format!("user {i}"));
+                let log = engine.journal.log(&log_writer.user_id);
                 tasks.spawn(async move {
                     for number in 1..=10 {
-                        scribe.whole_run(number, "t").append(&log).await;
-                        let lines = log.read(Offset(scribe.head.0 - 5), EVERYTHING).await.unwrap();
+                        log_writer.whole_run(number, "t").append(&log).await;
+                        let lines = log.read(Offset(log_writer.head.0 - 5), EVERYTHING).await.unwrap();
                         // DEL-1: an acknowledged entry is visible to the next read.
-                        assert_eq!(offsets(&lines), (scribe.head.0 - 4..=scribe.head.0).collect::<Vec<_>>());
+                        assert_eq!(
+                            offsets(&lines),
+                            (log_writer.head.0 - 4..=log_writer.head.0).collect::<Vec<_>>()
+                        );
                     }
                     all(&log).await.iter().all(|(_, text)| text.contains(&format!("\"user {i}\"")))
                 })

@@ -14,7 +14,7 @@ use quintet::{
 };
 use tempfile::TempDir;
 
-use crate::support::{EVERYTHING, Scribe, offsets, run};
+use crate::support::{EVERYTHING, LogWriter, offsets, run};
 
 const FOLDER: &str = "QUINTET_TEST_CRASH_FOLDER";
 const USERS: usize = 4;
@@ -26,14 +26,14 @@ async fn child_that_writes_until_it_is_killed() {
     let folder = std::env::var(FOLDER).unwrap();
     let journal = SqliteJournal::open(folder.as_ref(), SqliteOptions::default()).unwrap();
     let writers = (0..USERS).map(|i| {
-        let mut scribe = Scribe::new(&format!("user{i}"));
-        let log = journal.log(&scribe.user_id);
+        let mut log_writer = LogWriter::new(&format!("user{i}"));
+        let log = journal.log(&log_writer.user_id);
         async move {
-            scribe.head = log.extent().await.unwrap().head;
+            log_writer.head = log.extent().await.unwrap().head;
             loop {
-                let number = scribe.head.0 + 1;
-                scribe.whole_run(number, "t").append(&log).await;
-                writeln!(std::io::stdout().lock(), "acknowledged {i} {}", scribe.head).unwrap();
+                let number = log_writer.head.0 + 1;
+                log_writer.whole_run(number, "t").append(&log).await;
+                writeln!(std::io::stdout().lock(), "acknowledged {i} {}", log_writer.head).unwrap();
             }
         }
     });
@@ -75,7 +75,7 @@ async fn del_5_acknowledged_entries_survive_a_kill() {
 
         let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
         for (i, acknowledged) in acknowledged.into_iter().enumerate() {
-            let log = journal.log(&Scribe::new(&format!("user{i}")).user_id);
+            let log = journal.log(&LogWriter::new(&format!("user{i}")).user_id);
             let head = log.extent().await.unwrap().head.0;
             assert!(head >= acknowledged.max(heads[i]), "round {round}: user {i} lost acknowledged entries");
             assert_eq!(head % 5, 0, "round {round}: a part of a batch is stored");

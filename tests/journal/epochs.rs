@@ -33,16 +33,16 @@ async fn continues(journal: &SqliteJournal, epoch: Epoch, after: u64) -> bool {
 }
 
 /// Appends whole runs of ann, five entries each, numbered from `number`.
-async fn runs(journal: &SqliteJournal, scribe: &mut Scribe, numbers: std::ops::Range<u64>) {
+async fn runs(journal: &SqliteJournal, log_writer: &mut LogWriter, numbers: std::ops::Range<u64>) {
     for number in numbers {
-        scribe.whole_run(number, "t").append_to(journal).await;
+        log_writer.whole_run(number, "t").append_to(journal).await;
     }
 }
 
 #[tokio::test]
 async fn del_3_restored_folder_is_another_history_even_when_longer_again() {
     let folder = TempDir::new().unwrap();
-    let mut ann = Scribe::new("ann");
+    let mut ann = LogWriter::new("ann");
     let journal = open(folder.path());
     let first = journal.epoch();
     runs(&journal, &mut ann, 1..3).await;
@@ -70,7 +70,7 @@ async fn del_3_restored_folder_is_another_history_even_when_longer_again() {
 #[tokio::test]
 async fn del_3_snapshot_of_a_running_journal_ends_the_epoch_where_it_was_taken() {
     let folder = TempDir::new().unwrap();
-    let mut ann = Scribe::new("ann");
+    let mut ann = LogWriter::new("ann");
     let journal = open(folder.path());
     let epoch = journal.epoch();
     runs(&journal, &mut ann, 1..3).await;
@@ -87,7 +87,7 @@ async fn del_3_snapshot_of_a_running_journal_ends_the_epoch_where_it_was_taken()
 #[tokio::test]
 async fn del_3_cursors_outlive_any_number_of_restarts_up_to_the_epochs_kept() {
     let folder = TempDir::new().unwrap();
-    let mut ann = Scribe::new("ann");
+    let mut ann = LogWriter::new("ann");
     let mut epochs = Vec::new();
     for number in 1..40 {
         let journal = open(folder.path());
@@ -115,7 +115,7 @@ async fn del_3_database_without_its_write_ahead_log_continues_no_cursor() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path());
     let epoch = journal.epoch();
-    runs(&journal, &mut Scribe::new("ann"), 1..3).await;
+    runs(&journal, &mut LogWriter::new("ann"), 1..3).await;
     let alone = TempDir::new().unwrap();
     fs::copy(folder.path().join(schema::DATABASE_FILE), alone.path().join(schema::DATABASE_FILE)).unwrap();
     let journal = open(alone.path());
@@ -130,7 +130,7 @@ async fn del_3_empty_or_missing_database_of_a_used_folder_is_refused() {
     for whole in [true, false] {
         let folder = TempDir::new().unwrap();
         let journal = open(folder.path());
-        runs(&journal, &mut Scribe::new("ann"), 1..3).await;
+        runs(&journal, &mut LogWriter::new("ann"), 1..3).await;
         let left = copy(folder.path());
         let database = left.path().join(schema::DATABASE_FILE);
         if whole {
@@ -147,7 +147,7 @@ async fn del_3_empty_or_missing_database_of_a_used_folder_is_refused() {
 async fn del_3_backup_beside_a_foreign_write_ahead_log_is_refused() {
     let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let journal = open(folder.path());
-    let mut ann = Scribe::new("ann");
+    let mut ann = LogWriter::new("ann");
     runs(&journal, &mut ann, 1..3).await;
     let backup = target.path().join("backup");
     journal.backup(&backup).await.unwrap();
@@ -164,7 +164,7 @@ async fn del_3_backup_beside_a_foreign_write_ahead_log_is_refused() {
 async fn del_5_backup_has_everything_acknowledged_before_it() {
     let (folder, target) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let journal = open(folder.path());
-    runs(&journal, &mut Scribe::new("ann"), 1..5).await;
+    runs(&journal, &mut LogWriter::new("ann"), 1..5).await;
     let backup = target.path().join("backup");
     journal.backup(&backup).await.unwrap();
     let restored = open(&backup);

@@ -20,7 +20,7 @@ use quintet::{
 };
 use tempfile::TempDir;
 
-use crate::support::{EVERYTHING, Scribe, message, offsets, run, texts, user};
+use crate::support::{EVERYTHING, LogWriter, message, offsets, run, texts, user};
 
 fn open(folder: &Path) -> SqliteJournal {
     SqliteJournal::open(folder, SqliteOptions::default()).unwrap()
@@ -37,10 +37,10 @@ fn refusal(folder: &Path) -> OpenError {
 async fn filled() -> TempDir {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path());
-    let mut scribe = Scribe::new("ann");
-    let log = journal.log(&scribe.user_id);
+    let mut log_writer = LogWriter::new("ann");
+    let log = journal.log(&log_writer.user_id);
     for number in 1..=40 {
-        scribe.whole_run(number, "t").append(&log).await;
+        log_writer.whole_run(number, "t").append(&log).await;
     }
     folder
 }
@@ -54,20 +54,20 @@ async fn journal_reopens_unchanged() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path());
     let epoch = journal.epoch();
-    let mut scribe = Scribe::new("ann");
-    let log = journal.log(&scribe.user_id);
-    scribe.whole_run(1, "t").message(2, "t", "m2").started(2, "m2").append(&log).await;
+    let mut log_writer = LogWriter::new("ann");
+    let log = journal.log(&log_writer.user_id);
+    log_writer.whole_run(1, "t").message(2, "t", "m2").started(2, "m2").append(&log).await;
     let before = (texts(&log.read(Offset(0), EVERYTHING).await.unwrap()), log.recovery(9).await.unwrap());
     drop((log, journal));
 
     let journal = open(folder.path());
     assert_ne!(journal.epoch(), epoch, "each opening has its own epoch");
-    let log = journal.log(&scribe.user_id);
+    let log = journal.log(&log_writer.user_id);
     assert!(log.continues(epoch, Offset(7)).await.unwrap(), "DEL-3: earlier cursors continue");
     let after = (texts(&log.read(Offset(0), EVERYTHING).await.unwrap()), log.recovery(9).await.unwrap());
     assert_eq!(after, before);
     assert_eq!(journal.unfinished().await.unwrap(), [user("ann")]);
-    scribe.completed(2, RunStatus::Interrupted).append(&log).await;
+    log_writer.completed(2, RunStatus::Interrupted).append(&log).await;
     assert_eq!(journal.unfinished().await.unwrap(), []);
 }
 
@@ -163,9 +163,9 @@ async fn inconsistent_index_is_found_at_open() {
 async fn left_behind(options: SqliteOptions) -> (TempDir, Epoch) {
     let folder = TempDir::new().unwrap();
     let journal = SqliteJournal::open(folder.path(), options).unwrap();
-    let mut scribe = Scribe::new("ann");
+    let mut log_writer = LogWriter::new("ann");
     for number in 1..=40 {
-        scribe.whole_run(number, "t").append_to(&journal).await;
+        log_writer.whole_run(number, "t").append_to(&journal).await;
     }
     let left = TempDir::new().unwrap();
     for file in fs::read_dir(folder.path()).unwrap() {
@@ -252,13 +252,13 @@ async fn del_3_journal_without_syncs_takes_a_new_epoch_unless_it_was_closed() {
 async fn backup_made_during_appends_is_a_journal_with_a_new_epoch() {
     let folder = filled().await;
     let journal = open(folder.path());
-    let mut scribe = Scribe::new("bob");
-    let log = journal.log(&scribe.user_id);
+    let mut log_writer = LogWriter::new("bob");
+    let log = journal.log(&log_writer.user_id);
     let target = TempDir::new().unwrap();
     let to = target.path().join("copy");
     let appends = async {
         for number in 1..=20 {
-            scribe.whole_run(number, "t").append(&log).await;
+            log_writer.whole_run(number, "t").append(&log).await;
         }
     };
     let (backup, ()) = tokio::join!(journal.backup(&to), appends);
@@ -288,10 +288,10 @@ async fn del_6_run_records_are_kept_up_to_their_limit() {
     let folder = TempDir::new().unwrap();
     let options = SqliteOptions { run_records_max: 3, ..SqliteOptions::default() };
     let journal = SqliteJournal::open(folder.path(), options).unwrap();
-    let mut scribe = Scribe::new("ann");
-    let log = journal.log(&scribe.user_id);
+    let mut log_writer = LogWriter::new("ann");
+    let log = journal.log(&log_writer.user_id);
     for number in 1..=6 {
-        scribe.whole_run(number, &format!("t{number}")).append(&log).await;
+        log_writer.whole_run(number, &format!("t{number}")).append(&log).await;
     }
     let keep = |user_entries_max| Retention {
         age_ms_max: None,

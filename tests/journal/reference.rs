@@ -8,7 +8,7 @@ use quintet::{
 
 use crate::{
     cases::cases,
-    support::{EVERYTHING, Scribe, engines, texts},
+    support::{EVERYTHING, LogWriter, engines, texts},
 };
 
 #[derive(Clone, Debug)]
@@ -64,9 +64,9 @@ proptest! {
         runtime.block_on(async {
             for engine in engines() {
                 let mut next_run = 0;
-                let mut scribes = ["ann", "bob", "cay"].map(Scribe::new);
+                let mut scribes = ["ann", "bob", "cay"].map(LogWriter::new);
                 let mut references = [(); 3].map(|()| Reference::default());
-                let logs = scribes.each_ref().map(|scribe| engine.journal.log(&scribe.user_id));
+                let logs = scribes.each_ref().map(|log_writer| engine.journal.log(&log_writer.user_id));
                 for action in &actions {
                     match *action {
                         Action::Append { user, runs } => {
@@ -81,7 +81,7 @@ proptest! {
                         }
                         Action::AppendLate { user, behind } => {
                             let head = scribes[user].head;
-                            let mut late = Scribe::new(scribes[user].user_id.as_str());
+                            let mut late = LogWriter::new(scribes[user].user_id.as_str());
                             late.head = Offset(head.0.saturating_sub(behind));
                             next_run += 1;
                             let refused = logs[user].append(late.whole_run(next_run, "t").batch()).await;

@@ -13,7 +13,7 @@ use quintet::{
     },
 };
 
-use crate::support::{EVERYTHING, Scribe, engines, message, offsets, run, thread, user};
+use crate::support::{EVERYTHING, LogWriter, engines, message, offsets, run, thread, user};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_100);
 
@@ -24,10 +24,10 @@ fn by_count(user_entries_max: u64) -> Retention {
 #[tokio::test]
 async fn by_count_whole_batches_are_trimmed() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
         for number in 1..=4 {
-            scribe.whole_run(number, "t").append(&log).await;
+            log_writer.whole_run(number, "t").append(&log).await;
         }
         let trimmed = engine.journal.trim(by_count(8), NOW).await.unwrap();
         assert_eq!(trimmed, Trimmed { users: 1, entries: 10 }, "{}: 12 would cut a batch", engine.name);
@@ -49,7 +49,7 @@ async fn by_count_whole_batches_are_trimmed() {
         );
 
         // The log continues where it was.
-        scribe.whole_run(5, "t").append(&log).await;
+        log_writer.whole_run(5, "t").append(&log).await;
         assert_eq!(log.extent().await.unwrap().head, Offset(25), "{}", engine.name);
     }
 }
@@ -57,11 +57,11 @@ async fn by_count_whole_batches_are_trimmed() {
 #[tokio::test]
 async fn by_age_older_entries_are_trimmed_and_the_head_never_moves_back() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        scribe.whole_run(1, "t").append(&log).await;
-        scribe.now += 50;
-        scribe.whole_run(2, "t").append(&log).await;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").append(&log).await;
+        log_writer.now += 50;
+        log_writer.whole_run(2, "t").append(&log).await;
         let by_age =
             |age| Retention { age_ms_max: Some(age), user_entries_max: None, ..Retention::default() };
         assert_eq!(engine.journal.trim(by_age(95), NOW).await.unwrap().entries, 0, "{}", engine.name);
@@ -70,7 +70,7 @@ async fn by_age_older_entries_are_trimmed_and_the_head_never_moves_back() {
         let everything_gone = Extent { trimmed: Offset(10), head: Offset(10) };
         assert_eq!(log.extent().await.unwrap(), everything_gone, "{}", engine.name);
         assert!(log.read(Offset(0), EVERYTHING).await.unwrap().is_empty(), "{}", engine.name);
-        scribe.whole_run(3, "t").append(&log).await;
+        log_writer.whole_run(3, "t").append(&log).await;
         let lines = log.read(Offset(0), EVERYTHING).await.unwrap();
         assert_eq!(offsets(&lines), (11..=15).collect::<Vec<_>>(), "{}", engine.name);
     }
@@ -79,15 +79,15 @@ async fn by_age_older_entries_are_trimmed_and_the_head_never_moves_back() {
 #[tokio::test]
 async fn run_6_entries_of_an_open_run_and_after_it_are_never_trimmed() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        scribe.whole_run(1, "t").append(&log).await;
-        scribe.message(2, "t", "m2").started(2, "m2").append(&log).await;
-        scribe.whole_run(3, "u").append(&log).await;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").append(&log).await;
+        log_writer.message(2, "t", "m2").started(2, "m2").append(&log).await;
+        log_writer.whole_run(3, "u").append(&log).await;
         assert_eq!(engine.journal.trim(by_count(0), NOW).await.unwrap().entries, 5, "{}", engine.name);
         let lines = log.read(Offset(0), EVERYTHING).await.unwrap();
         assert_eq!(offsets(&lines), (6..=12).collect::<Vec<_>>(), "{}", engine.name);
-        scribe.think(2, "x").completed(2, RunStatus::Succeeded).append(&log).await;
+        log_writer.think(2, "x").completed(2, RunStatus::Succeeded).append(&log).await;
         assert_eq!(engine.journal.trim(by_count(0), NOW).await.unwrap().entries, 9, "{}", engine.name);
     }
 }
@@ -95,9 +95,9 @@ async fn run_6_entries_of_an_open_run_and_after_it_are_never_trimmed() {
 #[tokio::test]
 async fn del_6_messages_are_known_after_their_entries_are_trimmed() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        scribe.whole_run(1, "t").append(&log).await;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").append(&log).await;
         engine.journal.trim(by_count(0), NOW).await.unwrap();
         let receipt = Receipt { run_id: run(1), offset: Offset(1) };
         assert_eq!(log.message(&message("m1")).await.unwrap(), Some(receipt), "{}", engine.name);
@@ -105,7 +105,7 @@ async fn del_6_messages_are_known_after_their_entries_are_trimmed() {
         assert_eq!(record.completed, Some((Offset(5), RunStatus::Succeeded)), "{}", engine.name);
         assert_eq!(log.recovery(9).await.unwrap().recent, [(message("m1"), receipt)], "{}", engine.name);
         assert_eq!(log.threads(None, 9).await.unwrap()[0].thread_id, thread("t"), "{}", engine.name);
-        assert!(log.append(scribe.message(2, "t", "m1").batch()).await.is_err(), "{}", engine.name);
+        assert!(log.append(log_writer.message(2, "t", "m1").batch()).await.is_err(), "{}", engine.name);
     }
 }
 
@@ -114,11 +114,11 @@ async fn any_number_of_users_are_trimmed() {
     for engine in engines() {
         let mut users = vec![];
         for i in 0..300 {
-            let mut scribe = Scribe::new(&format!("user {i}"));
-            let log = engine.journal.log(&scribe.user_id);
+            let mut log_writer = LogWriter::new(&format!("user {i}"));
+            let log = engine.journal.log(&log_writer.user_id);
             users.push(async move {
                 for number in 1..=3 {
-                    scribe.whole_run(number, "t").append(&log).await;
+                    log_writer.whole_run(number, "t").append(&log).await;
                 }
                 log
             });
@@ -137,11 +137,11 @@ async fn any_number_of_users_are_trimmed() {
 #[tokio::test]
 async fn run_6_message_of_an_open_run_in_its_own_batch_is_kept() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
-        scribe.whole_run(1, "t").append(&log).await;
-        scribe.message(2, "t", "m2").append(&log).await;
-        scribe.started(2, "m2").append(&log).await;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").append(&log).await;
+        log_writer.message(2, "t", "m2").append(&log).await;
+        log_writer.started(2, "m2").append(&log).await;
         for retention in [by_count(0), by_bytes(1), Retention { age_ms_max: Some(0), ..Retention::default() }]
         {
             engine.journal.trim(retention, Timestamp(u64::MAX / 4)).await.unwrap();
@@ -161,11 +161,11 @@ fn by_bytes(user_bytes_max: u64) -> Retention {
 #[tokio::test]
 async fn iso_6_by_bytes_the_oldest_batches_are_trimmed_until_the_rest_fits() {
     for engine in engines() {
-        let mut scribe = Scribe::new("ann");
-        let log = engine.journal.log(&scribe.user_id);
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
         let mut sizes = vec![];
         for number in 1..=6 {
-            let batch = scribe.whole_run(number, "t").batch();
+            let batch = log_writer.whole_run(number, "t").batch();
             sizes.push(batch.lines.as_bytes().len() as u64);
             log.append(batch).await.unwrap();
         }
@@ -176,7 +176,7 @@ async fn iso_6_by_bytes_the_oldest_batches_are_trimmed_until_the_rest_fits() {
         assert_eq!(trim(all - sizes[0]).await, 0, "{}: it fits again", engine.name);
         assert_eq!(trim(sizes[4] + sizes[5]).await, 15, "{}", engine.name);
         // Trimmed bytes no longer count, and new ones do.
-        let batch = scribe.whole_run(7, "t").batch();
+        let batch = log_writer.whole_run(7, "t").batch();
         let added = batch.lines.as_bytes().len() as u64;
         log.append(batch).await.unwrap();
         assert_eq!(trim(sizes[4] + sizes[5] + added).await, 0, "{}", engine.name);
@@ -192,9 +192,9 @@ async fn iso_6_byte_count_of_a_day_outlives_the_process() {
     let spending = Spending { bytes: 4_711, at: NOW };
     {
         let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-        let mut scribe = Scribe::new("ann");
-        let log = journal.log(&scribe.user_id);
-        log.append(Batch { spending, ..scribe.whole_run(1, "t").batch() }).await.unwrap();
+        let mut log_writer = LogWriter::new("ann");
+        let log = journal.log(&log_writer.user_id);
+        log.append(Batch { spending, ..log_writer.whole_run(1, "t").batch() }).await.unwrap();
         assert_eq!(log.recovery(9).await.unwrap().spending, spending);
     }
     let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
@@ -209,8 +209,8 @@ async fn iso_6_journal_without_byte_counts_is_counted_at_its_first_opening() {
     let folder = tempfile::TempDir::new().unwrap();
     let size = {
         let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-        let mut scribe = Scribe::new("ann");
-        let batches = [scribe.whole_run(1, "t").batch(), scribe.whole_run(2, "t").batch()];
+        let mut log_writer = LogWriter::new("ann");
+        let batches = [log_writer.whole_run(1, "t").batch(), log_writer.whole_run(2, "t").batch()];
         let size = batches[1].lines.as_bytes().len() as u64;
         for batch in batches {
             journal.log(&user("ann")).append(batch).await.unwrap();

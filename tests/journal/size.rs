@@ -12,7 +12,7 @@ use quintet::{
 };
 use tempfile::TempDir;
 
-use crate::support::{EVERYTHING, Scribe};
+use crate::support::{EVERYTHING, LogWriter};
 
 /// Bytes of the journal's files: database, write-ahead log.
 fn sizes(folder: &Path) -> (u64, u64) {
@@ -37,8 +37,8 @@ async fn size_stays_bounded_under_steady_load() {
     let options =
         SqliteOptions { run_records_max: 500, survives_power_loss: false, ..SqliteOptions::default() };
     let journal = SqliteJournal::open(folder.path(), options).unwrap();
-    let mut scribe = Scribe::new("ann");
-    let log = journal.log(&scribe.user_id);
+    let mut log_writer = LogWriter::new("ann");
+    let log = journal.log(&log_writer.user_id);
     let over = Cell::new(false);
     // Two of these never end.
     let read = async || {
@@ -56,9 +56,9 @@ async fn size_stays_bounded_under_steady_load() {
         for round in 0..ROUNDS as u64 {
             for number in round * RUNS..(round + 1) * RUNS {
                 let message_id = format!("m{number}");
-                scribe.message(number, "t", &message_id).started(number, &message_id).append(&log).await;
-                scribe.think(number, &text).think(number, &text).append(&log).await;
-                scribe.succeeded(number, &format!("{text}{text}")).append(&log).await;
+                log_writer.message(number, "t", &message_id).started(number, &message_id).append(&log).await;
+                log_writer.think(number, &text).think(number, &text).append(&log).await;
+                log_writer.succeeded(number, &format!("{text}{text}")).append(&log).await;
             }
             journal.trim(keep, Timestamp(0)).await.unwrap();
             seen.push(sizes(folder.path()));

@@ -69,7 +69,7 @@ async fn a_service_leaves_the_process_to_its_host() {
     assert!(matches!(error, ServiceError::Metrics(_)) && error.to_string().contains("recorder of its own"));
 
     let drained = running.run_until(async {}).await;
-    assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
+    assert!(drained.runs_quiesced && drained.connections_closed, "{drained:?}");
     // Closed: the next service has the folder, although the first one's agents may still end.
     let again = Service::builder().agent(Counter).sqlite(folder.path()).bind("127.0.0.1:0").dev().build();
     drop(again.unwrap());

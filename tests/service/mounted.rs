@@ -111,7 +111,7 @@ async fn a_message_runs_and_a_drain_closes_what_is_open() {
 
     let Host { running, server, .. } = host;
     let drained = soon("the drain", running.drain()).await;
-    assert!(drained.runs_at_rest && drained.connections_closed, "{drained:?}");
+    assert!(drained.runs_quiesced && drained.connections_closed, "{drained:?}");
     loop {
         if let Message::Close(close) = frame(&mut socket).await {
             assert_eq!(u16::from(close.unwrap().code), 1012);

@@ -6,7 +6,7 @@ use quintet::{
     agent::RegistrationError,
     gateway::limits::GatewayLimits,
     journal::memory::MemoryJournal,
-    ops::config::{Given, Loaded, Settings},
+    ops::config::{Given, LoadedSettings, Settings},
     prelude::*,
     service::{CheckedSettings, builder::WantsAccess},
 };
@@ -140,7 +140,8 @@ fn a_setting_that_the_command_line_refuses_is_refused() {
     let twice = complete().set("sockets_max", 0).bind("nowhere").set("sockets_max", 10).dev().build();
     assert!(why(twice).contains("sockets_max"));
     let file = Given { file: Some(("q.toml".into(), "user_connections_max = 3".into())), ..Given::default() };
-    let loaded = complete().settings(Loaded::load(file).unwrap()).bind("127.0.0.1:0").dev().build().unwrap();
+    let loaded =
+        complete().settings(LoadedSettings::load(file).unwrap()).bind("127.0.0.1:0").dev().build().unwrap();
     assert_eq!(loaded.settings().settings().gateway.user_connections_max, 3);
 }
 

@@ -13,10 +13,10 @@ use tokio_tungstenite::{
 use turmoil::net::TcpStream;
 
 use crate::{
+    clock::SimClock,
     http,
+    ledger::{FrameSeen, Parting, SharedLedger, Tape},
     server::{PORT, SECRET, SERVER},
-    sky::Sky,
-    witness::{Heard, Parting, SharedBook, Tape},
 };
 
 /// The credential of a client, and its place.
@@ -42,7 +42,7 @@ pub struct Resume {
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
     tape: Tape,
-    sky: Sky,
+    clock: SimClock,
     name: String,
     /// The time of the last frame, or of the last ping.
     quiet_since: Instant,
@@ -65,13 +65,13 @@ pub enum Ended {
 
 impl Client {
     pub async fn open(
-        sky: &Sky,
+        clock: &SimClock,
         name: &str,
-        book: &SharedBook,
+        ledger: &SharedLedger,
         pass: &Pass,
         resume: &Resume,
     ) -> Result<Self, Ended> {
-        let mut client = Self::upgrade(sky, name, book, pass, resume).await?;
+        let mut client = Self::upgrade(clock, name, ledger, pass, resume).await?;
         let mut hello = json!({"type": "hello", "after": resume.after, "epoch": resume.epoch});
         match pass {
             Pass::Hello(token) => hello["token"] = json!(token),
@@ -84,16 +84,16 @@ impl Client {
 
     /// Opens a connection without sending `hello`.
     pub async fn upgrade(
-        sky: &Sky,
+        clock: &SimClock,
         name: &str,
-        book: &SharedBook,
+        ledger: &SharedLedger,
         pass: &Pass,
         resume: &Resume,
     ) -> Result<Self, Ended> {
-        let tape = Tape::new(book, resume.after);
+        let tape = Tape::new(ledger, resume.after);
         let socket = patiently(connect(pass)).await??;
-        let (sky, name) = (sky.clone(), name.to_owned());
-        Ok(Self { socket, tape, sky, name, quiet_since: Instant::now(), asked: false })
+        let (clock, name) = (clock.clone(), name.to_owned());
+        Ok(Self { socket, tape, clock, name, quiet_since: Instant::now(), asked: false })
     }
 
     pub async fn send(&mut self, frame: &Value) -> Result<(), Ended> {
@@ -105,13 +105,13 @@ impl Client {
             Ok(Ok(())) => Ok(()),
             // The caller reads the remaining frames of the service.
             Ok(Err(_)) | Err(_) => loop {
-                self.hear().await?;
+                self.receive().await?;
             },
         }
     }
 
     /// Returns the next frame of the contract. After a silence it pings, and then gives up. Cancel safe.
-    pub async fn hear(&mut self) -> Result<Heard, Ended> {
+    pub async fn receive(&mut self) -> Result<FrameSeen, Ended> {
         loop {
             let Ok(heard) = timeout_at(self.quiet_since + PATIENCE, self.socket.next()).await else {
                 if std::mem::replace(&mut self.asked, true) {
@@ -125,9 +125,9 @@ impl Client {
             (self.quiet_since, self.asked) = (Instant::now(), false);
             match heard {
                 Some(Ok(Message::Text(text))) => {
-                    self.sky.note(&self.name, &text);
-                    match self.tape.hear(&text) {
-                        Heard::Other => {}
+                    self.clock.note(&self.name, &text);
+                    match self.tape.receive(&text) {
+                        FrameSeen::Other => {}
                         heard => return Ok(heard),
                     }
                 }
@@ -142,10 +142,10 @@ impl Client {
     }
 
     /// Returns the next frame without a time limit, for a peer that only listens.
-    pub async fn hear_patiently(&mut self) -> Result<Heard, Ended> {
+    pub async fn receive_patiently(&mut self) -> Result<FrameSeen, Ended> {
         loop {
             self.quiet_since = Instant::now() + Duration::from_secs(1_000);
-            match self.hear().await {
+            match self.receive().await {
                 Err(Ended::Silent) => {}
                 heard => return heard,
             }
@@ -153,8 +153,8 @@ impl Client {
     }
 
     /// Reads until `wanted` comes.
-    pub async fn until(&mut self, wanted: Heard) -> Result<(), Ended> {
-        while self.hear().await? != wanted {}
+    pub async fn until(&mut self, wanted: FrameSeen) -> Result<(), Ended> {
+        while self.receive().await? != wanted {}
         Ok(())
     }
 

@@ -9,21 +9,21 @@ use tokio::sync::watch;
 
 use crate::{
     client::{Client, Ended, Pass, Resume, request, token},
-    moves::{Told, repeats},
-    sky::Sky,
-    stage::Stage,
+    clock::SimClock,
+    context::CampaignContext,
+    ledger::{FrameSeen, Parting, SharedLedger},
+    moves::{ReportedOnce, repeats},
+    planned_message::PlannedMessage,
     trouble::Trouble,
-    wish::Wish,
-    witness::{Heard, Parting, SharedBook},
 };
 
 /// The shared state of all devices.
-pub struct House {
-    pub sky: Sky,
-    pub stage: Stage,
-    pub books: Vec<SharedBook>,
+pub struct World {
+    pub clock: SimClock,
+    pub context: CampaignContext,
+    pub books: Vec<SharedLedger>,
     pub journal: Trouble,
-    pub phase: watch::Sender<Phase>,
+    pub phase: watch::Sender<SimPhase>,
     pub short_tokens: bool,
     pub stats: RefCell<Stats>,
 }
@@ -35,7 +35,7 @@ pub struct Stats {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub enum SimPhase {
     /// Send as much as may be open.
     Load,
     /// Send nothing new; bring everything to its end.
@@ -43,15 +43,15 @@ pub enum Phase {
 }
 
 pub struct Device {
-    pub house: Rc<House>,
-    pub book: SharedBook,
+    pub world: Rc<World>,
+    pub ledger: SharedLedger,
     pub name: String,
     pub rng: StdRng,
-    phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<SimPhase>,
     /// Counts how often the device dropped its connections.
     resets: watch::Receiver<u64>,
     /// The calls and runs answered or cancelled on this connection.
-    told: Told,
+    told: ReportedOnce,
     /// The time from which it may send a new message.
     sends_at_ms: u64,
 }
@@ -93,19 +93,28 @@ impl Stats {
     }
 }
 
-impl House {
+impl World {
     pub fn count(&self, what: impl Into<String>) {
         self.stats.borrow_mut().count(what);
     }
 }
 
 impl Device {
-    pub fn new(house: &Rc<House>, user: usize, number: usize, resets: watch::Receiver<u64>) -> Self {
-        let rng = house.stage.rng(1_000 + number as u64);
-        let book = house.books[user].clone();
-        let name = format!("{} at device {number}", book.borrow().user);
-        let phase = house.phase.subscribe();
-        Self { house: house.clone(), book, name, rng, phase, resets, told: Told::default(), sends_at_ms: 0 }
+    pub fn new(world: &Rc<World>, user: usize, number: usize, resets: watch::Receiver<u64>) -> Self {
+        let rng = world.context.rng(1_000 + number as u64);
+        let ledger = world.books[user].clone();
+        let name = format!("{} at device {number}", ledger.borrow().user);
+        let phase = world.phase.subscribe();
+        Self {
+            world: world.clone(),
+            ledger,
+            name,
+            rng,
+            phase,
+            resets,
+            told: ReportedOnce::default(),
+            sends_at_ms: 0,
+        }
     }
 
     /// Runs until everything that its user began has ended, and reads it all once more: a message that was
@@ -131,7 +140,7 @@ impl Device {
                 biased;
                 _ = resets.changed() => {
                     self.resets.mark_unchanged();
-                    self.house.count("reset");
+                    self.world.count("reset");
                     Over::Left
                 }
                 over = self.session() => over,
@@ -146,32 +155,32 @@ impl Device {
     }
 
     pub fn is_finishing(&self) -> bool {
-        *self.phase.borrow() == Phase::Finish
+        *self.phase.borrow() == SimPhase::Finish
     }
 
     fn is_done(&self) -> bool {
-        self.is_finishing() && self.book.borrow().open() == 0
+        self.is_finishing() && self.ledger.borrow().open() == 0
     }
 
     /// Records the end of a connection; it must be allowed by the contract and have a known cause.
     pub fn note(&mut self, ended: &Ended) {
-        self.house.sky.note(&self.name, format_args!("{ended:?}"));
-        let failed = self.house.journal.failures() > 0;
+        self.world.clock.note(&self.name, format_args!("{ended:?}"));
+        let failed = self.world.journal.failures() > 0;
         let explained = match ended {
             Ended::Closed { code: 1012, parting } => *parting != Parting::Untold,
             // Nothing came in time, or nothing was read in time.
             Ended::Closed { code: 4408, .. } => true,
             Ended::Closed { code: 1011, .. } => failed,
             Ended::Closed { code: 4401, .. } | Ended::Refused(401) => {
-                self.house.short_tokens || self.house.sky.skew_ms() != 0
+                self.world.short_tokens || self.world.clock.skew_ms() != 0
             }
             Ended::Refused(429 | 503) | Ended::Broken | Ended::Silent => true,
             _ => false,
         };
         if !explained {
-            self.book.borrow().found(format_args!("a connection ended without a known cause: {ended:?}"));
+            self.ledger.borrow().found(format_args!("a connection ended without a known cause: {ended:?}"));
         }
-        self.house.count(match ended {
+        self.world.count(match ended {
             Ended::Closed { code, .. } => format!("closed {code}"),
             Ended::Refused(status) => format!("refused {status}"),
             Ended::Broken => "broken".to_owned(),
@@ -181,12 +190,12 @@ impl Device {
 
     /// Makes a token that lives long, or now and then a short one.
     pub fn token(&mut self) -> String {
-        let life_ms = if self.house.short_tokens && !self.is_finishing() && self.rng.random_bool(0.4) {
+        let life_ms = if self.world.short_tokens && !self.is_finishing() && self.rng.random_bool(0.4) {
             self.rng.random_range(500..4_000)
         } else {
             TOKEN_LIFE_MS
         };
-        token(&self.book.borrow().user, self.house.sky.unix_ms() + life_ms)
+        token(&self.ledger.borrow().user, self.world.clock.unix_ms() + life_ms)
     }
 
     fn pass(&mut self) -> Pass {
@@ -196,7 +205,7 @@ impl Device {
 
     /// A random cursor: mostly close to the head, sometimes anywhere.
     fn somewhere(&mut self) -> u64 {
-        let head = self.book.borrow().head();
+        let head = self.ledger.borrow().head();
         let back = if self.rng.random_bool(0.1) { head } else { head.min(100) };
         head - self.rng.random_range(0..=back)
     }
@@ -205,10 +214,10 @@ impl Device {
     pub async fn open(&mut self, after: u64) -> Result<Client, Ended> {
         let pass = self.pass();
         // The epoch is the client's to keep; a cursor without one is accepted as it is.
-        let epoch = self.book.borrow().epoch().filter(|_| self.rng.random_bool(0.8)).map(str::to_owned);
+        let epoch = self.ledger.borrow().epoch().filter(|_| self.rng.random_bool(0.8)).map(str::to_owned);
         let resume = Resume { epoch, after };
-        let client = Client::open(&self.house.sky, &self.name, &self.book, &pass, &resume).await?;
-        self.house.count("opened");
+        let client = Client::open(&self.world.clock, &self.name, &self.ledger, &pass, &resume).await?;
+        self.world.count("opened");
         Ok(client)
     }
 
@@ -229,11 +238,11 @@ impl Device {
 
     /// Sends and receives until the connection ends or the device is done.
     async fn converse(&mut self, pace: Pace) -> Result<(), Over> {
-        let head = self.book.borrow().head();
+        let head = self.ledger.borrow().head();
         // Mostly at its head; sometimes a client has lost some entries.
         let after = if self.rng.random_bool(0.2) { self.somewhere() } else { head };
         let mut client = self.open(after).await?;
-        client.until(Heard::CaughtUp).await?;
+        client.until(FrameSeen::CaughtUp).await?;
         self.told.forget();
         self.resend(&mut client).await?;
         let mut phase = self.phase.clone();
@@ -249,17 +258,17 @@ impl Device {
             }
             let heard = tokio::select! {
                 biased;
-                heard = client.hear() => heard?,
+                heard = client.receive() => heard?,
                 _ = phase.changed() => continue,
                 // Another device may have received something to act on here.
                 () = tokio::time::sleep(LOOK) => continue,
             };
-            if let Heard::Error { code } = &heard
+            if let FrameSeen::Error { code } = &heard
                 && AGAIN.contains(&code.as_str())
             {
                 // A temporary refusal: its frame has to be sent once more.
                 self.told.forget();
-                self.house.count(format!("error {code}"));
+                self.world.count(format!("error {code}"));
                 tokio::time::sleep(LOOK).await;
                 self.resend(&mut client).await?;
             }
@@ -274,9 +283,9 @@ impl Device {
 
     /// Sends messages without a reply again (DEL-6).
     async fn resend(&mut self, client: &mut Client) -> Result<(), Ended> {
-        let unanswered: Vec<String> = self.book.borrow().unanswered.iter().cloned().collect();
+        let unanswered: Vec<String> = self.ledger.borrow().unanswered.iter().cloned().collect();
         for message_id in unanswered {
-            let frame = self.book.borrow_mut().sends_again(&message_id);
+            let frame = self.ledger.borrow_mut().sends_again(&message_id);
             if let Some(frame) = frame {
                 client.send(&frame).await?;
             }
@@ -285,14 +294,14 @@ impl Device {
     }
 
     async fn act(&mut self, client: &mut Client) -> Result<(), Ended> {
-        let now_ms = self.house.sky.now_ms();
-        if !self.is_finishing() && self.sends_at_ms <= now_ms && self.book.borrow().open() < OPEN_MAX {
+        let now_ms = self.world.clock.now_ms();
+        if !self.is_finishing() && self.sends_at_ms <= now_ms && self.ledger.borrow().open() < OPEN_MAX {
             self.sends_at_ms = now_ms + self.rng.random_range(0..SEND_PAUSE_MS_MAX);
-            let wish = self.wish();
+            let planned = self.planned();
             if self.rng.random_bool(0.05) {
-                self.post(&wish).await?;
+                self.post(&planned).await?;
             } else {
-                client.send(&wish.frame()).await?;
+                client.send(&planned.frame()).await?;
             }
         }
         for frame in self.replies() {
@@ -304,34 +313,34 @@ impl Device {
     /// Answers and cancels.
     fn replies(&mut self) -> Vec<Value> {
         let hurry = self.is_finishing();
-        let mut book = self.book.borrow_mut();
-        let mut frames = self.told.answers(&mut book, hurry, &mut self.rng);
-        frames.extend(self.told.cancels(&mut book, hurry, 0.01, &mut self.rng));
+        let mut ledger = self.ledger.borrow_mut();
+        let mut frames = self.told.answers(&mut ledger, hurry, &mut self.rng);
+        frames.extend(self.told.cancels(&mut ledger, hurry, 0.01, &mut self.rng));
         frames
     }
 
-    fn wish(&mut self) -> Wish {
-        let mut book = self.book.borrow_mut();
-        let mut wish = Wish::any(&book.user, book.messages.len(), &mut self.rng);
+    fn planned(&mut self) -> PlannedMessage {
+        let mut ledger = self.ledger.borrow_mut();
+        let mut planned = PlannedMessage::any(&ledger.user, ledger.messages.len(), &mut self.rng);
         // Long scripts cost time and show little more here.
-        while wish.text.contains("\"repeat\":300") {
-            wish = Wish::any(&book.user, book.messages.len(), &mut self.rng);
+        while planned.text.contains("\"repeat\":300") {
+            planned = PlannedMessage::any(&ledger.user, ledger.messages.len(), &mut self.rng);
         }
-        book.sends(wish.clone());
-        wish
+        ledger.sends(planned.clone());
+        planned
     }
 
     /// Sends a message by HTTP (DEL-5). Without a response it is sent again in the next session.
-    async fn post(&mut self, wish: &Wish) -> Result<(), Ended> {
+    async fn post(&mut self, planned: &PlannedMessage) -> Result<(), Ended> {
         let token = self.token();
-        let posted = request("POST", "/v1/messages", &token, Some(&wish.frame())).await;
+        let posted = request("POST", "/v1/messages", &token, Some(&planned.frame())).await;
         let (status, body) = posted?;
-        self.house.sky.note(&self.name, format_args!("{status} {body}"));
+        self.world.clock.note(&self.name, format_args!("{status} {body}"));
         match status {
-            202 => self.book.borrow_mut().hear_accepted(&body),
-            409 => self.book.borrow_mut().hear_busy(&wish.message_id),
+            202 => self.ledger.borrow_mut().receive_accepted(&body),
+            409 => self.ledger.borrow_mut().receive_busy(&planned.message_id),
             401 | 429 | 503 => return Err(Ended::Refused(status)),
-            _ => self.book.borrow().found(format_args!("POST /v1/messages: {status} {body}")),
+            _ => self.ledger.borrow().found(format_args!("POST /v1/messages: {status} {body}")),
         }
         Ok(())
     }
@@ -340,16 +349,16 @@ impl Device {
     async fn glance(&mut self) -> Result<(), Over> {
         let after = self.somewhere();
         let mut client = self.open(after).await?;
-        client.until(Heard::CaughtUp).await?;
-        let again = repeats(&mut self.book.borrow_mut(), &mut self.rng);
+        client.until(FrameSeen::CaughtUp).await?;
+        let again = repeats(&mut self.ledger.borrow_mut(), &mut self.rng);
         if let Some(frame) = again {
             client.send(&frame).await?;
-            self.house.count("repeated");
+            self.world.count("repeated");
         }
         let (more, while_ms) = (self.rng.random_range(0..60), self.rng.random_range(1..1_000));
         let listen = async {
             for _ in 0..more {
-                client.hear().await?;
+                client.receive().await?;
             }
             Ok::<_, Ended>(())
         };
@@ -365,7 +374,7 @@ impl Device {
     /// Reads the whole log, from its beginning to the current head.
     async fn reread(&mut self) -> Result<(), Ended> {
         let mut client = self.open(0).await?;
-        client.until(Heard::CaughtUp).await?;
+        client.until(FrameSeen::CaughtUp).await?;
         client.leave().await;
         Ok(())
     }

@@ -6,24 +6,24 @@
 //! Plays `QUINTET_SIM_SEEDS` seeds from `QUINTET_SIM_SEED` on: by default 100 from 1. A seed that fails names
 //! the command that plays it again, and plays the same every time.
 //!
-//! - [`plan`]: the random choices of a seed; [`storm`]: their execution
-//! - [`sky`]: time, randomness and the trace; [`trouble`]: a journal that fails; [`server`]: the service as a
+//! - [`plan`]: the random choices of a seed; [`run`]: their execution
+//! - [`clock`]: time, randomness and the trace; [`trouble`]: a journal that fails; [`server`]: the service as a
 //!   host
 //! - [`client`]: one connection; [`device`]: one user at one device
-//! - [`seeds`]: a hundred of them; [`scene`]: a simulation written by hand; [`clocks`], [`half_open`]: some
+//! - [`seeds`]: a hundred of them; [`scenario`]: a simulation written by hand; [`clocks`], [`half_open`]: some
 //!   of these
 
 mod client;
+mod clock;
 mod clocks;
 mod device;
+mod faulty_client;
 mod half_open;
-mod mischief;
 mod plan;
-mod scene;
+mod run;
+mod scenario;
 mod seeds;
 mod server;
-mod sky;
-mod storm;
 mod trouble;
 
-use quintet_testkit::{http, moves, stage, verdict, wish, witness};
+use quintet_testkit::{context, http, ledger, moves, planned_message, verdict};

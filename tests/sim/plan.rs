@@ -7,7 +7,7 @@ use quintet::{
 };
 use rand::{RngExt, rngs::StdRng};
 
-use crate::trouble::Mood;
+use crate::trouble::LatencyProfile;
 
 /// The plan of one simulation.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub enum Fault {
     /// The server's clock is set.
     Clock { by_ms: i64 },
     /// The journal fails.
-    Journal { mood: Mood, ms: u64 },
+    Journal { latency_profile: LatencyProfile, ms: u64 },
 }
 
 impl Plan {
@@ -102,12 +102,12 @@ impl Fault {
                 let by_ms = rng.random_range(0..hours) as i64;
                 Fault::Clock { by_ms: if rng.random_bool(0.5) { by_ms } else { -by_ms } }
             }
-            _ => Fault::Journal { mood: Mood::draw(rng), ms },
+            _ => Fault::Journal { latency_profile: LatencyProfile::draw(rng), ms },
         }
     }
 }
 
-impl Mood {
+impl LatencyProfile {
     fn draw(rng: &mut StdRng) -> Self {
         let mut of_thousand = |often: f64| if rng.random_bool(often) { rng.random_range(1..500) } else { 0 };
         let (refused, unconfirmed, unread) = (of_thousand(0.6), of_thousand(0.6), of_thousand(0.4));
@@ -128,16 +128,16 @@ pub fn latency(rng: &mut StdRng) -> u64 {
 /// Limits that are reached within seconds, small enough to reach every path.
 fn settings(rng: &mut StdRng) -> Settings {
     let gateway = GatewayLimits {
-        head_wait_ms_max: 3_000,
-        hello_wait_ms_max: 2_000,
-        set_up_wait_ms_max: 3_000,
-        heartbeat_ms: rng.random_range(500..3_000),
-        pong_wait_ms_max: rng.random_range(800..2_000),
-        stall_wait_ms_max: rng.random_range(800..3_000),
-        leave_wait_ms_max: rng.random_range(200..1_500),
-        farewell_wait_ms_max: rng.random_range(100..1_000),
-        drain_wait_ms_max: rng.random_range(200..3_000),
-        close_wait_ms_max: rng.random_range(200..1_500),
+        request_header_timeout_ms: 3_000,
+        hello_timeout_ms: 2_000,
+        setup_timeout_ms: 3_000,
+        heartbeat_interval_ms: rng.random_range(500..3_000),
+        pong_timeout_ms: rng.random_range(800..2_000),
+        stall_timeout_ms: rng.random_range(800..3_000),
+        drain_flush_timeout_ms: rng.random_range(200..1_500),
+        ws_close_timeout_ms: rng.random_range(100..1_000),
+        drain_timeout_ms: rng.random_range(200..3_000),
+        drain_close_timeout_ms: rng.random_range(200..1_500),
         reconnect_after_ms: rng.random_range(10..200),
         chunk_entries_max: rng.random_range(1..64),
         chunk_bytes_max: rng.random_range(1_024..32 * 1_024),
@@ -145,7 +145,8 @@ fn settings(rng: &mut StdRng) -> Settings {
         waiting_replies_max: rng.random_range(1..32),
         ..GatewayLimits::DEFAULT
     };
-    let deadlines = DeadlineLimits { step_ms_max: rng.random_range(500..3_000), ..DeadlineLimits::DEFAULT };
+    let deadlines =
+        DeadlineLimits { step_timeout_ms: rng.random_range(500..3_000), ..DeadlineLimits::DEFAULT };
     let tail = TailLimits {
         tail_entries_max: rng.random_range(1..256),
         tail_bytes_max: rng.random_range(1_024..64 * 1_024),
@@ -154,7 +155,7 @@ fn settings(rng: &mut StdRng) -> Settings {
         allow_origin: vec!["https://chat.example.org".to_owned()],
         extra_agents: vec!["rehearsal".to_owned()],
         // The service's own monitor is on as well.
-        conformance: true,
+        monitor: true,
         gateway,
         deadlines,
         tail,

@@ -10,9 +10,9 @@ use std::{
 };
 
 use crate::{
+    context::setting,
     device::Stats,
-    stage::setting,
-    storm::{Report, play},
+    run::{Report, play},
     verdict::Tally,
 };
 
@@ -57,7 +57,7 @@ fn seeds_lose_nothing_under_any_faults() {
         panic!("{} seeds failed\n{}", failed.len(), shown.join("\n\n"));
     }
     let counted = quintet::ops::metrics::recorder().unwrap().render();
-    for line in counted.lines().filter(|line| line.starts_with("quintet_conformance_violations_total")) {
+    for line in counted.lines().filter(|line| line.starts_with("quintet_monitor_violations_total")) {
         assert!(line.ends_with(" 0"), "only the service's own monitor found a violation: {line}");
     }
     let rejected = counted.lines().find(|line| line.starts_with("quintet_connection_rejections_total"));

@@ -15,7 +15,7 @@ use std::{
 };
 
 use quintet::{
-    agent::{rehearsal::Rehearsal, supervisor::Floor},
+    agent::{rehearsal::Rehearsal, supervisor::Executor},
     gateway::Gateway,
     ops::config::Settings,
     service::{CheckedSettings, Drained, Parts, Service, ServiceError, built_in},
@@ -24,7 +24,7 @@ use tempfile::NamedTempFile;
 use tokio::{sync::watch, time::Instant};
 use turmoil::net::{TcpListener, TcpStream};
 
-use crate::{sky::Sky, trouble::Trouble};
+use crate::{clock::SimClock, trouble::Trouble};
 
 /// The one server, by name.
 pub const SERVER: &str = "server";
@@ -40,7 +40,7 @@ pub const SECRET: &[u8] = b"a secret that is as long as a secret has to be";
 pub struct Place(Rc<Inner>);
 
 struct Inner {
-    sky: Sky,
+    clock: SimClock,
     journal: Trouble,
     settings: Settings,
     /// The gateway, while it serves.
@@ -51,15 +51,15 @@ struct Inner {
 }
 
 impl Place {
-    pub fn new(sky: &Sky, journal: &Trouble, mut settings: Settings) -> Self {
+    pub fn new(clock: &SimClock, journal: &Trouble, mut settings: Settings) -> Self {
         // A simulation crashes far more often than any crash loop: every run has to end as its wish expects.
         (settings.kernel.run_resumes_max, settings.kernel.run_resumes_total_max) = (1_000_000, 1_000_000);
         Self(Rc::new(Inner {
-            sky: sky.clone(),
+            clock: clock.clone(),
             journal: journal.clone(),
             settings: Settings {
                 jwt_secret: Some(KEY.path().to_owned()),
-                conformance: true,
+                monitor: true,
                 trace_file: trace_file(),
                 ..settings
             },
@@ -95,13 +95,13 @@ impl Place {
 
     /// One process, from its start to the end of its drain.
     pub async fn serve(self) -> turmoil::Result {
-        let Inner { sky, journal, settings, gateway, drains, drained } = &*self.0;
+        let Inner { clock, journal, settings, gateway, drains, drained } = &*self.0;
         let mut told = drains.subscribe();
         let listen = |port: u16| TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port)));
         let (public, admin) = (Listening(listen(PORT).await?), Listening(listen(PORT + 1).await?));
         let parts = Parts {
             journal: Arc::new(journal.clone()),
-            agents: Arc::new(built_in(Floor::shared()).with(Rehearsal).unwrap()),
+            agents: Arc::new(built_in(Executor::shared()).with(Rehearsal).unwrap()),
             described: Vec::new(),
         };
         let checked = CheckedSettings::production(settings.clone())?;
@@ -110,18 +110,18 @@ impl Place {
             Ok(running) => running,
             // The process ends with all its state; its supervisor starts another.
             Err(ServiceError::Recovery(error)) => {
-                sky.note(SERVER, format_args!("not started: {error}"));
+                clock.note(SERVER, format_args!("not started: {error}"));
                 return Ok(());
             }
             Err(error) => return Err(error.into()),
         };
-        sky.note(SERVER, "serves");
+        clock.note(SERVER, "serves");
         gateway.replace(Some(running.gateway().clone()));
         // The sender lives outside.
         let _ = told.wait_for(|drains| *drains).await;
         let begun = Instant::now();
         let outcome = running.drain().await;
-        sky.note(SERVER, format_args!("{outcome:?} after {:?}", begun.elapsed()));
+        clock.note(SERVER, format_args!("{outcome:?} after {:?}", begun.elapsed()));
         drained.borrow_mut().push((outcome, begun.elapsed()));
         gateway.take();
         Ok(())

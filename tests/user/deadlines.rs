@@ -3,13 +3,13 @@
 use std::{rc::Rc, sync::Arc, time::Duration};
 
 use quintet::{
-    agent::host::{Assignment, RunPort},
+    agent::host::{Assignment, RunHandle},
     journal::{
         Batch, Journal,
         memory::{AppendFault, MemoryJournal},
     },
     kernel::{
-        entry::{Body, By, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
         ids::{Offset, Timestamp},
         json::Json,
         spending::Spending,
@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{disk::Disk, puppets::*};
+use crate::{disk::Disk, manual_agents::*};
 
 /// A wall clock that follows the time of the test.
 struct Clock(Instant);
@@ -50,8 +50,11 @@ const HOUR_MS: u64 = 3_600_000;
 
 /// A run may take an hour, a step ten minutes, a client a day.
 fn limits() -> UserLimits {
-    let deadlines =
-        DeadlineLimits { step_ms_max: HOUR_MS / 6, run_ms_max: HOUR_MS, client_call_ms_max: 24 * HOUR_MS };
+    let deadlines = DeadlineLimits {
+        step_timeout_ms: HOUR_MS / 6,
+        run_timeout_ms: HOUR_MS,
+        client_call_timeout_ms: 24 * HOUR_MS,
+    };
     UserLimits { deadlines, ..UserLimits::DEFAULT }
 }
 
@@ -63,8 +66,8 @@ fn yes() -> CallResult {
 async fn asks(node: &mut Node) -> Assignment {
     node.user("ann").send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    run.port.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
-    run.port.take(open("q", "approve", By::Client)).await.unwrap();
+    run.handle.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.take(open("q", "approve", CallOwner::Client)).await.unwrap();
     run
 }
 
@@ -91,10 +94,10 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
 }
 
 /// Makes a step every nine minutes; returns how long the run continued.
-async fn goes_on(port: &RunPort, most: Duration) -> Duration {
+async fn goes_on(handle: &RunHandle, most: Duration) -> Duration {
     let begun = Instant::now();
     while begun.elapsed() < most {
-        let step = timeout(minutes(1), port.take(thought(ThoughtKind::Reasoning, "."))).await;
+        let step = timeout(minutes(1), handle.take(thought(ThoughtKind::Reasoning, "."))).await;
         if step.expect("a step is answered at once").is_err() {
             break;
         }
@@ -121,8 +124,8 @@ async fn run_11_client_time_does_not_count_against_a_run_resumed_by_a_new_proces
     sleep(minutes(60)).await;
     let ann = node.user("ann");
     ann.answer(run.run_id, call("q"), yes()).await.unwrap();
-    run.port.closed(&call("q")).await.unwrap();
-    let took = goes_on(&run.port, minutes(120)).await;
+    run.handle.closed(&call("q")).await.unwrap();
+    let took = goes_on(&run.handle, minutes(120)).await;
     assert!((minutes(54)..=minutes(72)).contains(&took), "it ran for {took:?}");
     assert_eq!(why(&log(&ann).await), Some(RunErrorCode::RunTimeout), "its own hour counts");
 }
@@ -134,14 +137,14 @@ async fn run_11_time_of_a_question_answered_before_the_crash_does_not_count() {
     let run = asks(&mut first).await;
     // Two questions at once: the time in which both are open counts once.
     sleep(minutes(120)).await;
-    run.port.take(open("q2", "approve", By::Client)).await.unwrap();
+    run.handle.take(open("q2", "approve", CallOwner::Client)).await.unwrap();
     sleep(minutes(60)).await;
     first.user("ann").answer(run.run_id, call("q"), yes()).await.unwrap();
     sleep(minutes(60)).await;
     first.user("ann").answer(run.run_id, call("q2"), yes()).await.unwrap();
 
     let (node, run) = next_process(&first).await;
-    let took = goes_on(&run.port, minutes(120)).await;
+    let took = goes_on(&run.handle, minutes(120)).await;
     assert!((minutes(54)..=minutes(72)).contains(&took), "it ran for {took:?}");
     assert_eq!(why(&log(&node.user("ann")).await), Some(RunErrorCode::RunTimeout));
 }
@@ -155,9 +158,9 @@ async fn run_11_client_time_does_not_count_after_a_failed_append() {
     sleep(minutes(240)).await;
     node.user("ann").answer(run.run_id, call("q"), yes()).await.unwrap();
     journal.fail_next_append(AppendFault::Lost);
-    run.port.take(thought(ThoughtKind::Reasoning, "lost")).await.unwrap_err();
+    run.handle.take(thought(ThoughtKind::Reasoning, "lost")).await.unwrap_err();
     let run = node.launched().await;
-    let took = goes_on(&run.port, minutes(120)).await;
+    let took = goes_on(&run.handle, minutes(120)).await;
     assert!((minutes(54)..=minutes(72)).contains(&took), "it ran for {took:?}");
 }
 
@@ -168,11 +171,11 @@ async fn run_keeps_its_age_over_a_failed_append_for_any_wall_clock() {
     let mut node = Node::with(&journal, limits(), true);
     node.user("ann").send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    goes_on(&run.port, minutes(45)).await;
+    goes_on(&run.handle, minutes(45)).await;
     journal.fail_next_append(AppendFault::Lost);
-    run.port.take(thought(ThoughtKind::Reasoning, "lost")).await.unwrap_err();
+    run.handle.take(thought(ThoughtKind::Reasoning, "lost")).await.unwrap_err();
     let run = node.launched().await;
-    let took = goes_on(&run.port, minutes(120)).await;
+    let took = goes_on(&run.handle, minutes(120)).await;
     assert!(took <= minutes(18), "45 minutes were over, and it ran for {took:?} more");
     assert_eq!(why(&log(&node.user("ann")).await), Some(RunErrorCode::RunTimeout));
 }
@@ -199,7 +202,7 @@ async fn beside_a_flood(limits: UserLimits) -> (Node, Assignment, JoinSet<()>) {
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    run.port.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
     let flood = flood(&ann);
     sleep(Duration::from_millis(500)).await;
     (node, run, flood)
@@ -208,9 +211,9 @@ async fn beside_a_flood(limits: UserLimits) -> (Node, Assignment, JoinSet<()>) {
 #[tokio::test(start_paused = true)]
 async fn run_6_deadline_of_a_busy_user_passes_in_time() {
     let mut limits = limits();
-    limits.deadlines.step_ms_max = 1_000;
+    limits.deadlines.step_timeout_ms = 1_000;
     let (_node, run, _flood) = beside_a_flood(limits).await;
-    timeout(Duration::from_secs(1), run.port.ended()).await.expect("it has made no step for a second");
+    timeout(Duration::from_secs(1), run.handle.ended()).await.expect("it has made no step for a second");
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,12 +231,12 @@ async fn run_6_resumed_run_has_only_its_remaining_time() {
     let mut first = Node::with(&Arc::new(MemoryJournal::default()), limits(), true);
     first.user("ann").send(message("m1", "t")).await.unwrap();
     let run = first.launched().await;
-    assert_eq!(goes_on(&run.port, minutes(50)).await, minutes(54));
-    run.port.take(thought(ThoughtKind::Reasoning, ".")).await.unwrap();
+    assert_eq!(goes_on(&run.handle, minutes(50)).await, minutes(54));
+    run.handle.take(thought(ThoughtKind::Reasoning, ".")).await.unwrap();
     sleep(minutes(5) + Duration::from_secs(45)).await;
     let (_node, run) = next_process(&first).await;
     let left = Instant::now();
-    timeout(minutes(1), run.port.ended()).await.expect("its hour is over");
+    timeout(minutes(1), run.handle.ended()).await.expect("its hour is over");
     assert!(left.elapsed() < Duration::from_secs(30), "{:?}", left.elapsed());
 }
 
@@ -244,6 +247,6 @@ async fn run_11_resumed_question_has_only_its_remaining_time() {
     let _run = asks(&mut first).await;
     sleep(minutes(24 * 60) - Duration::from_secs(20)).await;
     let (_node, run) = next_process(&first).await;
-    let closed = timeout(Duration::from_secs(25), run.port.closed(&call("q"))).await;
+    let closed = timeout(Duration::from_secs(25), run.handle.closed(&call("q"))).await;
     closed.expect("its day is over").unwrap();
 }

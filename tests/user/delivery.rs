@@ -12,10 +12,10 @@ use quintet::{
     },
     user::cursor::Cursor,
     user::tail::TailLimits,
-    user::{handle::Unaccepted, limits::UserLimits},
+    user::{handle::RequestError, limits::UserLimits},
 };
 
-use crate::puppets::*;
+use crate::manual_agents::*;
 
 #[tokio::test]
 async fn del_2_readers_that_come_at_any_time_read_the_same_log() {
@@ -30,9 +30,9 @@ async fn del_2_readers_that_come_at_any_time_read_the_same_log() {
     for i in 0..20 {
         let reader = ann.clone();
         readers.spawn(async move { read_to_end(&reader, "m1").await });
-        run.port.post(thought(ThoughtKind::Answer, &format!("{i} "))).await.unwrap();
+        run.handle.post(thought(ThoughtKind::Answer, &format!("{i} "))).await.unwrap();
     }
-    run.port.take(succeed()).await.unwrap();
+    run.handle.take(succeed()).await.unwrap();
     let log = log(&ann).await;
     assert_eq!(
         log.iter().map(|entry| entry.offset.0).collect::<Vec<_>>(),
@@ -48,7 +48,7 @@ async fn del_4_reads_are_cut_by_both_limits_and_by_the_requested_end() {
     let mut node = Node::new(&Arc::new(MemoryJournal::default()));
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
-    answer(&node.launched().await.port, "done").await;
+    answer(&node.launched().await.handle, "done").await;
     let mut cursor = ann.cursor(Offset::ZERO).await.unwrap();
     assert_eq!(cursor.extent().head, Offset(4));
     assert_eq!(cursor.read(Offset(3), ReadLimit { entries_max: 2, ..ALL }).await.unwrap().len(), 2);
@@ -96,7 +96,7 @@ async fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
         ];
         for other in others {
             let refused = ann.send(other.clone()).await;
-            assert_eq!(refused, Err(Unaccepted::Refused(Refusal::MessageIdReused)), "{other:?}");
+            assert_eq!(refused, Err(RequestError::Refused(Refusal::MessageIdReused)), "{other:?}");
         }
         let again = ann.send(NewMessage { on_busy: OnBusy::Reject, ..same }).await.unwrap();
         assert!(again.duplicate, "{id}: the same content, under any policy");
@@ -108,7 +108,7 @@ async fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
     )
     .await;
     assert!(!first.unwrap().duplicate);
-    assert_eq!(second, Err(Unaccepted::Refused(Refusal::MessageIdReused)));
+    assert_eq!(second, Err(RequestError::Refused(Refusal::MessageIdReused)));
     assert_eq!(ann.cursor(Offset::ZERO).await.unwrap().extent().head, Offset(head.0 + 1));
     assert!(!node.user("bob").send(message("old", "elsewhere")).await.unwrap().duplicate, "ISO-2");
 }
@@ -137,7 +137,7 @@ async fn iso_2_users_with_equal_ids_never_meet() {
         ports.push(node.launched().await);
     }
     for run in &ports {
-        answer(&run.port, &run.run_id.to_string()).await;
+        answer(&run.handle, &run.run_id.to_string()).await;
     }
     let mut runs = std::collections::BTreeSet::new();
     for name in &names {
@@ -168,7 +168,7 @@ async fn iso_5_tail_of_a_quiet_log_leaves_memory() {
     };
     assert!(from_memory(&mut cursor).await);
     cursor.seek(Offset::ZERO);
-    let idle = UserLimits::DEFAULT.hub.tail_idle_ms_max;
+    let idle = UserLimits::DEFAULT.hub.tail_idle_timeout_ms;
     tokio::time::sleep(Duration::from_millis(idle + 1)).await;
     assert!(!from_memory(&mut cursor).await, "{idle} ms without an entry");
     cursor.seek(cursor.head());

@@ -4,20 +4,20 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
-    agent::host::{Spoken, Stopped},
+    agent::host::{RunEnded, TextSpan},
     journal::memory::{AppendFault, MemoryJournal},
     kernel::{
-        entry::{Body, By, CallResult, CallStatus, Entry, Event, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, ThoughtKind},
         ids::{CallId, Offset, RunId},
         json::Json,
         user::Refusal,
     },
-    user::{handle::Unaccepted, limits::UserLimits},
+    user::{handle::RequestError, limits::UserLimits},
 };
 
 use tokio::time::{sleep, timeout};
 
-use crate::{disk::Disk, puppets::*};
+use crate::{disk::Disk, manual_agents::*};
 
 #[tokio::test]
 async fn del_7_append_of_unknown_outcome_is_never_reported_as_success() {
@@ -26,12 +26,12 @@ async fn del_7_append_of_unknown_outcome_is_never_reported_as_success() {
         let mut node = Node::new(&journal);
         let ann = node.user("ann");
         journal.fail_next_append(fault);
-        assert_eq!(ann.send(message("m1", "t")).await, Err(Unaccepted::Unavailable), "{fault:?}");
+        assert_eq!(ann.send(message("m1", "t")).await, Err(RequestError::Unavailable), "{fault:?}");
         let again = ann.send(message("m1", "t")).await.unwrap();
         assert_eq!(again.duplicate, expected, "{fault:?}: the outcome is read back");
         let run = node.launched().await;
         assert_eq!(run.run_id, again.receipt.run_id);
-        answer(&run.port, "done").await;
+        answer(&run.handle, "done").await;
         assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:done", "Succeeded"], "{fault:?}");
     }
 }
@@ -44,20 +44,20 @@ async fn run_6_batch_that_appears_late_is_accepted_only_with_its_run() {
     let mut node = Node::new(&journal);
     let ann = node.user("ann");
     journal.fail_next_append(AppendFault::Late);
-    assert_eq!(ann.send(message("m1", "t")).await, Err(Unaccepted::Unavailable));
+    assert_eq!(ann.send(message("m1", "t")).await, Err(RequestError::Unavailable));
     let unknown = RunId(uuid::Uuid::from_u128(1));
-    let not_found = Err(Unaccepted::Refused(Refusal::NotFound));
+    let not_found = Err(RequestError::Refused(Refusal::NotFound));
     assert_eq!(ann.cancel(unknown).await, not_found, "the log is read back here, without the batch");
     journal.land_late_appends();
     let mut answer_to_repeat = ann.send(message("m1", "t")).await;
-    if answer_to_repeat == Err(Unaccepted::Unavailable) {
+    if answer_to_repeat == Err(RequestError::Unavailable) {
         answer_to_repeat = ann.send(message("m1", "t")).await;
     }
     let accepted = answer_to_repeat.unwrap();
     assert!(accepted.duplicate, "DEL-6");
     let run = tokio::time::timeout(Duration::from_secs(60), node.launched()).await.expect("its run starts");
     assert_eq!(run.run_id, accepted.receipt.run_id);
-    answer(&run.port, "done").await;
+    answer(&run.handle, "done").await;
     assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:done", "Succeeded"]);
 }
 
@@ -68,12 +68,12 @@ async fn del_7_run_that_appears_late_is_not_reported_as_ended() {
     let node = Node::new(&journal);
     let ann = node.user("ann");
     journal.fail_next_append(AppendFault::Late);
-    assert_eq!(ann.send(message("m1", "t")).await, Err(Unaccepted::Unavailable));
+    assert_eq!(ann.send(message("m1", "t")).await, Err(RequestError::Unavailable));
     assert!(ann.cancel(RunId(uuid::Uuid::from_u128(1))).await.is_err(), "the log is read back here");
     journal.land_late_appends();
     let run_id = ann.threads(None, 9).await.unwrap()[0].first;
     let run_id = decode(&ann, &ann.entries(Offset(run_id.0 - 1), ALL).await.unwrap())[0].run_id;
-    assert_eq!(ann.cancel(run_id).await, Err(Unaccepted::Unavailable), "not `run_ended`");
+    assert_eq!(ann.cancel(run_id).await, Err(RequestError::Unavailable), "not `run_ended`");
     assert_eq!(ann.cancel(run_id).await, Ok(()));
     assert_eq!(words(&log(&ann).await).last().map(String::as_str), Some("Cancelled"));
 }
@@ -106,17 +106,24 @@ async fn run_6_run_outlives_an_unavailable_journal() {
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    run.port.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.take(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
     journal.set_down(true);
-    assert_eq!(run.port.take(open("c1", "tool", By::Agent)).await, Err(Stopped::Unavailable));
-    assert_eq!(ann.send(message("m2", "t")).await, Err(Unaccepted::Unavailable));
+    assert_eq!(run.handle.take(open("c1", "tool", CallOwner::Agent)).await, Err(RunEnded::Unavailable));
+    assert_eq!(ann.send(message("m2", "t")).await, Err(RequestError::Unavailable));
     journal.set_down(false);
     // No command comes meanwhile, and no other timer of the hub is so early: it retries by itself.
     let again = tokio::time::timeout(Duration::from_secs(2), node.launched()).await.expect("it is resumed");
     assert_eq!((again.run_id, again.past.len(), again.text.as_str()), (run.run_id, 1, "text of m1"));
-    assert_eq!(again.said.of(ThoughtKind::Reasoning), Spoken { first: Offset(3), last: Offset(3), bytes: 2 });
-    assert_eq!(run.port.take(succeed()).await, Err(Stopped::Unavailable), "the first agent has lost the run");
-    answer(&again.port, "done").await;
+    assert_eq!(
+        again.emitted.of(ThoughtKind::Reasoning),
+        TextSpan { first: Offset(3), last: Offset(3), bytes: 2 }
+    );
+    assert_eq!(
+        run.handle.take(succeed()).await,
+        Err(RunEnded::Unavailable),
+        "the first agent has lost the run"
+    );
+    answer(&again.handle, "done").await;
     assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:hm", "thinking:done", "Succeeded"]);
 }
 
@@ -132,8 +139,8 @@ async fn iso_6_unavailable_journal_is_retried_with_backoff() {
     let mut run = node.launched().await;
     for _ in 0..2 {
         memory.set_down(true);
-        let lost = run.port.take(thought(ThoughtKind::Reasoning, "hm")).await;
-        assert_eq!(lost, Err(Stopped::Unavailable));
+        let lost = run.handle.take(thought(ThoughtKind::Reasoning, "hm")).await;
+        assert_eq!(lost, Err(RunEnded::Unavailable));
         disk.take_recoveries();
         // 100, 300, 700 and 1500 ms after the failure.
         sleep(Duration::from_millis(1_600)).await;
@@ -145,7 +152,7 @@ async fn iso_6_unavailable_journal_is_retried_with_backoff() {
         run = timeout(Duration::from_millis(5_100), node.launched()).await.expect("resumed");
         assert_eq!(disk.take_recoveries(), 1);
     }
-    answer(&run.port, "done").await;
+    answer(&run.handle, "done").await;
 }
 
 /// Returns the call that an entry closes.
@@ -161,19 +168,19 @@ async fn half_done(node: &mut Node) {
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     ann.send(message("m2", "t")).await.unwrap();
-    let port = node.launched().await.port;
-    port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    let handle = node.launched().await.handle;
+    handle.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
     for (call_id, tool, by) in [
-        ("done", "tool", By::Agent),
-        ("open", "tool", By::Agent),
-        ("idem", "again", By::Agent),
-        ("q", "ask", By::Client),
+        ("done", "tool", CallOwner::Agent),
+        ("open", "tool", CallOwner::Agent),
+        ("idem", "again", CallOwner::Agent),
+        ("q", "ask", CallOwner::Client),
     ] {
-        port.take(open(call_id, tool, by)).await.unwrap();
+        handle.take(open(call_id, tool, by)).await.unwrap();
     }
-    port.take(close("done")).await.unwrap();
+    handle.take(close("done")).await.unwrap();
     // The process dies here: the port must not fail the run as for an agent that gives up.
-    std::mem::forget(port);
+    std::mem::forget(handle);
 }
 
 #[tokio::test]
@@ -194,12 +201,16 @@ async fn run_9_resumable_run_is_resumed_from_its_own_log() {
         "closed, never run again"
     );
     ann.answer(run.run_id, call("q"), CallResult::ok(Json::null())).await.unwrap();
-    assert_eq!(run.port.closed(&call("q")).await.unwrap().status, CallStatus::Ok, "RUN-11: still answerable");
-    run.port.take(close("idem")).await.unwrap();
-    answer(&run.port, "done").await;
+    assert_eq!(
+        run.handle.closed(&call("q")).await.unwrap().status,
+        CallStatus::Ok,
+        "RUN-11: still answerable"
+    );
+    run.handle.take(close("idem")).await.unwrap();
+    answer(&run.handle, "done").await;
     let second = node.launched().await;
     assert_eq!((second.message_id.as_str(), second.text.as_str()), ("m2", "text of m2"));
-    answer(&second.port, "too").await;
+    answer(&second.handle, "too").await;
     let all = words(&log(&ann).await);
     assert_eq!(all.iter().filter(|word| *word == "Succeeded").count(), 2);
 }
@@ -218,7 +229,7 @@ async fn run_11_answer_that_makes_the_hub_resume_the_run_reaches_its_agent() {
     ann.answer(run_id, call("q"), answer.clone()).await.unwrap();
     let run = node.launched().await;
     assert!(run.past.iter().all(|entry| closed(entry) != Some(call("q"))), "the agent has to wait for it");
-    let told = tokio::time::timeout(Duration::from_secs(5), run.port.closed(&call("q"))).await;
+    let told = tokio::time::timeout(Duration::from_secs(5), run.handle.closed(&call("q"))).await;
     assert_eq!(told.expect("the agent gets the answer"), Ok(answer));
 }
 
@@ -231,7 +242,7 @@ async fn run_6_run_without_resume_ends_interrupted_and_the_next_one_runs() {
     node.factory.recover().await.unwrap();
     let next = node.launched().await;
     assert_eq!(next.message_id.as_str(), "m2");
-    answer(&next.port, "done").await;
+    answer(&next.handle, "done").await;
     let all = words(&log(&node.user("ann")).await);
     let ends = [
         "completed:idem:Unknown",
@@ -255,8 +266,8 @@ async fn zombie_process_is_fenced_off_by_the_log() {
     let mut new = Node::new(&journal);
     new.factory.recover().await.unwrap();
     let heir = new.launched().await;
-    heir.port.take(thought(ThoughtKind::Reasoning, "heir")).await.unwrap();
-    let refused = zombie.port.take(thought(ThoughtKind::Reasoning, "zombie")).await;
-    assert_eq!(refused, Err(Stopped::Unavailable));
+    heir.handle.take(thought(ThoughtKind::Reasoning, "heir")).await.unwrap();
+    let refused = zombie.handle.take(thought(ThoughtKind::Reasoning, "zombie")).await;
+    assert_eq!(refused, Err(RunEnded::Unavailable));
     assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "thinking:heir"]);
 }

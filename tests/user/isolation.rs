@@ -10,26 +10,26 @@ use quintet::{
     agent::host::Assignment,
     journal::memory::MemoryJournal,
     kernel::{
-        entry::{Body, By, CallResult, Entry, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, Entry, ThoughtKind},
         ids::{Offset, RunId, ThreadId},
         json::Json,
         user::OnBusy,
     },
-    user::{handle::User, walk::WalkLimit},
+    user::{handle::User, scan::ScanLimit},
     wire,
 };
 use uuid::Uuid;
 
 use crate::{
     cases::cases,
-    puppets::{ALL, Node, call, close, log, message, open, succeed, thought},
+    manual_agents::{ALL, Node, call, close, log, message, open, succeed, thought},
 };
 
 const USERS: [&str; 3] = ["ann", "ben", "cyd"];
 
 /// An action of one user; all users choose the same ids for messages, threads and calls.
 #[derive(Clone, Debug)]
-enum Act {
+enum AgentAction {
     Send {
         message: u8,
         thread: u8,
@@ -55,12 +55,12 @@ enum Which {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Think,
-    Open(u8, By),
+    Open(u8, CallOwner),
     Close(u8),
     Succeed,
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn action() -> impl Strategy<Value = AgentAction> {
     let which = || {
         prop_oneof![
             4 => (0..4u8).prop_map(Which::Own),
@@ -69,7 +69,7 @@ fn act() -> impl Strategy<Value = Act> {
         ]
     };
     let on_busy = prop_oneof![Just(OnBusy::Enqueue), Just(OnBusy::Reject), Just(OnBusy::Interrupt)];
-    let by = prop_oneof![Just(By::Agent), Just(By::Client)];
+    let by = prop_oneof![Just(CallOwner::Agent), Just(CallOwner::Client)];
     let step = prop_oneof![
         3 => Just(Step::Think),
         2 => (0..2u8, by).prop_map(|(id, by)| Step::Open(id, by)),
@@ -78,12 +78,12 @@ fn act() -> impl Strategy<Value = Act> {
     ];
     prop_oneof![
         4 => (0..4u8, 0..2u8, on_busy)
-            .prop_map(|(message, thread, on_busy)| Act::Send { message, thread, on_busy }),
-        2 => which().prop_map(Act::Cancel),
-        3 => (which(), 0..2u8).prop_map(|(run, id)| Act::Answer(run, id)),
-        2 => which().prop_map(Act::Fetch),
-        1 => (0..3u8).prop_map(Act::Thread),
-        5 => step.prop_map(Act::Step),
+            .prop_map(|(message, thread, on_busy)| AgentAction::Send { message, thread, on_busy }),
+        2 => which().prop_map(AgentAction::Cancel),
+        3 => (which(), 0..2u8).prop_map(|(run, id)| AgentAction::Answer(run, id)),
+        2 => which().prop_map(AgentAction::Fetch),
+        1 => (0..3u8).prop_map(AgentAction::Thread),
+        5 => step.prop_map(AgentAction::Step),
     ]
 }
 
@@ -117,10 +117,10 @@ impl World {
         runs.copied().unwrap_or_else(|| RunId(Uuid::now_v7()))
     }
 
-    async fn play(&mut self, at: usize, act: &Act) {
+    async fn play(&mut self, at: usize, action: &AgentAction) {
         let user = self.user(at);
-        let told = match act {
-            Act::Send { message: number, thread, on_busy } => {
+        let told = match action {
+            AgentAction::Send { message: number, thread, on_busy } => {
                 let mut message = message(&format!("m{number}"), &format!("t{thread}"));
                 message.on_busy = *on_busy;
                 let answer = user.send(message).await;
@@ -131,26 +131,26 @@ impl World {
                 }
                 format!("{answer:?}")
             }
-            Act::Cancel(which) => format!("{:?}", user.cancel(self.pick(at, *which)).await),
-            Act::Answer(which, id) => {
+            AgentAction::Cancel(which) => format!("{:?}", user.cancel(self.pick(at, *which)).await),
+            AgentAction::Answer(which, id) => {
                 let (run_id, call_id) = (self.pick(at, *which), call(&format!("c{id}")));
                 format!("{:?}", user.answer(run_id, call_id, CallResult::ok(Json::null())).await)
             }
-            Act::Fetch(which) => {
+            AgentAction::Fetch(which) => {
                 let run = user.run(self.pick(at, *which)).await.unwrap();
                 format!("{:?}", run.map(|run| (run.run_id, run.message_id, run.accepted, run.completed)))
             }
-            Act::Thread(thread) => {
+            AgentAction::Thread(thread) => {
                 let thread_id = ThreadId::parse(&format!("t{thread}")).unwrap();
-                let limit = WalkLimit { page: ALL, chunk: ALL };
-                let entries = match user.walk(Some(&thread_id), Offset::ZERO, limit).await.unwrap() {
-                    Some(mut walk) => walk.next().await.unwrap(),
+                let limit = ScanLimit { page: ALL, chunk: ALL };
+                let entries = match user.scan(Some(&thread_id), Offset::ZERO, limit).await.unwrap() {
+                    Some(mut scan) => scan.next().await.unwrap(),
                     None => Vec::new(),
                 };
                 let offset = |line: &Bytes| wire::entry::decode(line).unwrap().1.offset;
                 format!("{:?}", entries.iter().map(offset).collect::<Vec<_>>())
             }
-            Act::Step(step) => self.step(at, *step).await,
+            AgentAction::Step(step) => self.step(at, *step).await,
         };
         self.told[at].push(told);
         // All consequences happen before the next act, in every world alike.
@@ -166,12 +166,12 @@ impl World {
     async fn step(&mut self, at: usize, step: Step) -> String {
         let Some(assignment) = self.at_work[at].first() else { return "no agent is active".to_owned() };
         let name = |id: u8| format!("c{id}");
-        let port = assignment.port.clone();
+        let handle = assignment.handle.clone();
         let taken = match step {
-            Step::Think => port.take(thought(ThoughtKind::Answer, "x")).await,
-            Step::Open(id, by) => port.take(open(&name(id), "tool", by)).await,
-            Step::Close(id) => port.take(close(&name(id))).await,
-            Step::Succeed => port.take(succeed()).await,
+            Step::Think => handle.take(thought(ThoughtKind::Answer, "x")).await,
+            Step::Open(id, by) => handle.take(open(&name(id), "tool", by)).await,
+            Step::Close(id) => handle.take(close(&name(id))).await,
+            Step::Succeed => handle.take(succeed()).await,
         };
         if taken.is_err() || matches!(step, Step::Succeed) {
             self.at_work[at].remove(0);
@@ -205,18 +205,18 @@ proptest! {
 
     #[test]
     fn iso_2_iso_3_each_user_gets_the_same_as_alone(
-        acts in prop::collection::vec((0..USERS.len(), act()), 1..60)
+        actions in prop::collection::vec((0..USERS.len(), action()), 1..60)
     ) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
             let mut together = World::of(&[0, 1, 2]);
-            for (at, act) in &acts {
-                together.play(*at, act).await;
+            for (at, action) in &actions {
+                together.play(*at, action).await;
             }
             for (at, name) in USERS.iter().enumerate() {
                 let mut alone = World::of(&[at]);
-                for (_, act) in acts.iter().filter(|(other, _)| *other == at) {
-                    alone.play(at, act).await;
+                for (_, action) in actions.iter().filter(|(other, _)| *other == at) {
+                    alone.play(at, action).await;
                 }
                 assert_eq!(together.seen_by(at).await, alone.seen_by(at).await, "{name}");
             }

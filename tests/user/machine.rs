@@ -12,14 +12,14 @@ use quintet::{
         memory::{AppendFault, MemoryJournal},
     },
     kernel::{
-        entry::{Body, By, CallResult, Entry, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, Entry, ThoughtKind},
         ids::{Offset, RunId},
         json::Json,
         user::{OnBusy, Refusal},
     },
     user::{
         cursor::Cursor,
-        handle::{Unaccepted, User},
+        handle::{RequestError, User},
         limits::UserLimits,
         tail::TailLimits,
     },
@@ -28,8 +28,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     cases::cases,
+    manual_agents::{Node, call, close, decode, log, message, open, succeed, thought},
     oracle,
-    puppets::{Node, call, close, decode, log, message, open, succeed, thought},
 };
 
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ enum Transition {
         interrupt: bool,
     },
     /// An active agent makes a step, legal or not.
-    Step(Index, Act),
+    Step(Index, AgentAction),
     Cancel(usize, Index),
     Answer(usize, Index, u8),
     Fault(AppendFault),
@@ -49,9 +49,9 @@ enum Transition {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum AgentAction {
     Think,
-    Open(u8, By),
+    Open(u8, CallOwner),
     Close(u8),
     Succeed,
     /// Leaves without completing its run.
@@ -84,19 +84,19 @@ impl ReferenceStateMachine for Accepted {
     }
 
     fn transitions(_: &Self) -> BoxedStrategy<Transition> {
-        let (user, by) = (|| 0..USERS.len(), prop_oneof![Just(By::Agent), Just(By::Client)]);
-        let act = prop_oneof![
-            3 => Just(Act::Think),
-            2 => (0..3u8, by).prop_map(|(id, by)| Act::Open(id, by)),
-            2 => (0..3u8).prop_map(Act::Close),
-            2 => Just(Act::Succeed),
-            1 => Just(Act::GiveUp),
+        let (user, by) = (|| 0..USERS.len(), prop_oneof![Just(CallOwner::Agent), Just(CallOwner::Client)]);
+        let action = prop_oneof![
+            3 => Just(AgentAction::Think),
+            2 => (0..3u8, by).prop_map(|(id, by)| AgentAction::Open(id, by)),
+            2 => (0..3u8).prop_map(AgentAction::Close),
+            2 => Just(AgentAction::Succeed),
+            1 => Just(AgentAction::GiveUp),
         ];
         prop_oneof![
             6 => (user(), 0..12u8, 0..2u8, prop::bool::weighted(0.2)).prop_map(
                 |(user, message, thread, interrupt)| Transition::Send { user, message, thread, interrupt }
             ),
-            9 => (any::<Index>(), act).prop_map(|(agent, act)| Transition::Step(agent, act)),
+            9 => (any::<Index>(), action).prop_map(|(agent, action)| Transition::Step(agent, action)),
             1 => (user(), any::<Index>()).prop_map(|(user, run)| Transition::Cancel(user, run)),
             2 => (user(), any::<Index>(), 0..3u8).prop_map(|(user, run, id)| Transition::Answer(user, run, id)),
             1 => prop_oneof![Just(AppendFault::Lost), Just(AppendFault::Applied)].prop_map(Transition::Fault),
@@ -189,13 +189,13 @@ impl Shell {
         let accepted = process.runtime.block_on(async {
             loop {
                 match user.send(message.clone()).await {
-                    Err(Unaccepted::Unavailable) => {}
+                    Err(RequestError::Unavailable) => {}
                     answered => return answered,
                 }
             }
         });
         if first_thread != thread {
-            assert_eq!(accepted, Err(Unaccepted::Refused(Refusal::MessageIdReused)), "DEL-6");
+            assert_eq!(accepted, Err(RequestError::Refused(Refusal::MessageIdReused)), "DEL-6");
             return;
         }
         let accepted = accepted.unwrap();
@@ -204,24 +204,24 @@ impl Shell {
         }
     }
 
-    fn step(&mut self, agent: &Index, act: Act) {
+    fn step(&mut self, agent: &Index, action: AgentAction) {
         let process = self.process();
         if process.at_work.is_empty() {
             return;
         }
         let at = agent.index(process.at_work.len());
-        let port = process.at_work[at].port.clone();
+        let handle = process.at_work[at].handle.clone();
         let name = |id: u8| format!("c{id}");
         let taken = process.runtime.block_on(async {
-            match act {
-                Act::Think => port.take(thought(ThoughtKind::Answer, "x")).await.is_ok(),
-                Act::Open(id, by) => port.take(open(&name(id), "tool", by)).await.is_ok(),
-                Act::Close(id) => port.take(close(&name(id))).await.is_ok(),
-                Act::Succeed => port.take(succeed()).await.is_err(),
-                Act::GiveUp => false,
+            match action {
+                AgentAction::Think => handle.take(thought(ThoughtKind::Answer, "x")).await.is_ok(),
+                AgentAction::Open(id, by) => handle.take(open(&name(id), "tool", by)).await.is_ok(),
+                AgentAction::Close(id) => handle.take(close(&name(id))).await.is_ok(),
+                AgentAction::Succeed => handle.take(succeed()).await.is_err(),
+                AgentAction::GiveUp => false,
             }
         });
-        drop(port);
+        drop(handle);
         if !taken {
             // The run has ended, or another agent has it by now.
             process.at_work.swap_remove(at);
@@ -248,7 +248,7 @@ impl StateMachineTest for Shell {
             Transition::Send { user, message, thread, interrupt } => {
                 shell.send(user, message, thread, interrupt)
             }
-            Transition::Step(agent, act) => shell.step(&agent, act),
+            Transition::Step(agent, action) => shell.step(&agent, action),
             Transition::Cancel(user, run) => {
                 if let runs @ [_, ..] = &shell.runs(user)[..] {
                     let (user, run_id) = (shell.user(user), *run.get(runs));
@@ -303,7 +303,7 @@ impl StateMachineTest for Shell {
         Self::check_invariants(&shell, &accepted);
         for user in 0..USERS.len() {
             let told = oracle::runs(&shell.read[user]);
-            assert!(told.iter().all(oracle::Told::ended), "RUN-6: {told:?}");
+            assert!(told.iter().all(oracle::LoggedRun::ended), "RUN-6: {told:?}");
         }
         let process = shell.process();
         process.readers.clear();

@@ -4,13 +4,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use quintet::{
-    agent::host::{Assignment, Stopped},
+    agent::host::{Assignment, RunEnded},
     journal::{
         Journal,
         memory::{AppendFault, MemoryJournal},
     },
     kernel::{
-        entry::{Body, By, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
         json::Json,
         limits::Limits,
     },
@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::puppets::*;
+use crate::manual_agents::*;
 
 struct Process {
     node: Node,
@@ -72,13 +72,13 @@ impl Process {
     }
 
     fn step(&mut self, message_id: &str) {
-        let port = self.agents[message_id].port.clone();
-        self.runtime.block_on(port.take(thought(ThoughtKind::Reasoning, "x"))).unwrap();
+        let handle = self.agents[message_id].handle.clone();
+        self.runtime.block_on(handle.take(thought(ThoughtKind::Reasoning, "x"))).unwrap();
     }
 
     fn finish(&mut self, message_id: &str) {
         let agent = self.agents.remove(message_id).unwrap();
-        self.runtime.block_on(answer(&agent.port, "done"));
+        self.runtime.block_on(answer(&agent.handle, "done"));
     }
 
     fn log(&self, user: &str) -> Vec<Entry> {
@@ -286,8 +286,8 @@ fn run_6_unavailable_journal_does_not_count() {
         process.runtime.block_on(async {
             journal.set_down(true);
             assert_eq!(
-                agent.port.take(thought(ThoughtKind::Reasoning, "x")).await,
-                Err(Stopped::Unavailable)
+                agent.handle.take(thought(ThoughtKind::Reasoning, "x")).await,
+                Err(RunEnded::Unavailable)
             );
             journal.set_down(false);
         });
@@ -327,15 +327,15 @@ fn run_11_run_that_waits_for_its_client_outlives_any_number_of_crashes() {
     let mut process = Process::start(&journal);
     process.send("ann", "m");
     process.step("m");
-    let port = process.agents["m"].port.clone();
-    process.runtime.block_on(port.take(open("q", "ask", By::Client))).unwrap();
-    std::mem::forget(port);
+    let handle = process.agents["m"].handle.clone();
+    process.runtime.block_on(handle.take(open("q", "ask", CallOwner::Client))).unwrap();
+    std::mem::forget(handle);
     process.die();
     let wait = |process: &mut Process| {
         process.pass(BEFORE_TRIALS + FIRST_TRIAL);
-        let port = process.agents["m"].port.clone();
+        let handle = process.agents["m"].handle.clone();
         // The agent has reached its question, and waits.
-        let waits = async { timeout(Duration::from_millis(10), port.closed(&call("q"))).await };
+        let waits = async { timeout(Duration::from_millis(10), handle.closed(&call("q"))).await };
         assert!(process.runtime.block_on(waits).is_err());
     };
     for _life in 0..8 {
@@ -358,11 +358,11 @@ fn run_6_client_answer_is_not_a_step_of_the_agent() {
     let mut process = Process::start(&journal);
     process.send("ann", "m");
     process.step("m");
-    let port = process.agents["m"].port.clone();
+    let handle = process.agents["m"].handle.clone();
     for call_id in ["q1", "q2", "q3"] {
-        process.runtime.block_on(port.take(open(call_id, "ask", By::Client))).unwrap();
+        process.runtime.block_on(handle.take(open(call_id, "ask", CallOwner::Client))).unwrap();
     }
-    std::mem::forget(port);
+    std::mem::forget(handle);
     process.die();
     for call_id in ["q1", "q2"] {
         let mut process = Process::start(&journal);
@@ -382,9 +382,9 @@ fn run_that_waits_for_its_trial_can_be_answered_and_cancelled() {
     for message_id in ["a", "b", "c"] {
         process.send("ann", message_id);
         process.step(message_id);
-        let port = process.agents[message_id].port.clone();
-        process.runtime.block_on(port.take(open("q", "ask", By::Client))).unwrap();
-        std::mem::forget(port);
+        let handle = process.agents[message_id].handle.clone();
+        process.runtime.block_on(handle.take(open("q", "ask", CallOwner::Client))).unwrap();
+        std::mem::forget(handle);
     }
     process.die();
     let mut process = Process::start(&journal);
@@ -426,7 +426,7 @@ fn conn_6_no_trial_begins_in_a_drain() {
     Process::start(&journal).die();
     let mut process = Process::start(&journal);
     process.node.factory.drain();
-    process.runtime.block_on(process.node.factory.comes_to_rest());
+    process.runtime.block_on(process.node.factory.quiesced());
     process.pass(Duration::from_secs(60));
     assert_eq!(process.at_work(), [""; 0], "the next process resumes it");
 }

@@ -3,19 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet::{
-    agent::host::Stopped,
+    agent::host::RunEnded,
     journal::memory::MemoryJournal,
     kernel::{
-        entry::{By, CallResult, RunError, RunErrorCode, ThoughtKind},
+        entry::{CallOwner, CallResult, RunError, RunErrorCode, ThoughtKind},
         ids::RunId,
         json::Json,
-        run::{Breach, Cut},
+        run::{Breach, EarlyEnd},
         user::{OnBusy, Refusal},
     },
-    user::{deadline::DeadlineLimits, handle::Unaccepted, limits::UserLimits},
+    user::{deadline::DeadlineLimits, handle::RequestError, limits::UserLimits},
 };
 
-use crate::puppets::*;
+use crate::manual_agents::*;
 
 #[tokio::test]
 async fn message_goes_in_and_five_events_come_out() {
@@ -25,10 +25,10 @@ async fn message_goes_in_and_five_events_come_out() {
     assert!(!accepted.duplicate);
     let run = node.launched().await;
     assert_eq!((run.run_id, run.text.as_str()), (accepted.receipt.run_id, "text of m1"));
-    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
-    run.port.take(open("c1", "tool", By::Agent)).await.unwrap();
-    run.port.take(close("c1")).await.unwrap();
-    answer(&run.port, "done").await;
+    run.handle.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.take(open("c1", "tool", CallOwner::Agent)).await.unwrap();
+    run.handle.take(close("c1")).await.unwrap();
+    answer(&run.handle, "done").await;
     let expected =
         ["m1", "m1:started", "thinking:hm", "executing:c1", "completed:c1:Ok", "thinking:done", "Succeeded"];
     assert_eq!(words(&log(&ann).await), expected);
@@ -37,17 +37,17 @@ async fn message_goes_in_and_five_events_come_out() {
 #[tokio::test]
 async fn step_waits_for_room_and_is_never_dropped() {
     let mut limits = UserLimits::DEFAULT;
-    limits.hub.hub_orders_max = 1;
+    limits.hub.hub_steps_max = 1;
     let mut node = Node::with(&Arc::new(MemoryJournal::default()), limits, true);
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
     let thoughts: Vec<String> = (0..200).map(|n| n.to_string()).collect();
-    let posts = thoughts.iter().map(|delta| run.port.post(thought(ThoughtKind::Reasoning, delta)));
+    let posts = thoughts.iter().map(|delta| run.handle.post(thought(ThoughtKind::Reasoning, delta)));
     for posted in futures::future::join_all(posts).await {
         posted.unwrap();
     }
-    answer(&run.port, "done").await;
+    answer(&run.handle, "done").await;
     let told = words(&log(&ann).await);
     let expected = thoughts.iter().map(|delta| format!("thinking:{delta}"));
     assert_eq!(told[2..202], expected.collect::<Vec<_>>());
@@ -64,7 +64,7 @@ async fn run_8_messages_of_a_thread_run_one_after_another() {
         let run = node.launched().await;
         assert_eq!((run.message_id.as_str(), run.text.as_str()), (id, format!("text of {id}").as_str()));
         assert!(node.stage.try_recv().is_err(), "one at a time");
-        answer(&run.port, id).await;
+        answer(&run.handle, id).await;
     }
     let expected = [
         "m1",
@@ -92,11 +92,11 @@ async fn run_8_busy_thread_rejects_or_is_interrupted_as_requested() {
     ann.send(message("m2", "t")).await.unwrap();
     let rejected =
         ann.send(quintet::kernel::user::NewMessage { on_busy: OnBusy::Reject, ..message("m3", "t") });
-    assert_eq!(rejected.await, Err(Unaccepted::Refused(Refusal::ThreadBusy)));
+    assert_eq!(rejected.await, Err(RequestError::Refused(Refusal::ThreadBusy)));
     let urgent = quintet::kernel::user::NewMessage { on_busy: OnBusy::Interrupt, ..message("m4", "t") };
     ann.send(urgent).await.unwrap();
-    first.port.ended().await;
-    assert_eq!(first.port.take(succeed()).await, Err(Stopped::Ended));
+    first.handle.ended().await;
+    assert_eq!(first.handle.take(succeed()).await, Err(RunEnded::Ended));
     assert_eq!(node.launched().await.message_id.as_str(), "m4");
     let expected = ["m1", "m1:started", "m2", "Cancelled", "m2:started", "Cancelled", "m4", "m4:started"];
     assert_eq!(words(&log(&ann).await), expected);
@@ -108,13 +108,13 @@ async fn run_7_cancel_closes_open_calls_and_stops_the_agent() {
     let ann = node.user("ann");
     let accepted = ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
-    run.port.take(open("c1", "tool", By::Agent)).await.unwrap();
+    run.handle.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.take(open("c1", "tool", CallOwner::Agent)).await.unwrap();
     ann.cancel(accepted.receipt.run_id).await.unwrap();
-    run.port.ended().await;
-    assert_eq!(run.port.take(close("c1")).await, Err(Stopped::Ended));
+    run.handle.ended().await;
+    assert_eq!(run.handle.take(close("c1")).await, Err(RunEnded::Ended));
     let again = ann.cancel(accepted.receipt.run_id).await;
-    assert_eq!(again, Err(Unaccepted::Refused(Refusal::RunEnded)));
+    assert_eq!(again, Err(RequestError::Refused(Refusal::RunEnded)));
     let words = words(&log(&ann).await);
     assert_eq!(words[3..], ["executing:c1", "completed:c1:Cancelled", "Cancelled"]);
 }
@@ -127,10 +127,10 @@ async fn iso_3_foreign_run_looks_like_a_missing_one() {
     let _run = node.launched().await;
     let foreign = bob.cancel(accepted.receipt.run_id).await;
     let unknown = bob.cancel(RunId(uuid::Uuid::now_v7())).await;
-    assert_eq!(foreign, Err(Unaccepted::Refused(Refusal::NotFound)));
+    assert_eq!(foreign, Err(RequestError::Refused(Refusal::NotFound)));
     assert_eq!(foreign, unknown);
     let answer = bob.answer(accepted.receipt.run_id, call("c1"), CallResult::ok(Json::null())).await;
-    assert_eq!(answer, Err(Unaccepted::Refused(Refusal::NotFound)));
+    assert_eq!(answer, Err(RequestError::Refused(Refusal::NotFound)));
 }
 
 #[tokio::test]
@@ -139,21 +139,21 @@ async fn run_11_first_answer_of_the_owner_closes_a_call_and_a_second_changes_not
     let ann = node.user("ann");
     let run_id = ann.send(message("m1", "t")).await.unwrap().receipt.run_id;
     let run = node.launched().await;
-    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
-    run.port.take(open("mine", "tool", By::Agent)).await.unwrap();
-    run.port.take(open("q", "approve", By::Client)).await.unwrap();
+    run.handle.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.take(open("mine", "tool", CallOwner::Agent)).await.unwrap();
+    run.handle.take(open("q", "approve", CallOwner::Client)).await.unwrap();
     let yes = CallResult::ok(Json::parse("{\"approved\":true}").unwrap());
     let answer = |call_id: &str| ann.answer(run_id, call(call_id), yes.clone());
 
-    assert_eq!(answer("mine").await, Err(Unaccepted::Refused(Refusal::NotFound)), "not the client's");
-    assert_eq!(answer("unknown").await, Err(Unaccepted::Refused(Refusal::NotFound)));
+    assert_eq!(answer("mine").await, Err(RequestError::Refused(Refusal::NotFound)), "not the client's");
+    assert_eq!(answer("unknown").await, Err(RequestError::Refused(Refusal::NotFound)));
     answer("q").await.unwrap();
-    assert_eq!(run.port.closed(&call("q")).await, Ok(yes.clone()));
-    assert_eq!(answer("q").await, Err(Unaccepted::Refused(Refusal::CallClosed)));
-    run.port.take(close("mine")).await.unwrap();
-    run.port.take(succeed()).await.unwrap();
-    assert_eq!(answer("q").await, Err(Unaccepted::Refused(Refusal::CallClosed)));
-    assert_eq!(answer("mine").await, Err(Unaccepted::Refused(Refusal::NotFound)));
+    assert_eq!(run.handle.closed(&call("q")).await, Ok(yes.clone()));
+    assert_eq!(answer("q").await, Err(RequestError::Refused(Refusal::CallClosed)));
+    run.handle.take(close("mine")).await.unwrap();
+    run.handle.take(succeed()).await.unwrap();
+    assert_eq!(answer("q").await, Err(RequestError::Refused(Refusal::CallClosed)));
+    assert_eq!(answer("mine").await, Err(RequestError::Refused(Refusal::NotFound)));
 }
 
 #[tokio::test]
@@ -162,18 +162,18 @@ async fn run_10_illegal_step_fails_the_run_and_reaches_no_reader() {
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    let illegal = run.port.take(open("c1", "tool", By::Agent)).await;
-    assert_eq!(illegal, Err(Stopped::Violated(Breach::NothingThought)));
+    let illegal = run.handle.take(open("c1", "tool", CallOwner::Agent)).await;
+    assert_eq!(illegal, Err(RunEnded::Violated(Breach::NothingThought)));
     assert_eq!(words(&log(&ann).await), ["m1", "m1:started", "Failed"]);
 
     ann.send(message("m2", "t")).await.unwrap();
     let run = node.launched().await;
-    run.port.post(close("c9")).await.unwrap();
-    run.port.ended().await;
-    let told = run.port.post(thought(ThoughtKind::Answer, "late")).await;
+    run.handle.post(close("c9")).await.unwrap();
+    run.handle.ended().await;
+    let told = run.handle.post(thought(ThoughtKind::Answer, "late")).await;
     assert_eq!(
         told,
-        Err(Stopped::Violated(Breach::CallNotOpen)),
+        Err(RunEnded::Violated(Breach::CallNotOpen)),
         "the error of a posted step is returned by the next step"
     );
 }
@@ -185,26 +185,29 @@ async fn run_6_run_dropped_by_its_agent_fails() {
     ann.send(message("m1", "t")).await.unwrap();
     ann.send(message("m2", "t")).await.unwrap();
     let run = node.launched().await;
-    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
     drop(run);
     assert_eq!(words(&read_to_end(&ann, "m1").await).last().unwrap(), "Failed");
     let error = RunError { code: RunErrorCode::AgentPanic, message: "boom".into() };
-    node.launched().await.port.cut(Cut::Failed(error)).await;
+    node.launched().await.handle.cut(EarlyEnd::Failed(error)).await;
     assert_eq!(words(&read_to_end(&ann, "m2").await).last().unwrap(), "Failed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn run_6_run_without_a_step_in_time_ends_as_timed_out_after_its_open_calls() {
-    let deadlines =
-        DeadlineLimits { step_ms_max: 1_000, run_ms_max: 3_600_000, client_call_ms_max: 3_600_000 };
+    let deadlines = DeadlineLimits {
+        step_timeout_ms: 1_000,
+        run_timeout_ms: 3_600_000,
+        client_call_timeout_ms: 3_600_000,
+    };
     let limits = UserLimits { deadlines, ..UserLimits::DEFAULT };
     let mut node = Node::with(&Arc::new(MemoryJournal::default()), limits, true);
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
-    run.port.take(open("c1", "tool", By::Agent)).await.unwrap();
-    run.port.ended().await;
+    run.handle.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.take(open("c1", "tool", CallOwner::Agent)).await.unwrap();
+    run.handle.ended().await;
     let words = words(&log(&ann).await);
     assert_eq!(words[3..], ["executing:c1", "completed:c1:TimedOut", "TimedOut"]);
     // Long after, all of it is gone.
@@ -219,7 +222,7 @@ async fn iso_5_machines_go_with_the_last_handle_and_the_last_run() {
     let run = node.launched().await;
     drop(ann);
     assert_eq!(node.factory.live_users(), 1, "a run is open");
-    answer(&run.port, "done").await;
+    answer(&run.handle, "done").await;
     drop(run);
     node.factory.idle().await;
     tokio::time::timeout(Duration::from_secs(10), async {
@@ -238,20 +241,20 @@ async fn conn_6_quiesced_run_is_not_moved_by_its_client_before_the_process_ends(
     let ann = node.user("ann");
     ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
-    run.port.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
-    run.port.take(open("q1", "approve", By::Client)).await.unwrap();
-    run.port.take(open("c1", "tool", By::Agent)).await.unwrap();
+    run.handle.post(thought(ThoughtKind::Reasoning, "hm")).await.unwrap();
+    run.handle.take(open("q1", "approve", CallOwner::Client)).await.unwrap();
+    run.handle.take(open("c1", "tool", CallOwner::Agent)).await.unwrap();
     node.factory.drain();
-    let resting = tokio_test::task::spawn(node.factory.comes_to_rest());
+    let resting = tokio_test::task::spawn(node.factory.quiesced());
     let mut resting = resting;
     assert!(resting.poll().is_pending(), "a call of the agent is open beside the question");
-    run.port.take(close("c1")).await.unwrap();
+    run.handle.take(close("c1")).await.unwrap();
     drop(resting);
-    node.factory.comes_to_rest().await;
+    node.factory.quiesced().await;
 
     let yes = CallResult::ok(Json::null());
-    assert_eq!(ann.answer(run.run_id, call("q1"), yes.clone()).await, Err(Unaccepted::Draining));
-    assert_eq!(ann.cancel(run.run_id).await, Err(Unaccepted::Draining));
+    assert_eq!(ann.answer(run.run_id, call("q1"), yes.clone()).await, Err(RequestError::Draining));
+    assert_eq!(ann.cancel(run.run_id).await, Err(RequestError::Draining));
     let said = words(&log(&ann).await);
     assert_eq!(said[3..], ["executing:q1", "executing:c1", "completed:c1:Ok"], "nothing has changed");
 
@@ -260,7 +263,7 @@ async fn conn_6_quiesced_run_is_not_moved_by_its_client_before_the_process_ends(
     let again = next.launched().await;
     let ann = next.user("ann");
     ann.answer(again.run_id, call("q1"), yes.clone()).await.unwrap();
-    assert_eq!(again.port.closed(&call("q1")).await, Ok(yes));
+    assert_eq!(again.handle.closed(&call("q1")).await, Ok(yes));
 }
 
 #[tokio::test]
@@ -274,13 +277,13 @@ async fn conn_6_decided_but_unstarted_run_counts_as_active() {
     journal.appends_held(1).await;
     node.factory.drain();
     {
-        let mut resting = tokio_test::task::spawn(node.factory.comes_to_rest());
+        let mut resting = tokio_test::task::spawn(node.factory.quiesced());
         assert!(resting.poll().is_pending(), "a run is about to start");
         journal.release_appends();
         sending.await.unwrap();
         let run = node.stage.recv().await.unwrap();
         assert!(resting.poll().is_pending(), "it runs");
-        answer(&run.port, "done").await;
+        answer(&run.handle, "done").await;
     }
-    node.factory.comes_to_rest().await;
+    node.factory.quiesced().await;
 }

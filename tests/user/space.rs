@@ -4,22 +4,22 @@
 use std::{future::Future, sync::Arc};
 
 use quintet::{
-    agent::host::{RunPort, Stopped},
+    agent::host::{RunEnded, RunHandle},
     journal::memory::MemoryJournal,
     kernel::{
-        entry::{By, CallResult, ThoughtKind},
+        entry::{CallOwner, CallResult, ThoughtKind},
         json::Json,
         user::{NewMessage, Refusal},
     },
     observer::NoObserver,
     runtime::saturation::{Saturation, Scope},
-    user::{factory::Factory, handle::Unaccepted, limits::UserLimits, room::Room},
+    user::{factory::Factory, handle::RequestError, limits::UserLimits, room::Room},
 };
 
-use crate::puppets::*;
+use crate::manual_agents::*;
 
 const DAY: u64 = 1_000_000;
-const LIMIT: Stopped = Stopped::LimitReached("user_bytes_per_day_max");
+const LIMIT: RunEnded = RunEnded::LimitReached("user_bytes_per_day_max");
 
 fn limits() -> UserLimits {
     let mut limits = UserLimits::DEFAULT;
@@ -36,10 +36,10 @@ fn long(message_id: &str, thread_id: &str) -> NewMessage {
 }
 
 /// Thinks until it is stopped; returns the number of accepted bytes, and the reason.
-async fn floods(port: &RunPort) -> (u64, Stopped) {
+async fn floods(handle: &RunHandle) -> (u64, RunEnded) {
     let mut bytes = 0;
     loop {
-        match port.take(thought(ThoughtKind::Reasoning, &"y".repeat(60_000))).await {
+        match handle.take(thought(ThoughtKind::Reasoning, &"y".repeat(60_000))).await {
             Ok(()) => bytes += 60_000,
             Err(why) => return (bytes, why),
         }
@@ -61,10 +61,10 @@ async fn iso_6_only_the_flooding_user_is_refused() {
             Ok(_) => sent += 1,
             Err(why) => break why,
         }
-        answer(&node.launched().await.port, "done").await;
+        answer(&node.launched().await.handle, "done").await;
         assert!(sent < 100, "nothing stops it");
     };
-    let Unaccepted::LimitReached { limit: "user_bytes_per_day_max", retry_after_ms } = refused else {
+    let RequestError::LimitReached { limit: "user_bytes_per_day_max", retry_after_ms } = refused else {
         panic!("{refused:?}");
     };
     assert!((1..86_400_000).contains(&retry_after_ms), "{retry_after_ms}");
@@ -72,7 +72,7 @@ async fn iso_6_only_the_flooding_user_is_refused() {
     // An accepted message is answered as before (DEL-6), and another user is not affected.
     assert!(ann.send(long("m0", "t0")).await.unwrap().duplicate);
     ben.send(long("m0", "t0")).await.unwrap();
-    answer(&node.launched().await.port, "done").await;
+    answer(&node.launched().await.handle, "done").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,20 +83,20 @@ async fn iso_6_flooding_agent_is_stopped_and_its_run_ends() {
     ann.send(message("m2", "u")).await.unwrap();
     ann.send(message("m3", "v")).await.unwrap();
     let (flood, asks, other) = (node.launched().await, node.launched().await, node.launched().await);
-    asks.port.take(thought(ThoughtKind::Reasoning, "?")).await.unwrap();
-    asks.port.take(open("c", "ask", By::Client)).await.unwrap();
-    other.port.take(thought(ThoughtKind::Answer, "here")).await.unwrap();
-    let (bytes, why) = floods(&flood.port).await;
+    asks.handle.take(thought(ThoughtKind::Reasoning, "?")).await.unwrap();
+    asks.handle.take(open("c", "ask", CallOwner::Client)).await.unwrap();
+    other.handle.take(thought(ThoughtKind::Answer, "here")).await.unwrap();
+    let (bytes, why) = floods(&flood.handle).await;
     assert_eq!(why, LIMIT);
     assert!(bytes > DAY / 2 && log_bytes(&ann).await < DAY + 70_000, "one step at most is over it");
     // A question stays open rather than lose its run; a run about to end may end.
     let answered = ann.answer(asks.run_id, call("c"), CallResult::ok(Json::null())).await;
-    assert!(matches!(answered, Err(Unaccepted::LimitReached { .. })), "{answered:?}");
-    other.port.take(succeed()).await.unwrap();
+    assert!(matches!(answered, Err(RequestError::LimitReached { .. })), "{answered:?}");
+    other.handle.take(succeed()).await.unwrap();
     ann.cancel(asks.run_id).await.unwrap();
     let told = words(&log(&ann).await);
     assert_eq!(told[told.len() - 4..], ["Failed", "Succeeded", "completed:c:Cancelled", "Cancelled"]);
-    assert!(matches!(ann.send(message("m4", "t")).await, Err(Unaccepted::LimitReached { .. })));
+    assert!(matches!(ann.send(message("m4", "t")).await, Err(RequestError::LimitReached { .. })));
 }
 
 /// A restart or the end of the user's machines does not reset the day; time does.
@@ -105,11 +105,11 @@ async fn iso_6_restart_does_not_reset_the_day() {
     let journal = Arc::new(MemoryJournal::default());
     let mut before = node(&journal);
     before.user("ann").send(message("m1", "t")).await.unwrap();
-    assert_eq!(floods(&before.launched().await.port).await.1, LIMIT);
+    assert_eq!(floods(&before.launched().await.handle).await.1, LIMIT);
     drop(before);
     let after = node(&journal);
     let refused = after.user("ann").send(message("m2", "t")).await;
-    assert!(matches!(refused, Err(Unaccepted::LimitReached { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(RequestError::LimitReached { .. })), "{refused:?}");
     let unlimited = Node::new(&journal);
     unlimited.user("ann").send(message("m3", "t")).await.unwrap();
 }
@@ -123,9 +123,9 @@ async fn iso_6_bytes_are_not_counted_without_a_limit() {
     ann.send(message("m1", "t")).await.unwrap();
     let run = node.launched().await;
     for _ in 0..40 {
-        run.port.take(thought(ThoughtKind::Reasoning, &"y".repeat(60_000))).await.unwrap();
+        run.handle.take(thought(ThoughtKind::Reasoning, &"y".repeat(60_000))).await.unwrap();
     }
-    answer(&run.port, "done").await;
+    answer(&run.handle, "done").await;
 }
 
 #[tokio::test]
@@ -136,22 +136,22 @@ async fn iso_6_nearly_full_disk_accepts_no_message_and_lets_runs_end() {
     let run = node.launched().await;
     node.factory.set_room(Room::Low);
     let refused = ann.send(message("m2", "u")).await;
-    assert!(matches!(refused, Err(Unaccepted::DiskNearlyFull { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(RequestError::DiskNearlyFull { .. })), "{refused:?}");
     assert!(ann.send(message("m1", "t")).await.unwrap().duplicate, "it is accepted already");
-    run.port.take(thought(ThoughtKind::Answer, "still ")).await.unwrap();
-    run.port.take(open("c", "tool", By::Agent)).await.unwrap();
-    run.port.take(close("c")).await.unwrap();
-    answer(&run.port, "here").await;
+    run.handle.take(thought(ThoughtKind::Answer, "still ")).await.unwrap();
+    run.handle.take(open("c", "tool", CallOwner::Agent)).await.unwrap();
+    run.handle.take(close("c")).await.unwrap();
+    answer(&run.handle, "here").await;
     node.factory.set_room(Room::Enough);
     ann.send(message("m2", "u")).await.unwrap();
     let run = node.launched().await;
-    run.port.take(thought(ThoughtKind::Answer, "done")).await.unwrap();
+    run.handle.take(thought(ThoughtKind::Answer, "done")).await.unwrap();
     ann.send(message("m3", "v")).await.unwrap();
     let flood = node.launched().await;
     node.factory.set_room(Room::Reserved);
-    let stopped = flood.port.take(thought(ThoughtKind::Reasoning, "more")).await;
-    assert_eq!(stopped, Err(Stopped::LimitReached("disk_free_bytes_min")));
-    run.port.take(succeed()).await.unwrap();
+    let stopped = flood.handle.take(thought(ThoughtKind::Reasoning, "more")).await;
+    assert_eq!(stopped, Err(RunEnded::LimitReached("disk_free_bytes_min")));
+    run.handle.take(succeed()).await.unwrap();
     let told = words(&log(&ann).await);
     assert_eq!(told[told.len() - 2..], ["Failed", "Succeeded"]);
 }
@@ -163,14 +163,14 @@ async fn iso_6_each_limit_of_the_users_machines_reports_its_refusals() {
     limits.kernel.delta_bytes_max = 10;
     let (to_stage, mut stage) = tokio::sync::mpsc::unbounded_channel();
     let saturation = Saturation::default();
-    let agents = Arc::new(Puppets::new(to_stage));
+    let agents = Arc::new(ManualAgents::new(to_stage));
     let journal = Arc::new(MemoryJournal::default());
     let factory =
         Factory::observed(journal.clone(), agents, limits, Arc::new(NoObserver), saturation.clone());
     let ann = factory.attach(&quintet::kernel::ids::UserId::parse("ann").unwrap());
     ann.send(message("m1", "t")).await.unwrap();
     ann.send(message("m2", "t")).await.unwrap();
-    let refused = Err(Unaccepted::Refused(Refusal::LimitReached("queued_messages_max")));
+    let refused = Err(RequestError::Refused(Refusal::LimitReached("queued_messages_max")));
     assert_eq!(ann.send(message("m3", "t")).await, refused);
     assert_eq!(saturation.current(), [("queued_messages_max", Scope::User)]);
     ann.send(message("m4", "u")).await.unwrap();
@@ -178,7 +178,7 @@ async fn iso_6_each_limit_of_the_users_machines_reports_its_refusals() {
     assert!(saturation.current().contains(&("open_runs_max", Scope::User)));
 
     let run = stage.recv().await.unwrap();
-    assert!(run.port.take(thought(ThoughtKind::Answer, "longer than ten")).await.is_err());
+    assert!(run.handle.take(thought(ThoughtKind::Answer, "longer than ten")).await.is_err());
     assert!(saturation.current().contains(&("delta_bytes_max", Scope::User)));
 
     factory.set_room(Room::Low);
@@ -193,7 +193,7 @@ async fn iso_6_each_limit_of_the_users_machines_reports_its_refusals() {
     let overloaded = futures::future::poll_fn(|cx| {
         let polled = requests.iter_mut().map(|request| request.as_mut().poll(cx));
         let refused =
-            polled.filter(|answer| matches!(answer, std::task::Poll::Ready(Err(Unaccepted::Overloaded))));
+            polled.filter(|answer| matches!(answer, std::task::Poll::Ready(Err(RequestError::Overloaded))));
         std::task::Poll::Ready(refused.count())
     });
     assert!(overloaded.await > 0);

@@ -15,27 +15,27 @@ pub mod agent {
 }
 use runtime::sync;
 
-#[path = "scene/runtime.rs"]
+#[path = "scenario/runtime.rs"]
 pub mod runtime;
-#[path = "scene/mod.rs"]
-mod scene;
+#[path = "scenario/mod.rs"]
+mod scenario;
 
 #[test]
 fn users_come_and_go() {
-    scene::explore(scene::CROWD);
+    scenario::explore(scenario::CROWD);
 }
 
 #[test]
 fn run_11_a_question_is_answered_under_every_schedule() {
-    scene::explore(scene::QUESTION);
+    scenario::explore(scenario::QUESTION);
 }
 
 #[test]
 fn del_6_two_clients_that_send_the_same_message_get_one_run() {
-    scene::explore(scene::PAIR);
+    scenario::explore(scenario::PAIR);
 }
 
 #[test]
 fn conn_6_drain_quiesces_every_run_and_none_advances_afterwards() {
-    scene::explore(scene::DRAIN);
+    scenario::explore(scenario::DRAIN);
 }

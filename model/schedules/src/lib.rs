@@ -18,8 +18,8 @@ pub mod tail;
 pub mod tickets;
 
 /// The reason for the end of a run, for its signal.
-pub mod port {
-    pub use quintet::agent::host::Stopped;
+pub mod run_handle {
+    pub use quintet::agent::host::RunEnded;
 }
 
 // Each has a defect that its test has to find.

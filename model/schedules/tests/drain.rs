@@ -8,24 +8,24 @@ mod bound;
 /// The scenes, for the shipped latch and for its mutant.
 macro_rules! scenes {
     ($drain:ident) => {
-        use quintet_schedules::$drain::{Drain, Stage};
+        use quintet_schedules::$drain::{Drain, ShutdownStage};
 
         use super::*;
 
         /// One signal drains, another closes at once, a connection waits for the close.
         pub fn two_who_advance_and_one_who_waits() {
             let drain = Drain::default();
-            let others = [Stage::Draining, Stage::Closing].map(|stage| {
+            let others = [ShutdownStage::Draining, ShutdownStage::Closing].map(|stage| {
                 let drain = drain.clone();
                 thread::spawn(move || drain.advance(stage))
             });
-            block_on(drain.reached(Stage::Draining));
+            block_on(drain.reached(ShutdownStage::Draining));
             let reached = drain.stage();
-            assert!(reached >= Stage::Draining, "a stage was left again");
-            block_on(drain.reached(Stage::Closing));
-            assert!(drain.stage() == Stage::Closing, "a stage was left again");
+            assert!(reached >= ShutdownStage::Draining, "a stage was left again");
+            block_on(drain.reached(ShutdownStage::Closing));
+            assert!(drain.stage() == ShutdownStage::Closing, "a stage was left again");
             others.into_iter().for_each(|other| other.join().unwrap());
-            assert!(drain.stage() == Stage::Closing, "a stage was left again");
+            assert!(drain.stage() == ShutdownStage::Closing, "a stage was left again");
         }
     };
 }
@@ -34,8 +34,8 @@ mod shipped {
     scenes!(drain);
 }
 
-mod twin {
-    scenes!(twin_drain);
+mod mutant {
+    scenes!(mutant_drain);
 }
 
 #[test]
@@ -46,5 +46,5 @@ fn conn_6_reached_stage_stays_reached() {
 #[test]
 #[should_panic(expected = "a stage was left again")]
 fn latch_that_goes_back_is_caught() {
-    bound::check(twin::two_who_advance_and_one_who_waits);
+    bound::check(mutant::two_who_advance_and_one_who_waits);
 }

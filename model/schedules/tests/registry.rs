@@ -80,8 +80,8 @@ mod shipped {
 }
 
 #[allow(dead_code, reason = "one scene is enough to see it")]
-mod twin {
-    scenes!(twin_registry);
+mod mutant {
+    scenes!(mutant_registry);
 }
 
 #[test]
@@ -97,5 +97,5 @@ fn iso_5_last_two_leases_may_go_at_once() {
 #[test]
 #[should_panic(expected = "what a lease holds can be found")]
 fn registry_that_does_not_check_again_is_caught() {
-    bound::check(twin::two_go_while_one_comes_back);
+    bound::check(mutant::two_go_while_one_comes_back);
 }

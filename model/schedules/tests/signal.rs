@@ -4,7 +4,7 @@
 use loom::{future::block_on, sync::Arc, thread};
 use quintet_schedules::{
     kernel::{entry::CallResult, ids::CallId, json::Json},
-    port::Stopped,
+    run_handle::RunEnded,
 };
 
 mod bound;
@@ -42,20 +42,20 @@ macro_rules! scenes {
                 let signal = signal.clone();
                 thread::spawn(move || {
                     signal.note_close(&call(), &CallResult::ok(Json::null()));
-                    signal.stop(Stopped::Ended);
+                    signal.stop(RunEnded::Ended);
                     // A later reason does not replace the first.
-                    signal.stop(Stopped::Unavailable);
+                    signal.stop(RunEnded::Unavailable);
                 })
             };
             let watcher = {
                 let signal = signal.clone();
                 thread::spawn(move || {
                     block_on(signal.over());
-                    assert_eq!(signal.stopped(), Some(Stopped::Ended), "ended without a reason");
+                    assert_eq!(signal.stopped(), Some(RunEnded::Ended), "ended without a reason");
                 })
             };
             let closed = block_on(signal.closed(&call()));
-            assert!(closed.is_ok() || closed == Err(Stopped::Ended), "{closed:?}");
+            assert!(closed.is_ok() || closed == Err(RunEnded::Ended), "{closed:?}");
             hub.join().unwrap();
             watcher.join().unwrap();
         }
@@ -67,8 +67,8 @@ mod shipped {
 }
 
 #[allow(dead_code, reason = "one scene is enough to see it")]
-mod twin {
-    scenes!(twin_signal);
+mod mutant {
+    scenes!(mutant_signal);
 }
 
 #[test]
@@ -83,11 +83,11 @@ fn run_6_waiting_agent_is_woken_by_the_end_with_its_reason() {
 
 #[test]
 #[ignore = "it deadlocks, as it has to"]
-fn twin_that_looks_first() {
-    bound::check(twin::the_client_answers);
+fn mutant_that_looks_first() {
+    bound::check(mutant::the_client_answers);
 }
 
 #[test]
 fn signal_that_reads_before_it_registers_is_caught() {
-    bound::deadlocks("twin_that_looks_first");
+    bound::deadlocks("mutant_that_looks_first");
 }

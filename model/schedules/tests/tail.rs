@@ -74,13 +74,13 @@ mod shipped {
 }
 
 #[allow(dead_code, reason = "one scene is enough to see it")]
-mod twin {
-    scenes!(twin_tail);
+mod mutant {
+    scenes!(mutant_tail);
 }
 
 #[allow(dead_code, reason = "one scene is enough to see it")]
-mod twin_order {
-    scenes!(twin_tail_order);
+mod mutant_order {
+    scenes!(mutant_tail_order);
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn del_2_head_never_goes_back() {
 #[test]
 #[should_panic(expected = "the head went back")]
 fn tail_that_compares_first_and_sets_later_is_caught() {
-    bound::check(twin::the_head_never_goes_back);
+    bound::check(mutant::the_head_never_goes_back);
 }
 
 #[test]
 #[should_panic(expected = "DEL-")]
 fn tail_that_announces_before_it_stores_is_caught() {
-    bound::check(twin_order::a_reader_follows);
+    bound::check(mutant_order::a_reader_follows);
 }

@@ -10,8 +10,8 @@ use std::fmt::Debug;
 
 use quintet::kernel::{
     connection::{
-        Cause, Connection, Effect, Effects, Fault, Input, Limits, Phase, Rejected, ResumeCursor, ServerFrame,
-        Timer, Unattached, Unverified,
+        AttachError, Cause, Connection, ConnectionLimits, Effect, Effects, Fault, Input, Phase, Rejected,
+        ResumeCursor, ServerFrame, Timer, VerifyError,
     },
     ids::{Epoch, Offset, Timestamp, UserId},
     ticket::Identity,
@@ -46,7 +46,7 @@ pub struct ConnectionModel {
     pub known: bool,
     /// The greatest offset of a log.
     pub offset_max: u64,
-    pub limits: Limits,
+    pub limits: ConnectionLimits,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,12 +90,12 @@ impl ConnectionModel {
             Input::Displaced,
             Input::Verified(credential(1)),
             Input::Verified(credential(2)),
-            Input::Unverified(Unverified::Refused),
-            Input::Unverified(Unverified::Unavailable),
-            Input::Unverified(Unverified::Limited { retry_after_ms: 1 }),
-            Input::Unattached(Unattached::Unavailable),
-            Input::Unattached(Unattached::UserFull),
-            Input::Unattached(Unattached::ServiceFull),
+            Input::Unverified(VerifyError::Refused),
+            Input::Unverified(VerifyError::Unavailable),
+            Input::Unverified(VerifyError::Limited { retry_after_ms: 1 }),
+            Input::Unattached(AttachError::Unavailable),
+            Input::Unattached(AttachError::UserFull),
+            Input::Unattached(AttachError::ServiceFull),
             Input::Outrun,
             Input::Unreadable,
             Input::Answered { reply: Some(()) },
@@ -161,7 +161,7 @@ impl Model for ConnectionModel {
                 let unchanged = next.connection == state.connection && effects.is_empty();
                 next.seen.expect("UNCHANGED", unchanged);
                 // These two may come at any time: an open connection has to accept them.
-                next.seen.expect("CONN-4", input != Input::Unclear(()) || !state.connection.hears());
+                next.seen.expect("CONN-4", input != Input::Unclear(()) || !state.connection.reads_frames());
                 let is_over = input == Input::Elapsed(Timer::Expiry) && state.seen.armed.is_some();
                 next.seen.expect("AUTH-3", !is_over || state.seen.closed.is_some());
             }
@@ -177,27 +177,27 @@ impl Model for ConnectionModel {
                     seen.user = if same { Some(user(identity)) } else { None };
                     seen.ends = if same { Some(identity.expires_at) } else { None };
                 }
-                let misunderstood = [Fault::Unclear(()), Fault::BeforeHello(()), Fault::SecondHello];
+                let reject_invalid = [Fault::Unclear(()), Fault::BeforeHello(()), Fault::SecondHello];
                 let counts = |fault| {
-                    misunderstood.contains(fault) || (*fault == Fault::Oversized(()) && !state.seen.ready)
+                    reject_invalid.contains(fault) || (*fault == Fault::Oversized(()) && !state.seen.ready)
                 };
                 for effect in &effects {
                     if matches!(effect, Effect::Send(ServerFrame::Error { fault, .. })
                         if counts(fault))
                     {
                         seen.unclear += 1;
-                        seen.expect("CONN-4", seen.unclear <= self.limits.unclear_frames_max);
+                        seen.expect("CONN-4", seen.unclear <= self.limits.invalid_frames_max);
                     }
                     seen.see(&input, effect, &self.limits);
                 }
                 if input == Input::Elapsed(Timer::Heartbeat) {
                     seen.forgiven |= seen.unclear > 0;
-                    seen.unclear = seen.unclear.saturating_sub(self.limits.unclear_frames_forgiven);
+                    seen.unclear = seen.unclear.saturating_sub(self.limits.invalid_frames_forgiven);
                 }
                 if matches!(input, Input::Answered { .. } | Input::Verified(_) | Input::Unverified(_)) {
                     seen.commands = seen.commands.saturating_sub(1);
                 }
-                if input == Input::Unclear(()) && seen.unclear < self.limits.unclear_frames_max {
+                if input == Input::Unclear(()) && seen.unclear < self.limits.invalid_frames_max {
                     // CONN-4: it is answered, changes nothing else, and the connection lives.
                     let answered = matches!(effects.first(), Some(Effect::Send(ServerFrame::Error { .. })));
                     seen.expect("CONN-4", answered && next.connection.phase() == state.connection.phase());
@@ -228,9 +228,9 @@ impl Model for ConnectionModel {
     }
 }
 
-pub const LIMITS: Limits = Limits {
-    unclear_frames_max: 2,
-    unclear_frames_forgiven: 1,
+pub const LIMITS: ConnectionLimits = ConnectionLimits {
+    invalid_frames_max: 2,
+    invalid_frames_forgiven: 1,
     throttled_frames_max: 2,
     commands_max: 1,
     waiting_replies_max: 2,

@@ -149,7 +149,7 @@ impl Model for DeliveryModel {
                 if c >= self.senders
                     || link.message != Message::Unsent
                     || state.clients[c].accepted
-                    || !link.machine.hears()
+                    || !link.machine.reads_frames()
                 {
                     return None;
                 }

@@ -11,7 +11,7 @@ mod state;
 use std::sync::Arc;
 
 use quintet::kernel::{
-    entry::{Body, By, Entry, Event},
+    entry::{Body, CallOwner, Entry, Event},
     ids::RunId,
     limits::Limits,
     user::{Command, OnBusy, Progress, Reply, Resumes, UserState},
@@ -43,7 +43,7 @@ impl FenceModel {
             asks.push(Ask::Send { message, thread: 1, on_busy: OnBusy::Enqueue });
             let run = message;
             asks.push(Ask::Cancel { run });
-            let deeds = [Deed::Think, Deed::Open(1, By::Agent), Deed::Close(1), Deed::Succeed];
+            let deeds = [Deed::Think, Deed::Open(1, CallOwner::Agent), Deed::Close(1), Deed::Succeed];
             asks.extend(deeds.map(|deed| Ask::Step { run, deed }));
             asks.push(Ask::Cut { run, cut: CutBy::Deadline });
         }
@@ -206,7 +206,7 @@ pub(crate) fn begun(view: &UserState) -> Vec<RunId> {
 /// How many calls of the agent itself are open.
 pub(crate) fn agents_calls(progress: &Progress) -> usize {
     match progress {
-        Progress::Begun(run) => run.open_calls().values().filter(|call| call.by == By::Agent).count(),
+        Progress::Begun(run) => run.open_calls().values().filter(|call| call.by == CallOwner::Agent).count(),
         Progress::Waiting => 0,
     }
 }
@@ -215,7 +215,7 @@ pub(crate) fn agents_calls(progress: &Progress) -> usize {
 pub(crate) fn opened(batch: &[Entry]) -> Vec<u8> {
     let opens = |entry: &&Entry| {
         matches!(&entry.body, Body::Event { event: Event::ToolExecuting(call), .. }
-            if call.by == By::Agent && call_number(&call.call_id) == 1)
+            if call.by == CallOwner::Agent && call_number(&call.call_id) == 1)
     };
     batch.iter().filter(opens).map(|entry| run_number(entry.run_id)).collect()
 }

@@ -11,7 +11,7 @@ mod state;
 use std::sync::Arc;
 
 use quintet::kernel::{
-    entry::{By, Entry},
+    entry::{CallOwner, Entry},
     limits::Limits,
     user::{Command, OnBusy, Refusal, Reply, UserState},
 };
@@ -217,7 +217,8 @@ impl Model for IsolationModel {
         }
         for user in [0, 1] {
             actions.extend(
-                [Deed::Think, Deed::Open(1, By::Client), Deed::Succeed].map(|deed| A::Step(user, deed)),
+                [Deed::Think, Deed::Open(1, CallOwner::Client), Deed::Succeed]
+                    .map(|deed| A::Step(user, deed)),
             );
             actions.push(A::LetGo(user));
             if self.fails {

@@ -2,8 +2,8 @@
 //! Its specification is `Run.tla`.
 
 use quintet::kernel::{
-    entry::{By, Event, RunStatus},
-    run::{AnyRun, Closer, Cut, Ending, PhaseName, Run, Step},
+    entry::{CallOwner, Event, RunStatus},
+    run::{AnyRun, Closer, EarlyEnd, Ending, PhaseName, Run, Step},
 };
 use stateright::{Model, Property};
 
@@ -35,7 +35,7 @@ pub struct RunState {
 pub enum Letter {
     Started,
     Thinking,
-    Executing(u8, By),
+    Executing(u8, CallOwner),
     Returned(u8),
     Completed(RunStatus),
 }
@@ -43,7 +43,7 @@ pub enum Letter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunAction {
     Think,
-    Open(u8, By),
+    Open(u8, CallOwner),
     Close(u8, Closer),
     Succeed,
     Fail,
@@ -66,14 +66,14 @@ impl Letter {
 
 impl RunAction {
     fn step(self) -> Step {
-        let cut = |cut: Cut| Step::Complete(Ending::Cut(cut));
+        let cut = |cut: EarlyEnd| Step::Complete(Ending::Cut(cut));
         match self {
             RunAction::Think => Step::Think(thought()),
             RunAction::Open(id, by) => Step::Open(a_call(id, by)),
             RunAction::Close(id, closer) => Step::Close { call_id: call(id), result: ok(), closer },
             RunAction::Succeed => Step::Complete(Ending::Succeeded { usage: None }),
             RunAction::Fail => cut(failed()),
-            RunAction::Cancel => cut(Cut::Cancelled),
+            RunAction::Cancel => cut(EarlyEnd::Cancelled),
             RunAction::TimeOut => cut(timed_out()),
             RunAction::Interrupt => cut(interrupted()),
         }
@@ -81,7 +81,7 @@ impl RunAction {
 }
 
 /// The calls that are open after a word.
-fn open(word: &[Letter]) -> Vec<(u8, By)> {
+fn open(word: &[Letter]) -> Vec<(u8, CallOwner)> {
     let mut open = Vec::new();
     for letter in word {
         match letter {
@@ -132,8 +132,8 @@ fn owned(word: &[Letter], action: RunAction) -> bool {
     open(word).iter().all(|(open, by)| {
         *open != id
             || match closer {
-                Closer::Agent => *by == By::Agent,
-                Closer::Client => *by == By::Client,
+                Closer::Agent => *by == CallOwner::Agent,
+                Closer::Client => *by == CallOwner::Client,
                 Closer::Service => true,
             }
     })
@@ -153,7 +153,7 @@ impl Model for RunModel {
         if state.word.len() < self.events_max {
             actions.push(A::Think);
             for id in 1..=self.calls {
-                actions.extend([By::Agent, By::Client].map(|by| A::Open(id, by)));
+                actions.extend([CallOwner::Agent, CallOwner::Client].map(|by| A::Open(id, by)));
             }
         }
         for id in 1..=self.calls {
@@ -256,7 +256,7 @@ impl Checked for RunModel {
                     && m.machine.step(s.run.clone(), RunAction::Succeed.step()).is_err()
             };
             sometimes ["RUN-11"] "the agent may not close the client's call" => |m, s| {
-                s.run.open_calls().values().any(|open| open.by == By::Client)
+                s.run.open_calls().values().any(|open| open.by == CallOwner::Client)
                     && m.machine.step(s.run.clone(), RunAction::Close(1, Closer::Agent).step()).is_err()
             };
         ]
@@ -266,7 +266,7 @@ impl Checked for RunModel {
 impl RunModel {
     /// RUN-7: from here, the service's ending makes the word a complete one.
     fn ends_well(&self, state: &RunState) -> bool {
-        [failed(), Cut::Cancelled, timed_out(), interrupted()].into_iter().all(|cut| {
+        [failed(), EarlyEnd::Cancelled, timed_out(), interrupted()].into_iter().all(|cut| {
             let closing = cut.closes_calls_as();
             let rest = self.machine.end(&state.run, cut);
             let closes =

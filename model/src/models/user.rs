@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use quintet::kernel::{
-    entry::{Body, By, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::Seq,
     limits::Limits,
     user::{Decision, Refusal, Reply, UserState},
@@ -252,7 +252,7 @@ impl Checked for UserModel {
                 law::runs(&s.log).iter().any(|told| {
                     told.events.iter().any(|(.., event)| {
                         matches!(event, Event::ToolCompleted { call_id, result, .. }
-                            if result.status == CallStatus::Ok && told.opened(call_id) == Some(By::Client))
+                            if result.status == CallStatus::Ok && told.opened(call_id) == Some(CallOwner::Client))
                     })
                 })
             };

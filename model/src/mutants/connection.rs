@@ -2,7 +2,7 @@
 
 use quintet::kernel::{
     connection::{
-        Cause, Connection, Effect, Effects, Fault, Input, Phase, Rejected, ServerFrame, Timer, Unverified,
+        Cause, Connection, Effect, Effects, Fault, Input, Phase, Rejected, ServerFrame, Timer, VerifyError,
     },
     ids::Offset,
 };
@@ -187,7 +187,7 @@ defect!(TakesEveryCommand, |before, _connection, input, effects, answered| {
 });
 
 defect!(AnyCredentialOpens, |before, connection, input, effects, answered| {
-    if before.phase() == Phase::Verifying && *input == Input::Unverified(Unverified::Unavailable) {
+    if before.phase() == Phase::Verifying && *input == Input::Unverified(VerifyError::Unavailable) {
         *connection = before;
         effects.clear();
         return connection.step(&Input::Verified(credential(1)), effects);

@@ -2,7 +2,7 @@
 
 use quintet::kernel::{
     entry::{Completion, Event, RunStatus},
-    run::{AnyRun, Breach, Closer, Cut, Ending, Step, Violation},
+    run::{AnyRun, Breach, Closer, EarlyEnd, Ending, Step, Violation},
 };
 
 use super::{Hunted, suites};
@@ -65,7 +65,7 @@ defect!(SucceedsFirst {
     fn step(&self, run: AnyRun, step: Step) -> Result<(AnyRun, Event), Violation> {
         match (&run, &step) {
             (AnyRun::Started(_), Step::Complete(Ending::Succeeded { .. })) => {
-                let (run, _) = run.step(Step::Complete(Ending::Cut(Cut::Cancelled)), AT)?;
+                let (run, _) = run.step(Step::Complete(Ending::Cut(EarlyEnd::Cancelled)), AT)?;
                 Ok((run, succeeded()))
             }
             _ => run.step(step, AT),
@@ -141,7 +141,7 @@ defect!(RefusesButMoves {
 defect!(RefusesParallelCalls {
     fn step(&self, run: AnyRun, step: Step) -> Result<(AnyRun, Event), Violation> {
         if matches!((&run, &step), (AnyRun::ExecutingTools(_), Step::Open(_))) {
-            let refused = run.clone().step(Step::Complete(Ending::Cut(Cut::Cancelled)), AT);
+            let refused = run.clone().step(Step::Complete(Ending::Cut(EarlyEnd::Cancelled)), AT);
             return refused.map(|(_, event)| (run, event));
         }
         run.step(step, AT)
@@ -149,7 +149,7 @@ defect!(RefusesParallelCalls {
 });
 
 defect!(EndsWithoutClosing {
-    fn end(&self, run: &AnyRun, cut: Cut) -> Vec<Event> {
+    fn end(&self, run: &AnyRun, cut: EarlyEnd) -> Vec<Event> {
         let mut events = run.end(cut, "", AT);
         events.retain(|event| !matches!(event, Event::ToolCompleted { .. }));
         events
@@ -157,7 +157,7 @@ defect!(EndsWithoutClosing {
 });
 
 defect!(CutSaysNothing {
-    fn end(&self, run: &AnyRun, cut: Cut) -> Vec<Event> {
+    fn end(&self, run: &AnyRun, cut: EarlyEnd) -> Vec<Event> {
         let mut events = run.end(cut, "", AT);
         events.pop();
         events

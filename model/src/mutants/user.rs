@@ -8,7 +8,8 @@ use quintet::kernel::{
     limits::Limits,
     run::AnyRun,
     user::{
-        AgentStep, Command, Decision, Misfit, OnBusy, Progress, Receipt, Refusal, Reply, Resumes, UserState,
+        AgentStep, Command, Decision, InvalidEntry, OnBusy, Progress, Receipt, Refusal, Reply, Resumes,
+        UserState,
     },
 };
 
@@ -227,9 +228,9 @@ defect!(NothingIsIllegal {
         Ok(Decision { entries, reply: Reply::Done })
     }
 
-    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), Misfit> {
+    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
         state.evolve(entry, limits).or_else(|misfit| match (&misfit, &entry.body) {
-            (Misfit::Violation(_), Body::Event { seq, .. }) => {
+            (InvalidEntry::Violation(_), Body::Event { seq, .. }) => {
                 let body = Body::Event { seq: *seq, event: Event::Thinking(thought()) };
                 state.evolve(&Entry { body, ..entry.clone() }, limits)
             }
@@ -320,7 +321,7 @@ defect!(RecoversTheActiveOnly {
         recent: Vec<(MessageId, Receipt)>,
         unfinished: &[&Entry],
         limits: &Limits,
-    ) -> Result<UserState, Misfit> {
+    ) -> Result<UserState, InvalidEntry> {
         let begun: BTreeSet<RunId> =
             unfinished.iter().filter(|entry| event(entry).is_some()).map(|entry| entry.run_id).collect();
         let active = unfinished.iter().copied().filter(|entry| begun.contains(&entry.run_id));
@@ -335,15 +336,15 @@ defect!(RecoversNoMessages {
         _: Vec<(MessageId, Receipt)>,
         unfinished: &[&Entry],
         limits: &Limits,
-    ) -> Result<UserState, Misfit> {
+    ) -> Result<UserState, InvalidEntry> {
         UserState::recover(head, [], unfinished.iter().copied(), limits)
     }
 });
 
 defect!(FoldsAhead {
-    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), Misfit> {
+    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
         if state.head() == Offset(1) && matches!(event(entry), Some(Event::Started { .. })) {
-            return Err(Misfit::NotStarted(entry.run_id));
+            return Err(InvalidEntry::NotStarted(entry.run_id));
         }
         state.evolve(entry, limits)
     }
@@ -399,7 +400,7 @@ defect!(AcceptsWithoutTrace {
 });
 
 defect!(HalfAppliesMisfits {
-    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), Misfit> {
+    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
         let evolved = state.evolve(entry, limits);
         if evolved.is_err() && state.head() != Offset(0) {
             *state = UserState::default();

@@ -18,7 +18,7 @@ use super::{Account, Refused, logs::Logs};
 /// Every connection of one process.
 #[derive(Debug)]
 pub struct Links {
-    limits: connection::Limits,
+    limits: connection::ConnectionLimits,
     open: HashMap<ConnectionId, Link>,
     /// Records are lost before: a connection that is not known may have been accepted there.
     holed: bool,
@@ -47,7 +47,7 @@ enum Owed {
 }
 
 impl Links {
-    pub fn new(limits: connection::Limits) -> Self {
+    pub fn new(limits: connection::ConnectionLimits) -> Self {
         Self { limits, open: HashMap::new(), holed: false }
     }
 

@@ -12,7 +12,7 @@ use quintet::kernel::{
     user::{OpenRun, Progress, Receipt, UserState},
 };
 use quintet_monitor::record::{
-    self, Answer, Append, Decided, Outcome, Recovered, TracedCommand, TracedEntry, What,
+    self, AppendRecord, DecisionRecord, Outcome, Recovered, ReplyRecord, TracedCommand, TracedEntry, What,
 };
 
 use super::{Account, Refused, replay};
@@ -137,7 +137,7 @@ impl Logs {
     pub fn append(
         &mut self,
         line: usize,
-        append: &Append,
+        append: &AppendRecord,
         limits: &Limits,
         account: &mut Account,
     ) -> Result<(), Refused> {
@@ -180,7 +180,7 @@ impl LogTrace {
         let refused = |why: String| Err(Refused::at(line, why));
         let head = recovered.head;
         let mut unfinished = Vec::new();
-        for record::OpenRun { accepted, entries } in &recovered.open {
+        for record::OpenRunRecord { accepted, entries } in &recovered.open {
             let of_run = replay::spread(entries);
             unfinished.extend((0..).zip(&of_run).map(|(i, e)| replay::entry(e, Offset(accepted.0 + i))));
         }
@@ -241,7 +241,7 @@ impl LogTrace {
     fn append(
         &mut self,
         line: usize,
-        append: &Append,
+        append: &AppendRecord,
         limits: &Limits,
         account: &mut Account,
     ) -> Result<(), Refused> {
@@ -279,7 +279,7 @@ impl LogTrace {
                 let known = self.known(&after, decided).map_err(|why| Refused::at(line, why))?;
                 let command = replay::command(decided, known);
                 let decision = after.decide(command, &limits, replay::AT);
-                let answer = Answer::of(&decision);
+                let answer = ReplyRecord::of(&decision);
                 if answer != decided.answer {
                     return refused(format!(
                         "{:?} is answered {:?}, and should be {answer:?}",
@@ -343,11 +343,11 @@ impl LogTrace {
     }
 
     /// The journal's knowledge of a duplicate message, if the record does not contain it.
-    fn known(&self, state: &UserState, decided: &Decided) -> Result<Option<Receipt>, String> {
+    fn known(&self, state: &UserState, decided: &DecisionRecord) -> Result<Option<Receipt>, String> {
         let TracedCommand::Send { message, earlier, .. } = &decided.command else { return Ok(None) };
         let heard = self.messages.get(message).copied();
         match (&decided.answer, heard) {
-            (Answer::Accepted { run, offset, duplicate: true }, heard) => {
+            (ReplyRecord::Accepted { run, offset, duplicate: true }, heard) => {
                 let told = Receipt { run_id: *run, offset: *offset };
                 match heard.or_else(|| state.recent(message)) {
                     Some(heard) if heard != told => Err("the same message is answered as another run".into()),
@@ -357,7 +357,9 @@ impl LogTrace {
                     _ => Ok(Some(told)),
                 }
             }
-            (Answer::Accepted { duplicate: false, .. }, Some(_)) => Err("a message is accepted twice".into()),
+            (ReplyRecord::Accepted { duplicate: false, .. }, Some(_)) => {
+                Err("a message is accepted twice".into())
+            }
             _ => Ok(earlier.map(|(run_id, offset)| Receipt { run_id, offset })),
         }
     }
@@ -377,7 +379,7 @@ impl LogTrace {
 
 /// The appended entries, one by one; calls that one decision closed together are in the order of their names
 /// here.
-fn told(append: &Append) -> Vec<TracedEntry> {
+fn told(append: &AppendRecord) -> Vec<TracedEntry> {
     let mut told = replay::spread(&append.entries);
     let mut start = 0;
     for decided in append.decided.iter().flat_map(|d| std::iter::repeat_n(d, d.times as usize)) {

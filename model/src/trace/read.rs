@@ -1,6 +1,6 @@
 //! A file of records into the processes that wrote it.
 
-use quintet_monitor::record::{FORMAT, Line, Record, Start};
+use quintet_monitor::record::{FORMAT, Record, Start, TraceLine};
 
 use super::Refused;
 
@@ -23,7 +23,7 @@ pub fn read(text: &str) -> Result<Vec<Process>, Refused> {
         if text.is_empty() {
             continue;
         }
-        let line: Line = match serde_json::from_str(text) {
+        let line: TraceLine = match serde_json::from_str(text) {
             Ok(line) => line,
             Err(_) if torn.is_none() => {
                 torn = Some(number);

@@ -9,10 +9,12 @@ use quintet::kernel::{
     ids::{MessageId, Offset, RunId, Seq, Timestamp},
     json::Json,
     limits::Limits,
-    run::{Cut, Ending},
+    run::{EarlyEnd, Ending},
     user::{AgentStep, Command, NewMessage, PastCall, Receipt, Send},
 };
-use quintet_monitor::record::{Answer, Decided, Early, Past, TracedCommand, TracedEntry, TracedLimits, What};
+use quintet_monitor::record::{
+    DecisionRecord, Early, PastCallRecord, ReplyRecord, TracedCommand, TracedEntry, TracedLimits, What,
+};
 
 use crate::vocabulary::{agent, tool};
 
@@ -36,12 +38,12 @@ pub fn limits(traced: &TracedLimits) -> Limits {
 
 /// The limits under which the command is to be decided: the trace does not have the bytes that were
 /// too many, so the limit in bytes that was reached is 0 here.
-pub fn limits_for(decided: &Decided, limits: &Limits) -> Limits {
+pub fn limits_for(decided: &DecisionRecord, limits: &Limits) -> Limits {
     let mut limits = *limits;
     let reached = match (&decided.answer, &decided.command) {
-        (Answer::LimitReached(limit), _) => limit.as_str(),
-        (Answer::TooLarge, TracedCommand::Send { .. }) => "text_bytes_max",
-        (Answer::TooLarge, _) => "results_bytes_max",
+        (ReplyRecord::LimitReached(limit), _) => limit.as_str(),
+        (ReplyRecord::TooLarge, TracedCommand::Send { .. }) => "text_bytes_max",
+        (ReplyRecord::TooLarge, _) => "results_bytes_max",
         _ => return limits,
     };
     match reached {
@@ -57,7 +59,7 @@ pub fn limits_for(decided: &Decided, limits: &Limits) -> Limits {
 
 /// The command in the form of the kernel. `known`: the trace's knowledge of a message, if the record does not
 /// contain it.
-pub fn command(decided: &Decided, known: Option<Receipt>) -> Command {
+pub fn command(decided: &DecisionRecord, known: Option<Receipt>) -> Command {
     // One byte, so that a limit of none is exceeded.
     let thought = |kind| Thought { kind, delta: "x".into(), reset: true };
     let step = |run: &RunId, step| Command::Step { run_id: *run, step };
@@ -81,14 +83,14 @@ pub fn command(decided: &Decided, known: Option<Receipt>) -> Command {
             call_id: call.clone(),
             result: result(*status),
             past: match past {
-                Past::NotAsked => None,
-                Past::OfClient => Some(PastCall::OfClient),
-                Past::NotOfClient => Some(PastCall::NotOfClient),
+                PastCallRecord::NotAsked => None,
+                PastCallRecord::OfClient => Some(PastCall::OfClient),
+                PastCallRecord::NotOfClient => Some(PastCall::NotOfClient),
             },
         },
         TracedCommand::Think { run } => {
             // Only a piece of the answer can make the answer too long.
-            let is_answer = decided.answer == Answer::LimitReached("answer_bytes_max".into());
+            let is_answer = decided.answer == ReplyRecord::LimitReached("answer_bytes_max".into());
             let kind = if is_answer { ThoughtKind::Answer } else { ThoughtKind::Reasoning };
             step(run, AgentStep::Think(thought(kind)))
         }
@@ -116,13 +118,13 @@ fn result(status: CallStatus) -> CallResult {
     CallResult { status, results: Json::null(), error: None }
 }
 
-fn cut(how: Early) -> Cut {
+fn cut(how: Early) -> EarlyEnd {
     let error = || RunError { code: how.code.unwrap_or(RunErrorCode::AgentError), message: String::new() };
     match how.status {
-        RunStatus::Failed | RunStatus::Succeeded => Cut::Failed(error()),
-        RunStatus::Cancelled => Cut::Cancelled,
-        RunStatus::TimedOut => Cut::TimedOut(error()),
-        RunStatus::Interrupted => Cut::Interrupted(error()),
+        RunStatus::Failed | RunStatus::Succeeded => EarlyEnd::Failed(error()),
+        RunStatus::Cancelled => EarlyEnd::Cancelled,
+        RunStatus::TimedOut => EarlyEnd::TimedOut(error()),
+        RunStatus::Interrupted => EarlyEnd::Interrupted(error()),
     }
 }
 

@@ -12,7 +12,7 @@
 use std::collections::HashMap;
 
 use quintet::kernel::{
-    entry::{By, CallStatus, RunErrorCode, RunStatus},
+    entry::{CallOwner, CallStatus, RunErrorCode, RunStatus},
     ids::{CallId, RunId, ThreadId},
 };
 use quintet_monitor::record::{TracedEntry, What};
@@ -247,7 +247,7 @@ impl Small {
             What::AgentStarted { .. } => ("agent_started", 0, ""),
             What::AgentThinking => ("agent_thinking", 0, ""),
             What::ToolExecuting { call: id, by } => {
-                ("tool_executing", call(id), if *by == By::Agent { "agent" } else { "client" })
+                ("tool_executing", call(id), if *by == CallOwner::Agent { "agent" } else { "client" })
             }
             What::ToolCompleted { call: id, status } => {
                 let status = match status {

@@ -4,7 +4,7 @@ use quintet::kernel::{
     entry::RunStatus,
     ids::{Offset, RunId, UserId},
 };
-use quintet_monitor::record::{Answer, FrameKind, Line, Outcome, Record, TracedCommand, What};
+use quintet_monitor::record::{FrameKind, Outcome, Record, ReplyRecord, TraceLine, TracedCommand, What};
 use uuid::Uuid;
 
 /// A way to spoil a trace.
@@ -51,7 +51,8 @@ impl Spoil {
     /// The trace with one wrong record in it, numbered as if nothing had happened; `None` if there is
     /// no place for it.
     pub fn plant(self, text: &str) -> Option<String> {
-        let mut lines: Vec<Line> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let mut lines: Vec<TraceLine> =
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         self.spoil(&mut lines)?;
         let mut last = 0;
         let mut spoiled = String::new();
@@ -64,9 +65,10 @@ impl Spoil {
         Some(spoiled)
     }
 
-    fn spoil(self, lines: &mut Vec<Line>) -> Option<()> {
-        let find =
-            |lines: &[Line], is: &dyn Fn(&Record) -> bool| lines.iter().position(|line| is(&line.record));
+    fn spoil(self, lines: &mut Vec<TraceLine>) -> Option<()> {
+        let find = |lines: &[TraceLine], is: &dyn Fn(&Record) -> bool| {
+            lines.iter().position(|line| is(&line.record))
+        };
         let appended =
             |record: &Record| matches!(record, Record::Append(a) if a.outcome == Outcome::Appended);
         let entries =
@@ -86,7 +88,7 @@ impl Spoil {
             Spoil::ReorderedAppends => {
                 let first = find(lines, &appended)?;
                 let Record::Append(one) = &lines[first].record else { return None };
-                let same = |line: &Line| {
+                let same = |line: &TraceLine| {
                     matches!(&line.record, Record::Append(other)
                     if other.user == one.user && other.outcome == Outcome::Appended)
                 };
@@ -128,8 +130,8 @@ impl Spoil {
                 *offset = Offset(offset.0 + 1000);
             }
             Spoil::SuccessWithoutOutcome => {
-                let refused = |answer: &Answer| {
-                    matches!(answer, Answer::NotFound | Answer::RunEnded | Answer::ThreadBusy)
+                let refused = |answer: &ReplyRecord| {
+                    matches!(answer, ReplyRecord::NotFound | ReplyRecord::RunEnded | ReplyRecord::ThreadBusy)
                 };
                 let is = |record: &Record| {
                     matches!(record, Record::Append(append)
@@ -137,7 +139,8 @@ impl Spoil {
                 };
                 let at = find(lines, &is)?;
                 let Record::Append(append) = &mut lines[at].record else { return None };
-                append.decided.iter_mut().find(|decided| refused(&decided.answer))?.answer = Answer::Done;
+                append.decided.iter_mut().find(|decided| refused(&decided.answer))?.answer =
+                    ReplyRecord::Done;
             }
             Spoil::CompletionWithOpenCall => {
                 let closes = |record: &Record| {
@@ -170,7 +173,7 @@ impl Spoil {
                     Record::Head { user: of, head } => *of == user && *head >= to,
                     _ => false,
                 })?;
-                let of = |line: &Line| matches!(&line.record, Record::Step { connection: of, .. } if *of == connection);
+                let of = |line: &TraceLine| matches!(&line.record, Record::Step { connection: of, .. } if *of == connection);
                 let step = made + lines[made..sent].iter().rposition(of)?;
                 let (frame, step) = (lines.remove(sent), lines.remove(step));
                 lines.insert(made, frame);
@@ -194,7 +197,7 @@ impl Spoil {
     }
 }
 
-fn duplicate(lines: &mut Vec<Line>, at: usize) {
+fn duplicate(lines: &mut Vec<TraceLine>, at: usize) {
     lines.insert(at, lines[at].clone());
 }
 

@@ -10,15 +10,15 @@ use quintet_kernel::{
     ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
 };
 
-use super::port::RunPort;
+use super::run_handle::RunHandle;
 
 /// The registered agents.
-pub trait Agents: Send + Sync + 'static {
+pub trait AgentLauncher: Send + Sync + 'static {
     /// Returns the agent for messages without an `agent_name`.
     fn default_agent(&self) -> AgentName;
 
     /// Returns the properties of an agent, or `None` if no agent has this name.
-    fn find(&self, agent_name: &AgentName) -> Option<Treatment>;
+    fn find(&self, agent_name: &AgentName) -> Option<AgentCapabilities>;
 
     /// Returns true if a call that was open at a crash may be repeated (RUN-9).
     fn is_idempotent(&self, agent_name: &AgentName, tool_name: &ToolName) -> bool;
@@ -30,7 +30,7 @@ pub trait Agents: Send + Sync + 'static {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 /// The properties of an agent.
-pub struct Treatment {
+pub struct AgentCapabilities {
     /// True if a run is resumed from its log after a crash, false if it ends as `interrupted`.
     pub resumable: bool,
 }
@@ -68,44 +68,44 @@ pub struct Assignment {
     /// The events of the run so far, in order, without its thoughts.
     pub past: Vec<Entry>,
     /// The positions of its thoughts in the log.
-    pub said: Said,
-    pub port: RunPort,
+    pub emitted: EmittedText,
+    pub handle: RunHandle,
 }
 
 /// The positions of the text that a run has emitted so far. The text itself is read from the log when needed,
 /// since it may be larger than memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Said([Spoken; 3]);
+pub struct EmittedText([TextSpan; 3]);
 
 /// The text of one kind that a run has emitted since its last reset: the `delta`s of that kind between two
 /// entries of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spoken {
+pub struct TextSpan {
     pub first: Offset,
     pub last: Offset,
     pub bytes: u64,
 }
 
-impl Said {
+impl EmittedText {
     /// Adds the next thought of the run, at `offset`.
     pub fn take(&mut self, offset: Offset, thought: &Thought) {
-        let spoken = &mut self.0[thought.kind as usize];
+        let span = &mut self.0[thought.kind as usize];
         if thought.reset {
-            *spoken = Spoken::default();
+            *span = TextSpan::default();
         }
         if !thought.delta.is_empty() {
-            if spoken.bytes == 0 {
-                spoken.first = offset;
+            if span.bytes == 0 {
+                span.first = offset;
             }
-            spoken.last = offset;
-            spoken.bytes += thought.delta.len() as u64;
+            span.last = offset;
+            span.bytes += thought.delta.len() as u64;
         }
     }
 
-    pub fn of(&self, kind: ThoughtKind) -> Spoken {
+    pub fn of(&self, kind: ThoughtKind) -> TextSpan {
         self.0[kind as usize]
     }
 }
 
 /// A shared pointer to the agents.
-pub type SharedAgents = Arc<dyn Agents>;
+pub type SharedAgentLauncher = Arc<dyn AgentLauncher>;

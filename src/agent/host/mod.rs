@@ -3,22 +3,24 @@
 //! Only a service calls what is here. An agent receives a [`Run`](crate::Run), which is built from an
 //! [`Assignment`]; nothing that an agent holds leads to another user (ISO-4).
 //!
-//! - [`Agents`] ([`agents`]): the registered agents, as a hub sees them; an [`Assignment`] is a run to execute
-//! - [`RunPort`] ([`port`]): the handle of an agent to its run; its steps are the hub's [`Order`]s ([`order`])
-//! - [`RunSignal`] ([`signal`]): signals from the hub to the port; [`Line`] ([`line`]): time spent waiting
+//! - [`AgentLauncher`] ([`agents`]): the registered agents, as a hub sees them; an [`Assignment`] is a run to execute
+//! - [`RunHandle`] ([`run_handle`]): the handle of an agent to its run; its steps are the hub's [`AgentCommand`]s ([`command`])
+//! - [`RunSignal`] ([`signal`]): signals from the hub to the port; [`QueueTime`] ([`queue_time`]): time spent waiting
 
 mod agents;
-mod line;
-mod order;
-mod port;
+mod command;
+mod queue_time;
+mod run_handle;
 mod signal;
 
 use crate::sync;
 
 pub use self::{
-    agents::{Agents, Assignment, Owner, Said, SharedAgents, Spoken, Treatment},
-    line::{InLine, Line},
-    order::Order,
-    port::{HubSenders, PortParts, RunPort, Stopped},
+    agents::{
+        AgentCapabilities, AgentLauncher, Assignment, EmittedText, Owner, SharedAgentLauncher, TextSpan,
+    },
+    command::AgentCommand,
+    queue_time::{QueueTime, QueueTimeGuard},
+    run_handle::{HubSenders, RunEnded, RunHandle, RunHandleParts},
     signal::RunSignal,
 };

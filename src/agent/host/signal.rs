@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use quintet_kernel::{entry::CallResult, ids::CallId};
 
 use super::{
-    port::Stopped,
+    run_handle::RunEnded,
     sync::{CancellationToken, Mutex, Notify},
 };
 
@@ -13,7 +13,7 @@ use super::{
 #[derive(Debug, Default)]
 pub struct RunSignal {
     over: CancellationToken,
-    why: Mutex<Option<Stopped>>,
+    why: Mutex<Option<RunEnded>>,
     /// Calls of the client; `Some` once they are closed and until the result is fetched.
     calls: Mutex<HashMap<CallId, Option<CallResult>>>,
     closed: Notify,
@@ -21,13 +21,13 @@ pub struct RunSignal {
 
 impl RunSignal {
     /// Signals the end of the run. The first reason is kept.
-    pub fn stop(&self, why: Stopped) {
+    pub fn stop(&self, why: RunEnded) {
         self.why.lock().get_or_insert(why);
         self.over.cancel();
     }
 
     /// Returns the reason for which the run has ended, if it has.
-    pub fn stopped(&self) -> Option<Stopped> {
+    pub fn stopped(&self) -> Option<RunEnded> {
         self.why.lock().clone()
     }
 
@@ -50,7 +50,7 @@ impl RunSignal {
     }
 
     /// Waits until a call of the client is closed, and returns its result.
-    pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, Stopped> {
+    pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, RunEnded> {
         loop {
             let closed = self.closed.notified();
             tokio::pin!(closed);

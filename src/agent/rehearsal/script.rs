@@ -16,11 +16,11 @@ use serde_json::value::RawValue;
 /// A script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
-    pub steps: Vec<Step>,
+    pub steps: Vec<ScriptStep>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ScriptStep {
     Think {
         kind: ThoughtKind,
         delta: String,
@@ -101,17 +101,17 @@ struct Bounds {
 }
 
 impl Bounds {
-    fn admit(&mut self, step: Step) -> Result<Step, String> {
+    fn admit(&mut self, step: ScriptStep) -> Result<ScriptStep, String> {
         self.events += match &step {
-            Step::Think { repeat, .. } => u64::from(*repeat),
+            ScriptStep::Think { repeat, .. } => u64::from(*repeat),
             _ => 1,
         };
         if self.events > EVENTS_MAX {
             return Err(format!("the script's thoughts are more than {EVENTS_MAX}"));
         }
         let (calls, asked) = match &step {
-            Step::Tools(calls) => (calls.as_slice(), None),
-            Step::Ask { call_id, .. } => (&[][..], Some(call_id)),
+            ScriptStep::Tools(calls) => (calls.as_slice(), None),
+            ScriptStep::Ask { call_id, .. } => (&[][..], Some(call_id)),
             _ => (&[][..], None),
         };
         for call_id in calls.iter().map(|call| &call.call_id).chain(asked) {
@@ -125,13 +125,13 @@ impl Bounds {
             return Err(format!("the script's calls are more than {CALLS_MAX}"));
         }
         match &step {
-            Step::Illegal(Illegal::ToolBeforeThinking) if self.thought => {
+            ScriptStep::Illegal(Illegal::ToolBeforeThinking) if self.thought => {
                 return Err(
                     "a tool is legal here: tool_before_thinking has to come before every thought and call"
                         .into(),
                 );
             }
-            Step::Wait { .. } | Step::Hang => {}
+            ScriptStep::Wait { .. } | ScriptStep::Hang => {}
             _ => self.thought = true,
         }
         Ok(step)
@@ -187,7 +187,7 @@ struct RawAsk {
     parameters: Json,
 }
 
-fn step(raw: &RawValue) -> Result<Step, String> {
+fn step(raw: &RawValue) -> Result<ScriptStep, String> {
     if !raw.get().starts_with('{') {
         return Err("a step is an object".into());
     }
@@ -203,7 +203,7 @@ fn step(raw: &RawValue) -> Result<Step, String> {
     let mut steps = Vec::new();
     if let Some(delta) = raw.think {
         let repeat = within("repeat", raw.repeat.unwrap_or(1), 1, REPEAT_MAX)?;
-        steps.push(Step::Think {
+        steps.push(ScriptStep::Think {
             kind: raw.kind.unwrap_or(ThoughtKind::Reasoning),
             delta,
             repeat: u32::try_from(repeat).expect("repeat is within its limit"),
@@ -211,30 +211,30 @@ fn step(raw: &RawValue) -> Result<Step, String> {
         });
     }
     if let Some(call) = raw.tool {
-        steps.push(Step::Tools(vec![scripted("tool", call)?]));
+        steps.push(ScriptStep::Tools(vec![scripted("tool", call)?]));
     }
     if let Some(calls) = raw.tools {
         within("the length of tools", calls.len() as u64, 1, PARALLEL_MAX)?;
         let calls = calls.into_iter().enumerate().map(|(at, call)| scripted(&format!("tools[{at}]"), call));
-        steps.push(Step::Tools(calls.collect::<Result<_, _>>()?));
+        steps.push(ScriptStep::Tools(calls.collect::<Result<_, _>>()?));
     }
     if let Some(RawAsk { call_id, tool_name, parameters }) = raw.ask {
         let parameters = object("ask", parameters)?;
-        steps.push(Step::Ask { call_id, tool_name, parameters });
+        steps.push(ScriptStep::Ask { call_id, tool_name, parameters });
     }
     if let Some(wait_ms) = raw.wait_ms {
-        steps.push(Step::Wait { wait_ms: within("wait_ms", wait_ms, 0, WAIT_MS_MAX)? });
+        steps.push(ScriptStep::Wait { wait_ms: within("wait_ms", wait_ms, 0, WAIT_MS_MAX)? });
     }
     if let Some(hang) = raw.hang {
         if !hang {
             return Err("hang has to be true".into());
         }
-        steps.push(Step::Hang);
+        steps.push(ScriptStep::Hang);
     }
-    steps.extend(raw.answer.map(Step::Answer));
-    steps.extend(raw.fail.map(Step::Fail));
-    steps.extend(raw.panic.map(Step::Panic));
-    steps.extend(raw.illegal.map(Step::Illegal));
+    steps.extend(raw.answer.map(ScriptStep::Answer));
+    steps.extend(raw.fail.map(ScriptStep::Fail));
+    steps.extend(raw.panic.map(ScriptStep::Panic));
+    steps.extend(raw.illegal.map(ScriptStep::Illegal));
     let named = steps.len();
     match (steps.pop(), named) {
         (Some(step), 1) => Ok(step),
@@ -308,11 +308,11 @@ mod tests {
         ]}"#;
         let script = Script::parse(text).unwrap();
         assert_eq!(script.steps.len(), 12);
-        let Step::Tools(calls) = &script.steps[4] else { panic!("{:?}", script.steps[4]) };
+        let ScriptStep::Tools(calls) = &script.steps[4] else { panic!("{:?}", script.steps[4]) };
         assert_eq!(calls[0].result, CallResult::ok(Json::null()));
         assert_eq!(calls[1].result, CallResult::error("no"));
         let first = r#"{"steps":[{"wait_ms":1},{"illegal":"tool_before_thinking"}]}"#;
-        assert_eq!(Script::parse(first).unwrap().steps[1], Step::Illegal(Illegal::ToolBeforeThinking));
+        assert_eq!(Script::parse(first).unwrap().steps[1], ScriptStep::Illegal(Illegal::ToolBeforeThinking));
     }
 
     #[test]

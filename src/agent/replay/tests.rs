@@ -5,14 +5,14 @@ use quintet_kernel::{
     entry::CallStatus,
     ids::{MessageId, Timestamp, ToolName},
     json::Json,
-    run::{AnyRun, Closer, Cut, Ending, Run, Step},
+    run::{AnyRun, Closer, EarlyEnd, Ending, Run, Step},
 };
 
 use super::*;
 
 /// A step of a deterministic agent.
 #[derive(Clone, Debug, PartialEq)]
-enum Act {
+enum AgentAction {
     Think(ThoughtKind, String),
     /// Parallel tools, each named by a number; even ones are idempotent.
     Call(Vec<u8>),
@@ -59,7 +59,7 @@ impl Life {
         }
         let past = projection(&life.log);
         for (call_id, (call, result)) in past.calls {
-            if result.is_none() && call.by == By::Agent && !idempotent(&call) {
+            if result.is_none() && call.by == CallOwner::Agent && !idempotent(&call) {
                 let result = CallResult::cut_short(CallStatus::Unknown, "crash");
                 life.take(Step::Close { call_id, result, closer: Closer::Service });
             }
@@ -74,24 +74,24 @@ impl Life {
     }
 
     /// Executes the agent from start to end, with the events so far as its past.
-    fn play(&mut self, acts: &[Act]) {
-        let (mut replay, mut texts) = taken_up(&self.log);
+    fn play(&mut self, actions: &[AgentAction]) {
+        let (mut replay, mut texts) = resumed(&self.log);
         let mut calls = 0;
         let mut next = |tool: &str, by| {
             calls += 1;
             let call_id = CallId::parse(&format!("c{calls}")).unwrap();
             Call { call_id, tool_name: ToolName::parse(tool).unwrap(), parameters: Json::empty_object(), by }
         };
-        for act in acts {
-            match act {
-                Act::Think(kind, delta) => {
+        for action in actions {
+            match action {
+                AgentAction::Think(kind, delta) => {
                     if let Some(thought) = texts.say(&mut replay, *kind, delta) {
                         self.take(Step::Think(thought));
                     }
                 }
-                Act::Call(tools) => {
+                AgentAction::Call(tools) => {
                     let wanted: Vec<_> =
-                        tools.iter().map(|tool| next(&format!("t{tool}"), By::Agent)).collect();
+                        tools.iter().map(|tool| next(&format!("t{tool}"), CallOwner::Agent)).collect();
                     let open: Vec<_> =
                         wanted.iter().filter_map(|call| self.open(&mut replay, call)).collect();
                     for call in open.into_iter().rev() {
@@ -100,8 +100,8 @@ impl Life {
                         self.take(Step::Close { call_id, result, closer: Closer::Agent });
                     }
                 }
-                Act::Ask => {
-                    if let Some(call) = self.open(&mut replay, &next("ask", By::Client)) {
+                AgentAction::Ask => {
+                    if let Some(call) = self.open(&mut replay, &next("ask", CallOwner::Client)) {
                         let (call_id, result) = (call.call_id.clone(), result_of(&call));
                         self.take(Step::Close { call_id, result, closer: Closer::Client });
                     }
@@ -151,9 +151,9 @@ impl Texts {
             replay.more(kind, next.encode_utf8(&mut [0; 4]));
         }
         match replay.think(kind, delta) {
-            Saying::Said => None,
-            Saying::More(thought) => Some(thought),
-            Saying::Anew { kind, kept, delta } => Some(self.anew(kind, kept, &delta)),
+            ThoughtOutcome::Recorded => None,
+            ThoughtOutcome::New(thought) => Some(thought),
+            ThoughtOutcome::Rewritten { kind, kept, delta } => Some(self.anew(kind, kept, &delta)),
         }
     }
 
@@ -164,7 +164,7 @@ impl Texts {
 }
 
 /// Creates the replay of a log, with its recorded texts.
-fn taken_up(log: &[Event]) -> (Replay, Texts) {
+fn resumed(log: &[Event]) -> (Replay, Texts) {
     let texts = projection(log).texts;
     let replay = Replay::of(|kind| texts[kind as usize].len() as u64, log);
     (replay, Texts(texts.map(|text| (text, 0))))
@@ -212,18 +212,18 @@ fn kind() -> impl Strategy<Value = ThoughtKind> {
     prop_oneof![Just(ThoughtKind::Reasoning), Just(ThoughtKind::Answer), Just(ThoughtKind::Progress)]
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn action() -> impl Strategy<Value = AgentAction> {
     prop_oneof![
-        4 => (kind(), "[abé]{0,3}").prop_map(|(kind, delta)| Act::Think(kind, delta)),
-        2 => prop::collection::vec(0u8..6, 1..4).prop_map(Act::Call),
-        1 => Just(Act::Ask),
+        4 => (kind(), "[abé]{0,3}").prop_map(|(kind, delta)| AgentAction::Think(kind, delta)),
+        2 => prop::collection::vec(0u8..6, 1..4).prop_map(AgentAction::Call),
+        1 => Just(AgentAction::Ask),
     ]
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    (kind(), "[abé]{0,3}", prop::collection::vec(act(), 0..8)).prop_map(|(kind, delta, mut acts)| {
-        acts.insert(0, Act::Think(kind, delta));
-        acts
+fn actions() -> impl Strategy<Value = Vec<AgentAction>> {
+    (kind(), "[abé]{0,3}", prop::collection::vec(action(), 0..8)).prop_map(|(kind, delta, mut actions)| {
+        actions.insert(0, AgentAction::Think(kind, delta));
+        actions
     })
 }
 
@@ -232,13 +232,13 @@ proptest! {
     /// call has run once.
     #[test]
     fn run_9_resumed_run_ends_the_same_as_without_a_crash(
-        acts in acts(),
+        actions in actions(),
         crashes in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
     ) {
         let mut uncrashed = Life::new();
-        uncrashed.play(&acts);
+        uncrashed.play(&actions);
         let mut life = Life::new();
-        life.play(&acts);
+        life.play(&actions);
         for crash in crashes {
             // A point after agent_started and before agent_completed.
             let kept = 1 + crash.index(life.log.len() - 1);
@@ -246,7 +246,7 @@ proptest! {
                 .filter(|(_, (_, result))| result.is_some()).map(|(call_id, _)| call_id).collect();
             let mut next = life.crashed(kept);
             let effects = next.effects.clone();
-            next.play(&acts);
+            next.play(&actions);
             for call_id in completed {
                 prop_assert_eq!(next.effects.get(&call_id), effects.get(&call_id), "{} ran again", call_id);
             }
@@ -258,8 +258,8 @@ proptest! {
     /// An agent that takes another course after the crash: the log is legal and has the agent's last steps.
     #[test]
     fn run_on_another_course_is_corrected(
-        first in acts(),
-        second in acts(),
+        first in actions(),
+        second in actions(),
         crash in any::<prop::sample::Index>(),
     ) {
         let mut life = Life::new();
@@ -282,7 +282,7 @@ fn call(id: &str, tool: &str) -> Call {
         call_id: CallId::parse(id).unwrap(),
         tool_name: ToolName::parse(tool).unwrap(),
         parameters: Json::parse(r#"{"a": 1, "b": 2}"#).unwrap(),
-        by: By::Agent,
+        by: CallOwner::Agent,
     }
 }
 
@@ -294,7 +294,7 @@ fn closed(id: &str, result: CallResult) -> Event {
 #[test]
 fn emitted_text_is_not_emitted_again_for_any_split() {
     let (mut replay, mut texts) =
-        taken_up(&[said(ThoughtKind::Answer, "Hello, "), said(ThoughtKind::Answer, "world")]);
+        resumed(&[said(ThoughtKind::Answer, "Hello, "), said(ThoughtKind::Answer, "world")]);
     assert_eq!(texts.say(&mut replay, ThoughtKind::Answer, "Hello"), None);
     assert!(!replay.is_over());
     let rest = texts.say(&mut replay, ThoughtKind::Answer, ", world!").unwrap();
@@ -304,7 +304,7 @@ fn emitted_text_is_not_emitted_again_for_any_split() {
 
 #[test]
 fn different_text_withdraws_the_emitted_text() {
-    let (mut replay, mut texts) = taken_up(&[said(ThoughtKind::Answer, "Hello, world")]);
+    let (mut replay, mut texts) = resumed(&[said(ThoughtKind::Answer, "Hello, world")]);
     assert_eq!(texts.say(&mut replay, ThoughtKind::Answer, "Hello, "), None);
     let corrected = texts.say(&mut replay, ThoughtKind::Answer, "moon").unwrap();
     assert_eq!((corrected.delta.as_str(), corrected.reset), ("Hello, moon", true));
@@ -315,7 +315,7 @@ fn different_text_withdraws_the_emitted_text() {
 #[test]
 fn end_withdraws_text_that_was_not_repeated() {
     let (mut replay, mut texts) =
-        taken_up(&[said(ThoughtKind::Answer, "Hello, world"), said(ThoughtKind::Reasoning, "hm")]);
+        resumed(&[said(ThoughtKind::Answer, "Hello, world"), said(ThoughtKind::Reasoning, "hm")]);
     texts.say(&mut replay, ThoughtKind::Answer, "Hello");
     let remains = replay.finish();
     assert_eq!(remains.withdrawn, [(ThoughtKind::Reasoning, 0), (ThoughtKind::Answer, 5)]);
@@ -324,7 +324,7 @@ fn end_withdraws_text_that_was_not_repeated() {
 #[test]
 fn memory_for_emitted_text_is_bounded_by_one_thought() {
     let long = "x".repeat(100_000);
-    let (mut replay, mut texts) = taken_up(&[said(ThoughtKind::Reasoning, &long)]);
+    let (mut replay, mut texts) = resumed(&[said(ThoughtKind::Reasoning, &long)]);
     for _ in 0..100_000 / 100 {
         assert_eq!(texts.say(&mut replay, ThoughtKind::Reasoning, &long[..100]), None);
         assert!(replay.reasoning.ahead.len() <= 200, "{} bytes", replay.reasoning.ahead.len());
@@ -336,7 +336,7 @@ fn memory_for_emitted_text_is_bounded_by_one_thought() {
 fn a_call_is_the_same_if_its_parameters_mean_the_same() {
     let open = Event::ToolExecuting(call("c1", "t"));
     let result = CallResult::cut_short(CallStatus::Unknown, "crash");
-    let mut replay = taken_up(&[open, closed("c1", result.clone())]).0;
+    let mut replay = resumed(&[open, closed("c1", result.clone())]).0;
     let again = Call { parameters: Json::parse(r#"{"b":2,"a":1}"#).unwrap(), ..call("c1", "t") };
     assert_eq!(replay.open(&again), Opening::Closed { call_id: again.call_id.clone(), result });
     // A second use of an id by the agent itself is for the run to refuse (RUN-4).
@@ -349,14 +349,14 @@ fn another_call_under_a_used_id_gets_a_fresh_id_after_each_restart() {
     let mut log = vec![Event::ToolExecuting(call("c1", "t"))];
     let other = call("c1", "other");
     let fresh = CallId::parse("c1-2").unwrap();
-    let mut replay = taken_up(&log).0;
+    let mut replay = resumed(&log).0;
     let given_up = vec![CallId::parse("c1").unwrap()];
     assert_eq!(replay.open(&other), Opening::New { call_id: fresh.clone(), given_up });
     assert!(replay.is_over());
 
     log.push(closed("c1", gave_up()));
     log.push(Event::ToolExecuting(Call { call_id: fresh.clone(), ..other.clone() }));
-    let mut replay = taken_up(&log).0;
+    let mut replay = resumed(&log).0;
     assert_eq!(replay.open(&other), Opening::Open { call_id: fresh });
 }
 
@@ -364,21 +364,22 @@ fn another_call_under_a_used_id_gets_a_fresh_id_after_each_restart() {
 fn fresh_ids_stay_within_the_length_of_an_id() {
     let long = CallId::parse(&"x".repeat(128)).unwrap();
     let log = [Event::ToolExecuting(Call { call_id: long.clone(), ..call("c1", "t") })];
-    let unused = taken_up(&log).0.unused(&long);
+    let unused = resumed(&log).0.unused(&long);
     assert_eq!((unused.as_str().len(), unused.as_str().ends_with("x-2")), (128, true));
 }
 
 #[test]
 fn run_11_question_that_is_not_repeated_stays_open_for_the_client() {
-    let question = Call { by: By::Client, ..call("c1", "ask") };
-    let replay = taken_up(&[Event::ToolExecuting(question)]).0;
+    let question = Call { by: CallOwner::Client, ..call("c1", "ask") };
+    let replay = resumed(&[Event::ToolExecuting(question)]).0;
     assert_eq!(replay.finish().awaited, [CallId::parse("c1").unwrap()]);
 }
 
 #[test]
 fn a_log_without_steps_is_over_at_once() {
     let (_, started) = Run::start(MessageId::parse("m").unwrap(), AT);
-    assert!(taken_up(&[started]).0.is_over());
-    let cut = AnyRun::Started(Run::start(MessageId::parse("m").unwrap(), AT).0).end(Cut::Cancelled, "", AT);
-    assert!(taken_up(&cut).0.is_over());
+    assert!(resumed(&[started]).0.is_over());
+    let cut =
+        AnyRun::Started(Run::start(MessageId::parse("m").unwrap(), AT).0).end(EarlyEnd::Cancelled, "", AT);
+    assert!(resumed(&cut).0.is_over());
 }

@@ -1,7 +1,7 @@
 //! Questions about the current time, a shifted or converted time, or a date.
 //!
 //! Guarantee: the answer is the current time only if no part of the question asks for another time. Every
-//! word of a clause is parsed; if one is not understood, the result is [`Reading::Declined`].
+//! word of a clause is parsed; if one is not understood, the result is [`TimeReading::Declined`].
 
 mod calendar;
 mod shift;
@@ -11,7 +11,7 @@ use std::ops::Range;
 use serde_json::json;
 
 use self::shift::{anchor, shift};
-use super::{lexer::Token, shown, sums::number_words};
+use super::{arithmetic::number_words, lexer::Token, shown};
 use crate::tools::zones::Zone;
 
 pub use self::shift::Shift;
@@ -22,7 +22,7 @@ pub struct Time {
     /// `None` for UTC.
     pub place: Option<String>,
     pub shift: Option<Shift>,
-    pub at: Option<At>,
+    pub at: Option<PlacedTime>,
     pub date: Option<Day>,
     /// True if the question is about morning, afternoon, evening or night.
     pub part_of_day: bool,
@@ -48,7 +48,7 @@ impl Time {
 
 /// A time of day in a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct At {
+pub struct PlacedTime {
     /// Hours and minutes, such as `15:00`.
     pub clock: String,
     pub place: String,
@@ -65,7 +65,7 @@ pub struct Day {
 
 /// The result of parsing a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum TimeReading {
     /// The clause is not about time.
     Nothing,
     Times(Vec<Time>),
@@ -74,30 +74,30 @@ pub enum Reading {
 }
 
 /// Parses a clause.
-pub(super) fn read(text: &str, clause: &[Token]) -> Reading {
+pub(super) fn read(text: &str, clause: &[Token]) -> TimeReading {
     if let Some(day) = calendar::read(clause) {
-        return Reading::Times(vec![Time { date: Some(day), ..Time::default() }]);
+        return TimeReading::Times(vec![Time { date: Some(day), ..Time::default() }]);
     }
     let strong = asks(clause) && STRONG.iter().any(|phrase| contains(clause, phrase));
     let part_of_day = contains(clause, "is it") && clause.iter().any(|token| PARTS.contains(&token.word()));
     let weak = clause.iter().any(|token| WEAK.contains(&token.word()) || shift::names_a_time(token.word()));
     if !strong && !part_of_day && !weak {
-        return Reading::Nothing;
+        return TimeReading::Nothing;
     }
-    let found = Found::of(text, clause, strong);
+    let found = ClauseParts::of(text, clause, strong);
     let certain = strong || part_of_day;
     if !found.unknown.is_empty() {
-        return if certain { found.not_understood(text, clause) } else { Reading::Nothing };
+        return if certain { found.not_understood(text, clause) } else { TimeReading::Nothing };
     }
     if !certain && found.places.is_empty() {
-        return Reading::Nothing;
+        return TimeReading::Nothing;
     }
     found.reading(part_of_day)
 }
 
 /// The parts of a clause.
 #[derive(Default)]
-struct Found {
+struct ClauseParts {
     /// The places, with their positions.
     places: Vec<(usize, String)>,
     shift: Option<Shift>,
@@ -107,7 +107,7 @@ struct Found {
     unknown: Vec<usize>,
 }
 
-impl Found {
+impl ClauseParts {
     fn of(text: &str, clause: &[Token], strong: bool) -> Self {
         let mut found = Self::default();
         let mut at = 0;
@@ -151,41 +151,44 @@ impl Found {
         found
     }
 
-    fn reading(self, part_of_day: bool) -> Reading {
+    fn reading(self, part_of_day: bool) -> TimeReading {
         let Some((start, clock, source)) = self.at else {
-            let wish = |place| Time { place, shift: self.shift.clone(), part_of_day, ..Time::default() };
+            let intent = |place| Time { place, shift: self.shift.clone(), part_of_day, ..Time::default() };
             if self.places.is_empty() {
-                return Reading::Times(vec![wish(None)]);
+                return TimeReading::Times(vec![intent(None)]);
             }
-            return Reading::Times(self.places.into_iter().map(|(_, place)| wish(Some(place))).collect());
+            return TimeReading::Times(
+                self.places.into_iter().map(|(_, place)| intent(Some(place))).collect(),
+            );
         };
         // `in Berlin it is 3pm`
         let source = source
             .or_else(|| self.places.iter().position(|(at, _)| *at < start).filter(|_| self.places.len() > 1));
         let Some(source) = source else {
-            return Reading::Declined(format!(
+            return TimeReading::Declined(format!(
                 "I can convert {clock} from one place to another, but not without the place where it is {clock}; \
                  ask for example “if it is 3pm in Berlin, what time is it in Sydney?”"
             ));
         };
         if self.shift.as_ref().is_some_and(|shift| !shift.in_days) {
-            return Reading::Declined(
+            return TimeReading::Declined(
                 "I can convert a time of day or shift the time now, not both at once".into(),
             );
         }
-        let at = At { clock, place: self.places[source].1.clone() };
-        let wish = |place| Time { place, shift: self.shift.clone(), at: Some(at.clone()), ..Time::default() };
+        let at = PlacedTime { clock, place: self.places[source].1.clone() };
+        let intent =
+            |place| Time { place, shift: self.shift.clone(), at: Some(at.clone()), ..Time::default() };
         let targets: Vec<_> = self
             .places
             .iter()
             .enumerate()
             .filter(|(nth, _)| *nth != source)
-            .map(|(_, (_, place))| wish(Some(place.clone())))
+            .map(|(_, (_, place))| intent(Some(place.clone())))
             .collect();
-        Reading::Times(if targets.is_empty() { vec![wish(None)] } else { targets })
+        TimeReading::Times(if targets.is_empty() { vec![intent(None)] } else { targets })
     }
 
-    fn not_understood(&self, text: &str, clause: &[Token]) -> Reading {
+    fn not_understood(&self, text: &str, clause: &[Token]) -> TimeReading {
         let mut runs: Vec<Range<usize>> = Vec::new();
         for at in &self.unknown {
             match runs.last_mut() {
@@ -201,7 +204,7 @@ impl Found {
                 format!("“{}”", shown(words))
             })
             .collect();
-        Reading::Declined(format!(
+        TimeReading::Declined(format!(
             "I did not understand {} in the question about the time, so I looked at no clock",
             quoted.join(" and ")
         ))

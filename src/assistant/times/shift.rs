@@ -1,8 +1,8 @@
 //! Durations from now, and times of day.
 
 use crate::{
+    arithmetic::number_words,
     lexer::{Lexeme, Token},
-    sums::number_words,
 };
 
 /// A duration that is added to now.

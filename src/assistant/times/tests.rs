@@ -1,20 +1,20 @@
 //! Tests of questions about time.
 
 use super::{
-    super::wish::{Understood, Wish, understand},
-    At, Time,
+    super::intent::{Intent, Understood, understand},
+    PlacedTime, Time,
 };
 use crate::tools::current_time;
 
 /// Returns the questions about time in a message, or the sentence that declines one.
 fn times(text: &str) -> Result<Vec<Time>, String> {
     match understand(text) {
-        Understood::Requests { wishes, declined, .. } => match declined.first() {
+        Understood::Requests { intents, declined, .. } => match declined.first() {
             Some(why) => Err(why.clone()),
-            None => Ok(wishes
+            None => Ok(intents
                 .into_iter()
-                .filter_map(|wish| match wish {
-                    Wish::Time(time) => Some(time),
+                .filter_map(|intent| match intent {
+                    Intent::Time(time) => Some(time),
                     _ => None,
                 })
                 .collect()),
@@ -105,9 +105,11 @@ fn a_time_elsewhere_is_converted() {
         let found = times(text).unwrap_or_else(|why| panic!("{text}: {why}"));
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         assert_eq!(found[0].place.as_deref(), to, "{text}");
-        let at = At { clock: clock.into(), place: from.trim_end_matches(" time").into() };
-        let found =
-            found[0].at.clone().map(|at| At { place: at.place.trim_end_matches(" time").into(), ..at });
+        let at = PlacedTime { clock: clock.into(), place: from.trim_end_matches(" time").into() };
+        let found = found[0]
+            .at
+            .clone()
+            .map(|at| PlacedTime { place: at.place.trim_end_matches(" time").into(), ..at });
         assert_eq!(found, Some(at), "{text}");
     }
 }

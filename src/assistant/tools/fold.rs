@@ -6,13 +6,13 @@
 use memchr::memmem::Finder;
 
 /// The case-folded words of a query.
-pub struct Words {
+pub struct QueryWords {
     finders: Vec<Finder<'static>>,
     /// The original words that are searched for.
     query: String,
 }
 
-impl Words {
+impl QueryWords {
     /// Folds the first [`WORDS_MAX`] words of a query, cut to [`WORD_CHARS_MAX`] characters each.
     pub fn of(query: &str) -> Self {
         let words = query.split_whitespace().take(WORDS_MAX);
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str, query: &str) -> Option<String> {
-        Words::of(query).excerpt(text, &mut String::new())
+        QueryWords::of(query).excerpt(text, &mut String::new())
     }
 
     #[test]
@@ -121,9 +121,9 @@ mod tests {
     #[test]
     fn a_query_is_bounded_in_words_and_in_their_length() {
         let long = "a".repeat(40_000);
-        let words = Words::of(&format!("{} {long}", "b ".repeat(100)));
+        let words = QueryWords::of(&format!("{} {long}", "b ".repeat(100)));
         assert_eq!(words.query().split(' ').count(), WORDS_MAX);
-        assert_eq!(Words::of(&long).query().len(), WORD_CHARS_MAX);
+        assert_eq!(QueryWords::of(&long).query().len(), WORD_CHARS_MAX);
     }
 
     proptest! {

@@ -12,7 +12,7 @@ use quintet_kernel::json::Json;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{fold::Words, searches::Searches};
+use super::{fold::QueryWords, searches::Searches};
 
 /// The tool `search_history`.
 pub struct SearchHistory {
@@ -23,7 +23,7 @@ pub struct SearchHistory {
 
 /// The searchable fields of an entry.
 #[derive(Deserialize)]
-struct Line {
+struct SearchedEntry {
     #[serde(rename = "type")]
     kind: String,
     run_id: String,
@@ -68,13 +68,13 @@ impl SearchHistory {
         context: &ToolContext,
     ) -> Result<serde_json::Value, String> {
         let ToolContext { history, run_id, .. } = context;
-        let words = Words::of(&parameters.query);
+        let words = QueryWords::of(&parameters.query);
         if words.is_empty() {
             return Err("query has no words".into());
         }
-        let place = self.searches.place(history.owner());
+        let place = self.searches.slot(history.owner());
         let _own = place.wait(history.line()).await?;
-        let mut found = Found::new(parameters.from, parameters.limit, run_id.to_string());
+        let mut found = Matches::new(parameters.from, parameters.limit, run_id.to_string());
         let (mut entries, mut bytes, mut step, mut folded) = (0, 0, 0, String::new());
         let mut next = Some(history.newest());
         'pages: while let Some(page) = next {
@@ -109,7 +109,7 @@ impl SearchHistory {
 }
 
 /// The matches so far, newest first.
-struct Found {
+struct Matches {
     from: From,
     limit: usize,
     own_run: String,
@@ -123,7 +123,7 @@ struct Match {
     shown: serde_json::Value,
 }
 
-impl Found {
+impl Matches {
     fn new(from: From, limit: usize, own_run: String) -> Self {
         Self { from, limit: limit.clamp(1, MATCHES_MAX), own_run, matches: Vec::new() }
     }
@@ -135,9 +135,9 @@ impl Found {
 
     /// Examines an entry. Excluded are the message of this run and answers of runs that searched themselves,
     /// since those repeat what was found, or that nothing was.
-    fn look(&mut self, offset: u64, line: &[u8], words: &Words, folded: &mut String) {
+    fn look(&mut self, offset: u64, line: &[u8], words: &QueryWords, folded: &mut String) {
         // Erased entries cannot match.
-        let Ok(line) = serde_json::from_slice::<Line>(line) else { return };
+        let Ok(line) = serde_json::from_slice::<SearchedEntry>(line) else { return };
         if line.run_id == self.own_run {
             return;
         }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use quintet_agent::host::{Line, Owner};
+use quintet_agent::host::{Owner, QueueTime};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The permits of all searches.
@@ -17,7 +17,7 @@ pub struct Searches {
 }
 
 /// A search of one user.
-pub struct Place<'a> {
+pub struct SearchSlot<'a> {
     searches: &'a Searches,
     owner: Owner,
     permits: Option<Arc<Semaphore>>,
@@ -29,18 +29,18 @@ impl Searches {
     }
 
     /// Registers a search of a user, which has yet to wait for the user's others.
-    pub fn place(&self, owner: Owner) -> Place<'_> {
+    pub fn slot(&self, owner: Owner) -> SearchSlot<'_> {
         let mut users = self.users();
         let permits = users.get(&owner).and_then(Weak::upgrade).unwrap_or_else(|| {
             let permits = Arc::new(Semaphore::new(self.user_searches_max));
             users.insert(owner, Arc::downgrade(&permits));
             permits
         });
-        Place { searches: self, owner, permits: Some(permits) }
+        SearchSlot { searches: self, owner, permits: Some(permits) }
     }
 
     /// Waits for the permit to hold a page. The wait counts as time in line.
-    pub async fn page(&self, line: &Line) -> Result<SemaphorePermit<'_>, String> {
+    pub async fn page(&self, line: &QueueTime) -> Result<SemaphorePermit<'_>, String> {
         permit(&self.pages, line).await
     }
 
@@ -49,9 +49,9 @@ impl Searches {
     }
 }
 
-impl Place<'_> {
+impl SearchSlot<'_> {
     /// Waits for the user's other searches. The wait counts as time in line.
-    pub async fn wait(&self, line: &Line) -> Result<Option<SemaphorePermit<'_>>, String> {
+    pub async fn wait(&self, line: &QueueTime) -> Result<Option<SemaphorePermit<'_>>, String> {
         match &self.permits {
             Some(permits) => permit(permits, line).await.map(Some),
             None => Ok(None),
@@ -59,7 +59,7 @@ impl Place<'_> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for SearchSlot<'_> {
     fn drop(&mut self) {
         let mut users = self.searches.users();
         self.permits = None;
@@ -69,7 +69,7 @@ impl Drop for Place<'_> {
     }
 }
 
-async fn permit<'a>(permits: &'a Semaphore, line: &Line) -> Result<SemaphorePermit<'a>, String> {
+async fn permit<'a>(permits: &'a Semaphore, line: &QueueTime) -> Result<SemaphorePermit<'a>, String> {
     if let Ok(permit) = permits.try_acquire() {
         return Ok(permit);
     }
@@ -85,9 +85,9 @@ mod tests {
 
     #[test]
     fn iso_6_searches_of_one_user_run_one_at_a_time_and_release_their_state() {
-        let (searches, line) = (Searches::new(2, 1), Line::default());
-        let (first, second) = (searches.place(Owner::new(1)), searches.place(Owner::new(1)));
-        let other = searches.place(Owner::new(2));
+        let (searches, line) = (Searches::new(2, 1), QueueTime::default());
+        let (first, second) = (searches.slot(Owner::new(1)), searches.slot(Owner::new(1)));
+        let other = searches.slot(Owner::new(2));
         let held = assert_ready!(task::spawn(first.wait(&line)).poll()).unwrap();
         let mut waits = task::spawn(second.wait(&line));
         assert_pending!(waits.poll());

@@ -2,10 +2,10 @@
 
 use axum::{Json, extract::State, response::IntoResponse};
 
-use super::extract::{Answer, Caller};
+use super::extract::{Caller, HttpResult};
 use crate::{gateway::Gateway, wire::http::AgentsList};
 
 /// Returns 200 with the agents.
-pub async fn list(State(gateway): State<Gateway>, _caller: Caller) -> Answer {
+pub async fn list(State(gateway): State<Gateway>, _caller: Caller) -> HttpResult {
     Ok(Json(AgentsList { agents: gateway.agents.to_vec() }).into_response())
 }

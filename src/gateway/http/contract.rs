@@ -12,14 +12,14 @@ use bytes::Bytes;
 use http::header;
 use serde_json::Value;
 
-use super::{extract::Answer, failure::Failure};
+use super::{extract::HttpResult, failure::HttpError};
 use crate::wire::{asyncapi, openapi, schema};
 
 /// Returns 200 with the JSON Schema of one frame or entry, or 404.
-pub async fn frame(file: Result<Path<String>, axum::extract::rejection::PathRejection>) -> Answer {
-    let Ok(Path(file)) = file else { return Err(Failure::not_found()) };
+pub async fn frame(file: Result<Path<String>, axum::extract::rejection::PathRejection>) -> HttpResult {
+    let Ok(Path(file)) = file else { return Err(HttpError::not_found()) };
     let schema = file.strip_suffix(".json").and_then(schema::frame);
-    Ok(Json(schema.ok_or_else(Failure::not_found)?).into_response())
+    Ok(Json(schema.ok_or_else(HttpError::not_found)?).into_response())
 }
 
 /// Returns 200 with the OpenAPI document.

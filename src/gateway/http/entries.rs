@@ -3,8 +3,8 @@
 use axum::extract::State;
 
 use super::{
-    extract::{Answer, Asked, Caller},
-    pages::Pages,
+    extract::{Caller, HttpResult, QueryParams},
+    pages::AdmittedPage,
 };
 use crate::{gateway::Gateway, wire::http::EntriesQuery};
 
@@ -12,7 +12,7 @@ use crate::{gateway::Gateway, wire::http::EntriesQuery};
 pub async fn page(
     State(gateway): State<Gateway>,
     caller: Caller,
-    Asked(query): Asked<EntriesQuery>,
-) -> Answer {
-    Pages::new(&gateway, &caller)?.answer(None, query).await
+    QueryParams(query): QueryParams<EntriesQuery>,
+) -> HttpResult {
+    AdmittedPage::new(&gateway, &caller)?.answer(None, query).await
 }

@@ -10,12 +10,12 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::failure::Failure;
+use super::failure::HttpError;
 use crate::{
     gateway::{
         Gateway,
         auth::AuthError,
-        peers::{PeerAddr, Place},
+        peers::{PeerAddr, SocketSlot},
     },
     kernel::ticket::Identity,
     user::handle::User,
@@ -30,9 +30,9 @@ pub struct Caller {
 }
 
 impl FromRequestParts<Gateway> for Caller {
-    type Rejection = Failure;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, HttpError> {
         // A missing token is verified as an empty one, so that it is refused and counted in one place.
         let token = bearer(&parts.headers).unwrap_or_default();
         let peer = peer(parts)?;
@@ -42,8 +42,8 @@ impl FromRequestParts<Gateway> for Caller {
         }
         let identity = gateway.auth.bearer(token).await?;
         // The socket must not be displaced until the request is answered.
-        if let Some(place) = parts.extensions.get::<Place>() {
-            place.is_busy();
+        if let Some(slot) = parts.extensions.get::<SocketSlot>() {
+            slot.is_busy();
         }
         gateway.admit.request(&identity.user_id)?;
         let user = gateway.factory.attach(&identity.user_id);
@@ -55,8 +55,8 @@ impl FromRequestParts<Gateway> for Caller {
 ///
 /// # Errors
 /// `internal` if the router did not run, which is a bug.
-pub fn peer(parts: &Parts) -> Result<PeerAddr, Failure> {
-    let fault = || Failure::new(ErrorCode::Internal, "internal error");
+pub fn peer(parts: &Parts) -> Result<PeerAddr, HttpError> {
+    let fault = || HttpError::new(ErrorCode::Internal, "internal error");
     parts.extensions.get::<PeerAddr>().copied().ok_or_else(fault)
 }
 
@@ -78,12 +78,12 @@ pub fn bearer(headers: &HeaderMap) -> Result<&str, AuthError> {
 pub struct PathId<T>(pub T);
 
 impl<T: std::str::FromStr> FromRequestParts<Gateway> for PathId<T> {
-    type Rejection = Failure;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, HttpError> {
         let Path(text) =
-            Path::<String>::from_request_parts(parts, gateway).await.map_err(|_| Failure::not_found())?;
-        text.parse().map(Self).map_err(|_| Failure::not_found())
+            Path::<String>::from_request_parts(parts, gateway).await.map_err(|_| HttpError::not_found())?;
+        text.parse().map(Self).map_err(|_| HttpError::not_found())
     }
 }
 
@@ -91,62 +91,62 @@ impl<T: std::str::FromStr> FromRequestParts<Gateway> for PathId<T> {
 pub struct PathIds<T, U>(pub T, pub U);
 
 impl<T: std::str::FromStr, U: std::str::FromStr> FromRequestParts<Gateway> for PathIds<T, U> {
-    type Rejection = Failure;
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, HttpError> {
         let both = Path::<(String, String)>::from_request_parts(parts, gateway).await;
-        let Path((first, second)) = both.map_err(|_| Failure::not_found())?;
+        let Path((first, second)) = both.map_err(|_| HttpError::not_found())?;
         match (first.parse(), second.parse()) {
             (Ok(first), Ok(second)) => Ok(Self(first, second)),
-            _ => Err(Failure::not_found()),
+            _ => Err(HttpError::not_found()),
         }
     }
 }
 
 /// The query string, deserialised as `T`.
-pub struct Asked<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<Gateway> for Asked<T> {
-    type Rejection = Failure;
+impl<T: DeserializeOwned> FromRequestParts<Gateway> for QueryParams<T> {
+    type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, HttpError> {
         match Query::<T>::from_request_parts(parts, gateway).await {
             Ok(Query(query)) => Ok(Self(query)),
-            Err(_) => Err(Failure::new(ErrorCode::InvalidField, "a field of the query is invalid")),
+            Err(_) => Err(HttpError::new(ErrorCode::InvalidField, "a field of the query is invalid")),
         }
     }
 }
 
-/// A JSON body as text, bounded by `body_bytes_max` and `body_wait_ms_max`. Empty without a body.
+/// A JSON body as text, bounded by `request_body_bytes_max` and `request_body_timeout_ms`. Empty without a body.
 pub struct JsonText(pub String);
 
 impl FromRequest<Gateway> for JsonText {
-    type Rejection = Failure;
+    type Rejection = HttpError;
 
-    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, Failure> {
+    async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, HttpError> {
         let is_json = is_json(request.headers());
         let limits = &gateway.limits;
-        let body = Limited::new(request.into_body(), limits.body_bytes_max).collect();
-        let wait = Duration::from_millis(limits.body_wait_ms_max);
+        let body = Limited::new(request.into_body(), limits.request_body_bytes_max).collect();
+        let wait = Duration::from_millis(limits.request_body_timeout_ms);
         let body = match tokio::time::timeout(wait, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let detail = format!("the body is longer than {} bytes", limits.body_bytes_max);
-                return Err(Failure::new(ErrorCode::TooLarge, detail));
+                let detail = format!("the body is longer than {} bytes", limits.request_body_bytes_max);
+                return Err(HttpError::new(ErrorCode::TooLarge, detail));
             }
-            Ok(Err(_)) => return Err(Failure::new(ErrorCode::MalformedFrame, "the body ended early")),
+            Ok(Err(_)) => return Err(HttpError::new(ErrorCode::MalformedFrame, "the body ended early")),
             Err(_) => {
-                let failure = Failure::new(ErrorCode::MalformedFrame, "the body was not received in time");
+                let failure = HttpError::new(ErrorCode::MalformedFrame, "the body was not received in time");
                 return Err(failure.with_status(StatusCode::REQUEST_TIMEOUT));
             }
         };
         if !body.is_empty() && !is_json {
-            let failure = Failure::new(ErrorCode::MalformedFrame, "the body must be application/json");
+            let failure = HttpError::new(ErrorCode::MalformedFrame, "the body must be application/json");
             return Err(failure.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
         }
         match String::from_utf8(body.into()) {
             Ok(text) => Ok(Self(text)),
-            Err(_) => Err(Failure::new(ErrorCode::MalformedFrame, "the body is not UTF-8")),
+            Err(_) => Err(HttpError::new(ErrorCode::MalformedFrame, "the body is not UTF-8")),
         }
     }
 }
@@ -156,14 +156,14 @@ impl JsonText {
     ///
     /// # Errors
     /// `malformed_frame` if the body is not a JSON object, `invalid_field` if it is not a valid `T`.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
         let is_object =
             self.0.trim_ascii_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&self.0).is_ok();
         if !is_object {
-            return Err(Failure::new(ErrorCode::MalformedFrame, "the body is not a JSON object"));
+            return Err(HttpError::new(ErrorCode::MalformedFrame, "the body is not a JSON object"));
         }
         serde_json::from_str(&self.0)
-            .map_err(|_| Failure::new(ErrorCode::InvalidField, "a field of the body is missing or invalid"))
+            .map_err(|_| HttpError::new(ErrorCode::InvalidField, "a field of the body is missing or invalid"))
     }
 }
 
@@ -174,4 +174,4 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The result of a handler.
-pub type Answer = Result<Response, Failure>;
+pub type HttpResult = Result<Response, HttpError>;

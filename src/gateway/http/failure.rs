@@ -8,16 +8,16 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     gateway::{
-        admit::Turned,
+        admit::AdmissionError,
         auth::{AuthError, IssueError},
-        origins::Forbidden,
+        origins::OriginError,
         peers::{PeerFull, PeerLimited},
         refusal::journal_code,
         refusal_log::Refused,
         tickets::Unissued,
     },
     journal::JournalError,
-    user::handle::Unaccepted,
+    user::handle::RequestError,
     wire::{
         client::FrameError,
         codes::ErrorCode,
@@ -27,9 +27,9 @@ use crate::{
 
 /// An error response, with the reason that is logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure(Box<Problem>, &'static str);
+pub struct HttpError(Box<Problem>, &'static str);
 
-impl Failure {
+impl HttpError {
     /// Creates an error with the status of its code. `detail` is shown to the client.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self(Box::new(Problem::new(code, detail)), code.as_str())
@@ -53,9 +53,9 @@ impl Failure {
 
     /// Returns the refusal of a command: during a drain with the time after which the next process is
     /// expected, as on the socket.
-    pub fn unaccepted(why: Unaccepted, reconnect_after_ms: u64) -> Self {
+    pub fn request_error(why: RequestError, reconnect_after_ms: u64) -> Self {
         match why {
-            Unaccepted::Draining => Self::from(why).retry_after(reconnect_after_ms),
+            RequestError::Draining => Self::from(why).retry_after(reconnect_after_ms),
             why => why.into(),
         }
     }
@@ -71,7 +71,7 @@ impl Failure {
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         metrics::counter!("quintet_refusals_total", "code" => self.0.code.as_str()).increment(1);
         let mut response = Response::new(Body::from(self.0.encode()));
@@ -94,7 +94,7 @@ impl IntoResponse for Failure {
     }
 }
 
-impl From<FrameError> for Failure {
+impl From<FrameError> for HttpError {
     fn from(error: FrameError) -> Self {
         let problem: Problem = error.into();
         let reason = problem.code.as_str();
@@ -102,8 +102,8 @@ impl From<FrameError> for Failure {
     }
 }
 
-impl From<Unaccepted> for Failure {
-    fn from(why: Unaccepted) -> Self {
+impl From<RequestError> for HttpError {
+    fn from(why: RequestError) -> Self {
         match ErrorCode::from(&why) {
             ErrorCode::NotFound => Self::not_found(),
             code => {
@@ -117,7 +117,7 @@ impl From<Unaccepted> for Failure {
     }
 }
 
-impl From<JournalError> for Failure {
+impl From<JournalError> for HttpError {
     fn from(why: JournalError) -> Self {
         tracing::error!(error = %why, "journal not read");
         // Details of a storage error are for the operator, not for the client.
@@ -125,19 +125,19 @@ impl From<JournalError> for Failure {
     }
 }
 
-impl From<PeerLimited> for Failure {
+impl From<PeerLimited> for HttpError {
     fn from(why: PeerLimited) -> Self {
         Self::new(ErrorCode::RateLimited, why.to_string()).retry_after(why.retry_after_ms)
     }
 }
 
-impl From<PeerFull> for Failure {
+impl From<PeerFull> for HttpError {
     fn from(why: PeerFull) -> Self {
         Self::new(ErrorCode::LimitReached, why.to_string()).retry_after(RETRY_MS)
     }
 }
 
-impl From<AuthError> for Failure {
+impl From<AuthError> for HttpError {
     fn from(why: AuthError) -> Self {
         let detail = match why {
             AuthError::Missing => "a credential is needed: the header `Authorization: Bearer` with a token",
@@ -152,7 +152,7 @@ impl From<AuthError> for Failure {
     }
 }
 
-impl From<IssueError> for Failure {
+impl From<IssueError> for HttpError {
     fn from(why: IssueError) -> Self {
         let failure = Self::new(ErrorCode::from(&why), why.to_string());
         match why {
@@ -164,24 +164,24 @@ impl From<IssueError> for Failure {
     }
 }
 
-impl From<Turned> for Failure {
-    fn from(why: Turned) -> Self {
+impl From<AdmissionError> for HttpError {
+    fn from(why: AdmissionError) -> Self {
         let failure = Self::new(ErrorCode::from(&why), why.to_string());
         match why {
-            Turned::RateLimited { retry_after_ms }
-            | Turned::RateUsersMax { retry_after_ms }
-            | Turned::UserPagesMax { retry_after_ms } => failure.retry_after(retry_after_ms),
-            Turned::UserConnectionsMax => failure.retry_after(RETRY_MS),
+            AdmissionError::RateLimited { retry_after_ms }
+            | AdmissionError::RateUsersMax { retry_after_ms }
+            | AdmissionError::UserPagesMax { retry_after_ms } => failure.retry_after(retry_after_ms),
+            AdmissionError::UserConnectionsMax => failure.retry_after(RETRY_MS),
             // A limit of the service, not of this user: 503 instead of 429.
-            Turned::ConnectionsMax => {
+            AdmissionError::ConnectionsMax => {
                 failure.with_status(StatusCode::SERVICE_UNAVAILABLE).retry_after(RETRY_MS)
             }
         }
     }
 }
 
-impl From<Forbidden> for Failure {
-    fn from(why: Forbidden) -> Self {
+impl From<OriginError> for HttpError {
+    fn from(why: OriginError) -> Self {
         metrics::counter!("quintet_origins_refused_total").increment(1);
         Self::new(ErrorCode::Forbidden, why.to_string()).because("origin")
     }

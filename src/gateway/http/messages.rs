@@ -4,8 +4,8 @@ use axum::{Json, extract::State, response::IntoResponse};
 use http::StatusCode;
 
 use super::{
-    extract::{Answer, Caller, JsonText},
-    failure::Failure,
+    extract::{Caller, HttpResult, JsonText},
+    failure::HttpError,
 };
 use crate::{
     gateway::Gateway,
@@ -14,11 +14,12 @@ use crate::{
 
 /// Returns 202 once the message is durable, which guarantees that it gets a run (DEL-5). Repeating the
 /// request returns the same answer (DEL-6).
-pub async fn send(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> Answer {
+pub async fn send(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> HttpResult {
     let message = client::decode_message(&body.0)?;
     let message_id = message.message_id.clone();
     let accepted = caller.user.send(message).await;
-    let accepted = accepted.map_err(|why| Failure::unaccepted(why, gateway.limits.reconnect_after_ms))?;
+    let accepted =
+        accepted.map_err(|why| HttpError::request_error(why, gateway.limits.reconnect_after_ms))?;
     let answer = MessageAccepted {
         run_id: accepted.receipt.run_id,
         message_id,

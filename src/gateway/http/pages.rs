@@ -12,8 +12,8 @@ use futures_util::stream;
 use http::header;
 
 use super::{
-    extract::{Answer, Caller},
-    failure::Failure,
+    extract::{Caller, HttpResult},
+    failure::HttpError,
 };
 use crate::{
     gateway::{Gateway, admit::Admission},
@@ -21,7 +21,7 @@ use crate::{
     kernel::ids::ThreadId,
     user::{
         handle::User,
-        walk::{Walk, WalkLimit},
+        scan::{EntryScan, ScanLimit},
     },
     wire::{
         codes::ErrorCode,
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// An admitted page of a user that has not been read yet.
-pub struct Pages<'a> {
+pub struct AdmittedPage<'a> {
     gateway: &'a Gateway,
     user: &'a User,
     place: Admission,
@@ -38,46 +38,46 @@ pub struct Pages<'a> {
 
 /// The remaining part of a page.
 struct Rest {
-    walk: Walk,
+    scan: EntryScan,
     some: bool,
     wait: Duration,
     /// Freed once the last chunk is written to the socket, or the reader disconnects.
     _place: Admission,
 }
 
-impl<'a> Pages<'a> {
+impl<'a> AdmittedPage<'a> {
     /// Takes one of the user's page slots.
     ///
     /// # Errors
     /// When the user has reached `user_pages_max`.
-    pub fn new(gateway: &'a Gateway, caller: &'a Caller) -> Result<Self, Failure> {
+    pub fn new(gateway: &'a Gateway, caller: &'a Caller) -> Result<Self, HttpError> {
         let place = gateway.admit.page(&caller.identity.user_id)?;
         Ok(Self { gateway, user: &caller.user, place })
     }
 
     /// Returns 200 with the entries after `after`, of `thread` or of the whole log; 404 if the user has no
     /// such thread (ISO-3).
-    pub async fn answer(self, thread: Option<&ThreadId>, query: EntriesQuery) -> Answer {
+    pub async fn answer(self, thread: Option<&ThreadId>, query: EntriesQuery) -> HttpResult {
         let EntriesQuery { after, limit } = query;
         if limit == 0 || limit > PAGE_ENTRIES_MAX {
             let range = format!("limit must be 1 to {PAGE_ENTRIES_MAX}");
-            return Err(Failure::new(ErrorCode::InvalidField, range));
+            return Err(HttpError::new(ErrorCode::InvalidField, range));
         }
         let limits = &self.gateway.limits;
         let page = ReadLimit { entries_max: limit as usize, bytes_max: limits.page_bytes_max };
-        let walk = self.user.walk(thread, after, WalkLimit { page, chunk: limits.chunk() }).await?;
-        let mut walk = walk.ok_or_else(Failure::not_found)?;
+        let scan = self.user.scan(thread, after, ScanLimit { page, chunk: limits.chunk() }).await?;
+        let mut scan = scan.ok_or_else(HttpError::not_found)?;
         // Read the first chunk before the response head: a failure is still an error response, and the gap is
         // known.
-        let entries = walk.next().await?;
+        let entries = scan.next().await?;
         let page =
-            EntriesPage { epoch: self.gateway.factory.epoch(), after, head: walk.head(), gap: walk.gap() };
+            EntriesPage { epoch: self.gateway.factory.epoch(), after, head: scan.head(), gap: scan.gap() };
         let mut first = BytesMut::new();
         page.begin(&mut first);
-        let wait = Duration::from_millis(limits.request_wait_ms_max);
-        let mut rest = Rest { walk, some: false, wait, _place: self.place };
+        let wait = Duration::from_millis(limits.request_timeout_ms);
+        let mut rest = Rest { scan, some: false, wait, _place: self.place };
         rest.push(&entries, &mut first);
-        let body = match rest.walk.is_over() {
+        let body = match rest.scan.is_over() {
             true => Body::from(first.freeze()),
             false => {
                 let chunks =
@@ -86,7 +86,7 @@ impl<'a> Pages<'a> {
                             (Some(first), rest) => Some((Ok::<_, Infallible>(first), (None, rest))),
                             (None, Some(mut rest)) => {
                                 let chunk = rest.next().await;
-                                let rest = (!rest.walk.is_over()).then_some(rest);
+                                let rest = (!rest.scan.is_over()).then_some(rest);
                                 Some((Ok(chunk), (None, rest)))
                             }
                             (None, None) => None,
@@ -107,16 +107,16 @@ impl Rest {
     /// Returns the next chunk of the body. On a read error the page ends early, and the next page reports it.
     async fn next(&mut self) -> Bytes {
         let mut chunk = BytesMut::new();
-        let entries = match tokio::time::timeout(self.wait, self.walk.next()).await {
+        let entries = match tokio::time::timeout(self.wait, self.scan.next()).await {
             Ok(Ok(entries)) => entries,
             Ok(Err(error)) => {
                 tracing::error!(%error, "page truncated: the journal cannot be read");
-                self.walk.stop();
+                self.scan.stop();
                 Vec::new()
             }
             Err(_) => {
                 tracing::warn!("page truncated: the journal read timed out");
-                self.walk.stop();
+                self.scan.stop();
                 Vec::new()
             }
         };
@@ -131,8 +131,8 @@ impl Rest {
             }
             out.put_slice(entry);
         }
-        if self.walk.is_over() {
-            EntriesPageEnd { next_after: self.walk.next_after() }.end(out);
+        if self.scan.is_over() {
+            EntriesPageEnd { next_after: self.scan.next_after() }.end(out);
         }
     }
 }

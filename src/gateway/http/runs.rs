@@ -3,8 +3,8 @@
 use axum::{Json, extract::State, response::IntoResponse};
 
 use super::{
-    extract::{Answer, Caller, JsonText, PathId, PathIds},
-    failure::Failure,
+    extract::{Caller, HttpResult, JsonText, PathId, PathIds},
+    failure::HttpError,
 };
 use crate::{
     gateway::Gateway,
@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// Returns 200 with the state of a run; 404 if the user has no such run (ISO-3).
-pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
-    let run = caller.user.run(run_id).await?.ok_or_else(Failure::not_found)?;
+pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> HttpResult {
+    let run = caller.user.run(run_id).await?.ok_or_else(HttpError::not_found)?;
     let info = RunInfo {
         run_id,
         thread_id: run.thread_id,
@@ -38,9 +38,13 @@ pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
 }
 
 /// Returns 200 once the run's `agent_completed` is durable.
-pub async fn cancel(State(gateway): State<Gateway>, caller: Caller, PathId(run_id): PathId<RunId>) -> Answer {
+pub async fn cancel(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    PathId(run_id): PathId<RunId>,
+) -> HttpResult {
     let cancelled = caller.user.cancel(run_id).await;
-    cancelled.map_err(|why| Failure::unaccepted(why, gateway.limits.reconnect_after_ms))?;
+    cancelled.map_err(|why| HttpError::request_error(why, gateway.limits.reconnect_after_ms))?;
     Ok(Json(RunCancelled { run_id }).into_response())
 }
 
@@ -50,9 +54,9 @@ pub async fn complete_call(
     caller: Caller,
     PathIds(run_id, call_id): PathIds<RunId, CallId>,
     body: JsonText,
-) -> Answer {
+) -> HttpResult {
     let result = client::decode_answer(&body.0)?;
     let answered = caller.user.answer(run_id, call_id.clone(), result).await;
-    answered.map_err(|why| Failure::unaccepted(why, gateway.limits.reconnect_after_ms))?;
+    answered.map_err(|why| HttpError::request_error(why, gateway.limits.reconnect_after_ms))?;
     Ok(Json(CallCompleted { run_id, call_id }).into_response())
 }

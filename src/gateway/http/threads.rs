@@ -3,9 +3,9 @@
 use axum::{Json, extract::State, response::IntoResponse};
 
 use super::{
-    extract::{Answer, Asked, Caller, PathId},
-    failure::Failure,
-    pages::Pages,
+    extract::{Caller, HttpResult, PathId, QueryParams},
+    failure::HttpError,
+    pages::AdmittedPage,
 };
 use crate::{
     gateway::Gateway,
@@ -17,9 +17,15 @@ use crate::{
 };
 
 /// Returns 200 with threads, most recent entry first.
-pub async fn list(caller: Caller, Asked(ThreadsQuery { before, limit }): Asked<ThreadsQuery>) -> Answer {
+pub async fn list(
+    caller: Caller,
+    QueryParams(ThreadsQuery { before, limit }): QueryParams<ThreadsQuery>,
+) -> HttpResult {
     if limit == 0 || limit > PAGE_THREADS_MAX {
-        return Err(Failure::new(ErrorCode::InvalidField, format!("limit must be 1 to {PAGE_THREADS_MAX}")));
+        return Err(HttpError::new(
+            ErrorCode::InvalidField,
+            format!("limit must be 1 to {PAGE_THREADS_MAX}"),
+        ));
     }
     let limit = limit as usize;
     // One more than requested, to know whether there is a next page.
@@ -45,7 +51,7 @@ pub async fn page(
     State(gateway): State<Gateway>,
     caller: Caller,
     PathId(thread_id): PathId<ThreadId>,
-    Asked(query): Asked<EntriesQuery>,
-) -> Answer {
-    Pages::new(&gateway, &caller)?.answer(Some(&thread_id), query).await
+    QueryParams(query): QueryParams<EntriesQuery>,
+) -> HttpResult {
+    AdmittedPage::new(&gateway, &caller)?.answer(Some(&thread_id), query).await
 }

@@ -81,7 +81,7 @@ fn auth(set: Jwks) -> Auth {
     Auth::new(Keys::Set(set), policy, &EAGER, Saturation::default(), Arc::new(NoObserver))
 }
 
-const EAGER: GatewayLimits = GatewayLimits { jwks_refetch_ms_min: 0, ..GatewayLimits::DEFAULT };
+const EAGER: GatewayLimits = GatewayLimits { jwks_fetch_interval_ms_min: 0, ..GatewayLimits::DEFAULT };
 
 #[tokio::test]
 async fn a_key_is_found_by_its_name_and_the_set_is_fetched_once() {
@@ -160,7 +160,7 @@ async fn auth_5_a_set_that_cannot_be_renewed_is_used_until_jwks_stale_ms_max_and
     assert!(set.key(Some("a")).await.is_ok());
     issuer.says(500, "");
     tokio::time::pause();
-    tokio::time::advance(Duration::from_millis(EAGER.jwks_stale_ms_max) - Duration::from_secs(60)).await;
+    tokio::time::advance(Duration::from_millis(EAGER.jwks_ttl_ms) - Duration::from_secs(60)).await;
     assert!(set.is_usable());
     assert!(set.key(Some("a")).await.is_ok(), "old, and not too old");
     tokio::time::advance(Duration::from_secs(60)).await;
@@ -174,7 +174,7 @@ async fn a_known_key_does_not_wait_for_an_issuer_that_does_not_answer() {
     let set = issuer.set(EAGER);
     assert!(set.key(Some("a")).await.is_ok());
     tokio::time::pause();
-    tokio::time::advance(Duration::from_millis(EAGER.jwks_fresh_ms_max + 1)).await;
+    tokio::time::advance(Duration::from_millis(EAGER.jwks_refresh_interval_ms + 1)).await;
     // Holding the lock simulates a fetch in progress.
     let _fetching = set.inner.fetched.lock().await;
     let found = futures_util::FutureExt::now_or_never(set.key(Some("a")));
@@ -184,7 +184,7 @@ async fn a_known_key_does_not_wait_for_an_issuer_that_does_not_answer() {
 #[tokio::test]
 async fn the_set_is_fetched_before_the_first_token_and_renewed_in_the_background() {
     let issuer = Issuer::start(json!([rsa("old")])).await;
-    let limits = GatewayLimits { jwks_fresh_ms_max: 1_000, ..EAGER };
+    let limits = GatewayLimits { jwks_refresh_interval_ms: 1_000, ..EAGER };
     let set = issuer.set(limits);
     let known = async |kid: &str| {
         while set.inner.current.load_full().is_none_or(|set| set.find(Some(kid)).is_none()) {

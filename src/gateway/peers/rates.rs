@@ -16,12 +16,12 @@ pub(super) struct Rates {
     interval: Duration,
     /// Time in which a full bucket drains.
     full: Duration,
-    levels: Mutex<Recent>,
+    levels: Mutex<RecentPeers>,
 }
 
 /// The times at which buckets are empty, in two generations: when the young one is full, it replaces the old
 /// one, whose entries are dropped.
-struct Recent {
+struct RecentPeers {
     young: HashMap<PeerKey, Instant>,
     old: HashMap<PeerKey, Instant>,
     generation_max: usize,
@@ -31,8 +31,11 @@ impl Rates {
     /// Allows `events` per `period`, with bursts of `burst`.
     pub(super) fn new(events: u32, period: Duration, burst: u32, peers_max: usize) -> Self {
         let interval = period / events.max(1);
-        let recent =
-            Recent { young: HashMap::new(), old: HashMap::new(), generation_max: (peers_max / 2).max(1) };
+        let recent = RecentPeers {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            generation_max: (peers_max / 2).max(1),
+        };
         Self { interval, full: interval * burst.max(1), levels: Mutex::new(recent) }
     }
 
@@ -60,7 +63,7 @@ impl Rates {
     }
 }
 
-impl Recent {
+impl RecentPeers {
     fn find(&self, peer: PeerKey) -> Option<Instant> {
         self.young.get(&peer).or_else(|| self.old.get(&peer)).copied()
     }

@@ -12,8 +12,8 @@ fn peers(limits: GatewayLimits) -> Peers {
     Peers::new(limits, TrustedProxies::default(), Saturation::default())
 }
 
-fn displaced(place: &Place) -> bool {
-    let mut task = tokio_test::task::spawn(poll_fn(|cx| place.poll_displaced(cx)));
+fn displaced(slot: &SocketSlot) -> bool {
+    let mut task = tokio_test::task::spawn(poll_fn(|cx| slot.poll_displaced(cx)));
     task.poll().is_ready()
 }
 
@@ -83,11 +83,11 @@ fn iso_6_a_peer_at_its_limit_displaces_its_own_sockets() {
 fn iso_6_no_setting_gives_all_sockets_to_unauthenticated_peers_or_one_address() {
     let peers = peers(GatewayLimits { sockets_max: 8, ..GatewayLimits::DEFAULT });
     let places: Vec<_> = (0..20).map(|_| peers.accept(ip("192.0.2.1")).unwrap()).collect();
-    assert_eq!(places.iter().filter(|place| !displaced(place)).count(), 4);
+    assert_eq!(places.iter().filter(|slot| !displaced(slot)).count(), 4);
     drop(places);
     // Those that are authenticated, three quarters of all.
     let members: Vec<_> = (0..6).map(|_| peers.accept(ip("192.0.2.1")).unwrap()).collect();
-    members.iter().for_each(Place::is_member);
+    members.iter().for_each(SocketSlot::is_member);
     assert_eq!(peers.accept(ip("192.0.2.1")).err(), Some(PeerFull));
     assert!(peers.accept(ip("192.0.2.2")).is_ok());
 }

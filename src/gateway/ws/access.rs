@@ -11,11 +11,11 @@ use super::{payload::WsPayload, reader::EntryReader};
 use crate::{
     gateway::{
         Gateway,
-        admit::{Admission, Turned},
+        admit::{Admission, AdmissionError},
     },
     journal::Extent,
     kernel::{
-        connection::{Input, ResumeCursor, Unattached},
+        connection::{AttachError, Input, ResumeCursor},
         ids::{Epoch, Offset},
         ticket::Identity,
     },
@@ -48,13 +48,13 @@ pub async fn attach(
     gateway: Gateway,
     identity: Identity,
     cursor: ResumeCursor,
-) -> Result<Attachment, Unattached> {
+) -> Result<Attachment, AttachError> {
     let admission = gateway.admit.connection(&identity.user_id).map_err(|turned| match turned {
-        Turned::ConnectionsMax => Unattached::ServiceFull,
-        Turned::UserConnectionsMax
-        | Turned::UserPagesMax { .. }
-        | Turned::RateLimited { .. }
-        | Turned::RateUsersMax { .. } => Unattached::UserFull,
+        AdmissionError::ConnectionsMax => AttachError::ServiceFull,
+        AdmissionError::UserConnectionsMax
+        | AdmissionError::UserPagesMax { .. }
+        | AdmissionError::RateLimited { .. }
+        | AdmissionError::RateUsersMax { .. } => AttachError::UserFull,
     })?;
     let user = gateway.factory.attach(&identity.user_id);
     let opened = match user.cursor(cursor.after).await {
@@ -63,7 +63,7 @@ pub async fn attach(
     };
     let (opened, epoch) = opened.map_err(|error| {
         tracing::error!(%error, "user log cannot be opened");
-        Unattached::Unavailable
+        AttachError::Unavailable
     })?;
     let extent = opened.extent();
     let reader = EntryReader::new(opened, &gateway.limits);

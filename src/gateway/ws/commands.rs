@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::payload::Command;
+use super::payload::ClientCommandFrame;
 use crate::{
     gateway::{
         auth::{Auth, AuthError},
         peers::{PeerAddr, PeerLimited, Peers},
     },
-    kernel::{connection::Unverified, ticket::Identity},
+    kernel::{connection::VerifyError, ticket::Identity},
     user::handle::User,
     wire::{
         client::Credential,
@@ -20,11 +20,11 @@ use crate::{
 };
 
 /// Executes a command. Returns the encoded reply, or `None` if the command's entry in the log is the reply.
-pub async fn execute(user: User, command: Arc<Command>, retry_after_ms: u64) -> Option<Utf8Bytes> {
+pub async fn execute(user: User, command: Arc<ClientCommandFrame>, retry_after_ms: u64) -> Option<Utf8Bytes> {
     let subject = command.subject();
     // No copy: the effect held the only reference.
     let done = match Arc::unwrap_or_clone(command) {
-        Command::SendMessage(message) => {
+        ClientCommandFrame::SendMessage(message) => {
             let message_id = message.message_id.clone();
             user.send(message).await.map(|accepted| {
                 // `send` returns only after the append is durable (DEL-5).
@@ -36,15 +36,15 @@ pub async fn execute(user: User, command: Arc<Command>, retry_after_ms: u64) -> 
                 }))
             })
         }
-        Command::CancelRun(cancel) => user.cancel(cancel.run_id).await.map(|()| None),
-        Command::CompleteCall(call) => {
+        ClientCommandFrame::CancelRun(cancel) => user.cancel(cancel.run_id).await.map(|()| None),
+        ClientCommandFrame::CompleteCall(call) => {
             user.answer(call.run_id, call.call_id, call.result).await.map(|()| None)
         }
     };
-    let reply = done.unwrap_or_else(|unaccepted| {
+    let reply = done.unwrap_or_else(|request_error| {
         let error = Error {
-            retry_after_ms: unaccepted.retry_after_ms(retry_after_ms),
-            ..subject.error(ErrorCode::from(&unaccepted), unaccepted.to_string())
+            retry_after_ms: request_error.retry_after_ms(retry_after_ms),
+            ..subject.error(ErrorCode::from(&request_error), request_error.to_string())
         };
         Some(ServerFrame::Error(error))
     });
@@ -61,19 +61,19 @@ pub async fn verify(
     peers: Peers,
     peer: PeerAddr,
     credential: Arc<Credential>,
-) -> Result<Identity, Unverified> {
+) -> Result<Identity, VerifyError> {
     if let Err(PeerLimited { retry_after_ms }) = peers.may_try(peer) {
-        return Err(Unverified::Limited { retry_after_ms });
+        return Err(VerifyError::Limited { retry_after_ms });
     }
     let verified = match &*credential {
         Credential::Token(token) => auth.bearer(token).await,
         Credential::Ticket(ticket) => auth.ticket(ticket).await,
     };
     verified.map_err(|error| match error {
-        AuthError::Unavailable | AuthError::Busy => Unverified::Unavailable,
+        AuthError::Unavailable | AuthError::Busy => VerifyError::Unavailable,
         AuthError::Missing | AuthError::Token(_) | AuthError::Ticket(_) => {
             peers.failed(peer);
-            Unverified::Refused
+            VerifyError::Refused
         }
     })
 }

@@ -16,13 +16,13 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    payload::{Command, Subject, WsPayload},
+    payload::{ClientCommandFrame, ErrorSubject, WsPayload},
     socket::{Incoming, Socket},
 };
 use crate::{
     gateway::{
         Gateway,
-        admit::{Turned, Unfinished},
+        admit::{AdmissionError, IncompleteMessage},
         peers::{PeerAddr, PeerLimited},
     },
     kernel::{
@@ -38,7 +38,7 @@ pub struct FrameReader {
     peer: PeerAddr,
     payer: Payer,
     /// Whether a ping of the service is unanswered.
-    ping: Ping,
+    ping: PingStatus,
     /// Timeout for the incomplete message.
     message_timeout: Pin<Box<Sleep>>,
 }
@@ -50,12 +50,12 @@ enum Payer {
     /// The user of the upgrade request, until the connection is attached.
     Known(UserId),
     /// The user of the connection. `unfinished` counts the bytes of the incomplete message.
-    User { user_id: UserId, unfinished: Unfinished },
+    User { user_id: UserId, unfinished: IncompleteMessage },
 }
 
 /// State of the last ping sent by the service.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Ping {
+enum PingStatus {
     Answered,
     Unanswered,
 }
@@ -73,7 +73,7 @@ impl FrameReader {
             None => Payer::Peer { frames: 0 },
         };
         let message_timeout = Box::pin(sleep_until(Instant::now()));
-        Self { peer, payer, ping: Ping::Answered, message_timeout }
+        Self { peer, payer, ping: PingStatus::Answered, message_timeout }
     }
 
     /// Counts further frames against a user, and applies the limits of authenticated connections.
@@ -89,7 +89,7 @@ impl FrameReader {
 
     /// Expects a pong, which does not count as a frame.
     pub fn ping_sent(&mut self) {
-        self.ping = Ping::Unanswered;
+        self.ping = PingStatus::Unanswered;
     }
 
     /// Returns the input for the next message, or for a violation of the limits on an incomplete one.
@@ -117,16 +117,20 @@ impl FrameReader {
                 Ok(()) => decode(&text),
                 Err(FrameLimited { retry_after_ms }) => {
                     let subject = match self.payer {
-                        Payer::Peer { .. } => Subject::default(),
+                        Payer::Peer { .. } => ErrorSubject::default(),
                         // The error refers to the ids in the frame.
-                        Payer::Known(_) | Payer::User { .. } => Subject::of(ClientFrame::decode(&text)),
+                        Payer::Known(_) | Payer::User { .. } => ErrorSubject::of(ClientFrame::decode(&text)),
                     };
                     Input::Throttled { retry_after_ms, subject }
                 }
             },
             Incoming::Ping => self.counted(Input::Pinged, gateway),
             // The pong for a ping of the service is solicited and not counted.
-            Incoming::Pong if mem::replace(&mut self.ping, Ping::Answered) == Ping::Unanswered => Input::Pong,
+            Incoming::Pong
+                if mem::replace(&mut self.ping, PingStatus::Answered) == PingStatus::Unanswered =>
+            {
+                Input::Pong
+            }
             Incoming::Pong => self.counted(Input::Pong, gateway),
             // The others end the connection.
             Incoming::Binary(_) => Input::Binary,
@@ -143,7 +147,7 @@ impl FrameReader {
         match self.count(gateway) {
             Ok(()) => input,
             Err(FrameLimited { retry_after_ms }) => {
-                Input::Throttled { retry_after_ms, subject: Subject::default() }
+                Input::Throttled { retry_after_ms, subject: ErrorSubject::default() }
             }
         }
     }
@@ -158,7 +162,7 @@ impl FrameReader {
     ) -> Poll<Input<WsPayload>> {
         while socket.frames().take_fragment() {
             if let Err(FrameLimited { retry_after_ms }) = self.count(gateway) {
-                return Poll::Ready(Input::Throttled { retry_after_ms, subject: Subject::default() });
+                return Poll::Ready(Input::Throttled { retry_after_ms, subject: ErrorSubject::default() });
             }
         }
         let frames = socket.frames();
@@ -191,10 +195,15 @@ impl FrameReader {
     fn count(&mut self, gateway: &Gateway) -> Result<(), FrameLimited> {
         match &mut self.payer {
             Payer::Known(user_id) | Payer::User { user_id, .. } => match gateway.admit.frame(user_id) {
-                Err(Turned::RateLimited { retry_after_ms } | Turned::RateUsersMax { retry_after_ms }) => {
-                    Err(FrameLimited { retry_after_ms })
-                }
-                Err(Turned::ConnectionsMax | Turned::UserConnectionsMax | Turned::UserPagesMax { .. })
+                Err(
+                    AdmissionError::RateLimited { retry_after_ms }
+                    | AdmissionError::RateUsersMax { retry_after_ms },
+                ) => Err(FrameLimited { retry_after_ms }),
+                Err(
+                    AdmissionError::ConnectionsMax
+                    | AdmissionError::UserConnectionsMax
+                    | AdmissionError::UserPagesMax { .. },
+                )
                 | Ok(()) => Ok(()),
             },
             Payer::Peer { frames } => {
@@ -217,9 +226,9 @@ impl FrameReader {
 fn decode(text: &str) -> Input<WsPayload> {
     let command = |command| Input::Command(Arc::new(command));
     match ClientFrame::decode(text) {
-        Ok(ClientFrame::SendMessage(send)) => command(Command::SendMessage(send)),
-        Ok(ClientFrame::CancelRun(cancel)) => command(Command::CancelRun(cancel)),
-        Ok(ClientFrame::CompleteCall(call)) => command(Command::CompleteCall(call)),
+        Ok(ClientFrame::SendMessage(send)) => command(ClientCommandFrame::SendMessage(send)),
+        Ok(ClientFrame::CancelRun(cancel)) => command(ClientCommandFrame::CancelRun(cancel)),
+        Ok(ClientFrame::CompleteCall(call)) => command(ClientCommandFrame::CompleteCall(call)),
         Ok(ClientFrame::Hello(hello)) => Input::Hello {
             cursor: ResumeCursor { epoch: hello.epoch, after: hello.after },
             credential: hello.credential.map(Arc::new),

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// Parses frame headers in the bytes that a peer sends. Payloads are skipped, not stored.
 #[derive(Debug, Default)]
 pub struct Frames {
-    header: Header,
+    header: FrameHeader,
     /// Remaining bytes of the current frame's payload.
     payload: u64,
     /// Whether the current frame has FIN set.
@@ -18,20 +18,20 @@ pub struct Frames {
     /// Arrival of the current frame's first byte.
     frame_since: Option<Instant>,
     /// The incomplete data message.
-    message: Option<Message>,
+    message: Option<PartialMessage>,
     /// Frames without FIN that [`Frames::take_fragment`] has not returned yet.
     fragments: u32,
 }
 
 /// The bytes of a header received so far, at most 14.
 #[derive(Debug, Default)]
-struct Header {
+struct FrameHeader {
     bytes: [u8; HEADER_BYTES_MAX],
     len: usize,
 }
 
 #[derive(Debug)]
-struct Message {
+struct PartialMessage {
     /// Sum of the payload lengths in its frame headers so far.
     bytes: u64,
     since: Instant,
@@ -65,7 +65,7 @@ impl Frames {
         self.last = first & FIN != 0;
         self.control = first & CONTROL != 0;
         if !self.control {
-            let message = self.message.get_or_insert(Message { bytes: 0, since });
+            let message = self.message.get_or_insert(PartialMessage { bytes: 0, since });
             message.bytes = message.bytes.saturating_add(payload);
         }
         if !self.last {
@@ -108,7 +108,7 @@ impl Frames {
     }
 }
 
-impl Header {
+impl FrameHeader {
     /// Adds one byte. Returns the payload length once the header is complete.
     fn push(&mut self, byte: u8) -> Option<u64> {
         self.bytes[self.len] = byte;

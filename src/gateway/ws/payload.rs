@@ -24,46 +24,46 @@ pub struct WsPayload;
 
 impl Payload for WsPayload {
     type Credential = Arc<Credential>;
-    type Command = Arc<Command>;
+    type Command = Arc<ClientCommandFrame>;
     type Nonce = Option<Nonce>;
     type Malformed = FrameError;
-    type Subject = Subject;
+    type Subject = ErrorSubject;
     type Entries = Arc<Lines>;
     /// The encoded frame.
     type Answer = Utf8Bytes;
 
-    fn subject(command: &Arc<Command>) -> Subject {
+    fn subject(command: &Arc<ClientCommandFrame>) -> ErrorSubject {
         command.subject()
     }
 }
 
 /// A client frame that is a command to the user's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum ClientCommandFrame {
     SendMessage(NewMessage),
     CancelRun(CancelRun),
     CompleteCall(CompleteCall),
 }
 
-impl Command {
+impl ClientCommandFrame {
     /// Returns the ids that an error about the command refers to.
-    pub fn subject(&self) -> Subject {
+    pub fn subject(&self) -> ErrorSubject {
         match self {
-            Command::SendMessage(send) => Subject::message(send.message_id.clone()),
-            Command::CancelRun(cancel) => Subject::run(cancel.run_id),
-            Command::CompleteCall(call) => Subject::run(call.run_id),
+            ClientCommandFrame::SendMessage(send) => ErrorSubject::message(send.message_id.clone()),
+            ClientCommandFrame::CancelRun(cancel) => ErrorSubject::run(cancel.run_id),
+            ClientCommandFrame::CompleteCall(call) => ErrorSubject::run(call.run_id),
         }
     }
 }
 
 /// The ids that an `error` frame refers to, so that the client can match it to its request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subject {
+pub struct ErrorSubject {
     pub message_id: Option<MessageId>,
     pub run_id: Option<RunId>,
 }
 
-impl Subject {
+impl ErrorSubject {
     /// Returns the ids in the text of a frame, malformed or not.
     pub fn of(decoded: Result<ClientFrame, FrameError>) -> Self {
         match decoded {

@@ -17,13 +17,13 @@ use crate::{
 /// A cursor and the read in progress. A read is not cancelled when other events occur.
 pub struct EntryReader {
     limit: ReadLimit,
-    at: At,
+    at: ReaderState,
     /// The read in progress; its allocation is reused.
     fetch: ReusableBoxFuture<'static, Fetched>,
 }
 
-enum At {
-    Rest(Cursor),
+enum ReaderState {
+    Idle(Cursor),
     Fetching,
 }
 
@@ -34,7 +34,7 @@ impl EntryReader {
     pub fn new(cursor: Cursor, limits: &GatewayLimits) -> Self {
         Self {
             limit: limits.chunk(),
-            at: At::Rest(cursor),
+            at: ReaderState::Idle(cursor),
             fetch: ReusableBoxFuture::new(std::future::pending()),
         }
     }
@@ -42,7 +42,7 @@ impl EntryReader {
     /// Starts a read of the entries after `after`, up to `through`, which waits until there are some. Does
     /// nothing while a read is in progress.
     pub fn read_on(&mut self, after: Offset, through: Offset) {
-        if let At::Rest(mut cursor) = mem::replace(&mut self.at, At::Fetching) {
+        if let ReaderState::Idle(mut cursor) = mem::replace(&mut self.at, ReaderState::Fetching) {
             if cursor.after() != after {
                 cursor.seek(after);
             }
@@ -52,11 +52,11 @@ impl EntryReader {
 
     /// Resolves to the entries read, at least one. Pending while no read is in progress.
     pub fn poll_fetched(&mut self, cx: &mut Context<'_>) -> Poll<Result<Lines, ReadError>> {
-        if let At::Rest(_) = self.at {
+        if let ReaderState::Idle(_) = self.at {
             return Poll::Pending;
         }
         let (cursor, fetched) = ready!(self.fetch.poll(cx));
-        self.at = At::Rest(cursor);
+        self.at = ReaderState::Idle(cursor);
         Poll::Ready(fetched)
     }
 }

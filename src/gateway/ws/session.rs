@@ -34,8 +34,8 @@ use super::{
 use crate::{
     gateway::{
         Gateway,
-        drain::Stage,
-        peers::{PeerAddr, Place},
+        drain::ShutdownStage,
+        peers::{PeerAddr, SocketSlot},
     },
     journal::Lines,
     kernel::{
@@ -54,7 +54,7 @@ use crate::{
 pub struct Origin {
     pub peer: PeerAddr,
     /// The registration of its socket.
-    pub place: Place,
+    pub slot: SocketSlot,
 }
 
 /// One WebSocket connection: the state machine, and the parts that perform its effects.
@@ -77,8 +77,8 @@ pub struct WsSession {
     /// Verifications, attachments and commands in progress, completed in order.
     work: FuturesOrdered<Work>,
     access: Access,
-    stage: Stage,
-    next_stage: Pin<Box<dyn Future<Output = Stage> + Send>>,
+    stage: ShutdownStage,
+    next_stage: Pin<Box<dyn Future<Output = ShutdownStage> + Send>>,
     first_polled: Direction,
 }
 
@@ -90,15 +90,15 @@ enum Access {
     User(UserAccess),
 }
 
-type Work = Pin<Box<dyn Future<Output = Event> + Send>>;
+type Work = Pin<Box<dyn Future<Output = SessionEvent> + Send>>;
 
 /// An event that the driver handles.
-enum Event {
+enum SessionEvent {
     Input(Input<WsPayload>),
     /// The connection gets access to its user, and the machine the input `Attached`.
     Attached(Box<Attachment>),
     /// The shutdown has reached this stage (CONN-6).
-    Stage(Stage),
+    Stage(ShutdownStage),
 }
 
 /// A direction of the socket. The first one polled alternates, so that neither starves the other.
@@ -118,7 +118,7 @@ impl WsSession {
         known: Option<Identity>,
     ) -> Self {
         // From here on, a displaced connection is closed with a close code instead of a reset.
-        origin.place.announces();
+        origin.slot.announces();
         let frames = FrameReader::new(origin.peer, known.as_ref());
         let mut effects = Effects::new();
         let connection = Connection::accept(known.clone(), gateway.limits.connection(), &mut effects);
@@ -139,8 +139,8 @@ impl WsSession {
             written_before: 0,
             work: FuturesOrdered::new(),
             access: Access::None,
-            stage: Stage::Serving,
-            next_stage: reached(&gateway, Stage::Draining),
+            stage: ShutdownStage::Serving,
+            next_stage: reached(&gateway, ShutdownStage::Draining),
             first_polled: Direction::In,
             gateway,
         }
@@ -162,13 +162,14 @@ impl WsSession {
         }
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: SessionEvent) {
         match event {
-            Event::Input(input) => self.step(input),
-            Event::Attached(attachment) => self.attached(*attachment),
-            Event::Stage(stage) => match (stage, &mut self.access) {
-                (Stage::Closing, Access::User(access)) => access.all_quiesced(),
-                (Stage::Serving | Stage::Draining, _) | (Stage::Closing, Access::None) => {
+            SessionEvent::Input(input) => self.step(input),
+            SessionEvent::Attached(attachment) => self.attached(*attachment),
+            SessionEvent::Stage(stage) => match (stage, &mut self.access) {
+                (ShutdownStage::Closing, Access::User(access)) => access.all_quiesced(),
+                (ShutdownStage::Serving | ShutdownStage::Draining, _)
+                | (ShutdownStage::Closing, Access::None) => {
                     let reconnect_after_ms = self.gateway.limits.reconnect_after_ms;
                     self.step(Input::Drain { reconnect_after_ms });
                 }
@@ -205,7 +206,7 @@ impl WsSession {
     fn attached(&mut self, attachment: Attachment) {
         let Attachment { access, epoch, extent } = attachment;
         tracing::Span::current().record("user_id", access.user.user_id().as_str());
-        self.origin.place.is_member();
+        self.origin.slot.is_member();
         self.frames.belongs_to(access.user.user_id().clone(), &self.gateway);
         self.observer.attached(access.user.observer());
         self.access = Access::User(access);
@@ -219,21 +220,23 @@ impl WsSession {
                 let Gateway { auth, peers, .. } = &self.gateway;
                 let verified = verify(auth.clone(), peers.clone(), self.origin.peer, credential);
                 self.work.push_back(Box::pin(async {
-                    Event::Input(verified.await.map_or_else(Input::Unverified, Input::Verified))
+                    SessionEvent::Input(verified.await.map_or_else(Input::Unverified, Input::Verified))
                 }));
             }
             (Effect::Attach { identity, cursor }, _) => {
                 let attached = attach(self.gateway.clone(), identity, cursor);
                 self.work.push_back(Box::pin(async {
                     match attached.await {
-                        Ok(attachment) => Event::Attached(Box::new(attachment)),
-                        Err(why) => Event::Input(Input::Unattached(why)),
+                        Ok(attachment) => SessionEvent::Attached(Box::new(attachment)),
+                        Err(why) => SessionEvent::Input(Input::Unattached(why)),
                     }
                 }));
             }
             (Effect::Execute(command), Access::User(access)) => {
                 let reply = execute(access.user.clone(), command, self.gateway.limits.reconnect_after_ms);
-                self.work.push_back(Box::pin(async { Event::Input(Input::Answered { reply: reply.await }) }));
+                self.work.push_back(Box::pin(async {
+                    SessionEvent::Input(Input::Answered { reply: reply.await })
+                }));
             }
             (Effect::ReadOn { after, through }, Access::User(access)) => {
                 access.reader.read_on(after, through);
@@ -248,7 +251,7 @@ impl WsSession {
                     resumed_after,
                     head,
                     gap,
-                    heartbeat_ms: limits.heartbeat_ms,
+                    heartbeat_ms: limits.heartbeat_interval_ms,
                     limits: ClientLimits::new(
                         &factory.limits().kernel,
                         &limits.connection(),
@@ -344,7 +347,7 @@ impl WsSession {
     }
 
     /// Polls socket, timers, work, entries and shutdown for the next event.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<SessionEvent> {
         let first = self.first_polled;
         self.first_polled = match first {
             Direction::In => Direction::Out,
@@ -359,19 +362,19 @@ impl WsSession {
                 return polled;
             }
         }
-        if self.stage < Stage::Closing
+        if self.stage < ShutdownStage::Closing
             && let Poll::Ready(stage) = self.next_stage.as_mut().poll(cx)
         {
             self.stage = stage;
-            self.next_stage = reached(&self.gateway, Stage::Closing);
-            return Poll::Ready(Event::Stage(stage));
+            self.next_stage = reached(&self.gateway, ShutdownStage::Closing);
+            return Poll::Ready(SessionEvent::Stage(stage));
         }
         Poll::Pending
     }
 
-    fn poll_in(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if self.connection.phase() == Phase::Handshaking && self.origin.place.poll_displaced(cx).is_ready() {
-            return Poll::Ready(Event::Input(Input::Displaced));
+    fn poll_in(&mut self, cx: &mut Context<'_>) -> Poll<SessionEvent> {
+        if self.connection.phase() == Phase::Handshaking && self.origin.slot.poll_displaced(cx).is_ready() {
+            return Poll::Ready(SessionEvent::Input(Input::Displaced));
         }
         while let Poll::Ready(timer) = self.timers.poll_elapsed(cx) {
             if let Some(event) = self.elapsed(timer, cx) {
@@ -381,7 +384,7 @@ impl WsSession {
         self.poll_frame(cx)
     }
 
-    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<SessionEvent> {
         if let Poll::Ready(event) = self.poll_flushed(cx) {
             return Poll::Ready(event);
         }
@@ -390,31 +393,31 @@ impl WsSession {
         }
         match &mut self.access {
             Access::None => Poll::Pending,
-            Access::User(access) => access.poll_input(cx).map(Event::Input),
+            Access::User(access) => access.poll_input(cx).map(SessionEvent::Input),
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        if !self.connection.hears() {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<SessionEvent> {
+        if !self.connection.reads_frames() {
             return Poll::Pending;
         }
-        self.frames.poll_input(&mut self.socket, &self.gateway, cx).map(Event::Input)
+        self.frames.poll_input(&mut self.socket, &self.gateway, cx).map(SessionEvent::Input)
     }
 
-    fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<SessionEvent> {
         if !self.flushing {
             return Poll::Pending;
         }
         self.socket.poll_flushed(cx).map(|flushed| {
             self.flushing = false;
             match flushed {
-                Ok(()) => Event::Input(Input::Flushed),
-                Err(Gone) => Event::Input(Input::Gone),
+                Ok(()) => SessionEvent::Input(Input::Flushed),
+                Err(Gone) => SessionEvent::Input(Input::Gone),
             }
         })
     }
 
-    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<SessionEvent> {
         match self.work.poll_next_unpin(cx) {
             Poll::Ready(Some(event)) => Poll::Ready(event),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
@@ -423,7 +426,7 @@ impl WsSession {
 
     /// Handles an elapsed timer. If this task was polled late, neither the peer nor the work is at fault: what
     /// has already arrived or completed, or can be written now, takes precedence over the timeout.
-    fn elapsed(&mut self, timer: Timer, cx: &mut Context<'_>) -> Option<Event> {
+    fn elapsed(&mut self, timer: Timer, cx: &mut Context<'_>) -> Option<SessionEvent> {
         match timer {
             Timer::Hello | Timer::Pong => {
                 if let Poll::Ready(event) = self.poll_frame(cx) {
@@ -432,7 +435,7 @@ impl WsSession {
                 }
                 // The ping may still be queued behind data that a slow peer has not read yet. A peer that
                 // accepts data is alive and gets more time (CONN-5).
-                let stall = Duration::from_millis(self.gateway.limits.stall_wait_ms_max);
+                let stall = Duration::from_millis(self.gateway.limits.stall_timeout_ms);
                 if timer == Timer::Pong && self.socket.made_room_within(stall) {
                     self.arm(timer);
                     return None;
@@ -456,7 +459,7 @@ impl WsSession {
             }
             Timer::Heartbeat | Timer::Leave | Timer::Expiry => {}
         }
-        Some(Event::Input(Input::Elapsed(timer)))
+        Some(SessionEvent::Input(Input::Elapsed(timer)))
     }
 
     /// Closes the connection: sends the close frame, waits for the closing handshake, and drops the socket.
@@ -477,14 +480,14 @@ impl WsSession {
         tracing::info!(?cause, code = code.number(), "connection closed");
         if cause != Cause::Gone {
             // No wait for a displaced connection: its slot is already taken by another socket.
-            let wait = if cause == Cause::Displaced { 0 } else { gateway.limits.farewell_wait_ms_max };
+            let wait = if cause == Cause::Displaced { 0 } else { gateway.limits.ws_close_timeout_ms };
             socket.close(code, Duration::from_millis(wait)).await;
         }
     }
 }
 
 /// Resolves to `stage` once the shutdown has reached it.
-fn reached(gateway: &Gateway, stage: Stage) -> Pin<Box<dyn Future<Output = Stage> + Send>> {
+fn reached(gateway: &Gateway, stage: ShutdownStage) -> Pin<Box<dyn Future<Output = ShutdownStage> + Send>> {
     let drain = gateway.drain.clone();
     Box::pin(async move {
         drain.reached(stage).await;

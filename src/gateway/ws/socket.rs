@@ -131,14 +131,14 @@ impl Socket {
     /// Performs the closing handshake with `code`, waiting at most `wait`, and drops the socket (CONN-3).
     /// Reads less of the remaining input if the peer was closed for flooding.
     pub async fn close(mut self, code: CloseCode, wait: Duration) {
-        let waste = if code == CloseCode::RateLimited { FAREWELL_BYTES } else { WASTE_BYTES };
+        let waste = if code == CloseCode::RateLimited { CLOSE_BYTES } else { WASTE_BYTES };
         // A timeout or error here concerns only the peer; the socket is dropped in any case.
-        let _ = timeout(wait, self.say_good_bye(code, waste)).await;
+        let _ = timeout(wait, self.close_handshake(code, waste)).await;
     }
 
-    async fn say_good_bye(&mut self, code: CloseCode, waste: usize) -> Result<(), Error> {
+    async fn close_handshake(&mut self, code: CloseCode, waste: usize) -> Result<(), Error> {
         // Further input is discarded, and the amount read is bounded (ISO-6).
-        self.0.get_mut().farewell = Some(FAREWELL_BYTES);
+        self.0.get_mut().close_budget = Some(CLOSE_BYTES);
         let reason = Utf8Bytes::from_static(code.reason());
         match self.0.send(Message::Close(Some(CloseFrame { code: code.number().into(), reason }))).await {
             Ok(()) => {}
@@ -156,7 +156,7 @@ impl Socket {
         // Closing a TCP socket with unread input resets it, which can discard the close frame before the peer
         // reads it. So the remaining input is drained as raw bytes.
         let io = self.0.get_mut();
-        io.farewell = Some(waste);
+        io.close_budget = Some(waste);
         io.shutdown().await?;
         let mut unread = [0; BUFFER_BYTES];
         while io.read(&mut unread).await? > 0 {}
@@ -176,7 +176,7 @@ struct Metered<S> {
     /// Bytes read since the last call to [`Socket::poll_incoming`].
     read: usize,
     /// Remaining bytes that may be read during the closing handshake; `None` before it.
-    farewell: Option<usize>,
+    close_budget: Option<usize>,
 }
 
 impl<S> Metered<S> {
@@ -188,7 +188,7 @@ impl<S> Metered<S> {
             made_room: None,
             frames: Frames::default(),
             read: 0,
-            farewell: None,
+            close_budget: None,
         }
     }
 }
@@ -199,13 +199,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.farewell == Some(0) {
+        if self.close_budget == Some(0) {
             return Poll::Ready(Ok(()));
         }
         // The WebSocket library buffers a whole message. Pausing lets the caller apply the limits on
         // incomplete messages, and the waker schedules the next read.
         let full = self.read >= LOOK_BYTES || self.frames.fragments() >= LOOK_FRAGMENTS;
-        if self.farewell.is_none() && full {
+        if self.close_budget.is_none() && full {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -214,7 +214,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         let this = &mut *self;
         let came = &buf.filled()[before..];
         this.read += came.len();
-        match &mut this.farewell {
+        match &mut this.close_budget {
             Some(left) => *left = left.saturating_sub(came.len()),
             None => this.frames.see(came, Instant::now()),
         }
@@ -254,5 +254,5 @@ const LOOK_FRAGMENTS: u32 = 16;
 
 /// Bytes of frames read after the close frame was sent, until the peer's close frame arrives, and raw bytes
 /// drained afterwards.
-const FAREWELL_BYTES: usize = 64 * 1024;
+const CLOSE_BYTES: usize = 64 * 1024;
 const WASTE_BYTES: usize = 16 * 1024 * 1024;

@@ -76,12 +76,12 @@ impl Timers {
 
     fn wait(&self, timer: Timer) -> Duration {
         Duration::from_millis(match timer {
-            Timer::Hello => self.limits.hello_wait_ms_max,
-            Timer::SetUp => self.limits.set_up_wait_ms_max,
-            Timer::Heartbeat => self.limits.heartbeat_ms,
-            Timer::Pong => self.limits.pong_wait_ms_max,
-            Timer::Stall => self.limits.stall_wait_ms_max,
-            Timer::Leave => self.limits.leave_wait_ms_max,
+            Timer::Hello => self.limits.hello_timeout_ms,
+            Timer::SetUp => self.limits.setup_timeout_ms,
+            Timer::Heartbeat => self.limits.heartbeat_interval_ms,
+            Timer::Pong => self.limits.pong_timeout_ms,
+            Timer::Stall => self.limits.stall_timeout_ms,
+            Timer::Leave => self.limits.drain_flush_timeout_ms,
             Timer::Expiry => self.expires_at.millis_since(clock::now()).min(WALL_CHECK_MS_MAX),
         })
     }
@@ -108,7 +108,7 @@ mod tests {
         timers.arm(Timer::SetUp);
         timers.disarm(Timer::SetUp);
         assert_eq!(poll_fn(|cx| timers.poll_elapsed(cx)).await, Timer::Hello);
-        assert_eq!(start.elapsed().as_millis() as u64 / 10, GatewayLimits::DEFAULT.hello_wait_ms_max / 10);
+        assert_eq!(start.elapsed().as_millis() as u64 / 10, GatewayLimits::DEFAULT.hello_timeout_ms / 10);
         assert_eq!(poll_fn(|cx| timers.poll_elapsed(cx)).await, Timer::Heartbeat);
         assert!(tokio_test::task::spawn(poll_fn(|cx| timers.poll_elapsed(cx))).poll().is_pending());
     }

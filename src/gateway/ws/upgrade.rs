@@ -18,12 +18,12 @@ use super::session::{Origin, WsSession};
 use crate::{
     gateway::{
         Gateway,
-        drain::Stage,
+        drain::ShutdownStage,
         http::{
-            extract::{Answer, Asked, bearer, peer},
-            failure::Failure,
+            extract::{HttpResult, QueryParams, bearer, peer},
+            failure::HttpError,
         },
-        peers::{PeerAddr, Place},
+        peers::{PeerAddr, SocketSlot},
     },
     kernel::{ids::ConnectionId, ticket::Identity},
     runtime::ids,
@@ -32,22 +32,26 @@ use crate::{
 
 /// The query of `GET /v1/ws`.
 #[derive(Deserialize)]
-pub struct Query {
+pub struct UpgradeQuery {
     ticket: Option<String>,
 }
 
 /// Validates and authenticates an upgrade request and starts the connection's task.
-pub async fn upgrade(State(gateway): State<Gateway>, Asked(query): Asked<Query>, request: Request) -> Answer {
+pub async fn upgrade(
+    State(gateway): State<Gateway>,
+    QueryParams(query): QueryParams<UpgradeQuery>,
+    request: Request,
+) -> HttpResult {
     let (mut parts, _) = request.into_parts();
-    if gateway.drain.stage() >= Stage::Draining {
-        let failure = Failure::new(ErrorCode::Draining, "the service is draining");
+    if gateway.drain.stage() >= ShutdownStage::Draining {
+        let failure = HttpError::new(ErrorCode::Draining, "the service is draining");
         return Err(failure.retry_after(gateway.limits.reconnect_after_ms));
     }
     let Handshake { on_upgrade, response } = Handshake::read(&mut parts)?;
     let peer = peer(&parts)?;
-    let place = parts.extensions.remove::<Place>().ok_or_else(not_upgradable)?;
+    let slot = parts.extensions.remove::<SocketSlot>().ok_or_else(not_upgradable)?;
     let known = identity(&gateway, peer, &parts.headers, query.ticket.as_deref()).await?;
-    let origin = Origin { peer, place };
+    let origin = Origin { peer, slot };
 
     let connection_id = ConnectionId(ids::fresh());
     let span = tracing::info_span!("connection", %connection_id, peer = %peer.0, user_id = field::Empty);
@@ -78,7 +82,7 @@ impl Handshake {
     ///
     /// # Errors
     /// When it is not a WebSocket handshake according to RFC 6455, or names only unknown subprotocols.
-    pub fn read(parts: &mut Parts) -> Result<Self, Failure> {
+    pub fn read(parts: &mut Parts) -> Result<Self, HttpError> {
         let accept = handshake(parts)?;
         let subprotocol = subprotocol(&parts.headers)?;
         let on_upgrade = parts.extensions.remove::<OnUpgrade>().ok_or_else(not_upgradable)?;
@@ -95,39 +99,39 @@ impl Handshake {
     }
 }
 
-fn not_upgradable() -> Failure {
-    Failure::new(ErrorCode::Internal, "this connection cannot become a WebSocket")
+fn not_upgradable() -> HttpError {
+    HttpError::new(ErrorCode::Internal, "this connection cannot become a WebSocket")
 }
 
 /// Validates the handshake headers and returns the value of `Sec-WebSocket-Accept` (RFC 6455, 4.2.1).
-fn handshake(parts: &Parts) -> Result<HeaderValue, Failure> {
+fn handshake(parts: &Parts) -> Result<HeaderValue, HttpError> {
     let asks = parts.version == Version::HTTP_11
         && parts.method == Method::GET
         && has_token(&parts.headers, header::CONNECTION, "upgrade")
         && has_token(&parts.headers, header::UPGRADE, "websocket");
     if !asks {
-        let failure = Failure::new(ErrorCode::MalformedFrame, "a WebSocket handshake is required");
+        let failure = HttpError::new(ErrorCode::MalformedFrame, "a WebSocket handshake is required");
         return Err(failure.with_status(StatusCode::UPGRADE_REQUIRED));
     }
     if one(&parts.headers, header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        let failure = Failure::new(ErrorCode::InvalidField, "sec-websocket-version must be 13");
+        let failure = HttpError::new(ErrorCode::InvalidField, "sec-websocket-version must be 13");
         return Err(failure.with_status(StatusCode::UPGRADE_REQUIRED));
     }
     let key = one(&parts.headers, header::SEC_WEBSOCKET_KEY);
-    let invalid = || Failure::new(ErrorCode::InvalidField, "sec-websocket-key must be 16 bytes in base64");
+    let invalid = || HttpError::new(ErrorCode::InvalidField, "sec-websocket-key must be 16 bytes in base64");
     let key = key.filter(|key| is_key(key)).ok_or_else(invalid)?;
     HeaderValue::from_str(&derive_accept_key(key.as_bytes())).map_err(|_| invalid())
 }
 
 /// Returns the subprotocol to confirm. A client that offers subprotocols must offer ours.
-fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, Failure> {
+fn subprotocol(headers: &HeaderMap) -> Result<Option<HeaderValue>, HttpError> {
     if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         return Ok(None);
     }
     if has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL) {
         return Ok(Some(HeaderValue::from_static(PROTOCOL)));
     }
-    Err(Failure::new(ErrorCode::InvalidField, format!("the only supported subprotocol is {PROTOCOL}")))
+    Err(HttpError::new(ErrorCode::InvalidField, format!("the only supported subprotocol is {PROTOCOL}")))
 }
 
 /// Authenticates the request if it carries a credential. An invalid one is an error.
@@ -136,7 +140,7 @@ async fn identity(
     peer: PeerAddr,
     headers: &HeaderMap,
     ticket: Option<&str>,
-) -> Result<Option<Identity>, Failure> {
+) -> Result<Option<Identity>, HttpError> {
     // A peer above its failure limit opens no socket, with or without a credential.
     gateway.peers.may_try(peer)?;
     match (headers.contains_key(header::AUTHORIZATION), ticket) {
@@ -148,7 +152,7 @@ async fn identity(
         }
         (false, Some(ticket)) => Ok(Some(gateway.auth.ticket(ticket).await?)),
         (true, Some(_)) => {
-            Err(Failure::new(ErrorCode::InvalidField, "a bearer token and a ticket exclude each other"))
+            Err(HttpError::new(ErrorCode::InvalidField, "a bearer token and a ticket exclude each other"))
         }
     }
 }

@@ -27,7 +27,7 @@ use super::{
     reader,
     schema::{self, DATABASE_FILE},
     space, wal,
-    writer::{Append, Order, TrimTurn, Turn, Writer},
+    writer::{AppendJob, TrimOutcome, TrimStep, Writer, WriterCommand},
 };
 use crate::{
     AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
@@ -38,10 +38,10 @@ use crate::{
 /// last log are dropped, pending appends are written and the folder is released.
 #[derive(Clone)]
 pub struct SqliteJournal {
-    shared: Arc<Shared>,
+    shared: Arc<SqliteInner>,
 }
 
-struct Shared {
+struct SqliteInner {
     epochs: Epochs,
     /// True once evidence of a rollback has been logged; further evidence is only counted.
     rollback_seen: AtomicBool,
@@ -57,7 +57,7 @@ struct Shared {
 
 /// The channels to the writer and reader threads.
 struct Ways {
-    writer: mpsc::Sender<Order>,
+    writer: mpsc::Sender<WriterCommand>,
     readers: Readers,
 }
 
@@ -114,7 +114,7 @@ impl SqliteJournal {
         let side = ReadSide::new(path.clone());
         let (readers, mut threads) =
             Readers::start(&side, options.reader_threads, options.waiting_reads_max)?;
-        let (orders, waiting) = mpsc::channel(options.waiting_appends_max.max(1));
+        let (commands, waiting) = mpsc::channel(options.waiting_appends_max.max(1));
         let writer =
             Writer::new(path.clone(), connection, side.clone(), (identity.origin, epochs.number), options);
         let thread = std::thread::Builder::new()
@@ -122,9 +122,9 @@ impl SqliteJournal {
             .spawn(move || writer.run(waiting))
             .map_err(OpenError::Thread)?;
         threads.push(thread);
-        let ways = Some(Ways { writer: orders, readers });
+        let ways = Some(Ways { writer: commands, readers });
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SqliteInner {
                 epochs,
                 rollback_seen: AtomicBool::new(false),
                 path,
@@ -164,7 +164,7 @@ impl SqliteJournal {
     /// Returns [`JournalError::Unavailable`] if the journal is closed already.
     pub async fn close(&self) -> Result<(), JournalError> {
         let (reply, done) = oneshot::channel();
-        self.shared.order(Order::Close(reply)).await?;
+        self.shared.command(WriterCommand::Close(reply)).await?;
         done.await.map_err(|_| closed())
     }
 
@@ -172,12 +172,12 @@ impl SqliteJournal {
     #[cfg(test)]
     pub(super) async fn fail_sync(&self) {
         let (reply, done) = oneshot::channel();
-        let order = Order::Run(Box::new(move |writer| {
+        let command = WriterCommand::Run(Box::new(move |writer| {
             (writer.suspect, writer.upkeep.in_doubt) = (true, true);
             writer.readers.set_in_doubt(true);
             let _ = reply.send(());
         }));
-        self.shared.order(order).await.expect("the writer runs");
+        self.shared.command(command).await.expect("the writer runs");
         done.await.expect("the writer runs");
     }
 
@@ -187,20 +187,20 @@ impl SqliteJournal {
         work: impl FnOnce(&mut rusqlite::Connection) -> T + Send + 'static,
     ) -> T {
         let (reply, done) = oneshot::channel();
-        let order = Order::Run(Box::new(move |writer| {
+        let command = WriterCommand::Run(Box::new(move |writer| {
             if let Some(connection) = &mut writer.connection {
                 let _ = reply.send(work(connection));
             }
         }));
-        self.shared.order(order).await.expect("the writer runs");
+        self.shared.command(command).await.expect("the writer runs");
         done.await.expect("the writer has a connection")
     }
 }
 
-impl Shared {
-    async fn order(&self, order: Order) -> Result<(), JournalError> {
+impl SqliteInner {
+    async fn command(&self, command: WriterCommand) -> Result<(), JournalError> {
         let ways = self.ways.as_ref().ok_or_else(closed)?;
-        ways.writer.send(order).await.map_err(|_| closed())
+        ways.writer.send(command).await.map_err(|_| closed())
     }
 
     /// Waits until every transaction of unknown outcome is resolved. Returns an error while the storage does
@@ -210,7 +210,7 @@ impl Shared {
             return Ok(());
         }
         let (reply, done) = oneshot::channel();
-        self.order(Order::Settle(reply)).await?;
+        self.command(WriterCommand::Settle(reply)).await?;
         done.await.map_err(|_| closed())?
     }
 
@@ -232,7 +232,7 @@ impl Shared {
     }
 }
 
-impl Drop for Shared {
+impl Drop for SqliteInner {
     fn drop(&mut self) {
         self.ways = None;
         for thread in self.threads.drain(..) {
@@ -260,7 +260,7 @@ impl Journal for SqliteJournal {
     /// Writes and reads, since a ready journal has to do both (DEL-7).
     async fn probe(&self) -> Result<(), JournalError> {
         let (reply, done) = oneshot::channel();
-        self.shared.order(Order::Probe(reply)).await?;
+        self.shared.command(WriterCommand::Probe(reply)).await?;
         done.await.map_err(|_| closed())??;
         self.shared.readers()?.run(reader::probe).await
     }
@@ -283,12 +283,12 @@ impl Journal for SqliteJournal {
 
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
         let run_records_max = self.shared.options.run_records_max;
-        let mut next = Some(TrimTurn { retention, now, run_records_max, done: 0, counted: 0 });
+        let mut next = Some(TrimStep { retention, now, run_records_max, done: 0, counted: 0 });
         let mut trimmed = Trimmed::default();
         while let Some(turn) = next {
             let (reply, done) = oneshot::channel();
-            self.shared.order(Order::Trim { turn, reply }).await?;
-            let Turn { trimmed: now_trimmed, next: then } = done.await.map_err(|_| closed())??;
+            self.shared.command(WriterCommand::Trim { turn, reply }).await?;
+            let TrimOutcome { trimmed: now_trimmed, next: then } = done.await.map_err(|_| closed())??;
             trimmed.users += now_trimmed.users;
             trimmed.entries += now_trimmed.entries;
             next = then;
@@ -299,7 +299,7 @@ impl Journal for SqliteJournal {
 
 /// The log of one user.
 struct SqliteLog {
-    shared: Arc<Shared>,
+    shared: Arc<SqliteInner>,
     user_id: UserId,
 }
 
@@ -319,8 +319,8 @@ impl SqliteLog {
 impl Log for SqliteLog {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let (reply, done) = oneshot::channel();
-        let append = Append { user_id: self.user_id.clone(), batch, reply };
-        self.shared.order(Order::Append(append)).await?;
+        let append = AppendJob { user_id: self.user_id.clone(), batch, reply };
+        self.shared.command(WriterCommand::Append(append)).await?;
         // A writer that ended without a reply may have committed (DEL-7).
         done.await.map_err(|_| closed())?
     }

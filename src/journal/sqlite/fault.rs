@@ -213,30 +213,32 @@ pub(super) fn closed() -> JournalError {
 }
 
 /// The reason for which a transaction failed.
-pub(super) enum Failure {
+pub(super) enum WriteError {
     /// The storage failed.
     Sql(rusqlite::Error),
     /// This batch contradicts the index; the others of its transaction may be fine.
-    Misfit(String),
+    InvalidEntry(String),
     /// The files could not be synced again after a fault.
     Ground(JournalError),
 }
 
-impl From<rusqlite::Error> for Failure {
+impl From<rusqlite::Error> for WriteError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::ConstraintViolation) => Failure::Misfit(error.to_string()),
-            _ => Failure::Sql(error),
+            Some(rusqlite::ErrorCode::ConstraintViolation) => WriteError::InvalidEntry(error.to_string()),
+            _ => WriteError::Sql(error),
         }
     }
 }
 
-impl Failure {
+impl WriteError {
     pub(super) fn into_error(self) -> JournalError {
         match self {
-            Failure::Sql(error) => fault(&error),
-            Failure::Ground(error) => error,
-            Failure::Misfit(what) => JournalError::Damaged(format!("a batch does not fit the index: {what}")),
+            WriteError::Sql(error) => fault(&error),
+            WriteError::Ground(error) => error,
+            WriteError::InvalidEntry(what) => {
+                JournalError::Damaged(format!("a batch does not fit the index: {what}"))
+            }
         }
     }
 }

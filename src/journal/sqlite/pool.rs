@@ -19,7 +19,7 @@ use super::{
 use crate::JournalError;
 
 /// A query that sends its own reply. Returns whether the connection may be reused.
-type Job = Box<dyn FnOnce(Result<&mut Connection, rusqlite::Error>) -> Health + Send>;
+type ReadJob = Box<dyn FnOnce(Result<&mut Connection, rusqlite::Error>) -> Health + Send>;
 
 enum Health {
     Good,
@@ -30,7 +30,7 @@ enum Health {
 /// The bounded queue to the reader threads; senders wait for room.
 #[derive(Clone)]
 pub(super) struct Readers {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<ReadJob>,
 }
 
 /// The connections of the readers, and the lock with which the writer pauses them.
@@ -73,7 +73,7 @@ impl ReadSide {
         self.idle().clear();
     }
 
-    fn answer(&self, job: Job) {
+    fn answer(&self, job: ReadJob) {
         let _with_others = self.door.read().unwrap_or_else(PoisonError::into_inner);
         let idle = self.idle().pop();
         match idle.map_or_else(|| schema::open_to_read(&self.path), Ok) {
@@ -123,7 +123,7 @@ impl Readers {
         query: impl FnOnce(&mut Connection) -> Result<T, ReadFailure> + Send + 'static,
     ) -> Result<T, JournalError> {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job: ReadJob = Box::new(move |connection| {
             let result = match connection {
                 Ok(connection) => query(connection).map_err(ReadFailure::into_error),
                 Err(error) => Err(fault(&error)),
@@ -138,7 +138,7 @@ impl Readers {
     }
 }
 
-fn work(side: &ReadSide, waiting: &Mutex<mpsc::Receiver<Job>>) {
+fn work(side: &ReadSide, waiting: &Mutex<mpsc::Receiver<ReadJob>>) {
     loop {
         // One reader waits on the queue, the others on this lock. It cannot be poisoned: nothing panics while
         // it is held.

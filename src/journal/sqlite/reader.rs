@@ -13,12 +13,12 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, para
 use super::{changes::status_of, checksum::checksum, fault::ReadFailure, resumes};
 use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord};
 
-type Answer<T> = Result<T, ReadFailure>;
+type ReadReply<T> = Result<T, ReadFailure>;
 
 /// Greatest integer in the database.
 const INTEGER_MAX: u64 = i64::MAX as u64;
 
-pub(super) fn unfinished(connection: &mut Connection) -> Answer<Vec<UserId>> {
+pub(super) fn unfinished(connection: &mut Connection) -> ReadReply<Vec<UserId>> {
     let mut query = connection.prepare_cached(
         "SELECT user_id FROM users WHERE id IN (SELECT user FROM runs WHERE completed IS NULL) ORDER BY id",
     )?;
@@ -27,11 +27,11 @@ pub(super) fn unfinished(connection: &mut Connection) -> Answer<Vec<UserId>> {
 }
 
 /// Reads a table that always exists; on a new connection, from the disk.
-pub(super) fn probe(connection: &mut Connection) -> Answer<()> {
+pub(super) fn probe(connection: &mut Connection) -> ReadReply<()> {
     Ok(connection.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?)
 }
 
-pub(super) fn extent(connection: &mut Connection, user_id: &UserId) -> Answer<Extent> {
+pub(super) fn extent(connection: &mut Connection, user_id: &UserId) -> ReadReply<Extent> {
     Ok(user(connection, user_id)?.map_or(Extent::default(), |user| user.extent))
 }
 
@@ -40,10 +40,12 @@ pub(super) fn read(
     user_id: &UserId,
     after: Offset,
     limit: ReadLimit,
-) -> Answer<Lines> {
+) -> ReadReply<Lines> {
     let after = Offset(after.0.min(INTEGER_MAX));
     let snapshot = connection.transaction()?;
-    let Some(User { id, extent }) = user(&snapshot, user_id)? else { return Ok(Lines::empty(after.next())) };
+    let Some(StoredUser { id, extent }) = user(&snapshot, user_id)? else {
+        return Ok(Lines::empty(after.next()));
+    };
     let after = after.max(extent.trimmed);
     if after >= extent.head {
         return Ok(Lines::empty(after.next()));
@@ -89,9 +91,13 @@ fn skip_lines(lines: &[u8], count: u64) -> &[u8] {
     }
 }
 
-pub(super) fn recovery(connection: &mut Connection, user_id: &UserId, recent_max: usize) -> Answer<Recovery> {
+pub(super) fn recovery(
+    connection: &mut Connection,
+    user_id: &UserId,
+    recent_max: usize,
+) -> ReadReply<Recovery> {
     let snapshot = connection.transaction()?;
-    let Some(User { id, extent }) = user(&snapshot, user_id)? else { return Ok(Recovery::default()) };
+    let Some(StoredUser { id, extent }) = user(&snapshot, user_id)? else { return Ok(Recovery::default()) };
     let mut recent = runs(
         snapshot.prepare_cached(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
@@ -120,7 +126,7 @@ pub(super) fn message(
     connection: &mut Connection,
     user_id: &UserId,
     message_id: &MessageId,
-) -> Answer<Option<Receipt>> {
+) -> ReadReply<Option<Receipt>> {
     let found = connection
         .prepare_cached(
             "SELECT run_id, accepted FROM runs
@@ -131,7 +137,11 @@ pub(super) fn message(
     Ok(found.map(|(run_id, offset)| Receipt { run_id: RunId(uuid::Uuid::from_bytes(run_id)), offset }))
 }
 
-pub(super) fn run(connection: &mut Connection, user_id: &UserId, run_id: RunId) -> Answer<Option<RunRecord>> {
+pub(super) fn run(
+    connection: &mut Connection,
+    user_id: &UserId,
+    run_id: RunId,
+) -> ReadReply<Option<RunRecord>> {
     let query = connection.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
          FROM runs WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND run_id = ?2",
@@ -144,7 +154,7 @@ pub(super) fn threads(
     user_id: &UserId,
     before: Option<Offset>,
     limit: usize,
-) -> Answer<Vec<ThreadRecord>> {
+) -> ReadReply<Vec<ThreadRecord>> {
     let before = before.map_or(INTEGER_MAX, |before| before.0.min(INTEGER_MAX));
     let mut query = connection.prepare_cached(
         "SELECT thread_id, first, last, last_at, messages FROM threads
@@ -170,7 +180,7 @@ pub(super) fn thread_runs(
     thread_id: &ThreadId,
     after: Offset,
     limit: usize,
-) -> Answer<Vec<RunRecord>> {
+) -> ReadReply<Vec<RunRecord>> {
     let query = connection.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
          FROM runs INDEXED BY runs_by_thread
@@ -182,16 +192,16 @@ pub(super) fn thread_runs(
     runs(query, params![user_id.as_str(), thread_id.as_str(), after, limit.min(INTEGER_MAX as usize)])
 }
 
-struct User {
+struct StoredUser {
     id: i64,
     extent: Extent,
 }
 
-fn user(connection: &Connection, user_id: &UserId) -> rusqlite::Result<Option<User>> {
+fn user(connection: &Connection, user_id: &UserId) -> rusqlite::Result<Option<StoredUser>> {
     connection
         .prepare_cached("SELECT id, trimmed, head FROM users WHERE user_id = ?1")?
         .query_row([user_id.as_str()], |row| {
-            Ok(User {
+            Ok(StoredUser {
                 id: row.get(0)?,
                 extent: Extent { trimmed: Offset(row.get(1)?), head: Offset(row.get(2)?) },
             })
@@ -200,7 +210,7 @@ fn user(connection: &Connection, user_id: &UserId) -> rusqlite::Result<Option<Us
 }
 
 /// Runs a query that returns the columns of run records.
-fn runs(mut query: CachedStatement<'_>, params: impl Params) -> Answer<Vec<RunRecord>> {
+fn runs(mut query: CachedStatement<'_>, params: impl Params) -> ReadReply<Vec<RunRecord>> {
     let mut rows = query.query(params)?;
     let mut runs = Vec::new();
     while let Some(row) = rows.next()? {
@@ -226,7 +236,7 @@ fn runs(mut query: CachedStatement<'_>, params: impl Params) -> Answer<Vec<RunRe
     Ok(runs)
 }
 
-fn text<'r>(row: &'r Row<'_>, column: usize) -> Answer<&'r str> {
+fn text<'r>(row: &'r Row<'_>, column: usize) -> ReadReply<&'r str> {
     Ok(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?)
 }
 

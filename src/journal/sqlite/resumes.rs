@@ -6,7 +6,7 @@ use quintet_kernel::{
 };
 use rusqlite::{Connection, Row, params};
 
-use super::fault::{Failure, ReadFailure};
+use super::fault::{ReadFailure, WriteError};
 use crate::{Incarnation, ResumeRecord};
 
 /// The migration that creates the table. It has a row per open run that was resumed, so it is small.
@@ -22,7 +22,7 @@ pub(super) const TABLE: &str = "
     ) STRICT, WITHOUT ROWID;
     ";
 
-pub(super) fn save(connection: &Connection, user: i64, records: &[ResumeRecord]) -> Result<(), Failure> {
+pub(super) fn save(connection: &Connection, user: i64, records: &[ResumeRecord]) -> Result<(), WriteError> {
     let mut save = connection.prepare_cached(
         "INSERT INTO resumes (user, run_id, without_step, total, seq, incarnation)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -39,7 +39,7 @@ pub(super) fn save(connection: &Connection, user: i64, records: &[ResumeRecord])
 }
 
 /// Removes the record of a run that has completed.
-pub(super) fn remove(connection: &Connection, user: i64, run_id: RunId) -> Result<(), Failure> {
+pub(super) fn remove(connection: &Connection, user: i64, run_id: RunId) -> Result<(), WriteError> {
     connection
         .prepare_cached("DELETE FROM resumes WHERE user = ?1 AND run_id = ?2")?
         .execute(params![user, run_id.0.as_bytes()])?;

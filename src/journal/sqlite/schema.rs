@@ -93,7 +93,7 @@ const MIGRATIONS: &[&str] = &[
 
 /// The identity of a journal, stored in its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct JournalIdentity {
     /// The current epoch, which clients see.
     pub epoch: Epoch,
     /// The epoch under which the journal was created, from which its hash chains start. It never changes, while
@@ -177,7 +177,7 @@ pub(super) fn claim_identity(
     connection: &mut Connection,
     survives_power_loss: bool,
     lost: bool,
-) -> rusqlite::Result<(Identity, Epochs)> {
+) -> rusqlite::Result<(JournalIdentity, Epochs)> {
     let transaction = connection.transaction()?;
     let reason = if lost {
         Reason::Cut("entries lost")
@@ -259,14 +259,14 @@ const IN_USE: &str = "in_use";
 /// # Errors
 ///
 /// Returns an error of SQLite if the database cannot be read or has no identity.
-pub fn identity(connection: &Connection) -> rusqlite::Result<Identity> {
+pub fn identity(connection: &Connection) -> rusqlite::Result<JournalIdentity> {
     let epoch = |name: &str| {
         let text = meta(connection, name)?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         Epoch::parse(&text).map_err(|e| {
             rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
         })
     };
-    Ok(Identity { epoch: epoch("epoch")?, origin: epoch("origin")? })
+    Ok(JournalIdentity { epoch: epoch("epoch")?, origin: epoch("origin")? })
 }
 
 fn meta(connection: &Connection, name: &str) -> rusqlite::Result<Option<String>> {

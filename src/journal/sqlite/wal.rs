@@ -22,7 +22,7 @@ pub(super) fn damage(path: &Path) -> io::Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    Log::read(BufReader::with_capacity(READ_BYTES, file))
+    WalChecksum::read(BufReader::with_capacity(READ_BYTES, file))
 }
 
 /// Syncs the content that the page cache has of the log. Every byte is rewritten first, so that no page is
@@ -60,12 +60,12 @@ const FRAME_HEADER_BYTES: usize = 24;
 /// The magic number without its last bit, which is the byte order of the checksums.
 const MAGIC: u32 = 0x377f_0682;
 
-struct Log {
+struct WalChecksum {
     big_endian: bool,
     sum: (u32, u32),
 }
 
-impl Log {
+impl WalChecksum {
     fn read(mut input: impl Read) -> io::Result<Option<String>> {
         let mut header = [0; HEADER_BYTES];
         if !fill(&mut input, &mut header)? {
@@ -76,7 +76,7 @@ impl Log {
             return Ok(None);
         }
         let magic = word(&header, 0);
-        let mut log = Log { big_endian: magic & 1 == 1, sum: (0, 0) };
+        let mut log = WalChecksum { big_endian: magic & 1 == 1, sum: (0, 0) };
         log.add(&header[..24]);
         if magic & !1 != MAGIC || log.sum != (word(&header, 24), word(&header, 28)) {
             return Ok(Some("its write-ahead log has an invalid header".into()));

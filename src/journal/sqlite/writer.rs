@@ -16,13 +16,13 @@ use quintet_kernel::{
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
-pub(super) use self::trim::{TrimTurn, Turn};
+pub(super) use self::trim::{TrimOutcome, TrimStep};
 use self::upkeep::Upkeep;
 use super::{
     changes::{Changes, RunChange, status_text},
     checksum::checksum,
     epochs,
-    fault::Failure,
+    fault::WriteError,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
     resumes,
@@ -33,11 +33,11 @@ use crate::{
 };
 
 /// An order to the writer.
-pub(super) enum Order {
-    Append(Append),
+pub(super) enum WriterCommand {
+    Append(AppendJob),
     Trim {
-        turn: TrimTurn,
-        reply: oneshot::Sender<Result<Turn, JournalError>>,
+        turn: TrimStep,
+        reply: oneshot::Sender<Result<TrimOutcome, JournalError>>,
     },
     Probe(oneshot::Sender<Result<(), JournalError>>),
     /// Resolves the outcome of every earlier transaction: it is in the log and visible, or never will be
@@ -49,7 +49,7 @@ pub(super) enum Order {
     Run(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
-pub(super) struct Append {
+pub(super) struct AppendJob {
     pub user_id: UserId,
     pub batch: Batch,
     pub reply: oneshot::Sender<Result<(), AppendError>>,
@@ -120,35 +120,35 @@ impl Writer {
     }
 
     /// Executes orders until all senders are dropped, or until `Close` and an empty queue.
-    pub(super) fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<WriterCommand>) {
         let mut closers = Vec::new();
-        while let Some(order) = orders.blocking_recv() {
-            let mut next = Some(order);
-            while let Some(order) = next.take() {
-                match order {
-                    Order::Append(first) => {
-                        let (group, other) = self.gather(first, &mut orders);
+        while let Some(command) = commands.blocking_recv() {
+            let mut next = Some(command);
+            while let Some(command) = next.take() {
+                match command {
+                    WriterCommand::Append(first) => {
+                        let (group, other) = self.gather(first, &mut commands);
                         self.commit(group);
                         next = other;
                     }
-                    Order::Trim { turn, reply } => {
+                    WriterCommand::Trim { turn, reply } => {
                         let result = self.in_transaction(|writer| writer.trim(&turn));
                         // The caller may be gone; the trimming is committed in any case.
-                        let _ = reply.send(result.map_err(Failure::into_error));
+                        let _ = reply.send(result.map_err(WriteError::into_error));
                     }
-                    Order::Probe(reply) => {
+                    WriterCommand::Probe(reply) => {
                         let _ = reply.send(self.probe());
                     }
-                    Order::Settle(reply) => {
+                    WriterCommand::Settle(reply) => {
                         // A caller that is gone asks again.
                         let _ = reply.send(self.settle());
                     }
-                    Order::Close(closer) => {
-                        orders.close();
+                    WriterCommand::Close(closer) => {
+                        commands.close();
                         closers.push(closer);
                     }
                     #[cfg(test)]
-                    Order::Run(test) => test(&mut self),
+                    WriterCommand::Run(test) => test(&mut self),
                 }
                 self.tidy();
             }
@@ -165,12 +165,16 @@ impl Writer {
     }
 
     /// Returns the waiting appends, within the limits of one commit, and the order that follows them.
-    fn gather(&self, first: Append, orders: &mut mpsc::Receiver<Order>) -> (Vec<Append>, Option<Order>) {
+    fn gather(
+        &self,
+        first: AppendJob,
+        commands: &mut mpsc::Receiver<WriterCommand>,
+    ) -> (Vec<AppendJob>, Option<WriterCommand>) {
         let mut bytes = first.batch.lines.as_bytes().len();
         let mut group = vec![first];
         while group.len() < self.options.commit_batches_max && bytes < self.options.commit_bytes_max {
-            match orders.try_recv() {
-                Ok(Order::Append(append)) => {
+            match commands.try_recv() {
+                Ok(WriterCommand::Append(append)) => {
                     bytes += append.batch.lines.as_bytes().len();
                     group.push(append);
                 }
@@ -181,7 +185,7 @@ impl Writer {
         (group, None)
     }
 
-    fn commit(&mut self, group: Vec<Append>) {
+    fn commit(&mut self, group: Vec<AppendJob>) {
         let outcome =
             self.in_transaction(|writer| group.iter().map(|append| writer.append(append)).collect());
         match outcome {
@@ -193,7 +197,7 @@ impl Writer {
                 }
             }
             // One of them contradicts the index: commit each separately.
-            Err(Failure::Misfit(_)) if group.len() > 1 => {
+            Err(WriteError::InvalidEntry(_)) if group.len() > 1 => {
                 group.into_iter().for_each(|append| self.commit(vec![append]));
             }
             Err(failure) => {
@@ -209,8 +213,8 @@ impl Writer {
     /// Runs `work` in one transaction. After a failure the cached state is discarded.
     pub(super) fn in_transaction<T>(
         &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        work: impl FnOnce(&mut Self) -> Result<T, WriteError>,
+    ) -> Result<T, WriteError> {
         let result = self.begin().and_then(|()| work(self)).and_then(|value| {
             self.save_users()?;
             self.connection()?.prepare_cached("COMMIT")?.execute([])?;
@@ -225,7 +229,7 @@ impl Writer {
                     connection.is_autocommit() || connection.execute_batch("ROLLBACK").is_ok()
                 });
                 // The state of a connection after a storage fault is not reliable.
-                if let Failure::Sql(error) = failure {
+                if let WriteError::Sql(error) = failure {
                     self.upkeep.note(error);
                     self.suspect = true;
                     // Before the outcome is reported: a log that is read back after it waits for the
@@ -240,7 +244,7 @@ impl Writer {
         result
     }
 
-    fn begin(&mut self) -> Result<(), Failure> {
+    fn begin(&mut self) -> Result<(), WriteError> {
         if self.suspect || self.connection.is_none() {
             self.reconnect()?;
         }
@@ -251,14 +255,14 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn connection(&self) -> Result<&Connection, Failure> {
-        self.connection.as_ref().ok_or_else(|| Failure::Misfit("no open transaction".into()))
+    pub(super) fn connection(&self) -> Result<&Connection, WriteError> {
+        self.connection.as_ref().ok_or_else(|| WriteError::InvalidEntry("no open transaction".into()))
     }
 
     /// Adds one batch to the open transaction. The inner error is the verdict on this batch; the outer one
     /// fails the transaction.
-    fn append(&mut self, append: &Append) -> Result<Result<(), AppendError>, Failure> {
-        let Append { user_id, batch, .. } = append;
+    fn append(&mut self, append: &AppendJob) -> Result<Result<(), AppendError>, WriteError> {
+        let AppendJob { user_id, batch, .. } = append;
         let user = self.user(user_id)?;
         // The log is the lock: only a writer that knows the head may append.
         if user.head != batch.expected {
@@ -313,7 +317,7 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    fn user(&mut self, user_id: &UserId) -> Result<UserRow, Failure> {
+    fn user(&mut self, user_id: &UserId) -> Result<UserRow, WriteError> {
         if let Some(row) = self.users.get(user_id) {
             return Ok(*row);
         }
@@ -330,7 +334,7 @@ impl Writer {
         Ok(row)
     }
 
-    fn insert_user(&self, user_id: &UserId, chain: ChainHash) -> Result<i64, Failure> {
+    fn insert_user(&self, user_id: &UserId, chain: ChainHash) -> Result<i64, WriteError> {
         let connection = self.connection()?;
         connection
             .prepare_cached(
@@ -342,7 +346,7 @@ impl Writer {
     }
 
     /// Stores the lines in rows of bounded size and returns the chain hash after the last.
-    fn insert_lines(&self, user: i64, mut chain: ChainHash, batch: &Batch) -> Result<ChainHash, Failure> {
+    fn insert_lines(&self, user: i64, mut chain: ChainHash, batch: &Batch) -> Result<ChainHash, WriteError> {
         let mut insert = self.connection()?.prepare_cached(
             "INSERT INTO batches (user, last, first, last_at, chain, checksum, digests, lines)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -377,7 +381,7 @@ impl Writer {
     }
 
     /// Saves a run and returns the number of added rows.
-    fn save_run(&self, user: i64, run: &RunChange<'_>) -> Result<u64, Failure> {
+    fn save_run(&self, user: i64, run: &RunChange<'_>) -> Result<u64, WriteError> {
         let connection = self.connection()?;
         let started = run.started.map(|offset| offset.0);
         let completed = run.completed.map(|(offset, _)| offset.0);
@@ -413,13 +417,13 @@ impl Writer {
                     .execute(params![user, run.run_id.0.as_bytes(), started, completed, status])?;
                 match moved {
                     1 => Ok(0),
-                    _ => Err(Failure::Misfit(format!("run {} is not open", run.run_id))),
+                    _ => Err(WriteError::InvalidEntry(format!("run {} is not open", run.run_id))),
                 }
             }
         }
     }
 
-    fn save_threads(&self, user: i64, changes: &Changes<'_>) -> Result<(), Failure> {
+    fn save_threads(&self, user: i64, changes: &Changes<'_>) -> Result<(), WriteError> {
         let mut save = self.connection()?.prepare_cached(
             "INSERT INTO threads (user, thread_id, first, last, last_at, messages) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (user, thread_id) DO UPDATE SET
@@ -439,7 +443,7 @@ impl Writer {
     }
 
     /// Writes the row of each changed user once per transaction.
-    fn save_users(&mut self) -> Result<(), Failure> {
+    fn save_users(&mut self) -> Result<(), WriteError> {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         changed.dedup();

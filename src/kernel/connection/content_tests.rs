@@ -38,7 +38,7 @@ fn effects_carry_the_content_of_their_input() {
     type Send = ServerFrame<Numbered>;
 
     let mut effects = Effects::new();
-    let mut connection = Connection::<Numbered>::accept(None, Limits::DEFAULT, &mut effects);
+    let mut connection = Connection::<Numbered>::accept(None, ConnectionLimits::DEFAULT, &mut effects);
     let mut step = |input: Input<Numbered>| {
         effects.clear();
         connection.step(&input, &mut effects).unwrap();

@@ -20,10 +20,10 @@ pub type Effects<P = ()> = Vec<Effect<P>>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", bound(serialize = "", deserialize = "P: Blank"))]
 pub enum Effect<P: Payload = ()> {
-    /// Verify the credential; completes with `Verified` or `Unverified`.
+    /// Verify the credential; completes with `Verified` or `VerifyError`.
     Verify(#[serde(skip)] P::Credential),
     /// Create or find the user's machines and open the log at the cursor; completes with `Attached` or
-    /// `Unattached`.
+    /// `AttachError`.
     Attach {
         /// The identity of the verified credential.
         identity: Identity,
@@ -184,12 +184,12 @@ impl<P: Payload> Fault<P> {
 }
 
 /// The output of the machine during one step.
-pub(super) struct Output<'a, P: Payload> {
+pub(super) struct StepOutput<'a, P: Payload> {
     effects: &'a mut Effects<P>,
     pub(super) rejected: bool,
 }
 
-impl<'a, P: Payload> Output<'a, P> {
+impl<'a, P: Payload> StepOutput<'a, P> {
     pub(super) fn new(effects: &'a mut Effects<P>) -> Self {
         Self { effects, rejected: false }
     }

@@ -64,7 +64,7 @@ pub enum Input<P: Payload = ()> {
     /// The credential is valid.
     Verified(Identity),
     /// The credential is not valid or could not be verified.
-    Unverified(Unverified),
+    Unverified(VerifyError),
     /// The user's machines are running; the log holds the entries after `trimmed` up to `head`. `epoch` is that
     /// of the cursor if the log continues it, else the journal's (DEL-3).
     Attached {
@@ -76,7 +76,7 @@ pub enum Input<P: Payload = ()> {
         head: Offset,
     },
     /// The user's machines are not available.
-    Unattached(Unattached),
+    Unattached(AttachError),
 
     /// The next entries for the last [`Effect::ReadOn`](super::Effect::ReadOn), possibly not all of them.
     Chunk {
@@ -122,7 +122,7 @@ pub enum Input<P: Payload = ()> {
 /// The reason for which a credential yielded no identity (AUTH-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Unverified {
+pub enum VerifyError {
     /// The credential is invalid, expired or already used; the three are indistinguishable.
     Refused,
     /// The key set or the ticket store is unavailable.
@@ -137,7 +137,7 @@ pub enum Unverified {
 /// The reason for which a connection was not attached to its user's machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Unattached {
+pub enum AttachError {
     /// The journal is unavailable.
     Unavailable,
     /// The user has reached the limit of connections per user.

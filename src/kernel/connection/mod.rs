@@ -34,10 +34,10 @@
 //! # Examples
 //!
 //! ```
-//! use quintet_kernel::connection::{Connection, Effect, Effects, Fault, Input, Limits, ServerFrame};
+//! use quintet_kernel::connection::{Connection, Effect, Effects, Fault, Input, ConnectionLimits, ServerFrame};
 //!
 //! let mut effects = Effects::new();
-//! let mut connection = Connection::<()>::accept(None, Limits::DEFAULT, &mut effects);
+//! let mut connection = Connection::<()>::accept(None, ConnectionLimits::DEFAULT, &mut effects);
 //! effects.clear();
 //!
 //! // A command before `hello` is an error and nothing else (CONN-1).
@@ -74,14 +74,14 @@ use statig::blocking::{InitializedStateMachine, IntoStateMachineExt};
 pub use self::{
     cause::Cause,
     effect::{Effect, Effects, Fault, ServerFrame},
-    input::{Input, InputName, Unattached, Unverified},
+    input::{AttachError, Input, InputName, VerifyError},
     payload::Payload,
     phase::Phase,
     resume::{Gap, ResumeCursor, Resumption},
-    shared::Limits,
+    shared::ConnectionLimits,
     timer::Timer,
 };
-use self::{effect::Output, session::Peer, shared::Machine, states::State};
+use self::{effect::StepOutput, session::Peer, shared::Machine, states::State};
 use crate::ticket::Identity;
 
 /// The machine of one connection with content of the types `P`. It can be compared, hashed and cloned, as a
@@ -102,11 +102,11 @@ pub struct Rejected {
 impl<P: Payload> Connection<P> {
     /// Creates the machine of an accepted socket. `identity` is that of the upgrade request, if it had a
     /// credential; otherwise `hello` has to have one.
-    pub fn accept(identity: Option<Identity>, limits: Limits, effects: &mut Effects<P>) -> Self {
+    pub fn accept(identity: Option<Identity>, limits: ConnectionLimits, effects: &mut Effects<P>) -> Self {
         let peer = identity.map_or(Peer::Unknown, Peer::Known);
         let mut machine = Machine::new(limits).uninitialized_state_machine();
         *machine.state_mut() = State::Handshaking { peer };
-        Self(machine.init_with_context(&mut Output::new(effects)))
+        Self(machine.init_with_context(&mut StepOutput::new(effects)))
     }
 
     /// Handles one input and appends the resulting effects, in order, to `effects`.
@@ -115,10 +115,10 @@ impl<P: Payload> Connection<P> {
     ///
     /// Returns [`Rejected`] if the phase does not expect the input. Machine and `effects` are then unchanged.
     pub fn step(&mut self, input: &Input<P>, effects: &mut Effects<P>) -> Result<(), Rejected> {
-        if input.is_client_frame() && !self.hears() {
+        if input.is_client_frame() && !self.reads_frames() {
             return Err(Rejected { phase: self.phase(), input: input.name() });
         }
-        let mut out = Output::new(effects);
+        let mut out = StepOutput::new(effects);
         self.0.handle_with_context(input, &mut out);
         if out.rejected { Err(Rejected { phase: self.phase(), input: input.name() }) } else { Ok(()) }
     }
@@ -130,7 +130,7 @@ impl<P: Payload> Connection<P> {
 
     /// Returns true if the next client frame may be read from the socket. While it is false the frame stays
     /// there, so a peer at its limits gets backpressure instead of errors.
-    pub fn hears(&self) -> bool {
+    pub fn reads_frames(&self) -> bool {
         self.0.inner().has_room() && self.0.state().listens()
     }
 

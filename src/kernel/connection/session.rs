@@ -18,7 +18,7 @@ pub(super) struct Session {
     /// The offset of the last entry sent; the next one has the following offset (DEL-2).
     pub(super) sent: Offset,
     pub(super) flow: Flow,
-    pub(super) ping: Ping,
+    pub(super) ping: PingState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ pub(super) enum Flow {
 
 /// The step in the cycle of fetching and sending chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Ping {
+pub(super) enum PingState {
     None,
     /// A ping was sent and not yet answered.
     Unanswered,

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{
-    effect::{Effect, Output, ServerFrame},
+    effect::{Effect, ServerFrame, StepOutput},
     payload::Payload,
     session::{Flow, Session},
     timer::Timer,
@@ -12,11 +12,11 @@ use crate::ids::Offset;
 
 /// The limits of one connection, documented in `docs/protocol.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Limits {
+pub struct ConnectionLimits {
     /// Malformed frames; the last of them closes the connection (CONN-4).
-    pub unclear_frames_max: u16,
+    pub invalid_frames_max: u16,
     /// Malformed frames that are forgotten at each heartbeat (CONN-4).
-    pub unclear_frames_forgiven: u16,
+    pub invalid_frames_forgiven: u16,
     /// Frames above the rate within one heartbeat; the last of them closes the connection.
     pub throttled_frames_max: u16,
     /// Concurrent commands; further frames are not read until one finishes.
@@ -25,18 +25,18 @@ pub struct Limits {
     pub waiting_replies_max: u16,
 }
 
-impl Limits {
+impl ConnectionLimits {
     /// The default limits.
-    pub const DEFAULT: Limits = Limits {
-        unclear_frames_max: 16,
-        unclear_frames_forgiven: 1,
+    pub const DEFAULT: ConnectionLimits = ConnectionLimits {
+        invalid_frames_max: 16,
+        invalid_frames_forgiven: 1,
         throttled_frames_max: 64,
         commands_max: 16,
         waiting_replies_max: 32,
     };
 }
 
-impl Default for Limits {
+impl Default for ConnectionLimits {
     fn default() -> Self {
         Self::DEFAULT
     }
@@ -45,7 +45,7 @@ impl Default for Limits {
 /// The data that all states share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Machine<P> {
-    pub(super) limits: Limits,
+    pub(super) limits: ConnectionLimits,
     pub(super) unclear: u16,
     pub(super) throttled: u16,
     pub(super) commands: u16,
@@ -65,7 +65,7 @@ enum Writing {
 }
 
 impl<P: Payload> Machine<P> {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: ConnectionLimits) -> Self {
         Self { limits, unclear: 0, throttled: 0, commands: 0, writing: Writing::Idle, payload: PhantomData }
     }
 
@@ -82,7 +82,7 @@ impl<P: Payload> Machine<P> {
     /// connection, but not the sum over its lifetime (CONN-4).
     pub(super) fn forgive(&mut self) {
         self.throttled = 0;
-        self.unclear = self.unclear.saturating_sub(self.limits.unclear_frames_forgiven);
+        self.unclear = self.unclear.saturating_sub(self.limits.invalid_frames_forgiven);
     }
 
     pub(super) fn is_writing(&self) -> bool {
@@ -90,13 +90,13 @@ impl<P: Payload> Machine<P> {
     }
 
     /// Sends a frame that is not a reply.
-    pub(super) fn send(&mut self, frame: ServerFrame<P>, out: &mut Output<'_, P>) {
+    pub(super) fn send(&mut self, frame: ServerFrame<P>, out: &mut StepOutput<'_, P>) {
         out.push(Effect::Send(frame));
         self.flush(out);
     }
 
     /// Sends a reply to a client frame, counted against `waiting_replies_max`.
-    pub(super) fn reply(&mut self, frame: ServerFrame<P>, out: &mut Output<'_, P>) {
+    pub(super) fn reply(&mut self, frame: ServerFrame<P>, out: &mut StepOutput<'_, P>) {
         self.send(frame, out);
         self.replied();
     }
@@ -109,7 +109,7 @@ impl<P: Payload> Machine<P> {
     }
 
     /// Starts a flush unless one is in progress, which also covers output that is appended until it completes.
-    pub(super) fn flush(&mut self, out: &mut Output<'_, P>) {
+    pub(super) fn flush(&mut self, out: &mut StepOutput<'_, P>) {
         if self.writing == Writing::Idle {
             self.writing = Writing::Busy { replies: 0 };
             out.push(Effect::Flush);
@@ -118,7 +118,7 @@ impl<P: Payload> Machine<P> {
     }
 
     /// Ends a flush.
-    pub(super) fn wrote(&mut self, out: &mut Output<'_, P>) {
+    pub(super) fn wrote(&mut self, out: &mut StepOutput<'_, P>) {
         self.writing = Writing::Idle;
         out.push(Effect::Disarm(Timer::Stall));
     }
@@ -129,7 +129,7 @@ impl<P: Payload> Machine<P> {
         session: &mut Session,
         last: Offset,
         entries: &P::Entries,
-        out: &mut Output<'_, P>,
+        out: &mut StepOutput<'_, P>,
     ) {
         session.sent = last;
         session.flow = Flow::Sending;
@@ -138,7 +138,7 @@ impl<P: Payload> Machine<P> {
     }
 
     /// Ends a flush and, if it included a chunk, requests the next one (DEL-4).
-    pub(super) fn flushed(&mut self, session: &mut Session, through: Offset, out: &mut Output<'_, P>) {
+    pub(super) fn flushed(&mut self, session: &mut Session, through: Offset, out: &mut StepOutput<'_, P>) {
         self.wrote(out);
         if session.flow == Flow::Sending {
             session.flow = Flow::Fetching;

@@ -7,11 +7,11 @@ use statig::prelude::*;
 
 use super::{
     cause::Cause,
-    effect::{Effect, Fault, Output, ServerFrame},
-    input::{Input, Unattached, Unverified},
+    effect::{Effect, Fault, ServerFrame, StepOutput},
+    input::{AttachError, Input, VerifyError},
     payload::Payload,
     resume::{ResumeCursor, Resumption},
-    session::{Backlog, Flow, Peer, Ping, Session},
+    session::{Backlog, Flow, Peer, PingState, Session},
     shared::Machine,
     timer::Timer,
 };
@@ -87,7 +87,7 @@ macro_rules! rest {
 )]
 impl<P: Payload> Machine<P> {
     #[action]
-    fn greet(peer: &Peer, out: &mut Output<'_, P>) {
+    fn greet(peer: &Peer, out: &mut StepOutput<'_, P>) {
         out.push(Effect::Arm(Timer::Hello));
         if let Peer::Known(identity) = peer {
             out.push(Effect::ExpireAt(identity.expires_at));
@@ -95,7 +95,12 @@ impl<P: Payload> Machine<P> {
     }
 
     #[state(superstate = "setting_up", entry_action = "greet")]
-    fn handshaking(&mut self, peer: &mut Peer, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
+    fn handshaking(
+        &mut self,
+        peer: &mut Peer,
+        out: &mut StepOutput<'_, P>,
+        input: &Input<P>,
+    ) -> Outcome<State> {
         match input {
             Input::Hello { cursor, credential } => match (credential, &*peer) {
                 (Some(credential), _) => {
@@ -122,7 +127,7 @@ impl<P: Payload> Machine<P> {
         &mut self,
         peer: &Peer,
         cursor: &ResumeCursor,
-        out: &mut Output<'_, P>,
+        out: &mut StepOutput<'_, P>,
         input: &Input<P>,
     ) -> Outcome<State> {
         match input {
@@ -132,13 +137,13 @@ impl<P: Payload> Machine<P> {
                 out.push(Effect::Attach { identity: identity.clone(), cursor: *cursor });
                 Transition(State::attaching(identity.clone(), *cursor))
             }
-            Input::Verified(_) | Input::Unverified(Unverified::Refused) => {
+            Input::Verified(_) | Input::Unverified(VerifyError::Refused) => {
                 self.refuse(Fault::Unauthenticated, Cause::Unauthenticated, out)
             }
-            Input::Unverified(Unverified::Unavailable) => {
+            Input::Unverified(VerifyError::Unavailable) => {
                 self.refuse(Fault::Unavailable, Cause::Unavailable, out)
             }
-            Input::Unverified(Unverified::Limited { retry_after_ms }) => {
+            Input::Unverified(VerifyError::Limited { retry_after_ms }) => {
                 let subject = P::Subject::default();
                 let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms, subject };
                 self.refuse(fault, Cause::Flooding, out)
@@ -152,7 +157,7 @@ impl<P: Payload> Machine<P> {
         &mut self,
         identity: &Identity,
         cursor: &ResumeCursor,
-        out: &mut Output<'_, P>,
+        out: &mut StepOutput<'_, P>,
         input: &Input<P>,
     ) -> Outcome<State> {
         match input {
@@ -166,7 +171,7 @@ impl<P: Payload> Machine<P> {
                     identity: identity.clone(),
                     sent: resumed_after,
                     flow: Flow::Fetching,
-                    ping: Ping::None,
+                    ping: PingState::None,
                 };
                 if resumed_after < *head {
                     out.push(Effect::ReadOn { after: resumed_after, through: *head });
@@ -179,23 +184,23 @@ impl<P: Payload> Machine<P> {
             }
             // Only an error about a frame before `hello` may precede `ready` (CONN-2), so the close code alone
             // reports the reason.
-            Input::Unattached(Unattached::Unavailable) => close(Cause::Unavailable, out),
-            Input::Unattached(Unattached::UserFull) => close(Cause::UserFull, out),
-            Input::Unattached(Unattached::ServiceFull) => close(Cause::ServiceFull, out),
+            Input::Unattached(AttachError::Unavailable) => close(Cause::Unavailable, out),
+            Input::Unattached(AttachError::UserFull) => close(Cause::UserFull, out),
+            Input::Unattached(AttachError::ServiceFull) => close(Cause::ServiceFull, out),
             Input::Hello { .. } | Input::Displaced => Super,
             frame!() | socket!() | verdict!() | fetched!() | rest!() => Super,
         }
     }
 
     #[superstate(superstate = "connected")]
-    fn setting_up(&mut self, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
+    fn setting_up(&mut self, out: &mut StepOutput<'_, P>, input: &Input<P>) -> Outcome<State> {
         match input {
             // CONN-1: no effect before `ready`.
-            Input::Command(command) => self.misunderstood(Fault::BeforeHello(P::subject(command)), out),
+            Input::Command(command) => self.reject_invalid(Fault::BeforeHello(P::subject(command)), out),
             Input::Renew(_) | Input::Ping(_) => {
-                self.misunderstood(Fault::BeforeHello(P::Subject::default()), out)
+                self.reject_invalid(Fault::BeforeHello(P::Subject::default()), out)
             }
-            Input::Oversized(frame) => self.misunderstood(Fault::Oversized(frame.clone()), out),
+            Input::Oversized(frame) => self.reject_invalid(Fault::Oversized(frame.clone()), out),
             // An unauthenticated peer is closed at the first frame above the rate; it may reconnect.
             Input::Throttled { retry_after_ms, subject } => {
                 let fault = Fault::RateLimited { retry_after_ms: *retry_after_ms, subject: subject.clone() };
@@ -215,7 +220,7 @@ impl<P: Payload> Machine<P> {
         &mut self,
         session: &mut Session,
         head: &Offset,
-        out: &mut Output<'_, P>,
+        out: &mut StepOutput<'_, P>,
         input: &Input<P>,
     ) -> Outcome<State> {
         match input {
@@ -244,7 +249,12 @@ impl<P: Payload> Machine<P> {
     }
 
     #[state(superstate = "open")]
-    fn live(&mut self, session: &mut Session, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
+    fn live(
+        &mut self,
+        session: &mut Session,
+        out: &mut StepOutput<'_, P>,
+        input: &Input<P>,
+    ) -> Outcome<State> {
         match input {
             Input::Chunk { first, last, entries } if session.expects(*first, *last) => {
                 self.deliver(session, *last, entries, out);
@@ -268,7 +278,7 @@ impl<P: Payload> Machine<P> {
         &mut self,
         session: &mut Session,
         backlog: &mut Backlog,
-        out: &mut Output<'_, P>,
+        out: &mut StepOutput<'_, P>,
         input: &Input<P>,
     ) -> Outcome<State> {
         match input {
@@ -310,7 +320,7 @@ impl<P: Payload> Machine<P> {
         &mut self,
         session: &mut Session,
         head: &Offset,
-        out: &mut Output<'_, P>,
+        out: &mut StepOutput<'_, P>,
         input: &Input<P>,
     ) -> Outcome<State> {
         match input {
@@ -330,9 +340,14 @@ impl<P: Payload> Machine<P> {
     }
 
     #[superstate(superstate = "connected")]
-    fn open(&mut self, session: &mut Session, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
+    fn open(
+        &mut self,
+        session: &mut Session,
+        out: &mut StepOutput<'_, P>,
+        input: &Input<P>,
+    ) -> Outcome<State> {
         match input {
-            Input::Hello { .. } => self.misunderstood(Fault::SecondHello, out),
+            Input::Hello { .. } => self.reject_invalid(Fault::SecondHello, out),
             // The frame is well-formed, so it does not count as malformed (CONN-4).
             Input::Oversized(frame) => {
                 let fault = Fault::Oversized(frame.clone());
@@ -376,9 +391,9 @@ impl<P: Payload> Machine<P> {
             Input::Unverified(why) if self.commands > 0 => {
                 self.commands -= 1;
                 let fault = match why {
-                    Unverified::Refused => Fault::Unauthenticated,
-                    Unverified::Unavailable => Fault::Unavailable,
-                    Unverified::Limited { retry_after_ms } => {
+                    VerifyError::Refused => Fault::Unauthenticated,
+                    VerifyError::Unavailable => Fault::Unavailable,
+                    VerifyError::Limited { retry_after_ms } => {
                         Fault::RateLimited { retry_after_ms: *retry_after_ms, subject: P::Subject::default() }
                     }
                 };
@@ -393,20 +408,20 @@ impl<P: Payload> Machine<P> {
             Input::Elapsed(Timer::Heartbeat) => {
                 self.forgive();
                 out.push(Effect::Arm(Timer::Heartbeat));
-                if session.ping == Ping::None {
-                    session.ping = Ping::Unanswered;
+                if session.ping == PingState::None {
+                    session.ping = PingState::Unanswered;
                     out.push(Effect::PingPeer);
                     out.push(Effect::Arm(Timer::Pong));
                     self.flush(out);
                 }
                 Handled
             }
-            Input::Pong if session.ping == Ping::Unanswered => {
-                session.ping = Ping::None;
+            Input::Pong if session.ping == PingState::Unanswered => {
+                session.ping = PingState::None;
                 out.push(Effect::Disarm(Timer::Pong));
                 Handled
             }
-            Input::Elapsed(Timer::Pong) if session.ping == Ping::Unanswered => {
+            Input::Elapsed(Timer::Pong) if session.ping == PingState::Unanswered => {
                 if self.has_room() {
                     return close(Cause::NoPong, out);
                 }
@@ -420,9 +435,9 @@ impl<P: Payload> Machine<P> {
     }
 
     #[superstate(superstate = "root")]
-    fn connected(&mut self, out: &mut Output<'_, P>, input: &Input<P>) -> Outcome<State> {
+    fn connected(&mut self, out: &mut StepOutput<'_, P>, input: &Input<P>) -> Outcome<State> {
         match input {
-            Input::Unclear(frame) => self.misunderstood(Fault::Unclear(frame.clone()), out),
+            Input::Unclear(frame) => self.reject_invalid(Fault::Unclear(frame.clone()), out),
             Input::Throttled { retry_after_ms, subject } => {
                 self.throttled += 1;
                 let fatal = self.throttled >= self.limits.throttled_frames_max;
@@ -465,7 +480,7 @@ impl<P: Payload> Machine<P> {
     }
 
     #[superstate]
-    fn root(out: &mut Output<'_, P>) -> Outcome<State> {
+    fn root(out: &mut StepOutput<'_, P>) -> Outcome<State> {
         out.rejected = true;
         Handled
     }
@@ -473,22 +488,22 @@ impl<P: Payload> Machine<P> {
 
 impl<P: Payload> Machine<P> {
     /// Replies to a frame that has no effect, and closes the connection at the limit of such frames (CONN-4).
-    fn misunderstood(&mut self, fault: Fault<P>, out: &mut Output<'_, P>) -> Outcome<State> {
+    fn reject_invalid(&mut self, fault: Fault<P>, out: &mut StepOutput<'_, P>) -> Outcome<State> {
         self.unclear += 1;
-        let fatal = self.unclear >= self.limits.unclear_frames_max;
+        let fatal = self.unclear >= self.limits.invalid_frames_max;
         self.reply(ServerFrame::Error { fault, fatal }, out);
         if fatal { close(Cause::TooManyUnclear, out) } else { Handled }
     }
 
     /// Sends a fatal `error` and closes. For unauthenticated peers only: after authentication no frame may
     /// precede `ready` (CONN-2).
-    fn refuse(&mut self, fault: Fault<P>, cause: Cause, out: &mut Output<'_, P>) -> Outcome<State> {
+    fn refuse(&mut self, fault: Fault<P>, cause: Cause, out: &mut StepOutput<'_, P>) -> Outcome<State> {
         self.send(ServerFrame::Error { fault, fatal: true }, out);
         close(cause, out)
     }
 }
 
-fn close<P: Payload>(cause: Cause, out: &mut Output<'_, P>) -> Outcome<State> {
+fn close<P: Payload>(cause: Cause, out: &mut StepOutput<'_, P>) -> Outcome<State> {
     out.push(Effect::Close(cause));
     Transition(State::closed(cause))
 }

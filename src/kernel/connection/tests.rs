@@ -61,15 +61,15 @@ fn alphabet() -> Vec<(String, Input)> {
         ("displaced", Input::Displaced),
         ("verified anna", Input::Verified(identity("anna", 2000))),
         ("verified ben", Input::Verified(identity("ben", 2000))),
-        ("unverified", Input::Unverified(Unverified::Refused)),
-        ("unverifiable", Input::Unverified(Unverified::Unavailable)),
-        ("not verified", Input::Unverified(Unverified::Limited { retry_after_ms: 10 })),
+        ("unverified", Input::Unverified(VerifyError::Refused)),
+        ("unverifiable", Input::Unverified(VerifyError::Unavailable)),
+        ("not verified", Input::Unverified(VerifyError::Limited { retry_after_ms: 10 })),
         ("attached 1..4", attached(0, 4)),
         ("attached 1..2", attached(0, 2)),
         ("attached 4..4", attached(3, 4)),
-        ("unattached", Input::Unattached(Unattached::Unavailable)),
-        ("user full", Input::Unattached(Unattached::UserFull)),
-        ("service full", Input::Unattached(Unattached::ServiceFull)),
+        ("unattached", Input::Unattached(AttachError::Unavailable)),
+        ("user full", Input::Unattached(AttachError::UserFull)),
+        ("service full", Input::Unattached(AttachError::ServiceFull)),
         ("chunk 3..3", chunk(3, 3)),
         ("chunk 3..4", chunk(3, 4)),
         ("chunk 3..5", chunk(3, 5)),
@@ -93,7 +93,7 @@ fn alphabet() -> Vec<(String, Input)> {
     inputs
 }
 
-fn connection(identity: Option<Identity>, limits: Limits, inputs: &[Input]) -> Connection {
+fn connection(identity: Option<Identity>, limits: ConnectionLimits, inputs: &[Input]) -> Connection {
     let mut effects = Effects::new();
     let mut connection = Connection::accept(identity, limits, &mut effects);
     for input in inputs {
@@ -105,12 +105,12 @@ fn connection(identity: Option<Identity>, limits: Limits, inputs: &[Input]) -> C
 /// Returns a connection in each phase, idle and busy where that makes a difference.
 fn phases() -> Vec<(&'static str, Connection)> {
     let known = || Some(identity("anna", 1000));
-    let at = |inputs: &[Input]| connection(known(), Limits::DEFAULT, inputs);
+    let at = |inputs: &[Input]| connection(known(), ConnectionLimits::DEFAULT, inputs);
     let open = |rest: &[Input]| at(&[&[hello(2, false)], rest].concat());
     vec![
-        ("handshaking, nobody known", connection(None, Limits::DEFAULT, &[])),
+        ("handshaking, nobody known", connection(None, ConnectionLimits::DEFAULT, &[])),
         ("handshaking, anna known", at(&[])),
-        ("verifying, nobody known", connection(None, Limits::DEFAULT, &[hello(2, true)])),
+        ("verifying, nobody known", connection(None, ConnectionLimits::DEFAULT, &[hello(2, true)])),
         ("verifying, anna known", at(&[hello(2, true)])),
         ("attaching", at(&[hello(2, false)])),
         ("replaying, ready under way", open(&[attached(0, 4)])),
@@ -173,7 +173,7 @@ struct Observer {
 }
 
 impl Observer {
-    fn see(&mut self, input: Option<&Input>, effects: &[Effect], limits: &Limits) {
+    fn see(&mut self, input: Option<&Input>, effects: &[Effect], limits: &ConnectionLimits) {
         match input {
             Some(Input::Flushed) => (self.flushing, self.replies) = (false, 0),
             Some(Input::Chunk { .. } | Input::Outrun | Input::Unreadable) => self.fetching = None,
@@ -269,7 +269,7 @@ struct Watched {
 }
 
 impl Watched {
-    fn accept(identity: Option<Identity>, limits: Limits) -> Self {
+    fn accept(identity: Option<Identity>, limits: ConnectionLimits) -> Self {
         let mut effects = Effects::new();
         let connection = Connection::accept(identity, limits, &mut effects);
         let mut observer = Observer::default();
@@ -277,7 +277,7 @@ impl Watched {
         Self { connection, observer }
     }
 
-    fn step(&mut self, input: &Input, limits: &Limits) -> Result<(), Rejected> {
+    fn step(&mut self, input: &Input, limits: &ConnectionLimits) -> Result<(), Rejected> {
         let (before, mut effects) = (self.connection.clone(), Effects::new());
         let outcome = self.connection.step(input, &mut effects);
         match outcome {
@@ -297,9 +297,9 @@ impl Watched {
     }
 }
 
-const TIGHT: Limits = Limits {
-    unclear_frames_max: 2,
-    unclear_frames_forgiven: 1,
+const TIGHT: ConnectionLimits = ConnectionLimits {
+    invalid_frames_max: 2,
+    invalid_frames_forgiven: 1,
     throttled_frames_max: 2,
     commands_max: 1,
     waiting_replies_max: 1,
@@ -368,7 +368,7 @@ proptest! {
         opening in opening(),
         moves in prop::collection::vec(any_move(), 0..60),
     ) {
-        let limits = if tight { TIGHT } else { Limits::DEFAULT };
+        let limits = if tight { TIGHT } else { ConnectionLimits::DEFAULT };
         let mut watched = Watched::accept(known.then(|| identity("anna", 1000)), limits);
         for step in opening.into_iter().chain(moves) {
             let input = match step {
@@ -388,9 +388,9 @@ proptest! {
 
 #[test]
 fn conn_4_the_last_unclear_frame_closes() {
-    let mut watched = Watched::accept(None, Limits::DEFAULT);
-    let limits = Limits::DEFAULT;
-    for _ in 1..limits.unclear_frames_max {
+    let mut watched = Watched::accept(None, ConnectionLimits::DEFAULT);
+    let limits = ConnectionLimits::DEFAULT;
+    for _ in 1..limits.invalid_frames_max {
         watched.step(&Input::Unclear(()), &limits).unwrap();
         watched.step(&Input::Flushed, &limits).unwrap();
         assert_eq!(watched.connection.phase(), Phase::Handshaking);
@@ -402,7 +402,8 @@ fn conn_4_the_last_unclear_frame_closes() {
 /// CONN-4: the count of malformed frames leaks with each heartbeat, and well-formed frames add nothing.
 #[test]
 fn conn_4_unclear_frames_leak() {
-    let limits = Limits { unclear_frames_max: 3, unclear_frames_forgiven: 2, ..Limits::DEFAULT };
+    let limits =
+        ConnectionLimits { invalid_frames_max: 3, invalid_frames_forgiven: 2, ..ConnectionLimits::DEFAULT };
     let opening = [hello(0, false), attached(0, 0), Input::Flushed];
     let mut connection = connection(Some(identity("anna", 1000)), limits, &opening);
     let mut effects = Effects::new();
@@ -434,7 +435,7 @@ fn commands_beyond_the_limit_are_left_unread() {
         TIGHT,
         &[hello(0, false), attached(0, 0), Input::Flushed, Input::Command(())],
     );
-    assert!(!connection.hears());
+    assert!(!connection.reads_frames());
     let mut effects = Effects::new();
     assert!(connection.step(&Input::Command(()), &mut effects).is_err());
     // CONN-5: a peer whose pong may be queued behind unread frames is not closed.
@@ -443,7 +444,7 @@ fn commands_beyond_the_limit_are_left_unread() {
     assert_eq!(effects.last(), Some(&Effect::Arm(Timer::Pong)));
     connection.step(&Input::Answered { reply: Some(()) }, &mut effects).unwrap();
     connection.step(&Input::Flushed, &mut effects).unwrap();
-    assert!(connection.hears());
+    assert!(connection.reads_frames());
     connection.step(&Input::Elapsed(Timer::Pong), &mut effects).unwrap();
     assert_eq!(connection.phase(), Phase::Closed(Cause::NoPong));
 }
@@ -453,7 +454,7 @@ fn auth_3_only_the_same_user_renews() {
     let at = |input: Input| {
         let mut connection = connection(
             Some(identity("anna", 1000)),
-            Limits::DEFAULT,
+            ConnectionLimits::DEFAULT,
             &[hello(0, false), attached(0, 0), Input::Flushed, Input::Renew(())],
         );
         let mut effects = Effects::new();
@@ -463,7 +464,7 @@ fn auth_3_only_the_same_user_renews() {
     let (anna, effects) = at(Input::Verified(identity("anna", 2000)));
     assert_eq!(anna.expires_at, Timestamp(2000));
     assert_eq!(effects[0], Effect::ExpireAt(Timestamp(2000)));
-    let refused = at(Input::Unverified(Unverified::Refused));
+    let refused = at(Input::Unverified(VerifyError::Refused));
     assert_eq!(at(Input::Verified(identity("ben", 2000))), refused, "another user's looks like none (ISO-3)");
     assert_eq!(refused.0.expires_at, Timestamp(1000));
 }
@@ -474,8 +475,8 @@ fn connections_in_different_states_are_not_equal() {
     use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
     let mut effects = Effects::new();
-    let known = Connection::accept(Some(identity("anna", 2000)), Limits::DEFAULT, &mut effects);
-    let unknown = Connection::accept(None, Limits::DEFAULT, &mut effects);
+    let known = Connection::accept(Some(identity("anna", 2000)), ConnectionLimits::DEFAULT, &mut effects);
+    let unknown = Connection::accept(None, ConnectionLimits::DEFAULT, &mut effects);
     let hash = |connection: &Connection| BuildHasherDefault::<DefaultHasher>::default().hash_one(connection);
     assert_ne!(hash(&known), hash(&unknown));
     assert_eq!(hash(&known), hash(&known.clone()));
@@ -486,8 +487,8 @@ fn connections_in_different_states_are_not_equal() {
 #[test]
 fn auth_3_accepted_socket_arms_its_hello_and_expiry_timers() {
     let mut effects: Effects = Effects::new();
-    Connection::accept(None, Limits::DEFAULT, &mut effects);
+    Connection::accept(None, ConnectionLimits::DEFAULT, &mut effects);
     assert_eq!(std::mem::take(&mut effects), [Effect::Arm(Timer::Hello)]);
-    Connection::accept(Some(identity("anna", 2000)), Limits::DEFAULT, &mut effects);
+    Connection::accept(Some(identity("anna", 2000)), ConnectionLimits::DEFAULT, &mut effects);
     assert_eq!(std::mem::take(&mut effects), [Effect::Arm(Timer::Hello), Effect::ExpireAt(Timestamp(2000))]);
 }

@@ -21,7 +21,7 @@
 //!
 //! ```
 //! use quintet_kernel::{
-//!     entry::{By, Call, CallResult, Event, Thought, ThoughtKind},
+//!     entry::{CallOwner, Call, CallResult, Event, Thought, ThoughtKind},
 //!     ids::{CallId, MessageId, Timestamp, ToolName},
 //!     json::Json,
 //!     run::{AfterClose, Ending, Run},
@@ -32,7 +32,7 @@
 //!     call_id: CallId::parse("c1")?,
 //!     tool_name: ToolName::parse("dice")?,
 //!     parameters: Json::parse(r#"{"sides": 6}"#)?,
-//!     by: By::Agent,
+//!     by: CallOwner::Agent,
 //! };
 //! let answer = Thought { kind: ThoughtKind::Answer, delta: "a four".to_owned(), reset: false };
 //! let plan = Thought { kind: ThoughtKind::Reasoning, delta: "roll the dice".to_owned(), reset: false };
@@ -78,7 +78,7 @@ mod table;
 mod violation;
 
 pub use phases::{
-    AfterClose, CallReopened, Completed, Cut, Ending, ExecutingTools, OpenCall, Run, Started, Thinking,
+    AfterClose, CallReopened, Completed, EarlyEnd, Ending, ExecutingTools, OpenCall, Run, Started, Thinking,
 };
 pub use table::{AnyRun, Closer, Step, Violation};
 pub use violation::{Breach, PhaseName, StepName};

@@ -8,7 +8,8 @@ use std::{
 
 use crate::{
     entry::{
-        By, Call, CallResult, CallStatus, Completion, Event, RunError, RunStatus, Thought, ThoughtKind, Usage,
+        Call, CallOwner, CallResult, CallStatus, Completion, Event, RunError, RunStatus, Thought,
+        ThoughtKind, Usage,
     },
     ids::{CallId, MessageId, Seq, Timestamp, ToolName},
 };
@@ -16,7 +17,7 @@ use crate::{
 /// A run in the phase `P`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Run<P> {
-    pub(super) course: Course,
+    pub(super) core: RunCore,
     phase: P,
 }
 
@@ -47,14 +48,14 @@ pub struct OpenCall {
     /// The tool of the call.
     pub tool_name: ToolName,
     /// The party that executes the call, and alone may close it besides the service (RUN-11).
-    pub by: By,
+    pub by: CallOwner,
     /// The time of the `tool_executing`.
     pub opened_at: Timestamp,
 }
 
 /// The state that all phases share. `Arc`s make a clone cheap, independent of the length of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Course {
+pub(super) struct RunCore {
     pub(super) seq: Seq,
     pub(super) started_at: Timestamp,
     /// Every call id that the run has used: an id is opened at most once (RUN-4).
@@ -63,7 +64,7 @@ pub(super) struct Course {
     pub(super) answer: Arc<String>,
 }
 
-impl Course {
+impl RunCore {
     fn advance(mut self) -> Self {
         self.seq = self.seq.next();
         self
@@ -104,7 +105,7 @@ impl Course {
             }
         };
         let phase = Completed { status: completion.status };
-        (Run { course: self.advance(), phase }, Event::Completed(completion))
+        (Run { core: self.advance(), phase }, Event::Completed(completion))
     }
 }
 
@@ -117,12 +118,12 @@ pub enum Ending {
         usage: Option<Usage>,
     },
     /// Any other end.
-    Cut(Cut),
+    Cut(EarlyEnd),
 }
 
 /// An end other than success; legal even before the agent has thought.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Cut {
+pub enum EarlyEnd {
     /// The run ends as `failed`; its open calls close as `cancelled`.
     Failed(RunError),
     /// The run ends as `cancelled`, and so do its open calls.
@@ -133,22 +134,22 @@ pub enum Cut {
     Interrupted(RunError),
 }
 
-impl Cut {
+impl EarlyEnd {
     fn into_parts(self) -> (RunStatus, Option<RunError>) {
         match self {
-            Cut::Failed(error) => (RunStatus::Failed, Some(error)),
-            Cut::Cancelled => (RunStatus::Cancelled, None),
-            Cut::TimedOut(error) => (RunStatus::TimedOut, Some(error)),
-            Cut::Interrupted(error) => (RunStatus::Interrupted, Some(error)),
+            EarlyEnd::Failed(error) => (RunStatus::Failed, Some(error)),
+            EarlyEnd::Cancelled => (RunStatus::Cancelled, None),
+            EarlyEnd::TimedOut(error) => (RunStatus::TimedOut, Some(error)),
+            EarlyEnd::Interrupted(error) => (RunStatus::Interrupted, Some(error)),
         }
     }
 
     /// Returns the status with which the calls close that are open at the end (RUN-7).
     pub fn closes_calls_as(&self) -> CallStatus {
         match self {
-            Cut::Failed(_) | Cut::Cancelled => CallStatus::Cancelled,
-            Cut::TimedOut(_) => CallStatus::TimedOut,
-            Cut::Interrupted(_) => CallStatus::Unknown,
+            EarlyEnd::Failed(_) | EarlyEnd::Cancelled => CallStatus::Cancelled,
+            EarlyEnd::TimedOut(_) => CallStatus::TimedOut,
+            EarlyEnd::Interrupted(_) => CallStatus::Unknown,
         }
     }
 }
@@ -169,41 +170,41 @@ pub enum AfterClose {
 impl<P> Run<P> {
     /// Returns the number of the last event.
     pub fn seq(&self) -> Seq {
-        self.course.seq
+        self.core.seq
     }
 
     /// Returns the answer so far: the `answer` deltas since the last reset.
     pub fn answer(&self) -> &str {
-        &self.course.answer
+        &self.core.answer
     }
 
-    fn with<Q>(course: Course, phase: Q) -> Run<Q> {
-        Run { course, phase }
+    fn with<Q>(core: RunCore, phase: Q) -> Run<Q> {
+        Run { core, phase }
     }
 }
 
 impl Run<Started> {
     /// Starts a run with its first event, `seq` 1 (RUN-1).
     pub fn start(message_id: MessageId, at: Timestamp) -> (Self, Event) {
-        let course = Course { seq: Seq(1), started_at: at, calls: Arc::default(), answer: Arc::default() };
-        (Run { course, phase: Started }, Event::Started { message_id })
+        let core = RunCore { seq: Seq(1), started_at: at, calls: Arc::default(), answer: Arc::default() };
+        (Run { core, phase: Started }, Event::Started { message_id })
     }
 
     /// Emits `agent_thinking`.
     pub fn think(self, thought: Thought) -> (Run<Thinking>, Event) {
-        (Self::with(self.course.think(&thought), Thinking), Event::Thinking(thought))
+        (Self::with(self.core.think(&thought), Thinking), Event::Thinking(thought))
     }
 
     /// Ends a run in which the agent has not thought, and which therefore has not succeeded (RUN-3).
-    pub fn end(self, cut: Cut, at: Timestamp) -> (Run<Completed>, Event) {
-        self.course.complete(Ending::Cut(cut), at)
+    pub fn end(self, cut: EarlyEnd, at: Timestamp) -> (Run<Completed>, Event) {
+        self.core.complete(Ending::Cut(cut), at)
     }
 }
 
 impl Run<Thinking> {
     /// Emits `agent_thinking`.
     pub fn think(self, thought: Thought) -> (Run<Thinking>, Event) {
-        (Self::with(self.course.think(&thought), Thinking), Event::Thinking(thought))
+        (Self::with(self.core.think(&thought), Thinking), Event::Thinking(thought))
     }
 
     /// Opens the first call.
@@ -216,24 +217,22 @@ impl Run<Thinking> {
         call: Call,
         at: Timestamp,
     ) -> Result<(Run<ExecutingTools>, Event), CallReopened<Thinking>> {
-        let course = self
-            .course
-            .open(&call.call_id)
-            .map_err(|course| CallReopened(Run { course, phase: Thinking }))?;
+        let core =
+            self.core.open(&call.call_id).map_err(|core| CallReopened(Run { core, phase: Thinking }))?;
         let open = BTreeMap::from([opened(&call, at)]);
-        Ok((Self::with(course, ExecutingTools { open }), Event::ToolExecuting(call)))
+        Ok((Self::with(core, ExecutingTools { open }), Event::ToolExecuting(call)))
     }
 
     /// Emits the single terminal event and ends the run (RUN-5).
     pub fn complete(self, ending: Ending, at: Timestamp) -> (Run<Completed>, Event) {
-        self.course.complete(ending, at)
+        self.core.complete(ending, at)
     }
 }
 
 impl Run<ExecutingTools> {
     /// Emits `agent_thinking` while calls are open.
     pub fn think(self, thought: Thought) -> (Run<ExecutingTools>, Event) {
-        (Run { course: self.course.think(&thought), phase: self.phase }, Event::Thinking(thought))
+        (Run { core: self.core.think(&thought), phase: self.phase }, Event::Thinking(thought))
     }
 
     /// Opens a further call, in parallel to the open ones.
@@ -246,13 +245,13 @@ impl Run<ExecutingTools> {
         call: Call,
         at: Timestamp,
     ) -> Result<(Run<ExecutingTools>, Event), CallReopened<ExecutingTools>> {
-        let Run { course, mut phase } = self;
-        match course.open(&call.call_id) {
-            Ok(course) => {
+        let Run { core, mut phase } = self;
+        match core.open(&call.call_id) {
+            Ok(core) => {
                 phase.open.extend([opened(&call, at)]);
-                Ok((Self::with(course, phase), Event::ToolExecuting(call)))
+                Ok((Self::with(core, phase), Event::ToolExecuting(call)))
             }
-            Err(course) => Err(CallReopened(Run { course, phase })),
+            Err(core) => Err(CallReopened(Run { core, phase })),
         }
     }
 
@@ -267,15 +266,15 @@ impl Run<ExecutingTools> {
         result: CallResult,
         at: Timestamp,
     ) -> Result<(AfterClose, Event), Run<ExecutingTools>> {
-        let Run { course, mut phase } = self;
-        let Some(call) = phase.open.remove(&call_id) else { return Err(Run { course, phase }) };
+        let Run { core, mut phase } = self;
+        let Some(call) = phase.open.remove(&call_id) else { return Err(Run { core, phase }) };
         let duration_ms = at.millis_since(call.opened_at);
         let event = Event::ToolCompleted { call_id, tool_name: call.tool_name, result, duration_ms };
-        let course = course.advance();
+        let core = core.advance();
         let after = if phase.open.is_empty() {
-            AfterClose::Thinking(Self::with(course, Thinking))
+            AfterClose::Thinking(Self::with(core, Thinking))
         } else {
-            AfterClose::ExecutingTools(Self::with(course, phase))
+            AfterClose::ExecutingTools(Self::with(core, phase))
         };
         Ok((after, event))
     }

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     phases::{
-        AfterClose, CallReopened, Completed, Course, Cut, Ending, ExecutingTools, OpenCall, Run, Started,
-        Thinking,
+        AfterClose, CallReopened, Completed, EarlyEnd, Ending, ExecutingTools, OpenCall, Run, RunCore,
+        Started, Thinking,
     },
     violation::{Breach, PhaseName, StepName},
 };
 use crate::{
-    entry::{By, Call, CallResult, Completion, Event, RunStatus, Thought},
+    entry::{Call, CallOwner, CallResult, Completion, Event, RunStatus, Thought},
     ids::{CallId, Seq, Timestamp},
 };
 
@@ -51,19 +51,19 @@ pub enum Step {
 /// RUN-11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Closer {
-    /// The agent of the run: closes calls with [`By::Agent`].
+    /// The agent of the run: closes calls with [`CallOwner::Agent`].
     Agent,
-    /// The user's client: closes calls with [`By::Client`].
+    /// The user's client: closes calls with [`CallOwner::Client`].
     Client,
     /// The service: closes any call.
     Service,
 }
 
 impl Closer {
-    fn may_close(self, by: By) -> bool {
+    fn may_close(self, by: CallOwner) -> bool {
         match self {
-            Closer::Agent => by == By::Agent,
-            Closer::Client => by == By::Client,
+            Closer::Agent => by == CallOwner::Agent,
+            Closer::Client => by == CallOwner::Client,
             Closer::Service => true,
         }
     }
@@ -132,7 +132,7 @@ impl AnyRun {
         let mut run = self.clone();
         if matches!(step, Step::Think(_)) {
             // Deciding a thought does not need the answer so far, and without it nothing is copied.
-            run.course_mut().answer = Arc::default();
+            run.core_mut().answer = Arc::default();
         }
         run.step(step, at).map(|(_, event)| event)
     }
@@ -151,7 +151,7 @@ impl AnyRun {
 
     /// Returns the events that end the run from any phase: the open calls close, then the run completes (RUN-5,
     /// RUN-7). Returns no events if the run has completed. `why` becomes the `error` of the closed calls.
-    pub fn end(&self, cut: Cut, why: &str, at: Timestamp) -> Vec<Event> {
+    pub fn end(&self, cut: EarlyEnd, why: &str, at: Timestamp) -> Vec<Event> {
         let closing = cut.closes_calls_as();
         let mut run = self.clone();
         let mut events = Vec::new();
@@ -172,27 +172,27 @@ impl AnyRun {
 
     /// Returns the number of the last event.
     pub fn seq(&self) -> Seq {
-        self.course().seq
+        self.core().seq
     }
 
     /// Returns the time of `agent_started`.
     pub fn started_at(&self) -> Timestamp {
-        self.course().started_at
+        self.core().started_at
     }
 
     /// Returns the answer so far: the `answer` deltas since the last reset.
     pub fn answer(&self) -> &str {
-        &self.course().answer
+        &self.core().answer
     }
 
     /// Returns the total number of calls that the run has opened.
     pub fn calls_opened(&self) -> usize {
-        self.course().calls.len()
+        self.core().calls.len()
     }
 
     /// Returns true if the run has opened this call, whether it is still open or not.
     pub fn has_opened(&self, call_id: &CallId) -> bool {
-        self.course().calls.contains(call_id)
+        self.core().calls.contains(call_id)
     }
 
     /// Returns the open calls, by id.
@@ -214,21 +214,21 @@ impl AnyRun {
         }
     }
 
-    fn course(&self) -> &Course {
+    fn core(&self) -> &RunCore {
         match self {
-            AnyRun::Started(run) => &run.course,
-            AnyRun::Thinking(run) => &run.course,
-            AnyRun::ExecutingTools(run) => &run.course,
-            AnyRun::Completed(run) => &run.course,
+            AnyRun::Started(run) => &run.core,
+            AnyRun::Thinking(run) => &run.core,
+            AnyRun::ExecutingTools(run) => &run.core,
+            AnyRun::Completed(run) => &run.core,
         }
     }
 
-    fn course_mut(&mut self) -> &mut Course {
+    fn core_mut(&mut self) -> &mut RunCore {
         match self {
-            AnyRun::Started(run) => &mut run.course,
-            AnyRun::Thinking(run) => &mut run.course,
-            AnyRun::ExecutingTools(run) => &mut run.course,
-            AnyRun::Completed(run) => &mut run.course,
+            AnyRun::Started(run) => &mut run.core,
+            AnyRun::Thinking(run) => &mut run.core,
+            AnyRun::ExecutingTools(run) => &mut run.core,
+            AnyRun::Completed(run) => &mut run.core,
         }
     }
 }
@@ -259,10 +259,10 @@ impl Step {
             }
             Event::Completed(Completion { status, error, .. }) => {
                 Step::Complete(Ending::Cut(match (status, error) {
-                    (RunStatus::Failed, Some(error)) => Cut::Failed(error.clone()),
-                    (RunStatus::TimedOut, Some(error)) => Cut::TimedOut(error.clone()),
-                    (RunStatus::Interrupted, Some(error)) => Cut::Interrupted(error.clone()),
-                    _ => Cut::Cancelled,
+                    (RunStatus::Failed, Some(error)) => EarlyEnd::Failed(error.clone()),
+                    (RunStatus::TimedOut, Some(error)) => EarlyEnd::TimedOut(error.clone()),
+                    (RunStatus::Interrupted, Some(error)) => EarlyEnd::Interrupted(error.clone()),
+                    _ => EarlyEnd::Cancelled,
                 }))
             }
         })

@@ -4,7 +4,7 @@ use crate::{
     entry::{Call, CallResult, CallStatus, Entry, Thought},
     ids::{AgentName, CallId, MessageId, RunId, ThreadId},
     limits::Limits,
-    run::{Breach, Closer, Cut, Ending, Step},
+    run::{Breach, Closer, EarlyEnd, Ending, Step},
     user::Receipt,
 };
 
@@ -43,7 +43,7 @@ pub enum Command {
         /// The run to end.
         run_id: RunId,
         /// The status and error of the end.
-        cut: Cut,
+        cut: EarlyEnd,
     },
     /// The service closes one call, such as at the call's own deadline.
     CloseCall {

@@ -6,10 +6,10 @@ use super::{
     state::{OpenRun, Progress, Receipt, UserState},
 };
 use crate::{
-    entry::{Body, By, CallResult, CallStatus, RunError, RunErrorCode, ThoughtKind},
+    entry::{Body, CallOwner, CallResult, CallStatus, RunError, RunErrorCode, ThoughtKind},
     ids::{CallId, RunId, Timestamp},
     limits::Limits,
-    run::{AnyRun, Closer, Cut, Step},
+    run::{AnyRun, Closer, EarlyEnd, Step},
 };
 
 impl UserState {
@@ -67,7 +67,7 @@ impl UserState {
         let mut draft = Draft::new(self, at);
         if let Some(line) = line.filter(|_| interrupt) {
             for run_id in line {
-                draft.end(*run_id, Cut::Cancelled);
+                draft.end(*run_id, EarlyEnd::Cancelled);
             }
         }
         let run = OpenRun {
@@ -87,7 +87,7 @@ impl UserState {
 
     fn cancel(&self, run_id: RunId, ended: bool, at: Timestamp) -> Result<Decision, Refusal> {
         let mut draft = Draft::new(self, at);
-        match draft.end(run_id, Cut::Cancelled) {
+        match draft.end(run_id, EarlyEnd::Cancelled) {
             Some(()) => {
                 draft.start_next(run_id);
                 Ok(draft.decided(Reply::Done))
@@ -117,7 +117,7 @@ impl UserState {
         };
         let (open, run) = self.begun(run_id).ok_or_else(closed)?;
         match run.open_calls().get(&call_id) {
-            Some(call) if call.by == By::Client => {
+            Some(call) if call.by == CallOwner::Client => {
                 let step = Step::Close { call_id, result, closer: Closer::Client };
                 let event = run.decide(step, at).expect("the client may close a call that it executes");
                 let mut draft = Draft::new(self, at);
@@ -155,7 +155,7 @@ impl UserState {
                 (RunErrorCode::LimitReached, format!("{limit} is reached"), Reply::LimitReached(limit))
             }
         };
-        draft.end(run_id, Cut::Failed(RunError { code, message }));
+        draft.end(run_id, EarlyEnd::Failed(RunError { code, message }));
         draft.start_next(run_id);
         Ok(draft.decided(reply))
     }
@@ -188,7 +188,7 @@ impl UserState {
         let reached = resumes.limit_reached(limits);
         let mut draft = Draft::new(self, at);
         let mut run = run.clone();
-        let orphaned = run.open_calls().iter().filter(|(_, call)| call.by == By::Agent);
+        let orphaned = run.open_calls().iter().filter(|(_, call)| call.by == CallOwner::Agent);
         // A run that ends here repeats no call, so none is kept open (RUN-7).
         let orphaned = orphaned.filter(|(call_id, _)| reached.is_some() || !keep.contains(call_id));
         let orphaned: Vec<CallId> = orphaned.map(|(call_id, _)| call_id.clone()).collect();
@@ -203,7 +203,7 @@ impl UserState {
         // RUN-6: a run that crashes the service is not resumed for ever.
         let message =
             format!("the service stopped unexpectedly whenever it resumed the run: {limit} is reached");
-        let cut = Cut::Failed(RunError { code: RunErrorCode::ResumeLimit, message });
+        let cut = EarlyEnd::Failed(RunError { code: RunErrorCode::ResumeLimit, message });
         draft.cut(run_id, open, &run, cut);
         draft.start_next(run_id);
         Ok(draft.decided(Reply::ResumeLimit(limit)))

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     entry::{Body, CallStatus, Entry, Event},
     ids::{Offset, RunId, Seq, Timestamp},
-    run::{AnyRun, Cut, Run},
+    run::{AnyRun, EarlyEnd, Run},
 };
 
 /// The entries of a decision so far; their offsets continue the head.
@@ -52,7 +52,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Ends an open run, queued or started. Returns `None` if no such run is open.
-    pub(super) fn end(&mut self, run_id: RunId, cut: Cut) -> Option<()> {
+    pub(super) fn end(&mut self, run_id: RunId, cut: EarlyEnd) -> Option<()> {
         let open = self.state.runs.get(&run_id)?;
         let run = match &open.progress {
             // A queued run starts and completes in the same batch, and is never active (RUN-8).
@@ -64,7 +64,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Closes the open calls of `run`, which may be ahead of the state, and ends it (RUN-7).
-    pub(super) fn cut(&mut self, run_id: RunId, open: &OpenRun, run: &AnyRun, cut: Cut) {
+    pub(super) fn cut(&mut self, run_id: RunId, open: &OpenRun, run: &AnyRun, cut: EarlyEnd) {
         let mut seq = run.seq();
         let why = why(cut.closes_calls_as());
         for event in run.end(cut, why, self.at) {

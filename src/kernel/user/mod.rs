@@ -60,4 +60,4 @@ mod state;
 pub use command::{
     AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, Send,
 };
-pub use state::{Misfit, OpenRun, Progress, Receipt, Recovering, UserState};
+pub use state::{InvalidEntry, OpenRun, Progress, Receipt, Recovering, UserState};

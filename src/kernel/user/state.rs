@@ -60,13 +60,13 @@ impl UserState {
     ///
     /// # Errors
     ///
-    /// Returns a [`Misfit`] if the entries are not legal; the log is then damaged.
+    /// Returns a [`InvalidEntry`] if the entries are not legal; the log is then damaged.
     pub fn recover<'a>(
         head: Offset,
         recent: impl IntoIterator<Item = (MessageId, Receipt)>,
         unfinished: impl IntoIterator<Item = &'a Entry>,
         limits: &Limits,
-    ) -> Result<Self, Misfit> {
+    ) -> Result<Self, InvalidEntry> {
         let mut recovering = Recovering::default();
         unfinished.into_iter().try_for_each(|entry| recovering.take(entry))?;
         Ok(recovering.finish(head, recent, limits))
@@ -91,11 +91,11 @@ impl UserState {
     ///
     /// # Errors
     ///
-    /// Returns a [`Misfit`] if the entry does not follow the head or is not legal. The state is unchanged.
-    pub fn evolve(&mut self, entry: &Entry, limits: &Limits) -> Result<(), Misfit> {
+    /// Returns a [`InvalidEntry`] if the entry does not follow the head or is not legal. The state is unchanged.
+    pub fn evolve(&mut self, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
         let expected = self.head.next();
         if entry.offset != expected {
-            return Err(Misfit::Offset { expected, found: entry.offset });
+            return Err(InvalidEntry::Offset { expected, found: entry.offset });
         }
         self.apply(entry)?;
         self.head = entry.offset;
@@ -113,12 +113,12 @@ impl UserState {
         self.recent.drain(..excess);
     }
 
-    fn apply(&mut self, entry: &Entry) -> Result<(), Misfit> {
+    fn apply(&mut self, entry: &Entry) -> Result<(), InvalidEntry> {
         let run_id = entry.run_id;
         match &entry.body {
             Body::UserMessage { message_id, .. } => {
                 if self.runs.contains_key(&run_id) {
-                    return Err(Misfit::Accepted(run_id));
+                    return Err(InvalidEntry::Accepted(run_id));
                 }
                 let run = OpenRun {
                     thread_id: entry.thread_id.clone(),
@@ -135,20 +135,26 @@ impl UserState {
         }
     }
 
-    fn apply_event(&mut self, run_id: RunId, seq: Seq, event: &Event, at: Timestamp) -> Result<(), Misfit> {
-        let open = self.runs.get_mut(&run_id).ok_or(Misfit::NoSuchRun(run_id))?;
+    fn apply_event(
+        &mut self,
+        run_id: RunId,
+        seq: Seq,
+        event: &Event,
+        at: Timestamp,
+    ) -> Result<(), InvalidEntry> {
+        let open = self.runs.get_mut(&run_id).ok_or(InvalidEntry::NoSuchRun(run_id))?;
         let last = match &open.progress {
             Progress::Waiting => Seq::default(),
             Progress::Begun(run) => run.seq(),
         };
         if seq != last.next() {
-            return Err(Misfit::Seq { run_id, expected: last.next(), found: seq });
+            return Err(InvalidEntry::Seq { run_id, expected: last.next(), found: seq });
         }
         let run = match (std::mem::replace(&mut open.progress, Progress::Waiting), event) {
             (Progress::Waiting, Event::Started { message_id }) => {
                 AnyRun::Started(Run::start(message_id.clone(), at).0)
             }
-            (Progress::Waiting, _) => return Err(Misfit::NotStarted(run_id)),
+            (Progress::Waiting, _) => return Err(InvalidEntry::NotStarted(run_id)),
             (Progress::Begun(run), event) => match run.evolve(event, at) {
                 Ok(run) => run,
                 Err(violation) => {
@@ -180,8 +186,8 @@ impl Recovering {
     ///
     /// # Errors
     ///
-    /// Returns a [`Misfit`] if the entry is not legal; the log is then damaged.
-    pub fn take(&mut self, unfinished: &Entry) -> Result<(), Misfit> {
+    /// Returns a [`InvalidEntry`] if the entry is not legal; the log is then damaged.
+    pub fn take(&mut self, unfinished: &Entry) -> Result<(), InvalidEntry> {
         self.0.apply(unfinished)
     }
 
@@ -200,7 +206,7 @@ impl Recovering {
 
 /// An entry that does not fit the state: this kernel did not write the log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Misfit {
+pub enum InvalidEntry {
     /// The entry does not follow the head (DEL-2).
     #[error("entry {found} is in the place of entry {expected}")]
     Offset {

@@ -2,14 +2,14 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use super::{ConfigError, Loaded, Raw, Settings, Source, table};
+use super::{ConfigError, LoadedSettings, Raw, Settings, Source, table};
 use crate::gateway::token::Audience;
 
 /// Checks that all values are in their ranges and do not contradict each other, for any command.
 ///
 /// # Errors
 /// When a value of the program is out of its range, or a lower bound exceeds its upper bound.
-pub fn consistent(loaded: &Loaded) -> Result<(), ConfigError> {
+pub fn consistent(loaded: &LoadedSettings) -> Result<(), ConfigError> {
     in_range(loaded)?;
     let gateway = &loaded.settings.gateway;
     let pairs = [
@@ -19,7 +19,7 @@ pub fn consistent(loaded: &Loaded) -> Result<(), ConfigError> {
             "ticket_ttl_ms_max",
             gateway.ticket_ttl_ms_max,
         ),
-        ("jwks_fresh_ms_max", gateway.jwks_fresh_ms_max, "jwks_stale_ms_max", gateway.jwks_stale_ms_max),
+        ("jwks_refresh_interval_ms", gateway.jwks_refresh_interval_ms, "jwks_ttl_ms", gateway.jwks_ttl_ms),
     ];
     for (low, low_value, high, high_value) in pairs {
         if low_value > high_value {
@@ -33,7 +33,7 @@ pub fn consistent(loaded: &Loaded) -> Result<(), ConfigError> {
 }
 
 /// Checks the values that a program wrote into [`Settings`]: each is parsed again, as from a file.
-fn in_range(loaded: &Loaded) -> Result<(), ConfigError> {
+fn in_range(loaded: &LoadedSettings) -> Result<(), ConfigError> {
     let mut parsed = loaded.settings.clone();
     for (setting, text) in loaded.unparsed(&table()) {
         let typed = format!("value = {text}").parse::<toml::Table>().ok();
@@ -51,7 +51,7 @@ fn in_range(loaded: &Loaded) -> Result<(), ConfigError> {
 ///
 /// # Errors
 /// When an address is not on loopback, or a setting of keys or claims is present.
-pub fn dev(loaded: &Loaded) -> Result<(), ConfigError> {
+pub fn dev(loaded: &LoadedSettings) -> Result<(), ConfigError> {
     consistent(loaded)?;
     let settings = &loaded.settings;
     for (name, address) in [("listen", settings.listen), ("admin_listen", settings.admin_listen)] {
@@ -138,7 +138,7 @@ pub fn audience(settings: &Settings) -> Result<Audience, ConfigError> {
 ///
 /// # Errors
 /// Lists everything that is missing.
-pub fn serve(loaded: &Loaded) -> Result<(), ConfigError> {
+pub fn serve(loaded: &LoadedSettings) -> Result<(), ConfigError> {
     production(loaded, false)
 }
 
@@ -146,7 +146,7 @@ pub fn serve(loaded: &Loaded) -> Result<(), ConfigError> {
 ///
 /// # Errors
 /// Lists everything that is missing.
-pub fn production(loaded: &Loaded, has_key: bool) -> Result<(), ConfigError> {
+pub fn production(loaded: &LoadedSettings, has_key: bool) -> Result<(), ConfigError> {
     consistent(loaded)?;
     let settings = &loaded.settings;
     let without_keys =

@@ -57,7 +57,7 @@ pub struct Settings {
     pub log_format: LogFormat,
     pub log_limits: LogLimits,
     /// Enables the conformance monitor.
-    pub conformance: bool,
+    pub monitor: bool,
     /// Path of the trace of transitions.
     pub trace_file: Option<PathBuf>,
     pub kernel: Limits,
@@ -103,7 +103,7 @@ impl Default for Settings {
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
             log_limits: LogLimits::DEFAULT,
-            conformance: false,
+            monitor: false,
             trace_file: None,
             kernel: Limits::DEFAULT,
             gateway: GatewayLimits::DEFAULT,
@@ -171,7 +171,7 @@ pub struct Given {
 
 /// The effective settings and the source of each non-default value.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedSettings {
     pub settings: Settings,
     /// Ignored variables of Kubernetes service links.
     pub service_links: Vec<String>,
@@ -197,7 +197,7 @@ pub const VARIABLE_PREFIX: &str = "QUINTET_";
 /// The variable with the path of the configuration file. An empty value counts as unset.
 pub const CONFIG_VARIABLE: &str = "QUINTET_CONFIG";
 
-impl Loaded {
+impl LoadedSettings {
     /// Merges the settings: the file first, then variables, then flags, each overriding the previous ones.
     ///
     /// # Errors
@@ -296,7 +296,7 @@ impl Loaded {
 }
 
 /// Settings of a program. Those that differ from their default have the source [`Source::Program`].
-impl From<Settings> for Loaded {
+impl From<Settings> for LoadedSettings {
     fn from(settings: Settings) -> Self {
         let defaults = Settings::default();
         let differs = |setting: &&Setting| (setting.read)(&settings) != (setting.read)(&defaults);

@@ -27,13 +27,13 @@ pub struct Setting {
     /// A description of the accepted values.
     pub range: String,
     /// Returns the effective value as TOML, with secrets hidden; `None` if it is not set.
-    pub read: Read,
+    pub read: ReadSetting,
     /// Parses and sets a value. The error text completes a sentence that begins with the setting's name.
-    pub write: Write,
+    pub write: WriteSetting,
 }
 
-type Read = Box<dyn Fn(&Settings) -> Option<String>>;
-type Write = Box<dyn Fn(&mut Settings, Raw) -> Result<(), String>>;
+type ReadSetting = Box<dyn Fn(&Settings) -> Option<String>>;
+type WriteSetting = Box<dyn Fn(&mut Settings, Raw) -> Result<(), String>>;
 
 /// Returns all settings.
 pub fn table() -> Vec<Setting> {
@@ -43,7 +43,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(agents());
     rows.extend(logs());
     rows.extend(limits(LogLimits::TABLE, |s| &s.log_limits, |s| &mut s.log_limits));
-    rows.extend(witnesses());
+    rows.extend(monitors());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
     rows.extend(limits(AgentLimits::TABLE, |s| &s.agents, |s| &mut s.agents));
     rows.extend(limits(DeadlineLimits::TABLE, |s| &s.deadlines, |s| &mut s.deadlines));
@@ -266,14 +266,14 @@ fn logs() -> Vec<Setting> {
     ]
 }
 
-fn witnesses() -> Vec<Setting> {
+fn monitors() -> Vec<Setting> {
     vec![
         Setting {
-            name: "conformance",
-            doc: "Checks live traffic against the rules with independent code. Violations are counted in `quintet_conformance_violations_total` and logged; the service continues.",
+            name: "monitor",
+            doc: "Checks live traffic against the rules with independent code. Violations are counted in `quintet_monitor_violations_total` and logged; the service continues.",
             range: "`true` or `false`".to_owned(),
-            read: Box::new(|s| Some(s.conformance.to_string())),
-            write: Box::new(|s, raw| raw.parse("true or false").map(|watched| s.conformance = watched)),
+            read: Box::new(|s| Some(s.monitor.to_string())),
+            write: Box::new(|s, raw| raw.parse("true or false").map(|watched| s.monitor = watched)),
         },
         Setting {
             name: "trace_file",

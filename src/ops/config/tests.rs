@@ -14,26 +14,26 @@ fn flag(name: &str, value: &str) -> Given {
 }
 
 fn error(given: Given) -> String {
-    Loaded::load(given).expect_err("it must be refused").to_string()
+    LoadedSettings::load(given).expect_err("it must be refused").to_string()
 }
 
 #[test]
 fn flags_override_variables_the_file_and_defaults() {
-    let default = Loaded::load(Given::default()).unwrap();
+    let default = LoadedSettings::load(Given::default()).unwrap();
     assert_eq!(default.settings, Settings::default());
     assert_eq!(default.source("listen"), Source::Default);
 
     let mut given = file("listen = '127.0.0.1:1'");
-    let loaded = Loaded::load(given.clone()).unwrap();
+    let loaded = LoadedSettings::load(given.clone()).unwrap();
     assert_eq!((loaded.settings.listen.port(), loaded.source("listen")), (1, Source::File("q.toml".into())));
 
     given.variables = variable("QUINTET_LISTEN", "127.0.0.1:2").variables;
-    let loaded = Loaded::load(given.clone()).unwrap();
+    let loaded = LoadedSettings::load(given.clone()).unwrap();
     let source = Source::Variable("QUINTET_LISTEN".into());
     assert_eq!((loaded.settings.listen.port(), loaded.source("listen")), (2, source));
 
     given.flags = flag("listen", "127.0.0.1:3").flags;
-    let loaded = Loaded::load(given).unwrap();
+    let loaded = LoadedSettings::load(given).unwrap();
     let source = Source::Flag("--listen".into());
     assert_eq!((loaded.settings.listen.port(), loaded.source("listen")), (3, source));
 }
@@ -47,8 +47,8 @@ fn unknown_setting_is_named_from_every_source() {
     assert!(error(file("[gateway]\nlisten = 1")).contains("\"gateway\""));
     assert!(error(variable("QUINTET_LISTN", "x")).starts_with("variable QUINTET_LISTN: there is no setting"));
     assert!(error(flag("nonsense", "1")).contains("`quintet check-config` lists them all"));
-    assert!(Loaded::load(variable("OTHER_LISTEN", "x")).is_ok());
-    assert!(Loaded::load(variable("QUINTET_CONFIG", "read elsewhere")).is_ok());
+    assert!(LoadedSettings::load(variable("OTHER_LISTEN", "x")).is_ok());
+    assert!(LoadedSettings::load(variable("QUINTET_CONFIG", "read elsewhere")).is_ok());
 }
 
 #[test]
@@ -65,9 +65,12 @@ fn a_value_out_of_range_or_of_a_wrong_kind_is_named_with_its_range() {
     assert!(error(file("allow_origin = [1]")).contains("something else than text"));
     assert!(error(file("listen = ")).starts_with("file q.toml: "));
     assert!(error(file("listen = 'a'\nlisten = 'b'")).contains("duplicate key"));
-    assert_eq!(Loaded::load(file("tickets_max = 1_000")).unwrap().settings.gateway.tickets_max, 1_000);
     assert_eq!(
-        Loaded::load(variable("QUINTET_TICKETS_MAX", "1_000")).unwrap().settings.gateway.tickets_max,
+        LoadedSettings::load(file("tickets_max = 1_000")).unwrap().settings.gateway.tickets_max,
+        1_000
+    );
+    assert_eq!(
+        LoadedSettings::load(variable("QUINTET_TICKETS_MAX", "1_000")).unwrap().settings.gateway.tickets_max,
         1_000
     );
 }
@@ -77,7 +80,7 @@ fn auth_5_keys_come_over_https_or_from_loopback() {
     for good in
         ["https://id.example.org/jwks", "http://127.0.0.1:9/jwks", "http://localhost/jwks", "http://[::1]/j"]
     {
-        assert!(Loaded::load(flag("jwks_url", good)).is_ok(), "{good}");
+        assert!(LoadedSettings::load(flag("jwks_url", good)).is_ok(), "{good}");
     }
     for bad in
         ["http://id.example.org/jwks", "http://localhost.evil.test/", "file:///etc/keys", "id.example.org"]
@@ -124,7 +127,7 @@ fn auth_6_urls_are_shown_without_their_secrets() {
 
 #[test]
 fn variables_of_service_links_are_ignored_and_listed() {
-    let loaded = Loaded::load(variable("QUINTET_PORT", "tcp://10.0.0.7:8080")).unwrap();
+    let loaded = LoadedSettings::load(variable("QUINTET_PORT", "tcp://10.0.0.7:8080")).unwrap();
     assert_eq!(
         (loaded.settings, loaded.service_links),
         (Settings::default(), vec!["QUINTET_PORT".to_owned()])
@@ -134,18 +137,20 @@ fn variables_of_service_links_are_ignored_and_listed() {
 
 #[test]
 fn several_origins_fit_into_a_variable() {
-    let loaded = Loaded::load(variable("QUINTET_ALLOW_ORIGIN", "https://a.test, https://b.test")).unwrap();
+    let loaded =
+        LoadedSettings::load(variable("QUINTET_ALLOW_ORIGIN", "https://a.test, https://b.test")).unwrap();
     assert_eq!(loaded.settings.allow_origin, ["https://a.test", "https://b.test"]);
 }
 
 #[test]
 fn auth_5_serve_lists_everything_that_is_missing() {
-    let why = check::serve(&Loaded::load(Given::default()).unwrap()).unwrap_err().to_string();
+    let why = check::serve(&LoadedSettings::load(Given::default()).unwrap()).unwrap_err().to_string();
     for word in ["--jwt-secret", "--jwt-public-key", "--jwks-url", "--allow-origin"] {
         assert!(why.contains(word), "{why}");
     }
     let serve = |keys: &str| {
-        let loaded = Loaded::load(file(&format!("{keys}\nallow_origin = ['https://a.test']"))).unwrap();
+        let loaded =
+            LoadedSettings::load(file(&format!("{keys}\nallow_origin = ['https://a.test']"))).unwrap();
         check::serve(&loaded).map_err(|error| error.to_string())
     };
     for enough in [
@@ -172,19 +177,20 @@ fn auth_5_serve_lists_everything_that_is_missing() {
 fn dev_stays_on_loopback_and_takes_no_key() {
     for (name, address) in [("listen", "0.0.0.0:8080"), ("admin_listen", "192.0.2.1:1"), ("listen", "[::]:0")]
     {
-        let why = check::dev(&Loaded::load(flag(name, address)).unwrap()).unwrap_err().to_string();
+        let why = check::dev(&LoadedSettings::load(flag(name, address)).unwrap()).unwrap_err().to_string();
         assert!(why.contains(name) && why.contains("loopback"), "{why}");
     }
-    assert!(check::dev(&Loaded::load(flag("listen", "[::1]:0")).unwrap()).is_ok());
+    assert!(check::dev(&LoadedSettings::load(flag("listen", "[::1]:0")).unwrap()).is_ok());
     for name in ["jwt_secret", "jwt_public_key", "jwt_audience"] {
-        assert!(check::dev(&Loaded::load(flag(name, "k")).unwrap()).is_err(), "{name}");
+        assert!(check::dev(&LoadedSettings::load(flag(name, "k")).unwrap()).is_err(), "{name}");
     }
 }
 
 #[test]
 fn limits_that_contradict_each_other_are_refused() {
-    let why =
-        check::consistent(&Loaded::load(file("ticket_ttl_ms_max = 1000")).unwrap()).unwrap_err().to_string();
+    let why = check::consistent(&LoadedSettings::load(file("ticket_ttl_ms_max = 1000")).unwrap())
+        .unwrap_err()
+        .to_string();
     assert_eq!(why, "file q.toml: ticket_ttl_ms_default: is 30000, over ticket_ttl_ms_max, which is 1000");
 }
 
@@ -193,12 +199,12 @@ fn shown_settings_parse_back_and_contain_no_password() {
     let given = file(
         "journal = 'postgres://q:s3cret@db.test/q'\njwt_secret = 'a\"b'\nallow_origin = ['https://a.test']\ntickets_max = 7",
     );
-    let shown = Loaded::load(given.clone()).unwrap().show();
+    let shown = LoadedSettings::load(given.clone()).unwrap().show();
     assert!(!shown.contains("s3cret"), "{shown}");
     assert!(shown.contains("# file q.toml") && shown.contains("# default"), "{shown}");
-    let mut settings = Loaded::load(file(&shown)).unwrap().settings;
+    let mut settings = LoadedSettings::load(file(&shown)).unwrap().settings;
     settings.journal = Some("postgres://q:s3cret@db.test/q".into());
-    assert_eq!(settings, Loaded::load(given).unwrap().settings);
+    assert_eq!(settings, LoadedSettings::load(given).unwrap().settings);
 }
 
 #[test]
@@ -242,9 +248,9 @@ fn every_limit_of_the_kernel_can_be_set() {
 
 #[test]
 fn extra_agent_is_registered_by_its_name_only() {
-    let loaded = Loaded::load(variable("QUINTET_EXTRA_AGENTS", "rehearsal")).unwrap();
+    let loaded = LoadedSettings::load(variable("QUINTET_EXTRA_AGENTS", "rehearsal")).unwrap();
     assert_eq!(loaded.settings.extra_agents, ["rehearsal"]);
-    assert!(Loaded::load(Given::default()).unwrap().settings.extra_agents.is_empty());
+    assert!(LoadedSettings::load(Given::default()).unwrap().settings.extra_agents.is_empty());
     let refused = error(variable("QUINTET_EXTRA_AGENTS", "rehearsal,oracle"));
     assert!(refused.contains("oracle") && refused.contains("extra_agents"), "{refused}");
 }

@@ -12,19 +12,19 @@ use tracing_subscriber::fmt::{
 
 /// The output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum LineFormat {
     Text,
     Json,
 }
 
 /// Formats lines in one format.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lines {
-    pub form: Form,
+pub(super) struct LineFormatter {
+    pub form: LineFormat,
     pub bytes_max: usize,
 }
 
-impl Lines {
+impl LineFormatter {
     /// Escapes and truncates a line from the formatting layer.
     pub fn finish(&self, formatted: &[u8]) -> Vec<u8> {
         // The layer writes UTF-8; invalid bytes would be replaced.
@@ -33,9 +33,9 @@ impl Lines {
         let mut line = String::with_capacity(text.len() + 1);
         match self.form {
             // Field values are already escaped; the remaining control characters are terminal colours.
-            Form::Text => line.push_str(text),
+            LineFormat::Text => line.push_str(text),
             // Outside strings, JSON is ASCII, so escaping preserves it. Writing to a string cannot fail.
-            Form::Json => _ = Escaped(&mut line).write_str(text),
+            LineFormat::Json => _ = Escaped(&mut line).write_str(text),
         }
         if line.len() > self.bytes_max {
             return self.cut(&line);
@@ -50,18 +50,18 @@ impl Lines {
         let time = timestamp();
         // Writing to a string cannot fail.
         let _ = match self.form {
-            Form::Text => write!(line, "{time} {level:>5} {message}"),
-            Form::Json => {
+            LineFormat::Text => write!(line, "{time} {level:>5} {message}"),
+            LineFormat::Json => {
                 write!(line, r#"{{"timestamp":"{time}","level":"{level}","message":{}"#, json(message))
             }
         };
         for (name, value) in fields {
             let _ = match self.form {
-                Form::Text => write!(Escaped(&mut line), " {name}={value}"),
-                Form::Json => write!(Escaped(&mut line), r#","{name}":{}"#, json(value)),
+                LineFormat::Text => write!(Escaped(&mut line), " {name}={value}"),
+                LineFormat::Json => write!(Escaped(&mut line), r#","{name}":{}"#, json(value)),
             };
         }
-        if self.form == Form::Json {
+        if self.form == LineFormat::Json {
             line.push('}');
         }
         line.push('\n');
@@ -72,8 +72,10 @@ impl Lines {
     fn cut(&self, line: &str) -> Vec<u8> {
         let bytes = line.len().to_string();
         match self.form {
-            Form::Text => format!("{}… ({bytes} bytes)\n", beginning(line, self.bytes_max)).into_bytes(),
-            Form::Json => {
+            LineFormat::Text => {
+                format!("{}… ({bytes} bytes)\n", beginning(line, self.bytes_max)).into_bytes()
+            }
+            LineFormat::Json => {
                 // Escaping the quotes again can double the length.
                 let line = beginning(line, self.bytes_max / 4);
                 self.event(Level::WARN, "log line too long", &[("bytes", &bytes), ("line", line)])
@@ -141,7 +143,7 @@ mod tests {
     fn control_characters_and_bidirectional_marks_are_escaped_and_json_stays_the_same_value() {
         let name = "a\u{9b}31mb\u{202e}c\u{2066}\u{7f}\u{85}\u{200f}\u{e0041}é中";
         let event = serde_json::json!({ "user_id": name });
-        let lines = Lines { form: Form::Json, bytes_max: 1_000 };
+        let lines = LineFormatter { form: LineFormat::Json, bytes_max: 1_000 };
         let line = String::from_utf8(lines.finish(format!("{event}\n").as_bytes())).unwrap();
         assert!(line.contains(r"a\u009b31mb\u202ec\u2066\u007f\u0085\u200f\udb40\udc41é中"), "{line}");
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), event);
@@ -155,12 +157,12 @@ mod tests {
     #[test]
     fn a_long_line_is_cut_and_json_still_parses() {
         let long = serde_json::json!({ "error": "\"é".repeat(5_000) }).to_string();
-        for form in [Form::Text, Form::Json] {
-            let lines = Lines { form, bytes_max: 1_024 };
+        for form in [LineFormat::Text, LineFormat::Json] {
+            let lines = LineFormatter { form, bytes_max: 1_024 };
             let line = String::from_utf8(lines.finish(long.as_bytes())).unwrap();
             assert!(line.len() < 1_100 && line.ends_with('\n'), "{}", line.len());
             assert!(line.contains(&long.len().to_string()), "{line}");
-            if form == Form::Json {
+            if form == LineFormat::Json {
                 let event: Value = serde_json::from_str(&line).unwrap();
                 assert!(long.starts_with(event["line"].as_str().unwrap()));
             }
@@ -170,10 +172,12 @@ mod tests {
     #[test]
     fn internal_event_is_one_line_in_both_forms() {
         let fields = [("place", "a\nb\u{9b}")];
-        let text = Lines { form: Form::Text, bytes_max: 100 }.event(Level::ERROR, "panic", &fields);
+        let text =
+            LineFormatter { form: LineFormat::Text, bytes_max: 100 }.event(Level::ERROR, "panic", &fields);
         let text = String::from_utf8(text).unwrap();
         assert!(text.ends_with("ERROR panic place=a\\u000ab\\u009b\n"), "{text}");
-        let json = Lines { form: Form::Json, bytes_max: 100 }.event(Level::ERROR, "panic", &fields);
+        let json =
+            LineFormatter { form: LineFormat::Json, bytes_max: 100 }.event(Level::ERROR, "panic", &fields);
         let json: Value = serde_json::from_slice(&json).unwrap();
         assert_eq!((&json["message"], &json["place"]), (&"panic".into(), &"a\nb\u{9b}".into()));
     }

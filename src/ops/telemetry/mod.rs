@@ -27,7 +27,7 @@ use tracing_subscriber::{
 
 pub use self::output::Output;
 use self::{
-    line::{Form, Lines},
+    line::{LineFormat, LineFormatter},
     queue::Queue,
 };
 use super::config::LogFormat;
@@ -48,8 +48,8 @@ pub enum TelemetryError {
 
 /// A handle to the log of the process. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Log {
-    lines: Lines,
+pub struct LogHandle {
+    lines: LineFormatter,
     queue: Queue,
     flush: Duration,
 }
@@ -63,30 +63,34 @@ pub struct Losses {
     pub write_errors: u64,
 }
 
-static LOG: OnceLock<Log> = OnceLock::new();
+static LOG: OnceLock<LogHandle> = OnceLock::new();
 
 /// Starts the log of the process and installs a panic hook that writes to it. Must be called once.
 ///
 /// # Errors
 /// When the filter is invalid, stderr cannot be duplicated, or a log was started before.
-pub fn start(filter: &str, format: LogFormat, limits: LogLimits) -> Result<Log, TelemetryError> {
+pub fn start(filter: &str, format: LogFormat, limits: LogLimits) -> Result<LogHandle, TelemetryError> {
     let filter = EnvFilter::try_new(filter)?;
     let terminal = std::io::stderr().is_terminal();
     let form = match format {
-        LogFormat::Auto if terminal => Form::Text,
-        LogFormat::Auto | LogFormat::Json => Form::Json,
-        LogFormat::Text => Form::Text,
+        LogFormat::Auto if terminal => LineFormat::Text,
+        LogFormat::Auto | LogFormat::Json => LineFormat::Json,
+        LogFormat::Text => LineFormat::Text,
     };
     let queue = Queue::new(&limits);
-    let lines = Lines { form, bytes_max: limits.log_line_bytes_max };
-    let log = Log { lines, queue, flush: Duration::from_millis(limits.log_flush_timeout_ms) };
+    let lines = LineFormatter { form, bytes_max: limits.log_line_bytes_max };
+    let log = LogHandle { lines, queue, flush: Duration::from_millis(limits.log_flush_timeout_ms) };
     let output = Output::stderr().map_err(TelemetryError::Stderr)?;
 
     let writer = log.clone();
     let layer = fmt::layer().with_writer(move || writer.clone()).log_internal_errors(false);
     let layer = match form {
-        Form::Text => layer.fmt_fields(text::Fields).with_ansi(terminal).with_target(false).boxed(),
-        Form::Json => layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        LineFormat::Text => {
+            layer.fmt_fields(text::EscapedFields).with_ansi(terminal).with_target(false).boxed()
+        }
+        LineFormat::Json => {
+            layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        }
     };
     let capped = filter_fn(may_be_logged);
     tracing_subscriber::registry()
@@ -114,7 +118,7 @@ pub fn report(text: &str) {
     let Ok(output) = Output::stderr() else { return };
     let limits = LogLimits { log_queue_bytes_max: usize::MAX, ..LogLimits::DEFAULT };
     let queue = Queue::new(&limits);
-    let lines = Lines { form: Form::Text, bytes_max: usize::MAX };
+    let lines = LineFormatter { form: LineFormat::Text, bytes_max: usize::MAX };
     if queue.write_to(output, lines).is_ok() {
         queue.push(text.as_bytes().to_vec());
         queue.flush(Duration::from_millis(limits.log_flush_timeout_ms));
@@ -133,7 +137,7 @@ fn may_be_logged(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= most
 }
 
-impl Log {
+impl LogHandle {
     /// Writes unformatted text for humans, ordered with the lines of the log.
     pub fn print(&self, text: &str) {
         self.queue.push(text.as_bytes().to_vec());
@@ -153,7 +157,7 @@ impl Log {
 
 /// Flushes the log on drop.
 #[derive(Debug)]
-pub struct Flushed(Log);
+pub struct Flushed(LogHandle);
 
 impl Drop for Flushed {
     fn drop(&mut self) {
@@ -163,7 +167,7 @@ impl Drop for Flushed {
 }
 
 /// The formatting layer writes each line with one call.
-impl std::io::Write for Log {
+impl std::io::Write for LogHandle {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         self.queue.push(self.lines.finish(line));
         Ok(line.len())

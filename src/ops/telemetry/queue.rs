@@ -16,17 +16,17 @@ use std::{
 
 use tracing::Level;
 
-use super::{LogLimits, Losses, line::Lines, output::Output};
+use super::{LogLimits, Losses, line::LineFormatter, output::Output};
 
 /// The queue. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Queue(Arc<Shared>);
+pub(super) struct Queue(Arc<QueueInner>);
 
 #[derive(Debug)]
-struct Shared {
+struct QueueInner {
     lines_max: usize,
     bytes_max: usize,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Notified when an item is queued.
     filled: Condvar,
     /// Notified when all items are written.
@@ -36,7 +36,7 @@ struct Shared {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     items: VecDeque<Item>,
     bytes: usize,
     /// Lines dropped since the last queued line.
@@ -55,7 +55,7 @@ enum Item {
 impl Queue {
     /// Creates an empty queue, without a writer thread.
     pub(super) fn new(limits: &LogLimits) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(QueueInner {
             lines_max: limits.log_queue_lines_max,
             bytes_max: limits.log_queue_bytes_max,
             state: Mutex::default(),
@@ -87,8 +87,8 @@ impl Queue {
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub(super) fn write_to(&self, output: Output, lines: Lines) -> io::Result<()> {
-        let mut writer = Writer { queue: self.clone(), output, lines, unreported: 0 };
+    pub(super) fn write_to(&self, output: Output, lines: LineFormatter) -> io::Result<()> {
+        let mut writer = QueueWriter { queue: self.clone(), output, lines, unreported: 0 };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run())?;
         Ok(())
     }
@@ -132,26 +132,26 @@ impl Queue {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl QueueState {
     fn is_done(&self) -> bool {
         self.items.is_empty() && self.dropped == 0 && !self.writing
     }
 }
 
-struct Writer {
+struct QueueWriter {
     queue: Queue,
     output: Output,
-    lines: Lines,
+    lines: LineFormatter,
     /// Lost lines that have not been reported yet.
     unreported: u64,
 }
 
-impl Writer {
+impl QueueWriter {
     fn run(&mut self) {
         loop {
             match self.queue.next() {

@@ -11,9 +11,9 @@ use tracing_subscriber::{
 use super::line::Escaped;
 
 /// Formats fields like tracing-subscriber's text format, but escapes control characters.
-pub(super) struct Fields;
+pub(super) struct EscapedFields;
 
-impl<'w> FormatFields<'w> for Fields {
+impl<'w> FormatFields<'w> for EscapedFields {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
         let mut visitor = Visitor { writer, separator: "", outcome: Ok(()) };
         fields.record(&mut visitor);

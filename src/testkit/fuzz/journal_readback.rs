@@ -21,7 +21,7 @@ use quintet::{
     },
     kernel::{
         entry::{
-            Body, By, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode,
+            Body, Call, CallOwner, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode,
             RunStatus, Thought, ThoughtKind, Usage,
         },
         ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
@@ -73,7 +73,7 @@ fn any_lines(program: &mut Program<'_>) {
 }
 
 /// A journal whose rows are damaged by hand and repaired again; it has no other writer.
-struct Stage {
+struct DamagedJournal {
     journal: SqliteJournal,
     by_hand: Connection,
     written: Vec<Bytes>,
@@ -84,14 +84,14 @@ struct Stage {
 
 const COLUMNS: [&str; 8] = ["user", "last", "first", "last_at", "chain", "checksum", "digests", "lines"];
 
-static STAGE: LazyLock<Mutex<Stage>> = LazyLock::new(|| Mutex::new(Stage::new()));
+static STAGE: LazyLock<Mutex<DamagedJournal>> = LazyLock::new(|| Mutex::new(DamagedJournal::new()));
 
-impl Stage {
+impl DamagedJournal {
     fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
         let open = || SqliteJournal::open(folder.path(), options()).expect("a new journal");
         let journal = open();
-        let mut scribe = Scribe::new("ada");
+        let mut scribe = RowWriter::new("ada");
         for run in 1..=4 {
             let text = format!("message {run}");
             scribe.run(run, &text, &["a", "b"][..(run as usize % 3).min(2)]);
@@ -100,7 +100,7 @@ impl Stage {
         }
         drop(journal);
         let mut evidence = Vec::new();
-        let subject = audit::Subject::User(scribe.user_id.clone());
+        let subject = audit::EvidenceSubject::User(scribe.user_id.clone());
         audit::export(folder.path(), &subject, &mut evidence).expect("evidence");
         let journal = open();
         let by_hand = Connection::open(folder.path().join(DATABASE_FILE)).expect("the database");
@@ -162,7 +162,7 @@ fn damaged_rows(program: &mut Program<'_>) {
     assert!(stage.store(&before), "the rows as they were");
 }
 
-fn read_everywhere(stage: &Stage) {
+fn read_everywhere(stage: &DamagedJournal) {
     let log = stage.journal.log(&UserId::parse("ada").expect("a valid id"));
     for after in 0..=stage.written.len() as u64 {
         for limit in [EVERYTHING, ReadLimit { entries_max: 1, bytes_max: 1 }] {
@@ -261,7 +261,7 @@ fn whole_logs(program: &mut Program<'_>) {
     let mut head = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
     let user = if program.is_odd() { "größe / 名前" } else { "ada" };
     let memory = MemoryJournal::default();
-    let mut scribe = Scribe::new(user);
+    let mut scribe = RowWriter::new(user);
     let sqlite = SQLITE.0.log(&UserId::parse(&format!("{user}{}", *head / 64)).expect("a valid id"));
     *head += 1;
     let engines: [Arc<dyn Log>; 2] = [memory.log(&scribe.user_id), sqlite];
@@ -319,14 +319,14 @@ fn moved(batch: &Batch, base: u64) -> Batch {
 }
 
 /// Writes a log.
-struct Scribe {
+struct RowWriter {
     user_id: UserId,
     written: Vec<Bytes>,
     entries: Vec<Entry>,
     runs: u64,
 }
 
-impl Scribe {
+impl RowWriter {
     fn new(user_id: &str) -> Self {
         let user_id = UserId::parse(user_id).expect("a valid id");
         Self { user_id, written: Vec::new(), entries: Vec::new(), runs: 0 }
@@ -370,7 +370,7 @@ impl Scribe {
             let call_id = CallId::parse(&format!("c{id}")).expect("a valid id");
             let tool_name = ToolName::parse("tool").expect("a valid id");
             let parameters = json(program).object().unwrap_or_else(|_| Json::empty_object());
-            let by = [By::Agent, By::Client][program.below(2)];
+            let by = [CallOwner::Agent, CallOwner::Client][program.below(2)];
             events.push(Event::ToolExecuting(Call {
                 call_id: call_id.clone(),
                 tool_name: tool_name.clone(),

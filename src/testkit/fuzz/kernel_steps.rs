@@ -3,10 +3,10 @@
 //! events equals the live state.
 
 use quintet_kernel::{
-    entry::{By, CallResult, CallStatus, Event, RunErrorCode},
+    entry::{CallOwner, CallResult, CallStatus, Event, RunErrorCode},
     ids::Seq,
     json::Json,
-    run::{AnyRun, Closer, Cut, Ending, Run, Step},
+    run::{AnyRun, Closer, EarlyEnd, Ending, Run, Step},
     user::{AgentStep, OnBusy, Resumes},
 };
 
@@ -14,7 +14,7 @@ use super::{
     kernel::{
         account::{Account, Attempt},
         make::{AT, answer, call, call_id, close, error, failed, message_id, succeed},
-        oracle::{self, Letter, Told, breaches},
+        oracle::{self, Letter, LoggedRun, breaches},
     },
     kernel_steps_connection::connection,
     program::Program,
@@ -32,17 +32,17 @@ pub fn run(bytes: &[u8]) {
     }
 }
 
-fn cut(program: &mut Program<'_>) -> Cut {
+fn cut(program: &mut Program<'_>) -> EarlyEnd {
     match program.below(4) {
         0 => failed(),
-        1 => Cut::TimedOut(error(RunErrorCode::StepTimeout)),
-        2 => Cut::Interrupted(error(RunErrorCode::NodeLost)),
-        _ => Cut::Cancelled,
+        1 => EarlyEnd::TimedOut(error(RunErrorCode::StepTimeout)),
+        2 => EarlyEnd::Interrupted(error(RunErrorCode::NodeLost)),
+        _ => EarlyEnd::Cancelled,
     }
 }
 
-fn by(program: &mut Program<'_>) -> By {
-    if program.is_odd() { By::Client } else { By::Agent }
+fn by(program: &mut Program<'_>) -> CallOwner {
+    if program.is_odd() { CallOwner::Client } else { CallOwner::Agent }
 }
 
 /// RUN-1 … RUN-5, RUN-7, RUN-10, RUN-11 on one run.
@@ -50,7 +50,7 @@ fn agent_run(program: &mut Program<'_>) {
     let (started, event) = Run::start(message_id(1), AT);
     let mut run = AnyRun::Started(started);
     let mut word = vec![Letter::of(&event)];
-    let mut owners: Vec<(u8, By)> = Vec::new();
+    let mut owners: Vec<(u8, CallOwner)> = Vec::new();
     while !program.is_over() && word.len() < STEPS_MAX {
         let id = |program: &mut Program<'_>| program.byte() % 4;
         let (step, letter, owned) = match program.below(6) {
@@ -65,8 +65,8 @@ fn agent_run(program: &mut Program<'_>) {
                 let owned = owners.iter().all(|(other, by)| {
                     *other != id
                         || match closer {
-                            Closer::Agent => *by == By::Agent,
-                            Closer::Client => *by == By::Client,
+                            Closer::Agent => *by == CallOwner::Agent,
+                            Closer::Client => *by == CallOwner::Client,
                             Closer::Service => true,
                         }
                 });
@@ -102,7 +102,7 @@ fn agent_run(program: &mut Program<'_>) {
 }
 
 /// RUN-7: an early end closes the open calls first, and nothing follows.
-fn ends_well(run: &AnyRun, word: &[Letter], cut: Cut) {
+fn ends_well(run: &AnyRun, word: &[Letter], cut: EarlyEnd) {
     let events = run.end(cut, "because", AT);
     let whole: Vec<Letter> = word.iter().cloned().chain(events.iter().map(Letter::of)).collect();
     assert!(breaches(&whole).is_empty(), "{whole:?}");
@@ -127,7 +127,7 @@ fn user(program: &mut Program<'_>) {
         account.check();
     }
     account.wind_up();
-    assert!(oracle::runs(&account.log).iter().all(Told::ended), "RUN-6: every accepted run ends");
+    assert!(oracle::runs(&account.log).iter().all(LoggedRun::ended), "RUN-6: every accepted run ends");
 }
 
 fn attempt(program: &mut Program<'_>) -> Attempt {

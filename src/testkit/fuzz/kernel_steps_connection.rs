@@ -3,8 +3,8 @@
 
 use quintet_kernel::{
     connection::{
-        Cause, Connection, Effect, Effects, Gap, Input, Limits, Phase, ResumeCursor, ServerFrame, Timer,
-        Unattached, Unverified,
+        AttachError, Cause, Connection, ConnectionLimits, Effect, Effects, Gap, Input, Phase, ResumeCursor,
+        ServerFrame, Timer, VerifyError,
     },
     ids::{Epoch, Offset, Timestamp, UserId},
     ticket::Identity,
@@ -24,7 +24,7 @@ fn identity(program: &mut Program<'_>) -> Identity {
 
 /// The observer's record of inputs and effects.
 #[derive(Default)]
-struct Seen {
+struct ObserverState {
     /// The user that the handshake named.
     known: Option<UserId>,
     asked: Option<ResumeCursor>,
@@ -44,15 +44,18 @@ struct Seen {
 
 /// CONN-1 … CONN-4, CONN-6, DEL-2, DEL-3, ISO-1 and AUTH-5 on one connection.
 pub fn connection(program: &mut Program<'_>) {
-    let limits = Limits {
-        unclear_frames_max: 1 + program.below(3) as u16,
-        unclear_frames_forgiven: program.below(2) as u16,
+    let limits = ConnectionLimits {
+        invalid_frames_max: 1 + program.below(3) as u16,
+        invalid_frames_forgiven: program.below(2) as u16,
         throttled_frames_max: 1 + program.below(3) as u16,
         commands_max: 1 + program.below(3) as u16,
         waiting_replies_max: 1 + program.below(3) as u16,
     };
     let known = program.is_odd().then(|| identity(program));
-    let mut seen = Seen { known: known.as_ref().map(|known| known.user_id.clone()), ..Seen::default() };
+    let mut seen = ObserverState {
+        known: known.as_ref().map(|known| known.user_id.clone()),
+        ..ObserverState::default()
+    };
     let mut effects = Effects::new();
     let mut connection = Connection::accept(known, limits, &mut effects);
     assert!(
@@ -61,7 +64,7 @@ pub fn connection(program: &mut Program<'_>) {
     );
     while !program.is_over() {
         let input = input(program, &seen);
-        let (before, heard) = (connection.clone(), connection.hears());
+        let (before, heard) = (connection.clone(), connection.reads_frames());
         let mut effects = Effects::new();
         let taken = connection.step(&input, &mut effects);
         if let Err(rejected) = taken {
@@ -80,7 +83,7 @@ pub fn connection(program: &mut Program<'_>) {
             assert_eq!(connection.phase(), before.phase(), "CONN-4");
         }
         assert_eq!(
-            seen.unclear >= limits.unclear_frames_max,
+            seen.unclear >= limits.invalid_frames_max,
             seen.closed == Some(Cause::TooManyUnclear),
             "CONN-4"
         );
@@ -94,18 +97,18 @@ pub fn connection(program: &mut Program<'_>) {
     }
 }
 
-impl Seen {
+impl ObserverState {
     fn open(&self) -> bool {
         self.ready.is_some()
     }
 
-    fn input(&mut self, input: &Input, limits: &Limits) {
+    fn input(&mut self, input: &Input, limits: &ConnectionLimits) {
         match input {
             Input::Hello { cursor, .. } if !self.open() => self.asked = Some(*cursor),
             Input::Hello { .. } | Input::Unclear(()) => self.unclear += 1,
             Input::Oversized(()) if !self.open() => self.unclear += 1,
             Input::Elapsed(Timer::Heartbeat) => {
-                self.unclear = self.unclear.saturating_sub(limits.unclear_frames_forgiven);
+                self.unclear = self.unclear.saturating_sub(limits.invalid_frames_forgiven);
             }
             Input::Renew(()) | Input::Ping(()) | Input::Command(()) if !self.open() => self.unclear += 1,
             Input::Renew(()) | Input::Command(()) => {
@@ -198,7 +201,7 @@ impl Seen {
     }
 }
 
-fn input(program: &mut Program<'_>, seen: &Seen) -> Input {
+fn input(program: &mut Program<'_>, seen: &ObserverState) -> Input {
     match program.below(27) {
         0 => {
             let epoch = [None, Some(HERE), Some(ELSEWHERE)][program.below(3)];
@@ -225,7 +228,7 @@ fn input(program: &mut Program<'_>, seen: &Seen) -> Input {
         .clone(),
         10 | 11 => Input::Verified(identity(program)),
         12 => Input::Unverified(
-            [Unverified::Refused, Unverified::Unavailable, Unverified::Limited { retry_after_ms: 1 }]
+            [VerifyError::Refused, VerifyError::Unavailable, VerifyError::Limited { retry_after_ms: 1 }]
                 [program.below(3)],
         ),
         13 | 14 => {
@@ -234,7 +237,7 @@ fn input(program: &mut Program<'_>, seen: &Seen) -> Input {
             Input::Attached { epoch: HERE, trimmed: Offset(trimmed), head }
         }
         15 => {
-            use Unattached as U;
+            use AttachError as U;
             Input::Unattached([U::Unavailable, U::UserFull, U::ServiceFull][program.below(3)])
         }
         16..=18 => {

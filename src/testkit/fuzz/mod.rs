@@ -24,11 +24,11 @@ mod wire_tree;
 use crate::kernel;
 
 /// The body of a target.
-pub type Body = fn(&[u8]);
+pub type FuzzTarget = fn(&[u8]);
 
 /// The targets, each with its name, which is that of its corpus.
 #[cfg(feature = "service")]
-pub const TARGETS: [(&str, Body); 7] = [
+pub const TARGETS: [(&str, FuzzTarget); 7] = [
     ("calculator", calculator::run),
     ("journal_readback", journal_readback::run),
     ("kernel_steps", kernel_steps::run),

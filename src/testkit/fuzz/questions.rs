@@ -4,9 +4,9 @@
 //! a question about time is answered or refused, and a shifted or converted time is not the current time.
 
 use quintet::assistant::{
+    intent::{Intent, Understood, WISHES_MAX, understand},
     times::Time,
     tools::{calculate::evaluate, current_time},
-    wish::{Understood, WISHES_MAX, Wish, understand},
 };
 
 pub fn run(bytes: &[u8]) {
@@ -24,18 +24,18 @@ pub fn run(bytes: &[u8]) {
 fn understood(text: &str) -> Vec<Time> {
     let understood = understand(text);
     assert_eq!(understood, understand(text));
-    let Understood::Requests { wishes, declined, .. } = understood else { return Vec::new() };
-    assert!(!wishes.is_empty() || !declined.is_empty());
-    assert!(wishes.len() <= WISHES_MAX && declined.iter().all(|why| !why.is_empty()));
+    let Understood::Requests { intents, declined, .. } = understood else { return Vec::new() };
+    assert!(!intents.is_empty() || !declined.is_empty());
+    assert!(intents.len() <= WISHES_MAX && declined.iter().all(|why| !why.is_empty()));
     let mut times = Vec::new();
-    for wish in wishes {
-        match wish {
-            Wish::Calculate(sum) => match evaluate(&sum.expression) {
+    for intent in intents {
+        match intent {
+            Intent::Calculate(sum) => match evaluate(&sum.expression) {
                 Ok(number) => assert!(!number.decimal().0.is_empty()),
                 Err(error) => assert!(!error.to_string().is_empty()),
             },
-            Wish::Time(time) => times.push(time),
-            Wish::Search { query, .. } => assert!(!query.is_empty()),
+            Intent::Time(time) => times.push(time),
+            Intent::Search { query, .. } => assert!(!query.is_empty()),
         }
     }
     times

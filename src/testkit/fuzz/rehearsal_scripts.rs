@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use quintet::{
     agent::{
-        Floor,
+        Executor,
         rehearsal::{
             Rehearsal,
-            script::{CALLS_MAX, EVENTS_MAX, STEPS_MAX, Script, Step},
+            script::{CALLS_MAX, EVENTS_MAX, STEPS_MAX, Script, ScriptStep},
         },
     },
     journal::{ReadLimit, memory::MemoryJournal},
     kernel::{
-        entry::{Body, By, CallResult, Completion, Event, RunErrorCode, RunStatus, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, Completion, Event, RunErrorCode, RunStatus, ThoughtKind},
         ids::{AgentName, MessageId, Offset, ThreadId, UserId},
         json::Json,
         user::{NewMessage, OnBusy},
@@ -54,7 +54,7 @@ const PLAYED_EVENTS_MAX: u64 = 500;
 
 async fn play(text: &str, script: Option<Script>) {
     let journal = Arc::new(MemoryJournal::default());
-    let agents = Arc::new(built_in(Floor::shared()).with(Rehearsal).unwrap());
+    let agents = Arc::new(built_in(Executor::shared()).with(Rehearsal).unwrap());
     let factory = Factory::new(journal, agents, UserLimits::DEFAULT);
     let user = factory.attach(&UserId::parse("ada").expect("a valid id"));
     let message = NewMessage {
@@ -85,7 +85,7 @@ async fn play(text: &str, script: Option<Script>) {
             word.push(Letter::of(&event));
             match event {
                 Event::Thinking(thought) if thought.kind == ThoughtKind::Answer => answer += &thought.delta,
-                Event::ToolExecuting(call) if call.by == By::Client => {
+                Event::ToolExecuting(call) if call.by == CallOwner::Client => {
                     // RUN-11: the client answers each question once; a second answer is refused.
                     let result = || CallResult::ok(Json::null());
                     let run_id = accepted.receipt.run_id;
@@ -114,15 +114,15 @@ fn judge(script: Option<Script>, end: &Completion, answer: &str) {
     };
     for step in &script.steps {
         let expected = match step {
-            Step::Fail(_) => (RunStatus::Failed, Some(RunErrorCode::AgentError)),
-            Step::Panic(_) => (RunStatus::Failed, Some(RunErrorCode::AgentPanic)),
-            Step::Hang => (RunStatus::TimedOut, Some(RunErrorCode::StepTimeout)),
-            Step::Illegal(_) => (RunStatus::Failed, Some(RunErrorCode::Violation)),
+            ScriptStep::Fail(_) => (RunStatus::Failed, Some(RunErrorCode::AgentError)),
+            ScriptStep::Panic(_) => (RunStatus::Failed, Some(RunErrorCode::AgentPanic)),
+            ScriptStep::Hang => (RunStatus::TimedOut, Some(RunErrorCode::StepTimeout)),
+            ScriptStep::Illegal(_) => (RunStatus::Failed, Some(RunErrorCode::Violation)),
             // Close to a limit either end may come first.
-            Step::Wait { wait_ms } if *wait_ms >= STEP_MS => return,
-            Step::Think { interval_ms, .. } if *interval_ms >= STEP_MS => return,
-            Step::Tools(calls) if calls.iter().any(|call| call.takes_ms >= STEP_MS) => return,
-            Step::Wait { .. } if script.steps.iter().map(waits).sum::<u64>() >= STEP_MS => return,
+            ScriptStep::Wait { wait_ms } if *wait_ms >= STEP_MS => return,
+            ScriptStep::Think { interval_ms, .. } if *interval_ms >= STEP_MS => return,
+            ScriptStep::Tools(calls) if calls.iter().any(|call| call.takes_ms >= STEP_MS) => return,
+            ScriptStep::Wait { .. } if script.steps.iter().map(waits).sum::<u64>() >= STEP_MS => return,
             _ => continue,
         };
         assert_eq!((end.status, code), expected, "{step:?}");
@@ -132,30 +132,30 @@ fn judge(script: Option<Script>, end: &Completion, answer: &str) {
     assert_eq!(end.final_response.as_deref(), Some(answer), "the answer is its deltas");
 }
 
-fn waits(step: &Step) -> u64 {
+fn waits(step: &ScriptStep) -> u64 {
     match step {
-        Step::Wait { wait_ms } => *wait_ms,
-        Step::Think { repeat, interval_ms, .. } => u64::from(*repeat) * interval_ms,
-        Step::Tools(calls) => calls.iter().map(|call| call.takes_ms).sum(),
+        ScriptStep::Wait { wait_ms } => *wait_ms,
+        ScriptStep::Think { repeat, interval_ms, .. } => u64::from(*repeat) * interval_ms,
+        ScriptStep::Tools(calls) => calls.iter().map(|call| call.takes_ms).sum(),
         _ => 0,
     }
 }
 
-fn weight(step: &Step) -> u64 {
+fn weight(step: &ScriptStep) -> u64 {
     match step {
-        Step::Think { repeat, .. } => u64::from(*repeat),
-        Step::Tools(calls) => 2 * calls.len() as u64,
+        ScriptStep::Think { repeat, .. } => u64::from(*repeat),
+        ScriptStep::Tools(calls) => 2 * calls.len() as u64,
         _ => 1,
     }
 }
 
-fn calls(step: &Step) -> usize {
+fn calls(step: &ScriptStep) -> usize {
     match step {
-        Step::Tools(calls) => calls.len(),
-        Step::Ask { .. } => 1,
+        ScriptStep::Tools(calls) => calls.len(),
+        ScriptStep::Ask { .. } => 1,
         _ => 0,
     }
 }
 
-const STEP_MS: u64 = UserLimits::DEFAULT.deadlines.step_ms_max;
+const STEP_MS: u64 = UserLimits::DEFAULT.deadlines.step_timeout_ms;
 const READ: ReadLimit = ReadLimit { entries_max: 1000, bytes_max: 1 << 20 };

@@ -10,18 +10,19 @@ use axum::extract::Query;
 use bytes::{Bytes, BytesMut};
 use futures::executor::block_on;
 use quintet::{
-    agent::host::{Agents, Assignment, Treatment},
+    agent::host::{AgentCapabilities, AgentLauncher, Assignment},
     journal::{Batch, Journal, Lines, Log, ReadLimit, Retention, lines::LinesBuilder, memory::MemoryJournal},
     kernel::{
         connection::{
-            Cause, Connection, Effect, Effects, Input, Limits, Payload, ResumeCursor, Resumption, ServerFrame,
+            Cause, Connection, ConnectionLimits, Effect, Effects, Input, Payload, ResumeCursor, Resumption,
+            ServerFrame,
         },
         entry::{Body, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         spending::Spending,
         ticket::Identity,
     },
-    user::{cursor::ReadError, factory::Factory, handle::User, limits::UserLimits, walk::WalkLimit},
+    user::{cursor::ReadError, factory::Factory, handle::User, limits::UserLimits, scan::ScanLimit},
     wire::{self, client::ClientFrame, event_id::EventId, http::EntriesQuery},
 };
 use uuid::Uuid;
@@ -56,11 +57,11 @@ struct Shelf {
 
 /// The entries and gaps that a reader received.
 #[derive(Default)]
-struct Read {
+struct ReadResult {
     entries: Vec<(u64, Bytes)>,
     gaps: Vec<(u64, u64)>,
     /// The log was trimmed past the reader, who has to resume.
-    outrun: bool,
+    overtaken: bool,
 }
 
 pub fn run(bytes: &[u8]) {
@@ -196,13 +197,13 @@ impl Shelf {
     }
 
     /// Reads as a WebSocket does: the machine orders, the cursor reads.
-    fn socket(&mut self, asked: ResumeCursor, limit: ReadLimit, program: &mut Program<'_>) -> Read {
+    fn socket(&mut self, asked: ResumeCursor, limit: ReadLimit, program: &mut Program<'_>) -> ReadResult {
         let mut effects = Effects::<Stored>::new();
         let identity = Identity { user_id: ada(), expires_at: Timestamp(u64::MAX) };
-        let mut machine = Connection::accept(Some(identity), Limits::DEFAULT, &mut effects);
+        let mut machine = Connection::accept(Some(identity), ConnectionLimits::DEFAULT, &mut effects);
         let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
         let extent = cursor.extent();
-        let mut read = Read::default();
+        let mut read = ReadResult::default();
         let mut inputs = vec![
             Input::Hello { cursor: asked, credential: None },
             Input::Attached { epoch: self.journal.epoch(), trimmed: extent.trimmed, head: extent.head },
@@ -234,7 +235,7 @@ impl Shelf {
                     }
                     Effect::Close(cause) => {
                         assert_eq!(cause, Cause::Outrun);
-                        read.outrun = true;
+                        read.overtaken = true;
                         return read;
                     }
                     _ => {}
@@ -245,12 +246,12 @@ impl Shelf {
     }
 
     /// Reads as an event stream does: it reports a gap on the way and continues behind it.
-    fn stream(&mut self, asked: ResumeCursor, limit: ReadLimit, program: &mut Program<'_>) -> Read {
+    fn stream(&mut self, asked: ResumeCursor, limit: ReadLimit, program: &mut Program<'_>) -> ReadResult {
         let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
         let extent = cursor.extent();
         let Resumption { resumed_after, gap } =
             Resumption::of(asked, self.journal.epoch(), extent.trimmed, extent.head);
-        let mut read = Read::default();
+        let mut read = ReadResult::default();
         read.gaps.extend(gap.map(|gap| (gap.from.0, gap.to.0)));
         cursor.seek(resumed_after);
         loop {
@@ -270,33 +271,33 @@ impl Shelf {
     }
 
     /// Reads as `GET /v1/entries` does, page after page, each a chunk at a time.
-    fn pages(&mut self, query: EntriesQuery, chunk: ReadLimit, program: &mut Program<'_>) -> Read {
-        let mut read = Read::default();
+    fn pages(&mut self, query: EntriesQuery, chunk: ReadLimit, program: &mut Program<'_>) -> ReadResult {
+        let mut read = ReadResult::default();
         let mut after = query.after;
         let page = ReadLimit { entries_max: query.limit as usize, bytes_max: 4 * chunk.bytes_max };
         loop {
-            let walk = block_on(self.user.walk(None, after, WalkLimit { page, chunk }));
-            let mut walk = walk.expect("the journal is there").expect("a log is always there");
-            assert_eq!(walk.head().0, self.head());
+            let scan = block_on(self.user.scan(None, after, ScanLimit { page, chunk }));
+            let mut scan = scan.expect("the journal is there").expect("a log is always there");
+            assert_eq!(scan.head().0, self.head());
             self.live(program);
-            let mut entries = block_on(walk.next()).expect("the journal is there");
-            read.gaps.extend(walk.gap().map(|gap| (gap.from.0, gap.to.0)));
+            let mut entries = block_on(scan.next()).expect("the journal is there");
+            read.gaps.extend(scan.gap().map(|gap| (gap.from.0, gap.to.0)));
             loop {
-                assert!(!entries.is_empty() || walk.is_over(), "a walk that stands still");
+                assert!(!entries.is_empty() || scan.is_over(), "a walk that stands still");
                 for line in entries {
                     let (_, entry) = wire::entry::decode(&line).expect("an entry");
                     read.entries.push((entry.offset.0, line));
                 }
-                if walk.is_over() {
+                if scan.is_over() {
                     break;
                 }
                 self.live(program);
-                entries = block_on(walk.next()).expect("the journal is there");
+                entries = block_on(scan.next()).expect("the journal is there");
             }
-            match walk.next_after() {
+            match scan.next_after() {
                 Some(next) => after = next,
                 // Entries appended while the last page was made are on the next page.
-                None if walk.head().0 < self.head() => after = after.max(walk.head()),
+                None if scan.head().0 < self.head() => after = after.max(scan.head()),
                 None => return read,
             }
         }
@@ -315,7 +316,7 @@ impl Shelf {
 
     /// Checks against the reference: everything after the cursor is a received entry or lies in a reported
     /// gap.
-    fn judge(&self, asked: ResumeCursor, read: Read) {
+    fn judge(&self, asked: ResumeCursor, read: ReadResult) {
         let same = asked.epoch.is_none_or(|epoch| epoch == self.journal.epoch());
         let mut next = if same { asked.after.0.saturating_add(1) } else { 1 };
         let mut gaps = read.gaps.into_iter().peekable();
@@ -341,7 +342,7 @@ impl Shelf {
             assert!(from == next && to >= from && to <= self.trimmed, "DEL-3: {from}..={to} at {next}");
             next = to + 1;
         }
-        if read.outrun {
+        if read.overtaken {
             assert!(next <= self.trimmed, "outrun by retention");
         } else {
             assert_eq!(next, self.head() + 1, "DEL-3: everything arrives");
@@ -360,11 +361,11 @@ fn ada() -> UserId {
 /// An executor without runs.
 struct Nobody;
 
-impl Agents for Nobody {
+impl AgentLauncher for Nobody {
     fn default_agent(&self) -> AgentName {
         AgentName::parse("nobody").expect("a valid id")
     }
-    fn find(&self, _: &AgentName) -> Option<Treatment> {
+    fn find(&self, _: &AgentName) -> Option<AgentCapabilities> {
         None
     }
     fn is_idempotent(&self, _: &AgentName, _: &ToolName) -> bool {

@@ -15,11 +15,11 @@ use std::{
 use futures_util::{SinkExt, StreamExt};
 use http::{HeaderValue, Request, Response};
 use quintet::{
-    agent::host::{Agents, Assignment, RunPort, Treatment},
+    agent::host::{AgentCapabilities, AgentLauncher, Assignment, RunHandle},
     gateway::limits::GatewayLimits,
     journal::{Journal, memory::MemoryJournal},
     kernel::{
-        entry::{By, Call, CallResult, Thought, ThoughtKind},
+        entry::{Call, CallOwner, CallResult, Thought, ThoughtKind},
         ids::{AgentName, CallId, Timestamp, ToolName, UserId},
         json::Json,
         run::Ending,
@@ -58,15 +58,15 @@ pub async fn until(so: impl Fn() -> bool) {
 }
 
 /// An executor that hands every assignment to the test.
-struct Puppets(mpsc::UnboundedSender<Assignment>);
+struct ManualAgents(mpsc::UnboundedSender<Assignment>);
 
-impl Agents for Puppets {
+impl AgentLauncher for ManualAgents {
     fn default_agent(&self) -> AgentName {
         AgentName::parse("puppet").unwrap()
     }
 
-    fn find(&self, agent_name: &AgentName) -> Option<Treatment> {
-        (agent_name.as_str() == "puppet").then_some(Treatment { resumable: true })
+    fn find(&self, agent_name: &AgentName) -> Option<AgentCapabilities> {
+        (agent_name.as_str() == "puppet").then_some(AgentCapabilities { resumable: true })
     }
 
     fn is_idempotent(&self, _: &AgentName, _: &ToolName) -> bool {
@@ -79,13 +79,13 @@ impl Agents for Puppets {
     }
 }
 
-pub struct Service {
+pub struct TestService {
     pub running: Running,
     pub journal: Arc<MemoryJournal>,
     stage: mpsc::UnboundedReceiver<Assignment>,
 }
 
-impl Service {
+impl TestService {
     pub async fn start() -> Self {
         Self::with(GatewayLimits::DEFAULT).await
     }
@@ -143,13 +143,13 @@ impl Service {
         format!("ws://{}/v1/ws", self.running.listen).into_client_request().unwrap()
     }
 
-    pub async fn connect(&self, request: Request<()>) -> Client {
+    pub async fn connect(&self, request: Request<()>) -> TestClient {
         self.try_connect(request).await.unwrap_or_else(|r| panic!("refused: {}", r.status()))
     }
 
-    pub async fn try_connect(&self, request: Request<()>) -> Result<Client, Response<Option<Vec<u8>>>> {
+    pub async fn try_connect(&self, request: Request<()>) -> Result<TestClient, Response<Option<Vec<u8>>>> {
         match soon("an answer to the handshake", tokio_tungstenite::connect_async(request)).await {
-            Ok((ws, _)) => Ok(Client { ws }),
+            Ok((ws, _)) => Ok(TestClient { ws }),
             Err(tungstenite::Error::Http(response)) => Err(*response),
             Err(error) => panic!("{error}"),
         }
@@ -165,38 +165,38 @@ impl Service {
 
     /// An open connection of `user` from this address of loopback.
     #[cfg(target_os = "linux")]
-    pub async fn open_from(&self, user: &str, address: &str) -> Client {
+    pub async fn open_from(&self, user: &str, address: &str) -> TestClient {
         let stream = MaybeTlsStream::Plain(self.socket_from(address).await);
         let request = with_bearer(self.request(), &self.token(user));
         let handshake = tokio_tungstenite::client_async(request, stream);
-        let mut client = Client { ws: soon("a handshake", handshake).await.unwrap().0 };
+        let mut client = TestClient { ws: soon("a handshake", handshake).await.unwrap().0 };
         client.hello(json!({})).await;
         client.until("caught_up").await;
         client
     }
 
     /// A socket of `user` with the smallest receive buffer of the system.
-    pub async fn narrow(&self, user: &str) -> Client {
+    pub async fn narrow(&self, user: &str) -> TestClient {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4 * 1024).unwrap();
         let stream = socket.connect(self.running.listen).await.unwrap();
         let request = with_bearer(self.request(), &self.token(user));
         let handshake = tokio_tungstenite::client_async(request, MaybeTlsStream::Plain(stream));
-        Client { ws: soon("a handshake", handshake).await.unwrap().0 }
+        TestClient { ws: soon("a handshake", handshake).await.unwrap().0 }
     }
 
     /// A socket without credentials.
-    pub async fn stranger(&self) -> Client {
+    pub async fn unauthenticated(&self) -> TestClient {
         self.connect(self.request()).await
     }
 
     /// A socket whose handshake was authenticated as `user`.
-    pub async fn known(&self, user: &str) -> Client {
+    pub async fn known(&self, user: &str) -> TestClient {
         self.connect(with_bearer(self.request(), &self.token(user))).await
     }
 
     /// An open connection of `user` that has caught up, and its `ready`.
-    pub async fn open(&self, user: &str) -> (Client, Value) {
+    pub async fn open(&self, user: &str) -> (TestClient, Value) {
         let mut client = self.known(user).await;
         let ready = client.hello(json!({})).await;
         client.until("caught_up").await;
@@ -216,16 +216,16 @@ impl Service {
     /// Plays the next run: one thought, one answer, success.
     pub async fn answer(&mut self, text: &str) {
         let run = self.launched().await;
-        think(&run.port, "hm").await;
-        say(&run.port, text).await;
-        succeed(&run.port).await;
+        think(&run.handle, "hm").await;
+        say(&run.handle, text).await;
+        succeed(&run.handle).await;
     }
 }
 
 /// Settings with free ports and the monitor on.
 pub fn settings() -> Settings {
     let any_port = "127.0.0.1:0".parse().unwrap();
-    Settings { listen: any_port, admin_listen: any_port, conformance: true, ..Settings::default() }
+    Settings { listen: any_port, admin_listen: any_port, monitor: true, ..Settings::default() }
 }
 
 /// A development service of these parts, which records its metrics for Prometheus.
@@ -237,7 +237,7 @@ pub fn whole(settings: &Settings, parts: Parts) -> service::Service {
 /// The parts of a service on `journal`, and the receiver of its runs.
 pub fn parts(journal: Arc<dyn Journal>) -> (Parts, mpsc::UnboundedReceiver<Assignment>) {
     let (to_stage, stage) = mpsc::unbounded_channel();
-    (Parts { journal, agents: Arc::new(Puppets(to_stage)), described: Vec::new() }, stage)
+    (Parts { journal, agents: Arc::new(ManualAgents(to_stage)), described: Vec::new() }, stage)
 }
 
 /// The trace file of the next service, if the environment requests traces: see `docs/model/traces.md`.
@@ -254,7 +254,7 @@ pub fn violations() -> Vec<(String, u64)> {
     let rendered = metrics::recorder().unwrap().render();
     let found = rendered.lines().filter_map(|line| {
         let (rule, count) =
-            line.strip_prefix("quintet_conformance_violations_total{rule=\"")?.split_once("\"} ")?;
+            line.strip_prefix("quintet_monitor_violations_total{rule=\"")?.split_once("\"} ")?;
         Some((rule.to_owned(), count.parse().unwrap()))
     });
     found.filter(|(_, count)| *count > 0).collect()
@@ -277,76 +277,78 @@ pub fn with_bearer(mut request: Request<()>, token: &str) -> Request<()> {
     request
 }
 
-pub async fn think(port: &RunPort, delta: &str) {
+pub async fn think(port: &RunHandle, delta: &str) {
     let thought = Thought { kind: ThoughtKind::Reasoning, delta: delta.to_owned(), reset: false };
     port.post(AgentStep::Think(thought)).await.unwrap();
 }
 
-pub async fn say(port: &RunPort, delta: &str) {
+pub async fn say(port: &RunHandle, delta: &str) {
     let thought = Thought { kind: ThoughtKind::Answer, delta: delta.to_owned(), reset: false };
     port.post(AgentStep::Think(thought)).await.unwrap();
 }
 
-pub async fn open_call(port: &RunPort, call_id: &str, by: By) {
+pub async fn open_call(port: &RunHandle, call_id: &str, by: CallOwner) {
     let (call_id, tool_name) = (CallId::parse(call_id).unwrap(), ToolName::parse("look").unwrap());
     let call = Call { call_id, tool_name, parameters: Json::empty_object(), by };
     port.take(AgentStep::Open(call)).await.unwrap();
 }
 
-pub async fn close_call(port: &RunPort, call_id: &str) {
+pub async fn close_call(port: &RunHandle, call_id: &str) {
     let call_id = CallId::parse(call_id).unwrap();
     port.take(AgentStep::Close { call_id, result: CallResult::ok(Json::null()) }).await.unwrap();
 }
 
-pub async fn succeed(port: &RunPort) {
+pub async fn succeed(port: &RunHandle) {
     port.take(AgentStep::Complete(Ending::Succeeded { usage: None })).await.unwrap();
 }
 
-pub struct Client {
+pub struct TestClient {
     pub ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 /// One thing received on a connection.
 #[derive(Debug, PartialEq)]
-pub enum Heard {
+pub enum Received {
     Frame(Value),
     Closed(u16),
     /// The socket ended without a close frame.
     Broken,
 }
 
-impl Client {
-    pub async fn say(&mut self, frame: Value) {
-        self.say_text(&frame.to_string()).await;
+impl TestClient {
+    pub async fn send_frame(&mut self, frame: Value) {
+        self.send_text(&frame.to_string()).await;
     }
 
-    pub async fn say_text(&mut self, text: &str) {
-        self.say_message(Message::text(text)).await;
+    pub async fn send_text(&mut self, text: &str) {
+        self.send_ws_message(Message::text(text)).await;
     }
 
-    pub async fn say_message(&mut self, message: Message) {
+    pub async fn send_ws_message(&mut self, message: Message) {
         soon("room in the socket", self.ws.send(message)).await.unwrap();
     }
 
-    pub async fn hear(&mut self) -> Heard {
+    pub async fn receive(&mut self) -> Received {
         loop {
             match soon("a frame", self.ws.next()).await {
-                Some(Ok(Message::Text(text))) => return Heard::Frame(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Text(text))) => {
+                    return Received::Frame(serde_json::from_str(&text).unwrap());
+                }
                 Some(Ok(Message::Close(close))) => {
                     // Answers the close, and waits until the service closes the socket.
                     while soon("the end", self.ws.next()).await.is_some() {}
-                    return Heard::Closed(close.unwrap().code.into());
+                    return Received::Closed(close.unwrap().code.into());
                 }
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Heard::Broken,
+                Some(Err(_)) | None => return Received::Broken,
             }
         }
     }
 
     /// Returns the next frame; panics if something else comes.
     pub async fn frame(&mut self) -> Value {
-        match self.hear().await {
-            Heard::Frame(frame) => frame,
+        match self.receive().await {
+            Received::Frame(frame) => frame,
             other => panic!("{other:?} instead of a frame"),
         }
     }
@@ -389,10 +391,10 @@ impl Client {
     /// Returns the code of the close, skipping everything before it.
     pub async fn closed(&mut self) -> u16 {
         loop {
-            match self.hear().await {
-                Heard::Frame(_) => {}
-                Heard::Closed(code) => return code,
-                Heard::Broken => panic!("the socket ended without a close frame"),
+            match self.receive().await {
+                Received::Frame(_) => {}
+                Received::Closed(code) => return code,
+                Received::Broken => panic!("the socket ended without a close frame"),
             }
         }
     }
@@ -419,7 +421,7 @@ impl Client {
     /// Returns all frames until the socket ends in any way.
     pub async fn until_closed(&mut self) -> Vec<Value> {
         let mut frames = Vec::new();
-        while let Heard::Frame(frame) = self.hear().await {
+        while let Received::Frame(frame) = self.receive().await {
             frames.push(frame);
         }
         frames
@@ -429,20 +431,22 @@ impl Client {
     pub async fn hello(&mut self, fields: Value) -> Value {
         let mut hello = json!({"type": "hello"});
         hello.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        self.say(hello).await;
+        self.send_frame(hello).await;
         self.expect("ready").await
     }
 
     /// Pings and panics if anything but the pong comes: all that was sent before has been processed.
     pub async fn alive(&mut self) {
-        self.say(json!({"type": "ping", "nonce": "alive"})).await;
+        self.send_frame(json!({"type": "ping", "nonce": "alive"})).await;
         let pong = self.expect("pong").await;
         assert_eq!(pong["nonce"], "alive");
     }
 
     pub async fn message(&mut self, message_id: &str, text: &str) {
-        self.say(json!({"type": "send_message", "message_id": message_id, "thread_id": "t", "text": text}))
-            .await;
+        self.send_frame(
+            json!({"type": "send_message", "message_id": message_id, "thread_id": "t", "text": text}),
+        )
+        .await;
     }
 }
 

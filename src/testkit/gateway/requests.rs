@@ -3,17 +3,17 @@
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 
-use super::{Service, http_client, soon};
+use super::{TestService, http_client, soon};
 
 /// A complete response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpReply {
     pub status: u16,
     pub headers: reqwest::header::HeaderMap,
     pub text: String,
 }
 
-impl Answer {
+impl HttpReply {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
@@ -39,16 +39,16 @@ impl Answer {
     }
 }
 
-impl Service {
+impl TestService {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.running.listen)
     }
 
-    pub async fn get(&self, user: &str, path: &str) -> Answer {
+    pub async fn get(&self, user: &str, path: &str) -> HttpReply {
         self.reply(http_client().get(self.url(path)).bearer_auth(self.token(user))).await
     }
 
-    pub async fn post(&self, user: &str, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, user: &str, path: &str, body: &Value) -> HttpReply {
         self.reply(http_client().post(self.url(path)).bearer_auth(self.token(user)).json(body)).await
     }
 
@@ -57,10 +57,10 @@ impl Service {
         http_client().request(Method::from_bytes(method.as_bytes()).unwrap(), self.url(path))
     }
 
-    pub async fn reply(&self, request: RequestBuilder) -> Answer {
+    pub async fn reply(&self, request: RequestBuilder) -> HttpReply {
         let response = soon("an answer", request.send()).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, text: soon("its body", response.text()).await.unwrap() }
+        HttpReply { status, headers, text: soon("its body", response.text()).await.unwrap() }
     }
 }
 

@@ -1,11 +1,11 @@
 //! One user's machine beside its log, under attempts that a test or a fuzzer generates.
 
 use quintet_kernel::{
-    entry::{By, CallResult, CallStatus, Entry},
+    entry::{CallOwner, CallResult, CallStatus, Entry},
     ids::{MessageId, Offset, RunId},
     json::Json,
     limits::Limits,
-    run::Cut,
+    run::EarlyEnd,
     user::{
         AgentStep, Command, NewMessage, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Resumes, Send,
         UserState,
@@ -14,7 +14,7 @@ use quintet_kernel::{
 
 use super::{
     make::{AT, agent_name, call_id, failed, message_id, run_id, thread_id},
-    oracle::{self, Told},
+    oracle::{self, LoggedRun},
 };
 
 /// Small limits, so that each of them is reached.
@@ -45,7 +45,7 @@ pub enum Attempt {
     Cancel(u8),
     Answer(u8, u8),
     Step(u8, AgentStep),
-    Cut(u8, Cut),
+    Cut(u8, EarlyEnd),
     CloseCall(u8, u8),
     Resume(u8, Vec<u8>, Resumes),
     /// The machines are lost and recovered from the log.
@@ -60,7 +60,7 @@ pub struct Account {
 }
 
 impl Account {
-    fn told(&self, run_id: RunId) -> Option<Told> {
+    fn told(&self, run_id: RunId) -> Option<LoggedRun> {
         oracle::runs(&self.log).into_iter().find(|run| run.run_id == run_id)
     }
 
@@ -138,7 +138,7 @@ impl Account {
     /// The reply that the contract requires for a user's own commands, derived from the log alone.
     fn expected(&self, command: &Command) -> Option<Result<Reply, Refusal>> {
         let runs = oracle::runs(&self.log);
-        let open = |run: &&Told| !run.ended();
+        let open = |run: &&LoggedRun| !run.ended();
         Some(match command {
             Command::Send(send) => {
                 if let Some(run) = runs.iter().find(|run| run.message_id == send.message.message_id) {
@@ -211,7 +211,9 @@ impl Account {
         while let Some((run_id, open)) = self.state.open_runs().iter().next() {
             let (run_id, open): (RunId, OpenRun) = (*run_id, open.clone());
             let question = match &open.progress {
-                Progress::Begun(run) => run.open_calls().iter().find(|(_, call)| call.by == By::Client),
+                Progress::Begun(run) => {
+                    run.open_calls().iter().find(|(_, call)| call.by == CallOwner::Client)
+                }
                 Progress::Waiting => None,
             };
             let command = match question {

@@ -1,10 +1,10 @@
 //! Short names for the kernel's vocabulary.
 
 use quintet_kernel::{
-    entry::{By, Call, CallResult, RunError, RunErrorCode, Thought, ThoughtKind},
+    entry::{Call, CallOwner, CallResult, RunError, RunErrorCode, Thought, ThoughtKind},
     ids::{AgentName, CallId, MessageId, RunId, ThreadId, Timestamp, ToolName},
     json::Json,
-    run::{Closer, Cut, Ending, Step},
+    run::{Closer, EarlyEnd, Ending, Step},
 };
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ pub fn answer(delta: &str) -> Thought {
     Thought { kind: ThoughtKind::Answer, delta: delta.into(), reset: false }
 }
 
-pub fn call(id: u8, by: By) -> Call {
+pub fn call(id: u8, by: CallOwner) -> Call {
     Call {
         call_id: call_id(id),
         tool_name: ToolName::parse("tool").unwrap(),
@@ -55,6 +55,6 @@ pub fn error(code: RunErrorCode) -> RunError {
     RunError { code, message: "because".into() }
 }
 
-pub fn failed() -> Cut {
-    Cut::Failed(error(RunErrorCode::AgentError))
+pub fn failed() -> EarlyEnd {
+    EarlyEnd::Failed(error(RunErrorCode::AgentError))
 }

@@ -77,7 +77,7 @@ fn open_calls(word: &[Letter]) -> usize {
 
 /// One run as the log records it.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct LoggedRun {
     pub run_id: RunId,
     pub thread_id: ThreadId,
     pub message_id: MessageId,
@@ -87,7 +87,7 @@ pub struct Told {
     pub at: Vec<u64>,
 }
 
-impl Told {
+impl LoggedRun {
     pub fn begun(&self) -> bool {
         !self.word.is_empty()
     }
@@ -98,11 +98,11 @@ impl Told {
 }
 
 /// The runs of a log in order of acceptance.
-pub fn runs(log: &[Entry]) -> Vec<Told> {
-    let mut runs: Vec<Told> = Vec::new();
+pub fn runs(log: &[Entry]) -> Vec<LoggedRun> {
+    let mut runs: Vec<LoggedRun> = Vec::new();
     for entry in log {
         match &entry.body {
-            Body::UserMessage { message_id, .. } => runs.push(Told {
+            Body::UserMessage { message_id, .. } => runs.push(LoggedRun {
                 run_id: entry.run_id,
                 thread_id: entry.thread_id.clone(),
                 message_id: message_id.clone(),
@@ -152,12 +152,12 @@ pub fn check(log: &[Entry]) {
 
 /// RUN-8 at every offset: in each thread the first run that has not ended is the only one under way.
 /// A run that starts and ends at adjacent offsets while another is under way was never active.
-fn check_lines(head: u64, runs: &[Told]) {
+fn check_lines(head: u64, runs: &[LoggedRun]) {
     let threads: BTreeSet<&ThreadId> = runs.iter().map(|run| &run.thread_id).collect();
     for thread in threads {
-        let line: Vec<&Told> = runs.iter().filter(|run| run.thread_id == *thread).collect();
+        let line: Vec<&LoggedRun> = runs.iter().filter(|run| run.thread_id == *thread).collect();
         for offset in 1..=head {
-            let active = |run: &&&Told| {
+            let active = |run: &&&LoggedRun| {
                 let passing = run.word.len() == 2 && run.ended() && run.at[1] == run.at[0] + 1;
                 let started = run.at.first().is_some_and(|at| *at <= offset);
                 let ended = run.ended() && run.at.last().is_some_and(|at| *at <= offset);
@@ -171,7 +171,7 @@ fn check_lines(head: u64, runs: &[Told]) {
         }
         assert!(open.all(|run| !run.begun()), "RUN-8: one of {thread} has overtaken");
         let started: Vec<u64> = line.iter().filter_map(|run| run.at.first().copied()).collect();
-        let ran = |run: &&&Told| !(run.word.len() == 2 && run.ended());
+        let ran = |run: &&&LoggedRun| !(run.word.len() == 2 && run.ended());
         let in_order: Vec<u64> = line.iter().filter(ran).filter_map(|run| run.at.first().copied()).collect();
         assert!(in_order.is_sorted(), "RUN-8: order of acceptance in {thread}: {started:?}");
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Common, Input, Known};
+use super::{Common, HubInput, Known};
 use crate::{
     journal::{AppendError, Batch},
     kernel::{ids::Offset, user::Progress},
-    user::turn::{Decided, Promise, Turn},
+    user::batch::{BatchBuilder, DecidedBatch, PendingReply},
 };
 
 /// A hub that knows its log.
@@ -20,59 +20,59 @@ pub(super) struct Working<'a> {
 /// The end of a batch after which the log has to be read back (DEL-7).
 pub(super) struct Lost {
     /// The replies that were not sent.
-    pub promises: Vec<Promise>,
+    pub replies: Vec<PendingReply>,
 }
 
 impl Working<'_> {
     /// Decides all queued inputs, appends the result, sends the replies.
-    pub(super) async fn batch(&mut self, input: Input) -> Result<(), Lost> {
-        let mut turn = Turn::new(self.known.view.head());
+    pub(super) async fn batch(&mut self, input: HubInput) -> Result<(), Lost> {
+        let mut batch = BatchBuilder::new(self.known.view.head());
         let at = self.hub.now();
         for (run_id, past) in std::mem::take(&mut self.known.orphans) {
-            self.resume_or_end(&mut turn, run_id, past, at);
+            self.resume_or_end(&mut batch, run_id, past, at);
         }
-        self.hold_trials(&mut turn, at);
-        self.look_after_runs();
+        self.hold_trials(&mut batch, at);
+        self.enforce_deadlines();
         let mut next = Some(input);
         while let Some(input) = next {
-            turn.count_command();
-            self.handle(&mut turn, input, at).await;
-            next = if self.has_room(&turn) { self.next_waiting(&turn) } else { None };
+            batch.count_command();
+            self.handle(&mut batch, input, at).await;
+            next = if self.has_room(&batch) { self.next_waiting(&batch) } else { None };
         }
-        self.commit(turn.decided()).await?;
+        self.commit(batch.finish()).await?;
         self.await_trial();
         Ok(())
     }
 
     /// Returns the next queued input, alternating between clients and agents (ISO-6).
-    fn next_waiting(&mut self, turn: &Turn) -> Option<Input> {
+    fn next_waiting(&mut self, batch: &BatchBuilder) -> Option<HubInput> {
         let Self { hub, known } = self;
         if let Some(command) = known.own.pop_front() {
-            return Some(Input::Own(command));
+            return Some(HubInput::Own(command));
         }
-        if turn.commands().is_multiple_of(2) {
-            let request = hub.requests.try_recv().ok().map(Input::Request);
-            request.or_else(|| known.orders.try_recv().ok().map(Input::Order))
+        if batch.commands().is_multiple_of(2) {
+            let request = hub.requests.try_recv().ok().map(HubInput::Request);
+            request.or_else(|| known.agent_commands.try_recv().ok().map(HubInput::AgentCommand))
         } else {
-            let order = known.orders.try_recv().ok().map(Input::Order);
-            order.or_else(|| hub.requests.try_recv().ok().map(Input::Request))
+            let command = known.agent_commands.try_recv().ok().map(HubInput::AgentCommand);
+            command.or_else(|| hub.requests.try_recv().ok().map(HubInput::Request))
         }
     }
 
-    fn has_room(&self, turn: &Turn) -> bool {
+    fn has_room(&self, batch: &BatchBuilder) -> bool {
         let limits = &self.hub.shared.limits;
         // A message of this batch must still be among the recent ones, because the journal does not have it yet
         // (DEL-6).
         let commands_max = limits.hub.batch_commands_max.min(limits.kernel.recent_messages_max);
-        !turn.is_stale() && turn.bytes() < limits.hub.batch_bytes_max && turn.commands() < commands_max
+        !batch.is_stale() && batch.bytes() < limits.hub.batch_bytes_max && batch.commands() < commands_max
     }
 
     /// Appends the batch, then sends replies and carries out effects (DEL-1).
-    async fn commit(&mut self, decided: Decided) -> Result<(), Lost> {
-        let Decided { entries, lines, effects, promises, resumes, stale } = decided;
+    async fn commit(&mut self, decided: DecidedBatch) -> Result<(), Lost> {
+        let DecidedBatch { entries, lines, effects, replies, resumes, stale } = decided;
         if stale {
             self.hub.observer.dropped(Offset(lines.first().0 - 1));
-            return Err(Lost { promises });
+            return Err(Lost { replies });
         }
         if entries.is_empty() && resumes.is_empty() {
             self.hub.observer.unchanged(self.known.view.head());
@@ -86,7 +86,7 @@ impl Working<'_> {
             metrics::histogram!("quintet_append_seconds").record(begun.elapsed().as_secs_f64());
             if let Err(error) = appended {
                 self.note_failure(&error);
-                return Err(Lost { promises });
+                return Err(Lost { replies });
             }
             if count > 0 {
                 self.known.spending = spending;
@@ -94,21 +94,21 @@ impl Working<'_> {
                 metrics::counter!("quintet_batches_appended_total").increment(1);
                 metrics::counter!("quintet_appended_bytes_total").increment(lines.as_bytes().len() as u64);
                 self.hub.tail.publish(lines);
-                let idle = Duration::from_millis(self.hub.shared.limits.hub.tail_idle_ms_max);
+                let idle = Duration::from_millis(self.hub.shared.limits.hub.tail_idle_timeout_ms);
                 self.hub.tail_clears = Some(Instant::now() + idle);
             }
         }
         let mut unread = false;
         for effect in effects {
-            if let Err(error) = self.carry_out(effect).await {
+            if let Err(error) = self.apply(effect).await {
                 tracing::error!(user_id = %self.hub.user_id, %error, "a message cannot be read back");
                 unread = true;
             }
         }
-        promises.into_iter().for_each(Promise::keep);
+        replies.into_iter().for_each(PendingReply::send);
         if unread {
             // An accepted run starts once the journal is back, and does not fail with it (RUN-6).
-            return Err(Lost { promises: Vec::new() });
+            return Err(Lost { replies: Vec::new() });
         }
         self.settle();
         Ok(())
@@ -133,8 +133,8 @@ impl Working<'_> {
         let runs = self.known.view.open_runs();
         let open = !runs.is_empty();
         let waiting = runs.values().filter(|run| matches!(run.progress, Progress::Waiting)).count();
-        let moving = self.known.signals.keys().filter(|run_id| !self.is_at_rest(**run_id)).count();
-        self.hub.count(moving, waiting);
+        let active_runs = self.known.signals.keys().filter(|run_id| !self.is_quiesced(**run_id)).count();
+        self.hub.count(active_runs, waiting);
         if !open {
             self.hub.lease = None;
         }

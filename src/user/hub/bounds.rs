@@ -13,19 +13,19 @@
 
 use super::batch::Working;
 use crate::{
-    agent::host::Stopped,
+    agent::host::RunEnded,
     kernel::{
         entry::{RunError, RunErrorCode},
         ids::{RunId, Timestamp},
-        run::Cut,
+        run::EarlyEnd,
         spending::Spending,
         user::{AgentStep, Command, Refusal},
     },
     runtime::saturation::Scope,
     user::{
-        handle::Unaccepted,
+        batch::BatchBuilder,
+        handle::RequestError,
         room::{self, Room},
-        turn::Turn,
     },
 };
 
@@ -40,32 +40,41 @@ const DAY: &str = "user_bytes_per_day_max";
 
 impl Working<'_> {
     /// Refuses a message that is new while there is no room for it and its run.
-    pub(super) fn require_room(&self, turn: &Turn, at: Timestamp) -> Result<(), Unaccepted> {
+    pub(super) fn require_room(&self, batch: &BatchBuilder, at: Timestamp) -> Result<(), RequestError> {
         if self.hub.shared.room() != Room::Enough {
             self.hub.shared.saturation.reached(room::SETTING, Scope::Service);
-            return Err(Unaccepted::DiskNearlyFull { retry_after_ms: DISK_RETRY_MS });
+            return Err(RequestError::DiskNearlyFull { retry_after_ms: DISK_RETRY_MS });
         }
         let max = self.hub.shared.limits.hub.user_bytes_per_day_max;
-        self.require_bytes(turn, max - max / RUNS_SHARE, at)
+        self.require_bytes(batch, max - max / RUNS_SHARE, at)
     }
 
     /// Refuses what the user adds to an open run while the day's bytes are spent.
-    pub(super) fn require_bytes_of_day(&self, turn: &Turn, at: Timestamp) -> Result<(), Unaccepted> {
-        self.require_bytes(turn, self.hub.shared.limits.hub.user_bytes_per_day_max, at)
+    pub(super) fn require_bytes_of_day(
+        &self,
+        batch: &BatchBuilder,
+        at: Timestamp,
+    ) -> Result<(), RequestError> {
+        self.require_bytes(batch, self.hub.shared.limits.hub.user_bytes_per_day_max, at)
     }
 
-    fn require_bytes(&self, turn: &Turn, bytes_max: u64, at: Timestamp) -> Result<(), Unaccepted> {
-        match self.wait_ms(turn, bytes_max, at) {
+    fn require_bytes(&self, batch: &BatchBuilder, bytes_max: u64, at: Timestamp) -> Result<(), RequestError> {
+        match self.wait_ms(batch, bytes_max, at) {
             None => Ok(()),
             Some(retry_after_ms) => {
                 self.hub.shared.saturation.reached(DAY, Scope::User);
-                Err(Unaccepted::LimitReached { limit: DAY, retry_after_ms })
+                Err(RequestError::LimitReached { limit: DAY, retry_after_ms })
             }
         }
     }
 
     /// Returns the limit that a step of an agent is over, if any.
-    pub(super) fn over_limit(&self, turn: &Turn, step: &AgentStep, at: Timestamp) -> Option<&'static str> {
+    pub(super) fn over_limit(
+        &self,
+        batch: &BatchBuilder,
+        step: &AgentStep,
+        at: Timestamp,
+    ) -> Option<&'static str> {
         if matches!(step, AgentStep::Complete(_)) {
             return None;
         }
@@ -73,24 +82,24 @@ impl Working<'_> {
             return Some(room::SETTING);
         }
         let max = self.hub.shared.limits.hub.user_bytes_per_day_max;
-        self.wait_ms(turn, max, at).map(|_| DAY)
+        self.wait_ms(batch, max, at).map(|_| DAY)
     }
 
     /// Ends a run whose agent is over `limit`, as `failed` (RUN-6).
     pub(super) fn end_at_limit(
         &mut self,
-        turn: &mut Turn,
+        batch: &mut BatchBuilder,
         run_id: RunId,
         limit: &'static str,
         at: Timestamp,
-    ) -> Stopped {
+    ) -> RunEnded {
         let scope = if limit == room::SETTING { Scope::Service } else { Scope::User };
         self.hub.shared.saturation.reached(limit, scope);
         let error = RunError { code: RunErrorCode::LimitReached, message: format!("{limit} is reached") };
-        match self.decide(turn, Command::Cut { run_id, cut: Cut::Failed(error) }, at) {
-            Some(Ok(_)) => Stopped::LimitReached(limit),
-            Some(Err(_)) => Stopped::Ended,
-            None => Stopped::Unavailable,
+        match self.decide(batch, Command::Cut { run_id, cut: EarlyEnd::Failed(error) }, at) {
+            Some(Ok(_)) => RunEnded::LimitReached(limit),
+            Some(Err(_)) => RunEnded::Ended,
+            None => RunEnded::Unavailable,
         }
     }
 
@@ -108,11 +117,11 @@ impl Working<'_> {
 
     /// Returns the time until the user's day is below `bytes_max`, this turn included; `None` if it is, or if
     /// nothing is counted.
-    fn wait_ms(&self, turn: &Turn, bytes_max: u64, at: Timestamp) -> Option<u64> {
+    fn wait_ms(&self, batch: &BatchBuilder, bytes_max: u64, at: Timestamp) -> Option<u64> {
         let day_bytes_max = self.hub.shared.limits.hub.user_bytes_per_day_max;
         if day_bytes_max == 0 {
             return None;
         }
-        self.spending_with(turn.bytes(), at).wait_ms(bytes_max, day_bytes_max, at)
+        self.spending_with(batch.bytes(), at).wait_ms(bytes_max, day_bytes_max, at)
     }
 }

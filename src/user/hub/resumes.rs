@@ -10,19 +10,19 @@ use crate::{
     kernel::{
         entry::{RunError, RunErrorCode},
         ids::{CallId, RunId, Timestamp},
-        run::{AnyRun, Cut},
+        run::{AnyRun, EarlyEnd},
         user::{Command, Progress, Reply, Resumes},
     },
     user::{
+        batch::{BatchBuilder, RunEffect},
         recovery::Past,
         trials::TrialPermit,
-        turn::{Effect, Turn},
     },
 };
 
 /// The resumed runs of one user.
 #[derive(Default)]
-pub(super) struct Resumed {
+pub(super) struct ResumedRuns {
     /// The resume records of the open runs.
     pub records: BTreeMap<RunId, ResumeRecord>,
     /// Suspected runs that wait for their trial.
@@ -48,7 +48,7 @@ struct Trial {
     _permit: TrialPermit,
 }
 
-impl Resumed {
+impl ResumedRuns {
     /// Creates the state from the resume records of the open runs.
     pub(super) fn of(records: BTreeMap<RunId, ResumeRecord>) -> Self {
         Self { records, ..Self::default() }
@@ -92,8 +92,14 @@ impl Resumed {
 impl Working<'_> {
     /// Resumes a run without an agent, or ends it if it cannot be resumed (RUN-6, RUN-9). A suspected run is
     /// queued for its trial.
-    pub(super) fn resume_or_end(&mut self, turn: &mut Turn, run_id: RunId, past: Past, at: Timestamp) {
-        if turn.is_stale() {
+    pub(super) fn resume_or_end(
+        &mut self,
+        batch: &mut BatchBuilder,
+        run_id: RunId,
+        past: Past,
+        at: Timestamp,
+    ) {
+        if batch.is_stale() {
             return;
         }
         let Some(open) = self.known.view.open_runs().get(&run_id) else { return };
@@ -104,7 +110,7 @@ impl Working<'_> {
                 message: "the service stopped while the run was open, and its agent cannot resume it"
                     .to_owned(),
             };
-            self.decide(turn, Command::Cut { run_id, cut: Cut::Interrupted(error) }, at);
+            self.decide(batch, Command::Cut { run_id, cut: EarlyEnd::Interrupted(error) }, at);
             return;
         }
         let counting = self.counting(run_id, &past);
@@ -114,16 +120,16 @@ impl Working<'_> {
             self.hub.deadlines.queued(run_id, run, &past.waited, Instant::now(), at);
             self.known.resumed.suspects.insert(run_id, past);
         } else {
-            self.resume(turn, run_id, past, counting, at);
+            self.resume(batch, run_id, past, counting, at);
         }
     }
 
     /// Ends a trial that timed out, and starts the next one if there is a permit.
-    pub(super) fn hold_trials(&mut self, turn: &mut Turn, at: Timestamp) {
+    pub(super) fn hold_trials(&mut self, batch: &mut BatchBuilder, at: Timestamp) {
         if self.known.resumed.trial_ends().is_some_and(|ends| ends <= Instant::now())
             && let Some(trial) = &self.known.resumed.trial
         {
-            self.prove(turn, trial.run_id);
+            self.prove(batch, trial.run_id);
         }
         if !matches!(self.known.resumed.permit, Permit::Granted(_)) || self.known.resumed.trial.is_some() {
             return;
@@ -138,7 +144,7 @@ impl Working<'_> {
         let timeout = Duration::from_millis(self.hub.shared.limits.hub.resume_trial_timeout_ms);
         self.known.resumed.trial = Some(Trial { run_id, timeout, ends: None, _permit: permit });
         tracing::info!(%run_id, resumes = counting.without_step, "a suspected run is resumed on its own");
-        if !self.resume(turn, run_id, past, counting, at) {
+        if !self.resume(batch, run_id, past, counting, at) {
             self.known.resumed.trial = None;
         }
     }
@@ -154,7 +160,7 @@ impl Working<'_> {
     /// Resumes a run. Returns false if it was ended instead.
     fn resume(
         &mut self,
-        turn: &mut Turn,
+        batch: &mut BatchBuilder,
         run_id: RunId,
         mut past: Past,
         counting: Resumes,
@@ -165,7 +171,7 @@ impl Working<'_> {
         let again =
             |call: &&CallId| agents.is_idempotent(&open.agent_name, &run.open_calls()[*call].tool_name);
         let keep = run.open_calls().keys().filter(again).cloned().collect();
-        match self.decide(turn, Command::Resume { run_id, keep, resumes: counting }, at) {
+        match self.decide(batch, Command::Resume { run_id, keep, resumes: counting }, at) {
             Some(Ok((Reply::Done, entries))) => {
                 past.events.extend(entries);
                 if !self.is_resumed_here(run_id)
@@ -174,9 +180,9 @@ impl Working<'_> {
                     let record =
                         ResumeRecord::resumed(run_id, counting, run.seq(), self.hub.shared.incarnation);
                     // Durable before the launch, because the agent may crash the process at once.
-                    self.record(turn, record);
+                    self.record(batch, record);
                 }
-                turn.effect(Effect::Resumed { run_id, past });
+                batch.effect(RunEffect::Resumed { run_id, past });
                 true
             }
             Some(Ok((Reply::ResumeLimit(limit), _))) => {
@@ -192,16 +198,16 @@ impl Working<'_> {
     }
 
     /// Records that a run survived its resume without a step, so that the next process does not suspect it.
-    pub(super) fn prove(&mut self, turn: &mut Turn, run_id: RunId) {
+    pub(super) fn prove(&mut self, batch: &mut BatchBuilder, run_id: RunId) {
         let record = self.known.resumed.records.get(&run_id).copied();
         if let Some(record) = record.filter(|record| record.counted.without_step > 0) {
-            self.record(turn, record.proven());
+            self.record(batch, record.proven());
         }
-        turn.effect(Effect::Outlived { run_id });
+        batch.effect(RunEffect::Outlived { run_id });
     }
 
-    fn record(&mut self, turn: &mut Turn, record: ResumeRecord) {
-        turn.record(record);
+    fn record(&mut self, batch: &mut BatchBuilder, record: ResumeRecord) {
+        batch.record(record);
         self.known.resumed.records.insert(record.run_id, record);
     }
 

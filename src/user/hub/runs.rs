@@ -6,46 +6,46 @@ use tokio::time::Instant;
 
 use super::{Known, batch::Working};
 use crate::{
-    agent::host::{Assignment, Line, PortParts, RunPort, RunSignal},
+    agent::host::{Assignment, QueueTime, RunHandle, RunHandleParts, RunSignal},
     journal::JournalError,
     kernel::{
-        entry::{Body, By, Entry, Event, RunError, RunErrorCode},
+        entry::{Body, CallOwner, Entry, Event, RunError, RunErrorCode},
         ids::{CallId, RunId},
-        run::Cut,
+        run::EarlyEnd,
         user::{Command, Progress},
     },
     user::{
+        batch::RunEffect,
         recovery::{self, Past},
-        turn::Effect,
     },
 };
 
 impl Working<'_> {
     /// Carries out an effect. An error means that a run has started but has no agent.
-    pub(super) async fn carry_out(&mut self, effect: Effect) -> Result<(), JournalError> {
+    pub(super) async fn apply(&mut self, effect: RunEffect) -> Result<(), JournalError> {
         match effect {
-            Effect::Started { text, started } => self.start(text, started).await?,
-            Effect::Resumed { run_id, past } => {
+            RunEffect::Started { text, started } => self.start(text, started).await?,
+            RunEffect::Resumed { run_id, past } => {
                 tracing::info!(%run_id, events = past.events.len(), "a run is resumed");
                 self.launch(run_id, past);
                 self.known.resumed.launched(run_id);
             }
-            Effect::Asked { run_id, call_id } => {
+            RunEffect::ClientCallOpened { run_id, call_id } => {
                 if let Some(signal) = self.known.signals.get(&run_id) {
                     signal.opened(call_id);
                 }
             }
-            Effect::Closed { run_id, call_id, result } => {
+            RunEffect::Closed { run_id, call_id, result } => {
                 if let Some(signal) = self.known.signals.get(&run_id) {
                     signal.note_close(&call_id, &result);
                 }
             }
-            Effect::Moved { run_id } => {
+            RunEffect::Advanced { run_id } => {
                 self.known.resumed.outlived(run_id);
                 self.moved(run_id);
             }
-            Effect::Outlived { run_id } => self.known.resumed.outlived(run_id),
-            Effect::Completed { run_id, why, status, duration_ms } => {
+            RunEffect::Outlived { run_id } => self.known.resumed.outlived(run_id),
+            RunEffect::Completed { run_id, why, status, duration_ms } => {
                 metrics::counter!("quintet_runs_completed_total", "status" => status.as_str()).increment(1);
                 metrics::histogram!("quintet_run_seconds")
                     .record(Duration::from_millis(duration_ms).as_secs_f64());
@@ -82,20 +82,20 @@ impl Working<'_> {
         if self.hub.shared.agents.find(&open.agent_name).is_none() {
             let message = format!("no agent is named {} any more", open.agent_name);
             let error = RunError { code: RunErrorCode::AgentError, message };
-            self.known.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
+            self.known.own.push_back(Command::Cut { run_id, cut: EarlyEnd::Failed(error) });
             return;
         }
         let resumed = self.known.resumed.records.contains_key(&run_id);
         let signal = Arc::new(RunSignal::default());
         // Calls that are open in the agent's past are registered even if this batch already closes them: the
         // result is delivered next, like any other (RUN-11).
-        let Past { text, events, said, waited, last_step: _ } = past;
-        for call_id in asked_in(&events) {
+        let Past { text, events, emitted, waited, last_step: _ } = past;
+        for call_id in client_calls_in(&events) {
             signal.opened(call_id.clone());
         }
         self.known.signals.insert(run_id, signal.clone());
-        let line = Line::default();
-        let port = RunPort::new(PortParts {
+        let line = QueueTime::default();
+        let handle = RunHandle::new(RunHandleParts {
             run_id,
             hub: self.known.senders(),
             signal,
@@ -113,11 +113,11 @@ impl Working<'_> {
             text,
             accepted: open.accepted,
             past: events,
-            said,
-            port,
+            emitted,
+            handle,
         };
         if let Progress::Begun(run) = &open.progress {
-            self.hub.deadlines.taken_up(run_id, run, &waited, line, Instant::now(), at);
+            self.hub.deadlines.resumed(run_id, run, &waited, line, Instant::now(), at);
         }
         self.hub.shared.agents.launch(assignment);
     }
@@ -134,16 +134,16 @@ impl Working<'_> {
 
     /// Returns true if a call of the run waits for the client.
     fn waits_for_client(&self, run_id: RunId) -> bool {
-        self.open_calls(run_id).any(|by| by == By::Client)
+        self.open_calls(run_id).any(|by| by == CallOwner::Client)
     }
 
     /// Returns true if the run waits for the client only, so that the end of this process would cut nothing off
     /// (CONN-6).
-    pub(super) fn is_at_rest(&self, run_id: RunId) -> bool {
-        self.waits_for_client(run_id) && self.open_calls(run_id).all(|by| by == By::Client)
+    pub(super) fn is_quiesced(&self, run_id: RunId) -> bool {
+        self.waits_for_client(run_id) && self.open_calls(run_id).all(|by| by == CallOwner::Client)
     }
 
-    fn open_calls(&self, run_id: RunId) -> impl Iterator<Item = By> {
+    fn open_calls(&self, run_id: RunId) -> impl Iterator<Item = CallOwner> {
         let open = self.known.view.open_runs().get(&run_id);
         let run = match open.map(|open| &open.progress) {
             Some(Progress::Begun(run)) => Some(run),
@@ -153,7 +153,7 @@ impl Working<'_> {
     }
 
     /// Ends runs that have lost their agent or timed out, before any other input (RUN-6).
-    pub(super) fn look_after_runs(&mut self) {
+    pub(super) fn enforce_deadlines(&mut self) {
         while let Ok(run_id) = self.known.abandoned.try_recv() {
             self.known.abandon(run_id);
         }
@@ -169,24 +169,24 @@ impl Known {
         if self.signals.contains_key(&run_id) {
             let message = "the agent stopped without completing the run".to_owned();
             let error = RunError { code: RunErrorCode::AgentError, message };
-            self.own.push_back(Command::Cut { run_id, cut: Cut::Failed(error) });
+            self.own.push_back(Command::Cut { run_id, cut: EarlyEnd::Failed(error) });
         }
     }
 }
 
 /// Returns the calls of the client that are open after these entries of a run.
-fn asked_in(past: &[Entry]) -> BTreeSet<&CallId> {
-    let mut asked = BTreeSet::new();
+fn client_calls_in(past: &[Entry]) -> BTreeSet<&CallId> {
+    let mut client_calls = BTreeSet::new();
     for entry in past {
         match &entry.body {
-            Body::Event { event: Event::ToolExecuting(call), .. } if call.by == By::Client => {
-                asked.insert(&call.call_id);
+            Body::Event { event: Event::ToolExecuting(call), .. } if call.by == CallOwner::Client => {
+                client_calls.insert(&call.call_id);
             }
             Body::Event { event: Event::ToolCompleted { call_id, .. }, .. } => {
-                asked.remove(call_id);
+                client_calls.remove(call_id);
             }
             _ => {}
         }
     }
-    asked
+    client_calls
 }

@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use super::{
     CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Hello, Nonce, Ping, Renew, TEXT_BYTES_MAX,
-    TICKET_BYTES_MAX, TOKEN_BYTES_MAX, form::Answered,
+    TICKET_BYTES_MAX, TOKEN_BYTES_MAX, form::CallOutcome,
 };
 use crate::codes::ErrorCode;
 
@@ -29,7 +29,7 @@ macro_rules! fields {
     ($($field:ident $name:literal),* $(,)?) => {
         /// The raw values that the first pass located.
         pub(super) struct Fields<'a> {
-            $($field: Found<'a>,)*
+            $($field: RawField<'a>,)*
         }
 
         #[derive(Deserialize)]
@@ -49,7 +49,7 @@ macro_rules! fields {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-                let mut fields = Fields { $($field: Found { name: $name, raw: None, twice: false },)* };
+                let mut fields = Fields { $($field: RawField { name: $name, raw: None, twice: false },)* };
                 while let Some(key) = map.next_key::<Key>()? {
                     match key {
                         $(Key::$field => fields.$field.set(map.next_value()?),)*
@@ -93,13 +93,13 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
 /// One field of a frame and the raw text of its value, if present.
 #[derive(Clone, Copy)]
-struct Found<'a> {
+struct RawField<'a> {
     name: &'static str,
     raw: Option<&'a RawValue>,
     twice: bool,
 }
 
-impl<'a> Found<'a> {
+impl<'a> RawField<'a> {
     fn set(&mut self, raw: &'a RawValue) {
         self.twice = self.raw.replace(raw).is_some();
     }
@@ -252,7 +252,7 @@ impl Fields<'_> {
         Ok(CallResult {
             status: self
                 .status
-                .required("must be \"ok\", \"error\" or \"declined\"", parse::<Answered>)?
+                .required("must be \"ok\", \"error\" or \"declined\"", parse::<CallOutcome>)?
                 .into(),
             results: self
                 .results

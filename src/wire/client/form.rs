@@ -70,7 +70,7 @@ pub(crate) struct CallForm<'a> {
     /// The call to complete.
     pub call_id: &'a CallId,
     /// The status: success or failure.
-    pub status: Answered,
+    pub status: CallOutcome,
     /// Any JSON; missing: null.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<&'a Json>,
@@ -83,7 +83,7 @@ pub(crate) struct CallForm<'a> {
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct AnswerForm<'a> {
     /// The status: success or failure.
-    pub status: Answered,
+    pub status: CallOutcome,
     /// Any JSON; missing: null.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub results: Option<&'a Json>,
@@ -130,7 +130,7 @@ fn either() -> Value {
 /// The status with which a client may complete a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Answered {
+pub enum CallOutcome {
     /// The call succeeded.
     Ok,
     /// The call failed.
@@ -140,12 +140,12 @@ pub enum Answered {
     Declined,
 }
 
-impl From<Answered> for CallStatus {
-    fn from(answered: Answered) -> Self {
+impl From<CallOutcome> for CallStatus {
+    fn from(answered: CallOutcome) -> Self {
         match answered {
-            Answered::Ok => CallStatus::Ok,
-            Answered::Error => CallStatus::Error,
-            Answered::Declined => CallStatus::Declined,
+            CallOutcome::Ok => CallStatus::Ok,
+            CallOutcome::Error => CallStatus::Error,
+            CallOutcome::Declined => CallStatus::Declined,
         }
     }
 }
@@ -162,12 +162,12 @@ impl<'a> From<&'a ClientFrame> for Form<'a> {
             ClientFrame::CompleteCall(CompleteCall { run_id, call_id, result }) => {
                 let CallResult { status, results, error } = result;
                 let status = match status {
-                    CallStatus::Ok => Answered::Ok,
-                    CallStatus::Declined => Answered::Declined,
+                    CallStatus::Ok => CallOutcome::Ok,
+                    CallStatus::Declined => CallOutcome::Declined,
                     CallStatus::Error
                     | CallStatus::TimedOut
                     | CallStatus::Cancelled
-                    | CallStatus::Unknown => Answered::Error,
+                    | CallStatus::Unknown => CallOutcome::Error,
                 };
                 let results = (!results.is_null()).then_some(results);
                 Form::CompleteCall(CallForm {

@@ -8,20 +8,20 @@ pub(super) struct Route {
     pub id: &'static str,
     pub summary: &'static str,
     pub parameters: &'static [&'static str],
-    pub body: Body,
-    pub answer: (u16, &'static str, Answer),
+    pub body: RequestBody,
+    pub answer: (u16, &'static str, ResponseBody),
     pub errors: &'static [u16],
 }
 
 /// The request body of a route, by the name of its schema.
-pub(super) enum Body {
+pub(super) enum RequestBody {
     None,
     Optional(&'static str),
     Required(&'static str),
 }
 
 /// The body of the success response.
-pub(super) enum Answer {
+pub(super) enum ResponseBody {
     /// JSON with the schema of this name.
     Json(&'static str),
     /// Another format, by its media type.
@@ -32,7 +32,7 @@ pub(super) enum Answer {
 
 /// Returns all routes of the contract.
 pub(super) fn routes() -> Vec<Route> {
-    use Answer::{Empty, Json, Text};
+    use ResponseBody::{Empty, Json, Text};
     let get = |tag, path, id, summary, parameters, description, answer, errors| Route {
         method: "get",
         path,
@@ -40,7 +40,7 @@ pub(super) fn routes() -> Vec<Route> {
         id,
         summary,
         parameters,
-        body: Body::None,
+        body: RequestBody::None,
         answer: (200, description, answer),
         errors,
     };
@@ -62,7 +62,7 @@ pub(super) fn routes() -> Vec<Route> {
             "issueTicket",
             "Issues a ticket for one connection",
             &[],
-            Body::Optional("TicketRequest"),
+            RequestBody::Optional("TicketRequest"),
             (201, "The ticket", Json("TicketIssued")),
             &[400, 401, 403, 413, 415, 429, 503],
         ),
@@ -72,7 +72,7 @@ pub(super) fn routes() -> Vec<Route> {
             "sendMessage",
             "Sends a message: the same as the frame `send_message`",
             &[],
-            Body::Required("NewMessage"),
+            RequestBody::Required("NewMessage"),
             (202, "The message and its run are durable", Json("MessageAccepted")),
             &[400, 401, 403, 409, 413, 415, 429, 503],
         ),
@@ -122,7 +122,7 @@ pub(super) fn routes() -> Vec<Route> {
             "cancelRun",
             "Ends a run: the same as the frame `cancel_run`",
             &["runId"],
-            Body::None,
+            RequestBody::None,
             (200, "The end of the run is durable", Json("RunCancelled")),
             &[400, 401, 403, 404, 409, 429, 503],
         ),
@@ -132,7 +132,7 @@ pub(super) fn routes() -> Vec<Route> {
             "completeCall",
             "Completes a call that waits for the client: the same as the frame `complete_call`",
             &["runId", "callId"],
-            Body::Required("Answer"),
+            RequestBody::Required("Answer"),
             (200, "The `tool_completed` is durable", Json("CallCompleted")),
             &[400, 401, 403, 404, 409, 413, 415, 429, 503],
         ),
@@ -153,7 +153,7 @@ pub(super) fn routes() -> Vec<Route> {
             id: "openSocket",
             summary: "Opens a WebSocket, subprotocol `quintet.v1`: see `/asyncapi.json`",
             parameters: &[],
-            body: Body::None,
+            body: RequestBody::None,
             answer: (101, "The connection is upgraded to WebSocket", Empty),
             errors: &[400, 401, 403, 429, 503],
         },
@@ -173,7 +173,7 @@ pub(super) fn routes() -> Vec<Route> {
             "devLogin",
             "Logs in as any user; exists only under `quintet dev`",
             &[],
-            Body::Required("LoginRequest"),
+            RequestBody::Required("LoginRequest"),
             (200, "A token", Json("LoggedIn")),
             &[400, 403, 404, 413, 415, 429],
         ),

@@ -26,10 +26,10 @@ pub fn check(model: impl Fn() + Sync + Send + 'static) {
 
 /// A deadlock under loom ends the process: so a mutant that deadlocks runs in another one.
 #[allow(dead_code, reason = "not every primitive has a twin that deadlocks")]
-pub fn deadlocks(twin: &str) {
+pub fn deadlocks(mutant: &str) {
     let this = std::env::current_exe().expect("a test knows its own program");
     let played = std::process::Command::new(this)
-        .args(["--exact", "--ignored", "--nocapture", twin])
+        .args(["--exact", "--ignored", "--nocapture", mutant])
         .output()
         .expect("a test can play another");
     let said = String::from_utf8_lossy(&played.stderr);

@@ -1,7 +1,7 @@
 //! The observer of one connection: it knows the rules and the orders, and none of the machine's states.
 
 use quintet::kernel::{
-    connection::{Cause, Effect, Fault, Gap, Input, Limits, ResumeCursor, ServerFrame, Timer},
+    connection::{Cause, ConnectionLimits, Effect, Fault, Gap, Input, ResumeCursor, ServerFrame, Timer},
     ids::Timestamp,
 };
 
@@ -38,7 +38,7 @@ impl Seen {
     }
 
     /// The order in which things come is the observer's whole knowledge.
-    pub(super) fn see(&mut self, input: &Input, effect: &Effect, limits: &Limits) {
+    pub(super) fn see(&mut self, input: &Input, effect: &Effect, limits: &ConnectionLimits) {
         if self.closed.is_some() {
             self.breaks("CONN-3");
         }

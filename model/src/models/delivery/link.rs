@@ -2,7 +2,7 @@
 
 use quintet::kernel::{
     connection::{
-        Connection, Effect, Effects, Gap, Input, Limits as ConnectionLimits, ResumeCursor, ServerFrame, Timer,
+        Connection, ConnectionLimits, Effect, Effects, Gap, Input, ResumeCursor, ServerFrame, Timer,
     },
     ids::{Epoch, Offset},
 };

@@ -11,7 +11,7 @@ use quintet_kernel::ids::Timestamp;
 use rusqlite::params;
 
 use super::super::{
-    fault::Failure,
+    fault::WriteError,
     options::{TRIM_ROWS_MAX, TRIM_USERS_MAX},
 };
 use super::Writer;
@@ -19,7 +19,7 @@ use crate::{Retention, Trimmed};
 
 /// One step of trimming.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::sqlite) struct TrimTurn {
+pub(in crate::sqlite) struct TrimStep {
     pub retention: Retention,
     pub now: Timestamp,
     pub run_records_max: u64,
@@ -31,10 +31,10 @@ pub(in crate::sqlite) struct TrimTurn {
 
 /// The result of a step.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::sqlite) struct Turn {
+pub(in crate::sqlite) struct TrimOutcome {
     pub trimmed: Trimmed,
     /// The next step; `None` when all users are finished.
-    pub next: Option<TrimTurn>,
+    pub next: Option<TrimStep>,
 }
 
 struct Candidate {
@@ -46,7 +46,7 @@ struct Candidate {
 }
 
 impl Writer {
-    pub(in crate::sqlite) fn trim(&mut self, turn: &TrimTurn) -> Result<Turn, Failure> {
+    pub(in crate::sqlite) fn trim(&mut self, turn: &TrimStep) -> Result<TrimOutcome, WriteError> {
         let candidates: Vec<Candidate> = self
             .connection()?
             .prepare_cached(
@@ -62,7 +62,7 @@ impl Writer {
                 })
             })?
             .collect::<Result<_, _>>()?;
-        let mut next = TrimTurn { ..*turn };
+        let mut next = TrimStep { ..*turn };
         let mut trimmed = Trimmed::default();
         let mut rows_left = TRIM_ROWS_MAX;
         for user in &candidates {
@@ -74,17 +74,22 @@ impl Writer {
             trimmed.entries += entries;
             rows_left -= rows;
             if rows_left == 0 {
-                return Ok(Turn { trimmed, next: Some(next) });
+                return Ok(TrimOutcome { trimmed, next: Some(next) });
             }
             next.done = user.id;
         }
         let more = candidates.len() == TRIM_USERS_MAX;
-        Ok(Turn { trimmed, next: more.then_some(next) })
+        Ok(TrimOutcome { trimmed, next: more.then_some(next) })
     }
 
     /// Removes at most `rows_max` batches and run records of one user. Returns the numbers of removed rows and
     /// entries.
-    fn trim_user(&self, user: &Candidate, turn: &TrimTurn, rows_max: usize) -> Result<(usize, u64), Failure> {
+    fn trim_user(
+        &self,
+        user: &Candidate,
+        turn: &TrimStep,
+        rows_max: usize,
+    ) -> Result<(usize, u64), WriteError> {
         let connection = self.connection()?;
         let open: Option<u64> = connection
             .prepare_cached("SELECT min(accepted) FROM runs WHERE user = ?1 AND completed IS NULL")?
@@ -130,7 +135,7 @@ impl Writer {
         Ok((rows + forgotten, trimmed - user.trimmed))
     }
 
-    fn forget_runs(&self, user: i64, trimmed: u64, records_max: u64) -> Result<usize, Failure> {
+    fn forget_runs(&self, user: i64, trimmed: u64, records_max: u64) -> Result<usize, WriteError> {
         let connection = self.connection()?;
         let mut forgotten = connection.prepare_cached(
             "DELETE FROM runs WHERE user = ?1 AND accepted IN (

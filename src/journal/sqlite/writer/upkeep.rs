@@ -14,7 +14,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::super::{
-    fault::{Failure, fault, is_io, of_file},
+    fault::{WriteError, fault, is_io, of_file},
     lock::CopyLock,
     options::{CHECKPOINT_PAGES, LOG_PAGES_MAX},
     pool::ReadSide,
@@ -44,7 +44,7 @@ impl Writer {
     ///
     /// The faulty connection stays open until then. As long as one connection is open, SQLite keeps its
     /// earlier view of the log, so that readers do not see data that is in the page cache only (DEL-1).
-    pub(in crate::sqlite) fn reconnect(&mut self) -> Result<(), Failure> {
+    pub(in crate::sqlite) fn reconnect(&mut self) -> Result<(), WriteError> {
         let open = || schema::reopen_to_write(&self.path, self.options.survives_power_loss);
         if !self.upkeep.in_doubt {
             self.connection = Some(open()?);
@@ -52,14 +52,14 @@ impl Writer {
             return Ok(());
         }
         // A copy in progress has a connection too and would keep the earlier view alive.
-        let _alone = CopyLock::alone(&self.path).map_err(Failure::Ground)?;
+        let _alone = CopyLock::alone(&self.path).map_err(WriteError::Ground)?;
         let readers = self.readers.clone();
         readers.held(|| {
-            wal::settle(&self.path).map_err(|error| Failure::Ground(of_file(&error)))?;
+            wal::settle(&self.path).map_err(|error| WriteError::Ground(of_file(&error)))?;
             readers.close_idle();
             self.connection = None;
             self.connection = Some(open()?);
-            Ok::<_, Failure>(())
+            Ok::<_, WriteError>(())
         })?;
         self.suspect = false;
         self.upkeep = Upkeep::default();
@@ -71,14 +71,14 @@ impl Writer {
     /// Recovers from a fault, if there was one.
     pub(in crate::sqlite) fn settle(&mut self) -> Result<(), JournalError> {
         if self.suspect || self.connection.is_none() {
-            self.reconnect().map_err(Failure::into_error)?;
+            self.reconnect().map_err(WriteError::into_error)?;
         }
         Ok(())
     }
 
     /// Commits a probe write, for `/readyz`.
     pub(in crate::sqlite) fn probe(&mut self) -> Result<(), JournalError> {
-        self.in_transaction(|writer| Ok(schema::probe(writer.connection()?)?)).map_err(Failure::into_error)
+        self.in_transaction(|writer| Ok(schema::probe(writer.connection()?)?)).map_err(WriteError::into_error)
     }
 
     /// Checkpoints the log if it is long. Called after the replies to a commit are sent.

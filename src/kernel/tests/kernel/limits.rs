@@ -2,7 +2,7 @@
 //! name of the limit. A step that exceeds one ends its run.
 
 use quintet_kernel::{
-    entry::{Body, By, Call, CallResult, CallStatus, Event, Thought, ThoughtKind},
+    entry::{Body, Call, CallOwner, CallResult, CallStatus, Event, Thought, ThoughtKind},
     ids::Offset,
     json::Json,
     limits::Limits,
@@ -41,7 +41,7 @@ fn think(delta: &str) -> AgentStep {
 }
 
 fn open(id: u8, parameters: &str) -> AgentStep {
-    AgentStep::Open(Call { parameters: Json::parse(parameters).unwrap(), ..call(id, By::Agent) })
+    AgentStep::Open(Call { parameters: Json::parse(parameters).unwrap(), ..call(id, CallOwner::Agent) })
 }
 
 fn close(id: u8, result: CallResult) -> AgentStep {
@@ -170,7 +170,7 @@ fn answer_of_a_client_may_reach_its_limit_and_not_exceed_it() {
     let limits = Limits { results_bytes_max: 5, ..Limits::DEFAULT };
     let mut state = UserState::default();
     take(&mut state, send(1, 1, "hi"), &limits).unwrap();
-    for step in [think("x"), AgentStep::Open(call(1, By::Client))] {
+    for step in [think("x"), AgentStep::Open(call(1, CallOwner::Client))] {
         take(&mut state, Command::Step { run_id: run_id(1), step }, &limits).unwrap();
     }
     let answer = |result| Command::Answer { run_id: run_id(1), call_id: call_id(1), result, past: None };

@@ -1,11 +1,11 @@
 //! The user machine rule by rule, in readable examples.
 
 use quintet_kernel::{
-    entry::{Body, By, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::RunId,
     json::Json,
     limits::Limits,
-    run::{Breach, Cut},
+    run::{Breach, EarlyEnd},
     user::{
         AgentStep, Command, NewMessage, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Resumes, Send,
         UserState,
@@ -57,7 +57,7 @@ impl Desk {
         assert_eq!(self.step(id, AgentStep::Think(answer("x"))), Ok(Reply::Done));
     }
 
-    fn open(&mut self, id: u8, call_number: u8, by: By) {
+    fn open(&mut self, id: u8, call_number: u8, by: CallOwner) {
         assert_eq!(self.step(id, AgentStep::Open(call(call_number, by))), Ok(Reply::Done));
     }
 
@@ -124,7 +124,7 @@ fn run_8_interrupt_ends_active_and_queued_runs_then_starts() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
-    desk.open(1, 7, By::Agent);
+    desk.open(1, 7, CallOwner::Agent);
     desk.send(2, OnBusy::Enqueue).unwrap();
     let skip = desk.log.len();
     desk.send(3, OnBusy::Interrupt).unwrap();
@@ -223,7 +223,7 @@ fn run_10_illegal_step_fails_its_run_and_names_the_violation() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     assert_eq!(
-        desk.step(1, AgentStep::Open(call(1, By::Agent))),
+        desk.step(1, AgentStep::Open(call(1, CallOwner::Agent))),
         Ok(Reply::Violated(Breach::NothingThought))
     );
     let Some(Entry { body: Body::Event { event: Event::Completed(completion), .. }, .. }) = desk.log.last()
@@ -242,8 +242,8 @@ fn run_11_only_the_first_answer_of_the_owner_counts() {
     desk.send(1, OnBusy::Enqueue).unwrap();
     assert_eq!(desk.answer(1, 1, None), Err(Refusal::NotFound), "not opened yet");
     desk.think(1);
-    desk.open(1, 1, By::Client);
-    desk.open(1, 2, By::Agent);
+    desk.open(1, 1, CallOwner::Client);
+    desk.open(1, 2, CallOwner::Agent);
     assert_eq!(desk.answer(1, 2, None), Err(Refusal::NotFound), "the agent's call is not the client's");
     assert_eq!(desk.answer(2, 1, None), Err(Refusal::NotFound), "no such run");
     assert_eq!(desk.answer(1, 1, None), Ok(Reply::Done));
@@ -258,7 +258,7 @@ fn run_11_agent_cannot_close_a_question() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
-    desk.open(1, 1, By::Client);
+    desk.open(1, 1, CallOwner::Client);
     let close = AgentStep::Close { call_id: call_id(1), result: CallResult::ok(Json::null()) };
     assert_eq!(desk.step(1, close), Ok(Reply::Violated(Breach::CallOfAnother)));
 }
@@ -268,9 +268,9 @@ fn run_9_resumed_run_closes_open_calls_except_questions_and_idempotent_ones() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
-    desk.open(1, 1, By::Agent);
-    desk.open(1, 2, By::Client);
-    desk.open(1, 3, By::Agent);
+    desk.open(1, 1, CallOwner::Agent);
+    desk.open(1, 2, CallOwner::Client);
+    desk.open(1, 3, CallOwner::Agent);
     let skip = desk.log.len();
     desk.resume(1, vec![3], Resumes::default()).unwrap();
     assert_eq!(desk.told(skip), words([(1, "c1 Unknown")]));
@@ -290,9 +290,9 @@ fn run_6_run_resumed_too_often_fails_with_its_calls_closed_and_the_next_in_line_
         desk.send(1, OnBusy::Enqueue).unwrap();
         desk.send(2, OnBusy::Enqueue).unwrap();
         desk.think(1);
-        desk.open(1, 1, By::Client);
-        desk.open(1, 2, By::Agent);
-        desk.open(1, 3, By::Agent);
+        desk.open(1, 1, CallOwner::Client);
+        desk.open(1, 2, CallOwner::Agent);
+        desk.open(1, 3, CallOwner::Agent);
         let skip = desk.log.len();
         assert_eq!(desk.resume(1, vec![3], below), Ok(Reply::Done));
         assert_eq!(desk.told(skip), words([(1, "c2 Unknown")]));
@@ -314,10 +314,10 @@ fn run_7_deadline_closes_open_calls_before_it_ends_the_run() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
-    desk.open(1, 1, By::Agent);
-    desk.open(1, 2, By::Client);
+    desk.open(1, 1, CallOwner::Agent);
+    desk.open(1, 2, CallOwner::Client);
     let skip = desk.log.len();
-    let cut = Cut::TimedOut(error(RunErrorCode::RunTimeout));
+    let cut = EarlyEnd::TimedOut(error(RunErrorCode::RunTimeout));
     desk.take(Command::Cut { run_id: run_id(1), cut: cut.clone() }).unwrap();
     assert_eq!(desk.told(skip), words([(1, "c1 TimedOut"), (1, "c2 TimedOut"), (1, "TimedOut")]));
     assert_eq!(desk.take(Command::Cut { run_id: run_id(1), cut }), Err(Refusal::RunEnded));
@@ -328,7 +328,7 @@ fn one_call_may_time_out_alone() {
     let mut desk = Desk::default();
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
-    desk.open(1, 1, By::Client);
+    desk.open(1, 1, CallOwner::Client);
     let close =
         || Command::CloseCall { run_id: run_id(1), call_id: call_id(1), status: CallStatus::TimedOut };
     assert_eq!(desk.take(close()), Ok(Reply::Done));
@@ -342,8 +342,8 @@ fn step_over_a_limit_ends_its_run_and_no_other() {
     let limits = Limits { open_calls_max: 1, ..Limits::DEFAULT };
     desk.send(1, OnBusy::Enqueue).unwrap();
     desk.think(1);
-    desk.open(1, 1, By::Agent);
-    let step = AgentStep::Open(call(2, By::Agent));
+    desk.open(1, 1, CallOwner::Agent);
+    let step = AgentStep::Open(call(2, CallOwner::Agent));
     let decision = desk.state.decide(Command::Step { run_id: run_id(1), step }, &limits, AT).unwrap();
     assert_eq!(decision.reply, Reply::LimitReached("open_calls_max"));
     let told: Vec<_> = decision.entries.iter().map(|entry| label(&entry.body)).collect();

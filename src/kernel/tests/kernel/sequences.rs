@@ -3,10 +3,10 @@
 
 use proptest::{prelude::*, sample::Index};
 use quintet_kernel::{
-    entry::{Body, By, CallResult, Entry, RunErrorCode},
+    entry::{Body, CallOwner, CallResult, Entry, RunErrorCode},
     ids::Offset,
     json::Json,
-    run::{Cut, Ending},
+    run::{EarlyEnd, Ending},
     user::{AgentStep, OnBusy, Resumes},
 };
 
@@ -14,7 +14,7 @@ use crate::{
     account::{Account, Attempt, LIMITS},
     cases::cases,
     make::{answer, call, call_id, error, failed, succeed},
-    oracle::{self, Told},
+    oracle::{self, LoggedRun},
 };
 
 fn attempt() -> impl Strategy<Value = Attempt> {
@@ -24,10 +24,10 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         prop_oneof![3 => Just(OnBusy::Enqueue), 1 => Just(OnBusy::Reject), 1 => Just(OnBusy::Interrupt)];
     let cut = prop_oneof![
         Just(failed()),
-        Just(Cut::TimedOut(error(RunErrorCode::StepTimeout))),
-        Just(Cut::Interrupted(error(RunErrorCode::NodeLost))),
+        Just(EarlyEnd::TimedOut(error(RunErrorCode::StepTimeout))),
+        Just(EarlyEnd::Interrupted(error(RunErrorCode::NodeLost))),
     ];
-    let by = prop_oneof![Just(By::Agent), Just(By::Client)];
+    let by = prop_oneof![Just(CallOwner::Agent), Just(CallOwner::Client)];
     let ok = || CallResult::ok(Json::null());
     let step = prop_oneof![
         4 => prop_oneof![Just("x"), Just("far too long")].prop_map(|delta| AgentStep::Think(answer(delta))),
@@ -69,7 +69,7 @@ proptest! {
         }
         account.wind_up();
         let runs = oracle::runs(&account.log);
-        prop_assert!(runs.iter().all(Told::ended), "RUN-6: every accepted run ends");
+        prop_assert!(runs.iter().all(LoggedRun::ended), "RUN-6: every accepted run ends");
     }
 
     /// An entry at the wrong place, or a repeated event, leaves the state unchanged.

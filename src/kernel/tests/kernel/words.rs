@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, fmt::Write};
 
 use proptest::prelude::*;
 use quintet_kernel::{
-    entry::{By, CallStatus, Event, RunErrorCode, Thought},
+    entry::{CallOwner, CallStatus, Event, RunErrorCode, Thought},
     ids::Seq,
     run::{
-        AfterClose, AnyRun, Breach, CallReopened, Closer, Completed, Cut, Ending, ExecutingTools, Run,
+        AfterClose, AnyRun, Breach, CallReopened, Closer, Completed, EarlyEnd, Ending, ExecutingTools, Run,
         Started, Step, Thinking,
     },
 };
@@ -23,7 +23,7 @@ fn alphabet() -> Vec<Step> {
     let mut steps =
         vec![Step::Think(answer("x")), Step::Complete(succeed()), Step::Complete(Ending::Cut(failed()))];
     for id in [1, 2] {
-        steps.extend([By::Agent, By::Client].map(|by| Step::Open(call(id, by))));
+        steps.extend([CallOwner::Agent, CallOwner::Client].map(|by| Step::Open(call(id, by))));
         steps.extend([Closer::Agent, Closer::Client, Closer::Service].map(|closer| close(id, closer)));
     }
     steps
@@ -45,8 +45,8 @@ fn is_legal(past: &[Step], step: &Step) -> bool {
     word.extend(past.iter().chain([step]).map(letter));
     let owned = match step {
         Step::Close { call_id, closer, .. } => past.iter().all(|earlier| match (earlier, closer) {
-            (Step::Open(call), Closer::Agent) => call.call_id != *call_id || call.by == By::Agent,
-            (Step::Open(call), Closer::Client) => call.call_id != *call_id || call.by == By::Client,
+            (Step::Open(call), Closer::Agent) => call.call_id != *call_id || call.by == CallOwner::Agent,
+            (Step::Open(call), Closer::Client) => call.call_id != *call_id || call.by == CallOwner::Client,
             _ => true,
         }),
         _ => true,
@@ -101,7 +101,7 @@ impl Typed {
                 let by = run.open_calls().get(&call_id).map(|call| call.by);
                 if matches!(
                     (closer, by),
-                    (Closer::Agent, Some(By::Client)) | (Closer::Client, Some(By::Agent))
+                    (Closer::Agent, Some(CallOwner::Client)) | (Closer::Client, Some(CallOwner::Agent))
                 ) {
                     return Err(Typed::ExecutingTools(run));
                 }
@@ -189,9 +189,9 @@ fn check_early_end(run: &AnyRun, past: &[Step]) {
     let ended = matches!(run, AnyRun::Completed(_));
     let cuts = [
         (failed(), CallStatus::Cancelled),
-        (Cut::Cancelled, CallStatus::Cancelled),
-        (Cut::TimedOut(error(RunErrorCode::StepTimeout)), CallStatus::TimedOut),
-        (Cut::Interrupted(error(RunErrorCode::NodeLost)), CallStatus::Unknown),
+        (EarlyEnd::Cancelled, CallStatus::Cancelled),
+        (EarlyEnd::TimedOut(error(RunErrorCode::StepTimeout)), CallStatus::TimedOut),
+        (EarlyEnd::Interrupted(error(RunErrorCode::NodeLost)), CallStatus::Unknown),
     ];
     for (cut, status) in cuts {
         let rest = run.end(cut, "why", AT);
@@ -227,7 +227,7 @@ fn exactly_the_legal_words_are_accepted() {
 fn run_1_run_starts_once() {
     let (mut run, mut tried) = (start(), 0);
     let started = Event::Started { message_id: message_id(1) };
-    for step in [Step::Think(answer("x")), Step::Open(call(1, By::Agent)), close(1, Closer::Agent)] {
+    for step in [Step::Think(answer("x")), Step::Open(call(1, CallOwner::Agent)), close(1, Closer::Agent)] {
         let violation = run.clone().evolve(&started, AT).unwrap_err();
         assert_eq!((violation.breach, *violation.run), (Breach::AlreadyStarted, run.clone()));
         run = run.step(step, AT).unwrap().0;
@@ -253,9 +253,9 @@ fn reset_withdraws_the_answer_so_far() {
 fn phase_by_step() {
     let thinking = start().step(Step::Think(answer("x")), AT).unwrap().0;
     let open = |run: AnyRun, id, by| run.step(Step::Open(call(id, by)), AT).unwrap().0;
-    let used = open(thinking, 3, By::Agent).step(close(3, Closer::Agent), AT).unwrap().0;
-    let one = open(used.clone(), 1, By::Agent);
-    let two = open(one.clone(), 2, By::Client);
+    let used = open(thinking, 3, CallOwner::Agent).step(close(3, Closer::Agent), AT).unwrap().0;
+    let one = open(used.clone(), 1, CallOwner::Agent);
+    let two = open(one.clone(), 2, CallOwner::Client);
     let done = used.clone().step(Step::Complete(succeed()), AT).unwrap().0;
     let phases = [
         ("Started", start()),
@@ -265,8 +265,8 @@ fn phase_by_step() {
         ("Completed", done),
     ];
     let mut steps: Vec<(String, Step)> = vec![("think".into(), Step::Think(answer("x")))];
-    steps.push(("open c3 again".into(), Step::Open(call(3, By::Agent))));
-    steps.push(("open c4".into(), Step::Open(call(4, By::Agent))));
+    steps.push(("open c3 again".into(), Step::Open(call(3, CallOwner::Agent))));
+    steps.push(("open c4".into(), Step::Open(call(4, CallOwner::Agent))));
     for id in [1, 2, 3] {
         for closer in [Closer::Agent, Closer::Client, Closer::Service] {
             steps.push((format!("close c{id} ({closer:?})"), close(id, closer)));
@@ -299,11 +299,11 @@ fn any_step() -> impl Strategy<Value = Step> {
     let id = 1..=4u8;
     prop_oneof![
         3 => any::<bool>().prop_map(|reset| Step::Think(quintet_kernel::entry::Thought { reset, ..answer("x") })),
-        4 => (id.clone(), prop_oneof![Just(By::Agent), Just(By::Client)]).prop_map(|(id, by)| Step::Open(call(id, by))),
+        4 => (id.clone(), prop_oneof![Just(CallOwner::Agent), Just(CallOwner::Client)]).prop_map(|(id, by)| Step::Open(call(id, by))),
         5 => (id, prop_oneof![Just(Closer::Agent), Just(Closer::Client), Just(Closer::Service)])
             .prop_map(|(id, closer)| close(id, closer)),
         1 => Just(Step::Complete(succeed())),
-        1 => Just(Step::Complete(Ending::Cut(Cut::Cancelled))),
+        1 => Just(Step::Complete(Ending::Cut(EarlyEnd::Cancelled))),
     ]
 }
 
@@ -320,8 +320,8 @@ proptest! {
             check_early_end(&run, &past);
         }
         prop_assert_eq!(run.calls_opened(), past.iter().filter(|s| matches!(s, Step::Open(_))).count());
-        prop_assert!(run.has_opened(&call_id(1)) == past.contains(&Step::Open(call(1, By::Agent)))
-            || past.contains(&Step::Open(call(1, By::Client))));
+        prop_assert!(run.has_opened(&call_id(1)) == past.contains(&Step::Open(call(1, CallOwner::Agent)))
+            || past.contains(&Step::Open(call(1, CallOwner::Client))));
     }
 }
 

@@ -1,0 +1,241 @@
+//! A batch under construction: its decisions, and the replies and effects that follow once it is durable
+//! (DEL-1).
+
+use tokio::sync::oneshot;
+
+use super::{
+    handle::{Acceptance, CallReply, RequestError},
+    recovery::Past,
+};
+use crate::{
+    agent::host::RunEnded,
+    journal::{
+        ResumeRecord,
+        lines::{Lines, LinesBuilder},
+    },
+    kernel::{
+        entry::{Body, CallOwner, CallResult, Entry, Event, RunStatus},
+        ids::{CallId, Offset, RunId, UserId},
+        user::Reply,
+    },
+    wire,
+};
+
+/// A batch of decisions whose replies are not yet sent.
+pub struct BatchBuilder {
+    follows: Offset,
+    entries: Vec<Entry>,
+    lines: LinesBuilder,
+    effects: Vec<RunEffect>,
+    replies: Vec<PendingReply>,
+    commands: usize,
+    stale: bool,
+    resumes: Vec<ResumeRecord>,
+}
+
+/// An effect of a durable batch on the agents of this process.
+#[derive(Debug)]
+pub enum RunEffect {
+    /// A run has started with this entry; `text` is its message if it is in the same batch.
+    Started {
+        text: Option<String>,
+        started: Entry,
+    },
+    /// A call of the client was opened (RUN-11).
+    ClientCallOpened {
+        run_id: RunId,
+        call_id: CallId,
+    },
+    Closed {
+        run_id: RunId,
+        call_id: CallId,
+        result: CallResult,
+    },
+    /// The run has made a step.
+    Advanced {
+        run_id: RunId,
+    },
+    Completed {
+        run_id: RunId,
+        why: RunEnded,
+        status: RunStatus,
+        duration_ms: u64,
+    },
+    /// A resumed run has shown that it does not crash the process.
+    Outlived {
+        run_id: RunId,
+    },
+    /// A run without an agent gets a new one, with the run's past.
+    Resumed {
+        run_id: RunId,
+        past: Past,
+    },
+}
+
+/// A reply that is sent once the batch is durable.
+pub enum PendingReply {
+    Accepted(oneshot::Sender<Result<Acceptance, RequestError>>, Result<Acceptance, RequestError>),
+    Done(oneshot::Sender<Result<(), RequestError>>, Result<(), RequestError>),
+    CallCompleted(oneshot::Sender<Result<CallReply, RequestError>>, Result<CallReply, RequestError>),
+    Stepped(oneshot::Sender<Result<(), RunEnded>>, Result<(), RunEnded>),
+    Cut(oneshot::Sender<()>),
+}
+
+impl PendingReply {
+    /// Sends the reply. A dropped receiver has stopped waiting and is ignored.
+    pub fn send(self) {
+        match self {
+            PendingReply::Accepted(to, answer) => drop(to.send(answer)),
+            PendingReply::Done(to, answer) => drop(to.send(answer)),
+            PendingReply::CallCompleted(to, answer) => drop(to.send(answer)),
+            PendingReply::Stepped(to, answer) => drop(to.send(answer)),
+            PendingReply::Cut(to) => drop(to.send(())),
+        }
+    }
+
+    /// Sends `Unavailable` instead, because the append was not confirmed (DEL-7).
+    pub fn fail(self) {
+        match self {
+            PendingReply::Accepted(to, _) => drop(to.send(Err(RequestError::Unavailable))),
+            PendingReply::Done(to, _) => drop(to.send(Err(RequestError::Unavailable))),
+            PendingReply::CallCompleted(to, _) => drop(to.send(Err(RequestError::Unavailable))),
+            PendingReply::Stepped(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
+            PendingReply::Cut(to) => drop(to),
+        }
+    }
+}
+
+/// The parts of a completed batch.
+pub struct DecidedBatch {
+    pub entries: Vec<Entry>,
+    pub lines: Lines,
+    pub effects: Vec<RunEffect>,
+    pub replies: Vec<PendingReply>,
+    pub resumes: Vec<ResumeRecord>,
+    /// True if the state does not match the log: the batch must not be appended.
+    pub stale: bool,
+}
+
+impl BatchBuilder {
+    /// Creates an empty batch that follows `head`.
+    pub fn new(head: Offset) -> Self {
+        Self {
+            follows: head,
+            entries: Vec::new(),
+            lines: LinesBuilder::new(head.next()),
+            effects: Vec::new(),
+            replies: Vec::new(),
+            commands: 0,
+            stale: false,
+            resumes: Vec::new(),
+        }
+    }
+
+    /// Adds an entry that the state has accepted; `reply` is the reply to its command.
+    pub fn push(&mut self, user_id: &UserId, entry: Entry, reply: &Reply) {
+        self.lines.push(|bytes| wire::entry::encode(user_id, &entry, bytes));
+        let run_id = entry.run_id;
+        if let Body::Event { event, .. } = &entry.body {
+            match event {
+                Event::Started { .. } => {
+                    let text = self.entries.iter().rev().find_map(|earlier| match &earlier.body {
+                        Body::UserMessage { text, .. } if earlier.run_id == run_id => Some(text.clone()),
+                        _ => None,
+                    });
+                    self.effects.push(RunEffect::Started { text, started: entry.clone() });
+                }
+                Event::Thinking(_) => self.moved(run_id),
+                Event::ToolExecuting(call) => {
+                    if call.by == CallOwner::Client {
+                        self.effects
+                            .push(RunEffect::ClientCallOpened { run_id, call_id: call.call_id.clone() });
+                    }
+                    self.moved(run_id);
+                }
+                Event::ToolCompleted { call_id, result, .. } => {
+                    let (call_id, result) = (call_id.clone(), result.clone());
+                    self.effects.push(RunEffect::Closed { run_id, call_id, result });
+                    self.moved(run_id);
+                }
+                Event::Completed(end) => {
+                    let (status, duration_ms) = (end.status, end.duration_ms);
+                    let why = run_ended(reply);
+                    self.effects.push(RunEffect::Completed { run_id, why, status, duration_ms });
+                }
+            }
+        }
+        self.entries.push(entry);
+    }
+
+    /// Returns the entry at `offset`, if this batch adds it.
+    pub fn entry(&self, offset: Offset) -> Option<&Entry> {
+        let first = self.entries.first()?.offset;
+        let index = usize::try_from(offset.0.checked_sub(first.0)?).ok()?;
+        self.entries.get(index)
+    }
+
+    fn moved(&mut self, run_id: RunId) {
+        if !matches!(self.effects.last(), Some(RunEffect::Advanced { run_id: last }) if *last == run_id) {
+            self.effects.push(RunEffect::Advanced { run_id });
+        }
+    }
+
+    pub fn effect(&mut self, effect: RunEffect) {
+        self.effects.push(effect);
+    }
+
+    /// Adds a resume record, replacing an earlier one of the same run.
+    pub fn record(&mut self, record: ResumeRecord) {
+        self.resumes.retain(|other| other.run_id != record.run_id);
+        self.resumes.push(record);
+    }
+
+    pub fn reply_later(&mut self, reply: PendingReply) {
+        self.replies.push(reply);
+    }
+
+    /// Returns the head that this batch follows.
+    pub fn follows(&self) -> Offset {
+        self.follows
+    }
+
+    /// Marks the state as one that does not match the log. The batch is not appended.
+    pub fn set_stale(&mut self) {
+        self.stale = true;
+    }
+
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    pub fn count_command(&mut self) {
+        self.commands += 1;
+    }
+
+    pub fn commands(&self) -> usize {
+        self.commands
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.lines.bytes()
+    }
+
+    pub fn finish(self) -> DecidedBatch {
+        DecidedBatch {
+            entries: self.entries,
+            lines: self.lines.finish(),
+            effects: self.effects,
+            replies: self.replies,
+            resumes: self.resumes,
+            stale: self.stale,
+        }
+    }
+}
+
+fn run_ended(reply: &Reply) -> RunEnded {
+    match reply {
+        Reply::Violated(breach) => RunEnded::Violated(*breach),
+        Reply::LimitReached(limit) | Reply::ResumeLimit(limit) => RunEnded::LimitReached(limit),
+        Reply::Accepted { .. } | Reply::Done => RunEnded::Ended,
+    }
+}

@@ -1,0 +1,39 @@
+//! The calls of the client in the open runs. They allow a late result to be distinguished from one for a call
+//! that never existed without reading the log (RUN-11).
+//!
+//! Bounded by `open_runs_max` runs and `run_calls_max` calls per run; a completed run is dropped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::kernel::{
+    entry::{Body, CallOwner, Entry, Event},
+    ids::{CallId, RunId},
+    user::PastCall,
+};
+
+/// The calls of the client in the open runs of one user, including closed ones.
+#[derive(Debug, Default)]
+pub struct ClientCalls(BTreeMap<RunId, BTreeSet<CallId>>);
+
+impl ClientCalls {
+    /// Adds the next entry of an open run.
+    pub fn take(&mut self, entry: &Entry) {
+        match &entry.body {
+            Body::Event { event: Event::ToolExecuting(call), .. } if call.by == CallOwner::Client => {
+                self.0.entry(entry.run_id).or_default().insert(call.call_id.clone());
+            }
+            Body::Event { event: Event::Completed(_), .. } => {
+                self.0.remove(&entry.run_id);
+            }
+            _ => {}
+        }
+    }
+
+    /// Returns the record of a call of an open run.
+    pub fn past(&self, run_id: RunId, call_id: &CallId) -> PastCall {
+        match self.0.get(&run_id) {
+            Some(calls) if calls.contains(call_id) => PastCall::OfClient,
+            _ => PastCall::NotOfClient,
+        }
+    }
+}
