@@ -62,7 +62,7 @@ fn guards() -> (Vec<String>, BTreeMap<Guard, BTreeSet<String>>) {
 /// An order, as the table names it. Flushes and their timer are left out: they follow every frame.
 fn order(effect: &Effect) -> Option<String> {
     let named = match effect {
-        Effect::Flush { .. } | Effect::Arm(Timer::Stall) | Effect::Disarm(Timer::Stall) => return None,
+        Effect::Flush | Effect::Arm(Timer::Stall) | Effect::Disarm(Timer::Stall) => return None,
         Effect::Verify { .. } => "verify".to_owned(),
         Effect::Attach { .. } => "attach".to_owned(),
         Effect::Send(frame) => format!("send `{}`", frame_title(frame)),
@@ -92,9 +92,9 @@ fn frame_title(frame: &ServerFrame) -> String {
                 Fault::Unclear { .. } => "malformed",
                 Fault::Oversized { .. } => "oversized",
                 Fault::BeforeHello { .. } => "before hello",
-                Fault::SecondHello { .. } => "second hello",
-                Fault::Unauthenticated { .. } => "unauthenticated",
-                Fault::Unavailable { .. } => "unavailable",
+                Fault::SecondHello => "second hello",
+                Fault::Unauthenticated => "unauthenticated",
+                Fault::Unavailable => "unavailable",
                 Fault::RateLimited { .. } => "rate limited",
             };
             format!("error: {fault}{}", if *fatal { ", fatal" } else { "" })

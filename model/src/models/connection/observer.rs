@@ -124,9 +124,11 @@ impl Seen {
     }
 }
 
-/// What a state of the model consists of, beside the machine: each with what it is without that part. The
-/// documents show how much each part adds to the number of states.
-pub const PARTS: &[(&str, fn(&mut Watched))] = &[
+/// A part of a state of the model, and how a state is without it.
+pub type Part = (&'static str, fn(&mut Watched));
+
+/// What the observer adds to the machine's state; the documents show the number of states without each part.
+pub const PARTS: &[Part] = &[
     ("the observer: the cursor of `hello`", |s| s.seen.asked = None),
     ("the observer: what was sent, and the head named in `ready`", |s| {
         (s.seen.sent, s.seen.told_head) = (0, 0)
