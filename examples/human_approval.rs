@@ -57,7 +57,7 @@ impl Agent for Teller {
                 let (run, result) = run.call(&*self.tools[0], json!({"cents": cents})).await?;
                 match result.status {
                     CallStatus::Ok => run.answer("Done.").await?,
-                    // After a crash, nobody knows whether the money moved: say so, and do not try again.
+                    // After a crash it is unknown whether the money moved: report that, and do not try again.
                     _ => run.answer("The transfer did not finish. Please check your account.").await?,
                 }
             }

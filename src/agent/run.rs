@@ -158,8 +158,8 @@ impl Run<Thinking> {
         run.close_all(work).await
     }
 
-    /// Asks the client a question and waits for its answer (RUN-11). `tool_name` tells the client what is asked
-    /// for, such as `approve`.
+    /// Asks the client a question and waits for its answer (RUN-11). `tool_name` names the kind of
+    /// question, such as `approve`.
     ///
     /// # Errors
     ///

@@ -361,7 +361,7 @@ pub struct FileSizes {
 /// The result of a trim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trimmed {
-    /// Users of whom entries were trimmed.
+    /// Users with trimmed entries.
     pub users: u64,
     /// Entries that were trimmed.
     pub entries: u64,

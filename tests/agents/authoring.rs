@@ -40,7 +40,7 @@ fn load(what: &str) -> Result<u32, Unloadable> {
     }
 }
 
-/// Does what the message says.
+/// Takes the steps that the message names.
 struct Author {
     name: &'static str,
     tools: Vec<Arc<dyn Tool>>,

@@ -1,4 +1,4 @@
-//! One connection: every input offered in every state, whatever its caller asked for. An observer that knows
+//! One connection: every input in every state, also one that its caller did not request. An observer that knows
 //! the rules and none of the machine's states judges the orders.
 //!
 //! - [`observer`]: what it remembers and how it judges; [`properties`]: the claims

@@ -88,7 +88,7 @@ impl DeliveryModel {
         self.machine.recovered(log, &self.limits)
     }
 
-    /// Ends the drain, whatever is open.
+    /// Ends the drain, also with runs open.
     pub(crate) fn drained(&self, state: &mut DeliveryState) -> Option<()> {
         if state.drain != Drain::Draining {
             return None;
@@ -238,5 +238,5 @@ impl Model for DeliveryModel {
 pub const SOCKET_FRAMES: usize = 2;
 /// Frames that are ever on the way to one client (DEL-4).
 pub const WIRE_FRAMES_MAX: usize = 5;
-/// Beyond every offset: the bound of a reader that reads whatever comes.
+/// Beyond every offset: the bound of a reader without a bound.
 pub const FOREVER: u64 = 999;

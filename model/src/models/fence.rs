@@ -113,7 +113,7 @@ impl FenceModel {
         if fits { Self::append(state, n, heard) } else { None }
     }
 
-    /// Appends the node's batch, whatever the head of the log is.
+    /// Appends the node's batch, for any head of the log.
     pub(crate) fn append(state: &mut FenceState, n: usize, heard: bool) -> Option<()> {
         let Node::Knows { view, batch, promise, mut armed } = state.nodes[n].clone() else { return None };
         if batch.is_empty() {

@@ -35,7 +35,7 @@ fn armed(state: &mut FenceState, n: u8) -> Option<&mut Vec<u8>> {
     }
 }
 
-/// The journal appends whatever head is expected.
+/// The journal appends for any expected head.
 fn appends_anyway(m: &FenceModel, s: &FenceState, action: A) -> Next {
     let (A::Write(n) | A::WriteUnheard(n)) = action else { return m.next_state(s, action) };
     let mut next = s.clone();
