@@ -6,7 +6,7 @@ use quintet::kernel::{
     ids::RunId,
     limits::Limits,
     run::{EarlyEnd, Ending},
-    user::{AgentStep, Command, NewMessage, OnBusy, PastCall, Resumes, Send, UserState},
+    user::{AgentStep, Command, NewMessage, OnBusy, PastCall, Resumes, SendCommand, UserState},
 };
 
 use crate::{
@@ -144,7 +144,7 @@ impl Ask {
                 let recent = view.recent(&message_id).is_some();
                 let in_journal =
                     told.iter().find(|told| *told.message_id == message_id).map(|told| told.receipt());
-                Command::Send(Send {
+                Command::Send(SendCommand {
                     earlier: in_journal.filter(|_| !recent),
                     message: NewMessage {
                         message_id,

@@ -250,7 +250,7 @@ async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment, gate: 
             }
         }
         Err(panic) => {
-            tracing::warn!("an agent panicked");
+            tracing::warn!(reason = "panic", "an agent panicked");
             panicked(&*panic)
         }
     };

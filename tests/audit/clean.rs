@@ -15,7 +15,7 @@ use quintet::{
         json::Json,
         limits::Limits,
         run::{EarlyEnd, Ending},
-        user::{AgentStep, Command, NewMessage, OnBusy, Resumes, Send, UserState},
+        user::{AgentStep, Command, NewMessage, OnBusy, Resumes, SendCommand, UserState},
     },
 };
 use tempfile::TempDir;
@@ -58,7 +58,7 @@ fn command(state: &UserState, of: &Move, next: u64) -> Command {
         Command::Step { run_id, step: AgentStep::Open(call) }
     };
     match of.kind {
-        0..=2 => Command::Send(Send {
+        0..=2 => Command::Send(SendCommand {
             message: NewMessage {
                 message_id: message(&format!("m{}", if of.pick.is_multiple_of(5) { next / 2 } else { next })),
                 thread_id: thread(&format!("t{}", of.pick / 3 % 3)),

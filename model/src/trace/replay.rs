@@ -10,7 +10,7 @@ use quintet::kernel::{
     json::Json,
     limits::Limits,
     run::{EarlyEnd, Ending},
-    user::{AgentStep, Command, NewMessage, PastCall, Receipt, Send},
+    user::{AgentStep, Command, NewMessage, PastCall, Receipt, SendCommand},
 };
 use quintet_monitor::record::{
     DecisionRecord, Early, PastCallRecord, ReplyRecord, TracedCommand, TracedEntry, TracedLimits, What,
@@ -64,19 +64,21 @@ pub fn command(decided: &DecisionRecord, known: Option<Receipt>) -> Command {
     let thought = |kind| Thought { kind, delta: "x".into(), reset: true };
     let step = |run: &RunId, step| Command::Step { run_id: *run, step };
     match &decided.command {
-        TracedCommand::Send { run, thread, message, on_busy, earlier, differs } => Command::Send(Send {
-            message: NewMessage {
-                message_id: message.clone(),
-                thread_id: thread.clone(),
-                text: "x".into(),
-                agent_name: None,
-                on_busy: *on_busy,
-            },
-            agent_name: agent(),
-            run_id: *run,
-            earlier: earlier.map(|(run_id, offset)| Receipt { run_id, offset }).or(known),
-            differs: *differs,
-        }),
+        TracedCommand::Send { run, thread, message, on_busy, earlier, differs } => {
+            Command::Send(SendCommand {
+                message: NewMessage {
+                    message_id: message.clone(),
+                    thread_id: thread.clone(),
+                    text: "x".into(),
+                    agent_name: None,
+                    on_busy: *on_busy,
+                },
+                agent_name: agent(),
+                run_id: *run,
+                earlier: earlier.map(|(run_id, offset)| Receipt { run_id, offset }).or(known),
+                differs: *differs,
+            })
+        }
         TracedCommand::Cancel { run, ended } => Command::Cancel { run_id: *run, ended: *ended },
         TracedCommand::Answer { run, call, status, past } => Command::Answer {
             run_id: *run,

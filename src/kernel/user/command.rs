@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// The user sends a message.
-    Send(Send),
+    Send(SendCommand),
     /// The user ends a run.
     Cancel {
         /// The run to end.
@@ -109,7 +109,7 @@ pub struct NewMessage {
 
 /// The command to accept a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
+pub struct SendCommand {
     /// The message.
     pub message: NewMessage,
     /// The agent of the run: that of the message, or the default agent.

@@ -1,7 +1,9 @@
 //! `decide`: computes the entries that a command adds, without changing the state.
 
 use super::{
-    command::{AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, Send},
+    command::{
+        AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
+    },
     draft::{Draft, why},
     state::{OpenRun, Progress, Receipt, UserState},
 };
@@ -38,7 +40,7 @@ impl UserState {
         }
     }
 
-    fn send(&self, send: Send, limits: &Limits, at: Timestamp) -> Result<Decision, Refusal> {
+    fn send(&self, send: SendCommand, limits: &Limits, at: Timestamp) -> Result<Decision, Refusal> {
         if let Some(receipt) = self.recent(&send.message.message_id).or(send.earlier) {
             if send.differs {
                 return Err(Refusal::MessageIdReused);

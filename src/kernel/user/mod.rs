@@ -17,24 +17,23 @@
 //! use quintet_kernel::{
 //!     ids::{AgentName, MessageId, Offset, RunId, ThreadId, Timestamp},
 //!     limits::Limits,
-//!     user::{Command, OnBusy, Refusal, Reply, Send, UserState},
+//!     user::{Command, NewMessage, OnBusy, Refusal, Reply, SendCommand, UserState},
 //! };
 //!
 //! let limits = Limits::default();
 //! let run_id = RunId::parse("018f3c2e-7b1a-7c3d-8e4f-0123456789ab")?;
 //! let mut log = UserState::default();
 //!
-//! let message = Send {
+//! let message = NewMessage {
 //!     message_id: MessageId::parse("m1")?,
 //!     thread_id: ThreadId::parse("t1")?,
 //!     text: "roll the dice".to_owned(),
-//!     agent_name: AgentName::parse("croupier")?,
+//!     agent_name: None,
 //!     on_busy: OnBusy::Enqueue,
-//!     run_id,
-//!     earlier: None,
-//!     differs: false,
 //! };
-//! let decision = log.decide(Command::Send(message), &limits, Timestamp(1_000))?;
+//! let agent_name = AgentName::parse("croupier")?;
+//! let send = SendCommand { message, agent_name, run_id, earlier: None, differs: false };
+//! let decision = log.decide(Command::Send(send), &limits, Timestamp(1_000))?;
 //! assert_eq!(decision.entries.len(), 2, "user_message and agent_started");
 //! assert!(matches!(decision.reply, Reply::Accepted { duplicate: false, .. }));
 //!
@@ -58,6 +57,6 @@ mod draft;
 mod state;
 
 pub use command::{
-    AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, Send,
+    AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
 };
 pub use state::{InvalidEntry, OpenRun, Progress, Receipt, Recovering, UserState};

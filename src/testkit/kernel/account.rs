@@ -7,8 +7,8 @@ use quintet_kernel::{
     limits::Limits,
     run::EarlyEnd,
     user::{
-        AgentStep, Command, NewMessage, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Resumes, Send,
-        UserState,
+        AgentStep, Command, NewMessage, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Resumes,
+        SendCommand, UserState,
     },
 };
 
@@ -81,7 +81,7 @@ impl Account {
         let ended = |run_id| self.told(run_id).is_some_and(|run| run.ended());
         let result = || CallResult::ok(Json::null());
         Some(match attempt {
-            Attempt::Send { message, thread, on_busy, text } => Command::Send(Send {
+            Attempt::Send { message, thread, on_busy, text } => Command::Send(SendCommand {
                 message: NewMessage {
                     message_id: message_id(*message),
                     thread_id: thread_id(*thread),

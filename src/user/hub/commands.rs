@@ -7,7 +7,7 @@ use crate::{
     kernel::{
         entry::{Body, CallResult, Entry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
-        user::{AgentStep, Command, NewMessage, PastCall, Receipt, Refusal, Reply, Send},
+        user::{AgentStep, Command, NewMessage, PastCall, Receipt, Refusal, Reply, SendCommand},
     },
     runtime::saturation::Scope,
     user::{
@@ -132,7 +132,7 @@ impl Working<'_> {
             }
             self.require_room(batch, at)?;
         }
-        let send = Send { message, agent_name, run_id, earlier, differs };
+        let send = SendCommand { message, agent_name, run_id, earlier, differs };
         match self.decide(batch, Command::Send(send), at) {
             Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Acceptance { receipt, duplicate }),
             Some(Err(refusal)) => {

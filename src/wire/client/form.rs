@@ -48,7 +48,7 @@ pub(crate) struct HelloForm<'a> {
     pub token: Option<&'a str>,
     /// The epoch of the cursor, as `ready` gave it. Any other text is the epoch of another journal.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "String", regex(pattern = CURSOR_EPOCH_PATTERN))]
+    #[schemars(with = "Option<String>", regex(pattern = CURSOR_EPOCH_PATTERN))]
     pub epoch: Option<Epoch>,
     /// The offset of the last entry that the client applied; 0 for none.
     #[serde(skip_serializing_if = "Option::is_none")]

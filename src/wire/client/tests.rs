@@ -133,7 +133,7 @@ fn each_field_is_held_to_its_rule() {
     for after in ["-1", "1.5", "1e3", "1.0", "18446744073709551616", "\"1\"", "true", "[]", "{}"] {
         assert_eq!(decode(&format!("{{\"type\":\"hello\",\"after\":{after}}}")), invalid("after"), "{after}");
     }
-    for epoch in [json!("x"), json!(7), json!(RUN.to_uppercase()), json!(RUN.replace('-', ""))] {
+    for epoch in [json!(""), json!(7), json!("a b"), json!("\u{e9}"), json!("x".repeat(65))] {
         assert_eq!(
             decode(&json!({"type": "hello", "epoch": epoch}).to_string()),
             invalid("epoch"),

@@ -7,13 +7,13 @@ use quintet_kernel::{
     json::Json,
     limits::Limits,
     run::PhaseName,
-    user::{AgentStep, Command, NewMessage, OnBusy, Refusal, Reply, Send, UserState},
+    user::{AgentStep, Command, NewMessage, OnBusy, Refusal, Reply, SendCommand, UserState},
 };
 
 use crate::make::{AT, agent_name, answer, call, call_id, message_id, run_id, succeed, thread_id};
 
 fn send(id: u8, thread: u8, text: &str) -> Command {
-    Command::Send(Send {
+    Command::Send(SendCommand {
         message: NewMessage {
             message_id: message_id(id),
             thread_id: thread_id(thread),

@@ -7,8 +7,8 @@ use quintet_kernel::{
     limits::Limits,
     run::{Breach, EarlyEnd},
     user::{
-        AgentStep, Command, NewMessage, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Resumes, Send,
-        UserState,
+        AgentStep, Command, NewMessage, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Resumes,
+        SendCommand, UserState,
     },
 };
 
@@ -34,7 +34,7 @@ impl Desk {
 
     /// Sends message `id` to thread 1; its run, if it is new, is `id` too.
     fn send(&mut self, id: u8, on_busy: OnBusy) -> Result<Reply, Refusal> {
-        self.take(Command::Send(Send {
+        self.take(Command::Send(SendCommand {
             message: NewMessage {
                 message_id: message_id(id),
                 thread_id: thread_id(1),
@@ -168,7 +168,7 @@ fn del_6_same_message_gets_the_same_reply() {
 fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
     let limits = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
     let receipt = Receipt { run_id: run_id(50), offset: quintet_kernel::ids::Offset(3) };
-    let send = Command::Send(Send {
+    let send = Command::Send(SendCommand {
         message: NewMessage {
             message_id: message_id(1),
             thread_id: thread_id(1),
@@ -188,7 +188,7 @@ fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
 #[test]
 fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
     let mut desk = Desk::default();
-    let fresh = |id: u8, earlier| Send {
+    let fresh = |id: u8, earlier| SendCommand {
         message: NewMessage {
             message_id: message_id(id),
             thread_id: thread_id(1),
