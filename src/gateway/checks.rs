@@ -30,6 +30,7 @@ pub struct SignatureChecks {
 /// Why a signature was not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
+    /// The signature is not that of the key.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// All slots are taken.

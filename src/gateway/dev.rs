@@ -21,8 +21,10 @@ pub struct DevLogin {
 /// Why no token was issued. The fault is ours or the system's.
 #[derive(Debug, thiserror::Error)]
 pub enum DevLoginError {
+    /// The random source of the system failed.
     #[error("the system provides no random bytes")]
     NoRandomness,
+    /// The claims could not be encoded or signed.
     #[error("the token cannot be signed")]
     Signing(#[from] jsonwebtoken::errors::Error),
 }

@@ -46,8 +46,10 @@ struct KeySet {
 /// Why no key was found for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoKey {
+    /// The set has no key with this id, or no single key for a token without an id.
     #[error("the key set does not contain this key")]
     Unknown,
+    /// No set was fetched within the last `jwks_ttl_ms` (AUTH-5).
     #[error("the key set is not available")]
     Unavailable,
 }

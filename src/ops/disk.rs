@@ -30,6 +30,7 @@ pub struct DiskMonitor {
 }
 
 impl DiskMonitor {
+    /// Creates a monitor, which measures nothing until [`DiskMonitor::look`] or [`DiskMonitor::run`].
     pub fn new(
         journal: Arc<dyn Journal>,
         limits: DiskLimits,

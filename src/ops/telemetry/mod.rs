@@ -36,12 +36,16 @@ pub use super::limits::LogLimits;
 /// Why the log could not be started. Operator fault.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
+    /// The log filter does not parse.
     #[error("log: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The descriptor of stderr could not be duplicated.
     #[error("log: stderr cannot be used")]
     Stderr(#[source] std::io::Error),
+    /// The operating system refused the writer's thread.
     #[error("log: the writer's thread cannot be started")]
     Thread(#[source] std::io::Error),
+    /// The process has a log or another global subscriber already.
     #[error("log: already started")]
     InUse,
 }
