@@ -77,6 +77,8 @@
 //! | `page` | the chat page of a development service |
 //! | `prometheus` | a metrics recorder for Prometheus, and metrics of the process |
 
+#![deny(missing_docs)]
+
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod gateway;

@@ -3,7 +3,7 @@
 //! Guarantees: an HMAC secret is an [`HmacSecret`], which public key material cannot become. A public key
 //! file holds exactly one public key in PEM. A key verifies only the algorithms of its own kind (AUTH-5).
 //!
-//! - [`secret`]: HMAC secrets; [`file`]: bounded reads of key files
+//! - [`secret`]: HMAC secrets; [`mod@file`]: bounded reads of key files
 
 pub mod file;
 pub mod secret;

@@ -7,7 +7,7 @@
 //! - [`origins`], [`admit`]: the origin allow-list; limits on connections, pages, requests and frames
 //! - [`peers`], [`hosts`]: peer addresses with their limits; the allow-list of `Host` headers
 //! - [`page`]: the chat page of `quintet dev`
-//! - [`router`]: the routes of the public listener; [`http`]: request-response endpoints; [`refusal`]: error
+//! - [`mod@router`]: the routes of the public listener; [`http`]: request-response endpoints; [`refusal`]: error
 //!   codes; [`refusal_log`]: rate-limited log lines for refused requests
 //! - [`ws`], [`sse`]: the streaming endpoints
 //! - [`listen`]: accepts sockets; [`operations`]: the routes of the admin listener

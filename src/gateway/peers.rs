@@ -4,7 +4,7 @@
 //! socket of the address with the most is displaced by a new one, so unauthenticated peers cannot lock out
 //! users (ISO-6). Memory is bounded regardless of the number of addresses.
 //!
-//! - [`slot`]: one open socket; [`rates`]: a leaky bucket per peer
+//! - [`slot`]: one open socket; `rates`: a leaky bucket per peer
 //! - [`forwarded`]: client addresses behind trusted proxies
 
 pub mod forwarded;

@@ -191,7 +191,7 @@ impl Service {
     ///
     /// The host's server must
     ///
-    /// - speak HTTP/1.1 with upgrades, as [`axum::serve`] does, and
+    /// - speak HTTP/1.1 with upgrades, as [`mod@axum::serve`] does, and
     /// - add [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo) to each request
     ///   ([`into_make_service_with_connect_info`](Router::into_make_service_with_connect_info)). A request
     ///   without it is answered with 500 and has no effect, since limits per peer could not be kept (ISO-6).

@@ -18,8 +18,8 @@
 //! bounded, and a client never waits behind its own agents. Each batch first handles runs that have timed out
 //! or lost their agent (RUN-6). A panic in a batch ends neither the hub nor its runs.
 //!
-//! The states are those of a node in `model/Fence.tla`. [`batch`] has the work of a hub that knows its log, with
-//! [`commands`], [`bounds`], [`resumes`] and [`runs`].
+//! The states are those of a node in `model/Fence.tla`. `batch` has the work of a hub that knows its log, with
+//! `commands`, `bounds`, `resumes` and `runs`.
 
 mod batch;
 mod bounds;

@@ -3,7 +3,7 @@
 //! Guarantees: an unknown or out-of-range setting is an error that names the setting and its source (AUTH-5).
 //! The source of each effective value is known. Secrets are never printed.
 //!
-//! - [`table`]: the settings, one row each; [`value`]: parses and prints their values
+//! - [`mod@table`]: the settings, one row each; [`value`]: parses and prints their values
 //! - [`check`]: the checks of each command
 //! - [`links`]: variables of Kubernetes service links, which are not settings
 

@@ -10,8 +10,8 @@
 //! `TRACE`, where they log credentials and message texts, are suppressed (AUTH-6). Field values cannot
 //! contain raw control or bidirectional formatting characters.
 //!
-//! - [`queue`]: the bounded queue and its writer thread; [`output`]: a descriptor that may block or fail
-//! - [`line`]: formats and truncates lines; [`text`]: formats fields as text
+//! - `queue`: the bounded queue and its writer thread; `output`: a descriptor that may block or fail
+//! - `line`: formats and truncates lines; `text`: formats fields as text
 
 mod line;
 mod output;
