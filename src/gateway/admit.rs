@@ -52,7 +52,7 @@ pub struct Admission {
     user_id: UserId,
 }
 
-/// Why a connection or request was rejected. Retrying later may succeed.
+/// The reason for which a connection or request was rejected. Retrying later may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionError {
     /// Service-wide limit; the connection closes with 1013.

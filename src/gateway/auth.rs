@@ -61,7 +61,7 @@ pub enum Keys {
     Set(Jwks),
 }
 
-/// Why a credential was not accepted.
+/// The reason for which a credential was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// The request carries no credential.
@@ -254,7 +254,7 @@ impl Auth {
 /// Token lifetime above which one warning is logged: a year.
 const LONG_LIFETIME_MS: u64 = 366 * 24 * 60 * 60 * 1000;
 
-/// Why no ticket was issued.
+/// The reason for which no ticket was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
     /// The requested lifetime is out of range, the issuer has expired, or a limit is reached.

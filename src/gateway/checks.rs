@@ -27,7 +27,7 @@ pub struct SignatureChecks {
     saturation: Saturation,
 }
 
-/// Why a signature was not verified.
+/// The reason for which a signature was not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
     /// The signature is not that of the key.

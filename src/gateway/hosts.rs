@@ -24,7 +24,7 @@ pub enum Hosts {
     Listed(Arc<BTreeSet<String>>),
 }
 
-/// Why the host of a request was rejected. Client fault.
+/// The reason for which the host of a request was rejected. Client fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHost {
     /// The request has several `Host` headers, or none although its version is 1.1 or later.

@@ -43,7 +43,7 @@ struct KeySet {
     fetched_at: Instant,
 }
 
-/// Why no key was found for a token.
+/// The reason for which no key was found for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoKey {
     /// The set has no key with this id, or no single key for a token without an id.
@@ -54,7 +54,7 @@ pub enum NoKey {
     Unavailable,
 }
 
-/// Why a key set was not fetched. Fault of the issuer or the network.
+/// The reason for which a key set was not fetched. Fault of the issuer or the network.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     /// An error without its URL, which may contain a secret.

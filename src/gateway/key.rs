@@ -54,7 +54,7 @@ impl fmt::Display for KeyDescription {
     }
 }
 
-/// Why a key cannot be used. Operator fault.
+/// The reason for which a key cannot be used. Operator fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// The HMAC secret is unusable.

@@ -47,7 +47,7 @@ pub struct IssuedTicket {
     pub expires_at: Timestamp,
 }
 
-/// Why no ticket was issued.
+/// The reason for which no ticket was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unissued {
     /// The requested lifetime is out of range, or the issuer has expired.

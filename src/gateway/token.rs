@@ -24,9 +24,9 @@ pub struct ClaimsPolicy {
     pub audience: Audience,
     /// The required `iss`; `None` skips the check.
     pub issuer: Option<String>,
-    /// How far in the future `nbf` may be, in milliseconds. Does not apply to `exp`.
+    /// Maximum time by which `nbf` may lie in the future, in milliseconds. Does not apply to `exp`.
     pub clock_skew_ms_max: u64,
-    /// How far in the future `exp` may be, in milliseconds; 0 disables the limit.
+    /// Maximum time by which `exp` may lie in the future, in milliseconds; 0 disables the limit.
     pub lifetime_ms_max: u64,
 }
 
@@ -40,7 +40,8 @@ pub enum Audience {
     Any,
 }
 
-/// Why a token was refused. Clients get the same answer for all variants; the log has the reason.
+/// The reason for which a token was refused. Clients get the same answer for all variants; the log has the
+/// reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// The text is not a JWT with a signature, a header and claims in JSON.

@@ -255,7 +255,7 @@ impl Service {
     }
 }
 
-/// What is left to do before a service takes clients.
+/// The steps that remain before a service accepts clients.
 struct StartupRecovery {
     settings: CheckedSettings,
     journal: Arc<dyn Journal>,

@@ -177,7 +177,7 @@ impl User {
     ///
     /// # Errors
     ///
-    /// Returns an [`RequestError`] if the message was refused, or if its outcome is unknown.
+    /// Returns a [`RequestError`] if the message was refused, or if its outcome is unknown.
     pub async fn send(&self, message: NewMessage) -> Result<Acceptance, RequestError> {
         let run_id = RunId(ids::fresh());
         self.ask(|reply| ClientCommand::Send { message, run_id, reply }).await
@@ -187,12 +187,17 @@ impl User {
     ///
     /// # Errors
     ///
-    /// Returns an [`RequestError`] if the run is not open, or if the outcome is unknown.
+    /// Returns a [`RequestError`] if the run is not open, or if the outcome is unknown.
     pub async fn cancel(&self, run_id: RunId) -> Result<(), RequestError> {
         self.ask(|reply| ClientCommand::Cancel { run_id, reply }).await
     }
 
     /// Completes a call that waits for the client (RUN-11).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RequestError`] if the call is unknown, closed or not one of the client, or if the outcome
+    /// is unknown.
     pub async fn answer(
         &self,
         run_id: RunId,
@@ -224,6 +229,10 @@ impl User {
 
     /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
     /// to which the cursor does not belong (DEL-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
     pub async fn epoch_for(&self, asked: ResumeCursor) -> Result<Epoch, JournalError> {
         let here = self.0.shared.journal.epoch();
         match asked.epoch {

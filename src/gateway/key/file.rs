@@ -23,7 +23,7 @@ pub struct KeyFile {
     pub is_writable_by_others: bool,
 }
 
-/// Why a key file was not read. Operator fault.
+/// The reason for which a key file was not read. Operator fault.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file could not be opened or read.

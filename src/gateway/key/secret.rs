@@ -23,7 +23,7 @@ impl std::fmt::Debug for HmacSecret {
     }
 }
 
-/// Why the contents of a file are not an HMAC secret. Operator fault.
+/// The reason for which the contents of a file are not an HMAC secret. Operator fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// The secret has this length in bytes, less than [`SECRET_BYTES_MIN`].

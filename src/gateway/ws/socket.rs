@@ -100,6 +100,9 @@ impl Socket {
     }
 
     /// Queues a binary frame, like [`Socket::send`].
+    ///
+    /// # Errors
+    /// When the socket is broken.
     pub fn send_binary(&mut self, bytes: Bytes) -> Result<(), Gone> {
         self.start(Message::Binary(bytes))
     }

@@ -202,7 +202,7 @@ pub struct LoadedSettings {
     sources: BTreeMap<&'static str, Source>,
 }
 
-/// Why the settings cannot be used. Operator fault; exit code 2.
+/// The reason for which the settings cannot be used. Operator fault; exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// No setting has this name.

@@ -33,7 +33,7 @@ use self::{
 use super::config::LogFormat;
 pub use super::limits::LogLimits;
 
-/// Why the log could not be started. Operator fault.
+/// The reason for which the log could not be started. Operator fault.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The log filter does not parse.
