@@ -85,7 +85,7 @@ enum Exposition {}
 
 impl Service {
     /// Creates a service from its parts. Metrics go to the recorder of the process; see
-    /// [`with_prometheus`](Self::with_prometheus).
+    /// `Service::with_prometheus`.
     pub fn new(settings: CheckedSettings, parts: Parts) -> Self {
         Self { settings, parts, exposition: None, has_admin: true, owned: None, routes: Router::new() }
     }
