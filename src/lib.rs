@@ -56,7 +56,7 @@
 //! - [`kernel`]: the pure state machines and rules
 //! - [`wire`]: encodings of entries, frames and HTTP bodies
 //! - [`journal`]: durable, ordered storage of entries
-//! - [`agent`]: the SDK for authors of agents, and their execution; [`assistant`]: the built-in agent
+//! - [`agent`]: the SDK for authors of agents, and their execution; `assistant`: the built-in agent
 //! - [`user`]: the machines of one user
 //! - [`gateway`]: HTTP, WebSocket and event-stream endpoints
 //! - [`ops`]: configuration, telemetry and upkeep
@@ -76,6 +76,8 @@
 //! | `jwks` | tokens that a key set verifies, which is fetched over HTTPS |
 //! | `page` | the chat page of a development service |
 //! | `prometheus` | a metrics recorder for Prometheus, and metrics of the process |
+
+#![deny(missing_docs)]
 
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -52,7 +52,7 @@ pub struct Admission {
     user_id: UserId,
 }
 
-/// Why a connection or request was rejected. Retrying later may succeed.
+/// The reason for which a connection or request was rejected. Retrying later may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdmissionError {
     /// Service-wide limit; the connection closes with 1013.
@@ -63,13 +63,22 @@ pub enum AdmissionError {
     UserConnectionsMax,
     /// Too many responses to this user are still being sent.
     #[error("user_pages_max is reached; try again in {retry_after_ms} ms")]
-    UserPagesMax { retry_after_ms: u64 },
+    UserPagesMax {
+        /// Milliseconds after which a retry may succeed.
+        retry_after_ms: u64,
+    },
     /// The rate limiter already tracks the maximum number of users.
     #[error("rate_users_max is reached; try again in {retry_after_ms} ms")]
-    RateUsersMax { retry_after_ms: u64 },
+    RateUsersMax {
+        /// Milliseconds after which a retry may succeed.
+        retry_after_ms: u64,
+    },
     /// The request or frame rate of the user is exceeded.
     #[error("the rate limit is exceeded; try again in {retry_after_ms} ms")]
-    RateLimited { retry_after_ms: u64 },
+    RateLimited {
+        /// Milliseconds until the rate allows the next event; at least 1.
+        retry_after_ms: u64,
+    },
 }
 
 impl Admit {

@@ -61,13 +61,16 @@ pub enum Keys {
     Set(Jwks),
 }
 
-/// Why a credential was not accepted.
+/// The reason for which a credential was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
+    /// The request carries no credential.
     #[error("a credential is needed")]
     Missing,
+    /// The token is invalid.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The ticket cannot be redeemed (AUTH-1, AUTH-2).
     #[error(transparent)]
     Ticket(#[from] Unredeemable),
     /// Fault of the service or the issuer: the credential cannot be verified and is refused (AUTH-5).
@@ -251,11 +254,13 @@ impl Auth {
 /// Token lifetime above which one warning is logged: a year.
 const LONG_LIFETIME_MS: u64 = 366 * 24 * 60 * 60 * 1000;
 
-/// Why no ticket was issued.
+/// The reason for which no ticket was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IssueError {
+    /// The requested lifetime is out of range, the issuer has expired, or a limit is reached.
     #[error(transparent)]
     Unissued(#[from] Unissued),
+    /// The random source of the system failed.
     #[error("the system provides no random bytes")]
     NoRandomness,
 }

@@ -27,9 +27,10 @@ pub struct SignatureChecks {
     saturation: Saturation,
 }
 
-/// Why a signature was not verified.
+/// The reason for which a signature was not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
+    /// The signature is not that of the key.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// All slots are taken.

@@ -18,11 +18,13 @@ pub struct DevLogin {
     secret: HmacSecret,
 }
 
-/// Why no token was issued. The fault is ours or the system's.
+/// The reason for which no token was issued. Fault of the service or the system.
 #[derive(Debug, thiserror::Error)]
 pub enum DevLoginError {
+    /// The random source of the system failed.
     #[error("the system provides no random bytes")]
     NoRandomness,
+    /// The claims could not be encoded or signed.
     #[error("the token cannot be signed")]
     Signing(#[from] jsonwebtoken::errors::Error),
 }

@@ -8,6 +8,7 @@ use super::sync::watch;
 /// The stages of a shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShutdownStage {
+    /// Connections and messages are accepted.
     #[default]
     Serving,
     /// New messages are rejected; runs continue to a safe point.

@@ -24,13 +24,16 @@ pub enum Hosts {
     Listed(Arc<BTreeSet<String>>),
 }
 
-/// Why the host of a request was rejected. Client fault.
+/// The reason for which the host of a request was rejected. Client fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidHost {
+    /// The request has several `Host` headers, or none although its version is 1.1 or later.
     #[error("an HTTP/1.1 request has exactly one host header")]
     NotOne,
+    /// The value does not parse as a host with an optional port.
     #[error("the host header is not a host")]
     Malformed,
+    /// The host is valid and not on the allow-list.
     #[error("the host is not on the allow-list")]
     Forbidden,
 }

@@ -43,16 +43,18 @@ struct KeySet {
     fetched_at: Instant,
 }
 
-/// Why no key was found for a token.
+/// The reason for which no key was found for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoKey {
+    /// The set has no key with this id, or no single key for a token without an id.
     #[error("the key set does not contain this key")]
     Unknown,
+    /// No set was fetched within the last `jwks_ttl_ms` (AUTH-5).
     #[error("the key set is not available")]
     Unavailable,
 }
 
-/// Why a key set was not fetched. Fault of the issuer or the network.
+/// The reason for which a key set was not fetched. Fault of the issuer or the network.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     /// An error without its URL, which may contain a secret.

@@ -3,7 +3,7 @@
 //! Guarantees: an HMAC secret is an [`HmacSecret`], which public key material cannot become. A public key
 //! file holds exactly one public key in PEM. A key verifies only the algorithms of its own kind (AUTH-5).
 //!
-//! - [`secret`]: HMAC secrets; [`file`]: bounded reads of key files
+//! - [`secret`]: HMAC secrets; [`mod@file`]: bounded reads of key files
 
 pub mod file;
 pub mod secret;
@@ -30,8 +30,19 @@ pub struct VerifyingKey {
 /// A key as shown to operators: the kind and fingerprint of a public key, or the length of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyDescription {
-    Secret { bytes: usize },
-    Public { kind: &'static str, sha256: String },
+    /// An HMAC secret, of which only the length is shown.
+    Secret {
+        /// The length in bytes.
+        bytes: usize,
+    },
+    /// A public key.
+    Public {
+        /// The kind or curve: `RSA`, `P-256`, `P-384` or `Ed25519`.
+        kind: &'static str,
+        /// The SHA-256 of the DER in hexadecimal; for a key of a key set, its thumbprint (RFC 7638) in
+        /// base64url.
+        sha256: String,
+    },
 }
 
 impl fmt::Display for KeyDescription {
@@ -43,23 +54,30 @@ impl fmt::Display for KeyDescription {
     }
 }
 
-/// Why a key cannot be used. Operator fault.
+/// The reason for which a key cannot be used. Operator fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
+    /// The HMAC secret is unusable.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The file contains a private key.
     #[error("this is a private key; the service needs, and should have, only the public one")]
     Private,
+    /// The file contains a certificate instead of its public key.
     #[error("this is a certificate; give its public key, as `openssl x509 -pubkey -noout` prints it")]
     Certificate,
+    /// The file contains this number of PEM blocks, more than one.
     #[error("this contains {0} PEM blocks; exactly one public key is accepted")]
     SeveralBlocks(usize),
+    /// The file contains no public key in PEM (RFC 7468).
     #[error(
         "this is not a public key in PEM (`-----BEGIN PUBLIC KEY-----`); an HMAC secret belongs in --jwt-secret"
     )]
     NotPem,
+    /// The RSA modulus is shorter than [`RSA_BYTES_MIN`].
     #[error("the RSA key is shorter than {} bits", RSA_BYTES_MIN * 8)]
     ShortRsa,
+    /// The kind, curve, use or algorithm of the key is not supported, for this reason.
     #[error("the key is not for RS*, PS*, ES256, ES384 or EdDSA (Ed25519): {0}")]
     Unsupported(String),
 }

@@ -3,11 +3,11 @@
 //!
 //! - [`state`]: state shared by all handlers; [`limits`]: the settings that bound the gateway
 //! - [`auth`]: verifies a credential and returns an identity; [`token`], [`tickets`]: the two kinds of
-//!   credential; [`key`], [`jwks`]: the keys that verify tokens; [`checks`]: bounded signature verification
+//!   credential; [`key`], `jwks`: the keys that verify tokens; [`checks`]: bounded signature verification
 //! - [`origins`], [`admit`]: the origin allow-list; limits on connections, pages, requests and frames
 //! - [`peers`], [`hosts`]: peer addresses with their limits; the allow-list of `Host` headers
-//! - [`page`]: the chat page of `quintet dev`
-//! - [`router`]: the routes of the public listener; [`http`]: request-response endpoints; [`refusal`]: error
+//! - `page`: the chat page of `quintet dev`
+//! - [`mod@router`]: the routes of the public listener; [`http`]: request-response endpoints; [`refusal`]: error
 //!   codes; [`refusal_log`]: rate-limited log lines for refused requests
 //! - [`ws`], [`sse`]: the streaming endpoints
 //! - [`listen`]: accepts sockets; [`operations`]: the routes of the admin listener

@@ -33,11 +33,13 @@ use crate::{
 /// State of the admin routes.
 #[derive(Clone)]
 pub struct Operations {
+    /// The stage of the shutdown; `/readyz` answers 503 from its beginning (CONN-6).
     pub drain: Drain,
     /// The `Host` names that the listener accepts.
     pub hosts: Hosts,
     /// Set once all runs left open by an earlier process are resumed (RUN-6).
     pub recovered: Arc<AtomicBool>,
+    /// The journal, which `/readyz` probes (DEL-7).
     pub journal: Arc<dyn Journal>,
     /// The limits that are reached.
     pub saturation: Saturation,

@@ -4,7 +4,7 @@
 //! socket of the address with the most is displaced by a new one, so unauthenticated peers cannot lock out
 //! users (ISO-6). Memory is bounded regardless of the number of addresses.
 //!
-//! - [`slot`]: one open socket; [`rates`]: a leaky bucket per peer
+//! - [`slot`]: one open socket; `rates`: a leaky bucket per peer
 //! - [`forwarded`]: client addresses behind trusted proxies
 
 pub mod forwarded;
@@ -49,6 +49,7 @@ struct PeersInner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many refused requests from this address; try again in {retry_after_ms} ms")]
 pub struct PeerLimited {
+    /// Milliseconds after which the rate allows another attempt.
     pub retry_after_ms: u64,
 }
 
@@ -60,7 +61,9 @@ pub struct PeerFull;
 /// The number of open sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SocketsOpen {
+    /// Sockets that carry an authenticated request or connection.
     pub authenticated: usize,
+    /// All other sockets, which new sockets may displace.
     pub unauthenticated: usize,
 }
 

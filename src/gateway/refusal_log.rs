@@ -24,7 +24,9 @@ use crate::wire::codes::ErrorCode;
 /// Response extension of an error: its code and, where known, a more specific reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
+    /// The error code of the response.
     pub code: ErrorCode,
+    /// The reason in the log; the error code where no reason is known.
     pub reason: &'static str,
 }
 

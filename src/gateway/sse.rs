@@ -44,6 +44,10 @@ pub struct StreamQuery {
 }
 
 /// Streams the entries after the cursor, then new ones as they are appended.
+///
+/// # Errors
+/// When the service is draining, `Last-Event-ID` is malformed, a limit on connections is reached, or the
+/// journal cannot be read.
 pub async fn stream(
     State(gateway): State<Gateway>,
     QueryParams(query): QueryParams<StreamQuery>,

@@ -15,15 +15,21 @@ pub struct Gateway {
     pub factory: Factory,
     /// The agents that a message may name, as `GET /v1/agents` lists them.
     pub agents: Arc<[AgentInfo]>,
+    /// Verifies credentials and issues tickets.
     pub auth: Auth,
+    /// The browser origins that may connect (AUTH-4).
     pub origins: Arc<Origins>,
+    /// The limits on connections, pages, requests and frames, with their counters (ISO-6).
     pub admit: Admit,
     /// Writes the log lines for refused requests.
     pub refusals: RefusalLog,
+    /// The sockets and rate limits of peer addresses.
     pub peers: Peers,
     /// The `Host` names that the public listener accepts.
     pub hosts: Hosts,
+    /// The stage of the shutdown (CONN-6).
     pub drain: Drain,
+    /// The settings that bound the gateway.
     pub limits: GatewayLimits,
     /// Tasks of connections. The service waits for them at shutdown.
     pub tasks: Tasks,

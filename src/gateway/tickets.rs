@@ -27,8 +27,11 @@ pub struct Tickets {
 /// Limits of a ticket store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TicketLimits {
+    /// The default and the greatest lifetime of a ticket, in milliseconds (AUTH-2).
     pub lifetime: Lifetime,
+    /// Outstanding tickets of all users (`tickets_max`).
     pub outstanding_max: usize,
+    /// Outstanding tickets of one user (`user_tickets_max`).
     pub user_outstanding_max: usize,
 }
 
@@ -40,18 +43,25 @@ pub struct Secret([u8; 32]);
 pub struct IssuedTicket {
     /// The secret in base64url without padding.
     pub text: String,
+    /// The time from which the ticket cannot be redeemed.
     pub expires_at: Timestamp,
 }
 
-/// Why no ticket was issued.
+/// The reason for which no ticket was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unissued {
+    /// The requested lifetime is out of range, or the issuer has expired.
     #[error(transparent)]
     Unissuable(#[from] Unissuable),
     /// A limit is reached. `retry_after_ms` is the time until the user's next ticket expires or, if the user
     /// has none, until the next ticket of any user expires.
     #[error("{limit} is reached")]
-    LimitReached { limit: &'static str, retry_after_ms: u64 },
+    LimitReached {
+        /// The name of the setting: `tickets_max` or `user_tickets_max`.
+        limit: &'static str,
+        /// Milliseconds until a ticket expires.
+        retry_after_ms: u64,
+    },
 }
 
 #[derive(Debug, Default)]

@@ -20,12 +20,13 @@ use crate::kernel::{
 /// The requirements on a token's claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimsPolicy {
+    /// The required `aud`.
     pub audience: Audience,
     /// The required `iss`; `None` skips the check.
     pub issuer: Option<String>,
-    /// How far in the future `nbf` may be, in milliseconds. Does not apply to `exp`.
+    /// Maximum time by which `nbf` may lie in the future, in milliseconds. Does not apply to `exp`.
     pub clock_skew_ms_max: u64,
-    /// How far in the future `exp` may be, in milliseconds; 0 disables the limit.
+    /// Maximum time by which `exp` may lie in the future, in milliseconds; 0 disables the limit.
     pub lifetime_ms_max: u64,
 }
 
@@ -39,35 +40,50 @@ pub enum Audience {
     Any,
 }
 
-/// Why a token was refused. Clients get the same answer for all variants; the log has the reason.
+/// The reason for which a token was refused. Clients get the same answer for all variants; the log has the
+/// reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    /// The text is not a JWT with a signature, a header and claims in JSON.
     #[error("the token is not a signed JWT")]
     Malformed,
+    /// The token is longer than `token_bytes_max`; it was not decoded.
     #[error("the token is longer than token_bytes_max")]
     TooLong,
+    /// The header names an algorithm of another kind of key (AUTH-5).
     #[error("the token's algorithm does not belong to the key")]
     Algorithm,
+    /// The header has critical extensions (RFC 7515, 4.1.11).
     #[error("the token's header requires unknown extensions")]
     Critical,
+    /// The signature was not made with the key.
     #[error("the token's signature does not match the key")]
     Signature,
+    /// The key set has no key with the `kid` of the header.
     #[error("the token names an unknown key")]
     UnknownKey,
+    /// The claim of this name is missing or invalid.
     #[error("the token's claim `{0}` is missing or of the wrong type")]
     Claim(&'static str),
+    /// The header has a `typ` other than `JWT` (RFC 7519) or `at+jwt` (RFC 9068).
     #[error("the token's header `typ` is not JWT or at+jwt: it is no access token")]
     Type,
+    /// `exp` is so large that it is probably in milliseconds.
     #[error("the token's claim `exp` is not in seconds, possibly in milliseconds")]
     Unit,
+    /// `exp` is further in the future than the policy allows.
     #[error("the token's claim `exp` lies further ahead than token_lifetime_ms_max")]
     Lifetime,
+    /// `exp` is in the past.
     #[error("the token has expired: its claim `exp` is past")]
     Expired,
+    /// `nbf` is further in the future than the clock skew that the policy allows.
     #[error("the token is not valid yet: its claim `nbf` lies ahead")]
     NotYetValid,
+    /// `aud` does not contain the required audience.
     #[error("the token is for another audience: its claim `aud`")]
     Audience,
+    /// `iss` is not the required issuer.
     #[error("the token is from another issuer: its claim `iss`")]
     Issuer,
 }

@@ -1,8 +1,8 @@
-//! The disk that the journal is on: its free bytes and its files measured, what the retention does not keep
-//! trimmed, and new work refused before it is full (ISO-6).
+//! Upkeep of the journal's disk: measures its free bytes and the size of the journal's files, trims entries
+//! past their retention, and has new work refused before the disk is full (ISO-6).
 //!
-//! Guarantee: from one look to the next, the users' machines and `/readyz` go by what was measured last. Where
-//! nothing can be measured, the journal's own errors are all there is, and one WARN is logged.
+//! Guarantee: the users' machines and `/readyz` use the latest measurement. If the free bytes cannot be
+//! measured, nothing is refused in advance, and one WARN is logged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,17 +19,18 @@ use crate::{
     },
 };
 
-/// Looks at the disk, and passes on what is found.
+/// Measures the disk's free bytes and passes the result to the users' machines.
 pub struct DiskMonitor {
     journal: Arc<dyn Journal>,
     limits: DiskLimits,
     factory: Factory,
     saturation: Saturation,
-    /// The last look was in vain.
+    /// True if the latest measurement failed.
     is_unknown: bool,
 }
 
 impl DiskMonitor {
+    /// Creates a monitor, which measures nothing until [`DiskMonitor::look`] or [`DiskMonitor::run`].
     pub fn new(
         journal: Arc<dyn Journal>,
         limits: DiskLimits,
@@ -39,7 +40,7 @@ impl DiskMonitor {
         Self { journal, limits, factory, saturation, is_unknown: false }
     }
 
-    /// Looks once.
+    /// Measures once.
     pub async fn look(&mut self) {
         match self.journal.free_bytes().await {
             Ok(Some(free)) => {
@@ -57,7 +58,7 @@ impl DiskMonitor {
         }
     }
 
-    /// Looks again and again.
+    /// Measures every `disk_check_interval_ms`, without end.
     pub async fn run(mut self) {
         loop {
             tokio::time::sleep(Duration::from_millis(self.limits.disk_check_interval_ms)).await;
@@ -71,7 +72,7 @@ impl DiskMonitor {
     }
 }
 
-/// Records how large the journal's files are.
+/// Records the size of the journal's files in the metrics, in bytes.
 pub async fn measure(journal: &dyn Journal) {
     match journal.file_sizes().await {
         Ok(Some(sizes)) => {
@@ -83,7 +84,7 @@ pub async fn measure(journal: &dyn Journal) {
     }
 }
 
-/// Trims what the retention no longer keeps, for as long as the service runs.
+/// Trims entries past their retention every `retention_interval_ms`, without end.
 pub async fn trim(journal: Arc<dyn Journal>, limits: RetentionLimits) {
     loop {
         tokio::time::sleep(Duration::from_millis(limits.retention_interval_ms)).await;

@@ -21,17 +21,24 @@ use crate::{
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
+    /// A number that only grows while the process lives; the name ends with `_total`.
     Counter,
+    /// A number that rises and falls.
     Gauge,
+    /// A distribution of samples; the name ends with `_seconds` or `_bytes`.
     Histogram,
 }
 
 /// One metric. Its name contains the unit.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
+    /// The name, with the prefix `quintet_`.
     pub name: &'static str,
+    /// The type.
     pub kind: MetricKind,
+    /// The description, as a recorder publishes it.
     pub doc: &'static str,
+    /// The series that exist from startup.
     pub series: Series,
 }
 

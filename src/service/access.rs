@@ -66,7 +66,7 @@ enum AccessMode {
     Production(Box<Verification>),
 }
 
-/// How a production service verifies tokens.
+/// The verification of tokens by a production service.
 struct Verification {
     keys: VerifiedBy,
     audience: Audience,
@@ -91,7 +91,7 @@ struct KeyOfFile {
     file: KeyFile,
 }
 
-/// What the gateway needs to authenticate clients.
+/// The parts with which the gateway authenticates clients.
 pub(super) struct AccessParts {
     pub(super) keys: Keys,
     pub(super) policy: ClaimsPolicy,

@@ -116,7 +116,7 @@ impl<AccessMode> ServiceBuilder<AccessMode> {
         self.agents(AgentSet::new(agent))
     }
 
-    /// Adds agents, such as [`AgentSet::built_in`].
+    /// Adds agents, such as `AgentSet::built_in`.
     pub fn agents(mut self, agents: AgentSet) -> Self {
         self.agents = self.agents.and(agents);
         self

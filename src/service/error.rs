@@ -1,4 +1,4 @@
-//! Why a service was not built or not started.
+//! The errors of building and starting a service.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -15,8 +15,8 @@ use crate::{
     ops::{config::ConfigError, metrics::RecorderError},
 };
 
-/// Why a service was not built or not started. Each message names what to change;
-/// [`ServiceError::is_configuration`] tells a mistake in the program or its settings from a failure.
+/// The reason for which a service was not built or not started. Each message names what to change;
+/// [`ServiceError::is_configuration`] distinguishes a mistake in the program or its settings from a failure.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {

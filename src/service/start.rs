@@ -85,7 +85,7 @@ enum Exposition {}
 
 impl Service {
     /// Creates a service from its parts. Metrics go to the recorder of the process; see
-    /// [`with_prometheus`](Self::with_prometheus).
+    /// `Service::with_prometheus`.
     pub fn new(settings: CheckedSettings, parts: Parts) -> Self {
         Self { settings, parts, exposition: None, has_admin: true, owned: None, routes: Router::new() }
     }
@@ -191,7 +191,7 @@ impl Service {
     ///
     /// The host's server must
     ///
-    /// - speak HTTP/1.1 with upgrades, as [`axum::serve`] does, and
+    /// - speak HTTP/1.1 with upgrades, as [`mod@axum::serve`] does, and
     /// - add [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo) to each request
     ///   ([`into_make_service_with_connect_info`](Router::into_make_service_with_connect_info)). A request
     ///   without it is answered with 500 and has no effect, since limits per peer could not be kept (ISO-6).
@@ -255,7 +255,7 @@ impl Service {
     }
 }
 
-/// What is left to do before a service takes clients.
+/// The steps that remain before a service accepts clients.
 struct StartupRecovery {
     settings: CheckedSettings,
     journal: Arc<dyn Journal>,

@@ -17,11 +17,13 @@ pub struct Cursor {
     after: Offset,
 }
 
+/// The reason for which a read returned no entries. The cursor has not moved.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The log was trimmed past the cursor (DEL-3).
     #[error("entries {} to {} were trimmed", .0.from, .0.to)]
     Gap(Gap),
+    /// The journal failed, or the log is damaged.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }

@@ -78,6 +78,7 @@ impl Age {
 }
 
 impl Deadlines {
+    /// Creates an empty set of timers.
     pub fn new(limits: DeadlineLimits) -> Self {
         Self { limits, timers: BTreeMap::new(), next: None }
     }
@@ -141,6 +142,7 @@ impl Deadlines {
         self.next = Some(self.next.map_or(soonest, |next| next.min(soonest)));
     }
 
+    /// Drops the timers of a run that has ended. Unknown ids are ignored.
     pub fn forget(&mut self, run_id: RunId) {
         self.timers.remove(&run_id);
         if self.timers.is_empty() {

@@ -38,6 +38,7 @@ struct FactoryInner {
 }
 
 impl Factory {
+    /// Creates a factory without an observer, with a [`Saturation`] of its own.
     pub fn new(journal: Arc<dyn Journal>, agents: SharedAgentLauncher, limits: UserLimits) -> Self {
         Self::observed(journal, agents, limits, Arc::new(NoObserver), Saturation::default())
     }
@@ -122,10 +123,12 @@ impl Factory {
         self.0.shared.incarnation
     }
 
+    /// Returns the epoch of the journal (DEL-3).
     pub fn epoch(&self) -> Epoch {
         self.0.shared.journal.epoch()
     }
 
+    /// Returns the limits of each user's machines.
     pub fn limits(&self) -> &UserLimits {
         &self.0.shared.limits
     }

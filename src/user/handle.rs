@@ -50,31 +50,46 @@ pub type StartHub = Box<dyn FnOnce() + Send>;
 
 /// A request of the user, with a handle that keeps the hub alive until the reply (ISO-5).
 pub struct Request {
+    /// The content, with the sender of the reply.
     pub ask: ClientCommand,
+    /// The handle, held until the reply is sent.
     pub lease: User,
 }
 
 /// The content of a request.
 pub enum ClientCommand {
+    /// Accept a message and start or queue its run (DEL-5, DEL-6).
     Send {
+        /// The message.
         message: NewMessage,
+        /// The id of the run, used if the message is new.
         run_id: RunId,
+        /// The sender of the reply.
         reply: oneshot::Sender<Result<Acceptance, RequestError>>,
     },
+    /// End a run early (RUN-7).
     Cancel {
+        /// The run.
         run_id: RunId,
+        /// The sender of the reply.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
+    /// Complete a call that waits for the client (RUN-11).
     CompleteCall {
+        /// The run.
         run_id: RunId,
+        /// The call.
         call_id: CallId,
+        /// The result that the client sent.
         result: CallResult,
         /// The journal's record of the call; `None` if it was not looked up.
         past: Option<PastCall>,
+        /// The sender of the reply.
         reply: oneshot::Sender<Result<CallReply, RequestError>>,
     },
     /// Resume the runs that an earlier process left open (RUN-6).
     Recover {
+        /// The sender of the reply.
         reply: oneshot::Sender<Result<(), RequestError>>,
     },
 }
@@ -82,6 +97,7 @@ pub enum ClientCommand {
 /// The outcome of a client's result for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallReply {
+    /// The call is complete, and its entry durable.
     Done,
     /// The run is not open. The caller has to look the call up in the journal, which may take long, and ask
     /// again.
@@ -91,7 +107,9 @@ pub enum CallReply {
 /// The reply to an accepted message (DEL-5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Acceptance {
+    /// The run and the offset of the message.
     pub receipt: Receipt,
+    /// True if an earlier request had sent the message (DEL-6).
     pub duplicate: bool,
 }
 
@@ -99,10 +117,13 @@ pub struct Acceptance {
 /// unknown (DEL-7).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
+    /// The state of the log does not permit the request.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The message names an agent that the service does not have.
     #[error("no agent is named {0}")]
     UnknownAgent(AgentName),
+    /// The service is shutting down and accepts no new messages (CONN-6).
     #[error("the service is draining")]
     Draining,
     /// Too many commands of this user are waiting (`hub_requests_max`).
@@ -110,10 +131,18 @@ pub enum RequestError {
     Overloaded,
     /// The user has reached a limit that is free again in time.
     #[error("{limit} is reached; try again in {retry_after_ms} ms")]
-    LimitReached { limit: &'static str, retry_after_ms: u64 },
+    LimitReached {
+        /// The name of the setting.
+        limit: &'static str,
+        /// Milliseconds after which a retry may succeed.
+        retry_after_ms: u64,
+    },
     /// Nothing new is accepted below `disk_free_bytes_min`.
     #[error("the service has no room for new messages")]
-    DiskNearlyFull { retry_after_ms: u64 },
+    DiskNearlyFull {
+        /// Milliseconds after which a retry may succeed.
+        retry_after_ms: u64,
+    },
     /// The journal did not confirm the operation. Repeating the same request is safe (DEL-6, DEL-7).
     #[error("the journal is not available")]
     Unavailable,
@@ -148,7 +177,7 @@ impl User {
     ///
     /// # Errors
     ///
-    /// Returns an [`RequestError`] if the message was refused, or if its outcome is unknown.
+    /// Returns a [`RequestError`] if the message was refused, or if its outcome is unknown.
     pub async fn send(&self, message: NewMessage) -> Result<Acceptance, RequestError> {
         let run_id = RunId(ids::fresh());
         self.ask(|reply| ClientCommand::Send { message, run_id, reply }).await
@@ -158,12 +187,17 @@ impl User {
     ///
     /// # Errors
     ///
-    /// Returns an [`RequestError`] if the run is not open, or if the outcome is unknown.
+    /// Returns a [`RequestError`] if the run is not open, or if the outcome is unknown.
     pub async fn cancel(&self, run_id: RunId) -> Result<(), RequestError> {
         self.ask(|reply| ClientCommand::Cancel { run_id, reply }).await
     }
 
     /// Completes a call that waits for the client (RUN-11).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RequestError`] if the call is unknown, closed or not one of the client, or if the outcome
+    /// is unknown.
     pub async fn answer(
         &self,
         run_id: RunId,
@@ -195,6 +229,10 @@ impl User {
 
     /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
     /// to which the cursor does not belong (DEL-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
     pub async fn epoch_for(&self, asked: ResumeCursor) -> Result<Epoch, JournalError> {
         let here = self.0.shared.journal.epoch();
         match asked.epoch {

@@ -18,8 +18,8 @@
 //! bounded, and a client never waits behind its own agents. Each batch first handles runs that have timed out
 //! or lost their agent (RUN-6). A panic in a batch ends neither the hub nor its runs.
 //!
-//! The states are those of a node in `model/Fence.tla`. [`batch`] has the work of a hub that knows its log, with
-//! [`commands`], [`bounds`], [`resumes`] and [`runs`].
+//! The states are those of a node in `model/Fence.tla`. `batch` has the work of a hub that knows its log, with
+//! `commands`, `bounds`, `resumes` and `runs`.
 
 mod batch;
 mod bounds;
@@ -70,7 +70,9 @@ use crate::{
 
 /// The receivers of a hub that has not been started.
 pub struct HubReceivers {
+    /// The requests of the user's clients; the queue holds `hub_requests_max`.
     pub requests: mpsc::Receiver<Request>,
+    /// Cancelled when the last handle to the user's machines is dropped (ISO-5).
     pub gone: CancellationToken,
 }
 
@@ -159,6 +161,7 @@ enum HubInput {
 }
 
 impl Hub {
+    /// Creates a hub that has not read its log. [`Hub::run`] runs it.
     pub fn new(
         shared: Arc<Shared>,
         user_id: UserId,

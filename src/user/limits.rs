@@ -6,13 +6,18 @@ use crate::kernel::limits::Limits;
 /// The limits of one user's machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserLimits {
+    /// Limits of runs, threads and messages, which the kernel enforces.
     pub kernel: Limits,
+    /// Timeouts of runs.
     pub deadlines: DeadlineLimits,
+    /// Limits of the hub.
     pub hub: HubLimits,
+    /// Limits of the tail.
     pub tail: TailLimits,
 }
 
 impl UserLimits {
+    /// The default of every limit.
     pub const DEFAULT: UserLimits = UserLimits {
         kernel: Limits::DEFAULT,
         deadlines: DeadlineLimits::DEFAULT,

@@ -7,13 +7,13 @@
 //!
 //! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
 //! - [`handle`]: the requests of a user and their errors
-//! - [`hub`]: decides, appends and replies, one [`batch`] at a time
-//! - [`shared`], [`limits`], [`quiesce`]: the state of all users' machines, their limits, and the work in progress
-//! - [`recovery`]: what it learns from the log; [`deadline`]: what may not take longer; [`client_calls`]: what the
-//!   client was asked
-//! - [`room`]: room on the disk
-//! - [`trials`]: suspected runs are resumed one at a time
-//! - [`tail`], [`cursor`]: *the log is the only queue*; [`scan`]: a page of it
+//! - [`hub`]: decides, appends and replies, one `batch` at a time
+//! - `shared`, [`limits`], `quiesce`: the state of all users' machines, their limits, and the work in progress
+//! - `recovery`: the state read back from the log; [`deadline`]: the timeouts of runs; `client_calls`: the open
+//!   calls that wait for the client
+//! - [`room`]: the room on the disk, which limits new work
+//! - `trials`: suspected runs are resumed one at a time
+//! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`]: a page of the log
 //!
 //! The interface to the agents of these machines is [`crate::agent::host`].
 

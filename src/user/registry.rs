@@ -31,6 +31,7 @@ pub struct Lease<K: Hash + Eq + Clone, T> {
 }
 
 impl<K: Hash + Eq + Clone, T> Registry<K, T> {
+    /// Creates an empty registry.
     pub fn new() -> Self {
         Self { slots: Arc::new(Mutex::new(HashMap::new())) }
     }
@@ -55,6 +56,7 @@ impl<K: Hash + Eq + Clone, T> Registry<K, T> {
         self.slots.lock().len()
     }
 
+    /// Returns whether the registry has no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -73,6 +75,7 @@ impl<K, T> Clone for Registry<K, T> {
 }
 
 impl<K: Hash + Eq + Clone, T> Lease<K, T> {
+    /// Returns the key of the value.
     pub fn key(&self) -> &K {
         &self.slot.key
     }

@@ -1,20 +1,20 @@
-//! Room on the disk, as the users' machines go by it (ISO-6).
+//! The room on the disk, which decides what the users' machines accept (ISO-6).
 //!
 //! ```text
 //!   free bytes      min              min / 2               0
 //!   ── Enough ───────┼──── Low ─────────┼──── Reserved ────┤
-//!                    no new message     no step of an agent but its end
+//!                    no new message     a step of an agent ends its run
 //! ```
 //!
-//! Guarantee: what is accepted still ends (RUN-6): the reserve is for the ends of runs.
+//! Guarantee: every accepted run reaches its end (RUN-6): the reserve is for the last events of runs.
 
-/// The setting that names the minimum, as limits that are reached name it.
+/// The name of the setting with the minimum, which is also the name of the limit when it is reached.
 pub const SETTING: &str = "disk_free_bytes_min";
 
-/// How much room the disk has.
+/// The room that the disk has, by its free bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Room {
-    /// As much as is wanted, or as much as is not known.
+    /// At least the minimum, or an unknown number of bytes.
     #[default]
     Enough,
     /// Less than the minimum: no new message is accepted.
@@ -24,7 +24,7 @@ pub enum Room {
 }
 
 impl Room {
-    /// Returns the room that `free_bytes` are where there should be `free_bytes_min`.
+    /// Returns the room of a disk with `free_bytes`, given the minimum `free_bytes_min`.
     pub fn of(free_bytes: u64, free_bytes_min: u64) -> Self {
         if free_bytes >= free_bytes_min {
             Self::Enough

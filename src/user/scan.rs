@@ -136,6 +136,7 @@ impl EntryScan {
             .then(|| Gap { from: self.requested_after.next(), to: self.extent.trimmed })
     }
 
+    /// Returns whether the walk has ended, at its head, at a limit or by [`Self::stop`].
     pub fn is_over(&self) -> bool {
         self.end.is_some()
     }

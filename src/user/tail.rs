@@ -24,6 +24,7 @@ quintet_runtime::limits! {
     }
 }
 
+/// The newest entries of one user's log, and the offset of the last one.
 #[derive(Debug)]
 pub struct Tail {
     limits: TailLimits,
@@ -40,6 +41,7 @@ struct RecentBatches {
 }
 
 impl Tail {
+    /// Creates a tail without entries, whose head is 0.
     pub fn new(limits: TailLimits) -> Self {
         Self { limits, recent: Mutex::default(), head: watch::channel(Offset::ZERO).0 }
     }
@@ -62,6 +64,7 @@ impl Tail {
         });
     }
 
+    /// Returns the offset of the last durable entry that is known; 0 if there is none.
     pub fn head(&self) -> Offset {
         *self.head.borrow()
     }

@@ -16,6 +16,9 @@ use super::{extract::HttpResult, failure::HttpError};
 use crate::wire::{asyncapi, openapi, schema};
 
 /// Returns 200 with the JSON Schema of one frame or entry, or 404.
+///
+/// # Errors
+/// 404 when no frame or entry has this name.
 pub async fn frame(file: Result<Path<String>, axum::extract::rejection::PathRejection>) -> HttpResult {
     let Ok(Path(file)) = file else { return Err(HttpError::not_found()) };
     let schema = file.strip_suffix(".json").and_then(schema::frame);

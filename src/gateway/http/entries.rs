@@ -9,6 +9,9 @@ use super::{
 use crate::{gateway::Gateway, wire::http::EntriesQuery};
 
 /// Returns 200 with the entries after `after`, in order, and the cursor of the next page.
+///
+/// # Errors
+/// When `limit` is out of range, the user has reached `user_pages_max`, or the journal cannot be read.
 pub async fn page(
     State(gateway): State<Gateway>,
     caller: Caller,

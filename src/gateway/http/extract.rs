@@ -25,7 +25,9 @@ use crate::{
 /// The authenticated user of a request, proven by a bearer token. The only access from a request to a user's
 /// log (ISO-1, ISO-4).
 pub struct Caller {
+    /// The user id and the expiry of the token.
     pub identity: Identity,
+    /// The handle to the machines of that user.
     pub user: User,
 }
 

@@ -16,6 +16,9 @@ use crate::{
 };
 
 /// Returns 200 with a token for the requested user; 404 outside of `quintet dev`.
+///
+/// # Errors
+/// 404 outside of `quintet dev`; an error when the body is invalid or the token cannot be signed.
 pub async fn login(State(gateway): State<Gateway>, body: JsonText) -> HttpResult {
     // AUTH-5: tokens are issued only with the throw-away key of `quintet dev`.
     let dev = gateway.dev.as_ref().ok_or_else(HttpError::not_found)?;

@@ -14,6 +14,9 @@ use crate::{
 
 /// Returns 202 once the message is durable, which guarantees that it gets a run (DEL-5). Repeating the
 /// request returns the same answer (DEL-6).
+///
+/// # Errors
+/// When the body is invalid, the message is refused, or its outcome is unknown (DEL-7).
 pub async fn send(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> HttpResult {
     let message = client::decode_message(&body.0)?;
     let message_id = message.message_id.clone();

@@ -4,7 +4,7 @@
 //! unauthenticated request has no effect (AUTH-5), and no request reaches another user's log (ISO-1).
 //!
 //! - [`messages`], [`entries`], [`threads`], [`runs`], [`tickets`], [`agents`]: one resource each
-//! - [`pages`]: pages of entries, shared by `entries` and `threads`
+//! - `pages`: pages of entries, shared by `entries` and `threads`
 //! - [`contract`]: OpenAPI, AsyncAPI and JSON Schema documents
 //! - [`login`]: the login of `quintet dev`
 //! - [`extract`], [`failure`]: extractors and error responses

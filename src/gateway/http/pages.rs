@@ -57,6 +57,9 @@ impl<'a> AdmittedPage<'a> {
 
     /// Returns 200 with the entries after `after`, of `thread` or of the whole log; 404 if the user has no
     /// such thread (ISO-3).
+    ///
+    /// # Errors
+    /// When `limit` is out of range, there is no such thread, or the journal cannot be read.
     pub async fn answer(self, thread: Option<&ThreadId>, query: EntriesQuery) -> HttpResult {
         let EntriesQuery { after, limit } = query;
         if limit == 0 || limit > PAGE_ENTRIES_MAX {

@@ -16,6 +16,9 @@ use crate::{
 };
 
 /// Returns 200 with the state of a run; 404 if the user has no such run (ISO-3).
+///
+/// # Errors
+/// 404 when the user has no such run, or an error when the journal cannot be read.
 pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> HttpResult {
     let run = caller.user.run(run_id).await?.ok_or_else(HttpError::not_found)?;
     let info = RunInfo {
@@ -38,6 +41,9 @@ pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> HttpResult {
 }
 
 /// Returns 200 once the run's `agent_completed` is durable.
+///
+/// # Errors
+/// When the run is unknown (ISO-3) or has ended, or the outcome is unknown (DEL-7).
 pub async fn cancel(
     State(gateway): State<Gateway>,
     caller: Caller,
@@ -49,6 +55,9 @@ pub async fn cancel(
 }
 
 /// Returns 200 once the call's `tool_completed` is durable. The first valid result wins (RUN-11).
+///
+/// # Errors
+/// When the body is invalid, the call is unknown (ISO-3) or closed, or the outcome is unknown (DEL-7).
 pub async fn complete_call(
     State(gateway): State<Gateway>,
     caller: Caller,

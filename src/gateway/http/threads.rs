@@ -17,6 +17,9 @@ use crate::{
 };
 
 /// Returns 200 with threads, most recent entry first.
+///
+/// # Errors
+/// When `limit` is out of range, or the journal cannot be read.
 pub async fn list(
     caller: Caller,
     QueryParams(ThreadsQuery { before, limit }): QueryParams<ThreadsQuery>,
@@ -47,6 +50,10 @@ pub async fn list(
 }
 
 /// Returns 200 with the entries of one thread after `after`; 404 if the user has no such thread (ISO-3).
+///
+/// # Errors
+/// 404 when the user has no such thread; an error when `limit` is out of range, the user has reached
+/// `user_pages_max`, or the journal cannot be read.
 pub async fn page(
     State(gateway): State<Gateway>,
     caller: Caller,

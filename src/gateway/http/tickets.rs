@@ -12,6 +12,9 @@ use crate::{
 };
 
 /// Returns 201 with a ticket for the caller, valid no longer than the caller's token (AUTH-2).
+///
+/// # Errors
+/// When the body is invalid, `ttl_ms` is out of range, or a limit on tickets is reached.
 pub async fn issue(State(gateway): State<Gateway>, caller: Caller, body: JsonText) -> HttpResult {
     let request = if body.0.trim().is_empty() { TicketRequest::default() } else { body.read()? };
     let issued = gateway.auth.issue_ticket(&caller.identity, request.ttl_ms)?;

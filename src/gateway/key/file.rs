@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 /// The contents of a key file and the access that other users have to it.
 #[derive(Debug)]
 pub struct KeyFile {
+    /// The bytes of the file, at most [`KEY_FILE_BYTES_MAX`].
     pub contents: Vec<u8>,
     /// Users outside the file's group can read it.
     pub is_readable_by_others: bool,
@@ -22,13 +23,16 @@ pub struct KeyFile {
     pub is_writable_by_others: bool,
 }
 
-/// Why a key file was not read. Operator fault.
+/// The reason for which a key file was not read. Operator fault.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
+    /// The file could not be opened or read.
     #[error("it cannot be read")]
     Io(#[from] std::io::Error),
+    /// The path is that of a folder, a device or a pipe.
     #[error("it cannot be read: it is not a regular file, but a folder, a device or a pipe")]
     NotAFile,
+    /// The file is longer than [`KEY_FILE_BYTES_MAX`].
     #[error("it is longer than {KEY_FILE_BYTES_MAX} bytes, which no key is")]
     TooLarge,
 }

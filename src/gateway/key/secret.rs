@@ -23,31 +23,39 @@ impl std::fmt::Debug for HmacSecret {
     }
 }
 
-/// Why the contents of a file are not an HMAC secret. Operator fault.
+/// The reason for which the contents of a file are not an HMAC secret. Operator fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
+    /// The secret has this length in bytes, less than [`SECRET_BYTES_MIN`].
     #[error("the secret is {0} bytes long; at least {SECRET_BYTES_MIN} are needed")]
     Short(usize),
+    /// The secret has this length in bytes, more than [`SECRET_BYTES_MAX`].
     #[error(
         "the secret is {0} bytes long; at most {SECRET_BYTES_MAX} are taken, and more than 64 add no strength"
     )]
     Long(usize),
+    /// The contents have the format of this other kind of data, such as a public key (AUTH-5).
     #[error(
         "this looks like {0}, not like a secret; a public key belongs in --jwt-public-key, as PEM, and a key set in --jwks-url"
     )]
     Structured(&'static str),
+    /// The contents include this kind of byte, which is not printable ASCII.
     #[error(
         "a secret is one line of printable ASCII, and this is not text: it contains {0}. `openssl rand -base64 48` makes one"
     )]
     NotText(&'static str),
+    /// The contents have more than one line.
     #[error("a secret is one line, and this has several. `openssl rand -base64 48` makes one")]
     SeveralLines,
+    /// The line begins or ends with white space.
     #[error("the secret begins or ends with a blank; only one line break at its end is ignored")]
     Blank,
+    /// The line repeats a short pattern or has too little entropy.
     #[error(
         "the secret repeats a short pattern or few characters; `openssl rand -base64 48` makes a good one"
     )]
     Predictable,
+    /// The line begins like an example secret of public documentation.
     #[error("the secret is a published example")]
     Published,
 }

@@ -15,8 +15,10 @@ use ipnet::IpNet;
 /// The header that trusted proxies set. The other one passes through from clients and is ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ForwardedHeader {
+    /// `X-Forwarded-For`: a list of addresses.
     #[default]
     XForwardedFor,
+    /// `Forwarded` (RFC 7239), of which `for` is used.
     Forwarded,
 }
 

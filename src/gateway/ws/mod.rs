@@ -1,13 +1,13 @@
 //! `GET /v1/ws`: the I/O shell around the state machine [`crate::kernel::connection`].
 //!
-//! - [`upgrade`]: validates the HTTP request and upgrades it
-//! - [`session`]: the driver of one connection: reads a frame, gives its input to the machine, performs the
+//! - [`mod@upgrade`]: validates the HTTP request and upgrades it
+//! - `session`: the driver of one connection: reads a frame, gives its input to the machine, performs the
 //!   effects
-//! - [`socket`]: WebSocket messages and the closing handshake; [`frames`]: frame headers
-//! - [`frame_reader`]: decodes and counts incoming messages; [`payload`]: the content of inputs and effects
-//! - [`timers`]: hello, set-up, ping, stall, drain and expiry timeouts
-//! - [`access`]: attaches to the user; [`commands`]: verifies credentials, executes commands
-//! - [`reader`]: reads the next entries, for event streams too
+//! - [`socket`]: WebSocket messages and the closing handshake; `frames`: frame headers
+//! - `frame_reader`: decodes and counts incoming messages; `payload`: the content of inputs and effects
+//! - `timers`: hello, set-up, ping, stall, drain and expiry timeouts
+//! - `access`: attaches to the user; `commands`: verifies credentials, executes commands
+//! - `reader`: reads the next entries, for event streams too
 
 mod access;
 mod commands;

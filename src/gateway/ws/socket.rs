@@ -32,14 +32,23 @@ pub struct Socket(WebSocketStream<Metered<TokioIo<Upgraded>>>);
 
 /// An incoming message, or the reason why there are no more.
 pub enum Incoming {
+    /// A complete text message.
     Text(Utf8Bytes),
+    /// A complete binary message.
     Binary(Bytes),
+    /// A ping; the library queues the pong.
     Ping,
+    /// A pong, in reply to a ping or unsolicited.
     Pong,
+    /// The close frame of the peer.
     Close,
+    /// A text message was not UTF-8; the connection closes with 1007.
     NotUtf8,
+    /// A frame or message was longer than `frame_bytes_max`; the connection closes with 1009.
     TooLong,
+    /// The peer violated the WebSocket protocol; the connection closes with 1002.
     Garbled,
+    /// The socket ended or failed without a closing handshake.
     Gone,
 }
 
@@ -91,6 +100,9 @@ impl Socket {
     }
 
     /// Queues a binary frame, like [`Socket::send`].
+    ///
+    /// # Errors
+    /// When the socket is broken.
     pub fn send_binary(&mut self, bytes: Bytes) -> Result<(), Gone> {
         self.start(Message::Binary(bytes))
     }

@@ -37,6 +37,10 @@ pub struct UpgradeQuery {
 }
 
 /// Validates and authenticates an upgrade request and starts the connection's task.
+///
+/// # Errors
+/// When the service is draining, the request is not a WebSocket handshake (RFC 6455), the credential is
+/// invalid, or a limit is reached. No WebSocket is opened.
 pub async fn upgrade(
     State(gateway): State<Gateway>,
     QueryParams(query): QueryParams<UpgradeQuery>,

@@ -3,7 +3,7 @@
 //! Guarantees: an unknown or out-of-range setting is an error that names the setting and its source (AUTH-5).
 //! The source of each effective value is known. Secrets are never printed.
 //!
-//! - [`table`]: the settings, one row each; [`value`]: parses and prints their values
+//! - [`mod@table`]: the settings, one row each; [`value`]: parses and prints their values
 //! - [`check`]: the checks of each command
 //! - [`links`]: variables of Kubernetes service links, which are not settings
 
@@ -30,8 +30,11 @@ use crate::{
 /// The effective settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Address of the public listener; port 0 selects a free one.
     pub listen: SocketAddr,
+    /// Address of the admin listener.
     pub admin_listen: SocketAddr,
+    /// Folder of the embedded journal.
     pub data_dir: PathBuf,
     /// Connection string; `None` for the embedded engine in `data_dir`.
     pub journal: Option<String>,
@@ -39,11 +42,15 @@ pub struct Settings {
     pub jwt_secret: Option<PathBuf>,
     /// Path of a file with a public key in PEM.
     pub jwt_public_key: Option<PathBuf>,
+    /// URL of the key set (JWKS) that verifies tokens.
     pub jwks_url: Option<String>,
+    /// Required `aud` of tokens.
     pub jwt_audience: Option<String>,
     /// Disables the check of `aud`.
     pub any_audience: bool,
+    /// Required `iss` of tokens; `None` disables the check.
     pub jwt_issuer: Option<String>,
+    /// Browser origins that may connect (AUTH-4).
     pub allow_origin: Vec<String>,
     /// Allowed `Host` names of the public listener, in addition to `localhost` and IP addresses.
     pub hosts: Vec<String>,
@@ -51,23 +58,37 @@ pub struct Settings {
     pub admin_hosts: Vec<String>,
     /// Addresses and networks of reverse proxies whose `forwarded_header` is used.
     pub trusted_proxies: Vec<String>,
+    /// The header in which the trusted proxies send the client address.
     pub forwarded_header: ForwardedHeader,
+    /// Names of built-in agents to enable in addition to the default ones.
     pub extra_agents: Vec<String>,
+    /// Log filter: a level, or levels by module as in `info,quintet::gateway=debug`.
     pub log: String,
+    /// Format of the log.
     pub log_format: LogFormat,
+    /// Limits of the log.
     pub log_limits: LogLimits,
     /// Enables the conformance monitor.
     pub monitor: bool,
     /// Path of the trace of transitions.
     pub trace_file: Option<PathBuf>,
+    /// Limits of runs, threads and messages, which the kernel enforces.
     pub kernel: Limits,
+    /// Limits of the gateway.
     pub gateway: GatewayLimits,
+    /// Limits of the execution of agents.
     pub agents: AgentLimits,
+    /// Timeouts of runs.
     pub deadlines: DeadlineLimits,
+    /// Limits of each user's hub.
     pub hub: HubLimits,
+    /// Limits of each user's tail.
     pub tail: TailLimits,
+    /// Limits on the entries that the journal keeps.
     pub retention: RetentionLimits,
+    /// The minimum of free disk space.
     pub disk: DiskLimits,
+    /// Options of the embedded journal.
     pub sqlite: SqliteOptions,
 }
 
@@ -77,7 +98,9 @@ pub enum LogFormat {
     /// Text on a terminal, JSON otherwise.
     #[default]
     Auto,
+    /// One readable line per event.
     Text,
+    /// One JSON object per line.
     Json,
 }
 
@@ -172,21 +195,45 @@ pub struct Given {
 /// The effective settings and the source of each non-default value.
 #[derive(Clone, Debug)]
 pub struct LoadedSettings {
+    /// The effective settings.
     pub settings: Settings,
     /// Ignored variables of Kubernetes service links.
     pub service_links: Vec<String>,
     sources: BTreeMap<&'static str, Source>,
 }
 
-/// Why the settings cannot be used. Operator fault; exit code 2.
+/// The reason for which the settings cannot be used. Operator fault; exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// No setting has this name.
     #[error("{source_}: there is no setting {name:?}{hint}")]
-    Unknown { name: String, source_: Source, hint: String },
+    Unknown {
+        /// The name as given.
+        name: String,
+        /// The source of the name.
+        source_: Source,
+        /// A suggestion, appended to the message.
+        hint: String,
+    },
+    /// The value of a setting is invalid or out of range.
     #[error("{source_}: {name}: {why}")]
-    Invalid { name: &'static str, source_: Source, why: String },
+    Invalid {
+        /// The name of the setting.
+        name: &'static str,
+        /// The source of the value.
+        source_: Source,
+        /// The reason; it completes a sentence that begins with the setting's name.
+        why: String,
+    },
+    /// The configuration file is not valid TOML.
     #[error("{source_}: {why}")]
-    Syntax { source_: Source, why: String },
+    Syntax {
+        /// The file.
+        source_: Source,
+        /// The message of the parser.
+        why: String,
+    },
+    /// A required setting is missing, or settings contradict each other, as this message describes.
     #[error("{0}")]
     Missing(String),
 }

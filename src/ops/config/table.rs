@@ -21,6 +21,7 @@ use crate::{
 
 /// One setting. The TOML key is its name; the variable is its name in upper case, prefixed with `QUINTET_`.
 pub struct Setting {
+    /// The name: lower case, with underscores, the unit last.
     pub name: &'static str,
     /// The description, one or more sentences.
     pub doc: &'static str,

@@ -3,8 +3,11 @@
 /// An unparsed value: text from flags and variables, typed from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Raw {
+    /// Text, also of a number or truth value that has still to be parsed.
     Text(String),
+    /// A TOML integer.
     Number(i64),
+    /// A list of texts.
     List(Vec<String>),
     /// A TOML type that no setting accepts.
     Other(&'static str),

@@ -10,8 +10,8 @@
 //! `TRACE`, where they log credentials and message texts, are suppressed (AUTH-6). Field values cannot
 //! contain raw control or bidirectional formatting characters.
 //!
-//! - [`queue`]: the bounded queue and its writer thread; [`output`]: a descriptor that may block or fail
-//! - [`line`]: formats and truncates lines; [`text`]: formats fields as text
+//! - `queue`: the bounded queue and its writer thread; `output`: a descriptor that may block or fail
+//! - `line`: formats and truncates lines; `text`: formats fields as text
 
 mod line;
 mod output;
@@ -33,15 +33,19 @@ use self::{
 use super::config::LogFormat;
 pub use super::limits::LogLimits;
 
-/// Why the log could not be started. Operator fault.
+/// The reason for which the log could not be started. Operator fault.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
+    /// The log filter does not parse.
     #[error("log: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The descriptor of stderr could not be duplicated.
     #[error("log: stderr cannot be used")]
     Stderr(#[source] std::io::Error),
+    /// The operating system refused the writer's thread.
     #[error("log: the writer's thread cannot be started")]
     Thread(#[source] std::io::Error),
+    /// The process has a log or another global subscriber already.
     #[error("log: already started")]
     InUse,
 }
