@@ -12,7 +12,7 @@ use quintet_kernel::{
 
 /// The check of one connection's frames, as far as they have been sent.
 #[derive(Debug)]
-pub struct FrameCheck {
+pub(super) struct FrameCheck {
     user_id: Option<UserId>,
     asked: ResumeCursor,
     /// The epoch with which the cursor was compared, if it is not that of `ready`.
@@ -31,7 +31,7 @@ enum StreamProgress {
 
 /// The position at which a stream of entries resumes, as reported to the client.
 #[derive(Clone, Copy, Debug)]
-pub struct ResumePosition {
+pub(super) struct ResumePosition {
     epoch: Option<Epoch>,
     after: Offset,
     head: Offset,
@@ -39,7 +39,7 @@ pub struct ResumePosition {
 }
 
 /// A broken rule, the offset concerned, and a description.
-pub type Finding = (&'static str, Option<Offset>, &'static str);
+pub(super) type Finding = (&'static str, Option<Offset>, &'static str);
 
 #[derive(Deserialize)]
 struct FrameFields<'a> {
@@ -58,13 +58,13 @@ struct FrameFields<'a> {
 }
 
 impl ResumePosition {
-    pub fn new(epoch: Epoch, after: Offset, head: Offset, gap: Option<Gap>) -> Self {
+    pub(super) fn new(epoch: Epoch, after: Offset, head: Offset, gap: Option<Gap>) -> Self {
         Self { epoch: Some(epoch), after, head, gap }
     }
 }
 
 impl FrameCheck {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             user_id: None,
             asked: ResumeCursor::default(),
@@ -74,25 +74,25 @@ impl FrameCheck {
     }
 
     /// Sets the user of the connection.
-    pub fn authenticated(&mut self, user_id: &UserId) {
+    pub(super) fn authenticated(&mut self, user_id: &UserId) {
         self.user_id.get_or_insert_with(|| user_id.clone());
     }
 
     /// Sets the cursor of the client.
-    pub fn asked(&mut self, asked: ResumeCursor) {
+    pub(super) fn asked(&mut self, asked: ResumeCursor) {
         if self.progress == StreamProgress::Nothing {
             self.asked = asked;
         }
     }
 
     /// Sets the epoch with which the cursor was compared.
-    pub fn attached(&mut self, epoch: Epoch) {
+    pub(super) fn attached(&mut self, epoch: Epoch) {
         self.held_against = Some(epoch);
     }
 
     /// Checks a frame that is about to be sent. `durable` is the offset up to which the user's log is known to
     /// be durable.
-    pub fn frame(&mut self, text: &str, durable: Offset, breach: &mut impl FnMut(Finding)) -> Sent {
+    pub(super) fn frame(&mut self, text: &str, durable: Offset, breach: &mut impl FnMut(Finding)) -> Sent {
         // CONN-3
         if self.progress == StreamProgress::Closed {
             breach(("CONN-3", None, "a frame follows the close"));
@@ -146,7 +146,12 @@ impl FrameCheck {
     }
 
     /// Checks the position at which the client's entries resume.
-    pub fn resumed(&mut self, told: ResumePosition, durable: Offset, breach: &mut impl FnMut(Finding)) {
+    pub(super) fn resumed(
+        &mut self,
+        told: ResumePosition,
+        durable: Offset,
+        breach: &mut impl FnMut(Finding),
+    ) {
         let ResumePosition { epoch, after, head, gap } = told;
         let asked = self.asked.after;
         let epoch = self.held_against.or(epoch);
@@ -170,7 +175,7 @@ impl FrameCheck {
     }
 
     /// Checks a gap that is reported to the client.
-    pub fn passed_over(&mut self, from: Offset, to: Offset, breach: &mut impl FnMut(Finding)) {
+    pub(super) fn passed_over(&mut self, from: Offset, to: Offset, breach: &mut impl FnMut(Finding)) {
         // DEL-3
         if self.progress != StreamProgress::Ready(Offset(from.0.saturating_sub(1))) || to < from {
             breach(("DEL-3", Some(from), "a gap does not begin after the last entry sent"));
@@ -211,7 +216,7 @@ impl FrameCheck {
     }
 
     /// Checks a close frame that is about to be sent.
-    pub fn closes(&mut self, code: u16, breach: &mut impl FnMut(Finding)) {
+    pub(super) fn closes(&mut self, code: u16, breach: &mut impl FnMut(Finding)) {
         // CONN-3
         if self.progress == StreamProgress::Closed {
             breach(("CONN-3", None, "the connection closes twice"));
@@ -225,7 +230,7 @@ impl FrameCheck {
 
 /// The content of a frame, decoded from its bytes.
 #[derive(Debug)]
-pub enum Sent {
+pub(super) enum Sent {
     Entry { offset: Offset, user_id: String },
     Accepted { run_id: RunId, offset: Offset },
     Other,

@@ -6,36 +6,37 @@
 
 use quintet_kernel::ids::{CallId, Epoch, MessageId, ThreadId, UserId};
 
+/// The pseudonyms of one journal.
 #[derive(Clone, Debug)]
-pub struct Names([u8; 32]);
+pub(crate) struct Names([u8; 32]);
 
 impl Names {
-    pub fn new(epoch: Epoch) -> Self {
+    pub(crate) fn new(epoch: Epoch) -> Self {
         Self(blake3::derive_key("quintet trace names v1", epoch.0.as_bytes()))
     }
 
-    pub fn user(&self, user_id: &UserId) -> UserId {
+    pub(crate) fn user(&self, user_id: &UserId) -> UserId {
         self.user_text(user_id.as_str())
     }
 
     /// Returns the pseudonym of a user, even if `user_id` is not a valid id.
-    pub fn user_text(&self, user_id: &str) -> UserId {
+    pub(crate) fn user_text(&self, user_id: &str) -> UserId {
         UserId::parse(&self.hash("user", &[user_id.as_bytes()])).expect(HEX_IS_A_NAME)
     }
 
-    pub fn thread(&self, user_id: &UserId, thread_id: &ThreadId) -> ThreadId {
+    pub(crate) fn thread(&self, user_id: &UserId, thread_id: &ThreadId) -> ThreadId {
         ThreadId::parse(&self.of_user("thread", user_id, thread_id.as_str())).expect(HEX_IS_A_NAME)
     }
 
-    pub fn message(&self, user_id: &UserId, message_id: &MessageId) -> MessageId {
+    pub(crate) fn message(&self, user_id: &UserId, message_id: &MessageId) -> MessageId {
         MessageId::parse(&self.of_user("message", user_id, message_id.as_str())).expect(HEX_IS_A_NAME)
     }
 
-    pub fn call(&self, user_id: &UserId, call_id: &CallId) -> CallId {
+    pub(crate) fn call(&self, user_id: &UserId, call_id: &CallId) -> CallId {
         CallId::parse(&self.of_user("call", user_id, call_id.as_str())).expect(HEX_IS_A_NAME)
     }
 
-    pub fn ticket(&self, ticket: &str) -> String {
+    pub(crate) fn ticket(&self, ticket: &str) -> String {
         self.hash("ticket", &[ticket.as_bytes()])
     }
 

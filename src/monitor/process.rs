@@ -25,7 +25,9 @@ use super::{
 pub struct Monitor(Arc<Watch>);
 
 impl Monitor {
-    /// Creates a monitor that checks conformance, writes a trace, or both.
+    /// Creates a monitor that checks conformance if `monitor` is true, and records a trace if there is one.
+    ///
+    /// `epoch` is the id of the journal; `limits` and `connection` are recorded at the start of the trace.
     pub fn new(
         monitor: bool,
         trace: Option<Trace>,

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 use super::record::{Record, TraceLine};
 use quintet_runtime::private;
 
-/// An open trace.
+/// An open trace. Dropping it waits up to a second for the queued records to be written.
 #[derive(Debug)]
 pub struct Trace {
     state: Mutex<Numbers>,
@@ -44,7 +44,7 @@ enum TraceInput {
     Flush(oneshot::Sender<()>),
 }
 
-/// Capacity of the queue; further records are lost.
+/// Capacity of the queue, in records; further records are lost.
 pub const TRACE_QUEUE_RECORDS_MAX: usize = 65_536;
 /// Time for which the drop of a trace waits for its last records to be written.
 const LAST_WRITE_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -52,7 +52,12 @@ const LAST_WRITE_WAIT_MAX: Duration = Duration::from_secs(1);
 const GATHERED_BYTES_MAX: usize = 256 * 1024;
 
 impl Trace {
-    /// Opens a trace that appends to a file.
+    /// Opens a trace that appends to a file, with a queue of [`TRACE_QUEUE_RECORDS_MAX`] records. A missing file
+    /// is created, readable by its owner only.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be opened, read or written, or the thread cannot be started.
     pub fn to_file(path: &Path) -> io::Result<Self> {
         let mut file = private::append_to(path)?;
         end_line(&mut file)?;
@@ -60,6 +65,10 @@ impl Trace {
     }
 
     /// Opens a trace on any writer, with a queue of `queue_max` records.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the thread cannot be started.
     pub fn to(out: impl Write + Send + 'static, queue_max: usize) -> io::Result<Self> {
         let (to_writer, records) = sync_channel(queue_max);
         let (alive, writer) = sync_channel(1);
@@ -73,7 +82,7 @@ impl Trace {
         Ok(Self { state, to_writer: Some(to_writer), writer: Mutex::new(writer) })
     }
 
-    /// Adds a record. Never waits for the file.
+    /// Adds a record, or counts it as lost if the queue is full. Never waits for the file.
     pub fn write(&self, record: Record) {
         let mut numbers = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if numbers.lost > 0 {

@@ -9,8 +9,32 @@
 //! The product knows these traits and no implementation of them; `quintet-monitor` is one. Every method has a
 //! default body that does nothing, and [`NoObserver`] overrides none. An observer must not block, and its own
 //! errors must not reach the service.
+//!
+//! # Examples
+//!
+//! Count the drains of a process:
+//!
+//! ```
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use quintet_observer::Observer;
+//!
+//! #[derive(Debug, Default)]
+//! struct CountDrains(AtomicU64);
+//!
+//! impl Observer for CountDrains {
+//!     fn draining(&self) {
+//!         self.0.fetch_add(1, Ordering::Relaxed);
+//!     }
+//! }
+//!
+//! let counter = CountDrains::default();
+//! counter.draining();
+//! assert_eq!(counter.0.into_inner(), 1);
+//! ```
 
-#![deny(missing_docs)]
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 use std::{fmt::Debug, sync::Arc};
 
