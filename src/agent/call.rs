@@ -74,6 +74,7 @@ impl OpenCall {
         Self { call_id, recorded, results_bytes_max, line, texts }
     }
 
+    /// Returns the id of the call, unique in its run and equal after a restart.
     pub fn call_id(&self) -> &CallId {
         &self.call_id
     }
@@ -136,6 +137,7 @@ impl AskedCall {
         Self { call_id, recorded, handle }
     }
 
+    /// Returns the id of the call.
     pub fn call_id(&self) -> &CallId {
         &self.call_id
     }
@@ -167,6 +169,7 @@ impl Answered {
 }
 
 impl Executed {
+    /// Returns the id of the call.
     pub fn call_id(&self) -> &CallId {
         &self.call_id
     }

@@ -49,6 +49,10 @@ impl History {
     /// Returns the entries before `page`, newest first, each encoded as on the wire, and the position of the
     /// preceding page, or `None` at the beginning of the log. A page has at most [`PAGE_ENTRIES_MAX`] entries
     /// and [`PAGE_BYTES_MAX`] bytes, or a single longer entry.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError`] if the journal cannot be read.
     pub async fn before(&self, page: Page) -> Result<(Vec<(Offset, Bytes)>, Option<Page>), JournalError> {
         let Page { end, mut width } = page;
         loop {

@@ -1,15 +1,109 @@
-//! The SDK for authors of agents. An agent holds a [`Run`] and takes its steps; it has no other access.
+//! The SDK for authors of agents: an agent holds a [`Run`] and takes its steps, and illegal steps do not compile.
 //!
-//! - [`Agent`], [`Tool`] ([`roles`]): the traits that authors implement; [`tool`](fn@tool), [`TypedTool`]
-//!   ([`typed`]): tools with typed arguments; [`AgentError`], [`ToolError`] ([`error`]): their errors
-//! - [`Run`] ([`run`]): the kernel's typestate for agents; [`phase`]: its phases; [`call`]: one tool call;
-//!   [`Answer`] ([`answer`]): the answer to a question
-//! - [`replay`]: skips recorded steps after a restart (RUN-9)
-//! - [`gate`], [`turns`]: fair scheduling of agents by user (ISO-6); [`limits`]: its limits
-//! - [`supervisor`]: executes agents on threads separate from the service's I/O (RUN-6)
-//! - [`rehearsal`]: an agent that plays scripts
-//! - [`history`]: read access to the user's own log
-//! - [`host`]: the interface to the service; authors of agents do not need it
+//! An agent answers one message of a user with one run: it thinks, calls tools, asks the client, answers, and
+//! completes. Quintet writes each step to the user's log and delivers it to that user. This crate has the types of
+//! the steps, the traits that authors implement, and the executor of agents; a service runs them.
+//!
+//! # Guarantees
+//!
+//! - A run has in each phase only the methods that are legal there: a result without its call, a success before a
+//!   thought, or a step after the end do not compile (RUN-3, RUN-4, RUN-5).
+//! - A tool is invoked only when its call is durable, and its result is returned only when that is durable (RUN-9).
+//! - A resumed run repeats no step that its log holds, and no completed call (RUN-9); see [`replay`].
+//! - Each run ends: an agent that returns an error, panics or drops its run ends it as `failed` (RUN-6).
+//! - An agent has access to its run and, for reading, to the log of the run's user, and to nothing else (ISO-4).
+//! - The agents of one user occupy at most `user_agent_threads_max` threads (ISO-6).
+//!
+//! # For authors of agents
+//!
+//! | | types | module |
+//! |---|---|---|
+//! | an agent | [`Agent`], [`Task`], [`AgentError`] | [`roles`], [`error`] |
+//! | its steps | [`Run`], [`AfterClose`], [`RunEnded`], the phases [`Started`], [`Thinking`], [`ExecutingTools`], [`Completed`] | [`run`], [`phase`] |
+//! | tools | [`tool`](fn@tool), [`TypedTool`], [`Tool`], [`ToolContext`], [`ToolError`] | [`typed`], [`roles`], [`error`] |
+//! | single calls | [`OpenCall`], [`Executed`] | [`call`] |
+//! | questions to the client | [`Answer`], [`AskedCall`], [`Answered`] | [`answer`], [`call`] |
+//! | the user's earlier log | [`History`] | [`history`] |
+//!
+//! # For services
+//!
+//! - [`AgentRegistry`], [`Executor`] ([`supervisor`]): the agents by name, executed on threads of their own
+//! - [`AgentLimits`] ([`limits`]), [`gate`], [`turns`]: limits, and fair scheduling of agents by user
+//! - [`host`]: the interface between the agents and a user's log
+//! - [`rehearsal`]: an agent that plays scripts, for tests of clients
+//!
+//! # Examples
+//!
+//! An agent with one tool:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use quintet_agent::{
+//!     Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task, ThoughtKind, Tool, ToolError,
+//!     async_trait, schemars::JsonSchema, tool,
+//! };
+//! use serde::Deserialize;
+//! use serde_json::json;
+//!
+//! #[derive(Deserialize, JsonSchema)]
+//! struct Text {
+//!     text: String,
+//! }
+//!
+//! struct Counter {
+//!     tools: [Arc<dyn Tool>; 1],
+//! }
+//!
+//! impl Counter {
+//!     fn new() -> Self {
+//!         let count = tool("count", "Counts the words of a text.", |Text { text }, _| async move {
+//!             Ok::<_, ToolError>(text.split_whitespace().count())
+//!         });
+//!         Self { tools: [Arc::new(count.declared_idempotent())] }
+//!     }
+//! }
+//!
+//! #[async_trait]
+//! impl Agent for Counter {
+//!     fn name(&self) -> &str {
+//!         "counter"
+//!     }
+//!
+//!     fn description(&self) -> &str {
+//!         "Counts the words of the message."
+//!     }
+//!
+//!     fn tools(&self) -> &[Arc<dyn Tool>] {
+//!         &self.tools
+//!     }
+//!
+//!     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
+//!         let run = run.think(ThoughtKind::Reasoning, "I count the words.").await?;
+//!         let (run, count) = run.call(&*self.tools[0], json!({"text": task.text})).await?;
+//!         let run = run.answer(format!("The message has {} words.", count.results.as_str())).await?;
+//!         Ok(run.complete().await?)
+//!     }
+//! }
+//!
+//! let agents = AgentRegistry::new(Counter::new(), Executor::threads()?)?;
+//! let names: Vec<&str> = agents.agents().map(|(name, _)| name.as_str()).collect();
+//! assert_eq!(names, ["counter"]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A run that has not thought cannot succeed (RUN-3):
+//!
+//! ```compile_fail,E0599
+//! use quintet_agent::{Completed, Run, RunEnded, Started};
+//!
+//! async fn silent(run: Run<Started>) -> Result<Run<Completed>, RunEnded> {
+//!     run.complete().await
+//! }
+//! ```
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 pub mod answer;
 pub mod call;

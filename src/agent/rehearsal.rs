@@ -3,7 +3,7 @@
 //!
 //! Guarantee: a script without `illegal` plays as a legal run. If a tool, a question or the end precedes
 //! every thought, the agent first thinks a `progress` (RUN-3). An `illegal` step bypasses the typestate, is
-//! sent through the same port, and is refused there (RUN-10).
+//! sent through the same handle, and is refused by the log (RUN-10).
 
 pub mod script;
 

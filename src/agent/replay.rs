@@ -73,18 +73,38 @@ pub enum ThoughtOutcome {
     New(Thought),
     /// The log holds other text: the kind is reset and emitted again, its first `kept` bytes as in the log,
     /// then `delta`.
-    Rewritten { kind: ThoughtKind, kept: u64, delta: String },
+    Rewritten {
+        /// The kind that is reset.
+        kind: ThoughtKind,
+        /// The length of the recorded text that stays, in bytes of UTF-8.
+        kept: u64,
+        /// The agent's text after them.
+        delta: String,
+    },
 }
 
 /// The outcome of a call of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// The log does not hold the call: it is opened under this id, after those in `given_up` are closed.
-    New { call_id: CallId, given_up: Vec<CallId> },
+    New {
+        /// The id under which the call is opened.
+        call_id: CallId,
+        /// Recorded open calls of the agent, each closed with [`gave_up`].
+        given_up: Vec<CallId>,
+    },
     /// The call is open in the log: it continues without a second `tool_executing`.
-    Open { call_id: CallId },
+    Open {
+        /// The recorded id of the call.
+        call_id: CallId,
+    },
     /// The call has completed with this result, and the tool does not run again (RUN-9).
-    Closed { call_id: CallId, result: CallResult },
+    Closed {
+        /// The recorded id of the call.
+        call_id: CallId,
+        /// The recorded result.
+        result: CallResult,
+    },
 }
 
 /// The recorded steps that the agent has not repeated before its end.

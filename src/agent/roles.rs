@@ -20,13 +20,15 @@ use crate::{
 
 /// An agent, which answers messages.
 ///
+/// # Examples
+///
 /// ```
 /// use quintet_agent::{Agent, AgentError, Completed, Run, Started, Task, ThoughtKind, async_trait};
 ///
-/// struct EmittedTextReader;
+/// struct Echo;
 ///
 /// #[async_trait]
-/// impl Agent for EmittedTextReader {
+/// impl Agent for Echo {
 ///     fn name(&self) -> &str {
 ///         "echo"
 ///     }
@@ -48,7 +50,7 @@ pub trait Agent: Send + Sync + 'static {
     /// agents of a service. Checked once, when the agent is registered.
     fn name(&self) -> &str;
 
-    /// One or two sentences for users who choose an agent.
+    /// Returns one or two sentences for users who choose an agent.
     fn description(&self) -> &str;
 
     /// Returns true if a run is resumed from its log after a crash: the agent runs again from the start, and
@@ -76,7 +78,9 @@ pub trait Agent: Send + Sync + 'static {
 /// A tool, which an agent may call. It may have effects, and it returns a result.
 ///
 /// Tools are usually written with typed arguments, as a function ([`tool`](crate::tool)) or as a
-/// [`TypedTool`](crate::TypedTool). This trait is for tools whose schema is known only at run time:
+/// [`TypedTool`](crate::TypedTool). This trait is for tools whose schema is known only at run time.
+///
+/// # Examples
 ///
 /// ```
 /// use quintet_agent::{Json, Tool, ToolContext, ToolError, async_trait};
@@ -141,16 +145,22 @@ pub trait Tool: Send + Sync + 'static {
 /// The message to be answered by a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
+    /// The id of the run.
     pub run_id: RunId,
+    /// The thread of the message.
     pub thread_id: ThreadId,
+    /// The id of the message.
     pub message_id: MessageId,
+    /// The name under which the agent is registered.
     pub agent_name: AgentName,
+    /// The text of the message, 1 byte to 64 KiB.
     pub text: String,
 }
 
 /// The context of a tool call.
 #[derive(Clone)]
 pub struct ToolContext {
+    /// The run that makes the call.
     pub run_id: RunId,
     /// The id of this call, which is the same if the call is repeated after a crash.
     pub call_id: CallId,

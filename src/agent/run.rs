@@ -50,7 +50,9 @@ pub struct Run<P> {
 
 /// A run after one of its calls closed; others may still be open.
 pub enum AfterClose {
+    /// No call is open.
     Thinking(Run<Thinking>),
+    /// Other calls are open.
     ExecutingTools(Run<ExecutingTools>),
 }
 
@@ -71,7 +73,7 @@ impl<P> Run<P> {
         self.writer.history()
     }
 
-    /// Returns the port, for the rehearsal of illegal steps, which have no method here (RUN-10).
+    /// Returns the handle, for the rehearsal of illegal steps, which have no method here (RUN-10).
     pub(super) fn into_handle(self) -> RunHandle {
         self.writer.into_handle()
     }
@@ -89,7 +91,12 @@ impl Run<Started> {
         Self { machine, writer: StepWriter::new(assignment) }
     }
 
-    /// Ends the run as `failed`, with `agent_error`, before a first thought.
+    /// Ends the run as `failed`, code `agent_error`, before a first thought. The user sees the message, cut after
+    /// 4096 bytes.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RunEnded`] if the run has ended, or its end is not durable.
     pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, RunEnded> {
         let Self { machine, mut writer } = self;
         let cut = EarlyEnd::Failed(agent_error(message));
@@ -99,17 +106,29 @@ impl Run<Started> {
 }
 
 impl Run<Thinking> {
-    /// Ends the run as `succeeded`; the final response is the answer so far.
+    /// Ends the run as `succeeded` (RUN-5); the final response is the answer so far.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RunEnded`] if the run has ended, an earlier thought was refused, or the end is not durable.
     pub async fn complete(self) -> Result<Run<Completed>, RunEnded> {
         self.end(Ending::Succeeded { usage: None }).await
     }
 
     /// Ends the run as `succeeded`, with its token usage.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::complete`].
     pub async fn complete_with(self, usage: Usage) -> Result<Run<Completed>, RunEnded> {
         self.end(Ending::Succeeded { usage: Some(usage) }).await
     }
 
-    /// Ends the run as `failed`, with `agent_error`.
+    /// Ends the run as `failed`, code `agent_error`. The user sees the message, cut after 4096 bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::complete`].
     pub async fn fail(self, message: impl Into<String>) -> Result<Run<Completed>, RunEnded> {
         self.end(Ending::Cut(EarlyEnd::Failed(agent_error(message)))).await
     }
@@ -120,7 +139,11 @@ impl Run<Thinking> {
         Ok(Run { machine: machine.complete(ending, clock::now()).0, writer })
     }
 
-    /// Calls a tool: opens the call, invokes the tool with its timeout, closes the call.
+    /// Calls a tool: opens the call, invokes the tool with its timeout, closes the call (RUN-9).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::call_all`].
     pub async fn call(
         self,
         tool: &dyn Tool,

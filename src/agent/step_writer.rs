@@ -1,6 +1,6 @@
 //! Writes a run's steps to its log, except those that the log already holds.
 //!
-//! Guarantee: steps reach the port in the order in which the agent takes them, and the end of a run follows
+//! Guarantee: steps reach the hub in the order in which the agent takes them, and the end of a run follows
 //! the withdrawal of everything left over from before a crash.
 
 use futures_util::future::try_join_all;
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::host::{Assignment, EmittedText, Owner, RunEnded, RunHandle, TextSpan};
 
-/// A run's port, and the content of its log at the start of the agent.
+/// A run's handle, and the content of its log at the start of the agent.
 pub(super) struct StepWriter {
     handle: RunHandle,
     owner: Owner,

@@ -60,7 +60,7 @@ pub struct Executor {
 }
 
 enum ExecutorKind {
-    /// Separate threads, which end with the directory.
+    /// Separate threads, which end with the registry.
     Threads(AgentThreads),
     /// The caller's runtime, for tests and simulations that control time.
     Shared(Tasks),
@@ -118,7 +118,7 @@ pub enum RegistrationError {
 }
 
 impl AgentRegistry {
-    /// Creates a directory with a default agent.
+    /// Creates a registry with a default agent.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl AgentRegistry {
         Self::of(&name, [Arc::new(default_agent) as Arc<dyn Agent>], executor)
     }
 
-    /// Creates a directory of these agents.
+    /// Creates a registry of these agents.
     ///
     /// # Errors
     ///
@@ -291,12 +291,20 @@ fn panicked(panic: &(dyn Any + Send)) -> RunError {
 
 impl Executor {
     /// Creates an executor with separate threads and the default limits.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the operating system if the threads cannot be started.
     pub fn threads() -> io::Result<Self> {
         Self::threads_within(AgentLimits::DEFAULT)
     }
 
-    /// Creates an executor with separate threads: as many as the machine has cores, at least [`THREADS_MIN`]
+    /// Creates an executor with separate threads: as many as the machine has cores, at least 4
     /// and at most `agent_threads_max`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::threads`].
     pub fn threads_within(limits: AgentLimits) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);
         let threads = cores.clamp(THREADS_MIN, limits.agent_threads_max.max(THREADS_MIN));

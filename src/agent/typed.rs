@@ -69,6 +69,10 @@ pub trait TypedTool: Send + Sync + 'static {
     const CALL_TIMEOUT_MS: u64 = CALL_TIMEOUT_MS;
 
     /// Executes a call.
+    ///
+    /// # Errors
+    ///
+    /// An error closes the call as `error`, and the run continues.
     async fn call(&self, args: Self::Args, context: &ToolContext) -> Result<Self::Output, ToolError>;
 }
 
@@ -150,7 +154,7 @@ impl<A, F> FnTool<A, F> {
         self
     }
 
-    /// Sets the timeout of one call, in milliseconds.
+    /// Sets the timeout of one call, in milliseconds; 30,000 without this.
     #[must_use]
     pub fn with_call_ms_max(mut self, call_timeout_ms: u64) -> Self {
         self.call_timeout_ms = call_timeout_ms;

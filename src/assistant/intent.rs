@@ -1,6 +1,6 @@
 //! Parsing of a message into requests by fixed rules, without a model. Interpretations appear in the reply.
 //!
-//! Guarantee: equal texts give equal wishes, at most [`WISHES_MAX`], in the order of the text.
+//! Guarantee: equal texts give equal requests, at most [`WISHES_MAX`], in the order of the text.
 
 use std::ops::Range;
 
@@ -16,23 +16,34 @@ use super::{
 /// A single request of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
+    /// A calculation, for the tool `calculate`.
     Calculate(Sum),
+    /// A question about a time or a date, for the tool `current_time`.
     Time(Time),
-    Search { query: String, own_words_only: bool },
+    /// A search in the user's own log, for the tool `search_history`.
+    Search {
+        /// The words to search for, not empty.
+        query: String,
+        /// True if only the user's own messages are searched, false if answers are too.
+        own_words_only: bool,
+    },
 }
 
 /// A parsed message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Understood {
-    /// Wishes and declined requests, at least one of either.
+    /// Requests that are fulfilled or declined, at least one of either.
     Requests {
+        /// The requests to fulfil, at most [`WISHES_MAX`], in the order of the text.
         intents: Vec<Intent>,
         /// Reasons, as sentences without a full stop, in the order of the text.
         declined: Vec<String>,
         /// True if there are more requests than are fulfilled at once.
         more: bool,
     },
+    /// A greeting, or a message without words.
     Greeting,
+    /// Thanks.
     Thanks,
     /// A question about the assistant itself.
     Help,
@@ -40,6 +51,7 @@ pub enum Understood {
     Foreign,
     /// Any other message, with words to search for.
     Other {
+        /// The longest words that are not common, at most 2.
         keywords: Vec<String>,
     },
 }
@@ -221,7 +233,7 @@ const THANKS: &[&str] = &["thanks", "thank", "thx", "cheers", "danke"];
 const HELP: &[&str] =
     &["what can you do", "who are you", "what are you", "how do you work", "help me please", "can you help"];
 
-/// Greatest number of wishes of one message.
+/// Greatest number of requests of one message that are fulfilled.
 pub const WISHES_MAX: usize = 8;
 
 /// Bytes of a message that are parsed.

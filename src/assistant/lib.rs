@@ -1,11 +1,47 @@
-//! The default agent, which needs no language model and no network.
+//! The built-in agent of Quintet, which needs no language model and no network.
 //!
-//! It parses the message by fixed rules ([`intent`]), one clause at a time: searches, conversions of [`units`],
-//! [`times`], [`arithmetic`]. It calls its tools, in parallel if there are several, and answers in sentences
-//! ([`reply`]). A clause that is not understood completely is declined by name.
+//! It parses the message by fixed rules, one clause at a time; calls its tools, in parallel if there are several; and
+//! answers in sentences. It serves new installations and tests of clients, and is an example of a resumable agent.
 //!
-//! Guarantee: the steps are a function of the message and the results of the tools, so a run continues after a
-//! crash where it stopped.
+//! # Guarantees
+//!
+//! - The steps are a function of the message and the results of the tools, so a run continues after a crash where
+//!   it stopped (RUN-9).
+//! - A clause that is not understood completely is declined by name, not guessed.
+//! - Arithmetic is exact, or its result is marked as rounded; its memory and work are bounded ([`tools::number`]).
+//! - A search reads only the log of the run's user, from before the run (ISO-1); its reads are bounded by
+//!   [`AgentLimits`] (ISO-6).
+//!
+//! # The parts
+//!
+//! - [`Assistant`]: the agent
+//! - [`intent`]: the parser of messages; [`arithmetic`] and [`times`]: its calculations and questions about time
+//! - [`tools`]: the tools `calculate`, `current_time` and `search_history`, which other agents can use too
+//!
+//! # Examples
+//!
+//! ```
+//! use quintet_agent::{Agent, AgentRegistry, Executor};
+//! use quintet_assistant::{
+//!     Assistant,
+//!     intent::{Intent, Understood, understand},
+//!     tools::calculate::evaluate,
+//! };
+//!
+//! let Understood::Requests { intents, .. } = understand("What is three times (3+4)?") else {
+//!     panic!("it is a request")
+//! };
+//! let [Intent::Calculate(sum)] = &intents[..] else { panic!("it is a calculation") };
+//! assert_eq!(sum.expression, "3 * (3 + 4)");
+//! assert_eq!(evaluate(&sum.expression)?.decimal(), ("21".to_owned(), true));
+//!
+//! let agents = AgentRegistry::new(Assistant::new(), Executor::threads()?)?;
+//! assert!(agents.agents().all(|(_, agent)| agent.resumable()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 pub mod arithmetic;
 mod fillers;
@@ -42,6 +78,7 @@ pub struct Assistant {
 }
 
 impl Assistant {
+    /// Creates the assistant with the default limits.
     pub fn new() -> Self {
         Self::within(&AgentLimits::DEFAULT)
     }

@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Returns the `reasoning` about the message.
-pub fn reading(understood: &Understood) -> String {
+pub(super) fn reading(understood: &Understood) -> String {
     match understood {
         Understood::Requests { intents, declined, .. } => {
             let done = match intents.len() {
@@ -32,7 +32,7 @@ pub fn reading(understood: &Understood) -> String {
 }
 
 /// Returns the announcements of the tool calls.
-pub fn intents(intents: &[Intent]) -> Vec<String> {
+pub(super) fn intents(intents: &[Intent]) -> Vec<String> {
     let mut intents: Vec<_> = intents
         .iter()
         .map(|intent| match intent {
@@ -51,7 +51,7 @@ pub fn intents(intents: &[Intent]) -> Vec<String> {
 }
 
 /// Returns the summary of the tool results.
-pub fn found(results: &[CallResult]) -> String {
+pub(super) fn found(results: &[CallResult]) -> String {
     let failed = results.iter().filter(|result| result.status != CallStatus::Ok).count();
     match (results.len(), failed) {
         (1, 0) => "The tool has answered. ".into(),
@@ -62,7 +62,7 @@ pub fn found(results: &[CallResult]) -> String {
 }
 
 /// Returns the answer, in pieces.
-pub fn answer(understood: &Understood, intents: &[Intent], results: &[CallResult]) -> Vec<String> {
+pub(super) fn answer(understood: &Understood, intents: &[Intent], results: &[CallResult]) -> Vec<String> {
     let mut sentences: Vec<String> = Vec::new();
     match understood {
         Understood::Requests { declined, more, .. } => {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// The words of a text.
-pub struct Words<'a> {
+pub(crate) struct Words<'a> {
     text: &'a str,
     words: Vec<Word>,
 }
@@ -23,7 +23,7 @@ enum After {
 }
 
 impl<'a> Words<'a> {
-    pub fn of(text: &'a str) -> Self {
+    pub(crate) fn of(text: &'a str) -> Self {
         let mut words: Vec<Word> = Vec::new();
         let part = |c: char| c.is_alphanumeric() || matches!(c, '\'' | '’' | '/' | '_' | '-' | '+');
         let mut rest = 0;
@@ -44,55 +44,55 @@ impl<'a> Words<'a> {
         Self { text, words }
     }
 
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
     /// Returns a word in lower case; empty past the end.
-    pub fn lower(&self, at: usize) -> &str {
+    pub(crate) fn lower(&self, at: usize) -> &str {
         self.words.get(at).map_or("", |word| &word.lower)
     }
 
     /// Returns the original text of words.
-    pub fn text(&self, words: Range<usize>) -> &'a str {
+    pub(crate) fn text(&self, words: Range<usize>) -> &'a str {
         &self.text[self.span(words)]
     }
 
-    pub fn span(&self, words: Range<usize>) -> Range<usize> {
+    pub(crate) fn span(&self, words: Range<usize>) -> Range<usize> {
         self.words[words.start].span.start..self.words[words.end - 1].span.end
     }
 
     /// Returns true if a phrase begins at this word and lies within one sentence.
-    pub fn has_at(&self, at: usize, phrase: &str) -> bool {
+    pub(crate) fn has_at(&self, at: usize, phrase: &str) -> bool {
         phrase.split(' ').enumerate().all(|(nth, word)| {
             let joined = nth == 0 || self.words[at + nth - 1].after != After::SentenceEnd;
             joined && self.lower(at + nth) == word
         })
     }
 
-    pub fn contains_any(&self, phrases: &[&str]) -> bool {
+    pub(crate) fn contains_any(&self, phrases: &[&str]) -> bool {
         self.contains_within(&(0..self.len()), phrases).is_some()
     }
 
     /// Returns the position of the first of these phrases.
-    pub fn contains_within(&self, within: &Range<usize>, phrases: &[&str]) -> Option<usize> {
+    pub(crate) fn contains_within(&self, within: &Range<usize>, phrases: &[&str]) -> Option<usize> {
         within.clone().find(|at| phrases.iter().any(|phrase| self.has_at(*at, phrase)))
     }
 
     /// Returns true if a request may begin here: at the start of a sentence, after a comma, after `and`, or
     /// after polite words.
-    pub fn begins_clause(&self, at: usize) -> bool {
+    pub(crate) fn begins_clause(&self, at: usize) -> bool {
         at == 0
             || self.words[at - 1].after != After::Space
             || matches!(self.lower(at - 1), "and" | "then" | "please" | "also" | "to" | "you" | "me")
     }
 
     /// Returns the end of a word's clause: the end of its sentence or the start of a new request.
-    pub fn clause_end(&self, start: usize) -> usize {
+    pub(crate) fn clause_end(&self, start: usize) -> usize {
         let mut at = start;
         while at < self.len() {
             let asks = |next: usize| REQUESTS.contains(&self.lower(next));
@@ -108,12 +108,12 @@ impl<'a> Words<'a> {
         at
     }
 
-    pub fn follows_comma(&self, at: usize) -> bool {
+    pub(crate) fn follows_comma(&self, at: usize) -> bool {
         at > 0 && self.words[at - 1].after == After::Comma
     }
 
     /// Returns the longest words of a text that are not common.
-    pub fn keywords(&self, max: usize) -> Vec<String> {
+    pub(crate) fn keywords(&self, max: usize) -> Vec<String> {
         let mut words: Vec<&Word> = Vec::new();
         for word in self.words.iter().take(KEYWORD_CANDIDATES_MAX) {
             let plain = word.lower.chars().all(char::is_alphanumeric)

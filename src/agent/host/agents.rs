@@ -28,8 +28,8 @@ pub trait AgentLauncher: Send + Sync + 'static {
     fn launch(&self, assignment: Assignment);
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 /// The properties of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentCapabilities {
     /// True if a run is resumed from its log after a crash, false if it ends as `interrupted`.
     pub resumable: bool,
@@ -57,9 +57,13 @@ impl Owner {
 pub struct Assignment {
     /// The owner, whose runs share the agents' time.
     pub owner: Owner,
+    /// The id of the run.
     pub run_id: RunId,
+    /// The thread of the message.
     pub thread_id: ThreadId,
+    /// The message that the run answers.
     pub message_id: MessageId,
+    /// The agent that executes the run.
     pub agent_name: AgentName,
     /// The user's message.
     pub text: String,
@@ -69,6 +73,7 @@ pub struct Assignment {
     pub past: Vec<Entry>,
     /// The positions of its thoughts in the log.
     pub emitted: EmittedText,
+    /// The agent's handle to the run.
     pub handle: RunHandle,
 }
 
@@ -81,8 +86,11 @@ pub struct EmittedText([TextSpan; 3]);
 /// entries of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextSpan {
+    /// The offset of the first entry with text; unspecified if `bytes` is 0.
     pub first: Offset,
+    /// The offset of the last entry with text, inclusive.
     pub last: Offset,
+    /// The length of the text, in bytes of UTF-8.
     pub bytes: u64,
 }
 
@@ -102,6 +110,7 @@ impl EmittedText {
         }
     }
 
+    /// Returns the position of the text of one kind.
     pub fn of(&self, kind: ThoughtKind) -> TextSpan {
         self.0[kind as usize]
     }

@@ -3,9 +3,9 @@
 //! Only a service calls what is here. An agent receives a [`Run`](crate::Run), which is built from an
 //! [`Assignment`]; nothing that an agent holds leads to another user (ISO-4).
 //!
-//! - [`AgentLauncher`] ([`agents`]): the registered agents, as a hub sees them; an [`Assignment`] is a run to execute
-//! - [`RunHandle`] ([`run_handle`]): the handle of an agent to its run; its steps are the hub's [`AgentCommand`]s ([`command`])
-//! - [`RunSignal`] ([`signal`]): signals from the hub to the port; [`QueueTime`] ([`queue_time`]): time spent waiting
+//! - [`AgentLauncher`]: the registered agents, as a hub sees them; an [`Assignment`] is a run to execute
+//! - [`RunHandle`]: the handle of an agent to its run; its steps are the hub's [`AgentCommand`]s
+//! - [`RunSignal`]: signals from the hub to a run; [`QueueTime`]: time spent waiting
 
 mod agents;
 mod command;

@@ -23,6 +23,7 @@ pub enum RunEnded {
     /// The agent's step was illegal (RUN-10).
     #[error("illegal step: {0}")]
     Violated(Breach),
+    /// The step exceeds the limit of this name.
     #[error("{0} is reached")]
     LimitReached(&'static str),
     /// The journal did not confirm the step; the run is resumed once it does.
@@ -67,7 +68,7 @@ pub struct HubSenders {
 }
 
 impl RunHandle {
-    /// Creates the port of one run.
+    /// Creates the handle of one run.
     pub fn new(parts: RunHandleParts) -> Self {
         Self(Arc::new(RunHandleInner(parts)))
     }
@@ -84,6 +85,10 @@ impl RunHandle {
 
     /// Queues a step without waiting until it is durable; waits only for room. If the step is illegal, the next
     /// call returns the error.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RunEnded`] if the run has ended, for example after an earlier illegal step.
     pub async fn post(&self, step: AgentStep) -> Result<(), RunEnded> {
         self.command(|run_id| AgentCommand::Step { run_id, step, reply: None }).await
     }
@@ -102,6 +107,10 @@ impl RunHandle {
 
     /// Waits until a call of the client is closed, and returns its result (RUN-11). Returns at once if it is
     /// closed already.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RunEnded`] if the run ends first.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, RunEnded> {
         if self.0.0.resumed {
             self.command(|run_id| AgentCommand::Parked { run_id }).await?;
@@ -124,11 +133,19 @@ impl RunHandle {
     }
 
     /// Reads the user's own log.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError`] if the journal cannot be read.
     pub async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
         self.0.0.log.read(after, limit).await
     }
 
-    /// Returns the head of the user's own log.
+    /// Returns the head of the user's own log: the offset of its last entry.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError`] if the journal cannot be read.
     pub async fn head(&self) -> Result<Offset, JournalError> {
         Ok(self.0.0.log.extent().await?.head)
     }

@@ -9,7 +9,7 @@ use super::{
     sync::{CancellationToken, Mutex, Notify},
 };
 
-/// The signals of one run, shared by its hub and its port.
+/// The signals of one run, shared by its hub and its [`RunHandle`](super::RunHandle).
 #[derive(Debug, Default)]
 pub struct RunSignal {
     over: CancellationToken,
@@ -49,7 +49,11 @@ impl RunSignal {
         }
     }
 
-    /// Waits until a call of the client is closed, and returns its result.
+    /// Waits until a call of the client is closed, and returns its result, once (RUN-11).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RunEnded`] if the run ends first.
     pub async fn closed(&self, call_id: &CallId) -> Result<CallResult, RunEnded> {
         loop {
             let closed = self.closed.notified();

@@ -16,41 +16,64 @@ use serde_json::value::RawValue;
 /// A script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
+    /// The steps in order, at most [`STEPS_MAX`].
     pub steps: Vec<ScriptStep>,
 }
 
+/// A step of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScriptStep {
+    /// Emits a thought, repeatedly.
     Think {
+        /// The kind of the thought.
         kind: ThoughtKind,
+        /// The text of each repetition.
         delta: String,
+        /// The number of times it is emitted, 1 to [`REPEAT_MAX`].
         repeat: u32,
+        /// The wait between two repetitions in milliseconds, at most [`WAIT_MS_MAX`].
         interval_ms: u64,
     },
+    /// Emits this piece of the answer.
     Answer(String),
     /// Parallel calls: one for `tool`, several for `tools`.
     Tools(Vec<ScriptedCall>),
+    /// Asks the client a question and waits for its answer (RUN-11).
     Ask {
+        /// The id of the call, unique in the script.
         call_id: CallId,
+        /// The kind of question, for the client.
         tool_name: ToolName,
+        /// The parameters, an object.
         parameters: Json,
     },
+    /// Waits without a step of the run.
     Wait {
+        /// The wait in milliseconds, at most [`WAIT_MS_MAX`].
         wait_ms: u64,
     },
+    /// Ends the run as `failed`, code `agent_error`, with this message.
     Fail(String),
+    /// Panics with this message: code `agent_panic`.
     Panic(String),
+    /// Never returns, until a cancel or a timeout ends the run.
     Hang,
+    /// Takes an illegal step (RUN-10).
     Illegal(Illegal),
 }
 
 /// A tool call and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScriptedCall {
+    /// The id of the call, unique in the script.
     pub call_id: CallId,
+    /// The name of the tool.
     pub tool_name: ToolName,
+    /// The parameters, an object.
     pub parameters: Json,
+    /// The duration of the call in milliseconds, at most [`WAIT_MS_MAX`].
     pub takes_ms: u64,
+    /// The result, with status `ok` or `error`.
     pub result: CallResult,
 }
 
@@ -58,24 +81,44 @@ pub struct ScriptedCall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Illegal {
+    /// Closes a call that is not open (RUN-4).
     CompleteUnopenedCall,
+    /// Completes the run while a call is open (RUN-5).
     CompleteWithOpenCall,
+    /// Opens two calls with the same id (RUN-4).
     ReopenCall,
+    /// Opens a call before the first thought (RUN-3).
     ToolBeforeThinking,
 }
 
 /// The reason for which a text is not a script, and its position. The author of the message is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidScript {
+    /// The text is not an object with a list `steps`; contains the message of the JSON parser.
     #[error("not a script: {0}")]
     Outline(String),
+    /// The script has more than [`STEPS_MAX`] steps.
     #[error("steps: {steps} are more than {STEPS_MAX}")]
-    Steps { steps: usize },
+    Steps {
+        /// The number of steps.
+        steps: usize,
+    },
+    /// A step is malformed, or exceeds a limit together with the steps before it.
     #[error("steps[{at}]: {why}")]
-    Step { at: usize, why: String },
+    Step {
+        /// The position of the step, from 0.
+        at: usize,
+        /// The reason.
+        why: String,
+    },
 }
 
 impl Script {
+    /// Parses a script.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`InvalidScript`] if the text is not JSON of this form, has an unknown field, or exceeds a limit.
     pub fn parse(text: &str) -> Result<Self, InvalidScript> {
         let Outline { steps } =
             serde_json::from_str(text).map_err(|error| InvalidScript::Outline(error.to_string()))?;

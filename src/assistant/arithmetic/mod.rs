@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Guarantee: a clause is parsed completely or not at all. If a word beside an expression is not understood,
-//! the result is [`SumReading::Declined`] with that word. A date, a range or a figure of speech (`2026-11-21`,
+//! the result is declined with that word. A date, a range or a figure of speech (`2026-11-21`,
 //! `pages 10-12`, `24/7`) is not a sum.
 
 mod expression;
@@ -21,6 +21,7 @@ pub(super) use self::{number_words::read as number_words, patterns::quantity};
 /// A calculation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
+    /// The expression, in the syntax of `calculate`.
     pub expression: String,
     /// The left side of the answer, if it is not the expression: `5 miles`.
     pub shown: Option<String>,
@@ -30,9 +31,10 @@ pub struct Sum {
 
 /// The result of parsing a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SumReading {
+pub(crate) enum SumReading {
     /// The clause has no calculation.
     Nothing,
+    /// The clause consists of these calculations.
     Sums(Vec<Sum>),
     /// The clause has a calculation that is declined for this reason.
     Declined(String),

@@ -1,7 +1,7 @@
 //! Questions about the current time, a shifted or converted time, or a date.
 //!
 //! Guarantee: the answer is the current time only if no part of the question asks for another time. Every
-//! word of a clause is parsed; if one is not understood, the result is [`TimeReading::Declined`].
+//! word of a clause is parsed; if one is not understood, the clause is declined.
 
 mod calendar;
 mod shift;
@@ -19,10 +19,13 @@ pub use self::shift::Shift;
 /// A call of `current_time`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Time {
-    /// `None` for UTC.
+    /// The name of the place or zone as in the message; `None` for UTC.
     pub place: Option<String>,
+    /// The duration that is added to the current time.
     pub shift: Option<Shift>,
+    /// The time of day to be converted to `place`.
     pub at: Option<PlacedTime>,
+    /// The date whose weekday or distance from today is asked for.
     pub date: Option<Day>,
     /// True if the question is about morning, afternoon, evening or night.
     pub part_of_day: bool,
@@ -51,6 +54,7 @@ impl Time {
 pub struct PlacedTime {
     /// Hours and minutes, such as `15:00`.
     pub clock: String,
+    /// The name of the place or zone, resolved by [`Zone::named`].
     pub place: String,
 }
 
@@ -65,9 +69,10 @@ pub struct Day {
 
 /// The result of parsing a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TimeReading {
+pub(crate) enum TimeReading {
     /// The clause is not about time.
     Nothing,
+    /// The clause consists of these questions.
     Times(Vec<Time>),
     /// The clause is about time but is declined for this reason.
     Declined(String),

@@ -65,6 +65,7 @@ impl Shift {
         if self.is_past() { format!("{amounts} ago") } else { format!("in {amounts}") }
     }
 
+    /// Returns true if the shifted time is before now.
     pub fn is_past(&self) -> bool {
         self.duration.starts_with('-')
     }

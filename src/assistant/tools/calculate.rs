@@ -71,26 +71,64 @@ impl Tool for Calculate {
 /// The reason for which an expression has no value. Positions count characters from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoValue {
+    /// The expression is longer than [`EXPRESSION_BYTES_MAX`].
     #[error("the expression is longer than {EXPRESSION_BYTES_MAX} bytes")]
     TooLong,
+    /// The expression has no tokens.
     #[error("the expression is empty")]
     Empty,
+    /// The expression ends where an operand has to follow.
     #[error("a number is missing at the end")]
     EndsEarly,
+    /// A token stands where an operand has to be.
     #[error("a number is missing before {found:?} at character {at}")]
-    NumberMissing { found: String, at: usize },
+    NumberMissing {
+        /// The token.
+        found: String,
+        /// Its position.
+        at: usize,
+    },
+    /// A token stands where an operator has to be.
     #[error("an operator is missing before {found:?} at character {at}")]
-    OperatorMissing { found: String, at: usize },
+    OperatorMissing {
+        /// The token.
+        found: String,
+        /// Its position.
+        at: usize,
+    },
+    /// A token is not part of the syntax, or not at this place.
     #[error("{found:?} at character {at} means nothing here")]
-    Unknown { found: String, at: usize },
+    Unknown {
+        /// The token.
+        found: String,
+        /// Its position.
+        at: usize,
+    },
+    /// An opening parenthesis has no closing one.
     #[error("the parenthesis at character {at} is not closed")]
-    NotClosed { at: usize },
+    NotClosed {
+        /// The position of the opening parenthesis.
+        at: usize,
+    },
+    /// A closing parenthesis has no opening one.
     #[error("the parenthesis at character {at} was not opened")]
-    NotOpened { at: usize },
+    NotOpened {
+        /// The position of the closing parenthesis.
+        at: usize,
+    },
+    /// A `%` can be read as percent and as remainder.
     #[error("the % at character {at} can be percent or remainder; write percent, or mod")]
-    Ambiguous { at: usize },
+    Ambiguous {
+        /// The position of the `%`.
+        at: usize,
+    },
+    /// A comma is not between groups of three digits.
     #[error("the comma at character {at} does not separate thousands; write decimals with a point")]
-    DecimalComma { at: usize },
+    DecimalComma {
+        /// The position of the comma.
+        at: usize,
+    },
+    /// The expression is well formed, but a number in it does not exist or is out of range.
     #[error(transparent)]
     NoNumber(#[from] NoNumber),
 }

@@ -54,10 +54,11 @@ impl Tool for CurrentTime {
     }
 }
 
-/// Returns the results for `parameters` at the time `unix_ms`.
+/// Returns the results for `parameters` at the time `unix_ms`, in milliseconds since 1970 UTC.
 ///
 /// # Errors
-/// Returns an error if a parameter is invalid, a zone is unknown, or the time is out of range.
+///
+/// Returns a message for the user if a parameter is invalid, a zone is unknown, or the time is out of range.
 pub fn answer(parameters: &Value, unix_ms: u64) -> Result<Value, String> {
     let text = |name: &str| match &parameters[name] {
         Value::Null => Ok(None),

@@ -6,7 +6,7 @@
 use memchr::memmem::Finder;
 
 /// The case-folded words of a query.
-pub struct QueryWords {
+pub(crate) struct QueryWords {
     finders: Vec<Finder<'static>>,
     /// The original words that are searched for.
     query: String,
@@ -14,7 +14,7 @@ pub struct QueryWords {
 
 impl QueryWords {
     /// Folds the first [`WORDS_MAX`] words of a query, cut to [`WORD_CHARS_MAX`] characters each.
-    pub fn of(query: &str) -> Self {
+    pub(crate) fn of(query: &str) -> Self {
         let words = query.split_whitespace().take(WORDS_MAX);
         let words: Vec<String> = words.map(|word| word.chars().take(WORD_CHARS_MAX).collect()).collect();
         let finder = |word: &String| {
@@ -25,17 +25,18 @@ impl QueryWords {
         Self { finders: words.iter().map(finder).collect(), query: words.join(" ") }
     }
 
-    pub fn is_empty(&self) -> bool {
+    /// Returns true if the query has no words.
+    pub(crate) fn is_empty(&self) -> bool {
         self.finders.is_empty()
     }
 
     /// Returns the part of the query that is searched for.
-    pub fn query(&self) -> &str {
+    pub(crate) fn query(&self) -> &str {
         &self.query
     }
 
     /// Returns an excerpt around the first word if `text` has all words. `folded` is a reused buffer.
-    pub fn excerpt(&self, text: &str, folded: &mut String) -> Option<String> {
+    pub(crate) fn excerpt(&self, text: &str, folded: &mut String) -> Option<String> {
         fold_into(text, folded);
         let mut first = usize::MAX;
         for finder in &self.finders {
@@ -79,10 +80,10 @@ fn folds(c: char) -> impl Iterator<Item = char> {
 }
 
 /// Greatest number of words of a query.
-pub const WORDS_MAX: usize = 16;
+pub(crate) const WORDS_MAX: usize = 16;
 
 /// Greatest number of characters of a word.
-pub const WORD_CHARS_MAX: usize = 64;
+pub(crate) const WORD_CHARS_MAX: usize = 64;
 
 const EXCERPT_CHARS: usize = 160;
 

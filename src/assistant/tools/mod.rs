@@ -2,12 +2,12 @@
 //!
 //! - [`calculate`], with [`number`]: exact arithmetic, nested to any depth
 //! - [`current_time`], with [`zones`]: the time in any IANA time zone
-//! - [`search_history`], with [`fold`] and [`searches`]: search in the user's own log
+//! - [`search_history`]: search in the user's own log
 
 pub mod calculate;
 pub mod current_time;
-pub mod fold;
+mod fold;
 pub mod number;
 pub mod search_history;
-pub mod searches;
+mod searches;
 pub mod zones;

@@ -23,23 +23,30 @@ pub struct Number {
 /// The reason for which a number does not exist or is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoNumber {
+    /// The divisor is zero, or zero is raised to a negative power.
     #[error("division by zero")]
     DivisionByZero,
+    /// The result is longer than [`VALUE_BITS_MAX`].
     #[error("the numbers grow beyond {} digits", VALUE_BITS_MAX * 3 / 10)]
     TooLarge,
+    /// The [`Budget`] is spent.
     #[error("the calculation takes too much work")]
     TooMuchWork,
+    /// The root has an even degree and its operand is negative.
     #[error("an even root of a negative number is not a real number")]
     RootOfNegative,
+    /// The operand of a factorial is negative or not an integer.
     #[error("a factorial is of a whole number from 0 on")]
     Factorial,
+    /// The exponent is a fraction whose denominator exceeds [`ROOT_MAX`].
     #[error("an exponent has to be a whole number, or a fraction with a denominator of at most {ROOT_MAX}")]
     Exponent,
+    /// The arguments do not fit the function. Contains its name, and the arguments that it takes.
     #[error("{0} takes {1}")]
     Arguments(&'static str, &'static str),
 }
 
-/// The remaining work of a calculation.
+/// The remaining work of a calculation, [`WORK_MAX`] at its start.
 #[derive(Debug)]
 pub struct Budget {
     work: u64,
@@ -67,6 +74,10 @@ impl Budget {
 
 impl Number {
     /// Parses digits with at most one point, times a power of ten.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the text is not a number, the number is too large, or the budget is spent.
     pub fn parse(digits: &str, exponent: i64, budget: &mut Budget) -> Result<Self, NoNumber> {
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let written = (whole.len() + fraction.len()) as u64;
@@ -82,14 +93,17 @@ impl Number {
         Self::of(value, true)
     }
 
+    /// Returns an integer, exact.
     pub fn whole(value: u32) -> Self {
         Self { value: Fraction::whole(value.into()), exact: true }
     }
 
+    /// Returns π, rounded to 62 decimal places.
     pub fn pi() -> Self {
         Self::rounded("3.14159265358979323846264338327950288419716939937510582097494459")
     }
 
+    /// Returns e, the base of the natural logarithm, rounded to 62 decimal places.
     pub fn e() -> Self {
         Self::rounded("2.71828182845904523536028747135266249775724709369995957496696763")
     }
@@ -112,18 +126,38 @@ impl Number {
         Self::of(operation(&self.value, &other.value), self.exact && other.exact)
     }
 
+    /// Returns the sum.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the result is too large or the budget is spent.
     pub fn plus(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         self.with(other, budget, Fraction::plus)
     }
 
+    /// Returns the difference.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the result is too large or the budget is spent.
     pub fn minus(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         self.with(other, budget, Fraction::minus)
     }
 
+    /// Returns the product.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the result is too large or the budget is spent.
     pub fn times(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         self.with(other, budget, Fraction::times)
     }
 
+    /// Returns the quotient.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if `other` is zero, the result is too large, or the budget is spent.
     pub fn over(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         if other.value.is_zero() {
             return Err(NoNumber::DivisionByZero);
@@ -132,6 +166,10 @@ impl Number {
     }
 
     /// Returns the remainder, with the sign of `other`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if `other` is zero, the result is too large, or the budget is spent.
     pub fn modulo(&self, other: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         if other.value.is_zero() {
             return Err(NoNumber::DivisionByZero);
@@ -139,15 +177,25 @@ impl Number {
         self.with(other, budget, |a, b| a.minus(&b.times(&Fraction::whole(a.over(b).floor()))))
     }
 
+    /// Returns the number with the opposite sign.
     pub fn negated(self) -> Self {
         Self { value: self.value.negated(), ..self }
     }
 
+    /// Returns a hundredth of the number.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the result is too large or the budget is spent.
     pub fn percent(self, budget: &mut Budget) -> Result<Self, NoNumber> {
         self.over(&Self::whole(100), budget)
     }
 
-    /// Returns the factorial.
+    /// Returns the factorial, of an integer from 0 to 10,000.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the number is not such an integer, the result is too large, or the budget is spent.
     pub fn factorial(&self, budget: &mut Budget) -> Result<Self, NoNumber> {
         if !self.value.is_whole() || self.value.is_negative() {
             return Err(NoNumber::Factorial);
@@ -166,6 +214,11 @@ impl Number {
     }
 
     /// Raises to a power. `0 ^ 0` is 1; a fractional exponent takes a root.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the power does not exist, the degree of the root exceeds [`ROOT_MAX`], the result is
+    /// too large, or the budget is spent.
     pub fn power(&self, exponent: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         let root =
             exponent.value.denom().to_u32().filter(|root| *root <= ROOT_MAX).ok_or(NoNumber::Exponent)?;
@@ -202,7 +255,13 @@ impl Number {
         Self::of(value, exact)?.root(root, budget)
     }
 
-    /// Returns the root: exact if the number is a power of that degree, else rounded to [`ROOT_DIGITS`] digits.
+    /// Returns the root: exact if the number is a power of that degree, else rounded to at least 45
+    /// decimal places. `degree` is at least 1.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the root is even and the number negative, the result is too large, or the budget is
+    /// spent.
     pub fn root(&self, degree: u32, budget: &mut Budget) -> Result<Self, NoNumber> {
         if degree == 1 || self.value.is_zero() {
             return Ok(self.clone());
@@ -224,19 +283,27 @@ impl Number {
         Self::of(Fraction::new(scaled.nth_root(degree), scale), false)
     }
 
+    /// Returns the absolute value.
     pub fn abs(self) -> Self {
         Self { value: self.value.abs(), ..self }
     }
 
+    /// Rounds down to an integer.
     pub fn floor(self) -> Self {
         Self { value: Fraction::whole(self.value.floor()), ..self }
     }
 
+    /// Rounds up to an integer.
     pub fn ceil(self) -> Self {
         Self { value: Fraction::whole(self.value.ceil()), ..self }
     }
 
-    /// Rounds to `places` decimal places, halves away from zero.
+    /// Rounds to `places` decimal places, halves away from zero; negative places round to tens, hundreds and so on.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if `places` is not an integer from -1000 to 1000, the result is too large, or the
+    /// budget is spent.
     pub fn round(&self, places: &Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         let range = -PLACES_MAX..=PLACES_MAX;
         let places = Some(&places.value).filter(|places| places.is_whole());
@@ -249,10 +316,20 @@ impl Number {
         Self::of(Fraction::whole(self.value.times(&scale).round()).over(&scale), self.exact)
     }
 
+    /// Returns the smaller of two numbers; exact if both are.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the budget is spent.
     pub fn smaller(self, other: Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         self.chosen(other, Ordering::Less, budget)
     }
 
+    /// Returns the larger of two numbers; exact if both are.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NoNumber`] if the budget is spent.
     pub fn larger(self, other: Self, budget: &mut Budget) -> Result<Self, NoNumber> {
         self.chosen(other, Ordering::Greater, budget)
     }
@@ -266,7 +343,7 @@ impl Number {
     }
 
     /// Returns the number in decimal digits, and whether they are complete. If not, it is rounded to
-    /// [`SHOWN_DIGITS`] digits, halves to even.
+    /// 30 digits, halves to even.
     pub fn decimal(&self) -> (String, bool) {
         if let (true, Some(places)) = (self.exact, places(self.value.denom())) {
             let digits = self.value.numer() * BigInt::from(10u32).pow(places) / self.value.denom();

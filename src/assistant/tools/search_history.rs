@@ -54,6 +54,7 @@ struct Parameters {
 }
 
 impl SearchHistory {
+    /// Creates the tool with permits of its own: its limits hold for the agents that share it (ISO-6).
     pub fn new(limits: &AgentLimits) -> Self {
         Self {
             searches: Searches::new(limits.searches_max, limits.user_searches_max),

@@ -9,7 +9,7 @@ use quintet_agent::host::{Owner, QueueTime};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The permits of all searches.
-pub struct Searches {
+pub(crate) struct Searches {
     pages: Semaphore,
     user_searches_max: usize,
     /// The users with a search.
@@ -17,19 +17,20 @@ pub struct Searches {
 }
 
 /// A search of one user.
-pub struct SearchSlot<'a> {
+pub(crate) struct SearchSlot<'a> {
     searches: &'a Searches,
     owner: Owner,
     permits: Option<Arc<Semaphore>>,
 }
 
 impl Searches {
-    pub fn new(searches_max: usize, user_searches_max: usize) -> Self {
+    /// Creates permits for `searches_max` pages in memory, and for `user_searches_max` searches of one user.
+    pub(crate) fn new(searches_max: usize, user_searches_max: usize) -> Self {
         Self { pages: Semaphore::new(searches_max), user_searches_max, users: Mutex::default() }
     }
 
     /// Registers a search of a user, which has yet to wait for the user's others.
-    pub fn slot(&self, owner: Owner) -> SearchSlot<'_> {
+    pub(crate) fn slot(&self, owner: Owner) -> SearchSlot<'_> {
         let mut users = self.users();
         let permits = users.get(&owner).and_then(Weak::upgrade).unwrap_or_else(|| {
             let permits = Arc::new(Semaphore::new(self.user_searches_max));
@@ -40,7 +41,11 @@ impl Searches {
     }
 
     /// Waits for the permit to hold a page. The wait counts as time in line.
-    pub async fn page(&self, line: &QueueTime) -> Result<SemaphorePermit<'_>, String> {
+    ///
+    /// # Errors
+    ///
+    /// Returns a message for the user if searches are closed.
+    pub(crate) async fn page(&self, line: &QueueTime) -> Result<SemaphorePermit<'_>, String> {
         permit(&self.pages, line).await
     }
 
@@ -51,7 +56,11 @@ impl Searches {
 
 impl SearchSlot<'_> {
     /// Waits for the user's other searches. The wait counts as time in line.
-    pub async fn wait(&self, line: &QueueTime) -> Result<Option<SemaphorePermit<'_>>, String> {
+    ///
+    /// # Errors
+    ///
+    /// Returns a message for the user if searches are closed.
+    pub(crate) async fn wait(&self, line: &QueueTime) -> Result<Option<SemaphorePermit<'_>>, String> {
         match &self.permits {
             Some(permits) => permit(permits, line).await.map(Some),
             None => Ok(None),

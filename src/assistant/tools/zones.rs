@@ -15,18 +15,31 @@ use self::names::{ALIASES, AREAS, FIXED, REGIONS, SEVERAL};
 /// A time zone with its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
-    /// The IANA name.
+    /// The IANA name, or that of a fixed offset, such as `CEST` or `UTC+03:00`.
     pub name: String,
+    /// Its offsets from UTC over time.
     pub rules: TimeZone,
 }
 
 /// The reason for which a name does not resolve to one zone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ZoneError {
+    /// No zone has the name.
     #[error("no time zone is known as {asked:?}{}", meant(.near))]
-    Unknown { asked: String, near: Vec<String> },
+    Unknown {
+        /// The name, at most 64 characters of it.
+        asked: String,
+        /// The known names that are spelled similarly, at most 3, nearest first.
+        near: Vec<String>,
+    },
+    /// The name stands for several zones.
     #[error("{asked:?} has more than one time zone; name one, such as {}", .zones.join(" or "))]
-    Several { asked: String, zones: &'static [&'static str] },
+    Several {
+        /// The name, at most 64 characters of it.
+        asked: String,
+        /// The IANA names of some of its zones.
+        zones: &'static [&'static str],
+    },
 }
 
 fn meant(near: &[String]) -> String {
@@ -40,7 +53,8 @@ impl Zone {
     /// Resolves an IANA name in any case, a city, a region, an abbreviation or an offset (`UTC+3`).
     ///
     /// # Errors
-    /// Returns an error if the name is unknown or has several zones.
+    ///
+    /// Returns [`ZoneError`] if the name is unknown or has several zones.
     pub fn named(asked: &str) -> Result<Self, ZoneError> {
         let asked: String = asked.trim().chars().take(NAME_CHARS_MAX).collect();
         let spelled = spelling(&asked);
