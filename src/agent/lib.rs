@@ -105,6 +105,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
+pub mod agent;
 pub mod answer;
 pub mod call;
 mod emitted_text;
@@ -117,10 +118,10 @@ pub mod phase;
 mod redact;
 pub mod rehearsal;
 pub mod replay;
-pub mod roles;
 pub mod run;
 mod step_writer;
 pub mod supervisor;
+pub mod tool;
 pub mod turns;
 pub mod typed;
 
@@ -134,6 +135,7 @@ pub use quintet_kernel::{
 pub use schemars;
 
 pub use self::{
+    agent::{Agent, Task},
     answer::Answer,
     call::{Answered, AskedCall, Executed, OpenCall},
     error::{AgentError, ToolError},
@@ -141,8 +143,8 @@ pub use self::{
     host::RunEnded,
     limits::AgentLimits,
     phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking},
-    roles::{Agent, Task, Tool, ToolContext},
     run::{AfterClose, Run},
     supervisor::{AgentRegistry, Executor, RegistrationError},
+    tool::{Tool, ToolContext},
     typed::{FnTool, TypedTool, tool},
 };

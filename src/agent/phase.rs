@@ -11,11 +11,11 @@
 pub use quintet_kernel::run::{Completed, ExecutingTools, Started, Thinking};
 use quintet_kernel::{
     entry::{Call, Thought},
-    run as machine,
+    run::{self as machine, Breach},
 };
 use quintet_runtime::clock;
 
-use crate::{host::RunEnded, run::reopened};
+use crate::host::RunEnded;
 
 /// A phase in which an agent may emit thoughts and pieces of the answer.
 pub trait CanThink: Sealed + Sized {
@@ -76,4 +76,9 @@ impl CanOpen for ExecutingTools {
     fn open(machine: machine::Run<Self>, call: Call) -> Result<machine::Run<ExecutingTools>, RunEnded> {
         Ok(machine.open(call, clock::now()).map_err(reopened)?.0)
     }
+}
+
+/// Maps a reused call id; the log has refused it earlier.
+pub(super) fn reopened<P>(_: machine::CallReopened<P>) -> RunEnded {
+    RunEnded::Violated(Breach::CallReopened)
 }

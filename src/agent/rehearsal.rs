@@ -20,10 +20,10 @@ use quintet_kernel::{
 
 use self::script::{Illegal, Script, ScriptStep, ScriptedCall};
 use crate::{
+    agent::{Agent, Task},
     error::AgentError,
     host::RunEnded,
     phase::{Completed, Started, Thinking},
-    roles::{Agent, Task},
     run::{OpenedCalls, Run},
     supervisor::OpenPanic,
 };

@@ -35,9 +35,9 @@ use crate::{
     call::{Answered, AskedCall, Executed, OpenCall, clipped},
     history::History,
     host::{Assignment, RunEnded, RunHandle},
-    phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking},
-    roles::{Tool, ToolContext},
+    phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking, reopened},
     step_writer::StepWriter,
+    tool::{Tool, ToolContext},
 };
 
 /// A run in the phase `P` ([`crate::phase`]). If a step returns an error, the run has ended for its agent; the error is the
@@ -374,11 +374,6 @@ fn closed(
         machine::AfterClose::Thinking(machine) => AfterClose::Thinking(Run { machine, writer }),
         machine::AfterClose::ExecutingTools(machine) => AfterClose::ExecutingTools(Run { machine, writer }),
     })
-}
-
-/// Maps a reused call id; the log has refused it earlier.
-pub(super) fn reopened<P>(_: machine::CallReopened<P>) -> RunEnded {
-    RunEnded::Violated(Breach::CallReopened)
 }
 
 fn agent_error(message: impl Into<String>) -> RunError {

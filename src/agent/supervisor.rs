@@ -33,13 +33,13 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::Instrument;
 
 use crate::{
+    agent::{Agent, Task},
     call::clipped,
     error::{AgentError, AgentErrorKind},
     gate::Gate,
     host::{AgentCapabilities, AgentLauncher, Assignment},
     limits::AgentLimits,
     redact::UserTexts,
-    roles::{Agent, Task},
     run::{MESSAGE_BYTES_MAX, Run},
 };
 

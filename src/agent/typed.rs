@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     call::CALL_TIMEOUT_MS,
     error::ToolError,
-    roles::{Tool, ToolContext},
+    tool::{Tool, ToolContext},
 };
 
 /// A tool with typed arguments and a typed result. Every `TypedTool` is a [`Tool`]: the schema of its parameters

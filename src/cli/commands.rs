@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     args::{CliCommand, Flags, JournalFlags},
-    inspect,
+    inspect, results,
 };
 use crate::{
     journal::{Journal, sqlite::SqliteJournal},
@@ -215,22 +215,6 @@ fn allow_sockets(sockets_max: u64) {
         );
     }
 }
-
-/// Writes the result of a command to stdout. Blocks until the reader has accepted it.
-///
-/// # Errors
-/// [`StdoutClosed`] when the reader has closed the pipe, as `head` does after its last line.
-pub fn print(text: &str) -> anyhow::Result<()> {
-    match Output::stdout().and_then(|mut stdout| stdout.write_lines(text.as_bytes())) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(StdoutClosed.into()),
-        written => written.context("stdout cannot be written to"),
-    }
-}
-
-/// The reader of stdout has closed the pipe. Reported by the exit code only, since it is normal in pipelines.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the reader of stdout is gone")]
-pub struct StdoutClosed;
 
 /// Open files beside sockets: database, readers, log, listeners.
 const FILES_BESIDE_SOCKETS: u64 = 256;

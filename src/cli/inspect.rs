@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 
-use super::{args::AuditFlags, commands::print};
+use super::{args::AuditFlags, results::print};
 use crate::{
     audit::{self, AuditOptions, EvidenceSubject},
     journal::sqlite::backup_folder,

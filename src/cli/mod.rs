@@ -10,6 +10,7 @@
 mod args;
 mod commands;
 mod inspect;
+mod results;
 
 use std::process::ExitCode;
 
@@ -53,7 +54,7 @@ pub fn main(agents: AgentSet) -> ExitCode {
     match commands::run(arguments.command, agents) {
         Ok(code) => code,
         Err(error) => {
-            if !error.is::<commands::StdoutClosed>() {
+            if !error.is::<results::StdoutClosed>() {
                 telemetry::report(&format!("quintet: {error:#}\n"));
             }
             if is_configuration(&error) { ExitCode::from(USAGE) } else { ExitCode::FAILURE }

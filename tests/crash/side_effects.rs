@@ -218,7 +218,12 @@ async fn run_9_call_has_at_most_one_effect_under_random_kills() {
     let crowd = Crowd::new(&context, users as usize, planned);
     let tally = kill_and_judge(&context, &crowd, kills, || {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "side_effects::child_that_serves_until_it_is_killed", "--ignored", "--nocapture"]);
+        command.args([
+            "--exact",
+            "side_effects::child_that_serves_until_it_is_killed",
+            "--ignored",
+            "--nocapture",
+        ]);
         command.env(FOLDER, folder.path());
         command
     })

@@ -11,16 +11,6 @@ use std::{
 
 use crate::imports::Tree;
 
-/// Imports that close a circle and wait for a change of their files: file, imported file, reason.
-const ALLOWED: [(&str, &str, &str); 6] = [
-    ("agent/host/command.rs", "agent/host/run_handle.rs", "`Stopped` needs a file of its own"),
-    ("agent/host/signal.rs", "agent/host/run_handle.rs", "`Stopped` needs a file of its own"),
-    ("agent/run.rs", "agent/roles.rs", "`Tool` needs a file of its own"),
-    ("inspect.rs", "commands.rs", "`print` belongs to `inspect`"),
-    ("kernel/connection/input.rs", "kernel/connection/effect.rs", "the timers need a file of their own"),
-    ("ops/telemetry/mod.rs", "ops/config/mod.rs", "`LogFormat` belongs to `telemetry`"),
-];
-
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -33,17 +23,7 @@ fn no_files_import_each_other_in_a_circle() {
     for (file, imported) in tree.imports() {
         graph.entry(file).or_default().insert(imported);
     }
-    let allowed = ALLOWED.map(|(file, imported, _)| {
-        let removed = graph.get_mut(file).is_some_and(|imports| imports.remove(imported));
-        (file, imported, removed)
-    });
-    let mut wrong = Vec::new();
-    for (file, imported, removed) in allowed {
-        if !removed || !reaches(&graph, imported, file) {
-            wrong.push(format!("{file} -> {imported} closes no circle: remove it from the list"));
-        }
-    }
-    wrong.extend(circles(&graph));
+    let wrong = circles(&graph);
     assert!(wrong.is_empty(), "circles of imports:\n{}", wrong.join("\n"));
 }
 

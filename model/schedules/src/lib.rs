@@ -18,7 +18,7 @@ pub mod tail;
 pub mod tickets;
 
 /// The reason for the end of a run, for its signal.
-pub mod run_handle {
+pub mod run_ended {
     pub use quintet::agent::host::RunEnded;
 }
 

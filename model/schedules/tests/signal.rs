@@ -4,7 +4,7 @@
 use loom::{future::block_on, sync::Arc, thread};
 use quintet_schedules::{
     kernel::{entry::CallResult, ids::CallId, json::Json},
-    run_handle::RunEnded,
+    run_ended::RunEnded,
 };
 
 mod bound;

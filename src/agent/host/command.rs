@@ -3,7 +3,7 @@
 use quintet_kernel::{ids::RunId, run::EarlyEnd, user::AgentStep};
 use tokio::sync::oneshot;
 
-use super::run_handle::RunEnded;
+use super::run_ended::RunEnded;
 
 /// An input from an agent.
 pub enum AgentCommand {

@@ -10,6 +10,7 @@
 mod agents;
 mod command;
 mod queue_time;
+mod run_ended;
 mod run_handle;
 mod signal;
 
@@ -21,6 +22,7 @@ pub use self::{
     },
     command::AgentCommand,
     queue_time::{QueueTime, QueueTimeGuard},
-    run_handle::{HubSenders, RunEnded, RunHandle, RunHandleParts},
+    run_ended::RunEnded,
+    run_handle::{HubSenders, RunHandle, RunHandleParts},
     signal::RunSignal,
 };

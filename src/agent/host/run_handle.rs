@@ -5,34 +5,14 @@ use std::sync::Arc;
 use quintet_journal::{JournalError, Log, ReadLimit, lines::Lines};
 use quintet_kernel::{
     entry::CallResult,
-    ids::{CallId, InvalidId, Offset, RunId},
+    ids::{CallId, Offset, RunId},
     limits::Limits,
-    run::{Breach, EarlyEnd},
+    run::EarlyEnd,
     user::AgentStep,
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{command::AgentCommand, queue_time::QueueTime, signal::RunSignal};
-
-/// The reason for which a run has ended for its agent: further steps are refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RunEnded {
-    /// The run was cancelled, timed out, or ended by another party.
-    #[error("the run has ended")]
-    Ended,
-    /// The agent's step was illegal (RUN-10).
-    #[error("illegal step: {0}")]
-    Violated(Breach),
-    /// The step exceeds the limit of this name.
-    #[error("{0} is reached")]
-    LimitReached(&'static str),
-    /// The journal did not confirm the step; the run is resumed once it does.
-    #[error("the journal is not available")]
-    Unavailable,
-    /// The agent opened a call of a tool whose name is invalid.
-    #[error("invalid tool name: {0}")]
-    InvalidName(InvalidId),
-}
+use super::{command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal};
 
 /// The handle of an agent to its run. If the last clone is dropped before the run is complete, the run ends as
 /// `failed`, code `agent_error` (RUN-6).

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use quintet_kernel::{entry::CallResult, ids::CallId};
 
 use super::{
-    run_handle::RunEnded,
+    run_ended::RunEnded,
     sync::{CancellationToken, Mutex, Notify},
 };
 
