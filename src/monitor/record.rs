@@ -252,7 +252,7 @@ pub enum TicketDid {
     },
     /// The ticket was redeemed in time.
     Redeemed {
-        /// The user whom the ticket authenticates.
+        /// The user of the ticket.
         user: UserId,
     },
     /// The ticket was refused: it is unknown, or was redeemed before. The client receives the same reply as
