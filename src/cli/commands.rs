@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     args::{CliCommand, Flags, JournalFlags},
-    inspect, results,
+    inspect,
 };
 use crate::{
     journal::{Journal, sqlite::SqliteJournal},
