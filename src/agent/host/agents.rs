@@ -86,9 +86,9 @@ pub struct EmittedText([TextSpan; 3]);
 /// entries of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TextSpan {
-    /// The offset of the first entry with text; unspecified if `bytes` is 0.
+    /// The offset of the first entry with text, 0 if there is none.
     pub first: Offset,
-    /// The offset of the last entry with text, inclusive.
+    /// The offset of the last entry with text, inclusive, 0 if there is none.
     pub last: Offset,
     /// The length of the text, in bytes of UTF-8.
     pub bytes: u64,
