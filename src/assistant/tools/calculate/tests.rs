@@ -107,6 +107,7 @@ fn rounded_results_are_marked_inexact() {
         (format!("0.{}141421356237309504880168872421", "0".repeat(49)), false)
     );
     assert_eq!(value("2*pi"), ("6.28318530717958647692528676656".into(), false));
+    assert_eq!(value("pi²"), value("pi^2"), "a superscript is not a part of the name");
     assert_eq!(evaluate("1/3").unwrap().fraction().unwrap(), "1/3");
     assert_eq!(evaluate("1/2 + sqrt(2)").unwrap().fraction(), None);
 }
