@@ -22,8 +22,8 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 
 step "documentation"
 # A dead link or a malformed section is an error.
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked \
-  -p quintet-kernel -p quintet-runtime -p quintet-wire -p quintet-journal -p quintet-audit
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked -p quintet -p quintet-kernel -p quintet-runtime -p quintet-wire \
+  -p quintet-journal -p quintet-observer -p quintet-agent -p quintet-assistant -p quintet-audit -p quintet-monitor
 
 step "the library without its features"
 bash tests/features.sh

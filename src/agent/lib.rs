@@ -18,9 +18,9 @@
 //!
 //! | | types | module |
 //! |---|---|---|
-//! | an agent | [`Agent`], [`Task`], [`AgentError`] | [`roles`], [`error`] |
+//! | an agent | [`Agent`], [`Task`], [`AgentError`] | [`mod@agent`], [`error`] |
 //! | its steps | [`Run`], [`AfterClose`], [`RunEnded`], the phases [`Started`], [`Thinking`], [`ExecutingTools`], [`Completed`] | [`run`], [`phase`] |
-//! | tools | [`tool`](fn@tool), [`TypedTool`], [`Tool`], [`ToolContext`], [`ToolError`] | [`typed`], [`roles`], [`error`] |
+//! | tools | [`tool`](fn@tool), [`TypedTool`], [`Tool`], [`ToolContext`], [`ToolError`] | [`typed`], [`mod@tool`], [`error`] |
 //! | single calls | [`OpenCall`], [`Executed`] | [`call`] |
 //! | questions to the client | [`Answer`], [`AskedCall`], [`Answered`] | [`answer`], [`call`] |
 //! | the user's earlier log | [`History`] | [`history`] |

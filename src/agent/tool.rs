@@ -10,7 +10,7 @@ use crate::{error::ToolError, history::History};
 
 /// A tool, which an agent may call. It may have effects, and it returns a result.
 ///
-/// Tools are usually written with typed arguments, as a function ([`tool`](crate::tool)) or as a
+/// Tools are usually written with typed arguments, as a function ([`tool`](fn@crate::tool)) or as a
 /// [`TypedTool`](crate::TypedTool). This trait is for tools whose schema is known only at run time.
 ///
 /// # Examples

@@ -3,7 +3,7 @@
 use quintet::agent::{Completed, Run, Started};
 
 fn course(run: Run<Started>) -> Run<Completed> {
-    Run { machine: run.machine, link: run.link }
+    Run { machine: run.machine, writer: run.writer }
 }
 
 fn main() {}
