@@ -41,7 +41,7 @@ struct AuthInner {
     keys: Keys,
     policy: ClaimsPolicy,
     token_bytes_max: usize,
-    checks: SignatureChecks,
+    pub(super) checks: SignatureChecks,
     tickets: Tickets,
     saturation: Saturation,
     /// Set once a token with a very long lifetime was accepted and logged.

@@ -125,8 +125,13 @@ mod tests {
         let auth =
             Auth::new(Keys::Fixed(Arc::new(key)), policy, &limits, saturation.clone(), Arc::new(NoObserver));
         let good = token(include_bytes!("../../tests/keys/rsa.private.pem"));
-        // All are polled once before the runtime's single thread takes a result.
-        let outcomes = futures_util::future::join_all((0..8).map(|_| auth.bearer(&good))).await;
+        // No check ends before all are polled once.
+        let slot = auth.checks.running.clone().try_acquire_owned().unwrap();
+        let mut checks = std::pin::pin!(futures_util::future::join_all((0..8).map(|_| auth.bearer(&good))));
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(checks.as_mut().poll(cx)));
+        assert!(polled.await.is_pending());
+        drop(slot);
+        let outcomes = checks.await;
         let busy = outcomes.iter().filter(|outcome| **outcome == Err(AuthError::Busy)).count();
         assert_eq!((busy, outcomes.iter().filter(|outcome| outcome.is_ok()).count()), (5, 3));
         assert_eq!(saturation.current(), [("waiting_signature_checks_max", Scope::Service)]);

@@ -2,9 +2,13 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::process::Signal;
@@ -90,11 +94,25 @@ async fn returning_log_reader_gets_whole_lines_and_the_number_of_dropped_ones() 
     let dropped = metric(&service, "quintet_log_dropped_total").await;
     assert!(dropped > 0);
     assert_eq!(metric(&service, "quintet_log_write_errors_total").await, 0);
+    let caught_up = Arc::new(AtomicBool::new(false));
+    let notices = caught_up.clone();
     let reader = std::thread::spawn(move || {
         let mut log = String::new();
-        BufReader::new(unread).read_to_string(&mut log).unwrap();
+        for line in BufReader::new(unread).lines() {
+            let line = line.unwrap();
+            notices.fetch_or(line.contains(" log lines dropped"), Ordering::Relaxed);
+            log.push_str(&line);
+            log.push('\n');
+        }
         log
     });
+    // The notice is written where lines are missing: behind it the queue has room for the end.
+    soon(async {
+        while !caught_up.load(Ordering::Relaxed) {
+            refused(&service, 1).await;
+        }
+    })
+    .await;
     service.signal(Signal::TERM);
     assert_eq!(service.ended().0.code(), Some(0));
     let events = events(&reader.join().unwrap());

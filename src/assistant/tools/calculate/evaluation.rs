@@ -60,7 +60,10 @@ impl<'a> Evaluation<'a> {
             _ if self.at_word("mod") => self.operator(Binary::Modulo, 3)?,
             '√' | '∛' => self.name(next.len_utf8())?,
             _ if next.is_alphabetic() => {
-                let length = self.rest().find(|c: char| !c.is_alphabetic() && !c.is_ascii_digit()).unwrap_or(self.rest().len());
+                let length = self
+                    .rest()
+                    .find(|c: char| !c.is_alphabetic() && !c.is_ascii_digit())
+                    .unwrap_or(self.rest().len());
                 self.name(length)?;
             }
             _ => match Binary::of(self.rest()) {
