@@ -41,7 +41,7 @@ struct AuthInner {
     keys: Keys,
     policy: ClaimsPolicy,
     token_bytes_max: usize,
-    pub(super) checks: SignatureChecks,
+    checks: SignatureChecks,
     tickets: Tickets,
     saturation: Saturation,
     /// Set once a token with a very long lifetime was accepted and logged.
@@ -118,6 +118,14 @@ impl AuthError {
             Self::Token(_) | Self::Ticket(_) => true,
             Self::Missing | Self::Unavailable | Self::Busy => false,
         }
+    }
+}
+
+#[cfg(test)]
+impl Auth {
+    /// Returns the verification of signatures, so that a test can hold its slots.
+    pub(super) fn checks(&self) -> &SignatureChecks {
+        &self.0.checks
     }
 }
 

@@ -126,7 +126,7 @@ mod tests {
             Auth::new(Keys::Fixed(Arc::new(key)), policy, &limits, saturation.clone(), Arc::new(NoObserver));
         let good = token(include_bytes!("../../tests/keys/rsa.private.pem"));
         // No check ends before all are polled once.
-        let slot = auth.checks.running.clone().try_acquire_owned().unwrap();
+        let slot = auth.checks().running.clone().try_acquire_owned().unwrap();
         let mut checks = std::pin::pin!(futures_util::future::join_all((0..8).map(|_| auth.bearer(&good))));
         let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(checks.as_mut().poll(cx)));
         assert!(polled.await.is_pending());
