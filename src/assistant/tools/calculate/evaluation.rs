@@ -332,7 +332,8 @@ impl<'a> Evaluation<'a> {
 }
 
 fn word_at(text: &str, word: &str) -> bool {
-    text.strip_prefix(word).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+    text.strip_prefix(word)
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphabetic() || c.is_ascii_digit()))
 }
 
 /// Characters of an unknown name that an error repeats.

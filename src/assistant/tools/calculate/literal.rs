@@ -23,7 +23,7 @@ pub(super) fn read(text: &str, in_call: bool, budget: &mut Budget) -> Result<(Nu
     let rest = &text[length..];
     let suffix = [("k", 3), ("K", 3), ("M", 6)].into_iter().find(|(suffix, _)| rest.starts_with(suffix));
     if let Some((suffix, power)) = suffix
-        && !rest[suffix.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+        && !rest[suffix.len()..].starts_with(|c: char| c.is_alphabetic() || c.is_ascii_digit() || c == '_')
     {
         exponent = exponent.saturating_add(power);
         length += suffix.len();

@@ -108,6 +108,7 @@ fn rounded_results_are_marked_inexact() {
     );
     assert_eq!(value("2*pi"), ("6.28318530717958647692528676656".into(), false));
     assert_eq!(value("pi²"), value("pi^2"), "a superscript is not a part of the name");
+    assert_eq!(value("2k²"), value("(2k)^2"), "nor of a suffix");
     assert_eq!(evaluate("1/3").unwrap().fraction().unwrap(), "1/3");
     assert_eq!(evaluate("1/2 + sqrt(2)").unwrap().fraction(), None);
 }
