@@ -56,6 +56,7 @@ pub mod cause;
 #[cfg(test)]
 mod content_tests;
 pub mod effect;
+mod groups;
 pub mod input;
 pub mod payload;
 mod phase;
