@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::words::REQUEST_WORDS;
+
 /// A number, word or sign, with its position in the message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
@@ -125,7 +127,9 @@ fn ends_sentence(text: &str, tokens: &[Token], at: usize) -> bool {
 fn begins_request(tokens: &[Token], start: usize, at: usize) -> bool {
     let before = &tokens[at - 1];
     let joint = before.is(',') || JOINTS.contains(&before.word());
-    joint && REQUESTS.contains(&tokens[at].word()) && !CONDITIONS.contains(&tokens[start].word())
+    let word = tokens[at].word();
+    let requests = REQUEST_WORDS.contains(&word) || MORE_REQUEST_WORDS.contains(&word);
+    joint && requests && !CONDITIONS.contains(&tokens[start].word())
 }
 
 fn number(text: &str, listed: bool) -> usize {
@@ -172,29 +176,8 @@ const DOTTED: &[(&str, &str)] = &[("a.m.", "am"), ("p.m.", "pm")];
 /// Words and signs after which a request can begin.
 const JOINTS: &[&str] = &["and", "then", "also", "plus"];
 
-/// Words that begin a request after a comma or a conjunction.
-const REQUESTS: &[&str] = &[
-    "what",
-    "what's",
-    "whats",
-    "when",
-    "where",
-    "who",
-    "how",
-    "calculate",
-    "compute",
-    "search",
-    "find",
-    "look",
-    "tell",
-    "give",
-    "show",
-    "did",
-    "have",
-    "convert",
-    "is",
-    "which",
-];
+/// Further words that begin a request after a comma or a conjunction.
+const MORE_REQUEST_WORDS: &[&str] = &["whats", "convert", "is", "which"];
 
 /// Words that begin a condition.
 const CONDITIONS: &[&str] = &["if", "when", "at", "suppose", "given"];

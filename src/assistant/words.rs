@@ -95,7 +95,10 @@ impl<'a> Words<'a> {
     pub(crate) fn clause_end(&self, start: usize) -> usize {
         let mut at = start;
         while at < self.len() {
-            let asks = |next: usize| REQUESTS.contains(&self.lower(next));
+            let asks = |next: usize| {
+                let word = self.lower(next);
+                REQUEST_WORDS.contains(&word) || CLAUSE_WORDS.contains(&word)
+            };
             let conjunction = matches!(self.lower(at), "and" | "then");
             if at > start && ((conjunction && asks(at + 1)) || (self.follows_comma(at) && asks(at))) {
                 return at;
@@ -146,8 +149,8 @@ impl After {
     }
 }
 
-/// Words that begin a new request after a conjunction or a comma.
-const REQUESTS: &[&str] = &[
+/// Words that begin a request after a conjunction or a comma.
+pub(crate) const REQUEST_WORDS: &[&str] = &[
     "what",
     "what's",
     "when",
@@ -164,11 +167,10 @@ const REQUESTS: &[&str] = &[
     "show",
     "did",
     "have",
-    "the",
-    "also",
-    "please",
-    "time",
 ];
+
+/// Further words that begin a new clause after a conjunction or a comma.
+const CLAUSE_WORDS: &[&str] = &["the", "also", "please", "time"];
 
 /// Common words, which are no keywords.
 const COMMON: &[&str] = &[
