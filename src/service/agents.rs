@@ -93,7 +93,7 @@ impl AgentSet {
     }
 }
 
-/// Creates a directory whose default agent is the assistant, for programs that execute agents without a
+/// Creates a registry whose default agent is the assistant, for programs that execute agents without a
 /// [`Service`](super::Service), such as tests.
 #[cfg(feature = "assistant")]
 pub fn built_in(executor: Executor) -> AgentRegistry {

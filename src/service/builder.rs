@@ -41,11 +41,11 @@ pub struct ProductionAccess {
 
 /// Builds a [`Service`]. Made by [`Service::builder`].
 ///
-/// `AccessMode` is the state of the builder: [`build`](ServiceBuilder::build) exists after
+/// `Access` is the state of the builder: [`build`](ServiceBuilder::build) exists after
 /// [`dev`](ServiceBuilder::dev) or [`production`](ServiceBuilder::production).
 #[must_use = "a builder does nothing until `build`"]
-pub struct ServiceBuilder<AccessMode> {
-    access: AccessMode,
+pub struct ServiceBuilder<Access> {
+    access: Access,
     loaded: LoadedSettings,
     /// The first invalid value that was set; returned by `build`.
     error: Option<ConfigError>,
@@ -94,9 +94,9 @@ impl ServiceBuilder<WantsAccess> {
     }
 }
 
-impl<AccessMode> ServiceBuilder<AccessMode> {
+impl<Access> ServiceBuilder<Access> {
     /// Returns the state, and the builder in another one.
-    fn split<Other>(self, other: Other) -> (AccessMode, ServiceBuilder<Other>) {
+    fn split<Other>(self, other: Other) -> (Access, ServiceBuilder<Other>) {
         let Self { access, loaded, error, agents, journal, has_admin, has_prometheus, routes } = self;
         let rest = ServiceBuilder {
             access: other,
