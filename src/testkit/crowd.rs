@@ -107,7 +107,7 @@ struct Player<'a> {
     place: watch::Receiver<Option<Addresses>>,
     phase: watch::Receiver<CampaignPhase>,
     /// The calls and runs answered or cancelled on this connection.
-    told: ReportedOnce,
+    sent_replies: ReportedOnce,
 }
 
 /// The reason why a player's connection is over.
@@ -128,7 +128,7 @@ impl From<Ended> for Over {
 impl<'a> Player<'a> {
     fn new(crowd: &'a Crowd, ledger: &SharedLedger, rng: StdRng) -> Self {
         let (place, phase) = (crowd.place.subscribe(), crowd.phase.subscribe());
-        Self { crowd, ledger: ledger.clone(), rng, place, phase, told: ReportedOnce::default() }
+        Self { crowd, ledger: ledger.clone(), rng, place, phase, sent_replies: ReportedOnce::default() }
     }
 
     fn is_finishing(&self) -> bool {
@@ -235,7 +235,7 @@ impl<'a> Player<'a> {
         let after = if self.rng.random_bool(0.2) { self.rng.random_range(0..=head) } else { head };
         let mut client = Client::open(&self.crowd.context, &self.ledger, to, after, &mut self.rng).await?;
         client.until(FrameSeen::CaughtUp).await?;
-        self.told.forget();
+        self.sent_replies.forget();
         self.resend(&mut client).await?;
         loop {
             self.act(&mut client, to).await?;
@@ -254,7 +254,7 @@ impl<'a> Player<'a> {
             let not_now = ["rate_limited", "limit_reached", "unavailable"];
             if matches!(&heard, FrameSeen::Error { code } if not_now.contains(&code.as_str())) {
                 // A temporary refusal: its frame has to be sent once more.
-                self.told.forget();
+                self.sent_replies.forget();
                 let unanswered = self.ledger.borrow().unanswered.iter().choose(&mut self.rng).cloned();
                 let frame = unanswered.and_then(|id| self.ledger.borrow_mut().sends_again(&id));
                 if let Some(frame) = frame {
@@ -301,9 +301,7 @@ impl<'a> Player<'a> {
     fn replies(&mut self) -> Vec<Value> {
         let hurry = self.is_finishing();
         let mut ledger = self.ledger.borrow_mut();
-        let mut frames = self.told.answers(&mut ledger, hurry, &mut self.rng);
-        frames.extend(self.told.cancels(&mut ledger, hurry, 0.1, &mut self.rng));
-        frames
+        self.sent_replies.replies(&mut ledger, hurry, 0.1, &mut self.rng)
     }
 
     fn planned(&mut self) -> PlannedMessage {

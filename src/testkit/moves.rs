@@ -17,6 +17,19 @@ impl ReportedOnce {
         self.0.clear();
     }
 
+    /// Returns answers to the questions that wait, and cancels with `cancel_chance` each.
+    pub fn replies(
+        &mut self,
+        ledger: &mut Ledger,
+        all: bool,
+        cancel_chance: f64,
+        rng: &mut StdRng,
+    ) -> Vec<Value> {
+        let mut frames = self.answers(ledger, all, rng);
+        frames.extend(self.cancels(ledger, all, cancel_chance, rng));
+        frames
+    }
+
     /// Answers some of the calls that wait for the client, or `all`; now and then twice, with different
     /// results (RUN-11).
     pub fn answers(&mut self, ledger: &mut Ledger, all: bool, rng: &mut StdRng) -> Vec<Value> {

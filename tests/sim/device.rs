@@ -51,7 +51,7 @@ pub struct Device {
     /// Counts how often the device dropped its connections.
     resets: watch::Receiver<u64>,
     /// The calls and runs answered or cancelled on this connection.
-    told: ReportedOnce,
+    sent_replies: ReportedOnce,
     /// The time from which it may send a new message.
     sends_at_ms: u64,
 }
@@ -112,7 +112,7 @@ impl Device {
             rng,
             phase,
             resets,
-            told: ReportedOnce::default(),
+            sent_replies: ReportedOnce::default(),
             sends_at_ms: 0,
         }
     }
@@ -243,7 +243,7 @@ impl Device {
         let after = if self.rng.random_bool(0.2) { self.somewhere() } else { head };
         let mut client = self.open(after).await?;
         client.until(FrameSeen::CaughtUp).await?;
-        self.told.forget();
+        self.sent_replies.forget();
         self.resend(&mut client).await?;
         let mut phase = self.phase.clone();
         loop {
@@ -267,7 +267,7 @@ impl Device {
                 && AGAIN.contains(&code.as_str())
             {
                 // A temporary refusal: its frame has to be sent once more.
-                self.told.forget();
+                self.sent_replies.forget();
                 self.world.count(format!("error {code}"));
                 tokio::time::sleep(LOOK).await;
                 self.resend(&mut client).await?;
@@ -314,9 +314,7 @@ impl Device {
     fn replies(&mut self) -> Vec<Value> {
         let hurry = self.is_finishing();
         let mut ledger = self.ledger.borrow_mut();
-        let mut frames = self.told.answers(&mut ledger, hurry, &mut self.rng);
-        frames.extend(self.told.cancels(&mut ledger, hurry, 0.01, &mut self.rng));
-        frames
+        self.sent_replies.replies(&mut ledger, hurry, 0.01, &mut self.rng)
     }
 
     fn planned(&mut self) -> PlannedMessage {

@@ -7,7 +7,7 @@ use quintet::{
 };
 use rand::{RngExt, rngs::StdRng};
 
-use crate::trouble::LatencyProfile;
+use crate::trouble::JournalFaults;
 
 /// The plan of one simulation.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub enum Fault {
     /// The server's clock is set.
     Clock { by_ms: i64 },
     /// The journal fails.
-    Journal { latency_profile: LatencyProfile, ms: u64 },
+    Journal { faults: JournalFaults, ms: u64 },
 }
 
 impl Plan {
@@ -102,12 +102,12 @@ impl Fault {
                 let by_ms = rng.random_range(0..hours) as i64;
                 Fault::Clock { by_ms: if rng.random_bool(0.5) { by_ms } else { -by_ms } }
             }
-            _ => Fault::Journal { latency_profile: LatencyProfile::draw(rng), ms },
+            _ => Fault::Journal { faults: JournalFaults::draw(rng), ms },
         }
     }
 }
 
-impl LatencyProfile {
+impl JournalFaults {
     fn draw(rng: &mut StdRng) -> Self {
         let mut of_thousand = |often: f64| if rng.random_bool(often) { rng.random_range(1..500) } else { 0 };
         let (refused, unconfirmed, unread) = (of_thousand(0.6), of_thousand(0.6), of_thousand(0.4));

@@ -19,7 +19,7 @@ use crate::{
     ledger::Ledger,
     plan::{Fault, Plan, latency},
     server::{Place, SERVER},
-    trouble::{LatencyProfile, Trouble},
+    trouble::{JournalFaults, Trouble},
     verdict::{CampaignFaults, Tally, judge},
 };
 
@@ -207,7 +207,7 @@ impl SimRun<'_> {
             Deed::Mend { device } => {
                 self.sim.release(host(device), SERVER);
             }
-            Deed::CalmJournal => self.world.journal.set_latency_profile(LatencyProfile::default()),
+            Deed::CalmJournal => self.world.journal.set_faults(JournalFaults::default()),
         }
     }
 
@@ -247,8 +247,8 @@ impl SimRun<'_> {
                 let skew_ms = (self.world.clock.skew_ms() + by_ms).clamp(-SKEW_MS_MAX, SKEW_MS_MAX);
                 self.world.clock.set_clock(skew_ms);
             }
-            Fault::Journal { latency_profile, ms } => {
-                self.world.journal.set_latency_profile(latency_profile);
+            Fault::Journal { faults, ms } => {
+                self.world.journal.set_faults(faults);
                 self.decide(now_ms + ms, Deed::CalmJournal);
             }
         }
@@ -278,7 +278,7 @@ impl SimRun<'_> {
             self.carry_out(Deed::Mend { device });
             self.set_latency(device, 1 + device as u64);
         }
-        self.world.journal.set_latency_profile(LatencyProfile::default());
+        self.world.journal.set_faults(JournalFaults::default());
     }
 
     /// Steps until no user has machines any more, no run is active and no connection is open (ISO-5).

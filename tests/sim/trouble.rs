@@ -27,7 +27,7 @@ use quintet::{
 
 /// The failure rates of a journal, per thousand operations.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LatencyProfile {
+pub struct JournalFaults {
     /// Appends that are refused without an effect.
     pub refused: u64,
     /// Appends that are done, and reported as failed (DEL-7).
@@ -48,7 +48,7 @@ pub struct Trouble {
 
 struct Shared {
     seed: u64,
-    latency_profile: Mutex<LatencyProfile>,
+    faults: Mutex<JournalFaults>,
     failures: AtomicU64,
 }
 
@@ -67,12 +67,12 @@ struct Fate {
 
 impl Trouble {
     pub fn new(seed: u64) -> Self {
-        let shared = Shared { seed, latency_profile: Mutex::default(), failures: AtomicU64::new(0) };
+        let shared = Shared { seed, faults: Mutex::default(), failures: AtomicU64::new(0) };
         Self { inner: MemoryJournal::default(), shared: Arc::new(shared) }
     }
 
-    pub fn set_latency_profile(&self, latency_profile: LatencyProfile) {
-        *self.shared.latency_profile.lock().unwrap() = latency_profile;
+    pub fn set_faults(&self, faults: JournalFaults) {
+        *self.shared.faults.lock().unwrap() = faults;
     }
 
     /// How many operations have failed.
@@ -82,8 +82,8 @@ impl Trouble {
 }
 
 impl Shared {
-    fn latency_profile(&self) -> LatencyProfile {
-        *self.latency_profile.lock().unwrap()
+    fn faults(&self) -> JournalFaults {
+        *self.faults.lock().unwrap()
     }
 
     fn fate(&self, operation: &str, user_id: &str, about: u64) -> Fate {
@@ -94,7 +94,7 @@ impl Shared {
         hasher.update(operation.as_bytes()).update(user_id.as_bytes());
         let hash = hasher.finalize();
         let drawn = |at: usize| u64::from(u16::from_be_bytes([hash.as_bytes()[at], hash.as_bytes()[at + 1]]));
-        let takes_ms = drawn(2) % (self.latency_profile().takes_ms_max + 1);
+        let takes_ms = drawn(2) % (self.faults().takes_ms_max + 1);
         Fate { luck: drawn(0) % 1000, half: Duration::from_millis(takes_ms.div_ceil(2)) }
     }
 
@@ -112,7 +112,7 @@ impl Shared {
     ) -> Result<T, JournalError> {
         let fate = self.fate(operation, user_id, about);
         pause(fate.half).await;
-        if fate.luck < self.latency_profile().unread {
+        if fate.luck < self.faults().unread {
             return Err(self.failed());
         }
         let found = read.await;
@@ -152,13 +152,13 @@ impl Log for TroubledLog {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let fate = self.shared.fate("append", self.user_id.as_str(), batch.expected.0);
         pause(fate.half).await;
-        let latency_profile = self.shared.latency_profile();
-        if fate.luck < latency_profile.refused {
+        let faults = self.shared.faults();
+        if fate.luck < faults.refused {
             return Err(self.shared.failed().into());
         }
         self.inner.append(batch).await?;
         pause(fate.half).await;
-        if fate.luck < latency_profile.refused + latency_profile.unconfirmed {
+        if fate.luck < faults.refused + faults.unconfirmed {
             return Err(self.shared.failed().into());
         }
         Ok(())
