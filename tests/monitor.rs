@@ -10,13 +10,10 @@ use async_trait::async_trait;
 use quintet::{
     gateway::limits::GatewayLimits,
     journal::{
-        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, Trimmed, lines::LinesBuilder, memory::MemoryJournal,
+        Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, Trimmed, lines::LinesBuilder,
+        memory::MemoryJournal,
     },
-    kernel::{
-        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
-        user::Receipt,
-    },
+    kernel::ids::{Epoch, Offset, Timestamp, UserId},
 };
 use quintet_testkit::gateway::{self as harness, TestService, violations};
 use serde_json::json;
@@ -60,13 +57,9 @@ impl Journal for Defective {
 }
 
 #[async_trait]
-impl Log for DefectiveLog {
-    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
-        self.log.append(batch).await
-    }
-
-    async fn extent(&self) -> Result<Extent, JournalError> {
-        self.log.extent().await
+impl LogLayer for DefectiveLog {
+    fn inner(&self) -> &dyn Log {
+        &*self.log
     }
 
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
@@ -84,35 +77,6 @@ impl Log for DefectiveLog {
             changed.push(|out| out.extend_from_slice(text.as_bytes()));
         }
         Ok(changed.finish())
-    }
-
-    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
-        self.log.recovery(recent_max).await
-    }
-
-    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
-        self.log.continues(epoch, after).await
-    }
-
-    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.log.message(message_id).await
-    }
-
-    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
-        self.log.run(run_id).await
-    }
-
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.log.threads(before, limit).await
-    }
-
-    async fn thread_runs(
-        &self,
-        thread_id: &ThreadId,
-        after: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.log.thread_runs(thread_id, after, limit).await
     }
 }
 

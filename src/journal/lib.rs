@@ -92,6 +92,7 @@
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 pub mod chain;
+mod layer;
 pub mod lines;
 pub mod memory;
 mod resumes;
@@ -109,6 +110,7 @@ use quintet_kernel::{
 };
 
 pub use self::{
+    layer::LogLayer,
     lines::Lines,
     resumes::{Incarnation, ResumeRecord},
 };

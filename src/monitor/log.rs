@@ -11,12 +11,10 @@ use std::sync::{
 use async_trait::async_trait;
 
 use quintet_audit::live::{CloseAsked, LiveCheck};
-use quintet_journal::{
-    AppendError, Batch, Extent, JournalError, Lines, Log, ReadLimit, Recovery, RunRecord, ThreadRecord,
-};
+use quintet_journal::{AppendError, Batch, Extent, JournalError, Lines, Log, LogLayer, ReadLimit, Recovery};
 use quintet_kernel::{
     entry::{CallOwner, Entry},
-    ids::{Epoch, MessageId, Offset, RunId, ThreadId, UserId},
+    ids::{MessageId, Offset, UserId},
     user::{Command, Decision, Receipt, Refusal},
 };
 use quintet_observer::UserObserver;
@@ -203,7 +201,11 @@ impl MonitoredLog {
 }
 
 #[async_trait]
-impl Log for MonitoredLog {
+impl LogLayer for MonitoredLog {
+    fn inner(&self) -> &dyn Log {
+        &*self.log
+    }
+
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let watched = &self.watched;
         let (expected, lines) = (batch.expected, batch.lines.clone());
@@ -248,10 +250,6 @@ impl Log for MonitoredLog {
         Ok(extent)
     }
 
-    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
-        self.log.read(after, limit).await
-    }
-
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         let recovery = self.log.recovery(recent_max).await?;
         // The journal has confirmed this head, even if the rest fails.
@@ -270,10 +268,6 @@ impl Log for MonitoredLog {
         Ok(recovery)
     }
 
-    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
-        self.log.continues(epoch, after).await
-    }
-
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
         let found = self.log.message(message_id).await?;
         if let Some(receipt) = &found {
@@ -281,22 +275,5 @@ impl Log for MonitoredLog {
             self.watched.reaches(receipt.offset);
         }
         Ok(found)
-    }
-
-    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
-        self.log.run(run_id).await
-    }
-
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.log.threads(before, limit).await
-    }
-
-    async fn thread_runs(
-        &self,
-        thread_id: &ThreadId,
-        after: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.log.thread_runs(thread_id, after, limit).await
     }
 }

@@ -10,13 +10,9 @@ use async_trait::async_trait;
 use quintet::{
     gateway::limits::GatewayLimits,
     journal::{
-        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, Trimmed, memory::MemoryJournal,
+        Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, Trimmed, memory::MemoryJournal,
     },
-    kernel::{
-        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
-        user::Receipt,
-    },
+    kernel::ids::{Epoch, Offset, Timestamp, UserId},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -35,7 +31,7 @@ enum Mishap {
 }
 
 /// A journal that records its reads, and changes at a given read.
-struct Watched {
+struct CountedJournal {
     journal: Arc<MemoryJournal>,
     reads: Arc<Reads>,
 }
@@ -73,21 +69,21 @@ impl Reads {
     }
 }
 
-struct MonitoredLog {
+struct CountedLog {
     log: Arc<dyn Log>,
     journal: Arc<MemoryJournal>,
     reads: Arc<Reads>,
 }
 
 #[async_trait]
-impl Journal for Watched {
+impl Journal for CountedJournal {
     fn epoch(&self) -> Epoch {
         self.journal.epoch()
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         let (log, journal) = (self.journal.log(user_id), self.journal.clone());
-        Arc::new(MonitoredLog { log, journal, reads: self.reads.clone() })
+        Arc::new(CountedLog { log, journal, reads: self.reads.clone() })
     }
 
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
@@ -100,13 +96,9 @@ impl Journal for Watched {
 }
 
 #[async_trait]
-impl Log for MonitoredLog {
-    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
-        self.log.append(batch).await
-    }
-
-    async fn extent(&self) -> Result<Extent, JournalError> {
-        self.log.extent().await
+impl LogLayer for CountedLog {
+    fn inner(&self) -> &dyn Log {
+        &*self.log
     }
 
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
@@ -120,35 +112,6 @@ impl Log for MonitoredLog {
         self.reads.largest.fetch_max(lines.as_bytes().len(), Ordering::Relaxed);
         Ok(lines)
     }
-
-    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
-        self.log.recovery(recent_max).await
-    }
-
-    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
-        self.log.continues(epoch, after).await
-    }
-
-    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.log.message(message_id).await
-    }
-
-    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
-        self.log.run(run_id).await
-    }
-
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.log.threads(before, limit).await
-    }
-
-    async fn thread_runs(
-        &self,
-        thread_id: &ThreadId,
-        after: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.log.thread_runs(thread_id, after, limit).await
-    }
 }
 
 fn keeping(entries: u64) -> Retention {
@@ -157,7 +120,7 @@ fn keeping(entries: u64) -> Retention {
 
 async fn watched(limits: GatewayLimits) -> (TestService, Arc<Reads>) {
     let (journal, reads) = (Arc::new(MemoryJournal::default()), Arc::new(Reads::default()));
-    let used = Watched { journal: journal.clone(), reads: reads.clone() };
+    let used = CountedJournal { journal: journal.clone(), reads: reads.clone() };
     (TestService::on(Arc::new(used), journal, limits, None).await, reads)
 }
 

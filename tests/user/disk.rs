@@ -11,13 +11,10 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     journal::{
-        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, Trimmed, memory::MemoryJournal,
+        AppendError, Batch, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Recovery, Retention,
+        RunRecord, Trimmed, memory::MemoryJournal,
     },
-    kernel::{
-        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
-        user::Receipt,
-    },
+    kernel::ids::{Epoch, Offset, RunId, Timestamp, UserId},
 };
 use tokio::sync::watch;
 
@@ -93,14 +90,14 @@ impl Journal for Disk {
 }
 
 #[async_trait]
-impl Log for DiskLog {
+impl LogLayer for DiskLog {
+    fn inner(&self) -> &dyn Log {
+        &*self.0
+    }
+
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         tokio::time::sleep(self.1.append).await;
         self.0.append(batch).await
-    }
-
-    async fn extent(&self) -> Result<Extent, JournalError> {
-        self.0.extent().await
     }
 
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
@@ -118,31 +115,10 @@ impl Log for DiskLog {
         self.0.recovery(recent_max).await
     }
 
-    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
-        self.0.continues(epoch, after).await
-    }
-
-    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.0.message(message_id).await
-    }
-
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
         if self.1.lookups_fail.load(Ordering::SeqCst) {
             return Err(JournalError::Unavailable("the test injected a fault".into()));
         }
         self.0.run(run_id).await
-    }
-
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.0.threads(before, limit).await
-    }
-
-    async fn thread_runs(
-        &self,
-        thread_id: &ThreadId,
-        after: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.0.thread_runs(thread_id, after, limit).await
     }
 }

@@ -13,8 +13,8 @@ use std::sync::{
 use async_trait::async_trait;
 use quintet::{
     journal::{
-        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, Trimmed,
+        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Recovery,
+        Retention, Trimmed,
         memory::{AppendFault, MemoryJournal},
     },
     kernel::{
@@ -22,7 +22,7 @@ use quintet::{
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
         run::Ending,
-        user::{AgentStep, NewMessage, OnBusy, Receipt},
+        user::{AgentStep, NewMessage, OnBusy},
     },
     wire,
 };
@@ -365,44 +365,34 @@ impl Journal for Pausing {
 }
 
 #[async_trait]
-impl Log for PausingLog {
+impl LogLayer for PausingLog {
+    fn inner(&self) -> &dyn Log {
+        &*self.0
+    }
+
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         future::yield_now().await;
         let appended = self.0.append(batch).await;
         future::yield_now().await;
         appended
     }
+
     async fn extent(&self) -> Result<Extent, JournalError> {
         let extent = self.0.extent().await;
         future::yield_now().await;
         extent
     }
+
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
         let lines = self.0.read(after, limit).await;
         future::yield_now().await;
         lines
     }
+
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         let recovery = self.0.recovery(recent_max).await;
         future::yield_now().await;
         recovery
-    }
-    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.0.message(message_id).await
-    }
-    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
-        self.0.run(run_id).await
-    }
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.0.threads(before, limit).await
-    }
-    async fn thread_runs(
-        &self,
-        thread_id: &ThreadId,
-        after: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.0.thread_runs(thread_id, after, limit).await
     }
 }
 

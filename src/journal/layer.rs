@@ -1,0 +1,142 @@
+//! Logs that wrap another log.
+
+use async_trait::async_trait;
+use quintet_kernel::{
+    ids::{Epoch, MessageId, Offset, RunId, ThreadId},
+    user::Receipt,
+};
+
+use crate::{
+    AppendError, Batch, Extent, JournalError, Lines, Log, ReadLimit, Recovery, RunRecord, ThreadRecord,
+};
+
+/// A log that wraps another one, such as an observer or a test's fault. Each method passes the call on to
+/// [`inner`](Self::inner) unless it is overridden; its contract is that of [`Log`], which every layer implements.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::{
+///     Arc,
+///     atomic::{AtomicUsize, Ordering},
+/// };
+///
+/// use async_trait::async_trait;
+/// use quintet_journal::{AppendError, Batch, Log, LogLayer};
+///
+/// struct Counted {
+///     log: Arc<dyn Log>,
+///     appends: AtomicUsize,
+/// }
+///
+/// #[async_trait]
+/// impl LogLayer for Counted {
+///     fn inner(&self) -> &dyn Log {
+///         &*self.log
+///     }
+///
+///     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+///         self.appends.fetch_add(1, Ordering::Relaxed);
+///         self.log.append(batch).await
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait LogLayer: Send + Sync + 'static {
+    /// Returns the wrapped log.
+    fn inner(&self) -> &dyn Log;
+
+    /// See [`Log::append`].
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        self.inner().append(batch).await
+    }
+
+    /// See [`Log::extent`].
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        self.inner().extent().await
+    }
+
+    /// See [`Log::read`].
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.inner().read(after, limit).await
+    }
+
+    /// See [`Log::recovery`].
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        self.inner().recovery(recent_max).await
+    }
+
+    /// See [`Log::continues`].
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        self.inner().continues(epoch, after).await
+    }
+
+    /// See [`Log::message`].
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
+        self.inner().message(message_id).await
+    }
+
+    /// See [`Log::run`].
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        self.inner().run(run_id).await
+    }
+
+    /// See [`Log::threads`].
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.inner().threads(before, limit).await
+    }
+
+    /// See [`Log::thread_runs`].
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.inner().thread_runs(thread_id, after, limit).await
+    }
+}
+
+#[async_trait]
+impl<L: LogLayer> Log for L {
+    async fn append(&self, batch: Batch) -> Result<(), AppendError> {
+        LogLayer::append(self, batch).await
+    }
+
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        LogLayer::extent(self).await
+    }
+
+    async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        LogLayer::read(self, after, limit).await
+    }
+
+    async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
+        LogLayer::recovery(self, recent_max).await
+    }
+
+    async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
+        LogLayer::continues(self, epoch, after).await
+    }
+
+    async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
+        LogLayer::message(self, message_id).await
+    }
+
+    async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
+        LogLayer::run(self, run_id).await
+    }
+
+    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+        LogLayer::threads(self, before, limit).await
+    }
+
+    async fn thread_runs(
+        &self,
+        thread_id: &ThreadId,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        LogLayer::thread_runs(self, thread_id, after, limit).await
+    }
+}
