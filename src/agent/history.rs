@@ -4,8 +4,8 @@
 //! entries. Pages are contiguous. A page is bounded in bytes, independent of its entries (ISO-6).
 
 use bytes::Bytes;
-use quintet_journal::{JournalError, ReadLimit};
-use quintet_kernel::ids::Offset;
+use quintet_journal::{JournalError, ReadLimit, RunRecord, lines::Lines};
+use quintet_kernel::ids::{Offset, ThreadId};
 
 use crate::host::{Owner, QueueTime, RunHandle};
 
@@ -39,6 +39,24 @@ impl History {
     /// Returns the time that the run has waited for its user's other runs.
     pub fn line(&self) -> &QueueTime {
         self.handle.line()
+    }
+
+    /// Returns the end of the history, exclusive.
+    pub(crate) fn end(&self) -> Offset {
+        self.end
+    }
+
+    pub(crate) async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.handle.read(after, limit).await
+    }
+
+    pub(crate) async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.handle.thread_runs_before(thread_id, before, limit).await
     }
 
     /// Returns the position of the newest page.

@@ -17,7 +17,7 @@ use super::{
     emitted_text::EmittedTextReader,
     history::History,
     redact::UserTexts,
-    replay::{Opening, Replay, ThoughtOutcome, gave_up},
+    replay::{Opening, RecordedCall, Replay, ThoughtOutcome, gave_up},
 };
 use crate::host::{Assignment, EmittedText, Owner, RunEnded, RunHandle, TextSpan};
 
@@ -59,6 +59,10 @@ impl StepWriter {
 
     pub(super) fn is_replaying(&self) -> bool {
         self.replay.is_some()
+    }
+
+    pub(super) fn recorded_calls(&self) -> Vec<RecordedCall> {
+        self.replay.as_ref().map_or_else(Vec::new, |past| past.replay.calls())
     }
 
     pub(super) fn run_id(&self) -> RunId {

@@ -207,8 +207,7 @@ impl AgentLauncher for AgentRegistry {
     }
 
     fn is_idempotent(&self, agent_name: &AgentName, tool_name: &ToolName) -> bool {
-        let tools = self.agents.get(agent_name).map_or(&[][..], |agent| agent.tools());
-        tools.iter().any(|tool| tool.name() == tool_name.as_str() && tool.idempotent())
+        self.agents.get(agent_name).is_some_and(|agent| agent.is_idempotent(tool_name.as_str()))
     }
 
     fn launch(&self, assignment: Assignment) {

@@ -95,6 +95,16 @@ pub trait LogLayer: Send + Sync + 'static {
     ) -> Result<Vec<RunRecord>, JournalError> {
         self.inner().thread_runs(thread_id, after, limit).await
     }
+
+    /// See [`Log::thread_runs_before`].
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.inner().thread_runs_before(thread_id, before, limit).await
+    }
 }
 
 #[async_trait]
@@ -138,5 +148,14 @@ impl<L: LogLayer> Log for L {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::thread_runs(self, thread_id, after, limit).await
+    }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        LogLayer::thread_runs_before(self, thread_id, before, limit).await
     }
 }

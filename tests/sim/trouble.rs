@@ -203,4 +203,14 @@ impl Log for TroubledLog {
         let runs = self.inner.thread_runs(thread_id, after, limit);
         self.shared.reads("thread_runs", self.user_id.as_str(), after.0, runs).await
     }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let runs = self.inner.thread_runs_before(thread_id, before, limit);
+        self.shared.reads("thread_runs_before", self.user_id.as_str(), before.0, runs).await
+    }
 }

@@ -387,4 +387,17 @@ impl Log for SqliteLog {
         })
         .await
     }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let thread_id = thread_id.clone();
+        self.query(move |connection, user_id| {
+            reader::thread_runs_before(connection, user_id, &thread_id, before, limit)
+        })
+        .await
+    }
 }
