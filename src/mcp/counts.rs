@@ -8,7 +8,8 @@ use crate::server::ServerState;
 pub(crate) fn state(server: &str, current: ServerState) {
     for state in ServerState::ALL {
         let is_current = f64::from(u8::from(state == current));
-        gauge!("quintet_mcp_server_state", "server" => server.to_owned(), "state" => state.name()).set(is_current);
+        gauge!("quintet_mcp_server_state", "server" => server.to_owned(), "state" => state.name())
+            .set(is_current);
     }
 }
 

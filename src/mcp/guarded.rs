@@ -146,6 +146,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for LineLimit<R> {
         for part in buffer.filled()[before..].split_inclusive(|byte| *byte == b'\n') {
             this.line_bytes += part.len();
             if this.line_bytes > this.line_bytes_max {
+                buffer.set_filled(before);
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the line is too long")));
             }
             if part.ends_with(b"\n") {

@@ -58,6 +58,7 @@ mod counts;
 mod guarded;
 mod handler;
 mod log;
+mod open_calls;
 mod pattern;
 mod phase;
 mod process;

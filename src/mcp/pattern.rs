@@ -40,9 +40,7 @@ mod tests {
     fn specified(pattern: &[u8], name: &[u8]) -> bool {
         match (pattern.split_first(), name.split_first()) {
             (None, None) => true,
-            (Some((b'*', rest)), _) => {
-                (0..=name.len()).any(|taken| specified(rest, &name[taken..]))
-            }
+            (Some((b'*', rest)), _) => (0..=name.len()).any(|taken| specified(rest, &name[taken..])),
             (Some((p, pattern)), Some((n, name))) => p == n && specified(pattern, name),
             (Some(_), None) | (None, Some(_)) => false,
         }

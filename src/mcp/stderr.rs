@@ -23,7 +23,9 @@ pub(crate) async fn follow(mut stream: impl AsyncRead + Unpin, log: ServerLog, l
             Ok(0) => break,
             Ok(read) => read,
             Err(error) => {
-                log.write(|server| tracing::debug!(server, %error, "the standard error of an MCP server broke"));
+                log.write(
+                    |server| tracing::debug!(server, %error, "the standard error of an MCP server broke"),
+                );
                 break;
             }
         };
@@ -132,7 +134,10 @@ mod tests {
     fn lines_over_the_rate_are_counted() {
         let mut rate = LineRate::new(2);
         let second = Duration::from_secs;
-        assert_eq!([rate.admit(second(5)), rate.admit(second(5)), rate.admit(second(5))], [Some(0), Some(0), None]);
+        assert_eq!(
+            [rate.admit(second(5)), rate.admit(second(5)), rate.admit(second(5))],
+            [Some(0), Some(0), None]
+        );
         assert_eq!(rate.admit(second(5)), None);
         assert_eq!(rate.admit(second(6)), Some(2));
         assert_eq!(LineRate::new(0).admit(second(1)), None);
