@@ -209,7 +209,10 @@ impl CallRoute {
             ServiceError::McpError(error) => CallError::Refused(clipped(&error.message, ERROR_BYTES_MAX)),
             error => {
                 self.suspect.notify_one();
-                CallError::Failed(error)
+                match error {
+                    ServiceError::TransportClosed => CallError::Lost,
+                    error => CallError::Failed(error),
+                }
             }
         }
     }

@@ -60,12 +60,14 @@ pub(crate) async fn list(peer: &Peer<RoleClient>, config: &ServerConfig) -> Resu
         let result = sent.rx.await.map_err(|_| ListError::Closed)??;
         // As JSON, since one malformed tool makes the typed list fail as a whole.
         let mut page = serde_json::to_value(result).map_err(|_| ListError::Malformed)?;
-        let Value::Array(tools) = page["tools"].take() else { return Err(ListError::Malformed) };
+        let Some(Value::Array(tools)) = page.get_mut("tools").map(Value::take) else {
+            return Err(ListError::Malformed);
+        };
         for tool in tools {
             catalog.add(tool, config);
         }
-        match page["nextCursor"].take() {
-            Value::String(next) if !catalog.is_full(config) && cursors.insert(next.clone()) => {
+        match page.get_mut("nextCursor").map(Value::take) {
+            Some(Value::String(next)) if !catalog.is_full(config) && cursors.insert(next.clone()) => {
                 cursor = Some(next);
             }
             _ => return Ok(catalog),
@@ -118,7 +120,7 @@ impl Catalog {
         if self.is_full(config) {
             return Err(("there are more than tools_max", name));
         }
-        let mut schema = tool["inputSchema"].take();
+        let mut schema = tool.get_mut("inputSchema").map(Value::take).unwrap_or_default();
         match schema.as_object_mut() {
             Some(object) if object.is_empty() => schema = json!({"type": "object"}),
             Some(object) => match object.get("type") {

@@ -64,7 +64,7 @@ quintet_runtime::limits! {
 
 /// One MCP server, as in `[[mcp_servers]]` of the configuration file. Besides the fields below, each limit of
 /// [`McpLimits`] is a key.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct ServerConfig {
     /// The name: 1 to 32 characters of `a-z`, `A-Z`, `0-9`, `_` and `-`. Its tools are named `name/tool`.
     pub name: String,
@@ -84,7 +84,8 @@ pub struct ServerConfig {
 }
 
 /// How a server is reached.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
+#[non_exhaustive]
 pub enum Endpoint {
     /// A child process.
     Command {
@@ -105,6 +106,9 @@ pub enum Endpoint {
         /// `key_file` or `key_variable`: where the bearer token is, if the server wants one.
         key: Option<KeySource>,
     },
+    /// A server in the process of a test, which gets the other end of each connection.
+    #[cfg(test)]
+    Duplex(tokio::sync::mpsc::UnboundedSender<tokio::io::DuplexStream>),
 }
 
 /// Where a bearer token is.
@@ -288,6 +292,8 @@ impl ServerConfig {
                     Some(KeySource::Variable(name)) => Some(Secret::from_variable(name).map_err(failed)?),
                 };
             }
+            #[cfg(test)]
+            Endpoint::Duplex(_) => {}
         }
         Ok(secrets)
     }
@@ -357,6 +363,8 @@ impl fmt::Debug for ServerConfig {
                 .field("env", &env.keys().collect::<Vec<_>>())
                 .field("env_files", &env_files.keys().collect::<Vec<_>>()),
             Endpoint::Url { url, .. } => debug.field("host", &url.host_str()),
+            #[cfg(test)]
+            Endpoint::Duplex(_) => &mut debug,
         };
         debug.finish_non_exhaustive()
     }

@@ -95,6 +95,14 @@ impl Connector<'_> {
                 let transport = StreamableHttpClientTransport::with_client(client, config);
                 self.open(mode, transport, None, lost).await
             }
+            #[cfg(test)]
+            Endpoint::Duplex(servers) => {
+                let (ours, theirs) = tokio::io::duplex(crate::tests::DUPLEX_BYTES);
+                servers.send(theirs).expect("the test has ended");
+                let (read, write) = tokio::io::split(ours);
+                let read = LineLimit::new(read, limits.frame_bytes_max);
+                self.open(mode, AsyncRwTransport::new_client(read, write), None, lost).await
+            }
         }
     }
 

@@ -67,6 +67,8 @@ mod results;
 mod server;
 mod stderr;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod tool;
 

@@ -89,6 +89,18 @@ impl McpServer {
         Ok(Self { link, tools: seen_tools, _stop: stop.drop_guard() })
     }
 
+    /// Returns a tool without looking whether the server has it.
+    #[cfg(test)]
+    pub(crate) fn tool(&self, name: &str) -> crate::tool::McpTool {
+        let spec = crate::catalog::ToolSpec {
+            name: name.to_owned(),
+            description: String::new(),
+            schema: serde_json::Value::Null,
+            is_idempotent: false,
+        };
+        crate::tool::McpTool::new(spec, self.link.clone())
+    }
+
     /// Returns the name of the server.
     pub fn name(&self) -> &str {
         &self.link.config.name

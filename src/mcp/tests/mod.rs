@@ -1,0 +1,8 @@
+//! Servers against fake, hostile and real peers.
+
+mod fake;
+mod hostile;
+mod lifecycle;
+mod questions;
+
+pub(crate) use fake::DUPLEX_BYTES;
