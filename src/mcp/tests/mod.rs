@@ -3,6 +3,7 @@
 mod fake;
 mod hostile;
 mod lifecycle;
+mod process;
 mod questions;
 
 pub(crate) use fake::DUPLEX_BYTES;
