@@ -99,7 +99,8 @@ async def grow(ctx: Context) -> str:
         return "grown"
 
     server.add_tool(grown)
-    await ctx.session.send_tool_list_changed()
+    await ctx.notify_tools_changed()  # since revision 2026-07-28
+    await ctx.session.send_tool_list_changed()  # before it
     return "done"
 
 

@@ -3,6 +3,7 @@
 mod fake;
 mod hostile;
 mod lifecycle;
+mod peers;
 mod process;
 mod questions;
 
