@@ -49,7 +49,7 @@ pub(crate) enum CallError {
         /// Its state.
         state: &'static str,
     },
-    /// The server has as many calls as it may have.
+    /// The server has as many calls as it may have, or as many of the user.
     #[error("the MCP server is busy with {0} calls")]
     Busy(usize),
     /// The connection ended during the call.
@@ -85,7 +85,7 @@ impl CallError {
             CallError::Unreachable { .. } | CallError::Busy(_) => "unavailable",
             CallError::Lost => "lost",
             CallError::Result(ResultError::Reported(_)) => "tool_error",
-            CallError::Result(ResultError::TooLong { .. })
+            CallError::Result(ResultError::TooLong { .. } | ResultError::Malformed)
             | CallError::Refused(_)
             | CallError::Failed(_)
             | CallError::Question(_)

@@ -30,6 +30,8 @@ quintet_runtime::limits! {
         pub list_pause_ms: u64 = 1_000, in 1..=600_000;
         /// Concurrent calls; a further one closes as `error`.
         pub calls_max: usize = 64, in 1..=1_024;
+        /// Concurrent calls of one user; a further one closes as `error` (ISO-6).
+        pub user_calls_max: usize = 16, in 1..=1_024;
         /// Tools of the server; further ones are left out.
         pub tools_max: usize = 256, in 1..=10_000;
         /// Length of one message of the server, in bytes; a longer one ends the connection.

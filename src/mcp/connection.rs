@@ -37,7 +37,7 @@ use quintet_runtime::tasks::Tasks;
 pub(crate) struct Connection {
     running: RunningService<RoleClient, Handler>,
     child: Option<ChildServer>,
-    calls: Arc<OpenCalls>,
+    pub(crate) calls: Arc<OpenCalls>,
     /// Notified when the list of tools is to be read again.
     pub(crate) changed: Arc<Notify>,
     /// Cancelled when the connection has ended.
@@ -147,11 +147,6 @@ impl Connection {
 
     pub(crate) fn has_tools(&self) -> bool {
         self.running.peer_info().is_some_and(|info| info.capabilities.tools.is_some())
-    }
-
-    /// Returns the number of open calls.
-    pub(crate) fn open_calls(&self) -> usize {
-        self.calls.len()
     }
 
     /// Returns the way of a call to the server.

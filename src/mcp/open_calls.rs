@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quintet_agent::{Answer, Json, host::Owner};
 use rmcp::model::{ElicitRequestParams, ProgressNotificationParam, ProgressToken, RequestId};
 use rmcp::service::InboundStreamOrigin;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     config::McpLimits,
@@ -37,6 +37,8 @@ pub(crate) struct CallLine {
 pub(crate) struct OpenCalls {
     inner: Mutex<Inner>,
     limits: McpLimits,
+    /// Notified when no call is open and a question was refused because of an abandoned one.
+    pub(crate) stale: Notify,
 }
 
 #[derive(Default)]
@@ -44,6 +46,8 @@ struct Inner {
     calls: Vec<Entry>,
     /// The owners of calls that ended here and may go on at the server; two are as good as all.
     abandoned: Vec<Owner>,
+    /// True if a question was refused because of them.
+    is_stale: bool,
 }
 
 struct Entry {
@@ -67,11 +71,23 @@ pub(crate) struct Registered {
 
 impl OpenCalls {
     pub(crate) fn new(limits: McpLimits) -> Self {
-        Self { inner: Mutex::default(), limits }
+        Self { inner: Mutex::default(), limits, stale: Notify::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.lock().calls.len()
+    }
+
+    /// Returns the limit that a further call of this user would exceed (ISO-6).
+    pub(crate) fn exceeded(&self, owner: Owner) -> Option<usize> {
+        let inner = self.lock();
+        let own = inner.calls.iter().filter(|entry| entry.line.owner == owner).count();
+        let McpLimits { calls_max, user_calls_max, .. } = self.limits;
+        if inner.calls.len() >= calls_max {
+            Some(calls_max)
+        } else {
+            (own >= user_calls_max).then_some(user_calls_max)
+        }
     }
 
     pub(crate) fn register(
@@ -102,12 +118,14 @@ impl OpenCalls {
         params: &ElicitRequestParams,
     ) -> Result<(Json, mpsc::Sender<Ask>), QuestionRefused> {
         let mut inner = self.lock();
-        let Inner { calls, abandoned } = &mut *inner;
+        let Inner { calls, abandoned, is_stale } = &mut *inner;
         let open: Vec<questions::OpenCall<'_>> = calls
             .iter()
             .map(|entry| questions::OpenCall { id: &entry.id, owner: entry.line.owner })
             .collect();
-        let at = questions::attribute(origin, &open, abandoned)?;
+        let at = questions::attribute(origin, &open, abandoned).inspect_err(|why| {
+            *is_stale |= *why == QuestionRefused::Ambiguous && !abandoned.is_empty();
+        })?;
         drop(open);
         let entry = &mut calls[at];
         if entry.questions >= self.limits.questions_max {
@@ -139,7 +157,11 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.calls.lock().calls.retain(|entry| entry.id != self.id);
+        let mut inner = self.calls.lock();
+        inner.calls.retain(|entry| entry.id != self.id);
+        if inner.calls.is_empty() && inner.is_stale {
+            self.calls.stale.notify_one();
+        }
     }
 }
 

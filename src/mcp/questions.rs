@@ -5,8 +5,9 @@
 //! One server works for many users, and a question must reach only the user whose call caused it. In revision
 //! 2026-07-28 a question is part of the result of its call. In earlier revisions it is a request of its own: over HTTP
 //! it arrives on the stream of its call; over stdio nothing connects the two. There it is asked only if every call that
-//! it may belong to, open or abandoned since the server was started, is one user's; otherwise it is refused. A server
-//! with questions over stdio that many users share can be limited to one call at a time by `calls_max = 1`.
+//! it may belong to, open or abandoned since the server was started, is one user's; otherwise it is refused, and if an
+//! abandoned call is the reason, the server is restarted when no call is open. A server with questions over stdio that
+//! many users share can be limited to one call at a time by `calls_max = 1`.
 
 use quintet_agent::{Answer, Json, host::Owner};
 use rmcp::{

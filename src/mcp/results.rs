@@ -10,6 +10,9 @@ pub(crate) enum ResultError {
     /// The tool reported an error.
     #[error("{0}")]
     Reported(String),
+    /// The result does not have the form of one.
+    #[error("the result of the MCP server is malformed")]
+    Malformed,
     /// The result is too long.
     #[error("the result has {bytes} bytes, and may have {bytes_max}")]
     TooLong {
@@ -23,10 +26,12 @@ pub(crate) enum ResultError {
 /// Returns what an agent gets of a `CallToolResult`: its `structuredContent` if it has some, or else its text if that
 /// is all, or else its blocks. Parts of an unknown kind are named and not copied.
 pub(crate) fn mapped(result: Value, limits: &McpLimits) -> Result<Value, ResultError> {
-    let Value::Object(mut result) = result else { return bounded(Value::Null, limits) };
+    let Value::Object(mut result) = result else { return Err(ResultError::Malformed) };
     let blocks = match result.remove("content") {
         Some(Value::Array(blocks)) => blocks,
-        Some(_) | None => Vec::new(),
+        // A result without content is one, in practice.
+        None => Vec::new(),
+        Some(_) => return Err(ResultError::Malformed),
     };
     if result.get("isError").and_then(Value::as_bool) == Some(true) {
         return Err(ResultError::Reported(reported(&blocks, result.get("structuredContent"))));
@@ -151,7 +156,10 @@ mod tests {
         assert_eq!(ok(json!({"content": text, "structuredContent": null})), json!("{\"a\":1}"));
         assert_eq!(ok(json!({"content": text})), json!("{\"a\":1}"));
         assert_eq!(ok(json!({"content": []})), Value::Null);
-        assert_eq!(ok(json!(7)), Value::Null);
+        assert_eq!(ok(json!({})), Value::Null);
+        for malformed in [json!(7), json!("done"), json!({"content": "done"}), json!({"content": null})] {
+            assert_eq!(mapped(malformed, &LIMITS), Err(ResultError::Malformed));
+        }
     }
 
     #[test]

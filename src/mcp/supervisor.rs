@@ -137,6 +137,7 @@ impl Supervisor {
         let limits = self.config.limits;
         let changed = connection.changed.clone();
         let lost = connection.lost.clone();
+        let calls = connection.calls.clone();
         let mut listed = Instant::now();
         let mut listing: Option<JoinHandle<Listed>> = None;
         let stopped = loop {
@@ -152,6 +153,11 @@ impl Supervisor {
                 () = self.stop.cancelled() => break true,
                 () = lost.cancelled() => break false,
                 () = connection.child_ended() => break false,
+                // A new process has no abandoned calls, so its questions can be attributed again (ISO-2).
+                () = calls.stale.notified() => {
+                    self.log.write(|server| tracing::info!(server, "an MCP server is restarted, to ask again"));
+                    break false;
+                }
                 result = finished(&mut listing) => {
                     listing = None;
                     match result {
@@ -167,7 +173,7 @@ impl Supervisor {
                 due = due, if listing.is_none() => {
                     listed = Instant::now();
                     // A server that works on calls may answer late.
-                    let is_idle = connection.open_calls() == 0;
+                    let is_idle = connection.calls.len() == 0;
                     if connection.has_tools() && (due == Due::Announced || is_idle) {
                         listing = Some(self.list(&connection));
                     }
@@ -205,9 +211,8 @@ impl Supervisor {
 
     /// Begins a call.
     fn begin(&self, connection: &Connection, command: CallCommand) {
-        let calls_max = self.config.limits.calls_max;
-        if connection.open_calls() >= calls_max {
-            reject(command, &self.config, CallError::Busy(calls_max));
+        if let Some(limit) = connection.calls.exceeded(command.line.owner) {
+            reject(command, &self.config, CallError::Busy(limit));
             return;
         }
         let _call = self.tasks.spawn(connection.route(&self.config, &self.log).run(command));

@@ -195,20 +195,27 @@ fn the_newest_revision_is_tried_first_and_the_handshake_is_the_fallback() {
 }
 
 #[test]
-fn more_calls_than_the_limit_are_refused() {
+fn iso_6_more_calls_than_the_limits_are_refused() {
     run(async {
-        let (server, mut peers) = start(json!({"calls_max": 1}));
+        let (server, mut peers) = start(json!({"calls_max": 2, "user_calls_max": 1}));
         let mut peer = peers.ready(tools(&["a"])).await;
         server.tried().await;
-        let (caller, _seen) = Run::of(1);
-        let mut first = Box::pin(caller.call(&server, "a"));
-        let request = tokio::select! {
+        let [ada, bob, eve] = [1, 2, 3].map(|owner| Run::of(owner).0);
+        let mut first = Box::pin(ada.call(&server, "a"));
+        let one = tokio::select! {
             request = peer.call() => request,
             result = &mut first => panic!("{result:?}"),
         };
-        assert_eq!(caller.call(&server, "a").await, Err("the MCP server is busy with 1 calls".to_owned()));
-        peer.reply(&request, text("done")).await;
-        assert_eq!(first.await, Ok(json!("done")));
+        assert_eq!(ada.call(&server, "a").await, Err("the MCP server is busy with 1 calls".to_owned()));
+        let mut second = Box::pin(bob.call(&server, "a"));
+        let two = tokio::select! {
+            request = peer.call() => request,
+            result = &mut second => panic!("{result:?}"),
+        };
+        assert_eq!(eve.call(&server, "a").await, Err("the MCP server is busy with 2 calls".to_owned()));
+        peer.reply(&two, text("two")).await;
+        peer.reply(&one, text("one")).await;
+        assert_eq!((first.await, second.await), (Ok(json!("one")), Ok(json!("two"))));
     });
 }
 

@@ -83,6 +83,17 @@ fn iso_2_a_question_that_may_be_another_users_is_refused() {
         });
         assert_eq!(result, Ok(json!("done")));
         assert!(ada_seen.asks.try_recv().is_err() && bob_seen.asks.try_recv().is_err());
+        // The server is started again, and then Bob is asked.
+        let mut peer = peers.ready(tools(&["a"])).await;
+        server.reached(|state| state == ServerState::Ready).await;
+        let (result, ()) = join!(bob.call(&server, "a"), async {
+            let call = peer.call().await;
+            peer.request(4, "elicitation/create", question()).await;
+            bob_seen.asks.recv().await.unwrap().2.send(given()).unwrap();
+            assert_eq!(peer.answer(4).await["result"]["action"], "accept");
+            peer.reply(&call, text("done")).await;
+        });
+        assert_eq!(result, Ok(json!("done")));
     });
 }
 
