@@ -23,7 +23,7 @@ use crate::{
     config::McpLimits,
     counts,
     log::ServerLog,
-    open_calls::{Ask, CallLine, OpenCalls},
+    open_calls::{Ask, CallLine, CallPlace, OpenCalls},
     questions::{self, QuestionRefused},
     results::{self, ResultError, clipped},
 };
@@ -109,7 +109,7 @@ pub(crate) struct CallRoute {
 
 impl CallRoute {
     /// Makes a call and sends its result, or cancels it when the result is no longer wanted.
-    pub(crate) async fn run(self, command: CallCommand) {
+    pub(crate) async fn run(self, command: CallCommand, _place: CallPlace) {
         let CallCommand { tool, arguments, line, mut reply } = command;
         let params = CallToolRequestParams::new(tool).with_arguments(arguments);
         let result = self.rounds(params, &line, &mut reply).await;

@@ -43,6 +43,8 @@ pub(crate) struct OpenCalls {
 
 #[derive(Default)]
 struct Inner {
+    /// The owners of the open calls, of which some may wait between two requests.
+    places: Vec<Owner>,
     calls: Vec<Entry>,
     /// The owners of calls that ended here and may go on at the server; two are as good as all.
     abandoned: Vec<Owner>,
@@ -63,7 +65,13 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-/// An entry of [`OpenCalls`], which is removed on drop.
+/// The place of an open call, which is given back on drop.
+pub(crate) struct CallPlace {
+    calls: Arc<OpenCalls>,
+    owner: Owner,
+}
+
+/// A request of a call in [`OpenCalls`], which is removed on drop.
 pub(crate) struct Registered {
     calls: Arc<OpenCalls>,
     id: RequestId,
@@ -74,20 +82,24 @@ impl OpenCalls {
         Self { inner: Mutex::default(), limits, stale: Notify::new() }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.lock().calls.len()
+    /// Returns true if no call is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().places.is_empty()
     }
 
-    /// Returns the limit that a further call of this user would exceed (ISO-6).
-    pub(crate) fn exceeded(&self, owner: Owner) -> Option<usize> {
-        let inner = self.lock();
-        let own = inner.calls.iter().filter(|entry| entry.line.owner == owner).count();
+    /// Takes a place for a call of this user, or returns the limit that it would exceed (ISO-6).
+    pub(crate) fn begin(self: &Arc<Self>, owner: Owner) -> Result<CallPlace, usize> {
+        let mut inner = self.lock();
+        let own = inner.places.iter().filter(|other| **other == owner).count();
         let McpLimits { calls_max, user_calls_max, .. } = self.limits;
-        if inner.calls.len() >= calls_max {
-            Some(calls_max)
-        } else {
-            (own >= user_calls_max).then_some(user_calls_max)
+        if inner.places.len() >= calls_max {
+            return Err(calls_max);
         }
+        if own >= user_calls_max {
+            return Err(user_calls_max);
+        }
+        inner.places.push(owner);
+        Ok(CallPlace { calls: self.clone(), owner })
     }
 
     pub(crate) fn register(
@@ -118,7 +130,7 @@ impl OpenCalls {
         params: &ElicitRequestParams,
     ) -> Result<(Json, mpsc::Sender<Ask>), QuestionRefused> {
         let mut inner = self.lock();
-        let Inner { calls, abandoned, is_stale } = &mut *inner;
+        let Inner { calls, abandoned, is_stale, .. } = &mut *inner;
         let open: Vec<questions::OpenCall<'_>> = calls
             .iter()
             .map(|entry| questions::OpenCall { id: &entry.id, owner: entry.line.owner })
@@ -157,9 +169,17 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        self.calls.lock().calls.retain(|entry| entry.id != self.id);
+    }
+}
+
+impl Drop for CallPlace {
+    fn drop(&mut self) {
         let mut inner = self.calls.lock();
-        inner.calls.retain(|entry| entry.id != self.id);
-        if inner.calls.is_empty() && inner.is_stale {
+        if let Some(at) = inner.places.iter().position(|owner| *owner == self.owner) {
+            inner.places.swap_remove(at);
+        }
+        if inner.places.is_empty() && inner.is_stale {
             self.calls.stale.notify_one();
         }
     }
@@ -213,13 +233,26 @@ mod tests {
         .unwrap();
         let calls = Arc::new(OpenCalls::new(McpLimits { questions_max: 1, ..McpLimits::DEFAULT }));
         calls.register(RequestId::Number(1), token(1), line(1).0).abandon();
-        assert_eq!(calls.len(), 0);
         let _own = calls.register(RequestId::Number(2), token(2), line(1).0);
         assert!(calls.question(None, &question).is_ok());
         assert_eq!(calls.question(None, &question).unwrap_err(), QuestionRefused::TooMany);
         let other = calls.register(RequestId::Number(3), token(3), line(2).0);
         assert_eq!(calls.question(None, &question).unwrap_err(), QuestionRefused::Ambiguous);
         drop(other);
-        assert_eq!(calls.len(), 1);
+    }
+
+    #[test]
+    fn iso_6_places_are_limited_by_user_and_given_back() {
+        let calls =
+            Arc::new(OpenCalls::new(McpLimits { calls_max: 3, user_calls_max: 2, ..McpLimits::DEFAULT }));
+        let begin = |owner| calls.begin(Owner::new(owner));
+        let held = [begin(1).unwrap(), begin(1).unwrap()];
+        assert_eq!(begin(1).err(), Some(2));
+        let other = begin(2).unwrap();
+        assert_eq!(begin(3).err(), Some(3));
+        drop(other);
+        assert_eq!(begin(1).err(), Some(2));
+        drop(held);
+        assert!(calls.is_empty());
     }
 }

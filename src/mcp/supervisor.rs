@@ -173,7 +173,7 @@ impl Supervisor {
                 due = due, if listing.is_none() => {
                     listed = Instant::now();
                     // A server that works on calls may answer late.
-                    let is_idle = connection.calls.len() == 0;
+                    let is_idle = connection.calls.is_empty();
                     if connection.has_tools() && (due == Due::Announced || is_idle) {
                         listing = Some(self.list(&connection));
                     }
@@ -211,11 +211,11 @@ impl Supervisor {
 
     /// Begins a call.
     fn begin(&self, connection: &Connection, command: CallCommand) {
-        if let Some(limit) = connection.calls.exceeded(command.line.owner) {
-            reject(command, &self.config, CallError::Busy(limit));
-            return;
-        }
-        let _call = self.tasks.spawn(connection.route(&self.config, &self.log).run(command));
+        let place = match connection.calls.begin(command.line.owner) {
+            Ok(place) => place,
+            Err(limit) => return reject(command, &self.config, CallError::Busy(limit)),
+        };
+        let _call = self.tasks.spawn(connection.route(&self.config, &self.log).run(command, place));
     }
 
     /// Begins to list the tools.
