@@ -93,6 +93,7 @@ impl Talk {
             text: text.to_owned(),
             agent_name: Some(AgentName::parse(agent).unwrap()),
             on_busy: OnBusy::Enqueue,
+            parent: None,
         };
         let run_id = self.user.send(message).await.unwrap().receipt.run_id;
         self.watch(run_id).await

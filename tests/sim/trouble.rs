@@ -203,4 +203,17 @@ impl Log for TroubledLog {
         let runs = self.inner.thread_runs(thread_id, after, limit);
         self.shared.reads("thread_runs", self.user_id.as_str(), after.0, runs).await
     }
+
+    async fn thread_message(
+        &self,
+        thread_id: &ThreadId,
+        at: Option<Offset>,
+    ) -> Result<Option<Offset>, JournalError> {
+        let found = self.inner.thread_message(thread_id, at);
+        self.shared.reads("thread_message", self.user_id.as_str(), at.map_or(0, |at| at.0), found).await
+    }
+
+    async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.shared.reads("path", self.user_id.as_str(), message.0, self.inner.path(message, limit)).await
+    }
 }
