@@ -83,16 +83,16 @@ pub const INSTANCES: &[Instance] = instances![
             "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false
         instances::user(2, 1, 1, 2);
-    "user-calls" "user" "1 message, 2 calls, 4 events" 1557 2887
+    "user-calls" "user" "1 message, 2 calls, 4 events" 1557 2888
         ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false instances::user(1, 1, 2, 4);
     "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 2753 4312
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides"] false instances::crowded();
-    "user-open-calls" "user" "2 calls, of which 1 may be open" 375 677
+    "user-open-calls" "user" "2 calls, of which 1 may be open" 375 678
         ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
         instances::two_calls(1, 2);
-    "user-run-calls" "user" "2 calls, of which 1 may be opened" 375 677
+    "user-run-calls" "user" "2 calls, of which 1 may be opened" 375 678
         ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
         instances::two_calls(2, 1);
     "user-no-line" "user" "2 messages on 1 thread, none may wait, room for 2 runs" 929 1428
@@ -100,7 +100,7 @@ pub const INSTANCES: &[Instance] = instances![
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 open_runs_max decides"] false
         instances::no_line();
-    "user-forgetful" "user" "2 messages on 2 threads, memory keeps none" 1 1 ["RUN-1 RUN-2 RUN-3 RUN-5 DEL-2 a run succeeds", "RUN-7 a call closes as cancelled", "RUN-6 RUN-8 one that waited runs", "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false instances::forgetful();
+    "user-forgetful" "user" "2 messages on 2 threads, memory keeps none" 1869 2316 ["RUN-1 RUN-2 RUN-3 RUN-5 DEL-2 a run succeeds", "RUN-7 a call closes as cancelled", "RUN-6 RUN-8 one that waited runs", "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false instances::forgetful();
     "fence" "fence" "2 nodes, 1 message, 3 events" 19940 120826 ["RUN-8 one that waited runs"] false
         instances::fence(2, 1, 3);
     "fence-messages" "fence" "1 node, 2 messages, 1 event" 1533 3932

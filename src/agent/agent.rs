@@ -63,6 +63,12 @@ pub trait Agent: Send + Sync + 'static {
         &[]
     }
 
+    /// Returns true if a call of this tool that was open at a crash may be repeated (RUN-9). To be overridden by
+    /// agents whose tools are not all in [`Self::tools`].
+    fn is_idempotent(&self, tool_name: &str) -> bool {
+        self.tools().iter().any(|tool| tool.name() == tool_name && tool.idempotent())
+    }
+
     /// Executes one run. The future is dropped when the run ends in another way, such as a cancel or a timeout.
     ///
     /// # Errors

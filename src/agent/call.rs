@@ -94,12 +94,21 @@ impl OpenCall {
     where
         W: Future<Output = Result<Json, ToolError>>,
     {
+        self.execute_asking(call_timeout_ms, &QueueTime::default(), work).await
+    }
+
+    /// As [`Self::execute_within`]; `asked` is the time that the call has waited for the client, which does not
+    /// count.
+    pub(super) async fn execute_asking<W>(self, call_timeout_ms: u64, asked: &QueueTime, work: W) -> Executed
+    where
+        W: Future<Output = Result<Json, ToolError>>,
+    {
         let Self { call_id, recorded, results_bytes_max, line, texts } = self;
         if let Some(result) = recorded {
             return Executed { call_id, result, recorded: true };
         }
         let work = AssertUnwindSafe(work).catch_unwind();
-        let result = match within(Duration::from_millis(call_timeout_ms), &line, work).await {
+        let result = match within(Duration::from_millis(call_timeout_ms), [&line, asked], work).await {
             Some(Ok(Ok(results))) => CallResult::ok(results),
             Some(Ok(Err(error))) => {
                 if let (Some(cause), Some(texts)) = (error.cause(), &texts) {
@@ -179,10 +188,11 @@ impl Executed {
     }
 }
 
-/// Returns the output of `work`, or `None` if it takes longer than `limit`, not counting time in line.
-async fn within<W: Future>(limit: Duration, line: &QueueTime, work: W) -> Option<W::Output> {
+/// Returns the output of `work`, or `None` if it takes longer than `limit`, not counting these waits.
+async fn within<W: Future>(limit: Duration, waits: [&QueueTime; 2], work: W) -> Option<W::Output> {
     let begun = Instant::now();
-    let before = line.waited(begun);
+    let waited = |now| waits.iter().map(|wait| wait.waited(now)).sum::<Duration>();
+    let before = waited(begun);
     let mut work = pin!(work);
     let mut left = limit;
     while !left.is_zero() {
@@ -190,8 +200,8 @@ async fn within<W: Future>(limit: Duration, line: &QueueTime, work: W) -> Option
             return Some(done);
         }
         let now = Instant::now();
-        let in_line = line.waited(now).saturating_sub(before);
-        left = limit.saturating_sub((now - begun).saturating_sub(in_line));
+        let waiting = waited(now).saturating_sub(before);
+        left = limit.saturating_sub((now - begun).saturating_sub(waiting));
     }
     None
 }

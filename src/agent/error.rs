@@ -54,6 +54,22 @@ impl AgentError {
         Self(AgentErrorKind::Internal(ErrorCause::new(cause.into())))
     }
 
+    /// Creates a failure of a service that the agent depends on, code `upstream`. The user sees the message.
+    pub fn upstream(message: impl Into<String>) -> Self {
+        Self::failed(RunErrorCode::Upstream, message)
+    }
+
+    /// Creates a failure because a limit is reached, code `limit_reached`. The user sees the message.
+    pub fn limit_reached(message: impl Into<String>) -> Self {
+        Self::failed(RunErrorCode::LimitReached, message)
+    }
+
+    /// Creates a failure because a remote agent broke the order of steps, code `violation` (RUN-10). The user sees
+    /// the message.
+    pub fn violation(message: impl Into<String>) -> Self {
+        Self::failed(RunErrorCode::Violation, message)
+    }
+
     /// Creates a failure of this code, whose message the user sees.
     pub(crate) fn failed(code: RunErrorCode, message: impl Into<String>) -> Self {
         Self(AgentErrorKind::UserFacing(RunError { code, message: message.into() }))

@@ -4,8 +4,8 @@
 //! entries. Pages are contiguous. A page is bounded in bytes, independent of its entries (ISO-6).
 
 use bytes::Bytes;
-use quintet_journal::{JournalError, ReadLimit};
-use quintet_kernel::ids::Offset;
+use quintet_journal::{JournalError, ReadLimit, RunRecord, lines::Lines};
+use quintet_kernel::ids::{Offset, ThreadId};
 
 use crate::host::{Owner, QueueTime, RunHandle};
 
@@ -16,6 +16,8 @@ pub struct History {
     owner: Owner,
     /// The end, exclusive.
     end: Offset,
+    /// The offset of the run's own message.
+    message: Offset,
 }
 
 /// A position in a history, for reading backwards.
@@ -27,8 +29,8 @@ pub struct Page {
 }
 
 impl History {
-    pub(super) fn new(handle: RunHandle, owner: Owner, end: Offset) -> Self {
-        Self { handle, owner, end }
+    pub(super) fn new(handle: RunHandle, owner: Owner, end: Offset, message: Offset) -> Self {
+        Self { handle, owner, end, message }
     }
 
     /// Returns the owner, for limits per user.
@@ -39,6 +41,33 @@ impl History {
     /// Returns the time that the run has waited for its user's other runs.
     pub fn line(&self) -> &QueueTime {
         self.handle.line()
+    }
+
+    /// Returns the end of the history, exclusive.
+    pub(crate) fn end(&self) -> Offset {
+        self.end
+    }
+
+    /// Returns the offset of the run's own message.
+    pub(crate) fn message(&self) -> Offset {
+        self.message
+    }
+
+    pub(crate) async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.handle.path(message, limit).await
+    }
+
+    pub(crate) async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.handle.read(after, limit).await
+    }
+
+    pub(crate) async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.handle.thread_runs_before(thread_id, before, limit).await
     }
 
     /// Returns the position of the newest page.

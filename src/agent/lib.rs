@@ -108,6 +108,7 @@
 pub mod agent;
 pub mod answer;
 pub mod call;
+pub mod conversation;
 mod emitted_text;
 pub mod error;
 pub mod gate;
@@ -122,6 +123,7 @@ pub mod run;
 mod step_writer;
 pub mod supervisor;
 pub mod tool;
+mod tool_requests;
 pub mod turns;
 pub mod typed;
 
@@ -138,13 +140,15 @@ pub use self::{
     agent::{Agent, Task},
     answer::Answer,
     call::{Answered, AskedCall, Executed, OpenCall},
+    conversation::PastRun,
     error::{AgentError, ToolError},
     history::History,
     host::RunEnded,
     limits::AgentLimits,
     phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking},
+    replay::RecordedCall,
     run::{AfterClose, Run},
     supervisor::{AgentRegistry, Executor, RegistrationError},
-    tool::{Tool, ToolContext},
+    tool::{Tool, ToolContext, ToolSource},
     typed::{FnTool, TypedTool, tool},
 };

@@ -26,6 +26,7 @@ use crate::{
     phase::{Completed, Started, Thinking},
     run::{OpenedCalls, Run},
     supervisor::OpenPanic,
+    tool_requests::ToolRequests,
 };
 
 /// The agent that plays scripts. Its tools are not idempotent, like most tools with effects.
@@ -195,7 +196,8 @@ async fn tools(run: Run<Thinking>, calls: Vec<ScriptedCall>) -> Result<Run<Think
         }
         opened.executed(call.result)
     });
-    Ok(run.close_all(work).await?.0)
+    let (_, no_requests) = ToolRequests::channel();
+    Ok(run.close_all(work, no_requests).await?.0)
 }
 
 impl ScriptedCall {

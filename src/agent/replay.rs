@@ -28,13 +28,15 @@ use quintet_kernel::{
     ids::CallId,
 };
 
+use crate::tool_requests::asked_by;
+
 /// The recorded steps of a run that its agent has not repeated yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replay {
     reasoning: ReplayText,
     answer: ReplayText,
     progress: ReplayText,
-    calls: BTreeMap<CallId, RecordedCall>,
+    calls: BTreeMap<CallId, ReplayCall>,
 }
 
 /// The recorded text of one kind of thought since its last reset.
@@ -48,10 +50,22 @@ struct ReplayText {
     at: usize,
 }
 
+/// A call that the log of a resumed run holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct RecordedCall {
-    call: Call,
-    result: Option<CallResult>,
+pub struct RecordedCall {
+    /// The call, as it was opened.
+    pub call: Call,
+    /// The result; `None` if the call is open.
+    pub result: Option<CallResult>,
+    /// The number of the group of calls that were open side by side: 0, 1, 2 …
+    pub round: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ReplayCall {
+    recorded: RecordedCall,
+    /// The place of the call among the calls of the run.
+    place: usize,
     position: CallPosition,
 }
 
@@ -126,16 +140,21 @@ impl Replay {
         for kind in KINDS {
             replay.recorded(kind).bytes = emitted(kind);
         }
+        let (mut open, mut rounds) = (0_usize, 0_usize);
         for event in events {
             match event {
                 Event::ToolExecuting(call) => {
-                    let past =
-                        RecordedCall { call: call.clone(), result: None, position: CallPosition::Ahead };
+                    rounds += usize::from(open == 0);
+                    open += 1;
+                    let recorded = RecordedCall { call: call.clone(), result: None, round: rounds - 1 };
+                    let place = replay.calls.len();
+                    let past = ReplayCall { recorded, place, position: CallPosition::Ahead };
                     replay.calls.insert(call.call_id.clone(), past);
                 }
                 Event::ToolCompleted { call_id, result, .. } => {
                     if let Some(past) = replay.calls.get_mut(call_id) {
-                        past.result = Some(result.clone());
+                        open = open.saturating_sub(1);
+                        past.recorded.result = Some(result.clone());
                     }
                 }
                 Event::Started { .. } | Event::Thinking(_) | Event::Completed(_) => {}
@@ -144,13 +163,24 @@ impl Replay {
         replay
     }
 
+    /// Returns the recorded calls, in their order. Questions of tools are not among them: they are asked by the tools.
+    pub fn calls(&self) -> Vec<RecordedCall> {
+        let mut calls: Vec<&ReplayCall> = self.calls.values().collect();
+        calls.sort_unstable_by_key(|past| past.place);
+        let is_question = |call: &Call| {
+            asked_by(call).is_some_and(|parent| self.calls.keys().any(|call_id| call_id.as_str() == parent))
+        };
+        let calls = calls.into_iter().map(|past| past.recorded.clone());
+        calls.filter(|recorded| !is_question(&recorded.call)).collect()
+    }
+
     /// Returns true if the agent has repeated all recorded steps, so that every further step is new.
     pub fn is_over(&self) -> bool {
         let recorded = |recorded: &ReplayText| recorded.rest() == 0;
-        let done = |past: &RecordedCall| match past.position {
+        let done = |past: &ReplayCall| match past.position {
             CallPosition::Ahead => false,
             CallPosition::Repeated => true,
-            CallPosition::PassedBy => past.result.is_some(),
+            CallPosition::PassedBy => past.recorded.result.is_some(),
         };
         recorded(&self.reasoning)
             && recorded(&self.answer)
@@ -201,15 +231,16 @@ impl Replay {
             match past.position {
                 CallPosition::Ahead if past.is(call) => {
                     past.position = CallPosition::Repeated;
-                    return match &past.result {
+                    return match &past.recorded.result {
                         Some(result) => Opening::Closed { call_id, result: result.clone() },
                         None => Opening::Open { call_id },
                     };
                 }
                 CallPosition::Ahead => {
                     past.position = CallPosition::PassedBy;
-                    if past.result.is_none() && past.call.by == CallOwner::Agent {
-                        past.result = Some(gave_up());
+                    let recorded = &mut past.recorded;
+                    if recorded.result.is_none() && recorded.call.by == CallOwner::Agent {
+                        recorded.result = Some(gave_up());
                         given_up.push(call_id);
                     }
                 }
@@ -217,7 +248,7 @@ impl Replay {
                 CallPosition::Repeated | CallPosition::PassedBy => {}
             }
             attempt += 1;
-            call_id = derived(&call.call_id, attempt);
+            call_id = derived(&call.call_id, &format!("-{attempt}"));
         }
         Opening::New { call_id, given_up }
     }
@@ -228,7 +259,7 @@ impl Replay {
         let mut attempt = 1u32;
         while self.calls.contains_key(&unused) {
             attempt += 1;
-            unused = derived(call_id, attempt);
+            unused = derived(call_id, &format!("-{attempt}"));
         }
         unused
     }
@@ -243,7 +274,7 @@ impl Replay {
             }
         }
         for (call_id, past) in self.calls {
-            match (past.position, past.result, past.call.by) {
+            match (past.position, past.recorded.result, past.recorded.call.by) {
                 (CallPosition::Repeated, _, _) | (_, Some(_), _) => {}
                 (CallPosition::Ahead | CallPosition::PassedBy, None, CallOwner::Agent) => {
                     remains.given_up.push(call_id)
@@ -289,12 +320,13 @@ impl ReplayText {
     }
 }
 
-impl RecordedCall {
+impl ReplayCall {
     fn is(&self, call: &Call) -> bool {
-        self.call.tool_name == call.tool_name
-            && self.call.by == call.by
-            && (self.call.parameters == call.parameters
-                || self.call.parameters.to_value() == call.parameters.to_value())
+        let recorded = &self.recorded.call;
+        recorded.tool_name == call.tool_name
+            && recorded.by == call.by
+            && (recorded.parameters == call.parameters
+                || recorded.parameters.to_value() == call.parameters.to_value())
     }
 }
 
@@ -303,9 +335,8 @@ pub fn gave_up() -> CallResult {
     CallResult::cut_short(CallStatus::Unknown, "the agent took another course after a restart")
 }
 
-/// Derives an id for a call whose own id the log has for another call.
-fn derived(call_id: &CallId, attempt: u32) -> CallId {
-    let suffix = format!("-{attempt}");
+/// Derives an id from a call's id, cut to the length of an id.
+pub(crate) fn derived(call_id: &CallId, suffix: &str) -> CallId {
     let kept = call_id.as_str().len().min(CALL_ID_BYTES_MAX - suffix.len());
     CallId::parse(&format!("{}{suffix}", &call_id.as_str()[..kept]))
         .expect("made of a call id's own alphabet")

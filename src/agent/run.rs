@@ -29,6 +29,7 @@ use quintet_kernel::{
     run::{self as machine, Breach, EarlyEnd, Ending},
 };
 use quintet_runtime::clock;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     answer::Answer,
@@ -36,8 +37,10 @@ use crate::{
     history::History,
     host::{Assignment, RunEnded, RunHandle},
     phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking, reopened},
+    replay::RecordedCall,
     step_writer::StepWriter,
     tool::{Tool, ToolContext},
+    tool_requests::{ToolRequest, ToolRequests},
 };
 
 /// A run in the phase `P` ([`crate::phase`]). If a step returns an error, the run has ended for its agent; the error is the
@@ -71,6 +74,13 @@ impl<P> Run<P> {
     /// Returns the user's log before this run.
     pub fn history(&self) -> History {
         self.writer.history()
+    }
+
+    /// Returns the calls that the log of a resumed run holds, oldest first. It is empty for a new run, and once the agent
+    /// has repeated all recorded steps. An agent that makes these calls again in this order, with the same tools and
+    /// parameters, gets the recorded results, and no completed call executes twice (RUN-9).
+    pub fn recorded_calls(&self) -> Vec<RecordedCall> {
+        self.writer.recorded_calls()
     }
 
     /// Returns the handle, for the rehearsal of illegal steps, which have no method here (RUN-10).
@@ -171,14 +181,21 @@ impl Run<Thinking> {
             OpenedCalls::None(run) => return Ok((run, Vec::new())),
             OpenedCalls::Calls(run, opened) => (run, opened),
         };
-        let work = opened.into_iter().zip(calls).map(|(opened, (tool, parameters))| {
-            let context = ToolContext { run_id, call_id: opened.call_id().clone(), history: history.clone() };
-            async move {
-                let work = async { tool.invoke(&parameters, &context).await };
-                opened.execute_within(tool.call_timeout_ms(), work).await
-            }
-        });
-        run.close_all(work).await
+        let (requests, asked) = ToolRequests::channel();
+        let work: Vec<_> = opened
+            .into_iter()
+            .zip(calls)
+            .map(|(opened, (tool, parameters))| {
+                let requests = requests.of_another_call();
+                let (call_id, history) = (opened.call_id().clone(), history.clone());
+                let context = ToolContext { run_id, call_id, history, requests };
+                async move {
+                    let work = async { tool.invoke(&parameters, &context).await };
+                    opened.execute_asking(tool.call_timeout_ms(), context.requests.asked(), work).await
+                }
+            })
+            .collect();
+        run.close_all(work, asked).await
     }
 
     /// Asks the client a question and waits for its answer (RUN-11). `tool_name` names the kind of
@@ -195,6 +212,38 @@ impl Run<Thinking> {
         let Self { machine, mut writer } = self;
         let call = writer.call(tool_name, parameters.into(), CallOwner::Client)?;
         Run { machine, writer }.ask_as(call).await
+    }
+
+    /// Asks the client several questions at once and waits for all answers (RUN-11), which are in the order of the
+    /// questions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub async fn ask_all<'a, J: Into<Json>>(
+        self,
+        questions: impl IntoIterator<Item = (&'a str, J)>,
+    ) -> Result<(Run<Thinking>, Vec<Answer>), RunEnded> {
+        let mut questions = questions.into_iter();
+        let Some((tool_name, parameters)) = questions.next() else { return Ok((self, Vec::new())) };
+        let (mut run, first) = self.open_for_client(tool_name, parameters).await?;
+        let mut asked = vec![first];
+        for (tool_name, parameters) in questions {
+            let (next, question) = run.open_for_client(tool_name, parameters).await?;
+            run = next;
+            asked.push(question);
+        }
+        let mut answers = Vec::new();
+        let mut asked = asked.into_iter();
+        loop {
+            let question = asked.next().expect("there is a question for every open call");
+            let (after, answer) = run.close_answered(question.answered().await?).await?;
+            answers.push(answer);
+            match after {
+                AfterClose::ExecutingTools(next) => run = next,
+                AfterClose::Thinking(run) => return Ok((run, answers)),
+            }
+        }
     }
 
     /// As [`Self::ask`], with a call id chosen by the agent.
@@ -262,27 +311,73 @@ impl Run<ExecutingTools> {
     }
 
     /// Does the work of all open calls in parallel and closes each when it is done. Results are in the order of
-    /// the work.
+    /// the work. Takes up the requests of the tools meanwhile.
     pub(super) async fn close_all<W>(
         self,
         work: impl IntoIterator<Item = W>,
+        mut requests: mpsc::Receiver<ToolRequest>,
     ) -> Result<(Run<Thinking>, Vec<CallResult>), RunEnded>
     where
         W: Future<Output = Executed>,
     {
         let work = work.into_iter().enumerate().map(|(place, work)| async move { (place, work.await) });
         let mut work: FuturesUnordered<_> = work.collect();
+        let mut questions = FuturesUnordered::new();
         let mut results = vec![None; work.len()];
         let mut executing = self;
         loop {
-            let (place, executed) = work.next().await.expect("there is work for every call that is open");
-            let (after, result) = executing.close(executed).await?;
-            results[place] = Some(result);
+            let after = tokio::select! {
+                Some(request) = requests.recv() => {
+                    let (run, question) = executing.take_up(request).await?;
+                    executing = run;
+                    questions.extend(question);
+                    continue;
+                }
+                Some((answered, reply)) = questions.next() => {
+                    let (after, answer) = executing.close_answered(answered?).await?;
+                    if reply.send(answer).is_err() {
+                        tracing::debug!("a tool ended before its question was answered");
+                    }
+                    after
+                }
+                Some((place, executed)) = work.next() => {
+                    // What a tool has requested comes before its end.
+                    while let Ok(request) = requests.try_recv() {
+                        let (run, question) = executing.take_up(request).await?;
+                        executing = run;
+                        questions.extend(question);
+                    }
+                    let (after, result) = executing.close(executed).await?;
+                    results[place] = Some(result);
+                    after
+                }
+            };
             match after {
                 AfterClose::ExecutingTools(run) => executing = run,
                 AfterClose::Thinking(run) => return Ok((run, results.into_iter().flatten().collect())),
             }
         }
+    }
+}
+
+impl Run<ExecutingTools> {
+    /// Takes up a request of a tool. Returns the future of its answer, if it is a question.
+    async fn take_up(
+        self,
+        request: ToolRequest,
+    ) -> Result<
+        (Self, Option<impl Future<Output = (Result<Answered, RunEnded>, oneshot::Sender<Answer>)> + use<>>),
+        RunEnded,
+    > {
+        Ok(match request {
+            ToolRequest::Progress(text) => (self.think(ThoughtKind::Progress, text).await?, None),
+            // The tool has ended without waiting.
+            ToolRequest::Ask { reply, .. } if reply.is_closed() => (self, None),
+            ToolRequest::Ask { call, reply } => {
+                let (run, question) = self.open_for_client_as(call).await?;
+                (run, Some(async move { (question.answered().await, reply) }))
+            }
+        })
     }
 }
 

@@ -207,8 +207,7 @@ impl AgentLauncher for AgentRegistry {
     }
 
     fn is_idempotent(&self, agent_name: &AgentName, tool_name: &ToolName) -> bool {
-        let tools = self.agents.get(agent_name).map_or(&[][..], |agent| agent.tools());
-        tools.iter().any(|tool| tool.name() == tool_name.as_str() && tool.idempotent())
+        self.agents.get(agent_name).is_some_and(|agent| agent.is_idempotent(tool_name.as_str()))
     }
 
     fn launch(&self, assignment: Assignment) {
@@ -325,6 +324,15 @@ impl Executor {
     /// Creates an executor on the caller's runtime, with these limits.
     pub fn shared_within(limits: AgentLimits) -> Self {
         Self { limits, place: ExecutorKind::Shared(Tasks::default()), turns_max: THREADS_MIN }
+    }
+
+    /// Calls `work` within the runtime of the agents, so that it can start tasks there.
+    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _entered = match &self.place {
+            ExecutorKind::Threads(AgentThreads(runtime)) => runtime.as_ref().map(Runtime::enter),
+            ExecutorKind::Shared(_) => None,
+        };
+        work()
     }
 
     /// Returns the limits of the agents.

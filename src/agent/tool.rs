@@ -1,12 +1,14 @@
 //! The trait [`Tool`], which authors implement.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use quintet_kernel::{
     ids::{CallId, RunId},
     json::Json,
 };
 
-use crate::{error::ToolError, history::History};
+use crate::{answer::Answer, error::ToolError, history::History, tool_requests::ToolRequests};
 
 /// A tool, which an agent may call. It may have effects, and it returns a result.
 ///
@@ -75,6 +77,18 @@ pub trait Tool: Send + Sync + 'static {
     async fn invoke(&self, parameters: &Json, context: &ToolContext) -> Result<Json, ToolError>;
 }
 
+/// Tools that may change while the service runs, such as those of an MCP server.
+pub trait ToolSource: Send + Sync + 'static {
+    /// Returns the current tools.
+    fn tools(&self) -> Arc<[Arc<dyn Tool>]>;
+}
+
+impl ToolSource for Arc<[Arc<dyn Tool>]> {
+    fn tools(&self) -> Arc<[Arc<dyn Tool>]> {
+        self.clone()
+    }
+}
+
 /// The context of a tool call.
 #[derive(Clone)]
 pub struct ToolContext {
@@ -84,4 +98,22 @@ pub struct ToolContext {
     pub call_id: CallId,
     /// The user's own log before the run.
     pub history: History,
+    pub(crate) requests: ToolRequests,
+}
+
+impl ToolContext {
+    /// Emits `agent_thinking` of kind `progress`, a piece of the run's report on long work.
+    pub async fn progress(&self, text: impl Into<String>) {
+        self.requests.progress(text.into()).await;
+    }
+
+    /// Asks the client a question and waits for its answer (RUN-11): a call of the client, beside the tool's own.
+    /// `tool_name` names the kind of question. The wait does not count against the timeout of the tool.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the name is invalid or the run has ended.
+    pub async fn ask(&self, tool_name: &str, parameters: impl Into<Json>) -> Result<Answer, ToolError> {
+        self.requests.ask(&self.call_id, tool_name, parameters.into()).await
+    }
 }

@@ -7,6 +7,7 @@ mod durable;
 mod fairness;
 mod limits;
 mod rehearsal;
+mod requests;
 mod restart;
 mod stage;
 mod supervision;

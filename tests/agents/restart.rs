@@ -61,7 +61,7 @@ fn projection(events: &[Event]) -> Projection {
 }
 
 /// Answers every question of the client as it comes, and reads to the end.
-async fn answered(talk: &Talk, mut run: Watch) -> Vec<Event> {
+pub async fn answered(talk: &Talk, mut run: Watch) -> Vec<Event> {
     let mut answered = Vec::new();
     loop {
         let open = |events: &[Event]| -> Option<CallId> {
@@ -109,7 +109,7 @@ fn agents() -> AgentRegistry {
 
 /// Crashes the run of a message after each of its entries, except the first, which is never alone in the log,
 /// and the last; `check` compares.
-async fn at_every_crash(
+pub async fn at_every_crash(
     agent: &str,
     text: &str,
     agents: impl Fn() -> AgentRegistry,

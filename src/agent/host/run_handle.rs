@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use quintet_journal::{JournalError, Log, ReadLimit, lines::Lines};
+use quintet_journal::{JournalError, Log, ReadLimit, RunRecord, lines::Lines};
 use quintet_kernel::{
     entry::CallResult,
-    ids::{CallId, Offset, RunId},
+    ids::{CallId, Offset, RunId, ThreadId},
     limits::Limits,
     run::EarlyEnd,
     user::AgentStep,
@@ -121,6 +121,20 @@ impl RunHandle {
         self.0.0.log.read(after, limit).await
     }
 
+    /// Returns the runs of a thread of the user whose message is before `before`, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError`] if the journal cannot be read.
+    pub async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.0.0.log.thread_runs_before(thread_id, before, limit).await
+    }
+
     /// Returns the head of the user's own log: the offset of its last entry.
     ///
     /// # Errors
@@ -128,6 +142,15 @@ impl RunHandle {
     /// Returns [`JournalError`] if the journal cannot be read.
     pub async fn head(&self) -> Result<Offset, JournalError> {
         Ok(self.0.0.log.extent().await?.head)
+    }
+
+    /// Returns the runs on the path from a message of the user to the root of its thread, the message's own first.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError`] if the journal cannot be read.
+    pub async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.0.0.log.path(message, limit).await
     }
 
     async fn command(&self, command: impl FnOnce(RunId) -> AgentCommand) -> Result<(), RunEnded> {

@@ -1,0 +1,210 @@
+//! The earlier runs of a thread, folded for agents that continue a conversation, such as language models.
+//!
+//! Guarantees: a run reads only what was completed before it, so it reads the same after a restart, except for trimmed
+//! entries. The reads of one conversation are bounded in bytes, independent of the length of the log (ISO-6).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quintet_journal::{JournalError, ReadLimit, RunRecord};
+use quintet_kernel::{
+    entry::{Body, Call, CallResult, Entry, Event, RunStatus},
+    ids::{CallId, Offset, ThreadId},
+};
+use quintet_wire as wire;
+
+use crate::history::History;
+
+/// A completed run of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastRun {
+    /// The text of the user's message.
+    pub message: String,
+    /// The calls of the run, in the order in which they were opened.
+    pub calls: Vec<(Call, CallResult)>,
+    /// The final response, if the run succeeded.
+    pub answer: Option<String>,
+    /// The status with which the run ended.
+    pub status: RunStatus,
+}
+
+impl PastRun {
+    /// Returns the length of the texts, parameters and results, in bytes.
+    pub fn bytes(&self) -> usize {
+        let call = |(call, result): &(Call, CallResult)| {
+            call.parameters.as_str().len()
+                + result.results.as_str().len()
+                + result.error.as_ref().map_or(0, String::len)
+        };
+        self.message.len()
+            + self.answer.as_ref().map_or(0, String::len)
+            + self.calls.iter().map(call).sum::<usize>()
+    }
+}
+
+impl History {
+    /// Returns the runs of a thread that were completed before this run, oldest first: the newest ones whose texts
+    /// fit into `bytes_max` bytes, at least one. A run that is too large for a bounded read has no `calls`.
+    ///
+    /// Of this run's own thread, it returns those on the path from its message to the root of the thread, and none
+    /// of the branches beside it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError`] if the journal cannot be read.
+    pub async fn conversation(
+        &self,
+        thread_id: &ThreadId,
+        bytes_max: usize,
+    ) -> Result<Vec<PastRun>, JournalError> {
+        let mut reader = Reader { history: self, bytes_left: READ_BYTES_MAX };
+        let (mut runs, mut bytes) = (Vec::new(), 0);
+        let mut records = Records::of(self, thread_id).await?;
+        'all: loop {
+            let page = records.next().await?;
+            if page.is_empty() {
+                break;
+            }
+            for record in &page {
+                // An earlier run of the thread may have ended after this one began, in a resumed log.
+                let Some((completed, _)) = record.completed.filter(|(at, _)| *at < self.end()) else {
+                    continue;
+                };
+                let Some(run) = reader.run(record, completed).await? else { break 'all };
+                bytes += run.bytes();
+                if bytes > bytes_max && !runs.is_empty() {
+                    break 'all;
+                }
+                runs.push(run);
+            }
+        }
+        runs.reverse();
+        Ok(runs)
+    }
+}
+
+/// The records of the runs that precede a run, newest first.
+enum Records<'a> {
+    /// On the path from the message at this offset to the root of the thread.
+    Path(&'a History, Offset),
+    /// Of another thread, before this offset.
+    Thread(&'a History, &'a ThreadId, Offset),
+}
+
+impl<'a> Records<'a> {
+    async fn of(history: &'a History, thread_id: &'a ThreadId) -> Result<Self, JournalError> {
+        Ok(match history.path(history.message(), 1).await?.pop() {
+            Some(own) if own.thread_id == *thread_id => Records::Path(history, own.parent),
+            Some(_) | None => Records::Thread(history, thread_id, history.end()),
+        })
+    }
+
+    async fn next(&mut self) -> Result<Vec<RunRecord>, JournalError> {
+        match self {
+            Records::Path(history, message) => {
+                let page = history.path(*message, RECORDS_MAX).await?;
+                *message = page.last().map_or(Offset::ZERO, |last| last.parent);
+                Ok(page)
+            }
+            Records::Thread(history, thread_id, before) => {
+                let page = history.thread_runs_before(thread_id, *before, RECORDS_MAX).await?;
+                *before = page.last().map_or(Offset::ZERO, |last| last.accepted);
+                Ok(page)
+            }
+        }
+    }
+}
+
+/// Reads runs within a budget of bytes.
+struct Reader<'a> {
+    history: &'a History,
+    bytes_left: usize,
+}
+
+impl Reader<'_> {
+    /// Returns a run; `None` if its message was trimmed, or the budget is spent.
+    async fn run(&mut self, record: &RunRecord, completed: Offset) -> Result<Option<PastRun>, JournalError> {
+        let Some(Entry { body: Body::UserMessage { text: message, .. }, .. }) =
+            self.entry(record.accepted).await?
+        else {
+            return Ok(None);
+        };
+        let Some(Entry { body: Body::Event { event: Event::Completed(completion), .. }, .. }) =
+            self.entry(completed).await?
+        else {
+            return Ok(None);
+        };
+        let started = record.started.unwrap_or(completed);
+        let calls = self.calls(record, started, completed).await?;
+        Ok(Some(PastRun { message, calls, answer: completion.final_response, status: completion.status }))
+    }
+
+    /// Returns the entry at an offset; `None` if it was trimmed, or the budget is spent.
+    async fn entry(&mut self, offset: Offset) -> Result<Option<Entry>, JournalError> {
+        let after = Offset(offset.0.saturating_sub(1));
+        let page = self.page(after, 1).await?;
+        let Some((found, line)) = page.into_iter().next().filter(|(found, _)| *found == offset) else {
+            return Ok(None);
+        };
+        decoded(found, &line).map(Some)
+    }
+
+    /// Returns the calls of a run between two offsets, without those that are not closed there.
+    async fn calls(
+        &mut self,
+        record: &RunRecord,
+        started: Offset,
+        completed: Offset,
+    ) -> Result<Vec<(Call, CallResult)>, JournalError> {
+        let (mut calls, mut results) = (Vec::new(), BTreeMap::<CallId, CallResult>::new());
+        let mut after = started;
+        while after.next() < completed {
+            let page = self.page(after, PAGE_ENTRIES_MAX).await?;
+            let Some((last, _)) = page.last() else { return Ok(Vec::new()) };
+            after = *last;
+            for (offset, line) in page.into_iter().take_while(|(offset, _)| *offset < completed) {
+                let entry = decoded(offset, &line)?;
+                match entry.body {
+                    _ if entry.run_id != record.run_id => {}
+                    Body::Event { event: Event::ToolExecuting(call), .. } => calls.push(call),
+                    Body::Event { event: Event::ToolCompleted { call_id, result, .. }, .. } => {
+                        results.insert(call_id, result);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let closed = |call: Call| results.remove(&call.call_id).map(|result| (call, result));
+        Ok(calls.into_iter().filter_map(closed).collect())
+    }
+
+    /// Returns entries after an offset; none if the budget is spent.
+    async fn page(
+        &mut self,
+        after: Offset,
+        entries_max: usize,
+    ) -> Result<Vec<(Offset, Bytes)>, JournalError> {
+        if self.bytes_left == 0 {
+            return Ok(Vec::new());
+        }
+        let limit = ReadLimit { entries_max, bytes_max: self.bytes_left.min(PAGE_BYTES_MAX) };
+        let lines = self.history.read(after, limit).await?;
+        self.bytes_left = self.bytes_left.saturating_sub(lines.as_bytes().len());
+        Ok(lines.iter().collect())
+    }
+}
+
+fn decoded(offset: Offset, line: &Bytes) -> Result<Entry, JournalError> {
+    let (_, entry) = wire::entry::decode(line)
+        .map_err(|error| JournalError::Damaged(format!("entry {offset}: {error}")))?;
+    Ok(entry)
+}
+
+/// Bytes of the log that are read for one conversation.
+const READ_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Records of runs that are read at once.
+const RECORDS_MAX: usize = 32;
+
+const PAGE_ENTRIES_MAX: usize = 256;
+const PAGE_BYTES_MAX: usize = 256 * 1024;
