@@ -36,7 +36,7 @@ pub(crate) struct McpTool {
     link: Arc<ServerLink>,
 }
 
-/// What a call needs of its run.
+/// The run that makes a call.
 #[async_trait]
 pub(crate) trait CallHost: Send + Sync {
     /// Returns the user of the run.

@@ -94,7 +94,7 @@ fn progress(seen: &mut Seen) -> Vec<String> {
     std::iter::from_fn(|| seen.progress.try_recv().ok()).collect()
 }
 
-/// What the server of npm is to show by each transport.
+/// Checks the server of npm by one transport.
 async fn everything(server: &McpServer) {
     let (caller, mut seen) = Run::of(1);
     let echo = call(server, &caller, "echo", json!({"message": "Grüße"})).await;
@@ -160,7 +160,7 @@ fn everything_by_http() {
     });
 }
 
-/// What the server of the SDK for Python is to show by each transport and revision.
+/// Checks the server of the SDK for Python by one transport and revision.
 async fn python(server: &McpServer) {
     let (caller, mut seen) = Run::of(1);
     assert_eq!(call(server, &caller, "add", json!({"a": 1, "b": 2})).await, Ok(json!({"result": 3})));
