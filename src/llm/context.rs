@@ -67,7 +67,8 @@ impl Context {
                 results.fold((0, 0), |(count, bytes), result| (count + 1, bytes + result.content.len()));
             let excess = usize::try_from(budget.used.saturating_sub(budget.max)).unwrap_or(usize::MAX);
             let room = bytes.saturating_sub(excess.saturating_mul(BYTES_PER_TOKEN)) / usize::max(count, 1);
-            budget.shorten(&mut part, room.max(RESULT_BYTES_MIN));
+            budget.shorten(&mut part, room.saturating_sub(MARK_BYTES_MAX).max(RESULT_BYTES_MIN));
+            budget.shorten(&mut part, RESULT_BYTES_MIN);
             part
         });
         while budget.is_exceeded() && budget.leave_out(&mut steps) {}
@@ -240,6 +241,9 @@ pub(crate) const BYTES_PER_TOKEN: usize = 3;
 
 /// Length to which results are shortened, in bytes.
 const RESULT_BYTES_MIN: usize = 600;
+
+/// Length of the mark of a shortened result, in bytes, with what its tokens are rounded up by.
+const MARK_BYTES_MAX: usize = 64;
 
 /// Tokens of a turn apart from its texts.
 const TURN_TOKENS: u64 = 6;

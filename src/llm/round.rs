@@ -138,14 +138,15 @@ impl Rounds<'_> {
         let mut pacer = Pacer::new(Duration::from_millis(self.limits.delta_pause_ms));
         let mut separator = Separator::after(stage.answered());
         let end = loop {
-            let due = pacer.due(Instant::now());
+            let now = Instant::now();
+            let due = pacer.due(now);
+            if due.is_some_and(|due| due <= now) {
+                stage = emit(stage, pacer.take(now)).await?;
+            }
             let event = tokio::select! {
                 biased;
-                () = sleep_until(due.unwrap_or(sent)), if due.is_some() => {
-                    stage = emit(stage, pacer.take(Instant::now())).await?;
-                    continue;
-                }
                 event = events.next() => event,
+                () = sleep_until(due.unwrap_or(now)), if due.is_some_and(|due| due > now) => continue,
             };
             let had_begun = gathering.has_begun();
             let gathered = match event {

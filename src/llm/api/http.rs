@@ -65,15 +65,8 @@ impl ModelApi for HttpModel {
             event_bytes_max: self.limits.event_bytes_max,
             idle_timeout_ms: self.limits.idle_timeout_ms,
         };
-        let reader = Reader {
-            events: sse::events(response, limits),
-            decoder: self.protocol.decoder(),
-            decoded: VecDeque::new(),
-            bytes: 0,
-            state: State::Open,
-            redactor: self.redactor.clone(),
-            limits: self.limits,
-        };
+        let events = sse::events(response, limits);
+        let reader = Reader::new(events, self.protocol.decoder(), self.redactor.clone(), self.limits);
         Ok(reader.events())
     }
 }
@@ -147,7 +140,7 @@ impl Redactor {
 }
 
 /// Reads one response.
-struct Reader {
+pub(super) struct Reader {
     events: SseEvents,
     decoder: Box<dyn Decoder>,
     decoded: VecDeque<ModelEvent>,
@@ -169,7 +162,16 @@ enum State {
 }
 
 impl Reader {
-    fn events(self) -> ModelEvents {
+    pub(super) fn new(
+        events: SseEvents,
+        decoder: Box<dyn Decoder>,
+        redactor: Redactor,
+        limits: ModelLimits,
+    ) -> Self {
+        Self { events, decoder, decoded: VecDeque::new(), bytes: 0, state: State::Open, redactor, limits }
+    }
+
+    pub(super) fn events(self) -> ModelEvents {
         Box::pin(stream::unfold(self, |mut reader| async move {
             let item = reader.next().await?;
             if item.is_err() {

@@ -18,6 +18,8 @@ pub(crate) mod http;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_responses;
 mod protocol;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 
