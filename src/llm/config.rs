@@ -56,6 +56,8 @@ pub struct ModelConfig {
     pub key_file: Option<PathBuf>,
     /// The environment variable of the key.
     pub key_variable: Option<String>,
+    /// The key itself, from a program; excludes both places.
+    pub key: Option<Secret>,
     /// Headers of each request. Values of 8 bytes and more count as secret in messages.
     pub headers: BTreeMap<String, String>,
     /// The system prompt.
@@ -108,9 +110,9 @@ pub enum ConfigError {
     /// The model has no name.
     #[error("the model of agent {0:?} is empty")]
     Model(String),
-    /// Both places of a key are given.
-    #[error("agent {0:?} has both key_file and key_variable")]
-    TwoKeys(String),
+    /// Several places of a key are given.
+    #[error("agent {0:?} has several of key_file, key_variable and a key of its own")]
+    SeveralKeys(String),
     /// The key cannot be read.
     #[error("the key of agent {name:?} is missing: {source}")]
     Key {
@@ -171,6 +173,7 @@ impl ModelConfig {
             model: model.into(),
             key_file: None,
             key_variable: None,
+            key: None,
             headers: BTreeMap::new(),
             instructions: None,
             tools: Vec::new(),
@@ -254,11 +257,11 @@ impl ModelConfig {
     }
 
     fn key(&self) -> Result<Option<Secret>, ConfigError> {
-        let key = match (&self.key_file, &self.key_variable) {
-            (None, None) => return Ok(None),
-            (Some(_), Some(_)) => return Err(ConfigError::TwoKeys(self.name.clone())),
-            (Some(file), None) => Secret::from_file(file),
-            (None, Some(variable)) => Secret::from_variable(variable),
+        let key = match (&self.key, &self.key_file, &self.key_variable) {
+            (key, None, None) => return Ok(key.clone()),
+            (None, Some(file), None) => Secret::from_file(file),
+            (None, None, Some(variable)) => Secret::from_variable(variable),
+            _ => return Err(ConfigError::SeveralKeys(self.name.clone())),
         };
         key.map(Some).map_err(|source| ConfigError::Key { name: self.name.clone(), source })
     }
@@ -326,6 +329,7 @@ impl TryFrom<Fields> for ModelConfig {
             model: fields.model,
             key_file: fields.key_file,
             key_variable: fields.key_variable,
+            key: None,
             headers: fields.headers,
             instructions: fields.instructions,
             tools: fields.tools,
