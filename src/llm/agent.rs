@@ -7,9 +7,10 @@
 //!        └── results ◀── calls ◀────┘
 //! ```
 //!
-//! Guarantees: a response that is not complete ends the run as `failed`, code `upstream`, never as `succeeded`. The number of
-//! responses is bounded (`model_rounds_max`). A call is executed only if the model has sent all of it, its tool was chosen for
-//! the agent, and the client has approved it where the configuration demands that (RUN-11).
+//! Guarantees: a response that is not complete ends the run as `failed`, code `upstream`, never as
+//! `succeeded`. The number of responses is bounded (`model_rounds_max`). A call is executed only if the model
+//! has sent all of it, its tool was chosen for the agent, and the client has approved it where the
+//! configuration demands that (RUN-11).
 
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ use crate::{
     toolbox::{ToolChoice, Toolbox},
 };
 
-/// An agent that answers with a language model. Resumable: after a crash, the calls in the log are not executed again.
+/// An agent that answers with a language model. Resumable: after a crash, the calls in the log are not
+/// executed again.
 pub struct ModelAgent {
     name: String,
     description: String,
@@ -44,8 +46,8 @@ pub struct ModelAgent {
 }
 
 impl ModelAgent {
-    /// Creates an agent. `tools` and those of `sources` are all tools of the service, of which the configuration
-    /// chooses.
+    /// Creates an agent. `tools` and those of `sources` are all tools of the service, of which the
+    /// configuration chooses.
     ///
     /// # Errors
     ///
@@ -188,8 +190,8 @@ impl Agent for ModelAgent {
     }
 }
 
-/// Returns the step of a response and of what the model reads of its calls. Arguments that are no object are replaced,
-/// because some services refuse a conversation with them.
+/// Returns the step of a response and of what the model reads of its calls. Arguments that are no object are
+/// replaced, because some services refuse a conversation with them.
 fn answered(mut response: Response, told: Vec<(String, bool)>) -> Part {
     for call in &mut response.calls {
         let is_object = serde_json::from_str::<serde_json::Map<_, _>>(&call.arguments).is_ok();

@@ -22,8 +22,8 @@ use crate::{
     pattern::Pattern,
 };
 
-/// The configuration of a [`ModelAgent`](crate::ModelAgent). The limits of [`ModelLimits`] are fields beside the
-/// others.
+/// The configuration of a [`ModelAgent`](crate::ModelAgent). The limits of [`ModelLimits`] are fields beside
+/// the others.
 ///
 /// # Examples
 ///
@@ -70,9 +70,11 @@ pub struct ModelConfig {
     pub temperature: Option<f64>,
     /// The effort of reasoning, such as `low`; the provider's own by default.
     pub reasoning_effort: Option<String>,
-    /// True if the model's reasoning is given back to it within a run, as some services of `openai-chat` demand.
+    /// True if the model's reasoning is given back to it within a run, as some services of `openai-chat`
+    /// demand.
     pub return_reasoning: bool,
-    /// False if the service of `openai-chat` refuses requests with `stream_options`, which ask for token counts.
+    /// False if the service of `openai-chat` refuses requests with `stream_options`, which ask for token
+    /// counts.
     pub request_usage: bool,
     /// Further fields of each request. They replace fields of the same name.
     pub extra: Map<String, Value>,

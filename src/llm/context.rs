@@ -7,9 +7,9 @@
 //!   steps of this run        tool results shortened, then the oldest steps left out, but never the last
 //! ```
 //!
-//! Guarantee: each call has its result and each result its call, since both are kept or left out together. Tokens are
-//! *estimated*, as one for every [`BYTES_PER_TOKEN`] bytes: models count differently, and the estimate is high for
-//! English and low for scripts of many bytes a word. Pure.
+//! Guarantee: each call has its result and each result its call, since both are kept or left out together.
+//! Tokens are *estimated*, as one for every [`BYTES_PER_TOKEN`] bytes: models count differently, and the
+//! estimate is high for English and low for scripts of many bytes a word. Pure.
 
 use std::collections::VecDeque;
 
@@ -171,7 +171,7 @@ fn tool_tokens(tool: &ToolSpec) -> u64 {
     TURN_TOKENS + tokens_of(bytes)
 }
 
-/// Returns the earlier runs of a thread as parts of a conversation. Calls are told one after the other, and only to a
+/// Returns the earlier runs of a thread as parts of a conversation. Calls follow each other, and only to a
 /// model that has tools; questions to the client are left out.
 pub(crate) fn past_parts(runs: Vec<PastRun>, toolbox: &Toolbox, ids: &mut CallIds) -> Vec<Part> {
     let has_tools = !toolbox.specs().is_empty();

@@ -1,7 +1,8 @@
-//! One response of the model within a run: the request, its retries, and the text that is emitted while it arrives.
+//! One response of the model within a run: the request, its retries, and the text that is emitted while it
+//! arrives.
 //!
-//! Guarantees: a request is repeated only if the model had not begun to answer. Text is emitted in the order in which
-//! it arrives, all of it, also before a failure. The request ends when the future is dropped.
+//! Guarantees: a request is repeated only if the model had not begun to answer. Text is emitted in the order
+//! in which it arrives, all of it, also before a failure. The request ends when the future is dropped.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Anthropic [Messages](https://docs.anthropic.com/en/api/messages-streaming).
 //!
-//! A response with thinking is given back as it came, signatures included, because the service verifies them. If a
-//! response of the run is without its thinking, as after a restart, the request does not ask for thinking.
+//! A response with thinking is given back as it came, signatures included, because the service verifies them.
+//! If a response of the run is without its thinking, as after a restart, the request does not ask for
+//! thinking.
 
 use http::{HeaderMap, HeaderName};
 use quintet_agent::Usage;

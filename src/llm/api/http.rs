@@ -1,8 +1,9 @@
-//! A model behind HTTP: sends the requests of a [`Protocol`] and decodes the server-sent events of the responses.
+//! A model behind HTTP: sends the requests of a [`Protocol`] and decodes the server-sent events of the
+//! responses.
 //!
-//! Guarantees: the end of a response is reported once, and only if its protocol says that it is complete. The connection is closed
-//! when the events are dropped. Time, bytes and messages of errors are bounded; no message contains the key or the
-//! value of a header of the configuration (AUTH-6).
+//! Guarantees: the end of a response is reported once, and only if it is complete by its protocol. The
+//! connection is closed when the events are dropped. Time, bytes and messages of errors are bounded; no
+//! message contains the key or the value of a header of the configuration (AUTH-6).
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -84,7 +85,7 @@ impl HttpModel {
         let within = Duration::from_millis(self.limits.usage_timeout_ms);
         let body = match timeout(within, body::read_start(response, ERROR_BYTES_MAX)).await {
             Ok(Ok(body)) if !is_html => body,
-            // The status alone says that the request was refused; a page for people adds nothing.
+            // A page for people has no message that could be shown.
             _ => Vec::new(),
         };
         let message = self.redactor.clean(&message_of(&body));

@@ -1,7 +1,7 @@
 //! OpenAI [Responses](https://platform.openai.com/docs/api-reference/responses-streaming).
 //!
-//! Nothing is stored at the provider (`store: false`): each request has the whole conversation. The items of a response
-//! with encrypted reasoning are given back as they came within a run.
+//! Nothing is stored at the provider (`store: false`): each request has the whole conversation. The items of
+//! a response with encrypted reasoning are given back as they came within a run.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Runs of model agents against services that are not part of this project: a mock of all three protocols with faults,
-//! and a small language model. `tests/models/run.sh` starts them.
+//! Runs of model agents against services that are not part of this project: a mock of all three protocols
+//! with faults, and a small language model. `tests/models/run.sh` starts them.
 
 #[path = "../runs/stage.rs"]
 mod stage;

@@ -11,8 +11,8 @@ use crate::{
     upstream::{Reply, Upstream},
 };
 
-/// Plays a run of two calls of which the client is asked about both, and returns the executed expressions and what the model
-/// read.
+/// Plays a run of two calls of which the client is asked about both, and returns the executed expressions and
+/// what the model read.
 async fn asked(mut answer: impl FnMut(&str) -> CallResult + Send + 'static) -> (Vec<String>, Vec<String>) {
     let first =
         chat_calls(&[("calculate", "{\"expression\":\"a\"}"), ("calculate", "{\"expression\":\"b\"}")]);

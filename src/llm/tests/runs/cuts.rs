@@ -25,8 +25,8 @@ thread_local! {
 const REASONING: &str = "Two sums are wanted, so two calls.";
 const ANSWER: &str = "I will calculate both: 2+3 and 4*5.\n\nThe sums are 5 and 20.";
 
-/// The answer of a run whose second response is cut at every byte is whole or the run fails; what was emitted before is
-/// the beginning of the answer.
+/// The answer of a run whose second response is cut at every byte is whole or the run fails; what was emitted
+/// before is the beginning of the answer.
 async fn check_cut(api: ApiKind, first: &str, second: Reply, is_whole: bool, at: usize) {
     let upstream = Upstream::start(vec![Reply::stream(first), second]).await;
     let (events, end) = play(&agents(config(api, &upstream)), "two sums").await;

@@ -1,5 +1,5 @@
-//! A run of a model agent without a service: this side plays the hub, checks each step with the kernel's machine, and
-//! answers the questions of the run.
+//! A run of a model agent without a service: this side plays the hub, checks each step with the kernel's
+//! machine, and answers the questions of the run.
 
 use std::sync::Arc;
 

@@ -1,14 +1,17 @@
-//! A service of a model that fails as a test tells it to: each connection gets the next reply, byte by byte if the test
-//! wants it, and reports what it was asked and when it was closed.
+//! A service of a model that fails as a test wants it: each connection gets the next reply, byte by byte if
+//! the test wants it, and reports what it was asked and when it was closed.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
 
 use quintet_runtime::tasks::Tasks;
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Mutex, Notify, mpsc},
+    sync::{Notify, mpsc},
 };
 
 /// The reply to one request.
@@ -57,7 +60,7 @@ impl Reply {
         }
     }
 
-    /// A stream of events with an encoding that tells a cut from an end.
+    /// A stream of events with an encoding in which a cut differs from an end.
     pub fn chunked(body: &[u8], cut: bool) -> Self {
         let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
         let mut bytes = head.as_bytes().to_vec();
@@ -94,21 +97,30 @@ pub fn head(status: &str, content_type: &str) -> Vec<u8> {
 impl Upstream {
     /// Starts a service that gives these replies, one for each request, and refuses further ones.
     pub async fn start(replies: Vec<Reply>) -> Self {
+        let replies = Mutex::new(replies.into_iter());
+        Self::start_with(move |_| {
+            let reply = replies.lock().expect("no test panicked").next();
+            reply.unwrap_or_else(|| Reply::refusal("418 Over", "", "no more replies"))
+        })
+        .await
+    }
+
+    /// Starts a service that derives each reply from the body of its request.
+    pub async fn start_with(reply: impl Fn(&Value) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, seen) = mpsc::unbounded_channel();
         let tasks = Tasks::default();
         let connections = tasks.clone();
-        let replies = Arc::new(Mutex::new(replies.into_iter()));
+        let reply = Arc::new(reply);
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (replies, sender) = (replies.clone(), sender.clone());
+                let (reply, sender) = (reply.clone(), sender.clone());
                 connections.spawn(async move {
-                    if let Some(request) = read_request(stream, &sender).await {
-                        let reply = replies.lock().await.next();
-                        let reply =
-                            reply.unwrap_or_else(|| Reply::refusal("418 Over", "", "no more replies"));
-                        give(request, reply, &sender).await;
+                    if let Some((stream, head, body)) = read_request(stream).await {
+                        let reply = reply(&body);
+                        let _gone = sender.send(Seen::Request(head, body));
+                        give(stream, reply, &sender).await;
                     }
                 });
             }
@@ -131,7 +143,7 @@ impl Upstream {
     }
 }
 
-async fn read_request(mut stream: TcpStream, seen: &mpsc::UnboundedSender<Seen>) -> Option<TcpStream> {
+async fn read_request(mut stream: TcpStream) -> Option<(TcpStream, String, Value)> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -149,8 +161,7 @@ async fn read_request(mut stream: TcpStream, seen: &mpsc::UnboundedSender<Seen>)
         }
     }
     let body = serde_json::from_slice(&bytes[end..]).unwrap();
-    let _gone = seen.send(Seen::Request(head, body));
-    Some(stream)
+    Some((stream, head, body))
 }
 
 async fn give(mut stream: TcpStream, reply: Reply, seen: &mpsc::UnboundedSender<Seen>) {
