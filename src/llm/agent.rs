@@ -150,9 +150,15 @@ impl Agent for ModelAgent {
             let (run, steps) = resume::repeat(run, recorded, &toolbox, &mut ids).await?;
             (stage, context.steps) = (Stage::Thinking(run), steps);
         }
-        let rounds = Rounds { agent: &self.name, api: &*self.api, limits: &self.limits, account: &account };
+        let mut rounds = Rounds {
+            agent: &self.name,
+            api: &*self.api,
+            limits: &self.limits,
+            account: &account,
+            has_reasoned: false,
+        };
         let mut usage: Option<Usage> = None;
-        while context.steps.len() < self.limits.model_rounds_max {
+        for _ in context.steps.len()..self.limits.model_rounds_max {
             // Tools may have changed since the last response.
             let toolbox = self.choice.now();
             let left = account.left()?;
@@ -163,6 +169,7 @@ impl Agent for ModelAgent {
             let (next, round) = rounds.respond(stage, &request, &mut ids).await?;
             stage = next;
             usage = added(usage, round.usage);
+            rounds.has_reasoned |= !round.response.reasoning.is_empty();
             match round.end {
                 EndReason::Length => {
                     return Err(AgentError::limit_reached(

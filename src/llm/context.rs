@@ -55,7 +55,14 @@ impl Context {
         let mut past: VecDeque<Part> = self.past.iter().cloned().collect();
         let mut steps: VecDeque<Part> = self.steps.iter().cloned().collect();
         budget.used += past.iter().chain(&steps).map(|part| part_tokens(part)).sum::<u64>();
-        let last = steps.pop_back();
+        let mut last = None;
+        while let Some(part) = steps.pop_back() {
+            let has_results = part.iter().any(|turn| results_of(turn).is_some());
+            last = Some([part, last.unwrap_or_default()].concat());
+            if has_results {
+                break;
+            }
+        }
         for part in past.iter_mut().chain(&mut steps) {
             budget.shorten(part, RESULT_BYTES_MIN);
         }
@@ -174,7 +181,7 @@ fn tool_tokens(tool: &ToolSpec) -> u64 {
 /// Returns the earlier runs of a thread as parts of a conversation. Calls follow each other, and only to a
 /// model that has tools; questions to the client are left out.
 pub(crate) fn past_parts(runs: Vec<PastRun>, toolbox: &Toolbox, ids: &mut CallIds) -> Vec<Part> {
-    let has_tools = !toolbox.specs().is_empty();
+    let has_tools = !toolbox.is_empty();
     let part = |run: PastRun| {
         let mut part = vec![Turn::User(run.message)];
         for (call, result) in run.calls {

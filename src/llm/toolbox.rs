@@ -45,6 +45,11 @@ impl ToolChoice {
 }
 
 impl Toolbox {
+    /// Returns true if there is no tool.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tools.is_empty()
+    }
+
     /// Returns the tools, as they are described to a model.
     pub(crate) fn specs(&self) -> Vec<ToolSpec> {
         let spec = |(name, tool): &(String, Arc<dyn Tool>)| ToolSpec {

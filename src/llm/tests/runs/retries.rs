@@ -48,6 +48,7 @@ async fn other_failures_are_not_repeated() {
         Reply::refusal("400 Bad Request", "", "{}"),
         Reply::refusal("401 Unauthorized", "", "{}"),
         Reply::refusal("307 Temporary Redirect", "location: /elsewhere\r\n", ""),
+        Reply::refusal("200 OK", "", r#"{"error":{"message":"no streams here"}}"#),
         Reply::stream("data: no json\n\n"),
         Reply::stream("data: {\"error\":{\"message\":\"bad\",\"code\":400}}\n\n"),
     ] {
