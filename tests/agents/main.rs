@@ -6,6 +6,7 @@ mod authoring;
 mod durable;
 mod fairness;
 mod limits;
+mod mcp;
 mod rehearsal;
 mod requests;
 mod restart;
