@@ -90,16 +90,18 @@ pub(super) fn answer(understood: &Understood, intents: &[Intent], results: &[Cal
         }
         Understood::Thanks => sentences.push("You are welcome.".into()),
         Understood::Help => {
-            sentences.extend([NATURE.into(), ABILITIES.into(), LIMITS.into(), EXAMPLES.into()]);
+            sentences.extend([NATURE.into(), ABILITIES.into(), LIMITS.into(), MODEL.into(), EXAMPLES.into()]);
         }
-        Understood::Foreign => sentences.extend(["I understand English only.".into(), ABILITIES.into()]),
+        Understood::Foreign => {
+            sentences.extend(["I understand English only.".into(), ABILITIES.into(), MODEL.into()])
+        }
         Understood::Other { .. } => {
             sentences.push(
                 "I have read your message, but there is no question in it that I can answer by myself."
                     .into(),
             );
             sentences.extend(intents.iter().zip(results).map(|(intent, result)| sentence(intent, result)));
-            sentences.extend([ABILITIES.into(), LIMITS.into()]);
+            sentences.extend([ABILITIES.into(), LIMITS.into(), MODEL.into()]);
         }
     }
     let last = sentences.len().saturating_sub(1);
@@ -270,6 +272,9 @@ const ABILITIES: &str = "I can calculate exactly, convert units, tell the time a
 const LIMITS: &str = "I understand plain questions in English, and I cannot talk about other subjects or look anything up \
      outside this service.";
 
+const MODEL: &str = "For any other subject, the operator of this service can connect a language model: start it with --llm-url \
+     and --llm-model.";
+
 const EXAMPLES: &str = "Try “what is 12*(3+4)?”, “20% off 80”, “5 miles in km”, “what time is it in Tokyo and Berlin?”, “days until \
      christmas” or “what did I say about travel?”.";
 
@@ -293,7 +298,7 @@ mod tests {
         let understood = Understood::Help;
         let pieces = answer(&understood, &[], &[]);
         assert!(pieces.len() > 5 && pieces.iter().all(|piece| !piece.is_empty()));
-        assert_eq!(pieces.concat(), format!("{NATURE} {ABILITIES} {LIMITS} {EXAMPLES}"));
+        assert_eq!(pieces.concat(), format!("{NATURE} {ABILITIES} {LIMITS} {MODEL} {EXAMPLES}"));
         assert_eq!(super::pieces(&"x".repeat(100)), ["x".repeat(100)]);
     }
 

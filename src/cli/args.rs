@@ -37,7 +37,7 @@ user, so it accepts loopback addresses only.")]
 Examples:
   quintet dev
   quintet dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0    free ports; see the ready line
-  quintet dev --allow-origin http://localhost:3000               a front end of your own
+  quintet dev --llm-url http://127.0.0.1:11434/v1 --llm-model qwen3       a model in Ollama
 
 It prints one JSON line to stdout once it is ready. Ctrl-C drains it: runs end or reach a safe
 point, clients are asked to reconnect. A second Ctrl-C stops it immediately.")]
@@ -203,6 +203,18 @@ struct CommonArgs {
     /// TOML file with settings
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Language model in place of the built-in assistant, as http://127.0.0.1:11434/v1
+    #[arg(long, value_name = "URL")]
+    llm_url: Option<String>,
+    /// Name of the model at --llm-url
+    #[arg(long, value_name = "NAME")]
+    llm_model: Option<String>,
+    /// Interface of the model: openai-chat, openai-responses or anthropic [default: openai-chat]
+    #[arg(long, value_name = "API")]
+    llm_api: Option<String>,
+    /// File with the key of the model; or the variable QUINTET_LLM_KEY
+    #[arg(long, value_name = "FILE")]
+    llm_key_file: Option<String>,
     /// Log filter, such as `info` or `warn,quintet::gateway=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -281,6 +293,10 @@ impl CommonArgs {
             ("admin_listen", &self.admin_listen),
             ("data_dir", &self.data_dir),
             ("journal", &self.journal),
+            ("llm_url", &self.llm_url),
+            ("llm_model", &self.llm_model),
+            ("llm_api", &self.llm_api),
+            ("llm_key_file", &self.llm_key_file),
             ("log", &self.log),
         ];
         let set = self

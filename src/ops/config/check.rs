@@ -11,6 +11,7 @@ use crate::gateway::token::Audience;
 /// When a value of the program is out of its range, or a lower bound exceeds its upper bound.
 pub fn consistent(loaded: &LoadedSettings) -> Result<(), ConfigError> {
     in_range(loaded)?;
+    model(&loaded.settings)?;
     let gateway = &loaded.settings.gateway;
     let pairs = [
         (
@@ -28,6 +29,24 @@ pub fn consistent(loaded: &LoadedSettings) -> Result<(), ConfigError> {
             let why = format!("is {low_value}, over {high}, which is {high_value}");
             return Err(ConfigError::Invalid { name: low, source_: source_.unwrap_or_default(), why });
         }
+    }
+    Ok(())
+}
+
+/// Checks that the settings of a language model are complete and do not contradict each other.
+fn model(settings: &Settings) -> Result<(), ConfigError> {
+    let agents = &settings.agent_settings;
+    let missing = |message: &str| Err(ConfigError::Missing(message.to_owned()));
+    match (&agents.llm_url, &agents.llm_model) {
+        (Some(_), None) => return missing("llm_url needs llm_model, the name of the model at that address"),
+        (None, Some(_)) => return missing("llm_model needs llm_url, the address of the model"),
+        (None, None) if agents.llm_api.is_some() || agents.llm_key_file.is_some() => {
+            return missing("llm_api and llm_key_file need llm_url and llm_model");
+        }
+        _ => {}
+    }
+    if agents.llm_key.is_some() && agents.llm_key_file.is_some() {
+        return missing("llm_key and llm_key_file exclude each other");
     }
     Ok(())
 }

@@ -3,10 +3,12 @@
 //! Guarantees: an unknown or out-of-range setting is an error that names the setting and its source (AUTH-5).
 //! The source of each effective value is known. Secrets are never printed.
 //!
+//! - [`agents`]: agents and tool servers, which are tables of the file
 //! - [`mod@table`]: the settings, one row each; [`value`]: parses and prints their values
 //! - [`check`]: the checks of each command
 //! - [`links`]: variables of Kubernetes service links, which are not settings
 
+pub mod agents;
 pub mod check;
 pub mod links;
 pub mod table;
@@ -15,6 +17,7 @@ pub mod value;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf};
 
 pub use self::{
+    agents::AgentSettings,
     table::{Setting, table},
     value::Raw,
 };
@@ -60,6 +63,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<String>,
     /// The header in which the trusted proxies send the client address.
     pub forwarded_header: ForwardedHeader,
+    /// Agents and tool servers.
+    pub agent_settings: AgentSettings,
     /// Names of built-in agents to enable in addition to the default ones.
     pub extra_agents: Vec<String>,
     /// Log filter: a level, or levels by module as in `info,quintet::gateway=debug`.
@@ -122,6 +127,7 @@ impl Default for Settings {
             admin_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             forwarded_header: ForwardedHeader::default(),
+            agent_settings: AgentSettings::default(),
             extra_agents: Vec::new(),
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
@@ -260,7 +266,11 @@ impl LoadedSettings {
                 why: e.to_string(),
             })?;
             for (name, value) in values {
-                loaded.set(&table, &name, Raw::from_toml(&value), source.clone())?;
+                if let Some(tables) = [agents::AGENTS, agents::MCP_SERVERS].into_iter().find(|n| *n == name) {
+                    loaded.take_tables(tables, &value, source.clone())?;
+                } else {
+                    loaded.set(&table, &name, Raw::from_toml(&value), source.clone())?;
+                }
             }
         }
         for (variable, value) in given.variables {
@@ -276,6 +286,9 @@ impl LoadedSettings {
         }
         // Last, so that flags override variables and the file.
         for (flag, name, value) in given.flags {
+            if let Some(why) = Settings::refused_flag(&name) {
+                return Err(ConfigError::Invalid { name: agents::KEY, source_: Source::Flag(flag), why });
+            }
             loaded.set(&table, &name, value, Source::Flag(flag))?;
         }
         Ok(loaded)
@@ -288,6 +301,18 @@ impl LoadedSettings {
     pub fn with(mut self, name: &str, value: Raw) -> Result<Self, ConfigError> {
         self.set(&table(), name, value, Source::Program)?;
         Ok(self)
+    }
+
+    fn take_tables(
+        &mut self,
+        name: &'static str,
+        value: &toml::Value,
+        source: Source,
+    ) -> Result<(), ConfigError> {
+        let taken = self.settings.agent_settings.take(name, value);
+        taken.map_err(|why| ConfigError::Invalid { name, source_: source.clone(), why })?;
+        self.sources.insert(name, source);
+        Ok(())
     }
 
     fn set(&mut self, table: &[Setting], name: &str, raw: Raw, source: Source) -> Result<(), ConfigError> {
@@ -319,10 +344,18 @@ impl LoadedSettings {
     /// Returns the path of the configuration file if it contains a secret and is readable by all users.
     pub fn exposed_file(&self) -> Option<PathBuf> {
         let settings = &self.settings;
-        let urls = [("journal", &settings.journal), ("jwks_url", &settings.jwks_url)];
-        urls.into_iter().find_map(|(name, url)| {
+        let agents = &settings.agent_settings;
+        let has_secret =
+            |url: &Option<String>| url.as_ref().is_some_and(|url| value::without_secrets(url) != *url);
+        let settings = [
+            ("journal", has_secret(&settings.journal)),
+            ("jwks_url", has_secret(&settings.jwks_url)),
+            ("llm_url", has_secret(&agents.llm_url)),
+            ("upstream_proxy", has_secret(&agents.upstream_proxy)),
+            (agents::KEY, agents.llm_key.is_some()),
+        ];
+        settings.into_iter().find_map(|(name, is_secret)| {
             let Source::File(path) = self.source(name) else { return None };
-            let is_secret = url.as_ref().is_some_and(|url| value::without_secrets(url) != *url);
             let mode = std::fs::metadata(&path).ok()?.permissions().mode();
             (is_secret && mode & 0o004 != 0).then_some(path)
         })
@@ -338,6 +371,7 @@ impl LoadedSettings {
             };
             shown.push_str(&format!("{line:<48} # {}\n", self.source(setting.name)));
         }
+        shown.push_str(&self.settings.agent_settings.show());
         shown
     }
 }

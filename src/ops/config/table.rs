@@ -42,6 +42,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(credentials());
     rows.extend(peers());
     rows.extend(agents());
+    rows.extend(super::agents::rows());
     rows.extend(logs());
     rows.extend(limits(LogLimits::TABLE, |s| &s.log_limits, |s| &mut s.log_limits));
     rows.extend(monitors());

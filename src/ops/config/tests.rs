@@ -254,3 +254,43 @@ fn extra_agent_is_registered_by_its_name_only() {
     let refused = error(variable("QUINTET_EXTRA_AGENTS", "rehearsal,oracle"));
     assert!(refused.contains("oracle") && refused.contains("extra_agents"), "{refused}");
 }
+
+#[test]
+fn agents_and_tool_servers_are_tables_of_the_file() {
+    let text = "[[agents]]\nname = 'gpt'\nkind = 'model'\n[[agents]]\nname = 'py'\nkind = 'agui'\n[[mcp_servers]]\nname = 'files'\ncommand = ['x', 's3cret']";
+    let loaded = LoadedSettings::load(file(text)).unwrap();
+    let agents = &loaded.settings.agent_settings;
+    assert_eq!((agents.agents.len(), agents.mcp_servers.len()), (2, 1));
+    assert_eq!(agents.agents[0].0["name"], "gpt");
+    let shown = loaded.show();
+    let tables = "# [[agents]] \"gpt\": model\n# [[agents]] \"py\": agui\n# [[mcp_servers]] \"files\"\n";
+    assert!(shown.ends_with(tables) && !shown.contains("s3cret"), "{shown}");
+    for bad in ["agents = 1", "agents = ['x']", "[agents]\nname = 'x'", "mcp_servers = [[]]"] {
+        assert!(error(file(bad)).contains("is not an array of tables; write [["), "{bad}");
+    }
+    assert!(error(variable("QUINTET_AGENTS", "x")).contains("there is no setting"));
+}
+
+#[test]
+fn auth_6_a_key_is_no_flag_and_is_not_shown() {
+    let error = error(flag("llm_key", "sk-1"));
+    assert!(error.contains("visible to every user") && !error.contains("sk-1"), "{error}");
+    let loaded = LoadedSettings::load(variable("QUINTET_LLM_KEY", "sk-1")).unwrap();
+    assert!(!loaded.show().contains("sk-1") && !format!("{loaded:?}").contains("sk-1"));
+    assert!(loaded.show().contains("llm_key = \"(hidden)\""));
+}
+
+#[test]
+fn settings_of_a_model_belong_together() {
+    let check = |text: &str| check::consistent(&LoadedSettings::load(file(text)).unwrap());
+    let both = "llm_url = 'http://127.0.0.1:11434/v1'\nllm_model = 'qwen3'\n";
+    assert!(check(both).is_ok());
+    assert!(check("llm_model = 'qwen3'").unwrap_err().to_string().contains("needs llm_url"));
+    assert!(check("llm_url = 'http://x/v1'").unwrap_err().to_string().contains("needs llm_model"));
+    assert!(check("llm_api = 'anthropic'").unwrap_err().to_string().contains("need llm_url"));
+    let keys = format!("{both}llm_key = 'a'\nllm_key_file = 'b'");
+    assert!(check(&keys).unwrap_err().to_string().contains("exclude each other"));
+    for bad in ["llm_url = 'x'", "llm_url = 'file:///x'", "llm_api = 'bard'", "upstream_proxy = 'ftp://x'"] {
+        assert!(error(file(bad)).contains("needed") || error(file(bad)).contains("URL"), "{bad}");
+    }
+}
