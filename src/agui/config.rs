@@ -184,6 +184,11 @@ impl TryFrom<Map<String, Value>> for RemoteConfig {
 }
 
 impl RemoteConfig {
+    /// Returns the name of the agent.
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
     /// Checks the configuration and reads its keys.
     pub(crate) fn check(self) -> Result<Checked, ConfigError> {
         let Self { options, limits } = self;

@@ -1,0 +1,11 @@
+//! Remote agents over AG-UI, on real users' machines over a journal in memory: against an upstream that injects faults,
+//! and against agents of other projects (`run.sh`).
+
+mod agents;
+mod faults;
+
+
+#[path = "../agents/stage.rs"]
+#[expect(dead_code, reason = "shared with the tests of other agents")]
+mod stage;
+mod upstream;
