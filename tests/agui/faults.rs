@@ -14,7 +14,8 @@ use crate::{
 
 /// A response with each sort of step.
 fn everything() -> Vec<Value> {
-    let mut events = vec![started(), json!({"type": "REASONING_MESSAGE_CHUNK", "messageId": "r", "delta": "hm €"})];
+    let mut events =
+        vec![started(), json!({"type": "REASONING_MESSAGE_CHUNK", "messageId": "r", "delta": "hm €"})];
     events.extend(call("c", "look_up", r#"{"a":"ü"}"#));
     events.push(result("c", r#"{"b":2}"#));
     events.extend(text("m", &["Hel", "lo, ", "wörld"]));
@@ -33,9 +34,10 @@ fn bytes(request: &Request, framing: Framing) -> (Vec<u8>, usize) {
         }
         Framing::Chunks => {
             let head = HEAD.replace("connection: close", "transfer-encoding: chunked");
-            let chunks = body.as_bytes().chunks(97).map(|chunk| {
-                [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()
-            });
+            let chunks = body
+                .as_bytes()
+                .chunks(97)
+                .map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
             let mut bytes = head.into_bytes();
             bytes.extend(chunks.flatten());
             let complete = bytes.len() - 2;
@@ -107,7 +109,10 @@ async fn at_each_position(framing: Framing, fault: Fault, step: usize) {
     };
     let (all, complete) = bytes(&request, framing);
     let idle = if fault == Fault::Silence { 150 } else { 10_000 };
-    let stage = stage(&upstream.url, json!({"idle_timeout_ms": idle, "first_event_timeout_ms": idle, "retries_max": 0}));
+    let stage = stage(
+        &upstream.url,
+        json!({"idle_timeout_ms": idle, "first_event_timeout_ms": idle, "retries_max": 0}),
+    );
     let mut runs = stream::iter((0..=all.len()).step_by(step))
         .map(|at| {
             let mut talk = stage.user(&format!("u{at}"));
@@ -189,14 +194,13 @@ async fn iso_2_events_of_another_run_are_a_violation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_agent_is_shown_shortened() {
-    let error = |message: &str| vec![started(), json!({"type": "RUN_ERROR", "message": message, "code": "x"})];
+    let error =
+        |message: &str| vec![started(), json!({"type": "RUN_ERROR", "message": message, "code": "x"})];
     let short = ending_of(error("no\nmodel"), json!({})).await;
     assert_eq!(short, (RunStatus::Failed, "agent_error".into(), "no model".into()));
     let long = ending_of(error(&"ä".repeat(100_000)), json!({})).await;
     assert_eq!(long.2.chars().count(), 1_001);
-    let other_end = |outcome: Value| {
-        vec![started(), json!({"type": "RUN_FINISHED", "outcome": outcome})]
-    };
+    let other_end = |outcome: Value| vec![started(), json!({"type": "RUN_FINISHED", "outcome": outcome})];
     for outcome in [json!({"type": "cancelled"}), json!({"type": "of a later version"})] {
         let (status, code, _) = ending_of(other_end(outcome), json!({})).await;
         assert_eq!((status, &*code), (RunStatus::Failed, "upstream"), "DEL-7");
@@ -212,12 +216,17 @@ async fn hostile_responses_end_the_run() {
     let raw = json!({"type": "RAW", "event": "x".repeat(1_000)});
     for (events, keys) in [
         (many(raw.clone(), 100), json!({"run_bytes_max": 10_000})),
-        (vec![started(), json!({"type": "RAW", "event": "x".repeat(100_000)})], json!({"event_bytes_max": 10_000})),
+        (
+            vec![started(), json!({"type": "RAW", "event": "x".repeat(100_000)})],
+            json!({"event_bytes_max": 10_000}),
+        ),
         (many(json!({"type": "TEXT_MESSAGE_START", "messageId": "x".repeat(2_000)}), 1), json!({})),
     ] {
         assert_eq!(ending_of(events, keys).await.1, "limit_reached");
     }
-    for malformed in [json!("text"), json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": 7}), json!([]), json!({})] {
+    for malformed in
+        [json!("text"), json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": 7}), json!([]), json!({})]
+    {
         let (status, code, message) = ending_of(vec![started(), malformed], json!({})).await;
         assert_eq!((status, &*code), (RunStatus::Failed, "upstream"), "{message}");
         assert_eq!(message, "The remote agent sent something else than events.");
@@ -270,10 +279,13 @@ async fn an_agent_that_never_answers_is_not_waited_for() {
 
 /// The number of requests of a run whose agent answers with this before it answers well.
 async fn requests_after(first: fn() -> Vec<Part>, keys: Value) -> (RunStatus, usize) {
-    let mut upstream = Upstream::start(move |request| {
-        if request.number == 0 { first() } else { stream(request, &everything()) }
-    })
-    .await;
+    let mut upstream =
+        Upstream::start(
+            move |request| {
+                if request.number == 0 { first() } else { stream(request, &everything()) }
+            },
+        )
+        .await;
     let events = play(&mut stage(&upstream.url, keys).ann(), "hi").await;
     let mut requests = 0;
     while upstream.requests.try_recv().is_ok() {
@@ -301,7 +313,10 @@ async fn run_9_only_a_request_that_was_not_executed_is_sent_again() {
     assert_eq!(requests_after(begun, resumable()).await, (Succeeded, 2));
     // These would be answered in the same way again.
     assert_eq!(requests_after(|| status("401 Unauthorized"), resumable()).await, (Failed, 1));
-    assert_eq!(requests_after(|| status("307 Temporary Redirect\r\nlocation: /"), resumable()).await, (Failed, 1));
+    assert_eq!(
+        requests_after(|| status("307 Temporary Redirect\r\nlocation: /"), resumable()).await,
+        (Failed, 1)
+    );
     let wait = || status("429 Too Many Requests\r\nretry-after: 86400");
     assert_eq!(requests_after(wait, json!({})).await, (Failed, 1), "a day is too long");
 }
@@ -314,5 +329,8 @@ async fn an_agent_that_is_gone_cannot_be_reached() {
     assert_ne!(url, format!("http://{closed}/"));
     let stage = stage(&format!("http://{closed}/"), json!({}));
     let (status, code, message) = ending(&play(&mut stage.ann(), "hi").await);
-    assert_eq!((status, &*code, &*message), (RunStatus::Failed, "upstream", "The remote agent cannot be reached."));
+    assert_eq!(
+        (status, &*code, &*message),
+        (RunStatus::Failed, "upstream", "The remote agent cannot be reached.")
+    );
 }

@@ -3,8 +3,8 @@
 
 mod agents;
 mod faults;
-
-
+mod resumed;
+mod rounds;
 #[path = "../agents/stage.rs"]
 #[expect(dead_code, reason = "shared with the tests of other agents")]
 mod stage;

@@ -158,7 +158,9 @@ pub fn body(request: &Request, events: &[Value]) -> String {
 
 /// A response with a status and no body.
 pub fn status(line: &str) -> Vec<Part> {
-    vec![Part::Bytes(format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").into_bytes())]
+    vec![Part::Bytes(
+        format!("HTTP/1.1 {line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").into_bytes(),
+    )]
 }
 
 pub fn started() -> Value {
@@ -172,9 +174,8 @@ pub fn finished() -> Value {
 /// A text message.
 pub fn text(id: &str, pieces: &[&str]) -> Vec<Value> {
     let start = json!({"type": "TEXT_MESSAGE_START", "messageId": id, "role": "assistant"});
-    let content = pieces
-        .iter()
-        .map(|piece| json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": id, "delta": piece}));
+    let content =
+        pieces.iter().map(|piece| json!({"type": "TEXT_MESSAGE_CONTENT", "messageId": id, "delta": piece}));
     let end = json!({"type": "TEXT_MESSAGE_END", "messageId": id});
     [start].into_iter().chain(content).chain([end]).collect()
 }
