@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "llm")]
 use quintet_llm::{ApiKind, ModelAgent, ModelConfig};
-#[cfg(any(feature = "llm", feature = "mcp-pending", feature = "agui-pending"))]
+#[cfg(any(feature = "llm", feature = "mcp", feature = "agui-pending"))]
 use quintet_upstream::{HttpClient, HttpOptions, Secret};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -19,13 +19,13 @@ use crate::{
 
 /// The agents that the settings name, checked.
 pub(crate) struct ConfiguredAgents {
-    #[cfg(any(feature = "llm", feature = "mcp-pending", feature = "agui-pending"))]
+    #[cfg(any(feature = "llm", feature = "mcp", feature = "agui-pending"))]
     http: HttpClient,
     #[cfg(feature = "llm")]
     models: Vec<ModelConfig>,
     #[cfg(feature = "agui-pending")]
     remotes: Vec<quintet_agui::RemoteConfig>,
-    #[cfg(feature = "mcp-pending")]
+    #[cfg(feature = "mcp")]
     servers: Vec<quintet_mcp::ServerConfig>,
 }
 
@@ -39,13 +39,13 @@ impl ConfiguredAgents {
     /// When a table has an unknown or invalid key, or this program is built without what it needs.
     pub(crate) fn check(settings: &AgentSettings) -> Result<Self, ServiceError> {
         let mut configured = Self {
-            #[cfg(any(feature = "llm", feature = "mcp-pending", feature = "agui-pending"))]
+            #[cfg(any(feature = "llm", feature = "mcp", feature = "agui-pending"))]
             http: http(settings)?,
             #[cfg(feature = "llm")]
             models: Vec::new(),
             #[cfg(feature = "agui-pending")]
             remotes: Vec::new(),
-            #[cfg(feature = "mcp-pending")]
+            #[cfg(feature = "mcp")]
             servers: Vec::new(),
         };
         for (place, table) in settings.agents.iter().enumerate() {
@@ -79,7 +79,7 @@ impl ConfiguredAgents {
     /// When a key cannot be read, or a value does not fit the tools.
     pub(crate) fn start(self, tools: &[Arc<dyn Tool>]) -> Result<Vec<Arc<dyn Agent>>, ServiceError> {
         let mut agents: Vec<Arc<dyn Agent>> = Vec::new();
-        #[cfg(feature = "mcp-pending")]
+        #[cfg(feature = "mcp")]
         let sources = {
             let mut sources: Vec<Arc<dyn crate::agent::ToolSource>> = Vec::new();
             for server in self.servers {
@@ -90,7 +90,7 @@ impl ConfiguredAgents {
             }
             sources
         };
-        #[cfg(all(feature = "llm", not(feature = "mcp-pending")))]
+        #[cfg(all(feature = "llm", not(feature = "mcp")))]
         let sources: Vec<Arc<dyn crate::agent::ToolSource>> = Vec::new();
         #[cfg(feature = "llm")]
         for model in self.models {
@@ -160,13 +160,13 @@ impl ConfiguredAgents {
         Err(table.without("agui"))
     }
 
-    #[cfg(feature = "mcp-pending")]
+    #[cfg(feature = "mcp")]
     fn add_server(&mut self, table: &Table<'_>) -> Result<(), ServiceError> {
         self.servers.push(table.parse(table.keys.clone())?);
         Ok(())
     }
 
-    #[cfg(not(feature = "mcp-pending"))]
+    #[cfg(not(feature = "mcp"))]
     fn add_server(&mut self, table: &Table<'_>) -> Result<(), ServiceError> {
         Err(table.without("mcp"))
     }
@@ -206,7 +206,7 @@ fn named(name: &str, why: impl std::fmt::Display) -> ServiceError {
 }
 
 /// Builds the client of all upstreams.
-#[cfg(any(feature = "llm", feature = "mcp-pending", feature = "agui-pending"))]
+#[cfg(any(feature = "llm", feature = "mcp", feature = "agui-pending"))]
 fn http(settings: &AgentSettings) -> Result<HttpClient, ServiceError> {
     let proxy = settings.upstream_proxy.as_deref().map(url::Url::parse).transpose();
     let proxy = proxy.map_err(|error| named("upstream_proxy", error))?;
