@@ -334,3 +334,22 @@ async fn an_agent_that_is_gone_cannot_be_reached() {
         (RunStatus::Failed, "upstream", "The remote agent cannot be reached.")
     );
 }
+
+/// A token is not a write to the disk: text that comes within `delta_pause_ms` is one delta.
+#[tokio::test(flavor = "multi_thread")]
+async fn deltas_are_joined_to_a_rate() {
+    let pieces: Vec<String> = (0..3_000).map(|n| format!("{n} ")).collect();
+    let whole = pieces.concat();
+    let upstream = Upstream::start(move |request| {
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        stream(request, &[vec![started()], text("m", &pieces), vec![finished()]].concat())
+    })
+    .await;
+    let stage = stage(&upstream.url, json!({"delta_pause_ms": 40}));
+    let begun = tokio::time::Instant::now();
+    let events = play(&mut stage.ann(), "hi").await;
+    let pauses = begun.elapsed().as_millis() / 40;
+    let deltas = events.iter().filter(|event| matches!(event, Event::Thinking(_))).count() as u128;
+    assert!(deltas <= pauses + 3, "{deltas} deltas in {pauses} pauses");
+    assert_eq!(text_of(&events, ThoughtKind::Answer), whole);
+}

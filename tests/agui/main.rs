@@ -3,6 +3,8 @@
 
 mod agents;
 mod faults;
+mod peers;
+mod process;
 mod resumed;
 mod rounds;
 #[path = "../agents/stage.rs"]
