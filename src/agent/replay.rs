@@ -203,6 +203,11 @@ impl Replay {
         recorded.ahead.push_str(text);
     }
 
+    /// Forgets the recorded text of this kind, which the agent replaces.
+    pub fn replace(&mut self, kind: ThoughtKind) {
+        self.recorded(kind).withdraw();
+    }
+
     /// Returns the outcome of a thought.
     pub fn think(&mut self, kind: ThoughtKind, delta: &str) -> ThoughtOutcome {
         let recorded = self.recorded(kind);

@@ -394,6 +394,18 @@ impl<P: CanThink> Run<P> {
         Ok(Run { machine: P::think(machine, thought), writer })
     }
 
+    /// Withdraws the text of a kind so far and emits `text` in its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::think`].
+    pub async fn replace(self, kind: ThoughtKind, text: impl Into<String>) -> Result<Run<P::Next>, RunEnded> {
+        let Self { machine, mut writer } = self;
+        let thought = Thought { kind, delta: text.into(), reset: true };
+        writer.replace(kind, thought.delta.clone()).await?;
+        Ok(Run { machine: P::think(machine, thought), writer })
+    }
+
     /// Emits a piece of the answer; concatenated, the pieces are the final response.
     ///
     /// # Errors

@@ -131,6 +131,15 @@ impl StepWriter {
         Ok(())
     }
 
+    /// Resets the text of a kind and emits `text` in its place.
+    pub(super) async fn replace(&mut self, kind: ThoughtKind, text: String) -> Result<(), RunEnded> {
+        if let Some(past) = &mut self.replay {
+            past.replay.replace(kind);
+        }
+        self.forget_what_is_over();
+        self.post(Thought { kind, delta: text, reset: true }).await
+    }
+
     /// Resets the text of a kind and emits its first `kept` bytes again, then `delta`.
     async fn rewrite(
         &self,

@@ -57,6 +57,8 @@ impl Owner {
 pub struct Assignment {
     /// The owner, whose runs share the agents' time.
     pub owner: Owner,
+    /// The user of the run, whose id the agent learns and no other (ISO-4).
+    pub user_id: UserId,
     /// The id of the run.
     pub run_id: RunId,
     /// The thread of the message.

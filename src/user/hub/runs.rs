@@ -106,6 +106,7 @@ impl Working<'_> {
         });
         let assignment = Assignment {
             owner: self.hub.shared.owner(&self.hub.user_id),
+            user_id: self.hub.user_id.clone(),
             run_id,
             thread_id: open.thread_id.clone(),
             message_id: open.message_id.clone(),
