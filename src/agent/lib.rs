@@ -108,6 +108,7 @@
 pub mod agent;
 pub mod answer;
 pub mod call;
+mod call_ids;
 pub mod conversation;
 mod emitted_text;
 pub mod error;

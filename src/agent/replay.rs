@@ -28,7 +28,7 @@ use quintet_kernel::{
     ids::CallId,
 };
 
-use crate::tool_requests::asked_by;
+use crate::call_ids::{asked_by, derived};
 
 /// The recorded steps of a run that its agent has not repeated yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -339,15 +339,6 @@ impl ReplayCall {
 pub fn gave_up() -> CallResult {
     CallResult::cut_short(CallStatus::Unknown, "the agent took another course after a restart")
 }
-
-/// Derives an id from a call's id, cut to the length of an id.
-pub(crate) fn derived(call_id: &CallId, suffix: &str) -> CallId {
-    let kept = call_id.as_str().len().min(CALL_ID_BYTES_MAX - suffix.len());
-    CallId::parse(&format!("{}{suffix}", &call_id.as_str()[..kept]))
-        .expect("made of a call id's own alphabet")
-}
-
-const CALL_ID_BYTES_MAX: usize = 128;
 
 const KINDS: [ThoughtKind; 3] = [ThoughtKind::Reasoning, ThoughtKind::Answer, ThoughtKind::Progress];
 
