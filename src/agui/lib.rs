@@ -37,6 +37,7 @@ mod pace;
 mod question;
 mod remote;
 mod response;
+mod round;
 mod session;
 pub mod signature;
 mod stage;

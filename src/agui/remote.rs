@@ -10,22 +10,19 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use quintet_agent::{
-    Agent, AgentError, Answer, CallResult, CallStatus, Completed, History, Run, Started, Task, ThoughtKind,
-    Usage,
+    Agent, AgentError, CallResult, CallStatus, Completed, History, Run, Started, Task, ThoughtKind, Usage,
 };
 use quintet_upstream::HttpClient;
 use serde_json::Map;
-use sha2::{Digest, Sha256};
 use tokio::time::sleep_until;
 
 use crate::{
     config::{Checked, ConfigError, Protocol, RemoteConfig},
-    input::{Message, ResumeEntry, RunAgentInput, Tool},
-    mapper::{End, EventMapper, Finish, MapperSettings, Step},
-    question::{self, Question},
+    input::{Message, RunAgentInput, Tool},
+    mapper::{EventMapper, Finish, MapperSettings, Step},
     response::{self, Budget, Events, Failure},
+    round::{self, Progress, Questions},
     session::Session,
-    signature::hex,
     transcript::{self, Transcript},
     violation::MapError,
 };
@@ -49,13 +46,6 @@ use crate::{
 pub struct RemoteAgent {
     remote: Arc<Checked>,
     client: HttpClient,
-}
-
-/// The state of a run between two responses.
-#[derive(Clone)]
-struct Progress {
-    mapper: EventMapper,
-    transcript: Transcript,
 }
 
 /// The end of the reading of a response.
@@ -234,7 +224,7 @@ impl Agent for RemoteAgent {
     async fn run(&self, run: Run<Started>, task: Task) -> Result<Run<Completed>, AgentError> {
         let remote = &*self.remote;
         let conversation = self.conversation(&run.history(), &task).await?;
-        let thread_id = thread_id(&task);
+        let thread_id = round::thread_id(&task);
         let settings = MapperSettings {
             limits: remote.limits,
             thread_id: remote.options.check_ids.then(|| thread_id.clone()),
@@ -265,7 +255,7 @@ impl Agent for RemoteAgent {
             let finish;
             (session, finish) = self.respond(session, &mut progress, &task, &body, &mut budget).await?;
             usage = total(usage, finish.usage);
-            let Questions { questions, dropped } = questions(&session, &finish, &mut asked)?;
+            let Questions { questions, dropped } = round::questions(&session, &finish, &mut asked)?;
             for call_id in dropped {
                 let result =
                     CallResult::cut_short(CallStatus::Unknown, "the remote agent reported no result");
@@ -279,96 +269,13 @@ impl Agent for RemoteAgent {
             (session, answers) = session.ask(&questions).await?;
             resume.clear();
             for (question, answer) in questions.iter().zip(&answers) {
-                session = take(session, &mut progress, &mut resume, question, answer).await?;
+                session = round::take(session, &mut progress, &mut resume, question, answer).await?;
             }
             run_id = format!("{}-{}", task.run_id, request + 1);
             progress.mapper.next_response(&*run_id);
         }
         Err(AgentError::limit_reached("The remote agent asked too many times: requests_max."))
     }
-}
-
-/// The questions to the client after a response, and the calls that are given up.
-struct Questions {
-    questions: Vec<Question>,
-    dropped: Vec<String>,
-}
-
-/// Returns the questions of a complete response. `asked` has the calls that the client has consented to before.
-fn questions(
-    session: &Session,
-    finish: &Finish,
-    asked: &mut BTreeSet<String>,
-) -> Result<Questions, AgentError> {
-    let call = |id: &String| session.made(id).cloned();
-    let (mut questions, mut dropped) = (Vec::new(), Vec::new());
-    match &finish.end {
-        End::Cancelled => return Err(AgentError::upstream("The remote agent cancelled the run.")),
-        End::Unknown => {
-            return Err(AgentError::upstream("The remote agent ended with an outcome that is not known."));
-        }
-        End::Success => {
-            for id in &finish.waiting {
-                if asked.contains(id) {
-                    dropped.push(id.clone());
-                } else {
-                    questions.extend(call(id).map(Question::Call));
-                }
-            }
-        }
-        End::Interrupt(interrupts) => {
-            for interrupt in interrupts {
-                let about = interrupt.tool_call_id.as_ref();
-                asked.extend(about.cloned());
-                questions.push(Question::Interrupt(interrupt.clone(), about.and_then(call)));
-            }
-            // Other calls of the agent wait for its next response.
-            let is_about =
-                |id: &String| interrupts.iter().any(|interrupt| interrupt.tool_call_id.as_ref() == Some(id));
-            let others = finish.waiting.iter().filter(|id| !is_about(id)).filter_map(call);
-            questions.extend(others.filter(|call| call.by_client).map(Question::Call));
-        }
-    }
-    Ok(Questions { questions, dropped })
-}
-
-/// Takes the client's answer to a question: it closes the call, if the agent will not, and goes into the next request.
-async fn take(
-    session: Session,
-    progress: &mut Progress,
-    resume: &mut Vec<ResumeEntry>,
-    question: &Question,
-    answer: &Answer,
-) -> Result<Session, AgentError> {
-    match question {
-        Question::Call(call) => {
-            let result = question::result_of(answer);
-            progress.transcript.answer(&call.id, &result);
-            progress.mapper.answer(&call.id);
-            Ok(session.close(&call.id, result).await?)
-        }
-        Question::Interrupt(interrupt, _) => {
-            resume.push(question::resume(interrupt, answer));
-            match (&interrupt.tool_call_id, answer) {
-                (
-                    Some(call_id),
-                    Answer::Declined { .. } | Answer::Failed { .. } | Answer::Unanswered { .. },
-                ) => {
-                    progress.mapper.answer(call_id);
-                    Ok(session.close(call_id, question::result_of(answer)).await?)
-                }
-                (Some(_), Answer::Given(_)) | (None, _) => Ok(session),
-            }
-        }
-    }
-}
-
-/// Returns the id of a thread at the remote agent. Threads of two users have the same id with negligible probability
-/// (ISO-2), and the id does not show the user's.
-fn thread_id(task: &Task) -> String {
-    let (user, thread) = (task.user_id.as_str(), task.thread_id.as_str());
-    let text = format!("quintet thread {} {user} {thread}", user.len());
-    hex(&Sha256::digest(text)[..16])
 }
 
 fn total(sum: Option<Usage>, more: Option<Usage>) -> Option<Usage> {

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use quintet_runtime::tasks::Tasks;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -55,11 +56,12 @@ impl Upstream {
         let (to_closed, closed) = watch::channel(0);
         let (script, to_closed): (Arc<Script>, _) = (Arc::new(script), Arc::new(to_closed));
         let number = Arc::new(Mutex::new(0));
-        tokio::spawn(async move {
+        let tasks = Tasks::default();
+        tasks.clone().spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (script, number) = (script.clone(), number.clone());
                 let (to_requests, to_closed) = (to_requests.clone(), to_closed.clone());
-                tokio::spawn(async move {
+                tasks.spawn(async move {
                     serve(socket, &*script, &number, &to_requests, &to_closed).await;
                 });
             }

@@ -4,8 +4,6 @@ mod oracle;
 mod properties;
 mod words;
 
-use quintet_agent::ThoughtKind;
-
 use self::words::{events, mapper, outcome};
 use super::*;
 
@@ -155,6 +153,4 @@ fn usage_is_the_sum_over_the_models() {
 fn kinds_of_text_are_kept_apart() {
     let steps = outcome(&mut mapper(), "run T+a R+a T.a=1 R.a=2 T-a R-a end");
     assert_eq!(steps, "answer:1 reasoning:2 finish");
-    assert_eq!(kind_of(Some("tool"), false), None);
-    assert_eq!(kind_of(None, false), Some(ThoughtKind::Answer));
 }
