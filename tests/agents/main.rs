@@ -10,4 +10,5 @@ mod rehearsal;
 mod requests;
 mod restart;
 mod stage;
+mod steering;
 mod supervision;
