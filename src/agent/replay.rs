@@ -167,11 +167,8 @@ impl Replay {
     pub fn calls(&self) -> Vec<RecordedCall> {
         let mut calls: Vec<&ReplayCall> = self.calls.values().collect();
         calls.sort_unstable_by_key(|past| past.place);
-        let is_question = |call: &Call| {
-            asked_by(call).is_some_and(|parent| self.calls.keys().any(|call_id| call_id.as_str() == parent))
-        };
         let calls = calls.into_iter().map(|past| past.recorded.clone());
-        calls.filter(|recorded| !is_question(&recorded.call)).collect()
+        calls.filter(|recorded| !self.is_question(&recorded.call)).collect()
     }
 
     /// Returns true if the agent has repeated all recorded steps, so that every further step is new.
@@ -186,6 +183,19 @@ impl Replay {
             && recorded(&self.answer)
             && recorded(&self.progress)
             && self.calls.values().all(done)
+    }
+
+    /// Returns true if the agent has made the first `calls` recorded calls, or passed them by. Questions of tools do not
+    /// count: the tools ask them.
+    pub fn has_made(&self, calls: usize) -> bool {
+        let is_ahead = |past: &ReplayCall| {
+            past.position == CallPosition::Ahead && !self.is_question(&past.recorded.call)
+        };
+        !self.calls.values().any(|past| past.place < calls && is_ahead(past))
+    }
+
+    fn is_question(&self, call: &Call) -> bool {
+        asked_by(call).is_some_and(|parent| self.calls.keys().any(|call_id| call_id.as_str() == parent))
     }
 
     /// Returns true if more recorded text has to be supplied with [`Self::more`] before the outcome of

@@ -83,6 +83,10 @@ impl<P> Run<P> {
         self.writer.recorded_calls()
     }
 
+    pub(super) fn writer(&mut self) -> &mut StepWriter {
+        &mut self.writer
+    }
+
     /// Returns the handle, for the rehearsal of illegal steps, which have no method here (RUN-10).
     pub(super) fn into_handle(self) -> RunHandle {
         self.writer.into_handle()

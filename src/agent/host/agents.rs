@@ -10,7 +10,7 @@ use quintet_kernel::{
     ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
 };
 
-use super::run_handle::RunHandle;
+use super::{run_handle::RunHandle, taken::TakenRecord};
 
 /// The registered agents.
 pub trait AgentLauncher: Send + Sync + 'static {
@@ -75,6 +75,8 @@ pub struct Assignment {
     pub past: Vec<Entry>,
     /// The positions of its thoughts in the log.
     pub emitted: EmittedText,
+    /// The messages that the run has taken so far, in order (RUN-12).
+    pub taken: Vec<TakenRecord>,
     /// The agent's handle to the run.
     pub handle: RunHandle,
 }
