@@ -10,13 +10,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     config::{ConfigError, ServerConfig},
     log::ServerLog,
+    state::{ServerState, Tools},
     supervisor::Supervisor,
     thread,
     tool::ServerLink,
 };
-
-/// The tools of a server that agents may call.
-pub(crate) type Tools = Arc<[Arc<dyn Tool>]>;
 
 /// A configured server, which is kept running until this value is dropped.
 pub struct McpServer {
@@ -24,19 +22,6 @@ pub struct McpServer {
     tools: watch::Receiver<Tools>,
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
-}
-
-/// The state of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerState {
-    /// It is being started for the first time, or again.
-    Connecting,
-    /// Its tools are listed, and it takes calls.
-    Ready,
-    /// It failed, and is started again after a pause.
-    BackingOff,
-    /// It is not started again.
-    Stopped,
 }
 
 /// The reason for which a server cannot be kept. Operator fault.

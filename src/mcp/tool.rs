@@ -17,7 +17,7 @@ use crate::{
     counts,
     open_calls::{Ask, CallLine},
     questions::ELICIT,
-    server::ServerState,
+    state::ServerState,
 };
 
 /// The way of a tool to its server.

@@ -11,4 +11,5 @@ mod rehearsal;
 mod requests;
 mod restart;
 mod stage;
+mod steering;
 mod supervision;
