@@ -116,7 +116,7 @@ async fn everything(server: &McpServer) {
     let done = call(server, &caller, "trigger-long-running-operation", steps).await.unwrap();
     assert!(done.as_str().unwrap().contains("completed"), "{done}");
     let progress = progress(&mut seen);
-    assert!(progress.contains(&"3/4".to_owned()) && progress.len() <= 4, "{progress:?}");
+    assert!(progress.contains(&"3/4\n".to_owned()) && progress.len() <= 4, "{progress:?}");
 
     // The tool is added after the handshake, and its addition is announced.
     let mut changed = server.tools_changed();
@@ -167,7 +167,7 @@ async fn python(server: &McpServer) {
     let counted = call(server, &caller, "count", json!({"to": 5})).await;
     assert_eq!(counted, Ok(json!({"result": "counted to 5"})));
     let progress = progress(&mut seen);
-    assert!(progress.contains(&"4 of 5".to_owned()) && progress.is_sorted(), "{progress:?}");
+    assert!(progress.contains(&"4 of 5\n".to_owned()) && progress.is_sorted(), "{progress:?}");
     let failed = call(server, &caller, "fail", json!({})).await.unwrap_err();
     assert!(failed.contains("fail"), "{failed}");
 
