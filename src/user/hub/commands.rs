@@ -160,7 +160,7 @@ impl Working<'_> {
         message: &NewMessage,
     ) -> Result<Option<Offset>, RequestError> {
         let view = &self.known.view;
-        let is_older = view.recent_parent(message) == RecentParent::Older;
+        let is_older = view.recent_parent(&message.thread_id, message.parent) == RecentParent::Older;
         if !is_older || !view.has_older(&self.hub.shared.limits.kernel) {
             return Ok(None);
         }
