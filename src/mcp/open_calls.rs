@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quintet_agent::{Answer, Json, host::Owner};
+use quintet_agent::{Answer, host::Owner};
+use quintet_kernel::json::Json;
 use rmcp::model::{ElicitRequestParams, ProgressNotificationParam, ProgressToken, RequestId};
 use rmcp::service::InboundStreamOrigin;
 use tokio::sync::{Notify, mpsc, oneshot, watch};

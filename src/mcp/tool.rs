@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use quintet_agent::{Answer, Json, Tool, ToolContext, ToolError, host::Owner};
+use quintet_agent::{Answer, Tool, ToolContext, ToolError, host::Owner};
+use quintet_kernel::json::Json;
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot, watch},
