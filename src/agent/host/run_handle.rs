@@ -12,7 +12,9 @@ use quintet_kernel::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal};
+use super::{
+    command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal, taken::Message,
+};
 
 /// The handle of an agent to its run. If the last clone is dropped before the run is complete, the run ends as
 /// `failed`, code `agent_error` (RUN-6).
@@ -81,6 +83,18 @@ impl RunHandle {
     pub async fn take(&self, step: AgentStep) -> Result<(), RunEnded> {
         let (reply, taken) = oneshot::channel();
         self.command(|run_id| AgentCommand::Step { run_id, step, reply: Some(reply) }).await?;
+        // A hub that ended without a reply has ended its runs.
+        taken.await.unwrap_or(Err(RunEnded::Ended))
+    }
+
+    /// Takes the messages that wait for the run, and returns once they are durably the run's own (RUN-12).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RunEnded`] if the run has ended, or the messages could not be taken.
+    pub async fn take_messages(&self) -> Result<Vec<Message>, RunEnded> {
+        let (reply, taken) = oneshot::channel();
+        self.command(|run_id| AgentCommand::TakeMessages { run_id, reply }).await?;
         // A hub that ended without a reply has ended its runs.
         taken.await.unwrap_or(Err(RunEnded::Ended))
     }
