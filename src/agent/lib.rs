@@ -122,6 +122,7 @@ pub mod replay;
 pub mod run;
 mod step_writer;
 pub mod supervisor;
+mod threads;
 pub mod tool;
 mod tool_requests;
 pub mod turns;

@@ -3,18 +3,16 @@
 use super::{HubInput, batch::Working};
 use crate::{
     agent::host::{AgentCommand, RunEnded},
+    batch::{BatchBuilder, PendingReply},
+    handle::{Acceptance, CallReply, ClientCommand, Request, RequestError},
     journal::{JournalError, Log},
     kernel::{
         entry::{Body, CallResult, Entry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
         user::{AgentStep, Command, NewMessage, PastCall, Receipt, Refusal, Reply, SendCommand},
     },
+    recovery,
     runtime::saturation::Scope,
-    user::{
-        batch::{BatchBuilder, PendingReply},
-        handle::{Acceptance, CallReply, ClientCommand, Request, RequestError},
-        recovery,
-    },
 };
 
 impl Working<'_> {
