@@ -23,7 +23,8 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 step "documentation"
 # A dead link or a malformed section is an error.
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked -p quintet -p quintet-kernel -p quintet-runtime -p quintet-wire \
-  -p quintet-journal -p quintet-observer -p quintet-agent -p quintet-assistant -p quintet-audit -p quintet-monitor
+  -p quintet-journal -p quintet-observer -p quintet-tickets -p quintet-agent -p quintet-user -p quintet-assistant \
+  -p quintet-audit -p quintet-monitor
 
 step "the library without its features"
 bash tests/features.sh
@@ -53,5 +54,8 @@ step "traces of these tests, against the specification"
 cargo run --quiet --locked -p quintet-model --bin accept -- --brief "$traces"
 # Traces of services with a journal that breaks rules.
 cargo run --quiet --locked -p quintet-model --bin accept -- --refuse "$traces/refused"
+
+step "schedules, and defects that they have to find"
+bash tests/schedules.sh
 
 [ "$autobahn" = run ] || printf '\nThe Autobahn suite was %s; see tests/autobahn/run.sh.\n' "$autobahn"
