@@ -76,24 +76,45 @@ macro_rules! assets {
     };
 }
 
-static ASSETS: LazyLock<[Asset; 17]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 38]> = LazyLock::new(|| {
     assets![
         "index.html",
         "style.css",
+        "answer.css",
+        "developer.css",
         "icon.svg",
         "main.js",
         "api.js",
+        "session.js",
+        "storage.js",
+        "links.js",
         "json.js",
         "log.js",
         "run.js",
+        "activity.js",
+        "threads.js",
+        "words.js",
+        "questions.js",
+        "schema.js",
         "outbox.js",
         "connection.js",
         "socket.js",
         "scripts.js",
+        "markdown.js",
+        "markdown-inline.js",
+        "markdown-view.js",
         "dom.js",
+        "panels.js",
+        "composer.js",
         "view.js",
+        "view-threads.js",
+        "view-scripts.js",
         "view-run.js",
+        "view-activity.js",
+        "view-event.js",
         "view-call.js",
+        "view-question.js",
+        "view-fields.js",
         "view-wire.js",
     ]
 });
