@@ -7,6 +7,7 @@ import { isOpen } from './connection.js';
 import { Connection } from './socket.js';
 import { Composer } from './composer.js';
 import { isId, linkOf, threadOfLink } from './links.js';
+import { readHistory } from './history.js';
 import { hasOpenMenu, isPanelOpen, listenMenus, togglePanel } from './panels.js';
 import { freshTicket, renewInMs } from './session.js';
 import { restore, store } from './storage.js';
@@ -249,7 +250,7 @@ function onState(state) {
   schedule();
 }
 
-function start() {
+async function start() {
   draw(app, act);
   if (app.session === null) {
     byId('login-user').focus();
@@ -257,8 +258,13 @@ function start() {
   }
   history.replaceState(null, '', linkOf(app.thread_id));
   app.composer.open(app.thread_id);
-  app.connection.connect();
   app.composer.focus();
+  const log = await readHistory(app.session, (log) => {
+    byId('loading-progress').max = Math.max(1, log.head);
+    byId('loading-progress').value = log.offset;
+  });
+  if (log !== null) app.log = log;
+  app.connection.connect();
 }
 
 /** Updates the list of agents after each connection, since another server may have different ones. */

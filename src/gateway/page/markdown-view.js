@@ -1,20 +1,17 @@
 // Draws Markdown as elements, incrementally: while a text grows, only its last block is parsed and drawn again.
 // Elements are created one by one, from the fixed set of tags below; nothing is ever parsed as HTML.
 
-import { parseBlocks } from './markdown.js';
+import { BlockStream } from './markdown.js';
 import { parseInline } from './markdown-inline.js';
 import { copyButton, el, growText } from './dom.js';
 
 /** Keeps `element` showing a text that grows. */
 export class MarkdownView {
   #element;
-  #text = '';
+  #stream = new BlockStream();
+  #drawn = { first: 0, blocks: [] };
+  #text = null;
   #streaming = null;
-  /** The first character that is still parsed again, and the number of blocks before it. */
-  #from = 0;
-  #done = 0;
-  /** The blocks after `#done`, as drawn. */
-  #live = [];
 
   constructor(element) {
     this.#element = element;
@@ -23,36 +20,14 @@ export class MarkdownView {
   /** Shows `text`. `streaming` means that it may continue. */
   update(text, streaming) {
     if (text === this.#text && streaming === this.#streaming) return;
-    if (!text.startsWith(this.#text)) this.#reset();
     this.#text = text;
     this.#streaming = streaming;
-    const tail = text.slice(this.#from);
-    const blocks = parseBlocks(tail);
+    const { first, blocks } = this.#stream.update(text);
     if (streaming) markOpen(blocks);
-    patch(this.#element, this.#done, this.#live, blocks);
-    const { settled, chars } = settledBlocks(tail);
-    this.#done += settled;
-    this.#from += chars;
-    this.#live = blocks.slice(settled);
+    const before = first < this.#drawn.first ? [] : this.#drawn.blocks.slice(first - this.#drawn.first);
+    patch(this.#element, first, before, blocks);
+    this.#drawn = { first, blocks };
   }
-
-  #reset() {
-    this.#element.replaceChildren();
-    this.#from = 0;
-    this.#done = 0;
-    this.#live = [];
-  }
-}
-
-/** Returns how many blocks no further text can change, and their length: those before the last one of whole lines. */
-export function settledBlocks(text) {
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  const blocks = parseBlocks(whole);
-  const last = blocks.at(-1);
-  if (blocks.length < 2) return { settled: 0, chars: 0 };
-  let chars = 0;
-  for (let line = 0; line < last.line; line += 1) chars = whole.indexOf('\n', chars) + 1;
-  return { settled: blocks.length - 1, chars };
 }
 
 /** Marks the end of a text that may continue: what is not closed there is shown as if it were. */

@@ -17,6 +17,38 @@ export function parseBlocks(text) {
   return parse(text.split('\n'), 0);
 }
 
+/** Parses a text that grows, from its last block on. */
+export class BlockStream {
+  #text = '';
+  /** The first character that is parsed again, and the number of blocks before it. */
+  #from = 0;
+  #settled = 0;
+
+  /**
+   * Takes the whole text. Returns the blocks that may have changed: `{first, blocks}`, those from index `first` on; the
+   * ones before are as they were. A text that is not a continuation starts over, with `first` 0.
+   */
+  update(text) {
+    if (!text.startsWith(this.#text)) {
+      this.#from = 0;
+      this.#settled = 0;
+    }
+    this.#text = text;
+    const tail = text.slice(this.#from);
+    const update = { first: this.#settled, blocks: parseBlocks(tail) };
+    // No further text can change the blocks before the last one of whole lines.
+    const whole = tail.slice(0, tail.lastIndexOf('\n') + 1);
+    const blocks = parseBlocks(whole);
+    if (blocks.length > 1) {
+      let at = 0;
+      for (let line = 0; line < blocks.at(-1).line; line += 1) at = whole.indexOf('\n', at) + 1;
+      this.#from += at;
+      this.#settled += blocks.length - 1;
+    }
+    return update;
+  }
+}
+
 function parse(lines, depth) {
   const blocks = [];
   let at = 0;

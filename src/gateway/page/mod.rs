@@ -76,7 +76,7 @@ macro_rules! assets {
     };
 }
 
-static ASSETS: LazyLock<[Asset; 38]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 39]> = LazyLock::new(|| {
     assets![
         "index.html",
         "style.css",
@@ -90,6 +90,7 @@ static ASSETS: LazyLock<[Asset; 38]> = LazyLock::new(|| {
         "links.js",
         "json.js",
         "log.js",
+        "history.js",
         "run.js",
         "activity.js",
         "threads.js",

@@ -53,7 +53,8 @@ function phaseText(state) {
 }
 
 /** Describes the state of the connection for users. */
-export function connectionWords({ phase, drain }) {
+export function connectionWords({ phase, why, drain }) {
+  if (why === 'start') return 'Connecting';
   if (phase === 'live') return drain ? 'Server is restarting' : 'Connected';
   return CONNECTION[phase] ?? 'Connecting';
 }

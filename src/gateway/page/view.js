@@ -41,7 +41,7 @@ function drawConnection({ connection }) {
   setText(pill, connectionWords(state));
   byId('drop').disabled = state.phase === 'disconnected';
   const resume = byId('resume');
-  const offered = state.phase === 'disconnected' || state.phase === 'waiting';
+  const offered = (state.phase === 'disconnected' && state.why !== 'start') || state.phase === 'waiting';
   if (!offered && document.activeElement === resume) byId('text').focus();
   resume.hidden = !offered;
 }
