@@ -177,9 +177,12 @@ for (const [name, make] of Object.entries(SLOW)) {
   test(`time is linear: ${name}`, () => {
     const timed = (size) => {
       const text = make(size);
-      const from = performance.now();
-      parseAll(text);
-      return performance.now() - from;
+      // The best of three, since other processes take time too.
+      return Math.min(...[1, 2, 3].map(() => {
+        const from = performance.now();
+        parseAll(text);
+        return performance.now() - from;
+      }));
     };
     timed(4_000);
     // Eight times the text in less than thirty times the time (sixty-four if it were quadratic); never over two seconds.
