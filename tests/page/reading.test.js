@@ -163,7 +163,7 @@ describe('reading and writing', { timeout: 900_000 }, () => {
     };
     await send(tab, script(THINK, ask('q1', 'answer', { question: 'Which day?' }), ask('q2', 'elicit', { message: 'Details, please.', requested_schema: schema }), { answer: 'ok' }), 'rehearsal');
     await runIs(tab, 0, 'waiting');
-    await tab.page.getByText('Which day?').waitFor();
+    await tab.page.getByRole('form').getByText('Which day?').waitFor();
     await tab.page.getByLabel('Your answer').fill('Friday');
     await tab.page.keyboard.press('Enter');
     const form = tab.page.getByRole('form', { name: 'Answer elicit' });

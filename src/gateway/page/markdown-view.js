@@ -12,6 +12,8 @@ export class MarkdownView {
   #drawn = { first: 0, blocks: [] };
   #text = null;
   #streaming = null;
+  /** The first heading, `{index, level}`: its level is the highest of the answer. */
+  #head = null;
 
   constructor(element) {
     this.#element = element;
@@ -24,9 +26,19 @@ export class MarkdownView {
     this.#streaming = streaming;
     const { first, blocks } = this.#stream.update(text);
     if (streaming) markOpen(blocks);
+    this.#rank(first, blocks);
     const before = first < this.#drawn.first ? [] : this.#drawn.blocks.slice(first - this.#drawn.first);
     patch(this.#element, first, before, blocks);
     this.#drawn = { first, blocks };
+  }
+
+  /** Gives headings their rank on the page, whatever level the answer begins with. */
+  #rank(first, blocks) {
+    if (this.#head === null || first <= this.#head.index) {
+      const index = blocks.findIndex(({ type }) => type === 'heading');
+      this.#head = index < 0 ? null : { index: first + index, level: blocks[index].level };
+    }
+    for (const block of blocks) if (block.type === 'heading') block.rank = Math.max(0, block.level - this.#head.level);
   }
 }
 
@@ -39,20 +51,20 @@ function markOpen(blocks) {
 }
 
 /** Makes the children of `parent` from index `first` on show `blocks` instead of `old`. */
-function patch(parent, first, old, blocks) {
+function patch(parent, first, old, blocks, nested = false) {
   for (const [index, block] of blocks.entries()) {
     const element = parent.children[first + index];
     const before = element ? old[index] : undefined;
     if (before && isSame(before, block)) continue;
     if (before && update(element, before, block)) continue;
-    const made = make(block);
+    const made = make(block, nested);
     if (element) element.replaceWith(made);
     else parent.append(made);
   }
   while (parent.children.length > first + blocks.length) parent.lastElementChild.remove();
 }
 
-const isSame = (a, b) => a.type === b.type && a.raw === b.raw && a.streaming === b.streaming && a.tight === b.tight;
+const isSame = (a, b) => a.type === b.type && a.raw === b.raw && a.streaming === b.streaming && a.tight === b.tight && a.rank === b.rank;
 
 /** Updates the element of a block in place, if that is possible. */
 function update(element, before, block) {
@@ -63,7 +75,7 @@ function update(element, before, block) {
       growText(element.querySelector('code'), block.text);
       return true;
     case 'quote':
-      patch(element, 0, before.blocks, block.blocks);
+      patch(element, 0, before.blocks, block.blocks, true);
       return true;
     case 'list':
       if (before.ordered !== block.ordered || before.start !== block.start || before.tight !== block.tight) return false;
@@ -82,24 +94,27 @@ function updateItems(element, old, items) {
     const place = element.children[index];
     if (!before) element.append(makeItem(item));
     else if (before.checked !== item.checked) place.replaceWith(makeItem(item));
-    else if (before.checked === null) patch(place, 0, before.blocks, item.blocks);
-    else patch(place.lastElementChild, 0, before.blocks, item.blocks);
+    else if (before.checked === null) patch(place, 0, before.blocks, item.blocks, true);
+    else patch(place.lastElementChild, 0, before.blocks, item.blocks, true);
   }
   while (element.children.length > items.length) element.lastElementChild.remove();
   return true;
 }
 
-function make(block) {
-  return MAKE[block.type](block);
+/** A block within another takes the direction of that one, which its first letter decides. */
+function make(block, nested) {
+  return MAKE[block.type](block, nested ? null : 'auto');
 }
 
+const makeNested = (block) => make(block, true);
+
 const MAKE = {
-  paragraph: ({ text, streaming }) => el('p', { dir: 'auto' }, ...inline(text, streaming)),
+  paragraph: ({ text, streaming }, dir) => el('p', { dir }, ...inline(text, streaming)),
   // The headings of an answer stand below those of the page.
-  heading: ({ level, text, streaming }) =>
-    el(`h${Math.min(6, level + 2)}`, { dir: 'auto', data: { level } }, ...inline(text, streaming)),
+  heading: ({ level, rank = level - 1, text, streaming }, dir) =>
+    el(`h${Math.min(6, TOP_RANK + rank)}`, { dir, data: { level } }, ...inline(text, streaming)),
   rule: () => el('hr'),
-  quote: ({ blocks }) => el('blockquote', { dir: 'auto' }, ...blocks.map(make)),
+  quote: ({ blocks }) => el('blockquote', { dir: 'auto' }, ...blocks.map(makeNested)),
   list: ({ ordered, start, tight, items }) =>
     el(ordered ? 'ol' : 'ul', { class: tight ? 'tight' : null, dir: 'auto', start: ordered && start !== 1 ? String(start) : null },
       ...items.map(makeItem)),
@@ -119,13 +134,13 @@ const MAKE = {
 };
 
 function makeItem({ checked, blocks }) {
-  if (checked === null) return el('li', {}, ...blocks.map(make));
+  if (checked === null) return el('li', {}, ...blocks.map(makeNested));
   const box = el('span', { class: 'task-box', role: 'img', 'aria-label': checked ? 'done' : 'to do', data: { checked } });
-  return el('li', { class: 'task' }, box, el('div', {}, ...blocks.map(make)));
+  return el('li', { class: 'task' }, box, el('div', {}, ...blocks.map(makeNested)));
 }
 
 function makeCell(tag, text, align) {
-  return el(tag, { dir: 'auto', scope: tag === 'th' ? 'col' : null, data: align ? { align } : {} }, ...inline(text, false));
+  return el(tag, { scope: tag === 'th' ? 'col' : null, data: align ? { align } : {} }, ...inline(text, false));
 }
 
 function inline(text, streaming) {
@@ -146,3 +161,6 @@ function makeInline(node) {
       return el(node.type, {}, ...node.children.map(makeInline));
   }
 }
+
+/** The page has a heading of rank 1, and each answer one of rank 2. */
+const TOP_RANK = 3;

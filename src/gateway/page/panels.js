@@ -43,10 +43,12 @@ export function togglePanel(name, open, origin) {
   byId(`${name}-toggle`).setAttribute('aria-expanded', String(open));
   if (name === 'wire') panel.hidden = !open;
   // The drawer of a phone covers the rest, which must not take the focus.
-  if (name === 'threads') for (const id of ['bar', 'main']) byId(id).inert = open;
+  if (name === 'threads') for (const id of BEHIND) byId(id).inert = open;
   if (open) byId(`${name}-close`).focus();
   else if (hadFocus) origin.focus();
   return true;
 }
 
+/** What the drawer covers, except the title. */
+const BEHIND = ['threads-toggle', 'bar-actions', 'scroll', 'latest', 'composer'];
 const GAP_PX = 6;

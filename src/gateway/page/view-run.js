@@ -65,7 +65,7 @@ function build(article, run, act) {
   answers.set(article, new MarkdownView(answer));
   article.append(
     el('header', { class: 'run-head' },
-      el('b', { class: 'agent-name' }),
+      el('h2', { class: 'agent-name' }),
       el('span', { class: 'state' }),
       el('button', { type: 'button', class: 'cancel', onclick: ({ target }) => isBusy(target) || act.cancel(run.run_id) }, 'Cancel')),
     makeActivity(() => {
