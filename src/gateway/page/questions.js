@@ -18,17 +18,15 @@ export function questionOf({ tool_name, parameters }) {
   return { kind: 'text', title: title ?? `The agent asks: ${tool_name}`, details, fields: null };
 }
 
-/** `approve` names the tool that waits for consent in `tool_name`, and its `parameters`. */
+/**
+ * `approve` names the tool that waits for consent in `tool_name`, and its `parameters`. The name always stands in the
+ * title, and everything else below it: no text of the agent hides what is approved.
+ */
 function approval(rest, title, details) {
-  const isTool = typeof rest.tool_name === 'string';
-  const inner = isTool && isObject(rest.parameters) ? Object.entries(rest.parameters) : null;
-  const others = details.filter(([name]) => !isTool || (name !== 'tool_name' && (name !== 'parameters' || !inner)));
-  return {
-    kind: 'approve',
-    title: title ?? (isTool ? `Allow the agent to use ${rest.tool_name}?` : 'Do you approve?'),
-    details: [...(inner ?? []), ...others],
-    fields: null,
-  };
+  if (typeof rest.tool_name !== 'string') return { kind: 'approve', title: title ?? 'Do you approve?', details, fields: null };
+  const { tool_name, parameters, ...others } = rest;
+  const inner = isObject(parameters) ? Object.entries(parameters) : parameters === undefined ? [] : [['parameters', parameters]];
+  return { kind: 'approve', title: `Allow the agent to use ${tool_name}?`, details: [...inner, ...Object.entries(others)], fields: null };
 }
 
 function split(parameters) {
