@@ -4,7 +4,7 @@
 use quintet::kernel::{
     entry::{Body, CallOwner, Entry, Event, RunStatus},
     ids::{CallId, MessageId, Offset, RunId, Seq, ThreadId},
-    user::Receipt,
+    user::{Receipt, RecentMessage},
 };
 
 /// One run in a log.
@@ -14,6 +14,8 @@ pub struct Told<'a> {
     pub thread_id: &'a ThreadId,
     pub message_id: &'a MessageId,
     pub accepted: Offset,
+    pub parent: Offset,
+    pub steers: bool,
     pub events: Vec<(Offset, Seq, &'a Event)>,
 }
 
@@ -30,8 +32,21 @@ impl Told<'_> {
         })
     }
 
+    /// The run that took its message (RUN-12).
+    pub fn merged_into(&self) -> Option<RunId> {
+        self.events.iter().find_map(|(.., event)| match event {
+            Event::Completed(completion) => completion.merged_into,
+            _ => None,
+        })
+    }
+
     pub fn receipt(&self) -> Receipt {
         Receipt { run_id: self.run_id, offset: self.accepted }
+    }
+
+    pub fn recent(&self) -> RecentMessage {
+        let (message_id, thread_id) = (self.message_id.clone(), self.thread_id.clone());
+        RecentMessage { message_id, thread_id, receipt: self.receipt() }
     }
 
     /// The executor of a call that the run opened.
@@ -71,11 +86,13 @@ pub fn runs(log: &[Entry]) -> Vec<Told<'_>> {
     let mut runs: Vec<Told<'_>> = Vec::new();
     for entry in log {
         match &entry.body {
-            Body::UserMessage { message_id, .. } => runs.push(Told {
+            Body::UserMessage { message_id, parent, steers, .. } => runs.push(Told {
                 run_id: entry.run_id,
                 thread_id: &entry.thread_id,
                 message_id,
                 accepted: entry.offset,
+                parent: parent.unwrap_or_default(),
+                steers: *steers,
                 events: vec![],
             }),
             Body::Event { seq, event } => {
@@ -178,11 +195,40 @@ pub fn del_6(log: &[Entry]) -> bool {
     })
 }
 
+/// RUN-12: a merged run has made no step, its message steers, and the run that took it was the active one of the thread.
+pub fn run_12(log: &[Entry]) -> bool {
+    let runs = runs(log);
+    runs.iter().all(|run| {
+        let merged = run.ended() == Some(RunStatus::Merged);
+        let Some(into) = run.merged_into() else { return !merged };
+        let (Some((at, ..)), Some(taker)) =
+            (run.events.first(), runs.iter().find(|other| other.run_id == into))
+        else {
+            return false;
+        };
+        let begun = taker.events.first().is_some_and(|(begun, ..)| begun < at);
+        let over =
+            taker.events.iter().any(|(ended, _, event)| matches!(event, Event::Completed(_)) && ended < at);
+        merged && run.steers && run.passed() && taker.thread_id == run.thread_id && begun && !over
+    })
+}
+
+/// TREE: a message follows an earlier message of its thread, or none.
+pub fn tree(log: &[Entry]) -> bool {
+    let runs = runs(log);
+    runs.iter().all(|run| {
+        let is_parent = |other: &Told| {
+            other.accepted == run.parent && other.thread_id == run.thread_id && other.accepted < run.accepted
+        };
+        run.parent == Offset::ZERO || runs.iter().any(is_parent)
+    })
+}
+
 /// A predicate that returns whether a log keeps one rule.
 pub type Law = fn(&[Entry]) -> bool;
 
 /// All of the above, for a model that looks at the log as a whole.
-pub const RULES: [(&str, Law); 9] = [
+pub const RULES: [(&str, Law); 11] = [
     ("RUN-1", run_1),
     ("RUN-2", run_2),
     ("RUN-3", run_3),
@@ -190,8 +236,10 @@ pub const RULES: [(&str, Law); 9] = [
     ("RUN-5", run_5),
     ("RUN-6", run_6),
     ("RUN-8", run_8),
+    ("RUN-12", run_12),
     ("DEL-2", del_2),
     ("DEL-6", del_6),
+    ("TREE", tree),
 ];
 
 /// The first rule that a log breaks.

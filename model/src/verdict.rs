@@ -3,12 +3,13 @@
 
 use quintet::kernel::{
     entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    ids::Offset,
     limits::Limits,
-    user::{Decision, OnBusy, Refusal, Reply},
+    user::{Decision, OnBusy, Refusal, Reply, TakenMessage},
 };
 
 use crate::{
-    ask::{Ask, CutBy, Deed},
+    ask::{After, Ask, CutBy, Deed},
     law::{self, Told},
     vocabulary::{call, message, run, thread},
 };
@@ -22,10 +23,11 @@ pub fn judge(
 ) -> Option<&'static str> {
     let case = Case { log, told: law::runs(log), decided, limits };
     let broken = match ask {
-        Ask::Send { message, thread, on_busy } => case.send(message, thread, on_busy),
+        Ask::Send { message, thread, on_busy, after } => case.send(message, thread, on_busy, after),
         Ask::Cancel { run } => case.cancel(run),
         Ask::Answer { run, call } => case.answer(run, call),
         Ask::Step { run, deed } => case.step(run, deed),
+        Ask::Take { run } => case.take(run),
         Ask::Cut { run, cut } => case.cut(run, cut),
         Ask::CloseCall { run, call } => case.close_call(run, call),
         Ask::Resume { run, keep } => case.resume(run, keep),
@@ -79,11 +81,26 @@ impl Case<'_> {
             if completion.status == status && completion.error.as_ref().map(|e| e.code) == code)
     }
 
-    fn send(&self, number: u8, line: u8, on_busy: OnBusy) -> Option<&'static str> {
+    /// The offset of the parent; `None` if the thread has no such message.
+    fn parent(&self, line: u8, after: After) -> Option<Offset> {
+        let mut of_thread = self.told.iter().rev().filter(|told| *told.thread_id == thread(line));
+        match after {
+            After::Latest => Some(of_thread.next().map_or(Offset::ZERO, |told| told.accepted)),
+            After::Root => Some(Offset::ZERO),
+            After::Message(named) => {
+                of_thread.find(|told| *told.message_id == message(named)).map(|told| told.accepted)
+            }
+        }
+    }
+
+    fn send(&self, number: u8, line: u8, on_busy: OnBusy, after: After) -> Option<&'static str> {
         if let Some(told) = self.told.iter().find(|told| *told.message_id == message(number)) {
             let same = self.replied(Reply::Accepted { receipt: told.receipt(), duplicate: true });
             return self.expect("DEL-6", same && self.batch().is_empty());
         }
+        let Some(parent) = self.parent(line, after) else {
+            return self.expect("ISO-3", self.refused(Refusal::NotFound));
+        };
         let open: Vec<&Told> = self.told.iter().filter(|told| told.ended().is_none()).collect();
         let waiting: Vec<&&Told> = open.iter().filter(|told| *told.thread_id == thread(line)).collect();
         let (busy, interrupts) = (!waiting.is_empty(), !waiting.is_empty() && on_busy == OnBusy::Interrupt);
@@ -99,6 +116,9 @@ impl Case<'_> {
         let messages: Vec<&Entry> =
             self.batch().iter().filter(|entry| matches!(entry.body, Body::UserMessage { .. })).collect();
         let [accepted] = messages[..] else { return Some("DEL-5") };
+        let follows =
+            matches!(accepted.body, Body::UserMessage { parent: found, .. } if found == Some(parent));
+        let steers = matches!(accepted.body, Body::UserMessage { steers: true, .. });
         let promised = match self.decided {
             Ok(Decision { reply: Reply::Accepted { receipt, duplicate: false }, .. }) => {
                 (receipt.run_id, receipt.offset) == (accepted.run_id, accepted.offset)
@@ -120,6 +140,8 @@ impl Case<'_> {
                 .any(|t| t.run_id == told.run_id && t.ended() == Some(RunStatus::Cancelled))
         };
         self.expect("DEL-5", promised)
+            .or_else(|| self.expect("TREE", follows))
+            .or_else(|| self.expect("RUN-12", steers == (busy && on_busy == OnBusy::Steer)))
             .or_else(|| self.expect("RUN-8", left == expected))
             .or_else(|| self.expect("RUN-8", !interrupts || waiting.iter().all(cancelled)))
     }
@@ -198,6 +220,28 @@ impl Case<'_> {
             && rest.iter().all(|e| matches!(e, Event::ToolCompleted { .. }))
     }
 
+    /// RUN-12: the messages of the thread that steer, in order, and no other: each run starts and is merged.
+    fn take(&self, number: u8) -> Option<&'static str> {
+        let Some(taker) = self.begun(number) else {
+            return self.expect("RUN-12", self.refused(Refusal::RunEnded));
+        };
+        let waits = |told: &&Told| told.thread_id == taker.thread_id && !told.begun() && told.steers;
+        let waiting: Vec<&Told> = self.told.iter().filter(waits).collect();
+        let taken = waiting
+            .iter()
+            .map(|told| TakenMessage { message_id: told.message_id.clone(), offset: told.accepted });
+        let pairs = self.batch().chunks(2).zip(&waiting).all(|(pair, told)| {
+            matches!(pair, [
+                Entry { run_id: first, body: Body::Event { event: Event::Started { .. }, .. }, .. },
+                Entry { run_id: second, body: Body::Event { event: Event::Completed(end), .. }, .. },
+            ] if [*first, *second] == [told.run_id; 2]
+                && end.status == RunStatus::Merged
+                && end.merged_into == Some(taker.run_id))
+        });
+        let all = self.batch().len() == 2 * waiting.len();
+        self.expect("RUN-12", all && pairs && self.replied(Reply::Taken(taken.collect())))
+    }
+
     fn cut(&self, number: u8, cut: CutBy) -> Option<&'static str> {
         if self.run(number).is_none_or(|told| told.ended().is_some()) {
             return self.expect("RUN-5", self.refused(Refusal::RunEnded));
@@ -261,7 +305,7 @@ impl Case<'_> {
                 .collect();
             let Some(Event::Completed(completion)) = events.last() else { return true };
             let status = match completion.status {
-                RunStatus::Succeeded => return true,
+                RunStatus::Succeeded | RunStatus::Merged => return true,
                 RunStatus::Failed | RunStatus::Cancelled => CallStatus::Cancelled,
                 RunStatus::TimedOut => CallStatus::TimedOut,
                 RunStatus::Interrupted => CallStatus::Unknown,

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use quintet_journal::{JournalError, ReadLimit, RunRecord};
 use quintet_kernel::{
-    entry::{Body, Call, CallResult, Entry, Event, RunStatus},
-    ids::{CallId, Offset, ThreadId},
+    entry::{Body, Call, CallResult, Completion, Entry, Event, RunStatus},
+    ids::{CallId, Offset, RunId, ThreadId},
 };
 use quintet_wire as wire;
 
@@ -18,7 +18,7 @@ use crate::history::History;
 /// A completed run of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastRun {
-    /// The text of the user's message.
+    /// The text of the user's message, and of the messages that the run took while it executed.
     pub message: String,
     /// The calls of the run, in the order in which they were opened.
     pub calls: Vec<(Call, CallResult)>,
@@ -46,6 +46,9 @@ impl History {
     /// Returns the runs of a thread that were completed before this run, oldest first: the newest ones whose texts
     /// fit into `bytes_max` bytes, at least one. A run that is too large for a bounded read has no `calls`.
     ///
+    /// Of this run's own thread, it returns those on the path from its message to the root of the thread, and none
+    /// of the branches beside it.
+    ///
     /// # Errors
     ///
     /// Returns [`JournalError`] if the journal cannot be read.
@@ -55,27 +58,76 @@ impl History {
         bytes_max: usize,
     ) -> Result<Vec<PastRun>, JournalError> {
         let mut reader = Reader { history: self, bytes_left: READ_BYTES_MAX };
-        let (mut runs, mut bytes, mut before) = (Vec::new(), 0, self.end());
+        let (mut runs, mut bytes) = (Vec::new(), 0);
+        let mut records = Records::of(self, thread_id).await?;
         'all: loop {
-            let records = self.thread_runs_before(thread_id, before, RECORDS_MAX).await?;
-            let Some(last) = records.last() else { break };
-            before = last.accepted;
-            for record in &records {
+            let page = records.next().await?;
+            if page.is_empty() {
+                break;
+            }
+            for record in &page {
                 // An earlier run of the thread may have ended after this one began, in a resumed log.
                 let Some((completed, _)) = record.completed.filter(|(at, _)| *at < self.end()) else {
                     continue;
                 };
-                let Some(run) = reader.run(record, completed).await? else { break 'all };
+                let Some((run, into)) = reader.run(record, completed).await? else { break 'all };
                 bytes += run.bytes();
                 if bytes > bytes_max && !runs.is_empty() {
                     break 'all;
                 }
-                runs.push(run);
+                runs.push((record.run_id, into, run));
             }
         }
         runs.reverse();
-        Ok(runs)
+        Ok(merged(runs))
     }
+}
+
+/// The records of the runs that precede a run, newest first.
+enum Records<'a> {
+    /// On the path from the message at this offset to the root of the thread.
+    Path(&'a History, Offset),
+    /// Of another thread, before this offset.
+    Thread(&'a History, &'a ThreadId, Offset),
+}
+
+impl<'a> Records<'a> {
+    async fn of(history: &'a History, thread_id: &'a ThreadId) -> Result<Self, JournalError> {
+        Ok(match history.path(history.message(), 1).await?.pop() {
+            Some(own) if own.thread_id == *thread_id => Records::Path(history, own.parent),
+            Some(_) | None => Records::Thread(history, thread_id, history.end()),
+        })
+    }
+
+    async fn next(&mut self) -> Result<Vec<RunRecord>, JournalError> {
+        match self {
+            Records::Path(history, message) => {
+                let page = history.path(*message, RECORDS_MAX).await?;
+                *message = page.last().map_or(Offset::ZERO, |last| last.parent);
+                Ok(page)
+            }
+            Records::Thread(history, thread_id, before) => {
+                let page = history.thread_runs_before(thread_id, *before, RECORDS_MAX).await?;
+                *before = page.last().map_or(Offset::ZERO, |last| last.accepted);
+                Ok(page)
+            }
+        }
+    }
+}
+
+/// Adds the messages that a run has taken to the message of that run (RUN-12).
+fn merged(runs: Vec<(RunId, Option<RunId>, PastRun)>) -> Vec<PastRun> {
+    let mut conversation: Vec<(RunId, PastRun)> = Vec::new();
+    for (run_id, into, run) in runs {
+        match conversation.iter_mut().find(|(other, _)| into == Some(*other)) {
+            Some((_, taker)) => {
+                taker.message.push_str("\n\n");
+                taker.message.push_str(&run.message);
+            }
+            None => conversation.push((run_id, run)),
+        }
+    }
+    conversation.into_iter().map(|(_, run)| run).collect()
 }
 
 /// Reads runs within a budget of bytes.
@@ -85,8 +137,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Returns a run; `None` if its message was trimmed, or the budget is spent.
-    async fn run(&mut self, record: &RunRecord, completed: Offset) -> Result<Option<PastRun>, JournalError> {
+    /// Returns a run, and the run that took its message; `None` if its message was trimmed, or the budget is spent.
+    async fn run(
+        &mut self,
+        record: &RunRecord,
+        completed: Offset,
+    ) -> Result<Option<(PastRun, Option<RunId>)>, JournalError> {
         let Some(Entry { body: Body::UserMessage { text: message, .. }, .. }) =
             self.entry(record.accepted).await?
         else {
@@ -99,7 +155,8 @@ impl Reader<'_> {
         };
         let started = record.started.unwrap_or(completed);
         let calls = self.calls(record, started, completed).await?;
-        Ok(Some(PastRun { message, calls, answer: completion.final_response, status: completion.status }))
+        let Completion { status, final_response: answer, merged_into, .. } = completion;
+        Ok(Some((PastRun { message, calls, answer, status }, merged_into)))
     }
 
     /// Returns the entry at an offset; `None` if it was trimmed, or the budget is spent.

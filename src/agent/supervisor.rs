@@ -266,6 +266,7 @@ async fn carry_out(agent: Option<Arc<dyn Agent>>, mut assignment: Assignment) ->
     let agent = agent.ok_or_else(|| AgentError::user_facing("the agent of this run is no longer here"))?;
     let task = Task {
         run_id: assignment.run_id,
+        user_id: assignment.user_id.clone(),
         thread_id: assignment.thread_id.clone(),
         message_id: assignment.message_id.clone(),
         agent_name: assignment.agent_name.clone(),
@@ -324,6 +325,15 @@ impl Executor {
     /// Creates an executor on the caller's runtime, with these limits.
     pub fn shared_within(limits: AgentLimits) -> Self {
         Self { limits, place: ExecutorKind::Shared(Tasks::default()), turns_max: THREADS_MIN }
+    }
+
+    /// Calls `work` within the runtime of the agents, so that it can start tasks there.
+    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _entered = match &self.place {
+            ExecutorKind::Threads(AgentThreads(runtime)) => runtime.as_ref().map(Runtime::enter),
+            ExecutorKind::Shared(_) => None,
+        };
+        work()
     }
 
     /// Returns the limits of the agents.

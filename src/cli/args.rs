@@ -37,7 +37,6 @@ user, so it accepts loopback addresses only.")]
 Examples:
   quintet dev
   quintet dev --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0    free ports; see the ready line
-  quintet dev --allow-origin http://localhost:3000               a front end of your own
   quintet dev --llm-url http://127.0.0.1:11434/v1 --llm-model qwen3       a model in Ollama
 
 It prints one JSON line to stdout once it is ready. Ctrl-C drains it: runs end or reach a safe

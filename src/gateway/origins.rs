@@ -3,13 +3,17 @@
 //! Guarantee: a request with an `Origin` that is not on the list is refused before any other processing, an
 //! upgrade included (AUTH-4). Each entry is one origin, compared byte for byte.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::IpAddr};
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header, uri::Authority};
 
 /// An allow-list of origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origins(BTreeSet<String>);
+pub struct Origins {
+    listed: BTreeSet<String>,
+    /// Accepts every loopback origin, on any port, for requests whose host is loopback too.
+    any_loopback: bool,
+}
 
 /// The text is not a serialised origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,30 +33,37 @@ impl Origins {
     /// # Errors
     /// When an entry is not exactly one origin in this form.
     pub fn parse<'a>(origins: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidOrigin> {
-        origins.into_iter().map(parse).collect::<Result<_, _>>().map(Self)
+        origins
+            .into_iter()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map(|listed| Self { listed, any_loopback: false })
     }
 
-    /// Returns the origins of a browser on this machine for a service on `listen`.
-    pub fn of_loopback(listen: SocketAddr) -> Self {
-        let port = listen.port();
-        let suffix = if port == 80 { String::new() } else { format!(":{port}") };
-        Self(["127.0.0.1", "localhost", "[::1]"].map(|host| format!("http://{host}{suffix}")).into())
+    /// Returns the origins of browsers on this machine: those of any loopback port, such as the development server
+    /// of a front end. For development only: another program of this machine may serve such a page.
+    pub fn of_loopback() -> Self {
+        Self { listed: BTreeSet::new(), any_loopback: true }
     }
 
     /// Returns whether no origin is allowed.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.listed.is_empty() && !self.any_loopback
     }
 
     /// Returns the union of both lists.
     pub fn and(mut self, more: Origins) -> Self {
-        self.0.extend(more.0);
+        self.listed.extend(more.listed);
+        self.any_loopback |= more.any_loopback;
         self
     }
 
-    /// Returns whether the origin is on the list.
-    pub fn contains(&self, origin: &HeaderValue) -> bool {
-        origin.to_str().is_ok_and(|origin| self.0.contains(origin))
+    /// Returns whether the origin of a request with these headers is on the list.
+    pub fn contains(&self, origin: &HeaderValue, headers: &HeaderMap) -> bool {
+        origin.to_str().is_ok_and(|origin| {
+            self.listed.contains(origin)
+                || (self.any_loopback && is_loopback(origin) && has_loopback_host(headers))
+        })
     }
 
     /// Returns the origin of a request, or `None` if it has no `Origin` header.
@@ -63,11 +74,31 @@ impl Origins {
         let mut sent = headers.get_all(header::ORIGIN).iter();
         match (sent.next(), sent.next()) {
             (None, _) => Ok(None),
-            (Some(origin), None) if self.contains(origin) => Ok(Some(origin)),
+            (Some(origin), None) if self.contains(origin, headers) => Ok(Some(origin)),
             // Not listed, or several headers, of which it is unclear which one counts.
             _ => Err(OriginError),
         }
     }
+}
+
+/// Returns whether the text is a serialised http or https origin of this machine.
+fn is_loopback(origin: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    matches!(scheme, "http" | "https") && is_loopback_authority(authority) && parse(origin).is_ok()
+}
+
+/// Returns whether the request names this machine as its host. Without the check, a foreign page whose name resolves to
+/// this machine could act as its own.
+fn has_loopback_host(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    host.is_some_and(is_loopback_authority)
+}
+
+fn is_loopback_authority(authority: &str) -> bool {
+    let Ok(authority) = authority.parse::<Authority>() else { return false };
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Parses one origin in its serialised form (RFC 6454, 6.1): `scheme://host`, or with a port other than the
@@ -209,10 +240,48 @@ mod tests {
     }
 
     #[test]
-    fn loopback_origins_include_all_names_of_the_host() {
-        let origins = Origins::of_loopback("127.0.0.1:8080".parse().unwrap());
-        assert!(origins.check(&from(&["http://localhost:8080"])).is_ok());
-        assert!(origins.check(&from(&["http://127.0.0.1:8080"])).is_ok());
-        assert!(origins.check(&from(&["http://localhost:8081"])).is_err());
+    fn auth_4_loopback_origins_of_any_port_need_a_loopback_host() {
+        let origins = Origins::of_loopback();
+        let check = |origin: &str, host: Option<&str>| {
+            let mut headers = from(&[origin]);
+            if let Some(host) = host {
+                headers.insert(header::HOST, HeaderValue::from_str(host).unwrap());
+            }
+            origins.check(&headers).is_ok()
+        };
+        for origin in [
+            "http://localhost:8080",
+            "http://127.0.0.1:5173",
+            "http://[::1]:3000",
+            "https://localhost",
+            "http://127.0.0.2",
+        ] {
+            for host in ["localhost:8080", "127.0.0.1:8080", "[::1]:8080", "LOCALHOST"] {
+                assert!(check(origin, Some(host)), "{origin} to {host}");
+            }
+            for host in [
+                Some("evil.test"),
+                Some("evil.test:8080"),
+                Some("10.0.0.1"),
+                Some("localhost.evil.test"),
+                None,
+            ] {
+                assert!(!check(origin, host), "{origin} to {host:?}");
+            }
+        }
+        for foreign in [
+            "http://localhost.evil.test",
+            "http://evil.test",
+            "null",
+            "http://127.0.0.1.evil.test",
+            "http://localhost:99999",
+            "http://localhost/",
+            "http://user@localhost",
+            "file://localhost",
+            "ws://localhost:8080",
+            "http://10.0.0.1:8080",
+        ] {
+            assert!(!check(foreign, Some("localhost:8080")), "{foreign}");
+        }
     }
 }

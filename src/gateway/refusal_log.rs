@@ -18,7 +18,7 @@ use axum::{
 use http::{HeaderValue, header};
 use tokio::time::Instant;
 
-use super::peers::PeerAddr;
+use super::{origins::Origins, peers::PeerAddr};
 use crate::wire::codes::ErrorCode;
 
 /// Response extension of an error: its code and, where known, a more specific reason.
@@ -47,6 +47,9 @@ struct Window {
     begun: Instant,
     refusals: u64,
 }
+
+/// The reason of a refused origin.
+pub const ORIGIN_REASON: &str = "origin";
 
 /// Longest origin in a log line, in bytes; a longer one is truncated.
 const ORIGIN_BYTES_MAX: usize = 200;
@@ -90,8 +93,21 @@ pub async fn logged(State(log): State<RefusalLog>, request: Request, next: Next)
         if is_logged(*refused, route) && log.admits(refused.reason) {
             let status = response.status().as_u16();
             let origin = origin.as_ref().map(shortened);
+            // A value that is no origin cannot be allowed.
+            let allowed_by = origin
+                .as_ref()
+                .filter(|origin| refused.reason == ORIGIN_REASON && Origins::parse([&***origin]).is_ok());
+            let allowed_by = allowed_by.map(|origin| format!("--allow-origin {origin}"));
             let peer = peer.map(tracing::field::display);
-            tracing::info!(reason = refused.reason, status, route, peer, origin, "request refused");
+            tracing::info!(
+                reason = refused.reason,
+                status,
+                route,
+                peer,
+                origin,
+                allowed_by,
+                "request refused"
+            );
         }
     }
     response

@@ -63,7 +63,9 @@ pub fn router(gateway: Gateway) -> Router {
 fn cors(gateway: &Gateway) -> CorsLayer {
     let origins = gateway.origins.clone();
     CorsLayer::new()
-        .allow_origin(AllowOrigin::predicate(move |origin, _| origins.contains(origin)))
+        .allow_origin(AllowOrigin::predicate(move |origin, request| {
+            origins.contains(origin, &request.headers)
+        }))
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, LAST_EVENT_ID])
         .expose_headers([header::RETRY_AFTER])

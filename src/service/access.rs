@@ -192,7 +192,7 @@ impl CheckedSettings {
                 check::loopback("listen", listen, self.loaded.source("listen"))?;
                 let login = DevLogin::throw_away()?;
                 let keys = Keys::Fixed(Arc::new(login.verifying_key()));
-                (keys, Audience::Any, listed.and(Origins::of_loopback(listen)), Some(Arc::new(login)))
+                (keys, Audience::Any, listed.and(Origins::of_loopback()), Some(Arc::new(login)))
             }
         };
         let policy = ClaimsPolicy {

@@ -111,6 +111,45 @@ const PLANTS: &[Plant] = &[
     ("a run id used twice", &[("DEL-6", 4), ("INDEX", 4)], |s| {
         started(s).message(2, "u", "m2").edit(|line| line["run_id"] = run(1).to_string().into());
     }),
+    ("a branch at an earlier message", &[], |s| {
+        started(s).completed(1, Failed).message_under(2, "t", "m2", Some(1));
+        s.started(2, "m2").completed(2, Failed).message_under(3, "t", "m3", Some(0));
+        s.message_under(4, "t", "m4", Some(5)).message(5, "t", "m5");
+    }),
+    ("a parent in another thread", &[("ENTRY", 5)], |s| {
+        started(s).completed(1, Failed).message_under(2, "u", "m2", Some(1));
+    }),
+    ("a parent that is no message", &[("ENTRY", 5)], |s| {
+        started(s).completed(1, Failed).message_under(2, "t", "m2", Some(3));
+    }),
+    ("a parent that is later", &[("ENTRY", 5)], |s| {
+        started(s).completed(1, Failed).message_under(2, "t", "m2", Some(5));
+    }),
+    ("a parent that the index does not have", &[("INDEX", 5)], |s| {
+        started(s).completed(1, Failed).message(2, "t", "m2").edit(|line| line["parent"] = 0.into());
+    }),
+    ("a message that the active run takes", &[], |s| {
+        started(s).message(2, "t", "m2").edit(|line| line["steer"] = true.into());
+        s.merged(2, "m2", 1).think(1, "b").completed(1, Failed);
+    }),
+    ("a message that does not steer is taken", &[("RUN-12", 6)], |s| {
+        started(s).message(2, "t", "m2").merged(2, "m2", 1);
+    }),
+    ("a message is taken by a run of another thread", &[("RUN-12", 8)], |s| {
+        started(s).message(2, "u", "m2").started(2, "m2").message(3, "t", "m3");
+        s.edit(|line| line["steer"] = true.into()).merged(3, "m3", 2);
+    }),
+    ("a message is taken by a run that has ended", &[("RUN-12", 9)], |s| {
+        started(s).message(2, "t", "m2").message(3, "t", "m3").edit(|line| line["steer"] = true.into());
+        s.completed(1, Failed).started(2, "m2").merged(3, "m3", 1);
+    }),
+    ("a run that took a step is merged", &[("RUN-8", 5), ("RUN-12", 7)], |s| {
+        started(s).message(2, "t", "m2").edit(|line| line["steer"] = true.into());
+        s.started(2, "m2").think(2, "x").merge(2, 1);
+    }),
+    ("a merged run that does not name the other", &[("ENTRY", 4)], |s| {
+        started(s).completed(1, Failed).edit(|line| line["status"] = "merged".into());
+    }),
     ("an entry of another user", &[("ISO-1", 3)], |s| {
         started(s).edit(|line| line["user_id"] = "bob".into());
     }),

@@ -57,7 +57,7 @@ async fn auth_4_page_of_a_foreign_origin_is_refused_on_every_route() {
     let token = service.token("ada");
     for (method, path) in ROUTES.into_iter().chain([("POST", "/dev/login"), ("GET", "/"), ("GET", "/v1/ws")])
     {
-        for origin in ["https://evil.test", "null", "http://localhost:1", "https://evil.test/x"] {
+        for origin in ["https://evil.test", "null", "http://localhost.evil.test:1", "https://evil.test/x"] {
             let request = service.ask(method, path).bearer_auth(&token).header("origin", origin);
             let refused = service.reply(request).await;
             refused.problem(403, "forbidden");
@@ -68,6 +68,10 @@ async fn auth_4_page_of_a_foreign_origin_is_refused_on_every_route() {
     let answer = service.reply(request).await;
     answer.ok(200);
     assert_eq!(answer.header("access-control-allow-origin"), own);
+    // The development server of a front end, on a port of its own.
+    let request =
+        service.ask("GET", "/v1/entries").bearer_auth(&token).header("origin", "http://localhost:5173");
+    service.reply(request).await.ok(200);
     // The page may read the time of a retry.
     assert_eq!(answer.header("access-control-expose-headers"), "retry-after");
 }

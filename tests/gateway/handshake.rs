@@ -103,10 +103,15 @@ async fn auth_5_bad_credential_is_a_401_before_the_upgrade() {
 #[tokio::test]
 async fn auth_4_foreign_origins_are_refused_before_the_upgrade() {
     let service = TestService::start().await;
-    for origin in ["https://evil.test", "null", "http://127.0.0.1:1"] {
+    for origin in ["https://evil.test", "null", "http://127.0.0.1.evil.test:1"] {
         let request = with_bearer(service.request(), &service.token("ada"));
         assert_eq!(refused(&service, with_header(request, "origin", origin)).await.0, 403, "{origin}");
     }
+    // Under `dev`, a front end may be served from any port of this machine, if the host is this machine too.
+    let other_port = || with_header(service.request(), "origin", "http://localhost:5173");
+    let foreign_host = with_header(other_port(), "host", "evil.test");
+    assert_eq!(refused(&service, foreign_host).await.0, 403);
+    service.connect(other_port()).await;
     let own = format!("http://{}", service.running.listen);
     service.connect(with_header(service.request(), "origin", &own)).await;
 }

@@ -12,7 +12,9 @@ use quintet_kernel::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::{command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal};
+use super::{
+    command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal, taken::Message,
+};
 
 /// The handle of an agent to its run. If the last clone is dropped before the run is complete, the run ends as
 /// `failed`, code `agent_error` (RUN-6).
@@ -85,6 +87,18 @@ impl RunHandle {
         taken.await.unwrap_or(Err(RunEnded::Ended))
     }
 
+    /// Takes the messages that wait for the run, and returns once they are durably the run's own (RUN-12).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RunEnded`] if the run has ended, or the messages could not be taken.
+    pub async fn take_messages(&self) -> Result<Vec<Message>, RunEnded> {
+        let (reply, taken) = oneshot::channel();
+        self.command(|run_id| AgentCommand::TakeMessages { run_id, reply }).await?;
+        // A hub that ended without a reply has ended its runs.
+        taken.await.unwrap_or(Err(RunEnded::Ended))
+    }
+
     /// Waits until a call of the client is closed, and returns its result (RUN-11). Returns at once if it is
     /// closed already.
     ///
@@ -142,6 +156,15 @@ impl RunHandle {
     /// Returns [`JournalError`] if the journal cannot be read.
     pub async fn head(&self) -> Result<Offset, JournalError> {
         Ok(self.0.0.log.extent().await?.head)
+    }
+
+    /// Returns the runs on the path from a message of the user to the root of its thread, the message's own first.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError`] if the journal cannot be read.
+    pub async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.0.0.log.path(message, limit).await
     }
 
     async fn command(&self, command: impl FnOnce(RunId) -> AgentCommand) -> Result<(), RunEnded> {

@@ -13,7 +13,7 @@ use crate::{
         origins::OriginError,
         peers::{PeerFull, PeerLimited},
         refusal::journal_code,
-        refusal_log::Refused,
+        refusal_log::{ORIGIN_REASON, Refused},
         tickets::Unissued,
     },
     journal::JournalError,
@@ -183,7 +183,7 @@ impl From<AdmissionError> for HttpError {
 impl From<OriginError> for HttpError {
     fn from(why: OriginError) -> Self {
         metrics::counter!("quintet_origins_refused_total").increment(1);
-        Self::new(ErrorCode::Forbidden, why.to_string()).because("origin")
+        Self::new(ErrorCode::Forbidden, why.to_string()).because(ORIGIN_REASON)
     }
 }
 

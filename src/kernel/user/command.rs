@@ -2,7 +2,7 @@
 
 use crate::{
     entry::{Call, CallResult, CallStatus, Entry, Thought},
-    ids::{AgentName, CallId, MessageId, RunId, ThreadId},
+    ids::{AgentName, CallId, MessageId, Offset, RunId, ThreadId},
     limits::Limits,
     run::{Breach, Closer, EarlyEnd, Ending, Step},
     user::Receipt,
@@ -37,6 +37,11 @@ pub enum Command {
         run_id: RunId,
         /// The step to take.
         step: AgentStep,
+    },
+    /// An agent takes the messages of its thread that wait for the active run, with [`OnBusy::Steer`] (RUN-12).
+    TakeMessages {
+        /// The run of the agent.
+        run_id: RunId,
     },
     /// The service ends a run after a panic, at a deadline, or because its agent is lost (RUN-6, RUN-7).
     Cut {
@@ -105,6 +110,10 @@ pub struct NewMessage {
     /// The policy if the thread has an active run; missing: `enqueue`.
     #[schemars(with = "Option<OnBusy>")]
     pub on_busy: OnBusy,
+    /// The offset of the `user_message` of the thread that this one follows; 0: none, so that it begins a new
+    /// branch at the root; missing: the latest message of the thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Offset>,
 }
 
 /// The command to accept a message.
@@ -121,6 +130,9 @@ pub struct SendCommand {
     /// True if the message accepted under this `message_id` has other content (DEL-6). Irrelevant if there is
     /// no earlier message.
     pub differs: bool,
+    /// The journal's offset of the parent, or by default of the latest message of the thread, if that message is
+    /// older than the recent ones; `None` if the thread has no such message.
+    pub older_parent: Option<Offset>,
 }
 
 /// The policy for a message to a thread with an active run (RUN-8).
@@ -145,6 +157,9 @@ pub enum OnBusy {
     Reject,
     /// End the active and all queued runs of the thread as `cancelled`, then run the message.
     Interrupt,
+    /// Queue the message, for the active run to take at a step of its own; if it is not taken, it runs in its turn
+    /// (RUN-12).
+    Steer,
 }
 
 /// The journal's record of a call whose run has completed.
@@ -206,12 +221,23 @@ pub enum Reply {
     },
     /// The command is done, or there was nothing left to do.
     Done,
+    /// The run has taken these messages, in order of acceptance; their runs are merged into it (RUN-12).
+    Taken(Vec<TakenMessage>),
     /// The agent's step was illegal, so its run has failed (RUN-10).
     Violated(Breach),
     /// The agent's step exceeded a limit, so its run has failed.
     LimitReached(&'static str),
     /// The run has used up its resumes under this limit, so it has failed (RUN-6).
     ResumeLimit(&'static str),
+}
+
+/// A message that a run has taken (RUN-12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenMessage {
+    /// The id of the message.
+    pub message_id: MessageId,
+    /// The offset of its `user_message`.
+    pub offset: Offset,
 }
 
 /// The reason for which a command was refused. The state is unchanged.
@@ -226,8 +252,9 @@ pub enum Refusal {
     /// The user has as many open runs, or the thread as many queued messages, as the named limit allows.
     #[error("{0} is reached")]
     LimitReached(&'static str),
-    /// The user has no such run or call; those of other users look the same (ISO-3).
-    #[error("no such run or call")]
+    /// The user has no such run or call, or the thread no such message; those of other users look the same
+    /// (ISO-3).
+    #[error("no such run, call or message")]
     NotFound,
     /// The run has completed.
     #[error("the run has ended")]

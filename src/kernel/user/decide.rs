@@ -3,13 +3,14 @@
 use super::{
     command::{
         AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
+        TakenMessage,
     },
     draft::{Draft, why},
-    state::{OpenRun, Progress, Receipt, UserState},
+    state::{OpenRun, Progress, Receipt, RecentParent, UserState},
 };
 use crate::{
     entry::{Body, CallOwner, CallResult, CallStatus, RunError, RunErrorCode, ThoughtKind},
-    ids::{CallId, RunId, Timestamp},
+    ids::{CallId, Offset, RunId, Timestamp},
     limits::Limits,
     run::{AnyRun, Closer, EarlyEnd, Step},
 };
@@ -29,6 +30,7 @@ impl UserState {
                 self.answer(run_id, call_id, result, past, limits, at)
             }
             Command::Step { run_id, step } => self.step(run_id, step, limits, at),
+            Command::TakeMessages { run_id } => self.take_messages(run_id, at),
             Command::Cut { run_id, cut } => {
                 let mut draft = Draft::new(self, at);
                 draft.end(run_id, cut).ok_or(Refusal::RunEnded)?;
@@ -48,10 +50,11 @@ impl UserState {
             let reply = Reply::Accepted { receipt, duplicate: true };
             return Ok(Decision { entries: vec![], reply });
         }
-        let NewMessage { message_id, thread_id, text, agent_name: _, on_busy } = send.message;
-        if text.len() > limits.text_bytes_max {
+        if send.message.text.len() > limits.text_bytes_max {
             return Err(Refusal::TooLarge { what: "text", bytes_max: limits.text_bytes_max });
         }
+        let parent = self.parent(&send)?;
+        let NewMessage { message_id, thread_id, text, agent_name: _, on_busy, parent: _ } = send.message;
         let line = self.lines.get(&thread_id);
         let busy = line.is_some();
         let interrupt = busy && on_busy == OnBusy::Interrupt;
@@ -77,14 +80,29 @@ impl UserState {
             message_id: message_id.clone(),
             agent_name: send.agent_name,
             accepted: draft.next_offset(),
+            steers: busy && on_busy == OnBusy::Steer,
             progress: Progress::Waiting,
         };
         let receipt = Receipt { run_id: send.run_id, offset: run.accepted };
-        draft.push(send.run_id, &run, Body::UserMessage { message_id, text });
+        let body = Body::UserMessage { message_id, text, parent: Some(parent), steers: run.steers };
+        draft.push(send.run_id, &run, body);
         if !busy || interrupt {
             draft.start(send.run_id, &run);
         }
         Ok(draft.decided(Reply::Accepted { receipt, duplicate: false }))
+    }
+
+    /// Returns the parent of a new message: the named or the latest message of its thread; 0 if there is none.
+    fn parent(&self, send: &SendCommand) -> Result<Offset, Refusal> {
+        match self.recent_parent(&send.message) {
+            RecentParent::Is(parent) => Ok(parent),
+            RecentParent::Older => match send.message.parent {
+                Some(_) if send.older_parent != send.message.parent => Err(Refusal::NotFound),
+                _ => Ok(send.older_parent.unwrap_or_default()),
+            },
+            // ISO-3: a message of another thread looks like one that does not exist.
+            RecentParent::None => Err(Refusal::NotFound),
+        }
     }
 
     fn cancel(&self, run_id: RunId, ended: bool, at: Timestamp) -> Result<Decision, Refusal> {
@@ -160,6 +178,21 @@ impl UserState {
         draft.end(run_id, EarlyEnd::Failed(RunError { code, message }));
         draft.start_next(run_id);
         Ok(draft.decided(reply))
+    }
+
+    /// Merges the waiting runs of the thread whose messages steer into the active run (RUN-12).
+    fn take_messages(&self, run_id: RunId, at: Timestamp) -> Result<Decision, Refusal> {
+        let (active, _) = self.begun(run_id).ok_or(Refusal::RunEnded)?;
+        let mut draft = Draft::new(self, at);
+        let mut taken = Vec::new();
+        for waiting_id in &self.lines[&active.thread_id] {
+            let waiting = &self.runs[waiting_id];
+            if waiting.steers && waiting.progress == Progress::Waiting {
+                draft.merge(*waiting_id, waiting, run_id);
+                taken.push(TakenMessage { message_id: waiting.message_id.clone(), offset: waiting.accepted });
+            }
+        }
+        Ok(draft.decided(Reply::Taken(taken)))
     }
 
     fn close_call(

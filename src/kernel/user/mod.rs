@@ -4,6 +4,7 @@
 //! ```text
 //!   send_message ─▶ queue of its thread: [ running | waiting, waiting … ]
 //!                                            │ agent_completed: the next in the queue starts
+//!                                            │ the running one takes those that steer: they are merged
 //! ```
 //!
 //! Guarantees: a thread has at most one active run (RUN-8). Every accepted message is queued until its run
@@ -30,9 +31,10 @@
 //!     text: "roll the dice".to_owned(),
 //!     agent_name: None,
 //!     on_busy: OnBusy::Enqueue,
+//!     parent: None,
 //! };
 //! let agent_name = AgentName::parse("croupier")?;
-//! let send = SendCommand { message, agent_name, run_id, earlier: None, differs: false };
+//! let send = SendCommand { message, agent_name, run_id, earlier: None, differs: false, older_parent: None };
 //! let decision = log.decide(Command::Send(send), &limits, Timestamp(1_000))?;
 //! assert_eq!(decision.entries.len(), 2, "user_message and agent_started");
 //! assert!(matches!(decision.reply, Reply::Accepted { duplicate: false, .. }));
@@ -58,5 +60,8 @@ mod state;
 
 pub use command::{
     AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
+    TakenMessage,
 };
-pub use state::{InvalidEntry, OpenRun, Progress, Receipt, Recovering, UserState};
+pub use state::{
+    InvalidEntry, OpenRun, Progress, Receipt, RecentMessage, RecentParent, Recovering, UserState,
+};

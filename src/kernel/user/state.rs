@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::command::NewMessage;
 use crate::{
-    entry::{Body, Entry, Event},
+    entry::{Body, Completion, Entry, Event},
     ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
     limits::Limits,
     run::{AnyRun, Run, Violation},
@@ -17,8 +18,30 @@ pub struct UserState {
     pub(super) lines: BTreeMap<ThreadId, VecDeque<RunId>>,
     /// The open runs: accepted and not completed.
     pub(super) runs: BTreeMap<RunId, OpenRun>,
-    /// The latest messages for idempotency (DEL-6), oldest first, at most `recent_messages_max`.
-    recent: VecDeque<(MessageId, Receipt)>,
+    /// The latest messages, oldest first, at most `recent_messages_max`.
+    recent: VecDeque<RecentMessage>,
+}
+
+/// A recent message, remembered for idempotency (DEL-6) and as the parent of further messages.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecentMessage {
+    /// The id of the message.
+    pub message_id: MessageId,
+    /// The conversation of the message.
+    pub thread_id: ThreadId,
+    /// Its run, and its offset.
+    pub receipt: Receipt,
+}
+
+/// The parent of a new message, as far as the recent messages determine it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecentParent {
+    /// The parent is the message at this offset; 0: none.
+    Is(Offset),
+    /// The offset is not that of a message of the thread.
+    None,
+    /// The parent, if there is one, is older than the recent messages.
+    Older,
 }
 
 /// A run between its `user_message` and its `agent_completed`.
@@ -32,6 +55,8 @@ pub struct OpenRun {
     pub agent_name: AgentName,
     /// The offset of the `user_message`.
     pub accepted: Offset,
+    /// True if the message waits for the active run to take it (RUN-12).
+    pub steers: bool,
     /// The progress of the run: queued, or started.
     pub progress: Progress,
 }
@@ -63,7 +88,7 @@ impl UserState {
     /// Returns a [`InvalidEntry`] if the entries are not legal; the log is then damaged.
     pub fn recover<'a>(
         head: Offset,
-        recent: impl IntoIterator<Item = (MessageId, Receipt)>,
+        recent: impl IntoIterator<Item = RecentMessage>,
         unfinished: impl IntoIterator<Item = &'a Entry>,
         limits: &Limits,
     ) -> Result<Self, InvalidEntry> {
@@ -84,7 +109,35 @@ impl UserState {
 
     /// Returns the receipt of a recent message.
     pub fn recent(&self, message_id: &MessageId) -> Option<Receipt> {
-        self.recent.iter().rev().find(|(id, _)| id == message_id).map(|(_, receipt)| *receipt)
+        self.recent.iter().rev().find(|recent| recent.message_id == *message_id).map(|recent| recent.receipt)
+    }
+
+    /// Returns the recent messages, oldest first.
+    pub fn recent_messages(&self) -> impl Iterator<Item = &RecentMessage> {
+        self.recent.iter()
+    }
+
+    /// Returns the parent of a new message, as far as the recent messages determine it.
+    pub fn recent_parent(&self, message: &NewMessage) -> RecentParent {
+        let of_thread = |recent: &&RecentMessage| recent.thread_id == message.thread_id;
+        let mut recent = self.recent.iter().rev();
+        match message.parent {
+            Some(Offset::ZERO) => RecentParent::Is(Offset::ZERO),
+            Some(parent) => match recent.find(|recent| recent.receipt.offset == parent) {
+                Some(recent) if of_thread(&recent) => RecentParent::Is(parent),
+                Some(_) => RecentParent::None,
+                None => RecentParent::Older,
+            },
+            None => match recent.find(of_thread) {
+                Some(latest) => RecentParent::Is(latest.receipt.offset),
+                None => RecentParent::Older,
+            },
+        }
+    }
+
+    /// Returns true if some message may be older than the recent ones.
+    pub fn has_older(&self, limits: &Limits) -> bool {
+        self.recent.len() >= limits.recent_messages_max
     }
 
     /// Applies the next entry.
@@ -101,7 +154,8 @@ impl UserState {
         self.head = entry.offset;
         if let Body::UserMessage { message_id, .. } = &entry.body {
             let receipt = Receipt { run_id: entry.run_id, offset: entry.offset };
-            self.recent.push_back((message_id.clone(), receipt));
+            let (message_id, thread_id) = (message_id.clone(), entry.thread_id.clone());
+            self.recent.push_back(RecentMessage { message_id, thread_id, receipt });
             self.forget(limits);
         }
         Ok(())
@@ -116,7 +170,7 @@ impl UserState {
     fn apply(&mut self, entry: &Entry) -> Result<(), InvalidEntry> {
         let run_id = entry.run_id;
         match &entry.body {
-            Body::UserMessage { message_id, .. } => {
+            Body::UserMessage { message_id, steers, .. } => {
                 if self.runs.contains_key(&run_id) {
                     return Err(InvalidEntry::Accepted(run_id));
                 }
@@ -125,6 +179,7 @@ impl UserState {
                     message_id: message_id.clone(),
                     agent_name: entry.agent_name.clone(),
                     accepted: entry.offset,
+                    steers: *steers,
                     progress: Progress::Waiting,
                 };
                 self.lines.entry(run.thread_id.clone()).or_default().push_back(run_id);
@@ -142,6 +197,9 @@ impl UserState {
         event: &Event,
         at: Timestamp,
     ) -> Result<(), InvalidEntry> {
+        if let Event::Completed(Completion { merged_into: Some(into), .. }) = event {
+            self.require_takes(run_id, *into)?;
+        }
         let open = self.runs.get_mut(&run_id).ok_or(InvalidEntry::NoSuchRun(run_id))?;
         let last = match &open.progress {
             Progress::Waiting => Seq::default(),
@@ -177,6 +235,23 @@ impl UserState {
     }
 }
 
+impl UserState {
+    /// Checks that the run `into` is the active one of the thread of `run_id`, whose message steers (RUN-12).
+    fn require_takes(&self, run_id: RunId, into: RunId) -> Result<(), InvalidEntry> {
+        let (merged, taker) = (self.runs.get(&run_id), self.runs.get(&into));
+        let is_taken = match (merged, taker) {
+            (Some(merged), Some(taker)) => {
+                merged.steers
+                    && merged.thread_id == taker.thread_id
+                    && taker.accepted < merged.accepted
+                    && matches!(taker.progress, Progress::Begun(_))
+            }
+            _ => false,
+        };
+        if is_taken { Ok(()) } else { Err(InvalidEntry::NotTaken { run_id, into }) }
+    }
+}
+
 /// A recovery in progress, fed one entry at a time so that memory stays bounded.
 #[derive(Debug, Default)]
 pub struct Recovering(UserState);
@@ -195,7 +270,7 @@ impl Recovering {
     pub fn finish(
         self,
         head: Offset,
-        recent: impl IntoIterator<Item = (MessageId, Receipt)>,
+        recent: impl IntoIterator<Item = RecentMessage>,
         limits: &Limits,
     ) -> UserState {
         let mut state = UserState { head, recent: recent.into_iter().collect(), ..self.0 };
@@ -234,6 +309,14 @@ pub enum InvalidEntry {
     /// An event of a queued run that is not `agent_started` (RUN-1).
     #[error("run {0} has not started")]
     NotStarted(RunId),
+    /// A run is merged into one that cannot have taken its message (RUN-12).
+    #[error("run {run_id} is merged into run {into}, which cannot have taken its message")]
+    NotTaken {
+        /// The merged run.
+        run_id: RunId,
+        /// The run that it names.
+        into: RunId,
+    },
     /// An event that is illegal in the phase of its run (RUN-10).
     #[error(transparent)]
     Violation(#[from] Violation),

@@ -49,9 +49,11 @@ impl Tree {
                         "enqueue" => Some(OnBusy::Enqueue),
                         "reject" => Some(OnBusy::Reject),
                         "interrupt" => Some(OnBusy::Interrupt),
+                        "steer" => Some(OnBusy::Steer),
                         _ => None,
                     })?
                     .unwrap_or(OnBusy::Enqueue),
+                parent: self.optional("parent", Value::as_u64)?.map(Offset),
             }),
             "cancel_run" => ClientFrame::CancelRun(CancelRun { run_id: self.run_id()? }),
             "complete_call" => ClientFrame::CompleteCall(CompleteCall {

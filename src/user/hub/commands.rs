@@ -7,7 +7,9 @@ use crate::{
     kernel::{
         entry::{Body, CallResult, Entry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
-        user::{AgentStep, Command, NewMessage, PastCall, Receipt, Refusal, Reply, SendCommand},
+        user::{
+            AgentStep, Command, NewMessage, PastCall, Receipt, RecentParent, Refusal, Reply, SendCommand,
+        },
     },
     runtime::saturation::Scope,
     user::{
@@ -37,6 +39,10 @@ impl Working<'_> {
                 if let Some(reply) = reply {
                     batch.reply_later(PendingReply::Stepped(reply, answer));
                 }
+            }
+            HubInput::AgentCommand(AgentCommand::TakeMessages { run_id, reply }) => {
+                let taken = self.take_messages(batch, run_id, at).await;
+                batch.reply_later(PendingReply::Taken(reply, taken));
             }
             HubInput::AgentCommand(AgentCommand::Parked { run_id }) => {
                 // A run with other open calls has not yet shown that it survives its resume.
@@ -132,7 +138,11 @@ impl Working<'_> {
             }
             self.require_room(batch, at)?;
         }
-        let send = SendCommand { message, agent_name, run_id, earlier, differs };
+        let older_parent = match earlier {
+            Some(_) => None,
+            None => self.older_parent(batch, &message).await?,
+        };
+        let send = SendCommand { message, agent_name, run_id, earlier, differs, older_parent };
         match self.decide(batch, Command::Send(send), at) {
             Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Acceptance { receipt, duplicate }),
             Some(Err(refusal)) => {
@@ -141,6 +151,24 @@ impl Working<'_> {
             }
             Some(Ok(_)) | None => Err(RequestError::Unavailable),
         }
+    }
+
+    /// Looks the parent of a new message up in the journal, unless the recent messages determine it.
+    async fn older_parent(
+        &mut self,
+        batch: &mut BatchBuilder,
+        message: &NewMessage,
+    ) -> Result<Option<Offset>, RequestError> {
+        let view = &self.known.view;
+        let is_older = view.recent_parent(message) == RecentParent::Older;
+        if !is_older || !view.has_older(&self.hub.shared.limits.kernel) {
+            return Ok(None);
+        }
+        let found = self.hub.log.thread_message(&message.thread_id, message.parent).await?;
+        if let Some(offset) = found {
+            self.require_known(batch, offset)?;
+        }
+        Ok(found)
     }
 
     async fn cancel(
@@ -245,7 +273,7 @@ impl Working<'_> {
     }
 }
 
-/// Returns true if `message` differs in text, thread or agent from the message accepted as `receipt` (DEL-6). A
+/// Returns true if `message` differs in text, thread, agent or parent from the message accepted as `receipt` (DEL-6). A
 /// trimmed message has no content to compare.
 async fn differs(
     log: &dyn Log,
@@ -255,12 +283,11 @@ async fn differs(
     receipt: Receipt,
 ) -> Result<bool, JournalError> {
     let differs = |earlier: &Entry| {
-        let text = match &earlier.body {
-            Body::UserMessage { text, .. } => text,
-            Body::Event { .. } => return true,
-        };
+        let Body::UserMessage { text, parent, .. } = &earlier.body else { return true };
         let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
-        *text != message.text || earlier.thread_id != message.thread_id || agent_differs
+        // Messages of earlier versions were sent without a parent.
+        let parent_differs = message.parent.is_some() && message.parent != *parent;
+        *text != message.text || earlier.thread_id != message.thread_id || agent_differs || parent_differs
     };
     if let Some(entry) = batch.entry(receipt.offset) {
         return Ok(differs(entry));
@@ -287,6 +314,9 @@ pub(super) fn fail(input: HubInput, error: &JournalError) {
             if let Some(reply) = reply {
                 PendingReply::Stepped(reply, Err(RunEnded::Unavailable)).fail();
             }
+        }
+        HubInput::AgentCommand(AgentCommand::TakeMessages { reply, .. }) => {
+            PendingReply::Taken(reply, Err(RunEnded::Unavailable)).fail();
         }
         HubInput::AgentCommand(AgentCommand::Cut { reply, .. }) => PendingReply::Cut(reply).fail(),
         HubInput::AgentCommand(AgentCommand::Parked { .. }) | HubInput::Own(_) | HubInput::Look => {}

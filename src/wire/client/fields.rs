@@ -75,6 +75,7 @@ fields!(
     text "text",
     agent_name "agent_name",
     on_busy "on_busy",
+    parent "parent",
     run_id "run_id",
     call_id "call_id",
     status "status",
@@ -218,8 +219,9 @@ impl Fields<'_> {
             agent_name: self.agent_name.optional_id(AgentName::parse)?,
             on_busy: self
                 .on_busy
-                .optional("must be \"enqueue\", \"reject\" or \"interrupt\"", parse)?
+                .optional("must be \"enqueue\", \"reject\", \"interrupt\" or \"steer\"", parse)?
                 .unwrap_or_default(),
+            parent: self.parent.optional("must be an integer from 0 to 2^64 - 1", parse)?,
         })
     }
 

@@ -2,13 +2,13 @@
 
 use quintet_kernel::{
     entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
-    ids::RunId,
+    ids::{Offset, RunId, Seq},
     json::Json,
     limits::Limits,
-    run::{Breach, EarlyEnd},
+    run::{Breach, EarlyEnd, Run},
     user::{
-        AgentStep, Command, NewMessage, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Resumes,
-        SendCommand, UserState,
+        AgentStep, Command, InvalidEntry, NewMessage, OnBusy, PastCall, Progress, Receipt, Refusal, Reply,
+        Resumes, SendCommand, TakenMessage, UserState,
     },
 };
 
@@ -41,11 +41,13 @@ impl Desk {
                 text: "hi".into(),
                 agent_name: None,
                 on_busy,
+                parent: None,
             },
             agent_name: agent_name(),
             run_id: run_id(id.into()),
             earlier: None,
             differs: false,
+            older_parent: None,
         }))
     }
 
@@ -111,6 +113,80 @@ fn run_8_enqueue_waits_and_starts_with_the_end_of_the_one_before() {
 }
 
 #[test]
+fn run_12_active_run_takes_the_messages_that_steer_and_others_run_in_their_turn() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Steer).unwrap();
+    desk.think(1);
+    for (id, on_busy) in [(2, OnBusy::Steer), (3, OnBusy::Enqueue), (4, OnBusy::Steer)] {
+        desk.send(id, on_busy).unwrap();
+    }
+    let skip = desk.log.len();
+    let taken = |id: u8, offset| TakenMessage { message_id: message_id(id), offset: Offset(offset) };
+    let expected = Reply::Taken(vec![taken(2, 4), taken(4, 6)]);
+    assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(1) }), Ok(expected));
+    let told = [(2, "started"), (2, "Merged"), (4, "started"), (4, "Merged")];
+    assert_eq!(desk.told(skip), words(told));
+    let into = |entry: &Entry| match &entry.body {
+        Body::Event { event: Event::Completed(completion), .. } => completion.merged_into,
+        _ => None,
+    };
+    assert_eq!(desk.log.iter().filter_map(into).collect::<Vec<_>>(), [run_id(1), run_id(1)]);
+    // Once: a second take finds none, and the message is the same message as before (DEL-6).
+    assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(1) }), Ok(Reply::Taken(vec![])));
+    assert!(matches!(desk.send(2, OnBusy::Steer), Ok(Reply::Accepted { duplicate: true, .. })));
+    let skip = desk.log.len();
+    desk.step(1, AgentStep::Complete(succeed())).unwrap();
+    assert_eq!(desk.told(skip), words([(1, "Succeeded"), (3, "started")]));
+    assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(1) }), Err(Refusal::RunEnded));
+}
+
+#[test]
+fn run_12_message_that_is_not_taken_runs_in_its_turn_and_ends_with_an_interrupt() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.send(2, OnBusy::Steer).unwrap();
+    assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(2) }), Err(Refusal::RunEnded), "it waits");
+    let skip = desk.log.len();
+    desk.take(Command::Cancel { run_id: run_id(1), ended: false }).unwrap();
+    assert_eq!(desk.told(skip), words([(1, "Cancelled"), (2, "started")]));
+    desk.send(3, OnBusy::Steer).unwrap();
+    let skip = desk.log.len();
+    desk.send(4, OnBusy::Interrupt).unwrap();
+    let cancelled = [(2, "Cancelled"), (3, "started"), (3, "Cancelled"), (4, "message"), (4, "started")];
+    assert_eq!(desk.told(skip), words(cancelled));
+}
+
+#[test]
+fn run_12_log_with_a_merge_that_cannot_be_is_refused() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.send(2, OnBusy::Enqueue).unwrap();
+    desk.send(3, OnBusy::Steer).unwrap();
+    let limits = &Limits::DEFAULT;
+    let merge = |desk: &Desk, id: u8, into: u8| {
+        let mut state = desk.state.clone();
+        let template = desk.log.last().unwrap();
+        let event = |state: &UserState, seq, event| Entry {
+            offset: state.head().next(),
+            run_id: run_id(id.into()),
+            body: Body::Event { seq: Seq(seq), event },
+            ..template.clone()
+        };
+        let started = event(&state, 1, Event::Started { message_id: message_id(id) });
+        state.evolve(&started, limits).unwrap();
+        let (_, merged) = Run::start(message_id(id), AT).0.merge(run_id(into.into()), AT);
+        let merged = event(&state, 2, merged);
+        let evolved = state.clone().evolve(&merged, limits);
+        evolved.map_err(|misfit| matches!(misfit, InvalidEntry::NotTaken { .. }))
+    };
+    assert_eq!(merge(&desk, 3, 1), Ok(()));
+    assert_eq!(merge(&desk, 2, 1), Err(true), "the message does not steer");
+    assert_eq!(merge(&desk, 3, 2), Err(true), "that run waits");
+    assert_eq!(merge(&desk, 3, 3), Err(true), "itself");
+    assert_eq!(merge(&desk, 3, 9), Err(true), "no run");
+}
+
+#[test]
 fn run_8_reject_refuses_only_while_the_thread_is_busy() {
     let mut desk = Desk::default();
     assert!(desk.send(1, OnBusy::Reject).is_ok());
@@ -164,6 +240,71 @@ fn del_6_same_message_gets_the_same_reply() {
     assert_eq!(desk.log.len(), 3);
 }
 
+/// A message to thread `thread` under `parent`; `older`: the journal's answer.
+fn under(id: u8, thread: u8, parent: Option<u64>, older: Option<u64>) -> Command {
+    Command::Send(SendCommand {
+        message: NewMessage {
+            message_id: message_id(id),
+            thread_id: thread_id(thread),
+            text: "hi".into(),
+            agent_name: None,
+            on_busy: OnBusy::Enqueue,
+            parent: parent.map(Offset),
+        },
+        agent_name: agent_name(),
+        run_id: run_id(id.into()),
+        earlier: None,
+        differs: false,
+        older_parent: older.map(Offset),
+    })
+}
+
+fn parents(log: &[Entry]) -> Vec<(u64, Option<u64>)> {
+    let parent = |entry: &Entry| match &entry.body {
+        Body::UserMessage { parent, .. } => Some((entry.offset.0, parent.map(|parent| parent.0))),
+        Body::Event { .. } => None,
+    };
+    log.iter().filter_map(parent).collect()
+}
+
+#[test]
+fn message_follows_the_latest_of_its_thread_or_the_named_one() {
+    let mut desk = Desk::default();
+    desk.take(under(1, 1, None, None)).unwrap();
+    desk.take(under(2, 2, None, None)).unwrap();
+    desk.take(under(3, 1, None, None)).unwrap();
+    desk.take(under(4, 1, Some(1), None)).unwrap();
+    desk.take(under(5, 1, None, None)).unwrap();
+    desk.take(under(6, 1, Some(0), None)).unwrap();
+    let expected = [(1, 0), (3, 0), (5, 1), (6, 1), (7, 6), (8, 0)];
+    assert_eq!(parents(&desk.log), expected.map(|(offset, parent)| (offset, Some(parent))));
+}
+
+#[test]
+fn iso_3_parent_that_is_no_message_of_the_thread_is_not_found_and_changes_nothing() {
+    let mut desk = Desk::default();
+    desk.take(under(1, 1, None, None)).unwrap();
+    desk.take(under(2, 2, None, None)).unwrap();
+    let before = desk.state.clone();
+    for parent in [2, 3, 4, 5, 99] {
+        assert_eq!(desk.take(under(9, 1, Some(parent), None)), Err(Refusal::NotFound), "{parent}");
+    }
+    assert_eq!(desk.state, before);
+}
+
+#[test]
+fn parent_dropped_from_memory_is_found_in_the_journal() {
+    let decide = |command| {
+        let decision = UserState::default().decide(command, &Limits::DEFAULT, AT)?;
+        Ok(parents(&decision.entries)[0].1)
+    };
+    assert_eq!(decide(under(1, 1, None, Some(7))), Ok(Some(7)), "the latest of the thread");
+    assert_eq!(decide(under(1, 1, None, None)), Ok(Some(0)), "the first of the thread");
+    assert_eq!(decide(under(1, 1, Some(7), Some(7))), Ok(Some(7)));
+    assert_eq!(decide(under(1, 1, Some(7), None)), Err(Refusal::NotFound));
+    assert_eq!(decide(under(1, 1, Some(7), Some(8))), Err(Refusal::NotFound));
+}
+
 #[test]
 fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
     let limits = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
@@ -175,11 +316,13 @@ fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
             text: "hi".into(),
             agent_name: None,
             on_busy: OnBusy::Enqueue,
+            parent: None,
         },
         agent_name: agent_name(),
         run_id: run_id(51),
         earlier: Some(receipt),
         differs: false,
+        older_parent: None,
     });
     let decision = UserState::default().decide(send, &limits, AT).unwrap();
     assert_eq!((decision.entries, decision.reply), (vec![], Reply::Accepted { receipt, duplicate: true }));
@@ -195,11 +338,13 @@ fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
             text: "other".into(),
             agent_name: None,
             on_busy: OnBusy::Interrupt,
+            parent: None,
         },
         agent_name: agent_name(),
         run_id: run_id(9),
         earlier,
         differs: true,
+        older_parent: None,
     };
     desk.send(1, OnBusy::Enqueue).unwrap();
     let before = desk.state.clone();
