@@ -62,10 +62,15 @@ describe('accessibility', { timeout: 600_000 }, () => {
       const tool = { call_id: 'c1', tool_name: 'lookup', parameters: { word: 'x' }, takes_ms: 1, results: null, error: 'not found' };
       await send(tab, script({ think: 'a thought' }, { tool }, { answer: ANSWER }), 'rehearsal');
       await runIs(tab, 0, 'succeeded');
-      await tab.page.locator('.activity summary').first().click();
-      await tab.page.locator('.tool summary').first().click();
       await send(tab, script({ think: 'x' }, { fail: 'no luck' }), 'rehearsal');
       await runIs(tab, 1, 'failed');
+      await tab.page.getByRole('button', { name: 'Answer again' }).first().click();
+      await tab.page.getByText('2 of 2').waitFor();
+      await runIs(tab, 0, 'succeeded');
+      await tab.page.getByRole('button', { name: 'Previous version' }).click();
+      await runIs(tab, 1, 'failed');
+      await tab.page.locator('.activity summary').first().click();
+      await tab.page.locator('.tool summary').first().click();
       await isClean(tab, 'answers');
       const asks = [['q1', 'approve', { tool_name: 'write', parameters: { path: '/x', options: { a: 1 } } }], ['q2', 'answer', { question: 'Why?' }], ['q3', 'elicit', { schema: FORM }]];
       await send(tab, script({ think: 'x' }, ...asks.map(([call_id, tool_name, parameters]) => ({ ask: { call_id, tool_name, parameters } })), { hang: true }), 'rehearsal');

@@ -183,6 +183,59 @@ describe('reading and writing', { timeout: 900_000 }, () => {
     assert.deepEqual(sent, [{ text: 'Friday' }, { city: 'Bergen', seats: 2, class: 'second', quiet: true, extras: ['dog'] }]);
   });
 
+  test('a message can be edited and an answer asked for again; the versions stay beside each other', async () => {
+    const tab = await loggedIn();
+    await send(tab, 'What is 1 + 1?');
+    await runIs(tab, 0, 'succeeded');
+    await send(tab, 'What is 2 + 2?');
+    await runIs(tab, 1, 'succeeded');
+    const texts = () => tab.page.locator('#turns .message-text').allTextContents();
+    const turn = (index) => tab.page.locator('.turn').nth(index);
+
+    await turn(0).hover();
+    await turn(0).getByRole('button', { name: 'Edit message' }).click();
+    await tab.page.getByText('Edits an earlier message').waitFor();
+    await tab.page.getByLabel('Message', { exact: true }).fill('What is 3 + 3?');
+    await tab.page.keyboard.press('Enter');
+    await turn(0).getByText('2 of 2').waitFor();
+    await runIs(tab, 0, 'succeeded');
+    assert.deepEqual(await texts(), ['What is 3 + 3?']);
+
+    await turn(0).getByRole('button', { name: 'Previous version' }).click();
+    assert.deepEqual(await texts(), ['What is 1 + 1?', 'What is 2 + 2?']);
+    assert.equal(await tab.page.evaluate(() => document.activeElement.ariaLabel), 'Next version');
+    await send(tab, 'What is 4 + 4?');
+    await runIs(tab, 2, 'succeeded');
+    assert.deepEqual(await texts(), ['What is 1 + 1?', 'What is 2 + 2?', 'What is 4 + 4?']);
+
+    await turn(2).getByRole('button', { name: 'Answer again' }).click();
+    await turn(2).getByText('2 of 2').waitFor();
+    await runIs(tab, 2, 'succeeded');
+    const messages = tab.frames.filter((frame) => frame.type === 'user_message');
+    const [first, second, , fourth] = messages.map(({ offset }) => offset);
+    assert.deepEqual(messages.map(({ text, parent }) => [text, parent]), [
+      ['What is 1 + 1?', 0], ['What is 2 + 2?', first], ['What is 3 + 3?', 0], ['What is 4 + 4?', second], ['What is 4 + 4?', second],
+    ]);
+    assert.notEqual(fourth, messages[4].offset);
+    await tab.page.reload();
+    await isLive(tab);
+    await tab.page.locator('.turn').nth(2).waitFor();
+    assert.deepEqual(await texts(), ['What is 1 + 1?', 'What is 2 + 2?', 'What is 4 + 4?']);
+    await turn(0).getByText('1 of 2').waitFor();
+  });
+
+  test('run_12: while the agent works, a message may join in', async () => {
+    const tab = await loggedIn();
+    await send(tab, script(THINK, HANG), 'rehearsal');
+    await runIs(tab, 0, 'thinking');
+    await tab.page.getByLabel('If busy').selectOption('steer');
+    await send(tab, script(THINK, { answer: 'in turn' }), 'rehearsal');
+    await runIs(tab, 1, 'queued');
+    assert.deepEqual(tab.sent.filter((frame) => frame.type === 'send_message').map(({ on_busy }) => on_busy), ['enqueue', 'steer']);
+    await tab.page.getByRole('button', { name: 'Stop' }).click();
+    await runIs(tab, 1, 'succeeded');
+  });
+
   test('everything that waits for the user is in one list, over all threads', async () => {
     const tab = await loggedIn();
     for (const thread of ['one', 'two']) {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { activityLine, hasActivity, isWorking, parametersLine, progressOf } from '../../src/gateway/page/activity.js';
+import { parentAtEnd, pathOf } from '../../src/gateway/page/branches.js';
 import { createLog, reduce } from '../../src/gateway/page/log.js';
 import { isId, linkOf, threadOfLink } from '../../src/gateway/page/links.js';
 import { dayOf, listThreads, scriptName, shortTime, waitingCalls } from '../../src/gateway/page/threads.js';
@@ -131,4 +132,35 @@ test('ends and refusals in words, with their codes', () => {
   for (const status of ['interrupted', 'timed_out', 'merged', 'of_the_future']) assert.ok(endWords({ status, error: null }).text.length > 0);
   assert.match(refusalWords({ code: 'thread_busy', message: 'busy' }), /still working.*\(thread_busy: busy\)/);
   assert.deepEqual(['thread_busy', 'too_large', 'unknown_agent'].map(mayRetry), [true, false, false]);
+});
+
+test('a thread is a tree: the path to the newest message, its versions, and the branches beside it', () => {
+  const journal = new Journal();
+  const put = (text, parent) => journal.put({ type: 'user_message', thread_id: 'main', run_id: `r-${text}`, agent_name: 'assistant', message_id: text, text, ...(parent !== undefined && { parent }) }).offset;
+  const log = createLog();
+  const first = put('first', 0);
+  const second = put('second', first);
+  const third = put('third');
+  feed(log, [journal.ready(), ...journal.entries]);
+  const thread = log.threads.get('main');
+  const shown = (branch) => pathOf(thread, branch).map(({ turn, versions }) => `${turn.text} ${versions.indexOf(turn.offset) + 1}/${versions.length}`);
+  const put_in = (text, parent) => {
+    const offset = put(text, parent);
+    feed(log, [journal.entries.at(-1)]);
+    return offset;
+  };
+  assert.deepEqual(shown(), ['first 1/1', 'second 1/1', 'third 1/1']);
+  assert.equal(parentAtEnd(thread, pathOf(thread)), undefined);
+  const edited = put_in('edited', first);
+  assert.deepEqual(shown(), ['first 1/1', 'edited 2/2']);
+  assert.deepEqual(shown(second), ['first 1/1', 'second 1/2', 'third 1/1']);
+  assert.equal(parentAtEnd(thread, pathOf(thread, second)), third, 'a message to an older branch names its parent');
+  put_in('more', third);
+  assert.deepEqual(shown(), ['first 1/1', 'second 1/2', 'third 1/1', 'more 1/1'], 'the newest message is shown by default');
+  assert.deepEqual(shown(edited), ['first 1/1', 'edited 2/2']);
+  put_in('another start', 0);
+  assert.deepEqual(shown(), ['another start 2/2']);
+  put_in('of a parent that is not kept', 9_999);
+  assert.deepEqual(shown(), ['another start 2/2', 'of a parent that is not kept 1/1']);
+  assert.deepEqual(pathOf(undefined), []);
 });

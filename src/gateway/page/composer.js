@@ -5,9 +5,10 @@ import { byId, el, reconcile, setBusy, setText } from './dom.js';
 import { scriptName } from './threads.js';
 import { Drafts, restore, store } from './storage.js';
 
-/** What a message to a busy thread does (RUN-8), in words. A further policy of the protocol is a further line. */
+/** What a message to a busy thread does (RUN-8), in words. */
 const POLICIES = [
   ['enqueue', 'wait in line'],
+  ['steer', 'join in if the agent can'],
   ['interrupt', 'stop it and go first'],
   ['reject', 'do not send'],
 ];
@@ -19,6 +20,8 @@ export class Composer {
   #agent_name = restore('agent', null);
   /** The agent of the next message alone, as set by a script, or null. */
   #once = null;
+  /** The parent of the next message if it edits an earlier one, or null. */
+  #parent = null;
   #thread_id = null;
   #busy = false;
 
@@ -27,7 +30,7 @@ export class Composer {
     const text = this.#text;
     byId('on-busy').append(...POLICIES.map(([value, words]) => el('option', { value }, words)));
     text.addEventListener('input', () => {
-      if (text.value === '') this.#once = null;
+      if (text.value === '') this.#reset();
       this.#changed();
     });
     text.addEventListener('keydown', (event) => {
@@ -40,13 +43,13 @@ export class Composer {
     byId('composer').addEventListener('submit', (event) => {
       event.preventDefault();
       if (text.value.trim() === '') return;
-      act.send({ text: text.value, agent_name: this.agent_name, on_busy: this.#busy ? byId('on-busy').value : 'enqueue' });
-      this.write({ text: '', agent_name: null });
+      act.send({ text: text.value, agent_name: this.agent_name, on_busy: this.#busy ? byId('on-busy').value : 'enqueue', parent: this.#parent });
+      this.write({ text: '', agent_name: null, parent: null });
       text.focus();
     });
     byId('stop').addEventListener('click', () => act.stop());
     byId('once-clear').addEventListener('click', () => {
-      this.#once = null;
+      this.#reset();
       this.#changed();
       text.focus();
     });
@@ -65,11 +68,17 @@ export class Composer {
     return this.#once ?? this.#agent_name ?? this.#agents[0]?.agent_name;
   }
 
-  /** Puts a text into the composer; `agent_name` holds for this message alone. */
-  write({ text, agent_name }) {
+  /** Puts a text into the composer; `agent_name` and `parent` hold for this message alone. */
+  write({ text, agent_name, parent = null }) {
     this.#text.value = text;
     this.#once = agent_name;
+    this.#parent = parent;
     this.#changed();
+  }
+
+  #reset() {
+    this.#once = null;
+    this.#parent = null;
   }
 
   focus() {
@@ -127,7 +136,7 @@ export class Composer {
   }
 
   #changed() {
-    this.#drafts.set(this.#thread_id, { text: this.#text.value, agent_name: this.#once });
+    this.#drafts.set(this.#thread_id, { text: this.#text.value, agent_name: this.#once, parent: this.#parent });
     this.#fit();
     this.#drawSend();
     this.#drawAgent();
@@ -142,11 +151,18 @@ export class Composer {
     setText(byId('agent-name'), name ?? 'default');
     byId('agent').dataset.agent = name ?? '';
     for (const radio of byId('agent-list').querySelectorAll('input')) radio.checked = radio.value === name;
-    byId('once').hidden = this.#once === null;
-    if (this.#once !== null) {
-      const what = scriptName(this.#text.value) === null ? 'This message' : 'This script';
-      setText(byId('once-text'), `${what} goes to the agent ${this.#once}; the next one to ${name} again.`);
-    }
+    byId('once').hidden = this.#once === null && this.#parent === null;
+    setText(byId('once-text'), [this.#edits(), this.#goesTo(name)].filter(Boolean).join(' '));
+  }
+
+  #edits() {
+    return this.#parent === null ? '' : 'Edits an earlier message; the present version is kept beside it.';
+  }
+
+  #goesTo(name) {
+    if (this.#once === null) return '';
+    const what = scriptName(this.#text.value) === null ? 'This message' : 'This script';
+    return `${what} goes to the agent ${this.#once}; the next one to ${name} again.`;
   }
 
   /** Grows the text field with its text. */

@@ -3,6 +3,7 @@
 import { agents, login } from './api.js';
 import { BROKEN, activeRun, createLog, isEntry, reduce } from './log.js';
 import { add, createOutbox, lost, prune, release, settle, take } from './outbox.js';
+import { parentAtEnd, parentOn, pathOf } from './branches.js';
 import { isOpen } from './connection.js';
 import { Connection } from './socket.js';
 import { Composer } from './composer.js';
@@ -29,6 +30,8 @@ const app = {
   /** Whether a link, the reader or an earlier visit chose the thread. */
   thread_chosen: threadOfLink(location.hash) !== null || restore('thread', null) !== null,
   turns_shown: TURNS_STEP,
+  /** The message of each thread whose branch the reader chose; without one, the branch of the newest message. */
+  branches: new Map(),
   threads_all: false,
   /** Whether every event of a run is shown, for developers. */
   events: restore('events', false),
@@ -69,16 +72,40 @@ const act = {
     byId('waiting').hidePopover();
     show(thread_id);
     if (location.hash !== linkOf(thread_id)) location.hash = linkOf(thread_id);
+    const { turns } = app.log.threads.get(thread_id);
+    app.branches.set(thread_id, turns.find(({ run_id }) => run_id === call.run_id)?.offset);
     drawNow();
     const form = byId('turns').querySelector(`[data-run="${CSS.escape(call.run_id)}"] form[data-call="${CSS.escape(call.call_id)}"]`);
     form?.scrollIntoView({ block: 'center' });
     form?.querySelector('input, textarea, select, button')?.focus();
   },
-  /** Sends a message to the thread that is shown. Further fields of `send_message` are added to `message`. */
+  /** Sends a message to the end of the branch that is shown, or after `message.parent`. */
   send(message) {
+    const { thread_id } = app;
+    const thread = app.log.threads.get(thread_id);
+    let { parent } = message;
+    if (parent === undefined || parent === null) parent = thread && parentAtEnd(thread, shownPath());
+    else app.branches.delete(thread_id);
     notice('');
-    intend({ type: 'send_message', message_id: crypto.randomUUID(), thread_id: app.thread_id, on_busy: 'enqueue', ...defined(message) });
+    intend({ type: 'send_message', message_id: crypto.randomUUID(), thread_id, on_busy: 'enqueue', ...defined({ ...message, parent }) });
     follow();
+  },
+  /** Puts a message into the composer; sent from there, it becomes another version of it. */
+  editTurn(turn) {
+    const { agent_name } = app.log.runs.get(turn.run_id);
+    act.write({ text: turn.text, agent_name: agent_name === app.composer.agent_name ? null : agent_name, parent: parentOn(shownPath(), turn) });
+  },
+  /** Asks for another answer to the same message. */
+  again(turn, { agent_name }) {
+    act.send({ text: turn.text, agent_name, parent: parentOn(shownPath(), turn) });
+    app.composer.focus();
+  },
+  /** Shows the branch of a message. */
+  branch(offset) {
+    app.branches.set(app.thread_id, offset);
+    stay();
+    drawNow();
+    byId('turns').querySelector(`[data-offset="${offset}"] .versions button:enabled`)?.focus();
   },
   play({ text, agent_name }) {
     act.send({ text, agent_name });
@@ -119,9 +146,9 @@ const act = {
   },
   /** Puts a refused message back into the composer. */
   edit(key) {
-    const { text, agent_name } = app.outbox.get(key).frame;
+    const { text, agent_name, parent = null } = app.outbox.get(key).frame;
     act.discard(key);
-    act.write({ text, agent_name: agent_name === app.composer.agent_name ? null : agent_name });
+    act.write({ text, agent_name: agent_name === app.composer.agent_name ? null : agent_name, parent });
   },
   /** Draws after the reader opened or closed something, without scrolling. */
   redraw() {
@@ -135,6 +162,7 @@ const act = {
     }),
 };
 
+const shownPath = () => pathOf(app.log.threads.get(app.thread_id), app.branches.get(app.thread_id));
 const defined = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null));
 
 function show(thread_id) {

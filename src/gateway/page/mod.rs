@@ -76,7 +76,7 @@ macro_rules! assets {
     };
 }
 
-static ASSETS: LazyLock<[Asset; 39]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 40]> = LazyLock::new(|| {
     assets![
         "index.html",
         "style.css",
@@ -93,6 +93,7 @@ static ASSETS: LazyLock<[Asset; 39]> = LazyLock::new(|| {
         "history.js",
         "run.js",
         "activity.js",
+        "branches.js",
         "threads.js",
         "words.js",
         "questions.js",

@@ -19,12 +19,12 @@ export function store(name, value) {
   }
 }
 
-/** Unsent texts by thread: `{text, agent_name}`, the latest `DRAFTS_MAX` of them. */
+/** Unsent texts by thread: `{text, agent_name, parent}`, the latest `DRAFTS_MAX` of them. */
 export class Drafts {
   #drafts = new Map(restore('drafts', []));
 
   get(thread_id) {
-    return this.#drafts.get(thread_id) ?? { text: '', agent_name: null };
+    return this.#drafts.get(thread_id) ?? { text: '', agent_name: null, parent: null };
   }
 
   /** Keeps a draft; empty text removes it. */

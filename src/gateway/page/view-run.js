@@ -2,7 +2,7 @@
 
 import { answerOf, openCalls, stateOf } from './run.js';
 import { clip } from './json.js';
-import { copyButton, el, isBusy, keepingFocus, reconcile, setBusy, setText, showFilled, span } from './dom.js';
+import { copyButton, el, icon, isBusy, keepingFocus, reconcile, setBusy, setText, showFilled, span } from './dom.js';
 import { MarkdownView } from './markdown-view.js';
 import { progressOf } from './activity.js';
 import { scriptName, timeOfDay } from './threads.js';
@@ -13,38 +13,70 @@ import { makeQuestion, updateQuestion } from './view-question.js';
 /** The Markdown view of each run's article. */
 const answers = new WeakMap();
 
-/** `turn.day` is shown above the turn, if any. */
-export function makeTurn(turn) {
+/** `day` is shown above the turn, if any. */
+export function makeTurn(turn, day, act) {
   return el(
     'li',
     { class: 'turn', data: { offset: turn.offset } },
-    turn.day ? el('p', { class: 'day muted small' }, turn.day) : null,
-    turn.text === null
-      ? el('p', { class: 'muted small' }, 'The message of this run is no longer kept.')
-      : el('div', { class: 'message-row' }, messageActions(turn), makeMessage(turn.text, { offset: turn.offset, message: turn.message_id })),
+    day ? el('p', { class: 'day muted small' }, day) : null,
+    turn.text === null ? el('p', { class: 'muted small' }, 'The message of this run is no longer kept.') : el('div', { class: 'message-row' }, messageActions(turn, act), makeMessage(turn.text, { offset: turn.offset, message: turn.message_id })),
+    makeVersions(turn, act),
     el('article', { class: 'run' }),
   );
 }
 
 /** Updates a turn. Does nothing if neither the run, its pending intents nor the way of drawing have changed. */
-export function updateTurn(element, run, { act, events }) {
+export function updateTurn(element, { turn, versions }, run, { act, events }) {
+  updateVersions(element.querySelector('.versions'), turn, versions);
   const article = element.lastElementChild;
   const version = `${run.version} ${events} ${act.pendingOf(run.run_id)}`;
   if (article.dataset.version === version) return;
   article.dataset.version = version;
-  if (!article.firstChild) build(article, run, act);
+  if (!article.firstChild) build(article, turn, run, act);
   updateRun(article, run, act, events);
 }
 
 /** The buttons beside a message. Further actions on a message belong here. */
-function messageActions(turn) {
-  return el('div', { class: 'actions' }, copyButton('Copy message', () => turn.text));
+function messageActions(turn, act) {
+  return el('div', { class: 'actions' },
+    copyButton('Copy message', () => turn.text),
+    actionButton('Edit message', 'edit', () => act.editTurn(turn)));
 }
 
 /** The buttons below an answer. Further actions on an answer belong here. */
-function answerActions(run) {
-  return el('span', { class: 'actions' }, copyButton('Copy answer', () => answerOf(run) ?? ''));
+function answerActions(turn, run, act) {
+  const again = turn.text === null ? null : actionButton('Answer again', 'again', () => act.again(turn, run));
+  return el('span', { class: 'actions' }, copyButton('Copy answer', () => answerOf(run) ?? ''), again);
 }
+
+function actionButton(label, name, onclick) {
+  return el('button', { type: 'button', class: 'quiet copy', 'aria-label': label, title: label, onclick }, icon(name));
+}
+
+/** The versions of a message, made by editing it or by asking again: `‹ 2 of 3 ›`. */
+function makeVersions(turn, act) {
+  const move = (step) => () => {
+    const { offsets } = versionsOf.get(versions);
+    const offset = offsets[offsets.indexOf(turn.offset) + step];
+    if (offset !== undefined) act.branch(offset);
+  };
+  const versions = el('div', { class: 'versions', role: 'group', 'aria-label': 'Versions of this message', hidden: true },
+    actionButton('Previous version', 'back', move(-1)), el('span', { class: 'muted small' }), actionButton('Next version', 'forth', move(1)));
+  return versions;
+}
+
+function updateVersions(element, turn, offsets) {
+  if (versionsOf.get(element)?.offsets.length === offsets.length) return;
+  versionsOf.set(element, { offsets });
+  const place = offsets.indexOf(turn.offset);
+  element.hidden = offsets.length < 2;
+  setText(element.querySelector('span'), `${place + 1} of ${offsets.length}`);
+  element.firstElementChild.disabled = place === 0;
+  element.lastElementChild.disabled = place === offsets.length - 1;
+}
+
+/** The offsets that each group of versions shows. */
+const versionsOf = new WeakMap();
 
 function makeMessage(text, data) {
   const name = scriptName(text);
@@ -58,7 +90,7 @@ function makeMessage(text, data) {
           el('code', { class: 'message-text script-text', dir: 'ltr' }, shown)));
 }
 
-function build(article, run, act) {
+function build(article, turn, run, act) {
   article.dataset.run = run.run_id;
   article.setAttribute('aria-label', `Answer of ${run.agent_name}`);
   const answer = el('div', { class: 'answer-text', hidden: true });
@@ -75,7 +107,7 @@ function build(article, run, act) {
     answer,
     el('div', { class: 'questions', hidden: true }),
     el('div', { class: 'run-note', hidden: true }, el('p'), el('p', { class: 'run-error' })),
-    el('footer', { class: 'run-foot' }, el('span', { class: 'run-facts muted' }), answerActions(run)),
+    el('footer', { class: 'run-foot' }, el('span', { class: 'run-facts muted' }), answerActions(turn, run, act)),
     el('ul', { class: 'faults', 'aria-label': 'Broken rules', hidden: true }),
   );
 }
@@ -126,7 +158,8 @@ function updateEnd(article, run, text) {
   const foot = article.querySelector('.run-foot');
   foot.hidden = run.end === null;
   if (run.end === null) return;
-  foot.querySelector('.actions').hidden = text === '';
+  foot.querySelector('.actions .copy').hidden = text === '';
+  foot.querySelector('.actions').hidden = run.end.status === 'merged';
   const facts = foot.querySelector('.run-facts');
   const { usage, duration_ms } = run.end;
   const tokens = usage ? `${(usage.input_tokens + usage.output_tokens).toLocaleString()} tokens` : '';

@@ -2,6 +2,7 @@
 // looks at: whether the view follows the end of the conversation.
 
 import { byId, reconcile, setText, showFilled } from './dom.js';
+import { pathOf } from './branches.js';
 import { dayOf, titleOf } from './threads.js';
 import { makeTurn, makeUnsent, updateTurn, updateUnsent } from './view-run.js';
 import { drawThreads } from './view-threads.js';
@@ -57,17 +58,17 @@ function drawConversation(app, act) {
     view.follows = true;
   }
   const thread = log.threads.get(thread_id);
-  const turns = thread?.turns ?? [];
+  const path = pathOf(thread, app.branches.get(thread_id));
   setText(byId('thread-title'), titleOf(thread ?? { title: null }));
   setText(byId('thread-id'), thread_id);
-  const hidden = Math.max(0, turns.length - app.turns_shown);
+  const hidden = Math.max(0, path.length - app.turns_shown);
   const earlier = byId('earlier');
   earlier.hidden = hidden === 0;
   if (hidden > 0) setText(earlier, `Show earlier messages (${hidden})`);
-  reconcile(turnsElement, turns.slice(hidden), {
-    key: (turn) => turn.offset,
-    make: (turn) => makeTurn({ ...turn, day: dayBefore(turns, turn) }),
-    update: (element, turn) => updateTurn(element, log.runs.get(turn.run_id), { act, events: app.events }),
+  reconcile(turnsElement, path.slice(hidden), {
+    key: ({ turn }) => turn.offset,
+    make: (step) => makeTurn(step.turn, dayBefore(path, step), act),
+    update: (element, step) => updateTurn(element, step, log.runs.get(step.turn.run_id), { act, events: app.events }),
   });
   showFilled(turnsElement);
   const unsent = [...outbox.values()].filter(
@@ -79,17 +80,17 @@ function drawConversation(app, act) {
     update: updateUnsent,
   });
   showFilled(byId('unsent'));
-  byId('welcome').hidden = turns.length > 0 || unsent.length > 0;
+  byId('welcome').hidden = path.length > 0 || unsent.length > 0;
   if (view.follows) scroll.scrollTop = scroll.scrollHeight;
   drawLatest();
 }
 
 /** Returns the day of a turn if it differs from that of the turn before; today's first turn needs none. */
-function dayBefore(turns, turn) {
+function dayBefore(path, step) {
   const now = Date.now();
-  const before = turns[turns.indexOf(turn) - 1];
-  const day = dayOf(turn.at, now);
-  return day === (before ? dayOf(before.at, now) : 'Today') ? null : day;
+  const before = path[path.indexOf(step) - 1];
+  const day = dayOf(step.turn.at, now);
+  return day === (before ? dayOf(before.turn.at, now) : 'Today') ? null : day;
 }
 
 /** Whether the view follows the end of the conversation: yes, until the reader scrolls up. */
