@@ -94,7 +94,7 @@ test('a schema that a hostile agent made is bounded and harms nothing', () => {
   assert.equal(Object.getPrototypeOf(values), Object.prototype);
 });
 
-test('a form is read into values, and says what is wrong', () => {
+test('a form is read into values, with a problem for each wrong field', () => {
   const fields = fieldsOf({
     type: 'object',
     required: ['city', 'seats'],

@@ -1,9 +1,9 @@
 // The entry point: connects the session, log, outbox, connection and view.
 
 import { agents, login } from './api.js';
-import { BROKEN, activeRun, createLog, isEntry, reduce } from './log.js';
+import { TURNS_STEP, createActions } from './actions.js';
+import { BROKEN, createLog, isEntry, reduce } from './log.js';
 import { add, createOutbox, lost, prune, release, settle, take } from './outbox.js';
-import { parentAtEnd, parentOn, pathOf } from './branches.js';
 import { isOpen } from './connection.js';
 import { Connection } from './socket.js';
 import { Composer } from './composer.js';
@@ -12,7 +12,7 @@ import { readHistory } from './history.js';
 import { hasOpenMenu, isPanelOpen, listenMenus, togglePanel } from './panels.js';
 import { freshTicket, renewInMs } from './session.js';
 import { restore, store } from './storage.js';
-import { announce, draw, follow, growUpwards, listenScroll, notice, stay } from './view.js';
+import { announce, draw, listenScroll, notice } from './view.js';
 import { prepareScripts } from './view-scripts.js';
 import { Frames, closeText } from './view-wire.js';
 import { questionOf } from './questions.js';
@@ -21,8 +21,6 @@ import { byId, isBusy } from './dom.js';
 
 /** The initial thread. All users can have the same name for it, since thread ids are per user (ISO-2). */
 const FIRST_THREAD = 'main';
-/** Turns drawn initially, and added each time. */
-const TURNS_STEP = 40;
 
 const app = {
   session: restore('session', null),
@@ -61,109 +59,7 @@ app.connection = new Connection({
   onFlush: flush,
 });
 
-const act = {
-  /** Opens a thread: its link becomes an entry of the browser's history, so that Back returns. */
-  open(thread_id) {
-    if (location.hash !== linkOf(thread_id)) location.hash = linkOf(thread_id);
-    show(thread_id);
-    app.composer.focus();
-  },
-  openCall(thread_id, call) {
-    byId('waiting').hidePopover();
-    show(thread_id);
-    if (location.hash !== linkOf(thread_id)) location.hash = linkOf(thread_id);
-    const { turns } = app.log.threads.get(thread_id);
-    app.branches.set(thread_id, turns.find(({ run_id }) => run_id === call.run_id)?.offset);
-    drawNow();
-    const form = byId('turns').querySelector(`[data-run="${CSS.escape(call.run_id)}"] form[data-call="${CSS.escape(call.call_id)}"]`);
-    form?.scrollIntoView({ block: 'center' });
-    form?.querySelector('input, textarea, select, button')?.focus();
-  },
-  /** Sends a message to the end of the branch that is shown, or after `message.parent`. */
-  send(message) {
-    const { thread_id } = app;
-    const thread = app.log.threads.get(thread_id);
-    let { parent } = message;
-    if (parent === undefined || parent === null) parent = thread && parentAtEnd(thread, shownPath());
-    else app.branches.delete(thread_id);
-    notice('');
-    intend({ type: 'send_message', message_id: crypto.randomUUID(), thread_id, on_busy: 'enqueue', ...defined({ ...message, parent }) });
-    follow();
-  },
-  /** Puts a message into the composer; sent from there, it becomes another version of it. */
-  editTurn(turn) {
-    const { agent_name } = app.log.runs.get(turn.run_id);
-    act.write({ text: turn.text, agent_name: agent_name === app.composer.agent_name ? null : agent_name, parent: parentOn(shownPath(), turn) });
-  },
-  /** Asks for another answer to the same message. */
-  again(turn, { agent_name }) {
-    act.send({ text: turn.text, agent_name, parent: parentOn(shownPath(), turn) });
-    app.composer.focus();
-  },
-  /** Shows the branch of a message. */
-  branch(offset) {
-    app.branches.set(app.thread_id, offset);
-    stay();
-    drawNow();
-    byId('turns').querySelector(`[data-offset="${offset}"] .versions button:enabled`)?.focus();
-  },
-  play({ text, agent_name }) {
-    act.send({ text, agent_name });
-    app.composer.focus();
-  },
-  write(script) {
-    app.composer.write(script);
-    app.composer.focus();
-  },
-  stop() {
-    const run = activeRun(app.log, app.thread_id);
-    if (run && !act.cancelling(run.run_id)) act.cancel(run.run_id);
-  },
-  cancel: (run_id) => intend({ type: 'cancel_run', run_id }),
-  cancelling: (run_id) => app.outbox.has(`cancel:${run_id}`),
-  answer(frame) {
-    app.refusals.delete(`answer:${frame.run_id}:${frame.call_id}`);
-    intend(frame);
-  },
-  answering: (run_id, call_id) => app.outbox.get(`answer:${run_id}:${call_id}`),
-  refusal: (run_id, call_id) => app.refusals.get(`answer:${run_id}:${call_id}`),
-  /** Summarises the pending intents of a run as one comparable value. */
-  pendingOf(run_id) {
-    if (app.outbox.size === 0 && app.refusals.size === 0) return '';
-    const under = [...app.outbox.values()].filter(({ frame }) => frame.run_id === run_id);
-    const refused = [...app.refusals.keys()].filter((key) => key.includes(run_id)).length;
-    return `${under.map(({ key, state }) => `${key}=${state}`).join()} ${refused}`;
-  },
-  retry(key) {
-    release(app.outbox, [key]);
-    flush();
-    schedule();
-  },
-  discard(key) {
-    app.outbox.delete(key);
-    storeOutbox();
-    schedule();
-  },
-  /** Puts a refused message back into the composer. */
-  edit(key) {
-    const { text, agent_name, parent = null } = app.outbox.get(key).frame;
-    act.discard(key);
-    act.write({ text, agent_name: agent_name === app.composer.agent_name ? null : agent_name, parent });
-  },
-  /** Draws after the reader opened or closed something, without scrolling. */
-  redraw() {
-    stay();
-    schedule();
-  },
-  earlier: () =>
-    growUpwards(() => {
-      app.turns_shown += TURNS_STEP;
-      drawNow();
-    }),
-};
-
-const shownPath = () => pathOf(app.log.threads.get(app.thread_id), app.branches.get(app.thread_id));
-const defined = (fields) => Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined && value !== null));
+const act = createActions(app, { intend, flush, show, schedule, drawNow, storeOutbox });
 
 function show(thread_id) {
   app.thread_id = thread_id;

@@ -32,7 +32,7 @@ export class MarkdownView {
     this.#drawn = { first, blocks };
   }
 
-  /** Gives headings their rank on the page, whatever level the answer begins with. */
+  /** Gives headings their rank on the page, relative to the first one of the answer. */
   #rank(first, blocks) {
     if (this.#head === null || first <= this.#head.index) {
       const index = blocks.findIndex(({ type }) => type === 'heading');

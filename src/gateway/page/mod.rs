@@ -76,7 +76,7 @@ macro_rules! assets {
     };
 }
 
-static ASSETS: LazyLock<[Asset; 40]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 41]> = LazyLock::new(|| {
     assets![
         "index.html",
         "style.css",
@@ -84,6 +84,7 @@ static ASSETS: LazyLock<[Asset; 40]> = LazyLock::new(|| {
         "developer.css",
         "icon.svg",
         "main.js",
+        "actions.js",
         "api.js",
         "session.js",
         "storage.js",

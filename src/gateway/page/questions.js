@@ -55,7 +55,7 @@ export function answerFrame({ run_id, call_id }, answer) {
   return { ...frame, status, results, ...(status === 'error' && { error: error || 'the user reports an error' }) };
 }
 
-/** Returns what an answered call says, in a few words. */
+/** Describes the answer to a call in a few words. */
 export function answeredWords({ tool_name, result }) {
   const approval = APPROVALS.test(tool_name);
   switch (result.status) {

@@ -91,7 +91,7 @@ export function valuesOf(fields, raw) {
   return { values, problems };
 }
 
-/** Sets an own property, whatever its name. */
+/** Sets an own property of any name, also `__proto__`. */
 function set(values, name, value) {
   Object.defineProperty(values, name, { value, enumerable: true, configurable: true, writable: true });
 }

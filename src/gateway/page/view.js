@@ -104,7 +104,7 @@ export function follow() {
   drawLatest();
 }
 
-/** Leaves the view where it is, whatever is added below. */
+/** Leaves the view where it is when content is added below. */
 export function stay() {
   view.follows = false;
 }
