@@ -103,6 +103,7 @@ test('what a run did, in one line', () => {
   step('agent_thinking', { kind: 'reasoning', delta: 'x' });
   assert.deepEqual([activityLine(run()), isWorking(run())], ['Reasoning', true]);
   step('tool_executing', CALL);
+  assert.equal(isWorking(run()), true, 'a call is open');
   step('agent_thinking', { kind: 'progress', delta: 'half\nway' });
   assert.deepEqual([activityLine(run()), progressOf(run())], ['Reasoned · using lookup', 'way']);
   step('tool_completed', { call_id: 'c1', tool_name: 'lookup', status: 'error', results: null, error: 'no', duration_ms: 1 });
@@ -157,6 +158,7 @@ test('a thread is a tree: the path to the newest message, its versions, and the 
   assert.equal(parentAtEnd(thread, pathOf(thread, second)), third, 'a message to an older branch names its parent');
   put_in('more', third);
   assert.deepEqual(shown(), ['first 1/1', 'second 1/2', 'third 1/1', 'more 1/1'], 'the newest message is shown by default');
+  assert.deepEqual(shown(second), ['first 1/1', 'second 1/2', 'third 1/1', 'more 1/1']);
   assert.deepEqual(shown(edited), ['first 1/1', 'edited 2/2']);
   put_in('another start', 0);
   assert.deepEqual(shown(), ['another start 2/2']);
