@@ -200,20 +200,28 @@ async function nameAgents() {
   }
 }
 
-let scheduled = false;
+const drawing = { scheduled: false, took_ms: 0, ended_at: 0 };
 
-/** Draws at most once per animation frame, however many frames of the server have come. */
+/**
+ * Draws at most once per animation frame, however many frames of the server have come. A slow drawing, such as that of a
+ * very long paragraph that grows, is followed by a rest of twice its time, in which the page answers to the user.
+ */
 function schedule() {
-  if (scheduled) return;
-  scheduled = true;
+  if (drawing.scheduled) return;
+  drawing.scheduled = true;
+  const rest_ms = Math.min(REST_MS_MAX, 2 * drawing.took_ms) - (performance.now() - drawing.ended_at);
   if (document.hidden) setTimeout(drawNow, HIDDEN_MS);
+  else if (rest_ms > FRAME_MS) setTimeout(() => requestAnimationFrame(drawNow), rest_ms);
   else requestAnimationFrame(drawNow);
 }
 
 function drawNow() {
-  scheduled = false;
+  const from = performance.now();
+  drawing.scheduled = false;
   if (app.log.caught_up) store('cursor', { epoch: app.log.epoch, offset: app.log.offset });
   draw(app, act);
+  drawing.ended_at = performance.now();
+  drawing.took_ms = drawing.ended_at - from;
 }
 
 function listen() {
@@ -314,6 +322,8 @@ function storeOutbox() {
 }
 
 const HIDDEN_MS = 250;
+const FRAME_MS = 16;
+const REST_MS_MAX = 1_000;
 const REFUSALS_MAX = 100;
 const SAID_CHARS_MAX = 500;
 
