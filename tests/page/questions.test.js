@@ -22,6 +22,8 @@ test('an approval with its own question, or none, shows all parameters', () => {
   const misleading = questionOf({ tool_name: 'approve', parameters: { question: 'Say hello?', tool_name: 'files/delete', parameters: { path: '/x' } } });
   assert.equal(misleading.title, 'Allow the agent to use files/delete?');
   assert.deepEqual(misleading.details, [['path', '/x'], ['question', 'Say hello?']]);
+  const more = questionOf({ tool_name: 'approve', parameters: { tool_name: 'pay', parameters: {}, response_schema: { type: 'object', properties: { approved: { type: 'boolean' }, limit: { type: 'integer' } } } } });
+  assert.deepEqual([more.details, kinds(more.fields)], [[], [['limit', 'integer', false]]]);
   const odd = questionOf({ tool_name: 'approve', parameters: { tool_name: 7, parameters: 'text' } });
   assert.deepEqual(odd.details, [['tool_name', 7], ['parameters', 'text']], 'nothing that is approved is hidden');
   const named = questionOf({ tool_name: 'approve', parameters: { tool_name: 'pay', parameters: [1], note: 'n' } });
@@ -31,7 +33,7 @@ test('an approval with its own question, or none, shows all parameters', () => {
 test('other calls are a text field, or a form if there is a schema', () => {
   assert.deepEqual(questionOf({ tool_name: 'answer', parameters: { question: 'Which day?' } }), { kind: 'text', title: 'Which day?', details: [], fields: null });
   assert.equal(questionOf({ tool_name: 'pick', parameters: null }).title, 'The agent asks: pick');
-  for (const name of ['schema', 'requested_schema', 'requestedSchema']) {
+  for (const name of ['schema', 'requested_schema', 'requestedSchema', 'response_schema']) {
     const question = questionOf({ tool_name: 'elicit', parameters: { message: 'Details', [name]: { type: 'object', properties: { city: { type: 'string' } } } } });
     assert.deepEqual([question.kind, question.title, question.details], ['form', 'Details', []]);
     assert.deepEqual(kinds(question.fields), [['city', 'text', false]]);
@@ -47,6 +49,7 @@ test('run_11: a refusal is the status `declined` without results, however it is 
 
 test('the other answers', () => {
   assert.deepEqual(answerFrame(CALL, { approved: true }), { type: 'complete_call', ...CALL, status: 'ok', results: { approved: true } });
+  assert.deepEqual(answerFrame(CALL, { approved: true, values: { limit: 3, approved: false } }).results, { limit: 3, approved: true });
   assert.deepEqual(answerFrame(CALL, { text: 'x' }).results, { text: 'x' });
   assert.deepEqual(answerFrame(CALL, { values: { a: 1 } }).results, { a: 1 });
   assert.deepEqual(answerFrame(CALL, { status: 'error', results: null, error: '' }).error, 'the user reports an error');

@@ -63,11 +63,11 @@ export function wordsOf(name) {
 /** Returns the options of an enumeration: `enum` with `enumNames`, or `oneOf` / `anyOf` of `const` with `title`. */
 function optionsOf(rules) {
   if (Array.isArray(rules.enum)) {
-    return rules.enum.map((value, index) => ({ value, label: String(rules.enumNames?.[index] ?? value) }));
+    return rules.enum.slice(0, OPTIONS_MAX).map((value, index) => ({ value, label: String(rules.enumNames?.[index] ?? value) }));
   }
   const variants = rules.oneOf ?? rules.anyOf;
   if (!Array.isArray(variants) || !variants.every((variant) => variant !== null && typeof variant === 'object' && 'const' in variant)) return null;
-  return variants.map((variant) => ({ value: variant.const, label: String(variant.title ?? variant.const) }));
+  return variants.slice(0, OPTIONS_MAX).map((variant) => ({ value: variant.const, label: String(variant.title ?? variant.const) }));
 }
 
 /**
@@ -132,4 +132,5 @@ function number(content, type, rules) {
 const FORMATS = { email: 'email', uri: 'url', date: 'date', 'date-time': 'datetime-local' };
 const LINE_CHARS_MAX = 200;
 const FIELDS_MAX = 50;
+const OPTIONS_MAX = 500;
 const DEPTH_MAX = 2;

@@ -37,11 +37,10 @@ export function makeQuestion(call, act) {
     event.preventDefault();
     if (isBusy(form.querySelector('.primary'))) return;
     if (advanced.open) answerJson(form, answer, reason());
-    else if (approves) answer({ approved: true });
     else if (text) answer({ text: text.value });
     else {
-      const { values, problems } = readForm(question.fields, rawOf(form, id));
-      if (showProblems(form, id, problems)) answer({ values });
+      const { values, problems } = readForm(question.fields ?? [], rawOf(form, id));
+      if (showProblems(form, id, problems)) answer(approves ? { approved: true, values } : { values });
     }
   });
   form.querySelector('.decline').addEventListener('click', ({ target }) => isBusy(target) || answer({ declined: reason() }));

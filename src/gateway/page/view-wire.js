@@ -80,7 +80,7 @@ export function drawFacts({ state, log, closing, reconnects, expires_at }) {
     ['begun anew', log.restarts === 0 ? '' : String(log.restarts)],
     ['connections', String(reconnects)],
     ['last close', closing === null ? '' : closeText(closing)],
-    ['credential until', expires_at ? clockTime(expires_at) : ''],
+    ['credential until', expires_at ? new Date(expires_at).toLocaleString() : ''],
   ].filter(([, value]) => value !== '');
   reconcile(byId('facts'), rows, {
     key: ([name]) => name,
