@@ -1,0 +1,233 @@
+// Commands that the service has not answered yet: messages, cancels, answers, changes of threads.
+//
+// A command is sent on each new connection under the same ids until the service accepts or refuses it, or the log
+// shows its effect; so it has its effect once (DEL-5, DEL-6). Commands of one lane (a thread, a run) go one after
+// another: they keep their order, and an `error` that names only the run belongs to exactly one command.
+
+import { QuintetError, refusal } from './errors.js';
+import type { Accepted, Command, Entry, ErrorFrame, Limits } from './types.js';
+
+/** A command that waits for its answer. */
+export interface Pending {
+  /** The command. */
+  readonly command: Command;
+  /** `waiting` to be sent, `sent`, or `held` because the service asked to repeat it later. */
+  readonly state: 'waiting' | 'sent' | 'held';
+}
+
+type Outcome = Accepted | undefined;
+
+interface Item {
+  readonly key: string;
+  readonly lane: string;
+  readonly command: Command;
+  readonly promise: Promise<Outcome>;
+  readonly resolve: (outcome: Outcome) => void;
+  readonly reject: (error: Error) => void;
+  state: Pending['state'];
+}
+
+/** The unanswered commands of one client. */
+export class Outbox {
+  #items = new Map<string, Item>();
+  #max: number;
+  #view: readonly Pending[] | null = null;
+
+  /** Creates an outbox for at most `max` commands. */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /** The commands, oldest first. The array keeps its identity while nothing changes. */
+  get pending(): readonly Pending[] {
+    return (this.#view ??= [...this.#items.values()].map(({ command, state }) => ({ command, state })));
+  }
+
+  /** Whether no command is pending. */
+  get isEmpty(): boolean {
+    return this.#items.size === 0;
+  }
+
+  /** Adds a command. The same command again, while it is pending, is the same promise. */
+  add(command: Command): Promise<Outcome> {
+    const key = keyOf(command);
+    const held = this.#items.get(key);
+    if (held) {
+      if (JSON.stringify(held.command) === JSON.stringify(command)) return held.promise;
+      return Promise.reject(new QuintetError(command.type === 'send_message' ? 'message_id_reused' : 'call_closed', 'another command with this id is pending', { final: true }));
+    }
+    if (this.#items.size >= this.#max) return Promise.reject(new QuintetError('outbox_full', `more than ${this.#max} commands are pending`));
+    let settle!: Pick<Item, 'resolve' | 'reject'>;
+    const promise = new Promise<Outcome>((resolve, reject) => (settle = { resolve, reject }));
+    this.#items.set(key, { key, lane: laneOf(command), command, promise, state: 'waiting', ...settle });
+    this.#view = null;
+    return promise;
+  }
+
+  /** Forgets a command: its outcome is unknown if it was sent (DEL-7). */
+  abandon(command: Command, error: Error): void {
+    const item = this.#items.get(keyOf(command));
+    if (item) this.#fail(item, error);
+  }
+
+  /** Forgets all commands. */
+  abandonAll(error: Error): void {
+    for (const item of this.#items.values()) this.#fail(item, error);
+  }
+
+  /**
+   * Returns the frames to send now and marks them as sent. Before the connection is live (`replaying`), only messages
+   * are sent: the log may yet show that another command is done.
+   */
+  take(live: boolean, limits: Limits | null): string[] {
+    const busy = new Set<string>();
+    const frames: string[] = [];
+    for (const item of this.#items.values()) {
+      if (!busy.has(item.lane) && item.state === 'waiting' && (live || item.command.type === 'send_message')) {
+        const frame = JSON.stringify(item.command);
+        const tooLarge = limits && excess(item.command, frame, limits);
+        if (tooLarge) {
+          this.#fail(item, new QuintetError('too_large', tooLarge, { final: true }));
+          continue;
+        }
+        this.#set(item, 'sent');
+        frames.push(frame);
+      }
+      busy.add(item.lane);
+    }
+    return frames;
+  }
+
+  /** Handles a lost connection: what was not answered is sent again. */
+  lost(): void {
+    for (const item of this.#items.values()) this.#set(item, 'waiting');
+  }
+
+  /** Handles `accepted`. */
+  accepted(frame: Accepted): void {
+    const item = this.#items.get(`message:${frame.message_id}`);
+    if (item) this.#done(item, frame);
+  }
+
+  /** Handles `error`. Returns the delay after which `release` is due; null if there is none; false: not about a command. */
+  refused(frame: ErrorFrame): number | null | false {
+    const item = this.#concerned(frame);
+    if (!item) return false;
+    if (AGAIN.includes(frame.code)) {
+      this.#set(item, 'held');
+      return frame.retry_after_ms ?? AGAIN_AFTER_MS;
+    }
+    if (frame.code === 'run_ended' && item.command.type === 'cancel_run') this.#done(item, undefined);
+    else this.#fail(item, refusal(frame));
+    return null;
+  }
+
+  /** Makes held commands waiting again. */
+  release(): void {
+    for (const item of this.#items.values()) if (item.state === 'held') this.#set(item, 'waiting');
+  }
+
+  /** Settles the command whose effect the entry is. */
+  observe(entry: Entry): void {
+    if (this.#items.size === 0) return;
+    switch (entry.type) {
+      case 'user_message': {
+        const item = this.#items.get(`message:${entry.message_id}`);
+        // An old message may have the same id and other content: then the service's refusal is the answer.
+        if (item?.command.type === 'send_message' && item.command.text === entry.text && item.command.thread_id === entry.thread_id) {
+          const { message_id, run_id, offset: message_offset } = entry;
+          this.#done(item, { type: 'accepted', message_id, run_id, message_offset, duplicate: false });
+        }
+        return;
+      }
+      case 'tool_completed': {
+        const item = this.#items.get(`call:${entry.run_id}:${entry.call_id}`);
+        if (item?.command.type !== 'complete_call') return;
+        const mine = item.command.status === entry.status && same(item.command.results, entry.results);
+        if (mine) this.#done(item, undefined);
+        else this.#fail(item, new QuintetError('call_closed', 'the call was closed by another answer', { final: true }));
+        return;
+      }
+      case 'agent_completed':
+        for (const item of this.#items.values()) {
+          const { command } = item;
+          if (!('run_id' in command) || command.run_id !== entry.run_id) continue;
+          if (command.type === 'cancel_run') this.#done(item, undefined);
+          else this.#fail(item, new QuintetError('call_closed', 'the run has ended', { final: true }));
+        }
+        return;
+      case 'thread_updated':
+      case 'thread_erased': {
+        const item = this.#items.get(`${entry.type === 'thread_updated' ? 'update' : 'erase'}:${entry.thread_id}`);
+        if (item?.state === 'sent') this.#done(item, undefined);
+      }
+    }
+  }
+
+  #concerned(frame: ErrorFrame): Item | undefined {
+    if (frame.message_id != null) return this.#items.get(`message:${frame.message_id}`);
+    if (frame.code === 'unauthenticated') return undefined; // about a credential
+    const lane = frame.run_id != null ? `run:${frame.run_id}` : THREADS;
+    for (const item of this.#items.values()) if (item.lane === lane && item.state === 'sent') return item;
+    return undefined;
+  }
+
+  #set(item: Item, state: Pending['state']): void {
+    item.state = state;
+    this.#view = null;
+  }
+
+  #done(item: Item, outcome: Outcome): void {
+    this.#remove(item);
+    item.resolve(outcome);
+  }
+
+  #fail(item: Item, error: Error): void {
+    this.#remove(item);
+    item.reject(error);
+  }
+
+  #remove(item: Item): void {
+    this.#items.delete(item.key);
+    this.#view = null;
+  }
+}
+
+function keyOf(command: Command): string {
+  switch (command.type) {
+    case 'send_message':
+      return `message:${command.message_id}`;
+    case 'cancel_run':
+      return `cancel:${command.run_id}`;
+    case 'complete_call':
+      return `call:${command.run_id}:${command.call_id}`;
+    case 'update_thread':
+      return `update:${command.thread_id}`;
+    case 'erase_thread':
+      return `erase:${command.thread_id}`;
+  }
+}
+
+/** An `error` about a change of a thread names nothing, so that these go one after another. */
+const THREADS = 'threads';
+
+function laneOf(command: Command): string {
+  if ('run_id' in command) return `run:${command.run_id}`;
+  return command.type === 'send_message' ? `thread:${command.thread_id}` : THREADS;
+}
+
+/** Returns why the service would close the connection, or refuse without naming the command. */
+function excess(command: Command, frame: string, limits: Limits): string | null {
+  // A UTF-16 unit is at most 3 bytes of UTF-8: most frames need no count.
+  const bytes = (text: string) => (text.length * 3 <= limits.text_bytes_max ? 0 : new TextEncoder().encode(text).length);
+  if (command.type === 'send_message' && bytes(command.text) > limits.text_bytes_max) return `the text is longer than ${limits.text_bytes_max} bytes`;
+  return bytes(frame) > limits.frame_bytes_max ? `the frame is longer than ${limits.frame_bytes_max} bytes` : null;
+}
+
+function same(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a ?? null) === JSON.stringify(b ?? null);
+}
+
+/** Refusals that are not about the command itself. After `unavailable` the outcome is unknown (DEL-7). */
+const AGAIN: readonly string[] = ['rate_limited', 'draining', 'unavailable'];
+const AGAIN_AFTER_MS = 1_000;
