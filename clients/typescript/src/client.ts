@@ -287,7 +287,7 @@ export class Quintet {
         const delay = this.#outbox.refused(frame);
         if (delay === false) this.#unclaimed(frame);
         else if (delay !== null) this.#later('release', delay, () => this.#release());
-        this.#flush();
+        this.#publish({});
         return null;
       }
       default:
@@ -393,7 +393,7 @@ export class Quintet {
 
   #release(): void {
     this.#outbox.release();
-    this.#flush();
+    this.#publish({});
   }
 
   #publish(changes: Partial<Snapshot>): void {

@@ -1,6 +1,6 @@
 import type { WebSocketConstructor, WebSocketLike } from '../socket.js';
 import type { ClientFrame } from '../protocol.js';
-import type { Command, Entry, ErrorCode, SendMessage, ServerFrame, UserMessage } from '../types.js';
+import type { Command, Entry, ErrorFrame, SendMessage, ServerFrame, UserMessage } from '../types.js';
 import { FakeRun, type FakeAgent } from './run.js';
 
 /** The settings of a server. */
@@ -9,8 +9,8 @@ export interface FakeServerOptions {
   agent?: FakeAgent;
   /** Changes what is sent, to test faults: the frames in the place of this one. */
   outgoing?: (frame: ServerFrame) => ServerFrame[];
-  /** Sees each frame of a client before it has an effect; `true` loses it. */
-  incoming?: (frame: ClientFrame | Command) => boolean | void;
+  /** Sees each frame of a client before it has an effect; `true` loses it, an error code refuses it. */
+  incoming?: (frame: ClientFrame | Command) => boolean | ErrorFrame['code'] | void;
   /** The limits of `ready` that differ from the defaults. */
   limits?: Partial<typeof LIMITS>;
 }
@@ -101,7 +101,9 @@ export class FakeServer {
   #receive(socket: FakeSocket, text: string): void {
     const frame = JSON.parse(text) as ClientFrame | Command;
     this.received.push(frame);
-    if (this.options.incoming?.(frame)) return;
+    const verdict = this.options.incoming?.(frame);
+    if (verdict === true) return;
+    if (verdict) return this.#error(socket, verdict, idsOf(frame));
     if (frame.type === 'hello') return this.#hello(socket, frame as typeof frame & { start?: string });
     if (socket.user_id === null) return this.#error(socket, 'unauthenticated');
     switch (frame.type) {
@@ -220,7 +222,7 @@ export class FakeServer {
     for (const socket of this.#sockets) if (socket.user_id === user_id) this.#send(socket, entry);
   }
 
-  #error(socket: FakeSocket, code: Exclude<ErrorCode, 'aborted' | 'closed' | 'outbox_full' | 'reset'>, ids: { message_id?: string; run_id?: string } = {}): void {
+  #error(socket: FakeSocket, code: ErrorFrame['code'], ids: { message_id?: string; run_id?: string } = {}): void {
     this.#send(socket, { type: 'error', code, message: code, fatal: false, ...ids });
   }
 
@@ -233,6 +235,11 @@ export class FakeServer {
     if (!user) this.#users.set(user_id, (user = new FakeUser()));
     return user;
   }
+}
+
+function idsOf(frame: ClientFrame | Command): { message_id?: string; run_id?: string } {
+  if ('message_id' in frame) return { message_id: frame.message_id };
+  return 'run_id' in frame ? { run_id: frame.run_id } : {};
 }
 
 class FakeUser {
