@@ -26,6 +26,8 @@ export interface Run {
   readonly merged_into: string | null;
   /** The `seq` of the last event; 0 before the first. */
   readonly seq: number;
+  /** How often text was withdrawn (`reset`), as after a restart of the agent. */
+  readonly withdrawals: number;
   /** Whether events of the run are missing, because they lie in a gap. */
   readonly partial: boolean;
   /** The offset of the first entry of the run that was read. */
@@ -100,6 +102,7 @@ export function newRun(entry: UserMessage | AgentEvent, message: Message | null)
     usage: null,
     merged_into: null,
     seq: 0,
+    withdrawals: 0,
     partial: entry.type !== 'user_message' && entry.type !== 'agent_started',
     first_offset: entry.offset,
     last_offset: entry.offset,
@@ -123,14 +126,20 @@ export function applyToRun(held: Run, event: AgentEvent, own: Own): Run {
   if (event.type === 'agent_started') return run;
   const parts = own(run.parts) as Part[];
   run.parts = parts;
-  if (event.type === 'agent_thinking') run.parts = think(parts, event, own);
-  else if (event.type === 'tool_executing') parts.push(open(event));
-  else close(parts, event);
+  if (event.type === 'agent_thinking') {
+    run.parts = think(parts, event, own);
+    if (run.parts !== parts) run.withdrawals += 1;
+  }
+  if (event.type === 'tool_executing') parts.push(open(event));
+  if (event.type === 'tool_completed') close(parts, event);
   return run;
 }
 
 function think(parts: Part[], { kind, delta, reset }: AgentThinking, own: Own): Part[] {
-  if (reset) parts = own(parts.filter((part) => part.type === 'call' || part.kind !== kind));
+  if (reset) {
+    const kept = parts.filter((part) => part.type === 'call' || part.kind !== kind);
+    if (kept.length < parts.length) parts = own(kept);
+  }
   const last = parts.at(-1);
   if (last?.type === 'text' && last.kind === kind) parts[parts.length - 1] = { ...last, text: last.text + delta };
   else parts.push({ type: 'text', kind, text: delta });
