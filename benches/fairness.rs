@@ -21,14 +21,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use common::{Server, http, login, median};
-use futures::{SinkExt, StreamExt, future::BoxFuture};
+use common::{Server, Socket, http, login, median};
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, task::JoinSet, time::Instant};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest},
-};
+use tokio::{task::JoinSet, time::Instant};
 
 /// One way of one user to take more than a share.
 struct Attack {
@@ -155,23 +151,15 @@ fn percentiles(mut took: Vec<f64>) -> Percentiles {
     Percentiles { p50: took[took.len() / 2], p99: took[took.len() * 99 / 100] }
 }
 
-/// A user on a socket.
+/// A user who asks one question after the other.
 struct Other {
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
     asked: u64,
 }
 
 impl Other {
     async fn enter(address: SocketAddr, user_id: &str) -> Result<Self> {
-        let token = login(address, user_id).await?;
-        let mut request = format!("ws://{address}/v1/ws").into_client_request()?;
-        request.headers_mut().insert("authorization", format!("Bearer {token}").parse()?);
-        request.headers_mut().insert("sec-websocket-protocol", "quintet.v1".parse()?);
-        let (mut socket, _) = connect_async(request).await?;
-        socket.send(Message::text(r#"{"type":"hello"}"#)).await?;
-        let mut other = Self { socket, asked: 0 };
-        other.until(|frame| frame["type"] == "caught_up").await?;
-        Ok(other)
+        Ok(Self { socket: Socket::enter(address, user_id).await?, asked: 0 })
     }
 
     /// Asks a question and waits for the end of its run. Returns how many milliseconds that took.
@@ -182,27 +170,14 @@ impl Other {
             "type": "send_message", "message_id": format!("m{}", self.asked), "thread_id": "t",
             "text": "what is 6*7?",
         });
-        self.socket.send(Message::text(message.to_string())).await?;
-        let end = self.until(|frame| frame["type"] == "agent_completed" || frame["type"] == "error").await?;
+        self.socket.send(&message).await?;
+        let ended = |frame: &Value| frame["type"] == "agent_completed" || frame["type"] == "error";
+        let end = self.socket.until(ended, PATIENCE).await?;
         if end["status"] != "succeeded" {
             // A failed run counts with the time that it took.
             eprintln!("the run of another user failed: {}", end["error"]);
         }
         Ok(begun.elapsed().as_secs_f64() * 1e3)
-    }
-
-    async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let found = async {
-            loop {
-                let message = self.socket.next().await.context("the socket was closed")??;
-                let Message::Text(text) = message else { continue };
-                let frame: Value = serde_json::from_str(&text)?;
-                if wanted(&frame) {
-                    return anyhow::Ok(frame);
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, found).await.context("no answer in time")?
     }
 }
 

@@ -71,7 +71,7 @@ Answered(l) == Replies([l EXCEPT !.message = "answered"], Frame("accepted", 0, 0
 Take == \E c \in Clients :
   /\ Idle /\ link[c].message = "sent"
   /\ drain = "no" \/ log # <<>>
-  /\ LET entries == Send(hub.user, 1, 1, "enqueue", 1, log # <<>>) IN
+  /\ LET entries == Send(hub.user, 1, 1, "enqueue", 0, TRUE, 1, log # <<>>) IN
      IF entries = <<>>
      THEN link' = [link EXCEPT ![c] = Answered(@)] /\ UNCHANGED hub          \* DEL-6
      ELSE Decides(entries, c) /\ UNCHANGED link

@@ -58,7 +58,9 @@ Decide(n, entries, promise) ==
   /\ UNCHANGED <<log, told, invoked>>
 
 (* A client sends a message.                                               *)
-DoSend(n)    == \E m \in Messages : Idle(n) /\ Decide(n, Send(node[n].user, m, 1, "enqueue", m, InJournal(m)), m)
+SendOf(n, m) == LET u == node[n].user
+                IN  Send(u, m, 1, "enqueue", LatestOf(u, 1, LatestIn(log, 1)), TRUE, m, InJournal(m))
+DoSend(n)    == \E m \in Messages : Idle(n) /\ Decide(n, SendOf(n, m), m)
 (* The same message again: the answer it got before (DEL-6).               *)
 Again(n)     == \E m \in Messages :
                   /\ Idle(n)

@@ -22,6 +22,7 @@ ASSUME Calls \subseteq Nat
 ASSUME {EventsMax, OpenCallsMax, RunCallsMax, OpenRunsMax, QueuedMax, RecentMax} \subseteq Nat
 
 Min(S) == CHOOSE x \in S : \A y \in S : x <= y
+Max(S) == CHOOSE x \in S : \A y \in S : x >= y
 
 -----------------------------------------------------------------------------
 (* One run: its phase, the number of its last event, every call it ever    *)
@@ -54,15 +55,18 @@ Completes(r)  == [r EXCEPT !.seq = @ + 1, !.phase = "completed"]              \*
 
 -----------------------------------------------------------------------------
 (* Entries of a log.  An event's `what` is its status, or who executes the *)
-(* call.                                                                   *)
+(* call.  A message's `parent` is the offset of the message that it        *)
+(* follows in its thread; 0: none.                                         *)
 
-Message(run, thread, message) ==
-  [run |-> run, seq |-> 0, kind |-> "user_message", thread |-> thread, message |-> message, call |-> 0, what |-> ""]
+Message(run, thread, message, parent) ==
+  [run |-> run, seq |-> 0, kind |-> "user_message", thread |-> thread, message |-> message, call |-> 0, what |-> "",
+   parent |-> parent]
 Event(run, open, seq, kind, call, what) ==
-  [run |-> run, seq |-> seq, kind |-> kind, thread |-> open.thread, message |-> 0, call |-> call, what |-> what]
+  [run |-> run, seq |-> seq, kind |-> kind, thread |-> open.thread, message |-> 0, call |-> call, what |-> what,
+   parent |-> 0]
 
 IsEntry(e) == /\ e.run \in Nat /\ e.seq \in Nat /\ e.thread \in Nat /\ e.message \in Nat
-              /\ e.call \in Calls \cup {0}
+              /\ e.call \in Calls \cup {0} /\ e.parent \in Nat
               /\ e.kind \in {"user_message", "agent_started", "agent_thinking", "tool_executing",
                             "tool_completed", "agent_completed"}
 IsLog(log) == \A i \in 1..Len(log) : IsEntry(log[i])
@@ -87,6 +91,16 @@ IsUser(u) == /\ u.head \in Nat /\ Len(u.recent) <= RecentMax
 
 Remembered(u, m)  == {i \in 1..Len(u.recent) : u.recent[i].message = m}
 
+(* The parent of a message: the latest of its thread, or a named one.  The *)
+(* journal has those that memory does not: `older`, `isInJournal`.         *)
+LatestOf(u, thread, older) ==
+  LET own == {i \in 1..Len(u.recent) : u.recent[i].thread = thread}
+  IN  IF own = {} THEN older ELSE u.recent[Max(own)].offset
+MayFollow(u, thread, at, isInJournal) ==                                      \* ISO-3
+  LET there == {i \in 1..Len(u.recent) : u.recent[i].offset = at}
+  IN  \/ at = 0
+      \/ IF there = {} THEN isInJournal ELSE \A i \in there : u.recent[i].thread = thread
+
 (* Evolve: the state after one more entry.                                 *)
 Moved(r, e) ==
   CASE e.kind = "agent_started"   -> Started
@@ -103,7 +117,8 @@ Evolve(u, e) ==
   IF e.kind = "user_message"
   THEN [head |-> head,
         runs |-> u.runs @@ (e.run :> [thread |-> e.thread, message |-> e.message, accepted |-> head, run |-> Waiting]),
-        recent |-> Latest(Append(u.recent, [message |-> e.message, run |-> e.run, offset |-> head]))]
+        recent |-> Latest(Append(u.recent, [message |-> e.message, run |-> e.run, offset |-> head,
+                                           thread |-> e.thread]))]
   ELSE IF e.kind = "agent_completed"
   THEN [u EXCEPT !.head = head, !.runs = [r \in DOMAIN u.runs \ {e.run} |-> u.runs[r]]]
   ELSE [u EXCEPT !.head = head, !.runs[e.run].run = Moved(@, e)]
@@ -148,16 +163,18 @@ EndLine(u, S, what) ==
 (* Decide: the entries that a command adds.  Refused, or nothing to do:    *)
 (* none.                                                                   *)
 
-(* A message is accepted, for a run with the id `fresh`.                   *)
-Send(u, message, thread, onBusy, fresh, isInJournal) ==
+(* A message is accepted, for a run with the id `fresh`, if its thread has *)
+(* the parent (`follows`).                                                 *)
+Send(u, message, thread, onBusy, parent, follows, fresh, isInJournal) ==
   LET line      == Line(u, thread)
       busy      == line # {}
       interrupt == busy /\ onBusy = "interrupt"
       cancelled == IF interrupt THEN EndLine(u, line, "cancelled") ELSE <<>>
       open      == [thread |-> thread, message |-> message]
-      accepted  == <<Message(fresh, thread, message)>>
+      accepted  == <<Message(fresh, thread, message, parent)>>
       starts    == IF ~busy \/ interrupt THEN <<StartedEvent(fresh, open)>> ELSE <<>>
   IN  IF Remembered(u, message) # {} \/ isInJournal THEN <<>>                 \* DEL-6
+      ELSE IF ~follows THEN <<>>                                              \* ISO-3
       ELSE IF busy /\ onBusy = "reject" THEN <<>>                             \* RUN-8
       ELSE IF ~interrupt /\ Cardinality(line) > QueuedMax THEN <<>>
       ELSE IF ~interrupt /\ Cardinality(DOMAIN u.runs) >= OpenRunsMax THEN <<>>
@@ -249,6 +266,14 @@ RUN5(w) == \A i \in 1..Len(w) :
 
 LegalWord(w) == RUN1(w) /\ RUN2(w) /\ RUN3(w) /\ RUN4(w) /\ RUN5(w)
 LegalLog(log) == \A id \in RunIds(log) : LegalWord(EventsOf(log, id))
+
+(* A message follows an earlier one of its thread, or none.                *)
+InThread(log, thread, at) ==
+  at \in 1..Len(log) /\ log[at].kind = "user_message" /\ log[at].thread = thread
+LatestIn(log, thread) ==
+  LET own == {i \in 1..Len(log) : InThread(log, thread, i)} IN IF own = {} THEN 0 ELSE Max(own)
+IsTree(log) == \A i \in 1..Len(log) :
+  log[i].parent = 0 \/ (log[i].parent < i /\ InThread(log, log[i].thread, log[i].parent))
 
 IsOver(log, id) == \E i \in 1..Len(log) : log[i].run = id /\ log[i].kind = "agent_completed"
 =============================================================================

@@ -22,13 +22,25 @@ Add(entries) == /\ log' = log \o entries
 
 InJournal(m) == \E i \in 1..Len(log) : log[i].kind = "user_message" /\ log[i].message = m
 
+OffsetOf(m)  == LET at == {i \in 1..Len(log) : log[i].kind = "user_message" /\ log[i].message = m}
+                IN  IF at = {} THEN 0 ELSE Max(at)
+
+(* After the latest message of the thread, or after a named one.           *)
+SendAfter(m, t, onBusy) ==
+  Send(user, m, t, onBusy, LatestOf(user, t, LatestIn(log, t)), TRUE, m, InJournal(m))
+SendTo(m, t, at) ==
+  Send(user, m, t, "enqueue", at, MayFollow(user, t, at, InThread(log, t, at)), m, InJournal(m))
+
 (* What a message to a busy thread does is the sender's choice: RUN-8.      *)
 SendOrWait      == \E m \in Messages, t \in Threads :
-                 LET new == Send(user, m, t, "enqueue", m, InJournal(m)) IN new # <<>> /\ Add(new)
+                 LET new == SendAfter(m, t, "enqueue") IN new # <<>> /\ Add(new)
 SendOrReject    == \E m \in Messages, t \in Threads :
-                 LET new == Send(user, m, t, "reject", m, InJournal(m)) IN new # <<>> /\ Add(new)
+                 LET new == SendAfter(m, t, "reject") IN new # <<>> /\ Add(new)
 SendOrInterrupt == \E m \in Messages, t \in Threads :
-                 LET new == Send(user, m, t, "interrupt", m, InJournal(m)) IN new # <<>> /\ Add(new)
+                 LET new == SendAfter(m, t, "interrupt") IN new # <<>> /\ Add(new)
+SendAsRoot      == \E m \in Messages, t \in Threads : LET new == SendTo(m, t, 0) IN new # <<>> /\ Add(new)
+SendAsBranch    == \E m, p \in Messages, t \in Threads :
+                 OffsetOf(p) # 0 /\ LET new == SendTo(m, t, OffsetOf(p)) IN new # <<>> /\ Add(new)
 (* A client cancels a run, or answers a question of its agent.             *)
 DoCancel    == \E r \in Runs : LET new == Cut(user, r, "cancelled") IN new # <<>> /\ Add(new)
 DoAnswer    == \E r \in Runs, c \in Calls : LET new == Answer(user, r, c) IN new # <<>> /\ Add(new)
@@ -45,7 +57,7 @@ DoResume    == \E r \in Runs, keep \in {{}} \cup {{c} : c \in Calls} : LET new =
 DoExhaust   == \E r \in Runs : LET new == Exhaust(user, r) IN new # <<>> /\ Add(new)
 
 Init == user = NoUser /\ log = <<>>
-Next == \/ SendOrWait \/ SendOrReject \/ SendOrInterrupt \/ DoCancel \/ DoAnswer
+Next == \/ SendOrWait \/ SendOrReject \/ SendOrInterrupt \/ SendAsRoot \/ SendAsBranch \/ DoCancel \/ DoAnswer
         \/ DoThink \/ DoOpen \/ DoClose \/ DoSucceed \/ DoFail
         \/ DoCut \/ DoCloseCall \/ DoResume \/ DoExhaust
 
@@ -66,6 +78,7 @@ FirstIsActive ==                                             \* RUN-6, RUN-8
 OneMessage ==                                                \* DEL-6
   \A i, j \in 1..Len(log) :
     log[i].kind = "user_message" /\ log[j].kind = "user_message" /\ log[i].message = log[j].message => i = j
+Tree == IsTree(log)                                          \* ISO-3
 OpenIsOpen ==                                                \* RUN-6
   \A r \in Runs : IsOpen(user, r) =
     (~IsOver(log, r) /\ \E i \in 1..Len(log) : log[i].run = r)
@@ -79,7 +92,7 @@ Log == INSTANCE EventLog WITH log <- Ids(log), acked <- Accepts, cursor <- <<>>,
                               Entries <- Runs \X Numbers
 Refines == Log!Init /\ [][Log!Next]_(Log!vars)                  \* DEL-2, DEL-5, DEL-6
 
-THEOREM Spec => [](TypeOK /\ Legal /\ Fold /\ OneActive /\ FirstIsActive /\ OneMessage /\ OpenIsOpen)
+THEOREM Spec => [](TypeOK /\ Legal /\ Fold /\ OneActive /\ FirstIsActive /\ OneMessage /\ Tree /\ OpenIsOpen)
 THEOREM Spec => Refines
 THEOREM FairSpec => EveryRunEnds
 =============================================================================

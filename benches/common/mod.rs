@@ -8,13 +8,19 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
+use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest},
 };
 
 /// A server in a process of its own, which ends when this is dropped.
@@ -67,6 +73,49 @@ pub fn start(mut command: Command) -> Result<(Child, String)> {
     let mut line = String::new();
     BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut line)?;
     Ok((child, line))
+}
+
+/// A user's WebSocket connection, which has caught up.
+pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    pub async fn enter(address: SocketAddr, user_id: &str) -> Result<Self> {
+        let token = login(address, user_id).await?;
+        let mut request = format!("ws://{address}/v1/ws").into_client_request()?;
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse()?);
+        request.headers_mut().insert("sec-websocket-protocol", "quintet.v1".parse()?);
+        let (socket, _) = connect_async(request).await?;
+        let mut socket = Self(socket);
+        socket.send(&json!({"type": "hello"})).await?;
+        socket.until(|frame| frame["type"] == "caught_up", Duration::from_secs(60)).await?;
+        Ok(socket)
+    }
+
+    pub async fn send(&mut self, frame: &Value) -> Result<()> {
+        Ok(self.0.send(Message::text(frame.to_string())).await?)
+    }
+
+    /// The text of the next frame.
+    pub async fn next(&mut self) -> Result<String> {
+        loop {
+            let message = self.0.next().await.context("the socket was closed")??;
+            if let Message::Text(text) = message {
+                return Ok(text.as_str().to_owned());
+            }
+        }
+    }
+
+    pub async fn until(&mut self, wanted: impl Fn(&Value) -> bool, timeout: Duration) -> Result<Value> {
+        let found = async {
+            loop {
+                let frame: Value = serde_json::from_str(&self.next().await?)?;
+                if wanted(&frame) {
+                    return anyhow::Ok(frame);
+                }
+            }
+        };
+        tokio::time::timeout(timeout, found).await.context("no answer in time")?
+    }
 }
 
 pub async fn login(address: SocketAddr, user_id: &str) -> Result<String> {

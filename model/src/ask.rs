@@ -3,10 +3,10 @@
 
 use quintet::kernel::{
     entry::{CallOwner, CallStatus, Entry},
-    ids::RunId,
+    ids::{Offset, RunId},
     limits::Limits,
     run::{EarlyEnd, Ending},
-    user::{AgentStep, Command, NewMessage, OnBusy, PastCall, Resumes, SendCommand, UserState},
+    user::{AgentStep, Command, NewMessage, OnBusy, PastCall, RecentParent, Resumes, SendCommand, UserState},
 };
 
 use crate::{
@@ -20,6 +20,7 @@ pub enum Ask {
         message: u8,
         thread: u8,
         on_busy: OnBusy,
+        after: After,
     },
     Cancel {
         run: u8,
@@ -48,6 +49,17 @@ pub enum Ask {
     Exhaust {
         run: u8,
     },
+}
+
+/// The parent that a message names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum After {
+    /// None: it follows the latest message of the thread.
+    Latest,
+    /// The root of the thread.
+    Root,
+    /// This message, of the thread or of another one, accepted or not.
+    Message(u8),
 }
 
 /// An attempt of an agent.
@@ -109,8 +121,11 @@ impl Ask {
         for message in 1..=messages {
             for thread in 1..=threads {
                 for on_busy in [OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt] {
-                    asks.push(Ask::Send { message, thread, on_busy });
+                    asks.push(Ask::Send { message, thread, on_busy, after: After::Latest });
                 }
+                let named = std::iter::once(After::Root).chain((1..=messages).map(After::Message));
+                let branch = |after| Ask::Send { message, thread, on_busy: OnBusy::Enqueue, after };
+                asks.extend(named.map(branch));
             }
         }
         for run in 1..=runs + 1 {
@@ -139,23 +154,38 @@ impl Ask {
         let told = law::runs(journal);
         let of = |number: u8| told.iter().find(|told| told.run_id == run(number));
         match self {
-            Ask::Send { message: number, thread: line, on_busy } => {
+            Ask::Send { message: number, thread: line, on_busy, after } => {
                 let message_id = message(number);
                 let recent = view.recent(&message_id).is_some();
                 let in_journal =
                     told.iter().find(|told| *told.message_id == message_id).map(|told| told.receipt());
+                let parent = match after {
+                    After::Latest => None,
+                    After::Root => Some(Offset::ZERO),
+                    After::Message(named) => {
+                        let named = told.iter().find(|told| *told.message_id == message(named));
+                        Some(named.map_or(Offset(u64::MAX), |told| told.accepted))
+                    }
+                };
+                let message = NewMessage {
+                    message_id,
+                    thread_id: thread(line),
+                    text: "x".into(),
+                    agent_name: None,
+                    on_busy,
+                    parent,
+                };
+                let is_older = view.recent_parent(&message) == RecentParent::Older;
+                let of_thread = told.iter().rev().filter(|told| *told.thread_id == message.thread_id);
+                let mut offsets = of_thread.map(|told| told.accepted);
+                let older_parent = offsets.find(|offset| parent.is_none_or(|parent| parent == *offset));
                 Command::Send(SendCommand {
                     earlier: in_journal.filter(|_| !recent),
-                    message: NewMessage {
-                        message_id,
-                        thread_id: thread(line),
-                        text: "x".into(),
-                        agent_name: None,
-                        on_busy,
-                    },
                     agent_name: agent(),
                     run_id: fresh,
                     differs: false,
+                    older_parent: older_parent.filter(|_| is_older),
+                    message,
                 })
             }
             Ask::Cancel { run: id } => {

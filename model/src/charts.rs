@@ -24,7 +24,7 @@ use quintet::kernel::{
 use uuid::Uuid;
 
 use crate::{
-    ask::{Ask, CutBy, Deed},
+    ask::{After, Ask, CutBy, Deed},
     law,
     vocabulary::{AT, a_call, call, failed, message, ok, run, thought, thread},
 };
@@ -396,6 +396,8 @@ fn standing(log: &[Entry], state: &UserState, run_id: RunId) -> String {
 
 fn ask_title(ask: &Ask) -> String {
     match ask {
+        Ask::Send { after: After::Root, .. } => "send, as a root".into(),
+        Ask::Send { after: After::Message(_), .. } => "send, after a message".into(),
         Ask::Send { on_busy, .. } => format!(
             "send, {}",
             match on_busy {

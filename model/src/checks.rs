@@ -99,10 +99,11 @@ macro_rules! checks {
 }
 
 /// Claims of checks that are not rules of the contract, and their meanings.
-pub const OWN_TERMS: [(&str, &str); 5] = [
+pub const OWN_TERMS: [(&str, &str); 6] = [
     ("FOLD", "what is known is the fold of the log"),
     ("RECOVERY", "recovery is the live state"),
     ("UNCHANGED", "what is refused changes nothing"),
     ("LIMIT", "what is over a limit is refused, and nothing else for it"),
+    ("TREE", "a message follows the message of its thread that it names, or the latest"),
     ("FIT", "the environment offers only what the machine expects"),
 ];

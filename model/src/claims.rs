@@ -78,38 +78,29 @@ macro_rules! instances {
 #[rustfmt::skip]
 pub const INSTANCES: &[Instance] = instances![
     "run" "run" "2 calls, 6 events" 2003 2418 [] false instances::run(2, 6);
-    "user-messages" "user" "2 messages on 1 thread, 1 call, 2 events a run" 1463 2168
+    "user-messages" "user" "2 messages on 1 thread, 1 call, 2 events a run" 2893 4260
         ["RUN-7 a call closes as cancelled", "RUN-4 RUN-11 a client answers",
             "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false
         instances::user(2, 1, 1, 2);
-    "user-calls" "user" "1 message, 2 calls, 4 events" 1557 2887
-        ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides",
-            "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides",
-            "LIMIT RUN-8 open_runs_max decides",
-            "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
-            "FOLD UNCHANGED ISO-3 one run is open while another is over"] false instances::user(1, 1, 2, 4);
-    "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 1857 2908
+    "user-calls" "user" "1 message, 2 calls, 4 events" 1557 2888
+        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false instances::user(1, 1, 2, 4);
+    "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 2753 4312
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides"] false instances::crowded();
-    "user-open-calls" "user" "2 calls, of which 1 may be open" 375 677
-        ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT run_calls_max decides",
-            "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides",
-            "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
-            "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
+    "user-open-calls" "user" "2 calls, of which 1 may be open" 375 678
+        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
         instances::two_calls(1, 2);
-    "user-run-calls" "user" "2 calls, of which 1 may be opened" 375 677
-        ["RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides",
-            "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides",
-            "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
-            "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
+    "user-run-calls" "user" "2 calls, of which 1 may be opened" 375 678
+        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
         instances::two_calls(2, 1);
-    "user-no-line" "user" "2 messages on 1 thread, none may wait, room for 2 runs" 481 754
+    "user-no-line" "user" "2 messages on 1 thread, none may wait, room for 2 runs" 929 1428
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 open_runs_max decides"] false
         instances::no_line();
+    "user-forgetful" "user" "2 messages on 2 threads, memory keeps none" 1869 2316 ["RUN-1 RUN-2 RUN-3 RUN-5 DEL-2 a run succeeds", "RUN-7 a call closes as cancelled", "RUN-6 RUN-8 one that waited runs", "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false instances::forgetful();
     "fence" "fence" "2 nodes, 1 message, 3 events" 19940 120826 ["RUN-8 one that waited runs"] false
         instances::fence(2, 1, 3);
     "fence-messages" "fence" "1 node, 2 messages, 1 event" 1533 3932
@@ -211,13 +202,14 @@ macro_rules! equalities {
 #[rustfmt::skip]
 pub const EQUALITIES: &[Equality] = equalities![
     "run" "Run" "2 calls, 6 events" 2003 2418 false instances::run(2, 6);
-    "user-messages" "User" "2 messages, 2 events a run" 1463 1982 false instances::user(2, 1, 1, 2);
-    "user-threads" "User" "1 message, 2 threads, 4 events" 403 534 false instances::user(1, 2, 1, 4);
-    "user-calls" "User" "1 message, 2 calls, 4 events" 1557 2165 false instances::user(1, 1, 2, 4);
-    "user-crowded" "User" "2 messages on 2 threads, room for 1 run" 1857 2676 false instances::crowded();
-    "user-open-calls" "User" "2 calls, of which 1 may be open" 375 541 false instances::two_calls(1, 2);
-    "user-run-calls" "User" "2 calls, of which 1 may be opened" 375 541 false instances::two_calls(2, 1);
-    "user-no-line" "User" "2 messages on 1 thread, none may wait, room for 2 runs" 481 694 false instances::no_line();
+    "user-messages" "User" "2 messages, 2 events a run" 2893 3892 false instances::user(2, 1, 1, 2);
+    "user-threads" "User" "1 message, 2 threads, 4 events" 403 536 false instances::user(1, 2, 1, 4);
+    "user-calls" "User" "1 message, 2 calls, 4 events" 1557 2166 false instances::user(1, 1, 2, 4);
+    "user-crowded" "User" "2 messages on 2 threads, room for 1 run" 2753 3968 false instances::crowded();
+    "user-open-calls" "User" "2 calls, of which 1 may be open" 375 542 false instances::two_calls(1, 2);
+    "user-run-calls" "User" "2 calls, of which 1 may be opened" 375 542 false instances::two_calls(2, 1);
+    "user-no-line" "User" "2 messages on 1 thread, none may wait, room for 2 runs" 929 1312 false instances::no_line();
+    "user-forgetful" "User" "2 messages on 2 threads, memory keeps none" 1869 2316 false instances::forgetful();
     "fence-messages" "Fence" "1 node, 2 messages, 1 event" 1533 3932 false instances::fence(1, 2, 1);
     "fence-node" "Fence" "1 node, 1 message, 3 events" 480 1262 false instances::fence(1, 1, 3);
     "fence-nodes" "Fence" "2 nodes, 1 message, 2 events" 1698 8358 false instances::fence(2, 1, 2);
@@ -289,7 +281,7 @@ macro_rules! endings {
 pub const ENDINGS: &[Ending] = endings![
     "run-ends" ["RUN-6"] "run" "a run ends, if those who close calls and cut runs do not rest" Weak 2003
         instances::run(2, 6), liveness::run_ends;
-    "every-run-ends" ["RUN-6"] "user" "every accepted run ends, if deadlines do not rest" Weak 1463
+    "every-run-ends" ["RUN-6"] "user" "every accepted run ends, if deadlines do not rest" Weak 2893
         instances::user(2, 1, 1, 2), liveness::every_run_ends;
     "every-run-ends-somewhere" ["RUN-6"] "fence" "every accepted run ends, however often nodes crash" Strong 19940
         instances::fence(2, 1, 3), liveness::every_run_ends_somewhere;

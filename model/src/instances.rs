@@ -59,6 +59,12 @@ pub fn crowded() -> UserModel {
     UserModel { limits, ..model }
 }
 
+/// Two messages on two threads; memory keeps none.
+pub fn forgetful() -> UserModel {
+    let model = user(2, 2, 0, 1);
+    UserModel { limits: Limits { recent_messages_max: 0, ..model.limits }, ..model }
+}
+
 pub fn fence(nodes: u8, messages: u8, run_events_max: u64) -> FenceModel {
     FenceModel { machine: &Shipped, nodes, messages, limits: limits(run_events_max) }
 }

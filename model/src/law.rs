@@ -4,7 +4,7 @@
 use quintet::kernel::{
     entry::{Body, CallOwner, Entry, Event, RunStatus},
     ids::{CallId, MessageId, Offset, RunId, Seq, ThreadId},
-    user::Receipt,
+    user::{Receipt, RecentMessage},
 };
 
 /// One run in a log.
@@ -14,6 +14,7 @@ pub struct Told<'a> {
     pub thread_id: &'a ThreadId,
     pub message_id: &'a MessageId,
     pub accepted: Offset,
+    pub parent: Offset,
     pub events: Vec<(Offset, Seq, &'a Event)>,
 }
 
@@ -32,6 +33,11 @@ impl Told<'_> {
 
     pub fn receipt(&self) -> Receipt {
         Receipt { run_id: self.run_id, offset: self.accepted }
+    }
+
+    pub fn recent(&self) -> RecentMessage {
+        let (message_id, thread_id) = (self.message_id.clone(), self.thread_id.clone());
+        RecentMessage { message_id, thread_id, receipt: self.receipt() }
     }
 
     /// The executor of a call that the run opened.
@@ -71,11 +77,12 @@ pub fn runs(log: &[Entry]) -> Vec<Told<'_>> {
     let mut runs: Vec<Told<'_>> = Vec::new();
     for entry in log {
         match &entry.body {
-            Body::UserMessage { message_id, .. } => runs.push(Told {
+            Body::UserMessage { message_id, parent, .. } => runs.push(Told {
                 run_id: entry.run_id,
                 thread_id: &entry.thread_id,
                 message_id,
                 accepted: entry.offset,
+                parent: parent.unwrap_or_default(),
                 events: vec![],
             }),
             Body::Event { seq, event } => {
@@ -178,11 +185,22 @@ pub fn del_6(log: &[Entry]) -> bool {
     })
 }
 
+/// TREE: a message follows an earlier message of its thread, or none.
+pub fn tree(log: &[Entry]) -> bool {
+    let runs = runs(log);
+    runs.iter().all(|run| {
+        let is_parent = |other: &Told| {
+            other.accepted == run.parent && other.thread_id == run.thread_id && other.accepted < run.accepted
+        };
+        run.parent == Offset::ZERO || runs.iter().any(is_parent)
+    })
+}
+
 /// A predicate that returns whether a log keeps one rule.
 pub type Law = fn(&[Entry]) -> bool;
 
 /// All of the above, for a model that looks at the log as a whole.
-pub const RULES: [(&str, Law); 9] = [
+pub const RULES: [(&str, Law); 10] = [
     ("RUN-1", run_1),
     ("RUN-2", run_2),
     ("RUN-3", run_3),
@@ -192,6 +210,7 @@ pub const RULES: [(&str, Law); 9] = [
     ("RUN-8", run_8),
     ("DEL-2", del_2),
     ("DEL-6", del_6),
+    ("TREE", tree),
 ];
 
 /// The first rule that a log breaks.

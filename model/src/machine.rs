@@ -5,10 +5,10 @@ use std::fmt::Debug;
 
 use quintet::kernel::{
     entry::{Entry, Event},
-    ids::{MessageId, Offset},
+    ids::Offset,
     limits::Limits,
     run::{AnyRun, EarlyEnd, Step, Violation},
-    user::{Command, Decision, InvalidEntry, Receipt, Refusal, UserState},
+    user::{Command, Decision, InvalidEntry, RecentMessage, Refusal, UserState},
 };
 
 use crate::{law, vocabulary::AT};
@@ -34,7 +34,7 @@ pub trait Machine: Debug + Send + Sync {
     fn recover(
         &self,
         head: Offset,
-        recent: Vec<(MessageId, Receipt)>,
+        recent: Vec<RecentMessage>,
         unfinished: &[&Entry],
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
@@ -45,14 +45,14 @@ pub trait Machine: Debug + Send + Sync {
 impl dyn Machine {
     /// The state after a restart: made of the log's head, its messages, and its unfinished runs.
     pub fn recovered(&self, log: &[Entry], limits: &Limits) -> Option<UserState> {
-        let recent = law::runs(log).iter().map(|told| (told.message_id.clone(), told.receipt())).collect();
+        let recent = law::runs(log).iter().map(law::Told::recent).collect();
         self.remembering(recent, log, limits)
     }
 
     /// The same, if these are the messages that it remembers.
     pub fn remembering(
         &self,
-        recent: Vec<(MessageId, Receipt)>,
+        recent: Vec<RecentMessage>,
         log: &[Entry],
         limits: &Limits,
     ) -> Option<UserState> {

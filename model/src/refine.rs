@@ -6,15 +6,16 @@ use std::{collections::BTreeMap, sync::Arc};
 use quintet::kernel::{
     connection::Phase,
     entry::{Body, Entry, Event, RunStatus},
+    ids::Offset,
     limits::Limits,
     run::{AnyRun, Closer, PhaseName},
     ticket::AnyTicket,
-    user::{OnBusy, OpenRun, Progress, Receipt, UserState},
+    user::{OnBusy, OpenRun, Progress, UserState},
 };
 use tla_checker::ast::Value;
 
 use crate::{
-    ask::{Ask, Deed},
+    ask::{After, Ask, Deed},
     models::{
         delivery::{self, DeliveryAction, DeliveryModel, DeliveryState, Drain, Frame, Link},
         fence::{FenceAction, FenceModel, FenceState, Node},
@@ -24,7 +25,7 @@ use crate::{
     },
     spec::Refines,
     vocabulary::{
-        by_name, call, call_number, call_status_name, ending_name, message, message_number, run_number,
+        by_name, call, call_number, call_status_name, ending_name, message_number, run_number,
         run_status_name, thread_number,
     },
 };
@@ -96,6 +97,10 @@ fn waiting() -> Value {
 }
 
 pub fn entry(entry: &Entry) -> Value {
+    let parent = match &entry.body {
+        Body::UserMessage { parent, .. } => parent.unwrap_or_default(),
+        Body::Event { .. } => Offset::ZERO,
+    };
     let (seq, kind, message, call, what) = match &entry.body {
         Body::UserMessage { message_id, .. } => (0, "user_message", message_number(message_id), 0, ""),
         Body::Event { seq, event } => match event {
@@ -118,6 +123,7 @@ pub fn entry(entry: &Entry) -> Value {
         ("message", int(message)),
         ("call", int(call)),
         ("what", text(what)),
+        ("parent", int(parent.0)),
     ])
 }
 
@@ -125,8 +131,8 @@ pub fn log(entries: &[Entry]) -> Value {
     sequence(entries.iter().map(entry))
 }
 
-/// A user's state. `messages` are the ones that may be remembered: the state does not list them.
-pub fn user(state: &UserState, calls: u8, messages: u8) -> Value {
+/// A user's state.
+pub fn user(state: &UserState, calls: u8) -> Value {
     let open = |open: &OpenRun| {
         let progress = match &open.progress {
             Progress::Waiting => waiting(),
@@ -139,14 +145,12 @@ pub fn user(state: &UserState, calls: u8, messages: u8) -> Value {
             ("run", progress),
         ])
     };
-    let remembered = |number| state.recent(&message(number)).map(|receipt| (number, receipt));
-    let mut recent: Vec<(u8, Receipt)> = (1..=messages).filter_map(remembered).collect();
-    recent.sort_by_key(|(_, receipt)| receipt.offset);
-    let recent = recent.into_iter().map(|(number, receipt)| {
+    let recent = state.recent_messages().map(|recent| {
         record([
-            ("message", int(number)),
-            ("run", int(run_number(receipt.run_id))),
-            ("offset", int(receipt.offset.0)),
+            ("message", int(message_number(&recent.message_id))),
+            ("run", int(run_number(recent.receipt.run_id))),
+            ("offset", int(recent.receipt.offset.0)),
+            ("thread", int(thread_number(&recent.thread_id))),
         ])
     });
     record([
@@ -204,11 +208,13 @@ impl UserModel {
 
 impl Refines<Account, Ask> for UserModel {
     fn state(&self, state: &Account) -> Vec<(&'static str, Value)> {
-        vec![("user", user(&state.user, self.calls, self.messages)), ("log", log(&state.log))]
+        vec![("user", user(&state.user, self.calls)), ("log", log(&state.log))]
     }
 
     fn action(&self, ask: &Ask, _: &Account) -> &'static str {
         match ask {
+            Ask::Send { after: After::Root, .. } => "SendAsRoot",
+            Ask::Send { after: After::Message(_), .. } => "SendAsBranch",
             Ask::Send { on_busy: OnBusy::Enqueue, .. } => "SendOrWait",
             Ask::Send { on_busy: OnBusy::Reject, .. } => "SendOrReject",
             Ask::Send { on_busy: OnBusy::Interrupt, .. } => "SendOrInterrupt",
@@ -256,7 +262,7 @@ impl Refines<FenceState, FenceAction> for FenceModel {
             };
             record([
                 ("is", text(is)),
-                ("user", user(view, 1, self.messages)),
+                ("user", user(view, 1)),
                 ("batch", log(batch)),
                 ("promise", int(promise)),
                 ("armed", set(armed.iter().map(|run| int(*run)))),
@@ -409,7 +415,7 @@ impl Refines<DeliveryState, DeliveryAction> for DeliveryModel {
         };
         let hub = record([
             ("is", text(is)),
-            ("user", user(view, 1, 1)),
+            ("user", user(view, 1)),
             ("batch", log(batch)),
             ("promise", int(promise)),
         ]);

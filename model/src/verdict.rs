@@ -3,12 +3,13 @@
 
 use quintet::kernel::{
     entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    ids::Offset,
     limits::Limits,
     user::{Decision, OnBusy, Refusal, Reply},
 };
 
 use crate::{
-    ask::{Ask, CutBy, Deed},
+    ask::{After, Ask, CutBy, Deed},
     law::{self, Told},
     vocabulary::{call, message, run, thread},
 };
@@ -22,7 +23,7 @@ pub fn judge(
 ) -> Option<&'static str> {
     let case = Case { log, told: law::runs(log), decided, limits };
     let broken = match ask {
-        Ask::Send { message, thread, on_busy } => case.send(message, thread, on_busy),
+        Ask::Send { message, thread, on_busy, after } => case.send(message, thread, on_busy, after),
         Ask::Cancel { run } => case.cancel(run),
         Ask::Answer { run, call } => case.answer(run, call),
         Ask::Step { run, deed } => case.step(run, deed),
@@ -79,11 +80,26 @@ impl Case<'_> {
             if completion.status == status && completion.error.as_ref().map(|e| e.code) == code)
     }
 
-    fn send(&self, number: u8, line: u8, on_busy: OnBusy) -> Option<&'static str> {
+    /// The offset of the parent; `None` if the thread has no such message.
+    fn parent(&self, line: u8, after: After) -> Option<Offset> {
+        let mut of_thread = self.told.iter().rev().filter(|told| *told.thread_id == thread(line));
+        match after {
+            After::Latest => Some(of_thread.next().map_or(Offset::ZERO, |told| told.accepted)),
+            After::Root => Some(Offset::ZERO),
+            After::Message(named) => {
+                of_thread.find(|told| *told.message_id == message(named)).map(|told| told.accepted)
+            }
+        }
+    }
+
+    fn send(&self, number: u8, line: u8, on_busy: OnBusy, after: After) -> Option<&'static str> {
         if let Some(told) = self.told.iter().find(|told| *told.message_id == message(number)) {
             let same = self.replied(Reply::Accepted { receipt: told.receipt(), duplicate: true });
             return self.expect("DEL-6", same && self.batch().is_empty());
         }
+        let Some(parent) = self.parent(line, after) else {
+            return self.expect("ISO-3", self.refused(Refusal::NotFound));
+        };
         let open: Vec<&Told> = self.told.iter().filter(|told| told.ended().is_none()).collect();
         let waiting: Vec<&&Told> = open.iter().filter(|told| *told.thread_id == thread(line)).collect();
         let (busy, interrupts) = (!waiting.is_empty(), !waiting.is_empty() && on_busy == OnBusy::Interrupt);
@@ -99,6 +115,8 @@ impl Case<'_> {
         let messages: Vec<&Entry> =
             self.batch().iter().filter(|entry| matches!(entry.body, Body::UserMessage { .. })).collect();
         let [accepted] = messages[..] else { return Some("DEL-5") };
+        let follows =
+            matches!(accepted.body, Body::UserMessage { parent: found, .. } if found == Some(parent));
         let promised = match self.decided {
             Ok(Decision { reply: Reply::Accepted { receipt, duplicate: false }, .. }) => {
                 (receipt.run_id, receipt.offset) == (accepted.run_id, accepted.offset)
@@ -120,6 +138,7 @@ impl Case<'_> {
                 .any(|t| t.run_id == told.run_id && t.ended() == Some(RunStatus::Cancelled))
         };
         self.expect("DEL-5", promised)
+            .or_else(|| self.expect("TREE", follows))
             .or_else(|| self.expect("RUN-8", left == expected))
             .or_else(|| self.expect("RUN-8", !interrupts || waiting.iter().all(cancelled)))
     }

@@ -25,6 +25,7 @@ explored! {
     user_open_calls "user-open-calls"
     user_run_calls "user-run-calls"
     user_no_line "user-no-line"
+    user_forgetful "user-forgetful"
     fence "fence"
     fence_messages "fence-messages"
     delivery "delivery"

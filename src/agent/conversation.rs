@@ -46,6 +46,9 @@ impl History {
     /// Returns the runs of a thread that were completed before this run, oldest first: the newest ones whose texts
     /// fit into `bytes_max` bytes, at least one. A run that is too large for a bounded read has no `calls`.
     ///
+    /// Of this run's own thread, it returns those on the path from its message to the root of the thread, and none
+    /// of the branches beside it.
+    ///
     /// # Errors
     ///
     /// Returns [`JournalError`] if the journal cannot be read.
@@ -55,12 +58,14 @@ impl History {
         bytes_max: usize,
     ) -> Result<Vec<PastRun>, JournalError> {
         let mut reader = Reader { history: self, bytes_left: READ_BYTES_MAX };
-        let (mut runs, mut bytes, mut before) = (Vec::new(), 0, self.end());
+        let (mut runs, mut bytes) = (Vec::new(), 0);
+        let mut records = Records::of(self, thread_id).await?;
         'all: loop {
-            let records = self.thread_runs_before(thread_id, before, RECORDS_MAX).await?;
-            let Some(last) = records.last() else { break };
-            before = last.accepted;
-            for record in &records {
+            let page = records.next().await?;
+            if page.is_empty() {
+                break;
+            }
+            for record in &page {
                 // An earlier run of the thread may have ended after this one began, in a resumed log.
                 let Some((completed, _)) = record.completed.filter(|(at, _)| *at < self.end()) else {
                     continue;
@@ -75,6 +80,38 @@ impl History {
         }
         runs.reverse();
         Ok(runs)
+    }
+}
+
+/// The records of the runs that precede a run, newest first.
+enum Records<'a> {
+    /// On the path from the message at this offset to the root of the thread.
+    Path(&'a History, Offset),
+    /// Of another thread, before this offset.
+    Thread(&'a History, &'a ThreadId, Offset),
+}
+
+impl<'a> Records<'a> {
+    async fn of(history: &'a History, thread_id: &'a ThreadId) -> Result<Self, JournalError> {
+        Ok(match history.path(history.message(), 1).await?.pop() {
+            Some(own) if own.thread_id == *thread_id => Records::Path(history, own.parent),
+            Some(_) | None => Records::Thread(history, thread_id, history.end()),
+        })
+    }
+
+    async fn next(&mut self) -> Result<Vec<RunRecord>, JournalError> {
+        match self {
+            Records::Path(history, message) => {
+                let page = history.path(*message, RECORDS_MAX).await?;
+                *message = page.last().map_or(Offset::ZERO, |last| last.parent);
+                Ok(page)
+            }
+            Records::Thread(history, thread_id, before) => {
+                let page = history.thread_runs_before(thread_id, *before, RECORDS_MAX).await?;
+                *before = page.last().map_or(Offset::ZERO, |last| last.accepted);
+                Ok(page)
+            }
+        }
     }
 }
 

@@ -16,6 +16,8 @@ pub struct History {
     owner: Owner,
     /// The end, exclusive.
     end: Offset,
+    /// The offset of the run's own message.
+    message: Offset,
 }
 
 /// A position in a history, for reading backwards.
@@ -27,8 +29,8 @@ pub struct Page {
 }
 
 impl History {
-    pub(super) fn new(handle: RunHandle, owner: Owner, end: Offset) -> Self {
-        Self { handle, owner, end }
+    pub(super) fn new(handle: RunHandle, owner: Owner, end: Offset, message: Offset) -> Self {
+        Self { handle, owner, end, message }
     }
 
     /// Returns the owner, for limits per user.
@@ -44,6 +46,15 @@ impl History {
     /// Returns the end of the history, exclusive.
     pub(crate) fn end(&self) -> Offset {
         self.end
+    }
+
+    /// Returns the offset of the run's own message.
+    pub(crate) fn message(&self) -> Offset {
+        self.message
+    }
+
+    pub(crate) async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.handle.path(message, limit).await
     }
 
     pub(crate) async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {

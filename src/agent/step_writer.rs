@@ -32,6 +32,8 @@ pub(super) struct StepWriter {
     calls: u64,
     /// The offset of the run's first entry.
     begin: Offset,
+    /// The offset of the run's message.
+    message: Offset,
     texts: UserTexts,
 }
 
@@ -54,7 +56,8 @@ impl StepWriter {
         let replay = Replay::of(|kind| emitted.of(kind).bytes, events);
         let replayed = Box::new(Replayed { replay, emitted, readers: [const { None }; 3] });
         let texts = UserTexts::new(handle.clone(), accepted);
-        Self { handle, owner, run_id, replay: Some(replayed), calls: 0, begin, texts }.without_what_is_over()
+        let (replay, message) = (Some(replayed), accepted);
+        Self { handle, owner, run_id, replay, calls: 0, begin, message, texts }.without_what_is_over()
     }
 
     pub(super) fn is_replaying(&self) -> bool {
@@ -70,7 +73,7 @@ impl StepWriter {
     }
 
     pub(super) fn history(&self) -> History {
-        History::new(self.handle.clone(), self.owner, self.begin)
+        History::new(self.handle.clone(), self.owner, self.begin, self.message)
     }
 
     pub(super) fn into_handle(self) -> RunHandle {

@@ -326,6 +326,15 @@ impl Executor {
         Self { limits, place: ExecutorKind::Shared(Tasks::default()), turns_max: THREADS_MIN }
     }
 
+    /// Calls `work` within the runtime of the agents, so that it can start tasks there.
+    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _entered = match &self.place {
+            ExecutorKind::Threads(AgentThreads(runtime)) => runtime.as_ref().map(Runtime::enter),
+            ExecutorKind::Shared(_) => None,
+        };
+        work()
+    }
+
     /// Returns the limits of the agents.
     pub fn limits(&self) -> &AgentLimits {
         &self.limits

@@ -17,8 +17,8 @@ pub(super) struct IndexCheck<'c> {
     accepted: u64,
 }
 
-/// The index columns of an accepted run: run, message, thread, agent, time.
-type Beginning = (String, String, String, String, u64);
+/// The index columns of an accepted run: run, message, thread, agent, time, parent.
+type Beginning = (String, String, String, String, u64, u64);
 /// The index columns of its progress: start, end, status.
 type RunColumns = (Option<u64>, Option<u64>, Option<String>);
 
@@ -59,20 +59,24 @@ impl<'c> IndexCheck<'c> {
         findings: &mut Findings,
     ) -> rusqlite::Result<()> {
         match milestone {
-            Milestone::Accepted { run_id, message_id, thread_id, agent_name, at } => {
+            Milestone::Accepted { run_id, message_id, thread_id, agent_name, at, parent } => {
                 self.accepted += 1;
                 let found: Option<Beginning> = self
                     .connection
                     .prepare_cached(
-                        "SELECT run_id, message_id, thread_id, agent_name, accepted_at FROM runs
+                        "SELECT run_id, message_id, thread_id, agent_name, accepted_at, parent FROM runs
                          WHERE user = ?1 AND accepted = ?2",
                     )?
                     .query_row(params![self.user, offset], |row| {
                         let run_id = uuid::Uuid::from_bytes(row.get(0)?).to_string();
-                        Ok((run_id, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                        let own = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+                        Ok((run_id, own.0, own.1, own.2, own.3, row.get(5)?))
                     })
                     .optional()?;
-                let said = (run_id.clone(), message_id.clone(), thread_id.clone(), agent_name.clone(), *at);
+                // Without a parent in the entry and a previous message, the index alone has it.
+                let parent = parent.or(found.as_ref().map(|found| found.5)).unwrap_or(0);
+                let said =
+                    (run_id.clone(), message_id.clone(), thread_id.clone(), agent_name.clone(), *at, parent);
                 if found.as_ref() != Some(&said) {
                     let what = match found {
                         None => "the index does not know this message".to_owned(),

@@ -52,6 +52,7 @@ mod journal;
 mod line;
 pub mod live;
 mod log;
+mod parents;
 mod report;
 mod run;
 

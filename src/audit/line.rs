@@ -50,6 +50,8 @@ pub(super) struct MessageFields<'a> {
     pub message_id: Cow<'a, str>,
     #[serde(borrow)]
     pub text: Cow<'a, str>,
+    /// Missing in entries of earlier versions.
+    pub parent: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

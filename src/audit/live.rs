@@ -132,7 +132,7 @@ mod tests {
 
     fn message(n: u128, thread: &str) -> Entry {
         let message_id = MessageId::parse(&format!("m{n}")).unwrap();
-        entry(run(n), thread, Body::UserMessage { message_id, text: "x".into() })
+        entry(run(n), thread, Body::UserMessage { message_id, text: "x".into(), parent: None })
     }
 
     fn event(n: u128, thread: &str, seq: u64, event: Event) -> Entry {

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{
-    line::{DecodedLine, Head, LineBody, LineEvent},
+    line::{DecodedLine, Head, LineBody, LineEvent, MessageFields},
+    parents::Parents,
     report::Findings,
     run::RunCheck,
 };
@@ -19,6 +20,7 @@ pub(super) struct LogCheck {
     /// Run ids and message ids that were accepted: an id is used once.
     accepted: SeenIds,
     messages: SeenIds,
+    parents: Parents,
     /// A run that started while its thread had an active one. Legal only for a queued run that is ended: the
     /// next entry must complete it.
     passing: Option<(String, u64)>,
@@ -44,6 +46,8 @@ pub(super) struct ThreadCheck {
     pub last: u64,
     pub last_at: u64,
     pub messages: u64,
+    /// The offset of the latest message; 0 if none was read.
+    last_message: u64,
     active: Option<String>,
     /// Queued runs, in order of acceptance.
     waiting: VecDeque<String>,
@@ -58,6 +62,8 @@ pub(super) enum Milestone {
         thread_id: String,
         agent_name: String,
         at: u64,
+        /// `None` if the entry has no parent and the previous message of the thread is not known.
+        parent: Option<u64>,
     },
     Completed {
         run_id: String,
@@ -120,6 +126,7 @@ impl LogCheck {
             threads: HashMap::new(),
             accepted: SeenIds::new(ids_max),
             messages: SeenIds::new(ids_max),
+            parents: Parents::new(ids_max),
             passing: None,
             last_at: 0,
             unreadable: 0,
@@ -133,10 +140,12 @@ impl LogCheck {
             Ok(line) => line,
             Err(what) => {
                 self.unreadable += 1;
+                self.parents.unreadable(offset);
                 findings.violation("ENTRY", offset, None, what);
                 return Milestone::Other;
             }
         };
+        self.parents.entry(offset);
         let run_id = head.run_id.to_string();
         let mut wrong = |rule, what: String| findings.violation(rule, offset, Some(&run_id), what);
         // ISO-1: an entry of this log is sent on this user's connections.
@@ -170,13 +179,23 @@ impl LogCheck {
         match body {
             LineBody::Message(message) => {
                 thread.messages += 1;
-                self.accept(&head, &message.message_id, findings)
+                let previous = std::mem::replace(&mut thread.last_message, offset);
+                let parent = message.parent.or(self.parents.has(previous).then_some(previous));
+                self.accept(&head, &message, parent, findings)
             }
             LineBody::Event(seq, event) => self.event(offset, &head, seq, &event, findings),
         }
     }
 
-    fn accept(&mut self, head: &Head<'_>, message_id: &str, findings: &mut Findings) -> Milestone {
+    /// `parent`: of the entry, or the previous message of the thread if the entry has none.
+    fn accept(
+        &mut self,
+        head: &Head<'_>,
+        message: &MessageFields<'_>,
+        parent: Option<u64>,
+        findings: &mut Findings,
+    ) -> Milestone {
+        let message_id = &*message.message_id;
         let run_id = head.run_id.to_string();
         findings.report.runs += 1;
         // DEL-6
@@ -186,6 +205,11 @@ impl LogCheck {
         }
         if !self.accepted.insert(digest(&run_id)) {
             findings.violation("DEL-6", head.offset, Some(&run_id), "the run id was used before");
+        }
+        if !self.parents.message(head.offset, digest(&head.thread_id), message.parent) {
+            let what =
+                format!("the parent {} is no earlier message of the thread", message.parent.unwrap_or(0));
+            findings.violation("ENTRY", head.offset, Some(&run_id), what);
         }
         if let Some(thread) = self.threads.get_mut(&*head.thread_id) {
             thread.waiting.push_back(run_id.clone());
@@ -197,6 +221,7 @@ impl LogCheck {
             thread_id: head.thread_id.to_string(),
             agent_name: head.agent_name.to_string(),
             at: head.timestamp,
+            parent,
         }
     }
 

@@ -118,8 +118,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut signals = caught.listen().context("signal handlers cannot be installed")?;
     let (mode, keys, settings) = (checked.mode(), checked.key_source(), checked.settings());
-    let rehearses = agents.rehearses(mode == Mode::Dev, settings.names_rehearsal());
-    let agents = agents.registry(rehearses, settings.agents)?;
+    let agents = agents.registry(mode == Mode::Dev, settings)?;
     let described = described(&agents);
     let service = Service::new(checked, Parts { journal, agents: Arc::new(agents), described });
     #[cfg(feature = "prometheus")]

@@ -18,12 +18,13 @@ use crate::{
         telemetry,
     },
     runtime::{clock, private},
-    service::access::described_key,
+    service::{access::described_key, configured::ConfiguredAgents},
 };
 
 /// Prints all settings and a description of the key. Prints what `quintet serve` still requires to stderr.
 pub fn check_config(loaded: &LoadedSettings) -> anyhow::Result<ExitCode> {
     check::consistent(loaded)?;
+    ConfiguredAgents::check(&loaded.settings.agent_settings)?;
     print(&loaded.show())?;
     if let Some((name, key)) = described_key(&loaded.settings)? {
         print(&format!("# {name}: {key}\n"))?;

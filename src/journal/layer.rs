@@ -96,6 +96,20 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().thread_runs(thread_id, after, limit).await
     }
 
+    /// See [`Log::thread_message`].
+    async fn thread_message(
+        &self,
+        thread_id: &ThreadId,
+        at: Option<Offset>,
+    ) -> Result<Option<Offset>, JournalError> {
+        self.inner().thread_message(thread_id, at).await
+    }
+
+    /// See [`Log::path`].
+    async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.inner().path(message, limit).await
+    }
+
     /// See [`Log::thread_runs_before`].
     async fn thread_runs_before(
         &self,
@@ -148,6 +162,18 @@ impl<L: LogLayer> Log for L {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::thread_runs(self, thread_id, after, limit).await
+    }
+
+    async fn thread_message(
+        &self,
+        thread_id: &ThreadId,
+        at: Option<Offset>,
+    ) -> Result<Option<Offset>, JournalError> {
+        LogLayer::thread_message(self, thread_id, at).await
+    }
+
+    async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        LogLayer::path(self, message, limit).await
     }
 
     async fn thread_runs_before(

@@ -18,8 +18,8 @@
 //!
 //! - **append**: [`Log::append`] stores a [`Batch`]
 //! - **read**: [`Log::extent`], [`Log::read`], [`Log::continues`], and [`Log::recovery`] for the machines of the user
-//! - **look up**: [`Log::message`], [`Log::run`], [`Log::threads`], [`Log::thread_runs`] query the index, which is
-//!   derived from the entries
+//! - **look up**: [`Log::message`], [`Log::run`], [`Log::threads`], [`Log::thread_runs`], [`Log::thread_message`] and
+//!   [`Log::path`] query the index, which is derived from the entries
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
 //!
@@ -57,7 +57,11 @@
 //!     run_id: RunId::parse("018f3c2e-7b1a-7c3d-8e4f-0123456789ab")?,
 //!     timestamp: Timestamp(1_795_000_000_001),
 //!     agent_name: AgentName::parse("assistant")?,
-//!     body: Body::UserMessage { message_id: MessageId::parse("m1")?, text: "hello".to_owned() },
+//!     body: Body::UserMessage {
+//!         message_id: MessageId::parse("m1")?,
+//!         text: "hello".to_owned(),
+//!         parent: Some(Offset::ZERO),
+//!     },
 //! };
 //! // `quintet_wire::entry::encode` writes the line of an entry.
 //! let line = br#"{"type":"user_message","offset":1,"user_id":"ann","text":"hello"}"#;
@@ -106,7 +110,7 @@ use quintet_kernel::{
     entry::{Entry, RunStatus},
     ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
-    user::Receipt,
+    user::{Receipt, RecentMessage},
 };
 
 pub use self::{
@@ -254,6 +258,26 @@ pub trait Log: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError>;
 
+    /// Returns the offset of the message at `at` if it belongs to the thread, or of the latest message of the thread
+    /// if `at` is `None`; `None` if there is no such message.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn thread_message(
+        &self,
+        thread_id: &ThreadId,
+        at: Option<Offset>,
+    ) -> Result<Option<Offset>, JournalError>;
+
+    /// Returns the runs on the path from the message at `message` to the root of its thread: its own run first, then
+    /// that of its parent, and so on, at most `limit`. The path ends early where the index no longer has a message.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError>;
+
     /// Returns the runs of a thread whose message is before `before`, the latest first.
     ///
     /// # Errors
@@ -307,7 +331,7 @@ pub struct Recovery {
     /// The last offset of the log.
     pub head: Offset,
     /// The latest messages, oldest first (DEL-6).
-    pub recent: Vec<(MessageId, Receipt)>,
+    pub recent: Vec<RecentMessage>,
     /// The open runs, in order of acceptance.
     pub unfinished: Vec<RunRecord>,
     /// The resume records of the open runs that were resumed.
@@ -331,10 +355,23 @@ pub struct RunRecord {
     pub accepted: Offset,
     /// The time of its `user_message`.
     pub accepted_at: Timestamp,
+    /// Offset of the message that this one follows in its thread; 0 if there is none.
+    pub parent: Offset,
     /// Offset of its `agent_started`.
     pub started: Option<Offset>,
     /// Offset of its `agent_completed`, and its status.
     pub completed: Option<(Offset, RunStatus)>,
+}
+
+impl RunRecord {
+    /// Returns the message of the run, as the state of the log remembers it.
+    pub fn recent(&self) -> RecentMessage {
+        RecentMessage {
+            message_id: self.message_id.clone(),
+            thread_id: self.thread_id.clone(),
+            receipt: Receipt { run_id: self.run_id, offset: self.accepted },
+        }
+    }
 }
 
 /// The index record of a thread.

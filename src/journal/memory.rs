@@ -266,10 +266,8 @@ impl Log for MemoryLog {
 
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.with(|log| {
-            let receipt = |run: &RunRecord| {
-                (run.message_id.clone(), Receipt { run_id: run.run_id, offset: run.accepted })
-            };
-            let mut recent: Vec<_> = log.runs.values().rev().take(recent_max).map(receipt).collect();
+            let mut recent: Vec<_> =
+                log.runs.values().rev().take(recent_max).map(RunRecord::recent).collect();
             recent.reverse();
             let unfinished = log.runs.values().filter(|run| run.completed.is_none()).cloned().collect();
             let resumes = log.resumes.values().copied().collect();
@@ -305,6 +303,24 @@ impl Log for MemoryLog {
             let later = |run: &&RunRecord| run.completed.is_none_or(|(at, _)| at > after);
             let of_thread = log.runs.values().filter(|run| &run.thread_id == thread_id);
             of_thread.filter(later).take(limit).cloned().collect()
+        })
+    }
+
+    async fn thread_message(
+        &self,
+        thread_id: &ThreadId,
+        at: Option<Offset>,
+    ) -> Result<Option<Offset>, JournalError> {
+        self.with(|log| match at {
+            Some(at) => log.runs.get(&at).filter(|run| run.thread_id == *thread_id).map(|run| run.accepted),
+            None => log.latest_message(thread_id),
+        })
+    }
+
+    async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.with(|log| {
+            let first = log.runs.get(&message);
+            std::iter::successors(first, |run| log.runs.get(&run.parent)).take(limit).cloned().collect()
         })
     }
 
@@ -363,6 +379,10 @@ impl UserLog {
         Ok(())
     }
 
+    fn latest_message(&self, thread_id: &ThreadId) -> Option<Offset> {
+        self.runs.values().rev().find(|run| run.thread_id == *thread_id).map(|run| run.accepted)
+    }
+
     fn apply(&mut self, batch: Batch) {
         self.resumes.extend(batch.resumes.iter().map(|record| (record.run_id, *record)));
         let Some(last_at) = batch.entries.last().map(|entry| entry.timestamp) else { return };
@@ -386,8 +406,9 @@ impl UserLog {
         });
         (thread.last, thread.last_at) = (offset, timestamp);
         match body {
-            Body::UserMessage { message_id, .. } => {
+            Body::UserMessage { message_id, parent, .. } => {
                 thread.messages += 1;
+                let parent = parent.or_else(|| self.latest_message(&thread_id)).unwrap_or_default();
                 self.accepted.insert(run_id, offset);
                 self.messages.insert(message_id.clone(), Receipt { run_id, offset });
                 let (accepted, accepted_at) = (offset, timestamp);
@@ -401,6 +422,7 @@ impl UserLog {
                         agent_name,
                         accepted,
                         accepted_at,
+                        parent,
                         started,
                         completed,
                     },

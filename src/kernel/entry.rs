@@ -37,6 +37,9 @@ pub enum Body {
         message_id: MessageId,
         /// The text, at most `text_bytes_max` bytes ([`Limits`](crate::limits::Limits)).
         text: String,
+        /// The offset of the message that this one follows in the tree of its thread, 0 for a root. `None` in
+        /// entries of earlier versions, where the parent is the previous message of the thread.
+        parent: Option<Offset>,
     },
     /// An event of the run.
     Event {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::error::ServiceError;
+use super::{configured::ConfiguredAgents, error::ServiceError};
 use crate::{
-    agent::{Agent, AgentLimits, AgentRegistry, Executor},
+    agent::{Agent, AgentRegistry, Executor},
     kernel::ids::AgentName,
+    ops::config::Settings,
     wire::http::AgentInfo,
 };
 
@@ -67,28 +68,43 @@ impl AgentSet {
     /// Starts the threads of these agents.
     ///
     /// # Errors
-    /// When there is no agent, a name is invalid or occurs twice, the default agent is missing, or no thread can
+    /// When there is no agent, an agent of the settings is invalid, a name is invalid or occurs twice, the default agent is missing, or no thread can
     /// be started.
-    pub(crate) fn registry(
-        self,
-        rehearsal: bool,
-        limits: AgentLimits,
-    ) -> Result<AgentRegistry, ServiceError> {
+    pub(crate) fn registry(self, is_dev: bool, settings: &Settings) -> Result<AgentRegistry, ServiceError> {
+        let rehearsal = self.rehearses(is_dev, settings.names_rehearsal());
+        let configured = ConfiguredAgents::check(&settings.agent_settings)?;
+        let limits = settings.agents;
+        let threads = Executor::threads_within(limits).map_err(ServiceError::Threads)?;
         let mut agents = self.agents;
         #[cfg(feature = "assistant")]
-        if self.has_built_in {
-            agents.insert(0, Arc::new(crate::assistant::Assistant::within(&limits)));
+        let tools = {
+            let assistant = crate::assistant::Assistant::within(&limits);
+            let tools = assistant.tools().to_vec();
+            if self.has_built_in && !configured.replaces_assistant() {
+                agents.insert(0, Arc::new(assistant));
+            }
+            tools
+        };
+        #[cfg(not(feature = "assistant"))]
+        let tools = Vec::new();
+        let replaces = self.has_built_in && configured.replaces_assistant();
+        let configured = threads.enter(|| configured.start(&tools))?;
+        if replaces {
+            // The model is the first agent, and so the default.
+            agents.splice(0..0, configured);
+        } else {
+            agents.extend(configured);
         }
         if rehearsal {
             agents.push(Arc::new(crate::agent::rehearsal::Rehearsal));
         }
         let first = agents.first().map(|agent| agent.name().to_owned()).ok_or(ServiceError::NoAgent)?;
-        let threads = Executor::threads_within(limits).map_err(ServiceError::Threads)?;
-        Ok(AgentRegistry::of(&self.default_agent.unwrap_or(first), agents, threads)?)
+        let default = settings.agent_settings.default_agent.clone().or(self.default_agent).unwrap_or(first);
+        Ok(AgentRegistry::of(&default, agents, threads)?)
     }
 
     /// Returns whether `rehearsal` is among the agents, in development or where the settings name it.
-    pub(crate) fn rehearses(&self, is_dev: bool, is_named: bool) -> bool {
+    fn rehearses(&self, is_dev: bool, is_named: bool) -> bool {
         is_named || (self.has_built_in && is_dev)
     }
 }

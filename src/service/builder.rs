@@ -204,8 +204,7 @@ impl<Access> ServiceBuilder<Access> {
     /// Assembles the service, once its settings have passed the checks.
     fn finish(self, checked: CheckedSettings) -> Result<Service, ServiceError> {
         let settings = checked.settings();
-        let rehearses = self.agents.rehearses(checked.mode() == Mode::Dev, settings.names_rehearsal());
-        let agents = self.agents.registry(rehearses, settings.agents)?;
+        let agents = self.agents.registry(checked.mode() == Mode::Dev, settings)?;
         let mut owned = None;
         let journal = match self.journal.ok_or(ServiceError::NoJournal)? {
             JournalSource::Given(journal) => journal,

@@ -45,6 +45,14 @@ pub enum ServiceError {
     /// The name of an agent or of a tool is invalid or occurs twice, or `default_agent()` names no agent.
     #[error(transparent)]
     Registration(#[from] RegistrationError),
+    /// An agent or a tool server of the settings is invalid.
+    #[error("{name}: {why}")]
+    Agent {
+        /// The table or the setting.
+        name: String,
+        /// The reason.
+        why: String,
+    },
     /// The builder has no journal.
     #[error("the service has no journal: open a folder with sqlite(), or pass an engine to journal()")]
     NoJournal,
@@ -128,6 +136,7 @@ impl ServiceError {
             | Self::NoOrigins
             | Self::NoAgent
             | Self::Registration(_)
+            | Self::Agent { .. }
             | Self::NoJournal
             | Self::KeyFile { .. }
             | Self::Key { .. }

@@ -22,6 +22,7 @@
 pub mod access;
 pub mod agents;
 pub mod builder;
+pub(crate) mod configured;
 pub mod error;
 pub mod running;
 pub mod start;

@@ -78,10 +78,23 @@ impl LogWriter {
         }
     }
 
+    /// Adds a message as earlier versions wrote it, without a parent.
     pub fn message(&mut self, number: u64, thread_id: &str, message_id: &str) -> &mut Self {
+        self.message_under(number, thread_id, message_id, None)
+    }
+
+    /// Adds a message that follows the message at `parent`.
+    pub fn message_under(
+        &mut self,
+        number: u64,
+        thread_id: &str,
+        message_id: &str,
+        parent: Option<u64>,
+    ) -> &mut Self {
         let thread_id = thread(thread_id);
         self.seqs.insert(run(number), (thread_id.clone(), Seq(0)));
-        let body = Body::UserMessage { message_id: message(message_id), text: format!("hello {number}") };
+        let (message_id, text) = (message(message_id), format!("hello {number}"));
+        let body = Body::UserMessage { message_id, text, parent: parent.map(Offset) };
         self.push(run(number), thread_id, body)
     }
 

@@ -212,6 +212,7 @@ mod tests {
             body: Body::UserMessage {
                 message_id: MessageId::parse("m").unwrap(),
                 text: "of ben alone".to_owned(),
+                parent: Some(Offset::ZERO),
             },
         };
         let mut line = bytes::BytesMut::new();

@@ -102,6 +102,7 @@ fn bodies() -> Vec<String> {
             thread_id,
             message_id,
             agent_name: agent_name.clone(),
+            parent: Offset::ZERO,
             state: RunState::Completed,
             status: Some(RunStatus::Succeeded),
             accepted_offset: Offset(1),

@@ -32,8 +32,8 @@ pub fn encode(user_id: &UserId, entry: &Entry, out: &mut BytesMut) {
         };
     }
     match &entry.body {
-        Body::UserMessage { message_id, text } => {
-            write!(UserMessage { message_id: Cow::Borrowed(message_id), text: text.into() })
+        Body::UserMessage { message_id, text, parent } => {
+            write!(UserMessage { message_id: Cow::Borrowed(message_id), text: text.into(), parent: *parent })
         }
         Body::Event { seq, event } => match event {
             Event::Started { message_id } => {
@@ -141,7 +141,8 @@ pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
     Ok(match &*tag(line)? {
         "user_message" => {
             let s: UserMessage<'_> = serde_json::from_slice(line)?;
-            entry!(s, Body::UserMessage { message_id: s.message_id.into_owned(), text: s.text.into_owned() })
+            let (message_id, text) = (s.message_id.into_owned(), s.text.into_owned());
+            entry!(s, Body::UserMessage { message_id, text, parent: s.parent })
         }
         "agent_started" => {
             let s: AgentStarted<'_> = serde_json::from_slice(line)?;
@@ -240,8 +241,13 @@ mod tests {
             "run_id": entry.run_id.to_string(), "timestamp": entry.timestamp.0, "agent_name": entry.agent_name.as_str(),
         });
         let (seq, own) = match &entry.body {
-            Body::UserMessage { message_id, text } => {
-                (None, json!({"type": "user_message", "message_id": message_id.as_str(), "text": text}))
+            Body::UserMessage { message_id, text, parent } => {
+                let mut own =
+                    json!({"type": "user_message", "message_id": message_id.as_str(), "text": text});
+                if let Some(parent) = parent {
+                    own["parent"] = json!(parent.0);
+                }
+                (None, own)
             }
             Body::Event { seq, event } => (Some(seq.0), expected_event(event)),
         };

@@ -179,6 +179,8 @@ pub struct RunInfo {
     pub message_id: MessageId,
     /// The agent that executes the run.
     pub agent_name: AgentName,
+    /// Offset of the message that this one follows in its thread; 0 for none.
+    pub parent: Offset,
     /// The state of the run: queued, executing or ended.
     pub state: RunState,
     /// The outcome; null until `completed`.

@@ -64,7 +64,11 @@ pub(crate) fn one_of_each() -> Vec<Entry> {
             usage: Some(Usage { input_tokens: 31, output_tokens: 8 }),
         }),
     ];
-    let message = Body::UserMessage { message_id, text: "What is the weather in Oslo?".into() };
+    let message = Body::UserMessage {
+        message_id,
+        text: "What is the weather in Oslo?".into(),
+        parent: Some(Offset::ZERO),
+    };
     let bodies = events.into_iter().zip(1..).map(|(event, seq)| Body::Event { seq: Seq(seq), event });
     std::iter::once(message)
         .chain(bodies)
@@ -263,7 +267,9 @@ fn event() -> impl Strategy<Value = Event> {
 /// Generates entries, legal in their runs or not; the encoding does not depend on it.
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
     let body = prop_oneof![
-        1 => (message_id(), text()).prop_map(|(message_id, text)| Body::UserMessage { message_id, text }),
+        1 => (message_id(), text(), option::of(number())).prop_map(|(message_id, text, parent)| {
+            Body::UserMessage { message_id, text, parent: parent.map(Offset) }
+        }),
         5 => (number(), event()).prop_map(|(seq, event)| Body::Event { seq: Seq(seq), event }),
     ];
     (number(), thread_id(), run_id(), number(), agent_name(), body).prop_map(
@@ -308,11 +314,11 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
         (option::of(credential()), option::of(epoch), number()).prop_map(|(credential, epoch, after)| {
             F::Hello(Hello { credential, epoch, after: Offset(after) })
         }),
-        (message_id(), thread_id(), message_text, option::of(agent_name()), on_busy).prop_map(
-            |(message_id, thread_id, text, agent_name, on_busy)| {
-                F::SendMessage(NewMessage { message_id, thread_id, text, agent_name, on_busy })
-            }
-        ),
+        (message_id(), thread_id(), message_text, option::of(agent_name()), on_busy, option::of(number()))
+            .prop_map(|(message_id, thread_id, text, agent_name, on_busy, parent)| {
+                let parent = parent.map(Offset);
+                F::SendMessage(NewMessage { message_id, thread_id, text, agent_name, on_busy, parent })
+            }),
         run_id().prop_map(|run_id| F::CancelRun(CancelRun { run_id })),
         (run_id(), call_id(), answered).prop_map(|(run_id, call_id, result)| F::CompleteCall(CompleteCall {
             run_id,
@@ -339,6 +345,7 @@ pub(crate) fn client_frames() -> Vec<ClientFrame> {
             text: "What is the weather in Oslo?".into(),
             agent_name: Some(AgentName::parse("assistant").unwrap()),
             on_busy: OnBusy::Enqueue,
+            parent: Some(Offset::ZERO),
         }),
         ClientFrame::CancelRun(CancelRun { run_id }),
         ClientFrame::CompleteCall(CompleteCall {

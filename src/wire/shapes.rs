@@ -47,6 +47,10 @@ shapes! {
         text: Cow<'a, str>,
         /// The agent that executes the run.
         agent_name: Cow<'a, AgentName>,
+        /// The offset of the message that this one follows in its thread, 0 for none. Missing in entries of earlier
+        /// versions: the previous message of the thread.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<Offset>,
     }
 
     /// The first event of a run.

@@ -136,6 +136,7 @@ async fn send(talk: &Talk, agent: &str, n: usize, text: String) -> RunId {
         text,
         agent_name: Some(AgentName::parse(agent).unwrap()),
         on_busy: OnBusy::Enqueue,
+        parent: None,
     };
     talk.user.send(message).await.unwrap().receipt.run_id
 }

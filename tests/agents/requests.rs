@@ -6,8 +6,9 @@ use std::{sync::Arc, time::Duration};
 use quintet::{
     agent::{AgentRegistry, Executor, RecordedCall, call::CALL_TIMEOUT_MS},
     kernel::{
-        entry::{Call, CallOwner, CallResult, CallStatus, Event, RunStatus},
-        ids::{CallId, ToolName},
+        entry::{Body, Call, CallOwner, CallResult, CallStatus, Event, RunStatus},
+        ids::{CallId, Offset, ToolName},
+        user::OnBusy,
     },
     prelude::*,
 };
@@ -276,6 +277,31 @@ async fn a_conversation_is_the_completed_runs_of_the_thread_that_fit() {
         completion(&events).final_response.as_deref(),
         Some(r#"[("history", 0, Some("[]"))]"#),
         "ISO-1"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_is_the_path_from_the_message_to_the_root_of_its_thread() {
+    let stage = Stage::with(agents());
+    let mut ann = stage.ann();
+    let mut history = async |parent: Option<Offset>| {
+        let run = ann.send_as("surveyor", "history", OnBusy::Enqueue, parent).await;
+        let events = run.finish().await;
+        let log = ann.log().await;
+        let sent = log.iter().rev().find(|entry| matches!(entry.body, Body::UserMessage { .. })).unwrap();
+        (sent.offset, completion(&events).final_response.clone().unwrap())
+    };
+    let (first, none) = history(None).await;
+    let (_, after_first) = history(None).await;
+    assert_eq!((none.as_str(), after_first.as_str()), ("[]", r#"[("history", 0, Some("[]"))]"#));
+    let (branch, answer) = history(Some(first)).await;
+    assert_eq!(answer, after_first, "the second message is on another branch");
+    assert_eq!(history(Some(Offset::ZERO)).await.1, "[]", "a new root");
+    let (_, answer) = history(Some(branch)).await;
+    assert_eq!(
+        answer.matches("history").count(),
+        3,
+        "two runs, of which the second tells of the first: {answer}"
     );
 }
 

@@ -86,13 +86,25 @@ pub struct Talk {
 impl Talk {
     /// Sends a message to an agent.
     pub async fn send(&mut self, agent: &str, text: &str) -> Watch {
+        self.send_as(agent, text, OnBusy::Enqueue, None).await
+    }
+
+    /// Sends a message under a policy, after a parent.
+    pub async fn send_as(
+        &mut self,
+        agent: &str,
+        text: &str,
+        on_busy: OnBusy,
+        parent: Option<Offset>,
+    ) -> Watch {
         self.sent += 1;
         let message = NewMessage {
             message_id: MessageId::parse(&format!("m{}", self.sent)).unwrap(),
             thread_id: ThreadId::parse("t").unwrap(),
             text: text.to_owned(),
             agent_name: Some(AgentName::parse(agent).unwrap()),
-            on_busy: OnBusy::Enqueue,
+            on_busy,
+            parent,
         };
         let run_id = self.user.send(message).await.unwrap().receipt.run_id;
         self.watch(run_id).await

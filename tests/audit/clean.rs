@@ -11,7 +11,7 @@ use quintet::{
         entry::{
             Call, CallOwner, CallResult, CallStatus, RunError, RunErrorCode, RunStatus, Thought, ThoughtKind,
         },
-        ids::{AgentName, CallId, Timestamp, ToolName},
+        ids::{AgentName, CallId, Offset, Timestamp, ToolName},
         json::Json,
         limits::Limits,
         run::{EarlyEnd, Ending},
@@ -66,11 +66,13 @@ fn command(state: &UserState, of: &Move, next: u64) -> Command {
                 agent_name: None,
                 on_busy: [OnBusy::Enqueue, OnBusy::Enqueue, OnBusy::Interrupt, OnBusy::Reject]
                     [of.pick as usize % 4],
+                parent: of.pick.is_multiple_of(7).then_some(Offset::ZERO),
             },
             agent_name: AgentName::parse("assistant").unwrap(),
             run_id: run(1000 + next),
             earlier: None,
             differs: false,
+            older_parent: None,
         }),
         3 => think(ThoughtKind::Reasoning, false),
         4 => think(ThoughtKind::Answer, of.pick.is_multiple_of(4)),

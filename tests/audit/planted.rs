@@ -111,6 +111,23 @@ const PLANTS: &[Plant] = &[
     ("a run id used twice", &[("DEL-6", 4), ("INDEX", 4)], |s| {
         started(s).message(2, "u", "m2").edit(|line| line["run_id"] = run(1).to_string().into());
     }),
+    ("a branch at an earlier message", &[], |s| {
+        started(s).completed(1, Failed).message_under(2, "t", "m2", Some(1));
+        s.started(2, "m2").completed(2, Failed).message_under(3, "t", "m3", Some(0));
+        s.message_under(4, "t", "m4", Some(5)).message(5, "t", "m5");
+    }),
+    ("a parent in another thread", &[("ENTRY", 5)], |s| {
+        started(s).completed(1, Failed).message_under(2, "u", "m2", Some(1));
+    }),
+    ("a parent that is no message", &[("ENTRY", 5)], |s| {
+        started(s).completed(1, Failed).message_under(2, "t", "m2", Some(3));
+    }),
+    ("a parent that is later", &[("ENTRY", 5)], |s| {
+        started(s).completed(1, Failed).message_under(2, "t", "m2", Some(5));
+    }),
+    ("a parent that the index does not have", &[("INDEX", 5)], |s| {
+        started(s).completed(1, Failed).message(2, "t", "m2").edit(|line| line["parent"] = 0.into());
+    }),
     ("an entry of another user", &[("ISO-1", 3)], |s| {
         started(s).edit(|line| line["user_id"] = "bob".into());
     }),

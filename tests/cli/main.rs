@@ -6,6 +6,7 @@ mod ending;
 mod inspecting;
 mod logging;
 mod metrics;
+mod models;
 mod panics;
 mod production;
 mod signals;

@@ -21,6 +21,7 @@ mod operations;
 mod outrun;
 mod pages;
 mod routes;
+mod threads;
 mod turned_away;
 
 use quintet_testkit::{

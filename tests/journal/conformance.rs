@@ -7,7 +7,7 @@ use quintet::{
     kernel::{
         entry::RunStatus,
         ids::{Offset, Timestamp},
-        user::Receipt,
+        user::{Receipt, RecentMessage},
     },
 };
 
@@ -254,8 +254,12 @@ async fn recovery_returns_unfinished_runs_and_the_latest_messages() {
         let recovery = log.recovery(3).await.unwrap();
         assert_eq!(recovery.head, Offset(11), "{}", engine.name);
         let receipt = |number, offset| Receipt { run_id: run(number), offset: Offset(offset) };
-        let recent =
-            [(message("m2"), receipt(2, 6)), (message("m3"), receipt(3, 8)), (message("m4"), receipt(4, 9))];
+        let recent = [("m2", "t", receipt(2, 6)), ("m3", "t", receipt(3, 8)), ("m4", "u", receipt(4, 9))];
+        let recent = recent.map(|(message_id, thread_id, receipt)| RecentMessage {
+            message_id: message(message_id),
+            thread_id: thread(thread_id),
+            receipt,
+        });
         assert_eq!(recovery.recent, recent, "{}", engine.name);
         let numbers: Vec<_> =
             recovery.unfinished.iter().map(|run| (run.run_id, run.accepted, run.started)).collect();
@@ -342,6 +346,47 @@ async fn runs_of_a_thread_are_those_with_entries_after_the_offset() {
         assert_eq!(latest(accepted + 1, 1).await, [run(4)], "{}", engine.name);
         assert_eq!(latest(accepted, 9).await, [run(3), run(1)], "{}", engine.name);
         assert_eq!(latest(1, 9).await, [], "{}: the first message is entry 1", engine.name);
+    }
+}
+
+#[tokio::test]
+async fn path_leads_from_a_message_over_its_parents_to_the_root() {
+    for engine in engines() {
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.message(1, "t", "m1").message(2, "other", "m2").message(3, "t", "m3");
+        log_writer.append(&log).await;
+        log_writer.message_under(4, "t", "m4", Some(1)).message(5, "t", "m5").append(&log).await;
+        log_writer
+            .message_under(6, "t", "m6", Some(0))
+            .message_under(7, "t", "m7", Some(3))
+            .append(&log)
+            .await;
+        let path = async |message, limit| {
+            let path = log.path(Offset(message), limit).await.unwrap();
+            path.iter().map(|run| (run.accepted.0, run.parent.0)).collect::<Vec<_>>()
+        };
+        let name = engine.name;
+        assert_eq!(path(5, 9).await, [(5, 4), (4, 1), (1, 0)], "{name}: without a parent, the previous one");
+        assert_eq!(path(7, 9).await, [(7, 3), (3, 1), (1, 0)], "{name}");
+        assert_eq!(path(7, 2).await, [(7, 3), (3, 1)], "{name}");
+        assert_eq!(path(6, 9).await, [(6, 0)], "{name}");
+        assert_eq!(path(2, 9).await, [(2, 0)], "{name}");
+        for nothing in [0, 8, u64::MAX] {
+            assert_eq!(path(nothing, 9).await, [], "{name}");
+        }
+        let message = async |thread_id, at: Option<u64>| {
+            log.thread_message(&thread(thread_id), at.map(Offset)).await.unwrap().map(|offset| offset.0)
+        };
+        assert_eq!(message("t", None).await, Some(7), "{name}");
+        assert_eq!(message("none", None).await, None, "{name}");
+        assert_eq!(message("t", Some(3)).await, Some(3), "{name}");
+        for (thread_id, at) in [("t", 2), ("other", 3), ("t", 8), ("t", u64::MAX), ("none", 1)] {
+            assert_eq!(message(thread_id, Some(at)).await, None, "{name}: {thread_id} {at}");
+        }
+        let bob = engine.journal.log(&user("bob"));
+        assert_eq!(bob.path(Offset(5), 9).await.unwrap(), [], "{name}: ISO-2");
+        assert_eq!(bob.thread_message(&thread("t"), Some(Offset(3))).await.unwrap(), None, "{name}: ISO-2");
     }
 }
 

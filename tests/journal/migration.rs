@@ -81,6 +81,21 @@ async fn del_3_journal_of_schema_1_keeps_its_entries_and_continues_its_cursors()
     assert!(report.is_clean(), "{report:?}");
 }
 
+/// Under schema 1 a thread was a list: each message follows the previous one of its thread.
+#[tokio::test]
+async fn messages_of_schema_1_follow_the_previous_one_of_their_thread() {
+    let folder = of_schema_1();
+    let journal = open(folder.path());
+    let log = journal.log(&user("ann"));
+    let recent = log.recovery(10).await.unwrap().recent;
+    let [first, second] = &recent[..] else { panic!("{recent:?}") };
+    assert_eq!(first.thread_id, second.thread_id);
+    let path = log.path(second.receipt.offset, 10).await.unwrap();
+    let parents: Vec<_> = path.iter().map(|run| (run.accepted, run.parent)).collect();
+    let (first, second) = (first.receipt.offset, second.receipt.offset);
+    assert_eq!(parents, [(second, first), (first, Offset::ZERO)]);
+}
+
 /// RUN-6: a run that was open under schema 1 counts as never resumed, and its resumes are counted from now
 /// on.
 #[tokio::test]

@@ -204,6 +204,19 @@ impl Log for TroubledLog {
         self.shared.reads("thread_runs", self.user_id.as_str(), after.0, runs).await
     }
 
+    async fn thread_message(
+        &self,
+        thread_id: &ThreadId,
+        at: Option<Offset>,
+    ) -> Result<Option<Offset>, JournalError> {
+        let found = self.inner.thread_message(thread_id, at);
+        self.shared.reads("thread_message", self.user_id.as_str(), at.map_or(0, |at| at.0), found).await
+    }
+
+    async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.shared.reads("path", self.user_id.as_str(), message.0, self.inner.path(message, limit)).await
+    }
+
     async fn thread_runs_before(
         &self,
         thread_id: &ThreadId,

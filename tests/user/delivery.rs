@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use quintet::{
     journal::{ReadLimit, memory::MemoryJournal},
     kernel::{
-        entry::ThoughtKind,
+        entry::{Body, ThoughtKind},
         ids::{AgentName, Offset},
         limits::Limits,
         user::{NewMessage, OnBusy, Refusal},
@@ -93,6 +93,7 @@ async fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
             NewMessage { text: format!("{} ", same.text), ..same.clone() },
             NewMessage { thread_id: message("m", "elsewhere").thread_id, ..same.clone() },
             NewMessage { agent_name: Some(AgentName::parse("another").unwrap()), ..same.clone() },
+            NewMessage { parent: Some(Offset(99)), ..same.clone() },
         ];
         for other in others {
             let refused = ann.send(other.clone()).await;
@@ -111,6 +112,46 @@ async fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
     assert_eq!(second, Err(RequestError::Refused(Refusal::MessageIdReused)));
     assert_eq!(ann.cursor(Offset::ZERO).await.unwrap().extent().head, Offset(head.0 + 1));
     assert!(!node.user("bob").send(message("old", "elsewhere")).await.unwrap().duplicate, "ISO-2");
+}
+
+/// A parent older than the recent messages is found in the journal, in any batch; another thread's is not (ISO-3).
+#[tokio::test]
+async fn iso_3_parent_of_any_age_is_a_message_of_the_thread() {
+    let kernel = Limits { recent_messages_max: 2, ..Limits::DEFAULT };
+    let journal = Arc::new(MemoryJournal::default());
+    let node = Node::with(&journal, UserLimits { kernel, ..UserLimits::DEFAULT }, true);
+    let ann = node.user("ann");
+    let sent = async |id: &str, thread: &str, parent: Option<u64>| {
+        let accepted = ann.send(NewMessage { parent: parent.map(Offset), ..message(id, thread) }).await?;
+        Ok(accepted.receipt.offset.0)
+    };
+    let first = sent("m1", "t", None).await.unwrap();
+    let second = sent("m2", "t", None).await.unwrap();
+    let elsewhere = sent("m3", "other", None).await.unwrap();
+    sent("m4", "other", None).await.unwrap();
+    let latest = sent("m5", "t", None).await.unwrap();
+    let branch = sent("m6", "t", Some(first)).await.unwrap();
+    for parent in [elsewhere, first + 1, branch + 1, u64::MAX] {
+        let refused = sent("m7", "t", Some(parent)).await;
+        assert_eq!(refused, Err(RequestError::Refused(Refusal::NotFound)), "{parent}");
+    }
+    let bob = node.user("bob").send(NewMessage { parent: Some(Offset(first)), ..message("m1", "t") }).await;
+    assert_eq!(bob, Err(RequestError::Refused(Refusal::NotFound)), "ISO-2");
+    // The same message again: with its parent, or without one.
+    for parent in [None, Some(first)] {
+        assert_eq!(sent("m6", "t", parent).await, Ok(branch));
+    }
+    assert_eq!(sent("m6", "t", Some(second)).await, Err(RequestError::Refused(Refusal::MessageIdReused)));
+    let parents: Vec<_> = log(&ann)
+        .await
+        .into_iter()
+        .filter_map(|entry| match entry.body {
+            Body::UserMessage { parent, .. } if entry.thread_id == message("m", "t").thread_id => parent,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(parents, [0, first, second, first].map(Offset));
+    assert!(second < latest);
 }
 
 #[tokio::test]

@@ -98,6 +98,7 @@ pub fn message(message_id: &str, thread_id: &str) -> NewMessage {
         text: format!("text of {message_id}"),
         agent_name: None,
         on_busy: OnBusy::Enqueue,
+        parent: None,
     }
 }
 

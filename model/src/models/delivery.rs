@@ -21,7 +21,7 @@ use quintet::kernel::{
 use stateright::{Model, Property};
 
 use crate::{
-    ask::{Ask, CutBy, Deed},
+    ask::{After, Ask, CutBy, Deed},
     checks::Checked,
     machine::Machine,
     models::connection::ConnectionMachine,
@@ -161,7 +161,8 @@ impl Model for DeliveryModel {
                     // Refused with `draining`: the client repeats it elsewhere.
                     return None;
                 }
-                let send = Ask::Send { message: 1, thread: 1, on_busy: OnBusy::Enqueue };
+                let (on_busy, after) = (OnBusy::Enqueue, After::Latest);
+                let send = Ask::Send { message: 1, thread: 1, on_busy, after };
                 self.decide(&mut next, send, Some(c))?;
             }
             A::Step(deed) => self.decide(&mut next, Ask::Step { run: 1, deed }, None)?,

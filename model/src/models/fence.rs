@@ -19,7 +19,7 @@ use quintet::kernel::{
 use stateright::{Model, Property};
 
 use crate::{
-    ask::{Ask, CutBy, Deed},
+    ask::{After, Ask, CutBy, Deed},
     checks::Checked,
     law,
     machine::Machine,
@@ -40,7 +40,7 @@ impl FenceModel {
     pub fn asks(&self) -> Vec<Ask> {
         let mut asks = Vec::new();
         for message in 1..=self.messages {
-            asks.push(Ask::Send { message, thread: 1, on_busy: OnBusy::Enqueue });
+            asks.push(Ask::Send { message, thread: 1, on_busy: OnBusy::Enqueue, after: After::Latest });
             let run = message;
             asks.push(Ask::Cancel { run });
             let deeds = [Deed::Think, Deed::Open(1, CallOwner::Agent), Deed::Close(1), Deed::Succeed];

@@ -18,7 +18,7 @@ use quintet::kernel::{
 use stateright::{Model, Property};
 
 use crate::{
-    ask::{Ask, Deed},
+    ask::{After, Ask, Deed},
     checks::Checked,
     law,
     machine::Machine,
@@ -210,7 +210,8 @@ impl Model for IsolationModel {
         use WorldAction as A;
         for c in 0..2 * self.connections {
             actions.extend([A::Connect(c), A::Disconnect(c), A::Deliver(c)]);
-            actions.push(A::Ask(c, Ask::Send { message: 1, thread: 1, on_busy: OnBusy::Enqueue }));
+            let (on_busy, after) = (OnBusy::Enqueue, After::Latest);
+            actions.push(A::Ask(c, Ask::Send { message: 1, thread: 1, on_busy, after }));
             for run in [1, 2, NOBODYS_RUN] {
                 actions.extend([A::Ask(c, Ask::Cancel { run }), A::Ask(c, Ask::Answer { run, call: 1 })]);
             }

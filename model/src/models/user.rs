@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quintet::kernel::{
     entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
-    ids::Seq,
+    ids::{Offset, Seq},
     limits::Limits,
     user::{Decision, Refusal, Reply, UserState},
 };
@@ -78,7 +78,8 @@ impl UserModel {
             misfits.push(event(over.run_id, Seq(over.events.len() as u64 + 1)));
         }
         if let Some(open) = told.iter().find(|told| told.ended().is_none()) {
-            let body = Body::UserMessage { message_id: open.message_id.clone(), text: "x".into() };
+            let body =
+                Body::UserMessage { message_id: open.message_id.clone(), text: "x".into(), parent: None };
             misfits.push(Entry { run_id: open.run_id, body, ..next.clone() });
             let started = Event::Started { message_id: open.message_id.clone() };
             let again = Body::Event { seq: Seq(open.events.len() as u64 + 1), event: started };
@@ -234,6 +235,12 @@ impl Checked for UserModel {
                     let mut after = s.user.clone();
                     m.machine.evolve(&mut after, entry, &m.limits).is_err() && after == s.user
                 })
+            };
+            always ["TREE"] "a message follows the one of its thread that it names, or the latest"
+                case "a branch" => |_, s| law::tree(&s.log) && kept(s, "TREE");
+            sometimes ["TREE"] "a branch" => |_, s| {
+                let told = law::runs(&s.log);
+                told.iter().skip(1).any(|t| t.parent == Offset::ZERO && t.thread_id == told[0].thread_id)
             };
             sometimes ["RUN-1", "RUN-2", "RUN-3", "RUN-5", "DEL-2"] "a run succeeds" =>
                 |_, s| ended(s, RunStatus::Succeeded);

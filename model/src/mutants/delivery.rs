@@ -5,7 +5,7 @@ use stateright::Model;
 
 use super::{Hunted, suites};
 use crate::{
-    ask::Ask,
+    ask::{After, Ask},
     models::delivery::{
         DeliveryAction as A, DeliveryModel, DeliveryState, Frame, Link, Message, SOCKET_FRAMES,
     },
@@ -130,7 +130,7 @@ fn takes_again(m: &DeliveryModel, s: &DeliveryState, action: A) -> Next {
     s.links[c].as_ref().filter(|link| link.message == Message::Sent)?;
     let mut next = s.clone();
     let knows_nothing = m.machine.remembering(vec![], &s.log, &m.limits)?;
-    let send = Ask::Send { message: 1, thread: 1, on_busy: OnBusy::Enqueue };
+    let send = Ask::Send { message: 1, thread: 1, on_busy: OnBusy::Enqueue, after: After::Latest };
     let command = send.command(&[], &knows_nothing, run(2));
     let decision = m.machine.decide(&knows_nothing, command, &m.limits).ok()?;
     m.conclude(&mut next, decision, Some(c))?;

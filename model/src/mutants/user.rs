@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use quintet::kernel::{
     entry::{Body, CallStatus, Entry, Event},
-    ids::{MessageId, Offset, RunId, Seq},
+    ids::{Offset, RunId, Seq},
     limits::Limits,
     run::AnyRun,
     user::{
-        AgentStep, Command, Decision, InvalidEntry, OnBusy, Progress, Receipt, Refusal, Reply, Resumes,
-        UserState,
+        AgentStep, Command, Decision, InvalidEntry, OnBusy, Progress, RecentMessage, RecentParent, Refusal,
+        Reply, Resumes, UserState,
     },
 };
 
@@ -299,6 +299,40 @@ defect!(AsksMemoryOnly {
     }
 });
 
+defect!(FollowsAnything {
+    fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
+        match command {
+            Command::Send(mut send) => {
+                let named = send.message.parent.filter(|parent| *parent <= state.head());
+                send.older_parent = named.or(send.older_parent);
+                if let (RecentParent::None, Some(_)) = (state.recent_parent(&send.message), named) {
+                    send.message.parent = Some(Offset::ZERO);
+                }
+                let mut decision = shipped(state, Command::Send(send), limits)?;
+                for entry in &mut decision.entries {
+                    if let Body::UserMessage { parent, .. } = &mut entry.body {
+                        *parent = named.or(*parent);
+                    }
+                }
+                Ok(decision)
+            }
+            command => shipped(state, command, limits),
+        }
+    }
+});
+
+defect!(ForgetsOlderParents {
+    fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
+        match command {
+            Command::Send(mut send) => {
+                send.older_parent = None;
+                shipped(state, Command::Send(send), limits)
+            }
+            command => shipped(state, command, limits),
+        }
+    }
+});
+
 defect!(KnowsEveryRun {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         shipped(state, command, limits).map_err(|refusal| match refusal {
@@ -318,7 +352,7 @@ defect!(RecoversTheActiveOnly {
     fn recover(
         &self,
         head: Offset,
-        recent: Vec<(MessageId, Receipt)>,
+        recent: Vec<RecentMessage>,
         unfinished: &[&Entry],
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
@@ -333,7 +367,7 @@ defect!(RecoversNoMessages {
     fn recover(
         &self,
         head: Offset,
-        _: Vec<(MessageId, Receipt)>,
+        _: Vec<RecentMessage>,
         unfinished: &[&Entry],
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
@@ -469,6 +503,10 @@ pub fn mutants() -> Vec<Hunted> {
             "user: DEL-6" => suites::user(&ForgetsMessages);
         "asks-memory-only" ["DEL-6"] None, "what memory has forgotten is not asked of the journal",
             "user: DEL-6" => suites::user(&AsksMemoryOnly);
+        "any-message-is-a-parent" ["ISO-3"] None, "a message follows one of another thread",
+            "user: ISO-3" => suites::user(&FollowsAnything);
+        "parents-are-of-memory-only" ["TREE"] None, "the journal is not asked for a parent that memory has forgotten",
+            "user: TREE" => suites::user(&ForgetsOlderParents);
         "every-run-is-known" ["ISO-3"] Some("acknowledged but ignored"),
             "a run that does not exist is answered for as if it did",
             "user: ISO-3" => suites::user(&KnowsEveryRun);

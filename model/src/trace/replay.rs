@@ -72,11 +72,13 @@ pub fn command(decided: &DecisionRecord, known: Option<Receipt>) -> Command {
                     text: "x".into(),
                     agent_name: None,
                     on_busy: *on_busy,
+                    parent: None,
                 },
                 agent_name: agent(),
                 run_id: *run,
                 earlier: earlier.map(|(run_id, offset)| Receipt { run_id, offset }).or(known),
                 differs: *differs,
+                older_parent: None,
             })
         }
         TracedCommand::Cancel { run, ended } => Command::Cancel { run_id: *run, ended: *ended },
@@ -158,7 +160,9 @@ pub fn entry(traced: &TracedEntry, offset: Offset) -> Entry {
     let message = |message_id: &MessageId| message_id.clone();
     let event = |event| Body::Event { seq: Seq(traced.seq.unwrap_or(0)), event };
     let body = match &traced.what {
-        What::UserMessage { message: id } => Body::UserMessage { message_id: message(id), text: "x".into() },
+        What::UserMessage { message: id } => {
+            Body::UserMessage { message_id: message(id), text: "x".into(), parent: None }
+        }
         What::AgentStarted { message: id } => event(Event::Started { message_id: message(id) }),
         What::AgentThinking => {
             event(Event::Thinking(Thought { kind: ThoughtKind::Reasoning, delta: "x".into(), reset: true }))

@@ -172,7 +172,7 @@ fn run_slice(events: &[(usize, TracedEntry)]) -> Option<Slice> {
                 (_, "violation" | "limit_reached" | "resume_limit") => "failed",
                 (_, what) => what,
             };
-            word.push(format!("[kind |-> \"{kind}\", call |-> {call}, what |-> \"{what}\"]"));
+            word.push(format!("[kind |-> \"{kind}\", call |-> {call}, what |-> \"{what}\", parent |-> 0]"));
             lines.push(*line);
         }
     }

@@ -144,6 +144,15 @@ impl RunHandle {
         Ok(self.0.0.log.extent().await?.head)
     }
 
+    /// Returns the runs on the path from a message of the user to the root of its thread, the message's own first.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JournalError`] if the journal cannot be read.
+    pub async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.0.0.log.path(message, limit).await
+    }
+
     async fn command(&self, command: impl FnOnce(RunId) -> AgentCommand) -> Result<(), RunEnded> {
         if let Some(why) = self.0.0.signal.stopped() {
             return Err(why);

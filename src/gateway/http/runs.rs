@@ -26,6 +26,7 @@ pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> HttpResult {
         thread_id: run.thread_id,
         message_id: run.message_id,
         agent_name: run.agent_name,
+        parent: run.parent,
         state: match (run.started, run.completed) {
             (_, Some(_)) => RunState::Completed,
             (Some(_), None) => RunState::Active,

@@ -17,9 +17,17 @@ pub(super) struct Changes<'a> {
 pub(super) struct RunChange<'a> {
     pub run_id: RunId,
     /// The `user_message`, if it is in this batch.
-    pub accepted: Option<(&'a Entry, &'a MessageId)>,
+    pub accepted: Option<AcceptedMessage<'a>>,
     pub started: Option<Offset>,
     pub completed: Option<(Offset, RunStatus)>,
+}
+
+/// A `user_message` of the batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AcceptedMessage<'a> {
+    pub entry: &'a Entry,
+    pub message_id: &'a MessageId,
+    pub parent: Option<Offset>,
 }
 
 #[derive(Debug)]
@@ -39,11 +47,11 @@ impl<'a> Changes<'a> {
             thread.last = entry.offset;
             thread.last_at = entry.timestamp;
             match &entry.body {
-                Body::UserMessage { message_id, .. } => {
+                Body::UserMessage { message_id, parent, .. } => {
                     thread.messages += 1;
                     changes.runs.push(RunChange {
                         run_id: entry.run_id,
-                        accepted: Some((entry, message_id)),
+                        accepted: Some(AcceptedMessage { entry, message_id, parent: *parent }),
                         started: None,
                         completed: None,
                     });

@@ -388,6 +388,20 @@ impl Log for SqliteLog {
         .await
     }
 
+    async fn thread_message(
+        &self,
+        thread_id: &ThreadId,
+        at: Option<Offset>,
+    ) -> Result<Option<Offset>, JournalError> {
+        let thread_id = thread_id.clone();
+        self.query(move |connection, user_id| reader::thread_message(connection, user_id, &thread_id, at))
+            .await
+    }
+
+    async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.query(move |connection, user_id| reader::path(connection, user_id, message, limit)).await
+    }
+
     async fn thread_runs_before(
         &self,
         thread_id: &ThreadId,

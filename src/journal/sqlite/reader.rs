@@ -100,7 +100,8 @@ pub(super) fn recovery(
     let Some(StoredUser { id, extent }) = user(&snapshot, user_id)? else { return Ok(Recovery::default()) };
     let mut recent = runs(
         snapshot.prepare_cached(
-            "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+            "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
              FROM runs WHERE user = ?1 ORDER BY accepted DESC LIMIT ?2",
         )?,
         params![id, recent_max],
@@ -108,13 +109,13 @@ pub(super) fn recovery(
     recent.reverse();
     let unfinished = runs(
         snapshot.prepare_cached(
-            "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+            "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
              FROM runs WHERE user = ?1 AND completed IS NULL ORDER BY accepted",
         )?,
         params![id],
     )?;
-    let receipt = |run: RunRecord| (run.message_id, Receipt { run_id: run.run_id, offset: run.accepted });
-    let recent = recent.into_iter().map(receipt).collect();
+    let recent = recent.iter().map(RunRecord::recent).collect();
     let spending = snapshot
         .prepare_cached("SELECT spent_bytes, spent_at FROM users WHERE id = ?1")?
         .query_row([id], |row| Ok(Spending { bytes: row.get(0)?, at: Timestamp(row.get(1)?) }))?;
@@ -143,7 +144,8 @@ pub(super) fn run(
     run_id: RunId,
 ) -> ReadReply<Option<RunRecord>> {
     let query = connection.prepare_cached(
-        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
          FROM runs WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND run_id = ?2",
     )?;
     Ok(runs(query, params![user_id.as_str(), run_id.0.as_bytes()])?.pop())
@@ -182,7 +184,8 @@ pub(super) fn thread_runs(
     limit: usize,
 ) -> ReadReply<Vec<RunRecord>> {
     let query = connection.prepare_cached(
-        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
          FROM runs INDEXED BY runs_by_thread
          WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2
            AND (completed IS NULL OR completed > ?3)
@@ -190,6 +193,52 @@ pub(super) fn thread_runs(
     )?;
     let after = after.0.min(INTEGER_MAX);
     runs(query, params![user_id.as_str(), thread_id.as_str(), after, limit.min(INTEGER_MAX as usize)])
+}
+
+pub(super) fn thread_message(
+    connection: &mut Connection,
+    user_id: &UserId,
+    thread_id: &ThreadId,
+    at: Option<Offset>,
+) -> ReadReply<Option<Offset>> {
+    let (lowest, highest) = at.map_or((0, INTEGER_MAX), |at| (at.0.min(INTEGER_MAX), at.0.min(INTEGER_MAX)));
+    let found = connection
+        .prepare_cached(
+            "SELECT accepted FROM runs INDEXED BY runs_by_thread
+             WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2
+               AND accepted BETWEEN ?3 AND ?4
+             ORDER BY accepted DESC LIMIT 1",
+        )?
+        .query_row(params![user_id.as_str(), thread_id.as_str(), lowest, highest], |row| row.get(0))
+        .optional()?;
+    Ok(found.map(Offset))
+}
+
+/// Looks up each run of the path by its key, so that the cost does not depend on the length of the thread.
+pub(super) fn path(
+    connection: &mut Connection,
+    user_id: &UserId,
+    message: Offset,
+    limit: usize,
+) -> ReadReply<Vec<RunRecord>> {
+    let snapshot = connection.transaction()?;
+    let Some(StoredUser { id, .. }) = user(&snapshot, user_id)? else { return Ok(Vec::new()) };
+    let mut path: Vec<RunRecord> = Vec::new();
+    let mut next = message;
+    while path.len() < limit && next > Offset::ZERO {
+        let query = snapshot.prepare_cached(
+            "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                    parent
+             FROM runs WHERE user = ?1 AND accepted = ?2",
+        )?;
+        let Some(run) = runs(query, params![id, next.0.min(INTEGER_MAX)])?.pop() else { break };
+        if run.parent >= run.accepted {
+            return Err(ReadFailure::Damaged(format!("message {next} follows a later one")));
+        }
+        next = run.parent;
+        path.push(run);
+    }
+    Ok(path)
 }
 
 pub(super) fn thread_runs_before(
@@ -200,7 +249,8 @@ pub(super) fn thread_runs_before(
     limit: usize,
 ) -> ReadReply<Vec<RunRecord>> {
     let query = connection.prepare_cached(
-        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
          FROM runs INDEXED BY runs_by_thread
          WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND accepted < ?3
          ORDER BY accepted DESC LIMIT ?4",
@@ -248,6 +298,7 @@ fn runs(mut query: CachedStatement<'_>, params: impl Params) -> ReadReply<Vec<Ru
             accepted_at: Timestamp(row.get(5)?),
             started: row.get::<_, Option<u64>>(6)?.map(Offset),
             completed,
+            parent: Offset(row.get(9)?),
         });
     }
     Ok(runs)

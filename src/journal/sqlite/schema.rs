@@ -89,6 +89,14 @@ const MIGRATIONS: &[&str] = &[
     epochs::SCHEMA,
     // 4: the bytes that each user appended recently, and the bytes that are kept (ISO-6).
     super::space::SCHEMA,
+    // 5: the parents of messages; in an older journal each message follows the previous one of its thread.
+    "
+    ALTER TABLE runs ADD COLUMN parent INTEGER NOT NULL DEFAULT 0;
+    UPDATE runs SET parent = coalesce((
+        SELECT max(earlier.accepted) FROM runs AS earlier
+        WHERE earlier.user = runs.user AND earlier.thread_id = runs.thread_id AND earlier.accepted < runs.accepted
+    ), 0);
+    ",
 ];
 
 /// The identity of a journal, stored in its database.

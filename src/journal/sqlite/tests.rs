@@ -26,7 +26,11 @@ fn batch(after: u64, bytes: usize) -> Batch {
         run_id: RunId(uuid::Uuid::from_u128(u128::from(offset.0))),
         timestamp: Timestamp(1),
         agent_name: AgentName::parse("assistant").unwrap(),
-        body: Body::UserMessage { message_id: MessageId::parse(&format!("m{offset}")).unwrap(), text },
+        body: Body::UserMessage {
+            message_id: MessageId::parse(&format!("m{offset}")).unwrap(),
+            text,
+            parent: None,
+        },
     };
     Batch {
         expected: Offset(after),

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 pub(super) use self::trim::{TrimOutcome, TrimStep};
 use self::upkeep::Upkeep;
 use super::{
-    changes::{Changes, RunChange, status_text},
+    changes::{AcceptedMessage, Changes, RunChange, status_text},
     checksum::checksum,
     epochs,
     fault::WriteError,
@@ -387,12 +387,13 @@ impl Writer {
         let completed = run.completed.map(|(offset, _)| offset.0);
         let status = run.completed.map(|(_, status)| status_text(status));
         match run.accepted {
-            Some((entry, message_id)) => {
+            Some(AcceptedMessage { entry, message_id, parent }) => {
                 connection
                     .prepare_cached(
                         "INSERT INTO runs (user, accepted, accepted_at, run_id, message_id, thread_id,
-                                           agent_name, started, completed, status)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                                           agent_name, started, completed, status, parent)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(?11,
+                             (SELECT max(accepted) FROM runs WHERE user = ?1 AND thread_id = ?6), 0))",
                     )?
                     .execute(params![
                         user,
@@ -404,7 +405,8 @@ impl Writer {
                         entry.agent_name.as_str(),
                         started,
                         completed,
-                        status
+                        status,
+                        parent.map(|parent| parent.0)
                     ])?;
                 Ok(1)
             }

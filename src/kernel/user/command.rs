@@ -2,7 +2,7 @@
 
 use crate::{
     entry::{Call, CallResult, CallStatus, Entry, Thought},
-    ids::{AgentName, CallId, MessageId, RunId, ThreadId},
+    ids::{AgentName, CallId, MessageId, Offset, RunId, ThreadId},
     limits::Limits,
     run::{Breach, Closer, EarlyEnd, Ending, Step},
     user::Receipt,
@@ -105,6 +105,10 @@ pub struct NewMessage {
     /// The policy if the thread has an active run; missing: `enqueue`.
     #[schemars(with = "Option<OnBusy>")]
     pub on_busy: OnBusy,
+    /// The offset of the `user_message` of the thread that this one follows; 0: none, so that it begins a new
+    /// branch at the root; missing: the latest message of the thread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Offset>,
 }
 
 /// The command to accept a message.
@@ -121,6 +125,9 @@ pub struct SendCommand {
     /// True if the message accepted under this `message_id` has other content (DEL-6). Irrelevant if there is
     /// no earlier message.
     pub differs: bool,
+    /// The journal's offset of the parent, or by default of the latest message of the thread, if that message is
+    /// older than the recent ones; `None` if the thread has no such message.
+    pub older_parent: Option<Offset>,
 }
 
 /// The policy for a message to a thread with an active run (RUN-8).
@@ -226,8 +233,9 @@ pub enum Refusal {
     /// The user has as many open runs, or the thread as many queued messages, as the named limit allows.
     #[error("{0} is reached")]
     LimitReached(&'static str),
-    /// The user has no such run or call; those of other users look the same (ISO-3).
-    #[error("no such run or call")]
+    /// The user has no such run or call, or the thread no such message; those of other users look the same
+    /// (ISO-3).
+    #[error("no such run, call or message")]
     NotFound,
     /// The run has completed.
     #[error("the run has ended")]

@@ -5,11 +5,11 @@ use super::{
         AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
     },
     draft::{Draft, why},
-    state::{OpenRun, Progress, Receipt, UserState},
+    state::{OpenRun, Progress, Receipt, RecentParent, UserState},
 };
 use crate::{
     entry::{Body, CallOwner, CallResult, CallStatus, RunError, RunErrorCode, ThoughtKind},
-    ids::{CallId, RunId, Timestamp},
+    ids::{CallId, Offset, RunId, Timestamp},
     limits::Limits,
     run::{AnyRun, Closer, EarlyEnd, Step},
 };
@@ -48,10 +48,11 @@ impl UserState {
             let reply = Reply::Accepted { receipt, duplicate: true };
             return Ok(Decision { entries: vec![], reply });
         }
-        let NewMessage { message_id, thread_id, text, agent_name: _, on_busy } = send.message;
-        if text.len() > limits.text_bytes_max {
+        if send.message.text.len() > limits.text_bytes_max {
             return Err(Refusal::TooLarge { what: "text", bytes_max: limits.text_bytes_max });
         }
+        let parent = self.parent(&send)?;
+        let NewMessage { message_id, thread_id, text, agent_name: _, on_busy, parent: _ } = send.message;
         let line = self.lines.get(&thread_id);
         let busy = line.is_some();
         let interrupt = busy && on_busy == OnBusy::Interrupt;
@@ -80,11 +81,24 @@ impl UserState {
             progress: Progress::Waiting,
         };
         let receipt = Receipt { run_id: send.run_id, offset: run.accepted };
-        draft.push(send.run_id, &run, Body::UserMessage { message_id, text });
+        draft.push(send.run_id, &run, Body::UserMessage { message_id, text, parent: Some(parent) });
         if !busy || interrupt {
             draft.start(send.run_id, &run);
         }
         Ok(draft.decided(Reply::Accepted { receipt, duplicate: false }))
+    }
+
+    /// Returns the parent of a new message: the named or the latest message of its thread; 0 if there is none.
+    fn parent(&self, send: &SendCommand) -> Result<Offset, Refusal> {
+        match self.recent_parent(&send.message) {
+            RecentParent::Is(parent) => Ok(parent),
+            RecentParent::Older => match send.message.parent {
+                Some(_) if send.older_parent != send.message.parent => Err(Refusal::NotFound),
+                _ => Ok(send.older_parent.unwrap_or_default()),
+            },
+            // ISO-3: a message of another thread looks like one that does not exist.
+            RecentParent::None => Err(Refusal::NotFound),
+        }
     }
 
     fn cancel(&self, run_id: RunId, ended: bool, at: Timestamp) -> Result<Decision, Refusal> {

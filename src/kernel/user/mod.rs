@@ -30,9 +30,10 @@
 //!     text: "roll the dice".to_owned(),
 //!     agent_name: None,
 //!     on_busy: OnBusy::Enqueue,
+//!     parent: None,
 //! };
 //! let agent_name = AgentName::parse("croupier")?;
-//! let send = SendCommand { message, agent_name, run_id, earlier: None, differs: false };
+//! let send = SendCommand { message, agent_name, run_id, earlier: None, differs: false, older_parent: None };
 //! let decision = log.decide(Command::Send(send), &limits, Timestamp(1_000))?;
 //! assert_eq!(decision.entries.len(), 2, "user_message and agent_started");
 //! assert!(matches!(decision.reply, Reply::Accepted { duplicate: false, .. }));
@@ -59,4 +60,6 @@ mod state;
 pub use command::{
     AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
 };
-pub use state::{InvalidEntry, OpenRun, Progress, Receipt, Recovering, UserState};
+pub use state::{
+    InvalidEntry, OpenRun, Progress, Receipt, RecentMessage, RecentParent, Recovering, UserState,
+};

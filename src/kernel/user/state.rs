@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::command::NewMessage;
 use crate::{
     entry::{Body, Entry, Event},
     ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
@@ -17,8 +18,30 @@ pub struct UserState {
     pub(super) lines: BTreeMap<ThreadId, VecDeque<RunId>>,
     /// The open runs: accepted and not completed.
     pub(super) runs: BTreeMap<RunId, OpenRun>,
-    /// The latest messages for idempotency (DEL-6), oldest first, at most `recent_messages_max`.
-    recent: VecDeque<(MessageId, Receipt)>,
+    /// The latest messages, oldest first, at most `recent_messages_max`.
+    recent: VecDeque<RecentMessage>,
+}
+
+/// A recent message, remembered for idempotency (DEL-6) and as the parent of further messages.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RecentMessage {
+    /// The id of the message.
+    pub message_id: MessageId,
+    /// The conversation of the message.
+    pub thread_id: ThreadId,
+    /// Its run, and its offset.
+    pub receipt: Receipt,
+}
+
+/// The parent of a new message, as far as the recent messages determine it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecentParent {
+    /// The parent is the message at this offset; 0: none.
+    Is(Offset),
+    /// The offset is not that of a message of the thread.
+    None,
+    /// The parent, if there is one, is older than the recent messages.
+    Older,
 }
 
 /// A run between its `user_message` and its `agent_completed`.
@@ -63,7 +86,7 @@ impl UserState {
     /// Returns a [`InvalidEntry`] if the entries are not legal; the log is then damaged.
     pub fn recover<'a>(
         head: Offset,
-        recent: impl IntoIterator<Item = (MessageId, Receipt)>,
+        recent: impl IntoIterator<Item = RecentMessage>,
         unfinished: impl IntoIterator<Item = &'a Entry>,
         limits: &Limits,
     ) -> Result<Self, InvalidEntry> {
@@ -84,7 +107,35 @@ impl UserState {
 
     /// Returns the receipt of a recent message.
     pub fn recent(&self, message_id: &MessageId) -> Option<Receipt> {
-        self.recent.iter().rev().find(|(id, _)| id == message_id).map(|(_, receipt)| *receipt)
+        self.recent.iter().rev().find(|recent| recent.message_id == *message_id).map(|recent| recent.receipt)
+    }
+
+    /// Returns the recent messages, oldest first.
+    pub fn recent_messages(&self) -> impl Iterator<Item = &RecentMessage> {
+        self.recent.iter()
+    }
+
+    /// Returns the parent of a new message, as far as the recent messages determine it.
+    pub fn recent_parent(&self, message: &NewMessage) -> RecentParent {
+        let of_thread = |recent: &&RecentMessage| recent.thread_id == message.thread_id;
+        let mut recent = self.recent.iter().rev();
+        match message.parent {
+            Some(Offset::ZERO) => RecentParent::Is(Offset::ZERO),
+            Some(parent) => match recent.find(|recent| recent.receipt.offset == parent) {
+                Some(recent) if of_thread(&recent) => RecentParent::Is(parent),
+                Some(_) => RecentParent::None,
+                None => RecentParent::Older,
+            },
+            None => match recent.find(of_thread) {
+                Some(latest) => RecentParent::Is(latest.receipt.offset),
+                None => RecentParent::Older,
+            },
+        }
+    }
+
+    /// Returns true if some message may be older than the recent ones.
+    pub fn has_older(&self, limits: &Limits) -> bool {
+        self.recent.len() >= limits.recent_messages_max
     }
 
     /// Applies the next entry.
@@ -101,7 +152,8 @@ impl UserState {
         self.head = entry.offset;
         if let Body::UserMessage { message_id, .. } = &entry.body {
             let receipt = Receipt { run_id: entry.run_id, offset: entry.offset };
-            self.recent.push_back((message_id.clone(), receipt));
+            let (message_id, thread_id) = (message_id.clone(), entry.thread_id.clone());
+            self.recent.push_back(RecentMessage { message_id, thread_id, receipt });
             self.forget(limits);
         }
         Ok(())
@@ -195,7 +247,7 @@ impl Recovering {
     pub fn finish(
         self,
         head: Offset,
-        recent: impl IntoIterator<Item = (MessageId, Receipt)>,
+        recent: impl IntoIterator<Item = RecentMessage>,
         limits: &Limits,
     ) -> UserState {
         let mut state = UserState { head, recent: recent.into_iter().collect(), ..self.0 };

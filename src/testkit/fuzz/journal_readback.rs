@@ -335,7 +335,10 @@ impl RowWriter {
     fn run(&mut self, number: u64, text: &str, thoughts: &[&str]) {
         let run_id = RunId(Uuid::from_u128(0x018f_3c2e_7b1a_7c3d_8000_0000_0000_0000 + u128::from(number)));
         let message_id = MessageId::parse(&format!("m{number}")).expect("a valid id");
-        self.push(run_id, Body::UserMessage { message_id: message_id.clone(), text: text.to_owned() });
+        self.push(
+            run_id,
+            Body::UserMessage { message_id: message_id.clone(), text: text.to_owned(), parent: None },
+        );
         let mut events = vec![Event::Started { message_id }];
         events.extend(thoughts.iter().map(|delta| {
             Event::Thinking(Thought { kind: ThoughtKind::Answer, delta: (*delta).to_owned(), reset: false })
@@ -362,7 +365,10 @@ impl RowWriter {
             String::from_utf8_lossy(program.bytes(count)).into_owned()
         };
         let json = |program: &mut Program<'_>| Json::parse(&text(program)).unwrap_or_else(|_| Json::null());
-        self.push(run_id, Body::UserMessage { message_id: message_id.clone(), text: text(program) });
+        self.push(
+            run_id,
+            Body::UserMessage { message_id: message_id.clone(), text: text(program), parent: None },
+        );
         let mut events = vec![Event::Started { message_id }];
         for id in 0..program.below(4) {
             let kind = [ThoughtKind::Reasoning, ThoughtKind::Answer, ThoughtKind::Progress][program.below(3)];

@@ -137,6 +137,7 @@ fn attempt(program: &mut Program<'_>) -> Attempt {
             thread: program.byte() % 3,
             on_busy: [OnBusy::Enqueue, OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt][program.below(4)],
             text: if program.byte() > 230 { "far too long" } else { "hi" },
+            parent: if program.is_odd() { Some(program.byte()) } else { None },
         },
         5..=9 => Attempt::Step(program.byte(), agent_step(program)),
         10 => Attempt::Cancel(program.byte()),

@@ -63,6 +63,7 @@ async fn play(text: &str, script: Option<Script>) {
         text: text.to_owned(),
         agent_name: Some(AgentName::parse("rehearsal").expect("a valid id")),
         on_busy: OnBusy::Enqueue,
+        parent: None,
     };
     let Ok(accepted) = user.send(message).await else {
         assert!(text.len() > UserLimits::DEFAULT.kernel.text_bytes_max);

@@ -143,7 +143,8 @@ impl Shelf {
         self.runs += 1;
         let thoughts = program.below(5);
         let message_id = MessageId::parse(&format!("m{}", self.runs)).expect("a valid id");
-        let mut bodies = vec![Body::UserMessage { message_id: message_id.clone(), text: "hello".into() }];
+        let mut bodies =
+            vec![Body::UserMessage { message_id: message_id.clone(), text: "hello".into(), parent: None }];
         let mut events = vec![Event::Started { message_id }];
         for _ in 0..thoughts {
             let delta = "x".repeat(usize::from(program.byte()));

@@ -52,6 +52,7 @@ impl Tree {
                         _ => None,
                     })?
                     .unwrap_or(OnBusy::Enqueue),
+                parent: self.optional("parent", Value::as_u64)?.map(Offset),
             }),
             "cancel_run" => ClientFrame::CancelRun(CancelRun { run_id: self.run_id()? }),
             "complete_call" => ClientFrame::CompleteCall(CompleteCall {

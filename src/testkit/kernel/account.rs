@@ -2,13 +2,13 @@
 
 use quintet_kernel::{
     entry::{CallOwner, CallResult, CallStatus, Entry},
-    ids::{MessageId, Offset, RunId},
+    ids::{MessageId, Offset, RunId, ThreadId},
     json::Json,
     limits::Limits,
     run::EarlyEnd,
     user::{
-        AgentStep, Command, NewMessage, OnBusy, OpenRun, Progress, Receipt, Refusal, Reply, Resumes,
-        SendCommand, UserState,
+        AgentStep, Command, NewMessage, OnBusy, OpenRun, Progress, Receipt, RecentMessage, Refusal, Reply,
+        Resumes, SendCommand, UserState,
     },
 };
 
@@ -41,6 +41,8 @@ pub enum Attempt {
         thread: u8,
         on_busy: OnBusy,
         text: &'static str,
+        /// The parent: an entry of the log, the root, or an offset that does not exist.
+        parent: Option<u8>,
     },
     Cancel(u8),
     Answer(u8, u8),
@@ -77,17 +79,36 @@ impl Account {
         self.state.recent(message_id).is_none().then_some(told.receipt)
     }
 
+    fn parent(&self, index: Option<u8>) -> Option<Offset> {
+        index.map(|index| Offset(u64::from(index) % (self.log.len() as u64 + 2)))
+    }
+
+    /// The journal's answer for a parent: the message at `parent`, or the latest of the thread.
+    fn older_parent(&self, thread_id: &ThreadId, parent: Option<Offset>) -> Option<Offset> {
+        let offsets: Vec<Offset> = oracle::runs(&self.log)
+            .iter()
+            .filter(|run| run.thread_id == *thread_id)
+            .map(|run| run.receipt.offset)
+            .collect();
+        match parent {
+            Some(parent) => offsets.contains(&parent).then_some(parent),
+            None => offsets.last().copied(),
+        }
+    }
+
     pub fn command(&self, attempt: &Attempt) -> Option<Command> {
         let ended = |run_id| self.told(run_id).is_some_and(|run| run.ended());
         let result = || CallResult::ok(Json::null());
         Some(match attempt {
-            Attempt::Send { message, thread, on_busy, text } => Command::Send(SendCommand {
+            Attempt::Send { message, thread, on_busy, text, parent } => Command::Send(SendCommand {
+                older_parent: self.older_parent(&thread_id(*thread), self.parent(*parent)),
                 message: NewMessage {
                     message_id: message_id(*message),
                     thread_id: thread_id(*thread),
                     text: (*text).into(),
                     agent_name: None,
                     on_busy: *on_busy,
+                    parent: self.parent(*parent),
                 },
                 agent_name: agent_name(),
                 run_id: run_id(self.log.len()),
@@ -147,8 +168,12 @@ impl Account {
                 let line: Vec<_> =
                     runs.iter().filter(open).filter(|r| r.thread_id == send.message.thread_id).collect();
                 let interrupts = send.message.on_busy == OnBusy::Interrupt && !line.is_empty();
+                let parent = send.message.parent.filter(|parent| *parent != Offset::ZERO);
+                let found = self.older_parent(&send.message.thread_id, parent);
                 if send.message.text.len() > LIMITS.text_bytes_max {
                     Err(Refusal::TooLarge { what: "text", bytes_max: LIMITS.text_bytes_max })
+                } else if parent.is_some() && found.is_none() {
+                    Err(Refusal::NotFound)
                 } else if send.message.on_busy == OnBusy::Reject && !line.is_empty() {
                     Err(Refusal::ThreadBusy)
                 } else if !interrupts && line.len() > LIMITS.queued_messages_max {
@@ -186,7 +211,11 @@ impl Account {
     pub fn recovered(&self) -> UserState {
         let runs = oracle::runs(&self.log);
         let unfinished = |entry: &&Entry| runs.iter().any(|run| run.run_id == entry.run_id && !run.ended());
-        let recent = runs.iter().map(|run| (run.message_id.clone(), run.receipt));
+        let recent = runs.iter().map(|run| RecentMessage {
+            message_id: run.message_id.clone(),
+            thread_id: run.thread_id.clone(),
+            receipt: run.receipt,
+        });
         let head = Offset(self.log.len() as u64);
         UserState::recover(head, recent, self.log.iter().filter(unfinished), &LIMITS).expect("recovery fits")
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quintet_kernel::{
     entry::{Body, Entry, Event, RunStatus},
-    ids::{CallId, MessageId, RunId, ThreadId},
+    ids::{CallId, MessageId, Offset, RunId, ThreadId},
     user::Receipt,
 };
 
@@ -128,9 +128,20 @@ pub fn check(log: &[Entry]) {
     for (entry, offset) in log.iter().zip(1..) {
         assert_eq!(entry.offset.0, offset, "DEL-2: offsets count");
         match &entry.body {
-            Body::UserMessage { message_id, .. } => {
+            Body::UserMessage { message_id, parent, .. } => {
                 assert!(run_ids.insert(entry.run_id), "a run id is used once");
                 assert!(message_ids.insert(message_id.clone()), "DEL-6: a message is in the log once");
+                let parent = parent.expect("a new message has a parent, or none");
+                let is_message = |earlier: &&Entry| {
+                    earlier.offset == parent && matches!(earlier.body, Body::UserMessage { .. })
+                };
+                let follows = log.iter().find(is_message).map(|earlier| (&earlier.thread_id, earlier.offset));
+                assert!(
+                    parent == Offset::ZERO
+                        || follows
+                            .is_some_and(|(thread, at)| *thread == entry.thread_id && at < entry.offset),
+                    "the parent is an earlier message of the thread"
+                );
             }
             Body::Event { seq: found, event } => {
                 let seq = seq.entry(entry.run_id).or_default();

@@ -7,7 +7,9 @@ use crate::{
     kernel::{
         entry::{Body, CallResult, Entry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
-        user::{AgentStep, Command, NewMessage, PastCall, Receipt, Refusal, Reply, SendCommand},
+        user::{
+            AgentStep, Command, NewMessage, PastCall, Receipt, RecentParent, Refusal, Reply, SendCommand,
+        },
     },
     runtime::saturation::Scope,
     user::{
@@ -132,7 +134,11 @@ impl Working<'_> {
             }
             self.require_room(batch, at)?;
         }
-        let send = SendCommand { message, agent_name, run_id, earlier, differs };
+        let older_parent = match earlier {
+            Some(_) => None,
+            None => self.older_parent(batch, &message).await?,
+        };
+        let send = SendCommand { message, agent_name, run_id, earlier, differs, older_parent };
         match self.decide(batch, Command::Send(send), at) {
             Some(Ok((Reply::Accepted { receipt, duplicate }, _))) => Ok(Acceptance { receipt, duplicate }),
             Some(Err(refusal)) => {
@@ -141,6 +147,24 @@ impl Working<'_> {
             }
             Some(Ok(_)) | None => Err(RequestError::Unavailable),
         }
+    }
+
+    /// Looks the parent of a new message up in the journal, unless the recent messages determine it.
+    async fn older_parent(
+        &mut self,
+        batch: &mut BatchBuilder,
+        message: &NewMessage,
+    ) -> Result<Option<Offset>, RequestError> {
+        let view = &self.known.view;
+        let is_older = view.recent_parent(message) == RecentParent::Older;
+        if !is_older || !view.has_older(&self.hub.shared.limits.kernel) {
+            return Ok(None);
+        }
+        let found = self.hub.log.thread_message(&message.thread_id, message.parent).await?;
+        if let Some(offset) = found {
+            self.require_known(batch, offset)?;
+        }
+        Ok(found)
     }
 
     async fn cancel(
@@ -245,7 +269,7 @@ impl Working<'_> {
     }
 }
 
-/// Returns true if `message` differs in text, thread or agent from the message accepted as `receipt` (DEL-6). A
+/// Returns true if `message` differs in text, thread, agent or parent from the message accepted as `receipt` (DEL-6). A
 /// trimmed message has no content to compare.
 async fn differs(
     log: &dyn Log,
@@ -255,12 +279,11 @@ async fn differs(
     receipt: Receipt,
 ) -> Result<bool, JournalError> {
     let differs = |earlier: &Entry| {
-        let text = match &earlier.body {
-            Body::UserMessage { text, .. } => text,
-            Body::Event { .. } => return true,
-        };
+        let Body::UserMessage { text, parent, message_id: _ } = &earlier.body else { return true };
         let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
-        *text != message.text || earlier.thread_id != message.thread_id || agent_differs
+        // Messages of earlier versions were sent without a parent.
+        let parent_differs = message.parent.is_some() && message.parent != *parent;
+        *text != message.text || earlier.thread_id != message.thread_id || agent_differs || parent_differs
     };
     if let Some(entry) = batch.entry(receipt.offset) {
         return Ok(differs(entry));

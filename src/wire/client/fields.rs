@@ -75,6 +75,7 @@ fields!(
     text "text",
     agent_name "agent_name",
     on_busy "on_busy",
+    parent "parent",
     run_id "run_id",
     call_id "call_id",
     status "status",
@@ -220,6 +221,7 @@ impl Fields<'_> {
                 .on_busy
                 .optional("must be \"enqueue\", \"reject\" or \"interrupt\"", parse)?
                 .unwrap_or_default(),
+            parent: self.parent.optional("must be an integer from 0 to 2^64 - 1", parse)?,
         })
     }
 

@@ -74,7 +74,7 @@ pub(super) fn routes() -> Vec<Route> {
             &[],
             RequestBody::Required("NewMessage"),
             (202, "The message and its run are durable", Json("MessageAccepted")),
-            &[400, 401, 403, 409, 413, 415, 429, 503],
+            &[400, 401, 403, 404, 409, 413, 415, 429, 503],
         ),
         get(
             "log",

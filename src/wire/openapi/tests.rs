@@ -151,7 +151,7 @@ fn bodies_fit_their_schemas() {
         &json!({
             "run_id": "01a1ee56-5e01-7c3d-8e4f-0123456789ab", "thread_id": "t", "message_id": "m", "agent_name": "a",
             "state": "waiting", "status": null, "accepted_offset": 1, "started_offset": null, "completed_offset": null,
-            "accepted_at": 7,
+            "accepted_at": 7, "parent": 0,
         }),
     );
 }

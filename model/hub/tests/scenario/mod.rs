@@ -244,6 +244,7 @@ async fn send(user: &User, name: &str) -> Option<RunId> {
             text: "hello".to_owned(),
             agent_name: None,
             on_busy: OnBusy::Enqueue,
+            parent: None,
         };
         match user.send(message).await {
             Ok(accepted) => return Some(accepted.receipt.run_id),

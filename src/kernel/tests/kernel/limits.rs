@@ -20,11 +20,13 @@ fn send(id: u8, thread: u8, text: &str) -> Command {
             text: text.into(),
             agent_name: None,
             on_busy: OnBusy::Enqueue,
+            parent: None,
         },
         agent_name: agent_name(),
         run_id: run_id(id.into()),
         earlier: None,
         differs: false,
+        older_parent: None,
     })
 }
 

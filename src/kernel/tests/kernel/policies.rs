@@ -2,7 +2,7 @@
 
 use quintet_kernel::{
     entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
-    ids::RunId,
+    ids::{Offset, RunId},
     json::Json,
     limits::Limits,
     run::{Breach, EarlyEnd},
@@ -41,11 +41,13 @@ impl Desk {
                 text: "hi".into(),
                 agent_name: None,
                 on_busy,
+                parent: None,
             },
             agent_name: agent_name(),
             run_id: run_id(id.into()),
             earlier: None,
             differs: false,
+            older_parent: None,
         }))
     }
 
@@ -164,6 +166,71 @@ fn del_6_same_message_gets_the_same_reply() {
     assert_eq!(desk.log.len(), 3);
 }
 
+/// A message to thread `thread` under `parent`; `older`: the journal's answer.
+fn under(id: u8, thread: u8, parent: Option<u64>, older: Option<u64>) -> Command {
+    Command::Send(SendCommand {
+        message: NewMessage {
+            message_id: message_id(id),
+            thread_id: thread_id(thread),
+            text: "hi".into(),
+            agent_name: None,
+            on_busy: OnBusy::Enqueue,
+            parent: parent.map(Offset),
+        },
+        agent_name: agent_name(),
+        run_id: run_id(id.into()),
+        earlier: None,
+        differs: false,
+        older_parent: older.map(Offset),
+    })
+}
+
+fn parents(log: &[Entry]) -> Vec<(u64, Option<u64>)> {
+    let parent = |entry: &Entry| match &entry.body {
+        Body::UserMessage { parent, .. } => Some((entry.offset.0, parent.map(|parent| parent.0))),
+        Body::Event { .. } => None,
+    };
+    log.iter().filter_map(parent).collect()
+}
+
+#[test]
+fn message_follows_the_latest_of_its_thread_or_the_named_one() {
+    let mut desk = Desk::default();
+    desk.take(under(1, 1, None, None)).unwrap();
+    desk.take(under(2, 2, None, None)).unwrap();
+    desk.take(under(3, 1, None, None)).unwrap();
+    desk.take(under(4, 1, Some(1), None)).unwrap();
+    desk.take(under(5, 1, None, None)).unwrap();
+    desk.take(under(6, 1, Some(0), None)).unwrap();
+    let expected = [(1, 0), (3, 0), (5, 1), (6, 1), (7, 6), (8, 0)];
+    assert_eq!(parents(&desk.log), expected.map(|(offset, parent)| (offset, Some(parent))));
+}
+
+#[test]
+fn iso_3_parent_that_is_no_message_of_the_thread_is_not_found_and_changes_nothing() {
+    let mut desk = Desk::default();
+    desk.take(under(1, 1, None, None)).unwrap();
+    desk.take(under(2, 2, None, None)).unwrap();
+    let before = desk.state.clone();
+    for parent in [2, 3, 4, 5, 99] {
+        assert_eq!(desk.take(under(9, 1, Some(parent), None)), Err(Refusal::NotFound), "{parent}");
+    }
+    assert_eq!(desk.state, before);
+}
+
+#[test]
+fn parent_dropped_from_memory_is_found_in_the_journal() {
+    let decide = |command| {
+        let decision = UserState::default().decide(command, &Limits::DEFAULT, AT)?;
+        Ok(parents(&decision.entries)[0].1)
+    };
+    assert_eq!(decide(under(1, 1, None, Some(7))), Ok(Some(7)), "the latest of the thread");
+    assert_eq!(decide(under(1, 1, None, None)), Ok(Some(0)), "the first of the thread");
+    assert_eq!(decide(under(1, 1, Some(7), Some(7))), Ok(Some(7)));
+    assert_eq!(decide(under(1, 1, Some(7), None)), Err(Refusal::NotFound));
+    assert_eq!(decide(under(1, 1, Some(7), Some(8))), Err(Refusal::NotFound));
+}
+
 #[test]
 fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
     let limits = Limits { recent_messages_max: 1, ..Limits::DEFAULT };
@@ -175,11 +242,13 @@ fn del_6_message_dropped_from_memory_is_found_in_the_journal() {
             text: "hi".into(),
             agent_name: None,
             on_busy: OnBusy::Enqueue,
+            parent: None,
         },
         agent_name: agent_name(),
         run_id: run_id(51),
         earlier: Some(receipt),
         differs: false,
+        older_parent: None,
     });
     let decision = UserState::default().decide(send, &limits, AT).unwrap();
     assert_eq!((decision.entries, decision.reply), (vec![], Reply::Accepted { receipt, duplicate: true }));
@@ -195,11 +264,13 @@ fn del_6_used_id_with_other_content_is_refused_and_changes_nothing() {
             text: "other".into(),
             agent_name: None,
             on_busy: OnBusy::Interrupt,
+            parent: None,
         },
         agent_name: agent_name(),
         run_id: run_id(9),
         earlier,
         differs: true,
+        older_parent: None,
     };
     desk.send(1, OnBusy::Enqueue).unwrap();
     let before = desk.state.clone();

@@ -37,8 +37,10 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         1 => Just(AgentStep::Complete(Ending::Cut(failed()))),
     ];
     prop_oneof![
-        6 => (0..8u8, 0..3u8, on_busy, prop_oneof![9 => Just("hi"), 1 => Just("far too long")])
-            .prop_map(|(message, thread, on_busy, text)| Attempt::Send { message, thread, on_busy, text }),
+        6 => (0..8u8, 0..3u8, on_busy, prop_oneof![9 => Just("hi"), 1 => Just("far too long")], prop::option::of(run()))
+            .prop_map(|(message, thread, on_busy, text, parent)| {
+                Attempt::Send { message, thread, on_busy, text, parent }
+            }),
         12 => (run(), step).prop_map(|(run, step)| Attempt::Step(run, step)),
         2 => run().prop_map(Attempt::Cancel),
         3 => (run(), id()).prop_map(|(run, id)| Attempt::Answer(run, id)),

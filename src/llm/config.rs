@@ -1,0 +1,353 @@
+//! The configuration of a model agent.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use quintet_agent::Tool;
+use quintet_kernel::ids::{AgentName, InvalidId};
+use quintet_upstream::{HttpClient, Secret, SecretError};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::{
+    api::{
+        ModelApi, Protocol, ProtocolOptions,
+        anthropic::Anthropic,
+        http::{HttpModel, Redactor},
+        openai_chat::OpenAiChat,
+        openai_responses::OpenAiResponses,
+    },
+    limits::ModelLimits,
+    pattern::Pattern,
+};
+
+/// The configuration of a [`ModelAgent`](crate::ModelAgent). The limits of [`ModelLimits`] are fields beside the
+/// others.
+///
+/// # Examples
+///
+/// ```
+/// let config: quintet_llm::ModelConfig = serde_json::from_value(serde_json::json!({
+///     "name": "qwen",
+///     "api": "openai-chat",
+///     "url": "http://127.0.0.1:11434/v1",
+///     "model": "qwen3",
+///     "tools": ["calculate", "files/*"],
+///     "context_tokens_max": 8_000,
+/// }))?;
+/// assert_eq!(config.limits.context_tokens_max, 8_000);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Fields")]
+pub struct ModelConfig {
+    /// The name of the agent, of 1 to 128 visible ASCII characters.
+    pub name: String,
+    /// One or two sentences for users who choose an agent.
+    pub description: Option<String>,
+    /// The protocol of the service.
+    pub api: ApiKind,
+    /// The address of the service, such as `https://api.openai.com/v1`; requests go to paths below it.
+    pub url: Url,
+    /// The model, as the service names it.
+    pub model: String,
+    /// The file of the key.
+    pub key_file: Option<PathBuf>,
+    /// The environment variable of the key.
+    pub key_variable: Option<String>,
+    /// The key itself, from a program; excludes both places.
+    pub key: Option<Secret>,
+    /// Headers of each request. Values of 8 bytes and more count as secret in messages.
+    pub headers: BTreeMap<String, String>,
+    /// The system prompt.
+    pub instructions: Option<String>,
+    /// The tools that the model may call, as patterns of names. None by default.
+    pub tools: Vec<Pattern>,
+    /// The tools whose calls the client has to approve, as patterns of names (RUN-11).
+    pub approve: Vec<Pattern>,
+    /// The temperature, 0 to 2; the provider's own by default.
+    pub temperature: Option<f64>,
+    /// The effort of reasoning, such as `low`; the provider's own by default.
+    pub reasoning_effort: Option<String>,
+    /// True if the model's reasoning is given back to it within a run, as some services of `openai-chat` demand.
+    pub return_reasoning: bool,
+    /// False if the service of `openai-chat` refuses requests with `stream_options`, which ask for token counts.
+    pub request_usage: bool,
+    /// Further fields of each request. They replace fields of the same name.
+    pub extra: Map<String, Value>,
+    /// The limits.
+    pub limits: ModelLimits,
+}
+
+/// A protocol of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApiKind {
+    /// OpenAI chat completions, which most services speak: `openai-chat`.
+    OpenaiChat,
+    /// OpenAI Responses: `openai-responses`.
+    OpenaiResponses,
+    /// Anthropic Messages: `anthropic`.
+    Anthropic,
+}
+
+/// The reason for which a configuration is refused. Operator fault.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The name is not that of an agent.
+    #[error("the name {name:?} of an agent is invalid: {source}")]
+    Name {
+        /// The name.
+        name: String,
+        /// The rule.
+        source: InvalidId,
+    },
+    /// The address is not one of HTTP, or contains a user or a password.
+    #[error("the url of agent {0:?} is not an http or https address without credentials")]
+    Url(String),
+    /// The model has no name.
+    #[error("the model of agent {0:?} is empty")]
+    Model(String),
+    /// Several places of a key are given.
+    #[error("agent {0:?} has several of key_file, key_variable and a key of its own")]
+    SeveralKeys(String),
+    /// The key cannot be read.
+    #[error("the key of agent {name:?} is missing: {source}")]
+    Key {
+        /// The agent.
+        name: String,
+        /// The reason.
+        source: SecretError,
+    },
+    /// A header is invalid.
+    #[error("the header {header:?} of agent {name:?} is invalid")]
+    Header {
+        /// The agent.
+        name: String,
+        /// The name of the header.
+        header: String,
+    },
+    /// The temperature is out of range.
+    #[error("the temperature of agent {0:?} is not in 0 to 2")]
+    Temperature(String),
+    /// A field of `extra` is set by the agent itself.
+    #[error("the field {field:?} in extra of agent {name:?} is set by the agent itself")]
+    Extra {
+        /// The agent.
+        name: String,
+        /// The field.
+        field: String,
+    },
+    /// A limit is out of its range.
+    #[error("{limit} of agent {name:?} is not in {min} to {max}")]
+    Limit {
+        /// The agent.
+        name: String,
+        /// The limit.
+        limit: &'static str,
+        /// The smallest value.
+        min: u64,
+        /// The largest value.
+        max: u64,
+    },
+    /// A tool does not exist.
+    #[error("the pattern {pattern:?} of agent {name:?} matches no tool")]
+    NoTool {
+        /// The agent.
+        name: String,
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+impl ModelConfig {
+    /// Creates a configuration with the defaults.
+    pub fn new(name: impl Into<String>, api: ApiKind, url: Url, model: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            description: None,
+            api,
+            url,
+            model: model.into(),
+            key_file: None,
+            key_variable: None,
+            key: None,
+            headers: BTreeMap::new(),
+            instructions: None,
+            tools: Vec::new(),
+            approve: Vec::new(),
+            temperature: None,
+            reasoning_effort: None,
+            return_reasoning: false,
+            request_usage: true,
+            extra: Map::new(),
+            limits: ModelLimits::DEFAULT,
+        }
+    }
+
+    /// Checks the configuration against the tools of the service; `may_change` if others may come later.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] for the first invalid field.
+    pub(crate) fn check(&self, tools: &[Arc<dyn Tool>], may_change: bool) -> Result<(), ConfigError> {
+        let name = || self.name.clone();
+        AgentName::parse(&self.name).map_err(|source| ConfigError::Name { name: name(), source })?;
+        let has_credentials = !self.url.username().is_empty() || self.url.password().is_some();
+        if !matches!(self.url.scheme(), "http" | "https") || has_credentials || self.url.cannot_be_a_base() {
+            return Err(ConfigError::Url(name()));
+        }
+        if self.model.trim().is_empty() {
+            return Err(ConfigError::Model(name()));
+        }
+        if self.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
+            return Err(ConfigError::Temperature(name()));
+        }
+        if let Some(field) = self.extra.keys().find(|field| OWN_FIELDS.contains(&field.as_str())) {
+            return Err(ConfigError::Extra { name: name(), field: field.clone() });
+        }
+        for limit in ModelLimits::TABLE {
+            if !(limit.min..=limit.max).contains(&(limit.read)(&self.limits)) {
+                let (limit, min, max) = (limit.name, limit.min, limit.max);
+                return Err(ConfigError::Limit { name: name(), limit, min, max });
+            }
+        }
+        let matches = |pattern: &&Pattern| tools.iter().any(|tool| pattern.matches(tool.name()));
+        let unknown = self.tools.iter().chain(&self.approve).find(|pattern| !matches(pattern));
+        match unknown.filter(|pattern| !may_change && pattern.as_str() != "*") {
+            Some(pattern) => Err(ConfigError::NoTool { name: name(), pattern: pattern.as_str().to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Creates the model.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] if the address, the key or a header is invalid.
+    pub(crate) fn model_api(&self, http: HttpClient) -> Result<Arc<dyn ModelApi>, ConfigError> {
+        let protocol: Box<dyn Protocol> = match self.api {
+            ApiKind::OpenaiChat => Box::new(OpenAiChat),
+            ApiKind::OpenaiResponses => Box::new(OpenAiResponses),
+            ApiKind::Anthropic => Box::new(Anthropic),
+        };
+        let mut url = self.url.clone();
+        url.path_segments_mut()
+            .map_err(|()| ConfigError::Url(self.name.clone()))?
+            .pop_if_empty()
+            .extend(protocol.path().split('/'));
+        let key = self.key()?;
+        let configured = self.header_map()?;
+        let redactor = Redactor::new(key.as_ref(), &configured);
+        let mut headers = protocol.headers(key.as_ref());
+        headers.extend(configured);
+        let host = self.url.host_str().unwrap_or_default();
+        let options = ProtocolOptions {
+            model: self.model.clone(),
+            temperature: self.temperature,
+            reasoning_effort: self.reasoning_effort.clone(),
+            returns_reasoning: self.return_reasoning,
+            asks_usage: self.request_usage,
+            completion_tokens: host == "api.openai.com" || host.ends_with(".openai.azure.com"),
+        };
+        let (extra, limits) = (self.extra.clone(), self.limits);
+        Ok(Arc::new(HttpModel { protocol, options, extra, http, url, headers, redactor, limits }))
+    }
+
+    fn key(&self) -> Result<Option<Secret>, ConfigError> {
+        let key = match (&self.key, &self.key_file, &self.key_variable) {
+            (key, None, None) => return Ok(key.clone()),
+            (None, Some(file), None) => Secret::from_file(file),
+            (None, None, Some(variable)) => Secret::from_variable(variable),
+            _ => return Err(ConfigError::SeveralKeys(self.name.clone())),
+        };
+        key.map(Some).map_err(|source| ConfigError::Key { name: self.name.clone(), source })
+    }
+
+    fn header_map(&self) -> Result<HeaderMap, ConfigError> {
+        let mut headers = HeaderMap::new();
+        for (header, value) in &self.headers {
+            let invalid = || ConfigError::Header { name: self.name.clone(), header: header.clone() };
+            let header = HeaderName::try_from(header).map_err(|_| invalid())?;
+            let mut value = HeaderValue::try_from(value).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            headers.insert(header, value);
+        }
+        Ok(headers)
+    }
+}
+
+/// The fields as they are written, the limits among them.
+#[derive(Deserialize)]
+struct Fields {
+    name: String,
+    description: Option<String>,
+    api: ApiKind,
+    url: Url,
+    model: String,
+    key_file: Option<PathBuf>,
+    key_variable: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    instructions: Option<String>,
+    #[serde(default)]
+    tools: Vec<Pattern>,
+    #[serde(default)]
+    approve: Vec<Pattern>,
+    temperature: Option<f64>,
+    reasoning_effort: Option<String>,
+    #[serde(default)]
+    return_reasoning: bool,
+    #[serde(default = "yes")]
+    request_usage: bool,
+    #[serde(default)]
+    extra: Map<String, Value>,
+    #[serde(flatten)]
+    limits: BTreeMap<String, Value>,
+}
+
+impl TryFrom<Fields> for ModelConfig {
+    type Error = String;
+
+    fn try_from(fields: Fields) -> Result<Self, String> {
+        let mut limits = ModelLimits::DEFAULT;
+        for (name, value) in &fields.limits {
+            let Some(limit) = ModelLimits::TABLE.iter().find(|limit| limit.name == name) else {
+                return Err(format!("unknown field `{name}`"));
+            };
+            let value = value.as_u64().filter(|value| (limit.min..=limit.max).contains(value));
+            let value = value.ok_or_else(|| format!("{name} is not in {} to {}", limit.min, limit.max))?;
+            (limit.write)(&mut limits, value);
+        }
+        Ok(Self {
+            name: fields.name,
+            description: fields.description,
+            api: fields.api,
+            url: fields.url,
+            model: fields.model,
+            key_file: fields.key_file,
+            key_variable: fields.key_variable,
+            key: None,
+            headers: fields.headers,
+            instructions: fields.instructions,
+            tools: fields.tools,
+            approve: fields.approve,
+            temperature: fields.temperature,
+            reasoning_effort: fields.reasoning_effort,
+            return_reasoning: fields.return_reasoning,
+            request_usage: fields.request_usage,
+            extra: fields.extra,
+            limits,
+        })
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Fields of requests that `extra` may not replace, because the agent relies on them.
+const OWN_FIELDS: [&str; 9] =
+    ["messages", "input", "system", "instructions", "tools", "stream", "store", "n", "previous_response_id"];

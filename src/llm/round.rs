@@ -1,0 +1,209 @@
+//! One response of the model within a run: the request, its retries, and the text that is emitted while it arrives.
+//!
+//! Guarantees: a request is repeated only if the model had not begun to answer. Text is emitted in the order in which
+//! it arrives, all of it, also before a failure. The request ends when the future is dropped.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use quintet_agent::{AgentError, Completed, Run, RunEnded, Started, Thinking, ThoughtKind, Usage};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{
+    api::{EndReason, ModelApi, ModelError, ModelRequest, Response},
+    budget::Account,
+    context::CallIds,
+    gathering::{Gathered, Gathering},
+    limits::ModelLimits,
+    metering::Meter,
+    pacing::Pacer,
+};
+
+/// A run before or after its first thought.
+pub(crate) enum Stage {
+    Started(Run<Started>),
+    Thinking(Run<Thinking>),
+}
+
+impl Stage {
+    /// Emits a thought.
+    pub(crate) async fn think(
+        self,
+        kind: ThoughtKind,
+        text: impl Into<String>,
+    ) -> Result<Run<Thinking>, RunEnded> {
+        match self {
+            Stage::Started(run) => run.think(kind, text).await,
+            Stage::Thinking(run) => run.think(kind, text).await,
+        }
+    }
+
+    /// Returns the run, after a `progress` thought if it had none (RUN-3).
+    pub(crate) async fn thinking(self, progress: impl FnOnce() -> String) -> Result<Run<Thinking>, RunEnded> {
+        match self {
+            Stage::Started(run) => run.think(ThoughtKind::Progress, progress()).await,
+            Stage::Thinking(run) => Ok(run),
+        }
+    }
+
+    fn answered(&self) -> &str {
+        match self {
+            Stage::Started(run) => run.answered(),
+            Stage::Thinking(run) => run.answered(),
+        }
+    }
+}
+
+/// A complete response.
+pub(crate) struct Round {
+    pub(crate) response: Response,
+    pub(crate) end: EndReason,
+    /// The tokens, if the service has counted them.
+    pub(crate) usage: Option<Usage>,
+}
+
+/// What a response needs besides its request.
+pub(crate) struct Rounds<'a> {
+    pub(crate) agent: &'a str,
+    pub(crate) api: &'a dyn ModelApi,
+    pub(crate) limits: &'a ModelLimits,
+    pub(crate) account: &'a Account,
+}
+
+/// An attempt that failed.
+struct Failed {
+    error: ModelError,
+    /// True if the model had begun to answer.
+    has_begun: bool,
+}
+
+impl Rounds<'_> {
+    /// Sends a request until the model begins to answer, and emits its response.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of code `upstream` if the response is not complete.
+    pub(crate) async fn respond(
+        &self,
+        mut stage: Stage,
+        request: &ModelRequest,
+        ids: &mut CallIds,
+    ) -> Result<(Stage, Round), AgentError> {
+        let retries = self.limits.retries();
+        let mut retry = 0;
+        loop {
+            let (next, outcome) = self.attempt(stage, request, ids).await?;
+            stage = next;
+            let error = match outcome {
+                Ok(round) => return Ok((stage, round)),
+                Err(Failed { error, has_begun: false }) if error.is_temporary() => error,
+                Err(Failed { error, .. }) => return Err(AgentError::upstream(error.to_string())),
+            };
+            retry += 1;
+            let Some(pause) = retries.pause(retry, error.retry_after(), rand::random()) else {
+                return Err(AgentError::upstream(error.to_string()));
+            };
+            tracing::info!(
+                agent = self.agent,
+                retry,
+                outcome = error.outcome(),
+                "a request to a model is repeated"
+            );
+            let text = format!(
+                "The model's service failed; attempt {} of {}.\n",
+                retry + 1,
+                retries.retries_max + 1
+            );
+            stage = Stage::Thinking(stage.think(ThoughtKind::Progress, text).await?);
+            sleep(pause).await;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        mut stage: Stage,
+        request: &ModelRequest,
+        ids: &mut CallIds,
+    ) -> Result<(Stage, Result<Round, Failed>), RunEnded> {
+        let mut meter = Meter::new(self.agent, self.account, request);
+        let sent = Instant::now();
+        let mut events = match self.api.stream(request).await {
+            Ok(events) => events,
+            Err(error) => {
+                meter.end(Err(&error));
+                return Ok((stage, Err(Failed { error, has_begun: false })));
+            }
+        };
+        let mut gathering = Gathering::default();
+        let mut pacer = Pacer::new(Duration::from_millis(self.limits.delta_pause_ms));
+        let mut separator = Separator::after(stage.answered());
+        let end = loop {
+            let due = pacer.due(Instant::now());
+            let event = tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or(sent)), if due.is_some() => {
+                    stage = emit(stage, pacer.take(Instant::now())).await?;
+                    continue;
+                }
+                event = events.next() => event,
+            };
+            let had_begun = gathering.has_begun();
+            let gathered = match event {
+                None => break Err(ModelError::Truncated),
+                Some(Err(error)) => break Err(error),
+                Some(Ok(event)) => gathering.take(event),
+            };
+            if !had_begun && gathering.has_begun() {
+                meter.first_token(sent.elapsed());
+            }
+            meter.output_bytes = gathering.bytes();
+            meter.usage = gathering.usage();
+            match gathered {
+                Gathered::Nothing => {}
+                Gathered::Text(kind, text) => {
+                    pacer.push(kind, separator.before(kind, &text));
+                    pacer.push(kind, &text);
+                }
+                Gathered::End(reason) => break Ok(reason),
+            }
+        };
+        drop(events);
+        meter.end(end.as_ref().map(|_| ()));
+        stage = emit(stage, pacer.take(Instant::now())).await?;
+        let (has_begun, usage) = (gathering.has_begun(), gathering.usage());
+        let outcome = match end {
+            Ok(end) => Ok(Round { response: gathering.finish(ids), end, usage }),
+            Err(error) => Err(Failed { error, has_begun }),
+        };
+        Ok((stage, outcome))
+    }
+}
+
+async fn emit(mut stage: Stage, pieces: Vec<(ThoughtKind, String)>) -> Result<Stage, RunEnded> {
+    for (kind, text) in pieces {
+        stage = Stage::Thinking(stage.think(kind, text).await?);
+    }
+    Ok(stage)
+}
+
+/// Separates the answer of a response from that of the response before it.
+struct Separator(&'static str);
+
+impl Separator {
+    fn after(answered: &str) -> Self {
+        Self(if answered.is_empty() || answered.ends_with("\n\n") { "" } else { "\n\n" })
+    }
+
+    /// Returns what comes before this text.
+    fn before(&mut self, kind: ThoughtKind, text: &str) -> &'static str {
+        if kind == ThoughtKind::Answer && !text.is_empty() { std::mem::take(&mut self.0) } else { "" }
+    }
+}
+
+/// Ends a run whose model has finished its answer.
+pub(crate) async fn complete(run: Run<Thinking>, usage: Option<Usage>) -> Result<Run<Completed>, RunEnded> {
+    match usage {
+        Some(usage) => run.complete_with(usage).await,
+        None => run.complete().await,
+    }
+}
