@@ -33,7 +33,7 @@ export function generate(client, server) {
 }
 
 function declaration(name, schema) {
-  const comment = `/** ${schema.description ?? name} */\n`;
+  const comment = `/** ${oneLine(schema.description ?? name)} */\n`;
   if (schema.type !== 'object') return `${comment}export type ${pascal(name)} = ${typeOf(schema)};\n`;
   return `${comment}export interface ${pascal(name)} ${objectOf(schema, '')}\n`;
 }
@@ -41,7 +41,7 @@ function declaration(name, schema) {
 function objectOf(schema, indent) {
   const required = new Set(schema.required ?? []);
   const fields = Object.entries(schema.properties ?? {}).map(([key, field]) => {
-    const comment = field.description ? `${indent}  /** ${field.description} */\n` : '';
+    const comment = field.description ? `${indent}  /** ${oneLine(field.description)} */\n` : '';
     return `${comment}${indent}  ${key}${required.has(key) ? '' : '?'}: ${typeOf(field, `${indent}  `)};\n`;
   });
   return `{\n${fields.join('')}${indent}}`;
@@ -78,6 +78,10 @@ function single(type, schema, indent) {
 
 function union(name, comment, members) {
   return `/** ${comment} */\nexport type ${name} =\n${members.map((member) => `  | ${pascal(member)}`).join('\n')};\n`;
+}
+
+function oneLine(text) {
+  return text.replaceAll(/\s+/g, ' ');
 }
 
 function referenced({ $ref }) {

@@ -1,7 +1,7 @@
 import { isOpen, type ConnectionState } from './connection.js';
 import { afterGap, applyEntries, NO_CONVERSATIONS, type Conversations } from './conversation.js';
 import type { CredentialSource } from './credentials.js';
-import { admitEntry, admitReady, missing, START, type Cursor } from './cursor.js';
+import { admitEntry, admitReady, START, type Cursor } from './cursor.js';
 import { EntryQueue } from './entry-queue.js';
 import { QuintetError, refusal } from './errors.js';
 import { Outbox, type Pending } from './outbox.js';
@@ -71,8 +71,7 @@ export interface CommandOptions {
 
 /** A client of one user's log: one connection that resumes, one state, commands that take effect once. */
 export class Quintet {
-  #options: QuintetOptions;
-  #timers: Timers;
+  #options: Settings;
   #socket: Socket;
   #outbox: Outbox;
   #cursor: Cursor = START;
@@ -90,20 +89,11 @@ export class Quintet {
 
   /** Creates a client. It connects with `connect` or the first `entries`. */
   constructor(options: QuintetOptions) {
-    this.#options = options;
-    this.#timers = options.timers ?? { set: (callback, ms) => setTimeout(callback, ms), clear: (timer) => clearTimeout(timer as number) };
-    this.#outbox = new Outbox(options.outboxMax ?? 256);
-    const url = new URL('/v1/ws', options.url);
-    url.protocol = url.protocol.replace('http', 'ws');
-    this.#socket = new Socket(
-      {
-        url: url.href,
-        credential: options.credential,
-        WebSocket: options.WebSocket ?? noWebSocket(),
-        timers: this.#timers,
-        random: options.random ?? Math.random,
-        now: options.now ?? Date.now,
-      },
+    const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
+    if (!WebSocket) throw new TypeError('no global WebSocket: pass one');
+    this.#options = { ...DEFAULTS, ...options, WebSocket };
+    this.#outbox = new Outbox(this.#options.outboxMax);
+    this.#socket = new Socket(this.#options,
       {
         hello: () => this.#hello(),
         frame: (frame) => this.#frame(frame),
@@ -145,9 +135,9 @@ export class Quintet {
   close(): void {
     this.#save();
     this.#socket.input({ type: 'drop' });
-    for (const timer of this.#delayed.values()) this.#timers.clear(timer);
+    for (const timer of this.#delayed.values()) this.#options.timers.clear(timer);
     this.#delayed.clear();
-    this.#end(new QuintetError('closed', 'the client was closed'), undefined);
+    this.#end(new QuintetError('closed', 'client closed'), undefined);
     this.#publish({});
   }
 
@@ -276,7 +266,7 @@ export class Quintet {
       case 'ready':
         return this.#ready(frame);
       case 'caught_up':
-        if (!this.#parked && frame.head > this.#cursor.offset) return 'entries are missing before caught_up';
+        if (!this.#parked && frame.head > this.#cursor.offset) return 'missing entry (DEL-2)';
         this.#apply();
         if (!this.#parked) this.#publish({ caughtUp: true });
         return null;
@@ -305,15 +295,15 @@ export class Quintet {
       conversations = NO_CONVERSATIONS;
       gap = null;
       resets += 1;
-      for (const queue of this.#queues) queue.end(new QuintetError('reset', 'the log was replaced by another one'));
+      for (const queue of this.#queues) queue.end(new QuintetError('reset', 'log replaced'));
     } else if (verdict === 'gap') {
-      gap = missing(before, ready);
+      gap = ready.gap;
       conversations = afterGap(conversations);
-      if (gap) this.#options.onGap?.(gap);
+      this.#options.onGap?.(ready.gap as Gap);
     }
     if (verdict !== 'rewind') conversations = { ...conversations, offset: cursor.offset };
     this.#publish({ conversations, gap, resets, user_id: cursor.user_id, caughtUp: false });
-    return verdict === 'rewind' ? 'the log is another one' : null;
+    return verdict === 'rewind' ? 'log replaced' : null;
   }
 
   #entry(entry: Entry): string | null {
@@ -321,17 +311,17 @@ export class Quintet {
       this.#outbox.observe(entry);
       return null;
     }
-    if (!isOpen(this.#socket.state)) return 'an entry before ready (CONN-2)';
+    if (!isOpen(this.#socket.state)) return 'entry before ready (CONN-2)';
     const [cursor, verdict] = admitEntry(this.#cursor, entry);
     if (verdict === 'repeat') return null;
-    if (verdict !== 'next') return verdict === 'foreign' ? 'an entry of another user (ISO-1)' : 'an entry is missing (DEL-2)';
+    if (verdict !== 'next') return verdict === 'foreign' ? 'foreign entry (ISO-1)' : 'missing entry (DEL-2)';
     this.#cursor = cursor;
     this.#received.push(entry);
     const { length } = this.#received;
     // A replay is applied in batches: one change of the snapshot for many entries.
     if (this.#socket.state.phase === 'live' || length >= BATCH_ENTRIES_MAX) this.#apply();
     else if (length === 1) this.#later('apply', BATCH_MS_MAX, () => this.#apply());
-    if (this.#behind() >= (this.#options.bufferEntriesMax ?? 1_024)) this.#park();
+    if (this.#behind() >= this.#options.bufferEntriesMax) this.#park();
     return null;
   }
 
@@ -344,7 +334,7 @@ export class Quintet {
       this.#outbox.observe(entry);
       for (const queue of this.#queues) queue.push(entry);
     }
-    if (this.#options.conversations === false) this.#publish({});
+    if (!this.#options.conversations) this.#publish({});
     else this.#publish({ conversations: applyEntries(this.#snapshot.conversations, entries) });
     this.#saveLater();
   }
@@ -365,7 +355,7 @@ export class Quintet {
 
   /** Resumes reading when the loops have caught up by half. */
   #relieve(): void {
-    if (!this.#parked || this.#behind() > (this.#options.bufferEntriesMax ?? 1_024) / 2) return;
+    if (!this.#parked || this.#behind() > this.#options.bufferEntriesMax / 2) return;
     this.#parked = false;
     this.#socket.input({ type: this.#socket.state.phase === 'paused' ? 'connect' : 'restart' });
   }
@@ -411,7 +401,7 @@ export class Quintet {
   async #load(): Promise<void> {
     try {
       const checkpoint = await this.#options.storage?.load();
-      if (!isCheckpoint(checkpoint, this.#options.conversations !== false)) return;
+      if (!isCheckpoint(checkpoint, this.#options.conversations)) return;
       this.#cursor = checkpoint.cursor;
       for (const queue of this.#queues) queue.begin(checkpoint.cursor.offset);
       this.#publish({ conversations: restore(checkpoint), user_id: checkpoint.cursor.user_id });
@@ -422,7 +412,7 @@ export class Quintet {
   }
 
   #saveLater(): void {
-    if (this.#options.storage && !this.#delayed.has('save')) this.#later('save', this.#options.saveIntervalMs ?? 1_000, () => this.#save());
+    if (this.#options.storage && !this.#delayed.has('save')) this.#later('save', this.#options.saveIntervalMs, () => this.#save());
   }
 
   #save(): void {
@@ -430,19 +420,19 @@ export class Quintet {
     if (!storage || this.#loading) return;
     this.#apply();
     const acknowledged = [...this.#queues].map((queue) => queue.acknowledged);
-    const offset = conversations === false ? Math.min(this.#cursor.offset, ...acknowledged) : this.#cursor.offset;
+    const offset = !conversations ? Math.min(this.#cursor.offset, ...acknowledged) : this.#cursor.offset;
     const checkpoint: Checkpoint = {
       version: 1,
       cursor: { ...this.#cursor, offset },
-      threads: conversations === false ? null : [...this.#snapshot.conversations.threads.values()],
+      threads: !conversations ? null : [...this.#snapshot.conversations.threads.values()],
       commands: this.#outbox.pending.map(({ command }) => command),
     };
     void (async () => storage.save(checkpoint))().catch((error) => this.#report(error));
   }
 
   #later(name: string, ms: number, act: () => void): void {
-    this.#timers.clear(this.#delayed.get(name));
-    const timer = this.#timers.set(() => {
+    this.#options.timers.clear(this.#delayed.get(name));
+    const timer = this.#options.timers.set(() => {
       this.#delayed.delete(name);
       act();
     }, ms);
@@ -470,11 +460,11 @@ export class Quintet {
 function invalid(command: Command): string | null {
   for (const field of ['message_id', 'thread_id', 'call_id', 'agent_name'] as const) {
     const id = (command as unknown as Record<string, unknown>)[field];
-    if (id != null && !(typeof id === 'string' && /^[!-~]{1,128}$/.test(id))) return `${field} must be 1 to 128 visible ASCII characters`;
+    if (id != null && !(typeof id === 'string' && /^[!-~]{1,128}$/.test(id))) return `${field}: not 1-128 visible ASCII`;
   }
-  if (command.type === 'send_message' && command.text === '') return 'text must not be empty';
+  if (command.type === 'send_message' && command.text === '') return 'text: empty';
   // `JSON.stringify` writes an unpaired surrogate as an escape, and nothing else that begins like this.
-  return /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(command)) ? 'a text has an unpaired surrogate' : null;
+  return /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(command)) ? 'unpaired surrogate' : null;
 }
 
 function isCheckpoint(value: Checkpoint | null | undefined, conversations: boolean): value is Checkpoint {
@@ -482,16 +472,22 @@ function isCheckpoint(value: Checkpoint | null | undefined, conversations: boole
 }
 
 function aborted(signal: AbortSignal): QuintetError {
-  const error = new QuintetError('aborted', 'aborted by the caller; a command that was sent may still take effect');
+  const error = new QuintetError('aborted', 'aborted');
   error.cause = signal.reason;
   return error;
 }
 
-function noWebSocket(): WebSocketConstructor {
-  const { WebSocket } = globalThis as { WebSocket?: WebSocketConstructor };
-  if (WebSocket) return WebSocket;
-  throw new TypeError('there is no global WebSocket (Node.js before 22): pass one, such as that of the package ws');
-}
+type Settings = QuintetOptions & Required<Omit<QuintetOptions, 'storage' | 'onError' | 'onGap' | 'start'>>;
+
+const DEFAULTS = {
+  conversations: true,
+  saveIntervalMs: 1_000,
+  bufferEntriesMax: 1_024,
+  outboxMax: 256,
+  timers: { set: (callback: () => void, ms: number) => setTimeout(callback, ms), clear: (timer: unknown) => clearTimeout(timer as number) },
+  random: () => Math.random(),
+  now: () => Date.now(),
+};
 
 const BATCH_ENTRIES_MAX = 256;
 const BATCH_MS_MAX = 50;

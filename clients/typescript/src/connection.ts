@@ -79,7 +79,7 @@ export function step(state: ConnectionState, input: Input): Result {
       if (state.phase === 'waiting') return connecting(state);
       return state.phase === 'idle' || state.phase === 'paused' || state.phase === 'closed' ? connecting(FRESH) : [state, []];
     case 'drop':
-      return [{ phase: 'closed', reason: 'client', code: null, message: 'closed by the client' }, ABANDON];
+      return [{ phase: 'closed', reason: 'client', code: null, message: 'closed' }, ABANDON];
     case 'pause':
       return state.phase === 'closed' ? [state, []] : [{ phase: 'paused' }, ABANDON];
     case 'restart': {
@@ -147,9 +147,9 @@ function elapsed(state: ConnectionState, { timer, dice }: Extract<Input, { type:
       return state.phase === 'waiting' ? connecting(state) : [state, []];
     case 'deadline':
       if (state.phase !== 'connecting' && state.phase !== 'handshaking') return [state, []];
-      return step(state, { type: 'distrust', message: 'no progress in time', dice });
+      return step(state, { type: 'distrust', message: 'timeout', dice });
     case 'pong':
-      return isOpen(state) ? step(state, { type: 'distrust', message: 'no pong in time', dice }) : [state, []];
+      return isOpen(state) ? step(state, { type: 'distrust', message: 'pong timeout', dice }) : [state, []];
     case 'beat':
       if (!isOpen(state)) return [state, []];
       return [state, [{ type: 'ping' }, { type: 'arm', timer: 'pong', ms: PONG_MS }, { type: 'arm', timer, ms: state.heartbeat_ms }]];

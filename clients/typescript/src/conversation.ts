@@ -79,20 +79,10 @@ class Draft {
   apply(entry: Entry): void {
     if (entry.offset <= this.#offset) return;
     this.#offset = entry.offset;
-    switch (entry.type) {
-      case 'user_message':
-        return this.#message(entry);
-      case 'agent_started':
-      case 'agent_thinking':
-      case 'tool_executing':
-      case 'tool_completed':
-      case 'agent_completed':
-        return this.#event(entry);
-      case 'thread_updated':
-        return this.#updated(entry);
-      case 'thread_erased':
-        return this.#erased(entry);
-    }
+    if ('seq' in entry) this.#event(entry);
+    else if (entry.type === 'user_message') this.#message(entry);
+    else if (entry.type === 'thread_updated') this.#updated(entry);
+    else if (entry.type === 'thread_erased') this.#erased(entry);
   }
 
   finish(): Conversations {

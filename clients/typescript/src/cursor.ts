@@ -1,6 +1,6 @@
 // The cursor: which entry comes next, and whether a frame fits (DEL-2, DEL-3, ISO-1). Pure.
 
-import type { Entry, Gap, Ready } from './types.js';
+import type { Entry, Ready } from './types.js';
 
 /** The place in one user's log up to which all entries were received. */
 export interface Cursor {
@@ -34,7 +34,8 @@ export function admitReady(cursor: Cursor, ready: Ready, fromHead: boolean): [Cu
   if (cursor.epoch !== null && cursor.epoch !== ready.epoch && ready.gap && ready.gap.from <= 1) return [next, 'reset'];
   // The log ends before the cursor: entries that this client holds do not exist.
   if (ready.resumed_after < cursor.offset) return [START, 'rewind'];
-  return [next, ready.gap || ready.resumed_after !== cursor.offset ? 'gap' : 'resumed'];
+  if (ready.gap) return [next, 'gap'];
+  return ready.resumed_after === cursor.offset ? [next, 'resumed'] : [START, 'rewind'];
 }
 
 /** `next`: apply it; `repeat`: it was applied before; `hole`, `foreign`: the connection is not to be trusted. */
@@ -46,10 +47,4 @@ export function admitEntry(cursor: Cursor, entry: Entry): [Cursor, EntryVerdict]
   if (entry.offset <= cursor.offset) return [cursor, 'repeat'];
   if (entry.offset !== cursor.offset + 1) return [cursor, 'hole'];
   return [{ ...cursor, offset: entry.offset }, 'next'];
-}
-
-/** Returns the entries between two offsets, or null if there are none. */
-export function missing(from: Cursor, ready: Ready): Gap | null {
-  if (ready.gap) return ready.gap;
-  return ready.resumed_after > from.offset ? { from: from.offset + 1, to: ready.resumed_after } : null;
 }

@@ -5,7 +5,7 @@
 // another: they keep their order, and an `error` that names only the run belongs to exactly one command.
 
 import { QuintetError, refusal } from './errors.js';
-import type { Accepted, Command, Entry, ErrorFrame, Limits } from './types.js';
+import type { Accepted, Command, CompleteCall, Entry, ErrorFrame, Limits, SendMessage } from './types.js';
 
 /** A command that waits for its answer. */
 export interface Pending {
@@ -50,16 +50,19 @@ export class Outbox {
 
   /** Adds a command. The same command again, while it is pending, is the same promise. */
   add(command: Command): Promise<Outcome> {
-    const key = keyOf(command);
-    const held = this.#items.get(key);
+    const itemKey = keyOf(command);
+    const held = this.#items.get(itemKey);
     if (held) {
       if (JSON.stringify(held.command) === JSON.stringify(command)) return held.promise;
-      return Promise.reject(new QuintetError(command.type === 'send_message' ? 'message_id_reused' : 'call_closed', 'another command with this id is pending', { final: true }));
+      const code = command.type === 'send_message' ? 'message_id_reused' : 'call_closed';
+      return Promise.reject(new QuintetError(code, 'another command with this id', { final: true }));
     }
-    if (this.#items.size >= this.#max) return Promise.reject(new QuintetError('outbox_full', `more than ${this.#max} commands are pending`));
+    if (this.#items.size >= this.#max) {
+      return Promise.reject(new QuintetError('outbox_full', `${this.#max} pending commands`));
+    }
     let settle!: Pick<Item, 'resolve' | 'reject'>;
     const promise = new Promise<Outcome>((resolve, reject) => (settle = { resolve, reject }));
-    this.#items.set(key, { key, lane: laneOf(command), command, promise, state: 'waiting', ...settle });
+    this.#items.set(itemKey, { key: itemKey, lane: laneOf(command), command, promise, state: 'waiting', ...settle });
     this.#view = null;
     return promise;
   }
@@ -105,7 +108,7 @@ export class Outbox {
 
   /** Handles `accepted`. */
   accepted(frame: Accepted): void {
-    const item = this.#items.get(`message:${frame.message_id}`);
+    const item = this.#items.get(key('send_message', frame.message_id));
     if (item) this.#done(item, frame);
   }
 
@@ -132,7 +135,7 @@ export class Outbox {
     if (this.#items.size === 0) return;
     switch (entry.type) {
       case 'user_message': {
-        const item = this.#items.get(`message:${entry.message_id}`);
+        const item = this.#items.get(key('send_message', entry.message_id));
         // An old message may have the same id and other content: then the service's refusal is the answer.
         if (item?.command.type === 'send_message' && item.command.text === entry.text && item.command.thread_id === entry.thread_id) {
           const { message_id, run_id, offset: message_offset } = entry;
@@ -141,11 +144,11 @@ export class Outbox {
         return;
       }
       case 'tool_completed': {
-        const item = this.#items.get(`call:${entry.run_id}:${entry.call_id}`);
+        const item = this.#items.get(key('complete_call', entry.run_id, entry.call_id));
         if (item?.command.type !== 'complete_call') return;
         const mine = item.command.status === entry.status && same(item.command.results, entry.results);
         if (mine) this.#done(item, undefined);
-        else this.#fail(item, new QuintetError('call_closed', 'the call was closed by another answer', { final: true }));
+        else this.#fail(item, new QuintetError('call_closed', 'closed by another answer', { final: true }));
         return;
       }
       case 'agent_completed':
@@ -153,19 +156,19 @@ export class Outbox {
           const { command } = item;
           if (!('run_id' in command) || command.run_id !== entry.run_id) continue;
           if (command.type === 'cancel_run') this.#done(item, undefined);
-          else this.#fail(item, new QuintetError('call_closed', 'the run has ended', { final: true }));
+          else this.#fail(item, new QuintetError('call_closed', 'run ended', { final: true }));
         }
         return;
       case 'thread_updated':
       case 'thread_erased': {
-        const item = this.#items.get(`${entry.type === 'thread_updated' ? 'update' : 'erase'}:${entry.thread_id}`);
+        const item = this.#items.get(key(entry.type === 'thread_updated' ? 'update_thread' : 'erase_thread', entry.thread_id));
         if (item?.state === 'sent') this.#done(item, undefined);
       }
     }
   }
 
   #concerned(frame: ErrorFrame): Item | undefined {
-    if (frame.message_id != null) return this.#items.get(`message:${frame.message_id}`);
+    if (frame.message_id != null) return this.#items.get(key('send_message', frame.message_id));
     if (frame.code === 'unauthenticated') return undefined; // about a credential
     const lane = frame.run_id != null ? `run:${frame.run_id}` : THREADS;
     for (const item of this.#items.values()) if (item.lane === lane && item.state === 'sent') return item;
@@ -194,18 +197,12 @@ export class Outbox {
 }
 
 function keyOf(command: Command): string {
-  switch (command.type) {
-    case 'send_message':
-      return `message:${command.message_id}`;
-    case 'cancel_run':
-      return `cancel:${command.run_id}`;
-    case 'complete_call':
-      return `call:${command.run_id}:${command.call_id}`;
-    case 'update_thread':
-      return `update:${command.thread_id}`;
-    case 'erase_thread':
-      return `erase:${command.thread_id}`;
-  }
+  const { message_id, run_id, call_id, thread_id } = command as Partial<SendMessage & CompleteCall>;
+  return key(command.type, message_id ?? run_id ?? thread_id, call_id);
+}
+
+function key(type: Command['type'], id: string | undefined, call_id = ''): string {
+  return `${type} ${id} ${call_id}`;
 }
 
 /** An `error` about a change of a thread names nothing, so that these go one after another. */
@@ -220,8 +217,8 @@ function laneOf(command: Command): string {
 function excess(command: Command, frame: string, limits: Limits): string | null {
   // A UTF-16 unit is at most 3 bytes of UTF-8: most frames need no count.
   const bytes = (text: string) => (text.length * 3 <= limits.text_bytes_max ? 0 : new TextEncoder().encode(text).length);
-  if (command.type === 'send_message' && bytes(command.text) > limits.text_bytes_max) return `the text is longer than ${limits.text_bytes_max} bytes`;
-  return bytes(frame) > limits.frame_bytes_max ? `the frame is longer than ${limits.frame_bytes_max} bytes` : null;
+  if (command.type === 'send_message' && bytes(command.text) > limits.text_bytes_max) return `more than ${limits.text_bytes_max} bytes of text`;
+  return bytes(frame) > limits.frame_bytes_max ? `more than ${limits.frame_bytes_max} bytes` : null;
 }
 
 function same(a: unknown, b: unknown): boolean {

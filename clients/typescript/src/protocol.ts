@@ -253,6 +253,8 @@ export interface SendMessage {
   message_id: string;
   /** The policy if the thread has an active run; missing: `enqueue`. */
   on_busy?: 'enqueue' | 'reject' | 'interrupt' | null;
+  /** The offset of the `user_message` of the thread that this one follows; 0: none, so that it begins a new branch at the root; missing: the latest message of the thread. */
+  parent?: number | null;
   /** 1 to 65536 bytes of UTF-8. */
   text: string;
   /** The conversation of the message. */
@@ -326,6 +328,8 @@ export interface UserMessage {
   message_id: string;
   /** The position in the user's log: 1, 2, 3 … without gaps. */
   offset: number;
+  /** The offset of the message that this one follows in its thread, 0 for none. Missing in entries of earlier versions: the previous message of the thread. */
+  parent?: number | null;
   /** The run that the message starts, or to which the event belongs. */
   run_id: string;
   /** The text of the user. */

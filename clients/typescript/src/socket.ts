@@ -28,7 +28,7 @@ export interface Timers {
 }
 
 export interface SocketOptions {
-  url: string;
+  url: string | URL;
   credential: CredentialSource;
   WebSocket: WebSocketConstructor;
   timers: Timers;
@@ -128,8 +128,9 @@ export class Socket {
   }
 
   #open(): void {
-    const { WebSocket, url } = this.#options;
-    const socket = (this.#socket = new WebSocket(url, 'quintet.v1'));
+    const url = new URL('/v1/ws', this.#options.url);
+    url.protocol = url.protocol.replace('http', 'ws');
+    const socket = (this.#socket = new this.#options.WebSocket(url.href, 'quintet.v1'));
     const current = <E>(act: (event: E) => void) => (event: E) => void (socket === this.#socket && act(event));
     socket.addEventListener('open', current(() => this.input({ type: 'opened' })));
     socket.addEventListener('message', current(({ data }: { data: unknown }) => this.#received(data)));
@@ -138,7 +139,7 @@ export class Socket {
       'close',
       current(({ code, reason }: { code: number; reason: string }) => {
         this.#socket = null;
-        this.input({ type: 'closed', code, message: String(reason) || `closed with ${code}`, dice: this.#options.random() });
+        this.input({ type: 'closed', code, message: String(reason) || `close ${code}`, dice: this.#options.random() });
       }),
     );
   }
@@ -150,7 +151,7 @@ export class Socket {
     } catch {
       // distrusted below
     }
-    if (typeof frame?.type !== 'string') return this.distrust('a frame that is not JSON with a type');
+    if (typeof frame?.type !== 'string') return this.distrust('not a frame');
     this.input({ type: 'heard' });
     if (frame.type === 'ready') return this.#ready(frame);
     const fault = this.#hooks.frame(frame);
@@ -166,7 +167,7 @@ export class Socket {
   }
 
   #ready(frame: Ready): void {
-    if (this.#state.phase !== 'handshaking') return this.distrust('an unexpected ready');
+    if (this.#state.phase !== 'handshaking') return this.distrust('second ready (CONN-2)');
     const fault = this.#hooks.frame(frame);
     if (fault) return this.distrust(fault);
     const renew_in_ms = this.#credential && renewalDelay(this.#credential, this.#options.now());

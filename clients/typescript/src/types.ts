@@ -17,6 +17,7 @@ export type {
   Renewed,
   ToolCompleted,
   ToolExecuting,
+  UserMessage,
 } from './protocol.js';
 
 /** The policy for a message to a thread with an active run (RUN-8). `steer`: RUN-12. */
@@ -26,14 +27,6 @@ export type OnBusy = 'enqueue' | 'reject' | 'interrupt' | 'steer';
 export interface SendMessage extends Omit<Published.SendMessage, 'on_busy'> {
   /** The policy if the thread has an active run; missing: `enqueue`. */
   on_busy?: OnBusy | null;
-  /** The offset of the `user_message` that this one follows; missing: the latest of the thread; 0: none. */
-  parent?: number | null;
-}
-
-/** A message of the user, as accepted. */
-export interface UserMessage extends Published.UserMessage {
-  /** The offset of the message that this one follows; 0: none; missing: a service that does not know trees. */
-  parent?: number;
 }
 
 /** The last event of a run. `merged`: another run of the thread took the message (RUN-12). */
@@ -91,7 +84,7 @@ export type AgentEvent =
   | AgentCompleted;
 
 /** An entry of the user's log: a frame of the server that has an `offset`. */
-export type Entry = UserMessage | AgentEvent | ThreadUpdated | ThreadErased | Erased;
+export type Entry = Published.UserMessage | AgentEvent | ThreadUpdated | ThreadErased | Erased;
 
 /** A frame of the server that is not an entry. */
 export type Notice = Published.ServerNotice;
