@@ -4,7 +4,7 @@
 // `offset` changes nothing, so a saved state and an overlapping suffix give what the whole log gives. What an entry
 // does not touch keeps its identity (===), so that a view compares references.
 
-import { applyToRun, newRun, type Run } from './run.js';
+import { applyToRun, hasEnded, newRun, type Run } from './run.js';
 import type { AgentEvent, Entry, ThreadErased, ThreadUpdated, UserMessage } from './types.js';
 
 /** All conversations of the user, up to `offset`. */
@@ -48,18 +48,13 @@ export function applyEntries(state: Conversations, entries: Iterable<Entry>): Co
 export function afterGap(state: Conversations): Conversations {
   const threads = new Map<string, Thread>();
   for (const [id, thread] of state.threads) {
-    const uncertain = thread.runs.some(isOpen);
-    threads.set(id, uncertain ? { ...thread, runs: thread.runs.map((run) => (isOpen(run) ? lost(run) : run)) } : thread);
+    threads.set(id, thread.runs.every(hasEnded) ? thread : { ...thread, runs: thread.runs.map(lost) });
   }
   return { ...state, threads };
 }
 
-function isOpen(run: Run): boolean {
-  return run.status === 'waiting' || run.status === 'active';
-}
-
 function lost(run: Run): Run {
-  return { ...run, status: 'unknown', partial: true };
+  return hasEnded(run) ? run : { ...run, status: 'unknown', partial: true };
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

@@ -10,8 +10,8 @@ export type { Credential, CredentialRequest, CredentialSource } from './credenti
 export { QuintetError } from './errors.js';
 export { reactionTo, type Reaction } from './close-codes.js';
 export { applyEntries, afterGap, NO_CONVERSATIONS, type Conversations, type Thread } from './conversation.js';
-export type { Call, Message, Part, Run, RunStatus, TextPart } from './run.js';
-export { answerOf, branch, callsOf, hasEnded, openQuestions, openRun, parentOf, siblings, textOf, type Question } from './select.js';
+export { hasEnded, type Call, type Message, type Part, type Run, type RunStatus, type TextPart } from './run.js';
+export { answerOf, branch, callsOf, openQuestions, openRun, parentOf, siblings, textOf, type Question } from './select.js';
 export { memoryStorage, webStorage, type Checkpoint, type CheckpointStorage } from './storage.js';
 export type { Cursor } from './cursor.js';
 export type { Pending } from './outbox.js';

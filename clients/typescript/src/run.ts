@@ -111,11 +111,17 @@ export function newRun(entry: UserMessage | AgentEvent, message: Message | null)
   };
 }
 
+/** Returns whether the run has ended. */
+export function hasEnded(run: Run): boolean {
+  return run.status !== 'waiting' && run.status !== 'active';
+}
+
 /** Copies a value before its first change in a batch. */
 type Own = <T extends object>(value: T) => T;
 
 /** Applies the run's next event. */
 export function applyToRun(held: Run, event: AgentEvent, own: Own): Run {
+  if (hasEnded(held) && held.status !== 'unknown') return held; // RUN-5: nothing comes after the end
   const run: { -readonly [K in keyof Run]: Run[K] } = own(held);
   run.seq = event.seq;
   run.last_offset = event.offset;

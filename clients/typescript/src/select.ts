@@ -1,7 +1,7 @@
 // Questions to the state that a view asks often. Pure.
 
 import type { Conversations, Thread } from './conversation.js';
-import type { Call, Run, TextPart } from './run.js';
+import { hasEnded, type Call, type Run, type TextPart } from './run.js';
 
 /** Returns the final response, or the part of the answer that has arrived. */
 export function answerOf(run: Run): string {
@@ -16,11 +16,6 @@ export function textOf(run: Run, kind: TextPart['kind']): string {
 /** Returns the calls of a run, oldest first. */
 export function callsOf(run: Run): Call[] {
   return run.parts.filter((part) => part.type === 'call');
-}
-
-/** Returns whether the run has ended. */
-export function hasEnded(run: Run): boolean {
-  return run.status !== 'waiting' && run.status !== 'active';
 }
 
 /** Returns the active run of a thread, or the first that waits; null if all have ended (RUN-8). */

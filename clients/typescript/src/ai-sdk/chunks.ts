@@ -4,8 +4,7 @@
 // the same code as live streaming. Text that the run withdraws (`reset`) is removed by the chunk `reset-step`.
 
 import type { UIMessageChunk } from 'ai';
-import type { Call, Part, Run } from '../run.js';
-import { hasEnded } from '../select.js';
+import { hasEnded, type Call, type Part, type Run } from '../run.js';
 
 /** What the metadata of an assistant message says about its run. */
 export interface QuintetMetadata {
