@@ -13,11 +13,12 @@ export interface WebSocketLike {
   /** Closes the connection. */
   close(code?: number): void;
   /** Adds a listener. */
-  addEventListener(type: 'open' | 'message' | 'close' | 'error', listener: (event: never) => void): void;
+  addEventListener(type: 'open' | 'message' | 'close' | 'error', listener: (event: any) => void): void;
 }
 
-/** A constructor of sockets. */
-export type WebSocketConstructor = new (url: string, protocol: string) => WebSocketLike;
+/** A class of sockets, called with the URL and the subprotocol as strings. */
+// The classes of browsers, Node.js and `ws` have overloads that no narrower type fits.
+export type WebSocketConstructor = new (url: any, protocol: any) => WebSocketLike;
 
 /** Timers that may be replaced in tests. */
 export interface Timers {

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { Quintet, type Entry, type QuintetOptions, type WebSocketConstructor } from 'quintet';
+import { Quintet, type Entry, type QuintetOptions } from 'quintet';
 import { devLogin, QuintetHttp, request } from 'quintet/http';
 import { WebSocket } from 'ws';
 
@@ -52,7 +52,7 @@ export class Service {
 
   /** Creates a client of a user. */
   client(user_id: string, options: Partial<QuintetOptions> = {}): Quintet {
-    return new Quintet({ url: this.url, credential: devLogin(this.url, user_id), WebSocket: WebSocket as unknown as WebSocketConstructor, ...options });
+    return new Quintet({ url: this.url, credential: devLogin(this.url, user_id), WebSocket, ...options });
   }
 
   /** Reads a user's whole log over HTTP. */
