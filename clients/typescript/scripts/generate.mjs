@@ -88,7 +88,7 @@ function referenced({ $ref }) {
   return $ref.split('/').at(-1);
 }
 
-/** Names that would hide a global or say too little get a suffix. */
+/** Names that would hide a global get a suffix. */
 const RENAMED = { error: 'ErrorFrame' };
 
 function pascal(name) {

@@ -1,4 +1,4 @@
-import { isOpen, type ConnectionState } from './connection.js';
+import { isOpen, RENEW_AGAIN_MS, type ConnectionState } from './connection.js';
 import { afterGap, applyEntries, NO_CONVERSATIONS, type Conversations } from './conversation.js';
 import type { CredentialSource } from './credentials.js';
 import { admitEntry, admitReady, START, type Cursor } from './cursor.js';
@@ -7,7 +7,7 @@ import { QuintetError, refusal } from './errors.js';
 import { Outbox, type Pending } from './outbox.js';
 import { Socket, type Timers, type WebSocketConstructor } from './socket.js';
 import { restore, type Checkpoint, type CheckpointStorage } from './storage.js';
-import type { Accepted, Command, Entry, ErrorFrame, Gap, Limits, OnBusy, Ready, SendMessage, ServerFrame } from './types.js';
+import type { Accepted, Command, Entry, Gap, Limits, OnBusy, Ready, SendMessage, ServerFrame } from './types.js';
 import { isEntry } from './types.js';
 
 /** The settings of a client. */
@@ -42,7 +42,7 @@ export interface QuintetOptions {
   now?: () => number;
 }
 
-/** What a view shows. A new object for each change; what did not change keeps its identity. */
+/** The state for a view. A new object for each change; what did not change keeps its identity. */
 export interface Snapshot {
   /** The state of the connection. */
   readonly connection: ConnectionState;
@@ -212,7 +212,7 @@ export class Quintet {
     await this.#command({ type: 'complete_call', run_id, call_id, status: 'ok', results }, options);
   }
 
-  /** Says no to a call, with a reason: a status of its own that no agent takes for consent (RUN-11). */
+  /** Declines a call, with a reason: a status of its own that no agent takes for consent (RUN-11). */
   async decline(run_id: string, call_id: string, reason: string | null = null, options?: CommandOptions): Promise<void> {
     await this.#command({ type: 'complete_call', run_id, call_id, status: 'declined', error: reason }, options);
   }
@@ -249,14 +249,14 @@ export class Quintet {
       signal?.removeEventListener('abort', abort);
       this.#publish({});
       this.#saveLater();
-      if (this.#parked && this.#outbox.isEmpty) this.#socket.input({ type: 'pause' });
+      if (this.#parked && !this.#outbox.pending.length) this.#socket.input({ type: 'pause' });
     }
   }
 
   #hello(): object {
     const { epoch, offset } = this.#cursor;
-    if (epoch === null && this.#options.start === 'head') return { start: 'head' };
-    return epoch === null ? { after: offset } : { epoch, after: offset };
+    if (epoch === null) return this.#options.start === 'head' ? { start: 'head' } : {};
+    return { epoch, after: offset };
   }
 
   /** Applies a frame. Returns why the connection must be replaced, or null. */
@@ -275,8 +275,17 @@ export class Quintet {
         return null;
       case 'error': {
         const delay = this.#outbox.refused(frame);
-        if (delay === false) this.#unclaimed(frame);
-        else if (delay !== null) this.#later('release', delay, () => this.#release());
+        if (delay === false) {
+          // The answer to `renew`: the connection keeps its credential, and the client tries again.
+          if (frame.code === 'unauthenticated') this.#socket.input({ type: 'renewed', renew_in_ms: RENEW_AGAIN_MS });
+          this.#report(refusal(frame));
+        }
+        if (delay) {
+          this.#later('release', delay, () => {
+            this.#outbox.release();
+            this.#publish({});
+          });
+        }
         this.#publish({});
         return null;
       }
@@ -350,7 +359,7 @@ export class Quintet {
   #park(): void {
     this.#apply();
     this.#parked = true;
-    if (this.#outbox.isEmpty) this.#socket.input({ type: 'pause' });
+    if (!this.#outbox.pending.length) this.#socket.input({ type: 'pause' });
   }
 
   /** Resumes reading when the loops have caught up by half. */
@@ -379,11 +388,6 @@ export class Quintet {
     const { state } = this.#socket;
     if (!isOpen(state)) return;
     for (const frame of this.#outbox.take(state.phase === 'live', this.#limits)) this.#socket.send(frame);
-  }
-
-  #release(): void {
-    this.#outbox.release();
-    this.#publish({});
   }
 
   #publish(changes: Partial<Snapshot>): void {
@@ -437,13 +441,6 @@ export class Quintet {
       act();
     }, ms);
     this.#delayed.set(name, timer);
-  }
-
-  /** Handles an `error` that is about no command. */
-  #unclaimed(frame: ErrorFrame): void {
-    // The answer to `renew`: the connection keeps its credential, and the client tries again.
-    if (frame.code === 'unauthenticated' && !frame.fatal) this.#socket.renewFailed();
-    this.#report(refusal(frame));
   }
 
   #end(rejection: QuintetError, loops: QuintetError | undefined): void {

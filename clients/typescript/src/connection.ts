@@ -47,7 +47,7 @@ interface Ending {
 export type Timer = 'deadline' | 'beat' | 'pong' | 'renew' | 'retry' | 'stable';
 
 export type Input =
-  | { type: 'connect' | 'drop' | 'opened' | 'caught_up' | 'heard' | 'pause' | 'restart' }
+  | { type: 'connect' | 'drop' | 'opened' | 'caught_up' | 'pause' | 'restart' }
   | { type: 'credential'; renew_in_ms: number | null }
   | { type: 'credential_failed'; final: boolean; message: string; retry_after_ms: number | null; dice: number }
   | { type: 'ready'; connection_id: string; heartbeat_ms: number; renew_in_ms: number | null }
@@ -59,7 +59,7 @@ export type Input =
 
 export type Effect =
   | { type: 'fetch_credential'; reason: 'connect' | 'refused' | 'renew' }
-  | { type: 'open' | 'hello' | 'ping' | 'renew' | 'abort' | 'flush' }
+  | { type: 'open' | 'hello' | 'ping' | 'renew' | 'abort' | 'flush' | 'quiet' }
   | { type: 'arm'; timer: Timer; ms: number }
   | { type: 'disarm'; timer: Timer };
 
@@ -117,8 +117,6 @@ export function step(state: ConnectionState, input: Input): Result {
       return [{ ...state, phase: 'live', refusals: 0 }, [{ type: 'arm', timer: 'stable', ms: STABLE_MS }, { type: 'flush' }]];
     case 'draining':
       return isOpen(state) ? [{ ...state, draining: input.reconnect_after_ms }, []] : [state, []];
-    case 'heard': // any frame proves that the service is alive
-      return isOpen(state) ? [state, [{ type: 'disarm', timer: 'pong' }]] : [state, []];
     case 'renewed':
       return isOpen(state) ? [state, renewal(input.renew_in_ms)] : [state, []];
   }
@@ -188,11 +186,12 @@ const FRESH: Attempts = { attempt: 0, refusals: 0 };
 /** Time for the credential and the handshake together, and for `ready` after it. */
 const DEADLINE_MS = 15_000;
 const PONG_MS = 10_000;
-const RENEW_AGAIN_MS = 5_000;
+/** Time before a refused renewal is tried again. */
+export const RENEW_AGAIN_MS = 5_000;
 /** The time a connection has to be live before the next back-off begins at the shortest delay again. */
 const STABLE_MS = 5_000;
 /** Refused credentials in a row after which the client gives up. */
 const REFUSALS_MAX = 3;
 /** Disarms every timer that the previous phase may have armed. */
-const QUIET: Effect[] = (['deadline', 'beat', 'pong', 'renew', 'retry', 'stable'] as const).map((timer) => ({ type: 'disarm', timer }));
+const QUIET: Effect[] = [{ type: 'quiet' }];
 const ABANDON: Effect[] = [{ type: 'abort' }, ...QUIET];

@@ -24,7 +24,7 @@ export const START: Cursor = { user_id: null, epoch: null, offset: 0 };
  */
 export type ReadyVerdict = 'resumed' | 'gap' | 'reset' | 'rewind';
 
-/** Applies `ready`. `fromHead` if `hello` asked for `start: head`. */
+/** Applies `ready`. `fromHead`: `hello` had `start: head`. */
 export function admitReady(cursor: Cursor, ready: Ready, fromHead: boolean): [Cursor, ReadyVerdict] {
   const next = { user_id: ready.user_id, epoch: ready.epoch, offset: ready.resumed_after };
   if (cursor.offset === 0 && cursor.epoch === null && (fromHead || !ready.gap)) return [next, 'resumed'];

@@ -11,20 +11,22 @@ import type { Accepted, Command, CompleteCall, Entry, ErrorFrame, Limits, SendMe
 export interface Pending {
   /** The command. */
   readonly command: Command;
-  /** `waiting` to be sent, `sent`, or `held` because the service asked to repeat it later. */
+  /** `waiting` to be sent, `sent`, or `held` until a retry is allowed. */
   readonly state: 'waiting' | 'sent' | 'held';
 }
 
 type Outcome = Accepted | undefined;
 
 interface Item {
-  readonly key: string;
   readonly lane: string;
   readonly command: Command;
-  readonly promise: Promise<Outcome>;
-  readonly resolve: (outcome: Outcome) => void;
-  readonly reject: (error: Error) => void;
-  state: Pending['state'];
+  promise: Promise<Outcome>;
+  resolve: (outcome: Outcome) => void;
+  reject: (error: Error) => void;
+  /** `abandoned`: sent, and its reply is still to come; it must not be taken for that of another command. */
+  state: Pending['state'] | 'abandoned';
+  /** The message is in the log; its reply is still to come. */
+  seen?: Accepted;
 }
 
 /** The unanswered commands of one client. */
@@ -40,37 +42,37 @@ export class Outbox {
 
   /** The commands, oldest first. The array keeps its identity while nothing changes. */
   get pending(): readonly Pending[] {
-    return (this.#view ??= [...this.#items.values()].map(({ command, state }) => ({ command, state })));
-  }
-
-  /** Whether no command is pending. */
-  get isEmpty(): boolean {
-    return this.#items.size === 0;
+    return (this.#view ??= [...this.#items.values()].flatMap(({ command, state }) => (state === 'abandoned' ? [] : { command, state })));
   }
 
   /** Adds a command. The same command again, while it is pending, is the same promise. */
   add(command: Command): Promise<Outcome> {
-    const itemKey = keyOf(command);
-    const held = this.#items.get(itemKey);
+    const id = keyOf(command);
+    const held = this.#items.get(id);
     if (held) {
-      if (JSON.stringify(held.command) === JSON.stringify(command)) return held.promise;
-      const code = command.type === 'send_message' ? 'message_id_reused' : 'call_closed';
-      return Promise.reject(new QuintetError(code, 'another command with this id', { final: true }));
+      if (same(held.command, command)) {
+        if (held.state === 'abandoned') Object.assign(held, deferred(), { state: 'sent' });
+        this.#view = null;
+        return held.promise;
+      }
+      return Promise.reject(new QuintetError('message_id_reused', 'another command with this id', { final: true }));
     }
     if (this.#items.size >= this.#max) {
       return Promise.reject(new QuintetError('outbox_full', `${this.#max} pending commands`));
     }
-    let settle!: Pick<Item, 'resolve' | 'reject'>;
-    const promise = new Promise<Outcome>((resolve, reject) => (settle = { resolve, reject }));
-    this.#items.set(itemKey, { key: itemKey, lane: laneOf(command), command, promise, state: 'waiting', ...settle });
+    const item: Item = { lane: laneOf(command), command, state: 'waiting', ...deferred() };
+    this.#items.set(id, item);
     this.#view = null;
-    return promise;
+    return item.promise;
   }
 
   /** Forgets a command: its outcome is unknown if it was sent (DEL-7). */
   abandon(command: Command, error: Error): void {
     const item = this.#items.get(keyOf(command));
-    if (item) this.#fail(item, error);
+    if (item?.state === 'sent') {
+      this.#set(item, 'abandoned');
+      item.reject(error);
+    } else if (item) this.#fail(item, error);
   }
 
   /** Forgets all commands. */
@@ -88,9 +90,9 @@ export class Outbox {
     for (const item of this.#items.values()) {
       if (!busy.has(item.lane) && item.state === 'waiting' && (live || item.command.type === 'send_message')) {
         const frame = JSON.stringify(item.command);
-        const tooLarge = limits && excess(item.command, frame, limits);
-        if (tooLarge) {
-          this.#fail(item, new QuintetError('too_large', tooLarge, { final: true }));
+        // The service would close the connection, each time.
+        if (limits && frame.length * 3 > limits.frame_bytes_max && new TextEncoder().encode(frame).length > limits.frame_bytes_max) {
+          this.#fail(item, new QuintetError('too_large', `more than ${limits.frame_bytes_max} bytes`, { final: true }));
           continue;
         }
         this.#set(item, 'sent');
@@ -103,7 +105,10 @@ export class Outbox {
 
   /** Handles a lost connection: what was not answered is sent again. */
   lost(): void {
-    for (const item of this.#items.values()) this.#set(item, 'waiting');
+    for (const item of this.#items.values()) {
+      if (item.seen || item.state === 'abandoned') this.#done(item, item.seen);
+      else this.#set(item, 'waiting');
+    }
   }
 
   /** Handles `accepted`. */
@@ -118,7 +123,7 @@ export class Outbox {
     if (!item) return false;
     if (AGAIN.includes(frame.code)) {
       this.#set(item, 'held');
-      return frame.retry_after_ms ?? AGAIN_AFTER_MS;
+      return frame.retry_after_ms || AGAIN_AFTER_MS;
     }
     if (frame.code === 'run_ended' && item.command.type === 'cancel_run') this.#done(item, undefined);
     else this.#fail(item, refusal(frame));
@@ -132,14 +137,15 @@ export class Outbox {
 
   /** Settles the command whose effect the entry is. */
   observe(entry: Entry): void {
-    if (this.#items.size === 0) return;
     switch (entry.type) {
       case 'user_message': {
         const item = this.#items.get(key('send_message', entry.message_id));
         // An old message may have the same id and other content: then the service's refusal is the answer.
         if (item?.command.type === 'send_message' && item.command.text === entry.text && item.command.thread_id === entry.thread_id) {
           const { message_id, run_id, offset: message_offset } = entry;
-          this.#done(item, { type: 'accepted', message_id, run_id, message_offset, duplicate: false });
+          item.seen = { type: 'accepted', message_id, run_id, message_offset, duplicate: false };
+          // A reply that is still to come would otherwise be taken for that of a later message with this id (DEL-7).
+          if (item.state !== 'sent' && item.state !== 'abandoned') this.#done(item, item.seen);
         }
         return;
       }
@@ -148,7 +154,7 @@ export class Outbox {
         if (item?.command.type !== 'complete_call') return;
         const mine = item.command.status === entry.status && same(item.command.results, entry.results);
         if (mine) this.#done(item, undefined);
-        else this.#fail(item, new QuintetError('call_closed', 'closed by another answer', { final: true }));
+        else if (item.state === 'waiting' || item.state === 'held') this.#fail(item, new QuintetError('call_closed', 'closed by another answer', { final: true }));
         return;
       }
       case 'agent_completed':
@@ -171,11 +177,11 @@ export class Outbox {
     if (frame.message_id != null) return this.#items.get(key('send_message', frame.message_id));
     if (frame.code === 'unauthenticated') return undefined; // about a credential
     const lane = frame.run_id != null ? `run:${frame.run_id}` : THREADS;
-    for (const item of this.#items.values()) if (item.lane === lane && item.state === 'sent') return item;
+    for (const item of this.#items.values()) if (item.lane === lane && (item.state === 'sent' || item.state === 'abandoned')) return item;
     return undefined;
   }
 
-  #set(item: Item, state: Pending['state']): void {
+  #set(item: Item, state: Item['state']): void {
     item.state = state;
     this.#view = null;
   }
@@ -191,9 +197,15 @@ export class Outbox {
   }
 
   #remove(item: Item): void {
-    this.#items.delete(item.key);
+    this.#items.delete(keyOf(item.command));
     this.#view = null;
   }
+}
+
+function deferred(): Pick<Item, 'promise' | 'resolve' | 'reject'> {
+  let settle!: Pick<Item, 'resolve' | 'reject'>;
+  const promise = new Promise<Outcome>((resolve, reject) => (settle = { resolve, reject }));
+  return { promise, ...settle };
 }
 
 function keyOf(command: Command): string {
@@ -211,14 +223,6 @@ const THREADS = 'threads';
 function laneOf(command: Command): string {
   if ('run_id' in command) return `run:${command.run_id}`;
   return command.type === 'send_message' ? `thread:${command.thread_id}` : THREADS;
-}
-
-/** Returns why the service would close the connection, or refuse without naming the command. */
-function excess(command: Command, frame: string, limits: Limits): string | null {
-  // A UTF-16 unit is at most 3 bytes of UTF-8: most frames need no count.
-  const bytes = (text: string) => (text.length * 3 <= limits.text_bytes_max ? 0 : new TextEncoder().encode(text).length);
-  if (command.type === 'send_message' && bytes(command.text) > limits.text_bytes_max) return `more than ${limits.text_bytes_max} bytes of text`;
-  return bytes(frame) > limits.frame_bytes_max ? `more than ${limits.frame_bytes_max} bytes` : null;
 }
 
 function same(a: unknown, b: unknown): boolean {

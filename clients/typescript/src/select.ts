@@ -1,4 +1,4 @@
-// Questions to the state that a view asks often. Pure.
+// Selectors: the values that views derive from the state. Pure.
 
 import type { Conversations, Thread } from './conversation.js';
 import { hasEnded, type Call, type Run, type TextPart } from './run.js';
@@ -58,7 +58,7 @@ export function branch(thread: Thread, leaf: Run | undefined = thread.runs.at(-1
   while (run) {
     path.push(run);
     const parent = parentOf(thread, run);
-    // A parent lies before its child, whatever a service sends.
+    // A parent lies before its child; otherwise the path ends here.
     run = parent < run.first_offset ? byOffset.get(parent) : undefined;
   }
   return path.reverse();

@@ -82,11 +82,6 @@ export class Socket {
     this.input({ type: 'distrust', message, dice: this.#options.random() });
   }
 
-  /** Handles the refusal of a `renew`. */
-  renewFailed(): void {
-    this.input({ type: 'credential_failed', final: false, message: '', retry_after_ms: null, dice: 0 });
-  }
-
   #perform(effect: Effect): void {
     const { timers, random } = this.#options;
     switch (effect.type) {
@@ -101,6 +96,8 @@ export class Socket {
         return this.send('{"type":"ping"}');
       case 'abort':
         return this.#abandon();
+      case 'quiet':
+        return this.#timers.forEach((timer) => timers.clear(timer));
       case 'flush':
         return this.#hooks.flush();
       case 'arm':
@@ -131,7 +128,13 @@ export class Socket {
   #open(): void {
     const url = new URL('/v1/ws', this.#options.url);
     url.protocol = url.protocol.replace('http', 'ws');
-    const socket = (this.#socket = new this.#options.WebSocket(url.href, 'quintet.v1'));
+    const closed = (code: number, message: string) => this.input({ type: 'closed', code, message, dice: this.#options.random() });
+    let socket: WebSocketLike;
+    try {
+      socket = this.#socket = new this.#options.WebSocket(url.href, 'quintet.v1');
+    } catch (error) {
+      return closed(1006, String(error)); // a policy of the page, for example
+    }
     const current = <E>(act: (event: E) => void) => (event: E) => void (socket === this.#socket && act(event));
     socket.addEventListener('open', current(() => this.input({ type: 'opened' })));
     socket.addEventListener('message', current(({ data }: { data: unknown }) => this.#received(data)));
@@ -140,7 +143,7 @@ export class Socket {
       'close',
       current(({ code, reason }: { code: number; reason: string }) => {
         this.#socket = null;
-        this.input({ type: 'closed', code, message: String(reason) || `close ${code}`, dice: this.#options.random() });
+        closed(code, String(reason) || `close ${code}`);
       }),
     );
   }
@@ -153,7 +156,8 @@ export class Socket {
       // distrusted below
     }
     if (typeof frame?.type !== 'string') return this.distrust('not a frame');
-    this.input({ type: 'heard' });
+    // Any frame proves that the service is alive.
+    this.#perform({ type: 'disarm', timer: 'pong' });
     if (frame.type === 'ready') return this.#ready(frame);
     const fault = this.#hooks.frame(frame);
     if (fault) return this.distrust(fault);

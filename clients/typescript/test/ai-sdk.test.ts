@@ -163,6 +163,22 @@ test('pain 9, 11, 13: a reload before the first token, in the middle and after t
   for (const each of [client, ...clients]) each.close();
 });
 
+test('a resume that is aborted before its stream begins is no stop: the run goes on', async () => {
+  const { client, open, timers } = pair({ agent: (run) => new Promise(() => run.answer('endless')) });
+  client.connect();
+  await client.send({ thread_id: 't', text: 'x' });
+  const reloaded = open();
+  const { transport } = chatOf(reloaded);
+  const abort = new AbortController();
+  const resumed = transport.reconnectToStream({ chatId: 't', abortSignal: abort.signal });
+  abort.abort();
+  assert.equal(await resumed, null);
+  await timers.advance(1_000);
+  assert.equal(client.snapshot.conversations.threads.get('t')!.runs[0]!.status, 'active');
+  client.close();
+  reloaded.close();
+});
+
 test('a withdrawal (reset) removes what was shown of the answer, and not the tools', async () => {
   const { open, opened } = gate();
   const { client } = pair({
@@ -282,7 +298,7 @@ test('regenerate and edit send new messages beside the old ones, with the same p
   client.close();
 });
 
-test('an edit of a regenerated message, and attachments, are told apart', async () => {
+test('attachments are refused', async () => {
   const { client } = pair();
   const { chat } = chatOf(client);
   await chat.sendMessage({ parts: [{ type: 'file', mediaType: 'text/plain', url: 'data:,x' }] });

@@ -10,7 +10,7 @@ const saved = (state: Conversations): Conversations => {
   return { offset, threads: new Map(threads) };
 };
 
-test('run_1 to run_5: every legal word of up to seven events folds into what its letters say', () => {
+test('run_1 to run_5: every legal word of up to seven events folds into the state that its letters define', () => {
   let words = 0;
   for (const word of wordsUpTo(7, 2)) {
     words += 1;

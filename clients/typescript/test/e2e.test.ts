@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Chat } from '@ai-sdk/react';
 import { lastAssistantMessageIsCompleteWithApprovalResponses } from 'ai';
-import { answerOf, applyEntries, memoryStorage, NO_CONVERSATIONS, openQuestions, QuintetError, type Entry, type Quintet } from 'quintet';
+import { answerOf, applyEntries, branch, memoryStorage, NO_CONVERSATIONS, openQuestions, QuintetError, siblings, type Entry, type Quintet } from 'quintet';
 import { QuintetChatTransport } from 'quintet/ai-sdk';
 import { request } from 'quintet/http';
 import { when } from './harness.js';
@@ -190,7 +190,7 @@ describe('against the real service', { skip: !BINARY && 'needs the binary', time
     client.connect();
     await rehearse(client, { think: 'hm' }, { hang: true });
     await assert.rejects(client.send({ thread_id: 't', text: 'x', on_busy: 'reject' }), code('thread_busy'));
-    await assert.rejects(client.send({ thread_id: 'u', text: 'x', agent_name: 'nobody' }), code('unknown_agent'));
+    await assert.rejects(client.send({ thread_id: 'u', text: 'x', agent_name: 'absent' }), code('unknown_agent'));
     await assert.rejects(client.send({ thread_id: 'u', text: 'ä'.repeat(40_000) }), code('too_large'));
     await assert.rejects(client.send({ thread_id: 'u', text: '\udc00' }), code('invalid_field'));
     await client.send({ thread_id: 't', text: '1+1', on_busy: 'interrupt' });
@@ -200,7 +200,7 @@ describe('against the real service', { skip: !BINARY && 'needs the binary', time
     client.close();
   });
 
-  test('a credential that is refused is asked for again, and then the client ends', async () => {
+  test('a refused credential is requested again, and then the client ends', async () => {
     const reasons: string[] = [];
     const client = service.client('x', { random: () => 0, credential: ({ reason }) => (reasons.push(reason), { token: 'no.such.token' }) });
     client.connect();
@@ -220,6 +220,25 @@ describe('against the real service', { skip: !BINARY && 'needs the binary', time
     client.close();
     client.connect();
     await client.caughtUp();
+    client.close();
+  });
+
+  test('edit and regenerate: branches of a tree, in the log of the service and in the state', async () => {
+    const user = someone();
+    const client = service.client(user);
+    const transport = new QuintetChatTransport({ client });
+    const chat = new Chat({ id: 't', transport });
+    await chat.sendMessage({ text: '1+1' });
+    await chat.sendMessage({ text: '2+2' });
+    await chat.regenerate();
+    await chat.sendMessage({ text: '3+3', messageId: chat.messages[2]!.id });
+    const thread = client.snapshot.conversations.threads.get('t')!;
+    const [first, second] = thread.runs;
+    assert.deepEqual(thread.runs.map(({ message }) => message?.parent), [0, first?.message?.offset, first?.message?.offset, first?.message?.offset]);
+    assert.deepEqual(branch(thread).map(({ message }) => message?.text), ['1+1', '3+3']);
+    assert.equal(siblings(thread, second!).length, 3);
+    await assert.rejects(client.send({ thread_id: 't', text: 'x', parent: 999 }), code('not_found'));
+    await sameAsLog(user, client);
     client.close();
   });
 

@@ -66,7 +66,7 @@ describe('the examples in a browser', { skip: !BINARY ? 'needs the binary' : !CH
     await page.locator('.question').waitFor();
     await page.reload();
     await page.getByRole('button', { name: 'Yes' }).click();
-    await page.getByText('first done').waitFor();
+    await page.getByText('first done', { exact: true }).waitFor();
     await send(page, script({ think: 'x', repeat: 100, interval_ms: 10 }, { answer: 'second done' }));
     await page.locator('article[data-status=active]').waitFor();
     await service.stop('SIGKILL');

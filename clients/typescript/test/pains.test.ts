@@ -85,7 +85,7 @@ test('pain 6: a client that joins in mid-run sees every event of it, from every 
   joined.close();
 });
 
-test('pain 7: entries of one millisecond are told apart, by offset and not by time', () => {
+test('pain 7: entries of one millisecond are distinguished by offset and not by time', () => {
   const log = logOf([{ thread_id: 't', word: [{ type: 'agent_started' }, { type: 'agent_thinking', kind: 'answer', delta: 'a' }, { type: 'agent_thinking', kind: 'answer', delta: 'b' }] }], [0, 0, 0, 0]);
   const state = applyEntries(NO_CONVERSATIONS, log.map((entry) => ({ ...entry, timestamp: 1 })));
   assert.equal(answerOf(state.threads.get('t')!.runs[0]!), 'ab');
@@ -235,7 +235,7 @@ test('pain 17: one rule combines deltas: concatenation since the last reset of a
   assert.equal(run.withdrawals, 1);
 });
 
-test('pain 19: a cancel is done when the run has ended, and not when it was asked for', async () => {
+test('pain 19: a cancel is done when the run has ended, and not when it was requested', async () => {
   const { client, server, timers } = pair({ agent: () => new Promise(() => undefined) });
   client.connect();
   const { run_id } = await client.send({ thread_id: 't', text: 'x' });

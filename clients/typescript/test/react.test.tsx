@@ -185,7 +185,7 @@ test('useChat with a chat of its own: an unmount leaves the run alone', async ()
   client.close();
 });
 
-test('pinned: a useChat that makes its own chat aborts on unmount, which no transport can tell from a stop', async () => {
+test('pinned: a useChat that makes its own chat aborts on unmount, which a transport cannot distinguish from a stop', async () => {
   const { client } = pair({ agent: (run) => new Promise(() => run.answer('endless')) });
   const view = mount(<ChatView client={client} />);
   press('send');

@@ -6,7 +6,7 @@
 import type { UIMessageChunk } from 'ai';
 import { hasEnded, type Call, type Part, type Run } from '../run.js';
 
-/** What the metadata of an assistant message says about its run. */
+/** The run, in the metadata of an assistant message. */
 export interface QuintetMetadata {
   /** The run; also the id of the message. */
   run_id: string;

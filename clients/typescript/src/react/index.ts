@@ -46,7 +46,7 @@ export function useQuintet(): Snapshot & { client: Quintet } {
   return useMemo(() => ({ ...snapshot, client }), [snapshot, client]);
 }
 
-/** What `useThread` returns. */
+/** A thread and its commands, as `useThread` returns them. */
 export interface ThreadView {
   /** The thread; undefined before its first entry. */
   readonly thread: Thread | undefined;
@@ -64,7 +64,7 @@ export interface ThreadView {
   cancel(options?: CommandOptions): Promise<void>;
   /** Answers a question. */
   answer(question: Question, results?: unknown): Promise<void>;
-  /** Says no to a question. */
+  /** Declines a question. */
   decline(question: Question, reason?: string): Promise<void>;
 }
 

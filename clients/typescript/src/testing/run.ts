@@ -2,7 +2,7 @@ import type { AgentCompleted, AgentThinking, ToolCompleted, UserMessage } from '
 
 /** The answer to a question. */
 export interface FakeAnswer {
-  /** `ok`, `error` or `declined` as the client said; `cancelled` if the run was. */
+  /** `ok`, `error` or `declined` as the client sent it; `cancelled` if the run was. */
   status: ToolCompleted['status'];
   /** The results; null unless the status is `ok`. */
   results: unknown;

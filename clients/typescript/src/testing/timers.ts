@@ -1,6 +1,6 @@
 import type { Timers } from '../socket.js';
 
-/** Timers that pass only when the test says so. */
+/** Timers that elapse only by `advance`. */
 export class ManualTimers implements Timers {
   #now = 0;
   #next = 0;
