@@ -44,6 +44,7 @@ CanClose(r, c, closer) == c \in DOMAIN r.open                                 \*
                           /\ MayClose(closer, r.open[c])                      \* RUN-11
 CanSucceed(r)         == r.phase = "thinking"                                 \* RUN-3, RUN-5
 CanCut(r)             == r.phase \in {"started", "thinking"}                  \* RUN-5
+CanMerge(r)           == r.phase = "started"                                  \* RUN-12
 
 Thinks(r)     == [r EXCEPT !.seq = @ + 1, !.phase = IF @ = "started" THEN "thinking" ELSE @]
 Opens(r, c, by) == [r EXCEPT !.seq = @ + 1, !.phase = "executing",
@@ -55,18 +56,19 @@ Completes(r)  == [r EXCEPT !.seq = @ + 1, !.phase = "completed"]              \*
 
 -----------------------------------------------------------------------------
 (* Entries of a log.  An event's `what` is its status, or who executes the *)
-(* call.  A message's `parent` is the offset of the message that it        *)
-(* follows in its thread; 0: none.                                         *)
+(* call; a message's is "steers" if it waits for the active run to take it *)
+(* (RUN-12).  `parent` is the offset of the message that a message follows *)
+(* in its thread, `into` the run that took the message; 0: none.           *)
 
-Message(run, thread, message, parent) ==
-  [run |-> run, seq |-> 0, kind |-> "user_message", thread |-> thread, message |-> message, call |-> 0, what |-> "",
-   parent |-> parent]
+Message(run, thread, message, parent, what) ==
+  [run |-> run, seq |-> 0, kind |-> "user_message", thread |-> thread, message |-> message, call |-> 0, what |-> what,
+   parent |-> parent, into |-> 0]
 Event(run, open, seq, kind, call, what) ==
   [run |-> run, seq |-> seq, kind |-> kind, thread |-> open.thread, message |-> 0, call |-> call, what |-> what,
-   parent |-> 0]
+   parent |-> 0, into |-> 0]
 
 IsEntry(e) == /\ e.run \in Nat /\ e.seq \in Nat /\ e.thread \in Nat /\ e.message \in Nat
-              /\ e.call \in Calls \cup {0} /\ e.parent \in Nat
+              /\ e.call \in Calls \cup {0} /\ e.parent \in Nat /\ e.into \in Nat
               /\ e.kind \in {"user_message", "agent_started", "agent_thinking", "tool_executing",
                             "tool_completed", "agent_completed"}
 IsLog(log) == \A i \in 1..Len(log) : IsEntry(log[i])
@@ -116,7 +118,8 @@ Evolve(u, e) ==
   LET head == u.head + 1 IN
   IF e.kind = "user_message"
   THEN [head |-> head,
-        runs |-> u.runs @@ (e.run :> [thread |-> e.thread, message |-> e.message, accepted |-> head, run |-> Waiting]),
+        runs |-> u.runs @@ (e.run :> [thread |-> e.thread, message |-> e.message, accepted |-> head, run |-> Waiting,
+                               steers |-> e.what = "steers"]),
         recent |-> Latest(Append(u.recent, [message |-> e.message, run |-> e.run, offset |-> head,
                                            thread |-> e.thread]))]
   ELSE IF e.kind = "agent_completed"
@@ -171,7 +174,8 @@ Send(u, message, thread, onBusy, parent, follows, fresh, isInJournal) ==
       interrupt == busy /\ onBusy = "interrupt"
       cancelled == IF interrupt THEN EndLine(u, line, "cancelled") ELSE <<>>
       open      == [thread |-> thread, message |-> message]
-      accepted  == <<Message(fresh, thread, message, parent)>>
+      steers    == busy /\ onBusy = "steer"                                    \* RUN-12
+      accepted  == <<Message(fresh, thread, message, parent, IF steers THEN "steers" ELSE "")>>
       starts    == IF ~busy \/ interrupt THEN <<StartedEvent(fresh, open)>> ELSE <<>>
   IN  IF Remembered(u, message) # {} \/ isInJournal THEN <<>>                 \* DEL-6
       ELSE IF ~follows THEN <<>>                                              \* ISO-3
@@ -179,6 +183,18 @@ Send(u, message, thread, onBusy, parent, follows, fresh, isInJournal) ==
       ELSE IF ~interrupt /\ Cardinality(line) > QueuedMax THEN <<>>
       ELSE IF ~interrupt /\ Cardinality(DOMAIN u.runs) >= OpenRunsMax THEN <<>>
       ELSE cancelled \o accepted \o starts
+
+(* The active run takes the messages that wait for it: their runs start    *)
+(* and end as merged, in order of acceptance.                              *)
+RECURSIVE MergeEach(_, _, _)
+MergeEach(u, S, into) ==
+  IF S = {} THEN <<>>
+  ELSE LET r == FirstOf(u, S)
+       IN  <<StartedEvent(r, u.runs[r]), [Event(r, u.runs[r], 2, "agent_completed", 0, "merged") EXCEPT !.into = into]>>
+           \o MergeEach(u, S \ {r}, into)
+Take(u, id) ==                                                                \* RUN-12
+  IF ~IsBegun(u, id) THEN <<>>
+  ELSE MergeEach(u, {r \in Line(u, u.runs[id].thread) : ~IsBegun(u, r) /\ u.runs[r].steers}, id)
 
 (* A run is cancelled, meets its deadline, or cannot be resumed.           *)
 Cut(u, id, what) == IF IsOpen(u, id) THEN EndAndGoOn(u, id, what) ELSE <<>>   \* RUN-6
@@ -274,6 +290,18 @@ LatestIn(log, thread) ==
   LET own == {i \in 1..Len(log) : InThread(log, thread, i)} IN IF own = {} THEN 0 ELSE Max(own)
 IsTree(log) == \A i \in 1..Len(log) :
   log[i].parent = 0 \/ (log[i].parent < i /\ InThread(log, log[i].thread, log[i].parent))
+
+(* A merged run has made no step, its message steers, and the run that     *)
+(* took it is the active one of the thread: RUN-12.                        *)
+EndsAt(log, i, id)  == log[i].run = id /\ log[i].kind = "agent_completed"
+IsActiveAt(log, id, thread, i) ==
+  /\ \E j \in 1..(i - 1) : log[j].run = id /\ log[j].kind = "agent_started" /\ log[j].thread = thread
+  /\ \A j \in 1..(i - 1) : ~EndsAt(log, j, id)
+TakenByActive(log) == \A i \in 1..Len(log) :
+  log[i].what = "merged" =>
+    /\ log[i - 1].run = log[i].run /\ log[i - 1].kind = "agent_started"
+    /\ log[i].into # log[i].run /\ IsActiveAt(log, log[i].into, log[i].thread, i)
+    /\ \E j \in 1..i : log[j].run = log[i].run /\ log[j].what = "steers"
 
 IsOver(log, id) == \E i \in 1..Len(log) : log[i].run = id /\ log[i].kind = "agent_completed"
 =============================================================================

@@ -30,9 +30,11 @@ DoSucceed == CanSucceed(run) /\ run' = Completes(run) /\ Emit("agent_completed",
 (* The run fails, is cancelled, meets its deadline, or is not resumed.     *)
 DoCut   == \E what \in {"failed", "cancelled", "timed_out", "interrupted"} :
              CanCut(run) /\ run' = Completes(run) /\ Emit("agent_completed", 0, what)
+(* Another run takes the message: RUN-12.                                  *)
+DoMerge == CanMerge(run) /\ run' = Completes(run) /\ Emit("agent_completed", 0, "merged")
 
 Init == run = Started /\ word = <<[kind |-> "agent_started", call |-> 0, what |-> ""]>>
-Next == \/ DoThink \/ DoOpen \/ DoSucceed \/ DoCut
+Next == \/ DoThink \/ DoOpen \/ DoSucceed \/ DoCut \/ DoMerge
         \/ AgentCloses \/ ClientCloses \/ ServiceCloses
 
 Spec     == Init /\ [][Next]_vars
@@ -41,15 +43,16 @@ FairSpec == Spec /\ WF_vars(ServiceCloses) /\ WF_vars(DoCut)
 
 -----------------------------------------------------------------------------
 Numbered == [i \in 1..Len(word) |-> [run |-> 1, seq |-> i, kind |-> word[i].kind, call |-> word[i].call, what |-> word[i].what,
-                                       thread |-> 1, message |-> 0]]
+                                       thread |-> 1, message |-> 0, parent |-> 0, into |-> 0]]
 TypeOK   == IsRun(run) /\ IsLog(Numbered)
 Legal    == LegalWord(Numbered)                          \* RUN-1 RUN-3 RUN-4 RUN-5
 Counts   == run.seq = Len(word)                          \* RUN-2
 PhaseFits == /\ (run.phase = "executing") = (DOMAIN run.open # {})
              /\ (run.phase = "completed") = (word[Len(word)].kind = "agent_completed")
              /\ DOMAIN run.open \subseteq run.opened
+Unmerged == word[Len(word)].what = "merged" => Len(word) = 2          \* RUN-12
 Ends     == <>(run.phase = "completed")                  \* RUN-6
 
-THEOREM Spec => [](TypeOK /\ Legal /\ Counts /\ PhaseFits)
+THEOREM Spec => [](TypeOK /\ Legal /\ Counts /\ PhaseFits /\ Unmerged)
 THEOREM FairSpec => Ends
 =============================================================================

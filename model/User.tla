@@ -38,6 +38,8 @@ SendOrReject    == \E m \in Messages, t \in Threads :
                  LET new == SendAfter(m, t, "reject") IN new # <<>> /\ Add(new)
 SendOrInterrupt == \E m \in Messages, t \in Threads :
                  LET new == SendAfter(m, t, "interrupt") IN new # <<>> /\ Add(new)
+SendOrSteer     == \E m \in Messages, t \in Threads :
+                 LET new == SendAfter(m, t, "steer") IN new # <<>> /\ Add(new)
 SendAsRoot      == \E m \in Messages, t \in Threads : LET new == SendTo(m, t, 0) IN new # <<>> /\ Add(new)
 SendAsBranch    == \E m, p \in Messages, t \in Threads :
                  OffsetOf(p) # 0 /\ LET new == SendTo(m, t, OffsetOf(p)) IN new # <<>> /\ Add(new)
@@ -50,6 +52,8 @@ DoOpen      == \E r \in Runs, c \in Calls, by \in By : LET new == Open(user, r, 
 DoClose     == \E r \in Runs, c \in Calls : LET new == Close(user, r, c) IN new # <<>> /\ Add(new)
 DoSucceed   == \E r \in Runs : LET new == Succeed(user, r) IN new # <<>> /\ Add(new)
 DoFail      == \E r \in Runs : LET new == Fail(user, r) IN new # <<>> /\ Add(new)
+(* An agent takes the messages that wait for its run: RUN-12.              *)
+DoTake      == \E r \in Runs : LET new == Take(user, r) IN new # <<>> /\ Add(new)
 (* The service ends a run or a call, or resumes a run after a crash.       *)
 DoCut       == \E r \in Runs, what \in {"failed", "timed_out", "interrupted"} : LET new == Cut(user, r, what) IN new # <<>> /\ Add(new)
 DoCloseCall == \E r \in Runs, c \in Calls : LET new == CloseCall(user, r, c) IN new # <<>> /\ Add(new)
@@ -57,8 +61,8 @@ DoResume    == \E r \in Runs, keep \in {{}} \cup {{c} : c \in Calls} : LET new =
 DoExhaust   == \E r \in Runs : LET new == Exhaust(user, r) IN new # <<>> /\ Add(new)
 
 Init == user = NoUser /\ log = <<>>
-Next == \/ SendOrWait \/ SendOrReject \/ SendOrInterrupt \/ SendAsRoot \/ SendAsBranch \/ DoCancel \/ DoAnswer
-        \/ DoThink \/ DoOpen \/ DoClose \/ DoSucceed \/ DoFail
+Next == \/ SendOrWait \/ SendOrReject \/ SendOrInterrupt \/ SendOrSteer \/ SendAsRoot \/ SendAsBranch \/ DoCancel \/ DoAnswer
+        \/ DoThink \/ DoOpen \/ DoClose \/ DoSucceed \/ DoFail \/ DoTake
         \/ DoCut \/ DoCloseCall \/ DoResume \/ DoExhaust
 
 Spec     == Init /\ [][Next]_vars
@@ -79,6 +83,7 @@ OneMessage ==                                                \* DEL-6
   \A i, j \in 1..Len(log) :
     log[i].kind = "user_message" /\ log[j].kind = "user_message" /\ log[i].message = log[j].message => i = j
 Tree == IsTree(log)                                          \* ISO-3
+Merges == TakenByActive(log)                                 \* RUN-12
 OpenIsOpen ==                                                \* RUN-6
   \A r \in Runs : IsOpen(user, r) =
     (~IsOver(log, r) /\ \E i \in 1..Len(log) : log[i].run = r)
@@ -92,7 +97,7 @@ Log == INSTANCE EventLog WITH log <- Ids(log), acked <- Accepts, cursor <- <<>>,
                               Entries <- Runs \X Numbers
 Refines == Log!Init /\ [][Log!Next]_(Log!vars)                  \* DEL-2, DEL-5, DEL-6
 
-THEOREM Spec => [](TypeOK /\ Legal /\ Fold /\ OneActive /\ FirstIsActive /\ OneMessage /\ Tree /\ OpenIsOpen)
+THEOREM Spec => [](TypeOK /\ Legal /\ Fold /\ OneActive /\ FirstIsActive /\ OneMessage /\ Tree /\ Merges /\ OpenIsOpen)
 THEOREM Spec => Refines
 THEOREM FairSpec => EveryRunEnds
 =============================================================================

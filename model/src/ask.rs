@@ -33,6 +33,10 @@ pub enum Ask {
         run: u8,
         deed: Deed,
     },
+    /// The agent takes the messages that wait for its run (RUN-12).
+    Take {
+        run: u8,
+    },
     Cut {
         run: u8,
         cut: CutBy,
@@ -120,7 +124,7 @@ impl Ask {
         let mut asks = Vec::new();
         for message in 1..=messages {
             for thread in 1..=threads {
-                for on_busy in [OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt] {
+                for on_busy in [OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt, OnBusy::Steer] {
                     asks.push(Ask::Send { message, thread, on_busy, after: After::Latest });
                 }
                 let named = std::iter::once(After::Root).chain((1..=messages).map(After::Message));
@@ -140,6 +144,7 @@ impl Ask {
         let mut asks = Vec::new();
         for run in 1..=runs + 1 {
             asks.extend(Deed::all(calls).into_iter().map(|deed| Ask::Step { run, deed }));
+            asks.push(Ask::Take { run });
             asks.extend([CutBy::Agent, CutBy::Deadline, CutBy::LostNode].map(|cut| Ask::Cut { run, cut }));
             asks.extend((1..=calls).map(|call| Ask::CloseCall { run, call }));
             asks.push(Ask::Exhaust { run });
@@ -175,7 +180,7 @@ impl Ask {
                     on_busy,
                     parent,
                 };
-                let is_older = view.recent_parent(&message) == RecentParent::Older;
+                let is_older = view.recent_parent(&message.thread_id, message.parent) == RecentParent::Older;
                 let of_thread = told.iter().rev().filter(|told| *told.thread_id == message.thread_id);
                 let mut offsets = of_thread.map(|told| told.accepted);
                 let older_parent = offsets.find(|offset| parent.is_none_or(|parent| parent == *offset));
@@ -201,6 +206,7 @@ impl Ask {
                 Command::Answer { run_id: run(id), call_id: call(call_number), result: ok(), past }
             }
             Ask::Step { run: id, deed } => Command::Step { run_id: run(id), step: deed.step() },
+            Ask::Take { run: id } => Command::TakeMessages { run_id: run(id) },
             Ask::Cut { run: id, cut } => Command::Cut { run_id: run(id), cut: cut.cut() },
             Ask::CloseCall { run: id, call: call_number } => Command::CloseCall {
                 run_id: run(id),

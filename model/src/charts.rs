@@ -137,12 +137,14 @@ pub fn run_machine() -> Chart {
     const SEQ_MAX: u64 = 7;
     use PhaseName as P;
     let phases = [P::Started, P::Thinking, P::ExecutingTools, P::Completed];
-    let steps = [StepName::Think, StepName::Open, StepName::Close, StepName::Succeed, StepName::End];
+    let steps =
+        [StepName::Think, StepName::Open, StepName::Close, StepName::Succeed, StepName::End, StepName::Merge];
     let mut chart = Chart::new(phases.map(|phase| format!("{phase:?}")), steps.map(step_title));
     let mut tried = vec![
         Step::Think(thought()),
         Step::Complete(Ending::Succeeded { usage: None }),
         Step::Complete(Ending::Cut(failed())),
+        Step::Merge { into: run(2) },
     ];
     for (number, by) in [(1, CallOwner::Agent), (2, CallOwner::Client)] {
         tried.push(Step::Open(a_call(number, by)));
@@ -181,6 +183,7 @@ fn step_title(step: StepName) -> String {
         StepName::Close => "close a call",
         StepName::Succeed => "succeed",
         StepName::End => "end early",
+        StepName::Merge => "merge",
     }
     .to_owned()
 }
@@ -368,6 +371,7 @@ fn concerned(command: &Command) -> RunId {
         Command::Cancel { run_id, .. }
         | Command::Answer { run_id, .. }
         | Command::Step { run_id, .. }
+        | Command::TakeMessages { run_id }
         | Command::Cut { run_id, .. }
         | Command::CloseCall { run_id, .. }
         | Command::Resume { run_id, .. } => *run_id,
@@ -404,6 +408,7 @@ fn ask_title(ask: &Ask) -> String {
                 OnBusy::Enqueue => "enqueue",
                 OnBusy::Reject => "reject",
                 OnBusy::Interrupt => "interrupt",
+                OnBusy::Steer => "steer",
             }
         ),
         Ask::Cancel { .. } => "client: cancel".into(),
@@ -416,6 +421,7 @@ fn ask_title(ask: &Ask) -> String {
             Deed::Succeed => "agent: succeed".into(),
             Deed::Fail => "agent: fail".into(),
         },
+        Ask::Take { .. } => "agent: take messages".into(),
         Ask::Cut { cut: CutBy::Agent, .. } => "service: the agent is gone".into(),
         Ask::Cut { cut: CutBy::Deadline, .. } => "service: deadline of the run".into(),
         Ask::Cut { cut: CutBy::LostNode, .. } => "service: the node is lost".into(),

@@ -15,6 +15,7 @@ pub struct Told<'a> {
     pub message_id: &'a MessageId,
     pub accepted: Offset,
     pub parent: Offset,
+    pub steers: bool,
     pub events: Vec<(Offset, Seq, &'a Event)>,
 }
 
@@ -27,6 +28,14 @@ impl Told<'_> {
     pub fn ended(&self) -> Option<RunStatus> {
         self.events.iter().find_map(|(.., event)| match event {
             Event::Completed(completion) => Some(completion.status),
+            _ => None,
+        })
+    }
+
+    /// The run that took its message (RUN-12).
+    pub fn merged_into(&self) -> Option<RunId> {
+        self.events.iter().find_map(|(.., event)| match event {
+            Event::Completed(completion) => completion.merged_into,
             _ => None,
         })
     }
@@ -77,12 +86,13 @@ pub fn runs(log: &[Entry]) -> Vec<Told<'_>> {
     let mut runs: Vec<Told<'_>> = Vec::new();
     for entry in log {
         match &entry.body {
-            Body::UserMessage { message_id, parent, .. } => runs.push(Told {
+            Body::UserMessage { message_id, parent, steers, .. } => runs.push(Told {
                 run_id: entry.run_id,
                 thread_id: &entry.thread_id,
                 message_id,
                 accepted: entry.offset,
                 parent: parent.unwrap_or_default(),
+                steers: *steers,
                 events: vec![],
             }),
             Body::Event { seq, event } => {
@@ -185,6 +195,24 @@ pub fn del_6(log: &[Entry]) -> bool {
     })
 }
 
+/// RUN-12: a merged run has made no step, its message steers, and the run that took it was the active one of the thread.
+pub fn run_12(log: &[Entry]) -> bool {
+    let runs = runs(log);
+    runs.iter().all(|run| {
+        let merged = run.ended() == Some(RunStatus::Merged);
+        let Some(into) = run.merged_into() else { return !merged };
+        let (Some((at, ..)), Some(taker)) =
+            (run.events.first(), runs.iter().find(|other| other.run_id == into))
+        else {
+            return false;
+        };
+        let begun = taker.events.first().is_some_and(|(begun, ..)| begun < at);
+        let over =
+            taker.events.iter().any(|(ended, _, event)| matches!(event, Event::Completed(_)) && ended < at);
+        merged && run.steers && run.passed() && taker.thread_id == run.thread_id && begun && !over
+    })
+}
+
 /// TREE: a message follows an earlier message of its thread, or none.
 pub fn tree(log: &[Entry]) -> bool {
     let runs = runs(log);
@@ -200,7 +228,7 @@ pub fn tree(log: &[Entry]) -> bool {
 pub type Law = fn(&[Entry]) -> bool;
 
 /// All of the above, for a model that looks at the log as a whole.
-pub const RULES: [(&str, Law); 10] = [
+pub const RULES: [(&str, Law); 11] = [
     ("RUN-1", run_1),
     ("RUN-2", run_2),
     ("RUN-3", run_3),
@@ -208,6 +236,7 @@ pub const RULES: [(&str, Law); 10] = [
     ("RUN-5", run_5),
     ("RUN-6", run_6),
     ("RUN-8", run_8),
+    ("RUN-12", run_12),
     ("DEL-2", del_2),
     ("DEL-6", del_6),
     ("TREE", tree),

@@ -97,12 +97,15 @@ fn waiting() -> Value {
 }
 
 pub fn entry(entry: &Entry) -> Value {
-    let parent = match &entry.body {
-        Body::UserMessage { parent, .. } => parent.unwrap_or_default(),
-        Body::Event { .. } => Offset::ZERO,
+    let (parent, into) = match &entry.body {
+        Body::UserMessage { parent, .. } => (parent.unwrap_or_default(), None),
+        Body::Event { event: Event::Completed(completion), .. } => (Offset::ZERO, completion.merged_into),
+        Body::Event { .. } => (Offset::ZERO, None),
     };
     let (seq, kind, message, call, what) = match &entry.body {
-        Body::UserMessage { message_id, .. } => (0, "user_message", message_number(message_id), 0, ""),
+        Body::UserMessage { message_id, steers, .. } => {
+            (0, "user_message", message_number(message_id), 0, if *steers { "steers" } else { "" })
+        }
         Body::Event { seq, event } => match event {
             Event::Started { message_id } => (seq.0, "agent_started", message_number(message_id), 0, ""),
             Event::Thinking(_) => (seq.0, "agent_thinking", 0, 0, ""),
@@ -124,6 +127,7 @@ pub fn entry(entry: &Entry) -> Value {
         ("call", int(call)),
         ("what", text(what)),
         ("parent", int(parent.0)),
+        ("into", int(into.map_or(0, run_number))),
     ])
 }
 
@@ -142,6 +146,7 @@ pub fn user(state: &UserState, calls: u8) -> Value {
             ("thread", int(thread_number(&open.thread_id))),
             ("message", int(message_number(&open.message_id))),
             ("accepted", int(open.accepted.0)),
+            ("steers", Value::Bool(open.steers)),
             ("run", progress),
         ])
     };
@@ -193,6 +198,7 @@ impl Refines<RunState, RunAction> for RunModel {
             RunAction::Close(_, Closer::Client) => "ClientCloses",
             RunAction::Close(_, Closer::Service) => "ServiceCloses",
             RunAction::Succeed => "DoSucceed",
+            RunAction::Merge => "DoMerge",
             RunAction::Fail | RunAction::Cancel | RunAction::TimeOut | RunAction::Interrupt => "DoCut",
         }
     }
@@ -218,6 +224,7 @@ impl Refines<Account, Ask> for UserModel {
             Ask::Send { on_busy: OnBusy::Enqueue, .. } => "SendOrWait",
             Ask::Send { on_busy: OnBusy::Reject, .. } => "SendOrReject",
             Ask::Send { on_busy: OnBusy::Interrupt, .. } => "SendOrInterrupt",
+            Ask::Send { on_busy: OnBusy::Steer, .. } => "SendOrSteer",
             ask => operator(*ask),
         }
     }
@@ -234,6 +241,7 @@ fn operator(ask: Ask) -> &'static str {
         Ask::Step { deed: Deed::Close(..), .. } => "DoClose",
         Ask::Step { deed: Deed::Succeed, .. } => "DoSucceed",
         Ask::Step { deed: Deed::Fail, .. } => "DoFail",
+        Ask::Take { .. } => "DoTake",
         Ask::Cut { .. } => "DoCut",
         Ask::CloseCall { .. } => "DoCloseCall",
         Ask::Resume { .. } => "DoResume",

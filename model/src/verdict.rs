@@ -5,7 +5,7 @@ use quintet::kernel::{
     entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
     ids::Offset,
     limits::Limits,
-    user::{Decision, OnBusy, Refusal, Reply},
+    user::{Decision, OnBusy, Refusal, Reply, TakenMessage},
 };
 
 use crate::{
@@ -27,6 +27,7 @@ pub fn judge(
         Ask::Cancel { run } => case.cancel(run),
         Ask::Answer { run, call } => case.answer(run, call),
         Ask::Step { run, deed } => case.step(run, deed),
+        Ask::Take { run } => case.take(run),
         Ask::Cut { run, cut } => case.cut(run, cut),
         Ask::CloseCall { run, call } => case.close_call(run, call),
         Ask::Resume { run, keep } => case.resume(run, keep),
@@ -117,6 +118,7 @@ impl Case<'_> {
         let [accepted] = messages[..] else { return Some("DEL-5") };
         let follows =
             matches!(accepted.body, Body::UserMessage { parent: found, .. } if found == Some(parent));
+        let steers = matches!(accepted.body, Body::UserMessage { steers: true, .. });
         let promised = match self.decided {
             Ok(Decision { reply: Reply::Accepted { receipt, duplicate: false }, .. }) => {
                 (receipt.run_id, receipt.offset) == (accepted.run_id, accepted.offset)
@@ -139,6 +141,7 @@ impl Case<'_> {
         };
         self.expect("DEL-5", promised)
             .or_else(|| self.expect("TREE", follows))
+            .or_else(|| self.expect("RUN-12", steers == (busy && on_busy == OnBusy::Steer)))
             .or_else(|| self.expect("RUN-8", left == expected))
             .or_else(|| self.expect("RUN-8", !interrupts || waiting.iter().all(cancelled)))
     }
@@ -217,6 +220,28 @@ impl Case<'_> {
             && rest.iter().all(|e| matches!(e, Event::ToolCompleted { .. }))
     }
 
+    /// RUN-12: the messages of the thread that steer, in order, and no other: each run starts and is merged.
+    fn take(&self, number: u8) -> Option<&'static str> {
+        let Some(taker) = self.begun(number) else {
+            return self.expect("RUN-12", self.refused(Refusal::RunEnded));
+        };
+        let waits = |told: &&Told| told.thread_id == taker.thread_id && !told.begun() && told.steers;
+        let waiting: Vec<&Told> = self.told.iter().filter(waits).collect();
+        let taken = waiting
+            .iter()
+            .map(|told| TakenMessage { message_id: told.message_id.clone(), offset: told.accepted });
+        let pairs = self.batch().chunks(2).zip(&waiting).all(|(pair, told)| {
+            matches!(pair, [
+                Entry { run_id: first, body: Body::Event { event: Event::Started { .. }, .. }, .. },
+                Entry { run_id: second, body: Body::Event { event: Event::Completed(end), .. }, .. },
+            ] if [*first, *second] == [told.run_id; 2]
+                && end.status == RunStatus::Merged
+                && end.merged_into == Some(taker.run_id))
+        });
+        let all = self.batch().len() == 2 * waiting.len();
+        self.expect("RUN-12", all && pairs && self.replied(Reply::Taken(taken.collect())))
+    }
+
     fn cut(&self, number: u8, cut: CutBy) -> Option<&'static str> {
         if self.run(number).is_none_or(|told| told.ended().is_some()) {
             return self.expect("RUN-5", self.refused(Refusal::RunEnded));
@@ -280,7 +305,7 @@ impl Case<'_> {
                 .collect();
             let Some(Event::Completed(completion)) = events.last() else { return true };
             let status = match completion.status {
-                RunStatus::Succeeded => return true,
+                RunStatus::Succeeded | RunStatus::Merged => return true,
                 RunStatus::Failed | RunStatus::Cancelled => CallStatus::Cancelled,
                 RunStatus::TimedOut => CallStatus::TimedOut,
                 RunStatus::Interrupted => CallStatus::Unknown,

@@ -160,6 +160,7 @@ pub fn run_status_name(status: RunStatus) -> &'static str {
         RunStatus::Cancelled => "cancelled",
         RunStatus::TimedOut => "timed_out",
         RunStatus::Interrupted => "interrupted",
+        RunStatus::Merged => "merged",
     }
 }
 

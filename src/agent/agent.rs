@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use quintet_kernel::ids::{AgentName, MessageId, RunId, ThreadId};
+use quintet_kernel::ids::{AgentName, MessageId, RunId, ThreadId, UserId};
 
 use crate::{
     error::AgentError,
@@ -83,6 +83,8 @@ pub trait Agent: Send + Sync + 'static {
 pub struct Task {
     /// The id of the run.
     pub run_id: RunId,
+    /// The user who sent the message. An agent learns the id of this user only, and no step takes an id (ISO-4).
+    pub user_id: UserId,
     /// The thread of the message.
     pub thread_id: ThreadId,
     /// The id of the message.

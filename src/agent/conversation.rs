@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use quintet_journal::{JournalError, ReadLimit, RunRecord};
 use quintet_kernel::{
-    entry::{Body, Call, CallResult, Entry, Event, RunStatus},
-    ids::{CallId, Offset, ThreadId},
+    entry::{Body, Call, CallResult, Completion, Entry, Event, RunStatus},
+    ids::{CallId, Offset, RunId, ThreadId},
 };
 use quintet_wire as wire;
 
@@ -18,7 +18,7 @@ use crate::history::History;
 /// A completed run of a thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastRun {
-    /// The text of the user's message.
+    /// The text of the user's message, and of the messages that the run took while it executed.
     pub message: String,
     /// The calls of the run, in the order in which they were opened.
     pub calls: Vec<(Call, CallResult)>,
@@ -70,16 +70,16 @@ impl History {
                 let Some((completed, _)) = record.completed.filter(|(at, _)| *at < self.end()) else {
                     continue;
                 };
-                let Some(run) = reader.run(record, completed).await? else { break 'all };
+                let Some((run, into)) = reader.run(record, completed).await? else { break 'all };
                 bytes += run.bytes();
                 if bytes > bytes_max && !runs.is_empty() {
                     break 'all;
                 }
-                runs.push(run);
+                runs.push((record.run_id, into, run));
             }
         }
         runs.reverse();
-        Ok(runs)
+        Ok(merged(runs))
     }
 }
 
@@ -115,6 +115,21 @@ impl<'a> Records<'a> {
     }
 }
 
+/// Adds the messages that a run has taken to the message of that run (RUN-12).
+fn merged(runs: Vec<(RunId, Option<RunId>, PastRun)>) -> Vec<PastRun> {
+    let mut conversation: Vec<(RunId, PastRun)> = Vec::new();
+    for (run_id, into, run) in runs {
+        match conversation.iter_mut().find(|(other, _)| into == Some(*other)) {
+            Some((_, taker)) => {
+                taker.message.push_str("\n\n");
+                taker.message.push_str(&run.message);
+            }
+            None => conversation.push((run_id, run)),
+        }
+    }
+    conversation.into_iter().map(|(_, run)| run).collect()
+}
+
 /// Reads runs within a budget of bytes.
 struct Reader<'a> {
     history: &'a History,
@@ -122,8 +137,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Returns a run; `None` if its message was trimmed, or the budget is spent.
-    async fn run(&mut self, record: &RunRecord, completed: Offset) -> Result<Option<PastRun>, JournalError> {
+    /// Returns a run, and the run that took its message; `None` if its message was trimmed, or the budget is spent.
+    async fn run(
+        &mut self,
+        record: &RunRecord,
+        completed: Offset,
+    ) -> Result<Option<(PastRun, Option<RunId>)>, JournalError> {
         let Some(Entry { body: Body::UserMessage { text: message, .. }, .. }) =
             self.entry(record.accepted).await?
         else {
@@ -136,7 +155,8 @@ impl Reader<'_> {
         };
         let started = record.started.unwrap_or(completed);
         let calls = self.calls(record, started, completed).await?;
-        Ok(Some(PastRun { message, calls, answer: completion.final_response, status: completion.status }))
+        let Completion { status, final_response: answer, merged_into, .. } = completion;
+        Ok(Some((PastRun { message, calls, answer, status }, merged_into)))
     }
 
     /// Returns the entry at an offset; `None` if it was trimmed, or the budget is spent.

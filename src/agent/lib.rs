@@ -23,6 +23,7 @@
 //! | tools | [`tool`](fn@tool), [`TypedTool`], [`Tool`], [`ToolContext`], [`ToolError`] | [`typed`], [`mod@tool`], [`error`] |
 //! | single calls | [`OpenCall`], [`Executed`] | [`call`] |
 //! | questions to the client | [`Answer`], [`AskedCall`], [`Answered`] | [`answer`], [`call`] |
+//! | messages to a run that executes | [`Message`], [`Run::take_messages`] | [`messages`] |
 //! | the user's earlier log | [`History`] | [`history`] |
 //!
 //! # For services
@@ -108,6 +109,7 @@
 pub mod agent;
 pub mod answer;
 pub mod call;
+mod call_ids;
 pub mod conversation;
 mod emitted_text;
 pub mod error;
@@ -115,6 +117,7 @@ pub mod gate;
 pub mod history;
 pub mod host;
 pub mod limits;
+pub mod messages;
 pub mod phase;
 mod redact;
 pub mod rehearsal;
@@ -145,7 +148,8 @@ pub use self::{
     history::History,
     host::RunEnded,
     limits::AgentLimits,
-    phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking},
+    messages::Message,
+    phase::{CanOpen, CanTake, CanThink, Completed, ExecutingTools, Started, Thinking},
     replay::RecordedCall,
     run::{AfterClose, Run},
     supervisor::{AgentRegistry, Executor, RegistrationError},

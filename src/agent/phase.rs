@@ -1,11 +1,11 @@
 //! The phases of a run, and what an agent may do in each. The traits here are sealed.
 //!
 //! ```text
-//!   phase            think, answer     open, open_for_client    call, ask, complete    close
-//!   Started          ──▶ Thinking      –                        –                      –
-//!   Thinking         ──▶ Thinking      ──▶ ExecutingTools       yes                    –
-//!   ExecutingTools   unchanged         ──▶ ExecutingTools       –                      yes
-//!   Completed        –                 –                        –                      –
+//!   phase            think, answer     open, open_for_client    call, ask, complete    close    take_messages
+//!   Started          ──▶ Thinking      –                        –                      –        yes
+//!   Thinking         ──▶ Thinking      ──▶ ExecutingTools       yes                    –        yes
+//!   ExecutingTools   unchanged         ──▶ ExecutingTools       –                      yes      –
+//!   Completed        –                 –                        –                      –        –
 //! ```
 
 pub use quintet_kernel::run::{Completed, ExecutingTools, Started, Thinking};
@@ -31,6 +31,12 @@ pub trait CanOpen: Sealed + Sized {
     #[doc(hidden)]
     fn open(machine: machine::Run<Self>, call: Call) -> Result<machine::Run<ExecutingTools>, RunEnded>;
 }
+
+/// A phase in which an agent may take messages that wait for its run (RUN-12).
+pub trait CanTake: Sealed {}
+
+impl CanTake for Started {}
+impl CanTake for Thinking {}
 
 mod sealed {
     pub trait Sealed {}

@@ -28,7 +28,7 @@ use quintet_kernel::{
     ids::CallId,
 };
 
-use crate::tool_requests::asked_by;
+use crate::call_ids::{asked_by, derived};
 
 /// The recorded steps of a run that its agent has not repeated yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -167,11 +167,8 @@ impl Replay {
     pub fn calls(&self) -> Vec<RecordedCall> {
         let mut calls: Vec<&ReplayCall> = self.calls.values().collect();
         calls.sort_unstable_by_key(|past| past.place);
-        let is_question = |call: &Call| {
-            asked_by(call).is_some_and(|parent| self.calls.keys().any(|call_id| call_id.as_str() == parent))
-        };
         let calls = calls.into_iter().map(|past| past.recorded.clone());
-        calls.filter(|recorded| !is_question(&recorded.call)).collect()
+        calls.filter(|recorded| !self.is_question(&recorded.call)).collect()
     }
 
     /// Returns true if the agent has repeated all recorded steps, so that every further step is new.
@@ -188,6 +185,19 @@ impl Replay {
             && self.calls.values().all(done)
     }
 
+    /// Returns true if the agent has made the first `calls` recorded calls, or passed them by. Questions of tools do not
+    /// count: the tools ask them.
+    pub fn has_made(&self, calls: usize) -> bool {
+        let is_ahead = |past: &ReplayCall| {
+            past.position == CallPosition::Ahead && !self.is_question(&past.recorded.call)
+        };
+        !self.calls.values().any(|past| past.place < calls && is_ahead(past))
+    }
+
+    fn is_question(&self, call: &Call) -> bool {
+        asked_by(call).is_some_and(|parent| self.calls.keys().any(|call_id| call_id.as_str() == parent))
+    }
+
     /// Returns true if more recorded text has to be supplied with [`Self::more`] before the outcome of
     /// `delta` is known.
     pub fn lacks(&self, kind: ThoughtKind, delta: &str) -> bool {
@@ -201,6 +211,11 @@ impl Replay {
         recorded.ahead.drain(..recorded.at);
         recorded.at = 0;
         recorded.ahead.push_str(text);
+    }
+
+    /// Forgets the recorded text of this kind, which the agent replaces.
+    pub fn replace(&mut self, kind: ThoughtKind) {
+        self.recorded(kind).withdraw();
     }
 
     /// Returns the outcome of a thought.
@@ -334,15 +349,6 @@ impl ReplayCall {
 pub fn gave_up() -> CallResult {
     CallResult::cut_short(CallStatus::Unknown, "the agent took another course after a restart")
 }
-
-/// Derives an id from a call's id, cut to the length of an id.
-pub(crate) fn derived(call_id: &CallId, suffix: &str) -> CallId {
-    let kept = call_id.as_str().len().min(CALL_ID_BYTES_MAX - suffix.len());
-    CallId::parse(&format!("{}{suffix}", &call_id.as_str()[..kept]))
-        .expect("made of a call id's own alphabet")
-}
-
-const CALL_ID_BYTES_MAX: usize = 128;
 
 const KINDS: [ThoughtKind; 3] = [ThoughtKind::Reasoning, ThoughtKind::Answer, ThoughtKind::Progress];
 

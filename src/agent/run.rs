@@ -83,6 +83,10 @@ impl<P> Run<P> {
         self.writer.recorded_calls()
     }
 
+    pub(super) fn writer(&mut self) -> &mut StepWriter {
+        &mut self.writer
+    }
+
     /// Returns the handle, for the rehearsal of illegal steps, which have no method here (RUN-10).
     pub(super) fn into_handle(self) -> RunHandle {
         self.writer.into_handle()
@@ -391,6 +395,18 @@ impl<P: CanThink> Run<P> {
         let Self { machine, mut writer } = self;
         let thought = Thought { kind, delta: delta.into(), reset: false };
         writer.think(&thought).await?;
+        Ok(Run { machine: P::think(machine, thought), writer })
+    }
+
+    /// Withdraws the text of a kind so far and emits `text` in its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::think`].
+    pub async fn replace(self, kind: ThoughtKind, text: impl Into<String>) -> Result<Run<P::Next>, RunEnded> {
+        let Self { machine, mut writer } = self;
+        let thought = Thought { kind, delta: text.into(), reset: true };
+        writer.replace(kind, thought.delta.clone()).await?;
         Ok(Run { machine: P::think(machine, thought), writer })
     }
 

@@ -4,6 +4,7 @@
 //! the withdrawal of everything left over from before a crash.
 
 use futures_util::future::try_join_all;
+use quintet_journal::ReadLimit;
 use quintet_kernel::{
     entry::{Body, Call, CallOwner, CallResult, Thought, ThoughtKind},
     ids::{CallId, Offset, RunId, ToolName},
@@ -11,11 +12,13 @@ use quintet_kernel::{
     run::Ending,
     user::AgentStep,
 };
+use quintet_wire as wire;
 
 use super::{
     call::{AskedCall, OpenCall, bounded},
     emitted_text::EmittedTextReader,
     history::History,
+    messages::{Message, TakenQueue},
     redact::UserTexts,
     replay::{Opening, RecordedCall, Replay, ThoughtOutcome, gave_up},
 };
@@ -35,6 +38,8 @@ pub(super) struct StepWriter {
     /// The offset of the run's message.
     message: Offset,
     texts: UserTexts,
+    /// The messages that the run had taken before it was resumed.
+    taken: TakenQueue,
 }
 
 /// The recorded steps, and the agent's position in them.
@@ -47,7 +52,7 @@ struct Replayed {
 
 impl StepWriter {
     pub(super) fn new(assignment: Assignment) -> Self {
-        let Assignment { owner, run_id, past, emitted, handle, accepted, .. } = assignment;
+        let Assignment { owner, run_id, past, emitted, taken, handle, accepted, .. } = assignment;
         let begin = past.first().map_or(Offset::ZERO, |entry| entry.offset);
         let events = past.iter().filter_map(|entry| match &entry.body {
             Body::Event { event, .. } => Some(event),
@@ -56,8 +61,9 @@ impl StepWriter {
         let replay = Replay::of(|kind| emitted.of(kind).bytes, events);
         let replayed = Box::new(Replayed { replay, emitted, readers: [const { None }; 3] });
         let texts = UserTexts::new(handle.clone(), accepted);
-        let (replay, message) = (Some(replayed), accepted);
-        Self { handle, owner, run_id, replay, calls: 0, begin, message, texts }.without_what_is_over()
+        handle.note_taken(taken.iter().map(|taken| taken.offset));
+        let (replay, message, taken) = (Some(replayed), accepted, TakenQueue::new(taken));
+        Self { handle, owner, run_id, replay, calls: 0, begin, message, texts, taken }.without_what_is_over()
     }
 
     pub(super) fn is_replaying(&self) -> bool {
@@ -120,6 +126,9 @@ impl StepWriter {
             }
             let saying = past.replay.think(kind, delta);
             self.forget_what_is_over();
+            if saying != ThoughtOutcome::Recorded {
+                self.taken.deviate();
+            }
             match saying {
                 ThoughtOutcome::Recorded => {}
                 ThoughtOutcome::New(thought) => self.post(thought).await?,
@@ -129,6 +138,15 @@ impl StepWriter {
             }
         }
         Ok(())
+    }
+
+    /// Resets the text of a kind and emits `text` in its place.
+    pub(super) async fn replace(&mut self, kind: ThoughtKind, text: String) -> Result<(), RunEnded> {
+        if let Some(past) = &mut self.replay {
+            past.replay.replace(kind);
+        }
+        self.forget_what_is_over();
+        self.post(Thought { kind, delta: text, reset: true }).await
     }
 
     /// Resets the text of a kind and emits its first `kept` bytes again, then `delta`.
@@ -183,6 +201,22 @@ impl StepWriter {
         self.take_all(steps).await?;
         let asked = AskedCall::new(call.call_id.clone(), recorded, self.handle.clone());
         Ok((call, asked))
+    }
+
+    /// Takes the messages that wait for the run; first those that it had taken before it was resumed (RUN-12).
+    pub(super) async fn take_messages(&mut self) -> Result<Vec<Message>, RunEnded> {
+        let replay = self.replay.as_ref().map(|past| &past.replay);
+        let has_made = |calls| replay.is_none_or(|replay| replay.has_made(calls));
+        let due = self.taken.due(has_made);
+        if due.is_empty() && self.taken.is_over(has_made) {
+            return self.handle.take_messages().await;
+        }
+        let mut messages = Vec::new();
+        for offset in due {
+            // Recovery has read this entry, so the log holds it.
+            messages.push(recorded_message(&self.handle, offset).await.ok_or(RunEnded::Unavailable)?);
+        }
+        Ok(messages)
     }
 
     pub(super) async fn close(&mut self, call_id: CallId, result: CallResult) -> Result<(), RunEnded> {
@@ -253,6 +287,17 @@ impl StepWriter {
     async fn take_all(&self, steps: Vec<AgentStep>) -> Result<(), RunEnded> {
         try_join_all(steps.into_iter().map(|step| self.handle.take(step))).await?;
         Ok(())
+    }
+}
+
+/// Reads a message from the log.
+async fn recorded_message(handle: &RunHandle, offset: Offset) -> Option<Message> {
+    let one = ReadLimit { entries_max: 1, bytes_max: 1 };
+    let lines = handle.read(Offset(offset.0 - 1), one).await.ok()?;
+    let (_, line) = lines.iter().next().filter(|(found, _)| *found == offset)?;
+    match wire::entry::decode(&line).ok()?.1.body {
+        Body::UserMessage { message_id, text, .. } => Some(Message { message_id, text, offset }),
+        Body::Event { .. } => None,
     }
 }
 

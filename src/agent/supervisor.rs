@@ -266,6 +266,7 @@ async fn carry_out(agent: Option<Arc<dyn Agent>>, mut assignment: Assignment) ->
     let agent = agent.ok_or_else(|| AgentError::user_facing("the agent of this run is no longer here"))?;
     let task = Task {
         run_id: assignment.run_id,
+        user_id: assignment.user_id.clone(),
         thread_id: assignment.thread_id.clone(),
         message_id: assignment.message_id.clone(),
         agent_name: assignment.agent_name.clone(),

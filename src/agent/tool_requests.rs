@@ -18,9 +18,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     answer::Answer,
+    call_ids::question_id,
     error::ToolError,
     host::{QueueTime, RunEnded},
-    replay::derived,
 };
 
 /// A request of a tool to its run.
@@ -84,20 +84,6 @@ impl ToolRequests {
         Ok(answer.await.map_err(|_| RunEnded::Ended)?)
     }
 }
-
-/// Returns the id of the call whose tool asked this question; `None` for other calls.
-pub(crate) fn asked_by(call: &Call) -> Option<&str> {
-    let (parent, number) = call.call_id.as_str().rsplit_once(QUESTION)?;
-    let is_number = !number.is_empty() && number.bytes().all(|digit| digit.is_ascii_digit());
-    (call.by == CallOwner::Client && is_number).then_some(parent)
-}
-
-fn question_id(call_id: &CallId, number: u32) -> CallId {
-    derived(call_id, &format!("{QUESTION}{number}"))
-}
-
-/// Separates the id of a tool's call from the number of its question.
-const QUESTION: &str = ".q";
 
 /// Requests of the tools of one run that wait for the run to take them up.
 const REQUESTS_MAX: usize = 16;

@@ -52,6 +52,8 @@ pub(super) struct MessageFields<'a> {
     pub text: Cow<'a, str>,
     /// Missing in entries of earlier versions.
     pub parent: Option<u64>,
+    #[serde(default)]
+    pub steer: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,6 +113,8 @@ pub(super) struct CompletedFields<'a> {
     #[serde(borrow)]
     pub error: Nullable<EndError<'a>>,
     pub duration_ms: u64,
+    #[serde(borrow)]
+    pub merged_into: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -141,7 +145,7 @@ impl<T> Nullable<T> {
 const KINDS: [&str; 3] = ["reasoning", "answer", "progress"];
 const BY: [&str; 2] = ["agent", "client"];
 const CALL_STATUS: [&str; 6] = ["ok", "error", "declined", "timed_out", "cancelled", "unknown"];
-const RUN_STATUS: [&str; 5] = ["succeeded", "failed", "cancelled", "timed_out", "interrupted"];
+const RUN_STATUS: [&str; 6] = ["succeeded", "failed", "cancelled", "timed_out", "interrupted", "merged"];
 const RUN_ERRORS: [&str; 10] = [
     "violation",
     "agent_error",
@@ -210,6 +214,12 @@ impl<'a> DecodedLine<'a> {
                 one_of("status", &end.status, &RUN_STATUS)?;
                 if let Some(error) = end.error.value() {
                     one_of("error.code", &error.code, &RUN_ERRORS)?;
+                }
+                if (end.status == "merged") != end.merged_into.is_some() {
+                    return Err("merged_into is there exactly if the status is merged".into());
+                }
+                if let Some(into) = &end.merged_into {
+                    run_id(into)?;
                 }
                 LineBody::Event(end.seq, LineEvent::End(end))
             }

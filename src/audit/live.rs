@@ -132,7 +132,7 @@ mod tests {
 
     fn message(n: u128, thread: &str) -> Entry {
         let message_id = MessageId::parse(&format!("m{n}")).unwrap();
-        entry(run(n), thread, Body::UserMessage { message_id, text: "x".into(), parent: None })
+        entry(run(n), thread, Body::UserMessage { message_id, text: "x".into(), parent: None, steers: false })
     }
 
     fn event(n: u128, thread: &str, seq: u64, event: Event) -> Entry {
@@ -163,7 +163,14 @@ mod tests {
 
     fn ends(status: RunStatus) -> Event {
         let final_response = (status == RunStatus::Succeeded).then(String::new);
-        Event::Completed(Completion { status, final_response, error: None, duration_ms: 0, usage: None })
+        Event::Completed(Completion {
+            status,
+            final_response,
+            error: None,
+            duration_ms: 0,
+            usage: None,
+            merged_into: None,
+        })
     }
 
     /// Checks the entries as a batch that follows `head`, and returns the ids of the broken rules.

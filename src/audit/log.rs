@@ -214,7 +214,7 @@ impl LogCheck {
         if let Some(thread) = self.threads.get_mut(&*head.thread_id) {
             thread.waiting.push_back(run_id.clone());
         }
-        self.runs.insert(run_id.clone(), RunCheck::accepted(head, message_id));
+        self.runs.insert(run_id.clone(), RunCheck::accepted(head, message_id, message.steer));
         Milestone::Accepted {
             run_id,
             message_id: message_id.to_owned(),
@@ -281,6 +281,17 @@ impl LogCheck {
                 Milestone::Other
             }
             LineEvent::End(end) => {
+                // RUN-12: only the active run of the thread takes a message, and only one that steers.
+                if let Some(into) = &end.merged_into {
+                    let is_active = thread.active.as_deref() == Some(&**into);
+                    let unseen = thread.active.is_none()
+                        && !matches!(&self.before, Before::Runs(runs) if runs.is_empty());
+                    if !(is_active || unseen) || !run.may_be_merged() {
+                        let what =
+                            format!("the run is merged into {into}, which cannot have taken its message");
+                        findings.violation("RUN-12", offset, Some(&run_id), what);
+                    }
+                }
                 if thread.active.as_ref() == Some(&run_id) {
                     thread.active = None;
                 }

@@ -17,6 +17,8 @@ pub(super) struct RunCheck {
     /// False if the beginning of the run was trimmed and is assumed to be legal.
     whole: bool,
     message_id: Option<String>,
+    /// True if the message waits for the active run to take it.
+    steers: bool,
     seq: Option<u64>,
     pub started: Option<u64>,
     started_at: Option<u64>,
@@ -36,9 +38,9 @@ struct CallCheck {
 
 impl RunCheck {
     /// Creates the check of a run whose entries are all stored.
-    pub(super) fn accepted(head: &Head<'_>, message_id: &str) -> Self {
+    pub(super) fn accepted(head: &Head<'_>, message_id: &str, steers: bool) -> Self {
         let message_id = Some(message_id.to_owned());
-        Self { whole: true, message_id, seq: Some(0), ..Self::cut(head, head.offset) }
+        Self { whole: true, message_id, steers, seq: Some(0), ..Self::cut(head, head.offset) }
     }
 
     /// Creates the check of a run whose beginning was trimmed.
@@ -50,6 +52,7 @@ impl RunCheck {
             agent_name: head.agent_name.to_string(),
             whole: false,
             message_id: None,
+            steers: false,
             seq: None,
             started: None,
             started_at: None,
@@ -178,6 +181,11 @@ impl RunCheck {
         if self.whole && self.answer.finalize() != blake3::hash(response.as_bytes()) {
             wrong("ENTRY", "final_response differs from the answer deltas".into());
         }
+    }
+
+    /// Returns true if the run may end as merged: its message steers, and it has made no step (RUN-12).
+    pub(super) fn may_be_merged(&self) -> bool {
+        self.steers && !self.thought && self.calls.is_empty()
     }
 
     /// Returns true for a call of the client; `None` if the opening of the call is not known.

@@ -40,6 +40,8 @@ pub enum Body {
         /// The offset of the message that this one follows in the tree of its thread, 0 for a root. `None` in
         /// entries of earlier versions, where the parent is the previous message of the thread.
         parent: Option<Offset>,
+        /// True if the message waits for the active run to take it (RUN-12).
+        steers: bool,
     },
     /// An event of the run.
     Event {
@@ -187,6 +189,8 @@ pub struct Completion {
     pub duration_ms: u64,
     /// Language model tokens, if the run succeeded and its agent counted them.
     pub usage: Option<Usage>,
+    /// The run that took the message of this one, if the status is `merged` (RUN-12).
+    pub merged_into: Option<RunId>,
 }
 
 /// The status of a completed run.
@@ -203,16 +207,19 @@ pub enum RunStatus {
     TimedOut,
     /// The node that executed the run was lost, and the run could not be resumed (RUN-6).
     Interrupted,
+    /// The active run of the thread took the message (RUN-12).
+    Merged,
 }
 
 impl RunStatus {
     /// Every status, in order.
-    pub const ALL: [RunStatus; 5] = [
+    pub const ALL: [RunStatus; 6] = [
         RunStatus::Succeeded,
         RunStatus::Failed,
         RunStatus::Cancelled,
         RunStatus::TimedOut,
         RunStatus::Interrupted,
+        RunStatus::Merged,
     ];
 
     /// Returns the status as it is written on the wire.
@@ -223,6 +230,7 @@ impl RunStatus {
             RunStatus::Cancelled => "cancelled",
             RunStatus::TimedOut => "timed_out",
             RunStatus::Interrupted => "interrupted",
+            RunStatus::Merged => "merged",
         }
     }
 }

@@ -49,13 +49,15 @@ rules! {
     RUN_7 "RUN-7"
         "An early end of a run first closes each open call with `tool_completed` (`cancelled`, `timed_out` or `unknown`)."
     RUN_8 "RUN-8"
-        "A thread has at most one active run. A message to a busy thread follows its `on_busy` policy."
+        "A thread has at most one active run. A message to a busy thread follows its `on_busy` policy: `enqueue`, `reject`, `interrupt` or `steer`."
     RUN_9 "RUN-9"
         "`tool_executing` is durable before the tool is invoked. A call that a crash left open is never silently run again: it closes with status `unknown`, unless its tool is declared idempotent."
     RUN_10 "RUN-10"
         "An illegal step by an agent is refused, named (`violation`), counted, and ends the run as `failed`; it never reaches a client."
     RUN_11 "RUN-11"
         "A call opened with `by: \"client\"` (a question, an approval, a tool of the front end) is closed by the owner's first valid `complete_call`, or by cancel or deadline; a second or late answer is refused and changes nothing. Such a call outlives reconnects, drains and, in a resumable run, crashes. \"No\" is a status of its own, `declined`, in the wire, the log and the types that an agent sees; no agent can take it for consent."
+    RUN_12 "RUN-12"
+        "`steer`: the message waits as under `enqueue`; an active run whose agent takes waiting messages may take it at a step of its own. Then its run is `agent_started`, `agent_completed` with status `merged` and `merged_into`, in the append that hands the text over. Taken once, by one run, also across crashes; not taken, it runs in its turn."
     DEL_1 "DEL-1"
         "Durable before visible: no entry is sent to any client before the journal has it."
     DEL_2 "DEL-2"
@@ -132,7 +134,7 @@ mod tests {
     fn the_rules_are_those_of_the_document() {
         let ours: Vec<_> = Rule::ALL.iter().map(|rule| (rule.id, rule.text)).collect();
         assert_eq!(ours, documented());
-        assert_eq!(ours.len(), 36);
+        assert_eq!(ours.len(), 37);
     }
 
     #[test]

@@ -7,9 +7,10 @@
 //!        └── results ◀── calls ◀────┘
 //! ```
 //!
-//! Guarantees: a response that is not complete ends the run as `failed`, code `upstream`, never as `succeeded`. The number of
-//! responses is bounded (`model_rounds_max`). A call is executed only if the model has sent all of it, its tool was chosen for
-//! the agent, and the client has approved it where the configuration demands that (RUN-11).
+//! Guarantees: a response that is not complete ends the run as `failed`, code `upstream`, never as
+//! `succeeded`. The number of responses is bounded (`model_rounds_max`). A call is executed only if the model
+//! has sent all of it, its tool was chosen for the agent, and the client has approved it where the
+//! configuration demands that (RUN-11).
 
 use std::sync::Arc;
 
@@ -31,7 +32,8 @@ use crate::{
     toolbox::{ToolChoice, Toolbox},
 };
 
-/// An agent that answers with a language model. Resumable: after a crash, the calls in the log are not executed again.
+/// An agent that answers with a language model. Resumable: after a crash, the calls in the log are not
+/// executed again.
 pub struct ModelAgent {
     name: String,
     description: String,
@@ -44,8 +46,8 @@ pub struct ModelAgent {
 }
 
 impl ModelAgent {
-    /// Creates an agent. `tools` and those of `sources` are all tools of the service, of which the configuration
-    /// chooses.
+    /// Creates an agent. `tools` and those of `sources` are all tools of the service, of which the
+    /// configuration chooses.
     ///
     /// # Errors
     ///
@@ -148,9 +150,15 @@ impl Agent for ModelAgent {
             let (run, steps) = resume::repeat(run, recorded, &toolbox, &mut ids).await?;
             (stage, context.steps) = (Stage::Thinking(run), steps);
         }
-        let rounds = Rounds { agent: &self.name, api: &*self.api, limits: &self.limits, account: &account };
+        let mut rounds = Rounds {
+            agent: &self.name,
+            api: &*self.api,
+            limits: &self.limits,
+            account: &account,
+            has_reasoned: false,
+        };
         let mut usage: Option<Usage> = None;
-        while context.steps.len() < self.limits.model_rounds_max {
+        for _ in context.steps.len()..self.limits.model_rounds_max {
             // Tools may have changed since the last response.
             let toolbox = self.choice.now();
             let left = account.left()?;
@@ -161,6 +169,7 @@ impl Agent for ModelAgent {
             let (next, round) = rounds.respond(stage, &request, &mut ids).await?;
             stage = next;
             usage = added(usage, round.usage);
+            rounds.has_reasoned |= !round.response.reasoning.is_empty();
             match round.end {
                 EndReason::Length => {
                     return Err(AgentError::limit_reached(
@@ -188,8 +197,8 @@ impl Agent for ModelAgent {
     }
 }
 
-/// Returns the step of a response and of what the model reads of its calls. Arguments that are no object are replaced,
-/// because some services refuse a conversation with them.
+/// Returns the step of a response and of what the model reads of its calls. Arguments that are no object are
+/// replaced, because some services refuse a conversation with them.
 fn answered(mut response: Response, told: Vec<(String, bool)>) -> Part {
     for call in &mut response.calls {
         let is_object = serde_json::from_str::<serde_json::Map<_, _>>(&call.arguments).is_ok();

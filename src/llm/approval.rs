@@ -19,8 +19,8 @@ pub(crate) fn asked(question: &Json) -> Option<(String, Json)> {
     Some((tool_name, Json::from(value.get("parameters")?)))
 }
 
-/// Returns why a call is not approved, for the model, or `None` if it is. Only a given answer approves, and not if
-/// it says no itself (RUN-11).
+/// Returns why a call is not approved, for the model, or `None` if it is. Only a given answer approves, and
+/// not if it is itself a refusal (RUN-11).
 pub(crate) fn refusal(answer: &Answer) -> Option<String> {
     match answer {
         Answer::Given(results) => {

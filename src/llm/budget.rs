@@ -1,10 +1,11 @@
 //! Budgets of tokens: of a run, of a thread, and of a user a day (UTC).
 //!
-//! Counted are the `usage` of completed runs in the user's log, of all agents, and what this process has counted since, which includes
-//! failed and cancelled runs. The limits of that:
+//! Counted are the `usage` of completed runs in the user's log, of all agents, and what this process has
+//! counted since, which includes failed and cancelled runs. The limits of that:
 //!
 //! - After a restart, and on other nodes, the tokens of runs that did not succeed are not known.
-//! - At most `usage_entries_max` of the newest entries of the log are read, and [`RUNS_MAX`] runs are remembered.
+//! - At most `usage_entries_max` of the newest entries of the log are read, and [`RUNS_MAX`] runs are
+//!   remembered.
 //! - A response whose service counts no tokens, or that broke off, is counted by an estimate
 //!   ([`crate::context`]).
 //! - A budget is checked before each request, which can exceed it by the tokens that the request itself reads.

@@ -22,8 +22,8 @@ use crate::{
     pattern::Pattern,
 };
 
-/// The configuration of a [`ModelAgent`](crate::ModelAgent). The limits of [`ModelLimits`] are fields beside the
-/// others.
+/// The configuration of a [`ModelAgent`](crate::ModelAgent). The limits of [`ModelLimits`] are fields beside
+/// the others.
 ///
 /// # Examples
 ///
@@ -70,9 +70,11 @@ pub struct ModelConfig {
     pub temperature: Option<f64>,
     /// The effort of reasoning, such as `low`; the provider's own by default.
     pub reasoning_effort: Option<String>,
-    /// True if the model's reasoning is given back to it within a run, as some services of `openai-chat` demand.
+    /// True if the model's reasoning is given back to it within a run, as some services of `openai-chat`
+    /// demand.
     pub return_reasoning: bool,
-    /// False if the service of `openai-chat` refuses requests with `stream_options`, which ask for token counts.
+    /// False if the service of `openai-chat` refuses requests with `stream_options`, which ask for token
+    /// counts.
     pub request_usage: bool,
     /// Further fields of each request. They replace fields of the same name.
     pub extra: Map<String, Value>,
@@ -351,3 +353,77 @@ fn yes() -> bool {
 /// Fields of requests that `extra` may not replace, because the agent relies on them.
 const OWN_FIELDS: [&str; 9] =
     ["messages", "input", "system", "instructions", "tools", "stream", "store", "n", "previous_response_id"];
+
+#[cfg(test)]
+mod tests {
+    use quintet_upstream::HttpOptions;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(more: Value) -> Result<ModelConfig, String> {
+        let mut fields = json!({
+            "name": "gpt", "api": "openai-chat", "url": "http://127.0.0.1:11434/v1", "model": "qwen3",
+        });
+        fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(fields).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn limits_are_fields_and_unknown_fields_are_refused() {
+        let config =
+            parsed(json!({"retries_max": 7, "tools": ["a", "b/*"], "extra": {"top_p": 0.5}})).unwrap();
+        assert_eq!((config.limits.retries_max, config.tools.len()), (7, 2));
+        assert_eq!(config.limits.delta_pause_ms, 40);
+        for (field, error) in [
+            (json!({"retrys_max": 7}), "unknown field `retrys_max`"),
+            (json!({"retries_max": 101}), "retries_max is not in 0 to 100"),
+            (json!({"retries_max": -1}), "retries_max is not in 0 to 100"),
+            (json!({"retries_max": "7"}), "retries_max is not in 0 to 100"),
+            (json!({"kind": "model"}), "unknown field `kind`"),
+        ] {
+            assert_eq!(parsed(field).unwrap_err(), error);
+        }
+        assert!(parsed(json!({"api": "soap"})).unwrap_err().contains("unknown variant `soap`"));
+    }
+
+    #[test]
+    fn invalid_settings_are_refused_by_name() {
+        for (field, expected) in [
+            (json!({"name": "a b"}), "the name \"a b\" of an agent is invalid"),
+            (json!({"url": "ftp://host/"}), "the url of agent \"gpt\" is not"),
+            (json!({"url": "http://user:pass@host/"}), "the url of agent \"gpt\" is not"),
+            (json!({"model": " "}), "the model of agent \"gpt\" is empty"),
+            (json!({"temperature": 2.5}), "the temperature of agent \"gpt\""),
+            (json!({"extra": {"messages": []}}), "the field \"messages\" in extra"),
+            (json!({"tools": ["missing"]}), "the pattern \"missing\" of agent \"gpt\" matches no tool"),
+            (json!({"approve": ["missing/*"]}), "the pattern \"missing/*\" of agent \"gpt\" matches no tool"),
+        ] {
+            let error = parsed(field).unwrap().check(&[], false).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let mut config = parsed(json!({})).unwrap();
+        config.limits.context_tokens_max = 1;
+        assert!(matches!(
+            config.check(&[], false),
+            Err(ConfigError::Limit { limit: "context_tokens_max", .. })
+        ));
+        assert!(
+            parsed(json!({"tools": ["later/*"]})).unwrap().check(&[], true).is_ok(),
+            "a server may add tools"
+        );
+    }
+
+    #[test]
+    fn a_missing_key_is_an_error_and_never_no_key() {
+        let http = HttpClient::new(&HttpOptions::default()).unwrap();
+        let refused = |more: Value| parsed(more).unwrap().model_api(http.clone()).err().unwrap();
+        let missing = json!({"key_variable": "QUINTET_TEST_NO_SUCH_VARIABLE"});
+        assert!(matches!(refused(missing), ConfigError::Key { .. }));
+        assert!(matches!(refused(json!({"key_file": "/does/not/exist"})), ConfigError::Key { .. }));
+        let both = json!({"key_file": "/x", "key_variable": "X"});
+        assert!(matches!(refused(both), ConfigError::SeveralKeys(_)));
+        assert!(matches!(refused(json!({"headers": {"a b": "x"}})), ConfigError::Header { .. }));
+        assert!(matches!(refused(json!({"headers": {"a": "x\ny"}})), ConfigError::Header { .. }));
+    }
+}

@@ -7,9 +7,9 @@
 //!   steps of this run        tool results shortened, then the oldest steps left out, but never the last
 //! ```
 //!
-//! Guarantee: each call has its result and each result its call, since both are kept or left out together. Tokens are
-//! *estimated*, as one for every [`BYTES_PER_TOKEN`] bytes: models count differently, and the estimate is high for
-//! English and low for scripts of many bytes a word. Pure.
+//! Guarantee: each call has its result and each result its call, since both are kept or left out together.
+//! Tokens are *estimated*, as one for every [`BYTES_PER_TOKEN`] bytes: models count differently, and the
+//! estimate is high for English and low for scripts of many bytes a word. Pure.
 
 use std::collections::VecDeque;
 
@@ -55,7 +55,14 @@ impl Context {
         let mut past: VecDeque<Part> = self.past.iter().cloned().collect();
         let mut steps: VecDeque<Part> = self.steps.iter().cloned().collect();
         budget.used += past.iter().chain(&steps).map(|part| part_tokens(part)).sum::<u64>();
-        let last = steps.pop_back();
+        let mut last = None;
+        while let Some(part) = steps.pop_back() {
+            let has_results = part.iter().any(|turn| results_of(turn).is_some());
+            last = Some([part, last.unwrap_or_default()].concat());
+            if has_results {
+                break;
+            }
+        }
         for part in past.iter_mut().chain(&mut steps) {
             budget.shorten(part, RESULT_BYTES_MIN);
         }
@@ -67,7 +74,8 @@ impl Context {
                 results.fold((0, 0), |(count, bytes), result| (count + 1, bytes + result.content.len()));
             let excess = usize::try_from(budget.used.saturating_sub(budget.max)).unwrap_or(usize::MAX);
             let room = bytes.saturating_sub(excess.saturating_mul(BYTES_PER_TOKEN)) / usize::max(count, 1);
-            budget.shorten(&mut part, room.max(RESULT_BYTES_MIN));
+            budget.shorten(&mut part, room.saturating_sub(MARK_BYTES_MAX).max(RESULT_BYTES_MIN));
+            budget.shorten(&mut part, RESULT_BYTES_MIN);
             part
         });
         while budget.is_exceeded() && budget.leave_out(&mut steps) {}
@@ -170,10 +178,10 @@ fn tool_tokens(tool: &ToolSpec) -> u64 {
     TURN_TOKENS + tokens_of(bytes)
 }
 
-/// Returns the earlier runs of a thread as parts of a conversation. Calls are told one after the other, and only to a
+/// Returns the earlier runs of a thread as parts of a conversation. Calls follow each other, and only to a
 /// model that has tools; questions to the client are left out.
 pub(crate) fn past_parts(runs: Vec<PastRun>, toolbox: &Toolbox, ids: &mut CallIds) -> Vec<Part> {
-    let has_tools = !toolbox.specs().is_empty();
+    let has_tools = !toolbox.is_empty();
     let part = |run: PastRun| {
         let mut part = vec![Turn::User(run.message)];
         for (call, result) in run.calls {
@@ -240,6 +248,9 @@ pub(crate) const BYTES_PER_TOKEN: usize = 3;
 
 /// Length to which results are shortened, in bytes.
 const RESULT_BYTES_MIN: usize = 600;
+
+/// Length of the mark of a shortened result, in bytes, with what its tokens are rounded up by.
+const MARK_BYTES_MAX: usize = 64;
 
 /// Tokens of a turn apart from its texts.
 const TURN_TOKENS: u64 = 6;

@@ -1,6 +1,7 @@
 //! Collects the events of one response.
 //!
-//! Guarantee: the arguments of a call are the concatenation of its pieces, and each call has an id of its own. Pure.
+//! Guarantee: the arguments of a call are the concatenation of its pieces, and each call has an id of its
+//! own. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -88,8 +89,8 @@ impl Gathering {
         self.usage
     }
 
-    /// Returns the response. Calls without an id, or with that of another call, get a new one; the provider's own form
-    /// of the response does not know it and is left out then.
+    /// Returns the response. Calls without an id, or with that of another call, get a new one; the provider's
+    /// own form of the response does not know it and is left out then.
     pub(crate) fn finish(self, ids: &mut CallIds) -> Response {
         let Self { text, reasoning, calls, mut carried, .. } = self;
         let mut seen = BTreeSet::new();

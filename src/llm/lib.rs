@@ -1,17 +1,20 @@
 //! Language models as agents of Quintet: OpenAI chat completions, OpenAI Responses, Anthropic Messages.
 //!
-//! A [`ModelAgent`] answers messages with a language model that may call tools. The text of the model is emitted while
-//! it arrives; its calls are executed in parallel, after the client has approved those that need it; their results go
-//! back to the model until it gives its answer.
+//! A [`ModelAgent`] answers messages with a language model that may call tools. The text of the model is
+//! emitted while it arrives; its calls are executed in parallel, after the client has approved those that
+//! need it; their results go back to the model until it gives its answer.
 //!
 //! # Guarantees
 //!
-//! - A response without its terminal event never ends a run as `succeeded`. A request is repeated only before its first
+//! - A response without its terminal event never ends a run as `succeeded`. A request is repeated only before
+//!   its first
 //!   token.
-//! - Everything that the service of a model sends is bounded in bytes and time ([`ModelLimits`]), and so are the
+//! - Everything that the service of a model sends is bounded in bytes and time ([`ModelLimits`]), and so are
+//!   the
 //!   responses, the calls and the tokens of a run.
 //! - When a run ends in another way, as by a cancel, its request is closed at once.
-//! - A resumed run executes no completed call again (RUN-9). A call that needs an approval is executed only after consent (RUN-11).
+//! - A resumed run executes no completed call again (RUN-9). A call that needs an approval is executed only
+//!   after consent (RUN-11).
 //! - No key is part of an error, an event or a log (AUTH-6).
 //!
 //! # The parts
@@ -22,10 +25,10 @@
 //!
 //! # Budgets
 //!
-//! `run_tokens_max`, `thread_tokens_max` and `user_tokens_per_day_max` end a run as `failed`, code `limit_reached`. They are counted
-//! from the `usage` of completed runs in the user's log and from what the process has counted since. So after a restart, and on
-//! other nodes, the tokens of runs that did not succeed are not known, and a budget can be exceeded by the tokens that
-//! one request reads.
+//! `run_tokens_max`, `thread_tokens_max` and `user_tokens_per_day_max` end a run as `failed`, code
+//! `limit_reached`. They are counted from the `usage` of completed runs in the user's log and from what the
+//! process has counted since. So after a restart, and on other nodes, the tokens of runs that did not succeed
+//! are not known, and a budget can be exceeded by the tokens that one request reads.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]

@@ -9,7 +9,8 @@ quintet_runtime::limits! {
         pub first_byte_timeout_ms: u64 = 60_000, in 1..=3_600_000;
         /// Time without a byte after which a response counts as broken, in milliseconds.
         pub idle_timeout_ms: u64 = 120_000, in 1..=3_600_000;
-        /// Time for the token counts after the end of an answer, and for the body of a refusal, in milliseconds.
+        /// Time for the token counts after the end of an answer, and for the body of a refusal, in
+        /// milliseconds.
         pub usage_timeout_ms: u64 = 5_000, in 1..=600_000;
         /// Length of one event of a response, in bytes.
         pub event_bytes_max: usize = 1024 * 1024, in 1_024..=268_435_456;

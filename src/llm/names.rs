@@ -1,7 +1,7 @@
 //! Names of tools in the alphabet of the models' APIs: 1 to 64 characters of `[a-zA-Z0-9_-]`.
 //!
-//! Guarantee: different tools have different names, and the name of a tool depends on its own name, and on whether
-//! another tool maps to the same one, but not on the order of the tools.
+//! Guarantee: different tools have different names, and the name of a tool depends on its own name, and on
+//! whether another tool maps to the same one, but not on the order of the tools.
 
 use std::{
     collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher},

@@ -1,7 +1,7 @@
 //! Joins the pieces of a response, so that a token is not an entry of the log.
 //!
-//! Guarantee: the first piece is due at once, later ones when the pause since the last has passed. Text keeps its order,
-//! and none is lost or doubled. Pure: time is an input.
+//! Guarantee: the first piece is due at once, later ones when the pause since the last has passed. Text keeps
+//! its order, and none is lost or doubled. Pure: time is an input.
 
 use std::time::Duration;
 

@@ -1,8 +1,9 @@
-//! A run that is resumed after a crash: the calls that its log holds are made again, which returns their recorded results
-//! without executing a completed call twice (RUN-9), and become the steps that the model reads.
+//! A run that is resumed after a crash: the calls that its log holds are made again, which returns their
+//! recorded results without executing a completed call twice (RUN-9), and become the steps that the model
+//! reads.
 //!
-//! The model's text between the calls is not in these steps; what it generates anew takes the place of the recorded
-//! text. A call that the client had approved and that was not begun is executed now.
+//! The model's text between the calls is not in these steps; what it generates anew takes the place of the
+//! recorded text. A call that the client had approved and that was not begun is executed now.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
-//! One response of the model within a run: the request, its retries, and the text that is emitted while it arrives.
+//! One response of the model within a run: the request, its retries, and the text that is emitted while it
+//! arrives.
 //!
-//! Guarantees: a request is repeated only if the model had not begun to answer. Text is emitted in the order in which
-//! it arrives, all of it, also before a failure. The request ends when the future is dropped.
+//! Guarantees: a request is repeated only if the model had not begun to answer. Text is emitted in the order
+//! in which it arrives, all of it, also before a failure. The request ends when the future is dropped.
 
 use std::time::Duration;
 
@@ -68,6 +69,8 @@ pub(crate) struct Rounds<'a> {
     pub(crate) api: &'a dyn ModelApi,
     pub(crate) limits: &'a ModelLimits,
     pub(crate) account: &'a Account,
+    /// True if an earlier response of the run had reasoning.
+    pub(crate) has_reasoned: bool,
 }
 
 /// An attempt that failed.
@@ -136,16 +139,17 @@ impl Rounds<'_> {
         };
         let mut gathering = Gathering::default();
         let mut pacer = Pacer::new(Duration::from_millis(self.limits.delta_pause_ms));
-        let mut separator = Separator::after(stage.answered());
+        let mut separators = Separators::after(stage.answered(), self.has_reasoned);
         let end = loop {
-            let due = pacer.due(Instant::now());
+            let now = Instant::now();
+            let due = pacer.due(now);
+            if due.is_some_and(|due| due <= now) {
+                stage = emit(stage, pacer.take(now)).await?;
+            }
             let event = tokio::select! {
                 biased;
-                () = sleep_until(due.unwrap_or(sent)), if due.is_some() => {
-                    stage = emit(stage, pacer.take(Instant::now())).await?;
-                    continue;
-                }
                 event = events.next() => event,
+                () = sleep_until(due.unwrap_or(now)), if due.is_some_and(|due| due > now) => continue,
             };
             let had_begun = gathering.has_begun();
             let gathered = match event {
@@ -161,7 +165,7 @@ impl Rounds<'_> {
             match gathered {
                 Gathered::Nothing => {}
                 Gathered::Text(kind, text) => {
-                    pacer.push(kind, separator.before(kind, &text));
+                    pacer.push(kind, separators.before(kind, &text));
                     pacer.push(kind, &text);
                 }
                 Gathered::End(reason) => break Ok(reason),
@@ -186,17 +190,27 @@ async fn emit(mut stage: Stage, pieces: Vec<(ThoughtKind, String)>) -> Result<St
     Ok(stage)
 }
 
-/// Separates the answer of a response from that of the response before it.
-struct Separator(&'static str);
+/// Separates the text of a response from that of the responses before it.
+struct Separators {
+    answer: &'static str,
+    reasoning: &'static str,
+}
 
-impl Separator {
-    fn after(answered: &str) -> Self {
-        Self(if answered.is_empty() || answered.ends_with("\n\n") { "" } else { "\n\n" })
+impl Separators {
+    fn after(answered: &str, has_reasoned: bool) -> Self {
+        let is_separate = answered.is_empty() || answered.ends_with("\n\n");
+        let separator = |is_needed: bool| if is_needed { "\n\n" } else { "" };
+        Self { answer: separator(!is_separate), reasoning: separator(has_reasoned) }
     }
 
     /// Returns what comes before this text.
     fn before(&mut self, kind: ThoughtKind, text: &str) -> &'static str {
-        if kind == ThoughtKind::Answer && !text.is_empty() { std::mem::take(&mut self.0) } else { "" }
+        match kind {
+            _ if text.is_empty() => "",
+            ThoughtKind::Answer => std::mem::take(&mut self.answer),
+            ThoughtKind::Reasoning => std::mem::take(&mut self.reasoning),
+            ThoughtKind::Progress => "",
+        }
     }
 }
 

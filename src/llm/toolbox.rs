@@ -45,7 +45,12 @@ impl ToolChoice {
 }
 
 impl Toolbox {
-    /// Returns the tools, as a model is told of them.
+    /// Returns true if there is no tool.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tools.is_empty()
+    }
+
+    /// Returns the tools, as they are described to a model.
     pub(crate) fn specs(&self) -> Vec<ToolSpec> {
         let spec = |(name, tool): &(String, Arc<dyn Tool>)| ToolSpec {
             name: name.clone(),
@@ -80,7 +85,8 @@ fn object_schema(schema: Value) -> Value {
     Value::Object(schema)
 }
 
-/// A tool that a resumed run has called and that is no longer there. Its recorded result is used; it has no other.
+/// A tool that a resumed run has called and that is no longer there. Its recorded result is used; it has no
+/// other.
 pub(crate) struct GoneTool(pub(crate) String);
 
 #[async_trait]

@@ -2,7 +2,7 @@
 
 use ::metrics::{counter, gauge};
 
-use crate::server::ServerState;
+use crate::state::ServerState;
 
 /// Sets the state of a server: 1 for the one that it is in, 0 for the others.
 pub(crate) fn state(server: &str, current: ServerState) {

@@ -65,6 +65,7 @@ mod process;
 mod questions;
 mod results;
 mod server;
+mod state;
 mod stderr;
 mod supervisor;
 #[cfg(test)]
@@ -74,5 +75,6 @@ mod tool;
 
 pub use self::{
     config::{ConfigError, McpLimits, ServerConfig},
-    server::{McpError, McpServer, ServerState},
+    server::{McpError, McpServer},
+    state::ServerState,
 };

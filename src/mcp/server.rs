@@ -10,32 +10,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     config::{ConfigError, ServerConfig},
     log::ServerLog,
+    state::{ServerState, Tools},
     supervisor::Supervisor,
     thread,
     tool::ServerLink,
 };
 
-/// The tools of a server that agents may call.
-pub(crate) type Tools = Arc<[Arc<dyn Tool>]>;
-
 /// A configured server, which is kept running until this value is dropped.
 pub struct McpServer {
     link: Arc<ServerLink>,
     tools: watch::Receiver<Tools>,
-    _stop: DropGuard,
-}
-
-/// The state of a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerState {
-    /// It is being started for the first time, or again.
-    Connecting,
-    /// Its tools are listed, and it takes calls.
-    Ready,
-    /// It failed, and is started again after a pause.
-    BackingOff,
-    /// It is not started again.
-    Stopped,
+    stop: CancellationToken,
+    _stop_on_drop: DropGuard,
 }
 
 /// The reason for which a server cannot be kept. Operator fault.
@@ -86,7 +72,7 @@ impl McpServer {
         let server = &link.config.name;
         thread::start(server, supervisor.run())
             .map_err(|source| McpError::Thread { server: server.clone(), source })?;
-        Ok(Self { link, tools: seen_tools, _stop: stop.drop_guard() })
+        Ok(Self { link, tools: seen_tools, _stop_on_drop: stop.clone().drop_guard(), stop })
     }
 
     /// Returns a tool without looking whether the server has it.
@@ -132,12 +118,9 @@ impl McpServer {
 
     /// Stops the server and waits for its end: open calls close as `error`; a child process gets `stop_timeout_ms` to
     /// exit, and is killed then.
-    pub async fn stop(self) {
-        let Self { link, _stop, .. } = self;
-        drop(_stop);
-        let mut state = link.state.clone();
-        // An error means that the thread has ended.
-        let _ended = state.wait_for(|state| *state == ServerState::Stopped).await;
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.reached(|_| false).await;
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     counts,
     log::ServerLog,
     phase::{Input, Phase},
-    server::{ServerState, Tools},
+    state::{ServerState, Tools},
     tool::{McpTool, ServerLink},
 };
 

@@ -17,7 +17,7 @@ use crate::{
     counts,
     open_calls::{Ask, CallLine},
     questions::ELICIT,
-    server::ServerState,
+    state::ServerState,
 };
 
 /// The way of a tool to its server.
@@ -120,6 +120,13 @@ impl McpTool {
                     };
                 }
                 Some(Ask { parameters, reply }) = asked.recv() => {
+                    // What was reported before the question comes before it.
+                    if progress_left > 0 && seen.has_changed().unwrap_or(false) {
+                        let text = seen.borrow_and_update().clone().unwrap_or_default();
+                        host.progress(text).await;
+                        progress_left -= 1;
+                        next_progress = Instant::now() + pause;
+                    }
                     let answer = host.ask(&self.question, parameters).await?;
                     // Without a receiver the server no longer waits for the answer.
                     let _ = reply.send(answer);

@@ -69,6 +69,11 @@ const fn counters(
     Metric { name, kind: MetricKind::Counter, doc, series: Series::Each(label, values) }
 }
 
+/// Declares a counter whose series depend on the settings.
+const fn counter_of_settings(name: &'static str, doc: &'static str) -> Metric {
+    Metric { name, kind: MetricKind::Counter, doc, series: Series::Open }
+}
+
 const fn gauge(name: &'static str, doc: &'static str) -> Metric {
     Metric { name, kind: MetricKind::Gauge, doc, series: Series::Open }
 }
@@ -94,6 +99,36 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge("quintet_live_users", "Users with state machines in memory (ISO-5)."),
     gauge("quintet_active_runs", "Runs that are executing, without those that wait for their client."),
+    counter_of_settings(
+        "quintet_model_requests_total",
+        "Requests to language models, by `agent` and `outcome`.",
+    ),
+    counter_of_settings(
+        "quintet_model_tokens_total",
+        "Tokens of language models, by `agent` and `direction`: `input` or `output`. Estimated where the model's service counts none.",
+    ),
+    histogram(
+        "quintet_model_first_token_seconds",
+        "Time from a request to the first generated token, by `agent`.",
+    ),
+    gauge("quintet_mcp_server_state", "1 for the `state` that the MCP `server` is in, 0 for the others."),
+    counter_of_settings(
+        "quintet_mcp_calls_total",
+        "Calls of tools of MCP servers, by `server` and `outcome`.",
+    ),
+    counter_of_settings(
+        "quintet_mcp_failures_total",
+        "Connections to an MCP `server` that ended, and starts that failed.",
+    ),
+    counter_of_settings(
+        "quintet_mcp_questions_total",
+        "Questions of an MCP `server` to clients, by `outcome`.",
+    ),
+    counter_of_settings(
+        "quintet_agui_responses_total",
+        "Responses of remote agents, by `agent` and `outcome`.",
+    ),
+    counter_of_settings("quintet_agui_retries_total", "Requests that were sent again to a remote `agent`."),
     gauge("quintet_tickets_outstanding", "Tickets that are neither redeemed nor expired."),
     gauge("quintet_draining", "1 once a drain has begun, otherwise 0."),
     counter("quintet_tickets_issued_total", "Tickets issued."),

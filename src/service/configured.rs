@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "llm")]
 use quintet_llm::{ApiKind, ModelAgent, ModelConfig};
-#[cfg(any(feature = "llm", feature = "mcp", feature = "agui-pending"))]
+#[cfg(any(feature = "llm", feature = "mcp", feature = "agui"))]
 use quintet_upstream::{HttpClient, HttpOptions, Secret};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -19,11 +19,11 @@ use crate::{
 
 /// The agents that the settings name, checked.
 pub(crate) struct ConfiguredAgents {
-    #[cfg(any(feature = "llm", feature = "mcp", feature = "agui-pending"))]
+    #[cfg(any(feature = "llm", feature = "mcp", feature = "agui"))]
     http: HttpClient,
     #[cfg(feature = "llm")]
     models: Vec<ModelConfig>,
-    #[cfg(feature = "agui-pending")]
+    #[cfg(feature = "agui")]
     remotes: Vec<quintet_agui::RemoteConfig>,
     #[cfg(feature = "mcp")]
     servers: Vec<quintet_mcp::ServerConfig>,
@@ -39,11 +39,11 @@ impl ConfiguredAgents {
     /// When a table has an unknown or invalid key, or this program is built without what it needs.
     pub(crate) fn check(settings: &AgentSettings) -> Result<Self, ServiceError> {
         let mut configured = Self {
-            #[cfg(any(feature = "llm", feature = "mcp", feature = "agui-pending"))]
+            #[cfg(any(feature = "llm", feature = "mcp", feature = "agui"))]
             http: http(settings)?,
             #[cfg(feature = "llm")]
             models: Vec::new(),
-            #[cfg(feature = "agui-pending")]
+            #[cfg(feature = "agui")]
             remotes: Vec::new(),
             #[cfg(feature = "mcp")]
             servers: Vec::new(),
@@ -77,6 +77,7 @@ impl ConfiguredAgents {
     ///
     /// # Errors
     /// When a key cannot be read, or a value does not fit the tools.
+    #[cfg_attr(not(feature = "llm"), expect(unused_variables, reason = "models alone use the tools"))]
     pub(crate) fn start(self, tools: &[Arc<dyn Tool>]) -> Result<Vec<Arc<dyn Agent>>, ServiceError> {
         let mut agents: Vec<Arc<dyn Agent>> = Vec::new();
         #[cfg(feature = "mcp")]
@@ -98,13 +99,12 @@ impl ConfiguredAgents {
             let agent = ModelAgent::new(model, tools.to_vec(), sources.clone(), self.http.clone());
             agents.push(Arc::new(agent.map_err(|error| named(&format!("agent {name:?}"), error))?));
         }
-        #[cfg(feature = "agui-pending")]
+        #[cfg(feature = "agui")]
         for remote in self.remotes {
-            let name = remote.name.clone();
+            let name = remote.name().to_owned();
             let agent = quintet_agui::RemoteAgent::new(remote, self.http.clone());
             agents.push(Arc::new(agent.map_err(|error| named(&format!("agent {name:?}"), error))?));
         }
-        let _ = tools;
         Ok(agents)
     }
 
@@ -149,13 +149,13 @@ impl ConfiguredAgents {
         }
     }
 
-    #[cfg(feature = "agui-pending")]
+    #[cfg(feature = "agui")]
     fn add_remote(&mut self, table: &Table<'_>, keys: Map<String, Value>) -> Result<(), ServiceError> {
         self.remotes.push(table.parse(keys)?);
         Ok(())
     }
 
-    #[cfg(not(feature = "agui-pending"))]
+    #[cfg(not(feature = "agui"))]
     fn add_remote(&mut self, table: &Table<'_>, _: Map<String, Value>) -> Result<(), ServiceError> {
         Err(table.without("agui"))
     }
@@ -196,6 +196,7 @@ impl<'a> Table<'a> {
         named(&self.name, why)
     }
 
+    #[cfg(not(all(feature = "llm", feature = "mcp", feature = "agui")))]
     fn without(&self, feature: &str) -> ServiceError {
         self.error(format!("this program is built without the feature `{feature}`"))
     }
@@ -206,7 +207,7 @@ fn named(name: &str, why: impl std::fmt::Display) -> ServiceError {
 }
 
 /// Builds the client of all upstreams.
-#[cfg(any(feature = "llm", feature = "mcp", feature = "agui-pending"))]
+#[cfg(any(feature = "llm", feature = "mcp", feature = "agui"))]
 fn http(settings: &AgentSettings) -> Result<HttpClient, ServiceError> {
     let proxy = settings.upstream_proxy.as_deref().map(url::Url::parse).transpose();
     let proxy = proxy.map_err(|error| named("upstream_proxy", error))?;

@@ -94,7 +94,7 @@ impl LogWriter {
         let thread_id = thread(thread_id);
         self.seqs.insert(run(number), (thread_id.clone(), Seq(0)));
         let (message_id, text) = (message(message_id), format!("hello {number}"));
-        let body = Body::UserMessage { message_id, text, parent: parent.map(Offset) };
+        let body = Body::UserMessage { message_id, text, parent: parent.map(Offset), steers: false };
         self.push(run(number), thread_id, body)
     }
 
@@ -121,6 +121,25 @@ impl LogWriter {
         self.event(number, Event::ToolCompleted { call_id, tool_name, result, duration_ms: 1 })
     }
 
+    /// A run whose message the run `into` takes: its start and its end.
+    pub fn merged(&mut self, number: u64, message_id: &str, into: u64) -> &mut Self {
+        self.started(number, message_id).merge(number, into)
+    }
+
+    pub fn merge(&mut self, number: u64, into: u64) -> &mut Self {
+        self.event(
+            number,
+            Event::Completed(Completion {
+                status: RunStatus::Merged,
+                final_response: None,
+                error: None,
+                duration_ms: 0,
+                usage: None,
+                merged_into: Some(run(into)),
+            }),
+        )
+    }
+
     /// An end whose response is that of [`LogWriter::think`] with "a", if it succeeds.
     pub fn completed(&mut self, number: u64, status: RunStatus) -> &mut Self {
         let thought = self
@@ -137,7 +156,14 @@ impl LogWriter {
     }
 
     fn ended(&mut self, number: u64, status: RunStatus, final_response: Option<String>) -> &mut Self {
-        let completion = Completion { status, final_response, error: None, duration_ms: 1, usage: None };
+        let completion = Completion {
+            status,
+            final_response,
+            error: None,
+            duration_ms: 1,
+            usage: None,
+            merged_into: None,
+        };
         self.event(number, Event::Completed(completion))
     }
 

@@ -166,11 +166,11 @@ fn turns(ledger: &Ledger, log: &[Value], runs: &BTreeMap<&str, RunEntries>) {
                 let first = queue.first().copied();
                 let own = accepted.get(run_id).copied();
                 own.map(|own| queue.remove(&own));
-                // A run that is cancelled while it waits starts and ends in one append, and never acts.
+                // A run that is cancelled while it waits, or merged, starts and ends in one append, and never acts.
                 let passes = log.get(at + 1).is_some_and(|next| {
                     next["run_id"] == run_id
                         && next["type"] == "agent_completed"
-                        && next["status"] == "cancelled"
+                        && (next["status"] == "cancelled" || next["status"] == "merged")
                 });
                 if passes {
                     continue;

@@ -8,7 +8,7 @@ use super::{
     recovery::Past,
 };
 use crate::{
-    agent::host::RunEnded,
+    agent::host::{Message, RunEnded},
     journal::{
         ResumeRecord,
         lines::{Lines, LinesBuilder},
@@ -78,6 +78,7 @@ pub enum PendingReply {
     Done(oneshot::Sender<Result<(), RequestError>>, Result<(), RequestError>),
     CallCompleted(oneshot::Sender<Result<CallReply, RequestError>>, Result<CallReply, RequestError>),
     Stepped(oneshot::Sender<Result<(), RunEnded>>, Result<(), RunEnded>),
+    Taken(oneshot::Sender<Result<Vec<Message>, RunEnded>>, Result<Vec<Message>, RunEnded>),
     Cut(oneshot::Sender<()>),
 }
 
@@ -89,6 +90,7 @@ impl PendingReply {
             PendingReply::Done(to, answer) => drop(to.send(answer)),
             PendingReply::CallCompleted(to, answer) => drop(to.send(answer)),
             PendingReply::Stepped(to, answer) => drop(to.send(answer)),
+            PendingReply::Taken(to, answer) => drop(to.send(answer)),
             PendingReply::Cut(to) => drop(to.send(())),
         }
     }
@@ -100,6 +102,7 @@ impl PendingReply {
             PendingReply::Done(to, _) => drop(to.send(Err(RequestError::Unavailable))),
             PendingReply::CallCompleted(to, _) => drop(to.send(Err(RequestError::Unavailable))),
             PendingReply::Stepped(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
+            PendingReply::Taken(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
             PendingReply::Cut(to) => drop(to),
         }
     }
@@ -236,6 +239,6 @@ fn run_ended(reply: &Reply) -> RunEnded {
     match reply {
         Reply::Violated(breach) => RunEnded::Violated(*breach),
         Reply::LimitReached(limit) | Reply::ResumeLimit(limit) => RunEnded::LimitReached(limit),
-        Reply::Accepted { .. } | Reply::Done => RunEnded::Ended,
+        Reply::Accepted { .. } | Reply::Taken(_) | Reply::Done => RunEnded::Ended,
     }
 }

@@ -292,8 +292,12 @@ mod tests {
     /// Returns the state of a user with one run that has had `events` after its start, all at time 0.
     fn state(events: Vec<Event>) -> UserState {
         let message_id = MessageId::parse("m").unwrap();
-        let mut bodies =
-            vec![Body::UserMessage { message_id: message_id.clone(), text: "hi".into(), parent: None }];
+        let mut bodies = vec![Body::UserMessage {
+            message_id: message_id.clone(),
+            text: "hi".into(),
+            parent: None,
+            steers: false,
+        }];
         let all = std::iter::once(Event::Started { message_id }).chain(events);
         bodies.extend(all.zip(1..).map(|(event, seq)| Body::Event { seq: Seq(seq), event }));
         let mut state = UserState::default();

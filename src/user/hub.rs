@@ -26,6 +26,7 @@ mod bounds;
 mod commands;
 mod resumes;
 mod runs;
+mod steer;
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{client_calls::ClientCalls, deadline::Waited};
 use crate::{
-    agent::host::EmittedText,
+    agent::host::{EmittedText, TakenRecord},
     journal::{JournalError, Lines, Log, ReadLimit, ResumeRecord, RunRecord},
     kernel::{
         entry::{Body, CallOwner, Entry, Event},
@@ -35,6 +35,8 @@ pub struct Past {
     /// The events of the run, without its thoughts.
     pub events: Vec<Entry>,
     pub emitted: EmittedText,
+    /// The messages that the run has taken, in order (RUN-12).
+    pub taken: Vec<TakenRecord>,
     pub waited: Waited,
     /// The last event made by its agent, without closes by the client or the service (RUN-6).
     pub last_step: Seq,
@@ -61,6 +63,32 @@ impl Past {
     }
 }
 
+/// The messages of completed runs that waited to be taken, by run, up to the end of their runs. A run takes only
+/// messages that were accepted after its own, so that all of them are in the entries that recovery reads (RUN-12).
+#[derive(Default)]
+struct SteeringMessages(BTreeMap<RunId, Offset>);
+
+impl SteeringMessages {
+    /// Adds the next entry of a completed run.
+    fn take(&mut self, entry: &Entry, pasts: &mut BTreeMap<RunId, Past>) {
+        match &entry.body {
+            Body::UserMessage { steers: true, .. } => drop(self.0.insert(entry.run_id, entry.offset)),
+            Body::Event { event: Event::Completed(completion), .. } => {
+                let offset = self.0.remove(&entry.run_id);
+                let taker = completion.merged_into.and_then(|into| pasts.get_mut(&into));
+                if let (Some(offset), Some(past)) = (offset, taker) {
+                    let opened = |entry: &&Entry| {
+                        matches!(&entry.body, Body::Event { event: Event::ToolExecuting(_), .. })
+                    };
+                    let calls = past.events.iter().filter(opened).count();
+                    past.taken.push(TakenRecord { offset, calls });
+                }
+            }
+            Body::UserMessage { .. } | Body::Event { .. } => {}
+        }
+    }
+}
+
 /// The limits of one read.
 const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
 
@@ -74,10 +102,14 @@ pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<Lo
     let (mut recovering, mut client_calls) = (Recovering::default(), ClientCalls::default());
     if let Some(first) = recovery.unfinished.iter().map(|run| run.accepted).min() {
         let mut pages = Pages::new(log, Offset(first.0 - 1), recovery.head);
+        let mut waiting = SteeringMessages::default();
         while let Some(lines) = pages.next().await? {
             for (_, line) in lines.iter() {
                 let (_, entry) = decode(&line, user_id)?;
-                let Some(past) = pasts.get_mut(&entry.run_id) else { continue };
+                let Some(past) = pasts.get_mut(&entry.run_id) else {
+                    waiting.take(&entry, &mut pasts);
+                    continue;
+                };
                 recovering.take(&entry).map_err(|misfit| JournalError::Damaged(misfit.to_string()))?;
                 client_calls.take(&entry);
                 past.take(entry);
@@ -213,6 +245,7 @@ mod tests {
                 message_id: MessageId::parse("m").unwrap(),
                 text: "of ben alone".to_owned(),
                 parent: Some(Offset::ZERO),
+                steers: false,
             },
         };
         let mut line = bytes::BytesMut::new();

@@ -32,9 +32,12 @@ pub fn encode(user_id: &UserId, entry: &Entry, out: &mut BytesMut) {
         };
     }
     match &entry.body {
-        Body::UserMessage { message_id, text, parent } => {
-            write!(UserMessage { message_id: Cow::Borrowed(message_id), text: text.into(), parent: *parent })
-        }
+        Body::UserMessage { message_id, text, parent, steers } => write!(UserMessage {
+            message_id: Cow::Borrowed(message_id),
+            text: text.into(),
+            parent: *parent,
+            steer: *steers,
+        }),
         Body::Event { seq, event } => match event {
             Event::Started { message_id } => {
                 write!(AgentStarted { seq: *seq, message_id: Cow::Borrowed(message_id) })
@@ -65,6 +68,7 @@ pub fn encode(user_id: &UserId, entry: &Entry, out: &mut BytesMut) {
                 error: completion.error.as_ref().map(Cow::Borrowed),
                 duration_ms: completion.duration_ms,
                 usage: completion.usage,
+                merged_into: completion.merged_into,
             }),
         },
     }
@@ -142,7 +146,7 @@ pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
         "user_message" => {
             let s: UserMessage<'_> = serde_json::from_slice(line)?;
             let (message_id, text) = (s.message_id.into_owned(), s.text.into_owned());
-            entry!(s, Body::UserMessage { message_id, text, parent: s.parent })
+            entry!(s, Body::UserMessage { message_id, text, parent: s.parent, steers: s.steer })
         }
         "agent_started" => {
             let s: AgentStarted<'_> = serde_json::from_slice(line)?;
@@ -184,6 +188,7 @@ pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
                 error: s.error.map(Cow::into_owned),
                 duration_ms: s.duration_ms,
                 usage: s.usage,
+                merged_into: s.merged_into,
             });
             entry!(s, Body::Event { seq: s.seq, event })
         }
@@ -241,11 +246,14 @@ mod tests {
             "run_id": entry.run_id.to_string(), "timestamp": entry.timestamp.0, "agent_name": entry.agent_name.as_str(),
         });
         let (seq, own) = match &entry.body {
-            Body::UserMessage { message_id, text, parent } => {
+            Body::UserMessage { message_id, text, parent, steers } => {
                 let mut own =
                     json!({"type": "user_message", "message_id": message_id.as_str(), "text": text});
                 if let Some(parent) = parent {
                     own["parent"] = json!(parent.0);
+                }
+                if *steers {
+                    own["steer"] = json!(true);
                 }
                 (None, own)
             }
@@ -279,11 +287,13 @@ mod tests {
                 "error": completion.error.as_ref().map(|e| json!({"code": e.code, "message": e.message})),
                 "duration_ms": completion.duration_ms,
                 "usage": completion.usage.map(|u| json!({"input_tokens": u.input_tokens, "output_tokens": u.output_tokens})),
+                "merged_into": completion.merged_into.map(|run_id| run_id.to_string()),
             }),
         };
         let map = value.as_object_mut().unwrap();
         map.retain(|key, value| {
-            !(key == "reset" && *value == json!(false) || key == "usage" && value.is_null())
+            !(key == "reset" && *value == json!(false)
+                || ["usage", "merged_into"].contains(&&**key) && value.is_null())
         });
         value
     }

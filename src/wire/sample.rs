@@ -62,12 +62,14 @@ pub(crate) fn one_of_each() -> Vec<Entry> {
             error: None,
             duration_ms: 20,
             usage: Some(Usage { input_tokens: 31, output_tokens: 8 }),
+            merged_into: None,
         }),
     ];
     let message = Body::UserMessage {
         message_id,
         text: "What is the weather in Oslo?".into(),
         parent: Some(Offset::ZERO),
+        steers: false,
     };
     let bodies = events.into_iter().zip(1..).map(|(event, seq)| Body::Event { seq: Seq(seq), event });
     std::iter::once(message)
@@ -232,15 +234,15 @@ fn completion() -> impl Strategy<Value = Completion> {
     let error = (prop::sample::select(codes), text()).prop_map(|(code, message)| RunError { code, message });
     let usage =
         (number(), number()).prop_map(|(input_tokens, output_tokens)| Usage { input_tokens, output_tokens });
-    (status, option::of(text()), option::of(error), number(), option::of(usage)).prop_map(
-        |(status, final_response, error, duration_ms, usage)| Completion {
+    (status, option::of(text()), option::of(error), number(), option::of(usage), option::of(run_id()))
+        .prop_map(|(status, final_response, error, duration_ms, usage, merged_into)| Completion {
             status,
             final_response,
             error,
             duration_ms,
             usage,
-        },
-    )
+            merged_into,
+        })
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -267,8 +269,8 @@ fn event() -> impl Strategy<Value = Event> {
 /// Generates entries, legal in their runs or not; the encoding does not depend on it.
 pub(crate) fn entry() -> impl Strategy<Value = Entry> {
     let body = prop_oneof![
-        1 => (message_id(), text(), option::of(number())).prop_map(|(message_id, text, parent)| {
-            Body::UserMessage { message_id, text, parent: parent.map(Offset) }
+        1 => (message_id(), text(), option::of(number()), any::<bool>()).prop_map(|(message_id, text, parent, steers)| {
+            Body::UserMessage { message_id, text, parent: parent.map(Offset), steers }
         }),
         5 => (number(), event()).prop_map(|(seq, event)| Body::Event { seq: Seq(seq), event }),
     ];
@@ -301,7 +303,8 @@ fn nonce() -> impl Strategy<Value = Nonce> {
 pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
     use ClientFrame as F;
     let epoch = any::<u128>().prop_map(|bits| Epoch(uuid::Uuid::from_u128(bits)));
-    let on_busy = prop::sample::select(vec![OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt]);
+    let on_busy =
+        prop::sample::select(vec![OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt, OnBusy::Steer]);
     let message_text = text().prop_map(|text| if text.is_empty() { "x".to_owned() } else { text });
     let answered = result().prop_map(|result| CallResult {
         status: match result.status {

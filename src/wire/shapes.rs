@@ -51,6 +51,9 @@ shapes! {
         /// versions: the previous message of the thread.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<Offset>,
+        /// True if the message waits for the active run of its thread to take it (RUN-12).
+        #[serde(default, skip_serializing_if = "is_false")]
+        steer: bool,
     }
 
     /// The first event of a run.
@@ -135,6 +138,9 @@ shapes! {
         /// Language model tokens, if the agent counted them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         usage: Option<Usage>,
+        /// The run that took the message of this one, if the status is `merged` (RUN-12).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        merged_into: Option<RunId>,
     }
 }
 
@@ -143,6 +149,6 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(d: D) -> Result<Optio
     Option::deserialize(d)
 }
 
-fn is_false(reset: &bool) -> bool {
-    !reset
+fn is_false(flag: &bool) -> bool {
+    !flag
 }

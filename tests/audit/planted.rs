@@ -128,6 +128,28 @@ const PLANTS: &[Plant] = &[
     ("a parent that the index does not have", &[("INDEX", 5)], |s| {
         started(s).completed(1, Failed).message(2, "t", "m2").edit(|line| line["parent"] = 0.into());
     }),
+    ("a message that the active run takes", &[], |s| {
+        started(s).message(2, "t", "m2").edit(|line| line["steer"] = true.into());
+        s.merged(2, "m2", 1).think(1, "b").completed(1, Failed);
+    }),
+    ("a message that does not steer is taken", &[("RUN-12", 6)], |s| {
+        started(s).message(2, "t", "m2").merged(2, "m2", 1);
+    }),
+    ("a message is taken by a run of another thread", &[("RUN-12", 8)], |s| {
+        started(s).message(2, "u", "m2").started(2, "m2").message(3, "t", "m3");
+        s.edit(|line| line["steer"] = true.into()).merged(3, "m3", 2);
+    }),
+    ("a message is taken by a run that has ended", &[("RUN-12", 9)], |s| {
+        started(s).message(2, "t", "m2").message(3, "t", "m3").edit(|line| line["steer"] = true.into());
+        s.completed(1, Failed).started(2, "m2").merged(3, "m3", 1);
+    }),
+    ("a run that took a step is merged", &[("RUN-8", 5), ("RUN-12", 7)], |s| {
+        started(s).message(2, "t", "m2").edit(|line| line["steer"] = true.into());
+        s.started(2, "m2").think(2, "x").merge(2, 1);
+    }),
+    ("a merged run that does not name the other", &[("ENTRY", 4)], |s| {
+        started(s).completed(1, Failed).edit(|line| line["status"] = "merged".into());
+    }),
     ("an entry of another user", &[("ISO-1", 3)], |s| {
         started(s).edit(|line| line["user_id"] = "bob".into());
     }),

@@ -60,3 +60,27 @@ async fn parent_is_taken_and_shown_over_http() {
     let (status, problem) = post(under("m3", 99)).await;
     assert_eq!((status, &problem["code"]), (404, &json!("not_found")));
 }
+
+#[tokio::test]
+async fn run_12_active_run_takes_a_message_that_steers() {
+    let mut service = TestService::start().await;
+    let (mut client, _) = service.open("ann").await;
+    let sent = |id: &str, on_busy: &str| json!({"type": "send_message", "message_id": id, "thread_id": "t", "text": "hi", "on_busy": on_busy});
+    client.send_frame(sent("m1", "steer")).await;
+    let entries = client.until("agent_started").await;
+    assert!(entries.iter().all(|frame| frame["steer"].is_null()), "the thread was free: {entries:?}");
+    let run = service.launched().await;
+    client.send_frame(sent("m2", "steer")).await;
+    let message = client.until("user_message").await.pop().unwrap();
+    assert_eq!((&message["steer"], &message["message_id"]), (&json!(true), &json!("m2")));
+    let taken = soon("the messages", run.handle.take_messages()).await.unwrap();
+    assert_eq!(taken.iter().map(|message| message.message_id.as_str()).collect::<Vec<_>>(), ["m2"]);
+    let merged = client.until("agent_completed").await.pop().unwrap();
+    assert_eq!((&merged["status"], &merged["run_id"]), (&json!("merged"), &message["run_id"]));
+    assert_eq!(merged["merged_into"], json!(run.run_id.to_string()));
+    let url = format!("http://{}/v1/runs/{}", service.running.listen, message["run_id"].as_str().unwrap());
+    let shown = soon("a run", http_client().get(url).bearer_auth(service.token("ann")).send()).await.unwrap();
+    assert_eq!(shown.json::<Value>().await.unwrap()["status"], "merged");
+    client.send_frame(json!({"type": "cancel_run", "run_id": message["run_id"]})).await;
+    client.expect_error("run_ended").await;
+}

@@ -13,5 +13,6 @@ mod panics;
 mod resumes;
 mod runs;
 mod space;
+mod steer;
 
 use quintet_testkit::{cases, kernel::oracle};

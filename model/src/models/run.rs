@@ -11,7 +11,7 @@ use crate::{
     checks,
     checks::{Check, Checked},
     machine::Machine,
-    vocabulary::{AT, a_call, call, call_number, failed, interrupted, message, ok, thought, timed_out},
+    vocabulary::{AT, a_call, call, call_number, failed, interrupted, message, ok, run, thought, timed_out},
 };
 
 #[derive(Clone, Debug)]
@@ -50,6 +50,7 @@ pub enum RunAction {
     Cancel,
     TimeOut,
     Interrupt,
+    Merge,
 }
 
 impl Letter {
@@ -76,6 +77,7 @@ impl RunAction {
             RunAction::Cancel => cut(EarlyEnd::Cancelled),
             RunAction::TimeOut => cut(timed_out()),
             RunAction::Interrupt => cut(interrupted()),
+            RunAction::Merge => Step::Merge { into: run(2) },
         }
     }
 }
@@ -122,8 +124,13 @@ pub fn run_5(word: &[Letter]) -> bool {
     })
 }
 
+/// RUN-12: a merged run has made no step.
+pub fn run_12(word: &[Letter]) -> bool {
+    (0..word.len()).all(|i| word[i] != Letter::Completed(RunStatus::Merged) || i == 1)
+}
+
 fn legal(word: &[Letter]) -> bool {
-    run_1(word) && run_3(word) && run_4(word) && run_5(word)
+    run_1(word) && run_3(word) && run_4(word) && run_5(word) && run_12(word)
 }
 
 /// RUN-11: a call is closed by its executor, or by the service.
@@ -160,7 +167,7 @@ impl Model for RunModel {
             actions
                 .extend([Closer::Agent, Closer::Client, Closer::Service].map(|closer| A::Close(id, closer)));
         }
-        actions.extend([A::Succeed, A::Fail, A::Cancel, A::TimeOut, A::Interrupt]);
+        actions.extend([A::Succeed, A::Fail, A::Cancel, A::TimeOut, A::Interrupt, A::Merge]);
     }
 
     fn next_state(&self, state: &RunState, action: RunAction) -> Option<RunState> {
@@ -181,6 +188,7 @@ impl Model for RunModel {
                     RunAction::Cancel => Letter::Completed(RunStatus::Cancelled),
                     RunAction::TimeOut => Letter::Completed(RunStatus::TimedOut),
                     RunAction::Interrupt => Letter::Completed(RunStatus::Interrupted),
+                    RunAction::Merge => Letter::Completed(RunStatus::Merged),
                 });
                 let unjust = legal(&wanted) && owned(&state.word, action);
                 let broken = if unjust {
@@ -221,6 +229,8 @@ impl Checked for RunModel {
                 case "a step is refused while a call is open" => |_, s| s.broken != Some("RUN-10");
             always ["RUN-11"] "closed by whom it belongs to"
                 case "the agent may not close the client's call" => |_, s| s.broken != Some("RUN-11");
+            always ["RUN-12"] "merged before any step"
+                case "it is merged" => |_, s| run_12(&s.word);
             always ["UNCHANGED"] "a refused step leaves the run as it was"
                 case "a step is refused while a call is open" => |_, s| s.broken != Some("UNCHANGED");
             sometimes ["RUN-4", "RUN-7"] "two calls are open" => |_, s| s.run.open_calls().len() == 2;
@@ -250,6 +260,9 @@ impl Checked for RunModel {
             };
             sometimes ["RUN-7"] "it is interrupted" => |_, s| {
                 s.word.ends_with(&[Letter::Completed(RunStatus::Interrupted)])
+            };
+            sometimes ["RUN-12"] "it is merged" => |_, s| {
+                s.word.ends_with(&[Letter::Completed(RunStatus::Merged)])
             };
             sometimes ["RUN-10", "UNCHANGED"] "a step is refused while a call is open" => |m, s| {
                 !s.run.open_calls().is_empty()

@@ -78,8 +78,12 @@ impl UserModel {
             misfits.push(event(over.run_id, Seq(over.events.len() as u64 + 1)));
         }
         if let Some(open) = told.iter().find(|told| told.ended().is_none()) {
-            let body =
-                Body::UserMessage { message_id: open.message_id.clone(), text: "x".into(), parent: None };
+            let body = Body::UserMessage {
+                message_id: open.message_id.clone(),
+                text: "x".into(),
+                parent: None,
+                steers: false,
+            };
             misfits.push(Entry { run_id: open.run_id, body, ..next.clone() });
             let started = Event::Started { message_id: open.message_id.clone() };
             let again = Body::Event { seq: Seq(open.events.len() as u64 + 1), event: started };
@@ -209,6 +213,8 @@ impl Checked for UserModel {
                 case "a run fails for a violation" => |_, s| kept(s, "RUN-10");
             always ["RUN-11"] "the first answer of the owner counts, and no other"
                 case "a client answers" => |_, s| kept(s, "RUN-11");
+            always ["RUN-12"] "a message that steers is taken once, by the active run"
+                case "a message is taken" => |_, s| law::run_12(&s.log) && kept(s, "RUN-12");
             always ["DEL-2"] "offsets count"
                 case "a run succeeds" => |_, s| law::del_2(&s.log);
             always ["DEL-5"] "an acceptance names what the log has"
@@ -254,6 +260,10 @@ impl Checked for UserModel {
                 law::runs(&s.log)
                     .iter()
                     .any(|run| run.events.len() > 2 && run.events[0].0.0 > run.accepted.0 + 1)
+            };
+            sometimes ["RUN-12"] "a message is taken" => |_, s| ended(s, RunStatus::Merged);
+            sometimes ["RUN-12"] "a message that steers runs in its turn" => |_, s| {
+                law::runs(&s.log).iter().any(|told| told.steers && told.events.len() > 2)
             };
             sometimes ["RUN-4", "RUN-11"] "a client answers" => |_, s| {
                 law::runs(&s.log).iter().any(|told| {

@@ -2,7 +2,7 @@
 
 use quintet::kernel::{
     entry::{Completion, Event, RunStatus},
-    run::{AnyRun, Breach, Closer, EarlyEnd, Ending, Step, Violation},
+    run::{AnyRun, Breach, Closer, EarlyEnd, Ending, Run, Step, Violation},
 };
 
 use super::{Hunted, suites};
@@ -28,6 +28,7 @@ pub(super) fn succeeded() -> Event {
         error: None,
         duration_ms: 0,
         usage: None,
+        merged_into: None,
     })
 }
 
@@ -43,7 +44,7 @@ fn let_through(run: AnyRun, step: Step, breach: Breach) -> Result<(AnyRun, Event
                 Step::Close { call_id, result, .. } => {
                     Event::ToolCompleted { call_id, tool_name: tool(), result, duration_ms: 0 }
                 }
-                Step::Complete(_) => succeeded(),
+                Step::Complete(_) | Step::Merge { .. } => succeeded(),
             };
             let counted = before.clone().step(Step::Think(thought()), AT).map(|(run, _)| run);
             Ok((counted.unwrap_or(before), event))
@@ -56,6 +57,19 @@ defect!(CallsFirst {
     fn step(&self, run: AnyRun, step: Step) -> Result<(AnyRun, Event), Violation> {
         match (&run, &step) {
             (AnyRun::Started(_), Step::Open(_)) => let_through(run, step, Breach::NothingThought),
+            _ => run.step(step, AT),
+        }
+    }
+});
+
+defect!(MergesLate {
+    fn step(&self, run: AnyRun, step: Step) -> Result<(AnyRun, Event), Violation> {
+        match (&run, &step) {
+            (AnyRun::Thinking(_), Step::Merge { into }) => {
+                let (_, merged) = Run::start(message(1), AT).0.merge(*into, AT);
+                let (run, _) = run.step(Step::Complete(Ending::Cut(EarlyEnd::Cancelled)), AT)?;
+                Ok((run, merged))
+            }
             _ => run.step(step, AT),
         }
     }
@@ -192,6 +206,8 @@ pub fn mutants() -> Vec<Hunted> {
             "run: RUN-10" => suites::run(&RefusesParallelCalls);
         "refusal-moves-the-run" ["UNCHANGED"] None, "a refused step is half done: the run has moved on without an event",
             "run: UNCHANGED" => suites::run(&RefusesButMoves);
+        "merges-at-any-step" ["RUN-12"] None, "the message of a run that has thought is taken by another one",
+            "run: RUN-12" => suites::run(&MergesLate);
         "anybody-closes" ["RUN-11"] None, "whoever knows a call id may close the call",
             "run: RUN-11" => suites::run(&AnybodyCloses);
     ]

@@ -155,6 +155,30 @@ defect!(NeverRejects {
     }
 });
 
+defect!(NeverSteers {
+    fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
+        match command {
+            Command::Send(mut send) => {
+                if send.message.on_busy == OnBusy::Steer {
+                    send.message.on_busy = OnBusy::Enqueue;
+                }
+                shipped(state, Command::Send(send), limits)
+            }
+            command => shipped(state, command, limits),
+        }
+    }
+});
+
+defect!(TakesAndRunsToo {
+    fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
+        let mut decision = shipped(state, command, limits)?;
+        if let Reply::Taken(_) = decision.reply {
+            decision.entries.clear();
+        }
+        Ok(decision)
+    }
+});
+
 defect!(KeepsOrphans {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         match command {
@@ -305,7 +329,7 @@ defect!(FollowsAnything {
             Command::Send(mut send) => {
                 let named = send.message.parent.filter(|parent| *parent <= state.head());
                 send.older_parent = named.or(send.older_parent);
-                if let (RecentParent::None, Some(_)) = (state.recent_parent(&send.message), named) {
+                if let (RecentParent::None, Some(_)) = (state.recent_parent(&send.message.thread_id, send.message.parent), named) {
                     send.message.parent = Some(Offset::ZERO);
                 }
                 let mut decision = shipped(state, Command::Send(send), limits)?;
@@ -484,6 +508,11 @@ pub fn mutants() -> Vec<Hunted> {
             "user: RUN-8" => suites::user(&NeverRejects);
         "interrupt-is-enqueue" ["RUN-8"] None, "`interrupt` is taken for `enqueue`",
             "user: RUN-8" => suites::user(&InterruptsNobody);
+        "steer-is-enqueue" ["RUN-12"] None, "`steer` is taken for `enqueue`",
+            "user: RUN-12" => suites::user(&NeverSteers);
+        "taken-messages-run-too" ["RUN-12"] Some("success reported without delivery"),
+            "a run takes a message, and the message still has its own run",
+            "user: RUN-12" => suites::user(&TakesAndRunsToo);
         "orphans-stay-open" ["RUN-9"] None, "a run that is taken up keeps the calls open that a crash orphaned",
             "user: RUN-9" => suites::user(&KeepsOrphans);
         "questions-close-as-orphans" ["RUN-9"] None, "a run that is taken up closes the client's question too",

@@ -285,7 +285,7 @@ fn entries(log: &[TracedEntry]) -> Option<Vec<String>> {
             _ => return None,
         };
         all.push(format!(
-            "[run |-> 1, seq |-> {seq}, kind |-> \"{kind}\", thread |-> 1, message |-> {message}, call |-> 0, what |-> \"{what}\"]"
+            "[run |-> 1, seq |-> {seq}, kind |-> \"{kind}\", thread |-> 1, message |-> {message}, call |-> 0, what |-> \"{what}\", parent |-> 0, into |-> 0]"
         ));
     }
     Some(all)

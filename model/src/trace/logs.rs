@@ -368,7 +368,7 @@ impl LogTrace {
         let Batch { line, entries, first } = batch;
         account.entries += entries.len() as u64;
         for (i, entry) in (0..).zip(&entries) {
-            if let What::UserMessage { message } = &entry.what {
+            if let What::UserMessage { message, .. } = &entry.what {
                 let receipt = Receipt { run_id: entry.run, offset: Offset(first.0 + i) };
                 self.messages.insert(message.clone(), receipt);
             }

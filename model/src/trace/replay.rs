@@ -72,7 +72,8 @@ pub fn command(decided: &DecisionRecord, known: Option<Receipt>) -> Command {
                     text: "x".into(),
                     agent_name: None,
                     on_busy: *on_busy,
-                    parent: None,
+                    // The trace does not record the parent, only that it was not found.
+                    parent: (decided.answer == ReplyRecord::NotFound).then_some(Offset(u64::MAX)),
                 },
                 agent_name: agent(),
                 run_id: *run,
@@ -108,6 +109,7 @@ pub fn command(decided: &DecisionRecord, known: Option<Receipt>) -> Command {
         }
         TracedCommand::Succeed { run } => step(run, AgentStep::Complete(Ending::Succeeded { usage: None })),
         TracedCommand::Fail { run, how } => step(run, AgentStep::Complete(Ending::Cut(cut(*how)))),
+        TracedCommand::TakeMessages { run } => Command::TakeMessages { run_id: *run },
         TracedCommand::Cut { run, how } => Command::Cut { run_id: *run, cut: cut(*how) },
         TracedCommand::CloseCall { run, call, status } => {
             Command::CloseCall { run_id: *run, call_id: call.clone(), status: *status }
@@ -126,7 +128,8 @@ fn cut(how: Early) -> EarlyEnd {
     let error = || RunError { code: how.code.unwrap_or(RunErrorCode::AgentError), message: String::new() };
     match how.status {
         RunStatus::Failed | RunStatus::Succeeded => EarlyEnd::Failed(error()),
-        RunStatus::Cancelled => EarlyEnd::Cancelled,
+        // An agent does not end its run as merged.
+        RunStatus::Cancelled | RunStatus::Merged => EarlyEnd::Cancelled,
         RunStatus::TimedOut => EarlyEnd::TimedOut(error()),
         RunStatus::Interrupted => EarlyEnd::Interrupted(error()),
     }
@@ -135,7 +138,9 @@ fn cut(how: Early) -> EarlyEnd {
 /// An entry of the kernel in the words of a trace.
 pub fn traced(entry: &Entry) -> TracedEntry {
     let (seq, what) = match &entry.body {
-        Body::UserMessage { message_id, .. } => (None, What::UserMessage { message: message_id.clone() }),
+        Body::UserMessage { message_id, steers, .. } => {
+            (None, What::UserMessage { message: message_id.clone(), steers: *steers })
+        }
         Body::Event { seq, event } => (
             Some(seq.0),
             match event {
@@ -148,6 +153,7 @@ pub fn traced(entry: &Entry) -> TracedEntry {
                 Event::Completed(completion) => What::AgentCompleted {
                     status: completion.status,
                     code: completion.error.as_ref().map(|error| error.code),
+                    into: completion.merged_into,
                 },
             },
         ),
@@ -160,8 +166,9 @@ pub fn entry(traced: &TracedEntry, offset: Offset) -> Entry {
     let message = |message_id: &MessageId| message_id.clone();
     let event = |event| Body::Event { seq: Seq(traced.seq.unwrap_or(0)), event };
     let body = match &traced.what {
-        What::UserMessage { message: id } => {
-            Body::UserMessage { message_id: message(id), text: "x".into(), parent: None }
+        What::UserMessage { message: id, steers } => {
+            let (message_id, text) = (message(id), "x".into());
+            Body::UserMessage { message_id, text, parent: None, steers: *steers }
         }
         What::AgentStarted { message: id } => event(Event::Started { message_id: message(id) }),
         What::AgentThinking => {
@@ -179,12 +186,13 @@ pub fn entry(traced: &TracedEntry, offset: Offset) -> Entry {
             result: result(*status),
             duration_ms: 0,
         }),
-        What::AgentCompleted { status, code } => event(Event::Completed(Completion {
+        What::AgentCompleted { status, code, into } => event(Event::Completed(Completion {
             status: *status,
             final_response: (*status == RunStatus::Succeeded).then(String::new),
             error: code.map(|code| RunError { code, message: String::new() }),
             duration_ms: 0,
             usage: None,
+            merged_into: *into,
         })),
     };
     let (run_id, thread_id) = (traced.run, traced.thread.clone());

@@ -172,7 +172,7 @@ fn run_slice(events: &[(usize, TracedEntry)]) -> Option<Slice> {
                 (_, "violation" | "limit_reached" | "resume_limit") => "failed",
                 (_, what) => what,
             };
-            word.push(format!("[kind |-> \"{kind}\", call |-> {call}, what |-> \"{what}\", parent |-> 0]"));
+            word.push(format!("[kind |-> \"{kind}\", call |-> {call}, what |-> \"{what}\"]"));
             lines.push(*line);
         }
     }
@@ -243,7 +243,7 @@ impl Small {
     fn letter(&self, entry: &TracedEntry) -> Option<(&'static str, usize, &'static str)> {
         let call = |call: &CallId| self.calls.get(&(entry.run, call.clone())).copied().unwrap_or(0);
         Some(match &entry.what {
-            What::UserMessage { .. } => ("user_message", 0, ""),
+            What::UserMessage { steers, .. } => ("user_message", 0, if *steers { "steers" } else { "" }),
             What::AgentStarted { .. } => ("agent_started", 0, ""),
             What::AgentThinking => ("agent_thinking", 0, ""),
             What::ToolExecuting { call: id, by } => {
@@ -258,7 +258,7 @@ impl Small {
                 };
                 ("tool_completed", call(id), status)
             }
-            What::AgentCompleted { status, code } => {
+            What::AgentCompleted { status, code, into: _ } => {
                 let what = match (status, code) {
                     (RunStatus::Failed, Some(RunErrorCode::LimitReached)) => return None,
                     (RunStatus::Failed, Some(RunErrorCode::Violation)) => "violation",
@@ -267,6 +267,7 @@ impl Small {
                     (RunStatus::Cancelled, _) => "cancelled",
                     (RunStatus::TimedOut, _) => "timed_out",
                     (RunStatus::Interrupted, _) => "interrupted",
+                    (RunStatus::Merged, _) => "merged",
                 };
                 ("agent_completed", 0, what)
             }
@@ -278,8 +279,14 @@ impl Small {
         let (kind, call, what) = self.letter(entry)?;
         let seq = if kind == "user_message" { 0 } else { self.seqs.get(&run).map_or(0, |(seq, _)| *seq) };
         let message = if matches!(kind, "user_message" | "agent_started") { run } else { 0 };
+        let into = match &entry.what {
+            What::AgentCompleted { into: Some(into), .. } => {
+                self.runs.iter().position(|known| known == into).map_or(0, |at| at + 1)
+            }
+            _ => 0,
+        };
         Some(format!(
-            "[run |-> {run}, seq |-> {seq}, kind |-> \"{kind}\", thread |-> 1, message |-> {message}, call |-> {call}, what |-> \"{what}\"]"
+            "[run |-> {run}, seq |-> {seq}, kind |-> \"{kind}\", thread |-> 1, message |-> {message}, call |-> {call}, what |-> \"{what}\", parent |-> 0, into |-> {into}]"
         ))
     }
 }
@@ -305,11 +312,11 @@ mod tests {
 
     fn message(number: u128, on: &str) -> TracedEntry {
         let message = MessageId::parse(&format!("m{number}")).unwrap();
-        entry(number, on, What::UserMessage { message })
+        entry(number, on, What::UserMessage { message, steers: false })
     }
 
     fn completed(number: u128, on: &str) -> TracedEntry {
-        entry(number, on, What::AgentCompleted { status: RunStatus::Cancelled, code: None })
+        entry(number, on, What::AgentCompleted { status: RunStatus::Cancelled, code: None, into: None })
     }
 
     fn batch(line: usize, entries: Vec<TracedEntry>) -> Piece {

@@ -153,7 +153,8 @@ impl Spoil {
                 let Record::Append(append) = &mut lines[at].record else { return None };
                 let run = append.entries[0].run;
                 append.decided[0].command = TracedCommand::Succeed { run };
-                append.entries[0].what = What::AgentCompleted { status: RunStatus::Succeeded, code: None };
+                append.entries[0].what =
+                    What::AgentCompleted { status: RunStatus::Succeeded, code: None, into: None };
             }
             Spoil::EarlySend => {
                 // The first chunk of a connection that follows a live log, with the step that brought it,

@@ -10,7 +10,7 @@ use quintet_kernel::{
     ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
 };
 
-use super::run_handle::RunHandle;
+use super::{run_handle::RunHandle, taken::TakenRecord};
 
 /// The registered agents.
 pub trait AgentLauncher: Send + Sync + 'static {
@@ -57,6 +57,8 @@ impl Owner {
 pub struct Assignment {
     /// The owner, whose runs share the agents' time.
     pub owner: Owner,
+    /// The user of the run, whose id the agent learns and no other (ISO-4).
+    pub user_id: UserId,
     /// The id of the run.
     pub run_id: RunId,
     /// The thread of the message.
@@ -73,6 +75,8 @@ pub struct Assignment {
     pub past: Vec<Entry>,
     /// The positions of its thoughts in the log.
     pub emitted: EmittedText,
+    /// The messages that the run has taken so far, in order (RUN-12).
+    pub taken: Vec<TakenRecord>,
     /// The agent's handle to the run.
     pub handle: RunHandle,
 }

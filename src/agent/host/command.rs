@@ -3,7 +3,7 @@
 use quintet_kernel::{ids::RunId, run::EarlyEnd, user::AgentStep};
 use tokio::sync::oneshot;
 
-use super::run_ended::RunEnded;
+use super::{run_ended::RunEnded, taken::Message};
 
 /// An input from an agent.
 pub enum AgentCommand {
@@ -15,6 +15,13 @@ pub enum AgentCommand {
         step: AgentStep,
         /// Receives the outcome.
         reply: Option<oneshot::Sender<Result<(), RunEnded>>>,
+    },
+    /// The messages that wait for the run are taken (RUN-12).
+    TakeMessages {
+        /// The run.
+        run_id: RunId,
+        /// Receives the messages once they are durably the run's own.
+        reply: oneshot::Sender<Result<Vec<Message>, RunEnded>>,
     },
     /// The early end of the run.
     Cut {

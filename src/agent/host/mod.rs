@@ -13,6 +13,7 @@ mod queue_time;
 mod run_ended;
 mod run_handle;
 mod signal;
+mod taken;
 
 use crate::sync;
 
@@ -25,4 +26,5 @@ pub use self::{
     run_ended::RunEnded,
     run_handle::{HubSenders, RunHandle, RunHandleParts},
     signal::RunSignal,
+    taken::{Message, TakenRecord},
 };

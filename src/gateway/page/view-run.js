@@ -174,6 +174,7 @@ const STATES = {
   cancelled: 'cancelled',
   timed_out: 'timed out',
   interrupted: 'interrupted',
+  merged: 'read by the answer above',
 };
 
 const UNSENT = {

@@ -99,6 +99,7 @@ pub(super) fn status_text(status: RunStatus) -> &'static str {
         RunStatus::Cancelled => "cancelled",
         RunStatus::TimedOut => "timed_out",
         RunStatus::Interrupted => "interrupted",
+        RunStatus::Merged => "merged",
     }
 }
 
@@ -110,6 +111,7 @@ pub(super) fn status_of(text: &str) -> Option<RunStatus> {
         RunStatus::Cancelled,
         RunStatus::TimedOut,
         RunStatus::Interrupted,
+        RunStatus::Merged,
     ]
     .into_iter()
     .find(|status| status_text(*status) == text)

@@ -4,7 +4,8 @@
 //!                think                    open                      think, open, close (others open)
 //!   Started ────────────────▶ Thinking ────────────▶ ExecutingTools ───┐
 //!      │                       │   ▲ │                  │        ▲─────┘
-//!      │ end (not succeeded)   │   │ └ think            │ close (the last open call)
+//!      │ end (not succeeded),  │   │ └ think            │ close (the last open call)
+//!      │ merge                 │   │                    │
 //!      ▼                       │   └────────────────────┘
 //!   Completed ◀────────────────┘ complete, end
 //! ```

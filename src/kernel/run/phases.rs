@@ -11,7 +11,7 @@ use crate::{
         Call, CallOwner, CallResult, CallStatus, Completion, Event, RunError, RunStatus, Thought,
         ThoughtKind, Usage,
     },
-    ids::{CallId, MessageId, Seq, Timestamp, ToolName},
+    ids::{CallId, MessageId, RunId, Seq, Timestamp, ToolName},
 };
 
 /// A run in the phase `P`.
@@ -98,12 +98,18 @@ impl RunCore {
                 error: None,
                 duration_ms,
                 usage,
+                merged_into: None,
             },
             Ending::Cut(cut) => {
                 let (status, error) = cut.into_parts();
-                Completion { status, final_response: None, error, duration_ms, usage: None }
+                let (final_response, usage, merged_into) = (None, None, None);
+                Completion { status, final_response, error, duration_ms, usage, merged_into }
             }
         };
+        self.completed(completion)
+    }
+
+    fn completed(self, completion: Completion) -> (Run<Completed>, Event) {
         let phase = Completed { status: completion.status };
         (Run { core: self.advance(), phase }, Event::Completed(completion))
     }
@@ -198,6 +204,19 @@ impl Run<Started> {
     /// Ends a run in which the agent has not thought, and which therefore has not succeeded (RUN-3).
     pub fn end(self, cut: EarlyEnd, at: Timestamp) -> (Run<Completed>, Event) {
         self.core.complete(Ending::Cut(cut), at)
+    }
+
+    /// Ends a run whose message the run `into` has taken, before any step of its own (RUN-12).
+    pub fn merge(self, into: RunId, at: Timestamp) -> (Run<Completed>, Event) {
+        let completion = Completion {
+            status: RunStatus::Merged,
+            final_response: None,
+            error: None,
+            duration_ms: at.millis_since(self.core.started_at),
+            usage: None,
+            merged_into: Some(into),
+        };
+        self.core.completed(completion)
     }
 }
 

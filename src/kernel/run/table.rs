@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     entry::{Call, CallOwner, CallResult, Completion, Event, RunStatus, Thought},
-    ids::{CallId, Seq, Timestamp},
+    ids::{CallId, RunId, Seq, Timestamp},
 };
 
 /// A run in any phase, as it is stored.
@@ -45,6 +45,11 @@ pub enum Step {
     },
     /// Ends the run with `agent_completed`.
     Complete(Ending),
+    /// Ends the run with `agent_completed`, status `merged`: another run has taken its message (RUN-12).
+    Merge {
+        /// The run that took the message.
+        into: RunId,
+    },
 }
 
 /// The party that closes a call. Agents and clients close their own calls, the service any call (RUN-7,
@@ -113,6 +118,7 @@ impl AnyRun {
                 }
             }
 
+            (R::Started(run), S::Merge { into }) => run.merge(into, at).map_run(R::Completed),
             (R::Started(run), S::Complete(Ending::Cut(cut))) => run.end(cut, at).map_run(R::Completed),
             (R::Thinking(run), S::Complete(ending)) => run.complete(ending, at).map_run(R::Completed),
 
@@ -257,6 +263,9 @@ impl Step {
             Event::Completed(Completion { status: RunStatus::Succeeded, usage, .. }) => {
                 Step::Complete(Ending::Succeeded { usage: *usage })
             }
+            Event::Completed(Completion { status: RunStatus::Merged, merged_into: Some(into), .. }) => {
+                Step::Merge { into: *into }
+            }
             Event::Completed(Completion { status, error, .. }) => {
                 Step::Complete(Ending::Cut(match (status, error) {
                     (RunStatus::Failed, Some(error)) => EarlyEnd::Failed(error.clone()),
@@ -276,6 +285,7 @@ impl Step {
             Step::Close { .. } => StepName::Close,
             Step::Complete(Ending::Succeeded { .. }) => StepName::Succeed,
             Step::Complete(Ending::Cut(_)) => StepName::End,
+            Step::Merge { .. } => StepName::Merge,
         }
     }
 }
@@ -284,6 +294,7 @@ impl Breach {
     fn of(run: &AnyRun, step: &Step) -> Breach {
         match (run, step) {
             (AnyRun::Completed(_), _) => Breach::AfterCompletion,
+            (_, Step::Merge { .. }) => Breach::AlreadyActive,
             (AnyRun::ExecutingTools(_), Step::Complete(_)) => Breach::CallOpen,
             (_, Step::Close { .. }) => Breach::CallNotOpen,
             _ => Breach::NothingThought,

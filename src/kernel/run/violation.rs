@@ -30,6 +30,8 @@ pub enum StepName {
     Succeed,
     /// Complete the run with any other status.
     End,
+    /// Complete the run as `merged`.
+    Merge,
 }
 
 /// The rule that a step breaks.
@@ -56,6 +58,9 @@ pub enum Breach {
     /// The end of a call that belongs to another party (RUN-11).
     #[error("the call belongs to another party, which alone may close it (RUN-11)")]
     CallOfAnother,
+    /// The merge of a run that has made a step (RUN-12).
+    #[error("the run has made a step, so its message is its own (RUN-12)")]
+    AlreadyActive,
 }
 
 impl fmt::Display for PhaseName {

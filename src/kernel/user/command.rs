@@ -38,6 +38,11 @@ pub enum Command {
         /// The step to take.
         step: AgentStep,
     },
+    /// An agent takes the messages of its thread that wait for the active run, with [`OnBusy::Steer`] (RUN-12).
+    TakeMessages {
+        /// The run of the agent.
+        run_id: RunId,
+    },
     /// The service ends a run after a panic, at a deadline, or because its agent is lost (RUN-6, RUN-7).
     Cut {
         /// The run to end.
@@ -152,6 +157,9 @@ pub enum OnBusy {
     Reject,
     /// End the active and all queued runs of the thread as `cancelled`, then run the message.
     Interrupt,
+    /// Queue the message, for the active run to take at a step of its own; if it is not taken, it runs in its turn
+    /// (RUN-12).
+    Steer,
 }
 
 /// The journal's record of a call whose run has completed.
@@ -213,12 +221,23 @@ pub enum Reply {
     },
     /// The command is done, or there was nothing left to do.
     Done,
+    /// The run has taken these messages, in order of acceptance; their runs are merged into it (RUN-12).
+    Taken(Vec<TakenMessage>),
     /// The agent's step was illegal, so its run has failed (RUN-10).
     Violated(Breach),
     /// The agent's step exceeded a limit, so its run has failed.
     LimitReached(&'static str),
     /// The run has used up its resumes under this limit, so it has failed (RUN-6).
     ResumeLimit(&'static str),
+}
+
+/// A message that a run has taken (RUN-12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TakenMessage {
+    /// The id of the message.
+    pub message_id: MessageId,
+    /// The offset of its `user_message`.
+    pub offset: Offset,
 }
 
 /// The reason for which a command was refused. The state is unchanged.

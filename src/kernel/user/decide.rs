@@ -3,6 +3,7 @@
 use super::{
     command::{
         AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
+        TakenMessage,
     },
     draft::{Draft, why},
     state::{OpenRun, Progress, Receipt, RecentParent, UserState},
@@ -29,6 +30,7 @@ impl UserState {
                 self.answer(run_id, call_id, result, past, limits, at)
             }
             Command::Step { run_id, step } => self.step(run_id, step, limits, at),
+            Command::TakeMessages { run_id } => self.take_messages(run_id, at),
             Command::Cut { run_id, cut } => {
                 let mut draft = Draft::new(self, at);
                 draft.end(run_id, cut).ok_or(Refusal::RunEnded)?;
@@ -78,10 +80,12 @@ impl UserState {
             message_id: message_id.clone(),
             agent_name: send.agent_name,
             accepted: draft.next_offset(),
+            steers: busy && on_busy == OnBusy::Steer,
             progress: Progress::Waiting,
         };
         let receipt = Receipt { run_id: send.run_id, offset: run.accepted };
-        draft.push(send.run_id, &run, Body::UserMessage { message_id, text, parent: Some(parent) });
+        let body = Body::UserMessage { message_id, text, parent: Some(parent), steers: run.steers };
+        draft.push(send.run_id, &run, body);
         if !busy || interrupt {
             draft.start(send.run_id, &run);
         }
@@ -90,7 +94,7 @@ impl UserState {
 
     /// Returns the parent of a new message: the named or the latest message of its thread; 0 if there is none.
     fn parent(&self, send: &SendCommand) -> Result<Offset, Refusal> {
-        match self.recent_parent(&send.message) {
+        match self.recent_parent(&send.message.thread_id, send.message.parent) {
             RecentParent::Is(parent) => Ok(parent),
             RecentParent::Older => match send.message.parent {
                 Some(_) if send.older_parent != send.message.parent => Err(Refusal::NotFound),
@@ -174,6 +178,21 @@ impl UserState {
         draft.end(run_id, EarlyEnd::Failed(RunError { code, message }));
         draft.start_next(run_id);
         Ok(draft.decided(reply))
+    }
+
+    /// Merges the waiting runs of the thread whose messages steer into the active run (RUN-12).
+    fn take_messages(&self, run_id: RunId, at: Timestamp) -> Result<Decision, Refusal> {
+        let (active, _) = self.begun(run_id).ok_or(Refusal::RunEnded)?;
+        let mut draft = Draft::new(self, at);
+        let mut taken = Vec::new();
+        for waiting_id in &self.lines[&active.thread_id] {
+            let waiting = &self.runs[waiting_id];
+            if waiting.steers && waiting.progress == Progress::Waiting {
+                draft.merge(*waiting_id, waiting, run_id);
+                taken.push(TakenMessage { message_id: waiting.message_id.clone(), offset: waiting.accepted });
+            }
+        }
+        Ok(draft.decided(Reply::Taken(taken)))
     }
 
     fn close_call(

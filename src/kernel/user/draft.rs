@@ -63,6 +63,15 @@ impl<'a> Draft<'a> {
         Some(())
     }
 
+    /// Starts a queued run and ends it as merged into the run `into` (RUN-12). Like a queued run that is cancelled, it
+    /// is never active (RUN-8).
+    pub(super) fn merge(&mut self, run_id: RunId, open: &OpenRun, into: RunId) {
+        let (run, event) = Run::start(open.message_id.clone(), self.at);
+        self.event(run_id, open, run.seq(), event);
+        let (run, event) = run.merge(into, self.at);
+        self.event(run_id, open, run.seq(), event);
+    }
+
     /// Closes the open calls of `run`, which may be ahead of the state, and ends it (RUN-7).
     pub(super) fn cut(&mut self, run_id: RunId, open: &OpenRun, run: &AnyRun, cut: EarlyEnd) {
         let mut seq = run.seq();

@@ -4,6 +4,7 @@
 //! ```text
 //!   send_message ─▶ queue of its thread: [ running | waiting, waiting … ]
 //!                                            │ agent_completed: the next in the queue starts
+//!                                            │ the running one takes those that steer: they are merged
 //! ```
 //!
 //! Guarantees: a thread has at most one active run (RUN-8). Every accepted message is queued until its run
@@ -59,6 +60,7 @@ mod state;
 
 pub use command::{
     AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
+    TakenMessage,
 };
 pub use state::{
     InvalidEntry, OpenRun, Progress, Receipt, RecentMessage, RecentParent, Recovering, UserState,

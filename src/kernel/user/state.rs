@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::command::NewMessage;
 use crate::{
-    entry::{Body, Entry, Event},
+    entry::{Body, Completion, Entry, Event},
     ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
     limits::Limits,
     run::{AnyRun, Run, Violation},
@@ -55,6 +54,8 @@ pub struct OpenRun {
     pub agent_name: AgentName,
     /// The offset of the `user_message`.
     pub accepted: Offset,
+    /// True if the message waits for the active run to take it (RUN-12).
+    pub steers: bool,
     /// The progress of the run: queued, or started.
     pub progress: Progress,
 }
@@ -115,11 +116,12 @@ impl UserState {
         self.recent.iter()
     }
 
-    /// Returns the parent of a new message, as far as the recent messages determine it.
-    pub fn recent_parent(&self, message: &NewMessage) -> RecentParent {
-        let of_thread = |recent: &&RecentMessage| recent.thread_id == message.thread_id;
+    /// Returns the parent of a new message of a thread, as far as the recent messages determine it; `named` is the one
+    /// that the message names.
+    pub fn recent_parent(&self, thread_id: &ThreadId, named: Option<Offset>) -> RecentParent {
+        let of_thread = |recent: &&RecentMessage| recent.thread_id == *thread_id;
         let mut recent = self.recent.iter().rev();
-        match message.parent {
+        match named {
             Some(Offset::ZERO) => RecentParent::Is(Offset::ZERO),
             Some(parent) => match recent.find(|recent| recent.receipt.offset == parent) {
                 Some(recent) if of_thread(&recent) => RecentParent::Is(parent),
@@ -168,7 +170,7 @@ impl UserState {
     fn apply(&mut self, entry: &Entry) -> Result<(), InvalidEntry> {
         let run_id = entry.run_id;
         match &entry.body {
-            Body::UserMessage { message_id, .. } => {
+            Body::UserMessage { message_id, steers, .. } => {
                 if self.runs.contains_key(&run_id) {
                     return Err(InvalidEntry::Accepted(run_id));
                 }
@@ -177,6 +179,7 @@ impl UserState {
                     message_id: message_id.clone(),
                     agent_name: entry.agent_name.clone(),
                     accepted: entry.offset,
+                    steers: *steers,
                     progress: Progress::Waiting,
                 };
                 self.lines.entry(run.thread_id.clone()).or_default().push_back(run_id);
@@ -194,6 +197,9 @@ impl UserState {
         event: &Event,
         at: Timestamp,
     ) -> Result<(), InvalidEntry> {
+        if let Event::Completed(Completion { merged_into: Some(into), .. }) = event {
+            self.require_takes(run_id, *into)?;
+        }
         let open = self.runs.get_mut(&run_id).ok_or(InvalidEntry::NoSuchRun(run_id))?;
         let last = match &open.progress {
             Progress::Waiting => Seq::default(),
@@ -226,6 +232,23 @@ impl UserState {
             open.progress = Progress::Begun(run);
         }
         Ok(())
+    }
+}
+
+impl UserState {
+    /// Checks that the run `into` is the active one of the thread of `run_id`, whose message steers (RUN-12).
+    fn require_takes(&self, run_id: RunId, into: RunId) -> Result<(), InvalidEntry> {
+        let (merged, taker) = (self.runs.get(&run_id), self.runs.get(&into));
+        let is_taken = match (merged, taker) {
+            (Some(merged), Some(taker)) => {
+                merged.steers
+                    && merged.thread_id == taker.thread_id
+                    && taker.accepted < merged.accepted
+                    && matches!(taker.progress, Progress::Begun(_))
+            }
+            _ => false,
+        };
+        if is_taken { Ok(()) } else { Err(InvalidEntry::NotTaken { run_id, into }) }
     }
 }
 
@@ -286,6 +309,14 @@ pub enum InvalidEntry {
     /// An event of a queued run that is not `agent_started` (RUN-1).
     #[error("run {0} has not started")]
     NotStarted(RunId),
+    /// A run is merged into one that cannot have taken its message (RUN-12).
+    #[error("run {run_id} is merged into run {into}, which cannot have taken its message")]
+    NotTaken {
+        /// The merged run.
+        run_id: RunId,
+        /// The run that it names.
+        into: RunId,
+    },
     /// An event that is illegal in the phase of its run (RUN-10).
     #[error(transparent)]
     Violation(#[from] Violation),

@@ -1,7 +1,8 @@
 //! Anthropic [Messages](https://docs.anthropic.com/en/api/messages-streaming).
 //!
-//! A response with thinking is given back as it came, signatures included, because the service verifies them. If a
-//! response of the run is without its thinking, as after a restart, the request does not ask for thinking.
+//! A response with thinking is given back as it came, signatures included, because the service verifies them.
+//! If a response of the run is without its thinking, as after a restart, the request does not ask for
+//! thinking.
 
 use http::{HeaderMap, HeaderName};
 use quintet_agent::Usage;
@@ -85,7 +86,8 @@ fn blocks(response: &Response) -> Value {
     if !response.carried.is_empty() {
         return response.carried.clone().into();
     }
-    let text = (!response.text.is_empty()).then(|| json!({"type": "text", "text": response.text}));
+    // The service refuses a text without visible characters.
+    let text = (!response.text.trim().is_empty()).then(|| json!({"type": "text", "text": response.text}));
     let calls = response.calls.iter().map(|call| {
         let input = serde_json::from_str(&call.arguments).ok().filter(Value::is_object);
         let input = input.unwrap_or_else(|| json!({}));
@@ -291,10 +293,10 @@ impl MessageDecoder {
 }
 
 impl Block {
-    /// Returns the block as it is given back; an empty text is not.
+    /// Returns the block as it is given back; a text without visible characters is not.
     fn value(&self) -> Option<Value> {
         Some(match self {
-            Block::Text(text) if text.is_empty() => return None,
+            Block::Text(text) if text.trim().is_empty() => return None,
             Block::Text(text) => json!({"type": "text", "text": text}),
             Block::Thinking { thinking, signature } => {
                 json!({"type": "thinking", "thinking": thinking, "signature": signature})

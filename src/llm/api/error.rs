@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use quintet_upstream::sse::SseError;
 
-/// The reason for which a response is missing or not complete. Upstream fault, except for a refusal because of a wrong
-/// setting. The user sees the message; it contains no secret.
+/// The reason for which a response is missing or not complete. Upstream fault, except for a refusal because
+/// of a wrong setting. The user sees the message; it contains no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {

@@ -1,8 +1,9 @@
-//! A model behind HTTP: sends the requests of a [`Protocol`] and decodes the server-sent events of the responses.
+//! A model behind HTTP: sends the requests of a [`Protocol`] and decodes the server-sent events of the
+//! responses.
 //!
-//! Guarantees: the end of a response is reported once, and only if its protocol says that it is complete. The connection is closed
-//! when the events are dropped. Time, bytes and messages of errors are bounded; no message contains the key or the
-//! value of a header of the configuration (AUTH-6).
+//! Guarantees: the end of a response is reported once, and only if it is complete by its protocol. The
+//! connection is closed when the events are dropped. Time, bytes and messages of errors are bounded; no
+//! message contains the key or the value of a header of the configuration (AUTH-6).
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -61,19 +62,15 @@ impl ModelApi for HttpModel {
         if !response.status().is_success() {
             return Err(self.refused(response).await);
         }
+        if has_type(&response, b"application/json") {
+            return Err(self.unstreamed(response).await);
+        }
         let limits = SseLimits {
             event_bytes_max: self.limits.event_bytes_max,
             idle_timeout_ms: self.limits.idle_timeout_ms,
         };
-        let reader = Reader {
-            events: sse::events(response, limits),
-            decoder: self.protocol.decoder(),
-            decoded: VecDeque::new(),
-            bytes: 0,
-            state: State::Open,
-            redactor: self.redactor.clone(),
-            limits: self.limits,
-        };
+        let events = sse::events(response, limits);
+        let reader = Reader::new(events, self.protocol.decoder(), self.redactor.clone(), self.limits);
         Ok(reader.events())
     }
 }
@@ -84,19 +81,30 @@ impl HttpModel {
         let status = response.status();
         let retry_after =
             retry::is_temporary(status).then(|| retry::retry_after(response.headers())).flatten();
-        let is_html = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
-        let within = Duration::from_millis(self.limits.usage_timeout_ms);
-        let body = match timeout(within, body::read_start(response, ERROR_BYTES_MAX)).await {
-            Ok(Ok(body)) if !is_html => body,
-            // The status alone says that the request was refused; a page for people adds nothing.
-            _ => Vec::new(),
-        };
-        let message = self.redactor.clean(&message_of(&body));
+        // A page for people has no message that could be shown.
+        let message =
+            if has_type(&response, b"text/html") { String::new() } else { self.message(response).await };
         ModelError::Refused { status: status.as_u16(), message, retry_after }
     }
+
+    /// Reads why a response that succeeded is no stream.
+    async fn unstreamed(&self, response: reqwest::Response) -> ModelError {
+        ModelError::Malformed(format!("no stream of events, but {}", self.message(response).await))
+    }
+
+    /// Returns the message in the body of a response; empty if it cannot be read.
+    async fn message(&self, response: reqwest::Response) -> String {
+        let within = Duration::from_millis(self.limits.usage_timeout_ms);
+        match timeout(within, body::read_start(response, ERROR_BYTES_MAX)).await {
+            Ok(Ok(body)) => self.redactor.clean(&message_of(&body)),
+            Ok(Err(_)) | Err(_) => String::new(),
+        }
+    }
+}
+
+fn has_type(response: &reqwest::Response, name: &[u8]) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().to_ascii_lowercase().starts_with(name))
 }
 
 /// Returns the message in the body of a refusal: a field of the known forms, otherwise the whole text.
@@ -147,7 +155,7 @@ impl Redactor {
 }
 
 /// Reads one response.
-struct Reader {
+pub(super) struct Reader {
     events: SseEvents,
     decoder: Box<dyn Decoder>,
     decoded: VecDeque<ModelEvent>,
@@ -169,7 +177,16 @@ enum State {
 }
 
 impl Reader {
-    fn events(self) -> ModelEvents {
+    pub(super) fn new(
+        events: SseEvents,
+        decoder: Box<dyn Decoder>,
+        redactor: Redactor,
+        limits: ModelLimits,
+    ) -> Self {
+        Self { events, decoder, decoded: VecDeque::new(), bytes: 0, state: State::Open, redactor, limits }
+    }
+
+    pub(super) fn events(self) -> ModelEvents {
         Box::pin(stream::unfold(self, |mut reader| async move {
             let item = reader.next().await?;
             if item.is_err() {

@@ -4,10 +4,11 @@
 //!   ModelRequest ──▶ ModelApi::stream ──▶ (Reasoning | Text | ToolCallDelta)* Carry? Usage? End
 //! ```
 //!
-//! Guarantee: a stream has exactly one last item, [`ModelEvent::End`] or an error. A response that the provider did
-//! not finish ends with an error, never with [`ModelEvent::End`].
+//! Guarantee: a stream has exactly one last item, [`ModelEvent::End`] or an error. A response that the
+//! provider did not finish ends with an error, never with [`ModelEvent::End`].
 //!
-//! - [`openai_chat`], [`openai_responses`], [`anthropic`]: the protocols, each an encoder of requests and a decoder
+//! - [`openai_chat`], [`openai_responses`], [`anthropic`]: the protocols, each an encoder of requests and a
+//!   decoder
 //!   of events, without input or output
 //! - [`http`]: a protocol over HTTP
 
@@ -18,6 +19,8 @@ pub(crate) mod http;
 pub(crate) mod openai_chat;
 pub(crate) mod openai_responses;
 mod protocol;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 
@@ -55,7 +58,8 @@ pub(crate) use self::protocol::{Decoder, Protocol, ProtocolOptions};
 /// ```
 #[async_trait]
 pub trait ModelApi: Send + Sync + 'static {
-    /// Sends a request and returns the events of its response. Dropping the future or the events ends the request.
+    /// Sends a request and returns the events of its response. Dropping the future or the events ends the
+    /// request.
     ///
     /// # Errors
     ///
@@ -84,8 +88,8 @@ pub enum ModelEvent {
         /// The next piece of the arguments, which are a JSON object.
         arguments: String,
     },
-    /// The response in the provider's own form, to be given back in later requests of the same run. It holds what
-    /// text and calls do not, such as signed reasoning.
+    /// The response in the provider's own form, to be given back in later requests of the same run. It holds
+    /// what text and calls do not, such as signed reasoning.
     Carry(Vec<Value>),
     /// The tokens of the response.
     Usage(Usage),

@@ -1,9 +1,9 @@
-//! OpenAI [chat completions](https://platform.openai.com/docs/api-reference/chat/streaming), and the dialects of vLLM,
-//! Ollama, llama.cpp and gateways.
+//! OpenAI [chat completions](https://platform.openai.com/docs/api-reference/chat/streaming), and the dialects
+//! of vLLM, Ollama, llama.cpp and gateways.
 //!
-//! Tolerated: calls without `index` or id, several calls under one `index`, arguments as an object, reasoning as
-//! `reasoning_content`, `reasoning` or `thinking`, a missing usage, and a missing `[DONE]` after a finish reason.
-//! Not tolerated: a response without a finish reason, and one that is unknown.
+//! Tolerated: calls without `index` or id, several calls under one `index`, arguments as an object, reasoning
+//! as `reasoning_content`, `reasoning` or `thinking`, a missing usage, and a missing `[DONE]` after a finish
+//! reason. Not tolerated: a response without a finish reason, and one that is unknown.
 
 use quintet_upstream::sse::SseEvent;
 use serde_json::{Map, Value, json};
@@ -121,7 +121,8 @@ impl Decoder for ChatDecoder {
         for choice in choices.iter().filter(|choice| fields::index(choice, "index").unwrap_or(0) == 0) {
             self.choice(choice, out)?;
         }
-        // Sent in a chunk without choices by OpenAI, repeated in every chunk by some services: the last one counts.
+        // Sent in a chunk without choices by OpenAI, repeated in every chunk by some services: the last one
+        // counts.
         if let Some(usage) = fields::usage(chunk.get("usage"), "prompt_tokens", "completion_tokens") {
             out.push(ModelEvent::Usage(usage));
         }

@@ -1,7 +1,7 @@
 //! OpenAI [Responses](https://platform.openai.com/docs/api-reference/responses-streaming).
 //!
-//! Nothing is stored at the provider (`store: false`): each request has the whole conversation. The items of a response
-//! with encrypted reasoning are given back as they came within a run.
+//! Nothing is stored at the provider (`store: false`): each request has the whole conversation. The items of
+//! a response with encrypted reasoning are given back as they came within a run.
 
 use std::collections::BTreeMap;
 
@@ -112,9 +112,8 @@ impl Decoder for ResponseDecoder {
                 out.push(ModelEvent::Text(fields::text(&data, "text").to_owned()));
             }
             "response.reasoning_summary_part.added" => {
-                if std::mem::replace(&mut self.has_summary, true) {
-                    out.push(ModelEvent::Reasoning("\n\n".into()));
-                }
+                let is_first = !std::mem::replace(&mut self.has_summary, true);
+                out.extend((!is_first).then(|| ModelEvent::Reasoning("\n\n".into())));
             }
             "response.reasoning_text.delta" | "response.reasoning_summary_text.delta" => {
                 out.push(ModelEvent::Reasoning(fields::text(&data, "delta").to_owned()));

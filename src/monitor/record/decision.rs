@@ -107,6 +107,11 @@ pub enum TracedCommand {
         /// The status and error code of the end.
         how: Early,
     },
+    /// The agent takes the messages that wait for its run (RUN-12).
+    TakeMessages {
+        /// The run of the agent.
+        run: RunId,
+    },
     /// The service ends a run (RUN-6, RUN-7).
     Cut {
         /// The run to end.
@@ -171,6 +176,8 @@ pub enum ReplyRecord {
     },
     /// The command is done, or there was nothing left to do.
     Done,
+    /// The run has taken as many messages (RUN-12).
+    Taken(u64),
     /// The agent's step was illegal, so its run has failed (RUN-10).
     Violated,
     /// The agent's step exceeded a limit, so its run has failed. Holds the name of the limit.
@@ -220,6 +227,9 @@ pub enum What {
     UserMessage {
         /// The pseudonym of the message id.
         message: MessageId,
+        /// True if the message waits for the active run to take it (RUN-12).
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        steers: bool,
     },
     /// The run begins (RUN-1).
     AgentStarted {
@@ -246,8 +256,11 @@ pub enum What {
     AgentCompleted {
         /// The status of the run.
         status: RunStatus,
-        /// The error code; `None` for `succeeded` and `cancelled`.
+        /// The error code; `None` for `succeeded`, `cancelled` and `merged`.
         code: Option<RunErrorCode>,
+        /// The run that took the message, for `merged`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        into: Option<RunId>,
     },
 }
 
@@ -294,6 +307,7 @@ impl TracedCommand {
                     AgentStep::Complete(Ending::Cut(cut)) => Self::Fail { run, how: Early::of(cut) },
                 }
             }
+            Command::TakeMessages { run_id } => Self::TakeMessages { run: *run_id },
             Command::Cut { run_id, cut } => Self::Cut { run: *run_id, how: Early::of(cut) },
             Command::CloseCall { run_id, call_id, status } => {
                 Self::CloseCall { run: *run_id, call: call(call_id), status: *status }
@@ -325,6 +339,7 @@ impl ReplyRecord {
                     Self::Accepted { run: *run_id, offset: *offset, duplicate: *duplicate }
                 }
                 Reply::Done => Self::Done,
+                Reply::Taken(taken) => Self::Taken(taken.len() as u64),
                 Reply::Violated(_) => Self::Violated,
                 Reply::LimitReached(limit) => Self::LimitReached((*limit).to_owned()),
                 Reply::ResumeLimit(limit) => Self::ResumeLimit((*limit).to_owned()),
@@ -359,8 +374,8 @@ impl TracedEntry {
         let message = |message_id: &MessageId| names.message(user_id, message_id);
         let call = |call_id: &CallId| names.call(user_id, call_id);
         let (seq, what) = match &entry.body {
-            Body::UserMessage { message_id, .. } => {
-                (None, What::UserMessage { message: message(message_id) })
+            Body::UserMessage { message_id, steers, .. } => {
+                (None, What::UserMessage { message: message(message_id), steers: *steers })
             }
             Body::Event { seq, event } => (
                 Some(seq.0),
@@ -376,6 +391,7 @@ impl TracedEntry {
                     Event::Completed(completion) => What::AgentCompleted {
                         status: completion.status,
                         code: completion.error.as_ref().map(|error| error.code),
+                        into: completion.merged_into,
                     },
                 },
             ),

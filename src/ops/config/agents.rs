@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Raw, Settings,
-    table::Setting,
+    setting::Setting,
     value::{quoted, without_secrets},
 };
 

@@ -4,23 +4,20 @@
 //! The source of each effective value is known. Secrets are never printed.
 //!
 //! - [`agents`]: agents and tool servers, which are tables of the file
-//! - [`mod@table`]: the settings, one row each; [`value`]: parses and prints their values
+//! - [`mod@table`]: the settings, one row ([`setting`]) each; [`value`]: parses and prints their values
 //! - [`check`]: the checks of each command
 //! - [`links`]: variables of Kubernetes service links, which are not settings
 
 pub mod agents;
 pub mod check;
 pub mod links;
+pub mod setting;
 pub mod table;
 pub mod value;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, os::unix::fs::PermissionsExt, path::PathBuf};
 
-pub use self::{
-    agents::AgentSettings,
-    table::{Setting, table},
-    value::Raw,
-};
+pub use self::{agents::AgentSettings, setting::Setting, table::table, value::Raw};
 use super::limits::{DiskLimits, LogLimits, RetentionLimits};
 use crate::{
     agent::AgentLimits,

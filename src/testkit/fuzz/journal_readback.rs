@@ -337,7 +337,12 @@ impl RowWriter {
         let message_id = MessageId::parse(&format!("m{number}")).expect("a valid id");
         self.push(
             run_id,
-            Body::UserMessage { message_id: message_id.clone(), text: text.to_owned(), parent: None },
+            Body::UserMessage {
+                message_id: message_id.clone(),
+                text: text.to_owned(),
+                parent: None,
+                steers: false,
+            },
         );
         let mut events = vec![Event::Started { message_id }];
         events.extend(thoughts.iter().map(|delta| {
@@ -350,6 +355,7 @@ impl RowWriter {
             error: None,
             duration_ms: 1,
             usage: None,
+            merged_into: None,
         }));
         self.events(run_id, events);
     }
@@ -367,7 +373,12 @@ impl RowWriter {
         let json = |program: &mut Program<'_>| Json::parse(&text(program)).unwrap_or_else(|_| Json::null());
         self.push(
             run_id,
-            Body::UserMessage { message_id: message_id.clone(), text: text(program), parent: None },
+            Body::UserMessage {
+                message_id: message_id.clone(),
+                text: text(program),
+                parent: None,
+                steers: false,
+            },
         );
         let mut events = vec![Event::Started { message_id }];
         for id in 0..program.below(4) {
@@ -399,7 +410,14 @@ impl RowWriter {
             .then(|| Usage { input_tokens: program.number(), output_tokens: program.number() });
         let final_response = program.is_odd().then(|| text(program));
         let duration_ms = program.number();
-        events.push(Event::Completed(Completion { status, final_response, error, duration_ms, usage }));
+        events.push(Event::Completed(Completion {
+            status,
+            final_response,
+            error,
+            duration_ms,
+            usage,
+            merged_into: None,
+        }));
         self.events(run_id, events);
     }
 

@@ -135,11 +135,12 @@ fn attempt(program: &mut Program<'_>) -> Attempt {
         0..=4 => Attempt::Send {
             message: program.byte() % 8,
             thread: program.byte() % 3,
-            on_busy: [OnBusy::Enqueue, OnBusy::Enqueue, OnBusy::Reject, OnBusy::Interrupt][program.below(4)],
+            on_busy: [OnBusy::Enqueue, OnBusy::Steer, OnBusy::Reject, OnBusy::Interrupt][program.below(4)],
             text: if program.byte() > 230 { "far too long" } else { "hi" },
             parent: if program.is_odd() { Some(program.byte()) } else { None },
         },
         5..=9 => Attempt::Step(program.byte(), agent_step(program)),
+        10 if program.is_odd() => Attempt::Take(program.byte()),
         10 => Attempt::Cancel(program.byte()),
         11 => Attempt::Answer(program.byte(), 1 + program.byte() % 4),
         12 => Attempt::Cut(program.byte(), cut(program)),

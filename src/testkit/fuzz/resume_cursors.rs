@@ -143,8 +143,12 @@ impl Shelf {
         self.runs += 1;
         let thoughts = program.below(5);
         let message_id = MessageId::parse(&format!("m{}", self.runs)).expect("a valid id");
-        let mut bodies =
-            vec![Body::UserMessage { message_id: message_id.clone(), text: "hello".into(), parent: None }];
+        let mut bodies = vec![Body::UserMessage {
+            message_id: message_id.clone(),
+            text: "hello".into(),
+            parent: None,
+            steers: false,
+        }];
         let mut events = vec![Event::Started { message_id }];
         for _ in 0..thoughts {
             let delta = "x".repeat(usize::from(program.byte()));
@@ -156,6 +160,7 @@ impl Shelf {
             error: None,
             duration_ms: 0,
             usage: None,
+            merged_into: None,
         }));
         bodies.extend(events.into_iter().zip(1..).map(|(event, seq)| Body::Event { seq: Seq(seq), event }));
         let expected = Offset(self.head());

@@ -49,6 +49,7 @@ impl Tree {
                         "enqueue" => Some(OnBusy::Enqueue),
                         "reject" => Some(OnBusy::Reject),
                         "interrupt" => Some(OnBusy::Interrupt),
+                        "steer" => Some(OnBusy::Steer),
                         _ => None,
                     })?
                     .unwrap_or(OnBusy::Enqueue),

@@ -8,7 +8,7 @@ use quintet_kernel::{
     run::EarlyEnd,
     user::{
         AgentStep, Command, NewMessage, OnBusy, OpenRun, Progress, Receipt, RecentMessage, Refusal, Reply,
-        Resumes, SendCommand, UserState,
+        Resumes, SendCommand, TakenMessage, UserState,
     },
 };
 
@@ -48,6 +48,7 @@ pub enum Attempt {
     Answer(u8, u8),
     Step(u8, AgentStep),
     Cut(u8, EarlyEnd),
+    Take(u8),
     CloseCall(u8, u8),
     Resume(u8, Vec<u8>, Resumes),
     /// The machines are lost and recovered from the log.
@@ -125,6 +126,7 @@ impl Account {
                 past: None,
             },
             Attempt::Step(run, step) => Command::Step { run_id: self.pick(*run), step: step.clone() },
+            Attempt::Take(run) => Command::TakeMessages { run_id: self.pick(*run) },
             Attempt::Cut(run, cut) => Command::Cut { run_id: self.pick(*run), cut: cut.clone() },
             Attempt::CloseCall(run, id) => Command::CloseCall {
                 run_id: self.pick(*run),
@@ -193,6 +195,20 @@ impl Account {
                 Some(run) if !run.ended() => Ok(Reply::Done),
                 _ => Err(Refusal::RunEnded),
             },
+            Command::TakeMessages { run_id } => {
+                let Some(taker) =
+                    runs.iter().find(|run| run.run_id == *run_id && run.begun() && !run.ended())
+                else {
+                    return Some(Err(Refusal::RunEnded));
+                };
+                let waits = |run: &&LoggedRun| run.thread_id == taker.thread_id && !run.begun() && run.steers;
+                // RUN-12: each of them, in order of acceptance.
+                let taken = runs.iter().filter(waits).map(|run| TakenMessage {
+                    message_id: run.message_id.clone(),
+                    offset: run.receipt.offset,
+                });
+                Ok(Reply::Taken(taken.collect()))
+            }
             Command::Resume { run_id, resumes, .. } => {
                 let begun = runs.iter().any(|run| run.run_id == *run_id && run.begun() && !run.ended());
                 match (begun, resumes) {

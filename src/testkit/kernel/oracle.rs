@@ -82,6 +82,9 @@ pub struct LoggedRun {
     pub thread_id: ThreadId,
     pub message_id: MessageId,
     pub receipt: Receipt,
+    pub steers: bool,
+    /// The run that took its message.
+    pub merged_into: Option<RunId>,
     pub word: Vec<Letter>,
     /// The offsets of its events.
     pub at: Vec<u64>,
@@ -102,17 +105,22 @@ pub fn runs(log: &[Entry]) -> Vec<LoggedRun> {
     let mut runs: Vec<LoggedRun> = Vec::new();
     for entry in log {
         match &entry.body {
-            Body::UserMessage { message_id, .. } => runs.push(LoggedRun {
+            Body::UserMessage { message_id, steers, .. } => runs.push(LoggedRun {
                 run_id: entry.run_id,
                 thread_id: entry.thread_id.clone(),
                 message_id: message_id.clone(),
                 receipt: Receipt { run_id: entry.run_id, offset: entry.offset },
+                steers: *steers,
+                merged_into: None,
                 word: vec![],
                 at: vec![],
             }),
             Body::Event { event, .. } => {
                 let run =
                     runs.iter_mut().find(|r| r.run_id == entry.run_id).expect("a run is accepted first");
+                if let Event::Completed(completion) = event {
+                    run.merged_into = completion.merged_into;
+                }
                 run.word.push(Letter::of(event));
                 run.at.push(entry.offset.0);
             }
@@ -159,6 +167,19 @@ pub fn check(log: &[Entry]) {
         assert_eq!(breaches(&run.word), BTreeSet::new(), "{run:?}");
     }
     check_lines(log.len() as u64, &runs);
+    check_merges(&runs);
+}
+
+/// RUN-12: a merged run has no step, its message steers, and the run that took it was the active one.
+fn check_merges(runs: &[LoggedRun]) {
+    for run in runs.iter().filter(|run| run.merged_into.is_some()) {
+        let taker = runs.iter().find(|other| Some(other.run_id) == run.merged_into).expect("RUN-12: a run");
+        assert!(run.steers && run.word.len() == 2, "RUN-12: {run:?} is merged");
+        assert_eq!(taker.thread_id, run.thread_id, "RUN-12: {run:?} is merged into {taker:?}");
+        let (begun, ended) = (taker.at.first(), taker.at.last().filter(|_| taker.ended()));
+        let active = begun.is_some_and(|at| *at < run.at[0]) && ended.is_none_or(|at| *at > run.at[1]);
+        assert!(active, "RUN-12: {run:?} is merged into {taker:?}");
+    }
 }
 
 /// RUN-8 at every offset: in each thread the first run that has not ended is the only one under way.

@@ -40,6 +40,10 @@ impl Working<'_> {
                     batch.reply_later(PendingReply::Stepped(reply, answer));
                 }
             }
+            HubInput::AgentCommand(AgentCommand::TakeMessages { run_id, reply }) => {
+                let taken = self.take_messages(batch, run_id, at).await;
+                batch.reply_later(PendingReply::Taken(reply, taken));
+            }
             HubInput::AgentCommand(AgentCommand::Parked { run_id }) => {
                 // A run with other open calls has not yet shown that it survives its resume.
                 if self.is_quiesced(run_id) {
@@ -156,7 +160,7 @@ impl Working<'_> {
         message: &NewMessage,
     ) -> Result<Option<Offset>, RequestError> {
         let view = &self.known.view;
-        let is_older = view.recent_parent(message) == RecentParent::Older;
+        let is_older = view.recent_parent(&message.thread_id, message.parent) == RecentParent::Older;
         if !is_older || !view.has_older(&self.hub.shared.limits.kernel) {
             return Ok(None);
         }
@@ -279,7 +283,7 @@ async fn differs(
     receipt: Receipt,
 ) -> Result<bool, JournalError> {
     let differs = |earlier: &Entry| {
-        let Body::UserMessage { text, parent, message_id: _ } = &earlier.body else { return true };
+        let Body::UserMessage { text, parent, .. } = &earlier.body else { return true };
         let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
         // Messages of earlier versions were sent without a parent.
         let parent_differs = message.parent.is_some() && message.parent != *parent;
@@ -310,6 +314,9 @@ pub(super) fn fail(input: HubInput, error: &JournalError) {
             if let Some(reply) = reply {
                 PendingReply::Stepped(reply, Err(RunEnded::Unavailable)).fail();
             }
+        }
+        HubInput::AgentCommand(AgentCommand::TakeMessages { reply, .. }) => {
+            PendingReply::Taken(reply, Err(RunEnded::Unavailable)).fail();
         }
         HubInput::AgentCommand(AgentCommand::Cut { reply, .. }) => PendingReply::Cut(reply).fail(),
         HubInput::AgentCommand(AgentCommand::Parked { .. }) | HubInput::Own(_) | HubInput::Look => {}

@@ -89,7 +89,7 @@ impl Working<'_> {
         let signal = Arc::new(RunSignal::default());
         // Calls that are open in the agent's past are registered even if this batch already closes them: the
         // result is delivered next, like any other (RUN-11).
-        let Past { text, events, emitted, waited, last_step: _ } = past;
+        let Past { text, events, emitted, taken, waited, last_step: _ } = past;
         for call_id in client_calls_in(&events) {
             signal.opened(call_id.clone());
         }
@@ -106,6 +106,7 @@ impl Working<'_> {
         });
         let assignment = Assignment {
             owner: self.hub.shared.owner(&self.hub.user_id),
+            user_id: self.hub.user_id.clone(),
             run_id,
             thread_id: open.thread_id.clone(),
             message_id: open.message_id.clone(),
@@ -114,6 +115,7 @@ impl Working<'_> {
             accepted: open.accepted,
             past: events,
             emitted,
+            taken,
             handle,
         };
         if let Progress::Begun(run) = &open.progress {

@@ -219,7 +219,7 @@ impl Fields<'_> {
             agent_name: self.agent_name.optional_id(AgentName::parse)?,
             on_busy: self
                 .on_busy
-                .optional("must be \"enqueue\", \"reject\" or \"interrupt\"", parse)?
+                .optional("must be \"enqueue\", \"reject\", \"interrupt\" or \"steer\"", parse)?
                 .unwrap_or_default(),
             parent: self.parent.optional("must be an integer from 0 to 2^64 - 1", parse)?,
         })

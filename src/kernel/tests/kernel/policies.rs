@@ -2,13 +2,13 @@
 
 use quintet_kernel::{
     entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
-    ids::{Offset, RunId},
+    ids::{Offset, RunId, Seq},
     json::Json,
     limits::Limits,
-    run::{Breach, EarlyEnd},
+    run::{Breach, EarlyEnd, Run},
     user::{
-        AgentStep, Command, NewMessage, OnBusy, PastCall, Progress, Receipt, Refusal, Reply, Resumes,
-        SendCommand, UserState,
+        AgentStep, Command, InvalidEntry, NewMessage, OnBusy, PastCall, Progress, Receipt, Refusal, Reply,
+        Resumes, SendCommand, TakenMessage, UserState,
     },
 };
 
@@ -110,6 +110,80 @@ fn run_8_enqueue_waits_and_starts_with_the_end_of_the_one_before() {
     );
     let together: Vec<_> = decision.unwrap().entries.iter().map(|e| (e.run_id, label(&e.body))).collect();
     assert_eq!(together, words([(1, "Succeeded"), (2, "started")]), "in one decision");
+}
+
+#[test]
+fn run_12_active_run_takes_the_messages_that_steer_and_others_run_in_their_turn() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Steer).unwrap();
+    desk.think(1);
+    for (id, on_busy) in [(2, OnBusy::Steer), (3, OnBusy::Enqueue), (4, OnBusy::Steer)] {
+        desk.send(id, on_busy).unwrap();
+    }
+    let skip = desk.log.len();
+    let taken = |id: u8, offset| TakenMessage { message_id: message_id(id), offset: Offset(offset) };
+    let expected = Reply::Taken(vec![taken(2, 4), taken(4, 6)]);
+    assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(1) }), Ok(expected));
+    let told = [(2, "started"), (2, "Merged"), (4, "started"), (4, "Merged")];
+    assert_eq!(desk.told(skip), words(told));
+    let into = |entry: &Entry| match &entry.body {
+        Body::Event { event: Event::Completed(completion), .. } => completion.merged_into,
+        _ => None,
+    };
+    assert_eq!(desk.log.iter().filter_map(into).collect::<Vec<_>>(), [run_id(1), run_id(1)]);
+    // Once: a second take finds none, and the message is the same message as before (DEL-6).
+    assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(1) }), Ok(Reply::Taken(vec![])));
+    assert!(matches!(desk.send(2, OnBusy::Steer), Ok(Reply::Accepted { duplicate: true, .. })));
+    let skip = desk.log.len();
+    desk.step(1, AgentStep::Complete(succeed())).unwrap();
+    assert_eq!(desk.told(skip), words([(1, "Succeeded"), (3, "started")]));
+    assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(1) }), Err(Refusal::RunEnded));
+}
+
+#[test]
+fn run_12_message_that_is_not_taken_runs_in_its_turn_and_ends_with_an_interrupt() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.send(2, OnBusy::Steer).unwrap();
+    assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(2) }), Err(Refusal::RunEnded), "it waits");
+    let skip = desk.log.len();
+    desk.take(Command::Cancel { run_id: run_id(1), ended: false }).unwrap();
+    assert_eq!(desk.told(skip), words([(1, "Cancelled"), (2, "started")]));
+    desk.send(3, OnBusy::Steer).unwrap();
+    let skip = desk.log.len();
+    desk.send(4, OnBusy::Interrupt).unwrap();
+    let cancelled = [(2, "Cancelled"), (3, "started"), (3, "Cancelled"), (4, "message"), (4, "started")];
+    assert_eq!(desk.told(skip), words(cancelled));
+}
+
+#[test]
+fn run_12_log_with_a_merge_that_cannot_be_is_refused() {
+    let mut desk = Desk::default();
+    desk.send(1, OnBusy::Enqueue).unwrap();
+    desk.send(2, OnBusy::Enqueue).unwrap();
+    desk.send(3, OnBusy::Steer).unwrap();
+    let limits = &Limits::DEFAULT;
+    let merge = |desk: &Desk, id: u8, into: u8| {
+        let mut state = desk.state.clone();
+        let template = desk.log.last().unwrap();
+        let event = |state: &UserState, seq, event| Entry {
+            offset: state.head().next(),
+            run_id: run_id(id.into()),
+            body: Body::Event { seq: Seq(seq), event },
+            ..template.clone()
+        };
+        let started = event(&state, 1, Event::Started { message_id: message_id(id) });
+        state.evolve(&started, limits).unwrap();
+        let (_, merged) = Run::start(message_id(id), AT).0.merge(run_id(into.into()), AT);
+        let merged = event(&state, 2, merged);
+        let evolved = state.clone().evolve(&merged, limits);
+        evolved.map_err(|misfit| matches!(misfit, InvalidEntry::NotTaken { .. }))
+    };
+    assert_eq!(merge(&desk, 3, 1), Ok(()));
+    assert_eq!(merge(&desk, 2, 1), Err(true), "the message does not steer");
+    assert_eq!(merge(&desk, 3, 2), Err(true), "that run waits");
+    assert_eq!(merge(&desk, 3, 3), Err(true), "itself");
+    assert_eq!(merge(&desk, 3, 9), Err(true), "no run");
 }
 
 #[test]

@@ -20,8 +20,7 @@ use crate::{
 fn attempt() -> impl Strategy<Value = Attempt> {
     let run = any::<u8>;
     let id = || 1..=4u8;
-    let on_busy =
-        prop_oneof![3 => Just(OnBusy::Enqueue), 1 => Just(OnBusy::Reject), 1 => Just(OnBusy::Interrupt)];
+    let on_busy = prop_oneof![3 => Just(OnBusy::Enqueue), 1 => Just(OnBusy::Reject), 1 => Just(OnBusy::Interrupt), 2 => Just(OnBusy::Steer)];
     let cut = prop_oneof![
         Just(failed()),
         Just(EarlyEnd::TimedOut(error(RunErrorCode::StepTimeout))),
@@ -43,6 +42,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
             }),
         12 => (run(), step).prop_map(|(run, step)| Attempt::Step(run, step)),
         2 => run().prop_map(Attempt::Cancel),
+        2 => run().prop_map(Attempt::Take),
         3 => (run(), id()).prop_map(|(run, id)| Attempt::Answer(run, id)),
         1 => (run(), cut).prop_map(|(run, cut)| Attempt::Cut(run, cut)),
         1 => (run(), id()).prop_map(|(run, id)| Attempt::CloseCall(run, id)),

@@ -14,7 +14,7 @@ use quintet_kernel::{
 };
 
 use crate::{
-    make::{AT, answer, call, call_id, close, error, failed, message_id, succeed},
+    make::{AT, answer, call, call_id, close, error, failed, message_id, run_id, succeed},
     oracle::{Letter, breaches},
 };
 
@@ -22,6 +22,7 @@ use crate::{
 fn alphabet() -> Vec<Step> {
     let mut steps =
         vec![Step::Think(answer("x")), Step::Complete(succeed()), Step::Complete(Ending::Cut(failed()))];
+    steps.push(Step::Merge { into: run_id(2) });
     for id in [1, 2] {
         steps.extend([CallOwner::Agent, CallOwner::Client].map(|by| Step::Open(call(id, by))));
         steps.extend([Closer::Agent, Closer::Client, Closer::Service].map(|closer| close(id, closer)));
@@ -35,6 +36,7 @@ fn letter(step: &Step) -> Letter {
         Step::Open(call) => Letter::Executing(call.call_id.clone()),
         Step::Close { call_id, .. } => Letter::Returned(call_id.clone()),
         Step::Complete(ending) => Letter::Completed { succeeded: matches!(ending, Ending::Succeeded { .. }) },
+        Step::Merge { .. } => Letter::Completed { succeeded: false },
     }
 }
 
@@ -49,6 +51,8 @@ fn is_legal(past: &[Step], step: &Step) -> bool {
             (Step::Open(call), Closer::Client) => call.call_id != *call_id || call.by == CallOwner::Client,
             _ => true,
         }),
+        // RUN-12: a run that is merged has made no step.
+        Step::Merge { .. } => past.is_empty(),
         _ => true,
     };
     breaches(&word).is_empty() && owned
@@ -72,6 +76,10 @@ impl Typed {
             (Typed::Started(run), Step::Think(thought)) => {
                 let (run, event) = run.think(thought);
                 Ok((Typed::Thinking(run), event))
+            }
+            (Typed::Started(run), Step::Merge { into }) => {
+                let (run, event) = run.merge(into, AT);
+                Ok((Typed::Completed(run), event))
             }
             (Typed::Started(run), Step::Complete(Ending::Cut(cut))) => {
                 let (run, event) = run.end(cut, AT);
@@ -274,6 +282,7 @@ fn phase_by_step() {
     }
     steps.push(("complete: succeeded".into(), Step::Complete(succeed())));
     steps.push(("complete: cut".into(), Step::Complete(Ending::Cut(failed()))));
+    steps.push(("merge".into(), Step::Merge { into: run_id(2) }));
     let mut table = String::new();
     for (phase, run) in phases {
         writeln!(table, "{phase}").unwrap();
@@ -326,7 +335,7 @@ proptest! {
 }
 
 /// Legal words of up to six steps: a walk that is cut short shows.
-const WORDS_OF_SIX: usize = 2046;
+const WORDS_OF_SIX: usize = 2047;
 
 #[test]
 fn answer_of_a_run_is_its_deltas_since_the_last_reset() {

@@ -1,0 +1,66 @@
+//! The end of a run closes its request.
+
+use std::time::Duration;
+
+use quintet_kernel::entry::Event;
+use quintet_llm::ApiKind;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    RECORDED, agents, chat_answer, config,
+    stage::launch,
+    upstream::{Reply, Then, Upstream, head},
+};
+
+/// Waits for the close of the request, which has to come within 100 ms.
+async fn is_closed_soon(upstream: &mut Upstream, since: Instant) {
+    timeout(Duration::from_millis(2_000), upstream.closed()).await.expect("the request is closed");
+    let took = since.elapsed();
+    assert!(took < Duration::from_millis(100), "closed after {took:?}");
+}
+
+#[tokio::test]
+async fn a_cancel_closes_the_request_within_100_ms() {
+    for (api, _, answer) in RECORDED {
+        let begun = &answer[..answer.find("\"ms are\"").unwrap() + 40];
+        let mut upstream = Upstream::start(vec![Reply::stream(begun).then(Then::Silence)]).await;
+        let agents = agents(config(api, &upstream));
+        let mut live = launch(&agents, "two sums");
+        live.until(|event| matches!(event, Event::Thinking(_))).await;
+        let cancelled = Instant::now();
+        live.cancel();
+        is_closed_soon(&mut upstream, cancelled).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_before_the_first_byte_closes_the_request() {
+    let silence = Reply { pieces: vec![], then: Then::Silence };
+    let mut upstream = Upstream::start(vec![silence]).await;
+    let agents = agents(config(ApiKind::OpenaiChat, &upstream));
+    let mut live = launch(&agents, "two sums");
+    upstream.request().await;
+    let cancelled = Instant::now();
+    live.cancel();
+    is_closed_soon(&mut upstream, cancelled).await;
+}
+
+#[tokio::test]
+async fn silence_ends_a_run_at_its_timeouts() {
+    let silent = Reply { pieces: vec![], then: Then::Silence };
+    let begun = Reply {
+        pieces: vec![head("200 OK", "text/event-stream"), chat_answer("Half")[..60].into()],
+        then: Then::Silence,
+    };
+    for (reply, message) in [
+        (silent, "the model's service did not answer within 50 ms"),
+        (begun, "the model's response broke off: no data came for 50 ms"),
+    ] {
+        let mut upstream = Upstream::start(vec![reply]).await;
+        let mut config = config(ApiKind::OpenaiChat, &upstream);
+        (config.limits.first_byte_timeout_ms, config.limits.idle_timeout_ms) = (50, 50);
+        let (_, end) = launch(&agents(config), "two sums").finish().await;
+        assert_eq!(end.message, message);
+        timeout(Duration::from_secs(2), upstream.closed()).await.expect("the request is closed");
+    }
+}
