@@ -482,8 +482,8 @@ const DEFAULTS = {
   bufferEntriesMax: 1_024,
   outboxMax: 256,
   timers: { set: (callback: () => void, ms: number) => setTimeout(callback, ms), clear: (timer: unknown) => clearTimeout(timer as number) },
-  random: () => Math.random(),
-  now: () => Date.now(),
+  random: Math.random,
+  now: Date.now,
 };
 
 const BATCH_ENTRIES_MAX = 256;

@@ -28,6 +28,8 @@ export interface AgentCompleted {
   } | null;
   /** The concatenated `answer` deltas since the last reset, if the run succeeded. */
   final_response: string | null;
+  /** The run that took the message of this one, if the status is `merged` (RUN-12). */
+  merged_into?: string | null;
   /** The position in the user's log: 1, 2, 3 … without gaps. */
   offset: number;
   /** The run that the message starts, or to which the event belongs. */
@@ -35,7 +37,7 @@ export interface AgentCompleted {
   /** The number of the event within its run: 1, 2, 3 … without gaps. */
   seq: number;
   /** The status of the run. */
-  status: 'succeeded' | 'failed' | 'cancelled' | 'timed_out' | 'interrupted';
+  status: 'succeeded' | 'failed' | 'cancelled' | 'timed_out' | 'interrupted' | 'merged';
   /** The conversation. */
   thread_id: string;
   /** Unix milliseconds. */
@@ -252,7 +254,7 @@ export interface SendMessage {
   /** The idempotency key, chosen by the client: a second message with the same id is a retry. */
   message_id: string;
   /** The policy if the thread has an active run; missing: `enqueue`. */
-  on_busy?: 'enqueue' | 'reject' | 'interrupt' | null;
+  on_busy?: 'enqueue' | 'reject' | 'interrupt' | 'steer' | null;
   /** The offset of the `user_message` of the thread that this one follows; 0: none, so that it begins a new branch at the root; missing: the latest message of the thread. */
   parent?: number | null;
   /** 1 to 65536 bytes of UTF-8. */
@@ -332,6 +334,8 @@ export interface UserMessage {
   parent?: number | null;
   /** The run that the message starts, or to which the event belongs. */
   run_id: string;
+  /** True if the message waits for the active run of its thread to take it (RUN-12). */
+  steer?: boolean;
   /** The text of the user. */
   text: string;
   /** The conversation. */

@@ -5,6 +5,7 @@ import type * as Published from './protocol.js';
 
 export type {
   Accepted,
+  AgentCompleted,
   AgentStarted,
   AgentThinking,
   CancelRun,
@@ -15,27 +16,14 @@ export type {
   Pong,
   Ready,
   Renewed,
+  SendMessage,
   ToolCompleted,
   ToolExecuting,
   UserMessage,
 } from './protocol.js';
 
 /** The policy for a message to a thread with an active run (RUN-8). `steer`: RUN-12. */
-export type OnBusy = 'enqueue' | 'reject' | 'interrupt' | 'steer';
-
-/** A message of the user, which starts or enqueues a run. */
-export interface SendMessage extends Omit<Published.SendMessage, 'on_busy'> {
-  /** The policy if the thread has an active run; missing: `enqueue`. */
-  on_busy?: OnBusy | null;
-}
-
-/** The last event of a run. `merged`: another run of the thread took the message (RUN-12). */
-export interface AgentCompleted extends Omit<Published.AgentCompleted, 'status'> {
-  /** The status of the run. */
-  status: Published.AgentCompleted['status'] | 'merged';
-  /** The run that took the message, if `status` is `merged`. */
-  merged_into?: string | null;
-}
+export type OnBusy = NonNullable<Published.SendMessage['on_busy']>;
 
 /** A change of a thread's title or archive flag. */
 export interface ThreadUpdated extends ThreadEntry {
@@ -81,7 +69,7 @@ export type AgentEvent =
   | Published.AgentThinking
   | Published.ToolExecuting
   | Published.ToolCompleted
-  | AgentCompleted;
+  | Published.AgentCompleted;
 
 /** An entry of the user's log: a frame of the server that has an `offset`. */
 export type Entry = Published.UserMessage | AgentEvent | ThreadUpdated | ThreadErased | Erased;
@@ -111,7 +99,7 @@ export interface EraseThread {
 }
 
 /** A frame of the client that is repeated until the service has answered it. */
-export type Command = SendMessage | Published.CancelRun | Published.CompleteCall | UpdateThread | EraseThread;
+export type Command = Published.SendMessage | Published.CancelRun | Published.CompleteCall | UpdateThread | EraseThread;
 
 /** Missing offsets, both included; they will never arrive (DEL-3). */
 export interface Gap {
