@@ -180,7 +180,7 @@ impl Ask {
                     on_busy,
                     parent,
                 };
-                let is_older = view.recent_parent(&message) == RecentParent::Older;
+                let is_older = view.recent_parent(&message.thread_id, message.parent) == RecentParent::Older;
                 let of_thread = told.iter().rev().filter(|told| *told.thread_id == message.thread_id);
                 let mut offsets = of_thread.map(|told| told.accepted);
                 let older_parent = offsets.find(|offset| parent.is_none_or(|parent| parent == *offset));

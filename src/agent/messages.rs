@@ -18,6 +18,8 @@ impl<P: CanTake> Run<P> {
     /// Takes the messages that were sent to the thread with `on_busy: "steer"` and wait for this run, in order of
     /// acceptance. Their runs end as `merged` into this one. Returns at once, with no message if none waits.
     ///
+    /// The messages are the run's own before the future completes: an agent that drops the future loses them.
+    ///
     /// # Errors
     ///
     /// Returns [`RunEnded`] if the run has ended, or the messages could not be taken.

@@ -27,8 +27,8 @@ impl fmt::Debug for ErrorCause {
     }
 }
 
-/// The texts of the user that an error may repeat: the message of the run, and the parameters of a call. The
-/// message is read from the log when it is needed, since it may be large.
+/// The texts of the user that an error may repeat: the message of the run and those that it took, and the parameters
+/// of a call. Messages are read from the log when they are needed, since they may be large.
 #[derive(Clone)]
 pub(crate) struct UserTexts {
     handle: RunHandle,
@@ -49,10 +49,9 @@ impl UserTexts {
 
     /// Returns a cause as it may be logged.
     pub(crate) async fn redact(&self, cause: &ErrorCause) -> String {
-        let Some(message) = self.message().await else {
-            return "withheld: the user's message, which it may repeat, cannot be read back".to_owned();
+        let Some(mut texts) = self.messages().await else {
+            return "withheld: the user's messages, which it may repeat, cannot be read back".to_owned();
         };
-        let mut texts = vec![message];
         if let Some(parameters) = &self.parameters {
             texts.push(parameters.as_str().to_owned());
             strings(parameters.to_value(), &mut texts);
@@ -60,13 +59,25 @@ impl UserTexts {
         chain(cause, &texts)
     }
 
-    async fn message(&self) -> Option<String> {
-        let after = Offset(self.accepted.0.checked_sub(1)?);
+    async fn messages(&self) -> Option<Vec<String>> {
+        let taken = self.handle.taken();
+        if taken.len() > MESSAGES_MAX {
+            return None;
+        }
+        let mut texts = Vec::new();
+        for offset in std::iter::once(self.accepted).chain(taken) {
+            texts.push(self.message(offset).await?);
+        }
+        Some(texts)
+    }
+
+    async fn message(&self, offset: Offset) -> Option<String> {
+        let after = Offset(offset.0.checked_sub(1)?);
         let lines = self.handle.read(after, ReadLimit { entries_max: 1, bytes_max: 1 }).await.ok()?;
         let (_, line) = lines.iter().next()?;
         let (_, entry) = quintet_wire::entry::decode(&line).ok()?;
         match entry.body {
-            Body::UserMessage { text, .. } if entry.offset == self.accepted => Some(text),
+            Body::UserMessage { text, .. } if entry.offset == offset => Some(text),
             Body::UserMessage { .. } | Body::Event { .. } => None,
         }
     }
@@ -77,6 +88,9 @@ impl fmt::Debug for UserTexts {
         f.debug_struct("UserTexts").finish_non_exhaustive()
     }
 }
+
+/// Messages of a run that are compared with an error; the error of a run with more is withheld.
+const MESSAGES_MAX: usize = 64;
 
 /// Adds the strings in a value, which is of bounded depth.
 fn strings(value: Value, texts: &mut Vec<String>) {

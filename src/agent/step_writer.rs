@@ -61,6 +61,7 @@ impl StepWriter {
         let replay = Replay::of(|kind| emitted.of(kind).bytes, events);
         let replayed = Box::new(Replayed { replay, emitted, readers: [const { None }; 3] });
         let texts = UserTexts::new(handle.clone(), accepted);
+        handle.note_taken(taken.iter().map(|taken| taken.offset));
         let (replay, message, taken) = (Some(replayed), accepted, TakenQueue::new(taken));
         Self { handle, owner, run_id, replay, calls: 0, begin, message, texts, taken }.without_what_is_over()
     }

@@ -329,7 +329,7 @@ defect!(FollowsAnything {
             Command::Send(mut send) => {
                 let named = send.message.parent.filter(|parent| *parent <= state.head());
                 send.older_parent = named.or(send.older_parent);
-                if let (RecentParent::None, Some(_)) = (state.recent_parent(&send.message), named) {
+                if let (RecentParent::None, Some(_)) = (state.recent_parent(&send.message.thread_id, send.message.parent), named) {
                     send.message.parent = Some(Offset::ZERO);
                 }
                 let mut decision = shipped(state, Command::Send(send), limits)?;

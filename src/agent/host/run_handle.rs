@@ -13,7 +13,8 @@ use quintet_kernel::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal, taken::Message,
+    command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal, sync::Mutex,
+    taken::Message,
 };
 
 /// The handle of an agent to its run. If the last clone is dropped before the run is complete, the run ends as
@@ -21,7 +22,8 @@ use super::{
 #[derive(Clone)]
 pub struct RunHandle(Arc<RunHandleInner>);
 
-struct RunHandleInner(RunHandleParts);
+/// The parts, and the offsets of the messages that the run has taken.
+struct RunHandleInner(RunHandleParts, Mutex<Vec<Offset>>);
 
 /// The parts of a [`RunHandle`], provided by the hub of the run's user.
 pub struct RunHandleParts {
@@ -52,7 +54,7 @@ pub struct HubSenders {
 impl RunHandle {
     /// Creates the handle of one run.
     pub fn new(parts: RunHandleParts) -> Self {
-        Self(Arc::new(RunHandleInner(parts)))
+        Self(Arc::new(RunHandleInner(parts, Mutex::default())))
     }
 
     /// Returns the limits of a step.
@@ -96,7 +98,19 @@ impl RunHandle {
         let (reply, taken) = oneshot::channel();
         self.command(|run_id| AgentCommand::TakeMessages { run_id, reply }).await?;
         // A hub that ended without a reply has ended its runs.
-        taken.await.unwrap_or(Err(RunEnded::Ended))
+        let taken = taken.await.unwrap_or(Err(RunEnded::Ended))?;
+        self.note_taken(taken.iter().map(|message| message.offset));
+        Ok(taken)
+    }
+
+    /// Notes messages that the run has taken.
+    pub(crate) fn note_taken(&self, offsets: impl IntoIterator<Item = Offset>) {
+        self.0.1.lock().extend(offsets);
+    }
+
+    /// Returns the offsets of the messages that the run has taken.
+    pub(crate) fn taken(&self) -> Vec<Offset> {
+        self.0.1.lock().clone()
     }
 
     /// Waits until a call of the client is closed, and returns its result (RUN-11). Returns at once if it is

@@ -94,7 +94,7 @@ impl UserState {
 
     /// Returns the parent of a new message: the named or the latest message of its thread; 0 if there is none.
     fn parent(&self, send: &SendCommand) -> Result<Offset, Refusal> {
-        match self.recent_parent(&send.message) {
+        match self.recent_parent(&send.message.thread_id, send.message.parent) {
             RecentParent::Is(parent) => Ok(parent),
             RecentParent::Older => match send.message.parent {
                 Some(_) if send.older_parent != send.message.parent => Err(Refusal::NotFound),

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::command::NewMessage;
 use crate::{
     entry::{Body, Completion, Entry, Event},
     ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
@@ -117,11 +116,12 @@ impl UserState {
         self.recent.iter()
     }
 
-    /// Returns the parent of a new message, as far as the recent messages determine it.
-    pub fn recent_parent(&self, message: &NewMessage) -> RecentParent {
-        let of_thread = |recent: &&RecentMessage| recent.thread_id == message.thread_id;
+    /// Returns the parent of a new message of a thread, as far as the recent messages determine it; `named` is the one
+    /// that the message names.
+    pub fn recent_parent(&self, thread_id: &ThreadId, named: Option<Offset>) -> RecentParent {
+        let of_thread = |recent: &&RecentMessage| recent.thread_id == *thread_id;
         let mut recent = self.recent.iter().rev();
-        match message.parent {
+        match named {
             Some(Offset::ZERO) => RecentParent::Is(Offset::ZERO),
             Some(parent) => match recent.find(|recent| recent.receipt.offset == parent) {
                 Some(recent) if of_thread(&recent) => RecentParent::Is(parent),

@@ -172,7 +172,7 @@ pub(super) struct Run {
     asks: mpsc::UnboundedSender<(String, Value, oneshot::Sender<Answer>)>,
 }
 
-/// What the calls of a run report.
+/// The reports and questions of a run's calls.
 pub(super) struct Seen {
     pub(super) progress: mpsc::UnboundedReceiver<String>,
     pub(super) asks: mpsc::UnboundedReceiver<(String, Value, oneshot::Sender<Answer>)>,

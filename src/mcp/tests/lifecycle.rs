@@ -253,7 +253,7 @@ fn progress_is_passed_on() {
                 let params = json!({"progressToken": token, "progress": 1, "message": message});
                 peer.notify("notifications/progress", params).await;
                 if message != "not mine" {
-                    assert_eq!(seen.progress.recv().await.unwrap(), message);
+                    assert_eq!(seen.progress.recv().await.unwrap(), format!("{message}\n"));
                 }
             }
             peer.notify("notifications/progress", json!({"progressToken": token, "progress": 3})).await;

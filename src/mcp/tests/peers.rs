@@ -94,7 +94,7 @@ fn progress(seen: &mut Seen) -> Vec<String> {
     std::iter::from_fn(|| seen.progress.try_recv().ok()).collect()
 }
 
-/// What the server of npm is to show by each transport.
+/// Checks the server of npm by one transport.
 async fn everything(server: &McpServer) {
     let (caller, mut seen) = Run::of(1);
     let echo = call(server, &caller, "echo", json!({"message": "Grüße"})).await;
@@ -116,7 +116,7 @@ async fn everything(server: &McpServer) {
     let done = call(server, &caller, "trigger-long-running-operation", steps).await.unwrap();
     assert!(done.as_str().unwrap().contains("completed"), "{done}");
     let progress = progress(&mut seen);
-    assert!(progress.contains(&"3/4".to_owned()) && progress.len() <= 4, "{progress:?}");
+    assert!(progress.contains(&"3/4\n".to_owned()) && progress.len() <= 4, "{progress:?}");
 
     // The tool is added after the handshake, and its addition is announced.
     let mut changed = server.tools_changed();
@@ -160,14 +160,14 @@ fn everything_by_http() {
     });
 }
 
-/// What the server of the SDK for Python is to show by each transport and revision.
+/// Checks the server of the SDK for Python by one transport and revision.
 async fn python(server: &McpServer) {
     let (caller, mut seen) = Run::of(1);
     assert_eq!(call(server, &caller, "add", json!({"a": 1, "b": 2})).await, Ok(json!({"result": 3})));
     let counted = call(server, &caller, "count", json!({"to": 5})).await;
     assert_eq!(counted, Ok(json!({"result": "counted to 5"})));
     let progress = progress(&mut seen);
-    assert!(progress.contains(&"4 of 5".to_owned()) && progress.is_sorted(), "{progress:?}");
+    assert!(progress.contains(&"4 of 5\n".to_owned()) && progress.is_sorted(), "{progress:?}");
     let failed = call(server, &caller, "fail", json!({})).await.unwrap_err();
     assert!(failed.contains("fail"), "{failed}");
 

@@ -3,6 +3,8 @@
 use super::{HubInput, batch::Working};
 use crate::{
     agent::host::{AgentCommand, RunEnded},
+    batch::{BatchBuilder, PendingReply},
+    handle::{Acceptance, CallReply, ClientCommand, Request, RequestError},
     journal::{JournalError, Log},
     kernel::{
         entry::{Body, CallResult, Entry},
@@ -11,12 +13,8 @@ use crate::{
             AgentStep, Command, NewMessage, PastCall, Receipt, RecentParent, Refusal, Reply, SendCommand,
         },
     },
+    recovery,
     runtime::saturation::Scope,
-    user::{
-        batch::{BatchBuilder, PendingReply},
-        handle::{Acceptance, CallReply, ClientCommand, Request, RequestError},
-        recovery,
-    },
 };
 
 impl Working<'_> {
@@ -160,7 +158,7 @@ impl Working<'_> {
         message: &NewMessage,
     ) -> Result<Option<Offset>, RequestError> {
         let view = &self.known.view;
-        let is_older = view.recent_parent(message) == RecentParent::Older;
+        let is_older = view.recent_parent(&message.thread_id, message.parent) == RecentParent::Older;
         if !is_older || !view.has_older(&self.hub.shared.limits.kernel) {
             return Ok(None);
         }
