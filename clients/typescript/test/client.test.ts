@@ -590,6 +590,73 @@ test('an aborted command stops waiting; an aborted loop ends', async () => {
   client.close();
 });
 
+test('run_12: a message that the active run takes is merged into it; one that it does not take runs in its turn', async () => {
+  const { client } = pair({
+    agent: async (run) => {
+      if (run.message.text !== 'long') return run.answer(run.message.text);
+      run.think('hm');
+      await run.ask('continue');
+      run.answer(`long and ${run.takeMessages().map(({ text }) => text).join()}`);
+      await run.ask('continue');
+    },
+  });
+  client.connect();
+  const { run_id } = await client.send({ thread_id: 't', text: 'long' });
+  const runs = () => client.snapshot.conversations.threads.get('t')!.runs;
+  await client.steer({ thread_id: 't', text: 'this' });
+  await client.answer(run_id, 'call-1');
+  await when(client, () => runs()[1]?.status === 'merged');
+  assert.equal(runs()[1]?.merged_into, run_id);
+  await client.steer({ thread_id: 't', text: 'too late' });
+  await client.answer(run_id, 'call-2');
+  await when(client, () => runs()[2]?.status === 'succeeded');
+  assert.deepEqual(runs().map(answerOf), ['long and this', '', 'too late']);
+  client.close();
+});
+
+test('storage: a loop without conversations resumes after the last entry that it is done with', async () => {
+  const { server, open } = pair();
+  for (let i = 0; i < 10; i += 1) server.append('ann', { type: 'thread_updated', thread_id: 't', title: String(i), archived: false });
+  const storage = memoryStorage();
+  const seen: number[] = [];
+  for (let round = 0; round < 4; round += 1) {
+    const client = open({ storage, conversations: false });
+    let taken = 0;
+    for await (const { offset } of client.entries()) {
+      if ((taken += 1) > 3) {
+        client.close(); // in the middle of this entry: it is not done
+        break;
+      }
+      seen.push(offset);
+      if (offset === 10) {
+        client.close();
+        break;
+      }
+    }
+    assert.equal((await storage.load())?.threads, null);
+  }
+  assert.deepEqual(seen, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+});
+
+test('the browser is online again: the client retries at once', async () => {
+  const target = new EventTarget();
+  const { addEventListener, removeEventListener } = globalThis;
+  Object.assign(globalThis, { addEventListener: target.addEventListener.bind(target), removeEventListener: target.removeEventListener.bind(target) });
+  try {
+    const { client, server } = pair();
+    client.connect();
+    await client.caughtUp();
+    server.close();
+    await when(client, ({ connection }) => connection.phase === 'waiting');
+    target.dispatchEvent(new Event('online'));
+    await client.caughtUp();
+    client.close();
+    assert.equal(server.opened, 2);
+  } finally {
+    Object.assign(globalThis, { addEventListener, removeEventListener });
+  }
+});
+
 test('titles, archives and erasure arrive as entries', async () => {
   const { client } = pair();
   client.connect();

@@ -242,6 +242,19 @@ describe('against the real service', { skip: !BINARY && 'needs the binary', time
     client.close();
   });
 
+  test('run_12: a message that steers and is not taken runs in its turn', async () => {
+    const user = someone();
+    const client = service.client(user);
+    client.connect();
+    const { run_id } = await rehearse(client, { think: 'hm' }, { ask: { call_id: 'q', tool_name: 'approve', parameters: {} } }, { answer: 'first' });
+    await client.steer({ thread_id: 't', text: '1+1' });
+    await client.answer(run_id, 'q');
+    await ended(client, 1);
+    assert.deepEqual([runOf(client)?.status, runOf(client, 1)?.status], ['succeeded', 'succeeded']);
+    await sameAsLog(user, client);
+    client.close();
+  });
+
   test('drift: the types are those of the schemas that the service publishes', async () => {
     const { generate } = (await import(new URL('../scripts/generate.mjs', import.meta.url).href)) as { generate(client: unknown, server: unknown): string };
     const [client, server] = await Promise.all(['client', 'server'].map((name) => request(new URL(`/schema/${name}.json`, service.url))));

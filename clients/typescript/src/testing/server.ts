@@ -173,10 +173,11 @@ export class FakeServer {
     const run_id = crypto.randomUUID();
     const offset = user.entries.length + 1;
     const name = agent_name ?? 'fake';
-    this.#append(user_id, { type: 'user_message', thread_id, run_id, message_id, text, agent_name: name, parent: parent ?? user.lastMessage(thread_id) });
+    this.#append(user_id, { type: 'user_message', thread_id, run_id, message_id, text, agent_name: name, parent: parent ?? user.lastMessage(thread_id), ...(frame.on_busy === 'steer' && open.length > 0 ? { steer: true } : {}) });
     const message = user.entries.at(-1) as UserMessage;
     user.messages.set(message_id, message);
-    user.runs.set(run_id, new FakeRun(message, (type, fields) => this.#append(user_id, { type, thread_id, run_id, agent_name: name, ...fields })));
+    const append = (type: string, fields: object) => this.#append(user_id, { type, thread_id, run_id, agent_name: name, ...fields });
+    user.runs.set(run_id, new FakeRun(message, append, () => user.merge(run_id, thread_id)));
     this.#send(socket, { type: 'accepted', message_id, run_id, message_offset: offset, duplicate: false });
     if (frame.on_busy === 'interrupt') {
       for (const run of open) {
@@ -251,6 +252,16 @@ class FakeUser {
 
   open(thread_id: string): FakeRun[] {
     return [...this.runs.values()].filter((run) => run.message.thread_id === thread_id && !run.ended);
+  }
+
+  /** Hands the messages that wait for the active run to it. */
+  merge(run_id: string, thread_id: string): UserMessage[] {
+    const taken = this.open(thread_id).filter(({ message, started }) => message.steer && !started);
+    for (const run of taken) {
+      run.start();
+      run.end('merged', null, run_id);
+    }
+    return taken.map(({ message }) => message);
   }
 
   lastMessage(thread_id: string): number {
