@@ -125,6 +125,7 @@ pub mod replay;
 pub mod run;
 mod step_writer;
 pub mod supervisor;
+mod taken;
 pub mod tool;
 mod tool_requests;
 pub mod turns;
@@ -146,9 +147,8 @@ pub use self::{
     conversation::PastRun,
     error::{AgentError, ToolError},
     history::History,
-    host::RunEnded,
+    host::{Message, RunEnded},
     limits::AgentLimits,
-    messages::Message,
     phase::{CanOpen, CanTake, CanThink, Completed, ExecutingTools, Started, Thinking},
     replay::RecordedCall,
     run::{AfterClose, Run},
