@@ -4,7 +4,8 @@
  * @packageDocumentation
  */
 
-export { Quintet, type CommandOptions, type Outgoing, type QuintetOptions, type Snapshot } from './client.js';
+export { Quintet } from './client.js';
+export type { CommandOptions, Outgoing, QuintetOptions, Snapshot } from './options.js';
 export type { ConnectionState } from './connection.js';
 export type { Credential, CredentialRequest, CredentialSource } from './credentials.js';
 export { QuintetError } from './errors.js';
