@@ -42,7 +42,7 @@ export class Outbox {
 
   /** The commands, oldest first. The array keeps its identity while nothing changes. */
   get pending(): readonly Pending[] {
-    return (this.#view ??= [...this.#items.values()].flatMap(({ command, state }) => (state === 'abandoned' ? [] : { command, state })));
+    return (this.#view ??= [...this.#items.values()].flatMap(({ command, state, seen }) => (state === 'abandoned' || seen ? [] : { command, state })));
   }
 
   /** Adds a command. The same command again, while it is pending, is the same promise. */
@@ -147,6 +147,7 @@ export class Outbox {
           const { message_id, run_id, offset: message_offset } = entry;
           item.seen = { type: 'accepted', message_id, run_id, message_offset, duplicate: false };
           // A reply that is still to come would otherwise be taken for that of a later message with this id (DEL-7).
+          this.#view = null;
           if (!inFlight(item)) this.#done(item, item.seen);
         }
         return;

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerOf, memoryStorage, Quintet, QuintetError, reactionTo, type Entry, type ServerFrame } from 'quintet';
+import { answerOf, Quintet, QuintetError, reactionTo, type Entry, type ServerFrame } from 'quintet';
+import { memoryStorage } from 'quintet/testing';
 import { pair, takeUntil, when } from './harness.js';
 
 const code = (expected: string) => (error: unknown) => error instanceof QuintetError && error.code === expected;

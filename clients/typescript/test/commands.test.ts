@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerOf, memoryStorage, openQuestions, QuintetError, type ServerFrame } from 'quintet';
-import type { FakeRun } from 'quintet/testing';
+import { answerOf, openQuestions, QuintetError, type ServerFrame } from 'quintet';
+import { memoryStorage, type FakeRun } from 'quintet/testing';
 import { pair, takeUntil, when } from './harness.js';
 
 const code = (expected: string) => (error: unknown) => error instanceof QuintetError && error.code === expected;
@@ -34,6 +34,7 @@ test('del_7: the reply to one message is never taken for that of another with th
   const abort = new AbortController();
   const first = client.send({ thread_id: 't', message_id: 'm', text: 'a' }, { signal: abort.signal });
   await when(client, ({ conversations }) => conversations.threads.get('t')?.runs[0]?.status === 'succeeded');
+  assert.deepEqual(client.snapshot.pending, []); // it is in the log: no view shows it as unsent beside its run
   abort.abort();
   await assert.rejects(first, code('aborted'));
   await assert.rejects(client.send({ thread_id: 't', message_id: 'm', text: 'b' }), code('message_id_reused'));
