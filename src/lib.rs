@@ -85,7 +85,6 @@ pub mod gateway;
 pub mod ops;
 pub mod prelude;
 pub mod service;
-pub mod user;
 
 pub use quintet_agent as agent;
 #[cfg(feature = "assistant")]
@@ -96,6 +95,8 @@ pub use quintet_kernel as kernel;
 pub use quintet_monitor as monitor;
 pub use quintet_observer as observer;
 pub use quintet_runtime as runtime;
+pub use quintet_tickets as tickets;
+pub use quintet_user as user;
 pub use quintet_wire as wire;
 
 #[cfg(feature = "cli")]

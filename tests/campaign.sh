@@ -19,13 +19,20 @@ step() {
   ("${@:2}") || failed+=("$1")
 }
 
+# Each cfg has a target folder of its own, as in tests/schedules.sh.
+under() {
+  RUSTFLAGS="--cfg $1" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/$1" cargo test --locked --release "${@:2}"
+}
 schedules() {
-  LOOM_MAX_PREEMPTIONS=0 cargo test --locked --release -p quintet-schedules --test registry --test tail --test tickets &&
-    LOOM_MAX_PREEMPTIONS=4 cargo test --locked --release -p quintet-schedules --test drain --test signal
+  LOOM_MAX_PREEMPTIONS=0 under quintet_loom -p quintet-schedules --test registry --test tail --test tickets &&
+    LOOM_MAX_PREEMPTIONS=4 under quintet_loom -p quintet-schedules --test drain --test signal
+}
+random_schedules() {
+  QUINTET_CAMPAIGN_SCHEDULES="${QUINTET_CAMPAIGN_SCHEDULES:-200}" under quintet_shuttle -p quintet-hub
 }
 properties() {
   PROPTEST_CASES=20000 cargo test --locked --release -p quintet-kernel &&
-    PROPTEST_CASES=20000 cargo test --locked --release --lib --workspace --exclude quintet-model --exclude quintet-hub --exclude quintet-schedules &&
+    PROPTEST_CASES=20000 cargo test --locked --release --lib --workspace --exclude quintet-model &&
     PROPTEST_CASES=2000 cargo test --locked --release --test user -- machine isolation &&
     PROPTEST_CASES=200 cargo test --locked --release --test gateway -- isolation &&
     PROPTEST_CASES=2000 cargo test --locked --release --test journal --test audit
@@ -43,8 +50,7 @@ kernel_mutants() {
 }
 
 step "every schedule, without a bound on preemptions; of two scenes, with more than in CI" schedules
-step "random schedules of the hub" \
-  env QUINTET_CAMPAIGN_SCHEDULES="${QUINTET_CAMPAIGN_SCHEDULES:-200}" cargo test --locked --release -p quintet-hub
+step "random schedules of the hub" random_schedules
 step "large models" cargo test --locked --release -p quintet-model -- --include-ignored
 step "properties, many cases" properties
 step "fuzzing, an hour" bash fuzz/run.sh

@@ -1,14 +1,16 @@
 //! The table of planted defects, and the runner that tries those of Rust files in a copy of the tree.
 //!
 //! Guarantee: a defect counts as caught only if its tests pass without it, the tree compiles with it,
-//! and at least one of its tests then fails. A defect whose place is no longer in the source, a test
-//! that does not exist and a tree that does not compile are errors, never a catch.
+//! and at least one of its tests then fails, with the text that the defect names. A defect whose place is no
+//! longer in the source, a test that does not exist and a tree that does not compile are errors, never a catch.
 //!
 //! Defects of specifications need no build: [`crate::mutants::specs`] and [`crate::specified`] try them.
 
 use std::{
-    collections::BTreeSet,
-    fs, io,
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -41,6 +43,13 @@ pub struct Defect {
     /// Arguments of `cargo test`; none for a defect of a specification.
     #[serde(default)]
     pub test: Vec<String>,
+    /// The `--cfg` with which the tree is built, for a test that explores schedules.
+    pub cfg: Option<String>,
+    /// Variables of the environment of the tests.
+    #[serde(default)]
+    pub variables: BTreeMap<String, String>,
+    /// A text that the failing test prints.
+    pub prints: Option<String>,
     /// The checks that a defect of a specification turns red.
     #[serde(default)]
     pub checks: Vec<String>,
@@ -89,6 +98,8 @@ pub enum Error {
     NoTest(String, String),
     #[error("{0}: its tests hang, which was not foretold")]
     Hangs(String),
+    #[error("{0}: its tests fail without printing {1:?}: see {2}")]
+    OtherFailure(String, String, PathBuf),
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -106,6 +117,18 @@ pub fn all() -> &'static [Defect] {
 /// The defects of specifications.
 pub fn of_specifications() -> impl Iterator<Item = &'static Defect> {
     all().iter().filter(|defect| !defect.checks.is_empty())
+}
+
+/// Returns `count` of the defects that tests of schedules have to find, another selection for each seed.
+pub fn sample_of_schedules(count: usize, seed: u64) -> Vec<&'static Defect> {
+    let mut defects: Vec<_> = all().iter().filter(|defect| defect.cfg.is_some()).collect();
+    defects.sort_by_cached_key(|defect| {
+        let mut hasher = DefaultHasher::new();
+        (seed, &defect.name).hash(&mut hasher);
+        hasher.finish()
+    });
+    defects.truncate(count);
+    defects
 }
 
 impl Defect {
@@ -152,6 +175,10 @@ pub fn copy_of_specifications() -> io::Result<TempDir> {
 pub struct Plot {
     tree: PathBuf,
     build: PathBuf,
+    /// The folder in which `tests/schedules.sh` builds.
+    built: PathBuf,
+    /// The output of the last run of cargo.
+    output: PathBuf,
     green: BTreeSet<Vec<String>>,
 }
 
@@ -163,8 +190,9 @@ enum Ended {
 }
 
 impl Plot {
-    /// Copies what git knows of the project at `root` to below `plot`.
-    pub fn new(root: &Path, plot: &Path) -> Result<Self, Error> {
+    /// Copies what git knows of the project at `root`, which is built in `target`, to below `target/planted`.
+    pub fn new(root: &Path, target: &Path) -> Result<Self, Error> {
+        let plot = target.join("planted");
         let (tree, build) = (plot.join("tree"), plot.join("build"));
         let listed = Command::new("git").arg("-C").arg(root).args(["ls-files", "-z"]).output()?;
         if !listed.status.success() {
@@ -175,7 +203,8 @@ impl Plot {
             let Ok(wanted) = fs::read(root.join(&name)) else { continue };
             write_if_other(&tree.join(&name), &wanted)?;
         }
-        Ok(Self { tree, build, green: BTreeSet::new() })
+        let (built, output) = (target.to_path_buf(), plot.join("output"));
+        Ok(Self { tree, build, built, output, green: BTreeSet::new() })
     }
 
     /// Plants one defect, runs its tests, and takes it out again.
@@ -194,12 +223,17 @@ impl Plot {
     }
 
     fn with_defect(&self, defect: &Defect) -> Result<Verdict, Error> {
-        if !matches!(self.cargo(&defect.test, true, BUILD_TIME_MAX)?, Ended::Green) {
+        if !matches!(self.cargo(defect, true, BUILD_TIME_MAX)?, Ended::Green) {
             return Err(Error::Uncompilable(defect.name.clone()));
         }
-        match self.cargo(&defect.test, false, if defect.hangs { HANG_TIME } else { TEST_TIME_MAX })? {
+        match self.cargo(defect, false, if defect.hangs { HANG_TIME } else { TEST_TIME_MAX })? {
             Ended::Green => Ok(Verdict::Survived),
-            Ended::Red => Ok(Verdict::Caught),
+            Ended::Red => match &defect.prints {
+                Some(text) if !String::from_utf8_lossy(&fs::read(&self.output)?).contains(text) => {
+                    Err(Error::OtherFailure(defect.name.clone(), text.clone(), self.output.clone()))
+                }
+                _ => Ok(Verdict::Caught),
+            },
             Ended::OutOfTime if defect.hangs => Ok(Verdict::Hung),
             Ended::OutOfTime => Err(Error::Hangs(defect.name.clone())),
         }
@@ -209,11 +243,11 @@ impl Plot {
         if self.green.contains(&defect.test) {
             return Ok(());
         }
-        self.cargo(&defect.test, true, BUILD_TIME_MAX)?;
+        self.cargo(defect, true, BUILD_TIME_MAX)?;
         if !self.runs_a_test(defect)? {
             return Err(Error::NoTest(defect.name.clone(), defect.test.join(" ")));
         }
-        match self.cargo(&defect.test, false, TEST_TIME_MAX)? {
+        match self.cargo(defect, false, TEST_TIME_MAX)? {
             Ended::Green => {
                 self.green.insert(defect.test.clone());
                 Ok(())
@@ -223,24 +257,37 @@ impl Plot {
     }
 
     fn runs_a_test(&self, defect: &Defect) -> io::Result<bool> {
-        let listed = self.command(&defect.test, false).args(["--", "--list"]).output()?;
+        let listed = self.command(defect, false)?.args(["--", "--list"]).output()?;
         Ok(String::from_utf8_lossy(&listed.stdout).lines().any(|line| line.ends_with(": test")))
     }
 
-    fn command(&self, test: &[String], build_only: bool) -> Command {
+    fn command(&self, defect: &Defect, build_only: bool) -> io::Result<Command> {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command.current_dir(&self.tree).env("CARGO_TARGET_DIR", &self.build).arg("test").arg("--locked");
+        command.current_dir(&self.tree).arg("test").arg("--locked").envs(&defect.variables);
+        if let Some(cfg) = &defect.cfg {
+            let build = self.build.join(cfg);
+            start_from(&self.built.join(cfg), &build)?;
+            command.env("CARGO_TARGET_DIR", build).env("RUSTFLAGS", format!("--cfg {cfg}"));
+        } else {
+            command.env("CARGO_TARGET_DIR", &self.build);
+        }
         if build_only {
             command.arg("--no-run");
         }
-        command.args(test);
-        command
+        command.args(&defect.test);
+        Ok(command)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the patience of a command line, not the service's time")]
-    fn cargo(&self, test: &[String], build_only: bool, time_max: Duration) -> io::Result<Ended> {
-        let mut command = self.command(test, build_only);
-        let mut child = command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    fn cargo(&self, defect: &Defect, build_only: bool, time_max: Duration) -> io::Result<Ended> {
+        let mut command = self.command(defect, build_only)?;
+        if !build_only && defect.prints.is_some() {
+            // A deadlock under loom ends the process, and with it captured output.
+            command.args(["--", "--nocapture"]);
+        }
+        let output = File::create(&self.output)?;
+        command.process_group(0).stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+        let mut child = command.spawn()?;
         let begun = Instant::now();
         loop {
             if let Some(status) = child.try_wait()? {
@@ -255,6 +302,27 @@ impl Plot {
             std::thread::sleep(LOOK_EVERY);
         }
     }
+}
+
+/// Copies a finished build to `build`, unless there is one, so that the dependencies are not built again. The packages
+/// of the project are.
+fn start_from(built: &Path, build: &Path) -> io::Result<()> {
+    if build.exists() || !built.exists() {
+        return Ok(());
+    }
+    if let Some(parent) = build.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    if !Command::new("cp").arg("-a").args([built, build]).status()?.success() {
+        return Err(io::Error::other("the build cannot be copied"));
+    }
+    for package in fs::read_dir(build.join("debug/.fingerprint"))? {
+        let package = package?;
+        if package.file_name().to_string_lossy().starts_with("quintet") {
+            fs::remove_dir_all(package.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Leaves a file alone that is as it should be: what did not change is not built again.

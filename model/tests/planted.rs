@@ -38,6 +38,8 @@ fn every_defect_can_be_planted_where_it_says() {
         assert_eq!(is_of_a_specification, defect.test.is_empty(), "{}", defect.name);
         assert!(defect.checks.iter().all(|check| is_a_check(check)), "{}: {:?}", defect.name, defect.checks);
         assert!(is_of_a_specification || exists(&defect.test), "{}: no test {:?}", defect.name, defect.test);
+        assert_eq!(defect.cfg.is_some(), explores_schedules(&defect.test), "{}", defect.name);
+        assert!(defect.cfg.as_deref().is_none_or(is_declared), "{}: no cfg {:?}", defect.name, defect.cfg);
     }
 }
 
@@ -49,6 +51,16 @@ fn is_a_check(check: &str) -> bool {
             [config.named("INVARIANT"), config.named("PROPERTY")].concat().contains(&name)
         }),
     }
+}
+
+/// Returns whether the test is one of a package that is empty without its cfg.
+fn explores_schedules(test: &[String]) -> bool {
+    test.get(1).is_some_and(|package| ["quintet-schedules", "quintet-hub"].contains(&package.as_str()))
+}
+
+/// Returns whether the workspace declares a cfg of this name.
+fn is_declared(cfg: &str) -> bool {
+    fs::read_to_string(root().join("Cargo.toml")).unwrap().contains(&format!("\"cfg({cfg})\""))
 }
 
 /// Returns whether the source has the test, or the module of tests, that these arguments of `cargo test`
@@ -113,4 +125,16 @@ fn a_place_that_is_gone_or_there_twice_is_an_error() {
     assert!(defect.plant("abc").is_err());
     assert!(defect.plant("x x").is_err());
     assert!(defect.plant("a x b").is_ok());
+}
+
+#[test]
+fn a_sample_has_the_defects_of_schedules_and_another_seed_selects_others() {
+    let names = |count, seed| -> BTreeSet<&str> {
+        planted::sample_of_schedules(count, seed).iter().map(|defect| defect.name.as_str()).collect()
+    };
+    let all = names(usize::MAX, 0);
+    assert!(all.len() >= 9 && names(2, 1).is_subset(&all));
+    assert_eq!((names(2, 1).len(), names(2, 1)), (2, names(2, 1)));
+    let seen: BTreeSet<&str> = (0..100).flat_map(|seed| names(2, seed)).collect();
+    assert_eq!(seen, all);
 }

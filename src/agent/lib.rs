@@ -125,6 +125,7 @@ pub mod replay;
 pub mod run;
 mod step_writer;
 pub mod supervisor;
+mod threads;
 pub mod tool;
 mod tool_requests;
 pub mod turns;

@@ -29,7 +29,6 @@ use quintet_kernel::{
     run::EarlyEnd,
 };
 use quintet_runtime::tasks::Tasks;
-use tokio::runtime::{Builder, Runtime};
 use tracing::Instrument;
 
 use crate::{
@@ -41,6 +40,7 @@ use crate::{
     limits::AgentLimits,
     redact::UserTexts,
     run::{MESSAGE_BYTES_MAX, Run},
+    threads::AgentThreads,
 };
 
 /// The agents of a service, by name, and their executor.
@@ -65,9 +65,6 @@ enum ExecutorKind {
     /// The caller's runtime, for tests and simulations that control time.
     Shared(Tasks),
 }
-
-/// The runtime of the agents. Its drop stops every agent at its next await, in the background.
-struct AgentThreads(Option<Runtime>);
 
 /// A panic payload whose message is shown to the user. The message of any other formatted panic is not, since
 /// it may contain anything.
@@ -308,13 +305,8 @@ impl Executor {
     pub fn threads_within(limits: AgentLimits) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(THREADS_MIN, usize::from);
         let threads = cores.clamp(THREADS_MIN, limits.agent_threads_max.max(THREADS_MIN));
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .max_blocking_threads(limits.agent_blocking_threads_max)
-            .thread_name("agent")
-            .enable_all()
-            .build()?;
-        Ok(Self { limits, place: ExecutorKind::Threads(AgentThreads(Some(runtime))), turns_max: threads })
+        let place = ExecutorKind::Threads(AgentThreads::start(threads, limits.agent_blocking_threads_max)?);
+        Ok(Self { limits, place, turns_max: threads })
     }
 
     /// Creates an executor on the caller's runtime.
@@ -329,11 +321,10 @@ impl Executor {
 
     /// Calls `work` within the runtime of the agents, so that it can start tasks there.
     pub fn enter<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _entered = match &self.place {
-            ExecutorKind::Threads(AgentThreads(runtime)) => runtime.as_ref().map(Runtime::enter),
-            ExecutorKind::Shared(_) => None,
-        };
-        work()
+        match &self.place {
+            ExecutorKind::Threads(threads) => threads.enter(work),
+            ExecutorKind::Shared(_) => work(),
+        }
     }
 
     /// Returns the limits of the agents.
@@ -343,21 +334,10 @@ impl Executor {
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         match &self.place {
-            ExecutorKind::Threads(AgentThreads(runtime)) => {
-                runtime.as_ref().expect("it is there until the drop").spawn(work);
-            }
+            ExecutorKind::Threads(threads) => threads.spawn(work),
             ExecutorKind::Shared(tasks) => {
                 tasks.spawn(work);
             }
-        }
-    }
-}
-
-impl Drop for AgentThreads {
-    fn drop(&mut self) {
-        // To wait here would hang on an agent that never yields.
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
         }
     }
 }

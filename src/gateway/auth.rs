@@ -21,7 +21,6 @@ use crate::{
         checks::{CheckError, SignatureChecks},
         key::VerifyingKey,
         limits::GatewayLimits,
-        tickets::{IssuedTicket, Secret, Tickets, Unissued},
         token::{ClaimsPolicy, TokenError},
     },
     kernel::{ids::Timestamp, ticket::Unredeemable},
@@ -30,6 +29,7 @@ use crate::{
         clock,
         saturation::{Saturation, Scope},
     },
+    tickets::{IssuedTicket, Secret, Tickets, Unissued},
 };
 
 /// Verifies credentials and issues tickets. Clones share the state.

@@ -1,10 +1,10 @@
 //! Settings of the gateway. A request over a limit gets `limit_reached`, `rate_limited` or `too_large`; a
 //! connection closes with 4429 or 1013.
 
-use super::tickets::TicketLimits;
 use crate::{
     journal::ReadLimit,
     kernel::{connection, ticket::Lifetime},
+    tickets::TicketLimits,
     wire::server::SocketLimits,
 };
 

@@ -33,11 +33,13 @@ use tokio::{
 };
 
 use super::{
-    drain::{Drain, ShutdownStage},
     limits::GatewayLimits,
     peers::{Peers, SocketSlot},
 };
-use crate::runtime::tasks::Tasks;
+use crate::runtime::{
+    drain::{Drain, ShutdownStage},
+    tasks::Tasks,
+};
 
 /// Sets the TCP options of an accepted socket. A failure is logged at debug level.
 pub fn tune(socket: &TcpStream, limits: &GatewayLimits) {

@@ -2,7 +2,7 @@
 //! endpoints.
 //!
 //! - [`state`]: state shared by all handlers; [`limits`]: the settings that bound the gateway
-//! - [`auth`]: verifies a credential and returns an identity; [`token`], [`tickets`]: the two kinds of
+//! - [`auth`]: verifies a credential and returns an identity; [`token`], [`crate::tickets`]: the two kinds of
 //!   credential; [`key`], `jwks`: the keys that verify tokens; [`checks`]: bounded signature verification
 //! - [`origins`], [`admit`]: the origin allow-list; limits on connections, pages, requests and frames
 //! - [`peers`], [`hosts`]: peer addresses with their limits; the allow-list of `Host` headers
@@ -11,13 +11,12 @@
 //!   codes; [`refusal_log`]: rate-limited log lines for refused requests
 //! - [`ws`], [`sse`]: the streaming endpoints
 //! - [`listen`]: accepts sockets; [`operations`]: the routes of the admin listener
-//! - [`drain`]: the latch that orders the shutdown; [`dev`]: the signing key of `quintet dev`
+//! - [`dev`]: the signing key of `quintet dev`
 
 pub mod admit;
 pub mod auth;
 pub mod checks;
 pub mod dev;
-pub mod drain;
 pub mod hosts;
 pub mod http;
 #[cfg(feature = "jwks")]
@@ -35,8 +34,6 @@ pub mod refusal_log;
 pub mod router;
 pub mod sse;
 pub mod state;
-mod sync;
-pub mod tickets;
 pub mod token;
 pub mod ws;
 

@@ -20,13 +20,15 @@ use axum::{
 
 use super::{
     auth::Auth,
-    drain::{Drain, ShutdownStage},
     hosts::{self, Hosts},
     router::guarded,
 };
 use crate::{
     journal::Journal,
-    runtime::saturation::{Saturation, Scope},
+    runtime::{
+        drain::{Drain, ShutdownStage},
+        saturation::{Saturation, Scope},
+    },
     user::room,
 };
 

@@ -22,14 +22,12 @@ use tower_http::{
 };
 
 use super::{
-    Gateway,
-    drain::ShutdownStage,
-    hosts,
+    Gateway, hosts,
     http::{self as answers, failure::HttpError},
     peers::SocketSlot,
     refusal_log, sse, ws,
 };
-use crate::wire::codes::ErrorCode;
+use crate::{runtime::drain::ShutdownStage, wire::codes::ErrorCode};
 
 /// Builds the router of the public listener.
 pub fn router(gateway: Gateway) -> Router {

@@ -16,7 +16,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::{
     Gateway,
     admit::Admission,
-    drain::{Drain, ShutdownStage},
     http::{
         extract::{Caller, HttpResult, QueryParams},
         failure::HttpError,
@@ -32,7 +31,11 @@ use crate::{
         ticket::Identity,
     },
     observer::{ConnectionObserver, StreamResumed},
-    runtime::{clock, ids},
+    runtime::{
+        clock,
+        drain::{Drain, ShutdownStage},
+        ids,
+    },
     user::{cursor::ReadError, handle::User},
     wire::{codes::ErrorCode, event_id::EventId},
 };

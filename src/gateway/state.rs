@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    admit::Admit, auth::Auth, dev::DevLogin, drain::Drain, hosts::Hosts, limits::GatewayLimits,
-    origins::Origins, peers::Peers, refusal_log::RefusalLog,
+    admit::Admit, auth::Auth, dev::DevLogin, hosts::Hosts, limits::GatewayLimits, origins::Origins,
+    peers::Peers, refusal_log::RefusalLog,
 };
-use crate::{runtime::tasks::Tasks, user::factory::Factory, wire::http::AgentInfo};
+use crate::{
+    runtime::{drain::Drain, tasks::Tasks},
+    user::factory::Factory,
+    wire::http::AgentInfo,
+};
 
 /// The gateway of one service.
 #[derive(Clone)]

@@ -90,7 +90,7 @@ impl MemoryJournal {
             epoch,
             users: Mutex::default(),
             faults: Mutex::default(),
-            pause: watch::Sender::new(Pause::default()),
+            pause: watch::channel(Pause::default()).0,
         };
         Self { shared: Arc::new(shared) }
     }

@@ -4,7 +4,8 @@
 //! # Guarantees
 //!
 //! - Time and ids enter through [`clock`] and [`ids`] only, so that a [`simulation`] can replace them on one thread.
-//! - Every task has an owner that can wait for its end ([`tasks`]).
+//! - Every task has an owner that can wait for its end ([`tasks`]); a shutdown goes through its stages in order
+//!   ([`drain`]).
 //! - Every limit has a name with its unit, a default, a range and a description ([`limits!`]), and is visible to operators
 //!   while it rejects work ([`saturation`]).
 //! - The primitives of [`sync`] can be replaced by a schedule checker.
@@ -42,6 +43,7 @@
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 pub mod clock;
+pub mod drain;
 pub mod ids;
 pub mod limits;
 pub mod private;

@@ -1,6 +1,11 @@
 //! The synchronisation primitives of the shared types, so that a schedule checker can replace them.
-//! `cfg(quintet_loom)` and `cfg(quintet_shuttle)` are set by packages under `model/`; the usual `cfg(loom)`
-//! would change tokio as well.
+//!
+//! A build with `--cfg quintet_loom` takes them from loom, one with `--cfg quintet_shuttle` from shuttle, whose tokio then
+//! stands in for tokio in all packages up to `quintet-user`; the usual `cfg(loom)` would change tokio itself.
+//! `docs/model/concurrency.md` describes both.
+
+#[cfg(quintet_loom)]
+mod stand_ins;
 
 #[cfg(quintet_loom)]
 pub use loom::sync::{
@@ -24,7 +29,7 @@ pub use tokio::sync::{Notify, watch};
 pub use tokio_util::sync::CancellationToken;
 
 #[cfg(quintet_loom)]
-pub use crate::stand_ins::{CancellationToken, Notify, watch};
+pub use self::stand_ins::{CancellationToken, Notify, watch};
 
 #[cfg(quintet_loom)]
 use loom::sync as inner;

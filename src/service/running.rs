@@ -7,12 +7,11 @@ use axum::Router;
 use crate::{
     gateway::{
         Gateway,
-        drain::ShutdownStage,
         operations::{self, Operations},
     },
     journal::sqlite::SqliteJournal,
     monitor::Monitor,
-    runtime::tasks::Tasks,
+    runtime::{drain::ShutdownStage, tasks::Tasks},
 };
 
 /// A running service. Dropping it stops it immediately; [`Running::drain`] shuts it down in order.

@@ -27,7 +27,6 @@ use crate::{
         Gateway,
         admit::Admit,
         auth::Auth,
-        drain::{Drain, ShutdownStage},
         hosts::Hosts,
         listen,
         operations::{Operations, Render},
@@ -42,7 +41,11 @@ use crate::{
         disk::{self, DiskMonitor},
         metrics,
     },
-    runtime::{saturation::Saturation, tasks::Tasks},
+    runtime::{
+        drain::{Drain, ShutdownStage},
+        saturation::Saturation,
+        tasks::Tasks,
+    },
     user::factory::Factory,
     wire::http::AgentInfo,
 };

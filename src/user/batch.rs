@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A batch of decisions whose replies are not yet sent.
-pub struct BatchBuilder {
+pub(crate) struct BatchBuilder {
     follows: Offset,
     entries: Vec<Entry>,
     lines: LinesBuilder,
@@ -35,7 +35,7 @@ pub struct BatchBuilder {
 
 /// An effect of a durable batch on the agents of this process.
 #[derive(Debug)]
-pub enum RunEffect {
+pub(crate) enum RunEffect {
     /// A run has started with this entry; `text` is its message if it is in the same batch.
     Started {
         text: Option<String>,
@@ -73,7 +73,7 @@ pub enum RunEffect {
 }
 
 /// A reply that is sent once the batch is durable.
-pub enum PendingReply {
+pub(crate) enum PendingReply {
     Accepted(oneshot::Sender<Result<Acceptance, RequestError>>, Result<Acceptance, RequestError>),
     Done(oneshot::Sender<Result<(), RequestError>>, Result<(), RequestError>),
     CallCompleted(oneshot::Sender<Result<CallReply, RequestError>>, Result<CallReply, RequestError>),
@@ -84,7 +84,7 @@ pub enum PendingReply {
 
 impl PendingReply {
     /// Sends the reply. A dropped receiver has stopped waiting and is ignored.
-    pub fn send(self) {
+    pub(crate) fn send(self) {
         match self {
             PendingReply::Accepted(to, answer) => drop(to.send(answer)),
             PendingReply::Done(to, answer) => drop(to.send(answer)),
@@ -96,7 +96,7 @@ impl PendingReply {
     }
 
     /// Sends `Unavailable` instead, because the append was not confirmed (DEL-7).
-    pub fn fail(self) {
+    pub(crate) fn fail(self) {
         match self {
             PendingReply::Accepted(to, _) => drop(to.send(Err(RequestError::Unavailable))),
             PendingReply::Done(to, _) => drop(to.send(Err(RequestError::Unavailable))),
@@ -109,7 +109,7 @@ impl PendingReply {
 }
 
 /// The parts of a completed batch.
-pub struct DecidedBatch {
+pub(crate) struct DecidedBatch {
     pub entries: Vec<Entry>,
     pub lines: Lines,
     pub effects: Vec<RunEffect>,
@@ -121,7 +121,7 @@ pub struct DecidedBatch {
 
 impl BatchBuilder {
     /// Creates an empty batch that follows `head`.
-    pub fn new(head: Offset) -> Self {
+    pub(crate) fn new(head: Offset) -> Self {
         Self {
             follows: head,
             entries: Vec::new(),
@@ -135,7 +135,7 @@ impl BatchBuilder {
     }
 
     /// Adds an entry that the state has accepted; `reply` is the reply to its command.
-    pub fn push(&mut self, user_id: &UserId, entry: Entry, reply: &Reply) {
+    pub(crate) fn push(&mut self, user_id: &UserId, entry: Entry, reply: &Reply) {
         self.lines.push(|bytes| wire::entry::encode(user_id, &entry, bytes));
         let run_id = entry.run_id;
         if let Body::Event { event, .. } = &entry.body {
@@ -171,7 +171,7 @@ impl BatchBuilder {
     }
 
     /// Returns the entry at `offset`, if this batch adds it.
-    pub fn entry(&self, offset: Offset) -> Option<&Entry> {
+    pub(crate) fn entry(&self, offset: Offset) -> Option<&Entry> {
         let first = self.entries.first()?.offset;
         let index = usize::try_from(offset.0.checked_sub(first.0)?).ok()?;
         self.entries.get(index)
@@ -183,47 +183,47 @@ impl BatchBuilder {
         }
     }
 
-    pub fn effect(&mut self, effect: RunEffect) {
+    pub(crate) fn effect(&mut self, effect: RunEffect) {
         self.effects.push(effect);
     }
 
     /// Adds a resume record, replacing an earlier one of the same run.
-    pub fn record(&mut self, record: ResumeRecord) {
+    pub(crate) fn record(&mut self, record: ResumeRecord) {
         self.resumes.retain(|other| other.run_id != record.run_id);
         self.resumes.push(record);
     }
 
-    pub fn reply_later(&mut self, reply: PendingReply) {
+    pub(crate) fn reply_later(&mut self, reply: PendingReply) {
         self.replies.push(reply);
     }
 
     /// Returns the head that this batch follows.
-    pub fn follows(&self) -> Offset {
+    pub(crate) fn follows(&self) -> Offset {
         self.follows
     }
 
     /// Marks the state as one that does not match the log. The batch is not appended.
-    pub fn set_stale(&mut self) {
+    pub(crate) fn set_stale(&mut self) {
         self.stale = true;
     }
 
-    pub fn is_stale(&self) -> bool {
+    pub(crate) fn is_stale(&self) -> bool {
         self.stale
     }
 
-    pub fn count_command(&mut self) {
+    pub(crate) fn count_command(&mut self) {
         self.commands += 1;
     }
 
-    pub fn commands(&self) -> usize {
+    pub(crate) fn commands(&self) -> usize {
         self.commands
     }
 
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.lines.bytes()
     }
 
-    pub fn finish(self) -> DecidedBatch {
+    pub(crate) fn finish(self) -> DecidedBatch {
         DecidedBatch {
             entries: self.entries,
             lines: self.lines.finish(),

@@ -13,11 +13,11 @@ use crate::kernel::{
 
 /// The calls of the client in the open runs of one user, including closed ones.
 #[derive(Debug, Default)]
-pub struct ClientCalls(BTreeMap<RunId, BTreeSet<CallId>>);
+pub(crate) struct ClientCalls(BTreeMap<RunId, BTreeSet<CallId>>);
 
 impl ClientCalls {
     /// Adds the next entry of an open run.
-    pub fn take(&mut self, entry: &Entry) {
+    pub(crate) fn take(&mut self, entry: &Entry) {
         match &entry.body {
             Body::Event { event: Event::ToolExecuting(call), .. } if call.by == CallOwner::Client => {
                 self.0.entry(entry.run_id).or_default().insert(call.call_id.clone());
@@ -30,7 +30,7 @@ impl ClientCalls {
     }
 
     /// Returns the record of a call of an open run.
-    pub fn past(&self, run_id: RunId, call_id: &CallId) -> PastCall {
+    pub(crate) fn past(&self, run_id: RunId, call_id: &CallId) -> PastCall {
         match self.0.get(&run_id) {
             Some(calls) if calls.contains(call_id) => PastCall::OfClient,
             _ => PastCall::NotOfClient,

@@ -1,9 +1,7 @@
 //! A reader's position in a log: *while cursor < head, read the next entries, else wait until the head moves.*
 //! Replay, live connections, slow readers and event streams all work this way (DEL-2 … DEL-4).
 
-use tokio::sync::watch;
-
-use super::handle::User;
+use super::{handle::User, sync::watch};
 use crate::{
     journal::{Extent, JournalError, Lines, ReadLimit},
     kernel::{connection::Gap, ids::Offset},

@@ -272,7 +272,7 @@ fn due(limits: &DeadlineLimits, timer: &RunTimer, now: Instant) -> Due {
 /// Delay until a deadline is checked again whose command may have failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-#[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernel::{

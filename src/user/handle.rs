@@ -31,7 +31,7 @@ use crate::{
 pub struct User(Lease<UserId, Machines>);
 
 /// One user's machines.
-pub struct Machines {
+pub(crate) struct Machines {
     pub(super) shared: Arc<Shared>,
     pub(super) user_id: UserId,
     pub(super) observed: ObservedLog,
@@ -46,10 +46,10 @@ pub struct Machines {
 }
 
 /// Starts the hub of a user.
-pub type StartHub = Box<dyn FnOnce() + Send>;
+pub(crate) type StartHub = Box<dyn FnOnce() + Send>;
 
 /// A request of the user, with a handle that keeps the hub alive until the reply (ISO-5).
-pub struct Request {
+pub(crate) struct Request {
     /// The content, with the sender of the reply.
     pub ask: ClientCommand,
     /// The handle, held until the reply is sent.
@@ -57,7 +57,7 @@ pub struct Request {
 }
 
 /// The content of a request.
-pub enum ClientCommand {
+pub(crate) enum ClientCommand {
     /// Accept a message and start or queue its run (DEL-5, DEL-6).
     Send {
         /// The message.
@@ -96,7 +96,7 @@ pub enum ClientCommand {
 
 /// The outcome of a client's result for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallReply {
+pub(crate) enum CallReply {
     /// The call is complete, and its entry durable.
     Done,
     /// The run is not open. The caller has to look the call up in the journal, which may take long, and ask

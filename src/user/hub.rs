@@ -70,7 +70,7 @@ use crate::{
 };
 
 /// The receivers of a hub that has not been started.
-pub struct HubReceivers {
+pub(crate) struct HubReceivers {
     /// The requests of the user's clients; the queue holds `hub_requests_max`.
     pub requests: mpsc::Receiver<Request>,
     /// Cancelled when the last handle to the user's machines is dropped (ISO-5).
@@ -78,7 +78,7 @@ pub struct HubReceivers {
 }
 
 /// The hub of one user.
-pub struct Hub {
+pub(crate) struct Hub {
     common: Common,
     state: State,
 }
@@ -163,7 +163,7 @@ enum HubInput {
 
 impl Hub {
     /// Creates a hub that has not read its log. [`Hub::run`] runs it.
-    pub fn new(
+    pub(crate) fn new(
         shared: Arc<Shared>,
         user_id: UserId,
         observed: ObservedLog,
@@ -192,7 +192,7 @@ impl Hub {
     }
 
     /// Runs until the last handle is dropped.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let shared = self.common.shared.clone();
         while let Some(input) = self.next().await {
             let _counted = shared.active_runs.begin_batch();

@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 /// The work in progress.
 #[derive(Debug)]
-pub struct ActiveRuns(watch::Sender<Activity>);
+pub(crate) struct ActiveRuns(watch::Sender<Activity>);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Activity {
@@ -16,7 +16,7 @@ struct Activity {
 
 /// A guard that counts one batch of a hub, from before its first read to after its last effect.
 #[must_use = "the batch is counted until this is dropped"]
-pub struct BatchInProgress<'a>(&'a ActiveRuns);
+pub(crate) struct BatchInProgress<'a>(&'a ActiveRuns);
 
 impl ActiveRuns {
     pub(super) fn new() -> Self {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The state of a log, and the past of every open run.
-pub struct LoadedLog {
+pub(crate) struct LoadedLog {
     pub state: UserState,
     /// The timestamp of the last entry. Later entries get no earlier one, even if the clock was set back.
     pub last_at: Timestamp,
@@ -30,7 +30,7 @@ pub struct LoadedLog {
 
 /// The past of an open run. Its size does not depend on the amount of text that the run has emitted.
 #[derive(Debug, Default)]
-pub struct Past {
+pub(crate) struct Past {
     pub text: String,
     /// The events of the run, without its thoughts.
     pub events: Vec<Entry>,
@@ -95,7 +95,11 @@ const PAGE: ReadLimit = ReadLimit { entries_max: 1024, bytes_max: 1024 * 1024 };
 /// The limits of a read of a single entry.
 const ONE: ReadLimit = ReadLimit { entries_max: 1, bytes_max: 1 };
 
-pub async fn load(log: &dyn Log, user_id: &UserId, limits: &Limits) -> Result<LoadedLog, JournalError> {
+pub(crate) async fn load(
+    log: &dyn Log,
+    user_id: &UserId,
+    limits: &Limits,
+) -> Result<LoadedLog, JournalError> {
     let recovery = log.recovery(limits.recent_messages_max).await?;
     let mut pasts: BTreeMap<RunId, Past> =
         recovery.unfinished.iter().map(|run| (run.run_id, Past::default())).collect();
@@ -134,7 +138,7 @@ async fn last_at(log: &dyn Log, user_id: &UserId, head: Offset) -> Result<Timest
 }
 
 /// Returns the text of the message at the offset `accepted`.
-pub async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<String, JournalError> {
+pub(crate) async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<String, JournalError> {
     match entry(log, user_id, accepted).await?.ok_or_else(|| missing(accepted))?.body {
         Body::UserMessage { text, .. } => Ok(text),
         Body::Event { .. } => Err(missing(accepted)),
@@ -142,7 +146,11 @@ pub async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<S
 }
 
 /// Reads the entry at `offset`; `None` if it was trimmed or does not exist yet.
-pub async fn entry(log: &dyn Log, user_id: &UserId, offset: Offset) -> Result<Option<Entry>, JournalError> {
+pub(crate) async fn entry(
+    log: &dyn Log,
+    user_id: &UserId,
+    offset: Offset,
+) -> Result<Option<Entry>, JournalError> {
     let lines = log.read(Offset(offset.0 - 1), ONE).await?;
     match lines.iter().next() {
         Some((found, line)) if found == offset => decode(&line, user_id).map(|(_, entry)| Some(entry)),
@@ -151,7 +159,7 @@ pub async fn entry(log: &dyn Log, user_id: &UserId, offset: Offset) -> Result<Op
 }
 
 /// Looks a call of a completed run up in the log (RUN-11). Reads the whole run.
-pub async fn past_call(
+pub(crate) async fn past_call(
     log: &dyn Log,
     user_id: &UserId,
     run_id: RunId,
@@ -180,19 +188,19 @@ pub async fn past_call(
 }
 
 /// Reads a range of a log page by page.
-pub struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     log: &'a dyn Log,
     after: Offset,
     through: Offset,
 }
 
 impl<'a> Pages<'a> {
-    pub fn new(log: &'a dyn Log, after: Offset, through: Offset) -> Self {
+    pub(crate) fn new(log: &'a dyn Log, after: Offset, through: Offset) -> Self {
         Self { log, after, through }
     }
 
     /// Returns the next page; `None` past the end. Trimmed entries are skipped.
-    pub async fn next(&mut self) -> Result<Option<Lines>, JournalError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Lines>, JournalError> {
         if self.after >= self.through {
             return Ok(None);
         }
@@ -212,7 +220,7 @@ impl<'a> Pages<'a> {
 /// # Errors
 ///
 /// Returns [`JournalError::Damaged`] if the line is not an entry or belongs to another user (ISO-1).
-pub fn decode(line: &[u8], user_id: &UserId) -> Result<(UserId, Entry), JournalError> {
+pub(crate) fn decode(line: &[u8], user_id: &UserId) -> Result<(UserId, Entry), JournalError> {
     let decoded = wire::entry::decode(line).map_err(|error| JournalError::Damaged(error.to_string()))?;
     if decoded.0 == *user_id {
         Ok(decoded)

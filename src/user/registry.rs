@@ -111,7 +111,7 @@ impl<K: Hash + Eq + Clone, T> Drop for Lease<K, T> {
     }
 }
 
-#[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The state that all users' machines share. Contains nothing of any user.
-pub struct Shared {
+pub(crate) struct Shared {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) agents: SharedAgentLauncher,

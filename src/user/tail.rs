@@ -131,7 +131,7 @@ impl RecentBatches {
     }
 }
 
-#[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

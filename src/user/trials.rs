@@ -18,7 +18,7 @@ use tokio::{
 
 /// The trials of one process: one at a time, over all users.
 #[derive(Debug)]
-pub struct Trials {
+pub(crate) struct Trials {
     turns: Arc<Semaphore>,
     /// The time at which the unsuspected runs were resumed, which start first.
     recovered: watch::Sender<Instant>,
@@ -26,20 +26,20 @@ pub struct Trials {
 }
 
 /// The right to hold a trial, until dropped.
-pub type TrialPermit = OwnedSemaphorePermit;
+pub(crate) type TrialPermit = OwnedSemaphorePermit;
 
 impl Trials {
-    pub fn new(settle: Duration) -> Self {
+    pub(crate) fn new(settle: Duration) -> Self {
         Self { turns: Arc::new(Semaphore::new(1)), recovered: watch::channel(Instant::now()).0, settle }
     }
 
     /// Restarts the wait for the first trial, after unsuspected runs were resumed.
-    pub fn recovered(&self) {
+    pub(crate) fn recovered(&self) {
         self.recovered.send_replace(Instant::now());
     }
 
     /// Waits for a permit, in order of the calls.
-    pub fn permit(&self) -> impl Future<Output = TrialPermit> + Send + 'static {
+    pub(crate) fn permit(&self) -> impl Future<Output = TrialPermit> + Send + 'static {
         let (turns, mut recovered, settle) = (self.turns.clone(), self.recovered.subscribe(), self.settle);
         async move {
             loop {

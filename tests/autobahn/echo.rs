@@ -14,7 +14,6 @@ use axum::{
 };
 use quintet::{
     gateway::{
-        drain::Drain,
         limits::GatewayLimits,
         listen,
         peers::{Peers, TrustedProxies},
@@ -24,7 +23,7 @@ use quintet::{
         },
     },
     kernel::connection::Cause,
-    runtime::{saturation::Saturation, tasks::Tasks},
+    runtime::{drain::Drain, saturation::Saturation, tasks::Tasks},
     wire::codes::CloseCode,
 };
 use tokio::net::TcpListener;

@@ -2,7 +2,7 @@
 
 use futures_util::StreamExt;
 use http::HeaderValue;
-use quintet::gateway::{drain::ShutdownStage, limits::GatewayLimits};
+use quintet::{gateway::limits::GatewayLimits, runtime::drain::ShutdownStage};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

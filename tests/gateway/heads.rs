@@ -122,7 +122,7 @@ async fn conn_6_temporary_refusal_has_a_retry_time() {
     assert!(refused.problem(503, "draining")["retry_after_ms"].is_u64());
     assert!(!refused.header("retry-after").is_empty());
     service.post("ada", &format!("{run}/cancel"), &json!({})).await.problem(404, "not_found");
-    service.running.gateway().drain.advance(quintet::gateway::drain::ShutdownStage::Draining);
+    service.running.gateway().drain.advance(quintet::runtime::drain::ShutdownStage::Draining);
     let answer = http_client().get(stream).bearer_auth(service.token("ada")).send().await.unwrap();
     assert!(answer.headers().contains_key("retry-after"));
 }
@@ -152,7 +152,7 @@ async fn conn_6_each_command_that_a_drain_refuses_has_a_retry_time() {
         assert_eq!(refused.header("retry-after"), "8", "{path}: whole seconds, rounded up");
     }
     // New connections, too.
-    service.running.gateway().drain.advance(quintet::gateway::drain::ShutdownStage::Draining);
+    service.running.gateway().drain.advance(quintet::runtime::drain::ShutdownStage::Draining);
     let upgrade = ["connection", "upgrade", "upgrade", "websocket"];
     for path in ["/v1/stream", "/v1/ws"] {
         let mut request = service.ask("GET", path).bearer_auth(service.token("ada"));

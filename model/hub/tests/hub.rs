@@ -1,23 +1,7 @@
 //! A user's machines as they ship, under random schedules.
 
-#![allow(dead_code, reason = "the files are whole; a test uses a part of them")]
+#![cfg(quintet_shuttle)]
 
-pub use quintet::{journal, kernel, observer, wire};
-
-#[path = "../../../src/agent/host/mod.rs"]
-pub mod host;
-#[path = "../../../src/user/mod.rs"]
-pub mod user;
-
-/// The service's side of the agents' package, of this crate's files.
-pub mod agent {
-    pub use super::host;
-}
-use runtime::sync;
-
-#[path = "scenario/runtime.rs"]
-pub mod runtime;
-#[path = "scenario/mod.rs"]
 mod scenario;
 
 #[test]

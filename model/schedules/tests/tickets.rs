@@ -2,17 +2,17 @@
 //! store is bounded and empty at the end; and a store that reads first and deletes later, as the
 //! predecessor's did, is caught.
 
+#![cfg(quintet_loom)]
+
 use std::collections::HashMap;
 
 use loom::{sync::Arc, thread};
-use quintet_schedules::{
-    kernel::{
-        ids::{Timestamp, UserId},
-        ticket::{Identity, Lifetime},
-    },
-    sync::Mutex,
-    tickets::{Secret, TicketLimits, Tickets},
+use quintet_kernel::{
+    ids::{Timestamp, UserId},
+    ticket::{Identity, Lifetime},
 };
+use quintet_runtime::sync::Mutex;
+use quintet_tickets::{Secret, TicketLimits, Tickets};
 
 mod bound;
 use bound::check;

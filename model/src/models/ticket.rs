@@ -1,5 +1,5 @@
 //! Tickets: two users issue them, two connections on two nodes race to redeem them, guess, and come
-//! too late; time passes whenever it likes. The store is that of `src/gateway/tickets.rs`: it takes a
+//! too late; time passes whenever it likes. The store is that of `src/tickets/lib.rs`: it takes a
 //! ticket out before it looks at it, in one step. Its specification is `Ticket.tla`.
 
 use std::fmt::Debug;

@@ -58,7 +58,7 @@ impl Drop for QueueTimeGuard {
     }
 }
 
-#[cfg(all(test, not(any(quintet_loom, quintet_shuttle))))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -14,9 +14,9 @@ use crate::{
         peers::{PeerFull, PeerLimited},
         refusal::journal_code,
         refusal_log::{ORIGIN_REASON, Refused},
-        tickets::Unissued,
     },
     journal::JournalError,
+    tickets::Unissued,
     user::handle::RequestError,
     wire::{
         client::FrameError,

@@ -34,7 +34,6 @@ use super::{
 use crate::{
     gateway::{
         Gateway,
-        drain::ShutdownStage,
         peers::{PeerAddr, SocketSlot},
     },
     journal::Lines,
@@ -44,6 +43,7 @@ use crate::{
         ticket::Identity,
     },
     observer::ConnectionObserver,
+    runtime::drain::ShutdownStage,
     wire::{
         codes::CloseCode,
         server::{self, ClientLimits, PROTOCOL},

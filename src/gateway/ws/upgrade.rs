@@ -18,7 +18,6 @@ use super::session::{Origin, WsSession};
 use crate::{
     gateway::{
         Gateway,
-        drain::ShutdownStage,
         http::{
             extract::{HttpResult, QueryParams, bearer, peer},
             failure::HttpError,
@@ -26,7 +25,7 @@ use crate::{
         peers::{PeerAddr, SocketSlot},
     },
     kernel::{ids::ConnectionId, ticket::Identity},
-    runtime::ids,
+    runtime::{drain::ShutdownStage, ids},
     wire::{codes::ErrorCode, server::PROTOCOL},
 };
 

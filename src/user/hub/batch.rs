@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::{Common, HubInput, Known};
 use crate::{
+    batch::{BatchBuilder, DecidedBatch, PendingReply},
     journal::{AppendError, Batch},
     kernel::{ids::Offset, user::Progress},
-    user::batch::{BatchBuilder, DecidedBatch, PendingReply},
 };
 
 /// A hub that knows its log.

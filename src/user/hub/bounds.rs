@@ -14,6 +14,8 @@
 use super::batch::Working;
 use crate::{
     agent::host::RunEnded,
+    batch::BatchBuilder,
+    handle::RequestError,
     kernel::{
         entry::{RunError, RunErrorCode},
         ids::{RunId, Timestamp},
@@ -21,12 +23,8 @@ use crate::{
         spending::Spending,
         user::{AgentStep, Command, Refusal},
     },
+    room::{self, Room},
     runtime::saturation::Scope,
-    user::{
-        batch::BatchBuilder,
-        handle::RequestError,
-        room::{self, Room},
-    },
 };
 
 /// The part of a day's bytes, as a divisor, that is left to runs that are open.

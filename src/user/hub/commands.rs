@@ -3,6 +3,8 @@
 use super::{HubInput, batch::Working};
 use crate::{
     agent::host::{AgentCommand, RunEnded},
+    batch::{BatchBuilder, PendingReply},
+    handle::{Acceptance, CallReply, ClientCommand, Request, RequestError},
     journal::{JournalError, Log},
     kernel::{
         entry::{Body, CallResult, Entry},
@@ -11,12 +13,8 @@ use crate::{
             AgentStep, Command, NewMessage, PastCall, Receipt, RecentParent, Refusal, Reply, SendCommand,
         },
     },
+    recovery,
     runtime::saturation::Scope,
-    user::{
-        batch::{BatchBuilder, PendingReply},
-        handle::{Acceptance, CallReply, ClientCommand, Request, RequestError},
-        recovery,
-    },
 };
 
 impl Working<'_> {

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::batch::Working;
 use crate::{
+    batch::{BatchBuilder, RunEffect},
     journal::ResumeRecord,
     kernel::{
         entry::{RunError, RunErrorCode},
@@ -13,11 +14,8 @@ use crate::{
         run::{AnyRun, EarlyEnd},
         user::{Command, Progress, Reply, Resumes},
     },
-    user::{
-        batch::{BatchBuilder, RunEffect},
-        recovery::Past,
-        trials::TrialPermit,
-    },
+    recovery::Past,
+    trials::TrialPermit,
 };
 
 /// The resumed runs of one user.

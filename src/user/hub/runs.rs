@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Known, batch::Working};
 use crate::{
     agent::host::{Assignment, QueueTime, RunHandle, RunHandleParts, RunSignal},
+    batch::RunEffect,
     journal::JournalError,
     kernel::{
         entry::{Body, CallOwner, Entry, Event, RunError, RunErrorCode},
@@ -14,10 +15,7 @@ use crate::{
         run::EarlyEnd,
         user::{Command, Progress},
     },
-    user::{
-        batch::RunEffect,
-        recovery::{self, Past},
-    },
+    recovery::{self, Past},
 };
 
 impl Working<'_> {

@@ -6,13 +6,14 @@
 use super::batch::Working;
 use crate::{
     agent::host::{Message, RunEnded},
+    batch::BatchBuilder,
     journal::JournalError,
     kernel::{
         entry::Body,
         ids::{Offset, RunId, Timestamp},
         user::{Command, Reply, TakenMessage},
     },
-    user::{batch::BatchBuilder, recovery},
+    recovery,
 };
 
 impl Working<'_> {

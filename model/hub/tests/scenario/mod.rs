@@ -1,9 +1,9 @@
 //! Users that connect, send, read, answer, cancel and leave, while agents work and the journal fails now and
 //! then; and the conditions that hold under every schedule.
 //!
-//! Every await and every lock of `src/user/` is a point at which shuttle may let another task run: the files'
-//! tokio is shuttle's. The journal is the one for tests, with a pause before and after each operation. Time
-//! does not pass: no deadline is reached, and a wait for the journal is over at once.
+//! Every await and every lock of the machines is a point at which shuttle may let another task run: their
+//! packages are built over shuttle's tokio. The journal is the one for tests, with a pause before and after
+//! each operation. Time does not pass: no deadline is reached, and a wait for the journal is over at once.
 
 use std::sync::{
     Arc as Shared,
@@ -11,34 +11,30 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
-use quintet::{
-    journal::{
-        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Recovery,
-        Retention, Trimmed,
-        memory::{AppendFault, MemoryJournal},
-    },
-    kernel::{
-        entry::{Body, Call, CallOwner, CallResult, Entry, Event, Thought, ThoughtKind},
-        ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName, UserId},
-        json::Json,
-        run::Ending,
-        user::{AgentStep, NewMessage, OnBusy},
-    },
-    wire,
+use quintet_agent::host::{AgentCapabilities, AgentLauncher, Assignment, RunEnded};
+use quintet_journal::{
+    AppendError, Batch, Extent, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Recovery, Retention,
+    Trimmed,
+    memory::{AppendFault, MemoryJournal},
 };
+use quintet_kernel::{
+    entry::{Body, Call, CallOwner, CallResult, Entry, Event, Thought, ThoughtKind},
+    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName, UserId},
+    json::Json,
+    run::Ending,
+    user::{AgentStep, NewMessage, OnBusy},
+};
+use quintet_user::{
+    deadline::DeadlineLimits,
+    factory::Factory,
+    handle::{RequestError, User},
+    limits::UserLimits,
+};
+use quintet_wire as wire;
 use shuttle::{
     future,
     rand::Rng,
     scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler},
-};
-
-use crate::{
-    host::{AgentCapabilities, AgentLauncher, Assignment, RunEnded},
-    user::{
-        factory::Factory,
-        handle::{RequestError, User},
-        limits::UserLimits,
-    },
 };
 
 /// The clients and agents of a scene, and the number of its schedules.
@@ -135,7 +131,7 @@ async fn crowd(scenario: Scenario) {
     let journal = MemoryJournal::default();
     let agents = Shared::new(ScenarioAgents { actions: scenario.agents, launched: AtomicU64::new(0) });
     let limits = UserLimits {
-        deadlines: crate::user::deadline::DeadlineLimits {
+        deadlines: DeadlineLimits {
             step_timeout_ms: FOR_EVER_MS,
             run_timeout_ms: FOR_EVER_MS,
             client_call_timeout_ms: FOR_EVER_MS,

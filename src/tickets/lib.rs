@@ -7,15 +7,18 @@
 //! One lock protects the maps; it is held for a few map operations and never across an await. A redemption
 //! removes the ticket from the map and [`Ticket::redeem`] consumes it, so it cannot be redeemed twice.
 
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
+
 use std::collections::{BTreeSet, HashMap};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use super::sync::Mutex;
-use crate::kernel::{
+use quintet_kernel::{
     ids::{Timestamp, UserId},
     ticket::{Identity, Issued, Lifetime, Ticket, Unissuable, Unredeemable},
 };
+use quintet_runtime::sync::Mutex;
 
 /// The ticket store.
 #[derive(Debug)]
@@ -206,7 +209,7 @@ impl Secret {
     }
 }
 
-#[cfg(all(test, not(quintet_loom)))]
+#[cfg(test)]
 mod tests {
     use std::sync::{Arc, Barrier};
 

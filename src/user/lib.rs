@@ -6,8 +6,8 @@
 //! ```
 //!
 //! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
-//! - [`handle`]: the requests of a user and their errors
-//! - [`hub`]: decides, appends and replies, one `batch` at a time
+//! - [`handle`]: the requests of a user and their errors; `codes`: the error codes of the protocol
+//! - `hub`: decides, appends and replies, one `batch` at a time
 //! - `shared`, [`limits`], `quiesce`: the state of all users' machines, their limits, and the work in progress
 //! - `recovery`: the state read back from the log; [`deadline`]: the timeouts of runs; `client_calls`: the open
 //!   calls that wait for the client
@@ -15,15 +15,19 @@
 //! - `trials`: suspected runs are resumed one at a time
 //! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`]: a page of the log
 //!
-//! The interface to the agents of these machines is [`crate::agent::host`].
+//! The interface to the agents of these machines is [`quintet_agent::host`].
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 mod batch;
 mod client_calls;
+mod codes;
 pub mod cursor;
 pub mod deadline;
 pub mod factory;
 pub mod handle;
-pub mod hub;
+mod hub;
 pub mod limits;
 mod quiesce;
 mod recovery;
@@ -36,4 +40,10 @@ mod trials;
 
 pub use limits::HubLimits;
 
-use crate::runtime::sync;
+// The layers below, under the names of their folders.
+use quintet_agent as agent;
+use quintet_journal as journal;
+use quintet_kernel as kernel;
+use quintet_observer as observer;
+use quintet_runtime::{self as runtime, sync};
+use quintet_wire as wire;

@@ -1,6 +1,6 @@
-//! Signals as tokio documents them, made of loom's locks, for the exploration of the shared primitives.
+//! Signals as tokio documents them, made of loom's locks, for the exploration of schedules.
 //!
-//! Tokio checks its own with loom. What is checked here is their use: each stand-in does what the
+//! Tokio checks its own with loom. Checked with these is their use: each stand-in does what the
 //! documentation of the real one guarantees in one step under one lock, and nothing more.
 
 use std::{
@@ -17,9 +17,11 @@ pub mod watch {
 
     use super::*;
 
+    /// The side that changes the value. Clones share it.
     #[derive(Debug)]
     pub struct Sender<T>(Arc<Mutex<State<T>>>);
 
+    /// The side that waits for changes.
     #[derive(Debug)]
     pub struct Receiver<T>(Arc<Mutex<State<T>>>);
 
@@ -37,12 +39,14 @@ pub mod watch {
     #[derive(Debug)]
     pub struct RecvError;
 
+    /// Returns both sides of a new value.
     pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
         let shared = Arc::new(Mutex::new(State { value, waiting: Vec::new() }));
         (Sender(shared.clone()), Receiver(shared))
     }
 
     impl<T: Copy> Sender<T> {
+        /// Returns the value.
         pub fn borrow(&self) -> Ref<T> {
             Ref(self.0.lock().expect("no holder panics").value)
         }
@@ -57,6 +61,7 @@ pub mod watch {
             changed
         }
 
+        /// Sets the value and wakes waiting tasks.
         pub fn send_replace(&self, value: T) {
             self.send_if_modified(|held| {
                 *held = value;
@@ -64,12 +69,14 @@ pub mod watch {
             });
         }
 
+        /// Returns a receiver of this value.
         pub fn subscribe(&self) -> Receiver<T> {
             Receiver(self.0.clone())
         }
     }
 
     impl<T: Copy> Receiver<T> {
+        /// Returns the value.
         pub fn borrow(&self) -> Ref<T> {
             Ref(self.0.lock().expect("no holder panics").value)
         }
@@ -94,12 +101,6 @@ pub mod watch {
         }
     }
 
-    impl<T: Default> Default for Sender<T> {
-        fn default() -> Self {
-            channel(T::default()).0
-        }
-    }
-
     impl<T> Deref for Ref<T> {
         type Target = T;
         fn deref(&self) -> &T {
@@ -119,6 +120,7 @@ struct Calls {
 }
 
 impl Notify {
+    /// Wakes the registered tasks.
     pub fn notify_waiters(&self) {
         let mut calls = self.0.lock().expect("no holder panics");
         calls.made += 1;
@@ -133,6 +135,7 @@ impl Notify {
     }
 }
 
+/// A registration, which resolves with the next call.
 #[derive(Debug)]
 pub struct Notified<'a> {
     notify: &'a Notify,
@@ -170,6 +173,7 @@ struct Cancelled {
 }
 
 impl CancellationToken {
+    /// Cancels, and wakes the waiting tasks.
     pub fn cancel(&self) {
         let mut state = self.0.lock().expect("no holder panics");
         state.cancelled = true;
@@ -178,6 +182,7 @@ impl CancellationToken {
         waiting.into_iter().for_each(Waker::wake);
     }
 
+    /// Waits for the cancellation.
     pub async fn cancelled(&self) {
         poll_fn(|cx| {
             let mut state = self.0.lock().expect("no holder panics");

@@ -3,7 +3,7 @@
 //! Guarantee: a stage once reached stays reached, and every waiter is woken, including those that start to
 //! wait afterwards (CONN-6).
 
-use super::sync::watch;
+use crate::sync::watch;
 
 /// The stages of a shutdown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,8 +18,14 @@ pub enum ShutdownStage {
 }
 
 /// The latch. Clones share the stage.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Drain(watch::Sender<ShutdownStage>);
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self(watch::channel(ShutdownStage::default()).0)
+    }
+}
 
 impl Drain {
     /// Returns the current stage.
@@ -43,7 +49,7 @@ impl Drain {
     }
 }
 
-#[cfg(all(test, not(quintet_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
