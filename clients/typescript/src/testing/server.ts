@@ -1,5 +1,5 @@
 import type { WebSocketConstructor, WebSocketLike } from '../socket.js';
-import type { ClientFrame } from '../protocol.js';
+import type { ClientFrame, Hello } from '../protocol.js';
 import type { Command, Entry, ErrorFrame, SendMessage, ServerFrame, UserMessage } from '../types.js';
 import { FakeRun, type FakeAgent } from './run.js';
 
@@ -136,7 +136,7 @@ export class FakeServer {
     }
   }
 
-  #hello(socket: FakeSocket, hello: { ticket?: string | null; token?: string | null; epoch?: string | null; after?: number | null; start?: string }): void {
+  #hello(socket: FakeSocket, hello: Hello & { start?: string }): void {
     const user_id = hello.token ?? hello.ticket;
     if (!user_id) return socket.end(4401, 'no credential');
     const user = this.#user(user_id);
@@ -155,7 +155,8 @@ export class FakeServer {
     socket.user_id = user_id;
     const limits = { ...LIMITS, ...this.options.limits };
     const connection_id = `connection-${this.opened}`;
-    this.#send(socket, { type: 'ready', protocol: 'quintet.v1', connection_id, user_id, epoch: this.epoch, resumed_after, head, gap, heartbeat_ms: 25_000, limits });
+    const place = { epoch: this.epoch, resumed_after, head, gap };
+    this.#send(socket, { type: 'ready', protocol: 'quintet.v1', connection_id, user_id, ...place, heartbeat_ms: 25_000, limits });
     for (const entry of user.entries.slice(resumed_after)) this.#send(socket, entry);
     this.#send(socket, { type: 'caught_up', head });
   }
@@ -173,7 +174,9 @@ export class FakeServer {
     const run_id = crypto.randomUUID();
     const offset = user.entries.length + 1;
     const name = agent_name ?? 'fake';
-    this.#append(user_id, { type: 'user_message', thread_id, run_id, message_id, text, agent_name: name, parent: parent ?? user.lastMessage(thread_id), ...(frame.on_busy === 'steer' && open.length > 0 ? { steer: true } : {}) });
+    const steer = frame.on_busy === 'steer' && open.length > 0 ? { steer: true } : {};
+    const follows = { parent: parent ?? user.lastMessage(thread_id), ...steer };
+    this.#append(user_id, { type: 'user_message', thread_id, run_id, message_id, text, agent_name: name, ...follows });
     const message = user.entries.at(-1) as UserMessage;
     user.messages.set(message_id, message);
     const append = (type: string, fields: object) => this.#append(user_id, { type, thread_id, run_id, agent_name: name, ...fields });
