@@ -24,7 +24,7 @@ step "documentation"
 # A dead link or a malformed section is an error.
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked -p quintet -p quintet-kernel -p quintet-runtime -p quintet-wire \
   -p quintet-journal -p quintet-observer -p quintet-tickets -p quintet-agent -p quintet-user -p quintet-assistant \
-  -p quintet-audit -p quintet-monitor
+  -p quintet-audit -p quintet-monitor -p quintet-upstream -p quintet-llm -p quintet-mcp -p quintet-agui
 
 step "the library without its features"
 bash tests/features.sh
@@ -32,6 +32,9 @@ bash tests/features.sh
 step "the page, in a browser"
 cargo build --locked
 bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
+
+step "the TypeScript client"
+bash tests/clients/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the WebSocket protocol, by the Autobahn suite"
 # The suite is a Python 2.7 program, which current distributions no longer package. Without one, a developer's run
@@ -45,10 +48,11 @@ elif [ "$status" != 0 ]; then
   exit "$status"
 fi
 
-step "everything else"
+step "everything else, beside MCP servers, remote agents and language models of others"
+# Each script installs its peers and runs the next command with their addresses.
 traces=$(mktemp -d)
 trap 'rm -rf "$traces"' EXIT
-TRACE_FOLDER="$traces" cargo test --workspace --locked
+TRACE_FOLDER="$traces" bash tests/mcp/run.sh bash tests/agui/run.sh bash tests/models/run.sh cargo test --workspace --locked
 
 step "traces of these tests, against the specification"
 cargo run --quiet --locked -p quintet-model --bin accept -- --brief "$traces"

@@ -24,7 +24,7 @@ use crate::{
     budget::{Account, Ledger},
     calls::{check, execute},
     config::{ConfigError, ModelConfig},
-    context::{BYTES_PER_TOKEN, CallIds, Context, Part, past_parts},
+    context::{BYTES_PER_TOKEN, CallIds, Context, Part, is_round, past_parts},
     limits::ModelLimits,
     pattern::Pattern,
     resume,
@@ -158,7 +158,9 @@ impl Agent for ModelAgent {
             has_reasoned: false,
         };
         let mut usage: Option<Usage> = None;
-        for _ in context.steps.len()..self.limits.model_rounds_max {
+        let made = context.steps.iter().filter(|part| is_round(part)).count();
+        for _ in made..self.limits.model_rounds_max {
+            context.steps.extend(stage.take_messages().await?);
             // Tools may have changed since the last response.
             let toolbox = self.choice.now();
             let left = account.left()?;

@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use quintet_agent::{CallResult, CallStatus, PastRun};
+use quintet_agent::{CallResult, CallStatus, Message, PastRun};
 use quintet_kernel::entry::{CallOwner, RunStatus};
 
 use crate::{
@@ -57,9 +57,9 @@ impl Context {
         budget.used += past.iter().chain(&steps).map(|part| part_tokens(part)).sum::<u64>();
         let mut last = None;
         while let Some(part) = steps.pop_back() {
-            let has_results = part.iter().any(|turn| results_of(turn).is_some());
+            let is_last_round = is_round(&part);
             last = Some([part, last.unwrap_or_default()].concat());
-            if has_results {
+            if is_last_round {
                 break;
             }
         }
@@ -82,11 +82,25 @@ impl Context {
         if budget.is_exceeded() {
             return Err(ContextFull);
         }
-        let mut turns: Vec<Turn> = past.into_iter().flatten().collect();
-        turns.push(Turn::User(self.message.clone()));
-        turns.extend(steps.into_iter().chain(last).flatten());
+        let message = vec![Turn::User(self.message.clone())];
+        let turns = joined(past.into_iter().chain([message]).chain(steps).chain(last).flatten());
         Ok(ModelRequest { instructions: self.instructions.clone(), turns, tools, output_tokens_max: None })
     }
+}
+
+/// Joins messages of the user that follow each other, because some models demand that the turns alternate.
+fn joined(turns: impl Iterator<Item = Turn>) -> Vec<Turn> {
+    let mut joined: Vec<Turn> = Vec::new();
+    for turn in turns {
+        match (joined.last_mut(), turn) {
+            (Some(Turn::User(before)), Turn::User(text)) => {
+                before.push_str("\n\n");
+                before.push_str(&text);
+            }
+            (_, turn) => joined.push(turn),
+        }
+    }
+    joined
 }
 
 struct Budget {
@@ -201,6 +215,16 @@ pub(crate) fn past_parts(runs: Vec<PastRun>, toolbox: &Toolbox, ids: &mut CallId
         part
     };
     runs.into_iter().map(part).collect()
+}
+
+/// Returns the messages that a run has taken, as parts of its conversation (RUN-12).
+pub(crate) fn parts_of(messages: Vec<Message>) -> Vec<Part> {
+    messages.into_iter().map(|message| vec![Turn::User(message.text)]).collect()
+}
+
+/// Returns true for a step with a response of the model.
+pub(crate) fn is_round(part: &Part) -> bool {
+    part.iter().any(|turn| matches!(turn, Turn::Assistant(_)))
 }
 
 /// Returns a step of calls with their results, and nothing else.
@@ -323,6 +347,26 @@ mod tests {
                 prop_assert_eq!(kept, calls, "the last step is there");
             }
         }
+    }
+
+    #[test]
+    fn messages_that_follow_each_other_are_one_turn() {
+        let context = Context {
+            message: "first".into(),
+            steps: vec![
+                vec![Turn::User("second".into())],
+                a_part(None, vec!["result".into()]),
+                vec![Turn::User("third".into())],
+                vec![Turn::User("fourth".into())],
+            ],
+            ..Context::default()
+        };
+        let turns = context.request(vec![], 1_000).unwrap().turns;
+        assert_eq!(turns[0], Turn::User("first\n\nsecond".into()));
+        assert_eq!((turns.len(), &turns[3]), (4, &Turn::User("third\n\nfourth".into())));
+        // What follows the last response is kept with it.
+        assert_eq!(context.request(vec![], 80).unwrap().turns.len(), 4);
+        assert_eq!(context.request(vec![], 30), Err(ContextFull));
     }
 
     #[test]

@@ -83,6 +83,9 @@ mod tests {
         assert_eq!(names[..2], ["calculate", "files_read"]);
         assert_eq!(names[4], "a_b");
         assert!(names[2].starts_with("a_b_") && names[3].starts_with("a_b_") && names[2] != names[3]);
+        // Without the mark, the first of two would keep its name, whichever that is.
+        let names_of_two = model_names(["a/b", "a.b"]);
+        assert!(names_of_two.iter().all(|name| name.len() == "a_b".len() + 9), "{names_of_two:?}");
         assert_eq!((names[5].as_str(), names[6].len()), ("_", 64));
     }
 

@@ -2,6 +2,8 @@
 //! recorded results without executing a completed call twice (RUN-9), and become the steps that the model
 //! reads.
 //!
+//! Messages that the run had taken come again between the calls between which they were taken (RUN-12).
+//!
 //! The model's text between the calls is not in these steps; what it generates anew takes the place of the
 //! recorded text. A call that the client had approved and that was not begun is executed now.
 
@@ -13,7 +15,7 @@ use quintet_kernel::entry::CallOwner;
 use crate::{
     api::ToolCall,
     approval::{APPROVE, asked, refusal},
-    context::{CallIds, Part, step, told},
+    context::{CallIds, Part, parts_of, step, told},
     toolbox::{GoneTool, Toolbox},
 };
 
@@ -28,7 +30,7 @@ pub(crate) async fn repeat(
     toolbox: &Toolbox,
     ids: &mut CallIds,
 ) -> Result<(Run<Thinking>, Vec<Part>), RunEnded> {
-    let mut steps = Vec::new();
+    let mut steps = parts_of(run.take_messages().await?);
     let mut approved: Vec<(String, Json)> = Vec::new();
     let mut rest = recorded.into_iter().peekable();
     while let Some(first) = rest.next() {
@@ -76,6 +78,7 @@ pub(crate) async fn repeat(
             }
         }
         steps.extend(Some(calls).filter(|calls| !calls.is_empty()).map(step));
+        steps.extend(parts_of(run.take_messages().await?));
     }
     if !approved.is_empty() {
         let (next, told) = call_all(run, &approved, toolbox).await?;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::{
     api::{EndReason, ModelApi, ModelError, ModelRequest, Response},
     budget::Account,
-    context::CallIds,
+    context::{CallIds, Part, parts_of},
     gathering::{Gathered, Gathering},
     limits::ModelLimits,
     metering::Meter,
@@ -45,6 +45,15 @@ impl Stage {
             Stage::Started(run) => run.think(ThoughtKind::Progress, progress()).await,
             Stage::Thinking(run) => Ok(run),
         }
+    }
+
+    /// Takes the messages that wait for the run, as parts of its conversation (RUN-12).
+    pub(crate) async fn take_messages(&mut self) -> Result<Vec<Part>, RunEnded> {
+        let messages = match self {
+            Stage::Started(run) => run.take_messages().await?,
+            Stage::Thinking(run) => run.take_messages().await?,
+        };
+        Ok(parts_of(messages))
     }
 
     fn answered(&self) -> &str {

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use quintet_agent::Answer;
+use quintet_kernel::json::Json;
 use rmcp::{
     Peer, RoleClient,
     model::{
@@ -235,7 +236,7 @@ impl CallRoute {
 }
 
 /// Asks a question; a run that has ended does not answer it.
-async fn asked(asks: &mpsc::Sender<Ask>, parameters: quintet_agent::Json) -> Answer {
+async fn asked(asks: &mpsc::Sender<Ask>, parameters: Json) -> Answer {
     let (reply, answer) = oneshot::channel();
     let unanswered = || Answer::Unanswered { why: "the run has ended".to_owned() };
     match asks.send(Ask { parameters, reply }).await {

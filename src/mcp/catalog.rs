@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use quintet_agent::Json;
+use quintet_kernel::json::Json;
 use rmcp::{
     Peer, RoleClient,
     model::{ClientRequest, ListToolsRequest, PaginatedRequestParams},

@@ -70,11 +70,11 @@ quintet_runtime::limits! {
 pub struct ServerConfig {
     /// The name: 1 to 32 characters of `a-z`, `A-Z`, `0-9`, `_` and `-`. Its tools are named `name/tool`.
     pub name: String,
-    /// How the server is reached: `command` or `url`.
+    /// The way to the server: `command` or `url`.
     pub endpoint: Endpoint,
     /// The revision of the protocol; by default the newest that the server has.
     pub protocol: Protocol,
-    /// True if the operator trusts what the server says of its tools: a tool with `readOnlyHint` or `idempotentHint`
+    /// True if the operator trusts the server's hints about its tools: a tool with `readOnlyHint` or `idempotentHint`
     /// counts as idempotent (RUN-9).
     pub trust_hints: bool,
     /// Patterns of the tools that agents may call; none for all. `*` stands for any characters.
@@ -85,7 +85,7 @@ pub struct ServerConfig {
     pub limits: McpLimits,
 }
 
-/// How a server is reached.
+/// The way to a server.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Endpoint {
@@ -105,7 +105,7 @@ pub enum Endpoint {
     Url {
         /// `url`: the address, `http` or `https`.
         url: Url,
-        /// `key_file` or `key_variable`: where the bearer token is, if the server wants one.
+        /// `key_file` or `key_variable`: the place of the bearer token, if the server wants one.
         key: Option<KeySource>,
     },
     /// A server in the process of a test, which gets the other end of each connection.
@@ -113,7 +113,7 @@ pub enum Endpoint {
     Duplex(tokio::sync::mpsc::UnboundedSender<tokio::io::DuplexStream>),
 }
 
-/// Where a bearer token is.
+/// The place of a bearer token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
     /// `key_file`: a file of one line.

@@ -58,7 +58,7 @@ pub(crate) enum ConnectError {
     List(#[from] ListError),
 }
 
-/// What a connection is made of.
+/// The parts that connections are made of.
 pub(crate) struct Connector<'a> {
     pub(crate) config: &'a Arc<ServerConfig>,
     pub(crate) secrets: &'a Secrets,

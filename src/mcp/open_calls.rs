@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quintet_agent::{Answer, Json, host::Owner};
+use quintet_agent::{Answer, host::Owner};
+use quintet_kernel::json::Json;
 use rmcp::model::{ElicitRequestParams, ProgressNotificationParam, ProgressToken, RequestId};
 use rmcp::service::InboundStreamOrigin;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -185,13 +186,14 @@ impl Drop for CallPlace {
     }
 }
 
-/// Returns the message of a notice, or else its numbers.
+/// Returns the message of a notice, or else its numbers, as a line.
 fn progress_text(notice: &ProgressNotificationParam, bytes_max: usize) -> String {
-    match (notice.message.as_deref().map(str::trim), notice.total) {
+    let text = match (notice.message.as_deref().map(str::trim), notice.total) {
         (Some(message), _) if !message.is_empty() => clipped(message, bytes_max),
         (_, Some(total)) => format!("{}/{total}", notice.progress),
         (_, None) => notice.progress.to_string(),
-    }
+    };
+    format!("{text}\n")
 }
 
 #[cfg(test)]
@@ -219,10 +221,10 @@ mod tests {
         let notice = ProgressNotificationParam::new(token(7), 1.0).with_message("x".repeat(20));
         calls.progress(&notice);
         calls.progress(&ProgressNotificationParam::new(token(9), 1.0));
-        assert_eq!(seen.borrow().as_deref(), Some("xxxxxxxxxxxxxxxx…"));
+        assert_eq!(seen.borrow().as_deref(), Some("xxxxxxxxxxxxxxxx…\n"));
         assert_eq!(unseen.borrow().as_deref(), None);
         calls.progress(&ProgressNotificationParam::new(token(7), 0.5).with_total(2.0));
-        assert_eq!(seen.borrow().as_deref(), Some("0.5/2"));
+        assert_eq!(seen.borrow().as_deref(), Some("0.5/2\n"));
     }
 
     #[test]

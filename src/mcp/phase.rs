@@ -29,7 +29,7 @@ pub(crate) enum Phase {
     Stopped,
 }
 
-/// What happened to a server. Times are since the start of its thread.
+/// An event in the life of a server. Times are since the start of its thread.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Input {
     /// The handshake is done and the tools are listed.

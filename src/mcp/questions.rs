@@ -9,7 +9,8 @@
 //! abandoned call is the reason, the server is restarted when no call is open. A server with questions over stdio that
 //! many users share can be limited to one call at a time by `calls_max = 1`.
 
-use quintet_agent::{Answer, Json, host::Owner};
+use quintet_agent::{Answer, host::Owner};
+use quintet_kernel::json::Json;
 use rmcp::{
     model::{ElicitRequestParams, ElicitResult, ElicitationAction, RequestId},
     service::InboundStreamOrigin,

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use quintet_agent::{Answer, Json, Tool, ToolContext, ToolError, host::Owner};
+use quintet_agent::{Answer, Tool, ToolContext, ToolError, host::Owner};
+use quintet_kernel::json::Json;
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -36,7 +37,7 @@ pub(crate) struct McpTool {
     link: Arc<ServerLink>,
 }
 
-/// What a call needs of its run.
+/// The run that makes a call.
 #[async_trait]
 pub(crate) trait CallHost: Send + Sync {
     /// Returns the user of the run.

@@ -114,7 +114,7 @@ async fn run_11_a_question_of_an_mcp_server_is_a_call_of_the_client() {
             assert_eq!(completion(&events).final_response.as_deref(), Some(said));
             let closed = format!("{word}:c1.q1");
             let expected =
-                ["started", "reasoning:hm", "open:c1", "progress:looking", "open:c1.q1", &closed, "ok:c1"];
+                ["started", "reasoning:hm", "open:c1", "progress:looking\n", "open:c1.q1", &closed, "ok:c1"];
             assert_eq!(words(&events)[..expected.len()], expected);
             server.stop().await;
         })

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Remote agents of other projects, and the examples of `examples/agents`, driven through the service's own agent:
 #
-#   bash tests/agui/run.sh [filter of tests ...]
+#   bash tests/agui/run.sh [command …]       (default: cargo test --test agui)
 #
 # Installs, below `target/agui`: pydantic-ai from PyPI; and in `node-*`: both generations of AG-UI's packages and aimock
 # from npm. Missing prerequisites come from the system's packages: Python 3.10 or later with venv, Node.js 20 or later.
@@ -48,4 +48,5 @@ done
 export AGUI_PYTHON=$home/venv/bin/python
 export AGUI_NODE_1=$here/node-1.0/node_modules/.peers
 export AGUI_NODE_0=$here/node-0.0.59/node_modules/.peers
-exec cargo test --locked --test agui -- "$@"
+[[ $# -gt 0 ]] || set -- cargo test --locked --test agui
+exec "$@"

@@ -1,8 +1,11 @@
 //! A crash at every entry of a run's log (RUN-6, RUN-9, RUN-11).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use quintet::kernel::{
@@ -10,6 +13,7 @@ use quintet::kernel::{
     ids::CallId,
 };
 use quintet_llm::{ModelConfig, Pattern};
+use tokio::time::timeout;
 
 use crate::{
     agents, config,
@@ -18,8 +22,11 @@ use crate::{
     upstream::Upstream,
 };
 
+/// Greatest time for which a test waits for a question or the end.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Reads a run to its end, and approves each of its questions.
-async fn approved(talk: &Talk, mut run: Watch) -> Vec<Event> {
+pub async fn approved(talk: &Talk, mut run: Watch) -> Vec<Event> {
     let mut answered: Vec<CallId> = Vec::new();
     loop {
         let open = |event: &Event| match event {
@@ -27,7 +34,8 @@ async fn approved(talk: &Talk, mut run: Watch) -> Vec<Event> {
             Event::Completed(_) => true,
             _ => false,
         };
-        let events = run.until(open).await.to_vec();
+        let reached = timeout(STEP_TIMEOUT, run.until(open)).await;
+        let events = reached.expect("the run goes on").to_vec();
         for event in &events {
             match event {
                 Event::Completed(_) => return events,

@@ -7,6 +7,7 @@ mod crash;
 #[path = "../agents/stage.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod stage;
+mod steer;
 #[path = "../../src/llm/tests/runs/upstream.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod upstream;
@@ -54,10 +55,13 @@ fn agents(config: ModelConfig, executed: &Arc<AtomicUsize>) -> AgentRegistry {
     AgentRegistry::new(agent, Executor::shared()).unwrap()
 }
 
-/// The messages of a request since the last one of the user, by their roles.
+/// The messages of a request since the message of its run, which is the last one of the user that does not begin with `also`.
 fn since_the_message(request: &Value) -> Vec<&Value> {
     let messages = request["messages"].as_array().unwrap();
-    let last = messages.iter().rposition(|message| message["role"] == "user").unwrap();
+    let last = messages.iter().rposition(|message| {
+        message["role"] == "user" && !message["content"].as_str().unwrap().starts_with("also")
+    });
+    let last = last.unwrap();
     messages[last + 1..].iter().collect()
 }
 

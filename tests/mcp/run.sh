@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # MCP servers of others, by stdio and HTTP, in both revisions of the protocol.
-#   tests/mcp/run.sh [filter of tests]
+#   tests/mcp/run.sh [command …]       (default: cargo test -p quintet-mcp --lib tests::peers)
 # Installs missing prerequisites: Node.js and Python from the system's packages, the servers from npm and PyPI. Fails
 # if a process of a server is left.
 set -euo pipefail
@@ -37,7 +37,8 @@ fi
 export QUINTET_MCP_EVERYTHING=$here/node_modules/@modelcontextprotocol/server-everything/dist/index.js
 export QUINTET_MCP_PYTHON=$here/venv/bin/python
 cd ../..
-CI=1 cargo test --quiet -p quintet-mcp --lib "tests::peers::${1:-}"
+[[ $# -gt 0 ]] || set -- cargo test --quiet --locked -p quintet-mcp --lib tests::peers
+"$@"
 
 left=$(pgrep -f "$here/(node_modules/@modelcontextprotocol|server.py)" || true)
 if [[ -n $left ]]; then

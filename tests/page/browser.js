@@ -32,20 +32,23 @@ export function someone(name) {
 }
 
 /**
- * Opens a tab on the page, in its own browser context. `tab.frames` are the server frames that Chromium
+ * Opens a tab on the page, in its own browser context; `events` shows every event of a run. `tab.frames` are the server frames that Chromium
  * received; `tab.problems` are the errors of the console, the policy and the network.
  */
-export async function openTab(browser, options = {}, base = BASE) {
+export async function openTab(browser, { events = false, ...options } = {}, base = BASE) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(WAIT_MS_MAX);
   const tab = { page, frames: [], sent: [], problems: [], sockets: 0, close: () => context.close() };
-  await page.addInitScript(() => {
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+  await page.addInitScript((shown) => {
+    // As if “Show every event” had been chosen before.
+    if (shown) sessionStorage.setItem('quintet.events', 'true');
     globalThis.violations = [];
     document.addEventListener('securitypolicyviolation', (event) => {
       globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI}`);
     });
-  });
+  }, events);
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') tab.problems.push(message.text());
   });
@@ -77,20 +80,35 @@ export async function isLive({ page }) {
   await page.locator('#connection[data-phase="live"]').waitFor();
 }
 
-/** Selects a thread, new or not. */
-export async function openThread({ page }, thread_id, behindButton = false) {
-  if (behindButton) await page.getByRole('button', { name: 'Threads' }).click();
-  await page.getByLabel('Id of the new thread').fill(thread_id);
-  await page.getByRole('button', { name: 'New thread' }).click();
-  await page.getByRole('heading', { name: thread_id, exact: true }).waitFor();
+/** Selects a thread, new or not, by its link. */
+export async function openThread({ page }, thread_id) {
+  await page.evaluate((id) => {
+    location.hash = `#/t/${encodeURIComponent(id)}`;
+  }, thread_id);
+  await page.locator(`.thread[data-thread="${thread_id}"][aria-current="true"]`).waitFor({ state: 'attached' });
+}
+
+/** Chooses the agent of the following messages. */
+export async function chooseAgent({ page }, agent_name) {
+  const button = page.locator('#agent');
+  await page.locator(`#agents input[value="${agent_name}"]`).waitFor({ state: 'attached' });
+  if ((await button.getAttribute('data-agent')) === agent_name) return;
+  await button.click();
+  await page.getByRole('radio', { name: new RegExp(`^${agent_name} `) }).check();
+  await page.locator('#agents').waitFor({ state: 'hidden' });
 }
 
 /** Sends a text as a user would. */
-export async function send({ page }, text, agent_name = 'assistant') {
-  await page.locator(`#agent option[value="${agent_name}"]`).waitFor({ state: 'attached' });
-  await page.getByLabel('Agent', { exact: true }).selectOption(agent_name);
-  await page.getByLabel('Message', { exact: true }).fill(text);
-  await page.getByRole('button', { name: 'Send', exact: true }).click();
+export async function send(tab, text, agent_name = 'assistant') {
+  await chooseAgent(tab, agent_name);
+  await tab.page.getByLabel('Message', { exact: true }).fill(text);
+  await tab.page.getByRole('button', { name: 'Send', exact: true }).click();
+}
+
+/** Chooses an item of the Developer menu. */
+export async function developer({ page }, item) {
+  await page.getByRole('button', { name: 'Developer' }).click();
+  await page.locator('#developer').getByText(item, { exact: true }).click();
 }
 
 export const script = (...steps) => JSON.stringify({ steps });
@@ -103,7 +121,7 @@ export async function runIs(tab, index, state) {
   await tab.page.locator(`:nth-match(.run, ${index + 1})[data-state="${state}"]`).waitFor();
 }
 
-/** Returns the conversation on the screen as text. */
+/** Returns the conversation on the screen as text; its events and thoughts only if every event is shown. */
 export async function conversation({ page }) {
   const turns = await page.locator('#turns > .turn').all();
   return Promise.all(
@@ -115,13 +133,13 @@ export async function conversation({ page }) {
       ),
       thoughts: await turn.locator('.thought').allTextContents(),
       calls: await turn.locator('.json').allTextContents(),
-      answer: await turn.locator('.answer-text').textContent(),
+      answer: await turn.locator('.answer-text').innerText().then((text) => text.trim()),
     })),
   );
 }
 
 /** Returns the offsets of the received entries, in order of arrival. */
-export const offsets = (tab) => tab.frames.filter((frame) => frame.seq || frame.type === 'user_message').map(({ offset }) => offset);
+export const offsets = (tab) => tab.frames.filter((frame) => frame.offset !== undefined).map(({ offset }) => offset);
 
 /** Returns all problems of the tab; empty if there are none. */
 export async function problems(tab) {

@@ -49,7 +49,7 @@ describe('the page and a server that restarts', { timeout: 300_000, skip: !binar
   ]) {
     test(`del_5: ${what} while a call waits, the conversation is resumed by itself and the call can be answered`, async () => {
       let server = await serve(folder);
-      const tab = await openTab(browser, {}, `http://${server.listen}`);
+      const tab = await openTab(browser, { events: true }, `http://${server.listen}`);
       await logIn(tab, someone('ada'));
       await send(tab, script({ think: 'a thought', repeat: 20 }, { answer: 'first' }), 'rehearsal');
       await runIs(tab, 0, 'succeeded');
@@ -71,7 +71,7 @@ describe('the page and a server that restarts', { timeout: 300_000, skip: !binar
       await runIs(tab, 2, 'queued');
       assert.deepEqual((await conversation(tab)).slice(0, 2), before);
 
-      await tab.page.getByRole('button', { name: 'Send answer' }).click();
+      await tab.page.getByRole('button', { name: 'Approve' }).click();
       await runIs(tab, 1, 'succeeded');
       await runIs(tab, 2, 'succeeded');
       assert.deepEqual((await conversation(tab)).map(({ answer }) => answer), ['first', 'done', 'late']);

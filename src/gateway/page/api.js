@@ -1,4 +1,6 @@
-// HTTP requests: login under `quintet dev`, tickets, agents.
+// HTTP requests: login under `quintet dev`, tickets, agents, pages of the log.
+
+import { decode } from './json.js';
 
 /** An error response, with the error `code` of the protocol. */
 export class ApiError extends Error {
@@ -30,6 +32,11 @@ export async function agents(token) {
   return (await call('GET', '/v1/agents', token)).agents;
 }
 
+/** Reads a page of the user's log: `{epoch, after, head, gap, entries, next_after}`. */
+export function entries(token, after) {
+  return call('GET', `/v1/entries?after=${after}&limit=${ENTRIES_MAX}`, token);
+}
+
 async function call(method, path, token, body) {
   const headers = { accept: 'application/json' };
   if (token) headers.authorization = `Bearer ${token}`;
@@ -40,10 +47,12 @@ async function call(method, path, token, body) {
   } catch {
     throw new ApiError(0, 'unreachable', 'The server cannot be reached.');
   }
-  const content = await answer.json().catch(() => null);
+  const content = await answer.text().then(decode).catch(() => null);
   if (answer.ok && content !== null) return content;
   const message = content?.detail ?? content?.message ?? content?.title ?? `HTTP ${answer.status}`;
   const seconds = Number(answer.headers.get('retry-after'));
   const retry_after_ms = content?.retry_after_ms ?? (seconds > 0 ? seconds * 1_000 : null);
   throw new ApiError(answer.status, content?.code ?? 'internal', message, retry_after_ms);
 }
+
+const ENTRIES_MAX = 1_000;

@@ -17,6 +17,32 @@ export function el(tag, props = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
+/** Returns a copy of the icon with this name, from the page's template. It is hidden from screen readers. */
+export function icon(name) {
+  return byId('icons').content.querySelector(`[data-icon="${name}"]`).cloneNode(true);
+}
+
+/** Creates a button that copies the text that `text()` returns, and confirms it for a moment. */
+export function copyButton(label, text) {
+  const button = el('button', { type: 'button', class: 'quiet copy', 'aria-label': label, title: label }, icon('copy'));
+  button.addEventListener('click', async () => {
+    let done = 'Copied';
+    try {
+      await navigator.clipboard.writeText(text());
+    } catch {
+      done = 'The browser does not allow copying';
+    }
+    button.dataset.done = done;
+    button.replaceChildren(icon(done === 'Copied' ? 'check' : 'copy'));
+    setText(byId('announcer'), done);
+    setTimeout(() => {
+      delete button.dataset.done;
+      button.replaceChildren(icon('copy'));
+    }, COPIED_MS);
+  });
+  return button;
+}
+
 /** Sets text only if it differs, to preserve selections and avoid repeated live-region announcements. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
@@ -60,7 +86,7 @@ export function reconcile(parent, items, { key, make, update }) {
 /** Marks a button as busy: it keeps the focus, appears disabled and ignores clicks. */
 export function setBusy(button, busy, text) {
   button.setAttribute('aria-disabled', String(busy));
-  setText(button, text);
+  setText(button.querySelector('span') ?? button, text);
 }
 
 export const isBusy = (button) => button.getAttribute('aria-disabled') === 'true';
@@ -79,7 +105,14 @@ export function span(ms) {
   return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`;
 }
 
-/** Formats a Unix time in milliseconds as the time of day. */
+/** Formats a Unix time in milliseconds as the time of day, with seconds. */
 export function clockTime(ms) {
   return new Date(ms).toLocaleTimeString(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 }
+
+/** Shows a list only while it has items, since screen readers announce an empty one. */
+export function showFilled(list) {
+  list.hidden = list.childElementCount === 0;
+}
+
+const COPIED_MS = 1_500;

@@ -27,6 +27,8 @@ export function createLog() {
     runs: new Map(),
     /** Maps message_id to its turn. */
     messages: new Map(),
+    /** Changes with every entry except a delta: what a list of threads or of open calls shows. */
+    version: 0,
   };
 }
 
@@ -45,8 +47,9 @@ export function reduce(log, frame) {
 /** `shorter`: the server's log ends before the cursor, so it must be read again from the start. */
 export const BROKEN = Object.freeze(['hole', 'foreign', 'shorter']);
 
+/** A frame is an entry if and only if it has an `offset`. */
 export function isEntry(frame) {
-  return frame.type === 'user_message' || EVENT_TYPES.includes(frame.type);
+  return Number.isSafeInteger(frame.offset);
 }
 
 /** Returns the active run of a thread, or null (RUN-8). */
@@ -81,8 +84,8 @@ function begin(log, ready) {
 
 /** Discards all entries, since the server's log is a different one. Keeps the counters and faults. */
 function forget(log) {
-  const { restarts, counts, faults } = log;
-  Object.assign(log, createLog(), { restarts: restarts + 1, counts, faults });
+  const { restarts, counts, faults, version } = log;
+  Object.assign(log, createLog(), { restarts: restarts + 1, counts, faults, version: version + 1 });
 }
 
 function catchUp(log, frame) {
@@ -96,7 +99,8 @@ function catchUp(log, frame) {
 }
 
 function place(log, entry) {
-  if (log.user_id !== null && entry.user_id !== log.user_id) {
+  // An erased entry has neither owner nor content; it only holds its offset.
+  if (log.user_id !== null && entry.user_id !== undefined && entry.user_id !== log.user_id) {
     log.counts.foreign += 1;
     fault(log, 'ISO-1', `entry ${entry.offset} belongs to another user`);
     return { verdict: 'foreign' };
@@ -114,7 +118,13 @@ function place(log, entry) {
   log.offset = entry.offset;
   log.head = Math.max(log.head, entry.offset);
   log.counts.applied += 1;
+  const isEvent = EVENT_TYPES.includes(entry.type);
+  // An entry of a later protocol moves the cursor and shows nothing.
+  if (!isEvent && entry.type !== 'user_message') return { verdict: 'applied' };
   const thread = threadOf(log, entry);
+  thread.last_offset = entry.offset;
+  thread.last_at = entry.timestamp;
+  if (entry.type !== 'agent_thinking') log.version += 1;
   if (entry.type === 'user_message') applyMessage(log, thread, entry);
   else applyEvent(runOf(log, thread, entry), entry);
   if (entry.type === 'agent_completed') thread.open.delete(entry.run_id);
@@ -122,7 +132,8 @@ function place(log, entry) {
 }
 
 function applyMessage(log, thread, entry) {
-  const turn = { offset: entry.offset, message_id: entry.message_id, text: entry.text, run_id: entry.run_id };
+  const { offset, message_id, text, run_id, timestamp: at, parent = null } = entry;
+  const turn = { offset, message_id, text, run_id, at, parent };
   thread.title ??= entry.text;
   log.messages.set(entry.message_id, turn);
   begun(log, thread, turn, createRun(entry));
@@ -134,7 +145,8 @@ function runOf(log, thread, entry) {
   if (!run) {
     run = createRun(entry);
     run.partial = entry.type !== 'agent_started';
-    begun(log, thread, { offset: entry.offset, message_id: null, text: null, run_id: entry.run_id }, run);
+    const { offset, run_id, timestamp: at } = entry;
+    begun(log, thread, { offset, message_id: null, text: null, run_id, at, parent: null }, run);
   }
   return run;
 }
@@ -145,10 +157,11 @@ function begun(log, thread, turn, run) {
   log.runs.set(run.run_id, run);
 }
 
-function threadOf(log, { thread_id, offset }) {
+function threadOf(log, { thread_id, offset, timestamp }) {
   let thread = log.threads.get(thread_id);
   if (!thread) {
-    thread = { thread_id, title: null, first_offset: offset, turns: [], open: new Set() };
+    const last = { last_offset: offset, last_at: timestamp };
+    thread = { thread_id, title: null, first_offset: offset, ...last, turns: [], open: new Set() };
     log.threads.set(thread_id, thread);
   }
   return thread;

@@ -1,25 +1,42 @@
 // The entry point: connects the session, log, outbox, connection and view.
 
-import { agents, login, ticket } from './api.js';
+import { agents, login } from './api.js';
+import { TURNS_STEP, createActions } from './actions.js';
 import { BROKEN, createLog, isEntry, reduce } from './log.js';
-import { openCalls } from './run.js';
 import { add, createOutbox, lost, prune, release, settle, take } from './outbox.js';
 import { isOpen } from './connection.js';
 import { Connection } from './socket.js';
-import { QUESTIONS, REHEARSALS } from './scripts.js';
-import { announce, draw, notice, prepare, showAgents } from './view.js';
-import { Frames, closeText, phaseText } from './view-wire.js';
-import { byId } from './dom.js';
+import { Composer } from './composer.js';
+import { isId, linkOf, threadOfLink } from './links.js';
+import { readHistory } from './history.js';
+import { hasOpenMenu, isPanelOpen, listenMenus, togglePanel } from './panels.js';
+import { freshTicket, renewInMs } from './session.js';
+import { restore, store } from './storage.js';
+import { announce, draw, listenScroll, notice } from './view.js';
+import { prepareScripts } from './view-scripts.js';
+import { Frames, closeText } from './view-wire.js';
+import { questionOf } from './questions.js';
+import { endWords, refusalWords } from './words.js';
+import { byId, isBusy } from './dom.js';
 
 /** The initial thread. All users can have the same name for it, since thread ids are per user (ISO-2). */
 const FIRST_THREAD = 'main';
-/** Turns drawn initially, and added each time. */
-const TURNS_STEP = 50;
 
 const app = {
   session: restore('session', null),
-  thread_id: restore('thread', FIRST_THREAD),
+  thread_id: threadOfLink(location.hash) ?? restore('thread', FIRST_THREAD),
+  /** Whether a link, the reader or an earlier visit chose the thread. */
+  thread_chosen: threadOfLink(location.hash) !== null || restore('thread', null) !== null,
   turns_shown: TURNS_STEP,
+  /** The message of each thread whose branch the reader chose; without one, the branch of the newest message. */
+  branches: new Map(),
+  threads_all: false,
+  /** Whether every event of a run is shown, for developers. */
+  events: restore('events', false),
+  /** Whether the log has been read once, so that the conversation may be shown. */
+  shown: false,
+  /** Calls that wait for the user, over all threads. */
+  waiting: 0,
   log: createLog(),
   outbox: createOutbox(restore('outbox', [])),
   frames: new Frames(),
@@ -27,62 +44,33 @@ const app = {
   reconnects: 0,
   refusals: new Map(),
   connection: null,
+  composer: null,
   /** The cursor of this tab before it was reloaded. */
   seen: restore('cursor', null),
 };
 
 app.connection = new Connection({
-  ticket: freshTicket,
+  ticket: () => freshTicket(app.session, isOpen(app.connection.state)),
   cursor: () => (app.log.epoch === null ? { after: 0 } : { epoch: app.log.epoch, after: app.log.offset }),
-  renewInMs,
+  renewInMs: (expires_at = app.session.expires_at) => renewInMs(expires_at),
   onFrame,
   onRaw,
   onState,
   onFlush: flush,
 });
 
-const act = {
-  open(thread_id) {
-    app.thread_id = thread_id;
-    app.turns_shown = TURNS_STEP;
-    store('thread', thread_id);
-    togglePanel('threads', false);
-    notice('');
-    schedule();
-    byId('text').focus();
-  },
-  send({ text, agent_name }) {
-    const frame = { type: 'send_message', message_id: crypto.randomUUID(), thread_id: app.thread_id, text };
-    if (agent_name) frame.agent_name = agent_name;
-    frame.on_busy = byId('on-busy').value;
-    intend(frame);
-    byId('scroll').scrollTop = byId('scroll').scrollHeight;
-  },
-  cancel: (run_id) => intend({ type: 'cancel_run', run_id }),
-  cancelling: (run_id) => app.outbox.has(`cancel:${run_id}`),
-  answer(frame) {
-    app.refusals.delete(`answer:${frame.run_id}:${frame.call_id}`);
-    intend(frame);
-  },
-  answering: (run_id, call_id) => app.outbox.get(`answer:${run_id}:${call_id}`),
-  refusal: (run_id, call_id) => app.refusals.get(`answer:${run_id}:${call_id}`),
-  /** Summarises the pending intents of a run as one comparable value. */
-  pendingOf(run_id) {
-    const under = [...app.outbox.values()].filter(({ frame }) => frame.run_id === run_id);
-    const refused = [...app.refusals.keys()].filter((key) => key.includes(run_id)).length;
-    return `${under.map(({ key, state }) => `${key}=${state}`).join()} ${refused}`;
-  },
-  retry(key) {
-    release(app.outbox, [key]);
-    flush();
-    schedule();
-  },
-  discard(key) {
-    app.outbox.delete(key);
-    storeOutbox();
-    schedule();
-  },
-};
+const act = createActions(app, { intend, flush, show, schedule, drawNow, storeOutbox });
+
+function show(thread_id) {
+  app.thread_id = thread_id;
+  app.thread_chosen = true;
+  app.turns_shown = TURNS_STEP;
+  app.composer.open(thread_id);
+  remember('thread', thread_id);
+  panel('threads', false);
+  notice('');
+  schedule();
+}
 
 /** Records an intent of the user and sends it now or once connected. */
 function intend(frame) {
@@ -105,14 +93,25 @@ function onFrame(frame) {
   if (verdict === 'caught_up') {
     prune(app.outbox, app.log);
     compareWithSeen();
+    if (!app.shown && !app.thread_chosen) openLatest();
+    app.shown = true;
   }
-  if (verdict === 'applied') {
+  if (verdict === 'applied' && run_id !== undefined) {
     if (app.outbox.size > 0) prune(app.outbox, app.log);
     if (app.log.caught_up) tell(frame, app.log.runs.get(run_id));
   }
   if (!isEntry(frame)) answerIntents(frame);
   schedule();
   return !BROKEN.includes(verdict);
+}
+
+/** On a first visit, shows the thread of the latest entry. */
+function openLatest() {
+  const latest = [...app.log.threads.values()].reduce((a, b) => (a && a.last_offset > b.last_offset ? a : b), null);
+  if (latest === null || latest.thread_id === app.thread_id) return;
+  app.thread_id = latest.thread_id;
+  history.replaceState(null, '', linkOf(latest.thread_id));
+  app.composer.open(latest.thread_id);
 }
 
 /** Checks that the entries read before a reload still exist. */
@@ -127,12 +126,12 @@ function compareWithSeen() {
 function answerIntents(frame) {
   const { intents, retry_after_ms } = settle(app.outbox, frame);
   if (frame.type === 'error') {
-    if (intents.length === 0) notice(`${frame.code}: ${frame.message}`);
+    if (intents.length === 0) notice(refusalWords(frame));
     for (const intent of intents) {
       if (intent.state !== 'refused' || intent.frame.type === 'send_message') continue;
       if (app.refusals.size >= REFUSALS_MAX) app.refusals.clear();
       app.refusals.set(intent.key, intent.error);
-      if (intent.frame.type === 'cancel_run') notice(`${frame.code}: ${frame.message}`);
+      if (intent.frame.type === 'cancel_run') notice(refusalWords(frame));
     }
   }
   if (retry_after_ms !== null) {
@@ -149,9 +148,10 @@ function answerIntents(frame) {
 /** Announces important live entries to screen readers. */
 function tell(entry, run) {
   if (entry.type === 'agent_completed') {
-    announce(`${run.agent_name}: ${entry.status}. ${entry.final_response ?? entry.error?.message ?? ''}`.slice(0, 500));
-  } else if (entry.type === 'tool_executing' && openCalls(run).some((call) => call.by === 'client')) {
-    announce(`${run.agent_name} waits for your answer: ${entry.tool_name}`);
+    const words = endWords(entry);
+    announce(`${run.agent_name}: ${words === null ? entry.final_response : `${words.text} ${words.detail}`}`.slice(0, SAID_CHARS_MAX));
+  } else if (entry.type === 'tool_executing' && entry.by === 'client') {
+    announce(`${run.agent_name} waits for you: ${questionOf(run.calls.get(entry.call_id)).title}`.slice(0, SAID_CHARS_MAX));
   }
 }
 
@@ -171,68 +171,57 @@ function onState(state) {
     notice('');
     nameAgents();
   }
-  if (['live', 'waiting', 'disconnected'].includes(state.phase)) announce(`Connection: ${phaseText(state, app.log)}`);
   schedule();
 }
 
-/** Fetches a ticket. If the token has expired under `quintet dev`, logs in again automatically. */
-async function freshTicket() {
-  const { session } = app;
-  const renewing = isOpen(app.connection.state);
-  if (renewing || Date.now() > session.expires_at) await renewSession(session);
-  try {
-    return await ticket(session.token);
-  } catch (error) {
-    if (error.status !== 401) throw error;
-    await renewSession(session);
-    return ticket(session.token);
-  }
-}
-
-async function renewSession(session) {
-  const { token, expires_at } = await login(session.user_id);
-  Object.assign(session, { token, expires_at });
-  if (app.session === session) store('session', session);
-}
-
-/** Returns the time until the connection's credential should be renewed. */
-function renewInMs(expires_at = app.session.expires_at) {
-  const left_ms = expires_at - Date.now();
-  return Math.max(RENEW_MS_MIN, left_ms - Math.min(RENEW_MARGIN_MS, left_ms / 4));
-}
-
-function start() {
+async function start() {
   draw(app, act);
   if (app.session === null) {
     byId('login-user').focus();
     return;
   }
+  history.replaceState(null, '', linkOf(app.thread_id));
+  app.composer.open(app.thread_id);
+  app.composer.focus();
+  const log = await readHistory(app.session, (log) => {
+    byId('loading-progress').max = Math.max(1, log.head);
+    byId('loading-progress').value = log.offset;
+  });
+  if (log !== null) app.log = log;
   app.connection.connect();
-  byId('text').focus();
 }
 
 /** Updates the list of agents after each connection, since another server may have different ones. */
 async function nameAgents() {
   try {
-    showAgents(await agents(app.session.token));
+    app.composer.showAgents(await agents(app.session.token));
   } catch (error) {
     notice(`The agents are not known: ${error.message}`);
   }
 }
 
-let scheduled = false;
+const drawing = { scheduled: false, took_ms: 0, ended_at: 0 };
 
-/** Draws at most once per animation frame. */
+/**
+ * Draws at most once per animation frame, however many frames of the server have come. A slow drawing, such as that of a
+ * very long paragraph that grows, is followed by a rest of twice its time, in which the page answers to the user.
+ */
 function schedule() {
-  if (scheduled) return;
-  scheduled = true;
-  const run = () => {
-    scheduled = false;
-    if (app.log.caught_up) store('cursor', { epoch: app.log.epoch, offset: app.log.offset });
-    draw(app, act);
-  };
-  if (document.hidden) setTimeout(run, HIDDEN_MS);
-  else requestAnimationFrame(run);
+  if (drawing.scheduled) return;
+  drawing.scheduled = true;
+  const rest_ms = Math.min(REST_MS_MAX, 2 * drawing.took_ms) - (performance.now() - drawing.ended_at);
+  if (document.hidden) setTimeout(drawNow, HIDDEN_MS);
+  else if (rest_ms > FRAME_MS) setTimeout(() => requestAnimationFrame(drawNow), rest_ms);
+  else requestAnimationFrame(drawNow);
+}
+
+function drawNow() {
+  const from = performance.now();
+  drawing.scheduled = false;
+  if (app.log.caught_up) store('cursor', { epoch: app.log.epoch, offset: app.log.offset });
+  draw(app, act);
+  drawing.ended_at = performance.now();
+  drawing.took_ms = drawing.ended_at - from;
 }
 
 function listen() {
@@ -247,115 +236,100 @@ function listen() {
       return;
     }
     problem.hidden = true;
-    store('session', app.session);
+    remember('session', app.session);
     start();
   });
   byId('logout').addEventListener('click', () => {
     app.connection.drop();
     app.log = createLog();
     sessionStorage.clear();
+    history.replaceState(null, '', '/');
     location.reload();
   });
-  byId('drop').addEventListener('click', () => app.connection.drop());
+  byId('drop').addEventListener('click', () => {
+    byId('developer').hidePopover();
+    app.connection.drop();
+  });
   byId('resume').addEventListener('click', () => app.connection.connect());
   window.addEventListener('online', () => app.connection.state.phase === 'waiting' && app.connection.connect());
-
-  byId('thread-form').addEventListener('submit', (event) => {
-    event.preventDefault();
-    const input = byId('thread-id');
-    act.open(input.value || `thread-${crypto.randomUUID().slice(0, 8)}`);
-    input.value = '';
+  window.addEventListener('hashchange', () => {
+    const thread_id = threadOfLink(location.hash);
+    if (thread_id !== null && thread_id !== app.thread_id) show(thread_id);
   });
-  byId('earlier').addEventListener('click', () => {
-    app.turns_shown += TURNS_STEP;
+  listenThreads();
+  listenDeveloper();
+  document.addEventListener('keydown', escape);
+}
+
+function listenThreads() {
+  const search = byId('thread-search');
+  byId('thread-new').addEventListener('click', () => act.open(`thread-${crypto.randomUUID().slice(0, 8)}`));
+  byId('thread-create').addEventListener('click', () => {
+    const id = search.value.trim();
+    search.value = '';
+    if (isId(id)) act.open(id);
+  });
+  byId('thread-more').addEventListener('click', () => {
+    app.threads_all = true;
     schedule();
   });
-  listenComposer();
-  byId('threads-toggle').addEventListener('click', () => togglePanel('threads'));
-  byId('wire-toggle').addEventListener('click', () => togglePanel('wire'));
-  byId('threads-close').addEventListener('click', () => togglePanel('threads', false));
-  byId('wire-close').addEventListener('click', () => togglePanel('wire', false));
+  search.addEventListener('input', schedule);
+  byId('threads-toggle').addEventListener('click', () => panel('threads', !isPanelOpen('threads')));
+  byId('threads-close').addEventListener('click', () => panel('threads', false));
+}
+
+function listenDeveloper() {
+  const events = byId('events');
+  events.checked = app.events;
+  events.addEventListener('change', () => {
+    app.events = events.checked;
+    remember('events', app.events);
+    schedule();
+  });
+  byId('wire-toggle').addEventListener('click', () => {
+    byId('developer').hidePopover();
+    panel('wire', !isPanelOpen('wire'));
+  });
+  byId('wire-close').addEventListener('click', () => panel('wire', false));
   byId('frames-clear').addEventListener('click', () => {
     app.frames.clear();
     byId('frames').replaceChildren();
   });
   byId('frames-hold').addEventListener('change', schedule);
-  document.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape') return;
-    togglePanel('threads', false);
-    togglePanel('wire', false);
-  });
 }
 
-function listenComposer() {
-  const text = byId('text');
-  const fit = () => {
-    text.rows = Math.min(10, Math.max(1, text.value.split('\n').length));
-  };
-  text.addEventListener('input', fit);
-  text.addEventListener('keydown', (event) => {
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    byId('composer').requestSubmit();
-  });
-  // Arrow keys move through the scripts and keep the focus; Tab moves on to Send.
-  byId('script').addEventListener('change', ({ target }) => {
-    const entry = [...QUESTIONS, ...REHEARSALS][Number(target.value || NaN)];
-    text.value = entry?.text ?? '';
-    if (entry) byId('agent').value = entry.agent_name;
-    fit();
-  });
-  byId('composer').addEventListener('submit', (event) => {
-    event.preventDefault();
-    if (text.value.trim() === '') return;
-    notice('');
-    act.send({ text: text.value, agent_name: byId('agent').value });
-    text.value = '';
-    byId('script').value = '';
-    fit();
-    text.focus();
-  });
+/** Escape closes what is open, otherwise it stops the answer; not while an input method composes or a form is filled in. */
+function escape(event) {
+  if (event.key !== 'Escape' || event.isComposing || event.defaultPrevented || hasOpenMenu()) return;
+  const closed = panel('threads', false) || panel('wire', false);
+  const { activeElement } = document;
+  const elsewhere = activeElement !== byId('text') && activeElement.matches('input, select, textarea');
+  if (!closed && !elsewhere && app.session !== null && !isBusy(byId('stop'))) act.stop();
 }
 
-/** Shows or hides a side panel. Moves the focus to it, and back to the button that opened it. */
-function togglePanel(name, open = byId('app').dataset[name] !== 'open') {
-  const toggle = byId(`${name}-toggle`);
-  const panel = byId(name);
-  if ((byId('app').dataset[name] === 'open') === open) return;
-  const hadFocus = panel.contains(document.activeElement);
-  byId('app').dataset[name] = open ? 'open' : 'closed';
-  toggle.setAttribute('aria-expanded', String(open));
-  if (name === 'wire') panel.hidden = !open;
-  if (open) byId(`${name}-close`).focus();
-  else if (hadFocus) toggle.focus();
-  schedule();
+function panel(name, open) {
+  const changed = togglePanel(name, open, byId(name === 'wire' ? 'developer-toggle' : 'threads-toggle'));
+  if (changed) schedule();
+  return changed;
 }
 
-function restore(name, otherwise) {
-  try {
-    return JSON.parse(sessionStorage.getItem(`quintet.${name}`)) ?? otherwise;
-  } catch {
-    return otherwise;
-  }
-}
-
-function store(name, value) {
-  try {
-    sessionStorage.setItem(`quintet.${name}`, JSON.stringify(value));
-  } catch {
-    notice('The browser does not let this page store anything: a reload will ask to log in again.');
-  }
+function remember(name, value) {
+  if (!store(name, value)) notice('The browser does not let this page store anything: a reload will ask to log in again.');
 }
 
 function storeOutbox() {
-  store('outbox', [...app.outbox.values()]);
+  remember('outbox', [...app.outbox.values()]);
 }
 
-const RENEW_MARGIN_MS = 60_000;
-const RENEW_MS_MIN = 5_000;
 const HIDDEN_MS = 250;
+const FRAME_MS = 16;
+const REST_MS_MAX = 1_000;
 const REFUSALS_MAX = 100;
+const SAID_CHARS_MAX = 500;
 
-prepare(act);
+app.composer = new Composer(act);
+listenMenus();
+listenScroll(act);
+prepareScripts(act);
 listen();
 start();

@@ -55,7 +55,7 @@ export const REHEARSALS = Object.freeze([
   rehearsal(
     'Ask for approval',
     think('This needs your word.'),
-    { ask: { call_id: 'q1', tool_name: 'approve', parameters: { action: 'send the letter', to: 'everyone' } } },
+    { ask: { call_id: 'q1', tool_name: 'approve', parameters: { tool_name: 'letters/send', parameters: { to: 'everyone', pages: 2 } } } },
     { answer: 'Thank you, noted.' },
   ),
   rehearsal(
@@ -66,6 +66,38 @@ export const REHEARSALS = Object.freeze([
     { ask: { call_id: 'q2', tool_name: 'answer', parameters: { question: 'Which day?' } } },
     tool('c1', 'book', 300, { parameters: { seats: 1 }, results: { reference: 'QT-5' } }),
     { answer: 'Booked.' },
+  ),
+  rehearsal(
+    'A form from a JSON Schema',
+    think('Some details are missing.'),
+    {
+      ask: {
+        call_id: 'q1',
+        tool_name: 'elicit',
+        parameters: {
+          message: 'Where does the journey begin?',
+          requested_schema: {
+            type: 'object',
+            required: ['city'],
+            properties: {
+              city: { type: 'string', title: 'City' },
+              day: { type: 'string', format: 'date', title: 'Day' },
+              seats: { type: 'integer', title: 'Seats', minimum: 1, maximum: 9, default: 2 },
+              place: { type: 'string', title: 'Place', enum: ['window', 'aisle'] },
+              quiet: { type: 'boolean', title: 'In the quiet carriage' },
+            },
+          },
+        },
+      },
+    },
+    { answer: 'Found a train.' },
+  ),
+  rehearsal(
+    'An answer in Markdown',
+    think('Headings, a list, a table and code.'),
+    { answer: '## Packing\n\n- [x] tickets\n- [ ] coat, since **rain** is *likely*\n\n' },
+    { answer: '| Day | Sky | High |\n|:--|:-:|--:|\n| Mon | rain | 11 °C |\n| Tue | sun | 14 °C |\n\n' },
+    { answer: '```js\nconst warm = days.filter((day) => day.high > 12);\n```\n\n> Questions? Write to [Ada](mailto:ada@example.org).' },
   ),
   rehearsal(
     'A tool that fails',

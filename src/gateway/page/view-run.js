@@ -1,191 +1,196 @@
-// A turn: the user's message and its run, with state, sequence and timing.
+// A turn: the user's message, and the run that answers it.
 
 import { answerOf, openCalls, stateOf } from './run.js';
 import { clip } from './json.js';
-import { clockTime, el, growText, isBusy, keepingFocus, reconcile, setBusy, setText, span } from './dom.js';
-import { makeCall, updateCall } from './view-call.js';
+import { copyButton, el, icon, isBusy, keepingFocus, reconcile, setBusy, setText, showFilled, span } from './dom.js';
+import { MarkdownView } from './markdown-view.js';
+import { progressOf } from './activity.js';
+import { scriptName, timeOfDay } from './threads.js';
+import { STATES, endWords, mayRetry, refusalWords } from './words.js';
+import { makeActivity, updateActivity } from './view-activity.js';
+import { makeQuestion, updateQuestion } from './view-question.js';
 
-export function makeTurn(turn) {
+/** The Markdown view of each run's article. */
+const answers = new WeakMap();
+
+/** `day` is shown above the turn, if any. */
+export function makeTurn(turn, day, act) {
   return el(
     'li',
     { class: 'turn', data: { offset: turn.offset } },
-    turn.text === null
-      ? el('p', { class: 'muted small' }, 'The message of this run is no longer kept.')
-      : el('div', { class: 'message', data: { offset: turn.offset, message: turn.message_id } },
-          el('span', { class: 'hidden-visually' }, 'You: '),
-          messageText(turn.text)),
+    day ? el('p', { class: 'day muted small' }, day) : null,
+    turn.text === null ? el('p', { class: 'muted small' }, 'The message of this run is no longer kept.') : el('div', { class: 'message-row' }, messageActions(turn, act), makeMessage(turn.text, { offset: turn.offset, message: turn.message_id })),
+    makeVersions(turn, act),
     el('article', { class: 'run' }),
   );
 }
 
-/** Updates a turn. Does nothing if neither the run nor its pending intents have changed. */
-export function updateTurn(element, run, act) {
+/** Updates a turn. Does nothing if neither the run, its pending intents nor the way of drawing have changed. */
+export function updateTurn(element, { turn, versions }, run, { act, events }) {
+  updateVersions(element.querySelector('.versions'), turn, versions);
   const article = element.lastElementChild;
-  const pending = act.pendingOf(run.run_id);
-  const version = `${run.version} ${pending}`;
+  const version = `${run.version} ${events} ${act.pendingOf(run.run_id)}`;
   if (article.dataset.version === version) return;
   article.dataset.version = version;
-  if (!article.firstChild) build(article, run, act);
-  updateRun(article, run, act);
+  if (!article.firstChild) build(article, turn, run, act);
+  updateRun(article, run, act, events);
 }
 
-/** Draws a message that the log does not show yet. */
-export function makeUnsent(intent, act) {
-  const { frame } = intent;
-  const again = el('button', { type: 'button', class: 'quiet', onclick: () => act.retry(intent.key) }, 'Try again');
-  const discard = el('button', { type: 'button', class: 'quiet', onclick: () => act.discard(intent.key) }, 'Discard');
-  return el('li', { class: 'turn unsent' },
-    el('div', { class: 'message', data: { message: frame.message_id } }, messageText(frame.text)),
-    el('p', { class: 'unsent-row' }, el('span', { class: 'unsent-state' }), again, discard));
+/** The buttons beside a message. Further actions on a message belong here. */
+function messageActions(turn, act) {
+  return el('div', { class: 'actions' },
+    copyButton('Copy message', () => turn.text),
+    actionButton('Edit message', 'edit', () => act.editTurn(turn)));
 }
 
-export function updateUnsent(element, intent) {
-  element.dataset.state = intent.state;
-  const error = intent.error ? `${intent.error.code}: ${intent.error.message}` : '';
-  setText(element.querySelector('.unsent-state'), UNSENT[intent.state](error));
-  for (const button of element.querySelectorAll('button')) button.hidden = intent.state !== 'refused';
+/** The buttons below an answer. Further actions on an answer belong here. */
+function answerActions(turn, run, act) {
+  const again = turn.text === null ? null : actionButton('Answer again', 'again', () => act.again(turn, run));
+  return el('span', { class: 'actions' }, copyButton('Copy answer', () => answerOf(run) ?? ''), again);
 }
 
-function messageText(text) {
-  const shown = el('span', { class: 'message-text' }, clip(text, TEXT_CHARS_MAX));
-  if (looksLikeScript(text)) shown.classList.add('script-text');
-  return shown;
+function actionButton(label, name, onclick) {
+  return el('button', { type: 'button', class: 'quiet copy', 'aria-label': label, title: label, onclick }, icon(name));
 }
 
-/** Rehearsal scripts are displayed as code. */
-export function looksLikeScript(text) {
-  return /^\s*\{\s*"steps"/.test(text);
+/** The versions of a message, made by editing it or by asking again: `‹ 2 of 3 ›`. */
+function makeVersions(turn, act) {
+  const move = (step) => () => {
+    const { offsets } = versionsOf.get(versions);
+    const offset = offsets[offsets.indexOf(turn.offset) + step];
+    if (offset !== undefined) act.branch(offset);
+  };
+  const versions = el('div', { class: 'versions', role: 'group', 'aria-label': 'Versions of this message', hidden: true },
+    actionButton('Previous version', 'back', move(-1)), el('span', { class: 'muted small' }), actionButton('Next version', 'forth', move(1)));
+  return versions;
 }
 
-function build(article, run, act) {
+function updateVersions(element, turn, offsets) {
+  if (versionsOf.get(element)?.offsets.length === offsets.length) return;
+  versionsOf.set(element, { offsets });
+  const place = offsets.indexOf(turn.offset);
+  element.hidden = offsets.length < 2;
+  setText(element.querySelector('span'), `${place + 1} of ${offsets.length}`);
+  element.firstElementChild.disabled = place === 0;
+  element.lastElementChild.disabled = place === offsets.length - 1;
+}
+
+/** The offsets that each group of versions shows. */
+const versionsOf = new WeakMap();
+
+function makeMessage(text, data) {
+  const name = scriptName(text);
+  const shown = clip(text, TEXT_CHARS_MAX);
+  return el('div', { class: 'message', data },
+    el('span', { class: 'hidden-visually' }, 'You: '),
+    name === null
+      ? el('span', { class: 'message-text', dir: 'auto' }, shown)
+      : el('details', { class: 'script' },
+          el('summary', {}, `Script: ${name}`),
+          el('code', { class: 'message-text script-text', dir: 'ltr' }, shown)));
+}
+
+function build(article, turn, run, act) {
   article.dataset.run = run.run_id;
-  article.setAttribute('aria-label', `Run of ${run.agent_name}`);
+  article.setAttribute('aria-label', `Answer of ${run.agent_name}`);
+  const answer = el('div', { class: 'answer-text', hidden: true });
+  answers.set(article, new MarkdownView(answer));
   article.append(
     el('header', { class: 'run-head' },
+      el('h2', { class: 'agent-name' }),
       el('span', { class: 'state' }),
-      el('b', { class: 'agent-name' }, run.agent_name),
-      el('span', { class: 'run-facts muted' }),
       el('button', { type: 'button', class: 'cancel', onclick: ({ target }) => isBusy(target) || act.cancel(run.run_id) }, 'Cancel')),
-    el('p', { class: 'skipped muted small', hidden: true }),
-    el('ol', { class: 'steps', 'aria-label': 'Events' }),
-    el('div', { class: 'answer-text', 'aria-label': 'Answer', hidden: true }),
-    el('p', { class: 'problem run-error', hidden: true }),
-    el('ul', { class: 'faults', 'aria-label': 'Broken rules' }),
+    makeActivity(() => {
+      delete article.dataset.version;
+      act.redraw();
+    }),
+    answer,
+    el('div', { class: 'questions', hidden: true }),
+    el('div', { class: 'run-note', hidden: true }, el('p'), el('p', { class: 'run-error' })),
+    el('footer', { class: 'run-foot' }, el('span', { class: 'run-facts muted' }), answerActions(turn, run, act)),
+    el('ul', { class: 'faults', 'aria-label': 'Broken rules', hidden: true }),
   );
 }
 
-function updateRun(article, run, act) {
+function updateRun(article, run, act, events) {
+  const part = (selector) => article.querySelector(selector);
   const state = stateOf(run);
   article.dataset.state = state;
-  const part = (selector) => article.querySelector(`:scope > ${selector}`);
+  setText(part('.agent-name'), run.agent_name);
+  setText(part('.state'), run.end ? '' : (progressOf(run) ?? STATES[state]));
+  const cancel = part('.cancel');
+  if (run.end || state !== 'queued') keepingFocus(article, () => cancel?.remove());
+  else setBusy(cancel, act.cancelling(run.run_id), act.cancelling(run.run_id) ? 'Cancelling' : 'Cancel');
 
-  setText(article.querySelector('.state'), STATES[state] ?? state);
-  setText(article.querySelector('.run-facts'), facts(run));
-  const cancel = article.querySelector('.cancel');
-  const cancelling = act.cancelling(run.run_id);
-  if (run.end) keepingFocus(article, () => cancel?.remove());
-  else setBusy(cancel, cancelling, cancelling ? 'Cancelling' : 'Cancel');
+  updateActivity(part('.activity'), run, events);
 
-  const from = Math.max(0, run.steps.length - STEPS_MAX);
-  const steps = run.steps.filter((step, index) => index >= from || (step.open && step.by === 'client'));
-  const skipped = part('.skipped');
-  skipped.hidden = steps.length === run.steps.length;
-  setText(skipped, `${run.steps.length - steps.length} earlier steps are not drawn.`);
-  const origin = run.started_at ?? run.accepted_at;
-  reconcile(part('.steps'), steps, {
-    key: (step) => step.index,
-    make: (step) => (step.type === 'tool' ? makeCall(step, origin, act) : makeStep(step, origin)),
-    update: (element, step) => {
-      if (step.type === 'tool') updateCall(element, step, origin, act);
-      else if (step.type === 'thinking') updateThinking(element, step);
-    },
-  });
+  const text = clip(answerOf(run) ?? '', TEXT_CHARS_MAX);
+  part('.answer-text').hidden = text === '';
+  answers.get(article).update(text, !run.end);
 
-  const answer = part('.answer-text');
-  const text = answerOf(run) ?? '';
-  answer.hidden = text === '';
-  growText(answer, clip(text, TEXT_CHARS_MAX));
-  const problem = part('.run-error');
-  problem.hidden = !run.end?.error;
-  if (run.end?.error) setText(problem, `${run.end.error.code}: ${run.end.error.message}`);
+  const questions = part('.questions');
+  keepingFocus(article, () => reconcile(questions, openCalls(run).filter((call) => call.by === 'client'), {
+    key: (call) => call.call_id,
+    make: (call) => makeQuestion(call, act),
+    update: (form, call) => updateQuestion(form, call, act),
+  }));
+  showFilled(questions);
+
+  updateEnd(article, run, text);
   reconcile(part('.faults'), run.faults, {
     key: (fault) => run.faults.indexOf(fault),
     make: (fault) => el('li', {}, `${fault.rule}: ${fault.text}`),
     update: () => {},
   });
+  showFilled(part('.faults'));
 }
 
-function facts(run) {
-  if (run.events === 0) return `accepted ${clockTime(run.accepted_at)}`;
-  const events = `${run.events} ${run.events === 1 ? 'event' : 'events'}`;
-  const open = openCalls(run).length;
-  const parts = [clockTime(run.started_at ?? run.last_at), events];
-  if (open > 0) parts.push(`${open} open ${open === 1 ? 'call' : 'calls'}`);
-  if (run.end) parts.push(span(run.end.duration_ms));
-  if (run.end?.usage) parts.push(`${run.end.usage.input_tokens} + ${run.end.usage.output_tokens} tokens`);
-  return parts.join(' · ');
+function updateEnd(article, run, text) {
+  const words = run.end ? endWords(run.end) : null;
+  const note = article.querySelector('.run-note');
+  note.hidden = words === null;
+  if (words) {
+    note.dataset.failure = words.isFailure;
+    setText(note.firstElementChild, words.text);
+    setText(note.lastElementChild, words.detail);
+    note.lastElementChild.hidden = words.detail === '';
+  }
+  const foot = article.querySelector('.run-foot');
+  foot.hidden = run.end === null;
+  if (run.end === null) return;
+  foot.querySelector('.actions .copy').hidden = text === '';
+  foot.querySelector('.actions').hidden = run.end.status === 'merged';
+  const facts = foot.querySelector('.run-facts');
+  const { usage, duration_ms } = run.end;
+  const tokens = usage ? `${(usage.input_tokens + usage.output_tokens).toLocaleString()} tokens` : '';
+  setText(facts, [timeOfDay(run.last_at), span(duration_ms), tokens].filter(Boolean).join(' · '));
+  facts.title = usage ? `${usage.input_tokens} tokens read, ${usage.output_tokens} tokens written` : '';
 }
 
-function makeStep(step, origin) {
-  const after = `+${span(Math.max(0, step.at - origin))}`;
-  const row = (name, seq, detail, ...body) =>
-    el('div', { class: 'event', data: { event: name, seq } },
-      el('span', { class: 'seq' }, String(seq)),
-      el('div', { class: 'event-body' }, el('span', { class: 'event-name' }, name), ' ', ...body),
-      el('span', { class: 'at' }, after),
-      detail);
-  switch (step.type) {
-    case 'started':
-      return el('li', { class: 'step started' }, row('agent_started', step.seq, ''));
-    case 'thinking':
-      return el('li', { class: `step thinking ${step.kind}` },
-        row('agent_thinking', step.seq,
-          step.kind === 'answer' ? '' : el('p', { class: 'thought detail' }),
-          el('span', { class: 'kind' }, step.kind), el('span', { class: 'notes muted' })));
-    default:
-      return el('li', { class: 'step completed' },
-        row('agent_completed', step.seq, '',
-          el('span', { class: 'status', data: { status: step.status } }, step.status)));
+/** Draws a message that the log does not show yet. */
+export function makeUnsent(intent, act) {
+  const { frame } = intent;
+  const button = (text, name, action) => el('button', { type: 'button', class: 'quiet', data: { action: name }, onclick: () => action(intent.key) }, text);
+  return el('li', { class: 'turn unsent' },
+    el('div', { class: 'message-row' }, makeMessage(frame.text, { message: frame.message_id })),
+    el('p', { class: 'unsent-row' }, el('span', { class: 'unsent-state' }),
+      button('Try again', 'retry', act.retry), button('Edit', 'edit', act.edit), button('Discard', 'discard', act.discard)));
+}
+
+export function updateUnsent(element, intent) {
+  element.dataset.state = intent.state;
+  setText(element.querySelector('.unsent-state'), UNSENT[intent.state](intent.error));
+  for (const button of element.querySelectorAll('button')) {
+    button.hidden = intent.state !== 'refused' || (button.dataset.action === 'retry' && !mayRetry(intent.error?.code));
   }
 }
-
-function updateThinking(element, step) {
-  if (element.dataset.version === String(step.version)) return;
-  element.dataset.version = step.version;
-  element.dataset.withdrawn = step.withdrawn;
-  const range = step.last_seq === step.seq ? String(step.seq) : `${step.seq}–${step.last_seq}`;
-  setText(element.querySelector('.seq'), range);
-  element.querySelector('.event').dataset.lastSeq = step.last_seq;
-  const lasting = step.until > step.at ? `over ${span(step.until - step.at)}` : '';
-  const notes = [lasting, step.restarted && 'starts over', step.withdrawn && 'withdrawn'].filter(Boolean);
-  setText(element.querySelector('.notes'), notes.join(' · '));
-  const thought = element.querySelector('.thought');
-  if (thought) growText(thought, clip(step.text, THOUGHT_CHARS_MAX));
-}
-
-const STATES = {
-  queued: 'queued',
-  started: 'started',
-  thinking: 'thinking',
-  tools: 'tools running',
-  waiting: 'waiting for you',
-  succeeded: 'succeeded',
-  failed: 'failed',
-  cancelled: 'cancelled',
-  timed_out: 'timed out',
-  interrupted: 'interrupted',
-  merged: 'read by the answer above',
-};
 
 const UNSENT = {
   waiting: () => 'Waiting for the connection',
   sent: () => 'Sending',
   accepted: () => 'Accepted',
-  held: (error) => `Trying again (${error})`,
-  refused: (error) => `Refused (${error})`,
+  held: (error) => `Trying again. ${refusalWords(error)}`,
+  refused: (error) => `Not sent. ${refusalWords(error)}`,
 };
 
-/** Maximum number of steps drawn per run: the latest, plus every call that waits for the user. */
-const STEPS_MAX = 200;
-const THOUGHT_CHARS_MAX = 20_000;
 const TEXT_CHARS_MAX = 200_000;

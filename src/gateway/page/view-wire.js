@@ -2,7 +2,7 @@
 
 import { meaning } from './connection.js';
 import { clip } from './json.js';
-import { byId, clockTime, el, reconcile, setText, span } from './dom.js';
+import { byId, clockTime, el, reconcile, setText, showFilled, span } from './dom.js';
 
 /** The latest `FRAMES_MAX` frames, each truncated to `FRAME_CHARS_MAX`. */
 export class Frames {
@@ -34,16 +34,15 @@ export class Frames {
         el('code', {}, frame.text)),
       update: () => {},
     });
+    showFilled(list);
   }
 }
 
-/** Describes the state of the connection in one line. */
-export function phaseText(state, log) {
+/** Describes the state of the connection in the terms of the protocol. */
+function phaseText(state) {
   switch (state.phase) {
     case 'disconnected':
       return DISCONNECTED[state.why];
-    case 'replaying':
-      return `replaying ${log.offset} of ${log.head}`;
     case 'live':
       return state.drain ? 'live, draining' : 'live';
     case 'waiting':
@@ -53,12 +52,19 @@ export function phaseText(state, log) {
   }
 }
 
+/** Describes the state of the connection for users. */
+export function connectionWords({ phase, why, drain }) {
+  if (why === 'start') return 'Connecting';
+  if (phase === 'live') return drain ? 'Server is restarting' : 'Connected';
+  return CONNECTION[phase] ?? 'Connecting';
+}
+
 export function drawFacts({ state, log, closing, reconnects, expires_at }) {
   const progress = byId('progress');
   progress.max = Math.max(1, log.head);
   progress.value = log.offset;
   const rows = [
-    ['state', phaseText(state, log)],
+    ['state', phaseText(state)],
     ['reason', state.reason ?? ''],
     ['offset', String(log.offset)],
     ['head', String(log.head)],
@@ -74,11 +80,11 @@ export function drawFacts({ state, log, closing, reconnects, expires_at }) {
     ['begun anew', log.restarts === 0 ? '' : String(log.restarts)],
     ['connections', String(reconnects)],
     ['last close', closing === null ? '' : closeText(closing)],
-    ['credential until', expires_at ? clockTime(expires_at) : ''],
+    ['credential until', expires_at ? new Date(expires_at).toLocaleString() : ''],
   ].filter(([, value]) => value !== '');
   reconcile(byId('facts'), rows, {
     key: ([name]) => name,
-    make: ([name]) => el('div', { data: { fact: name.replaceAll(' ', '_') } }, el('dt', {}, name), el('dd')),
+    make: ([name]) => el('div', { title: HINTS[name], data: { fact: name.replaceAll(' ', '_') } }, el('dt', {}, name), el('dd')),
     update: (row, [, value]) => setText(row.lastElementChild, value),
   });
   reconcile(byId('faults'), log.faults.slice(-FAULTS_MAX), {
@@ -86,12 +92,29 @@ export function drawFacts({ state, log, closing, reconnects, expires_at }) {
     make: (fault) => el('li', {}, `${fault.rule}: ${fault.text}`),
     update: () => {},
   });
+  showFilled(byId('faults'));
 }
 
 export function closeText({ code, reason }) {
   const { text, then } = meaning(code);
   return `${code} ${text}${reason ? ` (${reason})` : ''}; ${THEN[then]}`;
 }
+
+const CONNECTION = { disconnected: 'Not connected', waiting: 'Reconnecting', replaying: 'Catching up' };
+
+/** What the facts mean, shown on hover. */
+const HINTS = {
+  offset: 'The last entry that this page has applied; a new connection continues after it.',
+  head: 'The last entry that the server has.',
+  'resumed after': 'The entry after which this connection continued.',
+  gap: 'Entries that the server no longer keeps.',
+  epoch: 'The name of the journal; offsets of another epoch mean other entries.',
+  repeated: 'Entries that came twice and were ignored.',
+  holes: 'Entries that were missing; the page then connects again.',
+  foreign: 'Entries of another user, which are refused.',
+  'begun anew': 'How often the log was read again from its start.',
+  'credential until': 'When the login ends; the page renews it before.',
+};
 
 const DISCONNECTED = {
   start: 'not connected',

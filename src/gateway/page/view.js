@@ -1,101 +1,76 @@
-// The page as a whole: draws the log, outbox and connection. Keeps no state besides the DOM.
+// The page as a whole: draws the log, the outbox and the connection. The only state besides the DOM is what the reader
+// looks at: whether the view follows the end of the conversation.
 
-import { activeRun } from './log.js';
-import { stateOf } from './run.js';
-import { byId, el, reconcile, setText } from './dom.js';
-import { QUESTIONS, REHEARSALS } from './scripts.js';
-import { looksLikeScript, makeTurn, makeUnsent, updateTurn, updateUnsent } from './view-run.js';
-import { drawFacts, phaseText } from './view-wire.js';
+import { byId, reconcile, setText, showFilled } from './dom.js';
+import { pathOf } from './branches.js';
+import { dayOf, titleOf } from './threads.js';
+import { makeTurn, makeUnsent, updateTurn, updateUnsent } from './view-run.js';
+import { drawThreads } from './view-threads.js';
+import { connectionWords, drawFacts } from './view-wire.js';
 
 /** Draws everything. `app` is only read; `act` has the actions of the elements. */
 export function draw(app, act) {
   byId('login').hidden = app.session !== null;
   byId('app').hidden = app.session === null;
   if (app.session === null) return;
-  setText(byId('user'), app.session.user_id);
-  setTitle(app);
+  const { user_id } = app.session;
+  setText(byId('user'), user_id);
+  setText(byId('user-mark'), [...user_id][0].toUpperCase());
   drawConnection(app);
-  drawThreads(app, act);
-  drawConversation(app, act);
+  byId('app').dataset.events = app.events ? 'on' : 'off';
+  // While a first log is read, its runs would flash by as queued.
+  byId('loading').hidden = app.shown;
+  byId('loading-progress').max = Math.max(1, app.log.head);
+  byId('loading-progress').value = app.log.offset;
+  if (app.shown) {
+    drawThreads(app, act);
+    drawConversation(app, act);
+    app.composer.draw(app);
+  }
+  const title = `${app.waiting > 0 ? `(${app.waiting}) ` : ''}${byId('thread-title').textContent} · ${user_id} · Quintet`;
+  if (document.title !== title) document.title = title;
   if (!byId('wire').hidden) {
     drawFacts({ ...app, state: app.connection.state, expires_at: app.session.expires_at });
     app.frames.draw();
   }
 }
 
-function setTitle(app) {
-  const title = `${app.session.user_id} · Quintet`;
-  if (document.title !== title) document.title = title;
-}
-
-function drawConnection({ connection, log }) {
+function drawConnection({ connection }) {
   const { state } = connection;
   const pill = byId('connection');
   pill.dataset.phase = state.phase;
-  setText(pill, phaseText(state, log));
-  const dropped = state.phase === 'disconnected';
-  setEnabled(byId('drop'), !dropped, byId('resume'));
-  setEnabled(byId('resume'), dropped || state.phase === 'waiting', byId('drop'));
-}
-
-/** Moves the focus from a button that gets disabled to its counterpart. */
-function setEnabled(button, enabled, counterpart) {
-  if (button.disabled === !enabled) return;
-  const focused = document.activeElement === button;
-  button.disabled = !enabled;
-  if (focused && !enabled) {
-    counterpart.disabled = false;
-    counterpart.focus();
-  }
-}
-
-function drawThreads(app, act) {
-  const threads = [...app.log.threads.values()].sort((a, b) => b.first_offset - a.first_offset);
-  if (!app.log.threads.has(app.thread_id)) threads.unshift({ thread_id: app.thread_id, title: null });
-  reconcile(byId('thread-list'), threads, {
-    key: (thread) => thread.thread_id,
-    make: ({ thread_id }) =>
-      el('li', {}, el('button', { type: 'button', class: 'thread', data: { thread: thread_id }, onclick: () => act.open(thread_id) },
-        el('span', { class: 'thread-name' }), el('span', { class: 'thread-id' }, thread_id))),
-    update: (item, thread) => {
-      const button = item.firstChild;
-      const run = activeRun(app.log, thread.thread_id);
-      button.dataset.state = run ? stateOf(run) : 'idle';
-      if (thread.thread_id === app.thread_id) button.setAttribute('aria-current', 'true');
-      else button.removeAttribute('aria-current');
-      setText(button.firstChild, titleOf(thread));
-    },
-  });
-}
-
-function titleOf({ title, turns }) {
-  if (!title) return turns ? 'Earlier conversation' : 'New conversation';
-  if (!looksLikeScript(title)) return title.slice(0, TITLE_CHARS_MAX);
-  return REHEARSALS.find((script) => script.text === title)?.name ?? 'Rehearsal';
+  setText(pill, connectionWords(state));
+  byId('drop').disabled = state.phase === 'disconnected';
+  const resume = byId('resume');
+  const offered = (state.phase === 'disconnected' && state.why !== 'start') || state.phase === 'waiting';
+  if (!offered && document.activeElement === resume) byId('text').focus();
+  resume.hidden = !offered;
 }
 
 function drawConversation(app, act) {
   const { log, outbox, thread_id } = app;
   const scroll = byId('scroll');
   const turnsElement = byId('turns');
-  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_PX;
   const changed = turnsElement.dataset.thread !== thread_id;
   if (changed) {
     turnsElement.replaceChildren();
     turnsElement.dataset.thread = thread_id;
+    view.follows = true;
   }
   const thread = log.threads.get(thread_id);
-  setText(byId('thread-title'), thread_id);
-  const turns = thread?.turns ?? [];
-  const hidden = Math.max(0, turns.length - app.turns_shown);
+  const path = pathOf(thread, app.branches.get(thread_id));
+  setText(byId('thread-title'), titleOf(thread ?? { title: null }));
+  setText(byId('thread-id'), thread_id);
+  const hidden = Math.max(0, path.length - app.turns_shown);
   const earlier = byId('earlier');
   earlier.hidden = hidden === 0;
-  setText(earlier, `Show earlier messages (${hidden})`);
-  reconcile(turnsElement, turns.slice(hidden), {
-    key: (turn) => turn.offset,
-    make: makeTurn,
-    update: (element, turn) => updateTurn(element, log.runs.get(turn.run_id), act),
+  if (hidden > 0) setText(earlier, `Show earlier messages (${hidden})`);
+  reconcile(turnsElement, path.slice(hidden), {
+    key: ({ turn }) => turn.offset,
+    make: (step) => makeTurn(step.turn, dayBefore(path, step), act),
+    update: (element, step) => updateTurn(element, step, log.runs.get(step.turn.run_id), { act, events: app.events }),
   });
+  showFilled(turnsElement);
   const unsent = [...outbox.values()].filter(
     ({ frame }) => frame.type === 'send_message' && frame.thread_id === thread_id && !log.messages.has(frame.message_id),
   );
@@ -104,35 +79,67 @@ function drawConversation(app, act) {
     make: (intent) => makeUnsent(intent, act),
     update: updateUnsent,
   });
-  byId('welcome').hidden = turns.length > 0 || unsent.length > 0 || !log.caught_up;
-  if (changed || atEnd) scroll.scrollTop = scroll.scrollHeight;
+  showFilled(byId('unsent'));
+  byId('welcome').hidden = path.length > 0 || unsent.length > 0;
+  if (view.follows) scroll.scrollTop = scroll.scrollHeight;
+  drawLatest();
 }
 
-/** Fills static content: the list of scripts and the suggestions of an empty thread. */
-export function prepare(act) {
-  const group = (label, entries, offset) =>
-    el('optgroup', { label }, ...entries.map((entry, index) => el('option', { value: String(offset + index) }, entry.name)));
-  byId('script').append(
-    el('option', { value: '' }, 'choose …'),
-    group('Questions for the assistant', QUESTIONS, 0),
-    group('Rehearsals', REHEARSALS, QUESTIONS.length),
-  );
-  byId('suggestions').append(
-    ...[...QUESTIONS.slice(0, 2), ...REHEARSALS.slice(0, 1), REHEARSALS[3], REHEARSALS[4]].map((entry) =>
-      el('button', { type: 'button', class: 'suggestion', onclick: () => act.send(entry) },
-        el('span', {}, entry.name), el('span', { class: 'muted small' }, entry.agent_name))),
-  );
+/** Returns the day of a turn if it differs from that of the turn before; today's first turn needs none. */
+function dayBefore(path, step) {
+  const now = Date.now();
+  const before = path[path.indexOf(step) - 1];
+  const day = dayOf(step.turn.at, now);
+  return day === (before ? dayOf(before.turn.at, now) : 'Today') ? null : day;
 }
 
-/** Fills the list of agents, the default one first. */
-export function showAgents(agents) {
-  const select = byId('agent');
-  const chosen = select.value;
-  const sorted = agents.toSorted((a, b) => Number(b.default) - Number(a.default));
-  select.replaceChildren(
-    ...sorted.map(({ agent_name, description }) => el('option', { value: agent_name, title: description }, agent_name)),
-  );
-  if (sorted.some(({ agent_name }) => agent_name === chosen)) select.value = chosen;
+/** Whether the view follows the end of the conversation: yes, until the reader scrolls up. */
+const view = { follows: true };
+
+/** Scrolls to the end, and follows it from now on. */
+export function follow() {
+  view.follows = true;
+  const scroll = byId('scroll');
+  scroll.scrollTop = scroll.scrollHeight;
+  drawLatest();
+}
+
+/** Leaves the view where it is when content is added below. */
+export function stay() {
+  view.follows = false;
+}
+
+const fromEnd = (scroll) => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight;
+
+function drawLatest() {
+  byId('latest').hidden = view.follows || fromEnd(byId('scroll')) < LATEST_PX;
+}
+
+/** Shows more turns above, with the view kept where it is. */
+export function growUpwards(change) {
+  const scroll = byId('scroll');
+  const below = scroll.scrollHeight - scroll.scrollTop;
+  stay();
+  scroll.style.overflowAnchor = 'none';
+  change();
+  scroll.scrollTop = scroll.scrollHeight - below;
+  scroll.style.overflowAnchor = '';
+}
+
+/** `act.earlier()` shows more turns. */
+export function listenScroll(act) {
+  const scroll = byId('scroll');
+  scroll.addEventListener('scroll', () => {
+    view.follows = fromEnd(scroll) < NEAR_PX;
+    drawLatest();
+  });
+  new ResizeObserver(() => view.follows && follow()).observe(scroll);
+  byId('latest').addEventListener('click', () => {
+    follow();
+    byId('text').focus();
+  });
+  byId('earlier').addEventListener('click', act.earlier);
+  new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && act.earlier(), { root: scroll }).observe(byId('earlier'));
 }
 
 /** Announces text to screen readers. */
@@ -147,6 +154,6 @@ export function notice(text) {
   setText(element, text);
 }
 
-const TITLE_CHARS_MAX = 80;
-/** Distance from the end, in pixels, within which the view scrolls along with new content. */
-const NEAR_PX = 80;
+/** Distance from the end, in pixels, within which the view follows new content. */
+const NEAR_PX = 24;
+const LATEST_PX = 160;

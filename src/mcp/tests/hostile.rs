@@ -181,7 +181,8 @@ impl Subscriber for Log {
 #[test]
 fn auth_6_no_message_of_the_protocol_is_logged() {
     let log = Log::default();
-    let _logging = tracing::subscriber::set_default(log.clone());
+    // For all threads, so that it is the one of the protocol library too if nothing else is set there.
+    tracing::subscriber::set_global_default(log.clone()).unwrap();
     run(async {
         let (server, mut peers) = start(json!({}));
         let mut peer = peers.ready(tools(&["a"])).await;

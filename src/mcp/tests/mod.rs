@@ -2,6 +2,7 @@
 
 mod fake;
 mod hostile;
+mod http;
 mod lifecycle;
 mod peers;
 mod process;

@@ -54,7 +54,7 @@ fn iso_2_a_question_that_may_be_another_users_is_refused() {
         let mut peer = peers.ready(tools(&["a"])).await;
         server.tried().await;
         let ((ada, mut ada_seen), (bob, mut bob_seen)) = (Run::of(1), Run::of(2));
-        // Without a call there is no one to ask.
+        // Without a call there is no client to ask.
         peer.request(1, "elicitation/create", question()).await;
         assert_eq!(peer.answer(1).await["error"]["code"], -32602);
         let (first, second, ()) = join!(ada.call(&server, "a"), bob.call(&server, "a"), async {

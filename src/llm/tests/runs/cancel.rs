@@ -39,6 +39,8 @@ async fn a_cancel_before_the_first_byte_closes_the_request() {
     let mut upstream = Upstream::start(vec![silence]).await;
     let agents = agents(config(ApiKind::OpenaiChat, &upstream));
     let mut live = launch(&agents, "two sums");
+    // Before its request, the agent takes the messages that wait.
+    assert!(live.next().await);
     upstream.request().await;
     let cancelled = Instant::now();
     live.cancel();

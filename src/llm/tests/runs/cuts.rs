@@ -25,18 +25,22 @@ thread_local! {
 const REASONING: &str = "Two sums are wanted, so two calls.";
 const ANSWER: &str = "I will calculate both: 2+3 and 4*5.\n\nThe sums are 5 and 20.";
 
-/// The answer of a run whose second response is cut at every byte is whole or the run fails; what was emitted
-/// before is the beginning of the answer.
-async fn check_cut(api: ApiKind, first: &str, second: Reply, is_whole: bool, at: usize) {
-    let upstream = Upstream::start(vec![Reply::stream(first), second]).await;
+/// The answer of a run whose last response is cut is whole or the run fails; what was emitted before is the
+/// beginning of the answer.
+async fn check_cut(api: ApiKind, calls_before: Option<&str>, last: Reply, is_whole: bool, at: usize) {
+    let replies = calls_before.map(Reply::stream).into_iter().chain([last]).collect();
+    let upstream = Upstream::start(replies).await;
     let (events, end) = play(&agents(config(api, &upstream)), "two sums").await;
-    assert_eq!(calls(&events).len(), 2, "{api:?} {at}");
     let answer = text(&events, ThoughtKind::Answer);
-    assert_eq!(text(&events, ThoughtKind::Reasoning), REASONING);
-    assert!(ANSWER.starts_with(&answer), "{api:?} {at}: {answer}");
+    let expected = match calls_before {
+        Some(_) => ANSWER,
+        None => "The sums are 5 and 20.",
+    };
+    assert_eq!(calls(&events).len(), if calls_before.is_some() { 2 } else { 0 }, "{api:?} {at}");
+    assert!(expected.starts_with(&answer), "{api:?} {at}: {answer}");
     match end.status {
         RunStatus::Succeeded => {
-            assert_eq!(end.answer.as_deref(), Some(ANSWER), "{api:?} {at}");
+            assert_eq!(end.answer.as_deref(), Some(expected), "{api:?} {at}");
             assert!(is_whole || api == ApiKind::OpenaiChat, "{api:?} {at}: a cut stream succeeded");
         }
         RunStatus::Failed => {
@@ -59,7 +63,9 @@ fn an_answer_that_is_cut_at_any_byte_is_no_success() {
             };
             let cut = Reply::chunked(bytes, true);
             let reply = if at % 2 == 0 { closed } else { cut };
-            runtime.block_on(check_cut(api, first, reply, at == second.len(), at));
+            // The run is longer at some positions only, which saves most of the time.
+            let calls_before = (at % 16 < 2).then_some(first);
+            runtime.block_on(check_cut(api, calls_before, reply, at == second.len(), at));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A run of a model agent without a service: this side plays the hub, checks each step with the kernel's
 //! machine, and answers the questions of the run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use quintet_agent::{
     Agent, AgentRegistry, CallResult, Executor, ThoughtKind, Usage,
@@ -100,6 +100,7 @@ pub fn launch_from(agents: &AgentRegistry, text: &str, past: Vec<Event>) -> Live
     }
     agents.launch(Assignment {
         owner: Owner::new(1),
+        user_id: UserId::parse("ann").unwrap(),
         run_id,
         thread_id,
         message_id,
@@ -108,6 +109,7 @@ pub fn launch_from(agents: &AgentRegistry, text: &str, past: Vec<Event>) -> Live
         accepted: Offset(1),
         past: entries,
         emitted: EmittedText::default(),
+        taken: Vec::new(),
         handle,
     });
     let answer = Box::new(|call: &Call| panic!("no answer to {call:?}"));
@@ -128,6 +130,7 @@ impl Live {
         let command = tokio::select! {
             biased;
             Some(command) = self.commands.recv() => command,
+            () = tokio::time::sleep(STEP_TIMEOUT) => panic!("the agent takes no step: {:?}", self.events),
             abandoned = self.abandoned.recv() => panic!("the agent left its run: {abandoned:?}"),
         };
         match command {
@@ -170,6 +173,9 @@ impl Live {
                 }
                 self.step(Step::Complete(Ending::Cut(cut)));
                 let _gone = reply.send(());
+            }
+            AgentCommand::TakeMessages { reply, .. } => {
+                let _gone = reply.send(Ok(Vec::new()));
             }
             AgentCommand::Parked { .. } => {}
         }
@@ -218,6 +224,9 @@ impl Live {
         (self.events, end)
     }
 }
+
+/// Greatest time for which a test waits for a step.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The text of one kind.
 pub fn text(events: &[Event], kind: ThoughtKind) -> String {

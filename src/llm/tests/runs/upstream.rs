@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use quintet_runtime::tasks::Tasks;
@@ -12,6 +13,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{Notify, mpsc},
+    time::timeout,
 };
 
 /// The reply to one request.
@@ -128,10 +130,15 @@ impl Upstream {
         Self { address, seen, _tasks: tasks }
     }
 
+    /// Waits for the next observation.
+    async fn next(&mut self) -> Seen {
+        timeout(TEST_TIMEOUT, self.seen.recv()).await.expect("a request or its close in time").unwrap()
+    }
+
     /// Waits for the next request, and returns its head and its body.
     pub async fn request(&mut self) -> (String, Value) {
         loop {
-            if let Seen::Request(head, body) = self.seen.recv().await.unwrap() {
+            if let Seen::Request(head, body) = self.next().await {
                 return (head, body);
             }
         }
@@ -139,9 +146,12 @@ impl Upstream {
 
     /// Waits until a connection is closed.
     pub async fn closed(&mut self) {
-        while !matches!(self.seen.recv().await.unwrap(), Seen::Closed) {}
+        while !matches!(self.next().await, Seen::Closed) {}
     }
 }
+
+/// Greatest time for which a test waits.
+const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 async fn read_request(mut stream: TcpStream) -> Option<(TcpStream, String, Value)> {
     let mut bytes = Vec::new();

@@ -1,0 +1,71 @@
+// Selectors: the values that views derive from the state. Pure.
+
+import type { Conversations, Thread } from './conversation.js';
+import { hasEnded, type Call, type Run, type TextPart } from './run.js';
+
+/** Returns the final response, or the part of the answer that has arrived. */
+export function answerOf(run: Run): string {
+  return run.final_response ?? textOf(run, 'answer');
+}
+
+/** Returns all text of one kind. */
+export function textOf(run: Run, kind: TextPart['kind']): string {
+  return run.parts.map((part) => (part.type === 'text' && part.kind === kind ? part.text : '')).join('');
+}
+
+/** Returns the calls of a run, oldest first. */
+export function callsOf(run: Run): Call[] {
+  return run.parts.filter((part) => part.type === 'call');
+}
+
+/** Returns the active run of a thread, or the first that waits; null if all have ended (RUN-8). */
+export function openRun(thread: Thread): Run | null {
+  return thread.runs.find((run) => run.status === 'active') ?? thread.runs.find((run) => !hasEnded(run)) ?? null;
+}
+
+/** A call that waits for the user's answer (RUN-11). */
+export interface Question {
+  /** The run that waits. */
+  readonly run: Run;
+  /** The open call. */
+  readonly call: Call;
+}
+
+/** Returns the calls that wait for an answer of the user, of one thread or of all. */
+export function openQuestions(of: Conversations | Thread): Question[] {
+  if ('threads' in of) return [...of.threads.values()].flatMap(openQuestions);
+  return of.runs
+    .filter((run) => run.status === 'active')
+    .flatMap((run) =>
+      callsOf(run)
+        .filter((call) => call.by === 'client' && call.status === 'open')
+        .map((call) => ({ run, call })),
+    );
+}
+
+/** Returns the parent of a run's message: the named one, or the message before it in the thread; 0: none. */
+export function parentOf(thread: Thread, run: Run): number {
+  if (run.message?.parent != null) return run.message.parent;
+  const index = thread.runs.indexOf(run);
+  return thread.runs[index - 1]?.message?.offset ?? 0;
+}
+
+/** Returns the path from the root to `leaf` (default: the latest run), as the agent sees it. */
+export function branch(thread: Thread, leaf: Run | undefined = thread.runs.at(-1)): Run[] {
+  const byOffset = new Map(thread.runs.map((run) => [run.message?.offset ?? 0, run]));
+  const path: Run[] = [];
+  let run = leaf;
+  while (run) {
+    path.push(run);
+    const parent = parentOf(thread, run);
+    // A parent lies before its child; otherwise the path ends here.
+    run = parent < run.first_offset ? byOffset.get(parent) : undefined;
+  }
+  return path.reverse();
+}
+
+/** Returns the runs whose messages have the same parent as this one's, itself included, oldest first. */
+export function siblings(thread: Thread, run: Run): Run[] {
+  const parent = parentOf(thread, run);
+  return thread.runs.filter((other) => parentOf(thread, other) === parent);
+}

@@ -1,0 +1,131 @@
+// The examples: type-checked, and driven in a real Chromium against the real service.
+
+import assert from 'node:assert/strict';
+import { execFile, execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { BINARY, cleanUp, script, Service } from './service.js';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const CHROMIUM = process.env['CHROMIUM'];
+
+test('the examples are type-checked', () => {
+  execFileSync(process.execPath, [`${ROOT}/node_modules/typescript/bin/tsc`, '-p', `${ROOT}/tsconfig.examples.json`], { encoding: 'utf8' });
+});
+
+test('the React chat has at most 60 lines', () => {
+  assert.ok(readFileSync(`${ROOT}/examples/react/main.tsx`, 'utf8').trimEnd().split('\n').length <= 60);
+});
+
+describe('the examples in a browser', { skip: !BINARY ? 'needs the binary' : !CHROMIUM && 'needs Chromium', timeout: 120_000 }, () => {
+  let service: Service;
+  let browser: Browser;
+  let site: Server;
+  let origin: string;
+  let users = 0;
+  const faults: string[] = [];
+
+  before(async () => {
+    [service, browser, site] = await Promise.all([Service.start(), chromium.launch({ executablePath: CHROMIUM!, args: ['--no-sandbox'] }), serve()]);
+    origin = `http://127.0.0.1:${(site.address() as AddressInfo).port}`;
+  });
+  after(async () => {
+    await browser.close();
+    site.close();
+    await cleanUp([service.folder]);
+  });
+
+  async function open(path: string, user = `browser-${++users}`): Promise<Page> {
+    const page = await browser.newPage();
+    page.on('pageerror', (error) => faults.push(error.message));
+    await page.goto(`${origin}/${path}?service=${encodeURIComponent(service.url)}&user=${user}`);
+    return page;
+  }
+  const send = async (page: Page, text: string) => {
+    await page.locator('input').fill(text);
+    await page.getByRole('button', { name: 'Send' }).click();
+  };
+
+  test('plain HTML', async () => {
+    const page = await open('plain.html');
+    await send(page, '12*(3+4)');
+    await page.getByText(/84.*succeeded/).waitFor();
+    await page.close();
+  });
+
+  test('React: answers, a question, a reload in mid-run, a kill of the service, a stop', async () => {
+    const page = await open('react/');
+    await page.locator('#phase', { hasText: 'live' }).waitFor();
+    await send(page, script({ think: 'hm' }, { ask: { call_id: 'q', tool_name: 'approve', parameters: {} } }, { answer: 'first done' }));
+    await page.locator('.question').waitFor();
+    await page.reload();
+    await page.getByRole('button', { name: 'Yes' }).click();
+    await page.getByText('first done', { exact: true }).waitFor();
+    await send(page, script({ think: 'x', repeat: 100, interval_ms: 10 }, { answer: 'second done' }));
+    await page.locator('article[data-status=active]').waitFor();
+    await service.stop('SIGKILL');
+    await page.locator('#phase', { hasNotText: 'live' }).waitFor();
+    service = await service.restart();
+    await page.locator('article').nth(1).getByText('second done', { exact: true }).waitFor();
+    await send(page, script({ think: 'x' }, { hang: true }));
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.locator('article[data-status=cancelled]').waitFor();
+    assert.equal(await page.locator('article').count(), 3);
+    await page.close();
+  });
+
+  test('useChat: streams, resumes after a reload, asks for an approval, and two tabs agree', async () => {
+    const [page, other] = [await open('use-chat/', 'tabs'), await open('use-chat/', 'tabs')];
+    await send(page, '12*(3+4)');
+    for (const tab of [page, other]) await tab.getByText('84').first().waitFor();
+    await send(page, script({ think: 'hm' }, { ask: { call_id: 'q', tool_name: 'approve', parameters: {} } }, { answer: 'was declined' }));
+    await other.locator('.question').waitFor();
+    await page.reload();
+    await page.getByRole('button', { name: 'No' }).click();
+    for (const tab of [page, other]) {
+      await tab.getByText('was declined', { exact: true }).waitFor();
+      await tab.getByText('approve: output-denied').waitFor();
+      assert.equal(await tab.locator('article').count(), 4);
+    }
+    await Promise.all([page.close(), other.close()]);
+  });
+
+  test('Node.js', async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, [`${ROOT}/examples/node.mjs`, '12*(3+4)', service.url]);
+    assert.match(stdout, /84[^]*\(succeeded\)/);
+  });
+
+  test('no page had an error', () => assert.deepEqual(faults, []));
+});
+
+/** Serves the examples: the pages with a build step as esbuild bundles them, the plain one with this package's files. */
+async function serve(): Promise<Server> {
+  const built = new Map<string, string>();
+  for (const name of ['react', 'use-chat']) {
+    const result = await build({
+      entryPoints: [`${ROOT}/examples/${name}/main.tsx`],
+      bundle: true, write: false, format: 'esm', jsx: 'automatic', logLevel: 'silent', define: { 'process.env.NODE_ENV': '"production"' },
+      alias: Object.fromEntries(['quintet/react', 'quintet/http', 'quintet/ai-sdk'].map((path) => [path, `${ROOT}/dist/${path.slice(8)}/index.js`]).concat([['quintet', `${ROOT}/dist/index.js`]])),
+    });
+    built.set(`/${name}/main.tsx`, result.outputFiles[0]!.text);
+  }
+  const server = createServer(({ url }, response) => {
+    const { pathname } = new URL(url!, 'http://x');
+    const js = { 'content-type': 'text/javascript' };
+    const bundle = built.get(pathname);
+    if (bundle) return void response.writeHead(200, js).end(bundle);
+    if (/^\/dist\/[\w/-]+\.js$/.test(pathname)) return void response.writeHead(200, js).end(readFileSync(ROOT + pathname));
+    const file = { '/plain.html': 'plain.html', '/react/': 'react/index.html', '/use-chat/': 'use-chat/index.html' }[pathname];
+    if (!file) return void response.writeHead(404).end();
+    const html = readFileSync(`${ROOT}/examples/${file}`, 'utf8').replaceAll(/https:\/\/unpkg\.com\/quintet@[\d.]+/g, '');
+    response.writeHead(200, { 'content-type': 'text/html' }).end(html);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return server;
+}
