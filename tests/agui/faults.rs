@@ -113,7 +113,7 @@ async fn at_each_position(framing: Framing, fault: Fault) {
         let keys = json!({"idle_timeout_ms": ms, "first_event_timeout_ms": ms, "retries_max": 0});
         stage(&upstream.url, keys)
     });
-    let mut runs = stream::iter((0..=all.len()))
+    let mut runs = stream::iter(0..=all.len())
         .map(|at| {
             let stage = if fault == Fault::Silence && at < complete { &hasty } else { &patient };
             let mut talk = stage.user(&format!("u{at}"));
