@@ -24,6 +24,9 @@ quintet_runtime::limits! {
         pub retry_pause_max_ms: u64 = 30_000, in 1..=3_600_000;
         /// Pause between two deltas of one run, in milliseconds: text that arrives meanwhile is joined.
         pub delta_pause_ms: u64 = 40, in 0..=10_000;
+        /// Time without a delta after which a run reports that it waits for its model, in milliseconds, so that its step
+        /// timeout does not end it. It is to be less than `step_timeout_ms`.
+        pub wait_notice_ms: u64 = 20_000, in 10..=3_600_000;
         /// Responses of the model in one run.
         pub model_rounds_max: usize = 16, in 1..=1_000;
         /// Tool calls of one response that are executed; further ones are answered with an error.

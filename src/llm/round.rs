@@ -4,11 +4,11 @@
 //! Guarantees: a request is repeated only if the model had not begun to answer. Text is emitted in the order
 //! in which it arrives, all of it, also before a failure. The request ends when the future is dropped.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use futures_util::StreamExt;
 use quintet_agent::{AgentError, Completed, Run, RunEnded, Started, Thinking, ThoughtKind, Usage};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::{
     api::{EndReason, ModelApi, ModelError, ModelRequest, Response},
@@ -127,7 +127,7 @@ impl Rounds<'_> {
                 retries.retries_max + 1
             );
             stage = Stage::Thinking(stage.think(ThoughtKind::Progress, text).await?);
-            sleep(pause).await;
+            (stage, ()) = self.waited(stage, sleep(pause)).await?;
         }
     }
 
@@ -139,7 +139,9 @@ impl Rounds<'_> {
     ) -> Result<(Stage, Result<Round, Failed>), RunEnded> {
         let mut meter = Meter::new(self.agent, self.account, request);
         let sent = Instant::now();
-        let mut events = match self.api.stream(request).await {
+        let (waited, events) = self.waited(stage, self.api.stream(request)).await?;
+        stage = waited;
+        let mut events = match events {
             Ok(events) => events,
             Err(error) => {
                 meter.end(Err(&error));
@@ -148,17 +150,25 @@ impl Rounds<'_> {
         };
         let mut gathering = Gathering::default();
         let mut pacer = Pacer::new(Duration::from_millis(self.limits.delta_pause_ms));
+        let mut notice = Instant::now() + self.notice_pause();
         let mut separators = Separators::after(stage.answered(), self.has_reasoned);
         let end = loop {
             let now = Instant::now();
             let due = pacer.due(now);
             if due.is_some_and(|due| due <= now) {
                 stage = emit(stage, pacer.take(now)).await?;
+                notice = now + self.notice_pause();
             }
             let event = tokio::select! {
                 biased;
                 event = events.next() => event,
                 () = sleep_until(due.unwrap_or(now)), if due.is_some_and(|due| due > now) => continue,
+                // As while the arguments of a call arrive.
+                () = sleep_until(notice) => {
+                    stage = Stage::Thinking(stage.think(ThoughtKind::Progress, WAITING).await?);
+                    notice = Instant::now() + self.notice_pause();
+                    continue;
+                }
             };
             let had_begun = gathering.has_begun();
             let gathered = match event {
@@ -191,6 +201,27 @@ impl Rounds<'_> {
         Ok((stage, outcome))
     }
 }
+
+impl Rounds<'_> {
+    fn notice_pause(&self) -> Duration {
+        Duration::from_millis(self.limits.wait_notice_ms)
+    }
+
+    /// Waits for a future, and reports every `wait_notice_ms` that the run waits for its model. So the timeouts of the
+    /// model apply, and not the one of a step.
+    async fn waited<F: Future>(&self, mut stage: Stage, future: F) -> Result<(Stage, F::Output), RunEnded> {
+        let mut future = pin!(future);
+        loop {
+            if let Ok(output) = timeout(self.notice_pause(), future.as_mut()).await {
+                return Ok((stage, output));
+            }
+            stage = Stage::Thinking(stage.think(ThoughtKind::Progress, WAITING).await?);
+        }
+    }
+}
+
+/// The report of a run that waits for its model.
+const WAITING: &str = "Waiting for the model.\n";
 
 async fn emit(mut stage: Stage, pieces: Vec<(ThoughtKind, String)>) -> Result<Stage, RunEnded> {
     for (kind, text) in pieces {

@@ -1,14 +1,18 @@
 //! The end of a run closes its request.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use quintet_agent::ThoughtKind;
 use quintet_kernel::entry::Event;
 use quintet_llm::ApiKind;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use crate::{
-    RECORDED, agents, chat_answer, config,
-    stage::launch,
+    RECORDED, agents, chat_answer, chat_calls, config,
+    stage::{launch, text},
     upstream::{Reply, Then, Upstream, head},
 };
 
@@ -65,4 +69,43 @@ async fn silence_ends_a_run_at_its_timeouts() {
         assert_eq!(end.message, message);
         timeout(Duration::from_secs(2), upstream.closed()).await.expect("the request is closed");
     }
+}
+
+/// A run that waits for its model takes steps, so that the step timeout of the service does not end it.
+#[tokio::test]
+async fn a_silent_model_is_reported() {
+    let calls = chat_calls(&[("calculate", "{\"expression\":\"1\"}")]);
+    let (first, rest) = calls.split_at(calls.find("\n\n").unwrap() + 2);
+    let (head_notice, rest_notice) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let replies = vec![
+        Reply {
+            pieces: vec![],
+            then: Then::Wait(head_notice.clone(), Reply::stream(&chat_answer("")).pieces.concat()),
+        },
+        Reply {
+            pieces: vec![head("200 OK", "text/event-stream"), first.into()],
+            then: Then::Wait(rest_notice.clone(), rest.into()),
+        },
+        Reply::stream(&chat_answer("One.")),
+    ];
+    let upstream = Upstream::start(replies).await;
+    let mut config = config(ApiKind::OpenaiChat, &upstream);
+    config.limits.wait_notice_ms = 20;
+    let agents = agents(config);
+    let waits =
+        |events: &[Event]| text(events, ThoughtKind::Progress).matches("Waiting for the model.").count();
+    // Before the head of the response.
+    let mut live = launch(&agents, "one");
+    while waits(&live.events) < 3 {
+        assert!(live.next().await);
+    }
+    head_notice.notify_one();
+    assert_eq!(live.finish().await.1.message, "The model gave no answer.");
+    // While the arguments of a call arrive.
+    let mut live = launch(&agents, "one");
+    while waits(&live.events) < 3 {
+        assert!(live.next().await);
+    }
+    rest_notice.notify_one();
+    assert_eq!(live.finish().await.1.answer.as_deref(), Some("One."));
 }
