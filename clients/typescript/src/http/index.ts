@@ -61,9 +61,9 @@ export function devLogin(url: string | URL, user_id: string): CredentialSource {
 
 /** Creates a source that exchanges a token of your own back end for a ticket, `POST /v1/tickets`. */
 export function ticketsFor(url: string | URL, token: (request: CredentialRequest) => Promise<string> | string): CredentialSource {
-  return async (reason) => {
-    const bearer = await token(reason);
-    const options = { method: 'POST', token: bearer, body: {}, signal: reason.signal };
+  return async (context) => {
+    const bearer = await token(context);
+    const options = { method: 'POST', token: bearer, body: {}, signal: context.signal };
     const { ticket } = await request<{ ticket: string }>(new URL('/v1/tickets', url), options);
     return { ticket, expires_at: expiryOf(bearer) };
   };
