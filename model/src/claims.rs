@@ -77,30 +77,52 @@ macro_rules! instances {
 
 #[rustfmt::skip]
 pub const INSTANCES: &[Instance] = instances![
-    "run" "run" "2 calls, 6 events" 2003 2418 [] false instances::run(2, 6);
-    "user-messages" "user" "2 messages on 1 thread, 1 call, 2 events a run" 2893 4260
+    "run" "run" "2 calls, 6 events" 2004 2419 [] false instances::run(2, 6);
+    "user-messages" "user" "2 messages on 1 thread, 1 call, 2 events a run" 3943 5798
         ["RUN-7 a call closes as cancelled", "RUN-4 RUN-11 a client answers",
             "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false
         instances::user(2, 1, 1, 2);
-    "user-calls" "user" "1 message, 2 calls, 4 events" 1557 2888
-        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false instances::user(1, 1, 2, 4);
-    "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 2753 4312
+    "user-calls" "user" "1 message, 2 calls, 4 events" 1557 2889
+        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
+            "RUN-12 a message is taken", "RUN-12 a message that steers runs in its turn",
+            "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
+            "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides",
+            "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
+            "FOLD UNCHANGED ISO-3 one run is open while another is over"] false instances::user(1, 1, 2, 4);
+    "user-crowded" "user" "2 messages on 2 threads, room for 1 run" 2753 4428
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
+            "RUN-12 a message is taken", "RUN-12 a message that steers runs in its turn",
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides"] false instances::crowded();
-    "user-open-calls" "user" "2 calls, of which 1 may be open" 375 678
-        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
+    "user-open-calls" "user" "2 calls, of which 1 may be open" 375 679
+        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
+            "RUN-12 a message is taken", "RUN-12 a message that steers runs in its turn",
+            "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides",
+            "LIMIT RUN-8 open_runs_max decides",
+            "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
+            "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
         instances::two_calls(1, 2);
-    "user-run-calls" "user" "2 calls, of which 1 may be opened" 375 678
-        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs", "LIMIT open_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides", "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone", "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
+    "user-run-calls" "user" "2 calls, of which 1 may be opened" 375 679
+        ["TREE a branch", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
+            "RUN-12 a message is taken", "RUN-12 a message that steers runs in its turn",
+            "LIMIT open_calls_max decides", "LIMIT RUN-8 queued_messages_max decides",
+            "LIMIT RUN-8 open_runs_max decides",
+            "DEL-5 DEL-6 RECOVERY a message is remembered by the journal alone",
+            "FOLD UNCHANGED ISO-3 one run is open while another is over"] false
         instances::two_calls(2, 1);
-    "user-no-line" "user" "2 messages on 1 thread, none may wait, room for 2 runs" 929 1428
+    "user-no-line" "user" "2 messages on 1 thread, none may wait, room for 2 runs" 929 1458
         ["RUN-7 a call closes as cancelled", "RUN-8 a message waits", "RUN-6 RUN-8 one that waited runs",
+            "RUN-12 a message is taken", "RUN-12 a message that steers runs in its turn",
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 open_runs_max decides"] false
         instances::no_line();
-    "user-forgetful" "user" "2 messages on 2 threads, memory keeps none" 1869 2316 ["RUN-1 RUN-2 RUN-3 RUN-5 DEL-2 a run succeeds", "RUN-7 a call closes as cancelled", "RUN-6 RUN-8 one that waited runs", "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] false instances::forgetful();
+    "user-forgetful" "user" "2 messages on 2 threads, memory keeps none" 2257 2820
+        ["RUN-1 RUN-2 RUN-3 RUN-5 DEL-2 a run succeeds", "RUN-7 a call closes as cancelled",
+            "RUN-6 RUN-8 one that waited runs", "RUN-12 a message that steers runs in its turn",
+            "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
+            "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides",
+            "LIMIT RUN-8 open_runs_max decides"] false instances::forgetful();
     "fence" "fence" "2 nodes, 1 message, 3 events" 19940 120826 ["RUN-8 one that waited runs"] false
         instances::fence(2, 1, 3);
     "fence-messages" "fence" "1 node, 2 messages, 1 event" 1533 3932
@@ -124,12 +146,12 @@ pub const INSTANCES: &[Instance] = instances![
         instances::connection(true, 1);
     "ticket" "ticket" "2 tickets, 2 seats, 4 moments" 3129 7634 [] false instances::ticket(2, 4);
 
-    "run-large" "run" "3 calls, 8 events" 174449 221830 [] true instances::run(3, 8);
-    "user-large" "user" "2 messages on 1 thread, 1 call, 3 events a run" 54493 77752
+    "run-large" "run" "3 calls, 8 events" 174450 221831 [] true instances::run(3, 8);
+    "user-large" "user" "2 messages on 1 thread, 1 call, 3 events a run" 152865 217854
         ["LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] true
         instances::user(2, 1, 1, 3);
-    "user-threads-large" "user" "2 messages, 2 threads, 2 events a run" 8529 12448
+    "user-threads-large" "user" "2 messages, 2 threads, 2 events a run" 13489 19836
         ["RUN-7 a call closes as cancelled", "RUN-4 RUN-11 a client answers",
             "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides", "LIMIT run_calls_max decides",
             "LIMIT RUN-8 queued_messages_max decides", "LIMIT RUN-8 open_runs_max decides"] true
@@ -201,15 +223,15 @@ macro_rules! equalities {
 
 #[rustfmt::skip]
 pub const EQUALITIES: &[Equality] = equalities![
-    "run" "Run" "2 calls, 6 events" 2003 2418 false instances::run(2, 6);
-    "user-messages" "User" "2 messages, 2 events a run" 2893 3892 false instances::user(2, 1, 1, 2);
-    "user-threads" "User" "1 message, 2 threads, 4 events" 403 536 false instances::user(1, 2, 1, 4);
-    "user-calls" "User" "1 message, 2 calls, 4 events" 1557 2166 false instances::user(1, 1, 2, 4);
-    "user-crowded" "User" "2 messages on 2 threads, room for 1 run" 2753 3968 false instances::crowded();
-    "user-open-calls" "User" "2 calls, of which 1 may be open" 375 542 false instances::two_calls(1, 2);
-    "user-run-calls" "User" "2 calls, of which 1 may be opened" 375 542 false instances::two_calls(2, 1);
-    "user-no-line" "User" "2 messages on 1 thread, none may wait, room for 2 runs" 929 1312 false instances::no_line();
-    "user-forgetful" "User" "2 messages on 2 threads, memory keeps none" 1869 2316 false instances::forgetful();
+    "run" "Run" "2 calls, 6 events" 2004 2419 false instances::run(2, 6);
+    "user-messages" "User" "2 messages, 2 events a run" 3943 5296 false instances::user(2, 1, 1, 2);
+    "user-threads" "User" "1 message, 2 threads, 4 events" 403 538 false instances::user(1, 2, 1, 4);
+    "user-calls" "User" "1 message, 2 calls, 4 events" 1557 2167 false instances::user(1, 1, 2, 4);
+    "user-crowded" "User" "2 messages on 2 threads, room for 1 run" 2753 4084 false instances::crowded();
+    "user-open-calls" "User" "2 calls, of which 1 may be open" 375 543 false instances::two_calls(1, 2);
+    "user-run-calls" "User" "2 calls, of which 1 may be opened" 375 543 false instances::two_calls(2, 1);
+    "user-no-line" "User" "2 messages on 1 thread, none may wait, room for 2 runs" 929 1342 false instances::no_line();
+    "user-forgetful" "User" "2 messages on 2 threads, memory keeps none" 2257 2820 false instances::forgetful();
     "fence-messages" "Fence" "1 node, 2 messages, 1 event" 1533 3932 false instances::fence(1, 2, 1);
     "fence-node" "Fence" "1 node, 1 message, 3 events" 480 1262 false instances::fence(1, 1, 3);
     "fence-nodes" "Fence" "2 nodes, 1 message, 2 events" 1698 8358 false instances::fence(2, 1, 2);
@@ -219,10 +241,10 @@ pub const EQUALITIES: &[Equality] = equalities![
         DeliveryModel { trims: true, ..instances::delivery(1) };
     "ticket" "Ticket" "2 tickets, 4 moments" 3129 7155 false instances::ticket(2, 4);
 
-    "user-two-threads-large" "User" "2 messages, 2 threads, 2 events" 8529 11356 true
+    "user-two-threads-large" "User" "2 messages, 2 threads, 2 events" 13489 18112 true
         instances::user(2, 2, 1, 2);
-    "user-calls-large" "User" "1 message, 2 calls, 5 events" 6099 8408 true instances::user(1, 1, 2, 5);
-    "user-messages-large" "User" "2 messages, 3 events a run" 54493 71632 true instances::user(2, 1, 1, 3);
+    "user-calls-large" "User" "1 message, 2 calls, 5 events" 6099 8410 true instances::user(1, 1, 2, 5);
+    "user-messages-large" "User" "2 messages, 3 events a run" 152865 200670 true instances::user(2, 1, 1, 3);
     "fence-large" "Fence" "2 nodes, 1 message, 3 events" 19940 106351 true instances::fence(2, 1, 3);
     "delivery-singly-large" "Delivery" "1 client, entries one at a time" 6281 30659 true
         DeliveryModel { reads_singly: true, ..instances::delivery(1) };
@@ -279,9 +301,9 @@ macro_rules! endings {
 
 #[rustfmt::skip]
 pub const ENDINGS: &[Ending] = endings![
-    "run-ends" ["RUN-6"] "run" "a run ends, if those who close calls and cut runs do not rest" Weak 2003
+    "run-ends" ["RUN-6"] "run" "a run ends, if those who close calls and cut runs do not rest" Weak 2004
         instances::run(2, 6), liveness::run_ends;
-    "every-run-ends" ["RUN-6"] "user" "every accepted run ends, if deadlines do not rest" Weak 2893
+    "every-run-ends" ["RUN-6"] "user" "every accepted run ends, if deadlines do not rest" Weak 3943
         instances::user(2, 1, 1, 2), liveness::every_run_ends;
     "every-run-ends-somewhere" ["RUN-6"] "fence" "every accepted run ends, however often nodes crash" Strong 19940
         instances::fence(2, 1, 3), liveness::every_run_ends_somewhere;

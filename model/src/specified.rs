@@ -38,8 +38,8 @@ macro_rules! specified {
 #[rustfmt::skip]
 pub const SPECIFIED: &[Specified] = specified![
     "EventLog" "EventLog" "2 readers, 3 entries" 1009 "Grows" [];
-    "Run" "Run" "2 calls, 6 events" 2003 "Ends" ["Spec"];
-    "User" "User" "2 messages, 2 events a run" 2893 "EveryRunEnds" ["Spec"];
+    "Run" "Run" "2 calls, 6 events" 2004 "Ends" ["Spec"];
+    "User" "User" "2 messages, 2 events a run" 3943 "EveryRunEnds" ["Spec"];
     "User" "UserCalls" "1 message, 1 call, 4 events" 202 "EveryRunEnds" ["Spec"];
     "Fence" "Fence" "2 nodes, 1 message, 2 events" 1698 "EveryRunEnds" ["Spec", "WeakSpec"];
     "Fence" "FenceCalls" "1 node, 1 message, 3 events" 480 "EveryRunEnds" ["Spec", "WeakSpec"];

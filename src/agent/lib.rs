@@ -125,6 +125,7 @@ pub mod replay;
 pub mod run;
 mod step_writer;
 pub mod supervisor;
+mod taken;
 mod threads;
 pub mod tool;
 mod tool_requests;
@@ -147,9 +148,8 @@ pub use self::{
     conversation::PastRun,
     error::{AgentError, ToolError},
     history::History,
-    host::RunEnded,
+    host::{Message, RunEnded},
     limits::AgentLimits,
-    messages::Message,
     phase::{CanOpen, CanTake, CanThink, Completed, ExecutingTools, Started, Thinking},
     replay::RecordedCall,
     run::{AfterClose, Run},

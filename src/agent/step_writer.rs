@@ -18,11 +18,11 @@ use super::{
     call::{AskedCall, OpenCall, bounded},
     emitted_text::EmittedTextReader,
     history::History,
-    messages::{Message, TakenQueue},
     redact::UserTexts,
     replay::{Opening, RecordedCall, Replay, ThoughtOutcome, gave_up},
+    taken::TakenQueue,
 };
-use crate::host::{Assignment, EmittedText, Owner, RunEnded, RunHandle, TextSpan};
+use crate::host::{Assignment, EmittedText, Message, Owner, RunEnded, RunHandle, TextSpan};
 
 /// A run's handle, and the content of its log at the start of the agent.
 pub(super) struct StepWriter {

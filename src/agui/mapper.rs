@@ -27,11 +27,12 @@ mod running;
 use std::collections::BTreeSet;
 
 use quintet_agent::Usage;
+use serde_json::Value;
 
 use self::running::Running;
 use crate::{
     calls::{Calls, RemoteCall},
-    event::{Event, Interrupt, Outcome, TokenUsage, ToolContent},
+    event::{Event, Interrupt, Outcome, ToolContent},
     limits::RemoteLimits,
     texts::{Text, Texts},
     violation::{MapError, Violation},
@@ -159,7 +160,7 @@ impl EventMapper {
                 settings.check_run(name, running.run_id(), &thread_id, &run_id)?;
                 let mut steps = running.close_chunk(name, texts, calls)?;
                 let end = finish(settings, running, texts, calls, outcome)?;
-                let usage = usage.map(|usage| total(&usage));
+                let usage = usage.as_ref().and_then(total);
                 steps.push(Step::Finish(Finish { end, usage, waiting: calls.waiting() }));
                 *phase = Phase::Ended;
                 Ok(steps)
@@ -257,12 +258,18 @@ fn finish(
     }
 }
 
-/// Adds up the tokens of all models.
-fn total(usage: &[TokenUsage]) -> Usage {
-    usage.iter().fold(Usage::default(), |total, usage| Usage {
-        input_tokens: total.input_tokens.saturating_add(usage.input_tokens.unwrap_or(0)),
-        output_tokens: total.output_tokens.saturating_add(usage.output_tokens.unwrap_or(0)),
-    })
+/// Adds up the tokens of all models. Returns `None` if the agent reports none.
+fn total(usage: &Value) -> Option<Usage> {
+    let tokens = |name: &str| {
+        let counts = usage.as_array()?.iter().filter_map(|model| model.get(name)?.as_u64());
+        counts.reduce(u64::saturating_add)
+    };
+    match (tokens("inputTokens"), tokens("outputTokens")) {
+        (None, None) => None,
+        (input, output) => {
+            Some(Usage { input_tokens: input.unwrap_or(0), output_tokens: output.unwrap_or(0) })
+        }
+    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,11 @@ impl Question {
             ("expires_at", expires_at.as_ref().map(|time| json!(time))),
             ("metadata", metadata.as_ref().map(|metadata| json!(metadata))),
         ];
-        shown.extend(parts.into_iter().filter_map(|(name, part)| Some((name.to_owned(), part?))));
+        for (name, part) in parts {
+            // A part that is nested too deep would make the whole unreadable.
+            let part = part.filter(|part| Json::parse(&json!([part]).to_string()).is_ok());
+            shown.extend(part.map(|part| (name.to_owned(), part)));
+        }
         Json::from(&Value::Object(shown))
     }
 }
@@ -134,5 +138,75 @@ fn approved(interrupt: &Interrupt, results: Value) -> Value {
             Value::Object(results)
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interrupt(reason: &str, extra: Value) -> Interrupt {
+        let mut interrupt = json!({"id": "i", "reason": reason});
+        interrupt.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        serde_json::from_value(interrupt).unwrap()
+    }
+
+    #[test]
+    fn parameters_are_always_an_object() {
+        for (arguments, expected) in [
+            ("", "{}"),
+            (" ", "{}"),
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            ("[1]", r#"{"arguments":"[1]"}"#),
+            ("{\"a\":", r#"{"arguments":"{\"a\":"}"#),
+            ("[[[[", r#"{"arguments":"[[[["}"#),
+        ] {
+            assert_eq!(parameters(arguments).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn question_without_its_deepest_part_is_still_readable() {
+        let deep = (0..80).fold(json!(1), |inner, _| json!({ "a": inner }));
+        let extra = json!({"message": "Which?", "responseSchema": deep, "expiresAt": "2026-12-01"});
+        let question = Question::Interrupt(interrupt("input_required", extra), None);
+        let shown = json!({"reason": "input_required", "message": "Which?", "expires_at": "2026-12-01"});
+        assert_eq!(question.parameters().to_value(), shown);
+        assert_eq!(question.tool_name(), "input_required");
+    }
+
+    /// RUN-11: for any question, only `ok` is a consent.
+    #[test]
+    fn run_11_no_refusal_becomes_a_consent() {
+        let answers = [
+            Answer::Declined { reason: None },
+            Answer::Failed { error: "x".into() },
+            Answer::Unanswered { why: "x".into() },
+        ];
+        for reason in ["tool_call", "confirmation", "input_required", "other"] {
+            for answer in &answers {
+                let entry = resume(&interrupt(reason, json!({})), answer);
+                let consents =
+                    entry.payload.as_ref().is_some_and(|payload| payload["approved"] != json!(false));
+                assert!(!consents && entry.metadata.is_some(), "{reason}: {entry:?}");
+                assert_ne!(result_of(answer).status, CallStatus::Ok);
+            }
+        }
+    }
+
+    #[test]
+    fn consent_keeps_what_the_client_has_stated() {
+        let payload = |reason: &str, schema: Value, results: Value| {
+            let answer = Answer::Given(Json::from(results));
+            resume(&interrupt(reason, json!({ "responseSchema": schema })), &answer).payload.unwrap()
+        };
+        assert_eq!(payload("tool_call", json!({}), json!(null)), json!({"approved": true}));
+        assert_eq!(
+            payload("tool_call", json!({}), json!({"editedArgs": {}})),
+            json!({"approved": true, "editedArgs": {}})
+        );
+        assert_eq!(payload("tool_call", json!({}), json!({"approved": false})), json!({"approved": false}));
+        assert_eq!(payload("confirmation", json!(null), json!(null)), json!(true));
+        assert_eq!(payload("input_required", json!({}), json!([1])), json!([1]));
     }
 }

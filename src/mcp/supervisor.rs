@@ -115,6 +115,7 @@ impl Supervisor {
             () = stop.cancelled() => return Connected::Stopped,
             () = refuse(commands, config, ServerState::Connecting) => return Connected::Stopped,
         };
+        let is_silent = attempt.is_err();
         let error = match attempt {
             Ok(Ok((connection, catalog))) => {
                 self.prefers_initialize = mode == Protocol::Initialize;
@@ -126,7 +127,8 @@ impl Supervisor {
             Ok(Err(error)) => error.to_string(),
             Err(_elapsed) => format!("it took longer than {} ms", self.config.limits.start_timeout_ms),
         };
-        self.prefers_initialize = false;
+        // A server that does not answer the first request of the newest revision gets the handshake next.
+        self.prefers_initialize = is_silent && mode == Protocol::Auto;
         counts::failure(&self.config.name);
         self.log.write(|server| tracing::warn!(server, error, "an MCP server was not started"));
         Connected::No

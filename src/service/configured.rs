@@ -162,7 +162,12 @@ impl ConfiguredAgents {
 
     #[cfg(feature = "mcp")]
     fn add_server(&mut self, table: &Table<'_>) -> Result<(), ServiceError> {
-        self.servers.push(table.parse(table.keys.clone())?);
+        let server: quintet_mcp::ServerConfig = table.parse(table.keys.clone())?;
+        // The names of its tools begin with it.
+        if self.servers.iter().any(|other| other.name == server.name) {
+            return Err(table.error("another MCP server has this name"));
+        }
+        self.servers.push(server);
         Ok(())
     }
 

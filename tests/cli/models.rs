@@ -168,6 +168,11 @@ fn an_invalid_agent_of_the_file_is_named_before_anything_starts() {
         (format!("[[agents]]\n{model}model_rounds_max = 0"), "[[agents]] \"m\": model_rounds_max"),
         ("[[agents]]\nkind = 'model'\nname = 'm'".to_owned(), "[[agents]] \"m\": missing field"),
         ("[[mcp_servers]]\nname = 'm'".to_owned(), "[[mcp_servers]] \"m\": "),
+        (
+            "[[mcp_servers]]\nname = 'm'\ncommand = ['x']\n[[mcp_servers]]\nname = 'm'\ncommand = ['y']"
+                .to_owned(),
+            "[[mcp_servers]] \"m\": another MCP server has this name",
+        ),
         ("[[agents]]\nkind = 'agui'\nname = 'r'".to_owned(), "[[agents]] \"r\": "),
     ] {
         std::fs::write(&config, &text).unwrap();

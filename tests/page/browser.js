@@ -95,7 +95,6 @@ export async function chooseAgent({ page }, agent_name) {
   if ((await button.getAttribute('data-agent')) === agent_name) return;
   await button.click();
   await page.getByRole('radio', { name: new RegExp(`^${agent_name} `) }).check();
-  await page.keyboard.press('Escape');
   await page.locator('#agents').waitFor({ state: 'hidden' });
 }
 

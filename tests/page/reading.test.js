@@ -224,6 +224,29 @@ describe('reading and writing', { timeout: 900_000 }, () => {
     await turn(0).getByText('1 of 2').waitFor();
   });
 
+  test('Escape closes a menu or a dialog, and only without one it stops the answer', async () => {
+    const tab = await loggedIn();
+    await send(tab, script(THINK, HANG), 'rehearsal');
+    await runIs(tab, 0, 'thinking');
+    for (const [button, panel] of [['#agent', '#agents'], ['#developer-toggle', '#developer'], ['#account-toggle', '#account']]) {
+      await tab.page.locator(button).click();
+      await tab.page.locator(panel).waitFor();
+      await tab.page.keyboard.press('Escape');
+      await tab.page.locator(panel).waitFor({ state: 'hidden' });
+    }
+    await developer(tab, 'Scripts');
+    await tab.page.locator('#scripts').waitFor();
+    await tab.page.keyboard.press('Escape');
+    await tab.page.locator('#scripts').waitFor({ state: 'hidden' });
+    // A message that is answered after all of this shows that nothing was cancelled before it.
+    await tab.page.getByLabel('If busy').selectOption('reject');
+    await send(tab, script(THINK, { answer: 'x' }), 'rehearsal');
+    await tab.page.locator('.unsent[data-state="refused"]').getByText('still working').waitFor();
+    assert.equal(tab.sent.filter((frame) => frame.type === 'cancel_run').length, 0);
+    await tab.page.keyboard.press('Escape');
+    await runIs(tab, 0, 'cancelled');
+  });
+
   test('run_12: while the agent works, a message may join in', async () => {
     const tab = await loggedIn();
     await send(tab, script(THINK, HANG), 'rehearsal');

@@ -23,7 +23,7 @@ const browser = await launch();
 try {
   const tab = await openTab(browser, {
     colorScheme,
-    viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 860 },
+    viewport: phone ? { width: 390, height: 844 } : { width: 1280, height: 1010 },
     deviceScaleFactor: 1,
     hasTouch: phone,
     isMobile: phone,
@@ -46,11 +46,12 @@ try {
   await chooseAgent(tab, 'assistant');
   // The scripts stand for what a user would write.
   await tab.page.evaluate(() => {
+    const scripts = [...document.querySelectorAll('.script')];
     for (const [index, text] of ['How do we get to Oslo on Friday?', 'Book the direct one, please.'].entries()) {
       const words = document.createElement('span');
       words.className = 'message-text';
       words.textContent = text;
-      document.querySelectorAll('.script')[index]?.replaceWith(words);
+      scripts[index].replaceWith(words);
     }
     for (const name of document.querySelectorAll('.thread[data-thread="trip"] .thread-name, #thread-title')) name.textContent = 'How do we get to Oslo on Friday?';
     document.getElementById('text').focus();

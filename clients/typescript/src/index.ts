@@ -4,7 +4,8 @@
  * @packageDocumentation
  */
 
-export { Quintet, type CommandOptions, type Outgoing, type QuintetOptions, type Snapshot } from './client.js';
+export { Quintet } from './client.js';
+export type { CommandOptions, Outgoing, QuintetOptions, Snapshot } from './options.js';
 export type { ConnectionState } from './connection.js';
 export type { Credential, CredentialRequest, CredentialSource } from './credentials.js';
 export { QuintetError } from './errors.js';
@@ -12,7 +13,7 @@ export { reactionTo, type Reaction } from './close-codes.js';
 export { applyEntries, afterGap, NO_CONVERSATIONS, type Conversations, type Thread } from './conversation.js';
 export { hasEnded, type Call, type Message, type Part, type Run, type RunStatus, type TextPart } from './run.js';
 export { answerOf, branch, callsOf, openQuestions, openRun, parentOf, siblings, textOf, type Question } from './select.js';
-export { memoryStorage, webStorage, type Checkpoint, type CheckpointStorage } from './storage.js';
+export { webStorage, type Checkpoint, type CheckpointStorage } from './storage.js';
 export type { Cursor } from './cursor.js';
 export type { Pending } from './outbox.js';
 export type { Timers, WebSocketConstructor, WebSocketLike } from './socket.js';

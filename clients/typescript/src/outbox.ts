@@ -42,7 +42,7 @@ export class Outbox {
 
   /** The commands, oldest first. The array keeps its identity while nothing changes. */
   get pending(): readonly Pending[] {
-    return (this.#view ??= [...this.#items.values()].flatMap(({ command, state }) => (state === 'abandoned' ? [] : { command, state })));
+    return (this.#view ??= [...this.#items.values()].flatMap(({ command, state, seen }) => (state === 'abandoned' || seen ? [] : { command, state })));
   }
 
   /** Adds a command. The same command again, while it is pending, is the same promise. */
@@ -91,8 +91,9 @@ export class Outbox {
       if (!busy.has(item.lane) && item.state === 'waiting' && (live || item.command.type === 'send_message')) {
         const frame = JSON.stringify(item.command);
         // The service would close the connection, each time.
-        if (limits && frame.length * 3 > limits.frame_bytes_max && new TextEncoder().encode(frame).length > limits.frame_bytes_max) {
-          this.#fail(item, new QuintetError('too_large', `more than ${limits.frame_bytes_max} bytes`, { final: true }));
+        const max = limits?.frame_bytes_max ?? Infinity;
+        if (frame.length * 3 > max && new TextEncoder().encode(frame).length > max) {
+          this.#fail(item, new QuintetError('too_large', `more than ${max} bytes`, { final: true }));
           continue;
         }
         this.#set(item, 'sent');
@@ -125,7 +126,7 @@ export class Outbox {
       this.#set(item, 'held');
       return frame.retry_after_ms || AGAIN_AFTER_MS;
     }
-    if (frame.code === 'run_ended' && item.command.type === 'cancel_run') this.#done(item, undefined);
+    if (frame.code === 'run_ended' && item.command.type === 'cancel_run') this.#done(item);
     else this.#fail(item, refusal(frame));
     return null;
   }
@@ -141,34 +142,36 @@ export class Outbox {
       case 'user_message': {
         const item = this.#items.get(key('send_message', entry.message_id));
         // An old message may have the same id and other content: then the service's refusal is the answer.
-        if (item?.command.type === 'send_message' && item.command.text === entry.text && item.command.thread_id === entry.thread_id) {
+        const command = item?.command as SendMessage | undefined;
+        if (item && command?.text === entry.text && command.thread_id === entry.thread_id) {
           const { message_id, run_id, offset: message_offset } = entry;
           item.seen = { type: 'accepted', message_id, run_id, message_offset, duplicate: false };
           // A reply that is still to come would otherwise be taken for that of a later message with this id (DEL-7).
-          if (item.state !== 'sent' && item.state !== 'abandoned') this.#done(item, item.seen);
+          this.#view = null;
+          if (!inFlight(item)) this.#done(item, item.seen);
         }
         return;
       }
       case 'tool_completed': {
         const item = this.#items.get(key('complete_call', entry.run_id, entry.call_id));
-        if (item?.command.type !== 'complete_call') return;
-        const mine = item.command.status === entry.status && same(item.command.results, entry.results);
-        if (mine) this.#done(item, undefined);
-        else if (item.state === 'waiting' || item.state === 'held') this.#fail(item, new QuintetError('call_closed', 'closed by another answer', { final: true }));
+        const command = item?.command as CompleteCall;
+        if (!item) return;
+        if (command.status === entry.status && same(command.results, entry.results)) this.#done(item);
+        else if (!inFlight(item)) this.#fail(item, closed('closed by another answer'));
         return;
       }
       case 'agent_completed':
         for (const item of this.#items.values()) {
           const { command } = item;
           if (!('run_id' in command) || command.run_id !== entry.run_id) continue;
-          if (command.type === 'cancel_run') this.#done(item, undefined);
-          else this.#fail(item, new QuintetError('call_closed', 'run ended', { final: true }));
+          if (command.type === 'cancel_run') this.#done(item);
+          else this.#fail(item, closed('run ended'));
         }
         return;
       case 'thread_updated':
       case 'thread_erased': {
         const item = this.#items.get(key(entry.type === 'thread_updated' ? 'update_thread' : 'erase_thread', entry.thread_id));
-        if (item?.state === 'sent') this.#done(item, undefined);
+        if (item?.state === 'sent') this.#done(item);
       }
     }
   }
@@ -177,7 +180,7 @@ export class Outbox {
     if (frame.message_id != null) return this.#items.get(key('send_message', frame.message_id));
     if (frame.code === 'unauthenticated') return undefined; // about a credential
     const lane = frame.run_id != null ? `run:${frame.run_id}` : THREADS;
-    for (const item of this.#items.values()) if (item.lane === lane && (item.state === 'sent' || item.state === 'abandoned')) return item;
+    for (const item of this.#items.values()) if (item.lane === lane && inFlight(item)) return item;
     return undefined;
   }
 
@@ -186,7 +189,7 @@ export class Outbox {
     this.#view = null;
   }
 
-  #done(item: Item, outcome: Outcome): void {
+  #done(item: Item, outcome?: Outcome): void {
     this.#remove(item);
     item.resolve(outcome);
   }
@@ -202,10 +205,30 @@ export class Outbox {
   }
 }
 
+/** Returns whether a reply to the command is still to come. */
+function inFlight({ state }: Item): boolean {
+  return state === 'sent' || state === 'abandoned';
+}
+
+function closed(message: string): QuintetError {
+  return new QuintetError('call_closed', message, { final: true });
+}
+
 function deferred(): Pick<Item, 'promise' | 'resolve' | 'reject'> {
   let settle!: Pick<Item, 'resolve' | 'reject'>;
   const promise = new Promise<Outcome>((resolve, reject) => (settle = { resolve, reject }));
   return { promise, ...settle };
+}
+
+/** Returns why the service would refuse the command without naming it, or null. */
+export function invalid(command: Command): string | null {
+  for (const field of ['message_id', 'thread_id', 'call_id', 'agent_name'] as const) {
+    const id = (command as unknown as Record<string, unknown>)[field];
+    if (id != null && !(typeof id === 'string' && /^[!-~]{1,128}$/.test(id))) return `${field}: not 1-128 visible ASCII`;
+  }
+  if (command.type === 'send_message' && command.text === '') return 'text: empty';
+  // `JSON.stringify` writes an unpaired surrogate as an escape, and nothing else that begins like this.
+  return /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(command)) ? 'unpaired surrogate' : null;
 }
 
 function keyOf(command: Command): string {

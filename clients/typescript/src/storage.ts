@@ -25,15 +25,6 @@ export interface CheckpointStorage {
   save(checkpoint: Checkpoint): Promise<void> | void;
 }
 
-/** Creates a storage in memory. */
-export function memoryStorage(checkpoint: Checkpoint | null = null): CheckpointStorage {
-  let held = JSON.stringify(checkpoint);
-  return {
-    load: () => JSON.parse(held) as Checkpoint | null,
-    save: (saved) => void (held = JSON.stringify(saved)),
-  };
-}
-
 /**
  * Creates a storage in a `Storage` of the browser. `sessionStorage` fits: each tab has its own record. With
  * `localStorage`, give each tab its own key.

@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Chat } from '@ai-sdk/react';
 import { lastAssistantMessageIsCompleteWithApprovalResponses } from 'ai';
-import { answerOf, applyEntries, branch, memoryStorage, NO_CONVERSATIONS, openQuestions, QuintetError, siblings, type Entry, type Quintet } from 'quintet';
+import { answerOf, applyEntries, branch, NO_CONVERSATIONS, openQuestions, QuintetError, siblings, type Entry, type Quintet } from 'quintet';
+import { memoryStorage } from 'quintet/testing';
 import { QuintetChatTransport } from 'quintet/ai-sdk';
 import { request } from 'quintet/http';
 import { when } from './harness.js';
@@ -18,7 +19,7 @@ const rehearse = (client: Quintet, ...steps: object[]) => client.send({ thread_i
 let users = 0;
 const someone = () => `user-${++users}`;
 
-describe('against the real service', { skip: !BINARY && 'needs the binary', timeout: 120_000 }, () => {
+describe('against the real service', { skip: !BINARY && !process.env['CI'] && 'needs the binary', timeout: 120_000 }, () => {
   let service: Service;
   const folders: string[] = [];
   before(async () => {
@@ -238,6 +239,20 @@ describe('against the real service', { skip: !BINARY && 'needs the binary', time
     assert.deepEqual(branch(thread).map(({ message }) => message?.text), ['1+1', '3+3']);
     assert.equal(siblings(thread, second!).length, 3);
     await assert.rejects(client.send({ thread_id: 't', text: 'x', parent: 999 }), code('not_found'));
+    await sameAsLog(user, client);
+    client.close();
+  });
+
+  test('run_12: a message that steers and is not taken runs in its turn', async () => {
+    const user = someone();
+    const client = service.client(user);
+    client.connect();
+    const { run_id } = await rehearse(client, { think: 'hm' }, { ask: { call_id: 'q', tool_name: 'approve', parameters: {} } }, { answer: 'first' });
+    await client.steer({ thread_id: 't', text: '1+1' });
+    await when(client, ({ conversations }) => openQuestions(conversations).length === 1);
+    await client.answer(run_id, 'q');
+    await ended(client, 1);
+    assert.deepEqual([runOf(client)?.status, runOf(client, 1)?.status], ['succeeded', 'succeeded']);
     await sameAsLog(user, client);
     client.close();
   });

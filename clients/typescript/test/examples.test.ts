@@ -23,7 +23,7 @@ test('the React chat has at most 60 lines', () => {
   assert.ok(readFileSync(`${ROOT}/examples/react/main.tsx`, 'utf8').trimEnd().split('\n').length <= 60);
 });
 
-describe('the examples in a browser', { skip: !BINARY ? 'needs the binary' : !CHROMIUM && 'needs Chromium', timeout: 120_000 }, () => {
+describe('the examples in a browser', { skip: (!BINARY || !CHROMIUM) && !process.env['CI'] && 'needs the binary and Chromium', timeout: 120_000 }, () => {
   let service: Service;
   let browser: Browser;
   let site: Server;

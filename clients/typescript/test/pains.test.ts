@@ -3,8 +3,8 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerOf, applyEntries, callsOf, hasEnded, memoryStorage, NO_CONVERSATIONS, openQuestions, QuintetError, type Entry, type Quintet } from 'quintet';
-import type { FakeRun } from 'quintet/testing';
+import { answerOf, applyEntries, callsOf, hasEnded, NO_CONVERSATIONS, openQuestions, QuintetError, type Entry, type Quintet } from 'quintet';
+import { memoryStorage, type FakeRun } from 'quintet/testing';
 import { pair, takeUntil, when } from './harness.js';
 import { logOf } from './words.js';
 

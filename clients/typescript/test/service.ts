@@ -52,7 +52,9 @@ export class Service {
 
   /** Creates a client of a user. */
   client(user_id: string, options: Partial<QuintetOptions> = {}): Quintet {
-    return new Quintet({ url: this.url, credential: devLogin(this.url, user_id), WebSocket, ...options });
+    const client = new Quintet({ url: this.url, credential: devLogin(this.url, user_id), WebSocket, ...options });
+    clients.add(client);
+    return client;
   }
 
   /** Reads a user's whole log over HTTP. */
@@ -65,9 +67,11 @@ export class Service {
 }
 
 const running = new Set<ChildProcess>();
+const clients = new Set<Quintet>();
 
-/** Ends every service that a test left, and removes a folder. */
+/** Ends every service and client that a test left, and removes a folder. */
 export async function cleanUp(folders: string[]): Promise<void> {
+  for (const client of clients) client.close();
   for (const child of running) child.kill('SIGKILL');
   for (const folder of folders) await rm(folder, { recursive: true, force: true });
 }

@@ -127,7 +127,7 @@ pub fn run(machine: &'static dyn Machine) -> Vec<Catch> {
 }
 
 /// Small instances, in which each limit decides alone somewhere.
-fn users() -> [UserModel; 6] {
+fn users() -> [UserModel; 7] {
     [
         instances::user(2, 1, 1, 2),
         instances::user(1, 1, 2, 4),
@@ -135,6 +135,7 @@ fn users() -> [UserModel; 6] {
         instances::no_line(),
         instances::two_calls(1, 2),
         instances::two_calls(2, 1),
+        instances::forgetful(),
     ]
 }
 

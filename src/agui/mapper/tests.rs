@@ -4,6 +4,8 @@ mod oracle;
 mod properties;
 mod words;
 
+use serde_json::json;
+
 use self::words::{events, mapper, outcome};
 use super::*;
 
@@ -135,18 +137,21 @@ fn every_limit_is_enforced() {
 
 #[test]
 fn usage_is_the_sum_over_the_models() {
-    let usage = TokenUsage { input_tokens: Some(u64::MAX), output_tokens: None };
-    let finished = Event::RunFinished {
-        thread_id: "t".into(),
-        run_id: "r".into(),
-        outcome: None,
-        usage: Some(vec![usage, TokenUsage { input_tokens: Some(1), output_tokens: Some(2) }]),
-    };
-    let mut mapper = mapper();
-    events("run").into_iter().for_each(|event| drop(mapper.apply(event)));
-    let steps = mapper.apply(finished).unwrap();
-    let [Step::Finish(Finish { usage, .. })] = &steps[..] else { panic!("{steps:?}") };
-    assert_eq!(*usage, Some(Usage { input_tokens: u64::MAX, output_tokens: 2 }));
+    for (usage, expected) in [
+        (json!([{"inputTokens": u64::MAX}, {"inputTokens": 1, "outputTokens": 2}]), Some((u64::MAX, 2))),
+        // A mistake costs the figures, not the run.
+        (json!([{"inputTokens": -1, "outputTokens": 3}, 7]), Some((0, 3))),
+        (json!([{"model": "x"}]), None),
+        (json!("many"), None),
+    ] {
+        let (thread_id, run_id) = ("t".into(), "r".into());
+        let finished = Event::RunFinished { thread_id, run_id, outcome: None, usage: Some(usage) };
+        let mut mapper = mapper();
+        assert_eq!(mapper.apply(events("run").remove(0)), Ok(vec![]));
+        let steps = mapper.apply(finished).unwrap();
+        let [Step::Finish(Finish { usage, .. })] = &steps[..] else { panic!("{steps:?}") };
+        assert_eq!(usage.map(|usage| (usage.input_tokens, usage.output_tokens)), expected);
+    }
 }
 
 #[test]

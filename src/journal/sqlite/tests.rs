@@ -30,6 +30,7 @@ fn batch(after: u64, bytes: usize) -> Batch {
             message_id: MessageId::parse(&format!("m{offset}")).unwrap(),
             text,
             parent: None,
+            steers: false,
         },
     };
     Batch {

@@ -195,6 +195,17 @@ fn the_newest_revision_is_tried_first_and_the_handshake_is_the_fallback() {
 }
 
 #[test]
+fn a_server_that_ignores_the_newest_revision_gets_the_handshake_next() {
+    run(async {
+        let (_server, mut peers) = start_in("auto", json!({"start_timeout_ms": 500}));
+        let mut silent = peers.next().await;
+        silent.expect("server/discover").await;
+        let mut peer = peers.next().await;
+        assert_eq!(peer.read().await.unwrap()["method"], "initialize");
+    });
+}
+
+#[test]
 fn iso_6_more_calls_than_the_limits_are_refused() {
     run(async {
         let (server, mut peers) = start(json!({"calls_max": 2, "user_calls_max": 1}));

@@ -48,7 +48,8 @@ function assistantMessage(run: Run, options: ChunkOptions): UIMessage {
         break;
       case 'tool-input-available': {
         const { toolCallId, toolName, input, providerExecuted } = chunk;
-        const part = { type: 'dynamic-tool' as const, toolCallId, toolName, state: 'input-available' as const, input, ...(providerExecuted ? { providerExecuted } : {}) };
+        const by = providerExecuted ? { providerExecuted } : {};
+        const part = { type: 'dynamic-tool' as const, toolCallId, toolName, state: 'input-available' as const, input, ...by };
         tools.set(toolCallId, part);
         parts.push(part);
         break;

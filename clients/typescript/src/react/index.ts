@@ -5,7 +5,8 @@
  */
 
 import { createContext, createElement, useCallback, useContext, useEffect, useMemo, useRef, useSyncExternalStore, type ReactNode } from 'react';
-import type { CommandOptions, Outgoing, Quintet, Snapshot } from '../client.js';
+import type { Quintet } from '../client.js';
+import type { CommandOptions, Outgoing, Snapshot } from '../options.js';
 import type { Thread } from '../conversation.js';
 import { openQuestions, openRun, type Question } from '../select.js';
 import type { Accepted } from '../types.js';

@@ -7,4 +7,5 @@
 
 export { FakeServer, type FakeServerOptions } from './server.js';
 export type { FakeAgent, FakeAnswer, FakeRun } from './run.js';
+export { memoryStorage } from './storage.js';
 export { ManualTimers } from './timers.js';

@@ -22,6 +22,7 @@ export class FakeRun {
   /** Aborted when the run is cancelled. */
   readonly signal: AbortSignal;
   #append: Append;
+  #take: () => UserMessage[];
   #seq = 0;
   #calls = 0;
   #answer = '';
@@ -31,9 +32,10 @@ export class FakeRun {
   #open = new Map<string, { tool_name: string; byClient: boolean; done: (answer: FakeAnswer) => void }>();
 
   /** Used by the server. */
-  constructor(message: UserMessage, append: Append) {
+  constructor(message: UserMessage, append: Append, take: () => UserMessage[]) {
     this.message = message;
     this.#append = append;
+    this.#take = take;
     this.signal = this.#abort.signal;
   }
 
@@ -77,6 +79,12 @@ export class FakeRun {
     return new Promise((done) => this.#openCall(tool_name, parameters, 'client', done));
   }
 
+  /** Takes the messages that wait with `on_busy: 'steer'`; their runs end as `merged` (RUN-12). */
+  takeMessages(): UserMessage[] {
+    if (this.#open.size > 0) throw new Error('a call is open');
+    return this.#take();
+  }
+
   /** Answers a question. Returns the error code of a refusal, or null. Called by the server. */
   complete(call_id: string, answer: FakeAnswer): 'not_found' | 'call_closed' | null {
     const call = this.#open.get(call_id);
@@ -86,12 +94,12 @@ export class FakeRun {
   }
 
   /** Ends the run: closes what is open, then `agent_completed`. */
-  end(status: AgentCompleted['status'], error: AgentCompleted['error'] = null): void {
+  end(status: AgentCompleted['status'], error: AgentCompleted['error'] = null, merged_into?: string): void {
     if (this.#ended) return;
     const cancelled = { status: 'cancelled' as const, results: null, error: null };
     for (const call_id of [...this.#open.keys()]) this.#close(call_id, cancelled);
     const final_response = status === 'succeeded' ? this.#answer : null;
-    this.#event('agent_completed', { status, final_response, error, duration_ms: 1 });
+    this.#event('agent_completed', { status, final_response, error, duration_ms: 1, ...(merged_into ? { merged_into } : {}) });
     this.#ended = true;
     this.#abort.abort();
   }

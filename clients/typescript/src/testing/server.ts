@@ -1,5 +1,5 @@
 import type { WebSocketConstructor, WebSocketLike } from '../socket.js';
-import type { ClientFrame } from '../protocol.js';
+import type { ClientFrame, Hello } from '../protocol.js';
 import type { Command, Entry, ErrorFrame, SendMessage, ServerFrame, UserMessage } from '../types.js';
 import { FakeRun, type FakeAgent } from './run.js';
 
@@ -136,7 +136,7 @@ export class FakeServer {
     }
   }
 
-  #hello(socket: FakeSocket, hello: { ticket?: string | null; token?: string | null; epoch?: string | null; after?: number | null; start?: string }): void {
+  #hello(socket: FakeSocket, hello: Hello & { start?: string }): void {
     const user_id = hello.token ?? hello.ticket;
     if (!user_id) return socket.end(4401, 'no credential');
     const user = this.#user(user_id);
@@ -155,7 +155,8 @@ export class FakeServer {
     socket.user_id = user_id;
     const limits = { ...LIMITS, ...this.options.limits };
     const connection_id = `connection-${this.opened}`;
-    this.#send(socket, { type: 'ready', protocol: 'quintet.v1', connection_id, user_id, epoch: this.epoch, resumed_after, head, gap, heartbeat_ms: 25_000, limits });
+    const place = { epoch: this.epoch, resumed_after, head, gap };
+    this.#send(socket, { type: 'ready', protocol: 'quintet.v1', connection_id, user_id, ...place, heartbeat_ms: 25_000, limits });
     for (const entry of user.entries.slice(resumed_after)) this.#send(socket, entry);
     this.#send(socket, { type: 'caught_up', head });
   }
@@ -173,10 +174,13 @@ export class FakeServer {
     const run_id = crypto.randomUUID();
     const offset = user.entries.length + 1;
     const name = agent_name ?? 'fake';
-    this.#append(user_id, { type: 'user_message', thread_id, run_id, message_id, text, agent_name: name, parent: parent ?? user.lastMessage(thread_id) });
+    const steer = frame.on_busy === 'steer' && open.length > 0 ? { steer: true } : {};
+    const follows = { parent: parent ?? user.lastMessage(thread_id), ...steer };
+    this.#append(user_id, { type: 'user_message', thread_id, run_id, message_id, text, agent_name: name, ...follows });
     const message = user.entries.at(-1) as UserMessage;
     user.messages.set(message_id, message);
-    user.runs.set(run_id, new FakeRun(message, (type, fields) => this.#append(user_id, { type, thread_id, run_id, agent_name: name, ...fields })));
+    const append = (type: string, fields: object) => this.#append(user_id, { type, thread_id, run_id, agent_name: name, ...fields });
+    user.runs.set(run_id, new FakeRun(message, append, () => user.merge(run_id, thread_id)));
     this.#send(socket, { type: 'accepted', message_id, run_id, message_offset: offset, duplicate: false });
     if (frame.on_busy === 'interrupt') {
       for (const run of open) {
@@ -251,6 +255,16 @@ class FakeUser {
 
   open(thread_id: string): FakeRun[] {
     return [...this.runs.values()].filter((run) => run.message.thread_id === thread_id && !run.ended);
+  }
+
+  /** Hands the messages that wait for the active run to it. */
+  merge(run_id: string, thread_id: string): UserMessage[] {
+    const taken = this.open(thread_id).filter(({ message, started }) => message.steer && !started);
+    for (const run of taken) {
+      run.start();
+      run.end('merged', null, run_id);
+    }
+    return taken.map(({ message }) => message);
   }
 
   lastMessage(thread_id: string): number {
