@@ -90,6 +90,7 @@ fn assistant(response: &Response, returns_reasoning: bool) -> Value {
 #[derive(Default)]
 struct ChatDecoder {
     calls: Vec<Place>,
+    has_deltas: bool,
     end: Option<EndReason>,
     is_over: bool,
 }
@@ -141,8 +142,10 @@ impl Decoder for ChatDecoder {
 impl ChatDecoder {
     fn choice(&mut self, choice: &Value, out: &mut Vec<ModelEvent>) -> Result<(), ModelError> {
         let null = Value::Null;
-        // A whole message takes the place of a delta in the last chunk of some services.
-        let delta = choice.get("delta").or_else(|| choice.get("message")).unwrap_or(&null);
+        // Some services send a whole message instead of deltas, others after them.
+        let whole = choice.get("message").filter(|_| !self.has_deltas);
+        let delta = choice.get("delta").or(whole).unwrap_or(&null);
+        self.has_deltas |= choice.get("delta").is_some();
         let reasoning = ["reasoning_content", "reasoning", "thinking"]
             .iter()
             .find_map(|name| fields::filled(delta, name));

@@ -289,6 +289,13 @@ fn chat_dialects_of_text_usage_and_end() {
     for (reason, end) in [("length", EndReason::Length), ("content_filter", EndReason::Filtered)] {
         assert_eq!(chat(&[finish(reason)]).end, Some(end));
     }
+    // A whole message, instead of deltas or after them.
+    let whole = json!({"choices": [{"index": 0, "message": {"content": "whole"}, "finish_reason": "stop"}]});
+    assert_eq!(chat(std::slice::from_ref(&whole)).response.text, "whole");
+    assert_eq!(
+        chat(&[delta(json!({"content": "who"})), delta(json!({"content": "le"})), whole]).response.text,
+        "whole"
+    );
     // A second choice is another answer.
     let other = json!({"choices": [{"index": 1, "delta": {"content": "other"}}]});
     assert_eq!(chat(&[delta(json!({"content": "a"})), other, finish("stop")]).response.text, "a");
