@@ -20,6 +20,7 @@ use axum::{
 };
 use common::{Server, Socket, median};
 use futures::{StreamExt, stream};
+use quintet::runtime::tasks::Tasks;
 use quintet_upstream::{HttpClient, HttpOptions, sse};
 use serde_json::{Value, json};
 use tokio::{
@@ -54,7 +55,8 @@ async fn compare() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/v1", listener.local_addr()?);
     let model = Router::new().route("/v1/chat/completions", post(complete));
-    tokio::spawn(async move { axum::serve(listener, model).await });
+    let tasks = Tasks::default();
+    tasks.spawn(async move { axum::serve(listener, model).await });
 
     let mut bursts = [Vec::new(), Vec::new()];
     let mut ages = [const { Vec::new() }; 4];

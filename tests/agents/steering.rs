@@ -83,8 +83,11 @@ async fn uncrashed() -> Vec<Entry> {
     ann.log().await
 }
 
-/// The runs of a log: text, status, answer, and the run that took the message.
-fn runs(log: &[Entry]) -> Vec<(RunId, String, Option<RunStatus>, String, Option<RunId>)> {
+/// A run: text, status, answer, and the run that took the message.
+type Row = (RunId, String, Option<RunStatus>, String, Option<RunId>);
+
+/// The runs of a log.
+fn runs(log: &[Entry]) -> Vec<Row> {
     let mut runs = Vec::new();
     for entry in log {
         match &entry.body {

@@ -12,6 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use quintet::runtime::tasks::Tasks;
 use serde_json::{Value, json};
 
 use crate::command::{Service, on_free_ports, outcome, quintet, run};
@@ -35,7 +36,7 @@ impl Model {
             "/v1/chat/completions",
             post(move |headers: HeaderMap, body: Bytes| async move { answering.answer(headers, &body) }),
         );
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Tasks::default().spawn(async move { axum::serve(listener, routes).await });
         (model, url)
     }
 
