@@ -42,7 +42,6 @@ const BEYOND: &[(&str, Column, &str)] = &[
     ("AUTH-6", Column::Model, "no machine opens a file or writes a log line"),
     ("ISO-1", Column::Specification, BY_ONE_USER),
     ("ISO-2", Column::Specification, BY_ONE_USER),
-    ("ISO-3", Column::Specification, BY_ONE_USER),
     ("ISO-4", Column::Specification, "a property of types: programs that break it do not compile"),
     (
         "ISO-5",
