@@ -34,8 +34,8 @@ if [[ ! venv/installed -nt requirements.txt ]]; then
   touch venv/installed
 fi
 
-export QUINTET_MCP_EVERYTHING=$here/node_modules/@modelcontextprotocol/server-everything/dist/index.js
-export QUINTET_MCP_PYTHON=$here/venv/bin/python
+export MCP_EVERYTHING=$here/node_modules/@modelcontextprotocol/server-everything/dist/index.js
+export MCP_PYTHON=$here/venv/bin/python
 cd ../..
 [[ $# -gt 0 ]] || set -- cargo test --quiet --locked -p quintet-mcp --lib tests::peers
 "$@"

@@ -1,7 +1,7 @@
 //! Servers of others: `@modelcontextprotocol/server-everything` of npm, and the SDK for Python, by stdio and HTTP.
 //!
-//! `tests/mcp/run.sh` installs them and sets `QUINTET_MCP_EVERYTHING` to the script of the one, and
-//! `QUINTET_MCP_PYTHON` to a Python with the other. Without the variables these tests do nothing, except under `CI`,
+//! `tests/mcp/run.sh` installs them and sets `MCP_EVERYTHING` to the script of the one, and
+//! `MCP_PYTHON` to a Python with the other. Without the variables these tests do nothing, except under `CI`,
 //! where they fail.
 
 use std::{
@@ -140,7 +140,7 @@ async fn everything(server: &McpServer) {
 
 #[test]
 fn everything_by_stdio() {
-    let Some(script) = peer("QUINTET_MCP_EVERYTHING") else { return };
+    let Some(script) = peer("MCP_EVERYTHING") else { return };
     run(async {
         let server = ready(json!({"command": ["node", script, "stdio"]})).await;
         everything(&server).await;
@@ -150,7 +150,7 @@ fn everything_by_stdio() {
 
 #[test]
 fn everything_by_http() {
-    let Some(script) = peer("QUINTET_MCP_EVERYTHING") else { return };
+    let Some(script) = peer("MCP_EVERYTHING") else { return };
     let peer = HttpPeer::start(|port| {
         let mut command = Command::new("node");
         command.args([&script, "streamableHttp"]).env("PORT", port.to_string());
@@ -196,7 +196,7 @@ async fn python(server: &McpServer) {
 }
 
 fn python_by_stdio(protocol: &str) {
-    let Some(python_path) = peer("QUINTET_MCP_PYTHON") else { return };
+    let Some(python_path) = peer("MCP_PYTHON") else { return };
     run(async {
         let server = ready(json!({"command": [python_path, python_server()], "protocol": protocol})).await;
         python(&server).await;
@@ -215,7 +215,7 @@ fn python_by_stdio_2026_07_28() {
 }
 
 fn python_by_http(protocol: &str) {
-    let Some(path) = peer("QUINTET_MCP_PYTHON") else { return };
+    let Some(path) = peer("MCP_PYTHON") else { return };
     let start = |port: u16| {
         let mut command = Command::new(&path);
         command.args([&python_server(), "http", &port.to_string()]);
@@ -251,7 +251,7 @@ fn python_by_http_2026_07_28() {
 
 #[test]
 fn kill_9_in_mid_call_closes_the_call_and_leaves_no_process() {
-    let Some(python_path) = peer("QUINTET_MCP_PYTHON") else { return };
+    let Some(python_path) = peer("MCP_PYTHON") else { return };
     run(async {
         let server = ready(json!({"command": [python_path, python_server()]})).await;
         let (caller, _seen) = Run::of(1);
@@ -321,7 +321,7 @@ fn cancelled(start: impl FnOnce(&str) -> (Option<HttpPeer>, Value)) {
 
 #[test]
 fn a_call_that_is_dropped_ends_at_the_server_by_stdio() {
-    let Some(python) = peer("QUINTET_MCP_PYTHON") else { return };
+    let Some(python) = peer("MCP_PYTHON") else { return };
     for protocol in ["2025-11-25", "2026-07-28"] {
         cancelled(|pipe| {
             let command = [&python, &python_server()];
@@ -332,7 +332,7 @@ fn a_call_that_is_dropped_ends_at_the_server_by_stdio() {
 
 #[test]
 fn a_call_that_is_dropped_ends_at_the_server_by_http() {
-    let Some(python) = peer("QUINTET_MCP_PYTHON") else { return };
+    let Some(python) = peer("MCP_PYTHON") else { return };
     for protocol in ["2025-11-25", "2026-07-28"] {
         cancelled(|pipe| {
             let peer = HttpPeer::start(|port| {
