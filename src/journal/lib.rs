@@ -60,7 +60,7 @@
 //!     body: Body::UserMessage {
 //!         message_id: MessageId::parse("m1")?,
 //!         text: "hello".to_owned(),
-//!         parent: Some(Offset::ZERO),
+//!         parent: Some(Offset::ZERO), steers: false,
 //!     },
 //! };
 //! // `quintet_wire::entry::encode` writes the line of an entry.
