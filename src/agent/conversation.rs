@@ -9,7 +9,7 @@ use bytes::Bytes;
 use quintet_journal::{JournalError, ReadLimit, RunRecord};
 use quintet_kernel::{
     entry::{Body, Call, CallResult, Completion, Entry, Event, RunStatus},
-    ids::{CallId, Offset, RunId, ThreadId},
+    ids::{CallId, Offset, RunId},
 };
 use quintet_wire as wire;
 
@@ -43,28 +43,21 @@ impl PastRun {
 }
 
 impl History {
-    /// Returns the runs of a thread that were completed before this run, oldest first: the newest ones whose texts
-    /// fit into `bytes_max` bytes, at least one. A run that is too large for a bounded read has no `calls`.
-    ///
-    /// Of this run's own thread, it returns those on the path from its message to the root of the thread, and none
-    /// of the branches beside it.
+    /// Returns the runs on the path from this run's message to the root of its thread that were completed before this
+    /// run, oldest first: the newest ones whose texts fit into `bytes_max` bytes, at least one. A run that is too
+    /// large for a bounded read has no `calls`.
     ///
     /// # Errors
     ///
     /// Returns [`JournalError`] if the journal cannot be read.
-    pub async fn conversation(
-        &self,
-        thread_id: &ThreadId,
-        bytes_max: usize,
-    ) -> Result<Vec<PastRun>, JournalError> {
+    pub async fn conversation(&self, bytes_max: usize) -> Result<Vec<PastRun>, JournalError> {
         let mut reader = Reader { history: self, bytes_left: READ_BYTES_MAX };
         let (mut runs, mut bytes) = (Vec::new(), 0);
-        let mut records = Records::of(self, thread_id).await?;
-        'all: loop {
-            let page = records.next().await?;
-            if page.is_empty() {
-                break;
-            }
+        let own = self.path(self.message(), 1).await?;
+        let mut next = own.first().map_or(Offset::ZERO, |own| own.parent);
+        'all: while next > Offset::ZERO {
+            let page = self.path(next, RECORDS_MAX).await?;
+            next = page.last().map_or(Offset::ZERO, |last| last.parent);
             for record in &page {
                 // An earlier run of the thread may have ended after this one began, in a resumed log.
                 let Some((completed, _)) = record.completed.filter(|(at, _)| *at < self.end()) else {
@@ -80,38 +73,6 @@ impl History {
         }
         runs.reverse();
         Ok(merged(runs))
-    }
-}
-
-/// The records of the runs that precede a run, newest first.
-enum Records<'a> {
-    /// On the path from the message at this offset to the root of the thread.
-    Path(&'a History, Offset),
-    /// Of another thread, before this offset.
-    Thread(&'a History, &'a ThreadId, Offset),
-}
-
-impl<'a> Records<'a> {
-    async fn of(history: &'a History, thread_id: &'a ThreadId) -> Result<Self, JournalError> {
-        Ok(match history.path(history.message(), 1).await?.pop() {
-            Some(own) if own.thread_id == *thread_id => Records::Path(history, own.parent),
-            Some(_) | None => Records::Thread(history, thread_id, history.end()),
-        })
-    }
-
-    async fn next(&mut self) -> Result<Vec<RunRecord>, JournalError> {
-        match self {
-            Records::Path(history, message) => {
-                let page = history.path(*message, RECORDS_MAX).await?;
-                *message = page.last().map_or(Offset::ZERO, |last| last.parent);
-                Ok(page)
-            }
-            Records::Thread(history, thread_id, before) => {
-                let page = history.thread_runs_before(thread_id, *before, RECORDS_MAX).await?;
-                *before = page.last().map_or(Offset::ZERO, |last| last.accepted);
-                Ok(page)
-            }
-        }
     }
 }
 

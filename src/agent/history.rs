@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use quintet_journal::{JournalError, ReadLimit, RunRecord, lines::Lines};
-use quintet_kernel::ids::{Offset, ThreadId};
+use quintet_kernel::ids::Offset;
 
 use crate::host::{Owner, QueueTime, RunHandle};
 
@@ -59,15 +59,6 @@ impl History {
 
     pub(crate) async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
         self.handle.read(after, limit).await
-    }
-
-    pub(crate) async fn thread_runs_before(
-        &self,
-        thread_id: &ThreadId,
-        before: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.handle.thread_runs_before(thread_id, before, limit).await
     }
 
     /// Returns the position of the newest page.

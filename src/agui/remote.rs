@@ -69,7 +69,7 @@ impl RemoteAgent {
         let bytes_max = self.remote.limits.conversation_bytes_max;
         let mut messages = Vec::new();
         if bytes_max > 0 {
-            let past = history.conversation(&task.thread_id, bytes_max).await?;
+            let past = history.conversation(bytes_max).await?;
             messages = transcript::of_runs(&past, &self.remote.client_tools);
         }
         let (id, content) = (task.message_id.to_string(), task.text.clone());

@@ -109,16 +109,6 @@ pub trait LogLayer: Send + Sync + 'static {
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         self.inner().path(message, limit).await
     }
-
-    /// See [`Log::thread_runs_before`].
-    async fn thread_runs_before(
-        &self,
-        thread_id: &ThreadId,
-        before: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.inner().thread_runs_before(thread_id, before, limit).await
-    }
 }
 
 #[async_trait]
@@ -174,14 +164,5 @@ impl<L: LogLayer> Log for L {
 
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::path(self, message, limit).await
-    }
-
-    async fn thread_runs_before(
-        &self,
-        thread_id: &ThreadId,
-        before: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        LogLayer::thread_runs_before(self, thread_id, before, limit).await
     }
 }

@@ -277,18 +277,6 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// Returns a [`JournalError`] if the index cannot be read.
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError>;
-
-    /// Returns the runs of a thread whose message is before `before`, the latest first.
-    ///
-    /// # Errors
-    ///
-    /// Returns a [`JournalError`] if the index cannot be read.
-    async fn thread_runs_before(
-        &self,
-        thread_id: &ThreadId,
-        before: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError>;
 }
 
 /// A batch of entries to append atomically.

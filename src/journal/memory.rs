@@ -323,18 +323,6 @@ impl Log for MemoryLog {
             std::iter::successors(first, |run| log.runs.get(&run.parent)).take(limit).cloned().collect()
         })
     }
-
-    async fn thread_runs_before(
-        &self,
-        thread_id: &ThreadId,
-        before: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.with(|log| {
-            let of_thread = log.runs.values().rev().filter(|run| &run.thread_id == thread_id);
-            of_thread.filter(|run| run.accepted < before).take(limit).cloned().collect()
-        })
-    }
 }
 
 impl UserLog {

@@ -15,7 +15,8 @@
 use std::sync::Arc;
 
 use quintet_agent::{
-    Agent, AgentError, Completed, Run, Started, Task, ThoughtKind, Tool, ToolSource, Usage, async_trait,
+    Agent, AgentError, Completed, Run, Started, Task, ThoughtKind, Tool, ToolPattern, ToolSource, Usage,
+    async_trait,
 };
 use quintet_upstream::HttpClient;
 
@@ -26,7 +27,6 @@ use crate::{
     config::{ConfigError, ModelConfig},
     context::{BYTES_PER_TOKEN, CallIds, Context, Part, is_round, past_parts},
     limits::ModelLimits,
-    pattern::Pattern,
     resume,
     round::{Rounds, Stage, complete},
     toolbox::{ToolChoice, Toolbox},
@@ -40,7 +40,7 @@ pub struct ModelAgent {
     instructions: Option<String>,
     api: Arc<dyn ModelApi>,
     choice: ToolChoice,
-    approve: Vec<Pattern>,
+    approve: Vec<ToolPattern>,
     limits: ModelLimits,
     ledger: Ledger,
 }
@@ -109,7 +109,7 @@ impl ModelAgent {
         let tokens = usize::try_from(self.limits.context_tokens_max).unwrap_or(usize::MAX);
         // Results are shortened, so more than the budget is of use.
         let bytes_max = tokens.saturating_mul(2 * BYTES_PER_TOKEN);
-        let runs = run.history().conversation(&task.thread_id, bytes_max).await?;
+        let runs = run.history().conversation(bytes_max).await?;
         Ok(Context {
             instructions: self.instructions.clone(),
             past: past_parts(runs, toolbox, ids),

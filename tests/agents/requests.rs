@@ -79,7 +79,7 @@ impl Agent for Surveyor {
                 run.answer(result.results.as_str()).await?
             }
             "history" => {
-                let past = run.history().conversation(&task.thread_id, 100).await?;
+                let past = run.history().conversation(100).await?;
                 let runs: Vec<_> =
                     past.iter().map(|run| (&run.message, run.calls.len(), &run.answer)).collect();
                 run.answer(format!("{runs:?}")).await?

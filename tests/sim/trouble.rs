@@ -216,14 +216,4 @@ impl Log for TroubledLog {
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         self.shared.reads("path", self.user_id.as_str(), message.0, self.inner.path(message, limit)).await
     }
-
-    async fn thread_runs_before(
-        &self,
-        thread_id: &ThreadId,
-        before: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        let runs = self.inner.thread_runs_before(thread_id, before, limit);
-        self.shared.reads("thread_runs_before", self.user_id.as_str(), before.0, runs).await
-    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quintet_journal::{JournalError, Log, ReadLimit, RunRecord, lines::Lines};
 use quintet_kernel::{
     entry::CallResult,
-    ids::{CallId, Offset, RunId, ThreadId},
+    ids::{CallId, Offset, RunId},
     limits::Limits,
     run::EarlyEnd,
     user::AgentStep,
@@ -147,20 +147,6 @@ impl RunHandle {
     /// Returns [`JournalError`] if the journal cannot be read.
     pub async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
         self.0.0.log.read(after, limit).await
-    }
-
-    /// Returns the runs of a thread of the user whose message is before `before`, the latest first.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`JournalError`] if the journal cannot be read.
-    pub async fn thread_runs_before(
-        &self,
-        thread_id: &ThreadId,
-        before: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        self.0.0.log.thread_runs_before(thread_id, before, limit).await
     }
 
     /// Returns the head of the user's own log: the offset of its last entry.

@@ -401,17 +401,4 @@ impl Log for SqliteLog {
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         self.query(move |connection, user_id| reader::path(connection, user_id, message, limit)).await
     }
-
-    async fn thread_runs_before(
-        &self,
-        thread_id: &ThreadId,
-        before: Offset,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        let thread_id = thread_id.clone();
-        self.query(move |connection, user_id| {
-            reader::thread_runs_before(connection, user_id, &thread_id, before, limit)
-        })
-        .await
-    }
 }

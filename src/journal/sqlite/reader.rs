@@ -241,24 +241,6 @@ pub(super) fn path(
     Ok(path)
 }
 
-pub(super) fn thread_runs_before(
-    connection: &mut Connection,
-    user_id: &UserId,
-    thread_id: &ThreadId,
-    before: Offset,
-    limit: usize,
-) -> ReadReply<Vec<RunRecord>> {
-    let query = connection.prepare_cached(
-        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
-         FROM runs INDEXED BY runs_by_thread
-         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND accepted < ?3
-         ORDER BY accepted DESC LIMIT ?4",
-    )?;
-    let before = before.0.min(INTEGER_MAX);
-    runs(query, params![user_id.as_str(), thread_id.as_str(), before, limit.min(INTEGER_MAX as usize)])
-}
-
 struct StoredUser {
     id: i64,
     extent: Extent,
