@@ -118,6 +118,8 @@ pub mod history;
 pub mod host;
 pub mod limits;
 pub mod messages;
+pub mod pacing;
+mod pattern;
 pub mod phase;
 mod redact;
 pub mod rehearsal;
@@ -150,6 +152,8 @@ pub use self::{
     history::History,
     host::{Message, RunEnded},
     limits::AgentLimits,
+    pacing::Pacer,
+    pattern::ToolPattern,
     phase::{CanOpen, CanTake, CanThink, Completed, ExecutingTools, Started, Thinking},
     replay::RecordedCall,
     run::{AfterClose, Run},

@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, path::PathBuf};
 
 use quintet_kernel::ids::{AgentName, InvalidId, ToolName};
-use quintet_upstream::{Secret, SecretError, reqwest::Url};
+use quintet_upstream::{
+    Secret, SecretError,
+    config::{OutOfRange, check_address, take_limits},
+    reqwest::Url,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -109,15 +113,8 @@ pub enum ConfigError {
     #[error("{0}")]
     Malformed(String),
     /// A limit is not a number in its range.
-    #[error("{name} is not a number from {min} to {max}")]
-    OutOfRange {
-        /// The limit.
-        name: &'static str,
-        /// The smallest value.
-        min: u64,
-        /// The largest value.
-        max: u64,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// The name of the agent is invalid.
     #[error("the name {name:?} of a remote agent is invalid: {source}")]
     Name {
@@ -171,12 +168,7 @@ impl TryFrom<Map<String, Value>> for RemoteConfig {
 
     fn try_from(mut keys: Map<String, Value>) -> Result<Self, ConfigError> {
         let mut limits = RemoteLimits::DEFAULT;
-        for limit in RemoteLimits::TABLE {
-            let Some(value) = keys.remove(limit.name) else { continue };
-            let (name, min, max) = (limit.name, limit.min, limit.max);
-            let value = value.as_u64().filter(|value| (min..=max).contains(value));
-            (limit.write)(&mut limits, value.ok_or(ConfigError::OutOfRange { name, min, max })?);
-        }
+        take_limits(RemoteLimits::TABLE, &mut keys, &mut limits)?;
         let options = serde_json::from_value(Value::Object(keys))
             .map_err(|error| ConfigError::Malformed(error.to_string()))?;
         Ok(Self { options, limits })
@@ -221,15 +213,7 @@ impl RemoteConfig {
 
 fn url(text: &str) -> Result<Url, &'static str> {
     let url = Url::parse(text).map_err(|_| "not an absolute address")?;
-    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err("neither http nor https");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("a user name or password belongs into key_file");
-    }
-    if url.fragment().is_some() {
-        return Err("a fragment has no meaning");
-    }
+    check_address(&url)?;
     Ok(url)
 }
 

@@ -33,7 +33,6 @@ pub mod event;
 pub mod input;
 mod limits;
 pub mod mapper;
-mod pace;
 mod question;
 mod remote;
 mod response;

@@ -4,11 +4,12 @@
 //! response that is read again from its start repeats nothing: text that the log holds is skipped, and replaced where the
 //! agent has changed it; a call keeps its place.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use quintet_agent::{
-    AgentError, Answer, CallResult, Completed, Json, OpenCall, Run, RunEnded, Started, ThoughtKind, Usage,
+    AgentError, Answer, CallResult, Completed, Json, OpenCall, Pacer, Run, RunEnded, Started, ThoughtKind,
+    Usage,
     replay::{Replay, ThoughtOutcome},
 };
 use tokio::time::Instant;
@@ -17,7 +18,6 @@ use crate::{
     calls::RemoteCall,
     event::ToolContent,
     limits::RemoteLimits,
-    pace::Pace,
     question::{Question, parameters},
     stage::Stage,
     texts::Text,
@@ -26,7 +26,7 @@ use crate::{
 /// A run, and the calls that its agent has made.
 pub(crate) struct Session {
     stage: Stage,
-    pace: Pace,
+    pacer: Pacer,
     calls: BTreeMap<String, MadeCall>,
     /// The texts so far, for an agent that is resumable.
     emitted: Option<Emitted>,
@@ -53,7 +53,7 @@ impl Session {
     pub(crate) fn new(run: Run<Started>, limits: &RemoteLimits, resumable: bool) -> Self {
         Self {
             stage: Stage::Started(run),
-            pace: Pace::new(limits.delta_pause_ms),
+            pacer: Pacer::new(Duration::from_millis(limits.delta_pause_ms)),
             calls: BTreeMap::new(),
             emitted: resumable.then(Emitted::default),
         }
@@ -61,7 +61,7 @@ impl Session {
 
     /// Returns the time at which [`Self::flush`] has to be called.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.pace.due()
+        self.pacer.due(Instant::now())
     }
 
     /// Adds text.
@@ -76,9 +76,7 @@ impl Session {
         };
         match new {
             Change::Add(delta) => {
-                if let Some((kind, pending)) = self.pace.push(text.kind, &delta) {
-                    self.stage = self.stage.think(kind, pending).await?;
-                }
+                self.pacer.push(text.kind, &delta);
                 Ok(self)
             }
             Change::Replace(all) => {
@@ -91,7 +89,7 @@ impl Session {
 
     /// Emits the text that waits.
     pub(crate) async fn flush(mut self) -> Result<Self, RunEnded> {
-        if let Some((kind, pending)) = self.pace.take() {
+        for (kind, pending) in self.pacer.take(Instant::now()) {
             self.stage = self.stage.think(kind, pending).await?;
         }
         Ok(self)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use quintet_agent::{Answer, Json, Run, RunEnded, Thinking, Tool};
+use quintet_agent::{Answer, Json, Run, RunEnded, Thinking, Tool, ToolPattern};
 use quintet_kernel::limits::Limits;
 
 use crate::{
@@ -10,7 +10,6 @@ use crate::{
     approval::{APPROVE, question, refusal},
     context::told,
     limits::ModelLimits,
-    pattern::Pattern,
     toolbox::Toolbox,
 };
 
@@ -32,7 +31,7 @@ pub(crate) struct ValidCall {
 }
 
 /// Checks a call.
-pub(crate) fn check(call: &ToolCall, toolbox: &Toolbox, approve: &[Pattern]) -> Checked {
+pub(crate) fn check(call: &ToolCall, toolbox: &Toolbox, approve: &[ToolPattern]) -> Checked {
     let Some(tool) = toolbox.by_model_name(&call.name) else {
         return Checked::Refused("There is no tool of this name.".to_owned());
     };

@@ -3,9 +3,12 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use quintet_agent::Tool;
+use quintet_agent::{Tool, ToolPattern};
 use quintet_kernel::ids::{AgentName, InvalidId};
-use quintet_upstream::{HttpClient, Secret, SecretError};
+use quintet_upstream::{
+    HttpClient, Secret, SecretError,
+    config::{OutOfRange, check_address, take_limits},
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
@@ -19,7 +22,6 @@ use crate::{
         openai_responses::OpenAiResponses,
     },
     limits::ModelLimits,
-    pattern::Pattern,
 };
 
 /// The configuration of a [`ModelAgent`](crate::ModelAgent). The limits of [`ModelLimits`] are fields beside
@@ -63,9 +65,9 @@ pub struct ModelConfig {
     /// The system prompt.
     pub instructions: Option<String>,
     /// The tools that the model may call, as patterns of names. None by default.
-    pub tools: Vec<Pattern>,
+    pub tools: Vec<ToolPattern>,
     /// The tools whose calls the client has to approve, as patterns of names (RUN-11).
-    pub approve: Vec<Pattern>,
+    pub approve: Vec<ToolPattern>,
     /// The temperature, 0 to 2; the provider's own by default.
     pub temperature: Option<f64>,
     /// The effort of reasoning, such as `low`; the provider's own by default.
@@ -106,9 +108,14 @@ pub enum ConfigError {
         /// The rule.
         source: InvalidId,
     },
-    /// The address is not one of HTTP, or contains a user or a password.
-    #[error("the url of agent {0:?} is not an http or https address without credentials")]
-    Url(String),
+    /// The address is not usable. The message does not contain it, since it may hold a password.
+    #[error("the url of agent {name:?}: {problem}")]
+    Url {
+        /// The agent.
+        name: String,
+        /// The mistake.
+        problem: &'static str,
+    },
     /// The model has no name.
     #[error("the model of agent {0:?} is empty")]
     Model(String),
@@ -143,16 +150,12 @@ pub enum ConfigError {
         field: String,
     },
     /// A limit is out of its range.
-    #[error("{limit} of agent {name:?} is not in {min} to {max}")]
+    #[error("agent {name:?}: {source}")]
     Limit {
         /// The agent.
         name: String,
         /// The limit.
-        limit: &'static str,
-        /// The smallest value.
-        min: u64,
-        /// The largest value.
-        max: u64,
+        source: OutOfRange,
     },
     /// A tool does not exist.
     #[error("the pattern {pattern:?} of agent {name:?} matches no tool")]
@@ -197,10 +200,7 @@ impl ModelConfig {
     pub(crate) fn check(&self, tools: &[Arc<dyn Tool>], may_change: bool) -> Result<(), ConfigError> {
         let name = || self.name.clone();
         AgentName::parse(&self.name).map_err(|source| ConfigError::Name { name: name(), source })?;
-        let has_credentials = !self.url.username().is_empty() || self.url.password().is_some();
-        if !matches!(self.url.scheme(), "http" | "https") || has_credentials || self.url.cannot_be_a_base() {
-            return Err(ConfigError::Url(name()));
-        }
+        check_address(&self.url).map_err(|problem| ConfigError::Url { name: name(), problem })?;
         if self.model.trim().is_empty() {
             return Err(ConfigError::Model(name()));
         }
@@ -212,11 +212,11 @@ impl ModelConfig {
         }
         for limit in ModelLimits::TABLE {
             if !(limit.min..=limit.max).contains(&(limit.read)(&self.limits)) {
-                let (limit, min, max) = (limit.name, limit.min, limit.max);
-                return Err(ConfigError::Limit { name: name(), limit, min, max });
+                let source = OutOfRange { name: limit.name, min: limit.min, max: limit.max };
+                return Err(ConfigError::Limit { name: name(), source });
             }
         }
-        let matches = |pattern: &&Pattern| tools.iter().any(|tool| pattern.matches(tool.name()));
+        let matches = |pattern: &&ToolPattern| tools.iter().any(|tool| pattern.matches(tool.name()));
         let unknown = self.tools.iter().chain(&self.approve).find(|pattern| !matches(pattern));
         match unknown.filter(|pattern| !may_change && pattern.as_str() != "*") {
             Some(pattern) => Err(ConfigError::NoTool { name: name(), pattern: pattern.as_str().to_owned() }),
@@ -237,7 +237,10 @@ impl ModelConfig {
         };
         let mut url = self.url.clone();
         url.path_segments_mut()
-            .map_err(|()| ConfigError::Url(self.name.clone()))?
+            .map_err(|()| ConfigError::Url {
+                name: self.name.clone(),
+                problem: "not an address with a path",
+            })?
             .pop_if_empty()
             .extend(protocol.path().split('/'));
         let key = self.key()?;
@@ -295,9 +298,9 @@ struct Fields {
     headers: BTreeMap<String, String>,
     instructions: Option<String>,
     #[serde(default)]
-    tools: Vec<Pattern>,
+    tools: Vec<ToolPattern>,
     #[serde(default)]
-    approve: Vec<Pattern>,
+    approve: Vec<ToolPattern>,
     temperature: Option<f64>,
     reasoning_effort: Option<String>,
     #[serde(default)]
@@ -307,21 +310,18 @@ struct Fields {
     #[serde(default)]
     extra: Map<String, Value>,
     #[serde(flatten)]
-    limits: BTreeMap<String, Value>,
+    limits: Map<String, Value>,
 }
 
 impl TryFrom<Fields> for ModelConfig {
     type Error = String;
 
-    fn try_from(fields: Fields) -> Result<Self, String> {
+    fn try_from(mut fields: Fields) -> Result<Self, String> {
         let mut limits = ModelLimits::DEFAULT;
-        for (name, value) in &fields.limits {
-            let Some(limit) = ModelLimits::TABLE.iter().find(|limit| limit.name == name) else {
-                return Err(format!("unknown field `{name}`"));
-            };
-            let value = value.as_u64().filter(|value| (limit.min..=limit.max).contains(value));
-            let value = value.ok_or_else(|| format!("{name} is not in {} to {}", limit.min, limit.max))?;
-            (limit.write)(&mut limits, value);
+        take_limits(ModelLimits::TABLE, &mut fields.limits, &mut limits)
+            .map_err(|error| error.to_string())?;
+        if let Some(name) = fields.limits.keys().next() {
+            return Err(format!("unknown field `{name}`"));
         }
         Ok(Self {
             name: fields.name,
@@ -377,9 +377,9 @@ mod tests {
         assert_eq!(config.limits.delta_pause_ms, 40);
         for (field, error) in [
             (json!({"retrys_max": 7}), "unknown field `retrys_max`"),
-            (json!({"retries_max": 101}), "retries_max is not in 0 to 100"),
-            (json!({"retries_max": -1}), "retries_max is not in 0 to 100"),
-            (json!({"retries_max": "7"}), "retries_max is not in 0 to 100"),
+            (json!({"retries_max": 101}), "retries_max is not a number from 0 to 100"),
+            (json!({"retries_max": -1}), "retries_max is not a number from 0 to 100"),
+            (json!({"retries_max": "7"}), "retries_max is not a number from 0 to 100"),
             (json!({"kind": "model"}), "unknown field `kind`"),
         ] {
             assert_eq!(parsed(field).unwrap_err(), error);
@@ -391,8 +391,8 @@ mod tests {
     fn invalid_settings_are_refused_by_name() {
         for (field, expected) in [
             (json!({"name": "a b"}), "the name \"a b\" of an agent is invalid"),
-            (json!({"url": "ftp://host/"}), "the url of agent \"gpt\" is not"),
-            (json!({"url": "http://user:pass@host/"}), "the url of agent \"gpt\" is not"),
+            (json!({"url": "ftp://host/"}), "the url of agent \"gpt\": neither http nor https"),
+            (json!({"url": "http://user:pass@host/"}), "the url of agent \"gpt\": a user name"),
             (json!({"model": " "}), "the model of agent \"gpt\" is empty"),
             (json!({"temperature": 2.5}), "the temperature of agent \"gpt\""),
             (json!({"extra": {"messages": []}}), "the field \"messages\" in extra"),
@@ -406,7 +406,7 @@ mod tests {
         config.limits.context_tokens_max = 1;
         assert!(matches!(
             config.check(&[], false),
-            Err(ConfigError::Limit { limit: "context_tokens_max", .. })
+            Err(ConfigError::Limit { source: OutOfRange { name: "context_tokens_max", .. }, .. })
         ));
         assert!(
             parsed(json!({"tools": ["later/*"]})).unwrap().check(&[], true).is_ok(),

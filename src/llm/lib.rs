@@ -44,8 +44,6 @@ mod gathering;
 mod limits;
 mod metering;
 mod names;
-mod pacing;
-mod pattern;
 mod resume;
 mod round;
 mod toolbox;
@@ -58,5 +56,4 @@ pub use self::{
     },
     config::{ApiKind, ConfigError, ModelConfig},
     limits::ModelLimits,
-    pattern::Pattern,
 };

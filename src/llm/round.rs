@@ -7,7 +7,7 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::StreamExt;
-use quintet_agent::{AgentError, Completed, Run, RunEnded, Started, Thinking, ThoughtKind, Usage};
+use quintet_agent::{AgentError, Completed, Pacer, Run, RunEnded, Started, Thinking, ThoughtKind, Usage};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::{
@@ -17,7 +17,6 @@ use crate::{
     gathering::{Gathered, Gathering},
     limits::ModelLimits,
     metering::Meter,
-    pacing::Pacer,
 };
 
 /// A run before or after its first thought.

@@ -2,19 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use quintet_agent::{Json, Tool, ToolContext, ToolError, ToolSource, async_trait};
+use quintet_agent::{Json, Tool, ToolContext, ToolError, ToolPattern, ToolSource, async_trait};
 use quintet_kernel::ids::ToolName;
 use serde_json::{Value, json};
 
 use crate::{
     api::ToolSpec,
     names::{any_name, model_names},
-    pattern::Pattern,
 };
 
 /// All tools that an agent may choose from.
 pub(crate) struct ToolChoice {
-    pub(crate) patterns: Vec<Pattern>,
+    pub(crate) patterns: Vec<ToolPattern>,
     pub(crate) tools: Vec<Arc<dyn Tool>>,
     pub(crate) sources: Vec<Arc<dyn ToolSource>>,
 }

@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
-use quintet_upstream::{Secret, SecretError, reqwest::Url};
+use quintet_agent::ToolPattern;
+use quintet_upstream::{
+    Secret, SecretError,
+    config::{OutOfRange, check_address, take_limits},
+    reqwest::Url,
+};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Map, Value};
-
-use crate::pattern;
 
 quintet_runtime::limits! {
     /// Limits of one MCP server.
@@ -78,9 +81,9 @@ pub struct ServerConfig {
     /// counts as idempotent (RUN-9).
     pub trust_hints: bool,
     /// Patterns of the tools that agents may call; none for all. `*` stands for any characters.
-    pub allow: Vec<String>,
+    pub allow: Vec<ToolPattern>,
     /// Patterns of tools that agents may not call, also if `allow` has them.
-    pub deny: Vec<String>,
+    pub deny: Vec<ToolPattern>,
     /// The limits.
     pub limits: McpLimits,
 }
@@ -172,17 +175,8 @@ pub enum ConfigError {
         variable: String,
     },
     /// A limit is out of its range.
-    #[error("`{limit}` of an MCP server is {value}, and may be {min} to {max}")]
-    OutOfRange {
-        /// The limit.
-        limit: &'static str,
-        /// The value.
-        value: Value,
-        /// The smallest value.
-        min: u64,
-        /// The largest value.
-        max: u64,
-    },
+    #[error("an MCP server: {0}")]
+    OutOfRange(#[from] OutOfRange),
     /// A key is unknown, missing, or of the wrong type.
     #[error("an MCP server: {0}")]
     Key(#[from] serde_json::Error),
@@ -225,7 +219,8 @@ impl ServerConfig {
     ///
     /// Returns [`ConfigError`] if a key is unknown, missing, of the wrong type, or out of range.
     pub fn from_map(mut keys: Map<String, Value>) -> Result<Self, ConfigError> {
-        let limits = take_limits(&mut keys)?;
+        let mut limits = McpLimits::DEFAULT;
+        take_limits(McpLimits::TABLE, &mut keys, &mut limits)?;
         let keys: Keys = serde_json::from_value(Value::Object(keys))?;
         let name = keys.name;
         let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
@@ -259,10 +254,7 @@ impl ServerConfig {
                     (Some(_), Some(_)) => return Err(misplaced("key_file", "no key_variable")),
                 };
                 let url = Url::parse(&url).map_err(|_| ConfigError::Url(name.clone()))?;
-                let is_plain = url.username().is_empty() && url.password().is_none() && url.has_host();
-                if !matches!(url.scheme(), "http" | "https") || !is_plain {
-                    return Err(ConfigError::Url(name));
-                }
+                check_address(&url).map_err(|_| ConfigError::Url(name.clone()))?;
                 Endpoint::Url { url, key }
             }
             (None, None) | (Some(_), Some(_)) => return Err(ConfigError::Endpoint(name)),
@@ -273,7 +265,7 @@ impl ServerConfig {
 
     /// Returns true if agents may call the tool of this name, without the name of the server.
     pub fn is_allowed(&self, tool: &str) -> bool {
-        let any = |patterns: &[String]| patterns.iter().any(|pattern| pattern::matches(pattern, tool));
+        let any = |patterns: &[ToolPattern]| patterns.iter().any(|pattern| pattern.matches(tool));
         (self.allow.is_empty() || any(&self.allow)) && !any(&self.deny)
     }
 
@@ -327,24 +319,9 @@ struct Keys {
     #[serde(default)]
     trust_hints: bool,
     #[serde(default)]
-    allow: Vec<String>,
+    allow: Vec<ToolPattern>,
     #[serde(default)]
-    deny: Vec<String>,
-}
-
-fn take_limits(keys: &mut Map<String, Value>) -> Result<McpLimits, ConfigError> {
-    let mut limits = McpLimits::DEFAULT;
-    for limit in McpLimits::TABLE {
-        let Some(value) = keys.remove(limit.name) else { continue };
-        match value.as_u64() {
-            Some(number) if (limit.min..=limit.max).contains(&number) => (limit.write)(&mut limits, number),
-            Some(_) | None => {
-                let (limit, min, max) = (limit.name, limit.min, limit.max);
-                return Err(ConfigError::OutOfRange { limit, value, min, max });
-            }
-        }
-    }
-    Ok(limits)
+    deny: Vec<ToolPattern>,
 }
 
 impl<'de> Deserialize<'de> for ServerConfig {
@@ -415,7 +392,7 @@ mod tests {
             (json!({"name": "a", "url": "http://x", "env": {"A": "c"}}), "env"),
             (json!({"name": "a", "url": "file:///etc/passwd"}), "http"),
             (json!({"name": "a", "url": "http://user:secret@host/"}), "user name"),
-            (json!({"name": "a", "command": ["x"], "tools_max": 0}), "`tools_max` of an MCP server is 0"),
+            (json!({"name": "a", "command": ["x"], "tools_max": 0}), "tools_max is not a number from 1 to 10000"),
             (json!({"name": "a", "command": ["x"], "tools_max": "9"}), "tools_max"),
             (json!({"name": "a", "command": ["x"], "protocol": "1999"}), "1999"),
             (json!({"name": "a", "command": ["x"], "tool_max": 1}), "tool_max"),

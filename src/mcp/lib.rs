@@ -59,7 +59,6 @@ mod guarded;
 mod handler;
 mod log;
 mod open_calls;
-mod pattern;
 mod phase;
 mod process;
 mod questions;

@@ -13,6 +13,7 @@
 //! - [`sse`]: server-sent events of a response
 //! - [`retry`]: which failures are worth another attempt, and when
 //! - [`body`]: bounded bodies
+//! - [`config`]: parts of configurations that upstreams share
 //!
 //! # Examples
 //!
@@ -36,6 +37,7 @@
 
 pub mod body;
 pub mod client;
+pub mod config;
 pub mod retry;
 pub mod secret;
 pub mod sse;

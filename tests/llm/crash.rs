@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
+use quintet::agent::ToolPattern;
 use quintet::kernel::{
     entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunStatus},
     ids::CallId,
 };
-use quintet_llm::{ModelConfig, Pattern};
+use quintet_llm::ModelConfig;
 use tokio::time::timeout;
 
 use crate::{
@@ -120,7 +121,7 @@ async fn rule_run_9_a_run_that_is_resumed_after_any_entry_repeats_no_call() {
 async fn rule_run_11_approvals_survive_crashes() {
     crash_everywhere(|upstream| {
         let mut config = config(upstream);
-        config.approve = vec![Pattern::new("*")];
+        config.approve = vec![ToolPattern::new("*")];
         config
     })
     .await;

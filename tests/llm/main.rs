@@ -17,11 +17,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use quintet::agent::ToolPattern;
 use quintet::{
     agent::{AgentRegistry, Executor},
     prelude::*,
 };
-use quintet_llm::{ApiKind, ModelAgent, ModelConfig, Pattern};
+use quintet_llm::{ApiKind, ModelAgent, ModelConfig};
 use quintet_upstream::{HttpClient, HttpOptions};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,7 +45,7 @@ fn double(executed: Arc<AtomicUsize>) -> Arc<dyn Tool> {
 fn config(upstream: &Upstream) -> ModelConfig {
     let url = format!("http://{}/v1", upstream.address).parse().unwrap();
     let mut config = ModelConfig::new("model", ApiKind::OpenaiChat, url, "m");
-    config.tools = vec![Pattern::new("*")];
+    config.tools = vec![ToolPattern::new("*")];
     config.limits.retries_max = 0;
     config
 }

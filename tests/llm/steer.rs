@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, atomic::AtomicUsize};
 
+use quintet::agent::ToolPattern;
 use quintet::{
     kernel::{
         entry::{Body, CallOwner, CallResult, Event, RunStatus},
@@ -9,7 +10,7 @@ use quintet::{
     },
     prelude::Json,
 };
-use quintet_llm::{ModelConfig, Pattern};
+use quintet_llm::ModelConfig;
 use serde_json::Value;
 
 use crate::{
@@ -22,7 +23,7 @@ use crate::{
 
 fn approving(upstream: &Upstream) -> ModelConfig {
     let mut config = config(upstream);
-    config.approve = vec![Pattern::new("*")];
+    config.approve = vec![ToolPattern::new("*")];
     config
 }
 

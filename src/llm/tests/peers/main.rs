@@ -6,9 +6,10 @@ mod stage;
 
 use std::{sync::Arc, time::Duration};
 
+use quintet_agent::ToolPattern;
 use quintet_agent::{AgentRegistry, CallStatus, ThoughtKind, Tool, ToolError, tool};
 use quintet_kernel::entry::{Event, RunErrorCode, RunStatus};
-use quintet_llm::{ApiKind, ModelAgent, ModelConfig, Pattern};
+use quintet_llm::{ApiKind, ModelAgent, ModelConfig};
 use quintet_upstream::{HttpClient, HttpOptions};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,7 +31,7 @@ fn peer(variable: &str) -> Option<String> {
 
 fn config(api: ApiKind, address: &str) -> ModelConfig {
     let mut config = ModelConfig::new("model", api, format!("{address}/v1").parse().unwrap(), "m");
-    config.tools = vec![Pattern::new("*")];
+    config.tools = vec![ToolPattern::new("*")];
     (config.limits.retries_max, config.limits.retry_pause_ms) = (0, 10);
     config
 }

@@ -1,8 +1,9 @@
 //! Calls that the client has to approve (RUN-11).
 
+use quintet_agent::ToolPattern;
 use quintet_agent::{CallResult, CallStatus, Json};
 use quintet_kernel::entry::{Call, CallOwner, RunStatus};
-use quintet_llm::{ApiKind, Pattern};
+use quintet_llm::ApiKind;
 use serde_json::json;
 
 use crate::{
@@ -19,7 +20,7 @@ async fn asked(mut answer: impl FnMut(&str) -> CallResult + Send + 'static) -> (
     let mut upstream =
         Upstream::start(vec![Reply::stream(&first), Reply::stream(&chat_answer("Done."))]).await;
     let mut config = config(ApiKind::OpenaiChat, &upstream);
-    config.approve = vec![Pattern::new("calc*")];
+    config.approve = vec![ToolPattern::new("calc*")];
     let agents = agents(config);
     let mut live = launch(&agents, "sums");
     live.answer = Box::new(move |call: &Call| {

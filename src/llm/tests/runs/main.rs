@@ -13,8 +13,9 @@ mod upstream;
 
 use std::sync::Arc;
 
+use quintet_agent::ToolPattern;
 use quintet_agent::{AgentRegistry, Tool, ToolError, tool};
-use quintet_llm::{ApiKind, ModelAgent, ModelConfig, Pattern};
+use quintet_llm::{ApiKind, ModelAgent, ModelConfig};
 use quintet_upstream::{HttpClient, HttpOptions};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -66,7 +67,7 @@ fn client() -> HttpClient {
 fn config(api: ApiKind, upstream: &Upstream) -> ModelConfig {
     let url = format!("http://{}/v1/", upstream.address).parse().unwrap();
     let mut config = ModelConfig::new("model", api, url, "m");
-    config.tools = vec![Pattern::new("*")];
+    config.tools = vec![ToolPattern::new("*")];
     config.limits.retries_max = 0;
     config
 }

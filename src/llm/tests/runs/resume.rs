@@ -5,12 +5,13 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use quintet_agent::ToolPattern;
 use quintet_agent::{CallResult, CallStatus, Json, ThoughtKind, Tool, ToolError, tool};
 use quintet_kernel::{
     entry::{Call, CallOwner, Event, RunStatus, Thought},
     ids::{CallId, ToolName},
 };
-use quintet_llm::{ApiKind, Pattern};
+use quintet_llm::ApiKind;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,7 +52,7 @@ fn closed(id: &str, result: CallResult) -> Event {
 async fn resumed(past: Vec<Event>) -> (Vec<String>, usize, Vec<Value>) {
     let mut upstream = Upstream::start(vec![Reply::stream(&chat_answer("Done."))]).await;
     let mut config = config(ApiKind::OpenaiChat, &upstream);
-    config.approve = vec![Pattern::new("double")];
+    config.approve = vec![ToolPattern::new("double")];
     let executed = Arc::new(AtomicUsize::new(0));
     let agents = agents_with(config, vec![doubling(executed.clone())]);
     let (events, end) = launch_from(&agents, "double", past).finish().await;

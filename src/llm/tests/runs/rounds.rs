@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
+use quintet_agent::ToolPattern;
 use quintet_agent::{CallStatus, ThoughtKind, Tool, ToolError, tool};
 use quintet_kernel::entry::{Event, RunErrorCode, RunStatus};
-use quintet_llm::{ApiKind, Pattern};
+use quintet_llm::ApiKind;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -164,7 +165,7 @@ async fn only_the_chosen_tools_are_offered_under_names_that_the_api_accepts() {
     let mut upstream =
         Upstream::start(vec![Reply::stream(&calls_both), Reply::stream(&chat_answer("Done."))]).await;
     let mut config = config(ApiKind::OpenaiChat, &upstream);
-    config.tools = vec![Pattern::new("files/r*")];
+    config.tools = vec![ToolPattern::new("files/r*")];
     let tools = vec![named("files/read"), named("files/write"), calculate()];
     let (events, _) = play(&agents_with(config, tools), "read").await;
     let called: Vec<_> = calls(&events).into_iter().map(|(call, _)| call.tool_name.to_string()).collect();

@@ -5,16 +5,16 @@
 /// # Examples
 ///
 /// ```
-/// use quintet_llm::Pattern;
+/// use quintet_agent::ToolPattern;
 ///
-/// let pattern = Pattern::new("files/*");
+/// let pattern = ToolPattern::new("files/*");
 /// assert!(pattern.matches("files/read") && !pattern.matches("calculate"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]
-pub struct Pattern(String);
+pub struct ToolPattern(String);
 
-impl Pattern {
+impl ToolPattern {
     /// Creates a pattern.
     pub fn new(pattern: impl Into<String>) -> Self {
         Self(pattern.into())
@@ -58,7 +58,7 @@ mod tests {
             ("a**b", "ab"),
             ("a*a", "aa"),
         ] {
-            assert!(Pattern::new(pattern).matches(name), "{pattern} {name}");
+            assert!(ToolPattern::new(pattern).matches(name), "{pattern} {name}");
         }
         for (pattern, name) in [
             ("", "a"),
@@ -69,7 +69,7 @@ mod tests {
             ("a", "ab"),
             ("a*", "ba"),
         ] {
-            assert!(!Pattern::new(pattern).matches(name), "{pattern} {name}");
+            assert!(!ToolPattern::new(pattern).matches(name), "{pattern} {name}");
         }
     }
 
@@ -87,7 +87,7 @@ mod tests {
                 }
             }
             let expected = matches(pattern.as_bytes(), name.as_bytes());
-            prop_assert_eq!(Pattern::new(pattern).matches(&name), expected);
+            prop_assert_eq!(ToolPattern::new(pattern).matches(&name), expected);
         }
     }
 }

@@ -1,29 +1,33 @@
-//! Joins the pieces of a response, so that a token is not an entry of the log.
+//! Joins the pieces of text of an agent that streams, so that a token is not an entry of the log.
 //!
-//! Guarantee: the first piece is due at once, later ones when the pause since the last has passed. Text keeps
-//! its order, and none is lost or doubled. Pure: time is an input.
+//! Guarantees: the first piece is due at once, later ones when the pause since the last has passed, or when
+//! [`PENDING_BYTES_MAX`] bytes wait. Text keeps its order, and none is lost or doubled. Pure: time is an input.
 
 use std::time::Duration;
 
-use quintet_agent::ThoughtKind;
+use quintet_kernel::entry::ThoughtKind;
 use tokio::time::Instant;
 
-/// The text that has not been emitted.
+/// The text of one stream that has not been emitted.
 #[derive(Debug)]
-pub(crate) struct Pacer {
+pub struct Pacer {
     pause: Duration,
     /// The time from which the next piece may be emitted; `None` for at once.
     next: Option<Instant>,
     pending: Vec<(ThoughtKind, String)>,
+    /// The length of `pending`, in bytes.
+    bytes: usize,
 }
 
 impl Pacer {
-    pub(crate) fn new(pause: Duration) -> Self {
-        Self { pause, next: None, pending: Vec::new() }
+    /// Creates a pacer with the shortest time between two emissions.
+    pub fn new(pause: Duration) -> Self {
+        Self { pause, next: None, pending: Vec::new(), bytes: 0 }
     }
 
     /// Adds text.
-    pub(crate) fn push(&mut self, kind: ThoughtKind, text: &str) {
+    pub fn push(&mut self, kind: ThoughtKind, text: &str) {
+        self.bytes += text.len();
         match self.pending.last_mut() {
             _ if text.is_empty() => {}
             Some((last, pending)) if *last == kind => pending.push_str(text),
@@ -32,16 +36,25 @@ impl Pacer {
     }
 
     /// Returns the time at which the text is due, or `None` if there is none.
-    pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
-        (!self.pending.is_empty()).then(|| self.next.map_or(now, |next| next.max(now)))
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        match self.next {
+            _ if self.bytes == 0 => None,
+            Some(next) if self.bytes < PENDING_BYTES_MAX => Some(next.max(now)),
+            Some(_) | None => Some(now),
+        }
     }
 
     /// Returns all text, to be emitted now.
-    pub(crate) fn take(&mut self, now: Instant) -> Vec<(ThoughtKind, String)> {
-        self.next = Some(now + self.pause);
+    pub fn take(&mut self, now: Instant) -> Vec<(ThoughtKind, String)> {
+        if std::mem::take(&mut self.bytes) > 0 {
+            self.next = Some(now + self.pause);
+        }
         std::mem::take(&mut self.pending)
     }
 }
+
+/// Bytes of waiting text from which it is due at once.
+pub const PENDING_BYTES_MAX: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -88,5 +101,19 @@ mod tests {
         pacer.push(ThoughtKind::Answer, "c");
         assert_eq!(pacer.due(now), Some(now + Duration::from_millis(40)));
         assert_eq!(pacer.take(now), [(ThoughtKind::Answer, "bc".to_owned())]);
+    }
+
+    #[test]
+    fn long_text_does_not_wait_and_kinds_keep_their_order() {
+        let (mut pacer, now) = (Pacer::new(Duration::from_millis(40)), Instant::now());
+        pacer.push(ThoughtKind::Answer, "first");
+        pacer.take(now);
+        pacer.push(ThoughtKind::Answer, "a");
+        pacer.push(ThoughtKind::Reasoning, &"b".repeat(PENDING_BYTES_MAX - 2));
+        assert_eq!(pacer.due(now), Some(now + Duration::from_millis(40)));
+        pacer.push(ThoughtKind::Answer, "c");
+        assert_eq!(pacer.due(now), Some(now));
+        let kinds: Vec<_> = pacer.take(now).into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, [ThoughtKind::Answer, ThoughtKind::Reasoning, ThoughtKind::Answer]);
     }
 }
