@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{configured::ConfiguredAgents, error::ServiceError};
+use super::{
+    configured::{ASSISTANT, ConfiguredAgents},
+    error::ServiceError,
+};
 use crate::{
     agent::{Agent, AgentRegistry, Executor},
     kernel::ids::AgentName,
@@ -68,38 +71,35 @@ impl AgentSet {
     /// Starts the threads of these agents.
     ///
     /// # Errors
-    /// When there is no agent, an agent of the settings is invalid, a name is invalid or occurs twice, the default agent is missing, or no thread can
-    /// be started.
+    /// When there is no agent, an agent of the settings is invalid, a name is invalid or occurs twice, the default
+    /// agent is missing, or no thread can be started.
     pub(crate) fn registry(self, is_dev: bool, settings: &Settings) -> Result<AgentRegistry, ServiceError> {
         let rehearsal = self.rehearses(is_dev, settings.names_rehearsal());
         let configured = ConfiguredAgents::check(&settings.agent_settings)?;
         let limits = settings.agents;
         let threads = Executor::threads_within(limits).map_err(ServiceError::Threads)?;
-        let mut agents = self.agents;
         #[cfg(feature = "assistant")]
-        let tools = {
-            let assistant = crate::assistant::Assistant::within(&limits);
-            let tools = assistant.tools().to_vec();
-            if self.has_built_in && !configured.replaces_assistant() {
-                agents.insert(0, Arc::new(assistant));
-            }
-            tools
-        };
+        let assistant = crate::assistant::Assistant::within(&limits);
+        #[cfg(feature = "assistant")]
+        let tools = assistant.tools().to_vec();
         #[cfg(not(feature = "assistant"))]
         let tools = Vec::new();
-        let replaces = self.has_built_in && configured.replaces_assistant();
-        let configured = threads.enter(|| configured.start(&tools))?;
-        if replaces {
-            // The model is the first agent, and so the default.
-            agents.splice(0..0, configured);
-        } else {
-            agents.extend(configured);
+        let mut agents = self.agents;
+        agents.extend(threads.enter(|| configured.start(&tools))?);
+        let mut default = self.default_agent;
+        if self.has_built_in {
+            // An agent of the settings may take its place.
+            #[cfg(feature = "assistant")]
+            if !agents.iter().any(|agent| agent.name() == ASSISTANT) {
+                agents.push(Arc::new(assistant));
+            }
+            default.get_or_insert_with(|| ASSISTANT.to_owned());
         }
         if rehearsal {
             agents.push(Arc::new(crate::agent::rehearsal::Rehearsal));
         }
         let first = agents.first().map(|agent| agent.name().to_owned()).ok_or(ServiceError::NoAgent)?;
-        let default = settings.agent_settings.default_agent.clone().or(self.default_agent).unwrap_or(first);
+        let default = settings.agent_settings.default_agent.clone().or(default).unwrap_or(first);
         Ok(AgentRegistry::of(&default, agents, threads)?)
     }
 

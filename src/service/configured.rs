@@ -29,7 +29,7 @@ pub(crate) struct ConfiguredAgents {
     servers: Vec<quintet_mcp::ServerConfig>,
 }
 
-/// The name of the built-in assistant, and of the model that takes its place.
+/// The name of the built-in assistant, and of an agent that takes its place.
 pub(crate) const ASSISTANT: &str = "assistant";
 
 impl ConfiguredAgents {
@@ -62,14 +62,6 @@ impl ConfiguredAgents {
         }
         configured.add_model_of_settings(settings)?;
         Ok(configured)
-    }
-
-    /// Returns whether a model takes the place of the built-in assistant.
-    pub(crate) fn replaces_assistant(&self) -> bool {
-        #[cfg(feature = "llm")]
-        return self.models.iter().any(|model| model.name == ASSISTANT);
-        #[cfg(not(feature = "llm"))]
-        false
     }
 
     /// Creates the agents, the models first, and starts the tool servers. `tools` are those of the program.
@@ -124,10 +116,9 @@ impl ConfiguredAgents {
     fn add_model_of_settings(&mut self, settings: &AgentSettings) -> Result<(), ServiceError> {
         let (Some(url), Some(model)) = (&settings.llm_url, &settings.llm_model) else { return Ok(()) };
         let invalid = |error: &dyn std::fmt::Display| named("llm_url", error);
-        let api = match settings.llm_api.as_deref() {
-            Some("anthropic") => ApiKind::Anthropic,
-            Some("openai-responses") => ApiKind::OpenaiResponses,
-            _ => ApiKind::OpenaiChat,
+        let api = match &settings.llm_api {
+            Some(api) => serde_json::from_value(Value::from(&**api)).map_err(|error| invalid(&error))?,
+            None => ApiKind::OpenaiChat,
         };
         let url = url::Url::parse(url).map_err(|error| invalid(&error))?;
         let mut config = ModelConfig::new(ASSISTANT, api, url, model);
@@ -136,7 +127,7 @@ impl ConfiguredAgents {
             Some(key) => Some(Secret::new(&*key.0, "llm_key").map_err(|error| invalid(&error))?),
             None => None,
         };
-        config.tools = vec![quintet_llm::Pattern::new("*")];
+        config.tools = vec![crate::agent::ToolPattern::new("*")];
         self.models.insert(0, config);
         Ok(())
     }

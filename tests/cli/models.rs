@@ -156,6 +156,55 @@ async fn agents_of_the_file_are_listed_beside_the_assistant_and_one_may_be_the_d
     service.drained();
 }
 
+#[tokio::test]
+async fn an_agent_of_the_file_takes_the_place_of_the_assistant_wherever_it_stands() {
+    let (_, url) = Model::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("quintet.toml");
+    let model = |name: &str| {
+        format!(
+            "[[agents]]\nkind = 'model'\nname = '{name}'\napi = 'openai-chat'\nurl = '{url}'\nmodel = 'tiny'\n"
+        )
+    };
+    let remote = "[[agents]]\nkind = 'agui'\nname = 'assistant'\nurl = 'http://127.0.0.1:1/'\n".to_owned();
+    for text in [model("other") + &model("assistant"), model("other") + &remote] {
+        std::fs::write(&config, text).unwrap();
+        let service = Service::dev(&folder.path().join("data"), &["--config", config.to_str().unwrap()]);
+        let (_, agents) = service.get("/v1/agents", &service.login("ada").await).await;
+        let listed = |agent: &Value| (agent["agent_name"].clone(), agent["default"].clone());
+        let listed: Vec<_> = agents["agents"].as_array().unwrap().iter().map(listed).collect();
+        assert_eq!(listed[0], (json!("assistant"), json!(true)), "{agents}");
+        assert!(
+            !agents["agents"][0]["description"].as_str().unwrap().contains("Calculates exactly"),
+            "{agents}"
+        );
+        assert_eq!(listed.len(), 3, "{agents}");
+        service.drained();
+    }
+}
+
+#[tokio::test]
+async fn run_10_a_violation_of_a_remote_agent_is_counted() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let body = "data: {\"type\":\"TEXT_MESSAGE_CONTENT\",\"messageId\":\"m\",\"delta\":\"x\"}\n\n";
+    let routes = Router::new().route(
+        "/",
+        post(move || async move { ([("content-type", "text/event-stream")], body).into_response() }),
+    );
+    Tasks::default().spawn(async move { axum::serve(listener, routes).await });
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("quintet.toml");
+    let text = format!("default_agent = 'r'\n[[agents]]\nkind = 'agui'\nname = 'r'\nurl = '{url}'\n");
+    std::fs::write(&config, text).unwrap();
+    let service = Service::dev(&folder.path().join("data"), &["--config", config.to_str().unwrap()]);
+    let end = ask(&service).await;
+    assert_eq!((&end["status"], &end["error"]["code"]), (&json!("failed"), &json!("violation")), "{end}");
+    let metrics = service.admin("/metrics").await.unwrap().1;
+    assert!(metrics.contains("quintet_violations_total 1"), "{metrics}");
+    service.drained();
+}
+
 #[test]
 fn an_invalid_agent_of_the_file_is_named_before_anything_starts() {
     let folder = tempfile::tempdir().unwrap();

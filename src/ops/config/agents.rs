@@ -55,9 +55,9 @@ impl std::fmt::Debug for Key {
 /// The setting whose value is a key.
 pub const KEY: &str = "llm_key";
 
-/// Names of the arrays of tables.
+/// The array of tables of agents.
 pub const AGENTS: &str = "agents";
-/// Names of the arrays of tables.
+/// The array of tables of MCP servers.
 pub const MCP_SERVERS: &str = "mcp_servers";
 
 impl AgentSettings {
