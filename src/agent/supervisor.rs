@@ -235,6 +235,10 @@ async fn supervise(agent: Option<Arc<dyn Agent>>, assignment: Assignment, gate: 
             match error.into_kind() {
                 AgentErrorKind::Stopped(_) => return,
                 AgentErrorKind::UserFacing(error) => {
+                    if error.code == RunErrorCode::Violation {
+                        // RUN-10: an illegal step of a remote agent, which its agent here has refused.
+                        metrics::counter!("quintet_violations_total").increment(1);
+                    }
                     tracing::warn!(code = ?error.code, "an agent failed its run");
                     error
                 }
