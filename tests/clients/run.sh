@@ -16,16 +16,10 @@ fi
 shift
 cd "$(dirname "$0")/../../clients/typescript"
 
-if ! command -v node >/dev/null || (($(node -p 'process.versions.node.split(".")[0]') < 20)); then
-  echo "tests/clients/run.sh: needs Node.js 20 or later" >&2
-  exit 1
-fi
-# Installs again only when the lock file is newer than the installation.
-if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-fi
-CHROMIUM=${CHROMIUM:-$(command -v chromium || true)}
-export CHROMIUM
+source ../../tests/prerequisites.sh
+need_node
+need_chromium
+npm_packages .
 
 node scripts/build.mjs
 rm -rf .test

@@ -8,31 +8,10 @@ set -euo pipefail
 cd "$(dirname "$0")"
 here=$PWD
 
-install() {
-  echo "installing $*" >&2
-  local sudo=
-  [[ $(id -u) == 0 ]] || sudo=sudo
-  $sudo apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@" >&2
-}
-
-command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm
-if (($(node -p 'process.versions.node.split(".")[0]') < 20)); then
-  echo "tests/mcp/run.sh: needs Node.js 20 or later, and this is $(node --version)" >&2
-  exit 1
-fi
-python3 -c 'import venv, ensurepip' 2>/dev/null || install python3 python3-venv
-
-# Installs again only when the pinned versions are newer than the installation.
-if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-fi
-if [[ ! venv/installed -nt requirements.txt ]]; then
-  rm -rf venv
-  python3 -m venv venv
-  venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt >&2
-  touch venv/installed
-fi
+source ../prerequisites.sh
+need_node
+npm_packages .
+python_packages venv requirements.txt
 
 export MCP_EVERYTHING=$here/node_modules/@modelcontextprotocol/server-everything/dist/index.js
 export MCP_PYTHON=$here/venv/bin/python

