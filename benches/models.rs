@@ -25,6 +25,7 @@ use quintet_upstream::{HttpClient, HttpOptions, sse};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
+    sync::watch,
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
@@ -39,6 +40,10 @@ const PACE: Duration = Duration::from_millis(33);
 const USERS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(120);
 
+const CANCELS: usize = 50;
+
+/// Responses of the model that have ended.
+static CLOSED: LazyLock<watch::Sender<u64>> = LazyLock::new(|| watch::Sender::new(0));
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 fn main() -> Result<()> {
@@ -82,7 +87,45 @@ async fn compare() -> Result<()> {
     println!(
         "one stream of 30 tokens/s, age of a token: direct p50 {p50:.2} p99 {p99:.2} ms, through p50 {ours_p50:.2} p99 {ours_p99:.2} ms"
     );
+    cancels(&url).await?;
     crowd(&url).await
+}
+
+/// The time from a client's cancel to the end of its request at the model.
+async fn cancels(url: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = Server::quintet(folder.path(), &["--llm-url", url, "--llm-model", "paced"], &[])?;
+    let mut socket = Socket::enter(server.address, "ann").await?;
+    let mut closed = CLOSED.subscribe();
+    let mut took = Read::default();
+    for n in 0..CANCELS {
+        let message =
+            json!({"type": "send_message", "message_id": format!("c{n}"), "thread_id": "t", "text": "go"});
+        socket.send(&message).await?;
+        let answering = |frame: &Value| frame["type"] == "agent_thinking";
+        let frame = socket.until(answering, PATIENCE).await?;
+        closed.borrow_and_update();
+        let begun = Instant::now();
+        socket.send(&json!({"type": "cancel_run", "run_id": frame["run_id"]})).await?;
+        tokio::time::timeout(PATIENCE, closed.changed()).await.context("the request goes on")??;
+        took.ages_ms.push(begun.elapsed().as_secs_f64() * 1e3);
+        socket.until(|frame| frame["type"] == "agent_completed", PATIENCE).await?;
+    }
+    println!(
+        "{CANCELS} cancels, until the request is closed: p50 {:.1} max {:.1} ms",
+        took.age(50),
+        took.age(100)
+    );
+    Ok(())
+}
+
+/// Counts the end of a response when it is dropped.
+struct EndCount;
+
+impl Drop for EndCount {
+    fn drop(&mut self) {
+        CLOSED.send_modify(|closed| *closed += 1);
+    }
 }
 
 /// [`USERS`] streams at once, direct and through the service.
@@ -225,7 +268,7 @@ async fn complete(request: Bytes) -> Response {
     let tokens = if is_paced { PACED_TOKENS } else { BURST_TOKENS };
     let mut ticks = tokio::time::interval(if is_paced { PACE } else { Duration::from_nanos(1) });
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let events = stream::unfold((0, ticks), move |(n, mut ticks)| async move {
+    let events = stream::unfold((0, ticks, EndCount), move |(n, mut ticks, count)| async move {
         if n > tokens {
             return None;
         }
@@ -242,7 +285,7 @@ async fn complete(request: Bytes) -> Response {
             let token = format!("{} ", BEGIN.elapsed().as_micros());
             format!("data: {}\n\n", choice(json!({"content": token}), Value::Null))
         };
-        Some((Ok::<_, Infallible>(event), (n + 1, ticks)))
+        Some((Ok::<_, Infallible>(event), (n + 1, ticks, count)))
     });
     ([("content-type", "text/event-stream")], Body::from_stream(events)).into_response()
 }

@@ -392,7 +392,10 @@ mod tests {
             (json!({"name": "a", "url": "http://x", "env": {"A": "c"}}), "env"),
             (json!({"name": "a", "url": "file:///etc/passwd"}), "http"),
             (json!({"name": "a", "url": "http://user:secret@host/"}), "user name"),
-            (json!({"name": "a", "command": ["x"], "tools_max": 0}), "tools_max is not a number from 1 to 10000"),
+            (
+                json!({"name": "a", "command": ["x"], "tools_max": 0}),
+                "tools_max is not a number from 1 to 10000",
+            ),
             (json!({"name": "a", "command": ["x"], "tools_max": "9"}), "tools_max"),
             (json!({"name": "a", "command": ["x"], "protocol": "1999"}), "1999"),
             (json!({"name": "a", "command": ["x"], "tool_max": 1}), "tool_max"),

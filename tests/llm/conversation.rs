@@ -102,8 +102,7 @@ async fn a_cancel_by_the_client_closes_the_request() {
     let mut run = ann.send("model", "a story").await;
     run.until(|event| matches!(event, Event::Thinking(_))).await;
     ann.user.cancel(run.run_id).await.unwrap();
-    timeout(Duration::from_millis(100), upstream.closed())
-        .await
-        .expect("the request is closed within 100 ms");
+    // Before the model's own timeouts.
+    timeout(Duration::from_secs(30), upstream.closed()).await.expect("the request is closed");
     assert_eq!(completion(&run.finish().await).status, RunStatus::Cancelled);
 }
