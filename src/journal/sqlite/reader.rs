@@ -4,14 +4,14 @@
 
 use bytes::BytesMut;
 use quintet_kernel::{
-    ids::{AgentName, InvalidId, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    ids::{AgentName, Epoch, InvalidId, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
     user::Receipt,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
-use super::{changes::status_of, checksum::checksum, fault::ReadFailure, resumes};
-use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord};
+use super::{changes::status_of, checksum::checksum, erasures, fault::ReadFailure, resumes};
+use crate::{ErasureRecord, Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord, erasing::hashed};
 
 type ReadReply<T> = Result<T, ReadFailure>;
 
@@ -20,7 +20,10 @@ const INTEGER_MAX: u64 = i64::MAX as u64;
 
 pub(super) fn unfinished(connection: &mut Connection) -> ReadReply<Vec<UserId>> {
     let mut query = connection.prepare_cached(
-        "SELECT user_id FROM users WHERE id IN (SELECT user FROM runs WHERE completed IS NULL) ORDER BY id",
+        "SELECT user_id FROM users WHERE id IN (
+             SELECT user FROM runs WHERE completed IS NULL
+             UNION SELECT user FROM erasures WHERE closed IS NULL)
+         ORDER BY id",
     )?;
     let users = query.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     users.iter().map(|text| UserId::parse(text).map_err(unreadable)).collect()
@@ -102,7 +105,7 @@ pub(super) fn recovery(
         snapshot.prepare_cached(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
                 parent
-             FROM runs WHERE user = ?1 ORDER BY accepted DESC LIMIT ?2",
+             FROM runs WHERE user = ?1 AND thread_id <> '' ORDER BY accepted DESC LIMIT ?2",
         )?,
         params![id, recent_max],
     )?;
@@ -120,6 +123,7 @@ pub(super) fn recovery(
         .prepare_cached("SELECT spent_bytes, spent_at FROM users WHERE id = ?1")?
         .query_row([id], |row| Ok(Spending { bytes: row.get(0)?, at: Timestamp(row.get(1)?) }))?;
     let resumes = resumes::of_user(&snapshot, id)?;
+    let erasures = erasures::open_of_user(&snapshot, id)?;
     Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending })
 }
 
@@ -127,13 +131,16 @@ pub(super) fn message(
     connection: &mut Connection,
     user_id: &UserId,
     message_id: &MessageId,
+    origin: Epoch,
 ) -> ReadReply<Option<Receipt>> {
+    // DEL-6: of an erased message the index has a hash of the id.
+    let erased = hashed(origin, user_id, message_id);
     let found = connection
         .prepare_cached(
             "SELECT run_id, accepted FROM runs
-             WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND message_id = ?2",
+             WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND message_id IN (?2, ?3)",
         )?
-        .query_row([user_id.as_str(), message_id.as_str()], |row| Ok((row.get(0)?, Offset(row.get(1)?))))
+        .query_row([user_id.as_str(), message_id.as_str(), &erased], |row| Ok((row.get(0)?, Offset(row.get(1)?))))
         .optional()?;
     Ok(found.map(|(run_id, offset)| Receipt { run_id: RunId(uuid::Uuid::from_bytes(run_id)), offset }))
 }
@@ -146,7 +153,7 @@ pub(super) fn run(
     let query = connection.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
                 parent
-         FROM runs WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND run_id = ?2",
+         FROM runs WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND run_id = ?2 AND thread_id <> ''",
     )?;
     Ok(runs(query, params![user_id.as_str(), run_id.0.as_bytes()])?.pop())
 }
@@ -229,7 +236,7 @@ pub(super) fn path(
         let query = snapshot.prepare_cached(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
                     parent
-             FROM runs WHERE user = ?1 AND accepted = ?2",
+             FROM runs WHERE user = ?1 AND accepted = ?2 AND thread_id <> ''",
         )?;
         let Some(run) = runs(query, params![id, next.0.min(INTEGER_MAX)])?.pop() else { break };
         if run.parent >= run.accepted {
@@ -239,6 +246,14 @@ pub(super) fn path(
         path.push(run);
     }
     Ok(path)
+}
+
+pub(super) fn erasure(
+    connection: &mut Connection,
+    user_id: &UserId,
+    receipt: ReceiptId,
+) -> ReadReply<Option<ErasureRecord>> {
+    Ok(erasures::of_user(connection, user_id, receipt)?.map(|(_, record, _)| record))
 }
 
 struct StoredUser {

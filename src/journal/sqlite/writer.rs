@@ -4,6 +4,7 @@
 //! transaction discards all cached state, and the next one starts from the state on disk. So the writer
 //! recovers by itself once the cause is gone ([`upkeep`]).
 
+mod erase;
 mod trim;
 mod upkeep;
 
@@ -16,12 +17,15 @@ use quintet_kernel::{
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
-pub(super) use self::trim::{TrimOutcome, TrimStep};
+pub(super) use self::{
+    erase::EraseTurn,
+    trim::{TrimOutcome, TrimStep},
+};
 use self::upkeep::Upkeep;
 use super::{
     changes::{AcceptedMessage, Changes, RunChange, status_text},
     checksum::checksum,
-    epochs,
+    epochs, erasures,
     fault::WriteError,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
@@ -30,6 +34,7 @@ use super::{
 use crate::{
     AppendError, Batch, Incarnation, JournalError,
     chain::{ChainHash, LineDigest},
+    erasing::hashed,
 };
 
 /// An order to the writer.
@@ -45,7 +50,7 @@ pub(super) enum WriterCommand {
     Settle(oneshot::Sender<Result<(), JournalError>>),
     /// The last order: replies when all earlier orders are done and the database is closed.
     Close(oneshot::Sender<()>),
-    #[cfg(test)]
+    /// A step of an erasure (DEL-8), or of a test.
     Run(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
@@ -147,8 +152,7 @@ impl Writer {
                         commands.close();
                         closers.push(closer);
                     }
-                    #[cfg(test)]
-                    WriterCommand::Run(test) => test(&mut self),
+                    WriterCommand::Run(work) => work(&mut self),
                 }
                 self.tidy();
             }
@@ -271,7 +275,7 @@ impl Writer {
         if let Some(what) = unfit(batch) {
             return Ok(Err(AppendError::Journal(JournalError::Damaged(what.into()))));
         }
-        if batch.entries.is_empty() && batch.resumes.is_empty() {
+        if batch.entries.is_empty() && batch.resumes.is_empty() && batch.erasures.is_empty() {
             return Ok(Ok(()));
         }
         let id = match user.id {
@@ -284,6 +288,7 @@ impl Writer {
             self.incarnation = last.incarnation.or(self.incarnation);
         }
         if batch.entries.is_empty() {
+            erasures::save(self.connection()?, id, user.chain, &batch.erasures)?;
             self.users.insert(user_id.clone(), UserRow { id: Some(id), ..user });
             return Ok(Ok(()));
         }
@@ -295,12 +300,14 @@ impl Writer {
         let changes = Changes::of(&batch.entries);
         let mut new_runs = user.new_runs;
         for run in &changes.runs {
-            new_runs += self.save_run(id, run)?;
+            new_runs += self.save_run(user_id, id, run)?;
             if run.completed.is_some() {
                 resumes::remove(self.connection()?, id, run.run_id)?;
             }
         }
         self.save_threads(id, &changes)?;
+        erasures::close(self.connection()?, id, &batch.entries)?;
+        erasures::save(self.connection()?, id, chain, &batch.erasures)?;
         self.users.insert(
             user_id.clone(),
             UserRow {
@@ -381,13 +388,20 @@ impl Writer {
     }
 
     /// Saves a run and returns the number of added rows.
-    fn save_run(&self, user: i64, run: &RunChange<'_>) -> Result<u64, WriteError> {
+    fn save_run(&self, user_id: &UserId, user: i64, run: &RunChange<'_>) -> Result<u64, WriteError> {
         let connection = self.connection()?;
         let started = run.started.map(|offset| offset.0);
         let completed = run.completed.map(|(offset, _)| offset.0);
         let status = run.completed.map(|(_, status)| status_text(status));
         match run.accepted {
             Some(AcceptedMessage { entry, message_id, parent }) => {
+                // DEL-6: an erased message keeps its id in use.
+                let erased = connection
+                    .prepare_cached("SELECT 1 FROM runs WHERE user = ?1 AND message_id = ?2")?
+                    .exists(params![user, hashed(self.origin, user_id, message_id)])?;
+                if erased {
+                    return Err(WriteError::InvalidEntry(format!("message {message_id} was erased")));
+                }
                 connection
                     .prepare_cached(
                         "INSERT INTO runs (user, accepted, accepted_at, run_id, message_id, thread_id,
@@ -431,7 +445,11 @@ impl Writer {
              ON CONFLICT (user, thread_id) DO UPDATE SET
                  last = excluded.last, last_at = excluded.last_at, messages = messages + excluded.messages",
         )?;
+        let erased = erasures::log_erased_through(self.connection()?, user)?;
         for thread in &changes.threads {
+            if erased > Offset::ZERO {
+                self.forget_thread(user, thread.thread_id, erased)?;
+            }
             save.execute(params![
                 user,
                 thread.thread_id.as_str(),
@@ -478,6 +496,10 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
     let expected = batch.expected.0 + 1..;
     if batch.lines.first() != batch.expected.next() && !batch.entries.is_empty() {
         return Some("the lines do not follow the expected head");
+    }
+    let last = Offset(batch.expected.0 + batch.entries.len() as u64);
+    if batch.erasures.iter().any(|erasure| erasure.through != last) {
+        return Some("an erasure does not reach through the end of its batch");
     }
     if batch.lines.len() != batch.entries.len() {
         return Some("a batch has as many lines as entries");
