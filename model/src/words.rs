@@ -31,11 +31,22 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Letter {
     /// The client connects with its cursor.
-    Connect { after: u64 },
-    Ready { after: u64, head: u64, gap: Option<(u64, u64)> },
+    Connect {
+        after: u64,
+    },
+    Ready {
+        after: u64,
+        head: u64,
+        gap: Option<(u64, u64)>,
+    },
     /// The entries of one read.
-    Entries { first: u64, last: u64 },
-    CaughtUp { head: u64 },
+    Entries {
+        first: u64,
+        last: u64,
+    },
+    CaughtUp {
+        head: u64,
+    },
     Accepted,
     Draining,
     /// The connection ends, with what is under way.
@@ -90,7 +101,8 @@ pub fn deliveries() -> Value {
             graph.steps[at].iter().map(step).collect()
         })
         .collect();
-    let mut letters: Vec<&Letter> = steps.iter().flatten().filter_map(|(letter, _)| letter.as_ref()).collect();
+    let mut letters: Vec<&Letter> =
+        steps.iter().flatten().filter_map(|(letter, _)| letter.as_ref()).collect();
     letters.sort_unstable();
     letters.dedup();
 
@@ -115,7 +127,8 @@ fn determinized(steps: &[Vec<(Option<Letter>, u32)>], letters: &[&Letter]) -> (T
         }
         closed
     };
-    let number: HashMap<&Letter, usize> = letters.iter().enumerate().map(|(i, letter)| (*letter, i)).collect();
+    let number: HashMap<&Letter, usize> =
+        letters.iter().enumerate().map(|(i, letter)| (*letter, i)).collect();
     let first = closed(BTreeSet::from([0]));
     let mut sets = vec![first.clone()];
     let mut known = HashMap::from([(first, 0)]);
@@ -151,7 +164,8 @@ fn minimized(transitions: &Transitions, start: usize) -> Transitions {
         let mut known = HashMap::new();
         let refined: Vec<usize> = (0..transitions.len())
             .map(|at| {
-                let out: Vec<(usize, usize)> = transitions[at].iter().map(|(l, to)| (*l, block[*to])).collect();
+                let out: Vec<(usize, usize)> =
+                    transitions[at].iter().map(|(l, to)| (*l, block[*to])).collect();
                 let next = known.len();
                 *known.entry((block[at], out)).or_insert(next)
             })

@@ -8,7 +8,10 @@ use serde_json::Value;
 #[test]
 fn the_words_for_clients_are_those_of_the_models() {
     for (name, value) in [("deliveries", words::deliveries()), ("logs", words::logs())] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(format!("clients/words/{name}.json"));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .unwrap()
+            .join(format!("clients/words/{name}.json"));
         let generated = lines(&value);
         if env::var_os("UPDATE_DOCS").is_some() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
