@@ -68,7 +68,8 @@ mod tests {
         let blank = Some(r#"{"type":"erased","offset":7,"timestamp":5}"#.to_owned());
         for spelling in [r#"t\"\\1"#, r#"\u0074\"\u005c1"#] {
             for kind in ["user_message", "agent_thinking", "thread_updated"] {
-                let line = format!(r#"{{"type":"{kind}","offset":7,"thread_id":"{spelling}","timestamp":5}}"#);
+                let line =
+                    format!(r#"{{"type":"{kind}","offset":7,"thread_id":"{spelling}","timestamp":5}}"#);
                 assert_eq!(of_thread(&line), blank, "{line}");
             }
         }

@@ -15,11 +15,11 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     journal::{
-        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, Trimmed, memory::MemoryJournal,
+        AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log,
+        ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, Trimmed, memory::MemoryJournal,
     },
     kernel::{
-        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
         user::Receipt,
     },
     runtime::clock,
@@ -215,5 +215,14 @@ impl Log for TroubledLog {
 
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         self.shared.reads("path", self.user_id.as_str(), message.0, self.inner.path(message, limit)).await
+    }
+
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        let step = self.inner.erase_step(receipt, limit);
+        self.shared.reads("erase_step", self.user_id.as_str(), 0, step).await
+    }
+
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        self.shared.reads("erasure", self.user_id.as_str(), 0, self.inner.erasure(receipt)).await
     }
 }

@@ -26,16 +26,15 @@ use super::{
     lock::FolderLock,
     options::SqliteOptions,
     pool::{ReadSide, Readers},
-    reader,
-    rewrite,
+    reader, rewrite,
     schema::{self, DATABASE_FILE},
     scrub::Scrub,
     space, wal,
     writer::{AppendJob, EraseTurn, TrimOutcome, TrimStep, Writer, WriterCommand},
 };
 use crate::{
-    AppendError, Batch, EraseProgress, ErasureRecord, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-    RunRecord, ThreadRecord, Trimmed,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, FileSizes, Journal, JournalError, Lines, Log,
+    ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, Trimmed,
 };
 
 /// A journal in one database, in a folder that this process owns. Clones share it. When the last clone and the

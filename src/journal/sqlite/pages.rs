@@ -60,7 +60,9 @@ impl Pages {
         let pages = self.file.metadata()?.len() / bytes as u64;
         match u32::try_from(pages) {
             Ok(count) if pages < PAGES_END => Ok((bytes, count)),
-            _ => Err(io::Error::other("the database is too large to be searched for remains of erased entries")),
+            _ => Err(io::Error::other(
+                "the database is too large to be searched for remains of erased entries",
+            )),
         }
     }
 

@@ -124,7 +124,7 @@ pub(super) fn recovery(
         .query_row([id], |row| Ok(Spending { bytes: row.get(0)?, at: Timestamp(row.get(1)?) }))?;
     let resumes = resumes::of_user(&snapshot, id)?;
     let erasures = erasures::open_of_user(&snapshot, id)?;
-    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending })
+    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending, erasures })
 }
 
 pub(super) fn message(
@@ -140,7 +140,9 @@ pub(super) fn message(
             "SELECT run_id, accepted FROM runs
              WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND message_id IN (?2, ?3)",
         )?
-        .query_row([user_id.as_str(), message_id.as_str(), &erased], |row| Ok((row.get(0)?, Offset(row.get(1)?))))
+        .query_row([user_id.as_str(), message_id.as_str(), &erased], |row| {
+            Ok((row.get(0)?, Offset(row.get(1)?)))
+        })
         .optional()?;
     Ok(found.map(|(run_id, offset)| Receipt { run_id: RunId(uuid::Uuid::from_bytes(run_id)), offset }))
 }

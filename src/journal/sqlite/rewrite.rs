@@ -40,16 +40,17 @@ pub(super) fn rewrite_once(path: &Path, check_bytes_max: u64) -> Result<(), Open
     if version == 0 || version >= SECURE_SCHEMA {
         return Ok(());
     }
-    tracing::info!("the journal is rewritten once, so that nothing of its trimmed entries remains in the file");
+    tracing::info!(
+        "the journal is rewritten once, so that nothing of its trimmed entries remains in the file"
+    );
     let unusable = |source| OpenError::Folder { folder: space::folder(path).to_owned(), source };
     let _alone = CopyLock::alone(path).map_err(|error| unusable(std::io::Error::other(error)))?;
     schema::configure_writer(&connection).map_err(fault)?;
     // A copy has no damage that the original has in its index.
     check::check(&connection, path, check_bytes_max)?;
     // The log of the old database must not be applied to the new one.
-    let busy: bool = connection
-        .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
-        .map_err(fault)?;
+    let busy: bool =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(fault)?;
     if busy {
         return Err(unusable(std::io::Error::other("another process reads the journal")));
     }

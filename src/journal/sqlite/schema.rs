@@ -322,7 +322,9 @@ pub(super) fn configure_writer(connection: &Connection) -> rusqlite::Result<()> 
     // DEL-8: what is deleted or replaced is overwritten, also what is trimmed.
     let secure: i64 = connection.pragma_update_and_check(None, "secure_delete", true, |row| row.get(0))?;
     if secure != 1 {
-        return Err(rusqlite::Error::InvalidParameterName("this SQLite does not overwrite deleted rows".into()));
+        return Err(rusqlite::Error::InvalidParameterName(
+            "this SQLite does not overwrite deleted rows".into(),
+        ));
     }
     // The writer starts checkpoints itself, so that it notices their failures.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;

@@ -5,12 +5,12 @@ use quintet_kernel::ids::ReceiptId;
 use quintet_runtime::clock;
 use tokio::sync::oneshot;
 
-use super::{SqliteInner, SqliteLog};
 use super::super::{
     fault::{WriteError, closed},
     lock::CopyLock,
     writer::{Writer, WriterCommand},
 };
+use super::{SqliteInner, SqliteLog};
 use crate::{EraseProgress, JournalError};
 
 impl SqliteLog {

@@ -97,14 +97,18 @@ impl Writer {
 
     /// Checkpoints all of the log, truncates its file to nothing, then overwrites the unused space of the `dirty` pages
     /// (DEL-8). Returns false if another process reads the log.
-    pub(in crate::sqlite) fn empty_log(&mut self, pages: &Pages, dirty: &[u32]) -> Result<bool, JournalError> {
+    pub(in crate::sqlite) fn empty_log(
+        &mut self,
+        pages: &Pages,
+        dirty: &[u32],
+    ) -> Result<bool, JournalError> {
         self.settle()?;
         let Some(connection) = &self.connection else { return Err(closed()) };
         let readers = self.readers.clone();
         // Do not wait for a copy in progress while appends wait.
         let emptied = connection.busy_timeout(Duration::ZERO).and_then(|()| {
-            let busy =
-                readers.held(|| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)));
+            let busy = readers
+                .held(|| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)));
             connection.busy_timeout(schema::BUSY_WAIT_MAX)?;
             busy
         });
