@@ -2,6 +2,7 @@
 
 use std::{fmt, io, sync::Arc};
 
+use async_trait::async_trait;
 use quintet_agent::{Tool, tool::ToolSource};
 use quintet_upstream::HttpClient;
 use tokio::sync::{mpsc, watch};
@@ -132,9 +133,18 @@ impl fmt::Debug for McpServer {
 }
 
 /// The last list of tools. It stays while the server is down.
+#[async_trait]
 impl ToolSource for McpServer {
     fn tools(&self) -> Arc<[Arc<dyn Tool>]> {
         self.tools.borrow().clone()
+    }
+
+    async fn prepare(&self) {
+        self.tried().await;
+    }
+
+    async fn stop(&self) {
+        McpServer::stop(self).await;
     }
 }
 
