@@ -56,7 +56,12 @@ impl McpServer {
         let (state, seen_state) = watch::channel(ServerState::Connecting);
         let (tools, seen_tools) = watch::channel(Tools::from([]));
         let stop = CancellationToken::new();
-        let link = Arc::new(ServerLink { config: config.clone(), commands, state: seen_state });
+        let link = Arc::new(ServerLink {
+            config: config.clone(),
+            redactor: secrets.redactor(),
+            commands,
+            state: seen_state,
+        });
         let supervisor = Supervisor {
             log: ServerLog::new(config.name.as_str().into()),
             config,

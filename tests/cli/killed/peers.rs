@@ -108,7 +108,8 @@ pub(super) fn remote_table(remote: &Upstream, more: &str) -> String {
 }
 
 /// An MCP server in shell with the tools `look`, which only reads, and `act`. It writes each call into the file `calls`,
-/// and answers none while the file `hold` is there. Its description of `look` is the number of its process.
+/// and answers none while the file `hold` is there. It shows the
+/// credential `NOTES_KEY` wherever it can.
 const SERVER: &str = r#"
 say() { printf '%s\n' "$1"; }
 while read -r line; do
@@ -121,7 +122,8 @@ while read -r line; do
     say '{"jsonrpc":"2.0","id":'$id',"result":{"tools":[{"name":"look","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}},{"name":"act","inputSchema":{"type":"object"}}]}}' ;;
   *'"method":"tools/call"'*)
     printf '%s\n' "$line" >>"$CALLS"
-    [ -f "$HOLD" ] || say '{"jsonrpc":"2.0","id":'$id',"result":{"content":[{"type":"text","text":"seen"}]}}' ;;
+    printf 'the key is %s\n' "$NOTES_KEY" >&2
+    [ -f "$HOLD" ] || say '{"jsonrpc":"2.0","id":'$id',"result":{"content":[{"type":"text","text":"seen '$NOTES_KEY'"}]}}' ;;
   esac
 done
 "#;

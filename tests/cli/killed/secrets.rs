@@ -130,9 +130,13 @@ async fn auth_6_no_credential_of_an_agent_appears_anywhere_before_and_after_a_ki
     // A remote agent that repeats its key in an error is not shown with it.
     let message = json!({"message_id": "m2", "thread_id": "t2", "agent_name": "far", "text": "go"});
     assert_eq!(service.post("/v1/messages", &token, &message).await.0, 202);
+    // Nor is an MCP server that has its key in a result, and on its standard error.
+    let message = json!({"message_id": "m3", "thread_id": "t3", "agent_name": "tiny", "text": "notes_look"});
+    assert_eq!(service.post("/v1/messages", &token, &message).await.0, 202);
     let ended =
-        |entries: &[Value]| entries.iter().filter(|entry| entry["type"] == "agent_completed").count() == 2;
+        |entries: &[Value]| entries.iter().filter(|entry| entry["type"] == "agent_completed").count() == 3;
     let entries = Socket::open(&service, &token, 0).await.until(ended).await;
+    assert_eq!(calls(&entries).last().unwrap().results, "seen …");
     check(&service).await;
     logs.push(service.drained());
 
