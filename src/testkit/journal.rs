@@ -5,19 +5,22 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::BytesMut;
 use quintet::{
     journal::{
-        Batch, Journal, Lines, Log, ReadLimit,
+        Batch, EraseProgress, ErasureRecord, Journal, Lines, Log, ReadLimit,
         lines::LinesBuilder,
         memory::MemoryJournal,
         sqlite::{SqliteJournal, SqliteOptions},
     },
     kernel::{
         entry::{
-            Body, Call, CallOwner, CallResult, Completion, Entry, Event, RunEntry, RunStatus, Thought,
-            ThoughtKind,
+            Body, Call, CallOwner, CallResult, Completion, Entry, Event, LogErased, RunEntry, RunStatus,
+            ThreadChange, ThreadEntry, Thought, ThoughtKind,
         },
-        ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+        ids::{
+            AgentName, CallId, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, ToolName, UserId,
+        },
         json::Json,
         spending::Spending,
+        user::{EraseScope, Erasure},
     },
     wire::entry::encode,
 };
@@ -259,5 +262,48 @@ impl LogWriter {
 impl LogWriter {
     pub fn started_after_end(&mut self, ends: u64, starts: u64) -> &mut Self {
         self.completed(ends, RunStatus::Failed).started(starts, &format!("m{starts}"))
+    }
+}
+
+/// Erasures (DEL-8), as a hub makes them.
+impl LogWriter {
+    /// Appends what was added, with the intent to erase the scope.
+    pub async fn intend(&mut self, log: &Arc<dyn Log>, scope: EraseScope, number: u64) -> Erasure {
+        let receipt = ReceiptId(run(1 << 32 | number).0);
+        let erasure =
+            Erasure { scope, through: self.head, receipt, requested_at: Timestamp(self.now) };
+        log.append(Batch { erasures: vec![erasure.clone()], ..self.batch() }).await.unwrap();
+        erasure
+    }
+
+    /// Adds the entry that reports an erasure.
+    pub fn report(&mut self, erasure: &Erasure) -> &mut Self {
+        let Erasure { scope, through, receipt, .. } = erasure.clone();
+        self.now += 1;
+        let (offset, timestamp) = (self.head.next(), Timestamp(self.now));
+        self.write(match scope {
+            EraseScope::Log => Entry::LogErased(LogErased { offset, timestamp, through, receipt }),
+            EraseScope::Thread(thread_id) => {
+                let change = ThreadChange::Erased { through, receipt };
+                Entry::Thread(ThreadEntry { offset, thread_id, timestamp, change })
+            }
+        })
+    }
+
+    /// Erases the scope, and reports it.
+    pub async fn erase(&mut self, log: &Arc<dyn Log>, scope: EraseScope, number: u64) -> ErasureRecord {
+        let erasure = self.intend(log, scope, number).await;
+        let record = erased(log, erasure.receipt).await;
+        self.report(&erasure).append(log).await;
+        record
+    }
+}
+
+/// Makes all steps of an erasure.
+pub async fn erased(log: &Arc<dyn Log>, receipt: ReceiptId) -> ErasureRecord {
+    loop {
+        if let EraseProgress::Done(record) = log.erase_step(receipt, 3).await.unwrap() {
+            return record;
+        }
     }
 }

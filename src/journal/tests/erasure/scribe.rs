@@ -33,7 +33,9 @@ pub fn message(name: &str) -> MessageId {
 }
 
 pub fn open(folder: &Path) -> SqliteJournal {
-    SqliteJournal::open(folder, SqliteOptions::default()).unwrap()
+    // Power loss is not of interest here, and syncs are slow.
+    let options = SqliteOptions { survives_power_loss: false, ..SqliteOptions::default() };
+    SqliteJournal::open(folder, options).unwrap()
 }
 
 /// Both engines, and the folder of the second one.
