@@ -1,6 +1,6 @@
 //! Engines to test, and a writer of logs.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bytes::BytesMut;
 use quintet::{
@@ -13,10 +13,11 @@ use quintet::{
     kernel::{
         entry::{
             Body, Call, CallOwner, CallResult, Completion, Entry, Event, LogErased, RunEntry, RunStatus,
-            ThreadChange, ThreadEntry, Thought, ThoughtKind,
+            Thought, ThoughtKind, ThreadChange, ThreadEntry,
         },
         ids::{
-            AgentName, CallId, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, ToolName, UserId,
+            AgentName, CallId, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, ToolName,
+            UserId,
         },
         json::Json,
         spending::Spending,
@@ -270,8 +271,7 @@ impl LogWriter {
     /// Appends what was added, with the intent to erase the scope.
     pub async fn intend(&mut self, log: &Arc<dyn Log>, scope: EraseScope, number: u64) -> Erasure {
         let receipt = ReceiptId(run(1 << 32 | number).0);
-        let erasure =
-            Erasure { scope, through: self.head, receipt, requested_at: Timestamp(self.now) };
+        let erasure = Erasure { scope, through: self.head, receipt, requested_at: Timestamp(self.now) };
         log.append(Batch { erasures: vec![erasure.clone()], ..self.batch() }).await.unwrap();
         erasure
     }
@@ -306,4 +306,17 @@ pub async fn erased(log: &Arc<dyn Log>, receipt: ReceiptId) -> ErasureRecord {
             return record;
         }
     }
+}
+
+/// Returns the names of the files of a folder that contain the text.
+pub fn files_with(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = vec![];
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+            found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    found
 }

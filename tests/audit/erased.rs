@@ -130,7 +130,7 @@ async fn retention_trims_erased_rows_and_the_rest_verifies() {
     }
 }
 
-/// A change of the database, and the rule and the entry of the first finding.
+/// A change of the database, and the rule and the entry of a finding.
 const DEEDS: &[(&str, &str, u64)] = &[
     ("UPDATE erasures SET through = 5", "DEL-8", 6),
     ("UPDATE erasures SET thread_id = 'u'", "DEL-8", 8),
@@ -160,8 +160,9 @@ async fn del_8_contradictions_are_found() {
         connection.execute_batch(deed).unwrap();
         drop(connection);
         let found = report(&folder);
-        let first = found.violations().first().unwrap_or_else(|| panic!("not found: {deed}"));
-        assert_eq!((first.rule.as_str(), first.offset), (*rule, Some(*entry)), "{deed}: {found}");
+        let fits =
+            found.violations().iter().any(|broken| broken.rule == *rule && broken.offset == Some(*entry));
+        assert!(fits, "{deed}: {found}");
     }
 }
 
@@ -175,7 +176,10 @@ async fn del_8_an_entry_is_not_erased_by_writing_that_it_is() {
     connection.execute("UPDATE batches SET lines = CAST(?1 AS BLOB) WHERE last = 14", [line]).unwrap();
     drop(connection);
     let found = report(&folder);
-    assert!(found.violations().iter().any(|broken| broken.rule == "CHAIN" && broken.offset == Some(14)), "{found}");
+    assert!(
+        found.violations().iter().any(|broken| broken.rule == "CHAIN" && broken.offset == Some(14)),
+        "{found}"
+    );
 }
 
 #[tokio::test]
@@ -191,9 +195,11 @@ async fn del_8_evidence_with_erased_entries_verifies_and_has_none_of_their_conte
     assert_eq!(verdict.violations, []);
     let text = String::from_utf8(evidence).unwrap();
     assert!(!text.contains("secret") && !text.contains("hello 1"), "{text}");
-    let forged = text.replacen(r#""erased":"#, r#""erased" :"#, 1).replacen("\"erased\" :\"", "\"erased\":\"0", 1);
+    let forged =
+        text.replacen(r#""erased":"#, r#""erased" :"#, 1).replacen("\"erased\" :\"", "\"erased\":\"0", 1);
     assert!(verify(&mut forged.as_bytes()).is_err());
-    let named = text.replacen(r#"{"type":"erased","offset":1,"#, r#"{"type":"erased","offset":1,"text":"x","#, 1);
+    let named =
+        text.replacen(r#"{"type":"erased","offset":1,"#, r#"{"type":"erased","offset":1,"text":"x","#, 1);
     assert_ne!(named, text);
     let verdict = verify(&mut named.as_bytes()).unwrap();
     assert_eq!(verdict.violations.len(), 1, "{:?}", verdict.violations);

@@ -128,6 +128,7 @@ impl Writer {
         at: Offset,
         max: usize,
     ) -> Result<EraseTurn, WriteError> {
+        let begin = at;
         let (mut at, mut examined, mut bytes, mut entries) = (at, 0, 0, 0);
         let mut turn = EraseTurn::TablesDone;
         while let Some(row) = self.row_after(user, at, record.through)? {
@@ -140,11 +141,14 @@ impl Writer {
                 break;
             }
         }
-        self.connection()?
-            .prepare_cached(
-                "UPDATE erasures SET at = ?3, entries = entries + ?4 WHERE user = ?1 AND receipt = ?2",
-            )?
-            .execute(params![user, record.receipt.0.as_bytes(), at.0, entries])?;
+        // A step that only searches the files commits nothing, so that it does not sync.
+        if at > begin {
+            self.connection()?
+                .prepare_cached(
+                    "UPDATE erasures SET at = ?3, entries = entries + ?4 WHERE user = ?1 AND receipt = ?2",
+                )?
+                .execute(params![user, record.receipt.0.as_bytes(), at.0, entries])?;
+        }
         Ok(turn)
     }
 

@@ -3,13 +3,15 @@
 use std::{path::Path, sync::Arc};
 
 use quintet_journal::{
-    Batch, EraseProgress, ErasureRecord, Journal, Lines, Log, ReadLimit, lines::LinesBuilder, memory::MemoryJournal,
+    Batch, EraseProgress, ErasureRecord, Journal, Lines, Log, ReadLimit,
+    lines::LinesBuilder,
+    memory::MemoryJournal,
     sqlite::{SqliteJournal, SqliteOptions},
 };
 use quintet_kernel::{
     entry::{
-        Body, Completion, Entry, ErasedEntry, Event, LogErased, RunEntry, RunStatus, ThreadChange, ThreadEntry,
-        Thought, ThoughtKind,
+        Body, Completion, Entry, ErasedEntry, Event, LogErased, RunEntry, RunStatus, Thought, ThoughtKind,
+        ThreadChange, ThreadEntry,
     },
     ids::{AgentName, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, Title, UserId},
     spending::Spending,
@@ -180,7 +182,14 @@ impl Scribe {
         for line in &self.lines[expected.0 as usize..] {
             lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
-        Batch { expected, entries, lines: lines.finish(), resumes: vec![], spending: Spending::default(), erasures }
+        Batch {
+            expected,
+            entries,
+            lines: lines.finish(),
+            resumes: vec![],
+            spending: Spending::default(),
+            erasures,
+        }
     }
 
     pub async fn append(&mut self, log: &Arc<dyn Log>) {

@@ -48,14 +48,22 @@ async fn del_8_no_index_leads_to_what_is_erased() {
         let erasure = ann.intend(&log, of_thread("a"), 1).await;
         erase(&log, erasure.receipt, 1).await;
         let threads = log.threads(None, 9).await.unwrap();
-        assert_eq!(threads.iter().map(|thread| &thread.thread_id).collect::<Vec<_>>(), [&thread("b")], "{name}");
+        assert_eq!(
+            threads.iter().map(|thread| &thread.thread_id).collect::<Vec<_>>(),
+            [&thread("b")],
+            "{name}"
+        );
         assert_eq!(log.thread_runs(&thread("a"), Offset::ZERO, 9).await.unwrap(), [], "{name}");
         assert_eq!(log.thread_message(&thread("a"), None).await.unwrap(), None, "{name}");
         assert_eq!(log.thread_message(&thread("a"), Some(Offset(1))).await.unwrap(), None, "{name}");
         assert_eq!(log.path(Offset(9), 9).await.unwrap(), Vec::<RunRecord>::new(), "{name}");
         assert_eq!(log.run(run(1)).await.unwrap(), None, "{name}");
         let recent = log.recovery(9).await.unwrap().recent;
-        assert_eq!(recent.iter().map(|recent| &recent.message_id).collect::<Vec<_>>(), [&message("m2")], "{name}");
+        assert_eq!(
+            recent.iter().map(|recent| &recent.message_id).collect::<Vec<_>>(),
+            [&message("m2")],
+            "{name}"
+        );
     }
 }
 
@@ -178,4 +186,32 @@ async fn del_8_an_erasure_goes_on_after_a_restart() {
     };
     assert_eq!(record.entries, 80);
     assert_eq!(files_with(folder.path(), "secret"), [""; 0]);
+}
+
+/// A step is bounded whatever limit it is given, and another user's append is served between two steps.
+#[tokio::test]
+async fn iso_6_an_erasure_lets_others_write() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let journal = open(folder.path());
+    let mut ann = Scribe::new("ann");
+    let log = journal.log(&ann.user_id);
+    for number in 0..1000 {
+        ann.say("a", &format!("m{number}"), "one");
+    }
+    ann.append(&log).await;
+    for number in 1000..1010 {
+        ann.say("a", &format!("m{number}"), &"x".repeat(100_000)).append(&log).await;
+    }
+    let erasure = ann.intend(&log, of_thread("a"), 1).await;
+    let mut bob = Scribe::new("bob");
+    let (mut before, mut steps) = (0, 0);
+    while log.erase_step(erasure.receipt, usize::MAX).await.unwrap() == EraseProgress::Working {
+        let entries = log.erasure(erasure.receipt).await.unwrap().unwrap().entries;
+        // 1024 entries, and the rest of a row of 256; or 1 MiB, and the rest of a row.
+        assert!(entries - before <= 1280, "{} entries in one step", entries - before);
+        (before, steps) = (entries, steps + 1);
+        bob.say("a", &format!("m{steps}"), "two").append(&journal.log(&bob.user_id)).await;
+    }
+    assert!(steps >= 8, "{steps}");
+    assert_eq!(bob.lines.len(), 4 * steps);
 }
