@@ -3,7 +3,7 @@
 
 use quintet::{
     journal::{
-        Journal, Retention, ThreadRecord, ThreadsQuery,
+        Retention, ThreadRecord, ThreadsQuery,
         sqlite::{
             SqliteJournal, SqliteOptions,
             schema::{self, DATABASE_FILE},
