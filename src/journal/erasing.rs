@@ -1,11 +1,41 @@
-//! The parts of an erasure that both engines share (DEL-8): which lines it covers, what takes their place, and the hash
+//! Erasures (DEL-8): their records, and the parts that both engines share: which lines an erasure covers, what takes their place, and the hash
 //! that takes the place of a message id.
 
 use quintet_kernel::{
-    ids::{Epoch, MessageId, Offset, Timestamp, UserId},
+    ids::{Epoch, MessageId, Offset, ReceiptId, Timestamp, UserId},
     user::EraseScope,
 };
 use serde::Deserialize;
+
+use crate::chain::ChainHash;
+
+/// The state of an erasure after a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EraseProgress {
+    /// Entries are left to erase.
+    Working,
+    /// Every entry of the scope is erased, and nothing of them is kept.
+    Done(ErasureRecord),
+}
+
+/// The record that the journal keeps of an erasure: what was erased, when, and under which chain head (DEL-8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasureRecord {
+    /// The id of the record.
+    pub receipt: ReceiptId,
+    /// The entries that the erasure covers.
+    pub scope: EraseScope,
+    /// The last offset of the erasure.
+    pub through: Offset,
+    /// The hash of the [chain](crate::chain) at `through`, as it was when the intent was stored.
+    pub chain_head: ChainHash,
+    /// The time at which the erasure was decided.
+    pub requested_at: Timestamp,
+    /// The time at which nothing was left to erase; `None` while it is under way.
+    pub completed_at: Option<Timestamp>,
+    /// Number of entries that were erased so far.
+    pub entries: u64,
+}
 
 /// The fields of a stored line that decide whether an erasure covers it.
 #[derive(Deserialize)]

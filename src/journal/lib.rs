@@ -18,8 +18,9 @@
 //!
 //! - **append**: [`Log::append`] stores a [`Batch`]
 //! - **read**: [`Log::extent`], [`Log::read`], [`Log::continues`], and [`Log::recovery`] for the machines of the user
-//! - **look up**: [`Log::message`], [`Log::run`], [`Log::threads`], [`Log::thread_runs`], [`Log::thread_message`] and
-//!   [`Log::path`] query the index, which is derived from the entries
+//! - **look up**: [`Log::message`], [`Log::run`], [`Log::thread`], [`Log::threads`], [`Log::thread_runs`],
+//!   [`Log::thread_runs_before`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
+//!   entries
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
 //!
@@ -102,6 +103,7 @@ mod layer;
 pub mod lines;
 pub mod memory;
 mod resumes;
+mod retention;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -110,16 +112,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quintet_kernel::{
     entry::{Entry, RunStatus},
-    ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+    ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, Title, UserId},
     spending::Spending,
-    user::{EraseScope, Erasure, Receipt, RecentMessage},
+    user::{Erasure, Receipt, RecentMessage},
 };
 
-use self::chain::ChainHash;
 pub use self::{
+    erasing::{EraseProgress, ErasureRecord},
     layer::LogLayer,
     lines::Lines,
     resumes::{Incarnation, ResumeRecord},
+    retention::{FileSizes, Retention, Trimmed},
 };
 
 /// The logs of all users.
@@ -242,12 +245,20 @@ pub trait Log: Send + Sync + 'static {
     /// Returns a [`JournalError`] if the index cannot be read.
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError>;
 
-    /// Returns threads, the one with the latest entry first, whose last entry is before the offset `before`.
+    /// Returns the index record of a thread; `None` if this user has no such thread, or it was erased (ISO-3, DEL-8).
     ///
     /// # Errors
     ///
     /// Returns a [`JournalError`] if the index cannot be read.
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError>;
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError>;
+
+    /// Returns the threads that match a query, the one with the latest [`ThreadRecord::last`] first. The cost depends on
+    /// the number of threads that are returned, and not on the length of a thread or of the log (ISO-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError>;
 
     /// Returns the runs of a thread with an entry after `after`, in order of acceptance.
     ///
@@ -258,6 +269,19 @@ pub trait Log: Send + Sync + 'static {
         &self,
         thread_id: &ThreadId,
         after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError>;
+
+    /// Returns the runs of a thread whose messages are before the offset `before`, the latest message first. The cost
+    /// depends on `limit`, and not on the number of runs of the thread (ISO-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError>;
 
@@ -298,34 +322,6 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// Returns a [`JournalError`] if the index cannot be read.
     async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError>;
-}
-
-/// The state of an erasure after a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EraseProgress {
-    /// Entries are left to erase.
-    Working,
-    /// Every entry of the scope is erased, and nothing of them is kept.
-    Done(ErasureRecord),
-}
-
-/// The record that the journal keeps of an erasure: what was erased, when, and under which chain head (DEL-8).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErasureRecord {
-    /// The id of the record.
-    pub receipt: ReceiptId,
-    /// The entries that the erasure covers.
-    pub scope: EraseScope,
-    /// The last offset of the erasure.
-    pub through: Offset,
-    /// The hash of the [chain] at `through`, as it was when the intent was stored.
-    pub chain_head: ChainHash,
-    /// The time at which the erasure was decided.
-    pub requested_at: Timestamp,
-    /// The time at which nothing was left to erase; `None` while it is under way.
-    pub completed_at: Option<Timestamp>,
-    /// Number of entries that were erased so far.
-    pub entries: u64,
 }
 
 /// A batch of entries to append atomically.
@@ -421,43 +417,39 @@ impl RunRecord {
 pub struct ThreadRecord {
     /// The id of the thread.
     pub thread_id: ThreadId,
-    /// Offset of its first entry, which may be trimmed.
+    /// Offset of the first entry of its runs, which may be trimmed.
     pub first: Offset,
-    /// Offset of its last entry.
+    /// Offset of the last entry of its runs. A change of the title, or of `archived`, does not move it.
     pub last: Offset,
-    /// The time of its last entry.
+    /// The time of the entry at `last`.
     pub last_at: Timestamp,
     /// Number of the user's messages in the thread.
     pub messages: u64,
+    /// The title that the user has given it.
+    pub title: Option<Title>,
+    /// True if the user has put it aside.
+    pub archived: bool,
+    /// Offset of its latest `thread_updated`; 0 if there is none.
+    pub updated: Offset,
+    /// Offset of the first of its messages that is still stored; 0 if none is.
+    pub first_message: Offset,
+    /// The agent of its latest message; `None` if the index no longer has a message of it.
+    pub agent_name: Option<AgentName>,
+    /// Number of its open runs.
+    pub open_runs: u64,
+    /// The open run that was accepted first.
+    pub open_run: Option<RunId>,
 }
 
-/// The retention policy: entries beyond either limit are trimmed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Greatest age of an entry, in milliseconds; `None` for no limit.
-    pub age_ms_max: Option<u64>,
-    /// Most entries kept of one user; `None` for no limit.
-    pub user_entries_max: Option<u64>,
-    /// Bytes of entries kept of one user; `None` for no limit.
-    pub user_bytes_max: Option<u64>,
-}
-
-/// The sizes of an embedded journal's files, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FileSizes {
-    /// The database itself.
-    pub database: u64,
-    /// The write-ahead log beside it.
-    pub write_ahead_log: u64,
-}
-
-/// The result of a trim.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trimmed {
-    /// Users with trimmed entries.
-    pub users: u64,
-    /// Entries that were trimmed.
-    pub entries: u64,
+/// A query for threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadsQuery {
+    /// Only threads whose [`ThreadRecord::last`] is before this offset; `None` for all.
+    pub before: Option<Offset>,
+    /// Only threads that are archived, or are not; `None` for both.
+    pub archived: Option<bool>,
+    /// Most threads that are returned.
+    pub limit: usize,
 }
 
 /// A failure of the storage, for the operator to repair.

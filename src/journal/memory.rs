@@ -2,6 +2,7 @@
 //! process, and fails on request in every way in which a real journal can fail.
 
 mod erase;
+mod threads;
 mod trim;
 
 use std::{
@@ -19,10 +20,10 @@ use quintet_kernel::{
 };
 use tokio::sync::watch;
 
-use self::erase::StoredErasure;
+use self::{erase::StoredErasure, threads::StoredThread};
 use super::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, Incarnation, Journal, JournalError, Lines, Log,
-    ReadLimit, Recovery, ResumeRecord, Retention, RunRecord, ThreadRecord, Trimmed,
+    ReadLimit, Recovery, ResumeRecord, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
     chain::{ChainHash, LineDigest},
     erasing::hashed,
     lines::LinesBuilder,
@@ -79,7 +80,7 @@ struct UserLog {
     runs: BTreeMap<Offset, RunRecord>,
     accepted: HashMap<RunId, Offset>,
     messages: HashMap<MessageId, Receipt>,
-    threads: HashMap<ThreadId, ThreadRecord>,
+    threads: HashMap<ThreadId, StoredThread>,
     erasures: Vec<StoredErasure>,
     /// The receipts of erased messages, by the hashes of their ids (DEL-6).
     erased_messages: HashMap<String, Receipt>,
@@ -303,14 +304,14 @@ impl Log for MemoryLog {
         self.with(|log| log.accepted.get(&run_id).and_then(|at| log.runs.get(at)).cloned())
     }
 
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
         self.with(|log| {
-            let earlier = |thread: &&ThreadRecord| before.is_none_or(|before| thread.last < before);
-            let mut threads: Vec<_> = log.threads.values().filter(earlier).cloned().collect();
-            threads.sort_by_key(|thread| std::cmp::Reverse(thread.last));
-            threads.truncate(limit);
-            threads
+            log.threads.get_key_value(thread_id).map(|(id, thread)| log.thread_record(id, thread))
         })
+    }
+
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.with(|log| log.find_threads(query))
     }
 
     async fn thread_runs(
@@ -323,6 +324,19 @@ impl Log for MemoryLog {
             let later = |run: &&RunRecord| run.completed.is_none_or(|(at, _)| at > after);
             let of_thread = log.runs.values().filter(|run| &run.thread_id == thread_id);
             of_thread.filter(later).take(limit).cloned().collect()
+        })
+    }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.with(|log| {
+            let earlier = log.runs.range(..before.unwrap_or(Offset(u64::MAX))).rev();
+            let of_thread = earlier.map(|(_, run)| run).filter(|run| run.thread_id == *thread_id);
+            of_thread.take(limit).cloned().collect()
         })
     }
 
@@ -423,7 +437,8 @@ impl UserLog {
             self.close(&entry);
             match entry {
                 Entry::Run(entry) => self.index(entry),
-                Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => {}
+                Entry::Thread(entry) => self.change_thread(entry),
+                Entry::LogErased(_) | Entry::Erased(_) => {}
             }
         }
         self.intend(batch.erasures, chain);
@@ -431,13 +446,7 @@ impl UserLog {
 
     fn index(&mut self, entry: RunEntry) {
         let RunEntry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
-        let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| ThreadRecord {
-            thread_id: thread_id.clone(),
-            first: offset,
-            last: offset,
-            last_at: timestamp,
-            messages: 0,
-        });
+        let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| StoredThread::new(offset));
         (thread.last, thread.last_at) = (offset, timestamp);
         match body {
             Body::UserMessage { message_id, parent, .. } => {

@@ -22,6 +22,7 @@
 //! - `changes`: the index changes of a batch; `space`: sizes and free space
 //! - `erasures`: intents and records of erasures; `scrub`, `pages`, `rewrite`: what is erased goes from the files (DEL-8)
 //! - `resumes`: counts of the resumes of open runs
+//! - `threads`: the index of threads
 //! - `reader`: queries; `pool`: reader threads; `backup`: online copies; `fault`: error mapping
 //!
 //! [database]: https://www.sqlite.org/fileformat2.html
@@ -45,6 +46,7 @@ mod rewrite;
 pub mod schema;
 mod scrub;
 mod space;
+mod threads;
 mod wal;
 mod writer;
 

@@ -97,7 +97,9 @@ const MIGRATIONS: &[&str] = &[
         WHERE earlier.user = runs.user AND earlier.thread_id = runs.thread_id AND earlier.accepted < runs.accepted
     ), 0);
     ",
-    // 6: erasures, and the digests of erased lines (DEL-8). An earlier journal is rewritten first.
+    // 6: the titles of threads, and the archived ones.
+    super::threads::SCHEMA,
+    // 7: erasures, and the digests of erased lines (DEL-8). An earlier journal is rewritten first.
     super::erasures::SCHEMA,
 ];
 

@@ -29,7 +29,7 @@ use super::{
     fault::WriteError,
     options::{SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
-    resumes,
+    resumes, threads,
 };
 use crate::{AppendError, Batch, Incarnation, JournalError, chain::ChainHash, erasing::hashed};
 
@@ -301,7 +301,7 @@ impl Writer {
                 resumes::remove(self.connection()?, id, run.run_id)?;
             }
         }
-        self.save_threads(id, &changes)?;
+        threads::save(self.connection()?, id, &changes)?;
         erasures::close(self.connection()?, id, &batch.entries)?;
         erasures::save(self.connection()?, id, chain, &batch.erasures)?;
         self.users.insert(
@@ -398,29 +398,6 @@ impl Writer {
                 }
             }
         }
-    }
-
-    fn save_threads(&self, user: i64, changes: &Changes<'_>) -> Result<(), WriteError> {
-        let mut save = self.connection()?.prepare_cached(
-            "INSERT INTO threads (user, thread_id, first, last, last_at, messages) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (user, thread_id) DO UPDATE SET
-                 last = excluded.last, last_at = excluded.last_at, messages = messages + excluded.messages",
-        )?;
-        let erased = erasures::log_erased_through(self.connection()?, user)?;
-        for thread in &changes.threads {
-            if erased > Offset::ZERO {
-                self.forget_thread(user, thread.thread_id, erased)?;
-            }
-            save.execute(params![
-                user,
-                thread.thread_id.as_str(),
-                thread.first.0,
-                thread.last.0,
-                thread.last_at.0,
-                thread.messages
-            ])?;
-        }
-        Ok(())
     }
 
     /// Writes the row of each changed user once per transaction.

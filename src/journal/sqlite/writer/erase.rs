@@ -6,7 +6,7 @@
 //!
 //! What a row keeps of an erased line is its digest, from which the hash chain verifies, and its time.
 
-use quintet_kernel::ids::{MessageId, Offset, ReceiptId, ThreadId, Timestamp, UserId};
+use quintet_kernel::ids::{MessageId, Offset, ReceiptId, Timestamp, UserId};
 use quintet_kernel::user::EraseScope;
 use rusqlite::{OptionalExtension, params};
 
@@ -215,19 +215,6 @@ impl Writer {
             Some((_, record, _)) => Ok(record),
             None => Err(damaged(format!("the erasure {receipt} is gone"))),
         }
-    }
-
-    /// Removes what an unfinished erasure of the whole log has not yet removed of a thread that has a new entry.
-    pub(super) fn forget_thread(
-        &self,
-        user: i64,
-        thread_id: &ThreadId,
-        through: Offset,
-    ) -> Result<(), WriteError> {
-        self.connection()?
-            .prepare_cached("DELETE FROM threads WHERE user = ?1 AND thread_id = ?2 AND last <= ?3")?
-            .execute(params![user, thread_id.as_str(), through.0])?;
-        Ok(())
     }
 }
 
