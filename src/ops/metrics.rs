@@ -128,6 +128,10 @@ pub const METRICS: &[Metric] = &[
         "quintet_agui_responses_total",
         "Responses of remote agents, by `agent` and `outcome`.",
     ),
+    counter(
+        "quintet_agui_tokens_total",
+        "Tokens that remote agents have reported, by `agent` and `direction`: `input` or `output`.",
+    ),
     counter_of_settings("quintet_agui_retries_total", "Requests that were sent again to a remote `agent`."),
     gauge("quintet_tickets_outstanding", "Tickets that are neither redeemed nor expired."),
     gauge("quintet_draining", "1 once a drain has begun, otherwise 0."),
