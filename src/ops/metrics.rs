@@ -128,7 +128,7 @@ pub const METRICS: &[Metric] = &[
         "quintet_agui_responses_total",
         "Responses of remote agents, by `agent` and `outcome`.",
     ),
-    counter(
+    counter_of_settings(
         "quintet_agui_tokens_total",
         "Tokens that remote agents have reported, by `agent` and `direction`: `input` or `output`.",
     ),
