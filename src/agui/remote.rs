@@ -19,6 +19,7 @@ use tokio::time::sleep_until;
 use crate::{
     config::{Checked, ConfigError, Protocol, RemoteConfig},
     input::{Message, RunAgentInput, Tool},
+    langgraph,
     mapper::{EventMapper, Finish, MapperSettings, Step},
     response::{self, Budget, Events, Failure},
     round::{self, Progress, Questions},
@@ -241,8 +242,11 @@ impl Agent for RemoteAgent {
             client_tools: remote.client_tools.clone(),
         };
         let mut run_id = task.run_id.to_string();
-        let mut progress =
-            Progress { mapper: EventMapper::new(settings, &*run_id), transcript: Transcript::default() };
+        let mut progress = Progress {
+            mapper: EventMapper::new(settings, &*run_id),
+            transcript: Transcript::default(),
+            custom_answers: Vec::new(),
+        };
         let count = run.token_count();
         let mut session = Session::new(run, &remote.limits, remote.options.resumable);
         let mut budget = Budget { events: remote.limits.run_events_max, bytes: remote.limits.run_bytes_max };
@@ -250,6 +254,12 @@ impl Agent for RemoteAgent {
         let mut resume = Vec::new();
         let mut asked = BTreeSet::new();
         for request in 1..=remote.limits.requests_max {
+            let answers = std::mem::take(&mut progress.custom_answers);
+            let declined = remote.options.declined_resume.as_ref();
+            let forwarded_props = match &answers[..] {
+                [] => remote.options.forwarded_props.clone(),
+                answers => langgraph::resumed(&remote.options.forwarded_props, answers, declined)?,
+            };
             let messages = [&conversation, progress.transcript.messages()].concat();
             let input = RunAgentInput {
                 thread_id: &thread_id,
@@ -259,7 +269,7 @@ impl Agent for RemoteAgent {
                 messages: &messages,
                 tools: &tools,
                 context: [],
-                forwarded_props: &remote.options.forwarded_props,
+                forwarded_props: &forwarded_props,
                 resume: &resume,
             };
             let body = serde_json::to_vec(&input)?;
