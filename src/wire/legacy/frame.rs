@@ -13,15 +13,17 @@ use serde_json::value::RawValue;
 
 use super::aliases::Alias;
 use crate::{
-    client::{CancelRun, ClientFrame, FrameError, TEXT_BYTES_MAX},
+    client::{CancelRun, FrameError, TEXT_BYTES_MAX},
     codes::ErrorCode,
 };
 
 /// A well-formed frame of a legacy client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LegacyFrame {
-    /// A frame of today's protocol: `send_message` or `cancel_run`.
-    Command(ClientFrame),
+    /// `send_message` in today's protocol.
+    Message(NewMessage),
+    /// `cancel_run` in today's protocol.
+    Cancel(CancelRun),
     /// A frame that has a reply at most, and no effect.
     Ack(Ack),
 }
@@ -135,11 +137,11 @@ impl<'a> Frame<'a> {
         })?;
         self.is_from(sender.user_id)?;
         Ok(match alias {
-            Alias::Message => LegacyFrame::Command(ClientFrame::SendMessage(self.message(sender)?)),
+            Alias::Message => LegacyFrame::Message(self.message(sender)?),
             Alias::Cancel => {
                 let run_id = self.id(|fields| fields.run_id, RunId::parse)?;
                 let run_id = run_id.ok_or_else(|| invalid("run_id", "is missing"))?;
-                LegacyFrame::Command(ClientFrame::CancelRun(CancelRun { run_id }))
+                LegacyFrame::Cancel(CancelRun { run_id })
             }
             Alias::Ping => LegacyFrame::Ack(Ack::Pong),
             Alias::Heartbeat => LegacyFrame::Ack(Ack::Heartbeat),

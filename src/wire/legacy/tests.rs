@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    client::{ClientFrame, FrameError, TEXT_BYTES_MAX},
+    client::{FrameError, TEXT_BYTES_MAX},
     codes::{CloseCode, ErrorCode},
     entry as line,
     sample::{self, ann},
@@ -27,7 +27,7 @@ fn read(text: &str) -> Result<LegacyFrame, FrameError> {
 
 fn message(frame: &Value) -> NewMessage {
     match read(&frame.to_string()) {
-        Ok(LegacyFrame::Command(ClientFrame::SendMessage(message))) => message,
+        Ok(LegacyFrame::Message(message)) => message,
         other => panic!("{other:?} of {frame}"),
     }
 }
@@ -83,9 +83,7 @@ fn frames_without_an_effect_have_their_acknowledgement() {
     }
     let run_id = "01a1ee56-5e01-7c3d-8e4f-0123456789ab";
     let stop = read(&json!({"type": "stop_agent", "payload": {"run_id": run_id}}).to_string());
-    assert!(
-        matches!(stop, Ok(LegacyFrame::Command(ClientFrame::CancelRun(cancel))) if cancel.run_id.to_string() == run_id)
-    );
+    assert!(matches!(stop, Ok(LegacyFrame::Cancel(cancel)) if cancel.run_id.to_string() == run_id));
 }
 
 /// CONN-4: acknowledged but ignored. Types that the predecessor acknowledged without an effect are errors.
@@ -294,7 +292,7 @@ proptest! {
                 let user_id = place.get("user_id").filter(|user_id| !user_id.is_null());
                 prop_assert!(user_id.is_none_or(|user_id| user_id == "ann"), "{text}");
             }
-            if let LegacyFrame::Command(ClientFrame::SendMessage(message)) = frame {
+            if let LegacyFrame::Message(message) = frame {
                 prop_assert_eq!(kind, Some(Alias::Message));
                 prop_assert!(!message.text.is_empty());
                 let said = |place: &Value| place.as_object().is_some_and(|fields| fields.values().any(|field| field == &message.text));
