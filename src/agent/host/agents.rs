@@ -6,7 +6,7 @@ use std::{
 };
 
 use quintet_kernel::{
-    entry::{Entry, Thought, ThoughtKind},
+    entry::{RunEntry, Thought, ThoughtKind},
     ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
 };
 
@@ -72,7 +72,7 @@ pub struct Assignment {
     /// The offset of the message in the user's log.
     pub accepted: Offset,
     /// The events of the run so far, in order, without its thoughts.
-    pub past: Vec<Entry>,
+    pub past: Vec<RunEntry>,
     /// The positions of its thoughts in the log.
     pub emitted: EmittedText,
     /// The messages that the run has taken so far, in order (RUN-12).
