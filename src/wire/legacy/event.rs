@@ -1,7 +1,10 @@
 //! Entries in the predecessor's shapes: flat, and the same fields once more in `data`, since its clients read either.
 
 use quintet_kernel::{
-    entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunError, RunStatus, ThoughtKind, Usage},
+    entry::{
+        Body, CallOwner, CallResult, CallStatus, Entry, Event, RunEntry, RunError, RunStatus, ThoughtKind,
+        Usage,
+    },
     ids::{CallId, MessageId, Offset, RunId, Seq, ToolName, UserId},
     json::Json,
 };
@@ -9,15 +12,20 @@ use serde::Serialize;
 
 use crate::entry::{DecodeError, decode};
 
-/// Translates one line of the log. Returns `None` for an entry that has no shape in the predecessor's protocol; such an
-/// entry leaves no hole in a run, since all entries of runs have one.
+/// Translates one line of the log. Returns `None` for the entries that the predecessor's protocol has no shape for:
+/// changes of threads, and what stands in the place of erased entries. No event of a run is among them, so skipping them
+/// leaves no hole in a run.
 ///
 /// # Errors
 ///
 /// Returns a [`DecodeError`] if `line` is not an entry: skipping it could hide an event (DEL-2).
 pub fn entry(line: &[u8]) -> Result<Option<String>, DecodeError> {
-    let (user_id, entry) = decode(line)?;
-    Ok(Some(encode(&user_id, &entry)))
+    match decode(line)? {
+        (Some(user_id), Entry::Run(entry)) => Ok(Some(encode(&user_id, &entry))),
+        // Each entry of a run has a user.
+        (None, Entry::Run(_)) => Err(DecodeError::UnknownType),
+        (_, Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_)) => Ok(None),
+    }
 }
 
 /// An entry with the common fields, its own, and a copy of its own.
@@ -97,7 +105,7 @@ struct AgentCompleted<'a> {
     merged_into: Option<RunId>,
 }
 
-fn encode(user_id: &UserId, entry: &Entry) -> String {
+fn encode(user_id: &UserId, entry: &RunEntry) -> String {
     match &entry.body {
         Body::UserMessage { message_id, text, .. } => framed(
             "thread_message",
@@ -109,7 +117,7 @@ fn encode(user_id: &UserId, entry: &Entry) -> String {
     }
 }
 
-fn encode_event(user_id: &UserId, entry: &Entry, sequence: Seq, event: &Event) -> String {
+fn encode_event(user_id: &UserId, entry: &RunEntry, sequence: Seq, event: &Event) -> String {
     match event {
         Event::Started { message_id } => {
             let own = AgentStarted { sequence, status: "started", message_id };
@@ -162,7 +170,7 @@ fn encode_event(user_id: &UserId, entry: &Entry, sequence: Seq, event: &Event) -
     }
 }
 
-fn framed<T: Serialize>(kind: &'static str, user_id: &UserId, entry: &Entry, own: &T) -> String {
+fn framed<T: Serialize>(kind: &'static str, user_id: &UserId, entry: &RunEntry, own: &T) -> String {
     let framed = Framed {
         kind,
         offset: entry.offset,
