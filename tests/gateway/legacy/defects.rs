@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use quintet::gateway::limits::GatewayLimits;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{OldClient, count, events, plain_request, request, work};
 use crate::harness::{Received, TestService, say, soon, succeed, think, types, until};
@@ -32,7 +33,8 @@ async fn defect_success_reported_without_delivery() {
 async fn defect_connection_never_registered() {
     let mut service = TestService::start().await;
     let mut listener = OldClient::open(&service, "ada").await;
-    OldClient::open(&service, "ada").await.chat("m1", "x").await;
+    let mut sender = OldClient::open(&service, "ada").await;
+    sender.chat("m1", "x").await;
     work(&service.launched().await.handle, "y").await;
     let frames = listener.until("agent_completed").await;
     assert_eq!(events(&frames).len(), 7);
@@ -212,8 +214,9 @@ async fn defect_deadlock_on_close() {
     client.chat("m1", "x").await;
     let run = service.launched().await;
     client.until("agent_started").await;
-    client.socket.ws.close(None).await.unwrap();
-    assert_eq!(client.socket.ws_end().await, Some(1000).or(None));
+    let normal = CloseFrame { code: 1000.into(), reason: "".into() };
+    client.socket.ws.close(Some(normal)).await.unwrap();
+    assert_eq!(client.socket.ws_end().await, Some(1000));
     work(&run.handle, "y").await;
     let gateway = service.running.gateway().clone();
     until(|| (gateway.factory.live_users(), gateway.admit.connections_open()) == (0, 0)).await;

@@ -175,3 +175,22 @@ async fn connections_of_legacy_clients_are_counted() {
     OldClient::open(&service, "ada").await;
     until(|| count() > before).await;
 }
+
+/// `docs/legacy.md` lists every type that is understood, and the close codes.
+#[test]
+fn the_page_lists_each_alias_and_close_code() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/legacy.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    for (kind, _) in quintet::wire::legacy::ALIASES {
+        assert!(
+            page.lines().any(|line| line.starts_with("| `") && line.contains(&format!("`{kind}`"))),
+            "{kind}"
+        );
+    }
+    for code in CloseCode::ALL {
+        let number = quintet::wire::legacy::close_number(code);
+        let row = page.lines().find(|line| line.starts_with(&format!("| {number} |")));
+        let differs = number != code.number();
+        assert!(!differs || row.is_some_and(|row| row.contains(&code.number().to_string())), "{code:?}");
+    }
+}

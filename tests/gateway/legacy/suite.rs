@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{FIVE, OldClient, count, events, work};
-use crate::harness::{TestService, close_call, open_call, say, succeed, think, types};
+use crate::harness::{TestService, close_call, open_call, say, succeed, think, types, violations};
 
 const ANSWER: &str = "Here is the complete solution to your problem.";
 
@@ -193,6 +193,7 @@ async fn test_real_agent_websocket_events() {
     for kind in FIVE {
         assert!(count(&frames, kind) >= 1, "all five, not some: {kind}");
     }
+    assert_eq!(violations(), [], "the monitor watches these connections too");
 }
 
 /// Every connection succeeds, and gets its own events; the predecessor was content with 60 %.
