@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use async_trait::async_trait;
 use quintet_kernel::{
     entry::{RunEntry, Thought, ThoughtKind},
     ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
@@ -13,6 +14,7 @@ use quintet_kernel::{
 use super::{run_handle::RunHandle, taken::TakenRecord};
 
 /// The registered agents.
+#[async_trait]
 pub trait AgentLauncher: Send + Sync + 'static {
     /// Returns the agent for messages without an `agent_name`.
     fn default_agent(&self) -> AgentName;
@@ -26,6 +28,14 @@ pub trait AgentLauncher: Send + Sync + 'static {
     /// Launches an agent on a run and returns at once. The agent stops when the run ends; if it stops earlier,
     /// it ends the run (RUN-6).
     fn launch(&self, assignment: Assignment);
+
+    /// Waits until the agents have their tools, for a limited time. Called before runs of an earlier process are resumed:
+    /// whether an open call is repeated depends on its tool (RUN-9).
+    async fn prepare(&self) {}
+
+    /// Stops what the agents keep running, such as servers of tools, and waits for its end. Called when no run advances
+    /// any more.
+    async fn stop(&self) {}
 }
 
 /// The properties of an agent.
