@@ -1,9 +1,13 @@
 //! The ways in and out of `/ws`: the same checks as on `/v1/ws`, with the predecessor's credentials and close codes.
 
-use http::HeaderValue;
-use quintet::{gateway::limits::GatewayLimits, journal::memory::MemoryJournal, ops::config::Settings};
-use serde_json::{Value, json};
 use std::sync::Arc;
+
+use http::HeaderValue;
+use quintet::{
+    gateway::limits::GatewayLimits, journal::memory::MemoryJournal, ops::config::Settings,
+    wire::codes::CloseCode,
+};
+use serde_json::{Value, json};
 
 use super::{OldClient, events, plain_request, request, work};
 use crate::harness::{Received, TestService, settings, soon, succeed, think, until, with_bearer};
