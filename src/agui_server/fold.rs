@@ -232,16 +232,30 @@ impl RunFold {
         self.calls.insert(call.call_id.clone(), call.clone());
     }
 
+    /// Returns the position of a result, where front ends place it: behind its call and the results that are there.
+    fn place_of_result(&self, call: &str) -> usize {
+        let Some(call) = self.messages.iter().position(|message| message.id() == call) else {
+            return self.messages.len();
+        };
+        let later = &self.messages[call + 1..];
+        call + 1 + later.iter().take_while(|message| matches!(message, RoleMessage::Tool { .. })).count()
+    }
+
     fn complete(&mut self, call_id: &CallId, result: &CallResult, changes: &mut Vec<Change>) {
         self.calls.remove(call_id);
         let call = CallRef { run_id: self.run_id, call_id: call_id.clone() };
         let (content, error) = result_text(result);
-        self.messages.push(RoleMessage::Tool {
+        let message = RoleMessage::Tool {
             id: call.result(),
             tool_call_id: call.to_string(),
             content: content.clone(),
             error,
-        });
+        };
+        let at = self.place_of_result(&call.to_string());
+        if let Some(streamed) = self.streamed.as_mut().filter(|streamed| streamed.at >= at) {
+            streamed.at += 1;
+        }
+        self.messages.insert(at, message);
         changes.push(Change::Returned { call, content });
     }
 }

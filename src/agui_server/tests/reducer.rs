@@ -32,7 +32,13 @@ impl Shown {
             }
             "TOOL_CALL_RESULT" => {
                 let (call, content) = (&event["toolCallId"], &event["content"]);
-                self.0.push(json!({"id": id, "role": "tool", "toolCallId": call, "content": content}));
+                let result = json!({"id": id, "role": "tool", "toolCallId": call, "content": content});
+                let owner = self.0.iter().position(|message| message["toolCalls"][0]["id"] == *call);
+                let mut at = owner.map_or(self.0.len(), |owner| owner + 1);
+                while self.0.get(at).is_some_and(|message| message["role"] == "tool") {
+                    at += 1;
+                }
+                self.0.insert(at, result);
             }
             "MESSAGES_SNAPSHOT" => self.merge(event["messages"].as_array().unwrap()),
             _ => {}
