@@ -77,12 +77,16 @@ proptest! {
         let (_, first) = stream(dialect, &[], &bodies[..seen]);
         let held = shown(sender(), &decoded(&first));
         prop_assert_eq!(&held, &if seen == 0 { sender() } else { truth(&bodies[..seen]) });
+        if prefix == 0 {
+            prop_assert_eq!(shown(sender(), &decoded(&stream(dialect, &[], &bodies).1)), truth(&bodies));
+        }
         let (encoder, events) = stream(dialect, &bodies[..prefix], &bodies[prefix..]);
         let events = decoded(&events);
         prop_assert_eq!(check(dialect, &events), Ok(()));
         prop_assert!(encoder.is_over());
         let before = if prefix == 0 { sender() } else { held };
-        prop_assert_eq!(shown(before, &events), truth(&bodies));
+        // Front ends append messages of a snapshot that they do not hold, so the order may differ there.
+        prop_assert_eq!(shown(before, &events).by_id(), truth(&bodies).by_id());
         // A front end without any message, such as a reloaded page.
         if prefix > 0 {
             prop_assert_eq!(shown(Shown::default(), &events), truth(&bodies));

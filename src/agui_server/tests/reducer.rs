@@ -74,6 +74,12 @@ impl Shown {
         }
     }
 
+    /// Orders the messages by their ids.
+    pub(super) fn by_id(mut self) -> Self {
+        self.0.sort_by_key(|message| message["id"].as_str().unwrap().to_owned());
+        self
+    }
+
     /// Removes members that events do not carry: the error of a result.
     pub(super) fn plain(mut self) -> Self {
         for message in &mut self.0 {
