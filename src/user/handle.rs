@@ -300,7 +300,11 @@ impl User {
     /// # Errors
     ///
     /// Returns an error of the journal.
-    pub async fn open_runs(&self, thread_id: &ThreadId, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+    pub async fn open_runs(
+        &self,
+        thread_id: &ThreadId,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
         // Of the completed runs, none has an entry after the end of the log.
         let mut runs = self.log().thread_runs(thread_id, Offset(u64::MAX), limit).await?;
         runs.retain(|run| run.completed.is_none());

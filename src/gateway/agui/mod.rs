@@ -48,6 +48,7 @@ use crate::{
 pub fn routes() -> Router<Gateway> {
     Router::new()
         .route("/agui", post(single))
+        .route("/agui/", post(single))
         .route("/agui/info", get(info))
         .route("/agui/agent/{agent_name}/run", post(run))
         .route("/agui/agent/{agent_name}/connect", post(connect))
@@ -105,8 +106,8 @@ pub async fn connect(
 /// When the body is invalid, or the outcome is unknown (DEL-7).
 pub async fn stop(
     State(gateway): State<Gateway>,
-    PathIds(_, thread_id): PathIds<AgentName, ThreadId>,
     caller: Caller,
+    PathIds(_, thread_id): PathIds<AgentName, ThreadId>,
     Extension(names): Extension<RequestNames>,
     body: JsonText,
 ) -> HttpResult {

@@ -5,8 +5,8 @@ use quintet_agui_server::{Encoder, fold::RunFold, message::Message};
 use crate::{
     journal::{JournalError, Lines, ReadLimit, RunRecord},
     kernel::{
-        entry::{Body, Entry},
-        ids::{AgentName, Offset, RunId, UserId},
+        entry::{Body, Entry, LogErased, RunEntry, ThreadChange, ThreadEntry},
+        ids::{AgentName, Offset, RunId, ThreadId, UserId},
     },
     user::{
         cursor::{Cursor, ReadError},
@@ -113,16 +113,42 @@ impl RunFilter {
     ///
     /// # Errors
     /// When the line is not an entry of this user (ISO-1).
-    pub fn entry(&self, line: &[u8]) -> Result<Option<Entry>, JournalError> {
+    pub fn entry(&self, line: &[u8]) -> Result<Option<RunEntry>, JournalError> {
         if self.finder.find(line).is_none() {
             return Ok(None);
         }
-        let decoded = wire::entry::decode(line).map_err(|error| JournalError::Damaged(error.to_string()))?;
-        match decoded {
-            (user_id, _) if user_id != self.user_id => {
-                Err(JournalError::Damaged("an entry of another user".to_owned()))
-            }
-            (_, entry) => Ok(Some(entry).filter(|entry| entry.run_id == self.run_id)),
+        match self.decode(line)? {
+            Entry::Run(entry) if entry.run_id == self.run_id => Ok(Some(entry)),
+            Entry::Run(_) | Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => Ok(None),
+        }
+    }
+
+    /// Returns whether a line reports that the message at `accepted` of a thread was erased (DEL-8).
+    ///
+    /// # Errors
+    /// When the line is not an entry of this user (ISO-1).
+    pub fn erases(&self, line: &[u8], thread_id: &ThreadId, accepted: Offset) -> Result<bool, JournalError> {
+        if !ERASURES.iter().any(|kind| line.starts_with(kind)) {
+            return Ok(false);
+        }
+        Ok(match self.decode(line)? {
+            Entry::Thread(ThreadEntry {
+                thread_id: of,
+                change: ThreadChange::Erased { through, .. },
+                ..
+            }) => of == *thread_id && accepted <= through,
+            Entry::LogErased(LogErased { through, .. }) => accepted <= through,
+            Entry::Run(_) | Entry::Thread(_) | Entry::Erased(_) => false,
+        })
+    }
+
+    fn decode(&self, line: &[u8]) -> Result<Entry, JournalError> {
+        match wire::entry::decode(line) {
+            Ok((Some(user_id), entry)) if user_id == self.user_id => Ok(entry),
+            // The line of an erased entry names no user.
+            Ok((None, entry)) => Ok(entry),
+            Ok((Some(_), _)) => Err(JournalError::Damaged("an entry of another user".to_owned())),
+            Err(error) => Err(JournalError::Damaged(error.to_string())),
         }
     }
 
@@ -135,3 +161,6 @@ impl RunFilter {
         Ok(())
     }
 }
+
+/// The beginnings of the lines of erasures.
+const ERASURES: [&[u8]; 2] = [b"{\"type\":\"thread_erased\"", b"{\"type\":\"log_erased\""];

@@ -97,6 +97,9 @@ pub enum StreamCut {
     /// Entries were trimmed before they were read.
     #[error("the reader is behind the stored entries")]
     Lagging,
+    /// The conversation was erased, the end of the run with it (DEL-8).
+    #[error("the conversation was erased")]
+    Erased,
     /// The log cannot be read.
     #[error("the log cannot be read")]
     Unreadable,
@@ -180,7 +183,14 @@ impl RunStream {
         let mut bytes = BytesMut::new();
         for (offset, line) in lines.iter() {
             let entry = self.filter.entry(&line).map_err(|error| unreadable(&error))?;
-            let Some(entry) = entry else { continue };
+            let Some(entry) = entry else {
+                let StreamSetup { thread_id, accepted, .. } = &self.setup;
+                let erases = self.filter.erases(&line, thread_id, *accepted);
+                if !self.encoder.is_over() && erases.map_err(|error| unreadable(&error))? {
+                    return Err(StreamCut::Erased);
+                }
+                continue;
+            };
             self.settled_at = Instant::now() + self.setup.settle;
             let mut events = self.encoder.entry(&entry.agent_name, &entry.body);
             self.complete_snapshots(&mut events).await.map_err(|error| unreadable(&error))?;
