@@ -9,9 +9,9 @@ use quintet_kernel::{
     ids::{RunId, ThreadId, Timestamp},
 };
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{interrupt::Interrupt, message::Message};
+use crate::message::Message;
 
 /// The generation of AG-UI that a front end speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +149,26 @@ pub enum Outcome {
     },
     /// The run was cancelled (1.0 only).
     Cancelled,
+}
+
+/// A question to the user.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Interrupt {
+    /// The id of the call, [`CallRef`](crate::CallRef) as text.
+    pub id: String,
+    /// Always `tool_call`: the question is a call of the conversation.
+    pub reason: &'static str,
+    /// The question, if the call has one as text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The call.
+    pub tool_call_id: String,
+    /// The JSON Schema of the answer, if the call has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_schema: Option<Map<String, Value>>,
+    /// The tool and the parameters of the call.
+    pub metadata: Value,
 }
 
 /// The tokens of a run.

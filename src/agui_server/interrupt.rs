@@ -3,33 +3,12 @@
 use std::collections::BTreeSet;
 
 use quintet_kernel::{entry::Call, ids::RunId};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    event::{Dialect, Outcome},
+    event::{Dialect, Interrupt, Outcome},
     ids::CallRef,
 };
-
-/// A question to the user.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Interrupt {
-    /// The id of the call, [`CallRef`] as text.
-    pub id: String,
-    /// Always `tool_call`: the question is a call of the conversation.
-    pub reason: &'static str,
-    /// The question, if the call has one as text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// The call.
-    pub tool_call_id: String,
-    /// The JSON Schema of the answer, if the call has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub response_schema: Option<Map<String, Value>>,
-    /// The tool and the parameters of the call.
-    pub metadata: Value,
-}
 
 /// Returns the outcome of a run that waits for `calls`, all of them of the client; `None` for no outcome.
 ///
