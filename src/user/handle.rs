@@ -15,11 +15,11 @@ use super::{
     tail::Tail,
 };
 use crate::{
-    journal::{Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
+    journal::{Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord, ThreadsQuery},
     kernel::{
         connection::ResumeCursor,
         entry::CallResult,
-        ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, UserId},
+        ids::{AgentName, CallId, Epoch, Offset, RunId, ThreadId, UserId},
         user::{NewMessage, PastCall, Receipt, Refusal},
     },
     observer::{ObservedLog, UserObserver},
@@ -268,60 +268,22 @@ impl User {
         self.log().run(run_id).await
     }
 
-    /// Returns the receipt of a message; `None` if this user has not sent it (ISO-3).
+    /// Returns the index record of a thread; `None` if this user has no such thread (ISO-3).
     ///
     /// # Errors
     ///
     /// Returns an error of the journal.
-    pub async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.log().message(message_id).await
+    pub async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        self.log().thread(thread_id).await
     }
 
-    /// Returns the runs on the path from a message to the root of its thread, that of the message first; without
-    /// `message`, from the latest message of the thread. Returns none if the user has no such message (ISO-3).
+    /// Returns the threads that match a query, the one with the latest entry first.
     ///
     /// # Errors
     ///
     /// Returns an error of the journal.
-    pub async fn path(
-        &self,
-        thread_id: &ThreadId,
-        message: Option<Offset>,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        match self.log().thread_message(thread_id, message).await? {
-            Some(message) => self.log().path(message, limit).await,
-            None => Ok(Vec::new()),
-        }
-    }
-
-    /// Returns the open runs of a thread, in order of acceptance, so that the active one is the first.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error of the journal.
-    pub async fn open_runs(
-        &self,
-        thread_id: &ThreadId,
-        limit: usize,
-    ) -> Result<Vec<RunRecord>, JournalError> {
-        // Of the completed runs, none has an entry after the end of the log.
-        let mut runs = self.log().thread_runs(thread_id, Offset(u64::MAX), limit).await?;
-        runs.retain(|run| run.completed.is_none());
-        Ok(runs)
-    }
-
-    /// Returns up to `limit` threads, those with the latest messages first, before the position `before`.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error of the journal.
-    pub async fn threads(
-        &self,
-        before: Option<Offset>,
-        limit: usize,
-    ) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.log().threads(before, limit).await
+    pub async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.log().threads(query).await
     }
 
     /// Returns the observer of this user's machines.
