@@ -139,6 +139,15 @@ describe('the examples in a browser', { skip: (!BINARY || !CHROMIUM) && !process
     assert.match(stdout, /84[^]*\(succeeded\)/);
   });
 
+  test('curl: a message, and its run as server-sent events', async () => {
+    const { stdout } = await promisify(execFile)(`${ROOT}/../../examples/chat.sh`, ['say "12*(3+4)" \\ twice', service.url]);
+    const types = stdout.trim().split('\n').map((line) => (JSON.parse(line) as { type: string; text?: string }).type);
+    assert.equal(types[0], 'user_message');
+    assert.equal(types[1], 'agent_started');
+    assert.equal(types.at(-1), 'agent_completed');
+    assert.equal((JSON.parse(stdout.slice(0, stdout.indexOf('\n'))) as { text: string }).text, 'say "12*(3+4)" \\ twice');
+  });
+
   test('no page had an error', () => assert.deepEqual(faults, []));
 });
 

@@ -32,8 +32,8 @@ impl Working<'_> {
         if let Some(updated) = batch.properties_of(thread_id) {
             return Ok(Some(updated));
         }
-        let runs = self.hub.log.thread_runs(thread_id, crate::kernel::ids::Offset::ZERO, 1).await?;
-        let kept = runs.first().map(|_| ThreadProperties::default());
+        let kept = self.hub.log.thread(thread_id).await?;
+        let kept = kept.map(|thread| ThreadProperties { title: thread.title, archived: thread.archived });
         // The thread may begin with a message of this batch.
         Ok(kept.or_else(|| self.known.view.has_recent(thread_id).then(ThreadProperties::default)))
     }
