@@ -33,8 +33,10 @@ use crate::{runtime::drain::ShutdownStage, wire::codes::ErrorCode};
 pub fn router(gateway: Gateway) -> Router {
     let no_store =
         SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let answers =
-        answers::routes(&gateway).route_layer(middleware::from_fn_with_state(gateway.clone(), in_time));
+    let answers = answers::routes(&gateway);
+    #[cfg(feature = "agui-server")]
+    let answers = answers.merge(super::agui::routes());
+    let answers = answers.route_layer(middleware::from_fn_with_state(gateway.clone(), in_time));
     #[cfg(feature = "page")]
     let answers = if gateway.dev.is_some() { answers.merge(super::page::routes()) } else { answers };
     answers

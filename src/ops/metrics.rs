@@ -129,6 +129,12 @@ pub const METRICS: &[Metric] = &[
         "Responses of remote agents, by `agent` and `outcome`.",
     ),
     counter_of_settings("quintet_agui_retries_total", "Requests that were sent again to a remote `agent`."),
+    counters(
+        "quintet_agui_streams_total",
+        "end",
+        || texts(AGUI_ENDS),
+        "Responses to AG-UI front ends that ended, by `end`: `finished` after the terminal event, `aborted` without it.",
+    ),
     gauge("quintet_tickets_outstanding", "Tickets that are neither redeemed nor expired."),
     gauge("quintet_draining", "1 once a drain has begun, otherwise 0."),
     counter("quintet_tickets_issued_total", "Tickets issued."),
@@ -229,6 +235,9 @@ pub const METRICS: &[Metric] = &[
         "Time from a request's head to its answer, by `route`, `method` and `status`.",
     ),
 ];
+
+/// Values of the label `end` of responses to AG-UI front ends.
+const AGUI_ENDS: &[&str] = &["finished", "aborted"];
 
 /// Values of the label `reason` of refused credentials.
 const AUTH_FAILURES: &[&str] = &[
