@@ -61,6 +61,11 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().read(after, limit).await
     }
 
+    /// See [`Log::read_before`].
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.inner().read_before(before, limit).await
+    }
+
     /// See [`Log::recovery`].
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.inner().recovery(recent_max).await
@@ -96,6 +101,17 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().thread_runs(thread_id, after, limit).await
     }
 
+    /// See [`Log::thread_runs_ending`].
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.inner().thread_runs_ending(thread_id, before, after, limit).await
+    }
+
     /// See [`Log::thread_message`].
     async fn thread_message(
         &self,
@@ -125,6 +141,10 @@ impl<L: LogLayer> Log for L {
         LogLayer::read(self, after, limit).await
     }
 
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        LogLayer::read_before(self, before, limit).await
+    }
+
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         LogLayer::recovery(self, recent_max).await
     }
@@ -152,6 +172,16 @@ impl<L: LogLayer> Log for L {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::thread_runs(self, thread_id, after, limit).await
+    }
+
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        LogLayer::thread_runs_ending(self, thread_id, before, after, limit).await
     }
 
     async fn thread_message(

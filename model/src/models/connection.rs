@@ -109,7 +109,7 @@ impl ConnectionModel {
         for after in 0..=self.offset_max + 1 {
             for credential in [None, Some(())] {
                 inputs.extend([None, Some(HERE), Some(ELSEWHERE)].map(|epoch| Input::Hello {
-                    cursor: ResumeCursor { epoch, after: Offset(after) },
+                    cursor: ResumeCursor::After { epoch, after: Offset(after) },
                     credential,
                 }));
             }

@@ -25,11 +25,7 @@ use crate::{
         admit::{AdmissionError, IncompleteMessage},
         peers::{PeerAddr, PeerLimited},
     },
-    kernel::{
-        connection::{Input, ResumeCursor},
-        ids::UserId,
-        ticket::Identity,
-    },
+    kernel::{connection::Input, ids::UserId, ticket::Identity},
     wire::{client::ClientFrame, codes::ErrorCode},
 };
 
@@ -202,7 +198,8 @@ impl FrameReader {
                 Err(
                     AdmissionError::ConnectionsMax
                     | AdmissionError::UserConnectionsMax
-                    | AdmissionError::UserPagesMax { .. },
+                    | AdmissionError::UserPagesMax { .. }
+                    | AdmissionError::UserExportsMax { .. },
                 )
                 | Ok(()) => Ok(()),
             },
@@ -229,10 +226,9 @@ fn decode(text: &str) -> Input<WsPayload> {
         Ok(ClientFrame::SendMessage(send)) => command(ClientCommandFrame::SendMessage(send)),
         Ok(ClientFrame::CancelRun(cancel)) => command(ClientCommandFrame::CancelRun(cancel)),
         Ok(ClientFrame::CompleteCall(call)) => command(ClientCommandFrame::CompleteCall(call)),
-        Ok(ClientFrame::Hello(hello)) => Input::Hello {
-            cursor: ResumeCursor { epoch: hello.epoch, after: hello.after },
-            credential: hello.credential.map(Arc::new),
-        },
+        Ok(ClientFrame::Hello(hello)) => {
+            Input::Hello { cursor: hello.cursor, credential: hello.credential.map(Arc::new) }
+        }
         Ok(ClientFrame::Renew(renew)) => Input::Renew(Arc::new(renew.credential)),
         Ok(ClientFrame::Ping(ping)) => Input::Ping(ping.nonce),
         Err(error) if error.code == ErrorCode::TooLarge => Input::Oversized(error),

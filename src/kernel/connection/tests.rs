@@ -21,7 +21,7 @@ fn identity(user_id: &str, expires_at: u64) -> Identity {
 }
 
 fn hello(after: u64, credential: bool) -> Input {
-    let cursor = ResumeCursor { epoch: None, after: Offset(after) };
+    let cursor = ResumeCursor::After { epoch: None, after: Offset(after) };
     Input::Hello { cursor, credential: credential.then_some(()) }
 }
 

@@ -82,15 +82,21 @@ pub fn run(bytes: &[u8]) {
         0 | 1 => {
             let text = if form == 1 {
                 raw(&mut program)
+            } else if asked_after % 7 == 6 {
+                r#"{"type":"hello","start":"head"}"#.to_owned()
             } else if here == 0 {
                 format!(r#"{{"type":"hello","after":{asked_after}}}"#)
             } else {
                 format!(r#"{{"type":"hello","after":{asked_after},"epoch":"{epoch}"}}"#)
             };
             let Ok(ClientFrame::Hello(hello)) = ClientFrame::decode(&text) else { return };
-            let asked = ResumeCursor { epoch: hello.epoch, after: hello.after };
+            let asked = hello.cursor;
+            let head = Offset(shelf.head());
             let read = shelf.socket(asked, limit, &mut program);
-            shelf.judge(asked, read);
+            // A start at the head is a resume after the head of that time.
+            let after = asked.after().unwrap_or(head);
+            let epoch = if let ResumeCursor::After { epoch, .. } = asked { epoch } else { None };
+            shelf.judge(epoch, after, read);
         }
         2 | 3 => {
             let text = if form == 3 { raw(&mut program) } else { format!("{epoch}:{asked_after}") };
@@ -99,9 +105,9 @@ pub fn run(bytes: &[u8]) {
             let (before, after) = text.trim().split_once(':').expect("a form with two parts");
             assert_eq!(before, id.epoch.to_string());
             assert_eq!(after.trim_start_matches('0'), id.offset.to_string().trim_start_matches('0'));
-            let asked = ResumeCursor { epoch: Some(id.epoch), after: id.offset };
+            let asked = ResumeCursor::After { epoch: Some(id.epoch), after: id.offset };
             let read = shelf.stream(asked, limit, &mut program);
-            shelf.judge(asked, read);
+            shelf.judge(Some(id.epoch), id.offset, read);
         }
         _ => {
             let text = if form == 5 {
@@ -121,7 +127,7 @@ pub fn run(bytes: &[u8]) {
                 return;
             }
             let read = shelf.pages(query, limit, &mut program);
-            shelf.judge(ResumeCursor { epoch: None, after: query.after }, read);
+            shelf.judge(None, after, read);
         }
     }
 }
@@ -207,7 +213,8 @@ impl Shelf {
         let mut effects = Effects::<Stored>::new();
         let identity = Identity { user_id: ada(), expires_at: Timestamp(u64::MAX) };
         let mut machine = Connection::accept(Some(identity), ConnectionLimits::DEFAULT, &mut effects);
-        let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
+        let mut cursor =
+            block_on(self.user.cursor(asked.after().unwrap_or_default())).expect("the journal is there");
         let extent = cursor.extent();
         let mut read = ReadResult::default();
         let mut inputs = vec![
@@ -253,7 +260,8 @@ impl Shelf {
 
     /// Reads as an event stream does: it reports a gap on the way and continues behind it.
     fn stream(&mut self, asked: ResumeCursor, limit: ReadLimit, program: &mut Program<'_>) -> ReadResult {
-        let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
+        let mut cursor =
+            block_on(self.user.cursor(asked.after().unwrap_or_default())).expect("the journal is there");
         let extent = cursor.extent();
         let Resumption { resumed_after, gap } =
             Resumption::of(asked, self.journal.epoch(), extent.trimmed, extent.head);
@@ -322,15 +330,15 @@ impl Shelf {
 
     /// Checks against the reference: everything after the cursor is a received entry or lies in a reported
     /// gap.
-    fn judge(&self, asked: ResumeCursor, read: ReadResult) {
-        let same = asked.epoch.is_none_or(|epoch| epoch == self.journal.epoch());
-        let mut next = if same { asked.after.0.saturating_add(1) } else { 1 };
+    fn judge(&self, epoch: Option<Epoch>, after: Offset, read: ReadResult) {
+        let same = epoch.is_none_or(|epoch| epoch == self.journal.epoch());
+        let mut next = if same { after.0.saturating_add(1) } else { 1 };
         let mut gaps = read.gaps.into_iter().peekable();
         if !same {
             let (from, to) = gaps.next().expect("DEL-3: another epoch is a gap");
             assert!(from <= 1 && from <= to && to <= self.trimmed);
             next = to + 1;
-        } else if let Some((from, to)) = gaps.next_if(|(_, to)| *to == asked.after.0) {
+        } else if let Some((from, to)) = gaps.next_if(|(_, to)| *to == after.0) {
             // The client is ahead of this log: it resumes at the head of that time.
             assert!(from <= to && from <= self.head() + 1);
             next = from;

@@ -86,7 +86,7 @@ impl DeliveryModel {
         let limits = ConnectionLimits::DEFAULT;
         let machine = Connection::accept(Some(identity(1)), limits, &mut effects);
         state.links[c] = Some(Link::new(machine));
-        let cursor = ResumeCursor { epoch: Some(HERE), after: Offset(after) };
+        let cursor = ResumeCursor::After { epoch: Some(HERE), after: Offset(after) };
         self.input(state, c, &Input::Hello { cursor, credential: None });
         let (trimmed, head) = (Offset(state.trimmed), Offset(head));
         self.input(state, c, &Input::Attached { epoch: HERE, trimmed, head });
