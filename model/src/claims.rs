@@ -239,7 +239,7 @@ pub const EQUALITIES: &[Equality] = equalities![
     "fence-nodes" "Fence" "2 nodes, 1 message, 2 events" 1698 8358 false instances::fence(2, 1, 2);
     "delivery-drain" "Delivery" "1 client, with a drain" 13666 71238 false
         DeliveryModel { drains: true, head_starts: true, ..instances::delivery(1) };
-    "delivery-retention" "Delivery" "1 client, with retention" 5286 24939 false
+    "delivery-retention" "Delivery" "1 client, with retention" 5875 27694 false
         DeliveryModel { trims: true, head_starts: true, ..instances::delivery(1) };
     "ticket" "Ticket" "2 tickets, 4 moments" 3129 7155 false instances::ticket(2, 4);
 
@@ -309,7 +309,7 @@ pub const ENDINGS: &[Ending] = endings![
         instances::user(2, 1, 1, 2), liveness::every_run_ends;
     "every-run-ends-somewhere" ["RUN-6"] "fence" "every accepted run ends, however often nodes crash" Strong 19940
         instances::fence(2, 1, 3), liveness::every_run_ends_somewhere;
-    "cursor-catches-up" ["DEL-3"] "delivery" "an open cursor catches up, however often links drop" Strong 5286
+    "cursor-catches-up" ["DEL-3"] "delivery" "an open cursor catches up, however often links drop" Strong 5875
         DeliveryModel { trims: true, head_starts: true, ..instances::delivery(1) }, liveness::cursor_catches_up;
     "stalled-reader-holds-nobody-up" ["DEL-4"] "delivery" "an open cursor catches up, whatever another reader does" Strong 217347
         instances::delivery(2), liveness::cursor_catches_up;

@@ -5,6 +5,7 @@
 //! in memory and fails on request. A test waits for events, never for time; an event that does not come
 //! within [`harness::PATIENCE`] is a failure.
 
+mod backwards;
 mod bodies;
 mod budgets;
 mod conformance;
@@ -13,6 +14,7 @@ mod delivery;
 mod doors;
 mod ends;
 mod events;
+mod exports;
 mod frames;
 mod handshake;
 mod heads;
@@ -21,6 +23,7 @@ mod operations;
 mod outrun;
 mod pages;
 mod routes;
+mod starts;
 mod threads;
 mod turned_away;
 

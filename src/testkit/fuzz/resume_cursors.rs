@@ -113,14 +113,20 @@ pub fn run(bytes: &[u8]) {
             let text = if form == 5 {
                 raw(&mut program)
             } else {
-                format!("after={asked_after}&limit={entries_max}")
+                let position = if here == 2 { "before" } else { "after" };
+                format!("{position}={asked_after}&limit={entries_max}")
             };
             let Ok(uri) = format!("/v1/entries?{text}").parse::<axum::http::Uri>() else { return };
             let Ok(Query(query)) = Query::<EntriesQuery>::try_from_uri(&uri) else { return };
             if query.limit == 0 {
                 return;
             }
-            if query.after.0 >= shelf.head() {
+            if let Some(before) = query.before {
+                shelf.pages_before(before, query.limit as usize, limit, &mut program);
+                return;
+            }
+            let after = query.after.unwrap_or_default();
+            if after.0 >= shelf.head() {
                 // The log is empty: nothing can be missing.
                 let read = shelf.pages(query, limit, &mut Program::new(&[]));
                 assert_eq!((read.entries, read.gaps), Default::default());
@@ -287,7 +293,7 @@ impl Shelf {
     /// Reads as `GET /v1/entries` does, page after page, each a chunk at a time.
     fn pages(&mut self, query: EntriesQuery, chunk: ReadLimit, program: &mut Program<'_>) -> ReadResult {
         let mut read = ReadResult::default();
-        let mut after = query.after;
+        let mut after = query.after.unwrap_or_default();
         let page = ReadLimit { entries_max: query.limit as usize, bytes_max: 4 * chunk.bytes_max };
         loop {
             let scan = block_on(self.user.scan(None, after, ScanLimit { page, chunk }));
@@ -314,6 +320,39 @@ impl Shelf {
                 None if scan.head().0 < self.head() => after = after.max(scan.head()),
                 None => return read,
             }
+        }
+    }
+
+    /// Reads as `GET /v1/entries?before=` does, page before page, and checks against the reference: every entry
+    /// before the position is on a page, or in the gap of the last one.
+    fn pages_before(&mut self, before: Offset, limit: usize, chunk: ReadLimit, program: &mut Program<'_>) {
+        let page = ReadLimit { entries_max: limit, bytes_max: 4 * chunk.bytes_max };
+        let (mut before, mut next) = (before, before.0.saturating_sub(1).min(self.head()));
+        loop {
+            let read = block_on(self.user.scan_before(None, before, ScanLimit { page, chunk }));
+            let read = read.expect("the journal is there").expect("a log is always there");
+            assert_eq!(read.head.0, self.head());
+            assert!(read.entries.len() <= limit);
+            for line in read.entries.into_iter().rev() {
+                let (_, entry) = wire::entry::decode(&line).expect("an entry");
+                assert_eq!(entry.offset.0, next, "DEL-2: neither a hole nor a repeat");
+                assert_eq!(line, self.written[next as usize - 1], "DEL-3: as it was written");
+                next -= 1;
+            }
+            match (read.next_before, read.gap) {
+                (Some(further), None) => {
+                    assert!(further < before && further.0 == next + 1, "{further} before {before}");
+                    before = further;
+                }
+                (None, Some(gap)) => {
+                    assert_eq!((gap.from.0, gap.to.0), (1, next), "DEL-3: the gap is what is left");
+                    assert!(next <= self.trimmed, "DEL-3: a gap over what is kept");
+                    return;
+                }
+                (None, None) => return assert_eq!(next, 0, "DEL-3: everything arrives"),
+                (Some(_), Some(gap)) => panic!("a gap {gap:?} before the last page"),
+            }
+            self.live(program);
         }
     }
 
