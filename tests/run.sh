@@ -4,7 +4,7 @@
 #   bash tests/run.sh
 #
 # Needs Rust 1.95 or later and a C compiler; for the page, Node.js and Chromium, which are installed with
-# apt if they are missing; for the Autobahn suite, Python 2.7 (see tests/autobahn/run.sh).
+# apt if they are missing; for the Python client and peers, Python 3.11; for the Autobahn suite, Python 2.7 (see tests/autobahn/run.sh).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,6 +35,9 @@ bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the TypeScript client"
 bash tests/clients/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
+
+step "the Python client"
+bash tests/python/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the WebSocket protocol, by the Autobahn suite"
 # The suite is a Python 2.7 program, which current distributions no longer package. Without one, a developer's run

@@ -19,6 +19,7 @@
 //! - [`specified`]: the claims of the specifications themselves, and that each of them can fail
 //! - [`trace`]: recordings of the running service, held against kernel and specifications
 //! - [`traceability`]: from each rule to all that stands for it
+//! - [`words`]: the words of small instances, for the tests of client libraries
 //! - [`refine`]: the kernel's types as the specifications write them
 
 pub mod ask;
@@ -43,3 +44,4 @@ pub mod trace;
 pub mod traceability;
 pub mod verdict;
 pub mod vocabulary;
+pub mod words;

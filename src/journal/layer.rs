@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use quintet_kernel::{
-    ids::{Epoch, MessageId, Offset, RunId, ThreadId},
+    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId},
     user::Receipt,
 };
 
 use crate::{
-    AppendError, Batch, Extent, JournalError, Lines, Log, ReadLimit, Recovery, RunRecord, ThreadRecord,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, JournalError, Lines, Log, ReadLimit, Recovery,
+    RunRecord, ThreadRecord,
 };
 
 /// A log that wraps another one, such as an observer or a test's fault. Each method passes the call on to
@@ -125,6 +126,16 @@ pub trait LogLayer: Send + Sync + 'static {
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         self.inner().path(message, limit).await
     }
+
+    /// See [`Log::erase_step`].
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        self.inner().erase_step(receipt, limit).await
+    }
+
+    /// See [`Log::erasure`].
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        self.inner().erasure(receipt).await
+    }
 }
 
 #[async_trait]
@@ -194,5 +205,13 @@ impl<L: LogLayer> Log for L {
 
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::path(self, message, limit).await
+    }
+
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        LogLayer::erase_step(self, receipt, limit).await
+    }
+
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        LogLayer::erasure(self, receipt).await
     }
 }

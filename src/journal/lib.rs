@@ -39,7 +39,7 @@
 //!     sqlite::{SqliteJournal, SqliteOptions},
 //! };
 //! use quintet_kernel::{
-//!     entry::{Body, Entry},
+//!     entry::{Body, RunEntry},
 //!     ids::{AgentName, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
 //!     spending::Spending,
 //! };
@@ -51,7 +51,7 @@
 //! let journal = SqliteJournal::open(folder, SqliteOptions::default())?;
 //! let log = journal.log(&UserId::parse("ann")?);
 //!
-//! let entry = Entry {
+//! let entry = RunEntry {
 //!     offset: Offset(1),
 //!     thread_id: ThreadId::parse("t1")?,
 //!     run_id: RunId::parse("018f3c2e-7b1a-7c3d-8e4f-0123456789ab")?,
@@ -69,10 +69,11 @@
 //! lines.push(|out| out.extend_from_slice(line));
 //! let batch = Batch {
 //!     expected: Offset::ZERO,
-//!     entries: vec![entry],
+//!     entries: vec![entry.into()],
 //!     lines: lines.finish(),
 //!     resumes: vec![],
 //!     spending: Spending::default(),
+//!     erasures: vec![],
 //! };
 //! log.append(batch.clone()).await?;
 //!
@@ -108,11 +109,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quintet_kernel::{
     entry::{Entry, RunStatus},
-    ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
-    user::{Receipt, RecentMessage},
+    user::{EraseScope, Erasure, Receipt, RecentMessage},
 };
 
+use self::chain::ChainHash;
 pub use self::{
     layer::LogLayer,
     lines::Lines,
@@ -299,6 +301,58 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// Returns a [`JournalError`] if the index cannot be read.
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError>;
+
+    /// Erases up to `limit` further entries of an erasure whose intent is stored (DEL-8). Once nothing is left to erase,
+    /// returns [`EraseProgress::Done`] with the record, as does each later call.
+    ///
+    /// The work of one call is bounded by `limit`, independent of the length of the log (ISO-6). After an error the
+    /// call may be repeated.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the journal cannot be written, or has no such erasure.
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        let _ = limit;
+        Err(JournalError::Unavailable(format!("the journal does not support erasure {receipt}")))
+    }
+
+    /// Returns the record of an erasure; `None` if this user has none of this id (ISO-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        let _ = receipt;
+        Ok(None)
+    }
+}
+
+/// The state of an erasure after a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EraseProgress {
+    /// Entries are left to erase.
+    Working,
+    /// Every entry of the scope is erased, and nothing of them is kept.
+    Done(ErasureRecord),
+}
+
+/// The record that the journal keeps of an erasure: what was erased, when, and under which chain head (DEL-8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasureRecord {
+    /// The id of the record.
+    pub receipt: ReceiptId,
+    /// The entries that the erasure covers.
+    pub scope: EraseScope,
+    /// The last offset of the erasure.
+    pub through: Offset,
+    /// The hash of the [chain] at `through`, as it was when the intent was stored.
+    pub chain_head: ChainHash,
+    /// The time at which the erasure was decided.
+    pub requested_at: Timestamp,
+    /// The time at which nothing was left to erase; `None` while it is under way.
+    pub completed_at: Option<Timestamp>,
+    /// Number of entries that were erased so far.
+    pub entries: u64,
 }
 
 /// A batch of entries to append atomically.
@@ -315,6 +369,9 @@ pub struct Batch {
     pub resumes: Vec<ResumeRecord>,
     /// The bytes of the user once this batch is appended, to store in the same commit (ISO-6).
     pub spending: Spending,
+    /// Intents of erasures to store in the same commit; each reaches through the last offset of the batch (DEL-8). A
+    /// batch may consist of these alone.
+    pub erasures: Vec<Erasure>,
 }
 
 /// The limits of one read. The first entry is returned even if it alone exceeds `bytes_max`.
@@ -348,6 +405,8 @@ pub struct Recovery {
     pub resumes: Vec<ResumeRecord>,
     /// The [`Batch::spending`] of the latest batch with an entry (ISO-6).
     pub spending: Spending,
+    /// The erasures whose `thread_erased` or `log_erased` is not in the log, in the order of their intents (DEL-8).
+    pub erasures: Vec<Erasure>,
 }
 
 /// The index record of a run.

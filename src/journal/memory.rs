@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use quintet_kernel::{
-    entry::{Body, Entry, Event},
+    entry::{Body, Entry, Event, RunEntry},
     ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
     user::Receipt,
@@ -290,7 +290,7 @@ impl Log for MemoryLog {
             recent.reverse();
             let unfinished = log.runs.values().filter(|run| run.completed.is_none()).cloned().collect();
             let resumes = log.resumes.values().copied().collect();
-            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending }
+            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending, erasures: vec![] }
         })
     }
 
@@ -373,12 +373,12 @@ impl UserLog {
         let offsets = batch.expected.0 + 1..;
         if batch.lines.len() != batch.entries.len()
             || (!batch.entries.is_empty() && batch.lines.first() != batch.expected.next())
-            || !batch.entries.iter().zip(offsets).all(|(entry, offset)| entry.offset.0 == offset)
+            || !batch.entries.iter().zip(offsets).all(|(entry, offset)| entry.offset().0 == offset)
         {
             return misfit("the entries do not follow the expected head");
         }
         let (mut opened, mut closed, mut messages) = (HashSet::new(), HashSet::new(), HashSet::new());
-        for Entry { run_id, body, .. } in &batch.entries {
+        for RunEntry { run_id, body, .. } in batch.entries.iter().filter_map(Entry::run) {
             let known = self.accepted.get(run_id).and_then(|at| self.runs.get(at));
             let open = known.map_or(opened.contains(run_id), |run| run.completed.is_none())
                 && !closed.contains(run_id);
@@ -410,18 +410,21 @@ impl UserLog {
 
     fn apply(&mut self, batch: Batch) {
         self.resumes.extend(batch.resumes.iter().map(|record| (record.run_id, *record)));
-        let Some(last_at) = batch.entries.last().map(|entry| entry.timestamp) else { return };
+        let Some(last_at) = batch.entries.last().map(Entry::timestamp) else { return };
         self.head = batch.lines.last();
         self.spending = batch.spending;
         self.entries.extend(batch.lines.iter().map(|(_, line)| line));
         self.batches.push_back((self.head, last_at));
         for entry in batch.entries {
-            self.index(entry);
+            match entry {
+                Entry::Run(entry) => self.index(entry),
+                Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => {}
+            }
         }
     }
 
-    fn index(&mut self, entry: Entry) {
-        let Entry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
+    fn index(&mut self, entry: RunEntry) {
+        let RunEntry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
         let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| ThreadRecord {
             thread_id: thread_id.clone(),
             first: offset,

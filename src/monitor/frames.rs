@@ -136,9 +136,15 @@ impl FrameCheck {
                 breach(("DEL-3", frame.head, "caught_up has another offset than the last entry sent"));
             }
             ("caught_up" | "renewed" | "pong" | "draining", _) => {}
-            _ => {
-                self.entry(offset, frame.user_id.as_deref(), durable, breach);
-                let user_id = frame.user_id.unwrap_or_default().into_owned();
+            (kind, _) => {
+                // The line of an erased entry has no owner, and no content (DEL-8).
+                let own = self.user_id.as_ref().map(|user_id| Cow::Owned(user_id.as_str().to_owned()));
+                let user_id = match (kind, frame.user_id) {
+                    ("erased", None) => own,
+                    (_, user_id) => user_id,
+                };
+                self.entry(offset, user_id.as_deref(), durable, breach);
+                let user_id = user_id.unwrap_or_default().into_owned();
                 return Sent::Entry { offset: offset.unwrap_or_default(), user_id };
             }
         }

@@ -129,7 +129,7 @@ impl UserMonitor {
 
     fn traced<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) -> Vec<TracedEntry> {
         let mut traced = Vec::new();
-        for entry in entries {
+        for entry in entries.into_iter().filter_map(Entry::run) {
             TracedEntry::of(entry, &self.user_id, &self.watch.names).add(&mut traced);
         }
         traced
@@ -187,7 +187,7 @@ impl MonitoredLog {
     fn note_open(&self, lines: &Lines, recovery: &Recovery, open: &mut Vec<OpenRunRecord>) {
         for (offset, line) in lines.iter() {
             // An unreadable entry is reported by the hub, which reads the same entries.
-            let Ok((_, entry)) = quintet_wire::entry::decode(&line) else { continue };
+            let Ok((_, Entry::Run(entry))) = quintet_wire::entry::decode(&line) else { continue };
             if !recovery.unfinished.iter().any(|run| run.run_id == entry.run_id) {
                 continue;
             }

@@ -12,7 +12,8 @@ use quintet::{
     },
     kernel::{
         entry::{
-            Body, Call, CallOwner, CallResult, Completion, Entry, Event, RunStatus, Thought, ThoughtKind,
+            Body, Call, CallOwner, CallResult, Completion, Entry, Event, RunEntry, RunStatus, Thought,
+            ThoughtKind,
         },
         ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
@@ -145,7 +146,7 @@ impl LogWriter {
         let thought = self
             .entries
             .iter()
-            .any(|(entry, _)| matches!(&entry.body, Body::Event { event: Event::Thinking(_), .. }));
+            .any(|(entry, _)| matches!(entry.body(), Some(Body::Event { event: Event::Thinking(_), .. })));
         let final_response =
             (status == RunStatus::Succeeded).then(|| if thought { "a".into() } else { String::new() });
         self.ended(number, status, final_response)
@@ -184,19 +185,19 @@ impl LogWriter {
     fn push(&mut self, run_id: RunId, thread_id: ThreadId, body: Body) -> &mut Self {
         self.head = self.head.next();
         self.now += 1;
-        self.write(Entry {
+        self.write(Entry::Run(RunEntry {
             offset: self.head,
             thread_id,
             run_id,
             timestamp: Timestamp(self.now),
             agent_name: AgentName::parse("assistant").unwrap(),
             body,
-        })
+        }))
     }
 
     /// Adds an entry unchanged.
     pub fn write(&mut self, entry: Entry) -> &mut Self {
-        self.head = entry.offset;
+        self.head = entry.offset();
         let line = line(&self.user_id, &entry);
         self.entries.push((entry, line));
         self
@@ -220,7 +221,8 @@ impl LogWriter {
             lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
         let entries = written.into_iter().map(|(entry, _)| entry).collect();
-        Batch { expected, entries, lines: lines.finish(), resumes: vec![], spending: Spending::default() }
+        let (resumes, spending, erasures) = (vec![], Spending::default(), vec![]);
+        Batch { expected, entries, lines: lines.finish(), resumes, spending, erasures }
     }
 
     pub async fn append_to(&mut self, journal: &dyn Journal) {

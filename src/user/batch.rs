@@ -14,7 +14,7 @@ use crate::{
         lines::{Lines, LinesBuilder},
     },
     kernel::{
-        entry::{Body, CallOwner, CallResult, Entry, Event, RunStatus},
+        entry::{Body, CallOwner, CallResult, Entry, Event, RunEntry, RunStatus},
         ids::{CallId, Offset, RunId, UserId},
         user::Reply,
     },
@@ -39,7 +39,7 @@ pub(crate) enum RunEffect {
     /// A run has started with this entry; `text` is its message if it is in the same batch.
     Started {
         text: Option<String>,
-        started: Entry,
+        started: RunEntry,
     },
     /// A call of the client was opened (RUN-11).
     ClientCallOpened {
@@ -137,11 +137,20 @@ impl BatchBuilder {
     /// Adds an entry that the state has accepted; `reply` is the reply to its command.
     pub(crate) fn push(&mut self, user_id: &UserId, entry: Entry, reply: &Reply) {
         self.lines.push(|bytes| wire::entry::encode(user_id, &entry, bytes));
+        match &entry {
+            Entry::Run(entry) => self.effects_of(entry, reply),
+            Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => {}
+        }
+        self.entries.push(entry);
+    }
+
+    fn effects_of(&mut self, entry: &RunEntry, reply: &Reply) {
         let run_id = entry.run_id;
         if let Body::Event { event, .. } = &entry.body {
             match event {
                 Event::Started { .. } => {
-                    let text = self.entries.iter().rev().find_map(|earlier| match &earlier.body {
+                    let mut earlier = self.entries.iter().rev().filter_map(Entry::run);
+                    let text = earlier.find_map(|earlier| match &earlier.body {
                         Body::UserMessage { text, .. } if earlier.run_id == run_id => Some(text.clone()),
                         _ => None,
                     });
@@ -167,12 +176,11 @@ impl BatchBuilder {
                 }
             }
         }
-        self.entries.push(entry);
     }
 
     /// Returns the entry at `offset`, if this batch adds it.
     pub(crate) fn entry(&self, offset: Offset) -> Option<&Entry> {
-        let first = self.entries.first()?.offset;
+        let first = self.entries.first()?.offset();
         let index = usize::try_from(offset.0.checked_sub(first.0)?).ok()?;
         self.entries.get(index)
     }

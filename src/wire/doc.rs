@@ -63,7 +63,7 @@ fn bodies() -> Vec<String> {
     };
     let mut body = BytesMut::new();
     let end = EntriesPageEnd { next_after: None };
-    page.encode(lines()[5..].iter().map(|line| line.as_bytes()), end, &mut body);
+    page.encode(lines()[5..7].iter().map(|line| line.as_bytes()), end, &mut body);
     let before = EntriesPageBefore {
         epoch: Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap(),
         before: Offset(3),

@@ -16,7 +16,10 @@ use serde_json::{Map, Value, json};
 use super::{
     client::form::{CallForm, CancelForm, HelloForm, PingForm, RenewForm},
     server::{Accepted, CaughtUp, Draining, Error, Pong, Ready, Renewed},
-    shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage},
+    shapes::{
+        AgentCompleted, AgentStarted, AgentThinking, Erased, LogErased, ThreadErased, ThreadUpdated,
+        ToolCompleted, ToolExecuting, UserMessage,
+    },
 };
 
 /// Returns the schema of `/schema/{name}.json`, or `None` for an unknown name. A name is that of a frame or
@@ -36,13 +39,17 @@ pub const CLIENT: [&str; 6] = ["hello", "send_message", "cancel_run", "complete_
 /// The names of the service's frames that are not entries.
 pub const SERVER: [&str; 7] = ["ready", "caught_up", "accepted", "error", "renewed", "pong", "draining"];
 /// The names of entries.
-pub const ENTRY: [&str; 6] = [
+pub const ENTRY: [&str; 10] = [
     "user_message",
     "agent_started",
     "agent_thinking",
     "tool_executing",
     "tool_completed",
     "agent_completed",
+    "thread_updated",
+    "thread_erased",
+    "log_erased",
+    "erased",
 ];
 
 static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
@@ -66,6 +73,10 @@ static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
         ("tool_executing", tagged("tool_executing", written::<ToolExecuting<'_>>())),
         ("tool_completed", tagged("tool_completed", written::<ToolCompleted<'_>>())),
         ("agent_completed", tagged("agent_completed", written::<AgentCompleted<'_>>())),
+        ("thread_updated", tagged("thread_updated", written::<ThreadUpdated<'_>>())),
+        ("thread_erased", tagged("thread_erased", written::<ThreadErased<'_>>())),
+        ("log_erased", tagged("log_erased", written::<LogErased<'_>>())),
+        ("erased", tagged("erased", written::<Erased>())),
     ]);
     let client = union("client", "A frame from a client.", &schemas, &CLIENT);
     let entry = union("entry", "One entry of a user's log.", &schemas, &ENTRY);

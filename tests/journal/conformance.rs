@@ -153,7 +153,7 @@ async fn batch_with_unequal_lines_and_entries_is_refused() {
         let mut fewer = batch.clone();
         fewer.entries.pop();
         let mut moved = batch.clone();
-        moved.entries[2].offset = Offset(9);
+        moved.entries[2] = moved.entries[2].clone().at(Offset(9));
         for wrong in [fewer, moved] {
             let refused = log.append(wrong).await;
             assert!(

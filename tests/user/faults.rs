@@ -7,7 +7,7 @@ use quintet::{
     agent::host::{RunEnded, TextSpan},
     journal::memory::{AppendFault, MemoryJournal},
     kernel::{
-        entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, CallStatus, Event, RunEntry, ThoughtKind},
         ids::{CallId, Offset, RunId},
         json::Json,
         user::Refusal,
@@ -156,7 +156,7 @@ async fn iso_6_unavailable_journal_is_retried_with_backoff() {
 }
 
 /// Returns the call that an entry closes.
-fn closed(entry: &Entry) -> Option<CallId> {
+fn closed(entry: &RunEntry) -> Option<CallId> {
     match &entry.body {
         Body::Event { event: Event::ToolCompleted { call_id, .. }, .. } => Some(call_id.clone()),
         _ => None,

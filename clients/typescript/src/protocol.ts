@@ -136,6 +136,15 @@ export interface Draining {
   type: 'draining';
 }
 
+/** Stands in the place of an entry that was erased, and keeps nothing else of it (DEL-8). */
+export interface Erased {
+  /** The position in the user's log: 1, 2, 3 … without gaps. */
+  offset: number;
+  /** The time of the erased entry, in Unix milliseconds. */
+  timestamp: number;
+  type: 'erased';
+}
+
 /** The reply to a frame that was rejected. It had no effect, unless `code` is `unavailable` (DEL-7). */
 export interface ErrorFrame {
   /** The machine-readable reason, the same as over HTTP. */
@@ -164,6 +173,21 @@ export interface Hello {
   /** A JWT; excludes `ticket`. */
   token?: string | null;
   type: 'hello';
+}
+
+/** Every entry up to an offset is erased (DEL-8). */
+export interface LogErased {
+  /** The last offset of the erasure. Later entries are kept. */
+  erased_through: number;
+  /** The position in the user's log: 1, 2, 3 … without gaps. */
+  offset: number;
+  /** The id of the record that the service keeps of the erasure. */
+  receipt: string;
+  /** Unix milliseconds. */
+  timestamp: number;
+  type: 'log_erased';
+  /** The owner of the log (ISO-1). */
+  user_id: string;
 }
 
 /** Requests a `pong`. */
@@ -262,6 +286,40 @@ export interface SendMessage {
   /** The conversation of the message. */
   thread_id: string;
   type: 'send_message';
+}
+
+/** The entries of a thread up to an offset are erased (DEL-8). */
+export interface ThreadErased {
+  /** The last offset of the erasure. Later entries of the thread are kept. */
+  erased_through: number;
+  /** The position in the user's log: 1, 2, 3 … without gaps. */
+  offset: number;
+  /** The id of the record that the service keeps of the erasure. */
+  receipt: string;
+  /** The conversation. */
+  thread_id: string;
+  /** Unix milliseconds. */
+  timestamp: number;
+  type: 'thread_erased';
+  /** The owner of the log (ISO-1). */
+  user_id: string;
+}
+
+/** The properties of a thread from now on, all of them. */
+export interface ThreadUpdated {
+  /** True if the user has put the thread aside. */
+  archived: boolean;
+  /** The position in the user's log: 1, 2, 3 … without gaps. */
+  offset: number;
+  /** The conversation. */
+  thread_id: string;
+  /** Unix milliseconds. */
+  timestamp: number;
+  /** The title; null if the thread has none. */
+  title: string | null;
+  type: 'thread_updated';
+  /** The owner of the log (ISO-1). */
+  user_id: string;
 }
 
 /** The end of a tool call. */
@@ -363,7 +421,11 @@ export type PublishedEntry =
   | AgentThinking
   | ToolExecuting
   | ToolCompleted
-  | AgentCompleted;
+  | AgentCompleted
+  | ThreadUpdated
+  | ThreadErased
+  | LogErased
+  | Erased;
 
 /** A frame of the server that is not an entry. */
 export type ServerNotice =

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use quintet::kernel::{
+    entry::Entry,
     ids::{MessageId, Offset, RunId, ThreadId, UserId},
     limits::Limits,
     user::{OpenRun, Progress, Receipt, UserState},
@@ -301,7 +302,7 @@ impl LogTrace {
                     }
                 }
                 let start = made.len();
-                made.extend(entries.iter().map(replay::traced));
+                made.extend(entries.iter().filter_map(Entry::run).map(replay::traced));
                 replay::in_order(&mut made[start..]);
             }
         }

@@ -3,7 +3,7 @@
 
 use quintet::kernel::{
     entry::{
-        Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
+        Body, Call, CallResult, CallStatus, Completion, Event, RunEntry, RunError, RunErrorCode, RunStatus,
         Thought, ThoughtKind,
     },
     ids::{MessageId, Offset, RunId, Seq, Timestamp},
@@ -136,7 +136,7 @@ fn cut(how: Early) -> EarlyEnd {
 }
 
 /// An entry of the kernel in the words of a trace.
-pub fn traced(entry: &Entry) -> TracedEntry {
+pub fn traced(entry: &RunEntry) -> TracedEntry {
     let (seq, what) = match &entry.body {
         Body::UserMessage { message_id, steers, .. } => {
             (None, What::UserMessage { message: message_id.clone(), steers: *steers })
@@ -162,7 +162,7 @@ pub fn traced(entry: &Entry) -> TracedEntry {
 }
 
 /// A recorded entry, which stands at `offset`, as the kernel has it.
-pub fn entry(traced: &TracedEntry, offset: Offset) -> Entry {
+pub fn entry(traced: &TracedEntry, offset: Offset) -> RunEntry {
     let message = |message_id: &MessageId| message_id.clone();
     let event = |event| Body::Event { seq: Seq(traced.seq.unwrap_or(0)), event };
     let body = match &traced.what {
@@ -196,7 +196,7 @@ pub fn entry(traced: &TracedEntry, offset: Offset) -> Entry {
         })),
     };
     let (run_id, thread_id) = (traced.run, traced.thread.clone());
-    Entry { offset, thread_id, run_id, timestamp: AT, agent_name: agent(), body }
+    RunEntry { offset, thread_id, run_id, timestamp: AT, agent_name: agent(), body }
 }
 
 /// Entries that were counted, one by one.

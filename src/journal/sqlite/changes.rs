@@ -1,7 +1,7 @@
 //! The index changes of a batch, folded so that each run and each thread is updated once.
 
 use quintet_kernel::{
-    entry::{Body, Entry, Event, RunStatus},
+    entry::{Body, Entry, Event, RunEntry, RunStatus},
     ids::{MessageId, Offset, RunId, ThreadId, Timestamp},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct RunChange<'a> {
 /// A `user_message` of the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AcceptedMessage<'a> {
-    pub entry: &'a Entry,
+    pub entry: &'a RunEntry,
     pub message_id: &'a MessageId,
     pub parent: Option<Offset>,
 }
@@ -42,7 +42,7 @@ pub(super) struct ThreadChange<'a> {
 impl<'a> Changes<'a> {
     pub(super) fn of(entries: &'a [Entry]) -> Self {
         let mut changes = Self::default();
-        for entry in entries {
+        for entry in entries.iter().filter_map(Entry::run) {
             let thread = changes.thread(entry);
             thread.last = entry.offset;
             thread.last_at = entry.timestamp;
@@ -76,7 +76,7 @@ impl<'a> Changes<'a> {
         &mut self.runs[at]
     }
 
-    fn thread(&mut self, entry: &'a Entry) -> &mut ThreadChange<'a> {
+    fn thread(&mut self, entry: &'a RunEntry) -> &mut ThreadChange<'a> {
         let at = self.threads.iter().rposition(|t| t.thread_id == &entry.thread_id).unwrap_or_else(|| {
             self.threads.push(ThreadChange {
                 thread_id: &entry.thread_id,

@@ -181,7 +181,7 @@ pub(super) fn recovery(
         .prepare_cached("SELECT spent_bytes, spent_at FROM users WHERE id = ?1")?
         .query_row([id], |row| Ok(Spending { bytes: row.get(0)?, at: Timestamp(row.get(1)?) }))?;
     let resumes = resumes::of_user(&snapshot, id)?;
-    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending })
+    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending, erasures: vec![] })
 }
 
 pub(super) fn message(

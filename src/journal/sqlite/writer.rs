@@ -367,7 +367,7 @@ impl Writer {
                     user,
                     offset.0,
                     first.0,
-                    entry.timestamp.0,
+                    entry.timestamp().0,
                     chain.0,
                     checksum(lines),
                     digests,
@@ -482,7 +482,7 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
     if batch.lines.len() != batch.entries.len() {
         return Some("a batch has as many lines as entries");
     }
-    if !batch.entries.iter().zip(expected).all(|(entry, offset)| entry.offset.0 == offset) {
+    if !batch.entries.iter().zip(expected).all(|(entry, offset)| entry.offset().0 == offset) {
         return Some("the entries do not follow the expected head");
     }
     None

@@ -5,7 +5,7 @@ use super::{
     state::{OpenRun, Progress, UserState},
 };
 use crate::{
-    entry::{Body, CallStatus, Entry, Event},
+    entry::{Body, CallStatus, Entry, Event, RunEntry},
     ids::{Offset, RunId, Seq, Timestamp},
     run::{AnyRun, EarlyEnd, Run},
 };
@@ -29,14 +29,14 @@ impl<'a> Draft<'a> {
 
     /// Appends an entry of `run`.
     pub(super) fn push(&mut self, run_id: RunId, run: &OpenRun, body: Body) {
-        self.entries.push(Entry {
+        self.entries.push(Entry::Run(RunEntry {
             offset: self.next_offset(),
             thread_id: run.thread_id.clone(),
             run_id,
             timestamp: self.at,
             agent_name: run.agent_name.clone(),
             body,
-        });
+        }));
     }
 
     /// Appends an event of `run`.

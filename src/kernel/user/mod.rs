@@ -56,12 +56,14 @@
 mod command;
 mod decide;
 mod draft;
+mod erasure;
 mod state;
 
 pub use command::{
     AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
     TakenMessage,
 };
+pub use erasure::{EraseScope, Erasure};
 pub use state::{
     InvalidEntry, OpenRun, Progress, Receipt, RecentMessage, RecentParent, Recovering, UserState,
 };

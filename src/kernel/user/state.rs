@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
-    entry::{Body, Completion, Entry, Event},
+    entry::{Body, Completion, Entry, Event, RunEntry},
     ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
     limits::Limits,
     run::{AnyRun, Run, Violation},
@@ -88,7 +88,7 @@ impl UserState {
     pub fn recover<'a>(
         head: Offset,
         recent: impl IntoIterator<Item = RecentMessage>,
-        unfinished: impl IntoIterator<Item = &'a Entry>,
+        unfinished: impl IntoIterator<Item = &'a RunEntry>,
         limits: &Limits,
     ) -> Result<Self, InvalidEntry> {
         let mut recovering = Recovering::default();
@@ -146,19 +146,29 @@ impl UserState {
     ///
     /// Returns a [`InvalidEntry`] if the entry does not follow the head or is not legal. The state is unchanged.
     pub fn evolve(&mut self, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
-        let expected = self.head.next();
-        if entry.offset != expected {
-            return Err(InvalidEntry::Offset { expected, found: entry.offset });
+        let (expected, found) = (self.head.next(), entry.offset());
+        if found != expected {
+            return Err(InvalidEntry::Offset { expected, found });
         }
-        self.apply(entry)?;
-        self.head = entry.offset;
+        match entry {
+            Entry::Run(entry) => {
+                self.apply(entry)?;
+                self.remember(entry, limits);
+            }
+            Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => {}
+        }
+        self.head = found;
+        Ok(())
+    }
+
+    /// Adds the entry to the recent messages, if it is one.
+    fn remember(&mut self, entry: &RunEntry, limits: &Limits) {
         if let Body::UserMessage { message_id, .. } = &entry.body {
             let receipt = Receipt { run_id: entry.run_id, offset: entry.offset };
             let (message_id, thread_id) = (message_id.clone(), entry.thread_id.clone());
             self.recent.push_back(RecentMessage { message_id, thread_id, receipt });
             self.forget(limits);
         }
-        Ok(())
     }
 
     /// Drops the oldest messages beyond `recent_messages_max`.
@@ -167,7 +177,7 @@ impl UserState {
         self.recent.drain(..excess);
     }
 
-    fn apply(&mut self, entry: &Entry) -> Result<(), InvalidEntry> {
+    fn apply(&mut self, entry: &RunEntry) -> Result<(), InvalidEntry> {
         let run_id = entry.run_id;
         match &entry.body {
             Body::UserMessage { message_id, steers, .. } => {
@@ -262,7 +272,7 @@ impl Recovering {
     /// # Errors
     ///
     /// Returns a [`InvalidEntry`] if the entry is not legal; the log is then damaged.
-    pub fn take(&mut self, unfinished: &Entry) -> Result<(), InvalidEntry> {
+    pub fn take(&mut self, unfinished: &RunEntry) -> Result<(), InvalidEntry> {
         self.0.apply(unfinished)
     }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::Names;
 use quintet_kernel::{
-    entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, CallOwner, CallStatus, Event, RunEntry, RunErrorCode, RunStatus},
     ids::{CallId, MessageId, Offset, RunId, ThreadId, UserId},
     run::{EarlyEnd, Ending},
     user::{AgentStep, Command, Decision, OnBusy, PastCall, Receipt, Refusal, Reply, Resumes},
@@ -370,7 +370,7 @@ impl DecisionRecord {
 }
 
 impl TracedEntry {
-    pub(crate) fn of(entry: &Entry, user_id: &UserId, names: &Names) -> Self {
+    pub(crate) fn of(entry: &RunEntry, user_id: &UserId, names: &Names) -> Self {
         let message = |message_id: &MessageId| names.message(user_id, message_id);
         let call = |call_id: &CallId| names.call(user_id, call_id);
         let (seq, what) = match &entry.body {

@@ -1,7 +1,7 @@
 //! One user's machine beside its log, under attempts that a test or a fuzzer generates.
 
 use quintet_kernel::{
-    entry::{CallOwner, CallResult, CallStatus, Entry},
+    entry::{CallOwner, CallResult, CallStatus, Entry, RunEntry},
     ids::{MessageId, Offset, RunId, ThreadId},
     json::Json,
     limits::Limits,
@@ -226,14 +226,16 @@ impl Account {
     /// Recovery from the head, the messages and the entries of unfinished runs (RUN-6).
     pub fn recovered(&self) -> UserState {
         let runs = oracle::runs(&self.log);
-        let unfinished = |entry: &&Entry| runs.iter().any(|run| run.run_id == entry.run_id && !run.ended());
+        let unfinished =
+            |entry: &&RunEntry| runs.iter().any(|run| run.run_id == entry.run_id && !run.ended());
         let recent = runs.iter().map(|run| RecentMessage {
             message_id: run.message_id.clone(),
             thread_id: run.thread_id.clone(),
             receipt: run.receipt,
         });
         let head = Offset(self.log.len() as u64);
-        UserState::recover(head, recent, self.log.iter().filter(unfinished), &LIMITS).expect("recovery fits")
+        UserState::recover(head, recent, self.log.iter().filter_map(Entry::run).filter(unfinished), &LIMITS)
+            .expect("recovery fits")
     }
 
     pub fn check(&self) {

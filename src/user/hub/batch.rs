@@ -81,7 +81,8 @@ impl Working<'_> {
             let expected = Offset(lines.first().0 - 1);
             let begun = Instant::now();
             let spending = self.spending_with(lines.as_bytes().len(), self.hub.last_at);
-            let batch = Batch { expected, entries, lines: lines.clone(), resumes, spending };
+            let (lines_to_append, erasures) = (lines.clone(), Vec::new());
+            let batch = Batch { expected, entries, lines: lines_to_append, resumes, spending, erasures };
             let appended = self.hub.log.append(batch).await;
             metrics::histogram!("quintet_append_seconds").record(begun.elapsed().as_secs_f64());
             if let Err(error) = appended {

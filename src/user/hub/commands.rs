@@ -7,7 +7,7 @@ use crate::{
     handle::{Acceptance, CallReply, ClientCommand, Request, RequestError},
     journal::{JournalError, Log},
     kernel::{
-        entry::{Body, CallResult, Entry},
+        entry::{Body, CallResult, Entry, RunEntry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
         user::{
             AgentStep, Command, NewMessage, PastCall, Receipt, RecentParent, Refusal, Reply, SendCommand,
@@ -239,7 +239,7 @@ impl Working<'_> {
         batch: &mut BatchBuilder,
         command: Command,
         at: Timestamp,
-    ) -> Option<Result<(Reply, Vec<Entry>), Refusal>> {
+    ) -> Option<Result<(Reply, Vec<RunEntry>), Refusal>> {
         if batch.is_stale() {
             return None;
         }
@@ -258,12 +258,16 @@ impl Working<'_> {
                 batch.set_stale();
                 return None;
             }
+            let Some(entry) = entry.run() else { continue };
             self.known.client_calls.take(entry);
             if let Some(past) = self.known.resumed.suspects.get_mut(&entry.run_id) {
                 past.take(entry.clone());
             }
         }
-        let past = if resumes { decision.entries.clone() } else { Vec::new() };
+        let past = match resumes {
+            true => decision.entries.iter().filter_map(Entry::run).cloned().collect(),
+            false => Vec::new(),
+        };
         for entry in decision.entries {
             batch.push(&self.hub.user_id, entry, &decision.reply);
         }
@@ -272,7 +276,7 @@ impl Working<'_> {
 }
 
 /// Returns true if `message` differs in text, thread, agent or parent from the message accepted as `receipt` (DEL-6). A
-/// trimmed message has no content to compare.
+/// trimmed or erased message has no content to compare.
 async fn differs(
     log: &dyn Log,
     user_id: &UserId,
@@ -280,7 +284,7 @@ async fn differs(
     message: &NewMessage,
     receipt: Receipt,
 ) -> Result<bool, JournalError> {
-    let differs = |earlier: &Entry| {
+    let differs = |earlier: &RunEntry| {
         let Body::UserMessage { text, parent, .. } = &earlier.body else { return true };
         let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
         // Messages of earlier versions were sent without a parent.
@@ -288,10 +292,14 @@ async fn differs(
         *text != message.text || earlier.thread_id != message.thread_id || agent_differs || parent_differs
     };
     if let Some(entry) = batch.entry(receipt.offset) {
-        return Ok(differs(entry));
+        return Ok(entry.run().is_none_or(differs));
     }
     let kept = recovery::entry(log, user_id, receipt.offset).await?;
-    Ok(kept.is_some_and(|entry| differs(&entry)))
+    Ok(match kept {
+        Some(Entry::Run(entry)) => differs(&entry),
+        Some(Entry::Thread(_) | Entry::LogErased(_)) => true,
+        Some(Entry::Erased(_)) | None => false,
+    })
 }
 
 /// Replies to an input that cannot be decided because the log cannot be read.

@@ -85,10 +85,10 @@ proptest! {
                 let _refused_or_done = account.take(command);
             }
         }
-        let misfit = |entry: &&Entry| shift != 1 || matches!(entry.body, Body::Event { .. });
+        let misfit = |entry: &&Entry| shift != 1 || matches!(entry.body(), Some(Body::Event { .. }));
         let misfits: Vec<&Entry> = account.log.iter().filter(misfit).collect();
         prop_assume!(!misfits.is_empty());
-        let entry = Entry { offset: Offset(account.state.head().0 + shift), ..(*at.get(&misfits)).clone() };
+        let entry = (*at.get(&misfits)).clone().at(Offset(account.state.head().0 + shift));
         let before = account.state.clone();
         prop_assert!(account.state.evolve(&entry, &LIMITS).is_err());
         prop_assert_eq!(account.state, before);
