@@ -128,7 +128,7 @@ pub const INSTANCES: &[Instance] = instances![
     "fence-messages" "fence" "1 node, 2 messages, 1 event" 1533 3932
         ["RUN-9 RUN-4 a call closes as unknown", "RUN-9 a tool acts for a node that has lost the log",
             "RUN-1 RUN-2 RUN-3 RUN-5 a run succeeds"] false instances::fence(1, 2, 1);
-    "delivery" "delivery" "1 client, with a drain and with retention" 20574 110953 [] false
+    "delivery" "delivery" "1 client, with a drain and with retention" 22474 121155 [] false
         DeliveryModel { drains: true, trims: true, head_starts: true, ..instances::delivery(1) };
     "isolation" "isolation" "2 users with 2 connections each, runs of 1 event" 9801 76032
         ["ISO-5 the service is down while both users have a run",
