@@ -8,7 +8,7 @@ use quintet_kernel::{
 
 use crate::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, JournalError, Lines, Log, ReadLimit, Recovery,
-    RunRecord, ThreadRecord,
+    RunRecord, ThreadRecord, ThreadsQuery,
 };
 
 /// A log that wraps another one, such as an observer or a test's fault. Each method passes the call on to
@@ -87,9 +87,14 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().run(run_id).await
     }
 
+    /// See [`Log::thread`].
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        self.inner().thread(thread_id).await
+    }
+
     /// See [`Log::threads`].
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.inner().threads(before, limit).await
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.inner().threads(query).await
     }
 
     /// See [`Log::thread_runs`].
@@ -100,6 +105,16 @@ pub trait LogLayer: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         self.inner().thread_runs(thread_id, after, limit).await
+    }
+
+    /// See [`Log::thread_runs_before`].
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.inner().thread_runs_before(thread_id, before, limit).await
     }
 
     /// See [`Log::thread_runs_ending`].
@@ -172,8 +187,12 @@ impl<L: LogLayer> Log for L {
         LogLayer::run(self, run_id).await
     }
 
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        LogLayer::threads(self, before, limit).await
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        LogLayer::thread(self, thread_id).await
+    }
+
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        LogLayer::threads(self, query).await
     }
 
     async fn thread_runs(
@@ -183,6 +202,15 @@ impl<L: LogLayer> Log for L {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::thread_runs(self, thread_id, after, limit).await
+    }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        LogLayer::thread_runs_before(self, thread_id, before, limit).await
     }
 
     async fn thread_runs_ending(

@@ -17,9 +17,11 @@
 //! [`Journal`] is the set of all logs, [`Log`] the log of one user. The methods of a log are of three kinds:
 //!
 //! - **append**: [`Log::append`] stores a [`Batch`]
-//! - **read**: [`Log::extent`], [`Log::read`], [`Log::read_before`], [`Log::continues`], and [`Log::recovery`] for the machines of the user
-//! - **look up**: [`Log::message`], [`Log::run`], [`Log::threads`], [`Log::thread_runs`],
-//!   [`Log::thread_runs_ending`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the entries
+//! - **read**: [`Log::extent`], [`Log::read`], [`Log::read_before`], [`Log::continues`], and [`Log::recovery`] for the
+//!   machines of the user
+//! - **look up**: [`Log::message`], [`Log::run`], [`Log::thread`], [`Log::threads`], [`Log::thread_runs`],
+//!   [`Log::thread_runs_before`], [`Log::thread_runs_ending`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
+//!   entries
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
 //!
@@ -109,7 +111,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quintet_kernel::{
     entry::{Entry, RunStatus},
-    ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+    ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, Title, UserId},
     spending::Spending,
     user::{EraseScope, Erasure, Receipt, RecentMessage},
 };
@@ -249,12 +251,20 @@ pub trait Log: Send + Sync + 'static {
     /// Returns a [`JournalError`] if the index cannot be read.
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError>;
 
-    /// Returns threads, the one with the latest entry first, whose last entry is before the offset `before`.
+    /// Returns the index record of a thread; `None` if this user has no such thread, or it was erased (ISO-3, DEL-8).
     ///
     /// # Errors
     ///
     /// Returns a [`JournalError`] if the index cannot be read.
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError>;
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError>;
+
+    /// Returns the threads that match a query, the one with the latest [`ThreadRecord::last`] first. The cost depends on
+    /// the number of threads that are returned, and not on the length of a thread or of the log (ISO-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError>;
 
     /// Returns the runs of a thread with an entry after `after`, in order of acceptance.
     ///
@@ -265,6 +275,19 @@ pub trait Log: Send + Sync + 'static {
         &self,
         thread_id: &ThreadId,
         after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError>;
+
+    /// Returns the runs of a thread whose messages are before the offset `before`, the latest message first. The cost
+    /// depends on `limit`, and not on the number of runs of the thread (ISO-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError>;
 
@@ -448,14 +471,39 @@ impl RunRecord {
 pub struct ThreadRecord {
     /// The id of the thread.
     pub thread_id: ThreadId,
-    /// Offset of its first entry, which may be trimmed.
+    /// Offset of the first entry of its runs, which may be trimmed.
     pub first: Offset,
-    /// Offset of its last entry.
+    /// Offset of the last entry of its runs. A change of the title, or of `archived`, does not move it.
     pub last: Offset,
-    /// The time of its last entry.
+    /// The time of the entry at `last`.
     pub last_at: Timestamp,
     /// Number of the user's messages in the thread.
     pub messages: u64,
+    /// The title that the user has given it.
+    pub title: Option<Title>,
+    /// True if the user has put it aside.
+    pub archived: bool,
+    /// Offset of its latest `thread_updated`; 0 if there is none.
+    pub updated: Offset,
+    /// Offset of the first of its messages that is still stored; 0 if none is.
+    pub first_message: Offset,
+    /// The agent of its latest message; `None` if the index no longer has a message of it.
+    pub agent_name: Option<AgentName>,
+    /// Number of its open runs.
+    pub open_runs: u64,
+    /// The open run that was accepted first.
+    pub open_run: Option<RunId>,
+}
+
+/// A query for threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadsQuery {
+    /// Only threads whose [`ThreadRecord::last`] is before this offset; `None` for all.
+    pub before: Option<Offset>,
+    /// Only threads that are archived, or are not; `None` for both.
+    pub archived: Option<bool>,
+    /// Most threads that are returned.
+    pub limit: usize,
 }
 
 /// The retention policy: entries beyond either limit are trimmed.

@@ -1,6 +1,8 @@
 //! A journal in memory, for tests. It satisfies every guarantee of the trait except durability beyond the
 //! process, and fails on request in every way in which a real journal can fail.
 
+mod threads;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -16,9 +18,10 @@ use quintet_kernel::{
 };
 use tokio::sync::watch;
 
+use self::threads::StoredThread;
 use super::{
     AppendError, Batch, Extent, Incarnation, Journal, JournalError, Lines, Log, ReadLimit, Recovery,
-    ResumeRecord, Retention, RunRecord, ThreadRecord, Trimmed, lines::LinesBuilder,
+    ResumeRecord, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, lines::LinesBuilder,
 };
 
 /// An in-memory journal. Clones share the logs, so a clone stands for the journal of a restarted process.
@@ -72,7 +75,7 @@ struct UserLog {
     runs: BTreeMap<Offset, RunRecord>,
     accepted: HashMap<RunId, Offset>,
     messages: HashMap<MessageId, Receipt>,
-    threads: HashMap<ThreadId, ThreadRecord>,
+    threads: HashMap<ThreadId, StoredThread>,
     resumes: BTreeMap<RunId, ResumeRecord>,
     spending: Spending,
 }
@@ -302,14 +305,14 @@ impl Log for MemoryLog {
         self.with(|log| log.accepted.get(&run_id).and_then(|at| log.runs.get(at)).cloned())
     }
 
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
         self.with(|log| {
-            let earlier = |thread: &&ThreadRecord| before.is_none_or(|before| thread.last < before);
-            let mut threads: Vec<_> = log.threads.values().filter(earlier).cloned().collect();
-            threads.sort_by_key(|thread| std::cmp::Reverse(thread.last));
-            threads.truncate(limit);
-            threads
+            log.threads.get_key_value(thread_id).map(|(id, thread)| log.thread_record(id, thread))
         })
+    }
+
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.with(|log| log.find_threads(query))
     }
 
     async fn thread_runs(
@@ -322,6 +325,19 @@ impl Log for MemoryLog {
             let later = |run: &&RunRecord| run.completed.is_none_or(|(at, _)| at > after);
             let of_thread = log.runs.values().filter(|run| &run.thread_id == thread_id);
             of_thread.filter(later).take(limit).cloned().collect()
+        })
+    }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.with(|log| {
+            let earlier = log.runs.range(..before.unwrap_or(Offset(u64::MAX))).rev();
+            let of_thread = earlier.map(|(_, run)| run).filter(|run| run.thread_id == *thread_id);
+            of_thread.take(limit).cloned().collect()
         })
     }
 
@@ -418,20 +434,15 @@ impl UserLog {
         for entry in batch.entries {
             match entry {
                 Entry::Run(entry) => self.index(entry),
-                Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => {}
+                Entry::Thread(entry) => self.change_thread(entry),
+                Entry::LogErased(_) | Entry::Erased(_) => {}
             }
         }
     }
 
     fn index(&mut self, entry: RunEntry) {
         let RunEntry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
-        let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| ThreadRecord {
-            thread_id: thread_id.clone(),
-            first: offset,
-            last: offset,
-            last_at: timestamp,
-            messages: 0,
-        });
+        let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| StoredThread::new(offset));
         (thread.last, thread.last_at) = (offset, timestamp);
         match body {
             Body::UserMessage { message_id, parent, .. } => {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::BytesMut;
 use quintet::{
     journal::{
-        Batch, Journal, Lines, Log, ReadLimit,
+        Batch, Journal, Lines, Log, ReadLimit, ThreadsQuery,
         lines::LinesBuilder,
         memory::MemoryJournal,
         sqlite::{SqliteJournal, SqliteOptions},
@@ -13,9 +13,11 @@ use quintet::{
     kernel::{
         entry::{
             Body, Call, CallOwner, CallResult, Completion, Entry, Event, RunEntry, RunStatus, Thought,
-            ThoughtKind,
+            ThoughtKind, ThreadChange, ThreadEntry,
         },
-        ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+        ids::{
+            AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, Title, ToolName, UserId,
+        },
         json::Json,
         spending::Spending,
     },
@@ -53,6 +55,11 @@ pub fn message(name: &str) -> MessageId {
 
 pub fn run(number: u64) -> RunId {
     RunId(uuid::Uuid::from_u128(0x018f_3c2e_7b1a_7c3d_8000_0000_0000_0000 + u128::from(number)))
+}
+
+/// A query for the threads with the latest entries.
+pub fn latest(limit: usize) -> ThreadsQuery {
+    ThreadsQuery { before: None, archived: None, limit }
 }
 
 pub const EVERYTHING: ReadLimit = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
@@ -192,6 +199,19 @@ impl LogWriter {
             timestamp: Timestamp(self.now),
             agent_name: AgentName::parse("assistant").unwrap(),
             body,
+        }))
+    }
+
+    /// Adds a change of a thread.
+    pub fn updated(&mut self, thread_id: &str, title: Option<&str>, archived: bool) -> &mut Self {
+        self.head = self.head.next();
+        self.now += 1;
+        let title = title.map(|title| Title::parse(title).unwrap());
+        self.write(Entry::Thread(ThreadEntry {
+            offset: self.head,
+            thread_id: thread(thread_id),
+            timestamp: Timestamp(self.now),
+            change: ThreadChange::Updated { title, archived },
         }))
     }
 

@@ -15,11 +15,11 @@ use super::{
     tail::Tail,
 };
 use crate::{
-    journal::{Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
+    journal::{Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord, ThreadsQuery},
     kernel::{
         connection::ResumeCursor,
         entry::CallResult,
-        ids::{AgentName, CallId, Epoch, Offset, RunId, UserId},
+        ids::{AgentName, CallId, Epoch, Offset, RunId, ThreadId, UserId},
         user::{NewMessage, PastCall, Receipt, Refusal},
     },
     observer::{ObservedLog, UserObserver},
@@ -272,17 +272,22 @@ impl User {
         self.log().run(run_id).await
     }
 
-    /// Returns up to `limit` threads, those with the latest messages first, before the position `before`.
+    /// Returns the index record of a thread; `None` if this user has no such thread (ISO-3).
     ///
     /// # Errors
     ///
     /// Returns an error of the journal.
-    pub async fn threads(
-        &self,
-        before: Option<Offset>,
-        limit: usize,
-    ) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.log().threads(before, limit).await
+    pub async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        self.log().thread(thread_id).await
+    }
+
+    /// Returns the threads that match a query, the one with the latest entry first.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.log().threads(query).await
     }
 
     /// Returns the observer of this user's machines.

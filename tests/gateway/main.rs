@@ -5,6 +5,7 @@
 //! in memory and fails on request. A test waits for events, never for time; an event that does not come
 //! within [`harness::PATIENCE`] is a failure.
 
+mod agui;
 mod backwards;
 mod bodies;
 mod budgets;
@@ -19,6 +20,7 @@ mod frames;
 mod handshake;
 mod heads;
 mod isolation;
+mod legacy;
 mod operations;
 mod outrun;
 mod pages;

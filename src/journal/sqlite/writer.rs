@@ -25,7 +25,7 @@ use super::{
     fault::WriteError,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
-    resumes,
+    resumes, threads,
 };
 use crate::{
     AppendError, Batch, Incarnation, JournalError,
@@ -300,7 +300,7 @@ impl Writer {
                 resumes::remove(self.connection()?, id, run.run_id)?;
             }
         }
-        self.save_threads(id, &changes)?;
+        threads::save(self.connection()?, id, &changes)?;
         self.users.insert(
             user_id.clone(),
             UserRow {
@@ -423,25 +423,6 @@ impl Writer {
                 }
             }
         }
-    }
-
-    fn save_threads(&self, user: i64, changes: &Changes<'_>) -> Result<(), WriteError> {
-        let mut save = self.connection()?.prepare_cached(
-            "INSERT INTO threads (user, thread_id, first, last, last_at, messages) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (user, thread_id) DO UPDATE SET
-                 last = excluded.last, last_at = excluded.last_at, messages = messages + excluded.messages",
-        )?;
-        for thread in &changes.threads {
-            save.execute(params![
-                user,
-                thread.thread_id.as_str(),
-                thread.first.0,
-                thread.last.0,
-                thread.last_at.0,
-                thread.messages
-            ])?;
-        }
-        Ok(())
     }
 
     /// Writes the row of each changed user once per transaction.
