@@ -44,6 +44,8 @@ pub struct Requester {
     slot: SocketSlot,
     names: RequestNames,
     admission: Admission,
+    /// The slot of the body and the snapshot, which are in memory until the first bytes are sent.
+    beginning: Admission,
 }
 
 /// The run that a request streams.
@@ -56,10 +58,10 @@ struct Target {
 }
 
 impl Requester {
-    /// Admits a stream, which counts as a connection of its user (ISO-6).
+    /// Admits a stream, which counts as a connection of its user, and up to its first bytes also as a page (ISO-6).
     ///
     /// # Errors
-    /// When the service is draining, or a limit on connections is reached.
+    /// When the service is draining, or a limit on connections or pages is reached.
     pub fn new(
         gateway: Gateway,
         caller: Caller,
@@ -72,7 +74,13 @@ impl Requester {
         }
         let Caller { identity, user } = caller;
         let admission = gateway.admit.connection(&identity.user_id)?;
-        Ok(Self { gateway, identity, user, slot, names, admission })
+        let beginning = gateway.admit.page(&identity.user_id)?;
+        Ok(Self { gateway, identity, user, slot, names, admission, beginning })
+    }
+
+    /// Returns the user, without a stream.
+    pub fn into_user(self) -> User {
+        self.user
     }
 
     /// Reads the body, of at most `agui_body_bytes_max` bytes.
@@ -220,7 +228,7 @@ impl Requester {
         }
         self.slot.is_member();
         let limits = &self.gateway.limits;
-        let begin = stream::Begin { before: input.before, ignored: input.ignored };
+        let begin = stream::Begin { before: input.before, ignored: input.ignored, slot: self.beginning };
         let stream = RunStream::new(
             cursor,
             encoder,

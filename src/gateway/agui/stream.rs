@@ -45,6 +45,8 @@ pub struct Begin {
     pub before: Vec<Message>,
     /// Members of the request without effect.
     pub ignored: Vec<&'static str>,
+    /// Held until the first events are sent.
+    pub slot: Admission,
 }
 
 /// What a stream is created from.
@@ -78,7 +80,7 @@ pub struct RunStream {
     filter: RunFilter,
     encoder: Encoder,
     sent: Offset,
-    first: Option<Bytes>,
+    first: Option<(Bytes, Admission)>,
     /// The time of the next comment, unless something is sent before.
     heartbeat_at: Instant,
     /// The time at which the run ends as an interrupt, unless an entry of it comes before.
@@ -116,7 +118,7 @@ impl RunStream {
     ) -> Self {
         let sent = cursor.after();
         let mut first = BytesMut::new();
-        let Begin { before, ignored } = begin;
+        let Begin { before, ignored, slot } = begin;
         let events = encoder.begin(before);
         for (at, event) in events.iter().enumerate() {
             let cursor = (at + 1 == events.len()).then(|| cursor_at(setup.epoch, sent));
@@ -131,7 +133,16 @@ impl RunStream {
         reader.read_on(sent, WHATEVER_COMES);
         let now = Instant::now();
         let (heartbeat_at, settled_at) = (now + setup.heartbeat, now + setup.settle);
-        Self { setup, reader, filter, encoder, sent, first: Some(first.freeze()), heartbeat_at, settled_at }
+        Self {
+            setup,
+            reader,
+            filter,
+            encoder,
+            sent,
+            first: Some((first.freeze(), slot)),
+            heartbeat_at,
+            settled_at,
+        }
     }
 
     /// Returns the response with this body.
@@ -148,7 +159,7 @@ impl RunStream {
     }
 
     async fn next_bytes(&mut self) -> Option<Result<Bytes, StreamCut>> {
-        if let Some(first) = self.first.take() {
+        if let Some((first, _slot)) = self.first.take() {
             return Some(Ok(first));
         }
         loop {
