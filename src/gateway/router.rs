@@ -25,7 +25,9 @@ use super::{
     Gateway, hosts,
     http::{self as answers, failure::HttpError},
     peers::SocketSlot,
-    refusal_log, sse, ws,
+    refusal_log, sse,
+    state::LegacyClients,
+    ws,
 };
 use crate::{runtime::drain::ShutdownStage, wire::codes::ErrorCode};
 
@@ -39,6 +41,11 @@ pub fn router(gateway: Gateway) -> Router {
     let answers = answers.route_layer(middleware::from_fn_with_state(gateway.clone(), in_time));
     #[cfg(feature = "page")]
     let answers = if gateway.dev.is_some() { answers.merge(super::page::routes()) } else { answers };
+    // Deprecated: the predecessor's clients.
+    let answers = match gateway.legacy_clients {
+        LegacyClients::Served => answers.route("/ws", get(ws::upgrade_legacy)),
+        LegacyClients::Refused => answers,
+    };
     answers
         .route("/v1/ws", get(ws::upgrade))
         .route("/v1/stream", get(sse::stream))

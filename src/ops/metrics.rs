@@ -218,6 +218,14 @@ pub const METRICS: &[Metric] = &[
         "Connections closed, by the close `code`.",
     ),
     counter(
+        "quintet_legacy_connections_total",
+        "Connections of the predecessor's clients; `legacy_clients` can be switched off once this stands still.",
+    ),
+    counter(
+        "quintet_legacy_entries_skipped_total",
+        "Entries that were not sent to the predecessor's clients, because their protocol has none such.",
+    ),
+    counter(
         "quintet_connection_rejections_total",
         "Inputs rejected by a connection's state machine, which are bugs of the service.",
     ),

@@ -18,6 +18,7 @@ mod frames;
 mod handshake;
 mod heads;
 mod isolation;
+mod legacy;
 mod operations;
 mod outrun;
 mod pages;
