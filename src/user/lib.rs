@@ -13,7 +13,8 @@
 //!   calls that wait for the client
 //! - [`room`]: the room on the disk, which limits new work
 //! - `trials`: suspected runs are resumed one at a time
-//! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`]: a page of the log
+//! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`]: a page of the log;
+//!   [`runs`]: a page of a conversation
 //!
 //! The interface to the agents of these machines is [`quintet_agent::host`].
 
@@ -33,6 +34,7 @@ mod quiesce;
 mod recovery;
 pub mod registry;
 pub mod room;
+pub mod runs;
 pub mod scan;
 mod shared;
 pub mod tail;

@@ -81,3 +81,4 @@ pub(crate) mod sample;
 pub mod schema;
 pub mod server;
 mod shapes;
+pub mod threads;

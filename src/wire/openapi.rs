@@ -15,11 +15,14 @@ use super::{
     client::form::AnswerForm,
     http::{
         AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest, MessageAccepted,
-        PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunCancelled,
-        RunInfo, ThreadsPage, TicketIssued, TicketRequest,
+        PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, RunCancelled, RunInfo, TicketIssued, TicketRequest,
     },
     problem::{PROBLEM_JSON, Problem},
     schema::{self, read, written},
+    threads::{
+        CallsPage, ErasureInfo, PAGE_CALLS_DEFAULT, PAGE_CALLS_MAX, PAGE_RUNS_DEFAULT, PAGE_RUNS_MAX,
+        PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunsPage, RunsPageEnd, ThreadInfo, ThreadRun, ThreadsPage,
+    },
 };
 
 /// Returns the document of `GET /openapi.json`.
@@ -128,6 +131,13 @@ fn schemas() -> Map<String, Value> {
     if let Some(required) = page["required"].as_array_mut() {
         required.extend([json!("entries"), json!("next_after")]);
     }
+    let mut runs = written::<RunsPage>();
+    runs["properties"]["runs"] = json!({"type": "array", "items": component("schemas", "ThreadRun")});
+    let mut runs_end = written::<RunsPageEnd>();
+    runs["properties"]["next_before"] = runs_end["properties"]["next_before"].take();
+    if let Some(required) = runs["required"].as_array_mut() {
+        required.extend([json!("runs"), json!("next_before")]);
+    }
     let named = [
         ("TicketRequest", read::<TicketRequest>()),
         ("TicketIssued", written::<TicketIssued>()),
@@ -135,6 +145,11 @@ fn schemas() -> Map<String, Value> {
         ("MessageAccepted", written::<MessageAccepted>()),
         ("EntriesPage", page),
         ("ThreadsPage", written::<ThreadsPage>()),
+        ("ThreadInfo", written::<ThreadInfo>()),
+        ("RunsPage", runs),
+        ("ThreadRun", written::<ThreadRun>()),
+        ("CallsPage", written::<CallsPage>()),
+        ("ErasureInfo", written::<ErasureInfo>()),
         ("RunInfo", written::<RunInfo>()),
         ("RunCancelled", written::<RunCancelled>()),
         ("Answer", read::<AnswerForm<'_>>()),
@@ -182,7 +197,16 @@ fn parameters() -> Value {
         "runId": path("run_id", &uuid),
         "frame": path("frame", &json!({"enum": frames})),
         "after": query("after", "Entries after this offset.", offset.clone()),
-        "before": query("before", "Threads whose last entry is before this offset.", offset),
+        "threadsBefore": query("before", "Threads whose last entry is before this offset.", offset.clone()),
+        "archived": query("archived", "Only threads that are archived, or are not.", json!({"type": "boolean"})),
+        "runsBefore": query("before", "Runs whose message is before this offset.", offset.clone()),
+        "runsLimit": query("limit", "Runs on the page.", limit(PAGE_RUNS_DEFAULT, PAGE_RUNS_MAX)),
+        "open": {
+            "name": "open", "in": "query", "required": true, "schema": {"const": true},
+            "description": "Calls that wait for an answer. No other calls can be listed.",
+        },
+        "callsAfter": query("after", "Calls whose `tool_executing` is after this offset.", offset),
+        "callsLimit": query("limit", "Calls on the page.", limit(PAGE_CALLS_DEFAULT, PAGE_CALLS_MAX)),
         "entriesLimit": query("limit", "Entries on the page.", limit(PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)),
         "threadsLimit": query("limit", "Threads on the page.", limit(PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX)),
         "lastEventId": {
