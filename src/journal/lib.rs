@@ -369,8 +369,8 @@ pub struct Batch {
     pub resumes: Vec<ResumeRecord>,
     /// The bytes of the user once this batch is appended, to store in the same commit (ISO-6).
     pub spending: Spending,
-    /// Intents of erasures to store in the same commit; each reaches through the last offset of the batch (DEL-8). A
-    /// batch may consist of these alone.
+    /// Intents of erasures to store in the same commit, at most one; it reaches through the last offset of the batch
+    /// (DEL-8). A batch may consist of it alone, and then reaches through `expected`.
     pub erasures: Vec<Erasure>,
 }
 

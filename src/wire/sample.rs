@@ -13,11 +13,14 @@ use quintet_kernel::{
     },
     json::Json,
     limits::Limits,
-    user::{NewMessage, OnBusy},
+    user::{NewMessage, OnBusy, ThreadUpdate},
 };
 
 use crate::{
-    client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew},
+    client::{
+        CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, Hello, Nonce, Ping, Renew,
+        UpdateThread,
+    },
     codes::ErrorCode,
     server::{self, ServerFrame},
 };
@@ -370,6 +373,13 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
             call_id,
             result
         })),
+        (thread_id(), option::of(option::of(title())), option::of(any::<bool>())).prop_map(
+            |(thread_id, title, archived)| {
+                let update = ThreadUpdate { title, archived };
+                F::UpdateThread(UpdateThread { thread_id, update })
+            }
+        ),
+        thread_id().prop_map(|thread_id| F::EraseThread(EraseThread { thread_id })),
         credential().prop_map(|credential| F::Renew(Renew { credential })),
         option::of(nonce()).prop_map(|nonce| F::Ping(Ping { nonce })),
     ]
@@ -398,6 +408,14 @@ pub(crate) fn client_frames() -> Vec<ClientFrame> {
             call_id: CallId::parse("q1").unwrap(),
             result: CallResult::ok(Json::parse(r#"{"approved":true}"#).unwrap()),
         }),
+        ClientFrame::UpdateThread(UpdateThread {
+            thread_id: ThreadId::parse("t-1").unwrap(),
+            update: ThreadUpdate {
+                title: Some(Some(Title::parse("The weather in Oslo").unwrap())),
+                archived: Some(false),
+            },
+        }),
+        ClientFrame::EraseThread(EraseThread { thread_id: ThreadId::parse("t-1").unwrap() }),
         ClientFrame::Renew(Renew { credential: Credential::Token("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".into()) }),
         ClientFrame::Ping(Ping { nonce: Some(Nonce::read(serde_json::from_str("17").unwrap()).unwrap()) }),
     ]

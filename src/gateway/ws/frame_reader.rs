@@ -229,6 +229,8 @@ fn decode(text: &str) -> Input<WsPayload> {
         Ok(ClientFrame::SendMessage(send)) => command(ClientCommandFrame::SendMessage(send)),
         Ok(ClientFrame::CancelRun(cancel)) => command(ClientCommandFrame::CancelRun(cancel)),
         Ok(ClientFrame::CompleteCall(call)) => command(ClientCommandFrame::CompleteCall(call)),
+        Ok(ClientFrame::UpdateThread(update)) => command(ClientCommandFrame::UpdateThread(update)),
+        Ok(ClientFrame::EraseThread(erase)) => command(ClientCommandFrame::EraseThread(erase)),
         Ok(ClientFrame::Hello(hello)) => Input::Hello {
             cursor: ResumeCursor { epoch: hello.epoch, after: hello.after },
             credential: hello.credential.map(Arc::new),
