@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use self::routes::{RequestBody, ResponseBody, Route, routes};
 use super::{
-    client::form::AnswerForm,
+    client::form::{AnswerForm, ThreadUpdateForm},
     http::{
         AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest, MessageAccepted,
         PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, RunCancelled, RunInfo, TicketIssued, TicketRequest,
@@ -153,6 +153,7 @@ fn schemas() -> Map<String, Value> {
         ("RunInfo", written::<RunInfo>()),
         ("RunCancelled", written::<RunCancelled>()),
         ("Answer", read::<AnswerForm<'_>>()),
+        ("ThreadUpdate", read::<ThreadUpdateForm<'_>>()),
         ("CallCompleted", written::<CallCompleted>()),
         ("AgentsList", written::<AgentsList>()),
         ("LoginRequest", read::<LoginRequest>()),

@@ -139,6 +139,10 @@ fn bodies_fit_their_schemas() {
         assert_eq!(body["entries"].as_array().unwrap().len(), count);
         fits("EntriesPage", &body);
     }
+    let runs: Value = serde_json::from_str(&crate::doc::threads::runs()).unwrap();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1);
+    fits("RunsPage", &runs);
+    fits("ThreadRun", &runs["runs"][0]);
     let problem = Problem::new(ErrorCode::NotFound, "no such run");
     let body: Value = serde_json::from_str(&problem.encode()).unwrap();
     assert_eq!(
