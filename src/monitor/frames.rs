@@ -243,7 +243,7 @@ pub(super) enum Sent {
 }
 
 /// The close codes of the contract's table.
-const CLOSE_CODES: [u16; 11] = [1000, 1007, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429];
+const CLOSE_CODES: [u16; 12] = [1000, 1002, 1007, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429];
 
 #[cfg(test)]
 mod tests {

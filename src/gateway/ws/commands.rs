@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use super::payload::ClientCommandFrame;
 use crate::{
     gateway::{
@@ -19,8 +17,12 @@ use crate::{
     },
 };
 
-/// Executes a command. Returns the encoded reply, or `None` if the command's entry in the log is the reply.
-pub async fn execute(user: User, command: Arc<ClientCommandFrame>, retry_after_ms: u64) -> Option<Utf8Bytes> {
+/// Executes a command. Returns the reply, or `None` if the command's entry in the log is the reply.
+pub async fn execute(
+    user: User,
+    command: Arc<ClientCommandFrame>,
+    retry_after_ms: u64,
+) -> Option<Arc<ServerFrame>> {
     let subject = command.subject();
     // No copy: the effect held the only reference.
     let done = match Arc::unwrap_or_clone(command) {
@@ -55,7 +57,7 @@ pub async fn execute(user: User, command: Arc<ClientCommandFrame>, retry_after_m
         };
         Some(ServerFrame::Error(error))
     });
-    reply.map(|frame| frame.encode().into())
+    reply.map(Arc::new)
 }
 
 /// Verifies the credential of a peer. A ticket is consumed (AUTH-1). Above

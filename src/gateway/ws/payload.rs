@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use crate::{
+    gateway::Gateway,
     journal::Lines,
     kernel::{
-        connection::{Fault, Payload},
-        ids::{MessageId, RunId},
+        connection::{Fault, Gap, Payload},
+        ids::{ConnectionId, MessageId, Offset, RunId, UserId},
         user::NewMessage,
     },
     wire::{
@@ -16,7 +15,8 @@ use crate::{
             CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, FrameError, Nonce, UpdateThread,
         },
         codes::ErrorCode,
-        server::Error,
+        legacy::{Ack, LegacyFrame},
+        server::{ClientLimits, Error, PROTOCOL, Ready, ServerFrame},
     },
 };
 
@@ -27,16 +27,24 @@ pub struct WsPayload;
 impl Payload for WsPayload {
     type Credential = Arc<Credential>;
     type Command = Arc<ClientCommandFrame>;
-    type Nonce = Option<Nonce>;
+    type Nonce = Option<Reply>;
     type Malformed = FrameError;
     type Subject = ErrorSubject;
     type Entries = Arc<Lines>;
-    /// The encoded frame.
-    type Answer = Utf8Bytes;
+    type Answer = Arc<ServerFrame>;
 
     fn subject(command: &Arc<ClientCommandFrame>) -> ErrorSubject {
         command.subject()
     }
+}
+
+/// The content of the reply to a frame without an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// `pong`, with the nonce of its `ping`.
+    Nonce(Nonce),
+    /// The acknowledgement that a legacy client expects.
+    Ack(Ack),
 }
 
 /// A client frame that is a command to the user's log.
@@ -88,6 +96,16 @@ impl ErrorSubject {
         }
     }
 
+    /// Returns the ids in a frame of a legacy client, malformed or not.
+    pub fn of_legacy(decoded: Result<LegacyFrame, FrameError>) -> Self {
+        match decoded {
+            Ok(LegacyFrame::Message(send)) => Self::message(send.message_id),
+            Ok(LegacyFrame::Cancel(cancel)) => Self::run(cancel.run_id),
+            Ok(LegacyFrame::Ack(_)) => Self::default(),
+            Err(FrameError { message_id, run_id, .. }) => Self { message_id, run_id },
+        }
+    }
+
     /// Refers to a message.
     pub fn message(message_id: MessageId) -> Self {
         Self { message_id: Some(message_id), run_id: None }
@@ -101,6 +119,29 @@ impl ErrorSubject {
     /// Creates an error that refers to these ids.
     pub fn error(self, code: ErrorCode, message: impl Into<String>) -> Error {
         Error { message_id: self.message_id, run_id: self.run_id, ..Error::new(code, message) }
+    }
+}
+
+/// Returns the `ready` frame of a connection.
+pub fn ready(
+    gateway: &Gateway,
+    connection_id: ConnectionId,
+    user_id: UserId,
+    resumed_after: Offset,
+    head: Offset,
+    gap: Option<Gap>,
+) -> Ready {
+    let Gateway { factory, limits, .. } = gateway;
+    Ready {
+        protocol: PROTOCOL,
+        connection_id,
+        user_id,
+        epoch: factory.epoch(),
+        resumed_after,
+        head,
+        gap,
+        heartbeat_ms: limits.heartbeat_interval_ms,
+        limits: ClientLimits::new(&factory.limits().kernel, &limits.connection(), limits.socket()),
     }
 }
 

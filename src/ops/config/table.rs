@@ -29,6 +29,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(super::agents::rows());
     rows.extend(logs());
     rows.extend(limits(LogLimits::TABLE, |s| &s.log_limits, |s| &mut s.log_limits));
+    rows.push(legacy_clients());
     rows.extend(monitors());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
     rows.extend(limits(AgentLimits::TABLE, |s| &s.agents, |s| &mut s.agents));
@@ -250,6 +251,16 @@ fn logs() -> Vec<Setting> {
             }),
         },
     ]
+}
+
+fn legacy_clients() -> Setting {
+    Setting {
+        name: "legacy_clients",
+        doc: "Serves the predecessor's clients on `/ws`, under the same checks as all others (`docs/legacy.md`). Deprecated: `quintet_legacy_connections_total` shows whether it is still needed.",
+        range: "`true` or `false`".to_owned(),
+        read: Box::new(|s| Some(s.legacy_clients.to_string())),
+        write: Box::new(|s, raw| raw.parse("true or false").map(|served| s.legacy_clients = served)),
+    }
 }
 
 fn monitors() -> Vec<Setting> {
