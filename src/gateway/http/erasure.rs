@@ -27,8 +27,9 @@ pub(super) async fn begin(gateway: &Gateway, caller: &Caller, scope: EraseScope)
     let begun = caller.user.erase(scope).await;
     let begun = begun.map_err(|why| HttpError::request_error(why, gateway.limits.reconnect_after_ms))?;
     let record = caller.user.erasure(begun.receipt).await?;
-    // The intent is durable, so its record exists.
-    let record = record.ok_or_else(|| HttpError::new(ErrorCode::Internal, "internal error"))?;
+    let record = record.ok_or_else(|| {
+        HttpError::new(ErrorCode::Unavailable, "the journal has no record of the erasure yet")
+    })?;
     Ok((StatusCode::ACCEPTED, Json(shown(record))).into_response())
 }
 
