@@ -15,11 +15,12 @@ use self::routes::{RequestBody, ResponseBody, Route, routes};
 use super::{
     client::form::{AnswerForm, ThreadUpdateForm},
     http::{
-        AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest, MessageAccepted,
-        PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, RunCancelled, RunInfo, TicketIssued, TicketRequest,
+        AgentsList, CallCompleted, EntriesPage, EntriesPageBefore, EntriesPageBeforeEnd, EntriesPageEnd,
+        ExportEnd, ExportGap, ExportHeader, LoggedIn, LoginRequest, MessageAccepted, PAGE_ENTRIES_DEFAULT,
+        PAGE_ENTRIES_MAX, RunCancelled, RunInfo, TicketIssued, TicketRequest,
     },
     problem::{PROBLEM_JSON, Problem},
-    schema::{self, read, written},
+    schema::{self, read, tagged, written},
     threads::{
         CallsPage, ErasureInfo, PAGE_CALLS_DEFAULT, PAGE_CALLS_MAX, PAGE_RUNS_DEFAULT, PAGE_RUNS_MAX,
         PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunsPage, RunsPageEnd, ThreadInfo, ThreadRun, ThreadsPage,
@@ -79,6 +80,13 @@ fn operation(route: &Route) -> Value {
         ResponseBody::Json(name) => {
             success["content"] = json!({"application/json": {"schema": component("schemas", name)}})
         }
+        ResponseBody::JsonOneOf(names) => {
+            success["content"] = json!({"application/json": {"schema": one_of(names)}})
+        }
+        ResponseBody::Lines(names) => {
+            // OpenAPI 3.1 has no keyword for a sequence; the schema is that of one line.
+            success["content"] = json!({"application/x-ndjson": {"schema": one_of(names)}})
+        }
         ResponseBody::Text(media) => success["content"] = json!({*media: {}}),
         ResponseBody::Empty => {}
     }
@@ -125,35 +133,44 @@ fn request_body(name: &str, required: bool) -> Value {
     json!({"required": required, "content": {"application/json": {"schema": component("schemas", name)}}})
 }
 
+fn one_of(names: &[&str]) -> Value {
+    let schemas: Vec<_> = names.iter().map(|name| component("schemas", name)).collect();
+    json!({"oneOf": schemas})
+}
+
 fn component(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
 /// Returns the named schemas of the document; those of entries have the entry's name.
 fn schemas() -> Map<String, Value> {
-    let mut page = written::<EntriesPage>();
-    page["properties"]["entries"] = json!({"type": "array", "items": component("schemas", "entry")});
-    let mut end = written::<EntriesPageEnd>();
-    page["properties"]["next_after"] = end["properties"]["next_after"].take();
-    if let Some(required) = page["required"].as_array_mut() {
-        required.extend([json!("entries"), json!("next_after")]);
-    }
-    let mut runs = written::<RunsPage>();
-    runs["properties"]["runs"] = json!({"type": "array", "items": component("schemas", "ThreadRun")});
-    let mut runs_end = written::<RunsPageEnd>();
-    runs["properties"]["next_before"] = runs_end["properties"]["next_before"].take();
-    if let Some(required) = runs["required"].as_array_mut() {
-        required.extend([json!("runs"), json!("next_before")]);
-    }
     let named = [
         ("TicketRequest", read::<TicketRequest>()),
         ("TicketIssued", written::<TicketIssued>()),
         ("NewMessage", read::<NewMessage>()),
         ("MessageAccepted", written::<MessageAccepted>()),
-        ("EntriesPage", page),
+        (
+            "EntriesPage",
+            page(written::<EntriesPage>(), written::<EntriesPageEnd>(), ("entries", "entry"), "next_after"),
+        ),
+        (
+            "EntriesPageBefore",
+            page(
+                written::<EntriesPageBefore>(),
+                written::<EntriesPageBeforeEnd>(),
+                ("entries", "entry"),
+                "next_before",
+            ),
+        ),
+        ("ExportHeader", tagged("export", written::<ExportHeader>())),
+        ("ExportGap", tagged("gap", written::<ExportGap>())),
+        ("ExportEnd", tagged("export_end", written::<ExportEnd>())),
         ("ThreadsPage", written::<ThreadsPage>()),
         ("ThreadInfo", written::<ThreadInfo>()),
-        ("RunsPage", runs),
+        (
+            "RunsPage",
+            page(written::<RunsPage>(), written::<RunsPageEnd>(), ("runs", "ThreadRun"), "next_before"),
+        ),
         ("ThreadRun", written::<ThreadRun>()),
         ("CallsPage", written::<CallsPage>()),
         ("ErasureInfo", written::<ErasureInfo>()),
@@ -181,6 +198,17 @@ fn schemas() -> Map<String, Value> {
     all.map(|(name, schema)| (name.to_owned(), embedded(schema))).collect()
 }
 
+/// Joins the schemas of the two parts of a page around its items: the field of the items, and the schema of each. `next` is
+/// the field of the second part.
+fn page(mut page: Value, mut end: Value, (items, schema): (&str, &str), next: &str) -> Value {
+    page["properties"][items] = json!({"type": "array", "items": component("schemas", schema)});
+    page["properties"][next] = end["properties"][next].take();
+    if let Some(required) = page["required"].as_array_mut() {
+        required.extend([json!(items), json!(next)]);
+    }
+    page
+}
+
 /// Removes `$schema`, because the enclosing document names the dialect.
 pub(super) fn embedded(mut schema: Value) -> Value {
     if let Some(object) = schema.as_object_mut() {
@@ -206,6 +234,14 @@ fn parameters() -> Value {
         "runId": path("run_id", &uuid),
         "frame": path("frame", &json!({"enum": frames})),
         "after": query("after", "Entries after this offset.", offset.clone()),
+        "beforeEntry": query(
+            "before", "The last entries before this offset, in ascending order; excludes `after`.", offset.clone(),
+        ),
+        "start": query(
+            "start",
+            "`head` starts at the head of the log and sends `ready` with its offset; excludes `after`.",
+            json!({"enum": ["beginning", "head"], "default": "beginning"}),
+        ),
         "threadsBefore": query("before", "Threads whose last entry is before this offset.", offset.clone()),
         "archived": query("archived", "Only threads that are archived, or are not.", json!({"type": "boolean"})),
         "runsBefore": query("before", "Runs whose message is before this offset.", offset.clone()),
@@ -220,7 +256,7 @@ fn parameters() -> Value {
         "threadsLimit": query("limit", "Threads on the page.", limit(PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX)),
         "lastEventId": {
             "name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,64}:[0-9]+$"},
-            "description": "The `id` of the last event applied, `epoch:offset`; takes precedence over `after`.",
+            "description": "The `id` of the last event applied, `epoch:offset`; takes precedence over `after` and `start`.",
         },
     })
 }

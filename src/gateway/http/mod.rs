@@ -3,7 +3,7 @@
 //! Guarantee: each request gets either its result or a problem with an error code of the protocol. An
 //! unauthenticated request has no effect (AUTH-5), and no request reaches another user's log (ISO-1).
 //!
-//! - [`messages`], [`entries`], [`threads`], [`runs`], [`calls`], [`tickets`], [`agents`]: one resource each
+//! - [`messages`], [`entries`], [`export`], [`threads`], [`runs`], [`calls`], [`tickets`], [`agents`]: one resource each
 //! - [`erasure`]: the erasure of the log, and the answer to every erasure
 //! - `pages`: pages of entries, shared by `entries` and `threads`; `folded`: pages of folded runs
 //! - [`contract`]: OpenAPI, AsyncAPI and JSON Schema documents
@@ -15,6 +15,7 @@ pub mod calls;
 pub mod contract;
 pub mod entries;
 pub mod erasure;
+pub mod export;
 pub mod extract;
 pub mod failure;
 mod folded;
@@ -38,6 +39,7 @@ pub fn routes(gateway: &Gateway) -> Router<Gateway> {
         .route("/v1/tickets", post(tickets::issue))
         .route("/v1/messages", post(messages::send))
         .route("/v1/entries", get(entries::page))
+        .route("/v1/export", get(export::export))
         .route("/v1/threads", get(threads::list))
         .route("/v1/threads/{thread_id}/entries", get(threads::page))
         .route("/v1/threads/{thread_id}/runs", get(threads::runs))

@@ -72,7 +72,7 @@ async fn shown(user: &User, record: ThreadRecord) -> Result<(ThreadInfo, usize),
     Ok((thread, bytes))
 }
 
-/// Returns 200 with the entries of one thread after `after`; 404 if the user has no such thread (ISO-3).
+/// Returns 200 with the entries of one thread after `after` or before `before`; 404 if the user has no such thread (ISO-3).
 ///
 /// # Errors
 /// 404 when the user has no such thread; an error when `limit` is out of range, the user has reached

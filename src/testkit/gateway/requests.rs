@@ -65,10 +65,11 @@ impl TestService {
 }
 
 /// All routes that require authentication.
-pub const ROUTES: [(&str, &str); 20] = [
+pub const ROUTES: [(&str, &str); 21] = [
     ("POST", "/v1/tickets"),
     ("POST", "/v1/messages"),
     ("GET", "/v1/entries"),
+    ("GET", "/v1/export"),
     ("GET", "/v1/threads"),
     ("GET", "/v1/threads/t/entries"),
     ("GET", "/v1/threads/t/runs"),
