@@ -24,7 +24,7 @@ step "documentation"
 # A dead link or a malformed section is an error.
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked -p quintet -p quintet-kernel -p quintet-runtime -p quintet-wire \
   -p quintet-journal -p quintet-observer -p quintet-tickets -p quintet-agent -p quintet-user -p quintet-assistant \
-  -p quintet-audit -p quintet-monitor -p quintet-upstream -p quintet-llm -p quintet-mcp -p quintet-agui
+  -p quintet-audit -p quintet-monitor -p quintet-upstream -p quintet-llm -p quintet-mcp -p quintet-agui -p quintet-agui-server
 
 step "the library without its features"
 bash tests/features.sh
@@ -33,11 +33,17 @@ step "the page, in a browser"
 cargo build --locked
 bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
+step "the page, with a small language model"
+bash tests/models/run.sh bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet" ../models/page.test.js
+
 step "the TypeScript client"
 bash tests/clients/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the Python client"
 bash tests/python/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
+
+step "front ends of AG-UI"
+bash tests/agui_server/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the WebSocket protocol, by the Autobahn suite"
 # The suite is a Python 2.7 program, which current distributions no longer package. Without one, a developer's run

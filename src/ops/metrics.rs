@@ -128,7 +128,17 @@ pub const METRICS: &[Metric] = &[
         "quintet_agui_responses_total",
         "Responses of remote agents, by `agent` and `outcome`.",
     ),
+    counter_of_settings(
+        "quintet_agui_tokens_total",
+        "Tokens that remote agents have reported, by `agent` and `direction`: `input` or `output`.",
+    ),
     counter_of_settings("quintet_agui_retries_total", "Requests that were sent again to a remote `agent`."),
+    counters(
+        "quintet_agui_streams_total",
+        "end",
+        || texts(AGUI_ENDS),
+        "Responses to AG-UI front ends that ended, by `end`: `finished` after the terminal event, `aborted` without it.",
+    ),
     gauge("quintet_tickets_outstanding", "Tickets that are neither redeemed nor expired."),
     gauge("quintet_draining", "1 once a drain has begun, otherwise 0."),
     counter("quintet_tickets_issued_total", "Tickets issued."),
@@ -212,6 +222,14 @@ pub const METRICS: &[Metric] = &[
         "Connections closed, by the close `code`.",
     ),
     counter(
+        "quintet_legacy_connections_total",
+        "Connections of the predecessor's clients; `legacy_clients` can be switched off once this stands still.",
+    ),
+    counter(
+        "quintet_legacy_entries_skipped_total",
+        "Entries that were not sent to the predecessor's clients, because their protocol has none such.",
+    ),
+    counter(
         "quintet_connection_rejections_total",
         "Inputs rejected by a connection's state machine, which are bugs of the service.",
     ),
@@ -229,6 +247,9 @@ pub const METRICS: &[Metric] = &[
         "Time from a request's head to its answer, by `route`, `method` and `status`.",
     ),
 ];
+
+/// Values of the label `end` of responses to AG-UI front ends.
+const AGUI_ENDS: &[&str] = &["finished", "aborted"];
 
 /// Values of the label `reason` of refused credentials.
 const AUTH_FAILURES: &[&str] = &[
@@ -272,6 +293,7 @@ const LIMITS: &[&str] = &[
     "unready_frames_max",
     "user_bytes_per_day_max",
     "user_connections_max",
+    "user_exports_max",
     "user_pages_max",
     "user_tickets_max",
     "user_incomplete_bytes_max",

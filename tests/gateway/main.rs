@@ -5,22 +5,28 @@
 //! in memory and fails on request. A test waits for events, never for time; an event that does not come
 //! within [`harness::PATIENCE`] is a failure.
 
+mod agui;
+mod backwards;
 mod bodies;
 mod budgets;
 mod conformance;
 mod contract;
+mod conversations;
 mod delivery;
 mod doors;
 mod ends;
 mod events;
+mod exports;
 mod frames;
 mod handshake;
 mod heads;
 mod isolation;
+mod legacy;
 mod operations;
 mod outrun;
 mod pages;
 mod routes;
+mod starts;
 mod threads;
 mod turned_away;
 
