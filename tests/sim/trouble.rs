@@ -16,7 +16,8 @@ use async_trait::async_trait;
 use quintet::{
     journal::{
         AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log,
-        ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, memory::MemoryJournal,
+        ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
+        memory::MemoryJournal,
     },
     kernel::{
         ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
