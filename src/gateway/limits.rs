@@ -25,6 +25,8 @@ quintet_runtime::limits! {
         pub page_bytes_max: usize = 4 * 1024 * 1024, in 65_536..=268_435_456;
         /// Pages of one user that are being sent at once.
         pub user_pages_max: usize = 16, in 1..=100_000;
+        /// Exports of one user that are being sent at once.
+        pub user_exports_max: usize = 1, in 1..=16;
         /// Open sockets of the public listener, including those upgraded to WebSocket.
         pub sockets_max: usize = 20_000, in 1..=1_000_000;
         /// Authenticated connections (WebSocket and event streams) of all users at once.

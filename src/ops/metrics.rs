@@ -293,6 +293,7 @@ const LIMITS: &[&str] = &[
     "unready_frames_max",
     "user_bytes_per_day_max",
     "user_connections_max",
+    "user_exports_max",
     "user_pages_max",
     "user_tickets_max",
     "user_incomplete_bytes_max",
