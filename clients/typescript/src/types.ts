@@ -43,6 +43,21 @@ export interface ThreadErased extends ThreadEntry {
   receipt: string;
 }
 
+/** The erasure of the whole log (DEL-8). */
+export interface LogErased {
+  type: 'log_erased';
+  /** The position in the user's log. */
+  offset: number;
+  /** The owner of the log (ISO-1). */
+  user_id: string;
+  /** Unix milliseconds. */
+  timestamp: number;
+  /** The last offset that was erased. */
+  erased_through: number;
+  /** The id of the receipt. */
+  receipt: string;
+}
+
 /** Stands in the place of an entry that was erased (DEL-8). */
 export interface Erased {
   type: 'erased';
@@ -72,7 +87,7 @@ export type AgentEvent =
   | Published.AgentCompleted;
 
 /** An entry of the user's log: a frame of the server that has an `offset`. */
-export type Entry = Published.UserMessage | AgentEvent | ThreadUpdated | ThreadErased | Erased;
+export type Entry = Published.UserMessage | AgentEvent | ThreadUpdated | ThreadErased | LogErased | Erased;
 
 /** A frame of the server that is not an entry. */
 export type Notice = Published.ServerNotice;
