@@ -167,7 +167,8 @@ export class History {
   /** Applies an entry to everything that it concerns. */
   #apply(entry: Entry): void {
     for (const since of this.#since) since.push(entry);
-    const threads = applyToThreads(this.#state.threads, entry);
+    const isKnown = !('thread_id' in entry) || this.#state.threads.has(entry.thread_id);
+    const threads = applyToThreads(this.#state.threads, entry, this.#state.isLoaded && this.#state.next_before === null);
     const waiting = applyToWaiting(this.#state.waiting, entry);
     const concerned = entry.type === 'log_erased' ? [...this.#wanted] : 'thread_id' in entry && this.#wanted.has(entry.thread_id) ? [entry.thread_id] : [];
     if (concerned.length > 0) this.#conversations = applyEntries(this.#conversations, [entry]);
@@ -175,6 +176,8 @@ export class History {
     let { opened } = this.#state;
     for (const thread_id of concerned) opened = this.#shown(opened, thread_id, {});
     this.#publish({ threads, waiting, opened });
+    // A message to a thread that was not listed yet: the service knows its beginning.
+    if (!isKnown && entry.type === 'user_message' && this.#state.next_before !== null) void this.#list();
     this.#options.onEntry?.(entry);
   }
 
@@ -194,7 +197,7 @@ export class History {
         const summaries = page.threads.map(({ thread_id, title = null, first_text = null, agent_name = null, archived = false, last_offset, last_at, open_runs = 0 }) => (
           { thread_id, title, first_text, agent_name, archived, last_offset, last_at, open_runs }
         ));
-        const threads = mergeThreads(this.#state.threads, summaries, since);
+        const threads = mergeThreads(this.#state.threads, summaries, since, page.next_before === null);
         const waiting = calls ? waitingOf(calls, since) : this.#state.waiting;
         this.#publish({ threads, waiting, next_before: page.next_before, isLoaded: true, error: null });
       });

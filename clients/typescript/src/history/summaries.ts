@@ -14,7 +14,7 @@ export interface ThreadSummary {
   readonly agent_name: string | null;
   /** Whether the user archived the thread. */
   readonly archived: boolean;
-  /** The offset of the last entry that is in this summary. */
+  /** The offset of the last entry of its runs. A change of the title, or of `archived`, does not move it. */
   readonly last_offset: number;
   /** The time of the last entry, Unix milliseconds. */
   readonly last_at: number;
@@ -25,8 +25,8 @@ export interface ThreadSummary {
 /** The threads by their id. */
 export type Threads = ReadonlyMap<string, ThreadSummary>;
 
-/** Applies an entry that is after everything in the list. A thread that is not in it begins with its entry. */
-export function applyToThreads(threads: Threads, entry: Entry): Threads {
+/** Applies an entry that is after everything in the list. `isWhole`: a thread that is not in it begins with its entry. */
+export function applyToThreads(threads: Threads, entry: Entry, isWhole: boolean): Threads {
   if (entry.type === 'log_erased') {
     const kept = [...threads].filter(([, { last_offset }]) => last_offset > entry.erased_through);
     return kept.length === threads.size ? threads : new Map(kept);
@@ -40,18 +40,21 @@ export function applyToThreads(threads: Threads, entry: Entry): Threads {
     else next.set(entry.thread_id, { ...held, title: null, first_text: null });
     return next;
   }
-  next.set(entry.thread_id, applyToSummary(held ?? EMPTY, entry));
+  // An older thread is listed with its page, or with its next message.
+  if (!held && entry.type !== 'user_message') return threads;
+  next.set(entry.thread_id, applyToSummary(held ?? EMPTY, entry, isWhole));
   return next;
 }
 
 /** Applies pages' threads, and the entries that were appended since the request, each once. */
-export function mergeThreads(threads: Threads, page: readonly ThreadSummary[], since: readonly Entry[]): Threads {
+export function mergeThreads(threads: Threads, page: readonly ThreadSummary[], since: readonly Entry[], isWhole: boolean): Threads {
   let next: Threads = new Map([...threads, ...page.map((summary) => [summary.thread_id, summary] as const)]);
   const through = new Map(page.map(({ thread_id, last_offset }) => [thread_id, last_offset]));
   for (const entry of since) {
-    if (entry.type === 'log_erased' || ('thread_id' in entry && entry.offset > (through.get(entry.thread_id) ?? Infinity))) {
-      next = applyToThreads(next, entry);
-    }
+    const last_offset = 'thread_id' in entry ? through.get(entry.thread_id) : undefined;
+    // A change of a thread sets what it names: applied again, it changes nothing.
+    const isNew = last_offset !== undefined && (entry.type === 'thread_updated' || entry.offset > last_offset);
+    if (isNew || entry.type === 'log_erased') next = applyToThreads(next, entry, isWhole);
   }
   return next;
 }
@@ -61,16 +64,15 @@ export function byActivity(threads: Threads): ThreadSummary[] {
   return [...threads.values()].sort((a, b) => b.last_offset - a.last_offset);
 }
 
-function applyToSummary(held: ThreadSummary, entry: Extract<Entry, { thread_id: string }>): ThreadSummary {
+function applyToSummary(held: ThreadSummary, entry: Extract<Entry, { thread_id: string }>, isWhole: boolean): ThreadSummary {
+  if (entry.type === 'thread_updated') return { ...held, title: entry.title, archived: entry.archived };
   const { thread_id, offset: last_offset, timestamp: last_at } = entry;
   const next = { ...held, thread_id, last_offset, last_at };
   switch (entry.type) {
     case 'user_message':
-      return { ...next, first_text: held === EMPTY ? entry.text : held.first_text, agent_name: entry.agent_name, open_runs: held.open_runs + 1 };
+      return { ...next, first_text: held === EMPTY && (isWhole || !entry.parent) ? entry.text : held.first_text, agent_name: entry.agent_name, open_runs: held.open_runs + 1 };
     case 'agent_completed':
       return { ...next, open_runs: Math.max(0, held.open_runs - 1) };
-    case 'thread_updated':
-      return { ...next, title: entry.title, archived: entry.archived };
     default:
       return next;
   }

@@ -30,11 +30,12 @@ export function answerGet(url: URL, log: readonly Entry[], epoch: string): objec
     return { epoch, after, head: log.length, gap: null, entries, next_after: own.length > limit ? entries.at(-1)?.offset : null };
   }
   if (collection !== 'threads') return undefined;
-  const infos = [...threads.values()].map((thread): ThreadInfo => {
-    const { thread_id, title, archived, last_offset, last_at, runs } = thread;
+  const infos = [...threads.values()].filter(({ runs }) => runs.length > 0).map((thread): ThreadInfo => {
+    const { thread_id, title, archived, runs } = thread;
+    const last = runs.reduce((a, b) => (b.last_offset > a.last_offset ? b : a));
     const open_runs = runs.filter((run) => !hasEnded(run)).length;
     const [first] = runs;
-    return { thread_id, title, archived, last_offset, last_at, open_runs, first_text: first?.message?.text ?? null, agent_name: runs.at(-1)?.agent_name ?? null, first_offset: first?.first_offset ?? last_offset };
+    return { thread_id, title, archived, last_offset: last.last_offset, last_at: last.last_at, open_runs, first_text: first?.message?.text ?? null, agent_name: runs.at(-1)?.agent_name ?? null, first_offset: first?.first_offset ?? 0 };
   });
   const all = infos.filter((info) => info.last_offset < before).sort((a, b) => b.last_offset - a.last_offset);
   return { threads: all.slice(0, limit), next_before: all.length > limit ? all[limit - 1]?.last_offset : null };
