@@ -14,7 +14,7 @@ export function createTrace({ run_id, thread_id, message_id = null, agent_name, 
     started_at: null,
     last_at: timestamp,
     /** The offset of the last entry. */
-    through: offset,
+    through: type === 'user_message' ? offset : offset - 1,
     seq: 0,
     events: 0,
     steps: [],
@@ -30,7 +30,7 @@ export function createTrace({ run_id, thread_id, message_id = null, agent_name, 
 
 /** Applies the run's next entry; one that was applied before changes nothing. */
 export function applyToTrace(run, event) {
-  if (!EVENT_TYPES.includes(event.type) || event.offset < run.through || (event.offset === run.through && event.type !== 'agent_started')) return;
+  if (!EVENT_TYPES.includes(event.type) || event.offset <= run.through) return;
   run.through = event.offset;
   check(run, event);
   run.seq = event.seq;
