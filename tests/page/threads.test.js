@@ -38,7 +38,7 @@ test('the title of a thread is its own, or its first text, or what stands for it
 });
 
 test('the calls that wait for the user, and the state of their threads', () => {
-  const call = (thread_id, offset) => ({ run_id: `run-${thread_id}`, call_id: 'q1', thread_id, agent_name: 'a', tool_name: 'answer', parameters: {}, offset });
+  const call = (thread_id, offset) => ({ run_id: `run-${thread_id}`, call_id: 'q1', thread_id, agent_name: 'a', tool_name: 'answer', parameters: {}, opened_offset: offset });
   const state = historyOf([summary('one', { open_runs: 1 }), summary('two', { open_runs: 1 }), summary('three', { open_runs: 1 }), summary('four')], [call('two', 8), call('one', 4)]);
   assert.deepEqual(waitingCalls(state).map((waiting) => [waiting.call.thread_id, waiting.title]), [['one', 'First of one'], ['two', 'First of two']]);
   assert.deepEqual(listThreads(state).map((thread) => thread.state), ['waiting', 'waiting', 'busy', 'idle']);

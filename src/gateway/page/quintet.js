@@ -1495,8 +1495,9 @@ function applyToWaiting(waiting, entry) {
     case "tool_executing": {
       if (entry.by !== "client")
         return waiting;
-      const { run_id, call_id, thread_id, agent_name, tool_name, parameters, offset } = entry;
-      return new Map(waiting).set(keyOf2(run_id, call_id), { run_id, call_id, thread_id, agent_name, tool_name, parameters, offset });
+      const { run_id, call_id, thread_id, agent_name, tool_name, parameters, offset, timestamp } = entry;
+      const call = { run_id, call_id, thread_id, agent_name, tool_name, parameters, opened_offset: offset, opened_at: timestamp };
+      return new Map(waiting).set(keyOf2(run_id, call_id), call);
     }
     case "tool_completed": {
       const key2 = keyOf2(entry.run_id, entry.call_id);
@@ -1509,9 +1510,9 @@ function applyToWaiting(waiting, entry) {
     case "agent_completed":
       return without(waiting, (call) => call.run_id === entry.run_id);
     case "thread_erased":
-      return without(waiting, (call) => call.thread_id === entry.thread_id && call.offset <= entry.erased_through);
+      return without(waiting, (call) => call.thread_id === entry.thread_id && call.opened_offset <= entry.erased_through);
     case "log_erased":
-      return without(waiting, (call) => call.offset <= entry.erased_through);
+      return without(waiting, (call) => call.opened_offset <= entry.erased_through);
     default:
       return waiting;
   }
@@ -1703,6 +1704,9 @@ var History = class {
         if (generation !== this.#generation || !this.#wanted.has(thread_id))
           return;
         this.#merge(thread_id, runs, since, { isLoaded: true, isLoading: false, next_before: page.next_before });
+        for (const { run_id, status, truncated } of page.runs)
+          if (truncated && status !== null)
+            await this.entriesOf(thread_id, run_id);
       });
     } catch (error) {
       if (generation === this.#generation && this.#wanted.has(thread_id))
@@ -1846,9 +1850,15 @@ var QuintetHttp = class {
     const { signal, ...rest } = query;
     return this.#get(`/v1/threads/${encodeURIComponent(thread_id)}/runs`, rest, signal);
   }
-  /** Lists the calls that wait for an answer of the user, over all threads. */
+  /** Lists the calls that wait for an answer of the user, over all threads, oldest first. */
   async openCalls(signal) {
-    return (await this.#get("/v1/calls", { open: true }, signal)).calls;
+    const calls = [];
+    for (let after = 0; after != null; ) {
+      const page = await this.#get("/v1/calls", { open: true, after, limit: PAGE_CALLS }, signal);
+      calls.push(...page.calls);
+      after = page.next_after;
+    }
+    return calls;
   }
   /** Lists the agents. */
   async agents(signal) {
@@ -1861,6 +1871,7 @@ var QuintetHttp = class {
     return request(url, { token: await this.#token(), signal, ...this.#options });
   }
 };
+var PAGE_CALLS = 200;
 export {
   History,
   NO_CONVERSATIONS,

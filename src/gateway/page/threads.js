@@ -43,7 +43,7 @@ export function scriptName(text) {
 /** Returns the calls that wait for the user, over all threads, the oldest first. */
 export function waitingCalls({ threads, waiting }) {
   return [...waiting.values()]
-    .sort((a, b) => a.offset - b.offset)
+    .sort((a, b) => a.opened_offset - b.opened_offset)
     .map((call) => ({ call, title: titleOf(threads.get(call.thread_id)) }));
 }
 

@@ -226,6 +226,7 @@ export class History {
         }
         if (generation !== this.#generation || !this.#wanted.has(thread_id)) return;
         this.#merge(thread_id, runs, since, { isLoaded: true, isLoading: false, next_before: page.next_before });
+        for (const { run_id, status, truncated } of page.runs) if (truncated && status !== null) await this.entriesOf(thread_id, run_id);
       });
     } catch (error) {
       if (generation === this.#generation && this.#wanted.has(thread_id)) this.#show(thread_id, { isLoading: false, error });

@@ -17,7 +17,11 @@ export interface WaitingCall {
   /** The parameters. */
   readonly parameters: Record<string, unknown>;
   /** The offset of its `tool_executing`. */
-  readonly offset: number;
+  readonly opened_offset: number;
+  /** The time of its `tool_executing`, Unix milliseconds. */
+  readonly opened_at: number;
+  /** The time at which the call ends without an answer, Unix milliseconds; null or missing: not known. */
+  readonly deadline?: number | null;
 }
 
 /** The calls by run and call id. */
@@ -28,8 +32,9 @@ export function applyToWaiting(waiting: Waiting, entry: Entry): Waiting {
   switch (entry.type) {
     case 'tool_executing': {
       if (entry.by !== 'client') return waiting;
-      const { run_id, call_id, thread_id, agent_name, tool_name, parameters, offset } = entry;
-      return new Map(waiting).set(keyOf(run_id, call_id), { run_id, call_id, thread_id, agent_name, tool_name, parameters, offset });
+      const { run_id, call_id, thread_id, agent_name, tool_name, parameters, offset, timestamp } = entry;
+      const call = { run_id, call_id, thread_id, agent_name, tool_name, parameters, opened_offset: offset, opened_at: timestamp };
+      return new Map(waiting).set(keyOf(run_id, call_id), call);
     }
     case 'tool_completed': {
       const key = keyOf(entry.run_id, entry.call_id);
@@ -41,9 +46,9 @@ export function applyToWaiting(waiting: Waiting, entry: Entry): Waiting {
     case 'agent_completed':
       return without(waiting, (call) => call.run_id === entry.run_id);
     case 'thread_erased':
-      return without(waiting, (call) => call.thread_id === entry.thread_id && call.offset <= entry.erased_through);
+      return without(waiting, (call) => call.thread_id === entry.thread_id && call.opened_offset <= entry.erased_through);
     case 'log_erased':
-      return without(waiting, (call) => call.offset <= entry.erased_through);
+      return without(waiting, (call) => call.opened_offset <= entry.erased_through);
     default:
       return waiting;
   }

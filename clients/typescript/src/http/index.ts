@@ -176,6 +176,8 @@ export interface FoldedRun {
   accepted_at: number;
   /** The time of the end, Unix milliseconds; null before. */
   completed_at?: number | null;
+  /** Whether calls and a part of the answer are left out, because the run is too large for a page. */
+  truncated?: boolean;
 }
 
 /** A page of a thread's runs. */
@@ -201,8 +203,10 @@ export interface OpenCall {
   /** The parameters. */
   parameters: Record<string, unknown>;
   /** The offset of its `tool_executing`. */
-  offset: number;
-  /** The time at which the call ends without an answer, Unix milliseconds; null: never. */
+  opened_offset: number;
+  /** The time of its `tool_executing`, Unix milliseconds. */
+  opened_at: number;
+  /** The time at which the call ends without an answer, Unix milliseconds; null: the run waits to be resumed. */
   deadline?: number | null;
 }
 
@@ -256,9 +260,15 @@ export class QuintetHttp {
     return this.#get(`/v1/threads/${encodeURIComponent(thread_id)}/runs`, rest, signal);
   }
 
-  /** Lists the calls that wait for an answer of the user, over all threads. */
+  /** Lists the calls that wait for an answer of the user, over all threads, oldest first. */
   async openCalls(signal?: AbortSignal): Promise<OpenCall[]> {
-    return (await this.#get<{ calls: OpenCall[] }>('/v1/calls', { open: true }, signal)).calls;
+    const calls: OpenCall[] = [];
+    for (let after: number | null | undefined = 0; after != null; ) {
+      const page: { calls: OpenCall[]; next_after: number | null } = await this.#get('/v1/calls', { open: true, after, limit: PAGE_CALLS }, signal);
+      calls.push(...page.calls);
+      after = page.next_after;
+    }
+    return calls;
   }
 
   /** Lists the agents. */
@@ -272,3 +282,5 @@ export class QuintetHttp {
     return request<T>(url, { token: await this.#token(), signal, ...this.#options });
   }
 }
+
+const PAGE_CALLS = 200;

@@ -1,5 +1,5 @@
 import { applyEntries, NO_CONVERSATIONS } from '../conversation.js';
-import { callsOf, openQuestions } from '../select.js';
+import { answerOf, callsOf, openQuestions } from '../select.js';
 import { hasEnded, type Run } from '../run.js';
 import type { FoldedRun, OpenCall, ThreadInfo } from '../http/index.js';
 import type { Entry } from '../types.js';
@@ -15,9 +15,9 @@ export function answerGet(url: URL, log: readonly Entry[], epoch: string): objec
     const calls = openQuestions({ offset: 0, threads }).map(({ run, call }): OpenCall => {
       const opened = log.find((entry) => entry.type === 'tool_executing' && entry.run_id === run.run_id && entry.call_id === call.call_id);
       const { call_id, tool_name, parameters } = call;
-      return { run_id: run.run_id, call_id, thread_id: run.thread_id, agent_name: run.agent_name, tool_name, parameters, offset: opened?.offset ?? 0, deadline: null };
+      return { run_id: run.run_id, call_id, thread_id: run.thread_id, agent_name: run.agent_name, tool_name, parameters, opened_offset: opened?.offset ?? 0, opened_at: opened?.timestamp ?? 0, deadline: null };
     });
-    return { calls };
+    return { calls, next_after: null };
   }
   if (collection === 'threads' && part === 'runs') {
     const all = [...(threads.get(id as string)?.runs ?? [])].reverse().filter((run) => run.first_offset < before);
@@ -54,7 +54,7 @@ function folded(run: Run, log: readonly Entry[]): FoldedRun {
     calls: callsOf(run).map(({ call_id, tool_name, parameters, by, status, results, error, duration_ms }) => (
       { call_id, tool_name, parameters, by, status: status === 'open' ? null : status, results, error, duration_ms }
     )),
-    answer: run.final_response,
+    answer: answerOf(run) || null,
     error: run.error,
     merged_into: run.merged_into,
     usage: run.usage,
