@@ -120,8 +120,6 @@ function onEntry(entry) {
   app.intents.onEntry(entry);
   app.traces.onEntry(entry);
   if (app.client.snapshot.caughtUp) tell(entry);
-  // The thread on the screen is gone: a new one takes its place.
-  if (entry.type === 'thread_erased' && entry.thread_id === app.thread_id) notice('This thread has been erased.');
 }
 
 /** Announces important live entries to screen readers. */
@@ -131,6 +129,8 @@ function tell(entry) {
     announce(`${entry.agent_name}: ${words === null ? entry.final_response : `${words.text} ${words.detail}`}`.slice(0, SAID_CHARS_MAX));
   } else if (entry.type === 'tool_executing' && entry.by === 'client') {
     announce(`${entry.agent_name} waits for you: ${questionOf(entry).title}`.slice(0, SAID_CHARS_MAX));
+  } else if (entry.type === 'thread_erased') {
+    announce('The thread has been erased.');
   }
 }
 

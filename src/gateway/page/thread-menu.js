@@ -1,6 +1,7 @@
 // The menu of a thread: rename, archive, erase; the last one asks first.
 
 import { byId, setText } from './dom.js';
+import { isPanelOpen } from './panels.js';
 import { titleOf } from './threads.js';
 
 /**
@@ -33,22 +34,26 @@ export function prepareThreadMenu(threadOf, act) {
     erase.showModal();
   });
   byId('rename-form').addEventListener('submit', () => act.rename(thread_id, byId('rename-title').value.trim()));
-  byId('erase-form').addEventListener('submit', ({ submitter }) => submitter?.value === 'erase' && act.erase(thread_id));
+  byId('erase-form').addEventListener('submit', ({ submitter }) => {
+    if (submitter?.value !== 'erase') return;
+    act.erase(thread_id);
+    // Its button goes with the thread.
+    origin = byId(isPanelOpen('threads') ? 'threads-close' : 'text');
+  });
   byId('rename-cancel').addEventListener('click', () => rename.close());
   for (const dialog of [rename, erase]) {
     dialog.addEventListener('click', ({ target }) => target === dialog && dialog.close());
     dialog.addEventListener('close', () => (origin?.isConnected && origin.checkVisibility() ? origin : byId('text')).focus());
   }
-  // A click on the button of the open menu closes it, which the browser has done by then.
-  let closedAt = 0;
-  menu.addEventListener('beforetoggle', ({ newState }) => {
-    if (newState === 'closed') closedAt = performance.now();
-  });
+  // A press on the button of the open menu closes it; the click that follows must not open it again.
+  let wasOpen = false;
+  document.addEventListener('pointerdown', () => (wasOpen = menu.matches(':popover-open')), true);
+  document.addEventListener('keydown', () => (wasOpen = false), true);
   menu.addEventListener('toggle', ({ newState }) => {
     origin?.setAttribute('aria-expanded', String(newState === 'open'));
   });
   return (id, button) => {
-    const isSame = origin === button && performance.now() - closedAt < CLICK_MS;
+    const isSame = wasOpen && origin === button;
     thread_id = id;
     origin = button;
     if (isSame) return;
@@ -59,5 +64,3 @@ export function prepareThreadMenu(threadOf, act) {
     byId('thread-rename').focus();
   };
 }
-
-const CLICK_MS = 300;

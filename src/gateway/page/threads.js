@@ -7,12 +7,12 @@ import { REHEARSALS } from './scripts.js';
 
 /**
  * Returns the threads that are archived, or are not, whose title, first text or id contains `query`; the one with the
- * latest activity first. `current` is listed in any case: it may be new.
+ * latest activity first. `current` is listed among those that are not archived in any case: it may be new.
  */
 export function listThreads({ threads, waiting }, { query = '', current = null, archived = false } = {}) {
   const words = query.trim().toLowerCase();
   const waits = new Set([...waiting.values()].map(({ thread_id }) => thread_id));
-  const listed = byActivity(threads).filter((thread) => thread.archived === archived || (thread.thread_id === current && words === ''));
+  const listed = byActivity(threads).filter((thread) => thread.archived === archived || (thread.thread_id === current && !archived && words === ''));
   if (current !== null && !threads.has(current) && !archived) listed.unshift({ thread_id: current, title: null, first_text: null, last_at: null, open_runs: 0 });
   return listed
     .filter((thread) => words === '' || [titleOf(thread), thread.first_text ?? '', thread.thread_id].some((text) => text.toLowerCase().includes(words)))
