@@ -18,23 +18,22 @@ export class Wire {
   closing = null;
   faults = [];
 
-  /** Returns a class of sockets whose frames and closes are recorded. */
+  /** Returns a constructor of sockets whose frames and closes are recorded. */
   socketClass() {
     const wire = this;
-    return class extends WebSocket {
-      constructor(url, protocol) {
-        super(url, protocol);
-        this.addEventListener('close', ({ code, reason }) => {
-          wire.closing = { code, reason };
-          wire.#record('close', 'close', `${code} ${reason}`.trim());
-        });
-      }
-
-      send(text) {
-        super.send(text);
+    return function RecordedSocket(url, protocol) {
+      const socket = new WebSocket(url, protocol);
+      const send = socket.send.bind(socket);
+      socket.send = (text) => {
+        send(text);
         const frame = decode(text);
         wire.#record('out', frame.type, frame.ticket ? JSON.stringify({ ...frame, ticket: '…' }) : text);
-      }
+      };
+      socket.addEventListener('close', ({ code, reason }) => {
+        wire.closing = { code, reason };
+        wire.#record('close', 'close', `${code} ${reason}`.trim());
+      });
+      return socket;
     };
   }
 
