@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         for (offset, line) in lines.iter() {
             let (_, entry) = decode(&line)?;
-            println!("{offset}\t{}\t{}", entry.timestamp.0, String::from_utf8_lossy(&line));
+            println!("{offset}\t{}\t{}", entry.timestamp().0, String::from_utf8_lossy(&line));
         }
         cursor = lines.last();
     }

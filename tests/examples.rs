@@ -116,3 +116,19 @@ fn resuming_client_and_read_journal_see_each_entry_once() {
     let read: Vec<u64> = text.lines().filter_map(|line| line.split_once('\t')?.0.parse().ok()).collect();
     assert_eq!(read, offsets, "{text}");
 }
+
+/// A client of the predecessor gets the welcome first, then the acknowledgement and the events of its run.
+#[test]
+fn legacy_client_sees_the_events_of_its_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = embedded(folder.path());
+    let host = server.first.strip_prefix("http://").unwrap().to_owned();
+    let mut command = Command::new(example("legacy_client"));
+    command.args([&host, "ada"]);
+    let text = output(command);
+    let types: Vec<&str> = text.lines().filter(|line| *line != "ack" && *line != "agent_thinking").collect();
+    assert_eq!(types[..3], ["connection_established", "thread_message", "agent_started"], "{text}");
+    assert!(text.contains("\nack\n") && text.contains("\nagent_thinking\n"), "{text}");
+    assert!(types.last().unwrap().starts_with("\"success\": "), "{text}");
+    server.interrupt();
+}

@@ -24,7 +24,7 @@ step "documentation"
 # A dead link or a malformed section is an error.
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked -p quintet -p quintet-kernel -p quintet-runtime -p quintet-wire \
   -p quintet-journal -p quintet-observer -p quintet-tickets -p quintet-agent -p quintet-user -p quintet-assistant \
-  -p quintet-audit -p quintet-monitor -p quintet-upstream -p quintet-llm -p quintet-mcp -p quintet-agui
+  -p quintet-audit -p quintet-monitor -p quintet-upstream -p quintet-llm -p quintet-mcp -p quintet-agui -p quintet-agui-server
 
 step "the library without its features"
 bash tests/features.sh
@@ -38,6 +38,9 @@ bash tests/clients/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the Python client"
 bash tests/python/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
+
+step "front ends of AG-UI"
+bash tests/agui_server/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
 step "the WebSocket protocol, by the Autobahn suite"
 # The suite is a Python 2.7 program, which current distributions no longer package. Without one, a developer's run

@@ -375,6 +375,7 @@ fn concerned(command: &Command) -> RunId {
         | Command::Cut { run_id, .. }
         | Command::CloseCall { run_id, .. }
         | Command::Resume { run_id, .. } => *run_id,
+        Command::UpdateThread(_) | Command::Erase { .. } | Command::Erased { .. } => run(1),
     }
 }
 

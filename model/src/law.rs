@@ -84,7 +84,7 @@ impl Told<'_> {
 /// their own, so that nothing in the log goes unjudged.
 pub fn runs(log: &[Entry]) -> Vec<Told<'_>> {
     let mut runs: Vec<Told<'_>> = Vec::new();
-    for entry in log {
+    for entry in log.iter().filter_map(Entry::run) {
         match &entry.body {
             Body::UserMessage { message_id, parent, steers, .. } => runs.push(Told {
                 run_id: entry.run_id,
@@ -182,9 +182,11 @@ fn lines<'a, 'b>(runs: &'b [Told<'a>]) -> Vec<Vec<&'b Told<'a>>> {
 /// DEL-2, as far as the log goes: offsets count, and every event belongs to a run that was accepted.
 pub fn del_2(log: &[Entry]) -> bool {
     let owned = |entry: &Entry| {
-        log.iter().any(|e| e.run_id == entry.run_id && matches!(e.body, Body::UserMessage { .. }))
+        let Some(run_id) = entry.run_id() else { return true };
+        let of_run = log.iter().filter(|earlier| earlier.run_id() == Some(run_id));
+        of_run.filter_map(Entry::body).any(|body| matches!(body, Body::UserMessage { .. }))
     };
-    log.iter().zip(1..).all(|(entry, number)| entry.offset.0 == number && owned(entry))
+    log.iter().zip(1..).all(|(entry, number)| entry.offset().0 == number && owned(entry))
 }
 
 /// DEL-6: a message is in the log once, and its run with it.

@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 
 use quintet::kernel::{
-    entry::{Entry, Event},
+    entry::{Entry, Event, RunEntry},
     ids::Offset,
     limits::Limits,
     run::{AnyRun, EarlyEnd, Step, Violation},
@@ -35,10 +35,10 @@ pub trait Machine: Debug + Send + Sync {
         &self,
         head: Offset,
         recent: Vec<RecentMessage>,
-        unfinished: &[&Entry],
+        unfinished: &[&RunEntry],
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
-        UserState::recover(head, recent, unfinished.iter().copied(), limits)
+        UserState::recover(head, recent, unfinished.iter().copied(), [], limits)
     }
 }
 
@@ -57,8 +57,9 @@ impl dyn Machine {
         limits: &Limits,
     ) -> Option<UserState> {
         let told = law::runs(log);
-        let is_open = |entry: &&Entry| told.iter().any(|t| t.run_id == entry.run_id && t.ended().is_none());
-        let unfinished: Vec<&Entry> = log.iter().filter(is_open).collect();
+        let is_open =
+            |entry: &&RunEntry| told.iter().any(|t| t.run_id == entry.run_id && t.ended().is_none());
+        let unfinished: Vec<&RunEntry> = log.iter().filter_map(Entry::run).filter(is_open).collect();
         self.recover(Offset(log.len() as u64), recent, &unfinished, limits).ok()
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use quintet::kernel::{
     connection::Phase,
-    entry::{Body, Entry, Event, RunStatus},
+    entry::{Body, Entry, Event, RunEntry, RunStatus},
     ids::Offset,
     limits::Limits,
     run::{AnyRun, Closer, PhaseName},
@@ -96,7 +96,7 @@ fn waiting() -> Value {
     record([("phase", text("waiting")), ("seq", int(0u8)), ("opened", set([])), ("open", sequence([]))])
 }
 
-pub fn entry(entry: &Entry) -> Value {
+pub fn entry(entry: &RunEntry) -> Value {
     let (parent, into) = match &entry.body {
         Body::UserMessage { parent, .. } => (parent.unwrap_or_default(), None),
         Body::Event { event: Event::Completed(completion), .. } => (Offset::ZERO, completion.merged_into),
@@ -132,7 +132,7 @@ pub fn entry(entry: &Entry) -> Value {
 }
 
 pub fn log(entries: &[Entry]) -> Value {
-    sequence(entries.iter().map(entry))
+    sequence(entries.iter().filter_map(Entry::run).map(entry))
 }
 
 /// A user's state.

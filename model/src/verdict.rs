@@ -2,7 +2,7 @@
 //! kernel's answer, without the kernel's state.
 
 use quintet::kernel::{
-    entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, CallOwner, CallStatus, Entry, Event, RunEntry, RunErrorCode, RunStatus},
     ids::Offset,
     limits::Limits,
     user::{Decision, OnBusy, Refusal, Reply, TakenMessage},
@@ -58,7 +58,7 @@ impl Case<'_> {
 
     /// The batch's events of one run.
     fn events(&self, number: u8) -> Vec<&Event> {
-        let of_run = self.batch().iter().filter(|entry| entry.run_id == run(number));
+        let of_run = self.batch().iter().filter_map(Entry::run).filter(|entry| entry.run_id == run(number));
         of_run
             .filter_map(|e| if let Body::Event { event, .. } = &e.body { Some(event) } else { None })
             .collect()
@@ -113,8 +113,12 @@ impl Case<'_> {
         if !interrupts && open.len() >= self.limits.open_runs_max {
             return self.expect("LIMIT", self.refused(Refusal::LimitReached("open_runs_max")));
         }
-        let messages: Vec<&Entry> =
-            self.batch().iter().filter(|entry| matches!(entry.body, Body::UserMessage { .. })).collect();
+        let messages: Vec<&RunEntry> = self
+            .batch()
+            .iter()
+            .filter_map(Entry::run)
+            .filter(|entry| matches!(entry.body, Body::UserMessage { .. }))
+            .collect();
         let [accepted] = messages[..] else { return Some("DEL-5") };
         let follows =
             matches!(accepted.body, Body::UserMessage { parent: found, .. } if found == Some(parent));
@@ -232,8 +236,8 @@ impl Case<'_> {
             .map(|told| TakenMessage { message_id: told.message_id.clone(), offset: told.accepted });
         let pairs = self.batch().chunks(2).zip(&waiting).all(|(pair, told)| {
             matches!(pair, [
-                Entry { run_id: first, body: Body::Event { event: Event::Started { .. }, .. }, .. },
-                Entry { run_id: second, body: Body::Event { event: Event::Completed(end), .. }, .. },
+                Entry::Run(RunEntry { run_id: first, body: Body::Event { event: Event::Started { .. }, .. }, .. }),
+                Entry::Run(RunEntry { run_id: second, body: Body::Event { event: Event::Completed(end), .. }, .. }),
             ] if [*first, *second] == [told.run_id; 2]
                 && end.status == RunStatus::Merged
                 && end.merged_into == Some(taker.run_id))
@@ -299,7 +303,8 @@ impl Case<'_> {
     /// RUN-7: a run that this batch ends early had each open call closed first, and as it should be.
     fn early_ends(&self) -> Option<&'static str> {
         let holds = self.told.iter().all(|told| {
-            let of_run = self.batch().iter().filter(|entry| entry.run_id == told.run_id);
+            let of_run =
+                self.batch().iter().filter_map(Entry::run).filter(|entry| entry.run_id == told.run_id);
             let events: Vec<&Event> = of_run
                 .filter_map(|e| if let Body::Event { event, .. } = &e.body { Some(event) } else { None })
                 .collect();

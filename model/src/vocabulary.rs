@@ -81,9 +81,9 @@ pub fn ok() -> CallResult {
 /// An entry without the text that explains the end of a call or a run. The kernel does not read it, and with
 /// it two states with equal behaviour would differ.
 pub fn without_words(mut entry: Entry) -> Entry {
-    match &mut entry.body {
-        Body::Event { event: Event::ToolCompleted { result, .. }, .. } => result.error = None,
-        Body::Event { event: Event::Completed(completion), .. } => {
+    match entry.run_mut().map(|entry| &mut entry.body) {
+        Some(Body::Event { event: Event::ToolCompleted { result, .. }, .. }) => result.error = None,
+        Some(Body::Event { event: Event::Completed(completion), .. }) => {
             if let Some(error) = &mut completion.error {
                 error.message.clear();
             }
@@ -116,6 +116,12 @@ pub fn interrupted() -> EarlyEnd {
 
 /// A log entry in a word or two, as counterexamples print it.
 pub fn brief(entry: &Entry) -> String {
+    let entry = match entry {
+        Entry::Run(entry) => entry,
+        Entry::Thread(entry) => return format!("{:?} of {}", entry.change, entry.thread_id),
+        Entry::LogErased(entry) => return format!("log erased through {}", entry.through),
+        Entry::Erased(_) => return "erased".to_owned(),
+    };
     let run = run_number(entry.run_id);
     match &entry.body {
         Body::UserMessage { message_id, .. } => format!("{message_id} on {} as r{run}", entry.thread_id),

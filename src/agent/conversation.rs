@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use quintet_journal::{JournalError, ReadLimit, RunRecord};
 use quintet_kernel::{
-    entry::{Body, Call, CallResult, Completion, Entry, Event, RunStatus},
+    entry::{Body, Call, CallResult, Completion, Entry, Event, RunEntry, RunStatus},
     ids::{CallId, Offset, RunId},
 };
 use quintet_wire as wire;
@@ -98,18 +98,19 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Returns a run, and the run that took its message; `None` if its message was trimmed, or the budget is spent.
+    /// Returns a run, and the run that took its message; `None` if its message was trimmed or erased, or the budget
+    /// is spent.
     async fn run(
         &mut self,
         record: &RunRecord,
         completed: Offset,
     ) -> Result<Option<(PastRun, Option<RunId>)>, JournalError> {
-        let Some(Entry { body: Body::UserMessage { text: message, .. }, .. }) =
+        let Some(RunEntry { body: Body::UserMessage { text: message, .. }, .. }) =
             self.entry(record.accepted).await?
         else {
             return Ok(None);
         };
-        let Some(Entry { body: Body::Event { event: Event::Completed(completion), .. }, .. }) =
+        let Some(RunEntry { body: Body::Event { event: Event::Completed(completion), .. }, .. }) =
             self.entry(completed).await?
         else {
             return Ok(None);
@@ -120,14 +121,14 @@ impl Reader<'_> {
         Ok(Some((PastRun { message, calls, answer, status }, merged_into)))
     }
 
-    /// Returns the entry at an offset; `None` if it was trimmed, or the budget is spent.
-    async fn entry(&mut self, offset: Offset) -> Result<Option<Entry>, JournalError> {
+    /// Returns the entry of a run at an offset; `None` if it was trimmed or erased, or the budget is spent.
+    async fn entry(&mut self, offset: Offset) -> Result<Option<RunEntry>, JournalError> {
         let after = Offset(offset.0.saturating_sub(1));
         let page = self.page(after, 1).await?;
         let Some((found, line)) = page.into_iter().next().filter(|(found, _)| *found == offset) else {
             return Ok(None);
         };
-        decoded(found, &line).map(Some)
+        decoded(found, &line).map(Entry::into_run)
     }
 
     /// Returns the calls of a run between two offsets, without those that are not closed there.
@@ -144,7 +145,7 @@ impl Reader<'_> {
             let Some((last, _)) = page.last() else { return Ok(Vec::new()) };
             after = *last;
             for (offset, line) in page.into_iter().take_while(|(offset, _)| *offset < completed) {
-                let entry = decoded(offset, &line)?;
+                let Some(entry) = decoded(offset, &line)?.into_run() else { continue };
                 match entry.body {
                     _ if entry.run_id != record.run_id => {}
                     Body::Event { event: Event::ToolExecuting(call), .. } => calls.push(call),

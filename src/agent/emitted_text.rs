@@ -59,6 +59,7 @@ impl EmittedTextReader {
         for (offset, line) in lines.iter().take_while(|(offset, _)| *offset <= self.last) {
             let (_, entry) = wire::entry::decode(&line)
                 .map_err(|error| JournalError::Damaged(format!("entry {offset}: {error}")))?;
+            let Some(entry) = entry.into_run() else { continue };
             match entry.body {
                 Body::Event { event: Event::Thinking(thought), .. }
                     if entry.run_id == self.run_id && thought.kind == self.kind =>

@@ -11,6 +11,8 @@ quintet_runtime::limits! {
         pub user_agent_threads_max: usize = 1, in 1..=1_024;
         /// Threads for the blocking work of agents.
         pub agent_blocking_threads_max: usize = 64, in 1..=1_024;
+        /// Time for which the runs of an earlier process wait at the start for the tools of MCP servers, in milliseconds.
+        pub tools_wait_ms: u64 = 10_000, in 0..=600_000;
         /// Concurrent searches of histories, each of which holds a page in memory.
         pub searches_max: usize = 16, in 1..=10_000;
         /// Concurrent searches of one user; a further one waits.

@@ -76,6 +76,7 @@ impl UserTexts {
         let lines = self.handle.read(after, ReadLimit { entries_max: 1, bytes_max: 1 }).await.ok()?;
         let (_, line) = lines.iter().next()?;
         let (_, entry) = quintet_wire::entry::decode(&line).ok()?;
+        let entry = entry.into_run()?;
         match entry.body {
             Body::UserMessage { text, .. } if entry.offset == offset => Some(text),
             Body::UserMessage { .. } | Body::Event { .. } => None,

@@ -295,7 +295,7 @@ async fn recorded_message(handle: &RunHandle, offset: Offset) -> Option<Message>
     let one = ReadLimit { entries_max: 1, bytes_max: 1 };
     let lines = handle.read(Offset(offset.0 - 1), one).await.ok()?;
     let (_, line) = lines.iter().next().filter(|(found, _)| *found == offset)?;
-    match wire::entry::decode(&line).ok()?.1.body {
+    match wire::entry::decode(&line).ok()?.1.into_run()?.body {
         Body::UserMessage { message_id, text, .. } => Some(Message { message_id, text, offset }),
         Body::Event { .. } => None,
     }

@@ -20,15 +20,18 @@ use std::{
     panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
+    time::Duration,
 };
 
-use futures_util::FutureExt;
+use async_trait::async_trait;
+use futures_util::{FutureExt, future::join_all};
 use quintet_kernel::{
     entry::{RunError, RunErrorCode},
     ids::{AgentName, InvalidId, ToolName},
     run::EarlyEnd,
 };
 use quintet_runtime::tasks::Tasks;
+use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::{
@@ -41,6 +44,7 @@ use crate::{
     redact::UserTexts,
     run::{MESSAGE_BYTES_MAX, Run},
     threads::AgentThreads,
+    tool::ToolSource,
 };
 
 /// The agents of a service, by name, and their executor.
@@ -49,6 +53,8 @@ pub struct AgentRegistry {
     default_agent: AgentName,
     executor: Executor,
     gate: Gate,
+    /// The sources of the agents' tools.
+    sources: Vec<Arc<dyn ToolSource>>,
 }
 
 /// The executor of agents, with its limits.
@@ -147,7 +153,7 @@ impl AgentRegistry {
         // At least one thread stays free for other users.
         let user_turns_max = executor.limits.user_agent_threads_max.min(executor.turns_max - 1);
         let gate = Gate::new(executor.turns_max, user_turns_max);
-        Ok(Self { agents: registered, default_agent, executor, gate })
+        Ok(Self { agents: registered, default_agent, executor, gate, sources: Vec::new() })
     }
 
     /// Adds an agent.
@@ -158,6 +164,13 @@ impl AgentRegistry {
     pub fn with(mut self, agent: impl Agent) -> Result<Self, RegistrationError> {
         register(&mut self.agents, Arc::new(agent))?;
         Ok(self)
+    }
+
+    /// Adds sources of the agents' tools, which the service waits for at its start, and stops at its end.
+    #[must_use]
+    pub fn with_sources(mut self, sources: impl IntoIterator<Item = Arc<dyn ToolSource>>) -> Self {
+        self.sources.extend(sources);
+        self
     }
 
     /// Returns the agents with their names, in order of the names.
@@ -194,6 +207,7 @@ fn register(
     }
 }
 
+#[async_trait]
 impl AgentLauncher for AgentRegistry {
     fn default_agent(&self) -> AgentName {
         self.default_agent.clone()
@@ -212,6 +226,18 @@ impl AgentLauncher for AgentRegistry {
             tracing::info_span!("run", run_id = %assignment.run_id, agent_name = %assignment.agent_name);
         let agent = self.agents.get(&assignment.agent_name).cloned();
         self.executor.spawn(supervise(agent, assignment, self.gate.clone()).instrument(span));
+    }
+
+    async fn prepare(&self) {
+        let prepared = join_all(self.sources.iter().map(|source| source.prepare()));
+        let limit = Duration::from_millis(self.executor.limits.tools_wait_ms);
+        if timeout(limit, prepared).await.is_err() {
+            tracing::warn!("runs are resumed without the tools of some servers, which are not ready");
+        }
+    }
+
+    async fn stop(&self) {
+        join_all(self.sources.iter().map(|source| source.stop())).await;
     }
 }
 

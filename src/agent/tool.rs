@@ -78,11 +78,20 @@ pub trait Tool: Send + Sync + 'static {
 }
 
 /// Tools that may change while the service runs, such as those of an MCP server.
+#[async_trait]
 pub trait ToolSource: Send + Sync + 'static {
     /// Returns the current tools.
     fn tools(&self) -> Arc<[Arc<dyn Tool>]>;
+
+    /// Waits until the tools are known, or cannot be known for now. A service waits for it, for a limited time, before
+    /// it resumes runs, so that a resumed run has its tools.
+    async fn prepare(&self) {}
+
+    /// Stops what the source keeps running, such as a process, and waits for its end. Called when a service stops.
+    async fn stop(&self) {}
 }
 
+#[async_trait]
 impl ToolSource for Arc<[Arc<dyn Tool>]> {
     fn tools(&self) -> Arc<[Arc<dyn Tool>]> {
         self.clone()

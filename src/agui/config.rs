@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 use quintet_kernel::ids::{AgentName, InvalidId, ToolName};
 use quintet_upstream::{
-    Secret, SecretError,
+    Redactor, Secret, SecretError,
     config::{OutOfRange, check_address, take_limits},
     reqwest::Url,
 };
@@ -161,6 +161,8 @@ pub(crate) struct Checked {
     pub(crate) bearer: Option<Secret>,
     pub(crate) signing_key: Option<Secret>,
     pub(crate) client_tools: BTreeSet<String>,
+    /// Removes the keys from messages of the agent.
+    pub(crate) redactor: Redactor,
 }
 
 impl TryFrom<Map<String, Value>> for RemoteConfig {
@@ -207,7 +209,8 @@ impl RemoteConfig {
                 return Err(refused("occurs twice"));
             }
         }
-        Ok(Checked { options, limits, url, bearer, signing_key, client_tools })
+        let redactor = Redactor::of(bearer.iter().chain(&signing_key));
+        Ok(Checked { options, limits, url, bearer, signing_key, client_tools, redactor })
     }
 }
 

@@ -171,8 +171,10 @@ impl RemoteAgent {
                     Step::Fail { message, code } => {
                         session.flush().await?;
                         self.count("failed");
-                        tracing::warn!(agent = %self.remote.options.name, code, "a remote agent failed its run");
-                        return Err(AgentError::user_facing(shortened(&message)));
+                        let (agent, redactor) = (&self.remote.options.name, &self.remote.redactor);
+                        let code = code.map(|code| redactor.line(&code, CODE_CHARS_MAX));
+                        tracing::warn!(%agent, code, "a remote agent failed its run");
+                        return Err(AgentError::user_facing(shortened(&redactor.hide(&message))));
                     }
                 }
             }
@@ -304,3 +306,6 @@ fn shortened(message: &str) -> String {
 
 /// Longest message of a failed run, in characters.
 const MESSAGE_CHARS_MAX: usize = 1_000;
+
+/// Longest code of a failed run in the log, in characters.
+const CODE_CHARS_MAX: usize = 100;

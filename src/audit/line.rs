@@ -7,26 +7,76 @@ use serde_json::value::RawValue;
 
 /// A decoded entry.
 #[derive(Debug)]
-pub(super) struct DecodedLine<'a> {
-    pub head: Head<'a>,
-    pub body: LineBody<'a>,
+pub(super) enum DecodedLine<'a> {
+    /// A message, or an event of its run.
+    Run(Head<'a>, LineBody<'a>),
+    /// `thread_updated`, `thread_erased` or `log_erased`.
+    Change(ChangeLine<'a>),
+    /// `erased`: the entry that stood here is unknown (DEL-8).
+    Erased { offset: u64, timestamp: u64 },
 }
 
-/// The fields of every entry.
-#[derive(Debug, Deserialize)]
+/// The fields of every entry of a run.
+#[derive(Debug)]
 pub(super) struct Head<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
     pub offset: u64,
-    #[serde(borrow)]
     pub user_id: Cow<'a, str>,
-    #[serde(borrow)]
     pub thread_id: Cow<'a, str>,
-    #[serde(borrow)]
     pub run_id: Cow<'a, str>,
     pub timestamp: u64,
-    #[serde(borrow)]
     pub agent_name: Cow<'a, str>,
+}
+
+/// A change of a thread, or of the whole log.
+#[derive(Debug)]
+pub(super) struct ChangeLine<'a> {
+    pub offset: u64,
+    pub user_id: Cow<'a, str>,
+    pub timestamp: u64,
+    /// The last erased offset, if the change is an erasure.
+    pub erased_through: Option<u64>,
+}
+
+/// The fields that entries of any kind have at their top level, before the kind is known.
+#[derive(Debug, Deserialize)]
+struct RawHead<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    offset: u64,
+    #[serde(borrow)]
+    user_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    thread_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    run_id: Option<Cow<'a, str>>,
+    timestamp: u64,
+    #[serde(borrow)]
+    agent_name: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct UpdatedFields<'a> {
+    #[serde(borrow)]
+    title: Nullable<Cow<'a, str>>,
+    #[serde(rename = "archived")]
+    _archived: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct ErasureFields<'a> {
+    erased_through: u64,
+    #[serde(borrow)]
+    receipt: Cow<'a, str>,
+}
+
+/// The fields of `erased`, which has no other.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ErasedFields<'a> {
+    #[serde(rename = "type", borrow)]
+    _kind: Cow<'a, str>,
+    offset: u64,
+    timestamp: u64,
 }
 
 #[derive(Debug)]
@@ -166,14 +216,31 @@ impl<'a> DecodedLine<'a> {
     ///
     /// Returns a description of the first fault if the line is not an entry.
     pub(super) fn parse(line: &'a [u8]) -> Result<Self, String> {
-        let head: Head<'a> = parse(line)?;
-        name("thread_id", &head.thread_id)?;
-        name("agent_name", &head.agent_name)?;
-        run_id(&head.run_id)?;
-        if !(1..=256).contains(&head.user_id.len()) {
+        let raw: RawHead<'a> = parse(line)?;
+        if raw.kind == "erased" {
+            let ErasedFields { offset, timestamp, _kind } = parse(line)?;
+            return Ok(DecodedLine::Erased { offset, timestamp });
+        }
+        let RawHead { kind, offset, user_id, thread_id, run_id, timestamp, agent_name } = raw;
+        let user_id = required("user_id", user_id)?;
+        if !(1..=256).contains(&user_id.len()) {
             return Err("user_id is not 1 to 256 bytes".into());
         }
-        let body = match &*head.kind {
+        if matches!(&*kind, "thread_updated" | "thread_erased" | "log_erased") {
+            if kind != "log_erased" {
+                name("thread_id", &required("thread_id", thread_id)?)?;
+            }
+            let erased_through = erased_through(&kind, line)?;
+            return Ok(DecodedLine::Change(ChangeLine { offset, user_id, timestamp, erased_through }));
+        }
+        let thread_id = required("thread_id", thread_id)?;
+        let agent_name = required("agent_name", agent_name)?;
+        let run_id = required("run_id", run_id)?;
+        name("thread_id", &thread_id)?;
+        name("agent_name", &agent_name)?;
+        uuid_v7("run_id", &run_id)?;
+        let head = Head { offset, user_id, thread_id, run_id, timestamp, agent_name };
+        let body = match &*kind {
             "user_message" => {
                 let message: MessageFields<'a> = parse(line)?;
                 name("message_id", &message.message_id)?;
@@ -219,14 +286,36 @@ impl<'a> DecodedLine<'a> {
                     return Err("merged_into is there exactly if the status is merged".into());
                 }
                 if let Some(into) = &end.merged_into {
-                    run_id(into)?;
+                    uuid_v7("merged_into", into)?;
                 }
                 LineBody::Event(end.seq, LineEvent::End(end))
             }
             other => return Err(format!("{other:?} is not a type of entry")),
         };
-        Ok(Self { head, body })
+        Ok(DecodedLine::Run(head, body))
     }
+}
+
+/// Checks the fields of a change, and returns the last erased offset if it is an erasure.
+fn erased_through(kind: &str, line: &[u8]) -> Result<Option<u64>, String> {
+    if kind == "thread_updated" {
+        let UpdatedFields { title, _archived } = parse(line)?;
+        let is_title =
+            |title: &str| (1..=200).contains(&title.chars().count()) && !title.chars().any(char::is_control);
+        return match title.value() {
+            Some(title) if !is_title(title) => {
+                Err("title is not 1 to 200 characters without control characters".into())
+            }
+            Some(_) | None => Ok(None),
+        };
+    }
+    let ErasureFields { erased_through, receipt } = parse(line)?;
+    uuid_v7("receipt", &receipt)?;
+    Ok(Some(erased_through))
+}
+
+fn required<T>(field: &str, value: Option<T>) -> Result<T, String> {
+    value.ok_or_else(|| format!("missing field `{field}`"))
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
@@ -242,7 +331,7 @@ fn name(field: &str, text: &str) -> Result<(), String> {
 }
 
 /// Checks that an id is a UUIDv7 (RFC 9562) in lower case, as the service generates them.
-fn run_id(text: &str) -> Result<(), String> {
+fn uuid_v7(field: &str, text: &str) -> Result<(), String> {
     let bytes = text.as_bytes();
     let form = bytes.len() == 36
         && bytes.iter().enumerate().all(|(i, b)| match i {
@@ -251,7 +340,7 @@ fn run_id(text: &str) -> Result<(), String> {
             19 => matches!(b, b'8' | b'9' | b'a' | b'b'),
             _ => matches!(b, b'0'..=b'9' | b'a'..=b'f'),
         });
-    if form { Ok(()) } else { Err(format!("run_id {text:?} is not a UUIDv7 in lower case")) }
+    if form { Ok(()) } else { Err(format!("{field} {text:?} is not a UUIDv7 in lower case")) }
 }
 
 fn one_of(field: &str, text: &str, legal: &[&str]) -> Result<(), String> {

@@ -100,7 +100,7 @@ mod tests {
     use quintet_journal::lines::LinesBuilder;
     use quintet_kernel::{
         entry::{
-            Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunStatus, Thought, ThoughtKind,
+            Body, Call, CallResult, CallStatus, Completion, Event, RunEntry, RunStatus, Thought, ThoughtKind,
         },
         ids::{AgentName, CallId, MessageId, Seq, ThreadId, Timestamp, ToolName},
         json::Json,
@@ -119,8 +119,8 @@ mod tests {
         RunId(Uuid::from_u128(0x018f_3c2e_7b1a_7c3d_8e4f_0000_0000_0000 + n))
     }
 
-    fn entry(run_id: RunId, thread: &str, body: Body) -> Entry {
-        Entry {
+    fn entry(run_id: RunId, thread: &str, body: Body) -> RunEntry {
+        RunEntry {
             offset: Offset(0),
             thread_id: ThreadId::parse(thread).unwrap(),
             run_id,
@@ -130,12 +130,12 @@ mod tests {
         }
     }
 
-    fn message(n: u128, thread: &str) -> Entry {
+    fn message(n: u128, thread: &str) -> RunEntry {
         let message_id = MessageId::parse(&format!("m{n}")).unwrap();
         entry(run(n), thread, Body::UserMessage { message_id, text: "x".into(), parent: None, steers: false })
     }
 
-    fn event(n: u128, thread: &str, seq: u64, event: Event) -> Entry {
+    fn event(n: u128, thread: &str, seq: u64, event: Event) -> RunEntry {
         entry(run(n), thread, Body::Event { seq: Seq(seq), event })
     }
 
@@ -174,12 +174,12 @@ mod tests {
     }
 
     /// Checks the entries as a batch that follows `head`, and returns the ids of the broken rules.
-    fn judge(check: &mut LiveCheck, head: u64, entries: Vec<Entry>, asked: &[CloseAsked]) -> Vec<String> {
+    fn judge(check: &mut LiveCheck, head: u64, entries: Vec<RunEntry>, asked: &[CloseAsked]) -> Vec<String> {
         let mut lines = LinesBuilder::new(Offset(head + 1));
         for (i, mut entry) in entries.into_iter().enumerate() {
             entry.offset = Offset(head + 1 + i as u64);
             let mut bytes = BytesMut::new();
-            wire::entry::encode(&user(), &entry, &mut bytes);
+            wire::entry::encode(&user(), &entry.into(), &mut bytes);
             lines.push(|out| out.extend_from_slice(&bytes));
         }
         let found = check.appended(&lines.finish(), asked);
@@ -193,14 +193,14 @@ mod tests {
     }
 
     /// Returns the rules that one batch breaks after the start of run 1.
-    fn planted(entries: Vec<Entry>) -> Vec<String> {
+    fn planted(entries: Vec<RunEntry>) -> Vec<String> {
         let mut check = fresh();
         let begun = vec![message(1, "t"), event(1, "t", 1, started(1))];
         assert_eq!(judge(&mut check, 0, begun, &[]), Vec::<String>::new());
         judge(&mut check, 2, entries, &[])
     }
 
-    fn of_run_1(events: Vec<Event>) -> Vec<Entry> {
+    fn of_run_1(events: Vec<Event>) -> Vec<RunEntry> {
         (2..).zip(events).map(|(seq, e)| event(1, "t", seq, e)).collect()
     }
 
@@ -223,8 +223,8 @@ mod tests {
     #[test]
     fn violation_of_each_rule_is_detected() {
         let succeeded = || ends(RunStatus::Succeeded);
-        let two = |a: Entry, b: Entry| vec![a, b];
-        let cases: Vec<(&str, Vec<Entry>)> = vec![
+        let two = |a: RunEntry, b: RunEntry| vec![a, b];
+        let cases: Vec<(&str, Vec<RunEntry>)> = vec![
             ("RUN-1", vec![event(1, "t", 2, started(1))]),
             ("RUN-1", vec![event(9, "t", 1, started(9))]),
             ("RUN-2", vec![event(1, "t", 3, thinks())]),
@@ -270,7 +270,7 @@ mod tests {
         let other = UserId::parse("bob").unwrap();
         let mut first = message(1, "t");
         first.offset = Offset(1);
-        lines.push(|out| wire::entry::encode(&other, &first, out));
+        lines.push(|out| wire::entry::encode(&other, &first.into(), out));
         let found = fresh().appended(&lines.finish(), &[]);
         assert_eq!(found.iter().map(|v| &*v.rule).collect::<Vec<_>>(), ["ISO-1"]);
     }

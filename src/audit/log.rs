@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{
-    line::{DecodedLine, Head, LineBody, LineEvent, MessageFields},
+    line::{ChangeLine, DecodedLine, Head, LineBody, LineEvent, MessageFields},
     parents::Parents,
     report::Findings,
     run::RunCheck,
@@ -24,6 +24,8 @@ pub(super) struct LogCheck {
     /// A run that started while its thread had an active one. Legal only for a queued run that is ended: the
     /// next entry must complete it.
     passing: Option<(String, u64)>,
+    /// True if an entry was erased: an entry of any run may be missing before the one that is read (DEL-8).
+    erased: bool,
     last_at: u64,
     /// Number of entries that could not be decoded. If there are any, the state is incomplete.
     pub unreadable: u64,
@@ -128,6 +130,7 @@ impl LogCheck {
             messages: SeenIds::new(ids_max),
             parents: Parents::new(ids_max),
             passing: None,
+            erased: false,
             last_at: 0,
             unreadable: 0,
         }
@@ -136,8 +139,17 @@ impl LogCheck {
     /// Checks the entry that is stored at `offset`.
     pub(super) fn entry(&mut self, offset: u64, line: &[u8], findings: &mut Findings) -> Milestone {
         findings.report.entries += 1;
-        let DecodedLine { head, body } = match DecodedLine::parse(line) {
-            Ok(line) => line,
+        let (head, body) = match DecodedLine::parse(line) {
+            Ok(DecodedLine::Run(head, body)) => (head, body),
+            Ok(DecodedLine::Change(change)) => return self.change(offset, &change, findings),
+            Ok(DecodedLine::Erased { offset: found, timestamp }) => {
+                self.parents.erased(offset);
+                self.erased = true;
+                // The end of the run may have stood here.
+                self.passing = None;
+                self.position(offset, found, timestamp, findings);
+                return Milestone::Other;
+            }
             Err(what) => {
                 self.unreadable += 1;
                 self.parents.unreadable(offset);
@@ -147,30 +159,14 @@ impl LogCheck {
         };
         self.parents.entry(offset);
         let run_id = head.run_id.to_string();
-        let mut wrong = |rule, what: String| findings.violation(rule, offset, Some(&run_id), what);
-        // ISO-1: an entry of this log is sent on this user's connections.
-        if head.user_id != self.user_id {
-            wrong("ISO-1", format!("the entry belongs to user {:?}", head.user_id));
-        }
-        // DEL-2
-        if head.offset != offset {
-            wrong("DEL-2", format!("the entry has the offset {}", head.offset));
-        }
+        self.owner(offset, &head.user_id, Some(&run_id), findings);
         if let Some((passing, _)) = self.passing.take_if(|(_, at)| *at < offset) {
             // RUN-8
             if passing != run_id || !matches!(body, LineBody::Event(_, LineEvent::End(_))) {
-                findings.violation(
-                    "RUN-8",
-                    offset - 1,
-                    Some(&passing),
-                    "the run starts while another run of its thread is active",
-                );
+                findings.violation("RUN-8", offset - 1, Some(&passing), OVERLAPS);
             }
         }
-        if head.timestamp < self.last_at {
-            findings.report.clock_steps_back += 1;
-        }
-        self.last_at = head.timestamp;
+        self.position(offset, head.offset, head.timestamp, findings);
         let thread = self.threads.entry(head.thread_id.to_string()).or_default();
         if thread.first == 0 {
             thread.first = offset;
@@ -185,6 +181,42 @@ impl LogCheck {
             }
             LineBody::Event(seq, event) => self.event(offset, &head, seq, &event, findings),
         }
+    }
+
+    /// Checks a change of a thread or of the log. It belongs to no run.
+    fn change(&mut self, offset: u64, change: &ChangeLine<'_>, findings: &mut Findings) -> Milestone {
+        self.parents.entry(offset);
+        self.owner(offset, &change.user_id, None, findings);
+        if let Some((passing, _)) = self.passing.take() {
+            findings.violation("RUN-8", offset - 1, Some(&passing), OVERLAPS);
+        }
+        self.position(offset, change.offset, change.timestamp, findings);
+        // DEL-8
+        if change.erased_through.is_some_and(|through| through >= offset) {
+            let what = format!("the entry reports an erasure up to {:?}", change.erased_through);
+            findings.violation("DEL-8", offset, None, what);
+        }
+        Milestone::Other
+    }
+
+    /// ISO-1: an entry of this log is sent on this user's connections.
+    fn owner(&self, offset: u64, user_id: &str, run_id: Option<&str>, findings: &mut Findings) {
+        if user_id != self.user_id {
+            let what = format!("the entry belongs to user {user_id:?}");
+            findings.violation("ISO-1", offset, run_id, what);
+        }
+    }
+
+    /// Checks the offset in the entry that is stored at `offset`, and notes its time.
+    fn position(&mut self, offset: u64, found: u64, timestamp: u64, findings: &mut Findings) {
+        // DEL-2
+        if found != offset {
+            findings.violation("DEL-2", offset, None, format!("the entry has the offset {found}"));
+        }
+        if timestamp < self.last_at {
+            findings.report.clock_steps_back += 1;
+        }
+        self.last_at = timestamp;
     }
 
     /// `parent`: of the entry, or the previous message of the thread if the entry has none.
@@ -263,10 +295,11 @@ impl LogCheck {
                 let first_waiting = thread.waiting.front() == Some(&run_id);
                 thread.waiting.retain(|waiting| *waiting != run_id);
                 // A run whose first entries were trimmed may be active without a further entry so far.
-                let unseen = match &self.before {
-                    Before::Runs(runs) => !runs.is_empty(),
-                    Before::Unknown => true,
-                };
+                let unseen = self.erased
+                    || match &self.before {
+                        Before::Runs(runs) => !runs.is_empty(),
+                        Before::Unknown => true,
+                    };
                 let jumps = !first_waiting && self.accepted.contains(digest(&run_id));
                 // RUN-8
                 if thread.active.is_some() || (jumps && unseen) {
@@ -285,7 +318,7 @@ impl LogCheck {
                 if let Some(into) = &end.merged_into {
                     let is_active = thread.active.as_deref() == Some(&**into);
                     let unseen = thread.active.is_none()
-                        && !matches!(&self.before, Before::Runs(runs) if runs.is_empty());
+                        && (self.erased || !matches!(&self.before, Before::Runs(runs) if runs.is_empty()));
                     if !(is_active || unseen) || !run.may_be_merged() {
                         let what =
                             format!("the run is merged into {into}, which cannot have taken its message");
@@ -331,11 +364,15 @@ impl LogCheck {
         (self.runs.len(), self.threads.len(), self.accepted.order.len() + self.messages.order.len())
     }
 
-    /// Returns the check of a run that was accepted in the trimmed entries.
+    /// Returns the check of a run that was accepted in the trimmed or erased entries.
     fn begun_before(&mut self, head: &Head<'_>) -> Option<RunCheck> {
         let run_id = &*head.run_id;
         let accepted = match &mut self.before {
-            Before::Runs(runs) => runs.remove(run_id)?,
+            Before::Runs(runs) => match runs.remove(run_id) {
+                Some(accepted) => accepted,
+                None if self.erased && !self.accepted.contains(digest(run_id)) => 0,
+                None => return None,
+            },
             Before::Unknown if self.accepted.contains(digest(run_id)) => return None,
             Before::Unknown => 0,
         };
@@ -350,8 +387,7 @@ impl LogCheck {
     /// Ends the log and returns the open runs.
     pub(super) fn end(&mut self, findings: &mut Findings) -> Vec<RunCheck> {
         if let Some((passing, offset)) = self.passing.take() {
-            let what = "the run starts while another run of its thread is active";
-            findings.violation("RUN-8", offset, Some(&passing), what);
+            findings.violation("RUN-8", offset, Some(&passing), OVERLAPS);
         }
         if let Before::Runs(runs) = &self.before {
             for run_id in runs.keys() {
@@ -368,6 +404,8 @@ impl LogCheck {
         runs
     }
 }
+
+const OVERLAPS: &str = "the run starts while another run of its thread is active";
 
 fn digest(id: &str) -> u128 {
     let hash = blake3::hash(id.as_bytes());

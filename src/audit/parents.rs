@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub(super) struct Parents {
     /// The digest of the thread of each message, by offset.
     threads: BTreeMap<u64, u128>,
+    /// The ranges of erased entries, inclusive, the first offset with the last. Any of them may have been a message.
+    erased: BTreeMap<u64, u64>,
     /// Every entry from this offset on has been seen, and its message is remembered.
     from: u64,
     next: u64,
@@ -15,7 +17,7 @@ pub(super) struct Parents {
 
 impl Parents {
     pub(super) fn new(max: usize) -> Self {
-        Self { threads: BTreeMap::new(), from: 0, next: 0, max }
+        Self { threads: BTreeMap::new(), erased: BTreeMap::new(), from: 0, next: 0, max }
     }
 
     /// Notes that the entry at `offset` was read. Nothing is known about entries that were left out.
@@ -24,6 +26,24 @@ impl Parents {
             self.restart(offset);
         }
         self.next = offset + 1;
+    }
+
+    /// Notes that the entry at `offset` was erased (DEL-8).
+    pub(super) fn erased(&mut self, offset: u64) {
+        self.entry(offset);
+        match self.erased.last_entry() {
+            Some(mut range) if *range.get() + 1 == offset => *range.get_mut() = offset,
+            _ => drop(self.erased.insert(offset, offset)),
+        }
+        if self.erased.len() > self.max
+            && let Some((_, last)) = self.erased.pop_first()
+        {
+            self.from = self.from.max(last + 1);
+        }
+    }
+
+    fn is_erased(&self, offset: u64) -> bool {
+        self.erased.range(..=offset).next_back().is_some_and(|(_, last)| offset <= *last)
     }
 
     /// Notes that the entry at `offset` could not be decoded.
@@ -42,19 +62,22 @@ impl Parents {
         let follows = match parent {
             None | Some(0) => true,
             Some(parent) if parent >= offset => false,
-            Some(parent) => parent < self.from || self.threads.get(&parent) == Some(&thread),
+            Some(parent) => {
+                parent < self.from || self.threads.get(&parent) == Some(&thread) || self.is_erased(parent)
+            }
         };
         self.threads.insert(offset, thread);
         if self.threads.len() > self.max
             && let Some((oldest, _)) = self.threads.pop_first()
         {
-            self.from = oldest + 1;
+            self.from = self.from.max(oldest + 1);
         }
         follows
     }
 
     fn restart(&mut self, from: u64) {
         self.threads.clear();
+        self.erased.clear();
         self.from = from;
     }
 }
@@ -73,6 +96,18 @@ mod tests {
         assert!(!parents.message(9, 1, Some(6)), "of another thread");
         assert!(!parents.message(9, 1, Some(7)), "not a message");
         assert!(!parents.message(9, 1, Some(9)), "itself");
+    }
+
+    #[test]
+    fn del_8_an_erased_entry_may_be_the_parent() {
+        let mut parents = Parents::new(usize::MAX);
+        parents.entry(1);
+        (2..=3).for_each(|offset| parents.erased(offset));
+        (4..=9).for_each(|offset| parents.entry(offset));
+        assert!(parents.message(5, 1, Some(2)));
+        assert!(parents.message(6, 2, Some(3)));
+        assert!(!parents.message(7, 1, Some(1)), "not a message");
+        assert!(!parents.message(8, 1, Some(4)), "not a message");
     }
 
     #[test]

@@ -127,6 +127,18 @@ quintet_runtime::limits! {
         pub jwks_fetch_timeout_ms: u64 = 5_000, in 10..=60_000;
         /// Length of a key set.
         pub jwks_bytes_max: usize = 256 * 1024, in 1_024..=16_777_216;
+        /// Length of the body of an AG-UI request, which carries the whole conversation.
+        pub agui_body_bytes_max: usize = 4 * 1024 * 1024, in 1_024..=67_108_864;
+        /// Messages, tools and answers of one AG-UI request each.
+        pub agui_messages_max: usize = 10_000, in 1..=1_000_000;
+        /// Runs of a conversation in the snapshot of an AG-UI stream, the latest ones.
+        pub agui_snapshot_runs_max: usize = 50, in 1..=10_000;
+        /// Bytes of the log that are read for the earlier runs of a snapshot.
+        pub agui_snapshot_bytes_max: usize = 8 * 1024 * 1024, in 65_536..=268_435_456;
+        /// Interval between comments on an AG-UI stream without events, below the idle timeouts of proxies.
+        pub agui_heartbeat_interval_ms: u64 = 15_000, in 1..=600_000;
+        /// Time without a further entry after which an AG-UI run that waits for its client ends as an interrupt.
+        pub agui_settle_ms: u64 = 50, in 0..=10_000;
         /// Time for runs to end or reach a safe point when the service drains (CONN-6).
         pub drain_timeout_ms: u64 = 20_000, in 0..=3_600_000;
         /// Timeout for connections to close at the end of a drain.
@@ -140,6 +152,16 @@ impl GatewayLimits {
     /// Returns the bounds of one read for a connection or page (DEL-4).
     pub fn chunk(&self) -> ReadLimit {
         ReadLimit { entries_max: self.chunk_entries_max, bytes_max: self.chunk_bytes_max }
+    }
+
+    /// Returns the bounds of the earlier runs in the snapshot of an AG-UI stream.
+    #[cfg(feature = "agui-server")]
+    pub fn agui_history(&self) -> super::agui::prefix::HistoryLimit {
+        super::agui::prefix::HistoryLimit {
+            runs_max: self.agui_snapshot_runs_max,
+            bytes_max: self.agui_snapshot_bytes_max,
+            chunk: self.chunk(),
+        }
     }
 
     /// Returns the limits that the connection state machine enforces.

@@ -9,11 +9,13 @@
 //! - `page`: the chat page of `quintet dev`
 //! - [`mod@router`]: the routes of the public listener; [`http`]: request-response endpoints; [`refusal`]: error
 //!   codes; [`refusal_log`]: rate-limited log lines for refused requests
-//! - [`ws`], [`sse`]: the streaming endpoints
+//! - [`ws`], [`sse`]: the streaming endpoints; `agui`: streams for front ends that speak AG-UI
 //! - [`listen`]: accepts sockets; [`operations`]: the routes of the admin listener
 //! - [`dev`]: the signing key of `quintet dev`
 
 pub mod admit;
+#[cfg(feature = "agui-server")]
+pub mod agui;
 pub mod auth;
 pub mod checks;
 pub mod dev;

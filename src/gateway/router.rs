@@ -25,7 +25,9 @@ use super::{
     Gateway, hosts,
     http::{self as answers, failure::HttpError},
     peers::SocketSlot,
-    refusal_log, sse, ws,
+    refusal_log, sse,
+    state::LegacyClients,
+    ws,
 };
 use crate::{runtime::drain::ShutdownStage, wire::codes::ErrorCode};
 
@@ -33,10 +35,17 @@ use crate::{runtime::drain::ShutdownStage, wire::codes::ErrorCode};
 pub fn router(gateway: Gateway) -> Router {
     let no_store =
         SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let answers =
-        answers::routes(&gateway).route_layer(middleware::from_fn_with_state(gateway.clone(), in_time));
+    let answers = answers::routes(&gateway);
+    #[cfg(feature = "agui-server")]
+    let answers = answers.merge(super::agui::routes());
+    let answers = answers.route_layer(middleware::from_fn_with_state(gateway.clone(), in_time));
     #[cfg(feature = "page")]
     let answers = if gateway.dev.is_some() { answers.merge(super::page::routes()) } else { answers };
+    // Deprecated: the predecessor's clients.
+    let answers = match gateway.legacy_clients {
+        LegacyClients::Served => answers.route("/ws", get(ws::upgrade_legacy)),
+        LegacyClients::Refused => answers,
+    };
     answers
         .route("/v1/ws", get(ws::upgrade))
         .route("/v1/stream", get(sse::stream))

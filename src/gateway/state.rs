@@ -37,6 +37,17 @@ pub struct Gateway {
     pub limits: GatewayLimits,
     /// Tasks of connections. The service waits for them at shutdown.
     pub tasks: Tasks,
+    /// Whether the predecessor's clients are served on `/ws`.
+    pub legacy_clients: LegacyClients,
     /// Issues tokens for any user; `Some` only under `quintet dev`.
     pub dev: Option<Arc<DevLogin>>,
+}
+
+/// Whether the predecessor's clients are served on `/ws`, under the same checks as all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegacyClients {
+    /// They are served.
+    Served,
+    /// `/ws` does not exist.
+    Refused,
 }

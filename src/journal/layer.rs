@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use quintet_kernel::{
-    ids::{Epoch, MessageId, Offset, RunId, ThreadId},
+    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId},
     user::Receipt,
 };
 
 use crate::{
-    AppendError, Batch, Extent, JournalError, Lines, Log, ReadLimit, Recovery, RunRecord, ThreadRecord,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, JournalError, Lines, Log, ReadLimit, Recovery,
+    RunRecord, ThreadRecord, ThreadsQuery,
 };
 
 /// A log that wraps another one, such as an observer or a test's fault. Each method passes the call on to
@@ -81,9 +82,14 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().run(run_id).await
     }
 
+    /// See [`Log::thread`].
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        self.inner().thread(thread_id).await
+    }
+
     /// See [`Log::threads`].
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.inner().threads(before, limit).await
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.inner().threads(query).await
     }
 
     /// See [`Log::thread_runs`].
@@ -94,6 +100,16 @@ pub trait LogLayer: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         self.inner().thread_runs(thread_id, after, limit).await
+    }
+
+    /// See [`Log::thread_runs_before`].
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.inner().thread_runs_before(thread_id, before, limit).await
     }
 
     /// See [`Log::thread_message`].
@@ -108,6 +124,16 @@ pub trait LogLayer: Send + Sync + 'static {
     /// See [`Log::path`].
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         self.inner().path(message, limit).await
+    }
+
+    /// See [`Log::erase_step`].
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        self.inner().erase_step(receipt, limit).await
+    }
+
+    /// See [`Log::erasure`].
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        self.inner().erasure(receipt).await
     }
 }
 
@@ -141,8 +167,12 @@ impl<L: LogLayer> Log for L {
         LogLayer::run(self, run_id).await
     }
 
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        LogLayer::threads(self, before, limit).await
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        LogLayer::thread(self, thread_id).await
+    }
+
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        LogLayer::threads(self, query).await
     }
 
     async fn thread_runs(
@@ -152,6 +182,15 @@ impl<L: LogLayer> Log for L {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::thread_runs(self, thread_id, after, limit).await
+    }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        LogLayer::thread_runs_before(self, thread_id, before, limit).await
     }
 
     async fn thread_message(
@@ -164,5 +203,13 @@ impl<L: LogLayer> Log for L {
 
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::path(self, message, limit).await
+    }
+
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        LogLayer::erase_step(self, receipt, limit).await
+    }
+
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        LogLayer::erasure(self, receipt).await
     }
 }

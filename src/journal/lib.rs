@@ -18,8 +18,9 @@
 //!
 //! - **append**: [`Log::append`] stores a [`Batch`]
 //! - **read**: [`Log::extent`], [`Log::read`], [`Log::continues`], and [`Log::recovery`] for the machines of the user
-//! - **look up**: [`Log::message`], [`Log::run`], [`Log::threads`], [`Log::thread_runs`], [`Log::thread_message`] and
-//!   [`Log::path`] query the index, which is derived from the entries
+//! - **look up**: [`Log::message`], [`Log::run`], [`Log::thread`], [`Log::threads`], [`Log::thread_runs`],
+//!   [`Log::thread_runs_before`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
+//!   entries
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
 //!
@@ -39,7 +40,7 @@
 //!     sqlite::{SqliteJournal, SqliteOptions},
 //! };
 //! use quintet_kernel::{
-//!     entry::{Body, Entry},
+//!     entry::{Body, RunEntry},
 //!     ids::{AgentName, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
 //!     spending::Spending,
 //! };
@@ -51,7 +52,7 @@
 //! let journal = SqliteJournal::open(folder, SqliteOptions::default())?;
 //! let log = journal.log(&UserId::parse("ann")?);
 //!
-//! let entry = Entry {
+//! let entry = RunEntry {
 //!     offset: Offset(1),
 //!     thread_id: ThreadId::parse("t1")?,
 //!     run_id: RunId::parse("018f3c2e-7b1a-7c3d-8e4f-0123456789ab")?,
@@ -69,10 +70,11 @@
 //! lines.push(|out| out.extend_from_slice(line));
 //! let batch = Batch {
 //!     expected: Offset::ZERO,
-//!     entries: vec![entry],
+//!     entries: vec![entry.into()],
 //!     lines: lines.finish(),
 //!     resumes: vec![],
 //!     spending: Spending::default(),
+//!     erasures: vec![],
 //! };
 //! log.append(batch.clone()).await?;
 //!
@@ -108,11 +110,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use quintet_kernel::{
     entry::{Entry, RunStatus},
-    ids::{AgentName, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, Title, UserId},
     spending::Spending,
-    user::{Receipt, RecentMessage},
+    user::{EraseScope, Erasure, Receipt, RecentMessage},
 };
 
+use self::chain::ChainHash;
 pub use self::{
     layer::LogLayer,
     lines::Lines,
@@ -239,12 +242,20 @@ pub trait Log: Send + Sync + 'static {
     /// Returns a [`JournalError`] if the index cannot be read.
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError>;
 
-    /// Returns threads, the one with the latest entry first, whose last entry is before the offset `before`.
+    /// Returns the index record of a thread; `None` if this user has no such thread, or it was erased (ISO-3, DEL-8).
     ///
     /// # Errors
     ///
     /// Returns a [`JournalError`] if the index cannot be read.
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError>;
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError>;
+
+    /// Returns the threads that match a query, the one with the latest [`ThreadRecord::last`] first. The cost depends on
+    /// the number of threads that are returned, and not on the length of a thread or of the log (ISO-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError>;
 
     /// Returns the runs of a thread with an entry after `after`, in order of acceptance.
     ///
@@ -255,6 +266,19 @@ pub trait Log: Send + Sync + 'static {
         &self,
         thread_id: &ThreadId,
         after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError>;
+
+    /// Returns the runs of a thread whose messages are before the offset `before`, the latest message first. The cost
+    /// depends on `limit`, and not on the number of runs of the thread (ISO-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError>;
 
@@ -277,6 +301,58 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// Returns a [`JournalError`] if the index cannot be read.
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError>;
+
+    /// Erases up to `limit` further entries of an erasure whose intent is stored (DEL-8). Once nothing is left to erase,
+    /// returns [`EraseProgress::Done`] with the record, as does each later call.
+    ///
+    /// The work of one call is bounded by `limit`, independent of the length of the log (ISO-6). After an error the
+    /// call may be repeated.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the journal cannot be written, or has no such erasure.
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        let _ = limit;
+        Err(JournalError::Unavailable(format!("the journal does not support erasure {receipt}")))
+    }
+
+    /// Returns the record of an erasure; `None` if this user has none of this id (ISO-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        let _ = receipt;
+        Ok(None)
+    }
+}
+
+/// The state of an erasure after a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EraseProgress {
+    /// Entries are left to erase.
+    Working,
+    /// Every entry of the scope is erased, and nothing of them is kept.
+    Done(ErasureRecord),
+}
+
+/// The record that the journal keeps of an erasure: what was erased, when, and under which chain head (DEL-8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasureRecord {
+    /// The id of the record.
+    pub receipt: ReceiptId,
+    /// The entries that the erasure covers.
+    pub scope: EraseScope,
+    /// The last offset of the erasure.
+    pub through: Offset,
+    /// The hash of the [chain] at `through`, as it was when the intent was stored.
+    pub chain_head: ChainHash,
+    /// The time at which the erasure was decided.
+    pub requested_at: Timestamp,
+    /// The time at which nothing was left to erase; `None` while it is under way.
+    pub completed_at: Option<Timestamp>,
+    /// Number of entries that were erased so far.
+    pub entries: u64,
 }
 
 /// A batch of entries to append atomically.
@@ -293,6 +369,9 @@ pub struct Batch {
     pub resumes: Vec<ResumeRecord>,
     /// The bytes of the user once this batch is appended, to store in the same commit (ISO-6).
     pub spending: Spending,
+    /// Intents of erasures to store in the same commit, at most one; it reaches through the last offset of the batch
+    /// (DEL-8). A batch may consist of it alone, and then reaches through `expected`.
+    pub erasures: Vec<Erasure>,
 }
 
 /// The limits of one read. The first entry is returned even if it alone exceeds `bytes_max`.
@@ -326,6 +405,8 @@ pub struct Recovery {
     pub resumes: Vec<ResumeRecord>,
     /// The [`Batch::spending`] of the latest batch with an entry (ISO-6).
     pub spending: Spending,
+    /// The erasures whose `thread_erased` or `log_erased` is not in the log, in the order of their intents (DEL-8).
+    pub erasures: Vec<Erasure>,
 }
 
 /// The index record of a run.
@@ -367,14 +448,39 @@ impl RunRecord {
 pub struct ThreadRecord {
     /// The id of the thread.
     pub thread_id: ThreadId,
-    /// Offset of its first entry, which may be trimmed.
+    /// Offset of the first entry of its runs, which may be trimmed.
     pub first: Offset,
-    /// Offset of its last entry.
+    /// Offset of the last entry of its runs. A change of the title, or of `archived`, does not move it.
     pub last: Offset,
-    /// The time of its last entry.
+    /// The time of the entry at `last`.
     pub last_at: Timestamp,
     /// Number of the user's messages in the thread.
     pub messages: u64,
+    /// The title that the user has given it.
+    pub title: Option<Title>,
+    /// True if the user has put it aside.
+    pub archived: bool,
+    /// Offset of its latest `thread_updated`; 0 if there is none.
+    pub updated: Offset,
+    /// Offset of the first of its messages that is still stored; 0 if none is.
+    pub first_message: Offset,
+    /// The agent of its latest message; `None` if the index no longer has a message of it.
+    pub agent_name: Option<AgentName>,
+    /// Number of its open runs.
+    pub open_runs: u64,
+    /// The open run that was accepted first.
+    pub open_run: Option<RunId>,
+}
+
+/// A query for threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadsQuery {
+    /// Only threads whose [`ThreadRecord::last`] is before this offset; `None` for all.
+    pub before: Option<Offset>,
+    /// Only threads that are archived, or are not; `None` for both.
+    pub archived: Option<bool>,
+    /// Most threads that are returned.
+    pub limit: usize,
 }
 
 /// The retention policy: entries beyond either limit are trimmed.

@@ -1,6 +1,8 @@
 //! A journal in memory, for tests. It satisfies every guarantee of the trait except durability beyond the
 //! process, and fails on request in every way in which a real journal can fail.
 
+mod threads;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -9,16 +11,17 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use quintet_kernel::{
-    entry::{Body, Entry, Event},
+    entry::{Body, Entry, Event, RunEntry},
     ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
     user::Receipt,
 };
 use tokio::sync::watch;
 
+use self::threads::StoredThread;
 use super::{
     AppendError, Batch, Extent, Incarnation, Journal, JournalError, Lines, Log, ReadLimit, Recovery,
-    ResumeRecord, Retention, RunRecord, ThreadRecord, Trimmed, lines::LinesBuilder,
+    ResumeRecord, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, lines::LinesBuilder,
 };
 
 /// An in-memory journal. Clones share the logs, so a clone stands for the journal of a restarted process.
@@ -72,7 +75,7 @@ struct UserLog {
     runs: BTreeMap<Offset, RunRecord>,
     accepted: HashMap<RunId, Offset>,
     messages: HashMap<MessageId, Receipt>,
-    threads: HashMap<ThreadId, ThreadRecord>,
+    threads: HashMap<ThreadId, StoredThread>,
     resumes: BTreeMap<RunId, ResumeRecord>,
     spending: Spending,
 }
@@ -271,7 +274,7 @@ impl Log for MemoryLog {
             recent.reverse();
             let unfinished = log.runs.values().filter(|run| run.completed.is_none()).cloned().collect();
             let resumes = log.resumes.values().copied().collect();
-            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending }
+            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending, erasures: vec![] }
         })
     }
 
@@ -283,14 +286,14 @@ impl Log for MemoryLog {
         self.with(|log| log.accepted.get(&run_id).and_then(|at| log.runs.get(at)).cloned())
     }
 
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
         self.with(|log| {
-            let earlier = |thread: &&ThreadRecord| before.is_none_or(|before| thread.last < before);
-            let mut threads: Vec<_> = log.threads.values().filter(earlier).cloned().collect();
-            threads.sort_by_key(|thread| std::cmp::Reverse(thread.last));
-            threads.truncate(limit);
-            threads
+            log.threads.get_key_value(thread_id).map(|(id, thread)| log.thread_record(id, thread))
         })
+    }
+
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.with(|log| log.find_threads(query))
     }
 
     async fn thread_runs(
@@ -303,6 +306,19 @@ impl Log for MemoryLog {
             let later = |run: &&RunRecord| run.completed.is_none_or(|(at, _)| at > after);
             let of_thread = log.runs.values().filter(|run| &run.thread_id == thread_id);
             of_thread.filter(later).take(limit).cloned().collect()
+        })
+    }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.with(|log| {
+            let earlier = log.runs.range(..before.unwrap_or(Offset(u64::MAX))).rev();
+            let of_thread = earlier.map(|(_, run)| run).filter(|run| run.thread_id == *thread_id);
+            of_thread.take(limit).cloned().collect()
         })
     }
 
@@ -336,12 +352,12 @@ impl UserLog {
         let offsets = batch.expected.0 + 1..;
         if batch.lines.len() != batch.entries.len()
             || (!batch.entries.is_empty() && batch.lines.first() != batch.expected.next())
-            || !batch.entries.iter().zip(offsets).all(|(entry, offset)| entry.offset.0 == offset)
+            || !batch.entries.iter().zip(offsets).all(|(entry, offset)| entry.offset().0 == offset)
         {
             return misfit("the entries do not follow the expected head");
         }
         let (mut opened, mut closed, mut messages) = (HashSet::new(), HashSet::new(), HashSet::new());
-        for Entry { run_id, body, .. } in &batch.entries {
+        for RunEntry { run_id, body, .. } in batch.entries.iter().filter_map(Entry::run) {
             let known = self.accepted.get(run_id).and_then(|at| self.runs.get(at));
             let open = known.map_or(opened.contains(run_id), |run| run.completed.is_none())
                 && !closed.contains(run_id);
@@ -373,25 +389,23 @@ impl UserLog {
 
     fn apply(&mut self, batch: Batch) {
         self.resumes.extend(batch.resumes.iter().map(|record| (record.run_id, *record)));
-        let Some(last_at) = batch.entries.last().map(|entry| entry.timestamp) else { return };
+        let Some(last_at) = batch.entries.last().map(Entry::timestamp) else { return };
         self.head = batch.lines.last();
         self.spending = batch.spending;
         self.entries.extend(batch.lines.iter().map(|(_, line)| line));
         self.batches.push_back((self.head, last_at));
         for entry in batch.entries {
-            self.index(entry);
+            match entry {
+                Entry::Run(entry) => self.index(entry),
+                Entry::Thread(entry) => self.change_thread(entry),
+                Entry::LogErased(_) | Entry::Erased(_) => {}
+            }
         }
     }
 
-    fn index(&mut self, entry: Entry) {
-        let Entry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
-        let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| ThreadRecord {
-            thread_id: thread_id.clone(),
-            first: offset,
-            last: offset,
-            last_at: timestamp,
-            messages: 0,
-        });
+    fn index(&mut self, entry: RunEntry) {
+        let RunEntry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
+        let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| StoredThread::new(offset));
         (thread.last, thread.last_at) = (offset, timestamp);
         match body {
             Body::UserMessage { message_id, parent, .. } => {

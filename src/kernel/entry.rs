@@ -1,4 +1,4 @@
-//! The entries of a user's log: messages, and the five events of their runs.
+//! The entries of a user's log: messages, the five events of their runs, and changes of threads.
 //!
 //! An [`Entry`] has no user id: the machines of one user handle no other user's entries (ISO-4).
 //! `wire::entry` adds the user id when it encodes an entry for the journal and the connections.
@@ -7,13 +7,28 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName},
+    ids::{
+        AgentName, CallId, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, Title, ToolName,
+    },
     json::Json,
 };
 
 /// One entry of a user's log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Entry {
+pub enum Entry {
+    /// A message of the user, or an event of its run.
+    Run(RunEntry),
+    /// A change of a thread: `thread_updated` or `thread_erased`.
+    Thread(ThreadEntry),
+    /// `log_erased`: the whole log was erased (DEL-8).
+    LogErased(LogErased),
+    /// `erased`: stands in the place of an entry that was erased (DEL-8).
+    Erased(ErasedEntry),
+}
+
+/// A message of the user, or an event of its run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunEntry {
     /// The position in the user's log: 1, 2, 3 … without a gap (DEL-2).
     pub offset: Offset,
     /// The conversation to which the entry belongs.
@@ -28,7 +43,144 @@ pub struct Entry {
     pub body: Body,
 }
 
-/// The content of an entry: a message of the user, or an event of its run.
+/// A change of a thread.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ThreadEntry {
+    /// The position in the user's log.
+    pub offset: Offset,
+    /// The conversation that changed.
+    pub thread_id: ThreadId,
+    /// The time at which the entry was decided.
+    pub timestamp: Timestamp,
+    /// The change.
+    pub change: ThreadChange,
+}
+
+/// The content of a [`ThreadEntry`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ThreadChange {
+    /// `thread_updated`: the properties of the thread from now on, all of them.
+    Updated {
+        /// The title; `None` if the thread has none.
+        title: Option<Title>,
+        /// True if the user has put the thread aside.
+        archived: bool,
+    },
+    /// `thread_erased`: the entries of the thread up to an offset are erased (DEL-8).
+    Erased {
+        /// The last offset of the erasure. Later entries of the thread are kept.
+        through: Offset,
+        /// The id of the record that the journal keeps of the erasure.
+        receipt: ReceiptId,
+    },
+}
+
+/// `log_erased`: every entry up to an offset is erased (DEL-8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LogErased {
+    /// The position in the user's log.
+    pub offset: Offset,
+    /// The time at which the entry was decided.
+    pub timestamp: Timestamp,
+    /// The last offset of the erasure. Later entries are kept.
+    pub through: Offset,
+    /// The id of the record that the journal keeps of the erasure.
+    pub receipt: ReceiptId,
+}
+
+/// `erased`: keeps the offset and the time of an entry that was erased, and nothing else of it (DEL-8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ErasedEntry {
+    /// The position in the user's log.
+    pub offset: Offset,
+    /// The time of the erased entry.
+    pub timestamp: Timestamp,
+}
+
+impl Entry {
+    /// Returns the position in the user's log.
+    pub fn offset(&self) -> Offset {
+        match self {
+            Entry::Run(entry) => entry.offset,
+            Entry::Thread(entry) => entry.offset,
+            Entry::LogErased(entry) => entry.offset,
+            Entry::Erased(entry) => entry.offset,
+        }
+    }
+
+    /// Returns the time at which the entry was decided.
+    pub fn timestamp(&self) -> Timestamp {
+        match self {
+            Entry::Run(entry) => entry.timestamp,
+            Entry::Thread(entry) => entry.timestamp,
+            Entry::LogErased(entry) => entry.timestamp,
+            Entry::Erased(entry) => entry.timestamp,
+        }
+    }
+
+    /// Returns the conversation to which the entry belongs; `None` if it belongs to none, or was erased.
+    pub fn thread_id(&self) -> Option<&ThreadId> {
+        match self {
+            Entry::Run(entry) => Some(&entry.thread_id),
+            Entry::Thread(entry) => Some(&entry.thread_id),
+            Entry::LogErased(_) | Entry::Erased(_) => None,
+        }
+    }
+
+    /// Returns the entry as one of a run; `None` if it is of another kind.
+    pub fn run(&self) -> Option<&RunEntry> {
+        match self {
+            Entry::Run(entry) => Some(entry),
+            Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => None,
+        }
+    }
+
+    /// Returns the entry as one of a run, to change it; `None` if it is of another kind.
+    pub fn run_mut(&mut self) -> Option<&mut RunEntry> {
+        match self {
+            Entry::Run(entry) => Some(entry),
+            Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => None,
+        }
+    }
+
+    /// Returns the run of the entry; `None` if it is of another kind.
+    pub fn run_id(&self) -> Option<RunId> {
+        self.run().map(|entry| entry.run_id)
+    }
+
+    /// Returns the content of an entry of a run; `None` if it is of another kind.
+    pub fn body(&self) -> Option<&Body> {
+        self.run().map(|entry| &entry.body)
+    }
+
+    /// Returns the same entry at another offset.
+    #[must_use]
+    pub fn at(mut self, offset: Offset) -> Self {
+        match &mut self {
+            Entry::Run(entry) => entry.offset = offset,
+            Entry::Thread(entry) => entry.offset = offset,
+            Entry::LogErased(entry) => entry.offset = offset,
+            Entry::Erased(entry) => entry.offset = offset,
+        }
+        self
+    }
+
+    /// Converts the entry to one of a run; `None` if it is of another kind.
+    pub fn into_run(self) -> Option<RunEntry> {
+        match self {
+            Entry::Run(entry) => Some(entry),
+            Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => None,
+        }
+    }
+}
+
+impl From<RunEntry> for Entry {
+    fn from(entry: RunEntry) -> Self {
+        Entry::Run(entry)
+    }
+}
+
+/// The content of a [`RunEntry`]: a message of the user, or an event of its run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Body {
     /// `user_message`: a message of the user, as accepted (DEL-5).

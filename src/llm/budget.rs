@@ -190,6 +190,7 @@ impl Logged {
                     continue;
                 }
                 let (_, entry) = wire::entry::decode(&line)?;
+                let Some(entry) = entry.into_run() else { continue };
                 let is_today = day(entry.timestamp) == today;
                 if !is_today && limits.thread_tokens_max == 0 {
                     return Ok(());

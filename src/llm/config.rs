@@ -17,7 +17,7 @@ use crate::{
     api::{
         ModelApi, Protocol, ProtocolOptions,
         anthropic::Anthropic,
-        http::{HttpModel, Redactor},
+        http::{HttpModel, redactor},
         openai_chat::OpenAiChat,
         openai_responses::OpenAiResponses,
     },
@@ -245,7 +245,7 @@ impl ModelConfig {
             .extend(protocol.path().split('/'));
         let key = self.key()?;
         let configured = self.header_map()?;
-        let redactor = Redactor::new(key.as_ref(), &configured);
+        let redactor = redactor(key.as_ref(), &configured);
         let mut headers = protocol.headers(key.as_ref());
         headers.extend(configured);
         let host = self.url.host_str().unwrap_or_default();

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use quintet_agent::ToolPattern;
 use quintet_upstream::{
-    Secret, SecretError,
+    Redactor, Secret, SecretError,
     config::{OutOfRange, check_address, take_limits},
     reqwest::Url,
 };
@@ -298,6 +298,13 @@ impl ServerConfig {
 pub(crate) struct Secrets {
     pub(crate) env: Vec<(String, Secret)>,
     pub(crate) bearer: Option<Secret>,
+}
+
+impl Secrets {
+    /// Returns a redactor of the credentials, for the texts of the server.
+    pub(crate) fn redactor(&self) -> Redactor {
+        Redactor::of(self.env.iter().map(|(_, secret)| secret).chain(&self.bearer))
+    }
 }
 
 /// The keys besides the limits.

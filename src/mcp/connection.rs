@@ -75,7 +75,12 @@ impl Connector<'_> {
         match &self.config.endpoint {
             Endpoint::Command { command, folder, env, .. } => {
                 let (child, streams) = ChildServer::spawn(command, folder.as_deref(), env, self.secrets)?;
-                let _followed = self.tasks.spawn(stderr::follow(streams.stderr, self.log.clone(), limits));
+                let _followed = self.tasks.spawn(stderr::follow(
+                    streams.stderr,
+                    self.log.clone(),
+                    limits,
+                    self.secrets.redactor(),
+                ));
                 let stdout = LineLimit::new(streams.stdout, limits.frame_bytes_max);
                 let transport = AsyncRwTransport::new_client(stdout, streams.stdin)
                     .with_max_line_length(limits.frame_bytes_max);

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, sync::Arc};
 
+use async_trait::async_trait;
 use quintet_agent::{Tool, tool::ToolSource};
 use quintet_upstream::HttpClient;
 use tokio::sync::{mpsc, watch};
@@ -55,7 +56,12 @@ impl McpServer {
         let (state, seen_state) = watch::channel(ServerState::Connecting);
         let (tools, seen_tools) = watch::channel(Tools::from([]));
         let stop = CancellationToken::new();
-        let link = Arc::new(ServerLink { config: config.clone(), commands, state: seen_state });
+        let link = Arc::new(ServerLink {
+            config: config.clone(),
+            redactor: secrets.redactor(),
+            commands,
+            state: seen_state,
+        });
         let supervisor = Supervisor {
             log: ServerLog::new(config.name.as_str().into()),
             config,
@@ -132,9 +138,18 @@ impl fmt::Debug for McpServer {
 }
 
 /// The last list of tools. It stays while the server is down.
+#[async_trait]
 impl ToolSource for McpServer {
     fn tools(&self) -> Arc<[Arc<dyn Tool>]> {
         self.tools.borrow().clone()
+    }
+
+    async fn prepare(&self) {
+        self.tried().await;
+    }
+
+    async fn stop(&self) {
+        McpServer::stop(self).await;
     }
 }
 

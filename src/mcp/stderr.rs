@@ -1,7 +1,8 @@
 //! The standard error of a child process in the log.
 //!
 //! What a server writes there may have texts of users. So it is logged at level `debug` only, under the target
-//! `quintet_mcp::stderr`, as the field `stderr`, with lines bounded in length and number.
+//! `quintet_mcp::stderr`, as the field `stderr`, with lines bounded in length and number, without the credentials that
+//! the server was given (AUTH-6).
 
 use std::time::Duration;
 
@@ -10,10 +11,17 @@ use tokio::{
     time::Instant,
 };
 
+use quintet_upstream::Redactor;
+
 use crate::{config::McpLimits, log::ServerLog};
 
 /// Logs what a child writes, until it closes the stream.
-pub(crate) async fn follow(mut stream: impl AsyncRead + Unpin, log: ServerLog, limits: McpLimits) {
+pub(crate) async fn follow(
+    mut stream: impl AsyncRead + Unpin,
+    log: ServerLog,
+    limits: McpLimits,
+    redactor: Redactor,
+) {
     let mut cutter = LineCutter::new(limits.log_line_bytes_max);
     let mut rate = LineRate::new(limits.log_lines_max);
     let begun = Instant::now();
@@ -32,7 +40,12 @@ pub(crate) async fn follow(mut stream: impl AsyncRead + Unpin, log: ServerLog, l
         cutter.push(&buffer[..read], |line| {
             let Some(skipped) = rate.admit(begun.elapsed()) else { return };
             log.write(|server| {
-                tracing::debug!(server, stderr = line, skipped, "an MCP server wrote to its standard error");
+                tracing::debug!(
+                    server,
+                    stderr = redactor.hide(line),
+                    skipped,
+                    "an MCP server wrote to its standard error"
+                );
             });
         });
     }

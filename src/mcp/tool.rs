@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use quintet_agent::{Answer, Tool, ToolContext, ToolError, host::Owner};
 use quintet_kernel::json::Json;
+use quintet_upstream::Redactor;
 use serde_json::Value;
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -25,6 +26,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ServerLink {
     pub(crate) config: Arc<ServerConfig>,
+    /// Removes the credentials of the server from its texts (AUTH-6).
+    pub(crate) redactor: Redactor,
     pub(crate) commands: mpsc::Sender<CallCommand>,
     pub(crate) state: watch::Receiver<ServerState>,
 }
@@ -100,7 +103,7 @@ impl McpTool {
         mut seen: watch::Receiver<Option<String>>,
         mut result: oneshot::Receiver<Result<Value, CallError>>,
     ) -> Result<Json, ToolError> {
-        let limits = &self.link.config.limits;
+        let (limits, redactor) = (&self.link.config.limits, &self.link.redactor);
         let pause = Duration::from_millis(limits.progress_pause_ms);
         let mut next_progress = Instant::now();
         let mut progress_left = limits.progress_max;
@@ -113,10 +116,10 @@ impl McpTool {
                 biased;
                 result = &mut result => {
                     return match result {
-                        Ok(Ok(value)) => Ok(Json::parse(&value.to_string()).map_err(|_| {
+                        Ok(Ok(value)) => Ok(Json::parse(&redactor.hide(&value.to_string())).map_err(|_| {
                             ToolError::user_facing("the result is nested too deeply, or has a number out of range")
                         })?),
-                        Ok(Err(error)) => Err(ToolError::user_facing(error.to_string())),
+                        Ok(Err(error)) => Err(ToolError::user_facing(redactor.hide(&error.to_string()))),
                         Err(_closed) => Err(self.unreachable(ServerState::Stopped)),
                     };
                 }
@@ -124,16 +127,17 @@ impl McpTool {
                     // What was reported before the question comes before it.
                     if progress_left > 0 && seen.has_changed().unwrap_or(false) {
                         let text = seen.borrow_and_update().clone().unwrap_or_default();
-                        host.progress(text).await;
+                        host.progress(redactor.hide(&text)).await;
                         progress_left -= 1;
                         next_progress = Instant::now() + pause;
                     }
+                    let parameters = Json::parse(&redactor.hide(parameters.as_str()))?;
                     let answer = host.ask(&self.question, parameters).await?;
                     // Without a receiver the server no longer waits for the answer.
                     let _ = reply.send(answer);
                 }
                 Ok(Some(text)) = progress, if progress_left > 0 => {
-                    host.progress(text).await;
+                    host.progress(redactor.hide(&text)).await;
                     progress_left -= 1;
                     next_progress = Instant::now() + pause;
                 }

@@ -136,9 +136,15 @@ impl FrameCheck {
                 breach(("DEL-3", frame.head, "caught_up has another offset than the last entry sent"));
             }
             ("caught_up" | "renewed" | "pong" | "draining", _) => {}
-            _ => {
-                self.entry(offset, frame.user_id.as_deref(), durable, breach);
-                let user_id = frame.user_id.unwrap_or_default().into_owned();
+            (kind, _) => {
+                // The line of an erased entry has no owner, and no content (DEL-8).
+                let own = self.user_id.as_ref().map(|user_id| Cow::Owned(user_id.as_str().to_owned()));
+                let user_id = match (kind, frame.user_id) {
+                    ("erased", None) => own,
+                    (_, user_id) => user_id,
+                };
+                self.entry(offset, user_id.as_deref(), durable, breach);
+                let user_id = user_id.unwrap_or_default().into_owned();
                 return Sent::Entry { offset: offset.unwrap_or_default(), user_id };
             }
         }
@@ -237,7 +243,7 @@ pub(super) enum Sent {
 }
 
 /// The close codes of the contract's table.
-const CLOSE_CODES: [u16; 11] = [1000, 1007, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429];
+const CLOSE_CODES: [u16; 12] = [1000, 1002, 1007, 1009, 1011, 1012, 1013, 4400, 4401, 4403, 4408, 4429];
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,7 @@ use quintet_observer::UserObserver;
 use super::{
     record::{
         AppendRecord, DecisionRecord, OpenRunRecord, Outcome, Record, Recovered, ReplyRecord, TracedCommand,
-        TracedEntry,
+        TracedEntry, TracedErasure,
     },
     watch::Watch,
 };
@@ -129,7 +129,7 @@ impl UserMonitor {
 
     fn traced<'a>(&self, entries: impl IntoIterator<Item = &'a Entry>) -> Vec<TracedEntry> {
         let mut traced = Vec::new();
-        for entry in entries {
+        for entry in entries.into_iter().filter_map(Entry::run) {
             TracedEntry::of(entry, &self.user_id, &self.watch.names).add(&mut traced);
         }
         traced
@@ -179,7 +179,10 @@ impl MonitoredLog {
         watched.durable.fetch_max(recovery.head.0, Ordering::AcqRel);
         watched.watch.write(|names| {
             let user = names.user(&watched.user_id);
-            Record::Recovered(Recovered { user, head: recovery.head, open })
+            let erasures = recovery.erasures.iter();
+            let erasures =
+                erasures.map(|erasure| TracedErasure::of(erasure, &watched.user_id, names)).collect();
+            Record::Recovered(Recovered { user, head: recovery.head, open, erasures })
         });
         Ok(())
     }
@@ -187,7 +190,7 @@ impl MonitoredLog {
     fn note_open(&self, lines: &Lines, recovery: &Recovery, open: &mut Vec<OpenRunRecord>) {
         for (offset, line) in lines.iter() {
             // An unreadable entry is reported by the hub, which reads the same entries.
-            let Ok((_, entry)) = quintet_wire::entry::decode(&line) else { continue };
+            let Ok((_, Entry::Run(entry))) = quintet_wire::entry::decode(&line) else { continue };
             if !recovery.unfinished.iter().any(|run| run.run_id == entry.run_id) {
                 continue;
             }

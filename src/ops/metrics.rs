@@ -129,6 +129,12 @@ pub const METRICS: &[Metric] = &[
         "Responses of remote agents, by `agent` and `outcome`.",
     ),
     counter_of_settings("quintet_agui_retries_total", "Requests that were sent again to a remote `agent`."),
+    counters(
+        "quintet_agui_streams_total",
+        "end",
+        || texts(AGUI_ENDS),
+        "Responses to AG-UI front ends that ended, by `end`: `finished` after the terminal event, `aborted` without it.",
+    ),
     gauge("quintet_tickets_outstanding", "Tickets that are neither redeemed nor expired."),
     gauge("quintet_draining", "1 once a drain has begun, otherwise 0."),
     counter("quintet_tickets_issued_total", "Tickets issued."),
@@ -212,6 +218,14 @@ pub const METRICS: &[Metric] = &[
         "Connections closed, by the close `code`.",
     ),
     counter(
+        "quintet_legacy_connections_total",
+        "Connections of the predecessor's clients; `legacy_clients` can be switched off once this stands still.",
+    ),
+    counter(
+        "quintet_legacy_entries_skipped_total",
+        "Entries that were not sent to the predecessor's clients, because their protocol has none such.",
+    ),
+    counter(
         "quintet_connection_rejections_total",
         "Inputs rejected by a connection's state machine, which are bugs of the service.",
     ),
@@ -229,6 +243,9 @@ pub const METRICS: &[Metric] = &[
         "Time from a request's head to its answer, by `route`, `method` and `status`.",
     ),
 ];
+
+/// Values of the label `end` of responses to AG-UI front ends.
+const AGUI_ENDS: &[&str] = &["finished", "aborted"];
 
 /// Values of the label `reason` of refused credentials.
 const AUTH_FAILURES: &[&str] = &[

@@ -85,7 +85,8 @@ impl AgentSet {
         #[cfg(not(feature = "assistant"))]
         let tools = Vec::new();
         let mut agents = self.agents;
-        agents.extend(threads.enter(|| configured.start(&tools))?);
+        let started = threads.enter(|| configured.start(&tools))?;
+        agents.extend(started.agents);
         let mut default = self.default_agent;
         if self.has_built_in {
             // An agent of the settings may take its place.
@@ -100,7 +101,7 @@ impl AgentSet {
         }
         let first = agents.first().map(|agent| agent.name().to_owned()).ok_or(ServiceError::NoAgent)?;
         let default = settings.agent_settings.default_agent.clone().or(default).unwrap_or(first);
-        Ok(AgentRegistry::of(&default, agents, threads)?)
+        Ok(AgentRegistry::of(&default, agents, threads)?.with_sources(started.sources))
     }
 
     /// Returns whether `rehearsal` is among the agents, in development or where the settings name it.

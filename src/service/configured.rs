@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::error::ServiceError;
 use crate::{
-    agent::{Agent, Tool},
+    agent::{Agent, Tool, ToolSource},
     ops::config::{AgentSettings, agents::AgentTable},
 };
 
@@ -27,6 +27,12 @@ pub(crate) struct ConfiguredAgents {
     remotes: Vec<quintet_agui::RemoteConfig>,
     #[cfg(feature = "mcp")]
     servers: Vec<quintet_mcp::ServerConfig>,
+}
+
+/// The agents of the settings, and the sources of their tools.
+pub(crate) struct Started {
+    pub(crate) agents: Vec<Arc<dyn Agent>>,
+    pub(crate) sources: Vec<Arc<dyn ToolSource>>,
 }
 
 /// The name of the built-in assistant, and of an agent that takes its place.
@@ -64,27 +70,27 @@ impl ConfiguredAgents {
         Ok(configured)
     }
 
-    /// Creates the agents, the models first, and starts the tool servers. `tools` are those of the program.
+    /// Creates the agents, the models first, and starts the tool servers, which are returned as well. `tools` are those
+    /// of the program.
     /// Must be called within the runtime of the agents.
     ///
     /// # Errors
     /// When a key cannot be read, or a value does not fit the tools.
     #[cfg_attr(not(feature = "llm"), expect(unused_variables, reason = "models alone use the tools"))]
-    pub(crate) fn start(self, tools: &[Arc<dyn Tool>]) -> Result<Vec<Arc<dyn Agent>>, ServiceError> {
+    pub(crate) fn start(self, tools: &[Arc<dyn Tool>]) -> Result<Started, ServiceError> {
         let mut agents: Vec<Arc<dyn Agent>> = Vec::new();
+        let sources: Vec<Arc<dyn ToolSource>> = Vec::new();
         #[cfg(feature = "mcp")]
         let sources = {
-            let mut sources: Vec<Arc<dyn crate::agent::ToolSource>> = Vec::new();
+            let mut sources = sources;
             for server in self.servers {
                 let name = server.name.clone();
                 let started = quintet_mcp::McpServer::start(server, self.http.clone());
                 let started = started.map_err(|error| named(&format!("[[mcp_servers]] {name:?}"), error))?;
-                sources.push(Arc::new(started));
+                sources.push(Arc::new(started) as Arc<dyn ToolSource>);
             }
             sources
         };
-        #[cfg(all(feature = "llm", not(feature = "mcp")))]
-        let sources: Vec<Arc<dyn crate::agent::ToolSource>> = Vec::new();
         #[cfg(feature = "llm")]
         for model in self.models {
             let name = model.name.clone();
@@ -97,7 +103,7 @@ impl ConfiguredAgents {
             let agent = quintet_agui::RemoteAgent::new(remote, self.http.clone());
             agents.push(Arc::new(agent.map_err(|error| named(&format!("agent {name:?}"), error))?));
         }
-        Ok(agents)
+        Ok(Started { agents, sources })
     }
 
     #[cfg(feature = "llm")]

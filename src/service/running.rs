@@ -93,7 +93,16 @@ impl Running {
         // Upper bound for each connection; one that exceeds it is abandoned.
         let close =
             Duration::from_millis(limits.drain_flush_timeout_ms + limits.drain_close_timeout_ms) + LATE_MAX;
-        let connections_closed = tokio::time::timeout(close, self.public.finished()).await.is_ok();
+        let stopped = async {
+            // Otherwise the calls of runs that go on would end with their servers; the next process resumes these runs.
+            if runs_quiesced && tokio::time::timeout(close, self.gateway.factory.stop_agents()).await.is_err()
+            {
+                tracing::warn!("the servers of tools did not stop in time");
+            }
+        };
+        let closed = tokio::time::timeout(close, self.public.finished());
+        let (connections_closed, ()) = tokio::join!(closed, stopped);
+        let connections_closed = connections_closed.is_ok();
         let drained = Drained { runs_quiesced, connections_closed };
         tracing::info!(runs_quiesced, connections_closed, "drained");
         // Does not wait for the trace file: its writer thread runs in real time, which a simulation does not

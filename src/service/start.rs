@@ -33,6 +33,7 @@ use crate::{
         peers::{Peers, TrustedProxies},
         refusal_log::RefusalLog,
         router,
+        state::LegacyClients,
     },
     journal::{Journal, sqlite::SqliteJournal},
     monitor::{Monitor, trace::Trace},
@@ -373,6 +374,7 @@ fn gateway(
         drain: Drain::default(),
         limits,
         tasks,
+        legacy_clients: if settings.legacy_clients { LegacyClients::Served } else { LegacyClients::Refused },
         dev,
     })
 }

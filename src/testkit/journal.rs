@@ -5,16 +5,19 @@ use std::{collections::HashMap, sync::Arc};
 use bytes::BytesMut;
 use quintet::{
     journal::{
-        Batch, Journal, Lines, Log, ReadLimit,
+        Batch, Journal, Lines, Log, ReadLimit, ThreadsQuery,
         lines::LinesBuilder,
         memory::MemoryJournal,
         sqlite::{SqliteJournal, SqliteOptions},
     },
     kernel::{
         entry::{
-            Body, Call, CallOwner, CallResult, Completion, Entry, Event, RunStatus, Thought, ThoughtKind,
+            Body, Call, CallOwner, CallResult, Completion, Entry, Event, RunEntry, RunStatus, Thought,
+            ThoughtKind, ThreadChange, ThreadEntry,
         },
-        ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+        ids::{
+            AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, Title, ToolName, UserId,
+        },
         json::Json,
         spending::Spending,
     },
@@ -52,6 +55,11 @@ pub fn message(name: &str) -> MessageId {
 
 pub fn run(number: u64) -> RunId {
     RunId(uuid::Uuid::from_u128(0x018f_3c2e_7b1a_7c3d_8000_0000_0000_0000 + u128::from(number)))
+}
+
+/// A query for the threads with the latest entries.
+pub fn latest(limit: usize) -> ThreadsQuery {
+    ThreadsQuery { before: None, archived: None, limit }
 }
 
 pub const EVERYTHING: ReadLimit = ReadLimit { entries_max: usize::MAX, bytes_max: usize::MAX };
@@ -145,7 +153,7 @@ impl LogWriter {
         let thought = self
             .entries
             .iter()
-            .any(|(entry, _)| matches!(&entry.body, Body::Event { event: Event::Thinking(_), .. }));
+            .any(|(entry, _)| matches!(entry.body(), Some(Body::Event { event: Event::Thinking(_), .. })));
         let final_response =
             (status == RunStatus::Succeeded).then(|| if thought { "a".into() } else { String::new() });
         self.ended(number, status, final_response)
@@ -184,19 +192,32 @@ impl LogWriter {
     fn push(&mut self, run_id: RunId, thread_id: ThreadId, body: Body) -> &mut Self {
         self.head = self.head.next();
         self.now += 1;
-        self.write(Entry {
+        self.write(Entry::Run(RunEntry {
             offset: self.head,
             thread_id,
             run_id,
             timestamp: Timestamp(self.now),
             agent_name: AgentName::parse("assistant").unwrap(),
             body,
-        })
+        }))
+    }
+
+    /// Adds a change of a thread.
+    pub fn updated(&mut self, thread_id: &str, title: Option<&str>, archived: bool) -> &mut Self {
+        self.head = self.head.next();
+        self.now += 1;
+        let title = title.map(|title| Title::parse(title).unwrap());
+        self.write(Entry::Thread(ThreadEntry {
+            offset: self.head,
+            thread_id: thread(thread_id),
+            timestamp: Timestamp(self.now),
+            change: ThreadChange::Updated { title, archived },
+        }))
     }
 
     /// Adds an entry unchanged.
     pub fn write(&mut self, entry: Entry) -> &mut Self {
-        self.head = entry.offset;
+        self.head = entry.offset();
         let line = line(&self.user_id, &entry);
         self.entries.push((entry, line));
         self
@@ -220,7 +241,8 @@ impl LogWriter {
             lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
         let entries = written.into_iter().map(|(entry, _)| entry).collect();
-        Batch { expected, entries, lines: lines.finish(), resumes: vec![], spending: Spending::default() }
+        let (resumes, spending, erasures) = (vec![], Spending::default(), vec![]);
+        Batch { expected, entries, lines: lines.finish(), resumes, spending, erasures }
     }
 
     pub async fn append_to(&mut self, journal: &dyn Journal) {

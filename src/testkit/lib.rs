@@ -4,6 +4,11 @@
 //! - [`kernel`]: an oracle of the kernel, written from the rules alone
 //! - [`fuzz`]: the bodies of the fuzz targets
 //!
+//! With the feature `agents`:
+//!
+//! - `live_run`: a run of an agent without a service
+//! - `upstream`: a service of a model that fails as a test wants it
+//!
 //! With the feature `service`, over the service as a whole:
 //!
 //! - `http`, `moves`, `context`, `planned_message`: parts of clients
@@ -11,11 +16,17 @@
 //!   contract and not from the service's code
 //! - `client`, `stream`, `crowd`, `ends`, `process`: clients of a service that runs as a process
 //! - `gateway`: a service in the test's own process, over real sockets
+//! - `stage`: users' machines with agents over a journal in memory
 //! - `journal`: engines to test, and a writer of logs
 
 pub mod cases;
 pub mod fuzz;
 pub mod kernel;
+
+#[cfg(feature = "agents")]
+pub mod live_run;
+#[cfg(feature = "agents")]
+pub mod upstream;
 
 #[cfg(feature = "service")]
 pub mod client;
@@ -39,6 +50,8 @@ pub mod moves;
 pub mod planned_message;
 #[cfg(feature = "service")]
 pub mod process;
+#[cfg(feature = "service")]
+pub mod stage;
 #[cfg(feature = "service")]
 pub mod stream;
 #[cfg(feature = "service")]

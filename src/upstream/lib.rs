@@ -11,6 +11,7 @@
 //! - [`HttpClient`], [`HttpOptions`]: the client, with the settings of a proxy and of certificate authorities
 //! - [`Secret`]: a credential from a file or a variable
 //! - [`sse`]: server-sent events of a response
+//! - [`Redactor`]: removes credentials from the texts of upstreams
 //! - [`retry`]: which failures are worth another attempt, and when
 //! - [`body`]: bounded bodies
 //! - [`config`]: parts of configurations that upstreams share
@@ -38,6 +39,7 @@
 pub mod body;
 pub mod client;
 pub mod config;
+pub mod redact;
 pub mod retry;
 pub mod secret;
 pub mod sse;
@@ -46,5 +48,6 @@ pub use reqwest;
 
 pub use self::{
     client::{HttpClient, HttpClientError, HttpOptions},
+    redact::Redactor,
     secret::{Secret, SecretError},
 };

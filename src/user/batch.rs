@@ -14,9 +14,9 @@ use crate::{
         lines::{Lines, LinesBuilder},
     },
     kernel::{
-        entry::{Body, CallOwner, CallResult, Entry, Event, RunStatus},
-        ids::{CallId, Offset, RunId, UserId},
-        user::Reply,
+        entry::{Body, CallOwner, CallResult, Entry, Event, RunEntry, RunStatus, ThreadChange, ThreadEntry},
+        ids::{CallId, Offset, RunId, ThreadId, UserId},
+        user::{Erasure, Reply, ThreadProperties},
     },
     wire,
 };
@@ -31,6 +31,7 @@ pub(crate) struct BatchBuilder {
     commands: usize,
     stale: bool,
     resumes: Vec<ResumeRecord>,
+    erasures: Vec<Erasure>,
 }
 
 /// An effect of a durable batch on the agents of this process.
@@ -39,7 +40,7 @@ pub(crate) enum RunEffect {
     /// A run has started with this entry; `text` is its message if it is in the same batch.
     Started {
         text: Option<String>,
-        started: Entry,
+        started: RunEntry,
     },
     /// A call of the client was opened (RUN-11).
     ClientCallOpened {
@@ -79,6 +80,7 @@ pub(crate) enum PendingReply {
     CallCompleted(oneshot::Sender<Result<CallReply, RequestError>>, Result<CallReply, RequestError>),
     Stepped(oneshot::Sender<Result<(), RunEnded>>, Result<(), RunEnded>),
     Taken(oneshot::Sender<Result<Vec<Message>, RunEnded>>, Result<Vec<Message>, RunEnded>),
+    Erasing(oneshot::Sender<Result<Erasure, RequestError>>, Result<Erasure, RequestError>),
     Cut(oneshot::Sender<()>),
 }
 
@@ -91,6 +93,7 @@ impl PendingReply {
             PendingReply::CallCompleted(to, answer) => drop(to.send(answer)),
             PendingReply::Stepped(to, answer) => drop(to.send(answer)),
             PendingReply::Taken(to, answer) => drop(to.send(answer)),
+            PendingReply::Erasing(to, answer) => drop(to.send(answer)),
             PendingReply::Cut(to) => drop(to.send(())),
         }
     }
@@ -103,6 +106,7 @@ impl PendingReply {
             PendingReply::CallCompleted(to, _) => drop(to.send(Err(RequestError::Unavailable))),
             PendingReply::Stepped(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
             PendingReply::Taken(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
+            PendingReply::Erasing(to, _) => drop(to.send(Err(RequestError::Unavailable))),
             PendingReply::Cut(to) => drop(to),
         }
     }
@@ -115,6 +119,8 @@ pub(crate) struct DecidedBatch {
     pub effects: Vec<RunEffect>,
     pub replies: Vec<PendingReply>,
     pub resumes: Vec<ResumeRecord>,
+    /// The intent of an erasure, at most one (DEL-8).
+    pub erasures: Vec<Erasure>,
     /// True if the state does not match the log: the batch must not be appended.
     pub stale: bool,
 }
@@ -131,17 +137,27 @@ impl BatchBuilder {
             commands: 0,
             stale: false,
             resumes: Vec::new(),
+            erasures: Vec::new(),
         }
     }
 
     /// Adds an entry that the state has accepted; `reply` is the reply to its command.
     pub(crate) fn push(&mut self, user_id: &UserId, entry: Entry, reply: &Reply) {
         self.lines.push(|bytes| wire::entry::encode(user_id, &entry, bytes));
+        match &entry {
+            Entry::Run(entry) => self.effects_of(entry, reply),
+            Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => {}
+        }
+        self.entries.push(entry);
+    }
+
+    fn effects_of(&mut self, entry: &RunEntry, reply: &Reply) {
         let run_id = entry.run_id;
         if let Body::Event { event, .. } = &entry.body {
             match event {
                 Event::Started { .. } => {
-                    let text = self.entries.iter().rev().find_map(|earlier| match &earlier.body {
+                    let mut earlier = self.entries.iter().rev().filter_map(Entry::run);
+                    let text = earlier.find_map(|earlier| match &earlier.body {
                         Body::UserMessage { text, .. } if earlier.run_id == run_id => Some(text.clone()),
                         _ => None,
                     });
@@ -167,12 +183,11 @@ impl BatchBuilder {
                 }
             }
         }
-        self.entries.push(entry);
     }
 
     /// Returns the entry at `offset`, if this batch adds it.
     pub(crate) fn entry(&self, offset: Offset) -> Option<&Entry> {
-        let first = self.entries.first()?.offset;
+        let first = self.entries.first()?.offset();
         let index = usize::try_from(offset.0.checked_sub(first.0)?).ok()?;
         self.entries.get(index)
     }
@@ -191,6 +206,31 @@ impl BatchBuilder {
     pub(crate) fn record(&mut self, record: ResumeRecord) {
         self.resumes.retain(|other| other.run_id != record.run_id);
         self.resumes.push(record);
+    }
+
+    /// Adds the intent of an erasure, which ends the batch: it reaches through the last entry (DEL-8).
+    pub(crate) fn erase(&mut self, erasure: Erasure) {
+        self.erasures.push(erasure);
+    }
+
+    /// Returns true if the batch has the intent of an erasure.
+    pub(crate) fn erases(&self) -> bool {
+        !self.erasures.is_empty()
+    }
+
+    /// Returns the properties that the batch gives to a thread, if it updates it.
+    pub(crate) fn properties_of(&self, thread_id: &ThreadId) -> Option<ThreadProperties> {
+        self.entries.iter().rev().find_map(|entry| match entry {
+            Entry::Thread(ThreadEntry { thread_id: updated, change, .. }) if updated == thread_id => {
+                match change {
+                    ThreadChange::Updated { title, archived } => {
+                        Some(ThreadProperties { title: title.clone(), archived: *archived })
+                    }
+                    ThreadChange::Erased { .. } => None,
+                }
+            }
+            Entry::Run(_) | Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => None,
+        })
     }
 
     pub(crate) fn reply_later(&mut self, reply: PendingReply) {
@@ -230,6 +270,7 @@ impl BatchBuilder {
             effects: self.effects,
             replies: self.replies,
             resumes: self.resumes,
+            erasures: self.erasures,
             stale: self.stale,
         }
     }

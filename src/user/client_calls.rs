@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::kernel::{
-    entry::{Body, CallOwner, Entry, Event},
+    entry::{Body, CallOwner, Event, RunEntry},
     ids::{CallId, RunId},
     user::PastCall,
 };
@@ -17,7 +17,7 @@ pub(crate) struct ClientCalls(BTreeMap<RunId, BTreeSet<CallId>>);
 
 impl ClientCalls {
     /// Adds the next entry of an open run.
-    pub(crate) fn take(&mut self, entry: &Entry) {
+    pub(crate) fn take(&mut self, entry: &RunEntry) {
         match &entry.body {
             Body::Event { event: Event::ToolExecuting(call), .. } if call.by == CallOwner::Client => {
                 self.0.entry(entry.run_id).or_default().insert(call.call_id.clone());

@@ -276,7 +276,7 @@ const RETRY: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
     use crate::kernel::{
-        entry::{Body, Call, Entry, Event, Thought, ThoughtKind},
+        entry::{Body, Call, Event, RunEntry, Thought, ThoughtKind},
         ids::{AgentName, MessageId, Offset, Seq, ThreadId, ToolName},
         json::Json,
         limits::Limits,
@@ -302,7 +302,7 @@ mod tests {
         bodies.extend(all.zip(1..).map(|(event, seq)| Body::Event { seq: Seq(seq), event }));
         let mut state = UserState::default();
         for (body, offset) in bodies.into_iter().zip(1..) {
-            let entry = Entry {
+            let entry = RunEntry {
                 offset: Offset(offset),
                 thread_id: ThreadId::parse("t").unwrap(),
                 run_id: run_id(),
@@ -310,7 +310,7 @@ mod tests {
                 agent_name: AgentName::parse("a").unwrap(),
                 body,
             };
-            state.evolve(&entry, &Limits::DEFAULT).unwrap();
+            state.evolve(&entry.into(), &Limits::DEFAULT).unwrap();
         }
         state
     }

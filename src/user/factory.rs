@@ -96,6 +96,9 @@ impl Factory {
     pub async fn recover(&self) -> Result<(), JournalError> {
         let users = self.0.shared.journal.unfinished().await?;
         tracing::info!(users = users.len(), "resuming open runs");
+        if !users.is_empty() {
+            self.0.shared.agents.prepare().await;
+        }
         let recoveries = stream::iter(users).map(|user_id| self.recover_user(user_id));
         let recovered = recoveries.buffer_unordered(RECOVERIES_MAX).try_collect().await;
         self.0.shared.trials.recovered();
@@ -161,6 +164,12 @@ impl Factory {
         self.quiesce();
         // A batch that began before `quiesce` may have advanced a run; a later one does not.
         self.idle().await;
+    }
+
+    /// Stops what the agents keep running, such as servers of tools. To be called when all runs are quiesced: a call that
+    /// is cut off by it closes as an error.
+    pub async fn stop_agents(&self) {
+        self.0.shared.agents.stop().await;
     }
 
     /// Waits until no open run can advance by itself and no pending decision can start one.

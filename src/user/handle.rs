@@ -15,12 +15,14 @@ use super::{
     tail::Tail,
 };
 use crate::{
-    journal::{Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord},
+    journal::{
+        ErasureRecord, Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord, ThreadsQuery,
+    },
     kernel::{
         connection::ResumeCursor,
         entry::CallResult,
-        ids::{AgentName, CallId, Epoch, Offset, RunId, UserId},
-        user::{NewMessage, PastCall, Receipt, Refusal},
+        ids::{AgentName, CallId, Epoch, Offset, ReceiptId, RunId, ThreadId, UserId},
+        user::{EraseScope, Erasure, NewMessage, PastCall, Receipt, Refusal, ThreadUpdate},
     },
     observer::{ObservedLog, UserObserver},
     runtime::{ids, saturation::Scope},
@@ -86,6 +88,24 @@ pub(crate) enum ClientCommand {
         past: Option<PastCall>,
         /// The sender of the reply.
         reply: oneshot::Sender<Result<CallReply, RequestError>>,
+    },
+    /// Change the properties of a thread.
+    UpdateThread {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The changes.
+        update: ThreadUpdate,
+        /// The sender of the reply.
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Erase a thread or the whole log (DEL-8).
+    Erase {
+        /// The entries to erase.
+        scope: EraseScope,
+        /// The id of the record of the erasure.
+        receipt: ReceiptId,
+        /// The sender of the reply.
+        reply: oneshot::Sender<Result<Erasure, RequestError>>,
     },
     /// Resume the runs that an earlier process left open (RUN-6).
     Recover {
@@ -227,6 +247,35 @@ impl User {
         self.ask(|reply| ClientCommand::CompleteCall { run_id, call_id, result, past, reply }).await
     }
 
+    /// Changes the properties of a thread, and returns once its `thread_updated` is durable.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RequestError`] if the user has no such thread, or if the outcome is unknown.
+    pub async fn update_thread(&self, thread_id: ThreadId, update: ThreadUpdate) -> Result<(), RequestError> {
+        self.ask(|reply| ClientCommand::UpdateThread { thread_id, update, reply }).await
+    }
+
+    /// Ends the open runs of a thread or of the whole log, and begins to erase it. Returns once the intent is durable:
+    /// the erasure then completes, also after a restart, and `thread_erased` or `log_erased` follows (DEL-8).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RequestError`] if too many erasures are under way, or if the outcome is unknown.
+    pub async fn erase(&self, scope: EraseScope) -> Result<Erasure, RequestError> {
+        let receipt = ReceiptId(ids::fresh());
+        self.ask(|reply| ClientCommand::Erase { scope, receipt, reply }).await
+    }
+
+    /// Returns the record of an erasure; `None` if this user has none of this id (ISO-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        self.log().erasure(receipt).await
+    }
+
     /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
     /// to which the cursor does not belong (DEL-3).
     ///
@@ -268,17 +317,22 @@ impl User {
         self.log().run(run_id).await
     }
 
-    /// Returns up to `limit` threads, those with the latest messages first, before the position `before`.
+    /// Returns the index record of a thread; `None` if this user has no such thread (ISO-3).
     ///
     /// # Errors
     ///
     /// Returns an error of the journal.
-    pub async fn threads(
-        &self,
-        before: Option<Offset>,
-        limit: usize,
-    ) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.log().threads(before, limit).await
+    pub async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        self.log().thread(thread_id).await
+    }
+
+    /// Returns the threads that match a query, the one with the latest entry first.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.log().threads(query).await
     }
 
     /// Returns the observer of this user's machines.

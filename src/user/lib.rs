@@ -8,6 +8,7 @@
 //! - [`factory`]: builds a user's machines; [`registry`]: finds them again while they live
 //! - [`handle`]: the requests of a user and their errors; `codes`: the error codes of the protocol
 //! - `hub`: decides, appends and replies, one `batch` at a time
+//! - `lookups`: look-ups in the index of the log
 //! - `shared`, [`limits`], `quiesce`: the state of all users' machines, their limits, and the work in progress
 //! - `recovery`: the state read back from the log; [`deadline`]: the timeouts of runs; `client_calls`: the open
 //!   calls that wait for the client
@@ -29,6 +30,7 @@ pub mod factory;
 pub mod handle;
 mod hub;
 pub mod limits;
+mod lookups;
 mod quiesce;
 mod recovery;
 pub mod registry;

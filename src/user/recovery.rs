@@ -8,7 +8,7 @@ use crate::{
     agent::host::{EmittedText, TakenRecord},
     journal::{JournalError, Lines, Log, ReadLimit, ResumeRecord, RunRecord},
     kernel::{
-        entry::{Body, CallOwner, Entry, Event},
+        entry::{Body, CallOwner, Entry, Event, RunEntry},
         ids::{CallId, Offset, RunId, Seq, Timestamp, UserId},
         limits::Limits,
         spending::Spending,
@@ -33,7 +33,7 @@ pub(crate) struct LoadedLog {
 pub(crate) struct Past {
     pub text: String,
     /// The events of the run, without its thoughts.
-    pub events: Vec<Entry>,
+    pub events: Vec<RunEntry>,
     pub emitted: EmittedText,
     /// The messages that the run has taken, in order (RUN-12).
     pub taken: Vec<TakenRecord>,
@@ -44,7 +44,7 @@ pub(crate) struct Past {
 
 impl Past {
     /// Adds the next entry of the run.
-    pub(super) fn take(&mut self, entry: Entry) {
+    pub(super) fn take(&mut self, entry: RunEntry) {
         if let Body::Event { seq, event } = &entry.body {
             let of_client =
                 matches!(event, Event::ToolCompleted { call_id, .. } if self.waited.waits_for(call_id));
@@ -70,14 +70,14 @@ struct SteeringMessages(BTreeMap<RunId, Offset>);
 
 impl SteeringMessages {
     /// Adds the next entry of a completed run.
-    fn take(&mut self, entry: &Entry, pasts: &mut BTreeMap<RunId, Past>) {
+    fn take(&mut self, entry: &RunEntry, pasts: &mut BTreeMap<RunId, Past>) {
         match &entry.body {
             Body::UserMessage { steers: true, .. } => drop(self.0.insert(entry.run_id, entry.offset)),
             Body::Event { event: Event::Completed(completion), .. } => {
                 let offset = self.0.remove(&entry.run_id);
                 let taker = completion.merged_into.and_then(|into| pasts.get_mut(&into));
                 if let (Some(offset), Some(past)) = (offset, taker) {
-                    let opened = |entry: &&Entry| {
+                    let opened = |entry: &&RunEntry| {
                         matches!(&entry.body, Body::Event { event: Event::ToolExecuting(_), .. })
                     };
                     let calls = past.events.iter().filter(opened).count();
@@ -109,7 +109,7 @@ pub(crate) async fn load(
         let mut waiting = SteeringMessages::default();
         while let Some(lines) = pages.next().await? {
             for (_, line) in lines.iter() {
-                let (_, entry) = decode(&line, user_id)?;
+                let Some(entry) = decode(&line, user_id)?.into_run() else { continue };
                 let Some(past) = pasts.get_mut(&entry.run_id) else {
                     waiting.take(&entry, &mut pasts);
                     continue;
@@ -120,7 +120,7 @@ pub(crate) async fn load(
             }
         }
     }
-    let state = recovering.finish(recovery.head, recovery.recent, limits);
+    let state = recovering.finish(recovery.head, recovery.recent, recovery.erasures, limits);
     let last_at = last_at(log, user_id, recovery.head).await?;
     let spending = recovery.spending;
     let resumes = recovery.resumes.into_iter().map(|record| (record.run_id, record)).collect();
@@ -134,14 +134,14 @@ async fn last_at(log: &dyn Log, user_id: &UserId, head: Offset) -> Result<Timest
     }
     let lines = log.read(Offset(head.0 - 1), ONE).await?;
     let Some((_, line)) = lines.iter().next() else { return Ok(Timestamp::default()) };
-    Ok(decode(&line, user_id)?.1.timestamp)
+    Ok(decode(&line, user_id)?.timestamp())
 }
 
 /// Returns the text of the message at the offset `accepted`.
 pub(crate) async fn text(log: &dyn Log, user_id: &UserId, accepted: Offset) -> Result<String, JournalError> {
-    match entry(log, user_id, accepted).await?.ok_or_else(|| missing(accepted))?.body {
-        Body::UserMessage { text, .. } => Ok(text),
-        Body::Event { .. } => Err(missing(accepted)),
+    match entry(log, user_id, accepted).await?.and_then(Entry::into_run).map(|entry| entry.body) {
+        Some(Body::UserMessage { text, .. }) => Ok(text),
+        Some(Body::Event { .. }) | None => Err(missing(accepted)),
     }
 }
 
@@ -153,7 +153,7 @@ pub(crate) async fn entry(
 ) -> Result<Option<Entry>, JournalError> {
     let lines = log.read(Offset(offset.0 - 1), ONE).await?;
     match lines.iter().next() {
-        Some((found, line)) if found == offset => decode(&line, user_id).map(|(_, entry)| Some(entry)),
+        Some((found, line)) if found == offset => decode(&line, user_id).map(Some),
         Some(_) | None => Ok(None),
     }
 }
@@ -171,7 +171,7 @@ pub(crate) async fn past_call(
     let mut pages = Pages::new(log, Offset(accepted.0 - 1), completed);
     while let Some(lines) = pages.next().await? {
         for (_, line) in lines.iter() {
-            let (_, entry) = decode(&line, user_id)?;
+            let Some(entry) = decode(&line, user_id)?.into_run() else { continue };
             if let (true, Body::Event { event: Event::ToolExecuting(call), .. }) =
                 (entry.run_id == run_id, &entry.body)
                 && call.call_id == *call_id
@@ -215,18 +215,19 @@ impl<'a> Pages<'a> {
     }
 }
 
-/// Decodes an entry of this user's log.
+/// Decodes an entry of this user's log. The line of an erased entry has no owner, and no content.
 ///
 /// # Errors
 ///
 /// Returns [`JournalError::Damaged`] if the line is not an entry or belongs to another user (ISO-1).
-pub(crate) fn decode(line: &[u8], user_id: &UserId) -> Result<(UserId, Entry), JournalError> {
-    let decoded = wire::entry::decode(line).map_err(|error| JournalError::Damaged(error.to_string()))?;
-    if decoded.0 == *user_id {
-        Ok(decoded)
-    } else {
-        Err(JournalError::Damaged("an entry of another user".to_owned()))
-    }
+pub(crate) fn decode(line: &[u8], user_id: &UserId) -> Result<Entry, JournalError> {
+    let (owner, entry) =
+        wire::entry::decode(line).map_err(|error| JournalError::Damaged(error.to_string()))?;
+    let is_of_user = match &entry {
+        Entry::Run(_) | Entry::Thread(_) | Entry::LogErased(_) => owner.as_ref() == Some(user_id),
+        Entry::Erased(_) => true,
+    };
+    if is_of_user { Ok(entry) } else { Err(JournalError::Damaged("an entry of another user".to_owned())) }
 }
 
 fn missing(offset: Offset) -> JournalError {
@@ -243,7 +244,7 @@ mod tests {
     #[test]
     fn iso_1_an_entry_of_another_user_is_damage_and_never_an_entry() {
         let (ann, ben) = (UserId::parse("ann").unwrap(), UserId::parse("ben").unwrap());
-        let entry = Entry {
+        let entry = Entry::Run(RunEntry {
             offset: Offset(1),
             thread_id: ThreadId::parse("t").unwrap(),
             run_id: RunId(Uuid::from_u128(1)),
@@ -255,10 +256,10 @@ mod tests {
                 parent: Some(Offset::ZERO),
                 steers: false,
             },
-        };
+        });
         let mut line = bytes::BytesMut::new();
         wire::entry::encode(&ben, &entry, &mut line);
-        assert_eq!(decode(&line, &ben).unwrap().1, entry);
+        assert_eq!(decode(&line, &ben).unwrap(), entry);
         assert!(matches!(decode(&line, &ann), Err(JournalError::Damaged(_))));
     }
 }

@@ -223,8 +223,8 @@ impl EntryScan {
         match &self.thread {
             None => Ok(true),
             Some(thread_id) => {
-                let (_, entry) = recovery::decode(line, self.user.user_id())?;
-                Ok(entry.thread_id == *thread_id)
+                let entry = recovery::decode(line, self.user.user_id())?;
+                Ok(entry.thread_id() == Some(thread_id))
             }
         }
     }

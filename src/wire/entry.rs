@@ -7,16 +7,59 @@ use std::{borrow::Cow, io};
 
 use bytes::BytesMut;
 use quintet_kernel::{
-    entry::{Body, Call, CallResult, Completion, Entry, Event, Thought},
+    entry::{
+        Body, Call, CallResult, Completion, Entry, ErasedEntry, Event, LogErased, RunEntry, Thought,
+        ThreadChange, ThreadEntry,
+    },
     ids::UserId,
     json::InvalidJson,
 };
 use serde::{Deserialize, Serialize};
 
-use super::shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage};
+use super::shapes::{
+    self, AgentCompleted, AgentStarted, AgentThinking, ThreadErased, ThreadUpdated, ToolCompleted,
+    ToolExecuting, UserMessage,
+};
 
 /// Appends the encoding of `entry`, from the log of `user_id`, to `out`, without a line feed.
 pub fn encode(user_id: &UserId, entry: &Entry, out: &mut BytesMut) {
+    match entry {
+        Entry::Run(entry) => encode_run(user_id, entry, out),
+        Entry::Thread(entry) => encode_thread(user_id, entry, out),
+        Entry::LogErased(LogErased { offset, timestamp, through, receipt }) => write_shape(
+            out,
+            &shapes::LogErased {
+                offset: *offset,
+                user_id: Cow::Borrowed(user_id),
+                timestamp: *timestamp,
+                erased_through: *through,
+                receipt: *receipt,
+            },
+        ),
+        Entry::Erased(ErasedEntry { offset, timestamp }) => {
+            write_shape(out, &shapes::Erased { offset: *offset, timestamp: *timestamp });
+        }
+    }
+}
+
+fn encode_thread(user_id: &UserId, entry: &ThreadEntry, out: &mut BytesMut) {
+    let (user_id, thread_id) = (Cow::Borrowed(user_id), Cow::Borrowed(&entry.thread_id));
+    let (offset, timestamp) = (entry.offset, entry.timestamp);
+    match &entry.change {
+        ThreadChange::Updated { title, archived } => {
+            let title = title.as_ref().map(Cow::Borrowed);
+            let archived = *archived;
+            write_shape(out, &ThreadUpdated { offset, user_id, thread_id, timestamp, title, archived });
+        }
+        ThreadChange::Erased { through, receipt } => {
+            let (erased_through, receipt) = (*through, *receipt);
+            let shape = ThreadErased { offset, user_id, thread_id, timestamp, erased_through, receipt };
+            write_shape(out, &shape);
+        }
+    }
+}
+
+fn encode_run(user_id: &UserId, entry: &RunEntry, out: &mut BytesMut) {
     // Fills in the fields that all shapes have in common.
     macro_rules! write {
         ($shape:ident { $($field:ident: $value:expr),* $(,)? }) => {
@@ -125,19 +168,21 @@ impl io::Write for Gather<'_> {
     }
 }
 
-/// Decodes one line, as in recovery from the journal.
+/// Decodes one line, as in recovery from the journal. Returns the owner of its log, which the line of an `erased` entry
+/// does not have.
 ///
 /// # Errors
 ///
 /// Returns a [`DecodeError`] if `line` is not a whole entry; a journal that holds such a line is damaged.
-pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
+pub fn decode(line: &[u8]) -> Result<(Option<UserId>, Entry), DecodeError> {
     // Builds the result from the fields that all shapes have in common.
     macro_rules! entry {
         ($shape:ident, $body:expr) => {{
             let (user_id, thread_id) = ($shape.user_id.into_owned(), $shape.thread_id.into_owned());
             let (offset, run_id, timestamp) = ($shape.offset, $shape.run_id, $shape.timestamp);
             let agent_name = $shape.agent_name.into_owned();
-            (user_id, Entry { offset, thread_id, run_id, timestamp, agent_name, body: $body })
+            let body = $body;
+            (Some(user_id), Entry::Run(RunEntry { offset, thread_id, run_id, timestamp, agent_name, body }))
         }};
     }
     // A tagged enum would buffer the fields and lose the original text of embedded JSON. So the tag is read
@@ -192,6 +237,30 @@ pub fn decode(line: &[u8]) -> Result<(UserId, Entry), DecodeError> {
             });
             entry!(s, Body::Event { seq: s.seq, event })
         }
+        "thread_updated" => {
+            let s: ThreadUpdated<'_> = serde_json::from_slice(line)?;
+            let change = ThreadChange::Updated { title: s.title.map(Cow::into_owned), archived: s.archived };
+            let thread_id = s.thread_id.into_owned();
+            let entry = ThreadEntry { offset: s.offset, thread_id, timestamp: s.timestamp, change };
+            (Some(s.user_id.into_owned()), Entry::Thread(entry))
+        }
+        "thread_erased" => {
+            let s: ThreadErased<'_> = serde_json::from_slice(line)?;
+            let change = ThreadChange::Erased { through: s.erased_through, receipt: s.receipt };
+            let thread_id = s.thread_id.into_owned();
+            let entry = ThreadEntry { offset: s.offset, thread_id, timestamp: s.timestamp, change };
+            (Some(s.user_id.into_owned()), Entry::Thread(entry))
+        }
+        "log_erased" => {
+            let s: shapes::LogErased<'_> = serde_json::from_slice(line)?;
+            let (offset, timestamp) = (s.offset, s.timestamp);
+            let entry = LogErased { offset, timestamp, through: s.erased_through, receipt: s.receipt };
+            (Some(s.user_id.into_owned()), Entry::LogErased(entry))
+        }
+        "erased" => {
+            let s: shapes::Erased = serde_json::from_slice(line)?;
+            (None, Entry::Erased(ErasedEntry { offset: s.offset, timestamp: s.timestamp }))
+        }
         _ => return Err(DecodeError::UnknownType),
     })
 }
@@ -212,7 +281,7 @@ pub enum DecodeError {
     /// The line is not JSON, or a field is missing or invalid.
     #[error("not an entry")]
     Json(#[from] serde_json::Error),
-    /// The `type` is none of the six of an entry.
+    /// The `type` is none of those of an entry.
     #[error("unknown entry type")]
     UnknownType,
     /// The `parameters` of a call are not a JSON object.
@@ -241,6 +310,36 @@ mod tests {
 
     /// Encodes an entry from the contract's table, independently of the shapes.
     fn expected(user_id: &UserId, entry: &Entry) -> Value {
+        match entry {
+            Entry::Run(entry) => expected_of_run(user_id, entry),
+            Entry::Thread(ThreadEntry { offset, thread_id, timestamp, change }) => {
+                let mut fields = json!({
+                    "offset": offset.0, "user_id": user_id.as_str(), "thread_id": thread_id.as_str(),
+                    "timestamp": timestamp.0,
+                });
+                let own = match change {
+                    ThreadChange::Updated { title, archived } => json!({
+                        "type": "thread_updated", "title": title.as_ref().map(|title| title.as_str()),
+                        "archived": archived,
+                    }),
+                    ThreadChange::Erased { through, receipt } => json!({
+                        "type": "thread_erased", "erased_through": through.0, "receipt": receipt.to_string(),
+                    }),
+                };
+                fields.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+                fields
+            }
+            Entry::LogErased(LogErased { offset, timestamp, through, receipt }) => json!({
+                "type": "log_erased", "offset": offset.0, "user_id": user_id.as_str(), "timestamp": timestamp.0,
+                "erased_through": through.0, "receipt": receipt.to_string(),
+            }),
+            Entry::Erased(ErasedEntry { offset, timestamp }) => {
+                json!({"type": "erased", "offset": offset.0, "timestamp": timestamp.0})
+            }
+        }
+    }
+
+    fn expected_of_run(user_id: &UserId, entry: &RunEntry) -> Value {
         let mut fields = json!({
             "offset": entry.offset.0, "user_id": user_id.as_str(), "thread_id": entry.thread_id.as_str(),
             "run_id": entry.run_id.to_string(), "timestamp": entry.timestamp.0, "agent_name": entry.agent_name.as_str(),
@@ -303,8 +402,10 @@ mod tests {
         fn decoding_undoes_encoding(user_id in sample::user_id(), entry in sample::entry()) {
             let line = line(&user_id, &entry);
             let (decoded_user, decoded) = decode(line.as_bytes()).unwrap();
-            assert_eq!((&decoded_user, &decoded), (&user_id, &entry));
-            assert_eq!(self::line(&decoded_user, &decoded), line);
+            // The line of an erased entry has no owner.
+            let owner = if matches!(entry, Entry::Erased(_)) { None } else { Some(user_id.clone()) };
+            assert_eq!((&decoded_user, &decoded), (&owner, &entry));
+            assert_eq!(self::line(&user_id, &decoded), line);
         }
 
         #[test]
@@ -332,15 +433,16 @@ mod tests {
 
     #[test]
     fn an_entry_may_have_any_length() {
-        let mut entry = sample::one_of_each().remove(2);
+        let mut entry = sample::one_of_each().remove(2).into_run().unwrap();
         for length in (0..2 * HELD_BYTES).chain([65_536, 1_000_000]) {
             let delta: String = ["x", "\n", "é"].iter().cycle().take(length).copied().collect();
             let thought = Thought { kind: quintet_kernel::entry::ThoughtKind::Answer, delta, reset: false };
             entry.body = Body::Event { seq: quintet_kernel::ids::Seq(2), event: Event::Thinking(thought) };
+            let entry = Entry::from(entry.clone());
             assert_eq!(decode(line(&sample::ann(), &entry).as_bytes()).unwrap().1, entry, "{length}");
         }
         let mut out = BytesMut::from(&b"before"[..]);
-        encode(&sample::ann(), &entry, &mut out);
+        encode(&sample::ann(), &entry.into(), &mut out);
         assert!(out.starts_with(b"before{\"type\":"), "what was there stays");
     }
 

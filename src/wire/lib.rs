@@ -17,6 +17,7 @@
 //! | frames from clients | [`client`]: the frames, and their decoder |
 //! | frames to clients | [`server`]: all frames besides entries |
 //! | HTTP | [`http`]: bodies and queries; [`problem`]: error responses ([RFC 9457]) |
+//! | older clients | [`legacy`]: the protocol of the predecessor |
 //! | codes | [`codes`]: error codes, and the close codes of WebSockets ([RFC 6455]) |
 //! | contract | [`schema`]: [JSON Schema]; [`openapi`]: [OpenAPI]; [`asyncapi`]: [AsyncAPI] |
 //!
@@ -43,13 +44,15 @@
 //! A client decodes an entry of its log:
 //!
 //! ```
-//! use quintet_kernel::entry::Body;
+//! use quintet_kernel::entry::{Body, Entry};
 //!
 //! let line = br#"{"type":"user_message","offset":1,"user_id":"ann","thread_id":"t1",
 //!     "run_id":"018f3c2e-7b1a-7c3d-8e4f-0123456789ab","timestamp":1795000000001,
 //!     "message_id":"m1","text":"hello","agent_name":"assistant"}"#;
 //! let (user_id, entry) = quintet_wire::entry::decode(line)?;
-//! assert_eq!((user_id.as_str(), entry.offset.0), ("ann", 1));
+//! assert_eq!(user_id.as_ref().map(|user_id| user_id.as_str()), Some("ann"));
+//! let Entry::Run(entry) = entry else { panic!("a message is an entry of a run") };
+//! assert_eq!(entry.offset.0, 1);
 //! assert!(matches!(entry.body, Body::UserMessage { text, .. } if text == "hello"));
 //! # Ok::<(), quintet_wire::entry::DecodeError>(())
 //! ```
@@ -72,6 +75,7 @@ mod doc;
 pub mod entry;
 pub mod event_id;
 pub mod http;
+pub mod legacy;
 pub mod openapi;
 pub mod problem;
 #[cfg(test)]

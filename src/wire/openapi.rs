@@ -5,6 +5,7 @@
 //!
 //! [OpenAPI 3.1]: https://spec.openapis.org/oas/v3.1.0
 
+mod agui;
 mod routes;
 
 use quintet_kernel::user::NewMessage;
@@ -25,7 +26,7 @@ use super::{
 /// Returns the document of `GET /openapi.json`.
 pub fn document() -> Value {
     let mut paths = Map::new();
-    for route in routes() {
+    for route in routes().into_iter().chain(agui::routes()) {
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         path[route.method] = operation(&route);
     }
@@ -43,6 +44,7 @@ pub fn document() -> Value {
             {"name": "messages", "description": "Send messages and control their runs."},
             {"name": "log", "description": "Read the user's log."},
             {"name": "access", "description": "Credentials."},
+            {"name": "agui", "description": "Front ends that speak AG-UI, such as CopilotKit."},
             {"name": "contract", "description": "The machine-readable contract."},
             {"name": "operations", "description": "Probes and metrics, on a separate listener."},
         ],
@@ -102,13 +104,18 @@ fn operation(route: &Route) -> Value {
     if route.path == "/v1/ws" {
         // The empty alternative: the credential may also be in `hello`.
         operation["security"] = json!([{"bearer": []}, {"ticket": []}, {}]);
-    } else if !route.path.starts_with("/v1/") {
+    } else if !needs_bearer(route.path) {
         operation["security"] = json!([]);
     }
     if route.tag == "operations" {
         operation["servers"] = json!([{"url": "http://localhost:9090", "description": "`--admin-listen`"}]);
     }
     operation
+}
+
+/// Returns whether a route needs a bearer token.
+fn needs_bearer(path: &str) -> bool {
+    path.starts_with("/v1/") || path == "/agui" || path.starts_with("/agui/")
 }
 
 fn request_body(name: &str, required: bool) -> Value {
@@ -154,7 +161,7 @@ fn schemas() -> Map<String, Value> {
         "description": "One entry of a user's log.", "oneOf": one_of,
         "discriminator": {"propertyName": "type", "mapping": mapping},
     });
-    let all = named.into_iter().chain(entries).chain([("entry", entry)]);
+    let all = named.into_iter().chain(agui::schemas()).chain(entries).chain([("entry", entry)]);
     all.map(|(name, schema)| (name.to_owned(), embedded(schema))).collect()
 }
 
@@ -178,6 +185,7 @@ fn parameters() -> Value {
     let frames: Vec<_> = schema::names().collect();
     json!({
         "threadId": path("thread_id", &name),
+        "agentName": path("agent_name", &name),
         "callId": path("call_id", &name),
         "runId": path("run_id", &uuid),
         "frame": path("frame", &json!({"enum": frames})),
@@ -199,6 +207,7 @@ fn problems() -> Map<String, Value> {
         (401, "No valid credential"),
         (403, "The origin or the credential is not allowed"),
         (404, "The resource does not exist, or belongs to another user"),
+        (408, "The body was not received in time"),
         (409, "The thread is busy, the run has ended, or the call is closed"),
         (413, "The body or a field of it is too large"),
         (415, "The body is not `application/json`"),

@@ -4,20 +4,23 @@ use proptest::{collection, option, prelude::*};
 use quintet_kernel::{
     connection,
     entry::{
-        Body, Call, CallOwner, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode,
-        RunStatus, Thought, ThoughtKind, Usage,
+        Body, Call, CallOwner, CallResult, CallStatus, Completion, Entry, ErasedEntry, Event, LogErased,
+        RunEntry, RunError, RunErrorCode, RunStatus, Thought, ThoughtKind, ThreadChange, ThreadEntry, Usage,
     },
     ids::{
-        AgentName, CallId, ConnectionId, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName,
-        UserId,
+        AgentName, CallId, ConnectionId, Epoch, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId,
+        Timestamp, Title, ToolName, UserId,
     },
     json::Json,
     limits::Limits,
-    user::{NewMessage, OnBusy},
+    user::{NewMessage, OnBusy, ThreadUpdate},
 };
 
 use crate::{
-    client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew},
+    client::{
+        CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, Hello, Nonce, Ping, Renew,
+        UpdateThread,
+    },
     codes::ErrorCode,
     server::{self, ServerFrame},
 };
@@ -30,7 +33,7 @@ pub(crate) fn run_id_of(text: &str) -> RunId {
     RunId::parse(text).unwrap()
 }
 
-/// Returns one run that has an entry of each shape, as in the examples of the documentation.
+/// Returns one run and later changes that have an entry of each shape, as in the examples of the documentation.
 pub(crate) fn one_of_each() -> Vec<Entry> {
     let call_id = CallId::parse("c1").unwrap();
     let tool_name = ToolName::parse("weather").unwrap();
@@ -72,18 +75,33 @@ pub(crate) fn one_of_each() -> Vec<Entry> {
         steers: false,
     };
     let bodies = events.into_iter().zip(1..).map(|(event, seq)| Body::Event { seq: Seq(seq), event });
-    std::iter::once(message)
-        .chain(bodies)
-        .zip(1..)
-        .map(|(body, offset)| Entry {
+    let thread_id = ThreadId::parse("t-1").unwrap();
+    let at = |offset| Timestamp(1_795_000_000_000 + offset);
+    let run = std::iter::once(message).chain(bodies).zip(1..).map(|(body, offset)| {
+        Entry::Run(RunEntry {
             offset: Offset(offset),
-            thread_id: ThreadId::parse("t-1").unwrap(),
+            thread_id: thread_id.clone(),
             run_id: run_id_of("01a1ee56-5e01-7c3d-8e4f-0123456789ab"),
-            timestamp: Timestamp(1_795_000_000_000 + offset),
+            timestamp: at(offset),
             agent_name: AgentName::parse("assistant").unwrap(),
             body,
         })
-        .collect()
+    });
+    let receipt = ReceiptId::parse("01a1ee56-6107-7d52-9a30-5b1c7e2f4d68").unwrap();
+    let title = Some(Title::parse("The weather in Oslo").unwrap());
+    let changes = [
+        (8, ThreadChange::Updated { title, archived: false }),
+        (9, ThreadChange::Erased { through: Offset(8), receipt }),
+    ];
+    let changes = changes.map(|(offset, change)| {
+        let (offset, thread_id, timestamp) = (Offset(offset), thread_id.clone(), at(offset));
+        Entry::Thread(ThreadEntry { offset, thread_id, timestamp, change })
+    });
+    let through = Offset(9);
+    let log_erased = LogErased { offset: Offset(10), timestamp: at(10), through, receipt };
+    // In the place of the message.
+    let erased = ErasedEntry { offset: Offset(1), timestamp: at(1) };
+    run.chain(changes).chain([Entry::LogErased(log_erased), Entry::Erased(erased)]).collect()
 }
 
 /// Generates text with the characters that JSON encoders get wrong.
@@ -274,16 +292,43 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
         }),
         5 => (number(), event()).prop_map(|(seq, event)| Body::Event { seq: Seq(seq), event }),
     ];
-    (number(), thread_id(), run_id(), number(), agent_name(), body).prop_map(
-        |(offset, thread_id, run_id, timestamp, agent_name, body)| Entry {
-            offset: Offset(offset),
-            thread_id,
-            run_id,
-            timestamp: Timestamp(timestamp),
-            agent_name,
-            body,
+    let of_run = (number(), thread_id(), run_id(), number(), agent_name(), body).prop_map(
+        |(offset, thread_id, run_id, timestamp, agent_name, body)| {
+            let (offset, timestamp) = (Offset(offset), Timestamp(timestamp));
+            Entry::Run(RunEntry { offset, thread_id, run_id, timestamp, agent_name, body })
         },
-    )
+    );
+    let change = prop_oneof![
+        (option::of(title()), any::<bool>())
+            .prop_map(|(title, archived)| ThreadChange::Updated { title, archived }),
+        (number(), receipt())
+            .prop_map(|(through, receipt)| ThreadChange::Erased { through: Offset(through), receipt }),
+    ];
+    let of_thread =
+        (number(), thread_id(), number(), change).prop_map(|(offset, thread_id, timestamp, change)| {
+            let (offset, timestamp) = (Offset(offset), Timestamp(timestamp));
+            Entry::Thread(ThreadEntry { offset, thread_id, timestamp, change })
+        });
+    let log_erased =
+        (number(), number(), number(), receipt()).prop_map(|(offset, timestamp, through, receipt)| {
+            let (offset, timestamp, through) = (Offset(offset), Timestamp(timestamp), Offset(through));
+            Entry::LogErased(LogErased { offset, timestamp, through, receipt })
+        });
+    let erased = (number(), number()).prop_map(|(offset, timestamp)| {
+        Entry::Erased(ErasedEntry { offset: Offset(offset), timestamp: Timestamp(timestamp) })
+    });
+    prop_oneof![6 => of_run, 2 => of_thread, 1 => log_erased, 1 => erased]
+}
+
+pub(crate) fn title() -> impl Strategy<Value = Title> {
+    text().prop_filter_map("a title", |text| {
+        let text: String = text.chars().filter(|c| !c.is_control()).take(Title::CHARS_MAX).collect();
+        Title::parse(&text).ok()
+    })
+}
+
+fn receipt() -> impl Strategy<Value = ReceiptId> {
+    any::<u128>().prop_map(|bits| ReceiptId(uuid::Uuid::from_u128(bits)))
 }
 
 fn credential() -> impl Strategy<Value = Credential> {
@@ -328,6 +373,13 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
             call_id,
             result
         })),
+        (thread_id(), option::of(option::of(title())), option::of(any::<bool>())).prop_map(
+            |(thread_id, title, archived)| {
+                let update = ThreadUpdate { title, archived };
+                F::UpdateThread(UpdateThread { thread_id, update })
+            }
+        ),
+        thread_id().prop_map(|thread_id| F::EraseThread(EraseThread { thread_id })),
         credential().prop_map(|credential| F::Renew(Renew { credential })),
         option::of(nonce()).prop_map(|nonce| F::Ping(Ping { nonce })),
     ]
@@ -356,6 +408,14 @@ pub(crate) fn client_frames() -> Vec<ClientFrame> {
             call_id: CallId::parse("q1").unwrap(),
             result: CallResult::ok(Json::parse(r#"{"approved":true}"#).unwrap()),
         }),
+        ClientFrame::UpdateThread(UpdateThread {
+            thread_id: ThreadId::parse("t-1").unwrap(),
+            update: ThreadUpdate {
+                title: Some(Some(Title::parse("The weather in Oslo").unwrap())),
+                archived: Some(false),
+            },
+        }),
+        ClientFrame::EraseThread(EraseThread { thread_id: ThreadId::parse("t-1").unwrap() }),
         ClientFrame::Renew(Renew { credential: Credential::Token("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".into()) }),
         ClientFrame::Ping(Ping { nonce: Some(Nonce::read(serde_json::from_str("17").unwrap()).unwrap()) }),
     ]

@@ -14,9 +14,12 @@ use schemars::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    client::form::{CallForm, CancelForm, HelloForm, PingForm, RenewForm},
+    client::form::{CallForm, CancelForm, EraseForm, HelloForm, PingForm, RenewForm, UpdateForm},
     server::{Accepted, CaughtUp, Draining, Error, Pong, Ready, Renewed},
-    shapes::{AgentCompleted, AgentStarted, AgentThinking, ToolCompleted, ToolExecuting, UserMessage},
+    shapes::{
+        AgentCompleted, AgentStarted, AgentThinking, Erased, LogErased, ThreadErased, ThreadUpdated,
+        ToolCompleted, ToolExecuting, UserMessage,
+    },
 };
 
 /// Returns the schema of `/schema/{name}.json`, or `None` for an unknown name. A name is that of a frame or
@@ -32,17 +35,30 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The names of client frames.
-pub const CLIENT: [&str; 6] = ["hello", "send_message", "cancel_run", "complete_call", "renew", "ping"];
+pub const CLIENT: [&str; 8] = [
+    "hello",
+    "send_message",
+    "cancel_run",
+    "complete_call",
+    "update_thread",
+    "erase_thread",
+    "renew",
+    "ping",
+];
 /// The names of the service's frames that are not entries.
 pub const SERVER: [&str; 7] = ["ready", "caught_up", "accepted", "error", "renewed", "pong", "draining"];
 /// The names of entries.
-pub const ENTRY: [&str; 6] = [
+pub const ENTRY: [&str; 10] = [
     "user_message",
     "agent_started",
     "agent_thinking",
     "tool_executing",
     "tool_completed",
     "agent_completed",
+    "thread_updated",
+    "thread_erased",
+    "log_erased",
+    "erased",
 ];
 
 static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
@@ -51,6 +67,8 @@ static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
         ("send_message", tagged("send_message", read::<NewMessage>())),
         ("cancel_run", tagged("cancel_run", read::<CancelForm>())),
         ("complete_call", tagged("complete_call", read::<CallForm<'_>>())),
+        ("update_thread", tagged("update_thread", read::<UpdateForm<'_>>())),
+        ("erase_thread", tagged("erase_thread", read::<EraseForm<'_>>())),
         ("renew", tagged("renew", read::<RenewForm<'_>>())),
         ("ping", tagged("ping", read::<PingForm<'_>>())),
         ("ready", tagged("ready", written::<Ready>())),
@@ -66,6 +84,10 @@ static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
         ("tool_executing", tagged("tool_executing", written::<ToolExecuting<'_>>())),
         ("tool_completed", tagged("tool_completed", written::<ToolCompleted<'_>>())),
         ("agent_completed", tagged("agent_completed", written::<AgentCompleted<'_>>())),
+        ("thread_updated", tagged("thread_updated", written::<ThreadUpdated<'_>>())),
+        ("thread_erased", tagged("thread_erased", written::<ThreadErased<'_>>())),
+        ("log_erased", tagged("log_erased", written::<LogErased<'_>>())),
+        ("erased", tagged("erased", written::<Erased>())),
     ]);
     let client = union("client", "A frame from a client.", &schemas, &CLIENT);
     let entry = union("entry", "One entry of a user's log.", &schemas, &ENTRY);

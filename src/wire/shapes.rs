@@ -1,4 +1,4 @@
-//! The six shapes of an entry, their fields in the order in which they are written.
+//! The shapes of an entry, their fields in the order in which they are written.
 //!
 //! One struct serializes, deserializes and describes (JSON Schema) each shape, so the three agree. An optional
 //! field may be missing; a nullable one is always present.
@@ -7,13 +7,16 @@ use std::borrow::Cow;
 
 use quintet_kernel::{
     entry::{CallOwner, CallStatus, RunError, RunStatus, ThoughtKind, Usage},
-    ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
+    ids::{
+        AgentName, CallId, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, Title, ToolName,
+        UserId,
+    },
     json::Json,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Declares shapes: the common fields come first, then those of the shape.
+/// Declares the shapes of a run: the common fields come first, then those of the shape.
 macro_rules! shapes {
     ($(
         $(#[doc = $doc:literal])*
@@ -142,6 +145,69 @@ shapes! {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         merged_into: Option<RunId>,
     }
+}
+
+/// The properties of a thread from now on, all of them.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "thread_updated")]
+pub(super) struct ThreadUpdated<'a> {
+    /// The position in the user's log: 1, 2, 3 … without gaps.
+    pub offset: Offset,
+    /// The owner of the log (ISO-1).
+    pub user_id: Cow<'a, UserId>,
+    /// The conversation.
+    pub thread_id: Cow<'a, ThreadId>,
+    /// Unix milliseconds.
+    pub timestamp: Timestamp,
+    /// The title; null if the thread has none.
+    #[serde(deserialize_with = "present")]
+    pub title: Option<Cow<'a, Title>>,
+    /// True if the user has put the thread aside.
+    pub archived: bool,
+}
+
+/// The entries of a thread up to an offset are erased (DEL-8).
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "thread_erased")]
+pub(super) struct ThreadErased<'a> {
+    /// The position in the user's log: 1, 2, 3 … without gaps.
+    pub offset: Offset,
+    /// The owner of the log (ISO-1).
+    pub user_id: Cow<'a, UserId>,
+    /// The conversation.
+    pub thread_id: Cow<'a, ThreadId>,
+    /// Unix milliseconds.
+    pub timestamp: Timestamp,
+    /// The last offset of the erasure. Later entries of the thread are kept.
+    pub erased_through: Offset,
+    /// The id of the record that the service keeps of the erasure.
+    pub receipt: ReceiptId,
+}
+
+/// Every entry up to an offset is erased (DEL-8).
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "log_erased")]
+pub(super) struct LogErased<'a> {
+    /// The position in the user's log: 1, 2, 3 … without gaps.
+    pub offset: Offset,
+    /// The owner of the log (ISO-1).
+    pub user_id: Cow<'a, UserId>,
+    /// Unix milliseconds.
+    pub timestamp: Timestamp,
+    /// The last offset of the erasure. Later entries are kept.
+    pub erased_through: Offset,
+    /// The id of the record that the service keeps of the erasure.
+    pub receipt: ReceiptId,
+}
+
+/// Stands in the place of an entry that was erased, and keeps nothing else of it (DEL-8).
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "erased")]
+pub(super) struct Erased {
+    /// The position in the user's log: 1, 2, 3 … without gaps.
+    pub offset: Offset,
+    /// The time of the erased entry, in Unix milliseconds.
+    pub timestamp: Timestamp,
 }
 
 /// Deserializes a field that may be null but not missing: with a custom function serde requires the key.

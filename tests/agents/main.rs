@@ -10,6 +10,7 @@ mod mcp;
 mod rehearsal;
 mod requests;
 mod restart;
-mod stage;
 mod steering;
 mod supervision;
+
+use quintet_testkit::stage;

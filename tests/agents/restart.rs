@@ -13,7 +13,7 @@ use quintet::{
         ToolError, rehearsal::Rehearsal,
     },
     kernel::{
-        entry::{Body, Call, CallOwner, CallResult, CallStatus, Entry, Event, RunStatus, ThoughtKind},
+        entry::{Body, Call, CallOwner, CallResult, CallStatus, Event, RunEntry, RunStatus, ThoughtKind},
         ids::CallId,
         json::Json,
     },
@@ -119,7 +119,7 @@ pub async fn at_every_crash(
     let mut ann = stage.ann();
     let run = ann.send(agent, text).await;
     let uncrashed = answered(&ann, run).await;
-    let log: Vec<Entry> = ann.log().await;
+    let log: Vec<RunEntry> = ann.log().await;
     for kept in 2..log.len() {
         let stage = Stage::after_crash(&log[..kept], agents()).await;
         let ann = stage.ann();

@@ -3,7 +3,7 @@
 use quintet::{
     agent::{AgentRegistry, Executor},
     kernel::{
-        entry::{Body, Entry, Event, RunStatus},
+        entry::{Body, Event, RunEntry, RunStatus},
         ids::RunId,
         user::OnBusy,
     },
@@ -62,7 +62,7 @@ async fn asked(run: &mut Watch, call_id: &str) {
 }
 
 /// A run with two messages taken at its first question, one at its second, and one that is not taken.
-async fn uncrashed() -> Vec<Entry> {
+async fn uncrashed() -> Vec<RunEntry> {
     let stage = Stage::with(agents());
     let mut ann = stage.ann();
     let mut run = ann.send("listener", "listen").await;
@@ -87,7 +87,7 @@ async fn uncrashed() -> Vec<Entry> {
 type Row = (RunId, String, Option<RunStatus>, String, Option<RunId>);
 
 /// The runs of a log.
-fn runs(log: &[Entry]) -> Vec<Row> {
+fn runs(log: &[RunEntry]) -> Vec<Row> {
     let mut runs = Vec::new();
     for entry in log {
         match &entry.body {
@@ -107,7 +107,7 @@ fn runs(log: &[Entry]) -> Vec<Row> {
 
 /// True if `next` is in the same append as the entry before it: the runs that one take merges, or the start of the next
 /// run in line with the end of the one before.
-fn is_of_the_same_append(before: &Entry, next: &Entry, merged: &[RunId]) -> bool {
+fn is_of_the_same_append(before: &RunEntry, next: &RunEntry, merged: &[RunId]) -> bool {
     let (Body::Event { event: before_event, .. }, Body::Event { event: next_event, .. }) =
         (&before.body, &next.body)
     else {

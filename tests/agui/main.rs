@@ -7,7 +7,6 @@ mod peers;
 mod process;
 mod resumed;
 mod rounds;
-#[path = "../agents/stage.rs"]
-#[expect(dead_code, reason = "shared with the tests of other agents")]
-mod stage;
 mod upstream;
+
+use quintet_testkit::stage;

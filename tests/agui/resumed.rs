@@ -1,7 +1,7 @@
 //! Agents that promise to be resumable: a response that breaks, and a service that crashes.
 
 use quintet::kernel::{
-    entry::{Body, CallResult, Entry, Event, RunStatus, ThoughtKind},
+    entry::{Body, CallResult, Event, RunEntry, RunStatus, ThoughtKind},
     ids::CallId,
     json::Json,
 };
@@ -113,7 +113,7 @@ async fn run_9_a_run_of_another_agent_is_not_repeated_after_a_crash() {
     let mut talk = first.ann();
     play(&mut talk, "hi").await;
     upstream.request().await;
-    let log: Vec<Entry> = talk.log().await;
+    let log: Vec<RunEntry> = talk.log().await;
     let open = log
         .iter()
         .position(|entry| matches!(&entry.body, Body::Event { event: Event::ToolExecuting(_), .. }));

@@ -19,7 +19,7 @@ use quintet::{
         peers::{Peers, TrustedProxies},
         ws::{
             socket::{Incoming, Socket},
-            upgrade::Handshake,
+            upgrade::{Handshake, subprotocol},
         },
     },
     kernel::connection::Cause,
@@ -50,8 +50,8 @@ async fn main() -> anyhow::Result<()> {
 
 fn upgrade(tasks: &Tasks, request: Request) -> Response {
     let mut parts = request.into_parts().0;
-    match Handshake::read(&mut parts) {
-        Ok(Handshake { on_upgrade, response }) => {
+    match Handshake::read(&mut parts, subprotocol) {
+        Ok(Handshake { on_upgrade, response, .. }) => {
             tasks.spawn(async move {
                 match on_upgrade.await {
                     Ok(upgraded) => echo(Socket::new(upgraded, &LIMITS).await).await,
@@ -88,5 +88,6 @@ async fn echo(mut socket: Socket) {
             return;
         }
     };
-    socket.close(CloseCode::from(cause), Duration::from_secs(2)).await;
+    let code = CloseCode::from(cause);
+    socket.close(code, Duration::from_secs(2), code.number()).await;
 }

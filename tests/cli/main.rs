@@ -4,6 +4,7 @@ mod command;
 mod configuration;
 mod ending;
 mod inspecting;
+mod killed;
 mod logging;
 mod metrics;
 mod models;

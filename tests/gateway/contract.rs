@@ -91,6 +91,7 @@ fn filled(route: &str) -> String {
         .replace("{run_id}", NOWHERE)
         .replace("{call_id}", "c")
         .replace("{thread_id}", "t")
+        .replace("{agent_name}", "puppet")
         .replace("{frame}", "hello")
 }
 
@@ -122,7 +123,7 @@ async fn every_operation_refuses_as_described() {
     assert!(operations.len() > 12, "{operations:?}");
     for (method, route) in operations {
         let path = filled(&route);
-        if route.starts_with("/v1/") {
+        if route.starts_with("/v1/") || route.starts_with("/agui") {
             let anonymous = ask(&service, &method, &path, None, None).await;
             assert_eq!(anonymous.status, 401, "{method} {route}");
             contract.allows(&method, &route, &anonymous);

@@ -5,6 +5,7 @@
 //! in memory and fails on request. A test waits for events, never for time; an event that does not come
 //! within [`harness::PATIENCE`] is a failure.
 
+mod agui;
 mod bodies;
 mod budgets;
 mod conformance;
@@ -17,6 +18,7 @@ mod frames;
 mod handshake;
 mod heads;
 mod isolation;
+mod legacy;
 mod operations;
 mod outrun;
 mod pages;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quintet::{
-    journal::{AppendError, Extent, JournalError, Log, ReadLimit, Recovery},
+    journal::{AppendError, Extent, JournalError, Log, ReadLimit, Recovery, ThreadsQuery},
     kernel::{
         entry::RunStatus,
         ids::{Offset, Timestamp},
@@ -11,7 +11,7 @@ use quintet::{
     },
 };
 
-use crate::support::{EVERYTHING, LogWriter, engines, message, offsets, run, texts, thread, user};
+use crate::support::{EVERYTHING, LogWriter, engines, latest, message, offsets, run, texts, thread, user};
 
 async fn all(log: &Arc<dyn Log>) -> Vec<(u64, String)> {
     texts(&log.read(Offset::ZERO, EVERYTHING).await.unwrap())
@@ -26,7 +26,7 @@ async fn empty_log_spans_nothing() {
         assert!(lines.is_empty() && lines.first() == Offset(1), "{}", engine.name);
         assert_eq!(log.recovery(10).await.unwrap(), Recovery::default(), "{}", engine.name);
         assert_eq!(engine.journal.unfinished().await.unwrap(), []);
-        assert_eq!(log.threads(None, 10).await.unwrap(), []);
+        assert_eq!(log.threads(latest(10)).await.unwrap(), []);
         assert_eq!(log.message(&message("m")).await.unwrap(), None);
         assert_eq!(log.run(run(1)).await.unwrap(), None);
     }
@@ -153,7 +153,7 @@ async fn batch_with_unequal_lines_and_entries_is_refused() {
         let mut fewer = batch.clone();
         fewer.entries.pop();
         let mut moved = batch.clone();
-        moved.entries[2].offset = Offset(9);
+        moved.entries[2] = moved.entries[2].clone().at(Offset(9));
         for wrong in [fewer, moved] {
             let refused = log.append(wrong).await;
             assert!(
@@ -232,8 +232,8 @@ async fn iso_2_equal_ids_of_two_users_never_meet() {
             b.message(&message("m2")).await.unwrap(),
             Some(Receipt { run_id: run(2), offset: Offset(3) })
         );
-        assert_eq!(a.threads(None, 9).await.unwrap()[0].messages, 1, "{}", engine.name);
-        assert_eq!(b.threads(None, 9).await.unwrap()[0].messages, 2, "{}", engine.name);
+        assert_eq!(a.threads(latest(9)).await.unwrap()[0].messages, 1, "{}", engine.name);
+        assert_eq!(b.threads(latest(9)).await.unwrap()[0].messages, 2, "{}", engine.name);
         assert_eq!(a.thread_runs(&thread("t"), Offset(0), 9).await.unwrap().len(), 1, "{}", engine.name);
         assert_eq!(engine.journal.unfinished().await.unwrap(), [user("bob")], "{}", engine.name);
     }
@@ -290,7 +290,7 @@ async fn threads_are_listed_latest_first_in_pages() {
         for number in 1..=6 {
             log_writer.whole_run(number, &format!("t{}", number % 3)).append(&log).await;
         }
-        let first = log.threads(None, 2).await.unwrap();
+        let first = log.threads(latest(2)).await.unwrap();
         let names: Vec<_> =
             first.iter().map(|t| (t.thread_id.as_str().to_owned(), t.first, t.last)).collect();
         let expected = [("t0".to_owned(), Offset(11), Offset(30)), ("t2".to_owned(), Offset(6), Offset(25))];
@@ -301,11 +301,14 @@ async fn threads_are_listed_latest_first_in_pages() {
             "{}",
             engine.name
         );
-        let rest = log.threads(Some(first[1].last), 2).await.unwrap();
+        let rest = log.threads(ThreadsQuery { before: Some(first[1].last), ..latest(2) }).await.unwrap();
         assert_eq!(rest.len(), 1, "{}", engine.name);
         assert_eq!(rest[0].thread_id, thread("t1"), "{}", engine.name);
         assert_eq!(
-            log.threads(Some(Offset(u64::MAX)), usize::MAX).await.unwrap().len(),
+            log.threads(ThreadsQuery { before: Some(Offset(u64::MAX)), ..latest(usize::MAX) })
+                .await
+                .unwrap()
+                .len(),
             3,
             "{}",
             engine.name

@@ -20,7 +20,7 @@ use quintet::{
 };
 use tempfile::TempDir;
 
-use crate::support::{EVERYTHING, LogWriter, message, offsets, run, texts, user};
+use crate::support::{EVERYTHING, LogWriter, latest, message, offsets, run, texts, user};
 
 fn open(folder: &Path) -> SqliteJournal {
     SqliteJournal::open(folder, SqliteOptions::default()).unwrap()
@@ -301,7 +301,7 @@ async fn del_6_run_records_are_kept_up_to_their_limit() {
     journal.trim(keep(25), Timestamp(0)).await.unwrap();
     assert_eq!(log.message(&message("m1")).await.unwrap(), None);
     assert!(log.message(&message("m2")).await.unwrap().is_some(), "its entries are kept, so its record is");
-    assert_eq!(log.threads(None, 9).await.unwrap().len(), 5, "a thread without entries is gone");
+    assert_eq!(log.threads(latest(9)).await.unwrap().len(), 5, "a thread without entries is gone");
     journal.trim(keep(0), Timestamp(0)).await.unwrap();
     assert_eq!(log.run(run(3)).await.unwrap(), None);
     assert_eq!(log.recovery(9).await.unwrap().recent.len(), 3);

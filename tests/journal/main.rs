@@ -8,5 +8,6 @@ mod migration;
 mod reference;
 mod retention;
 mod size;
+mod threads;
 
 use quintet_testkit::{cases, journal as support};

@@ -116,6 +116,7 @@ async fn run_6_resumes_of_a_run_open_under_schema_1_count_from_now_on() {
         lines,
         resumes: vec![record],
         spending: Spending::default(),
+        erasures: vec![],
     };
     log.append(batch).await.unwrap();
     // A record of resumes is not an entry: earlier cursors continue.

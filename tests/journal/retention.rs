@@ -13,7 +13,7 @@ use quintet::{
     },
 };
 
-use crate::support::{EVERYTHING, LogWriter, engines, message, offsets, run, thread, user};
+use crate::support::{EVERYTHING, LogWriter, engines, latest, message, offsets, run, thread, user};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_100);
 
@@ -107,7 +107,7 @@ async fn del_6_messages_are_known_after_their_entries_are_trimmed() {
         assert_eq!(log.recovery(9).await.unwrap().recent, [recent], "{}", engine.name);
         // The path leads over messages whose entries are trimmed.
         assert_eq!(log.path(Offset(1), 9).await.unwrap().len(), 1, "{}", engine.name);
-        assert_eq!(log.threads(None, 9).await.unwrap()[0].thread_id, thread("t"), "{}", engine.name);
+        assert_eq!(log.threads(latest(9)).await.unwrap()[0].thread_id, thread("t"), "{}", engine.name);
         assert!(log.append(log_writer.message(2, "t", "m1").batch()).await.is_err(), "{}", engine.name);
     }
 }
@@ -224,7 +224,10 @@ async fn iso_6_journal_without_byte_counts_is_counted_at_its_first_opening() {
     database
         .execute_batch(
             "ALTER TABLE users DROP COLUMN kept_bytes; ALTER TABLE users DROP COLUMN spent_bytes;
-             ALTER TABLE users DROP COLUMN spent_at; ALTER TABLE runs DROP COLUMN parent; PRAGMA user_version = 3;",
+             ALTER TABLE users DROP COLUMN spent_at; ALTER TABLE runs DROP COLUMN parent;
+             DROP INDEX threads_by_archived; ALTER TABLE threads DROP COLUMN title;
+             ALTER TABLE threads DROP COLUMN archived; ALTER TABLE threads DROP COLUMN updated;
+             PRAGMA user_version = 3;",
         )
         .unwrap();
     drop(database);

@@ -10,7 +10,7 @@ use std::{
 
 use quintet::agent::ToolPattern;
 use quintet::kernel::{
-    entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunStatus},
+    entry::{Body, CallOwner, CallResult, CallStatus, Event, RunEntry, RunStatus},
     ids::CallId,
 };
 use quintet_llm::ModelConfig;
@@ -70,7 +70,7 @@ async fn crash_everywhere(config: impl Fn(&Upstream) -> ModelConfig) {
     let run_id = run.run_id;
     let whole = approved(&ann, run).await;
     assert_eq!(completion(&whole).status, RunStatus::Succeeded, "{whole:?}");
-    let log: Vec<Entry> = ann.log().await;
+    let log: Vec<RunEntry> = ann.log().await;
     assert_eq!(executed.load(Ordering::SeqCst), 3);
     for crash in 2..log.len() {
         let left = &log[..crash];

@@ -4,13 +4,7 @@
 
 mod conversation;
 mod crash;
-#[path = "../agents/stage.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod stage;
 mod steer;
-#[path = "../../src/llm/tests/runs/upstream.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod upstream;
 
 use std::sync::{
     Arc,
@@ -23,11 +17,13 @@ use quintet::{
     prelude::*,
 };
 use quintet_llm::{ApiKind, ModelAgent, ModelConfig};
+use quintet_testkit::{
+    stage,
+    upstream::{self, Reply, Upstream},
+};
 use quintet_upstream::{HttpClient, HttpOptions};
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-use self::upstream::{Reply, Upstream};
 
 #[derive(Deserialize, JsonSchema)]
 struct Number {

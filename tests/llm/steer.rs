@@ -71,7 +71,7 @@ async fn run_12_a_message_that_steers_joins_the_conversation_once_also_after_a_c
     assert_eq!(texts(&last.lock().unwrap()), told);
 
     let log = ann.log().await;
-    let is_merged = |entry: &quintet::kernel::entry::Entry| entry.run_id != run_id;
+    let is_merged = |entry: &quintet::kernel::entry::RunEntry| entry.run_id != run_id;
     let accepted = log.iter().position(is_merged).expect("the message is in the log") + 1;
     for crash in accepted..log.len() {
         // The events of the message's own run are in one append.

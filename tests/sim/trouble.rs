@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use quintet::{
     journal::{
         AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, Trimmed, memory::MemoryJournal,
+        RunRecord, ThreadRecord, ThreadsQuery, Trimmed, memory::MemoryJournal,
     },
     kernel::{
         ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
@@ -190,8 +190,12 @@ impl Log for TroubledLog {
         self.shared.reads("run", self.user_id.as_str(), 0, self.inner.run(run_id)).await
     }
 
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.shared.reads("threads", self.user_id.as_str(), 0, self.inner.threads(before, limit)).await
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        self.shared.reads("thread", thread_id.as_str(), 0, self.inner.thread(thread_id)).await
+    }
+
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.shared.reads("threads", self.user_id.as_str(), 0, self.inner.threads(query)).await
     }
 
     async fn thread_runs(
@@ -202,6 +206,17 @@ impl Log for TroubledLog {
     ) -> Result<Vec<RunRecord>, JournalError> {
         let runs = self.inner.thread_runs(thread_id, after, limit);
         self.shared.reads("thread_runs", self.user_id.as_str(), after.0, runs).await
+    }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let runs = self.inner.thread_runs_before(thread_id, before, limit);
+        let at = before.map_or(0, |before| before.0);
+        self.shared.reads("thread_runs_before", self.user_id.as_str(), at, runs).await
     }
 
     async fn thread_message(

@@ -9,7 +9,7 @@ use quintet::{
         memory::{AppendFault, MemoryJournal},
     },
     kernel::{
-        entry::{Body, CallOwner, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, Entry, Event, RunEntry, RunErrorCode, ThoughtKind},
         ids::{Offset, Timestamp},
         json::Json,
         spending::Spending,
@@ -74,7 +74,8 @@ async fn asks(node: &mut Node) -> Assignment {
 /// Starts the next process on the current log of `last`, which does not notice it.
 async fn next_process(last: &Node) -> (Node, Assignment) {
     let ann = last.user("ann");
-    let (entries, lines) = (log(&ann).await, ann.entries(Offset::ZERO, ALL).await.unwrap());
+    let entries = log(&ann).await.into_iter().map(Entry::Run).collect();
+    let lines = ann.entries(Offset::ZERO, ALL).await.unwrap();
     let journal = MemoryJournal::default();
     journal
         .log(ann.user_id())
@@ -84,6 +85,7 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
             lines,
             resumes: vec![],
             spending: Spending::default(),
+            erasures: vec![],
         })
         .await
         .unwrap();
@@ -106,7 +108,7 @@ async fn goes_on(handle: &RunHandle, most: Duration) -> Duration {
     begun.elapsed()
 }
 
-fn why(log: &[Entry]) -> Option<RunErrorCode> {
+fn why(log: &[RunEntry]) -> Option<RunErrorCode> {
     match &log.last()?.body {
         Body::Event { event: Event::Completed(completion), .. } => Some(completion.error.as_ref()?.code),
         _ => None,

@@ -5,9 +5,12 @@ use std::{sync::Arc, time::Duration};
 
 use quintet::{
     agent::host::{RunEnded, TextSpan},
-    journal::memory::{AppendFault, MemoryJournal},
+    journal::{
+        ThreadsQuery,
+        memory::{AppendFault, MemoryJournal},
+    },
     kernel::{
-        entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, CallStatus, Event, RunEntry, ThoughtKind},
         ids::{CallId, Offset, RunId},
         json::Json,
         user::Refusal,
@@ -71,7 +74,7 @@ async fn del_7_run_that_appears_late_is_not_reported_as_ended() {
     assert_eq!(ann.send(message("m1", "t")).await, Err(RequestError::Unavailable));
     assert!(ann.cancel(RunId(uuid::Uuid::from_u128(1))).await.is_err(), "the log is read back here");
     journal.land_late_appends();
-    let run_id = ann.threads(None, 9).await.unwrap()[0].first;
+    let run_id = ann.threads(ThreadsQuery { before: None, archived: None, limit: 9 }).await.unwrap()[0].first;
     let run_id = decode(&ann, &ann.entries(Offset(run_id.0 - 1), ALL).await.unwrap())[0].run_id;
     assert_eq!(ann.cancel(run_id).await, Err(RequestError::Unavailable), "not `run_ended`");
     assert_eq!(ann.cancel(run_id).await, Ok(()));
@@ -156,7 +159,7 @@ async fn iso_6_unavailable_journal_is_retried_with_backoff() {
 }
 
 /// Returns the call that an entry closes.
-fn closed(entry: &Entry) -> Option<CallId> {
+fn closed(entry: &RunEntry) -> Option<CallId> {
     match &entry.body {
         Body::Event { event: Event::ToolCompleted { call_id, .. }, .. } => Some(call_id.clone()),
         _ => None,

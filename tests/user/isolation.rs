@@ -10,7 +10,7 @@ use quintet::{
     agent::host::Assignment,
     journal::memory::MemoryJournal,
     kernel::{
-        entry::{Body, CallOwner, CallResult, Entry, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, RunEntry, ThoughtKind},
         ids::{Offset, RunId, ThreadId},
         json::Json,
         user::OnBusy,
@@ -147,7 +147,7 @@ impl World {
                     Some(mut scan) => scan.next().await.unwrap(),
                     None => Vec::new(),
                 };
-                let offset = |line: &Bytes| wire::entry::decode(line).unwrap().1.offset;
+                let offset = |line: &Bytes| wire::entry::decode(line).unwrap().1.offset();
                 format!("{:?}", entries.iter().map(offset).collect::<Vec<_>>())
             }
             AgentAction::Step(step) => self.step(at, *step).await,
@@ -183,7 +183,7 @@ impl World {
     async fn seen_by(&self, at: usize) -> Vec<String> {
         let user = self.user(at);
         let mut seen = self.told[at].clone();
-        for Entry { offset, thread_id, run_id, body, .. } in log(&user).await {
+        for RunEntry { offset, thread_id, run_id, body, .. } in log(&user).await {
             let body = match body {
                 // The duration depends on the clock.
                 Body::Event { seq, event } => format!("{seq:?} {:?}", crate::oracle::Letter::of(&event)),

@@ -12,7 +12,7 @@ use quintet::{
         memory::{AppendFault, MemoryJournal},
     },
     kernel::{
-        entry::{Body, CallOwner, CallResult, Entry, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, Entry, RunEntry, ThoughtKind},
         ids::{Offset, RunId},
         json::Json,
         user::{OnBusy, Refusal},
@@ -111,7 +111,7 @@ struct Shell {
     journal: Arc<MemoryJournal>,
     process: Option<Process>,
     /// The entries that a reader of each user has read so far, across all its connections.
-    read: [Vec<Entry>; 2],
+    read: [Vec<RunEntry>; 2],
     /// The thread that each accepted message named, by user and number.
     threads: BTreeMap<(usize, u8), u8>,
 }
@@ -125,7 +125,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(journal: &Arc<MemoryJournal>, read: &[Vec<Entry>; 2]) -> Self {
+    fn start(journal: &Arc<MemoryJournal>, read: &[Vec<RunEntry>; 2]) -> Self {
         // A paused clock: time advances when there is nothing else to do.
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let tail = TailLimits { tail_entries_max: 5, ..TailLimits::DEFAULT };
@@ -171,7 +171,7 @@ impl Shell {
     }
 
     fn runs(&self, user: usize) -> Vec<RunId> {
-        oracle::runs(&self.read[user]).iter().map(|run| run.run_id).collect()
+        oracle::runs(&entries(&self.read[user])).iter().map(|run| run.run_id).collect()
     }
 
     fn send(&mut self, user: usize, number: u8, thread: u8, interrupt: bool) {
@@ -278,8 +278,8 @@ impl StateMachineTest for Shell {
             let process = shell.process.as_ref().expect("a process runs between two crashes");
             let whole = process.runtime.block_on(log(&process.node.user(name)));
             assert_eq!(shell.read[user], whole, "DEL-2: a reader reads the log");
-            oracle::check(&whole);
-            let told = oracle::runs(&whole);
+            oracle::check(&entries(&whole));
+            let told = oracle::runs(&entries(&whole));
             let sent: Vec<String> = accepted.0[user].iter().map(|number| format!("m{number}")).collect();
             let in_log: Vec<&str> = told.iter().map(|run| run.message_id.as_str()).collect();
             assert_eq!(in_log, sent, "DEL-5, DEL-6: accepted messages, once, in order");
@@ -302,7 +302,7 @@ impl StateMachineTest for Shell {
         }
         Self::check_invariants(&shell, &accepted);
         for user in 0..USERS.len() {
-            let told = oracle::runs(&shell.read[user]);
+            let told = oracle::runs(&entries(&shell.read[user]));
             assert!(told.iter().all(oracle::LoggedRun::ended), "RUN-6: {told:?}");
         }
         let process = shell.process();
@@ -320,4 +320,9 @@ prop_state_machine! {
     /// RUN-6, DEL-2, DEL-5, DEL-6, DEL-7 and ISO-5, under any sequence of transitions.
     #[test]
     fn accepted_messages_run_once_and_are_read_unchanged(sequential 1..40 => Shell);
+}
+
+/// Returns the entries of runs as those of a log.
+fn entries(log: &[RunEntry]) -> Vec<Entry> {
+    log.iter().cloned().map(Entry::Run).collect()
 }

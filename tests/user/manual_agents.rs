@@ -12,7 +12,7 @@ use quintet::{
     agent::host::{AgentCapabilities, AgentLauncher, Assignment, RunHandle},
     journal::{Journal, Lines, ReadLimit},
     kernel::{
-        entry::{Body, Call, CallOwner, CallResult, Entry, Event, RunStatus, Thought, ThoughtKind},
+        entry::{Body, Call, CallOwner, CallResult, Event, RunEntry, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, CallId, MessageId, Offset, ThreadId, ToolName, UserId},
         json::Json,
         run::Ending,
@@ -134,16 +134,17 @@ pub async fn answer(handle: &RunHandle, text: &str) {
 }
 
 /// Returns all entries of a user's log, decoded; checks that each is this user's.
-pub async fn log(user: &User) -> Vec<Entry> {
+pub async fn log(user: &User) -> Vec<RunEntry> {
     decode(user, &user.entries(Offset::ZERO, ALL).await.unwrap())
 }
 
-pub fn decode(user: &User, lines: &Lines) -> Vec<Entry> {
+pub fn decode(user: &User, lines: &Lines) -> Vec<RunEntry> {
     lines
         .iter()
         .map(|(offset, line)| {
             let (owner, entry) = wire::entry::decode(&line).unwrap();
-            assert_eq!((&owner, entry.offset), (user.user_id(), offset), "ISO-1");
+            assert_eq!((owner.as_ref(), entry.offset()), (Some(user.user_id()), offset), "ISO-1");
+            let entry = entry.into_run().unwrap();
             entry
         })
         .collect()
@@ -151,7 +152,7 @@ pub fn decode(user: &User, lines: &Lines) -> Vec<Entry> {
 
 /// Reads the log from its beginning until the run of `message_id` has completed; returns the entries in
 /// order.
-pub async fn read_to_end(user: &User, message_id: &str) -> Vec<Entry> {
+pub async fn read_to_end(user: &User, message_id: &str) -> Vec<RunEntry> {
     let mut cursor = user.cursor(Offset::ZERO).await.unwrap();
     let mut entries = Vec::new();
     let mut run_id = None;
@@ -174,7 +175,7 @@ pub async fn read_to_end(user: &User, message_id: &str) -> Vec<Entry> {
     }
 }
 
-pub fn completion(entry: &Entry) -> Option<RunStatus> {
+pub fn completion(entry: &RunEntry) -> Option<RunStatus> {
     match &entry.body {
         Body::Event { event: Event::Completed(completion), .. } => Some(completion.status),
         _ => None,
@@ -182,7 +183,7 @@ pub fn completion(entry: &Entry) -> Option<RunStatus> {
 }
 
 /// A log in short notation: `m1 started thinking …`.
-pub fn words(entries: &[Entry]) -> Vec<String> {
+pub fn words(entries: &[RunEntry]) -> Vec<String> {
     entries
         .iter()
         .map(|entry| match &entry.body {

@@ -10,7 +10,7 @@ use quintet::{
         memory::{AppendFault, MemoryJournal},
     },
     kernel::{
-        entry::{Body, CallOwner, CallResult, Entry, Event, RunErrorCode, ThoughtKind},
+        entry::{Body, CallOwner, CallResult, Event, RunEntry, RunErrorCode, ThoughtKind},
         json::Json,
         limits::Limits,
     },
@@ -81,7 +81,7 @@ impl Process {
         self.runtime.block_on(answer(&agent.handle, "done"));
     }
 
-    fn log(&self, user: &str) -> Vec<Entry> {
+    fn log(&self, user: &str) -> Vec<RunEntry> {
         let user = self.node.user(user);
         self.runtime.block_on(log(&user))
     }
@@ -100,7 +100,7 @@ impl Process {
     /// The error code of the run of this message, if it has ended with one.
     fn error(&self, user: &str, message_id: &str) -> Option<RunErrorCode> {
         let log = self.log(user);
-        let sent = |entry: &&Entry| matches!(&entry.body, Body::UserMessage { message_id: id, .. } if id.as_str() == message_id);
+        let sent = |entry: &&RunEntry| matches!(&entry.body, Body::UserMessage { message_id: id, .. } if id.as_str() == message_id);
         let run_id = log.iter().find(sent).unwrap().run_id;
         log.iter().filter(|entry| entry.run_id == run_id).find_map(|entry| match &entry.body {
             Body::Event { event: Event::Completed(end), .. } => end.error.as_ref().map(|error| error.code),

@@ -111,11 +111,12 @@ def test_run_1_to_run_12_every_log_of_the_model_folds_into_what_the_contract_giv
             item = reader.receive(json.dumps({**logs["entries"][index], "offset": offset}))
             assert item is not None
             assert not isinstance(item, Gap)
-            if "run_id" not in item:
+            run_id = item.get("run_id")
+            if not isinstance(run_id, str):
                 continue
-            runs.setdefault(item["run_id"], CompletedRun()).apply(item)
+            runs.setdefault(run_id, CompletedRun()).apply(item)
             if item["type"] == "agent_started":
-                started.add(item["run_id"])
+                started.add(run_id)
         found = [
             [
                 run_id,

@@ -136,6 +136,22 @@ export interface Draining {
   type: 'draining';
 }
 
+/** Erases a thread: its open runs end as cancelled, and its entries up to now are erased (DEL-8). */
+export interface EraseThread {
+  /** The thread to erase. */
+  thread_id: string;
+  type: 'erase_thread';
+}
+
+/** Stands in the place of an entry that was erased, and keeps nothing else of it (DEL-8). */
+export interface Erased {
+  /** The position in the user's log: 1, 2, 3 … without gaps. */
+  offset: number;
+  /** The time of the erased entry, in Unix milliseconds. */
+  timestamp: number;
+  type: 'erased';
+}
+
 /** The reply to a frame that was rejected. It had no effect, unless `code` is `unavailable` (DEL-7). */
 export interface ErrorFrame {
   /** The machine-readable reason, the same as over HTTP. */
@@ -164,6 +180,21 @@ export interface Hello {
   /** A JWT; excludes `ticket`. */
   token?: string | null;
   type: 'hello';
+}
+
+/** Every entry up to an offset is erased (DEL-8). */
+export interface LogErased {
+  /** The last offset of the erasure. Later entries are kept. */
+  erased_through: number;
+  /** The position in the user's log: 1, 2, 3 … without gaps. */
+  offset: number;
+  /** The id of the record that the service keeps of the erasure. */
+  receipt: string;
+  /** Unix milliseconds. */
+  timestamp: number;
+  type: 'log_erased';
+  /** The owner of the log (ISO-1). */
+  user_id: string;
 }
 
 /** Requests a `pong`. */
@@ -264,6 +295,40 @@ export interface SendMessage {
   type: 'send_message';
 }
 
+/** The entries of a thread up to an offset are erased (DEL-8). */
+export interface ThreadErased {
+  /** The last offset of the erasure. Later entries of the thread are kept. */
+  erased_through: number;
+  /** The position in the user's log: 1, 2, 3 … without gaps. */
+  offset: number;
+  /** The id of the record that the service keeps of the erasure. */
+  receipt: string;
+  /** The conversation. */
+  thread_id: string;
+  /** Unix milliseconds. */
+  timestamp: number;
+  type: 'thread_erased';
+  /** The owner of the log (ISO-1). */
+  user_id: string;
+}
+
+/** The properties of a thread from now on, all of them. */
+export interface ThreadUpdated {
+  /** True if the user has put the thread aside. */
+  archived: boolean;
+  /** The position in the user's log: 1, 2, 3 … without gaps. */
+  offset: number;
+  /** The conversation. */
+  thread_id: string;
+  /** Unix milliseconds. */
+  timestamp: number;
+  /** The title; null if the thread has none. */
+  title: string | null;
+  type: 'thread_updated';
+  /** The owner of the log (ISO-1). */
+  user_id: string;
+}
+
 /** The end of a tool call. */
 export interface ToolCompleted {
   /** The agent that executes the run. */
@@ -322,6 +387,17 @@ export interface ToolExecuting {
   user_id: string;
 }
 
+/** Changes the title of a thread, or whether it is archived. */
+export interface UpdateThread {
+  /** True to put the thread aside, false to bring it back; missing: unchanged. */
+  archived?: boolean | null;
+  /** The thread to change. */
+  thread_id: string;
+  /** The title; null: none; missing: unchanged. */
+  title?: string | null;
+  type: 'update_thread';
+}
+
 /** A message of the user, as accepted. */
 export interface UserMessage {
   /** The agent that executes the run. */
@@ -353,6 +429,8 @@ export type ClientFrame =
   | SendMessage
   | CancelRun
   | CompleteCall
+  | UpdateThread
+  | EraseThread
   | Renew
   | Ping;
 
@@ -363,7 +441,11 @@ export type PublishedEntry =
   | AgentThinking
   | ToolExecuting
   | ToolCompleted
-  | AgentCompleted;
+  | AgentCompleted
+  | ThreadUpdated
+  | ThreadErased
+  | LogErased
+  | Erased;
 
 /** A frame of the server that is not an entry. */
 export type ServerNotice =

@@ -11,7 +11,7 @@ mod state;
 use std::sync::Arc;
 
 use quintet::kernel::{
-    entry::{Body, CallOwner, Entry, Event},
+    entry::{Body, CallOwner, Entry, Event, RunEntry},
     ids::RunId,
     limits::Limits,
     user::{Command, OnBusy, Progress, Reply, Resumes, UserState},
@@ -169,8 +169,8 @@ impl FenceModel {
         let at = armed.iter().position(|armed| *armed == number)?;
         armed.remove(at);
         let durable = state.log.iter().any(|entry| {
-            entry.run_id == run(number)
-                && matches!(&entry.body, Body::Event { event: Event::ToolExecuting(_), .. })
+            entry.run_id() == Some(run(number))
+                && matches!(entry.body(), Some(Body::Event { event: Event::ToolExecuting(_), .. }))
         });
         match state.invoked.iter_mut().find(|(run, _)| *run == number) {
             Some((_, times)) => *times = 2,
@@ -213,11 +213,11 @@ pub(crate) fn agents_calls(progress: &Progress) -> usize {
 
 /// The runs whose call an agent opens in this batch.
 pub(crate) fn opened(batch: &[Entry]) -> Vec<u8> {
-    let opens = |entry: &&Entry| {
+    let opens = |entry: &&RunEntry| {
         matches!(&entry.body, Body::Event { event: Event::ToolExecuting(call), .. }
             if call.by == CallOwner::Agent && call_number(&call.call_id) == 1)
     };
-    batch.iter().filter(opens).map(|entry| run_number(entry.run_id)).collect()
+    batch.iter().filter_map(Entry::run).filter(opens).map(|entry| run_number(entry.run_id)).collect()
 }
 
 impl Model for FenceModel {

@@ -184,7 +184,7 @@ impl IsolationModel {
     pub(crate) fn deliver(&self, world: &mut World, connection: usize, user: usize) -> Option<()> {
         let at = world.connections[connection]?;
         let entry = world.users[user].log.get(at as usize)?;
-        if run_number(entry.run_id) != run_of(self.user(connection)) {
+        if entry.run_id().map(run_number) != Some(run_of(self.user(connection))) {
             world.breaks("ISO-1");
         }
         world.connections[connection] = Some(at + 1);

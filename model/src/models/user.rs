@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use quintet::kernel::{
-    entry::{Body, CallOwner, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, CallOwner, CallStatus, Entry, Event, RunEntry, RunErrorCode, RunStatus},
     ids::{Offset, Seq},
     limits::Limits,
     user::{Decision, Refusal, Reply, UserState},
@@ -65,9 +65,9 @@ impl UserModel {
     /// Entries that do not belong behind this log: of another place, of no run, of the same run again, out
     /// of number, of a run that is over.
     fn misfits(&self, state: &Account) -> Vec<Entry> {
-        let Some(last) = state.log.last() else { return vec![] };
-        let next = Entry { offset: state.user.head().next(), ..last.clone() };
-        let event = |run_id, seq| Entry {
+        let Some(last) = state.log.iter().filter_map(Entry::run).next_back() else { return vec![] };
+        let next = RunEntry { offset: state.user.head().next(), ..last.clone() };
+        let event = |run_id, seq| RunEntry {
             run_id,
             body: Body::Event { seq, event: Event::Thinking(thought()) },
             ..next.clone()
@@ -84,12 +84,12 @@ impl UserModel {
                 parent: None,
                 steers: false,
             };
-            misfits.push(Entry { run_id: open.run_id, body, ..next.clone() });
+            misfits.push(RunEntry { run_id: open.run_id, body, ..next.clone() });
             let started = Event::Started { message_id: open.message_id.clone() };
             let again = Body::Event { seq: Seq(open.events.len() as u64 + 1), event: started };
-            misfits.extend(open.begun().then_some(Entry { run_id: open.run_id, body: again, ..next }));
+            misfits.extend(open.begun().then_some(RunEntry { run_id: open.run_id, body: again, ..next }));
         }
-        misfits
+        misfits.into_iter().map(Entry::Run).collect()
     }
 
     /// Returns whether this limit alone decides: a refused command succeeds once the limit is lifted.
@@ -174,7 +174,7 @@ impl Checked for UserModel {
             law::runs(&s.log).iter().any(|run| run.ended() == Some(status))
         }
         fn any(s: &Account, find: impl Fn(&Event) -> bool) -> bool {
-            s.log.iter().any(|entry| matches!(&entry.body, Body::Event { event, .. } if find(event)))
+            s.log.iter().any(|entry| matches!(entry.body(), Some(Body::Event { event, .. }) if find(event)))
         }
         fn closes(s: &Account, status: CallStatus) -> bool {
             any(s, |e| matches!(e, Event::ToolCompleted { result, .. } if result.status == status))

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use quintet::kernel::{
-    entry::{Body, CallStatus, Entry, Event},
+    entry::{Body, CallStatus, Entry, Event, RunEntry},
     ids::{Offset, RunId, Seq},
     limits::Limits,
     run::AnyRun,
@@ -36,7 +36,7 @@ fn shipped(state: &UserState, command: Command, limits: &Limits) -> Result<Decis
 }
 
 fn event(entry: &Entry) -> Option<&Event> {
-    match &entry.body {
+    match entry.body()? {
         Body::Event { event, .. } => Some(event),
         Body::UserMessage { .. } => None,
     }
@@ -45,7 +45,7 @@ fn event(entry: &Entry) -> Option<&Event> {
 /// Numbers the entries of a batch anew, after some were added or taken away.
 fn renumbered(state: &UserState, mut decision: Decision) -> Decision {
     for (entry, offset) in decision.entries.iter_mut().zip(state.head().0 + 1..) {
-        entry.offset = Offset(offset);
+        *entry = entry.clone().at(Offset(offset));
     }
     decision
 }
@@ -61,14 +61,14 @@ fn begun(state: &UserState, run_id: RunId) -> Option<&AnyRun> {
 fn says(state: &UserState, run_id: RunId, event: Event) -> Option<Entry> {
     let open = state.open_runs().get(&run_id)?;
     let seq = begun(state, run_id).map_or(Seq(1), |run| run.seq().next());
-    Some(Entry {
+    Some(Entry::Run(RunEntry {
         offset: state.head().next(),
         thread_id: open.thread_id.clone(),
         run_id,
         timestamp: AT,
         agent_name: open.agent_name.clone(),
         body: Body::Event { seq, event },
-    })
+    }))
 }
 
 defect!(StartsTwice {
@@ -85,7 +85,7 @@ defect!(StartsTwice {
 defect!(SkipsNumbers {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         let mut decision = shipped(state, command, limits)?;
-        for entry in &mut decision.entries {
+        for entry in decision.entries.iter_mut().filter_map(Entry::run_mut) {
             if let Body::Event { seq, event: Event::ToolExecuting(_) } = &mut entry.body {
                 *seq = seq.next();
             }
@@ -97,7 +97,7 @@ defect!(SkipsNumbers {
 defect!(ClosesAsOk {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         let mut decision = shipped(state, command, limits)?;
-        for entry in &mut decision.entries {
+        for entry in decision.entries.iter_mut().filter_map(Entry::run_mut) {
             if let Body::Event { event: Event::ToolCompleted { result, .. }, .. } = &mut entry.body {
                 *result = cut_result(CallStatus::Ok);
             }
@@ -110,7 +110,7 @@ defect!(StopStopsNothing {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         match command {
             Command::Cancel { run_id, .. } if state.open_runs().contains_key(&run_id) => {
-                Ok(Decision { entries: vec![], reply: Reply::Done })
+                Ok(Decision::new(vec![], Reply::Done))
             }
             command => shipped(state, command, limits),
         }
@@ -131,11 +131,11 @@ defect!(ForgetsTheNext {
 defect!(RunsSideBySide {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         let mut decision = shipped(state, command, limits)?;
-        if let [Entry { run_id, body: Body::UserMessage { message_id, .. }, .. }] = &decision.entries[..] {
-            let mut start = decision.entries[0].clone();
+        if let [Entry::Run(message @ RunEntry { body: Body::UserMessage { message_id, .. }, .. })] = &decision.entries[..] {
+            let mut start = message.clone();
             let event = Event::Started { message_id: message_id.clone() };
-            (start.run_id, start.body) = (*run_id, Body::Event { seq: Seq(1), event });
-            decision.entries.push(start);
+            start.body = Body::Event { seq: Seq(1), event };
+            decision.entries.push(start.into());
         }
         Ok(renumbered(state, decision))
     }
@@ -225,7 +225,7 @@ defect!(IllegalStepsPass {
         match (opens, &decision.reply) {
             (Some((run_id, call)), Reply::Violated(_)) => {
                 let entries = says(state, run_id, Event::ToolExecuting(call)).into_iter().collect();
-                Ok(Decision { entries, reply: Reply::Done })
+                Ok(Decision::new(entries, Reply::Done))
             }
             _ => Ok(decision),
         }
@@ -249,14 +249,14 @@ defect!(NothingIsIllegal {
             AgentStep::Complete(_) => succeeded(),
         };
         let entries = says(state, run_id, event).into_iter().collect();
-        Ok(Decision { entries, reply: Reply::Done })
+        Ok(Decision::new(entries, Reply::Done))
     }
 
     fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
-        state.evolve(entry, limits).or_else(|misfit| match (&misfit, &entry.body) {
-            (InvalidEntry::Violation(_), Body::Event { seq, .. }) => {
+        state.evolve(entry, limits).or_else(|misfit| match (&misfit, entry) {
+            (InvalidEntry::Violation(_), Entry::Run(entry @ RunEntry { body: Body::Event { seq, .. }, .. })) => {
                 let body = Body::Event { seq: *seq, event: Event::Thinking(thought()) };
-                state.evolve(&Entry { body, ..entry.clone() }, limits)
+                state.evolve(&RunEntry { body, ..entry.clone() }.into(), limits)
             }
             _ => Err(misfit),
         })
@@ -267,7 +267,7 @@ defect!(IllegalStepsVanish {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         let decision = shipped(state, command, limits)?;
         match decision.reply {
-            Reply::Violated(_) => Ok(Decision { entries: vec![], reply: Reply::Done }),
+            Reply::Violated(_) => Ok(Decision::new(vec![], Reply::Done)),
             _ => Ok(decision),
         }
     }
@@ -285,7 +285,7 @@ defect!(AnswersTwice {
                 let result = cut_result(CallStatus::Ok);
                 let event = Event::ToolCompleted { call_id, tool_name, result, duration_ms: 0 };
                 match says(state, run_id, event) {
-                    Some(entry) => Ok(Decision { entries: vec![entry], reply: Reply::Done }),
+                    Some(entry) => Ok(Decision::new(vec![entry], Reply::Done)),
                     None => Err(Refusal::CallClosed),
                 }
             }
@@ -300,7 +300,7 @@ defect!(ForgetsMessages {
         let (id, mut fresh) = (send.message.message_id.clone(), send.clone());
         (fresh.message.message_id, fresh.earlier) = (message(9), None);
         let mut decision = shipped(state, Command::Send(fresh), limits)?;
-        for entry in &mut decision.entries {
+        for entry in decision.entries.iter_mut().filter_map(Entry::run_mut) {
             match &mut entry.body {
                 Body::UserMessage { message_id, .. }
                 | Body::Event { event: Event::Started { message_id }, .. } => message_id.clone_from(&id),
@@ -333,7 +333,7 @@ defect!(FollowsAnything {
                     send.message.parent = Some(Offset::ZERO);
                 }
                 let mut decision = shipped(state, Command::Send(send), limits)?;
-                for entry in &mut decision.entries {
+                for entry in decision.entries.iter_mut().filter_map(Entry::run_mut) {
                     if let Body::UserMessage { parent, .. } = &mut entry.body {
                         *parent = named.or(*parent);
                     }
@@ -377,13 +377,13 @@ defect!(RecoversTheActiveOnly {
         &self,
         head: Offset,
         recent: Vec<RecentMessage>,
-        unfinished: &[&Entry],
+        unfinished: &[&RunEntry],
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
         let begun: BTreeSet<RunId> =
-            unfinished.iter().filter(|entry| event(entry).is_some()).map(|entry| entry.run_id).collect();
+            unfinished.iter().filter(|entry| matches!(entry.body, Body::Event { .. })).map(|entry| entry.run_id).collect();
         let active = unfinished.iter().copied().filter(|entry| begun.contains(&entry.run_id));
-        UserState::recover(head, recent, active, limits)
+        UserState::recover(head, recent, active, [], limits)
     }
 });
 
@@ -392,17 +392,17 @@ defect!(RecoversNoMessages {
         &self,
         head: Offset,
         _: Vec<RecentMessage>,
-        unfinished: &[&Entry],
+        unfinished: &[&RunEntry],
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
-        UserState::recover(head, [], unfinished.iter().copied(), limits)
+        UserState::recover(head, [], unfinished.iter().copied(), [], limits)
     }
 });
 
 defect!(FoldsAhead {
     fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
         if state.head() == Offset(1) && matches!(event(entry), Some(Event::Started { .. })) {
-            return Err(InvalidEntry::NotStarted(entry.run_id));
+            return entry.run_id().map_or(Ok(()), |run_id| Err(InvalidEntry::NotStarted(run_id)));
         }
         state.evolve(entry, limits)
     }
@@ -441,7 +441,7 @@ defect!(LeavesHolesInTheLog {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         let mut decision = shipped(state, command, limits)?;
         if let [_, .., last] = &mut decision.entries[..] {
-            last.offset = last.offset.next();
+            *last = last.clone().at(last.offset().next());
         }
         Ok(decision)
     }

@@ -3,17 +3,21 @@
 
 use quintet::kernel::{
     entry::{
-        Body, Call, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode, RunStatus,
+        Body, Call, CallResult, CallStatus, Completion, Event, RunEntry, RunError, RunErrorCode, RunStatus,
         Thought, ThoughtKind,
     },
-    ids::{MessageId, Offset, RunId, Seq, Timestamp},
+    ids::{MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
     json::Json,
     limits::Limits,
     run::{EarlyEnd, Ending},
-    user::{AgentStep, Command, NewMessage, PastCall, Receipt, SendCommand},
+    user::{
+        AgentStep, Command, EraseScope, Erasure, NewMessage, PastCall, Receipt, SendCommand,
+        ThreadProperties, ThreadUpdate, UpdateThread,
+    },
 };
 use quintet_monitor::record::{
-    DecisionRecord, Early, PastCallRecord, ReplyRecord, TracedCommand, TracedEntry, TracedLimits, What,
+    DecisionRecord, Early, PastCallRecord, ReplyRecord, TracedCommand, TracedEntry, TracedErasure,
+    TracedLimits, What,
 };
 
 use crate::vocabulary::{agent, tool};
@@ -117,7 +121,27 @@ pub fn command(decided: &DecisionRecord, known: Option<Receipt>) -> Command {
         TracedCommand::Resume { run, keep, resumes } => {
             Command::Resume { run_id: *run, keep: keep.clone(), resumes: *resumes }
         }
+        TracedCommand::UpdateThread { thread, known } => Command::UpdateThread(UpdateThread {
+            thread_id: thread.clone(),
+            update: ThreadUpdate::default(),
+            current: known.then(ThreadProperties::default),
+        }),
+        TracedCommand::Erase { thread, receipt } => {
+            Command::Erase { scope: scope(thread.as_ref()), receipt: *receipt }
+        }
+        TracedCommand::Erased { receipt } => Command::Erased { receipt: *receipt },
     }
+}
+
+fn scope(thread: Option<&ThreadId>) -> EraseScope {
+    thread.map_or(EraseScope::Log, |thread| EraseScope::Thread(thread.clone()))
+}
+
+/// A recorded erasure as the kernel has it.
+pub fn erasure(traced: &TracedErasure) -> Erasure {
+    let TracedErasure { thread, through, receipt } = traced;
+    let scope = scope(thread.as_ref());
+    Erasure { scope, through: *through, receipt: *receipt, requested_at: AT }
 }
 
 fn result(status: CallStatus) -> CallResult {
@@ -136,7 +160,7 @@ fn cut(how: Early) -> EarlyEnd {
 }
 
 /// An entry of the kernel in the words of a trace.
-pub fn traced(entry: &Entry) -> TracedEntry {
+pub fn traced(entry: &RunEntry) -> TracedEntry {
     let (seq, what) = match &entry.body {
         Body::UserMessage { message_id, steers, .. } => {
             (None, What::UserMessage { message: message_id.clone(), steers: *steers })
@@ -162,7 +186,7 @@ pub fn traced(entry: &Entry) -> TracedEntry {
 }
 
 /// A recorded entry, which stands at `offset`, as the kernel has it.
-pub fn entry(traced: &TracedEntry, offset: Offset) -> Entry {
+pub fn entry(traced: &TracedEntry, offset: Offset) -> RunEntry {
     let message = |message_id: &MessageId| message_id.clone();
     let event = |event| Body::Event { seq: Seq(traced.seq.unwrap_or(0)), event };
     let body = match &traced.what {
@@ -196,7 +220,7 @@ pub fn entry(traced: &TracedEntry, offset: Offset) -> Entry {
         })),
     };
     let (run_id, thread_id) = (traced.run, traced.thread.clone());
-    Entry { offset, thread_id, run_id, timestamp: AT, agent_name: agent(), body }
+    RunEntry { offset, thread_id, run_id, timestamp: AT, agent_name: agent(), body }
 }
 
 /// Entries that were counted, one by one.

@@ -5,14 +5,16 @@ use std::{
     sync::Arc,
 };
 
+use async_trait::async_trait;
 use quintet_kernel::{
-    entry::{Entry, Thought, ThoughtKind},
+    entry::{RunEntry, Thought, ThoughtKind},
     ids::{AgentName, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
 };
 
 use super::{run_handle::RunHandle, taken::TakenRecord};
 
 /// The registered agents.
+#[async_trait]
 pub trait AgentLauncher: Send + Sync + 'static {
     /// Returns the agent for messages without an `agent_name`.
     fn default_agent(&self) -> AgentName;
@@ -26,6 +28,14 @@ pub trait AgentLauncher: Send + Sync + 'static {
     /// Launches an agent on a run and returns at once. The agent stops when the run ends; if it stops earlier,
     /// it ends the run (RUN-6).
     fn launch(&self, assignment: Assignment);
+
+    /// Waits until the agents have their tools, for a limited time. Called before runs of an earlier process are resumed:
+    /// whether an open call is repeated depends on its tool (RUN-9).
+    async fn prepare(&self) {}
+
+    /// Stops what the agents keep running, such as servers of tools, and waits for its end. Called when no run advances
+    /// any more.
+    async fn stop(&self) {}
 }
 
 /// The properties of an agent.
@@ -72,7 +82,7 @@ pub struct Assignment {
     /// The offset of the message in the user's log.
     pub accepted: Offset,
     /// The events of the run so far, in order, without its thoughts.
-    pub past: Vec<Entry>,
+    pub past: Vec<RunEntry>,
     /// The positions of its thoughts in the log.
     pub emitted: EmittedText,
     /// The messages that the run has taken so far, in order (RUN-12).

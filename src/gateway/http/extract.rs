@@ -126,14 +126,23 @@ impl FromRequest<Gateway> for JsonText {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, gateway: &Gateway) -> Result<Self, HttpError> {
+        Self::of(request, gateway, gateway.limits.request_body_bytes_max).await
+    }
+}
+
+impl JsonText {
+    /// Reads the body of a request, of at most `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When the body is too long, late, incomplete, or neither JSON by its media type nor empty.
+    pub async fn of(request: Request, gateway: &Gateway, bytes_max: usize) -> Result<Self, HttpError> {
         let is_json = is_json(request.headers());
-        let limits = &gateway.limits;
-        let body = Limited::new(request.into_body(), limits.request_body_bytes_max).collect();
-        let wait = Duration::from_millis(limits.request_body_timeout_ms);
+        let body = Limited::new(request.into_body(), bytes_max).collect();
+        let wait = Duration::from_millis(gateway.limits.request_body_timeout_ms);
         let body = match tokio::time::timeout(wait, body).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                let detail = format!("the body is longer than {} bytes", limits.request_body_bytes_max);
+                let detail = format!("the body is longer than {bytes_max} bytes");
                 return Err(HttpError::new(ErrorCode::TooLarge, detail));
             }
             Ok(Err(_)) => return Err(HttpError::new(ErrorCode::MalformedFrame, "the body ended early")),
@@ -151,9 +160,7 @@ impl FromRequest<Gateway> for JsonText {
             Err(_) => Err(HttpError::new(ErrorCode::MalformedFrame, "the body is not UTF-8")),
         }
     }
-}
 
-impl JsonText {
     /// Deserialises the body as `T`. Unknown fields are ignored.
     ///
     /// # Errors

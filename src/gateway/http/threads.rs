@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     gateway::Gateway,
+    journal,
     kernel::ids::ThreadId,
     wire::{
         codes::ErrorCode,
@@ -32,7 +33,8 @@ pub async fn list(
     }
     let limit = limit as usize;
     // One more than requested, to know whether there is a next page.
-    let mut threads = caller.user.threads(before, limit + 1).await?;
+    let mut threads =
+        caller.user.threads(journal::ThreadsQuery { before, archived: None, limit: limit + 1 }).await?;
     let more = threads.len() > limit;
     threads.truncate(limit);
     let next_before = threads.last().filter(|_| more).map(|thread| thread.last);

@@ -2,25 +2,27 @@
 
 use std::sync::Arc;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use super::payload::ClientCommandFrame;
 use crate::{
     gateway::{
         auth::{Auth, AuthError},
         peers::{PeerAddr, PeerLimited, Peers},
     },
-    kernel::{connection::VerifyError, ticket::Identity},
+    kernel::{connection::VerifyError, ticket::Identity, user::EraseScope},
     user::handle::User,
     wire::{
-        client::Credential,
+        client::{Credential, EraseThread, UpdateThread},
         codes::ErrorCode,
         server::{Accepted, Error, ServerFrame},
     },
 };
 
-/// Executes a command. Returns the encoded reply, or `None` if the command's entry in the log is the reply.
-pub async fn execute(user: User, command: Arc<ClientCommandFrame>, retry_after_ms: u64) -> Option<Utf8Bytes> {
+/// Executes a command. Returns the reply, or `None` if the command's entry in the log is the reply.
+pub async fn execute(
+    user: User,
+    command: Arc<ClientCommandFrame>,
+    retry_after_ms: u64,
+) -> Option<Arc<ServerFrame>> {
     let subject = command.subject();
     // No copy: the effect held the only reference.
     let done = match Arc::unwrap_or_clone(command) {
@@ -40,6 +42,13 @@ pub async fn execute(user: User, command: Arc<ClientCommandFrame>, retry_after_m
         ClientCommandFrame::CompleteCall(call) => {
             user.answer(call.run_id, call.call_id, call.result).await.map(|()| None)
         }
+        ClientCommandFrame::UpdateThread(UpdateThread { thread_id, update }) => {
+            user.update_thread(thread_id, update).await.map(|()| None)
+        }
+        // The reply is the `thread_erased` entry, which follows once the erasure is complete (DEL-8).
+        ClientCommandFrame::EraseThread(EraseThread { thread_id }) => {
+            user.erase(EraseScope::Thread(thread_id)).await.map(|_| None)
+        }
     };
     let reply = done.unwrap_or_else(|request_error| {
         let error = Error {
@@ -48,7 +57,7 @@ pub async fn execute(user: User, command: Arc<ClientCommandFrame>, retry_after_m
         };
         Some(ServerFrame::Error(error))
     });
-    reply.map(|frame| frame.encode().into())
+    reply.map(Arc::new)
 }
 
 /// Verifies the credential of a peer. A ticket is consumed (AUTH-1). Above

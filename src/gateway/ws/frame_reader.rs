@@ -16,7 +16,8 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    payload::{ClientCommandFrame, ErrorSubject, WsPayload},
+    codec::Codec,
+    payload::{ClientCommandFrame, ErrorSubject, Reply, WsPayload},
     socket::{Incoming, Socket},
 };
 use crate::{
@@ -30,7 +31,11 @@ use crate::{
         ids::UserId,
         ticket::Identity,
     },
-    wire::{client::ClientFrame, codes::ErrorCode},
+    wire::{
+        client::{ClientFrame, FrameError},
+        codes::ErrorCode,
+        legacy::LegacyFrame,
+    },
 };
 
 /// The incoming direction of one connection: decodes its messages and counts them against their budget.
@@ -96,12 +101,13 @@ impl FrameReader {
     pub fn poll_input(
         &mut self,
         socket: &mut Socket,
+        codec: &mut Codec,
         gateway: &Gateway,
         cx: &mut Context<'_>,
     ) -> Poll<Input<WsPayload>> {
         match socket.poll_incoming(cx) {
             Poll::Ready(incoming) => {
-                let input = self.input(incoming, gateway);
+                let input = self.input(incoming, codec, gateway);
                 if let Payer::User { unfinished, .. } = &mut self.payer {
                     unfinished.clear();
                 }
@@ -111,15 +117,18 @@ impl FrameReader {
         }
     }
 
-    fn input(&mut self, incoming: Incoming, gateway: &Gateway) -> Input<WsPayload> {
+    fn input(&mut self, incoming: Incoming, codec: &mut Codec, gateway: &Gateway) -> Input<WsPayload> {
         match incoming {
             Incoming::Text(text) => match self.count(gateway) {
-                Ok(()) => decode(&text),
+                Ok(()) => match codec {
+                    Codec::Current => decode(&text),
+                    Codec::Legacy(client) => legacy(client.decode(&text)),
+                },
                 Err(FrameLimited { retry_after_ms }) => {
                     let subject = match self.payer {
                         Payer::Peer { .. } => ErrorSubject::default(),
                         // The error refers to the ids in the frame.
-                        Payer::Known(_) | Payer::User { .. } => ErrorSubject::of(ClientFrame::decode(&text)),
+                        Payer::Known(_) | Payer::User { .. } => subject(codec, &text),
                     };
                     Input::Throttled { retry_after_ms, subject }
                 }
@@ -229,13 +238,36 @@ fn decode(text: &str) -> Input<WsPayload> {
         Ok(ClientFrame::SendMessage(send)) => command(ClientCommandFrame::SendMessage(send)),
         Ok(ClientFrame::CancelRun(cancel)) => command(ClientCommandFrame::CancelRun(cancel)),
         Ok(ClientFrame::CompleteCall(call)) => command(ClientCommandFrame::CompleteCall(call)),
+        Ok(ClientFrame::UpdateThread(update)) => command(ClientCommandFrame::UpdateThread(update)),
+        Ok(ClientFrame::EraseThread(erase)) => command(ClientCommandFrame::EraseThread(erase)),
         Ok(ClientFrame::Hello(hello)) => Input::Hello {
             cursor: ResumeCursor { epoch: hello.epoch, after: hello.after },
             credential: hello.credential.map(Arc::new),
         },
         Ok(ClientFrame::Renew(renew)) => Input::Renew(Arc::new(renew.credential)),
-        Ok(ClientFrame::Ping(ping)) => Input::Ping(ping.nonce),
+        Ok(ClientFrame::Ping(ping)) => Input::Ping(ping.nonce.map(Reply::Nonce)),
         Err(error) if error.code == ErrorCode::TooLarge => Input::Oversized(error),
         Err(error) => Input::Unclear(error),
+    }
+}
+
+/// Returns the input for a frame of a legacy client.
+fn legacy(decoded: Result<LegacyFrame, FrameError>) -> Input<WsPayload> {
+    match decoded {
+        Ok(LegacyFrame::Message(message)) => {
+            Input::Command(Arc::new(ClientCommandFrame::SendMessage(message)))
+        }
+        Ok(LegacyFrame::Cancel(cancel)) => Input::Command(Arc::new(ClientCommandFrame::CancelRun(cancel))),
+        Ok(LegacyFrame::Ack(ack)) => Input::Ping(Some(Reply::Ack(ack))),
+        Err(unread) if unread.code == ErrorCode::TooLarge => Input::Oversized(unread),
+        Err(unread) => Input::Unclear(unread),
+    }
+}
+
+/// Returns the ids in the text of a frame that is over the rate.
+fn subject(codec: &mut Codec, text: &str) -> ErrorSubject {
+    match codec {
+        Codec::Current => ErrorSubject::of(ClientFrame::decode(text)),
+        Codec::Legacy(client) => ErrorSubject::of_legacy(client.decode(text)),
     }
 }

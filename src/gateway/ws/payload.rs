@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-
 use crate::{
+    gateway::Gateway,
     journal::Lines,
     kernel::{
-        connection::{Fault, Payload},
-        ids::{MessageId, RunId},
+        connection::{Fault, Gap, Payload},
+        ids::{ConnectionId, MessageId, Offset, RunId, UserId},
         user::NewMessage,
     },
     wire::{
-        client::{CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Nonce},
+        client::{
+            CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, FrameError, Nonce, UpdateThread,
+        },
         codes::ErrorCode,
-        server::Error,
+        legacy::{Ack, LegacyFrame},
+        server::{ClientLimits, Error, PROTOCOL, Ready, ServerFrame},
     },
 };
 
@@ -25,16 +27,24 @@ pub struct WsPayload;
 impl Payload for WsPayload {
     type Credential = Arc<Credential>;
     type Command = Arc<ClientCommandFrame>;
-    type Nonce = Option<Nonce>;
+    type Nonce = Option<Reply>;
     type Malformed = FrameError;
     type Subject = ErrorSubject;
     type Entries = Arc<Lines>;
-    /// The encoded frame.
-    type Answer = Utf8Bytes;
+    type Answer = Arc<ServerFrame>;
 
     fn subject(command: &Arc<ClientCommandFrame>) -> ErrorSubject {
         command.subject()
     }
+}
+
+/// The content of the reply to a frame without an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// `pong`, with the nonce of its `ping`.
+    Nonce(Nonce),
+    /// The acknowledgement that a legacy client expects.
+    Ack(Ack),
 }
 
 /// A client frame that is a command to the user's log.
@@ -43,6 +53,8 @@ pub enum ClientCommandFrame {
     SendMessage(NewMessage),
     CancelRun(CancelRun),
     CompleteCall(CompleteCall),
+    UpdateThread(UpdateThread),
+    EraseThread(EraseThread),
 }
 
 impl ClientCommandFrame {
@@ -52,6 +64,9 @@ impl ClientCommandFrame {
             ClientCommandFrame::SendMessage(send) => ErrorSubject::message(send.message_id.clone()),
             ClientCommandFrame::CancelRun(cancel) => ErrorSubject::run(cancel.run_id),
             ClientCommandFrame::CompleteCall(call) => ErrorSubject::run(call.run_id),
+            ClientCommandFrame::UpdateThread(_) | ClientCommandFrame::EraseThread(_) => {
+                ErrorSubject::default()
+            }
         }
     }
 }
@@ -70,7 +85,23 @@ impl ErrorSubject {
             Ok(ClientFrame::SendMessage(send)) => Self::message(send.message_id),
             Ok(ClientFrame::CancelRun(cancel)) => Self::run(cancel.run_id),
             Ok(ClientFrame::CompleteCall(call)) => Self::run(call.run_id),
-            Ok(ClientFrame::Hello(_) | ClientFrame::Renew(_) | ClientFrame::Ping(_)) => Self::default(),
+            Ok(
+                ClientFrame::UpdateThread(_)
+                | ClientFrame::EraseThread(_)
+                | ClientFrame::Hello(_)
+                | ClientFrame::Renew(_)
+                | ClientFrame::Ping(_),
+            ) => Self::default(),
+            Err(FrameError { message_id, run_id, .. }) => Self { message_id, run_id },
+        }
+    }
+
+    /// Returns the ids in a frame of a legacy client, malformed or not.
+    pub fn of_legacy(decoded: Result<LegacyFrame, FrameError>) -> Self {
+        match decoded {
+            Ok(LegacyFrame::Message(send)) => Self::message(send.message_id),
+            Ok(LegacyFrame::Cancel(cancel)) => Self::run(cancel.run_id),
+            Ok(LegacyFrame::Ack(_)) => Self::default(),
             Err(FrameError { message_id, run_id, .. }) => Self { message_id, run_id },
         }
     }
@@ -88,6 +119,29 @@ impl ErrorSubject {
     /// Creates an error that refers to these ids.
     pub fn error(self, code: ErrorCode, message: impl Into<String>) -> Error {
         Error { message_id: self.message_id, run_id: self.run_id, ..Error::new(code, message) }
+    }
+}
+
+/// Returns the `ready` frame of a connection.
+pub fn ready(
+    gateway: &Gateway,
+    connection_id: ConnectionId,
+    user_id: UserId,
+    resumed_after: Offset,
+    head: Offset,
+    gap: Option<Gap>,
+) -> Ready {
+    let Gateway { factory, limits, .. } = gateway;
+    Ready {
+        protocol: PROTOCOL,
+        connection_id,
+        user_id,
+        epoch: factory.epoch(),
+        resumed_after,
+        head,
+        gap,
+        heartbeat_ms: limits.heartbeat_interval_ms,
+        limits: ClientLimits::new(&factory.limits().kernel, &limits.connection(), limits.socket()),
     }
 }
 

@@ -21,13 +21,13 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesOrdered};
 use hyper::upgrade::Upgraded;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     access::{Attachment, UserAccess, attach},
+    codec::{Codec, Encoded},
     commands::{execute, verify},
     frame_reader::FrameReader,
-    payload::{WsPayload, error},
+    payload::{WsPayload, error, ready},
     socket::{Gone, Socket},
     timers::Timers,
 };
@@ -44,10 +44,7 @@ use crate::{
     },
     observer::ConnectionObserver,
     runtime::drain::ShutdownStage,
-    wire::{
-        codes::CloseCode,
-        server::{self, ClientLimits, PROTOCOL},
-    },
+    wire::{codes::CloseCode, server},
 };
 
 /// The peer and socket of a connection.
@@ -69,6 +66,7 @@ pub struct WsSession {
     /// The effects without content, for the monitor. A buffer.
     outlines: Effects,
     socket: Socket,
+    codec: Codec,
     frames: FrameReader,
     timers: Timers,
     flushing: bool,
@@ -116,6 +114,7 @@ impl WsSession {
         upgraded: Upgraded,
         origin: Origin,
         known: Option<Identity>,
+        codec: Codec,
     ) -> Self {
         // From here on, a displaced connection is closed with a close code instead of a reset.
         origin.slot.announces();
@@ -133,6 +132,7 @@ impl WsSession {
             observer,
             outlines,
             socket: Socket::new(upgraded, &gateway.limits).await,
+            codec,
             frames,
             timers: Timers::new(gateway.limits),
             flushing: false,
@@ -148,6 +148,9 @@ impl WsSession {
 
     /// Runs the connection until it is closed.
     pub async fn run(mut self) {
+        if let Some(opening) = self.codec.opening() {
+            self.step(opening);
+        }
         loop {
             let mut effects = mem::take(&mut self.effects);
             for effect in effects.drain(..) {
@@ -242,22 +245,8 @@ impl WsSession {
                 access.reader.read_on(after, through);
             }
             (Effect::Send(ServerFrame::Ready { resumed_after, head, gap }), Access::User(access)) => {
-                let Gateway { factory, limits, .. } = &self.gateway;
-                let ready = server::Ready {
-                    protocol: PROTOCOL,
-                    connection_id: self.connection_id,
-                    user_id: access.user.user_id().clone(),
-                    epoch: factory.epoch(),
-                    resumed_after,
-                    head,
-                    gap,
-                    heartbeat_ms: limits.heartbeat_interval_ms,
-                    limits: ClientLimits::new(
-                        &factory.limits().kernel,
-                        &limits.connection(),
-                        limits.socket(),
-                    ),
-                };
+                let user_id = access.user.user_id().clone();
+                let ready = ready(&self.gateway, self.connection_id, user_id, resumed_after, head, gap);
                 self.send(&server::ServerFrame::Ready(ready));
             }
             // The machine orders these only after `Attached` (CONN-1).
@@ -269,7 +258,7 @@ impl WsSession {
                 return ControlFlow::Break(Cause::Unavailable);
             }
             (Effect::SendChunk(lines), _) => return self.send_chunk(&lines),
-            (Effect::Send(ServerFrame::Answer(encoded)), _) => self.send_text(encoded),
+            (Effect::Send(ServerFrame::Answer(answer)), _) => self.send(&answer),
             (Effect::Send(ServerFrame::Error { fault, fatal }), _) => {
                 let error = error(fault, self.gateway.limits.reconnect_after_ms);
                 self.send(&server::ServerFrame::Error(server::Error { fatal, ..error }));
@@ -280,8 +269,9 @@ impl WsSession {
             (Effect::Send(ServerFrame::Renewed { expires_at }), _) => {
                 self.send(&server::ServerFrame::Renewed(server::Renewed { expires_at }));
             }
-            (Effect::Send(ServerFrame::Pong(nonce)), _) => {
-                self.send(&server::ServerFrame::Pong(server::Pong { nonce }));
+            (Effect::Send(ServerFrame::Pong(reply)), _) => {
+                let encoded = self.codec.reply(reply);
+                self.send_encoded(encoded);
             }
             (Effect::Send(ServerFrame::Draining { reconnect_after_ms }), _) => {
                 self.send(&server::ServerFrame::Draining(server::Draining { reconnect_after_ms }));
@@ -300,18 +290,17 @@ impl WsSession {
         ControlFlow::Continue(())
     }
 
-    /// Sends stored entries unchanged, one frame each. The frames share the chunk's memory until the socket
-    /// has accepted them.
+    /// Sends stored entries, one frame each, unchanged in today's protocol. The frames share the chunk's memory until
+    /// the socket has accepted them.
     fn send_chunk(&mut self, lines: &Lines) -> ControlFlow<Cause> {
         metrics::counter!("quintet_entries_sent_total").increment(lines.len() as u64);
         metrics::counter!("quintet_sent_bytes_total").increment(lines.as_bytes().len() as u64);
         for (_, line) in lines.iter() {
-            // Stored entries are UTF-8. If one is not, it is damaged, and skipping it would leave a gap in
-            // the stream (DEL-2).
-            match Utf8Bytes::try_from(line) {
-                Ok(text) => self.send_text(text),
+            match self.codec.entry(line) {
+                Ok(encoded) => self.send_encoded(encoded),
+                // Skipping a damaged entry would leave a gap in the stream (DEL-2).
                 Err(error) => {
-                    tracing::error!(%error, "an entry is not UTF-8");
+                    tracing::error!(%error, "an entry is damaged");
                     return ControlFlow::Break(Cause::Discontinuous);
                 }
             }
@@ -322,14 +311,17 @@ impl WsSession {
 
     /// Queues a frame.
     fn send(&mut self, frame: &server::ServerFrame) {
-        self.send_text(frame.encode().into());
+        let encoded = self.codec.frame(frame);
+        self.send_encoded(encoded);
     }
 
-    /// Queues an encoded frame.
-    fn send_text(&mut self, text: Utf8Bytes) {
-        self.observer.sending(&text);
-        let sent = self.socket.send(text);
-        self.sent(sent);
+    /// Queues an encoded frame, if the protocol of the connection has one. Observers know today's protocol only.
+    fn send_encoded(&mut self, encoded: Encoded) {
+        self.observer.sending(&encoded.observed);
+        if let Some(text) = encoded.sent {
+            let sent = self.socket.send(text);
+            self.sent(sent);
+        }
     }
 
     /// A failed send is ignored: flushing the broken socket fails too and reports it.
@@ -401,7 +393,7 @@ impl WsSession {
         if !self.connection.reads_frames() {
             return Poll::Pending;
         }
-        self.frames.poll_input(&mut self.socket, &self.gateway, cx).map(SessionEvent::Input)
+        self.frames.poll_input(&mut self.socket, &mut self.codec, &self.gateway, cx).map(SessionEvent::Input)
     }
 
     fn poll_flushed(&mut self, cx: &mut Context<'_>) -> Poll<SessionEvent> {
@@ -464,7 +456,7 @@ impl WsSession {
 
     /// Closes the connection: sends the close frame, waits for the closing handshake, and drops the socket.
     async fn close(self, cause: Cause) {
-        let Self { gateway, origin, frames, mut observer, socket, work, access, .. } = self;
+        let Self { gateway, origin, frames, mut observer, socket, codec, work, access, .. } = self;
         // Release the user's machines before the closing handshake, which may take a while (ISO-5).
         drop((work, access));
         let code = CloseCode::from(cause);
@@ -481,7 +473,7 @@ impl WsSession {
         if cause != Cause::Gone {
             // No wait for a displaced connection: its slot is already taken by another socket.
             let wait = if cause == Cause::Displaced { 0 } else { gateway.limits.ws_close_timeout_ms };
-            socket.close(code, Duration::from_millis(wait)).await;
+            socket.close(code, Duration::from_millis(wait), codec.close_number(code)).await;
         }
     }
 }

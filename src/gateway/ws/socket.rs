@@ -140,19 +140,19 @@ impl Socket {
         self.0.get_ref().made_room.is_some_and(|made_room| made_room.elapsed() < time)
     }
 
-    /// Performs the closing handshake with `code`, waiting at most `wait`, and drops the socket (CONN-3).
-    /// Reads less of the remaining input if the peer was closed for flooding.
-    pub async fn close(mut self, code: CloseCode, wait: Duration) {
+    /// Performs the closing handshake, waiting at most `wait`, and drops the socket (CONN-3). The close frame has
+    /// `number`, which the protocol of the connection has for `code`. Reads less of the remaining input if the peer was closed for flooding.
+    pub async fn close(mut self, code: CloseCode, wait: Duration, number: u16) {
         let waste = if code == CloseCode::RateLimited { CLOSE_BYTES } else { WASTE_BYTES };
         // A timeout or error here concerns only the peer; the socket is dropped in any case.
-        let _ = timeout(wait, self.close_handshake(code, waste)).await;
+        let _ = timeout(wait, self.close_handshake(code, number, waste)).await;
     }
 
-    async fn close_handshake(&mut self, code: CloseCode, waste: usize) -> Result<(), Error> {
+    async fn close_handshake(&mut self, code: CloseCode, number: u16, waste: usize) -> Result<(), Error> {
         // Further input is discarded, and the amount read is bounded (ISO-6).
         self.0.get_mut().close_budget = Some(CLOSE_BYTES);
         let reason = Utf8Bytes::from_static(code.reason());
-        match self.0.send(Message::Close(Some(CloseFrame { code: code.number().into(), reason }))).await {
+        match self.0.send(Message::Close(Some(CloseFrame { code: number.into(), reason }))).await {
             Ok(()) => {}
             // The peer has sent its close frame first; flushing sends the queued reply.
             Err(Error::Protocol(_)) => self.0.flush().await?,

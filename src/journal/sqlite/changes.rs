@@ -1,15 +1,17 @@
 //! The index changes of a batch, folded so that each run and each thread is updated once.
 
 use quintet_kernel::{
-    entry::{Body, Entry, Event, RunStatus},
-    ids::{MessageId, Offset, RunId, ThreadId, Timestamp},
+    entry::{Body, Entry, Event, RunEntry, RunStatus, ThreadChange, ThreadEntry},
+    ids::{MessageId, Offset, RunId, ThreadId, Timestamp, Title},
 };
 
 /// The index changes of one batch.
 #[derive(Debug, Default)]
 pub(super) struct Changes<'a> {
     pub runs: Vec<RunChange<'a>>,
-    pub threads: Vec<ThreadChange<'a>>,
+    pub threads: Vec<ThreadActivity<'a>>,
+    /// The latest `thread_updated` of each thread.
+    pub titles: Vec<ThreadUpdate<'a>>,
 }
 
 /// The change of a run that is accepted, started or completed in the batch.
@@ -25,13 +27,14 @@ pub(super) struct RunChange<'a> {
 /// A `user_message` of the batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AcceptedMessage<'a> {
-    pub entry: &'a Entry,
+    pub entry: &'a RunEntry,
     pub message_id: &'a MessageId,
     pub parent: Option<Offset>,
 }
 
+/// The entries of the runs of a thread in the batch.
 #[derive(Debug)]
-pub(super) struct ThreadChange<'a> {
+pub(super) struct ThreadActivity<'a> {
     pub thread_id: &'a ThreadId,
     pub first: Offset,
     pub last: Offset,
@@ -39,10 +42,24 @@ pub(super) struct ThreadChange<'a> {
     pub messages: u64,
 }
 
+/// A `thread_updated` of the batch.
+#[derive(Debug)]
+pub(super) struct ThreadUpdate<'a> {
+    pub thread_id: &'a ThreadId,
+    pub updated: Offset,
+    pub title: Option<&'a Title>,
+    pub archived: bool,
+}
+
 impl<'a> Changes<'a> {
     pub(super) fn of(entries: &'a [Entry]) -> Self {
         let mut changes = Self::default();
         for entry in entries {
+            if let Entry::Thread(entry) = entry {
+                changes.update(entry);
+            }
+        }
+        for entry in entries.iter().filter_map(Entry::run) {
             let thread = changes.thread(entry);
             thread.last = entry.offset;
             thread.last_at = entry.timestamp;
@@ -68,6 +85,17 @@ impl<'a> Changes<'a> {
         changes
     }
 
+    fn update(&mut self, entry: &'a ThreadEntry) {
+        let ThreadChange::Updated { title, archived } = &entry.change else { return };
+        self.titles.retain(|earlier| earlier.thread_id != &entry.thread_id);
+        self.titles.push(ThreadUpdate {
+            thread_id: &entry.thread_id,
+            updated: entry.offset,
+            title: title.as_ref(),
+            archived: *archived,
+        });
+    }
+
     fn run(&mut self, run_id: RunId) -> &mut RunChange<'a> {
         let at = self.runs.iter().rposition(|run| run.run_id == run_id).unwrap_or_else(|| {
             self.runs.push(RunChange { run_id, accepted: None, started: None, completed: None });
@@ -76,9 +104,9 @@ impl<'a> Changes<'a> {
         &mut self.runs[at]
     }
 
-    fn thread(&mut self, entry: &'a Entry) -> &mut ThreadChange<'a> {
+    fn thread(&mut self, entry: &'a RunEntry) -> &mut ThreadActivity<'a> {
         let at = self.threads.iter().rposition(|t| t.thread_id == &entry.thread_id).unwrap_or_else(|| {
-            self.threads.push(ThreadChange {
+            self.threads.push(ThreadActivity {
                 thread_id: &entry.thread_id,
                 first: entry.offset,
                 last: entry.offset,

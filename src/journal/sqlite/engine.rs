@@ -26,12 +26,12 @@ use super::{
     pool::{ReadSide, Readers},
     reader,
     schema::{self, DATABASE_FILE},
-    space, wal,
+    space, threads, wal,
     writer::{AppendJob, TrimOutcome, TrimStep, Writer, WriterCommand},
 };
 use crate::{
     AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-    RunRecord, ThreadRecord, Trimmed,
+    RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
 };
 
 /// A journal in one database, in a folder that this process owns. Clones share it. When the last clone and the
@@ -371,8 +371,13 @@ impl Log for SqliteLog {
         self.query(move |connection, user_id| reader::run(connection, user_id, run_id)).await
     }
 
-    async fn threads(&self, before: Option<Offset>, limit: usize) -> Result<Vec<ThreadRecord>, JournalError> {
-        self.query(move |connection, user_id| reader::threads(connection, user_id, before, limit)).await
+    async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
+        let thread_id = thread_id.clone();
+        self.query(move |connection, user_id| threads::one(connection, user_id, &thread_id)).await
+    }
+
+    async fn threads(&self, query: ThreadsQuery) -> Result<Vec<ThreadRecord>, JournalError> {
+        self.query(move |connection, user_id| threads::find(connection, user_id, query)).await
     }
 
     async fn thread_runs(
@@ -384,6 +389,19 @@ impl Log for SqliteLog {
         let thread_id = thread_id.clone();
         self.query(move |connection, user_id| {
             reader::thread_runs(connection, user_id, &thread_id, after, limit)
+        })
+        .await
+    }
+
+    async fn thread_runs_before(
+        &self,
+        thread_id: &ThreadId,
+        before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let thread_id = thread_id.clone();
+        self.query(move |connection, user_id| {
+            reader::thread_runs_before(connection, user_id, &thread_id, before, limit)
         })
         .await
     }

@@ -21,6 +21,7 @@
 //! - `writer`: group commit, with retention, checkpoints, and recovery after a failed sync
 //! - `changes`: the index changes of a batch; `space`: sizes and free space
 //! - `resumes`: counts of the resumes of open runs
+//! - `threads`: the index of threads
 //! - `reader`: queries; `pool`: reader threads; `backup`: online copies; `fault`: error mapping
 //!
 //! [database]: https://www.sqlite.org/fileformat2.html
@@ -40,6 +41,7 @@ mod reader;
 mod resumes;
 pub mod schema;
 mod space;
+mod threads;
 mod wal;
 mod writer;
 

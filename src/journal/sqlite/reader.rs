@@ -11,12 +11,12 @@ use quintet_kernel::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
 use super::{changes::status_of, checksum::checksum, fault::ReadFailure, resumes};
-use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord, ThreadRecord};
+use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord};
 
-type ReadReply<T> = Result<T, ReadFailure>;
+pub(super) type ReadReply<T> = Result<T, ReadFailure>;
 
 /// Greatest integer in the database.
-const INTEGER_MAX: u64 = i64::MAX as u64;
+pub(super) const INTEGER_MAX: u64 = i64::MAX as u64;
 
 pub(super) fn unfinished(connection: &mut Connection) -> ReadReply<Vec<UserId>> {
     let mut query = connection.prepare_cached(
@@ -120,7 +120,7 @@ pub(super) fn recovery(
         .prepare_cached("SELECT spent_bytes, spent_at FROM users WHERE id = ?1")?
         .query_row([id], |row| Ok(Spending { bytes: row.get(0)?, at: Timestamp(row.get(1)?) }))?;
     let resumes = resumes::of_user(&snapshot, id)?;
-    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending })
+    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending, erasures: vec![] })
 }
 
 pub(super) fn message(
@@ -151,31 +151,6 @@ pub(super) fn run(
     Ok(runs(query, params![user_id.as_str(), run_id.0.as_bytes()])?.pop())
 }
 
-pub(super) fn threads(
-    connection: &mut Connection,
-    user_id: &UserId,
-    before: Option<Offset>,
-    limit: usize,
-) -> ReadReply<Vec<ThreadRecord>> {
-    let before = before.map_or(INTEGER_MAX, |before| before.0.min(INTEGER_MAX));
-    let mut query = connection.prepare_cached(
-        "SELECT thread_id, first, last, last_at, messages FROM threads
-         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND last < ?2 ORDER BY last DESC LIMIT ?3",
-    )?;
-    let mut rows = query.query(params![user_id.as_str(), before, limit.min(INTEGER_MAX as usize)])?;
-    let mut threads = Vec::new();
-    while let Some(row) = rows.next()? {
-        threads.push(ThreadRecord {
-            thread_id: ThreadId::parse(text(row, 0)?).map_err(unreadable)?,
-            first: Offset(row.get(1)?),
-            last: Offset(row.get(2)?),
-            last_at: Timestamp(row.get(3)?),
-            messages: row.get(4)?,
-        });
-    }
-    Ok(threads)
-}
-
 pub(super) fn thread_runs(
     connection: &mut Connection,
     user_id: &UserId,
@@ -193,6 +168,24 @@ pub(super) fn thread_runs(
     )?;
     let after = after.0.min(INTEGER_MAX);
     runs(query, params![user_id.as_str(), thread_id.as_str(), after, limit.min(INTEGER_MAX as usize)])
+}
+
+pub(super) fn thread_runs_before(
+    connection: &mut Connection,
+    user_id: &UserId,
+    thread_id: &ThreadId,
+    before: Option<Offset>,
+    limit: usize,
+) -> ReadReply<Vec<RunRecord>> {
+    let query = connection.prepare_cached(
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
+         FROM runs INDEXED BY runs_by_thread
+         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND accepted < ?3
+         ORDER BY accepted DESC LIMIT ?4",
+    )?;
+    let before = before.map_or(INTEGER_MAX, |before| before.0.min(INTEGER_MAX));
+    runs(query, params![user_id.as_str(), thread_id.as_str(), before, limit.min(INTEGER_MAX as usize)])
 }
 
 pub(super) fn thread_message(
@@ -286,10 +279,10 @@ fn runs(mut query: CachedStatement<'_>, params: impl Params) -> ReadReply<Vec<Ru
     Ok(runs)
 }
 
-fn text<'r>(row: &'r Row<'_>, column: usize) -> ReadReply<&'r str> {
+pub(super) fn text<'r>(row: &'r Row<'_>, column: usize) -> ReadReply<&'r str> {
     Ok(row.get_ref(column)?.as_str().map_err(rusqlite::Error::from)?)
 }
 
-fn unreadable(error: InvalidId) -> ReadFailure {
+pub(super) fn unreadable(error: InvalidId) -> ReadFailure {
     ReadFailure::Damaged(format!("the index is unreadable: {error}"))
 }

@@ -97,6 +97,8 @@ const MIGRATIONS: &[&str] = &[
         WHERE earlier.user = runs.user AND earlier.thread_id = runs.thread_id AND earlier.accepted < runs.accepted
     ), 0);
     ",
+    // 6: the titles of threads, and the archived ones.
+    super::threads::SCHEMA,
 ];
 
 /// The identity of a journal, stored in its database.

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use quintet_kernel::{
-    entry::{Body, Entry, Event},
+    entry::{Body, Event, RunEntry},
     ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, UserId},
     spending::Spending,
 };
@@ -20,7 +20,7 @@ fn batch(after: u64, bytes: usize) -> Batch {
     let mut lines = LinesBuilder::new(offset);
     let text = "x".repeat(bytes);
     lines.push(|line| line.extend_from_slice(format!("{{\"text\":\"{text}\"}}").as_bytes()));
-    let entry = Entry {
+    let entry = RunEntry {
         offset,
         thread_id: ThreadId::parse("t").unwrap(),
         run_id: RunId(uuid::Uuid::from_u128(u128::from(offset.0))),
@@ -35,10 +35,11 @@ fn batch(after: u64, bytes: usize) -> Batch {
     };
     Batch {
         expected: Offset(after),
-        entries: vec![entry],
+        entries: vec![entry.into()],
         lines: lines.finish(),
         resumes: vec![],
         spending: Spending::default(),
+        erasures: vec![],
     }
 }
 
@@ -193,7 +194,7 @@ async fn invalid_batch_does_not_affect_others_of_its_commit() {
     let Bench { journal, log, .. } = &bench();
     let other = journal.log(&UserId::parse("bob").unwrap());
     let mut misfit = batch(0, 10);
-    misfit.entries[0].body =
+    misfit.entries[0].run_mut().unwrap().body =
         Body::Event { seq: Seq(1), event: Event::Started { message_id: MessageId::parse("m").unwrap() } };
     let appends = async { tokio::join!(log.append(batch(0, 10)), other.append(misfit)) };
     let ((good, bad), _) = in_one_turn(journal, appends).await;

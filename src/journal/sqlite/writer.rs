@@ -25,7 +25,7 @@ use super::{
     fault::WriteError,
     options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
-    resumes,
+    resumes, threads,
 };
 use crate::{
     AppendError, Batch, Incarnation, JournalError,
@@ -300,7 +300,7 @@ impl Writer {
                 resumes::remove(self.connection()?, id, run.run_id)?;
             }
         }
-        self.save_threads(id, &changes)?;
+        threads::save(self.connection()?, id, &changes)?;
         self.users.insert(
             user_id.clone(),
             UserRow {
@@ -367,7 +367,7 @@ impl Writer {
                     user,
                     offset.0,
                     first.0,
-                    entry.timestamp.0,
+                    entry.timestamp().0,
                     chain.0,
                     checksum(lines),
                     digests,
@@ -425,25 +425,6 @@ impl Writer {
         }
     }
 
-    fn save_threads(&self, user: i64, changes: &Changes<'_>) -> Result<(), WriteError> {
-        let mut save = self.connection()?.prepare_cached(
-            "INSERT INTO threads (user, thread_id, first, last, last_at, messages) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-             ON CONFLICT (user, thread_id) DO UPDATE SET
-                 last = excluded.last, last_at = excluded.last_at, messages = messages + excluded.messages",
-        )?;
-        for thread in &changes.threads {
-            save.execute(params![
-                user,
-                thread.thread_id.as_str(),
-                thread.first.0,
-                thread.last.0,
-                thread.last_at.0,
-                thread.messages
-            ])?;
-        }
-        Ok(())
-    }
-
     /// Writes the row of each changed user once per transaction.
     fn save_users(&mut self) -> Result<(), WriteError> {
         let mut changed = std::mem::take(&mut self.changed);
@@ -482,7 +463,7 @@ fn unfit(batch: &Batch) -> Option<&'static str> {
     if batch.lines.len() != batch.entries.len() {
         return Some("a batch has as many lines as entries");
     }
-    if !batch.entries.iter().zip(expected).all(|(entry, offset)| entry.offset.0 == offset) {
+    if !batch.entries.iter().zip(expected).all(|(entry, offset)| entry.offset().0 == offset) {
         return Some("the entries do not follow the expected head");
     }
     None

@@ -56,12 +56,15 @@
 mod command;
 mod decide;
 mod draft;
+mod erasure;
 mod state;
+mod threads;
 
 pub use command::{
     AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
-    TakenMessage,
+    TakenMessage, ThreadProperties, ThreadUpdate, UpdateThread,
 };
+pub use erasure::{EraseScope, Erasure};
 pub use state::{
     InvalidEntry, OpenRun, Progress, Receipt, RecentMessage, RecentParent, Recovering, UserState,
 };

@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, header::ACCEPT, header::CONTENT_TYPE};
 use quintet_agent::async_trait;
 use quintet_upstream::{
-    HttpClient, Secret, body,
+    HttpClient, Redactor, Secret, body,
     client::describe,
     retry,
     sse::{self, SseError, SseEvents, SseLimits},
@@ -96,7 +96,7 @@ impl HttpModel {
     async fn message(&self, response: reqwest::Response) -> String {
         let within = Duration::from_millis(self.limits.usage_timeout_ms);
         match timeout(within, body::read_start(response, ERROR_BYTES_MAX)).await {
-            Ok(Ok(body)) => self.redactor.clean(&message_of(&body)),
+            Ok(Ok(body)) => self.redactor.line(&message_of(&body), MESSAGE_CHARS_MAX),
             Ok(Err(_)) | Err(_) => String::new(),
         }
     }
@@ -119,39 +119,11 @@ fn message_of(body: &[u8]) -> String {
     found.map_or_else(|| text.clone().into_owned(), str::to_owned)
 }
 
-/// Removes secrets from messages.
-#[derive(Clone, Default)]
-pub(crate) struct Redactor(Vec<String>);
-
-impl Redactor {
-    /// Creates a redactor of a key and of the values of headers.
-    pub(crate) fn new(key: Option<&Secret>, headers: &HeaderMap) -> Self {
-        let values = headers.values().filter_map(|value| value.to_str().ok());
-        let values = values.map(|value| value.rsplit(' ').next().unwrap_or(value).to_owned());
-        let mut secrets: Vec<_> = key.map(|key| key.expose().to_owned()).into_iter().chain(values).collect();
-        secrets.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self(secrets)
-    }
-
-    /// Returns a message on one line, without secrets, of at most [`MESSAGE_CHARS_MAX`] characters.
-    pub(crate) fn clean(&self, message: &str) -> String {
-        let mut message = message.to_owned();
-        for secret in &self.0 {
-            message = message.replace(secret, "…");
-        }
-        let mut words =
-            message.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
-        let mut line = words.next().unwrap_or_default().to_owned();
-        for word in words {
-            line.push(' ');
-            line.push_str(word);
-        }
-        match line.char_indices().nth(MESSAGE_CHARS_MAX) {
-            None => line,
-            Some((end, _)) => format!("{}…", &line[..end]),
-        }
-    }
+/// Returns a redactor of a key and of the values of headers.
+pub(crate) fn redactor(key: Option<&Secret>, headers: &HeaderMap) -> Redactor {
+    let values = headers.values().filter_map(|value| value.to_str().ok());
+    let values = values.map(|value| value.rsplit(' ').next().unwrap_or(value));
+    Redactor::new(key.map(Secret::expose).into_iter().chain(values))
 }
 
 /// Reads one response.
@@ -251,9 +223,10 @@ impl Reader {
 
     fn cleaned(&self, error: ModelError) -> ModelError {
         match error {
-            ModelError::Reported { message, is_temporary } => {
-                ModelError::Reported { message: self.redactor.clean(&message), is_temporary }
-            }
+            ModelError::Reported { message, is_temporary } => ModelError::Reported {
+                message: self.redactor.line(&message, MESSAGE_CHARS_MAX),
+                is_temporary,
+            },
             other => other,
         }
     }
@@ -264,6 +237,3 @@ const ERROR_BYTES_MAX: usize = 16 * 1024;
 
 /// Longest message of a service that is shown, in characters.
 const MESSAGE_CHARS_MAX: usize = 300;
-
-/// Length from which the value of a header is removed from messages, in bytes; shorter ones are words.
-const SECRET_BYTES_MIN: usize = 8;

@@ -5,15 +5,15 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use proptest::prelude::*;
 use quintet_agent::Usage;
-use quintet_upstream::sse::{SseError, SseLimits, events_of};
+use quintet_upstream::{
+    Redactor,
+    sse::{SseError, SseLimits, events_of},
+};
 use serde_json::json;
 
 use super::{
-    Decoder, EndReason, ModelError, ModelEvent, Protocol, Response, ToolCall,
-    anthropic::Anthropic,
-    http::{Reader, Redactor},
-    openai_chat::OpenAiChat,
-    openai_responses::OpenAiResponses,
+    Decoder, EndReason, ModelError, ModelEvent, Protocol, Response, ToolCall, anthropic::Anthropic,
+    http::Reader, openai_chat::OpenAiChat, openai_responses::OpenAiResponses,
 };
 use crate::{
     context::CallIds,

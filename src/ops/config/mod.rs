@@ -70,6 +70,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// Limits of the log.
     pub log_limits: LogLimits,
+    /// Serves the predecessor's clients on `/ws`.
+    pub legacy_clients: bool,
     /// Enables the conformance monitor.
     pub monitor: bool,
     /// Path of the trace of transitions.
@@ -129,6 +131,7 @@ impl Default for Settings {
             log: "info".to_owned(),
             log_format: LogFormat::Auto,
             log_limits: LogLimits::DEFAULT,
+            legacy_clients: true,
             monitor: false,
             trace_file: None,
             kernel: Limits::DEFAULT,

@@ -29,6 +29,7 @@ pub fn table() -> Vec<Setting> {
     rows.extend(super::agents::rows());
     rows.extend(logs());
     rows.extend(limits(LogLimits::TABLE, |s| &s.log_limits, |s| &mut s.log_limits));
+    rows.push(legacy_clients());
     rows.extend(monitors());
     rows.extend(limits(GatewayLimits::TABLE, |s| &s.gateway, |s| &mut s.gateway));
     rows.extend(limits(AgentLimits::TABLE, |s| &s.agents, |s| &mut s.agents));
@@ -252,6 +253,16 @@ fn logs() -> Vec<Setting> {
     ]
 }
 
+fn legacy_clients() -> Setting {
+    Setting {
+        name: "legacy_clients",
+        doc: "Serves the predecessor's clients on `/ws`, under the same checks as all others (`docs/legacy.md`). Deprecated: `quintet_legacy_connections_total` shows whether it is still needed.",
+        range: "`true` or `false`".to_owned(),
+        read: Box::new(|s| Some(s.legacy_clients.to_string())),
+        write: Box::new(|s, raw| raw.parse("true or false").map(|served| s.legacy_clients = served)),
+    }
+}
+
 fn monitors() -> Vec<Setting> {
     vec![
         Setting {
@@ -359,6 +370,7 @@ const KERNEL: &[Limit<Limits>] = &[
     limit!(Limits, recent_messages_max: usize, 1..=100_000, "Recent messages of a user kept in memory for deduplication; older ones are looked up in the journal."),
     limit!(Limits, run_resumes_max: u32, 1..=1_000_000, "Times that a run is resumed without a new durable step of its agent, each by a process that then dies, before the run ends as `failed` with `resume_limit` (RUN-6). Resumes by a process that stops in order do not count."),
     limit!(Limits, run_resumes_total_max: u32, 1..=1_000_000, "Times that a run is resumed in total, each by a process that then dies, before the run ends as `failed` with `resume_limit`."),
+    limit!(Limits, erasures_open_max: usize, 1..=1_000, "Erasures of one user that are not complete; a further one is refused (DEL-8)."),
 ];
 
 const ADDRESS: &str = "an IP address and a port, as 127.0.0.1:8080,";

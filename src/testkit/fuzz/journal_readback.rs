@@ -21,8 +21,8 @@ use quintet::{
     },
     kernel::{
         entry::{
-            Body, Call, CallOwner, CallResult, CallStatus, Completion, Entry, Event, RunError, RunErrorCode,
-            RunStatus, Thought, ThoughtKind, Usage,
+            Body, Call, CallOwner, CallResult, CallStatus, Completion, Entry, Event, RunEntry, RunError,
+            RunErrorCode, RunStatus, Thought, ThoughtKind, Usage,
         },
         ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
@@ -292,7 +292,8 @@ fn whole_logs(program: &mut Program<'_>) {
             assert!(lines.len() <= limit.entries_max);
             for (offset, line) in lines.iter() {
                 let (owner, entry) = wire::entry::decode(&line).expect("an entry");
-                assert_eq!((&owner, entry.offset), (&scribe.user_id, Offset(offset.0 - base)), "ISO-1");
+                assert_eq!(owner.as_ref(), Some(&scribe.user_id), "ISO-1");
+                assert_eq!(entry.offset(), Offset(offset.0 - base));
                 read.push(line);
             }
             after = lines.last();
@@ -308,13 +309,14 @@ fn whole_logs(program: &mut Program<'_>) {
 /// The same batch behind `base` existing entries; its lines keep their own offsets.
 fn moved(batch: &Batch, base: u64) -> Batch {
     let lines = Lines::parse(Offset(batch.lines.first().0 + base), batch.lines.as_bytes().clone());
-    let there = |entry: &Entry| Entry { offset: Offset(entry.offset.0 + base), ..entry.clone() };
+    let there = |entry: &Entry| entry.clone().at(Offset(entry.offset().0 + base));
     Batch {
         expected: Offset(batch.expected.0 + base),
         entries: batch.entries.iter().map(there).collect(),
         lines: lines.expect("whole lines"),
         resumes: vec![],
         spending: Spending::default(),
+        erasures: vec![],
     }
 }
 
@@ -429,17 +431,20 @@ impl RowWriter {
 
     fn push(&mut self, run_id: RunId, body: Body) {
         let offset = Offset(self.written.len() as u64 + 1);
-        let entry = Entry {
+        let entry = Entry::Run(RunEntry {
             offset,
             thread_id: ThreadId::parse("t").expect("a valid id"),
             run_id,
             timestamp: Timestamp(1_800_000_000_000 + offset.0),
             agent_name: AgentName::parse("a").expect("a valid id"),
             body,
-        };
+        });
         let mut line = BytesMut::new();
         wire::entry::encode(&self.user_id, &entry, &mut line);
-        assert_eq!(wire::entry::decode(&line).expect("an entry"), (self.user_id.clone(), entry.clone()));
+        assert_eq!(
+            wire::entry::decode(&line).expect("an entry"),
+            (Some(self.user_id.clone()), entry.clone())
+        );
         self.written.push(line.freeze());
         self.entries.push(entry);
     }
@@ -447,7 +452,7 @@ impl RowWriter {
     /// Returns the entries pushed since the last batch.
     fn batch(&mut self) -> Batch {
         let entries = std::mem::take(&mut self.entries);
-        let first = entries[0].offset;
+        let first = entries[0].offset();
         let mut lines = LinesBuilder::new(first);
         for line in &self.written[first.0 as usize - 1..] {
             lines.push(|out| out.extend_from_slice(line));
@@ -458,6 +463,7 @@ impl RowWriter {
             lines: lines.finish(),
             resumes: vec![],
             spending: Spending::default(),
+            erasures: vec![],
         }
     }
 }

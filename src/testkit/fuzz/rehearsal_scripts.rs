@@ -82,7 +82,7 @@ async fn play(text: &str, script: Option<Script>) {
         let lines = cursor.read(Offset(u64::MAX), READ).await.expect("the journal is there");
         for (_, line) in lines.iter() {
             let (_, entry) = wire::entry::decode(&line).expect("an entry");
-            let Body::Event { event, .. } = entry.body else { continue };
+            let Some(Body::Event { event, .. }) = entry.into_run().map(|entry| entry.body) else { continue };
             word.push(Letter::of(&event));
             match event {
                 Event::Thinking(thought) if thought.kind == ThoughtKind::Answer => answer += &thought.delta,

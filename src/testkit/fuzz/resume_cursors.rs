@@ -17,7 +17,7 @@ use quintet::{
             Cause, Connection, ConnectionLimits, Effect, Effects, Input, Payload, ResumeCursor, Resumption,
             ServerFrame,
         },
-        entry::{Body, Completion, Entry, Event, RunStatus, Thought, ThoughtKind},
+        entry::{Body, Completion, Entry, Event, RunEntry, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         spending::Spending,
         ticket::Identity,
@@ -167,14 +167,14 @@ impl Shelf {
         let mut lines = LinesBuilder::new(expected.next());
         let mut entries = Vec::new();
         for (body, offset) in bodies.into_iter().zip(expected.0 + 1..) {
-            let entry = Entry {
+            let entry = Entry::Run(RunEntry {
                 offset: Offset(offset),
                 thread_id: ThreadId::parse("t").expect("a valid id"),
                 run_id: RunId(Uuid::from_u128(self.runs)),
                 timestamp: Timestamp(1),
                 agent_name: AgentName::parse("a").expect("a valid id"),
                 body,
-            };
+            });
             let mut line = BytesMut::new();
             wire::entry::encode(&ada(), &entry, &mut line);
             lines.push(|out| out.extend_from_slice(&line));
@@ -187,6 +187,7 @@ impl Shelf {
             lines: lines.finish(),
             resumes: vec![],
             spending: Spending::default(),
+            erasures: vec![],
         }))
         .expect("it follows");
         // A new cursor loads the new head, for all cursors of the user.
@@ -292,7 +293,7 @@ impl Shelf {
                 assert!(!entries.is_empty() || scan.is_over(), "a walk that stands still");
                 for line in entries {
                     let (_, entry) = wire::entry::decode(&line).expect("an entry");
-                    read.entries.push((entry.offset.0, line));
+                    read.entries.push((entry.offset().0, line));
                 }
                 if scan.is_over() {
                     break;

@@ -4,11 +4,14 @@
 use quintet::{
     kernel::{
         entry::{CallResult, CallStatus},
-        ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+        ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Title},
         json::Json,
-        user::{NewMessage, OnBusy},
+        user::{NewMessage, OnBusy, ThreadUpdate},
     },
-    wire::client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew},
+    wire::client::{
+        CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, Hello, Nonce, Ping, Renew,
+        UpdateThread,
+    },
 };
 use serde_json::{Map, Value, value::RawValue};
 
@@ -71,6 +74,20 @@ impl Tree {
                         .unwrap_or_else(Json::null),
                     error: self.optional("error", |v| v.as_str().map(str::to_owned))?,
                 },
+            }),
+            "update_thread" => ClientFrame::UpdateThread(UpdateThread {
+                thread_id: ThreadId::parse(self.name("thread_id")?).ok()?,
+                update: ThreadUpdate {
+                    title: match self.0.get("title") {
+                        None => None,
+                        Some(Value::Null) => Some(None),
+                        Some(title) => Some(Some(title.as_str().and_then(|title| Title::parse(title).ok())?)),
+                    },
+                    archived: self.optional("archived", Value::as_bool)?,
+                },
+            }),
+            "erase_thread" => ClientFrame::EraseThread(EraseThread {
+                thread_id: ThreadId::parse(self.name("thread_id")?).ok()?,
             }),
             "renew" => ClientFrame::Renew(Renew { credential: self.credential()?? }),
             "ping" => ClientFrame::Ping(Ping {

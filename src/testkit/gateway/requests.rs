@@ -65,7 +65,7 @@ impl TestService {
 }
 
 /// All routes that require authentication.
-pub const ROUTES: [(&str, &str); 10] = [
+pub const ROUTES: [(&str, &str); 15] = [
     ("POST", "/v1/tickets"),
     ("POST", "/v1/messages"),
     ("GET", "/v1/entries"),
@@ -76,4 +76,9 @@ pub const ROUTES: [(&str, &str); 10] = [
     ("POST", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab/calls/c"),
     ("GET", "/v1/agents"),
     ("GET", "/v1/stream"),
+    ("POST", "/agui"),
+    ("GET", "/agui/info"),
+    ("POST", "/agui/agent/puppet/run"),
+    ("POST", "/agui/agent/puppet/connect"),
+    ("POST", "/agui/agent/puppet/stop/t"),
 ];

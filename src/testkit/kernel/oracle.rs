@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quintet_kernel::{
-    entry::{Body, Entry, Event, RunStatus},
+    entry::{Body, Entry, Event, RunEntry, RunStatus},
     ids::{CallId, MessageId, Offset, RunId, ThreadId},
     user::Receipt,
 };
@@ -103,7 +103,7 @@ impl LoggedRun {
 /// The runs of a log in order of acceptance.
 pub fn runs(log: &[Entry]) -> Vec<LoggedRun> {
     let mut runs: Vec<LoggedRun> = Vec::new();
-    for entry in log {
+    for entry in log.iter().filter_map(Entry::run) {
         match &entry.body {
             Body::UserMessage { message_id, steers, .. } => runs.push(LoggedRun {
                 run_id: entry.run_id,
@@ -129,21 +129,37 @@ pub fn runs(log: &[Entry]) -> Vec<LoggedRun> {
     runs
 }
 
+/// The messages of a log: offset, thread and parent.
+pub fn parents(log: &[Entry]) -> Vec<(Offset, ThreadId, Offset)> {
+    let messages = log.iter().filter_map(Entry::run).filter_map(|entry| match &entry.body {
+        Body::UserMessage { parent, .. } => {
+            Some((entry.offset, entry.thread_id.clone(), parent.unwrap_or_default()))
+        }
+        Body::Event { .. } => None,
+    });
+    messages.collect()
+}
+
 /// Panics, naming the rule, if the log is not one that the contract allows.
 pub fn check(log: &[Entry]) {
     let mut seq: BTreeMap<RunId, u64> = BTreeMap::new();
     let (mut run_ids, mut message_ids) = (BTreeSet::new(), BTreeSet::new());
     for (entry, offset) in log.iter().zip(1..) {
-        assert_eq!(entry.offset.0, offset, "DEL-2: offsets count");
+        assert_eq!(entry.offset().0, offset, "DEL-2: offsets count");
+        let Some(entry) = entry.run() else { continue };
         match &entry.body {
             Body::UserMessage { message_id, parent, .. } => {
                 assert!(run_ids.insert(entry.run_id), "a run id is used once");
                 assert!(message_ids.insert(message_id.clone()), "DEL-6: a message is in the log once");
                 let parent = parent.expect("a new message has a parent, or none");
-                let is_message = |earlier: &&Entry| {
+                let is_message = |earlier: &&RunEntry| {
                     earlier.offset == parent && matches!(earlier.body, Body::UserMessage { .. })
                 };
-                let follows = log.iter().find(is_message).map(|earlier| (&earlier.thread_id, earlier.offset));
+                let follows = log
+                    .iter()
+                    .filter_map(Entry::run)
+                    .find(is_message)
+                    .map(|earlier| (&earlier.thread_id, earlier.offset));
                 assert!(
                     parent == Offset::ZERO
                         || follows

@@ -7,7 +7,7 @@ use crate::{
     handle::{Acceptance, CallReply, ClientCommand, Request, RequestError},
     journal::{JournalError, Log},
     kernel::{
-        entry::{Body, CallResult, Entry},
+        entry::{Body, CallResult, Entry, RunEntry},
         ids::{CallId, Offset, RunId, Timestamp, UserId},
         user::{
             AgentStep, Command, NewMessage, PastCall, Receipt, RecentParent, Refusal, Reply, SendCommand,
@@ -99,6 +99,17 @@ impl Working<'_> {
             ClientCommand::CompleteCall { run_id, call_id, result, past, reply } => {
                 let answer = self.answer(batch, run_id, call_id, result, past, at);
                 batch.reply_later(PendingReply::CallCompleted(reply, answer));
+            }
+            ClientCommand::Erase { reply, .. } if self.hub.shared.is_quiescing() => {
+                batch.reply_later(PendingReply::Erasing(reply, Err(RequestError::Draining)));
+            }
+            ClientCommand::UpdateThread { thread_id, update, reply } => {
+                let answer = self.update_thread(batch, thread_id, update, at).await;
+                batch.reply_later(PendingReply::Done(reply, answer));
+            }
+            ClientCommand::Erase { scope, receipt, reply } => {
+                let answer = self.erase(batch, scope, receipt, at);
+                batch.reply_later(PendingReply::Erasing(reply, answer));
             }
             // Open runs were resumed at the start of the batch.
             ClientCommand::Recover { reply } => batch.reply_later(PendingReply::Done(reply, Ok(()))),
@@ -219,7 +230,7 @@ impl Working<'_> {
         self.done(batch, Command::Answer { run_id, call_id, result, past }, at).map(|()| CallReply::Done)
     }
 
-    fn done(
+    pub(super) fn done(
         &mut self,
         batch: &mut BatchBuilder,
         command: Command,
@@ -239,7 +250,7 @@ impl Working<'_> {
         batch: &mut BatchBuilder,
         command: Command,
         at: Timestamp,
-    ) -> Option<Result<(Reply, Vec<Entry>), Refusal>> {
+    ) -> Option<Result<(Reply, Vec<RunEntry>), Refusal>> {
         if batch.is_stale() {
             return None;
         }
@@ -258,21 +269,29 @@ impl Working<'_> {
                 batch.set_stale();
                 return None;
             }
+            let Some(entry) = entry.run() else { continue };
             self.known.client_calls.take(entry);
             if let Some(past) = self.known.resumed.suspects.get_mut(&entry.run_id) {
                 past.take(entry.clone());
             }
         }
-        let past = if resumes { decision.entries.clone() } else { Vec::new() };
+        let past = match resumes {
+            true => decision.entries.iter().filter_map(Entry::run).cloned().collect(),
+            false => Vec::new(),
+        };
         for entry in decision.entries {
             batch.push(&self.hub.user_id, entry, &decision.reply);
+        }
+        if let Some(erasure) = decision.erasure {
+            self.known.view.begin_erasure(erasure.clone());
+            batch.erase(erasure);
         }
         Some(Ok((decision.reply, past)))
     }
 }
 
 /// Returns true if `message` differs in text, thread, agent or parent from the message accepted as `receipt` (DEL-6). A
-/// trimmed message has no content to compare.
+/// trimmed or erased message has no content to compare.
 async fn differs(
     log: &dyn Log,
     user_id: &UserId,
@@ -280,7 +299,7 @@ async fn differs(
     message: &NewMessage,
     receipt: Receipt,
 ) -> Result<bool, JournalError> {
-    let differs = |earlier: &Entry| {
+    let differs = |earlier: &RunEntry| {
         let Body::UserMessage { text, parent, .. } = &earlier.body else { return true };
         let agent_differs = message.agent_name.as_ref().is_some_and(|name| *name != earlier.agent_name);
         // Messages of earlier versions were sent without a parent.
@@ -288,10 +307,14 @@ async fn differs(
         *text != message.text || earlier.thread_id != message.thread_id || agent_differs || parent_differs
     };
     if let Some(entry) = batch.entry(receipt.offset) {
-        return Ok(differs(entry));
+        return Ok(entry.run().is_none_or(differs));
     }
     let kept = recovery::entry(log, user_id, receipt.offset).await?;
-    Ok(kept.is_some_and(|entry| differs(&entry)))
+    Ok(match kept {
+        Some(Entry::Run(entry)) => differs(&entry),
+        Some(Entry::Thread(_) | Entry::LogErased(_)) => true,
+        Some(Entry::Erased(_)) | None => false,
+    })
 }
 
 /// Replies to an input that cannot be decided because the log cannot be read.
@@ -304,9 +327,12 @@ pub(super) fn fail(input: HubInput, error: &JournalError) {
         HubInput::Request(Request { ask, .. }) => match ask {
             ClientCommand::Send { reply, .. } => PendingReply::Accepted(reply, Err(why)).send(),
             ClientCommand::CompleteCall { reply, .. } => PendingReply::CallCompleted(reply, Err(why)).send(),
-            ClientCommand::Cancel { reply, .. } | ClientCommand::Recover { reply } => {
+            ClientCommand::Cancel { reply, .. }
+            | ClientCommand::UpdateThread { reply, .. }
+            | ClientCommand::Recover { reply } => {
                 PendingReply::Done(reply, Err(why)).send();
             }
+            ClientCommand::Erase { reply, .. } => PendingReply::Erasing(reply, Err(why)).send(),
         },
         HubInput::AgentCommand(AgentCommand::Step { reply, .. }) => {
             if let Some(reply) = reply {

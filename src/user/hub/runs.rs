@@ -10,7 +10,7 @@ use crate::{
     batch::RunEffect,
     journal::JournalError,
     kernel::{
-        entry::{Body, CallOwner, Entry, Event, RunError, RunErrorCode},
+        entry::{Body, CallOwner, Event, RunEntry, RunError, RunErrorCode},
         ids::{CallId, RunId},
         run::EarlyEnd,
         user::{Command, Progress},
@@ -59,7 +59,7 @@ impl Working<'_> {
     }
 
     /// Launches an agent on a run that has just started, unless the same batch ended the run.
-    async fn start(&mut self, text: Option<String>, started: Entry) -> Result<(), JournalError> {
+    async fn start(&mut self, text: Option<String>, started: RunEntry) -> Result<(), JournalError> {
         let run_id = started.run_id;
         let Some(open) = self.known.view.open_runs().get(&run_id) else {
             return Ok(());
@@ -175,7 +175,7 @@ impl Known {
 }
 
 /// Returns the calls of the client that are open after these entries of a run.
-fn client_calls_in(past: &[Entry]) -> BTreeSet<&CallId> {
+fn client_calls_in(past: &[RunEntry]) -> BTreeSet<&CallId> {
     let mut client_calls = BTreeSet::new();
     for entry in past {
         match &entry.body {

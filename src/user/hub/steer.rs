@@ -9,7 +9,7 @@ use crate::{
     batch::BatchBuilder,
     journal::JournalError,
     kernel::{
-        entry::Body,
+        entry::{Body, Entry},
         ids::{Offset, RunId, Timestamp},
         user::{Command, Reply, TakenMessage},
     },
@@ -44,7 +44,7 @@ impl Working<'_> {
     }
 
     async fn text(&mut self, batch: &BatchBuilder, offset: Offset) -> Result<String, JournalError> {
-        match batch.entry(offset).map(|entry| &entry.body) {
+        match batch.entry(offset).and_then(Entry::run).map(|entry| &entry.body) {
             Some(Body::UserMessage { text, .. }) => Ok(text.clone()),
             Some(Body::Event { .. }) | None => {
                 recovery::text(&*self.hub.log, &self.hub.user_id, offset).await

@@ -3,7 +3,7 @@
 
 use quintet_kernel::{
     entry::{CallResult, CallStatus},
-    ids::{CURSOR_EPOCH_PATTERN, CallId, Epoch, Offset, RunId},
+    ids::{CURSOR_EPOCH_PATTERN, CallId, Epoch, Offset, RunId, ThreadId, Title},
     json::Json,
     user::NewMessage,
 };
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew, TICKET_BYTES_MAX,
-    TOKEN_BYTES_MAX,
+    CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, Hello, Nonce, Ping, Renew,
+    TICKET_BYTES_MAX, TOKEN_BYTES_MAX, UpdateThread,
 };
 
 /// A frame tagged with its `type`.
@@ -28,6 +28,10 @@ pub(crate) enum Form<'a> {
     CancelRun(CancelForm),
     /// Completes a call that waits for the client.
     CompleteCall(CallForm<'a>),
+    /// Changes the properties of a thread.
+    UpdateThread(UpdateForm<'a>),
+    /// Erases a thread.
+    EraseThread(EraseForm<'a>),
     /// A newer credential.
     Renew(RenewForm<'a>),
     /// Requests a `pong`.
@@ -90,6 +94,26 @@ pub(crate) struct AnswerForm<'a> {
     /// An error message, if the call failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<&'a str>,
+}
+
+/// Changes the title of a thread, or whether it is archived.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct UpdateForm<'a> {
+    /// The thread to change.
+    pub thread_id: &'a ThreadId,
+    /// The title; null: none; missing: unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Option<&'a Title>>,
+    /// True to put the thread aside, false to bring it back; missing: unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+}
+
+/// Erases a thread: its open runs end as cancelled, and its entries up to now are erased (DEL-8).
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct EraseForm<'a> {
+    /// The thread to erase.
+    pub thread_id: &'a ThreadId,
 }
 
 /// A newer credential of the same user: either a ticket or a token.
@@ -178,6 +202,12 @@ impl<'a> From<&'a ClientFrame> for Form<'a> {
                     error: error.as_deref(),
                 })
             }
+            ClientFrame::UpdateThread(UpdateThread { thread_id, update }) => Form::UpdateThread(UpdateForm {
+                thread_id,
+                title: update.title.as_ref().map(Option::as_ref),
+                archived: update.archived,
+            }),
+            ClientFrame::EraseThread(EraseThread { thread_id }) => Form::EraseThread(EraseForm { thread_id }),
             ClientFrame::Renew(Renew { credential }) => {
                 let (ticket, token) = split(credential);
                 Form::Renew(RenewForm { ticket, token })

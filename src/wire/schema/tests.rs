@@ -71,7 +71,8 @@ fn unknown_fields_are_allowed_and_broken_ones_are_not() {
             // Valid for no field but `results`; `false` also for booleans.
             for bad in [json!([[]]), json!(false)] {
                 let free = key == "results"
-                    || (bad == json!(false) && ["reset", "fatal", "duplicate"].contains(&key.as_str()));
+                    || (bad == json!(false)
+                        && ["reset", "fatal", "duplicate", "archived"].contains(&key.as_str()));
                 let mut broken = sample.clone();
                 broken[key.as_str()] = bad;
                 assert_eq!(validator.is_valid(&broken), free, "{key} in {broken}");

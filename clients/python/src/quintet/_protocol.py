@@ -161,6 +161,15 @@ class Draining(TypedDict):
     type: Literal["draining"]
 
 
+class Erased(TypedDict):
+    """Stands in the place of an entry that was erased, and keeps nothing else of it (DEL-8)."""
+    offset: int
+    """The position in the user's log: 1, 2, 3 … without gaps."""
+    timestamp: int
+    """The time of the erased entry, in Unix milliseconds."""
+    type: Literal["erased"]
+
+
 class ErrorFrame(TypedDict):
     """The reply to a frame that was rejected. It had no effect, unless `code` is `unavailable` (DEL-7)."""
     code: Literal["malformed_frame", "unknown_type", "invalid_field", "unauthenticated", "not_found", "forbidden", "run_ended", "call_closed", "thread_busy", "message_id_reused", "unknown_agent", "too_large", "rate_limited", "limit_reached", "draining", "unavailable", "internal"]
@@ -176,6 +185,21 @@ class ErrorFrame(TypedDict):
     run_id: NotRequired[str | None]
     """The `run_id` of the rejected frame, if it has a valid one."""
     type: Literal["error"]
+
+
+class LogErased(TypedDict):
+    """Every entry up to an offset is erased (DEL-8)."""
+    erased_through: int
+    """The last offset of the erasure. Later entries are kept."""
+    offset: int
+    """The position in the user's log: 1, 2, 3 … without gaps."""
+    receipt: str
+    """The id of the record that the service keeps of the erasure."""
+    timestamp: int
+    """Unix milliseconds."""
+    type: Literal["log_erased"]
+    user_id: str
+    """The owner of the log (ISO-1)."""
 
 
 class Pong(TypedDict):
@@ -213,6 +237,40 @@ class Renewed(TypedDict):
     expires_at: int
     """The credential's expiry, in Unix milliseconds."""
     type: Literal["renewed"]
+
+
+class ThreadErased(TypedDict):
+    """The entries of a thread up to an offset are erased (DEL-8)."""
+    erased_through: int
+    """The last offset of the erasure. Later entries of the thread are kept."""
+    offset: int
+    """The position in the user's log: 1, 2, 3 … without gaps."""
+    receipt: str
+    """The id of the record that the service keeps of the erasure."""
+    thread_id: str
+    """The conversation."""
+    timestamp: int
+    """Unix milliseconds."""
+    type: Literal["thread_erased"]
+    user_id: str
+    """The owner of the log (ISO-1)."""
+
+
+class ThreadUpdated(TypedDict):
+    """The properties of a thread from now on, all of them."""
+    archived: bool
+    """True if the user has put the thread aside."""
+    offset: int
+    """The position in the user's log: 1, 2, 3 … without gaps."""
+    thread_id: str
+    """The conversation."""
+    timestamp: int
+    """Unix milliseconds."""
+    title: str | None
+    """The title; null if the thread has none."""
+    type: Literal["thread_updated"]
+    user_id: str
+    """The owner of the log (ISO-1)."""
 
 
 class ToolCompleted(TypedDict):
@@ -307,6 +365,10 @@ Entry = (
     | ToolExecuting
     | ToolCompleted
     | AgentCompleted
+    | ThreadUpdated
+    | ThreadErased
+    | LogErased
+    | Erased
 )
 """An entry of the log: exactly the frames that have an `offset`."""
 

@@ -18,7 +18,7 @@ use quintet_journal::{
     memory::{AppendFault, MemoryJournal},
 };
 use quintet_kernel::{
-    entry::{Body, Call, CallOwner, CallResult, Entry, Event, Thought, ThoughtKind},
+    entry::{Body, Call, CallOwner, CallResult, Event, RunEntry, Thought, ThoughtKind},
     ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName, UserId},
     json::Json,
     run::Ending,
@@ -268,7 +268,7 @@ async fn answer(user: &User, run_id: RunId, call_id: &CallId) -> Result<(), Requ
 /// DEL-5, RUN-6: every message in the log has one run, started once, completed once.
 async fn complete(journal: &MemoryJournal, number: usize) {
     let lines = journal.log(&user_id(number)).read(Offset::ZERO, ALL).await.expect("the journal can be read");
-    let entries: Vec<Entry> =
+    let entries: Vec<RunEntry> =
         lines.iter().map(|(_, line)| wire::entry::decode(&line).expect("an entry").1).collect();
     let count = |run_id, wanted: fn(&Body) -> bool| {
         entries.iter().filter(|entry| entry.run_id == run_id && wanted(&entry.body)).count()

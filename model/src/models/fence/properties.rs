@@ -19,7 +19,7 @@ impl Checked for FenceModel {
 
     fn checks() -> Vec<Check<Self>> {
         fn any_log(s: &FenceState, find: impl Fn(&Event) -> bool) -> bool {
-            s.log.iter().any(|entry| matches!(&entry.body, Body::Event { event, .. } if find(event)))
+            s.log.iter().any(|entry| matches!(entry.body(), Some(Body::Event { event, .. }) if find(event)))
         }
         fn kept(s: &FenceState, rule: &str) -> bool {
             s.broken != Some(rule)

@@ -15,7 +15,7 @@ impl Checked for IsolationModel {
             w.broken != Some(rule)
         }
         fn whose(w: &World, user: usize) -> bool {
-            w.users[user].log.iter().all(|entry| run_number(entry.run_id) == run_of(user))
+            w.users[user].log.iter().all(|entry| entry.run_id().map(run_number) == Some(run_of(user)))
         }
         checks![IsolationModel;
             always ["ISO-1"] "a connection tells of its own user only, and reaches nobody else"

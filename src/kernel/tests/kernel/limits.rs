@@ -188,8 +188,8 @@ fn violation_names_the_step_and_its_phase() {
     take(&mut state, send(1, 1, "hi"), &Limits::DEFAULT).unwrap();
     let step = Command::Step { run_id: run_id(1), step: open(1, "{}") };
     let decision = state.decide(step, &Limits::DEFAULT, AT).unwrap();
-    let said = decision.entries.iter().find_map(|entry| match &entry.body {
-        Body::Event { event: Event::Completed(completed), .. } => completed.error.as_ref(),
+    let said = decision.entries.iter().find_map(|entry| match entry.body() {
+        Some(Body::Event { event: Event::Completed(completed), .. }) => completed.error.as_ref(),
         _ => None,
     });
     assert!(said.unwrap().message.starts_with("Open in phase Started: "), "{said:?}");
@@ -207,7 +207,7 @@ fn call_that_is_cut_off_has_a_reason() {
         }
         let close = Command::CloseCall { run_id: run_id(1), call_id: call_id(1), status };
         let decision = state.decide(close, &limits, AT).unwrap();
-        decision.entries.into_iter().find_map(|entry| match entry.body {
+        decision.entries.into_iter().find_map(|entry| match entry.into_run()?.body {
             Body::Event { event: Event::ToolCompleted { result, .. }, .. } => result.error,
             _ => None,
         })

@@ -1,7 +1,7 @@
 //! The user machine rule by rule, in readable examples.
 
 use quintet_kernel::{
-    entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, CallOwner, CallResult, CallStatus, Entry, Event, RunEntry, RunErrorCode, RunStatus},
     ids::{Offset, RunId, Seq},
     json::Json,
     limits::Limits,
@@ -19,7 +19,7 @@ use crate::make::{
 #[derive(Default)]
 struct Desk {
     state: UserState,
-    log: Vec<Entry>,
+    log: Vec<RunEntry>,
 }
 
 impl Desk {
@@ -27,7 +27,7 @@ impl Desk {
         let decision = self.state.decide(command, &Limits::DEFAULT, AT)?;
         for entry in decision.entries {
             self.state.evolve(&entry, &Limits::DEFAULT).unwrap();
-            self.log.push(entry);
+            self.log.push(entry.into_run().unwrap());
         }
         Ok(decision.reply)
     }
@@ -108,7 +108,8 @@ fn run_8_enqueue_waits_and_starts_with_the_end_of_the_one_before() {
         &Limits::DEFAULT,
         AT,
     );
-    let together: Vec<_> = decision.unwrap().entries.iter().map(|e| (e.run_id, label(&e.body))).collect();
+    let together: Vec<_> =
+        decision.unwrap().entries.iter().filter_map(Entry::run).map(|e| (e.run_id, label(&e.body))).collect();
     assert_eq!(together, words([(1, "Succeeded"), (2, "started")]), "in one decision");
 }
 
@@ -126,7 +127,7 @@ fn run_12_active_run_takes_the_messages_that_steer_and_others_run_in_their_turn(
     assert_eq!(desk.take(Command::TakeMessages { run_id: run_id(1) }), Ok(expected));
     let told = [(2, "started"), (2, "Merged"), (4, "started"), (4, "Merged")];
     assert_eq!(desk.told(skip), words(told));
-    let into = |entry: &Entry| match &entry.body {
+    let into = |entry: &RunEntry| match &entry.body {
         Body::Event { event: Event::Completed(completion), .. } => completion.merged_into,
         _ => None,
     };
@@ -166,17 +167,17 @@ fn run_12_log_with_a_merge_that_cannot_be_is_refused() {
     let merge = |desk: &Desk, id: u8, into: u8| {
         let mut state = desk.state.clone();
         let template = desk.log.last().unwrap();
-        let event = |state: &UserState, seq, event| Entry {
+        let event = |state: &UserState, seq, event| RunEntry {
             offset: state.head().next(),
             run_id: run_id(id.into()),
             body: Body::Event { seq: Seq(seq), event },
             ..template.clone()
         };
         let started = event(&state, 1, Event::Started { message_id: message_id(id) });
-        state.evolve(&started, limits).unwrap();
+        state.evolve(&started.into(), limits).unwrap();
         let (_, merged) = Run::start(message_id(id), AT).0.merge(run_id(into.into()), AT);
         let merged = event(&state, 2, merged);
-        let evolved = state.clone().evolve(&merged, limits);
+        let evolved = state.clone().evolve(&merged.into(), limits);
         evolved.map_err(|misfit| matches!(misfit, InvalidEntry::NotTaken { .. }))
     };
     assert_eq!(merge(&desk, 3, 1), Ok(()));
@@ -259,8 +260,8 @@ fn under(id: u8, thread: u8, parent: Option<u64>, older: Option<u64>) -> Command
     })
 }
 
-fn parents(log: &[Entry]) -> Vec<(u64, Option<u64>)> {
-    let parent = |entry: &Entry| match &entry.body {
+fn parents(log: &[RunEntry]) -> Vec<(u64, Option<u64>)> {
+    let parent = |entry: &RunEntry| match &entry.body {
         Body::UserMessage { parent, .. } => Some((entry.offset.0, parent.map(|parent| parent.0))),
         Body::Event { .. } => None,
     };
@@ -296,7 +297,8 @@ fn iso_3_parent_that_is_no_message_of_the_thread_is_not_found_and_changes_nothin
 fn parent_dropped_from_memory_is_found_in_the_journal() {
     let decide = |command| {
         let decision = UserState::default().decide(command, &Limits::DEFAULT, AT)?;
-        Ok(parents(&decision.entries)[0].1)
+        let entries: Vec<_> = decision.entries.into_iter().filter_map(Entry::into_run).collect();
+        Ok(parents(&entries)[0].1)
     };
     assert_eq!(decide(under(1, 1, None, Some(7))), Ok(Some(7)), "the latest of the thread");
     assert_eq!(decide(under(1, 1, None, None)), Ok(Some(0)), "the first of the thread");
@@ -371,7 +373,8 @@ fn run_10_illegal_step_fails_its_run_and_names_the_violation() {
         desk.step(1, AgentStep::Open(call(1, CallOwner::Agent))),
         Ok(Reply::Violated(Breach::NothingThought))
     );
-    let Some(Entry { body: Body::Event { event: Event::Completed(completion), .. }, .. }) = desk.log.last()
+    let Some(RunEntry { body: Body::Event { event: Event::Completed(completion), .. }, .. }) =
+        desk.log.last()
     else {
         panic!("the run has not ended")
     };
@@ -491,7 +494,7 @@ fn step_over_a_limit_ends_its_run_and_no_other() {
     let step = AgentStep::Open(call(2, CallOwner::Agent));
     let decision = desk.state.decide(Command::Step { run_id: run_id(1), step }, &limits, AT).unwrap();
     assert_eq!(decision.reply, Reply::LimitReached("open_calls_max"));
-    let told: Vec<_> = decision.entries.iter().map(|entry| label(&entry.body)).collect();
+    let told: Vec<_> = decision.entries.iter().filter_map(Entry::body).map(label).collect();
     assert_eq!(told, ["c1 Cancelled", "Failed"]);
     assert_eq!(desk.take(Command::Cut { run_id: run_id(2), cut: failed() }), Err(Refusal::RunEnded));
 }

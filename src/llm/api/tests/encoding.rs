@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{ALL, Sum, call, decode, sum};
 use crate::api::{
     ModelRequest, Protocol, ProtocolOptions, Response, ToolResult, ToolSpec, Turn, anthropic::Anthropic,
-    http::Redactor, openai_chat::OpenAiChat, openai_responses::OpenAiResponses,
+    http::redactor, openai_chat::OpenAiChat, openai_responses::OpenAiResponses,
 };
 
 fn a_request() -> (ModelRequest, ProtocolOptions) {
@@ -150,7 +150,7 @@ fn messages_of_errors_are_short_and_without_secrets() {
     let key = quintet_upstream::Secret::new("sk-0123456789", "key").unwrap();
     let mut headers = http::HeaderMap::new();
     headers.insert("authorization", "Bearer hidden-token".parse().unwrap());
-    let redactor = Redactor::new(Some(&key), &headers);
-    assert_eq!(redactor.clean("bad key sk-0123456789,\n\tand hidden-token\0"), "bad key …, and …");
-    assert_eq!(redactor.clean(&"é".repeat(1_000)).chars().count(), 301);
+    let redactor = redactor(Some(&key), &headers);
+    assert_eq!(redactor.line("bad key sk-0123456789,\n\tand hidden-token\0", 300), "bad key …, and …");
+    assert_eq!(redactor.line(&"é".repeat(1_000), 300).chars().count(), 301);
 }

@@ -1,9 +1,6 @@
 //! Runs of model agents against services that are not part of this project: a mock of all three protocols
 //! with faults, and a small language model. `tests/models/run.sh` starts them.
 
-#[path = "../runs/stage.rs"]
-mod stage;
-
 use std::{sync::Arc, time::Duration};
 
 use quintet_agent::ToolPattern;
@@ -15,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout};
 
-use self::stage::{calls, launch, play, registry, text};
+use quintet_testkit::live_run::{calls, launch, play, registry, text};
 
 const ALL: [ApiKind; 3] = [ApiKind::OpenaiChat, ApiKind::OpenaiResponses, ApiKind::Anthropic];
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     agents, chat_answer, chat_calls, config,
-    stage::{calls, launch},
+    live_run::{calls, launch},
     upstream::{Reply, Upstream},
 };
 

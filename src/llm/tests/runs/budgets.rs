@@ -5,7 +5,7 @@ use quintet_llm::ApiKind;
 
 use crate::{
     agents, chat_answer, chat_calls, config,
-    stage::{calls, launch, play},
+    live_run::{calls, launch, play},
     upstream::{Reply, Then, Upstream},
 };
 

@@ -9,7 +9,7 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     RECORDED, agents, chat_answer, chat_calls, config,
-    stage::{launch, text},
+    live_run::{launch, text},
     upstream::{Reply, Then, Upstream, head},
 };
 

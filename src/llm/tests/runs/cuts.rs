@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::{
     RECORDED, agents, config,
-    stage::{End, calls, launch, play, text},
+    live_run::{End, calls, launch, play, text},
     upstream::{Reply, Then, Upstream, head},
 };
 

@@ -8,8 +8,6 @@ mod pacing;
 mod resume;
 mod retries;
 mod rounds;
-mod stage;
-mod upstream;
 
 use std::sync::Arc;
 
@@ -20,7 +18,10 @@ use quintet_upstream::{HttpClient, HttpOptions};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::upstream::Upstream;
+use quintet_testkit::{
+    live_run,
+    upstream::{self, Upstream},
+};
 
 /// The recorded streams of each protocol: one of two calls, and one of an answer.
 const RECORDED: [(ApiKind, &str, &str); 3] = [
@@ -77,7 +78,7 @@ fn agents(config: ModelConfig) -> AgentRegistry {
 }
 
 fn agents_with(config: ModelConfig, tools: Vec<Arc<dyn Tool>>) -> AgentRegistry {
-    stage::registry(ModelAgent::new(config, tools, vec![], client()).unwrap())
+    live_run::registry(ModelAgent::new(config, tools, vec![], client()).unwrap())
 }
 
 /// A stream of chat completions with this text.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     agents, config,
-    stage::{play, text},
+    live_run::{play, text},
     upstream::{Reply, Upstream},
 };
 

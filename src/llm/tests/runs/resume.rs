@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::{
     agents_with, chat_answer, config,
-    stage::{calls, launch_from},
+    live_run::{calls, launch_from},
     upstream::{Reply, Upstream},
 };
 

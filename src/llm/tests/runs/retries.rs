@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     RECORDED, agents, chat_answer, config,
-    stage::{End, play, text},
+    live_run::{End, play, text},
     upstream::{Reply, Then, Upstream, head},
 };
 

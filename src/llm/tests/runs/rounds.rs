@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::{
     RECORDED, agents, agents_with, calculate, chat_answer, chat_calls, config,
-    stage::{calls, play, text},
+    live_run::{calls, play, text},
     upstream::{Reply, Upstream},
 };
 

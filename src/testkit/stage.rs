@@ -7,7 +7,7 @@ use quintet::{
     agent::{AgentRegistry, Executor, rehearsal::Rehearsal},
     journal::{Batch, Journal, Lines, ReadLimit, lines::LinesBuilder, memory::MemoryJournal},
     kernel::{
-        entry::{Body, Completion, Entry, Event, RunStatus},
+        entry::{Body, Completion, Entry, Event, RunEntry, RunStatus},
         ids::{AgentName, MessageId, Offset, RunId, ThreadId, UserId},
         spending::Spending,
         user::{NewMessage, OnBusy},
@@ -43,18 +43,21 @@ impl Stage {
     }
 
     /// A process over a journal with the entries that an earlier process left.
-    pub async fn after_crash(left: &[Entry], agents: AgentRegistry) -> Self {
+    pub async fn after_crash(left: &[RunEntry], agents: AgentRegistry) -> Self {
         let journal = MemoryJournal::default();
         if !left.is_empty() {
             let mut lines = LinesBuilder::new(left[0].offset);
-            left.iter()
+            let entries: Vec<_> = left.iter().cloned().map(Entry::Run).collect();
+            entries
+                .iter()
                 .for_each(|entry| lines.push(|out: &mut BytesMut| wire::entry::encode(&ann(), entry, out)));
             let batch = Batch {
                 expected: Offset(left[0].offset.0 - 1),
-                entries: left.to_vec(),
+                entries,
                 lines: lines.finish(),
                 resumes: vec![],
                 spending: Spending::default(),
+                erasures: vec![],
             };
             journal.log(&ann()).append(batch).await.unwrap();
         }
@@ -119,13 +122,13 @@ impl Talk {
         self.send(agent, text).await.finish().await
     }
 
-    pub async fn log(&self) -> Vec<Entry> {
+    pub async fn log(&self) -> Vec<RunEntry> {
         decode(&self.user.entries(Offset::ZERO, ALL).await.unwrap())
     }
 }
 
-pub fn decode(lines: &Lines) -> Vec<Entry> {
-    lines.iter().map(|(_, line)| wire::entry::decode(&line).unwrap().1).collect()
+pub fn decode(lines: &Lines) -> Vec<RunEntry> {
+    lines.iter().map(|(_, line)| wire::entry::decode(&line).unwrap().1.into_run().unwrap()).collect()
 }
 
 /// One run, read from its user's log.

@@ -12,7 +12,7 @@ use quintet_agent::{
 };
 use quintet_journal::{Journal, memory::MemoryJournal};
 use quintet_kernel::{
-    entry::{Body, Call, CallOwner, Entry, Event, RunErrorCode, RunStatus},
+    entry::{Body, Call, CallOwner, Event, RunEntry, RunErrorCode, RunStatus},
     ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, UserId},
     limits::Limits,
     run::{AnyRun, Closer, EarlyEnd, Ending, Run, Step},
@@ -88,7 +88,7 @@ pub fn launch_from(agents: &AgentRegistry, text: &str, past: Vec<Event>) -> Live
             Event::Started { .. } | Event::Completed(_) => continue,
         };
         machine = machine.map(|machine| machine.step(step, clock::now()).unwrap().0);
-        entries.push(Entry {
+        entries.push(RunEntry {
             offset: Offset(at),
             thread_id: thread_id.clone(),
             run_id,
