@@ -28,5 +28,5 @@ export function stepsOf(run) {
 function callStep(call, index) {
   const { status, results, error, duration_ms } = call;
   const open = status === 'open';
-  return { type: 'tool', index, ...call, open, result: open ? null : { status, results, error, duration_ms } };
+  return { ...call, type: 'tool', index, open, result: open ? null : { status, results, error, duration_ms } };
 }
