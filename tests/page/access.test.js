@@ -87,12 +87,14 @@ describe('accessibility', { timeout: 600_000 }, () => {
         await tab.page.keyboard.press('Escape');
       }
       for (const [item, dialog] of [['Rename', 'rename'], ['Erase', 'erase']]) {
-        await tab.page.locator('#title-menu').click();
+        if (name === 'phone') await tab.page.getByRole('button', { name: 'Threads', exact: true }).click();
+        await tab.page.locator(name === 'phone' ? '.thread-menu >> nth=0' : '#title-menu').click();
         await isClean(tab, 'thread menu');
         await tab.page.locator('#thread-menu').getByRole('button', { name: item, exact: true }).click();
         await tab.page.locator(`#${dialog}`).waitFor();
         await isClean(tab, dialog);
         await tab.page.keyboard.press('Escape');
+        if (name === 'phone') await tab.page.locator('#threads-close').click();
       }
       await developer(tab, 'Scripts');
       await isClean(tab, 'scripts');
