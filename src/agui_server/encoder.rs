@@ -67,6 +67,18 @@ impl Encoder {
         self.is_over
     }
 
+    /// Returns true once the run has ended without an error, after which another run may begin in the same stream.
+    pub fn can_be_followed(&self) -> bool {
+        let status = self.fold.completion().map(|completion| completion.status);
+        self.is_over
+            && matches!(status, Some(RunStatus::Succeeded | RunStatus::Cancelled | RunStatus::Merged))
+    }
+
+    /// Creates the encoder of the next run in the same stream.
+    pub fn next(&self, run_id: RunId) -> Self {
+        Self::new(self.setup.clone(), run_id)
+    }
+
     /// Returns the open calls.
     pub fn open_calls(&self) -> impl Iterator<Item = &Call> {
         self.fold.open_calls()

@@ -284,9 +284,13 @@ impl User {
     /// Returns an error of the journal.
     pub async fn epoch_for(&self, asked: ResumeCursor) -> Result<Epoch, JournalError> {
         let here = self.0.shared.journal.epoch();
-        match asked.epoch {
-            Some(epoch) if epoch != here && self.log().continues(epoch, asked.after).await? => Ok(epoch),
-            _ => Ok(here),
+        match asked {
+            ResumeCursor::After { epoch: Some(epoch), after }
+                if epoch != here && self.log().continues(epoch, after).await? =>
+            {
+                Ok(epoch)
+            }
+            ResumeCursor::After { .. } | ResumeCursor::Head => Ok(here),
         }
     }
 

@@ -14,7 +14,8 @@
 //!   calls that wait for the client
 //! - [`room`]: the room on the disk, which limits new work
 //! - `trials`: suspected runs are resumed one at a time
-//! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`]: a page of the log
+//! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`],
+//!   [`scan_before`]: a page of the log, forwards and backwards
 //!
 //! The interface to the agents of these machines is [`quintet_agent::host`].
 
@@ -26,6 +27,7 @@ mod client_calls;
 mod codes;
 pub mod cursor;
 pub mod deadline;
+pub mod export;
 pub mod factory;
 pub mod handle;
 mod hub;
@@ -36,6 +38,7 @@ mod recovery;
 pub mod registry;
 pub mod room;
 pub mod scan;
+pub mod scan_before;
 mod shared;
 pub mod tail;
 mod trials;

@@ -17,9 +17,9 @@ use super::{
     codes::{CloseCode, ErrorCode, Retry},
     entry,
     http::{
-        AgentInfo, AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest,
-        MessageAccepted, RunCancelled, RunInfo, RunState, ThreadInfo, ThreadsPage, TicketIssued,
-        TicketRequest,
+        AgentInfo, AgentsList, CallCompleted, EntriesPage, EntriesPageBefore, EntriesPageBeforeEnd,
+        EntriesPageEnd, ExportEnd, ExportGap, ExportHeader, LoggedIn, LoginRequest, MessageAccepted,
+        RunCancelled, RunInfo, RunState, ThreadInfo, ThreadsPage, TicketIssued, TicketRequest,
     },
     problem::Problem,
     sample::{self, ann, run_id_of},
@@ -64,6 +64,15 @@ fn bodies() -> Vec<String> {
     let mut body = BytesMut::new();
     let end = EntriesPageEnd { next_after: None };
     page.encode(lines()[5..7].iter().map(|line| line.as_bytes()), end, &mut body);
+    let before = EntriesPageBefore {
+        epoch: Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap(),
+        before: Offset(3),
+        head: Offset(7),
+        gap: None,
+    };
+    let mut body_before = BytesMut::new();
+    let end = EntriesPageBeforeEnd { next_before: None };
+    before.encode(lines()[..2].iter().map(|line| line.as_bytes()), end, &mut body_before);
     let answer = sample::client_frames().into_iter().find_map(|frame| match frame {
         ClientFrame::CompleteCall(call) => Some(call.result),
         _ => None,
@@ -75,6 +84,16 @@ fn bodies() -> Vec<String> {
     };
     vec![
         String::from_utf8(body.to_vec()).unwrap(),
+        String::from_utf8(body_before.to_vec()).unwrap(),
+        json(&ExportHeader {
+            epoch: before.epoch,
+            user_id: ann(),
+            trimmed: Offset::ZERO,
+            head: Offset(7),
+            exported_at: at,
+        }),
+        json(&ExportGap { from: Offset(1), to: Offset(2) }),
+        json(&ExportEnd { entries: 7 }),
         json(&TicketRequest { ttl_ms: Some(30_000) }),
         json(&TicketIssued {
             ticket: "dGlja2V0LW9mLWFubg".into(),

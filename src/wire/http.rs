@@ -57,8 +57,10 @@ pub const PAGE_THREADS_MAX: u32 = 200;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EntriesQuery {
-    /// Return entries after this offset.
-    pub after: Offset,
+    /// Return entries after this offset; missing: from the oldest one. Excludes `before`.
+    pub after: Option<Offset>,
+    /// Return the last entries before this offset, in ascending order. Excludes `after`.
+    pub before: Option<Offset>,
     /// Entries on the page, 1 to 1000.
     #[schemars(range(min = 1, max = PAGE_ENTRIES_MAX))]
     pub limit: u32,
@@ -66,7 +68,7 @@ pub struct EntriesQuery {
 
 impl Default for EntriesQuery {
     fn default() -> Self {
-        Self { after: Offset::ZERO, limit: PAGE_ENTRIES_DEFAULT }
+        Self { after: None, before: None, limit: PAGE_ENTRIES_DEFAULT }
     }
 }
 
@@ -107,6 +109,59 @@ pub struct EntriesPageEnd {
     pub next_after: Option<Offset>,
 }
 
+/// The 200 response to the same query with `before`: the part before the entries. The entries are in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EntriesPageBefore {
+    /// The journal's epoch.
+    pub epoch: Epoch,
+    /// The `before` of the query.
+    pub before: Offset,
+    /// The offset of the user's last entry at this moment.
+    pub head: Offset,
+    /// The entries before this page that were trimmed (DEL-3). Present on the page that reaches them.
+    pub gap: Option<Gap>,
+}
+
+/// The part of the same response after the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EntriesPageBeforeEnd {
+    /// The `before` of the next older page, which may be empty; null if no older entry is stored.
+    pub next_before: Option<Offset>,
+}
+
+impl EntriesPageBefore {
+    /// Writes the whole body; `entries` are encoded entries, in ascending order.
+    pub fn encode<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a [u8]>,
+        end: EntriesPageBeforeEnd,
+        out: &mut BytesMut,
+    ) {
+        begin(self, out);
+        for (i, entry) in entries.into_iter().enumerate() {
+            if i > 0 {
+                out.put_u8(b',');
+            }
+            out.put_slice(entry);
+        }
+        finish(&end, out);
+    }
+}
+
+/// Writes the fields of `page` and the start of its entries.
+fn begin(page: &impl Serialize, out: &mut BytesMut) {
+    serde_json::to_writer((&mut *out).writer(), page).expect("a growing buffer takes every byte");
+    out.truncate(out.len() - 1);
+    out.put_slice(b",\"entries\":[");
+}
+
+/// Writes the end of the entries and the fields of `end`.
+fn finish(end: &impl Serialize, out: &mut BytesMut) {
+    let rest = serde_json::to_vec(end).expect("a number or nothing is always JSON");
+    out.put_slice(b"],");
+    out.put_slice(&rest[1..]);
+}
+
 impl EntriesPage {
     /// Writes the whole body; `entries` are encoded entries.
     pub fn encode<'a>(
@@ -128,19 +183,49 @@ impl EntriesPage {
     /// Writes the body up to the first entry. The caller adds the entries, separated by commas, and then
     /// [`EntriesPageEnd`].
     pub fn begin(&self, out: &mut BytesMut) {
-        serde_json::to_writer((&mut *out).writer(), self).expect("a growing buffer takes every byte");
-        out.truncate(out.len() - 1);
-        out.put_slice(b",\"entries\":[");
+        begin(self, out);
     }
 }
 
 impl EntriesPageEnd {
     /// Writes the rest of the body.
     pub fn end(&self, out: &mut BytesMut) {
-        let rest = serde_json::to_vec(self).expect("a number or nothing is always JSON");
-        out.put_slice(b"],");
-        out.put_slice(&rest[1..]);
+        finish(self, out);
     }
+}
+
+/// The first line of `GET /v1/export`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "export")]
+pub struct ExportHeader {
+    /// The journal's epoch.
+    pub epoch: Epoch,
+    /// The user whose log this is (ISO-1).
+    pub user_id: UserId,
+    /// The last trimmed offset; 0 if nothing was trimmed. The entries begin after it.
+    pub trimmed: Offset,
+    /// The offset of the last exported entry; 0 if there is none.
+    pub head: Offset,
+    /// The time of the export, in Unix milliseconds.
+    pub exported_at: Timestamp,
+}
+
+/// The last line of `GET /v1/export`. An export without it was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "export_end")]
+pub struct ExportEnd {
+    /// Number of exported entries.
+    pub entries: u64,
+}
+
+/// A line of `GET /v1/export` in the place of entries that were trimmed while the export ran (DEL-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "gap")]
+pub struct ExportGap {
+    /// The first missing offset.
+    pub from: Offset,
+    /// The last missing offset.
+    pub to: Offset,
 }
 
 /// The 200 response of `GET /v1/threads`.

@@ -67,7 +67,14 @@ impl Contract {
             let mut schema = content["schema"].clone();
             schema["components"] = self.0["components"].clone();
             let validator = jsonschema::draft202012::new(&schema).unwrap();
-            let errors: Vec<_> = validator.iter_errors(&answer.json()).map(|e| e.to_string()).collect();
+            let values: Vec<Value> = match media.as_str() {
+                "application/x-ndjson" => {
+                    answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+                }
+                _ => vec![answer.json()],
+            };
+            let errors = values.iter().flat_map(|value| validator.iter_errors(value).map(|e| e.to_string()));
+            let errors: Vec<_> = errors.collect();
             assert!(errors.is_empty(), "{errors:?}: {what}");
         }
     }

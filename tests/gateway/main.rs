@@ -6,6 +6,7 @@
 //! within [`harness::PATIENCE`] is a failure.
 
 mod agui;
+mod backwards;
 mod bodies;
 mod budgets;
 mod conformance;
@@ -14,6 +15,7 @@ mod delivery;
 mod doors;
 mod ends;
 mod events;
+mod exports;
 mod frames;
 mod handshake;
 mod heads;
@@ -23,6 +25,7 @@ mod operations;
 mod outrun;
 mod pages;
 mod routes;
+mod starts;
 mod threads;
 mod turned_away;
 

@@ -16,6 +16,7 @@ use super::{
     command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal, sync::Mutex,
     taken::Message,
 };
+use crate::token_count::TokenCount;
 
 /// The handle of an agent to its run. If the last clone is dropped before the run is complete, the run ends as
 /// `failed`, code `agent_error` (RUN-6).
@@ -101,6 +102,11 @@ impl RunHandle {
         let taken = taken.await.unwrap_or(Err(RunEnded::Ended))?;
         self.note_taken(taken.iter().map(|message| message.offset));
         Ok(taken)
+    }
+
+    /// Returns the count of the run's tokens.
+    pub fn token_count(&self) -> TokenCount {
+        TokenCount::new(self.0.0.signal.clone())
     }
 
     /// Notes messages that the run has taken.

@@ -3,7 +3,7 @@
 //! Guarantee: each request gets either its result or a problem with an error code of the protocol. An
 //! unauthenticated request has no effect (AUTH-5), and no request reaches another user's log (ISO-1).
 //!
-//! - [`messages`], [`entries`], [`threads`], [`runs`], [`tickets`], [`agents`]: one resource each
+//! - [`messages`], [`entries`], [`export`], [`threads`], [`runs`], [`tickets`], [`agents`]: one resource each
 //! - `pages`: pages of entries, shared by `entries` and `threads`
 //! - [`contract`]: OpenAPI, AsyncAPI and JSON Schema documents
 //! - [`login`]: the login of `quintet dev`
@@ -12,6 +12,7 @@
 pub mod agents;
 pub mod contract;
 pub mod entries;
+pub mod export;
 pub mod extract;
 pub mod failure;
 pub mod login;
@@ -34,6 +35,7 @@ pub fn routes(gateway: &Gateway) -> Router<Gateway> {
         .route("/v1/tickets", post(tickets::issue))
         .route("/v1/messages", post(messages::send))
         .route("/v1/entries", get(entries::page))
+        .route("/v1/export", get(export::export))
         .route("/v1/threads", get(threads::list))
         .route("/v1/threads/{thread_id}/entries", get(threads::page))
         .route("/v1/runs/{run_id}", get(runs::show))

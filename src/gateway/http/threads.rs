@@ -51,7 +51,7 @@ pub async fn list(
     Ok(Json(ThreadsPage { threads, next_before }).into_response())
 }
 
-/// Returns 200 with the entries of one thread after `after`; 404 if the user has no such thread (ISO-3).
+/// Returns 200 with the entries of one thread after `after` or before `before`; 404 if the user has no such thread (ISO-3).
 ///
 /// # Errors
 /// 404 when the user has no such thread; an error when `limit` is out of range, the user has reached

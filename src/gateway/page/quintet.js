@@ -1830,7 +1830,12 @@ var QuintetHttp = class {
   /** Reads a page of the log, or of one thread. */
   entries(query = {}) {
     const { thread_id, signal, ...rest } = query;
-    return this.#get(thread_id === void 0 ? "/v1/entries" : `/v1/threads/${encodeURIComponent(thread_id)}/entries`, rest, signal);
+    return this.#get(entriesOf(thread_id), rest, signal);
+  }
+  /** Reads the last entries before an offset, of the log or of one thread: `ready.resumed_after + 1` after `start: head`. */
+  entriesBefore(query) {
+    const { thread_id, signal, ...rest } = query;
+    return this.#get(entriesOf(thread_id), rest, signal);
   }
   /** Iterates over the entries that exist now, page by page. */
   async *allEntries(query = {}) {
@@ -1872,6 +1877,9 @@ var QuintetHttp = class {
   }
 };
 var PAGE_CALLS = 200;
+function entriesOf(thread_id) {
+  return thread_id === void 0 ? "/v1/entries" : `/v1/threads/${encodeURIComponent(thread_id)}/entries`;
+}
 export {
   History,
   NO_CONVERSATIONS,

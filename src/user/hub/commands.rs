@@ -257,7 +257,11 @@ impl Working<'_> {
         let limits = &self.hub.shared.limits.kernel;
         let resumes = matches!(command, Command::Resume { .. });
         self.hub.observer.deciding(&command);
-        let decided = self.known.view.decide(command, limits, at);
+        let mut decided = self.known.view.decide(command, limits, at);
+        if let Ok(decision) = &mut decided {
+            let signals = &self.known.signals;
+            decision.add_usage(|run_id| signals.get(&run_id).and_then(|signal| signal.usage()));
+        }
         self.hub.observer.decided(&decided);
         let decision = match decided {
             Ok(decision) => decision,

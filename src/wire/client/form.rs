@@ -2,6 +2,7 @@
 //! `wire::client` has the decoder, and a test compares the two.
 
 use quintet_kernel::{
+    connection::ResumeCursor,
     entry::{CallResult, CallStatus},
     ids::{CURSOR_EPOCH_PATTERN, CallId, Epoch, Offset, RunId, ThreadId, Title},
     json::Json,
@@ -40,7 +41,7 @@ pub(crate) enum Form<'a> {
 
 /// The client's first frame, sent once: the credential and the cursor to resume from.
 #[derive(Serialize, JsonSchema)]
-#[schemars(extend("not" = both()))]
+#[schemars(extend("not" = both(), "if" = starts_at_head(), "then" = without_after()))]
 pub(crate) struct HelloForm<'a> {
     /// A single-use ticket; excludes `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +58,21 @@ pub(crate) struct HelloForm<'a> {
     /// The offset of the last entry that the client applied; 0 for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Offset>,
+    /// `beginning`, the default, starts after `after`; `head` starts at the head of the log and excludes `after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartForm>,
+}
+
+/// The start of a client that reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum StartForm {
+    /// After the cursor.
+    #[default]
+    Beginning,
+    /// At the head of the log.
+    Head,
 }
 
 /// Ends a run.
@@ -143,6 +159,16 @@ fn both() -> Value {
     json!({"properties": {"ticket": {"type": "string"}, "token": {"type": "string"}}, "required": ["ticket", "token"]})
 }
 
+/// Returns a schema that matches a `hello` that starts at the head.
+fn starts_at_head() -> Value {
+    json!({"properties": {"start": {"const": "head"}}, "required": ["start"]})
+}
+
+/// Returns a schema that matches an object without `after`.
+fn without_after() -> Value {
+    json!({"properties": {"after": {"type": "null"}}})
+}
+
 /// Returns the two alternatives of an object with exactly one credential.
 fn either() -> Value {
     json!([
@@ -177,9 +203,13 @@ impl From<CallOutcome> for CallStatus {
 impl<'a> From<&'a ClientFrame> for Form<'a> {
     fn from(frame: &'a ClientFrame) -> Self {
         match frame {
-            ClientFrame::Hello(Hello { credential, epoch, after }) => {
+            ClientFrame::Hello(Hello { credential, cursor }) => {
                 let (ticket, token) = credential.as_ref().map_or((None, None), split);
-                Form::Hello(HelloForm { ticket, token, epoch: *epoch, after: Some(*after) })
+                let (epoch, after, start) = match *cursor {
+                    ResumeCursor::After { epoch, after } => (epoch, Some(after), None),
+                    ResumeCursor::Head => (None, None, Some(StartForm::Head)),
+                };
+                Form::Hello(HelloForm { ticket, token, epoch, after, start })
             }
             ClientFrame::SendMessage(message) => Form::SendMessage(message),
             ClientFrame::CancelRun(CancelRun { run_id }) => Form::CancelRun(CancelForm { run_id: *run_id }),

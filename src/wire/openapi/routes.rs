@@ -24,6 +24,10 @@ pub(super) enum RequestBody {
 pub(super) enum ResponseBody {
     /// JSON with the schema of this name.
     Json(&'static str),
+    /// JSON with one of the schemas of these names.
+    JsonOneOf(&'static [&'static str]),
+    /// One JSON text a line, each with one of the schemas of these names.
+    Lines(&'static [&'static str]),
     /// Another format, by its media type.
     Text(&'static str),
     /// No body.
@@ -32,7 +36,7 @@ pub(super) enum ResponseBody {
 
 /// Returns all routes of the contract.
 pub(super) fn routes() -> Vec<Route> {
-    use ResponseBody::{Empty, Json, Text};
+    use ResponseBody::{Empty, Json, JsonOneOf, Lines, Text};
     let get = |tag, path, id, summary, parameters, description, answer, errors| Route {
         method: "get",
         path,
@@ -80,10 +84,10 @@ pub(super) fn routes() -> Vec<Route> {
             "log",
             "/v1/entries",
             "listEntries",
-            "Reads a page of the user's log",
-            &["after", "entriesLimit"],
-            "Entries in order",
-            Json("EntriesPage"),
+            "Reads a page of the user's log: the entries after `after`, or the last ones before `before`",
+            &["after", "beforeEntry", "entriesLimit"],
+            "Entries in ascending order; `EntriesPageBefore` for a query with `before`",
+            JsonOneOf(&["EntriesPage", "EntriesPageBefore"]),
             &[400, 401, 403, 429, 503],
         ),
         get(
@@ -101,10 +105,20 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/threads/{thread_id}/entries",
             "listThreadEntries",
             "Reads a page of the entries of one thread",
-            &["threadId", "after", "entriesLimit"],
-            "Entries in order",
-            Json("EntriesPage"),
+            &["threadId", "after", "beforeEntry", "entriesLimit"],
+            "Entries in ascending order; `EntriesPageBefore` for a query with `before`",
+            JsonOneOf(&["EntriesPage", "EntriesPageBefore"]),
             &[400, 401, 403, 404, 429, 503],
+        ),
+        get(
+            "log",
+            "/v1/export",
+            "exportLog",
+            "Exports everything that is kept of the user; an export without its last line was cut off",
+            &[],
+            "A header, the entries in order, a footer: one JSON object a line",
+            Lines(&["ExportHeader", "entry", "ExportGap", "ExportEnd"]),
+            &[401, 403, 429, 503],
         ),
         get(
             "messages",
@@ -141,7 +155,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/stream",
             "streamEntries",
             "Streams the entries as server-sent events: `id` is `epoch:offset`, `data` the entry",
-            &["after", "lastEventId"],
+            &["after", "start", "lastEventId"],
             "Stored entries first, then live ones",
             Text("text/event-stream"),
             &[400, 401, 403, 429, 503],

@@ -93,5 +93,8 @@ async fn the_process_of_an_mcp_server_ends_with_the_service_drained_or_killed() 
             let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit)).unwrap();
             assert_eq!(ended, 1, "killed: {is_killed}: the process lives on: {log}");
         }
+        if !is_killed {
+            assert_eq!(lines(&place.path("process.ended")), 1, "the server ends in order: {log}");
+        }
     }
 }
