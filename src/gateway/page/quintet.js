@@ -1876,10 +1876,10 @@ var QuintetHttp = class {
     return request(url, { token: await this.#token(), signal, ...this.#options });
   }
 };
-var PAGE_CALLS = 200;
 function entriesOf(thread_id) {
   return thread_id === void 0 ? "/v1/entries" : `/v1/threads/${encodeURIComponent(thread_id)}/entries`;
 }
+var PAGE_CALLS = 200;
 export {
   History,
   NO_CONVERSATIONS,

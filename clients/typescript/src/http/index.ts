@@ -250,7 +250,7 @@ export class QuintetHttp {
   }
 
   /** Reads a page of the log, or of one thread. */
-  entries(query: { thread_id?: string; after?: number; before?: number; limit?: number; signal?: AbortSignal } = {}): Promise<EntryPage> {
+  entries(query: { thread_id?: string; after?: number; limit?: number; signal?: AbortSignal } = {}): Promise<EntryPage> {
     const { thread_id, signal, ...rest } = query;
     return this.#get(entriesOf(thread_id), rest, signal);
   }
@@ -305,9 +305,8 @@ export class QuintetHttp {
   }
 }
 
-const PAGE_CALLS = 200;
-}
-
 function entriesOf(thread_id: string | undefined): string {
   return thread_id === undefined ? '/v1/entries' : `/v1/threads/${encodeURIComponent(thread_id)}/entries`;
 }
+
+const PAGE_CALLS = 200;
