@@ -52,5 +52,5 @@ export function togglePanel(name, open, origin) {
 }
 
 /** What the drawer covers, except the title. */
-const BEHIND = ['threads-toggle', 'bar-actions', 'scroll', 'latest', 'composer'];
+const BEHIND = ['threads-toggle', 'title-menu', 'bar-actions', 'scroll', 'latest', 'composer'];
 const GAP_PX = 6;
