@@ -114,6 +114,7 @@ mod call_ids;
 pub mod conversation;
 mod emitted_text;
 pub mod error;
+pub mod folded;
 pub mod gate;
 pub mod history;
 pub mod host;

@@ -15,7 +15,8 @@
 //! - [`room`]: the room on the disk, which limits new work
 //! - `trials`: suspected runs are resumed one at a time
 //! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`],
-//!   [`scan_before`]: a page of the log, forwards and backwards
+//!   [`scan_before`]: a page of the log, forwards and backwards;
+//!   [`runs`]: a page of a conversation
 //!
 //! The interface to the agents of these machines is [`quintet_agent::host`].
 
@@ -37,6 +38,7 @@ mod quiesce;
 mod recovery;
 pub mod registry;
 pub mod room;
+pub mod runs;
 pub mod scan;
 pub mod scan_before;
 mod shared;

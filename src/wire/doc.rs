@@ -1,6 +1,8 @@
 //! Tests that compare `docs/protocol.md` with the code: examples are real encodings, and all codes, limits and
 //! routes are listed.
 
+pub(crate) mod threads;
+
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
@@ -19,7 +21,7 @@ use super::{
     http::{
         AgentInfo, AgentsList, CallCompleted, EntriesPage, EntriesPageBefore, EntriesPageBeforeEnd,
         EntriesPageEnd, ExportEnd, ExportGap, ExportHeader, LoggedIn, LoginRequest, MessageAccepted,
-        RunCancelled, RunInfo, RunState, ThreadInfo, ThreadsPage, TicketIssued, TicketRequest,
+        RunCancelled, RunInfo, RunState, TicketIssued, TicketRequest,
     },
     problem::Problem,
     sample::{self, ann, run_id_of},
@@ -46,7 +48,7 @@ fn lines() -> Vec<String> {
 fn encodings() -> BTreeSet<String> {
     let client = sample::client_frames().into_iter().map(|frame| frame.encode());
     let server = sample::server_frames().into_iter().map(|frame| frame.encode());
-    lines().into_iter().chain(client).chain(server).chain(bodies()).collect()
+    lines().into_iter().chain(client).chain(server).chain(bodies()).chain(threads::bodies()).collect()
 }
 
 fn bodies() -> Vec<String> {
@@ -106,16 +108,6 @@ fn bodies() -> Vec<String> {
             message_offset: Offset(1),
             duplicate: false,
         }),
-        json(&ThreadsPage {
-            threads: vec![ThreadInfo {
-                thread_id: thread_id.clone(),
-                first_offset: Offset(1),
-                last_offset: Offset(7),
-                last_at: Timestamp(1_795_000_000_007),
-                messages: 1,
-            }],
-            next_before: None,
-        }),
         json(&RunInfo {
             run_id,
             thread_id,
@@ -128,6 +120,7 @@ fn bodies() -> Vec<String> {
             started_offset: Some(Offset(2)),
             completed_offset: Some(Offset(7)),
             accepted_at: at,
+            merged_into: None,
         }),
         json(&RunCancelled { run_id }),
         json(&answered),

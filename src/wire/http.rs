@@ -48,11 +48,6 @@ pub struct MessageAccepted {
 pub const PAGE_ENTRIES_DEFAULT: u32 = 100;
 /// Largest number of entries on one page.
 pub const PAGE_ENTRIES_MAX: u32 = 1000;
-/// Default number of threads on one page.
-pub const PAGE_THREADS_DEFAULT: u32 = 50;
-/// Largest number of threads on one page.
-pub const PAGE_THREADS_MAX: u32 = 200;
-
 /// The query of `GET /v1/entries` and `GET /v1/threads/{id}/entries`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -69,23 +64,6 @@ pub struct EntriesQuery {
 impl Default for EntriesQuery {
     fn default() -> Self {
         Self { after: None, before: None, limit: PAGE_ENTRIES_DEFAULT }
-    }
-}
-
-/// The query of `GET /v1/threads`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct ThreadsQuery {
-    /// Return threads whose last entry is before this offset; missing: start at the latest.
-    pub before: Option<Offset>,
-    /// Threads on the page, 1 to 200.
-    #[schemars(range(min = 1, max = PAGE_THREADS_MAX))]
-    pub limit: u32,
-}
-
-impl Default for ThreadsQuery {
-    fn default() -> Self {
-        Self { before: None, limit: PAGE_THREADS_DEFAULT }
     }
 }
 
@@ -228,31 +206,6 @@ pub struct ExportGap {
     pub to: Offset,
 }
 
-/// The 200 response of `GET /v1/threads`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ThreadsPage {
-    /// Threads, the one with the latest entry first.
-    pub threads: Vec<ThreadInfo>,
-    /// The `before` of the next page; null on the last page.
-    pub next_before: Option<Offset>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-/// A thread in a list.
-#[schemars(inline)]
-pub struct ThreadInfo {
-    /// The id of the thread.
-    pub thread_id: ThreadId,
-    /// Offset of the first entry.
-    pub first_offset: Offset,
-    /// Offset of the last entry.
-    pub last_offset: Offset,
-    /// Timestamp of the last entry, in Unix milliseconds.
-    pub last_at: Timestamp,
-    /// Number of the user's messages in the thread.
-    pub messages: u64,
-}
-
 /// The 200 response of `GET /v1/runs/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RunInfo {
@@ -278,6 +231,8 @@ pub struct RunInfo {
     pub completed_offset: Option<Offset>,
     /// Time at which the message was accepted, in Unix milliseconds.
     pub accepted_at: Timestamp,
+    /// The run that took the message of this one, if the status is `merged` (RUN-12); else null.
+    pub merged_into: Option<RunId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

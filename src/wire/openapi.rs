@@ -13,15 +13,18 @@ use serde_json::{Map, Value, json};
 
 use self::routes::{RequestBody, ResponseBody, Route, routes};
 use super::{
-    client::form::AnswerForm,
+    client::form::{AnswerForm, ThreadUpdateForm},
     http::{
         AgentsList, CallCompleted, EntriesPage, EntriesPageBefore, EntriesPageBeforeEnd, EntriesPageEnd,
         ExportEnd, ExportGap, ExportHeader, LoggedIn, LoginRequest, MessageAccepted, PAGE_ENTRIES_DEFAULT,
-        PAGE_ENTRIES_MAX, PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunCancelled, RunInfo, ThreadsPage,
-        TicketIssued, TicketRequest,
+        PAGE_ENTRIES_MAX, RunCancelled, RunInfo, TicketIssued, TicketRequest,
     },
     problem::{PROBLEM_JSON, Problem},
     schema::{self, read, tagged, written},
+    threads::{
+        CallsPage, ErasureInfo, PAGE_CALLS_DEFAULT, PAGE_CALLS_MAX, PAGE_RUNS_DEFAULT, PAGE_RUNS_MAX,
+        PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunsPage, RunsPageEnd, ThreadInfo, ThreadRun, ThreadsPage,
+    },
 };
 
 /// Returns the document of `GET /openapi.json`.
@@ -146,18 +149,35 @@ fn schemas() -> Map<String, Value> {
         ("TicketIssued", written::<TicketIssued>()),
         ("NewMessage", read::<NewMessage>()),
         ("MessageAccepted", written::<MessageAccepted>()),
-        ("EntriesPage", page(written::<EntriesPage>(), written::<EntriesPageEnd>(), "next_after")),
+        (
+            "EntriesPage",
+            page(written::<EntriesPage>(), written::<EntriesPageEnd>(), ("entries", "entry"), "next_after"),
+        ),
         (
             "EntriesPageBefore",
-            page(written::<EntriesPageBefore>(), written::<EntriesPageBeforeEnd>(), "next_before"),
+            page(
+                written::<EntriesPageBefore>(),
+                written::<EntriesPageBeforeEnd>(),
+                ("entries", "entry"),
+                "next_before",
+            ),
         ),
         ("ExportHeader", tagged("export", written::<ExportHeader>())),
         ("ExportGap", tagged("gap", written::<ExportGap>())),
         ("ExportEnd", tagged("export_end", written::<ExportEnd>())),
         ("ThreadsPage", written::<ThreadsPage>()),
+        ("ThreadInfo", written::<ThreadInfo>()),
+        (
+            "RunsPage",
+            page(written::<RunsPage>(), written::<RunsPageEnd>(), ("runs", "ThreadRun"), "next_before"),
+        ),
+        ("ThreadRun", written::<ThreadRun>()),
+        ("CallsPage", written::<CallsPage>()),
+        ("ErasureInfo", written::<ErasureInfo>()),
         ("RunInfo", written::<RunInfo>()),
         ("RunCancelled", written::<RunCancelled>()),
         ("Answer", read::<AnswerForm<'_>>()),
+        ("ThreadUpdate", read::<ThreadUpdateForm<'_>>()),
         ("CallCompleted", written::<CallCompleted>()),
         ("AgentsList", written::<AgentsList>()),
         ("LoginRequest", read::<LoginRequest>()),
@@ -178,12 +198,13 @@ fn schemas() -> Map<String, Value> {
     all.map(|(name, schema)| (name.to_owned(), embedded(schema))).collect()
 }
 
-/// Joins the schemas of the two parts of a page around its entries. `next` is the field of the second part.
-fn page(mut page: Value, mut end: Value, next: &str) -> Value {
-    page["properties"]["entries"] = json!({"type": "array", "items": component("schemas", "entry")});
+/// Joins the schemas of the two parts of a page around its items: the field of the items, and the schema of each. `next` is
+/// the field of the second part.
+fn page(mut page: Value, mut end: Value, (items, schema): (&str, &str), next: &str) -> Value {
+    page["properties"][items] = json!({"type": "array", "items": component("schemas", schema)});
     page["properties"][next] = end["properties"][next].take();
     if let Some(required) = page["required"].as_array_mut() {
-        required.extend([json!("entries"), json!(next)]);
+        required.extend([json!(items), json!(next)]);
     }
     page
 }
@@ -221,7 +242,16 @@ fn parameters() -> Value {
             "`head` starts at the head of the log and sends `ready` with its offset; excludes `after`.",
             json!({"enum": ["beginning", "head"], "default": "beginning"}),
         ),
-        "before": query("before", "Threads whose last entry is before this offset.", offset),
+        "threadsBefore": query("before", "Threads whose last entry is before this offset.", offset.clone()),
+        "archived": query("archived", "Only threads that are archived, or are not.", json!({"type": "boolean"})),
+        "runsBefore": query("before", "Runs whose message is before this offset.", offset.clone()),
+        "runsLimit": query("limit", "Runs on the page.", limit(PAGE_RUNS_DEFAULT, PAGE_RUNS_MAX)),
+        "open": {
+            "name": "open", "in": "query", "required": true, "schema": {"const": true},
+            "description": "Calls that wait for an answer. No other calls can be listed.",
+        },
+        "callsAfter": query("after", "Calls whose `tool_executing` is after this offset.", offset),
+        "callsLimit": query("limit", "Calls on the page.", limit(PAGE_CALLS_DEFAULT, PAGE_CALLS_MAX)),
         "entriesLimit": query("limit", "Entries on the page.", limit(PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)),
         "threadsLimit": query("limit", "Threads on the page.", limit(PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX)),
         "lastEventId": {

@@ -11,6 +11,7 @@ mod bodies;
 mod budgets;
 mod conformance;
 mod contract;
+mod conversations;
 mod delivery;
 mod doors;
 mod ends;

@@ -267,7 +267,7 @@ async fn iso_6_unread_pages_are_limited_per_user() {
     // Three pages of 4 MiB were requested, and hardly anything was read.
     assert!(reads.bytes() < 3 * 1024 * 1024, "{} bytes were read ahead", reads.bytes());
     // Other routes of the user work, and all routes of other users.
-    service.get("ada", "/v1/threads").await.ok(200);
+    service.get("ada", "/v1/agents").await.ok(200);
     service.get("bob", "/v1/entries?limit=1000").await.ok(200);
     // A slot is free again when its reader has gone, and when its page was read.
     drop(stalled.pop());

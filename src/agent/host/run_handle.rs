@@ -155,6 +155,11 @@ impl RunHandle {
         self.0.0.log.read(after, limit).await
     }
 
+    /// Returns the user's own log.
+    pub(crate) fn log(&self) -> &Arc<dyn Log> {
+        &self.0.0.log
+    }
+
     /// Returns the head of the user's own log: the offset of its last entry.
     ///
     /// # Errors

@@ -111,6 +111,11 @@ impl Working<'_> {
                 let answer = self.erase(batch, scope, receipt, at);
                 batch.reply_later(PendingReply::Erasing(reply, answer));
             }
+            ClientCommand::WaitingCalls { reply } => {
+                // Sent with the batch: a call that was decided in it is durable by then (DEL-1).
+                let waiting = self.waiting_calls(at);
+                batch.reply_later(PendingReply::Waiting(reply, Ok(waiting)));
+            }
             // Open runs were resumed at the start of the batch.
             ClientCommand::Recover { reply } => batch.reply_later(PendingReply::Done(reply, Ok(()))),
         }
@@ -337,6 +342,7 @@ pub(super) fn fail(input: HubInput, error: &JournalError) {
                 PendingReply::Done(reply, Err(why)).send();
             }
             ClientCommand::Erase { reply, .. } => PendingReply::Erasing(reply, Err(why)).send(),
+            ClientCommand::WaitingCalls { reply } => PendingReply::Waiting(reply, Err(why)).send(),
         },
         HubInput::AgentCommand(AgentCommand::Step { reply, .. }) => {
             if let Some(reply) = reply {

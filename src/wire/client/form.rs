@@ -125,6 +125,17 @@ pub(crate) struct UpdateForm<'a> {
     pub archived: Option<bool>,
 }
 
+/// Changes the title of a thread, or whether it is archived; the id is in the path.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ThreadUpdateForm<'a> {
+    /// The title; null: none; missing: unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Option<&'a Title>>,
+    /// True to put the thread aside, false to bring it back; missing: unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+}
+
 /// Erases a thread: its open runs end as cancelled, and its entries up to now are erased (DEL-8).
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct EraseForm<'a> {

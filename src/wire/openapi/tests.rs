@@ -47,6 +47,7 @@ fn every_route_of_the_contract_is_described() {
         })
         .collect();
     let contract = "post /v1/tickets|post /v1/messages|get /v1/entries|get /v1/threads|get /v1/threads/{thread_id}/entries|\
+        get /v1/threads/{thread_id}/runs|patch /v1/threads/{thread_id}|delete /v1/threads/{thread_id}|delete /v1/log|get /v1/calls|\
         get /v1/runs/{run_id}|post /v1/runs/{run_id}/cancel|post /v1/runs/{run_id}/calls/{call_id}|get /v1/stream|get /v1/export|get /v1/ws|\
         get /v1/agents|get /livez|get /readyz|get /metrics|get /openapi.json|get /asyncapi.json|get /schema/{frame}.json|\
         post /dev/login|post /agui|get /agui/info|post /agui/agent/{agent_name}/run|post /agui/agent/{agent_name}/connect|\
@@ -143,6 +144,10 @@ fn bodies_fit_their_schemas() {
         assert_eq!(body["entries"].as_array().unwrap().len(), count);
         fits("EntriesPageBefore", &body);
     }
+    let runs: Value = serde_json::from_str(&crate::doc::threads::runs()).unwrap();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1);
+    fits("RunsPage", &runs);
+    fits("ThreadRun", &runs["runs"][0]);
     let header = ExportHeader {
         epoch,
         user_id: sample::ann(),
@@ -168,7 +173,7 @@ fn bodies_fit_their_schemas() {
         &json!({
             "run_id": "01a1ee56-5e01-7c3d-8e4f-0123456789ab", "thread_id": "t", "message_id": "m", "agent_name": "a",
             "state": "waiting", "status": null, "accepted_offset": 1, "started_offset": null, "completed_offset": null,
-            "accepted_at": 7, "parent": 0,
+            "accepted_at": 7, "parent": 0, "merged_into": null,
         }),
     );
 }
