@@ -65,7 +65,7 @@ test('start head: a thread opens at its last page, and older ones follow', async
   reading.close();
 });
 
-test('del_2: whatever arrives while a page is under way, each entry is applied once', async () => {
+test('del_2: entries that arrive while a page is under way are applied once', async () => {
   await fc.assert(
     fc.asyncProperty(fc.nat(12), fc.nat(12), async (before, during) => {
       // One run: its steps are before, during and after the request.

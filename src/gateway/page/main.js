@@ -119,11 +119,11 @@ function refused(frame, error) {
 function onEntry(entry) {
   app.intents.onEntry(entry);
   app.traces.onEntry(entry);
-  if (app.client.snapshot.caughtUp) tell(entry);
+  if (app.client.snapshot.caughtUp) announceEntry(entry);
 }
 
 /** Announces important live entries to screen readers. */
-function tell(entry) {
+function announceEntry(entry) {
   if (entry.type === 'agent_completed') {
     const words = endWords(entry);
     announce(`${entry.agent_name}: ${words === null ? entry.final_response : `${words.text} ${words.detail}`}`.slice(0, SAID_CHARS_MAX));

@@ -68,6 +68,6 @@ export function timeOfDay(at, locale) {
 }
 
 const TITLE_CHARS_MAX = 80;
-/** The length from which the beginning of a script tells which one it is. */
+/** The length from which the beginning of a script is unique. */
 const CUT_CHARS_MIN = 60;
 const DAY_MS = 86_400_000;
