@@ -1690,6 +1690,12 @@ var History = class {
     const before = this.#state.opened.get(thread_id)?.next_before ?? null;
     const generation = this.#generation;
     this.#show(thread_id, { isLoading: true, error: null });
+    await this.#listing;
+    if (generation !== this.#generation || !this.#wanted.has(thread_id))
+      return;
+    const { isLoaded, next_before, threads } = this.#state;
+    if (isLoaded && next_before === null && !threads.has(thread_id))
+      return this.#show(thread_id, { isLoaded: true, isLoading: false });
     try {
       await this.#recording(async (since) => {
         const query = { limit: this.#options.pageRuns, ...before !== null && { before } };
