@@ -29,7 +29,7 @@ async fn killed(place: &Place, tool: &'static str, trust: &str) -> CutRun {
 
 /// Waits until a condition of a file holds, for which there is no notification.
 fn until(so: impl Fn() -> bool) -> bool {
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     while !so() {
         assert!(begun.elapsed() < PATIENCE, "the file is not written");
         std::thread::yield_now();
