@@ -96,6 +96,17 @@ impl Encoder {
         self.fold.take(agent_name, body);
     }
 
+    /// Returns true if the prefix has the end of the run.
+    pub fn has_ended(&self) -> bool {
+        self.fold.completion().is_some()
+    }
+
+    /// Ends a run whose terminal event is no longer stored, as after a trim, with the status that the index has of it.
+    pub fn end_as(&mut self, status: RunStatus) {
+        self.has_prefix = true;
+        self.fold.end_as(status);
+    }
+
     /// Returns the first events: the start, the snapshot of a prefix behind the messages `before` the run, and the end of
     /// a run that has ended.
     pub fn begin(&mut self, before: Vec<Message>) -> Vec<Event> {

@@ -230,6 +230,13 @@ impl Requester {
         if is_known {
             prefix::absorb(&self.user, &mut cursor, &mut encoder, self.gateway.limits.chunk()).await?;
         }
+        if is_known && !encoder.has_ended() {
+            // The end of the run may be trimmed or erased (DEL-8), and will not come.
+            let run = self.user.run(run_id).await?.ok_or_else(HttpError::not_found)?;
+            if let Some((_, status)) = run.completed.filter(|(completed, _)| *completed <= cursor.after()) {
+                encoder.end_as(status);
+            }
+        }
         self.slot.is_member();
         let limits = &self.gateway.limits;
         let begin = stream::Begin { before: input.before, ignored: input.ignored, slot: self.beginning };
