@@ -38,7 +38,7 @@ pub trait Machine: Debug + Send + Sync {
         unfinished: &[&RunEntry],
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
-        UserState::recover(head, recent, unfinished.iter().copied(), limits)
+        UserState::recover(head, recent, unfinished.iter().copied(), [], limits)
     }
 }
 

@@ -17,9 +17,10 @@
 //! [`Journal`] is the set of all logs, [`Log`] the log of one user. The methods of a log are of three kinds:
 //!
 //! - **append**: [`Log::append`] stores a [`Batch`]
-//! - **read**: [`Log::extent`], [`Log::read`], [`Log::continues`], and [`Log::recovery`] for the machines of the user
+//! - **read**: [`Log::extent`], [`Log::read`], [`Log::read_before`], [`Log::continues`], and [`Log::recovery`] for the
+//!   machines of the user
 //! - **look up**: [`Log::message`], [`Log::run`], [`Log::thread`], [`Log::threads`], [`Log::thread_runs`],
-//!   [`Log::thread_runs_before`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
+//!   [`Log::thread_runs_before`], [`Log::thread_runs_ending`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
 //!   entries
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
@@ -206,6 +207,14 @@ pub trait Log: Send + Sync + 'static {
     /// Returns a [`JournalError`] if the log cannot be read, or if the entries are not as they were written.
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
 
+    /// Reads the last entries before `before`, in ascending order. Returns at least one entry if one is stored there,
+    /// then as many as both limits allow; none if every entry before `before` was trimmed, or there is none.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the log cannot be read, or if the entries are not as they were written.
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
+
     /// Returns the head, the latest `recent_max` messages, oldest first, and all open runs.
     ///
     /// The result is final: a batch of an earlier append of this log is in it or will never be in the log,
@@ -279,6 +288,20 @@ pub trait Log: Send + Sync + 'static {
         &self,
         thread_id: &ThreadId,
         before: Option<Offset>,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError>;
+
+    /// Returns the runs of a thread that were accepted before `before` and have an entry after `after`: open runs
+    /// first, then the one that completed last.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError>;
 
@@ -369,8 +392,8 @@ pub struct Batch {
     pub resumes: Vec<ResumeRecord>,
     /// The bytes of the user once this batch is appended, to store in the same commit (ISO-6).
     pub spending: Spending,
-    /// Intents of erasures to store in the same commit; each reaches through the last offset of the batch (DEL-8). A
-    /// batch may consist of these alone.
+    /// Intents of erasures to store in the same commit, at most one; it reaches through the last offset of the batch
+    /// (DEL-8). A batch may consist of it alone, and then reaches through `expected`.
     pub erasures: Vec<Erasure>,
 }
 

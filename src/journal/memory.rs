@@ -267,6 +267,25 @@ impl Log for MemoryLog {
         })
     }
 
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.with(|log| {
+            let end = Offset(before.0.saturating_sub(1)).min(log.head);
+            let kept = end.0.saturating_sub(log.trimmed.0) as usize;
+            let mut bytes = 0;
+            let fits = |(nth, line): &(usize, &Bytes)| {
+                bytes += line.len() + 1;
+                *nth == 0 || bytes <= limit.bytes_max
+            };
+            let latest = log.entries.iter().take(kept).rev().take(limit.entries_max.max(1)).enumerate();
+            let count = latest.take_while(fits).count();
+            let mut lines = LinesBuilder::new(Offset(log.trimmed.0 + (kept - count) as u64 + 1));
+            for line in log.entries.iter().take(kept).skip(kept - count) {
+                lines.push(|bytes| bytes.extend_from_slice(line));
+            }
+            lines.finish()
+        })
+    }
+
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.with(|log| {
             let mut recent: Vec<_> =
@@ -319,6 +338,24 @@ impl Log for MemoryLog {
             let earlier = log.runs.range(..before.unwrap_or(Offset(u64::MAX))).rev();
             let of_thread = earlier.map(|(_, run)| run).filter(|run| run.thread_id == *thread_id);
             of_thread.take(limit).cloned().collect()
+        })
+    }
+
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.with(|log| {
+            let of_thread = log.runs.range(..before).map(|(_, run)| run);
+            let end = |run: &RunRecord| run.completed.map_or(Offset(u64::MAX), |(at, _)| at);
+            let mut runs: Vec<_> =
+                of_thread.filter(|run| &run.thread_id == thread_id && end(run) > after).cloned().collect();
+            runs.sort_by_key(|run| std::cmp::Reverse((end(run), run.accepted)));
+            runs.truncate(limit);
+            runs
         })
     }
 

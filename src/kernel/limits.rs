@@ -32,6 +32,8 @@ pub struct Limits {
     pub run_resumes_max: u32,
     /// Resumes of one run in all, each by a process that then died; the run then ends in the same way.
     pub run_resumes_total_max: u32,
+    /// Erasures of one user whose end is not in the log; a further one is refused (DEL-8).
+    pub erasures_open_max: usize,
 }
 
 impl Limits {
@@ -50,6 +52,7 @@ impl Limits {
         recent_messages_max: 256,
         run_resumes_max: 2,
         run_resumes_total_max: 32,
+        erasures_open_max: 8,
     };
 }
 

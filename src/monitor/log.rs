@@ -22,7 +22,7 @@ use quintet_observer::UserObserver;
 use super::{
     record::{
         AppendRecord, DecisionRecord, OpenRunRecord, Outcome, Record, Recovered, ReplyRecord, TracedCommand,
-        TracedEntry,
+        TracedEntry, TracedErasure,
     },
     watch::Watch,
 };
@@ -179,7 +179,10 @@ impl MonitoredLog {
         watched.durable.fetch_max(recovery.head.0, Ordering::AcqRel);
         watched.watch.write(|names| {
             let user = names.user(&watched.user_id);
-            Record::Recovered(Recovered { user, head: recovery.head, open })
+            let erasures = recovery.erasures.iter();
+            let erasures =
+                erasures.map(|erasure| TracedErasure::of(erasure, &watched.user_id, names)).collect();
+            Record::Recovered(Recovered { user, head: recovery.head, open, erasures })
         });
         Ok(())
     }

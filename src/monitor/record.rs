@@ -30,7 +30,8 @@ use quintet_kernel::{
 };
 
 pub use self::decision::{
-    DecisionRecord, Early, OpenRunRecord, PastCallRecord, ReplyRecord, TracedCommand, TracedEntry, What,
+    DecisionRecord, Early, OpenRunRecord, PastCallRecord, ReplyRecord, TracedCommand, TracedEntry,
+    TracedErasure, What,
 };
 
 /// One line of a trace: a record and its number.
@@ -180,6 +181,9 @@ pub struct Recovered {
     pub head: Offset,
     /// The open runs, in order of acceptance.
     pub open: Vec<OpenRunRecord>,
+    /// The erasures whose end is not in the log (DEL-8).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erasures: Vec<TracedErasure>,
 }
 
 /// A batch of a hub's decisions, with the entries that the hub appended for them.
@@ -191,7 +195,7 @@ pub struct AppendRecord {
     pub expected: Offset,
     /// The decisions of the hub since its last append, in order.
     pub decided: Vec<DecisionRecord>,
-    /// The entries of all decisions, in order.
+    /// The entries of all decisions that belong to runs, in order. Changes of threads are not recorded.
     pub entries: Vec<TracedEntry>,
     /// The outcome of the append.
     pub outcome: Outcome,

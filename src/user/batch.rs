@@ -4,7 +4,7 @@
 use tokio::sync::oneshot;
 
 use super::{
-    handle::{Acceptance, CallReply, RequestError},
+    handle::{Acceptance, CallReply, RequestError, WaitingCall},
     recovery::Past,
 };
 use crate::{
@@ -14,9 +14,9 @@ use crate::{
         lines::{Lines, LinesBuilder},
     },
     kernel::{
-        entry::{Body, CallOwner, CallResult, Entry, Event, RunEntry, RunStatus},
-        ids::{CallId, Offset, RunId, UserId},
-        user::Reply,
+        entry::{Body, CallOwner, CallResult, Entry, Event, RunEntry, RunStatus, ThreadChange, ThreadEntry},
+        ids::{CallId, Offset, RunId, ThreadId, UserId},
+        user::{Erasure, Reply, ThreadProperties},
     },
     wire,
 };
@@ -31,6 +31,7 @@ pub(crate) struct BatchBuilder {
     commands: usize,
     stale: bool,
     resumes: Vec<ResumeRecord>,
+    erasures: Vec<Erasure>,
 }
 
 /// An effect of a durable batch on the agents of this process.
@@ -79,6 +80,8 @@ pub(crate) enum PendingReply {
     CallCompleted(oneshot::Sender<Result<CallReply, RequestError>>, Result<CallReply, RequestError>),
     Stepped(oneshot::Sender<Result<(), RunEnded>>, Result<(), RunEnded>),
     Taken(oneshot::Sender<Result<Vec<Message>, RunEnded>>, Result<Vec<Message>, RunEnded>),
+    Erasing(oneshot::Sender<Result<Erasure, RequestError>>, Result<Erasure, RequestError>),
+    Waiting(oneshot::Sender<Result<Vec<WaitingCall>, RequestError>>, Result<Vec<WaitingCall>, RequestError>),
     Cut(oneshot::Sender<()>),
 }
 
@@ -91,6 +94,8 @@ impl PendingReply {
             PendingReply::CallCompleted(to, answer) => drop(to.send(answer)),
             PendingReply::Stepped(to, answer) => drop(to.send(answer)),
             PendingReply::Taken(to, answer) => drop(to.send(answer)),
+            PendingReply::Erasing(to, answer) => drop(to.send(answer)),
+            PendingReply::Waiting(to, answer) => drop(to.send(answer)),
             PendingReply::Cut(to) => drop(to.send(())),
         }
     }
@@ -103,6 +108,8 @@ impl PendingReply {
             PendingReply::CallCompleted(to, _) => drop(to.send(Err(RequestError::Unavailable))),
             PendingReply::Stepped(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
             PendingReply::Taken(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
+            PendingReply::Erasing(to, _) => drop(to.send(Err(RequestError::Unavailable))),
+            PendingReply::Waiting(to, _) => drop(to.send(Err(RequestError::Unavailable))),
             PendingReply::Cut(to) => drop(to),
         }
     }
@@ -115,6 +122,8 @@ pub(crate) struct DecidedBatch {
     pub effects: Vec<RunEffect>,
     pub replies: Vec<PendingReply>,
     pub resumes: Vec<ResumeRecord>,
+    /// The intent of an erasure, at most one (DEL-8).
+    pub erasures: Vec<Erasure>,
     /// True if the state does not match the log: the batch must not be appended.
     pub stale: bool,
 }
@@ -131,6 +140,7 @@ impl BatchBuilder {
             commands: 0,
             stale: false,
             resumes: Vec::new(),
+            erasures: Vec::new(),
         }
     }
 
@@ -201,6 +211,31 @@ impl BatchBuilder {
         self.resumes.push(record);
     }
 
+    /// Adds the intent of an erasure, which ends the batch: it reaches through the last entry (DEL-8).
+    pub(crate) fn erase(&mut self, erasure: Erasure) {
+        self.erasures.push(erasure);
+    }
+
+    /// Returns true if the batch has the intent of an erasure.
+    pub(crate) fn erases(&self) -> bool {
+        !self.erasures.is_empty()
+    }
+
+    /// Returns the properties that the batch gives to a thread, if it updates it.
+    pub(crate) fn properties_of(&self, thread_id: &ThreadId) -> Option<ThreadProperties> {
+        self.entries.iter().rev().find_map(|entry| match entry {
+            Entry::Thread(ThreadEntry { thread_id: updated, change, .. }) if updated == thread_id => {
+                match change {
+                    ThreadChange::Updated { title, archived } => {
+                        Some(ThreadProperties { title: title.clone(), archived: *archived })
+                    }
+                    ThreadChange::Erased { .. } => None,
+                }
+            }
+            Entry::Run(_) | Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => None,
+        })
+    }
+
     pub(crate) fn reply_later(&mut self, reply: PendingReply) {
         self.replies.push(reply);
     }
@@ -238,6 +273,7 @@ impl BatchBuilder {
             effects: self.effects,
             replies: self.replies,
             resumes: self.resumes,
+            erasures: self.erasures,
             stale: self.stale,
         }
     }

@@ -15,12 +15,14 @@ use super::{
     tail::Tail,
 };
 use crate::{
-    journal::{Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord, ThreadsQuery},
+    journal::{
+        ErasureRecord, Extent, JournalError, Lines, Log, ReadLimit, RunRecord, ThreadRecord, ThreadsQuery,
+    },
     kernel::{
         connection::ResumeCursor,
         entry::CallResult,
-        ids::{AgentName, CallId, Epoch, Offset, RunId, ThreadId, UserId},
-        user::{NewMessage, PastCall, Receipt, Refusal},
+        ids::{AgentName, CallId, Epoch, Offset, ReceiptId, RunId, ThreadId, Timestamp, ToolName, UserId},
+        user::{EraseScope, Erasure, NewMessage, PastCall, Receipt, Refusal, ThreadUpdate},
     },
     observer::{ObservedLog, UserObserver},
     runtime::{ids, saturation::Scope},
@@ -87,6 +89,29 @@ pub(crate) enum ClientCommand {
         /// The sender of the reply.
         reply: oneshot::Sender<Result<CallReply, RequestError>>,
     },
+    /// Change the properties of a thread.
+    UpdateThread {
+        /// The thread.
+        thread_id: ThreadId,
+        /// The changes.
+        update: ThreadUpdate,
+        /// The sender of the reply.
+        reply: oneshot::Sender<Result<(), RequestError>>,
+    },
+    /// Erase a thread or the whole log (DEL-8).
+    Erase {
+        /// The entries to erase.
+        scope: EraseScope,
+        /// The id of the record of the erasure.
+        receipt: ReceiptId,
+        /// The sender of the reply.
+        reply: oneshot::Sender<Result<Erasure, RequestError>>,
+    },
+    /// List the calls that wait for the client (RUN-11).
+    WaitingCalls {
+        /// The sender of the reply.
+        reply: oneshot::Sender<Result<Vec<WaitingCall>, RequestError>>,
+    },
     /// Resume the runs that an earlier process left open (RUN-6).
     Recover {
         /// The sender of the reply.
@@ -102,6 +127,27 @@ pub(crate) enum CallReply {
     /// The run is not open. The caller has to look the call up in the journal, which may take long, and ask
     /// again.
     NotOpen,
+}
+
+/// A call that waits for the client (RUN-11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingCall {
+    /// The thread of the run.
+    pub thread_id: ThreadId,
+    /// The run that waits.
+    pub run_id: RunId,
+    /// The agent that executes the run.
+    pub agent_name: AgentName,
+    /// The call.
+    pub call_id: CallId,
+    /// The tool of the call.
+    pub tool_name: ToolName,
+    /// The offset of its `tool_executing`.
+    pub opened: Offset,
+    /// The time of its `tool_executing`.
+    pub opened_at: Timestamp,
+    /// The time at which the call times out; `None` if the run waits to be resumed.
+    pub deadline: Option<Timestamp>,
 }
 
 /// The reply to an accepted message (DEL-5).
@@ -216,6 +262,15 @@ impl User {
         }
     }
 
+    /// Returns the calls that wait for the client, over all threads, in the order in which they were opened (RUN-11).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RequestError`] if the log cannot be read.
+    pub async fn waiting_calls(&self) -> Result<Vec<WaitingCall>, RequestError> {
+        self.ask(|reply| ClientCommand::WaitingCalls { reply }).await
+    }
+
     async fn ask_answer(
         &self,
         run_id: RunId,
@@ -227,6 +282,35 @@ impl User {
         self.ask(|reply| ClientCommand::CompleteCall { run_id, call_id, result, past, reply }).await
     }
 
+    /// Changes the properties of a thread, and returns once its `thread_updated` is durable.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RequestError`] if the user has no such thread, or if the outcome is unknown.
+    pub async fn update_thread(&self, thread_id: ThreadId, update: ThreadUpdate) -> Result<(), RequestError> {
+        self.ask(|reply| ClientCommand::UpdateThread { thread_id, update, reply }).await
+    }
+
+    /// Ends the open runs of a thread or of the whole log, and begins to erase it. Returns once the intent is durable:
+    /// the erasure then completes, also after a restart, and `thread_erased` or `log_erased` follows (DEL-8).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RequestError`] if too many erasures are under way, or if the outcome is unknown.
+    pub async fn erase(&self, scope: EraseScope) -> Result<Erasure, RequestError> {
+        let receipt = ReceiptId(ids::fresh());
+        self.ask(|reply| ClientCommand::Erase { scope, receipt, reply }).await
+    }
+
+    /// Returns the record of an erasure; `None` if this user has none of this id (ISO-3).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        self.log().erasure(receipt).await
+    }
+
     /// Returns the epoch for the comparison of a cursor: its own if this log continues it, else the journal's,
     /// to which the cursor does not belong (DEL-3).
     ///
@@ -235,9 +319,13 @@ impl User {
     /// Returns an error of the journal.
     pub async fn epoch_for(&self, asked: ResumeCursor) -> Result<Epoch, JournalError> {
         let here = self.0.shared.journal.epoch();
-        match asked.epoch {
-            Some(epoch) if epoch != here && self.log().continues(epoch, asked.after).await? => Ok(epoch),
-            _ => Ok(here),
+        match asked {
+            ResumeCursor::After { epoch: Some(epoch), after }
+                if epoch != here && self.log().continues(epoch, after).await? =>
+            {
+                Ok(epoch)
+            }
+            ResumeCursor::After { .. } | ResumeCursor::Head => Ok(here),
         }
     }
 

@@ -19,14 +19,17 @@
 //! or lost their agent (RUN-6). A panic in a batch ends neither the hub nor its runs.
 //!
 //! The states are those of a node in `model/Fence.tla`. `batch` has the work of a hub that knows its log, with
-//! `commands`, `bounds`, `resumes` and `runs`.
+//! `commands`, `threads`, `erasing`, `bounds`, `resumes` and `runs`.
 
 mod batch;
 mod bounds;
 mod commands;
+mod erasing;
 mod resumes;
 mod runs;
 mod steer;
+mod threads;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -44,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     batch::{Lost, Working},
+    erasing::Erasing,
     resumes::ResumedRuns,
 };
 use super::{
@@ -139,6 +143,7 @@ struct Known {
     /// unavailable.
     orphans: BTreeMap<RunId, Past>,
     resumed: ResumedRuns,
+    erasing: Erasing,
     /// The runs that an agent of this process carries out.
     signals: BTreeMap<RunId, Arc<RunSignal>>,
     /// Commands of the hub itself, for deadlines and lost agents.
@@ -301,12 +306,17 @@ impl Unknown {
         hub.last_at = hub.last_at.max(loaded.last_at);
         hub.deadlines.keep_open(&loaded.state);
         loaded.pasts.retain(|_, past| !past.events.is_empty());
+        // DEL-8: the tail may have entries of an erasure whose intent was stored by an append of unknown outcome.
+        if !loaded.state.erasures().is_empty() {
+            hub.tail.clear();
+        }
         Ok(Known {
             view: loaded.state,
             spending: loaded.spending,
             client_calls: loaded.client_calls,
             orphans: loaded.pasts,
             resumed: ResumedRuns::of(loaded.resumes),
+            erasing: Erasing::default(),
             signals: BTreeMap::new(),
             own: VecDeque::new(),
             agent_commands,
@@ -334,6 +344,7 @@ impl Known {
             // The batch handles passed deadlines.
             () = at(hub.deadlines.next()) => Some(HubInput::Look),
             () = at(trial_ends) => Some(HubInput::Look),
+            receipt = self.erasing.completed() => Some(HubInput::Own(Command::Erased { receipt })),
             Some(command) = self.agent_commands.recv() => Some(HubInput::AgentCommand(command)),
             () = self.resumed.granted() => Some(HubInput::Look),
             () = at(hub.tail_clears) => Some(hub.clear_tail()),

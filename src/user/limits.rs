@@ -41,6 +41,8 @@ quintet_runtime::limits! {
         pub batch_bytes_max: usize = 512 * 1024, in 1_024..=67_108_864;
         /// Commands in one batch.
         pub batch_commands_max: usize = 512, in 1..=100_000;
+        /// Entries that one step of an erasure erases; between steps other users' work gets its turn (DEL-8, ISO-6).
+        pub erase_step_entries_max: usize = 256, in 1..=100_000;
         /// Time without appends after which the tail of a log is dropped from memory.
         pub tail_idle_timeout_ms: u64 = 10_000, in 1..=86_400_000;
         /// Time from the resume of all other runs to the first trial of a suspected run: one that had been

@@ -120,7 +120,7 @@ pub(crate) async fn load(
             }
         }
     }
-    let state = recovering.finish(recovery.head, recovery.recent, limits);
+    let state = recovering.finish(recovery.head, recovery.recent, recovery.erasures, limits);
     let last_at = last_at(log, user_id, recovery.head).await?;
     let spending = recovery.spending;
     let resumes = recovery.resumes.into_iter().map(|record| (record.run_id, record)).collect();

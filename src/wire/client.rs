@@ -12,11 +12,12 @@ pub mod form;
 use std::fmt;
 
 use quintet_kernel::{
+    connection::ResumeCursor,
     entry::CallResult,
-    ids::{CallId, Epoch, MessageId, Offset, RunId},
+    ids::{CallId, MessageId, RunId, ThreadId},
     json::Json,
     limits::Limits,
-    user::NewMessage,
+    user::{NewMessage, ThreadUpdate},
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
@@ -36,6 +37,10 @@ pub enum ClientFrame {
     CancelRun(CancelRun),
     /// `complete_call`: the result of a call of the client.
     CompleteCall(CompleteCall),
+    /// `update_thread`: the title of a thread, or whether it is archived.
+    UpdateThread(UpdateThread),
+    /// `erase_thread`: erases a thread.
+    EraseThread(EraseThread),
     /// `renew`: a newer credential.
     Renew(Renew),
     /// `ping`: requests a `pong`.
@@ -47,10 +52,8 @@ pub enum ClientFrame {
 pub struct Hello {
     /// `None` if the handshake request already carried a credential.
     pub credential: Option<Credential>,
-    /// The epoch of the cursor; `None` means that of this journal.
-    pub epoch: Option<Epoch>,
-    /// The offset of the last entry that the client applied; 0 for none.
-    pub after: Offset,
+    /// The position at which the entries begin.
+    pub cursor: ResumeCursor,
 }
 
 /// A request to end a run early (RUN-7).
@@ -69,6 +72,22 @@ pub struct CompleteCall {
     pub call_id: CallId,
     /// The outcome; its status is `ok` or `error`.
     pub result: CallResult,
+}
+
+/// A change of the properties of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateThread {
+    /// The thread to change.
+    pub thread_id: ThreadId,
+    /// The changes.
+    pub update: ThreadUpdate,
+}
+
+/// A request to erase a thread (DEL-8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EraseThread {
+    /// The thread to erase.
+    pub thread_id: ThreadId,
 }
 
 /// A newer credential of the same user, which extends the connection's lifetime (AUTH-3).
@@ -189,6 +208,15 @@ pub fn decode_message(body: &str) -> Result<NewMessage, FrameError> {
 /// As [`ClientFrame::decode`].
 pub fn decode_answer(body: &str) -> Result<CallResult, FrameError> {
     Fields::decode(body, |fields| fields.answer())
+}
+
+/// Decodes the body of `PATCH /v1/threads/{id}`: the fields of `update_thread` without the id, which is in the path.
+///
+/// # Errors
+///
+/// As [`ClientFrame::decode`].
+pub fn decode_update(body: &str) -> Result<ThreadUpdate, FrameError> {
+    Fields::decode(body, |fields| fields.update())
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use proptest::{collection, option, prelude::*};
 use quintet_kernel::{
-    connection,
+    connection::{self, ResumeCursor},
     entry::{
         Body, Call, CallOwner, CallResult, CallStatus, Completion, Entry, ErasedEntry, Event, LogErased,
         RunEntry, RunError, RunErrorCode, RunStatus, Thought, ThoughtKind, ThreadChange, ThreadEntry, Usage,
@@ -13,11 +13,14 @@ use quintet_kernel::{
     },
     json::Json,
     limits::Limits,
-    user::{NewMessage, OnBusy},
+    user::{NewMessage, OnBusy, ThreadUpdate},
 };
 
 use crate::{
-    client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew},
+    client::{
+        CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, Hello, Nonce, Ping, Renew,
+        UpdateThread,
+    },
     codes::ErrorCode,
     server::{self, ServerFrame},
 };
@@ -356,9 +359,13 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
         ..result
     });
     prop_oneof![
-        (option::of(credential()), option::of(epoch), number()).prop_map(|(credential, epoch, after)| {
-            F::Hello(Hello { credential, epoch, after: Offset(after) })
-        }),
+        (option::of(credential()), option::of(epoch), option::of(number())).prop_map(
+            |(credential, epoch, after)| {
+                let after = after.map(Offset);
+                let cursor = after.map_or(ResumeCursor::Head, |after| ResumeCursor::After { epoch, after });
+                F::Hello(Hello { credential, cursor })
+            }
+        ),
         (message_id(), thread_id(), message_text, option::of(agent_name()), on_busy, option::of(number()))
             .prop_map(|(message_id, thread_id, text, agent_name, on_busy, parent)| {
                 let parent = parent.map(Offset);
@@ -370,6 +377,13 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
             call_id,
             result
         })),
+        (thread_id(), option::of(option::of(title())), option::of(any::<bool>())).prop_map(
+            |(thread_id, title, archived)| {
+                let update = ThreadUpdate { title, archived };
+                F::UpdateThread(UpdateThread { thread_id, update })
+            }
+        ),
+        thread_id().prop_map(|thread_id| F::EraseThread(EraseThread { thread_id })),
         credential().prop_map(|credential| F::Renew(Renew { credential })),
         option::of(nonce()).prop_map(|nonce| F::Ping(Ping { nonce })),
     ]
@@ -381,9 +395,12 @@ pub(crate) fn client_frames() -> Vec<ClientFrame> {
     vec![
         ClientFrame::Hello(Hello {
             credential: Some(Credential::Ticket("dGlja2V0LW9mLWFubg".into())),
-            epoch: Some(Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap()),
-            after: Offset(5),
+            cursor: ResumeCursor::After {
+                epoch: Some(Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap()),
+                after: Offset(5),
+            },
         }),
+        ClientFrame::Hello(Hello { credential: None, cursor: ResumeCursor::Head }),
         ClientFrame::SendMessage(NewMessage {
             message_id: MessageId::parse("m-1").unwrap(),
             thread_id: ThreadId::parse("t-1").unwrap(),
@@ -398,6 +415,14 @@ pub(crate) fn client_frames() -> Vec<ClientFrame> {
             call_id: CallId::parse("q1").unwrap(),
             result: CallResult::ok(Json::parse(r#"{"approved":true}"#).unwrap()),
         }),
+        ClientFrame::UpdateThread(UpdateThread {
+            thread_id: ThreadId::parse("t-1").unwrap(),
+            update: ThreadUpdate {
+                title: Some(Some(Title::parse("The weather in Oslo").unwrap())),
+                archived: Some(false),
+            },
+        }),
+        ClientFrame::EraseThread(EraseThread { thread_id: ThreadId::parse("t-1").unwrap() }),
         ClientFrame::Renew(Renew { credential: Credential::Token("eyJhbGciOiJIUzI1NiJ9.e30.c2ln".into()) }),
         ClientFrame::Ping(Ping { nonce: Some(Nonce::read(serde_json::from_str("17").unwrap()).unwrap()) }),
     ]

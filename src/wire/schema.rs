@@ -14,7 +14,7 @@ use schemars::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    client::form::{CallForm, CancelForm, HelloForm, PingForm, RenewForm},
+    client::form::{CallForm, CancelForm, EraseForm, HelloForm, PingForm, RenewForm, UpdateForm},
     server::{Accepted, CaughtUp, Draining, Error, Pong, Ready, Renewed},
     shapes::{
         AgentCompleted, AgentStarted, AgentThinking, Erased, LogErased, ThreadErased, ThreadUpdated,
@@ -35,7 +35,16 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The names of client frames.
-pub const CLIENT: [&str; 6] = ["hello", "send_message", "cancel_run", "complete_call", "renew", "ping"];
+pub const CLIENT: [&str; 8] = [
+    "hello",
+    "send_message",
+    "cancel_run",
+    "complete_call",
+    "update_thread",
+    "erase_thread",
+    "renew",
+    "ping",
+];
 /// The names of the service's frames that are not entries.
 pub const SERVER: [&str; 7] = ["ready", "caught_up", "accepted", "error", "renewed", "pong", "draining"];
 /// The names of entries.
@@ -58,6 +67,8 @@ static SCHEMAS: LazyLock<BTreeMap<&'static str, Value>> = LazyLock::new(|| {
         ("send_message", tagged("send_message", read::<NewMessage>())),
         ("cancel_run", tagged("cancel_run", read::<CancelForm>())),
         ("complete_call", tagged("complete_call", read::<CallForm<'_>>())),
+        ("update_thread", tagged("update_thread", read::<UpdateForm<'_>>())),
+        ("erase_thread", tagged("erase_thread", read::<EraseForm<'_>>())),
         ("renew", tagged("renew", read::<RenewForm<'_>>())),
         ("ping", tagged("ping", read::<PingForm<'_>>())),
         ("ready", tagged("ready", written::<Ready>())),
@@ -105,7 +116,7 @@ fn generate<T: JsonSchema>(contract: Contract) -> Value {
 }
 
 /// Adds the `type` tag to the schema of a frame's fields.
-fn tagged(name: &'static str, mut schema: Value) -> Value {
+pub(crate) fn tagged(name: &'static str, mut schema: Value) -> Value {
     let object = schema.as_object_mut().expect("a struct has an object for a schema");
     object.insert("title".to_owned(), json!(name));
     let properties = object.entry("properties").or_insert_with(|| Value::Object(Map::new()));

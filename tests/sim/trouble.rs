@@ -172,6 +172,11 @@ impl Log for TroubledLog {
         self.shared.reads("read", self.user_id.as_str(), after.0, self.inner.read(after, limit)).await
     }
 
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        let read = self.inner.read_before(before, limit);
+        self.shared.reads("read_before", self.user_id.as_str(), before.0, read).await
+    }
+
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.shared.reads("recovery", self.user_id.as_str(), 0, self.inner.recovery(recent_max)).await
     }
@@ -217,6 +222,17 @@ impl Log for TroubledLog {
         let runs = self.inner.thread_runs_before(thread_id, before, limit);
         let at = before.map_or(0, |before| before.0);
         self.shared.reads("thread_runs_before", self.user_id.as_str(), at, runs).await
+    }
+
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let runs = self.inner.thread_runs_ending(thread_id, before, after, limit);
+        self.shared.reads("thread_runs_ending", self.user_id.as_str(), before.0, runs).await
     }
 
     async fn thread_message(

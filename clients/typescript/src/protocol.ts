@@ -136,6 +136,13 @@ export interface Draining {
   type: 'draining';
 }
 
+/** Erases a thread: its open runs end as cancelled, and its entries up to now are erased (DEL-8). */
+export interface EraseThread {
+  /** The thread to erase. */
+  thread_id: string;
+  type: 'erase_thread';
+}
+
 /** Stands in the place of an entry that was erased, and keeps nothing else of it (DEL-8). */
 export interface Erased {
   /** The position in the user's log: 1, 2, 3 … without gaps. */
@@ -168,6 +175,8 @@ export interface Hello {
   after?: number | null;
   /** The epoch of the cursor, as `ready` gave it. Any other text is the epoch of another journal. */
   epoch?: string | null;
+  /** `beginning`, the default, starts after `after`; `head` starts at the head of the log and excludes `after`. */
+  start?: 'beginning' | 'head' | null;
   /** A single-use ticket; excludes `token`. */
   ticket?: string | null;
   /** A JWT; excludes `ticket`. */
@@ -380,6 +389,17 @@ export interface ToolExecuting {
   user_id: string;
 }
 
+/** Changes the title of a thread, or whether it is archived. */
+export interface UpdateThread {
+  /** True to put the thread aside, false to bring it back; missing: unchanged. */
+  archived?: boolean | null;
+  /** The thread to change. */
+  thread_id: string;
+  /** The title; null: none; missing: unchanged. */
+  title?: string | null;
+  type: 'update_thread';
+}
+
 /** A message of the user, as accepted. */
 export interface UserMessage {
   /** The agent that executes the run. */
@@ -411,6 +431,8 @@ export type ClientFrame =
   | SendMessage
   | CancelRun
   | CompleteCall
+  | UpdateThread
+  | EraseThread
   | Renew
   | Ping;
 

@@ -110,7 +110,7 @@ defect!(StopStopsNothing {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         match command {
             Command::Cancel { run_id, .. } if state.open_runs().contains_key(&run_id) => {
-                Ok(Decision { entries: vec![], reply: Reply::Done })
+                Ok(Decision::new(vec![], Reply::Done))
             }
             command => shipped(state, command, limits),
         }
@@ -225,7 +225,7 @@ defect!(IllegalStepsPass {
         match (opens, &decision.reply) {
             (Some((run_id, call)), Reply::Violated(_)) => {
                 let entries = says(state, run_id, Event::ToolExecuting(call)).into_iter().collect();
-                Ok(Decision { entries, reply: Reply::Done })
+                Ok(Decision::new(entries, Reply::Done))
             }
             _ => Ok(decision),
         }
@@ -249,7 +249,7 @@ defect!(NothingIsIllegal {
             AgentStep::Complete(_) => succeeded(),
         };
         let entries = says(state, run_id, event).into_iter().collect();
-        Ok(Decision { entries, reply: Reply::Done })
+        Ok(Decision::new(entries, Reply::Done))
     }
 
     fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
@@ -267,7 +267,7 @@ defect!(IllegalStepsVanish {
     fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
         let decision = shipped(state, command, limits)?;
         match decision.reply {
-            Reply::Violated(_) => Ok(Decision { entries: vec![], reply: Reply::Done }),
+            Reply::Violated(_) => Ok(Decision::new(vec![], Reply::Done)),
             _ => Ok(decision),
         }
     }
@@ -285,7 +285,7 @@ defect!(AnswersTwice {
                 let result = cut_result(CallStatus::Ok);
                 let event = Event::ToolCompleted { call_id, tool_name, result, duration_ms: 0 };
                 match says(state, run_id, event) {
-                    Some(entry) => Ok(Decision { entries: vec![entry], reply: Reply::Done }),
+                    Some(entry) => Ok(Decision::new(vec![entry], Reply::Done)),
                     None => Err(Refusal::CallClosed),
                 }
             }
@@ -383,7 +383,7 @@ defect!(RecoversTheActiveOnly {
         let begun: BTreeSet<RunId> =
             unfinished.iter().filter(|entry| matches!(entry.body, Body::Event { .. })).map(|entry| entry.run_id).collect();
         let active = unfinished.iter().copied().filter(|entry| begun.contains(&entry.run_id));
-        UserState::recover(head, recent, active, limits)
+        UserState::recover(head, recent, active, [], limits)
     }
 });
 
@@ -395,7 +395,7 @@ defect!(RecoversNoMessages {
         unfinished: &[&RunEntry],
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
-        UserState::recover(head, [], unfinished.iter().copied(), limits)
+        UserState::recover(head, [], unfinished.iter().copied(), [], limits)
     }
 });
 

@@ -1,6 +1,6 @@
 //! One trace, from its first record to its last.
 
-use quintet_monitor::record::{Outcome, Record, TracedLimits};
+use quintet_monitor::record::{DecisionRecord, Outcome, Record, TracedCommand, TracedLimits};
 
 use super::{
     Account, Refused,
@@ -83,6 +83,10 @@ fn one(process: &Process, wide: &mut Wide) -> Result<(), Refused> {
             Record::Append(append) => {
                 logs.append(line, append, &limits, account)?;
                 match append.outcome {
+                    // The specification of delivery has entries of runs only.
+                    Outcome::Appended if append.decided.iter().any(is_of_threads) => {
+                        deliveries.spoilt(&append.user);
+                    }
                     Outcome::Appended => deliveries.appended(line, &append.user, &append.entries),
                     Outcome::Nothing => {}
                     Outcome::Refused | Outcome::Unknown | Outcome::Forgotten => {
@@ -120,4 +124,9 @@ fn one(process: &Process, wide: &mut Wide) -> Result<(), Refused> {
     }
     tickets.slices(slices);
     tickets.end(killed)
+}
+
+/// Returns true if the decision adds entries that belong to no run.
+fn is_of_threads(decided: &DecisionRecord) -> bool {
+    matches!(decided.command, TracedCommand::UpdateThread { .. } | TracedCommand::Erased { .. })
 }

@@ -54,7 +54,7 @@ pub enum Piece {
 struct Batch {
     line: usize,
     entries: Vec<TracedEntry>,
-    first: Offset,
+    offsets: Vec<Offset>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -185,7 +185,13 @@ impl LogTrace {
             let of_run = replay::spread(entries);
             unfinished.extend((0..).zip(&of_run).map(|(i, e)| replay::entry(e, Offset(accepted.0 + i))));
         }
-        let state = match UserState::recover(head, [], &unfinished, limits) {
+        let state = match UserState::recover(
+            head,
+            [],
+            &unfinished,
+            recovered.erasures.iter().map(replay::erasure),
+            limits,
+        ) {
             Ok(state) => state,
             Err(misfit) => return refused(format!("an open run is not a legal word: {misfit}")),
         };
@@ -252,7 +258,8 @@ impl LogTrace {
             Knowledge::Unlearnt => {
                 account.unjudged += 1;
                 if append.outcome == Outcome::Appended {
-                    let count: u64 = append.entries.iter().map(|entry| entry.times).sum();
+                    let count: u64 =
+                        append.decided.iter().map(|decided| decided.entries * decided.times).sum();
                     let reached = Offset(append.expected.0 + count);
                     self.durable = self.durable.map(|durable| durable.max(reached));
                 }
@@ -272,7 +279,7 @@ impl LogTrace {
             ));
         }
         let mut after = before.clone();
-        let mut made = Vec::new();
+        let (mut made, mut offsets, mut begins) = (Vec::new(), Vec::new(), false);
         for decided in &append.decided {
             let limits = replay::limits_for(decided, limits);
             for _ in 0..decided.times {
@@ -287,7 +294,8 @@ impl LogTrace {
                         decided.command, decided.answer
                     ));
                 }
-                let entries = decision.map_or_else(|_| Vec::new(), |decision| decision.entries);
+                let (entries, erasure) = decision
+                    .map_or_else(|_| Default::default(), |decision| (decision.entries, decision.erasure));
                 if entries.len() as u64 != decided.entries {
                     return refused(format!(
                         "{:?} adds {} entries, and should add {}",
@@ -301,12 +309,21 @@ impl LogTrace {
                         return refused(format!("the kernel does not take its own entry: {misfit}"));
                     }
                 }
+                begins |= erasure.is_some();
+                erasure.into_iter().for_each(|erasure| after.begin_erasure(erasure));
                 let start = made.len();
-                made.extend(entries.iter().filter_map(Entry::run).map(replay::traced));
+                let of_runs = entries.iter().filter_map(Entry::run);
+                offsets.extend(of_runs.clone().map(|entry| entry.offset));
+                made.extend(of_runs.map(replay::traced));
                 replay::in_order(&mut made[start..]);
             }
         }
         match append.outcome {
+            // The batch holds the intent of an erasure, and no entry.
+            Outcome::Nothing if begins && after.head() == before.head() => {
+                self.knowledge = Knowledge::State(after);
+                return Ok(());
+            }
             Outcome::Nothing if made.is_empty() && append.entries.is_empty() && same(&before, &after) => {
                 return Ok(());
             }
@@ -327,7 +344,7 @@ impl LogTrace {
                 made.get(at)
             ));
         }
-        let batch = Batch { line, entries: told, first: before.head().next() };
+        let batch = Batch { line, entries: told, offsets };
         match append.outcome {
             Outcome::Appended => {
                 self.durable = Some(self.durable.unwrap_or_default().max(after.head()));
@@ -366,11 +383,11 @@ impl LogTrace {
     }
 
     fn note(&mut self, batch: Batch, account: &mut Account) {
-        let Batch { line, entries, first } = batch;
+        let Batch { line, entries, offsets } = batch;
         account.entries += entries.len() as u64;
-        for (i, entry) in (0..).zip(&entries) {
+        for (offset, entry) in offsets.into_iter().zip(&entries) {
             if let What::UserMessage { message, .. } = &entry.what {
-                let receipt = Receipt { run_id: entry.run, offset: Offset(first.0 + i) };
+                let receipt = Receipt { run_id: entry.run, offset };
                 self.messages.insert(message.clone(), receipt);
             }
         }
@@ -384,7 +401,12 @@ fn told(append: &AppendRecord) -> Vec<TracedEntry> {
     let mut told = replay::spread(&append.entries);
     let mut start = 0;
     for decided in append.decided.iter().flat_map(|d| std::iter::repeat_n(d, d.times as usize)) {
-        let end = (start + decided.entries as usize).min(told.len());
+        // Entries that belong to no run are counted and not recorded.
+        let of_runs = match decided.command {
+            TracedCommand::UpdateThread { .. } | TracedCommand::Erased { .. } => 0,
+            _ => decided.entries as usize,
+        };
+        let end = (start + of_runs).min(told.len());
         replay::in_order(&mut told[start..end]);
         start = end;
     }
@@ -394,7 +416,10 @@ fn told(append: &AppendRecord) -> Vec<TracedEntry> {
 /// Returns whether two states of a log behave alike. Their memory of old messages may differ: a trace does
 /// not record it for a restarted hub.
 fn same(a: &UserState, b: &UserState) -> bool {
-    a.head() == b.head() && a.open_runs() == b.open_runs()
+    let erasing = |state: &UserState| -> Vec<_> {
+        state.erasures().iter().map(|erasure| (erasure.receipt, erasure.through)).collect()
+    };
+    a.head() == b.head() && a.open_runs() == b.open_runs() && erasing(a) == erasing(b)
 }
 
 fn differ(a: &UserState, b: &UserState) -> String {

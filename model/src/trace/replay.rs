@@ -6,14 +6,18 @@ use quintet::kernel::{
         Body, Call, CallResult, CallStatus, Completion, Event, RunEntry, RunError, RunErrorCode, RunStatus,
         Thought, ThoughtKind,
     },
-    ids::{MessageId, Offset, RunId, Seq, Timestamp},
+    ids::{MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
     json::Json,
     limits::Limits,
     run::{EarlyEnd, Ending},
-    user::{AgentStep, Command, NewMessage, PastCall, Receipt, SendCommand},
+    user::{
+        AgentStep, Command, EraseScope, Erasure, NewMessage, PastCall, Receipt, SendCommand,
+        ThreadProperties, ThreadUpdate, UpdateThread,
+    },
 };
 use quintet_monitor::record::{
-    DecisionRecord, Early, PastCallRecord, ReplyRecord, TracedCommand, TracedEntry, TracedLimits, What,
+    DecisionRecord, Early, PastCallRecord, ReplyRecord, TracedCommand, TracedEntry, TracedErasure,
+    TracedLimits, What,
 };
 
 use crate::vocabulary::{agent, tool};
@@ -117,7 +121,27 @@ pub fn command(decided: &DecisionRecord, known: Option<Receipt>) -> Command {
         TracedCommand::Resume { run, keep, resumes } => {
             Command::Resume { run_id: *run, keep: keep.clone(), resumes: *resumes }
         }
+        TracedCommand::UpdateThread { thread, known } => Command::UpdateThread(UpdateThread {
+            thread_id: thread.clone(),
+            update: ThreadUpdate::default(),
+            current: known.then(ThreadProperties::default),
+        }),
+        TracedCommand::Erase { thread, receipt } => {
+            Command::Erase { scope: scope(thread.as_ref()), receipt: *receipt }
+        }
+        TracedCommand::Erased { receipt } => Command::Erased { receipt: *receipt },
     }
+}
+
+fn scope(thread: Option<&ThreadId>) -> EraseScope {
+    thread.map_or(EraseScope::Log, |thread| EraseScope::Thread(thread.clone()))
+}
+
+/// A recorded erasure as the kernel has it.
+pub fn erasure(traced: &TracedErasure) -> Erasure {
+    let TracedErasure { thread, through, receipt } = traced;
+    let scope = scope(thread.as_ref());
+    Erasure { scope, through: *through, receipt: *receipt, requested_at: AT }
 }
 
 fn result(status: CallStatus) -> CallResult {

@@ -8,10 +8,10 @@ use crate::{
         auth::{Auth, AuthError},
         peers::{PeerAddr, PeerLimited, Peers},
     },
-    kernel::{connection::VerifyError, ticket::Identity},
+    kernel::{connection::VerifyError, ticket::Identity, user::EraseScope},
     user::handle::User,
     wire::{
-        client::Credential,
+        client::{Credential, EraseThread, UpdateThread},
         codes::ErrorCode,
         server::{Accepted, Error, ServerFrame},
     },
@@ -41,6 +41,13 @@ pub async fn execute(
         ClientCommandFrame::CancelRun(cancel) => user.cancel(cancel.run_id).await.map(|()| None),
         ClientCommandFrame::CompleteCall(call) => {
             user.answer(call.run_id, call.call_id, call.result).await.map(|()| None)
+        }
+        ClientCommandFrame::UpdateThread(UpdateThread { thread_id, update }) => {
+            user.update_thread(thread_id, update).await.map(|()| None)
+        }
+        // The reply is the `thread_erased` entry, which follows once the erasure is complete (DEL-8).
+        ClientCommandFrame::EraseThread(EraseThread { thread_id }) => {
+            user.erase(EraseScope::Thread(thread_id)).await.map(|_| None)
         }
     };
     let reply = done.unwrap_or_else(|request_error| {

@@ -11,7 +11,9 @@ use crate::{
         user::NewMessage,
     },
     wire::{
-        client::{CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Nonce},
+        client::{
+            CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, FrameError, Nonce, UpdateThread,
+        },
         codes::ErrorCode,
         legacy::{Ack, LegacyFrame},
         server::{ClientLimits, Error, PROTOCOL, Ready, ServerFrame},
@@ -51,6 +53,8 @@ pub enum ClientCommandFrame {
     SendMessage(NewMessage),
     CancelRun(CancelRun),
     CompleteCall(CompleteCall),
+    UpdateThread(UpdateThread),
+    EraseThread(EraseThread),
 }
 
 impl ClientCommandFrame {
@@ -60,6 +64,9 @@ impl ClientCommandFrame {
             ClientCommandFrame::SendMessage(send) => ErrorSubject::message(send.message_id.clone()),
             ClientCommandFrame::CancelRun(cancel) => ErrorSubject::run(cancel.run_id),
             ClientCommandFrame::CompleteCall(call) => ErrorSubject::run(call.run_id),
+            ClientCommandFrame::UpdateThread(_) | ClientCommandFrame::EraseThread(_) => {
+                ErrorSubject::default()
+            }
         }
     }
 }
@@ -78,7 +85,13 @@ impl ErrorSubject {
             Ok(ClientFrame::SendMessage(send)) => Self::message(send.message_id),
             Ok(ClientFrame::CancelRun(cancel)) => Self::run(cancel.run_id),
             Ok(ClientFrame::CompleteCall(call)) => Self::run(call.run_id),
-            Ok(ClientFrame::Hello(_) | ClientFrame::Renew(_) | ClientFrame::Ping(_)) => Self::default(),
+            Ok(
+                ClientFrame::UpdateThread(_)
+                | ClientFrame::EraseThread(_)
+                | ClientFrame::Hello(_)
+                | ClientFrame::Renew(_)
+                | ClientFrame::Ping(_),
+            ) => Self::default(),
             Err(FrameError { message_id, run_id, .. }) => Self { message_id, run_id },
         }
     }

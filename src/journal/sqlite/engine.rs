@@ -333,6 +333,10 @@ impl Log for SqliteLog {
         self.query(move |connection, user_id| reader::read(connection, user_id, after, limit)).await
     }
 
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.query(move |connection, user_id| reader::read_before(connection, user_id, before, limit)).await
+    }
+
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.shared.settled().await?;
         self.query(move |connection, user_id| reader::recovery(connection, user_id, recent_max)).await
@@ -402,6 +406,20 @@ impl Log for SqliteLog {
         let thread_id = thread_id.clone();
         self.query(move |connection, user_id| {
             reader::thread_runs_before(connection, user_id, &thread_id, before, limit)
+        })
+        .await
+    }
+
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let thread_id = thread_id.clone();
+        self.query(move |connection, user_id| {
+            reader::thread_runs_ending(connection, user_id, &thread_id, before, after, limit)
         })
         .await
     }

@@ -2,7 +2,7 @@
 //!
 //! Every row is verified against its checksum when it is read: a flipped bit is an error, not an entry.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quintet_kernel::{
     ids::{AgentName, InvalidId, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
@@ -11,7 +11,7 @@ use quintet_kernel::{
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
 use super::{changes::status_of, checksum::checksum, fault::ReadFailure, resumes};
-use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord};
+use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord, lines::LinesBuilder};
 
 pub(super) type ReadReply<T> = Result<T, ReadFailure>;
 
@@ -82,6 +82,67 @@ pub(super) fn read(
     // memory (DEL-4).
     let detaches = wanted.as_bytes().len() < lines.as_bytes().len() / 2;
     Ok(if detaches { wanted.detached() } else { wanted })
+}
+
+/// Reads rows from the one that has the last requested entry, backwards.
+pub(super) fn read_before(
+    connection: &mut Connection,
+    user_id: &UserId,
+    before: Offset,
+    limit: ReadLimit,
+) -> ReadReply<Lines> {
+    let snapshot = connection.transaction()?;
+    let Some(StoredUser { id, extent }) = user(&snapshot, user_id)? else {
+        return Ok(Lines::empty(Offset(1)));
+    };
+    let end = Offset(before.0.saturating_sub(1)).min(extent.head);
+    if end <= extent.trimmed {
+        return Ok(Lines::empty(extent.trimmed.next()));
+    }
+    let mut query = snapshot.prepare_cached(
+        "SELECT first, last, checksum, lines FROM batches
+         WHERE user = ?1 AND last <= (SELECT min(last) FROM batches WHERE user = ?1 AND last >= ?2)
+         ORDER BY last DESC",
+    )?;
+    let mut rows = query.query(params![id, end.0])?;
+    let (entries_max, mut bytes_left) = (limit.entries_max.max(1) as u64, limit.bytes_max);
+    let mut parts: Vec<Lines> = Vec::new();
+    // Every entry after `start`, up to `end`, is in `parts`.
+    let mut start = end;
+    while start > extent.trimmed && end.0 - start.0 < entries_max {
+        let Some(row) = rows.next()? else {
+            return Err(ReadFailure::Damaged(format!("entry {start} is missing")));
+        };
+        let (first, last): (u64, u64) = (row.get(0)?, row.get(1)?);
+        let lines = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+        // Only the row of `end` may end after the requested entries.
+        let follows = if parts.is_empty() { last >= start.0 } else { last == start.0 };
+        let torn =
+            || ReadFailure::Damaged(format!("the entries {first} to {last} are not as they were written"));
+        if !follows || first > start.0 || checksum(lines) != row.get::<_, i64>(2)? {
+            return Err(torn());
+        }
+        let row = Lines::parse(Offset(first), Bytes::copy_from_slice(lines))
+            .ok()
+            .filter(|row| row.last().0 == last)
+            .ok_or_else(torn)?;
+        let room = (entries_max - (end.0 - start.0)).min(start.0 - extent.trimmed.0);
+        let wanted = row.before(start.next(), usize::try_from(room).unwrap_or(usize::MAX), bytes_left);
+        // `before` returns at least one line, so the byte limit is enforced here.
+        if !parts.is_empty() && wanted.as_bytes().len() > bytes_left {
+            break;
+        }
+        bytes_left = bytes_left.saturating_sub(wanted.as_bytes().len());
+        let whole = wanted.first().0 == first;
+        start = Offset(wanted.first().0 - 1);
+        parts.push(wanted);
+        if !whole {
+            break;
+        }
+    }
+    let mut together = LinesBuilder::new(start.next());
+    parts.iter().rev().for_each(|part| together.extend(part));
+    Ok(together.finish())
 }
 
 fn skip_lines(lines: &[u8], count: u64) -> &[u8] {
@@ -186,6 +247,27 @@ pub(super) fn thread_runs_before(
     )?;
     let before = before.map_or(INTEGER_MAX, |before| before.0.min(INTEGER_MAX));
     runs(query, params![user_id.as_str(), thread_id.as_str(), before, limit.min(INTEGER_MAX as usize)])
+}
+
+pub(super) fn thread_runs_ending(
+    connection: &mut Connection,
+    user_id: &UserId,
+    thread_id: &ThreadId,
+    before: Offset,
+    after: Offset,
+    limit: usize,
+) -> ReadReply<Vec<RunRecord>> {
+    let query = connection.prepare_cached(
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
+         FROM runs INDEXED BY runs_by_thread
+         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND accepted < ?3
+           AND (completed IS NULL OR completed > ?4)
+         ORDER BY completed IS NULL DESC, completed DESC, accepted DESC LIMIT ?5",
+    )?;
+    let (before, after) = (before.0.min(INTEGER_MAX), after.0.min(INTEGER_MAX));
+    let limit = limit.min(INTEGER_MAX as usize);
+    runs(query, params![user_id.as_str(), thread_id.as_str(), before, after, limit])
 }
 
 pub(super) fn thread_message(

@@ -1,11 +1,11 @@
 //! Commands to a user's log, and their replies.
 
 use crate::{
-    entry::{Call, CallResult, CallStatus, Entry, Thought},
-    ids::{AgentName, CallId, MessageId, Offset, RunId, ThreadId},
+    entry::{Body, Call, CallResult, CallStatus, Entry, Event, RunStatus, Thought, Usage},
+    ids::{AgentName, CallId, MessageId, Offset, ReceiptId, RunId, ThreadId, Title},
     limits::Limits,
     run::{Breach, Closer, EarlyEnd, Ending, Step},
-    user::Receipt,
+    user::{EraseScope, Erasure, Receipt},
 };
 
 /// A command to one user's log. Carries everything non-deterministic: fresh ids and journal look-ups.
@@ -70,6 +70,49 @@ pub enum Command {
         /// The number of earlier resumes.
         resumes: Resumes,
     },
+    /// The user changes the properties of a thread.
+    UpdateThread(UpdateThread),
+    /// The user erases a thread or the whole log (DEL-8). Its open runs end as cancelled.
+    Erase {
+        /// The entries to erase, up to the head.
+        scope: EraseScope,
+        /// A fresh id for the record of the erasure.
+        receipt: ReceiptId,
+    },
+    /// The journal has erased every entry of an erasure (DEL-8).
+    Erased {
+        /// The id of the erasure.
+        receipt: ReceiptId,
+    },
+}
+
+/// The command to change the properties of a thread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateThread {
+    /// The thread.
+    pub thread_id: ThreadId,
+    /// The changes.
+    pub update: ThreadUpdate,
+    /// The properties of the thread after the head; `None` if the user has no such thread.
+    pub current: Option<ThreadProperties>,
+}
+
+/// Changes of the properties of a thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ThreadUpdate {
+    /// The new title, or `Some(None)` to remove it; `None` leaves it unchanged.
+    pub title: Option<Option<Title>>,
+    /// True to put the thread aside, false to bring it back; `None` leaves it unchanged.
+    pub archived: Option<bool>,
+}
+
+/// The properties of a thread that the user sets. The default is that of a thread that was never updated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ThreadProperties {
+    /// The title; `None` if the thread has none.
+    pub title: Option<Title>,
+    /// True if the user has put the thread aside.
+    pub archived: bool,
 }
 
 /// The number of times that a run was resumed by a process that then died (RUN-6); the journal counts them.
@@ -207,6 +250,29 @@ pub struct Decision {
     pub entries: Vec<Entry>,
     /// The reply.
     pub reply: Reply,
+    /// The intent of an erasure, to store with the entries and to pass to
+    /// [`UserState::begin_erasure`](super::UserState::begin_erasure) after them (DEL-8).
+    pub erasure: Option<Erasure>,
+}
+
+impl Decision {
+    /// Creates a decision that erases nothing.
+    pub fn new(entries: Vec<Entry>, reply: Reply) -> Self {
+        Self { entries, reply, erasure: None }
+    }
+}
+
+impl Decision {
+    /// Adds the tokens that agents have counted to the ends of runs without a count, such as cancels and failures.
+    pub fn add_usage(&mut self, counted: impl Fn(RunId) -> Option<Usage>) {
+        for entry in self.entries.iter_mut().filter_map(Entry::run_mut) {
+            if let Body::Event { event: Event::Completed(end), .. } = &mut entry.body
+                && end.status != RunStatus::Merged
+            {
+                end.usage = end.usage.or_else(|| counted(entry.run_id));
+            }
+        }
+    }
 }
 
 /// The reply to a command.
@@ -252,9 +318,9 @@ pub enum Refusal {
     /// The user has as many open runs, or the thread as many queued messages, as the named limit allows.
     #[error("{0} is reached")]
     LimitReached(&'static str),
-    /// The user has no such run or call, or the thread no such message; those of other users look the same
-    /// (ISO-3).
-    #[error("no such run, call or message")]
+    /// The user has no such run, call, thread or erasure, or the thread no such message; those of other users look the
+    /// same (ISO-3).
+    #[error("no such run, call, thread or message")]
     NotFound,
     /// The run has completed.
     #[error("the run has ended")]

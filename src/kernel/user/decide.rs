@@ -39,6 +39,9 @@ impl UserState {
             }
             Command::CloseCall { run_id, call_id, status } => self.close_call(run_id, call_id, status, at),
             Command::Resume { run_id, keep, resumes } => self.resume(run_id, keep, resumes, limits, at),
+            Command::UpdateThread(update) => self.update_thread(update, at),
+            Command::Erase { scope, receipt } => self.erase(scope, receipt, limits, at),
+            Command::Erased { receipt } => self.erased(receipt, at),
         }
     }
 
@@ -48,7 +51,7 @@ impl UserState {
                 return Err(Refusal::MessageIdReused);
             }
             let reply = Reply::Accepted { receipt, duplicate: true };
-            return Ok(Decision { entries: vec![], reply });
+            return Ok(Decision::new(vec![], reply));
         }
         if send.message.text.len() > limits.text_bytes_max {
             return Err(Refusal::TooLarge { what: "text", bytes_max: limits.text_bytes_max });
@@ -94,12 +97,17 @@ impl UserState {
 
     /// Returns the parent of a new message: the named or the latest message of its thread; 0 if there is none.
     fn parent(&self, send: &SendCommand) -> Result<Offset, Refusal> {
-        match self.recent_parent(&send.message.thread_id, send.message.parent) {
+        let thread_id = &send.message.thread_id;
+        match self.recent_parent(thread_id, send.message.parent) {
             RecentParent::Is(parent) => Ok(parent),
-            RecentParent::Older => match send.message.parent {
-                Some(_) if send.older_parent != send.message.parent => Err(Refusal::NotFound),
-                _ => Ok(send.older_parent.unwrap_or_default()),
-            },
+            RecentParent::Older => {
+                // DEL-8: the journal may still have a message that is being erased.
+                let older = send.older_parent.filter(|offset| !self.erases(thread_id, *offset));
+                match send.message.parent {
+                    Some(_) if older != send.message.parent => Err(Refusal::NotFound),
+                    _ => Ok(older.unwrap_or_default()),
+                }
+            }
             // ISO-3: a message of another thread looks like one that does not exist.
             RecentParent::None => Err(Refusal::NotFound),
         }

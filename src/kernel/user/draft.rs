@@ -5,8 +5,8 @@ use super::{
     state::{OpenRun, Progress, UserState},
 };
 use crate::{
-    entry::{Body, CallStatus, Entry, Event, RunEntry},
-    ids::{Offset, RunId, Seq, Timestamp},
+    entry::{Body, CallStatus, Entry, Event, LogErased, RunEntry, ThreadChange, ThreadEntry},
+    ids::{Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp},
     run::{AnyRun, EarlyEnd, Run},
 };
 
@@ -37,6 +37,18 @@ impl<'a> Draft<'a> {
             agent_name: run.agent_name.clone(),
             body,
         }));
+    }
+
+    /// Appends a change of a thread.
+    pub(super) fn change(&mut self, thread_id: ThreadId, change: ThreadChange) {
+        let (offset, timestamp) = (self.next_offset(), self.at);
+        self.entries.push(Entry::Thread(ThreadEntry { offset, thread_id, timestamp, change }));
+    }
+
+    /// Appends `log_erased`.
+    pub(super) fn log_erased(&mut self, through: Offset, receipt: ReceiptId) {
+        let (offset, timestamp) = (self.next_offset(), self.at);
+        self.entries.push(Entry::LogErased(LogErased { offset, timestamp, through, receipt }));
     }
 
     /// Appends an event of `run`.
@@ -94,7 +106,7 @@ impl<'a> Draft<'a> {
 
     /// Completes the decision.
     pub(super) fn decided(self, reply: Reply) -> Decision {
-        Decision { entries: self.entries, reply }
+        Decision::new(self.entries, reply)
     }
 }
 

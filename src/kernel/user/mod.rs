@@ -58,10 +58,11 @@ mod decide;
 mod draft;
 mod erasure;
 mod state;
+mod threads;
 
 pub use command::{
     AgentStep, Command, Decision, NewMessage, OnBusy, PastCall, Refusal, Reply, Resumes, SendCommand,
-    TakenMessage,
+    TakenMessage, ThreadProperties, ThreadUpdate, UpdateThread,
 };
 pub use erasure::{EraseScope, Erasure};
 pub use state::{

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::erasure::{EraseScope, Erasure};
 use crate::{
-    entry::{Body, Completion, Entry, Event, RunEntry},
-    ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp},
+    entry::{Body, Completion, Entry, Event, LogErased, RunEntry, ThreadChange, ThreadEntry},
+    ids::{AgentName, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp},
     limits::Limits,
     run::{AnyRun, Run, Violation},
 };
 
-/// The state of a user's log: the head, the open runs, and the recent messages.
+/// The state of a user's log: the head, the open runs, the recent messages, and the erasures under way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UserState {
     pub(super) head: Offset,
@@ -17,8 +18,12 @@ pub struct UserState {
     pub(super) lines: BTreeMap<ThreadId, VecDeque<RunId>>,
     /// The open runs: accepted and not completed.
     pub(super) runs: BTreeMap<RunId, OpenRun>,
-    /// The latest messages, oldest first, at most `recent_messages_max`.
+    /// The latest messages, oldest first, at most `recent_messages_max`, without those that are being erased.
     recent: VecDeque<RecentMessage>,
+    /// True if messages were taken out of `recent` for an erasure, so that there may be older ones although there is room.
+    thinned: bool,
+    /// The erasures whose end is not in the log, in the order of their intents, at most `erasures_open_max` (DEL-8).
+    pub(super) erasures: Vec<Erasure>,
 }
 
 /// A recent message, remembered for idempotency (DEL-6) and as the parent of further messages.
@@ -79,8 +84,8 @@ pub struct Receipt {
 }
 
 impl UserState {
-    /// Recovers the state of a log that ends at `head` from every entry of its open runs, in order, and its
-    /// latest messages.
+    /// Recovers the state of a log that ends at `head` from every entry of its open runs, in order, its latest messages,
+    /// and its erasures whose end is not in the log.
     ///
     /// # Errors
     ///
@@ -89,11 +94,12 @@ impl UserState {
         head: Offset,
         recent: impl IntoIterator<Item = RecentMessage>,
         unfinished: impl IntoIterator<Item = &'a RunEntry>,
+        erasures: impl IntoIterator<Item = Erasure>,
         limits: &Limits,
     ) -> Result<Self, InvalidEntry> {
         let mut recovering = Recovering::default();
         unfinished.into_iter().try_for_each(|entry| recovering.take(entry))?;
-        Ok(recovering.finish(head, recent, limits))
+        Ok(recovering.finish(head, recent, erasures, limits))
     }
 
     /// Returns the offset of the last entry.
@@ -137,7 +143,34 @@ impl UserState {
 
     /// Returns true if some message may be older than the recent ones.
     pub fn has_older(&self, limits: &Limits) -> bool {
-        self.recent.len() >= limits.recent_messages_max
+        self.thinned || self.recent.len() >= limits.recent_messages_max
+    }
+
+    /// Returns true if a recent message is of this thread.
+    pub fn has_recent(&self, thread_id: &ThreadId) -> bool {
+        self.recent.iter().any(|recent| recent.thread_id == *thread_id)
+    }
+
+    /// Returns the erasures whose end is not in the log, in the order of their intents (DEL-8).
+    pub fn erasures(&self) -> &[Erasure] {
+        &self.erasures
+    }
+
+    /// Returns true if the entry of this thread at this offset is being erased.
+    pub fn erases(&self, thread_id: &ThreadId, offset: Offset) -> bool {
+        self.erasures.iter().any(|erasure| erasure.scope.has(thread_id) && offset <= erasure.through)
+    }
+
+    /// Applies the intent of an erasure that the journal has stored, after the entries of its decision: the messages of
+    /// its scope leave the state (DEL-8).
+    pub fn begin_erasure(&mut self, erasure: Erasure) {
+        let before = self.recent.len();
+        let is_erased = |recent: &RecentMessage| {
+            erasure.scope.has(&recent.thread_id) && recent.receipt.offset <= erasure.through
+        };
+        self.recent.retain(|recent| !is_erased(recent));
+        self.thinned |= self.recent.len() < before;
+        self.erasures.push(erasure);
     }
 
     /// Applies the next entry.
@@ -155,9 +188,34 @@ impl UserState {
                 self.apply(entry)?;
                 self.remember(entry, limits);
             }
-            Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => {}
+            Entry::Thread(ThreadEntry {
+                thread_id,
+                change: ThreadChange::Erased { through, receipt },
+                ..
+            }) => {
+                self.end_erasure(EraseScope::Thread(thread_id.clone()), *through, *receipt)?;
+            }
+            Entry::LogErased(LogErased { through, receipt, .. }) => {
+                self.end_erasure(EraseScope::Log, *through, *receipt)?;
+            }
+            Entry::Thread(ThreadEntry { change: ThreadChange::Updated { .. }, .. }) | Entry::Erased(_) => {}
         }
         self.head = found;
+        Ok(())
+    }
+
+    /// Removes the erasure whose end is in the log.
+    fn end_erasure(
+        &mut self,
+        scope: EraseScope,
+        through: Offset,
+        receipt: ReceiptId,
+    ) -> Result<(), InvalidEntry> {
+        let is_ended = |erasure: &Erasure| {
+            (&erasure.scope, erasure.through, erasure.receipt) == (&scope, through, receipt)
+        };
+        let at = self.erasures.iter().position(is_ended).ok_or(InvalidEntry::NoSuchErasure(receipt))?;
+        self.erasures.remove(at);
         Ok(())
     }
 
@@ -276,14 +334,17 @@ impl Recovering {
         self.0.apply(unfinished)
     }
 
-    /// Completes the recovery of a log that ends at `head`, with its latest messages.
+    /// Completes the recovery of a log that ends at `head`, with its latest messages and its erasures whose end is not
+    /// in the log.
     pub fn finish(
         self,
         head: Offset,
         recent: impl IntoIterator<Item = RecentMessage>,
+        erasures: impl IntoIterator<Item = Erasure>,
         limits: &Limits,
     ) -> UserState {
         let mut state = UserState { head, recent: recent.into_iter().collect(), ..self.0 };
+        erasures.into_iter().for_each(|erasure| state.begin_erasure(erasure));
         state.forget(limits);
         state
     }
@@ -319,6 +380,9 @@ pub enum InvalidEntry {
     /// An event of a queued run that is not `agent_started` (RUN-1).
     #[error("run {0} has not started")]
     NotStarted(RunId),
+    /// The end of an erasure that is not under way (DEL-8).
+    #[error("erasure {0} ends, which is not under way")]
+    NoSuchErasure(ReceiptId),
     /// A run is merged into one that cannot have taken its message (RUN-12).
     #[error("run {run_id} is merged into run {into}, which cannot have taken its message")]
     NotTaken {

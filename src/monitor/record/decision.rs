@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::names::Names;
 use quintet_kernel::{
     entry::{Body, CallOwner, CallStatus, Event, RunEntry, RunErrorCode, RunStatus},
-    ids::{CallId, MessageId, Offset, RunId, ThreadId, UserId},
+    ids::{CallId, MessageId, Offset, ReceiptId, RunId, ThreadId, UserId},
     run::{EarlyEnd, Ending},
-    user::{AgentStep, Command, Decision, OnBusy, PastCall, Receipt, Refusal, Reply, Resumes},
+    user::{
+        AgentStep, Command, Decision, EraseScope, Erasure, OnBusy, PastCall, Receipt, Refusal, Reply, Resumes,
+    },
 };
 
 /// An open run of a log that its hub has loaded.
@@ -138,6 +140,51 @@ pub enum TracedCommand {
         #[serde(default)]
         resumes: Resumes,
     },
+    /// The user changes the properties of a thread.
+    UpdateThread {
+        /// The thread.
+        thread: ThreadId,
+        /// True if the user has such a thread.
+        known: bool,
+    },
+    /// The user erases a thread or the whole log (DEL-8).
+    Erase {
+        /// The thread; `None` for the whole log.
+        thread: Option<ThreadId>,
+        /// The id of the record of the erasure.
+        receipt: ReceiptId,
+    },
+    /// The journal has erased every entry of an erasure (DEL-8).
+    Erased {
+        /// The id of the erasure.
+        receipt: ReceiptId,
+    },
+}
+
+/// An erasure whose end is not in the log (DEL-8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedErasure {
+    /// The pseudonym of the thread; `None` for the whole log.
+    pub thread: Option<ThreadId>,
+    /// The last offset of the erasure.
+    pub through: Offset,
+    /// The id of the record of the erasure.
+    pub receipt: ReceiptId,
+}
+
+impl TracedErasure {
+    pub(crate) fn of(erasure: &Erasure, user_id: &UserId, names: &Names) -> Self {
+        let Erasure { scope, through, receipt, requested_at: _ } = erasure;
+        Self { thread: traced_scope(scope, user_id, names), through: *through, receipt: *receipt }
+    }
+}
+
+/// Returns the pseudonym of the thread that is erased; `None` for the whole log.
+fn traced_scope(scope: &EraseScope, user_id: &UserId, names: &Names) -> Option<ThreadId> {
+    match scope {
+        EraseScope::Thread(thread_id) => Some(names.thread(user_id, thread_id)),
+        EraseScope::Log => None,
+    }
 }
 
 /// An early end of a run.
@@ -315,6 +362,14 @@ impl TracedCommand {
             Command::Resume { run_id, keep, resumes } => {
                 Self::Resume { run: *run_id, keep: keep.iter().map(call).collect(), resumes: *resumes }
             }
+            Command::UpdateThread(update) => Self::UpdateThread {
+                thread: names.thread(user_id, &update.thread_id),
+                known: update.current.is_some(),
+            },
+            Command::Erase { scope, receipt } => {
+                Self::Erase { thread: traced_scope(scope, user_id, names), receipt: *receipt }
+            }
+            Command::Erased { receipt } => Self::Erased { receipt: *receipt },
         }
     }
 }

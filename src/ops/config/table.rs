@@ -370,6 +370,7 @@ const KERNEL: &[Limit<Limits>] = &[
     limit!(Limits, recent_messages_max: usize, 1..=100_000, "Recent messages of a user kept in memory for deduplication; older ones are looked up in the journal."),
     limit!(Limits, run_resumes_max: u32, 1..=1_000_000, "Times that a run is resumed without a new durable step of its agent, each by a process that then dies, before the run ends as `failed` with `resume_limit` (RUN-6). Resumes by a process that stops in order do not count."),
     limit!(Limits, run_resumes_total_max: u32, 1..=1_000_000, "Times that a run is resumed in total, each by a process that then dies, before the run ends as `failed` with `resume_limit`."),
+    limit!(Limits, erasures_open_max: usize, 1..=1_000, "Erasures of one user that are not complete; a further one is refused (DEL-8)."),
 ];
 
 const ADDRESS: &str = "an IP address and a port, as 127.0.0.1:8080,";

@@ -239,6 +239,7 @@ fn every_limit_of_the_kernel_can_be_set() {
         recent_messages_max: _,
         run_resumes_max: _,
         run_resumes_total_max: _,
+        erasures_open_max: _,
     } = Limits::DEFAULT;
     let rows = table();
     for name in format!("{:?}", Limits::DEFAULT).split(['{', ',']).filter_map(|part| part.split_once(':')) {

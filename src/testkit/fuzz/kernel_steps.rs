@@ -152,6 +152,15 @@ fn attempt(program: &mut Program<'_>) -> Attempt {
             let (without_step, total) = (u32::from(resumes % 4), u32::from(resumes / 4 % 5));
             Attempt::Resume(run, keep, Resumes { without_step, total })
         }
+        15 if program.is_odd() => match program.below(4) {
+            0 => {
+                let title = [None, Some(None), Some(Some("a title"))][program.below(3)];
+                Attempt::Update(program.byte() % 3, title, [None, Some(false), Some(true)][program.below(3)])
+            }
+            1 => Attempt::Erase(Some(program.byte() % 3)),
+            2 => Attempt::Erase(None),
+            _ => Attempt::Erased(program.byte()),
+        },
         _ => Attempt::Crash,
     }
 }

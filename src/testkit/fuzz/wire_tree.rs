@@ -3,12 +3,16 @@
 
 use quintet::{
     kernel::{
+        connection::ResumeCursor,
         entry::{CallResult, CallStatus},
-        ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+        ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Title},
         json::Json,
-        user::{NewMessage, OnBusy},
+        user::{NewMessage, OnBusy, ThreadUpdate},
     },
-    wire::client::{CancelRun, ClientFrame, CompleteCall, Credential, Hello, Nonce, Ping, Renew},
+    wire::client::{
+        CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, Hello, Nonce, Ping, Renew,
+        UpdateThread,
+    },
 };
 use serde_json::{Map, Value, value::RawValue};
 
@@ -32,11 +36,22 @@ impl Tree {
 
     pub fn frame(&self) -> Option<ClientFrame> {
         Some(match self.string("type")?.as_str() {
-            "hello" => ClientFrame::Hello(Hello {
-                credential: self.credential()?,
-                epoch: self.optional("epoch", |v| uuid(v).and_then(|id| Epoch::parse(id).ok()))?,
-                after: Offset(self.optional("after", Value::as_u64)?.unwrap_or(0)),
-            }),
+            "hello" => {
+                let credential = self.credential()?;
+                let epoch = self.optional("epoch", |v| uuid(v).and_then(|id| Epoch::parse(id).ok()))?;
+                let after = self.optional("after", Value::as_u64)?;
+                let at_head = self.optional("start", |v| match v.as_str()? {
+                    "beginning" => Some(false),
+                    "head" => Some(true),
+                    _ => None,
+                })?;
+                let cursor = match (at_head, after) {
+                    (Some(true), Some(_)) => return None,
+                    (Some(true), None) => ResumeCursor::Head,
+                    _ => ResumeCursor::After { epoch, after: Offset(after.unwrap_or(0)) },
+                };
+                ClientFrame::Hello(Hello { credential, cursor })
+            }
             "send_message" => ClientFrame::SendMessage(NewMessage {
                 message_id: MessageId::parse(self.name("message_id")?).ok()?,
                 thread_id: ThreadId::parse(self.name("thread_id")?).ok()?,
@@ -71,6 +86,20 @@ impl Tree {
                         .unwrap_or_else(Json::null),
                     error: self.optional("error", |v| v.as_str().map(str::to_owned))?,
                 },
+            }),
+            "update_thread" => ClientFrame::UpdateThread(UpdateThread {
+                thread_id: ThreadId::parse(self.name("thread_id")?).ok()?,
+                update: ThreadUpdate {
+                    title: match self.0.get("title") {
+                        None => None,
+                        Some(Value::Null) => Some(None),
+                        Some(title) => Some(Some(title.as_str().and_then(|title| Title::parse(title).ok())?)),
+                    },
+                    archived: self.optional("archived", Value::as_bool)?,
+                },
+            }),
+            "erase_thread" => ClientFrame::EraseThread(EraseThread {
+                thread_id: ThreadId::parse(self.name("thread_id")?).ok()?,
             }),
             "renew" => ClientFrame::Renew(Renew { credential: self.credential()?? }),
             "ping" => ClientFrame::Ping(Ping {

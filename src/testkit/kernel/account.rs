@@ -2,17 +2,18 @@
 
 use quintet_kernel::{
     entry::{CallOwner, CallResult, CallStatus, Entry, RunEntry},
-    ids::{MessageId, Offset, RunId, ThreadId},
+    ids::{MessageId, Offset, ReceiptId, RunId, ThreadId, Title},
     json::Json,
     limits::Limits,
     run::EarlyEnd,
     user::{
-        AgentStep, Command, NewMessage, OnBusy, OpenRun, Progress, Receipt, RecentMessage, Refusal, Reply,
-        Resumes, SendCommand, TakenMessage, UserState,
+        AgentStep, Command, EraseScope, NewMessage, OnBusy, OpenRun, Progress, Receipt, RecentMessage,
+        Refusal, Reply, Resumes, SendCommand, TakenMessage, ThreadUpdate, UpdateThread, UserState,
     },
 };
 
 use super::{
+    erasures::{self, Erasures},
     make::{AT, agent_name, call_id, failed, message_id, run_id, thread_id},
     oracle::{self, LoggedRun},
 };
@@ -30,6 +31,7 @@ pub const LIMITS: Limits = Limits {
     recent_messages_max: 2,
     run_resumes_max: 2,
     run_resumes_total_max: 3,
+    erasures_open_max: 2,
     ..Limits::DEFAULT
 };
 
@@ -51,6 +53,12 @@ pub enum Attempt {
     Take(u8),
     CloseCall(u8, u8),
     Resume(u8, Vec<u8>, Resumes),
+    /// The properties of a thread: a title, none, or unchanged; archived or unchanged.
+    Update(u8, Option<Option<&'static str>>, Option<bool>),
+    /// Erases a thread, or the whole log.
+    Erase(Option<u8>),
+    /// The journal has erased everything of an erasure: one that is under way, or one that does not exist.
+    Erased(u8),
     /// The machines are lost and recovered from the log.
     Crash,
 }
@@ -60,6 +68,7 @@ pub enum Attempt {
 pub struct Account {
     pub state: UserState,
     pub log: Vec<Entry>,
+    pub erasures: Erasures,
 }
 
 impl Account {
@@ -88,7 +97,7 @@ impl Account {
     fn older_parent(&self, thread_id: &ThreadId, parent: Option<Offset>) -> Option<Offset> {
         let offsets: Vec<Offset> = oracle::runs(&self.log)
             .iter()
-            .filter(|run| run.thread_id == *thread_id)
+            .filter(|run| run.thread_id == *thread_id && !self.erasures.is_gone(&self.log, run))
             .map(|run| run.receipt.offset)
             .collect();
         match parent {
@@ -138,6 +147,24 @@ impl Account {
                 keep: keep.iter().map(|id| call_id(*id)).collect(),
                 resumes: *resumes,
             },
+            Attempt::Update(thread, title, archived) => Command::UpdateThread(UpdateThread {
+                thread_id: thread_id(*thread),
+                update: ThreadUpdate {
+                    title: title.map(|title| title.map(|title| Title::parse(title).unwrap())),
+                    archived: *archived,
+                },
+                current: self.erasures.properties(&self.log, &thread_id(*thread)),
+            }),
+            Attempt::Erase(thread) => Command::Erase {
+                scope: thread.map_or(EraseScope::Log, |thread| EraseScope::Thread(thread_id(thread))),
+                receipt: receipt(self.erasures.0.len()),
+            },
+            Attempt::Erased(index) => {
+                let mut open: Vec<ReceiptId> =
+                    self.erasures.open(&self.log).iter().map(|erasure| erasure.receipt).collect();
+                open.push(receipt(999));
+                Command::Erased { receipt: open[usize::from(*index) % open.len()] }
+            }
             Attempt::Crash => return None,
         })
     }
@@ -154,6 +181,11 @@ impl Account {
         for entry in decision.entries {
             self.state.evolve(&entry, &LIMITS).expect("the kernel can apply what it decides");
             self.log.push(entry);
+        }
+        if let Some(erasure) = decision.erasure {
+            assert_eq!(erasure.through, self.state.head(), "the erasure reaches through its batch");
+            self.state.begin_erasure(erasure.clone());
+            self.erasures.0.push(erasure);
         }
         Ok(decision.reply)
     }
@@ -172,6 +204,8 @@ impl Account {
                 let interrupts = send.message.on_busy == OnBusy::Interrupt && !line.is_empty();
                 let parent = send.message.parent.filter(|parent| *parent != Offset::ZERO);
                 let found = self.older_parent(&send.message.thread_id, parent);
+                // DEL-8: a message that is being erased is no parent any more.
+                let found = found.filter(|found| !self.erasures.covers(&send.message.thread_id, *found));
                 if send.message.text.len() > LIMITS.text_bytes_max {
                     Err(Refusal::TooLarge { what: "text", bytes_max: LIMITS.text_bytes_max })
                 } else if parent.is_some() && found.is_none() {
@@ -219,7 +253,28 @@ impl Account {
                     (true, _) => Ok(Reply::Done),
                 }
             }
-            _ => return None,
+            Command::UpdateThread(update) => {
+                let is_erasing = self.state.erases(&update.thread_id, Offset::ZERO);
+                match if is_erasing {
+                    self.state.has_recent(&update.thread_id)
+                } else {
+                    update.current.is_some()
+                } {
+                    true => Ok(Reply::Done),
+                    false => Err(Refusal::NotFound),
+                }
+            }
+            Command::Erase { .. } => match self.erasures.open(&self.log).len() {
+                0..2 => Ok(Reply::Done),
+                _ => Err(Refusal::LimitReached("erasures_open_max")),
+            },
+            Command::Erased { receipt } => {
+                match self.erasures.open(&self.log).iter().any(|open| open.receipt == *receipt) {
+                    true => Ok(Reply::Done),
+                    false => Err(Refusal::NotFound),
+                }
+            }
+            Command::Answer { .. } | Command::Step { .. } | Command::CloseCall { .. } => return None,
         })
     }
 
@@ -228,24 +283,34 @@ impl Account {
         let runs = oracle::runs(&self.log);
         let unfinished =
             |entry: &&RunEntry| runs.iter().any(|run| run.run_id == entry.run_id && !run.ended());
-        let recent = runs.iter().map(|run| RecentMessage {
+        let kept = runs.iter().filter(|run| !self.erasures.is_gone(&self.log, run));
+        let recent = kept.map(|run| RecentMessage {
             message_id: run.message_id.clone(),
             thread_id: run.thread_id.clone(),
             receipt: run.receipt,
         });
         let head = Offset(self.log.len() as u64);
-        UserState::recover(head, recent, self.log.iter().filter_map(Entry::run).filter(unfinished), &LIMITS)
-            .expect("recovery fits")
+        UserState::recover(
+            head,
+            recent,
+            self.log.iter().filter_map(Entry::run).filter(unfinished),
+            self.erasures.open(&self.log),
+            &LIMITS,
+        )
+        .expect("recovery fits")
     }
 
     pub fn check(&self) {
         oracle::check(&self.log);
-        let mut fold = UserState::default();
-        for entry in &self.log {
-            fold.evolve(entry, &LIMITS).expect("the log fits");
+        self.erasures.check(&self.log, &self.state);
+        let (fold, recovered) = (erasures::fold(&self.log, &self.erasures, &LIMITS), self.recovered());
+        if self.erasures.0.is_empty() {
+            assert_eq!(fold, self.state, "the fold of the log is the live state");
+            assert_eq!(recovered, self.state, "recovery is the live state");
         }
-        assert_eq!(fold, self.state, "the fold of the log is the live state");
-        assert_eq!(self.recovered(), self.state, "recovery is the live state");
+        for other in [fold, recovered] {
+            assert!(erasures::same(&other, &self.state), "{other:?} is not like {:?}", self.state);
+        }
         let open: Vec<RunId> = self.state.open_runs().keys().copied().collect();
         let mut told: Vec<RunId> =
             oracle::runs(&self.log).iter().filter(|run| !run.ended()).map(|run| run.run_id).collect();
@@ -253,8 +318,12 @@ impl Account {
         assert_eq!(open, told, "RUN-6: open in memory is open in the log");
     }
 
-    /// Ends every run: answers the client's questions and cuts the rest.
+    /// Ends every run: answers the client's questions and cuts the rest. Ends every erasure.
     pub fn wind_up(&mut self) {
+        while let Some(erasure) = self.state.erasures().first() {
+            assert_eq!(self.take(Command::Erased { receipt: erasure.receipt }), Ok(Reply::Done));
+            self.check();
+        }
         while let Some((run_id, open)) = self.state.open_runs().iter().next() {
             let (run_id, open): (RunId, OpenRun) = (*run_id, open.clone());
             let question = match &open.progress {
@@ -276,4 +345,8 @@ impl Account {
             self.check();
         }
     }
+}
+
+fn receipt(number: usize) -> ReceiptId {
+    ReceiptId(uuid::Uuid::from_u128(1 << 64 | number as u128))
 }

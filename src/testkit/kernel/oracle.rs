@@ -129,6 +129,17 @@ pub fn runs(log: &[Entry]) -> Vec<LoggedRun> {
     runs
 }
 
+/// The messages of a log: offset, thread and parent.
+pub fn parents(log: &[Entry]) -> Vec<(Offset, ThreadId, Offset)> {
+    let messages = log.iter().filter_map(Entry::run).filter_map(|entry| match &entry.body {
+        Body::UserMessage { parent, .. } => {
+            Some((entry.offset, entry.thread_id.clone(), parent.unwrap_or_default()))
+        }
+        Body::Event { .. } => None,
+    });
+    messages.collect()
+}
+
 /// Panics, naming the rule, if the log is not one that the contract allows.
 pub fn check(log: &[Entry]) {
     let mut seq: BTreeMap<RunId, u64> = BTreeMap::new();

@@ -64,25 +64,28 @@ impl Working<'_> {
         // A message of this batch must still be among the recent ones, because the journal does not have it yet
         // (DEL-6).
         let commands_max = limits.hub.batch_commands_max.min(limits.kernel.recent_messages_max);
-        !batch.is_stale() && batch.bytes() < limits.hub.batch_bytes_max && batch.commands() < commands_max
+        !batch.is_stale()
+            && !batch.erases()
+            && batch.bytes() < limits.hub.batch_bytes_max
+            && batch.commands() < commands_max
     }
 
     /// Appends the batch, then sends replies and carries out effects (DEL-1).
     async fn commit(&mut self, decided: DecidedBatch) -> Result<(), Lost> {
-        let DecidedBatch { entries, lines, effects, replies, resumes, stale } = decided;
+        let DecidedBatch { entries, lines, effects, replies, resumes, erasures, stale } = decided;
         if stale {
             self.hub.observer.dropped(Offset(lines.first().0 - 1));
             return Err(Lost { replies });
         }
-        if entries.is_empty() && resumes.is_empty() {
+        if entries.is_empty() && resumes.is_empty() && erasures.is_empty() {
             self.hub.observer.unchanged(self.known.view.head());
         } else {
             let count = entries.len() as u64;
             let expected = Offset(lines.first().0 - 1);
             let begun = Instant::now();
             let spending = self.spending_with(lines.as_bytes().len(), self.hub.last_at);
-            let (lines_to_append, erasures) = (lines.clone(), Vec::new());
-            let batch = Batch { expected, entries, lines: lines_to_append, resumes, spending, erasures };
+            let erases = !erasures.is_empty();
+            let batch = Batch { expected, entries, lines: lines.clone(), resumes, spending, erasures };
             let appended = self.hub.log.append(batch).await;
             metrics::histogram!("quintet_append_seconds").record(begun.elapsed().as_secs_f64());
             if let Err(error) = appended {
@@ -94,9 +97,17 @@ impl Working<'_> {
                 metrics::counter!("quintet_entries_appended_total").increment(count);
                 metrics::counter!("quintet_batches_appended_total").increment(1);
                 metrics::counter!("quintet_appended_bytes_total").increment(lines.as_bytes().len() as u64);
-                self.hub.tail.publish(lines);
+                if erases {
+                    // DEL-8: what is being erased is no longer read from memory.
+                    self.hub.tail.raise(lines.last());
+                } else {
+                    self.hub.tail.publish(lines);
+                }
                 let idle = Duration::from_millis(self.hub.shared.limits.hub.tail_idle_timeout_ms);
                 self.hub.tail_clears = Some(Instant::now() + idle);
+            }
+            if erases {
+                self.hub.tail.clear();
             }
         }
         let mut unread = false;
@@ -129,14 +140,16 @@ impl Working<'_> {
         }
     }
 
-    /// Keeps a handle exactly while a run is open (ISO-5), and updates the process-wide counts.
+    /// Keeps a handle exactly while a run is open or an erasure is under way (ISO-5), and updates the process-wide
+    /// counts.
     fn settle(&mut self) {
         let runs = self.known.view.open_runs();
         let open = !runs.is_empty();
         let waiting = runs.values().filter(|run| matches!(run.progress, Progress::Waiting)).count();
         let active_runs = self.known.signals.keys().filter(|run_id| !self.is_quiesced(**run_id)).count();
         self.hub.count(active_runs, waiting);
-        if !open {
+        self.known.erasing.start(&self.hub.log, self.known.view.erasures(), &self.hub.shared.limits.hub);
+        if !open && self.known.view.erasures().is_empty() {
             self.hub.lease = None;
         }
     }

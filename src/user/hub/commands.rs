@@ -100,6 +100,22 @@ impl Working<'_> {
                 let answer = self.answer(batch, run_id, call_id, result, past, at);
                 batch.reply_later(PendingReply::CallCompleted(reply, answer));
             }
+            ClientCommand::Erase { reply, .. } if self.hub.shared.is_quiescing() => {
+                batch.reply_later(PendingReply::Erasing(reply, Err(RequestError::Draining)));
+            }
+            ClientCommand::UpdateThread { thread_id, update, reply } => {
+                let answer = self.update_thread(batch, thread_id, update, at).await;
+                batch.reply_later(PendingReply::Done(reply, answer));
+            }
+            ClientCommand::Erase { scope, receipt, reply } => {
+                let answer = self.erase(batch, scope, receipt, at);
+                batch.reply_later(PendingReply::Erasing(reply, answer));
+            }
+            ClientCommand::WaitingCalls { reply } => {
+                // Sent with the batch: a call that was decided in it is durable by then (DEL-1).
+                let waiting = self.waiting_calls(at);
+                batch.reply_later(PendingReply::Waiting(reply, Ok(waiting)));
+            }
             // Open runs were resumed at the start of the batch.
             ClientCommand::Recover { reply } => batch.reply_later(PendingReply::Done(reply, Ok(()))),
         }
@@ -219,7 +235,7 @@ impl Working<'_> {
         self.done(batch, Command::Answer { run_id, call_id, result, past }, at).map(|()| CallReply::Done)
     }
 
-    fn done(
+    pub(super) fn done(
         &mut self,
         batch: &mut BatchBuilder,
         command: Command,
@@ -246,7 +262,11 @@ impl Working<'_> {
         let limits = &self.hub.shared.limits.kernel;
         let resumes = matches!(command, Command::Resume { .. });
         self.hub.observer.deciding(&command);
-        let decided = self.known.view.decide(command, limits, at);
+        let mut decided = self.known.view.decide(command, limits, at);
+        if let Ok(decision) = &mut decided {
+            let signals = &self.known.signals;
+            decision.add_usage(|run_id| signals.get(&run_id).and_then(|signal| signal.usage()));
+        }
         self.hub.observer.decided(&decided);
         let decision = match decided {
             Ok(decision) => decision,
@@ -270,6 +290,10 @@ impl Working<'_> {
         };
         for entry in decision.entries {
             batch.push(&self.hub.user_id, entry, &decision.reply);
+        }
+        if let Some(erasure) = decision.erasure {
+            self.known.view.begin_erasure(erasure.clone());
+            batch.erase(erasure);
         }
         Some(Ok((decision.reply, past)))
     }
@@ -312,9 +336,13 @@ pub(super) fn fail(input: HubInput, error: &JournalError) {
         HubInput::Request(Request { ask, .. }) => match ask {
             ClientCommand::Send { reply, .. } => PendingReply::Accepted(reply, Err(why)).send(),
             ClientCommand::CompleteCall { reply, .. } => PendingReply::CallCompleted(reply, Err(why)).send(),
-            ClientCommand::Cancel { reply, .. } | ClientCommand::Recover { reply } => {
+            ClientCommand::Cancel { reply, .. }
+            | ClientCommand::UpdateThread { reply, .. }
+            | ClientCommand::Recover { reply } => {
                 PendingReply::Done(reply, Err(why)).send();
             }
+            ClientCommand::Erase { reply, .. } => PendingReply::Erasing(reply, Err(why)).send(),
+            ClientCommand::WaitingCalls { reply } => PendingReply::Waiting(reply, Err(why)).send(),
         },
         HubInput::AgentCommand(AgentCommand::Step { reply, .. }) => {
             if let Some(reply) = reply {

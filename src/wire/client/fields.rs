@@ -7,10 +7,11 @@
 use std::fmt;
 
 use quintet_kernel::{
+    connection::ResumeCursor,
     entry::CallResult,
-    ids::{AgentName, CallId, Epoch, InvalidId, MessageId, Offset, RunId, ThreadId},
+    ids::{AgentName, CallId, Epoch, InvalidId, MessageId, RunId, ThreadId, Title},
     json::{InvalidJson, Json},
-    user::NewMessage,
+    user::{NewMessage, ThreadUpdate},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -19,8 +20,9 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{
-    CancelRun, ClientFrame, CompleteCall, Credential, FrameError, Hello, Nonce, Ping, Renew, TEXT_BYTES_MAX,
-    TICKET_BYTES_MAX, TOKEN_BYTES_MAX, form::CallOutcome,
+    CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, FrameError, Hello, Nonce, Ping, Renew,
+    TEXT_BYTES_MAX, TICKET_BYTES_MAX, TOKEN_BYTES_MAX, UpdateThread,
+    form::{CallOutcome, StartForm},
 };
 use crate::codes::ErrorCode;
 
@@ -70,6 +72,7 @@ fields!(
     token "token",
     epoch "epoch",
     after "after",
+    start "start",
     message_id "message_id",
     thread_id "thread_id",
     text "text",
@@ -81,6 +84,8 @@ fields!(
     status "status",
     results "results",
     error "error",
+    title "title",
+    archived "archived",
     nonce "nonce",
 );
 
@@ -138,6 +143,12 @@ impl<'a> RawField<'a> {
         self.optional_id(parse)?.ok_or_else(|| self.wrong("is missing"))
     }
 
+    /// Decodes an id that may be null; `None` if the field is missing.
+    fn nullable_id<T>(self, parse: fn(&str) -> Result<T, InvalidId>) -> Result<Option<Option<T>>, Wrong> {
+        let id = self.optional_id(parse)?;
+        Ok(self.raw.map(|_| id))
+    }
+
     /// Returns the id for an `error` frame to refer to, if it is present once and well-formed.
     fn reference<T>(self, parse: fn(&str) -> Result<T, InvalidId>) -> Option<T> {
         self.required_id(parse).ok()
@@ -190,6 +201,8 @@ impl Fields<'_> {
             "send_message" => self.send_message().map(ClientFrame::SendMessage),
             "cancel_run" => self.cancel_run().map(ClientFrame::CancelRun),
             "complete_call" => self.complete_call().map(ClientFrame::CompleteCall),
+            "update_thread" => self.update_thread().map(ClientFrame::UpdateThread),
+            "erase_thread" => self.erase_thread().map(ClientFrame::EraseThread),
             "renew" => self.renew().map(ClientFrame::Renew),
             "ping" => self.ping().map(ClientFrame::Ping),
             // This includes entries and the other frames that only the service sends.
@@ -201,14 +214,20 @@ impl Fields<'_> {
     }
 
     fn hello(&self) -> Result<Hello, Wrong> {
-        Ok(Hello {
-            credential: self.credential()?,
-            epoch: self.epoch.optional_id(Epoch::of_cursor)?,
-            after: self
-                .after
-                .optional("must be an integer from 0 to 2^64 - 1", parse)?
-                .unwrap_or(Offset::ZERO),
-        })
+        Ok(Hello { credential: self.credential()?, cursor: self.cursor()? })
+    }
+
+    fn cursor(&self) -> Result<ResumeCursor, Wrong> {
+        let epoch = self.epoch.optional_id(Epoch::of_cursor)?;
+        let after = self.after.optional("must be an integer from 0 to 2^64 - 1", parse)?;
+        match self.start.optional("must be \"beginning\" or \"head\"", parse)?.unwrap_or_default() {
+            StartForm::Beginning => Ok(ResumeCursor::After { epoch, after: after.unwrap_or_default() }),
+            // Two positions in one frame: neither is a better guess than the other (DEL-3).
+            StartForm::Head if after.is_some() => {
+                Err(self.start.wrong("\"head\" and after exclude each other"))
+            }
+            StartForm::Head => Ok(ResumeCursor::Head),
+        }
     }
 
     pub(super) fn send_message(&self) -> Result<NewMessage, Wrong> {
@@ -262,6 +281,22 @@ impl Fields<'_> {
                 .unwrap_or_else(Json::null),
             error: self.error.optional("must be a string", string)?,
         })
+    }
+
+    fn update_thread(&self) -> Result<UpdateThread, Wrong> {
+        Ok(UpdateThread { thread_id: self.thread_id.required_id(ThreadId::parse)?, update: self.update()? })
+    }
+
+    /// A missing title is unchanged, null removes it.
+    pub(super) fn update(&self) -> Result<ThreadUpdate, Wrong> {
+        Ok(ThreadUpdate {
+            title: self.title.nullable_id(Title::parse)?,
+            archived: self.archived.optional("must be true or false", parse)?,
+        })
+    }
+
+    fn erase_thread(&self) -> Result<EraseThread, Wrong> {
+        Ok(EraseThread { thread_id: self.thread_id.required_id(ThreadId::parse)? })
     }
 
     fn renew(&self) -> Result<Renew, Wrong> {

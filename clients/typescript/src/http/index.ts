@@ -85,6 +85,22 @@ export interface EntryPage {
   next_after: number | null;
 }
 
+/** A page of the entries before an offset, oldest first. */
+export interface EntryPageBefore {
+  /** The epoch of the journal. */
+  epoch: string;
+  /** The offset before which the page ends. */
+  before: number;
+  /** The offset of the user's last entry. */
+  head: number;
+  /** The beginning of the log, if it was trimmed and this page reaches it; or null. */
+  gap: Gap | null;
+  /** The entries. A page may hold fewer than `limit`, even none. */
+  entries: Entry[];
+  /** The `before` of the next older page; null if there are no older entries. */
+  next_before: number | null;
+}
+
 /** A page of the user's threads, the one with the latest entry first. */
 export interface ThreadPage {
   /** The threads. */
@@ -119,7 +135,13 @@ export class QuintetHttp {
   /** Reads a page of the log, or of one thread. */
   entries(query: { thread_id?: string; after?: number; limit?: number; signal?: AbortSignal } = {}): Promise<EntryPage> {
     const { thread_id, signal, ...rest } = query;
-    return this.#get(thread_id === undefined ? '/v1/entries' : `/v1/threads/${encodeURIComponent(thread_id)}/entries`, rest, signal);
+    return this.#get(entriesOf(thread_id), rest, signal);
+  }
+
+  /** Reads the last entries before an offset, of the log or of one thread: `ready.resumed_after + 1` after `start: head`. */
+  entriesBefore(query: { thread_id?: string; before: number; limit?: number; signal?: AbortSignal }): Promise<EntryPageBefore> {
+    const { thread_id, signal, ...rest } = query;
+    return this.#get(entriesOf(thread_id), rest, signal);
   }
 
   /** Iterates over the entries that exist now, page by page. */
@@ -149,4 +171,8 @@ export class QuintetHttp {
     if (this.#fetch) options.fetch = this.#fetch;
     return request<T>(url, options);
   }
+}
+
+function entriesOf(thread_id: string | undefined): string {
+  return thread_id === undefined ? '/v1/entries' : `/v1/threads/${encodeURIComponent(thread_id)}/entries`;
 }

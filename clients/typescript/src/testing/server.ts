@@ -104,7 +104,7 @@ export class FakeServer {
     const verdict = this.options.incoming?.(frame);
     if (verdict === true) return;
     if (verdict) return this.#error(socket, verdict, idsOf(frame));
-    if (frame.type === 'hello') return this.#hello(socket, frame as typeof frame & { start?: string });
+    if (frame.type === 'hello') return this.#hello(socket, frame);
     if (socket.user_id === null) return this.#error(socket, 'unauthenticated');
     switch (frame.type) {
       case 'send_message':
@@ -136,7 +136,7 @@ export class FakeServer {
     }
   }
 
-  #hello(socket: FakeSocket, hello: Hello & { start?: string }): void {
+  #hello(socket: FakeSocket, hello: Hello): void {
     const user_id = hello.token ?? hello.ticket;
     if (!user_id) return socket.end(4401, 'no credential');
     const user = this.#user(user_id);

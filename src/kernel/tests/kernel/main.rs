@@ -5,11 +5,13 @@
 //! - [`words`]: the run machine: legal words, the two faces, the table, early ends
 //! - [`account`], [`sequences`]: the user machine under arbitrary commands
 //! - [`policies`]: the user machine rule by rule, in readable examples
+//! - [`threads`]: the properties of threads, and erasures
 //! - [`limits`]: every limit, reached and exceeded
 
 mod limits;
 mod policies;
 mod sequences;
+mod threads;
 mod words;
 
 use quintet_testkit::{

@@ -49,6 +49,10 @@ fn attempt() -> impl Strategy<Value = Attempt> {
         1 => (run(), prop::collection::vec(id(), 0..2), 0..4u32, 0..5u32).prop_map(|(run, keep, without_step, total)| {
             Attempt::Resume(run, keep, Resumes { without_step, total })
         }),
+        1 => (0..3u8, prop::option::of(prop::option::of(Just("a title"))), prop::option::of(any::<bool>()))
+            .prop_map(|(thread, title, archived)| Attempt::Update(thread, title, archived)),
+        1 => prop::option::weighted(0.8, 0..3u8).prop_map(Attempt::Erase),
+        1 => run().prop_map(Attempt::Erased),
         1 => Just(Attempt::Crash),
     ]
 }
@@ -56,7 +60,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 proptest! {
     #![proptest_config(cases(400))]
 
-    /// RUN-1 … RUN-8, RUN-10, DEL-6, and recovery, under arbitrary commands.
+    /// RUN-1 … RUN-8, RUN-10, DEL-6, DEL-8, and recovery, under arbitrary commands.
     #[test]
     fn any_commands_leave_a_legal_log(attempts in prop::collection::vec(attempt(), 1..60)) {
         let mut account = Account::default();
