@@ -17,6 +17,7 @@ mod doors;
 mod ends;
 mod events;
 mod exports;
+mod folds;
 mod frames;
 mod handshake;
 mod heads;
