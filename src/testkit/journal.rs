@@ -16,8 +16,8 @@ use quintet::{
             Thought, ThoughtKind, ThreadChange, ThreadEntry,
         },
         ids::{
-            AgentName, CallId, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, Title, ToolName,
-            UserId,
+            AgentName, CallId, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, Title,
+            ToolName, UserId,
         },
         json::Json,
         spending::Spending,

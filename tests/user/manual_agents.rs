@@ -144,8 +144,7 @@ pub fn decode(user: &User, lines: &Lines) -> Vec<RunEntry> {
         .map(|(offset, line)| {
             let (owner, entry) = wire::entry::decode(&line).unwrap();
             assert_eq!((owner.as_ref(), entry.offset()), (Some(user.user_id()), offset), "ISO-1");
-            let entry = entry.into_run().unwrap();
-            entry
+            entry.into_run().unwrap()
         })
         .collect()
 }
