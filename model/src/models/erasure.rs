@@ -107,7 +107,7 @@ impl ErasureState {
     /// The first entry of the scope that is not erased.
     fn left(&self, intent: &Erasure) -> Option<Offset> {
         let of_runs = self.log.iter().filter_map(Entry::run);
-        let mut covered = of_runs.filter(|entry| covers(intent, &entry.thread_id, entry.offset));
+        let covered = of_runs.filter(|entry| covers(intent, &entry.thread_id, entry.offset));
         covered.map(|entry| entry.offset).find(|offset| !self.gone.contains(offset))
     }
 
