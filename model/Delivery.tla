@@ -15,11 +15,12 @@ CONSTANTS Clients, Senders,  \* numbers from 1; senders are the first of the cli
           WireMax,           \* frames that are ever on the way to one client (DEL-4)
           Forever,           \* beyond every offset: what a reader owes that has caught up
           Drains, Trims,     \* whether the service drains, and whether retention trims
-          ReadsSingly        \* whether entries are also read one at a time
+          ReadsSingly,       \* whether entries are also read one at a time
+          HeadStarts         \* whether a client without a cursor may start at the head
 
 ASSUME Clients \subseteq Nat /\ Senders \subseteq Clients
 ASSUME {SocketFrames, WireMax, Forever} \subseteq Nat /\ SocketFrames <= WireMax
-ASSUME {Drains, Trims, ReadsSingly} \subseteq BOOLEAN
+ASSUME {Drains, Trims, ReadsSingly, HeadStarts} \subseteq BOOLEAN
 
 VARIABLES log,      \* durable
           trimmed,  \* entries up to here are no longer kept
@@ -114,9 +115,22 @@ Connect(c) ==
                     ELSE [CatchesUp(opened) EXCEPT !.phase = "live"]]
   /\ UNCHANGED <<log, trimmed, hub, drain, client>>
 
+(* A client without a cursor starts at the head.  The head is looked up    *)
+(* first; the entries that are appended before `ready` follow it.          *)
+LookUpHead(c) ==
+  /\ HeadStarts /\ hub.is = "up" /\ ~IsUp(c) /\ drain = "no" /\ client[c].after = 0
+  /\ link' = [link EXCEPT ![c] = [NoLink EXCEPT !.phase = "attaching", !.sent = Len(log), !.owes = Forever]]
+  /\ UNCHANGED <<log, trimmed, hub, drain, client>>
+ReadyAtHead(c) ==
+  /\ link[c].phase = "attaching"
+  /\ LET head   == link[c].sent
+         opened == Sends([link[c] EXCEPT !.owes = head, !.fetching = TRUE], Frame("head", head, head))
+     IN  link' = [link EXCEPT ![c] = [CatchesUp(opened) EXCEPT !.phase = "live"]]   \* DEL-2, DEL-3
+  /\ UNCHANGED <<log, trimmed, hub, drain, client>>
+
 (* A client sends its message, once on each connection.                    *)
 Ask == \E c \in Senders :
-  /\ IsUp(c) /\ link[c].message = "unsent" /\ ~client[c].accepted
+  /\ IsUp(c) /\ link[c].phase # "attaching" /\ link[c].message = "unsent" /\ ~client[c].accepted
   /\ link' = [link EXCEPT ![c].message = "sent"]
   /\ UNCHANGED <<log, trimmed, hub, drain, client>>
 
@@ -155,7 +169,7 @@ Receive(c) ==
   /\ link[c].wire # <<>>
   /\ LET f == Head(link[c].wire) IN
      client' = [client EXCEPT
-       ![c].after = IF f.kind \in {"ready", "gap", "entries"} THEN f.to ELSE @,
+       ![c].after = IF f.kind \in {"ready", "gap", "head", "entries"} THEN f.to ELSE @,
        ![c].accepted = IF f.kind = "accepted" THEN TRUE ELSE @]
   /\ link' = [link EXCEPT ![c].wire = Tail(@)]
   /\ UNCHANGED <<log, trimmed, hub, drain>>
@@ -170,7 +184,8 @@ DrainBegins ==
   /\ Drains /\ hub.is = "up" /\ drain = "no"
   /\ drain' = "draining"
   /\ link' = [c \in Clients |->
-       IF IsUp(c) THEN [Sends(link[c], Frame("draining", 0, 0)) EXCEPT !.phase = "draining"] ELSE link[c]]
+       IF ~IsUp(c) \/ link[c].phase = "attaching" THEN NoLink
+       ELSE [Sends(link[c], Frame("draining", 0, 0)) EXCEPT !.phase = "draining"]]
   /\ UNCHANGED <<log, trimmed, hub, client>>
 
 (* Every run is over: connections that have everything close.              *)
@@ -194,6 +209,7 @@ Init == /\ log = <<>> /\ trimmed = 0 /\ hub = Down /\ drain = "no"
         /\ client = [c \in Clients |-> [after |-> 0, accepted |-> FALSE]]
 Next == \/ Restart \/ DoThink \/ DoSucceed \/ Deadline \/ Take \/ Write \/ WriteFails \/ Crash \/ Trim
         \/ Ask \/ DrainBegins \/ DrainEnds
+        \/ \E c \in Clients : LookUpHead(c) \/ ReadyAtHead(c)
         \/ \E c \in Clients : Connect(c) \/ Read(c) \/ Flushed(c) \/ Receive(c) \/ Drop(c) \/ Leave(c)
 
 Spec     == Init /\ [][Next]_vars
@@ -208,12 +224,14 @@ ReadAfresh(c)    == link[c].wire = <<>> /\ Read(c)
 FairSpec == /\ Spec
             /\ SF_vars(Restart) /\ SF_vars(Deadline) /\ SF_vars(Write) /\ SF_vars(DrainEnds)
             /\ \A c \in Clients : SF_vars(Leave(c))
-            /\ SF_vars(Connect(1)) /\ SF_vars(Flushed(1)) /\ SF_vars(ReadAfresh(1)) /\ SF_vars(ReceiveEntries(1))
+            /\ SF_vars(Connect(1)) /\ SF_vars(ReadyAtHead(1)) /\ SF_vars(Flushed(1))
+            /\ SF_vars(ReadAfresh(1)) /\ SF_vars(ReceiveEntries(1))
             /\ \A n \in 1..WireMax : SF_vars(ReceiveAt(1, n))
 WeakSpec == /\ Spec
             /\ WF_vars(Restart) /\ WF_vars(Deadline) /\ WF_vars(Write) /\ WF_vars(DrainEnds)
             /\ \A c \in Clients : WF_vars(Leave(c))
-            /\ WF_vars(Connect(1)) /\ WF_vars(Flushed(1)) /\ WF_vars(Read(1)) /\ WF_vars(Receive(1))
+            /\ WF_vars(Connect(1)) /\ WF_vars(ReadyAtHead(1)) /\ WF_vars(Flushed(1))
+            /\ WF_vars(Read(1)) /\ WF_vars(Receive(1))
 
 (* A drain needs the service alone: of no client is anything asked (CONN-6). *)
 DrainSpec     == /\ Spec
@@ -227,7 +245,7 @@ DrainWeakSpec == /\ Spec
 TypeOK   == /\ IsLog(log) /\ trimmed \in 0..Len(log) /\ Len(log) < Forever
             /\ hub.is \in {"down", "up"} /\ IsUser(hub.user) /\ IsLog(hub.batch) /\ hub.promise \in Clients \cup {0}
             /\ drain \in {"no", "draining", "drained"}
-            /\ \A c \in Clients : /\ link[c].phase \in {"none", "replaying", "live", "draining", "leaving"}
+            /\ \A c \in Clients : /\ link[c].phase \in {"none", "attaching", "replaying", "live", "draining", "leaving"}
                                   /\ link[c].message \in {"unsent", "sent", "answered"}
                                   /\ link[c].owes \in (0..Len(log)) \cup {Forever}
                                   /\ client[c].after \in 0..Len(log) /\ client[c].accepted \in BOOLEAN
@@ -239,6 +257,7 @@ Follows(after, wire) ==                                                      \* 
   IF wire = <<>> THEN TRUE
   ELSE LET f == Head(wire) IN
        CASE f.kind = "ready"     -> f.to = after /\ Follows(after, Tail(wire))
+         [] f.kind = "head"      -> after = 0 /\ Follows(f.to, Tail(wire))
          [] f.kind = "gap"       -> f.from = after + 1 /\ Follows(f.to, Tail(wire))
          [] f.kind = "entries"   -> f.from = after + 1 /\ f.to >= f.from /\ Follows(f.to, Tail(wire))
          [] f.kind = "caught_up" -> f.to = after /\ Follows(after, Tail(wire))

@@ -33,6 +33,9 @@ step "the page, in a browser"
 cargo build --locked
 bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 
+step "the page, with a small language model"
+bash tests/models/run.sh bash tests/page/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet" ../models/page.test.js
+
 step "the TypeScript client"
 bash tests/clients/run.sh "${CARGO_TARGET_DIR:-target}/debug/quintet"
 

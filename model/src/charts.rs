@@ -242,7 +242,7 @@ fn identity(user_id: &str) -> Identity {
 fn connection_inputs() -> Vec<Input> {
     const HERE: Epoch = Epoch(Uuid::from_u128(1));
     let hello = |after, credential: bool| Input::Hello {
-        cursor: ResumeCursor { epoch: None, after: Offset(after) },
+        cursor: ResumeCursor::After { epoch: None, after: Offset(after) },
         credential: credential.then_some(()),
     };
     let attached = |head| Input::Attached { epoch: HERE, trimmed: Offset(0), head: Offset(head) };

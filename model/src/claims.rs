@@ -129,8 +129,8 @@ pub const INSTANCES: &[Instance] = instances![
     "fence-messages" "fence" "1 node, 2 messages, 1 event" 1533 3932
         ["RUN-9 RUN-4 a call closes as unknown", "RUN-9 a tool acts for a node that has lost the log",
             "RUN-1 RUN-2 RUN-3 RUN-5 a run succeeds"] false instances::fence(1, 2, 1);
-    "delivery" "delivery" "1 client, with a drain and with retention" 20574 110953 [] false
-        DeliveryModel { drains: true, trims: true, ..instances::delivery(1) };
+    "delivery" "delivery" "1 client, with a drain and with retention" 22474 121155 [] false
+        DeliveryModel { drains: true, trims: true, head_starts: true, ..instances::delivery(1) };
     "isolation" "isolation" "2 users with 2 connections each, runs of 1 event" 9801 76032
         ["ISO-5 the service is down while both users have a run",
             "ISO-1 ISO-5 one user's append fails while another reads",
@@ -161,14 +161,16 @@ pub const INSTANCES: &[Instance] = instances![
     "fence-nodes-large" "fence" "2 nodes, 2 messages, 2 events" 409141 2494796
         ["RUN-9 RUN-4 a call closes as unknown", "RUN-9 a tool acts for a node that has lost the log"] true
         instances::fence(2, 2, 2);
-    "delivery-large" "delivery" "1 client, drain, retention, entries one at a time" 40039 225375 [] true
+    "delivery-large" "delivery" "1 client, drain, retention, entries one at a time" 40039 225375
+        ["DEL-3 a client starts at a head that has moved on"] true
         DeliveryModel { drains: true, trims: true, reads_singly: true, ..instances::delivery(1) };
     "delivery-two-large" "delivery" "2 clients, 1 of them sends" 217347 1507857
-        ["DEL-3 a client is told of a gap", "CONN-6 a drained service still serves a reader"] true
-        instances::delivery(2);
+        ["DEL-3 a client starts at a head that has moved on", "DEL-3 a client is told of a gap",
+            "CONN-6 a drained service still serves a reader"] true instances::delivery(2);
     "delivery-two-drain-large" "delivery" "2 clients, 1 of them sends, with a drain" 245177 1806552
         ["DEL-2 FIT a client has everything", "DEL-4 a reader is behind while the log grows",
-            "DEL-3 a client is told of a gap"] true instances::drained_pair();
+            "DEL-3 a client starts at a head that has moved on", "DEL-3 a client is told of a gap"] true
+        instances::drained_pair();
     "isolation-large" "isolation" "2 users with 2 connections each, crashes, appends that fail" 169808 1693384
         ["ISO-3 a client has answered its own question"] true
         IsolationModel { fails: true, ..instances::isolation(2, 2) };
@@ -237,10 +239,10 @@ pub const EQUALITIES: &[Equality] = equalities![
     "fence-messages" "Fence" "1 node, 2 messages, 1 event" 1533 3932 false instances::fence(1, 2, 1);
     "fence-node" "Fence" "1 node, 1 message, 3 events" 480 1262 false instances::fence(1, 1, 3);
     "fence-nodes" "Fence" "2 nodes, 1 message, 2 events" 1698 8358 false instances::fence(2, 1, 2);
-    "delivery-drain" "Delivery" "1 client, with a drain" 12494 65139 false
-        DeliveryModel { drains: true, ..instances::delivery(1) };
-    "delivery-retention" "Delivery" "1 client, with retention" 5286 24939 false
-        DeliveryModel { trims: true, ..instances::delivery(1) };
+    "delivery-drain" "Delivery" "1 client, with a drain" 13666 71238 false
+        DeliveryModel { drains: true, head_starts: true, ..instances::delivery(1) };
+    "delivery-retention" "Delivery" "1 client, with retention" 5875 27694 false
+        DeliveryModel { trims: true, head_starts: true, ..instances::delivery(1) };
     "ticket" "Ticket" "2 tickets, 4 moments" 3129 7155 false instances::ticket(2, 4);
 
     "user-two-threads-large" "User" "2 messages, 2 threads, 2 events" 13489 18112 true
@@ -309,8 +311,8 @@ pub const ENDINGS: &[Ending] = endings![
         instances::user(2, 1, 1, 2), liveness::every_run_ends;
     "every-run-ends-somewhere" ["RUN-6"] "fence" "every accepted run ends, however often nodes crash" Strong 19940
         instances::fence(2, 1, 3), liveness::every_run_ends_somewhere;
-    "cursor-catches-up" ["DEL-3"] "delivery" "an open cursor catches up, however often links drop" Strong 5286
-        DeliveryModel { trims: true, ..instances::delivery(1) }, liveness::cursor_catches_up;
+    "cursor-catches-up" ["DEL-3"] "delivery" "an open cursor catches up, however often links drop" Strong 5875
+        DeliveryModel { trims: true, head_starts: true, ..instances::delivery(1) }, liveness::cursor_catches_up;
     "stalled-reader-holds-nobody-up" ["DEL-4"] "delivery" "an open cursor catches up, whatever another reader does" Strong 217347
         instances::delivery(2), liveness::cursor_catches_up;
     "drain-ends" ["CONN-6"] "delivery" "a drain ends with every connection closed, whoever reads" Strong 12494

@@ -96,6 +96,7 @@ pub fn delivery(clients: usize) -> DeliveryModel {
         drains: false,
         trims: false,
         reads_singly: false,
+        head_starts: false,
     }
 }
 

@@ -123,6 +123,7 @@ fn delivery_classes(fairness: Fairness) -> Vec<Class<DeliveryState, DeliveryActi
             make("leave 1", |_, a| *a == A::Leave(0)),
             make("leave 2", |_, a| *a == A::Leave(1)),
             make("connect", |_, a| *a == A::Connect(0)),
+            make("ready at the head", |_, a| *a == A::ReadyAtHead(0)),
             make("flushed", |_, a| *a == A::Flushed(0)),
             make("read afresh", |s, a| matches!(a, A::Read(0, _)) && wire(s).is_empty()),
             make("receive entries", |s, a| {

@@ -446,6 +446,7 @@ impl DeliveryModel {
             ("Drains", Value::Bool(self.drains)),
             ("Trims", Value::Bool(self.trims)),
             ("ReadsSingly", Value::Bool(self.reads_singly)),
+            ("HeadStarts", Value::Bool(self.head_starts)),
         ]);
         constants
     }
@@ -455,6 +456,7 @@ fn frame(frame: &Frame) -> Value {
     let (kind, from, to) = match frame {
         Frame::Ready { after, gap: None, .. } => ("ready", *after, *after),
         Frame::Ready { gap: Some((from, to)), .. } => ("gap", *from, *to),
+        Frame::AtHead(head) => ("head", *head, *head),
         Frame::CaughtUp(offset) => ("caught_up", *offset, *offset),
         Frame::Entries(first, last) => ("entries", *first, *last),
         Frame::Accepted => ("accepted", 0, 0),
@@ -471,7 +473,8 @@ impl Refines<DeliveryState, DeliveryAction> for DeliveryModel {
                 Phase::Live => "live",
                 Phase::Draining => "draining",
                 Phase::Leaving => "leaving",
-                Phase::Handshaking | Phase::Verifying | Phase::Attaching | Phase::Closed(_) => "elsewhere",
+                Phase::Attaching => "attaching",
+                Phase::Handshaking | Phase::Verifying | Phase::Closed(_) => "elsewhere",
             });
             let of = |field: fn(&Link) -> u64| int(link.as_ref().map_or(0, field));
             let message = link.as_ref().map_or("unsent", |link| match link.message {
@@ -523,6 +526,8 @@ impl Refines<DeliveryState, DeliveryAction> for DeliveryModel {
     fn action(&self, action: &DeliveryAction, _: &DeliveryState) -> &'static str {
         match action {
             DeliveryAction::Connect(_) => "Connect",
+            DeliveryAction::LookUpHead(_) => "LookUpHead",
+            DeliveryAction::ReadyAtHead(_) => "ReadyAtHead",
             DeliveryAction::Ask(_) => "Ask",
             DeliveryAction::Take(_) => "Take",
             DeliveryAction::Step(deed) => operator(Ask::Step { run: 1, deed: *deed }),

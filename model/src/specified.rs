@@ -44,7 +44,7 @@ pub const SPECIFIED: &[Specified] = specified![
     "Erasure" "Erasure" "2 messages on 1 thread, 1 erasure, crashes" 858 "EveryErasureEnds" ["Spec"];
     "Fence" "Fence" "2 nodes, 1 message, 2 events" 1698 "EveryRunEnds" ["Spec", "WeakSpec"];
     "Fence" "FenceCalls" "1 node, 1 message, 3 events" 480 "EveryRunEnds" ["Spec", "WeakSpec"];
-    "Delivery" "Delivery" "1 client, with retention" 5286 "CatchUp" ["Spec", "WeakSpec"];
+    "Delivery" "Delivery" "1 client, with retention" 5875 "CatchUp" ["Spec", "WeakSpec"];
     "Delivery" "DeliveryDrain" "1 client, with a drain, runs of 1 event" 4309 "DrainDone" ["Spec", "DrainWeakSpec"];
     "Ticket" "Ticket" "2 tickets, 4 moments" 3129 "NoneStays" ["Spec"];
 ];

@@ -75,6 +75,7 @@ fn observed(state: &DeliveryState, action: &DeliveryAction, next: &DeliveryState
             let frame = state.links[0].as_ref().and_then(|link| link.wire.first());
             Some(match *frame.expect("a frame was received") {
                 Frame::Ready { after, head, gap } => Letter::Ready { after, head, gap },
+                Frame::AtHead(head) => Letter::Ready { after: head, head, gap: None },
                 Frame::Entries(first, last) => Letter::Entries { first, last },
                 Frame::CaughtUp(head) => Letter::CaughtUp { head },
                 Frame::Accepted => Letter::Accepted,

@@ -11,7 +11,7 @@ use std::{error::Error, fmt};
 
 use quintet_kernel::entry::{RunError, RunErrorCode};
 
-use crate::{host::RunEnded, redact::ErrorCause};
+use crate::{call::clipped, host::RunEnded, redact::ErrorCause};
 
 /// The reason for which an agent returns without completing its run. Open calls are closed, and the run ends as
 /// `failed`, code `agent_error`.
@@ -115,6 +115,15 @@ impl fmt::Debug for AgentError {
         }
     }
 }
+
+/// Returns the error of a run that its agent ends as failed; the message is cut.
+pub(crate) fn agent_error(message: impl Into<String>) -> RunError {
+    let message = clipped(message.into(), MESSAGE_BYTES_MAX);
+    RunError { code: RunErrorCode::AgentError, message }
+}
+
+/// Longest message of a failed run, in bytes.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 4096;
 
 /// The reason for which a tool has no result. The call closes as `error`, and the run continues.
 ///

@@ -4,10 +4,13 @@
 //! entries. Pages are contiguous. A page is bounded in bytes, independent of its entries (ISO-6).
 
 use bytes::Bytes;
-use quintet_journal::{JournalError, ReadLimit, RunRecord, lines::Lines};
+use quintet_journal::{JournalError, ReadLimit, RunRecord};
 use quintet_kernel::ids::Offset;
 
-use crate::host::{Owner, QueueTime, RunHandle};
+use crate::{
+    folded::RunReader,
+    host::{Owner, QueueTime, RunHandle},
+};
 
 /// The part of the user's log before a run. It reads this user's log only (ISO-4).
 #[derive(Clone)]
@@ -53,12 +56,13 @@ impl History {
         self.message
     }
 
-    pub(crate) async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
-        self.handle.path(message, limit).await
+    /// Returns a reader of whole runs that reads at most about `bytes_max` bytes.
+    pub(crate) fn runs(&self, bytes_max: usize) -> RunReader {
+        RunReader::new(self.handle.log().clone(), bytes_max)
     }
 
-    pub(crate) async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
-        self.handle.read(after, limit).await
+    pub(crate) async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
+        self.handle.path(message, limit).await
     }
 
     /// Returns the position of the newest page.

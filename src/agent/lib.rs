@@ -21,6 +21,7 @@
 //! | an agent | [`Agent`], [`Task`], [`AgentError`] | [`mod@agent`], [`error`] |
 //! | its steps | [`Run`], [`AfterClose`], [`RunEnded`], the phases [`Started`], [`Thinking`], [`ExecutingTools`], [`Completed`] | [`run`], [`phase`] |
 //! | tools | [`tool`](fn@tool), [`TypedTool`], [`Tool`], [`ToolContext`], [`ToolError`] | [`typed`], [`mod@tool`], [`error`] |
+//! | tokens | [`TokenCount`], [`Usage`] | [`token_count`] |
 //! | single calls | [`OpenCall`], [`Executed`] | [`call`] |
 //! | questions to the client | [`Answer`], [`AskedCall`], [`Answered`] | [`answer`], [`call`] |
 //! | messages to a run that executes | [`Message`], [`Run::take_messages`] | [`messages`] |
@@ -113,6 +114,7 @@ mod call_ids;
 pub mod conversation;
 mod emitted_text;
 pub mod error;
+pub mod folded;
 pub mod gate;
 pub mod history;
 pub mod host;
@@ -129,6 +131,7 @@ mod step_writer;
 pub mod supervisor;
 mod taken;
 mod threads;
+pub mod token_count;
 pub mod tool;
 mod tool_requests;
 pub mod turns;
@@ -158,6 +161,7 @@ pub use self::{
     replay::RecordedCall,
     run::{AfterClose, Run},
     supervisor::{AgentRegistry, Executor, RegistrationError},
+    token_count::TokenCount,
     tool::{Tool, ToolContext, ToolSource},
     typed::{FnTool, TypedTool, tool},
 };

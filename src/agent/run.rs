@@ -23,7 +23,7 @@ use std::future::Future;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use quintet_kernel::{
-    entry::{Call, CallOwner, CallResult, RunError, RunErrorCode, Thought, ThoughtKind, Usage},
+    entry::{Call, CallOwner, CallResult, Thought, ThoughtKind, Usage},
     ids::CallId,
     json::Json,
     run::{self as machine, Breach, EarlyEnd, Ending},
@@ -33,12 +33,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     answer::Answer,
-    call::{Answered, AskedCall, Executed, OpenCall, clipped},
+    call::{Answered, AskedCall, Executed, OpenCall},
+    error::agent_error,
     history::History,
     host::{Assignment, RunEnded, RunHandle},
     phase::{CanOpen, CanThink, Completed, ExecutingTools, Started, Thinking, reopened},
     replay::RecordedCall,
     step_writer::StepWriter,
+    token_count::TokenCount,
     tool::{Tool, ToolContext},
     tool_requests::{ToolRequest, ToolRequests},
 };
@@ -65,8 +67,7 @@ impl<P> Run<P> {
         self.machine.answer()
     }
 
-    /// Returns true while the log of a resumed run holds steps that the agent has not repeated. Pure delays
-    /// may be skipped meanwhile.
+    /// Returns true while the log of a resumed run holds steps that the agent has not repeated.
     pub fn is_replaying(&self) -> bool {
         self.writer.is_replaying()
     }
@@ -81,6 +82,16 @@ impl<P> Run<P> {
     /// parameters, gets the recorded results, and no completed call executes twice (RUN-9).
     pub fn recorded_calls(&self) -> Vec<RecordedCall> {
         self.writer.recorded_calls()
+    }
+
+    /// Returns the bytes of reasoning and answer that the log of a resumed run holds, as [`Self::recorded_calls`].
+    pub fn recorded_text_bytes(&self) -> u64 {
+        self.writer.recorded_text_bytes()
+    }
+
+    /// Returns the count of the tokens that the run has used, which every end of the run includes.
+    pub fn token_count(&self) -> TokenCount {
+        self.writer.token_count()
     }
 
     pub(super) fn writer(&mut self) -> &mut StepWriter {
@@ -120,16 +131,17 @@ impl Run<Started> {
 }
 
 impl Run<Thinking> {
-    /// Ends the run as `succeeded` (RUN-5); the final response is the answer so far.
+    /// Ends the run as `succeeded` (RUN-5), with the answer so far and the counted tokens.
     ///
     /// # Errors
     ///
     /// Returns [`RunEnded`] if the run has ended, an earlier thought was refused, or the end is not durable.
     pub async fn complete(self) -> Result<Run<Completed>, RunEnded> {
-        self.end(Ending::Succeeded { usage: None }).await
+        let usage = self.token_count().get();
+        self.end(Ending::Succeeded { usage }).await
     }
 
-    /// Ends the run as `succeeded`, with its token usage.
+    /// Ends the run as `succeeded`, with this token usage in place of the counted one.
     ///
     /// # Errors
     ///
@@ -486,11 +498,3 @@ fn closed(
         machine::AfterClose::ExecutingTools(machine) => AfterClose::ExecutingTools(Run { machine, writer }),
     })
 }
-
-fn agent_error(message: impl Into<String>) -> RunError {
-    let message = clipped(message.into(), MESSAGE_BYTES_MAX);
-    RunError { code: RunErrorCode::AgentError, message }
-}
-
-/// Longest message of a failed run, in bytes.
-pub(super) const MESSAGE_BYTES_MAX: usize = 4096;

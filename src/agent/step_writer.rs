@@ -21,6 +21,7 @@ use super::{
     redact::UserTexts,
     replay::{Opening, RecordedCall, Replay, ThoughtOutcome, gave_up},
     taken::TakenQueue,
+    token_count::TokenCount,
 };
 use crate::host::{Assignment, EmittedText, Message, Owner, RunEnded, RunHandle, TextSpan};
 
@@ -72,6 +73,17 @@ impl StepWriter {
 
     pub(super) fn recorded_calls(&self) -> Vec<RecordedCall> {
         self.replay.as_ref().map_or_else(Vec::new, |past| past.replay.calls())
+    }
+
+    /// Returns the length of the reasoning and the answer that the log holds at the start of the agent.
+    pub(super) fn recorded_text_bytes(&self) -> u64 {
+        self.replay.as_ref().map_or(0, |past| {
+            [ThoughtKind::Reasoning, ThoughtKind::Answer].map(|kind| past.emitted.of(kind).bytes).iter().sum()
+        })
+    }
+
+    pub(super) fn token_count(&self) -> TokenCount {
+        self.handle.token_count()
     }
 
     pub(super) fn run_id(&self) -> RunId {

@@ -37,12 +37,12 @@ use tracing::Instrument;
 use crate::{
     agent::{Agent, Task},
     call::clipped,
-    error::{AgentError, AgentErrorKind},
+    error::{AgentError, AgentErrorKind, MESSAGE_BYTES_MAX},
     gate::Gate,
     host::{AgentCapabilities, AgentLauncher, Assignment},
     limits::AgentLimits,
     redact::UserTexts,
-    run::{MESSAGE_BYTES_MAX, Run},
+    run::Run,
     threads::AgentThreads,
     tool::ToolSource,
 };

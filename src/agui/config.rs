@@ -70,6 +70,11 @@ pub struct RemoteOptions {
     /// Sent with each request as `forwardedProps`.
     #[serde(default = "empty_object")]
     pub forwarded_props: Value,
+    /// For agents of LangGraph, which report interrupts by `CUSTOM` events: the value that the agent gets as the answer to
+    /// a question that the user has declined or not answered. Without it such a run fails, since an agent could take any
+    /// value for consent (RUN-11).
+    #[serde(default)]
+    pub declined_resume: Option<Value>,
     /// True if the agent promises: a second request with the same `runId` does not execute the run again, but sends its
     /// events from the start and continues. Then a response that breaks is requested again, and so is a run that the
     /// service resumes after a crash. False without this: such a run fails, or is interrupted.

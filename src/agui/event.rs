@@ -127,7 +127,15 @@ pub enum Event {
     ActivitySnapshot {},
     ActivityDelta {},
     Raw {},
-    Custom {},
+    /// Read leniently: only one name has a meaning here ([`crate::langgraph`]).
+    Custom {
+        #[serde(default)]
+        name: Option<Value>,
+        #[serde(default)]
+        value: Option<Value>,
+        #[serde(default)]
+        raw_event: Option<Value>,
+    },
     /// A type that neither generation has.
     #[serde(other)]
     Unknown,
@@ -240,7 +248,7 @@ impl Event {
             Event::ActivitySnapshot {} => "ACTIVITY_SNAPSHOT",
             Event::ActivityDelta {} => "ACTIVITY_DELTA",
             Event::Raw {} => "RAW",
-            Event::Custom {} => "CUSTOM",
+            Event::Custom { .. } => "CUSTOM",
             Event::Unknown => "an unknown event",
         }
     }

@@ -31,6 +31,7 @@ mod calls;
 pub mod config;
 pub mod event;
 pub mod input;
+pub mod langgraph;
 mod limits;
 pub mod mapper;
 mod question;

@@ -14,7 +14,8 @@
 //! | `TOOL_CALL_END`, or the end of `TOOL_CALL_CHUNK`s | the call is opened |
 //! | `TOOL_CALL_RESULT` | the call is closed |
 //! | `RUN_FINISHED`, `RUN_ERROR` | the end of the response |
-//! | `STATE_*`, `MESSAGES_SNAPSHOT`, `ACTIVITY_*`, `RAW`, `CUSTOM`, marks of spans, unknown types | none |
+//! | `CUSTOM` named `on_interrupt` | a question at the end of the response ([`crate::langgraph`]) |
+//! | `STATE_*`, `MESSAGES_SNAPSHOT`, `ACTIVITY_*`, `RAW`, other `CUSTOM`, marks of spans, unknown types | none |
 //!
 //! Guarantees: an event that is illegal in its place is a [`Violation`] (RUN-10). A response has one end, after which no
 //! step follows. `RUN_FINISHED` is the end of a response in which each message and the arguments of each call are
@@ -83,6 +84,8 @@ pub enum End {
     Success,
     /// The agent waits for answers to these questions.
     Interrupt(Vec<Interrupt>),
+    /// The agent waits for answers to these questions, which it has reported by `CUSTOM` events ([`crate::langgraph`]).
+    CustomInterrupt(Vec<Interrupt>),
     /// The agent's operator stopped the run.
     Cancelled,
     /// An outcome of a later version, which is not known to be a success (DEL-7).
@@ -217,7 +220,7 @@ impl MapperSettings {
 /// Checks that a response may finish (RUN-5), and returns its outcome.
 fn finish(
     settings: &MapperSettings,
-    running: &Running,
+    running: &mut Running,
     texts: &Texts,
     calls: &Calls,
     outcome: Option<Outcome>,
@@ -232,7 +235,10 @@ fn finish(
         return Err(Violation::StillOpen("step").into());
     }
     match outcome {
-        None => Ok(End::Success),
+        None => match running.take_interrupts() {
+            none if none.is_empty() => Ok(End::Success),
+            interrupts => Ok(End::CustomInterrupt(interrupts)),
+        },
         Some(Outcome::Success { pending_tool_call_ids }) => {
             let pending = pending_tool_call_ids.unwrap_or_default();
             if pending.iter().all(|id| calls.waits(id)) {

@@ -4,6 +4,7 @@
 //! |---|---|---|---|---|
 //! | a call of a tool | the tool, with the arguments | a `tool` message with the results | a `tool` message whose `error` is the refusal | a `tool` message with the `error` |
 //! | an interrupt about a call, or a confirmation | `approve` | `resolved`, the results with `approved` | `resolved`, `{"approved": false}` with the `reason` | `cancelled` |
+//! | an interrupt of a `CUSTOM` event | as the others | [`crate::langgraph`] | `declined_resume`, or the run fails | the same |
 //! | any other interrupt | its `reason` | `resolved`, the results | `cancelled` | `cancelled` |
 //!
 //! The entry of a refusal and of a missing answer has the `metadata` `{"quintet": {"status", "reason"}}`.
@@ -25,6 +26,8 @@ pub(crate) enum Question {
     Call(RemoteCall),
     /// An interrupt, with the call that it is about.
     Interrupt(Interrupt, Option<RemoteCall>),
+    /// An interrupt that a `CUSTOM` event has reported.
+    Custom(Interrupt),
 }
 
 impl Question {
@@ -32,11 +35,11 @@ impl Question {
     pub(crate) fn tool_name(&self) -> &str {
         match self {
             Question::Call(call) => &call.name,
-            Question::Interrupt(interrupt, _) if is_approval(interrupt) => "approve",
-            Question::Interrupt(interrupt, _) if ToolName::parse(&interrupt.reason).is_ok() => {
-                &interrupt.reason
-            }
-            Question::Interrupt(..) => "input_required",
+            Question::Interrupt(interrupt, _) | Question::Custom(interrupt) => match &interrupt.reason {
+                _ if is_approval(interrupt) => "approve",
+                reason if ToolName::parse(reason).is_ok() => reason,
+                _ => "input_required",
+            },
         }
     }
 
@@ -44,7 +47,8 @@ impl Question {
     pub(crate) fn parameters(&self) -> Json {
         let (interrupt, call) = match self {
             Question::Call(call) => return parameters(&call.arguments),
-            Question::Interrupt(interrupt, call) => (interrupt, call),
+            Question::Interrupt(interrupt, call) => (interrupt, call.as_ref()),
+            Question::Custom(interrupt) => (interrupt, None),
         };
         let Interrupt { id: _, reason, message, tool_call_id: _, response_schema, expires_at, metadata } =
             interrupt;
@@ -52,8 +56,8 @@ impl Question {
         shown.insert("reason".to_owned(), json!(reason));
         let parts = [
             ("message", message.as_ref().map(|message| json!(message))),
-            ("tool_name", call.as_ref().map(|call| json!(call.name))),
-            ("parameters", call.as_ref().map(|call| parameters(&call.arguments).to_value())),
+            ("tool_name", call.map(|call| json!(call.name))),
+            ("parameters", call.map(|call| parameters(&call.arguments).to_value())),
             ("response_schema", response_schema.as_ref().map(|schema| json!(schema))),
             ("expires_at", expires_at.as_ref().map(|time| json!(time))),
             ("metadata", metadata.as_ref().map(|metadata| json!(metadata))),

@@ -19,6 +19,7 @@ use tokio::time::sleep_until;
 use crate::{
     config::{Checked, ConfigError, Protocol, RemoteConfig},
     input::{Message, RunAgentInput, Tool},
+    langgraph,
     mapper::{EventMapper, Finish, MapperSettings, Step},
     response::{self, Budget, Events, Failure},
     round::{self, Progress, Questions},
@@ -197,6 +198,14 @@ impl RemoteAgent {
         }
     }
 
+    fn count_tokens(&self, usage: Usage) {
+        for (direction, tokens) in [("input", usage.input_tokens), ("output", usage.output_tokens)] {
+            let agent = self.remote.options.name.clone();
+            metrics::counter!("quintet_agui_tokens_total", "agent" => agent, "direction" => direction)
+                .increment(tokens);
+        }
+    }
+
     fn count(&self, outcome: &'static str) {
         let agent = self.remote.options.name.clone();
         metrics::counter!("quintet_agui_responses_total", "agent" => agent, "outcome" => outcome)
@@ -233,14 +242,24 @@ impl Agent for RemoteAgent {
             client_tools: remote.client_tools.clone(),
         };
         let mut run_id = task.run_id.to_string();
-        let mut progress =
-            Progress { mapper: EventMapper::new(settings, &*run_id), transcript: Transcript::default() };
+        let mut progress = Progress {
+            mapper: EventMapper::new(settings, &*run_id),
+            transcript: Transcript::default(),
+            custom_answers: Vec::new(),
+        };
+        let count = run.token_count();
         let mut session = Session::new(run, &remote.limits, remote.options.resumable);
         let mut budget = Budget { events: remote.limits.run_events_max, bytes: remote.limits.run_bytes_max };
         let tools: Vec<Tool<'_>> = remote.options.client_tools.iter().map(Tool::from).collect();
-        let (mut resume, mut usage) = (Vec::new(), None);
+        let mut resume = Vec::new();
         let mut asked = BTreeSet::new();
         for request in 1..=remote.limits.requests_max {
+            let answers = std::mem::take(&mut progress.custom_answers);
+            let declined = remote.options.declined_resume.as_ref();
+            let forwarded_props = match &answers[..] {
+                [] => remote.options.forwarded_props.clone(),
+                answers => langgraph::resumed(&remote.options.forwarded_props, answers, declined)?,
+            };
             let messages = [&conversation, progress.transcript.messages()].concat();
             let input = RunAgentInput {
                 thread_id: &thread_id,
@@ -250,13 +269,16 @@ impl Agent for RemoteAgent {
                 messages: &messages,
                 tools: &tools,
                 context: [],
-                forwarded_props: &remote.options.forwarded_props,
+                forwarded_props: &forwarded_props,
                 resume: &resume,
             };
             let body = serde_json::to_vec(&input)?;
             let finish;
             (session, finish) = self.respond(session, &mut progress, &task, &body, &mut budget).await?;
-            usage = total(usage, finish.usage);
+            if let Some(usage) = finish.usage {
+                count.add(usage);
+                self.count_tokens(usage);
+            }
             let Questions { questions, dropped } = round::questions(&session, &finish, &mut asked)?;
             for call_id in dropped {
                 let result =
@@ -265,7 +287,7 @@ impl Agent for RemoteAgent {
                 progress.mapper.answer(&call_id);
             }
             if questions.is_empty() {
-                return session.complete(usage).await;
+                return session.complete().await;
             }
             let answers;
             (session, answers) = session.ask(&questions).await?;
@@ -277,16 +299,6 @@ impl Agent for RemoteAgent {
             progress.mapper.next_response(&*run_id);
         }
         Err(AgentError::limit_reached("The remote agent asked too many times: requests_max."))
-    }
-}
-
-fn total(sum: Option<Usage>, more: Option<Usage>) -> Option<Usage> {
-    match (sum, more) {
-        (Some(sum), Some(more)) => Some(Usage {
-            input_tokens: sum.input_tokens.saturating_add(more.input_tokens),
-            output_tokens: sum.output_tokens.saturating_add(more.output_tokens),
-        }),
-        (one, other) => one.or(other),
     }
 }
 

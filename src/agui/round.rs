@@ -6,6 +6,7 @@ use quintet_agent::{AgentError, Answer, Task};
 use sha2::{Digest, Sha256};
 
 use crate::{
+    event::Interrupt,
     input::ResumeEntry,
     mapper::{End, EventMapper, Finish},
     question::{self, Question},
@@ -19,6 +20,8 @@ use crate::{
 pub(crate) struct Progress {
     pub(crate) mapper: EventMapper,
     pub(crate) transcript: Transcript,
+    /// The answers to interrupts that `CUSTOM` events have reported, for the next request.
+    pub(crate) custom_answers: Vec<(Interrupt, Answer)>,
 }
 
 /// The questions to the client after a response, and the calls that are given up.
@@ -48,6 +51,12 @@ pub(crate) fn questions(
                     questions.extend(call(id).map(Question::Call));
                 }
             }
+        }
+        // They are about no call: what waits is the agent's own.
+        End::CustomInterrupt(interrupts) => {
+            questions.extend(interrupts.iter().map(|interrupt| Question::Custom(interrupt.clone())));
+            let clients = finish.waiting.iter().filter_map(call).filter(|call| call.by_client);
+            questions.extend(clients.map(Question::Call));
         }
         End::Interrupt(interrupts) => {
             for interrupt in interrupts {
@@ -79,6 +88,10 @@ pub(crate) async fn take(
             progress.transcript.answer(&call.id, &result);
             progress.mapper.answer(&call.id);
             Ok(session.close(&call.id, result).await?)
+        }
+        Question::Custom(interrupt) => {
+            progress.custom_answers.push((interrupt.clone(), answer.clone()));
+            Ok(session)
         }
         Question::Interrupt(interrupt, _) => {
             resume.push(question::resume(interrupt, answer));

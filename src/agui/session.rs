@@ -9,7 +9,6 @@ use std::{collections::BTreeMap, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use quintet_agent::{
     AgentError, Answer, CallResult, Completed, Json, OpenCall, Pacer, Run, RunEnded, Started, ThoughtKind,
-    Usage,
     replay::{Replay, ThoughtOutcome},
 };
 use tokio::time::Instant;
@@ -187,12 +186,9 @@ impl Session {
     }
 
     /// Ends the run as `succeeded`.
-    pub(crate) async fn complete(self, usage: Option<Usage>) -> Result<Run<Completed>, AgentError> {
+    pub(crate) async fn complete(self) -> Result<Run<Completed>, AgentError> {
         let run = self.flush().await?.stage.without_calls().await?.ok_or_else(other_course)?;
-        Ok(match usage {
-            Some(usage) => run.complete_with(usage).await?,
-            None => run.complete().await?,
-        })
+        Ok(run.complete().await?)
     }
 }
 

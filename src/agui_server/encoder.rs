@@ -67,6 +67,18 @@ impl Encoder {
         self.is_over
     }
 
+    /// Returns true once the run has ended without an error, after which another run may begin in the same stream.
+    pub fn can_be_followed(&self) -> bool {
+        let status = self.fold.completion().map(|completion| completion.status);
+        self.is_over
+            && matches!(status, Some(RunStatus::Succeeded | RunStatus::Cancelled | RunStatus::Merged))
+    }
+
+    /// Creates the encoder of the next run in the same stream.
+    pub fn next(&self, run_id: RunId) -> Self {
+        Self::new(self.setup.clone(), run_id)
+    }
+
     /// Returns the open calls.
     pub fn open_calls(&self) -> impl Iterator<Item = &Call> {
         self.fold.open_calls()
@@ -82,6 +94,17 @@ impl Encoder {
     pub fn absorb(&mut self, agent_name: &AgentName, body: &Body) {
         self.has_prefix = true;
         self.fold.take(agent_name, body);
+    }
+
+    /// Returns true if the prefix has the end of the run.
+    pub fn has_ended(&self) -> bool {
+        self.fold.completion().is_some()
+    }
+
+    /// Ends a run whose terminal event is no longer stored, as after a trim, with the status that the index has of it.
+    pub fn end_as(&mut self, status: RunStatus) {
+        self.has_prefix = true;
+        self.fold.end_as(status);
     }
 
     /// Returns the first events: the start, the snapshot of a prefix behind the messages `before` the run, and the end of

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use quintet_kernel::{
-    entry::{Body, Call, CallResult, CallStatus, Completion, Event, Thought, ThoughtKind},
+    entry::{Body, Call, CallResult, CallStatus, Completion, Event, RunStatus, Thought, ThoughtKind},
     ids::{AgentName, CallId, RunId, Seq},
 };
 
@@ -106,6 +106,20 @@ impl RunFold {
     /// Returns the open calls.
     pub fn open_calls(&self) -> impl Iterator<Item = &Call> {
         self.calls.values()
+    }
+
+    /// Ends a run whose terminal event is no longer stored, with the status that the index has of it.
+    pub fn end_as(&mut self, status: RunStatus) {
+        self.streamed = None;
+        self.calls.clear();
+        self.completion.get_or_insert(Completion {
+            status,
+            final_response: None,
+            error: None,
+            duration_ms: 0,
+            usage: None,
+            merged_into: None,
+        });
     }
 
     /// Returns the terminal event of the run.

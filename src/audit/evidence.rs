@@ -4,6 +4,7 @@
 //!   {"evidence":"quintet-evidence-v1","origin":…,"user_id":…,"run_id":…,"from":1,"to":9,"chain_before":…}
 //!   {"type":"user_message",…}            a shown entry, byte for byte as stored
 //!   {"hidden":"9f2c…"}                   the digest of an entry of another run
+//!   {"erased":"77b0…","line":{…}}        an erased entry, with the digest of what it was (DEL-8)
 //!   {"chain_after":"51ab…"}
 //! ```
 //!
@@ -17,12 +18,17 @@ use std::{
     path::Path,
 };
 
-use quintet_journal::chain::{ChainHash, LineDigest};
+use quintet_journal::{
+    chain::{ChainHash, LineDigest},
+    sqlite::erasures::ErasedLines,
+};
 use quintet_kernel::ids::{Epoch, RunId, UserId};
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{
+    erasures,
     journal::{AuditError, AuditedUser, open, users},
     log::{Before, LogCheck},
     report::{BrokenRule, Findings},
@@ -60,6 +66,14 @@ struct Hidden {
     hidden: LineDigest,
 }
 
+/// An erased entry: its line, and the digest of the line in whose place it stands.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ErasedEvidence {
+    erased: LineDigest,
+    line: Box<RawValue>,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Footer {
@@ -83,6 +97,9 @@ pub struct Verdict {
     pub shown: u64,
     /// The number of entries that are hidden, of which the evidence has the digest only.
     pub hidden: u64,
+    /// The number of entries that were erased before the export, of which the evidence has the digest only.
+    #[serde(default)]
+    pub erased: u64,
     /// The chain hash after the last line, in hexadecimal; to be compared with a value noted elsewhere.
     pub chain_after: String,
     /// The rules of the contract that the entries break, although they are authentic.
@@ -140,7 +157,7 @@ pub fn export(folder: &Path, subject: &EvidenceSubject, out: &mut impl Write) ->
         EvidenceSubject::Run(_, run_id) => {
             let found: Option<(u64, Option<u64>)> = connection
                 .query_row(
-                    "SELECT accepted, completed FROM runs WHERE user = ?1 AND run_id = ?2",
+                    "SELECT accepted, completed FROM runs WHERE user = ?1 AND run_id = ?2 AND thread_id <> ''",
                     params![user.id, run_id.0.as_bytes()],
                     |row| Ok((row.get(0)?, row.get(1)?)),
                 )
@@ -153,8 +170,10 @@ pub fn export(folder: &Path, subject: &EvidenceSubject, out: &mut impl Write) ->
 
     // The row before the first requested one has the chain hash to start from.
     let (mut offset, mut chain) = row_before(connection, &user, from)?;
-    let mut query = connection
-        .prepare("SELECT lines FROM batches WHERE user = ?1 AND last > ?2 AND first <= ?3 ORDER BY last")?;
+    let column = if erasures::are_known(connection)? { "erased" } else { "NULL" };
+    let mut query = connection.prepare(&format!(
+        "SELECT lines, {column} FROM batches WHERE user = ?1 AND last > ?2 AND first <= ?3 ORDER BY last"
+    ))?;
     let mut rows = query.query(params![user.id, offset, to])?;
     let mut header = Some(|chain_before| EvidenceHeader {
         evidence: FORMAT.into(),
@@ -166,8 +185,11 @@ pub fn export(folder: &Path, subject: &EvidenceSubject, out: &mut impl Write) ->
         chain_before,
     });
     while let Some(row) = rows.next()? {
-        for line in row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?.split_inclusive(|b| *b == b'\n')
-        {
+        let lines = row.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        let erased = ErasedLines::parse(row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?);
+        // Torn digests do not verify, as torn lines.
+        let erased = erased.unwrap_or_default();
+        for (number, line) in lines.split_inclusive(|b| *b == b'\n').enumerate() {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             offset += 1;
             if offset >= from
@@ -178,12 +200,15 @@ pub fn export(folder: &Path, subject: &EvidenceSubject, out: &mut impl Write) ->
             if offset > to {
                 break;
             }
-            let digest = LineDigest::of(line);
+            let digest = erased.digest(number).unwrap_or_else(|| LineDigest::of(line));
             chain = chain.then(digest);
             if offset < from {
                 continue;
             }
-            if run_id.as_deref().is_none_or(|run_id| is_of_run(line, run_id)) {
+            if erased.digest(number).is_some() && run_id.is_none() {
+                let line = serde_json::from_slice(line).map_err(io::Error::from)?;
+                json_line(out, &ErasedEvidence { erased: digest, line })?;
+            } else if run_id.as_deref().is_none_or(|run_id| is_of_run(line, run_id)) {
                 out.write_all(line)?;
                 out.write_all(b"\n")?;
             } else {
@@ -257,7 +282,7 @@ pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
 
     let mut chain = header.chain_before;
     let mut offset = header.from - 1;
-    let (mut shown, mut hidden) = (0, 0);
+    let (mut shown, mut hidden, mut erased) = (0, 0, 0);
     let mut findings = Findings::new(VIOLATIONS_MAX);
     findings.of_user(Some(&header.user_id));
     // The entries before the evidence are unknown.
@@ -268,6 +293,15 @@ pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
             break chain_after;
         }
         offset += 1;
+        if let Ok(ErasedEvidence { erased: digest, line }) = serde_json::from_slice(line) {
+            if !line.get().starts_with(r#"{"type":"erased","#) {
+                return Err(lines.form("an erased entry has content"));
+            }
+            erased += 1;
+            log.entry(offset, line.get().as_bytes(), &mut findings);
+            chain = chain.then(digest);
+            continue;
+        }
         let digest = match serde_json::from_slice::<Hidden>(line) {
             Ok(Hidden { hidden: digest }) if header.run_id.is_some() => {
                 hidden += 1;
@@ -287,7 +321,7 @@ pub fn verify(input: &mut impl BufRead) -> Result<Verdict, EvidenceError> {
     log.end(&mut findings);
     let EvidenceHeader { origin, user_id, run_id, from, to, .. } = header;
     let (chain_after, violations) = (chain_after.to_string(), findings.report.violations().to_vec());
-    Ok(Verdict { origin, user_id, run_id, from, to, shown, hidden, chain_after, violations })
+    Ok(Verdict { origin, user_id, run_id, from, to, shown, hidden, erased, chain_after, violations })
 }
 
 /// Greatest number of violations that a verdict lists.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
+    erasures,
     log::{Milestone, ThreadCheck},
     report::Findings,
     run::RunCheck,
@@ -36,7 +37,7 @@ impl<'c> IndexCheck<'c> {
     ) -> rusqlite::Result<HashMap<String, u64>> {
         let mut query = self.connection.prepare_cached(
             "SELECT run_id, accepted, completed FROM runs
-             WHERE user = ?1 AND accepted <= ?2 AND (completed IS NULL OR completed > ?2)",
+             WHERE user = ?1 AND accepted <= ?2 AND (completed IS NULL OR completed > ?2) AND thread_id <> ''",
         )?;
         let mut rows = query.query(params![self.user, trimmed])?;
         let mut runs = HashMap::new();
@@ -120,6 +121,7 @@ impl<'c> IndexCheck<'c> {
         runs_counted: u64,
         unfinished: &[RunCheck],
         threads: &HashMap<String, ThreadCheck>,
+        is_erased: impl Fn(u64) -> bool + Copy,
         findings: &mut Findings,
     ) -> rusqlite::Result<()> {
         for run in unfinished.iter().filter(|run| run.accepted > 0) {
@@ -134,7 +136,7 @@ impl<'c> IndexCheck<'c> {
         let count = |sql, trimmed: u64| -> rusqlite::Result<u64> {
             self.connection.prepare_cached(sql)?.query_row(params![self.user, trimmed], |row| row.get(0))
         };
-        let kept = count("SELECT count(*) FROM runs WHERE user = ?1 AND accepted > ?2", trimmed)?;
+        let kept = erasures::runs_kept(self.connection, self.user, trimmed)?;
         if kept != self.accepted {
             let what = format!(
                 "the index has {kept} runs of the entries that are kept, which have {}",
@@ -147,13 +149,15 @@ impl<'c> IndexCheck<'c> {
             let what = format!("the index counts {runs_counted} run records, and there are {all}");
             findings.violation("INDEX", None, None, what);
         }
-        self.threads(trimmed, threads, findings)
+        erasures::index(self.connection, self.user, trimmed, is_erased, findings)?;
+        self.threads(trimmed, threads, is_erased, findings)
     }
 
     fn threads(
         &self,
         trimmed: u64,
         threads: &HashMap<String, ThreadCheck>,
+        is_erased: impl Fn(u64) -> bool,
         findings: &mut Findings,
     ) -> rusqlite::Result<()> {
         let mut query = self.connection.prepare_cached(
@@ -166,7 +170,8 @@ impl<'c> IndexCheck<'c> {
             let (first, last, last_at, messages): (u64, u64, u64, u64) =
                 (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
             let agrees = match threads.get(&thread_id) {
-                None => last <= trimmed,
+                // An unfinished erasure of the log has not come to it yet.
+                None => last <= trimmed || is_erased(last),
                 Some(seen) => {
                     known += 1;
                     let begins = if first > trimmed { first == seen.first } else { trimmed > 0 };

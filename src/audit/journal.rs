@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use quintet_journal::{
-    chain::{ChainHash, LineDigest},
+    chain::ChainHash,
     sqlite::{
         self, OpenError, epochs,
+        erasures::ErasedLines,
         lock::{FolderLock, LockError},
         schema::{self, DATABASE_FILE, JournalIdentity},
     },
@@ -14,6 +15,7 @@ use quintet_kernel::ids::UserId;
 use rusqlite::{Connection, Row, params};
 
 use super::{
+    erasures::{self, ErasureCheck},
     index::IndexCheck,
     log::{Before, LogCheck},
     report::{Findings, Report},
@@ -189,15 +191,19 @@ fn audit_user(
     let mut index = IndexCheck::new(connection, user.id);
     let before = Before::Runs(index.runs_across(user.trimmed, findings)?);
     let mut log = LogCheck::new(&user.user_id, before);
+    log.erasures = Some(ErasureCheck::of_user(connection, user.id)?);
     let mut rows = Rows { head: user.trimmed, chain: user.trimmed_chain };
     // The start of the chain depends on the owner, so the log of another user does not verify here (ISO-2).
     let start = UserId::parse(&user.user_id).ok().map(|user_id| ChainHash::start(identity.origin, &user_id));
     if user.trimmed == 0 && start != Some(user.trimmed_chain) {
         findings.violation("CHAIN", None, None, "the chain does not start with this user");
     }
-    let mut query = connection.prepare_cached(
-        "SELECT first, last, last_at, chain, checksum, digests, lines FROM batches WHERE user = ?1 ORDER BY last",
-    )?;
+    // A journal of an earlier version has no erased lines.
+    let erased = if erasures::are_known(connection)? { "erased" } else { "NULL" };
+    let mut query = connection.prepare_cached(&format!(
+        "SELECT first, last, last_at, chain, checksum, digests, lines, {erased} FROM batches
+         WHERE user = ?1 ORDER BY last",
+    ))?;
     let mut batches = query.query([user.id])?;
     while let Some(batch) = batches.next()? {
         rows.row(batch, &mut log, &mut index, findings)?;
@@ -210,11 +216,18 @@ fn audit_user(
         findings.violation("CHAIN", rows.head, None, "the chain after the last entry is not the user's");
     }
     let unfinished = log.end(findings);
+    if let Some(erasures) = &log.erasures {
+        erasures.end(&user.user_id, user.trimmed, user.head, findings);
+    }
     if log.unreadable > 0 {
         return Ok(());
     }
-    index.end(user.trimmed, user.runs, &unfinished, &log.threads, findings)
+    let is_erased = |offset| log.is_erased(offset);
+    index.end(user.trimmed, user.runs, &unfinished, &log.threads, is_erased, findings)
 }
+
+/// The beginning of the line of an erased entry.
+const ERASED: &[u8] = br#"{"type":"erased","#;
 
 /// The check of one user's rows, as far as they have been read.
 struct Rows {
@@ -244,10 +257,15 @@ impl Rows {
             findings.violation("STORAGE", first, None, what);
         }
         let mut damaged = None;
+        let erased = ErasedLines::parse(row.get_ref(7)?.as_blob_or_null()?);
+        if erased.as_ref().is_none_or(|erased| erased.last() >= Some(lines.len())) {
+            let what = format!("the digests of the erased lines of entries {first} to {last} are torn");
+            findings.violation("STORAGE", first, None, what);
+        }
+        let erased = erased.unwrap_or_default();
         for (i, line) in lines.iter().enumerate() {
-            let digest = LineDigest::of(line);
-            let stored = digests.chunks(LineDigest::SHORT_BYTES).nth(i);
-            if stored != Some(&digest.short()[..]) && damaged.is_none() {
+            let (digest, fits) = erasures::digest(i, line, digests, &erased);
+            if !fits && damaged.is_none() {
                 damaged = Some(first + i as u64);
             }
             self.chain = self.chain.then(digest);
@@ -268,8 +286,20 @@ impl Rows {
             // Continue from the stored hash, so that a later break is a separate finding.
             self.chain = chain;
         }
+        if let Some(erasures) = &log.erasures {
+            erasures.chain(last, self.chain, findings);
+        }
         for (i, line) in lines.iter().enumerate() {
             let offset = first + i as u64;
+            // DEL-8: a line whose digest is kept in its place has nothing else.
+            if erased.digest(i).is_some() && !line.starts_with(ERASED) {
+                findings.violation(
+                    "DEL-8",
+                    offset,
+                    None,
+                    "the entry counts as erased, and its line is there",
+                );
+            }
             let milestone = log.entry(offset, line, findings);
             index.milestone(offset, &milestone, findings)?;
         }

@@ -22,7 +22,7 @@
 //! - **A log while it is written**: [`live`] applies the same rules to each batch.
 //!
 //! The private modules: `journal` reads the rows, `line` decodes an entry, `log` and `run` check the order, `index`
-//! compares the index, `report` collects the findings.
+//! compares the index, `erasures` checks what was erased, `report` collects the findings.
 //!
 //! # Examples
 //!
@@ -46,6 +46,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
+mod erasures;
 mod evidence;
 mod index;
 mod journal;
@@ -59,5 +60,5 @@ mod run;
 pub use self::{
     evidence::{EvidenceError, EvidenceSubject, Verdict, export, verify},
     journal::{AuditError, AuditOptions, audit},
-    report::{BrokenRule, Report, UnfinishedRun},
+    report::{BrokenRule, Receipt, Report, UnfinishedRun},
 };

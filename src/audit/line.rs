@@ -33,8 +33,12 @@ pub(super) struct ChangeLine<'a> {
     pub offset: u64,
     pub user_id: Cow<'a, str>,
     pub timestamp: u64,
+    /// The thread; `None` if the change is of the whole log.
+    pub thread_id: Option<Cow<'a, str>>,
     /// The last erased offset, if the change is an erasure.
     pub erased_through: Option<u64>,
+    /// The id of the erasure, if the change is one.
+    pub receipt: Option<Cow<'a, str>>,
 }
 
 /// The fields that entries of any kind have at their top level, before the kind is known.
@@ -227,11 +231,14 @@ impl<'a> DecodedLine<'a> {
             return Err("user_id is not 1 to 256 bytes".into());
         }
         if matches!(&*kind, "thread_updated" | "thread_erased" | "log_erased") {
-            if kind != "log_erased" {
-                name("thread_id", &required("thread_id", thread_id)?)?;
-            }
-            let erased_through = erased_through(&kind, line)?;
-            return Ok(DecodedLine::Change(ChangeLine { offset, user_id, timestamp, erased_through }));
+            let thread_id = match &*kind {
+                "log_erased" => None,
+                _ => Some(required("thread_id", thread_id)?),
+            };
+            thread_id.as_deref().map_or(Ok(()), |thread_id| name("thread_id", thread_id))?;
+            let (erased_through, receipt) = erasure(&kind, line)?.unzip();
+            let change = ChangeLine { offset, user_id, timestamp, thread_id, erased_through, receipt };
+            return Ok(DecodedLine::Change(change));
         }
         let thread_id = required("thread_id", thread_id)?;
         let agent_name = required("agent_name", agent_name)?;
@@ -296,8 +303,8 @@ impl<'a> DecodedLine<'a> {
     }
 }
 
-/// Checks the fields of a change, and returns the last erased offset if it is an erasure.
-fn erased_through(kind: &str, line: &[u8]) -> Result<Option<u64>, String> {
+/// Checks the fields of a change, and returns the last erased offset and the receipt if it is an erasure.
+fn erasure<'a>(kind: &str, line: &'a [u8]) -> Result<Option<(u64, Cow<'a, str>)>, String> {
     if kind == "thread_updated" {
         let UpdatedFields { title, _archived } = parse(line)?;
         let is_title =
@@ -311,7 +318,7 @@ fn erased_through(kind: &str, line: &[u8]) -> Result<Option<u64>, String> {
     }
     let ErasureFields { erased_through, receipt } = parse(line)?;
     uuid_v7("receipt", &receipt)?;
-    Ok(Some(erased_through))
+    Ok(Some((erased_through, receipt)))
 }
 
 fn required<T>(field: &str, value: Option<T>) -> Result<T, String> {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{
+    erasures::ErasureCheck,
     line::{ChangeLine, DecodedLine, Head, LineBody, LineEvent, MessageFields},
     parents::Parents,
     report::Findings,
@@ -26,6 +27,8 @@ pub(super) struct LogCheck {
     passing: Option<(String, u64)>,
     /// True if an entry was erased: an entry of any run may be missing before the one that is read (DEL-8).
     erased: bool,
+    /// The erasures that the journal has; `None` if they are not known.
+    pub erasures: Option<ErasureCheck>,
     last_at: u64,
     /// Number of entries that could not be decoded. If there are any, the state is incomplete.
     pub unreadable: u64,
@@ -131,6 +134,7 @@ impl LogCheck {
             parents: Parents::new(ids_max),
             passing: None,
             erased: false,
+            erasures: None,
             last_at: 0,
             unreadable: 0,
         }
@@ -140,15 +144,17 @@ impl LogCheck {
     pub(super) fn entry(&mut self, offset: u64, line: &[u8], findings: &mut Findings) -> Milestone {
         findings.report.entries += 1;
         let (head, body) = match DecodedLine::parse(line) {
+            Ok(DecodedLine::Run(head, _)) if self.is_pending(offset, Some(&head.thread_id)) => {
+                self.owner(offset, &head.user_id, None, findings);
+                return self.unknown(offset, head.offset, head.timestamp, findings);
+            }
             Ok(DecodedLine::Run(head, body)) => (head, body),
             Ok(DecodedLine::Change(change)) => return self.change(offset, &change, findings),
             Ok(DecodedLine::Erased { offset: found, timestamp }) => {
-                self.parents.erased(offset);
-                self.erased = true;
-                // The end of the run may have stood here.
-                self.passing = None;
-                self.position(offset, found, timestamp, findings);
-                return Milestone::Other;
+                if let Some(erasures) = &self.erasures {
+                    erasures.erased(offset, line, timestamp, findings);
+                }
+                return self.unknown(offset, found, timestamp, findings);
             }
             Err(what) => {
                 self.unreadable += 1;
@@ -158,6 +164,9 @@ impl LogCheck {
             }
         };
         self.parents.entry(offset);
+        if let Some(erasures) = &self.erasures {
+            erasures.kept(offset, Some(&head.thread_id), findings);
+        }
         let run_id = head.run_id.to_string();
         self.owner(offset, &head.user_id, Some(&run_id), findings);
         if let Some((passing, _)) = self.passing.take_if(|(_, at)| *at < offset) {
@@ -183,6 +192,26 @@ impl LogCheck {
         }
     }
 
+    /// Returns true if an unfinished erasure covers the entry, so that entries of its run may be erased already.
+    fn is_pending(&self, offset: u64, thread_id: Option<&str>) -> bool {
+        self.erasures.as_ref().is_some_and(|erasures| erasures.is_pending(offset, thread_id))
+    }
+
+    /// Returns true if the entry at `offset` was erased, or is about to be.
+    pub(super) fn is_erased(&self, offset: u64) -> bool {
+        self.parents.is_erased(offset)
+    }
+
+    /// Notes an entry of which only the place is known (DEL-8).
+    fn unknown(&mut self, offset: u64, found: u64, timestamp: u64, findings: &mut Findings) -> Milestone {
+        self.parents.erased(offset);
+        self.erased = true;
+        // The end of the run may have stood here.
+        self.passing = None;
+        self.position(offset, found, timestamp, findings);
+        Milestone::Other
+    }
+
     /// Checks a change of a thread or of the log. It belongs to no run.
     fn change(&mut self, offset: u64, change: &ChangeLine<'_>, findings: &mut Findings) -> Milestone {
         self.parents.entry(offset);
@@ -192,6 +221,12 @@ impl LogCheck {
         }
         self.position(offset, change.offset, change.timestamp, findings);
         // DEL-8
+        let pending = self.is_pending(offset, change.thread_id.as_deref());
+        match &mut self.erasures {
+            Some(erasures) if change.erased_through.is_some() => erasures.change(offset, change, findings),
+            Some(erasures) if !pending => erasures.kept(offset, change.thread_id.as_deref(), findings),
+            Some(_) | None => {}
+        }
         if change.erased_through.is_some_and(|through| through >= offset) {
             let what = format!("the entry reports an erasure up to {:?}", change.erased_through);
             findings.violation("DEL-8", offset, None, what);
@@ -389,7 +424,8 @@ impl LogCheck {
         if let Some((passing, offset)) = self.passing.take() {
             findings.violation("RUN-8", offset, Some(&passing), OVERLAPS);
         }
-        if let Before::Runs(runs) = &self.before {
+        let pending = self.erasures.as_ref().is_some_and(ErasureCheck::has_pending);
+        if let (Before::Runs(runs), false) = (&self.before, pending) {
             for run_id in runs.keys() {
                 // RUN-6
                 let what = "the index has the run continue after the trimmed entries, but it does not";

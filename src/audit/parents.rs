@@ -42,7 +42,8 @@ impl Parents {
         }
     }
 
-    fn is_erased(&self, offset: u64) -> bool {
+    /// Returns true if the entry at `offset` was erased.
+    pub(super) fn is_erased(&self, offset: u64) -> bool {
         self.erased.range(..=offset).next_back().is_some_and(|(_, last)| offset <= *last)
     }
 

@@ -41,6 +41,30 @@ pub struct UnfinishedRun {
     pub open_client_calls: u64,
 }
 
+/// The receipt of an erasure (DEL-8).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The owner of the log.
+    pub user_id: String,
+    /// The id of the receipt.
+    pub receipt: String,
+    /// The erased thread; `None` if the whole log was erased.
+    pub thread_id: Option<String>,
+    /// The last offset that the erasure covers.
+    pub through: u64,
+    /// The chain hash after that entry, in hexadecimal.
+    pub chain_head: String,
+    /// The time at which it was decided, in Unix milliseconds.
+    pub requested_at: u64,
+    /// The time at which nothing was left to erase; `None` while it is under way. Not a violation: a crash leaves such
+    /// erasures, and the next start goes on with them.
+    pub completed_at: Option<u64>,
+    /// The number of entries that were erased.
+    pub entries: u64,
+    /// The offset of its `thread_erased` or `log_erased`.
+    pub closed: Option<u64>,
+}
+
 /// The result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
@@ -57,6 +81,15 @@ pub struct Report {
     pub entries: u64,
     /// The number of trimmed entries.
     pub trimmed: u64,
+    /// The number of stored entries that were erased (DEL-8).
+    #[serde(default)]
+    pub erased: u64,
+    /// The first receipts of erasures, in order; the report lists a bounded number.
+    #[serde(default)]
+    pub receipts: Vec<Receipt>,
+    /// The number of all receipts.
+    #[serde(default)]
+    pub receipts_total: u64,
     /// The number of runs whose `user_message` is stored.
     pub runs: u64,
     /// The number of entries with an earlier timestamp than their predecessor: a clock was set back.
@@ -105,6 +138,16 @@ impl fmt::Display for Report {
         if self.trimmed > 0 {
             writeln!(f, "  entries removed by retention: {}", self.trimmed)?;
         }
+        if self.erased > 0 {
+            writeln!(f, "  entries erased: {}", self.erased)?;
+        }
+        if self.receipts_total > 0 {
+            writeln!(f, "erasures: {}", self.receipts_total)?;
+            for receipt in &self.receipts {
+                writeln!(f, "  {receipt}")?;
+            }
+            more(f, self.receipts_total, self.receipts.len())?;
+        }
         if self.clock_steps_back > 0 {
             writeln!(f, "  the clock was set back {} times", self.clock_steps_back)?;
         }
@@ -144,6 +187,22 @@ impl fmt::Display for BrokenRule {
     }
 }
 
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user_id, receipt, through, chain_head, entries, .. } = self;
+        write!(f, "user {user_id:?} receipt {receipt}: ")?;
+        match &self.thread_id {
+            Some(thread_id) => write!(f, "thread {thread_id}")?,
+            None => write!(f, "the whole log")?,
+        }
+        write!(f, " through {through}, chain {chain_head}, {entries} entries")?;
+        match self.completed_at {
+            Some(at) => write!(f, ", complete at {at}"),
+            None => write!(f, ", under way"),
+        }
+    }
+}
+
 impl fmt::Display for UnfinishedRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user_id, run_id, thread_id, accepted, .. } = self;
@@ -171,6 +230,8 @@ pub(super) struct Findings {
 
 /// Greatest number of listed violations of one user; further ones are only counted.
 const USER_VIOLATIONS_MAX: usize = 100;
+/// Greatest number of listed receipts; further ones are only counted.
+const RECEIPTS_MAX: usize = 1000;
 /// Greatest number of listed unfinished runs; further ones are only counted.
 const UNFINISHED_MAX: usize = 1000;
 
@@ -202,6 +263,13 @@ impl Findings {
                 run_id: run_id.map(str::to_owned),
                 what: what.into(),
             });
+        }
+    }
+
+    pub(super) fn receipt(&mut self, receipt: Receipt) {
+        self.report.receipts_total += 1;
+        if self.report.receipts.len() < RECEIPTS_MAX {
+            self.report.receipts.push(receipt);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    kernel::ids::{RunId, UserId},
+    kernel::ids::{RunId, ThreadId, UserId},
     ops::config::Raw,
 };
 use clap::{Args, Parser, Subcommand};
@@ -96,6 +96,18 @@ read the log again.")]
 Example:
   quintet backup --data-dir /var/lib/quintet --to /backup/monday")]
     Backup(BackupFlags),
+
+    /// Erase a user's log, or one thread of it
+    #[command(long_about = "\
+Erases a user's log, or one thread of it, in a journal that no service uses: its text is gone from
+every file of the data folder, its offsets stay. Prints the receipt as JSON on stdout. While a
+service runs, the user erases with DELETE /v1/log or DELETE /v1/threads/{id} instead. Backups are not
+changed.")]
+    #[command(after_help = "\
+Examples:
+  quintet erase --user ada
+  quintet erase --data-dir /var/lib/quintet --user ada --thread t1")]
+    Erase(EraseFlags),
 }
 
 /// Selects a journal.
@@ -140,6 +152,18 @@ pub struct BackupFlags {
     /// Folder for the copy; created if missing, must not contain a journal
     #[arg(long, value_name = "FOLDER")]
     pub to: PathBuf,
+}
+
+#[derive(Args)]
+pub struct EraseFlags {
+    #[command(flatten)]
+    pub journal: JournalFlags,
+    /// The user
+    #[arg(long, value_name = "USER_ID")]
+    pub user: UserId,
+    /// Only this thread
+    #[arg(long, value_name = "THREAD_ID")]
+    pub thread: Option<ThreadId>,
 }
 
 #[derive(Args)]

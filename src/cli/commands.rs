@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     args::{CliCommand, Flags, JournalFlags},
-    inspect,
+    erase, inspect,
 };
 use crate::{
     journal::{Journal, sqlite::SqliteJournal},
@@ -41,6 +41,10 @@ pub fn run(command: CliCommand, agents: AgentSet) -> anyhow::Result<ExitCode> {
             None => inspect::audit(&folder_of(&flags.journal)?, &flags),
         },
         CliCommand::Backup(flags) => inspect::backup(&folder_of(&flags.journal)?, &flags.to),
+        CliCommand::Erase(flags) => {
+            let settings = load(flags.journal.config(), flags.journal.flags())?.settings;
+            erase::erase(&journal_folder(&settings)?, &settings, &flags)
+        }
     }
 }
 

@@ -72,12 +72,13 @@ pub fn verify(evidence: &Path, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         let about = verdict.run_id.as_ref().map_or(String::new(), |run_id| format!(", run {run_id}"));
         let mut text = format!(
-            "consistent: user {:?}{about}, entries {} to {}, {} shown, {} hidden\njournal {}, chain {}: it is not signed, so it proves the entries only if the chain hash is known from the journal\nviolations: {}\n",
+            "consistent: user {:?}{about}, entries {} to {}, {} shown, {} hidden, {} erased\njournal {}, chain {}: it is not signed, so it proves the entries only if the chain hash is known from the journal\nviolations: {}\n",
             verdict.user_id,
             verdict.from,
             verdict.to,
             verdict.shown,
             verdict.hidden,
+            verdict.erased,
             verdict.origin,
             verdict.chain_after,
             verdict.violations.len(),

@@ -9,6 +9,7 @@
 
 mod args;
 mod commands;
+mod erase;
 mod inspect;
 mod results;
 

@@ -1,4 +1,4 @@
-//! Admission control: connections in total and per user, pages per user, request and frame rates per user.
+//! Admission control: connections in total and per user, pages and exports per user, request and frame rates per user.
 //!
 //! Guarantees: the load of one user does not consume the share of another (ISO-6); the memory for the
 //! counters is bounded, and the entry of a user is removed once idle (ISO-5).
@@ -26,6 +26,7 @@ struct AdmitInner {
     saturation: Saturation,
     connections: Mutex<SlotCounts>,
     pages: Mutex<SlotCounts>,
+    exports: Mutex<SlotCounts>,
     requests: Rate,
     frames: Rate,
     unfinished: Mutex<HashMap<UserId, u64>>,
@@ -43,9 +44,10 @@ struct SlotCounts {
 enum Resource {
     Connection,
     Page,
+    Export,
 }
 
-/// An admitted connection or page. Dropping it frees the slot.
+/// An admitted connection, page or export. Dropping it frees the slot.
 pub struct Admission {
     admit: Admit,
     resource: Resource,
@@ -64,6 +66,12 @@ pub enum AdmissionError {
     /// Too many responses to this user are still being sent.
     #[error("user_pages_max is reached; try again in {retry_after_ms} ms")]
     UserPagesMax {
+        /// Milliseconds after which a retry may succeed.
+        retry_after_ms: u64,
+    },
+    /// Another export of this user is still being sent.
+    #[error("user_exports_max is reached; try again in {retry_after_ms} ms")]
+    UserExportsMax {
         /// Milliseconds after which a retry may succeed.
         retry_after_ms: u64,
     },
@@ -93,6 +101,7 @@ impl Admit {
             saturation,
             connections: Mutex::default(),
             pages: Mutex::default(),
+            exports: Mutex::default(),
             requests,
             frames,
             unfinished: Mutex::default(),
@@ -128,6 +137,19 @@ impl Admit {
         }
         pages.take(user_id);
         Ok(Admission { admit: self.clone(), resource: Resource::Page, user_id: user_id.clone() })
+    }
+
+    /// Takes a slot for an export of a user, held as that of a page.
+    ///
+    /// # Errors
+    /// When `user_exports_max` is reached.
+    pub fn export(&self, user_id: &UserId) -> Result<Admission, AdmissionError> {
+        let mut exports = self.slots(Resource::Export);
+        if exports.of(user_id) >= self.0.limits.user_exports_max {
+            return Err(self.rejected(AdmissionError::UserExportsMax { retry_after_ms: PAGE_RETRY_MS }));
+        }
+        exports.take(user_id);
+        Ok(Admission { admit: self.clone(), resource: Resource::Export, user_id: user_id.clone() })
     }
 
     /// Counts one HTTP request of a user.
@@ -166,12 +188,18 @@ impl Admit {
         self.slots(Resource::Page).all
     }
 
+    /// Returns the number of exports that are being sent.
+    pub fn exports_in_progress(&self) -> usize {
+        self.slots(Resource::Export).all
+    }
+
     /// Records the limit that rejected the request and returns the error.
     fn rejected(&self, why: AdmissionError) -> AdmissionError {
         let (limit, scope) = match why {
             AdmissionError::ConnectionsMax => ("connections_max", Scope::Service),
             AdmissionError::UserConnectionsMax => ("user_connections_max", Scope::User),
             AdmissionError::UserPagesMax { .. } => ("user_pages_max", Scope::User),
+            AdmissionError::UserExportsMax { .. } => ("user_exports_max", Scope::User),
             AdmissionError::RateUsersMax { .. } => ("rate_users_max", Scope::Service),
             AdmissionError::RateLimited { .. } => ("rate", Scope::User),
         };
@@ -183,6 +211,7 @@ impl Admit {
         let slots = match resource {
             Resource::Connection => &self.0.connections,
             Resource::Page => &self.0.pages,
+            Resource::Export => &self.0.exports,
         };
         slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -323,7 +352,7 @@ impl Rate {
 /// Shortest time between two removals of empty buckets.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Retry delay for a client that has reached `user_pages_max`.
+/// Retry delay for a client that has reached `user_pages_max` or `user_exports_max`.
 const PAGE_RETRY_MS: u64 = 1_000;
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ quintet_runtime::limits! {
         pub page_bytes_max: usize = 4 * 1024 * 1024, in 65_536..=268_435_456;
         /// Pages of one user that are being sent at once.
         pub user_pages_max: usize = 16, in 1..=100_000;
+        /// Exports of one user that are being sent at once.
+        pub user_exports_max: usize = 1, in 1..=16;
         /// Open sockets of the public listener, including those upgraded to WebSocket.
         pub sockets_max: usize = 20_000, in 1..=1_000_000;
         /// Authenticated connections (WebSocket and event streams) of all users at once.
@@ -127,14 +129,15 @@ quintet_runtime::limits! {
         pub jwks_fetch_timeout_ms: u64 = 5_000, in 10..=60_000;
         /// Length of a key set.
         pub jwks_bytes_max: usize = 256 * 1024, in 1_024..=16_777_216;
-        /// Length of the body of an AG-UI request, which carries the whole conversation.
-        pub agui_body_bytes_max: usize = 4 * 1024 * 1024, in 1_024..=67_108_864;
+        /// Length of the body of an AG-UI request, which carries the whole conversation. It is in memory until the
+        /// response begins; `user_pages_max` limits the requests of one user up to there.
+        pub agui_body_bytes_max: usize = 2 * 1024 * 1024, in 1_024..=67_108_864;
         /// Messages, tools and answers of one AG-UI request each.
         pub agui_messages_max: usize = 10_000, in 1..=1_000_000;
         /// Runs of a conversation in the snapshot of an AG-UI stream, the latest ones.
         pub agui_snapshot_runs_max: usize = 50, in 1..=10_000;
-        /// Bytes of the log that are read for the earlier runs of a snapshot.
-        pub agui_snapshot_bytes_max: usize = 8 * 1024 * 1024, in 65_536..=268_435_456;
+        /// Bytes of the log that are read for the earlier runs of a snapshot, which is built in memory.
+        pub agui_snapshot_bytes_max: usize = 4 * 1024 * 1024, in 65_536..=268_435_456;
         /// Interval between comments on an AG-UI stream without events, below the idle timeouts of proxies.
         pub agui_heartbeat_interval_ms: u64 = 15_000, in 1..=600_000;
         /// Time without a further entry after which an AG-UI run that waits for its client ends as an interrupt.

@@ -28,7 +28,8 @@ impl From<&AdmissionError> for ErrorCode {
         match why {
             AdmissionError::ConnectionsMax
             | AdmissionError::UserConnectionsMax
-            | AdmissionError::UserPagesMax { .. } => Self::LimitReached,
+            | AdmissionError::UserPagesMax { .. }
+            | AdmissionError::UserExportsMax { .. } => Self::LimitReached,
             AdmissionError::RateLimited { .. } | AdmissionError::RateUsersMax { .. } => Self::RateLimited,
         }
     }

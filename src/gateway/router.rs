@@ -73,9 +73,9 @@ fn cors(gateway: &Gateway) -> CorsLayer {
         .allow_origin(AllowOrigin::predicate(move |origin, request| {
             origins.contains(origin, &request.headers)
         }))
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, LAST_EVENT_ID])
-        .expose_headers([header::RETRY_AFTER])
+        .expose_headers([header::RETRY_AFTER, header::CONTENT_DISPOSITION])
         .max_age(PREFLIGHT_AGE)
 }
 
@@ -200,6 +200,8 @@ async fn measured(request: Request, next: Next) -> Response {
     let method = match *request.method() {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     };

@@ -37,13 +37,14 @@ use crate::{
         ids,
     },
     user::{cursor::ReadError, handle::User},
-    wire::{codes::ErrorCode, event_id::EventId},
+    wire::{client::form::StartForm, codes::ErrorCode, event_id::EventId},
 };
 
 /// The query of `GET /v1/stream`.
 #[derive(Deserialize)]
 pub struct StreamQuery {
     after: Option<Offset>,
+    start: Option<StartForm>,
 }
 
 /// Streams the entries after the cursor, then new ones as they are appended.
@@ -62,14 +63,11 @@ pub async fn stream(
         let failure = HttpError::new(ErrorCode::Draining, "the service is draining");
         return Err(failure.retry_after(gateway.limits.reconnect_after_ms));
     }
-    let asked = match headers.get(LAST_EVENT_ID) {
-        Some(id) => last_event_id(id)?,
-        None => ResumeCursor { epoch: None, after: query.after.unwrap_or_default() },
-    };
+    let asked = cursor_of(&query, headers.get(LAST_EVENT_ID))?;
     let Caller { identity, user } = caller;
     // Event streams share the connection limits of WebSockets (ISO-6).
     let admission = gateway.admit.connection(&identity.user_id)?;
-    let cursor = user.cursor(asked.after).await?;
+    let cursor = user.cursor(asked.after().unwrap_or_default()).await?;
     slot.is_member();
     let (epoch, extent) = (gateway.factory.epoch(), cursor.extent());
     let continued = user.epoch_for(asked).await?;
@@ -86,6 +84,9 @@ pub async fn stream(
     push_fields(&mut first, format_args!("retry: {}\n\n", gateway.limits.reconnect_after_ms));
     if let Some(gap) = gap {
         push_gap(&mut first, epoch, resumed_after, gap);
+    }
+    if asked == ResumeCursor::Head {
+        push_ready(&mut first, epoch, resumed_after);
     }
     let events = Events {
         reader,
@@ -251,6 +252,16 @@ fn push_gap(bytes: &mut BytesMut, epoch: Epoch, resumed_after: Offset, gap: Gap)
     push_fields(bytes, format_args!("id: {id}\nevent: gap\ndata: {{\"from\":{from},\"to\":{to}}}\n\n"));
 }
 
+/// Appends a `ready` event, whose id is the cursor of a client that starts at the head and has no entry yet: a
+/// reconnect resumes there (DEL-3).
+fn push_ready(bytes: &mut BytesMut, epoch: Epoch, head: Offset) {
+    let id = EventId { epoch, offset: head };
+    push_fields(
+        bytes,
+        format_args!("id: {id}\nevent: ready\ndata: {{\"resumed_after\":{head},\"head\":{head}}}\n\n"),
+    );
+}
+
 fn push_fields(bytes: &mut BytesMut, fields: std::fmt::Arguments<'_>) {
     bytes.write_fmt(fields).expect("a growing buffer takes everything");
 }
@@ -261,6 +272,25 @@ fn type_of(line: &[u8]) -> &[u8] {
     &rest[..memchr::memchr(b'"', rest).unwrap_or(0)]
 }
 
+/// Returns the position at which the client starts. `Last-Event-ID` precedes the query, which a browser repeats
+/// unchanged when it reconnects.
+///
+/// # Errors
+/// When `Last-Event-ID` is malformed, or the query has both `after` and `start=head`.
+fn cursor_of(query: &StreamQuery, last: Option<&HeaderValue>) -> Result<ResumeCursor, HttpError> {
+    let of_query = match (query.start.unwrap_or_default(), query.after) {
+        (StartForm::Head, Some(_)) => {
+            let both = "after and start=head exclude each other";
+            return Err(HttpError::new(ErrorCode::InvalidField, both));
+        }
+        (StartForm::Head, None) => ResumeCursor::Head,
+        (StartForm::Beginning, after) => {
+            ResumeCursor::After { epoch: None, after: after.unwrap_or_default() }
+        }
+    };
+    last.map_or(Ok(of_query), last_event_id)
+}
+
 /// Parses `Last-Event-ID` as a cursor.
 ///
 /// # Errors
@@ -269,7 +299,7 @@ fn last_event_id(value: &HeaderValue) -> Result<ResumeCursor, HttpError> {
     let id = value.to_str().ok().and_then(EventId::parse);
     let EventId { epoch, offset } =
         id.ok_or_else(|| HttpError::new(ErrorCode::InvalidField, "last-event-id must be epoch:offset"))?;
-    Ok(ResumeCursor { epoch: Some(epoch), after: offset })
+    Ok(ResumeCursor::After { epoch: Some(epoch), after: offset })
 }
 
 const WHATEVER_COMES: Offset = Offset(u64::MAX);

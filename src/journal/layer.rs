@@ -62,6 +62,11 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().read(after, limit).await
     }
 
+    /// See [`Log::read_before`].
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.inner().read_before(before, limit).await
+    }
+
     /// See [`Log::recovery`].
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.inner().recovery(recent_max).await
@@ -112,6 +117,17 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().thread_runs_before(thread_id, before, limit).await
     }
 
+    /// See [`Log::thread_runs_ending`].
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.inner().thread_runs_ending(thread_id, before, after, limit).await
+    }
+
     /// See [`Log::thread_message`].
     async fn thread_message(
         &self,
@@ -149,6 +165,10 @@ impl<L: LogLayer> Log for L {
 
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
         LogLayer::read(self, after, limit).await
+    }
+
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        LogLayer::read_before(self, before, limit).await
     }
 
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
@@ -191,6 +211,16 @@ impl<L: LogLayer> Log for L {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::thread_runs_before(self, thread_id, before, limit).await
+    }
+
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        LogLayer::thread_runs_ending(self, thread_id, before, after, limit).await
     }
 
     async fn thread_message(

@@ -17,9 +17,10 @@
 //! [`Journal`] is the set of all logs, [`Log`] the log of one user. The methods of a log are of three kinds:
 //!
 //! - **append**: [`Log::append`] stores a [`Batch`]
-//! - **read**: [`Log::extent`], [`Log::read`], [`Log::continues`], and [`Log::recovery`] for the machines of the user
+//! - **read**: [`Log::extent`], [`Log::read`], [`Log::read_before`], [`Log::continues`], and [`Log::recovery`] for the
+//!   machines of the user
 //! - **look up**: [`Log::message`], [`Log::run`], [`Log::thread`], [`Log::threads`], [`Log::thread_runs`],
-//!   [`Log::thread_runs_before`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
+//!   [`Log::thread_runs_before`], [`Log::thread_runs_ending`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
 //!   entries
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
@@ -98,10 +99,12 @@
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 pub mod chain;
+mod erasing;
 mod layer;
 pub mod lines;
 pub mod memory;
 mod resumes;
+mod retention;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -112,14 +115,15 @@ use quintet_kernel::{
     entry::{Entry, RunStatus},
     ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, Title, UserId},
     spending::Spending,
-    user::{EraseScope, Erasure, Receipt, RecentMessage},
+    user::{Erasure, Receipt, RecentMessage},
 };
 
-use self::chain::ChainHash;
 pub use self::{
+    erasing::{EraseProgress, ErasureRecord},
     layer::LogLayer,
     lines::Lines,
     resumes::{Incarnation, ResumeRecord},
+    retention::{FileSizes, Retention, Trimmed},
 };
 
 /// The logs of all users.
@@ -132,7 +136,7 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the log of one user. Only the user factory calls this (ISO-4).
     fn log(&self, user_id: &UserId) -> Arc<dyn Log>;
 
-    /// Returns the users who have open runs (RUN-6).
+    /// Returns the users who have open runs (RUN-6) or erasures under way (DEL-8).
     ///
     /// # Errors
     ///
@@ -205,6 +209,14 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// Returns a [`JournalError`] if the log cannot be read, or if the entries are not as they were written.
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
+
+    /// Reads the last entries before `before`, in ascending order. Returns at least one entry if one is stored there,
+    /// then as many as both limits allow; none if every entry before `before` was trimmed, or there is none.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the log cannot be read, or if the entries are not as they were written.
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError>;
 
     /// Returns the head, the latest `recent_max` messages, oldest first, and all open runs.
     ///
@@ -282,6 +294,20 @@ pub trait Log: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError>;
 
+    /// Returns the runs of a thread that were accepted before `before` and have an entry after `after`: open runs
+    /// first, then the one that completed last.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError>;
+
     /// Returns the offset of the message at `at` if it belongs to the thread, or of the latest message of the thread
     /// if `at` is `None`; `None` if there is no such message.
     ///
@@ -311,48 +337,14 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     ///
     /// Returns a [`JournalError`] if the journal cannot be written, or has no such erasure.
-    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
-        let _ = limit;
-        Err(JournalError::Unavailable(format!("the journal does not support erasure {receipt}")))
-    }
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError>;
 
     /// Returns the record of an erasure; `None` if this user has none of this id (ISO-3).
     ///
     /// # Errors
     ///
     /// Returns a [`JournalError`] if the index cannot be read.
-    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
-        let _ = receipt;
-        Ok(None)
-    }
-}
-
-/// The state of an erasure after a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EraseProgress {
-    /// Entries are left to erase.
-    Working,
-    /// Every entry of the scope is erased, and nothing of them is kept.
-    Done(ErasureRecord),
-}
-
-/// The record that the journal keeps of an erasure: what was erased, when, and under which chain head (DEL-8).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ErasureRecord {
-    /// The id of the record.
-    pub receipt: ReceiptId,
-    /// The entries that the erasure covers.
-    pub scope: EraseScope,
-    /// The last offset of the erasure.
-    pub through: Offset,
-    /// The hash of the [chain] at `through`, as it was when the intent was stored.
-    pub chain_head: ChainHash,
-    /// The time at which the erasure was decided.
-    pub requested_at: Timestamp,
-    /// The time at which nothing was left to erase; `None` while it is under way.
-    pub completed_at: Option<Timestamp>,
-    /// Number of entries that were erased so far.
-    pub entries: u64,
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError>;
 }
 
 /// A batch of entries to append atomically.
@@ -481,35 +473,6 @@ pub struct ThreadsQuery {
     pub archived: Option<bool>,
     /// Most threads that are returned.
     pub limit: usize,
-}
-
-/// The retention policy: entries beyond either limit are trimmed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Retention {
-    /// Greatest age of an entry, in milliseconds; `None` for no limit.
-    pub age_ms_max: Option<u64>,
-    /// Most entries kept of one user; `None` for no limit.
-    pub user_entries_max: Option<u64>,
-    /// Bytes of entries kept of one user; `None` for no limit.
-    pub user_bytes_max: Option<u64>,
-}
-
-/// The sizes of an embedded journal's files, in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FileSizes {
-    /// The database itself.
-    pub database: u64,
-    /// The write-ahead log beside it.
-    pub write_ahead_log: u64,
-}
-
-/// The result of a trim.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trimmed {
-    /// Users with trimmed entries.
-    pub users: u64,
-    /// Entries that were trimmed.
-    pub entries: u64,
 }
 
 /// A failure of the storage, for the operator to repair.

@@ -83,6 +83,16 @@ impl Lines {
         Lines { first, bytes: self.bytes.slice(start..stop), ends }
     }
 
+    /// Returns the last lines before `before`: at most `entries_max`, and at most `bytes_max` bytes unless the last
+    /// line alone is longer. The result shares memory with `self`.
+    pub fn before(&self, before: Offset, entries_max: usize, bytes_max: usize) -> Lines {
+        let stop = before.0.saturating_sub(self.first.0).min(self.ends.len() as u64) as usize;
+        let room = |i: &usize| *i + 1 == stop || self.end(stop - 1) + 1 - self.start(*i) <= bytes_max;
+        let take = (0..stop).rev().take(entries_max).take_while(room).count();
+        let first = Offset(self.first.0 + (stop - take) as u64);
+        self.after(Offset(first.0 - 1), take, usize::MAX)
+    }
+
     /// Copies the lines into their own memory, so that the buffer they are a slice of can be freed.
     #[cfg(feature = "sqlite")]
     pub(crate) fn detached(self) -> Self {
@@ -183,5 +193,17 @@ mod tests {
         assert_eq!(texts(&all.after(Offset(6), 9, 1)), [(7, "cccc".into())], "one line whatever its size");
         assert!(all.after(Offset(8), 9, 100).is_empty());
         assert_eq!(all.after(Offset(8), 9, 100).first(), Offset(9));
+    }
+
+    #[test]
+    fn before_cuts_by_offset_count_and_bytes() {
+        let all = lines(&["aaaa", "bbbb", "cccc", "dddd"]);
+        assert_eq!(texts(&all.before(Offset(8), 2, 100)), [(6, "bbbb".into()), (7, "cccc".into())]);
+        assert_eq!(texts(&all.before(Offset(99), 9, 10)), [(7, "cccc".into()), (8, "dddd".into())]);
+        assert_eq!(texts(&all.before(Offset(7), 9, 1)), [(6, "bbbb".into())], "one line of any size");
+        assert_eq!(texts(&all.before(Offset(6), 9, 100)), [(5, "aaaa".into())]);
+        for before in [0, 4, 5] {
+            assert!(all.before(Offset(before), 9, 100).is_empty(), "{before}");
+        }
     }
 }

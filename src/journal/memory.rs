@@ -1,7 +1,9 @@
 //! A journal in memory, for tests. It satisfies every guarantee of the trait except durability beyond the
 //! process, and fails on request in every way in which a real journal can fail.
 
+mod erase;
 mod threads;
+mod trim;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -12,16 +14,19 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use quintet_kernel::{
     entry::{Body, Entry, Event, RunEntry},
-    ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
     user::Receipt,
 };
 use tokio::sync::watch;
 
-use self::threads::StoredThread;
+use self::{erase::StoredErasure, threads::StoredThread};
 use super::{
-    AppendError, Batch, Extent, Incarnation, Journal, JournalError, Lines, Log, ReadLimit, Recovery,
-    ResumeRecord, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, lines::LinesBuilder,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, Incarnation, Journal, JournalError, Lines, Log,
+    ReadLimit, Recovery, ResumeRecord, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
+    chain::{ChainHash, LineDigest},
+    erasing::hashed,
+    lines::LinesBuilder,
 };
 
 /// An in-memory journal. Clones share the logs, so a clone stands for the journal of a restarted process.
@@ -76,6 +81,11 @@ struct UserLog {
     accepted: HashMap<RunId, Offset>,
     messages: HashMap<MessageId, Receipt>,
     threads: HashMap<ThreadId, StoredThread>,
+    erasures: Vec<StoredErasure>,
+    /// The receipts of erased messages, by the hashes of their ids (DEL-6).
+    erased_messages: HashMap<String, Receipt>,
+    /// The hash after the last entry; `None` before the first.
+    chain: Option<ChainHash>,
     resumes: BTreeMap<RunId, ResumeRecord>,
     spending: Spending,
 }
@@ -108,7 +118,8 @@ impl MemoryJournal {
         let late = std::mem::take(&mut lock(&self.shared.faults).late);
         let mut users = lock(&self.shared.users);
         for (user_id, batch) in late {
-            users.entry(user_id).or_default().apply(batch);
+            let owner = (self.shared.epoch, &user_id.clone());
+            users.entry(user_id).or_default().apply(batch, owner);
         }
     }
 
@@ -160,7 +171,10 @@ impl Journal for MemoryJournal {
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
         self.shared.up()?;
         let users = lock(&self.shared.users);
-        let open = |log: &UserLog| log.runs.values().any(|run| run.completed.is_none());
+        let open = |log: &UserLog| {
+            let runs = log.runs.values().any(|run| run.completed.is_none());
+            runs || log.erasures.iter().any(|erasure| !erasure.closed)
+        };
         Ok(users.iter().filter(|(_, log)| open(log)).map(|(user_id, _)| user_id.clone()).collect())
     }
 
@@ -230,13 +244,14 @@ impl Log for MemoryLog {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         self.released().await;
         self.with(|log| {
-            log.admit(&batch)?;
+            let owner = (self.shared.epoch, &self.user_id);
+            log.admit(&batch, owner)?;
             let fault = lock(&self.shared.faults).appends.pop_front();
             match fault {
-                None => log.apply(batch),
+                None => log.apply(batch, owner),
                 Some(AppendFault::Lost) => return Err(unavailable().into()),
                 Some(AppendFault::Applied) => {
-                    log.apply(batch);
+                    log.apply(batch, owner);
                     return Err(unavailable().into());
                 }
                 Some(AppendFault::Late) => {
@@ -267,6 +282,25 @@ impl Log for MemoryLog {
         })
     }
 
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.with(|log| {
+            let end = Offset(before.0.saturating_sub(1)).min(log.head);
+            let kept = end.0.saturating_sub(log.trimmed.0) as usize;
+            let mut bytes = 0;
+            let fits = |(nth, line): &(usize, &Bytes)| {
+                bytes += line.len() + 1;
+                *nth == 0 || bytes <= limit.bytes_max
+            };
+            let latest = log.entries.iter().take(kept).rev().take(limit.entries_max.max(1)).enumerate();
+            let count = latest.take_while(fits).count();
+            let mut lines = LinesBuilder::new(Offset(log.trimmed.0 + (kept - count) as u64 + 1));
+            for line in log.entries.iter().take(kept).skip(kept - count) {
+                lines.push(|bytes| bytes.extend_from_slice(line));
+            }
+            lines.finish()
+        })
+    }
+
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.with(|log| {
             let mut recent: Vec<_> =
@@ -274,12 +308,15 @@ impl Log for MemoryLog {
             recent.reverse();
             let unfinished = log.runs.values().filter(|run| run.completed.is_none()).cloned().collect();
             let resumes = log.resumes.values().copied().collect();
-            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending, erasures: vec![] }
+            let open = log.erasures.iter().filter(|erasure| !erasure.closed);
+            let erasures = open.map(StoredErasure::intent).collect();
+            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending, erasures }
         })
     }
 
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
-        self.with(|log| log.messages.get(message_id).copied())
+        let erased = hashed(self.shared.epoch, &self.user_id, message_id);
+        self.with(|log| log.messages.get(message_id).or_else(|| log.erased_messages.get(&erased)).copied())
     }
 
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
@@ -322,6 +359,24 @@ impl Log for MemoryLog {
         })
     }
 
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        self.with(|log| {
+            let of_thread = log.runs.range(..before).map(|(_, run)| run);
+            let end = |run: &RunRecord| run.completed.map_or(Offset(u64::MAX), |(at, _)| at);
+            let mut runs: Vec<_> =
+                of_thread.filter(|run| &run.thread_id == thread_id && end(run) > after).cloned().collect();
+            runs.sort_by_key(|run| std::cmp::Reverse((end(run), run.accepted)));
+            runs.truncate(limit);
+            runs
+        })
+    }
+
     async fn thread_message(
         &self,
         thread_id: &ThreadId,
@@ -339,11 +394,22 @@ impl Log for MemoryLog {
             std::iter::successors(first, |run| log.runs.get(&run.parent)).take(limit).cloned().collect()
         })
     }
+
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        self.with(|log| log.erase_step((self.shared.epoch, &self.user_id), receipt, limit))?
+    }
+
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        self.with(|log| {
+            let mut records = log.erasures.iter().map(|erasure| &erasure.record);
+            records.find(|record| record.receipt == receipt).cloned()
+        })
+    }
 }
 
 impl UserLog {
     /// Checks a batch against head and index without changing them.
-    fn admit(&self, batch: &Batch) -> Result<(), AppendError> {
+    fn admit(&self, batch: &Batch, owner: (Epoch, &UserId)) -> Result<(), AppendError> {
         if batch.expected != self.head {
             return Err(AppendError::Conflict { head: self.head });
         }
@@ -356,6 +422,10 @@ impl UserLog {
         {
             return misfit("the entries do not follow the expected head");
         }
+        let last = Offset(batch.expected.0 + batch.entries.len() as u64);
+        if batch.erasures.iter().any(|erasure| erasure.through != last) {
+            return misfit("an erasure does not reach through the end of its batch");
+        }
         let (mut opened, mut closed, mut messages) = (HashSet::new(), HashSet::new(), HashSet::new());
         for RunEntry { run_id, body, .. } in batch.entries.iter().filter_map(Entry::run) {
             let known = self.accepted.get(run_id).and_then(|at| self.runs.get(at));
@@ -364,7 +434,9 @@ impl UserLog {
             match body {
                 Body::UserMessage { message_id, .. } => {
                     let fresh = known.is_none() && opened.insert(*run_id) && messages.insert(message_id);
-                    if !fresh || self.messages.contains_key(message_id) {
+                    let erased = hashed(owner.0, owner.1, message_id);
+                    let used = self.messages.contains_key(message_id);
+                    if !fresh || used || self.erased_messages.contains_key(&erased) {
                         return misfit("a run or message id is used twice");
                     }
                 }
@@ -387,20 +459,26 @@ impl UserLog {
         self.runs.values().rev().find(|run| run.thread_id == *thread_id).map(|run| run.accepted)
     }
 
-    fn apply(&mut self, batch: Batch) {
+    fn apply(&mut self, batch: Batch, owner: (Epoch, &UserId)) {
         self.resumes.extend(batch.resumes.iter().map(|record| (record.run_id, *record)));
-        let Some(last_at) = batch.entries.last().map(Entry::timestamp) else { return };
-        self.head = batch.lines.last();
-        self.spending = batch.spending;
-        self.entries.extend(batch.lines.iter().map(|(_, line)| line));
-        self.batches.push_back((self.head, last_at));
+        let start = self.chain.unwrap_or_else(|| ChainHash::start(owner.0, owner.1));
+        let chain = batch.lines.iter().fold(start, |chain, (_, line)| chain.then(LineDigest::of(&line)));
+        self.chain = Some(chain);
+        if let Some(last_at) = batch.entries.last().map(Entry::timestamp) {
+            self.head = batch.lines.last();
+            self.spending = batch.spending;
+            self.entries.extend(batch.lines.iter().map(|(_, line)| line));
+            self.batches.push_back((self.head, last_at));
+        }
         for entry in batch.entries {
+            self.close(&entry);
             match entry {
                 Entry::Run(entry) => self.index(entry),
                 Entry::Thread(entry) => self.change_thread(entry),
                 Entry::LogErased(_) | Entry::Erased(_) => {}
             }
         }
+        self.intend(batch.erasures, chain);
     }
 
     fn index(&mut self, entry: RunEntry) {
@@ -442,28 +520,6 @@ impl UserLog {
                 }
             }
         }
-    }
-
-    /// Trims the log and returns the number of trimmed entries.
-    fn trim(&mut self, retention: Retention, now: Timestamp) -> u64 {
-        let open = self.runs.values().find(|run| run.completed.is_none());
-        let bound = open.map_or(self.head.0, |run| run.accepted.0 - 1);
-        let old_before = retention.age_ms_max.map_or(0, |age| now.0.saturating_sub(age));
-        let bytes_max = retention.user_bytes_max.unwrap_or(u64::MAX);
-        let surplus_to = retention.user_entries_max.map_or(0, |max| self.head.0.saturating_sub(max));
-        let before = self.trimmed;
-        let of = |line: &Bytes| line.len() as u64 + 1;
-        let mut bytes: u64 = self.entries.iter().map(of).sum();
-        while let Some((last, last_at)) = self.batches.front().copied() {
-            if last.0 > bound || (last_at.0 >= old_before && last.0 > surplus_to && bytes <= bytes_max) {
-                break;
-            }
-            bytes -=
-                self.entries.drain(..(last.0 - self.trimmed.0) as usize).map(|line| of(&line)).sum::<u64>();
-            self.batches.pop_front();
-            self.trimmed = last;
-        }
-        self.trimmed.0 - before.0
     }
 }
 

@@ -32,6 +32,7 @@
 //! # The vocabulary
 //!
 //! - [`entry`]: the entries of a log: the user's messages, and the five events of a run
+//! - [`fold`]: a run folded from its entries, without the deltas
 //! - [`ids`]: ids, names, offsets and times as newtypes; [`json`]: JSON as checked text
 //! - [`limits`]: the resource limits; [`spending`]: the bytes that one user appends a day
 //! - [`rules`]: the rules that the docs of this crate cite by id, such as RUN-5
@@ -63,6 +64,7 @@
 
 pub mod connection;
 pub mod entry;
+pub mod fold;
 pub mod ids;
 pub mod json;
 pub mod limits;

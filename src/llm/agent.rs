@@ -15,8 +15,7 @@
 use std::sync::Arc;
 
 use quintet_agent::{
-    Agent, AgentError, Completed, Run, Started, Task, ThoughtKind, Tool, ToolPattern, ToolSource, Usage,
-    async_trait,
+    Agent, AgentError, Completed, Run, Started, Task, ThoughtKind, Tool, ToolPattern, ToolSource, async_trait,
 };
 use quintet_upstream::HttpClient;
 
@@ -28,7 +27,7 @@ use crate::{
     context::{BYTES_PER_TOKEN, CallIds, Context, Part, is_round, past_parts},
     limits::ModelLimits,
     resume,
-    round::{Rounds, Stage, complete},
+    round::{Rounds, Stage},
     toolbox::{ToolChoice, Toolbox},
 };
 
@@ -144,20 +143,26 @@ impl Agent for ModelAgent {
         let toolbox = self.choice.now();
         let mut context = self.context(&run, &task, &toolbox, &mut ids).await?;
         let recorded = run.recorded_calls();
+        let (count, text_bytes) = (run.token_count(), run.recorded_text_bytes());
         let mut stage = Stage::Started(run);
         if !recorded.is_empty() {
             let run = stage.think(ThoughtKind::Progress, "Continuing after a restart.\n").await?;
             let (run, steps) = resume::repeat(run, recorded, &toolbox, &mut ids).await?;
             (stage, context.steps) = (Stage::Thinking(run), steps);
         }
+        let earlier = context.earlier_tokens(toolbox.specs(), self.limits.context_tokens_max, text_bytes);
+        if let Some(earlier) = earlier {
+            count.add(earlier);
+            account.charge(earlier);
+        }
         let mut rounds = Rounds {
             agent: &self.name,
             api: &*self.api,
             limits: &self.limits,
             account: &account,
+            count,
             has_reasoned: false,
         };
-        let mut usage: Option<Usage> = None;
         let made = context.steps.iter().filter(|part| is_round(part)).count();
         for _ in made..self.limits.model_rounds_max {
             context.steps.extend(stage.take_messages().await?);
@@ -170,7 +175,6 @@ impl Agent for ModelAgent {
             request.output_tokens_max = self.output_tokens_max(left);
             let (next, round) = rounds.respond(stage, &request, &mut ids).await?;
             stage = next;
-            usage = added(usage, round.usage);
             rounds.has_reasoned |= !round.response.reasoning.is_empty();
             match round.end {
                 EndReason::Length => {
@@ -184,7 +188,7 @@ impl Agent for ModelAgent {
                 EndReason::Stop | EndReason::ToolCalls => {}
             }
             if round.response.calls.is_empty() {
-                return finish(stage, usage).await;
+                return finish(stage).await;
             }
             let names = round.response.calls.iter().map(|call| call.name.as_str());
             let progress = format!("Calling {}.\n", names.collect::<Vec<_>>().join(", "));
@@ -217,20 +221,9 @@ fn answered(mut response: Response, told: Vec<(String, bool)>) -> Part {
 }
 
 /// Ends the run, if there is an answer.
-async fn finish(stage: Stage, usage: Option<Usage>) -> Result<Run<Completed>, AgentError> {
+async fn finish(stage: Stage) -> Result<Run<Completed>, AgentError> {
     match stage {
-        Stage::Thinking(run) if !run.answered().trim().is_empty() => Ok(complete(run, usage).await?),
+        Stage::Thinking(run) if !run.answered().trim().is_empty() => Ok(run.complete().await?),
         Stage::Thinking(_) | Stage::Started(_) => Err(AgentError::upstream("The model gave no answer.")),
     }
-}
-
-fn added(sum: Option<Usage>, more: Option<Usage>) -> Option<Usage> {
-    let (sum, more) = match (sum, more) {
-        (Some(sum), Some(more)) => (sum, more),
-        (sum, more) => return sum.or(more),
-    };
-    Some(Usage {
-        input_tokens: sum.input_tokens.saturating_add(more.input_tokens),
-        output_tokens: sum.output_tokens.saturating_add(more.output_tokens),
-    })
 }

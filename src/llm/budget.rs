@@ -1,9 +1,10 @@
 //! Budgets of tokens: of a run, of a thread, and of a user a day (UTC).
 //!
-//! Counted are the `usage` of completed runs in the user's log, of all agents, and what this process has
-//! counted since, which includes failed and cancelled runs. The limits of that:
+//! Counted are the `usage` of ended runs in the user's log, of all agents and however they ended, and what this process
+//! has counted since. So budgets survive a restart, and hold on all nodes. The limits of that:
 //!
-//! - After a restart, and on other nodes, the tokens of runs that did not succeed are not known.
+//! - What a run had used when its process died is estimated when it is resumed. A run that is not resumed ends without.
+//! - The tokens of runs whose entries were erased are known to the process that counted them, and not after a restart.
 //! - At most `usage_entries_max` of the newest entries of the log are read, and [`RUNS_MAX`] runs are
 //!   remembered.
 //! - A response whose service counts no tokens, or that broke off, is counted by an estimate

@@ -13,7 +13,7 @@
 
 use std::collections::VecDeque;
 
-use quintet_agent::{CallResult, CallStatus, Message, PastRun};
+use quintet_agent::{CallResult, CallStatus, Message, PastRun, Usage};
 use quintet_kernel::entry::{CallOwner, RunStatus};
 
 use crate::{
@@ -85,6 +85,35 @@ impl Context {
         let message = vec![Turn::User(self.message.clone())];
         let turns = joined(past.into_iter().chain([message]).chain(steps).chain(last).flatten());
         Ok(ModelRequest { instructions: self.instructions.clone(), turns, tools, output_tokens_max: None })
+    }
+}
+
+impl Context {
+    /// Returns an estimate of the tokens that a run has used before it was resumed: a request for each of its recorded
+    /// rounds, the request that the crash cut, and `text_bytes` of text. Returns `None` for a run without a record.
+    pub(crate) fn earlier_tokens(
+        &self,
+        tools: Vec<ToolSpec>,
+        tokens_max: u64,
+        text_bytes: u64,
+    ) -> Option<Usage> {
+        if self.steps.is_empty() && text_bytes == 0 {
+            return None;
+        }
+        let mut so_far = Self { steps: Vec::new(), ..self.clone() };
+        let mut usage = Usage {
+            input_tokens: 0,
+            output_tokens: tokens_of(usize::try_from(text_bytes).unwrap_or(usize::MAX)),
+        };
+        let mut steps = self.steps.iter();
+        loop {
+            let request = so_far.request(tools.clone(), tokens_max);
+            usage.input_tokens += request.map_or(tokens_max, |request| request_tokens(&request));
+            let Some(step) = steps.next() else { return Some(usage) };
+            let calls = step.iter().filter(|turn| matches!(turn, Turn::Assistant(_))).map(turn_tokens);
+            usage.output_tokens += calls.sum::<u64>();
+            so_far.steps.push(step.clone());
+        }
     }
 }
 

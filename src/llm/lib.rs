@@ -26,9 +26,10 @@
 //! # Budgets
 //!
 //! `run_tokens_max`, `thread_tokens_max` and `user_tokens_per_day_max` end a run as `failed`, code
-//! `limit_reached`. They are counted from the `usage` of completed runs in the user's log and from what the
-//! process has counted since. So after a restart, and on other nodes, the tokens of runs that did not succeed
-//! are not known, and a budget can be exceeded by the tokens that one request reads.
+//! `limit_reached`. They are counted from the `usage` of ended runs in the user's log, which failed and cancelled runs
+//! have as well, and from what the process has counted since, so a restart frees nothing. What a service has not
+//! counted, as of a response that broke off or of a process that died, is estimated. A budget can be exceeded by the
+//! tokens that one request reads.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]

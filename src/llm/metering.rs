@@ -1,10 +1,11 @@
 //! Counts requests and tokens, for metrics and budgets.
 //!
-//! Guarantee: each request that was sent is counted once, also if its run is dropped while it is open.
+//! Guarantee: each request that was sent is counted once, also if its run is dropped while it is open. The count of the
+//! run is up to date at any time, because a cancel ends the run before its agent is dropped.
 
 use std::time::Duration;
 
-use quintet_agent::Usage;
+use quintet_agent::{TokenCount, Usage};
 
 use crate::{
     api::{ModelError, ModelRequest},
@@ -16,28 +17,52 @@ use crate::{
 pub(crate) struct Meter<'a> {
     agent: &'a str,
     account: &'a Account,
+    count: TokenCount,
+    /// The tokens of the run before the request.
+    before: Usage,
     /// An estimate of the tokens of the request.
     input_tokens: u64,
     /// The bytes that the model has generated.
-    pub(crate) output_bytes: usize,
+    output_bytes: usize,
     /// The tokens, if the service has counted them.
-    pub(crate) usage: Option<Usage>,
+    usage: Option<Usage>,
     outcome: &'static str,
     /// True if the service has not worked on the request.
     is_free: bool,
 }
 
 impl<'a> Meter<'a> {
-    pub(crate) fn new(agent: &'a str, account: &'a Account, request: &ModelRequest) -> Self {
-        Self {
+    pub(crate) fn new(
+        agent: &'a str,
+        account: &'a Account,
+        count: TokenCount,
+        request: &ModelRequest,
+    ) -> Self {
+        let before = count.get().unwrap_or_default();
+        let meter = Self {
             agent,
             account,
+            count,
+            before,
             input_tokens: request_tokens(request),
             output_bytes: 0,
             usage: None,
             outcome: "cancelled",
             is_free: false,
-        }
+        };
+        meter.publish();
+        meter
+    }
+
+    /// Records what the model has generated so far, and the tokens that its service has counted.
+    pub(crate) fn advance(&mut self, output_bytes: usize, usage: Option<Usage>) {
+        (self.output_bytes, self.usage) = (output_bytes, usage);
+        self.publish();
+    }
+
+    /// Sets the count of the run.
+    fn publish(&self) {
+        self.count.set(sum(self.before, self.tokens()));
     }
 
     /// Records the first generated token, this long after the request.
@@ -59,10 +84,17 @@ impl<'a> Meter<'a> {
 
     /// Returns the tokens: those that the service has counted, or an estimate.
     fn tokens(&self) -> Usage {
+        let estimated =
+            Usage { input_tokens: self.input_tokens, output_tokens: tokens_of(self.output_bytes) };
         match self.usage {
-            Some(usage) => usage,
+            Some(usage) if self.outcome == "ok" => usage,
+            // The service counts some tokens at the end of a response, which has not come.
+            Some(usage) => Usage {
+                input_tokens: if usage.input_tokens > 0 { usage.input_tokens } else { self.input_tokens },
+                output_tokens: usage.output_tokens.max(estimated.output_tokens),
+            },
             None if self.is_free => Usage::default(),
-            None => Usage { input_tokens: self.input_tokens, output_tokens: tokens_of(self.output_bytes) },
+            None => estimated,
         }
     }
 }
@@ -78,5 +110,14 @@ impl Drop for Meter<'_> {
                 .increment(tokens);
         }
         self.account.charge(usage);
+        self.publish();
+    }
+}
+
+/// Returns the sum of two counts.
+fn sum(one: Usage, other: Usage) -> Usage {
+    Usage {
+        input_tokens: one.input_tokens.saturating_add(other.input_tokens),
+        output_tokens: one.output_tokens.saturating_add(other.output_tokens),
     }
 }

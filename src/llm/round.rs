@@ -7,7 +7,7 @@
 use std::{pin::pin, time::Duration};
 
 use futures_util::StreamExt;
-use quintet_agent::{AgentError, Completed, Pacer, Run, RunEnded, Started, Thinking, ThoughtKind, Usage};
+use quintet_agent::{AgentError, Pacer, Run, RunEnded, Started, Thinking, ThoughtKind, TokenCount};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::{
@@ -67,8 +67,6 @@ impl Stage {
 pub(crate) struct Round {
     pub(crate) response: Response,
     pub(crate) end: EndReason,
-    /// The tokens, if the service has counted them.
-    pub(crate) usage: Option<Usage>,
 }
 
 /// What a response needs besides its request.
@@ -77,6 +75,8 @@ pub(crate) struct Rounds<'a> {
     pub(crate) api: &'a dyn ModelApi,
     pub(crate) limits: &'a ModelLimits,
     pub(crate) account: &'a Account,
+    /// The count of the run.
+    pub(crate) count: TokenCount,
     /// True if an earlier response of the run had reasoning.
     pub(crate) has_reasoned: bool,
 }
@@ -136,7 +136,7 @@ impl Rounds<'_> {
         request: &ModelRequest,
         ids: &mut CallIds,
     ) -> Result<(Stage, Result<Round, Failed>), RunEnded> {
-        let mut meter = Meter::new(self.agent, self.account, request);
+        let mut meter = Meter::new(self.agent, self.account, self.count.clone(), request);
         let sent = Instant::now();
         let (waited, events) = self.waited(stage, self.api.stream(request)).await?;
         stage = waited;
@@ -178,8 +178,7 @@ impl Rounds<'_> {
             if !had_begun && gathering.has_begun() {
                 meter.first_token(sent.elapsed());
             }
-            meter.output_bytes = gathering.bytes();
-            meter.usage = gathering.usage();
+            meter.advance(gathering.bytes(), gathering.usage());
             match gathered {
                 Gathered::Nothing => {}
                 Gathered::Text(kind, text) => {
@@ -192,9 +191,9 @@ impl Rounds<'_> {
         drop(events);
         meter.end(end.as_ref().map(|_| ()));
         stage = emit(stage, pacer.take(Instant::now())).await?;
-        let (has_begun, usage) = (gathering.has_begun(), gathering.usage());
+        let has_begun = gathering.has_begun();
         let outcome = match end {
-            Ok(end) => Ok(Round { response: gathering.finish(ids), end, usage }),
+            Ok(end) => Ok(Round { response: gathering.finish(ids), end }),
             Err(error) => Err(Failed { error, has_begun }),
         };
         Ok((stage, outcome))
@@ -250,13 +249,5 @@ impl Separators {
             ThoughtKind::Reasoning => std::mem::take(&mut self.reasoning),
             ThoughtKind::Progress => "",
         }
-    }
-}
-
-/// Ends a run whose model has finished its answer.
-pub(crate) async fn complete(run: Run<Thinking>, usage: Option<Usage>) -> Result<Run<Completed>, RunEnded> {
-    match usage {
-        Some(usage) => run.complete_with(usage).await,
-        None => run.complete().await,
     }
 }

@@ -2,8 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quintet_agent::Answer;
-use quintet_kernel::json::Json;
 use rmcp::{
     Peer, RoleClient,
     model::{
@@ -14,7 +12,7 @@ use rmcp::{
 };
 use serde_json::Value;
 use tokio::{
-    sync::{Notify, mpsc, oneshot},
+    sync::{Notify, oneshot},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     catalog::failure,
     config::McpLimits,
-    counts,
+    counts, elicitation,
     log::ServerLog,
-    open_calls::{Ask, CallLine, CallPlace, OpenCalls},
-    questions::{self, QuestionRefused},
+    open_calls::{CallLine, CallPlace, OpenCalls},
+    questions::{self, Question, QuestionRefused},
     results::{self, ResultError, clipped},
 };
 
@@ -191,8 +189,8 @@ impl CallRoute {
                 counts::question(&self.log.server, "refused");
                 return Err(QuestionRefused::TooMany.into());
             }
-            let parameters = questions::parameters(&request.params, &line.tool, &self.limits)?;
-            let result = questions::answered(asked(&line.asks, parameters).await);
+            let question = Question::new(&request.params, &line.tool, &self.limits)?;
+            let result = elicitation::ask(&line.asks, question).await;
             counts::question(&self.log.server, questions::outcome(&result));
             let result = serde_json::to_value(result).map_err(|_| CallError::UnsupportedInput)?;
             answers.insert(key, result);
@@ -232,16 +230,6 @@ impl CallRoute {
             }
             Err(_elapsed) => self.suspect.notify_one(),
         }
-    }
-}
-
-/// Asks a question; a run that has ended does not answer it.
-async fn asked(asks: &mpsc::Sender<Ask>, parameters: Json) -> Answer {
-    let (reply, answer) = oneshot::channel();
-    let unanswered = || Answer::Unanswered { why: "the run has ended".to_owned() };
-    match asks.send(Ask { parameters, reply }).await {
-        Ok(()) => answer.await.unwrap_or_else(|_| unanswered()),
-        Err(_) => unanswered(),
     }
 }
 

@@ -14,13 +14,13 @@ use rmcp::{
     },
     service::{InboundStreamOrigin, NotificationContext, RequestContext},
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    counts,
+    counts, elicitation,
     log::ServerLog,
-    open_calls::{Ask, OpenCalls},
+    open_calls::OpenCalls,
     questions::{self, QuestionRefused},
 };
 
@@ -49,18 +49,13 @@ impl ClientHandler for Handler {
         context: RequestContext<RoleClient>,
     ) -> Result<ElicitResult, ErrorData> {
         let origin = context.extensions.get::<InboundStreamOrigin>();
-        let (parameters, asks) = self.calls.question(origin, &request).map_err(|why| self.refused(why))?;
-        let (reply, answer) = oneshot::channel();
-        let asked = async {
-            asks.send(Ask { parameters, reply }).await.ok()?;
-            answer.await.ok()
+        let (question, asks) = self.calls.question(origin, &request).map_err(|why| self.refused(why))?;
+        let cancelled = || ElicitResult::new(ElicitationAction::Cancel);
+        let result = tokio::select! {
+            result = elicitation::ask(&asks, question) => result,
+            () = context.ct.cancelled() => cancelled(),
+            () = self.lost.cancelled() => cancelled(),
         };
-        let answer = tokio::select! {
-            answer = asked => answer,
-            () = context.ct.cancelled() => None,
-            () = self.lost.cancelled() => None,
-        };
-        let result = answer.map_or_else(|| ElicitResult::new(ElicitationAction::Cancel), questions::answered);
         counts::question(&self.log.server, questions::outcome(&result));
         Ok(result)
     }

@@ -55,6 +55,7 @@ mod catalog;
 pub mod config;
 mod connection;
 mod counts;
+mod elicitation;
 mod guarded;
 mod handler;
 mod log;

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     config::McpLimits,
-    questions::{self, QuestionRefused},
+    questions::{self, Question, QuestionRefused},
     results::clipped,
 };
 
@@ -129,7 +129,7 @@ impl OpenCalls {
         &self,
         origin: Option<&InboundStreamOrigin>,
         params: &ElicitRequestParams,
-    ) -> Result<(Json, mpsc::Sender<Ask>), QuestionRefused> {
+    ) -> Result<(Question, mpsc::Sender<Ask>), QuestionRefused> {
         let mut inner = self.lock();
         let Inner { calls, abandoned, is_stale, .. } = &mut *inner;
         let open: Vec<questions::OpenCall<'_>> = calls
@@ -144,9 +144,9 @@ impl OpenCalls {
         if entry.questions >= self.limits.questions_max {
             return Err(QuestionRefused::TooMany);
         }
-        let parameters = questions::parameters(params, &entry.line.tool, &self.limits)?;
+        let question = Question::new(params, &entry.line.tool, &self.limits)?;
         entry.questions += 1;
-        Ok((parameters, entry.line.asks.clone()))
+        Ok((question, entry.line.asks.clone()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -237,9 +237,9 @@ mod tests {
         calls.register(RequestId::Number(1), token(1), line(1).0).abandon();
         let _own = calls.register(RequestId::Number(2), token(2), line(1).0);
         assert!(calls.question(None, &question).is_ok());
-        assert_eq!(calls.question(None, &question).unwrap_err(), QuestionRefused::TooMany);
+        assert_eq!(calls.question(None, &question).err(), Some(QuestionRefused::TooMany));
         let other = calls.register(RequestId::Number(3), token(3), line(2).0);
-        assert_eq!(calls.question(None, &question).unwrap_err(), QuestionRefused::Ambiguous);
+        assert_eq!(calls.question(None, &question).err(), Some(QuestionRefused::Ambiguous));
         drop(other);
     }
 

@@ -9,6 +9,7 @@
 //! abandoned call is the reason, the server is restarted when no call is open. A server with questions over stdio that
 //! many users share can be limited to one call at a time by `calls_max = 1`.
 
+use jsonschema::Validator;
 use quintet_agent::{Answer, host::Owner};
 use quintet_kernel::json::Json;
 use rmcp::{
@@ -17,10 +18,10 @@ use rmcp::{
 };
 use serde_json::{Value, json};
 
-use crate::config::McpLimits;
+use crate::{config::McpLimits, results::clipped};
 
 /// The name of the client's call, after the name of the server and a slash. Its parameters are `message`, `tool`, and
-/// `requested_schema`: a flat JSON Schema of the results.
+/// `requested_schema`: a flat JSON Schema of the results; `problem` if an earlier answer did not fit it.
 pub(crate) const ELICIT: &str = "elicit";
 
 /// The reason for which a question is not asked.
@@ -38,6 +39,9 @@ pub(crate) enum QuestionRefused {
     /// The question is too long, or its schema is nested too deeply.
     #[error("the question is too long")]
     TooLong,
+    /// The schema of the answer is not one that an answer can be checked by.
+    #[error("the schema of the question cannot be used")]
+    Schema,
     /// The call has asked too many questions.
     #[error("the call has asked too many questions")]
     TooMany,
@@ -73,21 +77,55 @@ pub(crate) fn attribute(
     }
 }
 
-/// Returns the parameters of the client's call.
-pub(crate) fn parameters(
-    params: &ElicitRequestParams,
-    tool: &str,
-    limits: &McpLimits,
-) -> Result<Json, QuestionRefused> {
-    let ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } = params else {
-        return Err(QuestionRefused::Mode);
-    };
-    let schema = serde_json::to_value(requested_schema).map_err(|_| QuestionRefused::TooLong)?;
-    let text = json!({"message": message, "requested_schema": schema, "tool": tool}).to_string();
-    if text.len() > limits.question_bytes_max {
-        return Err(QuestionRefused::TooLong);
+/// A question that can be asked.
+pub(crate) struct Question {
+    parameters: Json,
+    schema: Validator,
+}
+
+impl Question {
+    /// Checks a question.
+    pub(crate) fn new(
+        params: &ElicitRequestParams,
+        tool: &str,
+        limits: &McpLimits,
+    ) -> Result<Self, QuestionRefused> {
+        let ElicitRequestParams::FormElicitationParams { message, requested_schema, .. } = params else {
+            return Err(QuestionRefused::Mode);
+        };
+        let mut schema = serde_json::to_value(requested_schema).map_err(|_| QuestionRefused::Schema)?;
+        let text = json!({"message": message, "requested_schema": schema, "tool": tool}).to_string();
+        if text.len() > limits.question_bytes_max {
+            return Err(QuestionRefused::TooLong);
+        }
+        let parameters = Json::parse(&text).map_err(|_| QuestionRefused::TooLong)?;
+        // The protocol library has parsed it: flat, of few keywords, without references and patterns. All dialects have
+        // these.
+        schema.as_object_mut().map(|schema| schema.remove("$schema"));
+        let schema = jsonschema::options().should_validate_formats(true).build(&schema);
+        Ok(Self { parameters, schema: schema.map_err(|_| QuestionRefused::Schema)? })
     }
-    Json::parse(&text).map_err(|_| QuestionRefused::TooLong)
+
+    /// Returns the parameters of the client's call, with the mistake of an earlier answer.
+    pub(crate) fn parameters(&self, problem: Option<&str>) -> Json {
+        let Some(problem) = problem else { return self.parameters.clone() };
+        let mut parameters = self.parameters.to_value();
+        parameters["problem"] = json!(problem);
+        Json::from(parameters)
+    }
+
+    /// Returns the mistake of an answer that does not fit the schema, without its values.
+    pub(crate) fn mistake(&self, answer: &Answer) -> Option<String> {
+        let Answer::Given(results) = answer else { return None };
+        let results = results.to_value();
+        if !results.is_object() {
+            return Some("The results are not an object.".to_owned());
+        }
+        let error = self.schema.validate(&results).err()?;
+        let place = error.instance_path().to_string();
+        let place = if place.is_empty() { "the results".to_owned() } else { place };
+        Some(clipped(&format!("{place}: {}", error.masked()), PROBLEM_BYTES_MAX))
+    }
 }
 
 /// Returns the answer for the server. Only results that are an object are consent (RUN-11).
@@ -101,6 +139,9 @@ pub(crate) fn answered(answer: Answer) -> ElicitResult {
         Answer::Failed { .. } | Answer::Unanswered { .. } => ElicitResult::new(ElicitationAction::Cancel),
     }
 }
+
+/// Longest mistake of an answer, in bytes.
+const PROBLEM_BYTES_MAX: usize = 400;
 
 /// Returns the label of an answer in metrics.
 pub(crate) fn outcome(result: &ElicitResult) -> &'static str {
@@ -126,20 +167,70 @@ mod tests {
         let schema =
             json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
         let params = request(json!({"mode": "form", "message": "Where?", "requestedSchema": schema}));
-        let parameters = parameters(&params, "maps/route", &McpLimits::DEFAULT).unwrap().to_value();
+        let question = Question::new(&params, "maps/route", &McpLimits::DEFAULT).unwrap();
+        let parameters = question.parameters(None).to_value();
         assert_eq!(parameters["message"], "Where?");
         assert_eq!(parameters["tool"], "maps/route");
         assert_eq!(parameters["requested_schema"]["required"], json!(["city"]));
+        assert!(parameters.get("problem").is_none());
+        assert_eq!(question.parameters(Some("no")).to_value()["problem"], "no");
+    }
+
+    #[test]
+    fn an_answer_fits_its_schema_or_has_a_mistake_without_its_values() {
+        let schema = json!({
+            "$schema": "https://example.org/unknown", "type": "object",
+            "properties": {
+                "city": {"type": "string", "minLength": 2, "maxLength": 9},
+                "mail": {"type": "string", "format": "email"},
+                "day": {"type": "string", "format": "date"},
+                "seats": {"type": "integer", "minimum": 1, "maximum": 9},
+                "price": {"type": "number"},
+                "sure": {"type": "boolean"},
+                "class": {"type": "string", "enum": ["first", "second"]},
+                "meals": {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}, "maxItems": 1},
+            },
+            "required": ["city"],
+        });
+        let params = request(json!({"mode": "form", "message": "m", "requestedSchema": schema}));
+        let question = Question::new(&params, "t", &McpLimits::DEFAULT).unwrap();
+        let mistake = |results: Value| question.mistake(&Answer::Given(Json::from(results)));
+        for fits in [
+            json!({"city": "Rome"}),
+            json!({"city": "Rome", "mail": "a@example.org", "day": "2026-11-28", "seats": 9, "price": 1.5}),
+            json!({"city": "Rome", "sure": false, "class": "first", "meals": ["b"], "more": 1}),
+        ] {
+            assert_eq!(mistake(fits.clone()), None, "{fits}");
+        }
+        for (wrong, place) in [
+            (json!({}), "the results"),
+            (json!({"city": 77_441}), "/city"),
+            (json!({"city": "secret-city"}), "/city"),
+            (json!({"city": "Rome", "mail": "secret"}), "/mail"),
+            (json!({"city": "Rome", "day": "secret"}), "/day"),
+            (json!({"city": "Rome", "seats": 77_441}), "/seats"),
+            (json!({"city": "Rome", "seats": 1.5}), "/seats"),
+            (json!({"city": "Rome", "sure": "secret"}), "/sure"),
+            (json!({"city": "Rome", "class": "secret"}), "/class"),
+            (json!({"city": "Rome", "meals": ["a", "b"]}), "/meals"),
+            (json!("secret"), "The results are not an object."),
+        ] {
+            let mistake = mistake(wrong.clone()).unwrap_or_else(|| panic!("{wrong}"));
+            assert!(mistake.starts_with(place), "{wrong}: {mistake}");
+            assert!(!mistake.contains("secret") && !mistake.contains("77441"), "{mistake}");
+        }
+        assert_eq!(question.mistake(&Answer::Declined { reason: None }), None);
     }
 
     #[test]
     fn what_cannot_be_asked_is_refused() {
         let url = request(json!({"mode": "url", "message": "m", "url": "https://x", "elicitationId": "1"}));
-        assert_eq!(parameters(&url, "t", &McpLimits::DEFAULT), Err(QuestionRefused::Mode));
+        let refused = |params| Question::new(params, "t", &McpLimits::DEFAULT).err();
+        assert_eq!(refused(&url), Some(QuestionRefused::Mode));
         let message = "x".repeat(McpLimits::DEFAULT.question_bytes_max);
         let schema = json!({"type": "object", "properties": {}});
         let long = request(json!({"message": message, "requestedSchema": schema}));
-        assert_eq!(parameters(&long, "t", &McpLimits::DEFAULT), Err(QuestionRefused::TooLong));
+        assert_eq!(refused(&long), Some(QuestionRefused::TooLong));
     }
 
     #[test]

@@ -126,7 +126,9 @@ impl McpServer {
     /// exit, and is killed then.
     pub async fn stop(&self) {
         self.stop.cancel();
-        self.reached(|_| false).await;
+        // The state is `Stopped` as soon as no call is taken; the sender is gone once the connection is closed.
+        let mut state = self.link.state.clone();
+        while state.changed().await.is_ok() {}
     }
 }
 

@@ -159,16 +159,20 @@ impl FrameCheck {
         breach: &mut impl FnMut(Finding),
     ) {
         let ResumePosition { epoch, after, head, gap } = told;
-        let asked = self.asked.after;
         let epoch = self.held_against.or(epoch);
-        let same_journal = self.asked.epoch.is_none_or(|asked| epoch == Some(asked));
         // DEL-3
-        let whole = match gap {
-            None => same_journal && after == asked,
-            Some(Gap { from, to }) if same_journal => {
-                after != asked && from == asked.min(head).next() && to == after.max(asked)
+        let whole = match self.asked {
+            ResumeCursor::Head => after == head && gap.is_none(),
+            ResumeCursor::After { epoch: theirs, after: asked } => {
+                let same_journal = theirs.is_none_or(|theirs| epoch == Some(theirs));
+                match gap {
+                    None => same_journal && after == asked,
+                    Some(Gap { from, to }) if same_journal => {
+                        after != asked && from == asked.min(head).next() && to == after.max(asked)
+                    }
+                    Some(Gap { from, to }) => from == after.min(Offset(1)) && to == after,
+                }
             }
-            Some(Gap { from, to }) => from == after.min(Offset(1)) && to == after,
         };
         if !whole || after > head {
             breach(("DEL-3", Some(after), "the entries resume at another position than requested"));
@@ -286,7 +290,7 @@ mod tests {
     }
 
     fn after(after: u64) -> ResumeCursor {
-        ResumeCursor { epoch: Some(Epoch::parse(EPOCH).unwrap()), after: Offset(after) }
+        ResumeCursor::After { epoch: Some(Epoch::parse(EPOCH).unwrap()), after: Offset(after) }
     }
 
     #[test]
@@ -294,6 +298,8 @@ mod tests {
         let close = json!({"type": "close", "code": 1012});
         let live = [ready(2, 3, Value::Null), entry("ada", 3), frame("caught_up"), frame("accepted"), close];
         assert_eq!(judge(after(2), &live), [""; 0]);
+        let at_head = [ready(3, 3, Value::Null), frame("caught_up"), entry("ada", 4)];
+        assert_eq!(judge(ResumeCursor::Head, &at_head), [""; 0]);
         let refused = [json!({"type": "error"}), json!({"type": "close", "code": 4401})];
         assert_eq!(judge(after(0), &refused), [""; 0]);
     }
@@ -304,7 +310,7 @@ mod tests {
         for epoch in [None, Some(EPOCH), Some(ELSEWHERE)] {
             for (asked, trimmed) in (0..9).flat_map(|asked| (0..=5).map(move |trimmed| (asked, trimmed))) {
                 let epoch = epoch.map(|epoch| Epoch::parse(epoch).unwrap());
-                let asked = ResumeCursor { epoch, after: Offset(asked) };
+                let asked = ResumeCursor::After { epoch, after: Offset(asked) };
                 let here = Epoch::parse(EPOCH).unwrap();
                 let Resumption { resumed_after, gap } =
                     Resumption::of(asked, here, Offset(trimmed), Offset(5));
@@ -319,8 +325,12 @@ mod tests {
     fn violation_of_each_rule_is_detected() {
         let open = || ready(2, 3, Value::Null);
         let close = |code: u64| json!({"type": "close", "code": code});
-        let elsewhere = ResumeCursor { epoch: Some(Epoch::parse(ELSEWHERE).unwrap()), after: Offset(2) };
+        let elsewhere =
+            ResumeCursor::After { epoch: Some(Epoch::parse(ELSEWHERE).unwrap()), after: Offset(2) };
         let cases = [
+            ("DEL-3", ResumeCursor::Head, vec![ready(2, 3, Value::Null)]),
+            ("DEL-3", ResumeCursor::Head, vec![ready(3, 3, json!({"from": 1, "to": 3}))]),
+            ("DEL-2", ResumeCursor::Head, vec![ready(3, 3, Value::Null), entry("ada", 5)]),
             ("CONN-2", after(2), vec![entry("ada", 3)]),
             ("CONN-2", after(2), vec![frame("accepted")]),
             ("CONN-2", after(2), vec![open(), open()]),

@@ -128,6 +128,10 @@ pub const METRICS: &[Metric] = &[
         "quintet_agui_responses_total",
         "Responses of remote agents, by `agent` and `outcome`.",
     ),
+    counter_of_settings(
+        "quintet_agui_tokens_total",
+        "Tokens that remote agents have reported, by `agent` and `direction`: `input` or `output`.",
+    ),
     counter_of_settings("quintet_agui_retries_total", "Requests that were sent again to a remote `agent`."),
     counters(
         "quintet_agui_streams_total",
@@ -289,6 +293,7 @@ const LIMITS: &[&str] = &[
     "unready_frames_max",
     "user_bytes_per_day_max",
     "user_connections_max",
+    "user_exports_max",
     "user_pages_max",
     "user_tickets_max",
     "user_incomplete_bytes_max",

@@ -1,25 +1,27 @@
 //! Engines to test, and a writer of logs.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use bytes::BytesMut;
 use quintet::{
     journal::{
-        Batch, Journal, Lines, Log, ReadLimit, ThreadsQuery,
+        Batch, EraseProgress, ErasureRecord, Journal, Lines, Log, ReadLimit, ThreadsQuery,
         lines::LinesBuilder,
         memory::MemoryJournal,
         sqlite::{SqliteJournal, SqliteOptions},
     },
     kernel::{
         entry::{
-            Body, Call, CallOwner, CallResult, Completion, Entry, Event, RunEntry, RunStatus, Thought,
-            ThoughtKind, ThreadChange, ThreadEntry,
+            Body, Call, CallOwner, CallResult, Completion, Entry, Event, LogErased, RunEntry, RunStatus,
+            Thought, ThoughtKind, ThreadChange, ThreadEntry,
         },
         ids::{
-            AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, Title, ToolName, UserId,
+            AgentName, CallId, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, Title, ToolName,
+            UserId,
         },
         json::Json,
         spending::Spending,
+        user::{EraseScope, Erasure},
     },
     wire::entry::encode,
 };
@@ -280,4 +282,59 @@ impl LogWriter {
     pub fn started_after_end(&mut self, ends: u64, starts: u64) -> &mut Self {
         self.completed(ends, RunStatus::Failed).started(starts, &format!("m{starts}"))
     }
+}
+
+/// Erasures (DEL-8), as a hub makes them.
+impl LogWriter {
+    /// Appends what was added, with the intent to erase the scope.
+    pub async fn intend(&mut self, log: &Arc<dyn Log>, scope: EraseScope, number: u64) -> Erasure {
+        let receipt = ReceiptId(run(1 << 32 | number).0);
+        let erasure = Erasure { scope, through: self.head, receipt, requested_at: Timestamp(self.now) };
+        log.append(Batch { erasures: vec![erasure.clone()], ..self.batch() }).await.unwrap();
+        erasure
+    }
+
+    /// Adds the entry that reports an erasure.
+    pub fn report(&mut self, erasure: &Erasure) -> &mut Self {
+        let Erasure { scope, through, receipt, .. } = erasure.clone();
+        self.now += 1;
+        let (offset, timestamp) = (self.head.next(), Timestamp(self.now));
+        self.write(match scope {
+            EraseScope::Log => Entry::LogErased(LogErased { offset, timestamp, through, receipt }),
+            EraseScope::Thread(thread_id) => {
+                let change = ThreadChange::Erased { through, receipt };
+                Entry::Thread(ThreadEntry { offset, thread_id, timestamp, change })
+            }
+        })
+    }
+
+    /// Erases the scope, and reports it.
+    pub async fn erase(&mut self, log: &Arc<dyn Log>, scope: EraseScope, number: u64) -> ErasureRecord {
+        let erasure = self.intend(log, scope, number).await;
+        let record = erased(log, erasure.receipt).await;
+        self.report(&erasure).append(log).await;
+        record
+    }
+}
+
+/// Makes all steps of an erasure.
+pub async fn erased(log: &Arc<dyn Log>, receipt: ReceiptId) -> ErasureRecord {
+    loop {
+        if let EraseProgress::Done(record) = log.erase_step(receipt, 3).await.unwrap() {
+            return record;
+        }
+    }
+}
+
+/// Returns the names of the files of a folder that contain the text.
+pub fn files_with(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = vec![];
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+            found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    found
 }

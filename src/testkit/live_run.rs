@@ -171,7 +171,7 @@ impl Live {
                         closer: Closer::Service,
                     });
                 }
-                self.step(Step::Complete(Ending::Cut(cut)));
+                self.end(cut);
                 let _gone = reply.send(());
             }
             AgentCommand::TakeMessages { reply, .. } => {
@@ -185,6 +185,14 @@ impl Live {
     fn close(&mut self, call_id: &CallId, result: CallResult) {
         self.step(Step::Close { call_id: call_id.clone(), result: result.clone(), closer: Closer::Client });
         self.signal.note_close(call_id, &result);
+    }
+
+    /// Ends the run as a hub does, with the tokens that the agent has counted.
+    fn end(&mut self, cut: EarlyEnd) {
+        self.step(Step::Complete(Ending::Cut(cut)));
+        if let Some(Event::Completed(completion)) = self.events.last_mut() {
+            completion.usage = self.signal.usage();
+        }
     }
 
     fn step(&mut self, step: Step) {
@@ -204,7 +212,7 @@ impl Live {
 
     /// Ends the run as a cancel does.
     pub fn cancel(&mut self) {
-        self.step(Step::Complete(Ending::Cut(EarlyEnd::Cancelled)));
+        self.end(EarlyEnd::Cancelled);
         self.signal.stop(RunEnded::Ended);
     }
 

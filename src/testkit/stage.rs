@@ -24,10 +24,17 @@ pub struct Stage {
     pub factory: Factory,
 }
 
+/// A process with the built-in agents.
+impl Default for Stage {
+    fn default() -> Self {
+        Self::with(built_in(Executor::shared()).with(Rehearsal).unwrap())
+    }
+}
+
 impl Stage {
     /// A process with the built-in agents.
     pub fn new() -> Self {
-        Self::with(built_in(Executor::shared()).with(Rehearsal).unwrap())
+        Self::default()
     }
 
     pub fn with(agents: AgentRegistry) -> Self {

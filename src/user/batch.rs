@@ -4,7 +4,7 @@
 use tokio::sync::oneshot;
 
 use super::{
-    handle::{Acceptance, CallReply, RequestError},
+    handle::{Acceptance, CallReply, RequestError, WaitingCall},
     recovery::Past,
 };
 use crate::{
@@ -81,6 +81,7 @@ pub(crate) enum PendingReply {
     Stepped(oneshot::Sender<Result<(), RunEnded>>, Result<(), RunEnded>),
     Taken(oneshot::Sender<Result<Vec<Message>, RunEnded>>, Result<Vec<Message>, RunEnded>),
     Erasing(oneshot::Sender<Result<Erasure, RequestError>>, Result<Erasure, RequestError>),
+    Waiting(oneshot::Sender<Result<Vec<WaitingCall>, RequestError>>, Result<Vec<WaitingCall>, RequestError>),
     Cut(oneshot::Sender<()>),
 }
 
@@ -94,6 +95,7 @@ impl PendingReply {
             PendingReply::Stepped(to, answer) => drop(to.send(answer)),
             PendingReply::Taken(to, answer) => drop(to.send(answer)),
             PendingReply::Erasing(to, answer) => drop(to.send(answer)),
+            PendingReply::Waiting(to, answer) => drop(to.send(answer)),
             PendingReply::Cut(to) => drop(to.send(())),
         }
     }
@@ -107,6 +109,7 @@ impl PendingReply {
             PendingReply::Stepped(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
             PendingReply::Taken(to, _) => drop(to.send(Err(RunEnded::Unavailable))),
             PendingReply::Erasing(to, _) => drop(to.send(Err(RequestError::Unavailable))),
+            PendingReply::Waiting(to, _) => drop(to.send(Err(RequestError::Unavailable))),
             PendingReply::Cut(to) => drop(to),
         }
     }

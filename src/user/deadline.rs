@@ -150,6 +150,15 @@ impl Deadlines {
         }
     }
 
+    /// Returns the time at which a call of the client times out (RUN-11); `None` if the call has no timer. `at` is the
+    /// wall clock's reading of `now`.
+    pub fn of_call(&self, run_id: RunId, call_id: &CallId, now: Instant, at: Timestamp) -> Option<Timestamp> {
+        let age = self.timers.get(&run_id)?.asked.get(call_id)?.at(now);
+        let wait = Duration::from_millis(self.limits.client_call_timeout_ms).saturating_sub(age);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        Some(Timestamp(at.0.saturating_add(wait_ms)))
+    }
+
     /// Suspends all deadlines while the log is not known, until runs are resumed. Elapsed times are kept.
     pub fn suspend(&mut self) {
         self.next = None;

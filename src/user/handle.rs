@@ -21,7 +21,7 @@ use crate::{
     kernel::{
         connection::ResumeCursor,
         entry::CallResult,
-        ids::{AgentName, CallId, Epoch, Offset, ReceiptId, RunId, ThreadId, UserId},
+        ids::{AgentName, CallId, Epoch, Offset, ReceiptId, RunId, ThreadId, Timestamp, ToolName, UserId},
         user::{EraseScope, Erasure, NewMessage, PastCall, Receipt, Refusal, ThreadUpdate},
     },
     observer::{ObservedLog, UserObserver},
@@ -107,6 +107,11 @@ pub(crate) enum ClientCommand {
         /// The sender of the reply.
         reply: oneshot::Sender<Result<Erasure, RequestError>>,
     },
+    /// List the calls that wait for the client (RUN-11).
+    WaitingCalls {
+        /// The sender of the reply.
+        reply: oneshot::Sender<Result<Vec<WaitingCall>, RequestError>>,
+    },
     /// Resume the runs that an earlier process left open (RUN-6).
     Recover {
         /// The sender of the reply.
@@ -122,6 +127,27 @@ pub(crate) enum CallReply {
     /// The run is not open. The caller has to look the call up in the journal, which may take long, and ask
     /// again.
     NotOpen,
+}
+
+/// A call that waits for the client (RUN-11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingCall {
+    /// The thread of the run.
+    pub thread_id: ThreadId,
+    /// The run that waits.
+    pub run_id: RunId,
+    /// The agent that executes the run.
+    pub agent_name: AgentName,
+    /// The call.
+    pub call_id: CallId,
+    /// The tool of the call.
+    pub tool_name: ToolName,
+    /// The offset of its `tool_executing`.
+    pub opened: Offset,
+    /// The time of its `tool_executing`.
+    pub opened_at: Timestamp,
+    /// The time at which the call times out; `None` if the run waits to be resumed.
+    pub deadline: Option<Timestamp>,
 }
 
 /// The reply to an accepted message (DEL-5).
@@ -236,6 +262,15 @@ impl User {
         }
     }
 
+    /// Returns the calls that wait for the client, over all threads, in the order in which they were opened (RUN-11).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`RequestError`] if the log cannot be read.
+    pub async fn waiting_calls(&self) -> Result<Vec<WaitingCall>, RequestError> {
+        self.ask(|reply| ClientCommand::WaitingCalls { reply }).await
+    }
+
     async fn ask_answer(
         &self,
         run_id: RunId,
@@ -284,9 +319,13 @@ impl User {
     /// Returns an error of the journal.
     pub async fn epoch_for(&self, asked: ResumeCursor) -> Result<Epoch, JournalError> {
         let here = self.0.shared.journal.epoch();
-        match asked.epoch {
-            Some(epoch) if epoch != here && self.log().continues(epoch, asked.after).await? => Ok(epoch),
-            _ => Ok(here),
+        match asked {
+            ResumeCursor::After { epoch: Some(epoch), after }
+                if epoch != here && self.log().continues(epoch, after).await? =>
+            {
+                Ok(epoch)
+            }
+            ResumeCursor::After { .. } | ResumeCursor::Head => Ok(here),
         }
     }
 

@@ -29,6 +29,7 @@ mod resumes;
 mod runs;
 mod steer;
 mod threads;
+mod waiting;
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -14,7 +14,9 @@
 //!   calls that wait for the client
 //! - [`room`]: the room on the disk, which limits new work
 //! - `trials`: suspected runs are resumed one at a time
-//! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`]: a page of the log
+//! - [`tail`]: the newest entries in memory; [`cursor`]: a position in the log; [`scan`],
+//!   [`scan_before`]: a page of the log, forwards and backwards;
+//!   [`runs`]: a page of a conversation
 //!
 //! The interface to the agents of these machines is [`quintet_agent::host`].
 
@@ -26,6 +28,7 @@ mod client_calls;
 mod codes;
 pub mod cursor;
 pub mod deadline;
+pub mod export;
 pub mod factory;
 pub mod handle;
 mod hub;
@@ -35,7 +38,9 @@ mod quiesce;
 mod recovery;
 pub mod registry;
 pub mod room;
+pub mod runs;
 pub mod scan;
+pub mod scan_before;
 mod shared;
 pub mod tail;
 mod trials;

@@ -262,7 +262,7 @@ impl EntryScan {
 }
 
 /// Returns the offset ranges of `runs` after `after`, up to the head.
-fn ranges_of(runs: &[RunRecord], after: Offset, head: Offset) -> VecDeque<(Offset, Offset)> {
+pub(super) fn ranges_of(runs: &[RunRecord], after: Offset, head: Offset) -> VecDeque<(Offset, Offset)> {
     let mut by_first: BTreeMap<Offset, Offset> = BTreeMap::new();
     for run in runs {
         let first = run.accepted.max(after.next());

@@ -38,7 +38,8 @@ pub fn document() -> Value {
             "stream": {
                 "address": "/v1/stream",
                 "description": "Server-sent events: `id` is `epoch:offset`, `event` the entry's type, `data` the entry. \
-                    An event `gap` with `{from, to}` takes the place of missing entries.",
+                    An event `gap` with `{from, to}` takes the place of missing entries; with `start=head`, an event `ready` with \
+                    `{resumed_after, head}` comes first.",
                 "servers": [{"$ref": "#/servers/http"}],
                 "messages": channel_messages(ENTRY.iter()),
             },

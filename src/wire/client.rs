@@ -12,8 +12,9 @@ pub mod form;
 use std::fmt;
 
 use quintet_kernel::{
+    connection::ResumeCursor,
     entry::CallResult,
-    ids::{CallId, Epoch, MessageId, Offset, RunId, ThreadId},
+    ids::{CallId, MessageId, RunId, ThreadId},
     json::Json,
     limits::Limits,
     user::{NewMessage, ThreadUpdate},
@@ -51,10 +52,8 @@ pub enum ClientFrame {
 pub struct Hello {
     /// `None` if the handshake request already carried a credential.
     pub credential: Option<Credential>,
-    /// The epoch of the cursor; `None` means that of this journal.
-    pub epoch: Option<Epoch>,
-    /// The offset of the last entry that the client applied; 0 for none.
-    pub after: Offset,
+    /// The position at which the entries begin.
+    pub cursor: ResumeCursor,
 }
 
 /// A request to end a run early (RUN-7).

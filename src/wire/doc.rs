@@ -1,6 +1,8 @@
 //! Tests that compare `docs/protocol.md` with the code: examples are real encodings, and all codes, limits and
 //! routes are listed.
 
+pub(crate) mod threads;
+
 use std::collections::BTreeSet;
 
 use bytes::BytesMut;
@@ -17,9 +19,9 @@ use super::{
     codes::{CloseCode, ErrorCode, Retry},
     entry,
     http::{
-        AgentInfo, AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest,
-        MessageAccepted, RunCancelled, RunInfo, RunState, ThreadInfo, ThreadsPage, TicketIssued,
-        TicketRequest,
+        AgentInfo, AgentsList, CallCompleted, EntriesPage, EntriesPageBefore, EntriesPageBeforeEnd,
+        EntriesPageEnd, ExportEnd, ExportGap, ExportHeader, LoggedIn, LoginRequest, MessageAccepted,
+        RunCancelled, RunInfo, RunState, TicketIssued, TicketRequest,
     },
     problem::Problem,
     sample::{self, ann, run_id_of},
@@ -46,7 +48,7 @@ fn lines() -> Vec<String> {
 fn encodings() -> BTreeSet<String> {
     let client = sample::client_frames().into_iter().map(|frame| frame.encode());
     let server = sample::server_frames().into_iter().map(|frame| frame.encode());
-    lines().into_iter().chain(client).chain(server).chain(bodies()).collect()
+    lines().into_iter().chain(client).chain(server).chain(bodies()).chain(threads::bodies()).collect()
 }
 
 fn bodies() -> Vec<String> {
@@ -64,6 +66,15 @@ fn bodies() -> Vec<String> {
     let mut body = BytesMut::new();
     let end = EntriesPageEnd { next_after: None };
     page.encode(lines()[5..7].iter().map(|line| line.as_bytes()), end, &mut body);
+    let before = EntriesPageBefore {
+        epoch: Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap(),
+        before: Offset(3),
+        head: Offset(7),
+        gap: None,
+    };
+    let mut body_before = BytesMut::new();
+    let end = EntriesPageBeforeEnd { next_before: None };
+    before.encode(lines()[..2].iter().map(|line| line.as_bytes()), end, &mut body_before);
     let answer = sample::client_frames().into_iter().find_map(|frame| match frame {
         ClientFrame::CompleteCall(call) => Some(call.result),
         _ => None,
@@ -75,6 +86,16 @@ fn bodies() -> Vec<String> {
     };
     vec![
         String::from_utf8(body.to_vec()).unwrap(),
+        String::from_utf8(body_before.to_vec()).unwrap(),
+        json(&ExportHeader {
+            epoch: before.epoch,
+            user_id: ann(),
+            trimmed: Offset::ZERO,
+            head: Offset(7),
+            exported_at: at,
+        }),
+        json(&ExportGap { from: Offset(1), to: Offset(2) }),
+        json(&ExportEnd { entries: 7 }),
         json(&TicketRequest { ttl_ms: Some(30_000) }),
         json(&TicketIssued {
             ticket: "dGlja2V0LW9mLWFubg".into(),
@@ -86,16 +107,6 @@ fn bodies() -> Vec<String> {
             message_id: message_id.clone(),
             message_offset: Offset(1),
             duplicate: false,
-        }),
-        json(&ThreadsPage {
-            threads: vec![ThreadInfo {
-                thread_id: thread_id.clone(),
-                first_offset: Offset(1),
-                last_offset: Offset(7),
-                last_at: Timestamp(1_795_000_000_007),
-                messages: 1,
-            }],
-            next_before: None,
         }),
         json(&RunInfo {
             run_id,
@@ -109,6 +120,7 @@ fn bodies() -> Vec<String> {
             started_offset: Some(Offset(2)),
             completed_offset: Some(Offset(7)),
             accepted_at: at,
+            merged_into: None,
         }),
         json(&RunCancelled { run_id }),
         json(&answered),

@@ -48,17 +48,14 @@ pub struct MessageAccepted {
 pub const PAGE_ENTRIES_DEFAULT: u32 = 100;
 /// Largest number of entries on one page.
 pub const PAGE_ENTRIES_MAX: u32 = 1000;
-/// Default number of threads on one page.
-pub const PAGE_THREADS_DEFAULT: u32 = 50;
-/// Largest number of threads on one page.
-pub const PAGE_THREADS_MAX: u32 = 200;
-
 /// The query of `GET /v1/entries` and `GET /v1/threads/{id}/entries`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct EntriesQuery {
-    /// Return entries after this offset.
-    pub after: Offset,
+    /// Return entries after this offset; missing: from the oldest one. Excludes `before`.
+    pub after: Option<Offset>,
+    /// Return the last entries before this offset, in ascending order. Excludes `after`.
+    pub before: Option<Offset>,
     /// Entries on the page, 1 to 1000.
     #[schemars(range(min = 1, max = PAGE_ENTRIES_MAX))]
     pub limit: u32,
@@ -66,24 +63,7 @@ pub struct EntriesQuery {
 
 impl Default for EntriesQuery {
     fn default() -> Self {
-        Self { after: Offset::ZERO, limit: PAGE_ENTRIES_DEFAULT }
-    }
-}
-
-/// The query of `GET /v1/threads`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct ThreadsQuery {
-    /// Return threads whose last entry is before this offset; missing: start at the latest.
-    pub before: Option<Offset>,
-    /// Threads on the page, 1 to 200.
-    #[schemars(range(min = 1, max = PAGE_THREADS_MAX))]
-    pub limit: u32,
-}
-
-impl Default for ThreadsQuery {
-    fn default() -> Self {
-        Self { before: None, limit: PAGE_THREADS_DEFAULT }
+        Self { after: None, before: None, limit: PAGE_ENTRIES_DEFAULT }
     }
 }
 
@@ -107,6 +87,59 @@ pub struct EntriesPageEnd {
     pub next_after: Option<Offset>,
 }
 
+/// The 200 response to the same query with `before`: the part before the entries. The entries are in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EntriesPageBefore {
+    /// The journal's epoch.
+    pub epoch: Epoch,
+    /// The `before` of the query.
+    pub before: Offset,
+    /// The offset of the user's last entry at this moment.
+    pub head: Offset,
+    /// The entries before this page that were trimmed (DEL-3). Present on the page that reaches them.
+    pub gap: Option<Gap>,
+}
+
+/// The part of the same response after the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct EntriesPageBeforeEnd {
+    /// The `before` of the next older page, which may be empty; null if no older entry is stored.
+    pub next_before: Option<Offset>,
+}
+
+impl EntriesPageBefore {
+    /// Writes the whole body; `entries` are encoded entries, in ascending order.
+    pub fn encode<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a [u8]>,
+        end: EntriesPageBeforeEnd,
+        out: &mut BytesMut,
+    ) {
+        begin(self, out);
+        for (i, entry) in entries.into_iter().enumerate() {
+            if i > 0 {
+                out.put_u8(b',');
+            }
+            out.put_slice(entry);
+        }
+        finish(&end, out);
+    }
+}
+
+/// Writes the fields of `page` and the start of its entries.
+fn begin(page: &impl Serialize, out: &mut BytesMut) {
+    serde_json::to_writer((&mut *out).writer(), page).expect("a growing buffer takes every byte");
+    out.truncate(out.len() - 1);
+    out.put_slice(b",\"entries\":[");
+}
+
+/// Writes the end of the entries and the fields of `end`.
+fn finish(end: &impl Serialize, out: &mut BytesMut) {
+    let rest = serde_json::to_vec(end).expect("a number or nothing is always JSON");
+    out.put_slice(b"],");
+    out.put_slice(&rest[1..]);
+}
+
 impl EntriesPage {
     /// Writes the whole body; `entries` are encoded entries.
     pub fn encode<'a>(
@@ -128,44 +161,49 @@ impl EntriesPage {
     /// Writes the body up to the first entry. The caller adds the entries, separated by commas, and then
     /// [`EntriesPageEnd`].
     pub fn begin(&self, out: &mut BytesMut) {
-        serde_json::to_writer((&mut *out).writer(), self).expect("a growing buffer takes every byte");
-        out.truncate(out.len() - 1);
-        out.put_slice(b",\"entries\":[");
+        begin(self, out);
     }
 }
 
 impl EntriesPageEnd {
     /// Writes the rest of the body.
     pub fn end(&self, out: &mut BytesMut) {
-        let rest = serde_json::to_vec(self).expect("a number or nothing is always JSON");
-        out.put_slice(b"],");
-        out.put_slice(&rest[1..]);
+        finish(self, out);
     }
 }
 
-/// The 200 response of `GET /v1/threads`.
+/// The first line of `GET /v1/export`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ThreadsPage {
-    /// Threads, the one with the latest entry first.
-    pub threads: Vec<ThreadInfo>,
-    /// The `before` of the next page; null on the last page.
-    pub next_before: Option<Offset>,
+#[serde(tag = "type", rename = "export")]
+pub struct ExportHeader {
+    /// The journal's epoch.
+    pub epoch: Epoch,
+    /// The user whose log this is (ISO-1).
+    pub user_id: UserId,
+    /// The last trimmed offset; 0 if nothing was trimmed. The entries begin after it.
+    pub trimmed: Offset,
+    /// The offset of the last exported entry; 0 if there is none.
+    pub head: Offset,
+    /// The time of the export, in Unix milliseconds.
+    pub exported_at: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-/// A thread in a list.
-#[schemars(inline)]
-pub struct ThreadInfo {
-    /// The id of the thread.
-    pub thread_id: ThreadId,
-    /// Offset of the first entry.
-    pub first_offset: Offset,
-    /// Offset of the last entry.
-    pub last_offset: Offset,
-    /// Timestamp of the last entry, in Unix milliseconds.
-    pub last_at: Timestamp,
-    /// Number of the user's messages in the thread.
-    pub messages: u64,
+/// The last line of `GET /v1/export`. An export without it was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "export_end")]
+pub struct ExportEnd {
+    /// Number of exported entries.
+    pub entries: u64,
+}
+
+/// A line of `GET /v1/export` in the place of entries that were trimmed while the export ran (DEL-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename = "gap")]
+pub struct ExportGap {
+    /// The first missing offset.
+    pub from: Offset,
+    /// The last missing offset.
+    pub to: Offset,
 }
 
 /// The 200 response of `GET /v1/runs/{id}`.
@@ -193,6 +231,8 @@ pub struct RunInfo {
     pub completed_offset: Option<Offset>,
     /// Time at which the message was accepted, in Unix milliseconds.
     pub accepted_at: Timestamp,
+    /// The run that took the message of this one, if the status is `merged` (RUN-12); else null.
+    pub merged_into: Option<RunId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -16,7 +16,7 @@
 //! | entries | [`entry`]: one entry as one line of JSON; [`event_id`]: the `id` of a server-sent event |
 //! | frames from clients | [`client`]: the frames, and their decoder |
 //! | frames to clients | [`server`]: all frames besides entries |
-//! | HTTP | [`http`]: bodies and queries; [`problem`]: error responses ([RFC 9457]) |
+//! | HTTP | [`http`], [`threads`]: bodies and queries; [`problem`]: error responses ([RFC 9457]) |
 //! | older clients | [`legacy`]: the protocol of the predecessor |
 //! | codes | [`codes`]: error codes, and the close codes of WebSockets ([RFC 6455]) |
 //! | contract | [`schema`]: [JSON Schema]; [`openapi`]: [OpenAPI]; [`asyncapi`]: [AsyncAPI] |
@@ -83,3 +83,4 @@ pub(crate) mod sample;
 pub mod schema;
 pub mod server;
 mod shapes;
+pub mod threads;

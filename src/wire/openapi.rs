@@ -13,14 +13,18 @@ use serde_json::{Map, Value, json};
 
 use self::routes::{RequestBody, ResponseBody, Route, routes};
 use super::{
-    client::form::AnswerForm,
+    client::form::{AnswerForm, ThreadUpdateForm},
     http::{
-        AgentsList, CallCompleted, EntriesPage, EntriesPageEnd, LoggedIn, LoginRequest, MessageAccepted,
-        PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX, PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunCancelled,
-        RunInfo, ThreadsPage, TicketIssued, TicketRequest,
+        AgentsList, CallCompleted, EntriesPage, EntriesPageBefore, EntriesPageBeforeEnd, EntriesPageEnd,
+        ExportEnd, ExportGap, ExportHeader, LoggedIn, LoginRequest, MessageAccepted, PAGE_ENTRIES_DEFAULT,
+        PAGE_ENTRIES_MAX, RunCancelled, RunInfo, TicketIssued, TicketRequest,
     },
     problem::{PROBLEM_JSON, Problem},
-    schema::{self, read, written},
+    schema::{self, read, tagged, written},
+    threads::{
+        CallsPage, ErasureInfo, PAGE_CALLS_DEFAULT, PAGE_CALLS_MAX, PAGE_RUNS_DEFAULT, PAGE_RUNS_MAX,
+        PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX, RunsPage, RunsPageEnd, ThreadInfo, ThreadRun, ThreadsPage,
+    },
 };
 
 /// Returns the document of `GET /openapi.json`.
@@ -76,6 +80,13 @@ fn operation(route: &Route) -> Value {
         ResponseBody::Json(name) => {
             success["content"] = json!({"application/json": {"schema": component("schemas", name)}})
         }
+        ResponseBody::JsonOneOf(names) => {
+            success["content"] = json!({"application/json": {"schema": one_of(names)}})
+        }
+        ResponseBody::Lines(names) => {
+            // OpenAPI 3.1 has no keyword for a sequence; the schema is that of one line.
+            success["content"] = json!({"application/x-ndjson": {"schema": one_of(names)}})
+        }
         ResponseBody::Text(media) => success["content"] = json!({*media: {}}),
         ResponseBody::Empty => {}
     }
@@ -122,29 +133,51 @@ fn request_body(name: &str, required: bool) -> Value {
     json!({"required": required, "content": {"application/json": {"schema": component("schemas", name)}}})
 }
 
+fn one_of(names: &[&str]) -> Value {
+    let schemas: Vec<_> = names.iter().map(|name| component("schemas", name)).collect();
+    json!({"oneOf": schemas})
+}
+
 fn component(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
 /// Returns the named schemas of the document; those of entries have the entry's name.
 fn schemas() -> Map<String, Value> {
-    let mut page = written::<EntriesPage>();
-    page["properties"]["entries"] = json!({"type": "array", "items": component("schemas", "entry")});
-    let mut end = written::<EntriesPageEnd>();
-    page["properties"]["next_after"] = end["properties"]["next_after"].take();
-    if let Some(required) = page["required"].as_array_mut() {
-        required.extend([json!("entries"), json!("next_after")]);
-    }
     let named = [
         ("TicketRequest", read::<TicketRequest>()),
         ("TicketIssued", written::<TicketIssued>()),
         ("NewMessage", read::<NewMessage>()),
         ("MessageAccepted", written::<MessageAccepted>()),
-        ("EntriesPage", page),
+        (
+            "EntriesPage",
+            page(written::<EntriesPage>(), written::<EntriesPageEnd>(), ("entries", "entry"), "next_after"),
+        ),
+        (
+            "EntriesPageBefore",
+            page(
+                written::<EntriesPageBefore>(),
+                written::<EntriesPageBeforeEnd>(),
+                ("entries", "entry"),
+                "next_before",
+            ),
+        ),
+        ("ExportHeader", tagged("export", written::<ExportHeader>())),
+        ("ExportGap", tagged("gap", written::<ExportGap>())),
+        ("ExportEnd", tagged("export_end", written::<ExportEnd>())),
         ("ThreadsPage", written::<ThreadsPage>()),
+        ("ThreadInfo", written::<ThreadInfo>()),
+        (
+            "RunsPage",
+            page(written::<RunsPage>(), written::<RunsPageEnd>(), ("runs", "ThreadRun"), "next_before"),
+        ),
+        ("ThreadRun", written::<ThreadRun>()),
+        ("CallsPage", written::<CallsPage>()),
+        ("ErasureInfo", written::<ErasureInfo>()),
         ("RunInfo", written::<RunInfo>()),
         ("RunCancelled", written::<RunCancelled>()),
         ("Answer", read::<AnswerForm<'_>>()),
+        ("ThreadUpdate", read::<ThreadUpdateForm<'_>>()),
         ("CallCompleted", written::<CallCompleted>()),
         ("AgentsList", written::<AgentsList>()),
         ("LoginRequest", read::<LoginRequest>()),
@@ -163,6 +196,17 @@ fn schemas() -> Map<String, Value> {
     });
     let all = named.into_iter().chain(agui::schemas()).chain(entries).chain([("entry", entry)]);
     all.map(|(name, schema)| (name.to_owned(), embedded(schema))).collect()
+}
+
+/// Joins the schemas of the two parts of a page around its items: the field of the items, and the schema of each. `next` is
+/// the field of the second part.
+fn page(mut page: Value, mut end: Value, (items, schema): (&str, &str), next: &str) -> Value {
+    page["properties"][items] = json!({"type": "array", "items": component("schemas", schema)});
+    page["properties"][next] = end["properties"][next].take();
+    if let Some(required) = page["required"].as_array_mut() {
+        required.extend([json!(items), json!(next)]);
+    }
+    page
 }
 
 /// Removes `$schema`, because the enclosing document names the dialect.
@@ -190,12 +234,29 @@ fn parameters() -> Value {
         "runId": path("run_id", &uuid),
         "frame": path("frame", &json!({"enum": frames})),
         "after": query("after", "Entries after this offset.", offset.clone()),
-        "before": query("before", "Threads whose last entry is before this offset.", offset),
+        "beforeEntry": query(
+            "before", "The last entries before this offset, in ascending order; excludes `after`.", offset.clone(),
+        ),
+        "start": query(
+            "start",
+            "`head` starts at the head of the log and sends `ready` with its offset; excludes `after`.",
+            json!({"enum": ["beginning", "head"], "default": "beginning"}),
+        ),
+        "threadsBefore": query("before", "Threads whose last entry is before this offset.", offset.clone()),
+        "archived": query("archived", "Only threads that are archived, or are not.", json!({"type": "boolean"})),
+        "runsBefore": query("before", "Runs whose message is before this offset.", offset.clone()),
+        "runsLimit": query("limit", "Runs on the page.", limit(PAGE_RUNS_DEFAULT, PAGE_RUNS_MAX)),
+        "open": {
+            "name": "open", "in": "query", "required": true, "schema": {"const": true},
+            "description": "Calls that wait for an answer. No other calls can be listed.",
+        },
+        "callsAfter": query("after", "Calls whose `tool_executing` is after this offset.", offset),
+        "callsLimit": query("limit", "Calls on the page.", limit(PAGE_CALLS_DEFAULT, PAGE_CALLS_MAX)),
         "entriesLimit": query("limit", "Entries on the page.", limit(PAGE_ENTRIES_DEFAULT, PAGE_ENTRIES_MAX)),
         "threadsLimit": query("limit", "Threads on the page.", limit(PAGE_THREADS_DEFAULT, PAGE_THREADS_MAX)),
         "lastEventId": {
             "name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": "^[!-~]{1,64}:[0-9]+$"},
-            "description": "The `id` of the last event applied, `epoch:offset`; takes precedence over `after`.",
+            "description": "The `id` of the last event applied, `epoch:offset`; takes precedence over `after` and `start`.",
         },
     })
 }

@@ -2,7 +2,7 @@
 
 use proptest::{collection, option, prelude::*};
 use quintet_kernel::{
-    connection,
+    connection::{self, ResumeCursor},
     entry::{
         Body, Call, CallOwner, CallResult, CallStatus, Completion, Entry, ErasedEntry, Event, LogErased,
         RunEntry, RunError, RunErrorCode, RunStatus, Thought, ThoughtKind, ThreadChange, ThreadEntry, Usage,
@@ -359,9 +359,13 @@ pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame> {
         ..result
     });
     prop_oneof![
-        (option::of(credential()), option::of(epoch), number()).prop_map(|(credential, epoch, after)| {
-            F::Hello(Hello { credential, epoch, after: Offset(after) })
-        }),
+        (option::of(credential()), option::of(epoch), option::of(number())).prop_map(
+            |(credential, epoch, after)| {
+                let after = after.map(Offset);
+                let cursor = after.map_or(ResumeCursor::Head, |after| ResumeCursor::After { epoch, after });
+                F::Hello(Hello { credential, cursor })
+            }
+        ),
         (message_id(), thread_id(), message_text, option::of(agent_name()), on_busy, option::of(number()))
             .prop_map(|(message_id, thread_id, text, agent_name, on_busy, parent)| {
                 let parent = parent.map(Offset);
@@ -391,9 +395,12 @@ pub(crate) fn client_frames() -> Vec<ClientFrame> {
     vec![
         ClientFrame::Hello(Hello {
             credential: Some(Credential::Ticket("dGlja2V0LW9mLWFubg".into())),
-            epoch: Some(Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap()),
-            after: Offset(5),
+            cursor: ResumeCursor::After {
+                epoch: Some(Epoch::parse("01a1b2bb-9400-7a10-9b52-4f6d0c1e8a37").unwrap()),
+                after: Offset(5),
+            },
         }),
+        ClientFrame::Hello(Hello { credential: None, cursor: ResumeCursor::Head }),
         ClientFrame::SendMessage(NewMessage {
             message_id: MessageId::parse("m-1").unwrap(),
             thread_id: ThreadId::parse("t-1").unwrap(),

@@ -116,7 +116,7 @@ fn generate<T: JsonSchema>(contract: Contract) -> Value {
 }
 
 /// Adds the `type` tag to the schema of a frame's fields.
-fn tagged(name: &'static str, mut schema: Value) -> Value {
+pub(crate) fn tagged(name: &'static str, mut schema: Value) -> Value {
     let object = schema.as_object_mut().expect("a struct has an object for a schema");
     object.insert("title".to_owned(), json!(name));
     let properties = object.entry("properties").or_insert_with(|| Value::Object(Map::new()));

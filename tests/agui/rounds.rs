@@ -323,3 +323,44 @@ async fn iso_4_the_user_is_in_a_signed_header_only() {
     assert!(header("quintet-signature").starts_with("v1=") && header("quintet-signature").len() == 67);
     assert!(!request.body.to_string().contains("ann"));
 }
+
+/// A question of an agent of LangGraph, which a `CUSTOM` event reports.
+fn asks_by_event() -> Vec<Value> {
+    let value = json!({"question": "Which city?", "options": ["Rome", "Oslo"]}).to_string();
+    let raw = json!({"id": "int-1", "value": "x"});
+    let event = json!({"type": "CUSTOM", "name": "on_interrupt", "value": value, "rawEvent": raw});
+    [vec![started()], text("m1", &["Hm."]), vec![event, finished()]].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_11_a_question_of_a_custom_event_is_a_call_of_the_client() {
+    let mut upstream = agent(asks_by_event(), &[]).await;
+    let keys = json!({"forwarded_props": {"tenant": "a"}});
+    let (events, second) = asked(&mut upstream, keys, "langgraph:interrupt", ok(json!("Rome"))).await;
+    let asked = calls(&events);
+    assert!(asked.len() == 1 && asked[0].contains(r#""message":"Which city?""#), "{asked:?}");
+    assert_eq!(second.body["forwardedProps"], json!({"tenant": "a", "command": {"resume": "Rome"}}));
+    assert!(second.body.get("resume").is_none());
+    assert_eq!(ending(&events).0, RunStatus::Succeeded);
+}
+
+/// LangGraph has no refusal: without a value that the agent knows as one, the run ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_11_a_declined_question_of_a_custom_event_is_no_answer() {
+    let mut upstream = agent(asks_by_event(), &[]).await;
+    let keys = json!({"declined_resume": {"approved": false}});
+    let (events, second) = asked(&mut upstream, keys, "langgraph:interrupt", declined("no")).await;
+    assert_eq!(second.body["forwardedProps"], json!({"command": {"resume": {"approved": false}}}));
+    assert_eq!(ending(&events).0, RunStatus::Succeeded);
+
+    let mut upstream = agent(asks_by_event(), &[]).await;
+    let stage = stage(&upstream.url, json!({}));
+    let mut talk = stage.ann();
+    let mut watch = talk.send("remote", "hi").await;
+    answer(&talk, &mut watch, "langgraph:interrupt", declined("no")).await;
+    let (status, code, message) = ending(&finish(watch).await);
+    assert_eq!((status, code.as_str()), (RunStatus::Failed, "agent_error"));
+    assert!(message.contains("no form for a refusal"), "{message}");
+    upstream.request().await;
+    assert!(upstream.requests.try_recv().is_err(), "the agent is not asked again");
+}

@@ -26,7 +26,7 @@ export async function agent(client, service, user, { name = "rehearsal", threadI
 // ends a Node.js process. The run itself is rejected as it should be.
 export const pinned = { unhandled: 0 };
 
-async function quiet(...request) {
+export async function quiet(...request) {
   const response = await fetch(...request);
   const getReader = response.body.getReader.bind(response.body);
   response.body.getReader = () => {

@@ -162,6 +162,22 @@ for (const [generation, client] of Object.entries(GENERATIONS)) {
       for (const one of [ann, fresh, half]) assert.deepEqual(shown(one).slice(1), ["reasoning so ", `assistant ${SLOW_ANSWER}`]);
     });
 
+    it("run_8: connecting shows the runs that wait as well, one after another", async () => {
+      const ann = await open("joy");
+      say(ann, slow);
+      const first = ann.runAgent();
+      await received(ann, "TEXT_MESSAGE_CONTENT", 2);
+      const other = await open("joy");
+      say(other, script({ answer: "second" }));
+      const second = other.runAgent();
+      await received(other, "RUN_STARTED");
+      const late = await open("joy");
+      await Promise.all([late.connectAgent(), first, second]);
+      assert.deepEqual(shown(late).filter((line) => line.startsWith("assistant")), [`assistant ${SLOW_ANSWER}`, "assistant second"]);
+      const ends = types(late).filter((type) => /^RUN_|SNAPSHOT/.test(type));
+      assert.deepEqual(ends, ["RUN_STARTED", "MESSAGES_SNAPSHOT", "RUN_FINISHED", "RUN_STARTED", "MESSAGES_SNAPSHOT", "RUN_FINISHED"]);
+    });
+
     it("run_6: a client that goes away cancels nothing", async () => {
       const ann = await open("eve");
       say(ann, slow);

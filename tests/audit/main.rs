@@ -1,6 +1,7 @@
 //! The audit accepts every journal that the service writes, and no other.
 
 mod clean;
+mod erased;
 mod evidence;
 mod planted;
 mod refused;

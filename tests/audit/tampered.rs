@@ -48,7 +48,7 @@ const DEEDS: &[Deed] = &[
     // Moves a row from one user to the other.
     (
         "DELETE FROM batches WHERE user = 2 AND last = 20;
-         INSERT INTO batches SELECT 2, last, first, last_at, chain, checksum, digests, lines
+         INSERT INTO batches SELECT 2, last, first, last_at, chain, checksum, digests, lines, erased
                              FROM batches WHERE user = 1 AND last = 20",
         &[("CHAIN", "bob", 16), ("ISO-1", "bob", 16), ("ISO-1", "bob", 17)],
     ),

@@ -3,6 +3,7 @@
 mod command;
 mod configuration;
 mod ending;
+mod erasing;
 mod inspecting;
 mod killed;
 mod logging;

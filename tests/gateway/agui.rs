@@ -168,6 +168,10 @@ async fn del_3_connecting_to_a_trimmed_thread_shows_what_is_left() {
         snapshot["messages"].as_array().unwrap().iter().map(|message| message["content"].clone()).collect();
     assert_eq!(contents, ["hi", "hm", "m2"]);
     assert_eq!(stream.rest().await, (vec!["RUN_FINISHED".to_owned()], End::Orderly));
+    // A request that is repeated ends, although the end of its run is not stored any more.
+    let mut stream = AguiStream::open(&service, "run", "ada", input(json!([user("m1", "hi")]))).await;
+    let ended = ["RUN_STARTED", "MESSAGES_SNAPSHOT", "RUN_FINISHED"].map(str::to_owned).to_vec();
+    assert_eq!(stream.rest().await, (ended, End::Orderly));
 }
 
 #[tokio::test]

@@ -67,7 +67,14 @@ impl Contract {
             let mut schema = content["schema"].clone();
             schema["components"] = self.0["components"].clone();
             let validator = jsonschema::draft202012::new(&schema).unwrap();
-            let errors: Vec<_> = validator.iter_errors(&answer.json()).map(|e| e.to_string()).collect();
+            let values: Vec<Value> = match media.as_str() {
+                "application/x-ndjson" => {
+                    answer.text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+                }
+                _ => vec![answer.json()],
+            };
+            let errors = values.iter().flat_map(|value| validator.iter_errors(value).map(|e| e.to_string()));
+            let errors: Vec<_> = errors.collect();
             assert!(errors.is_empty(), "{errors:?}: {what}");
         }
     }
@@ -196,6 +203,11 @@ async fn responses_and_frames_fit_their_schemas() {
         ("GET", "/v1/threads", "/v1/threads".to_owned(), 200),
         ("GET", "/v1/threads/{thread_id}/entries", "/v1/threads/t/entries?limit=2".to_owned(), 200),
         ("GET", "/v1/threads/{thread_id}/entries", "/v1/threads/none/entries".to_owned(), 404),
+        ("GET", "/v1/threads/{thread_id}/runs", "/v1/threads/t/runs?limit=2".to_owned(), 200),
+        ("GET", "/v1/threads/{thread_id}/runs", "/v1/threads/none/runs".to_owned(), 404),
+        ("DELETE", "/v1/threads/{thread_id}", "/v1/threads/none".to_owned(), 404),
+        ("GET", "/v1/calls", "/v1/calls?open=true".to_owned(), 200),
+        ("GET", "/v1/calls", "/v1/calls".to_owned(), 400),
         ("GET", "/v1/runs/{run_id}", format!("/v1/runs/{run_id}"), 200),
         ("POST", "/v1/runs/{run_id}/cancel", format!("/v1/runs/{run_id}/cancel"), 409),
         ("GET", "/v1/runs/{run_id}", format!("/v1/runs/{}", second.run_id), 200),
@@ -206,6 +218,11 @@ async fn responses_and_frames_fit_their_schemas() {
         let answer = ask(&service, method, &path, Some(&token), None).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text);
         contract.allows(method, route, &answer);
+    }
+    for (body, status) in [(r#"{"title":"Hi"}"#, 200), (r#"{"title":""}"#, 400)] {
+        let updated = ask(&service, "PATCH", "/v1/threads/t", Some(&token), Some(body)).await;
+        assert_eq!(updated.status, status, "{}", updated.text);
+        contract.allows("PATCH", "/v1/threads/{thread_id}", &updated);
     }
     let login = ask(&service, "POST", "/dev/login", None, Some(r#"{"user_id":"ann"}"#)).await;
     assert_eq!(login.status, 200);

@@ -73,7 +73,7 @@ async fn auth_4_page_of_a_foreign_origin_is_refused_on_every_route() {
         service.ask("GET", "/v1/entries").bearer_auth(&token).header("origin", "http://localhost:5173");
     service.reply(request).await.ok(200);
     // The page may read the time of a retry.
-    assert_eq!(answer.header("access-control-expose-headers"), "retry-after");
+    assert_eq!(answer.header("access-control-expose-headers"), "retry-after,content-disposition");
 }
 
 #[tokio::test]
@@ -91,6 +91,20 @@ async fn preflight_requests_get_the_allowed_methods_and_headers() {
     assert!(allowed.header("access-control-allow-methods").contains("POST"));
     assert_eq!(allowed.header("access-control-allow-credentials"), "", "cookies are not used");
     ask("https://evil.test").await.problem(403, "forbidden");
+    for (method, path) in [("PATCH", "/v1/threads/t"), ("DELETE", "/v1/threads/t"), ("DELETE", "/v1/log")] {
+        let request = service.ask("OPTIONS", path).header("origin", &own);
+        let answer = service.reply(request.header("access-control-request-method", method)).await;
+        assert_eq!(answer.header("access-control-allow-origin"), own);
+        assert!(answer.header("access-control-allow-methods").split(',').any(|one| one.trim() == method));
+        let request = service.ask("OPTIONS", path).header("origin", "https://evil.test");
+        service
+            .reply(request.header("access-control-request-method", method))
+            .await
+            .problem(403, "forbidden");
+    }
+    let put = service.ask("OPTIONS", "/v1/log").header("origin", &own);
+    let put = service.reply(put.header("access-control-request-method", "PUT")).await;
+    assert!(!put.header("access-control-allow-methods").contains("PUT"));
 }
 
 #[tokio::test]

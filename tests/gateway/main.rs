@@ -6,14 +6,18 @@
 //! within [`harness::PATIENCE`] is a failure.
 
 mod agui;
+mod backwards;
 mod bodies;
 mod budgets;
 mod conformance;
 mod contract;
+mod conversations;
 mod delivery;
 mod doors;
 mod ends;
 mod events;
+mod exports;
+mod folds;
 mod frames;
 mod handshake;
 mod heads;
@@ -23,6 +27,7 @@ mod operations;
 mod outrun;
 mod pages;
 mod routes;
+mod starts;
 mod threads;
 mod turned_away;
 

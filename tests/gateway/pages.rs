@@ -10,7 +10,8 @@ use async_trait::async_trait;
 use quintet::{
     gateway::limits::GatewayLimits,
     journal::{
-        Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, Trimmed, memory::MemoryJournal,
+        Extent, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, Trimmed,
+        memory::MemoryJournal,
     },
     kernel::ids::{Epoch, Offset, Timestamp, UserId},
 };
@@ -23,7 +24,7 @@ use tokio::{
 use crate::harness::{TestService, say, soon, succeed, think};
 
 /// A fault that happens at the n-th read of the log from now on.
-enum Mishap {
+pub(crate) enum Mishap {
     /// Retention runs, and leaves this many entries.
     Trim(u64),
     /// The storage fails, once.
@@ -31,33 +32,40 @@ enum Mishap {
 }
 
 /// A journal that records its reads, and changes at a given read.
-struct CountedJournal {
+pub(crate) struct CountedJournal {
     journal: Arc<MemoryJournal>,
     reads: Arc<Reads>,
 }
 
 #[derive(Default)]
-struct Reads {
+pub(crate) struct Reads {
+    /// Calls of any method that reads.
+    calls: AtomicUsize,
     bytes: AtomicUsize,
     largest: AtomicUsize,
     mishap: Mutex<Option<(usize, Mishap)>>,
 }
 
 impl Reads {
-    fn forget(&self) {
+    pub(crate) fn forget(&self) {
+        self.calls.store(0, Ordering::Relaxed);
         self.bytes.store(0, Ordering::Relaxed);
         self.largest.store(0, Ordering::Relaxed);
     }
 
-    fn bytes(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    fn largest(&self) -> usize {
+    pub(crate) fn largest(&self) -> usize {
         self.largest.load(Ordering::Relaxed)
     }
 
-    fn at_read(&self, nth: usize, mishap: Mishap) {
+    pub(crate) fn at_read(&self, nth: usize, mishap: Mishap) {
         *self.mishap.lock().unwrap() = Some((nth, mishap));
     }
 
@@ -101,31 +109,51 @@ impl LogLayer for CountedLog {
         &*self.log
     }
 
+    async fn extent(&self) -> Result<Extent, JournalError> {
+        self.reads.calls.fetch_add(1, Ordering::Relaxed);
+        self.log.extent().await
+    }
+
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.mishap().await?;
+        self.counted(self.log.read(after, limit).await?)
+    }
+
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.mishap().await?;
+        self.counted(self.log.read_before(before, limit).await?)
+    }
+}
+
+impl CountedLog {
+    async fn mishap(&self) -> Result<(), JournalError> {
         match self.reads.due() {
-            Some(Mishap::Fail) => return Err(JournalError::Unavailable("as the test wants it".to_owned())),
-            Some(Mishap::Trim(keep)) => drop(self.journal.trim(keeping(keep), Timestamp(0)).await?),
-            None => {}
+            Some(Mishap::Fail) => Err(JournalError::Unavailable("as the test wants it".to_owned())),
+            Some(Mishap::Trim(keep)) => self.journal.trim(keeping(keep), Timestamp(0)).await.map(drop),
+            None => Ok(()),
         }
-        let lines = self.log.read(after, limit).await?;
+    }
+
+    fn counted(&self, lines: Lines) -> Result<Lines, JournalError> {
+        self.reads.calls.fetch_add(1, Ordering::Relaxed);
         self.reads.bytes.fetch_add(lines.as_bytes().len(), Ordering::Relaxed);
         self.reads.largest.fetch_max(lines.as_bytes().len(), Ordering::Relaxed);
         Ok(lines)
     }
 }
 
-fn keeping(entries: u64) -> Retention {
+pub(crate) fn keeping(entries: u64) -> Retention {
     Retention { age_ms_max: None, user_entries_max: Some(entries), ..Retention::default() }
 }
 
-async fn watched(limits: GatewayLimits) -> (TestService, Arc<Reads>) {
+pub(crate) async fn watched(limits: GatewayLimits) -> (TestService, Arc<Reads>) {
     let (journal, reads) = (Arc::new(MemoryJournal::default()), Arc::new(Reads::default()));
     let used = CountedJournal { journal: journal.clone(), reads: reads.clone() };
     (TestService::on(Arc::new(used), journal, limits, None).await, reads)
 }
 
 /// Plays a run of `user` in `thread` that thinks so many times of so many bytes, and succeeds.
-async fn run(
+pub(crate) async fn run(
     service: &mut TestService,
     user: &str,
     message_id: &str,
@@ -143,12 +171,12 @@ async fn run(
     succeed(&run.handle).await;
 }
 
-fn offsets(page: &Value) -> Vec<u64> {
+pub(crate) fn offsets(page: &Value) -> Vec<u64> {
     page["entries"].as_array().unwrap().iter().map(|entry| entry["offset"].as_u64().unwrap()).collect()
 }
 
 /// Reads everything after `after`, page by page; returns the cursor and the body of each page.
-async fn scan(service: &TestService, user: &str, path: &str, mut after: u64) -> Vec<(u64, Value)> {
+pub(crate) async fn scan(service: &TestService, user: &str, path: &str, mut after: u64) -> Vec<(u64, Value)> {
     let mut pages = Vec::new();
     loop {
         let page = service.get(user, &format!("{path}?after={after}&limit=1000")).await.ok(200);
@@ -239,7 +267,7 @@ async fn iso_6_unread_pages_are_limited_per_user() {
     // Three pages of 4 MiB were requested, and hardly anything was read.
     assert!(reads.bytes() < 3 * 1024 * 1024, "{} bytes were read ahead", reads.bytes());
     // Other routes of the user work, and all routes of other users.
-    service.get("ada", "/v1/threads").await.ok(200);
+    service.get("ada", "/v1/agents").await.ok(200);
     service.get("bob", "/v1/entries?limit=1000").await.ok(200);
     // A slot is free again when its reader has gone, and when its page was read.
     drop(stalled.pop());

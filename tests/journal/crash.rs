@@ -6,15 +6,16 @@ use std::{
 };
 
 use quintet::{
+    audit::{AuditOptions, audit},
     journal::{
-        Journal,
+        EraseProgress, Journal,
         sqlite::{SqliteJournal, SqliteOptions},
     },
-    kernel::ids::Offset,
+    kernel::{ids::Offset, user::EraseScope},
 };
 use tempfile::TempDir;
 
-use crate::support::{EVERYTHING, LogWriter, offsets, run};
+use crate::support::{EVERYTHING, LogWriter, erased, files_with, offsets, run};
 
 const FOLDER: &str = "QUINTET_TEST_CRASH_FOLDER";
 const USERS: usize = 4;
@@ -89,4 +90,53 @@ async fn del_5_acknowledged_entries_survive_a_kill() {
             heads[i] = head;
         }
     }
+}
+
+/// Not a test of its own: the process that is killed. Prints a line after each step of the erasure.
+#[tokio::test]
+#[ignore = "the child of another test"]
+async fn child_that_erases_until_it_is_killed() {
+    let folder = std::env::var(FOLDER).unwrap();
+    let journal = SqliteJournal::open(folder.as_ref(), SqliteOptions::default()).unwrap();
+    let log = journal.log(&LogWriter::new("ann").user_id);
+    let erasures = log.recovery(9).await.unwrap().erasures;
+    while log.erase_step(erasures[0].receipt, 2).await.unwrap() == EraseProgress::Working {
+        writeln!(std::io::stdout().lock(), "erased a part").unwrap();
+    }
+}
+
+/// DEL-8: an erasure whose process is killed at any step is completed by the next one, and counts each entry once.
+#[tokio::test]
+async fn del_8_an_erasure_survives_kills() {
+    let folder = TempDir::new().unwrap();
+    let open = || SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
+    let mut ann = LogWriter::new("ann");
+    let journal = open();
+    let log = journal.log(&ann.user_id);
+    for number in 1..=40 {
+        ann.whole_run(number, "t").think(number, &"plover ".repeat(number as usize * 40)).append(&log).await;
+    }
+    let erasure = ann.intend(&log, EraseScope::Log, 1).await;
+    drop((log, journal));
+    for steps in [1usize, 2, 5, 9, 40] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "crash::child_that_erases_until_it_is_killed", "--ignored", "--nocapture"])
+            .env(FOLDER, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let parts = output.map_while(Result::ok).filter(|line| line.contains("erased a part"));
+        assert!(parts.take(steps).count() > 0);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let report = audit(folder.path(), &AuditOptions::default()).unwrap();
+        assert!(report.is_clean(), "after {steps} steps: {report}");
+    }
+    let journal = open();
+    let log = journal.log(&ann.user_id);
+    let record = erased(&log, erasure.receipt).await;
+    assert_eq!(record.entries, 240);
+    assert_eq!(files_with(folder.path(), "plover"), [""; 0]);
 }

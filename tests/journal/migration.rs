@@ -126,3 +126,24 @@ async fn run_6_resumes_of_a_run_open_under_schema_1_count_from_now_on() {
     let journal = open(folder.path());
     assert_eq!(journal.log(&user("ann")).recovery(10).await.unwrap().resumes, [record]);
 }
+
+/// DEL-8: what an older version left in free pages and free blocks goes when the journal is first opened.
+#[tokio::test]
+async fn del_8_text_that_was_freed_before_secure_delete_is_gone() {
+    let folder = of_schema_1();
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let insert = "INSERT INTO batches SELECT user, 1000 + ?1, 1000 + ?1, last_at, chain, checksum, digests,
+                      CAST(?2 AS BLOB) FROM batches LIMIT 1";
+    for number in 0..50 {
+        connection.execute(insert, (number, "plover ".repeat(30 * number))).unwrap();
+    }
+    connection.execute("DELETE FROM batches WHERE last >= 1000", []).unwrap();
+    drop(connection);
+    assert_ne!(files_with(folder.path(), "plover"), [""; 0], "the older version left it");
+    // A process was killed during the rewrite.
+    std::fs::write(folder.path().join("quintet.db.rewritten"), "plover").unwrap();
+    drop(open(folder.path()));
+    assert_eq!(files_with(folder.path(), "plover"), [""; 0]);
+    let report = audit(folder.path(), &AuditOptions::default()).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}

@@ -16,6 +16,7 @@ enum Action {
     Append { user: usize, runs: u64 },
     AppendLate { user: usize, behind: u64 },
     Read { user: usize, after: u64, entries_max: usize, bytes_max: usize },
+    ReadBefore { user: usize, before: u64, entries_max: usize, bytes_max: usize },
     Trim { user_entries_max: u64 },
 }
 
@@ -25,6 +26,9 @@ fn action() -> impl Strategy<Value = Action> {
         1 => (0..3usize, 1..9u64).prop_map(|(user, behind)| Action::AppendLate { user, behind }),
         4 => (0..3usize, 0..80u64, 1..30usize, 1..4000usize)
             .prop_map(|(user, after, entries_max, bytes_max)| Action::Read { user, after, entries_max, bytes_max }),
+        4 => (0..3usize, 0..80u64, 1..30usize, 1..4000usize).prop_map(|(user, before, entries_max, bytes_max)| {
+            Action::ReadBefore { user, before, entries_max, bytes_max }
+        }),
         1 => (0..40u64).prop_map(|user_entries_max| Action::Trim { user_entries_max }),
     ]
 }
@@ -48,6 +52,21 @@ impl Reference {
         })
         .map(|(i, line)| (i as u64 + 1, line.clone()))
         .collect()
+    }
+
+    fn read_before(&self, before: u64, limit: ReadLimit) -> Vec<(u64, String)> {
+        let end = (before.saturating_sub(1)).min(self.lines.len() as u64);
+        let mut bytes = 0;
+        let kept = (self.trimmed..end).rev().take(limit.entries_max);
+        let mut found: Vec<_> = kept
+            .map(|i| (i + 1, self.lines[i as usize].clone()))
+            .take_while(|(offset, line)| {
+                bytes += line.len() + 1;
+                *offset == end || bytes <= limit.bytes_max
+            })
+            .collect();
+        found.reverse();
+        found
     }
 
     fn trim(&mut self, user_entries_max: u64) {
@@ -101,6 +120,12 @@ proptest! {
                             let limit = ReadLimit { entries_max, bytes_max };
                             let found = texts(&logs[user].read(Offset(after), limit).await.unwrap());
                             prop_assert_eq!(found, references[user].read(after, limit), "{}", engine.name);
+                        }
+                        Action::ReadBefore { user, before, entries_max, bytes_max } => {
+                            let limit = ReadLimit { entries_max, bytes_max };
+                            let lines = logs[user].read_before(Offset(before), limit).await.unwrap();
+                            let expected = references[user].read_before(before, limit);
+                            prop_assert_eq!(texts(&lines), expected, "{}", engine.name);
                         }
                         Action::Trim { user_entries_max } => {
                             let retention = Retention { age_ms_max: None, user_entries_max: Some(user_entries_max), ..Retention::default() };

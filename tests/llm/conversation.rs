@@ -104,5 +104,55 @@ async fn a_cancel_by_the_client_closes_the_request() {
     ann.user.cancel(run.run_id).await.unwrap();
     // Before the model's own timeouts.
     timeout(Duration::from_secs(30), upstream.closed()).await.expect("the request is closed");
-    assert_eq!(completion(&run.finish().await).status, RunStatus::Cancelled);
+    let events = run.finish().await;
+    let end = completion(&events);
+    assert_eq!(end.status, RunStatus::Cancelled);
+    let usage = end.usage.expect("what the model has read and generated is counted");
+    assert!(usage.input_tokens > 0 && usage.output_tokens > 0, "{usage:?}");
+}
+
+/// The tokens of runs that did not succeed are in the log too, so that a restart does not free them.
+#[tokio::test]
+async fn budgets_count_failed_runs_after_a_restart() {
+    let begun = format!("data: {}\n\n", json!({"choices": [{"delta": {"content": "word ".repeat(60)}}]}));
+    let upstream =
+        Upstream::start_with(move |_| crate::upstream::Reply::chunked(begun.as_bytes(), true)).await;
+    let executed = Arc::new(AtomicUsize::new(0));
+    let limited = || {
+        let mut config = config(&upstream);
+        config.limits.user_tokens_per_day_max = 200;
+        agents(config, &executed)
+    };
+    let stage = Stage::with(limited());
+    let mut ann = stage.ann();
+    for _ in 0..2 {
+        let (status, code, _) = ending(&ann.play("model", "hello").await);
+        assert_eq!((status, code.as_str()), (RunStatus::Failed, "upstream"));
+    }
+    let stage = Stage::after_crash(&ann.log().await, limited()).await;
+    let mut ann = stage.ann();
+    for _ in 0..2 {
+        // The ids of the first messages are known, and name their runs.
+        ann.send("model", "hello").await;
+    }
+    let (_, code, _) = ending(&ann.play("model", "hello").await);
+    assert_eq!(code, "limit_reached", "100 tokens of text and more in each of two runs");
+}
+
+/// A run that a crash has cut has used tokens, which are estimated.
+#[tokio::test]
+async fn a_resumed_run_counts_what_it_has_used_before() {
+    let upstream = Upstream::start_with(three_doubles).await;
+    let executed = Arc::new(AtomicUsize::new(0));
+    let stage = Stage::with(agents(config(&upstream), &executed));
+    let mut ann = stage.ann();
+    let run = ann.send("model", "1, 2, 3").await;
+    let run_id = run.run_id;
+    let whole = completion(&run.finish().await).usage.unwrap();
+    assert_eq!((whole.input_tokens, whole.output_tokens), (30, 15), "three responses");
+    let log = ann.log().await;
+    let stage = Stage::after_crash(&log[..log.len() - 1], agents(config(&upstream), &executed)).await;
+    let usage = completion(&stage.ann().watch(run_id).await.finish().await).usage.unwrap();
+    // One response of this process; three requests of the earlier one, of a tool, a message and three calls.
+    assert!(usage.input_tokens > 10 + 100 && usage.output_tokens > 5 + 15, "{usage:?}");
 }

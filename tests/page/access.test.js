@@ -86,6 +86,16 @@ describe('accessibility', { timeout: 600_000 }, () => {
         await isClean(tab, menu);
         await tab.page.keyboard.press('Escape');
       }
+      for (const [item, dialog] of [['Rename', 'rename'], ['Erase', 'erase']]) {
+        if (name === 'phone') await tab.page.getByRole('button', { name: 'Threads', exact: true }).click();
+        await tab.page.locator(name === 'phone' ? '.thread-menu >> nth=0' : '#title-menu').click();
+        await isClean(tab, 'thread menu');
+        await tab.page.locator('#thread-menu').getByRole('button', { name: item, exact: true }).click();
+        await tab.page.locator(`#${dialog}`).waitFor();
+        await isClean(tab, dialog);
+        await tab.page.keyboard.press('Escape');
+        if (name === 'phone') await tab.page.locator('#threads-close').click();
+      }
       await developer(tab, 'Scripts');
       await isClean(tab, 'scripts');
       await tab.page.keyboard.press('Escape');
@@ -101,6 +111,9 @@ describe('accessibility', { timeout: 600_000 }, () => {
       if (name === 'phone') {
         await tab.page.getByRole('button', { name: 'Threads' }).click();
         await isClean(tab, 'threads');
+        await tab.page.getByRole('button', { name: 'Archived threads' }).click();
+        await tab.page.getByText('Nothing is archived.').waitFor();
+        await isClean(tab, 'archive');
       }
       await tab.close();
     });

@@ -145,7 +145,7 @@ describe('reading and writing', { timeout: 900_000 }, () => {
       await form.waitFor({ state: 'detached' });
     }
     const sent = tab.sent.filter((frame) => frame.type === 'complete_call').map(({ status, results, error }) => [status, results, error]);
-    assert.deepEqual(sent, [['ok', { approved: true }, undefined], ['declined', null, 'not now']]);
+    assert.deepEqual(sent, [['ok', { approved: true }, undefined], ['declined', undefined, 'not now']]);
   });
 
   test('run_11: a question has a text field, and one with a JSON Schema a form that checks its fields', async () => {
@@ -348,9 +348,9 @@ describe('reading and writing', { timeout: 900_000 }, () => {
     await tab.page.getByLabel('Search threads').fill('nowhere');
     await tab.page.getByText('No thread matches.').waitFor();
     await tab.page.getByRole('button', { name: 'New thread with the id nowhere' }).click();
-    await tab.page.waitForURL(/#\/t\/nowhere$/);
+    await tab.page.waitForURL(/\/t\/nowhere$/);
     await tab.page.getByRole('button', { name: 'New thread', exact: true }).click();
-    await tab.page.waitForURL(/#\/t\/thread-[0-9a-f]{8}$/);
+    await tab.page.waitForURL(/\/t\/thread-[0-9a-f]{8}$/);
     assert.equal(await focusedId(tab), 'text');
   });
 
@@ -467,12 +467,12 @@ describe('reading and writing', { timeout: 900_000 }, () => {
     await isLive(tab);
     await tab.page.locator('.run').first().waitFor();
     assert.equal(await tab.page.evaluate(() => globalThis.flashed), undefined);
-    assert.equal(await tab.page.locator('.turn').count(), 40);
+    assert.equal(await tab.page.locator('.turn').count(), 30);
     assert.ok((await fromEnd(tab)) < 30);
     const top = tab.page.locator('.turn').first();
     const name = await top.locator('.message-text').textContent();
     await tab.page.locator('#scroll').evaluate((scroll) => scroll.scrollTo(0, 0));
-    await tab.page.waitForFunction(() => document.querySelectorAll('.turn').length > 40);
+    await tab.page.waitForFunction(() => document.querySelectorAll('.turn').length > 30);
     const same = tab.page.locator('.turn').filter({ hasText: name }).first();
     const y = (await same.boundingBox()).y;
     assert.ok(y > 0 && y < 200, `the message that was at the top is at ${y} px`);

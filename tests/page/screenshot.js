@@ -44,6 +44,13 @@ try {
   await send(tab, script({ think: 'Nothing is booked without consent.' }, { ask: { call_id: 'q1', tool_name: 'approve', parameters: booking } }, { answer: 'Booked.' }), 'rehearsal');
   await runIs(tab, 1, 'waiting');
   await chooseAgent(tab, 'assistant');
+  if (phone) await tab.page.getByRole('button', { name: 'Threads', exact: true }).click();
+  await tab.page.locator(phone ? '.thread-menu >> nth=0' : '#title-menu').click();
+  await tab.page.locator('#thread-menu').getByRole('button', { name: 'Rename' }).click();
+  await tab.page.getByLabel('Title', { exact: true }).fill('A weekend in Oslo');
+  await tab.page.keyboard.press('Enter');
+  await tab.page.locator('#thread-title').getByText('A weekend in Oslo').waitFor({ state: 'attached' });
+  if (phone) await tab.page.locator('#threads-close').click();
   // The scripts stand for what a user would write.
   await tab.page.evaluate(() => {
     const scripts = [...document.querySelectorAll('.script')];
@@ -53,7 +60,6 @@ try {
       words.textContent = text;
       scripts[index].replaceWith(words);
     }
-    for (const name of document.querySelectorAll('.thread[data-thread="trip"] .thread-name, #thread-title')) name.textContent = 'How do we get to Oslo on Friday?';
     document.getElementById('text').focus();
   });
   await tab.page.screenshot({ path: file });

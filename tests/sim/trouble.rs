@@ -15,11 +15,12 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     journal::{
-        AppendError, Batch, Extent, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-        RunRecord, ThreadRecord, ThreadsQuery, Trimmed, memory::MemoryJournal,
+        AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log,
+        ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
+        memory::MemoryJournal,
     },
     kernel::{
-        ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+        ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
         user::Receipt,
     },
     runtime::clock,
@@ -172,6 +173,11 @@ impl Log for TroubledLog {
         self.shared.reads("read", self.user_id.as_str(), after.0, self.inner.read(after, limit)).await
     }
 
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        let read = self.inner.read_before(before, limit);
+        self.shared.reads("read_before", self.user_id.as_str(), before.0, read).await
+    }
+
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.shared.reads("recovery", self.user_id.as_str(), 0, self.inner.recovery(recent_max)).await
     }
@@ -219,6 +225,17 @@ impl Log for TroubledLog {
         self.shared.reads("thread_runs_before", self.user_id.as_str(), at, runs).await
     }
 
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let runs = self.inner.thread_runs_ending(thread_id, before, after, limit);
+        self.shared.reads("thread_runs_ending", self.user_id.as_str(), before.0, runs).await
+    }
+
     async fn thread_message(
         &self,
         thread_id: &ThreadId,
@@ -230,5 +247,14 @@ impl Log for TroubledLog {
 
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         self.shared.reads("path", self.user_id.as_str(), message.0, self.inner.path(message, limit)).await
+    }
+
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        let step = self.inner.erase_step(receipt, limit);
+        self.shared.reads("erase_step", self.user_id.as_str(), 0, step).await
+    }
+
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        self.shared.reads("erasure", self.user_id.as_str(), 0, self.inner.erasure(receipt)).await
     }
 }

@@ -72,10 +72,15 @@ export class Quintet {
     this.connect();
   }
 
-  /** Closes the connection, rejects pending commands with `closed`, and ends the loops. `connect` opens it again. */
-  close(): void {
+  /** Closes the connection and keeps the rest: commands are pending and loops wait until `connect` opens it again. */
+  disconnect(): void {
     this.#save();
     this.#socket.input({ type: 'drop' });
+  }
+
+  /** Closes the connection, rejects pending commands with `closed`, and ends the loops. `connect` opens it again. */
+  close(): void {
+    this.disconnect();
     for (const timer of this.#delayed.values()) this.#options.timers.clear(timer);
     this.#delayed.clear();
     this.#end(new QuintetError('closed', 'client closed'), undefined);

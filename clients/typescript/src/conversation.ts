@@ -5,7 +5,7 @@
 // does not touch keeps its identity (===), so that a view compares references.
 
 import { applyToRun, hasEnded, newRun, type Run } from './run.js';
-import type { AgentEvent, Entry, ThreadErased, ThreadUpdated, UserMessage } from './types.js';
+import type { AgentEvent, Entry, ThreadUpdated, UserMessage } from './types.js';
 
 /** All conversations of the user, up to `offset`. */
 export interface Conversations {
@@ -77,7 +77,8 @@ class Draft {
     if ('seq' in entry) this.#event(entry);
     else if (entry.type === 'user_message') this.#message(entry);
     else if (entry.type === 'thread_updated') this.#updated(entry);
-    else if (entry.type === 'thread_erased') this.#erased(entry);
+    else if (entry.type === 'thread_erased') this.#erase(this.#thread(entry), entry.erased_through);
+    else if (entry.type === 'log_erased') for (const thread of this.#mutableThreads().values()) this.#erase(this.#own(thread), entry.erased_through);
   }
 
   finish(): Conversations {
@@ -105,11 +106,12 @@ class Draft {
     thread.archived = entry.archived;
   }
 
-  #erased(entry: ThreadErased): void {
-    const thread = this.#thread(entry);
+  #erase(thread: Mutable<Thread>, through: number): void {
     thread.title = null;
-    thread.runs = thread.runs.filter((run) => (run.message?.offset ?? run.first_offset) > entry.erased_through);
-    if (thread.runs.length === 0) this.#mutableThreads().delete(entry.thread_id);
+    thread.runs = thread.runs.filter((run) => (run.message?.offset ?? run.first_offset) > through);
+    const threads = this.#mutableThreads();
+    if (thread.runs.length) threads.set(thread.thread_id, thread);
+    else threads.delete(thread.thread_id);
   }
 
   #thread(entry: { thread_id: string; offset: number; timestamp: number }): Mutable<Thread> {

@@ -12,7 +12,7 @@ export { QuintetError } from './errors.js';
 export { reactionTo, type Reaction } from './close-codes.js';
 export { applyEntries, afterGap, NO_CONVERSATIONS, type Conversations, type Thread } from './conversation.js';
 export { hasEnded, type Call, type Message, type Part, type Run, type RunStatus, type TextPart } from './run.js';
-export { answerOf, branch, callsOf, openQuestions, openRun, parentOf, siblings, textOf, type Question } from './select.js';
+export { answerOf, callsOf, openQuestions, openRun, textOf, type Question } from './select.js';
 export { webStorage, type Checkpoint, type CheckpointStorage } from './storage.js';
 export type { Cursor } from './cursor.js';
 export type { Pending } from './outbox.js';

@@ -30,6 +30,8 @@ export interface QuintetOptions {
   onError?: (error: unknown) => void;
   /** Called with entries that are missing for good, before the entries after them (DEL-3). */
   onGap?: (gap: Gap) => void;
+  /** Parses a frame. Default: `JSON.parse`. One that keeps integers beyond 2^53 exact can be given instead. */
+  parse?: (text: string) => unknown;
   /** The class of sockets. Default: the global one. */
   WebSocket?: WebSocketConstructor;
   /** The timers. Default: `setTimeout`. */
@@ -77,6 +79,7 @@ export const DEFAULTS = {
   bufferEntriesMax: 1_024,
   outboxMax: 256,
   timers: { set: (callback: () => void, ms: number) => setTimeout(callback, ms), clear: (timer: unknown) => clearTimeout(timer as number) },
+  parse: JSON.parse as (text: string) => unknown,
   random: Math.random,
   now: Date.now,
 };

@@ -175,6 +175,8 @@ export interface Hello {
   after?: number | null;
   /** The epoch of the cursor, as `ready` gave it. Any other text is the epoch of another journal. */
   epoch?: string | null;
+  /** `beginning`, the default, starts after `after`; `head` starts at the head of the log and excludes `after`. */
+  start?: 'beginning' | 'head' | null;
   /** A single-use ticket; excludes `token`. */
   ticket?: string | null;
   /** A JWT; excludes `ticket`. */

@@ -22,6 +22,8 @@ export interface Run {
   readonly error: AgentCompleted['error'];
   /** The language model tokens, or null. */
   readonly usage: NonNullable<AgentCompleted['usage']> | null;
+  /** Milliseconds; null before the end. */
+  readonly duration_ms: number | null;
   /** The run that took the message, if the status is `merged`. */
   readonly merged_into: string | null;
   /** The `seq` of the last event; 0 before the first. */
@@ -30,6 +32,8 @@ export interface Run {
   readonly withdrawals: number;
   /** Whether events of the run are missing, because they lie in a gap. */
   readonly partial: boolean;
+  /** Whether the run was read in its folded form: its reasoning and progress are missing. */
+  readonly folded?: boolean;
   /** The offset of the first entry of the run that was read. */
   readonly first_offset: number;
   /** The offset of the last entry of the run. */
@@ -100,6 +104,7 @@ export function newRun(entry: UserMessage | AgentEvent, message: Message | null)
     final_response: null,
     error: null,
     usage: null,
+    duration_ms: null,
     merged_into: null,
     seq: 0,
     withdrawals: 0,
@@ -168,6 +173,7 @@ function complete(run: { -readonly [K in keyof Run]: Run[K] }, event: AgentCompl
   run.final_response = event.final_response;
   run.error = event.error;
   run.usage = event.usage ?? null;
+  run.duration_ms = event.duration_ms;
   run.merged_into = event.merged_into ?? null;
   return run;
 }

@@ -42,30 +42,3 @@ export function openQuestions(of: Conversations | Thread): Question[] {
         .map((call) => ({ run, call })),
     );
 }
-
-/** Returns the parent of a run's message: the named one, or the message before it in the thread; 0: none. */
-export function parentOf(thread: Thread, run: Run): number {
-  if (run.message?.parent != null) return run.message.parent;
-  const index = thread.runs.indexOf(run);
-  return thread.runs[index - 1]?.message?.offset ?? 0;
-}
-
-/** Returns the path from the root to `leaf` (default: the latest run), as the agent sees it. */
-export function branch(thread: Thread, leaf: Run | undefined = thread.runs.at(-1)): Run[] {
-  const byOffset = new Map(thread.runs.map((run) => [run.message?.offset ?? 0, run]));
-  const path: Run[] = [];
-  let run = leaf;
-  while (run) {
-    path.push(run);
-    const parent = parentOf(thread, run);
-    // A parent lies before its child; otherwise the path ends here.
-    run = parent < run.first_offset ? byOffset.get(parent) : undefined;
-  }
-  return path.reverse();
-}
-
-/** Returns the runs whose messages have the same parent as this one's, itself included, oldest first. */
-export function siblings(thread: Thread, run: Run): Run[] {
-  const parent = parentOf(thread, run);
-  return thread.runs.filter((other) => parentOf(thread, other) === parent);
-}

@@ -32,6 +32,7 @@ export interface SocketOptions {
   url: string | URL;
   credential: CredentialSource;
   WebSocket: WebSocketConstructor;
+  parse: (text: string) => unknown;
   timers: Timers;
   random: () => number;
   now: () => number;
@@ -151,7 +152,7 @@ export class Socket {
   #received(data: unknown): void {
     let frame: ServerFrame | null = null;
     try {
-      frame = JSON.parse(String(data)) as ServerFrame;
+      frame = this.#options.parse(String(data)) as ServerFrame;
     } catch {
       // distrusted below
     }

@@ -1,5 +1,4 @@
-// The frames that the client reads and writes: the published ones, and those that the contract defines and that
-// a service of today may not know yet. Unknown fields and unknown entries are ignored by both sides.
+// The frames that the client reads and writes, as published. Unknown fields and unknown entries are ignored by both sides.
 
 import type * as Published from './protocol.js';
 
@@ -12,56 +11,24 @@ export type {
   CaughtUp,
   CompleteCall,
   Draining,
+  EraseThread,
+  Erased,
   ErrorFrame,
+  LogErased,
   Pong,
   Ready,
   Renewed,
   SendMessage,
+  ThreadErased,
+  ThreadUpdated,
   ToolCompleted,
   ToolExecuting,
+  UpdateThread,
   UserMessage,
 } from './protocol.js';
 
 /** The policy for a message to a thread with an active run (RUN-8). `steer`: RUN-12. */
 export type OnBusy = NonNullable<Published.SendMessage['on_busy']>;
-
-/** A change of a thread's title or archive flag. */
-export interface ThreadUpdated extends ThreadEntry {
-  type: 'thread_updated';
-  /** The title; null: none. */
-  title: string | null;
-  /** Whether the thread is archived. */
-  archived: boolean;
-}
-
-/** The erasure of a thread (DEL-8). */
-export interface ThreadErased extends ThreadEntry {
-  type: 'thread_erased';
-  /** The last offset that was erased. */
-  erased_through: number;
-  /** The id of the receipt. */
-  receipt: string;
-}
-
-/** Stands in the place of an entry that was erased (DEL-8). */
-export interface Erased {
-  type: 'erased';
-  /** The position in the user's log. */
-  offset: number;
-  /** Unix milliseconds. */
-  timestamp: number;
-}
-
-interface ThreadEntry {
-  /** The position in the user's log. */
-  offset: number;
-  /** The owner of the log (ISO-1). */
-  user_id: string;
-  /** The conversation. */
-  thread_id: string;
-  /** Unix milliseconds. */
-  timestamp: number;
-}
 
 /** One of the five events of a run. */
 export type AgentEvent =
@@ -72,7 +39,7 @@ export type AgentEvent =
   | Published.AgentCompleted;
 
 /** An entry of the user's log: a frame of the server that has an `offset`. */
-export type Entry = Published.UserMessage | AgentEvent | ThreadUpdated | ThreadErased | Erased;
+export type Entry = Published.PublishedEntry;
 
 /** A frame of the server that is not an entry. */
 export type Notice = Published.ServerNotice;
@@ -80,26 +47,8 @@ export type Notice = Published.ServerNotice;
 /** A frame of the server. */
 export type ServerFrame = Entry | Notice;
 
-/** Sets the title or the archive flag of a thread. */
-export interface UpdateThread {
-  type: 'update_thread';
-  /** The thread to change. */
-  thread_id: string;
-  /** 1 to 200 characters; null: none; missing: unchanged. */
-  title?: string | null;
-  /** Missing: unchanged. */
-  archived?: boolean;
-}
-
-/** Erases a thread (DEL-8). */
-export interface EraseThread {
-  type: 'erase_thread';
-  /** The thread to erase. */
-  thread_id: string;
-}
-
 /** A frame of the client that is repeated until the service has answered it. */
-export type Command = Published.SendMessage | Published.CancelRun | Published.CompleteCall | UpdateThread | EraseThread;
+export type Command = Published.SendMessage | Published.CancelRun | Published.CompleteCall | Published.UpdateThread | Published.EraseThread;
 
 /** Missing offsets, both included; they will never arrive (DEL-3). */
 export interface Gap {

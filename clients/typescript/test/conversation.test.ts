@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { afterGap, answerOf, applyEntries, branch, callsOf, hasEnded, NO_CONVERSATIONS, openQuestions, siblings, type Conversations, type Entry } from 'quintet';
+import { afterGap, answerOf, applyEntries, callsOf, hasEnded, NO_CONVERSATIONS, openQuestions, type Conversations, type Entry } from 'quintet';
+import { branch, siblings } from 'quintet/history';
 import { answerIn, anyLog, logOf, wordsUpTo } from './words.js';
 
 const fold = (entries: Entry[], from: Conversations = NO_CONVERSATIONS) => applyEntries(from, entries);

@@ -5,7 +5,8 @@ import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { Chat } from '@ai-sdk/react';
 import { lastAssistantMessageIsCompleteWithApprovalResponses } from 'ai';
-import { answerOf, applyEntries, branch, NO_CONVERSATIONS, openQuestions, QuintetError, siblings, type Entry, type Quintet } from 'quintet';
+import { answerOf, applyEntries, NO_CONVERSATIONS, openQuestions, QuintetError, type Entry, type Quintet } from 'quintet';
+import { branch, siblings } from 'quintet/history';
 import { memoryStorage } from 'quintet/testing';
 import { QuintetChatTransport } from 'quintet/ai-sdk';
 import { request } from 'quintet/http';
@@ -120,6 +121,27 @@ describe('against the real service', { skip: !BINARY && !process.env['CI'] && 'n
     assert.ok(next > 3_000);
     client.close();
     fast.close();
+  });
+
+  test('start: head begins behind the history, which is read backwards; the two parts meet', async () => {
+    const user = someone();
+    const writer = service.client(user);
+    writer.connect();
+    await rehearse(writer, { think: 'x', repeat: 40 }, { answer: 'before' });
+    await ended(writer);
+    const client = service.client(user, { start: 'head' });
+    const entries = client.entries();
+    await client.caughtUp();
+    assert.equal(client.snapshot.conversations.threads.size, 0);
+    const before = await service.before(user, client.snapshot.conversations.offset + 1);
+    await client.send({ thread_id: 'new', text: '1+1' });
+    const { value } = await entries.next();
+    assert.equal(value!.type, 'user_message');
+    assert.equal(before.at(-1)!.offset + 1, value!.offset);
+    const log = await service.log(user);
+    assert.deepEqual(before, log.slice(0, before.length));
+    client.close();
+    writer.close();
   });
 
   test('duplicate sends on two connections are one message and one run; other content is refused', async () => {

@@ -1,4 +1,5 @@
 import { Quintet, type Entry, type QuintetOptions, type Snapshot } from 'quintet';
+import type { History, HistoryState } from 'quintet/history';
 import { FakeServer, ManualTimers, type FakeServerOptions } from 'quintet/testing';
 
 /** A server, a client of the user `ann`, and its timers. */
@@ -21,18 +22,22 @@ export function pair(serverOptions: FakeServerOptions = {}, clientOptions: Parti
   return { server, timers, errors, open, client: open() };
 }
 
-/** Resolves with the first snapshot that fits. */
-export function when(client: Quintet, fits: (snapshot: Snapshot) => boolean): Promise<Snapshot> {
+/** Resolves with the snapshot of a client, or the state of a history, when it fits. */
+export function when<T extends Quintet | History>(of: T, fits: (state: Of<T>) => boolean): Promise<Of<T>> {
   return new Promise((resolve) => {
+    const read = () => ('snapshot' in of ? of.snapshot : of.state) as Of<T>;
     const check = () => {
-      if (!fits(client.snapshot)) return;
+      const state = read();
+      if (!fits(state)) return;
       unsubscribe();
-      resolve(client.snapshot);
+      resolve(state);
     };
-    const unsubscribe = client.subscribe(check);
+    const unsubscribe = of.subscribe(check);
     check();
   });
 }
+
+type Of<T> = T extends Quintet ? Snapshot : HistoryState;
 
 /** Takes entries of a loop up to an offset. */
 export async function takeUntil(entries: AsyncIterable<Entry>, offset: number): Promise<Entry[]> {

@@ -42,7 +42,7 @@ const CORE_BYTES_MAX = 8_192;
 test('the core is at most 8 KiB, minified and compressed', async (t) => {
   const { gzip, inputs } = await bundle(`export * from 'quintet'`);
   t.diagnostic(`core: ${gzip} bytes`);
-  for (const [name, external] of [['react', ['react']], ['ai-sdk', ['ai']], ['http', []], ['testing', []]] as const) {
+  for (const [name, external] of [['react', ['react']], ['ai-sdk', ['ai']], ['http', []], ['history', []], ['testing', []]] as const) {
     t.diagnostic(`${name}: ${(await bundle(`export * from 'quintet/${name}'`, [...external])).gzip} bytes, with what it uses of the core`);
   }
   assert.ok(gzip <= CORE_BYTES_MAX, `${gzip} bytes`);
@@ -90,6 +90,12 @@ test('drift: the types are those of the schemas in this repository', async () =>
   const changed = repositorySchema('client');
   changed.$defs['ping']!.properties['added'] = { type: 'string' };
   assert.notEqual(committed, generate(changed, repositorySchema('server')));
+});
+
+test('drift: the chat page runs this very package', async () => {
+  const { bundle } = (await import(new URL('../scripts/page.mjs', import.meta.url).href)) as { bundle(): Promise<string> };
+  const committed = readFileSync(`${ROOT}/../../src/gateway/page/quintet.js`, 'utf8');
+  assert.equal(committed, await bundle(), 'run: node scripts/build.mjs && node scripts/page.mjs');
 });
 
 test('every exported name has a comment', () => {

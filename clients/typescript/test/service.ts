@@ -64,6 +64,19 @@ export class Service {
     for await (const entry of new QuintetHttp({ url: this.url, token: () => token }).allEntries({ limit: 1_000 })) entries.push(entry);
     return entries;
   }
+
+  /** Reads what a user's log has before an offset, backwards, in small pages. */
+  async before(user_id: string, offset: number): Promise<Entry[]> {
+    const { token } = await request<{ token: string }>(new URL('/dev/login', this.url), { method: 'POST', body: { user_id } });
+    const http = new QuintetHttp({ url: this.url, token: () => token });
+    const entries: Entry[] = [];
+    for (let before: number | null = offset; before !== null; ) {
+      const page = await http.entriesBefore({ before, limit: 7 });
+      entries.unshift(...page.entries);
+      before = page.next_before;
+    }
+    return entries;
+  }
 }
 
 const running = new Set<ChildProcess>();

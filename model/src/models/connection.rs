@@ -106,10 +106,13 @@ impl ConnectionModel {
             Input::Gone,
         ];
         inputs.extend(Timer::ALL.map(Input::Elapsed));
+        inputs.extend(
+            [None, Some(())].map(|credential| Input::Hello { cursor: ResumeCursor::Head, credential }),
+        );
         for after in 0..=self.offset_max + 1 {
             for credential in [None, Some(())] {
                 inputs.extend([None, Some(HERE), Some(ELSEWHERE)].map(|epoch| Input::Hello {
-                    cursor: ResumeCursor { epoch, after: Offset(after) },
+                    cursor: ResumeCursor::After { epoch, after: Offset(after) },
                     credential,
                 }));
             }

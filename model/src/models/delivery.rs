@@ -43,6 +43,8 @@ pub struct DeliveryModel {
     pub senders: usize,
     /// Whether entries are also read one at a time.
     pub reads_singly: bool,
+    /// Whether a client without a cursor may start at the head.
+    pub head_starts: bool,
 }
 
 impl DeliveryModel {
@@ -131,6 +133,9 @@ impl Model for DeliveryModel {
             actions.extend([A::DrainBegins, A::DrainEnds]);
         }
         for c in 0..self.clients {
+            if self.head_starts {
+                actions.extend([A::LookUpHead(c), A::ReadyAtHead(c)]);
+            }
             actions.extend([A::Connect(c), A::Ask(c), A::Take(c), A::Read(c, false), A::Read(c, true)]);
             actions.extend([A::Flushed(c), A::Receive(c), A::Drop(c), A::Leave(c)]);
         }
@@ -144,9 +149,15 @@ impl Model for DeliveryModel {
         let mut next = state.clone();
         match action {
             A::Connect(c) => self.connect(&mut next, c, state.clients[c].after, state.log.len() as u64)?,
+            A::LookUpHead(c) => self.look_up_head(&mut next, c)?,
+            A::ReadyAtHead(c) => {
+                let head = state.links[c].as_ref()?.looked_up?;
+                self.attached(&mut next, c, head);
+            }
             A::Ask(c) => {
                 let link = state.links[c].as_ref()?;
                 if c >= self.senders
+                    || link.looked_up.is_some()
                     || link.message != Message::Unsent
                     || state.clients[c].accepted
                     || !link.machine.reads_frames()

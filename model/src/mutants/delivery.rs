@@ -58,6 +58,21 @@ fn resumes_at_head(m: &DeliveryModel, s: &DeliveryState, action: A) -> Next {
     connects_after(m, s, action, head(s))
 }
 
+/// `ready` names the head that was looked up, and the entries go on behind the head of now.
+fn head_start_skips(m: &DeliveryModel, s: &DeliveryState, action: A) -> Next {
+    let A::ReadyAtHead(c) = action else { return m.next_state(s, action) };
+    let looked_up = s.links[c].as_ref()?.looked_up?;
+    let mut next = s.clone();
+    m.attached(&mut next, c, head(s));
+    for frame in &mut link(&mut next, c)?.wire {
+        match frame {
+            Frame::AtHead(head) | Frame::CaughtUp(head) => *head = looked_up,
+            _ => {}
+        }
+    }
+    Some(next)
+}
+
 /// A resume starts over.
 fn resumes_at_start(m: &DeliveryModel, s: &DeliveryState, action: A) -> Next {
     connects_after(m, s, action, 0)
@@ -166,6 +181,9 @@ pub fn mutants() -> Vec<Hunted> {
             "delivery: DEL-5" => suites::delivery(accepts_early);
         "resumes-at-the-head" ["DEL-3"] Some("loss on replay"), "what came while the client was away is lost",
             "delivery: DEL-3" => suites::delivery(resumes_at_head);
+        "head-start-skips" ["DEL-2", "DEL-3"] Some("loss on replay"),
+            "what is appended between the look-up of the head and `ready` is in neither part",
+            "delivery: DEL-2" => suites::delivery(head_start_skips);
         "resumes-at-the-start" ["DEL-3"] None, "what the client has comes again",
             "delivery: DEL-3" => suites::delivery(resumes_at_start);
         "hides-the-gap" ["DEL-3"] None, "a cursor that retention passed goes on without a word",

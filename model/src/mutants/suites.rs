@@ -176,7 +176,7 @@ pub fn fence(step: Step<FenceModel>) -> Vec<Catch> {
 }
 
 fn deliveries() -> [DeliveryModel; 2] {
-    [DeliveryModel { trims: true, ..instances::delivery(1) }, instances::drain()]
+    [DeliveryModel { trims: true, head_starts: true, ..instances::delivery(1) }, instances::drain()]
 }
 
 pub fn delivery(step: Step<DeliveryModel>) -> Vec<Catch> {

@@ -107,8 +107,14 @@ impl Deliveries {
             Input::Attached { head, trimmed, .. } => {
                 self.owners.insert(connection, user.clone());
                 let asked = self.asked.get(&connection).copied().unwrap_or_default();
-                let resumed = asked.epoch.is_none() && *trimmed == Offset::ZERO && asked.after <= *head;
-                self.see(user, line, Step::Open { connection, after: asked.after, resumed, head: *head });
+                // A start at the head is one of the steps that no slice has.
+                let (after, resumed) = match asked {
+                    ResumeCursor::After { epoch, after } => {
+                        (after, epoch.is_none() && *trimmed == Offset::ZERO && after <= *head)
+                    }
+                    ResumeCursor::Head => (*head, false),
+                };
+                self.see(user, line, Step::Open { connection, after, resumed, head: *head });
             }
             Input::Command(()) => self.see(user, line, Step::Ask(connection)),
             _ => {}
@@ -264,6 +270,7 @@ impl Seen {
             ("Drains", "= FALSE"),
             ("Trims", "= FALSE"),
             ("ReadsSingly", "= TRUE"),
+            ("HeadStarts", "= FALSE"),
         ];
         constants.extend(fixed.map(|(name, value)| (name, value.to_owned())));
         Some(Slice::new("Delivery", &values, &constants, lines))

@@ -16,6 +16,7 @@ use super::{
     command::AgentCommand, queue_time::QueueTime, run_ended::RunEnded, signal::RunSignal, sync::Mutex,
     taken::Message,
 };
+use crate::token_count::TokenCount;
 
 /// The handle of an agent to its run. If the last clone is dropped before the run is complete, the run ends as
 /// `failed`, code `agent_error` (RUN-6).
@@ -103,6 +104,11 @@ impl RunHandle {
         Ok(taken)
     }
 
+    /// Returns the count of the run's tokens.
+    pub fn token_count(&self) -> TokenCount {
+        TokenCount::new(self.0.0.signal.clone())
+    }
+
     /// Notes messages that the run has taken.
     pub(crate) fn note_taken(&self, offsets: impl IntoIterator<Item = Offset>) {
         self.0.1.lock().extend(offsets);
@@ -147,6 +153,11 @@ impl RunHandle {
     /// Returns [`JournalError`] if the journal cannot be read.
     pub async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
         self.0.0.log.read(after, limit).await
+    }
+
+    /// Returns the user's own log.
+    pub(crate) fn log(&self) -> &Arc<dyn Log> {
+        &self.0.0.log
     }
 
     /// Returns the head of the user's own log: the offset of its last entry.

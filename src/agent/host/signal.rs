@@ -1,8 +1,12 @@
-//! Signals from a hub to the agent of one run: the end of the run, and results of calls of the client.
+//! Signals between a hub and the agent of one run: the end of the run and results of calls of the client to the agent,
+//! the tokens that the agent has counted to the hub.
 
 use std::collections::HashMap;
 
-use quintet_kernel::{entry::CallResult, ids::CallId};
+use quintet_kernel::{
+    entry::{CallResult, Usage},
+    ids::CallId,
+};
 
 use super::{
     run_ended::RunEnded,
@@ -17,6 +21,8 @@ pub struct RunSignal {
     /// Calls of the client; `Some` once they are closed and until the result is fetched.
     calls: Mutex<HashMap<CallId, Option<CallResult>>>,
     closed: Notify,
+    /// The tokens that the run has used; `None` if its agent counts none.
+    usage: Mutex<Option<Usage>>,
 }
 
 impl RunSignal {
@@ -34,6 +40,16 @@ impl RunSignal {
     /// Waits until the run has ended.
     pub async fn over(&self) {
         self.over.cancelled().await;
+    }
+
+    /// Returns the tokens that the agent has counted, for the end of the run.
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage.lock().filter(|usage| *usage != Usage::default())
+    }
+
+    /// Sets the tokens that the run has used so far.
+    pub fn count(&self, usage: Usage) {
+        *self.usage.lock() = Some(usage);
     }
 
     /// Registers an open call of the client.

@@ -7,7 +7,8 @@ use quintet_agent::ThoughtKind;
 use super::{MapperSettings, Step};
 use crate::{
     calls::Calls,
-    event::Event,
+    event::{Event, Interrupt},
+    langgraph,
     texts::{Family, Texts},
     violation::{MapError, Violation},
 };
@@ -21,6 +22,8 @@ pub(super) struct Running {
     steps: BTreeSet<String>,
     /// Number of `THINKING_TEXT_MESSAGE_START`s, which have no id.
     thinkings: u64,
+    /// The interrupts that `CUSTOM` events have reported.
+    interrupts: Vec<Interrupt>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,12 +35,17 @@ enum Chunk {
 impl Running {
     /// Begins a response.
     pub(super) fn new(run_id: String) -> Self {
-        Self { run_id, chunk: None, steps: BTreeSet::new(), thinkings: 0 }
+        Self { run_id, chunk: None, steps: BTreeSet::new(), thinkings: 0, interrupts: Vec::new() }
     }
 
     /// Returns the id of the run.
     pub(super) fn run_id(&self) -> &str {
         &self.run_id
+    }
+
+    /// Removes and returns the interrupts that `CUSTOM` events have reported.
+    pub(super) fn take_interrupts(&mut self) -> Vec<Interrupt> {
+        std::mem::take(&mut self.interrupts)
     }
 
     /// Returns true if a step has not finished.
@@ -159,6 +167,20 @@ impl Running {
                     return Err(Violation::NotOpen(name).into());
                 }
             }
+            E::Custom { name: custom, value, raw_event } => {
+                let (custom, value, raw) = (custom.as_ref(), value.as_ref(), raw_event.as_ref());
+                let reported = langgraph::interrupt(custom, value, raw, self.interrupts.len());
+                if reported.is_some() && self.interrupts.len() >= limits.interrupts_max {
+                    return Err(MapError::Limit("interrupts_max"));
+                }
+                if let Some(interrupt) = reported {
+                    settings.id(name, &interrupt.id)?;
+                    // An agent may report what it has reported.
+                    if self.interrupts.iter().all(|known| known.id != interrupt.id) {
+                        self.interrupts.push(interrupt);
+                    }
+                }
+            }
             E::SubagentStarted { name: subagent } => {
                 steps.extend(texts.progress(settings.id(name, &subagent)?).map(Step::Text));
             }
@@ -176,7 +198,6 @@ impl Running {
             | E::ActivitySnapshot {}
             | E::ActivityDelta {}
             | E::Raw {}
-            | E::Custom {}
             | E::Unknown => {}
             E::RunStarted { .. } | E::RunFinished { .. } | E::RunError { .. } => {
                 unreachable!("applied by the mapper")

@@ -34,6 +34,9 @@ fn a_response_becomes_the_steps_of_a_run() {
         ("run Tc.a=1 Cc.c=2 raw Cc=3 Tc.a=4 end", "answer:1 open:c(23) answer:4 finish(c)"),
         ("run C+c C-c C+f C-f end", "open:c() client:f() finish(c,f)"),
         ("run C+c C-c end:interrupt(c)", "open:c() finish?i-c(c)"),
+        // A question that a custom event reports counts at the end, unless the outcome has its own.
+        ("run asks T+a T.a=1 T-a asks end", "answer:1 finish?q"),
+        ("run C+c C-c asks end:interrupt(c)", "open:c() finish?i-c(c)"),
         ("run end:cancelled", "cancelled"),
         ("run end:later", "unknown"),
         // Steps and subagents are progress; the rest has no counterpart.

@@ -21,7 +21,7 @@ pub mod stream;
 use axum::{
     Extension, Json, Router,
     extract::{Path, Request, State, rejection::PathRejection},
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 use quintet_agui_server::{
@@ -61,9 +61,7 @@ pub fn routes() -> Router<Gateway> {
 /// # Errors
 /// When the caller is not authenticated.
 pub async fn info(State(gateway): State<Gateway>, _: Caller) -> HttpResult {
-    let agents = gateway.agents.iter();
-    let agents = agents.map(|agent| (agent.agent_name.as_str(), &*agent.description, agent.default));
-    Ok(Json(RuntimeInfo::new(env!("CARGO_PKG_VERSION"), agents)).into_response())
+    Ok(agents(&gateway))
 }
 
 /// Answers what the request answers, sends its message, and streams the run.
@@ -126,17 +124,23 @@ pub async fn single(
     Extension(names): Extension<RequestNames>,
     request: Request,
 ) -> HttpResult {
-    let body = JsonText::of(request, &gateway, gateway.limits.agui_body_bytes_max).await?;
+    // Admitted before the body is read, as on the other routes.
+    let requester = Requester::new(gateway.clone(), caller, slot, names.clone())?;
+    let body = requester.body(request).await?;
     match Envelope::decode(&body.0).map_err(refused)? {
-        Envelope::Info => info(State(gateway), caller).await,
-        Envelope::Run(agent_name, body) => {
-            Requester::new(gateway, caller, slot, names)?.run(agent_name, &body).await
-        }
-        Envelope::Connect(_, body) => Requester::new(gateway, caller, slot, names)?.connect(&body).await,
+        Envelope::Info => Ok(agents(&gateway)),
+        Envelope::Run(agent_name, body) => requester.run(agent_name, &body).await,
+        Envelope::Connect(_, body) => requester.connect(&body).await,
         Envelope::Stop(_, thread_id, scope) => {
-            stop::stop(&gateway, &caller.user, &names, thread_id, scope).await
+            stop::stop(&gateway, &requester.into_user(), &names, thread_id, scope).await
         }
     }
+}
+
+fn agents(gateway: &Gateway) -> Response {
+    let agents = gateway.agents.iter();
+    let agents = agents.map(|agent| (agent.agent_name.as_str(), &*agent.description, agent.default));
+    Json(RuntimeInfo::new(env!("CARGO_PKG_VERSION"), agents)).into_response()
 }
 
 fn path_agent(name: Result<Path<String>, PathRejection>) -> Result<AgentName, HttpError> {

@@ -164,3 +164,40 @@ impl RunFilter {
 
 /// The beginnings of the lines of erasures.
 const ERASURES: [&[u8]; 2] = [b"{\"type\":\"thread_erased\"", b"{\"type\":\"log_erased\""];
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::kernel::ids::{ReceiptId, Timestamp};
+
+    fn line(user_id: &UserId, entry: &Entry) -> BytesMut {
+        let mut line = BytesMut::new();
+        wire::entry::encode(user_id, entry, &mut line);
+        line
+    }
+
+    #[test]
+    fn del_8_an_erasure_concerns_the_messages_of_its_scope_up_to_its_end() {
+        let (ann, ben) = (UserId::parse("ann").unwrap(), UserId::parse("ben").unwrap());
+        let (thread, other) = (ThreadId::parse("t").unwrap(), ThreadId::parse("other").unwrap());
+        let (offset, timestamp, receipt) = (Offset(9), Timestamp(1), ReceiptId(Uuid::now_v7()));
+        let filter = RunFilter::new(&ann, RunId(Uuid::from_u128(1)));
+        let change = ThreadChange::Erased { through: Offset(5), receipt };
+        let of_thread = Entry::Thread(ThreadEntry { offset, thread_id: thread.clone(), timestamp, change });
+        let of_log = Entry::LogErased(LogErased { offset, timestamp, through: Offset(5), receipt });
+        for (entry, other_too) in [(&of_thread, false), (&of_log, true)] {
+            let line = line(&ann, entry);
+            assert!(filter.erases(&line, &thread, Offset(5)).unwrap());
+            assert!(!filter.erases(&line, &thread, Offset(6)).unwrap(), "sent after the erasure began");
+            assert_eq!(filter.erases(&line, &other, Offset(5)).unwrap(), other_too);
+        }
+        // ISO-1.
+        assert!(filter.erases(&line(&ben, &of_thread), &thread, Offset(5)).is_err());
+        let changed = ThreadChange::Updated { title: None, archived: true };
+        let updated = ThreadEntry { offset, thread_id: thread.clone(), timestamp, change: changed };
+        assert!(!filter.erases(&line(&ann, &Entry::Thread(updated)), &thread, Offset(5)).unwrap());
+    }
+}

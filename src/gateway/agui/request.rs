@@ -44,6 +44,8 @@ pub struct Requester {
     slot: SocketSlot,
     names: RequestNames,
     admission: Admission,
+    /// The slot of the body and the snapshot, which are in memory until the first bytes are sent.
+    beginning: Admission,
 }
 
 /// The run that a request streams.
@@ -53,13 +55,15 @@ struct Target {
     accepted: Offset,
     /// True if the front end may have seen entries of the run, so that they are sent as a snapshot.
     is_known: bool,
+    /// True if the stream goes on with the next open run of the thread.
+    follows: bool,
 }
 
 impl Requester {
-    /// Admits a stream, which counts as a connection of its user (ISO-6).
+    /// Admits a stream, which counts as a connection of its user, and up to its first bytes also as a page (ISO-6).
     ///
     /// # Errors
-    /// When the service is draining, or a limit on connections is reached.
+    /// When the service is draining, or a limit on connections or pages is reached.
     pub fn new(
         gateway: Gateway,
         caller: Caller,
@@ -72,7 +76,13 @@ impl Requester {
         }
         let Caller { identity, user } = caller;
         let admission = gateway.admit.connection(&identity.user_id)?;
-        Ok(Self { gateway, identity, user, slot, names, admission })
+        let beginning = gateway.admit.page(&identity.user_id)?;
+        Ok(Self { gateway, identity, user, slot, names, admission, beginning })
+    }
+
+    /// Returns the user, without a stream.
+    pub fn into_user(self) -> User {
+        self.user
     }
 
     /// Reads the body, of at most `agui_body_bytes_max` bytes.
@@ -104,7 +114,7 @@ impl Requester {
             (Some(message), _) => self.send(&input, self.agent(agent_name), message).await?,
             (None, Some(run_id)) => {
                 let RunRecord { accepted, .. } = self.require_run(&input, run_id).await?;
-                Target { run_id, accepted, is_known: true }
+                Target { run_id, accepted, is_known: true, follows: false }
             }
             (None, None) => {
                 let detail = "the request has neither a message of the user nor an answer";
@@ -127,7 +137,8 @@ impl Requester {
         let path = self.user.path(&input.thread_id, message, limit.runs_max + 1).await?;
         let Some((latest, earlier)) = path.split_first() else { return Ok(self.empty(&input)) };
         input.before = prefix::history(&self.user, earlier, limit).await?;
-        let target = Target { run_id: latest.run_id, accepted: latest.accepted, is_known: true };
+        let (run_id, accepted) = (latest.run_id, latest.accepted);
+        let target = Target { run_id, accepted, is_known: true, follows: true };
         self.stream(input, target).await
     }
 
@@ -196,7 +207,8 @@ impl Requester {
         let accepted =
             accepted.map_err(|why| HttpError::request_error(why, self.gateway.limits.reconnect_after_ms))?;
         let receipt = accepted.receipt;
-        Ok(Target { run_id: receipt.run_id, accepted: receipt.offset, is_known: accepted.duplicate })
+        let is_known = accepted.duplicate;
+        Ok(Target { run_id: receipt.run_id, accepted: receipt.offset, is_known, follows: false })
     }
 
     /// Returns the offset of a message if it belongs to the thread.
@@ -211,16 +223,23 @@ impl Requester {
     }
 
     async fn stream(self, input: RunInput, target: Target) -> HttpResult {
-        let Target { run_id, accepted, is_known } = target;
+        let Target { run_id, accepted, is_known, follows } = target;
         let named = self.names.name(self.user.user_id(), &input.thread_id, &input.request_id, run_id);
         let mut encoder = Encoder::new(setup(&input), run_id);
         let mut cursor = self.user.cursor(Offset(accepted.0.saturating_sub(1))).await?;
         if is_known {
             prefix::absorb(&self.user, &mut cursor, &mut encoder, self.gateway.limits.chunk()).await?;
         }
+        if is_known && !encoder.has_ended() {
+            // The end of the run may be trimmed or erased (DEL-8), and will not come.
+            let run = self.user.run(run_id).await?.ok_or_else(HttpError::not_found)?;
+            if let Some((_, status)) = run.completed.filter(|(completed, _)| *completed <= cursor.after()) {
+                encoder.end_as(status);
+            }
+        }
         self.slot.is_member();
         let limits = &self.gateway.limits;
-        let begin = stream::Begin { before: input.before, ignored: input.ignored };
+        let begin = stream::Begin { before: input.before, ignored: input.ignored, slot: self.beginning };
         let stream = RunStream::new(
             cursor,
             encoder,
@@ -229,6 +248,8 @@ impl Requester {
                 accepted,
                 thread_id: input.thread_id,
                 history: limits.agui_history(),
+                follows,
+                admit: self.gateway.admit.clone(),
                 epoch: self.gateway.factory.epoch(),
                 heartbeat: Duration::from_millis(limits.agui_heartbeat_interval_ms),
                 settle: Duration::from_millis(limits.agui_settle_ms),

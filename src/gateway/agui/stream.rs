@@ -1,5 +1,7 @@
 //! The body of an AG-UI response: the events of one run as server-sent events.
 //!
+//! A stream of `connect` goes on with the next open run of the conversation, each between its own start and end.
+//!
 //! Guarantees: it is written only as fast as the front end reads, from the log, so a stalled reader holds one chunk and
 //! delays no other (DEL-4). It ends in order after the terminal event only; every other end aborts the connection:
 //! the journal failed, retention overtook a slow reader, the credential expired (AUTH-3), or the service closes (CONN-6).
@@ -22,7 +24,12 @@ use super::{
     prefix::{self, HistoryLimit, RunFilter},
 };
 use crate::{
-    gateway::{admit::Admission, limits::GatewayLimits, peers::SocketSlot, ws::reader::EntryReader},
+    gateway::{
+        admit::{Admission, Admit},
+        limits::GatewayLimits,
+        peers::SocketSlot,
+        ws::reader::EntryReader,
+    },
     journal::{JournalError, Lines},
     kernel::{
         ids::{Epoch, Offset, ThreadId, Timestamp},
@@ -45,6 +52,8 @@ pub struct Begin {
     pub before: Vec<Message>,
     /// Members of the request without effect.
     pub ignored: Vec<&'static str>,
+    /// Held until the first events are sent.
+    pub slot: Admission,
 }
 
 /// What a stream is created from.
@@ -55,6 +64,10 @@ pub struct StreamSetup {
     pub thread_id: ThreadId,
     /// The limits of the earlier runs in a snapshot.
     pub history: HistoryLimit,
+    /// True if the stream goes on with the next open run of the conversation.
+    pub follows: bool,
+    /// The limits on requests that build a snapshot.
+    pub admit: Admit,
     /// The epoch of the journal.
     pub epoch: Epoch,
     /// Interval between comments without events.
@@ -78,7 +91,7 @@ pub struct RunStream {
     filter: RunFilter,
     encoder: Encoder,
     sent: Offset,
-    first: Option<Bytes>,
+    first: Option<(Bytes, Admission)>,
     /// The time of the next comment, unless something is sent before.
     heartbeat_at: Instant,
     /// The time at which the run ends as an interrupt, unless an entry of it comes before.
@@ -115,23 +128,14 @@ impl RunStream {
         limits: &GatewayLimits,
     ) -> Self {
         let sent = cursor.after();
-        let mut first = BytesMut::new();
-        let Begin { before, ignored } = begin;
-        let events = encoder.begin(before);
-        for (at, event) in events.iter().enumerate() {
-            let cursor = (at + 1 == events.len()).then(|| cursor_at(setup.epoch, sent));
-            let (run_id, ignored) = match at {
-                0 => (Some(encoder.run_id()), &*ignored),
-                _ => (None, Default::default()),
-            };
-            push(&mut first, event, None, QuintetMetadata { cursor, run_id, ignored });
-        }
+        let Begin { before, ignored, slot } = begin;
+        let first = first_bytes(&mut encoder, before, &ignored, cursor_at(setup.epoch, sent));
         let filter = RunFilter::new(setup.user.user_id(), encoder.run_id());
         let mut reader = EntryReader::new(cursor, limits);
         reader.read_on(sent, WHATEVER_COMES);
         let now = Instant::now();
         let (heartbeat_at, settled_at) = (now + setup.heartbeat, now + setup.settle);
-        Self { setup, reader, filter, encoder, sent, first: Some(first.freeze()), heartbeat_at, settled_at }
+        Self { setup, reader, filter, encoder, sent, first: Some((first, slot)), heartbeat_at, settled_at }
     }
 
     /// Returns the response with this body.
@@ -148,11 +152,16 @@ impl RunStream {
     }
 
     async fn next_bytes(&mut self) -> Option<Result<Bytes, StreamCut>> {
-        if let Some(first) = self.first.take() {
+        if let Some((first, _slot)) = self.first.take() {
             return Some(Ok(first));
         }
         loop {
             if self.encoder.is_over() {
+                match self.follow().await {
+                    Ok(Some(bytes)) => return Some(Ok(bytes)),
+                    Ok(None) => {}
+                    Err(error) => return Some(Err(cut(unreadable(&error)))),
+                }
                 metrics::counter!("quintet_agui_streams_total", "end" => "finished").increment(1);
                 return None;
             }
@@ -172,6 +181,30 @@ impl RunStream {
                 () = sleep_until(self.heartbeat_at) => return Some(Ok(Bytes::from_static(b": keep-alive\n\n"))),
             }
         }
+    }
+
+    /// Goes on with the next open run of the conversation, and returns its first events; `None` if the stream ends.
+    async fn follow(&mut self) -> Result<Option<Bytes>, JournalError> {
+        let StreamSetup { user, thread_id, history, admit, .. } = &self.setup;
+        if !self.setup.follows || !self.encoder.can_be_followed() {
+            return Ok(None);
+        }
+        let Ok(_slot) = admit.page(user.user_id()) else { return Ok(None) };
+        let Some(run) = user.open_runs(thread_id, 1).await?.into_iter().next() else { return Ok(None) };
+        let path = user.path(thread_id, Some(run.accepted), history.runs_max + 1).await?;
+        let before = prefix::history(user, path.get(1..).unwrap_or_default(), *history).await?;
+        let mut encoder = self.encoder.next(run.run_id);
+        let mut cursor = user.cursor(Offset(run.accepted.0.saturating_sub(1))).await?;
+        prefix::absorb(user, &mut cursor, &mut encoder, history.chunk).await?;
+        self.sent = cursor.after();
+        self.filter = RunFilter::new(user.user_id(), run.run_id);
+        self.reader = EntryReader::of(cursor, history.chunk);
+        self.reader.read_on(self.sent, WHATEVER_COMES);
+        let first = first_bytes(&mut encoder, before, &[], cursor_at(self.setup.epoch, self.sent));
+        self.settled_at = Instant::now() + self.setup.settle;
+        self.setup.accepted = run.accepted;
+        self.encoder = encoder;
+        Ok(Some(first))
     }
 
     async fn chunk(&mut self, fetched: Result<Lines, ReadError>) -> Result<Bytes, StreamCut> {
@@ -227,6 +260,23 @@ impl RunStream {
         }
         bytes.freeze()
     }
+}
+
+/// Encodes the first events of a run, the last of them with the cursor.
+fn first_bytes(
+    encoder: &mut Encoder,
+    before: Vec<Message>,
+    ignored: &[&'static str],
+    cursor: String,
+) -> Bytes {
+    let mut bytes = BytesMut::new();
+    let events = encoder.begin(before);
+    for (at, event) in events.iter().enumerate() {
+        let cursor = (at + 1 == events.len()).then(|| cursor.clone());
+        let (run_id, ignored) = if at == 0 { (Some(encoder.run_id()), ignored) } else { (None, &[][..]) };
+        push(&mut bytes, event, None, QuintetMetadata { cursor, run_id, ignored });
+    }
+    bytes.freeze()
 }
 
 /// Returns a response with exactly these events.

@@ -119,6 +119,17 @@ impl<T: DeserializeOwned> FromRequestParts<Gateway> for QueryParams<T> {
     }
 }
 
+/// Returns the `limit` of a page if it is 1 to `max`.
+///
+/// # Errors
+/// `invalid_field` if it is not.
+pub fn limit_within(limit: u32, max: u32) -> Result<usize, HttpError> {
+    match (1..=max).contains(&limit) {
+        true => Ok(limit as usize),
+        false => Err(HttpError::new(ErrorCode::InvalidField, format!("limit must be 1 to {max}"))),
+    }
+}
+
 /// A JSON body as text, bounded by `request_body_bytes_max` and `request_body_timeout_ms`. Empty without a body.
 pub struct JsonText(pub String);
 

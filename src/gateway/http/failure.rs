@@ -170,7 +170,8 @@ impl From<AdmissionError> for HttpError {
         match why {
             AdmissionError::RateLimited { retry_after_ms }
             | AdmissionError::RateUsersMax { retry_after_ms }
-            | AdmissionError::UserPagesMax { retry_after_ms } => failure.retry_after(retry_after_ms),
+            | AdmissionError::UserPagesMax { retry_after_ms }
+            | AdmissionError::UserExportsMax { retry_after_ms } => failure.retry_after(retry_after_ms),
             AdmissionError::UserConnectionsMax => failure.retry_after(RETRY_MS),
             // A limit of the service, not of this user: 503 instead of 429.
             AdmissionError::ConnectionsMax => {

@@ -21,6 +21,7 @@ use crate::{
 /// 404 when the user has no such run, or an error when the journal cannot be read.
 pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> HttpResult {
     let run = caller.user.run(run_id).await?.ok_or_else(HttpError::not_found)?;
+    let merged_into = caller.user.merged_into(&run).await?;
     let info = RunInfo {
         run_id,
         thread_id: run.thread_id,
@@ -37,6 +38,7 @@ pub async fn show(caller: Caller, PathId(run_id): PathId<RunId>) -> HttpResult {
         started_offset: run.started,
         completed_offset: run.completed.map(|(offset, _)| offset),
         accepted_at: run.accepted_at,
+        merged_into,
     };
     Ok(Json(info).into_response())
 }

@@ -2,34 +2,35 @@
 //
 // Pure: reads a run, returns text.
 
+import { callsOf, hasEnded } from './quintet.js';
 import { openCalls } from './run.js';
 
 /** Whether the run did anything besides answering. */
 export function hasActivity(run) {
-  return run.calls.size > 0 || run.steps.some((step) => step.type === 'thinking' && step.kind !== 'answer');
+  return run.parts.some((part) => part.type === 'call' || part.kind !== 'answer') || (run.folded === true && run.status !== 'merged');
 }
 
 /** Whether the run is busy with anything other than its answer: the line is open then. */
 export function isWorking(run) {
-  if (run.end) return false;
-  const last = run.steps.at(-1);
-  return openCalls(run).some((call) => call.by === 'agent') || (last?.type === 'thinking' && last.kind !== 'answer');
+  if (hasEnded(run)) return false;
+  const last = run.parts.at(-1);
+  return openCalls(run).some((call) => call.by === 'agent') || (last?.type === 'text' && last.kind !== 'answer');
 }
 
-const isReasoning = (run) => !run.end && run.steps.at(-1)?.kind === 'reasoning';
+const isReasoning = (run) => !hasEnded(run) && run.parts.at(-1)?.kind === 'reasoning';
 
 /** Returns the line: `Reasoned · used calculate, current_time · asked you`. */
 export function activityLine(run) {
-  const calls = [...run.calls.values()];
+  const calls = callsOf(run);
   const tools = calls.filter((call) => call.by === 'agent');
   const parts = [
-    run.steps.some((step) => step.type === 'thinking' && step.kind === 'reasoning') && (isReasoning(run) ? 'reasoning' : 'reasoned'),
-    used(tools.filter((call) => !call.open), 'used'),
-    used(tools.filter((call) => call.open), 'using'),
+    run.parts.some((part) => part.type === 'text' && part.kind === 'reasoning') && (isReasoning(run) ? 'reasoning' : 'reasoned'),
+    used(tools.filter(({ status }) => status !== 'open'), 'used'),
+    used(tools.filter(({ status }) => status === 'open'), 'using'),
     asked(calls.filter((call) => call.by === 'client').length),
-    failed(tools.filter((call) => call.result && FAILURES.includes(call.result.status)).length),
+    failed(tools.filter(({ status }) => FAILURES.includes(status)).length),
   ];
-  const line = parts.filter(Boolean).join(' · ') || 'worked';
+  const line = parts.filter(Boolean).join(' · ') || (run.folded ? 'steps' : 'worked');
   return line[0].toUpperCase() + line.slice(1);
 }
 
@@ -44,8 +45,8 @@ const failed = (count) => count > 0 && `${count} failed`;
 
 /** Returns the latest report of progress since the run's last other step, or null. */
 export function progressOf(run) {
-  const last = run.steps.findLast((step) => step.type !== 'tool' || step.open);
-  return !run.end && last?.type === 'thinking' && last.kind === 'progress' && !last.withdrawn ? last.text.trim().split('\n').at(-1) : null;
+  const last = run.parts.findLast((part) => part.type === 'text' || part.status === 'open');
+  return !hasEnded(run) && last?.type === 'text' && last.kind === 'progress' ? last.text.trim().split('\n').at(-1) : null;
 }
 
 /** Returns the parameters of a call in a few words. */

@@ -1,6 +1,6 @@
 // The composer: drafts, keys, the agent of the next message, Send and Stop.
 
-import { activeRun } from './log.js';
+import { cancelKey } from './intents.js';
 import { byId, el, reconcile, setBusy, setText } from './dom.js';
 import { scriptName } from './threads.js';
 import { Drafts, restore, store } from './storage.js';
@@ -92,15 +92,14 @@ export class Composer {
     this.write(this.#drafts.get(thread_id));
   }
 
-  /** Shows Stop and the busy policy while the thread has an active run. */
-  draw(app) {
-    const run = activeRun(app.log, app.thread_id);
+  /** Shows Stop and the busy policy while the thread has an open run: `run`, or null. */
+  draw(app, run) {
     const stop = byId('stop');
     this.#busy = run !== null;
     if (run === null && document.activeElement === stop) this.#text.focus();
     stop.hidden = run === null;
     if (run) {
-      const stopping = app.outbox.has(`cancel:${run.run_id}`);
+      const stopping = app.intents.has(cancelKey(run.run_id));
       setBusy(stop, stopping, stopping ? 'Stopping' : 'Stop');
     }
     byId('busy-choice').hidden = run === null;

@@ -1,10 +1,11 @@
-// Deep links: `#/t/{thread_id}` names a thread.
+// Deep links: `/t/{thread_id}` names a thread.
 //
-// Pure. The thread is in the fragment, because the service serves the page at `/` alone.
+// Pure. Browsers resolve `.` and `..` as folders, also percent-encoded: threads of these names are in the fragment. So
+// are those of links from before there were paths, which are forwarded.
 
-/** Returns the thread that a fragment names, or null. */
-export function threadOfLink(fragment) {
-  const [, name] = /^#\/t\/([^/]+)$/.exec(fragment) ?? [];
+/** Returns the thread that an address names, or null. */
+export function threadOfLink({ pathname, hash }) {
+  const [, name] = /^\/t\/([^/]+)$/.exec(pathname) ?? /^#\/t\/([^/]+)$/.exec(hash) ?? [];
   if (name === undefined) return null;
   try {
     const thread_id = decodeURIComponent(name);
@@ -15,7 +16,8 @@ export function threadOfLink(fragment) {
 }
 
 export function linkOf(thread_id) {
-  return `#/t/${encodeURIComponent(thread_id)}`;
+  const name = encodeURIComponent(thread_id);
+  return /^\.\.?$/.test(name) ? `/#/t/${name}` : `/t/${name}`;
 }
 
 /** Whether the text can be an id: 1 to 128 visible ASCII characters. */

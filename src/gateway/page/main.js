@@ -1,20 +1,19 @@
-// The entry point: connects the session, log, outbox, connection and view.
+// The entry point: connects the session, the client, its history and the view.
 
-import { agents, login } from './api.js';
-import { TURNS_STEP, createActions } from './actions.js';
-import { BROKEN, createLog, isEntry, reduce } from './log.js';
-import { add, createOutbox, lost, prune, release, settle, take } from './outbox.js';
-import { isOpen } from './connection.js';
-import { Connection } from './socket.js';
+import { createActions } from './actions.js';
 import { Composer } from './composer.js';
+import { Intents, answerKey } from './intents.js';
+import { hasOpenMenu, isPanelOpen, listenMenus, place, togglePanel } from './panels.js';
 import { isId, linkOf, threadOfLink } from './links.js';
-import { readHistory } from './history.js';
-import { hasOpenMenu, isPanelOpen, listenMenus, togglePanel } from './panels.js';
-import { freshTicket, renewInMs } from './session.js';
+import { byActivity } from './quintet.js';
+import { connectAs, login } from './session.js';
 import { restore, store } from './storage.js';
+import { Traces } from './traces.js';
+import { prepareThreadMenu } from './thread-menu.js';
 import { announce, draw, listenScroll, notice } from './view.js';
 import { prepareScripts } from './view-scripts.js';
-import { Frames, closeText } from './view-wire.js';
+import { closeText } from './view-wire.js';
+import { Wire } from './wire.js';
 import { questionOf } from './questions.js';
 import { endWords, refusalWords } from './words.js';
 import { byId, isBusy } from './dom.js';
@@ -22,49 +21,40 @@ import { byId, isBusy } from './dom.js';
 /** The initial thread. All users can have the same name for it, since thread ids are per user (ISO-2). */
 const FIRST_THREAD = 'main';
 
+const linked = threadOfLink(location);
+
 const app = {
   session: restore('session', null),
-  thread_id: threadOfLink(location.hash) ?? restore('thread', FIRST_THREAD),
+  thread_id: linked ?? restore('thread', FIRST_THREAD),
   /** Whether a link, the reader or an earlier visit chose the thread. */
-  thread_chosen: threadOfLink(location.hash) !== null || restore('thread', null) !== null,
-  turns_shown: TURNS_STEP,
+  thread_chosen: linked !== null || restore('thread', null) !== null,
   /** The message of each thread whose branch the reader chose; without one, the branch of the newest message. */
   branches: new Map(),
   threads_all: false,
-  /** Whether every event of a run is shown, for developers. */
-  events: restore('events', false),
-  /** Whether the log has been read once, so that the conversation may be shown. */
-  shown: false,
-  /** Calls that wait for the user, over all threads. */
-  waiting: 0,
-  log: createLog(),
-  outbox: createOutbox(restore('outbox', [])),
-  frames: new Frames(),
-  closing: null,
-  reconnects: 0,
+  /** Whether the archived threads are listed instead of the others. */
+  archived: false,
+  /** The call to which the view moves once its thread is drawn, or null. */
+  sought: null,
   refusals: new Map(),
-  connection: null,
+  wire: new Wire(),
+  client: null,
+  history: null,
+  http: null,
+  intents: null,
   composer: null,
-  /** The cursor of this tab before it was reloaded. */
-  seen: restore('cursor', null),
+  traces: new Traces(restore('events', false), {
+    entriesOf: (thread_id, run_id) => app.history.entriesOf(thread_id, run_id),
+    changed: schedule,
+  }),
 };
 
-app.connection = new Connection({
-  ticket: () => freshTicket(app.session, isOpen(app.connection.state)),
-  cursor: () => (app.log.epoch === null ? { after: 0 } : { epoch: app.log.epoch, after: app.log.offset }),
-  renewInMs: (expires_at = app.session.expires_at) => renewInMs(expires_at),
-  onFrame,
-  onRaw,
-  onState,
-  onFlush: flush,
-});
-
-const act = createActions(app, { intend, flush, show, schedule, drawNow, storeOutbox });
+const act = createActions(app, { show, schedule, drawNow });
 
 function show(thread_id) {
   app.thread_id = thread_id;
   app.thread_chosen = true;
-  app.turns_shown = TURNS_STEP;
+  app.sought = null;
+  app.history?.open(thread_id);
   app.composer.open(thread_id);
   remember('thread', thread_id);
   panel('threads', false);
@@ -72,129 +62,82 @@ function show(thread_id) {
   schedule();
 }
 
-/** Records an intent of the user and sends it now or once connected. */
-function intend(frame) {
-  add(app.outbox, frame);
-  storeOutbox();
-  if (app.connection.state.phase === 'live') flush();
+/** Starts the client of the session, at the head of the log. */
+function start() {
+  draw(app, act);
+  if (app.session === null) return byId('login-user').focus();
+  const { client, history, http } = connectAs(app.session, { wire: app.wire, onEntry, onError: (error) => notice(refusalWords(error)) });
+  Object.assign(app, { client, history, http });
+  app.intents = new Intents(client, { store: (items) => remember('outbox', items), changed: schedule, refused });
+  app.intents.restore(restore('outbox', []).filter(({ frame }) => frame.type === 'send_message'));
+  window.history.replaceState(null, '', linkOf(app.thread_id));
+  app.composer.open(app.thread_id);
+  app.composer.focus();
+  let { state } = client;
+  client.subscribe(() => {
+    const before = state;
+    ({ state } = client);
+    if (state !== before) connectionChanged();
+    schedule();
+  });
+  history.subscribe(historyChanged);
+  if (app.thread_chosen) history.open(app.thread_id);
+  history.start();
+}
+
+function historyChanged() {
+  const { state } = app.history;
+  // On a first visit, the thread with the latest entry.
+  if (!app.thread_chosen && state.isLoaded) {
+    app.thread_chosen = true;
+    app.thread_id = byActivity(state.threads).find(({ archived }) => !archived)?.thread_id ?? app.thread_id;
+    window.history.replaceState(null, '', linkOf(app.thread_id));
+    app.composer.open(app.thread_id);
+    app.history.open(app.thread_id);
+  }
+  if (state.error !== null) notice(`The threads could not be loaded: ${state.error.message}`);
   schedule();
 }
 
-function flush() {
-  if (!isOpen(app.connection.state)) return;
-  for (const frame of take(app.outbox)) app.connection.send(frame);
-  storeOutbox();
-}
-
-/** Applies a server frame. Returns false if the connection must be replaced. */
-function onFrame(frame) {
-  const { verdict, run_id } = reduce(app.log, frame);
-  if (verdict === 'ready' || verdict === 'restarted') app.reconnects += 1;
-  if (verdict === 'caught_up') {
-    prune(app.outbox, app.log);
-    compareWithSeen();
-    if (!app.shown && !app.thread_chosen) openLatest();
-    app.shown = true;
-  }
-  if (verdict === 'applied' && run_id !== undefined) {
-    if (app.outbox.size > 0) prune(app.outbox, app.log);
-    if (app.log.caught_up) tell(frame, app.log.runs.get(run_id));
-  }
-  if (!isEntry(frame)) answerIntents(frame);
-  schedule();
-  return !BROKEN.includes(verdict);
-}
-
-/** On a first visit, shows the thread of the latest entry. */
-function openLatest() {
-  const latest = [...app.log.threads.values()].reduce((a, b) => (a && a.last_offset > b.last_offset ? a : b), null);
-  if (latest === null || latest.thread_id === app.thread_id) return;
-  app.thread_id = latest.thread_id;
-  history.replaceState(null, '', linkOf(latest.thread_id));
-  app.composer.open(latest.thread_id);
-}
-
-/** Checks that the entries read before a reload still exist. */
-function compareWithSeen() {
-  const { seen, log } = app;
-  app.seen = null;
-  if (seen?.epoch === log.epoch && seen.offset > log.offset) {
-    notice(`The log ends at ${log.offset}, but this tab had read up to ${seen.offset}.`);
-  }
-}
-
-function answerIntents(frame) {
-  const { intents, retry_after_ms } = settle(app.outbox, frame);
-  if (frame.type === 'error') {
-    if (intents.length === 0) notice(refusalWords(frame));
-    for (const intent of intents) {
-      if (intent.state !== 'refused' || intent.frame.type === 'send_message') continue;
-      if (app.refusals.size >= REFUSALS_MAX) app.refusals.clear();
-      app.refusals.set(intent.key, intent.error);
-      if (intent.frame.type === 'cancel_run') notice(refusalWords(frame));
-    }
-  }
-  if (retry_after_ms !== null) {
-    const keys = intents.map(({ key }) => key);
-    setTimeout(() => {
-      release(app.outbox, keys);
-      flush();
-      schedule();
-    }, retry_after_ms);
-  }
-  if (intents.length > 0) storeOutbox();
-}
-
-/** Announces important live entries to screen readers. */
-function tell(entry, run) {
-  if (entry.type === 'agent_completed') {
-    const words = endWords(entry);
-    announce(`${run.agent_name}: ${words === null ? entry.final_response : `${words.text} ${words.detail}`}`.slice(0, SAID_CHARS_MAX));
-  } else if (entry.type === 'tool_executing' && entry.by === 'client') {
-    announce(`${run.agent_name} waits for you: ${questionOf(run.calls.get(entry.call_id)).title}`.slice(0, SAID_CHARS_MAX));
-  }
-}
-
-function onRaw(direction, text) {
-  app.frames.add(direction, text);
-  if (direction === 'close') {
-    const [code, ...reason] = text.split(' ');
-    app.closing = { code: Number(code), reason: reason.join(' ') };
-  }
-}
-
-function onState(state) {
-  if (!isOpen(state)) lost(app.outbox);
-  if (state.phase === 'disconnected' && state.why === 'refused') notice(`Not connected: ${state.reason ?? ''}`);
-  if (state.phase === 'disconnected' && state.why === 'closed') notice(`Closed: ${closeText(app.closing)}`);
+function connectionChanged() {
+  const { state } = app.client;
   if (state.phase === 'live') {
     notice('');
     nameAgents();
   }
-  schedule();
+  if (state.phase !== 'closed' || state.reason === 'client') return;
+  notice(state.reason === 'refused' ? `Not connected: ${state.message}` : `Closed: ${closeText(app.wire.closing)}`);
 }
 
-async function start() {
-  draw(app, act);
-  if (app.session === null) {
-    byId('login-user').focus();
-    return;
+/** Shows why the service refused a cancel, an answer or a change of a thread. */
+function refused(frame, error) {
+  if (frame.type !== 'complete_call') return notice(refusalWords(error));
+  if (app.refusals.size >= REFUSALS_MAX) app.refusals.clear();
+  app.refusals.set(answerKey(frame.run_id, frame.call_id), error);
+}
+
+function onEntry(entry) {
+  app.intents.onEntry(entry);
+  app.traces.onEntry(entry);
+  if (app.client.snapshot.caughtUp) announceEntry(entry);
+}
+
+/** Announces important live entries to screen readers. */
+function announceEntry(entry) {
+  if (entry.type === 'agent_completed') {
+    const words = endWords(entry);
+    announce(`${entry.agent_name}: ${words === null ? entry.final_response : `${words.text} ${words.detail}`}`.slice(0, SAID_CHARS_MAX));
+  } else if (entry.type === 'tool_executing' && entry.by === 'client') {
+    announce(`${entry.agent_name} waits for you: ${questionOf(entry).title}`.slice(0, SAID_CHARS_MAX));
+  } else if (entry.type === 'thread_erased') {
+    announce('The thread has been erased.');
   }
-  history.replaceState(null, '', linkOf(app.thread_id));
-  app.composer.open(app.thread_id);
-  app.composer.focus();
-  const log = await readHistory(app.session, (log) => {
-    byId('loading-progress').max = Math.max(1, log.head);
-    byId('loading-progress').value = log.offset;
-  });
-  if (log !== null) app.log = log;
-  app.connection.connect();
 }
 
 /** Updates the list of agents after each connection, since another server may have different ones. */
 async function nameAgents() {
   try {
-    app.composer.showAgents(await agents(app.session.token));
+    app.composer.showAgents(await app.http.agents());
   } catch (error) {
     notice(`The agents are not known: ${error.message}`);
   }
@@ -203,8 +146,8 @@ async function nameAgents() {
 const drawing = { scheduled: false, took_ms: 0, ended_at: 0 };
 
 /**
- * Draws at most once per animation frame, however many frames of the server have come. A slow drawing, such as that of a
- * very long paragraph that grows, is followed by a rest of twice its time, in which the page answers to the user.
+ * Draws at most once per animation frame, however many entries have come. A slow drawing, such as that of a very long
+ * paragraph that grows, is followed by a rest of twice its time, in which the page answers to the user.
  */
 function schedule() {
   if (drawing.scheduled) return;
@@ -218,7 +161,6 @@ function schedule() {
 function drawNow() {
   const from = performance.now();
   drawing.scheduled = false;
-  if (app.log.caught_up) store('cursor', { epoch: app.log.epoch, offset: app.log.offset });
   draw(app, act);
   drawing.ended_at = performance.now();
   drawing.took_ms = drawing.ended_at - from;
@@ -240,25 +182,30 @@ function listen() {
     start();
   });
   byId('logout').addEventListener('click', () => {
-    app.connection.drop();
-    app.log = createLog();
+    app.client.close();
     sessionStorage.clear();
-    history.replaceState(null, '', '/');
-    location.reload();
+    location.assign('/');
   });
   byId('drop').addEventListener('click', () => {
     byId('developer').hidePopover();
-    app.connection.drop();
+    app.client.disconnect();
   });
-  byId('resume').addEventListener('click', () => app.connection.connect());
-  window.addEventListener('online', () => app.connection.state.phase === 'waiting' && app.connection.connect());
-  window.addEventListener('hashchange', () => {
-    const thread_id = threadOfLink(location.hash);
-    if (thread_id !== null && thread_id !== app.thread_id) show(thread_id);
-  });
+  byId('resume').addEventListener('click', () => app.client.connect());
+  window.addEventListener('popstate', followLink);
+  window.addEventListener('hashchange', followLink);
   listenThreads();
   listenDeveloper();
   document.addEventListener('keydown', escape);
+}
+
+/** Shows the thread of the address. A link of the form `#/t/…` is forwarded to its path. */
+function followLink() {
+  if (app.session === null) return;
+  const fragment = threadOfLink({ pathname: '/', hash: location.hash });
+  const thread_id = fragment ?? threadOfLink(location);
+  if (thread_id === null) return;
+  if (fragment !== null) window.history.replaceState(null, '', linkOf(fragment));
+  if (thread_id !== app.thread_id) show(thread_id);
 }
 
 function listenThreads() {
@@ -271,19 +218,36 @@ function listenThreads() {
   });
   byId('thread-more').addEventListener('click', () => {
     app.threads_all = true;
+    app.history.moreThreads();
     schedule();
   });
-  search.addEventListener('input', schedule);
+  byId('thread-archived').addEventListener('click', () => {
+    app.archived = !app.archived;
+    readAllThreads();
+    schedule();
+  });
+  search.addEventListener('input', () => {
+    if (search.value.trim() !== '') readAllThreads();
+    schedule();
+  });
   byId('threads-toggle').addEventListener('click', () => panel('threads', !isPanelOpen('threads')));
   byId('threads-close').addEventListener('click', () => panel('threads', false));
+  const menu = prepareThreadMenu((thread_id) => app.history.state.threads.get(thread_id), { ...act, placeMenu: place });
+  act.menu = menu;
+  byId('title-menu').addEventListener('click', ({ currentTarget }) => menu(app.thread_id, currentTarget));
+}
+
+/** Reads the rest of the list, so that a search finds every thread. */
+async function readAllThreads() {
+  for (let page = 0; page < THREAD_PAGES_MAX && app.history.state.next_before !== null; page += 1) await app.history.moreThreads();
 }
 
 function listenDeveloper() {
   const events = byId('events');
-  events.checked = app.events;
+  events.checked = app.traces.isOn;
   events.addEventListener('change', () => {
-    app.events = events.checked;
-    remember('events', app.events);
+    app.traces.turn(events.checked);
+    remember('events', events.checked);
     schedule();
   });
   byId('wire-toggle').addEventListener('click', () => {
@@ -292,8 +256,9 @@ function listenDeveloper() {
   });
   byId('wire-close').addEventListener('click', () => panel('wire', false));
   byId('frames-clear').addEventListener('click', () => {
-    app.frames.clear();
+    app.wire.clear();
     byId('frames').replaceChildren();
+    schedule();
   });
   byId('frames-hold').addEventListener('change', schedule);
 }
@@ -304,7 +269,7 @@ function escape(event) {
   const closed = panel('threads', false) || panel('wire', false);
   const { activeElement } = document;
   const elsewhere = activeElement !== byId('text') && activeElement.matches('input, select, textarea');
-  if (!closed && !elsewhere && app.session !== null && !isBusy(byId('stop'))) act.stop();
+  if (!closed && !elsewhere && app.client !== null && !isBusy(byId('stop'))) act.stop();
 }
 
 function panel(name, open) {
@@ -317,15 +282,12 @@ function remember(name, value) {
   if (!store(name, value)) notice('The browser does not let this page store anything: a reload will ask to log in again.');
 }
 
-function storeOutbox() {
-  remember('outbox', [...app.outbox.values()]);
-}
-
 const HIDDEN_MS = 250;
 const FRAME_MS = 16;
 const REST_MS_MAX = 1_000;
 const REFUSALS_MAX = 100;
 const SAID_CHARS_MAX = 500;
+const THREAD_PAGES_MAX = 50;
 
 app.composer = new Composer(act);
 listenMenus();

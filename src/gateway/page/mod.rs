@@ -14,9 +14,9 @@ use axum::{
     routing::get,
 };
 
-/// Returns the routes `/` and `/page/<file>`.
+/// Returns the routes `/`, `/t/<thread>` and `/page/<file>`. The page itself reads the thread from its address.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    Router::new().route("/", get(index)).route("/page/{file}", get(file))
+    Router::new().route("/", get(index)).route("/t/{thread}", get(index)).route("/page/{file}", get(file))
 }
 
 async fn index(headers: HeaderMap) -> Response {
@@ -80,45 +80,45 @@ static ASSETS: LazyLock<[Asset; 41]> = LazyLock::new(|| {
     assets![
         "index.html",
         "style.css",
+        "threads.css",
         "answer.css",
         "developer.css",
         "icon.svg",
+        "quintet.js",
         "main.js",
         "actions.js",
-        "api.js",
-        "session.js",
-        "storage.js",
-        "links.js",
-        "json.js",
-        "log.js",
-        "history.js",
-        "run.js",
         "activity.js",
-        "branches.js",
-        "threads.js",
-        "words.js",
-        "questions.js",
-        "schema.js",
-        "outbox.js",
-        "connection.js",
-        "socket.js",
-        "scripts.js",
-        "markdown.js",
+        "composer.js",
+        "dom.js",
+        "intents.js",
+        "json.js",
+        "links.js",
         "markdown-inline.js",
         "markdown-view.js",
-        "dom.js",
+        "markdown.js",
         "panels.js",
-        "composer.js",
-        "view.js",
-        "view-threads.js",
-        "view-scripts.js",
-        "view-run.js",
+        "questions.js",
+        "run.js",
+        "schema.js",
+        "scripts.js",
+        "session.js",
+        "storage.js",
+        "thread-menu.js",
+        "threads.js",
+        "trace.js",
+        "traces.js",
         "view-activity.js",
-        "view-event.js",
         "view-call.js",
-        "view-question.js",
+        "view-event.js",
         "view-fields.js",
+        "view-question.js",
+        "view-run.js",
+        "view-scripts.js",
+        "view-threads.js",
         "view-wire.js",
+        "view.js",
+        "wire.js",
+        "words.js",
     ]
 });
 

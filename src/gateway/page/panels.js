@@ -6,6 +6,7 @@ import { byId } from './dom.js';
 export function listenMenus() {
   for (const menu of document.querySelectorAll('.popover')) {
     const button = document.querySelector(`[popovertarget="${menu.id}"]`);
+    if (!button) continue;
     menu.addEventListener('toggle', ({ newState }) => {
       button.setAttribute('aria-expanded', String(newState === 'open'));
       if (newState === 'open') place(menu, button);
@@ -18,7 +19,8 @@ export function listenMenus() {
   });
 }
 
-function place(menu, button) {
+/** Places a menu at its button, within the window. */
+export function place(menu, button) {
   const at = button.getBoundingClientRect();
   const below = at.top < innerHeight / 2;
   const left = at.left + menu.offsetWidth > innerWidth - GAP_PX ? at.right - menu.offsetWidth : at.left;
@@ -50,5 +52,5 @@ export function togglePanel(name, open, origin) {
 }
 
 /** What the drawer covers, except the title. */
-const BEHIND = ['threads-toggle', 'bar-actions', 'scroll', 'latest', 'composer'];
+const BEHIND = ['threads-toggle', 'title-menu', 'bar-actions', 'scroll', 'latest', 'composer'];
 const GAP_PX = 6;

@@ -1,172 +1,32 @@
-// One run, built from its events: steps, texts and open calls.
+// What a view reads from a run of the package: its state, its open calls, its steps.
 //
-// Pure: the same events in the same order yield the same run. Each step has a `version` that is
-// incremented on every change, so that a view redraws only what changed.
+// Pure.
 
-/** Creates an accepted run that has not started. */
-export function createRun({ run_id, thread_id, message_id = null, agent_name, timestamp }) {
-  return {
-    run_id,
-    thread_id,
-    message_id,
-    agent_name,
-    accepted_at: timestamp,
-    started_at: null,
-    last_at: timestamp,
-    seq: 0,
-    events: 0,
-    steps: [],
-    texts: { reasoning: '', answer: '', progress: '' },
-    calls: new Map(),
-    end: null,
-    /** Part of the run lies in a gap, so its rules cannot be checked. */
-    partial: false,
-    faults: [],
-    version: 0,
-  };
-}
-
-/** Applies the run's next event. */
-export function applyEvent(run, event) {
-  check(run, event);
-  run.seq = event.seq;
-  run.events += 1;
-  run.last_at = event.timestamp;
-  run.version += 1;
-  APPLY[event.type](run, event);
-}
+import { callsOf, hasEnded } from './quintet.js';
 
 /** Returns `queued`, `started`, `thinking`, `tools`, `waiting` (for the user), or the final status. */
 export function stateOf(run) {
-  if (run.end) return run.end.status;
-  if (run.events === 0) return 'queued';
+  if (run.status === 'waiting') return 'queued';
+  if (hasEnded(run)) return run.status;
   const open = openCalls(run);
-  if (open.some((call) => call.by === 'client')) return 'waiting';
+  if (open.some(({ by }) => by === 'client')) return 'waiting';
   if (open.length > 0) return 'tools';
-  return run.steps.some((step) => step.type === 'thinking') ? 'thinking' : 'started';
+  return run.parts.length > 0 ? 'thinking' : 'started';
 }
 
-/** Returns the steps of open calls, in the order they were opened. */
 export function openCalls(run) {
-  return [...run.calls.values()].filter((call) => call.open);
+  return callsOf(run).filter(({ status }) => status === 'open');
 }
 
-/** Returns the final response, or the part of the answer received so far. */
-export function answerOf(run) {
-  return run.end?.final_response ?? run.texts.answer;
+/** Returns what the run did besides answering, as steps without the numbers and times of their events. */
+export function stepsOf(run) {
+  return run.parts
+    .map((part, index) => (part.type === 'call' ? callStep(part, index) : { type: 'thinking', index, kind: part.kind, text: part.text, version: part.text.length }))
+    .filter((step) => step.type === 'tool' || step.kind !== 'answer');
 }
 
-const APPLY = {
-  agent_started(run, event) {
-    run.started_at = event.timestamp;
-    run.message_id ??= event.message_id;
-    run.agent_name = event.agent_name;
-    push(run, { type: 'started', seq: event.seq, at: event.timestamp, agent_name: event.agent_name });
-  },
-
-  agent_thinking(run, event) {
-    const { kind } = event;
-    if (event.reset) withdraw(run, kind);
-    run.texts[kind] = (run.texts[kind] ?? '') + event.delta;
-    const last = run.steps.at(-1);
-    if (last?.type === 'thinking' && last.kind === kind && !event.reset) {
-      last.last_seq = event.seq;
-      last.text += event.delta;
-      last.until = event.timestamp;
-      last.version += 1;
-      return;
-    }
-    push(run, {
-      type: 'thinking',
-      kind,
-      seq: event.seq,
-      last_seq: event.seq,
-      text: event.delta,
-      at: event.timestamp,
-      until: event.timestamp,
-      restarted: Boolean(event.reset),
-      withdrawn: false,
-    });
-  },
-
-  tool_executing(run, event) {
-    const call = push(run, {
-      type: 'tool',
-      seq: event.seq,
-      at: event.timestamp,
-      run_id: run.run_id,
-      call_id: event.call_id,
-      tool_name: event.tool_name,
-      parameters: event.parameters,
-      by: event.by,
-      open: true,
-      result: null,
-    });
-    run.calls.set(event.call_id, call);
-  },
-
-  tool_completed(run, event) {
-    const call = run.calls.get(event.call_id);
-    if (!call) return;
-    call.open = false;
-    call.result = {
-      seq: event.seq,
-      at: event.timestamp,
-      status: event.status,
-      results: event.results,
-      error: event.error,
-      duration_ms: event.duration_ms,
-    };
-    call.version += 1;
-  },
-
-  agent_completed(run, event) {
-    run.end = {
-      status: event.status,
-      final_response: event.final_response,
-      error: event.error,
-      duration_ms: event.duration_ms,
-      usage: event.usage ?? null,
-    };
-    push(run, { type: 'completed', seq: event.seq, at: event.timestamp, ...run.end });
-  },
-};
-
-export const EVENT_TYPES = Object.freeze(Object.keys(APPLY));
-
-/** Discards the run's earlier deltas of this kind. */
-function withdraw(run, kind) {
-  run.texts[kind] = '';
-  for (const step of run.steps) {
-    if (step.type === 'thinking' && step.kind === kind && !step.withdrawn) {
-      step.withdrawn = true;
-      step.version += 1;
-    }
-  }
-}
-
-function push(run, step) {
-  step.index = run.steps.length;
-  step.version = 0;
-  run.steps.push(step);
-  return step;
-}
-
-/** Records violations of the rules, for server developers. The event is applied regardless. */
-function check(run, event) {
-  if (run.partial) return;
-  const fault = (rule, text) => run.faults.push({ rule, text });
-  if (event.seq !== run.seq + 1) fault('RUN-2', `seq ${event.seq} after ${run.seq}`);
-  if (event.type === 'agent_started' && run.events > 0) fault('RUN-1', 'a second agent_started');
-  if (event.type !== 'agent_started' && run.events === 0) fault('RUN-1', `${event.type} comes first`);
-  if (event.type === 'tool_executing' && run.calls.has(event.call_id)) {
-    fault('RUN-4', `call ${event.call_id} opened twice`);
-  }
-  if (event.type === 'tool_completed' && !run.calls.get(event.call_id)?.open) {
-    fault('RUN-4', `call ${event.call_id} closed, but not open`);
-  }
-  if (run.end) fault('RUN-5', `${event.type} after agent_completed`);
-  if (event.type === 'agent_completed' && openCalls(run).length > 0) {
-    fault('RUN-5', 'agent_completed with a call open');
-  }
+function callStep(call, index) {
+  const { status, results, error, duration_ms } = call;
+  const open = status === 'open';
+  return { ...call, type: 'tool', index, open, result: open ? null : { status, results, error, duration_ms } };
 }

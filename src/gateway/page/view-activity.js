@@ -3,10 +3,11 @@
 import { activityLine, hasActivity, isWorking } from './activity.js';
 import { clip } from './json.js';
 import { el, growText, reconcile, setText, span } from './dom.js';
+import { stepsOf } from './run.js';
 import { makeCall, updateCall } from './view-call.js';
 import { eventRow } from './view-event.js';
 
-/** `redraw()` is called when the reader opens the line. */
+/** `redraw(isOpen)` is called when the reader opens or closes the line. */
 export function makeActivity(redraw) {
   const summary = el('summary', {}, el('span', { class: 'activity-line' }));
   const details = el('details', { class: 'activity', hidden: true }, summary,
@@ -14,13 +15,14 @@ export function makeActivity(redraw) {
   // A click, also one made with the keyboard: from now on the reader decides.
   summary.addEventListener('click', () => {
     details.dataset.chosen = details.open ? 'closed' : 'open';
-    redraw();
+    redraw(!details.open);
   });
   return details;
 }
 
-/** `events` shows every event, for developers. */
-export function updateActivity(details, run, events) {
+/** `trace` shows every event, for developers; null without. */
+export function updateActivity(details, run, trace) {
+  const events = trace !== null;
   details.hidden = !events && !hasActivity(run);
   const { chosen } = details.dataset;
   const working = isWorking(run);
@@ -31,14 +33,15 @@ export function updateActivity(details, run, events) {
   setText(details.querySelector('.activity-line'), activityLine(run));
   if (!open) return;
 
-  const from = Math.max(0, run.steps.length - STEPS_MAX);
-  const steps = run.steps.filter((step, index) => (index >= from || (step.open && step.by === 'client')) && isShown(step, events));
+  const all = trace?.steps ?? stepsOf(run);
+  const from = Math.max(0, all.length - STEPS_MAX);
+  const steps = all.filter((step, index) => index >= from || (step.open && step.by === 'client'));
   const skipped = details.querySelector('.skipped');
   skipped.hidden = from === 0;
   if (from > 0) setText(skipped, `${from} earlier steps are not drawn.`);
-  const origin = run.started_at ?? run.accepted_at;
+  const origin = trace?.started_at ?? run.accepted_at;
   reconcile(details.querySelector('.steps'), steps, {
-    key: (step) => step.index,
+    key: (step) => `${trace ? 'event' : 'step'} ${step.call_id ?? `${step.index} ${step.kind ?? step.type}`}`,
     make: (step) => (step.type === 'tool' ? makeCall(step, origin) : makeStep(step, origin)),
     update: (element, step) => {
       if (step.type === 'tool') updateCall(element, step, origin, events);
@@ -46,8 +49,6 @@ export function updateActivity(details, run, events) {
     },
   });
 }
-
-const isShown = (step, events) => events || step.type === 'tool' || (step.type === 'thinking' && step.kind !== 'answer');
 
 function makeStep(step, origin) {
   const after_ms = step.at - origin;
@@ -70,14 +71,15 @@ function updateThinking(element, step) {
   if (element.dataset.version === String(step.version)) return;
   element.dataset.version = step.version;
   element.dataset.withdrawn = step.withdrawn;
+  const thought = element.querySelector('.thought');
+  if (thought) growText(thought, clip(step.text, THOUGHT_CHARS_MAX));
+  if (step.seq === undefined) return;
   const range = step.last_seq === step.seq ? String(step.seq) : `${step.seq}–${step.last_seq}`;
   setText(element.querySelector('.seq'), range);
   element.querySelector('.event').dataset.lastSeq = step.last_seq;
   const lasting = step.until > step.at ? `over ${span(step.until - step.at)}` : '';
   const notes = [lasting, step.restarted && 'starts over', step.withdrawn && 'withdrawn'].filter(Boolean);
   setText(element.querySelector('.notes'), notes.join(' · '));
-  const thought = element.querySelector('.thought');
-  if (thought) growText(thought, clip(step.text, THOUGHT_CHARS_MAX));
 }
 
 /** Steps drawn per run: the latest, and every call that waits for the user. */

@@ -42,7 +42,7 @@ export function updateCall(element, call, origin_ms, isOpen) {
   if (result.error !== null) {
     body.append(el('p', { class: 'label' }, 'Error'), el('p', { class: 'error-text', dir: 'auto' }, clip(result.error, ERROR_CHARS_MAX)));
   }
-  element.append(eventRow('tool_completed', result.seq, result.at - origin_ms,
+  if (result.seq !== undefined) element.append(eventRow('tool_completed', result.seq, result.at - origin_ms,
     el('span', { class: 'status', data: { status: result.status } }, result.status)));
 }
 

@@ -1,6 +1,7 @@
 // A turn: the user's message, and the run that answers it.
 
-import { answerOf, openCalls, stateOf } from './run.js';
+import { answerOf, hasEnded, placeOf } from './quintet.js';
+import { openCalls, stateOf } from './run.js';
 import { clip } from './json.js';
 import { copyButton, el, icon, isBusy, keepingFocus, reconcile, setBusy, setText, showFilled, span } from './dom.js';
 import { MarkdownView } from './markdown-view.js';
@@ -13,40 +14,49 @@ import { makeQuestion, updateQuestion } from './view-question.js';
 /** The Markdown view of each run's article. */
 const answers = new WeakMap();
 
-/** `day` is shown above the turn, if any. */
-export function makeTurn(turn, day, act) {
+
+export function makeTurn(run, act) {
+  const { message } = run;
   return el(
     'li',
-    { class: 'turn', data: { offset: turn.offset } },
-    day ? el('p', { class: 'day muted small' }, day) : null,
-    turn.text === null ? el('p', { class: 'muted small' }, 'The message of this run is no longer kept.') : el('div', { class: 'message-row' }, messageActions(turn, act), makeMessage(turn.text, { offset: turn.offset, message: turn.message_id })),
-    makeVersions(turn, act),
+    { class: 'turn', data: { offset: placeOf(run) } },
+    el('p', { class: 'day muted small', hidden: true }),
+    message === null
+      ? el('p', { class: 'muted small' }, 'The message of this run is no longer kept.')
+      : el('div', { class: 'message-row' }, messageActions(run, act), makeMessage(message.text, { offset: message.offset, message: message.message_id })),
+    makeVersions(run, act),
     el('article', { class: 'run' }),
   );
 }
 
 /** Updates a turn. Does nothing if neither the run, its pending intents nor the way of drawing have changed. */
-export function updateTurn(element, { turn, versions }, run, { act, events }) {
-  updateVersions(element.querySelector('.versions'), turn, versions);
+export function updateTurn(element, { run, versions, day }, { act, trace }) {
+  element.firstElementChild.hidden = day === null;
+  if (day !== null) setText(element.firstElementChild, day);
+  updateVersions(element.querySelector('.versions'), placeOf(run), versions);
   const article = element.lastElementChild;
-  const version = `${run.version} ${events} ${act.pendingOf(run.run_id)}`;
-  if (article.dataset.version === version) return;
-  article.dataset.version = version;
-  if (!article.firstChild) build(article, turn, run, act);
-  updateRun(article, run, act, events);
+  const version = `${trace?.version} ${act.pendingOf(run.run_id)} ${article.dataset.touched}`;
+  const held = drawn.get(article);
+  drawn.set(article, { run, version });
+  if (held?.run === run && held.version === version) return;
+  if (!article.firstChild) build(article, run, act);
+  updateRun(article, run, act, trace);
 }
 
+/** The run that each article shows, and all else that it shows. */
+const drawn = new WeakMap();
+
 /** The buttons beside a message. Further actions on a message belong here. */
-function messageActions(turn, act) {
+function messageActions(run, act) {
   return el('div', { class: 'actions' },
-    copyButton('Copy message', () => turn.text),
-    actionButton('Edit message', 'edit', () => act.editTurn(turn)));
+    copyButton('Copy message', () => run.message.text),
+    actionButton('Edit message', 'edit', () => act.editTurn(run)));
 }
 
 /** The buttons below an answer. Further actions on an answer belong here. */
-function answerActions(turn, run, act) {
-  const again = turn.text === null ? null : actionButton('Answer again', 'again', () => act.again(turn, run));
-  return el('span', { class: 'actions' }, copyButton('Copy answer', () => answerOf(run) ?? ''), again);
+function answerActions(article, run, act) {
+  const again = run.message === null ? null : actionButton('Answer again', 'again', () => act.again(drawn.get(article).run));
+  return el('span', { class: 'actions' }, copyButton('Copy answer', () => answerOf(drawn.get(article).run)), again);
 }
 
 function actionButton(label, name, onclick) {
@@ -54,10 +64,10 @@ function actionButton(label, name, onclick) {
 }
 
 /** The versions of a message, made by editing it or by asking again: `‹ 2 of 3 ›`. */
-function makeVersions(turn, act) {
+function makeVersions(run, act) {
   const move = (step) => () => {
     const { offsets } = versionsOf.get(versions);
-    const offset = offsets[offsets.indexOf(turn.offset) + step];
+    const offset = offsets[offsets.indexOf(placeOf(run)) + step];
     if (offset !== undefined) act.branch(offset);
   };
   const versions = el('div', { class: 'versions', role: 'group', 'aria-label': 'Versions of this message', hidden: true },
@@ -65,10 +75,10 @@ function makeVersions(turn, act) {
   return versions;
 }
 
-function updateVersions(element, turn, offsets) {
+function updateVersions(element, own, offsets) {
   if (versionsOf.get(element)?.offsets.length === offsets.length) return;
   versionsOf.set(element, { offsets });
-  const place = offsets.indexOf(turn.offset);
+  const place = offsets.indexOf(own);
   element.hidden = offsets.length < 2;
   setText(element.querySelector('span'), `${place + 1} of ${offsets.length}`);
   element.firstElementChild.disabled = place === 0;
@@ -90,7 +100,7 @@ function makeMessage(text, data) {
           el('code', { class: 'message-text script-text', dir: 'ltr' }, shown)));
 }
 
-function build(article, turn, run, act) {
+function build(article, run, act) {
   article.dataset.run = run.run_id;
   article.setAttribute('aria-label', `Answer of ${run.agent_name}`);
   const answer = el('div', { class: 'answer-text', hidden: true });
@@ -100,45 +110,47 @@ function build(article, turn, run, act) {
       el('h2', { class: 'agent-name' }),
       el('span', { class: 'state' }),
       el('button', { type: 'button', class: 'cancel', onclick: ({ target }) => isBusy(target) || act.cancel(run.run_id) }, 'Cancel')),
-    makeActivity(() => {
-      delete article.dataset.version;
-      act.redraw();
+    makeActivity((isOpen) => {
+      article.dataset.touched = Number(article.dataset.touched ?? 0) + 1;
+      act.redraw(drawn.get(article).run, isOpen);
     }),
     answer,
     el('div', { class: 'questions', hidden: true }),
     el('div', { class: 'run-note', hidden: true }, el('p'), el('p', { class: 'run-error' })),
-    el('footer', { class: 'run-foot' }, el('span', { class: 'run-facts muted' }), answerActions(turn, run, act)),
+    el('footer', { class: 'run-foot' }, el('span', { class: 'run-facts muted' }), answerActions(article, run, act)),
     el('ul', { class: 'faults', 'aria-label': 'Broken rules', hidden: true }),
   );
 }
 
-function updateRun(article, run, act, events) {
+function updateRun(article, run, act, trace) {
+  const isOver = hasEnded(run);
   const part = (selector) => article.querySelector(selector);
   const state = stateOf(run);
   article.dataset.state = state;
   setText(part('.agent-name'), run.agent_name);
-  setText(part('.state'), run.end ? '' : (progressOf(run) ?? STATES[state]));
+  setText(part('.state'), isOver ? '' : (progressOf(run) ?? STATES[state]));
   const cancel = part('.cancel');
-  if (run.end || state !== 'queued') keepingFocus(article, () => cancel?.remove());
+  if (isOver || state !== 'queued') keepingFocus(article, () => cancel?.remove());
   else setBusy(cancel, act.cancelling(run.run_id), act.cancelling(run.run_id) ? 'Cancelling' : 'Cancel');
 
-  updateActivity(part('.activity'), run, events);
+  updateActivity(part('.activity'), run, trace);
 
   const text = clip(answerOf(run) ?? '', TEXT_CHARS_MAX);
   part('.answer-text').hidden = text === '';
-  answers.get(article).update(text, !run.end);
+  answers.get(article).update(text, !isOver);
 
   const questions = part('.questions');
-  keepingFocus(article, () => reconcile(questions, openCalls(run).filter((call) => call.by === 'client'), {
+  keepingFocus(article, () => reconcile(questions, isOver ? [] : openCalls(run).filter((call) => call.by === 'client'), {
     key: (call) => call.call_id,
-    make: (call) => makeQuestion(call, act),
-    update: (form, call) => updateQuestion(form, call, act),
+    make: (call) => makeQuestion({ ...call, run_id: run.run_id }, act),
+    update: (form, call) => updateQuestion(form, { ...call, run_id: run.run_id }, act),
   }));
   showFilled(questions);
 
   updateEnd(article, run, text);
-  reconcile(part('.faults'), run.faults, {
-    key: (fault) => run.faults.indexOf(fault),
+  const faults = trace?.faults ?? [];
+  reconcile(part('.faults'), faults, {
+    key: (fault) => faults.indexOf(fault),
     make: (fault) => el('li', {}, `${fault.rule}: ${fault.text}`),
     update: () => {},
   });
@@ -146,7 +158,8 @@ function updateRun(article, run, act, events) {
 }
 
 function updateEnd(article, run, text) {
-  const words = run.end ? endWords(run.end) : null;
+  const isOver = hasEnded(run);
+  const words = isOver ? endWords(run) : null;
   const note = article.querySelector('.run-note');
   note.hidden = words === null;
   if (words) {
@@ -156,14 +169,14 @@ function updateEnd(article, run, text) {
     note.lastElementChild.hidden = words.detail === '';
   }
   const foot = article.querySelector('.run-foot');
-  foot.hidden = run.end === null;
-  if (run.end === null) return;
+  foot.hidden = !isOver;
+  if (!isOver) return;
   foot.querySelector('.actions .copy').hidden = text === '';
-  foot.querySelector('.actions').hidden = run.end.status === 'merged';
+  foot.querySelector('.actions').hidden = run.status === 'merged';
   const facts = foot.querySelector('.run-facts');
-  const { usage, duration_ms } = run.end;
+  const { usage, duration_ms } = run;
   const tokens = usage ? `${(usage.input_tokens + usage.output_tokens).toLocaleString()} tokens` : '';
-  setText(facts, [timeOfDay(run.last_at), span(duration_ms), tokens].filter(Boolean).join(' · '));
+  setText(facts, [timeOfDay(run.last_at), duration_ms === null ? '' : span(duration_ms), tokens].filter(Boolean).join(' · '));
   facts.title = usage ? `${usage.input_tokens} tokens read, ${usage.output_tokens} tokens written` : '';
 }
 

@@ -1,85 +1,74 @@
 // The wire panel: connection details, rule violations, and raw frames in both directions.
 
-import { meaning } from './connection.js';
-import { clip } from './json.js';
+import { reactionTo } from './quintet.js';
 import { byId, clockTime, el, reconcile, setText, showFilled, span } from './dom.js';
+import { closeWords } from './words.js';
 
-/** The latest `FRAMES_MAX` frames, each truncated to `FRAME_CHARS_MAX`. */
-export class Frames {
-  #frames = [];
-  #count = 0;
-  #drawn = -1;
+let drawn = -1;
 
-  add(direction, text) {
-    this.#count += 1;
-    const type = direction === 'close' ? 'close' : (/"type":"(\w+)"/.exec(text)?.[1] ?? '');
-    this.#frames.push({ number: this.#count, at: Date.now(), direction, type, text: clip(text, FRAME_CHARS_MAX) });
-    if (this.#frames.length > FRAMES_MAX) this.#frames.shift();
-  }
+/** Draws the latest frames, unless the reader holds the list. */
+export function drawFrames({ frames, count }) {
+  const list = byId('frames');
+  const version = frames.length === 0 ? 0 : count;
+  if (byId('frames-hold').checked || drawn === version) return;
+  drawn = version;
+  reconcile(list, frames.toReversed(), {
+    key: (frame) => frame.number,
+    make: (frame) => el('li', { class: 'frame', data: { direction: frame.direction } },
+      el('span', { class: 'frame-head' },
+        el('span', { class: 'arrow' }, ARROWS[frame.direction]), clockTime(frame.at), el('b', {}, frame.type)),
+      el('code', {}, frame.text)),
+    update: () => {},
+  });
+  showFilled(list);
+}
 
-  clear() {
-    this.#frames = [];
-    this.#drawn = -1;
-  }
-
-  draw() {
-    const list = byId('frames');
-    if (byId('frames-hold').checked || this.#drawn === this.#count) return;
-    this.#drawn = this.#count;
-    reconcile(list, this.#frames.toReversed(), {
-      key: (frame) => frame.number,
-      make: (frame) => el('li', { class: 'frame', data: { direction: frame.direction } },
-        el('span', { class: 'frame-head' },
-          el('span', { class: 'arrow' }, ARROWS[frame.direction]), clockTime(frame.at), el('b', {}, frame.type)),
-        el('code', {}, frame.text)),
-      update: () => {},
-    });
-    showFilled(list);
-  }
+/** Returns the phase of the connection for the style: `disconnected` if it stays so until the user acts. */
+export function phaseOf({ phase }) {
+  return phase === 'closed' || phase === 'idle' ? 'disconnected' : phase;
 }
 
 /** Describes the state of the connection in the terms of the protocol. */
 function phaseText(state) {
   switch (state.phase) {
-    case 'disconnected':
-      return DISCONNECTED[state.why];
+    case 'closed':
+      return CLOSED[state.reason];
     case 'live':
-      return state.drain ? 'live, draining' : 'live';
+      return state.draining === null ? 'live' : 'live, draining';
     case 'waiting':
-      return `reconnecting in ${span(state.ms)}`;
+      return `reconnecting in ${span(state.retry_in_ms)}`;
     default:
       return state.phase;
   }
 }
 
 /** Describes the state of the connection for users. */
-export function connectionWords({ phase, why, drain }) {
-  if (why === 'start') return 'Connecting';
-  if (phase === 'live') return drain ? 'Server is restarting' : 'Connected';
+export function connectionWords({ phase, draining }) {
+  if (phase === 'live') return draining === null ? 'Connected' : 'Server is restarting';
   return CONNECTION[phase] ?? 'Connecting';
 }
 
-export function drawFacts({ state, log, closing, reconnects, expires_at }) {
+export function drawFacts({ wire, state, resets, expires_at }) {
   const progress = byId('progress');
-  progress.max = Math.max(1, log.head);
-  progress.value = log.offset;
+  progress.max = Math.max(1, wire.head);
+  progress.value = wire.offset;
   const rows = [
     ['state', phaseText(state)],
-    ['reason', state.reason ?? ''],
-    ['offset', String(log.offset)],
-    ['head', String(log.head)],
-    ['caught up', log.caught_up ? 'yes' : 'no'],
-    ['resumed after', String(log.resumed_after)],
-    ['gap', log.gap ? `${log.gap.from} to ${log.gap.to}` : 'none'],
-    ['epoch', log.epoch ?? ''],
+    ['reason', state.message ?? ''],
+    ['offset', String(wire.offset)],
+    ['head', String(wire.head)],
+    ['caught up', wire.isCaughtUp ? 'yes' : 'no'],
+    ['resumed after', String(wire.resumed_after)],
+    ['gap', wire.gap ? `${wire.gap.from} to ${wire.gap.to}` : 'none'],
+    ['epoch', wire.epoch ?? ''],
     ['connection', state.connection_id ?? ''],
-    ['applied', String(log.counts.applied)],
-    ['repeated', String(log.counts.repeated)],
-    ['holes', String(log.counts.holes)],
-    ['foreign', String(log.counts.foreign)],
-    ['begun anew', log.restarts === 0 ? '' : String(log.restarts)],
-    ['connections', String(reconnects)],
-    ['last close', closing === null ? '' : closeText(closing)],
+    ['applied', String(wire.counts.applied)],
+    ['repeated', String(wire.counts.repeated)],
+    ['holes', String(wire.counts.holes)],
+    ['foreign', String(wire.counts.foreign)],
+    ['begun anew', resets === 0 ? '' : String(resets)],
+    ['connections', String(wire.connections)],
+    ['last close', wire.closing === null ? '' : closeText(wire.closing)],
     ['credential until', expires_at ? new Date(expires_at).toLocaleString() : ''],
   ].filter(([, value]) => value !== '');
   reconcile(byId('facts'), rows, {
@@ -87,20 +76,19 @@ export function drawFacts({ state, log, closing, reconnects, expires_at }) {
     make: ([name]) => el('div', { title: HINTS[name], data: { fact: name.replaceAll(' ', '_') } }, el('dt', {}, name), el('dd')),
     update: (row, [, value]) => setText(row.lastElementChild, value),
   });
-  reconcile(byId('faults'), log.faults.slice(-FAULTS_MAX), {
-    key: (fault) => `${log.faults.indexOf(fault)} ${fault.text}`,
-    make: (fault) => el('li', {}, `${fault.rule}: ${fault.text}`),
+  reconcile(byId('faults'), wire.faults.slice(-FAULTS_MAX), {
+    key: ({ number }) => number,
+    make: ({ rule, text }) => el('li', {}, `${rule}: ${text}`),
     update: () => {},
   });
   showFilled(byId('faults'));
 }
 
 export function closeText({ code, reason }) {
-  const { text, then } = meaning(code);
-  return `${code} ${text}${reason ? ` (${reason})` : ''}; ${THEN[then]}`;
+  return `${code} ${closeWords(code)}${reason ? ` (${reason})` : ''}; ${THEN[reactionTo(code)]}`;
 }
 
-const CONNECTION = { disconnected: 'Not connected', waiting: 'Reconnecting', replaying: 'Catching up' };
+const CONNECTION = { closed: 'Not connected', waiting: 'Reconnecting', replaying: 'Catching up' };
 
 /** What the facts mean, shown on hover. */
 const HINTS = {
@@ -116,15 +104,9 @@ const HINTS = {
   'credential until': 'When the login ends; the page renews it before.',
 };
 
-const DISCONNECTED = {
-  start: 'not connected',
-  dropped: 'dropped',
-  closed: 'closed',
-  refused: 'refused',
-};
+const CLOSED = { client: 'dropped', final: 'closed', refused: 'refused' };
 
 const THEN = {
-  stop: 'nothing to do',
   final: 'final',
   retry: 'retry',
   later: 'retry later',
@@ -132,6 +114,4 @@ const THEN = {
 };
 
 const ARROWS = { in: '↓', out: '↑', close: '✕' };
-const FRAMES_MAX = 300;
-const FRAME_CHARS_MAX = 4_000;
 const FAULTS_MAX = 10;

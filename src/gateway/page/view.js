@@ -1,96 +1,129 @@
-// The page as a whole: draws the log, the outbox and the connection. The only state besides the DOM is what the reader
-// looks at: whether the view follows the end of the conversation.
+// The page as a whole: draws the history, the intents and the connection. The only state besides the DOM is what the
+// reader looks at: whether the view follows the end of the conversation.
 
+import { pathOf, placeOf } from './quintet.js';
 import { byId, reconcile, setText, showFilled } from './dom.js';
-import { pathOf } from './branches.js';
 import { dayOf, titleOf } from './threads.js';
 import { makeTurn, makeUnsent, updateTurn, updateUnsent } from './view-run.js';
 import { drawThreads } from './view-threads.js';
-import { connectionWords, drawFacts } from './view-wire.js';
+import { connectionWords, drawFacts, drawFrames, phaseOf } from './view-wire.js';
 
 /** Draws everything. `app` is only read; `act` has the actions of the elements. */
 export function draw(app, act) {
   byId('login').hidden = app.session !== null;
   byId('app').hidden = app.session === null;
-  if (app.session === null) return;
+  if (app.session === null || app.client === null) return;
   const { user_id } = app.session;
   setText(byId('user'), user_id);
   setText(byId('user-mark'), [...user_id][0].toUpperCase());
   drawConnection(app);
-  byId('app').dataset.events = app.events ? 'on' : 'off';
-  // While a first log is read, its runs would flash by as queued.
-  byId('loading').hidden = app.shown;
-  byId('loading-progress').max = Math.max(1, app.log.head);
-  byId('loading-progress').value = app.log.offset;
-  if (app.shown) {
-    drawThreads(app, act);
-    drawConversation(app, act);
-    app.composer.draw(app);
-  }
-  const title = `${app.waiting > 0 ? `(${app.waiting}) ` : ''}${byId('thread-title').textContent} · ${user_id} · Quintet`;
-  if (document.title !== title) document.title = title;
+  byId('app').dataset.events = app.traces.isOn ? 'on' : 'off';
+  drawThreads(app, act);
+  drawConversation(app, act);
+  app.composer.draw(app, act.openRun());
+  drawTitle(app);
   if (!byId('wire').hidden) {
-    drawFacts({ ...app, state: app.connection.state, expires_at: app.session.expires_at });
-    app.frames.draw();
+    drawFacts({ wire: app.wire, state: app.client.state, resets: app.client.snapshot.resets, expires_at: app.session.expires_at });
+    drawFrames(app.wire);
   }
+  if (app.sought !== null && isLoaded(app)) act.seek();
 }
 
-function drawConnection({ connection }) {
-  const { state } = connection;
+const isLoaded = ({ history, thread_id }) => history.state.opened.get(thread_id)?.isLoaded === true;
+
+function drawTitle({ history, session }) {
+  const { size } = history.state.waiting;
+  const title = `${size > 0 ? `(${size}) ` : ''}${byId('thread-title').textContent} · ${session.user_id} · Quintet`;
+  if (document.title !== title) document.title = title;
+}
+
+function drawConnection({ client }) {
+  const { state } = client;
+  const phase = phaseOf(state);
   const pill = byId('connection');
-  pill.dataset.phase = state.phase;
+  pill.dataset.phase = phase;
   setText(pill, connectionWords(state));
-  byId('drop').disabled = state.phase === 'disconnected';
+  byId('drop').disabled = phase === 'disconnected';
   const resume = byId('resume');
-  const offered = (state.phase === 'disconnected' && state.why !== 'start') || state.phase === 'waiting';
+  const offered = state.phase === 'closed' || state.phase === 'waiting';
   if (!offered && document.activeElement === resume) byId('text').focus();
   resume.hidden = !offered;
 }
 
 function drawConversation(app, act) {
-  const { log, outbox, thread_id } = app;
+  const { history, thread_id } = app;
+  const summary = history.state.threads.get(thread_id);
+  const opened = history.state.opened.get(thread_id);
+  setText(byId('thread-title'), titleOf(summary));
+  setText(byId('thread-id'), thread_id);
+  byId('title-menu').hidden = summary === undefined;
+  // Until the last page is there, its runs would flash by, and what is sent would stand at the top.
+  const isReady = opened?.isLoaded === true;
+  byId('loading').hidden = isReady || Boolean(opened?.error);
   const scroll = byId('scroll');
-  const turnsElement = byId('turns');
-  const changed = turnsElement.dataset.thread !== thread_id;
-  if (changed) {
-    turnsElement.replaceChildren();
-    turnsElement.dataset.thread = thread_id;
+  const turns = byId('turns');
+  if (turns.dataset.thread !== thread_id) {
+    turns.replaceChildren();
+    turns.dataset.thread = thread_id;
     view.follows = true;
   }
-  const thread = log.threads.get(thread_id);
-  const path = pathOf(thread, app.branches.get(thread_id));
-  setText(byId('thread-title'), titleOf(thread ?? { title: null }));
-  setText(byId('thread-id'), thread_id);
-  const hidden = Math.max(0, path.length - app.turns_shown);
-  const earlier = byId('earlier');
-  earlier.hidden = hidden === 0;
-  if (hidden > 0) setText(earlier, `Show earlier messages (${hidden})`);
-  reconcile(turnsElement, path.slice(hidden), {
-    key: ({ turn }) => turn.offset,
-    make: (step) => makeTurn(step.turn, dayBefore(path, step), act),
-    update: (element, step) => updateTurn(element, step, log.runs.get(step.turn.run_id), { act, events: app.events }),
-  });
-  showFilled(turnsElement);
-  const unsent = [...outbox.values()].filter(
-    ({ frame }) => frame.type === 'send_message' && frame.thread_id === thread_id && !log.messages.has(frame.message_id),
+  const runs = isReady ? (opened.thread?.runs ?? []) : [];
+  const path = pathOf(runs, app.branches.get(thread_id) ?? null, opened?.next_before === null);
+  drawEarlier(opened, isReady);
+  const steps = withDays(path.steps);
+  keepPlace(turns, steps, () =>
+    reconcile(turns, steps, {
+      key: ({ run }) => placeOf(run),
+      make: ({ run }) => makeTurn(run, act),
+      update: (element, step) => updateTurn(element, step, { act, trace: app.traces.of(step.run) }),
+    }),
   );
+  showFilled(turns);
+  const unsent = isReady ? app.intents.all().filter(({ frame }) => frame.type === 'send_message' && frame.thread_id === thread_id) : [];
   reconcile(byId('unsent'), unsent, {
     key: (intent) => intent.key,
     make: (intent) => makeUnsent(intent, act),
     update: updateUnsent,
   });
   showFilled(byId('unsent'));
-  byId('welcome').hidden = path.length > 0 || unsent.length > 0;
+  byId('welcome').hidden = !isReady || path.steps.length > 0 || unsent.length > 0;
   if (view.follows) scroll.scrollTop = scroll.scrollHeight;
   drawLatest();
 }
 
-/** Returns the day of a turn if it differs from that of the turn before; today's first turn needs none. */
-function dayBefore(path, step) {
+/** The button above the messages: it loads older ones by itself when it is seen, and again after an error. */
+function drawEarlier(opened, isReady) {
+  const earlier = byId('earlier');
+  earlier.hidden = !opened?.error && (!isReady || opened.next_before === null);
+  if (earlier.hidden) return;
+  const text = opened.isLoading ? 'Loading earlier messages' : 'Show earlier messages';
+  setText(earlier, opened.error ? `Messages could not be loaded (${opened.error.message}). Try again` : text);
+}
+
+/** Adds the day to each step whose day differs from that of the step before; today's first one needs none. */
+function withDays(steps) {
   const now = Date.now();
-  const before = path[path.indexOf(step) - 1];
-  const day = dayOf(step.turn.at, now);
-  return day === (before ? dayOf(before.turn.at, now) : 'Today') ? null : day;
+  let before = 'Today';
+  return steps.map((step) => {
+    const day = dayOf(step.run.accepted_at, now);
+    const own = day === before ? null : day;
+    before = day;
+    return { ...step, day: own };
+  });
+}
+
+/** Changes the turns; if older ones appear above, the reader's place is kept. */
+function keepPlace(turns, steps, change) {
+  const first = turns.firstElementChild;
+  const isGrowing = first !== null && steps.length > 0 && String(placeOf(steps[0].run)) !== first.dataset.key && steps.some(({ run }) => String(placeOf(run)) === first.dataset.key);
+  if (!isGrowing) return change();
+  const scroll = byId('scroll');
+  stay();
+  scroll.style.overflowAnchor = 'none';
+  const y = first.getBoundingClientRect().top;
+  change();
+  scroll.scrollTop += first.getBoundingClientRect().top - y;
+  scroll.style.overflowAnchor = '';
 }
 
 /** Whether the view follows the end of the conversation: yes, until the reader scrolls up. */
@@ -115,18 +148,7 @@ function drawLatest() {
   byId('latest').hidden = view.follows || fromEnd(byId('scroll')) < LATEST_PX;
 }
 
-/** Shows more turns above, with the view kept where it is. */
-export function growUpwards(change) {
-  const scroll = byId('scroll');
-  const below = scroll.scrollHeight - scroll.scrollTop;
-  stay();
-  scroll.style.overflowAnchor = 'none';
-  change();
-  scroll.scrollTop = scroll.scrollHeight - below;
-  scroll.style.overflowAnchor = '';
-}
-
-/** `act.earlier()` shows more turns. */
+/** `act.earlier()` loads older turns. */
 export function listenScroll(act) {
   const scroll = byId('scroll');
   scroll.addEventListener('scroll', () => {
@@ -139,7 +161,7 @@ export function listenScroll(act) {
     byId('text').focus();
   });
   byId('earlier').addEventListener('click', act.earlier);
-  new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && act.earlier(), { root: scroll }).observe(byId('earlier'));
+  new IntersectionObserver(([{ isIntersecting }]) => isIntersecting && act.earlier(), { root: scroll, rootMargin: AHEAD }).observe(byId('earlier'));
 }
 
 /** Announces text to screen readers. */
@@ -157,3 +179,5 @@ export function notice(text) {
 /** Distance from the end, in pixels, within which the view follows new content. */
 const NEAR_PX = 24;
 const LATEST_PX = 160;
+/** Distance from the top within which older messages are loaded. */
+const AHEAD = '400px 0px 0px 0px';

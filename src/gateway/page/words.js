@@ -12,6 +12,7 @@ export const STATES = Object.freeze({
   timed_out: 'Took too long',
   interrupted: 'Interrupted',
   merged: 'Taken up by the running answer',
+  unknown: 'Unknown',
 });
 
 /** Returns the end of a run in words: `{text, detail}`, or null if it succeeded. */
@@ -35,6 +36,7 @@ export function mayRetry(code) {
 }
 
 const ENDS = {
+  unknown: 'The end of this answer is not known: the entries are no longer kept.',
   cancelled: 'You stopped this answer.',
   interrupted: 'The service stopped before this answer was complete.',
   timed_out: 'The agent took too long.',
@@ -55,6 +57,29 @@ const RUN_ERRORS = {
   node_lost: 'The server that worked on this answer was lost.',
 };
 
+/** Returns the description of a close code (docs/protocol.md, close codes). */
+export function closeWords(code) {
+  return CLOSES[code] ?? 'unknown code';
+}
+
+const CLOSES = {
+  1000: 'normal',
+  1001: 'going away',
+  1002: 'protocol error',
+  1005: 'closed without a code',
+  1006: 'connection lost',
+  1007: 'not UTF-8',
+  1009: 'frame over the limit',
+  1011: 'fault of the server',
+  1012: 'draining or restarting',
+  1013: 'over capacity',
+  4400: 'too many frames that could not be understood',
+  4401: 'not authenticated, or the credential expired',
+  4403: 'origin or right refused',
+  4408: 'no hello, no pong, or no reading in time',
+  4429: 'connection or rate limit reached',
+};
+
 const REFUSALS = {
   too_large: 'The message is too long. Edit it, or send it in parts.',
   thread_busy: 'The agent is still working on this conversation.',
@@ -67,5 +92,9 @@ const REFUSALS = {
   invalid_field: 'The server could not read this.',
   unavailable: 'The server could not store this.',
   draining: 'The server is restarting.',
+  closed: 'The connection has ended.',
+  unauthenticated: 'The login is not accepted any more.',
+  forbidden: 'This is not allowed.',
+  outbox_full: 'Too much waits to be sent.',
   message_id_reused: 'A message with the same id exists already.',
 };

@@ -53,11 +53,12 @@ pub async fn attach(
         AdmissionError::ConnectionsMax => AttachError::ServiceFull,
         AdmissionError::UserConnectionsMax
         | AdmissionError::UserPagesMax { .. }
+        | AdmissionError::UserExportsMax { .. }
         | AdmissionError::RateLimited { .. }
         | AdmissionError::RateUsersMax { .. } => AttachError::UserFull,
     })?;
     let user = gateway.factory.attach(&identity.user_id);
-    let opened = match user.cursor(cursor.after).await {
+    let opened = match user.cursor(cursor.after().unwrap_or_default()).await {
         Ok(opened) => user.epoch_for(cursor).await.map(|epoch| (opened, epoch)),
         Err(error) => Err(error),
     };

@@ -9,7 +9,7 @@ use super::payload::{Reply, WsPayload};
 use crate::{
     kernel::{
         connection::{Input, ResumeCursor},
-        ids::{ConnectionId, MessageId, Offset, ThreadId, Timestamp, UserId},
+        ids::{ConnectionId, MessageId, ThreadId, Timestamp, UserId},
     },
     runtime::clock,
     wire::{
@@ -35,7 +35,7 @@ impl Codec {
         match self {
             Codec::Current => None,
             Codec::Legacy(client) => {
-                let cursor = client.cursor.unwrap_or(AT_THE_HEAD);
+                let cursor = client.cursor.unwrap_or(ResumeCursor::Head);
                 Some(Input::Hello { cursor, credential: None })
             }
         }
@@ -164,6 +164,3 @@ impl LegacyClient {
         View { user_id: &self.user_id, now, resumes: self.cursor.is_some() }
     }
 }
-
-/// A cursor past every head, which resumes at the head.
-const AT_THE_HEAD: ResumeCursor = ResumeCursor { epoch: None, after: Offset(u64::MAX) };

@@ -26,11 +26,7 @@ use crate::{
         admit::{AdmissionError, IncompleteMessage},
         peers::{PeerAddr, PeerLimited},
     },
-    kernel::{
-        connection::{Input, ResumeCursor},
-        ids::UserId,
-        ticket::Identity,
-    },
+    kernel::{connection::Input, ids::UserId, ticket::Identity},
     wire::{
         client::{ClientFrame, FrameError},
         codes::ErrorCode,
@@ -211,7 +207,8 @@ impl FrameReader {
                 Err(
                     AdmissionError::ConnectionsMax
                     | AdmissionError::UserConnectionsMax
-                    | AdmissionError::UserPagesMax { .. },
+                    | AdmissionError::UserPagesMax { .. }
+                    | AdmissionError::UserExportsMax { .. },
                 )
                 | Ok(()) => Ok(()),
             },
@@ -240,10 +237,9 @@ fn decode(text: &str) -> Input<WsPayload> {
         Ok(ClientFrame::CompleteCall(call)) => command(ClientCommandFrame::CompleteCall(call)),
         Ok(ClientFrame::UpdateThread(update)) => command(ClientCommandFrame::UpdateThread(update)),
         Ok(ClientFrame::EraseThread(erase)) => command(ClientCommandFrame::EraseThread(erase)),
-        Ok(ClientFrame::Hello(hello)) => Input::Hello {
-            cursor: ResumeCursor { epoch: hello.epoch, after: hello.after },
-            credential: hello.credential.map(Arc::new),
-        },
+        Ok(ClientFrame::Hello(hello)) => {
+            Input::Hello { cursor: hello.cursor, credential: hello.credential.map(Arc::new) }
+        }
         Ok(ClientFrame::Renew(renew)) => Input::Renew(Arc::new(renew.credential)),
         Ok(ClientFrame::Ping(ping)) => Input::Ping(ping.nonce.map(Reply::Nonce)),
         Err(error) if error.code == ErrorCode::TooLarge => Input::Oversized(error),

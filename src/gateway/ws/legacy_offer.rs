@@ -94,14 +94,11 @@ mod tests {
             "jwt.a.b.c".to_owned(),
             "bearer.a.b.c".to_owned(),
             format!("jwt.{}", encoded("a.b.c")),
-            format!("jwt-auth.{}==", encoded("Bearer a.b.c").trim_end_matches('=')),
+            format!("jwt.{}=", encoded("a.b.c")),
+            format!("jwt-auth.{}", encoded("Bearer a.b.c")),
         ] {
-            let Ok(offer) = read(&["jwt-auth", &offered]) else {
-                // The padding of the last form may be too long for its text.
-                assert!(offered.ends_with("=="));
-                continue;
-            };
-            assert_eq!(offer, LegacyOffer { token: Some("a.b.c".into()), confirmed: Some("jwt-auth") });
+            let expected = LegacyOffer { token: Some("a.b.c".into()), confirmed: Some("jwt-auth") };
+            assert_eq!(read(&["jwt-auth", &offered]), Ok(expected), "{offered}");
             assert_eq!(read(&[&offered]).unwrap().confirmed, None);
         }
     }

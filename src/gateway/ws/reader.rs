@@ -32,11 +32,12 @@ type Fetched = (Cursor, Result<Lines, ReadError>);
 impl EntryReader {
     /// Creates a reader at the position of `cursor`.
     pub fn new(cursor: Cursor, limits: &GatewayLimits) -> Self {
-        Self {
-            limit: limits.chunk(),
-            at: ReaderState::Idle(cursor),
-            fetch: ReusableBoxFuture::new(std::future::pending()),
-        }
+        Self::of(cursor, limits.chunk())
+    }
+
+    /// Creates a reader at the position of `cursor` with this limit on one read.
+    pub fn of(cursor: Cursor, limit: ReadLimit) -> Self {
+        Self { limit, at: ReaderState::Idle(cursor), fetch: ReusableBoxFuture::new(std::future::pending()) }
     }
 
     /// Starts a read of the entries after `after`, up to `through`, which waits until there are some. Does

@@ -79,7 +79,7 @@ pub async fn upgrade_legacy(
 ) -> HttpResult {
     let epoch = query.epoch.as_deref().map(Epoch::of_cursor).transpose();
     let epoch = epoch.map_err(|_| HttpError::new(ErrorCode::InvalidField, "epoch is invalid"))?;
-    let cursor = query.after.map(|after| ResumeCursor { epoch, after });
+    let cursor = query.after.map(|after| ResumeCursor::After { epoch, after });
     open(gateway, request, query.ticket.as_deref(), |headers| offer(headers, cursor)).await
 }
 

@@ -1,5 +1,7 @@
 //! The journal in one SQLite database, and its logs.
 
+mod erase;
+
 use std::{
     path::{Path, PathBuf},
     sync::{
@@ -11,7 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use quintet_kernel::{
-    ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     user::Receipt,
 };
 use quintet_runtime::{clock, private};
@@ -24,14 +26,15 @@ use super::{
     lock::FolderLock,
     options::SqliteOptions,
     pool::{ReadSide, Readers},
-    reader,
+    reader, rewrite,
     schema::{self, DATABASE_FILE},
+    scrub::Scrub,
     space, threads, wal,
-    writer::{AppendJob, TrimOutcome, TrimStep, Writer, WriterCommand},
+    writer::{AppendJob, EraseTurn, TrimOutcome, TrimStep, Writer, WriterCommand},
 };
 use crate::{
-    AppendError, Batch, Extent, FileSizes, Journal, JournalError, Lines, Log, ReadLimit, Recovery, Retention,
-    RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, FileSizes, Journal, JournalError, Lines, Log,
+    ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
 };
 
 /// A journal in one database, in a folder that this process owns. Clones share it. When the last clone and the
@@ -43,6 +46,7 @@ pub struct SqliteJournal {
 
 struct SqliteInner {
     epochs: Epochs,
+    origin: Epoch,
     /// True once evidence of a rollback has been logged; further evidence is only counted.
     rollback_seen: AtomicBool,
     path: PathBuf,
@@ -51,6 +55,8 @@ struct SqliteInner {
     /// `None` only during drop.
     ways: Option<Ways>,
     threads: Vec<JoinHandle<()>>,
+    /// Dropped after the connections, which the threads have.
+    scrub: Scrub,
     /// Dropped last, so that the folder is released only after the last write.
     _lock: FolderLock,
 }
@@ -91,6 +97,7 @@ impl SqliteJournal {
         let lost = check::lost_entries(&path, options.check_bytes_max)?;
         // Unsynced writes of an earlier process may be in the page cache only.
         wal::settle(&path).map_err(unusable)?;
+        rewrite::rewrite_once(&path, options.check_bytes_max)?;
         let mut connection = schema::open_to_write(&path)?;
         files(&path).iter().try_for_each(|file| private::keep_file(file)).map_err(unusable)?;
         check::check(&connection, &path, options.check_bytes_max)?;
@@ -111,6 +118,7 @@ impl SqliteJournal {
             lock.note_journal(identity.origin)?;
         }
 
+        let scrub = Scrub::new(private::open_file(&path).map_err(unusable)?);
         let side = ReadSide::new(path.clone());
         let (readers, mut threads) =
             Readers::start(&side, options.reader_threads, options.waiting_reads_max)?;
@@ -126,7 +134,9 @@ impl SqliteJournal {
         Ok(Self {
             shared: Arc::new(SqliteInner {
                 epochs,
+                origin: identity.origin,
                 rollback_seen: AtomicBool::new(false),
+                scrub,
                 path,
                 options,
                 side,
@@ -333,6 +343,10 @@ impl Log for SqliteLog {
         self.query(move |connection, user_id| reader::read(connection, user_id, after, limit)).await
     }
 
+    async fn read_before(&self, before: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
+        self.query(move |connection, user_id| reader::read_before(connection, user_id, before, limit)).await
+    }
+
     async fn recovery(&self, recent_max: usize) -> Result<Recovery, JournalError> {
         self.shared.settled().await?;
         self.query(move |connection, user_id| reader::recovery(connection, user_id, recent_max)).await
@@ -364,7 +378,8 @@ impl Log for SqliteLog {
 
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
         let message_id = message_id.clone();
-        self.query(move |connection, user_id| reader::message(connection, user_id, &message_id)).await
+        let origin = self.shared.origin;
+        self.query(move |connection, user_id| reader::message(connection, user_id, &message_id, origin)).await
     }
 
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
@@ -406,6 +421,20 @@ impl Log for SqliteLog {
         .await
     }
 
+    async fn thread_runs_ending(
+        &self,
+        thread_id: &ThreadId,
+        before: Offset,
+        after: Offset,
+        limit: usize,
+    ) -> Result<Vec<RunRecord>, JournalError> {
+        let thread_id = thread_id.clone();
+        self.query(move |connection, user_id| {
+            reader::thread_runs_ending(connection, user_id, &thread_id, before, after, limit)
+        })
+        .await
+    }
+
     async fn thread_message(
         &self,
         thread_id: &ThreadId,
@@ -418,5 +447,19 @@ impl Log for SqliteLog {
 
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
         self.query(move |connection, user_id| reader::path(connection, user_id, message, limit)).await
+    }
+
+    async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
+        let user_id = self.user_id.clone();
+        let turn = self.shared.in_transaction(move |writer| writer.erase(&user_id, receipt, limit)).await?;
+        match turn {
+            EraseTurn::Working => Ok(EraseProgress::Working),
+            EraseTurn::TablesDone => self.erase_from_files(receipt).await,
+            EraseTurn::Done(record) => Ok(EraseProgress::Done(record)),
+        }
+    }
+
+    async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
+        self.query(move |connection, user_id| reader::erasure(connection, user_id, receipt)).await
     }
 }

@@ -79,6 +79,13 @@ impl CopyLock {
         }
     }
 
+    /// Takes the lock for exclusive access of the owner. Waits until no copy is in progress.
+    pub(super) fn wait(database: &Path) -> Result<Self, JournalError> {
+        let file = Self::file(database)?;
+        file.lock().map_err(|error| unusable(&error))?;
+        Ok(Self { _file: file })
+    }
+
     fn file(database: &Path) -> Result<File, JournalError> {
         let path = database.with_file_name(COPY_LOCK_FILE);
         private::open_file(&path).map_err(|error| unusable(&error))

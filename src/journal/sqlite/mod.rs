@@ -20,6 +20,7 @@
 //! - `check`, `wal`: detection of damage, by SQLite's [database] and [write-ahead log] formats
 //! - `writer`: group commit, with retention, checkpoints, and recovery after a failed sync
 //! - `changes`: the index changes of a batch; `space`: sizes and free space
+//! - `erasures`: intents and records of erasures; `scrub`, `pages`, `rewrite`: what is erased goes from the files (DEL-8)
 //! - `resumes`: counts of the resumes of open runs
 //! - `threads`: the index of threads
 //! - `reader`: queries; `pool`: reader threads; `backup`: online copies; `fault`: error mapping
@@ -33,13 +34,17 @@ mod check;
 mod checksum;
 mod engine;
 pub mod epochs;
+pub mod erasures;
 mod fault;
 pub mod lock;
 mod options;
+mod pages;
 mod pool;
 mod reader;
 mod resumes;
+mod rewrite;
 pub mod schema;
+mod scrub;
 mod space;
 mod threads;
 mod wal;

@@ -63,3 +63,9 @@ pub(super) const WRITER_CACHE_KIB: u32 = 8 * 1024;
 pub(super) const READER_CACHE_KIB: u32 = 2 * 1024;
 /// Prepared statements cached per connection.
 pub(super) const STATEMENTS_MAX: usize = 64;
+/// Entries that one step of an erasure examines, between which waiting appends are served (ISO-6).
+pub(super) const ERASE_ENTRIES_MAX: usize = 1024;
+/// Bytes of entries at which a step of an erasure ends; the row that reaches the limit is its last.
+pub(super) const ERASE_BYTES_MAX: usize = 1024 * 1024;
+/// Pages of the database that one step of an erasure examines for remains of erased entries.
+pub(super) const SCRUB_PAGES_MAX: u32 = 1024;

@@ -2,16 +2,18 @@
 //!
 //! Every row is verified against its checksum when it is read: a flipped bit is an error, not an entry.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use quintet_kernel::{
-    ids::{AgentName, InvalidId, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    ids::{AgentName, Epoch, InvalidId, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
     user::Receipt,
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
-use super::{changes::status_of, checksum::checksum, fault::ReadFailure, resumes};
-use crate::{Extent, Lines, ReadLimit, Recovery, RunRecord};
+use super::{changes::status_of, checksum::checksum, erasures, fault::ReadFailure, resumes};
+use crate::{
+    ErasureRecord, Extent, Lines, ReadLimit, Recovery, RunRecord, erasing::hashed, lines::LinesBuilder,
+};
 
 pub(super) type ReadReply<T> = Result<T, ReadFailure>;
 
@@ -20,7 +22,10 @@ pub(super) const INTEGER_MAX: u64 = i64::MAX as u64;
 
 pub(super) fn unfinished(connection: &mut Connection) -> ReadReply<Vec<UserId>> {
     let mut query = connection.prepare_cached(
-        "SELECT user_id FROM users WHERE id IN (SELECT user FROM runs WHERE completed IS NULL) ORDER BY id",
+        "SELECT user_id FROM users WHERE id IN (
+             SELECT user FROM runs WHERE completed IS NULL
+             UNION SELECT user FROM erasures WHERE closed IS NULL)
+         ORDER BY id",
     )?;
     let users = query.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
     users.iter().map(|text| UserId::parse(text).map_err(unreadable)).collect()
@@ -84,6 +89,67 @@ pub(super) fn read(
     Ok(if detaches { wanted.detached() } else { wanted })
 }
 
+/// Reads rows from the one that has the last requested entry, backwards.
+pub(super) fn read_before(
+    connection: &mut Connection,
+    user_id: &UserId,
+    before: Offset,
+    limit: ReadLimit,
+) -> ReadReply<Lines> {
+    let snapshot = connection.transaction()?;
+    let Some(StoredUser { id, extent }) = user(&snapshot, user_id)? else {
+        return Ok(Lines::empty(Offset(1)));
+    };
+    let end = Offset(before.0.saturating_sub(1)).min(extent.head);
+    if end <= extent.trimmed {
+        return Ok(Lines::empty(extent.trimmed.next()));
+    }
+    let mut query = snapshot.prepare_cached(
+        "SELECT first, last, checksum, lines FROM batches
+         WHERE user = ?1 AND last <= (SELECT min(last) FROM batches WHERE user = ?1 AND last >= ?2)
+         ORDER BY last DESC",
+    )?;
+    let mut rows = query.query(params![id, end.0])?;
+    let (entries_max, mut bytes_left) = (limit.entries_max.max(1) as u64, limit.bytes_max);
+    let mut parts: Vec<Lines> = Vec::new();
+    // Every entry after `start`, up to `end`, is in `parts`.
+    let mut start = end;
+    while start > extent.trimmed && end.0 - start.0 < entries_max {
+        let Some(row) = rows.next()? else {
+            return Err(ReadFailure::Damaged(format!("entry {start} is missing")));
+        };
+        let (first, last): (u64, u64) = (row.get(0)?, row.get(1)?);
+        let lines = row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?;
+        // Only the row of `end` may end after the requested entries.
+        let follows = if parts.is_empty() { last >= start.0 } else { last == start.0 };
+        let torn =
+            || ReadFailure::Damaged(format!("the entries {first} to {last} are not as they were written"));
+        if !follows || first > start.0 || checksum(lines) != row.get::<_, i64>(2)? {
+            return Err(torn());
+        }
+        let row = Lines::parse(Offset(first), Bytes::copy_from_slice(lines))
+            .ok()
+            .filter(|row| row.last().0 == last)
+            .ok_or_else(torn)?;
+        let room = (entries_max - (end.0 - start.0)).min(start.0 - extent.trimmed.0);
+        let wanted = row.before(start.next(), usize::try_from(room).unwrap_or(usize::MAX), bytes_left);
+        // `before` returns at least one line, so the byte limit is enforced here.
+        if !parts.is_empty() && wanted.as_bytes().len() > bytes_left {
+            break;
+        }
+        bytes_left = bytes_left.saturating_sub(wanted.as_bytes().len());
+        let whole = wanted.first().0 == first;
+        start = Offset(wanted.first().0 - 1);
+        parts.push(wanted);
+        if !whole {
+            break;
+        }
+    }
+    let mut together = LinesBuilder::new(start.next());
+    parts.iter().rev().for_each(|part| together.extend(part));
+    Ok(together.finish())
+}
+
 fn skip_lines(lines: &[u8], count: u64) -> &[u8] {
     match count.checked_sub(1).and_then(|last| memchr::memchr_iter(b'\n', lines).nth(last as usize)) {
         Some(end) => &lines[end + 1..],
@@ -102,7 +168,7 @@ pub(super) fn recovery(
         snapshot.prepare_cached(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
                 parent
-             FROM runs WHERE user = ?1 ORDER BY accepted DESC LIMIT ?2",
+             FROM runs WHERE user = ?1 AND thread_id <> '' ORDER BY accepted DESC LIMIT ?2",
         )?,
         params![id, recent_max],
     )?;
@@ -120,20 +186,26 @@ pub(super) fn recovery(
         .prepare_cached("SELECT spent_bytes, spent_at FROM users WHERE id = ?1")?
         .query_row([id], |row| Ok(Spending { bytes: row.get(0)?, at: Timestamp(row.get(1)?) }))?;
     let resumes = resumes::of_user(&snapshot, id)?;
-    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending, erasures: vec![] })
+    let erasures = erasures::open_of_user(&snapshot, id)?;
+    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending, erasures })
 }
 
 pub(super) fn message(
     connection: &mut Connection,
     user_id: &UserId,
     message_id: &MessageId,
+    origin: Epoch,
 ) -> ReadReply<Option<Receipt>> {
+    // DEL-6: of an erased message the index has a hash of the id.
+    let erased = hashed(origin, user_id, message_id);
     let found = connection
         .prepare_cached(
             "SELECT run_id, accepted FROM runs
-             WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND message_id = ?2",
+             WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND message_id IN (?2, ?3)",
         )?
-        .query_row([user_id.as_str(), message_id.as_str()], |row| Ok((row.get(0)?, Offset(row.get(1)?))))
+        .query_row([user_id.as_str(), message_id.as_str(), &erased], |row| {
+            Ok((row.get(0)?, Offset(row.get(1)?)))
+        })
         .optional()?;
     Ok(found.map(|(run_id, offset)| Receipt { run_id: RunId(uuid::Uuid::from_bytes(run_id)), offset }))
 }
@@ -146,7 +218,7 @@ pub(super) fn run(
     let query = connection.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
                 parent
-         FROM runs WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND run_id = ?2",
+         FROM runs WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND run_id = ?2 AND thread_id <> ''",
     )?;
     Ok(runs(query, params![user_id.as_str(), run_id.0.as_bytes()])?.pop())
 }
@@ -188,6 +260,27 @@ pub(super) fn thread_runs_before(
     runs(query, params![user_id.as_str(), thread_id.as_str(), before, limit.min(INTEGER_MAX as usize)])
 }
 
+pub(super) fn thread_runs_ending(
+    connection: &mut Connection,
+    user_id: &UserId,
+    thread_id: &ThreadId,
+    before: Offset,
+    after: Offset,
+    limit: usize,
+) -> ReadReply<Vec<RunRecord>> {
+    let query = connection.prepare_cached(
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
+         FROM runs INDEXED BY runs_by_thread
+         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND accepted < ?3
+           AND (completed IS NULL OR completed > ?4)
+         ORDER BY completed IS NULL DESC, completed DESC, accepted DESC LIMIT ?5",
+    )?;
+    let (before, after) = (before.0.min(INTEGER_MAX), after.0.min(INTEGER_MAX));
+    let limit = limit.min(INTEGER_MAX as usize);
+    runs(query, params![user_id.as_str(), thread_id.as_str(), before, after, limit])
+}
+
 pub(super) fn thread_message(
     connection: &mut Connection,
     user_id: &UserId,
@@ -222,7 +315,7 @@ pub(super) fn path(
         let query = snapshot.prepare_cached(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
                     parent
-             FROM runs WHERE user = ?1 AND accepted = ?2",
+             FROM runs WHERE user = ?1 AND accepted = ?2 AND thread_id <> ''",
         )?;
         let Some(run) = runs(query, params![id, next.0.min(INTEGER_MAX)])?.pop() else { break };
         if run.parent >= run.accepted {
@@ -232,6 +325,14 @@ pub(super) fn path(
         path.push(run);
     }
     Ok(path)
+}
+
+pub(super) fn erasure(
+    connection: &mut Connection,
+    user_id: &UserId,
+    receipt: ReceiptId,
+) -> ReadReply<Option<ErasureRecord>> {
+    Ok(erasures::of_user(connection, user_id, receipt)?.map(|(_, record, _)| record))
 }
 
 struct StoredUser {

@@ -99,6 +99,8 @@ const MIGRATIONS: &[&str] = &[
     ",
     // 6: the titles of threads, and the archived ones.
     super::threads::SCHEMA,
+    // 7: erasures, and the digests of erased lines (DEL-8). An earlier journal is rewritten first.
+    super::erasures::SCHEMA,
 ];
 
 /// The identity of a journal, stored in its database.
@@ -308,7 +310,7 @@ fn new_epoch() -> Epoch {
     Epoch(uuid::Uuid::new_v7(at))
 }
 
-fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
     harden(connection)?;
     // Only has an effect before the first table is created.
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
@@ -319,6 +321,13 @@ fn configure_writer(connection: &Connection) -> rusqlite::Result<()> {
         )));
     }
     set_durability(connection, true)?;
+    // DEL-8: what is deleted or replaced is overwritten, also what is trimmed.
+    let secure: i64 = connection.pragma_update_and_check(None, "secure_delete", true, |row| row.get(0))?;
+    if secure != 1 {
+        return Err(rusqlite::Error::InvalidParameterName(
+            "this SQLite does not overwrite deleted rows".into(),
+        ));
+    }
     // The writer starts checkpoints itself, so that it notices their failures.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", LOG_KEPT_BYTES_MAX)?;

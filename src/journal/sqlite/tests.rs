@@ -1,5 +1,7 @@
 //! Tests with storage faults, injected on the writer's own connection.
 
+mod cost;
+
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::{
     changes::Changes,
+    erasures,
     fault::WriteError,
     reader::{INTEGER_MAX, ReadReply, text, unreadable},
 };
@@ -30,7 +31,11 @@ pub(super) fn save(connection: &Connection, user: i64, changes: &Changes<'_>) ->
          ON CONFLICT (user, thread_id) DO UPDATE SET
              last = excluded.last, last_at = excluded.last_at, messages = messages + excluded.messages",
     )?;
+    let erased = erasures::log_erased_through(connection, user)?;
     for thread in &changes.threads {
+        if erased > Offset::ZERO {
+            forget(connection, user, thread.thread_id, erased)?;
+        }
         save.execute(params![
             user,
             thread.thread_id.as_str(),
@@ -54,6 +59,19 @@ pub(super) fn save(connection: &Connection, user: i64, changes: &Changes<'_>) ->
                 thread.updated.0
             ])?;
     }
+    Ok(())
+}
+
+/// Removes what an unfinished erasure of the whole log has not yet removed of a thread that has a new entry (DEL-8).
+fn forget(
+    connection: &Connection,
+    user: i64,
+    thread_id: &ThreadId,
+    through: Offset,
+) -> Result<(), WriteError> {
+    connection
+        .prepare_cached("DELETE FROM threads WHERE user = ?1 AND thread_id = ?2 AND last <= ?3")?
+        .execute(params![user, thread_id.as_str(), through.0])?;
     Ok(())
 }
 

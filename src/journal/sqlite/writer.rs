@@ -4,6 +4,8 @@
 //! transaction discards all cached state, and the next one starts from the state on disk. So the writer
 //! recovers by itself once the cause is gone ([`upkeep`]).
 
+mod erase;
+mod lines;
 mod trim;
 mod upkeep;
 
@@ -16,21 +18,20 @@ use quintet_kernel::{
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
-pub(super) use self::trim::{TrimOutcome, TrimStep};
-use self::upkeep::Upkeep;
+pub(super) use self::{
+    erase::EraseTurn,
+    trim::{TrimOutcome, TrimStep},
+};
+use self::{lines::unfit, upkeep::Upkeep};
 use super::{
     changes::{AcceptedMessage, Changes, RunChange, status_text},
-    checksum::checksum,
-    epochs,
+    epochs, erasures,
     fault::WriteError,
-    options::{ROW_BYTES_MAX, ROW_ENTRIES_MAX, SqliteOptions, USERS_AT_HAND_MAX},
+    options::{SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
     resumes, threads,
 };
-use crate::{
-    AppendError, Batch, Incarnation, JournalError,
-    chain::{ChainHash, LineDigest},
-};
+use crate::{AppendError, Batch, Incarnation, JournalError, chain::ChainHash, erasing::hashed};
 
 /// An order to the writer.
 pub(super) enum WriterCommand {
@@ -45,7 +46,7 @@ pub(super) enum WriterCommand {
     Settle(oneshot::Sender<Result<(), JournalError>>),
     /// The last order: replies when all earlier orders are done and the database is closed.
     Close(oneshot::Sender<()>),
-    #[cfg(test)]
+    /// A step of an erasure (DEL-8), or of a test.
     Run(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
@@ -147,8 +148,7 @@ impl Writer {
                         commands.close();
                         closers.push(closer);
                     }
-                    #[cfg(test)]
-                    WriterCommand::Run(test) => test(&mut self),
+                    WriterCommand::Run(work) => work(&mut self),
                 }
                 self.tidy();
             }
@@ -271,7 +271,7 @@ impl Writer {
         if let Some(what) = unfit(batch) {
             return Ok(Err(AppendError::Journal(JournalError::Damaged(what.into()))));
         }
-        if batch.entries.is_empty() && batch.resumes.is_empty() {
+        if batch.entries.is_empty() && batch.resumes.is_empty() && batch.erasures.is_empty() {
             return Ok(Ok(()));
         }
         let id = match user.id {
@@ -284,6 +284,7 @@ impl Writer {
             self.incarnation = last.incarnation.or(self.incarnation);
         }
         if batch.entries.is_empty() {
+            erasures::save(self.connection()?, id, user.chain, &batch.erasures)?;
             self.users.insert(user_id.clone(), UserRow { id: Some(id), ..user });
             return Ok(Ok(()));
         }
@@ -295,12 +296,14 @@ impl Writer {
         let changes = Changes::of(&batch.entries);
         let mut new_runs = user.new_runs;
         for run in &changes.runs {
-            new_runs += self.save_run(id, run)?;
+            new_runs += self.save_run(user_id, id, run)?;
             if run.completed.is_some() {
                 resumes::remove(self.connection()?, id, run.run_id)?;
             }
         }
         threads::save(self.connection()?, id, &changes)?;
+        erasures::close(self.connection()?, id, &batch.entries)?;
+        erasures::save(self.connection()?, id, chain, &batch.erasures)?;
         self.users.insert(
             user_id.clone(),
             UserRow {
@@ -345,49 +348,21 @@ impl Writer {
         Ok(connection.last_insert_rowid())
     }
 
-    /// Stores the lines in rows of bounded size and returns the chain hash after the last.
-    fn insert_lines(&self, user: i64, mut chain: ChainHash, batch: &Batch) -> Result<ChainHash, WriteError> {
-        let mut insert = self.connection()?.prepare_cached(
-            "INSERT INTO batches (user, last, first, last_at, chain, checksum, digests, lines)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )?;
-        let bytes = batch.lines.as_bytes();
-        let (mut first, mut start, mut end) = (batch.lines.first(), 0, 0);
-        let mut digests =
-            Vec::with_capacity(batch.lines.len().min(ROW_ENTRIES_MAX) * LineDigest::SHORT_BYTES);
-        for ((offset, line), entry) in batch.lines.iter().zip(&batch.entries) {
-            let digest = LineDigest::of(&line);
-            digests.extend_from_slice(&digest.short());
-            chain = chain.then(digest);
-            end += line.len() + 1;
-            let full = end - start >= ROW_BYTES_MAX || offset.0 - first.0 + 1 >= ROW_ENTRIES_MAX as u64;
-            if full || offset == batch.lines.last() {
-                let lines = &bytes[start..end];
-                insert.execute(params![
-                    user,
-                    offset.0,
-                    first.0,
-                    entry.timestamp().0,
-                    chain.0,
-                    checksum(lines),
-                    digests,
-                    lines
-                ])?;
-                digests.clear();
-                (first, start) = (offset.next(), end);
-            }
-        }
-        Ok(chain)
-    }
-
     /// Saves a run and returns the number of added rows.
-    fn save_run(&self, user: i64, run: &RunChange<'_>) -> Result<u64, WriteError> {
+    fn save_run(&self, user_id: &UserId, user: i64, run: &RunChange<'_>) -> Result<u64, WriteError> {
         let connection = self.connection()?;
         let started = run.started.map(|offset| offset.0);
         let completed = run.completed.map(|(offset, _)| offset.0);
         let status = run.completed.map(|(_, status)| status_text(status));
         match run.accepted {
             Some(AcceptedMessage { entry, message_id, parent }) => {
+                // DEL-6: an erased message keeps its id in use.
+                let erased = connection
+                    .prepare_cached("SELECT 1 FROM runs WHERE user = ?1 AND message_id = ?2")?
+                    .exists(params![user, hashed(self.origin, user_id, message_id)])?;
+                if erased {
+                    return Err(WriteError::InvalidEntry(format!("message {message_id} was erased")));
+                }
                 connection
                     .prepare_cached(
                         "INSERT INTO runs (user, accepted, accepted_at, run_id, message_id, thread_id,
@@ -452,21 +427,6 @@ impl Writer {
         }
         Ok(())
     }
-}
-
-/// Returns the reason for which a batch is inconsistent.
-fn unfit(batch: &Batch) -> Option<&'static str> {
-    let expected = batch.expected.0 + 1..;
-    if batch.lines.first() != batch.expected.next() && !batch.entries.is_empty() {
-        return Some("the lines do not follow the expected head");
-    }
-    if batch.lines.len() != batch.entries.len() {
-        return Some("a batch has as many lines as entries");
-    }
-    if !batch.entries.iter().zip(expected).all(|(entry, offset)| entry.offset().0 == offset) {
-        return Some("the entries do not follow the expected head");
-    }
-    None
 }
 
 /// The largest number that a column holds.

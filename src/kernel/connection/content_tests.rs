@@ -48,7 +48,7 @@ fn effects_carry_the_content_of_their_input() {
     assert_eq!(step(Input::Command(Number(1)))[0], error(Fault::BeforeHello(Number(101))));
     assert_eq!(step(Input::Unclear(Number(2)))[0], error(Fault::Unclear(Number(2))));
     assert_eq!(step(Input::Oversized(Number(3)))[0], error(Fault::Oversized(Number(3))));
-    let cursor = ResumeCursor { epoch: None, after: Offset(2) };
+    let cursor = ResumeCursor::After { epoch: None, after: Offset(2) };
     assert!(step(Input::Hello { cursor, credential: Some(Number(4)) }).contains(&Effect::Verify(Number(4))));
     let user_id = UserId::parse("anna").unwrap();
     let anna = Identity { user_id, expires_at: Timestamp(1000) };
@@ -89,7 +89,7 @@ fn no_content_is_serialized() {
         r#""command""#,
         r#""renew""#,
         r#"{"throttled":{"retry_after_ms":10}}"#,
-        r#"{"hello":{"cursor":{"epoch":null,"after":0},"credential":true}}"#,
+        r#"{"hello":{"cursor":{"after":{"epoch":null,"after":0}},"credential":true}}"#,
         r#"{"answered":{"reply":true}}"#,
         r#"{"answered":{"reply":false}}"#,
         r#"{"chunk":{"first":3,"last":4}}"#,

@@ -1,17 +1,42 @@
-//! Resumption from a cursor: directly after it, or after a `gap` that names the missing entries (DEL-3).
+//! Resumption from a cursor: directly after it, or after a `gap` that names the missing entries (DEL-3); or the
+//! start at the head, which requests no stored entry.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, Offset};
 
-/// The resume cursor of a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ResumeCursor {
-    /// The epoch of the cursor; `None` means that of this journal.
-    pub epoch: Option<Epoch>,
-    /// The offset of the last entry that the client applied; 0 for none.
-    pub after: Offset,
+/// The position in the log at which a client starts to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResumeCursor {
+    /// After an entry.
+    After {
+        /// The epoch of the cursor; `None` means that of this journal.
+        epoch: Option<Epoch>,
+        /// The offset of the last entry that the client applied; 0 for none.
+        after: Offset,
+    },
+    /// At the head of the log when the client attaches. It requests no entry up to there, so none can be missing,
+    /// and it is a cursor of no epoch.
+    Head,
+}
+
+impl Default for ResumeCursor {
+    /// Returns the beginning of the log.
+    fn default() -> Self {
+        Self::After { epoch: None, after: Offset::ZERO }
+    }
+}
+
+impl ResumeCursor {
+    /// Returns the offset of the last entry that the client applied; `None` for a start at the head.
+    pub fn after(self) -> Option<Offset> {
+        match self {
+            Self::After { after, .. } => Some(after),
+            Self::Head => None,
+        }
+    }
 }
 
 /// The offsets `from` to `to`, inclusive, that a reader requested and the log does not have.
@@ -40,8 +65,12 @@ impl Resumption {
     ///   none were, the gap is 0 to 0: it reports the change of epoch, and no entry is missing.
     /// - A cursor before the oldest entry resumes there; the gap covers the trimmed entries.
     /// - A cursor past the head resumes at the head; the gap covers the entries that this log never had.
+    /// - A start at the head resumes at `head`, without a gap. Entries that are appended after `head` was looked up
+    ///   follow it.
     pub fn of(cursor: ResumeCursor, epoch: Epoch, trimmed: Offset, head: Offset) -> Self {
-        let ResumeCursor { epoch: theirs, after } = cursor;
+        let ResumeCursor::After { epoch: theirs, after } = cursor else {
+            return Self { resumed_after: head, gap: None };
+        };
         if theirs.is_some_and(|theirs| theirs != epoch) {
             let from = Offset(trimmed.0.min(1));
             Self { resumed_after: trimmed, gap: Some(Gap { from, to: trimmed }) }
@@ -66,7 +95,7 @@ mod tests {
     const ELSEWHERE: Epoch = Epoch(Uuid::from_u128(2));
 
     fn resume(epoch: Option<Epoch>, after: u64, trimmed: u64, head: u64) -> (u64, Option<(u64, u64)>) {
-        let cursor = ResumeCursor { epoch, after: Offset(after) };
+        let cursor = ResumeCursor::After { epoch, after: Offset(after) };
         let Resumption { resumed_after, gap } = Resumption::of(cursor, HERE, Offset(trimmed), Offset(head));
         (resumed_after.0, gap.map(|gap| (gap.from.0, gap.to.0)))
     }
@@ -93,6 +122,15 @@ mod tests {
         for after in [0, 3, 9, 100, u64::MAX] {
             assert_eq!(resume(Some(ELSEWHERE), after, 4, 9), (4, Some((1, 4))));
             assert_eq!(resume(Some(ELSEWHERE), after, 0, 9), (0, Some((0, 0))));
+        }
+    }
+
+    /// DEL-3: nothing before the head is requested, so nothing is missing, also where entries were trimmed.
+    #[test]
+    fn start_at_the_head_has_no_gap() {
+        for (trimmed, head) in [(0, 0), (0, 9), (4, 9), (9, 9)] {
+            let resumption = Resumption::of(ResumeCursor::Head, HERE, Offset(trimmed), Offset(head));
+            assert_eq!(resumption, Resumption { resumed_after: Offset(head), gap: None });
         }
     }
 

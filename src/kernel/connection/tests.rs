@@ -21,7 +21,7 @@ fn identity(user_id: &str, expires_at: u64) -> Identity {
 }
 
 fn hello(after: u64, credential: bool) -> Input {
-    let cursor = ResumeCursor { epoch: None, after: Offset(after) };
+    let cursor = ResumeCursor::After { epoch: None, after: Offset(after) };
     Input::Hello { cursor, credential: credential.then_some(()) }
 }
 
@@ -37,6 +37,8 @@ fn drained(head: u64) -> Input {
     Input::Drained { head: Offset(head) }
 }
 
+const AT_HEAD: Input = Input::Hello { cursor: ResumeCursor::Head, credential: None };
+
 const DRAIN: Input = Input::Drain { reconnect_after_ms: 500 };
 
 /// Returns one of each input, with the variants that some state distinguishes. Cursors are at 2 of 4.
@@ -44,6 +46,7 @@ fn alphabet() -> Vec<(String, Input)> {
     let mut inputs: Vec<(String, Input)> = [
         ("hello", hello(2, false)),
         ("hello with credential", hello(2, true)),
+        ("hello at the head", AT_HEAD),
         ("renew", Input::Renew(())),
         ("ping", Input::Ping(())),
         ("command", Input::Command(())),
@@ -113,6 +116,7 @@ fn phases() -> Vec<(&'static str, Connection)> {
         ("verifying, nobody known", connection(None, ConnectionLimits::DEFAULT, &[hello(2, true)])),
         ("verifying, anna known", at(&[hello(2, true)])),
         ("attaching", at(&[hello(2, false)])),
+        ("attaching at the head", at(&[AT_HEAD])),
         ("replaying, ready under way", open(&[attached(0, 4)])),
         ("replaying, idle", open(&[attached(0, 4), Input::Flushed])),
         ("replaying, chunk under way", open(&[attached(0, 4), Input::Flushed, chunk(3, 3)])),

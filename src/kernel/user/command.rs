@@ -1,7 +1,7 @@
 //! Commands to a user's log, and their replies.
 
 use crate::{
-    entry::{Call, CallResult, CallStatus, Entry, Thought},
+    entry::{Body, Call, CallResult, CallStatus, Entry, Event, RunStatus, Thought, Usage},
     ids::{AgentName, CallId, MessageId, Offset, ReceiptId, RunId, ThreadId, Title},
     limits::Limits,
     run::{Breach, Closer, EarlyEnd, Ending, Step},
@@ -259,6 +259,19 @@ impl Decision {
     /// Creates a decision that erases nothing.
     pub fn new(entries: Vec<Entry>, reply: Reply) -> Self {
         Self { entries, reply, erasure: None }
+    }
+}
+
+impl Decision {
+    /// Adds the tokens that agents have counted to the ends of runs without a count, such as cancels and failures.
+    pub fn add_usage(&mut self, counted: impl Fn(RunId) -> Option<Usage>) {
+        for entry in self.entries.iter_mut().filter_map(Entry::run_mut) {
+            if let Body::Event { event: Event::Completed(end), .. } = &mut entry.body
+                && end.status != RunStatus::Merged
+            {
+                end.usage = end.usage.or_else(|| counted(entry.run_id));
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! `@copilotkit/aimock` 1.43.0.
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use proptest::prelude::*;
 use quintet_agent::Usage;
 use quintet_upstream::{
@@ -10,6 +10,7 @@ use quintet_upstream::{
     sse::{SseError, SseLimits, events_of},
 };
 use serde_json::json;
+use tokio::task::unconstrained;
 
 use super::{
     Decoder, EndReason, ModelError, ModelEvent, Protocol, Response, ToolCall, anthropic::Anthropic,
@@ -138,6 +139,51 @@ fn a_stream_that_is_cut_at_any_byte_has_one_end_and_loses_or_doubles_nothing() {
             }
         }
     }
+}
+
+/// Reads a stream that is cut after these bytes.
+async fn cut(decoder: Box<dyn Decoder>, bytes: &[u8]) -> Vec<Result<ModelEvent, ModelError>> {
+    let events = events_of(stream::iter([Ok(Bytes::copy_from_slice(bytes))]), SseLimits::DEFAULT);
+    Reader::new(events, decoder, Redactor::default(), ModelLimits::DEFAULT).events().collect().await
+}
+
+/// A stream whose bytes come one by one, each after the reader has taken what there was: it is the whole stream, and
+/// nothing that is complete is held back.
+#[test]
+fn a_stream_that_is_split_and_delayed_at_each_byte_is_whole_and_holds_nothing_back() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        for (protocol, calls, answer) in ALL {
+            for text in [calls, answer] {
+                let (bytes, received) = tokio::sync::mpsc::unbounded_channel();
+                let body =
+                    stream::unfold(received, async |mut received| Some((received.recv().await?, received)));
+                let events = events_of(body, SseLimits::DEFAULT);
+                let reader =
+                    Reader::new(events, protocol.decoder(), Redactor::default(), ModelLimits::DEFAULT);
+                let (mut events, mut read) = (reader.events().fuse(), Vec::new());
+                for (at, byte) in text.bytes().enumerate() {
+                    // A reader that has read the end is gone.
+                    let _ = bytes.send(Ok(Bytes::from(vec![byte])));
+                    // The budget of a task ends reads that could go on.
+                    while let Some(Some(event)) = unconstrained(events.next()).now_or_never() {
+                        read.push(event);
+                    }
+                    if at % 16 == 0 {
+                        // As of a stream that is cut here, without its last item: the error, or the end, which usage
+                        // may precede.
+                        let cut = cut(protocol.decoder(), &text.as_bytes()[..=at]).await;
+                        assert!(read == cut || read == cut[..cut.len() - 1], "{at}: {read:?}");
+                    }
+                }
+                drop(bytes);
+                while let Some(event) = events.next().await {
+                    read.push(event);
+                }
+                assert_eq!(read, cut(protocol.decoder(), text.as_bytes()).await);
+            }
+        }
+    });
 }
 
 proptest! {

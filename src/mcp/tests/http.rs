@@ -10,6 +10,7 @@ use std::{
     thread,
 };
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::fake::{Run, config, http, run, text, tools};
@@ -179,5 +180,67 @@ fn iso_6_a_request_that_fails_does_not_end_the_connection() {
             assert_eq!(caller.call(&server, "good").await, Ok(json!("done")));
         }
         assert_eq!(server.state(), ServerState::Ready);
+    });
+}
+
+/// A response that is cut at any byte is an error, and never a result; one that comes in two parts, split at any byte, is
+/// whole. As JSON and as an event.
+#[test]
+fn a_response_is_cut_and_split_at_each_byte() {
+    run(async {
+        let body = |kind: &str, id: &Value| {
+            let response = json!({"jsonrpc": "2.0", "id": id, "result": text("done")}).to_string();
+            if kind == "json" { response } else { format!("data: {response}\n\n") }
+        };
+        let url = serve(move |request, stream| {
+            if request.body["method"] != "tools/call" {
+                return usual(stream, &request);
+            }
+            // The name of the tool is what happens: the kind, the fault, and the position.
+            let name = request.body["params"]["name"].as_str().unwrap();
+            let [kind, fault, at] = name.split('-').collect::<Vec<_>>()[..] else { panic!("{name}") };
+            let body = body(kind, &request.body["id"]);
+            let at = at.parse::<usize>().unwrap().min(body.len());
+            let kind = if kind == "json" { "application/json" } else { "text/event-stream" };
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            let (first, second) = body.as_bytes().split_at(at);
+            let _ = stream.set_nodelay(true);
+            // The client may be gone.
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(first);
+            if fault == "split" {
+                thread::yield_now();
+                let _ = stream.write_all(second);
+            }
+        });
+        let server = start(url, json!({"user_calls_max": 64}));
+        assert_eq!(server.tried().await, ServerState::Ready);
+        let (caller, _seen) = Run::of(1);
+        let (caller, server) = (&caller, &server);
+        for kind in ["json", "event"] {
+            // The number of a request has at most 4 digits.
+            let bytes = body(kind, &json!(1000)).len();
+            let faults = (0..=bytes).flat_map(|at| [("cut", at), ("split", at)]);
+            let calls = futures_util::stream::iter(faults).map(|(fault, at)| async move {
+                let called = caller.call(server, &format!("{kind}-{fault}-{at}")).await;
+                (fault, at, called)
+            });
+            let mut calls = calls.buffer_unordered(16);
+            let mut seen = 0;
+            while let Some((fault, at, called)) = calls.next().await {
+                // Whether the last bytes are missing depends on the digits of the request's number.
+                match (fault, called) {
+                    ("split", Ok(result)) => assert_eq!(result, json!("done"), "{kind} {at}"),
+                    ("cut", Ok(result)) => assert!(at >= bytes - 6 && result == json!("done"), "{kind} {at}"),
+                    ("cut", Err(_)) => assert!(at < bytes, "{kind} {at}"),
+                    (_, other) => panic!("{kind} {fault} {at}: {other:?}"),
+                }
+                seen += 1;
+            }
+            assert_eq!(seen, 2 * (bytes + 1));
+        }
     });
 }

@@ -222,3 +222,34 @@ fn changes_of_the_list_are_subscribed_to_in_the_newest_revision() {
         assert_eq!(changed.borrow().len(), 2);
     });
 }
+
+#[test]
+fn run_11_an_answer_that_does_not_fit_is_asked_again_and_never_accepted() {
+    run(async {
+        let (server, mut peers) = start(json!({}));
+        let mut peer = peers.ready(tools(&["a"])).await;
+        server.tried().await;
+        let (caller, mut seen) = Run::of(1);
+        let given = |json: &str| Answer::Given(Json::parse(json).unwrap());
+        let accepted = json!({"action": "accept", "content": {"city": "Rome"}});
+        for (answers, expected) in [
+            (vec![given(r#"{"city": 7}"#), given("{}"), given(r#"{"city": "Rome"}"#)], accepted),
+            (vec![given("true"), given("{}"), given("[]")], json!({"action": "cancel"})),
+            (vec![given("{}"), Answer::Declined { reason: None }], json!({"action": "decline"})),
+        ] {
+            let (result, ()) = join!(caller.call(&server, "a"), async {
+                let call = peer.call().await;
+                peer.request(5, "elicitation/create", question()).await;
+                for (number, answer) in answers.into_iter().enumerate() {
+                    let (_, parameters, reply) = seen.asks.recv().await.unwrap();
+                    assert_eq!(parameters.get("problem").is_some(), number > 0, "{parameters}");
+                    reply.send(answer).unwrap();
+                }
+                assert_eq!(peer.answer(5).await["result"], expected);
+                peer.reply(&call, text("done")).await;
+            });
+            assert_eq!(result, Ok(json!("done")));
+            assert!(seen.asks.try_recv().is_err(), "asked at most three times");
+        }
+    });
+}

@@ -186,8 +186,13 @@ impl ObserverState {
 
     /// DEL-3 as the contract words it.
     fn resumed(&self, epoch: Epoch, trimmed: u64, head: u64, resumed_after: u64, gap: Option<Gap>) {
-        let ResumeCursor { epoch: theirs, after: Offset(after) } = self.asked.expect("hello comes first");
         let gap = gap.map(|gap| (gap.from.0, gap.to.0));
+        let ResumeCursor::After { epoch: theirs, after: Offset(after) } =
+            self.asked.expect("hello comes first")
+        else {
+            assert_eq!((resumed_after, gap), (head, None), "DEL-3");
+            return;
+        };
         let expected = if theirs.is_some_and(|theirs| theirs != epoch) {
             (trimmed, Some((trimmed.min(1), trimmed)))
         } else if after < trimmed {
@@ -204,8 +209,9 @@ impl ObserverState {
 fn input(program: &mut Program<'_>, seen: &ObserverState) -> Input {
     match program.below(27) {
         0 => {
-            let epoch = [None, Some(HERE), Some(ELSEWHERE)][program.below(3)];
-            let cursor = ResumeCursor { epoch, after: Offset(program.number()) };
+            let epoch = [Some(None), Some(Some(HERE)), Some(Some(ELSEWHERE)), None][program.below(4)];
+            let after = Offset(program.number());
+            let cursor = epoch.map_or(ResumeCursor::Head, |epoch| ResumeCursor::After { epoch, after });
             Input::Hello { cursor, credential: program.is_odd().then_some(()) }
         }
         1 => Input::Renew(()),

@@ -82,15 +82,21 @@ pub fn run(bytes: &[u8]) {
         0 | 1 => {
             let text = if form == 1 {
                 raw(&mut program)
+            } else if asked_after % 7 == 6 {
+                r#"{"type":"hello","start":"head"}"#.to_owned()
             } else if here == 0 {
                 format!(r#"{{"type":"hello","after":{asked_after}}}"#)
             } else {
                 format!(r#"{{"type":"hello","after":{asked_after},"epoch":"{epoch}"}}"#)
             };
             let Ok(ClientFrame::Hello(hello)) = ClientFrame::decode(&text) else { return };
-            let asked = ResumeCursor { epoch: hello.epoch, after: hello.after };
+            let asked = hello.cursor;
+            let head = Offset(shelf.head());
             let read = shelf.socket(asked, limit, &mut program);
-            shelf.judge(asked, read);
+            // A start at the head is a resume after the head of that time.
+            let after = asked.after().unwrap_or(head);
+            let epoch = if let ResumeCursor::After { epoch, .. } = asked { epoch } else { None };
+            shelf.judge(epoch, after, read);
         }
         2 | 3 => {
             let text = if form == 3 { raw(&mut program) } else { format!("{epoch}:{asked_after}") };
@@ -99,29 +105,35 @@ pub fn run(bytes: &[u8]) {
             let (before, after) = text.trim().split_once(':').expect("a form with two parts");
             assert_eq!(before, id.epoch.to_string());
             assert_eq!(after.trim_start_matches('0'), id.offset.to_string().trim_start_matches('0'));
-            let asked = ResumeCursor { epoch: Some(id.epoch), after: id.offset };
+            let asked = ResumeCursor::After { epoch: Some(id.epoch), after: id.offset };
             let read = shelf.stream(asked, limit, &mut program);
-            shelf.judge(asked, read);
+            shelf.judge(Some(id.epoch), id.offset, read);
         }
         _ => {
             let text = if form == 5 {
                 raw(&mut program)
             } else {
-                format!("after={asked_after}&limit={entries_max}")
+                let position = if here == 2 { "before" } else { "after" };
+                format!("{position}={asked_after}&limit={entries_max}")
             };
             let Ok(uri) = format!("/v1/entries?{text}").parse::<axum::http::Uri>() else { return };
             let Ok(Query(query)) = Query::<EntriesQuery>::try_from_uri(&uri) else { return };
             if query.limit == 0 {
                 return;
             }
-            if query.after.0 >= shelf.head() {
+            if let Some(before) = query.before {
+                shelf.pages_before(before, query.limit as usize, limit, &mut program);
+                return;
+            }
+            let after = query.after.unwrap_or_default();
+            if after.0 >= shelf.head() {
                 // The log is empty: nothing can be missing.
                 let read = shelf.pages(query, limit, &mut Program::new(&[]));
                 assert_eq!((read.entries, read.gaps), Default::default());
                 return;
             }
             let read = shelf.pages(query, limit, &mut program);
-            shelf.judge(ResumeCursor { epoch: None, after: query.after }, read);
+            shelf.judge(None, after, read);
         }
     }
 }
@@ -208,7 +220,8 @@ impl Shelf {
         let mut effects = Effects::<Stored>::new();
         let identity = Identity { user_id: ada(), expires_at: Timestamp(u64::MAX) };
         let mut machine = Connection::accept(Some(identity), ConnectionLimits::DEFAULT, &mut effects);
-        let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
+        let mut cursor =
+            block_on(self.user.cursor(asked.after().unwrap_or_default())).expect("the journal is there");
         let extent = cursor.extent();
         let mut read = ReadResult::default();
         let mut inputs = vec![
@@ -254,7 +267,8 @@ impl Shelf {
 
     /// Reads as an event stream does: it reports a gap on the way and continues behind it.
     fn stream(&mut self, asked: ResumeCursor, limit: ReadLimit, program: &mut Program<'_>) -> ReadResult {
-        let mut cursor = block_on(self.user.cursor(asked.after)).expect("the journal is there");
+        let mut cursor =
+            block_on(self.user.cursor(asked.after().unwrap_or_default())).expect("the journal is there");
         let extent = cursor.extent();
         let Resumption { resumed_after, gap } =
             Resumption::of(asked, self.journal.epoch(), extent.trimmed, extent.head);
@@ -280,7 +294,7 @@ impl Shelf {
     /// Reads as `GET /v1/entries` does, page after page, each a chunk at a time.
     fn pages(&mut self, query: EntriesQuery, chunk: ReadLimit, program: &mut Program<'_>) -> ReadResult {
         let mut read = ReadResult::default();
-        let mut after = query.after;
+        let mut after = query.after.unwrap_or_default();
         let page = ReadLimit { entries_max: query.limit as usize, bytes_max: 4 * chunk.bytes_max };
         loop {
             let scan = block_on(self.user.scan(None, after, ScanLimit { page, chunk }));
@@ -310,6 +324,39 @@ impl Shelf {
         }
     }
 
+    /// Reads as `GET /v1/entries?before=` does, page before page, and checks against the reference: every entry
+    /// before the position is on a page, or in the gap of the last one.
+    fn pages_before(&mut self, before: Offset, limit: usize, chunk: ReadLimit, program: &mut Program<'_>) {
+        let page = ReadLimit { entries_max: limit, bytes_max: 4 * chunk.bytes_max };
+        let (mut before, mut next) = (before, before.0.saturating_sub(1).min(self.head()));
+        loop {
+            let read = block_on(self.user.scan_before(None, before, ScanLimit { page, chunk }));
+            let read = read.expect("the journal is there").expect("a log is always there");
+            assert_eq!(read.head.0, self.head());
+            assert!(read.entries.len() <= limit);
+            for line in read.entries.into_iter().rev() {
+                let (_, entry) = wire::entry::decode(&line).expect("an entry");
+                assert_eq!(entry.offset().0, next, "DEL-2: neither a hole nor a repeat");
+                assert_eq!(line, self.written[next as usize - 1], "DEL-3: as it was written");
+                next -= 1;
+            }
+            match (read.next_before, read.gap) {
+                (Some(further), None) => {
+                    assert!(further < before && further.0 == next + 1, "{further} before {before}");
+                    before = further;
+                }
+                (None, Some(gap)) => {
+                    assert_eq!((gap.from.0, gap.to.0), (1, next), "DEL-3: the gap is what is left");
+                    assert!(next <= self.trimmed, "DEL-3: a gap over what is kept");
+                    return;
+                }
+                (None, None) => return assert_eq!(next, 0, "DEL-3: everything arrives"),
+                (Some(_), Some(gap)) => panic!("a gap {gap:?} before the last page"),
+            }
+            self.live(program);
+        }
+    }
+
     /// Grows or trims the log during a read.
     fn live(&mut self, program: &mut Program<'_>) {
         if self.head() < 100 {
@@ -323,15 +370,15 @@ impl Shelf {
 
     /// Checks against the reference: everything after the cursor is a received entry or lies in a reported
     /// gap.
-    fn judge(&self, asked: ResumeCursor, read: ReadResult) {
-        let same = asked.epoch.is_none_or(|epoch| epoch == self.journal.epoch());
-        let mut next = if same { asked.after.0.saturating_add(1) } else { 1 };
+    fn judge(&self, epoch: Option<Epoch>, after: Offset, read: ReadResult) {
+        let same = epoch.is_none_or(|epoch| epoch == self.journal.epoch());
+        let mut next = if same { after.0.saturating_add(1) } else { 1 };
         let mut gaps = read.gaps.into_iter().peekable();
         if !same {
             let (from, to) = gaps.next().expect("DEL-3: another epoch is a gap");
             assert!(from <= 1 && from <= to && to <= self.trimmed);
             next = to + 1;
-        } else if let Some((from, to)) = gaps.next_if(|(_, to)| *to == asked.after.0) {
+        } else if let Some((from, to)) = gaps.next_if(|(_, to)| *to == after.0) {
             // The client is ahead of this log: it resumes at the head of that time.
             assert!(from <= to && from <= self.head() + 1);
             next = from;

@@ -3,6 +3,7 @@
 
 use quintet::{
     kernel::{
+        connection::ResumeCursor,
         entry::{CallResult, CallStatus},
         ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Title},
         json::Json,
@@ -35,11 +36,22 @@ impl Tree {
 
     pub fn frame(&self) -> Option<ClientFrame> {
         Some(match self.string("type")?.as_str() {
-            "hello" => ClientFrame::Hello(Hello {
-                credential: self.credential()?,
-                epoch: self.optional("epoch", |v| uuid(v).and_then(|id| Epoch::parse(id).ok()))?,
-                after: Offset(self.optional("after", Value::as_u64)?.unwrap_or(0)),
-            }),
+            "hello" => {
+                let credential = self.credential()?;
+                let epoch = self.optional("epoch", |v| uuid(v).and_then(|id| Epoch::parse(id).ok()))?;
+                let after = self.optional("after", Value::as_u64)?;
+                let at_head = self.optional("start", |v| match v.as_str()? {
+                    "beginning" => Some(false),
+                    "head" => Some(true),
+                    _ => None,
+                })?;
+                let cursor = match (at_head, after) {
+                    (Some(true), Some(_)) => return None,
+                    (Some(true), None) => ResumeCursor::Head,
+                    _ => ResumeCursor::After { epoch, after: Offset(after.unwrap_or(0)) },
+                };
+                ClientFrame::Hello(Hello { credential, cursor })
+            }
             "send_message" => ClientFrame::SendMessage(NewMessage {
                 message_id: MessageId::parse(self.name("message_id")?).ok()?,
                 thread_id: ThreadId::parse(self.name("thread_id")?).ok()?,

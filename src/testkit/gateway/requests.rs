@@ -65,12 +65,18 @@ impl TestService {
 }
 
 /// All routes that require authentication.
-pub const ROUTES: [(&str, &str); 15] = [
+pub const ROUTES: [(&str, &str); 21] = [
     ("POST", "/v1/tickets"),
     ("POST", "/v1/messages"),
     ("GET", "/v1/entries"),
+    ("GET", "/v1/export"),
     ("GET", "/v1/threads"),
     ("GET", "/v1/threads/t/entries"),
+    ("GET", "/v1/threads/t/runs"),
+    ("PATCH", "/v1/threads/t"),
+    ("DELETE", "/v1/threads/t"),
+    ("DELETE", "/v1/log"),
+    ("GET", "/v1/calls?open=true"),
     ("GET", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab"),
     ("POST", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab/cancel"),
     ("POST", "/v1/runs/018f3c2e-7b1a-7c3d-8e4f-0123456789ab/calls/c"),

@@ -111,6 +111,11 @@ impl Working<'_> {
                 let answer = self.erase(batch, scope, receipt, at);
                 batch.reply_later(PendingReply::Erasing(reply, answer));
             }
+            ClientCommand::WaitingCalls { reply } => {
+                // Sent with the batch: a call that was decided in it is durable by then (DEL-1).
+                let waiting = self.waiting_calls(at);
+                batch.reply_later(PendingReply::Waiting(reply, Ok(waiting)));
+            }
             // Open runs were resumed at the start of the batch.
             ClientCommand::Recover { reply } => batch.reply_later(PendingReply::Done(reply, Ok(()))),
         }
@@ -257,7 +262,11 @@ impl Working<'_> {
         let limits = &self.hub.shared.limits.kernel;
         let resumes = matches!(command, Command::Resume { .. });
         self.hub.observer.deciding(&command);
-        let decided = self.known.view.decide(command, limits, at);
+        let mut decided = self.known.view.decide(command, limits, at);
+        if let Ok(decision) = &mut decided {
+            let signals = &self.known.signals;
+            decision.add_usage(|run_id| signals.get(&run_id).and_then(|signal| signal.usage()));
+        }
         self.hub.observer.decided(&decided);
         let decision = match decided {
             Ok(decision) => decision,
@@ -333,6 +342,7 @@ pub(super) fn fail(input: HubInput, error: &JournalError) {
                 PendingReply::Done(reply, Err(why)).send();
             }
             ClientCommand::Erase { reply, .. } => PendingReply::Erasing(reply, Err(why)).send(),
+            ClientCommand::WaitingCalls { reply } => PendingReply::Waiting(reply, Err(why)).send(),
         },
         HubInput::AgentCommand(AgentCommand::Step { reply, .. }) => {
             if let Some(reply) = reply {

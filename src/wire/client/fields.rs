@@ -7,8 +7,9 @@
 use std::fmt;
 
 use quintet_kernel::{
+    connection::ResumeCursor,
     entry::CallResult,
-    ids::{AgentName, CallId, Epoch, InvalidId, MessageId, Offset, RunId, ThreadId, Title},
+    ids::{AgentName, CallId, Epoch, InvalidId, MessageId, RunId, ThreadId, Title},
     json::{InvalidJson, Json},
     user::{NewMessage, ThreadUpdate},
 };
@@ -20,7 +21,8 @@ use serde_json::value::RawValue;
 
 use super::{
     CancelRun, ClientFrame, CompleteCall, Credential, EraseThread, FrameError, Hello, Nonce, Ping, Renew,
-    TEXT_BYTES_MAX, TICKET_BYTES_MAX, TOKEN_BYTES_MAX, UpdateThread, form::CallOutcome,
+    TEXT_BYTES_MAX, TICKET_BYTES_MAX, TOKEN_BYTES_MAX, UpdateThread,
+    form::{CallOutcome, StartForm},
 };
 use crate::codes::ErrorCode;
 
@@ -70,6 +72,7 @@ fields!(
     token "token",
     epoch "epoch",
     after "after",
+    start "start",
     message_id "message_id",
     thread_id "thread_id",
     text "text",
@@ -211,14 +214,20 @@ impl Fields<'_> {
     }
 
     fn hello(&self) -> Result<Hello, Wrong> {
-        Ok(Hello {
-            credential: self.credential()?,
-            epoch: self.epoch.optional_id(Epoch::of_cursor)?,
-            after: self
-                .after
-                .optional("must be an integer from 0 to 2^64 - 1", parse)?
-                .unwrap_or(Offset::ZERO),
-        })
+        Ok(Hello { credential: self.credential()?, cursor: self.cursor()? })
+    }
+
+    fn cursor(&self) -> Result<ResumeCursor, Wrong> {
+        let epoch = self.epoch.optional_id(Epoch::of_cursor)?;
+        let after = self.after.optional("must be an integer from 0 to 2^64 - 1", parse)?;
+        match self.start.optional("must be \"beginning\" or \"head\"", parse)?.unwrap_or_default() {
+            StartForm::Beginning => Ok(ResumeCursor::After { epoch, after: after.unwrap_or_default() }),
+            // Two positions in one frame: neither is a better guess than the other (DEL-3).
+            StartForm::Head if after.is_some() => {
+                Err(self.start.wrong("\"head\" and after exclude each other"))
+            }
+            StartForm::Head => Ok(ResumeCursor::Head),
+        }
     }
 
     pub(super) fn send_message(&self) -> Result<NewMessage, Wrong> {

@@ -2,6 +2,7 @@
 //! `wire::client` has the decoder, and a test compares the two.
 
 use quintet_kernel::{
+    connection::ResumeCursor,
     entry::{CallResult, CallStatus},
     ids::{CURSOR_EPOCH_PATTERN, CallId, Epoch, Offset, RunId, ThreadId, Title},
     json::Json,
@@ -40,7 +41,7 @@ pub(crate) enum Form<'a> {
 
 /// The client's first frame, sent once: the credential and the cursor to resume from.
 #[derive(Serialize, JsonSchema)]
-#[schemars(extend("not" = both()))]
+#[schemars(extend("not" = both(), "if" = starts_at_head(), "then" = without_after()))]
 pub(crate) struct HelloForm<'a> {
     /// A single-use ticket; excludes `token`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,6 +58,21 @@ pub(crate) struct HelloForm<'a> {
     /// The offset of the last entry that the client applied; 0 for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<Offset>,
+    /// `beginning`, the default, starts after `after`; `head` starts at the head of the log and excludes `after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartForm>,
+}
+
+/// The start of a client that reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum StartForm {
+    /// After the cursor.
+    #[default]
+    Beginning,
+    /// At the head of the log.
+    Head,
 }
 
 /// Ends a run.
@@ -109,6 +125,17 @@ pub(crate) struct UpdateForm<'a> {
     pub archived: Option<bool>,
 }
 
+/// Changes the title of a thread, or whether it is archived; the id is in the path.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ThreadUpdateForm<'a> {
+    /// The title; null: none; missing: unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Option<&'a Title>>,
+    /// True to put the thread aside, false to bring it back; missing: unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+}
+
 /// Erases a thread: its open runs end as cancelled, and its entries up to now are erased (DEL-8).
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct EraseForm<'a> {
@@ -141,6 +168,16 @@ pub(crate) struct PingForm<'a> {
 /// Returns a schema that matches an object with both credentials.
 fn both() -> Value {
     json!({"properties": {"ticket": {"type": "string"}, "token": {"type": "string"}}, "required": ["ticket", "token"]})
+}
+
+/// Returns a schema that matches a `hello` that starts at the head.
+fn starts_at_head() -> Value {
+    json!({"properties": {"start": {"const": "head"}}, "required": ["start"]})
+}
+
+/// Returns a schema that matches an object without `after`.
+fn without_after() -> Value {
+    json!({"properties": {"after": {"type": "null"}}})
 }
 
 /// Returns the two alternatives of an object with exactly one credential.
@@ -177,9 +214,13 @@ impl From<CallOutcome> for CallStatus {
 impl<'a> From<&'a ClientFrame> for Form<'a> {
     fn from(frame: &'a ClientFrame) -> Self {
         match frame {
-            ClientFrame::Hello(Hello { credential, epoch, after }) => {
+            ClientFrame::Hello(Hello { credential, cursor }) => {
                 let (ticket, token) = credential.as_ref().map_or((None, None), split);
-                Form::Hello(HelloForm { ticket, token, epoch: *epoch, after: Some(*after) })
+                let (epoch, after, start) = match *cursor {
+                    ResumeCursor::After { epoch, after } => (epoch, Some(after), None),
+                    ResumeCursor::Head => (None, None, Some(StartForm::Head)),
+                };
+                Form::Hello(HelloForm { ticket, token, epoch, after, start })
             }
             ClientFrame::SendMessage(message) => Form::SendMessage(message),
             ClientFrame::CancelRun(CancelRun { run_id }) => Form::CancelRun(CancelForm { run_id: *run_id }),

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use quintet_kernel::ids::Offset;
 use serde_json::{Value, json};
 
 use super::*;
@@ -133,6 +134,11 @@ fn each_field_is_held_to_its_rule() {
     for after in ["-1", "1.5", "1e3", "1.0", "18446744073709551616", "\"1\"", "true", "[]", "{}"] {
         assert_eq!(decode(&format!("{{\"type\":\"hello\",\"after\":{after}}}")), invalid("after"), "{after}");
     }
+    for start in [json!("Head"), json!("tail"), json!(""), json!(0), json!(true), json!(["head"]), json!({})]
+    {
+        let hello = json!({"type": "hello", "start": start});
+        assert_eq!(decode(&hello.to_string()), invalid("start"), "{start}");
+    }
     for epoch in [json!(""), json!(7), json!("a b"), json!("\u{e9}"), json!("x".repeat(65))] {
         assert_eq!(
             decode(&json!({"type": "hello", "epoch": epoch}).to_string()),
@@ -180,6 +186,38 @@ fn credentials_are_bounded_and_exclude_each_other() {
     }
     let hello = ClientFrame::decode(r#"{"type":"hello","ticket":"secret","token":null}"#).unwrap();
     assert!(!format!("{hello:?}").contains("secret"), "{hello:?}");
+}
+
+/// DEL-3: the start is one position. `head` excludes `after`, also after the largest or no entry; an epoch is that
+/// of an `after` and means nothing without it.
+#[test]
+fn start_is_one_position() {
+    let cursor = |text: &str| match ClientFrame::decode(text) {
+        Ok(ClientFrame::Hello(hello)) => Ok(hello.cursor),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err((error.code, error.field)),
+    };
+    let after = |after| Ok(ResumeCursor::After { epoch: None, after: Offset(after) });
+    assert_eq!(cursor(r#"{"type":"hello"}"#), after(0));
+    assert_eq!(cursor(r#"{"type":"hello","start":null,"after":3}"#), after(3));
+    assert_eq!(cursor(r#"{"type":"hello","start":"beginning"}"#), after(0));
+    assert_eq!(cursor(r#"{"type":"hello","start":"beginning","after":3}"#), after(3));
+    for head in [
+        r#"{"type":"hello","start":"head"}"#,
+        r#"{"type":"hello","start":"head","after":null}"#,
+        r#"{"type":"hello","start":"head","epoch":"elsewhere"}"#,
+    ] {
+        assert_eq!(cursor(head), Ok(ResumeCursor::Head), "{head}");
+    }
+    for (both, field) in [
+        (r#"{"type":"hello","start":"head","after":0}"#, "start"),
+        (r#"{"type":"hello","after":18446744073709551615,"start":"head"}"#, "start"),
+        (r#"{"type":"hello","start":"head","after":-1}"#, "after"),
+        (r#"{"type":"hello","start":"head","epoch":""}"#, "epoch"),
+        (r#"{"type":"hello","start":"head","start":"head"}"#, "start"),
+    ] {
+        assert_eq!(cursor(both), Err((ErrorCode::InvalidField, Some(field))), "{both}");
+    }
 }
 
 #[test]

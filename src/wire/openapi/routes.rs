@@ -24,6 +24,10 @@ pub(super) enum RequestBody {
 pub(super) enum ResponseBody {
     /// JSON with the schema of this name.
     Json(&'static str),
+    /// JSON with one of the schemas of these names.
+    JsonOneOf(&'static [&'static str]),
+    /// One JSON text a line, each with one of the schemas of these names.
+    Lines(&'static [&'static str]),
     /// Another format, by its media type.
     Text(&'static str),
     /// No body.
@@ -32,7 +36,7 @@ pub(super) enum ResponseBody {
 
 /// Returns all routes of the contract.
 pub(super) fn routes() -> Vec<Route> {
-    use ResponseBody::{Empty, Json, Text};
+    use ResponseBody::{Empty, Json, JsonOneOf, Lines, Text};
     let get = |tag, path, id, summary, parameters, description, answer, errors| Route {
         method: "get",
         path,
@@ -53,6 +57,17 @@ pub(super) fn routes() -> Vec<Route> {
         parameters,
         body,
         answer,
+        errors,
+    };
+    let delete = |path, id, summary, parameters, errors| Route {
+        method: "delete",
+        path,
+        tag: "log",
+        id,
+        summary,
+        parameters,
+        body: RequestBody::None,
+        answer: (202, "The erasure is certain to take place", Json("ErasureInfo")),
         errors,
     };
     vec![
@@ -80,10 +95,10 @@ pub(super) fn routes() -> Vec<Route> {
             "log",
             "/v1/entries",
             "listEntries",
-            "Reads a page of the user's log",
-            &["after", "entriesLimit"],
-            "Entries in order",
-            Json("EntriesPage"),
+            "Reads a page of the user's log: the entries after `after`, or the last ones before `before`",
+            &["after", "beforeEntry", "entriesLimit"],
+            "Entries in ascending order; `EntriesPageBefore` for a query with `before`",
+            JsonOneOf(&["EntriesPage", "EntriesPageBefore"]),
             &[400, 401, 403, 429, 503],
         ),
         get(
@@ -91,7 +106,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/threads",
             "listThreads",
             "Lists the user's threads, the one with the latest entry first",
-            &["before", "threadsLimit"],
+            &["threadsBefore", "archived", "threadsLimit"],
             "Threads",
             Json("ThreadsPage"),
             &[400, 401, 403, 429, 503],
@@ -101,10 +116,65 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/threads/{thread_id}/entries",
             "listThreadEntries",
             "Reads a page of the entries of one thread",
-            &["threadId", "after", "entriesLimit"],
-            "Entries in order",
-            Json("EntriesPage"),
+            &["threadId", "after", "beforeEntry", "entriesLimit"],
+            "Entries in ascending order; `EntriesPageBefore` for a query with `before`",
+            JsonOneOf(&["EntriesPage", "EntriesPageBefore"]),
             &[400, 401, 403, 404, 429, 503],
+        ),
+        get(
+            "log",
+            "/v1/threads/{thread_id}/runs",
+            "listThreadRuns",
+            "Reads a page of the folded runs of one thread, the latest message first",
+            &["threadId", "runsBefore", "runsLimit"],
+            "Runs",
+            Json("RunsPage"),
+            &[400, 401, 403, 404, 429, 503],
+        ),
+        Route {
+            method: "patch",
+            path: "/v1/threads/{thread_id}",
+            tag: "log",
+            id: "updateThread",
+            summary: "Changes the title of a thread, or archives it: the same as the frame `update_thread`",
+            parameters: &["threadId"],
+            body: RequestBody::Required("ThreadUpdate"),
+            answer: (200, "The `thread_updated` is durable", Json("ThreadInfo")),
+            errors: &[400, 401, 403, 404, 413, 415, 429, 503],
+        },
+        delete(
+            "/v1/threads/{thread_id}",
+            "eraseThread",
+            "Erases a thread (DEL-8): the same as the frame `erase_thread`",
+            &["threadId"],
+            &[400, 401, 403, 404, 429, 503],
+        ),
+        delete(
+            "/v1/log",
+            "eraseLog",
+            "Erases all that is kept of the user (DEL-8)",
+            &[],
+            &[401, 403, 429, 503],
+        ),
+        get(
+            "messages",
+            "/v1/calls",
+            "listCalls",
+            "Lists the calls that wait for the client, over all threads (RUN-11)",
+            &["open", "callsAfter", "callsLimit"],
+            "Calls, the oldest first",
+            Json("CallsPage"),
+            &[400, 401, 403, 429, 503],
+        ),
+        get(
+            "log",
+            "/v1/export",
+            "exportLog",
+            "Exports everything that is kept of the user; an export without its last line was cut off",
+            &[],
+            "A header, the entries in order, a footer: one JSON object a line",
+            Lines(&["ExportHeader", "entry", "ExportGap", "ExportEnd"]),
+            &[401, 403, 429, 503],
         ),
         get(
             "messages",
@@ -141,7 +211,7 @@ pub(super) fn routes() -> Vec<Route> {
             "/v1/stream",
             "streamEntries",
             "Streams the entries as server-sent events: `id` is `epoch:offset`, `data` the entry",
-            &["after", "lastEventId"],
+            &["after", "start", "lastEventId"],
             "Stored entries first, then live ones",
             Text("text/event-stream"),
             &[400, 401, 403, 429, 503],

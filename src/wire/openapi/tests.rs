@@ -47,7 +47,8 @@ fn every_route_of_the_contract_is_described() {
         })
         .collect();
     let contract = "post /v1/tickets|post /v1/messages|get /v1/entries|get /v1/threads|get /v1/threads/{thread_id}/entries|\
-        get /v1/runs/{run_id}|post /v1/runs/{run_id}/cancel|post /v1/runs/{run_id}/calls/{call_id}|get /v1/stream|get /v1/ws|\
+        get /v1/threads/{thread_id}/runs|patch /v1/threads/{thread_id}|delete /v1/threads/{thread_id}|delete /v1/log|get /v1/calls|\
+        get /v1/runs/{run_id}|post /v1/runs/{run_id}/cancel|post /v1/runs/{run_id}/calls/{call_id}|get /v1/stream|get /v1/export|get /v1/ws|\
         get /v1/agents|get /livez|get /readyz|get /metrics|get /openapi.json|get /asyncapi.json|get /schema/{frame}.json|\
         post /dev/login|post /agui|get /agui/info|post /agui/agent/{agent_name}/run|post /agui/agent/{agent_name}/connect|\
         post /agui/agent/{agent_name}/stop/{thread_id}";
@@ -134,7 +135,31 @@ fn bodies_fit_their_schemas() {
         let body: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(body["entries"].as_array().unwrap().len(), count);
         fits("EntriesPage", &body);
+        let mut body = bytes::BytesMut::new();
+        let gap = Some(quintet_kernel::connection::Gap { from: offset(1), to: offset(2) });
+        let page = EntriesPageBefore { epoch, before: offset(9), head: offset(9), gap };
+        let end = EntriesPageBeforeEnd { next_before: None };
+        page.encode(lines[..count].iter().map(|line| &line[..]), end, &mut body);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["entries"].as_array().unwrap().len(), count);
+        fits("EntriesPageBefore", &body);
     }
+    let runs: Value = serde_json::from_str(&crate::doc::threads::runs()).unwrap();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1);
+    fits("RunsPage", &runs);
+    fits("ThreadRun", &runs["runs"][0]);
+    let header = ExportHeader {
+        epoch,
+        user_id: sample::ann(),
+        trimmed: offset(0),
+        head: offset(9),
+        exported_at: quintet_kernel::ids::Timestamp(1),
+    };
+    let written = serde_json::to_value(&header).unwrap();
+    assert_eq!(written["type"], "export");
+    fits("ExportHeader", &written);
+    fits("ExportGap", &serde_json::to_value(ExportGap { from: offset(1), to: offset(2) }).unwrap());
+    fits("ExportEnd", &serde_json::to_value(ExportEnd { entries: 9 }).unwrap());
     let problem = Problem::new(ErrorCode::NotFound, "no such run");
     let body: Value = serde_json::from_str(&problem.encode()).unwrap();
     assert_eq!(
@@ -148,7 +173,7 @@ fn bodies_fit_their_schemas() {
         &json!({
             "run_id": "01a1ee56-5e01-7c3d-8e4f-0123456789ab", "thread_id": "t", "message_id": "m", "agent_name": "a",
             "state": "waiting", "status": null, "accepted_offset": 1, "started_offset": null, "completed_offset": null,
-            "accepted_at": 7, "parent": 0,
+            "accepted_at": 7, "parent": 0, "merged_into": null,
         }),
     );
 }

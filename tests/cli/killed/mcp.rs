@@ -29,7 +29,7 @@ async fn killed(place: &Place, tool: &'static str, trust: &str) -> CutRun {
 
 /// Waits until a condition of a file holds, for which there is no notification.
 fn until(so: impl Fn() -> bool) -> bool {
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     while !so() {
         assert!(begun.elapsed() < PATIENCE, "the file is not written");
         std::thread::yield_now();
@@ -92,6 +92,9 @@ async fn the_process_of_an_mcp_server_ends_with_the_service_drained_or_killed() 
         for process in [&server, &watcher] {
             let ended = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit)).unwrap();
             assert_eq!(ended, 1, "killed: {is_killed}: the process lives on: {log}");
+        }
+        if !is_killed {
+            assert_eq!(lines(&place.path("process.ended")), 1, "the server ends in order: {log}");
         }
     }
 }

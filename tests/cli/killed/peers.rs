@@ -126,6 +126,9 @@ while read -r line; do
     [ -f "$HOLD" ] || say '{"jsonrpc":"2.0","id":'$id',"result":{"content":[{"type":"text","text":"seen '$NOTES_KEY'"}]}}' ;;
   esac
 done
+# The work of an end in order.
+sleep 0.2
+printf 'ended\n' >"$PROCESS.ended"
 "#;
 
 /// The table of the MCP server in the configuration; its files are in `place`.

@@ -1,7 +1,7 @@
 import type { UIMessage } from 'ai';
 import type { Thread } from '../conversation.js';
 import type { Run } from '../run.js';
-import { branch } from '../select.js';
+import { branch } from '../tree.js';
 import { metadataOf, RunChunks, type ChunkOptions } from './chunks.js';
 
 /**

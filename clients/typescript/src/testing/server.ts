@@ -1,6 +1,7 @@
 import type { WebSocketConstructor, WebSocketLike } from '../socket.js';
 import type { ClientFrame, Hello } from '../protocol.js';
-import type { Command, Entry, ErrorFrame, SendMessage, ServerFrame, UserMessage } from '../types.js';
+import type { Command, Entry, ErrorFrame, SendMessage, ServerFrame, ThreadUpdated, UserMessage } from '../types.js';
+import { answerGet } from './http.js';
 import { FakeRun, type FakeAgent } from './run.js';
 
 /** The settings of a server. */
@@ -54,6 +55,13 @@ export class FakeServer {
     return this.#sockets.size;
   }
 
+  /** Answers the reads of `QuintetHttp`, as its `fetch`; the bearer token is the user. */
+  fetch = async (input: unknown, init: RequestInit = {}): Promise<Response> => {
+    const user_id = new Headers(init.headers).get('authorization')?.replace('Bearer ', '');
+    const answer = user_id === undefined ? undefined : answerGet(new URL(String(input)), this.#user(user_id).entries, this.epoch);
+    return Response.json(answer ?? { code: 'not_found', detail: 'not_found' }, { status: answer ? 200 : 404 });
+  };
+
   /** The log of a user. */
   log(user_id: string): readonly Entry[] {
     return this.#user(user_id).entries;
@@ -104,7 +112,7 @@ export class FakeServer {
     const verdict = this.options.incoming?.(frame);
     if (verdict === true) return;
     if (verdict) return this.#error(socket, verdict, idsOf(frame));
-    if (frame.type === 'hello') return this.#hello(socket, frame as typeof frame & { start?: string });
+    if (frame.type === 'hello') return this.#hello(socket, frame);
     if (socket.user_id === null) return this.#error(socket, 'unauthenticated');
     switch (frame.type) {
       case 'send_message':
@@ -128,7 +136,9 @@ export class FakeServer {
       case 'renew':
         return this.#send(socket, { type: 'renewed', expires_at: Number.MAX_SAFE_INTEGER });
       case 'update_thread': {
-        const { thread_id, title = null, archived = false } = frame;
+        const { thread_id } = frame;
+        const held = this.#user(socket.user_id).entries.findLast((entry) => entry.type === 'thread_updated' && entry.thread_id === thread_id) as ThreadUpdated | undefined;
+        const { title = held?.title ?? null, archived = held?.archived ?? false } = frame;
         return this.#append(socket.user_id, { type: 'thread_updated', thread_id, title, archived });
       }
       case 'erase_thread':
@@ -136,7 +146,7 @@ export class FakeServer {
     }
   }
 
-  #hello(socket: FakeSocket, hello: Hello & { start?: string }): void {
+  #hello(socket: FakeSocket, hello: Hello): void {
     const user_id = hello.token ?? hello.ticket;
     if (!user_id) return socket.end(4401, 'no credential');
     const user = this.#user(user_id);

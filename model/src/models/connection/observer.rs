@@ -101,17 +101,19 @@ impl Seen {
         let (Some(asked), Input::Attached { trimmed, head, .. }) = (self.asked, input) else {
             return self.breaks("CONN-1");
         };
-        let holds = match gap {
-            None => resumed_after == asked.after.0 && asked.epoch != Some(ELSEWHERE),
-            Some(gap) if asked.epoch == Some(ELSEWHERE) => resumed_after == trimmed.0 && gap.to == *trimmed,
-            Some(gap) if asked.after < *trimmed => {
-                resumed_after == trimmed.0 && gap.from == asked.after.next() && gap.to == *trimmed
+        let holds = match (asked, gap) {
+            (ResumeCursor::Head, gap) => resumed_after == head.0 && gap.is_none(),
+            (ResumeCursor::After { epoch, after }, None) => {
+                resumed_after == after.0 && epoch != Some(ELSEWHERE)
             }
-            Some(gap) => {
-                asked.after > *head
-                    && resumed_after == head.0
-                    && gap.from == head.next()
-                    && gap.to == asked.after
+            (ResumeCursor::After { epoch: Some(ELSEWHERE), .. }, Some(gap)) => {
+                resumed_after == trimmed.0 && gap.to == *trimmed
+            }
+            (ResumeCursor::After { after, .. }, Some(gap)) if after < *trimmed => {
+                resumed_after == trimmed.0 && gap.from == after.next() && gap.to == *trimmed
+            }
+            (ResumeCursor::After { after, .. }, Some(gap)) => {
+                after > *head && resumed_after == head.0 && gap.from == head.next() && gap.to == after
             }
         };
         self.expect("DEL-3", holds && (trimmed.0..=head.0).contains(&resumed_after));

@@ -50,7 +50,7 @@ impl Checked for ConnectionModel {
                 s.connection.phase() == Phase::Leaving
             };
             sometimes ["DEL-3"] "it catches up after a gap" => |_, s| {
-                s.seen.caught_up && s.seen.asked.is_some_and(|a| a.after.0 > s.seen.sent)
+                s.seen.caught_up && s.seen.asked.is_some_and(|a| a.after().is_some_and(|after| after.0 > s.seen.sent))
             };
             sometimes ["DEL-4", "DEL-7"] "a command is under way" => |_, s| s.seen.commands > 0;
             sometimes ["DEL-4"] "it does not read" => |_, s| closed(s, Cause::Stalled);

@@ -22,6 +22,14 @@ impl DeliveryModel {
         let (mut closed, mut answers) = (false, 0);
         for effect in effects {
             match effect {
+                Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) if link.looked_up.is_some() => {
+                    // DEL-3: a start at the head requests nothing before it.
+                    if resumed_after != head || gap.is_some() {
+                        state.breaks("DEL-3");
+                    }
+                    (link.sent, link.owes, link.looked_up) = (resumed_after.0, Some(head.0), None);
+                    link.wire.push(Frame::AtHead(head.0));
+                }
                 Effect::Send(ServerFrame::Ready { resumed_after, head, gap }) => {
                     let gap = gap.map(|Gap { from, to }| (from.0, to.0));
                     (link.sent, link.owes) = (resumed_after.0, Some(head.0));
@@ -86,11 +94,31 @@ impl DeliveryModel {
         let limits = ConnectionLimits::DEFAULT;
         let machine = Connection::accept(Some(identity(1)), limits, &mut effects);
         state.links[c] = Some(Link::new(machine));
-        let cursor = ResumeCursor { epoch: Some(HERE), after: Offset(after) };
+        let cursor = ResumeCursor::After { epoch: Some(HERE), after: Offset(after) };
         self.input(state, c, &Input::Hello { cursor, credential: None });
         let (trimmed, head) = (Offset(state.trimmed), Offset(head));
         self.input(state, c, &Input::Attached { epoch: HERE, trimmed, head });
         Some(())
+    }
+
+    /// A client without a cursor connects at the head. Its head is looked up; `ready` follows later.
+    pub(crate) fn look_up_head(&self, state: &mut DeliveryState, c: usize) -> Option<()> {
+        let has_cursor = state.clients[c].after > 0;
+        if state.hub.is_none() || state.links[c].is_some() || state.drain != Drain::No || has_cursor {
+            return None;
+        }
+        let mut effects = Effects::new();
+        let machine = Connection::accept(Some(identity(1)), ConnectionLimits::DEFAULT, &mut effects);
+        let head = state.log.len() as u64;
+        state.links[c] = Some(Link { sent: head, looked_up: Some(head), ..Link::new(machine) });
+        self.input(state, c, &Input::Hello { cursor: ResumeCursor::Head, credential: None });
+        Some(())
+    }
+
+    /// The log of a connection is open, with this head.
+    pub(crate) fn attached(&self, state: &mut DeliveryState, c: usize, head: u64) {
+        let (trimmed, head) = (Offset(state.trimmed.min(head)), Offset(head));
+        self.input(state, c, &Input::Attached { epoch: HERE, trimmed, head });
     }
 
     /// Reads for a connection from a log that is shown up to `head`: one entry, or all.
@@ -134,6 +162,12 @@ impl DeliveryModel {
                     Some((from, to)) => from == client.after + 1 && to == after,
                 };
                 client.after = after;
+                (!fits).then_some("DEL-3")
+            }
+            // It had nothing; what lies before it reads backwards.
+            Frame::AtHead(head) => {
+                let fits = client.after == 0 && head <= state.log.len() as u64;
+                client.after = head;
                 (!fits).then_some("DEL-3")
             }
             Frame::Entries(first, last) => {

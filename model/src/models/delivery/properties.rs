@@ -67,6 +67,11 @@ impl Checked for DeliveryModel {
             sometimes ["DEL-3"] "a client is back, and goes on in the middle" => |_, s| {
                 s.clients[0].after > 0 && links(s).any(|l| matches!(l.wire[..], [Frame::Ready { .. }, ..]))
             };
+            sometimes ["DEL-3"] "a client starts at a head that has moved on" => |_, s| {
+                links(s).any(|link| {
+                    link.looked_up.is_some_and(|head| head > 0 && head < s.log.len() as u64)
+                })
+            };
             sometimes ["DEL-3"] "a client is told of a gap" => |_, s| {
                 links(s).any(|link| matches!(link.wire.first(), Some(Frame::Ready { gap: Some(_), .. })))
             };

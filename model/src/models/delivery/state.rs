@@ -49,6 +49,8 @@ pub struct Link {
     pub message: Message,
     /// The last entry before a drained service lets go.
     pub leaving: Option<u64>,
+    /// The head that was looked up for a start at the head, until `ready` is sent.
+    pub looked_up: Option<u64>,
     pub wire: Vec<Frame>,
 }
 
@@ -62,7 +64,13 @@ pub enum Message {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Frame {
-    Ready { after: u64, head: u64, gap: Option<(u64, u64)> },
+    Ready {
+        after: u64,
+        head: u64,
+        gap: Option<(u64, u64)>,
+    },
+    /// `ready` of a start at the head.
+    AtHead(u64),
     CaughtUp(u64),
     Entries(u64, u64),
     Accepted,
@@ -79,6 +87,10 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeliveryAction {
     Connect(usize),
+    /// A client without a cursor connects at the head, which is looked up.
+    LookUpHead(usize),
+    /// It is sent `ready`, with the head that was looked up.
+    ReadyAtHead(usize),
     /// A client sends its message, or sends it again.
     Ask(usize),
     Take(usize),
@@ -125,6 +137,7 @@ impl Link {
             replies: 0,
             message: Message::Unsent,
             leaving: None,
+            looked_up: None,
             wire: vec![],
         }
     }

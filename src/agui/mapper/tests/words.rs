@@ -45,7 +45,7 @@ fn word(step: &Step) -> String {
             let waiting = if waiting.is_empty() { String::new() } else { format!("({})", waiting.join(",")) };
             match end {
                 End::Success => format!("finish{waiting}"),
-                End::Interrupt(all) => {
+                End::Interrupt(all) | End::CustomInterrupt(all) => {
                     let ids: Vec<_> = all.iter().map(|interrupt| &*interrupt.id).collect();
                     format!("finish?{}{waiting}", ids.join(","))
                 }
@@ -71,7 +71,14 @@ fn event(word: &str) -> Event {
         "err" => return Event::RunError { message: "no".into(), code: None },
         "raw" => return Event::Raw {},
         "state" => return Event::StateSnapshot {},
-        "custom" => return Event::Custom {},
+        "asks" => {
+            return Event::Custom {
+                name: Some("on_interrupt".into()),
+                value: Some("Which?".into()),
+                raw_event: Some(serde_json::json!({"id": "q"})),
+            };
+        }
+        "custom" => return Event::Custom { name: None, value: None, raw_event: None },
         "new" => return Event::Unknown,
         "K+" => return Event::ThinkingTextMessageStart {},
         "K-" => return Event::ThinkingTextMessageEnd {},

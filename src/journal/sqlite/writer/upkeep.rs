@@ -14,9 +14,10 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::super::{
-    fault::{WriteError, fault, is_io, of_file},
+    fault::{WriteError, closed, fault, is_io, of_file},
     lock::CopyLock,
     options::{CHECKPOINT_PAGES, LOG_PAGES_MAX},
+    pages::Pages,
     pool::ReadSide,
     resumes, schema, wal,
 };
@@ -92,6 +93,40 @@ impl Writer {
                 self.suspect = true;
             }
         }
+    }
+
+    /// Checkpoints all of the log, truncates its file to nothing, then overwrites the unused space of the `dirty` pages
+    /// (DEL-8). Returns false if another process reads the log.
+    pub(in crate::sqlite) fn empty_log(
+        &mut self,
+        pages: &Pages,
+        dirty: &[u32],
+    ) -> Result<bool, JournalError> {
+        self.settle()?;
+        let Some(connection) = &self.connection else { return Err(closed()) };
+        let readers = self.readers.clone();
+        // Do not wait for a copy in progress while appends wait.
+        let emptied = connection.busy_timeout(Duration::ZERO).and_then(|()| {
+            let busy = readers
+                .held(|| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)));
+            connection.busy_timeout(schema::BUSY_WAIT_MAX)?;
+            busy
+        });
+        match emptied {
+            Err(error) => {
+                self.upkeep.note(&error);
+                self.suspect = true;
+                return Err(fault(&error));
+            }
+            Ok(true) => return Ok(false),
+            Ok(false) if dirty.is_empty() => return Ok(true),
+            Ok(false) => {}
+        }
+        // The page cache has the pages as they were, and would write the remains again.
+        self.suspect = true;
+        pages.clean(dirty).map_err(|error| of_file(&error))?;
+        self.settle()?;
+        Ok(true)
     }
 
     /// Uncounts the resumes of this process on a clean shutdown (RUN-6).

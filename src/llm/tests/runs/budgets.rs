@@ -1,11 +1,12 @@
 //! Budgets of tokens.
 
+use quintet_agent::{ThoughtKind, Usage};
 use quintet_kernel::entry::{RunErrorCode, RunStatus};
 use quintet_llm::ApiKind;
 
 use crate::{
-    agents, chat_answer, chat_calls, config,
-    live_run::{calls, launch, play},
+    RECORDED, agents, chat_answer, chat_calls, config,
+    live_run::{calls, launch, play, text},
     upstream::{Reply, Then, Upstream},
 };
 
@@ -63,4 +64,42 @@ async fn cancelled_runs_count() {
     upstream.closed().await;
     let (_, end) = play(&agents, "hello").await;
     assert_eq!(end.code, Some(RunErrorCode::LimitReached), "{end:?}");
+}
+
+/// Every end of a run has the tokens that it has used: counted by the service, or estimated where that has not counted them.
+#[tokio::test]
+async fn runs_that_fail_or_are_cancelled_have_their_usage() {
+    // Two responses, then a failure.
+    let calls = chat_calls(&[("calculate", "{\"expression\":\"1\"}")]);
+    let usage = r#"data: {"choices":[],"usage":{"prompt_tokens":70,"completion_tokens":7}}"#;
+    let counted = calls.replace("data: [DONE]", &format!("{usage}\n\ndata: [DONE]"));
+    assert_ne!(counted, calls);
+    let refused = Reply::refusal("400 Bad Request", "", "{}");
+    let replies = vec![Reply::stream(&counted), Reply::stream(&counted), refused.clone()];
+    let upstream = Upstream::start(replies).await;
+    let (_, end) = play(&agents(config(ApiKind::OpenaiChat, &upstream)), "one").await;
+    assert_eq!((end.status, end.code), (RunStatus::Failed, Some(RunErrorCode::Upstream)));
+    assert_eq!(end.usage, Some(Usage { input_tokens: 140, output_tokens: 14 }), "a refusal costs nothing");
+    // A request that was refused at once.
+    let upstream = Upstream::start(vec![refused]).await;
+    let (_, end) = play(&agents(config(ApiKind::OpenaiChat, &upstream)), "one").await;
+    assert_eq!((end.status, end.usage), (RunStatus::Failed, None));
+    // A response that breaks off, and one that is cancelled, of each protocol: its text is counted.
+    for (api, _, answer) in RECORDED {
+        let begun = &answer[..answer.find("\"ms are\"").unwrap() + 40];
+        let upstream = Upstream::start(vec![Reply::chunked(begun.as_bytes(), true)]).await;
+        let (_, end) = play(&agents(config(api, &upstream)), "two sums").await;
+        let usage = end.usage.unwrap();
+        assert_eq!(end.status, RunStatus::Failed, "{api:?}");
+        assert!(usage.input_tokens > 0 && usage.output_tokens >= 2, "{api:?}: {usage:?}");
+
+        let mut upstream = Upstream::start(vec![Reply::stream(begun).then(Then::Silence)]).await;
+        let agents = agents(config(api, &upstream));
+        let mut live = launch(&agents, "two sums");
+        live.until(|event| text(std::slice::from_ref(event), ThoughtKind::Answer).contains("The su")).await;
+        live.cancel();
+        upstream.closed().await;
+        let (_, end) = live.finish().await;
+        assert_eq!((end.status, end.usage), (RunStatus::Cancelled, Some(usage)), "{api:?}");
+    }
 }

@@ -1,0 +1,157 @@
+// The client classes of CopilotKit against the real service: its core, and the agent that it makes for each agent of a
+// runtime. They use the generation 0.0.59.
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { outcome, quiet, received, say, shown, types, watched } from "./agents.mjs";
+import { Service, cleanUp, completed, script } from "./service.mjs";
+
+// The core connects in a browser only.
+globalThis.window = Object.assign(new EventTarget(), { location: new URL("http://localhost/") });
+const { CopilotKitCore } = await import("@copilotkit/core");
+
+console.error = () => {};
+console.warn = () => {};
+
+const slow = script({ think: "piece ", kind: "answer", repeat: 12, interval_ms: 60 });
+const SLOW_ANSWER = `assistant ${"piece ".repeat(12)}`;
+
+// Connects a core, as a page does, and returns it with an agent.
+async function page(service, user, transport, { tools, thread = "t", headers } = {}) {
+  const core = new CopilotKitCore({
+    runtimeUrl: `${service.url}/agui`,
+    runtimeTransport: transport,
+    headers: headers ?? (await service.headers(user)),
+    tools,
+    deferInitialConnection: true,
+  });
+  await new Promise((resolve) => {
+    core.subscribe({
+      onRuntimeConnectionStatusChanged: ({ status }) => void (["connected", "error"].includes(status) && resolve()),
+    });
+    core.connect();
+  });
+  const agent = core.getAgent("rehearsal");
+  if (agent) {
+    watched(agent);
+    agent.fetch = quiet;
+    agent.threadId = thread;
+  }
+  return { core, agent };
+}
+
+for (const transport of ["rest", "single", "auto"]) {
+  describe(`CopilotKit, transport ${transport}`, () => {
+    let service;
+    before(async () => void (service = await Service.start()));
+    after(() => service.signal("SIGKILL"));
+    const open = (user, options) => page(service, user, transport, options);
+
+    it("lists the agents, the default one also as `default`", async () => {
+      const { core } = await open("ann");
+      assert.equal(core.runtimeConnectionStatus, "connected");
+      const { assistant, default: unnamed, rehearsal } = core.agents;
+      assert.equal(unnamed.description, assistant.description);
+      assert.notEqual(rehearsal.description, assistant.description);
+      unnamed.threadId = "sums";
+      say(unnamed, "1 + 1");
+      await core.runAgent({ agent: unnamed });
+      assert.match(unnamed.messages.at(-1).content, /2/);
+    });
+
+    it("auth_5: a runtime without a credential is an error", async () => {
+      const { core, agent } = await open("ann", { headers: {} });
+      assert.deepEqual([core.runtimeConnectionStatus, agent], ["error", undefined]);
+    });
+
+    it("runs with reasoning and tools, and a reloaded page shows the same", async () => {
+      const { core, agent } = await open("bea");
+      say(agent, script({ think: "hm" }, { tool: { call_id: "c", tool_name: "look_up", results: "found" } }, { answer: "done" }));
+      await core.runAgent({ agent });
+      assert.deepEqual(shown(agent).slice(1), ["reasoning hm", "call look_up {}", "result found", "assistant done"]);
+      const reloaded = await open("bea");
+      await reloaded.core.connectAgent({ agent: reloaded.agent });
+      assert.deepEqual(shown(reloaded.agent), shown(agent));
+      assert.equal((await service.log("bea")).filter(completed).length, 1, "connecting starts nothing");
+    });
+
+    it("run_11: a tool of the page runs, and its result goes back by itself", async () => {
+      const asked = [];
+      const choose = { name: "choose", description: "Asks.", handler: async (parameters) => (asked.push(parameters), "blue") };
+      const { core, agent } = await open("cil", { tools: [choose] });
+      say(agent, script({ think: "a" }, { ask: { call_id: "q", tool_name: "choose", parameters: { of: ["red"] } } }, { answer: "ok" }));
+      await core.runAgent({ agent });
+      assert.deepEqual(asked, [{ of: ["red"] }]);
+      assert.deepEqual(shown(agent).slice(-2), ["result blue", "assistant ok"]);
+      const result = (await service.log("cil")).find((entry) => entry.type === "tool_completed");
+      assert.deepEqual([result.status, result.results], ["ok", "blue"]);
+    });
+
+    it("run_11: an interrupt is answered by resume, and no is no", async () => {
+      const { core, agent } = await open("dot");
+      say(agent, script({ think: "a" }, { ask: { call_id: "q", tool_name: "approve" } }, { answer: "done" }));
+      await core.runAgent({ agent });
+      const [{ id }] = outcome(agent).interrupts;
+      // What CopilotKit's interrupt state makes of a cancelled interrupt.
+      agent.addMessage({ id: "cancelled", role: "tool", toolCallId: id, content: '{"status":"cancelled"}' });
+      await core.runAgent({ agent, resume: [{ interruptId: id, status: "cancelled" }] });
+      assert.equal(shown(agent).at(-1), "assistant done");
+      const result = (await service.log("dot")).find((entry) => entry.type === "tool_completed");
+      assert.equal(result.status, "declined");
+    });
+
+    it("run_7: stop cancels the run", async () => {
+      const { core, agent } = await open("eli");
+      say(agent, script({ think: "a", kind: "answer" }, { hang: true }));
+      const run = core.runAgent({ agent });
+      await received(agent, "TEXT_MESSAGE_CONTENT");
+      core.stopAgent({ agent });
+      await run;
+      assert.equal(types(agent).at(-1), "RUN_FINISHED");
+      assert.equal((await service.log("eli")).at(-1).status, "cancelled");
+    });
+
+    it("del_3: a page connects in the middle of a run", async () => {
+      const first = await open("fox");
+      say(first.agent, slow);
+      const run = first.core.runAgent({ agent: first.agent });
+      await received(first.agent, "TEXT_MESSAGE_CONTENT", 4);
+      const second = await open("fox");
+      await second.core.connectAgent({ agent: second.agent });
+      await run;
+      for (const { agent } of [first, second]) assert.equal(shown(agent).at(-1), SLOW_ANSWER);
+      // Connecting again, as a page does that is rendered twice.
+      await second.core.connectAgent({ agent: second.agent });
+      assert.equal(shown(second.agent).length, 2);
+    });
+
+    it("del_7: a killed service is an error, and connecting shows the truth", async () => {
+      const mortal = await Service.start();
+      const { core, agent } = await page(mortal, "ann", transport);
+      const failed = new Promise((resolve) => core.subscribe({ onError: resolve }));
+      say(agent, slow);
+      const run = core.runAgent({ agent });
+      await received(agent, "TEXT_MESSAGE_CONTENT", 3);
+      await mortal.signal("SIGKILL");
+      // Pinned: the core resolves a run that broke off, and reports it by `onError` only.
+      await run;
+      assert.match((await failed).code, /^agent_run_failed/);
+      assert.equal(types(agent).includes("RUN_FINISHED"), false);
+      const again = await mortal.restart();
+      const reloaded = await page(again, "ann", transport);
+      await reloaded.core.connectAgent({ agent: reloaded.agent });
+      const end = await again.entry("ann", completed);
+      assert.equal(shown(reloaded.agent).at(-1), `assistant ${end.final_response}`);
+    });
+
+    it("iso_3: the thread of another user is an empty one", async () => {
+      const own = await open("gus");
+      say(own.agent, script({ answer: "secret" }));
+      await own.core.runAgent({ agent: own.agent });
+      const other = await open("hal");
+      await other.core.connectAgent({ agent: other.agent });
+      assert.deepEqual([shown(other.agent), types(other.agent)], [[], ["RUN_STARTED", "RUN_FINISHED"]]);
+    });
+  });
+}
+
+after(cleanUp);
