@@ -123,6 +123,7 @@ pub const INSTANCES: &[Instance] = instances![
             "RUN-4 RUN-11 a client answers", "RUN-9 a call closes as unknown", "LIMIT open_calls_max decides",
             "LIMIT run_calls_max decides", "LIMIT RUN-8 queued_messages_max decides",
             "LIMIT RUN-8 open_runs_max decides"] false instances::forgetful();
+    "erasure" "erasure" "2 messages on 2 threads, 1 erasure, crashes" 5098 8128 [] false instances::erasure(2, 2, 1);
     "fence" "fence" "2 nodes, 1 message, 3 events" 19940 120826 ["RUN-8 one that waited runs"] false
         instances::fence(2, 1, 3);
     "fence-messages" "fence" "1 node, 2 messages, 1 event" 1533 3932
@@ -234,6 +235,7 @@ pub const EQUALITIES: &[Equality] = equalities![
     "user-run-calls" "User" "2 calls, of which 1 may be opened" 375 543 false instances::two_calls(2, 1);
     "user-no-line" "User" "2 messages on 1 thread, none may wait, room for 2 runs" 929 1342 false instances::no_line();
     "user-forgetful" "User" "2 messages on 2 threads, memory keeps none" 2257 2820 false instances::forgetful();
+    "erasure" "Erasure" "2 messages on 1 thread, 1 erasure, crashes" 858 1396 false instances::erasure(2, 1, 1);
     "fence-messages" "Fence" "1 node, 2 messages, 1 event" 1533 3932 false instances::fence(1, 2, 1);
     "fence-node" "Fence" "1 node, 1 message, 3 events" 480 1262 false instances::fence(1, 1, 3);
     "fence-nodes" "Fence" "2 nodes, 1 message, 2 events" 1698 8358 false instances::fence(2, 1, 2);

@@ -8,6 +8,7 @@ use crate::{
     models::{
         connection::{ConnectionModel, LIMITS, ShippedConnection},
         delivery::DeliveryModel,
+        erasure::ErasureModel,
         fence::FenceModel,
         isolation::IsolationModel,
         run::RunModel,
@@ -63,6 +64,21 @@ pub fn crowded() -> UserModel {
 pub fn forgetful() -> UserModel {
     let model = user(2, 2, 0, 1);
     UserModel { limits: Limits { recent_messages_max: 0, ..model.limits }, ..model }
+}
+
+/// Runs that do nothing, which are cancelled or erased; memory keeps one message.
+pub fn erasure(messages: u8, threads: u8, intents_max: usize) -> ErasureModel {
+    erasure_with(&Shipped, messages, threads, intents_max)
+}
+
+pub fn erasure_with(
+    machine: &'static dyn Machine,
+    messages: u8,
+    threads: u8,
+    intents_max: usize,
+) -> ErasureModel {
+    let limits = Limits { erasures_open_max: 1, ..limits(1) };
+    ErasureModel { machine, messages, threads, intents_max, limits }
 }
 
 pub fn fence(nodes: u8, messages: u8, run_events_max: u64) -> FenceModel {

@@ -8,7 +8,7 @@ use quintet::kernel::{
     ids::Offset,
     limits::Limits,
     run::{AnyRun, EarlyEnd, Step, Violation},
-    user::{Command, Decision, InvalidEntry, RecentMessage, Refusal, UserState},
+    user::{Command, Decision, Erasure, InvalidEntry, RecentMessage, Refusal, UserState},
 };
 
 use crate::{law, vocabulary::AT};
@@ -36,9 +36,14 @@ pub trait Machine: Debug + Send + Sync {
         head: Offset,
         recent: Vec<RecentMessage>,
         unfinished: &[&RunEntry],
+        erasures: Vec<Erasure>,
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
-        UserState::recover(head, recent, unfinished.iter().copied(), [], limits)
+        UserState::recover(head, recent, unfinished.iter().copied(), erasures, limits)
+    }
+
+    fn begin_erasure(&self, state: &mut UserState, erasure: Erasure) {
+        state.begin_erasure(erasure);
     }
 }
 
@@ -56,11 +61,22 @@ impl dyn Machine {
         log: &[Entry],
         limits: &Limits,
     ) -> Option<UserState> {
+        self.recovered_with(recent, vec![], log, limits)
+    }
+
+    /// The same, with these erasures under way.
+    pub fn recovered_with(
+        &self,
+        recent: Vec<RecentMessage>,
+        erasures: Vec<Erasure>,
+        log: &[Entry],
+        limits: &Limits,
+    ) -> Option<UserState> {
         let told = law::runs(log);
         let is_open =
             |entry: &&RunEntry| told.iter().any(|t| t.run_id == entry.run_id && t.ended().is_none());
         let unfinished: Vec<&RunEntry> = log.iter().filter_map(Entry::run).filter(is_open).collect();
-        self.recover(Offset(log.len() as u64), recent, &unfinished, limits).ok()
+        self.recover(Offset(log.len() as u64), recent, &unfinished, erasures, limits).ok()
     }
 }
 

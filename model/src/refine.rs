@@ -10,7 +10,7 @@ use quintet::kernel::{
     limits::Limits,
     run::{AnyRun, Closer, PhaseName},
     ticket::AnyTicket,
-    user::{OnBusy, OpenRun, Progress, UserState},
+    user::{EraseScope, Erasure, OnBusy, OpenRun, Progress, UserState},
 };
 use tla_checker::ast::Value;
 
@@ -18,6 +18,7 @@ use crate::{
     ask::{After, Ask, Deed},
     models::{
         delivery::{self, DeliveryAction, DeliveryModel, DeliveryState, Drain, Frame, Link},
+        erasure::{self, ErasureAction, ErasureModel, ErasureState},
         fence::{FenceAction, FenceModel, FenceState, Node},
         run::{Letter, RunAction, RunModel, RunState},
         ticket::{self, Seat, TicketAction, TicketModel, TicketState},
@@ -354,6 +355,80 @@ impl Refines<TicketState, TicketAction> for TicketModel {
             TicketAction::Redeem { .. } => "Redeem",
             TicketAction::Lapse { .. } => "Lapse",
             TicketAction::Close { .. } => "Close",
+        }
+    }
+}
+
+impl ErasureModel {
+    pub fn constants(&self) -> Vec<(&'static str, Value)> {
+        let mut constants = limits(&self.limits, 1);
+        constants.extend([
+            ("Messages", up_to(self.messages)),
+            ("Threads", up_to(self.threads)),
+            ("IntentsMax", int(self.intents_max as u64)),
+            ("ErasuresMax", int(self.limits.erasures_open_max as u64)),
+        ]);
+        constants
+    }
+}
+
+impl Refines<ErasureState, ErasureAction> for ErasureModel {
+    fn state(&self, state: &ErasureState) -> Vec<(&'static str, Value)> {
+        let number =
+            |id| state.intents.iter().position(|intent| intent.receipt == id).map_or(0, |at| at as u64 + 1);
+        let scope = |intent: &Erasure| match &intent.scope {
+            EraseScope::Thread(thread_id) => int(thread_number(thread_id)),
+            EraseScope::Log => int(0u8),
+        };
+        let of_log = |logged: &Entry| match logged {
+            Entry::Run(logged) => entry(logged),
+            Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_) => {
+                let ended = erasure::ends(logged);
+                let intent = state.intents.iter().find(|intent| Some(intent.receipt) == ended);
+                let (of, through) =
+                    intent.map_or((int(0u8), Offset::ZERO), |intent| (scope(intent), intent.through));
+                record([
+                    ("run", int(0u8)),
+                    ("seq", int(ended.map_or(0, number))),
+                    ("kind", text("erased")),
+                    ("thread", of),
+                    ("message", int(0u8)),
+                    ("call", int(0u8)),
+                    ("what", text("")),
+                    ("parent", int(through.0)),
+                    ("into", int(0u8)),
+                ])
+            }
+        };
+        let nobody = UserState::default();
+        let known = state.user.as_ref().unwrap_or(&nobody);
+        let erasing = known.erasures().iter().map(|erasure| int(number(erasure.receipt)));
+        let intents = state
+            .intents
+            .iter()
+            .map(|intent| record([("scope", scope(intent)), ("through", int(intent.through.0))]));
+        // With room without end there may be older messages only if some were dropped.
+        let thinned = known.has_older(&Limits { recent_messages_max: usize::MAX, ..self.limits });
+        vec![
+            ("alive", Value::Bool(state.user.is_some())),
+            ("user", user(known, 1)),
+            ("thinned", Value::Bool(thinned)),
+            ("erasing", sequence(erasing)),
+            ("log", sequence(state.log.iter().map(of_log))),
+            ("gone", set(state.gone.iter().map(|offset| int(offset.0)))),
+            ("intents", sequence(intents)),
+        ]
+    }
+
+    fn action(&self, action: &ErasureAction, _: &ErasureState) -> &'static str {
+        match action {
+            ErasureAction::Send { .. } => "DoSend",
+            ErasureAction::Cancel { .. } => "DoCancel",
+            ErasureAction::Erase { .. } => "DoErase",
+            ErasureAction::Step => "Step",
+            ErasureAction::End => "DoEnd",
+            ErasureAction::Crash => "Crash",
+            ErasureAction::Recover => "Recover",
         }
     }
 }

@@ -41,6 +41,7 @@ pub const SPECIFIED: &[Specified] = specified![
     "Run" "Run" "2 calls, 6 events" 2004 "Ends" ["Spec"];
     "User" "User" "2 messages, 2 events a run" 3943 "EveryRunEnds" ["Spec"];
     "User" "UserCalls" "1 message, 1 call, 4 events" 202 "EveryRunEnds" ["Spec"];
+    "Erasure" "Erasure" "2 messages on 1 thread, 1 erasure, crashes" 858 "EveryErasureEnds" ["Spec"];
     "Fence" "Fence" "2 nodes, 1 message, 2 events" 1698 "EveryRunEnds" ["Spec", "WeakSpec"];
     "Fence" "FenceCalls" "1 node, 1 message, 3 events" 480 "EveryRunEnds" ["Spec", "WeakSpec"];
     "Delivery" "Delivery" "1 client, with retention" 5875 "CatchUp" ["Spec", "WeakSpec"];

@@ -26,6 +26,7 @@ explored! {
     user_run_calls "user-run-calls"
     user_no_line "user-no-line"
     user_forgetful "user-forgetful"
+    erasure "erasure"
     fence "fence"
     fence_messages "fence-messages"
     delivery "delivery"

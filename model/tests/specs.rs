@@ -26,6 +26,11 @@ fn user_equals_its_specification() {
 }
 
 #[test]
+fn erasure_equals_its_specification() {
+    equal("Erasure");
+}
+
+#[test]
 fn fence_equals_its_specification() {
     equal("Fence");
 }

@@ -72,6 +72,8 @@ rules! {
         "The same `message_id` from the same user is the same message: same run, same reply, for any number of sendings on any number of connections. The same id with other content is refused (`message_id_reused`), and changes nothing."
     DEL_7 "DEL-7"
         "An operation whose outcome is not known to have succeeded is never reported as success."
+    DEL_8 "DEL-8"
+        "What is erased is gone from everything the service serves and keeps (entries, indexes, tails, titles); its offsets stay, as `erased` entries, so that DEL-2 holds; the hash chain still verifies, and a receipt says what was erased, when, and under which chain head."
     ISO_1 "ISO-1"
         "Every entry on a connection belongs to the user that the connection authenticated as — live, replayed or fetched."
     ISO_2 "ISO-2"

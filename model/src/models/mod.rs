@@ -10,6 +10,7 @@
 
 pub mod connection;
 pub mod delivery;
+pub mod erasure;
 pub mod fence;
 pub mod isolation;
 pub mod run;

@@ -8,11 +8,12 @@
 //!
 //! - [`suites`]: what a mutant is put before; [`table`]: what is printed
 //! - [`run`], [`user`], [`connection`], [`ticket`]: defects of the machines
-//! - [`fence`], [`delivery`], [`isolation`], [`ticket`]: defects of the environments
+//! - [`fence`], [`delivery`], [`isolation`], [`ticket`], [`erasure`]: defects of the environments
 //! - [`specs`]: defects of the specifications
 
 pub mod connection;
 pub mod delivery;
+pub mod erasure;
 pub mod fence;
 pub mod isolation;
 pub mod run;
@@ -74,6 +75,7 @@ pub fn all() -> Vec<Hunted> {
     all.extend(isolation::mutants());
     all.extend(connection::mutants());
     all.extend(ticket::mutants());
+    all.extend(erasure::mutants());
     all.extend(specs::mutants());
     all
 }

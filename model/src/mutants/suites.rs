@@ -16,6 +16,7 @@ use crate::{
     models::{
         connection::{ConnectionMachine, ConnectionModel},
         delivery::DeliveryModel,
+        erasure::ErasureModel,
         fence::FenceModel,
         isolation::IsolationModel,
         run::RunModel,
@@ -216,6 +217,21 @@ fn tickets(model: &TicketModel, step: Step<TicketModel>) -> Vec<Catch> {
     Found::by(model, step).and_graph("Ticket", &SPEC, model).red
 }
 
+pub fn erasure(machine: &'static dyn Machine) -> Vec<Catch> {
+    erasures(&instances::erasure_with(machine, 2, 1, 1), ErasureModel::next_state)
+}
+
+/// A step of the journal or of the process around the machine.
+pub fn erasure_step(step: Step<ErasureModel>) -> Vec<Catch> {
+    erasures(&instances::erasure(2, 1, 1), step)
+}
+
+fn erasures(model: &ErasureModel, step: Step<ErasureModel>) -> Vec<Catch> {
+    static SPEC: LazyLock<SpecGraph> =
+        LazyLock::new(|| graph_of("Erasure", &instances::erasure(2, 1, 1).constants()));
+    Found::by(model, step).and_graph("Erasure", &SPEC, model).red
+}
+
 /// A model without any command: every rule holds, and the witnesses are missing.
 pub fn unasked(model: &UserModel) -> Vec<Catch> {
     let found = hunt(model, UserModel::next_state, STATES_MAX);
@@ -234,6 +250,7 @@ pub fn spec(name: &'static str, defect: &Defect) -> Vec<Catch> {
         "User" => differences(name, defect, users(), UserModel::constants),
         "Fence" => differences(name, defect, fences(), FenceModel::constants),
         "Delivery" => differences(name, defect, deliveries(), DeliveryModel::constants),
+        "Erasure" => differences(name, defect, [instances::erasure(2, 1, 1)], ErasureModel::constants),
         "Ticket" => differences(name, defect, [instances::ticket(2, 3)], TicketModel::constants),
         _ => panic!("no specification is called {name}"),
     }

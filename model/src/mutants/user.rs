@@ -8,8 +8,8 @@ use quintet::kernel::{
     limits::Limits,
     run::AnyRun,
     user::{
-        AgentStep, Command, Decision, InvalidEntry, OnBusy, Progress, RecentMessage, RecentParent, Refusal,
-        Reply, Resumes, UserState,
+        AgentStep, Command, Decision, Erasure, InvalidEntry, OnBusy, Progress, RecentMessage, RecentParent,
+        Refusal, Reply, Resumes, UserState,
     },
 };
 
@@ -378,12 +378,13 @@ defect!(RecoversTheActiveOnly {
         head: Offset,
         recent: Vec<RecentMessage>,
         unfinished: &[&RunEntry],
+        erasures: Vec<Erasure>,
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
         let begun: BTreeSet<RunId> =
             unfinished.iter().filter(|entry| matches!(entry.body, Body::Event { .. })).map(|entry| entry.run_id).collect();
         let active = unfinished.iter().copied().filter(|entry| begun.contains(&entry.run_id));
-        UserState::recover(head, recent, active, [], limits)
+        UserState::recover(head, recent, active, erasures, limits)
     }
 });
 
@@ -393,9 +394,10 @@ defect!(RecoversNoMessages {
         head: Offset,
         _: Vec<RecentMessage>,
         unfinished: &[&RunEntry],
+        erasures: Vec<Erasure>,
         limits: &Limits,
     ) -> Result<UserState, InvalidEntry> {
-        UserState::recover(head, [], unfinished.iter().copied(), [], limits)
+        UserState::recover(head, [], unfinished.iter().copied(), erasures, limits)
     }
 });
 
