@@ -13,8 +13,8 @@ use crate::{
     checks::{Checked, Kind},
     claims::ENDINGS,
     models::{
-        connection::ConnectionModel, delivery::DeliveryModel, fence::FenceModel, isolation::IsolationModel,
-        run::RunModel, ticket::TicketModel, user::UserModel,
+        connection::ConnectionModel, delivery::DeliveryModel, erasure::ErasureModel, fence::FenceModel,
+        isolation::IsolationModel, run::RunModel, ticket::TicketModel, user::UserModel,
     },
     spec::folder,
     specified::{Config, SPECIFIED},
@@ -54,6 +54,7 @@ pub fn properties() -> Vec<Property> {
     all.extend(of::<IsolationModel>());
     all.extend(of::<ConnectionModel>());
     all.extend(of::<TicketModel>());
+    all.extend(of::<ErasureModel>());
     for ending in ENDINGS {
         all.extend(ending.rules.iter().map(|rule| Property {
             rule,

@@ -5,6 +5,7 @@ mod answers;
 mod deadlines;
 mod delivery;
 mod disk;
+mod erasing;
 mod faults;
 mod isolation;
 mod machine;

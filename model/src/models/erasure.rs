@@ -291,10 +291,13 @@ impl Checked for ErasureModel {
             always ["RECOVERY"] "recovery has the live head, runs and erasures"
                 case "the process is down, and an erasure is half done" => |m, s| match &s.user {
                 None => m.recovered(s).is_some(),
-                Some(user) => m.recovered(s).is_some_and(|other| {
-                    (other.head(), other.open_runs(), other.erasures())
-                        == (user.head(), user.open_runs(), user.erasures())
-                }),
+                Some(user) => {
+                    user.erasures().iter().eq(s.open_intents())
+                        && m.recovered(s).is_some_and(|other| {
+                            (other.head(), other.open_runs(), other.erasures())
+                                == (user.head(), user.open_runs(), user.erasures())
+                        })
+                }
             };
             always ["FOLD"] "the fold takes what is decided"
                 case "an erasure has ended, and a message was accepted since its intent" => |_, s| !s.broken;

@@ -11,7 +11,7 @@ use stateright::Model;
 use super::{Hunted, suites};
 use crate::{
     machine::Machine,
-    models::erasure::{ErasureAction, ErasureModel, ErasureState},
+    models::erasure::{ErasureAction, ErasureModel, ErasureState, ends},
     mutants,
     vocabulary::AT,
 };
@@ -76,6 +76,35 @@ impl Machine for ResumesNoErasure {
     }
 }
 
+/// The journal is not asked for a message that memory does not have.
+#[derive(Debug)]
+struct AcceptsErasedMessagesAgain;
+
+impl Machine for AcceptsErasedMessagesAgain {
+    fn decide(&self, state: &UserState, command: Command, limits: &Limits) -> Result<Decision, Refusal> {
+        match command {
+            Command::Send(mut send) => {
+                send.earlier = None;
+                state.decide(Command::Send(send), limits, AT)
+            }
+            command => state.decide(command, limits, AT),
+        }
+    }
+}
+
+/// The fold knows no end of an erasure.
+#[derive(Debug)]
+struct RefusesTheEnd;
+
+impl Machine for RefusesTheEnd {
+    fn evolve(&self, state: &mut UserState, entry: &Entry, limits: &Limits) -> Result<(), InvalidEntry> {
+        match ends(entry) {
+            Some(receipt) => Err(InvalidEntry::NoSuchErasure(receipt)),
+            None => state.evolve(entry, limits),
+        }
+    }
+}
+
 /// The end is reported although entries are left.
 fn ends_early(model: &ErasureModel, state: &ErasureState, action: ErasureAction) -> Option<ErasureState> {
     let first = state.user.as_ref().and_then(|user| user.erasures().first());
@@ -114,8 +143,12 @@ pub fn mutants() -> Vec<Hunted> {
             "erasure: DEL-8 a message follows none" => suites::erasure(&FollowsTheErased);
         "intent-is-forgotten" ["RECOVERY"] Some("flush that never runs"), "the machine does not know of an intent that is stored",
             "erasure: RECOVERY" => suites::erasure(&ForgetsTheIntent);
-        "restart-resumes-no-erasure" ["DEL-8"] Some("retry that never runs"), "an erasure that a crash interrupted is never completed",
-            "Erasure.tla" => suites::erasure(&ResumesNoErasure);
+        "restart-resumes-no-erasure" ["RECOVERY"] Some("retry that never runs"), "an erasure that a crash interrupted is never completed",
+            "erasure: RECOVERY" => suites::erasure(&ResumesNoErasure);
+        "erased-message-is-new" ["DEL-6"] None, "a message is a new one once memory has dropped it for an erasure",
+            "erasure: DEL-6" => suites::erasure(&AcceptsErasedMessagesAgain);
+        "fold-refuses-an-erasure-s-end" ["FOLD"] None, "the fold refuses the end of an erasure that was decided",
+            "erasure: FOLD" => suites::erasure(&RefusesTheEnd);
         "erasure-ends-early" ["DEL-8"] Some("success reported without delivery"), "an erasure is reported as complete while entries are left",
             "erasure: DEL-8 an erasure ends once" => suites::erasure_step(ends_early);
         "erases-later-entries" ["DEL-8"] None, "an entry after the intent is erased",
