@@ -102,7 +102,7 @@ async fn del_8_an_erasure_under_way_verifies_and_its_backup_goes_on() {
             let copy_path = copy.path().join("copy");
             let journal = SqliteJournal::open(&copy_path, SqliteOptions::default()).unwrap();
             let log = journal.log(&ann.user_id);
-            assert_eq!(log.recovery(9).await.unwrap().erasures, [erasure.clone()]);
+            assert_eq!(log.recovery(9).await.unwrap().erasures, std::slice::from_ref(&erasure));
             let record = erased(&log, erasure.receipt).await;
             assert_eq!(record.entries, if scope == EraseScope::Log { 14 } else { 9 });
             ann.report(&erasure).append(&log).await;

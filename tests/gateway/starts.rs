@@ -51,7 +51,8 @@ async fn del_3_start_at_a_moving_head_skips_nothing() {
         .ok(202);
     let run = service.launched().await;
     let handle = run.handle.clone();
-    let writer = tokio::spawn(async move {
+    let mut writer = tokio::task::JoinSet::new();
+    writer.spawn(async move {
         for _ in 0..400 {
             think(&handle, "hm").await;
         }
@@ -64,13 +65,16 @@ async fn del_3_start_at_a_moving_head_skips_nothing() {
             head,
             "the pages end at the head"
         );
-        if writer.is_finished() {
+        if let Some(ended) = writer.try_join_next() {
+            ended.unwrap();
             break;
         }
         let first = client.frame().await;
         assert_eq!(first["offset"], head + 1, "DEL-2: {first}");
     }
-    writer.await.unwrap();
+    while let Some(ended) = writer.join_next().await {
+        ended.unwrap();
+    }
 }
 
 /// The number of reads and of bytes that a `hello` takes does not depend on the history.

@@ -268,17 +268,29 @@ pub(super) fn thread_runs_ending(
     after: Offset,
     limit: usize,
 ) -> ReadReply<Vec<RunRecord>> {
-    let query = connection.prepare_cached(
-        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
-         FROM runs INDEXED BY runs_by_thread
-         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND accepted < ?3
-           AND (completed IS NULL OR completed > ?4)
-         ORDER BY completed IS NULL DESC, completed DESC, accepted DESC LIMIT ?5",
-    )?;
+    let snapshot = connection.transaction()?;
     let (before, after) = (before.0.min(INTEGER_MAX), after.0.min(INTEGER_MAX));
     let limit = limit.min(INTEGER_MAX as usize);
-    runs(query, params![user_id.as_str(), thread_id.as_str(), before, after, limit])
+    let open = snapshot.prepare_cached(
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
+         FROM runs INDEXED BY runs_by_end
+         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND completed IS NULL
+           AND accepted < ?3
+         ORDER BY accepted DESC LIMIT ?4",
+    )?;
+    let mut found = runs(open, params![user_id.as_str(), thread_id.as_str(), before, limit])?;
+    let ended = snapshot.prepare_cached(
+        "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
+                parent
+         FROM runs INDEXED BY runs_by_end
+         WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND completed > ?3
+           AND accepted < ?4
+         ORDER BY completed DESC LIMIT ?5",
+    )?;
+    let room = limit - found.len();
+    found.extend(runs(ended, params![user_id.as_str(), thread_id.as_str(), after, before, room])?);
+    Ok(found)
 }
 
 pub(super) fn thread_message(

@@ -22,6 +22,7 @@ pub(super) const SCHEMA: &str = "
     ALTER TABLE threads ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;   -- 1 if the user has put it aside
     ALTER TABLE threads ADD COLUMN updated  INTEGER NOT NULL DEFAULT 0;   -- offset of its latest `thread_updated`
     CREATE INDEX threads_by_archived ON threads (user, archived, last);
+    CREATE INDEX IF NOT EXISTS runs_by_end ON runs (user, thread_id, completed);
     ";
 
 /// Saves the changes of a batch.

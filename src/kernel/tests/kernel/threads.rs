@@ -152,10 +152,10 @@ fn del_6_a_retry_of_an_erased_message_gets_its_first_receipt() {
     let mut desk = Desk::default();
     desk.take(Command::Send(sent(1, 1))).unwrap();
     desk.take(erase(thread(1), 1)).unwrap();
-    let earlier = Some(Receipt { run_id: run_id(1), offset: Offset(1) });
-    let retry = SendCommand { earlier, run_id: run_id(9), ..sent(1, 1) };
+    let receipt = Receipt { run_id: run_id(1), offset: Offset(1) };
+    let retry = SendCommand { earlier: Some(receipt), run_id: run_id(9), ..sent(1, 1) };
     let decision = desk.take(Command::Send(retry)).unwrap();
-    assert_eq!(decision.reply, Reply::Accepted { receipt: earlier.unwrap(), duplicate: true });
+    assert_eq!(decision.reply, Reply::Accepted { receipt, duplicate: true });
     assert!(decision.entries.is_empty());
 }
 
