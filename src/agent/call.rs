@@ -20,6 +20,7 @@ use quintet_kernel::{
 use tokio::time::Instant;
 
 use crate::{
+    clip::clipped,
     error::ToolError,
     host::{QueueTime, RunEnded, RunHandle},
     redact::UserTexts,
@@ -226,15 +227,6 @@ pub(super) fn bounded(result: CallResult, bytes_max: usize) -> CallResult {
         None => String::new(),
     };
     CallResult { status, results, error: Some(error) }
-}
-
-/// Cuts a text to at most `bytes_max` bytes and marks the cut.
-pub(super) fn clipped(mut text: String, bytes_max: usize) -> String {
-    if text.len() > bytes_max {
-        text.truncate(text.floor_char_boundary(bytes_max));
-        text.push('…');
-    }
-    text
 }
 
 /// Default timeout of a tool call, in milliseconds.

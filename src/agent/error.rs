@@ -11,7 +11,7 @@ use std::{error::Error, fmt};
 
 use quintet_kernel::entry::{RunError, RunErrorCode};
 
-use crate::{call::clipped, host::RunEnded, redact::ErrorCause};
+use crate::{clip::clipped, host::RunEnded, redact::ErrorCause};
 
 /// The reason for which an agent returns without completing its run. Open calls are closed, and the run ends as
 /// `failed`, code `agent_error`.

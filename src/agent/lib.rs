@@ -111,6 +111,7 @@ pub mod agent;
 pub mod answer;
 pub mod call;
 mod call_ids;
+mod clip;
 pub mod conversation;
 mod emitted_text;
 pub mod error;

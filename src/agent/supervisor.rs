@@ -36,7 +36,7 @@ use tracing::Instrument;
 
 use crate::{
     agent::{Agent, Task},
-    call::clipped,
+    clip::clipped,
     error::{AgentError, AgentErrorKind, MESSAGE_BYTES_MAX},
     gate::Gate,
     host::{AgentCapabilities, AgentLauncher, Assignment},

@@ -213,6 +213,8 @@ pub const METRICS: &[Metric] = &[
         || texts(&["error", "panic"]),
         "Runs that failed in their agent, by `reason`.",
     ),
+    counter("quintet_erasures_completed_total", "Erasures that are complete, also on the disk (DEL-8)."),
+    counter("quintet_erase_failures_total", "Steps of erasures that failed; each is tried again."),
     counter("quintet_entries_sent_total", "Entries handed to connections."),
     counter("quintet_sent_bytes_total", "Bytes of the entries handed to connections."),
     counters(

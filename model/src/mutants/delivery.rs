@@ -181,7 +181,7 @@ pub fn mutants() -> Vec<Hunted> {
             "delivery: DEL-5" => suites::delivery(accepts_early);
         "resumes-at-the-head" ["DEL-3"] Some("loss on replay"), "what came while the client was away is lost",
             "delivery: DEL-3" => suites::delivery(resumes_at_head);
-        "head-start-skips" ["DEL-2", "DEL-3"] Some("loss on replay"),
+        "head-start-skips" ["DEL-2"] Some("loss on replay"),
             "what is appended between the look-up of the head and `ready` is in neither part",
             "delivery: DEL-2" => suites::delivery(head_start_skips);
         "resumes-at-the-start" ["DEL-3"] None, "what the client has comes again",

@@ -11,7 +11,7 @@ use std::{
 };
 
 use quintet_runtime::private;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, params};
 
 use super::{
     check,
@@ -34,6 +34,9 @@ pub(super) fn rewrite_once(path: &Path, check_bytes_max: u64) -> Result<(), Open
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )
     .map_err(fault)?;
+    // Without this, closing the connection deletes the log, and a process that dies right after leaves a database that
+    // looks as if entries were lost (DEL-3).
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fault)?;
     schema::require_ours(&connection, path)?;
     let version: u32 =
         connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(fault)?;

@@ -114,8 +114,11 @@ impl DamagedJournal {
         let transaction = self.by_hand.transaction().expect("there is no other writer");
         transaction.execute("DELETE FROM batches", []).expect("rows");
         for row in rows {
-            let insert = "INSERT INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-            if transaction.execute(insert, rusqlite::params_from_iter(row)).is_err() {
+            let insert = format!(
+                "INSERT INTO batches ({}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                COLUMNS.join(", ")
+            );
+            if transaction.execute(&insert, rusqlite::params_from_iter(row)).is_err() {
                 return false;
             }
         }
