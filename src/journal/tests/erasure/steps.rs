@@ -192,7 +192,7 @@ async fn del_8_an_erasure_goes_on_after_a_restart() {
     assert_eq!(files_with(folder.path(), "secret"), [""; 0]);
 }
 
-/// A step is bounded whatever limit it is given, and another user's append is served between two steps.
+/// A step is bounded for every limit, and another user's append is served between two steps.
 #[tokio::test]
 async fn iso_6_an_erasure_lets_others_write() {
     let folder = tempfile::TempDir::new().unwrap();
