@@ -31,7 +31,11 @@ export function updateActivity(details, run, trace) {
   // Long reasoning shows its end while it is written, unless the reader opened it.
   details.dataset.peek = String(working && !chosen && !events);
   setText(details.querySelector('.activity-line'), activityLine(run));
-  if (!open) return;
+  if (!open) {
+    // What was built while it was open goes, too.
+    details.querySelector('.steps').replaceChildren();
+    return;
+  }
 
   const all = trace?.steps ?? stepsOf(run);
   const from = Math.max(0, all.length - STEPS_MAX);
