@@ -141,9 +141,9 @@ pub const INSTANCES: &[Instance] = instances![
     "isolation-failures" "isolation" "2 users with 1 connection each, crashes, appends that fail" 7120 47608
         ["ISO-3 a client has answered its own question"] false
         IsolationModel { fails: true, ..instances::isolation(1, 2) };
-    "connection" "connection" "a stranger, a log of up to 1 entry" 99716 751220 [] false
+    "connection" "connection" "a stranger, a log of up to 1 entry" 109044 837124 [] false
         instances::connection(false, 1);
-    "connection-known" "connection" "authenticated by its request, a log of up to 1 entry" 99302 751220 [] false
+    "connection-known" "connection" "authenticated by its request, a log of up to 1 entry" 108584 837124 [] false
         instances::connection(true, 1);
     "ticket" "ticket" "2 tickets, 2 seats, 4 moments" 3129 7634 [] false instances::ticket(2, 4);
 
