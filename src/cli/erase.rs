@@ -14,7 +14,7 @@ use super::{args::EraseFlags, results::print};
 use crate::{
     agent::host::{AgentCapabilities, AgentLauncher, Assignment},
     journal::{
-        ErasureRecord, Journal, ReadLimit,
+        Journal, ReadLimit,
         sqlite::{OpenError, SqliteJournal, lock::LockError, schema::DATABASE_FILE},
     },
     kernel::{
@@ -45,23 +45,23 @@ pub fn erase(folder: &Path, settings: &Settings, flags: &EraseFlags) -> anyhow::
     let scope = flags.thread.clone().map_or(EraseScope::Log, EraseScope::Thread);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let erased = runtime.block_on(async {
-        let record = record(&journal, &flags.user, scope, settings.user_limits()).await?;
+        let receipt = receipt(&journal, &flags.user, scope, settings.user_limits()).await?;
         journal.close().await?;
-        anyhow::Ok(record)
+        anyhow::Ok(receipt)
     });
     runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
-    let receipt = serde_json::to_string(&shown(erased?)).context("the receipt cannot be written as JSON")?;
+    let receipt = serde_json::to_string(&erased?).context("the receipt cannot be written as JSON")?;
     print(&(receipt + "\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Erases through the machines of the user, as a client's request does.
-async fn record(
+async fn receipt(
     journal: &SqliteJournal,
     user_id: &UserId,
     scope: EraseScope,
     limits: UserLimits,
-) -> anyhow::Result<ErasureRecord> {
+) -> anyhow::Result<ErasureInfo> {
     let journal: Arc<dyn Journal> = Arc::new(journal.clone());
     let factory = Factory::new(journal, Arc::new(NoAgents::default()), limits);
     let user = factory.attach(user_id);
@@ -73,8 +73,8 @@ async fn record(
         for (_, line) in lines.iter() {
             let (_, entry) = wire::entry::decode(&line)?;
             if closes(&entry) == Some(erasure.receipt) {
-                let record = user.erasure(erasure.receipt).await?;
-                return record.context("the journal has no record of the erasure");
+                let receipt = user.receipt(erasure.receipt).await?;
+                return receipt.context("the journal has no record of the erasure");
             }
         }
     }
@@ -89,21 +89,6 @@ fn closes(entry: &Entry) -> Option<ReceiptId> {
             ThreadChange::Updated { .. } => None,
         },
         Entry::Run(_) | Entry::Erased(_) => None,
-    }
-}
-
-fn shown(record: ErasureRecord) -> ErasureInfo {
-    ErasureInfo {
-        receipt: record.receipt,
-        thread_id: match record.scope {
-            EraseScope::Thread(thread_id) => Some(thread_id),
-            EraseScope::Log => None,
-        },
-        erased_through: record.through,
-        chain_head: record.chain_head.to_string(),
-        requested_at: record.requested_at,
-        completed_at: record.completed_at,
-        entries: record.entries,
     }
 }
 

@@ -4,12 +4,34 @@ use super::handle::User;
 use crate::{
     journal::{JournalError, RunRecord},
     kernel::{
-        ids::{MessageId, Offset, ThreadId},
-        user::Receipt,
+        ids::{MessageId, Offset, ReceiptId, ThreadId},
+        user::{EraseScope, Receipt},
     },
+    wire::threads::ErasureInfo,
 };
 
 impl User {
+    /// Returns the receipt of an erasure as clients get it; `None` if this user has none of this id (ISO-3, DEL-8).
+    ///
+    /// # Errors
+    ///
+    /// Returns an error of the journal.
+    pub async fn receipt(&self, receipt: ReceiptId) -> Result<Option<ErasureInfo>, JournalError> {
+        let record = self.erasure(receipt).await?;
+        Ok(record.map(|record| ErasureInfo {
+            receipt: record.receipt,
+            thread_id: match record.scope {
+                EraseScope::Thread(thread_id) => Some(thread_id),
+                EraseScope::Log => None,
+            },
+            erased_through: record.through,
+            chain_head: record.chain_head.to_string(),
+            requested_at: record.requested_at,
+            completed_at: record.completed_at,
+            entries: record.entries,
+        }))
+    }
+
     /// Returns the receipt of a message; `None` if this user has not sent it (ISO-3).
     ///
     /// # Errors

@@ -10,7 +10,7 @@
 //!   clients take an orderly end for success (DEL-7).
 //!
 //! - [`request`]: what a request does before its stream; [`prefix`]: what of a run is in the log already
-//! - [`stream`]: the body of the response; [`names`]: the `runId` of a request while it lasts; [`stop`]: cancelling
+//! - [`stream`]: the body of the response; [`names`]: the `runId` of a request while it lasts; [`mod@stop`]: cancelling
 
 pub mod names;
 pub mod prefix;

@@ -7,12 +7,7 @@ use super::{
     extract::{Caller, HttpResult},
     failure::HttpError,
 };
-use crate::{
-    gateway::Gateway,
-    journal::ErasureRecord,
-    kernel::user::EraseScope,
-    wire::{codes::ErrorCode, threads::ErasureInfo},
-};
+use crate::{gateway::Gateway, kernel::user::EraseScope, wire::codes::ErrorCode};
 
 /// Ends every open run and erases all that is kept of the user. Returns 202 with the record once the intent is durable.
 ///
@@ -26,24 +21,9 @@ pub async fn of_log(State(gateway): State<Gateway>, caller: Caller) -> HttpResul
 pub(super) async fn begin(gateway: &Gateway, caller: &Caller, scope: EraseScope) -> HttpResult {
     let begun = caller.user.erase(scope).await;
     let begun = begun.map_err(|why| HttpError::request_error(why, gateway.limits.reconnect_after_ms))?;
-    let record = caller.user.erasure(begun.receipt).await?;
-    let record = record.ok_or_else(|| {
+    let receipt = caller.user.receipt(begun.receipt).await?;
+    let receipt = receipt.ok_or_else(|| {
         HttpError::new(ErrorCode::Unavailable, "the journal has no record of the erasure yet")
     })?;
-    Ok((StatusCode::ACCEPTED, Json(shown(record))).into_response())
-}
-
-fn shown(record: ErasureRecord) -> ErasureInfo {
-    ErasureInfo {
-        receipt: record.receipt,
-        thread_id: match record.scope {
-            EraseScope::Thread(thread_id) => Some(thread_id),
-            EraseScope::Log => None,
-        },
-        erased_through: record.through,
-        chain_head: record.chain_head.to_string(),
-        requested_at: record.requested_at,
-        completed_at: record.completed_at,
-        entries: record.entries,
-    }
+    Ok((StatusCode::ACCEPTED, Json(receipt)).into_response())
 }

@@ -3,32 +3,22 @@
 //! Guarantees: a page keeps one run in memory, regardless of its length and of the reader's speed, and the pages of a user
 //! in progress are bounded (DEL-4, ISO-6). A page that ends early has the matching `next_before`.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
-use axum::{body::Body, response::IntoResponse};
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::stream;
-use http::header;
+use bytes::BytesMut;
 
 use super::{
     extract::{Caller, HttpResult, limit_within},
     failure::HttpError,
+    streamed::{self, ListWalk, ListWriter},
 };
 use crate::{
-    gateway::{Gateway, admit::Admission},
+    gateway::Gateway,
+    journal::JournalError,
     kernel::{fold::FoldedRun, ids::ThreadId},
     user::runs::{RunScan, RunScanLimit},
     wire::threads::{PAGE_RUNS_MAX, RunsPage, RunsPageEnd, RunsQuery, ThreadRun},
 };
-
-/// The remaining part of a page.
-struct Rest {
-    scan: RunScan,
-    some: bool,
-    wait: Duration,
-    /// Freed once the last run is written to the socket, or the reader disconnects.
-    _place: Admission,
-}
 
 /// Returns 200 with the folded runs of a thread before `before`; 404 if the user has no such thread (ISO-3).
 ///
@@ -51,61 +41,31 @@ pub async fn answer(
     let mut first = BytesMut::new();
     RunsPage { epoch: gateway.factory.epoch(), head: scan.head() }.begin(&mut first);
     let wait = Duration::from_millis(gateway.limits.request_timeout_ms);
-    let mut rest = Rest { scan, some: false, wait, _place: place };
-    rest.push(run, &mut first);
-    let body = match rest.scan.is_over() {
-        true => Body::from(first.freeze()),
-        false => {
-            let chunks = stream::unfold((Some(first.freeze()), Some(rest)), async |(first, rest)| {
-                match (first, rest) {
-                    (Some(first), rest) => Some((Ok::<_, Infallible>(first), (None, rest))),
-                    (None, Some(mut rest)) => {
-                        let chunk = rest.next().await;
-                        let rest = (!rest.scan.is_over()).then_some(rest);
-                        Some((Ok(chunk), (None, rest)))
-                    }
-                    (None, None) => None,
-                }
-            });
-            Body::from_stream(chunks)
-        }
-    };
-    let mut response = body.into_response();
-    let json = header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    Ok(response)
+    Ok(streamed::list(scan, first, run, wait, place))
 }
 
-impl Rest {
-    /// Returns the next part of the body. On a read error the page ends early, and the next page reports it.
-    async fn next(&mut self) -> Bytes {
-        let mut chunk = BytesMut::new();
-        let run = match tokio::time::timeout(self.wait, self.scan.next()).await {
-            Ok(Ok(run)) => run,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "page truncated: the journal cannot be read");
-                self.scan.stop();
-                None
-            }
-            Err(_) => {
-                tracing::warn!("page truncated: the journal read timed out");
-                self.scan.stop();
-                None
-            }
-        };
-        self.push(run, &mut chunk);
-        chunk.freeze()
+impl ListWalk for RunScan {
+    type Piece = Option<FoldedRun>;
+
+    async fn next(&mut self) -> Result<Self::Piece, JournalError> {
+        RunScan::next(self).await
     }
 
-    fn push(&mut self, run: Option<FoldedRun>, out: &mut BytesMut) {
+    fn is_over(&self) -> bool {
+        RunScan::is_over(self)
+    }
+
+    fn stop(&mut self) {
+        RunScan::stop(self);
+    }
+
+    fn write(run: Self::Piece, list: &mut ListWriter<'_>) {
         if let Some(run) = run {
-            if std::mem::replace(&mut self.some, true) {
-                out.put_u8(b',');
-            }
-            ThreadRun::from(run).encode(out);
+            list.item(|out| ThreadRun::from(run).encode(out));
         }
-        if self.scan.is_over() {
-            RunsPageEnd { next_before: self.scan.next_before() }.end(out);
-        }
+    }
+
+    fn end(&self, out: &mut BytesMut) {
+        RunsPageEnd { next_before: self.next_before() }.end(out);
     }
 }

@@ -5,7 +5,8 @@
 //!
 //! - [`messages`], [`entries`], [`export`], [`threads`], [`runs`], [`calls`], [`tickets`], [`agents`]: one resource each
 //! - [`erasure`]: the erasure of the log, and the answer to every erasure
-//! - `pages`: pages of entries, shared by `entries` and `threads`; `folded`: pages of folded runs
+//! - `pages`: pages of entries, shared by `entries` and `threads`; `folded`: pages of folded runs;
+//!   `streamed`: the lists of both, sent piece by piece
 //! - [`contract`]: OpenAPI, AsyncAPI and JSON Schema documents
 //! - [`login`]: the login of `quintet dev`
 //! - [`extract`], [`failure`]: extractors and error responses
@@ -23,6 +24,7 @@ pub mod login;
 pub mod messages;
 mod pages;
 pub mod runs;
+mod streamed;
 pub mod threads;
 pub mod tickets;
 

@@ -8,18 +8,18 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use axum::{body::Body, response::Response};
+use axum::body::Body;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::stream;
-use http::header;
 
 use super::{
     extract::{Caller, HttpResult},
     failure::HttpError,
+    streamed::{self, ListWalk, ListWriter},
 };
 use crate::{
     gateway::{Gateway, admit::Admission},
-    journal::ReadLimit,
+    journal::{JournalError, ReadLimit},
     kernel::ids::{Offset, ThreadId},
     user::{
         handle::User,
@@ -40,15 +40,6 @@ pub struct AdmittedPage<'a> {
     gateway: &'a Gateway,
     user: &'a User,
     place: Admission,
-}
-
-/// The remaining part of a page.
-struct Rest {
-    scan: EntryScan,
-    some: bool,
-    wait: Duration,
-    /// Freed once the last chunk is written to the socket, or the reader disconnects.
-    _place: Admission,
 }
 
 impl<'a> AdmittedPage<'a> {
@@ -99,7 +90,7 @@ impl<'a> AdmittedPage<'a> {
             let _place = place;
             Ok::<_, Infallible>(body)
         });
-        Ok(json(Body::from_stream(once)))
+        Ok(streamed::json(Body::from_stream(once)))
     }
 
     async fn forwards(self, thread: Option<&ThreadId>, after: Offset, limit: ScanLimit) -> HttpResult {
@@ -114,66 +105,32 @@ impl<'a> AdmittedPage<'a> {
         let mut first = BytesMut::new();
         page.begin(&mut first);
         let wait = Duration::from_millis(limits.request_timeout_ms);
-        let mut rest = Rest { scan, some: false, wait, _place: self.place };
-        rest.push(&entries, &mut first);
-        let body = match rest.scan.is_over() {
-            true => Body::from(first.freeze()),
-            false => {
-                let chunks =
-                    stream::unfold((Some(first.freeze()), Some(rest)), async |(first, rest)| {
-                        match (first, rest) {
-                            (Some(first), rest) => Some((Ok::<_, Infallible>(first), (None, rest))),
-                            (None, Some(mut rest)) => {
-                                let chunk = rest.next().await;
-                                let rest = (!rest.scan.is_over()).then_some(rest);
-                                Some((Ok(chunk), (None, rest)))
-                            }
-                            (None, None) => None,
-                        }
-                    });
-                Body::from_stream(chunks)
-            }
-        };
-        Ok(json(body))
+        Ok(streamed::list(scan, first, entries, wait, self.place))
     }
 }
 
-fn json(body: Body) -> Response {
-    let mut response = Response::new(body);
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-    response
-}
+impl ListWalk for EntryScan {
+    type Piece = Vec<Bytes>;
 
-impl Rest {
-    /// Returns the next chunk of the body. On a read error the page ends early, and the next page reports it.
-    async fn next(&mut self) -> Bytes {
-        let mut chunk = BytesMut::new();
-        let entries = match tokio::time::timeout(self.wait, self.scan.next()).await {
-            Ok(Ok(entries)) => entries,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "page truncated: the journal cannot be read");
-                self.scan.stop();
-                Vec::new()
-            }
-            Err(_) => {
-                tracing::warn!("page truncated: the journal read timed out");
-                self.scan.stop();
-                Vec::new()
-            }
-        };
-        self.push(&entries, &mut chunk);
-        chunk.freeze()
+    async fn next(&mut self) -> Result<Self::Piece, JournalError> {
+        EntryScan::next(self).await
     }
 
-    fn push(&mut self, entries: &[Bytes], out: &mut BytesMut) {
+    fn is_over(&self) -> bool {
+        EntryScan::is_over(self)
+    }
+
+    fn stop(&mut self) {
+        EntryScan::stop(self);
+    }
+
+    fn write(entries: Self::Piece, list: &mut ListWriter<'_>) {
         for entry in entries {
-            if std::mem::replace(&mut self.some, true) {
-                out.put_u8(b',');
-            }
-            out.put_slice(entry);
+            list.item(|out| out.put_slice(&entry));
         }
-        if self.scan.is_over() {
-            EntriesPageEnd { next_after: self.scan.next_after() }.end(out);
-        }
+    }
+
+    fn end(&self, out: &mut BytesMut) {
+        EntriesPageEnd { next_after: self.next_after() }.end(out);
     }
 }
