@@ -403,7 +403,7 @@ test('every legal word: the streamed message is the message of the history, and 
       for (const listener of [...listeners]) listener();
       assert.equal(textOf(message), answerOf({ ...state.threads.get('t')!.runs[0]!, final_response: null }));
     }),
-    { numRuns: 60 },
+    { numRuns: 400 },
   );
 });
 

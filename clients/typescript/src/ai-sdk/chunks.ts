@@ -88,11 +88,14 @@ export class RunChunks {
     this.#begun = true;
     chunks.push({ type: 'start', messageId: run.run_id });
     const from = this.#from;
-    this.#withdrawals = from?.withdrawals ?? run.withdrawals;
+    this.#withdrawals = run.withdrawals;
     if (from) {
-      this.#emitted = run.parts.slice(0, from.parts).map((part) => ({ part, chars: part.type === 'text' ? part.text.length : 0 }));
+      // Text that was withdrawn between the two streams is in the message, and nothing here knows where.
+      this.stale = from.withdrawals !== run.withdrawals;
+      const length = this.stale ? run.parts.findLastIndex(({ type }) => type === 'call') + 1 : from.parts;
+      this.#emitted = run.parts.slice(0, length).map((part) => ({ part, chars: part.type === 'text' ? part.text.length : 0 }));
       const last = this.#emitted.at(-1);
-      if (last) last.chars = from.chars;
+      if (last && !this.stale) last.chars = from.chars;
       this.#step = this.#emitted.length;
       this.#open = new Set(from.open);
     } else {

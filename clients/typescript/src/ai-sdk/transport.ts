@@ -51,6 +51,8 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
   /** Streams that are open, by thread, and the last offset that a view of the thread has seen. */
   #streams = new Map<string, number>();
   #seen = new Map<string, number>();
+  /** Threads with a message that shows withdrawn text, until `watch` has given the messages anew. */
+  #stale = new Set<string>();
 
   /** Creates a transport. */
   constructor(options: QuintetChatTransportOptions) {
@@ -83,7 +85,7 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
       if (!thread || this.#streams.get(thread_id) || !this.#options.client.snapshot.caughtUp) return;
       const seen = this.#seen.get(thread_id) ?? 0;
       this.#seen.set(thread_id, thread.last_offset);
-      if (seen < thread.last_offset) changed(this.messages(thread_id));
+      if (this.#stale.delete(thread_id) || seen < thread.last_offset) changed(this.messages(thread_id));
     });
   }
 
@@ -218,7 +220,7 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
       stopWaiting();
       this.#count(thread_id, -1);
       this.#places.set(run_id, emitter.place);
-      if (emitter.stale) this.#seen.set(thread_id, 0); // `watch` builds the messages again
+      if (emitter.stale) this.#stale.add(thread_id);
     };
     if (signal?.aborted) stopped();
     else signal?.addEventListener('abort', stopped, { once: true });
