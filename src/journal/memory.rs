@@ -4,28 +4,25 @@
 mod erase;
 mod threads;
 mod trim;
+mod user_log;
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use quintet_kernel::{
-    entry::{Body, Entry, Event, RunEntry},
     ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
-    spending::Spending,
     user::Receipt,
 };
 use tokio::sync::watch;
 
-use self::{erase::StoredErasure, threads::StoredThread};
+use self::{erase::StoredErasure, user_log::UserLog};
 use super::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, Incarnation, Journal, JournalError, Lines, Log,
-    ReadLimit, Recovery, ResumeRecord, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
-    chain::{ChainHash, LineDigest},
-    erasing::hashed,
+    ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, erasing::hashed,
     lines::LinesBuilder,
 };
 
@@ -68,26 +65,6 @@ struct Faults {
 struct Pause {
     paused: bool,
     held: usize,
-}
-
-#[derive(Debug, Default)]
-struct UserLog {
-    head: Offset,
-    trimmed: Offset,
-    entries: VecDeque<Bytes>,
-    /// The last offset and the timestamp of each stored batch.
-    batches: VecDeque<(Offset, Timestamp)>,
-    runs: BTreeMap<Offset, RunRecord>,
-    accepted: HashMap<RunId, Offset>,
-    messages: HashMap<MessageId, Receipt>,
-    threads: HashMap<ThreadId, StoredThread>,
-    erasures: Vec<StoredErasure>,
-    /// The receipts of erased messages, by the hashes of their ids (DEL-6).
-    erased_messages: HashMap<String, Receipt>,
-    /// The hash after the last entry; `None` before the first.
-    chain: Option<ChainHash>,
-    resumes: BTreeMap<RunId, ResumeRecord>,
-    spending: Spending,
 }
 
 impl Default for MemoryJournal {
@@ -404,122 +381,6 @@ impl Log for MemoryLog {
             let mut records = log.erasures.iter().map(|erasure| &erasure.record);
             records.find(|record| record.receipt == receipt).cloned()
         })
-    }
-}
-
-impl UserLog {
-    /// Checks a batch against head and index without changing them.
-    fn admit(&self, batch: &Batch, owner: (Epoch, &UserId)) -> Result<(), AppendError> {
-        if batch.expected != self.head {
-            return Err(AppendError::Conflict { head: self.head });
-        }
-        let misfit =
-            |what: &str| Err(JournalError::Damaged(format!("a batch does not fit the index: {what}")).into());
-        let offsets = batch.expected.0 + 1..;
-        if batch.lines.len() != batch.entries.len()
-            || (!batch.entries.is_empty() && batch.lines.first() != batch.expected.next())
-            || !batch.entries.iter().zip(offsets).all(|(entry, offset)| entry.offset().0 == offset)
-        {
-            return misfit("the entries do not follow the expected head");
-        }
-        let last = Offset(batch.expected.0 + batch.entries.len() as u64);
-        if batch.erasures.iter().any(|erasure| erasure.through != last) {
-            return misfit("an erasure does not reach through the end of its batch");
-        }
-        let (mut opened, mut closed, mut messages) = (HashSet::new(), HashSet::new(), HashSet::new());
-        for RunEntry { run_id, body, .. } in batch.entries.iter().filter_map(Entry::run) {
-            let known = self.accepted.get(run_id).and_then(|at| self.runs.get(at));
-            let open = known.map_or(opened.contains(run_id), |run| run.completed.is_none())
-                && !closed.contains(run_id);
-            match body {
-                Body::UserMessage { message_id, .. } => {
-                    let fresh = known.is_none() && opened.insert(*run_id) && messages.insert(message_id);
-                    let erased = hashed(owner.0, owner.1, message_id);
-                    let used = self.messages.contains_key(message_id);
-                    if !fresh || used || self.erased_messages.contains_key(&erased) {
-                        return misfit("a run or message id is used twice");
-                    }
-                }
-                Body::Event { event: Event::Started { .. }, .. } if !open => {
-                    return misfit("a run is not open");
-                }
-                Body::Event { event: Event::Completed(_), .. } if !open => {
-                    return misfit("a run is not open");
-                }
-                Body::Event { event: Event::Completed(_), .. } => {
-                    closed.insert(*run_id);
-                }
-                Body::Event { .. } => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn latest_message(&self, thread_id: &ThreadId) -> Option<Offset> {
-        self.runs.values().rev().find(|run| run.thread_id == *thread_id).map(|run| run.accepted)
-    }
-
-    fn apply(&mut self, batch: Batch, owner: (Epoch, &UserId)) {
-        self.resumes.extend(batch.resumes.iter().map(|record| (record.run_id, *record)));
-        let start = self.chain.unwrap_or_else(|| ChainHash::start(owner.0, owner.1));
-        let chain = batch.lines.iter().fold(start, |chain, (_, line)| chain.then(LineDigest::of(&line)));
-        self.chain = Some(chain);
-        if let Some(last_at) = batch.entries.last().map(Entry::timestamp) {
-            self.head = batch.lines.last();
-            self.spending = batch.spending;
-            self.entries.extend(batch.lines.iter().map(|(_, line)| line));
-            self.batches.push_back((self.head, last_at));
-        }
-        for entry in batch.entries {
-            self.close(&entry);
-            match entry {
-                Entry::Run(entry) => self.index(entry),
-                Entry::Thread(entry) => self.change_thread(entry),
-                Entry::LogErased(_) | Entry::Erased(_) => {}
-            }
-        }
-        self.intend(batch.erasures, chain);
-    }
-
-    fn index(&mut self, entry: RunEntry) {
-        let RunEntry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
-        let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| StoredThread::new(offset));
-        (thread.last, thread.last_at) = (offset, timestamp);
-        match body {
-            Body::UserMessage { message_id, parent, .. } => {
-                thread.messages += 1;
-                let parent = parent.or_else(|| self.latest_message(&thread_id)).unwrap_or_default();
-                self.accepted.insert(run_id, offset);
-                self.messages.insert(message_id.clone(), Receipt { run_id, offset });
-                let (accepted, accepted_at) = (offset, timestamp);
-                let (started, completed) = (None, None);
-                self.runs.insert(
-                    offset,
-                    RunRecord {
-                        run_id,
-                        thread_id,
-                        message_id,
-                        agent_name,
-                        accepted,
-                        accepted_at,
-                        parent,
-                        started,
-                        completed,
-                    },
-                );
-            }
-            Body::Event { event, .. } => {
-                let run = self.accepted.get(&run_id).and_then(|accepted| self.runs.get_mut(accepted));
-                match (run, event) {
-                    (Some(run), Event::Started { .. }) => run.started = run.started.or(Some(offset)),
-                    (Some(run), Event::Completed(end)) => {
-                        run.completed = Some((offset, end.status));
-                        self.resumes.remove(&run_id);
-                    }
-                    _ => {}
-                }
-            }
-        }
     }
 }
 
