@@ -91,7 +91,13 @@ async fn del_5_pages_moved_before_a_failed_sync_are_moved_again() {
     scenario.run_long("second", 350, &mut ann).await;
     drop(reader);
     scenario.disk.set(one_sync_fails(DATABASE));
-    scenario.run_long("third", 150, &mut ann).await;
+    // How many pages an append takes is up to SQLite and to how many steps share a commit.
+    for part in ["third", "third-again", "third-once-more", "third-at-last"] {
+        scenario.run_long(part, 150, &mut ann).await;
+        if scenario.disk.bitten(Call::Sync) > 0 {
+            break;
+        }
+    }
     assert_eq!(scenario.disk.bitten(Call::Sync), 1, "the log was not moved again");
     // It is moved completely, and begins anew.
     scenario.run_long("fourth", 300, &mut ann).await;
