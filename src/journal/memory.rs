@@ -2,6 +2,7 @@
 //! process, and fails on request in every way in which a real journal can fail.
 
 mod erase;
+mod stored;
 mod threads;
 mod trim;
 mod user_log;
@@ -19,7 +20,7 @@ use quintet_kernel::{
 };
 use tokio::sync::watch;
 
-use self::{erase::StoredErasure, user_log::UserLog};
+use self::{stored::StoredErasure, user_log::UserLog};
 use super::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, Incarnation, Journal, JournalError, Lines, Log,
     ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, erasing::hashed,

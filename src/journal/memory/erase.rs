@@ -8,29 +8,12 @@ use quintet_kernel::{
 };
 use quintet_runtime::clock;
 
-use super::UserLog;
+use super::{UserLog, stored::StoredErasure};
 use crate::{
     EraseProgress, ErasureRecord, JournalError, RunRecord,
     chain::ChainHash,
     erasing::{erased, hashed},
 };
-
-/// An erasure of one log.
-#[derive(Debug)]
-pub(super) struct StoredErasure {
-    pub(super) record: ErasureRecord,
-    /// The last entry that was examined.
-    at: Offset,
-    /// True once its `thread_erased` or `log_erased` is in the log.
-    pub(super) closed: bool,
-}
-
-impl StoredErasure {
-    pub(super) fn intent(&self) -> Erasure {
-        let ErasureRecord { receipt, scope, through, requested_at, .. } = self.record.clone();
-        Erasure { scope, through, receipt, requested_at }
-    }
-}
 
 impl UserLog {
     /// Stores the intents of a batch that was applied.

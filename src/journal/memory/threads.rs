@@ -2,37 +2,11 @@
 
 use quintet_kernel::{
     entry::{ThreadChange, ThreadEntry},
-    ids::{Offset, ThreadId, Timestamp, Title},
+    ids::ThreadId,
 };
 
-use super::UserLog;
+use super::{UserLog, stored::StoredThread};
 use crate::{ThreadRecord, ThreadsQuery};
-
-/// The part of a thread's record that cannot be derived from the runs.
-#[derive(Clone, Debug)]
-pub(super) struct StoredThread {
-    pub first: Offset,
-    pub last: Offset,
-    pub last_at: Timestamp,
-    pub messages: u64,
-    title: Option<Title>,
-    archived: bool,
-    updated: Offset,
-}
-
-impl StoredThread {
-    pub(super) fn new(first: Offset) -> Self {
-        Self {
-            first,
-            last: first,
-            last_at: Timestamp::default(),
-            messages: 0,
-            title: None,
-            archived: false,
-            updated: Offset::ZERO,
-        }
-    }
-}
 
 impl UserLog {
     /// Applies a change to a thread of the index. A thread that was erased has no record to change.

@@ -10,7 +10,7 @@ use quintet_kernel::{
     user::Receipt,
 };
 
-use super::{erase::StoredErasure, threads::StoredThread};
+use super::stored::{StoredErasure, StoredThread};
 use crate::{
     AppendError, Batch, JournalError, ResumeRecord, RunRecord,
     chain::{ChainHash, LineDigest},
