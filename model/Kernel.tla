@@ -192,7 +192,7 @@ MergeEach(u, S, into) ==
   ELSE LET r == FirstOf(u, S)
        IN  <<StartedEvent(r, u.runs[r]), [Event(r, u.runs[r], 2, "agent_completed", 0, "merged") EXCEPT !.into = into]>>
            \o MergeEach(u, S \ {r}, into)
-Take(u, id) ==                                                                \* RUN-12
+TakeWaiting(u, id) ==                                                                \* RUN-12
   IF ~IsBegun(u, id) THEN <<>>
   ELSE MergeEach(u, {r \in Line(u, u.runs[id].thread) : ~IsBegun(u, r) /\ u.runs[r].steers}, id)
 

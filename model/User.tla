@@ -53,7 +53,7 @@ DoClose     == \E r \in Runs, c \in Calls : LET new == Close(user, r, c) IN new 
 DoSucceed   == \E r \in Runs : LET new == Succeed(user, r) IN new # <<>> /\ Add(new)
 DoFail      == \E r \in Runs : LET new == Fail(user, r) IN new # <<>> /\ Add(new)
 (* An agent takes the messages that wait for its run: RUN-12.              *)
-DoTake      == \E r \in Runs : LET new == Take(user, r) IN new # <<>> /\ Add(new)
+DoTake      == \E r \in Runs : LET new == TakeWaiting(user, r) IN new # <<>> /\ Add(new)
 (* The service ends a run or a call, or resumes a run after a crash.       *)
 DoCut       == \E r \in Runs, what \in {"failed", "timed_out", "interrupted"} : LET new == Cut(user, r, what) IN new # <<>> /\ Add(new)
 DoCloseCall == \E r \in Runs, c \in Calls : LET new == CloseCall(user, r, c) IN new # <<>> /\ Add(new)

@@ -1,7 +1,10 @@
 //! The specifications hold, liveness needs the fairness that they assume, and each has the same graph
 //! as the shipped kernel: the keystone of all claims made here.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use quintet_model::{
     claims::EQUALITIES,
@@ -9,6 +12,7 @@ use quintet_model::{
     spec::folder,
     specified::{Config, SPECIFIED, Specified, violated_by},
 };
+use regex::Regex;
 
 fn equal(spec: &str) {
     let small = EQUALITIES.iter().filter(|equality| equality.spec == spec && !equality.is_large);
@@ -49,6 +53,33 @@ fn ticket_equals_its_specification() {
 #[ignore = "minutes: part of the long campaign"]
 fn equal_at_large() {
     EQUALITIES.iter().filter(|equality| equality.is_large).for_each(|equality| equality.verify());
+}
+
+/// TLA+ forbids it, and TLC refuses such a module; `tla-checker` takes the last definition.
+#[test]
+fn no_module_defines_an_operator_of_a_module_that_it_extends() {
+    let definition = Regex::new(r"(?m)^(\w+)(?:\([^)]*\))?\s*==").unwrap();
+    let extends = Regex::new(r"(?m)^EXTENDS (.+)$").unwrap();
+    let text = |module: &str| fs::read_to_string(folder().join(format!("{module}.tla"))).ok();
+    let files = fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
+    let modules: Vec<String> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tla"))
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    assert!(modules.len() > 8, "{modules:?}");
+    for module in modules {
+        // The modules of TLA+ itself are in no file here.
+        let (mut chain, mut found) = (vec![module.clone()], BTreeMap::<String, String>::new());
+        while let Some(name) = chain.pop() {
+            let Some(text) = text(&name) else { continue };
+            for operator in definition.captures_iter(&text) {
+                let first = found.insert(operator[1].to_owned(), name.clone());
+                assert_eq!(first, None, "{module}: {} is defined in {name}, too", &operator[1]);
+            }
+            let extended = extends.captures(&text).map_or(String::new(), |list| list[1].to_owned());
+            chain.extend(extended.split(',').map(|name| name.trim().to_owned()));
+        }
+    }
 }
 
 /// Invariants, and liveness under the fairness that each configuration assumes.
