@@ -120,17 +120,17 @@ async fn counted(limits: GatewayLimits) -> (TestService, Arc<Counts>) {
     (TestService::on(Arc::new(used), journal, limits, None).await, counts)
 }
 
-async fn patch(service: &TestService, user: &str, path: &str, body: Value) -> HttpReply {
+pub async fn patch(service: &TestService, user: &str, path: &str, body: Value) -> HttpReply {
     let request = http_client().patch(service.url(path)).bearer_auth(service.token(user));
     service.reply(request.json(&body)).await
 }
 
-async fn delete(service: &TestService, user: &str, path: &str) -> HttpReply {
+pub async fn delete(service: &TestService, user: &str, path: &str) -> HttpReply {
     service.reply(http_client().delete(service.url(path)).bearer_auth(service.token(user))).await
 }
 
 /// Sends a message and plays its run to the end.
-async fn run(service: &mut TestService, thread: &str, id: &str, text: &str) {
+pub async fn run(service: &mut TestService, thread: &str, id: &str, text: &str) {
     let message = json!({"message_id": id, "thread_id": thread, "text": text});
     service.post("ada", "/v1/messages", &message).await.ok(202);
     service.answer("yes").await;

@@ -15,6 +15,7 @@ mod conversations;
 mod delivery;
 mod doors;
 mod ends;
+mod erasing;
 mod events;
 mod exports;
 mod folds;
