@@ -1,9 +1,10 @@
 // Threads with titles, an archive and erasure; links of their own; and conversations that open at their end.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 
-import { BASE, isLive, launch, logIn, openTab, openThread, problems, runAt, runIs, script, send, someone } from './browser.js';
+import { BASE, isLive, logIn, openThread, runAt, runIs, script, send, someone } from './browser.js';
+import { tabsOfEachTest } from './suite.js';
 
 const THINK = { think: 'a thought', kind: 'reasoning' };
 const names = ({ page }) => page.locator('.thread-name').allTextContents();
@@ -17,26 +18,10 @@ async function choose({ page }, thread_id, item) {
 }
 
 describe('conversations', { timeout: 900_000 }, () => {
-  let browser;
-  let tabs;
-  before(async () => {
-    browser = await launch();
-  });
-  after(() => browser.close());
-  beforeEach(() => {
-    tabs = [];
-  });
-  afterEach(async () => {
-    for (const tab of tabs) {
-      const found = await problems(tab);
-      await tab.close();
-      assert.deepEqual(found, []);
-    }
-  });
+  const open = tabsOfEachTest();
   const loggedIn = async (user_id = someone('ada'), options = {}) => {
-    const tab = await openTab(browser, options);
+    const tab = await open(options);
     tab.user_id = user_id;
-    tabs.push(tab);
     await logIn(tab, user_id);
     return tab;
   };

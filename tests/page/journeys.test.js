@@ -1,9 +1,10 @@
 // User journeys on the page, in a real browser against a real server.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 
-import { chooseAgent, conversation, developer, isLive, launch, logIn, offsets, openTab, openThread, problems, runAt, runIs, script, send, someone } from './browser.js';
+import { chooseAgent, conversation, developer, isLive, logIn, offsets, openThread, runAt, runIs, script, send, someone } from './browser.js';
+import { tabsOfEachTest } from './suite.js';
 
 const THINK = { think: 'a thought', kind: 'reasoning' };
 const SLOW_TOOL = { tool: { call_id: 'slow', tool_name: 'long_search', parameters: { q: 1 }, takes_ms: 600_000, results: null, error: null } };
@@ -24,30 +25,8 @@ async function wireSays(tab, facts) {
 }
 
 describe('the page', { timeout: 900_000 }, () => {
-  let browser;
-  let tabs;
-
-  before(async () => {
-    browser = await launch();
-  });
-  after(() => browser.close());
-  beforeEach(() => {
-    tabs = [];
-  });
-  /** After every journey the console, the policy and the network have no errors. */
-  afterEach(async () => {
-    for (const tab of tabs) {
-      const found = await problems(tab);
-      await tab.close();
-      assert.deepEqual(found, []);
-    }
-  });
-
-  const open = async (options) => {
-    const tab = await openTab(browser, { events: true, ...options });
-    tabs.push(tab);
-    return tab;
-  };
+  const openPlain = tabsOfEachTest();
+  const open = (options) => openPlain({ events: true, ...options });
 
   test('log in, send, see the five events and the answer', async () => {
     const tab = await open();

@@ -1,9 +1,10 @@
 // Reading and writing on the page: answers, activity, questions, threads, drafts, links, long logs.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 
-import { BASE, chooseAgent, developer, isLive, launch, logIn, openTab, openThread, problems, runAt, runIs, script, send, someone } from './browser.js';
+import { BASE, chooseAgent, developer, isLive, logIn, openThread, runAt, runIs, script, send, someone } from './browser.js';
+import { tabsOfEachTest } from './suite.js';
 
 const THINK = { think: 'a thought', kind: 'reasoning' };
 const HANG = { hang: true };
@@ -16,27 +17,7 @@ const fromEnd = ({ page }) => page.evaluate(() => {
 });
 
 describe('reading and writing', { timeout: 900_000 }, () => {
-  let browser;
-  let tabs;
-  before(async () => {
-    browser = await launch();
-  });
-  after(() => browser.close());
-  beforeEach(() => {
-    tabs = [];
-  });
-  afterEach(async () => {
-    for (const tab of tabs) {
-      const found = await problems(tab);
-      await tab.close();
-      assert.deepEqual(found, []);
-    }
-  });
-  const open = async (options) => {
-    const tab = await openTab(browser, options);
-    tabs.push(tab);
-    return tab;
-  };
+  const open = tabsOfEachTest();
   const loggedIn = async (options, name = 'ada') => {
     const tab = await open(options);
     tab.user_id = someone(name);
