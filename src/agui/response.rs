@@ -177,7 +177,7 @@ async fn post_once(
     let ms = remote.limits.first_event_timeout_ms;
     let deadline = Instant::now() + Duration::from_millis(ms);
     let request = client
-        .reqwest()
+        .unrepeatable()
         .post(remote.url.clone())
         .headers(headers(remote, user_id, body))
         .body(body.to_vec())

@@ -96,7 +96,7 @@ impl Connector<'_> {
                     .max_json_response_size(limits.frame_bytes_max);
                 config.retry_config = Arc::new(backoff);
                 config.auth_header = self.secrets.bearer.as_ref().map(|secret| secret.expose().to_owned());
-                let client = self.http.reqwest().clone();
+                let client = self.http.unrepeatable().clone();
                 let transport = StreamableHttpClientTransport::with_client(client, config);
                 self.open(mode, transport, None, lost).await
             }

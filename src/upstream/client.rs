@@ -45,9 +45,17 @@ pub enum HttpClientError {
     Build(reqwest::Error),
 }
 
+/// For how long a connection without a request is kept. Below the 5 s after which common servers close one
+/// ([Node.js](https://nodejs.org/api/http.html#serverkeepalivetimeout),
+/// [uvicorn](https://www.uvicorn.org/settings/#timeouts)).
+const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(4);
+
 /// An HTTP client that follows no redirects. Clones share its connections.
 #[derive(Clone, Debug)]
-pub struct HttpClient(reqwest::Client);
+pub struct HttpClient {
+    repeatable: reqwest::Client,
+    unrepeatable: reqwest::Client,
+}
 
 impl HttpClient {
     /// Builds a client.
@@ -56,6 +64,14 @@ impl HttpClient {
     ///
     /// Returns [`HttpClientError`] if a setting is not usable.
     pub fn new(options: &HttpOptions) -> Result<Self, HttpClientError> {
+        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(HttpClientError::Build);
+        Ok(Self {
+            repeatable: build(Self::builder(options)?.pool_idle_timeout(IDLE_CONNECTION_MAX))?,
+            unrepeatable: build(Self::builder(options)?.pool_max_idle_per_host(0))?,
+        })
+    }
+
+    fn builder(options: &HttpOptions) -> Result<reqwest::ClientBuilder, HttpClientError> {
         // Fails if the process has installed a provider already; that one is used then.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -77,12 +93,19 @@ impl HttpClient {
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        builder.build().map(Self).map_err(HttpClientError::Build)
+        Ok(builder)
     }
 
-    /// Returns the client.
-    pub fn reqwest(&self) -> &reqwest::Client {
-        &self.0
+    /// Returns the client of requests that are sent again if their connection breaks. It reuses connections.
+    pub fn repeatable(&self) -> &reqwest::Client {
+        &self.repeatable
+    }
+
+    /// Returns the client of requests that must not be executed twice. Each has a connection of its own: a server that
+    /// closes a connection at the moment at which a request is sent on it leaves open whether that request was executed
+    /// ([RFC 9112, section 9.6](https://www.rfc-editor.org/rfc/rfc9112#section-9.6)).
+    pub fn unrepeatable(&self) -> &reqwest::Client {
+        &self.unrepeatable
     }
 }
 

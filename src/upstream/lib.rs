@@ -24,7 +24,7 @@
 //!
 //! # async fn read() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = HttpClient::new(&HttpOptions::default())?;
-//! let response = client.reqwest().get("https://models.example.org/events").send().await?;
+//! let response = client.repeatable().get("https://models.example.org/events").send().await?;
 //! let mut events = sse::events(response, sse::SseLimits::default());
 //! while let Some(event) = events.next().await {
 //!     println!("{}", event?.data);

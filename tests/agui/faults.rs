@@ -153,6 +153,23 @@ async fn a_response_falls_silent_at_each_byte() {
     at_each_position(Framing::Close, Fault::Silence).await;
 }
 
+/// An agent that is about to close a connection fails the next request on it, after which nobody can know whether it was
+/// executed (RFC 9112, section 9.6).
+#[tokio::test(flavor = "multi_thread")]
+async fn run_9_a_connection_carries_one_request() {
+    let mut upstream = Upstream::start(|request| {
+        let (all, _) = bytes(request, Framing::Chunks);
+        vec![Part::Bytes(all), Part::Silence]
+    })
+    .await;
+    let stage = stage(&upstream.url, json!({"retries_max": 0}));
+    let mut talk = stage.ann();
+    for text in ["1", "2", "3"] {
+        check(&play(&mut talk, text).await, true, text);
+    }
+    bounded(upstream.closed.wait_for(|closed| *closed == 3)).await.unwrap();
+}
+
 /// The stage of a run whose response is these events.
 async fn stage_of(events: Vec<Value>, keys: Value) -> (Stage, Upstream) {
     let upstream = Upstream::start(move |request| stream(request, &events)).await;

@@ -47,7 +47,7 @@ impl ModelApi for HttpModel {
         fields.extend(self.extra.clone());
         let request = self
             .http
-            .reqwest()
+            .repeatable()
             .post(self.url.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static("text/event-stream"))

@@ -166,7 +166,7 @@ async fn a_cancel_stops_a_small_model() {
     let client = HttpClient::new(&HttpOptions::default()).unwrap();
     let abandoned = async || {
         let stats =
-            client.reqwest().get(format!("{address}/stats")).send().await.unwrap().text().await.unwrap();
+            client.repeatable().get(format!("{address}/stats")).send().await.unwrap().text().await.unwrap();
         serde_json::from_str::<serde_json::Value>(&stats).unwrap()["abandoned"].as_u64().unwrap()
     };
     let before = abandoned().await;
