@@ -33,13 +33,18 @@ class Model(BaseChatModel):
 
     async def _astream(self, messages, stop=None, run_manager=None, **kwargs):
         text, results = asked(messages)
-        calls = {"both": [("add", '{"a": 1, ', '"b": 2}'), ("add", '{"a": 3, ', '"b": 4}')],
-                 "book": [("book", '{"nights"', ": 2}")], "slow tool": [("slow", "{", "}")]}
+        calls = {
+            "both": [("add", ['{"a": 1, ', '"b": 2}']), ("add", ['{"a": 3, ', '"b": 4}'])],
+            "book": [("book", ['{"nights"', ": 2}"])],
+            "slow tool": [("slow", ["{}"])],
+        }
         if text in calls and not results:
-            for place, (name, first, rest) in enumerate(calls[text]):
-                call = {"name": name, "args": first, "id": f"call-{place}-{len(messages)}", "index": place}
+            for place, (name, arguments) in enumerate(calls[text]):
+                # As with models of OpenAI, the first chunk has the name alone.
+                call = {"name": name, "args": "", "id": f"call-{place}-{len(messages)}", "index": place}
                 yield chunk(tool_call_chunks=[call])
-                yield chunk(tool_call_chunks=[{"name": None, "args": rest, "id": None, "index": place}])
+                for part in arguments:
+                    yield chunk(tool_call_chunks=[{"name": None, "args": part, "id": None, "index": place}])
             return
         if text == "fail":
             raise RuntimeError("no model today")
