@@ -269,8 +269,10 @@ async fn answer(user: &User, run_id: RunId, call_id: &CallId) -> Result<(), Requ
 /// DEL-5, RUN-6: every message in the log has one run, started once, completed once.
 async fn complete(journal: &MemoryJournal, number: usize) {
     let lines = journal.log(&user_id(number)).read(Offset::ZERO, ALL).await.expect("the journal can be read");
-    let entries: Vec<RunEntry> =
-        lines.iter().filter_map(|(_, line)| wire::entry::decode(&line).expect("an entry").1.into_run()).collect();
+    let entries: Vec<RunEntry> = lines
+        .iter()
+        .filter_map(|(_, line)| wire::entry::decode(&line).expect("an entry").1.into_run())
+        .collect();
     let count = |run_id, wanted: fn(&Body) -> bool| {
         entries.iter().filter(|entry| entry.run_id == run_id && wanted(&entry.body)).count()
     };
