@@ -43,6 +43,14 @@ struct StoredRow {
     erased: ErasedLines,
 }
 
+/// A row without the lines of a scope.
+struct BlankedRow {
+    lines: Vec<u8>,
+    erased: ErasedLines,
+    /// The offsets of the lines that are erased now.
+    offsets: Vec<Offset>,
+}
+
 impl Writer {
     /// Erases at most about `limit` entries. To be run in a transaction.
     pub(in crate::sqlite) fn erase(
@@ -184,7 +192,7 @@ impl Writer {
 
     /// Replaces the lines of one row that the scope has. Returns their number.
     fn erase_row(&self, user: i64, record: &ErasureRecord, row: StoredRow) -> Result<usize, WriteError> {
-        let Some((lines, erased, offsets)) = row.without(&record.scope)? else { return Ok(0) };
+        let Some(BlankedRow { lines, erased, offsets }) = row.without(&record.scope)? else { return Ok(0) };
         let connection = self.connection()?;
         connection
             .prepare_cached(
@@ -223,9 +231,8 @@ impl Writer {
 }
 
 impl StoredRow {
-    /// Returns the lines without those of the scope, the digests of the erased ones, and the offsets of the new ones;
-    /// `None` if there is nothing to erase.
-    fn without(&self, scope: &EraseScope) -> Result<Option<(Vec<u8>, ErasedLines, Vec<Offset>)>, WriteError> {
+    /// Returns the row without the lines of the scope; `None` if there is nothing to erase.
+    fn without(&self, scope: &EraseScope) -> Result<Option<BlankedRow>, WriteError> {
         let stored = Lines::parse(self.first, bytes::Bytes::copy_from_slice(&self.lines))
             .ok()
             .filter(|lines| lines.last() == self.last)
@@ -249,7 +256,7 @@ impl StoredRow {
             }
             lines.push(b'\n');
         }
-        Ok((!offsets.is_empty()).then_some((lines, erased_lines, offsets)))
+        Ok((!offsets.is_empty()).then_some(BlankedRow { lines, erased: erased_lines, offsets }))
     }
 
     fn damage(&self) -> WriteError {
