@@ -150,7 +150,7 @@ impl McpTool {
         host: &dyn CallHost,
         seen: &mut watch::Receiver<Option<String>>,
         reported: &mut Option<String>,
-        progress_left: &mut u64,
+        progress_left: &mut usize,
     ) -> bool {
         let latest = seen.borrow_and_update().clone();
         if *progress_left == 0 || latest == *reported {

@@ -23,10 +23,11 @@ for generation in 1.0 0.0.59; do
   mkdir -p "$folder/node_modules/.peers"
   cp "$here"/peers/*.mjs examples/agents/agent.mjs "$folder/node_modules/.peers/"
 done
-typed=$here/node-1.0/node_modules/.peers/client_agent
-if [[ ! $typed.mjs -nt examples/agents/client_agent.mts ]]; then
-  cp examples/agents/client_agent.mts "$typed.mts"
-  "$here/node-1.0/node_modules/.bin/tsc" --module nodenext --target es2022 --strict --skipLibCheck "$typed.mts" >&2
+typed=node_modules/.peers/client_agent
+if [[ ! $here/node-1.0/$typed.mjs -nt examples/agents/client_agent.mts ]]; then
+  cp examples/agents/client_agent.mts "$here/node-1.0/$typed.mts"
+  (cd "$here/node-1.0" &&
+    node_modules/.bin/tsc --module nodenext --target es2022 --strict --skipLibCheck "$typed.mts" >&2)
 fi
 
 export AGUI_PYTHON=$home/venv/bin/python

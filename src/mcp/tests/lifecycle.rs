@@ -324,3 +324,24 @@ fn progress_comes_before_the_result() {
         assert!(reports.len() <= 2 && reports.last().is_some_and(|last| last == "three\n"), "{reports:?}");
     });
 }
+
+/// A run waits for the first start of a server, and not for the ones after a failure.
+#[test]
+fn the_first_start_is_waited_for_and_no_other() {
+    run(async {
+        let (server, mut peers) = start(json!({"start_timeout_ms": 60_000}));
+        let mut peer = peers.next().await;
+        let prepared = tokio::select! {
+            biased;
+            () = server.prepare() => true,
+            _ = peer.expect("initialize") => false,
+        };
+        assert!(!prepared, "the server is not started yet");
+        drop(peer);
+        server.prepare().await;
+        let mut silent = peers.next().await;
+        silent.expect("initialize").await;
+        assert_eq!(server.state(), ServerState::Connecting);
+        server.prepare().await;
+    });
+}

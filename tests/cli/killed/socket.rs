@@ -29,14 +29,18 @@ impl Socket {
         Self { socket, after, entries: Vec::new() }
     }
 
+    /// Waits for the next frame. Pings, which come also while a run waits, do not extend the time.
     async fn frame(&mut self) -> Value {
-        loop {
-            match soon(self.socket.next()).await.expect("the connection is open").unwrap() {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Close(frame) => panic!("closed: {frame:?}"),
-                _ => {}
+        let frame = async {
+            loop {
+                match self.socket.next().await.expect("the connection is open").unwrap() {
+                    Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                    Message::Close(frame) => panic!("closed: {frame:?}"),
+                    _ => {}
+                }
             }
-        }
+        };
+        soon(frame).await
     }
 
     /// Reads until the entries match. They come without a gap, each once (DEL-2).

@@ -8,18 +8,21 @@ use std::{
     time::Duration,
 };
 
-use quintet_agent::ToolPattern;
 use quintet_agent::{CallStatus, ThoughtKind, Tool, ToolError, tool};
+use quintet_agent::{ToolPattern, ToolSource, async_trait};
 use quintet_kernel::entry::{Event, RunErrorCode, RunStatus};
-use quintet_llm::ApiKind;
+use quintet_llm::{ApiKind, ModelAgent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 use crate::{
-    RECORDED, agents, agents_with, calculate, chat_answer, chat_calls, config,
-    live_run::{calls, play, text},
+    RECORDED, agents, agents_with, calculate, chat_answer, chat_calls, client, config,
+    live_run::{self, calls, launch, play, text},
     upstream::{Reply, Upstream},
 };
 
@@ -192,4 +195,40 @@ async fn a_thought_precedes_a_call_that_the_model_did_not_explain() {
     assert_eq!(end.status, RunStatus::Succeeded);
     let Event::Thinking(thought) = &events[1] else { panic!("{events:?}") };
     assert_eq!((thought.kind, thought.delta.as_str()), (ThoughtKind::Progress, "Calling calculate.\n"));
+}
+
+/// Tools of a server that is being started.
+struct Late(watch::Receiver<bool>);
+
+#[async_trait]
+impl ToolSource for Late {
+    fn tools(&self) -> Arc<[Arc<dyn Tool>]> {
+        let is_started = *self.0.borrow();
+        if is_started { Arc::from([calculate()]) } else { Arc::from([]) }
+    }
+
+    async fn prepare(&self) {
+        let mut started = self.0.clone();
+        let _started = started.wait_for(|started| *started).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_waits_for_the_first_start_of_its_tools_up_to_a_limit() {
+    for (is_started, tools_wait_ms) in [(true, 60_000), (false, 1)] {
+        let (start, started) = watch::channel(false);
+        let mut upstream = Upstream::start(vec![Reply::stream(&chat_answer("Hello."))]).await;
+        let mut config = config(ApiKind::OpenaiChat, &upstream);
+        config.limits.tools_wait_ms = tools_wait_ms;
+        let agent = ModelAgent::new(config, vec![], vec![Arc::new(Late(started))], client()).unwrap();
+        let agents = live_run::registry(agent);
+        let live = launch(&agents, "hello");
+        if is_started {
+            assert!(upstream.seen.try_recv().is_err());
+            start.send_replace(true);
+        }
+        assert_eq!(live.finish().await.1.status, RunStatus::Succeeded);
+        let (_, body) = upstream.request().await;
+        assert_eq!(body["tools"].as_array().map_or(0, Vec::len), usize::from(is_started), "{body}");
+    }
 }
