@@ -10,9 +10,11 @@ use quintet_kernel::{
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
-use super::{changes::status_of, checksum::checksum, erasures, fault::ReadFailure, resumes};
+use super::{erasures, fault::ReadFailure, resumes};
 use crate::{
-    ErasureRecord, Extent, Lines, ReadLimit, Recovery, RunRecord, erasing::hashed, lines::LinesBuilder,
+    ErasureRecord, Extent, Lines, ReadLimit, Recovery, RunRecord,
+    engine::{checksum, hashed, status_of},
+    lines::LinesBuilder,
 };
 
 pub(super) type ReadReply<T> = Result<T, ReadFailure>;
