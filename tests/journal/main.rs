@@ -5,6 +5,7 @@ mod crash;
 mod epochs;
 mod folder;
 mod migration;
+mod postgres;
 mod reference;
 mod retention;
 mod size;
