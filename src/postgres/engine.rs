@@ -24,6 +24,7 @@ use crate::{
     connect::Connector,
     erase,
     fault::{Failure, OpenError, closed},
+    index,
     open::{self, Identity},
     options::{PostgresLimits, PostgresOptions},
     pool::Pool,
@@ -241,7 +242,7 @@ impl Log for PostgresLog {
         let writer = self.shared.writer(&self.user_id);
         writer.send(Command::Settle(reply)).await.map_err(|_| closed())?;
         settled.await.map_err(|_| closed())??;
-        query!(self, |client, user_id| reader::recovery(client, user_id, recent_max))
+        query!(self, |client, user_id| index::recovery(client, user_id, recent_max))
     }
 
     async fn continues(&self, epoch: Epoch, after: Offset) -> Result<bool, JournalError> {
@@ -258,11 +259,11 @@ impl Log for PostgresLog {
 
     async fn message(&self, message_id: &MessageId) -> Result<Option<Receipt>, JournalError> {
         let origin = self.shared.identity.origin;
-        query!(self, |client, user_id| reader::message(client, user_id, message_id, origin))
+        query!(self, |client, user_id| index::message(client, user_id, message_id, origin))
     }
 
     async fn run(&self, run_id: RunId) -> Result<Option<RunRecord>, JournalError> {
-        query!(self, |client, user_id| reader::run(client, user_id, run_id))
+        query!(self, |client, user_id| index::run(client, user_id, run_id))
     }
 
     async fn thread(&self, thread_id: &ThreadId) -> Result<Option<ThreadRecord>, JournalError> {
@@ -279,7 +280,7 @@ impl Log for PostgresLog {
         after: Offset,
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
-        query!(self, |client, user_id| reader::thread_runs(client, user_id, thread_id, after, limit))
+        query!(self, |client, user_id| index::thread_runs(client, user_id, thread_id, after, limit))
     }
 
     async fn thread_runs_before(
@@ -288,7 +289,7 @@ impl Log for PostgresLog {
         before: Option<Offset>,
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
-        query!(self, |client, user_id| reader::thread_runs_before(client, user_id, thread_id, before, limit))
+        query!(self, |client, user_id| index::thread_runs_before(client, user_id, thread_id, before, limit))
     }
 
     async fn thread_runs_ending(
@@ -299,7 +300,7 @@ impl Log for PostgresLog {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         query!(self, |client, user_id| {
-            reader::thread_runs_ending(client, user_id, thread_id, before, after, limit)
+            index::thread_runs_ending(client, user_id, thread_id, before, after, limit)
         })
     }
 
@@ -308,11 +309,11 @@ impl Log for PostgresLog {
         thread_id: &ThreadId,
         at: Option<Offset>,
     ) -> Result<Option<Offset>, JournalError> {
-        query!(self, |client, user_id| reader::thread_message(client, user_id, thread_id, at))
+        query!(self, |client, user_id| index::thread_message(client, user_id, thread_id, at))
     }
 
     async fn path(&self, message: Offset, limit: usize) -> Result<Vec<RunRecord>, JournalError> {
-        query!(self, |client, user_id| reader::path(client, user_id, message, limit))
+        query!(self, |client, user_id| index::path(client, user_id, message, limit))
     }
 
     async fn erase_step(&self, receipt: ReceiptId, limit: usize) -> Result<EraseProgress, JournalError> {
@@ -322,7 +323,7 @@ impl Log for PostgresLog {
 
     async fn erasure(&self, receipt: ReceiptId) -> Result<Option<ErasureRecord>, JournalError> {
         query!(self, |client, user_id| async {
-            Ok(reader::erasure(client, user_id, receipt).await?.map(|(_, record, _)| record))
+            Ok(index::erasure(client, user_id, receipt).await?.map(|(_, record, _)| record))
         })
     }
 }

@@ -22,8 +22,9 @@ use tokio_postgres::{Client, Transaction, types::Type};
 
 use crate::{
     fault::Failure,
+    index,
     options::{ERASE_BYTES_MAX, ERASE_ENTRIES_MAX},
-    reader::{self, Reply, get, int, name, number, unreadable},
+    reader::{Reply, get, int, name, number, unreadable},
 };
 
 /// Erases at most about `limit` entries.
@@ -42,7 +43,7 @@ pub(crate) async fn step(
             &[(&name(user_id), Type::BYTEA)],
         )
         .await?;
-    let found = reader::erasure(&transaction, user_id, receipt).await?;
+    let found = index::erasure(&transaction, user_id, receipt).await?;
     let Some((uid, record, at)) = found else {
         return Err(Failure::Damaged(format!("there is no intent of the erasure {receipt}")));
     };
@@ -60,7 +61,7 @@ pub(crate) async fn step(
         step.complete().await?;
     }
     let Step { transaction, .. } = step;
-    let record = reader::erasure(&transaction, user_id, receipt).await?;
+    let record = index::erasure(&transaction, user_id, receipt).await?;
     transaction.commit().await?;
     match record {
         Some((_, record, _)) if done => Ok(EraseProgress::Done(record)),

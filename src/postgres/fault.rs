@@ -103,7 +103,7 @@ pub(crate) fn fault(error: &tokio_postgres::Error) -> JournalError {
     if code == Some(&SqlState::DISK_FULL) {
         return unavailable("the disk of the database is full; writing resumes by itself once there is room");
     }
-    if code.is_some_and(|code| is_damage(code)) {
+    if code.is_some_and(is_damage) {
         return JournalError::Damaged(describe(error));
     }
     unavailable(describe(error))

@@ -25,8 +25,8 @@
 //! - `engine`: the journal and its logs; `options`: settings; `open`: migrations, identity, claim
 //! - `connect`: connections and their warnings; `pool`: reader connections; `claim`: the lease
 //! - `writer`: grouped appends, and their outcome after a failure
-//! - `reader`, `threads`: queries; `trim`, `erase`: retention and erasure (DEL-8)
-//! - `schema`: the tables; `fault`: errors
+//! - `reader`, `index`, `threads`: queries; `trim`, `erase`: retention and erasure (DEL-8)
+//! - `schema`: the tables; `statement`: statements that are composed; `fault`: errors
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
@@ -36,6 +36,7 @@ mod connect;
 mod engine;
 mod erase;
 mod fault;
+mod index;
 mod open;
 mod options;
 mod pool;

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
-use self::outcome::UserRow;
+use self::group::UserRow;
 use crate::{
     claim::Claim,
     connect::{Connector, Session},

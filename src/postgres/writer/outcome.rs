@@ -7,19 +7,14 @@ use quintet_kernel::ids::{Offset, UserId};
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
 
-use super::{AppendJob, Writer, group::Group};
+use super::{
+    AppendJob, Writer,
+    group::{Group, UserRow},
+};
 use crate::{
     fault::{Failure, describe, fault, is_misfit, is_refusal, unavailable},
     options::{CONTENDED_TRIES_MAX, USERS_AT_HAND_MAX},
 };
-
-/// The row of a user, as of the last answer of the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct UserRow {
-    pub(super) id: i64,
-    pub(super) head: Offset,
-    pub(super) chain: ChainHash,
-}
 
 /// The reason for which the statement of a group failed.
 enum CommitFailure {
