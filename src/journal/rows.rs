@@ -102,8 +102,8 @@ pub struct Erased {
     pub lines: Vec<u8>,
     /// The digests of all erased lines.
     pub erased: ErasedLines,
-    /// Number of lines that were not erased before.
-    pub entries: usize,
+    /// The offsets of the lines that were not erased before.
+    pub offsets: Vec<Offset>,
 }
 
 /// A stored row that is not as it was written.
@@ -128,7 +128,7 @@ impl StoredRow {
             .ok()
             .filter(|lines| lines.last() == self.last)
             .ok_or_else(|| self.torn())?;
-        let (mut lines, mut erased_lines, mut entries) = (Vec::new(), self.erased.clone(), 0);
+        let (mut lines, mut erased_lines, mut offsets) = (Vec::new(), self.erased.clone(), Vec::new());
         let mut digests = self.digests.chunks(LineDigest::SHORT_BYTES);
         for (number, (offset, line)) in (0u16..).zip(stored.iter()) {
             let short = digests.next();
@@ -141,12 +141,12 @@ impl StoredRow {
                     }
                     erased_lines.insert(number, digest);
                     lines.extend_from_slice(&blank);
-                    entries += 1;
+                    offsets.push(offset);
                 }
             }
             lines.push(b'\n');
         }
-        Ok((entries > 0).then_some(Erased { lines, erased: erased_lines, entries }))
+        Ok((!offsets.is_empty()).then_some(Erased { lines, erased: erased_lines, offsets }))
     }
 
     /// Returns the error that names this row.

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use quintet_journal::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log, ReadLimit,
-    Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
+    Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
 };
 use quintet_kernel::{
     ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
@@ -302,6 +302,15 @@ impl Log for PostgresLog {
         query!(self, |client, user_id| {
             index::thread_runs_ending(client, user_id, thread_id, before, after, limit)
         })
+    }
+
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        query!(self, |client, user_id| threads::changes(client, user_id, thread_id, side, limit))
     }
 
     async fn thread_message(

@@ -199,7 +199,7 @@ impl Step<'_> {
 
     /// Replaces the lines of one row that the scope has. Returns their number.
     async fn erase_row(&self, row: &StoredRow) -> Reply<usize> {
-        let Some(Erased { lines, erased, entries }) = row.without(&self.record.scope)? else { return Ok(0) };
+        let Some(Erased { lines, erased, offsets }) = row.without(&self.record.scope)? else { return Ok(0) };
         let less = row.lines.len() as i64 - lines.len() as i64;
         self.transaction
             .execute_typed(
@@ -220,7 +220,14 @@ impl Step<'_> {
                 &[(&self.uid, Type::INT8), (&less, Type::INT8)],
             )
             .await?;
-        Ok(entries)
+        let gone: Vec<i64> = offsets.iter().map(|offset| int(offset.0)).collect();
+        self.transaction
+            .execute_typed(
+                "DELETE FROM thread_changes WHERE uid = $1 AND at = ANY($2)",
+                &[(&self.uid, Type::INT8), (&gone, Type::INT8_ARRAY)],
+            )
+            .await?;
+        Ok(offsets.len())
     }
 
     /// Records that nothing is left to erase.

@@ -94,6 +94,15 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     CREATE INDEX threads_by_last ON threads (uid, last);
     CREATE INDEX threads_by_archived ON threads (uid, archived, last);
 
+    -- The entries that belong to a thread and to no run.
+    CREATE TABLE thread_changes (
+        uid       bigint NOT NULL,
+        at        bigint NOT NULL,   -- offset of the entry
+        thread_id text COLLATE "C" NOT NULL,
+        PRIMARY KEY (uid, at)
+    );
+    CREATE INDEX thread_changes_by_thread ON thread_changes (uid, thread_id, at);
+
     CREATE TABLE resumes (
         uid          bigint NOT NULL,
         run_id       uuid NOT NULL,

@@ -1,6 +1,6 @@
 //! Queries of the index of threads.
 
-use quintet_journal::{ThreadRecord, ThreadsQuery};
+use quintet_journal::{Side, ThreadRecord, ThreadsQuery};
 use quintet_kernel::ids::{AgentName, Offset, RunId, ThreadId, Timestamp, Title, UserId};
 use tokio_postgres::{Client, Row, types::Type};
 
@@ -64,6 +64,40 @@ pub(crate) async fn find(client: &Client, user_id: &UserId, query: ThreadsQuery)
         }
     };
     rows.iter().map(record).collect()
+}
+
+/// Returns the entries of a thread that belong to no run, on one side of an offset, the nearest first.
+pub(crate) async fn changes(
+    client: &Client,
+    user_id: &UserId,
+    thread_id: &ThreadId,
+    side: Side,
+    limit: usize,
+) -> Reply<Vec<Offset>> {
+    let (query, from) = match side {
+        Side::After(after) => (
+            "SELECT at FROM thread_changes WHERE uid = (SELECT id FROM users WHERE user_id = $1)
+                AND thread_id = $2 AND at > $3 ORDER BY at LIMIT $4",
+            after,
+        ),
+        Side::Before(before) => (
+            "SELECT at FROM thread_changes WHERE uid = (SELECT id FROM users WHERE user_id = $1)
+                AND thread_id = $2 AND at < $3 ORDER BY at DESC LIMIT $4",
+            before,
+        ),
+    };
+    let rows = client
+        .query_typed(
+            query,
+            &[
+                (&name(user_id), Type::BYTEA),
+                (&thread_id.as_str(), Type::TEXT),
+                (&int(from.0), Type::INT8),
+                (&int(limit as u64), Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| number(row, 0).map(Offset)).collect()
 }
 
 fn record(row: &Row) -> Reply<ThreadRecord> {

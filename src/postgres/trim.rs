@@ -123,6 +123,12 @@ async fn trim_batches(
         .await?;
     transaction
         .execute_typed(
+            "DELETE FROM thread_changes WHERE uid = $1 AND at <= $2",
+            &[(&user.id, Type::INT8), (&last, Type::INT8)],
+        )
+        .await?;
+    transaction
+        .execute_typed(
             "UPDATE users SET trimmed = $2, trimmed_chain = $3, kept_bytes = $4 WHERE id = $1",
             &[(&user.id, Type::INT8), (&last, Type::INT8), (&chain, Type::BYTEA), (&bytes, Type::INT8)],
         )

@@ -44,6 +44,7 @@ pub(super) struct Group {
     resumes: Vec<(i64, ResumeRecord)>,
     threads: Vec<ThreadRow>,
     titles: Vec<(i64, ThreadId, TitleChange)>,
+    changes: Vec<(i64, Offset, ThreadId)>,
     forgotten: Vec<(i64, ThreadId)>,
     erasures: Vec<(i64, Erasure, ChainHash)>,
     closings: Vec<(i64, ReceiptId, Offset)>,
@@ -111,6 +112,7 @@ impl Group {
             resumes: Vec::new(),
             threads: Vec::new(),
             titles: Vec::new(),
+            changes: Vec::new(),
             forgotten: Vec::new(),
             erasures: Vec::new(),
             closings: Vec::new(),
@@ -215,6 +217,8 @@ impl Group {
                 title: own.map(|at| titles.swap_remove(at).1),
             });
         }
+        let own = changes.thread_changes.iter();
+        self.changes.extend(own.map(|(offset, thread_id)| (uid, *offset, (*thread_id).clone())));
         self.titles.extend(titles.into_iter().map(|(thread_id, change)| (uid, thread_id, change)));
         self.forgotten.extend(gone.into_iter().map(|thread_id| (uid, thread_id)));
     }

@@ -14,6 +14,7 @@ use super::super::{
     erasures::{self, ErasedLines},
     fault::{ReadFailure, WriteError},
     options::{ERASE_BYTES_MAX, ERASE_ENTRIES_MAX},
+    thread_changes,
 };
 use super::Writer;
 use crate::{
@@ -172,7 +173,7 @@ impl Writer {
 
     /// Replaces the lines of one row that the scope has. Returns their number.
     fn erase_row(&self, user: i64, record: &ErasureRecord, row: StoredRow) -> Result<usize, WriteError> {
-        let Some(Erased { lines, erased, entries }) = row.without(&record.scope).map_err(torn)? else {
+        let Some(Erased { lines, erased, offsets }) = row.without(&record.scope).map_err(torn)? else {
             return Ok(0);
         };
         let connection = self.connection()?;
@@ -181,11 +182,14 @@ impl Writer {
                 "UPDATE batches SET lines = ?3, checksum = ?4, erased = ?5 WHERE user = ?1 AND last = ?2",
             )?
             .execute(params![user, row.last.0, lines, checksum(&lines), erased.encode()])?;
+        for offset in &offsets {
+            thread_changes::forget(connection, user, *offset)?;
+        }
         // ISO-6: what is erased is not kept. (What was appended recently is not given back.)
         connection
             .prepare_cached("UPDATE users SET kept_bytes = max(kept_bytes - ?2 + ?3, 0) WHERE id = ?1")?
             .execute(params![user, row.lines.len(), lines.len()])?;
-        Ok(entries)
+        Ok(offsets.len())
     }
 
     /// Records that nothing is left to erase. To be run in a transaction.

@@ -300,6 +300,22 @@ impl Group {
                 columns.unnest("n")
             ));
         }
+        if !self.changes.is_empty() {
+            let changes = || self.changes.iter();
+            let columns = Columns::default()
+                .add(s, "uid", Type::INT8_ARRAY, changes().map(|(uid, ..)| *uid))
+                .add(s, "at", Type::INT8_ARRAY, changes().map(|(_, at, _)| int(at.0)))
+                .add(
+                    s,
+                    "thread_id",
+                    Type::TEXT_ARRAY,
+                    changes().map(|(.., thread_id)| thread_id.as_str().to_owned()),
+                );
+            sql.push_str(&format!(
+                ", o AS (INSERT INTO thread_changes (uid, at, thread_id) SELECT n.* FROM {} WHERE {OF_WINNER})",
+                columns.unnest("n")
+            ));
+        }
         if !self.forgotten.is_empty() {
             let columns = Columns::default()
                 .add(s, "uid", Type::INT8_ARRAY, self.forgotten.iter().map(|(uid, _)| *uid))
