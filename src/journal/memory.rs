@@ -8,29 +8,40 @@ mod trim;
 mod user_log;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use quintet_kernel::{
-    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+    ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     user::Receipt,
 };
+use quintet_runtime::ids;
 use tokio::sync::watch;
 
 use self::{stored::StoredErasure, user_log::UserLog};
 use super::{
-    AppendError, Batch, EraseProgress, ErasureRecord, Extent, Incarnation, Journal, JournalError, Lines, Log,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log, Position,
     ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, erasing::hashed,
     lines::LinesBuilder,
 };
 
-/// An in-memory journal. Clones share the logs, so a clone stands for the journal of a restarted process.
-#[derive(Clone, Debug)]
+/// An in-memory journal. Clones share the logs. A clone stands for the journal of a restarted process: its incarnation is
+/// a new one, and to it every other one has expired. The nodes of [`MemoryJournal::node`] run side by side.
+#[derive(Debug)]
 pub struct MemoryJournal {
     shared: Arc<MemoryInner>,
+    incarnation: Incarnation,
+    /// True if this is one of several nodes.
+    is_node: bool,
+}
+
+impl Clone for MemoryJournal {
+    fn clone(&self) -> Self {
+        Self::opened(self.shared.clone())
+    }
 }
 
 /// The kind of an injected append failure. The caller cannot distinguish them (DEL-7).
@@ -52,6 +63,8 @@ struct MemoryInner {
     faults: Mutex<Faults>,
     /// Records if appends are paused, and how many are waiting.
     pause: watch::Sender<Pause>,
+    /// The nodes whose leases have not expired.
+    nodes: Mutex<BTreeSet<Incarnation>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,8 +95,26 @@ impl MemoryJournal {
             users: Mutex::default(),
             faults: Mutex::default(),
             pause: watch::channel(Pause::default()).0,
+            nodes: Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self::opened(Arc::new(shared))
+    }
+
+    fn opened(shared: Arc<MemoryInner>) -> Self {
+        Self { shared, incarnation: Incarnation(ids::fresh()), is_node: false }
+    }
+
+    /// Returns the journal of one of several nodes that share the logs. Its lease does not expire before
+    /// [`Self::expire`].
+    pub fn node(&self) -> Self {
+        let node = Self { is_node: true, ..self.clone() };
+        lock(&self.shared.nodes).insert(node.incarnation);
+        node
+    }
+
+    /// Ends the lease of a node, for good.
+    pub fn expire(&self, incarnation: Incarnation) {
+        lock(&self.shared.nodes).remove(&incarnation);
     }
 
     /// Makes the next append that would succeed fail with `fault`. Repeated calls are queued.
@@ -140,6 +171,25 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn epoch(&self) -> Epoch {
         self.shared.epoch
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    fn is_shared(&self) -> bool {
+        self.is_node
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.shared.up()?;
+        let mine = (!self.is_node).then_some(self.incarnation);
+        let nodes = lock(&self.shared.nodes);
+        let is_live = |executor: &Incarnation| nodes.contains(executor) || mine == Some(*executor);
+        Ok(executors.iter().copied().filter(|executor| !is_live(executor)).collect())
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
@@ -245,6 +295,10 @@ impl Log for MemoryLog {
         self.with(|log| Extent { trimmed: log.trimmed, head: log.head })
     }
 
+    async fn position(&self) -> Result<Position, JournalError> {
+        self.with(|log| Position { head: log.head, fence: log.fence })
+    }
+
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
         self.with(|log| {
             let after = Offset(after.0.min(i64::MAX as u64)).max(log.trimmed);
@@ -288,7 +342,8 @@ impl Log for MemoryLog {
             let resumes = log.resumes.values().copied().collect();
             let open = log.erasures.iter().filter(|erasure| !erasure.closed);
             let erasures = open.map(StoredErasure::intent).collect();
-            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending, erasures }
+            let (head, fence, spending) = (log.head, log.fence, log.spending);
+            Recovery { head, fence, recent, unfinished, resumes, spending, erasures }
         })
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use quintet::{
     audit::{AuditOptions, audit},
     journal::{
-        Batch, Incarnation, Journal, ResumeRecord,
+        Batch, Fence, Journal, ResumeRecord,
         lines::LinesBuilder,
         sqlite::{
             SqliteJournal, SqliteOptions,
@@ -14,8 +14,7 @@ use quintet::{
         },
     },
     kernel::{
-        ids::{Epoch, Offset, Seq},
-        spending::Spending,
+        ids::{Epoch, Incarnation, Offset, Seq},
         user::Resumes,
     },
 };
@@ -107,17 +106,12 @@ async fn run_6_resumes_of_a_run_open_under_schema_1_count_from_now_on() {
     let recovery = log.recovery(10).await.unwrap();
     assert_eq!((recovery.head, recovery.resumes), (HEAD, vec![]));
     let [open_run] = &recovery.unfinished[..] else { panic!("{:?}", recovery.unfinished) };
+    // RUN-13: no node is the executor of a run of an earlier journal.
+    assert_eq!((open_run.executor, recovery.fence), (None, Fence::default()));
     let process = Incarnation(Uuid::from_u128(1));
     let record = ResumeRecord::resumed(open_run.run_id, Resumes::default(), Seq(2), process);
     let lines = LinesBuilder::new(HEAD.next()).finish();
-    let batch = Batch {
-        expected: HEAD,
-        entries: vec![],
-        lines,
-        resumes: vec![record],
-        spending: Spending::default(),
-        erasures: vec![],
-    };
+    let batch = Batch { resumes: vec![record], ..Batch::new(HEAD, vec![], lines) };
     log.append(batch).await.unwrap();
     // A record of resumes is not an entry: earlier cursors continue.
     assert!(log.continues(before, HEAD).await.unwrap());
