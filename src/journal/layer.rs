@@ -8,7 +8,7 @@ use quintet_kernel::{
 
 use crate::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, JournalError, Lines, Log, Position, ReadLimit,
-    Recovery, RunRecord, ThreadRecord, ThreadsQuery,
+    Recovery, RunRecord, Side, ThreadRecord, ThreadsQuery,
 };
 
 /// A log that wraps another one, such as an observer or a test's fault. Each method passes the call on to
@@ -133,6 +133,16 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().thread_runs_ending(thread_id, before, after, limit).await
     }
 
+    /// See [`Log::thread_changes`].
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        self.inner().thread_changes(thread_id, side, limit).await
+    }
+
     /// See [`Log::thread_message`].
     async fn thread_message(
         &self,
@@ -230,6 +240,15 @@ impl<L: LogLayer> Log for L {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::thread_runs_ending(self, thread_id, before, after, limit).await
+    }
+
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        LogLayer::thread_changes(self, thread_id, side, limit).await
     }
 
     async fn thread_message(

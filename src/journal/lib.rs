@@ -22,7 +22,7 @@
 //! - **read**: [`Log::extent`], [`Log::position`], [`Log::read`], [`Log::read_before`], [`Log::continues`], and [`Log::recovery`] for the
 //!   machines of the user
 //! - **look up**: [`Log::message`], [`Log::run`], [`Log::thread`], [`Log::threads`], [`Log::thread_runs`],
-//!   [`Log::thread_runs_before`], [`Log::thread_runs_ending`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
+//!   [`Log::thread_runs_before`], [`Log::thread_runs_ending`], [`Log::thread_changes`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
 //!   entries
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
@@ -117,7 +117,7 @@ pub use self::{
     erasing::{EraseProgress, ErasureRecord},
     layer::LogLayer,
     lines::Lines,
-    records::{RunRecord, ThreadRecord, ThreadsQuery},
+    records::{RunRecord, Side, ThreadRecord, ThreadsQuery},
     resumes::ResumeRecord,
     retention::{FileSizes, Retention, Trimmed},
 };
@@ -130,15 +130,14 @@ pub trait Journal: Send + Sync + 'static {
     fn epoch(&self) -> Epoch;
 
     /// Returns the id under which this process has the journal open: the executor of the runs that it starts or resumes
-    /// (RUN-13). Each start of a process has another one.
+    /// (RUN-13). Each start of a process has another one; a process asks for it once.
     fn incarnation(&self) -> Incarnation;
 
     /// Returns true if other nodes may append to the logs of this journal while this process has it open.
     fn is_shared(&self) -> bool;
 
     /// Returns those of `executors` whose lease has expired, so that their runs may be taken over (RUN-13). A node that
-    /// is unknown has expired, and one that has expired stays so. This process is never among them, unless it has lost
-    /// its own lease.
+    /// is unknown has expired, and one that has expired stays so. A process does not ask for its own.
     ///
     /// # Errors
     ///
@@ -328,6 +327,19 @@ pub trait Log: Send + Sync + 'static {
         after: Offset,
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError>;
+
+    /// Returns the offsets of the entries of a thread that belong to no run (`thread_updated`, `thread_erased`) on one side
+    /// of an offset, the nearest first. The cost depends on `limit`, and not on the length of the thread (ISO-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError>;
 
     /// Returns the offset of the message at `at` if it belongs to the thread, or of the latest message of the thread
     /// if `at` is `None`; `None` if there is no such message.

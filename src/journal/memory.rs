@@ -24,24 +24,18 @@ use tokio::sync::watch;
 use self::{stored::StoredErasure, user_log::UserLog};
 use super::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log, Position,
-    ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, erasing::hashed,
+    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed, erasing::hashed,
     lines::LinesBuilder,
 };
 
-/// An in-memory journal. Clones share the logs. A clone stands for the journal of a restarted process: its incarnation is
-/// a new one, and to it every other one has expired. The nodes of [`MemoryJournal::node`] run side by side.
-#[derive(Debug)]
+/// An in-memory journal. Clones share the logs. Each process that is built over it has an incarnation of its own, to which
+/// every other one has expired, so that a further one stands for a restarted process. The nodes of
+/// [`MemoryJournal::node`] run side by side.
+#[derive(Clone, Debug)]
 pub struct MemoryJournal {
     shared: Arc<MemoryInner>,
-    incarnation: Incarnation,
-    /// True if this is one of several nodes.
-    is_node: bool,
-}
-
-impl Clone for MemoryJournal {
-    fn clone(&self) -> Self {
-        Self::opened(self.shared.clone())
-    }
+    /// The id of the node, if this is one of several.
+    node: Option<Incarnation>,
 }
 
 /// The kind of an injected append failure. The caller cannot distinguish them (DEL-7).
@@ -97,19 +91,15 @@ impl MemoryJournal {
             pause: watch::channel(Pause::default()).0,
             nodes: Mutex::default(),
         };
-        Self::opened(Arc::new(shared))
-    }
-
-    fn opened(shared: Arc<MemoryInner>) -> Self {
-        Self { shared, incarnation: Incarnation(ids::fresh()), is_node: false }
+        Self { shared: Arc::new(shared), node: None }
     }
 
     /// Returns the journal of one of several nodes that share the logs. Its lease does not expire before
     /// [`Self::expire`].
     pub fn node(&self) -> Self {
-        let node = Self { is_node: true, ..self.clone() };
-        lock(&self.shared.nodes).insert(node.incarnation);
-        node
+        let incarnation = Incarnation(ids::fresh());
+        lock(&self.shared.nodes).insert(incarnation);
+        Self { shared: self.shared.clone(), node: Some(incarnation) }
     }
 
     /// Ends the lease of a node, for good.
@@ -174,11 +164,11 @@ impl Journal for MemoryJournal {
     }
 
     fn incarnation(&self) -> Incarnation {
-        self.incarnation
+        self.node.unwrap_or_else(|| Incarnation(ids::fresh()))
     }
 
     fn is_shared(&self) -> bool {
-        self.is_node
+        self.node.is_some()
     }
 
     async fn expired(
@@ -186,10 +176,8 @@ impl Journal for MemoryJournal {
         executors: &BTreeSet<Incarnation>,
     ) -> Result<BTreeSet<Incarnation>, JournalError> {
         self.shared.up()?;
-        let mine = (!self.is_node).then_some(self.incarnation);
         let nodes = lock(&self.shared.nodes);
-        let is_live = |executor: &Incarnation| nodes.contains(executor) || mine == Some(*executor);
-        Ok(executors.iter().copied().filter(|executor| !is_live(executor)).collect())
+        Ok(executors.iter().copied().filter(|executor| !nodes.contains(executor)).collect())
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
@@ -408,6 +396,15 @@ impl Log for MemoryLog {
             runs.truncate(limit);
             runs
         })
+    }
+
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        self.with(|log| log.find_changes(thread_id, side, limit))
     }
 
     async fn thread_message(

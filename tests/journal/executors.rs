@@ -118,7 +118,7 @@ async fn run_13_each_start_of_a_process_has_an_incarnation_and_to_it_the_others_
 #[tokio::test]
 async fn run_13_nodes_in_memory_expire_when_their_leases_do() {
     let journal = MemoryJournal::default();
-    let (a, b, gone) = (journal.node(), journal.node(), journal.clone().incarnation());
+    let (a, b, gone) = (journal.node(), journal.node(), journal.incarnation());
     let all = BTreeSet::from([a.incarnation(), b.incarnation(), gone]);
     assert_eq!(a.expired(&all).await.unwrap(), BTreeSet::from([gone]));
     journal.expire(b.incarnation());
