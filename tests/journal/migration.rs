@@ -163,7 +163,12 @@ async fn changes_of_threads_of_schema_7_are_found_in_its_entries() {
     assert_eq!(before, (vec![Offset(6), Offset(13)], vec![Offset(14)]), "a record of an erasure is kept");
     drop((log, journal));
     let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-    connection.execute_batch("DROP TABLE thread_changes; PRAGMA user_version = 7").unwrap();
+    connection
+        .execute_batch(
+            "DROP TABLE thread_changes; ALTER TABLE runs DROP COLUMN executor;
+             ALTER TABLE users DROP COLUMN fence; PRAGMA user_version = 7",
+        )
+        .unwrap();
     drop(connection);
     let journal = open(folder.path());
     let log = journal.log(&log_writer.user_id);
