@@ -1,6 +1,7 @@
 //! The journal in a database, and its logs.
 
 use std::{
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
@@ -8,11 +9,11 @@ use std::{
 
 use async_trait::async_trait;
 use quintet_journal::{
-    AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log, ReadLimit,
-    Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log, Position,
+    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
 };
 use quintet_kernel::{
-    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+    ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     user::Receipt,
 };
 use quintet_runtime::{ids, tasks::Tasks};
@@ -23,7 +24,7 @@ use crate::{
     claim::{self, Claim},
     connect::Connector,
     erase,
-    fault::{Failure, OpenError, closed},
+    fault::{Failure, OpenError, closed, unavailable},
     index,
     open::{self, Identity},
     options::{PostgresLimits, PostgresOptions},
@@ -151,6 +152,28 @@ impl Journal for PostgresJournal {
         self.shared.identity.epoch
     }
 
+    fn incarnation(&self) -> Incarnation {
+        Incarnation(self.shared.claim.holder)
+    }
+
+    fn is_shared(&self) -> bool {
+        !self.shared.claim.exclusive
+    }
+
+    /// With the claim, this process is alone. Without it no lease is known, so no run is taken over (RUN-13).
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        if self.is_shared() {
+            return Ok(BTreeSet::new());
+        }
+        if !self.shared.claim.holds() {
+            return Err(unavailable("this process has lost its claim of the database, or cannot extend it"));
+        }
+        Ok(executors.iter().copied().filter(|executor| *executor != self.incarnation()).collect())
+    }
+
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         Arc::new(PostgresLog { shared: self.shared.clone(), user_id: user_id.clone() })
     }
@@ -218,7 +241,7 @@ macro_rules! query {
 impl Log for PostgresLog {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         let (reply, done) = oneshot::channel();
-        let append = AppendJob { user_id: self.user_id.clone(), batch, reply };
+        let append = AppendJob { user_id: self.user_id.clone(), batch: Box::new(batch), reply };
         let writer = self.shared.writer(&self.user_id);
         writer.send(Command::Append(append)).await.map_err(|_| closed())?;
         // A writer that ended without a reply may have committed (DEL-7).
@@ -227,6 +250,10 @@ impl Log for PostgresLog {
 
     async fn extent(&self) -> Result<Extent, JournalError> {
         query!(self, |client, user_id| reader::extent(client, user_id))
+    }
+
+    async fn position(&self) -> Result<Position, JournalError> {
+        query!(self, |client, user_id| reader::position(client, user_id))
     }
 
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {

@@ -1,12 +1,14 @@
 //! Queries of the index: recovery, messages, runs and erasures. Each is one statement, or a transaction with one snapshot.
 
 use quintet_journal::{
-    ErasureRecord, Incarnation, Recovery, ResumeRecord, RunRecord,
+    ErasureRecord, Fence, Recovery, ResumeRecord, RunRecord,
     chain::ChainHash,
     engine::{hashed, status_of},
 };
 use quintet_kernel::{
-    ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, UserId},
+    ids::{
+        AgentName, Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, UserId,
+    },
     spending::Spending,
     user::{EraseScope, Erasure, Receipt, Resumes},
 };
@@ -25,7 +27,7 @@ macro_rules! runs {
     ($rest:literal) => {
         concat!(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                    parent FROM runs ",
+                    parent, executor FROM runs ",
             $rest
         )
     };
@@ -43,7 +45,7 @@ pub(crate) async fn recovery(client: &mut Client, user_id: &UserId, recent_max: 
         .await?;
     let user = snapshot
         .query_typed_opt(
-            "SELECT id, head, spent_bytes, spent_at FROM users WHERE user_id = $1",
+            "SELECT id, head, spent_bytes, spent_at, fence FROM users WHERE user_id = $1",
             &[(&name(user_id), Type::BYTEA)],
         )
         .await?;
@@ -78,6 +80,7 @@ pub(crate) async fn recovery(client: &mut Client, user_id: &UserId, recent_max: 
         .await?;
     let recovery = Recovery {
         head: offset(&user, 1)?,
+        fence: Fence(number(&user, 4)?),
         recent: recent.iter().map(RunRecord::recent).collect(),
         unfinished,
         resumes: resumes.iter().map(resume).collect::<Reply<_>>()?,
@@ -214,11 +217,13 @@ pub(crate) async fn thread_runs_ending(
     limit: usize,
 ) -> Reply<Vec<RunRecord>> {
     let query = "
-        (SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status, parent
+        (SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status, parent,
+                executor
          FROM runs WHERE uid = (SELECT id FROM users WHERE user_id = $1) AND thread_id = $2 AND completed IS NULL
            AND accepted < $3 ORDER BY accepted DESC LIMIT $5)
         UNION ALL
-        (SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status, parent
+        (SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status, parent,
+                executor
          FROM runs WHERE uid = (SELECT id FROM users WHERE user_id = $1) AND thread_id = $2 AND completed > $4
            AND accepted < $3 ORDER BY completed DESC LIMIT $5)
         ORDER BY completed DESC NULLS FIRST, accepted DESC LIMIT $5";
@@ -270,7 +275,8 @@ pub(crate) async fn path(
           UNION ALL
             SELECT r.*, p.depth + 1 FROM p JOIN runs r ON r.uid = p.uid AND r.accepted = p.parent
             WHERE r.thread_id <> '' AND p.parent < p.accepted AND p.depth < $3)
-        SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status, parent
+        SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status, parent,
+                executor
         FROM p ORDER BY depth";
     let params: &[Param<'_>] =
         &[(&name(user_id), Type::BYTEA), (&int(message.0), Type::INT8), (&count(limit), Type::INT8)];
@@ -307,6 +313,7 @@ fn record(row: &Row) -> Reply<RunRecord> {
         accepted: offset(row, 4)?,
         accepted_at: Timestamp(number(row, 5)?),
         parent: offset(row, 9)?,
+        executor: get::<Option<uuid::Uuid>>(row, 10)?.map(Incarnation),
         started: optional(6)?,
         completed,
     })

@@ -4,7 +4,7 @@
 
 use bytes::{Bytes, BytesMut};
 use quintet_journal::{
-    Extent, Lines, ReadLimit,
+    Extent, Fence, Lines, Position, ReadLimit,
     engine::{TornRow, checksum},
     lines::LinesBuilder,
 };
@@ -86,6 +86,16 @@ pub(crate) async fn extent(client: &Client, user_id: &UserId) -> Reply<Extent> {
     match row {
         Some(row) => Ok(Extent { trimmed: offset(&row, 0)?, head: offset(&row, 1)? }),
         None => Ok(Extent::default()),
+    }
+}
+
+pub(crate) async fn position(client: &Client, user_id: &UserId) -> Reply<Position> {
+    let row = client
+        .query_typed_opt("SELECT head, fence FROM users WHERE user_id = $1", &[(&name(user_id), Type::BYTEA)])
+        .await?;
+    match row {
+        Some(row) => Ok(Position { head: offset(&row, 0)?, fence: Fence(number(&row, 1)?) }),
+        None => Ok(Position::default()),
     }
 }
 

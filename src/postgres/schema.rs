@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
         id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         user_id       bytea NOT NULL UNIQUE,
         head          bigint NOT NULL,            -- the fence of every append
+        fence         bigint NOT NULL DEFAULT 0,  -- of appends that change more than entries
         chain         bytea NOT NULL,             -- after entry `head`
         trimmed       bigint NOT NULL DEFAULT 0,
         trimmed_chain bytea NOT NULL,             -- after entry `trimmed`
@@ -70,7 +71,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
         completed   bigint,
         status      text,
         parent      bigint NOT NULL,
-        executor    uuid,                       -- NULL until nodes have leases
+        executor    uuid,                       -- the node that started or resumed it last
         PRIMARY KEY (uid, accepted)
     ) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
     CREATE UNIQUE INDEX runs_by_id ON runs (uid, run_id);

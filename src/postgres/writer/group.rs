@@ -12,13 +12,16 @@
 mod tables;
 
 use quintet_journal::{
-    Batch, ResumeRecord,
+    Batch, Fence, ResumeRecord,
     chain::ChainHash,
     engine::{Changes, NewRow, hashed, rows, status_text},
 };
 use quintet_kernel::{
     entry::{Entry, LogErased, ThreadChange},
-    ids::{AgentName, Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, Title, UserId},
+    ids::{
+        AgentName, Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, Title,
+        UserId,
+    },
     spending::Spending,
     user::{EraseScope, Erasure},
 };
@@ -28,6 +31,7 @@ use quintet_kernel::{
 pub(super) struct UserRow {
     pub(super) id: i64,
     pub(super) head: Offset,
+    pub(super) fence: Fence,
     pub(super) chain: ChainHash,
 }
 
@@ -65,6 +69,10 @@ struct ChangedRow {
     run_id: RunId,
     started: Option<Offset>,
     completed: Option<(Offset, &'static str)>,
+    /// True if another node has started it (RUN-13).
+    taken: bool,
+    /// Its executor, if it is taken over or starts.
+    executor: Option<Incarnation>,
 }
 
 struct AcceptedRow {
@@ -80,6 +88,7 @@ struct AcceptedRow {
     started: Option<Offset>,
     completed: Option<(Offset, &'static str)>,
     parent: Option<Offset>,
+    executor: Option<Incarnation>,
 }
 
 struct ThreadRow {
@@ -125,10 +134,10 @@ impl Group {
         let new = rows(before.chain, batch);
         let chain = new.last().map_or(before.chain, |row| row.chain);
         let head = if batch.entries.is_empty() { before.head } else { batch.lines.last() };
-        let after = UserRow { head, chain, ..before };
+        let after = UserRow { head, fence: batch.fence_after(), chain, ..before };
         let changes = Changes::of(&batch.entries);
         let ended = self.completed.len();
-        let runs = self.add_runs(user_id, uid, &changes);
+        let runs = self.add_runs(user_id, uid, &changes, batch);
         for record in &batch.resumes {
             // The record of a run that completes is removed.
             if !self.completed[ended..].iter().any(|(_, run_id)| *run_id == record.run_id) {
@@ -154,15 +163,24 @@ impl Group {
     }
 
     /// Adds the changes of runs. Returns the number of accepted ones.
-    fn add_runs(&mut self, user_id: &UserId, uid: i64, changes: &Changes<'_>) -> usize {
+    fn add_runs(&mut self, user_id: &UserId, uid: i64, changes: &Changes<'_>, batch: &Batch) -> usize {
         let begin = self.accepted.len();
+        let executor = |starts: bool| batch.executor.filter(|_| starts);
         for run in &changes.runs {
             let completed = run.completed.map(|(offset, status)| (offset, status_text(status)));
             if completed.is_some() {
                 self.completed.push((uid, run.run_id));
             }
             let Some(message) = run.accepted else {
-                self.changed.push(ChangedRow { uid, run_id: run.run_id, started: run.started, completed });
+                let taken = batch.taken_over.contains(&run.run_id);
+                self.changed.push(ChangedRow {
+                    uid,
+                    run_id: run.run_id,
+                    started: run.started,
+                    completed,
+                    taken,
+                    executor: executor(taken || run.started.is_some()),
+                });
                 continue;
             };
             // Without a parent, a message follows the latest one of its thread, which may be in this batch.
@@ -184,7 +202,16 @@ impl Group {
                 started: run.started,
                 completed,
                 parent,
+                executor: executor(run.started.is_some()),
             });
+        }
+        for run_id in &batch.taken_over {
+            let known = self.changed.iter().any(|run| (run.uid, run.run_id) == (uid, *run_id));
+            if !known {
+                let (started, completed, executor) = (None, None, batch.executor);
+                let taken = true;
+                self.changed.push(ChangedRow { uid, run_id: *run_id, started, completed, taken, executor });
+            }
         }
         self.accepted.len() - begin
     }

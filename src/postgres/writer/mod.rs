@@ -15,8 +15,8 @@ mod outcome;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use quintet_journal::{AppendError, Batch, Incarnation, JournalError};
-use quintet_kernel::ids::{Epoch, UserId};
+use quintet_journal::{AppendError, Batch, JournalError};
+use quintet_kernel::ids::{Epoch, Incarnation, UserId};
 use quintet_runtime::ids;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -47,7 +47,7 @@ pub(crate) enum Command {
 /// A batch to append, and the place for the result.
 pub(crate) struct AppendJob {
     pub(crate) user_id: UserId,
-    pub(crate) batch: Batch,
+    pub(crate) batch: Box<Batch>,
     pub(crate) reply: oneshot::Sender<Result<(), AppendError>>,
 }
 

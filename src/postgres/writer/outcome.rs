@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use quintet_journal::{AppendError, JournalError, chain::ChainHash, engine::unfit};
+use quintet_journal::{AppendError, Batch, Fence, JournalError, Position, chain::ChainHash, engine::unfit};
 use quintet_kernel::ids::{Offset, UserId};
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
@@ -44,7 +44,7 @@ impl Writer {
         }
         for append in waiting {
             // Nothing of it is in the log, and a later attempt may succeed.
-            let _ = append.reply.send(Err(unavailable("the log is in use by another process").into()));
+            let _ = append.reply.send(Err(AppendError::Contended));
         }
     }
 
@@ -59,13 +59,14 @@ impl Writer {
         for append in part {
             let AppendJob { user_id, batch, .. } = &append;
             let row = known.get(user_id).copied();
-            let head = row.map_or(Offset::ZERO, |row| row.head);
+            let position = row.map(|row| row.position()).unwrap_or_default();
+            let head = position.head;
             // The log is the lock: only a writer that knows the head may append.
-            if head != batch.expected {
+            if position != expected(batch) {
                 let _ = append.reply.send(Err(AppendError::Conflict { head }));
             } else if let Some(what) = unfit(batch) {
                 let _ = append.reply.send(Err(AppendError::Journal(JournalError::Damaged(what.into()))));
-            } else if batch.entries.is_empty() && batch.resumes.is_empty() && batch.erasures.is_empty() {
+            } else if batch.is_empty() {
                 let _ = append.reply.send(Ok(()));
             } else if let Some(row) = row {
                 let after = group.add(user_id, row, batch);
@@ -117,7 +118,7 @@ impl Writer {
         let asked: Vec<&AppendJob> = part
             .iter()
             .filter(|append| {
-                self.users.get(&append.user_id).is_none_or(|row| row.head != append.batch.expected)
+                self.users.get(&append.user_id).is_none_or(|row| row.position() != expected(&append.batch))
             })
             .collect();
         if !asked.is_empty() {
@@ -125,7 +126,8 @@ impl Writer {
             let fresh: Vec<&&AppendJob> = asked
                 .iter()
                 .filter(|append| {
-                    append.batch.expected == Offset::ZERO && !self.users.contains_key(&append.user_id)
+                    expected(&append.batch) == Position::default()
+                        && !self.users.contains_key(&append.user_id)
                 })
                 .collect();
             let origin = self.origin();
@@ -148,7 +150,7 @@ impl Writer {
                 }
                 client
                     .query_typed(
-                        "SELECT user_id, id, head, chain FROM users WHERE user_id = ANY($1)",
+                        "SELECT user_id, id, head, chain, fence FROM users WHERE user_id = ANY($1)",
                         &[(&ids, Type::BYTEA_ARRAY)],
                     )
                     .await
@@ -232,6 +234,16 @@ impl Writer {
     }
 }
 
+impl UserRow {
+    fn position(&self) -> Position {
+        Position { head: self.head, fence: self.fence }
+    }
+}
+
+fn expected(batch: &Batch) -> Position {
+    Position { head: batch.expected, fence: batch.fence }
+}
+
 fn fail(appends: impl IntoIterator<Item = AppendJob>, error: &JournalError) -> Vec<AppendJob> {
     for append in appends {
         // A caller that is gone finds the outcome in the log.
@@ -249,6 +261,7 @@ fn user_row(row: &tokio_postgres::Row) -> Result<(UserId, UserRow), JournalError
     let found = UserRow {
         id: row.try_get(1).map_err(sql)?,
         head: Offset(row.try_get::<_, i64>(2).map_err(sql)?.unsigned_abs()),
+        fence: Fence(row.try_get::<_, i64>(4).map_err(sql)?.unsigned_abs()),
         chain: ChainHash(chain.try_into().map_err(|_| damaged("its chain"))?),
     };
     Ok((user_id.ok_or_else(|| damaged("its name"))?, found))

@@ -23,14 +23,14 @@ impl Group {
             "WITH w AS MATERIALIZED (SELECT session FROM writers WHERE session = {session} FOR KEY SHARE),
              k AS MATERIALIZED (
                  SELECT t.* FROM {users} JOIN users u ON u.id = t.uid
-                 WHERE u.head = t.expected AND u.chain = t.chain_before AND EXISTS (SELECT FROM w)
+                 WHERE u.head = t.expected AND u.fence = t.fence AND u.chain = t.chain_before AND EXISTS (SELECT FROM w)
                  ORDER BY u.id FOR NO KEY UPDATE OF u {locked}),
              x AS MATERIALIZED ({}),
              l AS MATERIALIZED (SELECT k.* FROM k WHERE (uid IN (SELECT uid FROM x)) IS NOT TRUE)",
             self.misfits(&mut s)
         );
         sql.push_str(
-            ", s AS (UPDATE users u SET head = l.last, chain = l.chain_after, runs = u.runs + l.more_runs,
+            ", s AS (UPDATE users u SET head = l.last, fence = l.fence_after, chain = l.chain_after, runs = u.runs + l.more_runs,
                             kept_bytes = u.kept_bytes + l.more_bytes,
                             spent_bytes = coalesce(l.spent_bytes, u.spent_bytes),
                             spent_at = coalesce(l.spent_at, u.spent_at)
@@ -51,6 +51,8 @@ impl Group {
         Columns::default()
             .add(s, "uid", Type::INT8_ARRAY, users().map(|user| user.before.id))
             .add(s, "expected", Type::INT8_ARRAY, users().map(|user| int(user.before.head.0)))
+            .add(s, "fence", Type::INT8_ARRAY, users().map(|user| int(user.before.fence.0)))
+            .add(s, "fence_after", Type::INT8_ARRAY, users().map(|user| int(user.after.fence.0)))
             .add(s, "chain_before", Type::BYTEA_ARRAY, users().map(|user| user.before.chain.0.to_vec()))
             .add(s, "last", Type::INT8_ARRAY, users().map(|user| int(user.after.head.0)))
             .add(s, "chain_after", Type::BYTEA_ARRAY, users().map(|user| user.after.chain.0.to_vec()))
@@ -89,10 +91,13 @@ impl Group {
             let changed = Columns::default()
                 .add(s, "uid", Type::INT8_ARRAY, self.changed.iter().map(|run| run.uid))
                 .add(s, "run_id", Type::UUID_ARRAY, self.changed.iter().map(|run| run.run_id.0))
+                .add(s, "taken", Type::BOOL_ARRAY, self.changed.iter().map(|run| run.taken))
                 .unnest("n");
             parts.push(format!(
                 "SELECT n.uid FROM {changed} LEFT JOIN runs r
-                     ON r.uid = n.uid AND r.run_id = n.run_id AND r.completed IS NULL WHERE r.uid IS NULL"
+                     ON r.uid = n.uid AND r.run_id = n.run_id AND r.completed IS NULL
+                         AND (r.started IS NOT NULL OR NOT n.taken)
+                 WHERE r.uid IS NULL"
             ));
         }
         if parts.is_empty() { "SELECT 0::int8 AS uid WHERE false".into() } else { parts.join(" UNION ALL ") }
@@ -138,12 +143,13 @@ impl Group {
                     runs().map(|run| run.completed.map(|(at, _)| int(at.0))),
                 )
                 .add(s, "status", Type::TEXT_ARRAY, runs().map(|run| run.completed.map(|(_, status)| status)))
+                .add(s, "executor", Type::UUID_ARRAY, runs().map(|run| run.executor.map(|id| id.0)))
                 .add(s, "parent", Type::INT8_ARRAY, runs().map(|run| run.parent.map(|at| int(at.0))));
             sql.push_str(&format!(
                 ", r AS (INSERT INTO runs (uid, accepted, accepted_at, run_id, message_id, thread_id, agent_name,
-                                           started, completed, status, parent)
+                                           started, completed, status, executor, parent)
                          SELECT uid, accepted, accepted_at, run_id, message_id, thread_id, agent_name, started,
-                                completed, status,
+                                completed, status, executor,
                                 coalesce(parent, (SELECT max(o.accepted) FROM runs o
                                                   WHERE o.uid = n.uid AND o.thread_id = n.thread_id), 0)
                          FROM {} WHERE {OF_WINNER})",
@@ -162,6 +168,8 @@ impl Group {
                     Type::INT8_ARRAY,
                     runs().map(|run| run.completed.map(|(at, _)| int(at.0))),
                 )
+                .add(s, "taken", Type::BOOL_ARRAY, runs().map(|run| run.taken))
+                .add(s, "executor", Type::UUID_ARRAY, runs().map(|run| run.executor.map(|id| id.0)))
                 .add(
                     s,
                     "status",
@@ -169,7 +177,8 @@ impl Group {
                     runs().map(|run| run.completed.map(|(_, status)| status)),
                 );
             sql.push_str(&format!(
-                ", c AS (UPDATE runs r SET started = coalesce(r.started, n.started), completed = n.completed,
+                ", c AS (UPDATE runs r SET executor = CASE WHEN n.taken OR r.started IS NULL THEN n.executor ELSE r.executor END,
+                                           started = coalesce(r.started, n.started), completed = n.completed,
                                            status = n.status
                          FROM {} WHERE r.uid = n.uid AND r.run_id = n.run_id AND {OF_WINNER})",
                 columns.unnest("n")
