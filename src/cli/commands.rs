@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ops::{
-        config::{CONFIG_VARIABLE, ConfigError, Given, LoadedSettings, Settings, Source},
+        config::{CONFIG_VARIABLE, ConfigError, Given, LoadedSettings, Source},
         drain::Caught,
         telemetry::{self, LogHandle, Output},
     },
