@@ -35,13 +35,13 @@ properties() {
     PROPTEST_CASES=20000 cargo test --locked --release --lib --workspace --exclude quintet-model &&
     PROPTEST_CASES=2000 cargo test --locked --release --test user -- machine isolation &&
     PROPTEST_CASES=200 cargo test --locked --release --test gateway -- isolation &&
-    PROPTEST_CASES=2000 cargo test --locked --release --test journal --test audit
+    PROPTEST_CASES=2000 bash tests/postgres/run.sh cargo test --locked --release --test journal --test audit
 }
 kills() {
   traces=$(mktemp -d)
   trap 'rm -rf "$traces"' EXIT
   TRACE_FOLDER="$traces" QUINTET_CAMPAIGN_KILLS="${QUINTET_CAMPAIGN_KILLS:-500}" \
-    cargo test --locked --release --test crash -- --nocapture &&
+    bash tests/postgres/run.sh cargo test --locked --release --test crash -- --nocapture &&
     cargo run --locked --release -p quintet-model --bin accept -- "$traces"
 }
 kernel_mutants() {
