@@ -27,8 +27,8 @@
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
 //!
-//! Two engines implement the interface: [`memory`], for tests, and `sqlite`, an embedded database (feature `sqlite`, on
-//! by default).
+//! Two engines implement the interface here: [`memory`], for tests, and `sqlite`, an embedded database (feature `sqlite`,
+//! on by default). `quintet-postgres` is a third one; [`engine`] has the parts that they share.
 //!
 //! # Examples
 //!
