@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { GENERATIONS, agent, outcome, pinned, received, say, shown, types } from "./agents.mjs";
 import { Service, cleanUp, completed, script } from "./service.mjs";
+import { cut, exchanged, faulty, repeated } from "./wire.mjs";
 
 // The clients log each error that they also throw.
 console.error = () => {};
 
 const slow = script({ think: "so " }, { think: "piece ", kind: "answer", repeat: 12, interval_ms: 60 });
 const SLOW_ANSWER = "piece ".repeat(12);
+let wires = 0;
 
 for (const [generation, client] of Object.entries(GENERATIONS)) {
   const isV1 = generation === "1.0.0";
@@ -224,6 +226,54 @@ for (const [generation, client] of Object.entries(GENERATIONS)) {
       await thread.runAgent();
       assert.deepEqual(shown(thread).slice(1), ["assistant mine"]);
       assert.equal((await service.log("own")).some((entry) => entry.type === "tool_completed"), false);
+    });
+
+    // Neither generation has a rule against a repeated or exchanged delta; the service sends none, and a snapshot replaces
+    // what an intermediary did to the text.
+    for (const [what, fault, check] of [
+      ["pinned: deltas that an intermediary repeats are shown twice", repeated, async (ann, run) => {
+        await run;
+        assert.equal(shown(ann).at(-1), "assistant onceonce twice twice thrice thrice");
+      }],
+      ["pinned: deltas that an intermediary exchanges are shown in that order", exchanged("TEXT_MESSAGE_CONTENT"), async (ann, run) => {
+        await run;
+        assert.equal(shown(ann).at(-1), "assistant  twiceonce thrice");
+      }],
+      ["the verifier rejects a delta before its message", exchanged("TEXT_MESSAGE_START"), async (_, run) => {
+        await assert.rejects(run, /TEXT_MESSAGE_CONTENT/);
+      }],
+      ["the verifier rejects an end of a run before that of its text", exchanged("TEXT_MESSAGE_END"), async (_, run) => {
+        await assert.rejects(run, /RUN_FINISHED/);
+      }],
+      ["pinned: a stream that an intermediary ends early resolves as if the run had ended", cut, async (ann, run) => {
+        await run;
+        assert.equal(types(ann).includes("RUN_FINISHED"), false);
+      }],
+    ]) {
+      it(`del_2: ${what}; connecting shows the truth`, async () => {
+        const user = `wire-${++wires}`;
+        const ann = await open(user, { fetch: faulty(fault) });
+        say(ann, script({ answer: "once" }, { answer: " twice" }, { answer: " thrice" }));
+        await check(ann, ann.runAgent());
+        await service.entry(user, completed);
+        const half = await open(user, { initialMessages: structuredClone(ann.messages) });
+        await half.connectAgent();
+        assert.equal(shown(half).at(-1), "assistant once twice thrice");
+        assert.equal(shown(half).length, 2);
+      });
+    }
+
+    it("del_6: a request that is sent again after its response was lost starts nothing", async () => {
+      const user = `lost-${generation}`;
+      const ann = await open(user, { fetch: faulty(async function* () {}) });
+      const id = say(ann, slow);
+      await ann.runAgent();
+      assert.deepEqual(shown(ann).length, 1, "pinned: an empty response resolves");
+      const again = await open(user);
+      say(again, slow, id);
+      await again.runAgent();
+      assert.equal(shown(again).at(-1), `assistant ${SLOW_ANSWER}`);
+      assert.equal((await service.log(user)).filter((entry) => entry.type === "user_message").length, 1);
     });
 
     it("auth_5: nothing is answered without a credential", async () => {
