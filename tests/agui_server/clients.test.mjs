@@ -276,6 +276,55 @@ for (const [generation, client] of Object.entries(GENERATIONS)) {
       assert.equal((await service.log(user)).filter((entry) => entry.type === "user_message").length, 1);
     });
 
+    it("del_8: a thread that is erased is shown to no front end, and begins anew", async () => {
+      const user = `erased-${generation}`;
+      const headers = await service.headers(user);
+      const erase = async () => {
+        const response = await fetch(`${service.url}/v1/threads/t`, { method: "DELETE", headers });
+        assert.equal(response.status, 202);
+        // 202 promises the erasure; the entry reports that it is done.
+        await service.entry(user, (entry) => entry.type === "thread_erased");
+      };
+      const ann = await open(user);
+      say(ann, script({ answer: "the secret" }));
+      await ann.runAgent();
+      const first = ann.messages[0].content;
+      // A second message runs while the thread is erased: its stream ends, and never as a success.
+      say(ann, script({ think: "secret too", kind: "answer" }, { hang: true }));
+      const run = ann.runAgent().then(() => "resolved", () => "rejected");
+      await received(ann, "TEXT_MESSAGE_CONTENT", 2);
+      ann.seen.length = 0;
+      const watching = await open(user);
+      const watch = watching.connectAgent().then(() => "resolved", () => "rejected");
+      await received(watching, "MESSAGES_SNAPSHOT");
+      await erase();
+      for (const [one, ended] of [[ann, run], [watching, watch]]) {
+        if ((await ended) === "rejected") continue;
+        const last = one.seen.at(-1);
+        assert.equal(last.type, "RUN_FINISHED");
+        if (isV1) assert.deepEqual(last.outcome, { type: "cancelled" });
+        else assert.ok(one.seen.some((event) => event.name === "quintet.cancelled"));
+      }
+      // A front end that connects now sees an empty thread, and the stream ends in order.
+      const late = await open(user);
+      await late.connectAgent();
+      assert.deepEqual(shown(late), []);
+      assert.equal(types(late).at(-1), "RUN_FINISHED");
+      assert.doesNotMatch(JSON.stringify(late.seen), /secret/);
+      // One that still holds the text sends it as history with a new message: no agent and no log gets it.
+      const held = await open(user, { initialMessages: structuredClone(ann.messages) });
+      say(held, script({ answer: "fresh" }));
+      await held.runAgent();
+      assert.equal(shown(held).at(-1), "assistant fresh");
+      assert.doesNotMatch(JSON.stringify(await service.log(user)), /secret/);
+      // DEL-6: the message of the erased run is not run again.
+      const again = await open(user);
+      say(again, first, ann.messages[0].id);
+      await again.runAgent().catch(() => {});
+      assert.doesNotMatch(JSON.stringify([again.seen, await service.log(user)]), /the secret/);
+      assert.equal((await service.log(user)).filter((entry) => entry.type === "user_message").length, 1);
+    });
+
     it("auth_5: nothing is answered without a credential", async () => {
       const ann = await open("ann", { headers: {} });
       say(ann, "x");
