@@ -61,6 +61,7 @@ step "disks that fail, kills, power cuts" \
 step "a reader that is a million events and a gigabyte behind" \
   env QUINTET_CAMPAIGN_EVENTS=1000000 QUINTET_CAMPAIGN_EVENT_BYTES=900 \
   cargo test --locked --release --test crash readers -- --nocapture --test-threads=1
+step "packages, as a registry takes them" cargo publish --workspace --dry-run --locked
 step "mutants of the kernel" kernel_mutants
 step "defects of the shell" cargo run --locked -p quintet-model --bin planted
 step "seeds of the simulated network" \

@@ -16,6 +16,8 @@ pub(super) struct IndexCheck<'c> {
     connection: &'c Connection,
     user: i64,
     accepted: u64,
+    /// The entries of threads that belong to no run; `None` if the journal is of an earlier version without their index.
+    changes: Option<u64>,
 }
 
 /// The index columns of an accepted run: run, message, thread, agent, time, parent.
@@ -24,8 +26,13 @@ type Beginning = (String, String, String, String, u64, u64);
 type RunColumns = (Option<u64>, Option<u64>, Option<String>);
 
 impl<'c> IndexCheck<'c> {
-    pub(super) fn new(connection: &'c Connection, user: i64) -> Self {
-        Self { connection, user, accepted: 0 }
+    pub(super) fn new(connection: &'c Connection, user: i64) -> rusqlite::Result<Self> {
+        let indexed: bool = connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'thread_changes')",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(Self { connection, user, accepted: 0, changes: indexed.then_some(0) })
     }
 
     /// Returns the runs that began in the trimmed entries and continue after them, with the offset of their
@@ -100,7 +107,23 @@ impl<'c> IndexCheck<'c> {
                     findings.violation("INDEX", offset, Some(run_id), what);
                 }
             }
+            Milestone::Changed { thread_id } => self.changed(offset, thread_id, findings)?,
             Milestone::Completed { .. } | Milestone::Closed { .. } | Milestone::Other => {}
+        }
+        Ok(())
+    }
+
+    fn changed(&mut self, offset: u64, thread_id: &str, findings: &mut Findings) -> rusqlite::Result<()> {
+        let Some(changes) = &mut self.changes else { return Ok(()) };
+        *changes += 1;
+        let found: Option<String> = self
+            .connection
+            .prepare_cached("SELECT thread_id FROM thread_changes WHERE user = ?1 AND at = ?2")?
+            .query_row(params![self.user, offset], |row| row.get(0))
+            .optional()?;
+        if found.as_deref() != Some(thread_id) {
+            let what = format!("the index has {found:?} as the thread of this change");
+            findings.violation("INDEX", offset, None, what);
         }
         Ok(())
     }
@@ -148,6 +171,13 @@ impl<'c> IndexCheck<'c> {
         if all != runs_counted {
             let what = format!("the index counts {runs_counted} run records, and there are {all}");
             findings.violation("INDEX", None, None, what);
+        }
+        if let Some(changes) = self.changes {
+            let all = count("SELECT count(*) FROM thread_changes WHERE user = ?1 AND at > ?2", 0)?;
+            if all != changes {
+                let what = format!("the index has {all} changes of threads, and the entries have {changes}");
+                findings.violation("INDEX", None, None, what);
+            }
         }
         erasures::index(self.connection, self.user, trimmed, is_erased, findings)?;
         self.threads(trimmed, threads, is_erased, findings)

@@ -188,7 +188,7 @@ fn audit_user(
 ) -> rusqlite::Result<()> {
     findings.report.users += 1;
     findings.report.trimmed += user.trimmed;
-    let mut index = IndexCheck::new(connection, user.id);
+    let mut index = IndexCheck::new(connection, user.id)?;
     let before = Before::Runs(index.runs_across(user.trimmed, findings)?);
     let mut log = LogCheck::new(&user.user_id, before);
     log.erasures = Some(ErasureCheck::of_user(connection, user.id)?);

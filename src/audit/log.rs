@@ -82,6 +82,10 @@ pub(super) enum Milestone {
         by_client: bool,
         status: String,
     },
+    /// An entry of a thread that belongs to no run.
+    Changed {
+        thread_id: String,
+    },
     Other,
 }
 
@@ -231,7 +235,10 @@ impl LogCheck {
             let what = format!("the entry reports an erasure up to {:?}", change.erased_through);
             findings.violation("DEL-8", offset, None, what);
         }
-        Milestone::Other
+        match &change.thread_id {
+            Some(thread_id) => Milestone::Changed { thread_id: thread_id.to_string() },
+            None => Milestone::Other,
+        }
     }
 
     /// ISO-1: an entry of this log is sent on this user's connections.

@@ -8,7 +8,7 @@ use quintet_kernel::{
 
 use crate::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, JournalError, Lines, Log, ReadLimit, Recovery,
-    RunRecord, ThreadRecord, ThreadsQuery,
+    RunRecord, Side, ThreadRecord, ThreadsQuery,
 };
 
 /// A log that wraps another one, such as an observer or a test's fault. Each method passes the call on to
@@ -128,6 +128,16 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().thread_runs_ending(thread_id, before, after, limit).await
     }
 
+    /// See [`Log::thread_changes`].
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        self.inner().thread_changes(thread_id, side, limit).await
+    }
+
     /// See [`Log::thread_message`].
     async fn thread_message(
         &self,
@@ -221,6 +231,15 @@ impl<L: LogLayer> Log for L {
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError> {
         LogLayer::thread_runs_ending(self, thread_id, before, after, limit).await
+    }
+
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        LogLayer::thread_changes(self, thread_id, side, limit).await
     }
 
     async fn thread_message(

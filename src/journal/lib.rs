@@ -20,7 +20,7 @@
 //! - **read**: [`Log::extent`], [`Log::read`], [`Log::read_before`], [`Log::continues`], and [`Log::recovery`] for the
 //!   machines of the user
 //! - **look up**: [`Log::message`], [`Log::run`], [`Log::thread`], [`Log::threads`], [`Log::thread_runs`],
-//!   [`Log::thread_runs_before`], [`Log::thread_runs_ending`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
+//!   [`Log::thread_runs_before`], [`Log::thread_runs_ending`], [`Log::thread_changes`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
 //!   entries
 //!
 //! [`Lines`] are consecutive encoded entries. [`ResumeRecord`] counts the resumes of an open run.
@@ -123,7 +123,7 @@ pub use self::{
     erasing::{EraseProgress, ErasureRecord},
     layer::LogLayer,
     lines::Lines,
-    records::{RunRecord, ThreadRecord, ThreadsQuery},
+    records::{RunRecord, Side, ThreadRecord, ThreadsQuery},
     resumes::{Incarnation, ResumeRecord},
     retention::{FileSizes, Retention, Trimmed},
 };
@@ -309,6 +309,19 @@ pub trait Log: Send + Sync + 'static {
         after: Offset,
         limit: usize,
     ) -> Result<Vec<RunRecord>, JournalError>;
+
+    /// Returns the offsets of the entries of a thread that belong to no run (`thread_updated`, `thread_erased`) on one side
+    /// of an offset, the nearest first. The cost depends on `limit`, and not on the length of the thread (ISO-6).
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the index cannot be read.
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError>;
 
     /// Returns the offset of the message at `at` if it belongs to the thread, or of the latest message of the thread
     /// if `at` is `None`; `None` if there is no such message.

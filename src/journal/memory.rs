@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use self::{stored::StoredErasure, user_log::UserLog};
 use super::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, Incarnation, Journal, JournalError, Lines, Log,
-    ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed, erasing::hashed,
+    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed, erasing::hashed,
     lines::LinesBuilder,
 };
 
@@ -353,6 +353,15 @@ impl Log for MemoryLog {
             runs.truncate(limit);
             runs
         })
+    }
+
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        self.with(|log| log.find_changes(thread_id, side, limit))
     }
 
     async fn thread_message(

@@ -79,3 +79,12 @@ pub struct ThreadsQuery {
     /// Most threads that are returned.
     pub limit: usize,
 }
+
+/// The entries on one side of an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Those after the offset.
+    After(Offset),
+    /// Those before the offset.
+    Before(Offset),
+}

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{handle::User, recovery};
 use crate::{
-    journal::{Extent, JournalError, Lines, ReadLimit, RunRecord},
+    journal::{Extent, JournalError, Lines, ReadLimit, RunRecord, Side},
     kernel::{
         connection::Gap,
         ids::{Offset, ThreadId},
@@ -102,10 +102,12 @@ impl EntryScan {
                 if runs.is_empty() && user.log().thread_runs(thread_id, Offset::ZERO, 1).await?.is_empty() {
                     return Ok(None);
                 }
+                // Entries that belong to no run; the same number is enough.
+                let changes = user.log().thread_changes(thread_id, Side::After(examined), runs_max).await?;
                 if examined < extent.head {
-                    ranges = ranges_of(&runs, examined, extent.head);
+                    ranges = ranges_of(&runs, &changes, examined, extent.head);
                 }
-                last_known = last_known_match(&runs, extent.head);
+                last_known = last_known_match(&runs, &changes, extent.head);
             }
         }
         let end = ranges.is_empty().then_some(ScanEnd::Through);
@@ -261,12 +263,20 @@ impl EntryScan {
     }
 }
 
-/// Returns the offset ranges of `runs` after `after`, up to the head.
-pub(super) fn ranges_of(runs: &[RunRecord], after: Offset, head: Offset) -> VecDeque<(Offset, Offset)> {
-    let mut by_first: BTreeMap<Offset, Offset> = BTreeMap::new();
-    for run in runs {
-        let first = run.accepted.max(after.next());
+/// Returns the offset ranges of `runs` and of the single entries `changes` after `after`, up to the head.
+pub(super) fn ranges_of(
+    runs: &[RunRecord],
+    changes: &[Offset],
+    after: Offset,
+    head: Offset,
+) -> VecDeque<(Offset, Offset)> {
+    let of_runs = runs.iter().map(|run| {
         let last = run.completed.map_or(head, |(completed, _)| completed).min(head);
+        (run.accepted.max(after.next()), last)
+    });
+    let of_changes = changes.iter().filter(|at| (after.next()..=head).contains(*at)).map(|at| (*at, *at));
+    let mut by_first: BTreeMap<Offset, Offset> = BTreeMap::new();
+    for (first, last) in of_runs.chain(of_changes) {
         if first <= last {
             let end = by_first.entry(first).or_insert(last);
             *end = last.max(*end);
@@ -282,10 +292,15 @@ pub(super) fn ranges_of(runs: &[RunRecord], after: Offset, head: Offset) -> VecD
     ranges
 }
 
-/// Returns the last offset, up to the head, that the index knows to belong to `runs`.
-fn last_known_match(runs: &[RunRecord], head: Offset) -> Offset {
+/// Returns the last offset, up to the head, that the index knows to belong to `runs` or `changes`.
+fn last_known_match(runs: &[RunRecord], changes: &[Offset], head: Offset) -> Offset {
     let of_runs = runs
         .iter()
         .flat_map(|run| [Some(run.accepted), run.started, run.completed.map(|(completed, _)| completed)]);
-    of_runs.flatten().filter(|offset| *offset <= head).max().unwrap_or_default()
+    of_runs
+        .flatten()
+        .chain(changes.iter().copied())
+        .filter(|offset| *offset <= head)
+        .max()
+        .unwrap_or_default()
 }

@@ -14,7 +14,7 @@ use super::{
     scan::{ScanLimit, ranges_of},
 };
 use crate::{
-    journal::{Extent, JournalError, ReadLimit},
+    journal::{Extent, JournalError, ReadLimit, Side},
     kernel::{
         connection::Gap,
         ids::{Offset, ThreadId},
@@ -94,11 +94,15 @@ impl BackwardScan {
                 if runs.is_empty() && log.thread_runs(thread_id, Offset::ZERO, 1).await?.is_empty() {
                     return Ok(None);
                 }
-                ranges = ranges_of(&runs, extent.trimmed, next);
-                if let Some(last) = runs.last().filter(|_| runs.len() >= runs_max) {
-                    // A further run ends before this one, so it has no entry in a space between ranges after its
-                    // message.
-                    ranges.retain(|(_, end)| *end >= last.accepted);
+                let mut changes = log.thread_changes(thread_id, Side::Before(next.next()), runs_max).await?;
+                changes.retain(|at| *at > extent.trimmed);
+                ranges = ranges_of(&runs, &changes, extent.trimmed, next);
+                // A further run ends before the last one of these, so it has no entry in a space between ranges after
+                // the message of that one.
+                let last_run = runs.last().filter(|_| runs.len() >= runs_max).map(|run| run.accepted);
+                let last_change = changes.last().filter(|_| changes.len() >= runs_max).copied();
+                if let Some(known_from) = last_run.max(last_change) {
+                    ranges.retain(|(_, end)| *end >= known_from);
                     ranges_are_all = false;
                 }
             }

@@ -148,6 +148,8 @@ const DEEDS: &[(&str, &str, u64)] = &[
     ("UPDATE runs SET agent_name = 'assistant' WHERE accepted = 1", "INDEX", 1),
     ("UPDATE runs SET message_id = 'm1' WHERE accepted = 1", "INDEX", 1),
     ("UPDATE runs SET thread_id = '' WHERE accepted = 8", "INDEX", 8),
+    ("DELETE FROM thread_changes", "INDEX", 15),
+    ("UPDATE thread_changes SET thread_id = 'u'", "INDEX", 15),
     // An erased entry beyond the receipt: the digest is right, and no erasure covers it.
     ("UPDATE erasures SET through = 4", "DEL-8", 5),
 ];

@@ -71,6 +71,7 @@ const DEEDS: &[Deed] = &[
     ("UPDATE threads SET last = 19 WHERE user = 1", &[("INDEX", "ann", 0)]),
     ("UPDATE threads SET messages = 5 WHERE user = 1", &[("INDEX", "ann", 0)]),
     ("DELETE FROM threads WHERE user = 1", &[("INDEX", "ann", 0)]),
+    ("INSERT INTO thread_changes VALUES (1, 3, 't')", &[("INDEX", "ann", 0)]),
     // Removes entries of an open run, as if by retention.
     (
         "UPDATE runs SET completed = NULL, status = NULL WHERE user = 1 AND accepted = 1;
@@ -126,7 +127,7 @@ async fn every_change_is_found() {
 fn content(path: &Path) -> Option<Vec<Value>> {
     let database = rusqlite::Connection::open(path).ok()?;
     let mut values = vec![];
-    for table in ["meta", "users", "batches", "runs", "threads", "epochs", "epoch_heads"] {
+    for table in ["meta", "users", "batches", "runs", "threads", "thread_changes", "epochs", "epoch_heads"] {
         let mut query = database.prepare(&format!("SELECT * FROM {table}")).ok()?;
         let columns = query.column_count();
         let mut rows = query.query([]).ok()?;

@@ -10,7 +10,13 @@ use crate::{
 };
 
 /// Reads everything before `before`, page by page; returns the pages from the newest to the oldest.
-async fn back(service: &TestService, user: &str, path: &str, before: u64, limit: u32) -> Vec<Value> {
+pub(crate) async fn back(
+    service: &TestService,
+    user: &str,
+    path: &str,
+    before: u64,
+    limit: u32,
+) -> Vec<Value> {
     let (mut pages, mut before) = (Vec::new(), before);
     loop {
         let page = service.get(user, &format!("{path}?before={before}&limit={limit}")).await.ok(200);

@@ -9,6 +9,7 @@ mod agui;
 mod backwards;
 mod bodies;
 mod budgets;
+mod changes;
 mod conformance;
 mod contract;
 mod conversations;

@@ -1,12 +1,12 @@
 //! A journal of an earlier version is migrated to the newest schema: nothing in it is lost, and its schema
 //! equals that of a new one.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use quintet::{
     audit::{AuditOptions, audit},
     journal::{
-        Batch, Incarnation, Journal, ResumeRecord,
+        Batch, Incarnation, Journal, Log, ResumeRecord, Side,
         lines::LinesBuilder,
         sqlite::{
             SqliteJournal, SqliteOptions,
@@ -16,7 +16,7 @@ use quintet::{
     kernel::{
         ids::{Epoch, Offset, Seq},
         spending::Spending,
-        user::Resumes,
+        user::{EraseScope, Resumes},
     },
 };
 use rusqlite::Connection;
@@ -146,4 +146,38 @@ async fn del_8_text_that_was_freed_before_secure_delete_is_gone() {
     assert_eq!(files_with(folder.path(), "plover"), [""; 0]);
     let report = audit(folder.path(), &AuditOptions::default()).unwrap();
     assert!(report.is_clean(), "{report:?}");
+}
+
+/// The index of the changes of threads is made from the entries, as if it had been there from the first.
+#[tokio::test]
+async fn changes_of_threads_of_schema_7_are_found_in_its_entries() {
+    let folder = TempDir::new().unwrap();
+    let mut log_writer = LogWriter::new("ann");
+    let journal = open(folder.path());
+    let log = journal.log(&log_writer.user_id);
+    log_writer
+        .whole_run(1, "t")
+        .updated("t", Some("\"a\", \"type\":\"thread_updated\""), false)
+        .append(&log)
+        .await;
+    log_writer.whole_run(2, "u").updated("u", None, true).updated("t", Some("{,}"), false).append(&log).await;
+    log_writer.erase(&log, EraseScope::Thread(thread("u")), 1).await;
+    let changes = async |log: &Arc<dyn Log>, name: &str| {
+        log.thread_changes(&thread(name), Side::After(Offset::ZERO), 9).await.unwrap()
+    };
+    let before = (changes(&log, "t").await, changes(&log, "u").await);
+    assert_eq!(before, (vec![Offset(6), Offset(13)], vec![Offset(14)]), "a record of an erasure is kept");
+    drop((log, journal));
+    let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    connection.execute_batch("DROP TABLE thread_changes; PRAGMA user_version = 7").unwrap();
+    drop(connection);
+    let journal = open(folder.path());
+    let log = journal.log(&log_writer.user_id);
+    assert_eq!((changes(&log, "t").await, changes(&log, "u").await), before);
+    drop((log, journal));
+    let report = audit(folder.path(), &AuditOptions::default()).unwrap();
+    assert!(report.is_clean(), "{report:?}");
+    let new = TempDir::new().unwrap();
+    drop(open(new.path()));
+    assert_eq!(definition(folder.path()), definition(new.path()));
 }

@@ -3,7 +3,7 @@
 
 use quintet::{
     journal::{
-        Retention, ThreadRecord, ThreadsQuery,
+        Retention, Side, ThreadRecord, ThreadsQuery,
         sqlite::{
             SqliteJournal, SqliteOptions,
             schema::{self, DATABASE_FILE},
@@ -145,6 +145,35 @@ async fn runs_of_a_thread_are_found_backwards() {
     }
 }
 
+fn numbers(offsets: &[Offset]) -> Vec<u64> {
+    offsets.iter().map(|offset| offset.0).collect()
+}
+
+#[tokio::test]
+async fn changes_of_a_thread_are_found_on_each_side_of_an_offset() {
+    for engine in engines() {
+        let name = engine.name;
+        let mut log_writer = LogWriter::new("ann");
+        let log = engine.journal.log(&log_writer.user_id);
+        log_writer.whole_run(1, "t").updated("t", Some("one"), false).whole_run(2, "u").append(&log).await;
+        log_writer.updated("u", Some("x"), false).updated("t", None, true).append(&log).await;
+        log_writer.whole_run(3, "t").updated("t", Some("two"), false).append(&log).await;
+        let find = async |side, limit| numbers(&log.thread_changes(&thread("t"), side, limit).await.unwrap());
+        assert_eq!(find(Side::After(Offset::ZERO), 9).await, [6, 13, 19], "{name}");
+        assert_eq!(find(Side::After(Offset(6)), 1).await, [13], "{name}");
+        assert_eq!(find(Side::After(Offset(u64::MAX)), 9).await, [0; 0], "{name}");
+        assert_eq!(find(Side::Before(Offset(u64::MAX)), usize::MAX).await, [19, 13, 6], "{name}");
+        assert_eq!(find(Side::Before(Offset(19)), 1).await, [13], "{name}");
+        assert_eq!(find(Side::Before(Offset(6)), 9).await, [0; 0], "{name}");
+        let bob = engine.journal.log(&user("bob"));
+        let side = Side::After(Offset::ZERO);
+        assert_eq!(bob.thread_changes(&thread("t"), side, 9).await.unwrap(), [], "{name}: ISO-2");
+        let keep = Retention { user_entries_max: Some(8), ..Retention::default() };
+        engine.journal.trim(keep, Timestamp(0)).await.unwrap();
+        assert_eq!(find(side, 9).await, [13, 19], "{name}: 11 entries are trimmed");
+    }
+}
+
 /// ISO-6: a query of the list of threads, or of the latest runs of one, reads no row that it does not return. The planner
 /// of SQLite states which rows a query visits: all of a table or of an index (`SCAN`), or those that a key leads to.
 #[tokio::test]
@@ -156,6 +185,7 @@ async fn iso_6_no_query_of_threads_scans_a_table_or_sorts() {
     for source in [
         include_str!("../../src/journal/sqlite/threads.rs"),
         include_str!("../../src/journal/sqlite/reader.rs"),
+        include_str!("../../src/journal/sqlite/thread_changes.rs"),
     ] {
         let source = source.replace(
             "select!(\"",

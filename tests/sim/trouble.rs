@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use quintet::{
     journal::{
         AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log,
-        ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
+        ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
         memory::MemoryJournal,
     },
     kernel::{
@@ -234,6 +234,17 @@ impl Log for TroubledLog {
     ) -> Result<Vec<RunRecord>, JournalError> {
         let runs = self.inner.thread_runs_ending(thread_id, before, after, limit);
         self.shared.reads("thread_runs_ending", self.user_id.as_str(), before.0, runs).await
+    }
+
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        let (Side::After(at) | Side::Before(at)) = side;
+        let changes = self.inner.thread_changes(thread_id, side, limit);
+        self.shared.reads("thread_changes", self.user_id.as_str(), at.0, changes).await
     }
 
     async fn thread_message(

@@ -78,6 +78,7 @@ impl UserLog {
                 .map_err(|_| JournalError::Damaged(format!("entry {at} is not as it was written")))?;
             if let Some(blank) = blank {
                 *line = Bytes::from(blank);
+                self.thread_changes.remove(&at);
                 entries += 1;
             }
         }

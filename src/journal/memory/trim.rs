@@ -26,6 +26,7 @@ impl UserLog {
             self.batches.pop_front();
             self.trimmed = last;
         }
+        self.thread_changes = self.thread_changes.split_off(&self.trimmed.next());
         self.trimmed.0 - before.0
     }
 }

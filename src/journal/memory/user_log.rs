@@ -28,6 +28,8 @@ pub(super) struct UserLog {
     pub(super) accepted: HashMap<RunId, Offset>,
     pub(super) messages: HashMap<MessageId, Receipt>,
     pub(super) threads: HashMap<ThreadId, StoredThread>,
+    /// The entries that belong to a thread and to no run.
+    pub(super) thread_changes: BTreeMap<Offset, ThreadId>,
     pub(super) erasures: Vec<StoredErasure>,
     /// The receipts of erased messages, by the hashes of their ids (DEL-6).
     pub(super) erased_messages: HashMap<String, Receipt>,

@@ -12,6 +12,8 @@ pub(super) struct Changes<'a> {
     pub threads: Vec<ThreadActivity<'a>>,
     /// The latest `thread_updated` of each thread.
     pub titles: Vec<ThreadUpdate<'a>>,
+    /// The entries that belong to a thread and to no run.
+    pub thread_changes: Vec<(Offset, &'a ThreadId)>,
 }
 
 /// The change of a run that is accepted, started or completed in the batch.
@@ -56,6 +58,7 @@ impl<'a> Changes<'a> {
         let mut changes = Self::default();
         for entry in entries {
             if let Entry::Thread(entry) = entry {
+                changes.thread_changes.push((entry.offset, &entry.thread_id));
                 changes.update(entry);
             }
         }

@@ -29,12 +29,12 @@ use super::{
     reader, rewrite,
     schema::{self, DATABASE_FILE},
     scrub::Scrub,
-    space, threads, wal,
+    space, thread_changes, threads, wal,
     writer::{AppendJob, EraseTurn, TrimOutcome, TrimStep, Writer, WriterCommand},
 };
 use crate::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, FileSizes, Journal, JournalError, Lines, Log,
-    ReadLimit, Recovery, Retention, RunRecord, ThreadRecord, ThreadsQuery, Trimmed,
+    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
 };
 
 /// A journal in one database, in a folder that this process owns. Clones share it. When the last clone and the
@@ -431,6 +431,19 @@ impl Log for SqliteLog {
         let thread_id = thread_id.clone();
         self.query(move |connection, user_id| {
             reader::thread_runs_ending(connection, user_id, &thread_id, before, after, limit)
+        })
+        .await
+    }
+
+    async fn thread_changes(
+        &self,
+        thread_id: &ThreadId,
+        side: Side,
+        limit: usize,
+    ) -> Result<Vec<Offset>, JournalError> {
+        let thread_id = thread_id.clone();
+        self.query(move |connection, user_id| {
+            thread_changes::find(connection, user_id, &thread_id, side, limit)
         })
         .await
     }

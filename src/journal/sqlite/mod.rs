@@ -46,6 +46,7 @@ mod rewrite;
 pub mod schema;
 mod scrub;
 mod space;
+mod thread_changes;
 mod threads;
 mod wal;
 mod writer;

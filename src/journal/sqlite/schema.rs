@@ -101,6 +101,8 @@ const MIGRATIONS: &[&str] = &[
     super::threads::SCHEMA,
     // 7: erasures, and the digests of erased lines (DEL-8). An earlier journal is rewritten first.
     super::erasures::SCHEMA,
+    // 8: the entries of threads that belong to no run.
+    super::thread_changes::SCHEMA,
 ];
 
 /// The identity of a journal, stored in its database.

@@ -29,7 +29,7 @@ use super::{
     fault::WriteError,
     options::{SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
-    resumes, threads,
+    resumes, thread_changes, threads,
 };
 use crate::{AppendError, Batch, Incarnation, JournalError, chain::ChainHash, erasing::hashed};
 
@@ -302,6 +302,7 @@ impl Writer {
             }
         }
         threads::save(self.connection()?, id, &changes)?;
+        thread_changes::save(self.connection()?, id, &changes.thread_changes)?;
         erasures::close(self.connection()?, id, &batch.entries)?;
         erasures::save(self.connection()?, id, chain, &batch.erasures)?;
         self.users.insert(

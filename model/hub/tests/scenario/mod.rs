@@ -216,7 +216,8 @@ async fn visited(user: &User, number: usize, client: usize, visit: usize) {
             assert_eq!(offset.0, next, "DEL-2");
             next += 1;
             let (owner, entry) = wire::entry::decode(&line).expect("an entry");
-            assert_eq!(owner, user_id(number), "ISO-1");
+            assert_eq!(owner, Some(user_id(number)), "ISO-1");
+            let entry = entry.run().expect("an entry of a run: nothing is renamed or erased");
             match &entry.body {
                 Body::Event { event: Event::ToolExecuting(call), .. } if call.by == CallOwner::Client => {
                     let answered = answer(user, entry.run_id, &call.call_id).await;
@@ -268,8 +269,10 @@ async fn answer(user: &User, run_id: RunId, call_id: &CallId) -> Result<(), Requ
 /// DEL-5, RUN-6: every message in the log has one run, started once, completed once.
 async fn complete(journal: &MemoryJournal, number: usize) {
     let lines = journal.log(&user_id(number)).read(Offset::ZERO, ALL).await.expect("the journal can be read");
-    let entries: Vec<RunEntry> =
-        lines.iter().map(|(_, line)| wire::entry::decode(&line).expect("an entry").1).collect();
+    let entries: Vec<RunEntry> = lines
+        .iter()
+        .filter_map(|(_, line)| wire::entry::decode(&line).expect("an entry").1.into_run())
+        .collect();
     let count = |run_id, wanted: fn(&Body) -> bool| {
         entries.iter().filter(|entry| entry.run_id == run_id && wanted(&entry.body)).count()
     };

@@ -15,6 +15,7 @@ use super::super::{
     erasures::{self, ErasedLines},
     fault::{ReadFailure, WriteError},
     options::{ERASE_BYTES_MAX, ERASE_ENTRIES_MAX},
+    thread_changes,
 };
 use super::Writer;
 use crate::{
@@ -40,6 +41,14 @@ struct StoredRow {
     lines: Vec<u8>,
     digests: Vec<u8>,
     erased: ErasedLines,
+}
+
+/// A row without the lines of a scope.
+struct BlankedRow {
+    lines: Vec<u8>,
+    erased: ErasedLines,
+    /// The offsets of the lines that are erased now.
+    offsets: Vec<Offset>,
 }
 
 impl Writer {
@@ -183,18 +192,21 @@ impl Writer {
 
     /// Replaces the lines of one row that the scope has. Returns their number.
     fn erase_row(&self, user: i64, record: &ErasureRecord, row: StoredRow) -> Result<usize, WriteError> {
-        let Some((lines, erased, entries)) = row.without(&record.scope)? else { return Ok(0) };
+        let Some(BlankedRow { lines, erased, offsets }) = row.without(&record.scope)? else { return Ok(0) };
         let connection = self.connection()?;
         connection
             .prepare_cached(
                 "UPDATE batches SET lines = ?3, checksum = ?4, erased = ?5 WHERE user = ?1 AND last = ?2",
             )?
             .execute(params![user, row.last.0, lines, checksum(&lines), erased.encode()])?;
+        for offset in &offsets {
+            thread_changes::forget(connection, user, *offset)?;
+        }
         // ISO-6: what is erased is not kept. (What was appended recently is not given back.)
         connection
             .prepare_cached("UPDATE users SET kept_bytes = max(kept_bytes - ?2 + ?3, 0) WHERE id = ?1")?
             .execute(params![user, row.lines.len(), lines.len()])?;
-        Ok(entries)
+        Ok(offsets.len())
     }
 
     /// Records that nothing is left to erase. To be run in a transaction.
@@ -219,14 +231,13 @@ impl Writer {
 }
 
 impl StoredRow {
-    /// Returns the lines without those of the scope, the digests of the erased ones, and how many are new; `None` if
-    /// there is nothing to erase.
-    fn without(&self, scope: &EraseScope) -> Result<Option<(Vec<u8>, ErasedLines, usize)>, WriteError> {
+    /// Returns the row without the lines of the scope; `None` if there is nothing to erase.
+    fn without(&self, scope: &EraseScope) -> Result<Option<BlankedRow>, WriteError> {
         let stored = Lines::parse(self.first, bytes::Bytes::copy_from_slice(&self.lines))
             .ok()
             .filter(|lines| lines.last() == self.last)
             .ok_or_else(|| self.damage())?;
-        let (mut lines, mut erased_lines, mut entries) = (Vec::new(), self.erased.clone(), 0);
+        let (mut lines, mut erased_lines, mut offsets) = (Vec::new(), self.erased.clone(), Vec::new());
         let mut digests = self.digests.chunks(LineDigest::SHORT_BYTES);
         for (number, (offset, line)) in (0u16..).zip(stored.iter()) {
             let short = digests.next();
@@ -240,12 +251,12 @@ impl StoredRow {
                     }
                     erased_lines.insert(number, digest);
                     lines.extend_from_slice(&blank);
-                    entries += 1;
+                    offsets.push(offset);
                 }
             }
             lines.push(b'\n');
         }
-        Ok((entries > 0).then_some((lines, erased_lines, entries)))
+        Ok((!offsets.is_empty()).then_some(BlankedRow { lines, erased: erased_lines, offsets }))
     }
 
     fn damage(&self) -> WriteError {

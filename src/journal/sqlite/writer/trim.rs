@@ -13,6 +13,7 @@ use rusqlite::params;
 use super::super::{
     fault::WriteError,
     options::{TRIM_ROWS_MAX, TRIM_USERS_MAX},
+    thread_changes,
 };
 use super::Writer;
 use crate::{Retention, Trimmed};
@@ -128,6 +129,7 @@ impl Writer {
                     "UPDATE users SET trimmed = ?2, trimmed_chain = ?3, kept_bytes = ?4 WHERE id = ?1",
                 )?
                 .execute(params![user.id, last, chain, bytes])?;
+            thread_changes::trim(connection, user.id, last)?;
             trimmed = last;
         }
         let records = user.runs.saturating_sub(turn.run_records_max).min((rows_max - rows) as u64);

@@ -2,4 +2,5 @@
 
 mod histories;
 mod scribe;
+mod several;
 mod steps;
