@@ -79,7 +79,8 @@ impl Contract {
         }
     }
 
-    /// Every operation of the public listener, except the socket and the stream: method and route.
+    /// Every operation of the public listener, except the socket and the stream: method and route. The socket of the
+    /// predecessor's clients is among them, for it refuses requests without an upgrade.
     fn operations(&self) -> Vec<(String, String)> {
         let paths = self.0["paths"].as_object().unwrap();
         let all = paths.iter().flat_map(|(route, methods)| {
