@@ -285,6 +285,7 @@ fn problems() -> Map<String, Value> {
         (409, "The thread is busy, the run has ended, or the call is closed"),
         (413, "The body or a field of it is too large"),
         (415, "The body is not `application/json`"),
+        (426, "The request asks for no WebSocket, or for another version of the protocol than 13"),
         (429, "Too many requests, or a limit of the user is reached"),
         (500, "An internal error"),
         (503, "Draining, or the journal is unavailable; retrying the same request is safe"),

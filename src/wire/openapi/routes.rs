@@ -231,7 +231,7 @@ pub(super) fn routes() -> Vec<Route> {
             parameters: &[],
             body: RequestBody::None,
             answer: (101, "The connection is upgraded to WebSocket", Empty),
-            errors: &[400, 401, 403, 429, 503],
+            errors: &[400, 401, 403, 426, 429, 503],
         },
         Route {
             method: "get",
@@ -242,7 +242,7 @@ pub(super) fn routes() -> Vec<Route> {
             parameters: &["cursorAfter", "cursorEpoch"],
             body: RequestBody::None,
             answer: (101, "The connection is upgraded to WebSocket", Empty),
-            errors: &[400, 401, 403, 404, 429, 503],
+            errors: &[400, 401, 403, 404, 426, 429, 503],
         },
         get(
             "messages",
