@@ -3,8 +3,10 @@
 mod conformance;
 mod crash;
 mod epochs;
+mod executors;
 mod folder;
 mod migration;
+mod postgres;
 mod reference;
 mod retention;
 mod size;
