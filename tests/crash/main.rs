@@ -9,6 +9,7 @@
 mod campaign;
 mod drain;
 mod poison;
+mod postgres;
 mod readers;
 mod resumed;
 mod side_effects;
