@@ -8,10 +8,13 @@
 
 mod campaign;
 mod drain;
+mod erasure;
+mod life;
 mod poison;
 mod readers;
 mod resumed;
 mod side_effects;
+mod steer;
 
 use quintet_testkit::{client, context, crowd, ends, http, ledger, moves, planned_message, process, verdict};
 
