@@ -33,11 +33,13 @@ struct Deed {
 /// Writes runs of two threads with the mark, and one without, which is kept. Returns a message that was sent.
 async fn write(life: &Life, mark: &str, round: u64) -> (Value, String) {
     let script = |text: &str| {
-        let tool = json!({"call_id": "c1", "tool_name": "look", "parameters": {"word": text}, "results": [text]});
+        let tool =
+            json!({"call_id": "c1", "tool_name": "look", "parameters": {"word": text}, "results": [text]});
         json!({"steps": [{"think": text, "repeat": 3}, {"tool": tool}, {"answer": text}]})
     };
     for number in 0..3 {
-        for (thread_id, text) in [("gone", format!("{mark} in {number}")), ("kept", format!("kept {number}"))] {
+        for (thread_id, text) in [("gone", format!("{mark} in {number}")), ("kept", format!("kept {number}"))]
+        {
             let message_id = format!("{thread_id}-{}-{round}-{number}", text.replace(' ', "_"));
             let run_id = life.play(&message_id, thread_id, &script(&text)).await;
             life.completed(&run_id).await;
@@ -111,13 +113,7 @@ async fn storm(
 }
 
 /// Erases in the storm, and checks the log and the files.
-async fn erase(
-    context: &CampaignContext,
-    folder: &Path,
-    deed: Deed,
-    round: u64,
-    rng: &mut StdRng,
-) -> usize {
+async fn erase(context: &CampaignContext, folder: &Path, deed: Deed, round: u64, rng: &mut StdRng) -> usize {
     let life = Life::start(context, slow(folder)).await;
     let (message, run_id) = write(&life, &deed.mark, round).await;
     let before = life.log().await;
@@ -129,12 +125,17 @@ async fn erase(
     assert!(status == 202 || (status == 404 && deed.thread_id.is_some()), "{status} {receipt}");
     let over = async {
         loop {
-            let (_, threads) = life.ask("GET", "/v1/threads", None).await;
+            let (listed, threads) = life.ask("GET", "/v1/threads", None).await;
             let log = life.log().await;
             let open = log.iter().any(|entry| entry.to_string().contains(&deed.mark));
             let ended = ends(&log);
             let asked = status == 404 || ended.iter().any(|end| end["receipt"] == receipt["receipt"]);
-            if !open && asked && ended.len() > ends_before && !threads.to_string().contains(&deed.mark) {
+            if !open
+                && asked
+                && ended.len() > ends_before
+                && listed == 200
+                && !threads.to_string().contains(&deed.mark)
+            {
                 return log;
             }
             tokio::task::yield_now().await;
@@ -157,7 +158,11 @@ async fn erase(
     }
     // DEL-6: the id of an erased message stays that of its first run.
     let (status, again) = life.ask("POST", "/v1/messages", Some(&message)).await;
-    assert_eq!((status, &again["run_id"], &again["duplicate"]), (202, &json!(run_id), &json!(true)), "{again}");
+    assert_eq!(
+        (status, &again["run_id"], &again["duplicate"]),
+        (202, &json!(run_id), &json!(true)),
+        "{again}"
+    );
     life.drain(context).await;
     assert_eq!(files_with(folder, &deed.mark), [""; 0], "{} is left behind at the end", deed.mark);
     audit(context, folder);
