@@ -1,7 +1,7 @@
 //! Several erasures of one user at a time, through the hub, over kills of the process: each ends once, and together they erase
 //! what each of them covers (DEL-8).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use quintet::{
@@ -14,11 +14,16 @@ use quintet::{
     user::handle::{RequestError, User},
 };
 
+use tokio::time::timeout;
+
 use crate::{
     cases::cases,
     erasing::{Gated, ends, entries, erased, talk, thread, until_ended},
     manual_agents::Node,
 };
+
+/// Time limit for the end of all erasures.
+const WAIT_MAX: Duration = Duration::from_secs(20);
 
 const THREADS: [&str; 2] = ["t", "u"];
 
@@ -130,7 +135,9 @@ impl World {
     async fn finish(mut self) {
         self.note().await;
         self.apply(&Action::Gate(false)).await;
-        let log = until_ended(&self.ann(), self.erasures.len()).await;
+        let ann = self.ann();
+        let all = until_ended(&ann, self.erasures.len());
+        let log = timeout(WAIT_MAX, all).await.expect("DEL-8: each erasure ends");
         let mut ended: Vec<(ReceiptId, Offset)> = ends(&log);
         let mut begun: Vec<_> =
             self.erasures.iter().map(|erasure| (erasure.receipt, erasure.through)).collect();
