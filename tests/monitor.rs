@@ -4,7 +4,7 @@
 //! A process of its own, since violations are counted per process. Its traces are kept apart: `accept` has to
 //! refuse them (`docs/model/traces.md`).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use quintet::{
@@ -13,7 +13,7 @@ use quintet::{
         Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, Trimmed, lines::LinesBuilder,
         memory::MemoryJournal,
     },
-    kernel::ids::{Epoch, Offset, Timestamp, UserId},
+    kernel::ids::{Epoch, Incarnation, Offset, Timestamp, UserId},
 };
 use quintet_testkit::gateway::{self as harness, TestService, violations};
 use serde_json::json;
@@ -41,6 +41,21 @@ struct DefectiveLog {
 impl Journal for Defective {
     fn epoch(&self) -> Epoch {
         self.journal.epoch()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.journal.incarnation()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.journal.is_shared()
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.journal.expired(executors).await
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {

@@ -11,7 +11,7 @@
 //! | `TEXT_MESSAGE_*` of the role `assistant` | `answer`; of a subagent `progress`; of another role none |
 //! | `REASONING_MESSAGE_*`, `THINKING_TEXT_MESSAGE_*` | `reasoning` |
 //! | `STEP_STARTED`, `SUBAGENT_STARTED` | a line of `progress` |
-//! | `TOOL_CALL_END`, or the end of `TOOL_CALL_CHUNK`s | the call is opened |
+//! | `TOOL_CALL_END`, or the end of `TOOL_CALL_CHUNK`s | the call is opened; a repeated one is none, or a line of `progress` |
 //! | `TOOL_CALL_RESULT` | the call is closed |
 //! | `RUN_FINISHED`, `RUN_ERROR` | the end of the response |
 //! | `CUSTOM` named `on_interrupt` | a question at the end of the response ([`crate::langgraph`]) |

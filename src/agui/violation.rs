@@ -21,6 +21,9 @@ pub enum Violation {
     /// The message, call or step of the event is open already, or the call was made before (RUN-4).
     #[error("{0} repeats an id")]
     OpenedTwice(&'static str),
+    /// A call of a tool of the front end is repeated with other arguments than those that the client has answered.
+    #[error("{0} repeats a call with other arguments")]
+    OtherArguments(&'static str),
     /// The first chunk of a message or call lacks its id or the name of its tool.
     #[error("{0} begins without an id or a name")]
     NoId(&'static str),

@@ -127,6 +127,8 @@ mod tests {
     use async_trait::async_trait;
     use tokio::time::Instant;
 
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::{
         gateway::{
@@ -136,7 +138,7 @@ mod tests {
             token::{Audience, ClaimsPolicy},
         },
         journal::{JournalError, Log, Retention, Trimmed, memory::MemoryJournal},
-        kernel::ids::{Epoch, Timestamp, UserId},
+        kernel::ids::{Epoch, Incarnation, Timestamp, UserId},
         observer::NoObserver,
     };
 
@@ -147,6 +149,21 @@ mod tests {
     impl Journal for Hanging {
         fn epoch(&self) -> Epoch {
             self.0.epoch()
+        }
+
+        fn incarnation(&self) -> Incarnation {
+            self.0.incarnation()
+        }
+
+        fn is_shared(&self) -> bool {
+            self.0.is_shared()
+        }
+
+        async fn expired(
+            &self,
+            executors: &BTreeSet<Incarnation>,
+        ) -> Result<BTreeSet<Incarnation>, JournalError> {
+            self.0.expired(executors).await
         }
 
         fn log(&self, user_id: &UserId) -> Arc<dyn Log> {

@@ -7,8 +7,8 @@ use quintet_kernel::{
 };
 
 use crate::{
-    AppendError, Batch, EraseProgress, ErasureRecord, Extent, JournalError, Lines, Log, ReadLimit, Recovery,
-    RunRecord, Side, ThreadRecord, ThreadsQuery,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, JournalError, Lines, Log, Position, ReadLimit,
+    Recovery, RunRecord, Side, ThreadRecord, ThreadsQuery,
 };
 
 /// A log that wraps another one, such as an observer or a test's fault. Each method passes the call on to
@@ -55,6 +55,11 @@ pub trait LogLayer: Send + Sync + 'static {
     /// See [`Log::extent`].
     async fn extent(&self) -> Result<Extent, JournalError> {
         self.inner().extent().await
+    }
+
+    /// See [`Log::position`].
+    async fn position(&self) -> Result<Position, JournalError> {
+        self.inner().position().await
     }
 
     /// See [`Log::read`].
@@ -171,6 +176,10 @@ impl<L: LogLayer> Log for L {
 
     async fn extent(&self) -> Result<Extent, JournalError> {
         LogLayer::extent(self).await
+    }
+
+    async fn position(&self) -> Result<Position, JournalError> {
+        LogLayer::position(self).await
     }
 
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {

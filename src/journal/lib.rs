@@ -2,8 +2,10 @@
 //!
 //! # Guarantees
 //!
-//! - *The log is the lock*: an append names the head that it follows and is refused if another append came first. So
-//!   a log has one writer at a time, without leader election (RUN-6).
+//! - *The log is the lock*: an append names the head that it follows, and the [`Fence`] beside it, and is refused if
+//!   another append came first. So a log has one writer at a time, without leader election (RUN-6).
+//! - A run has at most one executor: the node that started it or resumed it last. A node whose lease has expired stays
+//!   expired, so that its runs can be taken over (RUN-13).
 //! - A batch is in the log entirely or not at all, and survives a power loss once [`Log::append`] returns (DEL-1).
 //!   After any error but a conflict the batch may or may not be in the log, and [`Log::recovery`] decides (DEL-7).
 //! - The bytes that were appended are the bytes that are read. A [hash chain](chain) makes a changed, moved or removed
@@ -17,7 +19,7 @@
 //! [`Journal`] is the set of all logs, [`Log`] the log of one user. The methods of a log are of three kinds:
 //!
 //! - **append**: [`Log::append`] stores a [`Batch`]
-//! - **read**: [`Log::extent`], [`Log::read`], [`Log::read_before`], [`Log::continues`], and [`Log::recovery`] for the
+//! - **read**: [`Log::extent`], [`Log::position`], [`Log::read`], [`Log::read_before`], [`Log::continues`], and [`Log::recovery`] for the
 //!   machines of the user
 //! - **look up**: [`Log::message`], [`Log::run`], [`Log::thread`], [`Log::threads`], [`Log::thread_runs`],
 //!   [`Log::thread_runs_before`], [`Log::thread_runs_ending`], [`Log::thread_changes`], [`Log::thread_message`] and [`Log::path`] query the index, which is derived from the
@@ -43,7 +45,6 @@
 //! use quintet_kernel::{
 //!     entry::{Body, RunEntry},
 //!     ids::{AgentName, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
-//!     spending::Spending,
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -69,14 +70,7 @@
 //! let line = br#"{"type":"user_message","offset":1,"user_id":"ann","text":"hello"}"#;
 //! let mut lines = LinesBuilder::new(Offset(1));
 //! lines.push(|out| out.extend_from_slice(line));
-//! let batch = Batch {
-//!     expected: Offset::ZERO,
-//!     entries: vec![entry.into()],
-//!     lines: lines.finish(),
-//!     resumes: vec![],
-//!     spending: Spending::default(),
-//!     erasures: vec![],
-//! };
+//! let batch = Batch::new(Offset::ZERO, vec![entry.into()], lines.finish());
 //! log.append(batch.clone()).await?;
 //!
 //! // A second append on the same head conflicts.
@@ -109,12 +103,12 @@ mod retention;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use quintet_kernel::{
     entry::Entry,
-    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+    ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
     user::{Erasure, Receipt, RecentMessage},
 };
@@ -124,7 +118,7 @@ pub use self::{
     layer::LogLayer,
     lines::Lines,
     records::{RunRecord, Side, ThreadRecord, ThreadsQuery},
-    resumes::{Incarnation, ResumeRecord},
+    resumes::ResumeRecord,
     retention::{FileSizes, Retention, Trimmed},
 };
 
@@ -134,6 +128,22 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the epoch under which this journal is open. Each opening starts a new one; [`Log::continues`]
     /// decides whether a cursor of an earlier epoch is still valid (DEL-3).
     fn epoch(&self) -> Epoch;
+
+    /// Returns the id under which this process has the journal open: the executor of the runs that it starts or resumes
+    /// (RUN-13). Each start of a process has another one; a process asks for it once.
+    fn incarnation(&self) -> Incarnation;
+
+    /// Returns true if other nodes may append to the logs of this journal while this process has it open.
+    fn is_shared(&self) -> bool;
+
+    /// Returns those of `executors` whose lease has expired, so that their runs may be taken over (RUN-13). A node that
+    /// is unknown has expired, and one that has expired stays so. A process does not ask for its own.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the leases cannot be read.
+    async fn expired(&self, executors: &BTreeSet<Incarnation>)
+    -> Result<BTreeSet<Incarnation>, JournalError>;
 
     /// Returns the log of one user. Only the user factory calls this (ISO-4).
     fn log(&self, user_id: &UserId) -> Arc<dyn Log>;
@@ -193,8 +203,9 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Returns [`AppendError::Conflict`] if the head is not `batch.expected`. After any other error the batch
-    /// may or may not be in the log (DEL-7).
+    /// Returns [`AppendError::Conflict`] if the head is not `batch.expected`, or the fence not `batch.fence`, and
+    /// [`AppendError::Contended`] if that cannot be known yet. After any other error the batch may or may not be in the
+    /// log (DEL-7).
     async fn append(&self, batch: Batch) -> Result<(), AppendError>;
 
     /// Returns the current range of stored entries.
@@ -203,6 +214,13 @@ pub trait Log: Send + Sync + 'static {
     ///
     /// Returns a [`JournalError`] if the log cannot be read.
     async fn extent(&self) -> Result<Extent, JournalError>;
+
+    /// Returns the position that the next append has to name.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the log cannot be read.
+    async fn position(&self) -> Result<Position, JournalError>;
 
     /// Reads entries after `after`, in order, starting at the oldest stored entry if that is later. Returns at
     /// least one entry if there is one, then as many as both limits allow; none at the head.
@@ -371,6 +389,13 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// The same entries, encoded for storage.
     pub lines: Lines,
+    /// The fence that the batch follows, beside the head.
+    pub fence: Fence,
+    /// The node that appends the batch: the executor of every run that the batch starts or takes over (RUN-13).
+    pub executor: Option<Incarnation>,
+    /// Open runs that have started and that `executor` takes over from another node, each once (RUN-13). A batch may
+    /// consist of these alone.
+    pub taken_over: Vec<RunId>,
     /// Resume records to store in the same commit, at most one per run (RUN-6). A batch may consist of these
     /// alone.
     pub resumes: Vec<ResumeRecord>,
@@ -379,6 +404,51 @@ pub struct Batch {
     /// Intents of erasures to store in the same commit, at most one; it reaches through the last offset of the batch
     /// (DEL-8). A batch may consist of it alone, and then reaches through `expected`.
     pub erasures: Vec<Erasure>,
+}
+
+impl Batch {
+    /// Creates a batch of entries that follows the head `expected`, of no node, with nothing else.
+    pub fn new(expected: Offset, entries: Vec<Entry>, lines: Lines) -> Self {
+        Self {
+            expected,
+            entries,
+            lines,
+            fence: Fence::default(),
+            executor: None,
+            taken_over: Vec::new(),
+            resumes: Vec::new(),
+            spending: Spending::default(),
+            erasures: Vec::new(),
+        }
+    }
+
+    /// Returns true if the batch has nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.taken_over.is_empty()
+            && self.resumes.is_empty()
+            && self.erasures.is_empty()
+    }
+
+    /// Returns the fence after the batch.
+    pub fn fence_after(&self) -> Fence {
+        Fence(self.fence.0 + u64::from(!self.taken_over.is_empty() || !self.erasures.is_empty()))
+    }
+}
+
+/// The number of appends to a log that took runs over or stored the intent of an erasure. Such an append changes what
+/// others may decide, and need not add an entry, so that the head alone would not refuse a node that does not know of it
+/// (RUN-13, DEL-8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fence(pub u64);
+
+/// The position that an append names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The last offset of the log; 0 if it is empty.
+    pub head: Offset,
+    /// The fence of the log.
+    pub fence: Fence,
 }
 
 /// The limits of one read. The first entry is returned even if it alone exceeds `bytes_max`.
@@ -404,6 +474,8 @@ pub struct Extent {
 pub struct Recovery {
     /// The last offset of the log.
     pub head: Offset,
+    /// The fence of the log.
+    pub fence: Fence,
     /// The latest messages, oldest first (DEL-6).
     pub recent: Vec<RecentMessage>,
     /// The open runs, in order of acceptance.
@@ -431,11 +503,14 @@ pub enum JournalError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// Another append came first. Nothing of this batch is in the log.
-    #[error("the log's head is {head}, not the expected one")]
+    #[error("another append came first; the log's head is {head}")]
     Conflict {
         /// The head of the log.
         head: Offset,
     },
+    /// Another append to the log is in progress. Nothing of this batch is in the log.
+    #[error("another append to the log is in progress")]
+    Contended,
     /// The batch may or may not be in the log; the caller has to read the log to find out (DEL-7).
     #[error(transparent)]
     Journal(#[from] JournalError),

@@ -8,29 +8,34 @@ mod trim;
 mod user_log;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use quintet_kernel::{
-    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+    ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     user::Receipt,
 };
+use quintet_runtime::ids;
 use tokio::sync::watch;
 
 use self::{stored::StoredErasure, user_log::UserLog};
 use super::{
-    AppendError, Batch, EraseProgress, ErasureRecord, Extent, Incarnation, Journal, JournalError, Lines, Log,
+    AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log, Position,
     ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed, erasing::hashed,
     lines::LinesBuilder,
 };
 
-/// An in-memory journal. Clones share the logs, so a clone stands for the journal of a restarted process.
+/// An in-memory journal. Clones share the logs. Each process that is built over it has an incarnation of its own, to which
+/// every other one has expired, so that a further one stands for a restarted process. The nodes of
+/// [`MemoryJournal::node`] run side by side.
 #[derive(Clone, Debug)]
 pub struct MemoryJournal {
     shared: Arc<MemoryInner>,
+    /// The id of the node, if this is one of several.
+    node: Option<Incarnation>,
 }
 
 /// The kind of an injected append failure. The caller cannot distinguish them (DEL-7).
@@ -52,6 +57,8 @@ struct MemoryInner {
     faults: Mutex<Faults>,
     /// Records if appends are paused, and how many are waiting.
     pause: watch::Sender<Pause>,
+    /// The nodes whose leases have not expired.
+    nodes: Mutex<BTreeSet<Incarnation>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,8 +89,22 @@ impl MemoryJournal {
             users: Mutex::default(),
             faults: Mutex::default(),
             pause: watch::channel(Pause::default()).0,
+            nodes: Mutex::default(),
         };
-        Self { shared: Arc::new(shared) }
+        Self { shared: Arc::new(shared), node: None }
+    }
+
+    /// Returns the journal of one of several nodes that share the logs. Its lease does not expire before
+    /// [`Self::expire`].
+    pub fn node(&self) -> Self {
+        let incarnation = Incarnation(ids::fresh());
+        lock(&self.shared.nodes).insert(incarnation);
+        Self { shared: self.shared.clone(), node: Some(incarnation) }
+    }
+
+    /// Ends the lease of a node, for good.
+    pub fn expire(&self, incarnation: Incarnation) {
+        lock(&self.shared.nodes).remove(&incarnation);
     }
 
     /// Makes the next append that would succeed fail with `fault`. Repeated calls are queued.
@@ -140,6 +161,23 @@ impl MemoryJournal {
 impl Journal for MemoryJournal {
     fn epoch(&self) -> Epoch {
         self.shared.epoch
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.node.unwrap_or_else(|| Incarnation(ids::fresh()))
+    }
+
+    fn is_shared(&self) -> bool {
+        self.node.is_some()
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.shared.up()?;
+        let nodes = lock(&self.shared.nodes);
+        Ok(executors.iter().copied().filter(|executor| !nodes.contains(executor)).collect())
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
@@ -245,6 +283,10 @@ impl Log for MemoryLog {
         self.with(|log| Extent { trimmed: log.trimmed, head: log.head })
     }
 
+    async fn position(&self) -> Result<Position, JournalError> {
+        self.with(|log| Position { head: log.head, fence: log.fence })
+    }
+
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {
         self.with(|log| {
             let after = Offset(after.0.min(i64::MAX as u64)).max(log.trimmed);
@@ -288,7 +330,8 @@ impl Log for MemoryLog {
             let resumes = log.resumes.values().copied().collect();
             let open = log.erasures.iter().filter(|erasure| !erasure.closed);
             let erasures = open.map(StoredErasure::intent).collect();
-            Recovery { head: log.head, recent, unfinished, resumes, spending: log.spending, erasures }
+            let (head, fence, spending) = (log.head, log.fence, log.spending);
+            Recovery { head, fence, recent, unfinished, resumes, spending, erasures }
         })
     }
 

@@ -2,7 +2,7 @@
 
 use quintet_kernel::{
     entry::RunStatus,
-    ids::{AgentName, MessageId, Offset, RunId, ThreadId, Timestamp, Title},
+    ids::{AgentName, Incarnation, MessageId, Offset, RunId, ThreadId, Timestamp, Title},
     user::{Receipt, RecentMessage},
 };
 
@@ -27,6 +27,8 @@ pub struct RunRecord {
     pub started: Option<Offset>,
     /// Offset of its `agent_completed`, and its status.
     pub completed: Option<(Offset, RunStatus)>,
+    /// The node that started or resumed it last (RUN-13); `None` if it has not started, or was written without one.
+    pub executor: Option<Incarnation>,
 }
 
 impl RunRecord {

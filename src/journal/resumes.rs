@@ -12,14 +12,9 @@
 //! for one run.
 
 use quintet_kernel::{
-    ids::{RunId, Seq},
+    ids::{Incarnation, RunId, Seq},
     user::Resumes,
 };
-use uuid::Uuid;
-
-/// The id of one process that has a journal open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Incarnation(pub Uuid);
 
 /// The resume record of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +69,8 @@ fn less_one(counted: Resumes) -> Resumes {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     const RUN: RunId = RunId(Uuid::from_u128(1));

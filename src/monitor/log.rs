@@ -224,7 +224,7 @@ impl LogLayer for MonitoredLog {
             // The batch holds a record of resumes and no entry.
             Ok(()) if adds_nothing => Outcome::Nothing,
             Ok(()) => Outcome::Appended,
-            Err(AppendError::Conflict { .. }) => Outcome::Refused,
+            Err(AppendError::Conflict { .. } | AppendError::Contended) => Outcome::Refused,
             Err(AppendError::Journal(_)) => Outcome::Unknown,
         };
         if let Some(traced) = traced {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use bytes::BytesMut;
 use quintet::{
     journal::{
-        Batch, EraseProgress, ErasureRecord, Journal, Lines, Log, ReadLimit, ThreadsQuery,
+        Batch, EraseProgress, ErasureRecord, Fence, Journal, Lines, Log, ReadLimit, ThreadsQuery,
         lines::LinesBuilder,
         memory::MemoryJournal,
         sqlite::{SqliteJournal, SqliteOptions},
@@ -20,7 +20,6 @@ use quintet::{
             ToolName, UserId,
         },
         json::Json,
-        spending::Spending,
         user::{EraseScope, Erasure},
     },
     wire::entry::encode,
@@ -71,6 +70,7 @@ pub const EVERYTHING: ReadLimit = ReadLimit { entries_max: usize::MAX, bytes_max
 pub struct LogWriter {
     pub user_id: UserId,
     pub head: Offset,
+    pub fence: Fence,
     pub now: u64,
     seqs: HashMap<RunId, (ThreadId, Seq)>,
     /// Each entry with its line as it will be stored.
@@ -82,6 +82,7 @@ impl LogWriter {
         Self {
             user_id: user(user_id),
             head: Offset::ZERO,
+            fence: Fence::default(),
             now: 1_800_000_000_000,
             seqs: HashMap::new(),
             entries: vec![],
@@ -243,8 +244,7 @@ impl LogWriter {
             lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
         let entries = written.into_iter().map(|(entry, _)| entry).collect();
-        let (resumes, spending, erasures) = (vec![], Spending::default(), vec![]);
-        Batch { expected, entries, lines: lines.finish(), resumes, spending, erasures }
+        Batch { fence: self.fence, ..Batch::new(expected, entries, lines.finish()) }
     }
 
     pub async fn append_to(&mut self, journal: &dyn Journal) {
@@ -290,7 +290,9 @@ impl LogWriter {
     pub async fn intend(&mut self, log: &Arc<dyn Log>, scope: EraseScope, number: u64) -> Erasure {
         let receipt = ReceiptId(run(1 << 32 | number).0);
         let erasure = Erasure { scope, through: self.head, receipt, requested_at: Timestamp(self.now) };
-        log.append(Batch { erasures: vec![erasure.clone()], ..self.batch() }).await.unwrap();
+        let batch = Batch { erasures: vec![erasure.clone()], ..self.batch() };
+        self.fence = batch.fence_after();
+        log.append(batch).await.unwrap();
         erasure
     }
 

@@ -9,7 +9,6 @@ use quintet::{
     kernel::{
         entry::{Body, Completion, Entry, Event, RunEntry, RunStatus},
         ids::{AgentName, MessageId, Offset, RunId, ThreadId, UserId},
-        spending::Spending,
         user::{NewMessage, OnBusy},
     },
     service::built_in,
@@ -58,14 +57,7 @@ impl Stage {
             entries
                 .iter()
                 .for_each(|entry| lines.push(|out: &mut BytesMut| wire::entry::encode(&ann(), entry, out)));
-            let batch = Batch {
-                expected: Offset(left[0].offset.0 - 1),
-                entries,
-                lines: lines.finish(),
-                resumes: vec![],
-                spending: Spending::default(),
-                erasures: vec![],
-            };
+            let batch = Batch::new(Offset(left[0].offset.0 - 1), entries, lines.finish());
             journal.log(&ann()).append(batch).await.unwrap();
         }
         let stage = Self::over(journal, agents);

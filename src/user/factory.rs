@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     agent::host::SharedAgentLauncher,
-    journal::{Incarnation, Journal, JournalError},
-    kernel::ids::{Epoch, UserId},
+    journal::{Journal, JournalError},
+    kernel::ids::{Epoch, Incarnation, UserId},
     observer::{NoObserver, Observer},
     runtime::{saturation::Saturation, tasks::Tasks},
 };
@@ -121,7 +121,7 @@ impl Factory {
         }
     }
 
-    /// Returns the id of this process in resume records (RUN-6).
+    /// Returns the id of this process: the executor of its runs (RUN-13), also in resume records (RUN-6).
     pub fn incarnation(&self) -> Incarnation {
         self.0.shared.incarnation
     }

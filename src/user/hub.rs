@@ -63,7 +63,7 @@ use super::{
 };
 use crate::{
     agent::host::{AgentCommand, HubSenders, RunEnded, RunSignal},
-    journal::{JournalError, Log},
+    journal::{Fence, JournalError, Log},
     kernel::{
         ids::{RunId, Timestamp, UserId},
         spending::Spending,
@@ -136,6 +136,8 @@ struct LoadRetry {
 struct Known {
     /// The fold of the log's entries, up to its head.
     view: UserState,
+    /// The fence of the log.
+    fence: Fence,
     /// The bytes of the user's day, as the log has them.
     spending: Spending,
     client_calls: ClientCalls,
@@ -312,6 +314,7 @@ impl Unknown {
         }
         Ok(Known {
             view: loaded.state,
+            fence: loaded.fence,
             spending: loaded.spending,
             client_calls: loaded.client_calls,
             orphans: loaded.pasts,

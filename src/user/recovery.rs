@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{client_calls::ClientCalls, deadline::Waited};
 use crate::{
     agent::host::{EmittedText, TakenRecord},
-    journal::{JournalError, Lines, Log, ReadLimit, ResumeRecord, RunRecord},
+    journal::{Fence, JournalError, Lines, Log, ReadLimit, ResumeRecord, RunRecord},
     kernel::{
         entry::{Body, CallOwner, Entry, Event, RunEntry},
         ids::{CallId, Offset, RunId, Seq, Timestamp, UserId},
@@ -20,6 +20,7 @@ use crate::{
 /// The state of a log, and the past of every open run.
 pub(crate) struct LoadedLog {
     pub state: UserState,
+    pub fence: Fence,
     /// The timestamp of the last entry. Later entries get no earlier one, even if the clock was set back.
     pub last_at: Timestamp,
     pub pasts: BTreeMap<RunId, Past>,
@@ -124,7 +125,8 @@ pub(crate) async fn load(
     let last_at = last_at(log, user_id, recovery.head).await?;
     let spending = recovery.spending;
     let resumes = recovery.resumes.into_iter().map(|record| (record.run_id, record)).collect();
-    Ok(LoadedLog { state, last_at, pasts, client_calls, resumes, spending })
+    let fence = recovery.fence;
+    Ok(LoadedLog { state, fence, last_at, pasts, client_calls, resumes, spending })
 }
 
 /// Returns the timestamp of the entry at `head`, or 0 if it was trimmed.

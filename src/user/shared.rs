@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     agent::host::{Owner, SharedAgentLauncher},
-    journal::{Incarnation, Journal},
-    kernel::ids::UserId,
+    journal::Journal,
+    kernel::ids::{Incarnation, UserId},
     observer::Observer,
-    runtime::{ids, saturation::Saturation},
+    runtime::saturation::Saturation,
 };
 
 /// The state that all users' machines share. Contains nothing of any user.
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     /// The number of accepted messages of all users whose runs have not started.
     pub(super) waiting: AtomicUsize,
     pub(super) trials: Trials,
-    /// The id of this process in resume records.
+    /// The id of this process in the journal: the executor of its runs (RUN-13).
     pub(super) incarnation: Incarnation,
     draining: AtomicBool,
     quiescing: AtomicBool,
@@ -47,6 +47,7 @@ impl Shared {
         saturation: Saturation,
     ) -> Self {
         Self {
+            incarnation: journal.incarnation(),
             journal,
             observer,
             agents,
@@ -55,7 +56,6 @@ impl Shared {
             active_runs: ActiveRuns::new(),
             waiting: AtomicUsize::new(0),
             trials: Trials::new(Duration::from_millis(limits.hub.resume_settle_timeout_ms)),
-            incarnation: Incarnation(ids::fresh()),
             draining: AtomicBool::new(false),
             quiescing: AtomicBool::new(false),
             room: Mutex::new(Room::default()),

@@ -3,6 +3,7 @@
 
 mod agents;
 mod faults;
+mod langgraph;
 mod peers;
 mod process;
 mod resumed;

@@ -15,16 +15,16 @@ use crate::{
 
 const GENERATIONS: [Generation; 2] = [Generation::V1, Generation::V0];
 
-fn declined() -> CallResult {
+pub fn declined() -> CallResult {
     CallResult { status: CallStatus::Declined, results: Json::null(), error: Some("not today".into()) }
 }
 
-fn ok(results: Value) -> CallResult {
+pub fn ok(results: Value) -> CallResult {
     CallResult::ok(Json::from(results))
 }
 
 /// Plays a run in which the client answers calls by their tools.
-async fn answering(talk: &mut Talk, text: &str, answers: &[(&str, CallResult)]) -> Vec<Event> {
+pub async fn answering(talk: &mut Talk, text: &str, answers: &[(&str, CallResult)]) -> Vec<Event> {
     let mut watch = talk.send("remote", text).await;
     for (tool, result) in answers {
         let is_asked = |event: &Event| matches!(event, Event::ToolExecuting(call) if call.by == CallOwner::Client && call.tool_name.as_str() == *tool);
@@ -40,14 +40,14 @@ async fn answering(talk: &mut Talk, text: &str, answers: &[(&str, CallResult)]) 
     finish(watch).await
 }
 
-fn answer_of(events: &[Event]) -> String {
+pub fn answer_of(events: &[Event]) -> String {
     let (status, code, message) = ending(events);
     assert_eq!(status, RunStatus::Succeeded, "{code}: {message}");
     text_of(events, ThoughtKind::Answer)
 }
 
 /// Kills the agent in the middle of a run: the run ends as failed, `upstream`, with its calls closed (RUN-6, RUN-7).
-async fn killed(
+pub async fn killed(
     stage: &Stage,
     process: &mut Process,
     text: &str,
@@ -64,7 +64,7 @@ async fn killed(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn example_in_python_answers_with_its_tool() {
-    let Some(agent) = Process::python("examples/agents", "pydantic_agent") else { return };
+    let Some(agent) = Process::python("AGUI_PYTHON", "examples/agents", "pydantic_agent") else { return };
     let stage = stage(&agent.url, json!({}));
     let mut talk = stage.ann();
     let events = play(&mut talk, "How warm is it?").await;
@@ -95,7 +95,7 @@ async fn example_in_javascript_counts_and_asks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agent_of_pydantic_ai_streams_calls_and_remembers() {
-    let Some(agent) = Process::python("tests/agui/peers", "pydantic_peer") else { return };
+    let Some(agent) = Process::python("AGUI_PYTHON", "tests/agui/peers", "pydantic_peer") else { return };
     let stage = stage(&agent.url, json!({}));
     let mut talk = stage.ann();
     assert_eq!(answer_of(&play(&mut talk, "hello").await), "You sent 1 messages. ");
@@ -114,7 +114,7 @@ async fn agent_of_pydantic_ai_streams_calls_and_remembers() {
 /// RUN-11: approvals and tools of the front end, with consent and with a refusal.
 #[tokio::test(flavor = "multi_thread")]
 async fn run_11_agent_of_pydantic_ai_asks_the_client() {
-    let Some(agent) = Process::python("tests/agui/peers", "pydantic_peer") else { return };
+    let Some(agent) = Process::python("AGUI_PYTHON", "tests/agui/peers", "pydantic_peer") else { return };
     let choose =
         json!([{"name": "choose", "description": "Asks the user.", "parameters": {"type": "object"}}]);
     let stage = stage(&agent.url, json!({"client_tools": choose}));
@@ -140,11 +140,11 @@ async fn run_11_agent_of_pydantic_ai_asks_the_client() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn run_6_agent_of_pydantic_ai_is_killed() {
-    let Some(mut agent) = Process::python("tests/agui/peers", "pydantic_peer") else { return };
+    let Some(mut agent) = Process::python("AGUI_PYTHON", "tests/agui/peers", "pydantic_peer") else { return };
     let streaming = stage(&agent.url, json!({}));
     let events = killed(&streaming, &mut agent, "slow", |event| matches!(event, Event::Thinking(_))).await;
     assert_eq!(text_of(&events, ThoughtKind::Answer), "half ");
-    let mut agent = Process::python("tests/agui/peers", "pydantic_peer").unwrap();
+    let mut agent = Process::python("AGUI_PYTHON", "tests/agui/peers", "pydantic_peer").unwrap();
     let working = stage(&agent.url, json!({}));
     let events =
         killed(&working, &mut agent, "slow tool", |event| matches!(event, Event::ToolExecuting(_))).await;

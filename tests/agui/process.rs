@@ -54,9 +54,9 @@ impl Process {
         Some(Self::start(command))
     }
 
-    /// Serves the `app` of a Python file of this repository.
-    pub fn python(folder: &str, module: &str) -> Option<Self> {
-        let python = installed("AGUI_PYTHON")?;
+    /// Serves the `app` of a Python file of this repository, by the Python that a variable names.
+    pub fn python(variable: &str, folder: &str, module: &str) -> Option<Self> {
+        let python = installed(variable)?;
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         let mut command = Command::new(python);
         command

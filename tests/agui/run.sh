@@ -3,7 +3,7 @@
 #
 #   bash tests/agui/run.sh [command …]       (default: cargo test --test agui)
 #
-# Installs, below `target/agui`: pydantic-ai from PyPI; and in `node-*`: both generations of AG-UI's packages and aimock
+# Installs, below `target/agui`: pydantic-ai and LangGraph from PyPI; and in `node-*`: both generations of AG-UI's packages and aimock
 # from npm. Missing prerequisites come from the system's packages: Python 3.10 or later with venv, Node.js 20 or later.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -15,6 +15,7 @@ home=$(cd "$home" && pwd)
 source tests/prerequisites.sh
 need_node
 python_packages "$home/venv" "$here/peers/requirements.txt"
+python_packages "$home/langgraph" "$here/peers/requirements-langgraph.txt"
 for generation in 1.0 0.0.59; do
   folder=$here/node-$generation
   npm_packages "$folder"
@@ -24,6 +25,7 @@ for generation in 1.0 0.0.59; do
 done
 
 export AGUI_PYTHON=$home/venv/bin/python
+export AGUI_LANGGRAPH=$home/langgraph/bin/python
 export AGUI_NODE_1=$here/node-1.0/node_modules/.peers
 export AGUI_NODE_0=$here/node-0.0.59/node_modules/.peers
 [[ $# -gt 0 ]] || set -- cargo test --locked --test agui

@@ -17,7 +17,7 @@ use quintet::{
     },
     kernel::{
         entry::CallOwner,
-        ids::{Epoch, Offset, ThreadId, Timestamp, UserId},
+        ids::{Epoch, Incarnation, Offset, ThreadId, Timestamp, UserId},
     },
 };
 use quintet_testkit::journal::LogWriter;
@@ -57,6 +57,21 @@ struct CountedLog {
 impl Journal for CountedJournal {
     fn epoch(&self) -> Epoch {
         self.journal.epoch()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.journal.incarnation()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.journal.is_shared()
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.journal.expired(executors).await
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {

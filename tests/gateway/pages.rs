@@ -1,9 +1,12 @@
 //! Pages of a log and of its threads: the cost of one, and no missing entry between two of them, for any
 //! change of the log meanwhile.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -13,7 +16,7 @@ use quintet::{
         Extent, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, Trimmed,
         memory::MemoryJournal,
     },
-    kernel::ids::{Epoch, Offset, Timestamp, UserId},
+    kernel::ids::{Epoch, Incarnation, Offset, Timestamp, UserId},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -87,6 +90,21 @@ struct CountedLog {
 impl Journal for CountedJournal {
     fn epoch(&self) -> Epoch {
         self.journal.epoch()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.journal.incarnation()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.journal.is_shared()
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.journal.expired(executors).await
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {

@@ -3,6 +3,7 @@
 mod conformance;
 mod crash;
 mod epochs;
+mod executors;
 mod folder;
 mod migration;
 mod reference;

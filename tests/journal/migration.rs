@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use quintet::{
     audit::{AuditOptions, audit},
     journal::{
-        Batch, Incarnation, Journal, Log, ResumeRecord, Side,
+        Batch, Fence, Journal, Log, ResumeRecord, Side,
         lines::LinesBuilder,
         sqlite::{
             SqliteJournal, SqliteOptions,
@@ -14,8 +14,7 @@ use quintet::{
         },
     },
     kernel::{
-        ids::{Epoch, Offset, Seq},
-        spending::Spending,
+        ids::{Epoch, Incarnation, Offset, Seq},
         user::{EraseScope, Resumes},
     },
 };
@@ -107,17 +106,12 @@ async fn run_6_resumes_of_a_run_open_under_schema_1_count_from_now_on() {
     let recovery = log.recovery(10).await.unwrap();
     assert_eq!((recovery.head, recovery.resumes), (HEAD, vec![]));
     let [open_run] = &recovery.unfinished[..] else { panic!("{:?}", recovery.unfinished) };
+    // RUN-13: no node is the executor of a run of an earlier journal.
+    assert_eq!((open_run.executor, recovery.fence), (None, Fence::default()));
     let process = Incarnation(Uuid::from_u128(1));
     let record = ResumeRecord::resumed(open_run.run_id, Resumes::default(), Seq(2), process);
     let lines = LinesBuilder::new(HEAD.next()).finish();
-    let batch = Batch {
-        expected: HEAD,
-        entries: vec![],
-        lines,
-        resumes: vec![record],
-        spending: Spending::default(),
-        erasures: vec![],
-    };
+    let batch = Batch { resumes: vec![record], ..Batch::new(HEAD, vec![], lines) };
     log.append(batch).await.unwrap();
     // A record of resumes is not an entry: earlier cursors continue.
     assert!(log.continues(before, HEAD).await.unwrap());
@@ -169,7 +163,12 @@ async fn changes_of_threads_of_schema_7_are_found_in_its_entries() {
     assert_eq!(before, (vec![Offset(6), Offset(13)], vec![Offset(14)]), "a record of an erasure is kept");
     drop((log, journal));
     let connection = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-    connection.execute_batch("DROP TABLE thread_changes; PRAGMA user_version = 7").unwrap();
+    connection
+        .execute_batch(
+            "DROP TABLE thread_changes; ALTER TABLE runs DROP COLUMN executor;
+             ALTER TABLE users DROP COLUMN fence; PRAGMA user_version = 7",
+        )
+        .unwrap();
     drop(connection);
     let journal = open(folder.path());
     let log = journal.log(&log_writer.user_id);

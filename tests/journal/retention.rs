@@ -228,6 +228,8 @@ async fn iso_6_journal_without_byte_counts_is_counted_at_its_first_opening() {
              DROP INDEX threads_by_archived; ALTER TABLE threads DROP COLUMN title;
              ALTER TABLE threads DROP COLUMN archived; ALTER TABLE threads DROP COLUMN updated;
              DROP TABLE erasures; ALTER TABLE batches DROP COLUMN erased;
+             DROP TABLE thread_changes; ALTER TABLE runs DROP COLUMN executor;
+             ALTER TABLE users DROP COLUMN fence;
              PRAGMA user_version = 3;",
         )
         .unwrap();

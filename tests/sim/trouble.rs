@@ -5,6 +5,7 @@
 //! operations: two readers that are woken in either order get the same.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -16,11 +17,11 @@ use async_trait::async_trait;
 use quintet::{
     journal::{
         AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log,
-        ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
+        Position, ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
         memory::MemoryJournal,
     },
     kernel::{
-        ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+        ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
         user::Receipt,
     },
     runtime::clock,
@@ -134,6 +135,21 @@ impl Journal for Trouble {
         self.inner.epoch()
     }
 
+    fn incarnation(&self) -> Incarnation {
+        self.inner.incarnation()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.inner.expired(executors).await
+    }
+
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         let (inner, shared) = (self.inner.log(user_id), self.shared.clone());
         Arc::new(TroubledLog { inner, shared, user_id: user_id.clone() })
@@ -167,6 +183,10 @@ impl Log for TroubledLog {
 
     async fn extent(&self) -> Result<Extent, JournalError> {
         self.shared.reads("extent", self.user_id.as_str(), 0, self.inner.extent()).await
+    }
+
+    async fn position(&self) -> Result<Position, JournalError> {
+        self.shared.reads("position", self.user_id.as_str(), 0, self.inner.position()).await
     }
 
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {

@@ -12,7 +12,6 @@ use quintet::{
         entry::{Body, CallOwner, CallResult, Entry, Event, RunEntry, RunErrorCode, ThoughtKind},
         ids::{Offset, Timestamp},
         json::Json,
-        spending::Spending,
         user::{NewMessage, OnBusy},
     },
     runtime::simulation::{Entered, World, enter},
@@ -77,18 +76,7 @@ async fn next_process(last: &Node) -> (Node, Assignment) {
     let entries = log(&ann).await.into_iter().map(Entry::Run).collect();
     let lines = ann.entries(Offset::ZERO, ALL).await.unwrap();
     let journal = MemoryJournal::default();
-    journal
-        .log(ann.user_id())
-        .append(Batch {
-            expected: Offset::ZERO,
-            entries,
-            lines,
-            resumes: vec![],
-            spending: Spending::default(),
-            erasures: vec![],
-        })
-        .await
-        .unwrap();
+    journal.log(ann.user_id()).append(Batch::new(Offset::ZERO, entries, lines)).await.unwrap();
     let mut node = Node::with(&Arc::new(journal), limits(), true);
     node.factory.recover().await.unwrap();
     let run = node.launched().await;

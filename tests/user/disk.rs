@@ -1,6 +1,7 @@
 //! A journal with the behaviour of a disk: appends take time, and reads wait or fail on request.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -14,7 +15,7 @@ use quintet::{
         AppendError, Batch, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Recovery, Retention,
         RunRecord, Trimmed, memory::MemoryJournal,
     },
-    kernel::ids::{Epoch, Offset, RunId, Timestamp, UserId},
+    kernel::ids::{Epoch, Incarnation, Offset, RunId, Timestamp, UserId},
 };
 use tokio::sync::watch;
 
@@ -74,6 +75,21 @@ impl Disk {
 impl Journal for Disk {
     fn epoch(&self) -> Epoch {
         self.memory.epoch()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.memory.incarnation()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.memory.is_shared()
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.memory.expired(executors).await
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {

@@ -1,8 +1,11 @@
 //! Threads and erasures through the hub (DEL-8): updates, kills between the intent and the end, retries.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
 };
 
 use async_trait::async_trait;
@@ -14,7 +17,7 @@ use quintet::{
     },
     kernel::{
         entry::{Entry, ThoughtKind, ThreadChange},
-        ids::{Epoch, Offset, ReceiptId, ThreadId, Timestamp, Title, UserId},
+        ids::{Epoch, Incarnation, Offset, ReceiptId, ThreadId, Timestamp, Title, UserId},
         limits::Limits,
         user::{EraseScope, Refusal, ThreadUpdate},
     },
@@ -63,6 +66,21 @@ impl Gated {
 impl Journal for Gated {
     fn epoch(&self) -> Epoch {
         self.journal.epoch()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.journal.incarnation()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.journal.is_shared()
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.journal.expired(executors).await
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {

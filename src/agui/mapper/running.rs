@@ -6,7 +6,7 @@ use quintet_agent::ThoughtKind;
 
 use super::{MapperSettings, Step};
 use crate::{
-    calls::Calls,
+    calls::{Calls, Completed},
     event::{Event, Interrupt},
     langgraph,
     texts::{Family, Texts},
@@ -130,7 +130,9 @@ impl Running {
             E::ToolCallArgs { tool_call_id, delta } => {
                 calls.arguments(limits, name, &tool_call_id, &delta)?
             }
-            E::ToolCallEnd { tool_call_id } => steps.push(Step::Call(calls.complete(name, &tool_call_id)?)),
+            E::ToolCallEnd { tool_call_id } => {
+                steps.extend(call_step(calls.complete(name, &tool_call_id)?, texts))
+            }
             E::ToolCallChunk { tool_call_id, tool_call_name, parent_message_id, delta } => {
                 let id = match (&self.chunk, tool_call_id, tool_call_name) {
                     (Some(Chunk::Call(id)), None, _) => id.clone(),
@@ -241,7 +243,7 @@ impl Running {
             Some(Chunk::Message(family, id)) => {
                 texts.end(event, (family, &id))?.into_iter().map(Step::Text).collect()
             }
-            Some(Chunk::Call(id)) => vec![Step::Call(calls.complete(event, &id)?)],
+            Some(Chunk::Call(id)) => call_step(calls.complete(event, &id)?, texts).into_iter().collect(),
         })
     }
 
@@ -262,6 +264,18 @@ impl Running {
         texts.start(&settings.limits, event, (family, settings.id(event, &id)?), kind)?;
         self.chunk = Some(Chunk::Message(family, id.clone()));
         Ok(id)
+    }
+}
+
+/// Returns the step of a call whose arguments are complete. The log keeps the parameters of a call, so others with which the
+/// agent has made it are a line of progress.
+fn call_step(completed: Completed, texts: &mut Texts) -> Option<Step> {
+    match completed {
+        Completed::New(call) => Some(Step::Call(call)),
+        Completed::Repeated => None,
+        Completed::Changed(call) => {
+            texts.progress(&format!("{} was called with {}", call.name, call.arguments)).map(Step::Text)
+        }
     }
 }
 

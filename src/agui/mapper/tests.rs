@@ -106,14 +106,49 @@ fn a_further_response_continues_the_run() {
         "answer:1 open:c() open:d() close:d finish?i-c(c)"
     );
     mapper.next_response("r");
-    // A result of an earlier response may be repeated once, a call may not.
+    // A result of an earlier response may be repeated once.
     assert_eq!(outcome(&mut mapper.clone(), "run C=d C=c T+b T.b=2 T-b end"), "close:c answer:|2 finish");
     let twice = "close:c !TOOL_CALL_RESULT came twice for a call";
     assert_eq!(outcome(&mut mapper.clone(), "run C=d C=c C=d"), twice);
-    assert_eq!(outcome(&mut mapper.clone(), "run C+c"), "!TOOL_CALL_START repeats an id");
     assert_eq!(outcome(&mut mapper.clone(), "T+b"), "!TEXT_MESSAGE_START came before RUN_STARTED");
     mapper.answer("c");
     assert_eq!(outcome(&mut mapper.clone(), "run end"), "finish");
+}
+
+/// LangGraph announces the calls of an interrupted step again.
+#[test]
+fn a_further_response_may_repeat_calls_once() {
+    let mut mapper = mapper();
+    let first = "run C+c C.c={\"a\": C.c=1} C-c C+d C-d C=d C+f C-f end";
+    assert_eq!(outcome(&mut mapper, first), "open:c({\"a\":1}) open:d() close:d client:f() finish(c,f)");
+    mapper.answer("f");
+    mapper.next_response("r");
+    for (response, expected) in [
+        // In any format of the same arguments, waiting and answered calls.
+        ("run C+c C.c={\"a\":1.0} C-c C=c end", "progress:c_was_called_with_{\"a\":1.0} close:c finish"),
+        ("run C+c C.c={\"a\":1} C-c C=c C+d C-d C=d end", "close:c finish"),
+        ("run Cc.c={\"a\":1} C=c end", "close:c finish"),
+        ("run C+f C-f end", "finish(c)"),
+        // After the client's answer, the agent may make the call with other arguments, but not that of the client.
+        ("run C+c C.c={\"a\":2} C-c C=c end", "progress:c_was_called_with_{\"a\":2} close:c finish"),
+        ("run C+f C.f=1 C-f", "!TOOL_CALL_END repeats a call with other arguments"),
+        // Once, and to its end.
+        ("run C+c C+c", "!TOOL_CALL_START repeats an id"),
+        ("run C+c C.c={\"a\":1} C-c C+c", "!TOOL_CALL_START repeats an id"),
+        ("run C+c C=c", "!TOOL_CALL_RESULT refers to something that is not open"),
+        ("run C+c end", "!RUN_FINISHED came while a call was open"),
+        ("run C.c=1", "!TOOL_CALL_ARGS refers to something that is not open"),
+        ("run C-c", "!TOOL_CALL_END refers to something that is not open"),
+        ("run C+d C-d C=d C=d", "!TOOL_CALL_RESULT came twice for a call"),
+    ] {
+        let outcome =
+            outcome(&mut mapper.clone(), response).replace("c was called with ", "c_was_called_with_");
+        assert_eq!(outcome.replace('\n', ""), expected, "{response}");
+    }
+    // A repetition may follow in each response.
+    assert_eq!(outcome(&mut mapper, "run C+c C.c={\"a\":1} C-c end"), "finish(c)");
+    mapper.next_response("r");
+    assert_eq!(outcome(&mut mapper, "run C+c C.c={\"a\":1} C-c C=c end"), "close:c finish");
 }
 
 #[test]

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use bytes::Bytes;
 use quintet_kernel::{
     entry::{Body, Entry, Event, RunEntry},
-    ids::{Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
+    ids::{Epoch, Incarnation, MessageId, Offset, RunId, ThreadId, Timestamp, UserId},
     spending::Spending,
     user::Receipt,
 };
 
 use super::stored::{StoredErasure, StoredThread};
 use crate::{
-    AppendError, Batch, JournalError, ResumeRecord, RunRecord,
+    AppendError, Batch, Fence, JournalError, ResumeRecord, RunRecord,
     chain::{ChainHash, LineDigest},
     erasing::hashed,
 };
@@ -20,6 +20,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct UserLog {
     pub(super) head: Offset,
+    pub(super) fence: Fence,
     pub(super) trimmed: Offset,
     pub(super) entries: VecDeque<Bytes>,
     /// The last offset and the timestamp of each stored batch.
@@ -42,7 +43,7 @@ pub(super) struct UserLog {
 impl UserLog {
     /// Checks a batch against head and index without changing them.
     pub(super) fn admit(&self, batch: &Batch, owner: (Epoch, &UserId)) -> Result<(), AppendError> {
-        if batch.expected != self.head {
+        if (batch.expected, batch.fence) != (self.head, self.fence) {
             return Err(AppendError::Conflict { head: self.head });
         }
         let misfit =
@@ -57,6 +58,12 @@ impl UserLog {
         let last = Offset(batch.expected.0 + batch.entries.len() as u64);
         if batch.erasures.iter().any(|erasure| erasure.through != last) {
             return misfit("an erasure does not reach through the end of its batch");
+        }
+        for run_id in &batch.taken_over {
+            let run = self.accepted.get(run_id).and_then(|at| self.runs.get(at));
+            if !run.is_some_and(|run| run.started.is_some() && run.completed.is_none()) {
+                return misfit("a run that is taken over has not started, or is not open");
+            }
         }
         let (mut opened, mut closed, mut messages) = (HashSet::new(), HashSet::new(), HashSet::new());
         for RunEntry { run_id, body, .. } in batch.entries.iter().filter_map(Entry::run) {
@@ -92,6 +99,12 @@ impl UserLog {
     }
 
     pub(super) fn apply(&mut self, batch: Batch, owner: (Epoch, &UserId)) {
+        self.fence = batch.fence_after();
+        for run_id in &batch.taken_over {
+            if let Some(run) = self.accepted.get(run_id).and_then(|accepted| self.runs.get_mut(accepted)) {
+                run.executor = batch.executor;
+            }
+        }
         self.resumes.extend(batch.resumes.iter().map(|record| (record.run_id, *record)));
         let start = self.chain.unwrap_or_else(|| ChainHash::start(owner.0, owner.1));
         let chain = batch.lines.iter().fold(start, |chain, (_, line)| chain.then(LineDigest::of(&line)));
@@ -105,7 +118,7 @@ impl UserLog {
         for entry in batch.entries {
             self.close(&entry);
             match entry {
-                Entry::Run(entry) => self.index(entry),
+                Entry::Run(entry) => self.index(entry, batch.executor),
                 Entry::Thread(entry) => self.change_thread(entry),
                 Entry::LogErased(_) | Entry::Erased(_) => {}
             }
@@ -113,7 +126,7 @@ impl UserLog {
         self.intend(batch.erasures, chain);
     }
 
-    fn index(&mut self, entry: RunEntry) {
+    fn index(&mut self, entry: RunEntry, executor: Option<Incarnation>) {
         let RunEntry { offset, thread_id, run_id, timestamp, agent_name, body } = entry;
         let thread = self.threads.entry(thread_id.clone()).or_insert_with(|| StoredThread::new(offset));
         (thread.last, thread.last_at) = (offset, timestamp);
@@ -124,7 +137,7 @@ impl UserLog {
                 self.accepted.insert(run_id, offset);
                 self.messages.insert(message_id.clone(), Receipt { run_id, offset });
                 let (accepted, accepted_at) = (offset, timestamp);
-                let (started, completed) = (None, None);
+                let (started, completed, executor) = (None, None, None);
                 self.runs.insert(
                     offset,
                     RunRecord {
@@ -137,13 +150,16 @@ impl UserLog {
                         parent,
                         started,
                         completed,
+                        executor,
                     },
                 );
             }
             Body::Event { event, .. } => {
                 let run = self.accepted.get(&run_id).and_then(|accepted| self.runs.get_mut(accepted));
                 match (run, event) {
-                    (Some(run), Event::Started { .. }) => run.started = run.started.or(Some(offset)),
+                    (Some(run), Event::Started { .. }) if run.started.is_none() => {
+                        (run.started, run.executor) = (Some(offset), executor);
+                    }
                     (Some(run), Event::Completed(end)) => {
                         run.completed = Some((offset, end.status));
                         self.resumes.remove(&run_id);

@@ -3,6 +3,7 @@
 mod erase;
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -13,10 +14,10 @@ use std::{
 
 use async_trait::async_trait;
 use quintet_kernel::{
-    ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+    ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     user::Receipt,
 };
-use quintet_runtime::{clock, private};
+use quintet_runtime::{clock, ids, private};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -34,7 +35,7 @@ use super::{
 };
 use crate::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, FileSizes, Journal, JournalError, Lines, Log,
-    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
+    Position, ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
 };
 
 /// A journal in one database, in a folder that this process owns. Clones share it. When the last clone and the
@@ -45,6 +46,7 @@ pub struct SqliteJournal {
 }
 
 struct SqliteInner {
+    incarnation: Incarnation,
     epochs: Epochs,
     origin: Epoch,
     /// True once evidence of a rollback has been logged; further evidence is only counted.
@@ -133,6 +135,7 @@ impl SqliteJournal {
         let ways = Some(Ways { writer: commands, readers });
         Ok(Self {
             shared: Arc::new(SqliteInner {
+                incarnation: Incarnation(ids::fresh()),
                 epochs,
                 origin: identity.origin,
                 rollback_seen: AtomicBool::new(false),
@@ -259,6 +262,22 @@ impl Journal for SqliteJournal {
         self.shared.epochs.current
     }
 
+    fn incarnation(&self) -> Incarnation {
+        self.shared.incarnation
+    }
+
+    /// The folder is locked: this process alone appends.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        Ok(executors.iter().copied().filter(|executor| *executor != self.shared.incarnation).collect())
+    }
+
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         Arc::new(SqliteLog { shared: self.shared.clone(), user_id: user_id.clone() })
     }
@@ -337,6 +356,10 @@ impl Log for SqliteLog {
 
     async fn extent(&self) -> Result<Extent, JournalError> {
         self.query(reader::extent).await
+    }
+
+    async fn position(&self) -> Result<Position, JournalError> {
+        self.query(reader::position).await
     }
 
     async fn read(&self, after: Offset, limit: ReadLimit) -> Result<Lines, JournalError> {

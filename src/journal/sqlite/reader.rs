@@ -4,7 +4,10 @@
 
 use bytes::{Bytes, BytesMut};
 use quintet_kernel::{
-    ids::{AgentName, Epoch, InvalidId, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+    ids::{
+        AgentName, Epoch, Incarnation, InvalidId, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp,
+        UserId,
+    },
     spending::Spending,
     user::Receipt,
 };
@@ -12,7 +15,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, para
 
 use super::{changes::status_of, checksum::checksum, erasures, fault::ReadFailure, resumes};
 use crate::{
-    ErasureRecord, Extent, Lines, ReadLimit, Recovery, RunRecord, erasing::hashed, lines::LinesBuilder,
+    ErasureRecord, Extent, Fence, Lines, Position, ReadLimit, Recovery, RunRecord, erasing::hashed,
+    lines::LinesBuilder,
 };
 
 pub(super) type ReadReply<T> = Result<T, ReadFailure>;
@@ -38,6 +42,19 @@ pub(super) fn probe(connection: &mut Connection) -> ReadReply<()> {
 
 pub(super) fn extent(connection: &mut Connection, user_id: &UserId) -> ReadReply<Extent> {
     Ok(user(connection, user_id)?.map_or(Extent::default(), |user| user.extent))
+}
+
+pub(super) fn position(connection: &mut Connection, user_id: &UserId) -> ReadReply<Position> {
+    let snapshot = connection.transaction()?;
+    match user(&snapshot, user_id)? {
+        Some(StoredUser { id, extent }) => Ok(Position { head: extent.head, fence: fence(&snapshot, id)? }),
+        None => Ok(Position::default()),
+    }
+}
+
+fn fence(connection: &Connection, user: i64) -> rusqlite::Result<Fence> {
+    let mut query = connection.prepare_cached("SELECT fence FROM users WHERE id = ?1")?;
+    query.query_row([user], |row| row.get(0).map(Fence))
 }
 
 pub(super) fn read(
@@ -167,7 +184,7 @@ pub(super) fn recovery(
     let mut recent = runs(
         snapshot.prepare_cached(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
+                parent, executor
              FROM runs WHERE user = ?1 AND thread_id <> '' ORDER BY accepted DESC LIMIT ?2",
         )?,
         params![id, recent_max],
@@ -176,7 +193,7 @@ pub(super) fn recovery(
     let unfinished = runs(
         snapshot.prepare_cached(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
+                parent, executor
              FROM runs WHERE user = ?1 AND completed IS NULL ORDER BY accepted",
         )?,
         params![id],
@@ -187,7 +204,8 @@ pub(super) fn recovery(
         .query_row([id], |row| Ok(Spending { bytes: row.get(0)?, at: Timestamp(row.get(1)?) }))?;
     let resumes = resumes::of_user(&snapshot, id)?;
     let erasures = erasures::open_of_user(&snapshot, id)?;
-    Ok(Recovery { head: extent.head, recent, unfinished, resumes, spending, erasures })
+    let fence = fence(&snapshot, id)?;
+    Ok(Recovery { head: extent.head, fence, recent, unfinished, resumes, spending, erasures })
 }
 
 pub(super) fn message(
@@ -217,7 +235,7 @@ pub(super) fn run(
 ) -> ReadReply<Option<RunRecord>> {
     let query = connection.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
+                parent, executor
          FROM runs WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND run_id = ?2 AND thread_id <> ''",
     )?;
     Ok(runs(query, params![user_id.as_str(), run_id.0.as_bytes()])?.pop())
@@ -232,7 +250,7 @@ pub(super) fn thread_runs(
 ) -> ReadReply<Vec<RunRecord>> {
     let query = connection.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
+                parent, executor
          FROM runs INDEXED BY runs_by_thread
          WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2
            AND (completed IS NULL OR completed > ?3)
@@ -251,7 +269,7 @@ pub(super) fn thread_runs_before(
 ) -> ReadReply<Vec<RunRecord>> {
     let query = connection.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
+                parent, executor
          FROM runs INDEXED BY runs_by_thread
          WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND accepted < ?3
          ORDER BY accepted DESC LIMIT ?4",
@@ -273,7 +291,7 @@ pub(super) fn thread_runs_ending(
     let limit = limit.min(INTEGER_MAX as usize);
     let open = snapshot.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
+                parent, executor
          FROM runs INDEXED BY runs_by_end
          WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND completed IS NULL
            AND accepted < ?3
@@ -282,7 +300,7 @@ pub(super) fn thread_runs_ending(
     let mut found = runs(open, params![user_id.as_str(), thread_id.as_str(), before, limit])?;
     let ended = snapshot.prepare_cached(
         "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                parent
+                parent, executor
          FROM runs INDEXED BY runs_by_end
          WHERE user = (SELECT id FROM users WHERE user_id = ?1) AND thread_id = ?2 AND completed > ?3
            AND accepted < ?4
@@ -326,7 +344,7 @@ pub(super) fn path(
     while path.len() < limit && next > Offset::ZERO {
         let query = snapshot.prepare_cached(
             "SELECT run_id, thread_id, message_id, agent_name, accepted, accepted_at, started, completed, status,
-                    parent
+                    parent, executor
              FROM runs WHERE user = ?1 AND accepted = ?2 AND thread_id <> ''",
         )?;
         let Some(run) = runs(query, params![id, next.0.min(INTEGER_MAX)])?.pop() else { break };
@@ -387,6 +405,7 @@ fn runs(mut query: CachedStatement<'_>, params: impl Params) -> ReadReply<Vec<Ru
             started: row.get::<_, Option<u64>>(6)?.map(Offset),
             completed,
             parent: Offset(row.get(9)?),
+            executor: row.get::<_, Option<[u8; 16]>>(10)?.map(|id| Incarnation(uuid::Uuid::from_bytes(id))),
         });
     }
     Ok(runs)

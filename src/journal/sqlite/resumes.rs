@@ -1,13 +1,13 @@
 //! The table of resume records (RUN-6), beside the users' logs.
 
 use quintet_kernel::{
-    ids::{RunId, Seq},
+    ids::{Incarnation, RunId, Seq},
     user::Resumes,
 };
 use rusqlite::{Connection, Row, params};
 
 use super::fault::{ReadFailure, WriteError};
-use crate::{Incarnation, ResumeRecord};
+use crate::ResumeRecord;
 
 /// The migration that creates the table. It has a row per open run that was resumed, so it is small.
 pub(super) const TABLE: &str = "

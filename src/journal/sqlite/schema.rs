@@ -103,6 +103,11 @@ const MIGRATIONS: &[&str] = &[
     super::erasures::SCHEMA,
     // 8: the entries of threads that belong to no run.
     super::thread_changes::SCHEMA,
+    // 9: the executors of runs, and the fences of logs (RUN-13). A run of an earlier journal has none.
+    "
+    ALTER TABLE runs ADD COLUMN executor BLOB;
+    ALTER TABLE users ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
+    ",
 ];
 
 /// The identity of a journal, stored in its database.

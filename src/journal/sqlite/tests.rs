@@ -10,7 +10,6 @@ use std::sync::{
 use quintet_kernel::{
     entry::{Body, Event, RunEntry},
     ids::{AgentName, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, UserId},
-    spending::Spending,
 };
 use tempfile::TempDir;
 
@@ -35,14 +34,7 @@ fn batch(after: u64, bytes: usize) -> Batch {
             steers: false,
         },
     };
-    Batch {
-        expected: Offset(after),
-        entries: vec![entry.into()],
-        lines: lines.finish(),
-        resumes: vec![],
-        spending: Spending::default(),
-        erasures: vec![],
-    }
+    Batch::new(Offset(after), vec![entry.into()], lines.finish())
 }
 
 struct Bench {

@@ -12,7 +12,7 @@ mod upkeep;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use quintet_kernel::{
-    ids::{Epoch, Offset, UserId},
+    ids::{Epoch, Incarnation, Offset, UserId},
     spending::Spending,
 };
 use rusqlite::{Connection, OptionalExtension, params};
@@ -31,7 +31,7 @@ use super::{
     pool::ReadSide,
     resumes, thread_changes, threads,
 };
-use crate::{AppendError, Batch, Incarnation, JournalError, chain::ChainHash, erasing::hashed};
+use crate::{AppendError, Batch, Fence, JournalError, chain::ChainHash, erasing::hashed};
 
 /// An order to the writer.
 pub(super) enum WriterCommand {
@@ -81,6 +81,7 @@ struct UserRow {
     /// `None` if the row does not exist yet.
     id: Option<i64>,
     head: Offset,
+    fence: Fence,
     chain: ChainHash,
     new_runs: u64,
     new_bytes: u64,
@@ -91,9 +92,9 @@ struct UserRow {
 
 impl UserRow {
     /// The row of a log that nothing was appended to by the open transaction.
-    fn new(head: Offset, chain: ChainHash) -> Self {
+    fn new(head: Offset, fence: Fence, chain: ChainHash) -> Self {
         let (new_runs, new_bytes, spending) = (0, 0, Spending::default());
-        Self { id: None, head, chain, new_runs, new_bytes, spending, epoch_noted: false }
+        Self { id: None, head, fence, chain, new_runs, new_bytes, spending, epoch_noted: false }
     }
 }
 
@@ -265,19 +266,26 @@ impl Writer {
         let AppendJob { user_id, batch, .. } = append;
         let user = self.user(user_id)?;
         // The log is the lock: only a writer that knows the head may append.
-        if user.head != batch.expected {
+        if (user.head, user.fence) != (batch.expected, batch.fence) {
             return Ok(Err(AppendError::Conflict { head: user.head }));
         }
         if let Some(what) = unfit(batch) {
             return Ok(Err(AppendError::Journal(JournalError::Damaged(what.into()))));
         }
-        if batch.entries.is_empty() && batch.resumes.is_empty() && batch.erasures.is_empty() {
+        if batch.is_empty() {
             return Ok(Ok(()));
         }
         let id = match user.id {
             Some(id) => id,
             None => self.insert_user(user_id, user.chain)?,
         };
+        let fence = batch.fence_after();
+        if fence != user.fence {
+            self.connection()?
+                .prepare_cached("UPDATE users SET fence = ?2 WHERE id = ?1")?
+                .execute(params![id, fence.0])?;
+        }
+        self.take_over(id, batch)?;
         // Before the runs: completion of a run removes its resume record.
         if let Some(last) = batch.resumes.last() {
             resumes::save(self.connection()?, id, &batch.resumes)?;
@@ -285,7 +293,7 @@ impl Writer {
         }
         if batch.entries.is_empty() {
             erasures::save(self.connection()?, id, user.chain, &batch.erasures)?;
-            self.users.insert(user_id.clone(), UserRow { id: Some(id), ..user });
+            self.users.insert(user_id.clone(), UserRow { id: Some(id), fence, ..user });
             return Ok(Ok(()));
         }
         // A batch of resumes alone uses no offset and leaves the head of the earlier epoch (DEL-3).
@@ -296,7 +304,7 @@ impl Writer {
         let changes = Changes::of(&batch.entries);
         let mut new_runs = user.new_runs;
         for run in &changes.runs {
-            new_runs += self.save_run(user_id, id, run)?;
+            new_runs += self.save_run(user_id, id, run, batch.executor)?;
             if run.completed.is_some() {
                 resumes::remove(self.connection()?, id, run.run_id)?;
             }
@@ -310,6 +318,7 @@ impl Writer {
             UserRow {
                 id: Some(id),
                 head: batch.lines.last(),
+                fence,
                 chain,
                 new_runs,
                 new_bytes: user.new_bytes + batch.lines.as_bytes().len() as u64,
@@ -327,13 +336,14 @@ impl Writer {
         }
         let found = self
             .connection()?
-            .prepare_cached("SELECT id, head, chain FROM users WHERE user_id = ?1")?
+            .prepare_cached("SELECT id, head, chain, fence FROM users WHERE user_id = ?1")?
             .query_row([user_id.as_str()], |row| {
                 let (id, head, chain) = (row.get(0)?, Offset(row.get(1)?), ChainHash(row.get(2)?));
-                Ok(UserRow { id: Some(id), ..UserRow::new(head, chain) })
+                Ok(UserRow { id: Some(id), ..UserRow::new(head, Fence(row.get(3)?), chain) })
             })
             .optional()?;
-        let row = found.unwrap_or_else(|| UserRow::new(Offset::ZERO, ChainHash::start(self.origin, user_id)));
+        let new = || UserRow::new(Offset::ZERO, Fence::default(), ChainHash::start(self.origin, user_id));
+        let row = found.unwrap_or_else(new);
         self.users.insert(user_id.clone(), row);
         Ok(row)
     }
@@ -349,9 +359,34 @@ impl Writer {
         Ok(connection.last_insert_rowid())
     }
 
-    /// Saves a run and returns the number of added rows.
-    fn save_run(&self, user_id: &UserId, user: i64, run: &RunChange<'_>) -> Result<u64, WriteError> {
+    /// Makes the node that appends the executor of the runs that it takes over (RUN-13).
+    fn take_over(&self, user: i64, batch: &Batch) -> Result<(), WriteError> {
+        for run_id in &batch.taken_over {
+            let taken = self
+                .connection()?
+                .prepare_cached(
+                    "UPDATE runs SET executor = ?3
+                     WHERE user = ?1 AND run_id = ?2 AND started IS NOT NULL AND completed IS NULL",
+                )?
+                .execute(params![user, run_id.0.as_bytes(), executor_column(batch.executor)])?;
+            if taken != 1 {
+                let what = format!("run {run_id} is taken over, and has not started or is not open");
+                return Err(WriteError::InvalidEntry(what));
+            }
+        }
+        Ok(())
+    }
+
+    /// Saves a run, with `executor` as its executor if it starts, and returns the number of added rows.
+    fn save_run(
+        &self,
+        user_id: &UserId,
+        user: i64,
+        run: &RunChange<'_>,
+        executor: Option<Incarnation>,
+    ) -> Result<u64, WriteError> {
         let connection = self.connection()?;
+        let executor = executor_column(executor.filter(|_| run.started.is_some()));
         let started = run.started.map(|offset| offset.0);
         let completed = run.completed.map(|(offset, _)| offset.0);
         let status = run.completed.map(|(_, status)| status_text(status));
@@ -367,8 +402,8 @@ impl Writer {
                 connection
                     .prepare_cached(
                         "INSERT INTO runs (user, accepted, accepted_at, run_id, message_id, thread_id,
-                                           agent_name, started, completed, status, parent)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, coalesce(?11,
+                                           agent_name, started, completed, status, executor, parent)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?12, coalesce(?11,
                              (SELECT max(accepted) FROM runs WHERE user = ?1 AND thread_id = ?6), 0))",
                     )?
                     .execute(params![
@@ -382,17 +417,19 @@ impl Writer {
                         started,
                         completed,
                         status,
-                        parent.map(|parent| parent.0)
+                        parent.map(|parent| parent.0),
+                        executor
                     ])?;
                 Ok(1)
             }
             None => {
                 let moved = connection
                     .prepare_cached(
-                        "UPDATE runs SET started = coalesce(started, ?3), completed = ?4, status = ?5
+                        "UPDATE runs SET executor = iif(started IS NULL, ?6, executor),
+                                         started = coalesce(started, ?3), completed = ?4, status = ?5
                          WHERE user = ?1 AND run_id = ?2 AND completed IS NULL",
                     )?
-                    .execute(params![user, run.run_id.0.as_bytes(), started, completed, status])?;
+                    .execute(params![user, run.run_id.0.as_bytes(), started, completed, status, executor])?;
                 match moved {
                     1 => Ok(0),
                     _ => Err(WriteError::InvalidEntry(format!("run {} is not open", run.run_id))),
@@ -428,6 +465,10 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn executor_column(executor: Option<Incarnation>) -> Option<[u8; 16]> {
+    executor.map(|Incarnation(id)| id.into_bytes())
 }
 
 /// The largest number that a column holds.

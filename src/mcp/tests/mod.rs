@@ -1,9 +1,11 @@
 //! Servers against fake, hostile and real peers.
 
+mod cuts;
 mod fake;
 mod hostile;
 mod http;
 mod lifecycle;
+mod lines;
 mod peers;
 mod process;
 mod questions;

@@ -26,7 +26,6 @@ use quintet::{
         },
         ids::{AgentName, CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
         json::Json,
-        spending::Spending,
     },
     wire,
 };
@@ -313,14 +312,8 @@ fn whole_logs(program: &mut Program<'_>) {
 fn moved(batch: &Batch, base: u64) -> Batch {
     let lines = Lines::parse(Offset(batch.lines.first().0 + base), batch.lines.as_bytes().clone());
     let there = |entry: &Entry| entry.clone().at(Offset(entry.offset().0 + base));
-    Batch {
-        expected: Offset(batch.expected.0 + base),
-        entries: batch.entries.iter().map(there).collect(),
-        lines: lines.expect("whole lines"),
-        resumes: vec![],
-        spending: Spending::default(),
-        erasures: vec![],
-    }
+    let entries = batch.entries.iter().map(there).collect();
+    Batch::new(Offset(batch.expected.0 + base), entries, lines.expect("whole lines"))
 }
 
 /// Writes a log.
@@ -460,13 +453,6 @@ impl RowWriter {
         for line in &self.written[first.0 as usize - 1..] {
             lines.push(|out| out.extend_from_slice(line));
         }
-        Batch {
-            expected: Offset(first.0 - 1),
-            entries,
-            lines: lines.finish(),
-            resumes: vec![],
-            spending: Spending::default(),
-            erasures: vec![],
-        }
+        Batch::new(Offset(first.0 - 1), entries, lines.finish())
     }
 }

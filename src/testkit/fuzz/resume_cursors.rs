@@ -19,7 +19,6 @@ use quintet::{
         },
         entry::{Body, Completion, Entry, Event, RunEntry, RunStatus, Thought, ThoughtKind},
         ids::{AgentName, Epoch, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
-        spending::Spending,
         ticket::Identity,
     },
     user::{cursor::ReadError, factory::Factory, handle::User, limits::UserLimits, scan::ScanLimit},
@@ -193,15 +192,7 @@ impl Shelf {
             self.written.push(line.freeze());
             entries.push(entry);
         }
-        block_on(self.log.append(Batch {
-            expected,
-            entries,
-            lines: lines.finish(),
-            resumes: vec![],
-            spending: Spending::default(),
-            erasures: vec![],
-        }))
-        .expect("it follows");
+        block_on(self.log.append(Batch::new(expected, entries, lines.finish()))).expect("it follows");
         // A new cursor loads the new head, for all cursors of the user.
         drop(block_on(self.user.cursor(Offset::ZERO)).expect("the journal is there"));
     }

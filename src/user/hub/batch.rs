@@ -85,13 +85,23 @@ impl Working<'_> {
             let begun = Instant::now();
             let spending = self.spending_with(lines.as_bytes().len(), self.hub.last_at);
             let erases = !erasures.is_empty();
-            let batch = Batch { expected, entries, lines: lines.clone(), resumes, spending, erasures };
+            let executor = Some(self.hub.shared.incarnation);
+            let batch = Batch {
+                resumes,
+                spending,
+                erasures,
+                executor,
+                fence: self.known.fence,
+                ..Batch::new(expected, entries, lines.clone())
+            };
+            let fence = batch.fence_after();
             let appended = self.hub.log.append(batch).await;
             metrics::histogram!("quintet_append_seconds").record(begun.elapsed().as_secs_f64());
             if let Err(error) = appended {
                 self.note_failure(&error);
                 return Err(Lost { replies });
             }
+            self.known.fence = fence;
             if count > 0 {
                 self.known.spending = spending;
                 metrics::counter!("quintet_entries_appended_total").increment(count);
@@ -129,7 +139,7 @@ impl Working<'_> {
     fn note_failure(&self, error: &AppendError) {
         let user_id = &self.hub.user_id;
         match error {
-            AppendError::Conflict { .. } => {
+            AppendError::Conflict { .. } | AppendError::Contended => {
                 metrics::counter!("quintet_append_failures_total", "reason" => "conflict").increment(1);
                 tracing::warn!(%user_id, %error, "another writer appended first");
             }

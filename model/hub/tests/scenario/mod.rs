@@ -5,9 +5,12 @@
 //! packages are built over shuttle's tokio. The journal is the one for tests, with a pause before and after
 //! each operation. Time does not pass: no deadline is reached, and a wait for the journal is over at once.
 
-use std::sync::{
-    Arc as Shared,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc as Shared,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -19,7 +22,10 @@ use quintet_journal::{
 };
 use quintet_kernel::{
     entry::{Body, Call, CallOwner, CallResult, Event, RunEntry, Thought, ThoughtKind},
-    ids::{AgentName, CallId, Epoch, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName, UserId},
+    ids::{
+        AgentName, CallId, Epoch, Incarnation, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName,
+        UserId,
+    },
     json::Json,
     run::Ending,
     user::{AgentStep, NewMessage, OnBusy},
@@ -352,6 +358,21 @@ struct PausingLog(Shared<dyn Log>);
 impl Journal for Pausing {
     fn epoch(&self) -> Epoch {
         self.0.epoch()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        self.0.incarnation()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.is_shared()
+    }
+
+    async fn expired(
+        &self,
+        executors: &BTreeSet<Incarnation>,
+    ) -> Result<BTreeSet<Incarnation>, JournalError> {
+        self.0.expired(executors).await
     }
     fn log(&self, user_id: &UserId) -> Shared<dyn Log> {
         Shared::new(PausingLog(self.0.log(user_id)))

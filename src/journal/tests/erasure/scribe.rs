@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use quintet_journal::{
-    Batch, EraseProgress, ErasureRecord, Journal, Lines, Log, ReadLimit,
+    Batch, EraseProgress, ErasureRecord, Fence, Journal, Lines, Log, ReadLimit,
     lines::LinesBuilder,
     memory::MemoryJournal,
     sqlite::{SqliteJournal, SqliteOptions},
@@ -14,7 +14,6 @@ use quintet_kernel::{
         ThreadChange, ThreadEntry,
     },
     ids::{AgentName, MessageId, Offset, ReceiptId, RunId, Seq, ThreadId, Timestamp, Title, UserId},
-    spending::Spending,
     user::{EraseScope, Erasure},
 };
 use serde_json::{Value, json};
@@ -55,11 +54,19 @@ pub struct Scribe {
     /// Each line as it has to be read.
     pub lines: Vec<String>,
     pending: Vec<Entry>,
+    fence: Fence,
 }
 
 impl Scribe {
     pub fn new(name: &str) -> Self {
-        Self { user_id: user(name), head: 0, runs: 0, lines: vec![], pending: vec![] }
+        Self {
+            user_id: user(name),
+            head: 0,
+            runs: 0,
+            lines: vec![],
+            pending: vec![],
+            fence: Fence::default(),
+        }
     }
 
     fn push(&mut self, entry: Entry) {
@@ -182,14 +189,9 @@ impl Scribe {
         for line in &self.lines[expected.0 as usize..] {
             lines.push(|bytes| bytes.extend_from_slice(line.as_bytes()));
         }
-        Batch {
-            expected,
-            entries,
-            lines: lines.finish(),
-            resumes: vec![],
-            spending: Spending::default(),
-            erasures,
-        }
+        let batch = Batch { fence: self.fence, erasures, ..Batch::new(expected, entries, lines.finish()) };
+        self.fence = batch.fence_after();
+        batch
     }
 
     pub async fn append(&mut self, log: &Arc<dyn Log>) {
