@@ -59,7 +59,7 @@ fn way(messages: &[Message], offset: u64) -> Vec<(u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(cases(48))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn paths_are_the_ways_to_the_root(actions in prop::collection::vec(action(), 1..40), limit in 1..9usize) {

@@ -35,14 +35,6 @@ describe('hints and zoom', { timeout: 300_000 }, () => {
     const items = await tab.page.locator('#developer .item').evaluateAll((all) => all.map((item) => item.querySelector('.small')?.textContent.length ?? 0));
     assert.ok(items.length === 4 && items.every((length) => length > 20), String(items));
     await tab.page.keyboard.press('Escape');
-    await developer(tab, 'Wire log');
-    await developer(tab, 'Drop the connection');
-    await tab.page.locator('[data-fact="last_close"]').waitFor();
-    const without = await tab.page.locator('#facts > div').evaluateAll((rows) => rows.filter((row) => row.title === '').map((row) => row.dataset.fact));
-    assert.deepEqual(without, []);
-    for (const control of ['label:has(#frames-hold)', '#frames-clear']) assert.ok((await tab.page.locator(control).getAttribute('title')).length > 20);
-    await tab.page.getByRole('button', { name: 'Connect now' }).click();
-
     await send(tab, script({ think: 'x' }, { hang: true }), 'rehearsal');
     await runIs(tab, 1, 'thinking');
     const busy = tab.page.getByLabel('If busy');
@@ -50,6 +42,15 @@ describe('hints and zoom', { timeout: 300_000 }, () => {
     assert.deepEqual(await busy.locator('option').allTextContents(), ['wait in line', 'join in if the agent can', 'stop it and go first', 'do not send']);
     await tab.page.keyboard.press('Escape');
     await runIs(tab, 1, 'cancelled');
+
+    await developer(tab, 'Wire log');
+    await tab.page.routeWebSocket('**/v1/ws', (socket) => socket.close({ code: 1012 }));
+    await developer(tab, 'Drop the connection');
+    await tab.page.getByRole('button', { name: 'Connect now' }).click();
+    await tab.page.locator('[data-fact="last_close"]').waitFor();
+    const without = await tab.page.locator('#facts > div').evaluateAll((rows) => rows.filter((row) => row.title === '').map((row) => row.dataset.fact));
+    assert.deepEqual(without, []);
+    for (const control of ['label:has(#frames-hold)', '#frames-clear']) assert.ok((await tab.page.locator(control).getAttribute('title')).length > 20);
   });
 
   test('at a zoom of 200 % nothing overflows, and the controls keep their words', async () => {
