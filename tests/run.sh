@@ -23,7 +23,7 @@ cargo clippy --workspace --all-targets --locked -- -D warnings
 step "documentation"
 # A dead link or a malformed section is an error.
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked -p quintet -p quintet-kernel -p quintet-runtime -p quintet-wire \
-  -p quintet-journal -p quintet-observer -p quintet-tickets -p quintet-agent -p quintet-user -p quintet-assistant \
+  -p quintet-journal -p quintet-postgres -p quintet-observer -p quintet-tickets -p quintet-agent -p quintet-user -p quintet-assistant \
   -p quintet-audit -p quintet-monitor -p quintet-upstream -p quintet-llm -p quintet-mcp -p quintet-agui -p quintet-agui-server
 
 step "the library without its features"
@@ -57,11 +57,11 @@ elif [ "$status" != 0 ]; then
   exit "$status"
 fi
 
-step "everything else, beside MCP servers, remote agents and language models of others"
+step "everything else, beside PostgreSQL, MCP servers, remote agents and language models of others"
 # Each script installs its peers and runs the next command with their addresses.
 traces=$(mktemp -d)
 trap 'rm -rf "$traces"' EXIT
-TRACE_FOLDER="$traces" bash tests/mcp/run.sh bash tests/agui/run.sh bash tests/models/run.sh cargo test --workspace --locked
+TRACE_FOLDER="$traces" bash tests/postgres/run.sh bash tests/mcp/run.sh bash tests/agui/run.sh bash tests/models/run.sh cargo test --workspace --locked
 
 step "traces of these tests, against the specification"
 cargo run --quiet --locked -p quintet-model --bin accept -- --brief "$traces"

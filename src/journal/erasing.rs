@@ -74,7 +74,7 @@ fn erased_line(offset: Offset, timestamp: Timestamp) -> Vec<u8> {
 
 /// Returns the text that takes the place of the id of an erased message, so that a retry of the message is still
 /// recognized (DEL-6). No message id begins with a space.
-pub(crate) fn hashed(origin: Epoch, user_id: &UserId, message_id: &MessageId) -> String {
+pub fn hashed(origin: Epoch, user_id: &UserId, message_id: &MessageId) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("quintet erased message id v1");
     hasher.update(origin.0.as_bytes()).update(user_id.as_str().as_bytes());
     let key: [u8; blake3::KEY_LEN] = hasher.finalize().into();

@@ -93,6 +93,10 @@
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
 pub mod chain;
+mod changes;
+mod checksum;
+pub mod engine;
+mod erased_lines;
 mod erasing;
 mod layer;
 pub mod lines;
@@ -100,6 +104,7 @@ pub mod memory;
 mod records;
 mod resumes;
 mod retention;
+mod rows;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

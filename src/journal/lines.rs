@@ -94,8 +94,8 @@ impl Lines {
     }
 
     /// Copies the lines into their own memory, so that the buffer they are a slice of can be freed.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn detached(self) -> Self {
+    #[must_use]
+    pub fn detached(self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self }
     }
 

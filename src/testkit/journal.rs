@@ -26,6 +26,8 @@ use quintet::{
 };
 use tempfile::TempDir;
 
+use crate::postgres;
+
 /// An engine under test, with the folder that it lives in.
 pub struct Engine {
     pub name: &'static str,
@@ -33,13 +35,18 @@ pub struct Engine {
     _folder: Option<TempDir>,
 }
 
-pub fn engines() -> Vec<Engine> {
+/// Returns an empty journal of each engine. PostgreSQL is among them if there is a server ([`postgres::schema`]).
+pub async fn engines() -> Vec<Engine> {
     let folder = TempDir::new().unwrap();
     let sqlite = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
-    vec![
+    let mut engines = vec![
         Engine { name: "memory", journal: Arc::new(MemoryJournal::default()), _folder: None },
         Engine { name: "sqlite", journal: Arc::new(sqlite), _folder: Some(folder) },
-    ]
+    ];
+    if let Some(journal) = postgres::journal().await {
+        engines.push(Engine { name: "postgres", journal: Arc::new(journal), _folder: None });
+    }
+    engines
 }
 
 pub fn user(name: &str) -> UserId {

@@ -9,6 +9,10 @@
 //! - `live_run`: a run of an agent without a service
 //! - `upstream`: a service of a model that fails as a test wants it
 //!
+//! With the feature `postgres`:
+//!
+//! - `postgres`: journals on a server that a script has started
+//!
 //! With the feature `service`, over the service as a whole:
 //!
 //! - `http`, `moves`, `context`, `planned_message`: parts of clients
@@ -25,6 +29,8 @@ pub mod kernel;
 
 #[cfg(feature = "agents")]
 pub mod live_run;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "agents")]
 pub mod upstream;
 

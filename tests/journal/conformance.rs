@@ -19,7 +19,7 @@ async fn all(log: &Arc<dyn Log>) -> Vec<(u64, String)> {
 
 #[tokio::test]
 async fn empty_log_spans_nothing() {
-    for engine in engines() {
+    for engine in engines().await {
         let log = engine.journal.log(&user("nobody"));
         assert_eq!(log.extent().await.unwrap(), Extent::default(), "{}", engine.name);
         let lines = log.read(Offset::ZERO, EVERYTHING).await.unwrap();
@@ -34,7 +34,7 @@ async fn empty_log_spans_nothing() {
 
 #[tokio::test]
 async fn appended_entries_are_read_back_in_order() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         let mut expected = vec![];
@@ -50,7 +50,7 @@ async fn appended_entries_are_read_back_in_order() {
 
 #[tokio::test]
 async fn long_batch_is_stored_and_read_whole() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         for number in 1..=300 {
@@ -69,7 +69,7 @@ async fn long_batch_is_stored_and_read_whole() {
 
 #[tokio::test]
 async fn run_6_append_that_expects_another_head_is_refused_and_changes_nothing() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").append(&log).await;
@@ -96,7 +96,7 @@ async fn run_6_append_that_expects_another_head_is_refused_and_changes_nothing()
 
 #[tokio::test]
 async fn of_two_racing_appends_one_wins() {
-    for engine in engines() {
+    for engine in engines().await {
         let (mut a, mut b) = (LogWriter::new("ann"), LogWriter::new("ann"));
         let log = engine.journal.log(&a.user_id);
         let (a, b) = (a.whole_run(1, "t").batch(), b.whole_run(2, "t").batch());
@@ -113,7 +113,7 @@ async fn of_two_racing_appends_one_wins() {
 
 #[tokio::test]
 async fn invalid_batch_is_refused_whole_without_affecting_others() {
-    for engine in engines() {
+    for engine in engines().await {
         let (mut ann, mut bob, mut cay) =
             (LogWriter::new("ann"), LogWriter::new("bob"), LogWriter::new("cay"));
         let logs = [&ann, &bob, &cay].map(|log_writer| engine.journal.log(&log_writer.user_id));
@@ -146,7 +146,7 @@ async fn invalid_batch_is_refused_whole_without_affecting_others() {
 
 #[tokio::test]
 async fn batch_with_unequal_lines_and_entries_is_refused() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         let batch = log_writer.whole_run(1, "t").batch();
@@ -168,7 +168,7 @@ async fn batch_with_unequal_lines_and_entries_is_refused() {
 
 #[tokio::test]
 async fn reads_keep_both_limits_and_return_at_least_one() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         for number in 1..=4 {
@@ -200,7 +200,7 @@ async fn reads_keep_both_limits_and_return_at_least_one() {
 
 #[tokio::test]
 async fn read_at_or_past_the_head_is_empty() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").append(&log).await;
@@ -214,7 +214,7 @@ async fn read_at_or_past_the_head_is_empty() {
 
 #[tokio::test]
 async fn iso_2_equal_ids_of_two_users_never_meet() {
-    for engine in engines() {
+    for engine in engines().await {
         let (mut ann, mut bob) = (LogWriter::new("ann"), LogWriter::new("bob"));
         let (a, b) = (engine.journal.log(&ann.user_id), engine.journal.log(&bob.user_id));
         ann.whole_run(1, "t").append(&a).await;
@@ -241,7 +241,7 @@ async fn iso_2_equal_ids_of_two_users_never_meet() {
 
 #[tokio::test]
 async fn recovery_returns_unfinished_runs_and_the_latest_messages() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").append(&log).await;
@@ -284,7 +284,7 @@ async fn recovery_returns_unfinished_runs_and_the_latest_messages() {
 
 #[tokio::test]
 async fn threads_are_listed_latest_first_in_pages() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         for number in 1..=6 {
@@ -318,7 +318,7 @@ async fn threads_are_listed_latest_first_in_pages() {
 
 #[tokio::test]
 async fn runs_of_a_thread_are_those_with_entries_after_the_offset() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").whole_run(2, "other").message(3, "t", "m3").started(3, "m3");
@@ -344,7 +344,7 @@ async fn runs_of_a_thread_are_those_with_entries_after_the_offset() {
 
 #[tokio::test]
 async fn path_leads_from_a_message_over_its_parents_to_the_root() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.message(1, "t", "m1").message(2, "other", "m2").message(3, "t", "m3");
@@ -385,7 +385,7 @@ async fn path_leads_from_a_message_over_its_parents_to_the_root() {
 
 #[tokio::test]
 async fn many_users_append_and_read_at_once() {
-    for engine in engines() {
+    for engine in engines().await {
         let tasks = quintet::runtime::tasks::Tasks::default();
         let users: Vec<_> = (0..50)
             .map(|i| {

@@ -30,7 +30,7 @@ async fn executor(log: &dyn Log, number: u64) -> Option<Incarnation> {
 
 #[tokio::test]
 async fn run_13_append_that_starts_a_run_records_its_executor_and_later_ones_keep_it() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         let waits = log_writer.message(1, "t", "m1").message(2, "t", "m2").batch();
@@ -56,7 +56,7 @@ async fn run_13_append_that_starts_a_run_records_its_executor_and_later_ones_kee
 
 #[tokio::test]
 async fn run_13_take_over_without_an_entry_refuses_whoever_does_not_know_of_it() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         let starts = log_writer.message(1, "t", "m1").started(1, "m1").batch();
@@ -82,7 +82,7 @@ async fn run_13_take_over_without_an_entry_refuses_whoever_does_not_know_of_it()
 
 #[tokio::test]
 async fn run_13_run_that_has_not_started_or_has_ended_is_not_taken_over() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").message(2, "t", "m2").append(&log).await;

@@ -6,6 +6,7 @@ mod epochs;
 mod executors;
 mod folder;
 mod migration;
+mod postgres;
 mod reference;
 mod retention;
 mod size;

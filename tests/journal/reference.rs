@@ -81,7 +81,7 @@ proptest! {
     fn every_engine_behaves_as_the_reference(actions in prop::collection::vec(action(), 1..40)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            for engine in engines() {
+            for engine in engines().await {
                 let mut next_run = 0;
                 let mut scribes = ["ann", "bob", "cay"].map(LogWriter::new);
                 let mut references = [(); 3].map(|()| Reference::default());

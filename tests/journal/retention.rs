@@ -23,7 +23,7 @@ fn by_count(user_entries_max: u64) -> Retention {
 
 #[tokio::test]
 async fn by_count_whole_batches_are_trimmed() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         for number in 1..=4 {
@@ -56,7 +56,7 @@ async fn by_count_whole_batches_are_trimmed() {
 
 #[tokio::test]
 async fn by_age_older_entries_are_trimmed_and_the_head_never_moves_back() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").append(&log).await;
@@ -78,7 +78,7 @@ async fn by_age_older_entries_are_trimmed_and_the_head_never_moves_back() {
 
 #[tokio::test]
 async fn run_6_entries_of_an_open_run_and_after_it_are_never_trimmed() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").append(&log).await;
@@ -94,7 +94,7 @@ async fn run_6_entries_of_an_open_run_and_after_it_are_never_trimmed() {
 
 #[tokio::test]
 async fn del_6_messages_are_known_after_their_entries_are_trimmed() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").append(&log).await;
@@ -114,7 +114,7 @@ async fn del_6_messages_are_known_after_their_entries_are_trimmed() {
 
 #[tokio::test]
 async fn any_number_of_users_are_trimmed() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut users = vec![];
         for i in 0..300 {
             let mut log_writer = LogWriter::new(&format!("user {i}"));
@@ -139,7 +139,7 @@ async fn any_number_of_users_are_trimmed() {
 /// batch before it is the last that may be trimmed.
 #[tokio::test]
 async fn run_6_message_of_an_open_run_in_its_own_batch_is_kept() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         log_writer.whole_run(1, "t").append(&log).await;
@@ -163,7 +163,7 @@ fn by_bytes(user_bytes_max: u64) -> Retention {
 
 #[tokio::test]
 async fn iso_6_by_bytes_the_oldest_batches_are_trimmed_until_the_rest_fits() {
-    for engine in engines() {
+    for engine in engines().await {
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
         let mut sizes = vec![];

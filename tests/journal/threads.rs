@@ -24,7 +24,7 @@ fn names(threads: &[ThreadRecord]) -> Vec<&str> {
 
 #[tokio::test]
 async fn latest_thread_updated_is_in_the_record_and_leaves_the_order() {
-    for engine in engines() {
+    for engine in engines().await {
         let name = engine.name;
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
@@ -52,7 +52,7 @@ async fn latest_thread_updated_is_in_the_record_and_leaves_the_order() {
 
 #[tokio::test]
 async fn threads_are_found_by_archived_and_position() {
-    for engine in engines() {
+    for engine in engines().await {
         let name = engine.name;
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
@@ -77,7 +77,7 @@ async fn threads_are_found_by_archived_and_position() {
 
 #[tokio::test]
 async fn record_has_the_open_runs_the_agent_and_the_first_stored_message() {
-    for engine in engines() {
+    for engine in engines().await {
         let name = engine.name;
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
@@ -121,7 +121,7 @@ async fn record_has_the_open_runs_the_agent_and_the_first_stored_message() {
 
 #[tokio::test]
 async fn runs_of_a_thread_are_found_backwards() {
-    for engine in engines() {
+    for engine in engines().await {
         let name = engine.name;
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);
@@ -151,7 +151,7 @@ fn numbers(offsets: &[Offset]) -> Vec<u64> {
 
 #[tokio::test]
 async fn changes_of_a_thread_are_found_on_each_side_of_an_offset() {
-    for engine in engines() {
+    for engine in engines().await {
         let name = engine.name;
         let mut log_writer = LogWriter::new("ann");
         let log = engine.journal.log(&log_writer.user_id);

@@ -9,11 +9,11 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    checksum::checksum,
     fault::{OpenError, open_fault},
     lock::FolderLock,
     schema, wal,
 };
+use crate::engine::checksum;
 
 /// Returns true if the database exists without a write-ahead log, as after a clean shutdown or if it was copied
 /// alone. Returns an error if the files do not belong to one state of one journal (DEL-3).

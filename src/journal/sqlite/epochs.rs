@@ -17,7 +17,8 @@ use quintet_runtime::{clock, ids};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
-use super::{checksum::checksum, fault::ReadFailure};
+use super::fault::ReadFailure;
+use crate::engine::checksum;
 
 /// The tables of this module, as a migration step.
 pub(super) const SCHEMA: &str = "

@@ -19,7 +19,7 @@
 //! - `engine`: the journal and its logs; `options`: settings
 //! - `check`, `wal`: detection of damage, by SQLite's [database] and [write-ahead log] formats
 //! - `writer`: group commit, with retention, checkpoints, and recovery after a failed sync
-//! - `changes`: the index changes of a batch; `space`: sizes and free space
+//! - `space`: sizes and free space
 //! - `erasures`: intents and records of erasures; `scrub`, `pages`, `rewrite`: what is erased goes from the files (DEL-8)
 //! - `resumes`: counts of the resumes of open runs
 //! - `threads`: the index of threads
@@ -29,9 +29,7 @@
 //! [write-ahead log]: https://www.sqlite.org/fileformat2.html#the_write_ahead_log
 
 mod backup;
-mod changes;
 mod check;
-mod checksum;
 mod engine;
 pub mod epochs;
 pub mod erasures;
@@ -51,13 +49,14 @@ mod threads;
 mod wal;
 mod writer;
 
+pub use self::check::log_damage;
 pub use self::{
     backup::backup_folder,
     engine::SqliteJournal,
     fault::{BackupError, OpenError},
     options::SqliteOptions,
 };
-pub use self::{check::log_damage, checksum::checksum};
+pub use crate::engine::checksum;
 
 #[cfg(test)]
 mod tests;

@@ -39,10 +39,6 @@ impl Default for SqliteOptions {
     }
 }
 
-/// Entries in one stored row, which bounds the cost of reading a single entry.
-pub(super) const ROW_ENTRIES_MAX: usize = 256;
-/// Bytes at which a stored row is full; the entry that reaches the limit is its last.
-pub(super) const ROW_BYTES_MAX: usize = 64 * 1024;
 /// Users whose head and chain the writer caches.
 pub(super) const USERS_AT_HAND_MAX: usize = 65_536;
 /// Rows that are trimmed in one step, between which waiting appends are served (ISO-6).

@@ -13,9 +13,10 @@ use quintet_kernel::{
 };
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
-use super::{changes::status_of, checksum::checksum, erasures, fault::ReadFailure, resumes};
+use super::{erasures, fault::ReadFailure, resumes};
 use crate::{
-    ErasureRecord, Extent, Fence, Lines, Position, ReadLimit, Recovery, RunRecord, erasing::hashed,
+    ErasureRecord, Extent, Fence, Lines, Position, ReadLimit, Recovery, RunRecord,
+    engine::{checksum, hashed, status_of},
     lines::LinesBuilder,
 };
 

@@ -9,12 +9,11 @@ use quintet_kernel::ids::{AgentName, Offset, RunId, ThreadId, Timestamp, Title, 
 use rusqlite::{Connection, Row, params};
 
 use super::{
-    changes::Changes,
     erasures,
     fault::WriteError,
     reader::{INTEGER_MAX, ReadReply, text, unreadable},
 };
-use crate::{ThreadRecord, ThreadsQuery};
+use crate::{ThreadRecord, ThreadsQuery, engine::Changes};
 
 /// The step of the schema that adds titles and archived threads.
 pub(super) const SCHEMA: &str = "

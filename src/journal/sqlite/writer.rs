@@ -18,20 +18,23 @@ use quintet_kernel::{
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
+use self::upkeep::Upkeep;
 pub(super) use self::{
     erase::EraseTurn,
     trim::{TrimOutcome, TrimStep},
 };
-use self::{lines::unfit, upkeep::Upkeep};
 use super::{
-    changes::{AcceptedMessage, Changes, RunChange, status_text},
     epochs, erasures,
     fault::WriteError,
     options::{SqliteOptions, USERS_AT_HAND_MAX},
     pool::ReadSide,
     resumes, thread_changes, threads,
 };
-use crate::{AppendError, Batch, Fence, JournalError, chain::ChainHash, erasing::hashed};
+use crate::{
+    AppendError, Batch, Fence, JournalError,
+    chain::ChainHash,
+    engine::{AcceptedMessage, Changes, RunChange, hashed, status_text, unfit},
+};
 
 /// An order to the writer.
 pub(super) enum WriterCommand {

@@ -11,7 +11,6 @@ use quintet_kernel::user::EraseScope;
 use rusqlite::{OptionalExtension, params};
 
 use super::super::{
-    checksum::checksum,
     erasures::{self, ErasedLines},
     fault::{ReadFailure, WriteError},
     options::{ERASE_BYTES_MAX, ERASE_ENTRIES_MAX},
@@ -19,9 +18,8 @@ use super::super::{
 };
 use super::Writer;
 use crate::{
-    ErasureRecord, JournalError, Lines,
-    chain::LineDigest,
-    erasing::{erased, hashed},
+    ErasureRecord, JournalError,
+    engine::{Erased, StoredRow, TornRow, checksum, hashed},
 };
 
 /// The state of an erasure after a step in the writer.
@@ -32,23 +30,6 @@ pub(in crate::sqlite) enum EraseTurn {
     TablesDone,
     /// Nothing of the scope is in the files any more.
     Done(ErasureRecord),
-}
-
-/// A stored row, as a step examines it.
-struct StoredRow {
-    first: Offset,
-    last: Offset,
-    lines: Vec<u8>,
-    digests: Vec<u8>,
-    erased: ErasedLines,
-}
-
-/// A row without the lines of a scope.
-struct BlankedRow {
-    lines: Vec<u8>,
-    erased: ErasedLines,
-    /// The offsets of the lines that are erased now.
-    offsets: Vec<Offset>,
 }
 
 impl Writer {
@@ -176,7 +157,7 @@ impl Writer {
                 let row = StoredRow {
                     first,
                     last,
-                    lines,
+                    lines: lines.into(),
                     digests: row.get(4)?,
                     erased: erased.clone().unwrap_or_default(),
                 };
@@ -184,7 +165,7 @@ impl Writer {
             })
             .optional()?;
         match found {
-            Some((false, row)) => Err(row.damage()),
+            Some((false, row)) => Err(torn(row.torn())),
             Some((true, row)) => Ok(Some(row)),
             None => Ok(None),
         }
@@ -192,7 +173,9 @@ impl Writer {
 
     /// Replaces the lines of one row that the scope has. Returns their number.
     fn erase_row(&self, user: i64, record: &ErasureRecord, row: StoredRow) -> Result<usize, WriteError> {
-        let Some(BlankedRow { lines, erased, offsets }) = row.without(&record.scope)? else { return Ok(0) };
+        let Some(Erased { lines, erased, offsets }) = row.without(&record.scope).map_err(torn)? else {
+            return Ok(0);
+        };
         let connection = self.connection()?;
         connection
             .prepare_cached(
@@ -230,38 +213,8 @@ impl Writer {
     }
 }
 
-impl StoredRow {
-    /// Returns the row without the lines of the scope; `None` if there is nothing to erase.
-    fn without(&self, scope: &EraseScope) -> Result<Option<BlankedRow>, WriteError> {
-        let stored = Lines::parse(self.first, bytes::Bytes::copy_from_slice(&self.lines))
-            .ok()
-            .filter(|lines| lines.last() == self.last)
-            .ok_or_else(|| self.damage())?;
-        let (mut lines, mut erased_lines, mut offsets) = (Vec::new(), self.erased.clone(), Vec::new());
-        let mut digests = self.digests.chunks(LineDigest::SHORT_BYTES);
-        for (number, (offset, line)) in (0u16..).zip(stored.iter()) {
-            let short = digests.next();
-            match erased(scope, offset, &line).map_err(|_| self.damage())? {
-                None => lines.extend_from_slice(&line),
-                Some(blank) => {
-                    let digest = LineDigest::of(&line);
-                    // The chain has to verify from what is kept, so the line must be the one that it covers.
-                    if short != Some(&digest.short()[..]) {
-                        return Err(self.damage());
-                    }
-                    erased_lines.insert(number, digest);
-                    lines.extend_from_slice(&blank);
-                    offsets.push(offset);
-                }
-            }
-            lines.push(b'\n');
-        }
-        Ok((!offsets.is_empty()).then_some(BlankedRow { lines, erased: erased_lines, offsets }))
-    }
-
-    fn damage(&self) -> WriteError {
-        damaged(format!("the entries {} to {} are not as they were written", self.first, self.last))
-    }
+fn torn(row: TornRow) -> WriteError {
+    damaged(row.to_string())
 }
 
 fn damaged(what: String) -> WriteError {

@@ -39,11 +39,16 @@ pub fn open(folder: &Path) -> SqliteJournal {
     SqliteJournal::open(folder, options).unwrap()
 }
 
-/// Both engines, and the folder of the second one.
-pub fn engines() -> Vec<(&'static str, Arc<dyn Journal>, Option<tempfile::TempDir>)> {
+/// A journal of each engine, and the folder of the second one.
+pub async fn engines() -> Vec<(&'static str, Arc<dyn Journal>, Option<tempfile::TempDir>)> {
     let folder = tempfile::TempDir::new().unwrap();
     let sqlite = Arc::new(open(folder.path()));
-    vec![("memory", Arc::new(MemoryJournal::default()), None), ("sqlite", sqlite, Some(folder))]
+    let mut engines: Vec<(_, Arc<dyn Journal>, _)> =
+        vec![("memory", Arc::new(MemoryJournal::default()), None), ("sqlite", sqlite, Some(folder))];
+    if let Some(journal) = quintet_testkit::postgres::journal().await {
+        engines.push(("postgres", Arc::new(journal), None));
+    }
+    engines
 }
 
 /// Writes one user's log.

@@ -207,7 +207,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            for (_, journal, folder) in engines() {
+            for (_, journal, folder) in engines().await {
                 let mut world = World {
                     journal,
                     folder,

@@ -1,4 +1,4 @@
-//! The steps of an erasure, on both engines.
+//! The steps of an erasure, on each engine.
 
 use quintet_journal::{EraseProgress, Journal, JournalError, RunRecord, ThreadsQuery};
 use quintet_kernel::{
@@ -19,7 +19,7 @@ fn of_thread(name: &str) -> EraseScope {
 
 #[tokio::test]
 async fn del_8_lines_of_the_scope_are_erased_and_others_are_not() {
-    for (name, journal, _folder) in engines() {
+    for (name, journal, _folder) in engines().await {
         let mut ann = Scribe::new("ann");
         let log = journal.log(&ann.user_id);
         ann.say("a", "m1", "one").say("b", "m2", "two").append(&log).await;
@@ -45,7 +45,7 @@ async fn del_8_lines_of_the_scope_are_erased_and_others_are_not() {
 
 #[tokio::test]
 async fn del_8_no_index_leads_to_what_is_erased() {
-    for (name, journal, _folder) in engines() {
+    for (name, journal, _folder) in engines().await {
         let mut ann = Scribe::new("ann");
         let log = journal.log(&ann.user_id);
         ann.say("a", "m1", "one").say("b", "m2", "two").say("a", "m3", "three").append(&log).await;
@@ -73,7 +73,7 @@ async fn del_8_no_index_leads_to_what_is_erased() {
 
 #[tokio::test]
 async fn del_6_an_erased_message_keeps_its_receipt_and_its_id() {
-    for (name, journal, _folder) in engines() {
+    for (name, journal, _folder) in engines().await {
         let mut ann = Scribe::new("ann");
         let log = journal.log(&ann.user_id);
         ann.say("a", "m1", "one").say("b", "m2", "two").append(&log).await;
@@ -96,7 +96,7 @@ async fn del_6_an_erased_message_keeps_its_receipt_and_its_id() {
 #[tokio::test]
 async fn del_8_a_thread_with_later_messages_is_listed_as_of_them() {
     for scope in [of_thread("a"), EraseScope::Log] {
-        for (name, journal, _folder) in engines() {
+        for (name, journal, _folder) in engines().await {
             let mut ann = Scribe::new("ann");
             let log = journal.log(&ann.user_id);
             ann.say("a", "m1", "one").say("b", "m2", "two").say("a", "m3", "three").append(&log).await;
@@ -116,7 +116,7 @@ async fn del_8_a_thread_with_later_messages_is_listed_as_of_them() {
 
 #[tokio::test]
 async fn iso_3_an_erasure_of_another_user_does_not_exist() {
-    for (name, journal, _folder) in engines() {
+    for (name, journal, _folder) in engines().await {
         let mut ann = Scribe::new("ann");
         let log = journal.log(&ann.user_id);
         let erasure = ann.say("a", "m1", "one").intend(&log, EraseScope::Log, 1).await;
@@ -138,7 +138,7 @@ async fn iso_3_an_erasure_of_another_user_does_not_exist() {
 /// DEL-2: a reader during an erasure gets every offset once, each line as it was or erased.
 #[tokio::test]
 async fn del_2_reads_during_an_erasure_are_contiguous() {
-    for (name, journal, _folder) in engines() {
+    for (name, journal, _folder) in engines().await {
         let mut ann = Scribe::new("ann");
         let log = journal.log(&ann.user_id);
         for number in 0..60 {

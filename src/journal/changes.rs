@@ -7,8 +7,10 @@ use quintet_kernel::{
 
 /// The index changes of one batch.
 #[derive(Debug, Default)]
-pub(super) struct Changes<'a> {
+pub struct Changes<'a> {
+    /// The runs that are accepted, started or completed.
     pub runs: Vec<RunChange<'a>>,
+    /// The threads with an entry of a run.
     pub threads: Vec<ThreadActivity<'a>>,
     /// The latest `thread_updated` of each thread.
     pub titles: Vec<ThreadUpdate<'a>>,
@@ -18,43 +20,59 @@ pub(super) struct Changes<'a> {
 
 /// The change of a run that is accepted, started or completed in the batch.
 #[derive(Debug)]
-pub(super) struct RunChange<'a> {
+pub struct RunChange<'a> {
+    /// The run.
     pub run_id: RunId,
     /// The `user_message`, if it is in this batch.
     pub accepted: Option<AcceptedMessage<'a>>,
+    /// Offset of its `agent_started`, if that is in this batch.
     pub started: Option<Offset>,
+    /// Offset of its `agent_completed` and its status, if that is in this batch.
     pub completed: Option<(Offset, RunStatus)>,
 }
 
 /// A `user_message` of the batch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct AcceptedMessage<'a> {
+pub struct AcceptedMessage<'a> {
+    /// The entry.
     pub entry: &'a RunEntry,
+    /// The id of the message.
     pub message_id: &'a MessageId,
+    /// The message that it follows; `None` for the latest one of its thread.
     pub parent: Option<Offset>,
 }
 
 /// The entries of the runs of a thread in the batch.
 #[derive(Debug)]
-pub(super) struct ThreadActivity<'a> {
+pub struct ThreadActivity<'a> {
+    /// The thread.
     pub thread_id: &'a ThreadId,
+    /// Offset of its first entry in the batch.
     pub first: Offset,
+    /// Offset of its last entry in the batch.
     pub last: Offset,
+    /// The time of the entry at `last`.
     pub last_at: Timestamp,
+    /// Number of messages in the batch.
     pub messages: u64,
 }
 
 /// A `thread_updated` of the batch.
 #[derive(Debug)]
-pub(super) struct ThreadUpdate<'a> {
+pub struct ThreadUpdate<'a> {
+    /// The thread.
     pub thread_id: &'a ThreadId,
+    /// Offset of the `thread_updated`.
     pub updated: Offset,
+    /// The new title.
     pub title: Option<&'a Title>,
+    /// True if the thread is put aside.
     pub archived: bool,
 }
 
 impl<'a> Changes<'a> {
-    pub(super) fn of(entries: &'a [Entry]) -> Self {
+    /// Folds the entries of a batch.
+    pub fn of(entries: &'a [Entry]) -> Self {
         let mut changes = Self::default();
         for entry in entries {
             if let Entry::Thread(entry) = entry {
@@ -123,7 +141,7 @@ impl<'a> Changes<'a> {
 }
 
 /// Returns the text of a status in the index.
-pub(super) fn status_text(status: RunStatus) -> &'static str {
+pub fn status_text(status: RunStatus) -> &'static str {
     match status {
         RunStatus::Succeeded => "succeeded",
         RunStatus::Failed => "failed",
@@ -135,7 +153,7 @@ pub(super) fn status_text(status: RunStatus) -> &'static str {
 }
 
 /// The inverse of [`status_text`].
-pub(super) fn status_of(text: &str) -> Option<RunStatus> {
+pub fn status_of(text: &str) -> Option<RunStatus> {
     [
         RunStatus::Succeeded,
         RunStatus::Failed,

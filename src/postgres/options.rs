@@ -1,0 +1,74 @@
+//! Settings and fixed limits.
+
+use std::path::PathBuf;
+
+quintet_runtime::limits! {
+    /// Limits of a journal in PostgreSQL.
+    pub struct PostgresLimits {
+        /// Connections that append. Each user belongs to one of them.
+        pub writer_connections: usize = 2, in 1..=16;
+        /// Connections that read, trim and erase.
+        pub reader_connections_max: usize = 6, in 1..=256;
+        /// Appends queued for a writer; a further one waits for room.
+        pub waiting_appends_max: usize = 4_096, in 1..=1_000_000;
+        /// Users that share one commit.
+        pub commit_users_max: usize = 256, in 1..=4_096;
+        /// Bytes of entries at which no further append joins a commit.
+        pub commit_bytes_max: usize = 1_048_576, in 1..=67_108_864;
+        /// Time to connect and authenticate, in milliseconds.
+        pub connect_timeout_ms: u64 = 5_000, in 100..=60_000;
+        /// Time that a commit may take, in milliseconds. After it the connection is given up, and the outcome is read back.
+        pub append_timeout_ms: u64 = 30_000, in 100..=600_000;
+        /// Time that a query, or one step of trimming or erasure, may take, in milliseconds, with its wait for a connection.
+        pub read_timeout_ms: u64 = 10_000, in 100..=600_000;
+        /// Time that the end of an append of unknown outcome is waited for at once, in milliseconds.
+        pub settle_timeout_ms: u64 = 5_000, in 100..=60_000;
+        /// Longest time between two attempts to connect a writer, in milliseconds.
+        pub reconnect_interval_ms_max: u64 = 2_000, in 10..=60_000;
+        /// Time after which a claim that was not renewed may be taken over, in milliseconds.
+        pub lease_ms: u64 = 10_000, in 1_000..=600_000;
+        /// Run records kept of each user after their entries are trimmed. A message id is remembered as long as its record.
+        pub run_records_max: u64 = 100_000, in 1_000..=1_000_000_000;
+    }
+}
+
+/// The settings of a journal in PostgreSQL.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// The address, as a URL (`postgres://user@host/database`) or in the key-value form of libpq. Several hosts may be
+    /// named; the one that accepts writes is used. It may contain a password and is not logged.
+    pub url: String,
+    /// A PEM file with the authorities that certify the server; `None` for those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// The limits.
+    pub limits: PostgresLimits,
+    /// True to hold the claim, so that no other process serves the database. Without it appends of several processes are
+    /// safe, but their resumes, epochs and wake-ups are not coordinated yet: for tests and tools.
+    pub exclusive: bool,
+}
+
+impl PostgresOptions {
+    /// Returns the default settings for a database.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), ca_file: None, limits: PostgresLimits::DEFAULT, exclusive: true }
+    }
+}
+
+/// Users whose head and chain a writer caches.
+pub(crate) const USERS_AT_HAND_MAX: usize = 65_536;
+/// Rows that one statement of a read returns at most.
+pub(crate) const READ_ROWS_MAX: usize = 256;
+/// Bytes of rows that one statement of a read returns at most, or one row.
+pub(crate) const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Rows that are trimmed in one transaction.
+pub(crate) const TRIM_ROWS_MAX: i64 = 512;
+/// Users that are examined by one statement of trimming.
+pub(crate) const TRIM_USERS_MAX: i64 = 256;
+/// Entries that one step of an erasure examines.
+pub(crate) const ERASE_ENTRIES_MAX: usize = 1024;
+/// Bytes of entries at which a step of an erasure ends; the row that reaches the limit is its last.
+pub(crate) const ERASE_BYTES_MAX: usize = 1024 * 1024;
+/// First wait after a failed connection of a writer, in milliseconds; it doubles up to its limit.
+pub(crate) const RECONNECT_INTERVAL_MS_MIN: u64 = 20;
+/// Times that an append is tried whose row another transaction holds.
+pub(crate) const CONTENDED_TRIES_MAX: usize = 4;
