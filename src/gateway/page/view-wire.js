@@ -95,6 +95,7 @@ const HINTS = {
   state: 'Of the connection: live once everything before it was read.',
   offset: 'The last entry that this page has applied; a new connection continues after it.',
   head: 'The last entry that the server has.',
+  reason: 'Why the page has no live connection at present.',
   'caught up': 'Whether every entry that was there at the start of the connection has been applied.',
   'resumed after': 'The entry after which this connection continued.',
   gap: 'Entries that the server no longer keeps.',
