@@ -47,7 +47,7 @@ impl RunReader {
             return Ok(None);
         };
         let completed = record.completed.map(|(offset, _)| offset).filter(|offset| *offset <= head);
-        // Read first, whatever is left of the budget: the end of a run is known even if the run is too large.
+        // Read first, with any budget that is left: the end of a run is known even if the run is too large.
         let end = match completed {
             Some(offset) => self.entry(offset).await?,
             None => None,

@@ -153,7 +153,7 @@ async fn a_response_falls_silent_at_each_byte() {
     at_each_position(Framing::Close, Fault::Silence).await;
 }
 
-/// An agent that is about to close a connection fails the next request on it, after which nobody can know whether it was
+/// An agent that is about to close a connection fails the next request on it, after which it is unknown whether it was
 /// executed (RFC 9112, section 9.6).
 #[tokio::test(flavor = "multi_thread")]
 async fn run_9_a_connection_carries_one_request() {

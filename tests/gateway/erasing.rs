@@ -60,7 +60,7 @@ async fn del_8_a_thread_that_is_erased_is_served_to_no_reader() {
     }
     service.get("ada", "/v1/threads/t/runs").await.problem(404, "not_found");
 
-    // DEL-6: the id stays that of its first run, whatever is sent under it.
+    // DEL-6: the id stays that of its first run, for any text sent under it.
     let again = json!({"message_id": "m1", "thread_id": "t", "text": "something else"});
     let again = service.post("ada", "/v1/messages", &again).await.ok(202);
     assert_eq!((&again["run_id"], &again["duplicate"]), (&first["run_id"], &json!(true)));

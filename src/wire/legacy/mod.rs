@@ -4,7 +4,7 @@
 //!
 //! - A decoded frame is a frame of today's protocol with the same rules, or has no effect at all. A type without an entry
 //!   in [`ALIASES`] is an error, never an acknowledgement (CONN-4).
-//! - A frame that names another user than that of its connection is refused, whatever its type (ISO-1, ISO-3).
+//! - A frame that names another user than that of its connection is refused, of any type (ISO-1, ISO-3).
 //! - Each entry of a run is one frame, in the order of the log ([`entry`]). A frame has a field `offset` exactly if it is
 //!   an entry.
 //!
