@@ -65,7 +65,7 @@ proptest! {
     fn paths_are_the_ways_to_the_root(actions in prop::collection::vec(action(), 1..40), limit in 1..9usize) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            for engine in engines() {
+            for engine in engines().await {
                 let mut log_writer = LogWriter::new("ann");
                 let log = engine.journal.log(&log_writer.user_id);
                 let mut messages: Vec<Message> = Vec::new();
@@ -102,9 +102,9 @@ proptest! {
                             engine.journal.trim(keep, Timestamp(0)).await.unwrap();
                         }
                     }
-                    for number in 0..THREADS.len() {
+                    for (number, name) in THREADS.iter().enumerate() {
                         let latest = messages.iter().rfind(|message| message.thread == number);
-                        let found = log.thread_message(&thread(THREADS[number]), None).await.unwrap();
+                        let found = log.thread_message(&thread(name), None).await.unwrap();
                         prop_assert_eq!(found, latest.map(|message| Offset(message.offset)), "{}", engine.name);
                     }
                 }
